@@ -1,0 +1,34 @@
+PYTHON ?= python3
+BIN    := .venv/bin
+PACKAGES := graph nodes tools api
+
+.PHONY: run test lint lock clean
+
+run: .venv/.installed       ## start the server on http://127.0.0.1:8000
+	@exec $(BIN)/runwright serve
+
+test: lint                  ## lint, types, tests; ARGS="-k name" picks tests
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: .venv/.installed      ## ruff (lint and format) and mypy in strict mode
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+lock:                       ## resolve the newest allowed versions into constraints.txt
+	$(PYTHON) -m venv .venv/lock
+	.venv/lock/bin/python -m pip install --quiet uv
+	.venv/lock/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --all-extras \
+	  --generate-hashes --no-emit-index-url --no-header pyproject.toml -o constraints.txt
+
+clean:                      ## remove the environment and every cache
+	rm -rf .venv dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .langgraph_api
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The stamp is the target, not the folder: a failed install must not look done. The pins are complete,
+# so nothing is resolved; an editable project cannot be installed with hashes, so it comes last, alone.
+.venv/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@

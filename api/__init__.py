@@ -1,0 +1,1 @@
+"""HTTP and the command line: validation, error mapping, streaming; no decisions about runs."""

@@ -1,0 +1,66 @@
+"""The HTTP application, composed from its parts."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+
+from fastapi import FastAPI
+from starlette.middleware import Middleware
+from starlette.middleware.exceptions import ExceptionMiddleware
+
+from api.body_limit import BodyLimit
+from api.docs import docs_routes
+from api.head import HeadAsGet
+from api.loopback import Loopback
+from api.openapi import description_of
+from api.problems import HANDLERS
+from api.routes import router
+from graph.runs import Runs
+
+
+@dataclass(frozen=True)
+class HttpLimits:
+    """What a request has to keep to, as configured.
+
+    `allowed_hosts`: names besides the loopback ones that the server answers to, without a port;
+    `"*"` is any. `max_body`: largest body, in bytes.
+    """
+
+    allowed_hosts: tuple[str, ...] = ()
+    max_body: int = 64 * 1024
+
+
+def create_app(
+    open_runs: Callable[[], AbstractAsyncContextManager[Runs]], limits: HttpLimits
+) -> FastAPI:
+    """The application; its runs are opened when the server starts and closed when it ends."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with open_runs() as runs:
+            app.state.runs = runs
+            yield
+
+    app = FastAPI(
+        title="Runwright",
+        description="A task in plain words becomes a plan of tool calls, executed step by step.",
+        version=version("runwright"),
+        routes=[*router.routes, *docs_routes()],
+        lifespan=lifespan,
+        middleware=[
+            Middleware(HeadAsGet),
+            # What the guards below raise never reaches FastAPI's own handlers. It also keeps an
+            # unexpected error from being logged a second time by the server.
+            Middleware(ExceptionMiddleware, handlers=HANDLERS),
+            Middleware(Loopback, allowed_hosts=limits.allowed_hosts),
+            Middleware(BodyLimit, limit=limits.max_body),
+        ],
+        exception_handlers=HANDLERS,
+        generate_unique_id_function=lambda route: route.name,
+        redirect_slashes=False,
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.openapi = description_of(app)  # type: ignore[method-assign]  # as FastAPI documents it
+    return app

@@ -1,0 +1,85 @@
+"""Who may talk to a server on loopback: any web page a person opens can reach it, and must not."""
+
+import re
+from collections.abc import Collection
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
+
+#: Methods that change nothing; a page of another site cannot read their answers anyway.
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+_HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[^\s:/@\[\]]+)(:\d+)?", re.IGNORECASE)
+
+
+class HostRefused(Exception):
+    """The request was made to a name that is not ours, as a page behind DNS rebinding does."""
+
+    def __init__(self, host: str) -> None:
+        super().__init__(host)
+        self.host = host
+
+
+class OriginRefused(Exception):
+    """A page of another site tried to change something."""
+
+    def __init__(self, origin: str) -> None:
+        super().__init__(origin)
+        self.origin = origin
+
+
+class NotJson(Exception):
+    """The body is not declared as JSON; a form of another site can only send other types."""
+
+    def __init__(self, content_type: str) -> None:
+        super().__init__(content_type)
+        self.content_type = content_type
+
+
+class Loopback:
+    """Admits requests to loopback and `allowed_hosts` names that no foreign page can have made.
+
+    `"*"` in `allowed_hosts` admits every name, for a server behind a proxy that checks it.
+    Raises `HostRefused`, `OriginRefused` or `NotJson` before the application sees the request.
+    """
+
+    def __init__(self, app: ASGIApp, allowed_hosts: Collection[str] = ()) -> None:
+        self.app = app
+        self.names = LOOPBACK_NAMES | {name.lower() for name in allowed_hosts}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            headers = Headers(scope=scope)
+            self._check_host(headers)
+            if scope["method"] not in SAFE_METHODS:
+                _check_origin(headers)
+                _check_content_type(headers)
+        await self.app(scope, receive, send)
+
+    def _check_host(self, headers: Headers) -> None:
+        host = headers.get("host", "")
+        parsed = _HOST.fullmatch(host)
+        if parsed is None or not {parsed["name"].lower(), "*"} & self.names:
+            raise HostRefused(host)
+
+
+def _check_origin(headers: Headers) -> None:
+    origin = headers.get("origin")
+    if origin is not None:
+        # The scheme is not compared: behind a proxy that ends TLS we cannot know ours.
+        _, _, host = origin.partition("://")
+        if host.lower() != headers["host"].lower():
+            raise OriginRefused(origin)
+    # Browsers send it even where they leave the origin out; other clients send neither.
+    if headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
+        raise OriginRefused(origin or headers["sec-fetch-site"])
+
+
+def _check_content_type(headers: Headers) -> None:
+    if headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers:
+        return
+    content_type = headers.get("content-type", "")
+    if content_type.partition(";")[0].strip().lower() != "application/json":
+        raise NotJson(content_type)

@@ -1,0 +1,214 @@
+"""Every error that leaves the server, in one table: exception to application/problem+json."""
+
+import logging
+import math
+import uuid
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import HTTPException, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException as RoutingError
+from starlette.routing import Match
+
+from api.body_limit import BodyTooLarge
+from api.field_errors import FieldError, field_errors
+from api.loopback import HostRefused, NotJson, OriginRefused
+from graph.executor import QueueFull
+from graph.runs import NotAccepting, PromptRejected, RunNotFound
+
+logger = logging.getLogger("runwright.http")
+
+MEDIA_TYPE = "application/problem+json"
+
+#: What a client waits before it asks again where the server cannot say, in seconds.
+RETRY_AFTER = 1
+
+#: What the table is keyed by: an exception, or the status of one that routing raised.
+Cause = int | type[Exception]
+
+Handler = Callable[[Request, Any], Coroutine[Any, Any, Response]]
+
+
+class NotReady(Exception):
+    """The server is up but should get no traffic now; the message says why."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How one cause is answered; the callables get the exception and the request."""
+
+    status: int
+    name: str
+    title: str
+    detail: Callable[[Any, Request], str]
+    errors: Callable[[Any], list[FieldError]] = lambda _: []
+    headers: Callable[[Any, Request], dict[str, str]] = lambda _, __: {}
+
+    @property
+    def type(self) -> str:
+        """The URI that names this kind; it stays the same when the wording changes."""
+        return f"urn:runwright:problem:{self.name}"
+
+
+def _allow(_: HTTPException, request: Request) -> dict[str, str]:
+    # Starlette names the methods of the first route of a path only. What is mounted is static.
+    methods = {
+        method
+        for route in request.app.routes
+        if route.matches(request.scope)[0] is not Match.NONE
+        for method in getattr(route, "methods", ("GET",))
+    }
+    return {"Allow": ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods else set())))}
+
+
+def _retry_after(seconds: float) -> dict[str, str]:
+    return {"Retry-After": str(max(1, math.ceil(seconds)))}
+
+
+def _named(errors: list[FieldError]) -> str:
+    return "; ".join(f"{error['field']} {error['message']}" for error in errors)
+
+
+PROBLEMS: Mapping[Cause, Kind] = {
+    RequestValidationError: Kind(
+        400,
+        "invalid-request",
+        "The request is not valid",
+        lambda e, _: _named(field_errors(e)),
+        errors=field_errors,
+    ),
+    PromptRejected: Kind(
+        400,
+        "prompt-rejected",
+        "The prompt is not accepted",
+        lambda e, _: str(e),
+        errors=lambda e: [FieldError(field="prompt", message=str(e))],
+    ),
+    400: Kind(
+        400,
+        "unreadable-body",
+        "The body could not be read",
+        lambda *_: "The body ended early or could not be read; send the request again.",
+    ),
+    HostRefused: Kind(
+        403,
+        "host-refused",
+        "The host is not one of ours",
+        lambda e, _: (
+            f"Host {e.host[:100]!r} is not answered. Use localhost, 127.0.0.1 or [::1], or add "
+            "the name to RUNWRIGHT_ALLOWED_HOSTS."
+        ),
+    ),
+    OriginRefused: Kind(
+        403,
+        "origin-refused",
+        "Another site's page may not change anything",
+        lambda e, _: (
+            f"The request comes from a page of {e.origin[:100]!r}. Only pages served by this "
+            "server, and clients that are no browser, may change something."
+        ),
+    ),
+    RunNotFound: Kind(
+        404,
+        "run-not-found",
+        "There is no such run",
+        lambda e, _: (
+            f"No run has the id {e.run_id[:100]!r}. An id is the run_id that POST /runs answered; "
+            "GET /runs lists the newest."
+        ),
+    ),
+    404: Kind(
+        404,
+        "path-not-found",
+        "There is nothing here",
+        lambda _, r: f"Nothing is at {r.url.path[:100]!r}. /docs describes every path.",
+    ),
+    405: Kind(
+        405,
+        "method-not-allowed",
+        "The path has no such method",
+        lambda e, r: (
+            f"{r.url.path[:100]!r} does not answer {r.method[:20]}, but {_allow(e, r)['Allow']}."
+        ),
+        headers=_allow,
+    ),
+    BodyTooLarge: Kind(
+        413,
+        "body-too-large",
+        "The body is too large",
+        lambda e, _: f"The body may have {e.limit:,} bytes; this one has more.",
+        # What is left of the body would otherwise be read as the next request.
+        headers=lambda *_: {"Connection": "close"},
+    ),
+    NotJson: Kind(
+        415,
+        "not-json",
+        "The body is not declared as JSON",
+        lambda e, _: (
+            "Send a JSON body with the header Content-Type: application/json, not "
+            f"{e.content_type[:100] or 'without one'!r}."
+        ),
+        headers=lambda *_: {"Accept": "application/json"},
+    ),
+    QueueFull: Kind(
+        429,
+        "queue-full",
+        "Too many runs are waiting",
+        lambda e, _: f"The queue is full. Post again in {math.ceil(e.retry_after)} s.",
+        headers=lambda e, _: _retry_after(e.retry_after),
+    ),
+    NotAccepting: Kind(
+        503,
+        "not-accepting",
+        "The server is stopping",
+        lambda *_: "No new runs are taken. Accepted ones go on at the next start; post again then.",
+        headers=lambda *_: _retry_after(RETRY_AFTER),
+    ),
+    NotReady: Kind(
+        503,
+        "not-ready",
+        "The server is not ready",
+        lambda e, _: str(e),
+        headers=lambda *_: _retry_after(RETRY_AFTER),
+    ),
+    Exception: Kind(
+        500,
+        "internal",
+        "Something failed inside the server",
+        lambda *_: "The fault is ours. The server's log explains it under the id in `instance`.",
+    ),
+}
+
+
+async def respond(request: Request, error: Exception) -> Response:
+    """The answer to `error`; one that is nobody's request's fault is logged under a new id."""
+    kind = _kind_of(error)
+    body: dict[str, Any] = {
+        "type": kind.type,
+        "title": kind.title,
+        "status": kind.status,
+        "detail": kind.detail(error, request),
+    }
+    if errors := kind.errors(error):
+        body["errors"] = errors
+    if kind.status == 500:
+        error_id = uuid.uuid4()
+        body["instance"] = error_id.urn
+        logger.error(
+            "%s %s failed, error id %s", request.method, request.url.path, error_id, exc_info=error
+        )
+    return JSONResponse(body, kind.status, kind.headers(error, request), MEDIA_TYPE)
+
+
+#: For Starlette's `ExceptionMiddleware` and `FastAPI(exception_handlers=...)`. Routing errors are
+#: named, or both would answer those whose status the table does not have with text of their own.
+HANDLERS: dict[Cause, Handler] = dict.fromkeys([*PROBLEMS, RoutingError], respond)
+
+
+def _kind_of(error: Exception) -> Kind:
+    if isinstance(error, RoutingError) and error.status_code in PROBLEMS:
+        return PROBLEMS[error.status_code]
+    return next(PROBLEMS[cause] for cause in type(error).__mro__ if cause in PROBLEMS)

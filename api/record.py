@@ -1,0 +1,207 @@
+"""The record of a run as JSON: its documentation, and its times as people read them."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, Field, WithJsonSchema
+
+from api.times import rfc3339
+from graph.record import Record, Summary
+from graph.state import ErrorType, Status
+
+Time = Annotated[
+    datetime,
+    WithJsonSchema(
+        {"type": "string", "format": "date-time", "examples": ["2026-11-22T12:00:00.000Z"]}
+    ),
+]
+
+
+class Step(BaseModel):
+    """One tool call of a plan."""
+
+    step: int = Field(description="Its place in the plan, counted from 1.")
+    tool: str = Field(description="The tool it calls.")
+    input: dict[str, Any] = Field(
+        description="What the tool is given; may refer to earlier outputs, as `{step_1_output}`."
+    )
+    reasoning: str = Field(description="Why the planner made this step.")
+    span: list[int] | None = Field(
+        description="`[start, end]` of the words in the prompt that the step is for."
+    )
+
+
+class Plan(BaseModel):
+    """The steps; none while the run is unplanned and when it was refused."""
+
+    steps: list[Step] = Field(description="In the order of execution.")
+
+
+class PlannedBy(BaseModel):
+    """Who made the plan."""
+
+    source: Literal["llm", "pattern"] = Field(description="A model, or the pattern planner.")
+    model: str | None = Field(description="The model's name; null for the pattern planner.")
+    reason: str = Field(description="Why it was this planner.")
+    complexity: dict[str, Any] | None = Field(description="How complex the task was judged.")
+
+
+class AttemptError(BaseModel):
+    """Why an attempt failed."""
+
+    type: str = Field(description="The class of the error.")
+    message: str = Field(description="What went wrong, in words.")
+    retryable: bool = Field(description="Whether another attempt may succeed.")
+
+
+class Attempt(BaseModel):
+    """One execution of one step."""
+
+    step: int = Field(description="The step of the plan.")
+    tool: str = Field(description="The tool that was called.")
+    input: dict[str, Any] = Field(description="What it was given, references resolved.")
+    attempt: int = Field(description="Which attempt at the step, counted from 1.")
+    generation: int = Field(description="How often finished steps were told to run again before.")
+    status: Literal["ok", "error", "timeout", "cancelled"] = Field(description="How it ended.")
+    output: Any = Field(description="What the tool returned; null unless `status` is `ok`.")
+    error: AttemptError | None = Field(description="Why it failed.")
+    retry_at: Time | None = Field(description="The earliest time of the next attempt.")
+    thread_running: bool = Field(
+        description="Whether the tool may still be running although its time was up."
+    )
+    started_at: Time = Field(description="When it began.")
+    duration_ms: float = Field(description="How long it took, in milliseconds.")
+
+
+class Mark(BaseModel):
+    """Something that happened to the run from outside its steps."""
+
+    what: Literal["taken_up", "cancel", "retry", "skip", "approved", "rejected"] = Field(
+        description="What happened; `taken_up` is the resumption after a restart."
+    )
+    at: Time = Field(description="When.")
+    by: str = Field(description="Who did it.")
+    detail: str | None = Field(description="What else there is to say about it.")
+
+
+class PlanningCall(BaseModel):
+    """One call of a planner."""
+
+    planner: Literal["llm", "pattern"] = Field(description="Which planner was called.")
+    model: str | None = Field(description="The model; null for the pattern planner.")
+    outcome: str = Field(description="What came of it.")
+    error_class: str | None = Field(description="The class of the error that ended it.")
+    started_at: Time = Field(description="When it began.")
+    duration_ms: float = Field(description="How long it took, in milliseconds.")
+    input_tokens: int | None = Field(description="Tokens read; null where there are none.")
+    output_tokens: int | None = Field(description="Tokens written; null where there are none.")
+    usd: float | None = Field(description="Its price in US dollars; null when not known.")
+
+
+class Limits(BaseModel):
+    """The limits in force for the run."""
+
+    step_timeout: float = Field(description="Longest time of one attempt, in seconds.")
+    max_attempts: int = Field(description="Most attempts at one step.")
+    backoff: float = Field(description="Wait before the second attempt, in seconds; it doubles.")
+    max_prompt: int = Field(description="Longest prompt, in characters.")
+    max_steps: int = Field(description="Most steps of a plan.")
+    max_output: int = Field(description="Largest output of a step, in bytes.")
+
+
+class Usage(BaseModel):
+    """What planning took."""
+
+    calls: int = Field(description="Calls of a model.")
+    input_tokens: int = Field(description="Tokens read.")
+    output_tokens: int = Field(description="Tokens written.")
+    usd: float | None = Field(description="Price in US dollars; null when not known, never 0.")
+    by_model: dict[str, Any] = Field(description="The same for each model.")
+
+
+class Result(BaseModel):
+    """What came out."""
+
+    output: Any = Field(description="The output of the last step.")
+    summary: str = Field(description="One line that counts and never quotes.")
+
+
+class Unparsed(BaseModel):
+    """Words that no planner could place."""
+
+    text: str = Field(description="The words.")
+    span: list[int] = Field(description="`[start, end]` of them in the prompt.")
+
+
+class RunError(BaseModel):
+    """Why the run did not complete."""
+
+    type: ErrorType = Field(description="What kind of failure it is.")
+    message: str = Field(description="The reason, in words.")
+    step: int | None = Field(description="The step that failed.")
+    unparsed: list[Unparsed] = Field(description="The words that were not understood.")
+    examples: list[str] = Field(description="Requests that would be understood.")
+    rejected_plan: Plan | None = Field(description="The plan that failed its check.")
+
+
+class Current(BaseModel):
+    """The attempt that is being made, or is waited for."""
+
+    step: int = Field(description="The step of the plan.")
+    attempt: int = Field(description="Which attempt at it, counted from 1.")
+    not_before: Time | None = Field(description="Its earliest time, while it is waited for.")
+
+
+class Run(BaseModel):
+    """Everything about a run; null until known."""
+
+    version: int = Field(description="Version of the record's shape.")
+    run_id: str = Field(description="The id of the run.")
+    owner: str = Field(description="Whose run it is; `default` where there are no keys.")
+    prompt: str = Field(description="What was asked, exactly as it was sent.")
+    status: Status = Field(description="Where the run stands.")
+    planned_by: PlannedBy | None = Field(description="Who made the plan, and why it was them.")
+    plan: Plan = Field(description="The plan.")
+    execution_log: list[Attempt] = Field(description="Every attempt, oldest first.")
+    marks: list[Mark] = Field(description="What happened from outside, oldest first.")
+    planning_log: list[PlanningCall] = Field(description="Every call of a planner, oldest first.")
+    limits: Limits = Field(description="The limits in force for this run.")
+    current: Current | None = Field(description="The attempt being made or waited for.")
+    usage: Usage = Field(description="Calls, tokens and price of its planning.")
+    result: Result | None = Field(description="What came out of a completed run.")
+    error: RunError | None = Field(description="Why the run did not complete.")
+    queue_position: int | None = Field(description="Its place among the waiting, from 1.")
+    created_at: Time = Field(description="When it was accepted.")
+    started_at: Time | None = Field(description="When its planning began.")
+    completed_at: Time | None = Field(description="When it was settled.")
+
+
+def present(record: Record) -> dict[str, Any]:
+    """The record with its times in RFC 3339, as `Run` documents it."""
+    current = record["current"]
+    return {
+        **present_summary(record),
+        "execution_log": [
+            {
+                **attempt,
+                "retry_at": rfc3339(attempt["retry_at"]),
+                "started_at": rfc3339(attempt["started_at"]),
+            }
+            for attempt in record["execution_log"]
+        ],
+        "marks": [{**mark, "at": rfc3339(mark["at"])} for mark in record["marks"]],
+        "planning_log": [
+            {**call, "started_at": rfc3339(call["started_at"])} for call in record["planning_log"]
+        ],
+        "current": current and {**current, "not_before": rfc3339(current["not_before"])},
+    }
+
+
+def present_summary(run: Record | Summary) -> dict[str, Any]:
+    """A run of a list with its times in RFC 3339, as `RunSummary` documents it."""
+    return {
+        **run,
+        "created_at": rfc3339(run["created_at"]),
+        "started_at": rfc3339(run["started_at"]),
+        "completed_at": rfc3339(run["completed_at"]),
+    }

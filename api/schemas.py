@@ -1,0 +1,133 @@
+"""What goes in and out besides the record of a run."""
+
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from api.record import Time
+from graph.state import Status
+
+
+class Body(BaseModel):
+    """Base of request bodies: types are not coerced, and an unknown field is refused by name."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_unknown_fields(cls, data: Any) -> Any:
+        # Ahead of `extra="forbid"`, whose message cannot say which fields there are.
+        if isinstance(data, dict) and (unknown := data.keys() - cls.model_fields.keys()):
+            raise PydanticCustomError(
+                "unknown_field",
+                "has the unknown field {unknown}; its fields are: {known}",
+                {
+                    "unknown": ", ".join(repr(name[:60]) for name in sorted(unknown)),
+                    "known": ", ".join(cls.model_fields),
+                },
+            )
+        return data
+
+
+def _without_null(text: str) -> str:
+    if "\0" in text:
+        raise PydanticCustomError("null_character", "must not hold the null character U+0000")
+    return text
+
+
+class RunCreate(Body):
+    """A task in plain words."""
+
+    prompt: Annotated[str, AfterValidator(_without_null)] = Field(
+        description="What to do; up to 20,000 characters unless configured otherwise. "
+        "It is kept exactly as sent.",
+        json_schema_extra={"minLength": 1},
+        examples=["Add a todo to buy milk, then show me all my tasks"],
+    )
+
+
+class RunCreated(BaseModel):
+    """An accepted run: it is on disk and will be settled, whatever happens to the server."""
+
+    run_id: str = Field(description="The id to read the run by, at `GET /runs/{run_id}`.")
+    status: Status = Field(description="Where the run stands; planning is not waited for.")
+
+
+class RunSummary(BaseModel):
+    """One run in a list."""
+
+    run_id: str = Field(description="The id of the run.")
+    owner: str = Field(description="Whose run it is; `default` where there are no keys.")
+    prompt: str = Field(description="What was asked.")
+    status: Status = Field(description="Where the run stands.")
+    created_at: Time = Field(description="When it was accepted.")
+    started_at: Time | None = Field(description="When its planning began.")
+    completed_at: Time | None = Field(description="When it was settled.")
+
+
+class RunList(BaseModel):
+    """The newest runs."""
+
+    runs: list[RunSummary] = Field(description="Newest first.")
+
+
+class ToolView(BaseModel):
+    """A tool that plans may use."""
+
+    name: str = Field(description="What a plan calls it by.")
+    description: str = Field(description="What it does, as planners read it.")
+    input_schema: dict[str, Any] = Field(description="JSON Schema of its input.")
+    effects: bool = Field(description="Whether a call changes something.")
+    repeatable: bool = Field(
+        description="Whether a second call while a first may still be running does no harm."
+    )
+
+
+class ToolList(BaseModel):
+    """Every tool, in the order of registration."""
+
+    tools: list[ToolView] = Field(description="The tools.")
+
+
+class Alive(BaseModel):
+    """The server answers."""
+
+    status: str = Field(description="`ok`.", examples=["ok"])
+
+
+class Health(Alive):
+    """The server and its storage."""
+
+    status: str = Field(
+        description="`ok`, or `degraded` while storage cannot be written or the server is "
+        "starting or stopping.",
+        examples=["ok", "degraded"],
+    )
+    version: str = Field(description="Version of the server.")
+    storage: dict[str, Any] = Field(
+        description="`backend`, `writable`, and what else the backend says about itself.",
+        examples=[{"backend": "sqlite", "writable": True}],
+    )
+
+
+class FieldFault(BaseModel):
+    """One fault of a request."""
+
+    field: str = Field(description="The field at fault; `body` where it is no single one.")
+    message: str = Field(description="What is wrong with it, or what would be right.")
+
+
+class Problem(BaseModel):
+    """An error, as RFC 9457 describes it."""
+
+    type: str = Field(description="What kind of problem it is: a stable URI to branch on.")
+    title: str = Field(description="The kind of problem in words; the same for all of a kind.")
+    status: int = Field(description="The HTTP status.")
+    detail: str = Field(description="What was wrong this time, and what would be right.")
+    instance: str | None = Field(
+        None, description="With status 500: the error's id, which the server's log explains."
+    )
+    errors: list[FieldFault] | None = Field(
+        None, description="With status 400: the faults, field by field."
+    )

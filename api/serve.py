@@ -1,0 +1,75 @@
+"""`runwright serve`: the HTTP server around the runs, from its socket to its end."""
+
+import gc
+import logging
+import signal
+import socket
+from contextlib import nullcontext
+
+import uvicorn
+
+from api.app import HttpLimits, create_app
+from api.logs import configure_logging
+from graph.compose import open_runs
+from graph.settings import Settings
+
+logger = logging.getLogger("runwright.server")
+
+#: How long requests in flight may take once the server is told to stop, in seconds.
+REQUEST_GRACE = 2
+
+
+class PortTaken(Exception):
+    """The address cannot be listened on; the message says what to do."""
+
+
+async def serve(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT, then let attempts in flight end and return.
+
+    Raises `PortTaken`, and what `open_runs` raises.
+    """
+    configure_logging(settings.log, settings.log_level)
+    listener = _listen(settings.host, settings.port)
+    url = _url(settings.host, listener.getsockname()[1])
+    async with open_runs(settings, server_url=url) as runs:
+        server = uvicorn.Server(
+            uvicorn.Config(
+                create_app(
+                    lambda: nullcontext(runs),
+                    HttpLimits(settings.allowed_hosts, settings.max_body),
+                ),
+                log_config=None,
+                access_log=False,
+                lifespan="on",
+                timeout_graceful_shutdown=REQUEST_GRACE,
+                server_header=False,
+            )
+        )
+        # uvicorn raises the signal again once it has stopped; the runs are still to be closed.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: None)
+        # What is loaded by now stays: leaving it out of every collection halves the slowest
+        # answers under load.
+        gc.collect()
+        gc.freeze()
+        logger.info("serving", extra={"url": url})
+        await server.serve(sockets=[listener])
+        logger.info("stopping")
+    logger.info("stopped")
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        listener = socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        raise PortTaken(
+            f"cannot listen on {host}:{port}: {error.strerror or error}; choose another with"
+            " --host and --port, or RUNWRIGHT_HOST and RUNWRIGHT_PORT"
+        ) from None
+    listener.setblocking(False)
+    return listener
+
+
+def _url(host: str, port: int) -> str:
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

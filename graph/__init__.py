@@ -1,0 +1,1 @@
+"""The machine: what travels, where it goes, how a run is kept."""

@@ -1,0 +1,65 @@
+"""The whole wiring on one screen: four nodes, their edges, and what each node is given."""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from langgraph.checkpoint.base import BaseCheckpointSaver
+from langgraph.graph import END, START, StateGraph
+from langgraph.graph.state import CompiledStateGraph
+from langgraph.store.base import BaseStore
+from nodes.patterns.planner import PatternPlanner
+from tools.threads import ToolThreads
+
+from graph.edges import after_fallback_plan, after_plan, after_step
+from graph.state import DEFAULT_LIMITS, Limits, RunInput, RunState
+from nodes.execute_step import Wait, execute_step, sleep_until
+from nodes.fallback_plan import fallback_plan
+from nodes.finalize import finalize
+from nodes.plan import plan
+from tools.registry import Tool
+
+#: A graph whose state is `RunState`.
+RunGraph = CompiledStateGraph[RunState, None, Any, Any]
+
+
+def build_graph(
+    tools: Mapping[str, Tool],
+    *,
+    checkpointer: BaseCheckpointSaver[str] | None = None,
+    store: BaseStore | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+    threads: ToolThreads | None = None,
+    wait: Wait = sleep_until,
+    input_schema: type[Any] = RunInput,
+) -> RunGraph:
+    """Compile the graph over the given tools.
+
+    `limits` hold for runs that bring none of their own, `threads` run blocking tools, `wait` sits
+    out a backoff. `input_schema` is what a caller may put in: a prompt, or a prepared `RunState`.
+    """
+    builder = StateGraph(RunState, input_schema=input_schema)
+    builder.add_node("plan", partial(plan, limits=limits))
+    builder.add_node(
+        "fallback_plan", partial(fallback_plan, planner=PatternPlanner(tools), tools=tools)
+    )
+    builder.add_node(
+        "execute_step",
+        partial(execute_step, tools=tools, threads=threads or ToolThreads(), wait=wait),
+    )
+    builder.add_node("finalize", partial(finalize, tools=tools))
+    builder.add_edge(START, "plan")
+    builder.add_conditional_edges("plan", after_plan)
+    builder.add_conditional_edges("fallback_plan", after_fallback_plan)
+    builder.add_conditional_edges("execute_step", after_step)
+    builder.add_edge("finalize", END)
+    return builder.compile(checkpointer=checkpointer, store=store, name="runwright")
+
+
+def recursion_limit(limits: Limits) -> int:
+    """Super-steps that a run within its limits can need, fixed before it is planned.
+
+    Every attempt is one super-step; the rest are planning hops, `finalize`, and a margin for the
+    take-ups after a crash, each of which starts the count anew.
+    """
+    return limits["max_steps"] * limits["max_attempts"] + 20

@@ -1,0 +1,115 @@
+"""The run index: accepted requests, and a projection of each run for listing and recovery.
+
+The checkpoint is the run. A row holds the request until there is a first checkpoint, and afterwards
+what a list shows; where the two differ, the checkpoint wins.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from graph.state import Limits, Status
+from graph.status import SETTLED, TRANSITIONS
+
+#: Version of the index's tables; a database with a higher one is not opened.
+INDEX_VERSION = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRow:
+    """One run in the index; times in epoch seconds.
+
+    `starts` counts how often in a row it was started with `checkpoint_id` as its latest
+    checkpoint, so that a run which kills its process is not started for ever.
+    """
+
+    run_id: str
+    owner: str
+    prompt: str
+    limits: Limits
+    created_at: float
+    status: Status = "pending"
+    started_at: float | None = None
+    completed_at: float | None = None
+    starts: int = 1
+    checkpoint_id: str | None = None
+
+
+class RunIndex(Protocol):
+    """What a backend keeps of runs beside their checkpoints."""
+
+    async def accept(self, row: RunRow) -> None:
+        """Store an accepted request; it survives power loss when this returns."""
+
+    async def find(self, run_id: str) -> RunRow | None:
+        """The row of a run, or None."""
+
+    async def newest(self, limit: int) -> Sequence[RunRow]:
+        """The latest accepted runs, newest first."""
+
+    async def unsettled(self) -> Sequence[RunRow]:
+        """Every run that is not settled, in the order of acceptance."""
+
+    async def project(
+        self, run_id: str, status: Status, *, started_at: float | None, completed_at: float | None
+    ) -> bool:
+        """Take over a run's status where the table of transitions allows it; whether it did."""
+
+    async def note_start(self, run_id: str, *, starts: int, checkpoint_id: str | None) -> None:
+        """Remember how often in a row a run was started with this latest checkpoint."""
+
+    async def check(self) -> None:
+        """Raise the backend's error when nothing can be written now."""
+
+
+def leads_to(status: Status) -> list[Status]:
+    """The statuses out of which a run may come to `status`, over several changes as well.
+
+    A projection may skip changes in between: a run can be settled before `running` was written.
+    """
+    before: set[Status] = set()
+    frontier: set[Status] = {status}
+    while frontier:
+        frontier = {
+            source
+            for source, targets in TRANSITIONS.items()
+            if targets & frontier and source not in before | SETTLED
+        }
+        before |= frontier
+    return sorted(before - {status})
+
+
+class MemoryIndex:
+    """A run index that ends with its process; for notebooks and unit tests."""
+
+    def __init__(self) -> None:
+        self._rows: dict[str, RunRow] = {}
+
+    async def accept(self, row: RunRow) -> None:
+        self._rows[row.run_id] = row
+
+    async def find(self, run_id: str) -> RunRow | None:
+        return self._rows.get(run_id)
+
+    async def newest(self, limit: int) -> Sequence[RunRow]:
+        return list(reversed(self._rows.values()))[:limit]
+
+    async def unsettled(self) -> Sequence[RunRow]:
+        return [row for row in self._rows.values() if row.status not in SETTLED]
+
+    async def project(
+        self, run_id: str, status: Status, *, started_at: float | None, completed_at: float | None
+    ) -> bool:
+        row = self._rows.get(run_id)
+        if row is None or row.status not in leads_to(status):
+            return False
+        self._rows[run_id] = replace(
+            row, status=status, started_at=started_at, completed_at=completed_at
+        )
+        return True
+
+    async def note_start(self, run_id: str, *, starts: int, checkpoint_id: str | None) -> None:
+        self._rows[run_id] = replace(self._rows[run_id], starts=starts, checkpoint_id=checkpoint_id)
+
+    async def check(self) -> None:
+        return None

@@ -1,0 +1,25 @@
+"""Storage that ends with its process: LangGraph's in-memory saver and store."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.store.memory import InMemoryStore
+
+from graph.index import MemoryIndex
+from graph.serializer import strict_serializer
+from graph.storage import Storage
+
+
+@asynccontextmanager
+async def open_memory() -> AsyncIterator[Storage]:
+    """A fresh, empty backend."""
+    saver = InMemorySaver(serde=strict_serializer())
+    yield Storage(
+        backend="memory",
+        saver=saver,
+        reader=saver,
+        store=InMemoryStore(),
+        index=MemoryIndex(),
+        errors=(),
+    )

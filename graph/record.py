@@ -1,0 +1,138 @@
+"""The record of a run as callers read it: a view of the state, nothing added but names."""
+
+from typing import Any
+
+from typing_extensions import TypedDict
+
+from graph.index import RunRow
+from graph.state import (
+    Limits,
+    Plan,
+    PlannedBy,
+    PlanningCall,
+    Result,
+    RunError,
+    RunState,
+    Status,
+    Usage,
+    new_run,
+)
+
+
+class Current(TypedDict):
+    """The attempt that is being made or is due; `not_before` in epoch seconds while it waits."""
+
+    step: int
+    attempt: int
+    not_before: float | None
+
+
+class Record(TypedDict):
+    """Everything about a run; null until known, times in epoch seconds."""
+
+    version: int
+    run_id: str
+    owner: str
+    prompt: str
+    status: Status
+    planned_by: PlannedBy | None
+    plan: Plan
+    execution_log: list[dict[str, Any]]
+    marks: list[dict[str, Any]]
+    planning_log: list[PlanningCall]
+    limits: Limits
+    current: Current | None
+    usage: Usage
+    result: Result | None
+    error: RunError | None
+    queue_position: int | None
+    created_at: float
+    started_at: float | None
+    completed_at: float | None
+
+
+class Summary(TypedDict):
+    """One run in a list; times in epoch seconds."""
+
+    run_id: str
+    owner: str
+    prompt: str
+    status: Status
+    created_at: float
+    started_at: float | None
+    completed_at: float | None
+
+
+def record_of(state: RunState) -> Record:
+    """The record of a run that has a checkpoint."""
+    return Record(
+        version=state["version"],
+        run_id=state["run_id"],
+        owner=state["owner"],
+        prompt=state["prompt"],
+        status=state["status"],
+        planned_by=state["planned_by"],
+        plan=state["plan"],
+        execution_log=_entries(state, "attempt"),
+        marks=_entries(state, "mark"),
+        planning_log=state["planning_log"],
+        limits=state["limits"],
+        current=_current(state),
+        usage=state["usage"],
+        result=state["result"],
+        error=state["error"],
+        queue_position=None,
+        created_at=state["created_at"],
+        started_at=state["started_at"],
+        completed_at=state["completed_at"],
+    )
+
+
+def record_of_accepted(row: RunRow, queue_position: int | None) -> Record:
+    """The record of a run that was accepted and has no checkpoint yet."""
+    record = record_of(state_of(row))
+    record["queue_position"] = queue_position
+    return record
+
+
+def state_of(row: RunRow) -> RunState:
+    """The state that an accepted request begins with."""
+    return new_run(
+        row.prompt,
+        run_id=row.run_id,
+        owner=row.owner,
+        limits=row.limits,
+        created_at=row.created_at,
+    )
+
+
+def summary_of(row: RunRow) -> Summary:
+    """What a list shows of a run."""
+    return Summary(
+        run_id=row.run_id,
+        owner=row.owner,
+        prompt=row.prompt,
+        status=row.status,
+        created_at=row.created_at,
+        started_at=row.started_at,
+        completed_at=row.completed_at,
+    )
+
+
+def _entries(state: RunState, kind: str) -> list[dict[str, Any]]:
+    return [
+        {key: value for key, value in entry.items() if key != "kind"}
+        for entry in state.get("log", [])
+        if entry["kind"] == kind
+    ]
+
+
+def _current(state: RunState) -> Current | None:
+    steps = state["plan"]["steps"]
+    if state["status"] != "running" or state["error"] or state["cursor"] >= len(steps):
+        return None
+    return Current(
+        step=steps[state["cursor"]]["step"],
+        attempt=state["attempt"] + 1,
+        not_before=state["not_before"],
+    )

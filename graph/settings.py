@@ -1,0 +1,101 @@
+"""Every setting, read once from the environment (`RUNWRIGHT_…`) and never changed."""
+
+import os
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from graph.state import Limits
+
+PREFIX = "RUNWRIGHT_"
+
+CommaSeparated = Annotated[tuple[str, ...], NoDecode]
+
+
+class InvalidSettings(Exception):
+    """A setting that cannot be used; each line has its name, its value and what is allowed."""
+
+
+class Settings(BaseSettings):
+    """The settings of one process. Times in seconds, sizes in bytes unless said otherwise."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
+
+    # Where the server listens
+    host: str = Field("127.0.0.1", min_length=1, description="address to listen on")
+    port: int = Field(8000, ge=0, le=65535, description="port to listen on; 0 takes a free one")
+    allowed_hosts: CommaSeparated = Field(
+        (), description="names beside the loopback ones that the Host header may have"
+    )
+    max_body: int = Field(64 * 1024, ge=1024, description="largest request body, bytes")
+
+    # Where runs are kept
+    database_url: str = Field(
+        "sqlite:///runwright.db",
+        description="sqlite:///relative.db, sqlite:////absolute.db or memory://",
+    )
+
+    # What runs may do
+    tools: CommaSeparated = Field((), description="your own tools: module:function,…")
+    step_timeout: float = Field(30.0, gt=0, le=86_400, description="longest time of an attempt, s")
+    max_attempts: int = Field(3, ge=1, le=100, description="attempts at a step, the first included")
+    backoff: float = Field(
+        0.5, ge=0, le=3600, description="wait before the second attempt, s; doubles with each"
+    )
+    max_prompt: int = Field(20_000, ge=1, description="longest prompt, characters")
+    max_steps: int = Field(100, ge=1, le=10_000, description="most steps of a plan")
+    max_output: int = Field(256 * 1024, ge=1024, description="largest output of a step, bytes")
+
+    # How much at once
+    max_executing: int = Field(24, ge=1, le=1000, description="runs executing at once")
+    max_queued: int = Field(10_000, ge=1, description="runs waiting to be executed")
+    tool_threads: int = Field(32, ge=1, le=1000, description="threads for blocking tools")
+    grace: float = Field(
+        5.0, ge=0, le=3600, description="time for attempts in flight at the end of the process, s"
+    )
+
+    # What is told
+    log: Literal["text", "json"] = Field("text", description="form of the log lines")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="debug adds prompts and outputs"
+    )
+
+    @field_validator("allowed_hosts", "tools", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @property
+    def limits(self) -> Limits:
+        """The limits that every run of this process gets."""
+        return Limits(
+            step_timeout=self.step_timeout,
+            max_attempts=self.max_attempts,
+            backoff=self.backoff,
+            max_prompt=self.max_prompt,
+            max_steps=self.max_steps,
+            max_output=self.max_output,
+        )
+
+
+def read_settings(**overrides: Any) -> Settings:
+    """The settings from the environment; `overrides` (from the command line) come first.
+
+    Raises `InvalidSettings`.
+    """
+    try:
+        return Settings(**overrides)
+    except ValidationError as invalid:
+        lines = [_line(error, overrides) for error in invalid.errors(include_url=False)]
+        raise InvalidSettings("\n".join(lines)) from None
+
+
+def _line(error: Any, overrides: dict[str, Any]) -> str:
+    field = str(error["loc"][0])
+    name = f"--{field}" if field in overrides else f"{PREFIX}{field.upper()}"
+    value = overrides.get(field, os.environ.get(f"{PREFIX}{field.upper()}"))
+    described = Settings.model_fields[field].description if field in Settings.model_fields else ""
+    return f"{name}={value}: {error['msg']} ({described})"

@@ -1,0 +1,239 @@
+"""What travels through the graph: plain JSON-like records, nothing else."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+from langgraph.channels.delta import DeltaChannel
+from typing_extensions import TypedDict
+
+#: Version of the state's shape; written into every run.
+STATE_VERSION = 1
+
+Status = Literal["pending", "running", "waiting", "completed", "failed", "cancelled"]
+
+ErrorType = Literal[
+    "not_understood",
+    "plan_rejected",
+    "step_failed",
+    "budget_exceeded",
+    "rejected",
+    "cancelled",
+    "internal",
+]
+
+Span = list[int]  # [start, end] in the prompt; a list because JSON has no tuples
+
+
+class Step(TypedDict):
+    """One tool call of a plan; `input` may hold references to earlier outputs."""
+
+    step: int
+    tool: str
+    input: dict[str, Any]
+    reasoning: str
+    span: Span | None
+
+
+class Plan(TypedDict):
+    """Empty while unplanned and when refused."""
+
+    steps: list[Step]
+
+
+class PlannedBy(TypedDict):
+    """Who made the plan and why it was them."""
+
+    source: Literal["llm", "pattern"]
+    model: str | None
+    reason: str
+    complexity: dict[str, Any] | None
+
+
+class AttemptError(TypedDict):
+    """Why one attempt failed, and whether another one may succeed."""
+
+    type: str
+    message: str
+    retryable: bool
+
+
+class Attempt(TypedDict):
+    """One execution of one step; times are epoch seconds, `input` is resolved."""
+
+    kind: Literal["attempt"]
+    step: int
+    tool: str
+    input: dict[str, Any]
+    attempt: int
+    generation: int
+    status: Literal["ok", "error", "timeout", "cancelled"]
+    output: Any
+    error: AttemptError | None
+    retry_at: float | None
+    thread_running: bool
+    started_at: float
+    duration_ms: float
+
+
+class Mark(TypedDict):
+    """Something that happened to a run from outside its steps."""
+
+    kind: Literal["mark"]
+    what: Literal["taken_up", "cancel", "retry", "skip", "approved", "rejected"]
+    at: float
+    by: str
+    detail: str | None
+
+
+class PlanningCall(TypedDict):
+    """One call of a planner; tokens and price are null where there are none."""
+
+    planner: Literal["llm", "pattern"]
+    model: str | None
+    outcome: str
+    error_class: str | None
+    started_at: float
+    duration_ms: float
+    input_tokens: int | None
+    output_tokens: int | None
+    usd: float | None
+
+
+class Limits(TypedDict):
+    """The limits in force for one run; times in seconds, sizes in bytes."""
+
+    step_timeout: float
+    max_attempts: int
+    backoff: float
+    max_prompt: int
+    max_steps: int
+    max_output: int
+
+
+class Usage(TypedDict):
+    """What the planning cost; `usd` is null when it is not known, never 0 instead."""
+
+    calls: int
+    input_tokens: int
+    output_tokens: int
+    usd: float | None
+    by_model: dict[str, Any]
+
+
+class Result(TypedDict):
+    """The last step's output, and one line that counts but never quotes items."""
+
+    output: Any
+    summary: str
+
+
+class Unparsed(TypedDict):
+    """Words of the prompt that no planner could place."""
+
+    text: str
+    span: Span
+
+
+class RunError(TypedDict):
+    """Why a run did not complete."""
+
+    type: ErrorType
+    message: str
+    step: int | None
+    unparsed: list[Unparsed]
+    examples: list[str]
+    rejected_plan: Plan | None
+
+
+def extend(log: list[Any], writes: Sequence[list[Any]]) -> list[Any]:
+    """Reducer of the append-only lists: pure, and the same however writes are batched."""
+    return [*log, *(entry for write in writes for entry in write)]
+
+
+#: What holds where nobody says otherwise (Studio, notebooks).
+DEFAULT_LIMITS = Limits(
+    step_timeout=30.0,
+    max_attempts=3,
+    backoff=0.5,
+    max_prompt=20_000,
+    max_steps=100,
+    max_output=256 * 1024,
+)
+
+
+class RunInput(TypedDict):
+    """All that a person has to give."""
+
+    prompt: str
+
+
+class RunState(TypedDict, total=False):
+    """The whole run. Everything in it survives a round trip through JSON unchanged."""
+
+    version: int
+    run_id: str
+    prompt: str
+    owner: str
+    status: Status
+    planned_by: PlannedBy | None
+    plan: Plan
+    plan_proposed: Plan | None
+    cursor: int
+    attempt: int
+    not_before: float | None
+    generation: int
+    log: Annotated[list[Any], DeltaChannel(extend, snapshot_frequency=50)]
+    planning_log: list[PlanningCall]
+    limits: Limits
+    usage: Usage
+    result: Result | None
+    error: RunError | None
+    created_at: float
+    started_at: float | None
+    completed_at: float | None
+
+
+def new_run(prompt: str, *, run_id: str, owner: str, limits: Limits, created_at: float) -> RunState:
+    """The state of a run that was accepted and not yet looked at; `log` starts empty by itself."""
+    return RunState(
+        version=STATE_VERSION,
+        run_id=run_id,
+        prompt=prompt,
+        owner=owner,
+        status="pending",
+        planned_by=None,
+        plan=Plan(steps=[]),
+        plan_proposed=None,
+        cursor=0,
+        attempt=0,
+        not_before=None,
+        generation=0,
+        planning_log=[],
+        limits=limits,
+        usage=Usage(calls=0, input_tokens=0, output_tokens=0, usd=0.0, by_model={}),
+        result=None,
+        error=None,
+        created_at=created_at,
+        started_at=None,
+        completed_at=None,
+    )
+
+
+def run_error(
+    kind: ErrorType,
+    message: str,
+    *,
+    step: int | None = None,
+    unparsed: Sequence[Unparsed] = (),
+    examples: Sequence[str] = (),
+    rejected_plan: Plan | None = None,
+) -> RunError:
+    """A run's error with all its fields, the unnamed ones empty."""
+    return RunError(
+        type=kind,
+        message=message,
+        step=step,
+        unparsed=list(unparsed),
+        examples=list(examples),
+        rejected_plan=rejected_plan,
+    )

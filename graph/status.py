@@ -1,0 +1,22 @@
+"""The transitions of a run, the only table of them."""
+
+from collections.abc import Mapping
+
+from graph.state import Status
+
+#: From each status to those that may follow it. Out of a settled one leads only a retry.
+TRANSITIONS: Mapping[Status, frozenset[Status]] = {
+    "pending": frozenset({"running", "cancelled", "failed"}),
+    "running": frozenset({"waiting", "completed", "failed", "cancelled"}),
+    "waiting": frozenset({"running", "cancelled"}),
+    "completed": frozenset(),
+    "failed": frozenset({"pending"}),
+    "cancelled": frozenset({"pending"}),
+}
+
+SETTLED: frozenset[Status] = frozenset({"completed", "failed", "cancelled"})
+
+
+def may_become(current: Status, following: Status) -> bool:
+    """Whether a run in `current` may take the status `following`."""
+    return following in TRANSITIONS[current]

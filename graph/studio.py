@@ -1,0 +1,12 @@
+"""The graph for LangGraph Studio: the one module that builds something when it is imported.
+
+It has no checkpointer and no store, since the server that loads it brings its own.
+"""
+
+from graph.build import build_graph
+from graph.compose import open_tools
+from graph.settings import read_settings
+
+_settings = read_settings()
+
+graph = build_graph(open_tools(_settings), limits=_settings.limits)

@@ -1,0 +1,1 @@
+"""What every plan and every step is held to, whoever made it."""

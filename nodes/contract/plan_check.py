@@ -1,0 +1,69 @@
+"""The check that every plan passes before anything is executed, whichever planner made it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import ValidationError
+
+from graph.state import Limits, Step
+from nodes.contract.references import InvalidReference, has_reference, references
+from tools.registry import Tool
+
+
+def check_plan(steps: Sequence[Step], tools: Mapping[str, Tool], limits: Limits) -> list[str]:
+    """Why this plan must not be executed; empty when it may.
+
+    Tools exist, inputs fit their schemas, references point to earlier steps, limits hold.
+    A value that holds a reference is checked again when the reference is resolved.
+    """
+    if not steps:
+        return ["the plan has no steps"]
+    if len(steps) > limits["max_steps"]:
+        return [f"the plan has {len(steps)} steps; at most {limits['max_steps']} are allowed"]
+    reasons = []
+    for number, step in enumerate(steps, start=1):
+        if step["step"] != number:
+            reasons.append(f"step {number} is numbered {step['step']}; steps count from 1")
+        reasons += [f"step {number}: {reason}" for reason in _check_step(number, step, tools)]
+    return reasons
+
+
+def _check_step(number: int, step: Step, tools: Mapping[str, Tool]) -> list[str]:
+    tool = tools.get(step["tool"])
+    if tool is None:
+        return [f"there is no tool {step['tool']!r}; there are {', '.join(tools)}"]
+    try:
+        targets = [reference.step for reference in references(step["input"])]
+    except InvalidReference as error:
+        return [str(error)]
+    reasons = [
+        f"{{step_{target}_output}} does not come before it; "
+        + ("the first step can refer to none" if number == 1 else f"use steps 1 to {number - 1}")
+        for target in targets
+        if target >= number
+    ]
+    return reasons + input_errors(tool, step["input"])
+
+
+def input_errors(tool: Tool, value: Mapping[str, Any]) -> list[str]:
+    """What is wrong with an input, each with its field; parts that hold a reference pass."""
+    try:
+        tool.schema_model.model_validate(value)
+    except ValidationError as invalid:
+        return [
+            f"{'.'.join(map(str, error['loc'])) or 'input'} of {tool.name}: {error['msg']}"
+            for error in invalid.errors(include_url=False, include_context=False)
+            if not has_reference(_at(value, error["loc"]))
+        ]
+    return []
+
+
+def _at(value: Any, location: tuple[int | str, ...]) -> Any:
+    """The part of an input that a validation error is about; the deepest part that exists."""
+    for key in location:
+        try:
+            value = value[key]
+        except (KeyError, IndexError, TypeError):
+            # A missing field has no value of its own; a union's branch names no part of the input.
+            return None if isinstance(value, Mapping) else value
+    return value

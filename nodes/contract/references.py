@@ -1,0 +1,132 @@
+"""References: how a step's input names the output of an earlier step.
+
+`{step_1_output}`, `{step_1_output.text}`, `{step_1_output[0].id}`; `{{` and `}}` are mere braces.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+_TOKEN = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
+_REFERENCE = re.compile(
+    r"step_([1-9][0-9]{0,5})_output((?:\.[A-Za-z_][A-Za-z0-9_]*|\[[0-9]{1,6}\])*)"
+)
+_PART = re.compile(r"\.([A-Za-z_][A-Za-z0-9_]*)|\[([0-9]+)\]")
+
+
+class InvalidReference(Exception):
+    """A reference that is malformed, or that finds nothing; the message says which and why."""
+
+    def __init__(self, reference: str, reason: str) -> None:
+        super().__init__(f"{reference} {reason}")
+        self.reference = reference
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class Reference:
+    """One `{step_N_output…}`: the step and the way into its output."""
+
+    text: str
+    step: int
+    path: tuple[str | int, ...]
+
+    def find(self, outputs: Mapping[int, Any]) -> Any:
+        """The value it names. Raises `InvalidReference` when the output has no such part."""
+        if self.step not in outputs:
+            raise InvalidReference(self.text, f"refers to step {self.step}, which has no output")
+        value = outputs[self.step]
+        for part in self.path:
+            try:
+                value = value[part]
+            except (KeyError, IndexError, TypeError):
+                raise InvalidReference(
+                    self.text, f"finds no {part!r} in the output of step {self.step}"
+                ) from None
+        return value
+
+
+def escape(words: str) -> str:
+    """A person's words as they must stand in an input, so that no brace is read as a reference."""
+    return words.replace("{", "{{").replace("}", "}}")
+
+
+def references(value: Any) -> Iterator[Reference]:
+    """Every reference in an input, however deep. Raises `InvalidReference` on a malformed one."""
+    for text in _texts(value):
+        for piece in _pieces(text):
+            if isinstance(piece, Reference):
+                yield piece
+
+
+def has_reference(value: Any) -> bool:
+    """Whether an input, or a part of it, depends on an earlier output."""
+    return next(references(value), None) is not None
+
+
+def resolve(value: Any, outputs: Mapping[int, Any]) -> Any:
+    """The input with every reference replaced; a value that is one whole reference keeps its type.
+
+    Raises `InvalidReference` when an output is missing or has no such part.
+    """
+    if isinstance(value, dict):
+        return {key: resolve(item, outputs) for key, item in value.items()}
+    if isinstance(value, list):
+        return [resolve(item, outputs) for item in value]
+    if not isinstance(value, str):
+        return value
+    pieces = list(_pieces(value))
+    if len(pieces) == 1 and isinstance(pieces[0], Reference):
+        return pieces[0].find(outputs)
+    return "".join(
+        _as_text(piece.find(outputs)) if isinstance(piece, Reference) else piece for piece in pieces
+    )
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from _texts(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _texts(item)
+
+
+def _pieces(text: str) -> Iterator[str | Reference]:
+    if "{" not in text and "}" not in text:
+        yield text
+        return
+    end = 0
+    for token in _TOKEN.finditer(text):
+        if token.start() > end:
+            yield text[end : token.start()]
+        end = token.end()
+        if token[0] in ("{{", "}}"):
+            yield token[0][0]
+        else:
+            yield _reference(token[0], token[1])
+    if end < len(text):
+        yield text[end:]
+
+
+def _reference(token: str, inner: str | None) -> Reference:
+    match = _REFERENCE.fullmatch(inner) if inner is not None else None
+    if match is None:
+        raise InvalidReference(
+            token, "is no reference; write {step_1_output}, or {{ and }} for literal braces"
+        )
+    path = tuple(name or int(position) for name, position in _PART.findall(match[2]))
+    return Reference(token, int(match[1]), path)
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, float):  # 0.0000001 and never 1e-07, which reads as words in a sentence
+        return format(Decimal(repr(value)), "f")
+    return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,168 @@
+"""The node `execute_step`: one attempt at one step; the edge decides what comes next."""
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+from uuid import UUID, uuid5
+
+from langgraph.runtime import Runtime
+from tools.threads import ToolThreads
+
+from graph.state import Attempt, AttemptError, RunState, Step, run_error
+from nodes.contract.outputs import InvalidOutput, plain
+from nodes.contract.references import InvalidReference, resolve
+from tools.invocation import Failure, Outcome, invoke
+from tools.registry import Tool, ToolCall
+
+logger = logging.getLogger("runwright.steps")
+
+#: Sits out a backoff until the given epoch second.
+Wait = Callable[[float], Awaitable[None]]
+
+
+async def sleep_until(moment: float) -> None:
+    """Wait until an epoch second; returns at once when it has passed."""
+    await asyncio.sleep(max(0.0, moment - time.time()))
+
+
+async def execute_step(
+    state: RunState,
+    runtime: Runtime[None],
+    *,
+    tools: Mapping[str, Tool],
+    threads: ToolThreads,
+    wait: Wait = sleep_until,
+) -> dict[str, Any]:
+    """Make the next attempt at the step under the cursor and record it."""
+    if state["not_before"] is not None:
+        await wait(state["not_before"])
+    step = state["plan"]["steps"][state["cursor"]]
+    started_at, clock = time.time(), time.perf_counter()
+    resolved, outcome = await _attempt(state, step, runtime, tools, threads)
+    record = Attempt(
+        kind="attempt",
+        step=step["step"],
+        tool=step["tool"],
+        input=resolved,
+        attempt=state["attempt"] + 1,
+        generation=state["generation"],
+        status=outcome.status,
+        output=outcome.output,
+        error=_as_error(outcome.failure),
+        retry_at=_retry_at(state, outcome),
+        thread_running=outcome.thread_running,
+        started_at=started_at,
+        duration_ms=round((time.perf_counter() - clock) * 1000, 3),
+    )
+    _log(state, record)
+    return _update(state, record)
+
+
+def step_key(state: RunState, step: int) -> str:
+    """The idempotency key of a step: the same for every attempt and after every crash.
+
+    It changes with `generation`, when a person asks for a finished or edited step again.
+    """
+    return str(uuid5(UUID(state["run_id"]), f"{state['generation']}:{step}"))
+
+
+async def _attempt(
+    state: RunState,
+    step: Step,
+    runtime: Runtime[None],
+    tools: Mapping[str, Tool],
+    threads: ToolThreads,
+) -> tuple[dict[str, Any], Outcome]:
+    """The resolved input and how the call with it ended."""
+    tool = tools.get(step["tool"])
+    if tool is None:
+        message = f"there is no tool {step['tool']!r} here; it must be loaded to go on"
+        return step["input"], _error("UnknownTool", message)
+    try:
+        resolved = resolve(step["input"], _outputs(state))
+    except InvalidReference as error:
+        return step["input"], _error("InvalidReference", str(error))
+    assert runtime.store is not None, "the graph runs with a store"
+    call = ToolCall(state["owner"], step_key(state, step["step"]), runtime.store)
+    limits = state["limits"]
+    timeout = limits["step_timeout"]
+    try:
+        if not tool.repeatable:
+            await asyncio.wait_for(threads.wait_ended(call.step_key), timeout)
+    except TimeoutError:
+        message = f"{tool.name} has not returned from an earlier attempt and must not run twice"
+        return resolved, Outcome(
+            "timeout", failure=Failure("StillRunning", message, False), thread_running=True
+        )
+    outcome = await invoke(tool, resolved, call, timeout=timeout, threads=threads)
+    if outcome.status != "ok":
+        return resolved, outcome
+    try:
+        return resolved, Outcome("ok", plain(outcome.output, max_bytes=limits["max_output"]))
+    except InvalidOutput as error:
+        return resolved, _error("InvalidOutput", f"{tool.name}: {error}")
+
+
+def _outputs(state: RunState) -> dict[int, Any]:
+    """Each step's output, from its latest successful attempt."""
+    return {
+        entry["step"]: entry["output"]
+        for entry in state["log"]
+        if entry["kind"] == "attempt" and entry["status"] == "ok"
+    }
+
+
+def _error(kind: str, message: str) -> Outcome:
+    return Outcome("error", failure=Failure(kind, message, retryable=False))
+
+
+def _as_error(failure: Failure | None) -> AttemptError | None:
+    if failure is None:
+        return None
+    return AttemptError(type=failure.type, message=failure.message, retryable=failure.retryable)
+
+
+def _retry_at(state: RunState, outcome: Outcome) -> float | None:
+    """When the next attempt is due: base · 2^(n-1), spread by a quarter so that herds disperse."""
+    made, limits = state["attempt"] + 1, state["limits"]
+    if not (outcome.failure and outcome.failure.retryable and made < limits["max_attempts"]):
+        return None
+    spread = random.uniform(0.75, 1.25)  # noqa: S311 - spreads load, guards nothing
+    wait: float = limits["backoff"] * 2 ** (made - 1) * spread
+    return time.time() + wait
+
+
+def _update(state: RunState, record: Attempt) -> dict[str, Any]:
+    if record["status"] == "ok":
+        return {"cursor": state["cursor"] + 1, "attempt": 0, "not_before": None, "log": [record]}
+    update: dict[str, Any] = {
+        "attempt": record["attempt"],
+        "not_before": record["retry_at"],
+        "log": [record],
+    }
+    if record["retry_at"] is None:
+        assert record["error"] is not None
+        update["error"] = run_error("step_failed", record["error"]["message"], step=record["step"])
+    return update
+
+
+def _log(state: RunState, record: Attempt) -> None:
+    logger.info(
+        "attempt %s",
+        record["status"],
+        extra={
+            "run_id": state["run_id"],
+            "step": record["step"],
+            "attempt": record["attempt"],
+            "tool": record["tool"],
+            "duration_ms": record["duration_ms"],
+            "error": record["error"] and record["error"]["type"],
+        },
+    )
+    logger.debug(
+        "attempt data",
+        extra={"run_id": state["run_id"], "input": record["input"], "output": record["output"]},
+    )

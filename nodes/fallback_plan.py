@@ -1,0 +1,47 @@
+"""The node `fallback_plan`: the deterministic pattern planner, offline and without a model."""
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from graph.state import Plan, PlanningCall, RunState, run_error
+from nodes.contract.plan_check import check_plan
+from nodes.patterns.planner import PatternPlanner
+from tools.registry import Tool
+
+
+async def fallback_plan(
+    state: RunState, *, planner: PatternPlanner, tools: Mapping[str, Tool]
+) -> dict[str, Any]:
+    """Plan the prompt by its language patterns, or refuse it whole and say which words."""
+    started_at = time.time()
+    reading = planner.read(state["prompt"])
+    if reading.unparsed:
+        words = "; ".join(f'"{part["text"]}"' for part in reading.unparsed)
+        error = run_error(
+            "not_understood",
+            f"not understood: {words}. Nothing was done.",
+            unparsed=reading.unparsed,
+            examples=reading.examples,
+        )
+        return {"error": error, "planning_log": _logged(state, "refused", started_at)}
+    plan = Plan(steps=reading.steps)
+    if reasons := check_plan(plan["steps"], tools, state["limits"]):
+        error = run_error("plan_rejected", "; ".join(reasons), rejected_plan=plan)
+        return {"error": error, "planning_log": _logged(state, "rejected", started_at)}
+    return {"plan": plan, "planning_log": _logged(state, "planned", started_at)}
+
+
+def _logged(state: RunState, outcome: str, started_at: float) -> list[PlanningCall]:
+    call = PlanningCall(
+        planner="pattern",
+        model=None,
+        outcome=outcome,
+        error_class=None,
+        started_at=started_at,
+        duration_ms=round((time.time() - started_at) * 1000, 3),
+        input_tokens=None,
+        output_tokens=None,
+        usd=None,
+    )
+    return [*state["planning_log"], call]

@@ -1,0 +1,54 @@
+"""The node `finalize`: settles a run with its result or its error."""
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from graph.state import Attempt, Result, RunState
+from tools.registry import Tool
+
+
+async def finalize(state: RunState, *, tools: Mapping[str, Tool]) -> dict[str, Any]:
+    """Completed with the last step's output, or failed where an earlier node left an error."""
+    if state["error"]:
+        return {"status": "failed", "completed_at": time.time(), "not_before": None}
+    last: Attempt = next(
+        entry
+        for entry in reversed(state["log"])
+        if entry["kind"] == "attempt" and entry["status"] == "ok"
+    )
+    count = len(state["plan"]["steps"])
+    tool = tools.get(last["tool"])
+    summary = f"{_counted(count, 'step')} done; {_described(last['output'], tool)}"
+    return {
+        "status": "completed",
+        "completed_at": time.time(),
+        "result": Result(output=last["output"], summary=summary),
+    }
+
+
+def _described(output: Any, tool: Tool | None) -> str:
+    """An output in a few words: counted, never quoted, since it may be long or private."""
+    noun = tool.noun if tool else "item"
+    match output:
+        case None:
+            return "no output"
+        case bool():
+            return "yes" if output else "no"
+        case int() | float():
+            return f"the result is {output}"
+        case str():
+            number = _is_number(output)
+            return f"the result is {output}" if number else _counted(len(output), "character")
+        case list():
+            return _counted(len(output), noun)
+        case _:
+            return _counted(1, noun)
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def _is_number(text: str) -> bool:
+    return len(text) <= 40 and text.lstrip("-").replace(".", "", 1).isdecimal()

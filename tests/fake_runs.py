@@ -1,0 +1,194 @@
+"""An in-memory stand-in for `graph.runs.Runs`, and a client of the application on top of it."""
+
+import uuid
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, cast
+
+import httpx
+
+from api.app import HttpLimits, create_app
+from graph.record import Record, Summary
+from graph.runs import PromptRejected, RunNotFound, Runs
+from tools.registry import Tool, ToolCall, make_tools, tool
+
+MAX_PROMPT = 20_000
+
+CREATED_AT = 1_700_000_000.25
+
+LIMITS = {
+    "step_timeout": 30.0,
+    "max_attempts": 3,
+    "backoff": 0.5,
+    "max_prompt": MAX_PROMPT,
+    "max_steps": 100,
+    "max_output": 262_144,
+}
+
+
+@tool("notes.add", repeatable=True)
+async def add_note(text: str, call: ToolCall) -> str:
+    """Write a note down."""
+    return text
+
+
+class FakeRuns:
+    """Remembers runs and executes none; `failure` is raised by every call while it is set."""
+
+    def __init__(self) -> None:
+        self.records: dict[str, Record] = {}
+        self.tools: Mapping[str, Tool] = make_tools([add_note])
+        self.ready = True
+        self.writable = True
+        self.failure: Exception | None = None
+
+    async def start(self, prompt: str, *, owner: str = "default") -> Record:
+        self._fail()
+        if not prompt.strip():
+            raise PromptRejected("the prompt is empty; say what is to be done")
+        if len(prompt) > MAX_PROMPT:
+            raise PromptRejected(f"the prompt has more than {MAX_PROMPT} characters")
+        return self.add(accepted(prompt, owner=owner))
+
+    async def get(self, run_id: str) -> Record:
+        self._fail()
+        if run_id not in self.records:
+            raise RunNotFound(run_id)
+        return self.records[run_id]
+
+    async def newest(self, limit: int = 50) -> list[Summary]:
+        self._fail()
+        latest = list(self.records.values())[: -limit - 1 : -1]
+        return [
+            cast("Summary", {key: record[key] for key in Summary.__annotations__})  # type: ignore[literal-required]
+            for record in latest
+        ]
+
+    def mermaid(self) -> str:
+        return "graph TD;\n\tplan --> finalize;\n"
+
+    async def storage_state(self) -> dict[str, object]:
+        self._fail()
+        return {"backend": "memory", "writable": self.writable}
+
+    def add(self, record: Record) -> Record:
+        self.records[record["run_id"]] = record
+        return record
+
+    def _fail(self) -> None:
+        if self.failure:
+            raise self.failure
+
+
+def accepted(prompt: str = "say hello", **fields: Any) -> Record:
+    """The record of a run that nobody has looked at yet, `fields` set besides."""
+    record = {
+        "version": 1,
+        "run_id": str(uuid.uuid4()),
+        "owner": "default",
+        "prompt": prompt,
+        "status": "pending",
+        "planned_by": None,
+        "plan": {"steps": []},
+        "execution_log": [],
+        "marks": [],
+        "planning_log": [],
+        "limits": LIMITS,
+        "current": None,
+        "usage": {"calls": 0, "input_tokens": 0, "output_tokens": 0, "usd": 0.0, "by_model": {}},
+        "result": None,
+        "error": None,
+        "queue_position": 1,
+        "created_at": CREATED_AT,
+        "started_at": None,
+        "completed_at": None,
+    }
+    return cast("Record", record | fields)
+
+
+def eventful() -> Record:
+    """The record of a run that has something in every field, each in its fullest form."""
+    step = {
+        "step": 1,
+        "tool": "notes.add",
+        "input": {"text": "Grüße, 東京 \N{WAVING HAND SIGN}"},
+        "reasoning": "asked for",
+        "span": [0, 9],
+    }
+    error = {"type": "ConnectionError", "message": "no answer", "retryable": True}
+    attempt = {
+        "step": 1,
+        "tool": "notes.add",
+        "input": step["input"],
+        "attempt": 1,
+        "generation": 0,
+        "status": "error",
+        "output": None,
+        "error": error,
+        "retry_at": CREATED_AT + 2,
+        "thread_running": False,
+        "started_at": CREATED_AT + 1,
+        "duration_ms": 12.5,
+    }
+    planning = {
+        "planner": "llm",
+        "model": "some/model",
+        "outcome": "planned",
+        "error_class": None,
+        "started_at": CREATED_AT + 0.5,
+        "duration_ms": 480.0,
+        "input_tokens": 800,
+        "output_tokens": 90,
+        "usd": 0.002,
+    }
+    return accepted(
+        status="running",
+        planned_by={
+            "source": "llm",
+            "model": "some/model",
+            "reason": "configured",
+            "complexity": {"level": "simple"},
+        },
+        plan={"steps": [step]},
+        execution_log=[attempt],
+        marks=[{"what": "taken_up", "at": CREATED_AT + 3, "by": "server", "detail": None}],
+        planning_log=[planning],
+        current={"step": 1, "attempt": 2, "not_before": CREATED_AT + 4},
+        usage={
+            "calls": 1,
+            "input_tokens": 800,
+            "output_tokens": 90,
+            "usd": None,
+            "by_model": {"some/model": {"calls": 1}},
+        },
+        result={"output": {"large": 2**70}, "summary": "1 note"},
+        error={
+            "type": "step_failed",
+            "message": "no answer",
+            "step": 1,
+            "unparsed": [{"text": "hum a tune", "span": [10, 20]}],
+            "examples": ["note: buy milk"],
+            "rejected_plan": {"steps": [step]},
+        },
+        started_at=CREATED_AT + 0.5,
+        completed_at=CREATED_AT + 5,
+    )
+
+
+@asynccontextmanager
+async def serving(
+    runs: FakeRuns, limits: HttpLimits | None = None
+) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of an application over `runs`, whose unexpected errors are answered, not raised."""
+
+    @asynccontextmanager
+    async def open_runs() -> AsyncIterator[Runs]:
+        yield cast("Runs", runs)
+
+    app = create_app(open_runs, limits or HttpLimits())
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url="http://localhost:8000") as client,
+    ):
+        yield client

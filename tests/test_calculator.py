@@ -1,0 +1,206 @@
+"""The calculator: exact values as JSON can hold them, and a reason for everything else."""
+
+import contextlib
+import time
+from decimal import Decimal
+from fractions import Fraction
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from tools.calculator import MAX_LENGTH, calculate, calculator
+from tools.rational import MAX_DIGITS
+from tools.registry import ToolError, make_tool
+
+
+@pytest.mark.parametrize(
+    ("expression", "value"),
+    [
+        ("0.1 + 0.2", 0.3),
+        ("(10 + 5) * 2", 30),
+        ("15 / 100 * 200", 30),
+        ("71+-3", 68),
+        ("10*+1", 10),
+        ("-(4 - 6)", 2),
+        ("7 / 2", 3.5),
+        ("1 / 3 * 3", 1),
+        (".5 + 5.", 5.5),
+        ("1.5e3", 1500),
+        ("-7 % 3", 2),
+        ("7.5 % 2", 1.5),
+        ("2 ** 10", 1024),
+        ("-2 ** 2", -4),
+        ("2 ** 3 ** 2", 512),
+        ("2 ** -2", 0.25),
+        ("625 ** 0.5", 25),
+        ("27 ** (2 / 3)", 9),
+        ("0.25 ** -0.5", 2),
+        ("-0", 0),
+        ("\t 1\n", 1),
+    ],
+)
+async def test_a_value_that_json_holds_exactly_is_a_number(
+    expression: str, value: int | float
+) -> None:
+    result = await calculator(expression)
+
+    assert (result, type(result)) == (value, type(value))
+
+
+@pytest.mark.parametrize(
+    ("expression", "digits"),
+    [
+        ("2 ** 53 + 1", "9007199254740993"),
+        ("10 ** 30", "1" + "0" * 30),
+        ("12345678901234567.5", "12345678901234567.5"),
+        ("0.1 ** 18 * 3 + 1", "1.000000000000000003"),
+        ("1 / 3", "0.3333333333333333333333333333"),
+        ("-2 / 3", "-0.6666666666666666666666666667"),
+        ("1 / 3 * 10 ** 300", "3.333333333333333333333333333E+299"),
+        ("5 ** 0.5", "2.236067977499789696409173669"),
+        ("1.005 ** 1200", "397.4423186486039739401658121"),
+    ],
+)
+def test_a_value_that_a_double_would_change_is_a_string_of_digits(
+    expression: str, digits: str
+) -> None:
+    assert calculate(expression) == digits
+
+
+def test_a_string_of_digits_can_be_calculated_with_again() -> None:
+    assert calculate(f"{calculate('10 ** 300 / 3')} / 10 ** 299") == (
+        "3.333333333333333333333333333"
+    )
+
+
+@pytest.mark.parametrize(
+    ("expression", "reason"),
+    [
+        ("", "is empty"),
+        (" \n", "is empty"),
+        ("1 / 0", "division by zero"),
+        ("5 % (2 - 2)", "remainder of a division by zero"),
+        ("0 ** -1", "division by zero"),
+        ("pi * 2", "unknown name 'pi'"),
+        ("two + 2", "unknown name 'two'"),
+        ("3 x 4", r"write \* to multiply"),
+        ("1j", "unknown name 'j'"),
+        ("0x10", "unknown name 'x10'"),
+        ("1_000", "write 1000"),
+        ("1,000", "without commas"),
+        ("$5", "without units"),
+        ("2 ^ 3", r"write \*\*"),
+        ("8÷2", "write / to divide"),
+        ("7 // 2", "write / to divide"),
+        ("1 + 1 =", "leave it out"),
+        ("1 + 1\n2 + 2", "on one line"),
+        ("1 +\\\n1", r"'\\\\' at character 4"),
+        ("1 # one", "'#' at character 3"),
+        ("1 \x00", "at character 3"),
+        ("'1' '2'", '"\'" at character 1'),
+        ("٣ + 1", "'٣' at character 1"),
+        ("...", "'.' at character 1"),
+        ("15%", "15 / 100 "),
+        ("1 +", "missing after the last '[+]'"),
+        ("1 + * 2", "at character 5"),
+        ("5 5", "at character 3"),
+        ("1.2.3", "at character 4"),
+        ("5 (3)", r"write \* to multiply"),
+        ("()", "nothing between"),
+        ("(1", "1 closing '[)]' missing"),
+        ("1)", "closes nothing"),
+        ("1 + 010", "write 10, not 010"),
+        ("(-8) ** 0.5", "must be whole"),
+        ("2 ** 0.5 * 2", "only be the last operation"),
+        ("__import__('os').getcwd()", "'_' is not part"),
+        ("lambda: 1", "unknown name 'lambda'"),
+    ],
+)
+def test_what_is_not_arithmetic_gets_its_reason_at_once(expression: str, reason: str) -> None:
+    with pytest.raises(ToolError, match=reason) as error:
+        calculate(expression)
+
+    assert error.value.retryable is False
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "9**9**9",
+        "1**99999999",
+        "(((2**64)**64)**64)**64",
+        "2" + "**2" * 300,
+        "1e308*10",
+        "1e999999999",
+        "1e-999999999",
+        "1e" + "9" * 900,
+        "9" * (MAX_DIGITS + 1),
+        "1e300 ** 10 % 7",
+        "(1e308 + 1) ** 9999.5",
+        "(" * 500,
+        "(" * 400 + "1" + ")" * 400,
+        "-" * 999 + "1",
+        "1+(" * 200 + "1" + ")" * 200,
+        "1+" * 20_000 + "1",
+        "*".join(["(3**-5000+2**-8000)", "3**5"] * 30),
+    ],
+)
+def test_beyond_a_limit_is_a_quick_error(expression: str) -> None:
+    started = time.perf_counter()
+    with pytest.raises(ToolError, match=r"too|out of range|the most|missing"):
+        calculate(expression)
+
+    assert time.perf_counter() - started < 0.5
+
+
+def test_a_sum_as_long_as_the_limit_is_calculated() -> None:
+    assert calculate("1+" * (MAX_LENGTH // 2 - 1) + "1") == MAX_LENGTH // 2
+
+
+Expression = tuple[str, Fraction]
+
+
+def _literals() -> st.SearchStrategy[Expression]:
+    decimals = st.decimals(-10_000, 10_000, allow_nan=False, places=3)
+    return decimals.map(lambda number: (f"({number:f})", Fraction(number)))
+
+
+def _combined(parts: st.SearchStrategy[Expression]) -> st.SearchStrategy[Expression]:
+    def combine(left: Expression, sign: str, right: Expression) -> Expression:
+        assume(sign in "+-*" or right[1] != 0)
+        values = {
+            "+": lambda: left[1] + right[1],
+            "-": lambda: left[1] - right[1],
+            "*": lambda: left[1] * right[1],
+            "/": lambda: left[1] / right[1],
+            "%": lambda: left[1] % right[1],
+        }
+        return f"({left[0]} {sign} {right[0]})", values[sign]()
+
+    return st.builds(combine, parts, st.sampled_from("+-*/%"), parts)
+
+
+@given(st.recursive(_literals(), _combined, max_leaves=12))
+def test_every_value_agrees_with_rational_arithmetic(expression: Expression) -> None:
+    text, value = expression
+    result = calculate(text)
+
+    shown = Fraction(Decimal(repr(result) if not isinstance(result, str) else result))
+    assert abs(shown - value) <= abs(value) / 10**27
+    if not isinstance(result, str):
+        assert shown == value
+
+
+@settings(deadline=500)
+@given(st.text("0123456789.e+-*/%() ", max_size=120) | st.text(max_size=60))
+def test_any_text_gives_a_value_or_a_reason(text: str) -> None:
+    with contextlib.suppress(ToolError):
+        assert isinstance(calculate(text), int | float | str)
+
+
+def test_it_is_declared_as_harmless_to_repeat() -> None:
+    tool = make_tool(calculator)
+
+    assert (tool.name, tool.effects, tool.repeatable) == ("calculator", False, True)
+    assert "15 / 100 * 200" in tool.description

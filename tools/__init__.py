@@ -1,0 +1,1 @@
+"""Tools: typed functions that know nothing of runs, graphs or HTTP."""

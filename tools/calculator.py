@@ -1,0 +1,190 @@
+"""Exact arithmetic: `0.1 + 0.2` is `0.3`, and a third is not cut off before the end."""
+
+import ast
+import operator
+import re
+from collections.abc import Callable
+from fractions import Fraction
+
+from tools.rational import (
+    MAX_DIGITS,
+    bounded,
+    divide,
+    irrational_power,
+    json_number,
+    power_of,
+    remainder,
+)
+from tools.registry import ToolError, tool
+
+MAX_LENGTH = 1_000  # characters of an expression
+MAX_DEPTH = 100  # parentheses, signs and powers inside one another
+
+_ALLOWED = "only numbers, + - * / % ** and parentheses are understood"
+_TOKEN = re.compile(
+    r"(?P<number>(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE](?P<exponent>[+-]?[0-9]+))?)"
+    r"|(?P<symbol>\*\*|[-+*/%()])|[ \t]+|(?P<name>[^\W\d]\w*)|(?P<other>.)",
+    re.DOTALL,
+)
+_INSTEAD = {
+    "^": "write ** for a power",
+    "√": "write ** 0.5 for a square root",
+    "÷": "write / to divide",
+    ",": "write numbers without commas, as in 1000.50",
+    "=": "leave it out",
+    "\n": "write the expression on one line",
+    **dict.fromkeys("×·∙⋅", "write * to multiply"),  # noqa: RUF001  # as pasted from elsewhere
+    **dict.fromkeys("−–—", "write - to subtract"),  # noqa: RUF001
+    **dict.fromkeys("$€£¥", "write numbers without units"),
+}
+
+
+@tool(effects=False, repeatable=True)
+async def calculator(expression: str) -> int | float | str:
+    """Calculate an arithmetic expression exactly, for example (10 + 5) * 2.
+
+    Understands decimal numbers, + - * / and parentheses, % (the remainder of a division) and
+    ** (power; 16 ** 0.5 is the square root). No words, variables, functions, units or thousands
+    separators; a percentage such as 15% of 200 is written 15 / 100 * 200. The answer is a number,
+    or a string of digits where a JSON number would lose some of them.
+    """
+    # A coroutine, not a blocking function: the limits bound the work to less than what
+    # handing it to a thread and back would delay anyone else.
+    return calculate(expression)
+
+
+def calculate(expression: str) -> int | float | str:
+    """The value of an arithmetic expression, as what JSON can hold without loss.
+
+    An integer up to 2^53 is an int; a decimal that a double's shortest form spells exactly is a
+    float; anything else is a string: the exact decimal up to 309 digits, otherwise (a third, a
+    square root) 28 significant digits. Raises `ToolError`, never retryable, for everything else.
+    """
+    text = expression.strip()
+    _check_text(text)
+    try:
+        tree = ast.parse(text, mode="eval")
+    except SyntaxError as error:
+        raise ToolError(_unreadable(text, error)) from None
+    except (RecursionError, MemoryError):
+        raise ToolError(_too_deep()) from None
+    body = tree.body
+    if isinstance(body, ast.BinOp) and isinstance(body.op, ast.Pow):
+        base, exponent = _value(body.left, text), _value(body.right, text)
+        exact = power_of(base, exponent)
+        return irrational_power(base, exponent) if exact is None else json_number(bounded(exact))
+    return json_number(_value(body, text))
+
+
+def _check_text(text: str) -> None:
+    if not text:
+        raise ToolError("the expression is empty; give one such as (10 + 5) * 2")
+    if len(text) > MAX_LENGTH:
+        raise ToolError(f"the expression has {len(text)} characters; {MAX_LENGTH} is the most")
+    depth = 0
+    for token in _TOKEN.finditer(text):
+        found = token[0]
+        depth += (found == "(") - (found == ")")
+        if depth < 0:
+            raise ToolError(f"the ')' at character {token.start() + 1} closes nothing")
+        if depth > MAX_DEPTH:
+            raise ToolError(_too_deep())
+        if token["name"]:
+            raise ToolError(_unknown_name(found))
+        if token["other"]:
+            instead = _INSTEAD.get(found, _ALLOWED)
+            raise ToolError(f"{found!r} at character {token.start() + 1} is not known; {instead}")
+    if depth:
+        raise ToolError(f"{depth} closing ')' missing")
+
+
+def _unknown_name(name: str) -> str:
+    if name.startswith("_"):
+        return "'_' is not part of a number here; write 1000, not 1_000"
+    if name in ("x", "X"):
+        return f"unknown name {name!r}; write * to multiply"
+    shown = name if len(name) <= 40 else f"{name[:40]}…"
+    return f"unknown name {shown!r}; {_ALLOWED}"
+
+
+def _unreadable(text: str, error: SyntaxError) -> str:
+    tokens = [token[0] for token in _TOKEN.finditer(text) if not token[0].isspace()]
+    last = tokens[-1]
+    if last == "%":
+        return "a number is missing after '%'; 15% of 200 is written 15 / 100 * 200"
+    if last in "+-**/":
+        return f"a number is missing after the last {last!r}"
+    if any(token.isdigit() and token[0] == "0" and token.strip("0") for token in tokens):
+        return "a number begins with a needless 0; write 10, not 010"
+    start = max((error.offset or 1) - 1, 0)
+    return (
+        f"not an arithmetic expression at character {start + 1}, {text[start : start + 20]!r}: "
+        "a number or an operator is missing there, or one too many"
+    )
+
+
+def _too_deep() -> str:
+    return f"parentheses, signs or powers are nested too deeply; {MAX_DEPTH} levels are the most"
+
+
+def _value(node: ast.expr, text: str, depth: int = 0) -> Fraction:
+    if depth > MAX_DEPTH:
+        raise ToolError(_too_deep())
+    # Long sums lean to the left; following that side in a loop keeps them off Python's stack.
+    chain: list[ast.BinOp] = []
+    while isinstance(node, ast.BinOp):
+        chain.append(node)
+        node = node.left
+    value = _operand(node, text, depth)
+    for step in reversed(chain):
+        operation = _OPERATIONS.get(type(step.op))
+        if operation is None:
+            raise ToolError("'//' is not understood; write / to divide, % for the remainder")
+        result = operation(value, _value(step.right, text, depth + 1))
+        if result is None:
+            raise ToolError(
+                "a root that has no exact value can only be the last operation, as in 5 ** 0.5"
+            )
+        value = bounded(result)
+    return value
+
+
+def _operand(node: ast.expr, text: str, depth: int) -> Fraction:
+    match node:
+        case ast.Constant(value=int() | float()):
+            return _literal(text[node.col_offset : node.end_col_offset])
+        case ast.UnaryOp(op=ast.UAdd(), operand=operand):
+            return _value(operand, text, depth + 1)
+        case ast.UnaryOp(op=ast.USub(), operand=operand):
+            return -_value(operand, text, depth + 1)
+        case ast.Call(func=function):
+            raise ToolError(
+                f"an operator is missing before the '(' after {ast.unparse(function)[-20:]!r}; "
+                "write * to multiply"
+            )
+        case ast.Tuple():
+            raise ToolError("there is nothing between '(' and ')'")
+        case _:
+            raise ToolError(f"not an arithmetic expression; {_ALLOWED}")
+
+
+def _literal(text: str) -> Fraction:
+    """The number as written: going through a float would make 0.1 something else."""
+    token = _TOKEN.fullmatch(text)
+    if token is None or not token["number"]:
+        raise ToolError(f"{text[:40]!r} is not a decimal number")
+    exponent = token["exponent"]
+    # Checked before it is built: 1e999999999 has a billion digits.
+    if exponent and abs(int(exponent)) >= MAX_DIGITS:
+        raise ToolError(f"{text[:40]} is out of range; exponents end at {MAX_DIGITS - 1}")
+    return bounded(Fraction(text))
+
+
+_OPERATIONS: dict[type[ast.operator], Callable[[Fraction, Fraction], Fraction | None]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: divide,
+    ast.Mod: remainder,
+    ast.Pow: power_of,
+}

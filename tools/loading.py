@@ -1,0 +1,30 @@
+"""A user's own tools, named as `module:function`."""
+
+import importlib
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tools.registry import InvalidTool
+
+
+def load(name: str) -> Callable[..., Any]:
+    """The function behind `module:function`, looked up from the working folder as well.
+
+    Raises `InvalidTool` with what could not be found.
+    """
+    module_name, _, function_name = name.partition(":")
+    if not module_name or not function_name:
+        raise InvalidTool(f"{name!r} names no tool; write module:function")
+    here = str(Path.cwd())
+    if here not in sys.path:  # a console script, unlike `python -m`, does not look there
+        sys.path.append(here)
+    try:
+        module = importlib.import_module(module_name)
+    except ImportError as error:
+        raise InvalidTool(f"{name!r}: cannot import {module_name!r}: {error}") from error
+    function = getattr(module, function_name, None)
+    if not callable(function):
+        raise InvalidTool(f"{name!r}: {module_name!r} has no function {function_name!r}")
+    return function  # type: ignore[no-any-return]  # callable() proves no more

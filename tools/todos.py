@@ -1,0 +1,133 @@
+"""The to-do store: each owner's list, kept in the store that the graph runs with."""
+
+from datetime import UTC, datetime
+from typing import Literal, cast
+
+from langgraph.store.base import PutOp
+
+from tools.receipts import Writes, namespace, once
+from tools.registry import ToolCall, ToolError, tool
+from tools.todo_choice import Todo, choose
+
+MAX_TEXT = 2_000  # characters of a to-do
+
+# A store's search returns 10 unless told otherwise. This is the most that every backend takes: all
+# of them in one statement, so that none is missed while another is written.
+_ALL = 2**31 - 1
+
+
+@tool("todo_store.add", repeatable=True, noun="to-do")
+async def add(text: str, call: ToolCall) -> Todo:
+    """Add one to-do to the list and return it; `text` is what to do, in the person's own words."""
+    words = _checked(text)
+
+    async def effect() -> tuple[Todo, Writes]:
+        now = _now()
+        todo = Todo(
+            id=call.step_key,
+            text=words,
+            completed=False,
+            created_at=now,
+            updated_at=now,
+            completed_at=None,
+        )
+        return todo, [_put(call, todo)]
+
+    # A new to-do depends on no other: only the same step must wait for itself.
+    return await once(call, effect, among=call.step_key)
+
+
+@tool("todo_store.list", effects=False, repeatable=True, noun="to-do")
+async def list_todos(
+    call: ToolCall, status: Literal["open", "completed", "all"] = "all"
+) -> list[Todo]:
+    """List the to-dos, oldest first; `status` keeps only the open or only the completed ones."""
+    todos = await _todos(call)
+    return [todo for todo in todos if status == "all" or todo["completed"] == (status != "open")]
+
+
+@tool("todo_store.get", effects=False, repeatable=True, noun="to-do")
+async def get(todo: str, call: ToolCall) -> Todo:
+    """Return one to-do.
+
+    `todo` is its exact words, its place in the list ("2", "last") or its id.
+    """
+    return choose(await _todos(call), todo)
+
+
+@tool("todo_store.update", repeatable=True, noun="to-do")
+async def update(todo: str, text: str, call: ToolCall) -> Todo:
+    """Change the words of one to-do to `text` and return it.
+
+    `todo` is its exact present words, its place in the list ("2", "last") or its id.
+    """
+    words = _checked(text)
+
+    async def effect() -> tuple[Todo, Writes]:
+        chosen = choose(await _todos(call), todo)
+        changed: Todo = {**chosen, "text": words, "updated_at": _now()}
+        return changed, [_put(call, changed)]
+
+    return await once(call, effect)
+
+
+@tool("todo_store.complete", repeatable=True, noun="to-do")
+async def complete(todo: str, call: ToolCall) -> Todo:
+    """Mark one to-do as done and return it.
+
+    `todo` is its exact words, its place in the list ("2", "last") or its id.
+    """
+
+    async def effect() -> tuple[Todo, Writes]:
+        chosen = choose(await _todos(call), todo, prefer_open=True)
+        if chosen["completed"]:
+            return chosen, []
+        now = _now()
+        done: Todo = {**chosen, "completed": True, "updated_at": now, "completed_at": now}
+        return done, [_put(call, done)]
+
+    return await once(call, effect)
+
+
+@tool("todo_store.delete", repeatable=True, noun="to-do")
+async def delete(todo: str, call: ToolCall) -> Todo:
+    """Remove one to-do from the list and return it as it was.
+
+    `todo` is its exact words, its place in the list ("2", "last") or its id.
+    """
+
+    async def effect() -> tuple[Todo, Writes]:
+        chosen = choose(await _todos(call), todo)
+        return chosen, [PutOp(namespace("todos", call.owner), chosen["id"], None)]
+
+    return await once(call, effect)
+
+
+TODO_TOOLS = (add, list_todos, get, update, complete, delete)
+
+
+async def _todos(call: ToolCall) -> list[Todo]:
+    found = await call.store.asearch(namespace("todos", call.owner), limit=_ALL)
+    todos = [cast("Todo", dict(item.value)) for item in found]
+    return sorted(todos, key=lambda todo: (todo["created_at"], todo["id"]))
+
+
+def _put(call: ToolCall, todo: Todo) -> PutOp:
+    # index=False: a store that embeds what it keeps would pay for every to-do.
+    return PutOp(namespace("todos", call.owner), todo["id"], dict(todo), index=False)
+
+
+def _checked(text: str) -> str:
+    words = text.strip()
+    if not words:
+        raise ToolError("a to-do needs words; its text is empty")
+    if len(words) > MAX_TEXT:
+        raise ToolError(f"the to-do has {len(words)} characters; {MAX_TEXT} is the most")
+    if "\x00" in words or any("\ud800" <= character <= "\udfff" for character in words):
+        raise ToolError("the to-do has characters that no text can hold (NUL or half a pair)")
+    return words
+
+
+def _now() -> str:
+    # Microseconds: they are the order of the list.
+    return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
