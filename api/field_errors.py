@@ -1,9 +1,11 @@
 """What is wrong with a request, field by field, and what would be right."""
 
 from collections.abc import Mapping
-from typing import Any, TypedDict
+from typing import Annotated, Any
 
 from fastapi.exceptions import RequestValidationError
+from pydantic import Field
+from typing_extensions import TypedDict
 
 _JSON_NAMES: Mapping[type, str] = {
     bool: "a boolean",
@@ -17,10 +19,10 @@ _JSON_NAMES: Mapping[type, str] = {
 
 
 class FieldError(TypedDict):
-    """One fault of a request; `field` is `body` where no single field is at fault."""
+    """One fault of a request."""
 
-    field: str
-    message: str
+    field: Annotated[str, Field(description="The field; `body` where no single one is at fault.")]
+    message: Annotated[str, Field(description="What is wrong with it, or what would be right.")]
 
 
 def field_errors(error: RequestValidationError) -> list[FieldError]:
@@ -48,8 +50,6 @@ def _message(fault: Mapping[str, Any]) -> str:
             return f"must be a JSON object, not {_json_name(fault['input'])}"
         case "string_type":
             return f"must be a string, not {_json_name(fault['input'])}"
-        case "string_unicode":
-            return "holds half of a surrogate pair, which is no character; send valid Unicode"
         case _:
             return str(fault["msg"])
 

@@ -11,7 +11,7 @@ LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 #: Methods that change nothing; a page of another site cannot read their answers anyway.
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
-_HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[^\s:/@\[\]]+)(:\d+)?", re.IGNORECASE)
+_HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[^\s,:/@\[\]]+)(:\d+)?", re.IGNORECASE)
 
 
 class HostRefused(Exception):
@@ -59,7 +59,7 @@ class Loopback:
         await self.app(scope, receive, send)
 
     def _check_host(self, headers: Headers) -> None:
-        host = headers.get("host", "")
+        host = ", ".join(headers.getlist("host"))
         parsed = _HOST.fullmatch(host)
         if parsed is None or not {parsed["name"].lower(), "*"} & self.names:
             raise HostRefused(host)

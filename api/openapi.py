@@ -10,7 +10,7 @@ from fastapi.openapi.utils import get_openapi
 from api.body_limit import BodyTooLarge
 from api.loopback import HostRefused, NotJson, OriginRefused
 from api.problems import MEDIA_TYPE, PROBLEMS, Cause, Kind
-from api.schemas import FieldFault, Problem
+from api.schemas import Problem
 
 #: What any route may answer with.
 ALWAYS: tuple[Cause, ...] = (HostRefused, Exception)
@@ -51,10 +51,8 @@ def _describe(app: FastAPI) -> dict[str, Any]:
     schemas = document["components"]["schemas"]
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
-    for model in (Problem, FieldFault):
-        schema = model.model_json_schema(ref_template=f"{_SCHEMAS}{{model}}")
-        schema.pop("$defs", None)
-        schemas[model.__name__] = schema
+    problem = Problem.model_json_schema(ref_template=f"{_SCHEMAS}{{model}}")
+    schemas |= problem.pop("$defs") | {"Problem": problem}
     return document
 
 

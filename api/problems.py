@@ -17,7 +17,7 @@ from api.body_limit import BodyTooLarge
 from api.field_errors import FieldError, field_errors
 from api.loopback import HostRefused, NotJson, OriginRefused
 from graph.executor import QueueFull
-from graph.runs import NotAccepting, PromptRejected, RunNotFound
+from graph.runs import NotAccepting, PromptRejected, RunNotFound, StorageUnavailable
 
 logger = logging.getLogger("runwright.http")
 
@@ -54,11 +54,13 @@ class Kind:
 
 
 def _allow(_: HTTPException, request: Request) -> dict[str, str]:
-    # Starlette names the methods of the first route of a path only. What is mounted is static.
+    # Starlette names the methods of the first route of a path only, and none of what is mounted,
+    # which is static here. A mount also changes the root path that routes are matched below.
+    scope = {**request.scope, "root_path": request.scope.get("app_root_path", "")}
     methods = {
         method
         for route in request.app.routes
-        if route.matches(request.scope)[0] is not Match.NONE
+        if route.matches(scope)[0] is not Match.NONE
         for method in getattr(route, "methods", ("GET",))
     }
     return {"Allow": ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods else set())))}
@@ -148,8 +150,8 @@ PROBLEMS: Mapping[Cause, Kind] = {
         "not-json",
         "The body is not declared as JSON",
         lambda e, _: (
-            "Send a JSON body with the header Content-Type: application/json, not "
-            f"{e.content_type[:100] or 'without one'!r}."
+            "Send the body as JSON with the header Content-Type: application/json; "
+            f"it came with {repr(e.content_type[:100]) if e.content_type else 'none'}."
         ),
         headers=lambda *_: {"Accept": "application/json"},
     ),
@@ -165,6 +167,13 @@ PROBLEMS: Mapping[Cause, Kind] = {
         "not-accepting",
         "The server is stopping",
         lambda *_: "No new runs are taken. Accepted ones go on at the next start; post again then.",
+        headers=lambda *_: _retry_after(RETRY_AFTER),
+    ),
+    StorageUnavailable: Kind(
+        503,
+        "storage-unavailable",
+        "The storage does not answer",
+        lambda *_: "Nothing was read or accepted. Try again; /health tells when it answers.",
         headers=lambda *_: _retry_after(RETRY_AFTER),
     ),
     NotReady: Kind(

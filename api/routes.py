@@ -12,7 +12,7 @@ from api.record import Run, present, present_summary
 from api.schemas import Alive, Health, RunCreate, RunCreated, RunList, ToolList, ToolView
 from api.strict_json import StrictRoute
 from graph.executor import QueueFull
-from graph.runs import NotAccepting, PromptRejected, RunNotFound, Runs
+from graph.runs import NotAccepting, PromptRejected, RunNotFound, Runs, StorageUnavailable
 
 router = APIRouter(route_class=StrictRoute)
 
@@ -38,7 +38,7 @@ RunsDep = Annotated[Runs, Depends(_runs)]
                 "Location": {"description": "Where to read the run.", "schema": {"type": "string"}}
             },
         },
-        **problems(*WITH_BODY, PromptRejected, QueueFull, NotAccepting),
+        **problems(*WITH_BODY, PromptRejected, QueueFull, NotAccepting, StorageUnavailable),
     },
 )
 async def create_run(body: RunCreate, runs: RunsDep) -> Response:
@@ -52,7 +52,7 @@ async def create_run(body: RunCreate, runs: RunsDep) -> Response:
     "/runs/{run_id}",
     tags=["runs"],
     response_class=JSONResponse,
-    responses={200: {"model": Run, "description": "The record."}, **problems(RunNotFound)},
+    responses={200: {"model": Run, "description": "The record."}, **problems(RunNotFound, StorageUnavailable)},
 )
 async def read_run(run_id: str, runs: RunsDep) -> Response:
     """The complete record of a run: plan, attempts, waits, errors, usage and result."""
@@ -63,7 +63,7 @@ async def read_run(run_id: str, runs: RunsDep) -> Response:
     "/runs",
     tags=["runs"],
     response_class=JSONResponse,
-    responses={200: {"model": RunList, "description": "The newest 50."}, **problems()},
+    responses={200: {"model": RunList, "description": "The newest 50."}, **problems(StorageUnavailable)},
 )
 async def list_runs(runs: RunsDep) -> Response:
     """The newest 50 runs, newest first."""
@@ -122,6 +122,6 @@ async def read_readiness(runs: RunsDep) -> Alive:
 def _json(
     content: dict[str, Any], status: int = 200, headers: dict[str, str] | None = None
 ) -> Response:
-    # A validated response model costs several times the rest of the answer; the tests hold the
+    # Validating a record that was just made would cost more than making it; the tests hold the
     # answers to their documented models instead.
     return Response(to_json(content, inf_nan_mode="strings"), status, headers, "application/json")

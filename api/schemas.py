@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from api.field_errors import FieldError
 from api.record import Time
 from graph.state import Status
 
@@ -18,28 +19,38 @@ class Body(BaseModel):
     @classmethod
     def _name_unknown_fields(cls, data: Any) -> Any:
         # Ahead of `extra="forbid"`, whose message cannot say which fields there are.
-        if isinstance(data, dict) and (unknown := data.keys() - cls.model_fields.keys()):
-            raise PydanticCustomError(
-                "unknown_field",
-                "has the unknown field {unknown}; its fields are: {known}",
-                {
-                    "unknown": ", ".join(repr(name[:60]) for name in sorted(unknown)),
-                    "known": ", ".join(cls.model_fields),
-                },
-            )
+        for name in data if isinstance(data, dict) else ():
+            if name not in cls.model_fields:
+                raise PydanticCustomError(
+                    "unknown_field",
+                    "has the unknown field {name}; its fields are: {known}",
+                    {"name": repr(name[:60]), "known": ", ".join(cls.model_fields)},
+                )
         return data
 
 
-def _without_null(text: str) -> str:
+def _storable(text: str) -> str:
     if "\0" in text:
         raise PydanticCustomError("null_character", "must not hold the null character U+0000")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        # JSON can escape such halves, but no encoding of Unicode can hold them.
+        raise PydanticCustomError(
+            "lone_surrogate",
+            "holds half of a surrogate pair at character {place}; send whole characters",
+            {"place": error.start + 1},
+        ) from error
     return text
+
+
+Text = Annotated[str, AfterValidator(_storable)]
 
 
 class RunCreate(Body):
     """A task in plain words."""
 
-    prompt: Annotated[str, AfterValidator(_without_null)] = Field(
+    prompt: Text = Field(
         description="What to do; up to 20,000 characters unless configured otherwise. "
         "It is kept exactly as sent.",
         json_schema_extra={"minLength": 1},
@@ -111,13 +122,6 @@ class Health(Alive):
     )
 
 
-class FieldFault(BaseModel):
-    """One fault of a request."""
-
-    field: str = Field(description="The field at fault; `body` where it is no single one.")
-    message: str = Field(description="What is wrong with it, or what would be right.")
-
-
 class Problem(BaseModel):
     """An error, as RFC 9457 describes it."""
 
@@ -128,6 +132,6 @@ class Problem(BaseModel):
     instance: str | None = Field(
         None, description="With status 500: the error's id, which the server's log explains."
     )
-    errors: list[FieldFault] | None = Field(
+    errors: list[FieldError] | None = Field(
         None, description="With status 400: the faults, field by field."
     )

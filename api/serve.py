@@ -29,7 +29,12 @@ async def serve(settings: Settings) -> None:
     Raises `PortTaken`, and what `open_runs` raises.
     """
     configure_logging(settings.log, settings.log_level)
-    listener = _listen(settings.host, settings.port)
+    with _listen(settings.host, settings.port) as listener:
+        await _serve_on(listener, settings)
+    logger.info("stopped")
+
+
+async def _serve_on(listener: socket.socket, settings: Settings) -> None:
     url = _url(settings.host, listener.getsockname()[1])
     async with open_runs(settings, server_url=url) as runs:
         server = uvicorn.Server(
@@ -41,6 +46,7 @@ async def serve(settings: Settings) -> None:
                 log_config=None,
                 access_log=False,
                 lifespan="on",
+                ws="none",
                 timeout_graceful_shutdown=REQUEST_GRACE,
                 server_header=False,
             )
@@ -55,7 +61,6 @@ async def serve(settings: Settings) -> None:
         logger.info("serving", extra={"url": url})
         await server.serve(sockets=[listener])
         logger.info("stopping")
-    logger.info("stopped")
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -8,16 +8,16 @@ from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.store.base import BaseStore
-from nodes.patterns.planner import PatternPlanner
-from tools.threads import ToolThreads
 
 from graph.edges import after_fallback_plan, after_plan, after_step
 from graph.state import DEFAULT_LIMITS, Limits, RunInput, RunState
 from nodes.execute_step import Wait, execute_step, sleep_until
 from nodes.fallback_plan import fallback_plan
 from nodes.finalize import finalize
+from nodes.patterns.planner import PatternPlanner
 from nodes.plan import plan
 from tools.registry import Tool
+from tools.threads import ToolThreads
 
 #: A graph whose state is `RunState`.
 RunGraph = CompiledStateGraph[RunState, None, Any, Any]

@@ -3,8 +3,6 @@
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
-from tools.threads import ToolThreads
-
 from graph.build import build_graph
 from graph.executor import Executor
 from graph.runs import Runs
@@ -14,6 +12,7 @@ from graph.storage import open_storage
 from tools.builtin import BUILTIN
 from tools.loading import load
 from tools.registry import Tool, make_tools
+from tools.threads import ToolThreads
 
 
 @asynccontextmanager

@@ -1,5 +1,6 @@
 """One process owns a SQLite file: an OS lock beside it, and a note of who holds it."""
 
+import errno
 import json
 import os
 from collections.abc import Iterator
@@ -31,10 +32,14 @@ class FileOwned(Exception):
 def own(path: Path, *, url: str | None) -> Iterator[None]:
     """Hold `path` for this process; the OS gives it back however the process ends.
 
-    Raises `FileOwned` at once when another process holds it.
+    Raises `FileOwned` at once when another process holds it, `OSError` when its folder is missing
+    or cannot be written.
     """
-    lock = FileLock(f"{path}.lock")
-    note = Path(f"{path}.owner")
+    real = path.resolve()  # whatever link it was named by, it is the same file
+    if not real.parent.is_dir():  # the lock would make it, and hide a mistyped path
+        raise FileNotFoundError(errno.ENOENT, "no such folder", str(real.parent))
+    lock = FileLock(f"{real}.lock")
+    note = Path(f"{real}.owner")
     try:
         lock.acquire(blocking=False)
     except Timeout:

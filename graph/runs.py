@@ -2,7 +2,8 @@
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import cast
 from uuid import UUID, uuid4
 
@@ -43,6 +44,10 @@ class NotAccepting(Exception):
     """The process is ending and takes no further runs."""
 
 
+class StorageUnavailable(Exception):
+    """The storage cannot be read or written just now; the same call may succeed later."""
+
+
 class Runs:
     """Everything that can be done with runs, over one graph and one storage."""
 
@@ -54,14 +59,15 @@ class Runs:
         limits: Limits,
         executor: Executor,
     ) -> None:
-        self._graph = graph
+        self.graph = graph
         self._reading = graph.copy({"checkpointer": storage.reader})
         self._storage = storage
         self.tools = tools
         self._limits = limits
         self._executor = executor
         self._control = RunControl()
-        self._accepted: dict[str, RunRow] = {}
+        self._accepted: dict[str, RunRow] = {}  # queued here, not yet begun
+        self._live: dict[str, RunState] = {}  # executing here, as last stored
         self.ready = False
 
     async def open(self, *, take_up: bool) -> None:
@@ -84,7 +90,8 @@ class Runs:
     async def start(self, prompt: str, *, owner: str = "default") -> Record:
         """Accept a task; it is on disk when this returns, and executed soon after.
 
-        Raises `PromptRejected`, `QueueFull`, and `NotAccepting` while the process is ending.
+        Raises `PromptRejected`, `QueueFull`, `StorageUnavailable`, and `NotAccepting` while the
+        process is ending.
         """
         if not self.ready:
             raise NotAccepting
@@ -98,7 +105,8 @@ class Runs:
             limits=self._limits,
             created_at=time.time(),
         )
-        await self._storage.index.accept(row)
+        with self._available():
+            await self._storage.index.accept(row)
         logger.info("run accepted", extra={"run_id": row.run_id})
         logger.debug("run prompt", extra={"run_id": row.run_id, "prompt": prompt})
         self._accepted[row.run_id] = row
@@ -106,24 +114,30 @@ class Runs:
         return record_of_accepted(row, self._executor.position(row.run_id))
 
     async def get(self, run_id: str) -> Record:
-        """The record of a run as last stored. Raises `RunNotFound`."""
+        """The record of a run as last stored. Raises `RunNotFound` and `StorageUnavailable`."""
         if not _is_run_id(run_id):
             raise RunNotFound(run_id)
-        snapshot = await self._reading.aget_state(self._config(run_id))
-        if snapshot.created_at:
-            return record_of(cast("RunState", snapshot.values))
-        row = await self._storage.index.find(run_id)
-        if row is None:
+        if row := self._accepted.get(run_id):
+            return record_of_accepted(row, self._executor.position(run_id))
+        if state := self._live.get(run_id):
+            return record_of(state)
+        with self._available():
+            snapshot = await self._reading.aget_state(self._config(run_id))
+            if snapshot.created_at:
+                return record_of(cast("RunState", snapshot.values))
+            found = await self._storage.index.find(run_id)
+        if found is None:
             raise RunNotFound(run_id)
-        return record_of_accepted(row, self._executor.position(run_id))
+        return record_of_accepted(found, self._executor.position(run_id))
 
     async def newest(self, limit: int = 50) -> list[Summary]:
-        """The latest accepted runs, newest first."""
-        return [summary_of(row) for row in await self._storage.index.newest(limit)]
+        """The latest accepted runs, newest first. Raises `StorageUnavailable`."""
+        with self._available():
+            return [summary_of(row) for row in await self._storage.index.newest(limit)]
 
     def mermaid(self) -> str:
         """The graph as a mermaid drawing."""
-        return self._graph.get_graph().draw_mermaid()
+        return self.graph.get_graph().draw_mermaid()
 
     async def storage_state(self) -> dict[str, object]:
         """The backend, and whether it can be written just now."""
@@ -163,12 +177,12 @@ class Runs:
         """Begin or take up a run and drive it on; its state where that ended."""
         config = self._config(run_id)
         if row := self._accepted.pop(run_id, None):
-            await self._graph.aupdate_state(config, state_of(row), as_node="__start__")
+            await self.graph.aupdate_state(config, state_of(row), as_node="__start__")
             return await self._drive(config)
         found = await self._storage.index.find(run_id)
         if found is None:
             return None
-        taken = await take_up(self._graph, self._storage.index, found, config)
+        taken = await take_up(self.graph, self._storage.index, found, config)
         if taken.next == "settled":
             return taken.state
         logger.info("run taken up", extra={"run_id": run_id})
@@ -178,15 +192,20 @@ class Runs:
         """Let the graph go on from its last checkpoint until it ends."""
         latest: RunState | None = None
         announced = False
-        async for values in self._graph.astream(
-            None, config, stream_mode="values", durability="sync", control=self._control
-        ):
-            # A state is stored by the time the next one appears, so it is projected then.
-            if latest and not announced and latest["status"] == "running":
-                announced = True
-                await self._project(latest)
-            latest = cast("RunState", values)
-        return latest
+        try:
+            async for values in self.graph.astream(
+                None, config, stream_mode="values", durability="sync", control=self._control
+            ):
+                # A state is stored by the time the next one appears, and is shown only then.
+                if latest and latest["status"] == "running":
+                    self._live[latest["run_id"]] = latest
+                    if not announced:
+                        announced = True
+                        await self._project(latest)
+                latest = cast("RunState", values)
+            return latest
+        finally:
+            self._live.pop(config["configurable"]["thread_id"], None)
 
     async def _project(self, state: RunState) -> None:
         status = state["status"]
@@ -206,7 +225,15 @@ class Runs:
 
     async def _settle_broken(self, run_id: str) -> RunState:
         reason = f"an internal error; the server's log has it under run {run_id}"
-        return await fail(self._graph, self._config(run_id), "internal", reason)
+        return await fail(self.graph, self._config(run_id), "internal", reason)
+
+    @contextmanager
+    def _available(self) -> Iterator[None]:
+        try:
+            yield
+        except self._storage.errors as error:
+            logger.warning("storage does not answer", exc_info=True)
+            raise StorageUnavailable from error
 
     def _config(self, run_id: str) -> RunnableConfig:
         return {

@@ -1,6 +1,5 @@
 """Every setting, read once from the environment (`RUNWRIGHT_…`) and never changed."""
 
-import os
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, field_validator
@@ -95,7 +94,6 @@ def read_settings(**overrides: Any) -> Settings:
 
 def _line(error: Any, overrides: dict[str, Any]) -> str:
     field = str(error["loc"][0])
-    name = f"--{field}" if field in overrides else f"{PREFIX}{field.upper()}"
-    value = overrides.get(field, os.environ.get(f"{PREFIX}{field.upper()}"))
+    name = f"--{field.replace('_', '-')}" if field in overrides else f"{PREFIX}{field.upper()}"
     described = Settings.model_fields[field].description if field in Settings.model_fields else ""
-    return f"{name}={value}: {error['msg']} ({described})"
+    return f"{name}={error['input']}: {error['msg']} ({described})"

@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from pathlib import Path
 
 import aiosqlite
@@ -10,13 +10,11 @@ from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
 from graph.index import INDEX_VERSION
 from graph.ownership import own
-from graph.serializer import strict_serializer
 from graph.sqlite_index import SqliteIndex
+from graph.sqlite_saver import SqliteSaver
 from graph.sqlite_store import SqliteStore
+from graph.sqlite_writer import BUSY_TIMEOUT, SqliteWriter
 from graph.storage import Storage, StorageError
-
-#: How long a statement waits for another process's lock on the file, in seconds.
-BUSY_TIMEOUT = 5.0
 
 
 @asynccontextmanager
@@ -38,47 +36,37 @@ async def open_sqlite(path: Path, *, server_url: str | None) -> AsyncIterator[St
 
 
 async def _open(path: Path, stack: AsyncExitStack) -> Storage:
-    # A checkpoint lost in a power cut is made again from the one before it; an accepted or settled
-    # run must not be: its connection waits for the disk.
-    index_writer = await _connect(path, stack, "PRAGMA journal_mode=WAL", "PRAGMA synchronous=FULL")
-    await _refuse_newer(path, index_writer)
-    # Autocommit would make every statement of the saver a transaction; it commits by itself.
-    saver_connection = await _connect(path, stack, "PRAGMA synchronous=NORMAL", autocommit=False)
-    store_connection = await _connect(path, stack, "PRAGMA synchronous=NORMAL")
-    saver = AsyncSqliteSaver(saver_connection, serde=strict_serializer())
-    await saver.setup()
-    store = SqliteStore(store_connection)
+    # Before aiosqlite: a connection that cannot be opened leaves its thread behind.
+    _refuse_newer(path)
+    for_saver, for_reader, for_store = [await _connect(path, stack) for _ in range(3)]
+    writer = SqliteWriter(path)
+    stack.push_async_callback(writer.aclose)
+    store = SqliteStore(for_store, writer)
+    await AsyncSqliteSaver(for_saver).setup()
     await store.setup()
-    reader_connection = await _connect(path, stack, "PRAGMA query_only=ON")
-    reader = AsyncSqliteSaver(reader_connection, serde=strict_serializer())
-    reader.is_setup = True  # the tables are there, and this connection may not make any
-    index = SqliteIndex(index_writer, reader_connection)
+    index = SqliteIndex(for_reader, writer)
     await index.migrate()
+    for connection in (for_saver, for_reader, for_store):
+        await connection.execute_fetchall("PRAGMA query_only=ON")
     return Storage(
         backend="sqlite",
-        saver=saver,
-        reader=reader,
+        saver=SqliteSaver(for_saver, writer),
+        reader=SqliteSaver(for_reader, writer),
         store=store,
         index=index,
         errors=(sqlite3.Error,),
     )
 
 
-async def _connect(
-    path: Path, stack: AsyncExitStack, *pragmas: str, autocommit: bool = True
-) -> aiosqlite.Connection:
-    connection = await stack.enter_async_context(
-        aiosqlite.connect(
-            path, timeout=BUSY_TIMEOUT, isolation_level=None if autocommit else "DEFERRED"
-        )
+async def _connect(path: Path, stack: AsyncExitStack) -> aiosqlite.Connection:
+    return await stack.enter_async_context(
+        aiosqlite.connect(path, timeout=BUSY_TIMEOUT, isolation_level=None)
     )
-    for pragma in pragmas:
-        await connection.execute_fetchall(pragma)
-    return connection
 
 
-async def _refuse_newer(path: Path, connection: aiosqlite.Connection) -> None:
-    [(version,)] = await connection.execute_fetchall("PRAGMA user_version")
+def _refuse_newer(path: Path) -> None:
+    with closing(sqlite3.connect(path, timeout=BUSY_TIMEOUT)) as connection:
+        [(version,)] = connection.execute("PRAGMA user_version")
     if version > INDEX_VERSION:
         raise StorageError(
             f"the database {path} has version {version} and was written by a newer Runwright; this"

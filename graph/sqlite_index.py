@@ -8,25 +8,32 @@ from typing import Any
 import aiosqlite
 
 from graph.index import RunRow, leads_to
+from graph.sqlite_writer import SqliteWriter
 from graph.state import Status
+from graph.status import SETTLED
 
 #: Steps from each version of the tables to the next; the version is SQLite's `user_version`.
 MIGRATIONS = (
-    """
-    CREATE TABLE runs (
-        run_id TEXT PRIMARY KEY,
-        owner TEXT NOT NULL,
-        prompt TEXT NOT NULL,
-        limits TEXT NOT NULL,
-        created_at REAL NOT NULL,
-        status TEXT NOT NULL,
-        started_at REAL,
-        completed_at REAL,
-        starts INTEGER NOT NULL,
-        checkpoint_id TEXT
-    );
-    CREATE INDEX runs_unsettled ON runs (status) WHERE status IN ('pending', 'running', 'waiting');
-    """,
+    (
+        """
+        CREATE TABLE runs (
+            run_id TEXT PRIMARY KEY,
+            owner TEXT NOT NULL,
+            prompt TEXT NOT NULL,
+            limits TEXT NOT NULL,
+            created_at REAL NOT NULL,
+            status TEXT NOT NULL,
+            started_at REAL,
+            completed_at REAL,
+            starts INTEGER NOT NULL,
+            checkpoint_id TEXT
+        )
+        """,
+        """
+        CREATE INDEX runs_unsettled ON runs (status)
+        WHERE status IN ('pending', 'running', 'waiting')
+        """,
+    ),
 )
 
 _COLUMNS = (
@@ -34,38 +41,41 @@ _COLUMNS = (
     " starts, checkpoint_id"
 )
 
+_INSERT = f"INSERT INTO runs ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - constants only
+
 
 class SqliteIndex:
-    """Writes on one connection, each statement its own durable transaction; reads on another."""
+    """Writes through the file's one writer, what was accepted or settled durably."""
 
-    def __init__(self, writer: aiosqlite.Connection, reader: aiosqlite.Connection) -> None:
-        self._writer = writer
+    def __init__(self, reader: aiosqlite.Connection, writer: SqliteWriter) -> None:
         self._reader = reader
+        self._writer = writer
 
     async def migrate(self) -> None:
         """Bring the tables to this program's version, one transaction a step."""
-        for version, script in enumerate(MIGRATIONS, start=1):
-            if await _user_version(self._writer) < version:
-                await self._writer.executescript(
-                    f"BEGIN IMMEDIATE; {script} PRAGMA user_version = {version}; COMMIT;"
+        [(present,)] = await self._reader.execute_fetchall("PRAGMA user_version")
+        for version, statements in enumerate(MIGRATIONS, start=1):
+            if version > present:
+                await self._writer.write(
+                    *((statement, ()) for statement in statements),
+                    (f"PRAGMA user_version = {version}", ()),
+                    durable=True,
                 )
 
     async def accept(self, row: RunRow) -> None:
-        await self._writer.execute_fetchall(
-            f"INSERT INTO runs ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 - constants only
-            (
-                row.run_id,
-                row.owner,
-                row.prompt,
-                json.dumps(row.limits),
-                row.created_at,
-                row.status,
-                row.started_at,
-                row.completed_at,
-                row.starts,
-                row.checkpoint_id,
-            ),
+        values = (
+            row.run_id,
+            row.owner,
+            row.prompt,
+            json.dumps(row.limits),
+            row.created_at,
+            row.status,
+            row.started_at,
+            row.completed_at,
+            row.starts,
+            row.checkpoint_id,
         )
+        await self._writer.write((_INSERT, values), durable=True)
 
     async def find(self, run_id: str) -> RunRow | None:
         rows = await self._select("WHERE run_id = ?", run_id)
@@ -83,21 +93,19 @@ class SqliteIndex:
         self, run_id: str, status: Status, *, started_at: float | None, completed_at: float | None
     ) -> bool:
         sources = leads_to(status)
-        changed = await self._writer.execute_fetchall(
+        update = (
             "UPDATE runs SET status = ?, started_at = ?, completed_at = ?"  # noqa: S608 - constants only
-            f" WHERE run_id = ? AND status IN ({', '.join('?' * len(sources))}) RETURNING run_id",
-            (status, started_at, completed_at, run_id, *sources),
+            f" WHERE run_id = ? AND status IN ({', '.join('?' * len(sources))})"
         )
-        return bool(changed)
+        values = (status, started_at, completed_at, run_id, *sources)
+        return await self._writer.write((update, values), durable=status in SETTLED) > 0
 
     async def note_start(self, run_id: str, *, starts: int, checkpoint_id: str | None) -> None:
-        await self._writer.execute_fetchall(
-            "UPDATE runs SET starts = ?, checkpoint_id = ? WHERE run_id = ?",
-            (starts, checkpoint_id, run_id),
-        )
+        update = "UPDATE runs SET starts = ?, checkpoint_id = ? WHERE run_id = ?"
+        await self._writer.write((update, (starts, checkpoint_id, run_id)), durable=True)
 
     async def check(self) -> None:
-        await self._writer.executescript("BEGIN IMMEDIATE; ROLLBACK;")
+        await self._writer.write()
 
     async def _select(self, rest: str, *parameters: Any) -> list[RunRow]:
         rows = await self._reader.execute_fetchall(
@@ -105,11 +113,6 @@ class SqliteIndex:
             parameters,
         )
         return [_row(row) for row in rows]
-
-
-async def _user_version(connection: aiosqlite.Connection) -> int:
-    [(version,)] = await connection.execute_fetchall("PRAGMA user_version")
-    return int(version)
 
 
 def _row(row: sqlite3.Row) -> RunRow:

@@ -1,32 +1,35 @@
-"""LangGraph's SQLite store, safe beside a busy checkpointer."""
+"""LangGraph's SQLite store, its writes sent to the file's one writer."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import aiosqlite
+from langgraph.store.base import PutOp
 from langgraph.store.sqlite.aio import AsyncSqliteStore
+
+from graph.sqlite_writer import SqliteWriter
 
 
 class SqliteStore(AsyncSqliteStore):
-    """A store whose batches are all or nothing and wait their turn for the write lock.
+    """A store whose batches are written all or not at all, and never find the file locked.
 
     The stock store begins deferred, so that a batch which reads and then writes fails with
-    "database is locked" when another connection wrote in between, and it commits what a failing
-    batch had written so far. This overrides its private `_cursor`; a test pins that it is used.
+    "database is locked" when another connection wrote in between; it commits what a failing batch
+    had written so far; and a batch that is cancelled leaves its transaction open. This overrides
+    two of its private methods, `_cursor` and `_batch_put_ops`; a test pins that they are used.
     """
+
+    def __init__(self, connection: aiosqlite.Connection, writer: SqliteWriter) -> None:
+        super().__init__(connection)
+        self._writer = writer
 
     @asynccontextmanager
     async def _cursor(self, *, transaction: bool = True) -> AsyncIterator[aiosqlite.Cursor]:
-        if not self.is_setup:
-            await self.setup()
         async with self.lock, self.conn.cursor() as cursor:
-            if not transaction:
-                yield cursor
-                return
-            await cursor.execute("BEGIN IMMEDIATE")
-            try:
-                yield cursor
-            except BaseException:
-                await cursor.execute("ROLLBACK")
-                raise
-            await cursor.execute("COMMIT")
+            yield cursor
+
+    async def _batch_put_ops(
+        self, put_ops: Sequence[tuple[int, PutOp]], cur: aiosqlite.Cursor
+    ) -> None:
+        statements, _ = self._prepare_batch_PUT_queries(put_ops)
+        await self._writer.write(*statements)

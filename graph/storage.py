@@ -54,9 +54,9 @@ def sqlite_path(url: str) -> Path:
     """The file that a `sqlite:///` URL names. Raises `StorageError` for any other URL."""
     prefix = "sqlite:///"
     path = url.removeprefix(prefix)
-    if not url.startswith(prefix) or not path or path.endswith("/"):
+    if not url.startswith(prefix) or not path or path == ":memory:" or path.endswith("/"):
         raise StorageError(
             f"{url!r} names no database; use sqlite:///relative.db, sqlite:////absolute.db"
-            " or memory://"
+            " or memory:// (RUNWRIGHT_DATABASE_URL)"
         )
     return Path(path)

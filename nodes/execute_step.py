@@ -9,13 +9,13 @@ from typing import Any
 from uuid import UUID, uuid5
 
 from langgraph.runtime import Runtime
-from tools.threads import ToolThreads
 
 from graph.state import Attempt, AttemptError, RunState, Step, run_error
 from nodes.contract.outputs import InvalidOutput, plain
 from nodes.contract.references import InvalidReference, resolve
 from tools.invocation import Failure, Outcome, invoke
 from tools.registry import Tool, ToolCall
+from tools.threads import ToolThreads
 
 logger = logging.getLogger("runwright.steps")
 
@@ -81,13 +81,18 @@ async def _attempt(
     if tool is None:
         message = f"there is no tool {step['tool']!r} here; it must be loaded to go on"
         return step["input"], _error("UnknownTool", message)
+    limits = state["limits"]
     try:
-        resolved = resolve(step["input"], _outputs(state))
+        # Few words of a plan can name large outputs many times.
+        resolved = plain(
+            resolve(step["input"], _outputs(state)), max_bytes=limits["max_output"], what="input"
+        )
     except InvalidReference as error:
         return step["input"], _error("InvalidReference", str(error))
+    except InvalidOutput as error:
+        return step["input"], _error("InvalidInput", f"{tool.name}: {error}")
     assert runtime.store is not None, "the graph runs with a store"
     call = ToolCall(state["owner"], step_key(state, step["step"]), runtime.store)
-    limits = state["limits"]
     timeout = limits["step_timeout"]
     try:
         if not tool.repeatable:

@@ -1,11 +1,15 @@
 """The node `finalize`: settles a run with its result or its error."""
 
+import re
 import time
 from collections.abc import Mapping
 from typing import Any
 
 from graph.state import Attempt, Result, RunState
 from tools.registry import Tool
+
+_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?(E[+-]?[0-9]+)?")
+_LONGEST_NUMBER = 40  # characters; a longer one is counted, as other text is
 
 
 async def finalize(state: RunState, *, tools: Mapping[str, Tool]) -> dict[str, Any]:
@@ -51,4 +55,4 @@ def _counted(count: int, noun: str) -> str:
 
 
 def _is_number(text: str) -> bool:
-    return len(text) <= 40 and text.lstrip("-").replace(".", "", 1).isdecimal()
+    return len(text) <= _LONGEST_NUMBER and _NUMBER.fullmatch(text) is not None

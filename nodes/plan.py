@@ -1,5 +1,6 @@
 """The node `plan`: begins a run and asks the model for a plan, if one is configured."""
 
+import re
 import time
 from typing import Any
 from uuid import uuid4
@@ -7,6 +8,8 @@ from uuid import uuid4
 from langgraph.types import Overwrite
 
 from graph.state import Limits, PlannedBy, RunState, new_run, run_error
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 async def plan(state: RunState, *, limits: Limits) -> dict[str, Any]:
@@ -52,4 +55,6 @@ def prompt_error(prompt: object, max_length: int) -> str | None:
         return "the prompt is empty; say what is to be done"
     if len(prompt) > max_length:
         return f"the prompt has {len(prompt)} characters; at most {max_length} are allowed"
+    if "\0" in prompt or _SURROGATE.search(prompt):
+        return "the prompt holds a character that no text can have (NUL or half a surrogate pair)"
     return None

@@ -3,13 +3,17 @@
 from collections.abc import AsyncIterator
 from datetime import datetime
 
+import anyio
 import httpx
 import pytest
 
 from api import record as documented
+from api.app import HttpLimits, create_app
 from api.schemas import RunList, RunSummary, ToolList
 from graph import state
+from graph.compose import open_runs
 from graph.record import Current, Record, Summary
+from graph.settings import Settings
 from tests.fake_runs import FakeRuns, accepted, eventful, serving
 
 
@@ -64,6 +68,26 @@ async def test_a_record_is_what_its_documentation_says(client, runs, record):
 
     read = documented.Run.model_validate_json(answer.content, strict=True, extra="forbid")
     assert read.created_at.timestamp() == record["created_at"]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "status"),
+    [("calculate 10 + 5, and then multiply it by 3", "completed"), ("sing a song", "failed")],
+)
+async def test_a_record_that_was_really_executed_is_what_its_documentation_says(prompt, status):
+    settings = Settings(database_url="memory://")
+    app = create_app(lambda: open_runs(settings), HttpLimits())
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(
+            transport=httpx.ASGITransport(app), base_url="http://localhost"
+        ) as client,
+    ):
+        location = (await client.post("/runs", json={"prompt": prompt})).headers["location"]
+        answer = await settled(client, location)
+
+    read = documented.Run.model_validate_json(answer.content, strict=True, extra="forbid")
+    assert read.status == status
 
 
 async def test_every_time_of_a_record_is_in_utc_with_milliseconds(client, runs):
@@ -194,3 +218,12 @@ async def test_head_answers_as_get_without_the_body(client, path):
     assert head.status_code == get.status_code == 200
     assert head.headers == get.headers
     assert head.content == b""
+
+
+async def settled(client: httpx.AsyncClient, location: str) -> httpx.Response:
+    with anyio.fail_after(10):
+        while True:
+            answer = await client.get(location)
+            if answer.json()["completed_at"]:
+                return answer
+            await anyio.sleep(0.01)

@@ -1,9 +1,12 @@
 """The API on input that cannot be right: a clear refusal, never a failure of the server."""
 
+import json
 from collections.abc import AsyncIterator
 
 import httpx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.fake_runs import MAX_PROMPT, FakeRuns, serving
 
@@ -57,7 +60,7 @@ async def client(runs: FakeRuns) -> AsyncIterator[httpx.AsyncClient]:
         (b'{"prompt": "' + b"x" * (MAX_PROMPT + 1) + b'"}', "prompt", f"{MAX_PROMPT} characters"),
         (b'{"promt": "hello"}', "body", "unknown field 'promt'; its fields are: prompt"),
         (b'{"prompt": "hello", "model": "m"}', "body", "unknown field 'model'"),
-        (b'{"prompt": "hello", "\\ud800": 1}', "body", "unknown field"),
+        (b'{"prompt": "hello", "\\ud800": 1}', "body", "unknown field '\\ud800'"),
     ],
     ids=lambda value: value[:24].decode(errors="replace") if isinstance(value, bytes) else "",
 )
@@ -73,6 +76,23 @@ async def test_a_bad_body_is_refused_with_the_field_and_what_is_wrong(
     assert message in problem["errors"][0]["message"]
     assert message in problem["detail"]
     assert runs.records == {}
+
+
+ANY_TEXT = st.text(st.characters(exclude_categories=()))  # with lone surrogates
+
+ANY_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | ANY_TEXT,
+    lambda inner: st.lists(inner) | st.dictionaries(ANY_TEXT | st.just("prompt"), inner),
+)
+
+
+@given(st.binary() | ANY_JSON.map(lambda value: json.dumps(value).encode()))
+async def test_no_body_whatever_makes_the_server_fail(body):
+    async with serving(FakeRuns()) as client:
+        response = await client.post("/runs", content=body, headers=JSON)
+
+    assert response.status_code in (201, 400)
+    assert response.json()
 
 
 async def test_a_post_without_a_body_is_told_to_send_one(client):

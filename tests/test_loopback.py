@@ -48,6 +48,13 @@ async def test_any_other_name_is_refused_for_every_method(host, method):
         assert "RUNWRIGHT_ALLOWED_HOSTS" in response.json()["detail"]
 
 
+async def test_two_hosts_are_refused_even_if_one_is_ours():
+    async with serving(FakeRuns()) as client:
+        response = await client.get("/health", headers=[("host", "localhost"), ("host", "evil")])
+
+    assert response.status_code == 403
+
+
 async def test_configured_names_are_answered_besides_the_loopback_ones():
     async with serving(FakeRuns(), HttpLimits(allowed_hosts=("Agent.example",))) as client:
         answers = [

@@ -1,7 +1,9 @@
 """One call of one tool: its input checked, its time bounded, its failure described."""
 
 import asyncio
+import copy
 import logging
+import sqlite3
 from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -14,7 +16,7 @@ from tools.threads import ToolThreads
 logger = logging.getLogger("runwright.tools")
 
 #: Failures of the world around a tool that may be gone at the next attempt.
-TRANSIENT = (TimeoutError, ConnectionError)
+TRANSIENT = (TimeoutError, ConnectionError, sqlite3.OperationalError)
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,8 @@ async def invoke(
 ) -> Outcome:
     """Call `tool` with `value`, for at most `timeout` seconds.
 
-    Cancellation passes through; everything else, the tool's own bugs too, becomes the outcome.
+    The caller's cancellation passes through; everything else, the tool's own bugs too, becomes
+    the outcome.
     """
     try:
         arguments = _arguments(tool, value, call)
@@ -53,7 +56,9 @@ async def invoke(
         return _failed("ToolError", error.message, retryable=error.retryable)
     except TRANSIENT as error:
         return _failed(type(error).__name__, f"{tool.name} could not reach what it needs", True)
-    except Exception as error:
+    except (Exception, asyncio.CancelledError, SystemExit) as error:
+        if isinstance(error, asyncio.CancelledError) and _is_cancelled():
+            raise
         logger.exception("tool %s broke", tool.name)
         return _failed(
             type(error).__name__,
@@ -91,11 +96,18 @@ async def _within(timeout: float, tool: Tool, work: Awaitable[Any]) -> Outcome:
 
 
 def _arguments(tool: Tool, value: Mapping[str, Any], call: ToolCall) -> dict[str, Any]:
-    model = tool.schema_model.model_validate(value)
+    # A copy: what a tool does to its arguments must not change the record of the attempt.
+    model = tool.schema_model.model_validate(copy.deepcopy(value))
     arguments = {name: getattr(model, name) for name in tool.schema_model.model_fields}
     if tool.call_parameter is not None:
         arguments[tool.call_parameter] = call
     return arguments
+
+
+def _is_cancelled() -> bool:
+    """Whether somebody cancelled this task; a tool may also let out a cancellation of its own."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _explain(tool: Tool, invalid: ValidationError) -> str:

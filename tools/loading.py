@@ -22,8 +22,9 @@ def load(name: str) -> Callable[..., Any]:
         sys.path.append(here)
     try:
         module = importlib.import_module(module_name)
-    except ImportError as error:
-        raise InvalidTool(f"{name!r}: cannot import {module_name!r}: {error}") from error
+    except Exception as error:  # whatever a user's module does when it is imported
+        reason = f"{type(error).__name__}: {error}"
+        raise InvalidTool(f"{name!r}: cannot import {module_name!r}: {reason}") from error
     function = getattr(module, function_name, None)
     if not callable(function):
         raise InvalidTool(f"{name!r}: {module_name!r} has no function {function_name!r}")

@@ -3,11 +3,11 @@
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TypeVar, get_args, get_type_hints
 
 from langchain_core.tools import StructuredTool
 from langgraph.store.base import BaseStore
-from pydantic import BaseModel, ConfigDict, create_model
+from pydantic import BaseModel, ConfigDict, PydanticUserError, create_model
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -82,6 +82,8 @@ def tool(
     noun: str = "item",
 ) -> Callable[[F], F]:
     """Declare a function as a tool under `name` (default: the function's own)."""
+    if callable(name):
+        raise InvalidTool("write @tool(), with parentheses")
 
     def declare(function: F) -> F:
         declaration = Declaration(name, effects, repeatable, tuple(phrases), noun)
@@ -94,19 +96,20 @@ def tool(
 def make_tool(function: Callable[..., Any]) -> Tool:
     """Turn a typed function with a docstring into a tool.
 
-    Raises `InvalidTool` when the docstring or a parameter's type is missing.
+    Raises `InvalidTool` when it is not a function, or when its docstring or a parameter's type is
+    missing or of no use to a planner.
     """
+    if not inspect.isroutine(function):
+        raise InvalidTool(f"{function!r} is not a function; write one that calls it")
     declared: Declaration = getattr(function, "__tool__", Declaration())
     name = declared.name or function.__name__
     description = inspect.getdoc(function)
     if not description:
         raise InvalidTool(f"tool {name!r} has no docstring; it is what planners read")
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise InvalidTool(f"tool {name!r} yields; a tool returns its whole output")
     fields, call_parameter = _parameters(name, function)
-    schema = create_model(
-        name,
-        __config__=ConfigDict(extra="forbid", coerce_numbers_to_str=True),
-        **fields,
-    )
+    schema = _schema(name, fields)
     is_async = inspect.iscoroutinefunction(function)
     return Tool(
         name=name,
@@ -132,18 +135,39 @@ def make_tools(functions: Iterable[Callable[..., Any]]) -> Mapping[str, Tool]:
     return tools
 
 
+def _schema(name: str, fields: dict[str, Any]) -> type[BaseModel]:
+    config = ConfigDict(extra="forbid", coerce_numbers_to_str=True)
+    try:
+        schema: type[BaseModel] = create_model(name, __config__=config, **fields)
+        schema.model_json_schema()  # what planners and people are shown; some types have none
+    except (PydanticUserError, TypeError, ValueError) as error:
+        reason = str(error).partition("\n")[0]
+        raise InvalidTool(f"the parameters of tool {name!r} have no schema: {reason}") from error
+    return schema
+
+
 def _parameters(name: str, function: Callable[..., Any]) -> tuple[dict[str, Any], str | None]:
-    hints = get_type_hints(function, include_extras=True)
+    try:
+        hints = get_type_hints(function, include_extras=True)
+    except (NameError, TypeError) as error:
+        raise InvalidTool(f"a type of tool {name!r} is not known at run time: {error}") from error
     fields: dict[str, Any] = {}
     call_parameter = None
     for parameter in inspect.signature(function).parameters.values():
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             raise InvalidTool(f"tool {name!r} takes *args or **kwargs; name its parameters")
+        if parameter.kind is parameter.POSITIONAL_ONLY:
+            raise InvalidTool(f"parameter {parameter.name!r} of tool {name!r} is positional-only")
         if parameter.name not in hints:
             raise InvalidTool(f"parameter {parameter.name!r} of tool {name!r} has no type")
-        if hints[parameter.name] is ToolCall:
+        if parameter.name.startswith("_"):
+            raise InvalidTool(f"parameter {parameter.name!r} of tool {name!r} begins with '_'")
+        hint = hints[parameter.name]
+        if hint is ToolCall and call_parameter is None:
             call_parameter = parameter.name
             continue
+        if hint is ToolCall or ToolCall in get_args(hint):
+            raise InvalidTool(f"tool {name!r} may have one parameter of type ToolCall, just that")
         default = ... if parameter.default is parameter.empty else parameter.default
-        fields[parameter.name] = (hints[parameter.name], default)
+        fields[parameter.name] = (hint, default)
     return fields, call_parameter

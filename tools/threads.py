@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 class ThreadCall(Generic[T]):
-    """One call of a blocking function, as its event loop sees it.
+    """One call of a blocking function, as the event loop that made it sees it.
 
     `started` is done when a thread has begun with it, `result` when it has returned or raised.
     `running` says whether a thread is in it now, also after `abandon`.
@@ -93,7 +93,7 @@ class ToolThreads:
             return key in self._running
 
     async def wait_ended(self, key: str) -> None:
-        """Wait until no thread is in a call of this key."""
+        """Wait until the calls of this key that threads are in now have ended."""
         with self._changed:
             ends = [call.ended for call in self._running.get(key, ())]
         if ends:
@@ -122,11 +122,7 @@ class ToolThreads:
 
     def _serve_one(self, call: ThreadCall[Any]) -> None:
         call.tell_started()
-        value, error = None, None
-        try:
-            value = call.function()
-        except BaseException as raised:  # noqa: BLE001
-            error = raised
+        value, error = _outcome(call.function)
         with self._changed:
             call.running = False
             calls = self._running[call.key]
@@ -134,6 +130,13 @@ class ToolThreads:
             if not calls:
                 del self._running[call.key]
         call.tell_ended(value, error)
+
+
+def _outcome(function: Callable[[], T]) -> tuple[T | None, BaseException | None]:
+    try:
+        return function(), None
+    except BaseException as error:
+        return None, error
 
 
 def _settle(future: asyncio.Future[Any], value: Any) -> None:

@@ -1,42 +1,55 @@
-"""What a tool may return: plain JSON of bounded size, since it becomes part of a checkpoint."""
+"""What may become part of a checkpoint: plain JSON of bounded size and depth."""
 
 import json
+import math
 from typing import Any
 
 _INT64 = 2**63
+_MAX_DEPTH = 100  # lists and objects inside one another; a checkpoint holds some 250
 
 
 class InvalidOutput(Exception):
-    """An output that cannot be kept; the message says why and what a tool should return."""
+    """A value that cannot be kept; the message says why and what would be right."""
 
 
-def plain(output: Any, *, max_bytes: int) -> Any:
-    """The output as it will read after a reload: tuples become lists, nothing else changes.
+def plain(value: Any, *, max_bytes: int, what: str = "output") -> Any:
+    """The value as it will read after a reload: tuples become lists, nothing else changes.
 
     Raises `InvalidOutput` for anything JSON has no form for, for integers beyond 64 bits
-    (a checkpoint cannot hold them) and for more than `max_bytes` bytes of JSON.
+    (a checkpoint cannot hold them) and for more than `max_bytes` bytes of JSON. `what` names the
+    value in the message.
     """
     try:
-        text = json.dumps(_checked(output), ensure_ascii=False, allow_nan=False)
+        _check(value, what)
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
         size = len(text.encode())
     except UnicodeEncodeError:
-        raise InvalidOutput("the output holds half a surrogate pair; return valid text") from None
-    except (TypeError, ValueError, RecursionError) as error:
-        raise InvalidOutput(f"the output is not plain JSON data: {error}") from None
+        raise InvalidOutput(
+            f"the {what} holds half a surrogate pair; only whole characters are text"
+        ) from None
+    except (TypeError, ValueError) as error:
+        raise InvalidOutput(f"the {what} is not plain JSON data: {error}") from None
     if size > max_bytes:
-        raise InvalidOutput(f"the output has {size} bytes; at most {max_bytes} are kept")
+        raise InvalidOutput(f"the {what} has {size} bytes; at most {max_bytes} are kept")
     return json.loads(text)
 
 
-def _checked(value: Any) -> Any:
+def _check(value: Any, what: str, depth: int = 0) -> None:
     if isinstance(value, int) and not -_INT64 <= value < _INT64:
-        raise InvalidOutput("the output holds an integer beyond 64 bits; return it as text")
+        raise InvalidOutput(f"the {what} holds an integer beyond 64 bits; write it as text")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise InvalidOutput(
+            f"the {what} holds the number {value}, which JSON lacks; write it as text"
+        )
+    if not isinstance(value, dict | list | tuple):
+        return
+    if depth == _MAX_DEPTH:
+        raise InvalidOutput(
+            f"the {what} is nested more than {_MAX_DEPTH} levels deep, or holds itself"
+        )
     if isinstance(value, dict):
-        for key, item in value.items():
+        for key in value:
             if not isinstance(key, str):
-                raise InvalidOutput(f"the output has the key {key!r}; keys must be text")
-            _checked(item)
-    elif isinstance(value, list | tuple):
-        for item in value:
-            _checked(item)
-    return value
+                raise InvalidOutput(f"the {what} has the key {key!r}; keys must be text")
+    for item in value.values() if isinstance(value, dict) else value:
+        _check(item, what, depth + 1)

@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from graph.state import Limits, Step
-from nodes.contract.references import InvalidReference, has_reference, references
+from nodes.contract.references import InvalidReference, has_reference, references, resolve
 from tools.registry import Tool
 
 
@@ -47,23 +47,28 @@ def _check_step(number: int, step: Step, tools: Mapping[str, Tool]) -> list[str]
 
 def input_errors(tool: Tool, value: Mapping[str, Any]) -> list[str]:
     """What is wrong with an input, each with its field; parts that hold a reference pass."""
+    depends = has_reference(value)
+    if not depends:
+        value = resolve(value, {})  # a limit on length is meant for the words, not their escapes
     try:
         tool.schema_model.model_validate(value)
     except ValidationError as invalid:
         return [
             f"{'.'.join(map(str, error['loc'])) or 'input'} of {tool.name}: {error['msg']}"
             for error in invalid.errors(include_url=False, include_context=False)
-            if not has_reference(_at(value, error["loc"]))
+            if not (depends and _may_pass(value, error["loc"], error["type"]))
         ]
     return []
 
 
-def _at(value: Any, location: tuple[int | str, ...]) -> Any:
-    """The part of an input that a validation error is about; the deepest part that exists."""
-    for key in location:
+def _may_pass(value: Any, location: tuple[int | str, ...], kind: str) -> bool:
+    """Whether an error may be gone when references are resolved: the value it is about has one."""
+    for position, key in enumerate(location):
         try:
             value = value[key]
         except (KeyError, IndexError, TypeError):
-            # A missing field has no value of its own; a union's branch names no part of the input.
-            return None if isinstance(value, Mapping) else value
-    return value
+            # A key that the input does not have is a missing field, or names a union's branch; of a
+            # branch only the whole value can tell whether it will fit.
+            is_missing_field = kind == "missing" and position == len(location) - 1
+            return not is_missing_field and has_reference(value)
+    return kind != "extra_forbidden" and has_reference(value)

@@ -40,12 +40,11 @@ class Reference:
             raise InvalidReference(self.text, f"refers to step {self.step}, which has no output")
         value = outputs[self.step]
         for part in self.path:
-            try:
-                value = value[part]
-            except (KeyError, IndexError, TypeError):
+            if not _has(value, part):
                 raise InvalidReference(
                     self.text, f"finds no {part!r} in the output of step {self.step}"
-                ) from None
+                )
+            value = value[part]
         return value
 
 
@@ -84,6 +83,13 @@ def resolve(value: Any, outputs: Mapping[int, Any]) -> Any:
     return "".join(
         _as_text(piece.find(outputs)) if isinstance(piece, Reference) else piece for piece in pieces
     )
+
+
+def _has(value: Any, part: str | int) -> bool:
+    if isinstance(part, str):
+        return isinstance(value, dict) and part in value
+    # A place in a text would be a letter of it, which nobody means.
+    return isinstance(value, list) and part < len(value)
 
 
 def _texts(value: Any) -> Iterator[str]:

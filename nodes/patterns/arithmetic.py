@@ -17,13 +17,14 @@ from nodes.patterns.arithmetic_words import (
     PREFIXES,
     SEPARATORS,
     TAILS,
+    TOGETHER,
     Function,
 )
-from nodes.patterns.numbers import NUMBER_WORDS, is_digits, read_number
+from nodes.patterns.numbers import NUMBER_WORDS, is_digits, read_number, read_ordinal
 from nodes.patterns.references import RESULTS
 
 MAX_DEPTH = 30
-_SIGNS = {"-": "-", "–": "-", "−": "-", "minus": "-", "negative": "-", "+": "", "positive": ""}
+_SIGNS = {"-": "-", "minus": "-", "negative": "-", "+": "", "positive": ""}
 
 
 class _NotArithmetic(Exception):
@@ -75,10 +76,25 @@ class _Parser:
         if text is None:
             self.at = start
             self.depth = self.operations = 0
-            text, _ = self.expression()
+            text, _ = self.joined()
         if not self.operations or TAILS.skip(self.words, self.at, self.end) != self.end:
             raise _NotArithmetic
         return text
+
+    def joined(self) -> tuple[str, bool]:
+        """An expression, or several with "and" between them where a later word says how."""
+        parts = [self.expression()]
+        while self.at < self.end and self.words[self.at] == "and":
+            self.at += 1
+            parts.append(self.operand())
+        if len(parts) == 1:
+            return parts[0]
+        found = TOGETHER.longest(self.words, self.at, self.end)
+        if found is None:
+            raise _NotArithmetic
+        self.at, operator = found
+        self.operations += 1
+        return f" {operator} ".join(map(_atom, parts)), False
 
     def continuation(self) -> str | None:
         found = CONTINUATIONS.longest(self.words, self.at, self.end)
@@ -101,7 +117,7 @@ class _Parser:
             raise _NotArithmetic
         left = self.operand()
         parts = [left[0]]
-        while (found := OPERATORS.longest(self.words, self.at, self.end)) is not None:
+        while (found := self.operator(parts)) is not None:
             before = self.at
             self.at, operator = found
             if before == self.sum_ends and operator not in "+-":
@@ -118,6 +134,12 @@ class _Parser:
         self.depth -= 1
         return " ".join(parts), len(parts) == 1 and left[1]
 
+    def operator(self, parts: list[str]) -> tuple[int, str] | None:
+        """The next operator; "of" is one after a fraction, as in "3/4 of 18"."""
+        if self.words[self.at : self.at + 1] == ["of"] and len(parts) == 3 and parts[1] == "/":
+            return self.at + 1, "*"
+        return OPERATORS.longest(self.words, self.at, self.end)
+
     def operand(self) -> tuple[str, bool]:
         self.depth += 1
         if self.depth > MAX_DEPTH or self.at >= self.end:
@@ -127,6 +149,8 @@ class _Parser:
             self.at, template = found
             self.operations += 1
             text, atom = template.format(_atom((text, atom))), False
+        if (power := self.power()) is not None:
+            text, atom = f"{_atom((text, atom))} ** {power}", False
         if (percent := PERCENT.longest(self.words, self.at, self.end)) is not None:
             self.at, template = percent
             self.operations += 1
@@ -134,6 +158,18 @@ class _Parser:
             text, atom = template.format(_atom((text, atom)), _atom(whole)), False
         self.depth -= 1
         return text, atom
+
+    def power(self) -> str | None:
+        """The number in "to the fifth power", if that comes next."""
+        if self.words[self.at : self.at + 2] != ["to", "the"]:
+            return None
+        ordinal = read_ordinal(self.words, self.at + 2, self.end)
+        if ordinal is None:
+            return None
+        power, at = ordinal
+        self.at = at + 1 if self.words[at : at + 1] == ["power"] and at < self.end else at
+        self.operations += 1
+        return power
 
     def primary(self) -> tuple[str, bool]:
         words, at = self.words, self.at

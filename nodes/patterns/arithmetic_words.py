@@ -2,7 +2,11 @@
 
 from typing import NamedTuple
 
-from nodes.patterns.phrases import phrase_set, table
+from nodes.patterns.phrases import phrase_set, table, word_set
+
+CLASSES = {
+    "numbers": ["(the|these|those|both|all) [two|three|following] numbers [:]|numbers"],
+}
 
 #: What comes before an expression; taken off again and again. The rest must be an expression.
 LEADS = phrase_set(
@@ -20,8 +24,9 @@ LEADS = phrase_set(
         "i'd like [to (know|see|have|find|find out|calculate|hear|get)]",
         "i (need|want) you to",
         "to (know|calculate|compute|find|find out|figure out|work out|solve)",
-        "do you know|let me know|do the math [on|for]|do|perform|run|try",
-        "the|this|these|that is|my|following|next|simple|math|maths|correct|exact|final",
+        "do you know|let me know|do the math [on|for]|do|perform|run|try|run the numbers [on|for]",
+        "know|hear|see|have|with|what's left|left (if|when|after)",
+        "a|an|the|this|these|that is|my|following|next|simple|math|maths|correct|exact|final",
         "(answer|result|solution|value|total|outcome|output|calculation|problem|equation|sum)"
         " (to|of|for|from|when|is|if)",
         "(answer|solution|solutions|result|value) (to|of|for) (the|this) "
@@ -41,6 +46,15 @@ LEADS = phrase_set(
     ]
 )
 
+#: How numbers joined by "and" are meant: "what do 5 and 3 make".
+TOGETHER = table(
+    {
+        "added [up|together]|add up to|combined|make|makes|equal|equals|sum to|come to|"
+        "come out to|altogether|all together|in total|together": "+",
+        "multiplied [together|with each other|by each other]": "*",
+    }
+)
+
 #: What comes after an expression.
 TAILS = phrase_set(
     [
@@ -48,6 +62,8 @@ TAILS = phrase_set(
         "=",
         "total|in total|altogether|all together|together|as a number",
         "what|what is it|how much|how much is it|how much is that|what is that|what's that",
+        "what (do|would|will|does) (i|you|we|it|that) (get|have|make|equal|come to|be)",
+        "what is (the answer|the result|the total|left)|what's (the answer|the result|the total)",
         "come out to|comes out to|add up to|work out to|equal what|be",
         "?|!|.|,|:",
         "for me|please|now|right now|thanks|again|exactly",
@@ -59,15 +75,15 @@ TAILS = phrase_set(
 OPERATORS = table(
     {
         "+|plus|add|added to|added with|added on to|increased by|and then add": "+",
-        "-|–|−|minus|less|take away|takeaway|take|subtract|decreased by|reduced by|without": "-",
-        "*|x|×|✕|·|∙|times|time|multiplied by|multiply by|multiplied with|multiply|"
+        "-|minus|less|take away|takeaway|take|subtract|decreased by|reduced by|without": "-",
+        "*|x|times|time|multiplied by|multiply by|multiplied with|multiply|"
         "multiplied times|timesed by": "*",
-        "/|÷|over|divided by|divide by|divided|divide|devided by|divided with": "/",
+        "/|over|divided by|divide by|divided|divide|devided by|divided with": "/",
         "%|mod|modulo|modulus": "%",
         "**|^|to the power [of]|raised to [the power] [of]": "**",
         "subtracted from|taken from|taken away from|less than|deducted from": "reversed -",
         "more than|greater than": "reversed +",
-        "goes into|go into|divided into": "reversed /",
+        "goes into|go into": "reversed /",
     }
 )
 
@@ -90,28 +106,30 @@ INTO = "into"
 SEPARATORS = {
     AND: phrase_set(["[,] and", ",", "[,] plus", "+", "&", "with", "to"]),
     BY: phrase_set(["by", "times", "with", "x", "[,] and", "*", ","]),
-    FROM: phrase_set(["from", "out of", "off of", "off"]),
+    FROM: phrase_set(["[away] from", "out of", "off of", "off"]),
     INTO: phrase_set(["into", "in"]),
     TO: phrase_set(["by", "over", "and", "with"]),
 }
 
 FUNCTIONS = table(
     {
-        "[the] (sum|total|addition) of|add [up|together]|sum [up]|total [up]|combine": Function(
-            "+", AND
+        "[the] (sum|total|addition) of [<numbers>]": Function("+", AND),
+        "(add|adding) [up|together] [<numbers>]|sum [up]|total [up]|combine": Function("+", AND),
+        "[the] (product|multiplication) of [<numbers>]": Function("*", BY),
+        "multiply|multiplying": Function("*", BY),
+        "[the] (difference|differences) (between|of|in) [<numbers>]": Function("-", AND),
+        "[the] (quotient|ratio|division) of [<numbers>]": Function("/", TO),
+        "divide|dividing": Function("/", TO),
+        "subtract|subtracting|take [away]|taking [away]|deduct|minus|remove": Function(
+            "-", FROM, reversed=True
         ),
-        "[the] product of|[the] multiplication of": Function("*", BY),
-        "multiply": Function("*", BY),
-        "[the] (difference|differences) (between|of|in)|[the] subtraction of": Function("-", AND),
-        "[the] (quotient|ratio|division) of": Function("/", TO),
-        "divide": Function("/", TO),
-        "subtract|take [away]|deduct|minus|remove": Function("-", FROM, reversed=True),
-        "how many times (does|do|can|will|would|could)": Function("/", INTO, reversed=True),
-    }
+        "how many [times (does|do|can|will|would|could)]": Function("/", INTO, reversed=True),
+    },
+    CLASSES,
 )
 
-#: "goes into" after the first operand of "how many times does …"
-GOES = phrase_set(["go", "goes", "fit", "fits", "divide", "be divided"])
+#: What follows the first operand of "how many times does 5 go into 10", "how many 5s are in 10".
+GOES = phrase_set(["go|goes|fit|fits|be divided", "[s|'s] (are|are there|go|fit|can fit)"])
 
 #: A word before one operand, as a template.
 PREFIXES = table(
@@ -120,6 +138,7 @@ PREFIXES = table(
         "double|twice|the double of|double of|two times": "{} * 2",
         "triple|thrice|treble": "{} * 3",
         "quadruple": "{} * 4",
+        "[the] (square root|root|sqrt) of|sqrt|square root": "{} ** 0.5",
         "square|[the] square of": "{} ** 2",
         "cube|[the] cube of": "{} ** 3",
         "(a|one) third of": "{} / 3",
@@ -142,8 +161,8 @@ PERCENT = table(
 #: Going on with the last result: "multiply by 3", "then divide it by 2", "plus 4".
 CONTINUATIONS = table(
     {
-        "multiply by|times|multiplied by|*|x|×": "{0} * {1}",
-        "divide by|divided by|over|/|÷": "{0} / {1}",
+        "multiply by|times|multiplied by|*|x": "{0} * {1}",
+        "divide by|divided by|over|/": "{0} / {1}",
         "add|plus|+|add on|increase by": "{0} + {1}",
         "subtract|minus|take away|deduct|take off|-|decrease by|less": "{0} - {1}",
         "raise to the power of|to the power of|**|^": "{0} ** {1}",
@@ -151,8 +170,8 @@ CONTINUATIONS = table(
 )
 
 #: Words by which a clause may be arithmetic without any digit or number word.
-MATH_WORDS = frozenset(
-    "half halve double twice triple square cube squared cubed hundred thousand million billion".split()
+MATH_WORDS = word_set(
+    "half halve double twice triple square cube squared cubed root sqrt hundred thousand million billion"
 )
 
 #: Signs of money that say nothing about the value.

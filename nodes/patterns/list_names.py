@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from nodes.patterns.phrases import phrase_set, table
+from nodes.patterns.phrases import phrase_set, word_set
 
 LIST = "LIST"
 TODO = "TODO"
@@ -33,12 +33,13 @@ CLASSES = {
     ],
     "kind": [
         "to do|todo|task|tasks|chore|chores|to dos|todos|things to do|stuff to do|tasks to do|"
-        "honey do|errand|errands|job|housework|cleaning|household|house|work|action",
+        "honey do|errand|errands|job|housework|cleaning|household|house|work|action|"
+        "todo's|to do's|task's|too do|to dos|things todo|my to|our to",
     ],
 }
 
 #: Words directly before "list" that make it a list of to-dos.
-KINDS = table({"<kind>": True}, CLASSES)
+KINDS = phrase_set(["<kind>"], CLASSES)
 _LONGEST_KIND = 3
 
 #: What follows "list": what it is of, and for when.
@@ -53,29 +54,30 @@ CONTENTS = phrase_set(
 )
 TIMES = phrase_set(["<when>"], CLASSES)
 
-DETERMINERS = frozenset("my the our this that your mine me these those".split())
-ADJECTIVES = frozenset(
+DETERMINERS = word_set("my the our this that your mine me these those")
+ADJECTIVES = word_set(
     "whole entire complete full current own existing active daily personal weekly main master "
     "running usual regular long short little big new today's tomorrow's week's day's tonight's "
-    "mental updated same default normal primary private remaining saved".split()
+    "mental updated same default normal primary private remaining saved"
 )
-_BEFORE_BARE = frozenset(
+_BEFORE_BARE = word_set(
     "to on onto in into from off of at with and , : ; show read list check view display open see "
-    "up get give tell review pull bring through over print recite repeat me add put insert "
-    "what's whats s".split()
+    "up out details get give tell review pull bring through over print recite repeat me add put insert "
+    "what's whats s"
 )
+_AFTER_BARE = word_set("add remove delete : , has have needs contains for today please")
 _INDEFINITE = frozenset({"a", "an", "another", "any", "some", "each", "every"})
-_NOT_A_NAME = frozenset(
+_NOT_A_NAME = word_set(
     "to on onto in into from off of at with and as is are was be do does did have has add put "
-    "remove delete take for i you it , . : ; ( ) + - * /".split()
+    "remove delete take for i you it , . : ; ( ) + - * /"
 )
 _MOST_NAMES = 3
 
 SINGULAR = phrase_set(
     [
-        "[a|an|the|my|another|one more|this|that|one] [new|quick|single|extra|additional|open|list]"
-        " (todo|task|chore|to do item|todo item|task item|list item|to do list item|todo list item|action item|to do entry|"
-        "todo entry|todo task|to do task)",
+        "[(a|an|the|my|another|one more|this|that|one) [new|quick|single|extra|additional|open]] "
+        "(todo|task|chore|to do item|todo item|task item|list item|to do list item|"
+        "todo list item|action item|to do entry|todo entry|todo task|to do task)",
         "(a|the|my|another|one more|new|a new|another new) to do",
         "(an|the|my|another|new|a new|one more|this|that|another new) (item|entry)",
         "item",
@@ -84,16 +86,14 @@ SINGULAR = phrase_set(
 PLURAL = phrase_set(
     [
         "[all] [of] [the|my|our|these|those|some|following|the following|more]"
-        " [new|open|current|other|remaining|pending|outstanding|unfinished|completed|finished|done|"
-        "incomplete|active] (todos|tasks|chores|to dos|to do items|todo items|task items|"
+        " [new|current|other] (todos|tasks|chores|to dos|to do items|todo items|task items|"
         "list items|action items|to do tasks|to do list items|todo list items|task list items)",
         "(the|these|those|my|all|all my|all the|following|the following) (items|entries)",
         "(my|the|today's|all my) agenda",
     ]
 )
-_NOUNS = frozenset(
+_NOUNS = word_set(
     "list lists checklist todo todos task tasks chore chores item items entry entries to agenda"
-    .split()
 )
 
 
@@ -147,9 +147,7 @@ def _lists(words: list[str], start: int, end: int) -> dict[int, tuple[int, str]]
     return found
 
 
-def _list_around(
-    words: list[str], start: int, head: int, end: int
-) -> tuple[int, int, str] | None:
+def _list_around(words: list[str], start: int, head: int, end: int) -> tuple[int, int, str] | None:
     begin = head
     todo = False
     while (kind := _kind_before(words, start, begin)) is not None:
@@ -164,6 +162,8 @@ def _list_around(
         begin -= 1
     if todo:
         begin = _after_names(words, start, begin)
+    if begin == head == start and not todo and stop < end and words[stop] not in _AFTER_BARE:
+        return None  # "list my tasks": the verb
     before = words[begin - 1] if begin > start else ""
     if before in DETERMINERS:
         begin -= 1

@@ -7,23 +7,18 @@ becomes one number), give no place in the text, or take a planner's whole time f
 from collections.abc import Sequence
 from decimal import Decimal
 
-UNITS = dict(
-    zip("zero one two three four five six seven eight nine".split(), range(10), strict=True)
+
+def numbered(names: str, first: int, step: int = 1) -> dict[str, int]:
+    """The words of `names` with their numbers."""
+    return {name: first + at * step for at, name in enumerate(names.split())}
+
+
+UNITS = numbered("zero one two three four five six seven eight nine", 0)
+TEENS = numbered(
+    "ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen", 10
 )
-TEENS = dict(
-    zip(
-        "ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen".split(),
-        range(10, 20),
-        strict=True,
-    )
-)
-TENS = dict(
-    zip(
-        "twenty thirty forty fifty sixty seventy eighty ninety".split(),
-        range(20, 100, 10),
-        strict=True,
-    )
-) | {"fourty": 40, "fivty": 50, "ninty": 90}
+TENS = numbered("twenty thirty forty fifty sixty seventy eighty ninety", 20, 10)
+TENS |= {"fourty": 40, "fivty": 50, "ninty": 90}
 SCALES = {"thousand": 10**3, "million": 10**6, "billion": 10**9}
 HUNDRED = {"hundred": 100, "hundreds": 100}
 DENOMINATORS = {
@@ -41,6 +36,11 @@ DENOMINATORS = {
     "hundredth": 100,
 }
 DENOMINATORS |= {f"{word}s": value for word, value in DENOMINATORS.items() if word != "half"}
+
+ORDINALS = numbered(
+    "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth", 1
+)
+_ORDINAL_ENDINGS = frozenset({"st", "nd", "rd", "th"})
 
 SMALL = UNITS | TEENS | TENS
 NUMBER_WORDS = frozenset(SMALL) | {"dozen"}
@@ -76,6 +76,15 @@ def read_number(words: Sequence[str], start: int, end: int) -> tuple[str, int] |
     if at < end and words[at] == "dozen":
         return str(value * 12), at + 1
     return str(value), at
+
+
+def read_ordinal(words: Sequence[str], start: int, end: int) -> tuple[str, int] | None:
+    """The digits of "third" or "3rd" at `start`, and where it ends."""
+    if start < end and words[start] in ORDINALS:
+        return str(ORDINALS[words[start]]), start + 1
+    if start + 1 < end and words[start].isdecimal() and words[start + 1] in _ORDINAL_ENDINGS:
+        return words[start], start + 2
+    return None
 
 
 def _from_digits(words: Sequence[str], start: int, end: int) -> tuple[str, int]:
@@ -149,9 +158,7 @@ def _fits(current: int | None, small: int) -> bool:
     return 0 < small < 10 and current % 100 >= 20 and current % 10 == 0
 
 
-def _continues(
-    words: Sequence[str], at: int, end: int, current: int | None, total: int
-) -> bool:
+def _continues(words: Sequence[str], at: int, end: int, current: int | None, total: int) -> bool:
     """Whether the "and" at `at` is inside a number, as in "three hundred and four"."""
     if at + 1 >= end or not SMALL.get(words[at + 1]):
         return False

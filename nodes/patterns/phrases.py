@@ -1,123 +1,136 @@
-"""Phrases: lines of a vocabulary, expanded once and then found by walking words.
+"""Tables of phrases, found by walking the words of a prompt once.
 
-A line is words with groups: `(can|could) you` chooses, `[please] add` may leave out,
-`<verb>` stands for the lines of a named word class. Groups nest.
+Lines share their beginnings and become an automaton. Its deterministic states are made when they
+are first walked: to make them all ahead would take seconds, most are never used, and what is kept
+is bounded by the vocabulary, not by what people write.
 """
 
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import product
-from typing import Any, Generic, TypeVar
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Generic, TypeVar
+
+from nodes.patterns.lines import Choice, WordClasses, parse
 
 Value = TypeVar("Value")
-WordClasses = Mapping[str, Sequence[str]]
-Phrase = tuple[str, ...]
 
-_PIECE = re.compile(r"\\?[()\[\]|]|[^\s()\[\]|\\]+")
-_OPENING = {"(": ")", "[": "]"}
-_VALUE = ""  # no word is empty, so a node can keep its value under this key
+_ROOT = frozenset({0})
 
 
-def expand(line: str, classes: WordClasses | None = None) -> list[Phrase]:
-    """All word sequences that `line` stands for; a backslash takes a bracket literally.
+class _State(Generic[Value]):
+    __slots__ = ("members", "next", "values")
 
-    Raises `ValueError` when a group is not closed or a class is not known.
-    """
-    pieces = iter(_PIECE.findall(line))
-    return _alternatives(line, pieces, None, classes or {})
-
-
-def _alternatives(
-    line: str, pieces: Iterator[str], closing: str | None, classes: WordClasses
-) -> list[Phrase]:
-    found: list[Phrase] = []
-    sequence: list[list[Phrase]] = []
-    for piece in pieces:
-        if piece == closing:
-            return found + _sequences(sequence)
-        if piece == "|":
-            found += _sequences(sequence)
-            sequence = []
-        elif piece in _OPENING:
-            inner = _alternatives(line, pieces, _OPENING[piece], classes)
-            sequence.append([*inner, ()] if piece == "[" else inner)
-        elif piece.startswith("<") and piece.endswith(">"):
-            if piece[1:-1] not in classes:
-                raise ValueError(f"no word class {piece} for the phrase {line!r}")
-            members = classes[piece[1:-1]]
-            sequence.append([phrase for member in members for phrase in expand(member, classes)])
-        else:
-            sequence.append([(piece.removeprefix("\\"),)])
-    if closing is not None:
-        raise ValueError(f"{closing!r} is missing in the phrase {line!r}")
-    return found + _sequences(sequence)
-
-
-def _sequences(parts: list[list[Phrase]]) -> list[Phrase]:
-    return [tuple(word for phrase in choice for word in phrase) for choice in product(*parts)]
+    def __init__(self, members: frozenset[int], values: tuple[Value, ...]) -> None:
+        self.members = members
+        self.values = values
+        self.next: dict[str, _State[Value] | None] = {}
 
 
 class PhraseTable(Generic[Value]):
-    """Phrases with a value each; finding one costs no more than its own length."""
+    """Phrases with their values; to find one costs no more than its own length."""
 
     def __init__(self) -> None:
-        self._root: dict[str, Any] = {}
+        self._edges: list[dict[str, list[int]]] = [{}]
+        self._values: dict[int, list[Value]] = {}
+        self._vocabulary: set[str] = set()
+        self._known: dict[frozenset[int], _State[Value]] = {}
 
-    def add(self, phrase: Iterable[str], value: Value) -> None:
-        """Enter `phrase`; the first value given for a phrase stays."""
-        node = self._root
-        for word in phrase:
-            node = node.setdefault(word, {})
-        node.setdefault(_VALUE, value)
+    def add(self, phrases: Choice, value: Value) -> None:
+        """Enter all of `phrases`; of several values for one phrase the first counts most."""
+        self._known.clear()
+        for end in self._extend({0}, phrases):
+            self._values.setdefault(end, []).append(value)
 
     def longest(self, words: Sequence[str], start: int, end: int) -> tuple[int, Value] | None:
         """Where the longest phrase that begins at `start` ends, and its value."""
-        node = self._root
+        state = self._known.get(_ROOT) or self._state(_ROOT)
         found = None
-        at = start
-        while at < end:
-            node = node.get(words[at])  # type: ignore[assignment]
-            if node is None:
-                break
-            at += 1
-            if _VALUE in node:
-                found = (at, node[_VALUE])
+        while start < end and (following := self._after(state, words[start])) is not None:
+            state = following
+            start += 1
+            if state.values:
+                found = (start, state.values[0])
         return found
 
-    def every(self, words: Sequence[str], start: int, end: int) -> list[tuple[int, Value]]:
-        """All phrases that begin at `start`, the shortest first."""
-        node = self._root
-        found = []
+    def every(
+        self, words: Sequence[str], start: int, end: int
+    ) -> list[tuple[int, tuple[Value, ...]]]:
+        """Where each phrase that begins at `start` ends, the shortest first, and its values."""
+        state = self._known.get(_ROOT) or self._state(_ROOT)
+        found = [(start, state.values)] if state.values else []
         at = start
-        while True:
-            if _VALUE in node:
-                found.append((at, node[_VALUE]))
-            if at >= end or (node := node.get(words[at])) is None:  # type: ignore[assignment]
-                return found
+        while at < end and (following := self._after(state, words[at])) is not None:
+            state = following
             at += 1
+            if state.values:
+                found.append((at, state.values))
+        return found
 
-    def skip(self, words: Sequence[str], start: int, end: int) -> int:
-        """The first place at or after `start` where no phrase of the table begins."""
-        while start < end:
-            found = self.longest(words, start, end)
-            if found is None:
-                break
+    def skip(self, words: Sequence[str], start: int, end: int, most: int = -1) -> int:
+        """The first place at or after `start` where no phrase begins, or `most` phrases on."""
+        while most != 0 and (found := self.longest(words, start, end)) is not None:
             start = found[0]
+            most -= 1
         return start
 
+    def _extend(self, starts: set[int], choice: Choice) -> set[int]:
+        ends = set(starts) if choice.optional else set()
+        words = [option[0] for option in choice.options if len(option) == 1]
+        single = [word for word in words if isinstance(word, str)]
+        if single:
+            ends.add(self._step(starts, single))
+        for option in choice.options:
+            if len(option) == 1 and isinstance(option[0], str):
+                continue
+            here = starts
+            for part in option:
+                here = (
+                    self._extend(here, part)
+                    if isinstance(part, Choice)
+                    else {self._step(here, [part])}
+                )
+            ends |= here
+        return ends
 
-def table(
-    lines: Mapping[str, Value] | Iterable[tuple[str, Value]], classes: WordClasses | None = None
-) -> PhraseTable[Value]:
-    """A table of expanded lines, each with its value."""
+    def _step(self, starts: set[int], words: list[str]) -> int:
+        self._vocabulary.update(words)
+        self._edges.append({})
+        target = len(self._edges) - 1
+        for start in starts:
+            for word in words:
+                self._edges[start].setdefault(word, []).append(target)
+        return target
+
+    def _state(self, members: frozenset[int]) -> _State[Value]:
+        state = self._known.get(members)
+        if state is None:
+            values = [value for at in sorted(members) for value in self._values.get(at, ())]
+            state = self._known[members] = _State(members, tuple(dict.fromkeys(values)))
+        return state
+
+    def _after(self, state: _State[Value], word: str) -> _State[Value] | None:
+        if word in state.next:
+            return state.next[word]
+        if word not in self._vocabulary:
+            return None
+        members = frozenset(
+            target for member in state.members for target in self._edges[member].get(word, ())
+        )
+        state.next[word] = following = self._state(members) if members else None
+        return following
+
+
+def table(lines: Mapping[str, Value], classes: WordClasses | None = None) -> PhraseTable[Value]:
+    """A table of lines, each with its value."""
     made: PhraseTable[Value] = PhraseTable()
-    for line, value in lines.items() if isinstance(lines, Mapping) else lines:
-        for phrase in expand(line, classes):
-            if phrase:
-                made.add(phrase, value)
+    for line, value in lines.items():
+        made.add(parse(line, classes or {}), value)
     return made
 
 
 def phrase_set(lines: Iterable[str], classes: WordClasses | None = None) -> PhraseTable[bool]:
     """A table that only says whether a phrase is there."""
-    return table(((line, True) for line in lines), classes)
+    return table(dict.fromkeys(lines, True), classes)
+
+
+def word_set(*lines: str) -> frozenset[str]:
+    """The single words of some lines."""
+    return frozenset(word for line in lines for word in line.split())

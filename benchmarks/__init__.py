@@ -1,0 +1,1 @@
+"""Measurements, to be run by hand on a quiet machine; never part of the tests."""

@@ -1,0 +1,1 @@
+"""What a run costs: time and CPU, beside LangGraph alone."""

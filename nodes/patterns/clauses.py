@@ -1,0 +1,94 @@
+"""Divides a prompt into clauses, each of which should be one request."""
+
+from dataclasses import dataclass
+
+from nodes.patterns.connectors import (
+    ABBREVIATIONS,
+    ADDRESSING,
+    DIVIDING,
+    JOINING,
+    PERHAPS_BEGINNINGS,
+    Bond,
+)
+from nodes.patterns.phrases import PhraseTable, word_set
+from nodes.patterns.politeness import OPENINGS
+from nodes.patterns.words import Words
+
+_CONNECTING = word_set(
+    ", ; . ! ? • & + - and then also after afterwards thereafter plus but or "
+    "subsequently in once when additionally as besides on"
+) | {"\n"}
+_SIGNS = word_set(", ; . ! ?") | {"\n"}
+_OPENINGS_LOOKED_THROUGH = 4  # a bound, or a prompt of nothing but "and please" costs its square
+
+
+@dataclass(frozen=True, slots=True)
+class Clause:
+    """Words `start` to `end` of the prompt; `bond` is how it hangs on the clause before."""
+
+    start: int
+    end: int
+    bond: Bond
+
+
+def divide(prompt: Words, beginnings: PhraseTable[bool]) -> list[Clause]:
+    """The clauses of a prompt in order; no word but connectors is left out."""
+    words = prompt.words
+    total = len(words)
+    clauses: list[Clause] = []
+    start, bond = _after_numbering(words, 0), Bond.HARD
+    at = OPENINGS.skip(words, start, total)
+    while at < total:
+        if words[at] in _CONNECTING and (found := _connector(prompt, at, beginnings)) is not None:
+            following, next_bond = found
+            if at > start:
+                clauses.append(Clause(start, at, bond))
+                bond = next_bond
+            else:
+                bond = max(bond, next_bond)
+            start = _after_numbering(words, following)
+            at = OPENINGS.skip(words, start, total)  # the "and" of "go ahead and" divides nothing
+        else:
+            at += 1
+    if start < total:
+        clauses.append(Clause(start, total, bond))
+    return clauses
+
+
+def _connector(prompt: Words, at: int, beginnings: PhraseTable[bool]) -> tuple[int, Bond] | None:
+    """Where the clause after the connector at `at` begins, if it divides here."""
+    words = prompt.words
+    total = len(words)
+    if words[at] == ".":
+        return (at + 1, Bond.HARD) if _ends_sentence(prompt, at) else None
+    dividing = DIVIDING.longest(words, at, total)
+    if dividing is not None:
+        return dividing
+    joining = JOINING.longest(words, at, total)
+    if joining is None:
+        return None
+    following = joining[0]
+    begin = OPENINGS.skip(words, following, total, most=_OPENINGS_LOOKED_THROUGH)
+    if begin >= total:
+        return None
+    if words[begin] not in _SIGNS and ADDRESSING.longest(words, following, total) is not None:
+        return following, Bond.CLEAR
+    for place in (following, begin):
+        if beginnings.longest(words, place, total) is not None:
+            return following, Bond.CLEAR
+    return (following, Bond.LOOSE) if words[begin] in PERHAPS_BEGINNINGS else None
+
+
+def _after_numbering(words: list[str], start: int) -> int:
+    """Past the "2." or "2)" of a numbered line."""
+    line_begins = start == 0 or words[start - 1] == "\n"
+    if line_begins and words[start : start + 1] and words[start].isdecimal():
+        return start + 2 if words[start + 1 : start + 2] in (["."], [")"]) else start
+    return start
+
+
+def _ends_sentence(prompt: Words, at: int) -> bool:
+    end = prompt.ends[at]
+    if end < len(prompt.text) and not prompt.text[end].isspace():
+        return False
+    return at == 0 or prompt.words[at - 1] not in ABBREVIATIONS or at + 1 == len(prompt.words)

@@ -1,0 +1,68 @@
+"""What stands between two requests, and how the next one begins."""
+
+from enum import IntEnum
+
+from nodes.patterns.phrases import phrase_set, table, word_set
+
+
+class Bond(IntEnum):
+    """How firmly a connector divides."""
+
+    LOOSE = 1  # "and", before words that begin a request only now and then
+    CLEAR = 2  # "and", before words that begin a request; "then"
+    HARD = 3  # the end of a sentence or line
+
+
+#: Connectors that always divide.
+DIVIDING = table(
+    {
+        ";|\n|?|!|•": Bond.HARD,
+        "[,] [and|but] (then|after that|afterwards|after this|thereafter|after which|"
+        "once that is done|once done|when that is done|when done|when you're done|subsequently)"
+        " [,] [also|please]": Bond.CLEAR,
+        "[,] (and|also|then) (also|next|finally|lastly|secondly|thirdly) [,]": Bond.CLEAR,
+        ", (next|finally|lastly|also|additionally) [,]": Bond.CLEAR,
+        "[,] [and] (in addition|additionally|as well as|besides that|on top of that) [,]": (
+            Bond.CLEAR
+        ),
+    }
+)
+
+#: Connectors that divide only before the beginning of a request.
+JOINING = phrase_set([", and", "and", ",", "&", "plus", "but", "+", "also", "-", "or"])
+
+ABBREVIATIONS = word_set(
+    "mr mrs ms dr prof st ave vs etc no jr sr inc ltd co approx dept est tel ext e g i a p m"
+)
+
+#: Phrases that begin a request wherever they stand.
+BEGINNINGS = [
+    "what|what's|whats|who|who's|where|where's|when's|why|which",
+    "how (do|does|did|is|are|many|much|can|long|far|old|would|should|about|come)",
+    "when (is|are|was|will|do|does|did)",
+    "is|are|am|was|were|do|does|did|has|have i",
+    "tell (me|us)|give me|let me|show|show me|read (me|my|the|out)|list (my|all|the|out)",
+    "list (todos|tasks|chores|everything|to dos)",
+    "calculate|compute|evaluate|multiply|divide|subtract|solve|square|cube|double|triple|halve",
+    "times|minus|divided by|multiplied by",
+    "add|remove|delete|erase|mark|cross off|check off|tick off|rename|scratch|strike",
+    "cross (it|that|out)|check (it|that|my|the|if|whether|to)",
+    "create (a|an|another|the|new)|make (a|another) (todo|task|to do|note)",
+    "new (todo|task)",
+    "display|display my|remind me|play|set (a|an|the|my)|turn (on|off|up|down)|email",
+    "i want|i need|i'd like|i would like",
+    "(todo|task|to do) :",
+]
+
+#: Being addressed begins a request too, whatever is asked.
+ADDRESSING = phrase_set(["please|(can|could|would|will) you|i need you to|i want you to"])
+
+#: Words that begin a request, and just as often belong to an item before them.
+PERHAPS_BEGINNINGS = word_set(
+    """
+    put place insert include write jot note take get cross check tick complete finish close change
+    update edit replace set make create open see view print find pull bring drop clear cancel scrap
+    my the list on to i read half sum product todo todos task tasks log record save append new
+    move strike look go repeat review recite erase discard modify reword switch flag done
+    """
+)

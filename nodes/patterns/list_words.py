@@ -1,0 +1,73 @@
+"""How people ask to see their list: which words may stand around its name."""
+
+from nodes.patterns.phrases import word_set
+
+_QUESTIONS = word_set(
+    "what what's whats what're which how is are am was were have has did got there there's"
+)
+_SHOW = word_set(
+    "show view see display read hear tell give say recite repeat pull bring check review print",
+    "fetch retrieve access examine look looks find know wonder wondering summarize summary iterate",
+    "enumerate name describe detail details present provide return output contain contains include",
+    "includes inform share remind recall refresh over through rattle walk fill rundown run need",
+    "want like list listen scan search outline catch dictate state announce play back out loud",
+)
+#: Of these words one must be there, or nothing besides the name of the list itself.
+ASKING = _QUESTIONS | _SHOW
+
+#: Words that ask for a part of the list.
+STATUS = {
+    "open": word_set("open pending outstanding unfinished incomplete undone left remaining active"),
+    "completed": word_set("completed done finished"),
+}
+
+_AMOUNTS = word_set(
+    "all everything anything any every each entire whole complete full many much number count",
+    "total amount long big rest both several few more else other different various",
+)
+_TIMES = word_set(
+    "now today tomorrow tonight currently right again already so far still latest updated current",
+    "next first last top bottom upcoming coming yet ever day week then also finally",
+)
+_CONTENTS = word_set(
+    "items item things thing stuff tasks task todos todo contents content entries entry chores",
+    "status memory names",
+)
+_FILLERS = word_set(
+    "whatever be been 's s do does had get getting gets on in at from of for with by to the a an",
+    "my our me us i i've i'm i'd we we've mine that this these those it its showing lists listed",
+    "listing reading up aloud off looking go going checking would refresh explain produce",
+    "containing included including consist consists hold holds happening planned scheduled due put",
+    "added add written wrote set made saved stored noted down about update let let's real quick",
+    "quickly really just please thanks exactly kind kinds type types sort sorts actually supposed",
+    "must needs accomplish finish and ready here verbally wanna",
+)
+#: Words that may surround LIST or TODOS when a list is asked for, in any order.
+SHOWING = ASKING.union(*STATUS.values(), _AMOUNTS, _TIMES, _CONTENTS, _FILLERS)
+
+#: Two words that together are not a wish to see anything: "check everything off".
+NOT_TOGETHER = (("check", "off"), ("take", "off"), ("get", "done"), ("have", "done"))
+
+#: Asking for the list without naming it, or in words that would mean something else alone.
+IMPLICIT = [
+    "(list|show|display|read|open|view|see|check) (TODO|to do)",
+    "[what is|what's|whats|what] [is] [my|the] next TODO [on LIST|today|now]",
+    "open [up] (LIST|TODOS)",
+    "get [me] (LIST|TODOS)",
+    "go [back] (over|through) (LIST|TODOS) [with me|for me]",
+    "what (is|'s|s) (left|still left|remaining) (to do|to be done) [today|now|for today]",
+    "(what's|whats) (left|still left|remaining) (to do|to be done) [today|now|for today]",
+    "[know|tell me|see|hear|let me know] what (do i|i) [still] (have|need) [left] to "
+    "(do|get done) [today|now|for today|tomorrow|this week]",
+    "what (items|things|tasks|chores|todos) do i [still] (have|need) [left] to do [today|now]",
+    "what have i got [left] to do [today|now]",
+    "what (else|more) (do i|should i|must i) (have|need) to do [today|now]",
+]
+
+#: Asking for the list right after a clause about to-dos.
+ELLIPTIC = [
+    "(list|show|read|tell|give) [me] (everything|all|them|them all|all of them|all of it|what is left)",
+    "(show|read) [me] what (is|'s) (on it|there|left)",
+    "what (is|'s) (on it|left|on there)",
+    "(what's|whats) (on it|left|on there)",
+]

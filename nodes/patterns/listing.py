@@ -1,0 +1,44 @@
+"""Reads a clause as a wish to see the list, whatever the order of its words."""
+
+from nodes.patterns.list_names import LIST, TODO, TODOS
+from nodes.patterns.list_words import ASKING, ELLIPTIC, IMPLICIT, NOT_TOGETHER, SHOWING, STATUS
+from nodes.patterns.phrases import phrase_set
+
+_NAMES = frozenset({LIST, TODOS})
+_PREPOSITIONS = frozenset({"on", "in", "from", "of"})
+_PERSONS = frozenset({"i", "i'd", "i'm", "we", "we'd"})
+_BESIDE_NAMES = SHOWING | _NAMES | {TODO}
+_IMPLICIT = phrase_set(IMPLICIT)
+_ELLIPTIC = phrase_set(ELLIPTIC)
+
+
+def read_listing(symbols: list[str], *, about_todos: bool) -> dict[str, str] | None:
+    """The input of `todo_store.list` that the symbols of a clause ask for, or None.
+
+    `about_todos`: the clause before was about the list, so "show everything" means it too.
+    """
+    implicit = _IMPLICIT.longest(symbols, 0, len(symbols))
+    if implicit is not None and implicit[0] == len(symbols):
+        return {}
+    elliptic = _ELLIPTIC.longest(symbols, 0, len(symbols)) if about_todos else None
+    if elliptic is not None and elliptic[0] == len(symbols):
+        return {}
+    if _NAMES.isdisjoint(symbols) or not _BESIDE_NAMES.issuperset(symbols):
+        return None
+    others = [symbol for symbol in symbols if symbol not in _NAMES]
+    if others and (ASKING.isdisjoint(others) or not _begins_well(symbols)):
+        return None
+    if any(one in others and other in others for one, other in NOT_TOGETHER):
+        return None
+    for status, words in STATUS.items():
+        if not words.isdisjoint(others):
+            return {"status": status}
+    return {}
+
+
+def _begins_well(symbols: list[str]) -> bool:
+    """A verb such as "add" among the words of a question is fine, in front it is a command."""
+    first = symbols[0]
+    if first in _PREPOSITIONS and len(symbols) > 1:
+        first = symbols[1]
+    return first in ASKING or first in _NAMES or first in _PERSONS

@@ -1,0 +1,153 @@
+"""A tool author's own sentences: `@tool(phrases=["sleep {seconds} seconds"])`."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import get_args
+
+from nodes.patterns.items import wording
+from nodes.patterns.numbers import read_number
+from nodes.patterns.references import Earlier, is_whole
+from nodes.patterns.requests import Call, literal
+from nodes.patterns.words import Words, read_words
+from tools.registry import Tool
+
+_SLOT = re.compile(r"\{([^{}]*)\}")
+
+
+class InvalidPhrase(ValueError):
+    """A phrase that cannot be read; the message names tool, phrase and what would be right."""
+
+    def __init__(self, tool: str, phrase: str, reason: str) -> None:
+        super().__init__(f"phrase {phrase!r} of tool {tool!r}: {reason}")
+
+
+@dataclass(frozen=True, slots=True)
+class OwnPhrase:
+    """`literals[0] slot literals[1] slot … literals[-1]`, the first and last possibly empty."""
+
+    tool: str
+    line: str
+    literals: tuple[tuple[str, ...], ...]
+    slots: tuple[str, ...]
+    numbers: Mapping[str, type]
+
+    def places(self, words: Sequence[str], start: int, end: int) -> list[tuple[int, int]] | None:
+        """Where each slot's words stand when the phrase covers `start` to `end` exactly."""
+        first, last = self.literals[0], self.literals[-1]
+        if tuple(words[start : start + len(first)]) != first:
+            return None
+        if not self.slots:
+            return [] if end - start == len(first) else None
+        at = start + len(first)
+        stop = end - len(last)
+        if stop <= at or tuple(words[stop:end]) != last:
+            return None
+        found = []
+        for inner in self.literals[1:-1]:
+            after = _find(words, inner, at + 1, stop)
+            if after is None:
+                return None
+            found.append((at, after - len(inner)))
+            at = after
+        return [*found, (at, stop)] if at < stop else None
+
+    def read(self, prompt: Words, start: int, end: int, earlier: Earlier) -> Call | None:
+        """The call that the words ask for, or None; a number slot takes numbers only."""
+        places = self.places(prompt.words, start, end)
+        if places is None:
+            return None
+        given: dict[str, str | int | float] = {}
+        for slot, (first, last) in zip(self.slots, places, strict=True):
+            value = self._value(slot, prompt, first, last, earlier)
+            if value is None:
+                return None
+            given[slot] = value
+        return Call(self.tool, given, f"asks for it as in “{self.line}”", start, end)
+
+    def _value(
+        self, slot: str, prompt: Words, first: int, last: int, earlier: Earlier
+    ) -> str | int | float | None:
+        if earlier.number is not None and is_whole(prompt.words, first, last):
+            return earlier.number
+        kind = self.numbers.get(slot)
+        if kind is None:
+            return literal(wording(prompt, first, last)) or None
+        sign = -1 if prompt.words[first] in ("-", "minus", "negative") else 1
+        begin = first if sign == 1 else first + 1
+        number = read_number(prompt.words, begin, last)
+        if number is None or number[1] != last:
+            return None
+        try:
+            return sign * int(number[0]) if kind is int else sign * float(number[0])
+        except ValueError:  # a fraction, or decimals where a whole number is wanted
+            return None
+
+
+def own_phrases(tools: Mapping[str, Tool]) -> list[OwnPhrase]:
+    """The phrases of all tools.
+
+    Raises `InvalidPhrase` for a phrase that names no parameter of its tool, leaves out a required
+    one, cannot be told apart from another, or could not be matched in one way only.
+    """
+    made: list[OwnPhrase] = []
+    shapes: dict[tuple[tuple[str, ...], ...], OwnPhrase] = {}
+    for tool in tools.values():
+        for line in tool.phrases:
+            phrase = _compile(tool, line)
+            other = shapes.setdefault(phrase.literals, phrase)
+            if other is not phrase:
+                raise InvalidPhrase(
+                    tool.name,
+                    line,
+                    f"cannot be told apart from {other.line!r} of tool {other.tool!r}; "
+                    "change a word outside the braces",
+                )
+            made.append(phrase)
+    return made
+
+
+def _compile(tool: Tool, line: str) -> OwnPhrase:
+    parts = _SLOT.split(line)
+    literals = tuple(tuple(read_words(part).words) for part in parts[0::2])
+    slots = tuple(parts[1::2])
+    fields = tool.schema_model.model_fields
+    known = ", ".join(f"{{{name}}}" for name in fields) or "none"
+    if any("{" in words or "}" in words for words in literals):
+        raise InvalidPhrase(tool.name, line, "write a parameter as {name}, both braces closed")
+    for slot in slots:
+        if slot not in fields:
+            raise InvalidPhrase(
+                tool.name, line, f"{{{slot}}} is no parameter of the tool; it has {known}"
+            )
+    missing = [name for name, field in fields.items() if field.is_required() and name not in slots]
+    if missing:
+        raise InvalidPhrase(
+            tool.name, line, f"add {{{missing[0]}}}: the tool cannot be called without it"
+        )
+    if len(set(slots)) != len(slots):
+        raise InvalidPhrase(tool.name, line, "use each parameter once")
+    if not any(literals):
+        raise InvalidPhrase(tool.name, line, "add words around the parameters; it would match all")
+    if not all(literals[1:-1]):
+        raise InvalidPhrase(
+            tool.name, line, "put a word between two parameters; where one ends is not clear"
+        )
+    return OwnPhrase(tool.name, line, literals, slots, _numbers(tool))
+
+
+def _numbers(tool: Tool) -> dict[str, type]:
+    found: dict[str, type] = {}
+    for name, field in tool.schema_model.model_fields.items():
+        kinds = {field.annotation, *get_args(field.annotation)}
+        if kinds & {int, float}:
+            found[name] = float if float in kinds else int
+    return found
+
+
+def _find(words: Sequence[str], wanted: tuple[str, ...], start: int, end: int) -> int | None:
+    """Where the first occurrence of `wanted` ends."""
+    for at in range(start, end - len(wanted) + 1):
+        if words[at] == wanted[0] and tuple(words[at : at + len(wanted)]) == wanted:
+            return at + len(wanted)
+    return None

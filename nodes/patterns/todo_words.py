@@ -1,0 +1,91 @@
+"""Words with the same part in a to-do sentence, under the name that the frames use."""
+
+CLASSES = {
+    "list": ["LIST|TODOS"],
+    "add": [
+        "add|put|place|insert|include|enter|write|jot|jot down|write down|note|note down|log|record|"
+        "append|stick|throw|pop|slap|set|get|save|tack|tack on|drop|list|input|schedule|"
+        "put down|mark down|file|attach|post|register|queue|queue up|pencil in|create|"
+        "adding|putting|including|placing|toss|type|move|store"
+    ],
+    "create": [
+        "add|create|make|new|add new|create new|make new|insert|enter|put|put down|write|write down|"
+        "jot down|note|log|record|save|set|set up|start|open|register|give me|put in|adding|"
+        "creating|making|schedule|set me|make me"
+    ],
+    "onto": ["to|on|onto|in|into|on to|in to|at the (end|top|bottom) of|to the (end|top) of|under"],
+    "from": ["from|off|off of|out of|of|on|in|off from|from off|away from|within"],
+    "remove": [
+        "remove|delete|erase|drop|discard|cancel|eliminate|clear|take|take off|take away|take out|"
+        "get rid of|rid|strike|cut|pull|pull off|throw out|toss|trash|wipe|scrap|dump|purge|kill|"
+        "removing|deleting|taking|erasing|move|clear off|clear out|leave|forget|kick|exclude|"
+        "remove remove|ditch|omit|subtract|lose|nix|knock|abolish|axe|bin|get|delete out|deduct"
+    ],
+    "surely remove": ["remove|delete|erase|discard|drop|get rid of|scrap|trash|ditch|cancel|clear"],
+    "check": [
+        "check|cross|tick|mark|scratch|strike|checkmark|crossing|checking|ticking|scratching|x"
+    ],
+    "finish": ["complete|finish|completing|finishing|close|resolve|accomplish|wrap up"],
+    "done": [
+        "done|complete|completed|finished|checked|checked off|ticked|ticked off|closed|"
+        "crossed off|accomplished|resolved|taken care of|all done"
+    ],
+    "have done": [
+        "i|i've|i have|we|we've|we have|i just|i already|i've already|i have already|i've just|"
+        "i'm|i am|ive",
+    ],
+    "did": [
+        "did|done|finished|completed|accomplished|done with|finished with|through with|took care of"
+    ],
+    "change": [
+        "change|rename|update|edit|modify|replace|reword|revise|alter|correct|rewrite|amend|switch|"
+        "swap|changing"
+    ],
+    "into": ["to|into|with|for|to say|to read|to be|as|so it says|so that it says|by|to just say"],
+    "called": [
+        "to|for|called|named|titled|saying|that says|which says|about|of|labeled|labelled|to remind"
+        " me to|that i (need|have) to|i (need|have) to|as follows|for me to|reminding me to|with the"
+        " (text|title|name|description)|where i|:|-|,|to :|called :|named :|that reads"
+    ],
+    "about": ["called|named|titled|saying|that says|about|labeled|labelled|with|for|to|:|-|that"],
+    "show": [
+        "show|show me|get|get me|display|view|open|read|read me|see|look up|find|give me|pull up|"
+        "tell me|tell me about|print|fetch|what is|what's|whats|let me see|details of|retrieve"
+    ],
+    "there": ["is|are|was|were|isn't|aren't|will"],
+    "have i": [
+        "(did|have|do|had|has|does) (i|we|you|anyone|somebody|someone)",
+        "(did|have|do|had|didn't|haven't|don't) i (already|ever|even|also|currently|still)",
+        "didn't i|haven't i|don't i|don't i already",
+    ],
+    "got": [
+        "have|got|put|add|added|include|included|write|written|need|had|place|placed|set|enter"
+    ],
+    "whether": ["if|whether|that"],
+    "i wonder": [
+        "(check|see|look|find out|verify|confirm|tell me|let me know|check and see|check to see|"
+        "know|make sure|double check|look to see|look and see|i wonder|i'm wondering|i forget|"
+        "i forgot|i can't remember|i don't remember|i don't know|do you know|do you see|remind me)"
+        " <whether>",
+        "(check|see|search|find|look for|look up) [on]",
+    ],
+    "with": ["have|include|contain|contains|has|hold|list|show|say|already have|includes"],
+    "now": ["yet|already|now|today|too|anymore|any more|still|or not|right now|again|anywhere"],
+    "was": ["added|put|placed|included|listed|already|currently|still|scheduled|written|coming up"],
+    "i must": [
+        "(i|we) [also|still] (need|have|must|want|should|gotta|ought|got) [to] [remember|be] [to]",
+        "(i'm|i am) (going|supposed|planning) to",
+        "(i've|i have) got to",
+    ],
+    "therefore": [
+        "[so|and|then] [please|can you|could you|would you|will you|go ahead and|you can] "
+        "[please|also|just]",
+    ],
+    "go to": [
+        "(go|go back|go on|go in|look|get) (to|into|in|on|through|at)|open [up]|access|pull up|"
+        "find|edit|update|check|use|bring up|in|on|get into"
+    ],
+    "also": ["please|also|now|just|then|kindly|and"],
+    "thing": ["TODO|number|#|no .|no|number #"],
+    "note": ["TODO|reminder|note"],
+}

@@ -1,0 +1,131 @@
+"""Reads a clause as a request about to-dos."""
+
+from collections.abc import Container
+
+from nodes.patterns import items
+from nodes.patterns.arithmetic import read_expression
+from nodes.patterns.frames import Fit, FrameTable
+from nodes.patterns.list_names import TODOS, View, view
+from nodes.patterns.listing import read_listing
+from nodes.patterns.numbers import read_number
+from nodes.patterns.phrases import phrase_set
+from nodes.patterns.references import Earlier
+from nodes.patterns.requests import CALCULATOR, Call, calculation, literal
+from nodes.patterns.slots import Slots
+from nodes.patterns.todo_frames import ELLIPTIC_FRAMES, FRAMES
+from nodes.patterns.todo_words import CLASSES
+from nodes.patterns.unfit_items import is_vague
+from nodes.patterns.words import Words
+
+_STORE = "todo_store."
+_TEXTS = frozenset({"text", "wish"})
+#: "the sum of 3 and 4", as something to put on the list, is computed first.
+_RESULT_OF = phrase_set(
+    [
+        "[the] (result|answer|value|solution) (of|to)",
+        "[the] (sum|product|total|difference|quotient) (of|between)",
+    ]
+)
+_COUNTED = frozenset({TODOS, "items", "things"})
+_COUNT_WITHIN = 6  # words from the beginning
+_REASONS = {
+    "add": "asks to put something on the to-do list",
+    "list": "asks what is on the to-do list",
+    "get": "asks for one to-do",
+    "update": "asks to change the words of a to-do",
+    "complete": "says that a to-do is done",
+    "delete": "asks to take something off the to-do list",
+}
+
+
+class TodoReader:
+    """Turns clauses into calls of the to-do tools that exist."""
+
+    def __init__(self, tools: Container[str]) -> None:
+        self._tools = tools
+        self._frames = FrameTable(FRAMES, CLASSES)
+        self._elliptic = FrameTable(ELLIPTIC_FRAMES, CLASSES)
+
+    def read(self, prompt: Words, start: int, end: int, earlier: Earlier) -> list[Call] | None:
+        """The calls that the words from `start` to `end` ask for, or None."""
+        seen = view(prompt.words, start, end)
+        shown = read_listing(seen.symbols, about_todos=earlier.about_todos)
+        if shown is not None:
+            return self._calls("list", [(shown, start, end)])
+        count = _take_count(seen)
+        fits = self._frames.fits(seen.symbols)
+        if earlier.about_todos:
+            fits += self._elliptic.fits(seen.symbols)
+        for fit in fits:
+            calls = self._fill(fit, Slots(prompt, seen, fit, earlier), count)
+            if calls is not None:
+                return calls or None
+        return None
+
+    def _fill(self, fit: Fit, slots: Slots, count: int | None) -> list[Call] | None:
+        """The calls of a frame; none when its words name nothing, None when it is not meant."""
+        action = fit.frame.action
+        start, end = slots.seen.at[0], slots.seen.at[-1]
+        if action == "add several":
+            return self._several(slots, count)
+        if count is not None:
+            return None
+        if action == "list":
+            return self._calls("list", [({}, start, end)])
+        if action == "add" and (calls := self._quoted(slots) or self._computed(slots)):
+            return calls
+        given: dict[str, str] = {}
+        for slot in fit.places:
+            is_text = slot in _TEXTS
+            words = slots.text(slot) if is_text else slots.todo(slot)
+            if not words:
+                return [] if slot != "known" else None
+            given["text" if is_text else "todo"] = words
+        return self._calls(action, [(given, start, end)])
+
+    def _quoted(self, slots: Slots) -> list[Call] | None:
+        """Each of several quotations as an item of its own."""
+        parts = items.quotations(slots.prompt.words, *slots.words(slots.fit.frame.slots[0]))
+        return self._adding(slots, parts) if len(parts) > 1 else None
+
+    def _computed(self, slots: Slots) -> list[Call] | None:
+        """A calculation, and its result as the item."""
+        words = slots.prompt.words
+        start, end = slots.words(slots.fit.frame.slots[0])
+        if CALCULATOR not in self._tools or _RESULT_OF.longest(words, start, end) is None:
+            return None
+        expression = read_expression(words, start, end, None)
+        if expression is None:
+            return None
+        text = f"{{step_{len(slots.earlier.tools) + 1}_output}}"
+        added = self._calls("add", [({"text": text}, slots.seen.at[0], slots.seen.at[-1])])
+        return added and [calculation(expression, start, end), *added]
+
+    def _several(self, slots: Slots, count: int | None) -> list[Call] | None:
+        start, end = slots.words("items")
+        if is_vague(slots.symbols("items")):
+            return None
+        return self._adding(slots, items.several(slots.prompt.words, start, end, count) or [])
+
+    def _adding(self, slots: Slots, parts: list[tuple[int, int]]) -> list[Call] | None:
+        made = [({"text": literal(items.wording(slots.prompt, *part))}, *part) for part in parts]
+        return self._calls("add", made) if all(given["text"] for given, _, _ in made) else None
+
+    def _calls(
+        self, action: str, inputs: list[tuple[dict[str, str], int, int]]
+    ) -> list[Call] | None:
+        tool = _STORE + action
+        if tool not in self._tools or not inputs:
+            return None
+        return [Call(tool, given, _REASONS[action], start, end) for given, start, end in inputs]
+
+
+def _take_count(seen: View) -> int | None:
+    """Take "3" out of "add 3 tasks: …" and return it."""
+    for at in range(1, min(len(seen.symbols) - 1, _COUNT_WITHIN)):
+        if seen.symbols[at + 1] in _COUNTED:
+            number = read_number(seen.symbols, at, at + 1)
+            if number is not None and number[0].isdigit():
+                del seen.symbols[at], seen.at[at + 1]
+                return int(number[0])
+    return None

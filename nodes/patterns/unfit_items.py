@@ -1,0 +1,70 @@
+"""Words that look like a to-do and are none we can keep."""
+
+from nodes.patterns.list_names import LIST
+from nodes.patterns.phrases import phrase_set, word_set
+
+CLASSES = {
+    "hour": [
+        "1|2|3|4|5|6|7|8|9|10|11|12|15|20|30|45|60|one|two|three|four|five|six|seven|eight|nine|"
+        "ten|eleven|twelve|fifteen|twenty|thirty"
+    ],
+}
+
+#: Places that are not ours: "a task to my calendar" is none for us.
+ELSEWHERE = phrase_set(
+    [
+        "[to|on|in|onto|into|from|at|off] [my|the|our|his|her|their|this|a] [google|work|amazon] "
+        "(calendar|calender|playlist|contacts|contact|cart|phone|alarm|alarms|schedule|inbox|email|"
+        "shopping list|grocery list|wish list|watch list|facebook|twitter|instagram|spotify|outlook|"
+        "account|address book|notes|reminders)",
+    ]
+)
+
+#: Times of day: a to-do does not ring, so "remind me at five to …" is refused.
+RINGING = phrase_set(
+    [
+        "at <hour>|at (noon|midnight|lunch|dinner|breakfast|night)|in <hour> (minutes|minute|mins|"
+        "hours|hour|hrs|days|day|weeks|week|months)|a m|p m|a . m|p . m|am|pm|o'clock|when i|when the|"
+        "in (an|a|half an|a few|a couple of|the next) (hour|minute|hours|minutes|day|week|while)|"
+        "every (day|week|hour|morning|evening|night|monday|month|year|minute)|hourly|"
+        "(before|by|until|after|around) <hour>",
+    ],
+    CLASSES,
+)
+
+#: Items that name nothing.
+VAGUE = word_set(
+    """
+    LIST A_LIST TODO TODOS on onto in into from off of as for my your
+    something anything thing things this that it them these those an a the new one item items todo
+    task stuff another some more everything all list lists entry following and to by
+    """
+)
+
+_LONGEST_PLACE = 5
+_POINTING = word_set("this these those")
+_PLACING = word_set("to on in onto into from at off")
+
+
+def is_vague(symbols: list[str]) -> bool:
+    """Whether these words name nothing in particular."""
+    return all(symbol in VAGUE or (len(symbol) == 1 and not symbol.isalnum()) for symbol in symbols)
+
+
+def belongs_elsewhere(symbols: list[str]) -> bool:
+    """Whether the words end with a place that is not our list, or name a time to ring at."""
+    total = len(symbols)
+    if symbols[-1] == LIST and total > 1 and symbols[-2] in _PLACING:
+        return True  # a sentence about our list that no frame knows
+    if total > 1 and symbols[0] in _POINTING:
+        return True
+    for begin in range(max(0, total - _LONGEST_PLACE), total):
+        found = ELSEWHERE.longest(symbols, begin, total)
+        if found is not None and found[0] == total and (begin == 0 or symbols[begin] in _PLACING):
+            return True
+    return False
+
+
+def rings(symbols: list[str]) -> bool:
+    """Whether the words say when to be reminded, which a to-do cannot do."""
+    return any(RINGING.longest(symbols, at, len(symbols)) for at in range(len(symbols)))

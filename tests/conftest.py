@@ -1,0 +1,29 @@
+"""What every test runs under, and the parts that many of them share."""
+
+import os
+from collections.abc import Mapping
+
+# Read when LangGraph is imported: a type that a checkpoint cannot rebuild is an error, not a hint.
+os.environ["LANGGRAPH_STRICT_MSGPACK"] = "true"
+
+import pytest
+from hypothesis import settings
+
+from tools.builtin import BUILTIN
+from tools.registry import Tool, make_tools
+
+# A busy machine makes an example slow, not wrong.
+settings.register_profile("runwright", deadline=None)
+settings.load_profile("runwright")
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """Async tests run on asyncio, the only loop that LangGraph knows."""
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def tools() -> Mapping[str, Tool]:
+    """The tools that come with the package."""
+    return make_tools(BUILTIN)

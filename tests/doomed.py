@@ -1,0 +1,29 @@
+"""Tools for tests of a dying process, loaded by name as a user's own would be."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+from tools.registry import ToolCall, tool
+
+
+@tool(phrases=["die now"])
+def die() -> None:
+    """End the process in the middle of a step, as a crash does."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@tool(phrases=["hang for {seconds} seconds"])
+def hang(seconds: float) -> str:
+    """Block a thread, as a tool does that never checks the time."""
+    time.sleep(seconds)
+    return "woke up"
+
+
+@tool(phrases=["note {words}"])
+async def note(words: str, call: ToolCall) -> str:
+    """Append a line to the file that NOTES names: one line for every call that was made."""
+    with Path(os.environ["NOTES"]).open("a") as notes:  # noqa: ASYNC230 - one short line
+        notes.write(f"{call.step_key} {words}\n")
+    return words

@@ -1,0 +1,117 @@
+"""The node `fallback_plan`: the patterns' plan, checked, or a refusal that says which words."""
+
+import json
+from collections.abc import Mapping
+from typing import Any, cast
+
+from graph.state import DEFAULT_LIMITS, Limits, RunState, Step, Unparsed, new_run
+from nodes.fallback_plan import fallback_plan
+from nodes.patterns.planner import PatternPlanner, Reading
+from tools.registry import Tool
+
+
+class Reader:
+    """A planner that reads the same out of every prompt."""
+
+    def __init__(self, reading: Reading) -> None:
+        self._reading = reading
+
+    def read(self, prompt: str) -> Reading:
+        return self._reading
+
+
+def step(tool: str, **value: Any) -> Step:
+    return Step(step=1, tool=tool, input=value, reasoning="asked for", span=[0, 3])
+
+
+async def planned(reading: Reading, tools: Mapping[str, Tool], **limits: Any) -> dict[str, Any]:
+    allowed = cast("Limits", {**DEFAULT_LIMITS, **limits})
+    state = new_run("task", run_id="r", owner="o", limits=allowed, created_at=0.0)
+    state["planning_log"] = cast("Any", [{"planner": "llm"}])
+    planner = cast("PatternPlanner", Reader(reading))
+    update = await fallback_plan(state, planner=planner, tools=tools)
+    assert json.loads(json.dumps(update)) == update
+    return update
+
+
+async def test_a_good_reading_becomes_the_plan(tools: Mapping[str, Tool]) -> None:
+    steps = [step("calculator", expression="2 + 2")]
+    update = await planned(Reading(steps=steps), tools)
+
+    assert update["plan"] == {"steps": steps}
+    assert "error" not in update
+
+
+async def test_words_that_were_not_understood_refuse_the_whole(tools: Mapping[str, Tool]) -> None:
+    """Also what was understood beside them is not done."""
+    unparsed = [
+        Unparsed(text="the capital of France", span=[0, 21]),
+        Unparsed(text="hum", span=[30, 33]),
+    ]
+    reading = Reading(
+        steps=[step("calculator", expression="1")], unparsed=unparsed, examples=["2 + 2"]
+    )
+    update = await planned(reading, tools)
+
+    assert "plan" not in update
+    assert update["error"] == {
+        "type": "not_understood",
+        "message": 'not understood: "the capital of France"; "hum". Nothing was done.',
+        "step": None,
+        "unparsed": unparsed,
+        "examples": ["2 + 2"],
+        "rejected_plan": None,
+    }
+
+
+async def test_a_plan_that_fails_the_check_is_kept_with_every_reason(
+    tools: Mapping[str, Tool],
+) -> None:
+    steps = [step("calculator", expression="{step_1_output}"), {**step("fly"), "step": 2}]
+    update = await planned(Reading(steps=cast("list[Step]", steps)), tools)
+
+    assert "plan" not in update
+    assert update["error"]["type"] == "plan_rejected"
+    assert update["error"]["rejected_plan"] == {"steps": steps}
+    first, second = update["error"]["message"].split("; step 2: ")
+    assert first.startswith("step 1: {step_1_output} does not come before it")
+    assert second.startswith("there is no tool 'fly'")
+
+
+async def test_the_limits_of_the_run_hold(tools: Mapping[str, Tool]) -> None:
+    steps = [step("calculator", expression="1"), {**step("calculator", expression="2"), "step": 2}]
+    update = await planned(Reading(steps=cast("list[Step]", steps)), tools, max_steps=1)
+
+    assert update["error"]["message"] == "the plan has 2 steps; at most 1 are allowed"
+
+
+async def test_a_reading_of_nothing_is_no_plan(tools: Mapping[str, Tool]) -> None:
+    update = await planned(Reading(steps=[]), tools)
+
+    assert update["error"]["message"] == "the plan has no steps"
+
+
+async def test_every_outcome_is_logged_after_what_was_tried_before(
+    tools: Mapping[str, Tool],
+) -> None:
+    unparsed = [Unparsed(text="hum", span=[0, 3])]
+    readings = {
+        "planned": Reading(steps=[step("calculator", expression="1")]),
+        "rejected": Reading(steps=[step("fly")]),
+        "refused": Reading(steps=[], unparsed=unparsed),
+    }
+    for outcome, reading in readings.items():
+        before, call = (await planned(reading, tools))["planning_log"]
+
+        assert before == {"planner": "llm"}
+        assert (call["planner"], call["outcome"]) == ("pattern", outcome)
+        assert call["duration_ms"] >= 0
+        assert call["input_tokens"] is call["usd"] is None
+
+
+async def test_the_real_planner_plans_the_prompt_of_the_run(tools: Mapping[str, Tool]) -> None:
+    state = new_run("what is 2 + 2", run_id="r", owner="o", limits=DEFAULT_LIMITS, created_at=0.0)
+    update = await fallback_plan(state, planner=PatternPlanner(tools), tools=tools)
+
+    (only,) = cast("RunState", update)["plan"]["steps"]
+    assert (only["tool"], only["input"]) == ("calculator", {"expression": "2 + 2"})

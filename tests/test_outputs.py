@@ -1,0 +1,122 @@
+"""What may be kept of a value: plain JSON that a reload gives back unchanged."""
+
+import json
+from collections import namedtuple
+from datetime import datetime
+from enum import Enum
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from graph.serializer import strict_serializer
+from nodes.contract.outputs import InvalidOutput, plain
+
+LIMIT = 1_000
+
+text = st.text(alphabet=st.characters(exclude_categories=["Cs"]))
+scalars = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**63 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | text
+)
+plain_values = st.recursive(
+    scalars, lambda inner: st.lists(inner) | st.dictionaries(text, inner), max_leaves=20
+)
+
+
+@given(plain_values)
+def test_plain_data_is_kept_as_it_is(value: Any) -> None:
+    kept = plain(value, max_bytes=10**6)
+
+    assert kept == value
+    assert json.loads(json.dumps(kept)) == kept
+
+
+@given(plain_values)
+def test_what_is_kept_survives_a_checkpoint(value: Any) -> None:
+    serializer = strict_serializer()
+    kept = plain(value, max_bytes=10**6)
+
+    assert serializer.loads_typed(serializer.dumps_typed(kept)) == kept
+
+
+def nested(depth: int) -> list[Any]:
+    value: list[Any] = []
+    for _ in range(depth - 1):
+        value = [value]
+    return value
+
+
+def test_the_deepest_value_that_is_kept_survives_a_checkpoint() -> None:
+    serializer = strict_serializer()
+    state = {"log": [{"output": plain(nested(100), max_bytes=LIMIT)}]}
+
+    assert serializer.loads_typed(serializer.dumps_typed(state)) == state
+
+
+def test_tuples_become_lists_as_they_would_at_a_reload() -> None:
+    pair = namedtuple("pair", "x y")  # what a user's tool may well return
+
+    assert plain({"at": pair(1, (2,))}, max_bytes=LIMIT) == {"at": [1, [2]]}
+
+
+def test_what_a_tool_does_later_to_its_output_is_not_seen() -> None:
+    output = {"items": [1]}
+    kept = plain(output, max_bytes=LIMIT)
+    output["items"].append(2)
+
+    assert kept == {"items": [1]}
+
+
+class Colour(Enum):
+    RED = 1
+
+
+def cycle() -> list[Any]:
+    value: list[Any] = []
+    value.append({"again": value})
+    return value
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (float("nan"), "holds the number nan, which JSON lacks; write it as text"),
+        ([float("-inf")], "holds the number -inf"),
+        ({"n": 2**63}, "holds an integer beyond 64 bits; write it as text"),
+        (-(2**63) - 1, "beyond 64 bits"),
+        (10**5_000, "beyond 64 bits"),
+        ({1: "x"}, "has the key 1; keys must be text"),
+        ([{(1, 2): "x"}], r"has the key \(1, 2\); keys must be text"),
+        ({None: 1}, "has the key None"),
+        ({1, 2}, "not plain JSON data: .*set"),
+        (b"bytes", "not plain JSON data: .*bytes"),
+        (datetime(2026, 1, 1), "not plain JSON data: .*datetime"),  # noqa: DTZ001
+        (Colour.RED, "not plain JSON data: .*Colour"),
+        (object, "not plain JSON data"),
+        ("half \ud83d", "half a surrogate pair"),
+        ({"\udc00": 1}, "half a surrogate pair"),
+        (cycle(), "nested more than 100 levels deep, or holds itself"),
+        (nested(101), "nested more than 100 levels deep"),
+        (nested(100_000), "nested more than 100 levels deep"),
+        ("x" * LIMIT, rf"has {LIMIT + 2} bytes; at most {LIMIT} are kept"),
+        ("é" * (LIMIT // 2), rf"has {LIMIT + 2} bytes"),
+    ],
+    ids=lambda value: value[:30] if isinstance(value, str) else type(value).__name__,
+)
+def test_what_cannot_be_kept_is_refused_with_the_reason(value: Any, reason: str) -> None:
+    with pytest.raises(InvalidOutput, match=f"^the output .*{reason}"):
+        plain(value, max_bytes=LIMIT)
+
+
+def test_the_largest_output_fits_exactly() -> None:
+    assert plain("x" * (LIMIT - 2), max_bytes=LIMIT)
+
+
+def test_the_message_names_what_was_refused() -> None:
+    with pytest.raises(InvalidOutput, match="the input has 4 bytes; at most 3 are kept"):
+        plain("ab", max_bytes=3, what="input")

@@ -1,0 +1,126 @@
+"""A tool author's own phrases are understood without a change to the planner."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from nodes.patterns.own_phrases import InvalidPhrase
+from nodes.patterns.planner import PatternPlanner
+from tools.builtin import BUILTIN
+from tools.registry import ToolCall, make_tools, tool
+
+
+@tool("lamp.dim", phrases=["dim the {room} lamp to {level} percent", "lights out"])
+def dim(room: str = "hall", level: int = 0) -> str:
+    """Dim a lamp."""
+    return f"{room} {level}"
+
+
+@tool(phrases=["sleep {seconds} seconds", "sleep for {seconds} seconds"])
+def sleep(seconds: float) -> None:
+    """Sleep."""
+
+
+@tool(phrases=["tell {who} that {message}"])
+def tell(who: str, message: str) -> None:
+    """Send a message."""
+
+
+PLANNER = PatternPlanner(make_tools([*BUILTIN, dim, sleep, tell]))
+
+
+def plan(prompt: str) -> list[tuple[str, dict[str, Any]]]:
+    reading = PLANNER.read(prompt)
+    assert reading.unparsed == []
+    return [(step["tool"], step["input"]) for step in reading.steps]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "expected"),
+    [
+        ("Dim the Kitchen lamp to 40 percent", {"room": "Kitchen", "level": 40}),
+        ("could you dim the red lamp to forty percent please", {"room": "red", "level": 40}),
+        ("lights out!", {}),
+    ],
+)
+def test_a_phrase_fills_its_parameters(prompt: str, expected: dict[str, Any]) -> None:
+    assert plan(prompt) == [("lamp.dim", expected)]
+
+
+def test_a_number_parameter_takes_numbers_only() -> None:
+    assert plan("sleep 0.5 seconds") == [("sleep", {"seconds": 0.5})]
+    assert plan("sleep two seconds") == [("sleep", {"seconds": 2.0})]
+    assert PLANNER.read("sleep some seconds").steps == []
+    assert PLANNER.read("dim the red lamp to 1.5 percent").steps == []
+
+
+def test_own_phrases_stand_beside_the_built_in_ones() -> None:
+    assert [
+        name for name, _ in plan("what is 1 + 1, then sleep for 2 seconds, then lights out")
+    ] == [
+        "calculator",
+        "sleep",
+        "lamp.dim",
+    ]
+    assert [name for name, _ in plan("add milk to my list and lights out")] == [
+        "todo_store.add",
+        "lamp.dim",
+    ]
+
+
+def test_a_result_is_handed_to_a_phrase() -> None:
+    assert plan("what is 1 + 1, then sleep that seconds")[1] == (
+        "sleep",
+        {"seconds": "{step_1_output}"},
+    )
+
+
+def test_words_keep_their_case_and_their_braces() -> None:
+    assert plan("tell Bob that {x} is Big") == [("tell", {"who": "Bob", "message": "{{x}} is Big"})]
+
+
+def test_an_own_phrase_wins_over_a_built_in_one() -> None:
+    @tool("note", phrases=["add {text} to my list"])
+    def note(text: str) -> None:
+        """Note."""
+
+    planner = PatternPlanner(make_tools([*BUILTIN, note]))
+    assert planner.read("add tea to my list").steps[0]["tool"] == "note"
+
+
+def test_an_own_phrase_is_among_the_examples() -> None:
+    examples = PatternPlanner(make_tools([sleep])).read("sing").examples
+    assert examples == ["sleep for 3 seconds"]
+
+
+def _takes(*, phrases: list[str]) -> Callable[..., None]:
+    @tool("odd", phrases=phrases)
+    def odd(a: str, call: ToolCall, b: str = "") -> None:
+        """Odd."""
+
+    return odd
+
+
+@pytest.mark.parametrize(
+    ("phrase", "reason"),
+    [
+        ("do {c} now", r"\{c\} is no parameter of the tool; it has \{a\}, \{b\}"),
+        ("do {call} now", r"\{call\} is no parameter"),
+        ("do it with {b}", r"add \{a\}"),
+        ("do {a} {b}", "put a word between"),
+        ("do {a} and {a}", "each parameter once"),
+        ("{a}", "add words around"),
+        ("do {a now", "both braces closed"),
+    ],
+)
+def test_a_bad_phrase_is_an_error_at_construction(phrase: str, reason: str) -> None:
+    with pytest.raises(InvalidPhrase, match=reason) as caught:
+        PatternPlanner(make_tools([_takes(phrases=[phrase])]))
+    assert repr(phrase) in str(caught.value)
+    assert "'odd'" in str(caught.value)
+
+
+def test_phrases_that_cannot_be_told_apart_are_an_error() -> None:
+    with pytest.raises(InvalidPhrase, match="cannot be told apart from 'sleep {seconds} seconds'"):
+        PatternPlanner(make_tools([sleep, _takes(phrases=["Sleep {a} seconds"])]))

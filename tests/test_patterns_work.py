@@ -1,0 +1,79 @@
+"""Planning is linear: the work for any prompt is bounded per character, whatever it says.
+
+Work is counted, not timed: every line of Python that runs, which no busy machine can change.
+What C code does in one such line is bounded by the tokens being disjoint pieces of the prompt.
+"""
+
+import sys
+from types import FrameType
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from nodes.patterns.planner import PatternPlanner
+from tools.builtin import BUILTIN
+from tools.registry import make_tools
+
+LIMIT = 20_000  # characters of a prompt
+LINES_PER_CHARACTER = 600
+LINES_ANYHOW = 5_000
+
+PLANNER = PatternPlanner(make_tools(BUILTIN))
+
+#: Pieces that make readers begin, look ahead, nest and join, and fail late.
+PIECES = [
+    "and ", ", ", "then ", "; ", "please ", "and please ", "can you ", ". ", "\n", '"', "'", "(",
+    ")", "-", "5 ", "five ", "hundred ", "and five ", "+ ", "times ", "what is ", "sum of ",
+    "the sum of 5 and ", "half of ", "10% of ", "add ", "add tea ", "to my list ", "to do list ",
+    "list ", "my ", "list of things to do ", "task ", "remove ", "mark ", "as done ", "is ",
+    "on my list and ", "it ", "todo: ", "add 3 tasks: ", "change ", "to ", "rename ", "x ", "{",
+    "1,", "1.", "what is 2 + 2 and then ", "show my list and ", "remind me to ", "“", "’", "İ", "٣",
+]  # fmt: skip
+
+
+def lines_run(prompt: str) -> int:
+    """How many lines of Python run while `prompt` is read."""
+    count = 0
+
+    def trace(frame: FrameType, event: str, argument: Any) -> Any:
+        nonlocal count
+        count += event == "line"
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        PLANNER.read(prompt)
+    finally:
+        sys.settrace(before)
+    return count
+
+
+@pytest.mark.parametrize("piece", PIECES)
+def test_work_on_a_repeated_piece_is_bounded_per_character(piece: str) -> None:
+    prompt = (piece * LIMIT)[:LIMIT]
+    assert lines_run(prompt) <= LINES_ANYHOW + LINES_PER_CHARACTER * len(prompt)
+
+
+@settings(deadline=None, max_examples=40, suppress_health_check=list(HealthCheck))
+@given(st.lists(st.sampled_from(PIECES), min_size=1, max_size=6), st.integers(1, LIMIT))
+def test_work_on_repeated_mixtures_is_bounded_per_character(mixture: list[str], size: int) -> None:
+    piece = "".join(mixture)
+    prompt = (piece * (size // len(piece) + 1))[:size]
+    assert lines_run(prompt) <= LINES_ANYHOW + LINES_PER_CHARACTER * len(prompt)
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.one_of(st.text(max_size=300), st.lists(st.sampled_from(PIECES), max_size=40)))
+def test_any_text_is_read_and_every_span_lies_in_it(text: str | list[str]) -> None:
+    prompt = text if isinstance(text, str) else "".join(text)
+    reading = PLANNER.read(prompt)
+    assert bool(reading.steps) != bool(reading.unparsed)
+    for part in [*reading.steps, *reading.unparsed]:
+        span = part["span"]
+        assert span is not None
+        assert 0 <= span[0] <= span[1] <= len(prompt)
+    for refused in reading.unparsed:
+        assert refused["text"] == prompt[slice(*refused["span"])]

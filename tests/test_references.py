@@ -1,0 +1,179 @@
+"""References: how an input names an earlier output, and how a person's braces stay braces."""
+
+import json
+import re
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nodes.contract.references import (
+    InvalidReference,
+    Reference,
+    escape,
+    has_reference,
+    references,
+    resolve,
+)
+
+words = st.text() | st.text(alphabet="{}[]. _step_1_output")
+numbers = st.floats(allow_nan=False, allow_infinity=False) | st.integers()
+values = st.recursive(
+    st.none() | st.booleans() | numbers | words,
+    lambda inner: st.lists(inner) | st.dictionaries(words, inner),
+    max_leaves=10,
+)
+
+OUTPUTS = {
+    1: {"id": "a1", "text": "milk", "tags": [{"name": "food"}, {"name": "cold"}]},
+    2: [10, [20, 30]],
+    3: "plain",
+    12: None,
+}
+
+
+@given(words)
+def test_escaped_words_come_out_as_they_were(text: str) -> None:
+    assert not has_reference(escape(text))
+    assert resolve(escape(text), {}) == text
+
+
+@given(words, words, words)
+def test_a_reference_is_found_between_any_words(before: str, output: str, after: str) -> None:
+    text = f"{escape(before)}{{step_1_output}}{escape(after)}"
+
+    assert resolve(text, {1: output}) == before + output + after
+
+
+@given(values)
+def test_a_value_that_is_one_whole_reference_keeps_its_type(value: object) -> None:
+    resolved = resolve({"it": "{step_1_output}"}, {1: value})["it"]
+
+    assert resolved == value
+    assert type(resolved) is type(value)
+
+
+@given(values)
+def test_what_came_out_of_a_step_is_never_read_as_a_reference(value: object) -> None:
+    """An output may hold braces; they are data."""
+    assert resolve("{step_1_output}", {1: value, 2: "wrong"}) == value
+
+
+@pytest.mark.parametrize(
+    ("reference", "found"),
+    [
+        ("{step_1_output.text}", "milk"),
+        ("{step_1_output.tags[1].name}", "cold"),
+        ("{step_2_output[1][0]}", 20),
+        ("{step_2_output[0]}", 10),
+        ("{step_3_output}", "plain"),
+        ("{step_12_output}", None),
+    ],
+)
+def test_a_path_leads_into_an_output(reference: str, found: object) -> None:
+    assert resolve(reference, OUTPUTS) == found
+
+
+def test_references_are_found_however_deep_and_in_order() -> None:
+    value = {"a": ["{step_2_output[0]}", {"b": "of {step_1_output.text}, {step_3_output}"}], "c": 1}
+
+    assert list(references(value)) == [
+        Reference("{step_2_output[0]}", 2, (0,)),
+        Reference("{step_1_output.text}", 1, ("text",)),
+        Reference("{step_3_output}", 3, ()),
+    ]
+    assert resolve(value, OUTPUTS) == {"a": [10, {"b": "of milk, plain"}], "c": 1}
+
+
+@pytest.mark.parametrize(
+    ("text", "resolved"),
+    [
+        ("{{step_1_output}}", "{step_1_output}"),
+        ("{{{step_3_output}}}", "{plain}"),
+        ("{{}}", "{}"),
+        ("{{{{", "{{"),
+        ("", ""),
+    ],
+)
+def test_double_braces_are_mere_braces(text: str, resolved: str) -> None:
+    assert resolve(text, OUTPUTS) == resolved
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        "}",
+        "{}",
+        "a } b",
+        "{step_1_output",
+        "{ step_1_output }",
+        "{step_0_output}",
+        "{step_01_output}",
+        "{step_-1_output}",
+        "{step_1_output.}",
+        "{step_1_output.a-b}",
+        "{step_1_output[]}",
+        "{step_1_output[-1]}",
+        "{step_1_output[x]}",
+        "{step_1_output text}",
+        "{Step_1_output}",
+        "{step_1_output}}",
+        "{step_\N{ARABIC-INDIC DIGIT ONE}_output}",
+        "{step_9999999_output}",
+        "{previous}",
+    ],
+)
+def test_what_is_no_reference_is_refused_with_the_right_form(text: str) -> None:
+    with pytest.raises(InvalidReference, match=r"is no reference; write \{step_1_output\}, or"):
+        resolve({"field": ["fine", text]}, OUTPUTS)
+    with pytest.raises(InvalidReference):
+        list(references(text))
+
+
+@pytest.mark.parametrize(
+    ("reference", "reason"),
+    [
+        ("{step_4_output}", "refers to step 4, which has no output"),
+        ("{step_1_output.owner}", "finds no 'owner' in the output of step 1"),
+        ("{step_2_output[2]}", "finds no 2 in the output of step 2"),
+        ("{step_1_output[0]}", "finds no 0 in the output of step 1"),
+        ("{step_2_output.text}", "finds no 'text' in the output of step 2"),
+        ("{step_12_output.text}", "finds no 'text' in the output of step 12"),
+        ("{step_3_output.upper}", "finds no 'upper' in the output of step 3"),
+    ],
+)
+def test_a_reference_that_finds_nothing_says_what_it_looked_for(
+    reference: str, reason: str
+) -> None:
+    with pytest.raises(InvalidReference) as error:
+        resolve(f"about {reference}", OUTPUTS)
+
+    assert str(error.value) == f"{reference} {reason}"
+
+
+def test_a_place_in_a_text_is_no_letter_of_it() -> None:
+    with pytest.raises(InvalidReference, match="finds no 0 in the output of step 3"):
+        resolve("{step_3_output[0]}", OUTPUTS)
+
+
+@given(numbers)
+def test_a_number_within_words_is_written_out_in_full(number: float) -> None:
+    """`1e-07` would read as words; the digits are all there and nothing but digits."""
+    text = resolve("= {step_1_output} .", {1: number})
+
+    assert re.fullmatch(r"= -?[0-9]+(\.[0-9]+)? \.", text)
+    assert Decimal(text[2:-2]) == Decimal(repr(number))
+
+
+@given(values.filter(lambda value: not isinstance(value, str | float)))
+def test_any_other_value_within_words_is_written_as_json(value: object) -> None:
+    text = resolve("x{step_1_output}", {1: value})
+
+    assert json.loads(text[1:]) == value
+
+
+@given(st.dictionaries(words, st.just("{step_3_output}")))
+def test_names_of_fields_are_left_as_they_are(value: dict[str, str]) -> None:
+    assert resolve(value, OUTPUTS) == dict.fromkeys(value, "plain")

@@ -1,0 +1,230 @@
+"""What makes a function a tool, what is refused, and the example tools of `examples/flaky.py`."""
+
+import asyncio
+import math
+from collections.abc import AsyncIterator, Callable
+from functools import partial
+from typing import Annotated, Any, Literal
+
+import pytest
+from langgraph.store.memory import InMemoryStore
+from pydantic import Field, ValidationError
+
+from examples.flaky import block, fail_times, sleep
+from tools.builtin import BUILTIN
+from tools.registry import InvalidTool, ToolCall, ToolError, make_tool, make_tools, tool
+
+
+def greet(name: str, call: ToolCall, times: Annotated[int, Field(ge=1)] = 1) -> str:
+    """Greet someone."""
+    return f"{call.owner}: " + f"hello {name} " * times
+
+
+async def pause() -> None:
+    """Do nothing, later."""
+
+
+def test_a_plain_function_becomes_a_cautiously_declared_tool() -> None:
+    made = make_tool(greet)
+
+    assert (made.name, made.description) == ("greet", "Greet someone.")
+    assert (made.effects, made.repeatable, made.phrases) == (True, False, ())
+    assert (made.func, made.coroutine) == (greet, None)
+
+
+def test_a_coroutine_function_becomes_an_async_tool() -> None:
+    made = make_tool(pause)
+
+    assert (made.func, made.coroutine) == (None, pause)
+
+
+def test_declarations_are_kept_and_the_function_stays_callable() -> None:
+    @tool("say.hello", effects=False, repeatable=True, phrases=["greet {name}"], noun="greeting")
+    def hello(name: str) -> str:
+        """Say hello."""
+        return f"hello {name}"
+
+    made = make_tool(hello)
+
+    assert (made.name, made.effects, made.repeatable) == ("say.hello", False, True)
+    assert (made.phrases, made.noun) == (("greet {name}",), "greeting")
+    assert hello("Bob") == "hello Bob"
+
+
+def test_the_call_is_hidden_from_the_schema() -> None:
+    made = make_tool(greet)
+
+    assert made.call_parameter == "call"
+    assert set(made.schema_model.model_json_schema()["properties"]) == {"name", "times"}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {},
+        {"name": None},
+        {"name": "Bob", "times": 0},
+        {"name": "Bob", "times": "many"},
+        {"name": "Bob", "unknown": 1},
+        {"name": "Bob", "call": {}},
+    ],
+)
+def test_an_input_that_does_not_fit_is_refused(value: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        make_tool(greet).schema_model.model_validate(value)
+
+
+def test_a_number_may_stand_where_text_is_asked() -> None:
+    model = make_tool(greet).schema_model.model_validate({"name": 336})
+
+    assert model.model_dump() == {"name": "336", "times": 1}
+
+
+def without_docstring(a: int) -> int:
+    return a
+
+
+def without_type(a) -> int:  # type: ignore[no-untyped-def]
+    """Doc."""
+    return int(a)
+
+
+def with_arguments(*values: int) -> int:
+    """Doc."""
+    return sum(values)
+
+
+def with_options(**values: int) -> int:
+    """Doc."""
+    return sum(values.values())
+
+
+def positional_only(a: int, /) -> int:
+    """Doc."""
+    return a
+
+
+def private(_a: int) -> int:
+    """Doc."""
+    return _a
+
+
+def unknown_type(a: "Missing") -> int:  # type: ignore[name-defined]  # noqa: F821
+    """Doc."""
+    return int(a)
+
+
+def two_calls(first: ToolCall, second: ToolCall) -> str:
+    """Doc."""
+    return first.owner + second.owner
+
+
+def maybe_call(call: ToolCall | None = None) -> str:
+    """Doc."""
+    return call.owner if call else ""
+
+
+def no_json(a: Callable[[], int]) -> int:
+    """Doc."""
+    return a()
+
+
+def no_schema(a: asyncio.Lock) -> bool:
+    """Doc."""
+    return a.locked()
+
+
+def reserved(model_dump: int) -> int:
+    """Doc."""
+    return model_dump
+
+
+async def yields(a: int) -> AsyncIterator[int]:
+    """Doc."""
+    yield a
+
+
+class NoFunction:
+    """Doc."""
+
+
+@pytest.mark.parametrize(
+    ("function", "reason"),
+    [
+        (without_docstring, "'without_docstring' has no docstring"),
+        (without_type, "'a' of tool 'without_type' has no type"),
+        (with_arguments, "name its parameters"),
+        (with_options, "name its parameters"),
+        (positional_only, "'a' of tool 'positional_only' is positional-only"),
+        (private, "'_a' of tool 'private' begins with '_'"),
+        (unknown_type, "'unknown_type' is not known at run time: name 'Missing'"),
+        (two_calls, "one parameter of type ToolCall"),
+        (maybe_call, "one parameter of type ToolCall"),
+        (no_json, "parameters of tool 'no_json' have no schema"),
+        (no_schema, "parameters of tool 'no_schema' have no schema"),
+        (reserved, "parameters of tool 'reserved' have no schema"),
+        (yields, "'yields' yields"),
+        (NoFunction, "is not a function"),
+        (partial(greet, name="Bob"), "is not a function"),
+        (math.sqrt, "is positional-only"),
+    ],
+)
+def test_a_function_that_planners_cannot_use_is_refused_with_its_reason(
+    function: Callable[..., Any], reason: str
+) -> None:
+    with pytest.raises(InvalidTool, match=reason):
+        make_tool(function)
+
+
+def test_a_decorator_without_parentheses_is_told_so() -> None:
+    with pytest.raises(InvalidTool, match="with parentheses"):
+        tool(greet)  # type: ignore[arg-type]
+
+
+def test_tools_keep_their_order_and_share_no_name() -> None:
+    assert list(make_tools([pause, greet])) == ["pause", "greet"]
+    with pytest.raises(InvalidTool, match="two tools are called 'greet'"):
+        make_tools([greet, pause, greet])
+
+
+def test_every_tool_of_the_package_has_a_schema_and_a_description() -> None:
+    for made in make_tools(BUILTIN).values():
+        assert made.description
+        assert made.schema_model.model_json_schema()["additionalProperties"] is False
+
+
+def test_a_choice_is_part_of_the_schema() -> None:
+    def paint(colour: Literal["red", "blue"]) -> str:
+        """Paint."""
+        return colour
+
+    schema = make_tool(paint).schema_model.model_json_schema()
+
+    assert schema["properties"]["colour"]["enum"] == ["red", "blue"]
+
+
+async def test_the_failing_example_counts_the_attempts_of_each_step() -> None:
+    store = InMemoryStore()
+    for step_key in ("step-1", "step-2"):
+        call = ToolCall("me", step_key, store)
+        for attempt in (1, 2):
+            with pytest.raises(ToolError, match=f"attempt {attempt} fails") as error:
+                await fail_times(2, call)
+            assert error.value.retryable
+
+        assert await fail_times(2, call) == {"attempts": 3}
+
+
+async def test_the_waiting_examples_say_how_long_they_waited() -> None:
+    assert await sleep(0.0) == {"slept": 0.0}
+    assert block(0.0) == {"blocked": 0.0}
+
+
+def test_the_examples_bring_phrases_and_refuse_impossible_times() -> None:
+    tools = make_tools([fail_times, sleep, block])
+
+    assert tools["sleep"].phrases == ("sleep {seconds} seconds", "sleep for {seconds} seconds")
+    assert [made.repeatable for made in tools.values()] == [True, True, False]
+    for value in ({"seconds": -1}, {"seconds": 1e9}, {"seconds": math.nan}):
+        with pytest.raises(ValidationError):
+            tools["sleep"].schema_model.model_validate(value)

@@ -1,0 +1,284 @@
+"""Taking up a run after a crash, at every moment at which a crash can leave its storage."""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from graph.sqlite_saver import SqliteSaver
+
+from graph.build import build_graph
+from graph.executor import Executor
+from graph.index import RunRow
+from graph.record import Record
+from graph.runs import Runs
+from graph.state import DEFAULT_LIMITS, RunState, new_run
+from graph.storage import Storage, open_storage
+from graph.take_up import MAX_STARTS
+from tools.registry import ToolError, make_tools, tool
+
+LIMITS = {**DEFAULT_LIMITS, "backoff": 0.01}
+
+
+class Killed(BaseException):
+    """The process is gone; nothing after this moment happened."""
+
+
+class Death:
+    """Comes around the n-th write, before or after it is stored."""
+
+    def __init__(self, writes: int, *, after_storing: bool) -> None:
+        self.left = writes
+        self.after_storing = after_storing
+
+    @property
+    def came(self) -> bool:
+        return self.left <= 0
+
+
+class MortalSaver(SqliteSaver):
+    """A saver of a process that is killed; LangGraph may copy it, its death is one."""
+
+    def __init__(self, saver: Any, death: Death) -> None:
+        super().__init__(saver.conn, saver._writer)
+        self.death = death
+
+    async def aput(self, *arguments: Any) -> Any:
+        return await self._write(super().aput, *arguments)
+
+    async def aput_writes(self, *arguments: Any) -> None:
+        await self._write(super().aput_writes, *arguments)
+
+    async def _write(self, write: Any, *arguments: Any) -> Any:
+        self.death.left -= 1
+        if self.death.left < 0 or (self.death.came and not self.death.after_storing):
+            raise Killed
+        result = await write(*arguments)
+        if self.death.came:
+            raise Killed
+        return result
+
+
+class Counting:
+    """A tool that counts its calls; "twice" fails its first attempt, `deadly` ends the process."""
+
+    def __init__(self, deadly: str | None = None) -> None:
+        self.calls: Counter[str] = Counter()
+        self.deadly = deadly
+
+    def make(self) -> Any:
+        @tool("count", phrases=["count {label}"])
+        async def count(label: str) -> str:
+            """Count a label."""
+            self.calls[label] += 1
+            if label == self.deadly:
+                raise Killed
+            if label == "twice" and self.calls[label] == 1:
+                raise ToolError("not yet", retryable=True)
+            return label
+
+        return count
+
+
+@asynccontextmanager
+async def opened(storage: Storage, counting: Counting) -> AsyncIterator[Runs]:
+    """Runs as a process has them that was just started on this storage."""
+    tools = make_tools([counting.make()])
+    executor = Executor(slots=2, max_queued=100)
+    graph = build_graph(
+        tools,
+        checkpointer=storage.saver,
+        store=storage.store,
+        limits=LIMITS,
+        wait=executor.wait_until,
+        input_schema=RunState,
+    )
+    runs = Runs(graph, storage, tools, LIMITS, executor)
+    await runs.open(take_up=True)
+    try:
+        yield runs
+    finally:
+        await runs.close(grace=5)
+
+
+async def settled(runs: Runs, run_id: str) -> Record:
+    for _ in range(500):
+        record = await runs.get(run_id)
+        if record["status"] in ("completed", "failed"):
+            return record
+        await asyncio.sleep(0.01)
+    raise AssertionError(record)
+
+
+async def killed(storage: Storage, counting: Counting, writes: int, after: bool) -> str:
+    """A run whose process was killed at its n-th write; its id."""
+    death = Death(writes, after_storing=after)
+    saver = MortalSaver(storage.saver, death)
+    async with opened(replace(storage, saver=saver), counting) as runs:
+        run_id = (await runs.start("count one, then count twice and then count three"))["run_id"]
+        for _ in range(500):
+            if death.came or (await runs.get(run_id))["status"] == "completed":
+                break
+            await asyncio.sleep(0.005)
+        await asyncio.sleep(0.02)
+    return run_id
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before-storing", "after-storing"])
+@pytest.mark.parametrize("writes", range(1, 16))
+async def test_no_finished_step_is_repeated_wherever_the_process_dies(
+    tmp_path: Path, writes: int, after: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A step whose result was stored is not called again; the step in flight at most once more."""
+    counting = Counting()
+    async with open_storage(f"sqlite:///{tmp_path}/runs.db") as storage:
+        run_id = await killed(storage, counting, writes, after)
+        finished = {
+            entry["input"]["label"]
+            for entry in (await _stored(storage, run_id))
+            if entry["status"] == "ok"
+        }
+        before = Counter(counting.calls)
+        async with opened(storage, counting) as runs:
+            record = await settled(runs, run_id)
+    assert record["status"] == "completed"
+    assert record["result"] is not None
+    assert record["result"]["output"] == "three"
+    oks = [entry["step"] for entry in record["execution_log"] if entry["status"] == "ok"]
+    assert oks == [1, 2, 3]
+    for label in finished:
+        assert counting.calls[label] == before[label], f"{label} was stored and called again"
+    assert sum(counting.calls.values()) <= 4 + 1
+    attempts = [(entry["step"], entry["attempt"]) for entry in record["execution_log"]]
+    assert attempts == [(1, 1), (2, 1), (2, 2), (3, 1)] or counting.calls["twice"] == 2
+
+
+async def _stored(storage: Storage, run_id: str) -> list[dict[str, Any]]:
+    """The attempts that a reader sees after the crash."""
+    async with opened_reader(storage) as runs:
+        return (await runs.get(run_id))["execution_log"]
+
+
+@asynccontextmanager
+async def opened_reader(storage: Storage) -> AsyncIterator[Runs]:
+    """Runs that execute nothing."""
+    tools = make_tools([Counting().make()])
+    graph = build_graph(
+        tools, checkpointer=storage.saver, store=storage.store, input_schema=RunState
+    )
+    yield Runs(graph, storage, tools, LIMITS, Executor(slots=1, max_queued=1))
+
+
+async def test_a_take_up_leaves_a_mark_in_the_record(tmp_path: Path) -> None:
+    """Afterwards one sees that there was a crash, and when it went on."""
+    async with open_storage(f"sqlite:///{tmp_path}/runs.db") as storage:
+        run_id = await killed(storage, Counting(), writes=6, after=True)
+        async with opened(storage, Counting()) as runs:
+            record = await settled(runs, run_id)
+    assert [mark["what"] for mark in record["marks"]] == ["taken_up"]
+    assert record["marks"][0]["by"] == "server"
+
+
+async def test_a_run_that_never_began_is_begun_without_a_mark(tmp_path: Path) -> None:
+    """Accepted, then killed before anything: there is nothing to be taken up from."""
+    async with open_storage(f"sqlite:///{tmp_path}/runs.db") as storage:
+        run_id = await killed(storage, Counting(), writes=1, after=False)
+        async with opened(storage, Counting()) as runs:
+            record = await settled(runs, run_id)
+    assert record["status"] == "completed"
+    assert record["marks"] == []
+
+
+async def test_a_run_settled_in_its_checkpoint_only_is_settled_in_the_index(
+    tmp_path: Path,
+) -> None:
+    """The checkpoint wins, and nothing is executed for it."""
+    counting = Counting()
+    async with open_storage(f"sqlite:///{tmp_path}/runs.db") as storage:
+        async with opened(storage, counting) as runs:
+            run_id = (await runs.start("count one"))["run_id"]
+            await settled(runs, run_id)
+        await storage.saver._writer.write(
+            ("UPDATE runs SET status = 'running', completed_at = NULL", ())
+        )
+        async with opened(storage, counting) as runs:
+            await _until_projected(storage, run_id)
+            record = await runs.get(run_id)
+    assert counting.calls == {"one": 1}
+    assert record["marks"] == []
+
+
+async def _until_called(counting: Counting, times: int) -> None:
+    for _ in range(200):
+        if counting.calls.total() >= times:
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError(counting.calls)
+
+
+async def _until_projected(storage: Storage, run_id: str) -> RunRow:
+    for _ in range(200):
+        row = await storage.index.find(run_id)
+        if row and row.status == "completed":
+            return row
+        await asyncio.sleep(0.01)
+    raise AssertionError(row)
+
+
+async def test_a_run_that_gets_no_further_is_given_up_after_three_starts(tmp_path: Path) -> None:
+    """A run that kills its process must not do so for ever; the reason is in the record."""
+    async with open_storage(f"sqlite:///{tmp_path}/runs.db") as storage:
+        deadly = Counting("one")
+        async with opened(storage, deadly) as runs:
+            run_id = (await runs.start("count one"))["run_id"]
+            await _until_called(deadly, 1)
+        for start in range(MAX_STARTS):
+            async with opened(storage, deadly):
+                await _until_called(deadly, 2 + start)
+        counting = Counting()
+        async with opened(storage, counting) as runs:
+            record = await settled(runs, run_id)
+    assert record["status"] == "failed"
+    assert record["error"] is not None
+    assert record["error"]["type"] == "internal"
+    assert "3 times in a row" in record["error"]["message"]
+    assert not counting.calls
+
+
+@pytest.mark.parametrize("version", [0, 99])
+async def test_a_run_of_a_version_that_cannot_be_resumed_fails_with_that_reason(
+    tmp_path: Path, version: int
+) -> None:
+    """It is neither misread nor left unsettled."""
+    async with open_storage(f"sqlite:///{tmp_path}/runs.db") as storage:
+        row = RunRow(
+            run_id="11111111-1111-4111-8111-111111111111",
+            owner="default",
+            prompt="count one",
+            limits=DEFAULT_LIMITS,
+            created_at=time.time(),
+        )
+        await storage.index.accept(row)
+        async with opened_reader(storage) as reader:
+            state = new_run(
+                row.prompt,
+                run_id=row.run_id,
+                owner=row.owner,
+                limits=row.limits,
+                created_at=row.created_at,
+            )
+            await reader.graph.aupdate_state(
+                {"configurable": {"thread_id": row.run_id}},
+                {**state, "version": version},
+                as_node="__start__",
+            )
+        async with opened(storage, Counting()) as runs:
+            record = await settled(runs, row.run_id)
+    assert record["status"] == "failed"
+    assert record["error"] is not None
+    assert f"state {version}" in record["error"]["message"]
