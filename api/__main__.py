@@ -1,76 +1,17 @@
-"""The `runwright` command: `serve` and `run`."""
+"""Where the `runwright` command and `python -m api` begin."""
 
-import argparse
-import asyncio
+import gc
 import sys
-from typing import Any
-
-import uvloop
-
-from api.run_command import RunFailed, run_task
-from api.serve import PortTaken, serve
-from graph.ownership import FileOwned
-from graph.settings import InvalidSettings, Settings, read_settings
-from graph.storage import StorageError
-from tools.registry import InvalidTool
-
-#: Exit codes: 0 done, 1 the run failed, 2 it could not begin, 130 interrupted.
-CANNOT_BEGIN = 2
-INTERRUPTED = 130
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; the exit code. What cannot begin is told in one line."""
-    options = _parser().parse_args(arguments)
-    try:
-        return int(options.command(options))
-    except FileOwned as error:
-        return _complain(f"{error}; stop it first, or set RUNWRIGHT_DATABASE_URL to another file")
-    except (InvalidSettings, InvalidTool, PortTaken, RunFailed, StorageError) as error:
-        return _complain(str(error))
-    except KeyboardInterrupt:
-        return INTERRUPTED
+    """Run the command line (default: this process's); the exit code."""
+    # Imported here, without collections: they find nothing in it and take a tenth of the start.
+    gc.disable()
+    from api.command import run_command
 
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="runwright", description="Give it a task in plain words; it plans, runs and records."
-    )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    server = commands.add_parser("serve", help="start the HTTP server")
-    server.add_argument("--host", help="address to listen on (RUNWRIGHT_HOST)")
-    server.add_argument("--port", help="port to listen on, 0 for a free one (RUNWRIGHT_PORT)")
-    server.set_defaults(command=_serve)
-    task = commands.add_parser("run", help="run one task here, or on the server that has the file")
-    task.add_argument("task", help="what is to be done, in plain words")
-    task.add_argument("--json", action="store_true", help="print the whole record as JSON")
-    task.set_defaults(command=_run)
-    return parser
-
-
-def _serve(options: argparse.Namespace) -> int:
-    settings = _settings(host=options.host, port=options.port)
-    _in_loop(serve(settings))
-    return 0
-
-
-def _run(options: argparse.Namespace) -> int:
-    return int(_in_loop(run_task(_settings(), options.task, as_json=options.json)))
-
-
-def _settings(**overrides: Any) -> Settings:
-    return read_settings(**{name: value for name, value in overrides.items() if value is not None})
-
-
-def _in_loop(coroutine: Any) -> Any:
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(coroutine)
-
-
-def _complain(message: str) -> int:
-    for line in message.splitlines():
-        print(f"runwright: {line}", file=sys.stderr)  # noqa: T201 - the command line's output
-    return CANNOT_BEGIN
+    gc.enable()
+    return run_command(arguments)
 
 
 if __name__ == "__main__":

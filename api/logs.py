@@ -3,6 +3,7 @@
 import json
 import logging
 import sys
+from textwrap import indent
 from typing import Any, Literal
 
 from api.times import rfc3339
@@ -14,10 +15,12 @@ class TextFormatter(logging.Formatter):
     """`2026-11-22T12:00:00.000Z info run completed run_id=…`."""
 
     def format(self, record: logging.LogRecord) -> str:
-        words = [rfc3339(record.created), record.levelname.lower(), record.getMessage()]
+        words = [rfc3339(record.created), record.levelname.lower(), _one_line(record.getMessage())]
         words += [f"{name}={_value(value)}" for name, value in _fields(record).items()]
         line = " ".join(words)
-        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+        if record.exc_info:  # indented, so that no line of it can pass for one of the log
+            line += "\n" + indent(self.formatException(record.exc_info), "    ", lambda _: True)
+        return line
 
 
 class JsonFormatter(logging.Formatter):
@@ -33,7 +36,7 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False, default=str)
+        return json.dumps(line, default=str)
 
 
 def configure_logging(form: Literal["text", "json"], level: str) -> None:
@@ -47,6 +50,10 @@ def configure_logging(form: Literal["text", "json"], level: str) -> None:
 def _fields(record: logging.LogRecord) -> dict[str, Any]:
     extra = {name: value for name, value in vars(record).items() if name not in _STANDARD}
     return {name: value for name, value in extra.items() if value is not None}
+
+
+def _one_line(message: str) -> str:
+    return message if message.isprintable() else json.dumps(message)[1:-1]
 
 
 def _value(value: Any) -> str:

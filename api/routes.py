@@ -52,7 +52,10 @@ async def create_run(body: RunCreate, runs: RunsDep) -> Response:
     "/runs/{run_id}",
     tags=["runs"],
     response_class=JSONResponse,
-    responses={200: {"model": Run, "description": "The record."}, **problems(RunNotFound, StorageUnavailable)},
+    responses={
+        200: {"model": Run, "description": "The record."},
+        **problems(RunNotFound, StorageUnavailable),
+    },
 )
 async def read_run(run_id: str, runs: RunsDep) -> Response:
     """The complete record of a run: plan, attempts, waits, errors, usage and result."""
@@ -63,7 +66,10 @@ async def read_run(run_id: str, runs: RunsDep) -> Response:
     "/runs",
     tags=["runs"],
     response_class=JSONResponse,
-    responses={200: {"model": RunList, "description": "The newest 50."}, **problems(StorageUnavailable)},
+    responses={
+        200: {"model": RunList, "description": "The newest 50."},
+        **problems(StorageUnavailable),
+    },
 )
 async def list_runs(runs: RunsDep) -> Response:
     """The newest 50 runs, newest first."""

@@ -43,7 +43,7 @@ class Executor:
         self._free = slots
         self._max_queued = max_queued
         self._queue: deque[str] = deque()
-        self._returning: deque[asyncio.Future[None]] = deque()
+        self._returning: deque[tuple[_Execution, asyncio.Future[None]]] = deque()
         self._executions: dict[str, _Execution] = {}
         self._stopping = False
 
@@ -82,10 +82,9 @@ class Executor:
             raise asyncio.CancelledError
         await asyncio.sleep(max(0.0, moment - time.time()))
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._returning.append(turn)
+        self._returning.append((execution, turn))
         self._dispatch()
         await turn
-        execution.holds_slot = True
 
     async def stop(self, grace: float) -> None:
         """Begin nothing more; give what is executing `grace` seconds, then cancel it.
@@ -108,9 +107,11 @@ class Executor:
     def _dispatch(self) -> None:
         while self._execute and self._free and not self._stopping:
             if self._returning:
-                turn = self._returning.popleft()
+                execution, turn = self._returning.popleft()
                 if turn.done():  # its run was cancelled meanwhile
                     continue
+                # From here on the slot is its own, also if it is cancelled before it wakes.
+                execution.holds_slot = True
                 turn.set_result(None)
             elif self._queue:
                 self._begin(self._queue.popleft())

@@ -193,16 +193,21 @@ class Runs:
         latest: RunState | None = None
         announced = False
         try:
-            async for values in self.graph.astream(
-                None, config, stream_mode="values", durability="sync", control=self._control
+            async for mode, part in self.graph.astream(
+                None,
+                config,
+                stream_mode=["values", "tasks"],
+                durability="sync",
+                control=self._control,
             ):
-                # A state is stored by the time the next one appears, and is shown only then.
-                if latest and latest["status"] == "running":
+                if mode == "values":
+                    latest = cast("RunState", part)
+                elif latest and "result" not in part and latest["status"] == "running":
+                    # A node begins: by now the state before it is stored, and may be shown.
                     self._live[latest["run_id"]] = latest
                     if not announced:
                         announced = True
                         await self._project(latest)
-                latest = cast("RunState", values)
             return latest
         finally:
             self._live.pop(config["configurable"]["thread_id"], None)

@@ -10,7 +10,7 @@ from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
 from graph.index import INDEX_VERSION
 from graph.ownership import own
-from graph.sqlite_index import SqliteIndex
+from graph.sqlite_index import APPLICATION_ID, SqliteIndex
 from graph.sqlite_saver import SqliteSaver
 from graph.sqlite_store import SqliteStore
 from graph.sqlite_writer import BUSY_TIMEOUT, SqliteWriter
@@ -37,15 +37,15 @@ async def open_sqlite(path: Path, *, server_url: str | None) -> AsyncIterator[St
 
 async def _open(path: Path, stack: AsyncExitStack) -> Storage:
     # Before aiosqlite: a connection that cannot be opened leaves its thread behind.
-    _refuse_newer(path)
+    _check(path)
     for_saver, for_reader, for_store = [await _connect(path, stack) for _ in range(3)]
     writer = SqliteWriter(path)
     stack.push_async_callback(writer.aclose)
+    index = SqliteIndex(for_reader, writer)
+    await index.migrate()  # first, since it marks the file as ours
     store = SqliteStore(for_store, writer)
     await AsyncSqliteSaver(for_saver).setup()
     await store.setup()
-    index = SqliteIndex(for_reader, writer)
-    await index.migrate()
     for connection in (for_saver, for_reader, for_store):
         await connection.execute_fetchall("PRAGMA query_only=ON")
     return Storage(
@@ -64,9 +64,17 @@ async def _connect(path: Path, stack: AsyncExitStack) -> aiosqlite.Connection:
     )
 
 
-def _refuse_newer(path: Path) -> None:
+def _check(path: Path) -> None:
+    """Refuse a file that another program made, or a newer version of this one."""
     with closing(sqlite3.connect(path, timeout=BUSY_TIMEOUT)) as connection:
         [(version,)] = connection.execute("PRAGMA user_version")
+        [(application,)] = connection.execute("PRAGMA application_id")
+        [(tables,)] = connection.execute("SELECT count(*) FROM sqlite_master")
+    if tables and application != APPLICATION_ID:
+        raise StorageError(
+            f"the database {path} belongs to another program; choose another file"
+            " (RUNWRIGHT_DATABASE_URL)"
+        )
     if version > INDEX_VERSION:
         raise StorageError(
             f"the database {path} has version {version} and was written by a newer Runwright; this"

@@ -12,9 +12,13 @@ from graph.sqlite_writer import SqliteWriter
 from graph.state import Status
 from graph.status import SETTLED
 
+#: Marks a SQLite file as ours ("RUNW"), where `file` and `PRAGMA application_id` show it.
+APPLICATION_ID = 0x52554E57
+
 #: Steps from each version of the tables to the next; the version is SQLite's `user_version`.
 MIGRATIONS = (
     (
+        f"PRAGMA application_id = {APPLICATION_ID}",
         """
         CREATE TABLE runs (
             run_id TEXT PRIMARY KEY,

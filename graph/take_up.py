@@ -69,7 +69,7 @@ def is_settled(snapshot: StateSnapshot) -> bool:
     `next` alone does not tell: right after the input, and after a crash between a node's result
     and its checkpoint, it is empty as well.
     """
-    return _state(snapshot).get("status") in SETTLED and not snapshot.tasks
+    return snapshot.values.get("status") in SETTLED and len(snapshot.tasks) == 0
 
 
 async def fail(graph: RunGraph, config: RunnableConfig, kind: ErrorType, reason: str) -> RunState:
@@ -90,7 +90,7 @@ async def fail(graph: RunGraph, config: RunnableConfig, kind: ErrorType, reason:
 def _stood_still(row: RunRow, snapshot: StateSnapshot) -> bool:
     """Whether nothing but the input was stored since the run was last started."""
     if row.checkpoint_id is None:
-        return snapshot.values["status"] == "pending"
+        return _state(snapshot)["status"] == "pending"
     return row.checkpoint_id == _checkpoint_id(snapshot)
 
 

@@ -48,7 +48,7 @@ def test_beside_a_live_server_the_task_is_posted_to_it(tmp_path: Path) -> None:
 def test_a_task_run_here_leaves_other_runs_alone(tmp_path: Path) -> None:
     """Runs that a server left are taken up by the next server, not by a passing command."""
     with serving(tmp_path, tools="examples.flaky:sleep") as server:
-        run_id = server.post("sleep 0.3 seconds, then 2 + 2")
+        run_id = server.post("sleep 1 seconds, then 2 + 2")
         server.until(run_id, lambda run: run["current"])
         server.kill()
     assert runwright("run", "1 + 1", folder=tmp_path).returncode == 0
@@ -104,6 +104,19 @@ def test_a_file_that_is_no_database_is_one_line_and_stays_as_it_was(tmp_path: Pa
     [line] = done.stderr.splitlines()
     assert "not a database" in line
     assert path.read_text() == "dear diary, " * 1000
+
+
+def test_another_programs_database_is_one_line_and_stays_as_it_was(tmp_path: Path) -> None:
+    """Nobody wants our tables among their own."""
+    with sqlite3.connect(tmp_path / "runs.db") as connection:
+        connection.execute("CREATE TABLE songs (title TEXT)")
+    connection.close()
+    before = (tmp_path / "runs.db").read_bytes()
+    done = runwright("serve", folder=tmp_path)
+    assert done.returncode == 2
+    [line] = done.stderr.splitlines()
+    assert "another program" in line
+    assert (tmp_path / "runs.db").read_bytes() == before
 
 
 def test_a_newer_database_is_one_line(tmp_path: Path) -> None:

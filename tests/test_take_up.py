@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from graph.sqlite_saver import SqliteSaver
 
 from graph.build import build_graph
 from graph.executor import Executor
 from graph.index import RunRow
 from graph.record import Record
 from graph.runs import Runs
+from graph.sqlite_saver import SqliteSaver
 from graph.state import DEFAULT_LIMITS, RunState, new_run
 from graph.storage import Storage, open_storage
 from graph.take_up import MAX_STARTS

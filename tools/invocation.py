@@ -59,7 +59,7 @@ async def invoke(
     except (Exception, asyncio.CancelledError, SystemExit) as error:
         if isinstance(error, asyncio.CancelledError) and _is_cancelled():
             raise
-        logger.exception("tool %s broke", tool.name)
+        logger.exception("tool %s broke", tool.name, extra={"step_key": call.step_key})
         return _failed(
             type(error).__name__,
             f"{tool.name} broke with {type(error).__name__}; the server's log has the details",

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.planner [--data DIR] [--misses]`: the pattern planner against real requests."""
+"""The pattern planner against real requests: `python -m benchmarks.planner [--data DIR]`."""
 
 import argparse
 from pathlib import Path

@@ -12,7 +12,7 @@ from tools.registry import ToolError
 TOLERANCE = Fraction(1, 10**9)
 _REFERENCE = re.compile(r"\{step_(\d+)_output\}")
 _ARTICLE = re.compile(r"^(?:the|a|an|my|some) ")
-_ENDS = " \t.,;:!?\"'“”‘’"
+_ENDS = " \t.,;:!?\"'\N{LEFT SINGLE QUOTATION MARK}\N{RIGHT SINGLE QUOTATION MARK}“”"
 
 
 def tool_right(request: Request, steps: Sequence[Step]) -> bool:

@@ -23,11 +23,15 @@ from nodes.patterns.arithmetic_words import (
 from nodes.patterns.numbers import NUMBER_WORDS, is_digits, read_number, read_ordinal
 from nodes.patterns.references import RESULTS
 
-MAX_DEPTH = 30
+MAX_DEPTH = 60  # brackets and functions inside one another, two levels for each
 _SIGNS = {"-": "-", "minus": "-", "negative": "-", "+": "", "positive": ""}
 
 
 class _NotArithmetic(Exception):
+    pass
+
+
+class _TooDeep(_NotArithmetic):
     pass
 
 
@@ -52,6 +56,8 @@ def read_expression(words: list[str], start: int, end: int, number: str | None) 
     while True:
         try:
             return parser.whole(at)
+        except _TooDeep:
+            return None
         except _NotArithmetic:
             lead = LEADS.longest(words, at, end)
             if lead is None:
@@ -90,7 +96,7 @@ class _Parser:
         if len(parts) == 1:
             return parts[0]
         found = TOGETHER.longest(self.words, self.at, self.end)
-        if found is None:
+        if found is None or self.operations:  # "5 + 3 and 2 together" has two readings
             raise _NotArithmetic
         self.at, operator = found
         self.operations += 1
@@ -103,6 +109,8 @@ class _Parser:
         self.at, template = found
         try:
             operand = self.operand()
+        except _TooDeep:
+            raise
         except _NotArithmetic:
             return None
         if TAILS.skip(self.words, self.at, self.end) != self.end:
@@ -114,7 +122,7 @@ class _Parser:
         """An infix chain; its text and whether it needs no brackets."""
         self.depth += 1
         if self.depth > MAX_DEPTH:
-            raise _NotArithmetic
+            raise _TooDeep
         left = self.operand()
         parts = [left[0]]
         while (found := self.operator(parts)) is not None:
@@ -142,7 +150,9 @@ class _Parser:
 
     def operand(self) -> tuple[str, bool]:
         self.depth += 1
-        if self.depth > MAX_DEPTH or self.at >= self.end:
+        if self.depth > MAX_DEPTH:
+            raise _TooDeep
+        if self.at >= self.end:
             raise _NotArithmetic
         text, atom = self.primary()
         while (found := POSTFIXES.longest(self.words, self.at, self.end)) is not None:

@@ -171,7 +171,8 @@ CONTINUATIONS = table(
 
 #: Words by which a clause may be arithmetic without any digit or number word.
 MATH_WORDS = word_set(
-    "half halve double twice triple square cube squared cubed root sqrt hundred thousand million billion"
+    "half halve double twice triple square cube squared cubed root sqrt hundred thousand million "
+    "billion"
 )
 
 #: Signs of money that say nothing about the value.

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from nodes.patterns.arithmetic_words import OPERATORS, PERCENT, POSTFIXES
 from nodes.patterns.connectors import (
     ABBREVIATIONS,
     ADDRESSING,
@@ -10,6 +11,7 @@ from nodes.patterns.connectors import (
     PERHAPS_BEGINNINGS,
     Bond,
 )
+from nodes.patterns.numbers import HUNDRED, SCALES, read_number
 from nodes.patterns.phrases import PhraseTable, word_set
 from nodes.patterns.politeness import OPENINGS
 from nodes.patterns.words import Words
@@ -18,6 +20,9 @@ _CONNECTING = word_set(
     ", ; . ! ? • & + - and then also after afterwards thereafter plus but or "
     "subsequently in once when additionally as besides on"
 ) | {"\n"}
+_A_HALF = ["a", "half"]  # of "two and a half"
+_ENUMERATING = frozenset({"and", ",", "&"})
+_LONGEST_NUMBER = 12  # words
 _SIGNS = word_set(", ; . ! ?") | {"\n"}
 _OPENINGS_LOOKED_THROUGH = 4  # a bound, or a prompt of nothing but "and please" costs its square
 
@@ -76,7 +81,25 @@ def _connector(prompt: Words, at: int, beginnings: PhraseTable[bool]) -> tuple[i
     for place in (following, begin):
         if beginnings.longest(words, place, total) is not None:
             return following, Bond.CLEAR
-    return (following, Bond.LOOSE) if words[begin] in PERHAPS_BEGINNINGS else None
+    if words[begin] in PERHAPS_BEGINNINGS:
+        return following, Bond.LOOSE
+    return (following, Bond.NUMBER) if _begins_calculation(words, at, following) else None
+
+
+def _begins_calculation(words: list[str], at: int, following: int) -> bool:
+    """Whether a number and an operator follow, and the number does not go on with one before."""
+    if words[following - 1] not in _ENUMERATING or words[following : following + 2] == _A_HALF:
+        return False
+    if at > 0 and (words[at - 1] in SCALES or words[at - 1] in HUNDRED):
+        return False
+    number = read_number(words, following, min(following + _LONGEST_NUMBER, len(words)))
+    if number is None:
+        return False
+    if "/" in number[0] and words[number[1] : number[1] + 1] == ["of"]:
+        return True
+    return any(
+        signs.longest(words, number[1], len(words)) for signs in (OPERATORS, POSTFIXES, PERCENT)
+    )
 
 
 def _after_numbering(words: list[str], start: int) -> int:

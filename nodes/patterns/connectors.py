@@ -2,12 +2,15 @@
 
 from enum import IntEnum
 
+from nodes.patterns.lines import first_words
 from nodes.patterns.phrases import phrase_set, table, word_set
+from nodes.patterns.todo_words import CLASSES
 
 
 class Bond(IntEnum):
     """How firmly a connector divides."""
 
+    NUMBER = 0  # "and" before a calculation, or inside one
     LOOSE = 1  # "and", before words that begin a request only now and then
     CLEAR = 2  # "and", before words that begin a request; "then"
     HARD = 3  # the end of a sentence or line
@@ -38,12 +41,14 @@ ABBREVIATIONS = word_set(
 #: Phrases that begin a request wherever they stand.
 BEGINNINGS = [
     "what|what's|whats|who|who's|where|where's|when's|why|which",
-    "how (do|does|did|is|are|many|much|can|long|far|old|would|should|about|come)",
+    "how's|how (do|does|did|is|are|many|much|can|long|far|old|would|should|about|come)",
     "when (is|are|was|will|do|does|did)",
-    "is|are|am|was|were|do|does|did|has|have i",
+    "is|are|am|was|were|do|does|did|has|have (i|we|you)",
     "tell (me|us)|give me|let me|show|show me|read (me|my|the|out)|list (my|all|the|out)",
     "list (todos|tasks|chores|everything|to dos)",
     "calculate|compute|evaluate|multiply|divide|subtract|solve|square|cube|double|triple|halve",
+    "i (finished|completed|did|have|already|just)|i've|i'm|i am|combine",
+    "go (to|into|in|on|through|over) (my|the)",
     "times|minus|divided by|multiplied by",
     "add|remove|delete|erase|mark|cross off|check off|tick off|rename|scratch|strike",
     "cross (it|that|out)|check (it|that|my|the|if|whether|to)",
@@ -55,14 +60,19 @@ BEGINNINGS = [
 ]
 
 #: Being addressed begins a request too, whatever is asked.
-ADDRESSING = phrase_set(["please|(can|could|would|will) you|i need you to|i want you to"])
+ADDRESSING = phrase_set(
+    ["please|(can|could|would|will) you|i need you to|i want you to|(can|could|may) (i|we)"]
+)
 
 #: Words that begin a request, and just as often belong to an item before them.
 PERHAPS_BEGINNINGS = word_set(
-    """
-    put place insert include write jot note take get cross check tick complete finish close change
-    update edit replace set make create open see view print find pull bring drop clear cancel scrap
-    my the list on to i read half sum product todo todos task tasks log record save append new
-    move strike look go repeat review recite erase discard modify reword switch flag done
-    """
+    "my the list on to in from i half sum product todo todos task tasks see view print find bring",
+    "go look search scan repeat review recite retrieve access describe summarize enumerate iterate",
+    "name run walk fill call hear say let's help work any anything there if when math label flag",
+).union(
+    *(
+        first_words(line, CLASSES)
+        for name in ("add", "create", "remove", "check", "finish", "change", "show")
+        for line in CLASSES[name]
+    )
 )

@@ -43,6 +43,24 @@ def backwards(choice: Choice) -> Choice:
     )
 
 
+def first_words(line: str, classes: WordClasses) -> set[str]:
+    """The words with which the phrases of `line` may begin."""
+    return _firsts(parse(line, classes))
+
+
+def _firsts(choice: Choice) -> set[str]:
+    found: set[str] = set()
+    for option in choice.options:
+        for part in option:
+            if isinstance(part, str):
+                found.add(part)
+                break
+            found |= _firsts(part)
+            if not part.optional:
+                break
+    return found
+
+
 def _options(line: str, pieces: Iterator[str], closing: str, classes: WordClasses) -> Choice:
     options: list[Elements] = [[]]
     for piece in pieces:

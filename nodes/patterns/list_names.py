@@ -62,10 +62,11 @@ ADJECTIVES = word_set(
 )
 _BEFORE_BARE = word_set(
     "to on onto in into from off of at with and , : ; show read list check view display open see "
-    "up out details get give tell review pull bring through over print recite repeat me add put insert "
+    "up out details get give tell review pull bring through over print recite repeat me update "
+    "edit add put insert "
     "what's whats s"
 )
-_AFTER_BARE = word_set("add remove delete : , has have needs contains for today please")
+_AFTER_BARE = word_set("add remove delete : , has have needs contains contents for today please")
 _INDEFINITE = frozenset({"a", "an", "another", "any", "some", "each", "every"})
 _NOT_A_NAME = word_set(
     "to on onto in into from off of at with and as is are was be do does did have has add put "
@@ -85,8 +86,9 @@ SINGULAR = phrase_set(
 )
 PLURAL = phrase_set(
     [
-        "[all] [of] [the|my|our|these|those|some|following|the following|more]"
-        " [new|current|other] (todos|tasks|chores|to dos|to do items|todo items|task items|"
+        "[all] [of] [the|my|our|these|those|some|following|the following|more|today's|any|any more]"
+        " [new|current|other] (todos|tasks|chores|to dos|to do's|todo's|to do items|todo items|"
+        "task items|"
         "list items|action items|to do tasks|to do list items|todo list items|task list items)",
         "(the|these|those|my|all|all my|all the|following|the following) (items|entries)",
         "(my|the|today's|all my) agenda",

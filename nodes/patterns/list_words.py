@@ -3,14 +3,15 @@
 from nodes.patterns.phrases import word_set
 
 _QUESTIONS = word_set(
-    "what what's whats what're which how is are am was were have has did got there there's"
+    "what what's whats what're which how how's is are am was were have has did got",
+    "there there's any anything remain remains forgot",
 )
 _SHOW = word_set(
     "show view see display read hear tell give say recite repeat pull bring check review print",
     "fetch retrieve access examine look looks find know wonder wondering summarize summary iterate",
     "enumerate name describe detail details present provide return output contain contains include",
     "includes inform share remind recall refresh over through rattle walk fill rundown run need",
-    "want like list listen scan search outline catch dictate state announce play back out loud",
+    "want list listen scan search outline catch dictate state announce play back out loud says",
 )
 #: Of these words one must be there, or nothing besides the name of the list itself.
 ASKING = _QUESTIONS | _SHOW
@@ -31,7 +32,7 @@ _TIMES = word_set(
 )
 _CONTENTS = word_set(
     "items item things thing stuff tasks task todos todo contents content entries entry chores",
-    "status memory names",
+    "status memory names words",
 )
 _FILLERS = word_set(
     "whatever be been 's s do does had get getting gets on in at from of for with by to the a an",
@@ -40,7 +41,7 @@ _FILLERS = word_set(
     "containing included including consist consists hold holds happening planned scheduled due put",
     "added add written wrote set made saved stored noted down about update let let's real quick",
     "quickly really just please thanks exactly kind kinds type types sort sorts actually supposed",
-    "must needs accomplish finish and ready here verbally wanna",
+    "say like according must needs accomplish finish and ready here verbally wanna",
 )
 #: Words that may surround LIST or TODOS when a list is asked for, in any order.
 SHOWING = ASKING.union(*STATUS.values(), _AMOUNTS, _TIMES, _CONTENTS, _FILLERS)
@@ -53,7 +54,8 @@ IMPLICIT = [
     "(list|show|display|read|open|view|see|check) (TODO|to do)",
     "[what is|what's|whats|what] [is] [my|the] next TODO [on LIST|today|now]",
     "open [up] (LIST|TODOS)",
-    "get [me] (LIST|TODOS)",
+    "(get [me]|call up) (LIST|TODOS)",
+    "(i'd like|i would like) (LIST|TODOS)",
     "go [back] (over|through) (LIST|TODOS) [with me|for me]",
     "what (is|'s|s) (left|still left|remaining) (to do|to be done) [today|now|for today]",
     "(what's|whats) (left|still left|remaining) (to do|to be done) [today|now|for today]",
@@ -66,7 +68,8 @@ IMPLICIT = [
 
 #: Asking for the list right after a clause about to-dos.
 ELLIPTIC = [
-    "(list|show|read|tell|give) [me] (everything|all|them|them all|all of them|all of it|what is left)",
+    "(list|show|read|tell|give) [me] (everything|all|them|them all|all of them|all of it|what is "
+    "left)",
     "(show|read) [me] what (is|'s) (on it|there|left)",
     "what (is|'s) (on it|left|on there)",
     "(what's|whats) (on it|left|on there)",

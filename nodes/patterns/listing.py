@@ -5,8 +5,8 @@ from nodes.patterns.list_words import ASKING, ELLIPTIC, IMPLICIT, NOT_TOGETHER, 
 from nodes.patterns.phrases import phrase_set
 
 _NAMES = frozenset({LIST, TODOS})
-_PREPOSITIONS = frozenset({"on", "in", "from", "of"})
-_PERSONS = frozenset({"i", "i'd", "i'm", "we", "we'd"})
+_PREPOSITIONS = frozenset({"on", "in", "from", "of", "for"})
+_PERSONS = frozenset({"i", "i'd", "i'm", "we", "we'd", "do", "does"})
 _BESIDE_NAMES = SHOWING | _NAMES | {TODO}
 _IMPLICIT = phrase_set(IMPLICIT)
 _ELLIPTIC = phrase_set(ELLIPTIC)
@@ -23,10 +23,13 @@ def read_listing(symbols: list[str], *, about_todos: bool) -> dict[str, str] | N
     elliptic = _ELLIPTIC.longest(symbols, 0, len(symbols)) if about_todos else None
     if elliptic is not None and elliptic[0] == len(symbols):
         return {}
+    if symbols.count(LIST) > 1:
+        return None  # two requests
     if _NAMES.isdisjoint(symbols) or not _BESIDE_NAMES.issuperset(symbols):
         return None
     others = [symbol for symbol in symbols if symbol not in _NAMES]
-    if others and (ASKING.isdisjoint(others) or not _begins_well(symbols)):
+    named_only = symbols[0] in _NAMES and _PREPOSITIONS.issuperset(others)
+    if not named_only and not _asks(symbols, others):
         return None
     if any(one in others and other in others for one, other in NOT_TOGETHER):
         return None
@@ -36,8 +39,13 @@ def read_listing(symbols: list[str], *, about_todos: bool) -> dict[str, str] | N
     return {}
 
 
-def _begins_well(symbols: list[str]) -> bool:
-    """A verb such as "add" among the words of a question is fine, in front it is a command."""
+def _asks(symbols: list[str], others: list[str]) -> bool:
+    """Whether these are a question or a wish.
+
+    A verb such as "add" among the words of a question is fine, in front it is a command.
+    """
+    if ASKING.isdisjoint(others):
+        return False
     first = symbols[0]
     if first in _PREPOSITIONS and len(symbols) > 1:
         first = symbols[1]

@@ -117,7 +117,8 @@ class _Planning:
             self.refuse(self.clauses[at].start, self.clauses[at].end)
         else:
             self.calls += calls
-            self.earlier.tools += [call.tool for call in calls]
+            for call in calls:
+                self.earlier.follow(call.tool)
         return last + 1
 
     def is_courtesy(self, clause: Clause) -> bool:
@@ -133,9 +134,10 @@ class _Planning:
         """
         for last in range(at + 1, min(at + _MOST_JOINED, len(self.clauses))):
             bond = self.clauses[last].bond
-            if bond == Bond.HARD or (understood and bond != Bond.LOOSE):
+            if bond == Bond.HARD or (understood and bond == Bond.CLEAR):
                 return None
-            if self.read(last, last) is not None:
+            inside_number = bond == Bond.NUMBER and not understood
+            if not inside_number and self.read(last, last) is not None:
                 return None
             calls = self.read(at, last)
             if calls is not None:

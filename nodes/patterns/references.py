@@ -1,9 +1,9 @@
 """What "it", "that" and "the result" stand for: the output of an earlier step."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 from nodes.patterns.phrases import phrase_set
+from nodes.patterns.requests import CALCULATOR, STORE
 
 #: Words for a value that was computed before.
 RESULTS = phrase_set(
@@ -25,37 +25,28 @@ TODOS = phrase_set(
     ]
 )
 
-_RECORDS = frozenset(f"todo_store.{name}" for name in ("add", "get", "update", "complete"))
+_RECORDS = frozenset(STORE + name for name in ("add", "get", "update", "complete"))
 
 
-@dataclass(slots=True)
 class Earlier:
-    """The tools of the steps planned so far, in order."""
+    """The steps planned so far, as far as later words can refer to them."""
 
-    tools: list[str] = field(default_factory=list)
+    def __init__(self) -> None:
+        self.steps = 0
+        self.about_todos = False  # whether the last step was about to-dos
+        self.number: str | None = None  # a reference to the latest computed value
+        self.result: str | None = None  # to the latest output that is more than a to-do
+        self.todo: str | None = None  # to the id of the to-do that the last step handled
 
-    @property
-    def number(self) -> str | None:
-        """A reference to the latest computed value."""
-        return self._latest(frozenset({"calculator"}), "{{step_{}_output}}")
-
-    @property
-    def todo(self) -> str | None:
-        """A reference to the id of the to-do that the last step handled."""
-        if self.tools and self.tools[-1] in _RECORDS:
-            return f"{{step_{len(self.tools)}_output.id}}"
-        return None
-
-    @property
-    def about_todos(self) -> bool:
-        """Whether the last step was about to-dos."""
-        return bool(self.tools) and self.tools[-1].startswith("todo_store.")
-
-    def _latest(self, wanted: frozenset[str], form: str) -> str | None:
-        for number in range(len(self.tools), 0, -1):
-            if self.tools[number - 1] in wanted:
-                return form.format(number)
-        return None
+    def follow(self, tool: str) -> None:
+        """Take note of one more step."""
+        self.steps += 1
+        self.about_todos = tool.startswith(STORE)
+        self.todo = f"{{step_{self.steps}_output.id}}" if tool in _RECORDS else None
+        if not self.about_todos:
+            self.result = f"{{step_{self.steps}_output}}"
+        if tool == CALCULATOR:
+            self.number = self.result
 
 
 def is_whole(table_words: Sequence[str], start: int, end: int, *, todo: bool = False) -> bool:

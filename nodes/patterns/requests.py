@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 CALCULATOR = "calculator"
+STORE = "todo_store."
 
 
 @dataclass(frozen=True, slots=True)

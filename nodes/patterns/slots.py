@@ -3,9 +3,11 @@
 from nodes.patterns import items
 from nodes.patterns.frames import Fit
 from nodes.patterns.list_names import LIST, TODO, TODOS, View
+from nodes.patterns.phrases import PhraseTable
 from nodes.patterns.references import Earlier, is_whole
 from nodes.patterns.requests import literal
-from nodes.patterns.unfit_items import belongs_elsewhere, is_vague, rings
+from nodes.patterns.todo_words import LONGEST_END, TEXT_ENDS, TEXT_FRONTS, TODO_ENDS, TODO_FRONTS
+from nodes.patterns.unfit_items import belongs_elsewhere, is_sentence, is_vague, rings
 from nodes.patterns.words import Words
 
 
@@ -33,16 +35,16 @@ class Slots:
         start, end = self.words(slot)
         symbols = self.symbols(slot)
         if is_whole(self.prompt.words, start, end):
-            return self.earlier.number
+            return self.earlier.result
         if is_vague(symbols) or not self._is_ours(symbols):
             return None
         if slot == "wish" and rings(symbols):
             return None
-        return literal(items.wording(self.prompt, start, end))
+        return self._wording(slot, TEXT_FRONTS, TEXT_ENDS)
 
     def todo(self, slot: str) -> str | None:
         """The to-do that is meant: its place, a reference to it, or its words."""
-        first, last = self.fit.places[slot]
+        first, _ = self.fit.places[slot]
         start, end = self.words(slot)
         symbols = self.symbols(slot)
         place = items.position(symbols, numbered=TODO in self.seen.symbols[:first])
@@ -54,12 +56,31 @@ class Slots:
             return None
         if items.several_positions(symbols):
             return None  # after the first is gone, the second has another place
-        if len(symbols) > 1 and symbols[-1] == TODO:
-            end = self.seen.at[last - 1]  # "the laundry item"
-        return literal(items.wording(self.prompt, start, end))
+        return self._wording(slot, TODO_FRONTS, TODO_ENDS)
+
+    def _wording(self, slot: str, fronts: PhraseTable[bool], ends: PhraseTable[bool]) -> str:
+        """The words of a slot as written, without what leads to them and away from them."""
+        first, last = self.fit.places[slot]
+        symbols = self.seen.symbols
+        front = fronts.longest(symbols, first, last - 1)
+        if front is not None:
+            first = front[0]
+        for begin in range(max(first + 1, last - LONGEST_END), last):
+            end = ends.longest(symbols, begin, last)
+            if end is not None and end[0] == last:
+                last = begin
+                if fronts is TODO_FRONTS and symbols[first] == "the" and first + 1 < last:
+                    first += 1  # "the laundry item" is called "laundry"
+                break
+        start, stop = self.seen.at[first], self.seen.at[last]
+        return literal(items.wording(self.prompt, start, stop))
 
     def _is_ours(self, symbols: list[str]) -> bool:
         """With the list named around an item it cannot be named in it; without, it must be ours."""
+        if symbols[-1] in ("and", ","):
+            return False  # something was cut off
+        if self.fit.places[self.fit.frame.slots[0]][0] == 0 and is_sentence(symbols):
+            return False
         if self.fit.names(LIST, TODOS, symbols=self.seen.symbols):
             return LIST not in symbols
         return not belongs_elsewhere(symbols)

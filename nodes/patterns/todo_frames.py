@@ -13,6 +13,13 @@ FRAMES = {
         "<add> {text} LIST",
         "<onto> <list> [,] [<also>] <add> [:] {text}",
         "<add> <onto> <list> [:|,|-] {text}",
+        "for LIST [,] [<also>] <add> {text}",
+        "(write|put|mark|jot|note|get) {text} down <onto> <list>",
+        "<add> (this|something|this item|one more thing|another thing|one thing) <onto> <list> "
+        "[:|,|-] {text}",
+        "(make|consider) {text} [a] part of <list>",
+        "<add> {text} as one [of] TODOS",
+        "(can|could|would|will) LIST (have|include|get) {text} [added] [to it]",
         "LIST [:|,] [<also>] (add|put|insert|include|append|new) [:] {text}",
         "<create> TODO {text}",
         "<create> TODO <called> {text}",
@@ -28,11 +35,13 @@ FRAMES = {
         "<add> {text} as [a|my|the] TODO <onto> <list>",
         "<add> {text} <onto> <list> as [a|my|the] TODO",
         "(i need|i want|i'd like|i would like) TODO <called> {text}",
-        "(i need|i want|i'd like|i would like|i have|we need|i'll need|i must have|have|get|i needed)"
+        "(i need|i want|i'd like|i would like|i have|we need|i'll need|i must have|have|get|i "
+        "needed)"
         " {text} [to be] (put|added|placed|included|written|listed|entered) [down] <onto> <list>",
         "(i need|i want|i'd like|i would like|we need|i'll need) {text} <onto> <list>",
         "{text} (needs to|should|must|has to|ought to|can|could|may|will) "
         "(be|go|be put|be added|be placed|get added|be included|get put) <onto> <list>",
+        "{text} (goes|belongs) <onto> <list>",
         "LIST (needs|should have|must have|needs to have|should include|needs to include|"
         "has to have|must include) {text}",
         "(make sure|ensure|be sure|see to it) [that] {text} (is|are|gets|goes|get|gets put|"
@@ -47,7 +56,7 @@ FRAMES = {
         "(to include|with|to add|to have|to say|to show|by adding|and add|:|,) [:] {text}",
         "(make|write|leave|put|add|create|set) [me] (a|another) (note|reminder|memo|line) "
         "<onto> <list> [<called>] {text}",
-        "<go to> LIST [,] [and|to] [then|please] <add> {text}",
+        "<go to> LIST [,] [and|to|by] [then|please] <add> {text}",
     ],
     "add several": [
         "<create> TODOS {items}",
@@ -65,6 +74,10 @@ FRAMES = {
     "list": [
         "<there> {item} [<was>] <onto> <list> [<now>]",
         "<there> {item} (on|in|part of|one of) TODOS",
+        "<there> {item} [a] (part of|one of) LIST",
+        "(is it|does it say|is it written|do i have it) <onto> LIST [to] {item}",
+        "does it say [to] {item} <onto> LIST",
+        "has {item} been (added|put|placed|included|listed) [<onto>] LIST [<now>]",
         "<there> there {item} <onto> <list> [<now>]",
         "<have i> [<got>] {item} [<was>] <onto> <list> [<now>]",
         "(<have i> [<got>]|is there) (TODO|anything|something) <onto> <list> <called> {item}",
@@ -107,10 +120,13 @@ FRAMES = {
         "(removed|deleted|erased|taken|off|dropped|gone) [off] <from> <list>",
         "(i want|i need|i'd like|i would like|get) {todo} (off|off of|out of) LIST",
         "(make sure|ensure) [that] {todo} (is|are) (not|off|removed|deleted) [off] <from> <list>",
+        "{todo} (is|are) (no longer|not) (needed|necessary|required) <onto> <list> [<now>]",
         "let LIST no longer have {todo}",
-        "<go to> LIST [,] [and|to] [then|please] <remove> {todo}",
-        "{todo} (doesn't|does not|don't|do not|no longer) (need|needs|have|has) to be <onto> <list>",
-        "<have done> [all] <did> [with] {todo} [,] <therefore> <remove> (it|that|this) <from> <list>",
+        "<go to> LIST [,] [and|to|by] [then|please] <remove> {todo}",
+        "{todo} (doesn't|does not|don't|do not|no longer) (need|needs|have|has) to be <onto> "
+        "<list>",
+        "<have done> [all] <did> [with] {todo} [,] <therefore> <remove> (it|that|this) <from> "
+        "<list>",
         "(don't|do not|i don't|i do not|no longer|i no longer) (need|have|want) to {todo} "
         "[,] <therefore> <remove> (it|that|this) <from> <list>",
     ],
@@ -119,6 +135,10 @@ FRAMES = {
         "<check> {todo} off",
         "<check> {todo} (off|off of|off from|from|off on|on|out on|out of|in) LIST",
         "<check> off {todo}",
+        "(cross|strike|scratch) out {todo}",
+        "(strike|cross|draw a line) through {todo}",
+        "(strike|cross|draw a line) through {todo} <from> <list>",
+        "(move|put) {todo} (to|in|into) [the] <done> [list|column|pile|ones]",
         "<check> (off|out) {todo} <from> <list>",
         "<check> {todo} <from> <list> [as|is] <done>",
         "(mark|set|flag|check|tag|list|label|show|make|update|put|marking|count) {todo} "
@@ -146,9 +166,9 @@ FRAMES = {
         "(next to|by|beside|through|on|for|against|in front of|over) {todo}",
         "(put|place|add|make|draw) a (check|check mark|checkmark|tick|tick mark|line|x) "
         "(next to|by|beside|through|on|for|against|in front of|over) {todo} <from> <list>",
-        "<go to> LIST [,] [and|to] [then|please] <check> [off] {todo}",
-        "<go to> LIST [,] [and|to] [then|please] <check> {todo} off",
-        "<go to> LIST [,] [and|to] [then|please] mark {todo} [as] <done>",
+        "<go to> LIST [,] [and|to|by] [then|please] <check> [off] {todo}",
+        "<go to> LIST [,] [and|to|by] [then|please] <check> {todo} off",
+        "<go to> LIST [,] [and|to|by] [then|please] mark {todo} [as] <done>",
         "{todo} (is|has been|was|are) <done> <from> <list>",
         "{todo} (is|has been|was|are) <done> [,] [so|and] <check> it off LIST",
         "(i want|i need|i'd like|get|have) {todo} (checked|crossed|ticked|marked|scratched) off",

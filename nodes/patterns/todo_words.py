@@ -1,15 +1,19 @@
 """Words with the same part in a to-do sentence, under the name that the frames use."""
 
+from nodes.patterns.phrases import phrase_set
+
 CLASSES = {
     "list": ["LIST|TODOS"],
     "add": [
-        "add|put|place|insert|include|enter|write|jot|jot down|write down|note|note down|log|record|"
+        "add|put|place|insert|include|enter|write|jot|jot down|write down|note|note down|log|"
+        "record|"
         "append|stick|throw|pop|slap|set|get|save|tack|tack on|drop|list|input|schedule|"
         "put down|mark down|file|attach|post|register|queue|queue up|pencil in|create|"
         "adding|putting|including|placing|toss|type|move|store"
     ],
     "create": [
-        "add|create|make|new|add new|create new|make new|insert|enter|put|put down|write|write down|"
+        "add|create|make|new|add new|create new|make new|insert|enter|put|put down|write|write "
+        "down|"
         "jot down|note|log|record|save|set|set up|start|open|register|give me|put in|adding|"
         "creating|making|schedule|set me|make me"
     ],
@@ -44,10 +48,13 @@ CLASSES = {
     "into": ["to|into|with|for|to say|to read|to be|as|so it says|so that it says|by|to just say"],
     "called": [
         "to|for|called|named|titled|saying|that says|which says|about|of|labeled|labelled|to remind"
-        " me to|that i (need|have) to|i (need|have) to|as follows|for me to|reminding me to|with the"
+        " me to|that i (need|have) to|i (need|have) to|as follows|for me to|reminding me to|with "
+        "the"
         " (text|title|name|description)|where i|:|-|,|to :|called :|named :|that reads"
     ],
-    "about": ["called|named|titled|saying|that says|about|labeled|labelled|with|for|to|:|-|that"],
+    "about": [
+        "of|called|named|titled|saying|that says|about|labeled|labelled|with|for|to|:|-|that"
+    ],
     "show": [
         "show|show me|get|get me|display|view|open|read|read me|see|look up|find|give me|pull up|"
         "tell me|tell me about|print|fetch|what is|what's|whats|let me see|details of|retrieve"
@@ -64,9 +71,11 @@ CLASSES = {
     "whether": ["if|whether|that"],
     "i wonder": [
         "(check|see|look|find out|verify|confirm|tell me|let me know|check and see|check to see|"
-        "know|make sure|double check|look to see|look and see|i wonder|i'm wondering|i forget|"
+        "know|make sure|double check|i was wondering|i am wondering|just wondering|wondering|"
+        "curious|look to see|look and see|i wonder|i'm wondering|i forget|"
         "i forgot|i can't remember|i don't remember|i don't know|do you know|do you see|remind me)"
         " <whether>",
+        "(confirm|verify) [that]",
         "(check|see|search|find|look for|look up) [on]",
     ],
     "with": ["have|include|contain|contains|has|hold|list|show|say|already have|includes"],
@@ -89,3 +98,28 @@ CLASSES = {
     "thing": ["TODO|number|#|no .|no|number #"],
     "note": ["TODO|reminder|note"],
 }
+
+#: What leads to the words of a new to-do, and away from them.
+TEXT_FRONTS = phrase_set(
+    [
+        "that (i|we) (need|have|want|must|should|ought|got) [to]",
+        "(a|the) (task|chore|job|reminder) (of|for|to)",
+        "TODO (of|for|to)",
+    ]
+)
+TEXT_ENDS = phrase_set(["to be", "added [to it]", "as [a|an] TODO"])
+
+#: The same for a to-do that is on the list already.
+TODO_FRONTS = phrase_set(
+    [
+        "that [(i|we) (did|finished|completed|have done|have finished|have completed|was done "
+        "with)]",
+        "[the] (task|chore|job|reminder|entry|item) [of|for|to|called|about]",
+        "TODO [of|for|to|called|about]",
+        "down",
+    ]
+)
+TODO_ENDS = phrase_set(
+    ["TODO", "item|task|entry|chore|todo", "as", "as [a|an] TODO", "anymore|any more"]
+)
+LONGEST_END = 3

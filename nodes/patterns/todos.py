@@ -5,19 +5,18 @@ from collections.abc import Container
 from nodes.patterns import items
 from nodes.patterns.arithmetic import read_expression
 from nodes.patterns.frames import Fit, FrameTable
-from nodes.patterns.list_names import TODOS, View, view
+from nodes.patterns.list_names import LIST, TODOS, View, view
 from nodes.patterns.listing import read_listing
 from nodes.patterns.numbers import read_number
 from nodes.patterns.phrases import phrase_set
 from nodes.patterns.references import Earlier
-from nodes.patterns.requests import CALCULATOR, Call, calculation, literal
+from nodes.patterns.requests import CALCULATOR, STORE, Call, calculation, literal
 from nodes.patterns.slots import Slots
 from nodes.patterns.todo_frames import ELLIPTIC_FRAMES, FRAMES
 from nodes.patterns.todo_words import CLASSES
 from nodes.patterns.unfit_items import is_vague
 from nodes.patterns.words import Words
 
-_STORE = "todo_store."
 _TEXTS = frozenset({"text", "wish"})
 #: "the sum of 3 and 4", as something to put on the list, is computed first.
 _RESULT_OF = phrase_set(
@@ -71,6 +70,8 @@ class TodoReader:
         if count is not None:
             return None
         if action == "list":
+            if LIST in slots.symbols("item"):
+                return []
             return self._calls("list", [({}, start, end)])
         if action == "add" and (calls := self._quoted(slots) or self._computed(slots)):
             return calls
@@ -97,7 +98,7 @@ class TodoReader:
         expression = read_expression(words, start, end, None)
         if expression is None:
             return None
-        text = f"{{step_{len(slots.earlier.tools) + 1}_output}}"
+        text = f"{{step_{slots.earlier.steps + 1}_output}}"
         added = self._calls("add", [({"text": text}, slots.seen.at[0], slots.seen.at[-1])])
         return added and [calculation(expression, start, end), *added]
 
@@ -114,7 +115,7 @@ class TodoReader:
     def _calls(
         self, action: str, inputs: list[tuple[dict[str, str], int, int]]
     ) -> list[Call] | None:
-        tool = _STORE + action
+        tool = STORE + action
         if tool not in self._tools or not inputs:
             return None
         return [Call(tool, given, _REASONS[action], start, end) for given, start, end in inputs]

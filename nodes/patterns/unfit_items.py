@@ -1,5 +1,6 @@
 """Words that look like a to-do and are none we can keep."""
 
+from nodes.patterns.connectors import BEGINNINGS
 from nodes.patterns.list_names import LIST
 from nodes.patterns.phrases import phrase_set, word_set
 
@@ -15,7 +16,8 @@ ELSEWHERE = phrase_set(
     [
         "[to|on|in|onto|into|from|at|off] [my|the|our|his|her|their|this|a] [google|work|amazon] "
         "(calendar|calender|playlist|contacts|contact|cart|phone|alarm|alarms|schedule|inbox|email|"
-        "shopping list|grocery list|wish list|watch list|facebook|twitter|instagram|spotify|outlook|"
+        "shopping list|grocery list|wish list|watch list|facebook|twitter|instagram|spotify|"
+        "outlook|"
         "account|address book|notes|reminders)",
     ]
 )
@@ -24,7 +26,8 @@ ELSEWHERE = phrase_set(
 RINGING = phrase_set(
     [
         "at <hour>|at (noon|midnight|lunch|dinner|breakfast|night)|in <hour> (minutes|minute|mins|"
-        "hours|hour|hrs|days|day|weeks|week|months)|a m|p m|a . m|p . m|am|pm|o'clock|when i|when the|"
+        "hours|hour|hrs|days|day|weeks|week|months)|a m|p m|a . m|p . m|am|pm|o'clock|when i|when "
+        "the|"
         "in (an|a|half an|a few|a couple of|the next) (hour|minute|hours|minutes|day|week|while)|"
         "every (day|week|hour|morning|evening|night|monday|month|year|minute)|hourly|"
         "(before|by|until|after|around) <hour>",
@@ -37,10 +40,11 @@ VAGUE = word_set(
     """
     LIST A_LIST TODO TODOS on onto in into from off of as for my your
     something anything thing things this that it them these those an a the new one item items todo
-    task stuff another some more everything all list lists entry following and to by
+    task stuff another some more me us you everything all list lists entry following and to by
     """
 )
 
+_BEGINNINGS = phrase_set(BEGINNINGS)
 _LONGEST_PLACE = 5
 _POINTING = word_set("this these those")
 _PLACING = word_set("to on in onto into from at off")
@@ -54,8 +58,9 @@ def is_vague(symbols: list[str]) -> bool:
 def belongs_elsewhere(symbols: list[str]) -> bool:
     """Whether the words end with a place that is not our list, or name a time to ring at."""
     total = len(symbols)
-    if symbols[-1] == LIST and total > 1 and symbols[-2] in _PLACING:
-        return True  # a sentence about our list that no frame knows
+    for at in range(1, total):
+        if symbols[at] == LIST and symbols[at - 1] in _PLACING:
+            return True  # a sentence about our list that no frame knows
     if total > 1 and symbols[0] in _POINTING:
         return True
     for begin in range(max(0, total - _LONGEST_PLACE), total):
@@ -68,3 +73,12 @@ def belongs_elsewhere(symbols: list[str]) -> bool:
 def rings(symbols: list[str]) -> bool:
     """Whether the words say when to be reminded, which a to-do cannot do."""
     return any(RINGING.longest(symbols, at, len(symbols)) for at in range(len(symbols)))
+
+
+def is_sentence(symbols: list[str]) -> bool:
+    """Whether words that stand in front of a sentence are one themselves, and no item."""
+    return (
+        "," in symbols
+        or "and" in symbols
+        or _BEGINNINGS.longest(symbols, 0, len(symbols)) is not None
+    )

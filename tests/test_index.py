@@ -1,0 +1,117 @@
+"""The run index: what is kept of a run beside its checkpoints, the same on every backend."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from graph.index import RunIndex, RunRow
+from graph.state import DEFAULT_LIMITS, Status
+from graph.storage import open_storage
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+async def index(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[RunIndex]:
+    url = "memory://" if request.param == "memory" else f"sqlite:///{tmp_path}/runs.db"
+    async with open_storage(url) as storage:
+        yield storage.index
+
+
+def row(run_id: str, **fields: Any) -> RunRow:
+    given: dict[str, Any] = {
+        "owner": "me",
+        "prompt": "Grüße \N{WAVING HAND SIGN}",
+        "created_at": 1.5,
+    } | fields
+    return RunRow(run_id=run_id, limits=DEFAULT_LIMITS, **given)
+
+
+async def status(index: RunIndex, run_id: str) -> str:
+    found = await index.find(run_id)
+    assert found is not None
+    return found.status
+
+
+async def project(index: RunIndex, run_id: str, status: Status) -> bool:
+    return await index.project(run_id, status, started_at=2.0, completed_at=None)
+
+
+async def test_an_accepted_run_is_found_as_it_was_accepted(index: RunIndex) -> None:
+    accepted = row("a", started_at=2.0, completed_at=3.25, starts=2, checkpoint_id="c")
+    await index.accept(accepted)
+
+    assert await index.find("a") == accepted
+    assert await index.find("b") is None
+
+
+async def test_the_newest_runs_come_first_in_the_order_of_acceptance(index: RunIndex) -> None:
+    """Clocks go back; the order in which runs were accepted does not."""
+    for number in range(5):
+        await index.accept(row(str(number), created_at=float(-number)))
+    await project(index, "1", "running")
+
+    assert [found.run_id for found in await index.newest(3)] == ["4", "3", "2"]
+    assert [found.run_id for found in await index.newest(50)] == ["4", "3", "2", "1", "0"]
+
+
+async def test_what_is_not_settled_is_listed_oldest_first(index: RunIndex) -> None:
+    statuses: tuple[Status, ...] = (
+        "pending",
+        "running",
+        "completed",
+        "waiting",
+        "failed",
+        "cancelled",
+    )
+    for value in statuses:
+        await index.accept(row(value, status=value))
+
+    assert [found.run_id for found in await index.unsettled()] == ["pending", "running", "waiting"]
+
+
+async def test_a_change_says_whether_it_happened(index: RunIndex) -> None:
+    await index.accept(row("a"))
+
+    assert await index.project("a", "running", started_at=2.0, completed_at=None)
+    assert not await index.project("a", "running", started_at=9.0, completed_at=9.0)
+    assert await index.project("a", "completed", started_at=2.0, completed_at=3.0)
+    assert not await project(index, "nobody", "running")
+    assert await index.find("a") == row("a", status="completed", started_at=2.0, completed_at=3.0)
+
+
+async def test_a_change_may_skip_those_that_were_never_written(index: RunIndex) -> None:
+    await index.accept(row("a"))
+
+    assert await project(index, "a", "completed")
+
+
+@pytest.mark.parametrize("settled", ["completed", "failed", "cancelled"])
+async def test_a_settled_run_never_changes(index: RunIndex, settled: Status) -> None:
+    await index.accept(row("a", status=settled))
+    changes: tuple[Status, ...] = ("pending", "running", "waiting", "completed", "failed")
+
+    assert not any([await project(index, "a", change) for change in changes])
+    assert await index.find("a") == row("a", status=settled)
+
+
+async def test_of_changes_at_once_one_happens(index: RunIndex) -> None:
+    await index.accept(row("a"))
+    ends: list[Status] = ["completed", "failed", "cancelled"]
+    happened = await asyncio.gather(*(project(index, "a", end) for end in ends))
+
+    assert sum(happened) == 1
+    assert await status(index, "a") == ends[happened.index(True)]
+
+
+async def test_starts_are_noted_beside_the_rest(index: RunIndex) -> None:
+    await index.accept(row("a"))
+    await index.note_start("a", starts=3, checkpoint_id="c")
+
+    assert await index.find("a") == replace(row("a"), starts=3, checkpoint_id="c")
+
+
+async def test_a_storage_that_can_be_written_passes_its_check(index: RunIndex) -> None:
+    await index.check()

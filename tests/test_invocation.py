@@ -1,0 +1,79 @@
+"""One call of one tool: what reaches the tool, and what does not count as its time."""
+
+import asyncio
+import time
+from typing import Annotated, Any
+
+from langgraph.store.memory import InMemoryStore
+from pydantic import BaseModel, Field
+
+from tools.invocation import Outcome, invoke
+from tools.registry import Tool, ToolCall, make_tool, tool
+from tools.threads import ToolThreads
+
+CALL = ToolCall("me", "step-1", InMemoryStore())
+
+
+class Place(BaseModel):
+    """Where something is."""
+
+    x: int
+    y: int = 0
+
+
+@tool()
+async def where(place: Place, unit: str = "m", scale: Annotated[int, Field(ge=1)] = 1) -> str:
+    """Say where something is."""
+    return f"{place.x * scale}, {place.y * scale} {unit}"
+
+
+async def call(made: Tool, threads: ToolThreads | None = None, **value: Any) -> Outcome:
+    return await invoke(made, value, CALL, timeout=5, threads=threads or ToolThreads())
+
+
+async def test_a_tool_gets_what_its_types_say_with_its_defaults() -> None:
+    outcome = await call(make_tool(where), place={"x": "2"}, scale=3)
+
+    assert outcome == Outcome("ok", output="6, 0 m")
+
+
+async def test_every_field_that_does_not_fit_is_named() -> None:
+    outcome = await call(make_tool(where), place={"y": "up"}, scale=0, call="mine")
+
+    assert outcome.failure is not None
+    assert outcome.failure.message == (
+        "where cannot take this input: place.x: Field required; place.y: Input should be a valid"
+        " integer, unable to parse string as an integer; scale: Input should be greater than or"
+        " equal to 1; call: Extra inputs are not permitted"
+    )
+
+
+async def test_waiting_for_a_free_thread_is_not_the_time_of_the_tool() -> None:
+    @tool()
+    def block(seconds: float) -> float:
+        """Block a thread."""
+        time.sleep(seconds)
+        return seconds
+
+    made, threads = make_tool(block), ToolThreads(1)
+    outcomes = await asyncio.gather(
+        *(invoke(made, {"seconds": 0.1}, CALL, timeout=0.25, threads=threads) for _ in range(4))
+    )
+
+    assert [outcome.status for outcome in outcomes] == ["ok"] * 4
+
+
+async def test_a_cancellation_inside_a_tool_is_a_failure_of_the_tool() -> None:
+    """The run would otherwise end here without being settled."""
+
+    @tool()
+    async def give_up() -> None:
+        """Wait for something that was called off."""
+        waiting = asyncio.create_task(asyncio.sleep(60))
+        asyncio.get_running_loop().call_soon(waiting.cancel)
+        await waiting
+
+    outcome = await call(make_tool(give_up))
+
+    assert outcome.failure is not None
+    assert (outcome.failure.type, outcome.failure.retryable) == ("CancelledError", False)

@@ -1,0 +1,143 @@
+"""Settings: read once from the environment, documented, and refused when they make no sense."""
+
+import re
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from graph.settings import PREFIX, InvalidSettings, Settings, read_settings
+from graph.state import DEFAULT_LIMITS
+
+
+@pytest.fixture(autouse=True)
+def bare(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No setting comes from whoever runs the tests."""
+    for name in Settings.model_fields:
+        monkeypatch.delenv(f"{PREFIX}{name.upper()}", raising=False)
+
+
+def test_without_any_variable_everything_has_its_default() -> None:
+    settings = read_settings()
+
+    assert (settings.host, settings.port) == ("127.0.0.1", 8000)
+    assert settings.database_url == "sqlite:///runwright.db"
+    assert (settings.tools, settings.log, settings.max_executing) == ((), "text", 24)
+
+
+def test_the_limits_of_a_server_are_those_of_a_notebook_unless_set() -> None:
+    assert read_settings().limits == DEFAULT_LIMITS
+    assert read_settings(max_attempts=7).limits == {**DEFAULT_LIMITS, "max_attempts": 7}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "read"),
+    [
+        ("PORT", "9000", 9000),
+        ("STEP_TIMEOUT", "2.5", 2.5),
+        ("BACKOFF", "0", 0.0),
+        ("LOG", "json", "json"),
+        ("TOOLS", "a.b:c", ("a.b:c",)),
+        ("TOOLS", " a:b, c:d ,", ("a:b", "c:d")),
+        ("TOOLS", "", ()),
+        ("ALLOWED_HOSTS", "one.example,two.example", ("one.example", "two.example")),
+        ("DATABASE_URL", "memory://", "memory://"),
+    ],
+)
+def test_a_variable_sets_a_field(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, read: Any
+) -> None:
+    monkeypatch.setenv(f"RUNWRIGHT_{name}", value)
+
+    assert getattr(read_settings(), name.lower()) == read
+
+
+def test_what_the_command_line_says_comes_before_the_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("RUNWRIGHT_PORT", "9000")
+    monkeypatch.setenv("RUNWRIGHT_HOST", "0.0.0.0")
+    settings = read_settings(port=9001)
+
+    assert (settings.port, settings.host) == (9001, "0.0.0.0")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "allowed"),
+    [
+        ("PORT", "http", "valid integer"),
+        ("PORT", "65536", "less than or equal to 65535"),
+        ("PORT", "", "valid integer"),
+        ("HOST", "", "at least 1 character"),
+        ("STEP_TIMEOUT", "0", "greater than 0"),
+        ("STEP_TIMEOUT", "nan", "less than or equal to 86400"),
+        ("STEP_TIMEOUT", "inf", "less than or equal to 86400"),
+        ("MAX_ATTEMPTS", "0", "greater than or equal to 1"),
+        ("MAX_ATTEMPTS", "2.5", "valid integer"),
+        ("BACKOFF", "-1", "greater than or equal to 0"),
+        ("MAX_OUTPUT", "10", "greater than or equal to 1024"),
+        ("LOG", "xml", "'text' or 'json'"),
+        ("LOG_LEVEL", "loud", "'debug', 'info', 'warning' or 'error'"),
+    ],
+)
+def test_an_invalid_value_is_told_with_its_name_and_what_is_allowed(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, allowed: str
+) -> None:
+    monkeypatch.setenv(f"RUNWRIGHT_{name}", value)
+    with pytest.raises(InvalidSettings) as error:
+        read_settings()
+    (line,) = str(error.value).splitlines()
+    description = Settings.model_fields[name.lower()].description
+
+    assert line.startswith(f"RUNWRIGHT_{name}={value}: Input should ") or name == "HOST"
+    assert line.startswith(f"RUNWRIGHT_{name}={value}: ")
+    assert allowed in line
+    assert line.endswith(f"({description})")
+
+
+def test_a_name_in_small_letters_is_told_with_its_value_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("runwright_port", "http")
+
+    with pytest.raises(InvalidSettings, match="RUNWRIGHT_PORT=http"):
+        read_settings()
+
+
+def test_every_invalid_value_has_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RUNWRIGHT_PORT", "http")
+    monkeypatch.setenv("RUNWRIGHT_LOG", "xml")
+    with pytest.raises(InvalidSettings) as error:
+        read_settings()
+
+    assert [line.split("=")[0] for line in str(error.value).splitlines()] == [
+        "RUNWRIGHT_PORT",
+        "RUNWRIGHT_LOG",
+    ]
+
+
+def test_an_invalid_value_of_the_command_line_is_told_as_its_option() -> None:
+    with pytest.raises(InvalidSettings, match=r"^--port=70000: Input should be less than"):
+        read_settings(port=70_000)
+    with pytest.raises(InvalidSettings, match=r"^--max-steps=0: "):
+        read_settings(max_steps=0)
+    with pytest.raises(InvalidSettings, match=r"^--prot=1: Extra inputs are not permitted"):
+        read_settings(prot=1)
+
+
+def test_settings_never_change() -> None:
+    settings = read_settings()
+
+    with pytest.raises(ValidationError, match="frozen"):
+        settings.port = 1
+
+
+@pytest.mark.parametrize("name", Settings.model_fields)
+def test_every_setting_is_documented_with_its_unit(name: str) -> None:
+    field = Settings.model_fields[name]
+    assert field.description
+
+    if name in ("step_timeout", "backoff", "grace"):
+        assert re.search(r", s\b", field.description)
+    if name in ("max_body", "max_output"):
+        assert field.description.endswith(", bytes")
