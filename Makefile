@@ -1,8 +1,7 @@
 PYTHON ?= python3
 BIN    := .venv/bin
-PACKAGES := graph nodes tools api
 
-.PHONY: run test lint lock clean
+.PHONY: run test lint lock clean bench-planner bench-runs
 
 run: .venv/.installed       ## start the server on http://127.0.0.1:8000
 	@exec $(BIN)/runwright serve
@@ -14,6 +13,12 @@ lint: .venv/.installed      ## ruff (lint and format) and mypy in strict mode
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+bench-planner: .venv/.installed ## score the pattern planner; ARGS="--data DIR --misses"
+	$(BIN)/python -m benchmarks.planner $(ARGS)
+
+bench-runs: .venv/.installed ## start, latency, throughput and CPU per run, beside LangGraph alone
+	$(BIN)/python -m benchmarks.runs $(ARGS)
 
 lock:                       ## resolve the newest allowed versions into constraints.txt
 	$(PYTHON) -m venv .venv/lock

@@ -3,9 +3,8 @@
 import argparse
 import asyncio
 import sys
-from typing import Any
-
-import uvloop
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
 
 from api.run_command import RunFailed, run_task
 from api.serve import PortTaken, serve
@@ -13,6 +12,8 @@ from graph.ownership import FileOwned
 from graph.settings import InvalidSettings, Settings, read_settings
 from graph.storage import StorageError
 from tools.registry import InvalidTool
+
+T = TypeVar("T")
 
 #: Exit codes: 0 done, 1 the run failed, 2 it could not begin, 130 interrupted.
 CANNOT_BEGIN = 2
@@ -55,16 +56,24 @@ def _serve(options: argparse.Namespace) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    return int(_in_loop(run_task(_settings(), options.task, as_json=options.json)))
+    return _in_loop(run_task(_settings(), options.task, as_json=options.json))
 
 
 def _settings(**overrides: Any) -> Settings:
     return read_settings(**{name: value for name, value in overrides.items() if value is not None})
 
 
-def _in_loop(coroutine: Any) -> Any:
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+def _in_loop(coroutine: Coroutine[Any, Any, T]) -> T:
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         return runner.run(coroutine)
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    if sys.platform == "win32":  # there is no uvloop for it
+        return None
+    import uvloop
+
+    return uvloop.new_event_loop
 
 
 def _complain(message: str) -> int:

@@ -13,7 +13,7 @@ from api.logs import configure_logging
 from api.record import present
 from graph.compose import open_runs
 from graph.ownership import FileOwned
-from graph.runs import PromptRejected, Runs
+from graph.runs import PromptRejected, Runs, StorageUnavailable
 from graph.settings import Settings
 from graph.status import SETTLED
 
@@ -46,10 +46,11 @@ async def _started(settings: Settings, task: str) -> AsyncIterator[Read]:
     try:
         async with open_runs(settings, take_up=False) as runs:
             run_id = (await runs.start(task))["run_id"]
-
             yield partial(_read_here, runs, run_id)
     except PromptRejected as error:
         raise RunFailed(str(error)) from None
+    except StorageUnavailable:
+        raise RunFailed("the database does not answer; the log line above says why") from None
     except FileOwned as owned:
         if owned.owner is None or owned.owner.url is None:
             raise

@@ -41,7 +41,7 @@ async def _serve_on(listener: socket.socket, settings: Settings) -> None:
             uvicorn.Config(
                 create_app(
                     lambda: nullcontext(runs),
-                    HttpLimits(settings.allowed_hosts, settings.max_body),
+                    HttpLimits(_host_names(settings), settings.max_body),
                 ),
                 log_config=None,
                 access_log=False,
@@ -77,4 +77,12 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def _url(host: str, port: int) -> str:
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    """Where this machine reaches the server; an address for any interface is none to call."""
+    name = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
+    return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
+
+
+def _host_names(settings: Settings) -> tuple[str, ...]:
+    """The names it answers to: the configured ones, and the one that it was told to listen on."""
+    own = f"[{settings.host}]" if ":" in settings.host else settings.host
+    return (*settings.allowed_hosts, own)

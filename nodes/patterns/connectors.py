@@ -41,8 +41,9 @@ ABBREVIATIONS = word_set(
 #: Phrases that begin a request wherever they stand.
 BEGINNINGS = [
     "what|what's|whats|who|who's|where|where's|when's|why|which",
-    "how's|how (do|does|did|is|are|many|much|can|long|far|old|would|should|about|come)",
-    "when (is|are|was|will|do|does|did)",
+    "how|how's|what'll|what're|who'll|when'll|is there|are there|isn't|aren't|don't|doesn't",
+    "when (is|are|was|will|do|does|did|should|can|could|would|has|have)",
+    "(can|could|will|would|should|may) (the|my|this|that|it|he|she|they|we|i|you|a|an)",
     "is|are|am|was|were|do|does|did|has|have (i|we|you)",
     "tell (me|us)|give me|let me|show|show me|read (me|my|the|out)|list (my|all|the|out)",
     "list (todos|tasks|chores|everything|to dos)",
@@ -55,7 +56,9 @@ BEGINNINGS = [
     "create (a|an|another|the|new)|make (a|another) (todo|task|to do|note)",
     "new (todo|task)",
     "display|display my|remind me|play|set (a|an|the|my)|turn (on|off|up|down)|email",
-    "i want|i need|i'd like|i would like",
+    "i (want|need|must|gotta|wish|would|like|think|get)|i'd like|thanks|thank you|hey|it's|it is",
+    "(find|get|book|order|send|bring|make|buy|help|play|call|tell|wake|text) me|find out|look up",
+    "search (for|up|all|the)|see if|generate|explain|recommend|convert|will|if (i|i'm|you|the)",
     "(todo|task|to do) :",
 ]
 

@@ -1,6 +1,6 @@
 """The words of a to-do: as they were written, or the place of one that is on the list."""
 
-from nodes.patterns.list_names import LIST, TODO
+from nodes.patterns.list_names import TODO
 from nodes.patterns.numbers import read_number, read_ordinal
 from nodes.patterns.words import Words
 
@@ -31,8 +31,10 @@ def position(symbols: list[str], *, numbered: bool) -> str | None:
     """
     at = 0
     end = len(symbols)
-    if at < end and symbols[at] in (TODO, LIST, "the", "my"):
-        numbered = numbered or symbols[at] == TODO
+    if at < end and symbols[at] in ("the", "my"):
+        at += 1
+    if at < end and symbols[at] in _NOUNS:
+        numbered = True
         at += 1
     while at < end and symbols[at] in _NUMBERING:
         numbered = True

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from nodes.patterns.phrases import phrase_set, word_set
+from nodes.patterns.phrases import PhraseTable, phrase_set, word_set
 
 LIST = "LIST"
 TODO = "TODO"
@@ -63,8 +63,7 @@ ADJECTIVES = word_set(
 _BEFORE_BARE = word_set(
     "to on onto in into from off of at with and , : ; show read list check view display open see "
     "up out details get give tell review pull bring through over print recite repeat me update "
-    "edit add put insert "
-    "what's whats s"
+    "edit add put insert what's whats s"
 )
 _AFTER_BARE = word_set("add remove delete : , has have needs contains contents for today please")
 _INDEFINITE = frozenset({"a", "an", "another", "any", "some", "each", "every"})
@@ -80,16 +79,18 @@ SINGULAR = phrase_set(
         "(todo|task|chore|to do item|todo item|task item|list item|to do list item|"
         "todo list item|action item|to do entry|todo entry|todo task|to do task)",
         "(a|the|my|another|one more|new|a new|another new) to do",
-        "(an|the|my|another|new|a new|one more|this|that|another new) (item|entry)",
-        "item",
     ]
+)
+#: Names that mean a to-do only where a list is named too: "the item" may be anything.
+SINGULAR_ON_LIST = phrase_set(
+    ["(an|the|my|another|new|a new|one more|this|that|another new) (item|entry)", "item"]
 )
 PLURAL = phrase_set(
     [
         "[all] [of] [the|my|our|these|those|some|following|the following|more|today's|any|any more]"
         " [new|current|other] (todos|tasks|chores|to dos|to do's|todo's|to do items|todo items|"
-        "task items|"
-        "list items|action items|to do tasks|to do list items|todo list items|task list items)",
+        "task items|list items|action items|to do tasks|to do list items|todo list items|"
+        "task list items)",
         "(the|these|those|my|all|all my|all the|following|the following) (items|entries)",
         "(my|the|today's|all my) agenda",
     ]
@@ -115,6 +116,7 @@ def view(words: list[str], start: int, end: int) -> View:
     if _NOUNS.isdisjoint(words[start:end]):
         return View(words[start:end], list(range(start, end + 1)))
     lists = _lists(words, start, end)
+    singulars = (SINGULAR, SINGULAR_ON_LIST) if lists else (SINGULAR,)
     symbols: list[str] = []
     at: list[int] = []
     here = start
@@ -126,14 +128,21 @@ def view(words: list[str], start: int, end: int) -> View:
         elif (many := PLURAL.longest(words, here, end)) is not None:
             symbols.append(TODOS)
             here = many[0]
-        elif (one := SINGULAR.longest(words, here, end)) is not None:
+        elif (one := _longest_of(singulars, words, here, end)) is not None:
             symbols.append(TODO)
-            here = one[0]
+            here = one
         else:
             symbols.append(words[here])
             here += 1
     at.append(end)
     return View(symbols, at)
+
+
+def _longest_of(
+    tables: tuple[PhraseTable[bool], ...], words: list[str], start: int, end: int
+) -> int | None:
+    found = [match[0] for names in tables if (match := names.longest(words, start, end))]
+    return max(found) if found else None
 
 
 def _lists(words: list[str], start: int, end: int) -> dict[int, tuple[int, str]]:

@@ -1,6 +1,6 @@
 """The pattern planner: a prompt becomes steps, or is refused with the words not understood."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from graph.state import Step, Unparsed
@@ -10,13 +10,15 @@ from nodes.patterns.connectors import BEGINNINGS, Bond
 from nodes.patterns.examples import examples
 from nodes.patterns.lines import Choice
 from nodes.patterns.own_phrases import own_phrases
-from nodes.patterns.phrases import phrase_set
+from nodes.patterns.phrases import PhraseTable, phrase_set
 from nodes.patterns.politeness import take_off_closing, take_off_opening
 from nodes.patterns.references import Earlier
 from nodes.patterns.requests import CALCULATOR, Call, calculation
 from nodes.patterns.todos import TodoReader
 from nodes.patterns.words import Words, read_words
 from tools.registry import Tool
+
+Understand = Callable[[Words, int, int, Earlier], list[Call] | None]
 
 _MOST_JOINED = 3  # clauses read as one, when an "and" was part of an item
 
@@ -45,9 +47,11 @@ class PatternPlanner:
 
     def read(self, prompt: str) -> Reading:
         """The plan for `prompt`. Never raises; takes time in proportion to its length."""
-        return _Planning(self, read_words(prompt)).reading()
+        planning = _Planning(read_words(prompt), self._beginnings, self._calls)
+        steps = planning.steps()
+        return Reading([], planning.unparsed, self._examples[:]) if not steps else Reading(steps)
 
-    def calls(self, prompt: Words, start: int, end: int, earlier: Earlier) -> list[Call] | None:
+    def _calls(self, prompt: Words, start: int, end: int, earlier: Earlier) -> list[Call] | None:
         """What one clause asks for, or None when it is not understood."""
         call = self._own(prompt, start, end, earlier)
         if call is not None:
@@ -88,23 +92,26 @@ class PatternPlanner:
 class _Planning:
     """One prompt on its way to a reading."""
 
-    def __init__(self, planner: PatternPlanner, prompt: Words) -> None:
-        self.planner = planner
+    def __init__(
+        self, prompt: Words, beginnings: PhraseTable[bool], understand: Understand
+    ) -> None:
         self.prompt = prompt
-        self.clauses = divide(prompt, planner._beginnings)
+        self.understand = understand
+        self.clauses = divide(prompt, beginnings)
         self.earlier = Earlier()
         self.calls: list[Call] = []
         self.unparsed: list[Unparsed] = []
 
-    def reading(self) -> Reading:
+    def steps(self) -> list[Step]:
+        """The steps of all clauses; none when `unparsed` says what was not understood."""
         at = 0
         while at < len(self.clauses):
             at = self.take(at)
         if not self.calls and not self.unparsed:
             self.refuse(0, len(self.prompt.words))
         if self.unparsed:
-            return Reading([], self.unparsed, list(self.planner._examples))
-        return Reading([self.step(number, call) for number, call in enumerate(self.calls, 1)])
+            return []
+        return [self.step(number, call) for number, call in enumerate(self.calls, 1)]
 
     def take(self, at: int) -> int:
         """Read the clause at `at`, with the ones after it where they belong to it."""
@@ -146,7 +153,7 @@ class _Planning:
 
     def read(self, first: int, last: int) -> list[Call] | None:
         start, end = self.clauses[first].start, self.clauses[last].end
-        return self.planner.calls(self.prompt, start, end, self.earlier)
+        return self.understand(self.prompt, start, end, self.earlier)
 
     def refuse(self, start: int, end: int) -> None:
         prompt = self.prompt

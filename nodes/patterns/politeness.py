@@ -34,8 +34,7 @@ OPENINGS = phrase_set(
         "(can|could|may|might|shall) (i|we)",
         "<i want> [for] <you> to",
         "<i want> to",
-        "(need|want|have|wanna|gotta|would like|looking|trying|about) to|wanna|gotta|i gotta|i "
-        "wanna",
+        "(need|want|have|would like|looking|trying|about) to|[i] (wanna|gotta)",
         "(i'm|i am) (trying|looking|going|hoping|ready) to|i've got to|i must|we must",
         "i (should|must|shall)|i [also] (forgot|meant) to|i (almost|nearly) forgot|i forgot",
         "i (can't|cannot|don't|do not) (remember|recall|know)",

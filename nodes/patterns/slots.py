@@ -7,7 +7,7 @@ from nodes.patterns.phrases import PhraseTable
 from nodes.patterns.references import Earlier, is_whole
 from nodes.patterns.requests import literal
 from nodes.patterns.todo_words import LONGEST_END, TEXT_ENDS, TEXT_FRONTS, TODO_ENDS, TODO_FRONTS
-from nodes.patterns.unfit_items import belongs_elsewhere, is_sentence, is_vague, rings
+from nodes.patterns.unfit_items import belongs_elsewhere, is_plain, is_sentence, is_vague, rings
 from nodes.patterns.words import Words
 
 
@@ -38,6 +38,8 @@ class Slots:
             return self.earlier.result
         if is_vague(symbols) or not self._is_ours(symbols):
             return None
+        if slot == "few" and not is_plain(symbols):
+            return None
         if slot == "wish" and rings(symbols):
             return None
         return self._wording(slot, TEXT_FRONTS, TEXT_ENDS)
@@ -52,6 +54,8 @@ class Slots:
             return place
         if is_whole(self.prompt.words, start, end, todo=True):
             return self.earlier.todo
+        if slot == "few" and not is_plain(symbols):
+            return None
         if slot == "known" or is_vague(symbols) or not self._is_ours(symbols):
             return None
         if items.several_positions(symbols):

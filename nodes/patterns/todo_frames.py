@@ -28,6 +28,7 @@ FRAMES = {
         "<create> TODO <called> {text} <onto> <list>",
         "<create> TODO <onto> <list> [<called>] {text}",
         "<create> TODO <onto> <list> <called> {text}",
+        "<create> [a|an|another|new|a new] (item|entry) (:|called|named|saying) {text}",
         "TODO : {text}",
         "to do : {text}",
         "new TODO {text}",
@@ -194,9 +195,9 @@ FRAMES = {
     ],
 }
 
-#: Sentences that only hold right after a clause about to-dos.
+#: Sentences that only hold right after a clause about to-dos, and only for few and plain words.
 ELLIPTIC_FRAMES = {
-    "add": ["(add|put|put down|include|insert) {text}", "(add|put) {text} (to|on|in) it"],
-    "delete": ["(remove|delete|erase|take off|drop) {todo}"],
-    "complete": ["(complete|finish|mark off) {todo}"],
+    "add": ["(add|include) {few}", "(add|put) {few} (to|on|in) it"],
+    "delete": ["(remove|delete|erase) {few}", "take {few} off"],
+    "complete": ["(complete|finish|mark off) {few}"],
 }

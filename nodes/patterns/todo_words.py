@@ -6,16 +6,14 @@ CLASSES = {
     "list": ["LIST|TODOS"],
     "add": [
         "add|put|place|insert|include|enter|write|jot|jot down|write down|note|note down|log|"
-        "record|"
-        "append|stick|throw|pop|slap|set|get|save|tack|tack on|drop|list|input|schedule|"
+        "record|append|stick|throw|pop|slap|set|get|save|tack|tack on|drop|list|input|schedule|"
         "put down|mark down|file|attach|post|register|queue|queue up|pencil in|create|"
         "adding|putting|including|placing|toss|type|move|store"
     ],
     "create": [
-        "add|create|make|new|add new|create new|make new|insert|enter|put|put down|write|write "
-        "down|"
-        "jot down|note|log|record|save|set|set up|start|open|register|give me|put in|adding|"
-        "creating|making|schedule|set me|make me"
+        "add|create|make|new|add new|create new|make new|insert|enter|put|put down|write|"
+        "write down|jot down|note|log|record|save|set|set up|start|open|register|give me|put in|"
+        "adding|creating|making|schedule|set me|make me"
     ],
     "onto": ["to|on|onto|in|into|on to|in to|at the (end|top|bottom) of|to the (end|top) of|under"],
     "from": ["from|off|off of|out of|of|on|in|off from|from off|away from|within"],
@@ -47,10 +45,10 @@ CLASSES = {
     ],
     "into": ["to|into|with|for|to say|to read|to be|as|so it says|so that it says|by|to just say"],
     "called": [
-        "to|for|called|named|titled|saying|that says|which says|about|of|labeled|labelled|to remind"
-        " me to|that i (need|have) to|i (need|have) to|as follows|for me to|reminding me to|with "
-        "the"
-        " (text|title|name|description)|where i|:|-|,|to :|called :|named :|that reads"
+        "to|for|called|named|titled|saying|that says|which says|that reads|about|of|labeled|"
+        "labelled|to remind me to|reminding me to|that i (need|have) to|i (need|have) to|"
+        "for me to|with the (text|title|name|description)|as follows|where i|:|-|,|to :|"
+        "called :|named :"
     ],
     "about": [
         "of|called|named|titled|saying|that says|about|labeled|labelled|with|for|to|:|-|that"
@@ -71,10 +69,9 @@ CLASSES = {
     "whether": ["if|whether|that"],
     "i wonder": [
         "(check|see|look|find out|verify|confirm|tell me|let me know|check and see|check to see|"
-        "know|make sure|double check|i was wondering|i am wondering|just wondering|wondering|"
-        "curious|look to see|look and see|i wonder|i'm wondering|i forget|"
-        "i forgot|i can't remember|i don't remember|i don't know|do you know|do you see|remind me)"
-        " <whether>",
+        "know|make sure|double check|look to see|look and see|curious|do you know|do you see|"
+        "i wonder|wondering|just wondering|(i'm|i was|i am) wondering|remind me|i forget|i forgot|"
+        "i (can't|don't) remember|i don't know) <whether>",
         "(confirm|verify) [that]",
         "(check|see|search|find|look for|look up) [on]",
     ],
@@ -95,8 +92,6 @@ CLASSES = {
         "find|edit|update|check|use|bring up|in|on|get into"
     ],
     "also": ["please|also|now|just|then|kindly|and"],
-    "thing": ["TODO|number|#|no .|no|number #"],
-    "note": ["TODO|reminder|note"],
 }
 
 #: What leads to the words of a new to-do, and away from them.
@@ -112,8 +107,7 @@ TEXT_ENDS = phrase_set(["to be", "added [to it]", "as [a|an] TODO"])
 #: The same for a to-do that is on the list already.
 TODO_FRONTS = phrase_set(
     [
-        "that [(i|we) (did|finished|completed|have done|have finished|have completed|was done "
-        "with)]",
+        "that [(i|we) (did|finished|completed|have (done|finished|completed)|was done with)]",
         "[the] (task|chore|job|reminder|entry|item) [of|for|to|called|about]",
         "TODO [of|for|to|called|about]",
         "down",

@@ -77,7 +77,7 @@ class TodoReader:
             return calls
         given: dict[str, str] = {}
         for slot in fit.places:
-            is_text = slot in _TEXTS
+            is_text = slot in _TEXTS or (slot == "few" and action == "add")
             words = slots.text(slot) if is_text else slots.todo(slot)
             if not words:
                 return [] if slot != "known" else None

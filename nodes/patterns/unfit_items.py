@@ -47,6 +47,10 @@ VAGUE = word_set(
 _BEGINNINGS = phrase_set(BEGINNINGS)
 _LONGEST_PLACE = 5
 _POINTING = word_set("this these those")
+_FEW = 3
+_QUALIFYING = word_set(
+    "a an the my your his her our this that these those up on off in at to for from of with by and"
+)
 _PLACING = word_set("to on in onto into from at off")
 
 
@@ -82,3 +86,8 @@ def is_sentence(symbols: list[str]) -> bool:
         or "and" in symbols
         or _BEGINNINGS.longest(symbols, 0, len(symbols)) is not None
     )
+
+
+def is_plain(symbols: list[str]) -> bool:
+    """Whether words stand for an item even where no list is named beside them."""
+    return len(symbols) <= _FEW and _QUALIFYING.isdisjoint(symbols)
