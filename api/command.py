@@ -2,11 +2,12 @@
 
 import argparse
 import asyncio
+import os
 import sys
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-from api.run_command import RunFailed, run_task
+from api.run_command import LostSight, NotStarted, run_task
 from api.serve import PortTaken, serve
 from graph.ownership import FileOwned
 from graph.settings import InvalidSettings, Settings, read_settings
@@ -15,9 +16,12 @@ from tools.registry import InvalidTool
 
 T = TypeVar("T")
 
-#: Exit codes: 0 done, 1 the run failed, 2 it could not begin, 130 interrupted.
+#: Exit codes: 0 done, 1 the run failed, 2 it could not begin, 3 its end was not seen, and as
+#: shells have it, 130 interrupted, 141 nobody reads the output.
 CANNOT_BEGIN = 2
+LOST_SIGHT = 3
 INTERRUPTED = 130
+BROKEN_PIPE = 141
 
 
 def run_command(arguments: list[str] | None) -> int:
@@ -26,11 +30,20 @@ def run_command(arguments: list[str] | None) -> int:
     try:
         return int(options.command(options))
     except FileOwned as error:
-        return _complain(f"{error}; stop it first, or set RUNWRIGHT_DATABASE_URL to another file")
-    except (InvalidSettings, InvalidTool, PortTaken, RunFailed, StorageError) as error:
-        return _complain(str(error))
+        _complain(f"{error}; stop it first, or set RUNWRIGHT_DATABASE_URL to another file")
+        return CANNOT_BEGIN
+    except (InvalidSettings, InvalidTool, NotStarted, PortTaken, StorageError) as error:
+        _complain(str(error))
+        return CANNOT_BEGIN
+    except LostSight as error:
+        _complain(str(error))
+        return LOST_SIGHT
     except KeyboardInterrupt:
         return INTERRUPTED
+    except BrokenPipeError:
+        # Python would complain of it once more when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -76,7 +89,6 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
-def _complain(message: str) -> int:
+def _complain(message: str) -> None:
     for line in message.splitlines():
         print(f"runwright: {line}", file=sys.stderr)  # noqa: T201 - the command line's output
-    return CANNOT_BEGIN

@@ -90,7 +90,9 @@ class PlanningCall(BaseModel):
     planner: Literal["llm", "pattern"] = Field(description="Which planner was called.")
     model: str | None = Field(description="The model; null for the pattern planner.")
     outcome: str = Field(description="What came of it.")
-    error_class: str | None = Field(description="The class of the error that ended it.")
+    error_class: str | None = Field(description="Why it failed or was skipped.")
+    transient: bool | None = Field(description="Whether that failure may pass by itself.")
+    reasons: list[str] = Field(description="Why the answer was rejected.")
     started_at: Time = Field(description="When it began.")
     duration_ms: float = Field(description="How long it took, in milliseconds.")
     input_tokens: int | None = Field(description="Tokens read; null where there are none.")
@@ -107,6 +109,18 @@ class Limits(BaseModel):
     max_prompt: int = Field(description="Longest prompt, in characters.")
     max_steps: int = Field(description="Most steps of a plan.")
     max_output: int = Field(description="Largest output of a step, in bytes.")
+
+
+class Budget(BaseModel):
+    """What the run may spend on planning by models."""
+
+    usd: float | None = Field(description="US dollars.")
+    tokens: int | None = Field(description="Tokens, read and written.")
+    seconds: float | None = Field(description="Seconds from the start of its execution.")
+    steps: int | None = Field(description="Steps of its plan.")
+    on_exceeded: Literal["pattern", "fail"] = Field(
+        description="`pattern`: plan in the way that costs nothing; `fail`: end the run."
+    )
 
 
 class Usage(BaseModel):
@@ -166,6 +180,7 @@ class Run(BaseModel):
     marks: list[Mark] = Field(description="What happened from outside, oldest first.")
     planning_log: list[PlanningCall] = Field(description="Every call of a planner, oldest first.")
     limits: Limits = Field(description="The limits in force for this run.")
+    budget: Budget | None = Field(description="The budget that the run was given.")
     current: Current | None = Field(description="The attempt being made or waited for.")
     usage: Usage = Field(description="Calls, tokens and price of its planning.")
     result: Result | None = Field(description="What came out of a completed run.")

@@ -1,6 +1,6 @@
 """What the server answers: one function a call, and nothing decided here about runs."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
@@ -11,8 +11,10 @@ from api.problems import NotReady
 from api.record import Run, present, present_summary
 from api.schemas import Alive, Health, RunCreate, RunCreated, RunList, ToolList, ToolView
 from api.strict_json import StrictRoute
+from api.times import rfc3339
 from graph.executor import QueueFull
 from graph.runs import NotAccepting, PromptRejected, RunNotFound, Runs, StorageUnavailable
+from graph.state import Budget
 
 router = APIRouter(route_class=StrictRoute)
 
@@ -43,7 +45,8 @@ RunsDep = Annotated[Runs, Depends(_runs)]
 )
 async def create_run(body: RunCreate, runs: RunsDep) -> Response:
     """Accept a task. It is planned and executed after the answer; read the run to follow it."""
-    record = await runs.start(body.prompt)
+    budget = cast("Budget | None", body.budget and body.budget.model_dump())
+    record = await runs.start(body.prompt, budget=budget)
     created = {"run_id": record["run_id"], "status": record["status"]}
     return _json(created, 201, {"Location": f"/runs/{record['run_id']}"})
 
@@ -105,7 +108,10 @@ async def read_health(request: Request, runs: RunsDep) -> Health:
     storage = await runs.storage_state()
     healthy = runs.ready and storage["writable"]
     return Health(
-        status="ok" if healthy else "degraded", version=request.app.version, storage=storage
+        status="ok" if healthy else "degraded",
+        version=request.app.version,
+        storage=storage,
+        models=_models(runs),
     )
 
 
@@ -123,6 +129,14 @@ async def read_readiness(runs: RunsDep) -> Alive:
     if not (await runs.storage_state())["writable"]:
         raise NotReady("Storage cannot be written; see /health.")
     return Alive(status="ok")
+
+
+def _models(runs: Runs) -> dict[str, Any]:
+    """The models' states with their times in RFC 3339."""
+    return {
+        name: {**state, "until": rfc3339(cast("float | None", state["until"]))}
+        for name, state in runs.models_state().items()
+    }
 
 
 def _json(

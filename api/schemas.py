@@ -1,6 +1,6 @@
 """What goes in and out besides the record of a run."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -47,6 +47,21 @@ def _storable(text: str) -> str:
 Text = Annotated[str, AfterValidator(_storable)]
 
 
+class BudgetCreate(Body):
+    """What a run may spend on planning by models; what is left out is not limited."""
+
+    usd: float | None = Field(None, ge=0, description="US dollars.")
+    tokens: int | None = Field(None, ge=0, le=10**12, description="Tokens, read and written.")
+    seconds: float | None = Field(
+        None, ge=0, description="Seconds from the start of its execution."
+    )
+    steps: int | None = Field(None, ge=1, le=10**6, description="Steps of its plan.")
+    on_exceeded: Literal["pattern", "fail"] = Field(
+        "pattern",
+        description="`pattern`: plan in the way that costs nothing; `fail`: end the run.",
+    )
+
+
 class RunCreate(Body):
     """A task in plain words."""
 
@@ -55,6 +70,9 @@ class RunCreate(Body):
         "It is kept exactly as sent.",
         json_schema_extra={"minLength": 1},
         examples=["Add a todo to buy milk, then show me all my tasks"],
+    )
+    budget: BudgetCreate | None = Field(
+        None, description="What the run may spend on planning by models."
     )
 
 
@@ -119,6 +137,11 @@ class Health(Alive):
     storage: dict[str, Any] = Field(
         description="`backend`, `writable`, and what else the backend says about itself.",
         examples=[{"backend": "sqlite", "writable": True}],
+    )
+    models: dict[str, Any] = Field(
+        description="Each configured model: `ok`, `open` while it is left alone after failures, or "
+        "`misconfigured`, with the last error's class.",
+        examples=[{"openai/gpt-5-mini": {"state": "ok", "until": None, "error_class": None}}],
     )
 
 

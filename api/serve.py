@@ -1,7 +1,9 @@
 """`runwright serve`: the HTTP server around the runs, from its socket to its end."""
 
+import asyncio
 import gc
 import logging
+import os
 import signal
 import socket
 from contextlib import nullcontext
@@ -32,6 +34,7 @@ async def serve(settings: Settings) -> None:
     with _listen(settings.host, settings.port) as listener:
         await _serve_on(listener, settings)
     logger.info("stopped")
+    await _leave_behind_what_does_not_end()
 
 
 async def _serve_on(listener: socket.socket, settings: Settings) -> None:
@@ -61,6 +64,17 @@ async def _serve_on(listener: socket.socket, settings: Settings) -> None:
         logger.info("serving", extra={"url": url})
         await server.serve(sockets=[listener])
         logger.info("stopping")
+
+
+async def _leave_behind_what_does_not_end() -> None:
+    """A tool may swallow its cancellation; all is stored, so the process ends without it."""
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    if others and (await asyncio.wait(others, timeout=1))[1]:
+        logger.warning("tools that do not stop are left behind")
+        logging.shutdown()
+        os._exit(0)
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -11,11 +11,15 @@ from langgraph.store.base import BaseStore
 
 from graph.edges import after_fallback_plan, after_plan, after_step
 from graph.state import DEFAULT_LIMITS, Limits, RunInput, RunState
-from nodes.execute_step import Wait, execute_step, sleep_until
+from nodes.contract.waiting import Wait, sleep_until
+from nodes.execute_step import execute_step
 from nodes.fallback_plan import fallback_plan
 from nodes.finalize import finalize
 from nodes.patterns.planner import PatternPlanner
 from nodes.plan import plan
+from nodes.planning.asking import ModelPlanner
+from nodes.planning.roster import Roster
+from nodes.planning.schema import answer_form
 from tools.registry import Tool
 from tools.threads import ToolThreads
 
@@ -30,16 +34,19 @@ def build_graph(
     store: BaseStore | None = None,
     limits: Limits = DEFAULT_LIMITS,
     threads: ToolThreads | None = None,
+    roster: Roster | None = None,
     wait: Wait = sleep_until,
     input_schema: type[Any] = RunInput,
 ) -> RunGraph:
     """Compile the graph over the given tools.
 
-    `limits` hold for runs that bring none of their own, `threads` run blocking tools, `wait` sits
-    out a backoff. `input_schema` is what a caller may put in: a prompt, or a prepared `RunState`.
+    `limits` hold for runs that bring none of their own, `threads` run blocking tools, `roster` has
+    the models that plan, `wait` sits out a backoff. `input_schema` is what a caller may put in: a
+    prompt, or a prepared `RunState`.
     """
     builder = StateGraph(RunState, input_schema=input_schema)
-    builder.add_node("plan", partial(plan, limits=limits))
+    models = ModelPlanner(roster, tools, answer_form(tools)) if roster else None
+    builder.add_node("plan", partial(plan, limits=limits, models=models, wait=wait))
     builder.add_node(
         "fallback_plan", partial(fallback_plan, planner=PatternPlanner(tools), tools=tools)
     )
@@ -56,10 +63,11 @@ def build_graph(
     return builder.compile(checkpointer=checkpointer, store=store, name="runwright")
 
 
-def recursion_limit(limits: Limits) -> int:
+def recursion_limit(limits: Limits, *, models: int = 0) -> int:
     """Super-steps that a run within its limits can need, fixed before it is planned.
 
-    Every attempt is one super-step; the rest are planning hops, `finalize`, and a margin for the
-    take-ups after a crash, each of which starts the count anew.
+    Every attempt is one super-step, and so is every call of a model: each model can be asked, tried
+    again after a failure, asked to repair, and tried again at that. The rest is `fallback_plan`,
+    `finalize` and a margin; a take-up after a crash starts the count anew.
     """
-    return limits["max_steps"] * limits["max_attempts"] + 20
+    return limits["max_steps"] * limits["max_attempts"] + 4 * models + 20

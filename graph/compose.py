@@ -1,14 +1,18 @@
 """The composition root: everything is built here, from one settings object."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 from graph.build import build_graph
 from graph.executor import Executor
+from graph.llm import close_clients
+from graph.roster import make_roster, warm
 from graph.runs import Runs
 from graph.settings import Settings
 from graph.state import RunState
 from graph.storage import open_storage
+from nodes.planning.roster import Roster
 from tools.builtin import BUILTIN
 from tools.loading import load
 from tools.registry import Tool, make_tools
@@ -28,21 +32,38 @@ async def open_runs(
     tools = open_tools(settings)
     async with open_storage(settings.database_url, server_url=server_url) as storage:
         executor = Executor(slots=settings.max_executing, max_queued=settings.max_queued)
+        roster = make_roster(settings)
         graph = build_graph(
             tools,
             checkpointer=storage.saver,
             store=storage.store,
             limits=settings.limits,
             threads=ToolThreads(settings.tool_threads),
+            roster=roster,
             wait=executor.wait_until,
             input_schema=RunState,
         )
-        runs = Runs(graph, storage, tools, settings.limits, executor)
+        runs = Runs(graph, storage, tools, settings.limits, executor, roster)
         await runs.open(take_up=take_up)
-        try:
-            yield runs
-        finally:
-            await runs.close(settings.grace)
+        async with _warming(roster):
+            try:
+                yield runs
+            finally:
+                await runs.close(settings.grace)
+
+
+@asynccontextmanager
+async def _warming(roster: Roster | None) -> AsyncIterator[None]:
+    """Load the models' client beside everything else, and close its connections at the end."""
+    if roster is None:
+        yield
+        return
+    warming = asyncio.create_task(warm(roster))
+    try:
+        yield
+    finally:
+        warming.cancel()
+        await close_clients()
 
 
 def open_tools(settings: Settings) -> Mapping[str, Tool]:

@@ -11,11 +11,16 @@ from graph.state import RunState
 
 async def after_plan(
     state: RunState,
-) -> Literal["execute_step", "fallback_plan", "finalize"]:
-    """A plan is executed; without one the pattern planner is asked; an error ends the run."""
+) -> Literal["execute_step", "plan", "fallback_plan", "finalize"]:
+    """A plan is executed, an error ends the run.
+
+    Without a plan a model is asked again, or the next one; when none is left, the pattern planner.
+    """
     if state["error"]:
         return "finalize"
-    return "execute_step" if state["plan"]["steps"] else "fallback_plan"
+    if state["plan"]["steps"]:
+        return "execute_step"
+    return "plan" if state.get("planning") else "fallback_plan"
 
 
 async def after_fallback_plan(state: RunState) -> Literal["execute_step", "finalize"]:

@@ -11,11 +11,15 @@ from dataclasses import dataclass
 logger = logging.getLogger("runwright.executor")
 
 
+#: How long a cancelled run may take to end before it is left behind, in seconds.
+CANCEL_GRACE = 2.0
+
+
 class QueueFull(Exception):
     """No further run is accepted now; `retry_after` is in seconds."""
 
     def __init__(self, queued: int, retry_after: float) -> None:
-        super().__init__(f"{queued} runs are queued already")
+        super().__init__(f"{queued} runs are waiting already")
         self.queued = queued
         self.retry_after = retry_after
 
@@ -40,7 +44,7 @@ class Executor:
 
     def __init__(self, *, slots: int, max_queued: int) -> None:
         self._execute: Callable[[str], Awaitable[None]] | None = None
-        self._free = slots
+        self._slots = self._free = slots
         self._max_queued = max_queued
         self._queue: deque[str] = deque()
         self._returning: deque[tuple[_Execution, asyncio.Future[None]]] = deque()
@@ -53,9 +57,10 @@ class Executor:
         self._dispatch()
 
     def check_room(self) -> None:
-        """Raise `QueueFull` when the queue has no room for another run."""
-        if len(self._queue) >= self._max_queued:
-            raise QueueFull(len(self._queue), retry_after=1.0)
+        """Raise `QueueFull` when no more runs may wait, for their beginning or in a backoff."""
+        waiting = len(self._queue) + len(self._executions) - (self._slots - self._free)
+        if waiting >= self._max_queued:
+            raise QueueFull(waiting, retry_after=1.0)
 
     def enqueue(self, run_id: str) -> None:
         """Execute a run as soon as a slot is free. A run that is here already is not added."""
@@ -63,6 +68,11 @@ class Executor:
             return
         self._queue.append(run_id)
         self._dispatch()
+
+    @property
+    def executing(self) -> list[str]:
+        """The runs that have begun and not ended, those in a backoff among them."""
+        return list(self._executions)
 
     def position(self, run_id: str) -> int | None:
         """How many runs are before this one in the queue, plus one; None when it is not queued."""
@@ -79,7 +89,8 @@ class Executor:
             return
         self._give_back(execution)
         if self._stopping:
-            raise asyncio.CancelledError
+            # Cancelled as a whole: a cancellation that only this node raises is a failure of it.
+            execution.task.cancel()
         await asyncio.sleep(max(0.0, moment - time.time()))
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._returning.append((execution, turn))
@@ -102,7 +113,8 @@ class Executor:
             _, late = await asyncio.wait(tasks, timeout=grace)
             for task in late:
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            if late:
+                await asyncio.wait(late, timeout=CANCEL_GRACE)
 
     def _dispatch(self) -> None:
         while self._execute and self._free and not self._stopping:

@@ -8,11 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from graph.state import Limits, Status
+from graph.state import Budget, Limits, Status
 from graph.status import SETTLED, TRANSITIONS
-
-#: Version of the index's tables; a database with a higher one is not opened.
-INDEX_VERSION = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +25,7 @@ class RunRow:
     prompt: str
     limits: Limits
     created_at: float
+    budget: Budget | None = None
     status: Status = "pending"
     started_at: float | None = None
     completed_at: float | None = None

@@ -6,6 +6,7 @@ from typing_extensions import TypedDict
 
 from graph.index import RunRow
 from graph.state import (
+    Budget,
     Limits,
     Plan,
     PlannedBy,
@@ -41,6 +42,7 @@ class Record(TypedDict):
     marks: list[dict[str, Any]]
     planning_log: list[PlanningCall]
     limits: Limits
+    budget: Budget | None
     current: Current | None
     usage: Usage
     result: Result | None
@@ -77,6 +79,7 @@ def record_of(state: RunState) -> Record:
         marks=_entries(state, "mark"),
         planning_log=state["planning_log"],
         limits=state["limits"],
+        budget=state.get("budget"),
         current=_current(state),
         usage=state["usage"],
         result=state["result"],
@@ -102,6 +105,7 @@ def state_of(row: RunRow) -> RunState:
         run_id=row.run_id,
         owner=row.owner,
         limits=row.limits,
+        budget=row.budget,
         created_at=row.created_at,
     )
 

@@ -1,5 +1,6 @@
 """The life of a run: accepted, executed, read, taken up again, settled."""
 
+import asyncio
 import logging
 import time
 from collections.abc import Iterator, Mapping
@@ -8,24 +9,22 @@ from typing import cast
 from uuid import UUID, uuid4
 
 from langchain_core.runnables import RunnableConfig
-from langgraph.errors import GraphDrained
-from langgraph.runtime import RunControl
 
-from graph.build import RunGraph, recursion_limit
+from graph.build import RunGraph
+from graph.driver import Driver
 from graph.executor import Executor
 from graph.index import RunRow
-from graph.record import Record, Summary, record_of, record_of_accepted, state_of, summary_of
-from graph.state import Limits, RunState
-from graph.status import SETTLED
+from graph.record import Record, Summary, record_of, record_of_accepted, summary_of
+from graph.state import Budget, Limits, RunState
 from graph.storage import Storage
-from graph.take_up import fail, take_up
 from nodes.plan import prompt_error
+from nodes.planning.roster import Roster
 from tools.registry import Tool
 
 logger = logging.getLogger("runwright.runs")
 
-#: Longest wait between two tries to go on while the storage does not answer, in seconds.
-MAX_STORAGE_WAIT = 30.0
+#: How long a probe of the storage may take, in seconds.
+CHECK_TIMEOUT = 1.0
 
 
 class RunNotFound(Exception):
@@ -58,6 +57,7 @@ class Runs:
         tools: Mapping[str, Tool],
         limits: Limits,
         executor: Executor,
+        roster: Roster | None = None,
     ) -> None:
         self.graph = graph
         self._reading = graph.copy({"checkpointer": storage.reader})
@@ -65,9 +65,8 @@ class Runs:
         self.tools = tools
         self._limits = limits
         self._executor = executor
-        self._control = RunControl()
-        self._accepted: dict[str, RunRow] = {}  # queued here, not yet begun
-        self._live: dict[str, RunState] = {}  # executing here, as last stored
+        self._roster = roster
+        self._driver = Driver(graph, storage, executor, models=len(roster.models) if roster else 0)
         self.ready = False
 
     async def open(self, *, take_up: bool) -> None:
@@ -75,7 +74,7 @@ class Runs:
         if take_up:
             for row in await self._storage.index.unsettled():
                 self._executor.enqueue(row.run_id)
-        self._executor.start(self.execute)
+        self._executor.start(self._driver.execute)
         self.ready = True
 
     async def close(self, grace: float) -> None:
@@ -84,10 +83,13 @@ class Runs:
         What is left goes on from its last checkpoint at the next start.
         """
         self.ready = False
-        self._control.request_drain()
+        self._driver.drain()
         await self._executor.stop(grace)
+        await self._driver.close()
 
-    async def start(self, prompt: str, *, owner: str = "default") -> Record:
+    async def start(
+        self, prompt: str, *, owner: str = "default", budget: Budget | None = None
+    ) -> Record:
         """Accept a task; it is on disk when this returns, and executed soon after.
 
         Raises `PromptRejected`, `QueueFull`, `StorageUnavailable`, and `NotAccepting` while the
@@ -104,12 +106,13 @@ class Runs:
             prompt=prompt,
             limits=self._limits,
             created_at=time.time(),
+            budget=budget,
         )
         with self._available():
             await self._storage.index.accept(row)
         logger.info("run accepted", extra={"run_id": row.run_id})
         logger.debug("run prompt", extra={"run_id": row.run_id, "prompt": prompt})
-        self._accepted[row.run_id] = row
+        self._driver.accepted[row.run_id] = row
         self._executor.enqueue(row.run_id)
         return record_of_accepted(row, self._executor.position(row.run_id))
 
@@ -117,12 +120,12 @@ class Runs:
         """The record of a run as last stored. Raises `RunNotFound` and `StorageUnavailable`."""
         if not _is_run_id(run_id):
             raise RunNotFound(run_id)
-        if row := self._accepted.get(run_id):
+        if row := self._driver.accepted.get(run_id):
             return record_of_accepted(row, self._executor.position(run_id))
-        if state := self._live.get(run_id):
+        if state := self._driver.live.get(run_id):
             return record_of(state)
         with self._available():
-            snapshot = await self._reading.aget_state(self._config(run_id))
+            snapshot = await self._reading.aget_state(_thread(run_id))
             if snapshot.created_at:
                 return record_of(cast("RunState", snapshot.values))
             found = await self._storage.index.find(run_id)
@@ -139,98 +142,20 @@ class Runs:
         """The graph as a mermaid drawing."""
         return self.graph.get_graph().draw_mermaid()
 
+    def models_state(self) -> Mapping[str, Mapping[str, object]]:
+        """How each configured model does; empty without models."""
+        return self._roster.breaker.state() if self._roster else {}
+
     async def storage_state(self) -> dict[str, object]:
         """The backend, and whether it can be written just now."""
+        unavailable: tuple[type[Exception], ...] = (TimeoutError, *self._storage.errors)
         try:
-            await self._storage.index.check()
-        except self._storage.errors as error:
-            logger.warning("storage cannot be written: %s", error)
+            async with asyncio.timeout(CHECK_TIMEOUT):
+                await self._storage.index.check()
+        except unavailable as error:
+            logger.warning("storage cannot be written: %s", error or type(error).__name__)
             return {"backend": self._storage.backend, "writable": False}
         return {"backend": self._storage.backend, "writable": True}
-
-    async def execute(self, run_id: str) -> None:
-        """Drive a run until it is settled or the process ends; a settled run is left alone.
-
-        While the storage does not answer it tries again, without a slot, for as long as it takes.
-        """
-        attempt = self._advance
-        delay = 0.5
-        while True:
-            try:
-                state = await attempt(run_id)
-                if state is not None:
-                    await self._project(state)
-                return
-            except GraphDrained:
-                return
-            except self._storage.errors:
-                logger.warning("storage does not answer", extra={"run_id": run_id}, exc_info=True)
-                await self._executor.wait_until(time.time() + delay)
-                delay = min(delay * 2, MAX_STORAGE_WAIT)
-            except Exception:
-                if attempt == self._settle_broken:
-                    raise
-                logger.exception("run broke", extra={"run_id": run_id})
-                attempt = self._settle_broken
-
-    async def _advance(self, run_id: str) -> RunState | None:
-        """Begin or take up a run and drive it on; its state where that ended."""
-        config = self._config(run_id)
-        if row := self._accepted.pop(run_id, None):
-            await self.graph.aupdate_state(config, state_of(row), as_node="__start__")
-            return await self._drive(config)
-        found = await self._storage.index.find(run_id)
-        if found is None:
-            return None
-        taken = await take_up(self.graph, self._storage.index, found, config)
-        if taken.next == "settled":
-            return taken.state
-        logger.info("run taken up", extra={"run_id": run_id})
-        return await self._drive(config)
-
-    async def _drive(self, config: RunnableConfig) -> RunState | None:
-        """Let the graph go on from its last checkpoint until it ends."""
-        latest: RunState | None = None
-        announced = False
-        try:
-            async for mode, part in self.graph.astream(
-                None,
-                config,
-                stream_mode=["values", "tasks"],
-                durability="sync",
-                control=self._control,
-            ):
-                if mode == "values":
-                    latest = cast("RunState", part)
-                elif latest and "result" not in part and latest["status"] == "running":
-                    # A node begins: by now the state before it is stored, and may be shown.
-                    self._live[latest["run_id"]] = latest
-                    if not announced:
-                        announced = True
-                        await self._project(latest)
-            return latest
-        finally:
-            self._live.pop(config["configurable"]["thread_id"], None)
-
-    async def _project(self, state: RunState) -> None:
-        status = state["status"]
-        changed = await self._storage.index.project(
-            state["run_id"],
-            status,
-            started_at=state["started_at"],
-            completed_at=state["completed_at"],
-        )
-        if changed:
-            error = state["error"] if status in SETTLED else None
-            logger.info(
-                "run %s",
-                status,
-                extra={"run_id": state["run_id"], "error": error and error["type"]},
-            )
-
-    async def _settle_broken(self, run_id: str) -> RunState:
-        reason = f"an internal error; the server's log has it under run {run_id}"
-        return await fail(self.graph, self._config(run_id), "internal", reason)
 
     @contextmanager
     def _available(self) -> Iterator[None]:
@@ -240,11 +165,9 @@ class Runs:
             logger.warning("storage does not answer", exc_info=True)
             raise StorageUnavailable from error
 
-    def _config(self, run_id: str) -> RunnableConfig:
-        return {
-            "configurable": {"thread_id": run_id},
-            "recursion_limit": recursion_limit(self._limits),
-        }
+
+def _thread(run_id: str) -> RunnableConfig:
+    return {"configurable": {"thread_id": run_id}}
 
 
 def _is_run_id(text: str) -> bool:

@@ -2,12 +2,38 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from graph.state import Limits
+from nodes.planning.complexity import THRESHOLD
 
 PREFIX = "RUNWRIGHT_"
+
+
+class ModelSettings(BaseModel):
+    """One model; the key is read from the provider's own variable, or from `api_key_env`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    model: str = Field(pattern=r"^[\w-]+/.+$")
+    api_base: str | None = None
+    api_key_env: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_name(cls, value: Any) -> Any:
+        return {"model": value} if isinstance(value, str) else value
+
+
+class Price(BaseModel):
+    """What a million tokens cost, in USD."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    input: float = Field(ge=0)
+    output: float = Field(ge=0)
+
 
 CommaSeparated = Annotated[tuple[str, ...], NoDecode]
 
@@ -27,7 +53,7 @@ class Settings(BaseSettings):
     allowed_hosts: CommaSeparated = Field(
         (), description="names beside the loopback ones that the Host header may have"
     )
-    max_body: int = Field(64 * 1024, ge=1024, description="largest request body, bytes")
+    max_body: int = Field(64 * 1024, ge=1024, le=2**30, description="largest request body, bytes")
 
     # Where runs are kept
     database_url: str = Field(
@@ -42,13 +68,40 @@ class Settings(BaseSettings):
     backoff: float = Field(
         0.5, ge=0, le=3600, description="wait before the second attempt, s; doubles with each"
     )
-    max_prompt: int = Field(20_000, ge=1, description="longest prompt, characters")
+    max_prompt: int = Field(20_000, ge=1, le=10**7, description="longest prompt, characters")
     max_steps: int = Field(100, ge=1, le=10_000, description="most steps of a plan")
-    max_output: int = Field(256 * 1024, ge=1024, description="largest output of a step, bytes")
+    max_output: int = Field(
+        256 * 1024, ge=1024, le=2**26, description="largest output of a step, bytes"
+    )
+
+    # Which models plan; without any, the pattern planner does
+    models: tuple[ModelSettings, ...] = Field(
+        (), description='models in the order of trial, as JSON: ["openai/gpt-5-mini", …]'
+    )
+    model_complex: str | None = Field(
+        None, min_length=1, description="the model asked first for tasks judged complex"
+    )
+    complexity_threshold: float = Field(
+        THRESHOLD, ge=0, description="score from which a task is judged complex"
+    )
+    model_timeout: float = Field(20.0, gt=0, le=600, description="longest time of a model call, s")
+    model_max_tokens: int = Field(2_000, ge=50, description="longest answer of a model, tokens")
+    temperature: float | None = Field(
+        None, ge=0, le=2, description="sent to models only where it is set"
+    )
+    model_prices: dict[str, Price] = Field(
+        {},
+        description='own prices, USD per million tokens: {"openai/x": {"input": 1, "output": 2}}',
+    )
+    fallback: Literal["always", "transient", "never"] = Field(
+        "always", description="whether the pattern planner may answer where models fail"
+    )
+    breaker_failures: int = Field(3, ge=1, description="failures in a row that close off a model")
+    breaker_seconds: float = Field(30.0, ge=0, description="how long it stays closed off, s")
 
     # How much at once
     max_executing: int = Field(24, ge=1, le=1000, description="runs executing at once")
-    max_queued: int = Field(10_000, ge=1, description="runs waiting to be executed")
+    max_queued: int = Field(10_000, ge=1, le=10**6, description="runs waiting to be executed")
     tool_threads: int = Field(32, ge=1, le=1000, description="threads for blocking tools")
     grace: float = Field(
         5.0, ge=0, le=3600, description="time for attempts in flight at the end of the process, s"

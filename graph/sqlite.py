@@ -8,9 +8,8 @@ from pathlib import Path
 import aiosqlite
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
-from graph.index import INDEX_VERSION
 from graph.ownership import own
-from graph.sqlite_index import APPLICATION_ID, SqliteIndex
+from graph.sqlite_index import APPLICATION_ID, VERSION, SqliteIndex
 from graph.sqlite_saver import SqliteSaver
 from graph.sqlite_store import SqliteStore
 from graph.sqlite_writer import BUSY_TIMEOUT, SqliteWriter
@@ -75,8 +74,8 @@ def _check(path: Path) -> None:
             f"the database {path} belongs to another program; choose another file"
             " (RUNWRIGHT_DATABASE_URL)"
         )
-    if version > INDEX_VERSION:
+    if version > VERSION:
         raise StorageError(
             f"the database {path} has version {version} and was written by a newer Runwright; this"
-            f" one reads up to version {INDEX_VERSION}: upgrade it or choose another database"
+            f" one reads up to version {VERSION}: upgrade it or choose another database"
         )

@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -38,14 +39,23 @@ MIGRATIONS = (
         WHERE status IN ('pending', 'running', 'waiting')
         """,
     ),
+    (
+        "ALTER TABLE runs ADD COLUMN budget TEXT",
+        # Written to find out whether anything can be written.
+        "CREATE TABLE probe (id INTEGER PRIMARY KEY, at REAL NOT NULL)",
+        "INSERT INTO probe VALUES (1, 0)",
+    ),
 )
+
+#: The version that this program writes; a database with a higher one is not opened.
+VERSION = len(MIGRATIONS)
 
 _COLUMNS = (
     "run_id, owner, prompt, limits, created_at, status, started_at, completed_at,"
-    " starts, checkpoint_id"
+    " starts, checkpoint_id, budget"
 )
 
-_INSERT = f"INSERT INTO runs ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - constants only
+_INSERT = f"INSERT INTO runs ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - constants only
 
 
 class SqliteIndex:
@@ -78,6 +88,7 @@ class SqliteIndex:
             row.completed_at,
             row.starts,
             row.checkpoint_id,
+            json.dumps(row.budget),
         )
         await self._writer.write((_INSERT, values), durable=True)
 
@@ -109,7 +120,7 @@ class SqliteIndex:
         await self._writer.write((update, (starts, checkpoint_id, run_id)), durable=True)
 
     async def check(self) -> None:
-        await self._writer.write()
+        await self._writer.write(("UPDATE probe SET at = ? WHERE id = 1", (time.time(),)))
 
     async def _select(self, rest: str, *parameters: Any) -> list[RunRow]:
         rows = await self._reader.execute_fetchall(
@@ -120,7 +131,19 @@ class SqliteIndex:
 
 
 def _row(row: sqlite3.Row) -> RunRow:
-    run_id, owner, prompt, limits, created_at, status, started_at, completed_at, starts, last = row
+    (
+        run_id,
+        owner,
+        prompt,
+        limits,
+        created_at,
+        status,
+        started_at,
+        completed_at,
+        starts,
+        checkpoint_id,
+        budget,
+    ) = row
     return RunRow(
         run_id=run_id,
         owner=owner,
@@ -131,5 +154,6 @@ def _row(row: sqlite3.Row) -> RunRow:
         started_at=started_at,
         completed_at=completed_at,
         starts=starts,
-        checkpoint_id=last,
+        checkpoint_id=checkpoint_id,
+        budget=json.loads(budget) if budget else None,
     )

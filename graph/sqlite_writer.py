@@ -16,6 +16,9 @@ from typing import Any
 #: How long a transaction waits for another process's lock on the file, in seconds.
 BUSY_TIMEOUT = 5.0
 
+#: The same once the writer is being closed, when somebody waits for the process to end.
+CLOSING_BUSY_TIMEOUT = 0.2
+
 #: Most submissions in one transaction, so that none waits long for the others.
 MAX_BATCH = 64
 
@@ -114,6 +117,8 @@ class SqliteWriter:
 
     def _transaction(self, batch: Sequence[_Submission]) -> list[int]:
         self._sync(durable=any(submission.durable for submission in batch))
+        if self._closed:
+            self._connection.execute(f"PRAGMA busy_timeout={CLOSING_BUSY_TIMEOUT * 1000:.0f}")
         self._connection.execute("BEGIN IMMEDIATE")
         try:
             counts = [self._execute(submission) for submission in batch]

@@ -86,12 +86,18 @@ class Mark(TypedDict):
 
 
 class PlanningCall(TypedDict):
-    """One call of a planner; tokens and price are null where there are none."""
+    """One call of a planner; tokens and price are null where there are none.
+
+    `error_class` says why a call failed or was skipped, `transient` whether that may pass by
+    itself, `reasons` why an answer was rejected.
+    """
 
     planner: Literal["llm", "pattern"]
     model: str | None
-    outcome: str
+    outcome: Literal["planned", "empty", "refused", "rejected", "failed", "skipped"]
     error_class: str | None
+    transient: bool | None
+    reasons: list[str]
     started_at: float
     duration_ms: float
     input_tokens: int | None
@@ -108,6 +114,35 @@ class Limits(TypedDict):
     max_prompt: int
     max_steps: int
     max_output: int
+
+
+class Budget(TypedDict):
+    """What one run may spend on planning by models; null where nothing is said.
+
+    `seconds` count from the start of its execution. `on_exceeded`: plan in the way that costs
+    nothing, or fail.
+    """
+
+    usd: float | None
+    tokens: int | None
+    seconds: float | None
+    steps: int | None
+    on_exceeded: Literal["pattern", "fail"]
+
+
+class Planning(TypedDict):
+    """Where planning by models stands between two calls; null before and after.
+
+    `queue` holds the models still to be asked, the current one first. `reasons` are what was wrong
+    with its last `answer`, which it may repair once; `retried` says that a passing failure of it
+    was tried again. `not_before` is the earliest time of the next call, in epoch seconds.
+    """
+
+    queue: list[str]
+    answer: str
+    reasons: list[str]
+    retried: bool
+    not_before: float | None
 
 
 class Usage(TypedDict):
@@ -183,8 +218,10 @@ class RunState(TypedDict, total=False):
     not_before: float | None
     generation: int
     log: Annotated[list[Any], DeltaChannel(extend, snapshot_frequency=50)]
+    planning: Planning | None
     planning_log: list[PlanningCall]
     limits: Limits
+    budget: Budget | None
     usage: Usage
     result: Result | None
     error: RunError | None
@@ -193,7 +230,15 @@ class RunState(TypedDict, total=False):
     completed_at: float | None
 
 
-def new_run(prompt: str, *, run_id: str, owner: str, limits: Limits, created_at: float) -> RunState:
+def new_run(
+    prompt: str,
+    *,
+    run_id: str,
+    owner: str,
+    limits: Limits,
+    created_at: float,
+    budget: Budget | None = None,
+) -> RunState:
     """The state of a run that was accepted and not yet looked at; `log` starts empty by itself."""
     return RunState(
         version=STATE_VERSION,
@@ -208,8 +253,10 @@ def new_run(prompt: str, *, run_id: str, owner: str, limits: Limits, created_at:
         attempt=0,
         not_before=None,
         generation=0,
+        planning=None,
         planning_log=[],
         limits=limits,
+        budget=budget,
         usage=Usage(calls=0, input_tokens=0, output_tokens=0, usd=0.0, by_model={}),
         result=None,
         error=None,

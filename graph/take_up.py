@@ -10,7 +10,7 @@ from langgraph.types import StateSnapshot
 from graph.build import RunGraph
 from graph.index import RunIndex, RunRow
 from graph.record import state_of
-from graph.state import STATE_VERSION, ErrorType, Mark, RunState, run_error
+from graph.state import STATE_VERSION, Mark, RunState, run_error
 from graph.status import SETTLED
 
 #: Starts in a row without a new checkpoint after which a run is given up.
@@ -26,14 +26,37 @@ _WRITTEN_AS = {"plan": "__start__", "fallback_plan": "plan"}
 
 @dataclass(frozen=True)
 class TakenUp:
-    """What became of a run at its take-up: to be driven on, or settled with nothing executed."""
+    """Where a run stands: to be driven on, or settled with nothing executed.
+
+    `snapshot` is None for a run that was accepted and has only just begun.
+    """
 
     next: Literal["drive", "settled"]
     state: RunState
+    snapshot: StateSnapshot | None = None
 
 
 async def take_up(graph: RunGraph, index: RunIndex, row: RunRow, config: RunnableConfig) -> TakenUp:
-    """Prepare a run that an earlier process left, and mark it as taken up."""
+    """Prepare a run that an earlier process left, mark it, and count how often that was.
+
+    A run that got no further in several starts is given up: it may be what ends the process.
+    """
+    resumed = await resume(graph, row, config)
+    if resumed.next == "settled" or resumed.snapshot is None:
+        return resumed
+    starts = _starts(row, resumed.snapshot)
+    if starts > MAX_STARTS:
+        reason = f"the run was started {MAX_STARTS} times in a row without getting any further"
+        return TakenUp("settled", await fail(graph, row, config, reason))
+    if resumed.snapshot.next:
+        marked = await _mark(graph, config, resumed.snapshot, starts)
+        latest = marked["configurable"]["checkpoint_id"]
+        await index.note_start(row.run_id, starts=starts, checkpoint_id=latest)
+    return resumed
+
+
+async def resume(graph: RunGraph, row: RunRow, config: RunnableConfig) -> TakenUp:
+    """Prepare a run to go on from its last checkpoint."""
     snapshot = await graph.aget_state(config)
     if not snapshot.created_at:
         # Accepted, but never begun: the request in the index is all there is of it.
@@ -46,21 +69,13 @@ async def take_up(graph: RunGraph, index: RunIndex, row: RunRow, config: Runnabl
             f"the run was left by a version of the program that wrote state {version};"
             f" this one resumes versions {READABLE_VERSIONS[0]} to {READABLE_VERSIONS[-1]}"
         )
-        return TakenUp("settled", await fail(graph, config, "internal", reason))
+        return TakenUp("settled", await fail(graph, row, config, reason))
     if any(task.result is not None for task in snapshot.tasks):
         # The node's result was stored, its checkpoint was not. A mark written now would discard
         # the result and run the node again, so the checkpoint is completed first.
         await graph.ainvoke(None, config, interrupt_before="*", durability="sync")
         snapshot = await graph.aget_state(config)
-    starts = row.starts + 1 if _stood_still(row, snapshot) else 1
-    if starts > MAX_STARTS:
-        reason = f"the run was started {MAX_STARTS} times in a row without getting any further"
-        return TakenUp("settled", await fail(graph, config, "internal", reason))
-    if snapshot.next:
-        config_after = await _mark(graph, config, snapshot, starts)
-        latest = config_after["configurable"]["checkpoint_id"]
-        await index.note_start(row.run_id, starts=starts, checkpoint_id=latest)
-    return TakenUp("drive", _state(snapshot))
+    return TakenUp("drive", _state(snapshot), snapshot)
 
 
 def is_settled(snapshot: StateSnapshot) -> bool:
@@ -72,19 +87,26 @@ def is_settled(snapshot: StateSnapshot) -> bool:
     return snapshot.values.get("status") in SETTLED and len(snapshot.tasks) == 0
 
 
-async def fail(graph: RunGraph, config: RunnableConfig, kind: ErrorType, reason: str) -> RunState:
-    """Settle a run as failed from outside its nodes; the state as stored."""
-    await graph.aupdate_state(
-        config,
-        {
-            "status": "failed",
-            "error": run_error(kind, reason),
-            "not_before": None,
-            "completed_at": time.time(),
-        },
-        as_node="finalize",
-    )
+async def fail(graph: RunGraph, row: RunRow, config: RunnableConfig, reason: str) -> RunState:
+    """Settle a run as failed for a reason outside its plan; the state as stored."""
+    begun = (await graph.aget_state(config)).created_at
+    settled: dict[str, Any] = {
+        "status": "failed",
+        "error": run_error("internal", reason),
+        "not_before": None,
+        "completed_at": time.time(),
+    }
+    update = settled if begun else {**state_of(row), **settled}
+    await graph.aupdate_state(config, update, as_node="finalize")
     return _state(await graph.aget_state(config))
+
+
+def _starts(row: RunRow, snapshot: StateSnapshot) -> int:
+    """The number of this start in the row of those that got no further."""
+    if not _stood_still(row, snapshot):
+        return 1
+    waits = (_state(snapshot)["not_before"] or 0) > time.time()
+    return row.starts if waits else row.starts + 1  # in a backoff there is nothing to get on with
 
 
 def _stood_still(row: RunRow, snapshot: StateSnapshot) -> bool:

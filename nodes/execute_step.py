@@ -4,7 +4,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID, uuid5
 
@@ -13,19 +13,15 @@ from langgraph.runtime import Runtime
 from graph.state import Attempt, AttemptError, RunState, Step, run_error
 from nodes.contract.outputs import InvalidOutput, plain
 from nodes.contract.references import InvalidReference, resolve
+from nodes.contract.waiting import Wait, sleep_until
 from tools.invocation import Failure, Outcome, invoke
 from tools.registry import Tool, ToolCall
 from tools.threads import ToolThreads
 
 logger = logging.getLogger("runwright.steps")
 
-#: Sits out a backoff until the given epoch second.
-Wait = Callable[[float], Awaitable[None]]
-
-
-async def sleep_until(moment: float) -> None:
-    """Wait until an epoch second; returns at once when it has passed."""
-    await asyncio.sleep(max(0.0, moment - time.time()))
+#: Longest wait between two attempts, in seconds.
+MAX_BACKOFF = 3600.0
 
 
 async def execute_step(
@@ -38,7 +34,8 @@ async def execute_step(
 ) -> dict[str, Any]:
     """Make the next attempt at the step under the cursor and record it."""
     if state["not_before"] is not None:
-        await wait(state["not_before"])
+        # Clamped, since a clock that was set back would make it wait by as much longer.
+        await wait(min(state["not_before"], time.time() + MAX_BACKOFF))
     step = state["plan"]["steps"][state["cursor"]]
     started_at, clock = time.time(), time.perf_counter()
     resolved, outcome = await _attempt(state, step, runtime, tools, threads)
@@ -109,6 +106,9 @@ async def _attempt(
         return resolved, Outcome("ok", plain(outcome.output, max_bytes=limits["max_output"]))
     except InvalidOutput as error:
         return resolved, _error("InvalidOutput", f"{tool.name}: {error}")
+    except Exception as error:  # whatever an object's own methods do when it is looked at
+        reason = f"its output cannot be read ({type(error).__name__})"
+        return resolved, _error("InvalidOutput", f"{tool.name}: {reason}")
 
 
 def _outputs(state: RunState) -> dict[int, Any]:
@@ -136,8 +136,8 @@ def _retry_at(state: RunState, outcome: Outcome) -> float | None:
     if not (outcome.failure and outcome.failure.retryable and made < limits["max_attempts"]):
         return None
     spread = random.uniform(0.75, 1.25)  # noqa: S311 - spreads load, guards nothing
-    wait: float = limits["backoff"] * 2 ** (made - 1) * spread
-    return time.time() + wait
+    wait: float = limits["backoff"] * 2 ** min(made - 1, 40) * spread
+    return time.time() + min(wait, MAX_BACKOFF)
 
 
 def _update(state: RunState, record: Attempt) -> dict[str, Any]:

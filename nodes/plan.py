@@ -1,29 +1,47 @@
-"""The node `plan`: begins a run and asks the model for a plan, if one is configured."""
+"""The node `plan`: begins a run and asks a model for a plan, one call at each visit."""
 
 import re
 import time
-from typing import Any
+from typing import Any, cast
 from uuid import uuid4
 
 from langgraph.types import Overwrite
 
 from graph.state import Limits, PlannedBy, RunState, new_run, run_error
+from nodes.contract.waiting import Wait, sleep_until
+from nodes.planning.asking import ModelPlanner
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-async def plan(state: RunState, *, limits: Limits) -> dict[str, Any]:
-    """Start the run; hand it to the pattern planner where no model is configured."""
+async def plan(
+    state: RunState,
+    *,
+    limits: Limits,
+    models: ModelPlanner | None = None,
+    wait: Wait = sleep_until,
+) -> dict[str, Any]:
+    """Start the run, or go on where its planning stands.
+
+    Every call, repair and next model is a visit of its own, so that each is checkpointed and can
+    be seen; without models the pattern planner is to answer at once.
+    """
+    if models is not None and (planning := state.get("planning")):
+        if planning["not_before"] is not None:
+            await wait(planning["not_before"])
+        return await models.ask(state, planning)
     update = begin(state, limits)
-    prompt = state.get("prompt")
-    allowed = update.get("limits", state.get("limits", limits))["max_prompt"]
-    if reason := prompt_error(prompt, allowed):
+    begun = cast("RunState", {**state, **update})
+    if reason := prompt_error(begun["prompt"], begun["limits"]["max_prompt"]):
         return update | {"error": run_error("plan_rejected", reason)}
-    return update | {
-        "planned_by": PlannedBy(
+    if models is None:
+        by = PlannedBy(
             source="pattern", model=None, reason="no model is configured", complexity=None
         )
-    }
+        return update | {"planning": None, "planned_by": by}
+    planning, by = models.judge(begun["prompt"])
+    update["planned_by"] = begun["planned_by"] = by
+    return update | await models.ask(begun, planning)
 
 
 def begin(state: RunState, limits: Limits) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Tools for tests of a dying process, loaded by name as a user's own would be."""
 
+import asyncio
 import os
 import signal
 import time
@@ -27,3 +28,13 @@ async def note(words: str, call: ToolCall) -> str:
     with Path(os.environ["NOTES"]).open("a") as notes:  # noqa: ASYNC230 - one short line
         notes.write(f"{call.step_key} {words}\n")
     return words
+
+
+@tool(phrases=["cling"])
+async def cling() -> None:
+    """Swallow every cancellation, as code does that catches too much."""
+    while True:
+        try:
+            await asyncio.sleep(1)
+        except asyncio.CancelledError:
+            continue

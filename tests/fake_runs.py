@@ -10,6 +10,7 @@ import httpx
 from api.app import HttpLimits, create_app
 from graph.record import Record, Summary
 from graph.runs import PromptRejected, RunNotFound, Runs
+from graph.state import Budget
 from tools.registry import Tool, ToolCall, make_tools, tool
 
 MAX_PROMPT = 20_000
@@ -42,13 +43,15 @@ class FakeRuns:
         self.writable = True
         self.failure: Exception | None = None
 
-    async def start(self, prompt: str, *, owner: str = "default") -> Record:
+    async def start(
+        self, prompt: str, *, owner: str = "default", budget: Budget | None = None
+    ) -> Record:
         self._fail()
         if not prompt.strip():
             raise PromptRejected("the prompt is empty; say what is to be done")
         if len(prompt) > MAX_PROMPT:
             raise PromptRejected(f"the prompt has more than {MAX_PROMPT} characters")
-        return self.add(accepted(prompt, owner=owner))
+        return self.add(accepted(prompt, owner=owner, budget=budget))
 
     async def get(self, run_id: str) -> Record:
         self._fail()
@@ -66,6 +69,9 @@ class FakeRuns:
 
     def mermaid(self) -> str:
         return "graph TD;\n\tplan --> finalize;\n"
+
+    def models_state(self) -> dict[str, dict[str, object]]:
+        return {"some/model": {"state": "open", "until": CREATED_AT, "error_class": "timeout"}}
 
     async def storage_state(self) -> dict[str, object]:
         self._fail()
@@ -94,6 +100,7 @@ def accepted(prompt: str = "say hello", **fields: Any) -> Record:
         "marks": [],
         "planning_log": [],
         "limits": LIMITS,
+        "budget": None,
         "current": None,
         "usage": {"calls": 0, "input_tokens": 0, "output_tokens": 0, "usd": 0.0, "by_model": {}},
         "result": None,
@@ -135,6 +142,8 @@ def eventful() -> Record:
         "model": "some/model",
         "outcome": "planned",
         "error_class": None,
+        "transient": None,
+        "reasons": [],
         "started_at": CREATED_AT + 0.5,
         "duration_ms": 480.0,
         "input_tokens": 800,

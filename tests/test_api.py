@@ -179,8 +179,30 @@ async def test_health_tells_version_and_storage(client):
         "status": "ok",
         "version": health["version"],
         "storage": {"backend": "memory", "writable": True},
+        "models": {
+            "some/model": {
+                "state": "open",
+                "until": "2023-11-14T22:13:20.250Z",
+                "error_class": "timeout",
+            }
+        },
     }
     assert health["version"]
+
+
+async def test_a_budget_is_accepted_with_the_run(client, runs):
+    """What is left out is not limited, and costs nothing when it is exceeded."""
+    answer = await client.post("/runs", json={"prompt": "a task", "budget": {"usd": 0.01}})
+
+    [record] = runs.records.values()
+    assert answer.status_code == 201
+    assert record["budget"] == {
+        "usd": 0.01,
+        "tokens": None,
+        "seconds": None,
+        "steps": None,
+        "on_exceeded": "pattern",
+    }
 
 
 async def test_health_is_degraded_while_storage_cannot_be_written(client, runs):

@@ -3,11 +3,14 @@
 import json
 import socket
 import sqlite3
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from tests.server_process import runwright, serving
+from tests.server_process import ROOT, environment, runwright, serving
 
 
 def test_a_task_is_run_here_with_its_steps_and_its_result(tmp_path: Path) -> None:
@@ -149,3 +152,47 @@ def test_a_wrong_setting_stops_the_start_with_its_name(
     assert done.returncode == 2
     [line] = done.stderr.splitlines()
     assert expected in line
+
+
+def test_a_server_that_dies_under_the_command_does_not_make_it_forget_the_run(
+    tmp_path: Path,
+) -> None:
+    """The task was accepted: posting it again would do it twice."""
+    with (
+        serving(tmp_path, tools="examples.flaky:sleep") as server,
+        subprocess.Popen(
+            [sys.executable, "-m", "api", "run", "sleep 30 seconds"],
+            cwd=ROOT,
+            env=environment(tmp_path),
+            stderr=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as command,
+    ):
+        for _ in range(500):
+            if runs := server.client.get("/runs").json()["runs"]:
+                break
+            time.sleep(0.02)
+        server.kill()
+        _, complaint = command.communicate(timeout=30)
+    assert command.returncode == 3
+    assert runs[0]["run_id"] in complaint
+    assert "do not post it again" in complaint
+
+
+def test_output_that_nobody_reads_is_no_traceback(tmp_path: Path) -> None:
+    """As in `runwright run … | head -c 3`."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "api", "run", "add 3 tasks: eggs, bread, and butter", "--json"],
+        cwd=ROOT,
+        env=environment(tmp_path),
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as command:
+        assert command.stdout is not None
+        command.stdout.close()
+        assert command.stderr is not None
+        complaint = command.stderr.read()
+    assert complaint == ""
+    assert command.returncode == 141

@@ -73,6 +73,7 @@ def test_an_edge_says_in_its_signature_where_it_leads(name: str) -> None:
     assert inspect.iscoroutinefunction(edge)
     assert set(get_args(get_type_hints(edge)["return"])) <= {
         "execute_step",
+        "plan",
         "fallback_plan",
         "finalize",
     }

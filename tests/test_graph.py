@@ -126,6 +126,7 @@ def test_the_drawing_has_every_edge() -> None:
         ("__start__", "plan", False),
         ("plan", "execute_step", True),
         ("plan", "fallback_plan", True),
+        ("plan", "plan", True),
         ("plan", "finalize", True),
         ("fallback_plan", "execute_step", True),
         ("fallback_plan", "finalize", True),

@@ -4,11 +4,12 @@ import asyncio
 import time
 from typing import Annotated, Any
 
+import pytest
 from langgraph.store.memory import InMemoryStore
 from pydantic import BaseModel, Field
 
 from tools.invocation import Outcome, invoke
-from tools.registry import Tool, ToolCall, make_tool, tool
+from tools.registry import Tool, ToolCall, ToolError, make_tool, tool
 from tools.threads import ToolThreads
 
 CALL = ToolCall("me", "step-1", InMemoryStore())
@@ -57,7 +58,7 @@ async def test_waiting_for_a_free_thread_is_not_the_time_of_the_tool() -> None:
 
     made, threads = make_tool(block), ToolThreads(1)
     outcomes = await asyncio.gather(
-        *(invoke(made, {"seconds": 0.1}, CALL, timeout=0.25, threads=threads) for _ in range(4))
+        *(invoke(made, {"seconds": 0.1}, CALL, timeout=0.37, threads=threads) for _ in range(4))
     )
 
     assert [outcome.status for outcome in outcomes] == ["ok"] * 4
@@ -77,3 +78,34 @@ async def test_a_cancellation_inside_a_tool_is_a_failure_of_the_tool() -> None:
 
     assert outcome.failure is not None
     assert (outcome.failure.type, outcome.failure.retryable) == ("CancelledError", False)
+
+
+class Unprintable:
+    """An object whose own text cannot be had."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+@pytest.mark.parametrize(
+    ("message", "kept"),
+    [
+        (ValueError("inner"), "inner"),
+        ({"a": 1}, "{'a': 1}"),
+        ("half \ud800", "half ?"),
+        ("x" * 5_000, "x" * 2_000 + "…"),
+        (Unprintable(), "(a message of type Unprintable that cannot be shown)"),
+    ],
+)
+async def test_whatever_a_tool_error_carries_is_kept_as_bounded_text(
+    message: object, kept: str
+) -> None:
+    @tool()
+    async def fail() -> None:
+        """Fail with something that is no message."""
+        raise ToolError(message, retryable=True)  # type: ignore[arg-type]
+
+    outcome = await invoke(make_tool(fail), {}, CALL, timeout=1, threads=ToolThreads(1))
+
+    assert outcome.failure is not None
+    assert (outcome.failure.message, outcome.failure.retryable) == (kept, True)

@@ -22,7 +22,7 @@ async def test_an_accepted_run_is_begun_and_keeps_what_it_was_accepted_with() ->
     before = time.time()
     update = await plan(accepted(), limits=DEFAULT_LIMITS)
 
-    assert set(update) == {"status", "started_at", "planned_by"}
+    assert set(update) == {"status", "started_at", "planned_by", "planning"}
     assert update["status"] == "running"
     assert before <= update["started_at"] <= time.time()
 

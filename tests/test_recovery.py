@@ -114,3 +114,42 @@ def test_a_timed_out_blocking_tool_is_told_to_be_running_still(tmp_path: Path) -
     assert (first["status"], first["thread_running"]) == ("timeout", True)
     assert second["error"]["type"] == "StillRunning"
     assert record["status"] == "failed"
+
+
+def test_a_tool_that_swallows_its_cancellation_does_not_delay_the_end(tmp_path: Path) -> None:
+    """Nor does it outlast its timeout: the record says that it may still be running."""
+    with serving(tmp_path, tools="tests.doomed:cling", step_timeout="0.3") as server:
+        record = server.settled(server.post("cling"))
+        began = time.monotonic()
+        assert server.terminate(timeout=10) == 0
+        assert time.monotonic() - began < 10
+    assert record["execution_log"][0]["thread_running"] is True
+    assert "does not stop" in record["error"]["message"]
+
+
+def test_hung_tools_do_not_keep_other_runs_from_being_done(tmp_path: Path) -> None:
+    """A run that finds no free thread gives up its place and tries again later."""
+    with serving(
+        tmp_path,
+        tools="tests.doomed:hang",
+        tool_threads="1",
+        max_executing="2",
+        step_timeout="0.3",
+        backoff="0.1",
+    ) as server:
+        for _ in range(4):
+            server.post("hang for 60 seconds")
+        assert server.settled(server.post("2 + 2"))["result"]["output"] == 4
+
+
+def test_a_run_keeps_the_limits_that_it_was_accepted_with(tmp_path: Path) -> None:
+    """Also when the next process has smaller ones."""
+    prompt = "sleep 0.5 seconds" + ", then 1 + 1" * 40
+    with serving(tmp_path, tools=FLAKY) as server:
+        run_id = server.post(prompt)
+        server.until(run_id, lambda run: run["current"])
+        server.kill()
+    with serving(tmp_path, tools=FLAKY, max_steps="2", max_attempts="1") as server:
+        record = server.settled(run_id)
+    assert record["status"] == "completed", record["error"]
+    assert len(record["plan"]["steps"]) == 41

@@ -9,8 +9,8 @@ import pytest
 from langgraph.checkpoint.base import empty_checkpoint
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
-from graph.index import INDEX_VERSION, RunRow
-from graph.sqlite_index import MIGRATIONS
+from graph.index import RunRow
+from graph.sqlite_index import MIGRATIONS, VERSION
 from graph.state import DEFAULT_LIMITS
 from graph.storage import Storage, StorageError, open_storage, sqlite_path
 
@@ -127,7 +127,7 @@ async def test_a_file_that_cannot_be_used_is_told_in_one_line(tmp_path: Path, ma
 async def test_a_newer_database_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / "runs.db"
     with sqlite3.connect(path) as newer:
-        newer.execute(f"PRAGMA user_version = {INDEX_VERSION + 1}")
+        newer.execute(f"PRAGMA user_version = {VERSION + 1}")
     newer.close()
     before = path.read_bytes()
     with pytest.raises(StorageError) as error:
@@ -135,15 +135,15 @@ async def test_a_newer_database_is_refused_and_left_as_it_is(tmp_path: Path) -> 
             pass
 
     assert str(error.value) == (
-        f"the database {path} has version {INDEX_VERSION + 1} and was written by a newer"
-        f" Runwright; this one reads up to version {INDEX_VERSION}: upgrade it or choose another"
+        f"the database {path} has version {VERSION + 1} and was written by a newer"
+        f" Runwright; this one reads up to version {VERSION}: upgrade it or choose another"
         " database"
     )
     assert path.read_bytes() == before
 
 
 def test_there_is_a_step_to_every_version_of_the_tables() -> None:
-    assert len(MIGRATIONS) == INDEX_VERSION
+    assert len(MIGRATIONS) == VERSION
 
 
 async def test_what_was_accepted_is_there_when_the_file_is_opened_again(tmp_path: Path) -> None:

@@ -17,12 +17,12 @@ from graph.index import RunRow
 from graph.record import Record
 from graph.runs import Runs
 from graph.sqlite_saver import SqliteSaver
-from graph.state import DEFAULT_LIMITS, RunState, new_run
+from graph.state import DEFAULT_LIMITS, Limits, RunState, new_run
 from graph.storage import Storage, open_storage
 from graph.take_up import MAX_STARTS
 from tools.registry import ToolError, make_tools, tool
 
-LIMITS = {**DEFAULT_LIMITS, "backoff": 0.01}
+LIMITS: Limits = {**DEFAULT_LIMITS, "backoff": 0.01}
 
 
 class Killed(BaseException):
@@ -65,19 +65,19 @@ class MortalSaver(SqliteSaver):
 
 
 class Counting:
-    """A tool that counts its calls; "twice" fails its first attempt, `deadly` ends the process."""
+    """A tool that counts its calls; the first one for twice fails, those for `stuck` never end."""
 
-    def __init__(self, deadly: str | None = None) -> None:
+    def __init__(self, *stuck: str) -> None:
         self.calls: Counter[str] = Counter()
-        self.deadly = deadly
+        self.stuck = stuck
 
     def make(self) -> Any:
         @tool("count", phrases=["count {label}"])
         async def count(label: str) -> str:
             """Count a label."""
             self.calls[label] += 1
-            if label == self.deadly:
-                raise Killed
+            if label in self.stuck:
+                await asyncio.sleep(60)
             if label == "twice" and self.calls[label] == 1:
                 raise ToolError("not yet", retryable=True)
             return label
@@ -86,24 +86,29 @@ class Counting:
 
 
 @asynccontextmanager
-async def opened(storage: Storage, counting: Counting) -> AsyncIterator[Runs]:
-    """Runs as a process has them that was just started on this storage."""
+async def opened(
+    storage: Storage, counting: Counting, *, orderly: bool = True, limits: Limits = LIMITS
+) -> AsyncIterator[Runs]:
+    """Runs as a process has them that was just started on this storage.
+
+    One that does not end in an orderly way has no chance to write anything at its end.
+    """
     tools = make_tools([counting.make()])
     executor = Executor(slots=2, max_queued=100)
     graph = build_graph(
         tools,
         checkpointer=storage.saver,
         store=storage.store,
-        limits=LIMITS,
+        limits=limits,
         wait=executor.wait_until,
         input_schema=RunState,
     )
-    runs = Runs(graph, storage, tools, LIMITS, executor)
+    runs = Runs(graph, storage, tools, limits, executor)
     await runs.open(take_up=True)
     try:
         yield runs
     finally:
-        await runs.close(grace=5)
+        await (runs.close(grace=0.1) if orderly else executor.stop(grace=0))
 
 
 async def settled(runs: Runs, run_id: str) -> Record:
@@ -119,7 +124,7 @@ async def killed(storage: Storage, counting: Counting, writes: int, after: bool)
     """A run whose process was killed at its n-th write; its id."""
     death = Death(writes, after_storing=after)
     saver = MortalSaver(storage.saver, death)
-    async with opened(replace(storage, saver=saver), counting) as runs:
+    async with opened(replace(storage, saver=saver), counting, orderly=False) as runs:
         run_id = (await runs.start("count one, then count twice and then count three"))["run_id"]
         for _ in range(500):
             if death.came or (await runs.get(run_id))["status"] == "completed":
@@ -233,13 +238,13 @@ async def _until_projected(storage: Storage, run_id: str) -> RunRow:
 async def test_a_run_that_gets_no_further_is_given_up_after_three_starts(tmp_path: Path) -> None:
     """A run that kills its process must not do so for ever; the reason is in the record."""
     async with open_storage(f"sqlite:///{tmp_path}/runs.db") as storage:
-        deadly = Counting("one")
-        async with opened(storage, deadly) as runs:
+        stuck = Counting("one")
+        async with opened(storage, stuck, orderly=False) as runs:
             run_id = (await runs.start("count one"))["run_id"]
-            await _until_called(deadly, 1)
+            await _until_called(stuck, 1)
         for start in range(MAX_STARTS):
-            async with opened(storage, deadly):
-                await _until_called(deadly, 2 + start)
+            async with opened(storage, stuck, orderly=False):
+                await _until_called(stuck, 2 + start)
         counting = Counting()
         async with opened(storage, counting) as runs:
             record = await settled(runs, run_id)
@@ -248,6 +253,60 @@ async def test_a_run_that_gets_no_further_is_given_up_after_three_starts(tmp_pat
     assert record["error"]["type"] == "internal"
     assert "3 times in a row" in record["error"]["message"]
     assert not counting.calls
+
+
+async def test_orderly_ends_do_not_count_as_deaths(tmp_path: Path) -> None:
+    """However often a server is restarted while a long step is under way, the run is kept."""
+    async with open_storage(f"sqlite:///{tmp_path}/runs.db") as storage:
+        stuck = Counting("one")
+        for start in range(MAX_STARTS + 2):
+            async with opened(storage, stuck) as runs:
+                if not start:
+                    run_id = (await runs.start("count one"))["run_id"]
+                await _until_called(stuck, start + 1)
+        async with opened(storage, Counting()) as runs:
+            record = await settled(runs, run_id)
+    assert record["status"] == "completed"
+
+
+async def test_deaths_in_a_backoff_do_not_count(tmp_path: Path) -> None:
+    """Nothing of the run was under way that could have ended the process."""
+    limits: Limits = {**LIMITS, "backoff": 0.6}
+    async with open_storage(f"sqlite:///{tmp_path}/runs.db") as storage:
+        counting = Counting()
+        async with opened(storage, counting, orderly=False, limits=limits) as runs:
+            run_id = (await runs.start("count twice"))["run_id"]
+            await _until_called(counting, 1)
+            await asyncio.sleep(0.05)
+        for _ in range(MAX_STARTS + 1):
+            async with opened(storage, counting, orderly=False):
+                await asyncio.sleep(0.05)
+        async with opened(storage, counting) as runs:
+            record = await settled(runs, run_id)
+    assert record["status"] == "completed"
+    assert counting.calls == {"twice": 2}
+
+
+async def test_a_run_beside_the_one_that_ends_the_process_is_not_given_up_with_it(
+    tmp_path: Path,
+) -> None:
+    """What is suspected goes on alone, so that in the end only the culprit is left."""
+    async with open_storage(f"sqlite:///{tmp_path}/runs.db") as storage:
+        stuck = Counting("one", "two")
+        async with opened(storage, stuck, orderly=False) as runs:
+            culprit = (await runs.start("count one"))["run_id"]
+            innocent = (await runs.start("count two"))["run_id"]
+            await _until_called(stuck, 2)
+        for _ in range(MAX_STARTS):
+            calls = stuck.calls["one"]
+            async with opened(storage, stuck, orderly=False):
+                for _ in range(100):
+                    if stuck.calls["one"] > calls:
+                        break
+                    await asyncio.sleep(0.01)
+        async with opened(storage, Counting()) as runs:
+            records = [await settled(runs, run_id) for run_id in (culprit, innocent)]
+    assert [record["status"] for record in records] == ["failed", "completed"]
 
 
 @pytest.mark.parametrize("version", [0, 99])

@@ -4,7 +4,7 @@ import asyncio
 import copy
 import logging
 import sqlite3
-from collections.abc import Awaitable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -17,6 +17,13 @@ logger = logging.getLogger("runwright.tools")
 
 #: Failures of the world around a tool that may be gone at the next attempt.
 TRANSIENT = (TimeoutError, ConnectionError, sqlite3.OperationalError)
+
+
+#: How long a tool may take to stop once it is told to, in seconds.
+STOP_GRACE = 1.0
+
+#: Longest message of a failure that is kept, in characters.
+MAX_MESSAGE = 2_000
 
 
 @dataclass(frozen=True)
@@ -53,28 +60,34 @@ async def invoke(
     try:
         return await _run(tool, arguments, call.step_key, timeout, threads)
     except ToolError as error:
-        return _failed("ToolError", error.message, retryable=error.retryable)
+        return _failed("ToolError", error.message, retryable=bool(error.retryable))
     except TRANSIENT as error:
         return _failed(type(error).__name__, f"{tool.name} could not reach what it needs", True)
-    except (Exception, asyncio.CancelledError, SystemExit) as error:
-        if isinstance(error, asyncio.CancelledError) and _is_cancelled():
-            raise
+    except Exception as error:
+        broken = error.__cause__ if isinstance(error, _Escaped) else error
         logger.exception("tool %s broke", tool.name, extra={"step_key": call.step_key})
         return _failed(
-            type(error).__name__,
-            f"{tool.name} broke with {type(error).__name__}; the server's log has the details",
+            type(broken).__name__,
+            f"{tool.name} broke with {type(broken).__name__}; the server's log has the details",
         )
+
+
+class _Escaped(Exception):
+    """What a tool raised is no `Exception`, and would end more than the tool."""
 
 
 async def _run(
     tool: Tool, arguments: dict[str, Any], step_key: str, timeout: float, threads: ToolThreads
 ) -> Outcome:
     if tool.coroutine is not None:
-        return await _within(timeout, tool, tool.coroutine(**arguments))
+        return await _within(timeout, tool, asyncio.ensure_future(_contained(tool, arguments)))
     assert tool.func is not None
     work = threads.start(step_key, tool.func, arguments)
     try:
-        await work.started  # waiting for a free thread is not the tool's time
+        # Waiting for a free thread is not the tool's time; waiting for ever would be the server's.
+        await asyncio.wait([work.started], timeout=timeout)
+        if not work.started.done():
+            return _failed("NoFreeThread", f"no thread was free for {tool.name}", True)
         outcome = await _within(timeout, tool, work.result)
     finally:
         work.abandon()
@@ -83,16 +96,37 @@ async def _run(
     return outcome
 
 
-async def _within(timeout: float, tool: Tool, work: Awaitable[Any]) -> Outcome:
-    clock = asyncio.timeout(timeout)
+async def _contained(tool: Tool, arguments: dict[str, Any]) -> Any:
+    """The tool's coroutine; what would end the event loop becomes a failure of the tool."""
+    assert tool.coroutine is not None
     try:
-        async with clock:
-            return Outcome("ok", output=await work)
-    except TimeoutError:
-        if not clock.expired():  # the tool's own
-            raise
-        message = f"{tool.name} took longer than {timeout:g} s"
-        return Outcome("timeout", failure=Failure("Timeout", message, retryable=True))
+        return await tool.coroutine(**arguments)
+    except (Exception, asyncio.CancelledError):
+        raise
+    except BaseException as error:
+        raise _Escaped from error
+
+
+async def _within(timeout: float, tool: Tool, work: asyncio.Future[Any]) -> Outcome:
+    """How the work ended, or that its time was up; it is told to stop, and left if it does not."""
+    try:
+        await asyncio.wait([work], timeout=timeout)
+        in_time = work.done()
+    finally:
+        if not work.done():  # the time is up, or the caller was cancelled
+            work.cancel()
+            await asyncio.wait([work], timeout=STOP_GRACE)
+    if in_time:
+        if work.cancelled():
+            raise _Escaped from asyncio.CancelledError()
+        return Outcome("ok", output=work.result())
+    message = f"{tool.name} took longer than {timeout:g} s"
+    if not work.done():
+        message += " and does not stop when told to"
+    elif not work.cancelled():
+        work.exception()  # retrieved; it came too late to matter
+    failure = Failure("Timeout", message, retryable=work.done())
+    return Outcome("timeout", failure=failure, thread_running=not work.done())
 
 
 def _arguments(tool: Tool, value: Mapping[str, Any], call: ToolCall) -> dict[str, Any]:
@@ -104,12 +138,6 @@ def _arguments(tool: Tool, value: Mapping[str, Any], call: ToolCall) -> dict[str
     return arguments
 
 
-def _is_cancelled() -> bool:
-    """Whether somebody cancelled this task; a tool may also let out a cancellation of its own."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
-
-
 def _explain(tool: Tool, invalid: ValidationError) -> str:
     parts = [
         f"{'.'.join(map(str, error['loc'])) or 'input'}: {error['msg']}"
@@ -118,5 +146,15 @@ def _explain(tool: Tool, invalid: ValidationError) -> str:
     return f"{tool.name} cannot take this input: {'; '.join(parts)}"
 
 
-def _failed(kind: str, message: str, retryable: bool = False) -> Outcome:
-    return Outcome("error", failure=Failure(kind, message, retryable))
+def _failed(kind: str, message: object, retryable: bool = False) -> Outcome:
+    return Outcome("error", failure=Failure(kind, _told(message), retryable))
+
+
+def _told(message: object) -> str:
+    """A message as it can be kept: text of bounded length, whatever a tool has put into it."""
+    try:
+        text = message if isinstance(message, str) else str(message)
+    except Exception:
+        text = f"(a message of type {type(message).__name__} that cannot be shown)"
+    whole = text.encode("utf-8", "replace").decode("utf-8")
+    return whole if len(whole) <= MAX_MESSAGE else f"{whole[:MAX_MESSAGE]}…"

@@ -1,0 +1,243 @@
+"""Language models of any provider through LiteLLM, which is imported only when one is used."""
+
+import asyncio
+import functools
+import json
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from graph.llm_failure import failure_of
+from nodes.planning.model import Completion, Cost, Message, ModelFailure
+
+_MILLION = 1_000_000
+
+# Tokens are counted with OpenAI's tokenizers; what others make of a text may be more.
+_FOREIGN_TOKENIZER = 1.5
+
+# Sent to an endpoint of one's own that was given no key: without it the client would send there
+# the key that the environment has for the provider.
+_NO_KEY = "none"
+
+
+@dataclass(frozen=True)
+class Price:
+    """USD per million tokens."""
+
+    input: float
+    output: float
+
+    def of(self, input_tokens: int, output_tokens: int) -> float:
+        """The price of one call, USD."""
+        return (input_tokens * self.input + output_tokens * self.output) / _MILLION
+
+
+class LiteLlmModel:
+    """One configured model, `provider/name`; cheap to make, loaded by `warm` or the first call.
+
+    `api_base` is an endpoint other than the provider's. `api_key_env` names the environment
+    variable that holds the key; without it the provider's usual one is read, and nothing for an
+    `api_base`. `temperature` is sent only where it is given, since some models refuse it. `price`
+    comes before LiteLLM's price map.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        max_tokens: int,
+        temperature: float | None = None,
+        api_base: str | None = None,
+        api_key_env: str | None = None,
+        price: Price | None = None,
+    ) -> None:
+        self._name = name
+        self._max_tokens = max_tokens
+        self._temperature = temperature
+        self._api_base = api_base
+        self._api_key_env = api_key_env
+        self._price = price
+        self._own_price = price is not None
+        self._client: Any = None
+
+    def __repr__(self) -> str:
+        return f"LiteLlmModel({self._name!r})"
+
+    @property
+    def name(self) -> str:
+        """As configured, with its provider."""
+        return self._name
+
+    def warm(self) -> None:
+        """Load what the first call needs: seconds of work the first time, so call it in a thread.
+
+        Opens no connection. Raises nothing for a model that cannot be used: `complete` does.
+        """
+        litellm = _library()
+        self._price = self._price or _price_in_map(litellm, self._name)
+        litellm.token_counter(model=self._name, text="warm")
+        if self._key_missing:
+            return
+        if self._provider == "ollama_chat":
+            _register_local(litellm, self._name)
+        self._client = self._make_client()
+
+    async def complete(
+        self, messages: Sequence[Message], schema: Mapping[str, Any], *, timeout: float
+    ) -> Completion:
+        """Exactly one request for an answer that fits a JSON schema, within `timeout` seconds.
+
+        Raises `ModelFailure`.
+        """
+        if self._client is None:
+            await asyncio.to_thread(self.warm)
+        if self._client is None:
+            raise ModelFailure("no_api_key", transient=False, misconfigured=True)
+        try:
+            # The client's own timeout is per read: an answer that drips in would never meet it.
+            async with asyncio.timeout(timeout):
+                answer = await self._client.ainvoke(
+                    [dict(message) for message in messages],
+                    response_format=_response_format(schema),
+                )
+        except Exception as error:  # of no common class: an empty answer is an IndexError
+            failure = failure_of(error)
+        else:
+            return self._completion(answer)
+        # Raised here, not in the handler: the context would carry the provider's text along.
+        raise failure
+
+    def worst_case(
+        self, messages: Sequence[Message], schema: Mapping[str, Any] | None = None
+    ) -> Cost:
+        """What a call with these messages can cost at most, its answer as long as allowed.
+
+        Loads LiteLLM if `warm` has not.
+        """
+        litellm = _library()
+        self._price = self._price or _price_in_map(litellm, self._name)
+        count = litellm.token_counter(
+            model=self._name, messages=[dict(message) for message in messages]
+        )
+        if schema is not None:
+            count += litellm.token_counter(model=self._name, text=json.dumps(schema))
+        if self._provider != "openai" or self._api_base is not None:
+            count = int(count * _FOREIGN_TOKENIZER)
+        return Cost(
+            tokens=count + self._max_tokens,
+            usd=None if self._price is None else self._price.of(count, self._max_tokens),
+        )
+
+    @property
+    def _provider(self) -> str:
+        return self._name.partition("/")[0]
+
+    @property
+    def _key_missing(self) -> bool:
+        return self._api_key_env is not None and not os.environ.get(self._api_key_env)
+
+    def _make_client(self) -> Any:
+        from langchain_litellm import ChatLiteLLM
+
+        default = _NO_KEY if self._api_base is not None else None
+        return ChatLiteLLM(
+            model=self._name,
+            api_base=self._api_base,
+            api_key=os.environ[self._api_key_env] if self._api_key_env else default,
+            max_tokens=self._max_tokens,
+            temperature=self._temperature,
+            # Retries are the graph's: this is one attempt here, and none more in OpenAI's client.
+            max_retries=1,
+            model_kwargs={"max_retries": 0},
+            # Whoever watches the graph's messages would turn the call into a stream, which loses
+            # tokens and price; an answer from a cache would be none of this run's.
+            disable_streaming=True,
+            cache=False,
+        )
+
+    def _completion(self, answer: Any) -> Completion:
+        reason = answer.response_metadata.get("finish_reason")
+        usage = answer.usage_metadata or {}
+        # No prompt has no tokens: zero is how the client says that it was told nothing.
+        told = bool(usage.get("input_tokens"))
+        input_tokens = usage["input_tokens"] if told else None
+        output_tokens = usage["output_tokens"] if told else None
+        # An answer cut in a forced tool call, as Claude models that LiteLLM does not know are
+        # asked, is reported as complete.
+        if reason == "stop" and (output_tokens or 0) >= self._max_tokens:
+            reason = "length"
+        extra = answer.additional_kwargs.get("provider_specific_fields") or {}
+        return Completion(
+            text=str(answer.text),
+            finish_reason=reason,
+            refused=reason == "content_filter" or bool(extra.get("refusal")),
+            input_tokens=input_tokens,
+            output_tokens=output_tokens,
+            usd=self._usd(answer, input_tokens, output_tokens),
+        )
+
+    def _usd(
+        self, answer: Any, input_tokens: int | None, output_tokens: int | None
+    ) -> float | None:
+        if self._price is None or input_tokens is None or output_tokens is None:
+            return None
+        if self._own_price:
+            return self._price.of(input_tokens, output_tokens)
+        cost: float | None = answer.response_metadata.get("response_cost")
+        return cost
+
+
+async def close_clients() -> None:
+    """Close the connections that calls of this event loop left open; models stay usable."""
+    if not _library.cache_info().currsize:
+        return
+    from litellm.litellm_core_utils.logging_worker import GLOBAL_LOGGING_WORKER
+
+    await GLOBAL_LOGGING_WORKER.flush()
+    await GLOBAL_LOGGING_WORKER.stop()
+    litellm = _library()
+    await litellm.close_litellm_async_clients()
+    litellm.in_memory_llm_clients_cache.flush_cache()
+
+
+@functools.cache
+def _library() -> Any:
+    """LiteLLM, kept from the network, from `.env` files and from standard output."""
+    os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
+    os.environ["LITELLM_LOCAL_ANTHROPIC_BETA_HEADERS"] = "True"
+    os.environ["LITELLM_MODE"] = "PRODUCTION"  # any other mode reads `.env` files
+    import langchain_litellm  # noqa: F401  # loaded with it, so that no call has to
+    import litellm
+
+    litellm.suppress_debug_info = True
+    for name in ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy"):
+        # Its lines may quote prompts; what failed comes as an exception anyway.
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    return litellm
+
+
+def _price_in_map(litellm: Any, name: str) -> Price | None:
+    # Not `get_model_info`: for an Ollama model it asks the server, and says that it costs nothing.
+    provider, _, bare = name.partition("/")
+    entry = litellm.model_cost.get(name) or litellm.model_cost.get(bare) or {}
+    # The same name may be another provider's, at another price.
+    if bare and entry.get("litellm_provider") != provider:
+        return None
+    try:
+        per_token = entry["input_cost_per_token"], entry["output_cost_per_token"]
+    except KeyError:
+        return None
+    return Price(per_token[0] * _MILLION, per_token[1] * _MILLION)
+
+
+def _register_local(litellm: Any, name: str) -> None:
+    """Keep the client from asking the Ollama server about a model, which blocks the event loop."""
+    # Not `register_model`, which begins with that very question.
+    litellm.model_cost.setdefault(name, {"litellm_provider": "ollama_chat", "mode": "chat"})
+
+
+def _response_format(schema: Mapping[str, Any]) -> dict[str, Any]:
+    named = {"name": "plan", "strict": True, "schema": dict(schema)}
+    return {"type": "json_schema", "json_schema": named}

@@ -1,0 +1,114 @@
+"""What an exception of a model client means for planning: try again, go on, or ask a person."""
+
+import time
+from collections.abc import Iterator, Mapping
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from nodes.planning.model import ModelFailure
+
+#: Error classes that only a person can end: a key, an account, a name, a setting.
+_MISCONFIGURED = {
+    401: "unauthorized",
+    402: "quota_exhausted",
+    403: "forbidden",
+    404: "not_found",
+}
+_TRANSIENT = {
+    408: "timeout",
+    409: "conflict",
+    425: "too_early",
+    429: "rate_limited",
+    504: "timeout",
+    529: "overloaded",
+}
+# OpenAI says it with a code in a 429, Anthropic only with a sentence in a 400.
+_QUOTA_WORDS = ("insufficient_quota", "credit balance is too low")
+_CONTEXT_WORDS = ("context length", "context window", "prompt is too long")
+
+
+def failure_of(error: Exception) -> ModelFailure:
+    """The failure that an exception of the client stands for.
+
+    The client's own classes name the same fault differently by provider and turn what it cannot
+    name into a 500, so the HTTP answer at the root of the exception decides where there is one.
+    """
+    if isinstance(error, TimeoutError):
+        return ModelFailure("timeout", transient=True)
+    causes = list(_causes(error))
+    answer = next((one for one in map(_answer, causes) if one is not None), None)
+    status = answer.status_code if answer else getattr(error, "status_code", None)
+    names = {base.__name__ for cause in causes for base in type(cause).__mro__}
+    text = " ".join(f"{cause} {getattr(cause, 'body', '')}" for cause in causes).lower()
+    if status in (400, 402, 403, 429) and any(words in text for words in _QUOTA_WORDS):
+        return ModelFailure("quota_exhausted", transient=False, misconfigured=True)
+    if status == 401 and answer is None:
+        return ModelFailure("no_api_key", transient=False, misconfigured=True)
+    if status in _MISCONFIGURED:
+        return ModelFailure(_MISCONFIGURED[status], transient=False, misconfigured=True)
+    if status in _TRANSIENT:
+        return ModelFailure(
+            _TRANSIENT[status], transient=True, retry_after=_retry_after(answer, error)
+        )
+    if isinstance(status, int) and 400 <= status < 500:
+        return _rejected(status, names, text, sent=answer is not None)
+    if answer is not None:
+        return ModelFailure("server_error", transient=True, retry_after=_retry_after(answer, error))
+    return _no_answer(causes, names)
+
+
+def _rejected(status: int, names: set[str], text: str, *, sent: bool) -> ModelFailure:
+    """A 4xx about the request itself; a larger model may take what this one does not."""
+    if "ContentPolicyViolationError" in names:
+        return ModelFailure("content_policy", transient=False)
+    too_long = any(words in text for words in _CONTEXT_WORDS)
+    if status == 413 or "ContextWindowExceededError" in names or too_long:
+        return ModelFailure("context_too_long", transient=False)
+    # The client refused to send it, so no request can be made as this model is configured.
+    return ModelFailure("bad_request", transient=False, misconfigured=not sent)
+
+
+def _no_answer(causes: list[BaseException], names: set[str]) -> ModelFailure:
+    import httpx
+    import openai
+
+    if any(type(cause) is openai.OpenAIError for cause in causes):
+        return ModelFailure("no_api_key", transient=False, misconfigured=True)
+    if names & {"TimeoutException", "APITimeoutError"}:
+        return ModelFailure("timeout", transient=True)
+    if any(isinstance(cause, httpx.TransportError) for cause in causes):
+        return ModelFailure("unreachable", transient=True)
+    return ModelFailure("malformed_answer", transient=True)
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _answer(cause: BaseException) -> Any:
+    """The HTTP answer that `cause` is about, if it is about one."""
+    import httpx
+
+    return cause.response if isinstance(cause, httpx.HTTPStatusError) else None
+
+
+def _retry_after(answer: Any, error: Exception) -> float | None:
+    """The provider's wish in seconds: a number or a date."""
+    headers: Mapping[str, str] = (
+        answer.headers if answer else getattr(error, "litellm_response_headers", None) or {}
+    )
+    wish = headers.get("retry-after")
+    if wish is None:
+        return None
+    try:
+        return max(0.0, float(wish))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, parsedate_to_datetime(wish).timestamp() - time.time())
+    except ValueError:
+        return None

@@ -1,0 +1,48 @@
+"""The models that the settings name, ready to be asked."""
+
+import asyncio
+
+from graph.breaker import CircuitBreaker
+from graph.llm import LiteLlmModel, Price
+from graph.settings import ModelSettings, Settings
+from nodes.planning.roster import Roster
+
+
+def make_roster(settings: Settings) -> Roster | None:
+    """The roster, or None without models; nothing is loaded or asked yet."""
+    if not settings.models:
+        return None
+    models = {configured.model: _model(configured, settings) for configured in settings.models}
+    if settings.model_complex is not None and settings.model_complex not in models:
+        models[settings.model_complex] = _model(
+            ModelSettings(model=settings.model_complex), settings
+        )
+    return Roster(
+        models=models,
+        order=[configured.model for configured in settings.models],
+        breaker=CircuitBreaker(
+            models, threshold=settings.breaker_failures, pause=settings.breaker_seconds
+        ),
+        complex_model=settings.model_complex,
+        threshold=settings.complexity_threshold,
+        timeout=settings.model_timeout,
+        fallback=settings.fallback,
+    )
+
+
+async def warm(roster: Roster) -> None:
+    """Load what the first call of each model needs, beside the event loop."""
+    for model in roster.models.values():
+        await asyncio.to_thread(model.warm)
+
+
+def _model(configured: ModelSettings, settings: Settings) -> LiteLlmModel:
+    price = settings.model_prices.get(configured.model)
+    return LiteLlmModel(
+        configured.model,
+        max_tokens=settings.model_max_tokens,
+        temperature=settings.temperature,
+        api_base=configured.api_base,
+        api_key_env=configured.api_key_env,
+        price=None if price is None else Price(price.input, price.output),
+    )

@@ -1,0 +1,109 @@
+"""Asking models for a plan."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from graph.state import Limits, PlannedBy, Planning, RunState
+from nodes.planning.budget import add, exceeded, seconds_left
+from nodes.planning.complexity import complexity
+from nodes.planning.model import Completion, Message, ModelFailure
+from nodes.planning.outcomes import (
+    Turn,
+    Update,
+    failed,
+    first_of,
+    given_over,
+    no_model_left,
+    not_affordable,
+    planned,
+    rejected,
+)
+from nodes.planning.prompt import messages, repair
+from nodes.planning.reading import AnswerRejected, read_answer
+from nodes.planning.roster import Roster
+from nodes.planning.schema import AnswerForm
+from tools.registry import Tool
+
+
+@dataclass(frozen=True)
+class ModelPlanner:
+    """Asks the models of a roster for plans over some tools, one call at a time."""
+
+    roster: Roster
+    tools: Mapping[str, Tool]
+    form: AnswerForm
+
+    def judge(self, prompt: str) -> tuple[Planning, PlannedBy]:
+        """Which models to ask for this task, and why them."""
+        score, features = complexity(prompt, self.tools)
+        judged = {"score": score, "features": features}
+        by = PlannedBy(source="llm", model=None, reason="being planned", complexity=judged)
+        return first_of(self.roster.queue(score)), by
+
+    async def ask(self, state: RunState, planning: Planning) -> Update:
+        """Ask the first model of the queue that may be called; the update that follows from it.
+
+        With a plan, `plan` is set. Otherwise `planning` says what is asked next; where it is null
+        and there is no error, the pattern planner is to answer.
+        """
+        turn = _without_closed(Turn(state, planning, self.roster, list(state["planning_log"])))
+        if not turn.planning["queue"]:
+            return no_model_left(turn)
+        asked = messages(state["prompt"], self.tools, self.form)
+        if turn.planning["reasons"]:
+            asked = repair(asked, turn.planning["answer"], turn.planning["reasons"])
+        if state.get("budget"):
+            cost = await asyncio.to_thread(turn.model.worst_case, asked, self.form.schema)
+            if reason := exceeded(state, cost):
+                return not_affordable(turn, reason)
+        return await self._call(turn, asked)
+
+    async def _call(self, turn: Turn, asked: Sequence[Message]) -> Update:
+        turn.begin()
+        model, breaker, timeout = turn.model, self.roster.breaker, _timeout(turn)
+        try:
+            completion = await model.complete(asked, self.form.schema, timeout=timeout)
+        except ModelFailure as failure:
+            if timeout == self.roster.timeout or not failure.transient:
+                # A deadline that the run's own budget cut short says nothing of the model.
+                breaker.failed(model.name, failure)
+            return failed(turn, failure)
+        breaker.succeeded(model.name)
+        usage = {"usage": add(turn.state["usage"], model.name, completion)}
+        return usage | self._read(turn, completion)
+
+    def _read(self, turn: Turn, completion: Completion) -> Update:
+        if completion.refused:
+            turn.note("refused", completion)
+            return given_over(turn, f"{turn.model.name} refused the request")
+        try:
+            steps = read_answer(completion, self.tools, _limits(turn.state))
+        except AnswerRejected as unfit:
+            return rejected(turn, completion, unfit.reasons)
+        if not steps:
+            turn.note("empty", completion)
+            return given_over(turn, f"{turn.model.name} found no fitting tool")
+        return planned(turn, completion, steps)
+
+
+def _without_closed(turn: Turn) -> Turn:
+    """Leave out the models that an outage has closed, each with its entry in the log."""
+    while turn.planning["queue"] and not turn.roster.breaker.allows(turn.planning["queue"][0]):
+        passing = not turn.roster.breaker.misconfigured(turn.planning["queue"][0])
+        turn.note("skipped", error_class="CircuitOpen", transient=passing)
+        turn = turn.at(first_of(turn.planning["queue"][1:]))
+    return turn
+
+
+def _timeout(turn: Turn) -> float:
+    left = seconds_left(turn.state)
+    return turn.roster.timeout if left is None else min(turn.roster.timeout, left)
+
+
+def _limits(state: RunState) -> Limits:
+    """The run's limits, its steps bounded by its budget as well."""
+    budget = state.get("budget")
+    if budget is None or budget["steps"] is None:
+        return state["limits"]
+    return {**state["limits"], "max_steps": min(budget["steps"], state["limits"]["max_steps"])}

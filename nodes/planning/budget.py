@@ -1,0 +1,66 @@
+"""What a run may still spend, and what it has spent."""
+
+import time
+from typing import Any
+
+from graph.state import Budget, RunState, Usage
+from nodes.planning.model import Completion, Cost
+
+
+def seconds_left(state: RunState) -> float | None:
+    """How long the run may still take by its budget, in seconds; None when it has no such limit."""
+    budget = state.get("budget")
+    if budget is None or budget["seconds"] is None:
+        return None
+    began = state.get("started_at") or time.time()
+    return began + budget["seconds"] - time.time()
+
+
+def exceeded(state: RunState, cost: Cost) -> str | None:
+    """Why a call that may cost this much is not made, or None when the budget allows it."""
+    budget = state.get("budget")
+    if budget is None:
+        return None
+    usage = state["usage"]
+    if (left := seconds_left(state)) is not None and left <= 0:
+        return f"its {budget['seconds']:g} s are over"
+    spent = usage["input_tokens"] + usage["output_tokens"]
+    if budget["tokens"] is not None and spent + cost.tokens > budget["tokens"]:
+        return f"a call may take {cost.tokens} tokens, {budget['tokens'] - spent} are left"
+    return _over_price(budget, usage, cost)
+
+
+def add(usage: Usage, model: str, completion: Completion) -> Usage:
+    """The usage after one more answer; a price that is not known makes the sum unknown."""
+    by_model: dict[str, Any] = dict(usage["by_model"])
+    before = by_model.get(model, {"calls": 0, "input_tokens": 0, "output_tokens": 0, "usd": 0.0})
+    by_model[model] = _sum(before, completion)
+    total: dict[str, Any] = _sum(dict(usage), completion)
+    return Usage(
+        calls=total["calls"],
+        input_tokens=total["input_tokens"],
+        output_tokens=total["output_tokens"],
+        usd=total["usd"],
+        by_model=by_model,
+    )
+
+
+def _sum(before: dict[str, Any], completion: Completion) -> dict[str, Any]:
+    known = before["usd"] is not None and completion.usd is not None
+    return {
+        "calls": before["calls"] + 1,
+        "input_tokens": before["input_tokens"] + (completion.input_tokens or 0),
+        "output_tokens": before["output_tokens"] + (completion.output_tokens or 0),
+        "usd": before["usd"] + completion.usd if known else None,
+    }
+
+
+def _over_price(budget: Budget, usage: Usage, cost: Cost) -> str | None:
+    if budget["usd"] is None:
+        return None
+    if cost.usd is None or usage["usd"] is None:
+        return "the price of a call is not known, so a budget in USD cannot be kept"
+    left = budget["usd"] - usage["usd"]
+    if cost.usd > left:
+        return f"a call may cost {cost.usd:.6f} USD, {left:.6f} are left"
+    return None

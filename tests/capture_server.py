@@ -1,0 +1,116 @@
+"""An HTTP server that keeps what it is sent, byte for byte, and answers as it is told."""
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Captured:
+    """One request."""
+
+    path: str
+    headers: dict[str, str]
+    text: str
+
+    @property
+    def body(self) -> Any:
+        """The JSON."""
+        return json.loads(self.text)
+
+
+@dataclass
+class CaptureServer:
+    """`answer` goes to every request after `delay` seconds: JSON, or text as it is."""
+
+    url: str
+    answer: Any = None
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    delay: float = 0.0
+    requests: list[Captured] = field(default_factory=list)
+
+
+def openai_answer(text: str | None, *, reason: str = "stop", **message: Any) -> dict[str, Any]:
+    """A chat completion of 100 tokens in and 20 out."""
+    choice = {"index": 0, "message": {"role": "assistant", "content": text, **message}}
+    return {
+        "id": "chatcmpl-1",
+        "object": "chat.completion",
+        "created": 1,
+        "model": "m",
+        "choices": [{**choice, "finish_reason": reason}],
+        "usage": {"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120},
+    }
+
+
+def anthropic_answer(*content: Any, reason: str = "end_turn", output: int = 20) -> dict[str, Any]:
+    """A message of 100 tokens in and `output` out."""
+    return {
+        "id": "msg_1",
+        "type": "message",
+        "role": "assistant",
+        "model": "m",
+        "content": list(content),
+        "stop_reason": reason,
+        "usage": {"input_tokens": 100, "output_tokens": output},
+    }
+
+
+def ollama_answer(text: str, *, reason: str = "stop") -> dict[str, Any]:
+    """A chat answer of 100 tokens in and 20 out."""
+    return {
+        "model": "m",
+        "created_at": "2026-01-01T00:00:00Z",
+        "message": {"role": "assistant", "content": text},
+        "done": True,
+        "done_reason": reason,
+        "prompt_eval_count": 100,
+        "eval_count": 20,
+    }
+
+
+@contextmanager
+def capturing() -> Iterator[CaptureServer]:
+    """A server on a free loopback port."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            text = self.rfile.read(int(self.headers.get("content-length", 0))).decode()
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            server.requests.append(Captured(self.path, headers, text))
+            time.sleep(server.delay)
+            answer = server.answer if isinstance(server.answer, str) else json.dumps(server.answer)
+            self.send_response(server.status)
+            for name, value in {"Content-Type": "application/json", **server.headers}.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(answer.encode())))
+            self.end_headers()
+            self.wfile.write(answer.encode())
+
+        def log_message(self, *_: Any) -> None:
+            """Nothing to standard error."""
+
+    class Listener(ThreadingHTTPServer):
+        daemon_threads = True
+
+        def handle_error(self, request: Any, client_address: Any) -> None:
+            """A client that went away before its answer is what some tests want."""
+
+    listener = Listener(("127.0.0.1", 0), Handler)
+    server = CaptureServer(f"http://127.0.0.1:{listener.server_port}")
+    thread = threading.Thread(target=listener.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    try:
+        yield server
+    finally:
+        listener.shutdown()
+        listener.server_close()
+        thread.join()

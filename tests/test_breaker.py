@@ -1,0 +1,163 @@
+"""When a model that fails is left alone, and when it is tried again."""
+
+from graph.breaker import CircuitBreaker
+from nodes.planning.model import ModelFailure
+
+OUTAGE = ModelFailure("server_error", transient=True)
+WRONG_KEY = ModelFailure("unauthorized", transient=False, misconfigured=True)
+TOO_LONG = ModelFailure("context_too_long", transient=False)
+
+
+class Clock:
+    """A clock that goes when told."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def breaker(clock: Clock) -> CircuitBreaker:
+    return CircuitBreaker(["a", "b"], threshold=3, pause=30, clock=clock)
+
+
+def opened(clock: Clock) -> CircuitBreaker:
+    one = breaker(clock)
+    for _ in range(3):
+        one.failed("a", OUTAGE)
+    return one
+
+
+def test_models_are_well_until_they_fail() -> None:
+    one = breaker(Clock())
+
+    assert one.allows("a")
+    assert one.state() == {
+        name: {"state": "ok", "until": None, "error_class": None} for name in ("a", "b")
+    }
+
+
+def test_failures_in_a_row_open_the_circuit_of_that_model_alone() -> None:
+    one = breaker(Clock())
+    one.failed("a", OUTAGE)
+    one.failed("a", OUTAGE)
+    assert one.allows("a")
+
+    one.failed("a", OUTAGE)
+
+    assert not one.allows("a")
+    assert one.allows("b")
+    assert one.state()["a"] == {"state": "open", "until": 1030.0, "error_class": "server_error"}
+
+
+def test_an_answer_in_between_begins_the_count_anew() -> None:
+    one = breaker(Clock())
+    for _ in range(5):
+        one.failed("a", OUTAGE)
+        one.failed("a", OUTAGE)
+        one.succeeded("a")
+
+    assert one.allows("a")
+
+
+def test_after_the_pause_one_call_goes_through() -> None:
+    clock = Clock()
+    one = opened(clock)
+
+    clock.now += 29
+    assert not one.allows("a")
+    clock.now += 1
+    assert one.allows("a")
+    assert not one.allows("a")
+
+
+def test_a_trial_that_succeeds_closes_the_circuit() -> None:
+    clock = Clock()
+    one = opened(clock)
+    clock.now += 30
+    one.allows("a")
+
+    one.succeeded("a")
+
+    assert one.allows("a")
+    assert one.state()["a"] == {"state": "ok", "until": None, "error_class": None}
+
+
+def test_a_trial_that_fails_opens_it_again_at_once() -> None:
+    clock = Clock()
+    one = opened(clock)
+    clock.now += 30
+    one.allows("a")
+    clock.now += 2
+
+    one.failed("a", OUTAGE)
+
+    assert one.state()["a"]["until"] == clock.now + 30
+    assert not one.allows("a")
+
+
+def test_a_trial_of_which_nothing_is_heard_is_followed_by_another() -> None:
+    """A cancelled run neither succeeds nor fails."""
+    clock = Clock()
+    one = opened(clock)
+    clock.now += 30
+    one.allows("a")
+
+    clock.now += 30
+
+    assert one.allows("a")
+
+
+def test_a_misconfigured_model_is_left_alone_at_once_and_tried_again_later() -> None:
+    """A person may pull the model or fill the account while the server runs."""
+    clock = Clock()
+    one = breaker(clock)
+
+    one.failed("a", WRONG_KEY)
+
+    assert one.misconfigured("a")
+    assert not one.misconfigured("b")
+    assert not one.allows("a")
+    assert one.state()["a"] == {
+        "state": "misconfigured",
+        "until": 1030.0,
+        "error_class": "unauthorized",
+    }
+    clock.now += 30
+    assert one.allows("a")
+    assert not one.allows("a")
+
+
+def test_a_request_that_was_itself_the_fault_shows_that_the_model_works() -> None:
+    clock = Clock()
+    one = opened(clock)
+    clock.now += 30
+    one.allows("a")
+
+    one.failed("a", TOO_LONG)
+
+    assert one.allows("a")
+
+
+def test_a_longer_wait_that_the_provider_asked_for_is_kept() -> None:
+    clock = Clock()
+    one = opened(clock)
+    clock.now += 30
+    one.allows("a")
+
+    one.failed("a", ModelFailure("rate_limited", transient=True, retry_after=90))
+
+    clock.now += 89
+    assert not one.allows("a")
+    clock.now += 1
+    assert one.allows("a")
+
+
+def test_a_clock_that_is_set_back_does_not_keep_the_circuit_open() -> None:
+    clock = Clock()
+    one = opened(clock)
+
+    clock.now -= 500
+
+    assert one.allows("a")
