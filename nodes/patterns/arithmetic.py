@@ -1,38 +1,14 @@
-"""Reads a clause as arithmetic: words in, an expression for the calculator out.
+"""Reads a clause as arithmetic: talk, one expression and talk again.
 
-A recursive descent that only goes forward, so the work grows with the number of words.
+The expression has to be complete (`expressions.py`). Around it any order of words will do as long
+as all of them are talk (`arithmetic_talk.py`); a word that is none, such as a unit, a date or
+another thing to act on, means that something else is asked.
 """
 
-from nodes.patterns.arithmetic_words import (
-    CONTINUATIONS,
-    FUNCTIONS,
-    GOES,
-    LEADS,
-    MATH_WORDS,
-    MONEY_AFTER,
-    MONEY_BEFORE,
-    OPERATORS,
-    PERCENT,
-    POSTFIXES,
-    PREFIXES,
-    SEPARATORS,
-    TAILS,
-    TOGETHER,
-    Function,
-)
-from nodes.patterns.numbers import NUMBER_WORDS, is_digits, read_number, read_ordinal
-from nodes.patterns.references import RESULTS
-
-MAX_DEPTH = 60  # brackets and functions inside one another, two levels for each
-_SIGNS = {"-": "-", "minus": "-", "negative": "-", "+": "", "positive": ""}
-
-
-class _NotArithmetic(Exception):
-    pass
-
-
-class _TooDeep(_NotArithmetic):
-    pass
+from nodes.patterns.arithmetic_talk import CONSISTENT, OTHER_QUESTIONS, skip_talk
+from nodes.patterns.arithmetic_words import MATH_WORDS
+from nodes.patterns.expressions import ExpressionParser, NotArithmetic, TooDeep
+from nodes.patterns.numbers import NUMBER_WORDS, is_digits
 
 
 def looks_like_arithmetic(words: list[str], start: int, end: int, number: str | None) -> bool:
@@ -51,208 +27,29 @@ def read_expression(words: list[str], start: int, end: int, number: str | None) 
 
     `number` is the reference that "it" and "the result" stand for, if there is one.
     """
-    parser = _Parser(words, end, number)
+    parser = ExpressionParser(words, end, number)
     at = start
-    while True:
+    while at < end:
         try:
-            return parser.whole(at)
-        except _TooDeep:
+            expression = parser.whole(at)
+        except TooDeep:
             return None
-        except _NotArithmetic:
-            lead = LEADS.longest(words, at, end)
-            if lead is None:
+        except NotArithmetic:
+            after = skip_talk(words, at, end)
+            if after is None:
                 return None
-            at = lead[0]
+            at = after
+        else:
+            return expression if _is_what_was_named(words[start:at], expression) else None
+    return None
 
 
-class _Parser:
-    def __init__(self, words: list[str], end: int, number: str | None) -> None:
-        self.words = words
-        self.end = end
-        self.number = number
-        self.at = 0
-        self.depth = 0
-        self.operations = 0
-        self.sum_ends = -1
-
-    def whole(self, start: int) -> str:
-        self.at = start
-        self.depth = self.operations = 0
-        text = self.continuation() if self.number else None
-        if text is None:
-            self.at = start
-            self.depth = self.operations = 0
-            text, _ = self.joined()
-        if not self.operations or TAILS.skip(self.words, self.at, self.end) != self.end:
-            raise _NotArithmetic
-        return text
-
-    def joined(self) -> tuple[str, bool]:
-        """An expression, or several with "and" between them where a later word says how."""
-        parts = [self.expression()]
-        while self.at < self.end and self.words[self.at] == "and":
-            self.at += 1
-            parts.append(self.operand())
-        if len(parts) == 1:
-            return parts[0]
-        found = TOGETHER.longest(self.words, self.at, self.end)
-        if found is None or self.operations:  # "5 + 3 and 2 together" has two readings
-            raise _NotArithmetic
-        self.at, operator = found
-        self.operations += 1
-        return f" {operator} ".join(map(_atom, parts)), False
-
-    def continuation(self) -> str | None:
-        found = CONTINUATIONS.longest(self.words, self.at, self.end)
-        if found is None or found[0] == self.end:
-            return None
-        self.at, template = found
-        try:
-            operand = self.operand()
-        except _TooDeep:
-            raise
-        except _NotArithmetic:
-            return None
-        if TAILS.skip(self.words, self.at, self.end) != self.end:
-            return None
-        self.operations += 1
-        return template.format(f"({self.number})", _atom(operand))
-
-    def expression(self) -> tuple[str, bool]:
-        """An infix chain; its text and whether it needs no brackets."""
-        self.depth += 1
-        if self.depth > MAX_DEPTH:
-            raise _TooDeep
-        left = self.operand()
-        parts = [left[0]]
-        while (found := self.operator(parts)) is not None:
-            before = self.at
-            self.at, operator = found
-            if before == self.sum_ends and operator not in "+-":
-                raise _NotArithmetic  # "the sum of 5 and 6 times 2" has two readings
-            self.operations += 1
-            if len(parts) == 1:
-                parts = [_atom(left)]
-            if operator.startswith("reversed "):
-                right = self.expression()
-                chain = " ".join(parts)
-                parts = [_atom(right), operator[-1], f"({chain})" if len(parts) > 1 else chain]
-                break
-            parts += [operator, _atom(self.operand())]
-        self.depth -= 1
-        return " ".join(parts), len(parts) == 1 and left[1]
-
-    def operator(self, parts: list[str]) -> tuple[int, str] | None:
-        """The next operator; "of" is one after a fraction, as in "3/4 of 18"."""
-        if self.words[self.at : self.at + 1] == ["of"] and len(parts) == 3 and parts[1] == "/":
-            return self.at + 1, "*"
-        return OPERATORS.longest(self.words, self.at, self.end)
-
-    def operand(self) -> tuple[str, bool]:
-        self.depth += 1
-        if self.depth > MAX_DEPTH:
-            raise _TooDeep
-        if self.at >= self.end:
-            raise _NotArithmetic
-        text, atom = self.primary()
-        while (found := POSTFIXES.longest(self.words, self.at, self.end)) is not None:
-            self.at, template = found
-            self.operations += 1
-            text, atom = template.format(_atom((text, atom))), False
-        if (power := self.power()) is not None:
-            text, atom = f"{_atom((text, atom))} ** {power}", False
-        if (percent := PERCENT.longest(self.words, self.at, self.end)) is not None:
-            self.at, template = percent
-            self.operations += 1
-            whole = self.operand()
-            text, atom = template.format(_atom((text, atom)), _atom(whole)), False
-        self.depth -= 1
-        return text, atom
-
-    def power(self) -> str | None:
-        """The number in "to the fifth power", if that comes next."""
-        if self.words[self.at : self.at + 2] != ["to", "the"]:
-            return None
-        ordinal = read_ordinal(self.words, self.at + 2, self.end)
-        if ordinal is None:
-            return None
-        power, at = ordinal
-        self.at = at + 1 if self.words[at : at + 1] == ["power"] and at < self.end else at
-        self.operations += 1
-        return power
-
-    def primary(self) -> tuple[str, bool]:
-        words, at = self.words, self.at
-        word = words[at]
-        if word == "(":
-            return self.bracketed()
-        if word in _SIGNS and (found := FUNCTIONS.longest(words, at, self.end)) is None:
-            self.at += 1
-            text, atom = self.operand()
-            return _SIGNS[word] + _atom((text, atom)), True
-        if word in MONEY_BEFORE:
-            self.at = at = at + 1
-        number = read_number(words, at, self.end)
-        if number is not None:
-            text, self.at = number
-            return self.counted(text)
-        if (found := FUNCTIONS.longest(words, at, self.end)) is not None:
-            self.at, function = found
-            return self.function(function)
-        if (prefix := PREFIXES.longest(words, at, self.end)) is not None:
-            self.at, template = prefix
-            self.operations += 1
-            return template.format(_atom(self.operand())), False
-        result = RESULTS.longest(words, at, self.end) if self.number else None
-        if result is None:
-            raise _NotArithmetic
-        self.at = result[0]
-        return f"({self.number})", True
-
-    def counted(self, text: str) -> tuple[str, bool]:
-        """A number with the words that belong to it: "two thirds of 9", "5 dollars"."""
-        if self.at < self.end and self.words[self.at] in MONEY_AFTER:
-            self.at += 1
-        if "/" not in text:
-            return text, True
-        if self.at < self.end and self.words[self.at] == "of":
-            self.at += 1
-            self.operations += 1
-            return f"{text} * {_atom(self.operand())}", False
-        return text, False
-
-    def bracketed(self) -> tuple[str, bool]:
-        self.at += 1
-        text, _ = self.expression()
-        if self.at >= self.end or self.words[self.at] != ")":
-            raise _NotArithmetic
-        self.at += 1
-        return f"({text})", True
-
-    def function(self, function: Function) -> tuple[str, bool]:
-        separators = SEPARATORS[function.separators]
-        before = self.operations
-        arguments = [self.expression()]
-        if (goes := GOES.longest(self.words, self.at, self.end)) is not None:
-            self.at = goes[0]
-        while (found := separators.longest(self.words, self.at, self.end)) is not None:
-            self.at = found[0]
-            arguments.append(self.operand())
-        if len(arguments) == 1:
-            if self.operations == before:
-                raise _NotArithmetic
-            return arguments[0]
-        self.operations += 1
-        texts = [_atom(argument) for argument in arguments]
-        if function.reversed:
-            texts.reverse()
-        if function.operator in "-/" and len(texts) != 2:
-            raise _NotArithmetic
-        if function.operator in "+-":
-            self.sum_ends = self.at
-        return f" {function.operator} ".join(texts), False
-
-
-def _atom(operand: tuple[str, bool]) -> str:
-    text, atom = operand
-    return text if atom else f"({text})"
+def _is_what_was_named(before: list[str], expression: str) -> bool:
+    """Whether a value is asked for, and "the product when …" is followed by a product."""
+    if OTHER_QUESTIONS.longest(before, 0, len(before)) and "what" not in before:
+        return False
+    return all(
+        set(expression).isdisjoint("+-*/%".replace(sign, ""))
+        for word, sign in CONSISTENT.items()
+        if word in before
+    )

@@ -1,90 +1,66 @@
-"""The vocabulary of arithmetic: how people ask for a value and name what is to be done."""
+"""The vocabulary of arithmetic: how people name what is to be done with numbers."""
 
 from typing import NamedTuple
 
 from nodes.patterns.phrases import phrase_set, table, word_set
 
 CLASSES = {
+    "is": ["is|are|was|were|gets|get|got|being|be"],
+    "them": ["(them|both|these|those|it|the two|both of them|the numbers) [both] [up|together]"],
+    "then": ["[,] and [then]|, then|then"],
     "numbers": ["(the|these|those|both|all) [two|three|following] numbers [:]|numbers"],
 }
-
-#: What comes before an expression; taken off again and again. The rest must be an expression.
-LEADS = phrase_set(
-    [
-        "(what|whats|what's|what`s) [is|are|was|does|do|would|will|'s|s] [be]",
-        "what (would|will|should|could) be",
-        "(how much|how many) (is|are|does|do|would|will|was)",
-        "how much (would|will) be",
-        "calculate|compute|evaluate|solve|resolve|determine|find|find out|work out|figure out",
-        "calculator|calc|math|maths|quick math|arithmetic|question|equation|expression",
-        "can i get|may i have",
-        "tell|tell us|give|show|provide|supply|return|say|answer|get|print|display|output|explain",
-        "me|us|to me",
-        "i (need|want|would like|'d like) [to (know|see|have|find|find out|calculate|hear|get)]",
-        "i'd like [to (know|see|have|find|find out|calculate|hear|get)]",
-        "i (need|want) you to",
-        "to (know|calculate|compute|find|find out|figure out|work out|solve)",
-        "do you know|let me know|do the math [on|for]|do|perform|run|try|run the numbers [on|for]",
-        "know|hear|see|have|with|what's left|left (if|when|after)",
-        "a|an|the|this|these|that is|my|following|next|simple|math|maths|correct|exact|final",
-        "(answer|result|solution|value|total|outcome|output|calculation|problem|equation|sum)"
-        " (to|of|for|from|when|is|if)",
-        "(answer|solution|solutions|result|value) (to|of|for) (the|this) "
-        "(equation|problem|question|expression|sum|calculation|math problem|following)",
-        "(equation|problem|question|expression|calculation|math problem|following) [of]",
-        "(do|will|would|can|could|should) (you|i|we) (get|have) (when|if) [you|i|we|one]",
-        "(you|i|we) (get|have) (when|if) [you|i|we|one]",
-        "(if|when) (you|i|we|one)",
-        "(if|when) [you|i|we|one]",
-        ":",
-        ",",
-        "=",
-        "please",
-        "for me",
-        "just",
-        "quickly",
-    ]
-)
 
 #: How numbers joined by "and" are meant: "what do 5 and 3 make".
 TOGETHER = table(
     {
-        "added [up|together]|add up to|combined|make|makes|equal|equals|sum to|come to|"
-        "come out to|altogether|all together|in total|together": "+",
-        "multiplied [together|with each other|by each other]": "*",
-    }
+        "[<is>] (added [up|together]|add up to|combined|summed [up]|put together)|make|makes|"
+        "equal|equals|is|are|sum to|come to|comes to|come out to|altogether|all together|in total|"
+        "together": "+",
+        "[be|make|get|come to] (if|when) [you|i|we|they] [<is>] (add|added|combine|combined|sum|"
+        "summed|put) [<them>] [together|up]": "+",
+        "multiply to|multiplied (makes|make|is|are|equals)": "*",
+        "[<is>] multiplied [together|with each other|by each other]": "*",
+        "[be|make|get] (if|when) [you|i|we|they] [<is>] (multiply|multiplied) [<them>] "
+        "[together]": ("*"),
+    },
+    CLASSES,
 )
 
-#: What comes after an expression.
-TAILS = phrase_set(
-    [
-        "equal|equals|equal to|equals to|is equal to|is|are|make|makes|come to|comes to|give|gives",
-        "=",
-        "total|in total|altogether|all together|together|as a number",
-        "what|what is it|how much|how much is it|how much is that|what is that|what's that",
-        "what (do|would|will|does) (i|you|we|it|that) (get|have|make|equal|come to|be)",
-        "what is (the answer|the result|the total|left)|what's (the answer|the result|the total)",
-        "come out to|comes out to|add up to|work out to|equal what|be",
-        "?|!|.|,|:",
-        "for me|please|now|right now|thanks|again|exactly",
-        "then",
-    ]
-)
-
-#: Signs and words between two operands. `reversed` ones name the right side first.
+#: Signs and words between two operands. `reversed` ones name the right side first, `grouped` ones
+#: take everything before them as one operand.
 OPERATORS = table(
     {
-        "+|plus|add|added to|added with|added on to|increased by|and then add": "+",
-        "-|minus|less|take away|takeaway|take|subtract|decreased by|reduced by|without": "-",
-        "*|x|times|time|multiplied by|multiply by|multiplied with|multiply|"
-        "multiplied times|timesed by": "*",
-        "/|over|divided by|divide by|divided|divide|devided by|divided with": "/",
+        "+|plus|plus another|on top of|added by|add to|add|added to|added with|added on to|"
+        "increased by|and then add": "+",
+        "<is> (added to|added with|increased by)": "+",
+        "<then> [you|i|we] (add|plus|added)": "+",
+        "-|minus|less|take away|takeaway|take|subtract|subtracted by|subtract by|minused by|"
+        "deducted by|deduct|decreased by|reduced by|without|lowered by|"
+        "diminished by": "-",
+        "<is> (decreased by|reduced by|lowered by)": "-",
+        "<then> [you|i|we] (minus|subtract|subtracted|take away|took away)": "-",
+        "*|x|times|time|multiplied by|multiply by|multiplied with|multiply|multiplied to|"
+        "multiplied times|timesed by|multiply with|times by|lots of|multiple by|"
+        "(multiplied|multiply|multiple|times) (for|against)|multiplies by|multiplying by|"
+        "timesed with|multiply it by|multiple times": "*",
+        "<is> (multiplied|timesed) (by|with)": "*",
+        "<then> (multiply|times|multiplied) [it|that|this|them] by": "grouped *",
+        "/|over|divided by|divide by|divided|divide|divided with|split by|divided up by|"
+        "(divided|shared|split) [up] [evenly|equally] (between|among|amongst|in between)|"
+        "dividing by|divides by|divided (evenly|equally|up) by": "/",
+        "<is> (divided|split) (by|with)": "/",
+        "<then> (divide|divided) [it|that|this|them] by": "grouped /",
         "%|mod|modulo|modulus": "%",
-        "**|^|to the power [of]|raised to [the power] [of]": "**",
-        "subtracted from|taken from|taken away from|less than|deducted from": "reversed -",
-        "more than|greater than": "reversed +",
+        "**|^|[raised] to the power [of]|raised to|to the power of": "**",
+        "[<is>] (subtracted from|taken from|taken away from|deducted from|taken off|"
+        "taken off of)|less than|fewer than|smaller than": "reversed -",
+        "[<is>] added onto|more than|greater than|higher than|bigger than|larger than": (
+            "reversed +"
+        ),
         "goes into|go into": "reversed /",
-    }
+    },
+    CLASSES,
 )
 
 
@@ -101,53 +77,83 @@ TO = "to"
 BY = "by"
 FROM = "from"
 INTO = "into"
+ONLY_BY = "only by"
+SPLIT = "split"
 
 #: Which words stand between the operands of a function.
 SEPARATORS = {
-    AND: phrase_set(["[,] and", ",", "[,] plus", "+", "&", "with", "to"]),
+    AND: phrase_set(["[,] and [also] [then]", ",", "[,] plus", "+", "&", "with", "to", "onto"]),
     BY: phrase_set(["by", "times", "with", "x", "[,] and", "*", ","]),
     FROM: phrase_set(["[away] from", "out of", "off of", "off"]),
-    INTO: phrase_set(["into", "in"]),
+    INTO: phrase_set(["into", "in", "inside [of]"]),
+    ONLY_BY: phrase_set(["by"]),
+    SPLIT: phrase_set(["by", "into", "between"]),
     TO: phrase_set(["by", "over", "and", "with"]),
 }
 
 FUNCTIONS = table(
     {
-        "[the] (sum|total|addition) of [<numbers>]": Function("+", AND),
-        "(add|adding) [up|together] [<numbers>]|sum [up]|total [up]|combine": Function("+", AND),
-        "[the] (product|multiplication) of [<numbers>]": Function("*", BY),
-        "multiply|multiplying": Function("*", BY),
+        "[the] (sum|total|addition) of [adding] [<numbers>]": Function("+", AND),
+        "(add|adding|added|adds) [up|together|in] [<numbers>]": Function("+", AND),
+        "sum [up] [for me]|total [up] [for me]|combine|combining|adding together": Function(
+            "+", AND
+        ),
+        "[the] (product|multiplication) of [multiplying] [<numbers>]": Function("*", BY),
+        "(multiply|multiplying|multiplied|multiplies) [together] [<numbers>]": Function("*", BY),
+        "times|timesing": Function("*", ONLY_BY),
         "[the] (difference|differences) (between|of|in) [<numbers>]": Function("-", AND),
-        "[the] (quotient|ratio|division) of [<numbers>]": Function("/", TO),
-        "divide|dividing": Function("/", TO),
-        "subtract|subtracting|take [away]|taking [away]|deduct|minus|remove": Function(
+        "[the] (quotient|ratio|division) of [dividing] [<numbers>]": Function("/", TO),
+        "divide|dividing|divided|divides": Function("/", TO),
+        "split|splitting": Function("/", SPLIT),
+        "subtract|subtracting|subtracted|subtracts|take [away]|taking [away]|took [away]|takes "
+        "[away]|deduct|deducting|deducted|minus|remove|removing|removed": Function(
             "-", FROM, reversed=True
         ),
-        "how many [times (does|do|can|will|would|could)]": Function("/", INTO, reversed=True),
+        "how many [times (does|do|can|will|would|could|is|are)]": Function(
+            "/", INTO, reversed=True
+        ),
     },
     CLASSES,
 )
 
 #: What follows the first operand of "how many times does 5 go into 10", "how many 5s are in 10".
-GOES = phrase_set(["go|goes|fit|fits|be divided", "[s|'s] (are|are there|go|fit|can fit)"])
+GOES = phrase_set(
+    [
+        "[be able to] (go|goes|fit|fits)|be divided|divided|contained",
+        "[s|'s] (are|are there|go|fit|can fit)",
+        "s|'s",
+    ]
+)
 
 #: A word before one operand, as a template.
 PREFIXES = table(
     {
-        "half|one half|a half|[the] half of|one half of|a half of|halve": "{} / 2",
-        "double|twice|the double of|double of|two times": "{} * 2",
-        "triple|thrice|treble": "{} * 3",
+        "half|one half|a half|[the] half of|one half of|a half of|halve|halving|half the": "{} / 2",
+        "double|twice|the double of|double of|two times|doubling": "{} * 2",
+        "triple|thrice|treble|tripling|the triple of": "{} * 3",
         "quadruple": "{} * 4",
         "[the] (square root|root|sqrt) of|sqrt|square root": "{} ** 0.5",
         "square|[the] square of": "{} ** 2",
         "cube|[the] cube of": "{} ** 3",
         "(a|one) third of": "{} / 3",
         "(a|one) (quarter|fourth) of": "{} / 4",
+        "(a|one) fifth of": "{} / 5",
+        "(a|one) tenth of": "{} / 10",
     }
 )
 
 #: A word after one operand.
-POSTFIXES = table({"squared": "{} ** 2", "cubed": "{} ** 3", "²": "{} ** 2", "³": "{} ** 3"})
+POSTFIXES = table(
+    {
+        "[<is>] squared|²": "{} ** 2",
+        "[<is>] cubed|³": "{} ** 3",
+        "[<is>] doubled": "{} * 2",
+        "[<is>] tripled": "{} * 3",
+        "[<is>] quadrupled": "{} * 4",
+        "[<is>] halved|[<is>] (divided|cut|split) in half": "{} / 2",
+    },
+    CLASSES,
+)
 
 #: Percent before another operand.
 PERCENT = table(
@@ -172,9 +178,43 @@ CONTINUATIONS = table(
 #: Words by which a clause may be arithmetic without any digit or number word.
 MATH_WORDS = word_set(
     "half halve double twice triple square cube squared cubed root sqrt hundred thousand million "
-    "billion"
+    "billion quarter quarters third thirds doubled tripled halved"
 )
 
-#: Signs of money that say nothing about the value.
-MONEY_BEFORE = frozenset({"$"})
+#: Numbers said in the plural after another one: "nine fives".
+PLURALS = {
+    "twos": "2", "threes": "3", "fours": "4", "fives": "5", "sixes": "6", "sevens": "7",
+    "eights": "8", "nines": "9", "tens": "10", "elevens": "11", "twelves": "12",
+}  # fmt: skip
+
+#: What leads to the number in "to the fifth power", "raised to the 10th".
+TO_THE = phrase_set(["[<is>] [raised] to the [power of the]"], CLASSES)
+
+#: What stands before a number and says nothing about its value.
+NUMBER_FRONTS = phrase_set(["$", "[the] (number|numbers|value|figure|amount of|amount)"])
+#: The same after it.
 MONEY_AFTER = frozenset({"dollars", "dollar", "bucks"})
+
+#: Asking for the value again, as a sentence of its own before or after the calculation.
+ECHOES = phrase_set(
+    [
+        "(and|so|then) [,]",
+        "what (is|was|'s|s) [it|that|this|the (answer|result|total|sum|value)] [be|equal|then]",
+        "(what's|whats) (it|that|this|the (answer|result|total|sum|value|outcome)) [equal|now]",
+        "(what|how much) (does|do|will|would|should|did|is|are) (that|it|this|they|i|we|you|those) "
+        "[then] (be|make|equal|give|get|come to|have|come out to|add up to|give me|total|leave)",
+        "what (do|will|would|should|did) (i|we|you) [then] (get|have) [left] [now|then]",
+        "how much (is|is it|is that|does that make|remains|is left)|how many (are|is) left",
+        "what (remains|is left|'s left|results)|what's left|what's the (answer|result|total) to "
+        "that",
+        "(tell|give) me [the] (answer|result|total|value|solution|sum)",
+        "(what's|whats|what) (it|that|this|does (it|that|this)|do they) "
+        "(make|come to|give|get|equal|be|total)",
+        "(give|tell) me the (bad|good) news|hit me|tell me nuh",
+        "tell me|i need [to know] [the] (answer|result|total)|let me know",
+        "[i] (forget|forgot|always forget|can't remember|don't remember|don't know|have no idea)",
+        "[can|could|would|will] (you|u) (check|verify|confirm|look) [it|that] [for me]",
+        "(check|verify|confirm) [it|that] [for me]|is it [there]|is it there",
+        "do (you|u) know|any (idea|ideas)|what do you (think|say)|(am i|is that) right",
+    ]
+)

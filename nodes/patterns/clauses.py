@@ -17,8 +17,9 @@ from nodes.patterns.politeness import OPENINGS
 from nodes.patterns.words import Words
 
 _CONNECTING = word_set(
-    ", ; . ! ? • & + - and then also after afterwards thereafter plus but or "
-    "subsequently in once when additionally as besides on"
+    ", ; . : ! ? • & + - and then so oh ah while since also after afterwards thereafter plus but "
+    "or "
+    "subsequently next finally lastly in once when additionally as besides on"
 ) | {"\n"}
 _A_HALF = ["a", "half"]  # of "two and a half"
 _ENUMERATING = frozenset({"and", ",", "&"})
@@ -74,8 +75,8 @@ def _connector(prompt: Words, at: int, beginnings: PhraseTable[bool]) -> tuple[i
         return None
     following = joining[0]
     begin = OPENINGS.skip(words, following, total, most=_OPENINGS_LOOKED_THROUGH)
-    if begin >= total:
-        return None
+    if begin >= total:  # "…, it's done": nothing but courtesies follow
+        return (following, Bond.CLEAR) if words[at] == "," and following < total else None
     if words[begin] not in _SIGNS and ADDRESSING.longest(words, following, total) is not None:
         return following, Bond.CLEAR
     for place in (following, begin):

@@ -55,7 +55,9 @@ DETERMINERS = word_set("my the our this that your mine me these those")
 ADJECTIVES = word_set(
     "whole entire complete full current own existing active daily personal weekly main master "
     "running usual regular long short little big new today's tomorrow's week's day's tonight's "
-    "mental updated same default normal primary private remaining saved"
+    "mental updated same default normal primary private remaining saved today tomorrow weekend "
+    "stinking damn dang darn dumb silly bloody freaking stupid huge endless blasted infernal "
+    "family household home monday tuesday wednesday thursday friday saturday sunday morning"
 )
 _BEFORE_BARE = word_set(
     "to on onto in into from off of at with and , : ; show read list check view display open see "
@@ -65,10 +67,12 @@ _BEFORE_BARE = word_set(
 _AFTER_BARE = word_set("add remove delete : , has have needs contains contents for today please")
 _INDEFINITE = frozenset({"a", "an", "another", "any", "some", "each", "every"})
 _NOT_A_NAME = word_set(
+    "song songs movie film app apps video best most if when about "
     "to on onto in into from off of at with and as is are was be do does did have has add put "
     "remove delete take for i you it , . : ; ( ) + - * /"
 )
 _MOST_NAMES = 3
+_COMPOUNDS = word_set("force manager bar master rabbit group")  # "the task bar" is no to-do
 
 SINGULAR = phrase_set(
     [
@@ -92,7 +96,9 @@ PLURAL = phrase_set(
         "(my|the|today's|all my) agenda",
     ]
 )
-_NOUNS = word_set(
+_ONE_WORD_NAMES = word_set("todolist tasklist todolists dolist")
+_HEADS = word_set("list lists checklist") | _ONE_WORD_NAMES
+_NOUNS = _ONE_WORD_NAMES | word_set(
     "list lists checklist todo todos task tasks chore chores item items entry entries to agenda"
 )
 
@@ -125,7 +131,9 @@ def view(words: list[str], start: int, end: int) -> View:
         elif (many := PLURAL.longest(words, here, end)) is not None:
             symbols.append(TODOS)
             here = many[0]
-        elif (one := _longest_of(singulars, words, here, end)) is not None:
+        elif (one := _longest_of(singulars, words, here, end)) is not None and (
+            one == end or words[one] not in _COMPOUNDS
+        ):
             symbols.append(TODO)
             here = one
         else:
@@ -133,6 +141,16 @@ def view(words: list[str], start: int, end: int) -> View:
             here += 1
     at.append(end)
     return View(symbols, at)
+
+
+def is_name_of_list(words: list[str], start: int, end: int) -> bool:
+    """Whether a clause is nothing but the name of the list."""
+    return view(words, start, end).symbols == [LIST]
+
+
+def names_list(words: list[str], start: int, end: int) -> bool:
+    """Whether a list, or to-dos in general, are named in the clause."""
+    return not {LIST, TODOS}.isdisjoint(view(words, start, end).symbols)
 
 
 def _longest_of(
@@ -147,7 +165,7 @@ def _lists(words: list[str], start: int, end: int) -> dict[int, tuple[int, str]]
     found: dict[int, tuple[int, str]] = {}
     free = start
     for head in range(start, end):
-        if words[head] in ("list", "lists", "checklist"):
+        if words[head] in _HEADS:
             name = _list_around(words, free, head, end)
             if name is not None:
                 begin, free, symbol = name
@@ -157,7 +175,7 @@ def _lists(words: list[str], start: int, end: int) -> dict[int, tuple[int, str]]
 
 def _list_around(words: list[str], start: int, head: int, end: int) -> tuple[int, int, str] | None:
     begin = head
-    todo = False
+    todo = words[head] in _ONE_WORD_NAMES
     while (kind := _kind_before(words, start, begin)) is not None:
         begin, todo = kind, True
     stop = head + 1

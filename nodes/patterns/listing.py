@@ -1,12 +1,25 @@
 """Reads a clause as a wish to see the list, whatever the order of its words."""
 
 from nodes.patterns.list_names import LIST, TODO, TODOS
-from nodes.patterns.list_words import ASKING, ELLIPTIC, IMPLICIT, NOT_TOGETHER, SHOWING, STATUS
+from nodes.patterns.list_words import (
+    ASKING,
+    ELLIPTIC,
+    HOW_TO,
+    IMPLICIT,
+    NEGATIONS,
+    NEVER_TOGETHER,
+    NOT_TOGETHER,
+    QUESTIONING,
+    SHOWING,
+    STATUS,
+    TIMES,
+)
 from nodes.patterns.phrases import phrase_set
 
 _NAMES = frozenset({LIST, TODOS})
 _PREPOSITIONS = frozenset({"on", "in", "from", "of", "for"})
 _PERSONS = frozenset({"i", "i'd", "i'm", "we", "we'd", "do", "does"})
+_WHOLE = frozenset({"the", "all", "everything", "my", "these", "this"})
 _BESIDE_NAMES = SHOWING | _NAMES | {TODO}
 _IMPLICIT = phrase_set(IMPLICIT)
 _ELLIPTIC = phrase_set(ELLIPTIC)
@@ -25,17 +38,26 @@ def read_listing(symbols: list[str], *, about_todos: bool) -> dict[str, str] | N
         return {}
     if symbols.count(LIST) > 1:
         return None  # two requests
+    if symbols[0] == "how" and len(symbols) > 1 and symbols[1] in HOW_TO:
+        return None
     if _NAMES.isdisjoint(symbols) or not _BESIDE_NAMES.issuperset(symbols):
         return None
     others = [symbol for symbol in symbols if symbol not in _NAMES]
-    named_only = symbols[0] in _NAMES and _PREPOSITIONS.issuperset(others)
+    named_only = symbols[0] in _NAMES and (_PREPOSITIONS | TIMES).issuperset(others)
     if not named_only and not _asks(symbols, others):
         return None
-    if any(one in others and other in others for one, other in NOT_TOGETHER):
+    barred = NEVER_TOGETHER if symbols[0] in QUESTIONING else NEVER_TOGETHER + NOT_TOGETHER
+    if any(one in others and other in others for one, other in barred):
         return None
+    return _status(others)
+
+
+def _status(others: list[str]) -> dict[str, str]:
+    """The part of the list that is asked for: what is done, what is not, or nothing said."""
     for status, words in STATUS.items():
         if not words.isdisjoint(others):
-            return {"status": status}
+            undone = status == "completed" and not NEGATIONS.isdisjoint(others)
+            return {"status": "open" if undone else status}
     return {}
 
 
@@ -47,6 +69,8 @@ def _asks(symbols: list[str], others: list[str]) -> bool:
     if ASKING.isdisjoint(others):
         return False
     first = symbols[0]
+    if first == "do" and symbols[1:2] and symbols[1] in _WHOLE:
+        return False  # "do everything on my list"
     if first in _PREPOSITIONS and len(symbols) > 1:
         first = symbols[1]
     return first in ASKING or first in _NAMES or first in _PERSONS

@@ -44,7 +44,9 @@ _ORDINAL_ENDINGS = frozenset({"st", "nd", "rd", "th"})
 
 SMALL = UNITS | TEENS | TENS
 NUMBER_WORDS = frozenset(SMALL) | {"dozen"}
-_STARTS = frozenset(SMALL) | {"a", "an", "point", "half"}
+_STARTS = frozenset(SMALL) | {"a", "an", "point", "half"} | frozenset(SCALES) | {"hundred"}
+_PART = {"half": "5", "quarter": "25"}  # what "and a half" adds after the point
+_SPOKEN_DIGITS = UNITS | {"oh": 0, "o": 0}
 _DIGITS = frozenset("0123456789.")
 
 
@@ -66,11 +68,12 @@ def read_number(words: Sequence[str], start: int, end: int) -> tuple[str, int] |
         return _with_article(words, start, end)
     if first == "point":
         return _decimals("0", words, start, end)
-    value, at = _integer(words, start, end)
+    unspoken_one = 1 if first in SCALES or first in HUNDRED else None  # "hundred plus five"
+    value, at = _integer(words, start, end, unspoken_one)
     if at < end and words[at] == "point":
         return _decimals(str(value), words, at, end)
-    if words[at : at + 3] == ["and", "a", "half"] and at + 3 <= end:
-        return f"{value}.5", at + 3
+    if (part := _part(words, at, end)) is not None:
+        return f"{value}.{part}", at + 3
     if at < end and words[at] in DENOMINATORS:
         return f"{value} / {DENOMINATORS[words[at]]}", at + 1
     if at < end and words[at] == "dozen":
@@ -98,9 +101,18 @@ def _from_digits(words: Sequence[str], start: int, end: int) -> tuple[str, int]:
         at += 1
         if at - start > len(SCALES):
             break
+    if scale == 1 and not dot and (part := _part(words, at, end)) is not None:
+        return f"{digits}.{part}", at + 3
     if scale == 1:
         return digits, at
     return format((Decimal(digits) * scale).normalize(), "f"), at
+
+
+def _part(words: Sequence[str], at: int, end: int) -> str | None:
+    """The digits of "and a half" or "and a quarter", if that comes next."""
+    if at + 3 <= end and words[at] == "and" and words[at + 1] in ("a", "one"):
+        return _PART.get(words[at + 2])
+    return None
 
 
 def _with_article(words: Sequence[str], start: int, end: int) -> tuple[str, int] | None:
@@ -122,8 +134,8 @@ def _with_article(words: Sequence[str], start: int, end: int) -> tuple[str, int]
 def _decimals(whole: str, words: Sequence[str], point: int, end: int) -> tuple[str, int] | None:
     at = point + 1
     digits = []
-    while at < end and words[at] in UNITS:
-        digits.append(str(UNITS[words[at]]))
+    while at < end and (digit := _SPOKEN_DIGITS.get(words[at])) is not None:
+        digits.append(str(digit))
         at += 1
     return (f"{whole}.{''.join(digits)}", at) if digits else None
 

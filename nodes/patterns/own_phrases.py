@@ -10,12 +10,12 @@ from nodes.patterns.numbers import read_number
 from nodes.patterns.references import Earlier, is_whole
 from nodes.patterns.requests import Call, literal
 from nodes.patterns.words import Words, read_words
-from tools.registry import Tool
+from tools.registry import InvalidTool, Tool
 
 _SLOT = re.compile(r"\{([^{}]*)\}")
 
 
-class InvalidPhrase(ValueError):
+class InvalidPhrase(InvalidTool):
     """A phrase that cannot be read; the message names tool, phrase and what would be right."""
 
     def __init__(self, tool: str, phrase: str, reason: str) -> None:

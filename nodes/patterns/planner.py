@@ -5,15 +5,20 @@ from dataclasses import dataclass, field
 
 from graph.state import Step, Unparsed
 from nodes.patterns.arithmetic import looks_like_arithmetic, read_expression
-from nodes.patterns.clauses import Clause, divide
+from nodes.patterns.asides import is_courtesy, is_echo, is_reason, repeats_list
+from nodes.patterns.clauses import divide
 from nodes.patterns.connectors import BEGINNINGS, Bond
 from nodes.patterns.examples import examples
 from nodes.patterns.lines import Choice
+from nodes.patterns.list_names import is_name_of_list, names_list
+from nodes.patterns.loose_todos import is_worth_a_loose_reading
 from nodes.patterns.own_phrases import own_phrases
 from nodes.patterns.phrases import PhraseTable, phrase_set
 from nodes.patterns.politeness import take_off_closing, take_off_opening
 from nodes.patterns.references import Earlier
 from nodes.patterns.requests import CALCULATOR, Call, calculation
+from nodes.patterns.small_talk import is_small_talk
+from nodes.patterns.spelling import correct
 from nodes.patterns.todos import TodoReader
 from nodes.patterns.words import Words, read_words
 from tools.registry import Tool
@@ -47,9 +52,34 @@ class PatternPlanner:
 
     def read(self, prompt: str) -> Reading:
         """The plan for `prompt`. Never raises; takes time in proportion to its length."""
-        planning = _Planning(read_words(prompt), self._beginnings, self._calls)
-        steps = planning.steps()
-        return Reading([], planning.unparsed, self._examples[:]) if not steps else Reading(steps)
+        words = read_words(prompt)
+        exact = self._planning(words)
+        if steps := exact.steps():
+            return Reading(steps)
+        spellings = [words]
+        if (corrected := correct(words)) is not None:
+            spellings.append(corrected)
+            if steps := self._planning(corrected).steps():
+                return Reading(steps)
+        for spelling in spellings:
+            if is_worth_a_loose_reading(spelling.words) and (
+                steps := self._planning(spelling, loose=True).steps()
+            ):
+                return Reading(steps)
+        return Reading([], exact.unparsed, self._examples[:])
+
+    def _calls_loosely(
+        self, prompt: Words, start: int, end: int, earlier: Earlier
+    ) -> list[Call] | None:
+        """The same for words that the exact reading alone does not understand."""
+        calls = self._calls(prompt, start, end, earlier)
+        if calls is None:
+            calls = self._todos.read_loosely(prompt, start, end, earlier)
+        return calls
+
+    def _planning(self, words: Words, *, loose: bool = False) -> "_Planning":
+        understand = self._calls_loosely if loose else self._calls
+        return _Planning(words, self._beginnings, understand, self._calls_loosely, loose)
 
     def _calls(self, prompt: Words, start: int, end: int, earlier: Earlier) -> list[Call] | None:
         """What one clause asks for, or None when it is not understood."""
@@ -93,9 +123,16 @@ class _Planning:
     """One prompt on its way to a reading."""
 
     def __init__(
-        self, prompt: Words, beginnings: PhraseTable[bool], understand: Understand
+        self,
+        prompt: Words,
+        beginnings: PhraseTable[bool],
+        understand: Understand,
+        sense: Understand,
+        loose: bool = False,
     ) -> None:
         self.prompt = prompt
+        self.sense = sense
+        self.loose = loose
         self.understand = understand
         self.clauses = divide(prompt, beginnings)
         self.earlier = Earlier()
@@ -115,24 +152,38 @@ class _Planning:
 
     def take(self, at: int) -> int:
         """Read the clause at `at`, with the ones after it where they belong to it."""
-        if self.is_courtesy(self.clauses[at]):
+        start, end = self.clauses[at].start, self.clauses[at].end
+        if self.is_talk(start, end):
             return at + 1
         alone = self.read(at, at)
-        joined = self.joined(at, alone is not None)
+        heading = is_name_of_list(self.prompt.words, start, end)  # "to do list, add tea"
+        joined = self.joined(at, alone is not None and not heading)
         calls, last = (alone, at) if joined is None else joined
         if calls is None:
-            self.refuse(self.clauses[at].start, self.clauses[at].end)
-        else:
+            if not self.is_aside(at):
+                self.refuse(start, end)
+        elif not repeats_list(calls, self.earlier.last, names_list(self.prompt.words, start, end)):
             self.calls += calls
             for call in calls:
                 self.earlier.follow(call.tool)
         return last + 1
 
-    def is_courtesy(self, clause: Clause) -> bool:
-        """Whether nothing is asked: "hello", "thanks a lot"."""
+    def is_talk(self, start: int, end: int) -> bool:
+        """Whether a clause asks for nothing at all."""
         words = self.prompt.words
-        end = take_off_closing(words, clause.start, clause.end)
-        return take_off_opening(words, clause.start, end) == end
+        return is_courtesy(words, start, end) or (self.loose and is_small_talk(words, start, end))
+
+    def is_aside(self, at: int) -> bool:
+        """Whether the clause at `at` belongs to the request before it, or to the one after it."""
+        words, clause = self.prompt.words, self.clauses[at]
+        if is_echo(words, clause.start, clause.end, self.earlier.last):
+            return True
+        following = self.read(at + 1, at + 1) if at + 1 < len(self.clauses) else None
+        if following is None:
+            return False
+        return is_echo(words, clause.start, clause.end, following[0].tool) or is_reason(
+            words, clause.start, clause.end, following
+        )
 
     def joined(self, at: int, understood: bool) -> tuple[list[Call], int] | None:
         """The clause at `at` together with next ones that make no sense by themselves.
@@ -144,12 +195,17 @@ class _Planning:
             if bond == Bond.HARD or (understood and bond == Bond.CLEAR):
                 return None
             inside_number = bond == Bond.NUMBER and not understood
-            if not inside_number and self.read(last, last) is not None:
+            if not inside_number and self.makes_sense(last):
                 return None
             calls = self.read(at, last)
             if calls is not None:
                 return calls, last
         return None
+
+    def makes_sense(self, at: int) -> bool:
+        """Whether the clause at `at` could be a request of its own, however it is read."""
+        clause = self.clauses[at]
+        return self.sense(self.prompt, clause.start, clause.end, self.earlier) is not None
 
     def read(self, first: int, last: int) -> list[Call] | None:
         start, end = self.clauses[first].start, self.clauses[last].end

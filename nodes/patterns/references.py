@@ -33,6 +33,7 @@ class Earlier:
 
     def __init__(self) -> None:
         self.steps = 0
+        self.last: str | None = None  # the tool of the last step
         self.about_todos = False  # whether the last step was about to-dos
         self.number: str | None = None  # a reference to the latest computed value
         self.result: str | None = None  # to the latest output that is more than a to-do
@@ -41,6 +42,7 @@ class Earlier:
     def follow(self, tool: str) -> None:
         """Take note of one more step."""
         self.steps += 1
+        self.last = tool
         self.about_todos = tool.startswith(STORE)
         self.todo = f"{{step_{self.steps}_output.id}}" if tool in _RECORDS else None
         if not self.about_todos:

@@ -7,8 +7,19 @@ from nodes.patterns.phrases import PhraseTable
 from nodes.patterns.references import Earlier, is_whole
 from nodes.patterns.requests import literal
 from nodes.patterns.todo_words import LONGEST_END, TEXT_ENDS, TEXT_FRONTS, TODO_ENDS, TODO_FRONTS
-from nodes.patterns.unfit_items import belongs_elsewhere, is_plain, is_sentence, is_vague, rings
+from nodes.patterns.unfit_items import (
+    UNFINISHED,
+    belongs_elsewhere,
+    is_beside_the_list,
+    is_foreign,
+    is_plain,
+    is_sentence,
+    is_vague,
+    rings,
+)
 from nodes.patterns.words import Words
+
+_ADDRESSED = frozenset({"you", "ya", "u"})
 
 
 class Slots:
@@ -29,6 +40,11 @@ class Slots:
         """The first word of a slot and the one after its last."""
         first, last = self.fit.places[slot]
         return self.seen.at[first], self.seen.at[last]
+
+    def is_kind(self) -> bool:
+        """Whether `few` names a kind of to-do, as in "which errands are on my list"."""
+        symbols = self.symbols("few")
+        return is_plain(symbols) and not is_foreign(symbols)
 
     def text(self, slot: str) -> str | None:
         """The words of a new to-do, or a reference to a computed value."""
@@ -58,6 +74,8 @@ class Slots:
             return None
         if slot == "known" or is_vague(symbols) or not self._is_ours(symbols):
             return None
+        if not self.fit.names(LIST, TODOS, TODO, symbols=self.seen.symbols) and is_foreign(symbols):
+            return None
         if items.several_positions(symbols):
             return None  # after the first is gone, the second has another place
         return self._wording(slot, TODO_FRONTS, TODO_ENDS)
@@ -81,10 +99,14 @@ class Slots:
 
     def _is_ours(self, symbols: list[str]) -> bool:
         """With the list named around an item it cannot be named in it; without, it must be ours."""
-        if symbols[-1] in ("and", ","):
-            return False  # something was cut off
+        if symbols[0] in _ADDRESSED and "to" in symbols[1:2]:
+            return False  # "i need you to add …"
+        if symbols[-1] in UNFINISHED or symbols[0] in ("to", "on"):
+            return False  # something was cut off, or belongs to "i don't want to …"
+        if symbols[-1] in ("it", "them") and "," in symbols:
+            return False  # two sentences: "forget the dishes, remove it"
         if self.fit.places[self.fit.frame.slots[0]][0] == 0 and is_sentence(symbols):
             return False
         if self.fit.names(LIST, TODOS, symbols=self.seen.symbols):
-            return LIST not in symbols
+            return LIST not in symbols and not is_beside_the_list(symbols)
         return not belongs_elsewhere(symbols)

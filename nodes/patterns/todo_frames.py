@@ -4,6 +4,8 @@ LIST, TODO and TODOS stand for a name of the list, of one to-do and of several (
 A `{todo}` is one that is on the list already, `{text}` and `{items}` are the words of new ones.
 """
 
+from nodes.patterns.question_frames import QUESTION_FRAMES
+
 #: `action: sentences`. Where several fit, the one with the most words of its own is taken, then
 #: the one that stands first. `{known}` is a to-do named by its place or by "it".
 FRAMES = {
@@ -14,9 +16,14 @@ FRAMES = {
         "<onto> <list> [,] [<also>] <add> [:] {text}",
         "<add> <onto> <list> [:|,|-] {text}",
         "for LIST [,] [<also>] <add> {text}",
-        "(write|put|mark|jot|note|get) {text} down <onto> <list>",
-        "<add> (this|something|this item|one more thing|another thing|one thing) <onto> <list> "
-        "[:|,|-] {text}",
+        "(write|put|mark|jot|note|get|pencil|pen|type|slot) {text} (down|in) <onto> <list>",
+        "(for|on|to) <list> : {text}",
+        "<onto> <list> [,] (i want|i need|i'd like|there should be|there needs to be|i have) "
+        "{text}",
+        "{few} [,] <therefore> <add> (it|that|this|them) <onto> <list>",
+        "(make|write|leave) [me] (a|another) note <onto> <list> (to|about) {text}",
+        "<add> (this|something|this item|one more thing|another thing|one thing) <onto> <list> [:|"
+        ",|-] {text}",
         "(make|consider) {text} [a] part of <list>",
         "<add> {text} as one [of] TODOS",
         "(can|could|would|will) LIST (have|include|get) {text} [added] [to it]",
@@ -37,20 +44,30 @@ FRAMES = {
         "<add> {text} <onto> <list> as [a|my|the] TODO",
         "(i need|i want|i'd like|i would like) TODO <called> {text}",
         "(i need|i want|i'd like|i would like|i have|we need|i'll need|i must have|have|get|i "
-        "needed)"
-        " {text} [to be] (put|added|placed|included|written|listed|entered) [down] <onto> <list>",
-        "(i need|i want|i'd like|i would like|we need|i'll need) {text} <onto> <list>",
+        "needed) {text} [to be] (put|added|placed|included|written|listed|entered) [down] <onto> "
+        "<list>",
+        "(i need|i want|i'd like|i would like|we need|i'll need|need|gotta have) "
+        "{text} <onto> <list>",
         "{text} (needs to|should|must|has to|ought to|can|could|may|will) "
         "(be|go|be put|be added|be placed|get added|be included|get put) <onto> <list>",
         "{text} (goes|belongs) <onto> <list>",
         "LIST (needs|should have|must have|needs to have|should include|needs to include|"
-        "has to have|must include) {text}",
+        "has to have|must include) {text} [on it|in it]",
         "(make sure|ensure|be sure|see to it) [that] {text} (is|are|gets|goes|get|gets put|"
         "is put|is added|gets added) <onto> <list>",
         "remind me [that i need] to {wish}",
+        "(don't|do not) let me forget to {wish}",
         "remind me [that i need] to <add> {text} <onto> <list>",
         "remind me [that i need] to {text} [,] <therefore> <add> [it|that|this] <onto> <list>",
         "remind me [that i need] to {text} by (putting|adding) it <onto> <list>",
+        "(can|could|should|may|shall|will) {text} be (added|put|placed|included|written) <onto> "
+        "<list>",
+        "LIST is missing {text}",
+        "{text} needs (adding|putting|placing|including) <onto> <list>",
+        "(can|could|should|may|shall|will) {text} (go|get added|get put) <onto> <list>",
+        "(make sure|ensure|be sure|see to it) [that] {text} (ends up|winds up|lands|stays|gets "
+        "placed|gets written|gets included) <onto> <list>",
+        "TODO <onto> <list> (:|,|-) {text}",
         "let LIST (have|include) {text}",
         "<i must> {text} [,] <therefore> <add> (it|that|this) <onto> <list>",
         "(update|edit|change|modify|revise|amend|adjust) LIST "
@@ -72,33 +89,7 @@ FRAMES = {
         "<add> <onto> <list> [the following|these|these things|the following things] : {items}",
         "TODOS : {items}",
     ],
-    "list": [
-        "<there> {item} [<was>] <onto> <list> [<now>]",
-        "<there> {item} (on|in|part of|one of) TODOS",
-        "<there> {item} [a] (part of|one of) LIST",
-        "(is it|does it say|is it written|do i have it) <onto> LIST [to] {item}",
-        "does it say [to] {item} <onto> LIST",
-        "has {item} been (added|put|placed|included|listed) [<onto>] LIST [<now>]",
-        "<there> there {item} <onto> <list> [<now>]",
-        "<have i> [<got>] {item} [<was>] <onto> <list> [<now>]",
-        "(<have i> [<got>]|is there) (TODO|anything|something) <onto> <list> <called> {item}",
-        "(does|do|did|has|will|is) LIST <with> {item} [<now>]",
-        "(does|do|did|has|will) LIST [currently|already|still|even] <with> {item} [on|in] [it] "
-        "[<now>]",
-        "<i wonder> {item} (is|are|was|were|has been) [<was>] <onto> <list> [<now>]",
-        "<i wonder> <have i> [<got>] {item} [<was>] <onto> <list> [<now>]",
-        "<i wonder> (i|we) [have|had|already|did] [<got>] {item} [<was>] <onto> <list> [<now>]",
-        "<i wonder> [there is|there's|there are] {item} <onto> <list> [<now>]",
-        "(check|search|scan|look (on|at|in|through|over)|go through) LIST "
-        "(for|to see if i have|to see if it has|and see if i have|and tell me if i have|"
-        "to find) {item}",
-        "(check|search|scan|look (on|at|in|through|over)) LIST (to|and) (see|tell me|check) "
-        "<whether> {item} (is|are|was) (on it|there|on there|listed|included|on the list)",
-        "on LIST [,] (<have i>|is there|are there|is|are) [<got>] {item}",
-        "<i wonder> LIST (has|includes|contains|have|shows) {item} [<now>]",
-        "LIST (has|includes|contains) {item} [,] [right|doesn't it|correct]",
-        "{item} (is|are) [already] <onto> <list> [,] (right|correct|isn't it|yes|is it)",
-    ],
+    "list": QUESTION_FRAMES,
     "delete": [
         "<surely remove> {known}",
         "take off {known}",
@@ -107,12 +98,16 @@ FRAMES = {
         "<remove> <from> <list> [:|,] {todo}",
         "<from> <list> [,] [<also>] <remove> [off] {todo}",
         "LIST [:|,] (remove|delete|erase|take off|drop) {todo}",
+        "<surely remove> (the|my) {todo} (task|todo|chore|to do|to do item|TODO)",
+        "(there's|there is) no [more|longer] (need|use|reason) (for|to have|to keep) {todo} "
+        "<onto> <list> [<now>]",
+        "no [more|longer] need (for|to have) {todo} <onto> <list> [<now>]",
         "<surely remove> TODO {todo}",
         "<surely remove> TODO <about> {todo}",
         "<remove> TODO <about> {todo} <from> <list>",
         "<remove> TODO {todo} <from> <list>",
         "<remove> TODO <from> <list> <about> {todo}",
-        "(i don't|i do not|i no longer|we don't|i dont) (need|want|have) [to] {todo} <onto> <list>",
+        "(i don't|i do not|i no longer|we don't|i dont) (need|want|have) {todo} <onto> <list>",
         "LIST (doesn't|does not|no longer|shouldn't) (need|needs|have|include) [to have] {todo}",
         "{todo} (can|should|could|needs to|may|must|has to) "
         "(be|come|go) (removed|deleted|erased|taken|off|dropped|struck) [off] <from> <list>",
@@ -123,6 +118,13 @@ FRAMES = {
         "(make sure|ensure) [that] {todo} (is|are) (not|off|removed|deleted) [off] <from> <list>",
         "{todo} (is|are) (no longer|not) (needed|necessary|required) <onto> <list> [<now>]",
         "let LIST no longer have {todo}",
+        "{todo} needs (removing|deleting|erasing|taking) [off] <from> <list>",
+        "(can|could|should|may|shall|will) {todo} be (removed|deleted|erased|taken|dropped|"
+        "struck) [off] <from> <list>",
+        "{todo} (shouldn't|should not|doesn't have to|does not have to|needn't) be <onto> <list> "
+        "[<now>]",
+        "[(forget|never mind) [about]] {todo} [(is|are) (no longer|not) (needed|necessary|required|"
+        "important) [<now>]] [,] <therefore> <remove> (it|that|this|them) <from> <list>",
         "<go to> LIST [,] [and|to|by] [then|please] <remove> {todo}",
         "{todo} (doesn't|does not|don't|do not|no longer) (need|needs|have|has) to be <onto> "
         "<list>",
@@ -134,7 +136,7 @@ FRAMES = {
     "complete": [
         "<finish> {known}",
         "<check> {todo} off",
-        "<check> {todo} (off|off of|off from|from|off on|on|out on|out of|in) LIST",
+        "<check> {todo} (off|off of|off from|from|off on|on|out on|out of|in) <list>",
         "<check> off {todo}",
         "(cross|strike|scratch) out {todo}",
         "(strike|cross|draw a line) through {todo}",
@@ -146,9 +148,22 @@ FRAMES = {
         "[as|to|is|as being] <done>",
         "(mark|set|flag|check|tag|list|label|show|make|update|put|count) {todo} "
         "[as|to|is|as being] <done> <from> <list>",
+        "(mark|put|note|write) {todo} down as <done> [<from> <list>]",
+        "(can|could|should|may|will) {todo} be (checked|crossed|ticked|marked|scratched) [off] "
+        "<from> <list>",
         "(mark|set|flag|check|tag) (as|to) <done> [:] {todo}",
         "(mark|set|flag|check|tag) (as|to) <done> <from> <list> [:] {todo}",
         "(mark|check|tick) TODO {todo}",
+        "<finish> (the|my) {todo} (task|todo|chore|to do|to do item|TODO)",
+        "<check> off (the|my) {todo} (task|todo|chore|to do|to do item|TODO)",
+        "{todo} (is|has been|was|are|have been) <done> [,] <therefore> <check> (it|that|this|them) "
+        "(off|off <list>|[off] <from> <list>)",
+        "{todo} (is|has been|was|are|have been) <done> [,] <therefore> mark (it|that|this|them) "
+        "(off|[as] <done>|[as] <done> <from> <list>)",
+        "[<have done>] [all] <did> [with] {todo} [,] <therefore> <check> (it|that|this) (off|out|"
+        "off <list>|[off] [as <done>] <from> <list>)",
+        "[<have done>] [all] <did> [with] {todo} [,] <therefore> mark (it|that|this) ([as] <done>|"
+        "[as] <done> <from> <list>)",
         "<finish> TODO {todo}",
         "<finish> TODO <about> {todo}",
         "<finish> {todo} <from> <list>",
@@ -157,12 +172,6 @@ FRAMES = {
         "<have done> [all] <did> [with] {todo} <from> <list>",
         "<have done> [all] <did> [with] TODO {todo}",
         "TODO {todo} is <done>",
-        "<have done> [all] <did> [with] {todo} [,] <therefore> <check> (it|that|this) (off|out)",
-        "<have done> [all] <did> [with] {todo} [,] <therefore> <check> (it|that|this) [off] "
-        "[as <done>] <from> <list>",
-        "<have done> [all] <did> [with] {todo} [,] <therefore> mark (it|that|this) [as] <done>",
-        "<have done> [all] <did> [with] {todo} [,] <therefore> mark (it|that|this) [as] <done> "
-        "<from> <list>",
         "(put|place|add|make|draw) a (check|check mark|checkmark|tick|tick mark|line|x) "
         "(next to|by|beside|through|on|for|against|in front of|over) {todo}",
         "(put|place|add|make|draw) a (check|check mark|checkmark|tick|tick mark|line|x) "
@@ -171,7 +180,6 @@ FRAMES = {
         "<go to> LIST [,] [and|to|by] [then|please] <check> {todo} off",
         "<go to> LIST [,] [and|to|by] [then|please] mark {todo} [as] <done>",
         "{todo} (is|has been|was|are) <done> <from> <list>",
-        "{todo} (is|has been|was|are) <done> [,] [so|and] <check> it off LIST",
         "(i want|i need|i'd like|get|have) {todo} (checked|crossed|ticked|marked|scratched) off",
         "(i want|i need|i'd like|get|have) {todo} "
         "(checked|crossed|ticked|marked|scratched) [off] <from> <list>",
@@ -198,6 +206,20 @@ FRAMES = {
 #: Sentences that only hold right after a clause about to-dos, and only for few and plain words.
 ELLIPTIC_FRAMES = {
     "add": ["(add|include) {few}", "(add|put) {few} (to|on|in) it"],
-    "delete": ["(remove|delete|erase) {few}", "take {few} off"],
-    "complete": ["(complete|finish|mark off) {few}"],
+    "list": [
+        "<i wonder> {item} (is|are|was|were) <there now>",
+        "<i wonder> <have i> [<got>] {item} <there now>",
+        "<i wonder> (i|we) [have|had|already|did] [<got>] {item} <there now>",
+        "<there> {item} <there now>",
+    ],
+    "delete": [
+        "(remove|delete|erase) {few}",
+        "take {few} off",
+        "<remove> {todo} (from|off|off of) it",
+    ],
+    "complete": [
+        "(complete|finish|mark off) {few}",
+        "<check> {todo} (off|off of|from) it",
+        "<check> off {todo} (on|from) it",
+    ],
 }

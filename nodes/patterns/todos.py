@@ -7,6 +7,7 @@ from nodes.patterns.arithmetic import read_expression
 from nodes.patterns.frames import Fit, FrameTable
 from nodes.patterns.list_names import LIST, TODOS, View, view
 from nodes.patterns.listing import read_listing
+from nodes.patterns.loose_todos import read_loosely
 from nodes.patterns.numbers import read_number
 from nodes.patterns.phrases import phrase_set
 from nodes.patterns.references import Earlier
@@ -14,7 +15,7 @@ from nodes.patterns.requests import CALCULATOR, STORE, Call, calculation, litera
 from nodes.patterns.slots import Slots
 from nodes.patterns.todo_frames import ELLIPTIC_FRAMES, FRAMES
 from nodes.patterns.todo_words import CLASSES
-from nodes.patterns.unfit_items import is_vague
+from nodes.patterns.unfit_items import PLACING, is_vague
 from nodes.patterns.words import Words
 
 _TEXTS = frozenset({"text", "wish"})
@@ -61,6 +62,18 @@ class TodoReader:
                 return calls or None
         return None
 
+    def read_loosely(
+        self, prompt: Words, start: int, end: int, earlier: Earlier
+    ) -> list[Call] | None:
+        """The same by the classes of the words alone; for clauses that `read` refuses."""
+        return read_loosely(
+            prompt,
+            start,
+            end,
+            lambda first, last: self.read(prompt, first, last, earlier),
+            lambda action, given: self._calls(action, [(given, start, end)]),
+        )
+
     def _fill(self, fit: Fit, slots: Slots, count: int | None) -> list[Call] | None:
         """The calls of a frame; none when its words name nothing, None when it is not meant."""
         action = fit.frame.action
@@ -70,7 +83,8 @@ class TodoReader:
         if count is not None:
             return None
         if action == "list":
-            if LIST in slots.symbols("item"):
+            item = fit.frame.slots[0]
+            if LIST in slots.symbols(item) or (item == "few" and not slots.is_kind()):
                 return []
             return self._calls("list", [({}, start, end)])
         if action == "add" and (calls := self._quoted(slots) or self._computed(slots)):
@@ -104,7 +118,7 @@ class TodoReader:
 
     def _several(self, slots: Slots, count: int | None) -> list[Call] | None:
         start, end = slots.words("items")
-        if is_vague(slots.symbols("items")):
+        if is_vague(slots.symbols("items")) or slots.symbols("items")[0] in PLACING:
             return None
         return self._adding(slots, items.several(slots.prompt.words, start, end, count) or [])
 
