@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
+from graph.backends import open_storage
 from graph.build import build_graph
 from graph.executor import Executor
 from graph.llm import close_clients
@@ -11,7 +12,6 @@ from graph.roster import make_roster, warm
 from graph.runs import Runs
 from graph.settings import Settings
 from graph.state import RunState
-from graph.storage import open_storage
 from nodes.planning.roster import Roster
 from tools.builtin import BUILTIN
 from tools.loading import load

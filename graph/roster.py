@@ -19,7 +19,7 @@ def make_roster(settings: Settings) -> Roster | None:
         )
     return Roster(
         models=models,
-        order=[configured.model for configured in settings.models],
+        order=list(dict.fromkeys(configured.model for configured in settings.models)),
         breaker=CircuitBreaker(
             models, threshold=settings.breaker_failures, pause=settings.breaker_seconds
         ),

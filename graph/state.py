@@ -133,11 +133,13 @@ class Budget(TypedDict):
 class Planning(TypedDict):
     """Where planning by models stands between two calls; null before and after.
 
-    `queue` holds the models still to be asked, the current one first. `reasons` are what was wrong
+    `prompt` is what it is about: another one on the thread is a new run. `queue` holds the models
+    still to be asked, the current one first. `reasons` are what was wrong
     with its last `answer`, which it may repair once; `retried` says that a passing failure of it
     was tried again. `not_before` is the earliest time of the next call, in epoch seconds.
     """
 
+    prompt: str
     queue: list[str]
     answer: str
     reasons: list[str]

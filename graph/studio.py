@@ -5,8 +5,9 @@ It has no checkpointer and no store, since the server that loads it brings its o
 
 from graph.build import build_graph
 from graph.compose import open_tools
+from graph.roster import make_roster
 from graph.settings import read_settings
 
 _settings = read_settings()
 
-graph = build_graph(open_tools(_settings), limits=_settings.limits)
+graph = build_graph(open_tools(_settings), limits=_settings.limits, roster=make_roster(_settings))

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from graph.state import Plan, PlanningCall, RunState, run_error
 from nodes.contract.plan_check import check_plan
 from nodes.patterns.planner import PatternPlanner, Reading
+from nodes.planning.budget import limits_of
 from tools.registry import Tool
 
 
@@ -25,18 +26,21 @@ async def fallback_plan(
         )
         return {"error": error, "planning_log": _logged(state, "refused", started_at)}
     plan = Plan(steps=reading.steps)
-    if reasons := check_plan(plan["steps"], tools, state["limits"]):
-        error = run_error("plan_rejected", "; ".join(reasons), rejected_plan=plan)
+    if reasons := check_plan(plan["steps"], tools, limits_of(state)):
+        error = run_error("plan_rejected", _before(state) + "; ".join(reasons), rejected_plan=plan)
         return {"error": error, "planning_log": _logged(state, "rejected", started_at, reasons)}
     return {"plan": plan, "planning_log": _logged(state, "planned", started_at)}
 
 
 def _refusal(state: RunState, reading: Reading) -> str:
-    """Which words were not understood, and why no model had planned them."""
     words = "; ".join(f'"{part["text"]}"' for part in reading.unparsed)
-    before = state["planned_by"] if state["planned_by"] and state["planning_log"] else None
-    why = f"{before['reason']}; " if before else ""
-    return f"{why}not understood: {words}. Nothing was done."
+    return f"{_before(state)}not understood: {words}. Nothing was done."
+
+
+def _before(state: RunState) -> str:
+    """Why no model had planned it, where models were to."""
+    by = state["planned_by"]
+    return f"{by['reason']}; " if by and state["planning_log"] else ""
 
 
 def _logged(

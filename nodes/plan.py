@@ -26,22 +26,28 @@ async def plan(
     Every call, repair and next model is a visit of its own, so that each is checkpointed and can
     be seen; without models the pattern planner is to answer at once.
     """
-    if models is not None and (planning := state.get("planning")):
+    planning = state.get("planning")
+    if planning and planning["prompt"] == state["prompt"]:
+        if models is None:  # the settings have changed since the run was begun
+            return _by_patterns()
         if planning["not_before"] is not None:
-            await wait(planning["not_before"])
+            # Clamped, since a clock that was set back would make it wait by as much longer.
+            await wait(min(planning["not_before"], time.time() + models.roster.timeout))
         return await models.ask(state, planning)
     update = begin(state, limits)
     begun = cast("RunState", {**state, **update})
     if reason := prompt_error(begun["prompt"], begun["limits"]["max_prompt"]):
         return update | {"error": run_error("plan_rejected", reason)}
     if models is None:
-        by = PlannedBy(
-            source="pattern", model=None, reason="no model is configured", complexity=None
-        )
-        return update | {"planning": None, "planned_by": by}
+        return update | _by_patterns()
     planning, by = models.judge(begun["prompt"])
     update["planned_by"] = begun["planned_by"] = by
     return update | await models.ask(begun, planning)
+
+
+def _by_patterns() -> dict[str, Any]:
+    by = PlannedBy(source="pattern", model=None, reason="no model is configured", complexity=None)
+    return {"planning": None, "planned_by": by}
 
 
 def begin(state: RunState, limits: Limits) -> dict[str, Any]:

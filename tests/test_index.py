@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from graph.backends import open_storage
 from graph.index import RunIndex, RunRow
 from graph.state import DEFAULT_LIMITS, Status
-from graph.storage import open_storage
 
 
 @pytest.fixture(params=["memory", "sqlite"])

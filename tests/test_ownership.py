@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from graph.backends import open_storage
 from graph.ownership import FileOwned, Owner, own
-from graph.storage import open_storage
 
 ROOT = Path(__file__).parent.parent
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from langgraph.graph import END, START, StateGraph
 
+from graph.backends import open_storage
 from graph.build import build_graph
 from graph.compose import open_runs, open_tools
 from graph.executor import Executor, QueueFull
@@ -18,7 +19,7 @@ from graph.record import Record
 from graph.runs import NotAccepting, PromptRejected, RunNotFound, Runs, StorageUnavailable
 from graph.settings import Settings
 from graph.state import DEFAULT_LIMITS, RunState
-from graph.storage import Storage, open_storage
+from graph.storage import Storage
 
 FLAKY = ("examples.flaky:fail_times", "examples.flaky:sleep")
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from graph.backends import open_storage
 from graph.build import build_graph
 from graph.executor import Executor
 from graph.index import RunRow
@@ -18,7 +19,7 @@ from graph.record import Record
 from graph.runs import Runs
 from graph.sqlite_saver import SqliteSaver
 from graph.state import DEFAULT_LIMITS, Limits, RunState, new_run
-from graph.storage import Storage, open_storage
+from graph.storage import Storage
 from graph.take_up import MAX_STARTS
 from tools.registry import ToolError, make_tools, tool
 

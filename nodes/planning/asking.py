@@ -3,9 +3,10 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
-from graph.state import Limits, PlannedBy, Planning, RunState
-from nodes.planning.budget import add, exceeded, seconds_left
+from graph.state import PlannedBy, Planning, RunState
+from nodes.planning.budget import add, exceeded, limits_of, seconds_left
 from nodes.planning.complexity import complexity
 from nodes.planning.model import Completion, Message, ModelFailure
 from nodes.planning.outcomes import (
@@ -19,7 +20,7 @@ from nodes.planning.outcomes import (
     planned,
     rejected,
 )
-from nodes.planning.prompt import messages, repair
+from nodes.planning.prompt import instructions, messages, repair
 from nodes.planning.reading import AnswerRejected, read_answer
 from nodes.planning.roster import Roster
 from nodes.planning.schema import AnswerForm
@@ -39,7 +40,7 @@ class ModelPlanner:
         score, features = complexity(prompt, self.tools)
         judged = {"score": score, "features": features}
         by = PlannedBy(source="llm", model=None, reason="being planned", complexity=judged)
-        return first_of(self.roster.queue(score)), by
+        return first_of(prompt, self.roster.queue(score)), by
 
     async def ask(self, state: RunState, planning: Planning) -> Update:
         """Ask the first model of the queue that may be called; the update that follows from it.
@@ -47,10 +48,10 @@ class ModelPlanner:
         With a plan, `plan` is set. Otherwise `planning` says what is asked next; where it is null
         and there is no error, the pattern planner is to answer.
         """
-        turn = _without_closed(Turn(state, planning, self.roster, list(state["planning_log"])))
+        turn = _at_callable(Turn(state, planning, self.roster, list(state["planning_log"])))
         if not turn.planning["queue"]:
             return no_model_left(turn)
-        asked = messages(state["prompt"], self.tools, self.form)
+        asked = messages(state["prompt"], self._instructions)
         if turn.planning["reasons"]:
             asked = repair(asked, turn.planning["answer"], turn.planning["reasons"])
         if state.get("budget"):
@@ -58,6 +59,10 @@ class ModelPlanner:
             if reason := exceeded(state, cost):
                 return not_affordable(turn, reason)
         return await self._call(turn, asked)
+
+    @cached_property
+    def _instructions(self) -> str:
+        return instructions(self.tools, self.form)
 
     async def _call(self, turn: Turn, asked: Sequence[Message]) -> Update:
         turn.begin()
@@ -78,7 +83,7 @@ class ModelPlanner:
             turn.note("refused", completion)
             return given_over(turn, f"{turn.model.name} refused the request")
         try:
-            steps = read_answer(completion, self.tools, _limits(turn.state))
+            steps = read_answer(completion, self.tools, limits_of(turn.state))
         except AnswerRejected as unfit:
             return rejected(turn, completion, unfit.reasons)
         if not steps:
@@ -87,23 +92,22 @@ class ModelPlanner:
         return planned(turn, completion, steps)
 
 
-def _without_closed(turn: Turn) -> Turn:
-    """Leave out the models that an outage has closed, each with its entry in the log."""
-    while turn.planning["queue"] and not turn.roster.breaker.allows(turn.planning["queue"][0]):
-        passing = not turn.roster.breaker.misconfigured(turn.planning["queue"][0])
-        turn.note("skipped", error_class="CircuitOpen", transient=passing)
-        turn = turn.at(first_of(turn.planning["queue"][1:]))
+def _at_callable(turn: Turn) -> Turn:
+    """Leave out models that an outage has closed, or that are configured no more; each is noted."""
+    while turn.planning["queue"]:
+        name = turn.planning["queue"][0]
+        if name not in turn.roster.models:
+            # The settings have changed since the run was begun.
+            turn.note("skipped", error_class="not_configured", transient=False)
+        elif not turn.roster.breaker.allows(name):
+            passing = not turn.roster.breaker.misconfigured(name)
+            turn.note("skipped", error_class="circuit_open", transient=passing)
+        else:
+            break
+        turn = turn.at(first_of(turn.planning["prompt"], turn.planning["queue"][1:]))
     return turn
 
 
 def _timeout(turn: Turn) -> float:
     left = seconds_left(turn.state)
-    return turn.roster.timeout if left is None else min(turn.roster.timeout, left)
-
-
-def _limits(state: RunState) -> Limits:
-    """The run's limits, its steps bounded by its budget as well."""
-    budget = state.get("budget")
-    if budget is None or budget["steps"] is None:
-        return state["limits"]
-    return {**state["limits"], "max_steps": min(budget["steps"], state["limits"]["max_steps"])}
+    return turn.roster.timeout if left is None else min(turn.roster.timeout, max(left, 0.0))

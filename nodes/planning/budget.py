@@ -3,7 +3,7 @@
 import time
 from typing import Any
 
-from graph.state import Budget, RunState, Usage
+from graph.state import Budget, Limits, RunState, Usage
 from nodes.planning.model import Completion, Cost
 
 
@@ -16,6 +16,14 @@ def seconds_left(state: RunState) -> float | None:
     return began + budget["seconds"] - time.time()
 
 
+def limits_of(state: RunState) -> Limits:
+    """The run's limits, its steps bounded by its budget as well."""
+    budget = state.get("budget")
+    if budget is None or budget["steps"] is None:
+        return state["limits"]
+    return {**state["limits"], "max_steps": min(budget["steps"], state["limits"]["max_steps"])}
+
+
 def exceeded(state: RunState, cost: Cost) -> str | None:
     """Why a call that may cost this much is not made, or None when the budget allows it."""
     budget = state.get("budget")
@@ -26,7 +34,8 @@ def exceeded(state: RunState, cost: Cost) -> str | None:
         return f"its {budget['seconds']:g} s are over"
     spent = usage["input_tokens"] + usage["output_tokens"]
     if budget["tokens"] is not None and spent + cost.tokens > budget["tokens"]:
-        return f"a call may take {cost.tokens} tokens, {budget['tokens'] - spent} are left"
+        left_over = max(0, budget["tokens"] - spent)
+        return f"a call may take {cost.tokens} tokens, {left_over} are left"
     return _over_price(budget, usage, cost)
 
 
@@ -62,5 +71,5 @@ def _over_price(budget: Budget, usage: Usage, cost: Cost) -> str | None:
         return "the price of a call is not known, so a budget in USD cannot be kept"
     left = budget["usd"] - usage["usd"]
     if cost.usd > left:
-        return f"a call may cost {cost.usd:.6f} USD, {left:.6f} are left"
+        return f"a call may cost {cost.usd:.6f} USD, {max(0.0, left):.6f} are left"
     return None

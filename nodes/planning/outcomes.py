@@ -4,13 +4,24 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from graph.state import Plan, PlannedBy, Planning, PlanningCall, RunState, Step, run_error
+from graph.state import (
+    ErrorType,
+    Plan,
+    PlannedBy,
+    Planning,
+    PlanningCall,
+    RunState,
+    Step,
+    run_error,
+)
 from nodes.planning.budget import seconds_left
 from nodes.planning.model import Completion, Model, ModelFailure
 from nodes.planning.roster import Roster
 
 #: A partial state.
 Update = dict[str, Any]
+
+_MOST_REASONS = 5  # of one answer
 
 
 @dataclass(frozen=True)
@@ -50,7 +61,7 @@ class Turn:
         self.log.append(
             PlanningCall(
                 planner="llm",
-                model=self.model.name,
+                model=self.planning["queue"][0],
                 outcome=outcome,
                 error_class=error_class,
                 transient=transient,
@@ -64,9 +75,11 @@ class Turn:
         )
 
 
-def first_of(queue: list[str]) -> Planning:
+def first_of(prompt: str, queue: list[str]) -> Planning:
     """Planning that is about to ask the first model of a queue for the first time."""
-    return Planning(queue=queue, answer="", reasons=[], retried=False, not_before=None)
+    return Planning(
+        prompt=prompt, queue=queue, answer="", reasons=[], retried=False, not_before=None
+    )
 
 
 def planned(turn: Turn, completion: Completion, steps: list[Step]) -> Update:
@@ -82,13 +95,13 @@ def planned(turn: Turn, completion: Completion, steps: list[Step]) -> Update:
 
 def rejected(turn: Turn, completion: Completion, reasons: list[str]) -> Update:
     """A model may repair its answer once, with the reasons; then the next one is asked."""
-    shortened = [reason[:300] for reason in reasons]
+    shortened = _shortened(reasons)
     turn.note("rejected", completion, reasons=shortened)
     if turn.planning["reasons"]:
         return _passed_on(turn)
     repairing: Planning = {
         **turn.planning,
-        "answer": completion.text[:8_000],
+        "answer": _storable(completion.text)[:8_000],
         "reasons": shortened,
         "not_before": None,
     }
@@ -104,23 +117,23 @@ def failed(turn: Turn, failure: ModelFailure) -> Update:
     if failure.transient and not turn.planning["retried"] and wait <= patience:
         again: Planning = {**turn.planning, "retried": True, "not_before": time.time() + wait}
         return _going_on(turn, again)
-    return _passed_on(turn)
+    return _passed_on(turn, bigger=failure.error_class == "context_too_long")
 
 
 def given_over(turn: Turn, reason: str) -> Update:
     """A model says that it cannot: only the pattern planner may know better."""
     if turn.roster.fallback == "never":
-        return _ended(turn) | {"error": run_error("not_understood", f"{reason}. Nothing was done.")}
+        return _without_plan(turn, "not_understood", f"{reason}. Nothing was done.")
     return _to_patterns(turn, reason)
 
 
 def not_affordable(turn: Turn, reason: str) -> Update:
     """The budget does not allow the call: the way that costs nothing, or the end."""
     reason = f"the budget does not allow asking {turn.model.name}: {reason}"
-    turn.note("skipped", error_class="BudgetExceeded")
+    turn.note("skipped", error_class="budget_exceeded")
     budget = turn.state["budget"]
     if budget is not None and budget["on_exceeded"] == "fail":
-        return _ended(turn) | {"error": run_error("budget_exceeded", reason)}
+        return _without_plan(turn, "budget_exceeded", reason)
     return _to_patterns(turn, reason)
 
 
@@ -130,13 +143,17 @@ def no_model_left(turn: Turn) -> Update:
     lasting = any(entry["transient"] is False for entry in turn.log)
     if turn.roster.fallback == "never" or (turn.roster.fallback == "transient" and lasting):
         message = f"{reason}. The pattern planner may not answer for them (RUNWRIGHT_FALLBACK)."
-        return _ended(turn) | {"error": run_error("plan_rejected", message)}
+        return _without_plan(turn, "plan_rejected", message)
     return _to_patterns(turn, reason)
 
 
-def _passed_on(turn: Turn) -> Update:
+def _passed_on(turn: Turn, *, bigger: bool = False) -> Update:
+    """The next model is asked; where a `bigger` one is needed, that for complex tasks is."""
     rest = turn.planning["queue"][1:]
-    return _going_on(turn, first_of(rest)) if rest else no_model_left(turn)
+    large = turn.roster.complex_model
+    if bigger and large and large not in {entry["model"] for entry in turn.log}:
+        rest = [large, *(name for name in rest if name != large)]
+    return _going_on(turn, first_of(turn.planning["prompt"], rest)) if rest else no_model_left(turn)
 
 
 def _going_on(turn: Turn, planning: Planning) -> Update:
@@ -145,6 +162,11 @@ def _going_on(turn: Turn, planning: Planning) -> Update:
 
 def _ended(turn: Turn) -> Update:
     return {"planning": None, "planning_log": turn.log}
+
+
+def _without_plan(turn: Turn, kind: ErrorType, message: str) -> Update:
+    by = _planned_by(turn, "llm", None, "no plan was made")
+    return _ended(turn) | {"planned_by": by, "error": run_error(kind, message)}
 
 
 def _to_patterns(turn: Turn, reason: str) -> Update:
@@ -162,3 +184,15 @@ def _planned_by(
 def _told(entry: PlanningCall) -> str:
     why = entry["error_class"] or "; ".join(entry["reasons"]) or entry["outcome"]
     return f"{entry['model']}: {why}"
+
+
+def _shortened(reasons: list[str]) -> list[str]:
+    """What a record keeps of the reasons: a model can be wrong at any length."""
+    kept = [_storable(reason)[:300] for reason in reasons[:_MOST_REASONS]]
+    more = len(reasons) - len(kept)
+    return [*kept, f"and {more} more"] if more else kept
+
+
+def _storable(text: str) -> str:
+    # Half a surrogate pair can be neither stored nor sent back.
+    return text.encode(errors="replace").decode()

@@ -1,10 +1,11 @@
 """Reading a model's answer to the letter: what is cut, loose or unfit is rejected with reasons."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
 
 from graph.state import Limits, Step
 from nodes.contract.outputs import InvalidOutput, plain
@@ -14,6 +15,8 @@ from tools.registry import Tool
 
 #: What providers say when an answer is whole; without a word it is judged by its JSON alone.
 WHOLE = frozenset({"stop", "tool_calls", "end_turn", None})
+
+_MAX_INPUT = 64 * 1024  # bytes of a step's input
 
 
 class AnswerRejected(Exception):
@@ -61,10 +64,15 @@ def _parsed(text: str) -> _Answer:
     except ValidationError as invalid:
         raise AnswerRejected(
             *(
-                f"{'.'.join(map(str, error['loc'])) or 'the answer'}: {error['msg']}"
-                for error in invalid.errors(include_url=False, include_context=False)[:5]
+                f"{'.'.join(map(str, error['loc'])) or 'the answer'}: {_fault(error)}"
+                for error in invalid.errors(include_url=False, include_context=False)
             )
         ) from None
+
+
+def _fault(error: ErrorDetails) -> str:
+    # Pydantic would name our own class.
+    return "Input should be an object" if error["type"] == "model_type" else error["msg"]
 
 
 def _unfenced(text: str) -> str:
@@ -83,8 +91,11 @@ def _json(text: str) -> Any:
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    if len(unique := dict(pairs)) < len(pairs):
-        raise ValueError("a key is given twice")
+    unique: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in unique:
+            raise ValueError(f"the key {key[:40]!r} is given twice")
+        unique[key] = value
     return unique
 
 
@@ -93,33 +104,47 @@ def _no_constant(constant: str) -> NoReturn:
 
 
 def _step(number: int, given: _Answered, tools: Mapping[str, Tool]) -> Step:
-    return Step(
-        step=number,
-        tool=given.tool,
-        input=_without_nulls(_input(number, given), tools.get(given.tool)),
-        reasoning=given.reasoning[:200],
-        span=None,
-    )
+    value = _input(number, given)
+    if tool := tools.get(given.tool):
+        _drop_nulls(value, tool)
+    # Half a surrogate pair, which no checkpoint holds, is not worth a rejection here.
+    reasoning = given.reasoning[:200].encode(errors="replace").decode()
+    return Step(step=number, tool=given.tool, input=value, reasoning=reasoning, span=None)
 
 
 def _input(number: int, given: _Answered) -> dict[str, Any]:
-    value = given.input if given.input_json is None else _json(given.input_json)
-    if not isinstance(value, dict):
-        raise AnswerRejected(f"step {number}: the input must be an object of the tool's arguments")
+    if given.input is not None and given.input_json is not None:
+        raise AnswerRejected(f"step {number}: it has both an input and an input_json")
     try:
-        kept: dict[str, Any] = plain(value, max_bytes=64 * 1024, what="input")
-    except InvalidOutput as error:
+        value = given.input if given.input_json is None else _json(given.input_json)
+        if not isinstance(value, dict):
+            raise AnswerRejected("the input must be an object of the tool's arguments")
+        kept: dict[str, Any] = plain(value, max_bytes=_MAX_INPUT, what="input")
+    except (AnswerRejected, InvalidOutput) as error:
         raise AnswerRejected(f"step {number}: {error}") from None
     return kept
 
 
-def _without_nulls(value: dict[str, Any], tool: Tool | None) -> dict[str, Any]:
-    """Null stands for "left out" where the schema could not say that a property is optional."""
-    if tool is None:
-        return value
-    fields = tool.schema_model.model_fields
-    return {
-        name: item
-        for name, item in value.items()
-        if item is not None or name not in fields or fields[name].is_required()
-    }
+def _drop_nulls(value: dict[str, Any], tool: Tool) -> None:
+    """Take out the nulls that the tool does not take.
+
+    A strict schema has no optional properties, so null is how a model leaves one out.
+    """
+    try:
+        tool.schema_model.model_validate(value)
+    except ValidationError as invalid:
+        for error in invalid.errors(include_url=False, include_context=False):
+            if error["input"] is None:
+                _drop_null(value, error["loc"])
+
+
+def _drop_null(value: Any, location: Sequence[int | str]) -> None:
+    for key in location:
+        if isinstance(value, dict) and key in value:
+            if value[key] is None:
+                del value[key]
+                return
+            value = value[key]
+        elif isinstance(value, list) and isinstance(key, int):
+            value = value[key]
+        # Otherwise it names the branch of a union, which is no place in the value.

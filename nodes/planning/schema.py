@@ -9,16 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from nodes.patterns.phrases import word_set
 from tools.registry import Tool
 
 #: Above this many characters of JSON the compact form is sent.
 MAX_UNION = 8_000
 
-_DROPPED = word_set(
-    "default title description discriminator format pattern minLength maxLength minimum maximum"
-    " exclusiveMinimum exclusiveMaximum multipleOf minItems maxItems uniqueItems examples"
-)
+_SHAPES = {"type", "anyOf", "oneOf", "enum", "const"}
 
 JsonSchema = dict[str, Any]
 
@@ -37,12 +33,31 @@ class AnswerForm:
 
 def answer_form(tools: Mapping[str, Tool], *, max_union: int = MAX_UNION) -> AnswerForm:
     """The form for these tools: the union while it is small and every argument is closed."""
-    inputs = {name: _inlined(tool.schema_model.model_json_schema()) for name, tool in tools.items()}
+    inputs = {name: arguments_schema(tool) for name, tool in tools.items()}
     if not any(_is_open(schema) for schema in inputs.values()):
         union = _plan([_branch(name, schema) for name, schema in inputs.items()])
         if len(json.dumps(union)) <= max_union:
             return AnswerForm("union", union)
     return AnswerForm("compact", _plan([_compact(list(tools))]))
+
+
+def arguments_schema(tool: Tool) -> JsonSchema:
+    """A tool's own schema with its `$ref`s replaced; one that refers to itself is open there."""
+    schema = tool.schema_model.model_json_schema()
+    definitions = schema.get("$defs", {})
+
+    def inline(part: Any, inside: tuple[str, ...]) -> Any:
+        if isinstance(part, list):
+            return [inline(item, inside) for item in part]
+        if not isinstance(part, dict):
+            return part
+        if "$ref" in part:
+            name = part["$ref"].rpartition("/")[2]
+            return {} if name in inside else inline(definitions[name], (*inside, name))
+        return {key: inline(value, inside) for key, value in part.items() if key != "$defs"}
+
+    inlined: JsonSchema = inline(schema, ())
+    return inlined
 
 
 def _plan(branches: list[JsonSchema]) -> JsonSchema:
@@ -51,13 +66,7 @@ def _plan(branches: list[JsonSchema]) -> JsonSchema:
 
 
 def _branch(tool: str, arguments: JsonSchema) -> JsonSchema:
-    closed = _strict(arguments)
-    required = arguments.get("required", [])
-    properties = {
-        name: _referable(schema if name in required else _nullable(schema))
-        for name, schema in closed["properties"].items()
-    }
-    return _step({"type": "string", "enum": [tool]}, {"input": _closed(properties)})
+    return _step({"type": "string", "enum": [tool]}, {"input": _strict(arguments)})
 
 
 def _compact(tools: list[str]) -> JsonSchema:
@@ -77,47 +86,58 @@ def _closed(properties: JsonSchema) -> JsonSchema:
     }
 
 
-def _referable(schema: JsonSchema) -> JsonSchema:
+def _strict(schema: JsonSchema) -> JsonSchema:
+    """The schema in the common subset: whatever else it says, the tool's own schema still says."""
+    if "anyOf" in schema or "oneOf" in schema:
+        return {"anyOf": [_strict(part) for part in schema.get("anyOf") or schema["oneOf"]]}
+    if schema.get("type") == "object":
+        required = schema.get("required", [])
+        return _closed(
+            {
+                name: _value(part if name in required else _nullable(part))
+                for name, part in schema.get("properties", {}).items()
+            }
+        )
+    strict: JsonSchema = {key: schema[key] for key in ("type", "enum") if key in schema}
+    if "const" in schema:
+        strict["enum"] = [schema["const"]]
+    if "items" in schema:
+        strict["items"] = _value(schema["items"])
+    return strict
+
+
+def _value(schema: JsonSchema) -> JsonSchema:
     """Whatever a value is, it may also be the text of a reference to an earlier output."""
-    branches = schema.get("anyOf", [schema])
+    strict = _strict(schema)
+    branches = strict.get("anyOf", [strict])
     if any(branch.get("type") == "string" for branch in branches):
-        return schema
+        return strict
     return {"anyOf": [*branches, {"type": "string"}]}
 
 
 def _nullable(schema: JsonSchema) -> JsonSchema:
     """Strict modes know no optional property: one that may be left out may be null instead."""
-    branches = schema.get("anyOf", [schema])
+    branches = schema.get("anyOf") or schema.get("oneOf") or [schema]
     if any(branch.get("type") == "null" for branch in branches):
         return schema
     return {"anyOf": [*branches, {"type": "null"}]}
 
 
-def _strict(schema: JsonSchema) -> JsonSchema:
-    strict = {key: value for key, value in schema.items() if key not in _DROPPED}
-    if "oneOf" in strict:
-        strict["anyOf"] = strict.pop("oneOf")
-    if "const" in strict:
-        strict["enum"] = [strict.pop("const")]
-    if "anyOf" in strict:
-        strict["anyOf"] = [_strict(branch) for branch in strict["anyOf"]]
-    if "items" in strict:
-        strict["items"] = _strict(strict["items"])
-    if strict.get("type") == "object":
-        properties = strict.get("properties", {})
-        strict |= _closed({name: _strict(value) for name, value in properties.items()})
-    return strict
-
-
 def _is_open(schema: Any) -> bool:
     """Whether some value in it may have any shape: an object of unnamed keys, or no type at all."""
-    if not isinstance(schema, dict):
-        return False
-    if not schema.keys() & {"type", "anyOf", "oneOf", "enum", "const"}:
+    if not isinstance(schema, dict) or not schema.keys() & {
+        "type",
+        "anyOf",
+        "oneOf",
+        "enum",
+        "const",
+    }:
         return True
-    if schema.get("type") == "object" and "properties" not in schema:
-        # A tool without parameters has none to be open.
-        return schema.get("additionalProperties", True) is not False
+    if schema.get("type") == "object":
+        # Named properties close an object, unless it says itself that it takes more.
+        unnamed = schema.get("additionalProperties", "properties" not in schema)
+        if unnamed is not False:
+            return True
     if schema.get("type") == "array" and "items" not in schema:
         return True
     parts = [
@@ -128,21 +148,3 @@ def _is_open(schema: Any) -> bool:
     if "items" in schema:
         parts.append(schema["items"])
     return any(_is_open(part) for part in parts)
-
-
-def _inlined(schema: JsonSchema) -> JsonSchema:
-    """The schema with its `$ref`s replaced; one that refers to itself stays open there."""
-    definitions = schema.get("$defs", {})
-
-    def inline(part: Any, inside: tuple[str, ...]) -> Any:
-        if isinstance(part, list):
-            return [inline(item, inside) for item in part]
-        if not isinstance(part, dict):
-            return part
-        if "$ref" in part:
-            name = part["$ref"].rpartition("/")[2]
-            return {} if name in inside else inline(definitions[name], (*inside, name))
-        return {key: inline(value, inside) for key, value in part.items() if key != "$defs"}
-
-    inlined: JsonSchema = inline(schema, ())
-    return inlined
