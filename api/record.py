@@ -127,8 +127,8 @@ class Usage(BaseModel):
     """What planning took."""
 
     calls: int = Field(description="Calls of a model.")
-    input_tokens: int = Field(description="Tokens read.")
-    output_tokens: int = Field(description="Tokens written.")
+    input_tokens: int | None = Field(description="Tokens read; null when not known.")
+    output_tokens: int | None = Field(description="Tokens written; null when not known.")
     usd: float | None = Field(description="Price in US dollars; null when not known, never 0.")
     by_model: dict[str, Any] = Field(description="The same for each model.")
 

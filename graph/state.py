@@ -148,11 +148,11 @@ class Planning(TypedDict):
 
 
 class Usage(TypedDict):
-    """What the planning cost; `usd` is null when it is not known, never 0 instead."""
+    """What the planning cost; what is not known is null, never 0 instead."""
 
     calls: int
-    input_tokens: int
-    output_tokens: int
+    input_tokens: int | None
+    output_tokens: int | None
     usd: float | None
     by_model: dict[str, Any]
 

@@ -52,6 +52,12 @@ def test_a_budget_that_says_nothing_allows_everything() -> None:
         ({"tokens": 100}, {}, Cost(101, None), "a call may take 101 tokens, 100 are left"),
         (
             {"tokens": 100},
+            {"input_tokens": None, "output_tokens": None},
+            Cost(1, None),
+            "a model did not tell its tokens, so a budget of them cannot be kept",
+        ),
+        (
+            {"tokens": 100},
             {"input_tokens": 60, "output_tokens": 30},
             Cost(11, None),
             "a call may take 11 tokens, 10 are left",
@@ -152,3 +158,12 @@ def test_adding_changes_no_earlier_usage() -> None:
     add(before, "a", Completion("", "stop", usd=None))
 
     assert before == kept
+
+
+def test_tokens_that_a_model_does_not_tell_make_their_sum_unknown() -> None:
+    """A budget of tokens is then not kept by hoping either."""
+    silent = Completion("{}", "stop", input_tokens=None, output_tokens=None, usd=None)
+    told = Completion("{}", "stop", input_tokens=5, output_tokens=5, usd=0.1)
+    usage = add(add(without_budget()["usage"], "a", silent), "a", told)
+
+    assert (usage["calls"], usage["input_tokens"], usage["output_tokens"]) == (2, None, None)

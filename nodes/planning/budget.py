@@ -32,15 +32,11 @@ def exceeded(state: RunState, cost: Cost) -> str | None:
     usage = state["usage"]
     if (left := seconds_left(state)) is not None and left <= 0:
         return f"its {budget['seconds']:g} s are over"
-    spent = usage["input_tokens"] + usage["output_tokens"]
-    if budget["tokens"] is not None and spent + cost.tokens > budget["tokens"]:
-        left_over = max(0, budget["tokens"] - spent)
-        return f"a call may take {cost.tokens} tokens, {left_over} are left"
-    return _over_price(budget, usage, cost)
+    return _over_tokens(budget, usage, cost) or _over_price(budget, usage, cost)
 
 
 def add(usage: Usage, model: str, completion: Completion) -> Usage:
-    """The usage after one more answer; a price that is not known makes the sum unknown."""
+    """The usage after one more answer; tokens or a price not known make their sum unknown."""
     by_model: dict[str, Any] = dict(usage["by_model"])
     before = by_model.get(model, {"calls": 0, "input_tokens": 0, "output_tokens": 0, "usd": 0.0})
     by_model[model] = _sum(before, completion)
@@ -55,13 +51,23 @@ def add(usage: Usage, model: str, completion: Completion) -> Usage:
 
 
 def _sum(before: dict[str, Any], completion: Completion) -> dict[str, Any]:
-    known = before["usd"] is not None and completion.usd is not None
-    return {
-        "calls": before["calls"] + 1,
-        "input_tokens": before["input_tokens"] + (completion.input_tokens or 0),
-        "output_tokens": before["output_tokens"] + (completion.output_tokens or 0),
-        "usd": before["usd"] + completion.usd if known else None,
+    told = {name: getattr(completion, name) for name in ("input_tokens", "output_tokens", "usd")}
+    sums = {
+        name: None if value is None or before[name] is None else before[name] + value
+        for name, value in told.items()
     }
+    return {"calls": before["calls"] + 1, **sums}
+
+
+def _over_tokens(budget: Budget, usage: Usage, cost: Cost) -> str | None:
+    if budget["tokens"] is None:
+        return None
+    if usage["input_tokens"] is None or usage["output_tokens"] is None:
+        return "a model did not tell its tokens, so a budget of them cannot be kept"
+    left = budget["tokens"] - usage["input_tokens"] - usage["output_tokens"]
+    if cost.tokens > left:
+        return f"a call may take {cost.tokens} tokens, {max(0, left)} are left"
+    return None
 
 
 def _over_price(budget: Budget, usage: Usage, cost: Cost) -> str | None:
