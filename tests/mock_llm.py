@@ -44,6 +44,13 @@ class MockLlm:
             }
         )
 
+    def script(self, *fixtures: dict[str, Any]) -> None:
+        """Answer the first request with the first fixture, and so on; the last goes on for good."""
+        self._server.reset()
+        for place, fixture in enumerate(fixtures[:-1]):
+            self._server.add_fixture({}, **fixture, sequenceIndex=place)
+        self._server.add_fixture({}, **fixtures[-1])
+
     @property
     def requests(self) -> list[dict[str, Any]]:
         """What came in since the answer was set, in OpenAI's form."""

@@ -1,0 +1,1 @@
+"""What planning by a model costs on top of the model: time, CPU, start and memory."""

@@ -1,0 +1,145 @@
+"""`python -m benchmarks.planning`: a planning call beside a raw HTTP call, start and memory.
+
+The model is a local process that answers at once, so that what is left is ours and the client's.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+
+import httpx
+
+from benchmarks.runs.__main__ import Server
+from benchmarks.runs.prompt import PROMPT
+from graph.compose import open_tools
+from graph.llm import close_clients
+from graph.roster import make_roster, warm
+from graph.settings import ModelSettings, Settings
+from graph.state import DEFAULT_LIMITS, new_run
+from nodes.planning.asking import ModelPlanner
+from nodes.planning.prompt import instructions, messages
+from nodes.planning.schema import answer_form
+
+MODEL = "openai/gpt-5-mini"
+
+
+@contextmanager
+def provider() -> Iterator[str]:
+    """Where the model answers."""
+    command = [sys.executable, "-m", "benchmarks.planning.provider"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        yield f"http://127.0.0.1:{process.stdout.readline().strip()}/v1"
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+async def measured(calls: int, call: Callable[[], Awaitable[object]]) -> tuple[float, float]:
+    """Milliseconds of a call: the median of wall time, the mean of CPU."""
+    for _ in range(5):
+        await call()
+    walls = []
+    before = time.process_time()
+    for _ in range(calls):
+        began = time.perf_counter()
+        await call()
+        walls.append((time.perf_counter() - began) * 1000)
+    return statistics.median(walls), (time.process_time() - before) * 1000 / calls
+
+
+async def planning(base: str, calls: int) -> dict[str, float]:
+    """A raw call, one of the client, and a whole visit to the node."""
+    settings = Settings(models=(ModelSettings(model=MODEL, api_base=base),))
+    tools = open_tools(settings)
+    form = answer_form(tools)
+    roster = make_roster(settings)
+    planner = ModelPlanner(roster, tools, form)
+    await warm(roster)
+    asked = messages(PROMPT, instructions(tools, form))
+    named = {"name": "plan", "strict": True, "schema": form.schema}
+    body = {
+        "model": "m",
+        "messages": asked,
+        "max_completion_tokens": settings.model_max_tokens,
+        "response_format": {"type": "json_schema", "json_schema": named},
+    }
+    run = new_run(PROMPT, run_id="1", owner="default", limits=DEFAULT_LIMITS, created_at=0.0)
+    frugal = {"usd": 1.0, "tokens": None, "seconds": None, "steps": None, "on_exceeded": "fail"}
+
+    async def visit(budget: object) -> None:
+        turn, by = planner.judge(PROMPT)
+        update = await planner.ask(run | {"planned_by": by, "budget": budget}, turn)
+        assert update["plan"]["steps"], update
+
+    figures = {}
+    async with httpx.AsyncClient(trust_env=False) as http:
+        for name, call in (
+            ("raw HTTP call", lambda: http.post(f"{base}/chat/completions", json=body)),
+            (
+                "client",
+                lambda: roster.models[MODEL].complete(asked, form.schema, timeout=20),
+            ),
+            ("visit of `plan`", lambda: visit(None)),
+            ("visit with a budget", lambda: visit(frugal)),
+        ):
+            wall, cpu = await measured(calls, call)
+            figures[f"{name}: wall, ms"] = wall
+            figures[f"{name}: CPU, ms"] = cpu
+    await close_clients()
+    return figures
+
+
+def start(name: str, models: list[object]) -> dict[str, float]:
+    """A server's start and memory before and after its first run."""
+    os.environ["RUNWRIGHT_MODELS"] = json.dumps(models)
+    with tempfile.TemporaryDirectory() as folder:
+        server = Server(folder)
+        try:
+            figures = {f"{name}: start to first 200, s": server.start_seconds}
+            began = time.perf_counter()
+            with httpx.Client(base_url=server.url, trust_env=False) as http:
+                run_id = http.post("/runs", json={"prompt": PROMPT}).json()["run_id"]
+                while http.get(f"/runs/{run_id}").json()["status"] != "completed":
+                    time.sleep(0.01)
+            figures[f"{name}: first run, s"] = time.perf_counter() - began
+            figures[f"{name}: CPU until then, s"] = server.cpu_ms() / 1000
+            figures[f"{name}: memory then, MB"] = server.memory_mb()
+            return figures
+        finally:
+            server.process.terminate()
+            server.process.wait(15)
+
+
+def one_round(calls: int) -> dict[str, float]:
+    with provider() as base:
+        return {
+            **asyncio.run(planning(base, calls)),
+            **start("no model", []),
+            **start("a model", [{"model": MODEL, "api_base": base}]),
+        }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--calls", type=int, default=200, help="calls of each measurement")
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    rounds = [one_round(options.calls) for _ in range(options.rounds)]
+    print(f"{'':40} {'median':>9} {'lowest':>9} {'highest':>9}")
+    for name in rounds[0]:
+        values = [figures[name] for figures in rounds]
+        row = (statistics.median(values), min(values), max(values))
+        print(f"{name:40} " + " ".join(f"{value:9.2f}" for value in row))
+
+
+if __name__ == "__main__":
+    main()
