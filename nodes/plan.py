@@ -23,8 +23,8 @@ async def plan(
 ) -> dict[str, Any]:
     """Start the run, or go on where its planning stands.
 
-    Every call, repair and next model is a visit of its own, so that each is checkpointed and can
-    be seen; without models the pattern planner is to answer at once.
+    The beginning and every call, repair and next model are visits of their own, so that each is
+    checkpointed and can be seen; without models the pattern planner is to answer at once.
     """
     planning = state.get("planning")
     if planning and planning["prompt"] == state["prompt"]:
@@ -40,9 +40,9 @@ async def plan(
         return update | {"error": run_error("plan_rejected", reason)}
     if models is None:
         return update | _by_patterns()
+    # The first call is a visit of its own, so that the run is seen to be running meanwhile.
     planning, by = models.judge(begun["prompt"])
-    update["planned_by"] = begun["planned_by"] = by
-    return update | await models.ask(begun, planning)
+    return update | {"planning": planning, "planned_by": by}
 
 
 def _by_patterns() -> dict[str, Any]:

@@ -32,7 +32,7 @@ class Waits:
 
 @dataclass
 class Planned:
-    """What came out of a run, and the nodes that it went through."""
+    """What came out of a run, and the nodes that it went through once it had begun."""
 
     state: RunState
     nodes: list[str]
@@ -108,7 +108,7 @@ class Planning:
                 nodes += cast("dict[str, Any]", part)
             else:
                 state = part
-        return Planned(state, nodes)
+        return Planned(state, nodes if given is None else nodes[1:])
 
     async def checkpoints(self, thread: str) -> Sequence[Any]:
         """Every checkpoint of a thread, the latest first."""

@@ -1,5 +1,6 @@
 """Every way down: a second try, the next model, the pattern planner, or an honest end."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -253,3 +254,33 @@ async def test_an_answer_that_is_no_plan_is_no_outage(storage: Storage) -> None:
     await Planning(storage, model("a/one", answer(PROSE), answer(PROSE)), breaker=breaker).run()
 
     assert breaker.allows("a/one")
+
+
+async def test_models_that_hang_delay_a_run_by_two_deadlines_at_most(storage: Storage) -> None:
+    """However many there are; the pattern planner answers then, and the record says why."""
+    models = [Hanging(f"{name}/model", []) for name in "abcd"]
+    planned = await Planning(storage, *models, timeout=0.1).run("what is 2 + 2")
+
+    assert planned.state["status"] == "completed"
+    assert [(entry["model"], entry["error_class"]) for entry in planned.log[:-1]] == [
+        ("a/model", "timeout"),
+        ("b/model", "timeout"),
+        ("c/model", "out_of_time"),
+        ("d/model", "out_of_time"),
+    ]
+
+
+async def test_the_last_model_is_tried_again_after_a_timeout(storage: Storage) -> None:
+    """There is no other one to turn to."""
+    only = model("a/one", outage("timeout"), calculation())
+    planned = await Planning(storage, only).run("what is 2 + 2")
+
+    assert planned.outcomes == [("a/one", "failed"), ("a/one", "planned")]
+
+
+class Hanging(ScriptedModel):
+    """A model that never answers within its deadline."""
+
+    async def complete(self, *arguments: Any, timeout: float, **named: Any) -> Any:
+        await asyncio.sleep(timeout)
+        raise ModelFailure("timeout", transient=True)

@@ -49,9 +49,9 @@ async def test_every_call_is_one_super_step_and_one_entry(storage: Storage) -> N
 
     assert planned.nodes == [*["plan"] * 5, "execute_step", "finalize"]
     logged = [len(snapshot.values.get("planning_log", [])) for snapshot in history]
-    assert logged == [0, 0, 1, 2, 3, 4, 5, 5, 5]
+    assert logged == [0, 0, 0, 1, 2, 3, 4, 5, 5, 5]  # the input, the beginning, the calls
     assert [snapshot.next for snapshot in history[1:]] == [
-        *[("plan",)] * 5,
+        *[("plan",)] * 6,
         ("execute_step",),
         ("finalize",),
         (),

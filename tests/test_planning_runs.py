@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -212,3 +213,21 @@ async def test_limits_of_the_run_hold_for_a_models_plan(storage: Storage) -> Non
     planned = await planning.run()
 
     assert planned.log[0]["reasons"] == ["the plan has 3 steps; at most 2 are allowed"]
+
+
+async def test_a_run_is_seen_to_be_running_while_its_first_call_is_made(storage: Storage) -> None:
+    """A model may take its time; the run began before it was asked."""
+    seen: list[Any] = []
+
+    class Watched(ScriptedModel):
+        async def complete(self, *arguments: Any, **named: Any) -> Any:
+            (latest, *_) = await planning.checkpoints("t")
+            seen.append((latest.values["status"], latest.values["started_at"]))
+            return await super().complete(*arguments, **named)
+
+    planning = Planning(storage, Watched("a/one", [calculation()]))
+    await planning.run(thread="t")
+
+    [(status, started_at)] = seen
+    assert status == "running"
+    assert started_at is not None

@@ -71,7 +71,7 @@ class ModelPlanner:
             completion = await model.complete(asked, self.form.schema, timeout=timeout)
         except ModelFailure as failure:
             if timeout == self.roster.timeout or not failure.transient:
-                # A deadline that the run's own budget cut short says nothing of the model.
+                # A deadline that was cut short says nothing of the model.
                 breaker.failed(model.name, failure)
             return failed(turn, failure)
         breaker.succeeded(model.name)
@@ -99,6 +99,8 @@ def _at_callable(turn: Turn) -> Turn:
         if name not in turn.roster.models:
             # The settings have changed since the run was begun.
             turn.note("skipped", error_class="not_configured", transient=False)
+        elif _patience(turn) <= 0:
+            turn.note("skipped", error_class="out_of_time", transient=True)
         elif not turn.roster.breaker.allows(name):
             passing = not turn.roster.breaker.misconfigured(name)
             turn.note("skipped", error_class="circuit_open", transient=passing)
@@ -110,4 +112,16 @@ def _at_callable(turn: Turn) -> Turn:
 
 def _timeout(turn: Turn) -> float:
     left = seconds_left(turn.state)
-    return turn.roster.timeout if left is None else min(turn.roster.timeout, max(left, 0.0))
+    patience = min(turn.roster.timeout, _patience(turn))
+    return patience if left is None else min(patience, max(left, 0.0))
+
+
+def _patience(turn: Turn) -> float:
+    """What is left of the time that the models of one run may take together, in seconds.
+
+    Twice the longest call: models that hang, however many, delay a run by no more than that. A
+    remainder too short for an answer is none.
+    """
+    spent = sum(entry["duration_ms"] for entry in turn.log if entry["planner"] == "llm") / 1000
+    left = 2 * turn.roster.timeout - spent
+    return left if left > turn.roster.timeout / 20 else 0.0

@@ -109,12 +109,16 @@ def rejected(turn: Turn, completion: Completion, reasons: list[str]) -> Update:
 
 
 def failed(turn: Turn, failure: ModelFailure) -> Update:
-    """A passing failure is tried once more, after the time that was asked for; else the next."""
+    """A passing failure is tried once more, after the time that was asked for; else the next.
+
+    After a timeout the next model, where there is one, is the better second try.
+    """
     turn.note("failed", error_class=failure.error_class, transient=failure.transient)
     left = seconds_left(turn.state)
     patience = turn.roster.timeout if left is None else min(turn.roster.timeout, left)
     wait = failure.retry_after or 0.0
-    if failure.transient and not turn.planning["retried"] and wait <= patience:
+    hung = failure.error_class == "timeout" and len(turn.planning["queue"]) > 1
+    if failure.transient and not turn.planning["retried"] and wait <= patience and not hung:
         again: Planning = {**turn.planning, "retried": True, "not_before": time.time() + wait}
         return _going_on(turn, again)
     return _passed_on(turn, bigger=failure.error_class == "context_too_long")
