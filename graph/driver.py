@@ -85,6 +85,7 @@ class Driver:
         """Begin or take up a run and drive it on; its state where that ended."""
         if row := self.accepted.pop(run_id, None):
             config = self._config(row)
+            self._storage.expect_new(run_id)
             await self._graph.aupdate_state(config, state_of(row), as_node="__start__")
             return await self._drive(config)
         found = await self._storage.index.find(run_id)

@@ -47,13 +47,15 @@ async def _open(path: Path, stack: AsyncExitStack) -> Storage:
     await store.setup()
     for connection in (for_saver, for_reader, for_store):
         await connection.execute_fetchall("PRAGMA query_only=ON")
+    saver = SqliteSaver(for_saver, writer)
     return Storage(
         backend="sqlite",
-        saver=SqliteSaver(for_saver, writer),
+        saver=saver,
         reader=SqliteSaver(for_reader, writer),
         store=store,
         index=index,
         errors=(sqlite3.Error,),
+        expect_new=saver.new_threads.add,
     )
 
 

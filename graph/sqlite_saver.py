@@ -11,6 +11,7 @@ from langgraph.checkpoint.base import (
     ChannelVersions,
     Checkpoint,
     CheckpointMetadata,
+    CheckpointTuple,
     get_checkpoint_metadata,
 )
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
@@ -40,6 +41,13 @@ class SqliteSaver(AsyncSqliteSaver):
         super().__init__(connection, serde=strict_serializer())
         self.is_setup = True
         self._writer = writer
+        #: Threads that are known to have no checkpoint yet, so that none has to be looked for.
+        self.new_threads: set[str] = set()
+
+    async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
+        if config["configurable"]["thread_id"] in self.new_threads:
+            return None
+        return await super().aget_tuple(config)
 
     async def aput(
         self,
@@ -62,6 +70,7 @@ class SqliteSaver(AsyncSqliteSaver):
             described.encode("utf-8", "ignore"),
         )
         await self._writer.write((_CHECKPOINT, row))
+        self.new_threads.discard(thread_id)
         return {
             "configurable": {
                 "thread_id": place["thread_id"],

@@ -96,3 +96,17 @@ async def test_a_deleted_thread_is_gone_for_both(
         await saver.adelete_thread("t")
     async with writing(path) as saver:
         assert await everything(saver) == []
+
+
+async def test_a_thread_that_is_said_to_be_new_is_looked_up_once_it_has_a_checkpoint(
+    tmp_path: Path,
+) -> None:
+    """Sparing the first look-up must not hide what was written after it."""
+    async with open_storage(f"sqlite:///{tmp_path}/runs.db") as storage:
+        storage.expect_new("t")
+        assert await storage.saver.aget_tuple(CONFIG) is None
+        await graph_on(storage.saver).ainvoke(PROMPT, CONFIG, durability="sync")
+        latest = await storage.saver.aget_tuple(CONFIG)
+
+    assert latest is not None
+    assert latest.checkpoint["channel_values"]["status"] == "completed"
