@@ -45,7 +45,9 @@ class SqliteSaver(AsyncSqliteSaver):
         self.new_threads: set[str] = set()
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
-        if config["configurable"]["thread_id"] in self.new_threads:
+        thread_id = config["configurable"]["thread_id"]
+        if thread_id in self.new_threads:
+            self.new_threads.discard(thread_id)  # true once: what follows may write
             return None
         return await super().aget_tuple(config)
 
@@ -70,7 +72,6 @@ class SqliteSaver(AsyncSqliteSaver):
             described.encode("utf-8", "ignore"),
         )
         await self._writer.write((_CHECKPOINT, row))
-        self.new_threads.discard(thread_id)
         return {
             "configurable": {
                 "thread_id": place["thread_id"],

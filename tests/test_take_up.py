@@ -125,7 +125,9 @@ async def killed(storage: Storage, counting: Counting, writes: int, after: bool)
     """A run whose process was killed at its n-th write; its id."""
     death = Death(writes, after_storing=after)
     saver = MortalSaver(storage.saver, death)
-    async with opened(replace(storage, saver=saver), counting, orderly=False) as runs:
+    async with opened(
+        replace(storage, saver=saver, expect_new=saver.new_threads.add), counting, orderly=False
+    ) as runs:
         run_id = (await runs.start("count one, then count twice and then count three"))["run_id"]
         for _ in range(500):
             if death.came or (await runs.get(run_id))["status"] == "completed":
