@@ -2,17 +2,18 @@
 
 import json
 from collections.abc import Callable, Coroutine
-from typing import Any, NoReturn
+from typing import Any
 
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
+
+from nodes.contract.strict_json import loads
 
 
 def parse(body: bytes) -> Any:
     """The value that `body` holds.
 
-    Python's parser takes more than JSON: other encodings, NaN, and the last of two equal keys.
-    Guessing which of two prompts was meant would be silently wrong, so each is an error here.
+    Guessing an encoding, or which of two prompts was meant, would be silently wrong.
     Raises `json.JSONDecodeError` whose `msg` says what is wrong and where.
     """
     try:
@@ -20,7 +21,7 @@ def parse(body: bytes) -> Any:
     except UnicodeDecodeError as error:
         raise _invalid(f"byte {error.start} is not UTF-8; encode the JSON as UTF-8") from error
     try:
-        return json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant)
+        return loads(text)
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
         raise _invalid(f"{error.msg} at {where}", text, error.pos) from error
@@ -49,16 +50,3 @@ class _StrictRequest(Request):
 
 def _invalid(message: str, text: str = "", position: int = 0) -> json.JSONDecodeError:
     return json.JSONDecodeError(message, text, position)
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    fields: dict[str, Any] = {}
-    for name, value in pairs:
-        if name in fields:
-            raise ValueError(f"the key {name[:60]!r} is given twice; give it once")
-        fields[name] = value
-    return fields
-
-
-def _refuse_constant(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is not JSON; use null or a number")

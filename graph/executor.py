@@ -69,11 +69,6 @@ class Executor:
         self._queue.append(run_id)
         self._dispatch()
 
-    @property
-    def executing(self) -> list[str]:
-        """The runs that have begun and not ended, those in a backoff among them."""
-        return list(self._executions)
-
     def position(self, run_id: str) -> int | None:
         """How many runs are before this one in the queue, plus one; None when it is not queued."""
         try:

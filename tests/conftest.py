@@ -1,7 +1,8 @@
 """What every test runs under, and the parts that many of them share."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
 
 # Read when LangGraph is imported: a type that a checkpoint cannot rebuild is an error, not a hint.
 os.environ["LANGGRAPH_STRICT_MSGPACK"] = "true"
@@ -9,6 +10,8 @@ os.environ["LANGGRAPH_STRICT_MSGPACK"] = "true"
 import pytest
 from hypothesis import settings
 
+from graph.backends import open_storage
+from graph.storage import Storage
 from tools.builtin import BUILTIN
 from tools.registry import Tool, make_tools
 
@@ -21,6 +24,14 @@ settings.load_profile("runwright")
 def anyio_backend() -> str:
     """Async tests run on asyncio, the only loop that LangGraph knows."""
     return "asyncio"
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+async def storage(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Storage]:
+    """Each backend, empty."""
+    url = "memory://" if request.param == "memory" else f"sqlite:///{tmp_path}/runs.db"
+    async with open_storage(url) as opened:
+        yield opened
 
 
 @pytest.fixture(scope="session")

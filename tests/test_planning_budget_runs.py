@@ -1,13 +1,11 @@
 """Budgets in a run: what a call may cost at most is asked before it is made."""
 
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
 
-from graph.backends import open_storage
 from graph.breaker import CircuitBreaker
 from graph.storage import Storage
 from nodes.planning.model import Completion, Cost, Message
@@ -15,13 +13,6 @@ from tests.planning_runs import Planning
 from tests.scripted_models import ScriptedModel, Turn, answer, calculation, outage, plan_of
 
 PROSE = answer("I would calculate that.", usd=0.01, tokens=50)
-
-
-@pytest.fixture(params=["memory", "sqlite"])
-async def storage(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Storage]:
-    url = "memory://" if request.param == "memory" else f"sqlite:///{tmp_path}/runs.db"
-    async with open_storage(url) as opened:
-        yield opened
 
 
 def model(*script: Turn, tokens: int = 100, usd: float | None = 0.01) -> ScriptedModel:

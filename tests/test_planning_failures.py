@@ -1,13 +1,10 @@
 """Every way down: a second try, the next model, the pattern planner, or an honest end."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from graph.backends import open_storage
 from graph.breaker import CircuitBreaker
 from graph.storage import Storage
 from nodes.planning.model import Completion, ModelFailure
@@ -22,13 +19,6 @@ from tests.scripted_models import (
 )
 
 PROSE = "I would calculate that."
-
-
-@pytest.fixture(params=["memory", "sqlite"])
-async def storage(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Storage]:
-    url = "memory://" if request.param == "memory" else f"sqlite:///{tmp_path}/runs.db"
-    async with open_storage(url) as opened:
-        yield opened
 
 
 def model(name: str, *script: Turn) -> ScriptedModel:

@@ -123,9 +123,15 @@ def test_no_steps_say_that_no_tool_fits() -> None:
             f"it is not valid JSON: Expecting ',' delimiter: line 1 column {len(ADD)}"
             f" (char {len(ADD) - 1})",
         ),
-        ('{"steps": [], "steps": []}', "it is not valid JSON: the key 'steps' is given twice"),
-        ('{"steps": NaN}', "it is not valid JSON: NaN is no JSON number"),
-        ('{"steps": -Infinity}', "it is not valid JSON: -Infinity is no JSON number"),
+        (
+            '{"steps": [], "steps": []}',
+            "it is not valid JSON: the key 'steps' is given twice; give it once",
+        ),
+        ('{"steps": NaN}', "it is not valid JSON: NaN is not JSON; use null or a number"),
+        (
+            '{"steps": -Infinity}',
+            "it is not valid JSON: -Infinity is not JSON; use null or a number",
+        ),
         ("[]", "the answer: Input should be an object"),
         ("null", "the answer: Input should be an object"),
         ("{}", "steps: Field required"),
@@ -251,8 +257,8 @@ def test_the_compact_form_is_held_to_the_same_schema() -> None:
     for text, reason in (
         ("1 + 1", "it is not valid JSON: Extra data: line 1 column 3 (char 2)"),
         ("[1]", "the input must be an object of the tool's arguments"),
-        ('{"a": 1, "a": 2}', "it is not valid JSON: the key 'a' is given twice"),
-        ('{"expression": NaN}', "it is not valid JSON: NaN is no JSON number"),
+        ('{"a": 1, "a": 2}', "it is not valid JSON: the key 'a' is given twice; give it once"),
+        ('{"expression": NaN}', "it is not valid JSON: NaN is not JSON; use null or a number"),
         ("{}", "expression of calculator: Field required"),
     ):
         assert reasons(compact(text)) == [f"step 1: {reason}"]

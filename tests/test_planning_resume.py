@@ -1,13 +1,10 @@
 """Planning in steps: each call is a super-step that is stored, drawn, and never made twice."""
 
 import time
-from collections.abc import AsyncIterator
-from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
-from graph.backends import open_storage
 from graph.build import build_graph, recursion_limit
 from graph.storage import Storage
 from nodes.planning.model import Completion
@@ -25,13 +22,6 @@ from tools.builtin import BUILTIN
 from tools.registry import make_tools
 
 PROSE = answer("I would calculate that.")
-
-
-@pytest.fixture(params=["memory", "sqlite"])
-async def storage(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Storage]:
-    url = "memory://" if request.param == "memory" else f"sqlite:///{tmp_path}/runs.db"
-    async with open_storage(url) as opened:
-        yield opened
 
 
 def model(name: str, *script: Turn) -> ScriptedModel:

@@ -1,13 +1,10 @@
 """A run that models plan, through the whole graph: one call a step, and every way down."""
 
 import json
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from graph.backends import open_storage
 from graph.state import DEFAULT_LIMITS
 from graph.storage import Storage
 from nodes.planning.model import Completion
@@ -26,13 +23,6 @@ PROSE = "I would calculate that."
 FORWARD = plan_of(
     ("calculator", {"expression": "{step_2_output}"}), ("calculator", {"expression": "1"})
 )
-
-
-@pytest.fixture(params=["memory", "sqlite"])
-async def storage(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Storage]:
-    url = "memory://" if request.param == "memory" else f"sqlite:///{tmp_path}/runs.db"
-    async with open_storage(url) as opened:
-        yield opened
 
 
 def model(name: str, *script: Turn) -> ScriptedModel:

@@ -7,7 +7,7 @@ because "tickets" is not here. Units, currencies, times, dates and things must n
 from collections.abc import Sequence
 
 from nodes.patterns.phrases import phrase_set, word_set
-from nodes.patterns.small_talk import ADVERBS, FRIENDS, INTERJECTIONS, LEADS, is_statement
+from nodes.patterns.small_talk import ADVERBS, FRIENDS, INTERJECTIONS, LEADS, is_only
 
 #: Single words before an expression, in any order.
 _ANYWHERE = (INTERJECTIONS | FRIENDS | ADVERBS) - {"my"}  # "my number is 555-1234"
@@ -101,11 +101,4 @@ def skip_talk(words: Sequence[str], at: int, end: int) -> int | None:
 
 def is_talk_after(words: Sequence[str], at: int, end: int) -> bool:
     """Whether nothing but talk stands from `at` to `end`."""
-    while at < end:
-        if is_statement(words, at, end):
-            return True
-        found = _AFTER_PHRASES.longest(words, at, end)
-        if found is None and words[at] not in _AFTER:
-            return False
-        at = found[0] if found is not None else at + 1
-    return True
+    return is_only(words, at, end, _AFTER_PHRASES, _AFTER)

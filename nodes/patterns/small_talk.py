@@ -6,7 +6,7 @@ makes them refuse. Negations, conditions, units and things to act on must never 
 
 from collections.abc import Sequence, Set
 
-from nodes.patterns.phrases import phrase_set, word_set
+from nodes.patterns.phrases import PhraseTable, phrase_set, word_set
 from nodes.patterns.politeness import OPENINGS
 
 #: Calls, sighs and hedges.
@@ -171,11 +171,18 @@ def skip_lead(words: Sequence[str], at: int, end: int) -> int:
 
 def is_closing(words: Sequence[str], at: int, end: int) -> bool:
     """Whether nothing but talk stands from `at` to `end`."""
+    return is_only(words, at, end, _CLOSERS, _TALK)
+
+
+def is_only(
+    words: Sequence[str], at: int, end: int, phrases: PhraseTable[bool], singles: frozenset[str]
+) -> bool:
+    """Whether nothing but these phrases, these words and statements stands from `at` to `end`."""
     while at < end:
         if is_statement(words, at, end):
             return True
-        found = _CLOSERS.longest(words, at, end)
-        if found is None and words[at] not in _TALK:
+        found = phrases.longest(words, at, end)
+        if found is None and words[at] not in singles:
             return False
         at = found[0] if found is not None else at + 1
     return True

@@ -1,8 +1,7 @@
 """Reading a model's answer to the letter: what is cut, loose or unfit is rejected with reasons."""
 
-import json
 from collections.abc import Mapping, Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
@@ -10,6 +9,7 @@ from pydantic_core import ErrorDetails
 from graph.state import Limits, Step
 from nodes.contract.outputs import InvalidOutput, plain
 from nodes.contract.plan_check import check_plan
+from nodes.contract.strict_json import loads
 from nodes.planning.model import Completion
 from tools.registry import Tool
 
@@ -85,22 +85,9 @@ def _unfenced(text: str) -> str:
 
 def _json(text: str) -> Any:
     try:
-        return json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
+        return loads(text)
     except (ValueError, RecursionError) as error:
         raise AnswerRejected(f"it is not valid JSON: {error}") from None
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    unique: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in unique:
-            raise ValueError(f"the key {key[:40]!r} is given twice")
-        unique[key] = value
-    return unique
-
-
-def _no_constant(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is no JSON number")
 
 
 def _step(number: int, given: _Answered, tools: Mapping[str, Tool]) -> Step:
