@@ -6,12 +6,15 @@ import sys
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line (default: this process's); the exit code."""
-    # Imported here, without collections: they find nothing in it and take a tenth of the start.
-    gc.disable()
-    from api.command import run_command
+    try:
+        # Imported here, without collections: they find nothing in it and take a tenth of the start.
+        gc.disable()
+        from api.command import run_command
 
-    gc.enable()
-    return run_command(arguments)
+        gc.enable()
+        return run_command(arguments)
+    except KeyboardInterrupt:  # in the second that loading takes, too
+        return 130
 
 
 if __name__ == "__main__":

@@ -11,11 +11,15 @@ from starlette.middleware.exceptions import ExceptionMiddleware
 
 from api.body_limit import BodyLimit
 from api.docs import docs_routes
+from api.frames import Frames
 from api.head import HeadAsGet
+from api.live_routes import router as live_router
 from api.loopback import Loopback
 from api.openapi import description_of
-from api.problems import HANDLERS
+from api.problem_answers import HANDLERS
+from api.pulse import HEARTBEAT
 from api.routes import router
+from api.run_routes import router as run_router
 from graph.runs import Runs
 
 
@@ -32,9 +36,15 @@ class HttpLimits:
 
 
 def create_app(
-    open_runs: Callable[[], AbstractAsyncContextManager[Runs]], limits: HttpLimits
+    open_runs: Callable[[], AbstractAsyncContextManager[Runs]],
+    limits: HttpLimits,
+    *,
+    heartbeat: float = HEARTBEAT,
 ) -> FastAPI:
-    """The application; its runs are opened when the server starts and closed when it ends."""
+    """The application; its runs are opened when the server starts and closed when it ends.
+
+    `heartbeat`: how often a stream says that it is alive, in seconds.
+    """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -46,7 +56,8 @@ def create_app(
         title="Runwright",
         description="A task in plain words becomes a plan of tool calls, executed step by step.",
         version=version("runwright"),
-        routes=[*router.routes, *docs_routes()],
+        # `/runs/stream` comes before the runs by their ids.
+        routes=[*live_router.routes, *run_router.routes, *router.routes, *docs_routes()],
         lifespan=lifespan,
         middleware=[
             Middleware(HeadAsGet),
@@ -62,5 +73,7 @@ def create_app(
         docs_url=None,
         redoc_url=None,
     )
+    app.state.frames = Frames()
+    app.state.heartbeat = heartbeat
     app.openapi = description_of(app)  # type: ignore[method-assign]  # as FastAPI documents it
     return app

@@ -1,23 +1,25 @@
-"""The `runwright` command: `serve` and `run`."""
+"""The `runwright` command: `serve`, `run` and `watch`."""
 
 import argparse
 import asyncio
 import os
 import sys
-from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from collections.abc import Callable
+from typing import Any
 
-from api.run_command import LostSight, NotStarted, run_task
+from api.following import Left
+from api.run_command import run_task
+from api.run_source import LostSight, NotStarted, NotWatched
+from api.run_view import line
 from api.serve import PortTaken, serve
+from api.watch_command import watch_run
 from graph.ownership import FileOwned
 from graph.settings import InvalidSettings, Settings, read_settings
 from graph.storage import StorageError
 from tools.registry import InvalidTool
 
-T = TypeVar("T")
-
-#: Exit codes: 0 done, 1 the run failed, 2 it could not begin, 3 its end was not seen, and as
-#: shells have it, 130 interrupted, 141 nobody reads the output.
+#: Exit codes: 0 done, 1 the run failed or was cancelled, 2 it could not begin, 3 its end was not
+#: seen, and as shells have it, 130 interrupted, 141 nobody reads the output.
 CANNOT_BEGIN = 2
 LOST_SIGHT = 3
 INTERRUPTED = 130
@@ -27,23 +29,45 @@ BROKEN_PIPE = 141
 def run_command(arguments: list[str] | None) -> int:
     """Run the command line; the exit code. What cannot begin is told in one line."""
     options = _parser().parse_args(arguments)
+    runner = asyncio.Runner(loop_factory=_loop_factory())
+    code = _exit_code(options, runner)
+    if not runner.run(_others_end()):
+        # Closing the loop would wait for a tool that swallows its cancellation; all is stored.
+        sys.stdout.flush()
+        os._exit(code)
+    runner.close()
+    return code
+
+
+def _exit_code(options: argparse.Namespace, runner: asyncio.Runner) -> int:
     try:
-        return int(options.command(options))
+        return int(options.command(options, runner))
     except FileOwned as error:
         _complain(f"{error}; stop it first, or set RUNWRIGHT_DATABASE_URL to another file")
         return CANNOT_BEGIN
-    except (InvalidSettings, InvalidTool, NotStarted, PortTaken, StorageError) as error:
+    except (InvalidSettings, InvalidTool, NotStarted, NotWatched, PortTaken, StorageError) as error:
         _complain(str(error))
         return CANNOT_BEGIN
     except LostSight as error:
         _complain(str(error))
         return LOST_SIGHT
+    except Left as error:
+        _complain(str(error))
+        return INTERRUPTED
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
         # Python would complain of it once more when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
+
+
+async def _others_end() -> bool:
+    """Whether what is left in the loop ends when it is told to."""
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    return not others or not (await asyncio.wait(others, timeout=1))[1]
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -59,26 +83,31 @@ def _parser() -> argparse.ArgumentParser:
     task.add_argument("task", help="what is to be done, in plain words")
     task.add_argument("--json", action="store_true", help="print the whole record as JSON")
     task.set_defaults(command=_run)
+    watch = commands.add_parser("watch", help="show a run from its beginning to its end")
+    watch.add_argument("run_id", help="the run's id")
+    watch.add_argument("--url", help="its server, unless it is the one that has the database")
+    watch.add_argument("--json", action="store_true", help="print the settled record as JSON")
+    watch.set_defaults(command=_watch)
     return parser
 
 
-def _serve(options: argparse.Namespace) -> int:
+def _serve(options: argparse.Namespace, runner: asyncio.Runner) -> int:
     settings = _settings(host=options.host, port=options.port)
-    _in_loop(serve(settings))
+    runner.run(serve(settings))
     return 0
 
 
-def _run(options: argparse.Namespace) -> int:
-    return _in_loop(run_task(_settings(), options.task, as_json=options.json))
+def _run(options: argparse.Namespace, runner: asyncio.Runner) -> int:
+    return runner.run(run_task(_settings(), options.task, as_json=options.json))
+
+
+def _watch(options: argparse.Namespace, runner: asyncio.Runner) -> int:
+    watching = watch_run(_settings(), options.run_id, url=options.url, as_json=options.json)
+    return runner.run(watching)
 
 
 def _settings(**overrides: Any) -> Settings:
     return read_settings(**{name: value for name, value in overrides.items() if value is not None})
-
-
-def _in_loop(coroutine: Coroutine[Any, Any, T]) -> T:
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        return runner.run(coroutine)
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -90,5 +119,5 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 def _complain(message: str) -> None:
-    for line in message.splitlines():
-        print(f"runwright: {line}", file=sys.stderr)  # noqa: T201 - the command line's output
+    for told in message.splitlines():
+        print(line(f"runwright: {told}"), file=sys.stderr)  # noqa: T201 - the command line's output

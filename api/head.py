@@ -4,7 +4,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
 class HeadAsGet:
-    """Answers HEAD with the status and headers of GET, and no body."""
+    """Answers HEAD with the status and headers of GET, and no body, also where that never ends."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -14,9 +14,15 @@ class HeadAsGet:
             await self.app(scope, receive, send)
             return
 
+        ended = False
+
         async def send_without_body(message: Message) -> None:
+            nonlocal ended
+            if ended:
+                return
             if message["type"] == "http.response.body":
-                message = {**message, "body": b""}
+                message = {**message, "body": b"", "more_body": False}
+                ended = True
             await send(message)
 
         await self.app({**scope, "method": "GET"}, receive, send_without_body)

@@ -1,16 +1,18 @@
 """The API's description of itself: which problems each route may answer with."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
 
 from api.body_limit import BodyTooLarge
 from api.loopback import HostRefused, NotJson, OriginRefused
 from api.problems import MEDIA_TYPE, PROBLEMS, Cause, Kind
-from api.schemas import Problem
+from api.run_events import EVENT_TYPES, Heartbeat, RunEvent
+from api.schemas import Problem, RunChanged
 
 #: What any route may answer with.
 ALWAYS: tuple[Cause, ...] = (HostRefused, Exception)
@@ -18,7 +20,13 @@ ALWAYS: tuple[Cause, ...] = (HostRefused, Exception)
 #: What any route that takes a body may answer with besides.
 WITH_BODY: tuple[Cause, ...] = (RequestValidationError, 400, OriginRefused, BodyTooLarge, NotJson)
 
+#: The headers of an answer that tells of a new run.
+LOCATION = {"Location": {"description": "Where to read the run.", "schema": {"type": "string"}}}
+
 _SCHEMAS = "#/components/schemas/"
+
+#: What no route answers as JSON.
+_MODELS: tuple[type[BaseModel], ...] = (Problem, RunEvent, RunChanged, Heartbeat)
 
 
 def problems(*causes: Cause) -> dict[int | str, dict[str, Any]]:
@@ -27,6 +35,16 @@ def problems(*causes: Cause) -> dict[int | str, dict[str, Any]]:
     for kind in (PROBLEMS[cause] for cause in (*causes, *ALWAYS)):
         kinds.setdefault(kind.status, []).append(kind)
     return {status: _response(kinds[status]) for status in kinds}
+
+
+def run_events(description: str) -> dict[str, Any]:
+    """The answer of a route that streams the events of one run."""
+    return _stream(description, _message(EVENT_TYPES, RunEvent, numbered=True))
+
+
+def changes(description: str) -> dict[str, Any]:
+    """The answer of a route that streams which runs change."""
+    return _stream(description, _message(["run.changed"], RunChanged))
 
 
 def description_of(app: FastAPI) -> Callable[[], dict[str, Any]]:
@@ -51,8 +69,9 @@ def _describe(app: FastAPI) -> dict[str, Any]:
     schemas = document["components"]["schemas"]
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
-    problem = Problem.model_json_schema(ref_template=f"{_SCHEMAS}{{model}}")
-    schemas |= problem.pop("$defs") | {"Problem": problem}
+    for model in _MODELS:
+        schema = model.model_json_schema(ref_template=f"{_SCHEMAS}{{model}}")
+        schemas |= schema.pop("$defs", {}) | {model.__name__: schema}
     return document
 
 
@@ -69,3 +88,21 @@ def _response(kinds: list[Kind]) -> dict[str, Any]:
             }
         }
     return response
+
+
+def _stream(description: str, message: dict[str, Any]) -> dict[str, Any]:
+    beat = _message(["heartbeat"], Heartbeat)
+    described = {"itemSchema": {"oneOf": [message, beat]}}  # as OpenAPI 3.2 describes streams
+    return {"description": description, "content": {"text/event-stream": described}}
+
+
+def _message(kinds: Sequence[str], model: type[BaseModel], *, numbered: bool = False) -> Any:
+    """One server-sent event: its fields, and the JSON in its `data`."""
+    data = {
+        "type": "string",
+        "contentMediaType": "application/json",
+        "contentSchema": {"$ref": f"{_SCHEMAS}{model.__name__}"},
+    }
+    fields = {"event": {"type": "string", "enum": list(kinds)}, "data": data}
+    number = {"id": {"type": "string", "pattern": "^[1-9][0-9]*$"}} if numbered else {}
+    return {"type": "object", "required": [*fields, *number], "properties": fields | number}

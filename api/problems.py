@@ -1,25 +1,26 @@
-"""Every error that leaves the server, in one table: exception to application/problem+json."""
+"""Every error that leaves the server, in one table: exception to kind of problem."""
 
-import logging
 import math
-import uuid
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fastapi import HTTPException, Request, Response
+from fastapi import HTTPException, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
-from starlette.exceptions import HTTPException as RoutingError
 from starlette.routing import Match
 
 from api.body_limit import BodyTooLarge
 from api.field_errors import FieldError, field_errors
 from api.loopback import HostRefused, NotJson, OriginRefused
+from api.run_stream import EventNotFound
 from graph.executor import QueueFull
-from graph.runs import NotAccepting, PromptRejected, RunNotFound, StorageUnavailable
-
-logger = logging.getLogger("runwright.http")
+from graph.runs import (
+    AlreadySettled,
+    NotAccepting,
+    PromptRejected,
+    RunNotFound,
+    StorageUnavailable,
+)
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -29,11 +30,18 @@ RETRY_AFTER = 1
 #: What the table is keyed by: an exception, or the status of one that routing raised.
 Cause = int | type[Exception]
 
-Handler = Callable[[Request, Any], Coroutine[Any, Any, Response]]
-
 
 class NotReady(Exception):
     """The server is up but should get no traffic now; the message says why."""
+
+
+class OutputNotFound(Exception):
+    """The log of the run has no `n`-th attempt, but `attempts`."""
+
+    def __init__(self, n: int, attempts: int) -> None:
+        super().__init__(f"there is no attempt {n}, but {attempts}")
+        self.n = n
+        self.attempts = attempts
 
 
 @dataclass(frozen=True)
@@ -56,11 +64,15 @@ class Kind:
 def _allow(_: HTTPException, request: Request) -> dict[str, str]:
     # Starlette names the methods of the first route of a path only, and none of what is mounted,
     # which is static here. A mount also changes the root path that routes are matched below.
-    scope = {**request.scope, "root_path": request.scope.get("app_root_path", "")}
+    root = request.scope.get("app_root_path", "")
+    scope = {**request.scope, "root_path": root, "path_params": {}}
+    matches = [(route, *route.matches(scope)) for route in request.app.routes]
+    routes = [(route, found) for route, match, found in matches if match is not Match.NONE]
+    # `/runs/wait` is not the run with the id `wait`.
+    exact = [route for route, found in routes if not found.get("path_params")]
     methods = {
         method
-        for route in request.app.routes
-        if route.matches(scope)[0] is not Match.NONE
+        for route in exact or [route for route, _ in routes]
         for method in getattr(route, "methods", ("GET",))
     }
     return {"Allow": ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods else set())))}
@@ -68,6 +80,13 @@ def _allow(_: HTTPException, request: Request) -> dict[str, str]:
 
 def _retry_after(seconds: float) -> dict[str, str]:
     return {"Retry-After": str(max(1, math.ceil(seconds)))}
+
+
+def _storage_detail(_: StorageUnavailable, request: Request) -> str:
+    # A cancellation that was stored is carried out once the storage answers.
+    lost = not request.url.path.endswith("/cancel")
+    told = "Nothing was read or accepted." if lost else "Whether it was cancelled is not known."
+    return f"{told} Try again; /health tells when it answers."
 
 
 def _named(errors: list[FieldError]) -> str:
@@ -122,6 +141,24 @@ PROBLEMS: Mapping[Cause, Kind] = {
             "GET /runs lists the newest."
         ),
     ),
+    EventNotFound: Kind(
+        404,
+        "event-not-found",
+        "The run has no such event",
+        lambda e, _: (
+            f"Event {e.number} cannot be gone on from: the run has {e.last} so far. "
+            "Ask for what comes after 0 to begin with the first."
+        ),
+    ),
+    OutputNotFound: Kind(
+        404,
+        "output-not-found",
+        "The run has no such attempt",
+        lambda e, _: (
+            f"The execution_log of the run has {e.attempts} attempts so far, counted from 1; "
+            f"there is no {e.n}."
+        ),
+    ),
     404: Kind(
         404,
         "path-not-found",
@@ -136,6 +173,15 @@ PROBLEMS: Mapping[Cause, Kind] = {
             f"{r.url.path[:100]!r} does not answer {r.method[:20]}, but {_allow(e, r)['Allow']}."
         ),
         headers=_allow,
+    ),
+    AlreadySettled: Kind(
+        409,
+        "already-settled",
+        "The run has ended already",
+        lambda e, _: (
+            f"The run is {e.status}. Only one that has not ended can be cancelled; "
+            f"GET /runs/{e.run_id} tells how it went."
+        ),
     ),
     BodyTooLarge: Kind(
         413,
@@ -173,7 +219,7 @@ PROBLEMS: Mapping[Cause, Kind] = {
         503,
         "storage-unavailable",
         "The storage does not answer",
-        lambda *_: "Nothing was read or accepted. Try again; /health tells when it answers.",
+        _storage_detail,
         headers=lambda *_: _retry_after(RETRY_AFTER),
     ),
     NotReady: Kind(
@@ -190,34 +236,3 @@ PROBLEMS: Mapping[Cause, Kind] = {
         lambda *_: "The fault is ours. The server's log explains it under the id in `instance`.",
     ),
 }
-
-
-async def respond(request: Request, error: Exception) -> Response:
-    """The answer to `error`; one that is nobody's request's fault is logged under a new id."""
-    kind = _kind_of(error)
-    body: dict[str, Any] = {
-        "type": kind.type,
-        "title": kind.title,
-        "status": kind.status,
-        "detail": kind.detail(error, request),
-    }
-    if errors := kind.errors(error):
-        body["errors"] = errors
-    if kind.status == 500:
-        error_id = uuid.uuid4()
-        body["instance"] = error_id.urn
-        logger.error(
-            "%s %s failed, error id %s", request.method, request.url.path, error_id, exc_info=error
-        )
-    return JSONResponse(body, kind.status, kind.headers(error, request), MEDIA_TYPE)
-
-
-#: For Starlette's `ExceptionMiddleware` and `FastAPI(exception_handlers=...)`. Routing errors are
-#: named, or both would answer those whose status the table does not have with text of their own.
-HANDLERS: dict[Cause, Handler] = dict.fromkeys([*PROBLEMS, RoutingError], respond)
-
-
-def _kind_of(error: Exception) -> Kind:
-    if isinstance(error, RoutingError) and error.status_code in PROBLEMS:
-        return PROBLEMS[error.status_code]
-    return next(PROBLEMS[cause] for cause in type(error).__mro__ if cause in PROBLEMS)

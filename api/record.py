@@ -69,6 +69,9 @@ class Attempt(BaseModel):
     thread_running: bool = Field(
         description="Whether the tool may still be running although its time was up."
     )
+    may_have_acted: bool | None = Field(
+        description="Whether it may have changed something; null in records of earlier versions."
+    )
     started_at: Time = Field(description="When it began.")
     duration_ms: float = Field(description="How long it took, in milliseconds.")
 
@@ -82,6 +85,9 @@ class Mark(BaseModel):
     at: Time = Field(description="When.")
     by: str = Field(description="Who did it.")
     detail: str | None = Field(description="What else there is to say about it.")
+    event: int | None = Field(
+        description="The number of its event; null in records of earlier versions."
+    )
 
 
 class PlanningCall(BaseModel):
@@ -98,6 +104,9 @@ class PlanningCall(BaseModel):
     input_tokens: int | None = Field(description="Tokens read; null where there are none.")
     output_tokens: int | None = Field(description="Tokens written; null where there are none.")
     usd: float | None = Field(description="Its price in US dollars; null when not known.")
+    rejected_plan: Plan | None = Field(
+        None, description="The plan that failed its check, unless it is too large to be kept."
+    )
 
 
 class Limits(BaseModel):
@@ -166,6 +175,13 @@ class Current(BaseModel):
     not_before: Time | None = Field(description="Its earliest time, while it is waited for.")
 
 
+class Progress(BaseModel):
+    """How far the run is."""
+
+    done: int = Field(description="Steps that are done.")
+    of: int | None = Field(description="Steps of the plan; null while there is none.")
+
+
 class Run(BaseModel):
     """Everything about a run; null until known."""
 
@@ -182,9 +198,16 @@ class Run(BaseModel):
     limits: Limits = Field(description="The limits in force for this run.")
     budget: Budget | None = Field(description="The budget that the run was given.")
     current: Current | None = Field(description="The attempt being made or waited for.")
+    progress: Progress = Field(description="Steps that are done, and steps in all.")
+    retries: int = Field(description="How many attempts were not the first at their step.")
     usage: Usage = Field(description="Calls, tokens and price of its planning.")
     result: Result | None = Field(description="What came out of a completed run.")
     error: RunError | None = Field(description="Why the run did not complete.")
+    last_event_id: int = Field(ge=1, description="The number of its last event so far.")
+    actions: list[str] = Field(
+        description="What may be done with it now; each is the path that it is posted to, as "
+        "`cancel` at `/runs/{run_id}/cancel`."
+    )
     queue_position: int | None = Field(description="Its place among the waiting, from 1.")
     created_at: Time = Field(description="When it was accepted.")
     started_at: Time | None = Field(description="When its planning began.")
@@ -198,13 +221,14 @@ def present(record: Record) -> dict[str, Any]:
         **present_summary(record),
         "execution_log": [
             {
+                "may_have_acted": None,
                 **attempt,
                 "retry_at": rfc3339(attempt["retry_at"]),
                 "started_at": rfc3339(attempt["started_at"]),
             }
             for attempt in record["execution_log"]
         ],
-        "marks": [{**mark, "at": rfc3339(mark["at"])} for mark in record["marks"]],
+        "marks": [{"event": None, **mark, "at": rfc3339(mark["at"])} for mark in record["marks"]],
         "planning_log": [
             {**call, "started_at": rfc3339(call["started_at"])} for call in record["planning_log"]
         ],

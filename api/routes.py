@@ -1,82 +1,18 @@
-"""What the server answers: one function a call, and nothing decided here about runs."""
+"""What the server tells about itself; nothing is decided here about runs."""
 
-from typing import Annotated, Any, cast
+from typing import Any, cast
 
-from fastapi import APIRouter, Depends, Request, Response
-from fastapi.responses import JSONResponse, PlainTextResponse
-from pydantic_core import to_json
+from fastapi import APIRouter, Request
+from fastapi.responses import PlainTextResponse
 
-from api.openapi import WITH_BODY, problems
+from api.dependencies import RunsDep
+from api.openapi import problems
 from api.problems import NotReady
-from api.record import Run, present, present_summary
-from api.schemas import Alive, Health, RunCreate, RunCreated, RunList, ToolList, ToolView
-from api.strict_json import StrictRoute
+from api.schemas import Alive, Health, ToolList, ToolView
 from api.times import rfc3339
-from graph.executor import QueueFull
-from graph.runs import NotAccepting, PromptRejected, RunNotFound, Runs, StorageUnavailable
-from graph.state import Budget
+from graph.runs import Runs
 
-router = APIRouter(route_class=StrictRoute)
-
-
-async def _runs(request: Request) -> Runs:
-    runs: Runs = request.app.state.runs
-    return runs
-
-
-RunsDep = Annotated[Runs, Depends(_runs)]
-
-
-@router.post(
-    "/runs",
-    status_code=201,
-    tags=["runs"],
-    response_class=JSONResponse,
-    responses={
-        201: {
-            "model": RunCreated,
-            "description": "Accepted and on disk.",
-            "headers": {
-                "Location": {"description": "Where to read the run.", "schema": {"type": "string"}}
-            },
-        },
-        **problems(*WITH_BODY, PromptRejected, QueueFull, NotAccepting, StorageUnavailable),
-    },
-)
-async def create_run(body: RunCreate, runs: RunsDep) -> Response:
-    """Accept a task. It is planned and executed after the answer; read the run to follow it."""
-    budget = cast("Budget | None", body.budget and body.budget.model_dump())
-    record = await runs.start(body.prompt, budget=budget)
-    created = {"run_id": record["run_id"], "status": record["status"]}
-    return _json(created, 201, {"Location": f"/runs/{record['run_id']}"})
-
-
-@router.get(
-    "/runs/{run_id}",
-    tags=["runs"],
-    response_class=JSONResponse,
-    responses={
-        200: {"model": Run, "description": "The record."},
-        **problems(RunNotFound, StorageUnavailable),
-    },
-)
-async def read_run(run_id: str, runs: RunsDep) -> Response:
-    """The complete record of a run: plan, attempts, waits, errors, usage and result."""
-    return _json(present(await runs.get(run_id)))
-
-
-@router.get(
-    "/runs",
-    tags=["runs"],
-    response_class=JSONResponse,
-    responses={
-        200: {"model": RunList, "description": "The newest 50."},
-        **problems(StorageUnavailable),
-    },
-)
-async def list_runs(runs: RunsDep) -> Response:
-    """The newest 50 runs, newest first."""
-    return _json({"runs": [present_summary(run) for run in await runs.newest(50)]})
+router = APIRouter()
 
 
 @router.get("/tools", tags=["server"], responses=problems())
@@ -137,11 +73,3 @@ def _models(runs: Runs) -> dict[str, Any]:
         name: {**state, "until": rfc3339(cast("float | None", state["until"]))}
         for name, state in runs.models_state().items()
     }
-
-
-def _json(
-    content: dict[str, Any], status: int = 200, headers: dict[str, str] | None = None
-) -> Response:
-    # Validating a record that was just made would cost more than making it; the tests hold the
-    # answers to their documented models instead.
-    return Response(to_json(content, inf_nan_mode="strings"), status, headers, "application/json")

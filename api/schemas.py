@@ -1,13 +1,13 @@
 """What goes in and out besides the record of a run."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from api.field_errors import FieldError
-from api.record import Time
-from graph.state import Status
+from api.record import Progress, Time
+from graph.state import Budget, Status
 
 
 class Body(BaseModel):
@@ -24,7 +24,7 @@ class Body(BaseModel):
                 raise PydanticCustomError(
                     "unknown_field",
                     "has the unknown field {name}; its fields are: {known}",
-                    {"name": repr(name[:60]), "known": ", ".join(cls.model_fields)},
+                    {"name": repr(name[:60]), "known": ", ".join(cls.model_fields) or "none"},
                 )
         return data
 
@@ -44,18 +44,30 @@ def _storable(text: str) -> str:
     return text
 
 
+#: Not blank, without U+0000: told in the description, checked with clearer words elsewhere.
+_NOT_BLANK = r"^[^\u0000]*[^\s\u0000][^\u0000]*$"
+
 Text = Annotated[str, AfterValidator(_storable)]
+
+
+def _whole(number: Any) -> Any:
+    # JSON has one kind of number: 2.0 is as whole as 2.
+    return int(number) if isinstance(number, float) and number.is_integer() else number
+
+
+Tokens = Annotated[int, Field(ge=0, le=10**12), BeforeValidator(_whole)]
+Steps = Annotated[int, Field(ge=1, le=10**6), BeforeValidator(_whole)]
 
 
 class BudgetCreate(Body):
     """What a run may spend on planning by models; what is left out is not limited."""
 
     usd: float | None = Field(None, ge=0, description="US dollars.")
-    tokens: int | None = Field(None, ge=0, le=10**12, description="Tokens, read and written.")
+    tokens: Tokens | None = Field(None, description="Tokens, read and written.")
     seconds: float | None = Field(
         None, ge=0, description="Seconds from the start of its execution."
     )
-    steps: int | None = Field(None, ge=1, le=10**6, description="Steps of its plan.")
+    steps: Steps | None = Field(None, description="Steps of its plan.")
     on_exceeded: Literal["pattern", "fail"] = Field(
         "pattern",
         description="`pattern`: plan in the way that costs nothing; `fail`: end the run.",
@@ -68,12 +80,20 @@ class RunCreate(Body):
     prompt: Text = Field(
         description="What to do; up to 20,000 characters unless configured otherwise. "
         "It is kept exactly as sent.",
-        json_schema_extra={"minLength": 1},
+        json_schema_extra={"minLength": 1, "pattern": _NOT_BLANK},
         examples=["Add a todo to buy milk, then show me all my tasks"],
     )
     budget: BudgetCreate | None = Field(
         None, description="What the run may spend on planning by models."
     )
+
+    def plain_budget(self) -> Budget | None:
+        """The budget as runs keep it."""
+        return cast("Budget | None", self.budget and self.budget.model_dump())
+
+
+class CancelCreate(Body):
+    """Nothing: a cancellation takes no options."""
 
 
 class RunCreated(BaseModel):
@@ -99,6 +119,15 @@ class RunList(BaseModel):
     """The newest runs."""
 
     runs: list[RunSummary] = Field(description="Newest first.")
+
+
+class RunChanged(BaseModel):
+    """A run that has changed, and where it stands by now."""
+
+    run_id: str = Field(description="The id of the run.")
+    status: Status = Field(description="Where the run stands.")
+    last_event_id: int = Field(ge=1, description="The number of its last event so far.")
+    progress: Progress = Field(description="How far it is.")
 
 
 class ToolView(BaseModel):

@@ -4,9 +4,10 @@ import asyncio
 import gc
 import logging
 import os
-import signal
 import socket
+import threading
 from contextlib import nullcontext
+from types import FrameType
 
 import uvicorn
 
@@ -17,8 +18,14 @@ from graph.settings import Settings
 
 logger = logging.getLogger("runwright.server")
 
-#: How long requests in flight may take once the server is told to stop, in seconds.
-REQUEST_GRACE = 2
+#: What is kept of the grace for closing, in seconds (half of a shorter one).
+CLOSING = 2.0
+
+#: How long answers under way may take once everything else has ended, in seconds.
+REQUEST_GRACE = 1
+
+#: The shortest time in which the process can end in order, in seconds.
+SHORTEST_GRACE = 1.0
 
 
 class PortTaken(Exception):
@@ -26,7 +33,7 @@ class PortTaken(Exception):
 
 
 async def serve(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT, then let attempts in flight end and return.
+    """Serve until SIGTERM or SIGINT, then let attempts in flight end and return within the grace.
 
     Raises `PortTaken`, and what `open_runs` raises.
     """
@@ -40,7 +47,8 @@ async def serve(settings: Settings) -> None:
 async def _serve_on(listener: socket.socket, settings: Settings) -> None:
     url = _url(settings.host, listener.getsockname()[1])
     async with open_runs(settings, server_url=url) as runs:
-        server = uvicorn.Server(
+        server = _Server(
+            settings.grace,
             uvicorn.Config(
                 create_app(
                     lambda: nullcontext(runs),
@@ -52,18 +60,44 @@ async def _serve_on(listener: socket.socket, settings: Settings) -> None:
                 ws="none",
                 timeout_graceful_shutdown=REQUEST_GRACE,
                 server_header=False,
-            )
+            ),
         )
-        # uvicorn raises the signal again once it has stopped; the runs are still to be closed.
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: None)
         # What is loaded by now stays: leaving it out of every collection halves the slowest
         # answers under load.
         gc.collect()
         gc.freeze()
         logger.info("serving", extra={"url": url})
-        await server.serve(sockets=[listener])
+        serving = asyncio.create_task(server.serve(sockets=[listener]))
+        await asyncio.wait(
+            [serving, asyncio.create_task(server.told_to_end.wait())],
+            return_when=asyncio.FIRST_COMPLETED,
+        )
         logger.info("stopping")
+        # It answers until the runs have come to rest: that it is not ready, and what they do.
+        await runs.close(settings.grace - min(CLOSING, settings.grace / 2))
+        server.should_exit = True
+        await serving
+
+
+class _Server(uvicorn.Server):
+    """Told to end by a signal; a second one ends the answers under way as well."""
+
+    def __init__(self, grace: float, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.told_to_end = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._grace = grace
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Called by uvicorn's signal handlers."""
+        if self.told_to_end.is_set():
+            self.should_exit = self.force_exit = True
+            return
+        # Whatever does not end, a tool that blocks the event loop too: all is stored by then.
+        last = threading.Timer(max(self._grace, SHORTEST_GRACE), os._exit, [0])
+        last.daemon = True
+        last.start()
+        self._loop.call_soon_threadsafe(self.told_to_end.set)
 
 
 async def _leave_behind_what_does_not_end() -> None:

@@ -32,10 +32,10 @@ class _Circuit:
 class CircuitBreaker:
     """One circuit a model, in memory, for one event loop.
 
-    A circuit opens after `threshold` transient failures in a row, or at once when the model is
-    misconfigured, for `pause` seconds (longer where the provider asked for more). Then one call
-    goes through as a trial, and the next after another `pause` if that call is never heard of
-    again. `clock` tells the epoch in seconds.
+    A circuit opens after `threshold` transient failures in a row, for `pause` seconds (longer where
+    the provider asked for more). It opens at once when the model is misconfigured, and when it is
+    given up for keeping its callers waiting. Then one call goes through as a trial, and the next
+    after another `pause` if that call is never heard of again. `clock` tells the epoch in seconds.
     """
 
     def __init__(
@@ -53,15 +53,19 @@ class CircuitBreaker:
 
     def allows(self, model: str) -> bool:
         """Whether the model may be called now; a trial is given to the one who asks first."""
-        circuit = self._circuit(model)
-        if circuit.state == "ok":
-            return True
-        now = self._clock()
-        # A clock that was set back must not keep the circuit open.
-        if circuit.since <= now < circuit.since + circuit.pause:
+        if self.holds_back(model):
             return False
-        circuit.leave_alone(circuit.state, now, self._pause)
+        circuit = self._circuit(model)
+        if circuit.state != "ok":
+            circuit.leave_alone(circuit.state, self._clock(), self._pause)
         return True
+
+    def holds_back(self, model: str) -> bool:
+        """Whether the model is being left alone now."""
+        circuit = self._circuit(model)
+        # A clock that was set back must not keep the circuit open.
+        within = circuit.since <= self._clock() < circuit.since + circuit.pause
+        return circuit.state != "ok" and within
 
     def misconfigured(self, model: str) -> bool:
         """Whether the model's last failure cannot pass by itself."""
@@ -71,8 +75,12 @@ class CircuitBreaker:
         """An answer came: the circuit is closed."""
         self._circuits[model] = _Circuit()
 
-    def failed(self, model: str, failure: ModelFailure) -> None:
-        """No answer came. A request that was itself the fault shows that the model works."""
+    def failed(self, model: str, failure: ModelFailure, *, given_up: bool) -> None:
+        """No answer came. A request that was itself the fault shows that the model works.
+
+        `given_up`: whoever asked does not try it again. After a timeout, or where the provider
+        asked for a wait, every further call would only keep its caller waiting.
+        """
         if not failure.transient and not failure.misconfigured:
             self.succeeded(model)
             return
@@ -80,9 +88,10 @@ class CircuitBreaker:
         circuit.error_class = failure.error_class
         circuit.failures += 1
         pause = max(self._pause, failure.retry_after or 0.0)
+        slow = failure.error_class == "timeout" or bool(failure.retry_after)
         if failure.misconfigured:
             circuit.leave_alone("misconfigured", self._clock(), pause)
-        elif circuit.state != "ok" or circuit.failures >= self._threshold:
+        elif circuit.state != "ok" or circuit.failures >= self._threshold or (given_up and slow):
             circuit.leave_alone("open", self._clock(), pause)
 
     def state(self) -> dict[str, ModelHealth]:

@@ -33,17 +33,18 @@ async def open_runs(
     async with open_storage(settings.database_url, server_url=server_url) as storage:
         executor = Executor(slots=settings.max_executing, max_queued=settings.max_queued)
         roster = make_roster(settings)
+        threads = ToolThreads(settings.tool_threads)
         graph = build_graph(
             tools,
             checkpointer=storage.saver,
             store=storage.store,
             limits=settings.limits,
-            threads=ToolThreads(settings.tool_threads),
+            threads=threads,
             roster=roster,
             wait=executor.wait_until,
             input_schema=RunState,
         )
-        runs = Runs(graph, storage, tools, settings.limits, executor, roster)
+        runs = Runs(graph, storage, tools, settings.limits, executor, roster, threads)
         await runs.open(take_up=take_up)
         async with _warming(roster):
             try:

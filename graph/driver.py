@@ -3,7 +3,9 @@
 import asyncio
 import logging
 import time
-from contextlib import nullcontext, suppress
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import cast
 
 from langchain_core.runnables import RunnableConfig
@@ -11,13 +13,15 @@ from langgraph.errors import GraphDrained
 from langgraph.runtime import RunControl
 
 from graph.build import RunGraph, recursion_limit
+from graph.cancelling import Canceller
 from graph.executor import Executor
 from graph.index import RunRow
 from graph.record import state_of
+from graph.recovery import Recovery
 from graph.state import RunState
 from graph.status import SETTLED
 from graph.storage import Storage
-from graph.take_up import MAX_STARTS, fail, resume, take_up
+from graph.take_up import MAX_STARTS, fail, resume, state_at, take_up
 
 logger = logging.getLogger("runwright.runs")
 
@@ -25,19 +29,41 @@ logger = logging.getLogger("runwright.runs")
 MAX_STORAGE_WAIT = 30.0
 
 
+#: How long a cancellation is waited for, in seconds.
+CANCEL_WAIT = 5.0
+
+
+@dataclass
+class _Cancellation:
+    """A run that is being cancelled; `begun` says whether an attempt may have been in flight."""
+
+    begun: bool
+    execution: asyncio.Task[None] | None = None
+
+
 class Driver:
     """Executes runs for an executor, and knows how those stand that it executes."""
 
     def __init__(
-        self, graph: RunGraph, storage: Storage, executor: Executor, *, models: int = 0
+        self,
+        graph: RunGraph,
+        storage: Storage,
+        executor: Executor,
+        *,
+        canceller: Canceller,
+        publish: Callable[[RunState], None],
+        models: int = 0,
     ) -> None:
         self._models = models
         self._graph = graph
         self._storage = storage
         self._executor = executor
+        self._canceller = canceller
+        self._publish = publish
+        self._cancelling: dict[str, _Cancellation] = {}
         self._control = RunControl()
         self._begun: set[str] = set()  # not settled yet
-        self._suspects = asyncio.Lock()
+        self._recovery = Recovery()
         #: Accepted here and not begun.
         self.accepted: dict[str, RunRow] = {}
         #: Executing here, as last stored.
@@ -49,37 +75,77 @@ class Driver:
 
     async def close(self) -> None:
         """Note that what has not ended was left in order, when nothing is executing any more."""
-        for run_id in self._begun:
+        while self._begun:
+            run_id = self._begun.pop()
             # The storage may be what has failed; then the run counts as ended by a crash.
             with suppress(*self._storage.errors):
                 await self._storage.index.note_start(run_id, starts=0, checkpoint_id=None)
+
+    def expect(self, rows: Sequence[RunRow]) -> None:
+        """Prepare to take up what an earlier process left: what may have ended it, alone."""
+        for row in rows:
+            if row.starts >= MAX_STARTS - 1:
+                self._recovery.suspect(row.run_id)
+
+    async def cancel(self, run_id: str) -> None:
+        """End the execution of a run that is marked as to be cancelled, and settle it.
+
+        Returns when that is done. While the storage does not answer it returns after `CANCEL_WAIT`
+        seconds, and the run is settled when it does.
+        """
+        cancellation = self._cancelling.get(run_id)
+        if cancellation is None:
+            begun = self._executor.holds_slot(run_id)
+            self._cancelling[run_id] = cancellation = _Cancellation(begun)
+            cancellation.execution = self._executor.interrupt(run_id)
+        if cancellation.execution is not None:
+            await asyncio.wait([cancellation.execution], timeout=CANCEL_WAIT)
+
+    async def cancel_left(self, run_id: str) -> None:
+        """Settle a run whose cancellation was asked for in a process that has ended."""
+        self._cancelling[run_id] = _Cancellation(begun=True)
+        await self.execute(run_id)
 
     async def execute(self, run_id: str) -> None:
         """Drive a run until it is settled or the process ends; a settled run is left alone.
 
         While the storage does not answer it tries again, without a slot, for as long as it takes.
         """
-        attempt = self._advance
-        delay = 0.5
         self._begun.add(run_id)
+        try:
+            await self._persist(run_id)
+        finally:
+            self._cancelling.pop(run_id, None)
+
+    async def _persist(self, run_id: str) -> None:
+        way = self._settle_cancelled if run_id in self._cancelling else self._advance
+        delay = 0.5
         while True:
             try:
-                state = await attempt(run_id)
+                state = await way(run_id)
                 if state is not None:
                     await self._project(state)
                 return
             except GraphDrained:
+                # Its last step has ended, and no further node has told so.
+                self._publish(await state_at(self._graph, _thread(run_id)))
                 return
+            except asyncio.CancelledError:
+                task = asyncio.current_task()
+                if run_id not in self._cancelling or way == self._settle_cancelled or task is None:
+                    raise
+                task.uncancel()
+                way = self._settle_cancelled
             except self._storage.errors:
                 logger.warning("storage does not answer", extra={"run_id": run_id}, exc_info=True)
                 await self._executor.wait_until(time.time() + delay)
                 delay = min(delay * 2, MAX_STORAGE_WAIT)
-                attempt = self._resume if attempt == self._advance else attempt
+                way = self._resume if way == self._advance else way
             except Exception:
-                if attempt == self._settle_broken:
+                if way == self._settle_broken:
                     raise
                 logger.exception("run broke", extra={"run_id": run_id})
-                attempt = self._settle_broken
+                way = self._settle_broken
 
     async def _advance(self, run_id: str) -> RunState | None:
         """Begin or take up a run and drive it on; its state where that ended."""
@@ -91,15 +157,18 @@ class Driver:
         found = await self._storage.index.find(run_id)
         if found is None:
             return None
-        # What may have ended the process goes on alone, so that it takes no other with it.
-        suspect = found.starts >= MAX_STARTS - 1
-        async with self._suspects if suspect else nullcontext():
+        async with self._recovery.turn(run_id) as end_turn:
             config = self._config(found)
             taken = await take_up(self._graph, self._storage.index, found, config)
             if taken.next == "settled":
                 return taken.state
             logger.info("run taken up", extra={"run_id": run_id})
-            return await self._drive(config)
+
+            async def got_on() -> None:
+                end_turn()
+                await self._storage.index.note_start(run_id, starts=0, checkpoint_id=None)
+
+            return await self._drive(config, got_on)
 
     async def _resume(self, run_id: str) -> RunState | None:
         """Go on with a run of this process after its storage had failed."""
@@ -110,8 +179,13 @@ class Driver:
         resumed = await resume(self._graph, found, config)
         return resumed.state if resumed.next == "settled" else await self._drive(config)
 
-    async def _drive(self, config: RunnableConfig) -> RunState | None:
-        """Let the graph go on from its last checkpoint until it ends."""
+    async def _drive(
+        self, config: RunnableConfig, got_on: Callable[[], Awaitable[None]] | None = None
+    ) -> RunState | None:
+        """Let the graph go on from its last checkpoint until it ends.
+
+        `got_on` is called once, when there is a new checkpoint.
+        """
         latest: RunState | None = None
         announced = False
         try:
@@ -130,6 +204,11 @@ class Driver:
                     if not announced:
                         announced = True
                         await self._project(latest)
+                        continue
+                    self._publish(latest)
+                    if got_on is not None:
+                        await got_on()
+                        got_on = None
             return latest
         finally:
             self.live.pop(config["configurable"]["thread_id"], None)
@@ -144,6 +223,7 @@ class Driver:
         )
         if status in SETTLED:
             self._begun.discard(state["run_id"])
+        self._publish(state)
         if changed:
             error = state["error"] if status in SETTLED else None
             logger.info(
@@ -151,6 +231,16 @@ class Driver:
                 status,
                 extra={"run_id": state["run_id"], "error": error and error["type"]},
             )
+
+    async def _settle_cancelled(self, run_id: str) -> RunState | None:
+        cancellation = self._cancelling[run_id]
+        # A write of the execution that was cut off may still be on its way.
+        await self._storage.index.check()
+        found = await self._storage.index.find(run_id)
+        self.accepted.pop(run_id, None)
+        if found is None:
+            return None
+        return await self._canceller.settle(found, self._config(found), begun=cancellation.begun)
 
     async def _settle_broken(self, run_id: str) -> RunState | None:
         found = await self._storage.index.find(run_id)
@@ -160,7 +250,9 @@ class Driver:
         return await fail(self._graph, found, self._config(found), reason)
 
     def _config(self, row: RunRow) -> RunnableConfig:
-        return {
-            "configurable": {"thread_id": row.run_id},
-            "recursion_limit": recursion_limit(row.limits, models=self._models),
-        }
+        limit = recursion_limit(row.limits, models=self._models)
+        return _thread(row.run_id) | RunnableConfig(recursion_limit=limit)
+
+
+def _thread(run_id: str) -> RunnableConfig:
+    return {"configurable": {"thread_id": run_id}}

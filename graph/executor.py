@@ -4,9 +4,14 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+
+from graph.fair_queue import FairQueue
+from graph.pace import Pace
+from nodes.contract.waiting import sleep_until
 
 logger = logging.getLogger("runwright.executor")
 
@@ -29,14 +34,14 @@ class _Execution:
     """One run being executed; a run that sits out a backoff holds no slot."""
 
     task: asyncio.Task[None]
-    holds_slot: bool = True
+    holds_slot: bool
 
 
 _current: ContextVar[_Execution] = ContextVar("current_execution")
 
 
 class Executor:
-    """Executes runs, at most `slots` at once, first come first served.
+    """Executes runs, at most `slots` at once, in turns between owners.
 
     A run that waits for its next attempt gives its slot away and gets the next free one back
     before runs that have not begun.
@@ -46,7 +51,9 @@ class Executor:
         self._execute: Callable[[str], Awaitable[None]] | None = None
         self._slots = self._free = slots
         self._max_queued = max_queued
-        self._queue: deque[str] = deque()
+        self._queue = FairQueue()
+        self._pace = Pace()
+        self._places = 0
         self._returning: deque[tuple[_Execution, asyncio.Future[None]]] = deque()
         self._executions: dict[str, _Execution] = {}
         self._stopping = False
@@ -56,41 +63,70 @@ class Executor:
         self._execute = execute
         self._dispatch()
 
-    def check_room(self) -> None:
-        """Raise `QueueFull` when no more runs may wait, for their beginning or in a backoff."""
-        waiting = len(self._queue) + len(self._executions) - (self._slots - self._free)
-        if waiting >= self._max_queued:
-            raise QueueFull(waiting, retry_after=1.0)
+    @contextmanager
+    def place(self) -> Iterator[None]:
+        """Keep a place in the queue for a run while it is being accepted.
 
-    def enqueue(self, run_id: str) -> None:
+        Raises `QueueFull` when no more runs may wait, for their beginning or in a backoff.
+        """
+        executing = self._slots - self._free
+        waiting = len(self._queue) + len(self._executions) - executing + self._places
+        if waiting >= self._max_queued + self._free:
+            # When a tenth of them has ended, there is room for more than the first who asks.
+            raise QueueFull(waiting, retry_after=self._pace.time_for(waiting / 10))
+        self._places += 1
+        try:
+            yield
+        finally:
+            self._places -= 1
+
+    def enqueue(self, run_id: str, owner: str) -> None:
         """Execute a run as soon as a slot is free. A run that is here already is not added."""
         if run_id in self._executions or run_id in self._queue:
             return
-        self._queue.append(run_id)
+        self._queue.append(run_id, owner)
         self._dispatch()
 
     def position(self, run_id: str) -> int | None:
-        """How many runs are before this one in the queue, plus one; None when it is not queued."""
-        try:
-            return self._queue.index(run_id) + 1
-        except ValueError:
-            return None
+        """The run's turn in the queue, counted from 1; None when it is not queued."""
+        return self._queue.position(run_id)
 
-    async def wait_until(self, moment: float) -> None:
-        """Sit out a backoff until an epoch second, without a slot when called within a run."""
+    def holds_slot(self, run_id: str) -> bool:
+        """Whether the run is executing, neither queued nor in a backoff."""
+        execution = self._executions.get(run_id)
+        return execution is not None and execution.holds_slot
+
+    def interrupt(self, run_id: str) -> asyncio.Task[None]:
+        """Cancel the execution of a run, or begin one at once, without a slot, where there is none.
+
+        Its `execute` sees the cancellation or the beginning, and decides what it means.
+        """
+        execution = self._executions.get(run_id)
+        if execution is not None:
+            execution.task.cancel()
+            return execution.task
+        self._queue.remove(run_id)
+        return self._begin(run_id, holds_slot=False)
+
+    async def wait_until(self, moment: float) -> float:
+        """Sit out a backoff until an epoch second, without a slot when called within a run.
+
+        Returns how long it then waited for a slot, in seconds.
+        """
         execution = _current.get(None)
         if execution is None:
-            await asyncio.sleep(max(0.0, moment - time.time()))
-            return
+            return await sleep_until(moment)
         self._give_back(execution)
         if self._stopping:
             # Cancelled as a whole: a cancellation that only this node raises is a failure of it.
             execution.task.cancel()
-        await asyncio.sleep(max(0.0, moment - time.time()))
+        await sleep_until(moment)
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._returning.append((execution, turn))
         self._dispatch()
+        due = time.monotonic()
         await turn
+        return time.monotonic() - due
 
     async def stop(self, grace: float) -> None:
         """Begin nothing more; give what is executing `grace` seconds, then cancel it.
@@ -121,14 +157,15 @@ class Executor:
                 execution.holds_slot = True
                 turn.set_result(None)
             elif self._queue:
-                self._begin(self._queue.popleft())
+                self._begin(self._queue.popleft(), holds_slot=True)
             else:
                 return
             self._free -= 1
 
-    def _begin(self, run_id: str) -> None:
+    def _begin(self, run_id: str, *, holds_slot: bool) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(self._run(run_id), name=f"run {run_id}")
-        self._executions[run_id] = _Execution(task)
+        self._executions[run_id] = _Execution(task, holds_slot)
+        return task
 
     async def _run(self, run_id: str) -> None:
         assert self._execute is not None
@@ -140,6 +177,7 @@ class Executor:
             logger.exception("run could not be settled", extra={"run_id": run_id})
         finally:
             del self._executions[run_id]
+            self._pace.note_end()
             self._give_back(execution)
 
     def _give_back(self, execution: _Execution) -> None:

@@ -9,13 +9,14 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from graph.state import Budget, Limits, Status
-from graph.status import SETTLED, TRANSITIONS
+from graph.status import SETTLED, TRANSITIONS, may_become
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunRow:
     """One run in the index; times in epoch seconds.
 
+    `cancel_at` and `cancel_by` say that somebody asked for its cancellation, whatever came of it.
     `starts` counts how often in a row it was started with `checkpoint_id` as its latest
     checkpoint, so that a run which kills its process is not started for ever.
     """
@@ -31,6 +32,8 @@ class RunRow:
     completed_at: float | None = None
     starts: int = 1
     checkpoint_id: str | None = None
+    cancel_at: float | None = None
+    cancel_by: str | None = None
 
 
 class RunIndex(Protocol):
@@ -52,6 +55,9 @@ class RunIndex(Protocol):
         self, run_id: str, status: Status, *, started_at: float | None, completed_at: float | None
     ) -> bool:
         """Take over a run's status where the table of transitions allows it; whether it did."""
+
+    async def request_cancel(self, run_id: str, *, at: float, by: str) -> bool:
+        """Mark a run that is not settled as to be cancelled, unless it is; whether it is marked."""
 
     async def note_start(self, run_id: str, *, starts: int, checkpoint_id: str | None) -> None:
         """Remember how often in a row a run was started with this latest checkpoint."""
@@ -104,6 +110,14 @@ class MemoryIndex:
         self._rows[run_id] = replace(
             row, status=status, started_at=started_at, completed_at=completed_at
         )
+        return True
+
+    async def request_cancel(self, run_id: str, *, at: float, by: str) -> bool:
+        row = self._rows.get(run_id)
+        if row is None or not may_become(row.status, "cancelled"):
+            return False
+        if row.cancel_at is None:
+            self._rows[run_id] = replace(row, cancel_at=at, cancel_by=by)
         return True
 
     async def note_start(self, run_id: str, *, starts: int, checkpoint_id: str | None) -> None:

@@ -5,14 +5,16 @@ import functools
 import json
 import logging
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from graph.llm_failure import failure_of
-from nodes.planning.model import Completion, Cost, Message, ModelFailure
+from graph.price import Price, price_in_map
+from nodes.planning.model import NOT_READY, Completion, Cost, Message, ModelFailure
 
-_MILLION = 1_000_000
+logger = logging.getLogger("runwright.models")
+
+_Loaded = TypeVar("_Loaded")
 
 # Tokens are counted with OpenAI's tokenizers; what others make of a text may be more.
 _FOREIGN_TOKENIZER = 1.5
@@ -20,18 +22,6 @@ _FOREIGN_TOKENIZER = 1.5
 # Sent to an endpoint of one's own that was given no key: without it the client would send there
 # the key that the environment has for the provider.
 _NO_KEY = "none"
-
-
-@dataclass(frozen=True)
-class Price:
-    """USD per million tokens."""
-
-    input: float
-    output: float
-
-    def of(self, input_tokens: int, output_tokens: int) -> float:
-        """The price of one call, USD."""
-        return (input_tokens * self.input + output_tokens * self.output) / _MILLION
 
 
 class LiteLlmModel:
@@ -73,10 +63,14 @@ class LiteLlmModel:
     def warm(self) -> None:
         """Load what the first call needs: seconds of work the first time, so call it in a thread.
 
-        Opens no connection. Raises nothing for a model that cannot be used: `complete` does.
+        Opens no connection. Raises `ModelFailure` where the client cannot be loaded; a missing key
+        is for `complete` to tell.
         """
+        self._loading(self._load)
+
+    def _load(self) -> None:
         litellm = _library()
-        self._price = self._price or _price_in_map(litellm, self._name)
+        self._price = self._price or price_in_map(litellm, self._name)
         litellm.token_counter(model=self._name, text="warm")
         if self._key_missing:
             return
@@ -91,17 +85,20 @@ class LiteLlmModel:
 
         Raises `ModelFailure`.
         """
-        if self._client is None:
-            await asyncio.to_thread(self.warm)
-        if self._client is None:
-            raise ModelFailure("no_api_key", transient=False, misconfigured=True)
+        loading = self._client is None
         try:
             # The client's own timeout is per read: an answer that drips in would never meet it.
             async with asyncio.timeout(timeout):
+                if loading:
+                    await asyncio.to_thread(self.warm)
+                if self._client is None:
+                    raise ModelFailure("no_api_key", transient=False, misconfigured=True)
                 answer = await self._client.ainvoke(
                     [dict(message) for message in messages],
                     response_format=_response_format(schema),
                 )
+        except TimeoutError:
+            failure = ModelFailure(NOT_READY if loading else "timeout", transient=True)
         except Exception as error:  # of no common class: an empty answer is an IndexError
             failure = failure_of(error)
         else:
@@ -109,15 +106,27 @@ class LiteLlmModel:
         # Raised here, not in the handler: the context would carry the provider's text along.
         raise failure
 
-    def worst_case(
-        self, messages: Sequence[Message], schema: Mapping[str, Any] | None = None
+    async def worst_case(
+        self,
+        messages: Sequence[Message],
+        schema: Mapping[str, Any] | None = None,
+        *,
+        timeout: float,
     ) -> Cost:
         """What a call with these messages can cost at most, its answer as long as allowed.
 
-        Loads LiteLLM if `warm` has not.
+        Loads LiteLLM if `warm` has not. Raises `ModelFailure`, also when `timeout` seconds pass.
         """
-        litellm = _library()
-        self._price = self._price or _price_in_map(litellm, self._name)
+        try:
+            async with asyncio.timeout(timeout):
+                return await asyncio.to_thread(self._count, messages, schema)
+        except TimeoutError:
+            failure = ModelFailure(NOT_READY, transient=True)
+        raise failure
+
+    def _count(self, messages: Sequence[Message], schema: Mapping[str, Any] | None) -> Cost:
+        litellm = self._loading(_library)
+        self._price = self._price or price_in_map(litellm, self._name)
         count = litellm.token_counter(
             model=self._name, messages=[dict(message) for message in messages]
         )
@@ -129,6 +138,16 @@ class LiteLlmModel:
             tokens=count + self._max_tokens,
             usd=None if self._price is None else self._price.of(count, self._max_tokens),
         )
+
+    def _loading(self, load: Callable[[], _Loaded]) -> _Loaded:
+        try:
+            return load()
+        except Exception as error:  # whatever an installation can be broken by
+            # The text of any other error may quote the key.
+            why = str(error) if isinstance(error, ImportError) else type(error).__name__
+        logger.warning("model client cannot be loaded", extra={"model": self._name, "error": why})
+        # Raised here, so that the error is not carried along.
+        raise ModelFailure("client_unavailable", transient=False, misconfigured=True)
 
     @property
     def _provider(self) -> str:
@@ -216,20 +235,6 @@ def _library() -> Any:
         # Its lines may quote prompts; what failed comes as an exception anyway.
         logging.getLogger(name).setLevel(logging.CRITICAL)
     return litellm
-
-
-def _price_in_map(litellm: Any, name: str) -> Price | None:
-    # Not `get_model_info`: for an Ollama model it asks the server, and says that it costs nothing.
-    provider, _, bare = name.partition("/")
-    entry = litellm.model_cost.get(name) or litellm.model_cost.get(bare) or {}
-    # The same name may be another provider's, at another price.
-    if bare and entry.get("litellm_provider") != provider:
-        return None
-    try:
-        per_token = entry["input_cost_per_token"], entry["output_cost_per_token"]
-    except KeyError:
-        return None
-    return Price(per_token[0] * _MILLION, per_token[1] * _MILLION)
 
 
 def _register_local(litellm: Any, name: str) -> None:

@@ -30,11 +30,12 @@ _CONTEXT_WORDS = ("context length", "context window", "prompt is too long")
 def failure_of(error: Exception) -> ModelFailure:
     """The failure that an exception of the client stands for.
 
-    The client's own classes name the same fault differently by provider and turn what it cannot
-    name into a 500, so the HTTP answer at the root of the exception decides where there is one.
+    One that is a failure already stays itself. The client's own classes name the same fault
+    differently by provider and turn what it cannot name into a 500, so the HTTP answer at the root
+    of the exception decides where there is one.
     """
-    if isinstance(error, TimeoutError):
-        return ModelFailure("timeout", transient=True)
+    if isinstance(error, ModelFailure):
+        return error
     causes = list(_causes(error))
     answer = next((one for one in map(_answer, causes) if one is not None), None)
     status = answer.status_code if answer else getattr(error, "status_code", None)

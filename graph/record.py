@@ -4,6 +4,7 @@ from typing import Any
 
 from typing_extensions import TypedDict
 
+from graph.events import events
 from graph.index import RunRow
 from graph.state import (
     Budget,
@@ -18,6 +19,7 @@ from graph.state import (
     Usage,
     new_run,
 )
+from graph.status import actions
 
 
 class Current(TypedDict):
@@ -26,6 +28,13 @@ class Current(TypedDict):
     step: int
     attempt: int
     not_before: float | None
+
+
+class Progress(TypedDict):
+    """How many steps are done; `of` is null while there is no plan."""
+
+    done: int
+    of: int | None
 
 
 class Record(TypedDict):
@@ -44,9 +53,13 @@ class Record(TypedDict):
     limits: Limits
     budget: Budget | None
     current: Current | None
+    progress: Progress
+    retries: int
     usage: Usage
     result: Result | None
     error: RunError | None
+    last_event_id: int
+    actions: list[str]
     queue_position: int | None
     created_at: float
     started_at: float | None
@@ -65,8 +78,9 @@ class Summary(TypedDict):
     completed_at: float | None
 
 
-def record_of(state: RunState) -> Record:
-    """The record of a run that has a checkpoint."""
+def record_of(state: RunState, *, queue_position: int | None = None) -> Record:
+    """The record of a run; `queue_position` is its turn, while it is queued."""
+    attempts = _entries(state, "attempt")
     return Record(
         version=state["version"],
         run_id=state["run_id"],
@@ -75,7 +89,7 @@ def record_of(state: RunState) -> Record:
         status=state["status"],
         planned_by=state["planned_by"],
         plan=state["plan"],
-        execution_log=_entries(state, "attempt"),
+        execution_log=attempts,
         marks=_entries(state, "mark"),
         planning_log=state["planning_log"],
         limits=state["limits"],
@@ -84,18 +98,20 @@ def record_of(state: RunState) -> Record:
         usage=state["usage"],
         result=state["result"],
         error=state["error"],
-        queue_position=None,
+        progress=progress_of(state),
+        retries=sum(1 for entry in attempts if entry["attempt"] > 1),
+        last_event_id=len(events(state)),
+        actions=actions(state["status"]),
+        queue_position=queue_position,
         created_at=state["created_at"],
         started_at=state["started_at"],
         completed_at=state["completed_at"],
     )
 
 
-def record_of_accepted(row: RunRow, queue_position: int | None) -> Record:
-    """The record of a run that was accepted and has no checkpoint yet."""
-    record = record_of(state_of(row))
-    record["queue_position"] = queue_position
-    return record
+def progress_of(state: RunState) -> Progress:
+    """How far a run is."""
+    return Progress(done=state["cursor"], of=len(state["plan"]["steps"]) or None)
 
 
 def state_of(row: RunRow) -> RunState:

@@ -1,11 +1,16 @@
 """The models that the settings name, ready to be asked."""
 
 import asyncio
+import logging
 
 from graph.breaker import CircuitBreaker
-from graph.llm import LiteLlmModel, Price
+from graph.llm import LiteLlmModel
+from graph.price import Price
 from graph.settings import ModelSettings, Settings
+from nodes.planning.model import ModelFailure
 from nodes.planning.roster import Roster
+
+logger = logging.getLogger("runwright.models")
 
 
 def make_roster(settings: Settings) -> Roster | None:
@@ -19,7 +24,7 @@ def make_roster(settings: Settings) -> Roster | None:
         )
     return Roster(
         models=models,
-        order=list(dict.fromkeys(configured.model for configured in settings.models)),
+        order=[configured.model for configured in settings.models],
         breaker=CircuitBreaker(
             models, threshold=settings.breaker_failures, pause=settings.breaker_seconds
         ),
@@ -31,9 +36,18 @@ def make_roster(settings: Settings) -> Roster | None:
 
 
 async def warm(roster: Roster) -> None:
-    """Load what the first call of each model needs, beside the event loop."""
-    for model in roster.models.values():
-        await asyncio.to_thread(model.warm)
+    """Load what the first call of each model needs, beside the event loop.
+
+    One that cannot be loaded is told to the breaker and keeps no other from it.
+    """
+    loaded = 0
+    for name, model in roster.models.items():
+        try:
+            await asyncio.to_thread(model.warm)
+            loaded += 1
+        except ModelFailure as failure:
+            roster.breaker.failed(name, failure, given_up=True)
+    logger.info("models loaded", extra={"loaded": loaded, "configured": len(roster.models)})
 
 
 def _model(configured: ModelSettings, settings: Settings) -> LiteLlmModel:

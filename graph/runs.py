@@ -4,22 +4,26 @@ import asyncio
 import logging
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import cast
 from uuid import UUID, uuid4
 
 from langchain_core.runnables import RunnableConfig
 
 from graph.build import RunGraph
+from graph.cancelling import Canceller
 from graph.driver import Driver
 from graph.executor import Executor
+from graph.feeds import Feeds
 from graph.index import RunRow
-from graph.record import Record, Summary, record_of, record_of_accepted, summary_of
-from graph.state import Budget, Limits, RunState
+from graph.record import Record, Summary, record_of, state_of, summary_of
+from graph.state import Budget, Limits, RunState, Status
+from graph.status import SETTLED, may_become
 from graph.storage import Storage
 from nodes.plan import prompt_error
 from nodes.planning.roster import Roster
 from tools.registry import Tool
+from tools.threads import ToolThreads
 
 logger = logging.getLogger("runwright.runs")
 
@@ -33,6 +37,15 @@ class RunNotFound(Exception):
     def __init__(self, run_id: str) -> None:
         super().__init__(f"there is no run {run_id}")
         self.run_id = run_id
+
+
+class AlreadySettled(Exception):
+    """What was asked for does not go with how the run has ended."""
+
+    def __init__(self, run_id: str, status: Status) -> None:
+        super().__init__(f"run {run_id} is {status}")
+        self.run_id = run_id
+        self.status = status
 
 
 class PromptRejected(Exception):
@@ -58,6 +71,7 @@ class Runs:
         limits: Limits,
         executor: Executor,
         roster: Roster | None = None,
+        threads: ToolThreads | None = None,
     ) -> None:
         self.graph = graph
         self._reading = graph.copy({"checkpointer": storage.reader})
@@ -66,26 +80,41 @@ class Runs:
         self._limits = limits
         self._executor = executor
         self._roster = roster
-        self._driver = Driver(graph, storage, executor, models=len(roster.models) if roster else 0)
+        self.feeds = Feeds(self._state)
+        self._driver = Driver(
+            graph,
+            storage,
+            executor,
+            canceller=Canceller(graph, tools, threads),
+            publish=self.feeds.publish,
+            models=len(roster.models) if roster else 0,
+        )
         self.ready = False
 
     async def open(self, *, take_up: bool) -> None:
         """Begin to execute; with `take_up` also every run that an earlier process left."""
-        if take_up:
-            for row in await self._storage.index.unsettled():
-                self._executor.enqueue(row.run_id)
+        left = await self._storage.index.unsettled() if take_up else []
+        for row in left:
+            if row.cancel_at is not None:
+                await self._driver.cancel_left(row.run_id)
+        waiting = [row for row in left if row.cancel_at is None]
+        self._driver.expect(waiting)
+        # First those that were started before and got no further.
+        for row in sorted(waiting, key=lambda row: row.checkpoint_id is None):
+            self._executor.enqueue(row.run_id, row.owner)
         self._executor.start(self._driver.execute)
         self.ready = True
 
     async def close(self, grace: float) -> None:
         """Accept nothing more, let attempts in flight end for `grace` seconds, leave the rest.
 
-        What is left goes on from its last checkpoint at the next start.
+        What is left goes on from its last checkpoint at the next start. Who watches is let go.
         """
         self.ready = False
         self._driver.drain()
         await self._executor.stop(grace)
         await self._driver.close()
+        self.feeds.close()
 
     async def start(
         self, prompt: str, *, owner: str = "default", budget: Budget | None = None
@@ -99,7 +128,6 @@ class Runs:
             raise NotAccepting
         if reason := prompt_error(prompt, self._limits["max_prompt"]):
             raise PromptRejected(reason)
-        self._executor.check_room()
         row = RunRow(
             run_id=str(uuid4()),
             owner=owner,
@@ -108,30 +136,70 @@ class Runs:
             created_at=time.time(),
             budget=budget,
         )
-        with self._available():
+        with self._executor.place(), self._available():
             await self._storage.index.accept(row)
         logger.info("run accepted", extra={"run_id": row.run_id})
         logger.debug("run prompt", extra={"run_id": row.run_id, "prompt": prompt})
         self._driver.accepted[row.run_id] = row
-        self._executor.enqueue(row.run_id)
-        return record_of_accepted(row, self._executor.position(row.run_id))
+        self._executor.enqueue(row.run_id, row.owner)
+        self.feeds.publish(state_of(row))
+        return self._record(state_of(row))
 
     async def get(self, run_id: str) -> Record:
         """The record of a run as last stored. Raises `RunNotFound` and `StorageUnavailable`."""
+        return self._record(await self._state(run_id))
+
+    async def wait(self, run_id: str, timeout: float) -> Record:
+        """The record of a run once it rests, or as it is after `timeout` seconds.
+
+        Raises `RunNotFound` and `StorageUnavailable`.
+        """
+        async with self.feeds.watching(run_id) as feed:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(feed.rest(), timeout)
+            assert feed.state is not None
+            return self._record(feed.state)
+
+    async def cancel(self, run_id: str, *, by: str) -> Record:
+        """Cancel a run; its record, which tells what was done and what was not.
+
+        A run that is cancelled already is left as it is. Raises `RunNotFound`, `AlreadySettled`
+        and `StorageUnavailable`; after the last one the run is cancelled as soon as the storage
+        answers, if the request was stored. Raises `NotAccepting` while the process is ending.
+        """
+        state = await self._state(run_id)
+        if may_become(state["status"], "cancelled"):
+            if not self.ready:
+                raise NotAccepting
+            with self._available():
+                await self._storage.index.request_cancel(run_id, at=time.time(), by=by)
+            await self._driver.cancel(run_id)
+            state = await self._state(run_id)
+        if state["status"] not in SETTLED:
+            raise StorageUnavailable
+        if state["status"] != "cancelled":
+            raise AlreadySettled(run_id, state["status"])
+        return self._record(state)
+
+    async def _state(self, run_id: str) -> RunState:
+        """The state of a run as last stored. Raises `RunNotFound` and `StorageUnavailable`."""
         if not _is_run_id(run_id):
             raise RunNotFound(run_id)
         if row := self._driver.accepted.get(run_id):
-            return record_of_accepted(row, self._executor.position(run_id))
+            return state_of(row)
         if state := self._driver.live.get(run_id):
-            return record_of(state)
+            return state
         with self._available():
             snapshot = await self._reading.aget_state(_thread(run_id))
             if snapshot.created_at:
-                return record_of(cast("RunState", snapshot.values))
+                return cast("RunState", snapshot.values)
             found = await self._storage.index.find(run_id)
         if found is None:
             raise RunNotFound(run_id)
-        return record_of_accepted(found, self._executor.position(run_id))
+        return state_of(found)
+
+    def _record(self, state: RunState) -> Record:
+        return record_of(state, queue_position=self._executor.position(state["run_id"]))
 
     async def newest(self, limit: int = 50) -> list[Summary]:
         """The latest accepted runs, newest first. Raises `StorageUnavailable`."""

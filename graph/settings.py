@@ -1,8 +1,19 @@
 """Every setting, read once from the environment (`RUNWRIGHT_…`) and never changed."""
 
+import re
+from collections import Counter
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from graph.state import Limits
@@ -11,12 +22,24 @@ from nodes.planning.complexity import THRESHOLD
 PREFIX = "RUNWRIGHT_"
 
 
+def _check_name(name: str) -> str:
+    if not re.fullmatch(r"[\w-]+/.+", name):
+        raise PydanticCustomError(
+            "model_name", "Input should be provider/name, as openai/gpt-5-mini"
+        )
+    return name
+
+
+#: A model with its provider.
+ModelName = Annotated[str, AfterValidator(_check_name)]
+
+
 class ModelSettings(BaseModel):
     """One model; the key is read from the provider's own variable, or from `api_key_env`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    model: str = Field(pattern=r"^[\w-]+/.+$")
+    model: ModelName
     api_base: str | None = None
     api_key_env: str | None = None
 
@@ -78,8 +101,8 @@ class Settings(BaseSettings):
     models: tuple[ModelSettings, ...] = Field(
         (), description='models in the order of trial, as JSON: ["openai/gpt-5-mini", …]'
     )
-    model_complex: str | None = Field(
-        None, min_length=1, description="the model asked first for tasks judged complex"
+    model_complex: ModelName | None = Field(
+        None, description="the model asked first for tasks judged complex"
     )
     complexity_threshold: float = Field(
         THRESHOLD, ge=0, description="score from which a task is judged complex"
@@ -119,6 +142,18 @@ class Settings(BaseSettings):
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
+
+    @field_validator("models")
+    @classmethod
+    def _name_once(cls, models: tuple[ModelSettings, ...]) -> tuple[ModelSettings, ...]:
+        times = Counter(configured.model for configured in models)
+        if twice := [name for name, count in times.items() if count > 1]:
+            raise PydanticCustomError(
+                "model_named_twice",
+                "Input should name each model once, whatever its api_base; named twice: {twice}",
+                {"twice": ", ".join(twice)},
+            )
+        return models
 
     @property
     def limits(self) -> Limits:

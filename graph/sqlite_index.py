@@ -45,6 +45,10 @@ MIGRATIONS = (
         "CREATE TABLE probe (id INTEGER PRIMARY KEY, at REAL NOT NULL)",
         "INSERT INTO probe VALUES (1, 0)",
     ),
+    (
+        "ALTER TABLE runs ADD COLUMN cancel_at REAL",
+        "ALTER TABLE runs ADD COLUMN cancel_by TEXT",
+    ),
 )
 
 #: The version that this program writes; a database with a higher one is not opened.
@@ -52,10 +56,10 @@ VERSION = len(MIGRATIONS)
 
 _COLUMNS = (
     "run_id, owner, prompt, limits, created_at, status, started_at, completed_at,"
-    " starts, checkpoint_id, budget"
+    " starts, checkpoint_id, budget, cancel_at, cancel_by"
 )
 
-_INSERT = f"INSERT INTO runs ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - constants only
+_INSERT = f"INSERT INTO runs ({_COLUMNS}) VALUES ({', '.join('?' * 13)})"  # noqa: S608 - constants only
 
 
 class SqliteIndex:
@@ -89,6 +93,8 @@ class SqliteIndex:
             row.starts,
             row.checkpoint_id,
             json.dumps(row.budget),
+            row.cancel_at,
+            row.cancel_by,
         )
         await self._writer.write((_INSERT, values), durable=True)
 
@@ -114,6 +120,14 @@ class SqliteIndex:
         )
         values = (status, started_at, completed_at, run_id, *sources)
         return await self._writer.write((update, values), durable=status in SETTLED) > 0
+
+    async def request_cancel(self, run_id: str, *, at: float, by: str) -> bool:
+        sources = [*leads_to("cancelled")]
+        update = (
+            "UPDATE runs SET cancel_at = coalesce(cancel_at, ?), cancel_by = coalesce(cancel_by, ?)"  # noqa: S608 - constants only
+            f" WHERE run_id = ? AND status IN ({', '.join('?' * len(sources))})"
+        )
+        return await self._writer.write((update, (at, by, run_id, *sources)), durable=True) > 0
 
     async def note_start(self, run_id: str, *, starts: int, checkpoint_id: str | None) -> None:
         update = "UPDATE runs SET starts = ?, checkpoint_id = ? WHERE run_id = ?"
@@ -143,6 +157,8 @@ def _row(row: sqlite3.Row) -> RunRow:
         starts,
         checkpoint_id,
         budget,
+        cancel_at,
+        cancel_by,
     ) = row
     return RunRow(
         run_id=run_id,
@@ -156,4 +172,6 @@ def _row(row: sqlite3.Row) -> RunRow:
         starts=starts,
         checkpoint_id=checkpoint_id,
         budget=json.loads(budget) if budget else None,
+        cancel_at=cancel_at,
+        cancel_by=cancel_by,
     )

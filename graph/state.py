@@ -1,7 +1,7 @@
 """What travels through the graph: plain JSON-like records, nothing else."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NotRequired
 
 from langgraph.channels.delta import DeltaChannel
 from typing_extensions import TypedDict
@@ -71,25 +71,29 @@ class Attempt(TypedDict):
     error: AttemptError | None
     retry_at: float | None
     thread_running: bool
+    may_have_acted: bool
     started_at: float
     duration_ms: float
 
 
 class Mark(TypedDict):
-    """Something that happened to a run from outside its steps."""
+    """Something that happened to a run from outside its steps; `event` is its event's number."""
 
     kind: Literal["mark"]
     what: Literal["taken_up", "cancel", "retry", "skip", "approved", "rejected"]
     at: float
     by: str
     detail: str | None
+    event: NotRequired[int]  # those of earlier versions have none
 
 
 class PlanningCall(TypedDict):
     """One call of a planner; tokens and price are null where there are none.
 
     `error_class` says why a call failed or was skipped, `transient` whether that may pass by
-    itself, `reasons` why an answer was rejected.
+    itself, `reasons` why an answer was rejected. `rejected_plan` is the plan that a model's answer
+    held, when the plan check rejected it and it is small enough to be kept; entries of earlier
+    versions lack the key.
     """
 
     planner: Literal["llm", "pattern"]
@@ -103,6 +107,7 @@ class PlanningCall(TypedDict):
     input_tokens: int | None
     output_tokens: int | None
     usd: float | None
+    rejected_plan: NotRequired[Plan | None]
 
 
 class Limits(TypedDict):
@@ -134,9 +139,10 @@ class Planning(TypedDict):
     """Where planning by models stands between two calls; null before and after.
 
     `prompt` is what it is about: another one on the thread is a new run. `queue` holds the models
-    still to be asked, the current one first. `reasons` are what was wrong
-    with its last `answer`, which it may repair once; `retried` says that a passing failure of it
-    was tried again. `not_before` is the earliest time of the next call, in epoch seconds.
+    still to be asked, the current one first. `reasons` are what was wrong with its last `answer`,
+    which it may repair once; `retried` says that a passing failure of it was tried again.
+    `not_before` is the earliest time of the next call, in epoch seconds. `waited`: seconds that the
+    run was told to wait for its models so far; entries of earlier versions lack the key.
     """
 
     prompt: str
@@ -145,6 +151,7 @@ class Planning(TypedDict):
     reasons: list[str]
     retried: bool
     not_before: float | None
+    waited: NotRequired[float]
 
 
 class Usage(TypedDict):
@@ -205,7 +212,11 @@ class RunInput(TypedDict):
 
 
 class RunState(TypedDict, total=False):
-    """The whole run. Everything in it survives a round trip through JSON unchanged."""
+    """The whole run. Everything in it survives a round trip through JSON unchanged.
+
+    `paused`: seconds since `started_at` in which nothing executed it, while its process was down or
+    others had all the slots.
+    """
 
     version: int
     run_id: str
@@ -229,6 +240,7 @@ class RunState(TypedDict, total=False):
     error: RunError | None
     created_at: float
     started_at: float | None
+    paused: float
     completed_at: float | None
 
 
@@ -264,6 +276,7 @@ def new_run(
         error=None,
         created_at=created_at,
         started_at=None,
+        paused=0.0,
         completed_at=None,
     )
 

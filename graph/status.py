@@ -17,6 +17,18 @@ TRANSITIONS: Mapping[Status, frozenset[Status]] = {
 SETTLED: frozenset[Status] = frozenset({"completed", "failed", "cancelled"})
 
 
+#: A run in one of these goes on only when somebody says so.
+RESTING: frozenset[Status] = SETTLED | {"waiting"}
+
+#: What may be asked of a run, and the status that it then takes.
+ACTIONS: Mapping[str, Status] = {"cancel": "cancelled"}
+
+
+def actions(status: Status) -> list[str]:
+    """What may be asked of a run with this status."""
+    return [action for action, following in ACTIONS.items() if may_become(status, following)]
+
+
 def may_become(current: Status, following: Status) -> bool:
     """Whether a run in `current` may take the status `following`."""
     return following in TRANSITIONS[current]

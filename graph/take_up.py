@@ -2,12 +2,14 @@
 
 import time
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Literal, cast
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.types import StateSnapshot
 
 from graph.build import RunGraph
+from graph.events import next_event
 from graph.index import RunIndex, RunRow
 from graph.record import state_of
 from graph.state import STATE_VERSION, Mark, RunState, run_error
@@ -28,12 +30,14 @@ _WRITTEN_AS = {"plan": "__start__", "fallback_plan": "plan"}
 class TakenUp:
     """Where a run stands: to be driven on, or settled with nothing executed.
 
-    `snapshot` is None for a run that was accepted and has only just begun.
+    `snapshot` is None for a run that was accepted and has only just begun. `left_at` is when it was
+    last got on with, epoch seconds.
     """
 
     next: Literal["drive", "settled"]
     state: RunState
     snapshot: StateSnapshot | None = None
+    left_at: float = 0.0
 
 
 async def take_up(graph: RunGraph, index: RunIndex, row: RunRow, config: RunnableConfig) -> TakenUp:
@@ -49,7 +53,7 @@ async def take_up(graph: RunGraph, index: RunIndex, row: RunRow, config: Runnabl
         reason = f"the run was started {MAX_STARTS} times in a row without getting any further"
         return TakenUp("settled", await fail(graph, row, config, reason))
     if resumed.snapshot.next:
-        marked = await _mark(graph, config, resumed.snapshot, starts)
+        marked = await _mark(graph, config, resumed, resumed.snapshot.next[0], starts)
         latest = marked["configurable"]["checkpoint_id"]
         await index.note_start(row.run_id, starts=starts, checkpoint_id=latest)
     return resumed
@@ -70,12 +74,13 @@ async def resume(graph: RunGraph, row: RunRow, config: RunnableConfig) -> TakenU
             f" this one resumes versions {READABLE_VERSIONS[0]} to {READABLE_VERSIONS[-1]}"
         )
         return TakenUp("settled", await fail(graph, row, config, reason))
+    left_at = datetime.fromisoformat(snapshot.created_at).timestamp()
     if any(task.result is not None for task in snapshot.tasks):
         # The node's result was stored, its checkpoint was not. A mark written now would discard
         # the result and run the node again, so the checkpoint is completed first.
         await graph.ainvoke(None, config, interrupt_before="*", durability="sync")
         snapshot = await graph.aget_state(config)
-    return TakenUp("drive", _state(snapshot), snapshot)
+    return TakenUp("drive", _state(snapshot), snapshot, left_at)
 
 
 def is_settled(snapshot: StateSnapshot) -> bool:
@@ -98,6 +103,11 @@ async def fail(graph: RunGraph, row: RunRow, config: RunnableConfig, reason: str
     }
     update = settled if begun else {**state_of(row), **settled}
     await graph.aupdate_state(config, update, as_node="finalize")
+    return await state_at(graph, config)
+
+
+async def state_at(graph: RunGraph, config: RunnableConfig) -> RunState:
+    """The state as last stored."""
     return _state(await graph.aget_state(config))
 
 
@@ -117,17 +127,22 @@ def _stood_still(row: RunRow, snapshot: StateSnapshot) -> bool:
 
 
 async def _mark(
-    graph: RunGraph, config: RunnableConfig, snapshot: StateSnapshot, starts: int
+    graph: RunGraph, config: RunnableConfig, left: TakenUp, node: str, starts: int
 ) -> Any:
+    state = left.state
     mark = Mark(
         kind="mark",
         what="taken_up",
         at=time.time(),
         by="server",
         detail=f"start {starts} since the last checkpoint" if starts > 1 else None,
+        event=next_event(state),
     )
-    as_node = _WRITTEN_AS.get(snapshot.next[0], "execute_step")
-    return await graph.aupdate_state(config, {"log": [mark]}, as_node=as_node)
+    update: dict[str, Any] = {"log": [mark]}
+    if state["started_at"] is not None:
+        down = max(0.0, mark["at"] - left.left_at)
+        update["paused"] = state.get("paused", 0.0) + down
+    return await graph.aupdate_state(config, update, as_node=_WRITTEN_AS.get(node, "execute_step"))
 
 
 def _checkpoint_id(snapshot: StateSnapshot) -> str:

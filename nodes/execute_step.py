@@ -6,13 +6,13 @@ import random
 import time
 from collections.abc import Mapping
 from typing import Any
-from uuid import UUID, uuid5
 
 from langgraph.runtime import Runtime
 
 from graph.state import Attempt, AttemptError, RunState, Step, run_error
+from nodes.contract.attempts import resolved, step_key
 from nodes.contract.outputs import InvalidOutput, plain
-from nodes.contract.references import InvalidReference, resolve
+from nodes.contract.references import InvalidReference
 from nodes.contract.waiting import Wait, sleep_until
 from tools.invocation import Failure, Outcome, invoke
 from tools.registry import Tool, ToolCall
@@ -38,12 +38,12 @@ async def execute_step(
         await wait(min(state["not_before"], time.time() + MAX_BACKOFF))
     step = state["plan"]["steps"][state["cursor"]]
     started_at, clock = time.time(), time.perf_counter()
-    resolved, outcome = await _attempt(state, step, runtime, tools, threads)
+    value, outcome = await _attempt(state, step, runtime, tools, threads)
     record = Attempt(
         kind="attempt",
         step=step["step"],
         tool=step["tool"],
-        input=resolved,
+        input=value,
         attempt=state["attempt"] + 1,
         generation=state["generation"],
         status=outcome.status,
@@ -51,19 +51,12 @@ async def execute_step(
         error=_as_error(outcome.failure),
         retry_at=_retry_at(state, outcome),
         thread_running=outcome.thread_running,
+        may_have_acted=outcome.called and tools[step["tool"]].effects,
         started_at=started_at,
         duration_ms=round((time.perf_counter() - clock) * 1000, 3),
     )
     _log(state, record)
     return _update(state, record)
-
-
-def step_key(state: RunState, step: int) -> str:
-    """The idempotency key of a step: the same for every attempt and after every crash.
-
-    It changes with `generation`, when a person asks for a finished or edited step again.
-    """
-    return str(uuid5(UUID(state["run_id"]), f"{state['generation']}:{step}"))
 
 
 async def _attempt(
@@ -80,10 +73,7 @@ async def _attempt(
         return step["input"], _error("UnknownTool", message)
     limits = state["limits"]
     try:
-        # Few words of a plan can name large outputs many times.
-        resolved = plain(
-            resolve(step["input"], _outputs(state)), max_bytes=limits["max_output"], what="input"
-        )
+        value = resolved(state, step)
     except InvalidReference as error:
         return step["input"], _error("InvalidReference", str(error))
     except InvalidOutput as error:
@@ -96,32 +86,22 @@ async def _attempt(
             await asyncio.wait_for(threads.wait_ended(call.step_key), timeout)
     except TimeoutError:
         message = f"{tool.name} has not returned from an earlier attempt and must not run twice"
-        return resolved, Outcome(
-            "timeout", failure=Failure("StillRunning", message, False), thread_running=True
-        )
-    outcome = await invoke(tool, resolved, call, timeout=timeout, threads=threads)
+        failure = Failure("StillRunning", message, retryable=False)
+        return value, Outcome("timeout", failure=failure, thread_running=True, called=False)
+    outcome = await invoke(tool, value, call, timeout=timeout, threads=threads)
     if outcome.status != "ok":
-        return resolved, outcome
+        return value, outcome
     try:
-        return resolved, Outcome("ok", plain(outcome.output, max_bytes=limits["max_output"]))
+        return value, Outcome("ok", plain(outcome.output, max_bytes=limits["max_output"]))
     except InvalidOutput as error:
-        return resolved, _error("InvalidOutput", f"{tool.name}: {error}")
+        return value, _error("InvalidOutput", f"{tool.name}: {error}", called=True)
     except Exception as error:  # whatever an object's own methods do when it is looked at
         reason = f"its output cannot be read ({type(error).__name__})"
-        return resolved, _error("InvalidOutput", f"{tool.name}: {reason}")
+        return value, _error("InvalidOutput", f"{tool.name}: {reason}", called=True)
 
 
-def _outputs(state: RunState) -> dict[int, Any]:
-    """Each step's output, from its latest successful attempt."""
-    return {
-        entry["step"]: entry["output"]
-        for entry in state["log"]
-        if entry["kind"] == "attempt" and entry["status"] == "ok"
-    }
-
-
-def _error(kind: str, message: str) -> Outcome:
-    return Outcome("error", failure=Failure(kind, message, retryable=False))
+def _error(kind: str, message: str, *, called: bool = False) -> Outcome:
+    return Outcome("error", failure=Failure(kind, message, retryable=False), called=called)
 
 
 def _as_error(failure: Failure | None) -> AttemptError | None:

@@ -8,6 +8,7 @@ from graph.state import Plan, PlanningCall, RunState, run_error
 from nodes.contract.plan_check import check_plan
 from nodes.patterns.planner import PatternPlanner, Reading
 from nodes.planning.budget import limits_of
+from nodes.planning.rejected_plan import last_rejected
 from tools.registry import Tool
 
 
@@ -23,6 +24,7 @@ async def fallback_plan(
             _refusal(state, reading),
             unparsed=reading.unparsed,
             examples=reading.examples,
+            rejected_plan=last_rejected(state["planning_log"]),
         )
         return {"error": error, "planning_log": _logged(state, "refused", started_at)}
     plan = Plan(steps=reading.steps)
@@ -61,5 +63,6 @@ def _logged(
         input_tokens=None,
         output_tokens=None,
         usd=None,
+        rejected_plan=None,
     )
     return [*state["planning_log"], call]

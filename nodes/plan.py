@@ -10,6 +10,7 @@ from langgraph.types import Overwrite
 from graph.state import Limits, PlannedBy, RunState, new_run, run_error
 from nodes.contract.waiting import Wait, sleep_until
 from nodes.planning.asking import ModelPlanner
+from nodes.planning.patience import most
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -32,7 +33,10 @@ async def plan(
             return _by_patterns()
         if planning["not_before"] is not None:
             # Clamped, since a clock that was set back would make it wait by as much longer.
-            await wait(min(planning["not_before"], time.time() + models.roster.timeout))
+            moment = min(planning["not_before"], time.time() + most(models.roster.timeout))
+            paused = state.get("paused", 0.0) + await wait(moment)
+            state = {**state, "paused": paused}
+            return {"paused": paused} | await models.ask(state, planning)
         return await models.ask(state, planning)
     update = begin(state, limits)
     begun = cast("RunState", {**state, **update})

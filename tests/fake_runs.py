@@ -1,21 +1,23 @@
 """An in-memory stand-in for `graph.runs.Runs`, and a client of the application on top of it."""
 
+import asyncio
 import uuid
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, cast
 
 import httpx
+from fastapi import FastAPI
 
 from api.app import HttpLimits, create_app
-from graph.record import Record, Summary
-from graph.runs import PromptRejected, RunNotFound, Runs
-from graph.state import Budget
+from graph.feeds import Feeds
+from graph.record import Record, Summary, record_of
+from graph.runs import AlreadySettled, PromptRejected, RunNotFound, Runs
+from graph.state import Budget, RunState
+from tests.run_states import CREATED_AT, cancelled, queued
 from tools.registry import Tool, ToolCall, make_tools, tool
 
 MAX_PROMPT = 20_000
-
-CREATED_AT = 1_700_000_000.25
 
 LIMITS = {
     "step_timeout": 30.0,
@@ -34,14 +36,22 @@ async def add_note(text: str, call: ToolCall) -> str:
 
 
 class FakeRuns:
-    """Remembers runs and executes none; `failure` is raised by every call while it is set."""
+    """Remembers runs and executes none; `failure` is raised by every call while it is set.
+
+    A run is there by its record, or by its state where its events are wanted too.
+    """
 
     def __init__(self) -> None:
         self.records: dict[str, Record] = {}
+        self.states: dict[str, RunState] = {}
+        self.feeds = Feeds(self._state)
         self.tools: Mapping[str, Tool] = make_tools([add_note])
         self.ready = True
         self.writable = True
         self.failure: Exception | None = None
+        self.reads = 0
+        self.read = asyncio.Event()  # a state was
+        self.started: list[str] = []
 
     async def start(
         self, prompt: str, *, owner: str = "default", budget: Budget | None = None
@@ -51,12 +61,29 @@ class FakeRuns:
             raise PromptRejected("the prompt is empty; say what is to be done")
         if len(prompt) > MAX_PROMPT:
             raise PromptRejected(f"the prompt has more than {MAX_PROMPT} characters")
-        return self.add(accepted(prompt, owner=owner, budget=budget))
+        record = self.add(accepted(prompt, owner=owner, budget=budget))
+        self.started.append(record["run_id"])
+        self.states[record["run_id"]] = queued(prompt, run_id=record["run_id"])
+        return record
 
     async def get(self, run_id: str) -> Record:
         self._fail()
         if run_id not in self.records:
             raise RunNotFound(run_id)
+        return self.records[run_id]
+
+    async def wait(self, run_id: str, timeout: float) -> Record:
+        async with self.feeds.watching(run_id) as feed:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(feed.rest(), timeout)
+        return self.records[run_id]
+
+    async def cancel(self, run_id: str, *, by: str) -> Record:
+        state = await self._state(run_id)
+        if state["status"] in ("completed", "failed"):
+            raise AlreadySettled(run_id, state["status"])
+        if state["status"] != "cancelled":
+            self.store(cancelled(state, cut_off=state["status"] == "running"))
         return self.records[run_id]
 
     async def newest(self, limit: int = 50) -> list[Summary]:
@@ -81,6 +108,22 @@ class FakeRuns:
         self.records[record["run_id"]] = record
         return record
 
+    def store(self, state: RunState) -> str:
+        """Keep the state of a run and tell its watchers; its id."""
+        run_id = state["run_id"]
+        self.states[run_id] = state
+        self.records[run_id] = record_of(state)
+        self.feeds.publish(state)
+        return run_id
+
+    async def _state(self, run_id: str) -> RunState:
+        self._fail()
+        self.reads += 1
+        self.read.set()
+        if run_id not in self.states:
+            raise RunNotFound(run_id)
+        return self.states[run_id]
+
     def _fail(self) -> None:
         if self.failure:
             raise self.failure
@@ -102,9 +145,13 @@ def accepted(prompt: str = "say hello", **fields: Any) -> Record:
         "limits": LIMITS,
         "budget": None,
         "current": None,
+        "progress": {"done": 0, "of": None},
+        "retries": 0,
         "usage": {"calls": 0, "input_tokens": 0, "output_tokens": 0, "usd": 0.0, "by_model": {}},
         "result": None,
         "error": None,
+        "last_event_id": 1,
+        "actions": ["cancel"],
         "queue_position": 1,
         "created_at": CREATED_AT,
         "started_at": None,
@@ -134,6 +181,7 @@ def eventful() -> Record:
         "error": error,
         "retry_at": CREATED_AT + 2,
         "thread_running": False,
+        "may_have_acted": True,
         "started_at": CREATED_AT + 1,
         "duration_ms": 12.5,
     }
@@ -160,7 +208,9 @@ def eventful() -> Record:
         },
         plan={"steps": [step]},
         execution_log=[attempt],
-        marks=[{"what": "taken_up", "at": CREATED_AT + 3, "by": "server", "detail": None}],
+        marks=[
+            {"what": "taken_up", "at": CREATED_AT + 3, "by": "server", "detail": None, "event": 6}
+        ],
         planning_log=[planning],
         current={"step": 1, "attempt": 2, "not_before": CREATED_AT + 4},
         usage={
@@ -184,17 +234,24 @@ def eventful() -> Record:
     )
 
 
-@asynccontextmanager
-async def serving(
-    runs: FakeRuns, limits: HttpLimits | None = None
-) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of an application over `runs`, whose unexpected errors are answered, not raised."""
+def application(
+    runs: FakeRuns, limits: HttpLimits | None = None, *, heartbeat: float = 5.0
+) -> FastAPI:
+    """The application over `runs`."""
 
     @asynccontextmanager
     async def open_runs() -> AsyncIterator[Runs]:
         yield cast("Runs", runs)
 
-    app = create_app(open_runs, limits or HttpLimits())
+    return create_app(open_runs, limits or HttpLimits(), heartbeat=heartbeat)
+
+
+@asynccontextmanager
+async def serving(
+    runs: FakeRuns, limits: HttpLimits | None = None, *, heartbeat: float = 5.0
+) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of an application over `runs`, whose unexpected errors are answered, not raised."""
+    app = application(runs, limits, heartbeat=heartbeat)
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with (
         app.router.lifespan_context(app),

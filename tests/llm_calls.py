@@ -1,5 +1,6 @@
 """Calls of models against a capture server: what they ask, and whom."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -39,8 +40,10 @@ def model(server: CaptureServer, name: str, **settings: Any) -> LiteLlmModel:
 
 
 async def complete(server: CaptureServer, name: str, **settings: Any) -> Completion:
-    """One call."""
-    return await model(server, name, **settings).complete(MESSAGES, SCHEMA, timeout=10)
+    """One call, whose client is loaded before."""
+    one = model(server, name, **settings)
+    await asyncio.to_thread(one.warm)
+    return await one.complete(MESSAGES, SCHEMA, timeout=10)
 
 
 async def failure(server: CaptureServer, name: str, **settings: Any) -> ModelFailure:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.capture_server import CaptureServer, capturing, openai_answer
-from tests.llm_runs import BACKUP, PRICES, SUM, answer, models, run
+from tests.llm_runs import BACKUP, PRICES, SUM, loaded, models, run
 from tests.mock_llm import PROVIDERS, MockLlm, mock_llm
 from tests.server_process import ServerProcess, serving
 
@@ -79,9 +79,8 @@ def llm_house(folder: Path) -> Iterator[House]:
             )
             for name in PROVIDERS
         }
-        mock.script(answer(SUM))
         for server in servers.values():
-            run(server, PROMPT)
+            loaded(server)
         yield House(mock, backup, servers)
 
 

@@ -1,6 +1,7 @@
 """Runs of a real server that asks a mock of its models: how they are set up, scripted and read."""
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,15 @@ def run(server: ServerProcess, prompt: str, **budget: Any) -> dict[str, Any]:
     response = server.client.post("/runs", json=body)
     assert response.status_code == 201, response.text
     return server.settled(response.json()["run_id"], timeout=240)
+
+
+def loaded(server: ServerProcess, timeout: float = 60) -> ServerProcess:
+    """The server, once the clients of its models are loaded."""
+    deadline = time.monotonic() + timeout
+    while not any(" models loaded " in line for line in server.lines):
+        assert time.monotonic() < deadline, server.lines
+        time.sleep(0.02)
+    return server
 
 
 def health(server: ServerProcess) -> dict[str, Any]:

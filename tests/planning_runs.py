@@ -22,12 +22,17 @@ LIMITS: Limits = {**DEFAULT_LIMITS, "backoff": 0.0}
 
 @dataclass
 class Waits:
-    """Keeps how long a run was to wait, in seconds, and lets it go on at once."""
+    """Keeps how long a run was to wait, and lets it go on at once; all in seconds.
+
+    `for_slot` is how long it then waited for a slot, as it is told.
+    """
 
     seconds: list[float] = field(default_factory=list)
+    for_slot: float = 0.0
 
-    async def __call__(self, moment: float) -> None:
+    async def __call__(self, moment: float) -> float:
         self.seconds.append(moment - time.time())
+        return self.for_slot
 
 
 @dataclass

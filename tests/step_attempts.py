@@ -101,5 +101,6 @@ class Attempts:
             await self.make()
         return self.state["log"]
 
-    async def _wait(self, moment: float) -> None:
+    async def _wait(self, moment: float) -> float:
         self.waited.append(moment)
+        return 0.0

@@ -8,13 +8,16 @@ import httpx
 import pytest
 
 from api import record as documented
+from api.answers import RunAnswer
 from api.app import HttpLimits, create_app
 from api.schemas import RunList, RunSummary, ToolList
 from graph import state
 from graph.compose import open_runs
-from graph.record import Current, Record, Summary
+from graph.record import Current, Progress, Record, Summary
 from graph.settings import Settings
 from tests.fake_runs import FakeRuns, accepted, eventful, serving
+
+JSON = {"content-type": "application/json"}
 
 
 @pytest.fixture
@@ -66,7 +69,7 @@ async def test_a_record_is_what_its_documentation_says(client, runs, record):
 
     answer = await client.get(f"/runs/{record['run_id']}")
 
-    read = documented.Run.model_validate_json(answer.content, strict=True, extra="forbid")
+    read = RunAnswer.model_validate_json(answer.content, strict=True, extra="forbid")
     assert read.created_at.timestamp() == record["created_at"]
 
 
@@ -86,7 +89,7 @@ async def test_a_record_that_was_really_executed_is_what_its_documentation_says(
         location = (await client.post("/runs", json={"prompt": prompt})).headers["location"]
         answer = await settled(client, location)
 
-    read = documented.Run.model_validate_json(answer.content, strict=True, extra="forbid")
+    read = RunAnswer.model_validate_json(answer.content, strict=True, extra="forbid")
     assert read.status == status
 
 
@@ -130,6 +133,7 @@ async def test_the_newest_runs_come_first(client, runs):
     [
         (documented.Run, Record.__annotations__.keys()),
         (documented.Current, Current.__annotations__.keys()),
+        (documented.Progress, Progress.__annotations__.keys()),
         (documented.Attempt, state.Attempt.__annotations__.keys() - {"kind"}),
         (documented.Mark, state.Mark.__annotations__.keys() - {"kind"}),
         (RunSummary, Summary.__annotations__.keys()),
@@ -203,6 +207,16 @@ async def test_a_budget_is_accepted_with_the_run(client, runs):
         "steps": None,
         "on_exceeded": "pattern",
     }
+
+
+async def test_a_whole_number_may_be_written_with_a_fraction_of_zero(client, runs):
+    answer = await client.post(
+        "/runs", content=b'{"prompt": "a task", "budget": {"steps": 3.0}}', headers=JSON
+    )
+
+    [record] = runs.records.values()
+    assert answer.status_code == 201
+    assert record["budget"]["steps"] == 3
 
 
 async def test_health_is_degraded_while_storage_cannot_be_written(client, runs):

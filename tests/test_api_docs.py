@@ -52,8 +52,15 @@ async def test_every_call_is_described_with_every_status_it_answers(client):
     }
     assert statuses == {
         "POST /runs": "201 400 403 413 415 429 500 503",
+        "POST /runs/wait": "201 202 400 403 413 415 429 500 503",
         "GET /runs": "200 403 500 503",
-        "GET /runs/{run_id}": "200 403 404 500 503",
+        "GET /runs/stream": "200 403 500",
+        "GET /runs/{run_id}": "200 400 403 404 500 503",
+        "GET /runs/{run_id}/wait": "200 202 400 403 404 500 503",
+        "GET /runs/{run_id}/events": "200 400 403 404 500 503",
+        "GET /runs/{run_id}/stream": "200 204 400 403 404 500 503",
+        "GET /runs/{run_id}/log/{n}/output": "200 400 403 404 500 503",
+        "POST /runs/{run_id}/cancel": "200 400 403 404 409 413 415 500 503",
         "GET /tools": "200 403 500",
         "GET /graph": "200 403 500",
         "GET /health": "200 403 500",
@@ -79,7 +86,15 @@ async def test_the_description_refers_to_nothing_it_does_not_hold(client):
     schemas = document.json()["components"]["schemas"]
     referred = set(re.findall(r'"#/components/schemas/(\w+)"', document.text))
     assert referred <= schemas.keys()
-    assert {"Run", "Problem", "FieldError", "RunCreate"} <= referred
+    assert {
+        "RunAnswer",
+        "RunEvent",
+        "RunChanged",
+        "Heartbeat",
+        "Problem",
+        "FieldError",
+        "RunCreate",
+    } <= referred
     assert not [name for name in schemas if "ValidationError" in name]
 
 

@@ -1,10 +1,14 @@
 """When a model that fails is left alone, and when it is tried again."""
 
+import pytest
+
 from graph.breaker import CircuitBreaker
 from nodes.planning.model import ModelFailure
 
 OUTAGE = ModelFailure("server_error", transient=True)
 WRONG_KEY = ModelFailure("unauthorized", transient=False, misconfigured=True)
+TIMEOUT = ModelFailure("timeout", transient=True)
+RATE_LIMIT = ModelFailure("rate_limited", transient=True, retry_after=90)
 TOO_LONG = ModelFailure("context_too_long", transient=False)
 
 
@@ -25,7 +29,7 @@ def breaker(clock: Clock) -> CircuitBreaker:
 def opened(clock: Clock) -> CircuitBreaker:
     one = breaker(clock)
     for _ in range(3):
-        one.failed("a", OUTAGE)
+        one.failed("a", OUTAGE, given_up=False)
     return one
 
 
@@ -40,22 +44,70 @@ def test_models_are_well_until_they_fail() -> None:
 
 def test_failures_in_a_row_open_the_circuit_of_that_model_alone() -> None:
     one = breaker(Clock())
-    one.failed("a", OUTAGE)
-    one.failed("a", OUTAGE)
+    one.failed("a", OUTAGE, given_up=False)
+    one.failed("a", OUTAGE, given_up=False)
     assert one.allows("a")
 
-    one.failed("a", OUTAGE)
+    one.failed("a", OUTAGE, given_up=False)
 
     assert not one.allows("a")
     assert one.allows("b")
     assert one.state()["a"] == {"state": "open", "until": 1030.0, "error_class": "server_error"}
 
 
+@pytest.mark.parametrize(("failure", "pause"), [(TIMEOUT, 30), (RATE_LIMIT, 90)], ids=str)
+def test_a_model_given_up_for_keeping_its_callers_waiting_is_left_alone_at_once(
+    failure: ModelFailure, pause: float
+) -> None:
+    """Each further call would cost a run as much time; where it is tried again, it is not yet."""
+    clock = Clock()
+    one = breaker(clock)
+    one.failed("a", failure, given_up=False)
+    assert one.allows("a")
+    assert not one.holds_back("a")
+
+    one.failed("a", failure, given_up=True)
+
+    assert one.state()["a"] == {
+        "state": "open",
+        "until": clock.now + pause,
+        "error_class": failure.error_class,
+    }
+    assert not one.allows("a")
+
+
+@pytest.mark.parametrize(
+    "failure", [OUTAGE, ModelFailure("server_error", transient=True, retry_after=0.0)]
+)
+def test_a_failure_that_costs_no_time_is_counted_also_when_a_run_gives_up(
+    failure: ModelFailure,
+) -> None:
+    one = breaker(Clock())
+
+    one.failed("a", failure, given_up=True)
+    one.failed("a", failure, given_up=True)
+
+    assert one.allows("a")
+
+
+def test_asking_whether_a_model_is_held_back_takes_nobodys_trial() -> None:
+    clock = Clock()
+    one = opened(clock)
+    assert one.holds_back("a")
+    assert not one.holds_back("b")
+
+    clock.now += 30
+
+    assert not one.holds_back("a")
+    assert one.allows("a")
+    assert one.holds_back("a")
+
+
 def test_an_answer_in_between_begins_the_count_anew() -> None:
     one = breaker(Clock())
     for _ in range(5):
-        one.failed("a", OUTAGE)
-        one.failed("a", OUTAGE)
+        one.failed("a", OUTAGE, given_up=False)
+        one.failed("a", OUTAGE, given_up=False)
         one.succeeded("a")
 
     assert one.allows("a")
@@ -91,7 +143,7 @@ def test_a_trial_that_fails_opens_it_again_at_once() -> None:
     one.allows("a")
     clock.now += 2
 
-    one.failed("a", OUTAGE)
+    one.failed("a", OUTAGE, given_up=False)
 
     assert one.state()["a"]["until"] == clock.now + 30
     assert not one.allows("a")
@@ -114,7 +166,7 @@ def test_a_misconfigured_model_is_left_alone_at_once_and_tried_again_later() -> 
     clock = Clock()
     one = breaker(clock)
 
-    one.failed("a", WRONG_KEY)
+    one.failed("a", WRONG_KEY, given_up=False)
 
     assert one.misconfigured("a")
     assert not one.misconfigured("b")
@@ -135,7 +187,7 @@ def test_a_request_that_was_itself_the_fault_shows_that_the_model_works() -> Non
     clock.now += 30
     one.allows("a")
 
-    one.failed("a", TOO_LONG)
+    one.failed("a", TOO_LONG, given_up=False)
 
     assert one.allows("a")
 
@@ -146,7 +198,7 @@ def test_a_longer_wait_that_the_provider_asked_for_is_kept() -> None:
     clock.now += 30
     one.allows("a")
 
-    one.failed("a", ModelFailure("rate_limited", transient=True, retry_after=90))
+    one.failed("a", RATE_LIMIT, given_up=False)
 
     clock.now += 89
     assert not one.allows("a")

@@ -1,5 +1,6 @@
 """The page about models tells the truth: its settings, commands and tables are tried."""
 
+import asyncio
 import inspect
 import json
 import os
@@ -11,11 +12,15 @@ from typing import Any, get_args, get_type_hints
 
 import pytest
 
-from graph import llm_failure
+from graph import llm, llm_failure
 from graph.llm import close_clients
 from graph.roster import make_roster
 from graph.settings import Settings, read_settings
 from graph.state import Budget, PlanningCall
+from nodes.planning import asking, outcomes
+from nodes.planning.model import NOT_READY
+from nodes.planning.patience import Patience, most
+from nodes.planning.rejected_plan import MAX_KEPT
 from nodes.planning.roster import Fallback
 from tests.capture_server import CaptureServer, capturing, openai_answer
 from tests.llm_calls import ANSWERS, MESSAGES, SCHEMA
@@ -35,6 +40,7 @@ EXAMPLES = [
     )
 ]
 PLAN = plan_text(("todo_store.add", {"text": "buy milk"}), ("todo_store.list", {"status": None}))
+UNFIT = plan_text(("weather", {"city": "Paris"}))
 
 
 def column(first_heading: str) -> list[str]:
@@ -74,6 +80,7 @@ async def test_a_setup_reaches_its_models_with_its_keys(
         for name, model in roster.models.items():
             kind = name.partition("/")[0]
             provider.answer = next(plan for one, plan in ANSWERS.items() if one.startswith(kind))
+            await asyncio.to_thread(model.warm)
             await model.complete(MESSAGES, SCHEMA, timeout=20)
         await close_clients()
     keys = [str(request.headers) for request in provider.requests]
@@ -103,7 +110,6 @@ def test_the_commands_answer_as_printed(tmp_path: Path) -> None:
     """In their order, against a server whose first provider knows no key."""
     with capturing() as refusing, capturing() as planning:
         refusing.status, refusing.answer = 401, {"type": "error", "error": {"message": "no"}}
-        planning.answer = openai_answer(PLAN)
         models = [
             {"model": "anthropic/claude-sonnet-4-5", "api_base": refusing.url},
             {"model": "openai/gpt-5-mini", "api_base": f"{planning.url}/v1"},
@@ -111,6 +117,7 @@ def test_the_commands_answer_as_printed(tmp_path: Path) -> None:
         with serving(tmp_path, models=json.dumps(models), breaker_seconds="0") as server:
             run_id = printed_id = ""
             for command, printed in EXAMPLES:
+                planning.answer = openai_answer(UNFIT if "weather" in command else PLAN)
                 command = command.replace("localhost:8000", server.url.removeprefix("http://"))
                 answer = curl(command.replace(printed_id, run_id) if printed_id else command)
                 if "run_id" in printed:
@@ -144,15 +151,41 @@ def assert_contains(whole: Any, part: Any, name: str = "") -> None:
 
 def test_the_tables_name_all_there_is() -> None:
     """Outcomes, error classes, policies and the fields of a budget."""
-    source = inspect.getsource(llm_failure)
+    source = inspect.getsource(llm_failure) + inspect.getsource(llm)
     classes = set(re.findall(r'ModelFailure\("(\w+)"', source)) | set(
         re.findall(r'\d{3}: "(\w+)"', source)
     )
-    classes |= {"bad_request"}
+    classes |= {"bad_request", NOT_READY}
     assert set(column("`error_class`")) == classes
     assert set(column("`outcome`")) == set(get_args(get_type_hints(PlanningCall)["outcome"]))
     assert set(column("`RUNWRIGHT_FALLBACK`")) == set(get_args(Fallback))
     assert set(column("field")) == set(Budget.__annotations__)
+
+
+def test_it_names_every_reason_to_skip_a_model() -> None:
+    source = inspect.getsource(asking) + inspect.getsource(outcomes)
+    reasons = set(re.findall(r'skipped(?:\(turn, |", error_class=)"(\w+)"', source))
+    [row] = re.findall(r"(?m)^\| `skipped` \|(.*)$", PAGE)
+    assert len(reasons) == 4
+    assert set(re.findall(r"`(\w+_\w+)`", row)) == reasons | {"on_exceeded"}
+
+
+def test_what_it_says_of_the_time_of_models_that_hang_is_so() -> None:
+    """Three of them, at the default."""
+    longest = Settings().model_timeout
+    taken: list[float] = []
+    for models in (3, 2, 1):
+        taken.append(Patience(longest, most(longest) - sum(taken), models).deadline)
+    first, *others = (f"{seconds:g} s" for seconds in taken)
+    text = " ".join(PAGE.split())
+    assert others[0] == others[1]
+    assert f"at the default of {longest:g} s, the first is left after {first}" in text
+    assert f"the others after {others[0]} each" in text
+    assert f"pattern planner answers after {sum(taken):g} s" in text
+
+
+def test_what_it_says_of_the_size_of_a_rejected_plan_is_so() -> None:
+    assert f"up to {MAX_KEPT // 1000} kB" in PAGE
 
 
 def test_what_it_says_of_settings_and_targets_exists() -> None:

@@ -30,6 +30,7 @@ async def test_a_step_that_succeeds_is_recorded_and_the_next_is_due() -> None:
         "error": None,
         "retry_at": None,
         "thread_running": False,
+        "may_have_acted": True,
         "started_at": record["started_at"],
         "duration_ms": record["duration_ms"],
     }

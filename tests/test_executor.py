@@ -40,7 +40,7 @@ async def test_no_more_runs_are_executing_than_there_are_slots() -> None:
     work, runs = Work(), executor(slots=2)
     runs.start(work)
     for run_id in "abcd":
-        runs.enqueue(run_id)
+        runs.enqueue(run_id, "default")
     await settle()
     assert work.begun == ["a", "b"]
     assert [runs.position(run_id) for run_id in "abcd"] == [None, None, 1, 2]
@@ -53,7 +53,7 @@ async def test_no_more_runs_are_executing_than_there_are_slots() -> None:
 async def test_what_was_enqueued_before_the_start_is_executed_after_it() -> None:
     """Nothing begins before there is somebody to execute it."""
     work, runs = Work(), executor()
-    runs.enqueue("a")
+    runs.enqueue("a", "default")
     await settle()
     assert work.begun == []
     runs.start(work)
@@ -67,7 +67,7 @@ async def test_a_run_that_is_here_already_is_not_added() -> None:
     work, runs = Work(), executor(slots=1)
     runs.start(work)
     for run_id in ("a", "a", "b", "b"):
-        runs.enqueue(run_id)
+        runs.enqueue(run_id, "default")
     await settle()
     assert work.begun == ["a"]
     work.finish("a")
@@ -80,12 +80,224 @@ async def test_a_full_queue_says_so() -> None:
     """Runs that are executing do not count."""
     work, runs = Work(), executor(slots=1, max_queued=1)
     runs.start(work)
-    runs.enqueue("a")
-    runs.check_room()
-    runs.enqueue("b")
-    with pytest.raises(QueueFull) as full:
-        runs.check_room()
+    runs.enqueue("a", "default")
+    with runs.place():
+        pass
+    runs.enqueue("b", "default")
+    with pytest.raises(QueueFull) as full, runs.place():
+        pass
     assert full.value.queued == 1
+    assert full.value.retry_after > 0
+    work.finish("a")
+    await settle()
+    with runs.place():
+        pass
+    await runs.stop(grace=0)
+
+
+async def test_runs_that_are_being_accepted_have_their_places() -> None:
+    """However many come at once, no more are accepted than there are slots and places."""
+    runs = executor(slots=2, max_queued=3)
+    accepted, refused = [], []
+
+    async def accept(number: int) -> None:
+        try:
+            with runs.place():
+                await asyncio.sleep(0.01)
+        except QueueFull:
+            refused.append(number)
+        else:
+            accepted.append(number)
+            runs.enqueue(str(number), "default")
+
+    await asyncio.gather(*(accept(number) for number in range(20)))
+    assert (accepted, refused) == (list(range(5)), list(range(5, 20)))
+    runs.start(Work())
+    with pytest.raises(QueueFull), runs.place():
+        pass
+    await runs.stop(grace=0)
+
+
+async def test_a_place_is_given_back_when_the_run_is_not_accepted() -> None:
+    """The storage may fail, and the client may go away."""
+    runs = executor(slots=1, max_queued=0)
+    for _ in range(3):
+        with pytest.raises(OSError, match="disk full"), runs.place():
+            raise OSError("disk full")
+    with runs.place(), pytest.raises(QueueFull), runs.place():
+        pass
+    with runs.place():
+        pass
+
+
+async def test_runs_in_a_backoff_count_as_waiting() -> None:
+    """They will want their slots back."""
+    runs = executor(slots=1, max_queued=2)
+
+    async def execute(run_id: str) -> None:
+        await runs.wait_until(time.time() + 60)
+
+    runs.start(execute)
+    for run_id in "ab":
+        runs.enqueue(run_id, "default")
+    await settle()
+    with runs.place():
+        pass
+    runs.enqueue("c", "default")
+    await settle()
+    with pytest.raises(QueueFull) as full, runs.place():
+        pass
+    assert full.value.queued == 3
+    await runs.stop(grace=0)
+
+
+async def test_owners_take_turns() -> None:
+    """Whoever asked for much does not keep the others waiting."""
+    work, runs = Work(), executor(slots=1)
+    runs.start(work)
+    for run_id, owner in (("a1", "a"), ("a2", "a"), ("a3", "a"), ("b1", "b")):
+        runs.enqueue(run_id, owner)
+    assert [runs.position(run_id) for run_id in ("a2", "a3", "b1")] == [1, 3, 2]
+    for run_id in ("a1", "a2", "b1", "a3"):
+        work.finish(run_id)
+    await settle()
+    assert work.begun == ["a1", "a2", "b1", "a3"]
+
+
+class Interruptible:
+    """Executes runs until they are interrupted, and then does what is left to do for each."""
+
+    def __init__(self, runs: Executor) -> None:
+        self.begun: list[str] = []
+        self.settled: list[str] = []
+        self.interrupted: set[str] = set()
+        self.may_settle = asyncio.Event()
+        self._runs = runs
+
+    def interrupt(self, run_id: str) -> asyncio.Task[None]:
+        self.interrupted.add(run_id)
+        return self._runs.interrupt(run_id)
+
+    async def __call__(self, run_id: str) -> None:
+        if run_id not in self.interrupted:
+            self.begun.append(run_id)
+            try:
+                if run_id.startswith("waits"):
+                    await self._runs.wait_until(time.time() + 60)
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                if run_id not in self.interrupted:
+                    raise
+        await self.may_settle.wait()
+        self.settled.append(run_id)
+
+
+async def test_a_run_that_is_interrupted_keeps_its_slot_until_it_has_ended() -> None:
+    """And gives it back then."""
+    runs = executor(slots=1)
+    work = Interruptible(runs)
+    runs.start(work)
+    runs.enqueue("a", "default")
+    runs.enqueue("b", "default")
+    await settle()
+    assert (runs.holds_slot("a"), runs.holds_slot("b")) == (True, False)
+    ending = work.interrupt("a")
+    await settle()
+    assert runs.holds_slot("a")
+    assert work.begun == ["a"]
+    work.may_settle.set()
+    await ending
+    await settle()
+    assert work.settled == ["a"]
+    assert (runs.holds_slot("a"), runs.holds_slot("b")) == (False, True)
+    await runs.stop(grace=0)
+
+
+async def test_a_run_that_is_interrupted_before_its_first_moment_is_executed_all_the_same() -> None:
+    """Else it would neither end nor give its slot back."""
+    runs = executor(slots=1)
+    work = Interruptible(runs)
+    work.may_settle.set()
+    runs.start(work)
+    runs.enqueue("a", "default")
+    assert runs.holds_slot("a")
+    await work.interrupt("a")
+    runs.enqueue("b", "default")
+    await settle()
+    assert (work.begun, work.settled) == (["b"], ["a"])
+    await runs.stop(grace=0)
+
+
+async def test_a_queued_run_that_is_interrupted_is_executed_at_once_without_a_slot() -> None:
+    """What is left to do for it does not wait for others; it is not executed a second time."""
+    runs = executor(slots=1)
+    work = Interruptible(runs)
+    work.may_settle.set()
+    runs.start(work)
+    for run_id in ("a", "b", "c"):
+        runs.enqueue(run_id, "default")
+    await settle()
+    ending = work.interrupt("b")
+    assert runs.position("b") is None
+    assert runs.position("c") == 1
+    assert not runs.holds_slot("b")
+    await ending
+    assert (work.begun, work.settled) == (["a"], ["b"])
+    await work.interrupt("a")
+    await settle()
+    assert work.begun == ["a", "c"]
+    await runs.stop(grace=0)
+
+
+async def test_a_run_that_is_not_here_is_executed_to_be_interrupted() -> None:
+    """An earlier process may have left it."""
+    runs = executor(slots=1)
+    work = Interruptible(runs)
+    work.may_settle.set()
+    runs.start(work)
+    await work.interrupt("a")
+    assert work.settled == ["a"]
+    await runs.stop(grace=0)
+
+
+async def test_a_run_that_is_interrupted_in_its_backoff_takes_no_slot() -> None:
+    """Nor does it give one back that it did not hold."""
+    runs = executor(slots=1)
+    work = Interruptible(runs)
+    runs.start(work)
+    runs.enqueue("waits", "default")
+    await settle()
+    assert not runs.holds_slot("waits")
+    runs.enqueue("a", "default")
+    runs.enqueue("b", "default")
+    await settle()
+    ending = work.interrupt("waits")
+    work.may_settle.set()
+    await ending
+    await settle()
+    assert work.begun == ["waits", "a"]
+    await runs.stop(grace=0)
+
+
+async def test_slots_are_neither_lost_nor_won_however_runs_are_interrupted() -> None:
+    """Executing, queued, waiting or not begun: afterwards as many are executed as before."""
+    runs = executor(slots=3)
+    work = Interruptible(runs)
+    work.may_settle.set()
+    runs.start(work)
+    names = [f"{'waits' if number % 3 == 0 else 'a'}{number}" for number in range(30)]
+    for number, run_id in enumerate(names):
+        runs.enqueue(run_id, f"{number % 4}")
+        if number % 5 == 0:
+            await settle()
+        if number % 2:
+            work.interrupt(names[number // 2])
+    await asyncio.wait([work.interrupt(run_id) for run_id in names])
+    assert set(work.settled) == set(names)
+    for number in range(5):
+        runs.enqueue(f"later{number}", "default")
+    await settle()
+    assert [run_id for run_id in work.begun if "later" in run_id] == ["later0", "later1", "later2"]
     await runs.stop(grace=0)
 
 
@@ -104,9 +316,31 @@ async def test_a_run_in_its_backoff_holds_no_slot_and_returns_before_new_ones() 
 
     runs.start(execute)
     for run_id in ("waits", "second", "third", "fourth"):
-        runs.enqueue(run_id)
+        runs.enqueue(run_id, "default")
     await asyncio.sleep(0.3)
     assert order == ["waits", "second", "third", "waited", "fourth"]
+
+
+async def test_a_run_is_told_how_long_it_waited_for_a_slot_after_its_backoff() -> None:
+    """The backoff itself does not count, nor does a slot that is free."""
+    told: dict[str, float] = {}
+    runs = executor(slots=1)
+
+    async def execute(run_id: str) -> None:
+        if run_id == "blocks":
+            await asyncio.sleep(0.3)
+        else:
+            told[run_id] = await runs.wait_until(time.time() + 0.1)
+
+    runs.start(execute)
+    runs.enqueue("waits", "me")
+    runs.enqueue("blocks", "me")
+    await asyncio.sleep(0.4)
+    runs.enqueue("alone", "me")
+    await asyncio.sleep(0.2)
+    assert 0.1 <= told["waits"] < 0.3
+    assert told["alone"] < 0.05
+    assert await runs.wait_until(time.time()) == 0
 
 
 async def test_a_run_cancelled_as_its_turn_comes_gives_the_slot_back() -> None:
@@ -123,8 +357,8 @@ async def test_a_run_cancelled_as_its_turn_comes_gives_the_slot_back() -> None:
         await work(run_id)
 
     runs.start(execute)
-    runs.enqueue("waits")
-    runs.enqueue("blocks")
+    runs.enqueue("waits", "default")
+    runs.enqueue("blocks", "default")
     await asyncio.sleep(0.02)
     assert work.begun == ["blocks"]
     work.finish("blocks")
@@ -132,7 +366,7 @@ async def test_a_run_cancelled_as_its_turn_comes_gives_the_slot_back() -> None:
         await asyncio.sleep(0)
     waiting[0].cancel()
     await settle()
-    runs.enqueue("next")
+    runs.enqueue("next", "default")
     await settle()
     assert work.begun == ["blocks", "next"]
     await runs.stop(grace=0)
@@ -150,8 +384,8 @@ async def test_a_run_that_breaks_does_not_take_its_slot_with_it(
 
     runs = executor(slots=1)
     runs.start(execute)
-    runs.enqueue("a")
-    runs.enqueue("b")
+    runs.enqueue("a", "default")
+    runs.enqueue("b", "default")
     await settle()
     assert begun == ["a", "b"]
     assert "could not be settled" in caplog.text
@@ -170,7 +404,7 @@ async def test_at_the_end_runs_get_their_grace_and_waiting_ones_none() -> None:
 
     runs.start(execute)
     for run_id in ("waits", "short"):
-        runs.enqueue(run_id)
+        runs.enqueue(run_id, "default")
     await settle()
     began = time.monotonic()
     await runs.stop(grace=5)
@@ -179,7 +413,7 @@ async def test_at_the_end_runs_get_their_grace_and_waiting_ones_none() -> None:
 
     hanging = executor()
     hanging.start(execute)
-    hanging.enqueue("hangs")
+    hanging.enqueue("hangs", "default")
     await settle()
     await hanging.stop(grace=0.1)
     assert ended == ["short"]
@@ -189,8 +423,8 @@ async def test_nothing_begins_once_it_is_stopping() -> None:
     """Queued runs are left to the next process."""
     work, runs = Work(), executor(slots=1)
     runs.start(work)
-    runs.enqueue("a")
-    runs.enqueue("b")
+    runs.enqueue("a", "default")
+    runs.enqueue("b", "default")
     await settle()
     stopping = asyncio.ensure_future(runs.stop(grace=1))
     await settle()

@@ -113,5 +113,53 @@ async def test_starts_are_noted_beside_the_rest(index: RunIndex) -> None:
     assert await index.find("a") == replace(row("a"), starts=3, checkpoint_id="c")
 
 
+async def test_a_run_that_is_to_be_cancelled_is_marked(index: RunIndex) -> None:
+    """It stays what it is until it is settled; the mark is found by the next process."""
+    await index.accept(row("a"))
+    await index.accept(row("b"))
+
+    assert await index.request_cancel("a", at=5.5, by="me")
+    assert await index.unsettled() == [row("a", cancel_at=5.5, cancel_by="me"), row("b")]
+    assert await index.project("a", "running", started_at=2.0, completed_at=None)
+    assert await index.project("a", "cancelled", started_at=2.0, completed_at=6.0)
+    settled = row(
+        "a",
+        status="cancelled",
+        started_at=2.0,
+        completed_at=6.0,
+        cancel_at=5.5,
+        cancel_by="me",
+    )
+    assert await index.find("a") == settled
+
+
+async def test_of_several_requests_to_cancel_the_first_one_counts(index: RunIndex) -> None:
+    """The later ones are told that the run is marked, as it is."""
+    await index.accept(row("a"))
+    asked = await asyncio.gather(
+        *(index.request_cancel("a", at=float(at), by=f"{at}") for at in range(1, 4))
+    )
+
+    assert asked == [True] * 3
+    assert await index.find("a") == row("a", cancel_at=1.0, cancel_by="1")
+
+
+@pytest.mark.parametrize("status", ["pending", "running", "waiting"])
+async def test_whatever_is_not_settled_can_be_marked(index: RunIndex, status: Status) -> None:
+    await index.accept(row("a", status=status))
+
+    assert await index.request_cancel("a", at=5.5, by="me")
+
+
+@pytest.mark.parametrize("settled", ["completed", "failed", "cancelled"])
+async def test_a_settled_run_is_not_marked(index: RunIndex, settled: Status) -> None:
+    """Nor is one that there is not."""
+    await index.accept(row("a", status=settled))
+
+    assert not await index.request_cancel("a", at=5.5, by="me")
+    assert not await index.request_cancel("nobody", at=5.5, by="me")
+    assert await index.find("a") == row("a", status=settled)
+
+
 async def test_a_storage_that_can_be_written_passes_its_check(index: RunIndex) -> None:
     await index.check()

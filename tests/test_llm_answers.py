@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from graph.llm import LiteLlmModel, Price, close_clients
+from graph.llm import LiteLlmModel, close_clients
+from graph.price import Price
 from tests.capture_server import (
     CaptureServer,
     anthropic_answer,
@@ -154,7 +155,7 @@ async def test_an_unknown_price_is_none_and_an_own_price_is_used(
 
 
 async def test_the_worst_case_is_the_prompt_and_the_longest_answer() -> None:
-    cost = LiteLlmModel(OPENAI, max_tokens=800).worst_case(MESSAGES)
+    cost = await LiteLlmModel(OPENAI, max_tokens=800).worst_case(MESSAGES, timeout=60)
 
     prompt = cost.tokens - 800
     assert 10 < prompt < 40
@@ -162,16 +163,19 @@ async def test_the_worst_case_is_the_prompt_and_the_longest_answer() -> None:
 
 
 async def test_the_worst_case_has_room_for_another_tokenizer_and_for_the_schema() -> None:
-    bare = LiteLlmModel(OPENAI, max_tokens=0).worst_case(MESSAGES)
-    other = LiteLlmModel(ANTHROPIC, max_tokens=0).worst_case(MESSAGES)
-    with_schema = LiteLlmModel(OPENAI, max_tokens=0).worst_case(MESSAGES, SCHEMA)
+    openai = LiteLlmModel(OPENAI, max_tokens=0)
+    bare = await openai.worst_case(MESSAGES, timeout=60)
+    other = await LiteLlmModel(ANTHROPIC, max_tokens=0).worst_case(MESSAGES, timeout=60)
+    with_schema = await openai.worst_case(MESSAGES, SCHEMA, timeout=60)
 
     assert other.tokens > 1.3 * bare.tokens
     assert with_schema.tokens > bare.tokens + 20
 
 
 async def test_the_worst_case_of_an_unknown_model_has_tokens_and_no_price() -> None:
-    cost = LiteLlmModel("openai/a-model-of-mine", max_tokens=800).worst_case(MESSAGES)
+    cost = await LiteLlmModel("openai/a-model-of-mine", max_tokens=800).worst_case(
+        MESSAGES, timeout=60
+    )
 
     assert cost.tokens > 800
     assert cost.usd is None

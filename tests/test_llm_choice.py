@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pytest
 
 from tests.capture_server import CaptureServer, capturing, ollama_answer, openai_answer
-from tests.llm_runs import SUM, calls, health, models, plan_text, run
+from tests.llm_runs import SUM, calls, health, loaded, models, plan_text, run
 from tests.server_process import ServerProcess, serving
 
 SMALL = "ollama_chat/small"
@@ -48,7 +48,7 @@ def choice(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Choice]:
             model_complex=LARGE,
             model_prices=PRICES,
         ) as server:
-            yield Choice(server, small, large)
+            yield Choice(loaded(server), small, large)
 
 
 @pytest.fixture(autouse=True)

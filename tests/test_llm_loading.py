@@ -34,7 +34,7 @@ async def call(name):
     model = LiteLlmModel(name, max_tokens=8, api_base="http://127.0.0.1:9")
     model.warm()
     before = list(asked)
-    model.worst_case([{"role": "user", "content": "x"}])
+    await model.worst_case([{"role": "user", "content": "x"}], timeout=60)
     try:
         await model.complete([{"role": "user", "content": "x"}], {"type": "object"}, timeout=9)
     except ModelFailure as failure:

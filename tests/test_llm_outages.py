@@ -4,12 +4,15 @@ import json
 import socket
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.capture_server import capturing, ollama_answer, openai_answer
-from tests.llm_runs import SUM, calls, health, memory_mb, models, run
-from tests.server_process import serving
+from tests.llm_runs import SUM, calls, health, loaded, memory_mb, models, run
+from tests.mock_llm import PROVIDERS
+from tests.server_process import ServerProcess, serving
+from tests.silent_server import silence
 
 SMALL = "ollama_chat/small"
 LARGE = "openai/large"
@@ -39,34 +42,63 @@ def closed_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def test_with_all_providers_dead_the_tasks_are_still_done(tmp_path: Path) -> None:
-    """The first waits at most two deadlines, the rest do not wait; the health says why."""
-    dead = f"http://127.0.0.1:{closed_port()}"
-    names = ("openai/gpt-5-mini", "anthropic/claude-sonnet-4-5", "ollama_chat/qwen2.5:3b")
-    configured = models(*((name, dead) for name in names))
-    with serving(tmp_path, models=configured, model_timeout="5") as server:
-        records, took = [], []
-        for task in TASKS:
-            began = time.monotonic()
-            records.append(run(server, task))
-            took.append(time.monotonic() - began)
-        state = health(server)
-
+def planned_by_patterns(server: ServerProcess) -> tuple[list[dict[str, Any]], list[float]]:
+    """The records of the tasks, all done although no model planned them, and their seconds."""
+    records, took = [], []
+    for task in TASKS:
+        began = time.monotonic()
+        records.append(run(server, task))
+        took.append(time.monotonic() - began)
     assert [record["status"] for record in records] == ["completed"] * len(TASKS)
     assert {record["planned_by"]["source"] for record in records} == {"pattern"}
-    assert took[0] < 2 * 5 + 10  # the client may still be loading
+    return records, took
+
+
+def assert_all_closed(server: ServerProcess, error_class: str) -> None:
+    """The health says which models are left alone, until when, and why."""
+    state = health(server)
+    assert state.keys() == set(PROVIDERS)
+    for model in state.values():
+        assert (model["state"], model["error_class"]) == ("open", error_class)
+        assert model["until"] is not None
+
+
+SKIPPED = [*((name, "skipped", "circuit_open") for name in PROVIDERS), (None, "planned", None)]
+
+
+def test_with_all_providers_dead_the_tasks_are_still_done(tmp_path: Path) -> None:
+    """Nobody waits for a port that is closed."""
+    dead = f"http://127.0.0.1:{closed_port()}"
+    configured = models(*((name, dead) for name in PROVIDERS))
+    with serving(tmp_path, models=configured, model_timeout="5") as server:
+        records, took = planned_by_patterns(loaded(server))
+        assert_all_closed(server, "unreachable")
+
+    assert took[0] < 5
     assert max(took[2:]) < 1
     assert calls(records[0]) == [
-        *((name, "failed", "unreachable") for name in names for _ in range(2)),
+        *((name, "failed", "unreachable") for name in PROVIDERS for _ in range(2)),
         (None, "planned", None),
     ]
-    assert calls(records[-1]) == [
-        *((name, "skipped", "circuit_open") for name in names),
+    assert [calls(record) for record in records[2:]] == [SKIPPED] * 8
+
+
+def test_with_providers_that_never_answer_the_tasks_are_still_done(tmp_path: Path) -> None:
+    """The first waits for two deadlines, in which each is asked once; the rest for nothing."""
+    with silence() as silent:
+        configured = models(*((name, silent.url) for name in PROVIDERS))
+        with serving(tmp_path, models=configured, model_timeout="1") as server:
+            records, took = planned_by_patterns(loaded(server))
+            assert_all_closed(server, "timeout")
+
+    assert calls(records[0]) == [
+        *((name, "failed", "timeout") for name in PROVIDERS),
         (None, "planned", None),
     ]
-    for name in names:
-        assert (state[name]["state"], state[name]["error_class"]) == ("open", "unreachable")
-        assert state[name]["until"] is not None
+    assert 1.9 < took[0] < 2 + 1
+    assert max(took[1:]) < 1
+    assert [calls(record) for record in records[1:]] == [SKIPPED] * 9
+    assert len(silent.accepted) == len(PROVIDERS)
 
 
 def test_where_the_pattern_planner_never_may_answer_the_run_fails(tmp_path: Path) -> None:

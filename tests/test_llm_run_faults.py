@@ -1,5 +1,6 @@
 """Whole runs whose model fails: a real server beside aimock, for each provider and fault."""
 
+import time
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
@@ -91,13 +92,23 @@ def test_a_rate_limit_is_waited_for(house: House, name: str) -> None:
 
 
 @each_provider
-def test_a_rate_limit_longer_than_the_deadline_is_not_waited_for(house: House, name: str) -> None:
+def test_a_rate_limit_longer_than_a_run_can_wait_closes_the_model_for_so_long(
+    house: House, name: str
+) -> None:
+    """The run does not wait for it, and those after it do not ask."""
     house.run(name, answer(SUM))
 
-    outcome = house.run(name, fault(429, retry_after=60, type="rate_limit_error"))
+    outcome = house.run(name, fault(429, retry_after=3, type="rate_limit_error"))
+    limited_at = time.monotonic()
+    later = house.run(name, answer(SUM))
 
     assert_done(outcome, BACKUP)
     assert (outcome.requests, outcome.backup_requests) == (1, 1)
+    assert_done(later, BACKUP)
+    assert calls(later.record)[0] == (name, "skipped", "circuit_open")
+    assert (later.requests, later.backup_requests) == (0, 1)
+    time.sleep(max(0.0, limited_at + 3 - time.monotonic()))
+    assert_done(house.run(name, answer(SUM)), name)
 
 
 @each_provider

@@ -1,15 +1,23 @@
 """What must not be told is told nowhere: a key outside its header, a prompt in logs or health."""
 
 import json
+import re
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
+from graph.roster import make_roster, warm
+from graph.settings import read_settings
+from nodes.planning.asking import ModelPlanner
+from nodes.planning.schema import answer_form
 from tests.capture_server import CaptureServer, capturing
 from tests.llm_calls import ANTHROPIC, OLLAMA, OPENAI
 from tests.llm_runs import SUM, calls, run
-from tests.server_process import ServerProcess, serving
+from tests.server_process import ServerProcess, runwright, serving
 
 KEYS = {
     OPENAI: "sk-proj-canaryA1b2C3d4E5f6G7h8I9j0K1l2M3n4O5p6Q7r8S9t0",
@@ -49,6 +57,29 @@ def faults(server: ServerProcess, provider: CaptureServer) -> list[dict[str, Any
     return records
 
 
+def everything_told(server: ServerProcess, run_ids: list[str]) -> list[str]:
+    """What each address answers that can be read, about the server and about these runs."""
+    documented = server.client.get("/openapi.json").json()["paths"]
+    readable = [path for path, methods in documented.items() if "get" in methods]
+    paths = {
+        re.sub(r"\{\w+\}", "1", path.replace("{run_id}", run_id))
+        for path in readable
+        for run_id in run_ids
+    }
+    return [path + read(server, path) for path in sorted(paths)]
+
+
+def read(server: ServerProcess, path: str) -> str:
+    """The answer, of one that never ends what comes at once."""
+    text, until = "", time.monotonic() + 1
+    with server.client.stream("GET", path, timeout=1) as response, suppress(httpx.ReadTimeout):
+        for part in response.iter_text():
+            text += part
+            if time.monotonic() > until:
+                break
+    return text
+
+
 def files(folder: Path) -> dict[str, bytes]:
     """Every file that the server keeps, its write-ahead log included."""
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
@@ -58,7 +89,7 @@ def files(folder: Path) -> dict[str, bytes]:
 def test_a_key_goes_to_its_provider_and_nowhere_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, level: str
 ) -> None:
-    """Not into the log, records, health or a file; a prompt at least not into log and health."""
+    """Not into the log, a file, or what anybody is told; a prompt at least not into the log."""
     with capturing() as provider:
         settings = {
             "models": configured(provider, monkeypatch),
@@ -69,7 +100,7 @@ def test_a_key_goes_to_its_provider_and_nowhere_else(
         with serving(tmp_path, **settings) as server:
             records = faults(server, provider)
             health = server.client.get("/health").text
-            told = [server.client.get(path).text for path in ("/runs", "/tools", "/graph")]
+            told = everything_told(server, [record["run_id"] for record in records])
             kept = files(tmp_path)
             server.terminate()
     kept |= {f"{name} at the end": data for name, data in files(tmp_path).items()}
@@ -85,11 +116,58 @@ def test_a_key_goes_to_its_provider_and_nowhere_else(
         assert canary not in log
         assert canary not in health
         assert canary not in json.dumps(records)
-        assert not [text for text in told if canary in text]
+        assert not [text[:50] for text in told if canary in text]
         assert not [name for name, data in kept.items() if canary.encode() in data]
+    assert any(text.startswith("/graph") for text in told)
+    assert any(WORD in text for text in told)
     assert WORD not in health
     if level == "info":
         assert WORD not in log
+
+
+def test_the_error_of_a_run_quotes_neither_key_nor_prompt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where nobody may plan in place of the models; the plan that was rejected is beside it."""
+    with capturing() as provider:
+        settings = {"models": configured(provider, monkeypatch), "breaker_seconds": "0"}
+        with serving(tmp_path, **settings, fallback="never", breaker_failures="1000") as server:
+            errors = [record["error"] for record in faults(server, provider)]
+            log = "\n".join(server.lines)
+
+    assert len(errors) == 7
+    for error in errors:
+        assert "RUNWRIGHT_FALLBACK" in error["message"]
+        assert WORD not in error["message"]
+        assert not [canary for canary in CANARIES if canary in json.dumps(error)]
+    assert not [word for word in (WORD, *CANARIES) if word in log]
+
+
+def test_the_command_prints_no_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even where it logs all that it can."""
+    with capturing() as provider:
+        provider.status = 401
+        provider.answer = {"error": {"message": f"bad key {' '.join(KEYS.values())}"}}
+        settings = {"models": configured(provider, monkeypatch), "log_level": "debug"}
+        done = runwright("run", PROMPT, folder=tmp_path, **settings)
+
+    assert len(provider.requests) == len(KEYS)
+    assert "unauthorized" in done.stdout
+    assert not [canary for canary in CANARIES if canary in done.stdout + done.stderr]
+
+
+async def test_no_repr_shows_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even of what holds a client that was made with it."""
+    with capturing() as provider:
+        monkeypatch.setenv("RUNWRIGHT_MODELS", configured(provider, monkeypatch))
+    settings = read_settings()
+    roster = make_roster(settings)
+    assert roster is not None
+    await warm(roster)
+    shown = f"{settings!r} {roster!r} {ModelPlanner(roster, {}, answer_form({}))!r}"
+
+    assert OPENAI in shown
+    assert not [canary for canary in CANARIES if canary in shown]
 
 
 def test_without_its_key_a_model_is_not_asked(

@@ -1,5 +1,6 @@
 """One call of a model against aimock: what comes of each answer, and how many requests it took."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
 
@@ -40,7 +41,9 @@ def model(server: MockLlm, name: str) -> LiteLlmModel:
 
 
 async def complete(server: MockLlm, name: str, timeout: float = 10) -> Completion:
-    return await model(server, name).complete(MESSAGES, SCHEMA, timeout=timeout)
+    one = model(server, name)
+    await asyncio.to_thread(one.warm)
+    return await one.complete(MESSAGES, SCHEMA, timeout=timeout)
 
 
 async def failure(server: MockLlm, name: str, timeout: float = 10) -> ModelFailure:

@@ -6,7 +6,7 @@ from typing import Any, cast
 import pytest
 
 from graph.state import DEFAULT_LIMITS, Budget, RunState, Usage, new_run
-from nodes.planning.budget import add, exceeded, limits_of, seconds_left
+from nodes.planning.budget import add, exceeded, limits_of, over_time, seconds_left
 from nodes.planning.model import Completion, Cost
 from tests.scripted_models import answer
 
@@ -105,6 +105,25 @@ def test_seconds_count_from_the_start_of_the_execution() -> None:
     assert seconds_left(state) == pytest.approx(40.0, abs=1.0)
     assert exceeded(state, FREE) is None
     assert exceeded(run(seconds=1.5, began=2.0), FREE) == "its 1.5 s are over"
+
+
+def test_seconds_in_which_nothing_executed_the_run_are_not_counted() -> None:
+    """Its process was down, or others had all the slots."""
+    state = run(seconds=10.0, began=100.0)
+    assert exceeded(state, FREE) == "its 10 s are over"
+
+    state["paused"] = 95.0
+
+    assert seconds_left(state) == pytest.approx(5.0, abs=1.0)
+    assert exceeded(state, FREE) is None
+    assert over_time(state) is None
+
+
+def test_a_run_of_an_earlier_version_was_never_paused() -> None:
+    state = run(seconds=10.0, began=4.0)
+    del state["paused"]
+
+    assert seconds_left(state) == pytest.approx(6.0, abs=1.0)
 
 
 def test_a_run_that_has_not_begun_has_all_its_seconds() -> None:

@@ -1,5 +1,6 @@
 """Budgets in a run: what a call may cost at most is asked before it is made."""
 
+import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -95,6 +96,17 @@ async def test_the_end_of_a_budget_is_no_fault_of_the_model(storage: Storage) ->
     assert not breaker.allows("a/one")
 
 
+async def test_waiting_for_a_slot_is_none_of_the_time_of_the_budget(storage: Storage) -> None:
+    """The wait that the provider asked for is."""
+    only = model(outage("rate_limited", retry_after=0.5), calculation())
+    planning = Planning(storage, only)
+    planning.waits.for_slot = 4.0
+    planned = await planning.run(seconds=2.0)
+
+    assert planned.state["paused"] == 4.0
+    assert only.calls[1].timeout == pytest.approx(6.0, abs=0.5)
+
+
 class Slow(ScriptedModel):
     """Takes its time before it answers."""
 
@@ -109,6 +121,20 @@ async def test_time_that_calls_have_taken_is_gone(storage: Storage) -> None:
     planned = await Planning(storage, Slow("a/one", [PROSE])).run(seconds=0.15)
 
     assert planned.outcomes == [("a/one", "rejected"), ("a/one", "skipped"), (None, "planned")]
+
+
+async def test_counting_what_a_call_may_cost_is_part_of_its_time(storage: Storage) -> None:
+    class Counting(ScriptedModel):
+        async def worst_case(self, *arguments: Any, timeout: float, **named: Any) -> Cost:
+            assert timeout == 5.0
+            await asyncio.sleep(0.3)
+            return self.cost
+
+    only = Counting("a/one", [calculation()])
+    planned = await Planning(storage, only, timeout=5.0).run(usd=1.0)
+
+    assert only.calls[0].timeout <= 4.7
+    assert planned.log[0]["duration_ms"] >= 300
 
 
 async def test_steps_bound_the_plan_of_a_model(storage: Storage) -> None:
@@ -137,7 +163,7 @@ async def test_a_run_without_a_budget_never_asks_what_a_call_costs(storage: Stor
     """To count tokens takes time."""
 
     class Unpriced(ScriptedModel):
-        def worst_case(self, messages: Sequence[Message], schema: Mapping[str, Any]) -> Cost:
+        async def worst_case(self, *arguments: Any, **named: Any) -> Cost:
             raise AssertionError
 
     planned = await Planning(storage, Unpriced("a/one", [calculation()])).run()

@@ -5,6 +5,7 @@ from uuid import uuid4
 
 import pytest
 
+from graph.breaker import CircuitBreaker
 from graph.build import build_graph, recursion_limit
 from graph.storage import Storage
 from nodes.planning.model import Completion
@@ -64,6 +65,24 @@ async def test_the_longest_way_down_stays_within_the_recursion_limit(storage: St
     assert planned.nodes.count("plan") == 36 < recursion_limit(LIMITS, models=12)
 
 
+async def test_every_model_that_is_passed_by_is_a_super_step_of_its_own(storage: Storage) -> None:
+    """With its entry, so that the way down can be seen and is kept."""
+    breaker = CircuitBreaker((), threshold=1, pause=60.0)
+    names = [f"m/{at}" for at in range(12)]
+    for name in names:
+        breaker.failed(name, outage(), given_up=True)
+    planning = Planning(storage, *map(model, names), breaker=breaker)
+    planned = await planning.run("what is 2 + 2", thread="t")
+    history = list(reversed(await planning.checkpoints("t")))
+
+    assert planned.nodes == [*["plan"] * 12, "fallback_plan", "execute_step", "finalize"]
+    assert planned.outcomes[:-1] == [(name, "skipped") for name in names]
+    queued = [snapshot.values["planning"] for snapshot in history[2:14]]
+    assert [planning and planning["queue"] for planning in queued] == [
+        names[at:] for at in range(12)
+    ]
+
+
 @pytest.mark.parametrize(
     ("before", "after", "outcomes"),
     [
@@ -116,7 +135,7 @@ async def test_a_clock_that_was_set_back_makes_nobody_wait_for_long(
     taken_up = Planning(storage, model("a/one", calculation()), timeout=20.0)
     await taken_up.drive(None, "t")
 
-    assert taken_up.waits.seconds == [pytest.approx(20.0, abs=1.0)]
+    assert taken_up.waits.seconds == [pytest.approx(40.0, abs=1.0)]
 
 
 async def test_a_model_that_is_configured_no_more_is_left_out(storage: Storage) -> None:

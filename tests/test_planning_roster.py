@@ -1,9 +1,12 @@
 """The models that the settings name, in the order in which they are asked."""
 
+import json
+from typing import Any
+
 import pytest
 
 from graph.roster import make_roster
-from graph.settings import read_settings
+from graph.settings import InvalidSettings, read_settings
 
 
 @pytest.fixture(autouse=True)
@@ -40,13 +43,6 @@ def test_models_are_asked_in_the_order_of_the_settings() -> None:
     ]
 
 
-def test_a_model_that_is_named_twice_is_asked_once() -> None:
-    roster = make_roster(read_settings(models=["openai/a", "openai/b", "openai/a"]))
-
-    assert roster is not None
-    assert roster.queue(0.0) == ["openai/a", "openai/b"]
-
-
 def test_the_breaker_knows_every_model_from_the_start() -> None:
     """Health shows them before any was asked."""
     roster = make_roster(read_settings(models=["openai/a"], model_complex="openai/b"))
@@ -56,3 +52,42 @@ def test_the_breaker_knows_every_model_from_the_start() -> None:
         "openai/a": "ok",
         "openai/b": "ok",
     }
+
+
+@pytest.mark.parametrize(
+    "models",
+    [
+        ["openai/a", "openai/b", "openai/a"],
+        [
+            {"model": "openai/a", "api_base": "http://one/v1"},
+            {"model": "openai/a", "api_base": "http://two/v1"},
+            "openai/b",
+        ],
+    ],
+)
+def test_a_model_that_is_named_twice_is_refused(models: list[Any]) -> None:
+    """Record, prices and health go by the name, so one of the two would hide the other."""
+    with pytest.raises(InvalidSettings) as refused:
+        read_settings(models=models)
+
+    assert "Input should name each model once" in str(refused.value)
+    assert "named twice: openai/a (" in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["gpt-5", "openai/", "/gpt-5", "open ai/gpt", ""])
+def test_a_model_without_its_provider_is_refused(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wherever it is named, with the same words."""
+    monkeypatch.setenv("RUNWRIGHT_MODELS", json.dumps([name]))
+    monkeypatch.setenv("RUNWRIGHT_MODEL_COMPLEX", name)
+    with pytest.raises(InvalidSettings) as refused:
+        read_settings()
+    lines = str(refused.value).splitlines()
+
+    assert [line.partition("=")[0] for line in lines] == [
+        "RUNWRIGHT_MODELS",
+        "RUNWRIGHT_MODEL_COMPLEX",
+    ]
+    for line in lines:
+        assert f"={name}: Input should be provider/name, as openai/gpt-5-mini (" in line

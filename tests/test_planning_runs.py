@@ -80,6 +80,7 @@ async def test_the_record_of_a_call_says_what_it_took(storage: Storage) -> None:
         "input_tokens": 10,
         "output_tokens": 10,
         "usd": 0.25,
+        "rejected_plan": None,
     }
     assert planned.state["usage"] == {
         "calls": 1,

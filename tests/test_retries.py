@@ -167,7 +167,7 @@ async def test_every_attempt_at_a_step_has_the_same_key() -> None:
 
 
 async def test_a_cancelled_backoff_calls_no_tool() -> None:
-    async def cancelled(moment: float) -> None:
+    async def cancelled(moment: float) -> float:
         raise asyncio.CancelledError
 
     state = run(("echo", {"value": 1}))

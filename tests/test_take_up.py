@@ -312,6 +312,31 @@ async def test_a_run_beside_the_one_that_ends_the_process_is_not_given_up_with_i
     assert [record["status"] for record in records] == ["failed", "completed"]
 
 
+async def test_the_time_between_two_processes_is_not_the_time_of_the_run(tmp_path: Path) -> None:
+    """However often it is taken up; a run that goes on at once has no such time."""
+    async with open_storage(f"sqlite:///{tmp_path}/runs.db") as storage:
+        stuck = Counting("one")
+        async with opened(storage, stuck, orderly=False) as runs:
+            run_id = (await runs.start("count one"))["run_id"]
+            await _until_called(stuck, 1)
+        await asyncio.sleep(0.3)
+        async with opened(storage, stuck, orderly=False):
+            await _until_called(stuck, 2)
+        await asyncio.sleep(0.3)
+        async with opened(storage, Counting()) as runs:
+            await settled(runs, run_id)
+            other_id = (await runs.start("count one"))["run_id"]
+            await settled(runs, other_id)
+            taken_up, other = [await _paused(runs, one) for one in (run_id, other_id)]
+    assert 0.6 <= taken_up < 5
+    assert other == 0
+
+
+async def _paused(runs: Runs, run_id: str) -> float:
+    snapshot = await runs.graph.aget_state({"configurable": {"thread_id": run_id}})
+    return float(snapshot.values["paused"])
+
+
 @pytest.mark.parametrize("version", [0, 99])
 async def test_a_run_of_a_version_that_cannot_be_resumed_fails_with_that_reason(
     tmp_path: Path, version: int

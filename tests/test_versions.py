@@ -3,6 +3,12 @@
 import sqlite3
 from pathlib import Path
 
+import pytest
+
+from graph.backends import open_storage
+from graph.index import RunRow
+from graph.sqlite_index import MIGRATIONS, VERSION
+from graph.state import DEFAULT_LIMITS
 from tests.server_process import ROOT, serving
 
 
@@ -19,3 +25,59 @@ def test_a_run_that_version_1_left_is_resumed(tmp_path: Path) -> None:
     assert [todo["text"] for todo in record["result"]["output"]] == ["from version one"]
     assert [mark["what"] for mark in record["marks"]] == ["taken_up"]
     assert record["execution_log"][0]["started_at"] < record["marks"][0]["at"]
+
+
+@pytest.mark.parametrize("version", range(1, VERSION))
+async def test_tables_of_every_earlier_version_are_brought_up_to_this_one(
+    tmp_path: Path, version: int
+) -> None:
+    """The runs in them are as they were, can be cancelled, and are not migrated twice."""
+    path = tmp_path / "runs.db"
+    with sqlite3.connect(path) as earlier:
+        for statements in MIGRATIONS[:version]:
+            for statement in statements:
+                earlier.execute(statement)
+        earlier.execute(f"PRAGMA user_version = {version}")
+        earlier.execute(
+            "INSERT INTO runs (run_id, owner, prompt, limits, created_at, status, starts)"
+            " VALUES ('a', 'me', 'task', '{}', 1.5, 'running', 1)"
+        )
+    earlier.close()
+    left = RunRow(
+        run_id="a",
+        owner="me",
+        prompt="task",
+        limits={},  # type: ignore[typeddict-item]
+        created_at=1.5,
+        status="running",
+    )
+    new = RunRow(run_id="b", owner="me", prompt="task", limits=DEFAULT_LIMITS, created_at=2.5)
+    async with open_storage(f"sqlite:///{path}") as storage:
+        assert await storage.index.unsettled() == [left]
+        assert await storage.index.request_cancel("a", at=3.5, by="me")
+        await storage.index.accept(new)
+    async with open_storage(f"sqlite:///{path}") as storage:
+        assert [row.cancel_at for row in await storage.index.unsettled()] == [3.5, None]
+    with sqlite3.connect(path) as now:
+        assert now.execute("PRAGMA user_version").fetchone() == (VERSION,)
+    now.close()
+
+
+async def test_a_migration_that_fails_leaves_the_tables_as_they_were(tmp_path: Path) -> None:
+    """Half a version would be none that any program knows."""
+    path = tmp_path / "runs.db"
+    with sqlite3.connect(path) as earlier:
+        for statements in MIGRATIONS[:2]:
+            for statement in statements:
+                earlier.execute(statement)
+        earlier.execute("ALTER TABLE runs ADD COLUMN cancel_by TEXT")  # the second of two is there
+        earlier.execute("PRAGMA user_version = 2")
+    earlier.close()
+    with pytest.raises(Exception, match="cancel_by"):
+        async with open_storage(f"sqlite:///{path}"):
+            pass
+    with sqlite3.connect(path) as after:
+        columns = [column[1] for column in after.execute("PRAGMA table_info(runs)")]
+        assert "cancel_at" not in columns
+        assert after.execute("PRAGMA user_version").fetchone() == (2,)
+    after.close()

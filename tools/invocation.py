@@ -37,12 +37,17 @@ class Failure:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How one call ended. `thread_running`: a blocking tool was left behind and may still act."""
+    """How one call ended.
+
+    `thread_running`: a blocking tool was left behind and may still act. `called`: the tool was
+    begun at all.
+    """
 
     status: Literal["ok", "error", "timeout"]
     output: Any = None
     failure: Failure | None = None
     thread_running: bool = False
+    called: bool = True
 
 
 async def invoke(
@@ -56,7 +61,7 @@ async def invoke(
     try:
         arguments = _arguments(tool, value, call)
     except ValidationError as invalid:
-        return _failed("InvalidInput", _explain(tool, invalid))
+        return _failed("InvalidInput", _explain(tool, invalid), called=False)
     try:
         return await _run(tool, arguments, call.step_key, timeout, threads)
     except ToolError as error:
@@ -87,7 +92,9 @@ async def _run(
         # Waiting for a free thread is not the tool's time; waiting for ever would be the server's.
         await asyncio.wait([work.started], timeout=timeout)
         if not work.started.done():
-            return _failed("NoFreeThread", f"no thread was free for {tool.name}", True)
+            return _failed(
+                "NoFreeThread", f"no thread was free for {tool.name}", True, called=False
+            )
         outcome = await _within(timeout, tool, work.result)
     finally:
         work.abandon()
@@ -146,8 +153,8 @@ def _explain(tool: Tool, invalid: ValidationError) -> str:
     return f"{tool.name} cannot take this input: {'; '.join(parts)}"
 
 
-def _failed(kind: str, message: object, retryable: bool = False) -> Outcome:
-    return Outcome("error", failure=Failure(kind, _told(message), retryable))
+def _failed(kind: str, message: object, retryable: bool = False, *, called: bool = True) -> Outcome:
+    return Outcome("error", failure=Failure(kind, _told(message), retryable), called=called)
 
 
 def _told(message: object) -> str:

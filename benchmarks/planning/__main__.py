@@ -6,19 +6,18 @@ The model is a local process that answers at once, so that what is left is ours 
 import argparse
 import asyncio
 import json
-import os
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 
 import httpx
 
-from benchmarks.runs.__main__ import Server
 from benchmarks.runs.prompt import PROMPT
+from benchmarks.server import server
+from benchmarks.table import print_table
 from graph.compose import open_tools
 from graph.llm import close_clients
 from graph.roster import make_roster, warm
@@ -100,23 +99,15 @@ async def planning(base: str, calls: int) -> dict[str, float]:
 
 def start(name: str, models: list[object]) -> dict[str, float]:
     """A server's start and memory before and after its first run."""
-    os.environ["RUNWRIGHT_MODELS"] = json.dumps(models)
-    with tempfile.TemporaryDirectory() as folder:
-        server = Server(folder)
-        try:
-            figures = {f"{name}: start to first 200, s": server.start_seconds}
-            began = time.perf_counter()
-            with httpx.Client(base_url=server.url, trust_env=False) as http:
-                run_id = http.post("/runs", json={"prompt": PROMPT}).json()["run_id"]
-                while http.get(f"/runs/{run_id}").json()["status"] != "completed":
-                    time.sleep(0.01)
-            figures[f"{name}: first run, s"] = time.perf_counter() - began
-            figures[f"{name}: CPU until then, s"] = server.cpu_ms() / 1000
-            figures[f"{name}: memory then, MB"] = server.memory_mb()
-            return figures
-        finally:
-            server.process.terminate()
-            server.process.wait(15)
+    with server(models=json.dumps(models)) as started:
+        figures = {f"{name}: start to first 200, s": started.start_seconds}
+        began = time.perf_counter()
+        with httpx.Client(base_url=started.url, trust_env=False) as http:
+            http.post("/runs/wait", json={"prompt": PROMPT}).raise_for_status()
+        figures[f"{name}: first run, s"] = time.perf_counter() - began
+        figures[f"{name}: CPU until then, s"] = started.cpu_ms() / 1000
+        figures[f"{name}: memory then, MB"] = started.memory_mb()
+        return figures
 
 
 def one_round(calls: int) -> dict[str, float]:
@@ -134,11 +125,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     rounds = [one_round(options.calls) for _ in range(options.rounds)]
-    print(f"{'':40} {'median':>9} {'lowest':>9} {'highest':>9}")
-    for name in rounds[0]:
-        values = [figures[name] for figures in rounds]
-        row = (statistics.median(values), min(values), max(values))
-        print(f"{name:40} " + " ".join(f"{value:9.2f}" for value in row))
+    print_table(rounds)
 
 
 if __name__ == "__main__":

@@ -4,68 +4,18 @@ Every round measures all of it in turn, so that the ratios hold on a machine who
 """
 
 import argparse
-import os
-import re
 import statistics
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 import httpx
 
 from benchmarks.runs.prompt import PROMPT
-
-TICKS = os.sysconf("SC_CLK_TCK")
-
-
-class Server:
-    """A `runwright serve` on a database of its own."""
-
-    def __init__(self, folder: str) -> None:
-        environment = {
-            **os.environ,
-            "RUNWRIGHT_DATABASE_URL": f"sqlite:///{folder}/runs.db",
-            "RUNWRIGHT_PORT": "0",
-        }
-        began = time.perf_counter()
-        log = Path(folder) / "log"
-        with log.open("w") as stderr:
-            self.process = subprocess.Popen(
-                [str(Path(sys.executable).parent / "runwright"), "serve"],
-                env=environment,
-                stderr=stderr,
-            )
-        while not (match := re.search(r"http://\S+", log.read_text())):
-            time.sleep(0.01)
-        self.url = match[0]
-        httpx.get(f"{self.url}/health", trust_env=False).raise_for_status()
-        self.start_seconds = time.perf_counter() - began
-
-    def cpu_ms(self) -> float:
-        """CPU of all its threads so far, user and system."""
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) * 1000 / TICKS
-
-    def memory_mb(self) -> float:
-        """Resident memory."""
-        status = Path(f"/proc/{self.process.pid}/status").read_text()
-        return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) / 1024
-
-
-@contextmanager
-def server() -> Iterator[Server]:
-    with tempfile.TemporaryDirectory() as folder:
-        started = Server(folder)
-        try:
-            yield started
-        finally:
-            started.process.terminate()
-            started.process.wait(15)
+from benchmarks.server import server
+from benchmarks.table import print_table
 
 
 def client(url: str, rest: Iterator[int], poll: float, latencies: list[float]) -> None:
@@ -131,11 +81,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     rounds = [one_round(options.runs) for _ in range(options.rounds)]
-    print(f"{'':46} {'median':>9} {'lowest':>9} {'highest':>9}")
-    for name in rounds[0]:
-        values = [figures[name] for figures in rounds]
-        row = (statistics.median(values), min(values), max(values))
-        print(f"{name:46} " + " ".join(f"{value:9.2f}" for value in row))
+    print_table(rounds)
 
 
 if __name__ == "__main__":

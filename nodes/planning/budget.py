@@ -13,7 +13,7 @@ def seconds_left(state: RunState) -> float | None:
     if budget is None or budget["seconds"] is None:
         return None
     began = state.get("started_at") or time.time()
-    return began + budget["seconds"] - time.time()
+    return began + state.get("paused", 0.0) + budget["seconds"] - time.time()
 
 
 def limits_of(state: RunState) -> Limits:
@@ -30,9 +30,15 @@ def exceeded(state: RunState, cost: Cost) -> str | None:
     if budget is None:
         return None
     usage = state["usage"]
-    if (left := seconds_left(state)) is not None and left <= 0:
-        return f"its {budget['seconds']:g} s are over"
-    return _over_tokens(budget, usage, cost) or _over_price(budget, usage, cost)
+    return over_time(state) or _over_tokens(budget, usage, cost) or _over_price(budget, usage, cost)
+
+
+def over_time(state: RunState) -> str | None:
+    """Why no call is made any more, whatever it costs, or None while there is time."""
+    budget, left = state.get("budget"), seconds_left(state)
+    if budget is None or left is None or left > 0:
+        return None
+    return f"its {budget['seconds']:g} s are over"
 
 
 def add(usage: Usage, model: str, completion: Completion) -> Usage:

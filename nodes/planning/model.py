@@ -8,6 +8,11 @@ from typing import Any, Literal, Protocol
 Message = Mapping[str, str]
 
 
+#: The error class of a call whose time was over before its client was loaded: it says nothing of
+#: the model.
+NOT_READY = "client_not_ready"
+
+
 @dataclass(frozen=True)
 class Completion:
     """A model's answer as it came; tokens and price are None where the provider tells none.
@@ -71,10 +76,18 @@ class Model(Protocol):
         """
 
     def warm(self) -> None:
-        """Load what the first call needs; it may take seconds and blocks."""
+        """Load what the first call needs; it may take seconds and blocks.
 
-    def worst_case(self, messages: Sequence[Message], schema: Mapping[str, Any]) -> Cost:
-        """What a call with these messages can cost at most; counting takes time and blocks."""
+        Raises `ModelFailure` where it cannot be loaded.
+        """
+
+    async def worst_case(
+        self, messages: Sequence[Message], schema: Mapping[str, Any], *, timeout: float
+    ) -> Cost:
+        """What a call with these messages can cost at most, told within `timeout` seconds.
+
+        Raises `ModelFailure`.
+        """
 
 
 #: Whether a model's outage is over, lasts, or cannot end without a person.
@@ -85,7 +98,10 @@ class Breaker(Protocol):
     """Remembers which models fail, so that an outage does not add its seconds to every run."""
 
     def allows(self, model: str) -> bool:
-        """Whether the model may be called now."""
+        """Whether the model may be called now; of many who ask after a pause, the first may."""
+
+    def holds_back(self, model: str) -> bool:
+        """Whether the model is being left alone now."""
 
     def misconfigured(self, model: str) -> bool:
         """Whether the model's last failure cannot pass by itself."""
@@ -93,8 +109,8 @@ class Breaker(Protocol):
     def succeeded(self, model: str) -> None:
         """An answer came."""
 
-    def failed(self, model: str, failure: ModelFailure) -> None:
-        """No answer came."""
+    def failed(self, model: str, failure: ModelFailure, *, given_up: bool) -> None:
+        """No answer came; `given_up`: whoever asked does not try it again."""
 
     def state(self) -> Mapping[str, Mapping[str, Any]]:
         """How every model does, for people."""

@@ -20,11 +20,15 @@ _MAX_INPUT = 64 * 1024  # bytes of a step's input
 
 
 class AnswerRejected(Exception):
-    """An answer that is no plan; `reasons` say exactly why, for the model and for the record."""
+    """An answer that is no plan; `reasons` say exactly why, for the model and for the record.
 
-    def __init__(self, *reasons: str) -> None:
+    `steps` are those of an answer that reads as a plan and fails the plan check.
+    """
+
+    def __init__(self, *reasons: str, steps: Sequence[Step] = ()) -> None:
         super().__init__("; ".join(reasons))
         self.reasons = list(reasons)
+        self.steps = list(steps)
 
 
 class _Answered(BaseModel):
@@ -54,7 +58,7 @@ def read_answer(completion: Completion, tools: Mapping[str, Tool], limits: Limit
     answer = _parsed(completion.text)
     steps = [_step(number, given, tools) for number, given in enumerate(answer.steps, start=1)]
     if steps and (reasons := check_plan(steps, tools, limits)):
-        raise AnswerRejected(*reasons)
+        raise AnswerRejected(*reasons, steps=steps)
     return steps
 
 

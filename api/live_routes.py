@@ -1,0 +1,150 @@
+"""Following runs: their events as they come, and waiting for their end."""
+
+from contextlib import suppress
+
+from fastapi import APIRouter, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+
+from api.answers import RunAnswer, json_answer, run_answer
+from api.changes_stream import ChangesStream
+from api.connection import unless_gone
+from api.dependencies import RunsDep
+from api.openapi import LOCATION, WITH_BODY, changes, problems, run_events
+from api.parameters import PAGE, WAIT, After, LastEventId, Limit, MaxValueBytes, Timeout
+from api.run_events import EventPage, present_event
+from api.run_stream import EventNotFound, RunStream, check_position
+from api.schemas import RunCreate
+from api.strict_json import StrictRoute
+from graph.executor import QueueFull
+from graph.runs import NotAccepting, PromptRejected, RunNotFound, StorageUnavailable
+from graph.status import SETTLED
+
+router = APIRouter(route_class=StrictRoute, tags=["live"])
+
+
+@router.get(
+    "/runs/stream",
+    response_class=Response,
+    responses={200: changes("`run.changed` and `heartbeat`, until the server ends."), **problems()},
+)
+async def stream_changes(request: Request, runs: RunsDep) -> Response:
+    """Which runs change from now on, as server-sent events; changes close together are one.
+
+    They have no ids: whoever comes again reads `GET /runs` for what was missed.
+    """
+    return ChangesStream(runs.feeds, heartbeat=request.app.state.heartbeat)
+
+
+@router.get(
+    "/runs/{run_id}/stream",
+    response_class=Response,
+    responses={
+        200: run_events("The events in order, with their numbers as ids, and `heartbeat`s."),
+        204: {"description": "`end` was seen: there is nothing to come again for."},
+        **problems(RequestValidationError, RunNotFound, EventNotFound, StorageUnavailable),
+    },
+)
+async def stream_run(
+    run_id: str,
+    request: Request,
+    runs: RunsDep,
+    last_event_id: LastEventId = None,
+    after: After = 0,
+) -> Response:
+    """The events of a run as server-sent events: those of the past, then each as it comes.
+
+    They can be read again from any number for as long as the run is kept, also after a restart of
+    the server. `end` is the last one; the stream closes after it.
+    """
+    return RunStream(
+        runs.feeds,
+        run_id,
+        after=after if last_event_id is None else last_event_id,
+        frames=request.app.state.frames,
+        heartbeat=request.app.state.heartbeat,
+    )
+
+
+@router.get(
+    "/runs/{run_id}/events",
+    response_class=JSONResponse,
+    responses={
+        200: {"model": EventPage, "description": "The events in order."},
+        **problems(RequestValidationError, RunNotFound, EventNotFound, StorageUnavailable),
+    },
+)
+async def read_events(
+    run_id: str, runs: RunsDep, after: After = 0, limit: Limit = PAGE
+) -> Response:
+    """The events of a run so far, as its stream tells them."""
+    async with runs.feeds.watching(run_id) as feed:
+        check_position(feed, after)
+        page = {
+            "events": [present_event(event) for event in feed.events[after : after + limit]],
+            "last_event_id": len(feed.events),
+            "ended": feed.ended,
+        }
+    return json_answer(page)
+
+
+@router.post(
+    "/runs/wait",
+    status_code=201,
+    response_class=JSONResponse,
+    responses={
+        201: {"model": RunAnswer, "description": "Accepted and settled.", "headers": LOCATION},
+        202: {
+            "model": RunAnswer,
+            "description": "Accepted and on disk, not settled within the timeout.",
+            "headers": LOCATION,
+        },
+        **problems(*WITH_BODY, PromptRejected, QueueFull, NotAccepting, StorageUnavailable),
+    },
+)
+async def create_run_and_wait(
+    body: RunCreate,
+    request: Request,
+    runs: RunsDep,
+    timeout: Timeout = WAIT,
+    max_value_bytes: MaxValueBytes = None,
+) -> Response:
+    """Accept a task as `POST /runs` does, and answer with its record once it is settled.
+
+    The run goes on when the client leaves or the time is up.
+    """
+    accepted = await runs.start(body.prompt, budget=body.plain_budget())
+    run_id = accepted["run_id"]
+    # It is accepted: that its end cannot be read must not make anybody post it again.
+    with suppress(StorageUnavailable):
+        accepted = await unless_gone(request.receive, runs.wait(run_id, timeout)) or accepted
+    return run_answer(
+        accepted,
+        max_value_bytes,
+        status=201 if accepted["status"] in SETTLED else 202,
+        headers={"Location": f"/runs/{run_id}"},
+    )
+
+
+@router.get(
+    "/runs/{run_id}/wait",
+    response_class=JSONResponse,
+    responses={
+        200: {"model": RunAnswer, "description": "Settled."},
+        202: {"model": RunAnswer, "description": "Not settled within the timeout."},
+        **problems(RequestValidationError, RunNotFound, StorageUnavailable),
+    },
+)
+async def wait_for_run(
+    run_id: str,
+    request: Request,
+    runs: RunsDep,
+    timeout: Timeout = WAIT,
+    max_value_bytes: MaxValueBytes = None,
+) -> Response:
+    """The record of a run once it is settled, or as it is when the time is up."""
+    record = await unless_gone(request.receive, runs.wait(run_id, timeout))
+    if record is None:
+        return Response()  # to nobody
+    status = 200 if record["status"] in SETTLED else 202
+    return run_answer(record, max_value_bytes, status=status)

@@ -1,0 +1,112 @@
+"""Runs: accepting, reading and cancelling them."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+
+from api.answers import RunAnswer, json_answer, run_answer
+from api.cancellation import Cancelled, present_cancelled
+from api.dependencies import RunsDep
+from api.openapi import LOCATION, WITH_BODY, problems
+from api.parameters import MOST, Between, MaxValueBytes
+from api.problems import OutputNotFound
+from api.record import present_summary
+from api.schemas import CancelCreate, RunCreate, RunCreated, RunList
+from api.strict_json import StrictRoute
+from graph.executor import QueueFull
+from graph.runs import (
+    AlreadySettled,
+    NotAccepting,
+    PromptRejected,
+    RunNotFound,
+    StorageUnavailable,
+)
+
+router = APIRouter(route_class=StrictRoute, tags=["runs"])
+
+#: Who cancels, as the record names them: without keys the server knows its clients by nothing else.
+CLIENT = "client"
+
+
+@router.post(
+    "/runs",
+    status_code=201,
+    response_class=JSONResponse,
+    responses={
+        201: {"model": RunCreated, "description": "Accepted and on disk.", "headers": LOCATION},
+        **problems(*WITH_BODY, PromptRejected, QueueFull, NotAccepting, StorageUnavailable),
+    },
+)
+async def create_run(body: RunCreate, runs: RunsDep) -> Response:
+    """Accept a task. It is planned and executed after the answer; read the run to follow it."""
+    record = await runs.start(body.prompt, budget=body.plain_budget())
+    created = {"run_id": record["run_id"], "status": record["status"]}
+    return json_answer(created, 201, {"Location": f"/runs/{record['run_id']}"})
+
+
+@router.get(
+    "/runs/{run_id}",
+    response_class=JSONResponse,
+    responses={
+        200: {"model": RunAnswer, "description": "The record."},
+        **problems(RequestValidationError, RunNotFound, StorageUnavailable),
+    },
+)
+async def read_run(run_id: str, runs: RunsDep, max_value_bytes: MaxValueBytes = None) -> Response:
+    """The complete record of a run: plan, attempts, waits, errors, usage and result."""
+    return run_answer(await runs.get(run_id), max_value_bytes)
+
+
+@router.get(
+    "/runs",
+    response_class=JSONResponse,
+    responses={
+        200: {"model": RunList, "description": "The newest 50."},
+        **problems(StorageUnavailable),
+    },
+)
+async def list_runs(runs: RunsDep) -> Response:
+    """The newest 50 runs, newest first."""
+    return json_answer({"runs": [present_summary(run) for run in await runs.newest(50)]})
+
+
+@router.get(
+    "/runs/{run_id}/log/{n}/output",
+    response_class=JSONResponse,
+    responses={
+        200: {"description": "The output, whatever JSON it is; null of an attempt that failed."},
+        **problems(RequestValidationError, RunNotFound, OutputNotFound, StorageUnavailable),
+    },
+)
+async def read_output(
+    run_id: str,
+    n: Annotated[
+        int,
+        Between(1, MOST),
+        Path(description="The attempt's place in `execution_log`, from 1."),
+    ],
+    runs: RunsDep,
+) -> Response:
+    """The whole output of one attempt, however large."""
+    attempts = (await runs.get(run_id))["execution_log"]
+    if n > len(attempts):
+        raise OutputNotFound(n, len(attempts))
+    return json_answer(attempts[n - 1]["output"])
+
+
+@router.post(
+    "/runs/{run_id}/cancel",
+    response_class=JSONResponse,
+    responses={
+        200: {"model": Cancelled, "description": "Cancelled, now or before."},
+        **problems(*WITH_BODY, RunNotFound, AlreadySettled, StorageUnavailable),
+    },
+)
+async def cancel_run(run_id: str, runs: RunsDep, body: CancelCreate | None = None) -> Response:
+    """Cancel a run wherever it is. What was done stays done; the answer tells what that is.
+
+    It takes no body. Once answered, nothing of the run goes on; asked again, it answers the same.
+    """
+    return json_answer(present_cancelled(await runs.cancel(run_id, by=CLIENT)))

@@ -1,0 +1,1 @@
+"""What watching, waiting, waves of posts and crashes cost."""

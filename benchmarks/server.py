@@ -1,0 +1,71 @@
+"""A `runwright serve` in a process of its own, and what it costs."""
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+class Server:
+    """A started server on the database in `folder`; `settings` as in the environment."""
+
+    def __init__(self, folder: str, **settings: str) -> None:
+        environment = {
+            **os.environ,
+            "RUNWRIGHT_DATABASE_URL": f"sqlite:///{folder}/runs.db",
+            "RUNWRIGHT_PORT": "0",
+            **{f"RUNWRIGHT_{name.upper()}": value for name, value in settings.items()},
+        }
+        began = time.perf_counter()
+        log = Path(folder) / "log"
+        with log.open("w") as stderr:
+            self.process = subprocess.Popen(
+                [str(Path(sys.executable).parent / "runwright"), "serve"],
+                env=environment,
+                stderr=stderr,
+            )
+        while not (match := re.search(r"http://\S+", log.read_text())):
+            time.sleep(0.01)
+        self.url = match[0]
+        httpx.get(f"{self.url}/health/ready", trust_env=False).raise_for_status()
+        self.start_seconds = time.perf_counter() - began
+
+    def cpu_ms(self) -> float:
+        """CPU of all its threads so far, user and system."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) * 1000 / TICKS
+
+    def memory_mb(self) -> float:
+        """Resident memory."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) / 1024
+
+    def end(self) -> None:
+        """SIGTERM, and wait."""
+        self.process.terminate()
+        self.process.wait(15)
+
+    def kill(self) -> None:
+        """SIGKILL, and wait."""
+        self.process.kill()
+        self.process.wait(15)
+
+
+@contextmanager
+def server(**settings: str) -> Iterator[Server]:
+    """A server on a fresh database, ended afterwards."""
+    with tempfile.TemporaryDirectory() as folder:
+        started = Server(folder, **settings)
+        try:
+            yield started
+        finally:
+            started.end()

@@ -1,0 +1,90 @@
+"""Settling a run as cancelled: what was done stays done, what was in flight is told."""
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from langchain_core.runnables import RunnableConfig
+
+from graph.build import RunGraph
+from graph.events import next_event
+from graph.index import RunRow
+from graph.state import Mark, RunState, run_error
+from graph.status import SETTLED
+from graph.take_up import TakenUp, resume, state_at
+from nodes.contract.attempts import interrupted
+from tools.registry import Tool
+from tools.threads import ToolThreads
+
+
+class Canceller:
+    """Settles runs that are to be cancelled and that nothing is executing any more."""
+
+    def __init__(
+        self, graph: RunGraph, tools: Mapping[str, Tool], threads: ToolThreads | None
+    ) -> None:
+        self._graph = graph
+        self._tools = tools
+        self._threads = threads or ToolThreads()
+
+    async def settle(
+        self,
+        row: RunRow,
+        config: RunnableConfig,
+        *,
+        begun: bool,
+        since: RunState | None = None,
+    ) -> RunState:
+        """Cancel a run, unless it has come to another end; its state as stored.
+
+        `begun`: the attempt that was due may have been begun, namely from the state `since`, where
+        that is known.
+        """
+        left = await resume(self._graph, row, config)
+        if left.next == "settled" or left.state["status"] in SETTLED:
+            return left.state  # its last result was stored, and has only now become a checkpoint
+        begun = begun and (since is None or _due(since) == _due(left.state))
+        update = self._update(left, row, begun=begun)
+        await self._graph.aupdate_state(config, update, as_node="finalize")
+        return await state_at(self._graph, config)
+
+    def _update(self, left: TakenUp, row: RunRow, *, begun: bool) -> dict[str, Any]:
+        state = left.state
+        at = row.cancel_at or time.time()
+        mark = Mark(
+            kind="mark",
+            what="cancel",
+            at=at,
+            by=row.cancel_by or "server",
+            detail=None,
+            event=next_event(state),
+        )
+        cut_off = None
+        if begun:
+            cut_off = interrupted(state, tools=self._tools, threads=self._threads, at=time.time())
+        return {
+            "status": "cancelled",
+            "log": [mark] if cut_off is None else [mark, cut_off],
+            "error": run_error("cancelled", _told(state, cut_off is not None)),
+            "planning": None,
+            "not_before": None,
+            "completed_at": time.time(),
+        }
+
+
+def _due(state: RunState) -> tuple[int, int, int] | None:
+    """Which attempt is the next, once there is a plan."""
+    if not state["plan"]["steps"]:
+        return None
+    return state["generation"], state["cursor"], state["attempt"]
+
+
+def _told(state: RunState, in_flight: bool) -> str:
+    """What was done and what was not."""
+    steps, done = state["plan"]["steps"], state["cursor"]
+    if not steps:
+        return "cancelled before there was a plan; nothing was done"
+    words = f"cancelled after {done} of {len(steps)} steps"
+    if in_flight:
+        words += f"; step {done + 1} ({steps[done]['tool']}) was cut off"
+    return words

@@ -1,0 +1,212 @@
+"""The events of a run: a pure function of its record, so that there is nothing else to keep.
+
+They are numbered from 1. A later record of the same run begins with the events of the earlier one,
+so a number means the same event whenever it is seen, also after a crash.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal, cast
+
+from typing_extensions import TypedDict
+
+from graph.state import Attempt, Mark, PlanningCall, RunState
+from graph.status import SETTLED
+
+EventType = Literal[
+    "run.queued",
+    "run.started",
+    "run.taken_up",
+    "plan.started",
+    "plan.attempt",
+    "plan.fallback",
+    "plan.made",
+    "step.started",
+    "step.failed",
+    "step.completed",
+    "run.waiting",
+    "run.cancelling",
+    "run.completed",
+    "run.failed",
+    "run.cancelled",
+    "end",
+]
+
+_MARKS: dict[str, EventType] = {"taken_up": "run.taken_up", "cancel": "run.cancelling"}
+
+
+class Event(TypedDict):
+    """One thing that happened to a run; `at` in epoch seconds.
+
+    `step.started` means that everything before the attempt is stored: `at` is when it became due,
+    and its data tells until when it waits. After a crash the attempt is made again under the same
+    number.
+    """
+
+    id: int
+    type: EventType
+    at: float
+    node: str | None
+    step: int | None
+    attempt: int | None
+    generation: int | None
+    data: dict[str, Any]
+
+
+def events(state: RunState) -> list[Event]:
+    """Everything that the record tells to have happened, in order; the times never go back."""
+    happened, marks = _happened(state), _marks(state)
+    event, mark = next(happened, None), next(marks, None)
+    told: list[Event] = []
+    at = 0.0
+    while True:
+        number = len(told) + 1
+        if mark is not None and _is_next(mark, number, event):
+            following, mark = _marked(mark), next(marks, None)
+        elif event is not None:
+            following, event = event, next(happened, None)
+        else:
+            return told
+        # A mark is of the moment at which it was asked for, and clocks are set back.
+        at = max(at, following["at"])
+        told.append({**following, "id": number, "at": at})
+
+
+def next_event(state: RunState) -> int:
+    """The number of what happens next."""
+    return len(events(state)) + 1
+
+
+def _happened(state: RunState) -> Iterator[Event]:
+    """All but what came from outside."""
+    yield _event("run.queued", state["created_at"], owner=state["owner"])
+    if state["started_at"] is not None:
+        yield from _planning(state, state["started_at"])
+        yield from _steps(state)
+    if state["status"] in SETTLED:
+        at = state["completed_at"] or state["created_at"]
+        yield _settled(state, at)
+        yield _event("end", at, status=state["status"])
+
+
+def _planning(state: RunState, started_at: float) -> Iterator[Event]:
+    yield _event("run.started", started_at, "plan")
+    yield _event("plan.started", started_at, "plan")
+    at = started_at
+    by = state["planned_by"]
+    for call in state["planning_log"]:
+        if call["planner"] == "llm":
+            at = _ended_at(call)
+            yield _called(call, "plan")
+    if by and by["source"] == "pattern":
+        yield _event("plan.fallback", at, "fallback_plan", reason=by["reason"])
+    for call in state["planning_log"]:
+        if call["planner"] == "pattern":
+            yield _called(call, "fallback_plan")
+    if steps := state["plan"]["steps"]:
+        node = "plan" if by and by["source"] == "llm" else "fallback_plan"
+        yield _event("plan.made", _planned_at(state), node, planned_by=by, steps=steps)
+
+
+def _steps(state: RunState) -> Iterator[Event]:
+    """Two events for each attempt; of the one that is being made or is due, the first."""
+    steps = state["plan"]["steps"]
+    if not steps:
+        return
+    due: dict[str, Any] | None = {"step": 1, "attempt": 1, "at": _planned_at(state)}
+    for entry in _attempts(state):
+        if due is not None:
+            yield _started(due, steps, entry["generation"])
+        yield _attempted(entry)
+        due = _due_after(entry, len(steps))
+    if due is not None:
+        yield _started(due, steps, state["generation"])
+
+
+def _due_after(entry: Attempt, steps: int) -> dict[str, Any] | None:
+    """The attempt that follows this one, if one does."""
+    at = _ended_at(entry)
+    if entry["status"] == "ok":
+        return (
+            {"step": entry["step"] + 1, "attempt": 1, "at": at} if entry["step"] < steps else None
+        )
+    if entry["retry_at"] is None:
+        return None
+    again = entry["attempt"] + 1
+    return {"step": entry["step"], "attempt": again, "at": at, "not_before": entry["retry_at"]}
+
+
+def _started(due: dict[str, Any], steps: list[Any], generation: int) -> Event:
+    event = _event(
+        "step.started",
+        due["at"],
+        "execute_step",
+        tool=steps[due["step"] - 1]["tool"],
+        not_before=due.get("not_before"),
+    )
+    return {**event, "step": due["step"], "attempt": due["attempt"], "generation": generation}
+
+
+def _attempted(entry: Attempt) -> Event:
+    kind: EventType = "step.completed" if entry["status"] == "ok" else "step.failed"
+    named = ("kind", "step", "attempt", "generation")
+    told = {key: value for key, value in entry.items() if key not in named}
+    event = _event(kind, _ended_at(entry), "execute_step", **told)
+    return {
+        **event,
+        "step": entry["step"],
+        "attempt": entry["attempt"],
+        "generation": entry["generation"],
+    }
+
+
+def _called(call: PlanningCall, node: str) -> Event:
+    return _event("plan.attempt", _ended_at(call), node, **call)
+
+
+def _marks(state: RunState) -> Iterator[Mark]:
+    return (entry for entry in state.get("log", []) if entry["kind"] == "mark")
+
+
+def _is_next(mark: Mark, number: int, event: Event | None) -> bool:
+    """Whether a mark is the event of this number, before what else happened.
+
+    What comes from outside may come at any moment, so a mark holds the number that it was given;
+    those of earlier versions have only their time.
+    """
+    given = cast("Mapping[str, Any]", mark).get("event")
+    if given is not None:
+        return bool(given == number)
+    return event is None or mark["at"] < event["at"]
+
+
+def _marked(mark: Mark) -> Event:
+    return _event(_MARKS[mark["what"]], mark["at"], by=mark["by"], detail=mark["detail"])
+
+
+def _settled(state: RunState, at: float) -> Event:
+    told: Any = {"result": state["result"], "error": state["error"], "usage": state["usage"]}
+    match state["status"]:
+        case "completed":
+            return _event("run.completed", at, "finalize", **told)
+        case "failed":
+            return _event("run.failed", at, "finalize", **told)
+        case _:
+            return _event("run.cancelled", at, **told)
+
+
+def _event(kind: EventType, at: float, node: str | None = None, **data: Any) -> Event:
+    return Event(
+        id=0, type=kind, at=at, node=node, step=None, attempt=None, generation=None, data=data
+    )
+
+
+def _attempts(state: RunState) -> Iterator[Attempt]:
+    return (entry for entry in state.get("log", []) if entry["kind"] == "attempt")
+
+
+def _planned_at(state: RunState) -> float:
+    return _ended_at(state["planning_log"][-1])
+
+
+def _ended_at(entry: PlanningCall | Attempt) -> float:
+    return entry["started_at"] + entry["duration_ms"] / 1000

@@ -1,0 +1,142 @@
+"""Feeds: what is stored of a run is told once to everybody who watches it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+
+from graph.bell import Bell
+from graph.events import Event, events
+from graph.state import RunState
+from graph.status import RESTING, SETTLED
+
+#: Reads the state of a run as last stored.
+Read = Callable[[str], Awaitable[RunState]]
+
+
+class Feed:
+    """The events of one run for its watchers, however many; there is one as long as they are."""
+
+    def __init__(self) -> None:
+        self.state: RunState | None = None
+        self.events: list[Event] = []
+        self.closed = False
+        self.watchers = 0
+        self.reading = asyncio.Lock()
+        self._told = Bell()
+        self._rested = Bell()
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing will follow."""
+        return self.state is not None and self.state["status"] in SETTLED
+
+    @property
+    def resting(self) -> bool:
+        """Whether nothing goes on without a person."""
+        return self.state is not None and self.state["status"] in RESTING
+
+    def show(self, state: RunState) -> None:
+        """Take over a stored state, if it is no older one."""
+        told = events(state)
+        if self.state is not None and len(told) < len(self.events):
+            return
+        self.state = state
+        self.events += told[len(self.events) :]
+        self._told.ring()
+        if self.resting:
+            self._rested.ring()
+
+    def close(self) -> None:
+        """Let nobody wait any more: the process is ending."""
+        self.closed = True
+        self._told.ring()
+        self._rested.ring()
+
+    async def after(self, number: int) -> None:
+        """Wait until there is an event after this one, or nothing more to wait for."""
+        while len(self.events) <= number and not self.ended and not self.closed:
+            await self._told.wait()
+
+    async def rest(self) -> None:
+        """Wait until the run rests, or there is nothing more to wait for."""
+        while not self.resting and not self.closed:
+            await self._rested.wait()
+
+
+class Changes:
+    """Which runs have changed since it was last asked; several changes of one run are one."""
+
+    def __init__(self) -> None:
+        self.closed = False
+        self._changed: dict[str, RunState] = {}
+        self._told = Bell()
+
+    def show(self, state: RunState) -> None:
+        """Take over a stored state."""
+        self._changed[state["run_id"]] = state
+        self._told.ring()
+
+    def close(self) -> None:
+        """Let nobody wait any more: the process is ending."""
+        self.closed = True
+        self._told.ring()
+
+    async def next(self) -> list[RunState]:
+        """The latest states of the runs that have changed, once there are any; else it is over."""
+        while not self._changed and not self.closed:
+            await self._told.wait()
+        changed, self._changed = self._changed, {}
+        return list(changed.values())
+
+
+class Feeds:
+    """All feeds of one process."""
+
+    def __init__(self, read: Read) -> None:
+        self._read = read
+        self._feeds: dict[str, Feed] = {}
+        self._changes: set[Changes] = set()
+        self._closed = False
+
+    def publish(self, state: RunState) -> None:
+        """Tell that a state of a run has been stored."""
+        if feed := self._feeds.get(state["run_id"]):
+            feed.show(state)
+        for changes in self._changes:
+            changes.show(state)
+
+    def close(self) -> None:
+        """End every feed: the process is ending."""
+        self._closed = True
+        for feed in self._feeds.values():
+            feed.close()
+        for changes in self._changes:
+            changes.close()
+
+    @asynccontextmanager
+    async def watching(self, run_id: str) -> AsyncIterator[Feed]:
+        """The feed of a run, with what was stored so far. Raises what reading the run raises."""
+        # Before the run is read, so that nothing stored meanwhile is missed.
+        feed = self._feeds.setdefault(run_id, Feed())
+        feed.watchers += 1
+        feed.closed = self._closed
+        try:
+            async with feed.reading:
+                if feed.state is None:
+                    feed.show(await self._read(run_id))
+            yield feed
+        finally:
+            feed.watchers -= 1
+            if not feed.watchers:
+                del self._feeds[run_id]
+
+    @contextmanager
+    def changes(self) -> Iterator[Changes]:
+        """What changes from now on, in any run."""
+        changes = Changes()
+        changes.closed = self._closed
+        self._changes.add(changes)
+        try:
+            yield changes
+        finally:
+            self._changes.discard(changes)

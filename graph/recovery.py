@@ -1,0 +1,60 @@
+"""In which order, and how many at once, the runs go on that an earlier process left."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+#: So many go on at once until they have got further: if this process ends as well, the others
+#: have not been started in vain.
+AT_ONCE = 4
+
+#: How long one that does not get further keeps the next from going on, in seconds; a suspect
+#: keeps all others.
+PATIENCE, PATIENCE_WITH_SUSPECTS = 0.25, 2.0
+
+
+class Recovery:
+    """Tells the run that ends its process from those that only were there.
+
+    As long as a suspect gets no further nothing else is executed, so that it takes nobody with it,
+    and an innocent one has the machine to itself.
+    """
+
+    def __init__(self) -> None:
+        self._suspects: set[str] = set()
+        self._alone = asyncio.Semaphore(1)
+        self._some = asyncio.Semaphore(AT_ONCE)
+        self._clear = asyncio.Event()
+        self._clear.set()
+
+    def suspect(self, run_id: str) -> None:
+        """Let this run go on alone, and the others after it."""
+        self._suspects.add(run_id)
+        self._clear.clear()
+
+    @asynccontextmanager
+    async def turn(self, run_id: str) -> AsyncIterator[Callable[[], None]]:
+        """Wait for the run's turn; it calls what it is given here when it has got further."""
+        suspected = run_id in self._suspects
+        if not suspected:
+            await self._clear.wait()
+        turns = self._alone if suspected else self._some
+        await turns.acquire()
+        over = False
+
+        def end() -> None:
+            nonlocal over
+            if not over:
+                over = True
+                turns.release()
+                self._suspects.discard(run_id)
+                if not self._suspects:
+                    self._clear.set()
+
+        patience = PATIENCE_WITH_SUSPECTS if suspected else PATIENCE
+        timer = asyncio.get_running_loop().call_later(patience, end)
+        try:
+            yield end
+        finally:
+            timer.cancel()
+            end()

@@ -1,0 +1,87 @@
+"""What attempts have in common: the key of the step, its input, and how one is cut off."""
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID, uuid5
+
+from graph.state import Attempt, AttemptError, RunState, Step
+from nodes.contract.outputs import InvalidOutput, plain
+from nodes.contract.references import InvalidReference, resolve
+from tools.registry import Tool
+from tools.threads import ToolThreads
+
+
+def step_key(state: RunState, step: int) -> str:
+    """The idempotency key of a step: the same for every attempt and after every crash.
+
+    It changes with `generation`, when a person asks for a finished or edited step again.
+    """
+    return str(uuid5(UUID(state["run_id"]), f"{state['generation']}:{step}"))
+
+
+def outputs(state: RunState) -> dict[int, Any]:
+    """Each step's output, from its latest successful attempt."""
+    return {
+        entry["step"]: entry["output"]
+        for entry in state["log"]
+        if entry["kind"] == "attempt" and entry["status"] == "ok"
+    }
+
+
+def resolved(state: RunState, step: Step) -> Any:
+    """The step's input with every reference replaced.
+
+    Raises `InvalidReference`, and `InvalidOutput` where it is larger than a step's output may be:
+    few words of a plan can name large outputs many times.
+    """
+    value = resolve(step["input"], outputs(state))
+    return plain(value, max_bytes=state["limits"]["max_output"], what="input")
+
+
+def interrupted(
+    state: RunState, *, tools: Mapping[str, Tool], threads: ToolThreads, at: float
+) -> Attempt | None:
+    """The entry of the attempt that was cut off at an epoch second, or None if none was due."""
+    steps = state["plan"]["steps"]
+    due = state["not_before"] or 0.0
+    if state["status"] != "running" or state["error"] or state["cursor"] >= len(steps) or due > at:
+        return None
+    step = steps[state["cursor"]]
+    tool = tools.get(step["tool"])
+    may_have_acted = tool is not None and tool.effects
+    try:
+        value = resolved(state, step)
+    except (InvalidReference, InvalidOutput):
+        value = step["input"]
+    told = "it may have acted" if may_have_acted else "it changes nothing"
+    started_at = min(max(due, _last_end(state)), at)
+    return Attempt(
+        kind="attempt",
+        step=step["step"],
+        tool=step["tool"],
+        input=value,
+        attempt=state["attempt"] + 1,
+        generation=state["generation"],
+        status="cancelled",
+        output=None,
+        error=AttemptError(
+            type="Cancelled",
+            message=f"{step['tool']} was cut off by the cancellation; {told}",
+            retryable=False,
+        ),
+        retry_at=None,
+        thread_running=threads.running(step_key(state, step["step"])),
+        may_have_acted=may_have_acted,
+        started_at=started_at,
+        duration_ms=round((at - started_at) * 1000, 3),
+    )
+
+
+def _last_end(state: RunState) -> float:
+    """When the run last got on: nothing that came later had begun before."""
+    ends = [
+        entry["started_at"] + entry["duration_ms"] / 1000
+        for entry in (*state["planning_log"], *state["log"])
+        if "duration_ms" in entry
+    ]
+    return max(ends, default=0.0)

@@ -1,0 +1,388 @@
+"""Watching runs: who is told what, who reads, and what is left of those who went away."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any, cast
+
+import pytest
+
+from graph.bell import BATCH, Bell
+from graph.events import events
+from graph.feeds import Feed, Feeds
+from graph.state import DEFAULT_LIMITS, RunState, Status, new_run
+
+RUN_ID = "8f14e45f-ceea-467f-a0e6-1d2c3b4a5968"
+
+
+def state(*, calls: int = 0, status: Status = "running", run_id: str = RUN_ID) -> RunState:
+    """A run with so many calls of models behind it; each is one more event."""
+    begun = new_run("task", run_id=run_id, owner="me", limits=DEFAULT_LIMITS, created_at=1.0)
+    call = {"planner": "llm", "started_at": 2.0, "duration_ms": 1.0}
+    over = 3.0 if status in ("completed", "failed", "cancelled") else None
+    later = {"status": status, "started_at": 2.0, "completed_at": over}
+    return cast("RunState", {**begun, **later, "planning_log": [call] * calls, "log": []})
+
+
+class Reads:
+    """Reads what is stored; a read takes until it is told to end."""
+
+    def __init__(self, stored: RunState | None = None) -> None:
+        self.stored = stored or state()
+        self.count = 0
+        self.may_end = asyncio.Event()
+        self.may_end.set()
+        self.failure: Exception | None = None
+
+    async def __call__(self, run_id: str) -> RunState:
+        self.count += 1
+        read = {**self.stored, "run_id": run_id}
+        await self.may_end.wait()
+        if self.failure:
+            raise self.failure
+        return cast("RunState", read)
+
+
+async def settle() -> None:
+    """Let every task that can go on do so."""
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+async def woken(tasks: list[asyncio.Task[Any]]) -> None:
+    """All of them end, within what their batches need."""
+    done, late = await asyncio.wait(tasks, timeout=2)
+    assert not late
+    for task in done:
+        task.result()
+
+
+@asynccontextmanager
+async def waiters(wait: Callable[[], Awaitable[Any]], count: int) -> AsyncIterator[Any]:
+    """So many tasks that wait."""
+    tasks = [asyncio.create_task(_waiting(wait)) for _ in range(count)]
+    await settle()
+    try:
+        yield tasks
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _waiting(wait: Callable[[], Awaitable[Any]]) -> Any:
+    return await wait()
+
+
+@pytest.mark.parametrize("count", [0, 1, BATCH, BATCH + 1, 5 * BATCH])
+async def test_a_ring_wakes_everybody_who_waits(count: int) -> None:
+    bell = Bell()
+    async with waiters(bell.wait, count) as tasks:
+        bell.ring()
+        if tasks:
+            await woken(tasks)
+    assert (len(bell._waiting), len(bell._due), bell._ringing) == (0, 0, None)
+
+
+async def test_a_ring_wakes_nobody_who_came_after_it() -> None:
+    """Neither at once nor with the last batch."""
+    bell = Bell()
+    async with waiters(bell.wait, 3 * BATCH) as early:
+        bell.ring()
+        async with waiters(bell.wait, 3) as late:
+            await woken(early)
+            await asyncio.sleep(0.01)
+            assert not any(task.done() for task in late)
+            bell.ring()
+            await woken(late)
+
+
+async def test_a_second_ring_wakes_those_who_came_between() -> None:
+    """Also while the first one still goes on."""
+    bell = Bell()
+    async with waiters(bell.wait, 3 * BATCH) as early:
+        bell.ring()
+        async with waiters(bell.wait, 3) as late:
+            bell.ring()
+            await woken([*early, *late])
+    assert (len(bell._waiting), len(bell._due)) == (0, 0)
+
+
+async def test_a_ring_wakes_a_batch_at_a_time() -> None:
+    """The run that is watched has its turn in between; those who came first are first."""
+    bell, order = Bell(), list[int]()
+
+    async def wait(number: int) -> None:
+        await bell.wait()
+        order.append(number)
+
+    tasks = [asyncio.create_task(wait(number)) for number in range(3 * BATCH)]
+    await settle()
+    bell.ring()
+    await settle()
+    assert len(order) == BATCH
+    await woken(tasks)
+    assert order == list(range(3 * BATCH))
+
+
+async def test_those_who_go_away_do_not_keep_others_from_being_woken() -> None:
+    """Before the ring, between two batches, and in the moment in which they are woken."""
+    bell = Bell()
+    async with waiters(bell.wait, 6 * BATCH) as tasks:
+        for task in tasks[::3]:
+            task.cancel()
+        await settle()
+        bell.ring()
+        for task in tasks[1::3]:
+            task.cancel()
+        await woken(tasks[2::3])
+        await settle()
+        assert all(task.cancelled() for task in tasks[::3])
+    assert (len(bell._waiting), len(bell._due), bell._ringing) == (0, 0, None)
+
+
+async def test_those_who_go_away_leave_nothing_behind() -> None:
+    """A run can rest for days, and its watchers look up every few seconds."""
+    bell = Bell()
+    for _ in range(50):
+        async with waiters(bell.wait, 2):
+            pass
+    assert (len(bell._waiting), len(bell._due)) == (0, 0)
+
+
+async def test_the_first_watcher_gets_what_was_stored_so_far() -> None:
+    reads = Reads(state(calls=2))
+    feeds = Feeds(reads)
+    async with feeds.watching(RUN_ID) as feed:
+        assert feed.state == reads.stored
+        assert feed.events == events(reads.stored)
+        assert not feed.ended
+    assert feeds._feeds == {}
+
+
+async def test_watchers_who_come_at_once_share_one_read() -> None:
+    """And so does everybody who comes as long as one of them is there."""
+    reads = Reads()
+    feeds = Feeds(reads)
+    reads.may_end.clear()
+
+    async def watch() -> Feed:
+        async with feeds.watching(RUN_ID) as feed:
+            await feed.after(len(events(state(calls=1))) - 1)
+            return feed
+
+    async with waiters(watch, 500) as tasks:
+        reads.may_end.set()
+        await settle()
+        async with feeds.watching(RUN_ID) as feed:
+            assert feed.watchers == 501
+        feeds.publish(state(calls=1))
+        await woken(tasks)
+    assert reads.count == 1
+    assert feeds._feeds == {}
+
+
+async def test_what_is_stored_is_told_without_a_read() -> None:
+    reads = Reads()
+    feeds = Feeds(reads)
+    async with feeds.watching(RUN_ID) as feed:
+        seen = len(feed.events)
+        for calls in range(1, 5):
+            async with waiters(partial(feed.after, seen), 3) as tasks:
+                feeds.publish(state(calls=calls))
+                await woken(tasks)
+            assert feed.events == events(state(calls=calls))
+            seen = len(feed.events)
+    assert reads.count == 1
+
+
+async def test_an_event_that_is_there_is_not_waited_for() -> None:
+    feeds = Feeds(Reads(state(calls=1)))
+    async with feeds.watching(RUN_ID) as feed:
+        await asyncio.wait_for(feed.after(0), 0.1)
+        await asyncio.wait_for(feed.after(len(feed.events) - 1), 0.1)
+
+
+async def test_after_the_last_event_nothing_is_waited_for() -> None:
+    """Nor is a rest, once the run rests."""
+    feeds = Feeds(Reads(state(status="completed")))
+    async with feeds.watching(RUN_ID) as feed:
+        assert feed.ended
+        await asyncio.wait_for(feed.after(len(feed.events)), 0.1)
+        await asyncio.wait_for(feed.rest(), 0.1)
+
+
+async def test_a_change_that_brings_no_rest_wakes_nobody_who_waits_for_one() -> None:
+    feeds = Feeds(Reads())
+    async with feeds.watching(RUN_ID) as feed, waiters(feed.rest, 2) as tasks:
+        feeds.publish(state(calls=1))
+        await settle()
+        assert not any(task.done() for task in tasks)
+        feeds.publish(state(calls=1, status="waiting"))
+        await woken(tasks)
+
+
+async def test_an_older_reading_takes_no_event_back() -> None:
+    """It was begun before the newer state was stored, and ends after it."""
+    reads = Reads(state(calls=1))
+    feeds = Feeds(reads)
+    reads.may_end.clear()
+
+    async def watch() -> tuple[RunState | None, list[Any]]:
+        async with feeds.watching(RUN_ID) as feed:
+            return feed.state, list(feed.events)
+
+    async with waiters(watch, 3) as tasks:
+        feeds.publish(state(calls=3))
+        reads.may_end.set()
+        await woken(tasks)
+        for task in tasks:
+            assert task.result() == (state(calls=3), events(state(calls=3)))
+    assert reads.count == 1
+
+
+async def test_older_states_are_passed_over() -> None:
+    feeds = Feeds(Reads(state(calls=3)))
+    async with feeds.watching(RUN_ID) as feed:
+        before = list(feed.events)
+        for calls in (0, 2):
+            feeds.publish(state(calls=calls))
+        assert (feed.state, feed.events) == (state(calls=3), before)
+
+
+async def test_what_is_stored_before_the_read_ends_is_told_once() -> None:
+    """An event is in a feed once, whether it was read or published."""
+    reads = Reads(state(calls=2))
+    feeds = Feeds(reads)
+    reads.may_end.clear()
+    async with waiters(lambda: _events(feeds), 1) as tasks:
+        feeds.publish(state(calls=1))
+        reads.may_end.set()
+        await woken(tasks)
+        assert tasks[0].result() == events(state(calls=2))
+
+
+async def _events(feeds: Feeds) -> list[Any]:
+    async with feeds.watching(RUN_ID) as feed:
+        return list(feed.events)
+
+
+async def test_watchers_who_leave_leave_nothing_behind() -> None:
+    """In the middle of a wait, and in the middle of the read that others wait for as well."""
+    reads = Reads()
+    feeds = Feeds(reads)
+    reads.may_end.clear()
+
+    async def watch() -> None:
+        async with feeds.watching(RUN_ID) as feed:
+            await feed.after(1000)
+
+    async with waiters(watch, 5) as tasks:
+        tasks[0].cancel()  # who reads
+        tasks[3].cancel()  # who waits for the reading
+        await settle()
+        assert reads.count == 2
+        assert feeds._feeds[RUN_ID].watchers == 3
+        reads.may_end.set()
+        await settle()
+        tasks[1].cancel()  # who waits for an event
+        await settle()
+        assert feeds._feeds[RUN_ID].watchers == 2
+        assert len(feeds._feeds[RUN_ID]._told._waiting) == 2
+    assert feeds._feeds == {}
+
+
+async def test_who_comes_after_the_last_has_left_reads_again() -> None:
+    """Nothing of a run that nobody watches is kept up to date, or kept at all."""
+    reads = Reads()
+    feeds = Feeds(reads)
+    async with feeds.watching(RUN_ID):
+        pass
+    feeds.publish(state(calls=1))
+    reads.stored = state(calls=1)
+    assert await _events(feeds) == events(state(calls=1))
+    assert reads.count == 2
+
+
+async def test_a_reading_that_fails_is_told_to_everybody_who_needed_it() -> None:
+    """Nobody is left with an empty feed, and the next one tries again."""
+    reads = Reads()
+    feeds = Feeds(reads)
+    reads.failure = RuntimeError("no such run")
+    async with waiters(lambda: _events(feeds), 3) as tasks:
+        await asyncio.wait(tasks, timeout=1)
+        assert [str(task.exception()) for task in tasks] == ["no such run"] * 3
+    assert feeds._feeds == {}
+    reads.failure = None
+    assert await _events(feeds)
+
+
+async def test_the_end_of_the_process_ends_every_wait() -> None:
+    """Of those who wait, of those who read, and of those who come later."""
+    reads = Reads()
+    feeds = Feeds(reads)
+
+    async def watch() -> bool:
+        async with feeds.watching(RUN_ID) as feed:
+            await feed.after(1000)
+            await feed.rest()
+            return feed.closed and not feed.ended
+
+    async def follow() -> list[RunState]:
+        with feeds.changes() as changes:
+            return await changes.next()
+
+    async with waiters(watch, 100) as waiting, waiters(follow, 3) as following:
+        reads.may_end.clear()
+        async with waiters(lambda: _other(feeds), 1) as reading:
+            feeds.close()
+            reads.may_end.set()
+            await woken([*waiting, *following, *reading])
+    async with waiters(watch, 2) as late, waiters(follow, 2) as following:
+        await woken([*late, *following])
+        assert all(task.result() for task in late)
+        assert [task.result() for task in following] == [[], []]
+    assert (feeds._feeds, feeds._changes) == ({}, set())
+
+
+async def _other(feeds: Feeds) -> None:
+    async with feeds.watching("another") as feed:
+        await feed.rest()
+
+
+async def test_several_changes_of_one_run_are_one() -> None:
+    """And tell its latest state."""
+    feeds = Feeds(Reads())
+    with feeds.changes() as changes:
+        for calls in range(3):
+            for run_id in ("a", "b"):
+                feeds.publish(state(calls=calls, run_id=run_id))
+        found = await changes.next()
+        assert found == [state(calls=2, run_id="a"), state(calls=2, run_id="b")]
+        async with waiters(changes.next, 1) as tasks:
+            assert not tasks[0].done()
+            feeds.publish(state(calls=3, run_id="b"))
+            await woken(tasks)
+            assert tasks[0].result() == [state(calls=3, run_id="b")]
+
+
+async def test_each_follower_is_told_every_change() -> None:
+    """What one has taken the other one still gets; one who has left gets nothing."""
+    feeds = Feeds(Reads())
+    with feeds.changes() as first, feeds.changes() as second:
+        with feeds.changes() as gone:
+            pass
+        feeds.publish(state())
+        assert await first.next() == await second.next() == [state()]
+        assert gone._changed == {}
+    assert feeds._changes == set()
+
+
+async def test_a_change_that_came_before_the_end_is_still_told() -> None:
+    feeds = Feeds(Reads())
+    with feeds.changes() as changes:
+        feeds.publish(state(status="completed"))
+        feeds.close()
+        assert await changes.next() == [state(status="completed")]
+        assert await changes.next() == []
