@@ -9,10 +9,7 @@ from starlette.types import Receive, Scope, Send
 from api.connection import unless_gone
 from api.pulse import Pulse
 from api.sse import RETRY, message, stream
-from graph.events import events
-from graph.feeds import Changes, Feeds
-from graph.record import progress_of
-from graph.state import RunState
+from graph.feeds import Change, Changes, Feeds
 
 #: The shortest time between two messages, in seconds: changes in between are one.
 PAUSE = 0.1
@@ -43,11 +40,5 @@ class ChangesStream(Response):
         yield RETRY
 
 
-def _changed(state: RunState) -> bytes:
-    data = {
-        "run_id": state["run_id"],
-        "status": state["status"],
-        "last_event_id": len(events(state)),
-        "progress": progress_of(state),
-    }
-    return message("run.changed", data)
+def _changed(change: Change) -> bytes:
+    return message("run.changed", change)

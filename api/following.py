@@ -65,7 +65,8 @@ async def _interrupted(run: RunSource, view: View, presses: asyncio.Semaphore) -
     await presses.acquire()
     view.note(CANCELLING)
     with suppress(TimeoutError):
-        await asyncio.wait_for(presses.acquire(), SECOND_THOUGHT)
+        async with asyncio.timeout(SECOND_THOUGHT):
+            await presses.acquire()
         return False
     asking = asyncio.create_task(_cancel(run, view))
     try:

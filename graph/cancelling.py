@@ -9,9 +9,9 @@ from langchain_core.runnables import RunnableConfig
 from graph.build import RunGraph
 from graph.events import next_event
 from graph.index import RunRow
-from graph.state import Mark, RunState, run_error
+from graph.state import Mark, PlanningCall, RunState, run_error
 from graph.status import SETTLED
-from graph.take_up import TakenUp, resume, state_at
+from graph.take_up import resume, state_at
 from nodes.contract.attempts import interrupted
 from tools.registry import Tool
 from tools.threads import ToolThreads
@@ -43,13 +43,16 @@ class Canceller:
         left = await resume(self._graph, row, config)
         if left.next == "settled" or left.state["status"] in SETTLED:
             return left.state  # its last result was stored, and has only now become a checkpoint
+        if left.state["error"] or 0 < len(left.state["plan"]["steps"]) <= left.state["cursor"]:
+            # Nothing is left to cancel: all that is due is to settle it.
+            await self._graph.ainvoke(None, config, durability="sync")
+            return await state_at(self._graph, config)
         begun = begun and (since is None or _due(since) == _due(left.state))
-        update = self._update(left, row, begun=begun)
+        update = self._update(left.state, row, begun=begun)
         await self._graph.aupdate_state(config, update, as_node="finalize")
         return await state_at(self._graph, config)
 
-    def _update(self, left: TakenUp, row: RunRow, *, begun: bool) -> dict[str, Any]:
-        state = left.state
+    def _update(self, state: RunState, row: RunRow, *, begun: bool) -> dict[str, Any]:
         at = row.cancel_at or time.time()
         mark = Mark(
             kind="mark",
@@ -67,9 +70,41 @@ class Canceller:
             "log": [mark] if cut_off is None else [mark, cut_off],
             "error": run_error("cancelled", _told(state, cut_off is not None)),
             "planning": None,
+            "planning_log": [*state["planning_log"], *(_call_cut_off(state) if begun else ())],
             "not_before": None,
             "completed_at": time.time(),
         }
+
+
+def _call_cut_off(state: RunState) -> list[PlanningCall]:
+    """The entry of the model's call that may have been in flight; what it took is not known."""
+    planning, now = state.get("planning"), time.time()
+    if not planning or not planning["queue"] or (planning["not_before"] or 0) > now:
+        return []
+    began = max(_last_call(state), planning["not_before"] or 0)
+    return [
+        PlanningCall(
+            planner="llm",
+            model=planning["queue"][0],
+            outcome="failed",
+            error_class="cancelled",
+            transient=None,
+            reasons=[],
+            started_at=began,
+            duration_ms=round((now - began) * 1000, 3),
+            input_tokens=None,
+            output_tokens=None,
+            usd=None,
+        )
+    ]
+
+
+def _last_call(state: RunState) -> float:
+    """When the call before has ended, or the planning begun."""
+    if not state["planning_log"]:
+        return state["started_at"] or state["created_at"]
+    last = state["planning_log"][-1]
+    return last["started_at"] + last["duration_ms"] / 1000
 
 
 def _due(state: RunState) -> tuple[int, int, int] | None:

@@ -35,9 +35,13 @@ CANCEL_WAIT = 5.0
 
 @dataclass
 class _Cancellation:
-    """A run that is being cancelled; `begun` says whether an attempt may have been in flight."""
+    """A run that is being cancelled; `begun` says whether an attempt may have been in flight.
+
+    `since` is the state that it was begun from, None where that is not known.
+    """
 
     begun: bool
+    since: RunState | None = None
     execution: asyncio.Task[None] | None = None
 
 
@@ -95,8 +99,12 @@ class Driver:
         """
         cancellation = self._cancelling.get(run_id)
         if cancellation is None:
-            begun = self._executor.holds_slot(run_id)
-            self._cancelling[run_id] = cancellation = _Cancellation(begun)
+            since = self.live.get(run_id)
+            # Without a slot a run is new or in a backoff; else nothing is known of its attempt,
+            # since the process has died or the storage has failed in which it was made.
+            idle = run_id in self.accepted or since is not None
+            begun = self._executor.holds_slot(run_id) or not idle
+            self._cancelling[run_id] = cancellation = _Cancellation(begun, since)
             cancellation.execution = self._executor.interrupt(run_id)
         if cancellation.execution is not None:
             await asyncio.wait([cancellation.execution], timeout=CANCEL_WAIT)
@@ -116,12 +124,15 @@ class Driver:
             await self._persist(run_id)
         finally:
             self._cancelling.pop(run_id, None)
+            self._recovery.forget(run_id)  # also one that was cancelled before its turn
 
     async def _persist(self, run_id: str) -> None:
         way = self._settle_cancelled if run_id in self._cancelling else self._advance
-        delay = 0.5
+        delay = 0.0
         while True:
             try:
+                if delay:
+                    await self._executor.wait_until(time.time() + delay)
                 state = await way(run_id)
                 if state is not None:
                     await self._project(state)
@@ -135,11 +146,10 @@ class Driver:
                 if run_id not in self._cancelling or way == self._settle_cancelled or task is None:
                     raise
                 task.uncancel()
-                way = self._settle_cancelled
+                way, delay = self._settle_cancelled, 0.0
             except self._storage.errors:
                 logger.warning("storage does not answer", extra={"run_id": run_id}, exc_info=True)
-                await self._executor.wait_until(time.time() + delay)
-                delay = min(delay * 2, MAX_STORAGE_WAIT)
+                delay = min(max(delay * 2, 0.5), MAX_STORAGE_WAIT)
                 way = self._resume if way == self._advance else way
             except Exception:
                 if way == self._settle_broken:
@@ -189,13 +199,14 @@ class Driver:
         latest: RunState | None = None
         announced = False
         try:
-            async for mode, part in self._graph.astream(
+            parts = self._graph.astream(
                 None,
                 config,
                 stream_mode=["values", "tasks"],
                 durability="sync",
                 control=self._control,
-            ):
+            )
+            async for mode, part in parts:
                 if mode == "values":
                     latest = cast("RunState", part)
                 elif latest and "result" not in part and latest["status"] == "running":
@@ -240,7 +251,9 @@ class Driver:
         self.accepted.pop(run_id, None)
         if found is None:
             return None
-        return await self._canceller.settle(found, self._config(found), begun=cancellation.begun)
+        return await self._canceller.settle(
+            found, self._config(found), begun=cancellation.begun, since=cancellation.since
+        )
 
     async def _settle_broken(self, run_id: str) -> RunState | None:
         found = await self._storage.index.find(run_id)

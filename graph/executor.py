@@ -35,6 +35,7 @@ class _Execution:
 
     task: asyncio.Task[None]
     holds_slot: bool
+    begun: bool = False
 
 
 _current: ContextVar[_Execution] = ContextVar("current_execution")
@@ -103,7 +104,8 @@ class Executor:
         """
         execution = self._executions.get(run_id)
         if execution is not None:
-            execution.task.cancel()
+            if execution.begun:  # a task that is cancelled before it begins never does, nor ends
+                execution.task.cancel()
             return execution.task
         self._queue.remove(run_id)
         return self._begin(run_id, holds_slot=False)
@@ -170,6 +172,7 @@ class Executor:
     async def _run(self, run_id: str) -> None:
         assert self._execute is not None
         execution = self._executions[run_id]
+        execution.begun = True
         _current.set(execution)
         try:
             await self._execute(run_id)

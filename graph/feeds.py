@@ -4,9 +4,12 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
+from typing_extensions import TypedDict
+
 from graph.bell import Bell
 from graph.events import Event, events
-from graph.state import RunState
+from graph.record import Progress, progress_of
+from graph.state import RunState, Status
 from graph.status import RESTING, SETTLED
 
 #: Reads the state of a run as last stored.
@@ -63,17 +66,36 @@ class Feed:
             await self._rested.wait()
 
 
+class Change(TypedDict):
+    """How a run stands that has changed."""
+
+    run_id: str
+    status: Status
+    last_event_id: int
+    progress: Progress
+
+
+def change_of(state: RunState) -> Change:
+    """What of a stored state is told to those who follow all runs."""
+    return Change(
+        run_id=state["run_id"],
+        status=state["status"],
+        last_event_id=len(events(state)),
+        progress=progress_of(state),
+    )
+
+
 class Changes:
     """Which runs have changed since it was last asked; several changes of one run are one."""
 
     def __init__(self) -> None:
         self.closed = False
-        self._changed: dict[str, RunState] = {}
+        self._changed: dict[str, Change] = {}
         self._told = Bell()
 
-    def show(self, state: RunState) -> None:
-        """Take over a stored state."""
-        self._changed[state["run_id"]] = state
+    def show(self, change: Change) -> None:
+        """Take over how a run stands now."""
+        self._changed[change["run_id"]] = change
         self._told.ring()
 
     def close(self) -> None:
@@ -81,8 +103,8 @@ class Changes:
         self.closed = True
         self._told.ring()
 
-    async def next(self) -> list[RunState]:
-        """The latest states of the runs that have changed, once there are any; else it is over."""
+    async def next(self) -> list[Change]:
+        """How the runs stand that have changed, once there are any; none when it is over."""
         while not self._changed and not self.closed:
             await self._told.wait()
         changed, self._changed = self._changed, {}
@@ -102,8 +124,10 @@ class Feeds:
         """Tell that a state of a run has been stored."""
         if feed := self._feeds.get(state["run_id"]):
             feed.show(state)
-        for changes in self._changes:
-            changes.show(state)
+        if self._changes:
+            change = change_of(state)
+            for changes in self._changes:
+                changes.show(change)
 
     def close(self) -> None:
         """End every feed: the process is ending."""

@@ -32,6 +32,12 @@ class Recovery:
         self._suspects.add(run_id)
         self._clear.clear()
 
+    def forget(self, run_id: str) -> None:
+        """Let nobody wait for this run any more."""
+        self._suspects.discard(run_id)
+        if not self._suspects:
+            self._clear.set()
+
     @asynccontextmanager
     async def turn(self, run_id: str) -> AsyncIterator[Callable[[], None]]:
         """Wait for the run's turn; it calls what it is given here when it has got further."""

@@ -136,10 +136,14 @@ class Runs:
             created_at=time.time(),
             budget=budget,
         )
+        # Shielded from a caller who goes away: what is stored is executed.
+        return await asyncio.shield(self._accept(row))
+
+    async def _accept(self, row: RunRow) -> Record:
         with self._executor.place(), self._available():
             await self._storage.index.accept(row)
         logger.info("run accepted", extra={"run_id": row.run_id})
-        logger.debug("run prompt", extra={"run_id": row.run_id, "prompt": prompt})
+        logger.debug("run prompt", extra={"run_id": row.run_id, "prompt": row.prompt})
         self._driver.accepted[row.run_id] = row
         self._executor.enqueue(row.run_id, row.owner)
         self.feeds.publish(state_of(row))
@@ -156,7 +160,8 @@ class Runs:
         """
         async with self.feeds.watching(run_id) as feed:
             with suppress(TimeoutError):
-                await asyncio.wait_for(feed.rest(), timeout)
+                async with asyncio.timeout(timeout):
+                    await feed.rest()
             assert feed.state is not None
             return self._record(feed.state)
 
@@ -171,15 +176,19 @@ class Runs:
         if may_become(state["status"], "cancelled"):
             if not self.ready:
                 raise NotAccepting
-            with self._available():
-                await self._storage.index.request_cancel(run_id, at=time.time(), by=by)
-            await self._driver.cancel(run_id)
+            # Shielded from a caller who goes away: once the mark is stored, the act follows.
+            await asyncio.shield(self._stop(run_id, by))
             state = await self._state(run_id)
         if state["status"] not in SETTLED:
             raise StorageUnavailable
         if state["status"] != "cancelled":
             raise AlreadySettled(run_id, state["status"])
         return self._record(state)
+
+    async def _stop(self, run_id: str, by: str) -> None:
+        with self._available():
+            await self._storage.index.request_cancel(run_id, at=time.time(), by=by)
+        await self._driver.cancel(run_id)
 
     async def _state(self, run_id: str) -> RunState:
         """The state of a run as last stored. Raises `RunNotFound` and `StorageUnavailable`."""

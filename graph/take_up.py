@@ -80,6 +80,8 @@ async def resume(graph: RunGraph, row: RunRow, config: RunnableConfig) -> TakenU
         # the result and run the node again, so the checkpoint is completed first.
         await graph.ainvoke(None, config, interrupt_before="*", durability="sync")
         snapshot = await graph.aget_state(config)
+        if is_settled(snapshot):
+            return TakenUp("settled", _state(snapshot))
     return TakenUp("drive", _state(snapshot), snapshot, left_at)
 
 

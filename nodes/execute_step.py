@@ -83,7 +83,9 @@ async def _attempt(
     timeout = limits["step_timeout"]
     try:
         if not tool.repeatable:
-            await asyncio.wait_for(threads.wait_ended(call.step_key), timeout)
+            # Not `wait_for`: before Python 3.12 it loses a cancellation that comes at its end.
+            async with asyncio.timeout(timeout):
+                await threads.wait_ended(call.step_key)
     except TimeoutError:
         message = f"{tool.name} has not returned from an earlier attempt and must not run twice"
         failure = Failure("StillRunning", message, retryable=False)

@@ -164,7 +164,7 @@ async def test_a_step_that_swallows_its_cancellation(storage: Storage) -> None:
 
 
 async def test_a_run_whose_model_is_being_asked(storage: Storage) -> None:
-    """There is no step to tell of; the calls that were answered stay in the record."""
+    """There is no step to tell of; the call that was cut off is told, nothing is known of it."""
     gates = Gates()
     model = SilentModel("a/one", [outage(retry_after=0.0)])
     async with process(storage, gates, model, slots=1) as runs:
@@ -182,6 +182,7 @@ async def test_a_run_whose_model_is_being_asked(storage: Storage) -> None:
         "plan.started",
         "plan.attempt",
         "run.cancelling",
+        "plan.attempt",
         "run.cancelled",
         "end",
     ]

@@ -10,7 +10,7 @@ import pytest
 
 from graph.bell import BATCH, Bell
 from graph.events import events
-from graph.feeds import Feed, Feeds
+from graph.feeds import Feed, Feeds, change_of
 from graph.state import DEFAULT_LIMITS, RunState, Status, new_run
 
 RUN_ID = "8f14e45f-ceea-467f-a0e6-1d2c3b4a5968"
@@ -359,12 +359,12 @@ async def test_several_changes_of_one_run_are_one() -> None:
             for run_id in ("a", "b"):
                 feeds.publish(state(calls=calls, run_id=run_id))
         found = await changes.next()
-        assert found == [state(calls=2, run_id="a"), state(calls=2, run_id="b")]
+        assert found == [change_of(state(calls=2, run_id=one)) for one in ("a", "b")]
         async with waiters(changes.next, 1) as tasks:
             assert not tasks[0].done()
             feeds.publish(state(calls=3, run_id="b"))
             await woken(tasks)
-            assert tasks[0].result() == [state(calls=3, run_id="b")]
+            assert tasks[0].result() == [change_of(state(calls=3, run_id="b"))]
 
 
 async def test_each_follower_is_told_every_change() -> None:
@@ -374,7 +374,7 @@ async def test_each_follower_is_told_every_change() -> None:
         with feeds.changes() as gone:
             pass
         feeds.publish(state())
-        assert await first.next() == await second.next() == [state()]
+        assert await first.next() == await second.next() == [change_of(state())]
         assert gone._changed == {}
     assert feeds._changes == set()
 
@@ -384,5 +384,5 @@ async def test_a_change_that_came_before_the_end_is_still_told() -> None:
     with feeds.changes() as changes:
         feeds.publish(state(status="completed"))
         feeds.close()
-        assert await changes.next() == [state(status="completed")]
+        assert await changes.next() == [change_of(state(status="completed"))]
         assert await changes.next() == []

@@ -13,26 +13,13 @@ from tests.llm_runs import SUM, calls, health, loaded, memory_mb, models, run
 from tests.mock_llm import PROVIDERS
 from tests.server_process import ServerProcess, serving
 from tests.silent_server import silence
+from tests.test_readme import PROMPTS
 
 SMALL = "ollama_chat/small"
 LARGE = "openai/large"
 PRICES = json.dumps({name: {"input": 1, "output": 10} for name in (SMALL, LARGE)})
 
 SIMPLE = "what is 40 + 2"
-
-#: Tasks in the words of the README.
-TASKS = [
-    "Add a todo to buy milk, then show me all my tasks",
-    "what is (41*7)+13",
-    "what is 15% of 200",
-    "add buy bread to my list",
-    "show my list",
-    "2 + 2",
-    "add todo call Ann, then show my list",
-    "what is 12 * 12",
-    "add a todo to visit Paris",
-    "show me all my tasks",
-]
 
 
 def closed_port() -> int:
@@ -45,11 +32,11 @@ def closed_port() -> int:
 def planned_by_patterns(server: ServerProcess) -> tuple[list[dict[str, Any]], list[float]]:
     """The records of the tasks, all done although no model planned them, and their seconds."""
     records, took = [], []
-    for task in TASKS:
+    for task in PROMPTS:
         began = time.monotonic()
         records.append(run(server, task))
         took.append(time.monotonic() - began)
-    assert [record["status"] for record in records] == ["completed"] * len(TASKS)
+    assert [record["status"] for record in records] == ["completed"] * len(PROMPTS)
     assert {record["planned_by"]["source"] for record in records} == {"pattern"}
     return records, took
 

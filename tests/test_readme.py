@@ -17,6 +17,9 @@ from tests.server_process import ROOT, environment, serving
 
 README = (ROOT / "README.md").read_text()
 
+#: The ten prompts that it proposes.
+PROMPTS = re.findall(r"```text\n(.*?)```", README, re.DOTALL)[0].splitlines()
+
 #: Every ```console block: its command and what it printed.
 EXAMPLES = [
     (command.replace("\\\n", " "), printed)
@@ -24,6 +27,10 @@ EXAMPLES = [
         r"```console\n\$ ((?:[^\n]*\\\n)*[^\n]*)\n(.*?)```", README, re.DOTALL
     )
 ]
+
+
+HTTP_EXAMPLES = [example for example in EXAMPLES if example[0].startswith("curl")]
+COMMANDS = [example for example in EXAMPLES if not example[0].startswith("curl")]
 
 
 def contains(whole: Any, part: Any) -> bool:
@@ -44,8 +51,8 @@ def without_numbers_of_the_day(text: str) -> str:
 
 
 def test_posting_and_reading_a_run_answers_as_printed(tmp_path: Path) -> None:
-    """The first two commands, against a real server."""
-    (post, posted), (read, record) = EXAMPLES[:2]
+    """The calls over HTTP, against a real server."""
+    (post, posted), (read, record), (stream, streamed) = HTTP_EXAMPLES
     with serving(tmp_path) as server:
         place = server.url.removeprefix("http://")
         answer = curl(post.replace("localhost:8000", place))
@@ -54,7 +61,17 @@ def test_posting_and_reading_a_run_answers_as_printed(tmp_path: Path) -> None:
         server.settled(run_id)
         [printed_id] = re.findall(r"runs/(\S+)", read)
         whole = curl(read.replace("localhost:8000", place).replace(printed_id, run_id))
+        told = curl(stream.replace("localhost:8000", place).replace(printed_id, run_id))
     assert contains(json.loads(whole), json.loads(record))
+    assert without_numbers_of_the_day(told).startswith(without_numbers_of_the_day(streamed))
+
+
+def test_each_of_the_ten_prompts_is_done_without_a_model(tmp_path: Path) -> None:
+    """In the order of the page, on one to-do list."""
+    assert len(PROMPTS) == 10
+    with serving(tmp_path) as server:
+        records = [server.settled(server.post(prompt)) for prompt in PROMPTS]
+    assert [record["status"] for record in records] == ["completed"] * 10
 
 
 def curl(command: str) -> str:
@@ -62,7 +79,7 @@ def curl(command: str) -> str:
     return done.stdout.replace("\r", "").strip() + "\n"
 
 
-@pytest.mark.parametrize(("command", "printed"), EXAMPLES[2:], ids=lambda text: text[:40])
+@pytest.mark.parametrize(("command", "printed"), COMMANDS, ids=lambda text: text[:40])
 def test_the_command_prints_what_the_readme_says(
     tmp_path: Path, command: str, printed: str
 ) -> None:

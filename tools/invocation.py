@@ -85,7 +85,9 @@ async def _run(
     tool: Tool, arguments: dict[str, Any], step_key: str, timeout: float, threads: ToolThreads
 ) -> Outcome:
     if tool.coroutine is not None:
-        return await _within(timeout, tool, asyncio.ensure_future(_contained(tool, arguments)))
+        task = asyncio.ensure_future(_contained(tool, arguments))
+        task.add_done_callback(_look)
+        return await _within(timeout, tool, task)
     assert tool.func is not None
     work = threads.start(step_key, tool.func, arguments)
     try:
@@ -101,6 +103,12 @@ async def _run(
     if outcome.status == "timeout" and work.running:
         return Outcome("timeout", failure=outcome.failure, thread_running=True)
     return outcome
+
+
+def _look(work: asyncio.Future[Any]) -> None:
+    """Retrieve what a tool raised, also where its caller was cancelled and nobody will."""
+    if not work.cancelled():
+        work.exception()
 
 
 async def _contained(tool: Tool, arguments: dict[str, Any]) -> Any:
