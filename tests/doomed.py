@@ -38,3 +38,9 @@ async def cling() -> None:
             await asyncio.sleep(1)
         except asyncio.CancelledError:
             continue
+
+
+@tool(phrases=["freeze for {seconds} seconds"])
+async def freeze(seconds: float) -> None:
+    """Block the event loop, as a coroutine does that never gives way."""
+    time.sleep(seconds)  # noqa: ASYNC251 - that is what it is for
