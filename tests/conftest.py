@@ -7,11 +7,14 @@ from pathlib import Path
 # Read when LangGraph is imported: a type that a checkpoint cannot rebuild is an error, not a hint.
 os.environ["LANGGRAPH_STRICT_MSGPACK"] = "true"
 
+import httpx
 import pytest
+from fastapi import FastAPI
 from hypothesis import settings
 
 from graph.backends import open_storage
 from graph.storage import Storage
+from tests.fake_runs import FakeRuns, application, serving
 from tools.builtin import BUILTIN
 from tools.registry import Tool, make_tools
 
@@ -38,3 +41,24 @@ async def storage(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
 def tools() -> Mapping[str, Tool]:
     """The tools that come with the package."""
     return make_tools(BUILTIN)
+
+
+@pytest.fixture
+def runs() -> FakeRuns:
+    """What stands behind the application in tests of the HTTP side."""
+    return FakeRuns()
+
+
+@pytest.fixture
+async def app(runs: FakeRuns) -> AsyncIterator[FastAPI]:
+    """The application over `runs`, started."""
+    app = application(runs, heartbeat=60)
+    async with app.router.lifespan_context(app):
+        yield app
+
+
+@pytest.fixture
+async def client(runs: FakeRuns) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the application over `runs`."""
+    async with serving(runs) as client:
+        yield client

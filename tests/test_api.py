@@ -1,6 +1,5 @@
 """The calls of the API on good input."""
 
-from collections.abc import AsyncIterator
 from datetime import datetime
 
 import anyio
@@ -15,20 +14,9 @@ from graph import state
 from graph.compose import open_runs
 from graph.record import Current, Progress, Record, Summary
 from graph.settings import Settings
-from tests.fake_runs import FakeRuns, accepted, eventful, serving
+from tests.fake_runs import accepted, eventful
 
 JSON = {"content-type": "application/json"}
-
-
-@pytest.fixture
-def runs() -> FakeRuns:
-    return FakeRuns()
-
-
-@pytest.fixture
-async def client(runs: FakeRuns) -> AsyncIterator[httpx.AsyncClient]:
-    async with serving(runs) as client:
-        yield client
 
 
 async def test_a_posted_prompt_is_accepted_exactly_as_it_was_sent(client, runs):

@@ -1,9 +1,7 @@
 """The API on input that cannot be right: a clear refusal, never a failure of the server."""
 
 import json
-from collections.abc import AsyncIterator
 
-import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,17 +9,6 @@ from hypothesis import strategies as st
 from tests.fake_runs import MAX_PROMPT, FakeRuns, serving
 
 JSON = {"content-type": "application/json"}
-
-
-@pytest.fixture
-def runs() -> FakeRuns:
-    return FakeRuns()
-
-
-@pytest.fixture
-async def client(runs: FakeRuns) -> AsyncIterator[httpx.AsyncClient]:
-    async with serving(runs) as client:
-        yield client
 
 
 @pytest.mark.parametrize(

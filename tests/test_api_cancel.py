@@ -1,27 +1,13 @@
 """`POST /runs/{run_id}/cancel`: what was done and what was not."""
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 
-import httpx
 import pytest
 
 from api.cancellation import Cancelled
 from graph.runs import StorageUnavailable
 from tests import server_process
-from tests.fake_runs import FakeRuns, serving
 from tests.run_states import attempted, cancelled, finished, planned, queued
-
-
-@pytest.fixture
-def runs() -> FakeRuns:
-    return FakeRuns()
-
-
-@pytest.fixture
-async def client(runs: FakeRuns) -> AsyncIterator[httpx.AsyncClient]:
-    async with serving(runs) as client:
-        yield client
 
 
 async def test_it_tells_what_was_done_what_was_cut_off_and_what_was_not_done(runs, client):

@@ -1,27 +1,11 @@
 """`GET /runs/stream`: which runs change."""
 
 import asyncio
-from collections.abc import AsyncIterator
-
-import pytest
-from fastapi import FastAPI
 
 from api.schemas import RunChanged
 from tests.asgi_visit import visiting
-from tests.fake_runs import FakeRuns, application, serving
+from tests.fake_runs import application, serving
 from tests.run_states import attempted, finished, planned, queued
-
-
-@pytest.fixture
-def runs() -> FakeRuns:
-    return FakeRuns()
-
-
-@pytest.fixture
-async def app(runs: FakeRuns) -> AsyncIterator[FastAPI]:
-    app = application(runs, heartbeat=60)
-    async with app.router.lifespan_context(app):
-        yield app
 
 
 async def test_a_change_tells_where_the_run_stands(runs, app):

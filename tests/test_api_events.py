@@ -1,26 +1,13 @@
 """`GET /runs/{run_id}/events`: the JSON twin of the stream."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 
-import httpx
 import pytest
 
 from api.run_events import EventPage
 from tests.asgi_visit import visiting
-from tests.fake_runs import FakeRuns, application, serving
+from tests.fake_runs import application
 from tests.run_states import attempted, finished, planned, queued
-
-
-@pytest.fixture
-def runs() -> FakeRuns:
-    return FakeRuns()
-
-
-@pytest.fixture
-async def client(runs: FakeRuns) -> AsyncIterator[httpx.AsyncClient]:
-    async with serving(runs) as client:
-        yield client
 
 
 async def test_they_are_the_events_of_the_stream(runs, client):

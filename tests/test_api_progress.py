@@ -1,26 +1,12 @@
 """What the record tells of how far a run is, and of values that are too large to be told."""
 
-from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Any
 
-import httpx
 import pytest
 
 from api.answers import RunAnswer
-from tests.fake_runs import FakeRuns, serving
 from tests.run_states import attempted, cancelled, completed, planned, queued
-
-
-@pytest.fixture
-def runs() -> FakeRuns:
-    return FakeRuns()
-
-
-@pytest.fixture
-async def client(runs: FakeRuns) -> AsyncIterator[httpx.AsyncClient]:
-    async with serving(runs) as client:
-        yield client
 
 
 def at(record: dict[str, Any], pointer: str) -> Any:

@@ -1,6 +1,6 @@
 """`GET /runs/{run_id}/stream`: the events of one run over HTTP."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 
@@ -10,24 +10,12 @@ from fastapi import FastAPI
 from api import frames
 from api.run_events import RunEvent
 from tests.asgi_visit import Visit, visiting
-from tests.fake_runs import FakeRuns, application, serving
+from tests.fake_runs import application, serving
 from tests.run_states import attempted, cancelled, completed, finished, planned, queued
 
 Watch = Callable[..., AbstractAsyncContextManager[Visit]]
 
 RETRY = b"retry: 2000\n\n"
-
-
-@pytest.fixture
-def runs() -> FakeRuns:
-    return FakeRuns()
-
-
-@pytest.fixture
-async def app(runs: FakeRuns) -> AsyncIterator[FastAPI]:
-    app = application(runs, heartbeat=60)
-    async with app.router.lifespan_context(app):
-        yield app
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -14,19 +13,8 @@ from api.answers import RunAnswer
 from graph.runs import StorageUnavailable
 from tests import server_process
 from tests.asgi_visit import visiting
-from tests.fake_runs import FakeRuns, application, serving
+from tests.fake_runs import FakeRuns, application
 from tests.run_states import attempted, completed, finished, planned, queued
-
-
-@pytest.fixture
-def runs() -> FakeRuns:
-    return FakeRuns()
-
-
-@pytest.fixture
-async def client(runs: FakeRuns) -> AsyncIterator[httpx.AsyncClient]:
-    async with serving(runs) as client:
-        yield client
 
 
 async def started(runs: FakeRuns) -> str:

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import threading
-from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from pathlib import Path
 
@@ -13,20 +12,8 @@ from fastapi import FastAPI
 from api import frames
 from tests import server_process
 from tests.asgi_visit import Visit, visiting
-from tests.fake_runs import FakeRuns, application
+from tests.fake_runs import application
 from tests.run_states import attempted, completed, planned, queued
-
-
-@pytest.fixture
-def runs() -> FakeRuns:
-    return FakeRuns()
-
-
-@pytest.fixture
-async def app(runs: FakeRuns) -> AsyncIterator[FastAPI]:
-    app = application(runs, heartbeat=60)
-    async with app.router.lifespan_context(app):
-        yield app
 
 
 def watch(app: FastAPI, run_id: str) -> AbstractAsyncContextManager[Visit]:
