@@ -308,7 +308,7 @@ async def test_a_failed_write_is_told_and_leaves_no_receipt() -> None:
 
 def record(text: str, *, completed: bool = False) -> Todo:
     return Todo(
-        id=str(uuid4()),
+        id=str(uuid5(NAMESPACE_OID, text)),
         text=text,
         completed=completed,
         created_at="2026-01-01T00:00:00.000000Z",
