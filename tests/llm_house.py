@@ -71,7 +71,7 @@ def llm_house(folder: Path) -> Iterator[House]:
                     folder_of(folder, name),
                     models=models((name, mock.base_of(name)), (BACKUP, f"{backup.url}/v1")),
                     model_prices=PRICES,
-                    model_timeout="1.5",
+                    model_timeout="2.5",
                     # Each test is to meet the provider as if nothing had happened before.
                     breaker_failures="1000",
                     breaker_seconds="0",

@@ -104,7 +104,7 @@ def test_one_ctrl_c_cancels_the_run_of_a_server(tmp_path: Path, way: str) -> Non
 def test_two_ctrl_c_leave_the_run_of_a_server_to_it(tmp_path: Path, way: str) -> None:
     """It goes on there and can be watched again."""
     with serving(tmp_path, tools=TOOLS) as server:
-        task = "sleep 3 seconds, then 2 + 2"
+        task = "sleep 8 seconds, then 2 + 2"
         argument = task if way == "run" else server.post(task)
         with running(way, argument, folder=tmp_path) as command:
             command.until("plan by")

@@ -98,7 +98,7 @@ def test_a_rate_limit_longer_than_a_run_can_wait_closes_the_model_for_so_long(
     """The run does not wait for it, and those after it do not ask."""
     house.run(name, answer(SUM))
 
-    outcome = house.run(name, fault(429, retry_after=3, type="rate_limit_error"))
+    outcome = house.run(name, fault(429, retry_after=6, type="rate_limit_error"))
     limited_at = time.monotonic()
     later = house.run(name, answer(SUM))
 
@@ -107,7 +107,7 @@ def test_a_rate_limit_longer_than_a_run_can_wait_closes_the_model_for_so_long(
     assert_done(later, BACKUP)
     assert calls(later.record)[0] == (name, "skipped", "circuit_open")
     assert (later.requests, later.backup_requests) == (0, 1)
-    time.sleep(max(0.0, limited_at + 3 - time.monotonic()))
+    time.sleep(max(0.0, limited_at + 6 - time.monotonic()))
     assert_done(house.run(name, answer(SUM)), name)
 
 
@@ -149,11 +149,11 @@ def test_an_outage_that_passes_costs_one_more_request(house: House, name: str) -
 
 @each_provider
 def test_a_slow_model_is_left_at_its_deadline(house: House, name: str) -> None:
-    outcome = house.run(name, broken(latencyMs=2500))
+    outcome = house.run(name, broken(latencyMs=4500))
 
     assert_done(outcome, BACKUP)
     slow = outcome.record["planning_log"][:-1]
     assert {entry["error_class"] for entry in slow} == {"timeout"}
-    assert all(1400 < entry["duration_ms"] < 2400 for entry in slow)
+    assert all(2400 < entry["duration_ms"] < 4400 for entry in slow)
     # aimock does not note a request whose client went away; each call here is one.
     assert (len(slow), outcome.backup_requests) == (1, 1)
