@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from starlette.middleware import Middleware
 from starlette.middleware.exceptions import ExceptionMiddleware
 
+from api.arrivals import Arrivals
 from api.body_limit import BodyLimit
 from api.docs import docs_routes
 from api.frames import Frames
@@ -60,6 +61,7 @@ def create_app(
         routes=[*live_router.routes, *run_router.routes, *router.routes, *docs_routes()],
         lifespan=lifespan,
         middleware=[
+            Middleware(Arrivals),
             Middleware(HeadAsGet),
             # What the guards below raise never reaches FastAPI's own handlers. It also keeps an
             # unexpected error from being logged a second time by the server.

@@ -101,7 +101,7 @@ async def read_output(
     response_class=JSONResponse,
     responses={
         200: {"model": Cancelled, "description": "Cancelled, now or before."},
-        **problems(*WITH_BODY, RunNotFound, AlreadySettled, StorageUnavailable),
+        **problems(*WITH_BODY, RunNotFound, AlreadySettled, NotAccepting, StorageUnavailable),
     },
 )
 async def cancel_run(run_id: str, runs: RunsDep, body: CancelCreate | None = None) -> Response:
