@@ -14,6 +14,8 @@ from graph.build import RunGraph
 from graph.cancelling import Canceller
 from graph.driver import Driver
 from graph.executor import Executor
+from graph.explain import explain
+from graph.explanation import Explanation
 from graph.feeds import Feeds
 from graph.index import RunRow
 from graph.record import Record, Summary, record_of, state_of, summary_of
@@ -152,6 +154,15 @@ class Runs:
     async def get(self, run_id: str) -> Record:
         """The record of a run as last stored. Raises `RunNotFound` and `StorageUnavailable`."""
         return self._record(await self._state(run_id))
+
+    async def explain(self, run_id: str) -> Explanation:
+        """Where the time of a run went so far, and why.
+
+        Raises `RunNotFound` and `StorageUnavailable`.
+        """
+        state = await self._state(run_id)
+        queued = self._executor.position(run_id) is not None
+        return explain(state, now=time.time(), queued=queued)
 
     async def wait(self, run_id: str, timeout: float) -> Record:
         """The record of a run once it rests, or as it is after `timeout` seconds.

@@ -10,6 +10,8 @@ import httpx
 from fastapi import FastAPI
 
 from api.app import HttpLimits, create_app
+from graph.explain import explain
+from graph.explanation import Explanation
 from graph.feeds import Feeds
 from graph.record import Record, Summary, record_of
 from graph.runs import AlreadySettled, PromptRejected, RunNotFound, Runs
@@ -85,6 +87,9 @@ class FakeRuns:
         if state["status"] != "cancelled":
             self.store(cancelled(state, cut_off=state["status"] == "running"))
         return self.records[run_id]
+
+    async def explain(self, run_id: str) -> Explanation:
+        return explain(await self._state(run_id), now=CREATED_AT + 100)
 
     async def newest(self, limit: int = 50) -> list[Summary]:
         self._fail()

@@ -1,0 +1,27 @@
+"""Explaining runs that are kept, and removing them."""
+
+from fastapi import APIRouter, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+
+from api.answers import json_answer
+from api.dependencies import RunsDep
+from api.explanation import ExplanationAnswer, present_explanation
+from api.openapi import problems
+from api.strict_json import StrictRoute
+from graph.runs import RunNotFound, StorageUnavailable
+
+router = APIRouter(route_class=StrictRoute, tags=["runs"])
+
+
+@router.get(
+    "/runs/{run_id}/explain",
+    response_class=JSONResponse,
+    responses={
+        200: {"model": ExplanationAnswer, "description": "The explanation."},
+        **problems(RequestValidationError, RunNotFound, StorageUnavailable),
+    },
+)
+async def explain_run(run_id: str, runs: RunsDep) -> Response:
+    """Where the time of a run went and why it ended as it did, in data and in three sentences."""
+    return json_answer(present_explanation(await runs.explain(run_id)))
