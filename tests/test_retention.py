@@ -339,7 +339,7 @@ def test_a_server_that_is_killed_in_the_middle_of_a_sweep_leaves_nothing_half_re
     tmp_path: Path,
 ) -> None:
     """Whenever that is: each batch is there or gone, and the next server removes the rest."""
-    path, runs = tmp_path / "runs.db", 120
+    path, runs = tmp_path / "runs.db", 60
     with serving(tmp_path, retention="0") as server:
         fill(server, runs)
     assert orphans(path) == []
