@@ -62,15 +62,13 @@ def _which(part: Part, steps: Sequence[StepSpent]) -> str:
 
 def _again(state: RunState, explained: Explanation) -> str:
     retries, by = explained["retries"], state["planned_by"]
-    told = [
-        _counted(number, *words)
-        for number, *words in (
-            (retries["attempts"], "attempt was a retry", "attempts were retries"),
-            (retries["told"], "time it was told to go on", "times it was told to go on"),
-            (retries["taken_up"], "time it was taken up", "times it was taken up"),
-        )
-        if number
-    ]
+    told = []
+    if number := retries["attempts"]:
+        told.append(_counted(number, "attempt was a retry", "attempts were retries"))
+    if number := retries["told"]:
+        told.append(f"it was told to go on {_times(number)}")
+    if number := retries["taken_up"]:
+        told.append(f"it was taken up {_times(number)} after an end of its process")
     again = _joined(told) if told else "nothing was retried or taken up"
     if not by or not state["plan"]["steps"]:
         return f"{again[0].upper()}{again[1:]}."
@@ -81,6 +79,10 @@ def _again(state: RunState, explained: Explanation) -> str:
 
 def _counted(number: int, one: str, many: str | None = None) -> str:
     return f"{number} {one if number == 1 else many or f'{one}s'}"
+
+
+def _times(number: int) -> str:
+    return {1: "once", 2: "twice"}.get(number, f"{number} times")
 
 
 def _joined(parts: Sequence[str]) -> str:

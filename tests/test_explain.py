@@ -161,7 +161,7 @@ def test_the_work_that_a_crash_has_lost_and_the_time_until_the_take_up_are_an_in
     assert parts(left)["interruption"] == 2.75
     assert parts(on)["interruption"] == 6.75
     assert parts(on)["tools"] == 0.25 + 1.0
-    assert on["sentences"][2].endswith("1 time it was taken up.")
+    assert on["sentences"][2].endswith("it was taken up once after an end of its process.")
 
 
 def test_a_crash_in_a_backoff_takes_only_what_is_longer_than_the_backoff() -> None:
@@ -391,4 +391,4 @@ def test_a_run_that_was_killed_twice_tells_what_that_cost(
     assert spent["interruption"] > 600  # two sleeps of 0.3 s were lost, and two starts
     assert spent["tools"] >= 2400
     assert sum(spent.values()) == pytest.approx(explained["total_ms"])
-    assert explained["sentences"][2].endswith("2 times it was taken up.")
+    assert explained["sentences"][2].endswith("it was taken up twice after an end of its process.")
