@@ -13,6 +13,7 @@ from api.body_limit import BodyLimit
 from api.docs import docs_routes
 from api.frames import Frames
 from api.head import HeadAsGet
+from api.keeping_routes import router as keeping_router
 from api.live_routes import router as live_router
 from api.loopback import Loopback
 from api.openapi import description_of
@@ -57,7 +58,13 @@ def create_app(
         description="A task in plain words becomes a plan of tool calls, executed step by step.",
         version=version("runwright"),
         # `/runs/stream` comes before the runs by their ids.
-        routes=[*live_router.routes, *run_router.routes, *router.routes, *docs_routes()],
+        routes=[
+            *live_router.routes,
+            *run_router.routes,
+            *keeping_router.routes,
+            *router.routes,
+            *docs_routes(),
+        ],
         lifespan=lifespan,
         middleware=[
             Middleware(HeadAsGet),

@@ -1,4 +1,4 @@
-"""The `runwright` command: `serve`, `run` and `watch`."""
+"""The `runwright` command: `serve`, `run`, `watch` and `backup`."""
 
 import argparse
 import asyncio
@@ -7,12 +7,14 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from api.backup_command import back_up_to
 from api.following import Left
 from api.run_command import run_task
 from api.run_source import LostSight, NotStarted, NotWatched
 from api.run_view import line
 from api.serve import PortTaken, serve
 from api.watch_command import watch_run
+from graph.backup import BackupFailed
 from graph.ownership import FileOwned
 from graph.settings import InvalidSettings, Settings, read_settings
 from graph.storage import StorageError
@@ -45,7 +47,10 @@ def _exit_code(options: argparse.Namespace, runner: asyncio.Runner) -> int:
     except FileOwned as error:
         _complain(f"{error}; stop it first, or set RUNWRIGHT_DATABASE_URL to another file")
         return CANNOT_BEGIN
-    except (InvalidSettings, InvalidTool, NotStarted, NotWatched, PortTaken, StorageError) as error:
+    except (
+        *(BackupFailed, InvalidSettings, InvalidTool, NotStarted),
+        *(NotWatched, PortTaken, StorageError),
+    ) as error:
         _complain(str(error))
         return CANNOT_BEGIN
     except LostSight as error:
@@ -88,6 +93,9 @@ def _parser() -> argparse.ArgumentParser:
     watch.add_argument("--url", help="its server, unless it is the one that has the database")
     watch.add_argument("--json", action="store_true", help="print the settled record as JSON")
     watch.set_defaults(command=_watch)
+    backup = commands.add_parser("backup", help="copy the database, while it is served or not")
+    backup.add_argument("file", metavar="FILE", help="the copy; a file that is not there yet")
+    backup.set_defaults(command=_backup)
     return parser
 
 
@@ -104,6 +112,11 @@ def _run(options: argparse.Namespace, runner: asyncio.Runner) -> int:
 def _watch(options: argparse.Namespace, runner: asyncio.Runner) -> int:
     watching = watch_run(_settings(), options.run_id, url=options.url, as_json=options.json)
     return runner.run(watching)
+
+
+def _backup(options: argparse.Namespace, _: asyncio.Runner) -> int:
+    print(line(back_up_to(_settings(), options.file)))  # noqa: T201 - the command line's output
+    return 0
 
 
 def _settings(**overrides: Any) -> Settings:

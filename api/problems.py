@@ -14,6 +14,7 @@ from api.field_errors import FieldError, field_errors
 from api.loopback import HostRefused, NotJson, OriginRefused
 from api.run_stream import EventNotFound
 from graph.executor import QueueFull
+from graph.removal import NotSettled
 from graph.runs import (
     AlreadySettled,
     NotAccepting,
@@ -181,6 +182,15 @@ PROBLEMS: Mapping[Cause, Kind] = {
         lambda e, _: (
             f"The run is {e.status}. Only one that has not ended can be cancelled; "
             f"GET /runs/{e.run_id} tells how it went."
+        ),
+    ),
+    NotSettled: Kind(
+        409,
+        "not-settled",
+        "The run has not ended",
+        lambda e, _: (
+            f"The run is {e.status}. Only one that has ended can be removed; "
+            f"POST /runs/{e.run_id}/cancel ends it."
         ),
     ),
     BodyTooLarge: Kind(

@@ -129,6 +129,10 @@ class Feeds:
             for changes in self._changes:
                 changes.show(change)
 
+    def forget(self, run_id: str) -> None:
+        """Tell nobody any more of a run that is removed, who does not watch it already."""
+        self._feeds.pop(run_id, None)
+
     def close(self) -> None:
         """End every feed: the process is ending."""
         self._closed = True
@@ -151,7 +155,7 @@ class Feeds:
             yield feed
         finally:
             feed.watchers -= 1
-            if not feed.watchers:
+            if not feed.watchers and self._feeds.get(run_id) is feed:
                 del self._feeds[run_id]
 
     @contextmanager

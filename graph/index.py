@@ -62,6 +62,11 @@ class RunIndex(Protocol):
     async def note_start(self, run_id: str, *, starts: int, checkpoint_id: str | None) -> None:
         """Remember how often in a row a run was started with this latest checkpoint."""
 
+    async def settled_before(
+        self, moment: float, *, after: RunRow | None, limit: int
+    ) -> Sequence[RunRow]:
+        """The runs settled before an epoch second, the first first, from beyond `after` on."""
+
     async def check(self) -> None:
         """Raise the backend's error when nothing can be written now."""
 
@@ -121,7 +126,29 @@ class MemoryIndex:
         return True
 
     async def note_start(self, run_id: str, *, starts: int, checkpoint_id: str | None) -> None:
-        self._rows[run_id] = replace(self._rows[run_id], starts=starts, checkpoint_id=checkpoint_id)
+        if row := self._rows.get(run_id):
+            self._rows[run_id] = replace(row, starts=starts, checkpoint_id=checkpoint_id)
+
+    async def settled_before(
+        self, moment: float, *, after: RunRow | None, limit: int
+    ) -> Sequence[RunRow]:
+        beyond = (after.completed_at or 0.0, after.run_id) if after else (0.0, "")
+        due = [
+            (row.completed_at, row.run_id, row)
+            for row in self._rows.values()
+            if row.status in SETTLED and row.completed_at is not None and row.completed_at < moment
+        ]
+        return [
+            row for at, run_id, row in sorted(due, key=lambda one: one[:2]) if (at, run_id) > beyond
+        ][:limit]
+
+    def remove(self, run_id: str) -> bool:
+        """Forget a run if it is settled; whether it was here and is."""
+        row = self._rows.get(run_id)
+        if row is None or row.status not in SETTLED:
+            return False
+        del self._rows[run_id]
+        return True
 
     async def check(self) -> None:
         return None

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import cast
 from uuid import UUID, uuid4
@@ -14,9 +14,12 @@ from graph.build import RunGraph
 from graph.cancelling import Canceller
 from graph.driver import Driver
 from graph.executor import Executor
+from graph.explain import explain
+from graph.explanation import Explanation
 from graph.feeds import Feeds
 from graph.index import RunRow
 from graph.record import Record, Summary, record_of, state_of, summary_of
+from graph.removal import NotSettled, Remains, remains
 from graph.state import Budget, Limits, RunState, Status
 from graph.status import SETTLED, may_become
 from graph.storage import Storage
@@ -153,6 +156,15 @@ class Runs:
         """The record of a run as last stored. Raises `RunNotFound` and `StorageUnavailable`."""
         return self._record(await self._state(run_id))
 
+    async def explain(self, run_id: str) -> Explanation:
+        """Where the time of a run went so far, and why.
+
+        Raises `RunNotFound` and `StorageUnavailable`.
+        """
+        state = await self._state(run_id)
+        queued = self._executor.position(run_id) is not None
+        return explain(state, now=time.time(), queued=queued)
+
     async def wait(self, run_id: str, timeout: float) -> Record:
         """The record of a run once it rests, or as it is after `timeout` seconds.
 
@@ -189,6 +201,51 @@ class Runs:
         with self._available():
             await self._storage.index.request_cancel(run_id, at=time.time(), by=by)
         await self._driver.cancel(run_id)
+
+    async def remove(self, run_id: str) -> None:
+        """Remove a settled run with everything that is kept of it, for good.
+
+        Raises `RunNotFound`, `NotSettled` and `StorageUnavailable`.
+        """
+        state = await self._state(run_id)
+        if state["status"] in SETTLED:
+            # The checkpoint wins, and what its projection lacks must not keep it.
+            with self._available():
+                await self._storage.index.project(
+                    run_id,
+                    state["status"],
+                    started_at=state["started_at"],
+                    completed_at=state["completed_at"],
+                )
+            if await self.remove_settled([run_id]):
+                return
+            state = await self._state(run_id)  # gone, or told to go on meanwhile
+        raise NotSettled(run_id, state["status"])
+
+    async def remove_settled(self, run_ids: Sequence[str]) -> int:
+        """Remove those of these runs that are settled, together; how many that were.
+
+        A run whose state cannot be read stays. Raises `StorageUnavailable`.
+        """
+        found: list[Remains] = []
+        for run_id in run_ids:
+            try:
+                state = await self._state(run_id)
+                if state["status"] in SETTLED:
+                    found.append(remains(state))
+            except RunNotFound:
+                continue
+            except StorageUnavailable:
+                raise
+            except Exception:
+                logger.exception("run cannot be read, and stays", extra={"run_id": run_id})
+        if not found:
+            return 0
+        with self._available():
+            removed = await asyncio.shield(self._storage.remove(found))
+        for one in found:
+            self.feeds.forget(one.run_id)
+        return removed
 
     async def _state(self, run_id: str) -> RunState:
         """The state of a run as last stored. Raises `RunNotFound` and `StorageUnavailable`."""

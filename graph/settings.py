@@ -83,6 +83,12 @@ class Settings(BaseSettings):
         "sqlite:///runwright.db",
         description="sqlite:///relative.db, sqlite:////absolute.db or memory://",
     )
+    retention: float = Field(
+        30.0,
+        ge=0,
+        le=36_500,
+        description="days that settled runs are kept; 0 or none keeps them for ever",
+    )
 
     # What runs may do
     tools: CommaSeparated = Field((), description="your own tools: module:function,…")
@@ -142,6 +148,11 @@ class Settings(BaseSettings):
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
+
+    @field_validator("retention", mode="before")
+    @classmethod
+    def _none_is_for_ever(cls, value: Any) -> Any:
+        return 0.0 if isinstance(value, str) and value.strip().lower() == "none" else value
 
     @field_validator("models")
     @classmethod

@@ -49,6 +49,12 @@ MIGRATIONS = (
         "ALTER TABLE runs ADD COLUMN cancel_at REAL",
         "ALTER TABLE runs ADD COLUMN cancel_by TEXT",
     ),
+    (
+        """
+        CREATE INDEX runs_settled ON runs (completed_at, run_id)
+        WHERE status IN ('completed', 'failed', 'cancelled')
+        """,
+    ),
 )
 
 #: The version that this program writes; a database with a higher one is not opened.
@@ -132,6 +138,18 @@ class SqliteIndex:
     async def note_start(self, run_id: str, *, starts: int, checkpoint_id: str | None) -> None:
         update = "UPDATE runs SET starts = ?, checkpoint_id = ? WHERE run_id = ?"
         await self._writer.write((update, (starts, checkpoint_id, run_id)), durable=True)
+
+    async def settled_before(
+        self, moment: float, *, after: RunRow | None, limit: int
+    ) -> Sequence[RunRow]:
+        return await self._select(
+            "WHERE status IN ('completed', 'failed', 'cancelled') AND completed_at < ?"
+            " AND (completed_at, run_id) > (?, ?) ORDER BY completed_at, run_id LIMIT ?",
+            moment,
+            after.completed_at if after else 0.0,
+            after.run_id if after else "",
+            limit,
+        )
 
     async def check(self) -> None:
         await self._writer.write(("UPDATE probe SET at = ? WHERE id = 1", (time.time(),)))

@@ -10,10 +10,14 @@ import httpx
 from fastapi import FastAPI
 
 from api.app import HttpLimits, create_app
+from graph.explain import explain
+from graph.explanation import Explanation
 from graph.feeds import Feeds
 from graph.record import Record, Summary, record_of
+from graph.removal import NotSettled
 from graph.runs import AlreadySettled, PromptRejected, RunNotFound, Runs
 from graph.state import Budget, RunState
+from graph.status import SETTLED
 from tests.run_states import CREATED_AT, cancelled, queued
 from tools.registry import Tool, ToolCall, make_tools, tool
 
@@ -85,6 +89,15 @@ class FakeRuns:
         if state["status"] != "cancelled":
             self.store(cancelled(state, cut_off=state["status"] == "running"))
         return self.records[run_id]
+
+    async def explain(self, run_id: str) -> Explanation:
+        return explain(await self._state(run_id), now=CREATED_AT + 100)
+
+    async def remove(self, run_id: str) -> None:
+        state = await self._state(run_id)
+        if state["status"] not in SETTLED:
+            raise NotSettled(run_id, state["status"])
+        del self.states[run_id], self.records[run_id]
 
     async def newest(self, limit: int = 50) -> list[Summary]:
         self._fail()
