@@ -50,7 +50,7 @@ def _owner(settings: Settings) -> str:
         return NOBODY
     if settings.api_key is None:
         raise NotStarted("runs have owners here; set RUNWRIGHT_API_KEY to your key")
-    owner = KeyRing(settings.api_keys).owner(settings.api_key.get_secret_value().strip())
+    owner = KeyRing(settings.api_keys).owner(settings.api_key.get_secret_value())
     if owner is None:
         raise NotStarted("the key in RUNWRIGHT_API_KEY is none of RUNWRIGHT_API_KEYS")
     return owner

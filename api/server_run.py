@@ -35,7 +35,7 @@ class _Unreachable(Exception):
 def open_client(url: str, key: SecretStr | None) -> httpx.AsyncClient:
     """A client of the server at `url`, with the key that it sends there."""
     timeout = httpx.Timeout(30, connect=5)
-    headers = {"x-api-key": key.get_secret_value().strip()} if key else {}
+    headers = {"x-api-key": key.get_secret_value()} if key else {}
     return httpx.AsyncClient(base_url=url, headers=headers, timeout=timeout, trust_env=False)
 
 

@@ -167,6 +167,15 @@ class Settings(BaseSettings):
         except InvalidKey as error:
             raise PydanticCustomError("key", "{what}", {"what": str(error)}) from None
 
+    @field_validator("api_key", mode="before")
+    @classmethod
+    def _trim_key(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        if not re.fullmatch(r"[!-~]*", value.strip()):
+            raise PydanticCustomError("key", "Input should be a key as `runwright key new` prints")
+        return value.strip() or None
+
     @field_validator("cors_origins")
     @classmethod
     def _check_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:

@@ -52,6 +52,7 @@ class FakeRuns:
         self.reads = 0
         self.read = asyncio.Event()  # a state was
         self.started: list[str] = []
+        self.cancelled_by: list[str] = []
 
     async def start(
         self, prompt: str, *, owner: str = "default", budget: Budget | None = None
@@ -87,6 +88,7 @@ class FakeRuns:
         return self.records[run_id]
 
     async def cancel(self, run_id: str, *, by: str, owner: str | None) -> Record:
+        self.cancelled_by.append(by)
         state = await self._state(run_id)
         if state["status"] in ("completed", "failed"):
             raise AlreadySettled(run_id, state["status"])
