@@ -2,14 +2,17 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 
 from fastapi import FastAPI
 from starlette.middleware import Middleware
 from starlette.middleware.exceptions import ExceptionMiddleware
 
+from api.answer_headers import AnswerHeaders
 from api.body_limit import BodyLimit
+from api.callers import Callers
+from api.cors import Cors
 from api.docs import docs_routes
 from api.frames import Frames
 from api.head import HeadAsGet
@@ -21,6 +24,7 @@ from api.problem_answers import HANDLERS
 from api.pulse import HEARTBEAT
 from api.routes import router
 from api.run_routes import router as run_router
+from graph.keys import KeyRing
 from graph.runs import Runs
 
 
@@ -29,11 +33,14 @@ class HttpLimits:
     """What a request has to keep to, as configured.
 
     `allowed_hosts`: names besides the loopback ones that the server answers to, without a port;
-    `"*"` is any. `max_body`: largest body, in bytes.
+    `"*"` is any. `max_body`: largest body, in bytes. `keys`: one of them has to come with it, if
+    there are any. `cors_origins`: other sites whose pages may call.
     """
 
     allowed_hosts: tuple[str, ...] = ()
     max_body: int = 64 * 1024
+    keys: KeyRing = field(default_factory=KeyRing)
+    cors_origins: tuple[str, ...] = ()
 
 
 def create_app(
@@ -67,11 +74,16 @@ def create_app(
         ],
         lifespan=lifespan,
         middleware=[
+            Middleware(AnswerHeaders),
+            Middleware(Cors, origins=limits.cors_origins),
             Middleware(HeadAsGet),
             # What the guards below raise never reaches FastAPI's own handlers. It also keeps an
             # unexpected error from being logged a second time by the server.
             Middleware(ExceptionMiddleware, handlers=HANDLERS),
-            Middleware(Loopback, allowed_hosts=limits.allowed_hosts),
+            Middleware(
+                Loopback, allowed_hosts=limits.allowed_hosts, allowed_origins=limits.cors_origins
+            ),
+            Middleware(Callers, keys=limits.keys),
             Middleware(BodyLimit, limit=limits.max_body),
         ],
         exception_handlers=HANDLERS,
@@ -82,5 +94,5 @@ def create_app(
     )
     app.state.frames = Frames()
     app.state.heartbeat = heartbeat
-    app.openapi = description_of(app)  # type: ignore[method-assign]  # as FastAPI documents it
+    app.openapi = description_of(app, keys=bool(limits.keys))  # type: ignore[method-assign]  # as FastAPI documents it
     return app

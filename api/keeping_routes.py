@@ -5,7 +5,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 
 from api.answers import json_answer
-from api.dependencies import RunsDep
+from api.dependencies import OwnerDep, RunsDep
 from api.explanation import ExplanationAnswer, present_explanation
 from api.openapi import WITH_BODY, problems
 from api.strict_json import StrictRoute
@@ -23,9 +23,9 @@ router = APIRouter(route_class=StrictRoute, tags=["runs"])
         **problems(RequestValidationError, RunNotFound, StorageUnavailable),
     },
 )
-async def explain_run(run_id: str, runs: RunsDep) -> Response:
+async def explain_run(run_id: str, runs: RunsDep, owner: OwnerDep) -> Response:
     """Where the time of a run went and why it ended as it did, in data and in three sentences."""
-    return json_answer(present_explanation(await runs.explain(run_id)))
+    return json_answer(present_explanation(await runs.explain(run_id, owner=owner)))
 
 
 @router.delete(
@@ -37,7 +37,7 @@ async def explain_run(run_id: str, runs: RunsDep) -> Response:
         **problems(*WITH_BODY, RunNotFound, NotSettled, StorageUnavailable),
     },
 )
-async def remove_run(run_id: str, runs: RunsDep) -> Response:
+async def remove_run(run_id: str, runs: RunsDep, owner: OwnerDep) -> Response:
     """Remove a settled run for good: record, events and log. What it did, as to-dos, stays."""
-    await runs.remove(run_id)
+    await runs.remove(run_id, owner=owner)
     return Response(status_code=204)

@@ -10,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.routing import Match
 
 from api.body_limit import BodyTooLarge
+from api.callers import KeyRefused
 from api.field_errors import FieldError, field_errors
 from api.loopback import HostRefused, NotJson, OriginRefused
 from api.run_stream import EventNotFound
@@ -114,6 +115,16 @@ PROBLEMS: Mapping[Cause, Kind] = {
         "unreadable-body",
         "The body could not be read",
         lambda *_: "The body ended early or could not be read; send the request again.",
+    ),
+    KeyRefused: Kind(
+        401,
+        "key-refused",
+        "A key is needed",
+        lambda e, _: (
+            ("The key is none of this server's." if e.given else "No key came with the request.")
+            + " Send yours as `Authorization: Bearer KEY` or as `x-api-key: KEY`."
+        ),
+        headers=lambda *_: {"WWW-Authenticate": "Bearer"},
     ),
     HostRefused: Kind(
         403,

@@ -58,7 +58,7 @@ class RunSource(Protocol):
 
 
 class LocalRun:
-    """A run of this process. `kept` says whether it outlasts the process."""
+    """A run of this process, whoever's it is. `kept` says whether it outlasts the process."""
 
     def __init__(self, runs: Runs, run_id: str, *, kept: bool) -> None:
         self.run_id = run_id
@@ -69,7 +69,7 @@ class LocalRun:
         """Its events from the first one on, as they are stored. Raises `LostSight`."""
         seen = 0
         try:
-            async with self._runs.feeds.watching(self.run_id) as feed:
+            async with self._runs.watching(self.run_id, owner=None) as feed:
                 while not (feed.closed or feed.ended) or seen < len(feed.events):
                     await feed.after(seen)
                     for event in feed.events[seen:]:
@@ -81,7 +81,7 @@ class LocalRun:
     async def cancel(self) -> None:
         """Cancel it. Raises `NotCancelled`."""
         try:
-            await self._runs.cancel(self.run_id, by="the command line")
+            await self._runs.cancel(self.run_id, by="the command line", owner=None)
         except AlreadySettled:
             pass  # its events tell
         except StorageUnavailable:
@@ -92,7 +92,7 @@ class LocalRun:
     async def record(self) -> dict[str, Any]:
         """Its record. Raises `LostSight`."""
         try:
-            return present(await self._runs.get(self.run_id))
+            return present(await self._runs.get(self.run_id, owner=None))
         except StorageUnavailable:
             raise LostSight(self.run_id) from None
 

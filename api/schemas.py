@@ -164,7 +164,8 @@ class Health(Alive):
     )
     version: str = Field(description="Version of the server.")
     storage: dict[str, Any] = Field(
-        description="`backend`, `writable`, and what else the backend says about itself.",
+        description="`backend`, `writable`, and what else the backend says about itself; without a "
+        "key where there are keys only its `status`, `ok` or `degraded`.",
         examples=[{"backend": "sqlite", "writable": True}],
     )
     models: dict[str, Any] = Field(

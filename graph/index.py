@@ -6,6 +6,7 @@ what a list shows; where the two differ, the checkpoint wins.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Protocol
 
 from graph.state import Budget, Limits, Status
@@ -45,8 +46,11 @@ class RunIndex(Protocol):
     async def find(self, run_id: str) -> RunRow | None:
         """The row of a run, or None."""
 
-    async def newest(self, limit: int) -> Sequence[RunRow]:
-        """The latest accepted runs, newest first."""
+    async def owned(self, run_id: str, owner: str | None) -> bool:
+        """Whether there is this run, and it is the owner's; without one, whoever's it is."""
+
+    async def newest(self, limit: int, owner: str | None = None) -> Sequence[RunRow]:
+        """The latest accepted runs of the owner, without one of all, newest first."""
 
     async def unsettled(self) -> Sequence[RunRow]:
         """Every run that is not settled, in the order of acceptance."""
@@ -100,8 +104,13 @@ class MemoryIndex:
     async def find(self, run_id: str) -> RunRow | None:
         return self._rows.get(run_id)
 
-    async def newest(self, limit: int) -> Sequence[RunRow]:
-        return list(reversed(self._rows.values()))[:limit]
+    async def owned(self, run_id: str, owner: str | None) -> bool:
+        row = self._rows.get(run_id)
+        return row is not None and owner in (row.owner, None)
+
+    async def newest(self, limit: int, owner: str | None = None) -> Sequence[RunRow]:
+        rows = (row for row in reversed(self._rows.values()) if owner in (row.owner, None))
+        return list(islice(rows, limit))
 
     async def unsettled(self) -> Sequence[RunRow]:
         return [row for row in self._rows.values() if row.status not in SETTLED]

@@ -3,8 +3,8 @@
 import asyncio
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import cast
 from uuid import UUID, uuid4
 
@@ -16,7 +16,7 @@ from graph.driver import Driver
 from graph.executor import Executor
 from graph.explain import explain
 from graph.explanation import Explanation
-from graph.feeds import Feeds
+from graph.feeds import Changes, Feed, Feeds
 from graph.index import RunRow
 from graph.record import Record, Summary, record_of, state_of, summary_of
 from graph.removal import NotSettled, Remains, remains
@@ -64,7 +64,11 @@ class StorageUnavailable(Exception):
 
 
 class Runs:
-    """Everything that can be done with runs, over one graph and one storage."""
+    """Everything that can be done with runs, over one graph and one storage.
+
+    `owner` says whose runs there are for a call: another's are not found. None is whoever has the
+    storage itself, and finds all.
+    """
 
     def __init__(
         self,
@@ -152,38 +156,54 @@ class Runs:
         self.feeds.publish(state_of(row))
         return self._record(state_of(row))
 
-    async def get(self, run_id: str) -> Record:
+    async def get(self, run_id: str, *, owner: str | None) -> Record:
         """The record of a run as last stored. Raises `RunNotFound` and `StorageUnavailable`."""
+        await self._admit(run_id, owner)
         return self._record(await self._state(run_id))
 
-    async def explain(self, run_id: str) -> Explanation:
+    async def explain(self, run_id: str, *, owner: str | None) -> Explanation:
         """Where the time of a run went so far, and why.
 
         Raises `RunNotFound` and `StorageUnavailable`.
         """
+        await self._admit(run_id, owner)
         state = await self._state(run_id)
         queued = self._executor.position(run_id) is not None
         return explain(state, now=time.time(), queued=queued)
 
-    async def wait(self, run_id: str, timeout: float) -> Record:
+    async def wait(self, run_id: str, timeout: float, *, owner: str | None) -> Record:
         """The record of a run once it rests, or as it is after `timeout` seconds.
 
         Raises `RunNotFound` and `StorageUnavailable`.
         """
-        async with self.feeds.watching(run_id) as feed:
+        async with self.watching(run_id, owner=owner) as feed:
             with suppress(TimeoutError):
                 async with asyncio.timeout(timeout):
                     await feed.rest()
             assert feed.state is not None
             return self._record(feed.state)
 
-    async def cancel(self, run_id: str, *, by: str) -> Record:
+    @asynccontextmanager
+    async def watching(self, run_id: str, *, owner: str | None) -> AsyncIterator[Feed]:
+        """The feed of a run. Raises `RunNotFound` and `StorageUnavailable`."""
+        await self._admit(run_id, owner)
+        async with self.feeds.watching(run_id) as feed:
+            yield feed
+
+    @contextmanager
+    def changes(self, *, owner: str | None) -> Iterator[Changes]:
+        """What changes from now on in the owner's runs."""
+        with self.feeds.changes(owner=owner) as changes:
+            yield changes
+
+    async def cancel(self, run_id: str, *, by: str, owner: str | None) -> Record:
         """Cancel a run; its record, which tells what was done and what was not.
 
         A run that is cancelled already is left as it is. Raises `RunNotFound`, `AlreadySettled`
         and `StorageUnavailable`; after the last one the run is cancelled as soon as the storage
         answers, if the request was stored. Raises `NotAccepting` while the process is ending.
         """
+        await self._admit(run_id, owner)
         state = await self._state(run_id)
         if may_become(state["status"], "cancelled"):
             if not self.ready:
@@ -202,11 +222,12 @@ class Runs:
             await self._storage.index.request_cancel(run_id, at=time.time(), by=by)
         await self._driver.cancel(run_id)
 
-    async def remove(self, run_id: str) -> None:
+    async def remove(self, run_id: str, *, owner: str | None) -> None:
         """Remove a settled run with everything that is kept of it, for good.
 
         Raises `RunNotFound`, `NotSettled` and `StorageUnavailable`.
         """
+        await self._admit(run_id, owner)
         state = await self._state(run_id)
         if state["status"] in SETTLED:
             # The checkpoint wins, and what its projection lacks must not keep it.
@@ -247,10 +268,25 @@ class Runs:
             self.feeds.forget(one.run_id)
         return removed
 
-    async def _state(self, run_id: str) -> RunState:
-        """The state of a run as last stored. Raises `RunNotFound` and `StorageUnavailable`."""
+    async def _admit(self, run_id: str, owner: str | None) -> None:
+        """Raises `RunNotFound` for a run that is not the owner's, and `StorageUnavailable`.
+
+        One that is another's takes the same steps as one that is not there, so that neither the
+        answer nor its time tells them apart.
+        """
         if not _is_run_id(run_id):
             raise RunNotFound(run_id)
+        if (row := self._driver.accepted.get(run_id)) and owner in (row.owner, None):
+            return
+        if (state := self._driver.live.get(run_id)) and owner in (state["owner"], None):
+            return
+        with self._available():
+            owned = await self._storage.index.owned(run_id, owner)
+        if not owned:
+            raise RunNotFound(run_id)
+
+    async def _state(self, run_id: str) -> RunState:
+        """The state of a run as last stored. Raises `RunNotFound` and `StorageUnavailable`."""
         if row := self._driver.accepted.get(run_id):
             return state_of(row)
         if state := self._driver.live.get(run_id):
@@ -267,10 +303,10 @@ class Runs:
     def _record(self, state: RunState) -> Record:
         return record_of(state, queue_position=self._executor.position(state["run_id"]))
 
-    async def newest(self, limit: int = 50) -> list[Summary]:
+    async def newest(self, limit: int = 50, *, owner: str | None) -> list[Summary]:
         """The latest accepted runs, newest first. Raises `StorageUnavailable`."""
         with self._available():
-            return [summary_of(row) for row in await self._storage.index.newest(limit)]
+            return [summary_of(row) for row in await self._storage.index.newest(limit, owner)]
 
     def mermaid(self) -> str:
         """The graph as a mermaid drawing."""

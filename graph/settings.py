@@ -9,6 +9,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    SecretStr,
     ValidationError,
     field_validator,
     model_validator,
@@ -16,6 +17,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from graph.keys import InvalidKey, Key, parse_keys
 from graph.state import Limits
 from nodes.planning.complexity import THRESHOLD
 
@@ -58,6 +60,11 @@ class Price(BaseModel):
     output: float = Field(ge=0)
 
 
+#: Settings whose values are told to nobody, not even when they are wrong.
+SECRET = frozenset({"api_key", "api_keys"})
+
+_ORIGIN = re.compile(r"https?://[^\s/?#@*,]+")
+
 CommaSeparated = Annotated[tuple[str, ...], NoDecode]
 
 
@@ -76,7 +83,21 @@ class Settings(BaseSettings):
     allowed_hosts: CommaSeparated = Field(
         (), description="names beside the loopback ones that the Host header may have"
     )
+    open_to_all: bool = Field(
+        False, description="whether a server without keys may listen beyond loopback"
+    )
+    cors_origins: CommaSeparated = Field(
+        (), description="other sites whose pages may call: https://one.example,…"
+    )
     max_body: int = Field(64 * 1024, ge=1024, le=2**30, description="largest request body, bytes")
+
+    # Whose the runs are
+    api_keys: Annotated[tuple[Key, ...], NoDecode] = Field(
+        (), description="who may use the server: name:hash,… as `runwright key new` prints them"
+    )
+    api_key: SecretStr | None = Field(
+        None, description="the key that `run` and `watch` send to a server that has keys"
+    )
 
     # Where runs are kept
     database_url: str = Field(
@@ -142,7 +163,37 @@ class Settings(BaseSettings):
         "info", description="debug adds prompts and outputs"
     )
 
-    @field_validator("allowed_hosts", "tools", mode="before")
+    @field_validator("api_keys", mode="before")
+    @classmethod
+    def _parse_keys(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        try:
+            return parse_keys([part.strip() for part in value.split(",") if part.strip()])
+        except InvalidKey as error:
+            raise PydanticCustomError("key", "{what}", {"what": str(error)}) from None
+
+    @field_validator("api_key", mode="before")
+    @classmethod
+    def _trim_key(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        if not re.fullmatch(r"[!-~]*", value.strip()):
+            raise PydanticCustomError("key", "Input should be a key as `runwright key new` prints")
+        return value.strip() or None
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _check_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in origins:
+            if not _ORIGIN.fullmatch(origin):
+                raise PydanticCustomError(
+                    "origin",
+                    "Input should name origins as https://one.example or http://localhost:3000",
+                )
+        return tuple(origin.lower() for origin in origins)
+
+    @field_validator("allowed_hosts", "cors_origins", "tools", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         if isinstance(value, str):
@@ -195,4 +246,5 @@ def _line(error: Any, overrides: dict[str, Any]) -> str:
     field = str(error["loc"][0])
     name = f"--{field.replace('_', '-')}" if field in overrides else f"{PREFIX}{field.upper()}"
     described = Settings.model_fields[field].description if field in Settings.model_fields else ""
-    return f"{name}={error['input']}: {error['msg']} ({described})"
+    value = "…" if field in SECRET else error["input"]
+    return f"{name}={value}: {error['msg']} ({described})"

@@ -55,6 +55,8 @@ MIGRATIONS = (
         WHERE status IN ('completed', 'failed', 'cancelled')
         """,
     ),
+    # Within an owner it is in the order of acceptance, as every index of SQLite is.
+    ("CREATE INDEX runs_of_owner ON runs (owner)",),
 )
 
 #: The version that this program writes; a database with a higher one is not opened.
@@ -108,8 +110,14 @@ class SqliteIndex:
         rows = await self._select("WHERE run_id = ?", run_id)
         return rows[0] if rows else None
 
-    async def newest(self, limit: int) -> Sequence[RunRow]:
-        return await self._select("ORDER BY rowid DESC LIMIT ?", limit)
+    async def owned(self, run_id: str, owner: str | None) -> bool:
+        query = "SELECT 1 FROM runs WHERE run_id = ? AND owner = coalesce(?, owner)"
+        return bool([*await self._reader.execute_fetchall(query, (run_id, owner))])
+
+    async def newest(self, limit: int, owner: str | None = None) -> Sequence[RunRow]:
+        if owner is None:
+            return await self._select("ORDER BY rowid DESC LIMIT ?", limit)
+        return await self._select("WHERE owner = ? ORDER BY rowid DESC LIMIT ?", owner, limit)
 
     async def unsettled(self) -> Sequence[RunRow]:
         return await self._select(

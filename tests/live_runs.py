@@ -194,7 +194,7 @@ async def until(true: Callable[[], object], *, seconds: float = 5.0) -> None:
 
 async def rested(runs: Runs, run_id: str) -> Record:
     """The record of a run that has settled."""
-    record = await runs.wait(run_id, timeout=5)
+    record = await runs.wait(run_id, timeout=5, owner="default")
     assert record["status"] in ("completed", "failed", "cancelled"), record
     return record
 
@@ -258,6 +258,6 @@ async def assert_over(runs: Runs, storage: Storage, record: Record, gates: Gates
     assert types(seen).count("run.cancelling") == 1
     await asyncio.sleep(0.05)
     assert gates.calls == calls
-    assert await runs.get(run_id) == record
+    assert await runs.get(run_id, owner="default") == record
     assert await row_status(storage, run_id) == "cancelled"
-    assert await runs.cancel(run_id, by="another") == record
+    assert await runs.cancel(run_id, by="another", owner="default") == record

@@ -221,7 +221,7 @@ async def test_a_take_up_in_a_backoff(storage: Storage) -> None:
         before = await seen_so_far(runs, run_id)
     async with process(storage, gates, limits=LONG) as runs:
         await until(lambda: not runs._executor.holds_slot(run_id))
-        record = await runs.cancel(run_id, by="me")
+        record = await runs.cancel(run_id, by="me", owner="default")
         seen = await told(runs, run_id)
     assert seen[: len(before)] == before
     assert types(seen)[len(before) - 2 :] == [
@@ -345,7 +345,7 @@ async def test_every_type_of_event_can_be_reached(storage: Storage) -> None:
         await until(lambda: gates.waiting)
     async with process(storage, gates) as runs:
         await until(lambda: gates.waiting)
-        await runs.cancel(cancelled, by="me")
+        await runs.cancel(cancelled, by="me", owner="default")
         found.update(types(await told(runs, cancelled)))
         for prompt in ("pass c", "fail d"):
             found.update(types(await done(runs, prompt)))

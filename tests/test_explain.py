@@ -290,13 +290,13 @@ async def test_real_runs_are_explained_while_they_go_on_and_afterwards(storage: 
     async with process(storage, gates) as runs:
         going = await start(runs, "pass a, then gate b")
         await until(lambda: "b" in gates.waiting)
-        first = await runs.explain(going)
-        second = await runs.explain(going)
+        first = await runs.explain(going, owner=None)
+        second = await runs.explain(going, owner=None)
         stumbled = await rested(runs, await start(runs, "stumble c"))
         failed = await rested(runs, await start(runs, "pass d, then fail e"))
-        cut = await runs.cancel(going, by="ann")
+        cut = await runs.cancel(going, by="ann", owner=None)
         explained = {
-            record["status"]: await runs.explain(record["run_id"])
+            record["status"]: await runs.explain(record["run_id"], owner=None)
             for record in (stumbled, failed, cut)
         }
     assert first["time_ms"]["tools"] < second["time_ms"]["tools"]
@@ -338,7 +338,7 @@ async def test_the_calls_of_models_are_its_planning(storage: Storage) -> None:
     )
     async with process(storage, gates, model) as runs:
         record = await rested(runs, await start(runs, "pass a"))
-        explained = await runs.explain(record["run_id"])
+        explained = await runs.explain(record["run_id"], owner=None)
     assert record["planned_by"]
     assert record["planned_by"]["model"] == "some/model"
     assert explained["retries"]["planning"] == 1

@@ -57,6 +57,17 @@ async def test_the_newest_runs_come_first_in_the_order_of_acceptance(index: RunI
     assert [found.run_id for found in await index.newest(50)] == ["4", "3", "2", "1", "0"]
 
 
+async def test_the_runs_of_an_owner_are_theirs_alone(index: RunIndex) -> None:
+    for number in range(6):
+        await index.accept(row(str(number), owner="me" if number % 2 else "you"))
+
+    assert [found.run_id for found in await index.newest(2, "me")] == ["5", "3"]
+    assert [found.run_id for found in await index.newest(50, "you")] == ["4", "2", "0"]
+    assert await index.newest(50, "M") == await index.newest(50, "") == []
+    asked = [("1", "me"), ("1", "you"), ("1", ""), ("1", None), ("7", "me"), ("7", None)]
+    assert [await index.owned(*one) for one in asked] == [True, False, False, True, False, False]
+
+
 async def test_what_is_not_settled_is_listed_oldest_first(index: RunIndex) -> None:
     statuses: tuple[Status, ...] = (
         "pending",

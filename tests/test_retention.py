@@ -137,17 +137,17 @@ async def test_a_removed_run_is_gone_with_all_that_was_kept_and_its_todo_stays(
         other = await rested(runs, await start(runs, "add todo salt"))
         assert await receipts(storage) == 3
 
-        await runs.remove(one["run_id"])
+        await runs.remove(one["run_id"], owner=None)
 
         assert await receipts(storage) == 1
         assert await checkpoints(storage, one["run_id"]) == 0
         assert await storage.index.find(one["run_id"]) is None
-        assert [run["run_id"] for run in await runs.newest()] == [other["run_id"]]
+        assert [run["run_id"] for run in await runs.newest(owner=None)] == [other["run_id"]]
         with pytest.raises(RunNotFound):
-            await runs.get(one["run_id"])
+            await runs.get(one["run_id"], owner=None)
         with pytest.raises(RunNotFound):
-            await runs.remove(one["run_id"])
-        assert await runs.get(other["run_id"]) == other
+            await runs.remove(one["run_id"], owner=None)
+        assert await runs.get(other["run_id"], owner=None) == other
         assert await todos(storage) == ["bread", "milk", "salt"]
 
 
@@ -158,12 +158,12 @@ async def test_a_run_that_has_not_ended_is_not_removed(storage: Storage) -> None
         await until(lambda: "a" in gates.waiting)
         for run_id in (executing, waiting):
             with pytest.raises(NotSettled):
-                await runs.remove(run_id)
+                await runs.remove(run_id, owner=None)
             assert await runs.remove_settled([run_id]) == 0
         gates.end("a")
         await gates.end_next("b")
         assert (await rested(runs, waiting))["status"] == "completed"
-        await runs.remove(executing)
+        await runs.remove(executing, owner=None)
 
 
 async def test_a_run_whose_row_has_not_ended_is_settled_in_it_and_then_removed(
@@ -187,7 +187,7 @@ async def test_a_run_whose_row_has_not_ended_is_settled_in_it_and_then_removed(
 
         assert await runs.remove_settled([record["run_id"]]) == 0
         assert await checkpoints(storage, record["run_id"]) > 0
-        await runs.remove(record["run_id"])
+        await runs.remove(record["run_id"], owner=None)
 
         assert await checkpoints(storage, record["run_id"]) == 0
         assert await storage.index.find(record["run_id"]) is None
@@ -197,7 +197,7 @@ async def test_removing_one_run_many_times_at_once_removes_it_once(storage: Stor
     async with process(storage, Gates()) as runs:
         run_id = (await rested(runs, await start(runs, "pass a")))["run_id"]
         outcomes = await asyncio.gather(
-            *(runs.remove(run_id) for _ in range(8)), return_exceptions=True
+            *(runs.remove(run_id, owner=None) for _ in range(8)), return_exceptions=True
         )
     assert [one for one in outcomes if one is None] == [None]
     assert sum(isinstance(one, RunNotFound) for one in outcomes) == 7
@@ -209,7 +209,7 @@ async def test_whoever_comes_to_a_removed_run_is_not_shown_what_another_still_wa
     async with process(storage, Gates()) as runs:
         run_id = (await rested(runs, await start(runs, "pass a")))["run_id"]
         async with runs.feeds.watching(run_id) as feed:
-            await runs.remove(run_id)
+            await runs.remove(run_id, owner=None)
             with pytest.raises(RunNotFound):
                 async with runs.feeds.watching(run_id):
                     pass
@@ -242,7 +242,7 @@ async def test_a_sweep_removes_what_is_due_and_nothing_else(storage: Storage) ->
         assert await retention(storage, runs).sweep(moment) == 0
         assert await retention(storage, runs).sweep(moment + 30 * DAY) == len(old)
 
-        left = {run["run_id"] for run in await runs.newest(100)}
+        left = {run["run_id"] for run in await runs.newest(100, owner=None)}
         assert left == {new["run_id"], open_run}
         assert await receipts(storage) == 0
         assert len(await todos(storage)) == len(old)
@@ -266,7 +266,7 @@ async def test_a_run_that_cannot_be_read_does_not_keep_the_others(
         removed = await retention(storage, runs).sweep(time.time() + 31 * DAY)
 
         assert removed == 3
-        assert {run["run_id"] for run in await runs.newest(100)} == broken
+        assert {run["run_id"] for run in await runs.newest(100, owner=None)} == broken
 
 
 async def test_sweeping_goes_on_after_a_sweep_that_failed(storage: Storage) -> None:
