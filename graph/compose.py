@@ -43,8 +43,20 @@ async def open_runs(
             roster=roster,
             wait=executor.wait_until,
             input_schema=RunState,
+            approve=settings.approve,
+            approval_expires=settings.approval_expires,
         )
-        runs = Runs(graph, storage, tools, settings.limits, executor, roster, threads)
+        runs = Runs(
+            graph,
+            storage,
+            tools,
+            settings.limits,
+            executor,
+            roster,
+            threads,
+            approve=settings.approve,
+            approval_expires=settings.approval_expires,
+        )
         await runs.open(take_up=take_up)
         async with _warming(roster):
             try:
