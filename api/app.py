@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from starlette.middleware import Middleware
 from starlette.middleware.exceptions import ExceptionMiddleware
 
+from api.approval_routes import router as approval_router
 from api.body_limit import BodyLimit
 from api.docs import docs_routes
 from api.frames import Frames
@@ -57,7 +58,13 @@ def create_app(
         description="A task in plain words becomes a plan of tool calls, executed step by step.",
         version=version("runwright"),
         # `/runs/stream` comes before the runs by their ids.
-        routes=[*live_router.routes, *run_router.routes, *router.routes, *docs_routes()],
+        routes=[
+            *live_router.routes,
+            *run_router.routes,
+            *approval_router.routes,
+            *router.routes,
+            *docs_routes(),
+        ],
         lifespan=lifespan,
         middleware=[
             Middleware(HeadAsGet),

@@ -7,7 +7,7 @@ from pydantic_core import PydanticCustomError
 
 from api.field_errors import FieldError
 from api.record import Progress, Time
-from graph.state import Budget, Status
+from graph.state import Approve, Budget, Status
 
 
 class Body(BaseModel):
@@ -74,7 +74,7 @@ class BudgetCreate(Body):
     )
 
 
-class RunCreate(Body):
+class Task(Body):
     """A task in plain words."""
 
     prompt: Text = Field(
@@ -90,6 +90,21 @@ class RunCreate(Body):
     def plain_budget(self) -> Budget | None:
         """The budget as runs keep it."""
         return cast("Budget | None", self.budget and self.budget.model_dump())
+
+
+class RunCreate(Task):
+    """A task in plain words, to be planned and executed."""
+
+    mode: Literal["execute", "plan"] = Field(
+        "execute",
+        description="`plan`: rest after planning, in the status `waiting`, until somebody approves "
+        "the plan; `execute`: go on, unless the server asks for approval (RUNWRIGHT_APPROVE).",
+    )
+
+    @property
+    def approve(self) -> Approve | None:
+        """Whether this run rests after planning; None: as all of the server."""
+        return "always" if self.mode == "plan" else None
 
 
 class CancelCreate(Body):

@@ -13,7 +13,7 @@ from api.app import HttpLimits, create_app
 from graph.feeds import Feeds
 from graph.record import Record, Summary, record_of
 from graph.runs import AlreadySettled, PromptRejected, RunNotFound, Runs
-from graph.state import Budget, RunState
+from graph.state import Approve, Budget, RunState
 from tests.run_states import CREATED_AT, cancelled, queued
 from tools.registry import Tool, ToolCall, make_tools, tool
 
@@ -54,7 +54,12 @@ class FakeRuns:
         self.started: list[str] = []
 
     async def start(
-        self, prompt: str, *, owner: str = "default", budget: Budget | None = None
+        self,
+        prompt: str,
+        *,
+        owner: str = "default",
+        budget: Budget | None = None,
+        approve: Approve | None = None,
     ) -> Record:
         self._fail()
         if not prompt.strip():
@@ -139,6 +144,8 @@ def accepted(prompt: str = "say hello", **fields: Any) -> Record:
         "status": "pending",
         "planned_by": None,
         "plan": {"steps": []},
+        "plan_proposed": None,
+        "approval": None,
         "execution_log": [],
         "marks": [],
         "planning_log": [],
