@@ -2,10 +2,10 @@
 
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from api.record import Plan, PlannedBy, PlannedTool, PlanningCall, RunError, Usage
-from api.schemas import Body, Task, Text
+from api.schemas import Body, Steps, Task, Text, whole
 from api.times import rfc3339
 from graph.drafts import Draft
 
@@ -14,17 +14,20 @@ _NO_NULL = {"pattern": r"^[^\u0000]*$"}
 
 Words = Annotated[Text, Field(json_schema_extra=_NO_NULL)]
 
+#: A place in the prompt.
+Position = Annotated[int, Field(ge=0, le=10**9), BeforeValidator(whole)]
+
 
 class StepEdit(Body):
     """One step of an edited plan, as the record shows steps; most of it may be left out."""
 
-    step: int | None = Field(None, ge=1, description="Its place in the plan, counted from 1.")
+    step: Steps | None = Field(None, description="Its place in the plan, counted from 1.")
     tool: Words = Field(description="The tool that it calls.")
     input: dict[str, Any] = Field(
         {}, description="What the tool is given; may refer to earlier outputs."
     )
     reasoning: Words = Field("", description="Why the step is there.")
-    span: list[int] | None = Field(
+    span: list[Position] | None = Field(
         None, min_length=2, max_length=2, description="The words of the prompt that it is for."
     )
 

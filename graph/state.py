@@ -235,7 +235,7 @@ class RunInput(TypedDict):
 class RunState(TypedDict, total=False):
     """The whole run. Everything in it survives a round trip through JSON unchanged.
 
-    `approve` and `approval` are missing in runs of earlier versions, which never ask.
+    `approve` and `approval` are missing in runs that never ask: keys cost at every checkpoint.
 
     `paused`: seconds since `started_at` in which nothing executed it, while its process was down or
     others had all the slots.
@@ -280,14 +280,12 @@ def new_run(
     approve: Approve = "never",
 ) -> RunState:
     """The state of a run that was accepted and not yet looked at; `log` starts empty by itself."""
-    return RunState(
+    state = RunState(
         version=STATE_VERSION,
         run_id=run_id,
         prompt=prompt,
         owner=owner,
         status="pending",
-        approve=approve,
-        approval=None,
         planned_by=None,
         plan=Plan(steps=[]),
         plan_proposed=None,
@@ -307,6 +305,9 @@ def new_run(
         paused=0.0,
         completed_at=None,
     )
+    if approve != "never":
+        state["approve"] = approve
+    return state
 
 
 def run_error(

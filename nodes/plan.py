@@ -82,6 +82,8 @@ def begin(state: RunState, limits: Limits, approve: Approve = "never") -> dict[s
             approve=approve,
         )
     )
+    if "approve" in state:  # of the run before
+        fresh |= {"approve": approve, "approval": None}
     return fresh | {"status": "running", "started_at": now, "log": Overwrite([])}
 
 
