@@ -12,7 +12,7 @@ import pytest
 from api.answers import RunAnswer
 from api.approval import DraftAnswer
 from api.schemas import Problem
-from tests.server_process import ServerProcess, serving
+from tests.server_process import ServerProcess, runwright, serving
 
 PROMPT = "add a todo to buy milk, then show my tasks"
 EDITED = {"steps": [{"tool": "todo_store.add", "input": {"text": "buy bread"}}]}
@@ -245,3 +245,16 @@ def test_a_run_that_nobody_decides_on_expires_by_itself_and_at_the_start(tmp_pat
         run = server.settled(second, timeout=10)
     assert late.status_code == 409
     assert run["status"] == "cancelled"
+
+
+def test_a_task_of_the_command_line_that_waits_is_left_to_be_approved_on_a_server(tmp_path: Path):
+    """Nobody else can reach the database while the command has it."""
+    ran = runwright("run", PROMPT, folder=tmp_path, approve="always")
+    with serving(tmp_path) as server:
+        (run,) = server.client.get("/runs").json()["runs"]
+        assert post(server, f"/runs/{run['run_id']}/approve").status_code == 200
+        assert server.settled(run["run_id"])["status"] == "completed"
+
+    assert ran.returncode == 3, ran.stderr
+    assert "waiting for a person" in ran.stdout
+    assert f"/runs/{run['run_id']}/approve" in ran.stderr
