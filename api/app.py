@@ -10,6 +10,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.exceptions import ExceptionMiddleware
 
 from api.answer_headers import AnswerHeaders
+from api.approval_routes import router as approval_router
 from api.body_limit import BodyLimit
 from api.callers import Callers
 from api.cors import Cors
@@ -69,6 +70,7 @@ def create_app(
             *live_router.routes,
             *run_router.routes,
             *keeping_router.routes,
+            *approval_router.routes,
             *router.routes,
             *docs_routes(),
         ],

@@ -112,9 +112,12 @@ async def create_run_and_wait(
 ) -> Response:
     """Accept a task as `POST /runs` does, and answer with its record once it is settled.
 
-    The run goes on when the client leaves or the time is up.
+    One that rests until its plan is approved is answered at once, with 202. The run
+    goes on when the client leaves or the time is up.
     """
-    accepted = await runs.start(body.prompt, owner=owner, budget=body.plain_budget())
+    accepted = await runs.start(
+        body.prompt, owner=owner, budget=body.plain_budget(), approve=body.approve
+    )
     run_id = accepted["run_id"]
     # It is accepted: that its end cannot be read must not make anybody post it again.
     with suppress(StorageUnavailable):
@@ -145,7 +148,10 @@ async def wait_for_run(
     timeout: Timeout = WAIT,
     max_value_bytes: MaxValueBytes = None,
 ) -> Response:
-    """The record of a run once it is settled, or as it is when the time is up."""
+    """The record of a run once it is settled, or as it is when the time is up.
+
+    One that rests until its plan is approved is answered at once, with 202.
+    """
     record = await unless_gone(request.receive, runs.wait(run_id, timeout, owner=owner))
     if record is None:
         return Response()  # to nobody

@@ -14,6 +14,7 @@ from api.callers import KeyRefused
 from api.field_errors import FieldError, field_errors
 from api.loopback import HostRefused, NotJson, OriginRefused
 from api.run_stream import EventNotFound
+from graph.approvals import NotWaiting
 from graph.executor import QueueFull
 from graph.removal import NotSettled
 from graph.runs import (
@@ -23,6 +24,7 @@ from graph.runs import (
     RunNotFound,
     StorageUnavailable,
 )
+from nodes.approving.edited_plan import PlanUnfit
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -85,9 +87,10 @@ def _retry_after(seconds: float) -> dict[str, str]:
 
 
 def _storage_detail(_: StorageUnavailable, request: Request) -> str:
-    # A cancellation that was stored is carried out once the storage answers.
-    lost = not request.url.path.endswith("/cancel")
-    told = "Nothing was read or accepted." if lost else "Whether it was cancelled is not known."
+    # A cancellation or a decision that was stored is carried out once the storage answers.
+    done = {"/cancel": "cancelled", "/approve": "approved", "/reject": "rejected"}
+    asked = next((done[end] for end in done if request.url.path.endswith(end)), None)
+    told = f"Whether it was {asked} is not known." if asked else "Nothing was read or accepted."
     return f"{told} Try again; /health tells when it answers."
 
 
@@ -109,6 +112,13 @@ PROBLEMS: Mapping[Cause, Kind] = {
         "The prompt is not accepted",
         lambda e, _: str(e),
         errors=lambda e: [FieldError(field="prompt", message=str(e))],
+    ),
+    PlanUnfit: Kind(
+        400,
+        "plan-unfit",
+        "The plan cannot be executed",
+        lambda e, _: f"{e}. The run waits as before.",
+        errors=lambda e: [FieldError(field="plan", message=reason) for reason in e.reasons],
     ),
     400: Kind(
         400,
@@ -202,6 +212,18 @@ PROBLEMS: Mapping[Cause, Kind] = {
         lambda e, _: (
             f"The run is {e.status}. Only one that has ended can be removed; "
             f"POST /runs/{e.run_id}/cancel ends it."
+        ),
+    ),
+    NotWaiting: Kind(
+        409,
+        "not-waiting",
+        "There is nothing to be decided",
+        lambda e, _: (
+            f"The run is {e.status}. Only one that is waiting, and about whose plan nobody has "
+            f"decided yet, can be approved or rejected; GET /runs/{e.run_id} tells its marks."
+            if e.status != "waiting"
+            else "Somebody else has decided about the plan of this run, or cancelled the run, "
+            f"just now; GET /runs/{e.run_id} tells its marks."
         ),
     ),
     BodyTooLarge: Kind(

@@ -46,6 +46,22 @@ class PlannedBy(BaseModel):
     complexity: dict[str, Any] | None = Field(description="How complex the task was judged.")
 
 
+class PlannedTool(BaseModel):
+    """A tool that the plan uses."""
+
+    tool: str = Field(description="The tool.")
+    effects: bool = Field(description="Whether a call changes something.")
+    steps: list[int] = Field(description="The steps that call it.")
+
+
+class Approval(BaseModel):
+    """What a person was asked about the plan; `marks` tell what was decided, and by whom."""
+
+    asked_at: Time = Field(description="Since when.")
+    expires_at: Time = Field(description="Until when; then the run is cancelled.")
+    tools: list[PlannedTool] = Field(description="The tools of the plan as it was proposed.")
+
+
 class AttemptError(BaseModel):
     """Why an attempt failed."""
 
@@ -79,7 +95,7 @@ class Attempt(BaseModel):
 class Mark(BaseModel):
     """Something that happened to the run from outside its steps."""
 
-    what: Literal["taken_up", "cancel", "retry", "skip", "approved", "rejected"] = Field(
+    what: Literal["taken_up", "cancel", "retry", "skip", "approved", "rejected", "expired"] = Field(
         description="What happened; `taken_up` is the resumption after a restart."
     )
     at: Time = Field(description="When.")
@@ -192,6 +208,12 @@ class Run(BaseModel):
     status: Status = Field(description="Where the run stands.")
     planned_by: PlannedBy | None = Field(description="Who made the plan, and why it was them.")
     plan: Plan = Field(description="The plan.")
+    plan_proposed: Plan | None = Field(
+        description="The plan as the planner had made it, if somebody has edited it."
+    )
+    approval: Approval | None = Field(
+        description="What a person was asked about the plan; null of a run that did not ask."
+    )
     execution_log: list[Attempt] = Field(description="Every attempt, oldest first.")
     marks: list[Mark] = Field(description="What happened from outside, oldest first.")
     planning_log: list[PlanningCall] = Field(description="Every call of a planner, oldest first.")
@@ -216,7 +238,7 @@ class Run(BaseModel):
 
 def present(record: Record) -> dict[str, Any]:
     """The record with its times in RFC 3339, as `Run` documents it."""
-    current = record["current"]
+    current, approval = record["current"], record["approval"]
     return {
         **present_summary(record),
         "execution_log": [
@@ -232,6 +254,12 @@ def present(record: Record) -> dict[str, Any]:
         "planning_log": [
             {**call, "started_at": rfc3339(call["started_at"])} for call in record["planning_log"]
         ],
+        "approval": approval
+        and {
+            **approval,
+            "asked_at": rfc3339(approval["asked_at"]),
+            "expires_at": rfc3339(approval["expires_at"]),
+        },
         "current": current and {**current, "not_before": rfc3339(current["not_before"])},
     }
 

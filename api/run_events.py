@@ -9,7 +9,7 @@ from api.times import rfc3339
 from graph.events import Event, EventType
 
 #: What of an event's data is a time.
-_TIMES = ("started_at", "retry_at", "not_before")
+_TIMES = ("started_at", "retry_at", "not_before", "expires_at")
 
 EVENT_TYPES: tuple[str, ...] = get_args(EventType)
 

@@ -38,7 +38,9 @@ router = APIRouter(route_class=StrictRoute, tags=["runs"])
 )
 async def create_run(body: RunCreate, runs: RunsDep, owner: OwnerDep) -> Response:
     """Accept a task. It is planned and executed after the answer; read the run to follow it."""
-    record = await runs.start(body.prompt, owner=owner, budget=body.plain_budget())
+    record = await runs.start(
+        body.prompt, owner=owner, budget=body.plain_budget(), approve=body.approve
+    )
     created = {"run_id": record["run_id"], "status": record["status"]}
     return json_answer(created, 201, {"Location": f"/runs/{record['run_id']}"})
 

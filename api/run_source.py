@@ -29,6 +29,18 @@ class LostSight(Exception):
         )
 
 
+class Waits(LostSight):
+    """The run rests until somebody approves its plan, which nobody can do in this process."""
+
+    def __init__(self, run_id: str) -> None:
+        Exception.__init__(
+            self,
+            f"run {run_id} waits for approval: start `runwright serve` and post to"
+            f" /runs/{run_id}/approve or /runs/{run_id}/reject",
+        )
+        self.run_id = run_id
+
+
 class NotCancelled(Exception):
     """The run is not cancelled; the message says why."""
 
@@ -66,11 +78,13 @@ class LocalRun:
         self._kept = kept
 
     async def events(self, note: Note) -> AsyncGenerator[Event, None]:
-        """Its events from the first one on, as they are stored. Raises `LostSight`."""
+        """Its events from the first one on, as they are stored. Raises `LostSight` and `Waits`."""
         seen = 0
         try:
             async with self._runs.watching(self.run_id, owner=None) as feed:
                 while not (feed.closed or feed.ended) or seen < len(feed.events):
+                    if feed.resting and not feed.ended and seen == len(feed.events):
+                        raise Waits(self.run_id)
                     await feed.after(seen)
                     for event in feed.events[seen:]:
                         seen = event["id"]

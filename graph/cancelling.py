@@ -108,8 +108,8 @@ def _last_call(state: RunState) -> float:
 
 
 def _due(state: RunState) -> tuple[int, int, int] | None:
-    """Which attempt is the next, once there is a plan."""
-    if not state["plan"]["steps"]:
+    """Which attempt is the next, once there is a plan that may be executed."""
+    if not state["plan"]["steps"] or state["status"] == "waiting":
         return None
     return state["generation"], state["cursor"], state["attempt"]
 

@@ -45,8 +45,20 @@ async def open_runs(
             roster=roster,
             wait=executor.wait_until,
             input_schema=RunState,
+            approve=settings.approve,
+            approval_expires=settings.approval_expires,
         )
-        runs = Runs(graph, storage, tools, settings.limits, executor, roster, threads)
+        runs = Runs(
+            graph,
+            storage,
+            tools,
+            settings.limits,
+            executor,
+            roster,
+            threads,
+            approve=settings.approve,
+            approval_expires=settings.approval_expires,
+        )
         await runs.open(take_up=take_up)
         # Who leaves other runs alone does not remove them either.
         retention = _retention(settings, storage, runs) if take_up else None

@@ -24,6 +24,9 @@ EventType = Literal[
     "step.failed",
     "step.completed",
     "run.waiting",
+    "run.approved",
+    "run.rejected",
+    "run.expired",
     "run.cancelling",
     "run.completed",
     "run.failed",
@@ -31,7 +34,13 @@ EventType = Literal[
     "end",
 ]
 
-_MARKS: dict[str, EventType] = {"taken_up": "run.taken_up", "cancel": "run.cancelling"}
+_MARKS: dict[str, EventType] = {
+    "taken_up": "run.taken_up",
+    "cancel": "run.cancelling",
+    "approved": "run.approved",
+    "rejected": "run.rejected",
+    "expired": "run.expired",
+}
 
 
 class Event(TypedDict):
@@ -61,7 +70,7 @@ def events(state: RunState) -> list[Event]:
     while True:
         number = len(told) + 1
         if mark is not None and _is_next(mark, number, event):
-            following, mark = _marked(mark), next(marks, None)
+            following, mark = _marked(mark, state), next(marks, None)
         elif event is not None:
             following, event = event, next(happened, None)
         else:
@@ -102,15 +111,18 @@ def _planning(state: RunState, started_at: float) -> Iterator[Event]:
     for call in state["planning_log"]:
         if call["planner"] == "pattern":
             yield _called(call, "fallback_plan")
-    if steps := state["plan"]["steps"]:
+    if steps := (state["plan_proposed"] or state["plan"])["steps"]:
         node = "plan" if by and by["source"] == "llm" else "fallback_plan"
         yield _event("plan.made", _planned_at(state), node, planned_by=by, steps=steps)
+    if asked := state.get("approval"):
+        tools, expires_at = asked["tools"], asked["expires_at"]
+        yield _event("run.waiting", asked["asked_at"], tools=tools, expires_at=expires_at)
 
 
 def _steps(state: RunState) -> Iterator[Event]:
     """Two events for each attempt; of the one that is being made or is due, the first."""
     steps = state["plan"]["steps"]
-    if not steps:
+    if not steps or not _may_begin(state):
         return
     due: dict[str, Any] | None = {"step": 1, "attempt": 1, "at": _planned_at(state)}
     for entry in _attempts(state):
@@ -179,8 +191,16 @@ def _is_next(mark: Mark, number: int, event: Event | None) -> bool:
     return event is None or mark["at"] < event["at"]
 
 
-def _marked(mark: Mark) -> Event:
-    return _event(_MARKS[mark["what"]], mark["at"], by=mark["by"], detail=mark["detail"])
+def _marked(mark: Mark, state: RunState) -> Event:
+    told: dict[str, Any] = {"by": mark["by"], "detail": mark["detail"]}
+    if mark["what"] == "approved" and state["plan_proposed"]:
+        told["steps"] = state["plan"]["steps"]  # `plan.made` tells the proposed ones
+    return _event(_MARKS[mark["what"]], mark["at"], **told)
+
+
+def _may_begin(state: RunState) -> bool:
+    """Whether the plan may be executed: nobody was asked about it, or somebody approved it."""
+    return not state.get("approval") or any(mark["what"] == "approved" for mark in _marks(state))
 
 
 def _settled(state: RunState, at: float) -> Event:

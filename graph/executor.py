@@ -97,6 +97,11 @@ class Executor:
         execution = self._executions.get(run_id)
         return execution is not None and execution.holds_slot
 
+    def execution(self, run_id: str) -> asyncio.Task[None] | None:
+        """The execution of a run, if there is one, also without a slot."""
+        execution = self._executions.get(run_id)
+        return None if execution is None else execution.task
+
     def interrupt(self, run_id: str) -> asyncio.Task[None]:
         """Cancel the execution of a run, or begin one at once, without a slot, where there is none.
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Protocol
 
-from graph.state import Budget, Limits, Status
+from graph.decision import Decision
+from graph.state import Approve, Budget, Limits, Status
 from graph.status import SETTLED, TRANSITIONS, may_become
 
 
@@ -20,6 +21,7 @@ class RunRow:
     `cancel_at` and `cancel_by` say that somebody asked for its cancellation, whatever came of it.
     `starts` counts how often in a row it was started with `checkpoint_id` as its latest
     checkpoint, so that a run which kills its process is not started for ever.
+    `decision` is what was decided about its plan, `expires_at` until when that may be done.
     """
 
     run_id: str
@@ -35,6 +37,9 @@ class RunRow:
     checkpoint_id: str | None = None
     cancel_at: float | None = None
     cancel_by: str | None = None
+    approve: Approve = "never"
+    expires_at: float | None = None
+    decision: Decision | None = None
 
 
 class RunIndex(Protocol):
@@ -62,6 +67,21 @@ class RunIndex(Protocol):
 
     async def request_cancel(self, run_id: str, *, at: float, by: str) -> bool:
         """Mark a run that is not settled as to be cancelled, unless it is; whether it is marked."""
+
+    async def decide(self, run_id: str, decision: Decision) -> bool:
+        """Store what was decided about a run's plan; whether it was the first thing said about it.
+
+        A run that is settled, or marked as to be cancelled, has nothing to be decided.
+        """
+
+    async def forget_decision(self, run_id: str) -> None:
+        """Let it be decided again about a run's plan."""
+
+    async def note_expiry(self, run_id: str, at: float) -> None:
+        """Remember until when it may be decided about a run's plan, in epoch seconds."""
+
+    async def expired(self, now: float, limit: int) -> Sequence[str]:
+        """The ids of waiting runs about which it may no longer be decided, the earliest first."""
 
     async def note_start(self, run_id: str, *, starts: int, checkpoint_id: str | None) -> None:
         """Remember how often in a row a run was started with this latest checkpoint."""
@@ -133,6 +153,28 @@ class MemoryIndex:
         if row.cancel_at is None:
             self._rows[run_id] = replace(row, cancel_at=at, cancel_by=by)
         return True
+
+    async def decide(self, run_id: str, decision: Decision) -> bool:
+        row = self._rows.get(run_id)
+        if row is None or row.status in SETTLED or row.decision or row.cancel_at is not None:
+            return False
+        self._rows[run_id] = replace(row, decision=decision)
+        return True
+
+    async def forget_decision(self, run_id: str) -> None:
+        self._rows[run_id] = replace(self._rows[run_id], decision=None)
+
+    async def note_expiry(self, run_id: str, at: float) -> None:
+        self._rows[run_id] = replace(self._rows[run_id], expires_at=at)
+
+    async def expired(self, now: float, limit: int) -> Sequence[str]:
+        due = [
+            (row.expires_at, row.run_id)
+            for row in self._rows.values()
+            if row.status == "waiting" and row.expires_at is not None and row.expires_at <= now
+            if row.decision is None and row.cancel_at is None
+        ]
+        return [run_id for _, run_id in sorted(due)[:limit]]
 
     async def note_start(self, run_id: str, *, starts: int, checkpoint_id: str | None) -> None:
         if row := self._rows.get(run_id):

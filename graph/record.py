@@ -7,6 +7,7 @@ from typing_extensions import TypedDict
 from graph.events import events
 from graph.index import RunRow
 from graph.state import (
+    Approval,
     Budget,
     Limits,
     Plan,
@@ -47,6 +48,8 @@ class Record(TypedDict):
     status: Status
     planned_by: PlannedBy | None
     plan: Plan
+    plan_proposed: Plan | None
+    approval: Approval | None
     execution_log: list[dict[str, Any]]
     marks: list[dict[str, Any]]
     planning_log: list[PlanningCall]
@@ -89,6 +92,8 @@ def record_of(state: RunState, *, queue_position: int | None = None) -> Record:
         status=state["status"],
         planned_by=state["planned_by"],
         plan=state["plan"],
+        plan_proposed=state["plan_proposed"],
+        approval=state.get("approval"),
         execution_log=attempts,
         marks=_entries(state, "mark"),
         planning_log=state["planning_log"],
@@ -122,6 +127,7 @@ def state_of(row: RunRow) -> RunState:
         owner=row.owner,
         limits=row.limits,
         budget=row.budget,
+        approve=row.approve,
         created_at=row.created_at,
     )
 

@@ -10,8 +10,11 @@ from uuid import UUID, uuid4
 
 from langchain_core.runnables import RunnableConfig
 
+from graph.approvals import SWEEP, Approvals
 from graph.build import RunGraph
 from graph.cancelling import Canceller
+from graph.decision import Decision
+from graph.drafts import Draft, Drafts
 from graph.driver import Driver
 from graph.executor import Executor
 from graph.explain import explain
@@ -20,9 +23,10 @@ from graph.feeds import Changes, Feed, Feeds
 from graph.index import RunRow
 from graph.record import Record, Summary, record_of, state_of, summary_of
 from graph.removal import NotSettled, Remains, remains
-from graph.state import Budget, Limits, RunState, Status
+from graph.state import Approve, Budget, Limits, RunState, Status
 from graph.status import SETTLED, may_become
 from graph.storage import Storage
+from nodes.approving.asking import EXPIRES
 from nodes.plan import prompt_error
 from nodes.planning.roster import Roster
 from tools.registry import Tool
@@ -79,6 +83,9 @@ class Runs:
         executor: Executor,
         roster: Roster | None = None,
         threads: ToolThreads | None = None,
+        *,
+        approve: Approve = "never",
+        approval_expires: float = EXPIRES,
     ) -> None:
         self.graph = graph
         self._reading = graph.copy({"checkpointer": storage.reader})
@@ -96,6 +103,11 @@ class Runs:
             publish=self.feeds.publish,
             models=len(roster.models) if roster else 0,
         )
+        self._approve = approve
+        self._approvals = Approvals(storage, self._driver, tools)
+        self._sweep_every = min(SWEEP, approval_expires / 10)
+        self._sweeping: asyncio.Task[None] | None = None
+        self._drafts = Drafts(graph, tools, limits, len(roster.models) if roster else 0)
         self.ready = False
 
     async def open(self, *, take_up: bool) -> None:
@@ -104,12 +116,18 @@ class Runs:
         for row in left:
             if row.cancel_at is not None:
                 await self._driver.cancel_left(row.run_id)
-        waiting = [row for row in left if row.cancel_at is None]
+        waiting = [
+            row
+            for row in left
+            if row.cancel_at is None and (row.status != "waiting" or row.decision)
+        ]
         self._driver.expect(waiting)
         # First those that were started before and got no further.
         for row in sorted(waiting, key=lambda row: row.checkpoint_id is None):
             self._executor.enqueue(row.run_id, row.owner)
         self._executor.start(self._driver.execute)
+        if take_up:
+            self._sweeping = asyncio.create_task(self._approvals.sweep(self._sweep_every))
         self.ready = True
 
     async def close(self, grace: float) -> None:
@@ -118,16 +136,29 @@ class Runs:
         What is left goes on from its last checkpoint at the next start. Who watches is let go.
         """
         self.ready = False
+        await self.stop_sweeping()
         self._driver.drain()
         await self._executor.stop(grace)
         await self._driver.close()
         self.feeds.close()
 
+    async def stop_sweeping(self) -> None:
+        """Let no plan expire any more."""
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+            await asyncio.wait([self._sweeping])
+
     async def start(
-        self, prompt: str, *, owner: str = "default", budget: Budget | None = None
+        self,
+        prompt: str,
+        *,
+        owner: str = "default",
+        budget: Budget | None = None,
+        approve: Approve | None = None,
     ) -> Record:
         """Accept a task; it is on disk when this returns, and executed soon after.
 
+        `approve` says whether it rests after planning until somebody approves; without it, as all.
         Raises `PromptRejected`, `QueueFull`, `StorageUnavailable`, and `NotAccepting` while the
         process is ending.
         """
@@ -142,6 +173,7 @@ class Runs:
             limits=self._limits,
             created_at=time.time(),
             budget=budget,
+            approve=approve or self._approve,
         )
         # Shielded from a caller who goes away: what is stored is executed.
         return await asyncio.shield(self._accept(row))
@@ -216,6 +248,58 @@ class Runs:
         if state["status"] != "cancelled":
             raise AlreadySettled(run_id, state["status"])
         return self._record(state)
+
+    async def approve(
+        self, run_id: str, *, by: str, owner: str | None, plan: object = None
+    ) -> Record:
+        """Execute the plan of a waiting run, or another `plan` instead; its record by then.
+
+        Raises `RunNotFound`, `NotWaiting`, `PlanUnfit`, `StorageUnavailable`; after the last one
+        it goes on as soon as the storage answers, if the decision was stored. Raises
+        `NotAccepting` while the process is ending.
+        """
+        await self._admit(run_id, owner)
+        state = await self._state(run_id)
+        self._approvals.check_waiting(state)
+        edited = None if plan is None else self._approvals.edited(state, plan)
+        decision = Decision(what="approved", at=time.time(), by=by, reason=None, plan=edited)
+        return await self._decide(state, decision)
+
+    async def reject(
+        self, run_id: str, *, by: str, owner: str | None, reason: str | None = None
+    ) -> Record:
+        """Settle a waiting run as cancelled, with nothing done; its record.
+
+        Raises what `approve` raises, but for `PlanUnfit`.
+        """
+        await self._admit(run_id, owner)
+        state = await self._state(run_id)
+        decision = Decision(what="rejected", at=time.time(), by=by, reason=reason, plan=None)
+        return await self._decide(state, decision)
+
+    async def _decide(self, state: RunState, decision: Decision) -> Record:
+        if not self.ready:
+            raise NotAccepting
+        with self._available():
+            # Shielded from a caller who goes away: a decision that is stored is carried out.
+            await asyncio.shield(self._approvals.decide(state, decision))
+        decided = await self._state(state["run_id"])
+        if decided["status"] == "waiting":
+            raise StorageUnavailable
+        return self._record(decided)
+
+    async def plan(
+        self, prompt: str, *, owner: str = "default", budget: Budget | None = None
+    ) -> Draft:
+        """The plan that a run of this prompt would be given; nothing is stored or executed.
+
+        Raises `PromptRejected`, and `NotAccepting` while the process is ending.
+        """
+        if not self.ready:
+            raise NotAccepting
+        if reason := prompt_error(prompt, self._limits["max_prompt"]):
+            raise PromptRejected(reason)
+        return await self._drafts.make(prompt, owner=owner, budget=budget)
 
     async def _stop(self, run_id: str, by: str) -> None:
         with self._available():

@@ -18,7 +18,7 @@ from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from graph.keys import InvalidKey, Key, parse_keys
-from graph.state import Limits
+from graph.state import Approve, Limits
 from nodes.planning.complexity import THRESHOLD
 
 PREFIX = "RUNWRIGHT_"
@@ -122,6 +122,16 @@ class Settings(BaseSettings):
     max_steps: int = Field(100, ge=1, le=10_000, description="most steps of a plan")
     max_output: int = Field(
         256 * 1024, ge=1024, le=2**26, description="largest output of a step, bytes"
+    )
+
+    # Which plans a person is asked about
+    approve: Approve = Field(
+        "never",
+        description="which runs rest after planning until they are approved: never, effects (their "
+        "plan has a step that changes something) or always",
+    )
+    approval_expires: float = Field(
+        7 * 86_400, gt=0, le=10 * 366 * 86_400, description="how long they wait for it, s"
     )
 
     # Which models plan; without any, the pattern planner does

@@ -8,6 +8,7 @@ from typing import Any
 
 import aiosqlite
 
+from graph.decision import Decision
 from graph.index import RunRow, leads_to
 from graph.sqlite_writer import SqliteWriter
 from graph.state import Status
@@ -57,6 +58,12 @@ MIGRATIONS = (
     ),
     # Within an owner it is in the order of acceptance, as every index of SQLite is.
     ("CREATE INDEX runs_of_owner ON runs (owner)",),
+    (
+        "ALTER TABLE runs ADD COLUMN approve TEXT NOT NULL DEFAULT 'never'",
+        "ALTER TABLE runs ADD COLUMN expires_at REAL",
+        "ALTER TABLE runs ADD COLUMN decision TEXT",
+        "CREATE INDEX runs_waiting ON runs (expires_at) WHERE status = 'waiting'",
+    ),
 )
 
 #: The version that this program writes; a database with a higher one is not opened.
@@ -64,10 +71,10 @@ VERSION = len(MIGRATIONS)
 
 _COLUMNS = (
     "run_id, owner, prompt, limits, created_at, status, started_at, completed_at,"
-    " starts, checkpoint_id, budget, cancel_at, cancel_by"
+    " starts, checkpoint_id, budget, cancel_at, cancel_by, approve, expires_at, decision"
 )
 
-_INSERT = f"INSERT INTO runs ({_COLUMNS}) VALUES ({', '.join('?' * 13)})"  # noqa: S608 - constants only
+_INSERT = f"INSERT INTO runs ({_COLUMNS}) VALUES ({', '.join('?' * 16)})"  # noqa: S608 - constants only
 
 
 class SqliteIndex:
@@ -103,6 +110,9 @@ class SqliteIndex:
             json.dumps(row.budget),
             row.cancel_at,
             row.cancel_by,
+            row.approve,
+            row.expires_at,
+            row.decision and json.dumps(row.decision),
         )
         await self._writer.write((_INSERT, values), durable=True)
 
@@ -142,6 +152,31 @@ class SqliteIndex:
             f" WHERE run_id = ? AND status IN ({', '.join('?' * len(sources))})"
         )
         return await self._writer.write((update, (at, by, run_id, *sources)), durable=True) > 0
+
+    async def decide(self, run_id: str, decision: Decision) -> bool:
+        update = (
+            "UPDATE runs SET decision = ? WHERE run_id = ? AND decision IS NULL"
+            " AND cancel_at IS NULL AND status IN ('pending', 'running', 'waiting')"
+        )
+        values = (json.dumps(decision), run_id)
+        return await self._writer.write((update, values), durable=True) > 0
+
+    async def forget_decision(self, run_id: str) -> None:
+        update = "UPDATE runs SET decision = NULL WHERE run_id = ?"
+        await self._writer.write((update, (run_id,)), durable=True)
+
+    async def note_expiry(self, run_id: str, at: float) -> None:
+        update = "UPDATE runs SET expires_at = ? WHERE run_id = ?"
+        await self._writer.write((update, (at, run_id)), durable=True)
+
+    async def expired(self, now: float, limit: int) -> Sequence[str]:
+        rows = await self._reader.execute_fetchall(
+            "SELECT run_id FROM runs WHERE status = 'waiting' AND expires_at <= ?"
+            " AND decision IS NULL AND cancel_at IS NULL"
+            " ORDER BY expires_at LIMIT ?",
+            (now, limit),
+        )
+        return [run_id for (run_id,) in rows]
 
     async def note_start(self, run_id: str, *, starts: int, checkpoint_id: str | None) -> None:
         update = "UPDATE runs SET starts = ?, checkpoint_id = ? WHERE run_id = ?"
@@ -185,6 +220,9 @@ def _row(row: sqlite3.Row) -> RunRow:
         budget,
         cancel_at,
         cancel_by,
+        approve,
+        expires_at,
+        decision,
     ) = row
     return RunRow(
         run_id=run_id,
@@ -200,4 +238,7 @@ def _row(row: sqlite3.Row) -> RunRow:
         budget=json.loads(budget) if budget else None,
         cancel_at=cancel_at,
         cancel_by=cancel_by,
+        approve=approve,
+        expires_at=expires_at,
+        decision=json.loads(decision) if decision else None,
     )

@@ -57,6 +57,27 @@ class AttemptError(TypedDict):
     retryable: bool
 
 
+#: Which plans are executed only when a person has approved them: none, those that have a step whose
+#: tool has effects, or all.
+Approve = Literal["never", "effects", "always"]
+
+
+class PlannedTool(TypedDict):
+    """A tool that a plan uses, and in which steps; `effects`: whether a call changes something."""
+
+    tool: str
+    effects: bool
+    steps: list[int]
+
+
+class Approval(TypedDict):
+    """What a person was asked about the plan, and until when; times in epoch seconds."""
+
+    asked_at: float
+    expires_at: float
+    tools: list[PlannedTool]
+
+
 class Attempt(TypedDict):
     """One execution of one step; times are epoch seconds, `input` is resolved."""
 
@@ -80,7 +101,7 @@ class Mark(TypedDict):
     """Something that happened to a run from outside its steps; `event` is its event's number."""
 
     kind: Literal["mark"]
-    what: Literal["taken_up", "cancel", "retry", "skip", "approved", "rejected"]
+    what: Literal["taken_up", "cancel", "retry", "skip", "approved", "rejected", "expired"]
     at: float
     by: str
     detail: str | None
@@ -214,6 +235,8 @@ class RunInput(TypedDict):
 class RunState(TypedDict, total=False):
     """The whole run. Everything in it survives a round trip through JSON unchanged.
 
+    `approve` and `approval` are missing in runs that never ask: keys cost at every checkpoint.
+
     `paused`: seconds since `started_at` in which nothing executed it, while its process was down or
     others had all the slots.
     """
@@ -223,6 +246,8 @@ class RunState(TypedDict, total=False):
     prompt: str
     owner: str
     status: Status
+    approve: Approve
+    approval: Approval | None
     planned_by: PlannedBy | None
     plan: Plan
     plan_proposed: Plan | None
@@ -252,9 +277,10 @@ def new_run(
     limits: Limits,
     created_at: float,
     budget: Budget | None = None,
+    approve: Approve = "never",
 ) -> RunState:
     """The state of a run that was accepted and not yet looked at; `log` starts empty by itself."""
-    return RunState(
+    state = RunState(
         version=STATE_VERSION,
         run_id=run_id,
         prompt=prompt,
@@ -279,6 +305,9 @@ def new_run(
         paused=0.0,
         completed_at=None,
     )
+    if approve != "never":
+        state["approve"] = approve
+    return state
 
 
 def run_error(

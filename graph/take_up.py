@@ -28,13 +28,13 @@ _WRITTEN_AS = {"plan": "__start__", "fallback_plan": "plan"}
 
 @dataclass(frozen=True)
 class TakenUp:
-    """Where a run stands: to be driven on, or settled with nothing executed.
+    """Where a run stands: to be driven on, or settled or waiting with nothing executed.
 
     `snapshot` is None for a run that was accepted and has only just begun. `left_at` is when it was
     last got on with, epoch seconds.
     """
 
-    next: Literal["drive", "settled"]
+    next: Literal["drive", "settled", "waiting"]
     state: RunState
     snapshot: StateSnapshot | None = None
     left_at: float = 0.0
@@ -46,7 +46,7 @@ async def take_up(graph: RunGraph, index: RunIndex, row: RunRow, config: Runnabl
     A run that got no further in several starts is given up: it may be what ends the process.
     """
     resumed = await resume(graph, row, config)
-    if resumed.next == "settled" or resumed.snapshot is None:
+    if resumed.next != "drive" or resumed.snapshot is None:
         return resumed
     starts = _starts(row, resumed.snapshot)
     if starts > MAX_STARTS:
@@ -82,7 +82,14 @@ async def resume(graph: RunGraph, row: RunRow, config: RunnableConfig) -> TakenU
         snapshot = await graph.aget_state(config)
         if is_settled(snapshot):
             return TakenUp("settled", _state(snapshot))
+    if is_waiting(_state(snapshot)):
+        return TakenUp("waiting", _state(snapshot))
     return TakenUp("drive", _state(snapshot), snapshot, left_at)
+
+
+def is_waiting(state: RunState) -> bool:
+    """Whether a run rests until somebody decides about its plan."""
+    return state["status"] == "waiting" and not state["error"]
 
 
 def is_settled(snapshot: StateSnapshot) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 from langgraph.runtime import Runtime
 
 from graph.state import Attempt, AttemptError, RunState, Step, run_error
+from nodes.approving.asking import Asking
 from nodes.contract.attempts import resolved, step_key
 from nodes.contract.outputs import InvalidOutput, plain
 from nodes.contract.references import InvalidReference
@@ -31,8 +32,15 @@ async def execute_step(
     tools: Mapping[str, Tool],
     threads: ToolThreads,
     wait: Wait = sleep_until,
+    asking: Asking | None = None,
 ) -> dict[str, Any]:
-    """Make the next attempt at the step under the cursor and record it."""
+    """Make the next attempt at the step under the cursor and record it.
+
+    A plan that waits for a person is asked about first, in a visit of its own: the decision is
+    stored before anything is executed.
+    """
+    if asking and state["status"] == "waiting":
+        return asking.answer(state)
     if state["not_before"] is not None:
         # Clamped, since a clock that was set back would make it wait by as much longer.
         await wait(min(state["not_before"], time.time() + MAX_BACKOFF))

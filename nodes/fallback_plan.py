@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from graph.state import Plan, PlanningCall, RunState, run_error
+from nodes.approving.asking import Asking
 from nodes.contract.plan_check import check_plan
 from nodes.patterns.planner import PatternPlanner, Reading
 from nodes.planning.budget import limits_of
@@ -13,7 +14,11 @@ from tools.registry import Tool
 
 
 async def fallback_plan(
-    state: RunState, *, planner: PatternPlanner, tools: Mapping[str, Tool]
+    state: RunState,
+    *,
+    planner: PatternPlanner,
+    tools: Mapping[str, Tool],
+    asking: Asking | None = None,
 ) -> dict[str, Any]:
     """Plan the prompt by its language patterns, or refuse it whole and say which words."""
     started_at = time.time()
@@ -31,7 +36,8 @@ async def fallback_plan(
     if reasons := check_plan(plan["steps"], tools, limits_of(state)):
         error = run_error("plan_rejected", _before(state) + "; ".join(reasons), rejected_plan=plan)
         return {"error": error, "planning_log": _logged(state, "rejected", started_at, reasons)}
-    return {"plan": plan, "planning_log": _logged(state, "planned", started_at)}
+    update = {"plan": plan, "planning_log": _logged(state, "planned", started_at)}
+    return asking.about(state, update) if asking else update
 
 
 def _refusal(state: RunState, reading: Reading) -> str:

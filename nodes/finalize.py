@@ -13,9 +13,14 @@ _LONGEST_NUMBER = 40  # characters; a longer one is counted, as other text is
 
 
 async def finalize(state: RunState, *, tools: Mapping[str, Tool]) -> dict[str, Any]:
-    """Completed with the last step's output, or failed where an earlier node left an error."""
-    if state["error"]:
-        return {"status": "failed", "completed_at": time.time(), "not_before": None}
+    """Completed with the last step's output, or failed where an earlier node left an error.
+
+    Cancelled where a person did not want the plan to be executed.
+    """
+    if error := state["error"]:
+        unwanted = error["type"] in ("rejected", "cancelled")
+        status = "cancelled" if unwanted else "failed"
+        return {"status": status, "completed_at": time.time(), "not_before": None}
     last: Attempt = next(
         entry
         for entry in reversed(state["log"])

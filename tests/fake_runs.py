@@ -16,7 +16,7 @@ from graph.feeds import Changes, Feed, Feeds
 from graph.record import Record, Summary, record_of
 from graph.removal import NotSettled
 from graph.runs import AlreadySettled, PromptRejected, RunNotFound, Runs
-from graph.state import Budget, RunState
+from graph.state import Approve, Budget, RunState
 from graph.status import SETTLED
 from tests.run_states import CREATED_AT, cancelled, queued
 from tools.registry import Tool, ToolCall, make_tools, tool
@@ -59,7 +59,12 @@ class FakeRuns:
         self.cancelled_by: list[str] = []
 
     async def start(
-        self, prompt: str, *, owner: str = "default", budget: Budget | None = None
+        self,
+        prompt: str,
+        *,
+        owner: str = "default",
+        budget: Budget | None = None,
+        approve: Approve | None = None,
     ) -> Record:
         self._fail()
         if not prompt.strip():
@@ -162,6 +167,8 @@ def accepted(prompt: str = "say hello", **fields: Any) -> Record:
         "status": "pending",
         "planned_by": None,
         "plan": {"steps": []},
+        "plan_proposed": None,
+        "approval": None,
         "execution_log": [],
         "marks": [],
         "planning_log": [],

@@ -181,6 +181,7 @@ async def process(
     try:
         yield runs
     finally:
+        await runs.stop_sweeping()
         await (runs.close(grace=0.05) if orderly else executor.stop(grace=0))
 
 

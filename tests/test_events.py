@@ -17,9 +17,6 @@ from tests.scripted_models import ScriptedModel, Turn, answer, misconfigured, ou
 PLANNED = ["run.started", "plan.started", "plan.fallback", "plan.attempt", "plan.made"]
 STEP = ["step.started", "step.completed"]
 
-#: What no run of this version does; it comes with waiting for a person.
-NOT_YET = {"run.waiting"}
-
 
 async def start(runs: Runs, prompt: str) -> str:
     return (await runs.start(prompt))["run_id"]
@@ -349,7 +346,19 @@ async def test_every_type_of_event_can_be_reached(storage: Storage) -> None:
         found.update(types(await told(runs, cancelled)))
         for prompt in ("pass c", "fail d"):
             found.update(types(await done(runs, prompt)))
-    assert found == set(get_args(EventType)) - NOT_YET
+        for decide in (runs.approve, runs.reject, None):
+            asked = (await runs.start("pass e", approve="always"))["run_id"]
+            await runs.wait(asked, timeout=5)
+            if decide:
+                await decide(asked, by="me")
+                await rested(runs, asked)
+            found.update(types(await told(runs, asked)))
+    await storage.index.note_expiry(asked, 1.0)
+    async with process(storage, gates) as runs:
+        while (await runs.get(asked))["status"] == "waiting":  # noqa: ASYNC110 - that is no event
+            await asyncio.sleep(0.002)
+        found.update(types(await told(runs, asked)))
+    assert found == set(get_args(EventType))
 
 
 def state(**fields: Any) -> RunState:

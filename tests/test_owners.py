@@ -72,6 +72,10 @@ async def test_anothers_run_takes_the_same_steps_as_one_that_is_not_there(
             with pytest.raises(RunNotFound):
                 await runs.cancel(one, by="bob", owner="bob")
             with pytest.raises(RunNotFound):
+                await runs.approve(one, by="bob", owner="bob")
+            with pytest.raises(RunNotFound):
+                await runs.reject(one, by="bob", owner="bob")
+            with pytest.raises(RunNotFound):
                 await runs.explain(one, owner="bob")
             with pytest.raises(RunNotFound):
                 await runs.remove(one, owner="bob")
@@ -80,7 +84,7 @@ async def test_anothers_run_takes_the_same_steps_as_one_that_is_not_there(
                     pass
             steps.append(asked.copy())
             asked.clear()
-        assert steps[0] == steps[1] == ["owned"] * 6
+        assert steps[0] == steps[1] == ["owned"] * 8
         monkeypatch.undo()
         assert await runs.get(run_id, owner="alice") == before
 
