@@ -18,6 +18,7 @@ from api.loopback import Loopback
 from api.openapi import description_of
 from api.problem_answers import HANDLERS
 from api.pulse import HEARTBEAT
+from api.retry_routes import router as retry_router
 from api.routes import router
 from api.run_routes import router as run_router
 from graph.runs import Runs
@@ -57,7 +58,13 @@ def create_app(
         description="A task in plain words becomes a plan of tool calls, executed step by step.",
         version=version("runwright"),
         # `/runs/stream` comes before the runs by their ids.
-        routes=[*live_router.routes, *run_router.routes, *router.routes, *docs_routes()],
+        routes=[
+            *live_router.routes,
+            *run_router.routes,
+            *retry_router.routes,
+            *router.routes,
+            *docs_routes(),
+        ],
         lifespan=lifespan,
         middleware=[
             Middleware(HeadAsGet),

@@ -14,8 +14,10 @@ from api.field_errors import FieldError, field_errors
 from api.loopback import HostRefused, NotJson, OriginRefused
 from api.run_stream import EventNotFound
 from graph.executor import QueueFull
+from graph.retrying import NotRetryable, RetryRejected
 from graph.runs import (
     AlreadySettled,
+    NoBackoff,
     NotAccepting,
     PromptRejected,
     RunNotFound,
@@ -82,10 +84,17 @@ def _retry_after(seconds: float) -> dict[str, str]:
     return {"Retry-After": str(max(1, math.ceil(seconds)))}
 
 
+#: What may have been stored although it could not be told, by the end of its path.
+_MAY_BE_STORED = {
+    "cancel": "Whether it was cancelled is not known.",
+    "retry": "Whether it goes on is not known.",
+}
+
+
 def _storage_detail(_: StorageUnavailable, request: Request) -> str:
-    # A cancellation that was stored is carried out once the storage answers.
-    lost = not request.url.path.endswith("/cancel")
-    told = "Nothing was read or accepted." if lost else "Whether it was cancelled is not known."
+    # What was stored is carried out once the storage answers.
+    act = request.url.path.rpartition("/")[2]
+    told = _MAY_BE_STORED.get(act, "Nothing was read or accepted.")
     return f"{told} Try again; /health tells when it answers."
 
 
@@ -107,6 +116,13 @@ PROBLEMS: Mapping[Cause, Kind] = {
         "The prompt is not accepted",
         lambda e, _: str(e),
         errors=lambda e: [FieldError(field="prompt", message=str(e))],
+    ),
+    RetryRejected: Kind(
+        400,
+        "retry-rejected",
+        "The run cannot be retried in this way",
+        lambda e, _: f"{e}.",
+        errors=lambda e: [FieldError(field=e.field, message=reason) for reason in e.reasons],
     ),
     400: Kind(
         400,
@@ -181,6 +197,24 @@ PROBLEMS: Mapping[Cause, Kind] = {
         lambda e, _: (
             f"The run is {e.status}. Only one that has not ended can be cancelled; "
             f"GET /runs/{e.run_id} tells how it went."
+        ),
+    ),
+    NotRetryable: Kind(
+        409,
+        "not-retryable",
+        "The run cannot be retried now",
+        lambda e, _: (
+            f"The run is {e.status}. Only one that failed or was cancelled can be retried; "
+            f"GET /runs/{e.run_id} tells where it stands."
+        ),
+    ),
+    NoBackoff: Kind(
+        409,
+        "no-backoff",
+        "The run does not wait for an attempt",
+        lambda e, _: (
+            f"The run is {e.status}, and no attempt is waited for. Only the wait for the next one "
+            "can be ended, while `current.not_before` is in the future."
         ),
     ),
     BodyTooLarge: Kind(

@@ -88,6 +88,31 @@ class Mark(BaseModel):
     event: int | None = Field(
         description="The number of its event; null in records of earlier versions."
     )
+    retry: "Retry | None" = Field(description="With `retry` only: what was asked for.")
+
+
+class Ending(BaseModel):
+    """An end that a retry has undone."""
+
+    status: Status = Field(description="How the run stood.")
+    error: "RunError | None" = Field(description="Why it did not complete.")
+    usage: "Usage" = Field(description="What planning had taken by then.")
+    planned_by: PlannedBy | None = Field(description="Who had planned it last.")
+    steps: int = Field(description="Steps of its plan; 0 where it had none.")
+    planned: int = Field(description="Entries of its planning log.")
+    generation: int = Field(description="How often it had been retried before.")
+    started_at: Time | None = Field(description="When it had been started last.")
+    completed_at: Time | None = Field(description="When it had been settled.")
+
+
+class Retry(BaseModel):
+    """What a retry was asked to do."""
+
+    from_step: int | None = Field(description="The step it begins with; null: planned again.")
+    input: dict[str, Any] | None = Field(description="The edited input of that step.")
+    skip: list[int] = Field(description="The steps that are left out from then on.")
+    generation: int = Field(description="What the keys of its steps are made with.")
+    ended: Ending = Field(description="The end that it has undone.")
 
 
 class PlanningCall(BaseModel):
@@ -228,12 +253,20 @@ def present(record: Record) -> dict[str, Any]:
             }
             for attempt in record["execution_log"]
         ],
-        "marks": [{"event": None, **mark, "at": rfc3339(mark["at"])} for mark in record["marks"]],
+        "marks": [_present_mark(mark) for mark in record["marks"]],
         "planning_log": [
             {**call, "started_at": rfc3339(call["started_at"])} for call in record["planning_log"]
         ],
         "current": current and {**current, "not_before": rfc3339(current["not_before"])},
     }
+
+
+def _present_mark(mark: dict[str, Any]) -> dict[str, Any]:
+    told = {"event": None, "retry": None, **mark, "at": rfc3339(mark["at"])}
+    if retry := told["retry"]:
+        times = {name: rfc3339(retry["ended"][name]) for name in ("started_at", "completed_at")}
+        told["retry"] = {**retry, "ended": {**retry["ended"], **times}}
+    return told
 
 
 def present_summary(run: Record | Summary) -> dict[str, Any]:

@@ -50,13 +50,14 @@ _NOT_BLANK = r"^[^\u0000]*[^\s\u0000][^\u0000]*$"
 Text = Annotated[str, AfterValidator(_storable)]
 
 
-def _whole(number: Any) -> Any:
+def whole(number: Any) -> Any:
+    """A number that is whole in whatever form as an integer, everything else as it is."""
     # JSON has one kind of number: 2.0 is as whole as 2.
     return int(number) if isinstance(number, float) and number.is_integer() else number
 
 
-Tokens = Annotated[int, Field(ge=0, le=10**12), BeforeValidator(_whole)]
-Steps = Annotated[int, Field(ge=1, le=10**6), BeforeValidator(_whole)]
+Tokens = Annotated[int, Field(ge=0, le=10**12), BeforeValidator(whole)]
+Steps = Annotated[int, Field(ge=1, le=10**6), BeforeValidator(whole)]
 
 
 class BudgetCreate(Body):

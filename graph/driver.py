@@ -18,6 +18,7 @@ from graph.executor import Executor
 from graph.index import RunRow
 from graph.record import state_of
 from graph.recovery import Recovery
+from graph.retrying import set_running
 from graph.state import RunState
 from graph.status import SETTLED
 from graph.storage import Storage
@@ -70,6 +71,8 @@ class Driver:
         self._recovery = Recovery()
         #: Accepted here and not begun.
         self.accepted: dict[str, RunRow] = {}
+        #: Retried here and not begun again.
+        self.retried: set[str] = set()
         #: Executing here, as last stored.
         self.live: dict[str, RunState] = {}
 
@@ -108,6 +111,19 @@ class Driver:
             cancellation.execution = self._executor.interrupt(run_id)
         if cancellation.execution is not None:
             await asyncio.wait([cancellation.execution], timeout=CANCEL_WAIT)
+
+    def hurry(self, run_id: str) -> bool:
+        """End the wait for the next attempt of a run, or call of a model; whether it was in one."""
+        state = self.live.get(run_id)
+        if state is None or not self._executor.hurry(run_id):
+            return False
+        planning = state.get("planning")
+        self.live[run_id] = {
+            **state,
+            "not_before": None,
+            "planning": planning and {**planning, "not_before": None},
+        }
+        return True
 
     async def cancel_left(self, run_id: str) -> None:
         """Settle a run whose cancellation was asked for in a process that has ended."""
@@ -164,6 +180,9 @@ class Driver:
             self._storage.expect_new(run_id)
             await self._graph.aupdate_state(config, state_of(row), as_node="__start__")
             return await self._drive(config)
+        if run_id in self.retried:
+            self.retried.discard(run_id)
+            return await self._resume(run_id)
         found = await self._storage.index.find(run_id)
         if found is None:
             return None
@@ -173,6 +192,7 @@ class Driver:
             if taken.next == "settled":
                 return taken.state
             logger.info("run taken up", extra={"run_id": run_id})
+            await set_running(self._graph, config, taken.state)
 
             async def got_on() -> None:
                 end_turn()
@@ -181,13 +201,16 @@ class Driver:
             return await self._drive(config, got_on)
 
     async def _resume(self, run_id: str) -> RunState | None:
-        """Go on with a run of this process after its storage had failed."""
+        """Go on with a run of this process that was retried, or whose storage had failed."""
         found = await self._storage.index.find(run_id)
         if found is None:
             return None
         config = self._config(found)
         resumed = await resume(self._graph, found, config)
-        return resumed.state if resumed.next == "settled" else await self._drive(config)
+        if resumed.next == "settled":
+            return resumed.state
+        await set_running(self._graph, config, resumed.state)
+        return await self._drive(config)
 
     async def _drive(
         self, config: RunnableConfig, got_on: Callable[[], Awaitable[None]] | None = None
@@ -249,6 +272,7 @@ class Driver:
         await self._storage.index.check()
         found = await self._storage.index.find(run_id)
         self.accepted.pop(run_id, None)
+        self.retried.discard(run_id)
         if found is None:
             return None
         return await self._canceller.settle(

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from graph.retrying import RetryOrder
 from graph.state import Budget, Limits, Status
 from graph.status import SETTLED, TRANSITIONS, may_become
 
@@ -18,7 +19,8 @@ class RunRow:
 
     `cancel_at` and `cancel_by` say that somebody asked for its cancellation, whatever came of it.
     `starts` counts how often in a row it was started with `checkpoint_id` as its latest
-    checkpoint, so that a run which kills its process is not started for ever.
+    checkpoint, so that a run which kills its process is not started for ever. `generation` counts
+    how often it was retried, and `retry` is the last order to do so.
     """
 
     run_id: str
@@ -34,6 +36,8 @@ class RunRow:
     checkpoint_id: str | None = None
     cancel_at: float | None = None
     cancel_by: str | None = None
+    generation: int = 0
+    retry: RetryOrder | None = None
 
 
 class RunIndex(Protocol):
@@ -58,6 +62,12 @@ class RunIndex(Protocol):
 
     async def request_cancel(self, run_id: str, *, at: float, by: str) -> bool:
         """Mark a run that is not settled as to be cancelled, unless it is; whether it is marked."""
+
+    async def request_retry(self, run_id: str, order: RetryOrder) -> bool:
+        """Make a settled run one that is to go on, as if it had just been accepted.
+
+        Whether it is: of several orders with one generation, the first counts.
+        """
 
     async def note_start(self, run_id: str, *, starts: int, checkpoint_id: str | None) -> None:
         """Remember how often in a row a run was started with this latest checkpoint."""
@@ -118,6 +128,24 @@ class MemoryIndex:
             return False
         if row.cancel_at is None:
             self._rows[run_id] = replace(row, cancel_at=at, cancel_by=by)
+        return True
+
+    async def request_retry(self, run_id: str, order: RetryOrder) -> bool:
+        row = self._rows.get(run_id)
+        if row is None or row.generation != order["generation"] - 1:
+            return False
+        self._rows[run_id] = replace(
+            row,
+            status="pending",
+            started_at=None,
+            completed_at=None,
+            starts=1,
+            checkpoint_id=None,
+            cancel_at=None,
+            cancel_by=None,
+            generation=order["generation"],
+            retry=order,
+        )
         return True
 
     async def note_start(self, run_id: str, *, starts: int, checkpoint_id: str | None) -> None:

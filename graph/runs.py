@@ -17,9 +17,11 @@ from graph.executor import Executor
 from graph.feeds import Feeds
 from graph.index import RunRow
 from graph.record import Record, Summary, record_of, state_of, summary_of
+from graph.retrying import NotRetryable, RetryOrder, RetryRequest, order_of
 from graph.state import Budget, Limits, RunState, Status
 from graph.status import SETTLED, may_become
 from graph.storage import Storage
+from graph.take_up import resume
 from nodes.plan import prompt_error
 from nodes.planning.roster import Roster
 from tools.registry import Tool
@@ -44,6 +46,15 @@ class AlreadySettled(Exception):
 
     def __init__(self, run_id: str, status: Status) -> None:
         super().__init__(f"run {run_id} is {status}")
+        self.run_id = run_id
+        self.status = status
+
+
+class NoBackoff(Exception):
+    """The run does not wait for another attempt."""
+
+    def __init__(self, run_id: str, status: Status) -> None:
+        super().__init__(f"run {run_id} is {status} and waits for no attempt")
         self.run_id = run_id
         self.status = status
 
@@ -189,6 +200,50 @@ class Runs:
         with self._available():
             await self._storage.index.request_cancel(run_id, at=time.time(), by=by)
         await self._driver.cancel(run_id)
+
+    async def retry(self, run_id: str, request: RetryRequest, *, by: str) -> Record:
+        """Let a failed or cancelled run go on; its record, which is pending again.
+
+        The order to do so is on disk when this returns. Raises `RunNotFound`, `NotRetryable`,
+        `RetryRejected`, `QueueFull`, `NotAccepting` and `StorageUnavailable`; after the last one it
+        goes on as soon as the storage answers, if the order was stored.
+        """
+        state = await self._state(run_id)
+        if not may_become(state["status"], "pending"):
+            raise NotRetryable(run_id, state["status"])
+        if not self.ready:
+            raise NotAccepting
+        order = order_of(state, request, self.tools, by=by)
+        # Shielded from a caller who goes away: what is stored is executed.
+        await asyncio.shield(self._reopen(run_id, state["owner"], order))
+        return self._record(await self._state(run_id))
+
+    async def _reopen(self, run_id: str, owner: str, order: RetryOrder) -> None:
+        # What has settled it may be about to tell the index so; two may not write its checkpoints.
+        if not await self._executor.ended(run_id, timeout=CHECK_TIMEOUT):
+            raise StorageUnavailable
+        with self._executor.place(), self._available():
+            if not await self._storage.index.request_retry(run_id, order):
+                raise NotRetryable(run_id, (await self._state(run_id))["status"])
+            logger.info("run retried", extra={"run_id": run_id})
+            self._driver.retried.add(run_id)
+            try:
+                found = await self._storage.index.find(run_id)
+                assert found is not None
+                resumed = await resume(self.graph, found, _thread(run_id))
+                self.feeds.publish(resumed.state)
+            finally:
+                self._executor.enqueue(run_id, owner)
+
+    async def retry_now(self, run_id: str) -> Record:
+        """End the wait for a run's next attempt; its record.
+
+        Raises `RunNotFound`, `NoBackoff` where it waits for nothing, and `StorageUnavailable`.
+        """
+        state = await self._state(run_id)
+        if not self._driver.hurry(run_id):
+            raise NoBackoff(run_id, state["status"])
+        return self._record(await self._state(run_id))
 
     async def _state(self, run_id: str) -> RunState:
         """The state of a run as last stored. Raises `RunNotFound` and `StorageUnavailable`."""

@@ -9,6 +9,7 @@ from typing import Any
 import aiosqlite
 
 from graph.index import RunRow, leads_to
+from graph.retrying import RetryOrder
 from graph.sqlite_writer import SqliteWriter
 from graph.state import Status
 from graph.status import SETTLED
@@ -49,6 +50,10 @@ MIGRATIONS = (
         "ALTER TABLE runs ADD COLUMN cancel_at REAL",
         "ALTER TABLE runs ADD COLUMN cancel_by TEXT",
     ),
+    (
+        "ALTER TABLE runs ADD COLUMN generation INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE runs ADD COLUMN retry TEXT",
+    ),
 )
 
 #: The version that this program writes; a database with a higher one is not opened.
@@ -56,10 +61,10 @@ VERSION = len(MIGRATIONS)
 
 _COLUMNS = (
     "run_id, owner, prompt, limits, created_at, status, started_at, completed_at,"
-    " starts, checkpoint_id, budget, cancel_at, cancel_by"
+    " starts, checkpoint_id, budget, cancel_at, cancel_by, generation, retry"
 )
 
-_INSERT = f"INSERT INTO runs ({_COLUMNS}) VALUES ({', '.join('?' * 13)})"  # noqa: S608 - constants only
+_INSERT = f"INSERT INTO runs ({_COLUMNS}) VALUES ({', '.join('?' * 15)})"  # noqa: S608 - constants only
 
 
 class SqliteIndex:
@@ -95,6 +100,8 @@ class SqliteIndex:
             json.dumps(row.budget),
             row.cancel_at,
             row.cancel_by,
+            row.generation,
+            json.dumps(row.retry) if row.retry else None,
         )
         await self._writer.write((_INSERT, values), durable=True)
 
@@ -129,6 +136,17 @@ class SqliteIndex:
         )
         return await self._writer.write((update, (at, by, run_id, *sources)), durable=True) > 0
 
+    async def request_retry(self, run_id: str, order: RetryOrder) -> bool:
+        update = (
+            "UPDATE runs SET status = 'pending', started_at = NULL, completed_at = NULL,"
+            " starts = 1, checkpoint_id = NULL, cancel_at = NULL, cancel_by = NULL,"
+            " generation = ?, retry = ?"
+            " WHERE run_id = ? AND generation = ?"
+        )
+        generation = order["generation"]
+        values = (generation, json.dumps(order), run_id, generation - 1)
+        return await self._writer.write((update, values), durable=True) > 0
+
     async def note_start(self, run_id: str, *, starts: int, checkpoint_id: str | None) -> None:
         update = "UPDATE runs SET starts = ?, checkpoint_id = ? WHERE run_id = ?"
         await self._writer.write((update, (starts, checkpoint_id, run_id)), durable=True)
@@ -159,6 +177,8 @@ def _row(row: sqlite3.Row) -> RunRow:
         budget,
         cancel_at,
         cancel_by,
+        generation,
+        retry,
     ) = row
     return RunRow(
         run_id=run_id,
@@ -174,4 +194,6 @@ def _row(row: sqlite3.Row) -> RunRow:
         budget=json.loads(budget) if budget else None,
         cancel_at=cancel_at,
         cancel_by=cancel_by,
+        generation=generation,
+        retry=json.loads(retry) if retry else None,
     )

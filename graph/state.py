@@ -77,7 +77,10 @@ class Attempt(TypedDict):
 
 
 class Mark(TypedDict):
-    """Something that happened to a run from outside its steps; `event` is its event's number."""
+    """Something that happened to a run from outside its steps; `event` is its event's number.
+
+    `retry` is there with a mark of that kind only.
+    """
 
     kind: Literal["mark"]
     what: Literal["taken_up", "cancel", "retry", "skip", "approved", "rejected"]
@@ -85,6 +88,7 @@ class Mark(TypedDict):
     by: str
     detail: str | None
     event: NotRequired[int]  # those of earlier versions have none
+    retry: NotRequired["Retry"]
 
 
 class PlanningCall(TypedDict):
@@ -189,6 +193,39 @@ class RunError(TypedDict):
     rejected_plan: Plan | None
 
 
+class Ending(TypedDict):
+    """How a run stood when it was settled and somebody had it retried; times in epoch seconds.
+
+    What events tell of the end, and of everything before it, is read from here: the state itself
+    has gone on. `steps` is the length of its plan, 0 where it had none; `planned` is the length of
+    its planning log.
+    """
+
+    status: Status
+    error: RunError | None
+    usage: Usage
+    planned_by: PlannedBy | None
+    steps: int
+    planned: int
+    generation: int
+    started_at: float | None
+    completed_at: float | None
+
+
+class Retry(TypedDict):
+    """What a retry was asked to do; the run goes on with step `from_step`.
+
+    `from_step` is null where there is no plan yet: the run is planned again. `input` is the edited
+    input of that step, `skip` the steps that are left out from now on, `ended` the end undone.
+    """
+
+    from_step: int | None
+    input: dict[str, Any] | None
+    skip: list[int]
+    generation: int
+    ended: Ending
+
+
 def extend(log: list[Any], writes: Sequence[list[Any]]) -> list[Any]:
     """Reducer of the append-only lists: pure, and the same however writes are batched."""
     return [*log, *(entry for write in writes for entry in write)]
@@ -215,7 +252,7 @@ class RunState(TypedDict, total=False):
     """The whole run. Everything in it survives a round trip through JSON unchanged.
 
     `paused`: seconds since `started_at` in which nothing executed it, while its process was down or
-    others had all the slots.
+    others had all the slots. `skipped`: the steps that a retry leaves out.
     """
 
     version: int
@@ -230,6 +267,7 @@ class RunState(TypedDict, total=False):
     attempt: int
     not_before: float | None
     generation: int
+    skipped: list[int]
     log: Annotated[list[Any], DeltaChannel(extend, snapshot_frequency=50)]
     planning: Planning | None
     planning_log: list[PlanningCall]
@@ -267,6 +305,7 @@ def new_run(
         attempt=0,
         not_before=None,
         generation=0,
+        skipped=[],
         planning=None,
         planning_log=[],
         limits=limits,

@@ -21,7 +21,7 @@ SETTLED: frozenset[Status] = frozenset({"completed", "failed", "cancelled"})
 RESTING: frozenset[Status] = SETTLED | {"waiting"}
 
 #: What may be asked of a run, and the status that it then takes.
-ACTIONS: Mapping[str, Status] = {"cancel": "cancelled"}
+ACTIONS: Mapping[str, Status] = {"cancel": "cancelled", "retry": "pending"}
 
 
 def actions(status: Status) -> list[str]:

@@ -8,6 +8,7 @@ import pytest
 
 from graph.events import Event, EventType, events, next_event
 from graph.record import record_of
+from graph.retrying import RetryRequest
 from graph.runs import Runs
 from graph.state import DEFAULT_LIMITS, RunState, new_run
 from graph.storage import Storage
@@ -349,6 +350,8 @@ async def test_every_type_of_event_can_be_reached(storage: Storage) -> None:
         found.update(types(await told(runs, cancelled)))
         for prompt in ("pass c", "fail d"):
             found.update(types(await done(runs, prompt)))
+        await runs.retry(cancelled, RetryRequest(), by="me")
+        found.update(types(await told(runs, cancelled)))
     assert found == set(get_args(EventType)) - NOT_YET
 
 
