@@ -14,7 +14,7 @@ from api.field_errors import FieldError, field_errors
 from api.loopback import HostRefused, NotJson, OriginRefused
 from api.run_stream import EventNotFound
 from graph.executor import QueueFull
-from graph.retrying import NotRetryable, RetryRejected
+from graph.retrying import NotPlanned, NotRetryable, RetryRejected
 from graph.runs import (
     AlreadySettled,
     NoBackoff,
@@ -207,6 +207,12 @@ PROBLEMS: Mapping[Cause, Kind] = {
             f"The run is {e.status}. Only one that failed or was cancelled can be retried; "
             f"GET /runs/{e.run_id} tells where it stands."
         ),
+    ),
+    NotPlanned: Kind(
+        409,
+        "not-planned",
+        "The run has no plan",
+        lambda e, _: f"The run has no plan, so that it is planned again; leave {e.field} out.",
     ),
     NoBackoff: Kind(
         409,

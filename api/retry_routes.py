@@ -11,7 +11,7 @@ from api.retrying import RetriedNow, RetryCreate, RetryNowCreate, present_retrie
 from api.run_routes import CLIENT
 from api.strict_json import StrictRoute
 from graph.executor import QueueFull
-from graph.retrying import NotRetryable, RetryRejected, RetryRequest
+from graph.retrying import NotPlanned, NotRetryable, RetryRejected, RetryRequest
 from graph.runs import NoBackoff, NotAccepting, RunNotFound, StorageUnavailable
 
 router = APIRouter(route_class=StrictRoute, tags=["runs"])
@@ -27,6 +27,7 @@ router = APIRouter(route_class=StrictRoute, tags=["runs"])
             RetryRejected,
             RunNotFound,
             NotRetryable,
+            NotPlanned,
             QueueFull,
             NotAccepting,
             StorageUnavailable,

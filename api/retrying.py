@@ -27,7 +27,6 @@ class RetryCreate(Body):
     )
     skip: list[StepNumber] | None = Field(
         None,
-        max_length=10_000,
         description="The steps to leave out; by default those that were left out before.",
     )
 

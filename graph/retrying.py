@@ -26,6 +26,15 @@ class NotRetryable(Exception):
         self.status = status
 
 
+class NotPlanned(Exception):
+    """The run has no plan, and a retry was to say something about its steps by `field`."""
+
+    def __init__(self, run_id: str, field: str) -> None:
+        super().__init__(f"run {run_id} has no plan; leave {field} out")
+        self.run_id = run_id
+        self.field = field
+
+
 class RetryRejected(Exception):
     """A retry that the run's plan does not allow; `reasons` say what would be right."""
 
@@ -62,10 +71,10 @@ class RetryOrder(TypedDict):
 def order_of(
     state: RunState, request: RetryRequest, tools: Mapping[str, Tool], *, by: str
 ) -> RetryOrder:
-    """The order to retry a settled run. Raises `RetryRejected`."""
+    """The order to retry a settled run. Raises `NotPlanned` and `RetryRejected`."""
     steps = state["plan"]["steps"]
     if not steps:
-        _check_unplanned(request)
+        _check_unplanned(state, request)
     from_step = _from_step(state, request) if steps else None
     order = RetryOrder(
         from_step=from_step,
@@ -111,13 +120,12 @@ def _from_step(state: RunState, request: RetryRequest) -> int:
     return from_step
 
 
-def _check_unplanned(request: RetryRequest) -> None:
-    """Raises `RetryRejected` where a run without a plan is asked for something about its steps."""
+def _check_unplanned(state: RunState, request: RetryRequest) -> None:
+    """Raises `NotPlanned` where something about its steps is asked of a run that has none."""
     asked = {"from_step": request.from_step, "input": request.input, "skip": request.skip}
     for field, value in asked.items():
         if value is not None:
-            reason = f"the run has no plan, so that it is planned again; leave {field} out"
-            raise RetryRejected(field, [reason])
+            raise NotPlanned(state["run_id"], field)
 
 
 def _kept(value: dict[str, Any] | None, state: RunState) -> dict[str, Any] | None:

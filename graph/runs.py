@@ -205,8 +205,8 @@ class Runs:
         """Let a failed or cancelled run go on; its record, which is pending again.
 
         The order to do so is on disk when this returns. Raises `RunNotFound`, `NotRetryable`,
-        `RetryRejected`, `QueueFull`, `NotAccepting` and `StorageUnavailable`; after the last one it
-        goes on as soon as the storage answers, if the order was stored.
+        `NotPlanned`, `RetryRejected`, `QueueFull`, `NotAccepting` and `StorageUnavailable`; after
+        the last one it goes on as soon as the storage answers, if the order was stored.
         """
         state = await self._state(run_id)
         if not may_become(state["status"], "pending"):

@@ -98,7 +98,7 @@ def test_killed_before_the_first_attempt_it_goes_on_in_the_next_process(
         ({"from_step": 3}, 400, "the run stopped at step 2"),
         ({"from_step": 0}, 400, "greater than or equal to 1"),
         ({"from_step": "2"}, 400, "from_step"),
-        ({"input": {"expression": ""}}, 400, "step 2: expression of calculator"),
+        ({"input": {}}, 400, "step 2: expression of calculator"),
         ({"input": {"expression": "1 / 2", "x": 1}}, 400, "step 2: x of calculator"),
         ({"input": []}, 400, "input"),
         ({"skip": [2]}, 400, "step 2 cannot be left out: step 3 refers to it as {step_2_output}"),
@@ -130,7 +130,7 @@ def test_a_backoff_is_ended(server):
 
 
 def test_a_waiting_run_goes_on_at_once(tmp_path: Path):
-    with serving(tmp_path, tools="examples.flaky:flaky", backoff="600") as server:
+    with serving(tmp_path, tools="examples.flaky:fail_times", backoff="600") as server:
         run_id = server.post("fail 1 times")
         server.until(run_id, lambda run: run["current"] and run["current"]["not_before"])
         answer = server.client.post(f"/runs/{run_id}/retry-now")

@@ -6,7 +6,7 @@ from uuid import UUID, uuid5
 
 import pytest
 
-from graph.retrying import NotRetryable, RetryRejected, RetryRequest
+from graph.retrying import NotPlanned, NotRetryable, RetryRejected, RetryRequest
 from graph.runs import NoBackoff, RunNotFound, Runs
 from graph.storage import Storage
 from tests.live_runs import (
@@ -393,7 +393,7 @@ async def test_a_run_without_a_plan_has_no_steps_to_speak_of(
     async with process(storage, Gates()) as runs:
         run_id = await start(runs, "sing a song")
         await rested(runs, run_id)
-        with pytest.raises(RetryRejected, match="has no plan"):
+        with pytest.raises(NotPlanned, match="has no plan"):
             await runs.retry(run_id, RetryRequest(**asked), by="me")
 
 
