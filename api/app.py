@@ -13,6 +13,7 @@ from api.body_limit import BodyLimit
 from api.docs import docs_routes
 from api.frames import Frames
 from api.head import HeadAsGet
+from api.history_routes import router as history_router
 from api.live_routes import router as live_router
 from api.loopback import Loopback
 from api.openapi import description_of
@@ -62,6 +63,7 @@ def create_app(
             *live_router.routes,
             *run_router.routes,
             *retry_router.routes,
+            *history_router.routes,
             *router.routes,
             *docs_routes(),
         ],

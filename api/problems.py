@@ -14,6 +14,7 @@ from api.field_errors import FieldError, field_errors
 from api.loopback import HostRefused, NotJson, OriginRefused
 from api.run_stream import EventNotFound
 from graph.executor import QueueFull
+from graph.history import CheckpointNotFound
 from graph.retrying import NotPlanned, NotRetryable, RetryRejected
 from graph.runs import (
     AlreadySettled,
@@ -155,6 +156,15 @@ PROBLEMS: Mapping[Cause, Kind] = {
         lambda e, _: (
             f"No run has the id {e.run_id[:100]!r}. An id is the run_id that POST /runs answered; "
             "GET /runs lists the newest."
+        ),
+    ),
+    CheckpointNotFound: Kind(
+        404,
+        "checkpoint-not-found",
+        "The run has no such checkpoint",
+        lambda e, _: (
+            f"The run has no checkpoint {e.checkpoint_id[:100]!r}. "
+            f"GET /runs/{e.run_id}/history lists those that it has."
         ),
     ),
     EventNotFound: Kind(

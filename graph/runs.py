@@ -15,6 +15,7 @@ from graph.cancelling import Canceller
 from graph.driver import Driver
 from graph.executor import Executor
 from graph.feeds import Feeds
+from graph.history import Checkpoint, HistoryPage, checkpoint_of, page_of
 from graph.index import RunRow
 from graph.record import Record, Summary, record_of, state_of, summary_of
 from graph.retrying import NotRetryable, RetryOrder, RetryRequest, order_of
@@ -244,6 +245,24 @@ class Runs:
         if not self._driver.hurry(run_id):
             raise NoBackoff(run_id, state["status"])
         return self._record(await self._state(run_id))
+
+    async def history(self, run_id: str, *, limit: int, before: str | None = None) -> HistoryPage:
+        """The latest checkpoints of a run, or those before one; none while it was not begun.
+
+        Raises `RunNotFound`, `CheckpointNotFound` and `StorageUnavailable`.
+        """
+        await self._state(run_id)
+        with self._available():
+            return await page_of(self._reading, _thread(run_id), limit=limit, before=before)
+
+    async def checkpoint(self, run_id: str, checkpoint_id: str) -> Checkpoint:
+        """One checkpoint of a run.
+
+        Raises `RunNotFound`, `CheckpointNotFound` and `StorageUnavailable`.
+        """
+        await self._state(run_id)
+        with self._available():
+            return await checkpoint_of(self._reading, _thread(run_id), checkpoint_id)
 
     async def _state(self, run_id: str) -> RunState:
         """The state of a run as last stored. Raises `RunNotFound` and `StorageUnavailable`."""
