@@ -11,6 +11,7 @@ from starlette.middleware.exceptions import ExceptionMiddleware
 
 from api.body_limit import BodyLimit
 from api.docs import docs_routes
+from api.fork_routes import router as fork_router
 from api.frames import Frames
 from api.head import HeadAsGet
 from api.history_routes import router as history_router
@@ -64,6 +65,7 @@ def create_app(
             *run_router.routes,
             *retry_router.routes,
             *history_router.routes,
+            *fork_router.routes,
             *router.routes,
             *docs_routes(),
         ],

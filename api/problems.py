@@ -14,6 +14,7 @@ from api.field_errors import FieldError, field_errors
 from api.loopback import HostRefused, NotJson, OriginRefused
 from api.run_stream import EventNotFound
 from graph.executor import QueueFull
+from graph.forking import ForkRejected
 from graph.history import CheckpointNotFound
 from graph.retrying import NotPlanned, NotRetryable, RetryRejected
 from graph.runs import (
@@ -122,6 +123,13 @@ PROBLEMS: Mapping[Cause, Kind] = {
         400,
         "retry-rejected",
         "The run cannot be retried in this way",
+        lambda e, _: f"{e}.",
+        errors=lambda e: [FieldError(field=e.field, message=reason) for reason in e.reasons],
+    ),
+    ForkRejected: Kind(
+        400,
+        "fork-rejected",
+        "The run cannot be forked in this way",
         lambda e, _: f"{e}.",
         errors=lambda e: [FieldError(field=e.field, message=reason) for reason in e.reasons],
     ),

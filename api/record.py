@@ -207,6 +207,13 @@ class Progress(BaseModel):
     of: int | None = Field(description="Steps of the plan; null while there is none.")
 
 
+class Origin(BaseModel):
+    """The checkpoint that a run was forked from."""
+
+    run_id: str = Field(description="The run.")
+    checkpoint_id: str = Field(description="Its checkpoint.")
+
+
 class Run(BaseModel):
     """Everything about a run; null until known."""
 
@@ -217,6 +224,8 @@ class Run(BaseModel):
     status: Status = Field(description="Where the run stands.")
     planned_by: PlannedBy | None = Field(description="Who made the plan, and why it was them.")
     plan: Plan = Field(description="The plan.")
+    forked_from: Origin | None = Field(description="What it was forked from.")
+    forks: list[str] = Field(description="The runs that were forked from it, oldest first.")
     execution_log: list[Attempt] = Field(description="Every attempt, oldest first.")
     marks: list[Mark] = Field(description="What happened from outside, oldest first.")
     planning_log: list[PlanningCall] = Field(description="Every call of a planner, oldest first.")

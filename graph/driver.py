@@ -15,6 +15,7 @@ from langgraph.runtime import RunControl
 from graph.build import RunGraph, recursion_limit
 from graph.cancelling import Canceller
 from graph.executor import Executor
+from graph.forking import begin
 from graph.index import RunRow
 from graph.record import state_of
 from graph.recovery import Recovery
@@ -178,7 +179,9 @@ class Driver:
         if row := self.accepted.pop(run_id, None):
             config = self._config(row)
             self._storage.expect_new(run_id)
-            await self._graph.aupdate_state(config, state_of(row), as_node="__start__")
+            state = state_of(row)
+            await begin(self._graph, config, state)
+            await set_running(self._graph, config, state)
             return await self._drive(config)
         if run_id in self.retried:
             self.retried.discard(run_id)

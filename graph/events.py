@@ -84,9 +84,16 @@ def next_event(state: RunState) -> int:
 
 def _happened(state: RunState) -> Iterator[Event]:
     """All but what came from outside."""
-    yield _event("run.queued", state["created_at"], owner=state["owner"])
+    yield _event("run.queued", state["created_at"], owner=state["owner"], **_forked(state))
     for life in lives(state):
         yield from _lived(life)
+
+
+def _forked(state: RunState) -> dict[str, Any]:
+    fork = state.get("forked_from")
+    if not fork:
+        return {}
+    return {"forked_from": {name: fork[name] for name in ("run_id", "checkpoint_id")}}
 
 
 def _lived(life: Life) -> Iterator[Event]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from graph.retrying import RetryOrder
-from graph.state import Budget, Limits, Status
+from graph.state import Budget, Limits, RunState, Status
 from graph.status import SETTLED, TRANSITIONS, may_become
 
 
@@ -20,7 +20,8 @@ class RunRow:
     `cancel_at` and `cancel_by` say that somebody asked for its cancellation, whatever came of it.
     `starts` counts how often in a row it was started with `checkpoint_id` as its latest
     checkpoint, so that a run which kills its process is not started for ever. `generation` counts
-    how often it was retried, and `retry` is the last order to do so.
+    how often it was retried, and `retry` is the last order to do so. A fork has the id of its
+    origin in `forked_from`, and until it is begun the state that it begins with in `seed`.
     """
 
     run_id: str
@@ -38,6 +39,8 @@ class RunRow:
     cancel_by: str | None = None
     generation: int = 0
     retry: RetryOrder | None = None
+    forked_from: str | None = None
+    seed: RunState | None = None
 
 
 class RunIndex(Protocol):
@@ -51,6 +54,9 @@ class RunIndex(Protocol):
 
     async def newest(self, limit: int) -> Sequence[RunRow]:
         """The latest accepted runs, newest first."""
+
+    async def forks(self, run_id: str) -> Sequence[str]:
+        """The ids of the runs that were forked from this one, oldest first."""
 
     async def unsettled(self) -> Sequence[RunRow]:
         """Every run that is not settled, in the order of acceptance."""
@@ -108,6 +114,9 @@ class MemoryIndex:
     async def newest(self, limit: int) -> Sequence[RunRow]:
         return list(reversed(self._rows.values()))[:limit]
 
+    async def forks(self, run_id: str) -> Sequence[str]:
+        return [row.run_id for row in self._rows.values() if row.forked_from == run_id]
+
     async def unsettled(self) -> Sequence[RunRow]:
         return [row for row in self._rows.values() if row.status not in SETTLED]
 
@@ -118,7 +127,7 @@ class MemoryIndex:
         if row is None or row.status not in leads_to(status):
             return False
         self._rows[run_id] = replace(
-            row, status=status, started_at=started_at, completed_at=completed_at
+            row, status=status, started_at=started_at, completed_at=completed_at, seed=None
         )
         return True
 

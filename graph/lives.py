@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import cast
 
-from graph.state import Ending, Mark, Plan, Retry, RunState
+from graph.state import Ending, ForkedFrom, Mark, Plan, Retry, RunState
 
 #: The number of no step: none is due.
 NONE_DUE = 0
@@ -31,9 +31,10 @@ class Life:
 def lives(state: RunState) -> Iterator[Life]:
     """Every life of a run, the first one first."""
     log, planning_log = state.get("log", []), state["planning_log"]
-    begun: Retry | None = None
-    logged = planned = 0
-    for place, entry in enumerate(log):
+    fork = state.get("forked_from")
+    begun: Retry | ForkedFrom | None = fork
+    logged, planned = (fork["logged"], fork["planned"]) if fork else (0, 0)
+    for place, entry in enumerate(log[logged:], start=logged):
         if entry["kind"] == "mark" and "retry" in entry:
             retry = cast("Mark", entry)["retry"]
             ended = retry["ended"]
@@ -54,7 +55,7 @@ def original_plan(state: RunState) -> Plan:
     return state["plan_proposed"] or state["plan"]
 
 
-def _life(state: RunState, begun: Retry | None) -> Life:
+def _life(state: RunState, begun: Retry | ForkedFrom | None) -> Life:
     if begun is None or begun["from_step"] is None:
         return Life(state, plans=True, first=1, skipped=frozenset())
     life = Life(state, plans=False, first=begun["from_step"], skipped=frozenset(begun["skip"]))

@@ -15,7 +15,8 @@ from graph.cancelling import Canceller
 from graph.driver import Driver
 from graph.executor import Executor
 from graph.feeds import Feeds
-from graph.history import Checkpoint, HistoryPage, checkpoint_of, page_of
+from graph.forking import Edits, seed_of
+from graph.history import Checkpoint, CheckpointNotFound, HistoryPage, checkpoint_of, page_of
 from graph.index import RunRow
 from graph.record import Record, Summary, record_of, state_of, summary_of
 from graph.retrying import NotRetryable, RetryOrder, RetryRequest, order_of
@@ -163,7 +164,7 @@ class Runs:
 
     async def get(self, run_id: str) -> Record:
         """The record of a run as last stored. Raises `RunNotFound` and `StorageUnavailable`."""
-        return self._record(await self._state(run_id))
+        return await self._with_forks(await self._state(run_id))
 
     async def wait(self, run_id: str, timeout: float) -> Record:
         """The record of a run once it rests, or as it is after `timeout` seconds.
@@ -175,7 +176,7 @@ class Runs:
                 async with asyncio.timeout(timeout):
                     await feed.rest()
             assert feed.state is not None
-            return self._record(feed.state)
+            return await self._with_forks(feed.state)
 
     async def cancel(self, run_id: str, *, by: str) -> Record:
         """Cancel a run; its record, which tells what was done and what was not.
@@ -264,6 +265,37 @@ class Runs:
         with self._available():
             return await checkpoint_of(self._reading, _thread(run_id), checkpoint_id)
 
+    async def fork(self, run_id: str, checkpoint_id: str, edits: Edits) -> Record:
+        """Accept a new run that goes on from a checkpoint of this one; it is on disk then.
+
+        Raises `RunNotFound`, `CheckpointNotFound`, `ForkRejected`, `QueueFull`, `NotAccepting` and
+        `StorageUnavailable`.
+        """
+        if not self.ready:
+            raise NotAccepting
+        state = (await self.checkpoint(run_id, checkpoint_id))["state"]
+        if state is None:
+            raise CheckpointNotFound(run_id, checkpoint_id)
+        seed = seed_of(
+            state,
+            edits,
+            self.tools,
+            checkpoint_id=checkpoint_id,
+            run_id=str(uuid4()),
+            created_at=time.time(),
+        )
+        row = RunRow(
+            run_id=seed["run_id"],
+            owner=seed["owner"],
+            prompt=seed["prompt"],
+            limits=seed["limits"],
+            created_at=seed["created_at"],
+            budget=seed["budget"],
+            forked_from=run_id,
+            seed=seed,
+        )
+        return await asyncio.shield(self._accept(row))
+
     async def _state(self, run_id: str) -> RunState:
         """The state of a run as last stored. Raises `RunNotFound` and `StorageUnavailable`."""
         if not _is_run_id(run_id):
@@ -280,6 +312,11 @@ class Runs:
         if found is None:
             raise RunNotFound(run_id)
         return state_of(found)
+
+    async def _with_forks(self, state: RunState) -> Record:
+        with self._available():
+            forks = await self._storage.index.forks(state["run_id"])
+        return Record({**self._record(state), "forks": list(forks)})
 
     def _record(self, state: RunState) -> Record:
         return record_of(state, queue_position=self._executor.position(state["run_id"]))

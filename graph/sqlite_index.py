@@ -53,6 +53,9 @@ MIGRATIONS = (
     (
         "ALTER TABLE runs ADD COLUMN generation INTEGER NOT NULL DEFAULT 0",
         "ALTER TABLE runs ADD COLUMN retry TEXT",
+        "ALTER TABLE runs ADD COLUMN forked_from TEXT",
+        "ALTER TABLE runs ADD COLUMN seed TEXT",
+        "CREATE INDEX runs_forks ON runs (forked_from) WHERE forked_from IS NOT NULL",
     ),
 )
 
@@ -61,10 +64,10 @@ VERSION = len(MIGRATIONS)
 
 _COLUMNS = (
     "run_id, owner, prompt, limits, created_at, status, started_at, completed_at,"
-    " starts, checkpoint_id, budget, cancel_at, cancel_by, generation, retry"
+    " starts, checkpoint_id, budget, cancel_at, cancel_by, generation, retry, forked_from, seed"
 )
 
-_INSERT = f"INSERT INTO runs ({_COLUMNS}) VALUES ({', '.join('?' * 15)})"  # noqa: S608 - constants only
+_INSERT = f"INSERT INTO runs ({_COLUMNS}) VALUES ({', '.join('?' * 17)})"  # noqa: S608 - constants only
 
 
 class SqliteIndex:
@@ -102,6 +105,8 @@ class SqliteIndex:
             row.cancel_by,
             row.generation,
             json.dumps(row.retry) if row.retry else None,
+            row.forked_from,
+            json.dumps(row.seed) if row.seed else None,
         )
         await self._writer.write((_INSERT, values), durable=True)
 
@@ -111,6 +116,12 @@ class SqliteIndex:
 
     async def newest(self, limit: int) -> Sequence[RunRow]:
         return await self._select("ORDER BY rowid DESC LIMIT ?", limit)
+
+    async def forks(self, run_id: str) -> Sequence[str]:
+        rows = await self._reader.execute_fetchall(
+            "SELECT run_id FROM runs WHERE forked_from = ? ORDER BY rowid", (run_id,)
+        )
+        return [forked for (forked,) in rows]
 
     async def unsettled(self) -> Sequence[RunRow]:
         return await self._select(
@@ -122,7 +133,7 @@ class SqliteIndex:
     ) -> bool:
         sources = leads_to(status)
         update = (
-            "UPDATE runs SET status = ?, started_at = ?, completed_at = ?"  # noqa: S608 - constants only
+            "UPDATE runs SET status = ?, started_at = ?, completed_at = ?, seed = NULL"  # noqa: S608 - constants only
             f" WHERE run_id = ? AND status IN ({', '.join('?' * len(sources))})"
         )
         values = (status, started_at, completed_at, run_id, *sources)
@@ -179,6 +190,8 @@ def _row(row: sqlite3.Row) -> RunRow:
         cancel_by,
         generation,
         retry,
+        forked_from,
+        seed,
     ) = row
     return RunRow(
         run_id=run_id,
@@ -196,4 +209,6 @@ def _row(row: sqlite3.Row) -> RunRow:
         cancel_by=cancel_by,
         generation=generation,
         retry=json.loads(retry) if retry else None,
+        forked_from=forked_from,
+        seed=json.loads(seed) if seed else None,
     )

@@ -212,6 +212,21 @@ class Ending(TypedDict):
     completed_at: float | None
 
 
+class ForkedFrom(TypedDict):
+    """The checkpoint that a run was forked from; it goes on with step `from_step`.
+
+    `from_step` is null where it is planned anew. `logged` and `planned` are the lengths that its
+    logs have from there, `skip` the steps that were left out there.
+    """
+
+    run_id: str
+    checkpoint_id: str
+    from_step: int | None
+    skip: list[int]
+    logged: int
+    planned: int
+
+
 class Retry(TypedDict):
     """What a retry was asked to do; the run goes on with step `from_step`.
 
@@ -259,6 +274,7 @@ class RunState(TypedDict, total=False):
     run_id: str
     prompt: str
     owner: str
+    forked_from: ForkedFrom | None
     status: Status
     planned_by: PlannedBy | None
     plan: Plan
@@ -297,6 +313,7 @@ def new_run(
         run_id=run_id,
         prompt=prompt,
         owner=owner,
+        forked_from=None,
         status="pending",
         planned_by=None,
         plan=Plan(steps=[]),

@@ -10,6 +10,7 @@ from langgraph.types import StateSnapshot
 
 from graph.build import RunGraph
 from graph.events import next_event
+from graph.forking import begin
 from graph.index import RunIndex, RunRow
 from graph.record import state_of
 from graph.retrying import is_due, reopen
@@ -65,7 +66,7 @@ async def resume(graph: RunGraph, row: RunRow, config: RunnableConfig) -> TakenU
     snapshot = await graph.aget_state(config)
     if not snapshot.created_at:
         # Accepted, but never begun: the request in the index is all there is of it.
-        await graph.aupdate_state(config, state_of(row), as_node="__start__")
+        await begin(graph, config, state_of(row))
         return TakenUp("drive", state_of(row))
     if row.retry and is_settled(snapshot) and is_due(row.retry, _state(snapshot)):
         await reopen(graph, config, _state(snapshot), row.retry)
