@@ -15,14 +15,17 @@ from api.body_limit import BodyLimit
 from api.callers import Callers
 from api.cors import Cors
 from api.docs import docs_routes
+from api.fork_routes import router as fork_router
 from api.frames import Frames
 from api.head import HeadAsGet
+from api.history_routes import router as history_router
 from api.keeping_routes import router as keeping_router
 from api.live_routes import router as live_router
 from api.loopback import Loopback
 from api.openapi import description_of
 from api.problem_answers import HANDLERS
 from api.pulse import HEARTBEAT
+from api.retry_routes import router as retry_router
 from api.routes import router
 from api.run_routes import router as run_router
 from graph.keys import KeyRing
@@ -71,6 +74,9 @@ def create_app(
             *run_router.routes,
             *keeping_router.routes,
             *approval_router.routes,
+            *retry_router.routes,
+            *history_router.routes,
+            *fork_router.routes,
             *router.routes,
             *docs_routes(),
         ],

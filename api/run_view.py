@@ -137,6 +137,8 @@ def _of_the_run(event: Event) -> str | None:
             return "expired: nobody has decided in time"
         case "run.cancelling":
             return line(f"cancelling, asked for by {data['by']}")
+        case "run.retried":
+            return line(f"retried by {data['by']}{_in_brackets(data['detail'])}")
         case "run.completed":
             return _output(data["result"]["output"])
         case "run.failed" | "run.cancelled":

@@ -51,7 +51,7 @@ Text = Annotated[str, AfterValidator(_storable)]
 
 
 def whole(number: Any) -> Any:
-    """The number as an integer where it is one."""
+    """A number that is whole in whatever form as an integer, everything else as it is."""
     # JSON has one kind of number: 2.0 is as whole as 2.
     return int(number) if isinstance(number, float) and number.is_integer() else number
 

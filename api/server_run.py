@@ -66,6 +66,7 @@ class ServerRun:
         Raises `LostSight`, and `NotWatched` where the server has no such run.
         """
         seen = 0
+        ended = False
         alive_at = time.monotonic()
         noted = False
         while True:
@@ -80,9 +81,10 @@ class ServerRun:
                         if event is None or event["id"] <= seen:
                             continue
                         seen = event["id"]
+                        ended = event["type"] == "end"
                         yield event
-                        if event["type"] == "end":
-                            return
+                if ended:  # the stream is closed after it unless the run was retried
+                    return
             except _Unreachable:
                 if alive_at == heard_at and not noted:  # a connection that broke may be made anew
                     note(f"the server at {self._client.base_url} does not answer; trying again")
@@ -101,6 +103,8 @@ class ServerRun:
                 if stream.response.is_error:
                     await stream.response.aread()
                 _check(stream.response)
+                if stream.response.status_code == httpx.codes.NO_CONTENT:
+                    return  # the end was seen
                 async for message in stream.aiter_sse():
                     yield message
         except SSEError:  # one of the others, by its class

@@ -112,7 +112,9 @@ def _entries(state: RunState) -> Iterator[Attempt]:
 
 
 def _marks(state: RunState, *what: str) -> Iterator[Mark]:
-    """The latest first."""
+    """Those since it was last told to go on, the latest first."""
     for entry in reversed(state.get("log", [])):
+        if entry["kind"] == "mark" and entry["what"] == "retry":
+            return
         if entry["kind"] == "mark" and entry["what"] in what:
             yield cast("Mark", entry)

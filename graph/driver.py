@@ -16,9 +16,11 @@ from graph.build import RunGraph, recursion_limit
 from graph.cancelling import Canceller
 from graph.deciding import carry_out
 from graph.executor import Executor
+from graph.forking import begin
 from graph.index import RunRow
 from graph.record import state_of
 from graph.recovery import Recovery
+from graph.retrying import set_running
 from graph.state import RunState
 from graph.status import RESTING, SETTLED
 from graph.storage import Storage
@@ -75,6 +77,8 @@ class Driver:
         self._recovery = Recovery()
         #: Accepted here and not begun.
         self.accepted: dict[str, RunRow] = {}
+        #: Retried here and not begun again.
+        self.retried: set[str] = set()
         #: Executing here, as last stored.
         self.live: dict[str, RunState] = {}
 
@@ -114,6 +118,19 @@ class Driver:
             cancellation.execution = self._executor.interrupt(run_id)
         if cancellation.execution is not None:
             await asyncio.wait([cancellation.execution], timeout=CANCEL_WAIT)
+
+    def hurry(self, run_id: str) -> bool:
+        """End the wait for the next attempt of a run, or call of a model; whether it was in one."""
+        state = self.live.get(run_id)
+        if state is None or not self._executor.hurry(run_id):
+            return False
+        planning = state.get("planning")
+        self.live[run_id] = {
+            **state,
+            "not_before": None,
+            "planning": planning and {**planning, "not_before": None},
+        }
+        return True
 
     async def cancel_left(self, run_id: str) -> None:
         """Settle a run whose cancellation was asked for in a process that has ended."""
@@ -186,8 +203,13 @@ class Driver:
         if row := self.accepted.pop(run_id, None):
             config = self._config(row)
             self._storage.expect_new(run_id)
-            await self._graph.aupdate_state(config, state_of(row), as_node="__start__")
+            state = state_of(row)
+            await begin(self._graph, config, state)
+            await set_running(self._graph, config, state)
             return await self._drive(config)
+        if run_id in self.retried:
+            self.retried.discard(run_id)
+            return await self._resume(run_id)
         found = await self._storage.index.find(run_id)
         if found is None:
             return None
@@ -199,6 +221,7 @@ class Driver:
             if taken.next == "settled":
                 return taken.state
             logger.info("run taken up", extra={"run_id": run_id})
+            await set_running(self._graph, config, taken.state)
 
             async def got_on() -> None:
                 end_turn()
@@ -207,7 +230,7 @@ class Driver:
             return await self._drive(config, got_on)
 
     async def _resume(self, run_id: str) -> RunState | None:
-        """Go on with a run of this process after its storage had failed, or after a decision."""
+        """Go on with a run of this process: decided about, retried, or its storage had failed."""
         found = await self._storage.index.find(run_id)
         if found is None:
             return None
@@ -215,7 +238,10 @@ class Driver:
         resumed = await resume(self._graph, found, config)
         if resumed.next == "waiting":
             return await self._answer(found, config, resumed.state)
-        return resumed.state if resumed.next == "settled" else await self._drive(config)
+        if resumed.next == "settled":
+            return resumed.state
+        await set_running(self._graph, config, resumed.state)
+        return await self._drive(config)
 
     async def _answer(
         self, row: RunRow, config: RunnableConfig, state: RunState
@@ -307,6 +333,7 @@ class Driver:
         await self._storage.index.check()
         found = await self._storage.index.find(run_id)
         self.accepted.pop(run_id, None)
+        self.retried.discard(run_id)
         if found is None:
             return None
         return await self._canceller.settle(

@@ -10,7 +10,8 @@ from itertools import islice
 from typing import Protocol
 
 from graph.decision import Decision
-from graph.state import Approve, Budget, Limits, Status
+from graph.retrying import RetryOrder
+from graph.state import Approve, Budget, Limits, RunState, Status
 from graph.status import SETTLED, TRANSITIONS, may_become
 
 
@@ -20,8 +21,10 @@ class RunRow:
 
     `cancel_at` and `cancel_by` say that somebody asked for its cancellation, whatever came of it.
     `starts` counts how often in a row it was started with `checkpoint_id` as its latest
-    checkpoint, so that a run which kills its process is not started for ever.
-    `decision` is what was decided about its plan, `expires_at` until when that may be done.
+    checkpoint, so that a run which kills its process is not started for ever. `decision` is what
+    was decided about its plan, `expires_at` until when that may be done. `generation` counts how
+    often it was retried, and `retry` is the last order to do so. A fork has the id of its origin in
+    `forked_from`, and until it is begun the state that it begins with in `seed`.
     """
 
     run_id: str
@@ -40,6 +43,10 @@ class RunRow:
     approve: Approve = "never"
     expires_at: float | None = None
     decision: Decision | None = None
+    generation: int = 0
+    retry: RetryOrder | None = None
+    forked_from: str | None = None
+    seed: RunState | None = None
 
 
 class RunIndex(Protocol):
@@ -56,6 +63,9 @@ class RunIndex(Protocol):
 
     async def newest(self, limit: int, owner: str | None = None) -> Sequence[RunRow]:
         """The latest accepted runs of the owner, without one of all, newest first."""
+
+    async def forks(self, run_id: str) -> Sequence[str]:
+        """The ids of the runs that were forked from this one, oldest first."""
 
     async def unsettled(self) -> Sequence[RunRow]:
         """Every run that is not settled, in the order of acceptance."""
@@ -82,6 +92,12 @@ class RunIndex(Protocol):
 
     async def expired(self, now: float, limit: int) -> Sequence[str]:
         """The ids of waiting runs about which it may no longer be decided, the earliest first."""
+
+    async def request_retry(self, run_id: str, order: RetryOrder) -> bool:
+        """Make a settled run one that is to go on, as if it had just been accepted.
+
+        Whether it is: of several orders with one generation, the first counts.
+        """
 
     async def note_start(self, run_id: str, *, starts: int, checkpoint_id: str | None) -> None:
         """Remember how often in a row a run was started with this latest checkpoint."""
@@ -132,6 +148,9 @@ class MemoryIndex:
         rows = (row for row in reversed(self._rows.values()) if owner in (row.owner, None))
         return list(islice(rows, limit))
 
+    async def forks(self, run_id: str) -> Sequence[str]:
+        return [row.run_id for row in self._rows.values() if row.forked_from == run_id]
+
     async def unsettled(self) -> Sequence[RunRow]:
         return [row for row in self._rows.values() if row.status not in SETTLED]
 
@@ -142,7 +161,7 @@ class MemoryIndex:
         if row is None or row.status not in leads_to(status):
             return False
         self._rows[run_id] = replace(
-            row, status=status, started_at=started_at, completed_at=completed_at
+            row, status=status, started_at=started_at, completed_at=completed_at, seed=None
         )
         return True
 
@@ -175,6 +194,26 @@ class MemoryIndex:
             if row.decision is None and row.cancel_at is None
         ]
         return [run_id for _, run_id in sorted(due)[:limit]]
+
+    async def request_retry(self, run_id: str, order: RetryOrder) -> bool:
+        row = self._rows.get(run_id)
+        if row is None or row.generation != order["generation"] - 1:
+            return False
+        self._rows[run_id] = replace(
+            row,
+            status="pending",
+            started_at=None,
+            completed_at=None,
+            starts=1,
+            checkpoint_id=None,
+            cancel_at=None,
+            cancel_by=None,
+            expires_at=None,
+            decision=None,
+            generation=order["generation"],
+            retry=order,
+        )
+        return True
 
     async def note_start(self, run_id: str, *, starts: int, checkpoint_id: str | None) -> None:
         if row := self._rows.get(run_id):

@@ -1,5 +1,6 @@
 """The record of a run as callers read it: a view of the state, nothing added but names."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from typing_extensions import TypedDict
@@ -38,11 +39,20 @@ class Progress(TypedDict):
     of: int | None
 
 
+class Origin(TypedDict):
+    """The checkpoint that a run was forked from."""
+
+    run_id: str
+    checkpoint_id: str
+
+
 class Record(TypedDict):
     """Everything about a run; null until known, times in epoch seconds."""
 
     version: int
     run_id: str
+    forked_from: Origin | None
+    forks: list[str]
     owner: str
     prompt: str
     status: Status
@@ -81,12 +91,17 @@ class Summary(TypedDict):
     completed_at: float | None
 
 
-def record_of(state: RunState, *, queue_position: int | None = None) -> Record:
+def record_of(
+    state: RunState, *, queue_position: int | None = None, forks: Sequence[str] = ()
+) -> Record:
     """The record of a run; `queue_position` is its turn, while it is queued."""
+    fork = state.get("forked_from")
     attempts = _entries(state, "attempt")
     return Record(
         version=state["version"],
         run_id=state["run_id"],
+        forked_from=fork and Origin(run_id=fork["run_id"], checkpoint_id=fork["checkpoint_id"]),
+        forks=list(forks),
         owner=state["owner"],
         prompt=state["prompt"],
         status=state["status"],
@@ -121,6 +136,8 @@ def progress_of(state: RunState) -> Progress:
 
 def state_of(row: RunRow) -> RunState:
     """The state that an accepted request begins with."""
+    if row.seed is not None:
+        return row.seed
     return new_run(
         row.prompt,
         run_id=row.run_id,

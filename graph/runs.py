@@ -20,12 +20,16 @@ from graph.executor import Executor
 from graph.explain import explain
 from graph.explanation import Explanation
 from graph.feeds import Changes, Feed, Feeds
+from graph.forking import Edits, seed_of
+from graph.history import Checkpoint, CheckpointNotFound, HistoryPage, checkpoint_of, page_of
 from graph.index import RunRow
 from graph.record import Record, Summary, record_of, state_of, summary_of
 from graph.removal import NotSettled, Remains, remains
+from graph.retrying import NotRetryable, RetryOrder, RetryRequest, is_due, order_of
 from graph.state import Approve, Budget, Limits, RunState, Status
 from graph.status import SETTLED, may_become
 from graph.storage import Storage
+from graph.take_up import resume
 from nodes.approving.asking import EXPIRES
 from nodes.plan import prompt_error
 from nodes.planning.roster import Roster
@@ -51,6 +55,15 @@ class AlreadySettled(Exception):
 
     def __init__(self, run_id: str, status: Status) -> None:
         super().__init__(f"run {run_id} is {status}")
+        self.run_id = run_id
+        self.status = status
+
+
+class NoBackoff(Exception):
+    """The run does not wait for another attempt."""
+
+    def __init__(self, run_id: str, status: Status) -> None:
+        super().__init__(f"run {run_id} is {status} and waits for no attempt")
         self.run_id = run_id
         self.status = status
 
@@ -191,7 +204,7 @@ class Runs:
     async def get(self, run_id: str, *, owner: str | None) -> Record:
         """The record of a run as last stored. Raises `RunNotFound` and `StorageUnavailable`."""
         await self._admit(run_id, owner)
-        return self._record(await self._state(run_id))
+        return await self._with_forks(await self._state(run_id))
 
     async def explain(self, run_id: str, *, owner: str | None) -> Explanation:
         """Where the time of a run went so far, and why.
@@ -213,7 +226,7 @@ class Runs:
                 async with asyncio.timeout(timeout):
                     await feed.rest()
             assert feed.state is not None
-            return self._record(feed.state)
+            return await self._with_forks(feed.state)
 
     @asynccontextmanager
     async def watching(self, run_id: str, *, owner: str | None) -> AsyncIterator[Feed]:
@@ -316,6 +329,9 @@ class Runs:
         if state["status"] in SETTLED:
             # The checkpoint wins, and what its projection lacks must not keep it.
             with self._available():
+                row = await self._storage.index.find(run_id)
+                if row is not None and is_due(row.retry, state):
+                    raise NotSettled(run_id, row.status)
                 await self._storage.index.project(
                     run_id,
                     state["status"],
@@ -352,6 +368,112 @@ class Runs:
             self.feeds.forget(one.run_id)
         return removed
 
+    async def retry(
+        self, run_id: str, request: RetryRequest, *, by: str, owner: str | None
+    ) -> Record:
+        """Let a failed or cancelled run go on; its record, which is pending again.
+
+        Whoever does so approves the plan that it has; a new one is asked about as the first.
+
+        The order to do so is on disk when this returns. Raises `RunNotFound`, `NotRetryable`,
+        `NotPlanned`, `RetryRejected`, `QueueFull`, `NotAccepting` and `StorageUnavailable`; after
+        the last one it goes on as soon as the storage answers, if the order was stored.
+        """
+        await self._admit(run_id, owner)
+        state = await self._state(run_id)
+        if not may_become(state["status"], "pending"):
+            raise NotRetryable(run_id, state["status"])
+        if not self.ready:
+            raise NotAccepting
+        order = order_of(state, request, self.tools, by=by)
+        # Shielded from a caller who goes away: what is stored is executed.
+        await asyncio.shield(self._reopen(run_id, state["owner"], order))
+        return self._record(await self._state(run_id))
+
+    async def _reopen(self, run_id: str, owner: str, order: RetryOrder) -> None:
+        # What has settled it may be about to tell the index so; two may not write its checkpoints.
+        if not await self._executor.ended(run_id, timeout=CHECK_TIMEOUT):
+            raise StorageUnavailable
+        with self._executor.place(), self._available():
+            if not await self._storage.index.request_retry(run_id, order):
+                raise NotRetryable(run_id, (await self._state(run_id))["status"])
+            logger.info("run retried", extra={"run_id": run_id})
+            self._driver.retried.add(run_id)
+            try:
+                found = await self._storage.index.find(run_id)
+                assert found is not None
+                resumed = await resume(self.graph, found, _thread(run_id))
+                self.feeds.publish(resumed.state)
+            finally:
+                self._executor.enqueue(run_id, owner)
+
+    async def retry_now(self, run_id: str, *, owner: str | None) -> Record:
+        """End the wait for a run's next attempt; its record.
+
+        Raises `RunNotFound`, `NoBackoff` where it waits for nothing, and `StorageUnavailable`.
+        """
+        await self._admit(run_id, owner)
+        state = await self._state(run_id)
+        if not self._driver.hurry(run_id):
+            raise NoBackoff(run_id, state["status"])
+        return self._record(await self._state(run_id))
+
+    async def history(
+        self, run_id: str, *, owner: str | None, limit: int, before: str | None = None
+    ) -> HistoryPage:
+        """The latest checkpoints of a run, or those before one; none while it was not begun.
+
+        Raises `RunNotFound`, `CheckpointNotFound` and `StorageUnavailable`.
+        """
+        await self._admit(run_id, owner)
+        with self._available():
+            return await page_of(self._reading, _thread(run_id), limit=limit, before=before)
+
+    async def checkpoint(self, run_id: str, checkpoint_id: str, *, owner: str | None) -> Checkpoint:
+        """One checkpoint of a run.
+
+        Raises `RunNotFound`, `CheckpointNotFound` and `StorageUnavailable`.
+        """
+        await self._admit(run_id, owner)
+        with self._available():
+            return await checkpoint_of(self._reading, _thread(run_id), checkpoint_id)
+
+    async def fork(
+        self, run_id: str, checkpoint_id: str, edits: Edits, *, owner: str | None
+    ) -> Record:
+        """Accept a new run that goes on from a checkpoint of this one; it is on disk then.
+
+        It has the owner of this one. Whoever forks a plan, approves it.
+
+        Raises `RunNotFound`, `CheckpointNotFound`, `ForkRejected`, `QueueFull`, `NotAccepting` and
+        `StorageUnavailable`.
+        """
+        if not self.ready:
+            raise NotAccepting
+        state = (await self.checkpoint(run_id, checkpoint_id, owner=owner))["state"]
+        if state is None:
+            raise CheckpointNotFound(run_id, checkpoint_id)
+        seed = seed_of(
+            state,
+            edits,
+            self.tools,
+            checkpoint_id=checkpoint_id,
+            run_id=str(uuid4()),
+            created_at=time.time(),
+        )
+        row = RunRow(
+            run_id=seed["run_id"],
+            owner=seed["owner"],
+            prompt=seed["prompt"],
+            limits=seed["limits"],
+            created_at=seed["created_at"],
+            budget=seed["budget"],
+            approve=seed.get("approve", "never"),
+            forked_from=run_id,
+            seed=seed,
+        )
+        return await asyncio.shield(self._accept(row))
+
     async def _admit(self, run_id: str, owner: str | None) -> None:
         """Raises `RunNotFound` for a run that is not the owner's, and `StorageUnavailable`.
 
@@ -383,6 +505,11 @@ class Runs:
         if found is None:
             raise RunNotFound(run_id)
         return state_of(found)
+
+    async def _with_forks(self, state: RunState) -> Record:
+        with self._available():
+            forks = await self._storage.index.forks(state["run_id"])
+        return Record({**self._record(state), "forks": list(forks)})
 
     def _record(self, state: RunState) -> Record:
         return record_of(state, queue_position=self._executor.position(state["run_id"]))

@@ -10,6 +10,7 @@ import aiosqlite
 
 from graph.decision import Decision
 from graph.index import RunRow, leads_to
+from graph.retrying import RetryOrder
 from graph.sqlite_writer import SqliteWriter
 from graph.state import Status
 from graph.status import SETTLED
@@ -64,6 +65,13 @@ MIGRATIONS = (
         "ALTER TABLE runs ADD COLUMN decision TEXT",
         "CREATE INDEX runs_waiting ON runs (expires_at) WHERE status = 'waiting'",
     ),
+    (
+        "ALTER TABLE runs ADD COLUMN generation INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE runs ADD COLUMN retry TEXT",
+        "ALTER TABLE runs ADD COLUMN forked_from TEXT",
+        "ALTER TABLE runs ADD COLUMN seed TEXT",
+        "CREATE INDEX runs_forks ON runs (forked_from) WHERE forked_from IS NOT NULL",
+    ),
 )
 
 #: The version that this program writes; a database with a higher one is not opened.
@@ -71,10 +79,11 @@ VERSION = len(MIGRATIONS)
 
 _COLUMNS = (
     "run_id, owner, prompt, limits, created_at, status, started_at, completed_at,"
-    " starts, checkpoint_id, budget, cancel_at, cancel_by, approve, expires_at, decision"
+    " starts, checkpoint_id, budget, cancel_at, cancel_by, approve, expires_at, decision,"
+    " generation, retry, forked_from, seed"
 )
 
-_INSERT = f"INSERT INTO runs ({_COLUMNS}) VALUES ({', '.join('?' * 16)})"  # noqa: S608 - constants only
+_INSERT = f"INSERT INTO runs ({_COLUMNS}) VALUES ({', '.join('?' * 20)})"  # noqa: S608 - constants only
 
 
 class SqliteIndex:
@@ -113,6 +122,10 @@ class SqliteIndex:
             row.approve,
             row.expires_at,
             row.decision and json.dumps(row.decision),
+            row.generation,
+            json.dumps(row.retry) if row.retry else None,
+            row.forked_from,
+            json.dumps(row.seed) if row.seed else None,
         )
         await self._writer.write((_INSERT, values), durable=True)
 
@@ -129,6 +142,12 @@ class SqliteIndex:
             return await self._select("ORDER BY rowid DESC LIMIT ?", limit)
         return await self._select("WHERE owner = ? ORDER BY rowid DESC LIMIT ?", owner, limit)
 
+    async def forks(self, run_id: str) -> Sequence[str]:
+        rows = await self._reader.execute_fetchall(
+            "SELECT run_id FROM runs WHERE forked_from = ? ORDER BY rowid", (run_id,)
+        )
+        return [forked for (forked,) in rows]
+
     async def unsettled(self) -> Sequence[RunRow]:
         return await self._select(
             "WHERE status IN ('pending', 'running', 'waiting') ORDER BY rowid"
@@ -139,7 +158,7 @@ class SqliteIndex:
     ) -> bool:
         sources = leads_to(status)
         update = (
-            "UPDATE runs SET status = ?, started_at = ?, completed_at = ?"  # noqa: S608 - constants only
+            "UPDATE runs SET status = ?, started_at = ?, completed_at = ?, seed = NULL"  # noqa: S608 - constants only
             f" WHERE run_id = ? AND status IN ({', '.join('?' * len(sources))})"
         )
         values = (status, started_at, completed_at, run_id, *sources)
@@ -177,6 +196,17 @@ class SqliteIndex:
             (now, limit),
         )
         return [run_id for (run_id,) in rows]
+
+    async def request_retry(self, run_id: str, order: RetryOrder) -> bool:
+        update = (
+            "UPDATE runs SET status = 'pending', started_at = NULL, completed_at = NULL,"
+            " starts = 1, checkpoint_id = NULL, cancel_at = NULL, cancel_by = NULL,"
+            " expires_at = NULL, decision = NULL, generation = ?, retry = ?"
+            " WHERE run_id = ? AND generation = ?"
+        )
+        generation = order["generation"]
+        values = (generation, json.dumps(order), run_id, generation - 1)
+        return await self._writer.write((update, values), durable=True) > 0
 
     async def note_start(self, run_id: str, *, starts: int, checkpoint_id: str | None) -> None:
         update = "UPDATE runs SET starts = ?, checkpoint_id = ? WHERE run_id = ?"
@@ -223,6 +253,10 @@ def _row(row: sqlite3.Row) -> RunRow:
         approve,
         expires_at,
         decision,
+        generation,
+        retry,
+        forked_from,
+        seed,
     ) = row
     return RunRow(
         run_id=run_id,
@@ -241,4 +275,8 @@ def _row(row: sqlite3.Row) -> RunRow:
         approve=approve,
         expires_at=expires_at,
         decision=json.loads(decision) if decision else None,
+        generation=generation,
+        retry=json.loads(retry) if retry else None,
+        forked_from=forked_from,
+        seed=json.loads(seed) if seed else None,
     )

@@ -25,6 +25,7 @@ ACTIONS: Mapping[str, Status] = {
     "cancel": "cancelled",
     "approve": "running",
     "reject": "cancelled",
+    "retry": "pending",
 }
 
 #: Actions that need more than a transition: the statuses in which they may be asked for.

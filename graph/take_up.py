@@ -10,8 +10,10 @@ from langgraph.types import StateSnapshot
 
 from graph.build import RunGraph
 from graph.events import next_event
+from graph.forking import begin
 from graph.index import RunIndex, RunRow
 from graph.record import state_of
+from graph.retrying import is_due, reopen
 from graph.state import STATE_VERSION, Mark, RunState, run_error
 from graph.status import SETTLED
 
@@ -64,8 +66,11 @@ async def resume(graph: RunGraph, row: RunRow, config: RunnableConfig) -> TakenU
     snapshot = await graph.aget_state(config)
     if not snapshot.created_at:
         # Accepted, but never begun: the request in the index is all there is of it.
-        await graph.aupdate_state(config, state_of(row), as_node="__start__")
+        await begin(graph, config, state_of(row))
         return TakenUp("drive", state_of(row))
+    if row.retry and is_settled(snapshot) and is_due(row.retry, _state(snapshot)):
+        await reopen(graph, config, _state(snapshot), row.retry)
+        return await resume(graph, row, config)
     if is_settled(snapshot):
         return TakenUp("settled", _state(snapshot))
     if (version := snapshot.values["version"]) not in READABLE_VERSIONS:

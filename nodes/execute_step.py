@@ -14,6 +14,7 @@ from nodes.approving.asking import Asking
 from nodes.contract.attempts import resolved, step_key
 from nodes.contract.outputs import InvalidOutput, plain
 from nodes.contract.references import InvalidReference
+from nodes.contract.skipping import next_cursor
 from nodes.contract.waiting import Wait, sleep_until
 from tools.invocation import Failure, Outcome, invoke
 from tools.registry import Tool, ToolCall
@@ -132,7 +133,9 @@ def _retry_at(state: RunState, outcome: Outcome) -> float | None:
 
 def _update(state: RunState, record: Attempt) -> dict[str, Any]:
     if record["status"] == "ok":
-        return {"cursor": state["cursor"] + 1, "attempt": 0, "not_before": None, "log": [record]}
+        steps, skipped = state["plan"]["steps"], state.get("skipped", [])
+        cursor = next_cursor(steps, skipped, state["cursor"] + 1)
+        return {"cursor": cursor, "attempt": 0, "not_before": None, "log": [record]}
     update: dict[str, Any] = {
         "attempt": record["attempt"],
         "not_before": record["retry_at"],

@@ -9,6 +9,7 @@ from nodes.approving.asking import Asking
 from nodes.contract.plan_check import check_plan
 from nodes.patterns.planner import PatternPlanner, Reading
 from nodes.planning.budget import limits_of
+from nodes.planning.calls import of_this_start
 from nodes.planning.rejected_plan import last_rejected
 from tools.registry import Tool
 
@@ -29,7 +30,7 @@ async def fallback_plan(
             _refusal(state, reading),
             unparsed=reading.unparsed,
             examples=reading.examples,
-            rejected_plan=last_rejected(state["planning_log"]),
+            rejected_plan=last_rejected(of_this_start(state, state["planning_log"])),
         )
         return {"error": error, "planning_log": _logged(state, "refused", started_at)}
     plan = Plan(steps=reading.steps)
@@ -48,7 +49,7 @@ def _refusal(state: RunState, reading: Reading) -> str:
 def _before(state: RunState) -> str:
     """Why no model had planned it, where models were to."""
     by = state["planned_by"]
-    return f"{by['reason']}; " if by and state["planning_log"] else ""
+    return f"{by['reason']}; " if by and of_this_start(state, state["planning_log"]) else ""
 
 
 def _logged(

@@ -162,6 +162,8 @@ def accepted(prompt: str = "say hello", **fields: Any) -> Record:
     record = {
         "version": 1,
         "run_id": str(uuid.uuid4()),
+        "forked_from": None,
+        "forks": [],
         "owner": "default",
         "prompt": prompt,
         "status": "pending",

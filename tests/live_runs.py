@@ -252,7 +252,7 @@ async def assert_over(runs: Runs, storage: Storage, record: Record, gates: Gates
     assert record["error"]["type"] == "cancelled"
     assert record["completed_at"] is not None
     assert record["current"] is None
-    assert record["actions"] == []
+    assert record["actions"] == ["retry"]
     assert [mark["what"] for mark in record["marks"]].count("cancel") == 1
     seen = await told(runs, run_id)
     assert types(seen)[-2:] == ["run.cancelled", "end"]

@@ -9,7 +9,9 @@ from typing import Any
 import httpx
 import pytest
 
+from graph.forking import Edits
 from graph.keys import new_key
+from graph.retrying import RetryRequest
 from graph.runs import RunNotFound, Runs
 from graph.storage import Storage
 from tests.api_calls import calls
@@ -76,6 +78,16 @@ async def test_anothers_run_takes_the_same_steps_as_one_that_is_not_there(
             with pytest.raises(RunNotFound):
                 await runs.reject(one, by="bob", owner="bob")
             with pytest.raises(RunNotFound):
+                await runs.retry(one, RetryRequest(), by="bob", owner="bob")
+            with pytest.raises(RunNotFound):
+                await runs.retry_now(one, owner="bob")
+            with pytest.raises(RunNotFound):
+                await runs.history(one, owner="bob", limit=1)
+            with pytest.raises(RunNotFound):
+                await runs.checkpoint(one, "c", owner="bob")
+            with pytest.raises(RunNotFound):
+                await runs.fork(one, "c", Edits(), owner="bob")
+            with pytest.raises(RunNotFound):
                 await runs.explain(one, owner="bob")
             with pytest.raises(RunNotFound):
                 await runs.remove(one, owner="bob")
@@ -84,7 +96,7 @@ async def test_anothers_run_takes_the_same_steps_as_one_that_is_not_there(
                     pass
             steps.append(asked.copy())
             asked.clear()
-        assert steps[0] == steps[1] == ["owned"] * 8
+        assert steps[0] == steps[1] == ["owned"] * 13
         monkeypatch.undo()
         assert await runs.get(run_id, owner="alice") == before
 

@@ -108,6 +108,7 @@ class Asking:
         plan = self._checked(state, answer)
         update: dict[str, Any] = {"status": "running", "log": [mark]}
         if plan != state["plan"]:
+            mark["steps"] = plan["steps"]
             update |= {"plan": plan, "plan_proposed": state["plan"]}
         return update
 
