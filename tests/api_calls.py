@@ -7,6 +7,8 @@ from typing import Any
 BODIES: Mapping[str, Any] = {
     "POST /runs": {"prompt": "2 + 2"},
     "POST /runs/wait": {"prompt": "2 + 2"},
+    "POST /runs/{run_id}/fork": {"checkpoint_id": "1"},
+    "POST /plan": {"prompt": "2 + 2"},
 }
 
 

@@ -146,7 +146,7 @@ async def test_a_rejected_run_is_cancelled_with_nothing_done(storage: Storage):
         run_id = await waiting(runs)
         record = await runs.reject(run_id, by="ann", reason="not today", owner=None)
 
-        assert (record["status"], record["actions"], gates.calls) == ("cancelled", [], {})
+        assert (record["status"], record["actions"], gates.calls) == ("cancelled", ["retry"], {})
         assert record["error"] is not None
         assert record["error"]["type"] == "rejected"
         assert record["error"]["message"] == "the plan was rejected: not today; nothing was done"

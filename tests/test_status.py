@@ -71,8 +71,8 @@ def test_a_projection_takes_nothing_out_of_a_settled_status() -> None:
         ("running", ["cancel"]),
         ("waiting", ["cancel", "approve", "reject"]),
         ("completed", []),
-        ("failed", []),
-        ("cancelled", []),
+        ("failed", ["retry"]),
+        ("cancelled", ["retry"]),
     ],
 )
 def test_what_may_be_asked_of_a_run_follows_from_its_status(
