@@ -2,25 +2,34 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 
 from fastapi import FastAPI
 from starlette.middleware import Middleware
 from starlette.middleware.exceptions import ExceptionMiddleware
 
+from api.answer_headers import AnswerHeaders
+from api.approval_routes import router as approval_router
 from api.arrivals import Arrivals
 from api.body_limit import BodyLimit
+from api.callers import Callers
+from api.cors import Cors
 from api.docs import docs_routes
+from api.fork_routes import router as fork_router
 from api.frames import Frames
 from api.head import HeadAsGet
+from api.history_routes import router as history_router
+from api.keeping_routes import router as keeping_router
 from api.live_routes import router as live_router
 from api.loopback import Loopback
 from api.openapi import description_of
 from api.problem_answers import HANDLERS
 from api.pulse import HEARTBEAT
+from api.retry_routes import router as retry_router
 from api.routes import router
 from api.run_routes import router as run_router
+from graph.keys import KeyRing
 from graph.runs import Runs
 
 
@@ -29,11 +38,14 @@ class HttpLimits:
     """What a request has to keep to, as configured.
 
     `allowed_hosts`: names besides the loopback ones that the server answers to, without a port;
-    `"*"` is any. `max_body`: largest body, in bytes.
+    `"*"` is any. `max_body`: largest body, in bytes. `keys`: one of them has to come with it, if
+    there are any. `cors_origins`: other sites whose pages may call.
     """
 
     allowed_hosts: tuple[str, ...] = ()
     max_body: int = 64 * 1024
+    keys: KeyRing = field(default_factory=KeyRing)
+    cors_origins: tuple[str, ...] = ()
 
 
 def create_app(
@@ -58,15 +70,30 @@ def create_app(
         description="A task in plain words becomes a plan of tool calls, executed step by step.",
         version=version("runwright"),
         # `/runs/stream` comes before the runs by their ids.
-        routes=[*live_router.routes, *run_router.routes, *router.routes, *docs_routes()],
+        routes=[
+            *live_router.routes,
+            *run_router.routes,
+            *keeping_router.routes,
+            *approval_router.routes,
+            *retry_router.routes,
+            *history_router.routes,
+            *fork_router.routes,
+            *router.routes,
+            *docs_routes(),
+        ],
         lifespan=lifespan,
         middleware=[
+            Middleware(AnswerHeaders),
+            Middleware(Cors, origins=limits.cors_origins),
             Middleware(Arrivals),
             Middleware(HeadAsGet),
             # What the guards below raise never reaches FastAPI's own handlers. It also keeps an
             # unexpected error from being logged a second time by the server.
             Middleware(ExceptionMiddleware, handlers=HANDLERS),
-            Middleware(Loopback, allowed_hosts=limits.allowed_hosts),
+            Middleware(
+                Loopback, allowed_hosts=limits.allowed_hosts, allowed_origins=limits.cors_origins
+            ),
+            Middleware(Callers, keys=limits.keys),
             Middleware(BodyLimit, limit=limits.max_body),
         ],
         exception_handlers=HANDLERS,
@@ -77,5 +104,5 @@ def create_app(
     )
     app.state.frames = Frames()
     app.state.heartbeat = heartbeat
-    app.openapi = description_of(app)  # type: ignore[method-assign]  # as FastAPI documents it
+    app.openapi = description_of(app, keys=bool(limits.keys))  # type: ignore[method-assign]  # as FastAPI documents it
     return app

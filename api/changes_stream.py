@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
+from contextlib import AbstractContextManager
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -9,23 +10,23 @@ from starlette.types import Receive, Scope, Send
 from api.connection import unless_gone
 from api.pulse import Pulse
 from api.sse import RETRY, message, stream
-from graph.feeds import Change, Changes, Feeds
+from graph.feeds import Change, Changes
 
 #: The shortest time between two messages, in seconds: changes in between are one.
 PAUSE = 0.1
 
 
 class ChangesStream(Response):
-    """A watcher of all runs for as long as its client stays; `heartbeat` in seconds."""
+    """A watcher of runs for as long as its client stays; `heartbeat` in seconds."""
 
-    def __init__(self, feeds: Feeds, *, heartbeat: float) -> None:
+    def __init__(self, following: AbstractContextManager[Changes], *, heartbeat: float) -> None:
         super().__init__()
-        self._feeds = feeds
+        self._following = following
         self._heartbeat = heartbeat
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, as ASGI has it."""
-        with self._feeds.changes() as changes:
+        with self._following as changes:
             await unless_gone(receive, stream(send, self._messages(changes)))
 
     async def _messages(self, changes: Changes) -> AsyncGenerator[bytes, None]:

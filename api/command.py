@@ -1,4 +1,4 @@
-"""The `runwright` command: `serve`, `run` and `watch`."""
+"""The `runwright` command: `serve`, `run`, `watch`, `backup` and `key new`."""
 
 import argparse
 import asyncio
@@ -7,16 +7,31 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from api.backup_command import back_up_to
 from api.following import Left
+from api.key_command import NotAName, make_key
 from api.run_command import run_task
 from api.run_source import LostSight, NotStarted, NotWatched
 from api.run_view import line
 from api.serve import PortTaken, serve
 from api.watch_command import watch_run
+from graph.backup import BackupFailed
 from graph.ownership import FileOwned
 from graph.settings import InvalidSettings, Settings, read_settings
 from graph.storage import StorageError
 from tools.registry import InvalidTool
+
+#: What keeps a command from beginning, besides a file that another process has.
+BEFORE_IT_BEGAN = (
+    BackupFailed,
+    InvalidSettings,
+    InvalidTool,
+    NotAName,
+    NotStarted,
+    NotWatched,
+    PortTaken,
+    StorageError,
+)
 
 #: Exit codes: 0 done, 1 the run failed or was cancelled, 2 it could not begin, 3 its end was not
 #: seen, and as shells have it, 130 interrupted, 141 nobody reads the output.
@@ -45,7 +60,7 @@ def _exit_code(options: argparse.Namespace, runner: asyncio.Runner) -> int:
     except FileOwned as error:
         _complain(f"{error}; stop it first, or set RUNWRIGHT_DATABASE_URL to another file")
         return CANNOT_BEGIN
-    except (InvalidSettings, InvalidTool, NotStarted, NotWatched, PortTaken, StorageError) as error:
+    except BEFORE_IT_BEGAN as error:
         _complain(str(error))
         return CANNOT_BEGIN
     except LostSight as error:
@@ -88,6 +103,13 @@ def _parser() -> argparse.ArgumentParser:
     watch.add_argument("--url", help="its server, unless it is the one that has the database")
     watch.add_argument("--json", action="store_true", help="print the settled record as JSON")
     watch.set_defaults(command=_watch)
+    backup = commands.add_parser("backup", help="copy the database, while it is served or not")
+    backup.add_argument("file", metavar="FILE", help="the copy; a file that is not there yet")
+    backup.set_defaults(command=_backup)
+    keys = commands.add_parser("key", help="make a key for a server's users")
+    new = keys.add_subparsers(required=True, metavar="new").add_parser("new", help="print a key")
+    new.add_argument("name", help="whose it is, as records will name the owner")
+    new.set_defaults(command=_new_key)
     return parser
 
 
@@ -104,6 +126,16 @@ def _run(options: argparse.Namespace, runner: asyncio.Runner) -> int:
 def _watch(options: argparse.Namespace, runner: asyncio.Runner) -> int:
     watching = watch_run(_settings(), options.run_id, url=options.url, as_json=options.json)
     return runner.run(watching)
+
+
+def _backup(options: argparse.Namespace, _: asyncio.Runner) -> int:
+    print(line(back_up_to(_settings(), options.file)))  # noqa: T201 - the command line's output
+    return 0
+
+
+def _new_key(options: argparse.Namespace, _: asyncio.Runner) -> int:
+    sys.stdout.write(make_key(options.name))
+    return 0
 
 
 def _settings(**overrides: Any) -> Settings:

@@ -48,13 +48,15 @@ async def _watched(run: RunSource, view: View) -> str:
 
 
 async def _shown(run: RunSource, view: View) -> str:
-    """Show the events; the status that the run ended with."""
+    """Show the events; the status that the run ended with at last."""
+    ended: str | None = None
     async with aclosing(run.events(view.note)) as events:
         async for event in events:
             view.show(event)
-            if event["type"] == "end":
-                return str(event["data"]["status"])
-    raise LostSight(run.run_id)
+            ended = str(event["data"]["status"]) if event["type"] == "end" else None
+    if ended is None:
+        raise LostSight(run.run_id)
+    return ended
 
 
 async def _interrupted(run: RunSource, view: View, presses: asyncio.Semaphore) -> bool:

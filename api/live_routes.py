@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse
 from api.answers import RunAnswer, json_answer, run_answer
 from api.changes_stream import ChangesStream
 from api.connection import unless_gone
-from api.dependencies import RunsDep
+from api.dependencies import OwnerDep, RunsDep
 from api.openapi import LOCATION, WITH_BODY, changes, problems, run_events
 from api.parameters import PAGE, WAIT, After, LastEventId, Limit, MaxValueBytes, Timeout
 from api.run_events import EventPage, present_event
@@ -28,12 +28,12 @@ router = APIRouter(route_class=StrictRoute, tags=["live"])
     response_class=Response,
     responses={200: changes("`run.changed` and `heartbeat`, until the server ends."), **problems()},
 )
-async def stream_changes(request: Request, runs: RunsDep) -> Response:
+async def stream_changes(request: Request, runs: RunsDep, owner: OwnerDep) -> Response:
     """Which runs change from now on, as server-sent events; changes close together are one.
 
     They have no ids: whoever comes again reads `GET /runs` for what was missed.
     """
-    return ChangesStream(runs.feeds, heartbeat=request.app.state.heartbeat)
+    return ChangesStream(runs.changes(owner=owner), heartbeat=request.app.state.heartbeat)
 
 
 @router.get(
@@ -49,6 +49,7 @@ async def stream_run(
     run_id: str,
     request: Request,
     runs: RunsDep,
+    owner: OwnerDep,
     last_event_id: LastEventId = None,
     after: After = 0,
 ) -> Response:
@@ -58,8 +59,7 @@ async def stream_run(
     the server. `end` is the last one; the stream closes after it.
     """
     return RunStream(
-        runs.feeds,
-        run_id,
+        runs.watching(run_id, owner=owner),
         after=after if last_event_id is None else last_event_id,
         frames=request.app.state.frames,
         heartbeat=request.app.state.heartbeat,
@@ -75,10 +75,10 @@ async def stream_run(
     },
 )
 async def read_events(
-    run_id: str, runs: RunsDep, after: After = 0, limit: Limit = PAGE
+    run_id: str, runs: RunsDep, owner: OwnerDep, after: After = 0, limit: Limit = PAGE
 ) -> Response:
     """The events of a run so far, as its stream tells them."""
-    async with runs.feeds.watching(run_id) as feed:
+    async with runs.watching(run_id, owner=owner) as feed:
         check_position(feed, after)
         page = {
             "events": [present_event(event) for event in feed.events[after : after + limit]],
@@ -106,18 +106,23 @@ async def create_run_and_wait(
     body: RunCreate,
     request: Request,
     runs: RunsDep,
+    owner: OwnerDep,
     timeout: Timeout = WAIT,
     max_value_bytes: MaxValueBytes = None,
 ) -> Response:
     """Accept a task as `POST /runs` does, and answer with its record once it is settled.
 
-    The run goes on when the client leaves or the time is up.
+    One that rests until its plan is approved is answered at once, with 202. The run
+    goes on when the client leaves or the time is up.
     """
-    accepted = await runs.start(body.prompt, budget=body.plain_budget())
+    accepted = await runs.start(
+        body.prompt, owner=owner, budget=body.plain_budget(), approve=body.approve
+    )
     run_id = accepted["run_id"]
     # It is accepted: that its end cannot be read must not make anybody post it again.
     with suppress(StorageUnavailable):
-        accepted = await unless_gone(request.receive, runs.wait(run_id, timeout)) or accepted
+        waiting = runs.wait(run_id, timeout, owner=owner)
+        accepted = await unless_gone(request.receive, waiting) or accepted
     return run_answer(
         accepted,
         max_value_bytes,
@@ -139,11 +144,15 @@ async def wait_for_run(
     run_id: str,
     request: Request,
     runs: RunsDep,
+    owner: OwnerDep,
     timeout: Timeout = WAIT,
     max_value_bytes: MaxValueBytes = None,
 ) -> Response:
-    """The record of a run once it is settled, or as it is when the time is up."""
-    record = await unless_gone(request.receive, runs.wait(run_id, timeout))
+    """The record of a run once it is settled, or as it is when the time is up.
+
+    One that rests until its plan is approved is answered at once, with 202.
+    """
+    record = await unless_gone(request.receive, runs.wait(run_id, timeout, owner=owner))
     if record is None:
         return Response()  # to nobody
     status = 200 if record["status"] in SETTLED else 202

@@ -28,6 +28,7 @@ STYLES: dict[EventType, str] = {
     "step.completed": "green",
     "step.failed": "red",
     "run.cancelling": "yellow",
+    "run.retried": "yellow",
     "run.failed": "bold red",
     "run.cancelled": "bold yellow",
 }
@@ -52,7 +53,7 @@ def activity_after(event: Event, before: Activity | None) -> Activity | None:
     """What the run does once `event` has happened; None when there is nothing to tell."""
     at = event["at"]
     match event["type"]:
-        case "run.queued":
+        case "run.queued" | "run.retried":
             return Activity("queued", at)
         case "run.started" | "plan.started":
             return Activity("planning", at)

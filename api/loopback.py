@@ -41,12 +41,19 @@ class NotJson(Exception):
 class Loopback:
     """Admits requests to loopback and `allowed_hosts` names that no foreign page can have made.
 
-    `"*"` in `allowed_hosts` admits every name, for a server behind a proxy that checks it.
+    `"*"` in `allowed_hosts` admits every name, for a server behind a proxy that checks it. Pages of
+    `allowed_origins` are not foreign.
     Raises `HostRefused`, `OriginRefused` or `NotJson` before the application sees the request.
     """
 
-    def __init__(self, app: ASGIApp, allowed_hosts: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        allowed_hosts: Collection[str] = (),
+        allowed_origins: Collection[str] = (),
+    ) -> None:
         self.app = app
+        self.origins = frozenset(allowed_origins)
         self.names = LOOPBACK_NAMES | {name.lower() for name in allowed_hosts}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -54,7 +61,8 @@ class Loopback:
             headers = Headers(scope=scope)
             self._check_host(headers)
             if scope["method"] not in SAFE_METHODS:
-                _check_origin(headers)
+                if headers.get("origin") not in self.origins:
+                    _check_origin(headers)
                 _check_content_type(headers)
         await self.app(scope, receive, send)
 

@@ -9,19 +9,26 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 
 from api.body_limit import BodyTooLarge
+from api.callers import KeyRefused, is_open
 from api.loopback import HostRefused, NotJson, OriginRefused
 from api.problems import MEDIA_TYPE, PROBLEMS, Cause, Kind
 from api.run_events import EVENT_TYPES, Heartbeat, RunEvent
 from api.schemas import Problem, RunChanged
 
 #: What any route may answer with.
-ALWAYS: tuple[Cause, ...] = (HostRefused, Exception)
+ALWAYS: tuple[Cause, ...] = (KeyRefused, HostRefused, Exception)
 
 #: What any route that takes a body may answer with besides.
 WITH_BODY: tuple[Cause, ...] = (RequestValidationError, 400, OriginRefused, BodyTooLarge, NotJson)
 
 #: The headers of an answer that tells of a new run.
 LOCATION = {"Location": {"description": "Where to read the run.", "schema": {"type": "string"}}}
+
+#: How a key is sent to a server that has keys.
+KEYS: dict[str, dict[str, str]] = {
+    "bearer": {"type": "http", "scheme": "bearer"},
+    "header": {"type": "apiKey", "in": "header", "name": "x-api-key"},
+}
 
 _SCHEMAS = "#/components/schemas/"
 
@@ -47,12 +54,18 @@ def changes(description: str) -> dict[str, Any]:
     return _stream(description, _message(["run.changed"], RunChanged))
 
 
-def description_of(app: FastAPI) -> Callable[[], dict[str, Any]]:
-    """What `app.openapi` is replaced with: the document with problems as errors, made once."""
+def description_of(app: FastAPI, *, keys: bool) -> Callable[[], dict[str, Any]]:
+    """What `app.openapi` is replaced with: the document with problems as errors, made once.
+
+    `keys`: whether calls need one.
+    """
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
             app.openapi_schema = _describe(app)
+            if keys:
+                app.openapi_schema |= {"security": [{name: []} for name in KEYS]}
+                app.openapi_schema["components"]["securitySchemes"] = KEYS
         return app.openapi_schema
 
     return openapi
@@ -63,9 +76,12 @@ def _describe(app: FastAPI) -> dict[str, Any]:
         title=app.title, version=app.version, description=app.description, routes=app.routes
     )
     # FastAPI describes invalid input as a 422 of its own; here it is a 400 like any other.
-    for operations in document["paths"].values():
+    for path, operations in document["paths"].items():
         for operation in operations.values():
             operation["responses"].pop("422", None)
+            if is_open(path):
+                operation["security"] = []
+                operation["responses"].pop("401", None)
     schemas = document["components"]["schemas"]
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)

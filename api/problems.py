@@ -10,17 +10,25 @@ from fastapi.exceptions import RequestValidationError
 from starlette.routing import Match
 
 from api.body_limit import BodyTooLarge
+from api.callers import KeyRefused
 from api.field_errors import FieldError, field_errors
 from api.loopback import HostRefused, NotJson, OriginRefused
 from api.run_stream import EventNotFound
+from graph.approvals import NotWaiting
 from graph.executor import QueueFull
+from graph.forking import ForkRejected
+from graph.history import CheckpointNotFound
+from graph.removal import NotSettled
+from graph.retrying import NotPlanned, NotRetryable, RetryRejected
 from graph.runs import (
     AlreadySettled,
+    NoBackoff,
     NotAccepting,
     PromptRejected,
     RunNotFound,
     StorageUnavailable,
 )
+from nodes.approving.edited_plan import PlanUnfit
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -82,10 +90,19 @@ def _retry_after(seconds: float) -> dict[str, str]:
     return {"Retry-After": str(max(1, math.ceil(seconds)))}
 
 
+#: What may have been stored although it could not be told, by the end of its path.
+_MAY_BE_STORED = {
+    "cancel": "Whether it was cancelled is not known.",
+    "retry": "Whether it goes on is not known.",
+    "approve": "Whether it was approved is not known.",
+    "reject": "Whether it was rejected is not known.",
+}
+
+
 def _storage_detail(_: StorageUnavailable, request: Request) -> str:
-    # A cancellation that was stored is carried out once the storage answers.
-    lost = not request.url.path.endswith("/cancel")
-    told = "Nothing was read or accepted." if lost else "Whether it was cancelled is not known."
+    # What was stored is carried out once the storage answers.
+    act = request.url.path.rpartition("/")[2]
+    told = _MAY_BE_STORED.get(act, "Nothing was read or accepted.")
     return f"{told} Try again; /health tells when it answers."
 
 
@@ -108,11 +125,42 @@ PROBLEMS: Mapping[Cause, Kind] = {
         lambda e, _: str(e),
         errors=lambda e: [FieldError(field="prompt", message=str(e))],
     ),
+    PlanUnfit: Kind(
+        400,
+        "plan-unfit",
+        "The plan cannot be executed",
+        lambda e, _: f"{e}. The run waits as before.",
+        errors=lambda e: [FieldError(field="plan", message=reason) for reason in e.reasons],
+    ),
+    RetryRejected: Kind(
+        400,
+        "retry-rejected",
+        "The run cannot be retried in this way",
+        lambda e, _: f"{e}.",
+        errors=lambda e: [FieldError(field=e.field, message=reason) for reason in e.reasons],
+    ),
+    ForkRejected: Kind(
+        400,
+        "fork-rejected",
+        "The run cannot be forked in this way",
+        lambda e, _: f"{e}.",
+        errors=lambda e: [FieldError(field=e.field, message=reason) for reason in e.reasons],
+    ),
     400: Kind(
         400,
         "unreadable-body",
         "The body could not be read",
         lambda *_: "The body ended early or could not be read; send the request again.",
+    ),
+    KeyRefused: Kind(
+        401,
+        "key-refused",
+        "A key is needed",
+        lambda e, _: (
+            ("The key is none of this server's." if e.given else "No key came with the request.")
+            + " Send yours as `Authorization: Bearer KEY` or as `x-api-key: KEY`."
+        ),
+        headers=lambda *_: {"WWW-Authenticate": "Bearer"},
     ),
     HostRefused: Kind(
         403,
@@ -139,6 +187,15 @@ PROBLEMS: Mapping[Cause, Kind] = {
         lambda e, _: (
             f"No run has the id {e.run_id[:100]!r}. An id is the run_id that POST /runs answered; "
             "GET /runs lists the newest."
+        ),
+    ),
+    CheckpointNotFound: Kind(
+        404,
+        "checkpoint-not-found",
+        "The run has no such checkpoint",
+        lambda e, _: (
+            f"The run has no checkpoint {e.checkpoint_id[:100]!r}. "
+            f"GET /runs/{e.run_id}/history lists those that it has."
         ),
     ),
     EventNotFound: Kind(
@@ -181,6 +238,51 @@ PROBLEMS: Mapping[Cause, Kind] = {
         lambda e, _: (
             f"The run is {e.status}. Only one that has not ended can be cancelled; "
             f"GET /runs/{e.run_id} tells how it went."
+        ),
+    ),
+    NotSettled: Kind(
+        409,
+        "not-settled",
+        "The run has not ended",
+        lambda e, _: (
+            f"The run is {e.status}. Only one that has ended can be removed; "
+            f"POST /runs/{e.run_id}/cancel ends it."
+        ),
+    ),
+    NotWaiting: Kind(
+        409,
+        "not-waiting",
+        "There is nothing to be decided",
+        lambda e, _: (
+            f"The run is {e.status}. Only one that is waiting, and about whose plan nobody has "
+            f"decided yet, can be approved or rejected; GET /runs/{e.run_id} tells its marks."
+            if e.status != "waiting"
+            else "Somebody else has decided about the plan of this run, or cancelled the run, "
+            f"just now; GET /runs/{e.run_id} tells its marks."
+        ),
+    ),
+    NotRetryable: Kind(
+        409,
+        "not-retryable",
+        "The run cannot be retried now",
+        lambda e, _: (
+            f"The run is {e.status}. Only one that failed or was cancelled can be retried; "
+            f"GET /runs/{e.run_id} tells where it stands."
+        ),
+    ),
+    NotPlanned: Kind(
+        409,
+        "not-planned",
+        "The run has no plan",
+        lambda e, _: f"The run has no plan, so that it is planned again; leave {e.field} out.",
+    ),
+    NoBackoff: Kind(
+        409,
+        "no-backoff",
+        "The run does not wait for an attempt",
+        lambda e, _: (
+            f"The run is {e.status}, and no attempt is waited for. Only the wait for the next one "
+            "can be ended, while `current.not_before` is in the future."
         ),
     ),
     BodyTooLarge: Kind(

@@ -46,6 +46,22 @@ class PlannedBy(BaseModel):
     complexity: dict[str, Any] | None = Field(description="How complex the task was judged.")
 
 
+class PlannedTool(BaseModel):
+    """A tool that the plan uses."""
+
+    tool: str = Field(description="The tool.")
+    effects: bool = Field(description="Whether a call changes something.")
+    steps: list[int] = Field(description="The steps that call it.")
+
+
+class Approval(BaseModel):
+    """What a person was asked about the plan; `marks` tell what was decided, and by whom."""
+
+    asked_at: Time = Field(description="Since when.")
+    expires_at: Time = Field(description="Until when; then the run is cancelled.")
+    tools: list[PlannedTool] = Field(description="The tools of the plan as it was proposed.")
+
+
 class AttemptError(BaseModel):
     """Why an attempt failed."""
 
@@ -79,7 +95,7 @@ class Attempt(BaseModel):
 class Mark(BaseModel):
     """Something that happened to the run from outside its steps."""
 
-    what: Literal["taken_up", "cancel", "retry", "skip", "approved", "rejected"] = Field(
+    what: Literal["taken_up", "cancel", "retry", "skip", "approved", "rejected", "expired"] = Field(
         description="What happened; `taken_up` is the resumption after a restart."
     )
     at: Time = Field(description="When.")
@@ -88,6 +104,34 @@ class Mark(BaseModel):
     event: int | None = Field(
         description="The number of its event; null in records of earlier versions."
     )
+    retry: "Retry | None" = Field(description="With `retry` only: what was asked for.")
+    steps: "list[Step] | None" = Field(
+        description="With `approved` only: what is executed instead, if somebody edited the plan."
+    )
+
+
+class Ending(BaseModel):
+    """An end that a retry has undone."""
+
+    status: Status = Field(description="How the run stood.")
+    error: "RunError | None" = Field(description="Why it did not complete.")
+    usage: "Usage" = Field(description="What planning had taken by then.")
+    planned_by: PlannedBy | None = Field(description="Who had planned it last.")
+    steps: int = Field(description="Steps of its plan; 0 where it had none.")
+    planned: int = Field(description="Entries of its planning log.")
+    generation: int = Field(description="How often it had been retried before.")
+    started_at: Time | None = Field(description="When it had been started last.")
+    completed_at: Time | None = Field(description="When it had been settled.")
+
+
+class Retry(BaseModel):
+    """What a retry was asked to do."""
+
+    from_step: int | None = Field(description="The step it begins with; null: planned again.")
+    input: dict[str, Any] | None = Field(description="The edited input of that step.")
+    skip: list[int] = Field(description="The steps that are left out from then on.")
+    generation: int = Field(description="What the keys of its steps are made with.")
+    ended: Ending = Field(description="The end that it has undone.")
 
 
 class PlanningCall(BaseModel):
@@ -182,6 +226,13 @@ class Progress(BaseModel):
     of: int | None = Field(description="Steps of the plan; null while there is none.")
 
 
+class Origin(BaseModel):
+    """The checkpoint that a run was forked from."""
+
+    run_id: str = Field(description="The run.")
+    checkpoint_id: str = Field(description="Its checkpoint.")
+
+
 class Run(BaseModel):
     """Everything about a run; null until known."""
 
@@ -192,6 +243,14 @@ class Run(BaseModel):
     status: Status = Field(description="Where the run stands.")
     planned_by: PlannedBy | None = Field(description="Who made the plan, and why it was them.")
     plan: Plan = Field(description="The plan.")
+    plan_proposed: Plan | None = Field(
+        description="The plan as the planner had made it, if somebody has edited it."
+    )
+    approval: Approval | None = Field(
+        description="What a person was asked about the plan; null of a run that did not ask."
+    )
+    forked_from: Origin | None = Field(description="What it was forked from.")
+    forks: list[str] = Field(description="The runs that were forked from it, oldest first.")
     execution_log: list[Attempt] = Field(description="Every attempt, oldest first.")
     marks: list[Mark] = Field(description="What happened from outside, oldest first.")
     planning_log: list[PlanningCall] = Field(description="Every call of a planner, oldest first.")
@@ -216,7 +275,7 @@ class Run(BaseModel):
 
 def present(record: Record) -> dict[str, Any]:
     """The record with its times in RFC 3339, as `Run` documents it."""
-    current = record["current"]
+    current, approval = record["current"], record["approval"]
     return {
         **present_summary(record),
         "execution_log": [
@@ -228,12 +287,26 @@ def present(record: Record) -> dict[str, Any]:
             }
             for attempt in record["execution_log"]
         ],
-        "marks": [{"event": None, **mark, "at": rfc3339(mark["at"])} for mark in record["marks"]],
+        "marks": [_present_mark(mark) for mark in record["marks"]],
         "planning_log": [
             {**call, "started_at": rfc3339(call["started_at"])} for call in record["planning_log"]
         ],
+        "approval": approval
+        and {
+            **approval,
+            "asked_at": rfc3339(approval["asked_at"]),
+            "expires_at": rfc3339(approval["expires_at"]),
+        },
         "current": current and {**current, "not_before": rfc3339(current["not_before"])},
     }
+
+
+def _present_mark(mark: dict[str, Any]) -> dict[str, Any]:
+    told = {"event": None, "retry": None, "steps": None, **mark, "at": rfc3339(mark["at"])}
+    if retry := told["retry"]:
+        times = {name: rfc3339(retry["ended"][name]) for name in ("started_at", "completed_at")}
+        told["retry"] = {**retry, "ended": {**retry["ended"], **times}}
+    return told
 
 
 def present_summary(run: Record | Summary) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from api.run_source import LocalRun, NotStarted, RunSource
 from api.server_run import open_client, post_task
 from graph.compose import open_runs
 from graph.executor import QueueFull
+from graph.keys import NOBODY, KeyRing
 from graph.ownership import FileOwned
 from graph.runs import PromptRejected, Runs, StorageUnavailable
 from graph.settings import Settings
@@ -34,18 +35,30 @@ def quiet_logging(settings: Settings) -> None:
 async def _started(settings: Settings, task: str) -> AsyncIterator[RunSource]:
     try:
         async with open_runs(settings, take_up=False) as runs:
-            run_id = await _start(runs, task)
+            run_id = await _start(runs, task, _owner(settings))
             yield LocalRun(runs, run_id, kept=settings.database_url != "memory://")
     except FileOwned as owned:
         if owned.owner is None or owned.owner.url is None:
             raise
-        async with open_client(owned.owner.url) as client:
+        async with open_client(owned.owner.url, settings.api_key) as client:
             yield await post_task(client, task)
 
 
-async def _start(runs: Runs, task: str) -> str:
+def _owner(settings: Settings) -> str:
+    """Whose a run of this process is. Raises `NotStarted` where there are keys but not this one."""
+    if not settings.api_keys:
+        return NOBODY
+    if settings.api_key is None:
+        raise NotStarted("runs have owners here; set RUNWRIGHT_API_KEY to your key")
+    owner = KeyRing(settings.api_keys).owner(settings.api_key.get_secret_value())
+    if owner is None:
+        raise NotStarted("the key in RUNWRIGHT_API_KEY is none of RUNWRIGHT_API_KEYS")
+    return owner
+
+
+async def _start(runs: Runs, task: str, owner: str) -> str:
     try:
-        return (await runs.start(task))["run_id"]
+        return (await runs.start(task, owner=owner))["run_id"]
     except (PromptRejected, QueueFull) as error:
         raise NotStarted(str(error)) from None
     except StorageUnavailable:

@@ -9,7 +9,7 @@ from api.times import rfc3339
 from graph.events import Event, EventType
 
 #: What of an event's data is a time.
-_TIMES = ("started_at", "retry_at", "not_before")
+_TIMES = ("started_at", "retry_at", "not_before", "expires_at")
 
 EVENT_TYPES: tuple[str, ...] = get_args(EventType)
 
@@ -18,7 +18,9 @@ class RunEvent(BaseModel):
     """One thing that happened to a run. Its number means the same whenever it is read."""
 
     id: int = Field(ge=1, description="Its number, counted from 1 without a gap.")
-    type: EventType = Field(description="What happened; `end` is the last event of every run.")
+    type: EventType = Field(
+        description="What happened; `end` is the last event of every run that nobody retries."
+    )
     time: Time = Field(description="When.")
     node: str | None = Field(description="The node of the graph that it happened in.")
     step: int | None = Field(description="The step of the plan that it is about.")
@@ -36,7 +38,9 @@ class EventPage(BaseModel):
     last_event_id: int = Field(
         ge=1, description="The number of the run's last event so far; there may be more to ask for."
     )
-    ended: bool = Field(description="Whether that is the last event that there will ever be.")
+    ended: bool = Field(
+        description="Whether the run is settled: no more events follow unless it is retried."
+    )
 
 
 class Heartbeat(BaseModel):

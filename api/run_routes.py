@@ -8,7 +8,7 @@ from fastapi.responses import JSONResponse
 
 from api.answers import RunAnswer, json_answer, run_answer
 from api.cancellation import Cancelled, present_cancelled
-from api.dependencies import RunsDep
+from api.dependencies import CallerDep, OwnerDep, RunsDep
 from api.openapi import LOCATION, WITH_BODY, problems
 from api.parameters import MOST, Between, MaxValueBytes
 from api.problems import OutputNotFound
@@ -26,9 +26,6 @@ from graph.runs import (
 
 router = APIRouter(route_class=StrictRoute, tags=["runs"])
 
-#: Who cancels, as the record names them: without keys the server knows its clients by nothing else.
-CLIENT = "client"
-
 
 @router.post(
     "/runs",
@@ -39,9 +36,11 @@ CLIENT = "client"
         **problems(*WITH_BODY, PromptRejected, QueueFull, NotAccepting, StorageUnavailable),
     },
 )
-async def create_run(body: RunCreate, runs: RunsDep) -> Response:
+async def create_run(body: RunCreate, runs: RunsDep, owner: OwnerDep) -> Response:
     """Accept a task. It is planned and executed after the answer; read the run to follow it."""
-    record = await runs.start(body.prompt, budget=body.plain_budget())
+    record = await runs.start(
+        body.prompt, owner=owner, budget=body.plain_budget(), approve=body.approve
+    )
     created = {"run_id": record["run_id"], "status": record["status"]}
     return json_answer(created, 201, {"Location": f"/runs/{record['run_id']}"})
 
@@ -54,9 +53,11 @@ async def create_run(body: RunCreate, runs: RunsDep) -> Response:
         **problems(RequestValidationError, RunNotFound, StorageUnavailable),
     },
 )
-async def read_run(run_id: str, runs: RunsDep, max_value_bytes: MaxValueBytes = None) -> Response:
+async def read_run(
+    run_id: str, runs: RunsDep, owner: OwnerDep, max_value_bytes: MaxValueBytes = None
+) -> Response:
     """The complete record of a run: plan, attempts, waits, errors, usage and result."""
-    return run_answer(await runs.get(run_id), max_value_bytes)
+    return run_answer(await runs.get(run_id, owner=owner), max_value_bytes)
 
 
 @router.get(
@@ -67,9 +68,10 @@ async def read_run(run_id: str, runs: RunsDep, max_value_bytes: MaxValueBytes = 
         **problems(StorageUnavailable),
     },
 )
-async def list_runs(runs: RunsDep) -> Response:
+async def list_runs(runs: RunsDep, owner: OwnerDep) -> Response:
     """The newest 50 runs, newest first."""
-    return json_answer({"runs": [present_summary(run) for run in await runs.newest(50)]})
+    newest = await runs.newest(50, owner=owner)
+    return json_answer({"runs": [present_summary(run) for run in newest]})
 
 
 @router.get(
@@ -88,9 +90,10 @@ async def read_output(
         Path(description="The attempt's place in `execution_log`, from 1."),
     ],
     runs: RunsDep,
+    owner: OwnerDep,
 ) -> Response:
     """The whole output of one attempt, however large."""
-    attempts = (await runs.get(run_id))["execution_log"]
+    attempts = (await runs.get(run_id, owner=owner))["execution_log"]
     if n > len(attempts):
         raise OutputNotFound(n, len(attempts))
     return json_answer(attempts[n - 1]["output"])
@@ -104,9 +107,15 @@ async def read_output(
         **problems(*WITH_BODY, RunNotFound, AlreadySettled, NotAccepting, StorageUnavailable),
     },
 )
-async def cancel_run(run_id: str, runs: RunsDep, body: CancelCreate | None = None) -> Response:
+async def cancel_run(
+    run_id: str,
+    runs: RunsDep,
+    owner: OwnerDep,
+    caller: CallerDep,
+    body: CancelCreate | None = None,
+) -> Response:
     """Cancel a run wherever it is. What was done stays done; the answer tells what that is.
 
     It takes no body. Once answered, nothing of the run goes on; asked again, it answers the same.
     """
-    return json_answer(present_cancelled(await runs.cancel(run_id, by=CLIENT)))
+    return json_answer(present_cancelled(await runs.cancel(run_id, by=caller, owner=owner)))

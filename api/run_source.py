@@ -29,6 +29,18 @@ class LostSight(Exception):
         )
 
 
+class Waits(LostSight):
+    """The run rests until somebody approves its plan, which nobody can do in this process."""
+
+    def __init__(self, run_id: str) -> None:
+        Exception.__init__(
+            self,
+            f"run {run_id} waits for approval: start `runwright serve` and post to"
+            f" /runs/{run_id}/approve or /runs/{run_id}/reject",
+        )
+        self.run_id = run_id
+
+
 class NotCancelled(Exception):
     """The run is not cancelled; the message says why."""
 
@@ -58,7 +70,7 @@ class RunSource(Protocol):
 
 
 class LocalRun:
-    """A run of this process. `kept` says whether it outlasts the process."""
+    """A run of this process, whoever's it is. `kept` says whether it outlasts the process."""
 
     def __init__(self, runs: Runs, run_id: str, *, kept: bool) -> None:
         self.run_id = run_id
@@ -66,11 +78,13 @@ class LocalRun:
         self._kept = kept
 
     async def events(self, note: Note) -> AsyncGenerator[Event, None]:
-        """Its events from the first one on, as they are stored. Raises `LostSight`."""
+        """Its events from the first one on, as they are stored. Raises `LostSight` and `Waits`."""
         seen = 0
         try:
-            async with self._runs.feeds.watching(self.run_id) as feed:
+            async with self._runs.watching(self.run_id, owner=None) as feed:
                 while not (feed.closed or feed.ended) or seen < len(feed.events):
+                    if feed.resting and not feed.ended and seen == len(feed.events):
+                        raise Waits(self.run_id)
                     await feed.after(seen)
                     for event in feed.events[seen:]:
                         seen = event["id"]
@@ -81,7 +95,7 @@ class LocalRun:
     async def cancel(self) -> None:
         """Cancel it. Raises `NotCancelled`."""
         try:
-            await self._runs.cancel(self.run_id, by="the command line")
+            await self._runs.cancel(self.run_id, by="the command line", owner=None)
         except AlreadySettled:
             pass  # its events tell
         except StorageUnavailable:
@@ -92,7 +106,7 @@ class LocalRun:
     async def record(self) -> dict[str, Any]:
         """Its record. Raises `LostSight`."""
         try:
-            return present(await self._runs.get(self.run_id))
+            return present(await self._runs.get(self.run_id, owner=None))
         except StorageUnavailable:
             raise LostSight(self.run_id) from None
 

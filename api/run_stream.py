@@ -1,6 +1,7 @@
 """`GET /runs/{run_id}/stream`: the events of one run, those of the past and then as they come."""
 
 from collections.abc import AsyncGenerator
+from contextlib import AbstractAsyncContextManager
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -9,7 +10,7 @@ from api.connection import unless_gone
 from api.frames import Frames
 from api.pulse import Pulse
 from api.sse import RETRY, stream
-from graph.feeds import Feed, Feeds
+from graph.feeds import Feed
 
 
 class EventNotFound(Exception):
@@ -35,18 +36,22 @@ class RunStream(Response):
     """
 
     def __init__(
-        self, feeds: Feeds, run_id: str, *, after: int, frames: Frames, heartbeat: float
+        self,
+        watching: AbstractAsyncContextManager[Feed],
+        *,
+        after: int,
+        frames: Frames,
+        heartbeat: float,
     ) -> None:
         super().__init__()
-        self._feeds = feeds
-        self._run_id = run_id
+        self._watching = watching
         self._after = after
         self._frames = frames
         self._heartbeat = heartbeat
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, as ASGI has it."""
-        async with self._feeds.watching(self._run_id) as feed:
+        async with self._watching as feed:
             check_position(feed, self._after)
             if feed.ended and self._after == len(feed.events):
                 # The only answer that keeps a browser from coming again.

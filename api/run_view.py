@@ -130,8 +130,15 @@ def _of_the_run(event: Event) -> str | None:
             return line(f"taken up again{_in_brackets(data['detail'])}")
         case "run.waiting":
             return "waiting for a person"
+        case "run.approved" | "run.rejected":
+            kind = event["type"].removeprefix("run.")
+            return line(f"{kind} by {data['by']}{_in_brackets(data['detail'])}")
+        case "run.expired":
+            return "expired: nobody has decided in time"
         case "run.cancelling":
             return line(f"cancelling, asked for by {data['by']}")
+        case "run.retried":
+            return line(f"retried by {data['by']}{_in_brackets(data['detail'])}")
         case "run.completed":
             return _output(data["result"]["output"])
         case "run.failed" | "run.cancelled":

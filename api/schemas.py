@@ -7,7 +7,7 @@ from pydantic_core import PydanticCustomError
 
 from api.field_errors import FieldError
 from api.record import Progress, Time
-from graph.state import Budget, Status
+from graph.state import Approve, Budget, Status
 
 
 class Body(BaseModel):
@@ -50,13 +50,14 @@ _NOT_BLANK = r"^[^\u0000]*[^\s\u0000][^\u0000]*$"
 Text = Annotated[str, AfterValidator(_storable)]
 
 
-def _whole(number: Any) -> Any:
+def whole(number: Any) -> Any:
+    """A number that is whole in whatever form as an integer, everything else as it is."""
     # JSON has one kind of number: 2.0 is as whole as 2.
     return int(number) if isinstance(number, float) and number.is_integer() else number
 
 
-Tokens = Annotated[int, Field(ge=0, le=10**12), BeforeValidator(_whole)]
-Steps = Annotated[int, Field(ge=1, le=10**6), BeforeValidator(_whole)]
+Tokens = Annotated[int, Field(ge=0, le=10**12), BeforeValidator(whole)]
+Steps = Annotated[int, Field(ge=1, le=10**6), BeforeValidator(whole)]
 
 
 class BudgetCreate(Body):
@@ -74,7 +75,7 @@ class BudgetCreate(Body):
     )
 
 
-class RunCreate(Body):
+class Task(Body):
     """A task in plain words."""
 
     prompt: Text = Field(
@@ -90,6 +91,21 @@ class RunCreate(Body):
     def plain_budget(self) -> Budget | None:
         """The budget as runs keep it."""
         return cast("Budget | None", self.budget and self.budget.model_dump())
+
+
+class RunCreate(Task):
+    """A task in plain words, to be planned and executed."""
+
+    mode: Literal["execute", "plan"] = Field(
+        "execute",
+        description="`plan`: rest after planning, in the status `waiting`, until somebody approves "
+        "the plan; `execute`: go on, unless the server asks for approval (RUNWRIGHT_APPROVE).",
+    )
+
+    @property
+    def approve(self) -> Approve | None:
+        """Whether this run rests after planning; None: as all of the server."""
+        return "always" if self.mode == "plan" else None
 
 
 class CancelCreate(Body):
@@ -164,7 +180,8 @@ class Health(Alive):
     )
     version: str = Field(description="Version of the server.")
     storage: dict[str, Any] = Field(
-        description="`backend`, `writable`, and what else the backend says about itself.",
+        description="`backend`, `writable`, and what else the backend says about itself; without a "
+        "key where there are keys only its `status`, `ok` or `degraded`.",
         examples=[{"backend": "sqlite", "writable": True}],
     )
     models: dict[str, Any] = Field(

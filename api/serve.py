@@ -12,8 +12,10 @@ from types import FrameType
 import uvicorn
 
 from api.app import HttpLimits, create_app
+from api.exposure import check_exposure
 from api.logs import configure_logging
 from graph.compose import open_runs
+from graph.keys import KeyRing
 from graph.settings import Settings
 
 logger = logging.getLogger("runwright.server")
@@ -35,9 +37,11 @@ class PortTaken(Exception):
 async def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT, then let attempts in flight end and return within the grace.
 
-    Raises `PortTaken`, and what `open_runs` raises.
+    Raises `PortTaken`, `InvalidSettings` where strangers could reach it, and what `open_runs`
+    raises.
     """
     configure_logging(settings.log, settings.log_level)
+    check_exposure(settings)
     with _listen(settings.host, settings.port) as listener:
         await _serve_on(listener, settings)
     logger.info("stopped")
@@ -52,7 +56,12 @@ async def _serve_on(listener: socket.socket, settings: Settings) -> None:
             uvicorn.Config(
                 create_app(
                     lambda: nullcontext(runs),
-                    HttpLimits(_host_names(settings), settings.max_body),
+                    HttpLimits(
+                        _host_names(settings),
+                        settings.max_body,
+                        KeyRing(settings.api_keys),
+                        settings.cors_origins,
+                    ),
                 ),
                 log_config=None,
                 access_log=False,

@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 import httpx
 from httpx_sse import ServerSentEvent, SSEError, aconnect_sse
+from pydantic import SecretStr
 
 from api.run_source import LostSight, NotCancelled, Note, NotStarted, NotWatched
 from graph.events import Event
@@ -31,10 +32,11 @@ class _Unreachable(Exception):
     """The server does not answer just now."""
 
 
-def open_client(url: str) -> httpx.AsyncClient:
-    """A client of the server at `url`."""
+def open_client(url: str, key: SecretStr | None) -> httpx.AsyncClient:
+    """A client of the server at `url`, with the key that it sends there."""
     timeout = httpx.Timeout(30, connect=5)
-    return httpx.AsyncClient(base_url=url, timeout=timeout, trust_env=False)
+    headers = {"x-api-key": key.get_secret_value()} if key else {}
+    return httpx.AsyncClient(base_url=url, headers=headers, timeout=timeout, trust_env=False)
 
 
 async def post_task(client: httpx.AsyncClient, task: str) -> "ServerRun":
@@ -46,7 +48,7 @@ async def post_task(client: httpx.AsyncClient, task: str) -> "ServerRun":
         reason = f"the server at {client.base_url} does not answer ({type(error).__name__})"
         raise NotStarted(f"{reason}; whether it took the task, GET /runs tells") from None
     if response.is_error:
-        raise NotStarted(f"the server refused: {_detail(response)}")
+        raise NotStarted(_refusal(response))
     return ServerRun(client, answer["run_id"])
 
 
@@ -64,6 +66,7 @@ class ServerRun:
         Raises `LostSight`, and `NotWatched` where the server has no such run.
         """
         seen = 0
+        ended = False
         alive_at = time.monotonic()
         noted = False
         while True:
@@ -78,9 +81,10 @@ class ServerRun:
                         if event is None or event["id"] <= seen:
                             continue
                         seen = event["id"]
+                        ended = event["type"] == "end"
                         yield event
-                        if event["type"] == "end":
-                            return
+                if ended:  # the stream is closed after it unless the run was retried
+                    return
             except _Unreachable:
                 if alive_at == heard_at and not noted:  # a connection that broke may be made anew
                     note(f"the server at {self._client.base_url} does not answer; trying again")
@@ -99,6 +103,8 @@ class ServerRun:
                 if stream.response.is_error:
                     await stream.response.aread()
                 _check(stream.response)
+                if stream.response.status_code == httpx.codes.NO_CONTENT:
+                    return  # the end was seen
                 async for message in stream.aiter_sse():
                     yield message
         except SSEError:  # one of the others, by its class
@@ -149,7 +155,16 @@ def _check(response: httpx.Response) -> None:
     if response.is_server_error or response.status_code in passing:
         raise _Unreachable
     if response.is_error:
-        raise NotWatched(f"the server refused: {_detail(response)}")
+        raise NotWatched(_refusal(response))
+
+
+def _refusal(response: httpx.Response) -> str:
+    if response.status_code != httpx.codes.UNAUTHORIZED:
+        return f"the server refused: {_detail(response)}"
+    server = f"the server at {response.request.url.copy_with(raw_path=b'/')}"
+    if "x-api-key" in response.request.headers:
+        return f"the key in RUNWRIGHT_API_KEY is not one of {server}; its keeper can make you one"
+    return f"{server} has keys; set RUNWRIGHT_API_KEY to yours (`runwright key new NAME` makes one)"
 
 
 def _detail(response: httpx.Response) -> str:

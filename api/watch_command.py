@@ -44,7 +44,7 @@ async def _found(settings: Settings, run_id: str, url: str | None) -> AsyncItera
             if owned.owner is None or owned.owner.url is None:
                 raise NotWatched(f"{owned}, which answers nobody; watch the run there") from None
             server = owned.owner.url
-    async with open_client(server) as client:
+    async with open_client(server, settings.api_key) as client:
         yield ServerRun(client, run_id)
 
 
@@ -70,7 +70,7 @@ def _check_kept(database_url: str) -> None:
 async def _check_settled(runs: Runs, run_id: str) -> None:
     """Raises `NotWatched` for a run of which there is nothing to be seen here."""
     try:
-        status = (await runs.get(run_id))["status"]
+        status = (await runs.get(run_id, owner=None))["status"]
     except RunNotFound:
         raise NotWatched(f"there is no run {run_id} in the configured database") from None
     except StorageUnavailable:

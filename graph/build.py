@@ -10,7 +10,9 @@ from langgraph.graph.state import CompiledStateGraph
 from langgraph.store.base import BaseStore
 
 from graph.edges import after_fallback_plan, after_plan, after_step
-from graph.state import DEFAULT_LIMITS, Limits, RunInput, RunState
+from graph.events import next_event
+from graph.state import DEFAULT_LIMITS, Approve, Limits, RunInput, RunState
+from nodes.approving.asking import EXPIRES, Asking
 from nodes.contract.waiting import Wait, sleep_until
 from nodes.execute_step import execute_step
 from nodes.fallback_plan import fallback_plan
@@ -37,22 +39,33 @@ def build_graph(
     roster: Roster | None = None,
     wait: Wait = sleep_until,
     input_schema: type[Any] = RunInput,
+    approve: Approve = "never",
+    approval_expires: float = EXPIRES,
 ) -> RunGraph:
     """Compile the graph over the given tools.
 
     `limits` hold for runs that bring none of their own, `threads` run blocking tools, `roster` has
     the models that plan, `wait` sits out a backoff. `input_schema` is what a caller may put in: a
-    prompt, or a prepared `RunState`.
+    prompt, or a prepared `RunState`. `approve` is how runs ask for approval that bring no way of
+    their own; every run waits `approval_expires` seconds for it.
     """
     builder = StateGraph(RunState, input_schema=input_schema)
     models = ModelPlanner(roster, tools, answer_form(tools)) if roster else None
-    builder.add_node("plan", partial(plan, limits=limits, models=models, wait=wait))
+    asking = Asking(tools, next_event, approve, approval_expires)
+    builder.add_node("plan", partial(plan, limits=limits, models=models, wait=wait, asking=asking))
     builder.add_node(
-        "fallback_plan", partial(fallback_plan, planner=PatternPlanner(tools), tools=tools)
+        "fallback_plan",
+        partial(fallback_plan, planner=PatternPlanner(tools), tools=tools, asking=asking),
     )
     builder.add_node(
         "execute_step",
-        partial(execute_step, tools=tools, threads=threads or ToolThreads(), wait=wait),
+        partial(
+            execute_step,
+            tools=tools,
+            threads=threads or ToolThreads(),
+            wait=wait,
+            asking=asking,
+        ),
     )
     builder.add_node("finalize", partial(finalize, tools=tools))
     builder.add_edge(START, "plan")
@@ -68,6 +81,6 @@ def recursion_limit(limits: Limits, *, models: int = 0) -> int:
 
     Every attempt is one super-step, and so is every call of a model: each model can be asked, tried
     again after a failure, asked to repair, and tried again at that. The rest is `fallback_plan`,
-    `finalize` and a margin; a take-up after a crash starts the count anew.
+    `finalize`, the approval and a margin; a take-up after a crash starts the count anew.
     """
     return limits["max_steps"] * limits["max_attempts"] + 4 * models + 20

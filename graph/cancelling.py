@@ -47,8 +47,12 @@ class Canceller:
             # Nothing is left to cancel: all that is due is to settle it.
             await self._graph.ainvoke(None, config, durability="sync")
             return await state_at(self._graph, config)
-        begun = begun and (since is None or _due(since) == _due(left.state))
-        update = self._update(left.state, row, begun=begun)
+        state = left.state
+        begun = begun and (since is None or _due(since) == _due(state))
+        if since is not None and _moment(since) == _moment(state):
+            # Its wait may have been cut short, which is not stored.
+            state = {**state, "not_before": since["not_before"], "planning": since.get("planning")}
+        update = self._update(state, row, begun=begun)
         await self._graph.aupdate_state(config, update, as_node="finalize")
         return await state_at(self._graph, config)
 
@@ -108,10 +112,15 @@ def _last_call(state: RunState) -> float:
 
 
 def _due(state: RunState) -> tuple[int, int, int] | None:
-    """Which attempt is the next, once there is a plan."""
-    if not state["plan"]["steps"]:
+    """Which attempt is the next, once there is a plan that may be executed."""
+    if not state["plan"]["steps"] or state["status"] == "waiting":
         return None
     return state["generation"], state["cursor"], state["attempt"]
+
+
+def _moment(state: RunState) -> tuple[object, int]:
+    """How far the run is, its planning too."""
+    return _due(state), len(state["planning_log"])
 
 
 def _told(state: RunState, in_flight: bool) -> str:

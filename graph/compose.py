@@ -8,10 +8,12 @@ from graph.backends import open_storage
 from graph.build import build_graph
 from graph.executor import Executor
 from graph.llm import close_clients
+from graph.retention import Retention, sweeping
 from graph.roster import make_roster, warm
-from graph.runs import Runs
+from graph.runs import Runs, StorageUnavailable
 from graph.settings import Settings
 from graph.state import RunState
+from graph.storage import Storage
 from nodes.planning.roster import Roster
 from tools.builtin import BUILTIN
 from tools.loading import load
@@ -43,14 +45,39 @@ async def open_runs(
             roster=roster,
             wait=executor.wait_until,
             input_schema=RunState,
+            approve=settings.approve,
+            approval_expires=settings.approval_expires,
         )
-        runs = Runs(graph, storage, tools, settings.limits, executor, roster, threads)
+        runs = Runs(
+            graph,
+            storage,
+            tools,
+            settings.limits,
+            executor,
+            roster,
+            threads,
+            approve=settings.approve,
+            approval_expires=settings.approval_expires,
+        )
         await runs.open(take_up=take_up)
-        async with _warming(roster):
+        # Who leaves other runs alone does not remove them either.
+        retention = _retention(settings, storage, runs) if take_up else None
+        async with _warming(roster), sweeping(retention):
             try:
                 yield runs
             finally:
                 await runs.close(settings.grace)
+
+
+def _retention(settings: Settings, storage: Storage, runs: Runs) -> Retention | None:
+    if not settings.retention:
+        return None
+    return Retention(
+        storage.index,
+        runs.remove_settled,
+        days=settings.retention,
+        errors=(StorageUnavailable, *storage.errors),
+    )
 
 
 @asynccontextmanager

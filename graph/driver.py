@@ -14,22 +14,27 @@ from langgraph.runtime import RunControl
 
 from graph.build import RunGraph, recursion_limit
 from graph.cancelling import Canceller
+from graph.deciding import carry_out
 from graph.executor import Executor
+from graph.forking import begin
 from graph.index import RunRow
 from graph.record import state_of
 from graph.recovery import Recovery
+from graph.retrying import set_running
 from graph.state import RunState
-from graph.status import SETTLED
+from graph.status import RESTING, SETTLED
 from graph.storage import Storage
-from graph.take_up import MAX_STARTS, fail, resume, state_at, take_up
+from graph.take_up import MAX_STARTS, fail, is_waiting, resume, state_at, take_up
 
 logger = logging.getLogger("runwright.runs")
 
 #: Longest wait between two tries to go on while the storage does not answer, in seconds.
 MAX_STORAGE_WAIT = 30.0
 
+#: The key under which LangGraph tells with a state that a node waits for an answer.
+INTERRUPT = "__interrupt__"
 
-#: How long a cancellation is waited for, in seconds.
+#: How long a cancellation or a decision is waited for, in seconds.
 CANCEL_WAIT = 5.0
 
 
@@ -65,16 +70,21 @@ class Driver:
         self._canceller = canceller
         self._publish = publish
         self._cancelling: dict[str, _Cancellation] = {}
+        self._draining = False
+        self._deciding: dict[str, asyncio.Future[None]] = {}
         self._control = RunControl()
-        self._begun: set[str] = set()  # not settled yet
+        self._begun: set[str] = set()  # neither settled nor waiting yet
         self._recovery = Recovery()
         #: Accepted here and not begun.
         self.accepted: dict[str, RunRow] = {}
+        #: Retried here and not begun again.
+        self.retried: set[str] = set()
         #: Executing here, as last stored.
         self.live: dict[str, RunState] = {}
 
     def drain(self) -> None:
         """Let no run go on past the step that it is at."""
+        self._draining = True
         self._control.request_drain()
 
     async def close(self) -> None:
@@ -109,13 +119,42 @@ class Driver:
         if cancellation.execution is not None:
             await asyncio.wait([cancellation.execution], timeout=CANCEL_WAIT)
 
+    def hurry(self, run_id: str) -> bool:
+        """End the wait for the next attempt of a run, or call of a model; whether it was in one."""
+        state = self.live.get(run_id)
+        if state is None or not self._executor.hurry(run_id):
+            return False
+        planning = state.get("planning")
+        self.live[run_id] = {
+            **state,
+            "not_before": None,
+            "planning": planning and {**planning, "not_before": None},
+        }
+        return True
+
     async def cancel_left(self, run_id: str) -> None:
         """Settle a run whose cancellation was asked for in a process that has ended."""
         self._cancelling[run_id] = _Cancellation(begun=True)
         await self.execute(run_id)
 
+    async def decide(self, run_id: str) -> None:
+        """Carry out the stored decision about the plan of a run.
+
+        Returns when the run has taken its next status, for `CANCEL_WAIT` seconds at the longest. An
+        approved run then goes on as soon as there is a slot.
+        """
+        while (
+            earlier := self._executor.execution(run_id)
+        ) is not None:  # it has just made the plan
+            await asyncio.wait([earlier])
+        if self._draining:
+            return  # it is carried out at the next start
+        self._deciding[run_id] = carried_out = asyncio.get_running_loop().create_future()
+        self._executor.interrupt(run_id)
+        await asyncio.wait([carried_out], timeout=CANCEL_WAIT)
+
     async def execute(self, run_id: str) -> None:
-        """Drive a run until it is settled or the process ends; a settled run is left alone.
+        """Drive a run until it rests or the process ends; a settled run is left alone.
 
         While the storage does not answer it tries again, without a slot, for as long as it takes.
         """
@@ -124,10 +163,12 @@ class Driver:
             await self._persist(run_id)
         finally:
             self._cancelling.pop(run_id, None)
+            self._note_decided(run_id)
             self._recovery.forget(run_id)  # also one that was cancelled before its turn
 
     async def _persist(self, run_id: str) -> None:
-        way = self._settle_cancelled if run_id in self._cancelling else self._advance
+        way = self._resume if run_id in self._deciding else self._advance
+        way = self._settle_cancelled if run_id in self._cancelling else way
         delay = 0.0
         while True:
             try:
@@ -162,17 +203,25 @@ class Driver:
         if row := self.accepted.pop(run_id, None):
             config = self._config(row)
             self._storage.expect_new(run_id)
-            await self._graph.aupdate_state(config, state_of(row), as_node="__start__")
+            state = state_of(row)
+            await begin(self._graph, config, state)
+            await set_running(self._graph, config, state)
             return await self._drive(config)
+        if run_id in self.retried:
+            self.retried.discard(run_id)
+            return await self._resume(run_id)
         found = await self._storage.index.find(run_id)
         if found is None:
             return None
         async with self._recovery.turn(run_id) as end_turn:
             config = self._config(found)
             taken = await take_up(self._graph, self._storage.index, found, config)
+            if taken.next == "waiting":
+                return await self._answer(found, config, taken.state)
             if taken.next == "settled":
                 return taken.state
             logger.info("run taken up", extra={"run_id": run_id})
+            await set_running(self._graph, config, taken.state)
 
             async def got_on() -> None:
                 end_turn()
@@ -181,13 +230,43 @@ class Driver:
             return await self._drive(config, got_on)
 
     async def _resume(self, run_id: str) -> RunState | None:
-        """Go on with a run of this process after its storage had failed."""
+        """Go on with a run of this process: decided about, retried, or its storage had failed."""
         found = await self._storage.index.find(run_id)
         if found is None:
             return None
         config = self._config(found)
         resumed = await resume(self._graph, found, config)
-        return resumed.state if resumed.next == "settled" else await self._drive(config)
+        if resumed.next == "waiting":
+            return await self._answer(found, config, resumed.state)
+        if resumed.next == "settled":
+            return resumed.state
+        await set_running(self._graph, config, resumed.state)
+        return await self._drive(config)
+
+    async def _answer(
+        self, row: RunRow, config: RunnableConfig, state: RunState
+    ) -> RunState | None:
+        """Go on with a waiting run if somebody has decided; its state where that ended."""
+        run_id = row.run_id
+        self.live[run_id] = state
+        try:
+            state = await carry_out(self._graph, self._storage.index, row, config, state)
+            if is_waiting(state):
+                return state
+            if state["status"] == "running":
+                self.live[run_id] = state
+                await self._project(state)
+                self._note_decided(run_id)
+                if not self._executor.holds_slot(run_id):
+                    await self._executor.wait_until(time.time())
+            return await self._drive(config)
+        finally:
+            self.live.pop(run_id, None)
+
+    def _note_decided(self, run_id: str) -> None:
+        carried_out = self._deciding.pop(run_id, None)
+        if carried_out is not None and not carried_out.done():
+            carried_out.set_result(None)
 
     async def _drive(
         self, config: RunnableConfig, got_on: Callable[[], Awaitable[None]] | None = None
@@ -208,6 +287,8 @@ class Driver:
             )
             async for mode, part in parts:
                 if mode == "values":
+                    if INTERRUPT in part:
+                        continue  # the state before it, told again
                     latest = cast("RunState", part)
                 elif latest and "result" not in part and latest["status"] == "running":
                     # A node begins: by now the state before it is stored, and may be shown.
@@ -226,13 +307,16 @@ class Driver:
 
     async def _project(self, state: RunState) -> None:
         status = state["status"]
+        if (approval := state.get("approval")) and status == "waiting":
+            # Before it is seen to wait, so that none waits for ever.
+            await self._storage.index.note_expiry(state["run_id"], approval["expires_at"])
         changed = await self._storage.index.project(
             state["run_id"],
             status,
             started_at=state["started_at"],
             completed_at=state["completed_at"],
         )
-        if status in SETTLED:
+        if status in RESTING:
             self._begun.discard(state["run_id"])
         self._publish(state)
         if changed:
@@ -249,6 +333,7 @@ class Driver:
         await self._storage.index.check()
         found = await self._storage.index.find(run_id)
         self.accepted.pop(run_id, None)
+        self.retried.discard(run_id)
         if found is None:
             return None
         return await self._canceller.settle(

@@ -9,6 +9,7 @@ from typing import Any, Literal, cast
 
 from typing_extensions import TypedDict
 
+from graph.lives import Life, lives, original_plan
 from graph.state import Attempt, Mark, PlanningCall, RunState
 from graph.status import SETTLED
 
@@ -24,14 +25,25 @@ EventType = Literal[
     "step.failed",
     "step.completed",
     "run.waiting",
+    "run.approved",
+    "run.rejected",
+    "run.expired",
     "run.cancelling",
+    "run.retried",
     "run.completed",
     "run.failed",
     "run.cancelled",
     "end",
 ]
 
-_MARKS: dict[str, EventType] = {"taken_up": "run.taken_up", "cancel": "run.cancelling"}
+_MARKS: dict[str, EventType] = {
+    "taken_up": "run.taken_up",
+    "cancel": "run.cancelling",
+    "approved": "run.approved",
+    "rejected": "run.rejected",
+    "expired": "run.expired",
+    "retry": "run.retried",
+}
 
 
 class Event(TypedDict):
@@ -78,10 +90,27 @@ def next_event(state: RunState) -> int:
 
 def _happened(state: RunState) -> Iterator[Event]:
     """All but what came from outside."""
-    yield _event("run.queued", state["created_at"], owner=state["owner"])
-    if state["started_at"] is not None:
-        yield from _planning(state, state["started_at"])
-        yield from _steps(state)
+    yield _event("run.queued", state["created_at"], owner=state["owner"], **_forked(state))
+    for life in lives(state):
+        yield from _lived(life)
+
+
+def _forked(state: RunState) -> dict[str, Any]:
+    fork = state.get("forked_from")
+    if not fork:
+        return {}
+    return {"forked_from": {name: fork[name] for name in ("run_id", "checkpoint_id")}}
+
+
+def _lived(life: Life) -> Iterator[Event]:
+    """What happened from a beginning to its end, which only a retry undoes."""
+    state = life.state
+    if (started_at := state["started_at"]) is not None:
+        if life.plans:
+            yield from _planning(state, started_at)
+        else:
+            yield _event("run.started", started_at, "execute_step")
+        yield from _steps(life)
     if state["status"] in SETTLED:
         at = state["completed_at"] or state["created_at"]
         yield _settled(state, at)
@@ -102,33 +131,40 @@ def _planning(state: RunState, started_at: float) -> Iterator[Event]:
     for call in state["planning_log"]:
         if call["planner"] == "pattern":
             yield _called(call, "fallback_plan")
-    if steps := state["plan"]["steps"]:
+    if state["plan"]["steps"]:
+        steps = original_plan(state)["steps"]
         node = "plan" if by and by["source"] == "llm" else "fallback_plan"
         yield _event("plan.made", _planned_at(state), node, planned_by=by, steps=steps)
+    if asked := state.get("approval"):
+        tools, expires_at = asked["tools"], asked["expires_at"]
+        yield _event("run.waiting", asked["asked_at"], tools=tools, expires_at=expires_at)
 
 
-def _steps(state: RunState) -> Iterator[Event]:
+def _steps(life: Life) -> Iterator[Event]:
     """Two events for each attempt; of the one that is being made or is due, the first."""
+    state = life.state
     steps = state["plan"]["steps"]
-    if not steps:
+    if not steps or not _may_begin(life):
         return
-    due: dict[str, Any] | None = {"step": 1, "attempt": 1, "at": _planned_at(state)}
+    at = _planned_at(state) if life.plans else state["started_at"]
+    due: dict[str, Any] | None = {"step": life.first, "attempt": 1, "at": at}
+    if life.first not in range(1, len(steps) + 1):
+        due = None  # all that is left is to settle it
     for entry in _attempts(state):
         if due is not None:
             yield _started(due, steps, entry["generation"])
         yield _attempted(entry)
-        due = _due_after(entry, len(steps))
+        due = _due_after(entry, life)
     if due is not None:
         yield _started(due, steps, state["generation"])
 
 
-def _due_after(entry: Attempt, steps: int) -> dict[str, Any] | None:
+def _due_after(entry: Attempt, life: Life) -> dict[str, Any] | None:
     """The attempt that follows this one, if one does."""
     at = _ended_at(entry)
     if entry["status"] == "ok":
-        return (
-            {"step": entry["step"] + 1, "attempt": 1, "at": at} if entry["step"] < steps else None
-        )
+        following = life.following(entry["step"])
+        return {"step": following, "attempt": 1, "at": at} if following else None
     if entry["retry_at"] is None:
         return None
     again = entry["attempt"] + 1
@@ -180,7 +216,22 @@ def _is_next(mark: Mark, number: int, event: Event | None) -> bool:
 
 
 def _marked(mark: Mark) -> Event:
-    return _event(_MARKS[mark["what"]], mark["at"], by=mark["by"], detail=mark["detail"])
+    told: dict[str, Any] = {"by": mark["by"], "detail": mark["detail"]}
+    if "steps" in mark:
+        told["steps"] = mark["steps"]  # `plan.made` tells the proposed ones
+    if "retry" in mark:
+        told |= {key: value for key, value in mark["retry"].items() if key != "ended"}
+    return _event(_MARKS[mark["what"]], mark["at"], **told)
+
+
+def _may_begin(life: Life) -> bool:
+    """Whether the plan may be executed: nobody was asked about it, or somebody approved it.
+
+    Whoever has it retried, approves it.
+    """
+    if not life.plans or not life.state.get("approval"):
+        return True
+    return any(mark["what"] == "approved" for mark in _marks(life.state))
 
 
 def _settled(state: RunState, at: float) -> Event:

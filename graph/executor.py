@@ -36,6 +36,7 @@ class _Execution:
     task: asyncio.Task[None]
     holds_slot: bool
     begun: bool = False
+    backoff: asyncio.Event | None = None  # set to end it
 
 
 _current: ContextVar[_Execution] = ContextVar("current_execution")
@@ -97,6 +98,11 @@ class Executor:
         execution = self._executions.get(run_id)
         return execution is not None and execution.holds_slot
 
+    def execution(self, run_id: str) -> asyncio.Task[None] | None:
+        """The execution of a run, if there is one, also without a slot."""
+        execution = self._executions.get(run_id)
+        return None if execution is None else execution.task
+
     def interrupt(self, run_id: str) -> asyncio.Task[None]:
         """Cancel the execution of a run, or begin one at once, without a slot, where there is none.
 
@@ -122,13 +128,46 @@ class Executor:
         if self._stopping:
             # Cancelled as a whole: a cancellation that only this node raises is a failure of it.
             execution.task.cancel()
-        await sleep_until(moment)
+        await self._sit_out(execution, moment)
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._returning.append((execution, turn))
         self._dispatch()
         due = time.monotonic()
         await turn
         return time.monotonic() - due
+
+    async def _sit_out(self, execution: _Execution, moment: float) -> None:
+        execution.backoff = asyncio.Event()
+        waits = {
+            asyncio.ensure_future(sleep_until(moment)),
+            asyncio.ensure_future(execution.backoff.wait()),
+        }
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            execution.backoff = None
+            for wait in waits:
+                wait.cancel()
+
+    def hurry(self, run_id: str) -> bool:
+        """End the backoff of a run at once; whether it was in one."""
+        execution = self._executions.get(run_id)
+        if execution is None or execution.backoff is None:
+            return False
+        execution.backoff.set()
+        return True
+
+    async def ended(self, run_id: str, *, timeout: float) -> bool:
+        """Wait for the end of a run's execution, which begins at once if it is queued.
+
+        Whether it ended within `timeout` seconds; also when there was none.
+        """
+        if run_id not in self._executions and run_id not in self._queue:
+            return True
+        execution = self._executions.get(run_id)
+        task = execution.task if execution else self.interrupt(run_id)
+        done, _ = await asyncio.wait([task], timeout=timeout)
+        return bool(done)
 
     async def stop(self, grace: float) -> None:
         """Begin nothing more; give what is executing `grace` seconds, then cancel it.

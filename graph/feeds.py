@@ -88,7 +88,8 @@ def change_of(state: RunState) -> Change:
 class Changes:
     """Which runs have changed since it was last asked; several changes of one run are one."""
 
-    def __init__(self) -> None:
+    def __init__(self, owner: str | None) -> None:
+        self.owner = owner
         self.closed = False
         self._changed: dict[str, Change] = {}
         self._told = Bell()
@@ -127,7 +128,12 @@ class Feeds:
         if self._changes:
             change = change_of(state)
             for changes in self._changes:
-                changes.show(change)
+                if changes.owner in (state["owner"], None):
+                    changes.show(change)
+
+    def forget(self, run_id: str) -> None:
+        """Tell nobody any more of a run that is removed, who does not watch it already."""
+        self._feeds.pop(run_id, None)
 
     def close(self) -> None:
         """End every feed: the process is ending."""
@@ -151,13 +157,13 @@ class Feeds:
             yield feed
         finally:
             feed.watchers -= 1
-            if not feed.watchers:
+            if not feed.watchers and self._feeds.get(run_id) is feed:
                 del self._feeds[run_id]
 
     @contextmanager
-    def changes(self) -> Iterator[Changes]:
-        """What changes from now on, in any run."""
-        changes = Changes()
+    def changes(self, *, owner: str | None) -> Iterator[Changes]:
+        """What changes from now on in the owner's runs, without one in any."""
+        changes = Changes(owner)
         changes.closed = self._closed
         self._changes.add(changes)
         try:

@@ -7,6 +7,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.store.memory import InMemoryStore
 
 from graph.index import MemoryIndex
+from graph.memory_removal import MemoryRemoval
 from graph.serializer import strict_serializer
 from graph.storage import Storage
 
@@ -15,11 +16,13 @@ from graph.storage import Storage
 async def open_memory() -> AsyncIterator[Storage]:
     """A fresh, empty backend."""
     saver = InMemorySaver(serde=strict_serializer())
+    store, index = InMemoryStore(), MemoryIndex()
     yield Storage(
         backend="memory",
         saver=saver,
         reader=saver,
-        store=InMemoryStore(),
-        index=MemoryIndex(),
+        store=store,
+        index=index,
+        remove=MemoryRemoval(saver, store, index),
         errors=(),
     )

@@ -1,5 +1,6 @@
 """The record of a run as callers read it: a view of the state, nothing added but names."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from typing_extensions import TypedDict
@@ -7,6 +8,7 @@ from typing_extensions import TypedDict
 from graph.events import events
 from graph.index import RunRow
 from graph.state import (
+    Approval,
     Budget,
     Limits,
     Plan,
@@ -37,16 +39,27 @@ class Progress(TypedDict):
     of: int | None
 
 
+class Origin(TypedDict):
+    """The checkpoint that a run was forked from."""
+
+    run_id: str
+    checkpoint_id: str
+
+
 class Record(TypedDict):
     """Everything about a run; null until known, times in epoch seconds."""
 
     version: int
     run_id: str
+    forked_from: Origin | None
+    forks: list[str]
     owner: str
     prompt: str
     status: Status
     planned_by: PlannedBy | None
     plan: Plan
+    plan_proposed: Plan | None
+    approval: Approval | None
     execution_log: list[dict[str, Any]]
     marks: list[dict[str, Any]]
     planning_log: list[PlanningCall]
@@ -78,17 +91,24 @@ class Summary(TypedDict):
     completed_at: float | None
 
 
-def record_of(state: RunState, *, queue_position: int | None = None) -> Record:
+def record_of(
+    state: RunState, *, queue_position: int | None = None, forks: Sequence[str] = ()
+) -> Record:
     """The record of a run; `queue_position` is its turn, while it is queued."""
+    fork = state.get("forked_from")
     attempts = _entries(state, "attempt")
     return Record(
         version=state["version"],
         run_id=state["run_id"],
+        forked_from=fork and Origin(run_id=fork["run_id"], checkpoint_id=fork["checkpoint_id"]),
+        forks=list(forks),
         owner=state["owner"],
         prompt=state["prompt"],
         status=state["status"],
         planned_by=state["planned_by"],
         plan=state["plan"],
+        plan_proposed=state["plan_proposed"],
+        approval=state.get("approval"),
         execution_log=attempts,
         marks=_entries(state, "mark"),
         planning_log=state["planning_log"],
@@ -116,12 +136,15 @@ def progress_of(state: RunState) -> Progress:
 
 def state_of(row: RunRow) -> RunState:
     """The state that an accepted request begins with."""
+    if row.seed is not None:
+        return row.seed
     return new_run(
         row.prompt,
         run_id=row.run_id,
         owner=row.owner,
         limits=row.limits,
         budget=row.budget,
+        approve=row.approve,
         created_at=row.created_at,
     )
 

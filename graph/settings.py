@@ -9,6 +9,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    SecretStr,
     ValidationError,
     field_validator,
     model_validator,
@@ -16,7 +17,8 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from graph.state import Limits
+from graph.keys import InvalidKey, Key, parse_keys
+from graph.state import Approve, Limits
 from nodes.planning.complexity import THRESHOLD
 
 PREFIX = "RUNWRIGHT_"
@@ -58,6 +60,11 @@ class Price(BaseModel):
     output: float = Field(ge=0)
 
 
+#: Settings whose values are told to nobody, not even when they are wrong.
+SECRET = frozenset({"api_key", "api_keys"})
+
+_ORIGIN = re.compile(r"https?://[^\s/?#@*,]+")
+
 CommaSeparated = Annotated[tuple[str, ...], NoDecode]
 
 
@@ -76,12 +83,32 @@ class Settings(BaseSettings):
     allowed_hosts: CommaSeparated = Field(
         (), description="names beside the loopback ones that the Host header may have"
     )
+    open_to_all: bool = Field(
+        False, description="whether a server without keys may listen beyond loopback"
+    )
+    cors_origins: CommaSeparated = Field(
+        (), description="other sites whose pages may call: https://one.example,…"
+    )
     max_body: int = Field(64 * 1024, ge=1024, le=2**30, description="largest request body, bytes")
+
+    # Whose the runs are
+    api_keys: Annotated[tuple[Key, ...], NoDecode] = Field(
+        (), description="who may use the server: name:hash,… as `runwright key new` prints them"
+    )
+    api_key: SecretStr | None = Field(
+        None, description="the key that `run` and `watch` send to a server that has keys"
+    )
 
     # Where runs are kept
     database_url: str = Field(
         "sqlite:///runwright.db",
         description="sqlite:///relative.db, sqlite:////absolute.db or memory://",
+    )
+    retention: float = Field(
+        30.0,
+        ge=0,
+        le=36_500,
+        description="days that settled runs are kept; 0 or none keeps them for ever",
     )
 
     # What runs may do
@@ -95,6 +122,16 @@ class Settings(BaseSettings):
     max_steps: int = Field(100, ge=1, le=10_000, description="most steps of a plan")
     max_output: int = Field(
         256 * 1024, ge=1024, le=2**26, description="largest output of a step, bytes"
+    )
+
+    # Which plans a person is asked about
+    approve: Approve = Field(
+        "never",
+        description="which runs rest after planning until they are approved: never, effects (their "
+        "plan has a step that changes something) or always",
+    )
+    approval_expires: float = Field(
+        7 * 86_400, gt=0, le=10 * 366 * 86_400, description="how long they wait for it, s"
     )
 
     # Which models plan; without any, the pattern planner does
@@ -136,12 +173,47 @@ class Settings(BaseSettings):
         "info", description="debug adds prompts and outputs"
     )
 
-    @field_validator("allowed_hosts", "tools", mode="before")
+    @field_validator("api_keys", mode="before")
+    @classmethod
+    def _parse_keys(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        try:
+            return parse_keys([part.strip() for part in value.split(",") if part.strip()])
+        except InvalidKey as error:
+            raise PydanticCustomError("key", "{what}", {"what": str(error)}) from None
+
+    @field_validator("api_key", mode="before")
+    @classmethod
+    def _trim_key(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        if not re.fullmatch(r"[!-~]*", value.strip()):
+            raise PydanticCustomError("key", "Input should be a key as `runwright key new` prints")
+        return value.strip() or None
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _check_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in origins:
+            if not _ORIGIN.fullmatch(origin):
+                raise PydanticCustomError(
+                    "origin",
+                    "Input should name origins as https://one.example or http://localhost:3000",
+                )
+        return tuple(origin.lower() for origin in origins)
+
+    @field_validator("allowed_hosts", "cors_origins", "tools", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
+
+    @field_validator("retention", mode="before")
+    @classmethod
+    def _none_is_for_ever(cls, value: Any) -> Any:
+        return 0.0 if isinstance(value, str) and value.strip().lower() == "none" else value
 
     @field_validator("models")
     @classmethod
@@ -184,4 +256,5 @@ def _line(error: Any, overrides: dict[str, Any]) -> str:
     field = str(error["loc"][0])
     name = f"--{field.replace('_', '-')}" if field in overrides else f"{PREFIX}{field.upper()}"
     described = Settings.model_fields[field].description if field in Settings.model_fields else ""
-    return f"{name}={error['input']}: {error['msg']} ({described})"
+    value = "…" if field in SECRET else error["input"]
+    return f"{name}={value}: {error['msg']} ({described})"

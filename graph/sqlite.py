@@ -10,6 +10,7 @@ from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
 from graph.ownership import own
 from graph.sqlite_index import APPLICATION_ID, VERSION, SqliteIndex
+from graph.sqlite_removal import SqliteRemoval
 from graph.sqlite_saver import SqliteSaver
 from graph.sqlite_store import SqliteStore
 from graph.sqlite_writer import BUSY_TIMEOUT, SqliteWriter
@@ -54,6 +55,7 @@ async def _open(path: Path, stack: AsyncExitStack) -> Storage:
         reader=SqliteSaver(for_reader, writer),
         store=store,
         index=index,
+        remove=SqliteRemoval(writer),
         errors=(sqlite3.Error,),
         expect_new=saver.new_threads.add,
     )

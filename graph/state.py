@@ -57,6 +57,27 @@ class AttemptError(TypedDict):
     retryable: bool
 
 
+#: Which plans are executed only when a person has approved them: none, those that have a step whose
+#: tool has effects, or all.
+Approve = Literal["never", "effects", "always"]
+
+
+class PlannedTool(TypedDict):
+    """A tool that a plan uses, and in which steps; `effects`: whether a call changes something."""
+
+    tool: str
+    effects: bool
+    steps: list[int]
+
+
+class Approval(TypedDict):
+    """What a person was asked about the plan, and until when; times in epoch seconds."""
+
+    asked_at: float
+    expires_at: float
+    tools: list[PlannedTool]
+
+
 class Attempt(TypedDict):
     """One execution of one step; times are epoch seconds, `input` is resolved."""
 
@@ -77,14 +98,19 @@ class Attempt(TypedDict):
 
 
 class Mark(TypedDict):
-    """Something that happened to a run from outside its steps; `event` is its event's number."""
+    """Something that happened to a run from outside its steps; `event` is its event's number.
+
+    `retry` is there with a mark of that kind only, `steps` with the approval of an edited plan.
+    """
 
     kind: Literal["mark"]
-    what: Literal["taken_up", "cancel", "retry", "skip", "approved", "rejected"]
+    what: Literal["taken_up", "cancel", "retry", "skip", "approved", "rejected", "expired"]
     at: float
     by: str
     detail: str | None
     event: NotRequired[int]  # those of earlier versions have none
+    retry: NotRequired["Retry"]
+    steps: NotRequired["list[Step]"]
 
 
 class PlanningCall(TypedDict):
@@ -189,6 +215,54 @@ class RunError(TypedDict):
     rejected_plan: Plan | None
 
 
+class Ending(TypedDict):
+    """How a run stood when it was settled and somebody had it retried; times in epoch seconds.
+
+    What events tell of the end, and of everything before it, is read from here: the state itself
+    has gone on. `steps` is the length of its plan, 0 where it had none; `planned` is the length of
+    its planning log.
+    """
+
+    status: Status
+    error: RunError | None
+    usage: Usage
+    planned_by: PlannedBy | None
+    steps: int
+    planned: int
+    generation: int
+    started_at: float | None
+    completed_at: float | None
+
+
+class ForkedFrom(TypedDict):
+    """The checkpoint that a run was forked from; it goes on with step `from_step`.
+
+    `from_step` is null where it is planned anew. `logged` and `planned` are the lengths that its
+    logs have from there, `skip` the steps that were left out there.
+    """
+
+    run_id: str
+    checkpoint_id: str
+    from_step: int | None
+    skip: list[int]
+    logged: int
+    planned: int
+
+
+class Retry(TypedDict):
+    """What a retry was asked to do; the run goes on with step `from_step`.
+
+    `from_step` is null where there is no plan yet: the run is planned again. `input` is the edited
+    input of that step, `skip` the steps that are left out from now on, `ended` the end undone.
+    """
+
+    from_step: int | None
+    input: dict[str, Any] | None
+    skip: list[int]
+    generation: int
+    ended: Ending
+
+
 def extend(log: list[Any], writes: Sequence[list[Any]]) -> list[Any]:
     """Reducer of the append-only lists: pure, and the same however writes are batched."""
     return [*log, *(entry for write in writes for entry in write)]
@@ -214,15 +288,20 @@ class RunInput(TypedDict):
 class RunState(TypedDict, total=False):
     """The whole run. Everything in it survives a round trip through JSON unchanged.
 
+    `approve` and `approval` are missing in runs that never ask: keys cost at every checkpoint.
+
     `paused`: seconds since `started_at` in which nothing executed it, while its process was down or
-    others had all the slots.
+    others had all the slots. `skipped`: the steps that a retry leaves out.
     """
 
     version: int
     run_id: str
     prompt: str
     owner: str
+    forked_from: ForkedFrom | None
     status: Status
+    approve: Approve
+    approval: Approval | None
     planned_by: PlannedBy | None
     plan: Plan
     plan_proposed: Plan | None
@@ -230,6 +309,7 @@ class RunState(TypedDict, total=False):
     attempt: int
     not_before: float | None
     generation: int
+    skipped: list[int]
     log: Annotated[list[Any], DeltaChannel(extend, snapshot_frequency=50)]
     planning: Planning | None
     planning_log: list[PlanningCall]
@@ -252,13 +332,15 @@ def new_run(
     limits: Limits,
     created_at: float,
     budget: Budget | None = None,
+    approve: Approve = "never",
 ) -> RunState:
     """The state of a run that was accepted and not yet looked at; `log` starts empty by itself."""
-    return RunState(
+    state = RunState(
         version=STATE_VERSION,
         run_id=run_id,
         prompt=prompt,
         owner=owner,
+        forked_from=None,
         status="pending",
         planned_by=None,
         plan=Plan(steps=[]),
@@ -267,6 +349,7 @@ def new_run(
         attempt=0,
         not_before=None,
         generation=0,
+        skipped=[],
         planning=None,
         planning_log=[],
         limits=limits,
@@ -279,6 +362,9 @@ def new_run(
         paused=0.0,
         completed_at=None,
     )
+    if approve != "never":
+        state["approve"] = approve
+    return state
 
 
 def run_error(

@@ -21,12 +21,27 @@ SETTLED: frozenset[Status] = frozenset({"completed", "failed", "cancelled"})
 RESTING: frozenset[Status] = SETTLED | {"waiting"}
 
 #: What may be asked of a run, and the status that it then takes.
-ACTIONS: Mapping[str, Status] = {"cancel": "cancelled"}
+ACTIONS: Mapping[str, Status] = {
+    "cancel": "cancelled",
+    "approve": "running",
+    "reject": "cancelled",
+    "retry": "pending",
+}
+
+#: Actions that need more than a transition: the statuses in which they may be asked for.
+ONLY_IN: Mapping[str, frozenset[Status]] = {
+    "approve": frozenset({"waiting"}),
+    "reject": frozenset({"waiting"}),
+}
 
 
 def actions(status: Status) -> list[str]:
     """What may be asked of a run with this status."""
-    return [action for action, following in ACTIONS.items() if may_become(status, following)]
+    return [
+        action
+        for action, following in ACTIONS.items()
+        if may_become(status, following) and status in ONLY_IN.get(action, {status})
+    ]
 
 
 def may_become(current: Status, following: Status) -> bool:

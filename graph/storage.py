@@ -7,6 +7,7 @@ from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.store.base import BaseStore
 
 from graph.index import RunIndex
+from graph.removal import Remove
 
 
 class StorageError(Exception):
@@ -30,5 +31,6 @@ class Storage:
     reader: BaseCheckpointSaver[str]
     store: BaseStore
     index: RunIndex
+    remove: Remove
     errors: tuple[type[Exception], ...]
     expect_new: Callable[[str], None] = _nothing_to_expect

@@ -10,4 +10,10 @@ from graph.settings import read_settings
 
 _settings = read_settings()
 
-graph = build_graph(open_tools(_settings), limits=_settings.limits, roster=make_roster(_settings))
+graph = build_graph(
+    open_tools(_settings),
+    limits=_settings.limits,
+    roster=make_roster(_settings),
+    approve=_settings.approve,
+    approval_expires=_settings.approval_expires,
+)

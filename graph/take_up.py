@@ -10,8 +10,10 @@ from langgraph.types import StateSnapshot
 
 from graph.build import RunGraph
 from graph.events import next_event
+from graph.forking import begin
 from graph.index import RunIndex, RunRow
 from graph.record import state_of
+from graph.retrying import is_due, reopen
 from graph.state import STATE_VERSION, Mark, RunState, run_error
 from graph.status import SETTLED
 
@@ -28,13 +30,13 @@ _WRITTEN_AS = {"plan": "__start__", "fallback_plan": "plan"}
 
 @dataclass(frozen=True)
 class TakenUp:
-    """Where a run stands: to be driven on, or settled with nothing executed.
+    """Where a run stands: to be driven on, or settled or waiting with nothing executed.
 
     `snapshot` is None for a run that was accepted and has only just begun. `left_at` is when it was
     last got on with, epoch seconds.
     """
 
-    next: Literal["drive", "settled"]
+    next: Literal["drive", "settled", "waiting"]
     state: RunState
     snapshot: StateSnapshot | None = None
     left_at: float = 0.0
@@ -46,7 +48,7 @@ async def take_up(graph: RunGraph, index: RunIndex, row: RunRow, config: Runnabl
     A run that got no further in several starts is given up: it may be what ends the process.
     """
     resumed = await resume(graph, row, config)
-    if resumed.next == "settled" or resumed.snapshot is None:
+    if resumed.next != "drive" or resumed.snapshot is None:
         return resumed
     starts = _starts(row, resumed.snapshot)
     if starts > MAX_STARTS:
@@ -64,8 +66,11 @@ async def resume(graph: RunGraph, row: RunRow, config: RunnableConfig) -> TakenU
     snapshot = await graph.aget_state(config)
     if not snapshot.created_at:
         # Accepted, but never begun: the request in the index is all there is of it.
-        await graph.aupdate_state(config, state_of(row), as_node="__start__")
+        await begin(graph, config, state_of(row))
         return TakenUp("drive", state_of(row))
+    if row.retry and is_settled(snapshot) and is_due(row.retry, _state(snapshot)):
+        await reopen(graph, config, _state(snapshot), row.retry)
+        return await resume(graph, row, config)
     if is_settled(snapshot):
         return TakenUp("settled", _state(snapshot))
     if (version := snapshot.values["version"]) not in READABLE_VERSIONS:
@@ -82,7 +87,14 @@ async def resume(graph: RunGraph, row: RunRow, config: RunnableConfig) -> TakenU
         snapshot = await graph.aget_state(config)
         if is_settled(snapshot):
             return TakenUp("settled", _state(snapshot))
+    if is_waiting(_state(snapshot)):
+        return TakenUp("waiting", _state(snapshot))
     return TakenUp("drive", _state(snapshot), snapshot, left_at)
+
+
+def is_waiting(state: RunState) -> bool:
+    """Whether a run rests until somebody decides about its plan."""
+    return state["status"] == "waiting" and not state["error"]
 
 
 def is_settled(snapshot: StateSnapshot) -> bool:

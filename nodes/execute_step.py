@@ -10,9 +10,11 @@ from typing import Any
 from langgraph.runtime import Runtime
 
 from graph.state import Attempt, AttemptError, RunState, Step, run_error
+from nodes.approving.asking import Asking
 from nodes.contract.attempts import resolved, step_key
 from nodes.contract.outputs import InvalidOutput, plain
 from nodes.contract.references import InvalidReference
+from nodes.contract.skipping import next_cursor
 from nodes.contract.waiting import Wait, sleep_until
 from tools.invocation import Failure, Outcome, invoke
 from tools.registry import Tool, ToolCall
@@ -31,8 +33,15 @@ async def execute_step(
     tools: Mapping[str, Tool],
     threads: ToolThreads,
     wait: Wait = sleep_until,
+    asking: Asking | None = None,
 ) -> dict[str, Any]:
-    """Make the next attempt at the step under the cursor and record it."""
+    """Make the next attempt at the step under the cursor and record it.
+
+    A plan that waits for a person is asked about first, in a visit of its own: the decision is
+    stored before anything is executed.
+    """
+    if asking and state["status"] == "waiting":
+        return asking.answer(state)
     if state["not_before"] is not None:
         # Clamped, since a clock that was set back would make it wait by as much longer.
         await wait(min(state["not_before"], time.time() + MAX_BACKOFF))
@@ -124,7 +133,9 @@ def _retry_at(state: RunState, outcome: Outcome) -> float | None:
 
 def _update(state: RunState, record: Attempt) -> dict[str, Any]:
     if record["status"] == "ok":
-        return {"cursor": state["cursor"] + 1, "attempt": 0, "not_before": None, "log": [record]}
+        steps, skipped = state["plan"]["steps"], state.get("skipped", [])
+        cursor = next_cursor(steps, skipped, state["cursor"] + 1)
+        return {"cursor": cursor, "attempt": 0, "not_before": None, "log": [record]}
     update: dict[str, Any] = {
         "attempt": record["attempt"],
         "not_before": record["retry_at"],

@@ -5,15 +5,21 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from graph.state import Plan, PlanningCall, RunState, run_error
+from nodes.approving.asking import Asking
 from nodes.contract.plan_check import check_plan
 from nodes.patterns.planner import PatternPlanner, Reading
 from nodes.planning.budget import limits_of
+from nodes.planning.calls import of_this_start
 from nodes.planning.rejected_plan import last_rejected
 from tools.registry import Tool
 
 
 async def fallback_plan(
-    state: RunState, *, planner: PatternPlanner, tools: Mapping[str, Tool]
+    state: RunState,
+    *,
+    planner: PatternPlanner,
+    tools: Mapping[str, Tool],
+    asking: Asking | None = None,
 ) -> dict[str, Any]:
     """Plan the prompt by its language patterns, or refuse it whole and say which words."""
     started_at = time.time()
@@ -24,14 +30,15 @@ async def fallback_plan(
             _refusal(state, reading),
             unparsed=reading.unparsed,
             examples=reading.examples,
-            rejected_plan=last_rejected(state["planning_log"]),
+            rejected_plan=last_rejected(of_this_start(state, state["planning_log"])),
         )
         return {"error": error, "planning_log": _logged(state, "refused", started_at)}
     plan = Plan(steps=reading.steps)
     if reasons := check_plan(plan["steps"], tools, limits_of(state)):
         error = run_error("plan_rejected", _before(state) + "; ".join(reasons), rejected_plan=plan)
         return {"error": error, "planning_log": _logged(state, "rejected", started_at, reasons)}
-    return {"plan": plan, "planning_log": _logged(state, "planned", started_at)}
+    update = {"plan": plan, "planning_log": _logged(state, "planned", started_at)}
+    return asking.about(state, update) if asking else update
 
 
 def _refusal(state: RunState, reading: Reading) -> str:
@@ -42,7 +49,7 @@ def _refusal(state: RunState, reading: Reading) -> str:
 def _before(state: RunState) -> str:
     """Why no model had planned it, where models were to."""
     by = state["planned_by"]
-    return f"{by['reason']}; " if by and state["planning_log"] else ""
+    return f"{by['reason']}; " if by and of_this_start(state, state["planning_log"]) else ""
 
 
 def _logged(

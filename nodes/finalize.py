@@ -13,17 +13,24 @@ _LONGEST_NUMBER = 40  # characters; a longer one is counted, as other text is
 
 
 async def finalize(state: RunState, *, tools: Mapping[str, Tool]) -> dict[str, Any]:
-    """Completed with the last step's output, or failed where an earlier node left an error."""
-    if state["error"]:
-        return {"status": "failed", "completed_at": time.time(), "not_before": None}
+    """Completed with the last step's output, or failed where an earlier node left an error.
+
+    Cancelled where a person did not want the plan to be executed.
+    """
+    if error := state["error"]:
+        unwanted = error["type"] in ("rejected", "cancelled")
+        status = "cancelled" if unwanted else "failed"
+        return {"status": status, "completed_at": time.time(), "not_before": None}
+    skipped = state.get("skipped", [])
     last: Attempt = next(
         entry
         for entry in reversed(state["log"])
-        if entry["kind"] == "attempt" and entry["status"] == "ok"
+        if entry["kind"] == "attempt" and entry["status"] == "ok" and entry["step"] not in skipped
     )
-    count = len(state["plan"]["steps"])
+    count = len(state["plan"]["steps"]) - len(skipped)
     tool = tools.get(last["tool"])
-    summary = f"{_counted(count, 'step')} done; {_described(last['output'], tool)}"
+    left_out = f", {len(skipped)} left out" if skipped else ""
+    summary = f"{_counted(count, 'step')} done{left_out}; {_described(last['output'], tool)}"
     return {
         "status": "completed",
         "completed_at": time.time(),

@@ -7,7 +7,8 @@ from uuid import uuid4
 
 from langgraph.types import Overwrite
 
-from graph.state import Limits, PlannedBy, RunState, new_run, run_error
+from graph.state import Approve, Limits, PlannedBy, Planning, RunState, new_run, run_error
+from nodes.approving.asking import Asking
 from nodes.contract.waiting import Wait, sleep_until
 from nodes.planning.asking import ModelPlanner
 from nodes.planning.patience import most
@@ -21,6 +22,7 @@ async def plan(
     limits: Limits,
     models: ModelPlanner | None = None,
     wait: Wait = sleep_until,
+    asking: Asking | None = None,
 ) -> dict[str, Any]:
     """Start the run, or go on where its planning stands.
 
@@ -36,9 +38,9 @@ async def plan(
             moment = min(planning["not_before"], time.time() + most(models.roster.timeout))
             paused = state.get("paused", 0.0) + await wait(moment)
             state = {**state, "paused": paused}
-            return {"paused": paused} | await models.ask(state, planning)
-        return await models.ask(state, planning)
-    update = begin(state, limits)
+            return {"paused": paused} | await _ask(models, state, planning, asking)
+        return await _ask(models, state, planning, asking)
+    update = begin(state, limits, asking.default if asking else "never")
     begun = cast("RunState", {**state, **update})
     if reason := prompt_error(begun["prompt"], begun["limits"]["max_prompt"]):
         return update | {"error": run_error("plan_rejected", reason)}
@@ -49,12 +51,19 @@ async def plan(
     return update | {"planning": planning, "planned_by": by}
 
 
+async def _ask(
+    models: ModelPlanner, state: RunState, planning: Planning, asking: Asking | None
+) -> dict[str, Any]:
+    update = await models.ask(state, planning)
+    return asking.about(state, update) if asking else update
+
+
 def _by_patterns() -> dict[str, Any]:
     by = PlannedBy(source="pattern", model=None, reason="no model is configured", complexity=None)
     return {"planning": None, "planned_by": by}
 
 
-def begin(state: RunState, limits: Limits) -> dict[str, Any]:
+def begin(state: RunState, limits: Limits, approve: Approve = "never") -> dict[str, Any]:
     """The update that turns an accepted run into a running one.
 
     A thread can be used again with a second prompt, from Studio or a notebook: what is not an
@@ -70,8 +79,11 @@ def begin(state: RunState, limits: Limits) -> dict[str, Any]:
             owner=state.get("owner", "default"),
             limits=limits,
             created_at=now,
+            approve=approve,
         )
     )
+    if "approve" in state:  # of the run before
+        fresh |= {"approve": approve, "approval": None}
     return fresh | {"status": "running", "started_at": now, "log": Overwrite([])}
 
 

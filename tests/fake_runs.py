@@ -3,17 +3,21 @@
 import asyncio
 import uuid
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractContextManager, asynccontextmanager, suppress
 from typing import Any, cast
 
 import httpx
 from fastapi import FastAPI
 
 from api.app import HttpLimits, create_app
-from graph.feeds import Feeds
+from graph.explain import explain
+from graph.explanation import Explanation
+from graph.feeds import Changes, Feed, Feeds
 from graph.record import Record, Summary, record_of
+from graph.removal import NotSettled
 from graph.runs import AlreadySettled, PromptRejected, RunNotFound, Runs
-from graph.state import Budget, RunState
+from graph.state import Approve, Budget, RunState
+from graph.status import SETTLED
 from tests.run_states import CREATED_AT, cancelled, queued
 from tools.registry import Tool, ToolCall, make_tools, tool
 
@@ -52,9 +56,15 @@ class FakeRuns:
         self.reads = 0
         self.read = asyncio.Event()  # a state was
         self.started: list[str] = []
+        self.cancelled_by: list[str] = []
 
     async def start(
-        self, prompt: str, *, owner: str = "default", budget: Budget | None = None
+        self,
+        prompt: str,
+        *,
+        owner: str = "default",
+        budget: Budget | None = None,
+        approve: Approve | None = None,
     ) -> Record:
         self._fail()
         if not prompt.strip():
@@ -66,19 +76,28 @@ class FakeRuns:
         self.states[record["run_id"]] = queued(prompt, run_id=record["run_id"])
         return record
 
-    async def get(self, run_id: str) -> Record:
+    async def get(self, run_id: str, *, owner: str | None) -> Record:
         self._fail()
-        if run_id not in self.records:
+        if run_id not in self.records or self.records[run_id]["owner"] != owner:
             raise RunNotFound(run_id)
         return self.records[run_id]
 
-    async def wait(self, run_id: str, timeout: float) -> Record:
+    @asynccontextmanager
+    async def watching(self, run_id: str, *, owner: str | None) -> AsyncIterator[Feed]:
         async with self.feeds.watching(run_id) as feed:
+            yield feed
+
+    def changes(self, *, owner: str | None) -> AbstractContextManager[Changes]:
+        return self.feeds.changes(owner=owner)
+
+    async def wait(self, run_id: str, timeout: float, *, owner: str | None) -> Record:
+        async with self.watching(run_id, owner=owner) as feed:
             with suppress(TimeoutError):
                 await asyncio.wait_for(feed.rest(), timeout)
         return self.records[run_id]
 
-    async def cancel(self, run_id: str, *, by: str) -> Record:
+    async def cancel(self, run_id: str, *, by: str, owner: str | None) -> Record:
+        self.cancelled_by.append(by)
         state = await self._state(run_id)
         if state["status"] in ("completed", "failed"):
             raise AlreadySettled(run_id, state["status"])
@@ -86,7 +105,16 @@ class FakeRuns:
             self.store(cancelled(state, cut_off=state["status"] == "running"))
         return self.records[run_id]
 
-    async def newest(self, limit: int = 50) -> list[Summary]:
+    async def explain(self, run_id: str, *, owner: str | None) -> Explanation:
+        return explain(await self._state(run_id), now=CREATED_AT + 100)
+
+    async def remove(self, run_id: str, *, owner: str | None) -> None:
+        state = await self._state(run_id)
+        if state["status"] not in SETTLED:
+            raise NotSettled(run_id, state["status"])
+        del self.states[run_id], self.records[run_id]
+
+    async def newest(self, limit: int = 50, *, owner: str | None) -> list[Summary]:
         self._fail()
         latest = list(self.records.values())[: -limit - 1 : -1]
         return [
@@ -134,11 +162,15 @@ def accepted(prompt: str = "say hello", **fields: Any) -> Record:
     record = {
         "version": 1,
         "run_id": str(uuid.uuid4()),
+        "forked_from": None,
+        "forks": [],
         "owner": "default",
         "prompt": prompt,
         "status": "pending",
         "planned_by": None,
         "plan": {"steps": []},
+        "plan_proposed": None,
+        "approval": None,
         "execution_log": [],
         "marks": [],
         "planning_log": [],

@@ -181,6 +181,7 @@ async def process(
     try:
         yield runs
     finally:
+        await runs.stop_sweeping()
         await (runs.close(grace=0.05) if orderly else executor.stop(grace=0))
 
 
@@ -194,7 +195,7 @@ async def until(true: Callable[[], object], *, seconds: float = 5.0) -> None:
 
 async def rested(runs: Runs, run_id: str) -> Record:
     """The record of a run that has settled."""
-    record = await runs.wait(run_id, timeout=5)
+    record = await runs.wait(run_id, timeout=5, owner="default")
     assert record["status"] in ("completed", "failed", "cancelled"), record
     return record
 
@@ -251,13 +252,13 @@ async def assert_over(runs: Runs, storage: Storage, record: Record, gates: Gates
     assert record["error"]["type"] == "cancelled"
     assert record["completed_at"] is not None
     assert record["current"] is None
-    assert record["actions"] == []
+    assert record["actions"] == ["retry"]
     assert [mark["what"] for mark in record["marks"]].count("cancel") == 1
     seen = await told(runs, run_id)
     assert types(seen)[-2:] == ["run.cancelled", "end"]
     assert types(seen).count("run.cancelling") == 1
     await asyncio.sleep(0.05)
     assert gates.calls == calls
-    assert await runs.get(run_id) == record
+    assert await runs.get(run_id, owner="default") == record
     assert await row_status(storage, run_id) == "cancelled"
-    assert await runs.cancel(run_id, by="another") == record
+    assert await runs.cancel(run_id, by="another", owner="default") == record

@@ -145,8 +145,8 @@ async def test_an_unknown_path_points_to_the_documentation(client, path):
     [
         ("DELETE", "/runs", "GET, HEAD, POST"),
         ("OPTIONS", "/runs", "GET, HEAD, POST"),
-        ("POST", "/runs/abc", "GET, HEAD"),
-        ("DELETE", "/runs/wait", "POST"),
+        ("POST", "/runs/abc", "DELETE, GET, HEAD"),
+        ("PUT", "/runs/wait", "POST"),
         ("POST", "/runs/stream", "GET, HEAD"),
         ("PUT", "/health", "GET, HEAD"),
         ("BREW", "/tools", "GET, HEAD"),

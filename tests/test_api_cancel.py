@@ -135,5 +135,5 @@ def test_a_real_run_is_cancelled_in_the_middle_of_a_step(tmp_path: Path):
     assert told.in_flight is not None
     assert told.in_flight.step == 2
     assert record["status"] == "cancelled"
-    assert record["actions"] == []
+    assert record["actions"] == ["retry"]
     assert [entry["status"] for entry in record["execution_log"]] == ["ok", "cancelled"]

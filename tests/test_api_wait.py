@@ -48,7 +48,7 @@ async def test_a_task_that_takes_longer_is_answered_as_it_is(runs, client):
 
 
 async def test_an_accepted_task_is_told_also_when_its_end_cannot_be_read(runs, client):
-    async def failing(run_id, timeout):
+    async def failing(run_id, timeout, *, owner):
         raise StorageUnavailable
 
     runs.wait = failing

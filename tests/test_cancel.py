@@ -29,7 +29,7 @@ async def test_a_run_that_has_only_just_been_accepted(storage: Storage) -> None:
     gates = Gates()
     async with process(storage, gates, slots=1) as runs:
         run_id = await start(runs, "pass a")
-        record = await runs.cancel(run_id, by="me")
+        record = await runs.cancel(run_id, by="me", owner="default")
         assert attempts(record) == []
         assert gates.calls == {}
         await assert_over(runs, storage, record, gates)
@@ -44,10 +44,12 @@ async def test_a_queued_run(storage: Storage) -> None:
         await start(runs, "gate a")
         await until(lambda: gates.waiting)
         ids = [await start(runs, f"pass {label}") for label in "bcd"]
-        record = await runs.cancel(ids[1], by="me")
+        record = await runs.cancel(ids[1], by="me", owner="default")
         assert record["queue_position"] is None
         assert record["started_at"] is None
-        assert [(await runs.get(one))["queue_position"] for one in (ids[0], ids[2])] == [1, 2]
+        assert [
+            (await runs.get(one, owner="default"))["queue_position"] for one in (ids[0], ids[2])
+        ] == [1, 2]
         await assert_over(runs, storage, record, gates)
         seen = await told(runs, ids[1])
         gates.end("a")
@@ -66,7 +68,7 @@ async def test_a_run_in_its_backoff(storage: Storage) -> None:
         run_id = await start(runs, "stumble a, then pass b")
         await until(lambda: gates.calls["a"])
         await rested(runs, await start(runs, "pass c"))  # the slot was given back meanwhile
-        record = await runs.cancel(run_id, by="me")
+        record = await runs.cancel(run_id, by="me", owner="default")
         await assert_over(runs, storage, record, gates)
         await rested(runs, await start(runs, "pass d"))
         seen = await told(runs, run_id)
@@ -89,7 +91,7 @@ async def test_a_run_in_the_wait_for_a_model(storage: Storage) -> None:
         run_id = await start(runs, "pass a")
         await until(lambda: model.calls)
         await until(lambda: not runs._executor.holds_slot(run_id))
-        record = await runs.cancel(run_id, by="me")
+        record = await runs.cancel(run_id, by="me", owner="default")
         await assert_over(runs, storage, record, gates)
     assert len(model.calls) == 1
     assert [call["outcome"] for call in record["planning_log"]] == ["failed"]
@@ -101,7 +103,7 @@ async def test_a_run_inside_a_step(storage: Storage) -> None:
     async with process(storage, gates, slots=1) as runs:
         run_id = await start(runs, "pass a, then gate b and then pass c")
         await until(lambda: gates.waiting)
-        record = await runs.cancel(run_id, by="me")
+        record = await runs.cancel(run_id, by="me", owner="default")
         assert gates.waiting == []
         await assert_over(runs, storage, record, gates)
         seen = await told(runs, run_id)
@@ -130,7 +132,7 @@ async def test_a_step_that_changes_nothing_cannot_have_acted(storage: Storage) -
     async with process(storage, gates) as runs:
         run_id = await start(runs, "look a")
         await until(lambda: gates.calls["a"])
-        record = await runs.cancel(run_id, by="me")
+        record = await runs.cancel(run_id, by="me", owner="default")
     assert record["execution_log"][0]["may_have_acted"] is False
     assert "changes nothing" in record["execution_log"][0]["error"]["message"]
 
@@ -141,7 +143,7 @@ async def test_a_step_in_a_thread(storage: Storage) -> None:
     async with process(storage, gates, slots=1) as runs:
         run_id = await start(runs, "block a, then pass b")
         await until(lambda: gates.calls["a"])
-        record = await runs.cancel(run_id, by="me")
+        record = await runs.cancel(run_id, by="me", owner="default")
         await rested(runs, await start(runs, "pass c"))
         gates.unblock.set()
         await assert_over(runs, storage, record, gates)
@@ -156,7 +158,7 @@ async def test_a_step_that_swallows_its_cancellation(storage: Storage) -> None:
     async with process(storage, gates, slots=1) as runs:
         run_id = await start(runs, "cling a, then pass b")
         await until(lambda: gates.calls["a"])
-        record = await runs.cancel(run_id, by="me")
+        record = await runs.cancel(run_id, by="me", owner="default")
         await rested(runs, await start(runs, "pass c"))
         gates.open.set()
         await assert_over(runs, storage, record, gates)
@@ -171,7 +173,7 @@ async def test_a_run_whose_model_is_being_asked(storage: Storage) -> None:
         run_id = await start(runs, "pass a")
         await until(lambda: model.calls and not model.script)
         await asyncio.sleep(0.05)
-        record = await runs.cancel(run_id, by="me")
+        record = await runs.cancel(run_id, by="me", owner="default")
         await assert_over(runs, storage, record, gates)
         seen = await told(runs, run_id)
     assert record["plan"]["steps"] == []
@@ -194,8 +196,8 @@ async def test_a_run_that_has_ended_otherwise(storage: Storage, prompt: str) -> 
     async with process(storage, Gates()) as runs:
         record = await rested(runs, await start(runs, prompt))
         with pytest.raises(AlreadySettled) as settled:
-            await runs.cancel(record["run_id"], by="me")
-        assert await runs.get(record["run_id"]) == record
+            await runs.cancel(record["run_id"], by="me", owner="default")
+        assert await runs.get(record["run_id"], owner="default") == record
         row = await storage.index.find(record["run_id"])
     assert settled.value.status == record["status"]
     assert row is not None
@@ -206,7 +208,7 @@ async def test_a_run_that_has_ended_otherwise(storage: Storage, prompt: str) -> 
 async def test_an_unknown_run(storage: Storage, run_id: str) -> None:
     async with process(storage, Gates()) as runs:
         with pytest.raises(RunNotFound):
-            await runs.cancel(run_id, by="me")
+            await runs.cancel(run_id, by="me", owner="default")
 
 
 async def test_the_slots_of_cancelled_runs_are_free(storage: Storage) -> None:
@@ -217,7 +219,9 @@ async def test_the_slots_of_cancelled_runs_are_free(storage: Storage) -> None:
         await until(lambda: all(gates.calls[f"w{n}"] for n in range(3)))
         ids = [await start(runs, f"gate c{n}") for n in range(8)]
         await until(lambda: len(gates.waiting) == 3)
-        records = await asyncio.gather(*(runs.cancel(one, by="me") for one in [*ids, *waiting]))
+        records = await asyncio.gather(
+            *(runs.cancel(one, by="me", owner="default") for one in [*ids, *waiting])
+        )
         assert {record["status"] for record in records} == {"cancelled"}
         later = [await start(runs, f"gate d{n}") for n in range(4)]
         await until(lambda: len(gates.waiting) == 3)
@@ -236,7 +240,7 @@ async def test_watchers_see_the_end_at_once(storage: Storage) -> None:
         running, queued = [await start(runs, f"gate {label}") for label in "ab"]
         await until(lambda: gates.waiting)
         for run_id in (running, queued):
-            waiting = asyncio.create_task(runs.wait(run_id, timeout=5))
+            waiting = asyncio.create_task(runs.wait(run_id, timeout=5, owner="default"))
             await asyncio.sleep(0.02)
-            record = await runs.cancel(run_id, by="me")
+            record = await runs.cancel(run_id, by="me", owner="default")
             assert await asyncio.wait_for(waiting, 0.2) == record

@@ -46,7 +46,7 @@ async def test_a_process_killed_between_the_mark_and_the_act(
             assert await storage.index.request_cancel(one, at=asked, by="me")
     calls = gates.calls.copy()
     async with process(storage, gates, slots=1, limits=limits) as runs:
-        record = await runs.get(run_id)
+        record = await runs.get(run_id, owner="default")
         assert record["status"] == "cancelled"  # by the time that it is ready
         await assert_over(runs, storage, record, gates)
         assert gates.calls["a"] == calls["a"]
@@ -70,7 +70,7 @@ async def test_an_attempt_that_a_crash_cut_off_is_told_when_its_run_is_cancelled
     async with process(storage, gates, slots=1) as runs:
         await until(lambda: gates.waiting)
         queued = second if gates.waiting == ["a"] else first
-        record = await runs.cancel(queued, by="me")
+        record = await runs.cancel(queued, by="me", owner="default")
         await assert_over(runs, storage, record, gates)
     assert attempts(record) == [(1, 1, "cancelled")]
     assert record["execution_log"][0]["may_have_acted"] is True
@@ -97,7 +97,7 @@ async def test_a_suspect_that_is_cancelled_before_its_turn_holds_nobody_up(
         async with process(storage, gates, slots=slots) as runs:
             await until(lambda: gates.waiting)
             assert gates.waiting == ["a"]
-            await runs.cancel(ids[1], by="me")
+            await runs.cancel(ids[1], by="me", owner="default")
             gates.end("a")
             await gates.end_next("c")
             assert (await rested(runs, ids[2]))["status"] == "completed"
@@ -163,7 +163,7 @@ async def test_a_request_that_cannot_be_stored_changes_nothing(storage: Storage)
         await until(lambda: gates.waiting)
         locked.is_locked = True
         with pytest.raises(StorageUnavailable):
-            await runs.cancel(run_id, by="me")
+            await runs.cancel(run_id, by="me", owner="default")
         assert gates.waiting == ["a"]
         locked.is_locked = False
         gates.end("a")
@@ -206,7 +206,7 @@ async def test_a_run_that_waits_for_its_storage(
         await until(lambda: locked.tries)
         await until(lambda: not runs._executor.holds_slot(run_id))
         locked.is_locked = False
-        record = await runs.cancel(run_id, by="me")
+        record = await runs.cancel(run_id, by="me", owner="default")
         await assert_over(runs, storage, record, gates)
         await rested(runs, await start(runs, "pass c"))
     assert attempts(record) == [(1, 1, "cancelled")]
@@ -258,7 +258,7 @@ async def test_a_process_killed_while_it_settles(
             await until(lambda: gates.waiting)
             run_id = first if begun else await start(runs, "pass b")
             lives.append(writes)
-            cancelling = asyncio.create_task(runs.cancel(run_id, by="me"))
+            cancelling = asyncio.create_task(runs.cancel(run_id, by="me", owner="default"))
             await asyncio.wait([cancelling], timeout=0.3)
             cancelling.cancel()
             await asyncio.wait([cancelling])

@@ -33,13 +33,13 @@ async def test_a_run_whose_every_write_is_on_its_way(storage: Storage, held: int
         run_id = await start(runs, "pass a, then stumble b and then pass c")
         writes.hold(held)
         await until(writes.is_holding)
-        cancelling = asyncio.create_task(runs.cancel(run_id, by="me"))
+        cancelling = asyncio.create_task(runs.cancel(run_id, by="me", owner="default"))
         await asyncio.sleep(0.02)
         writes.release()
         try:
             record = await cancelling
         except AlreadySettled:
-            record = await runs.get(run_id)
+            record = await runs.get(run_id, owner="default")
             assert record["status"] == "completed"
             assert held >= 12
         else:
@@ -107,7 +107,9 @@ async def test_twice_at_once(storage: Storage) -> None:
     async with process(storage, gates) as runs:
         run_id = await start(runs, "gate a")
         await until(lambda: gates.waiting)
-        records = await asyncio.gather(*(runs.cancel(run_id, by=f"{n}") for n in range(5)))
+        records = await asyncio.gather(
+            *(runs.cancel(run_id, by=f"{n}", owner="default") for n in range(5))
+        )
         await assert_over(runs, storage, records[0], gates)
     assert all(record == records[0] for record in records)
     assert [mark["by"] for mark in records[0]["marks"]] == ["0"]
@@ -125,16 +127,16 @@ async def test_many_runs_at_moments_that_nobody_chose(storage: Storage) -> None:
             for _ in range(number):
                 await asyncio.sleep(0)
             try:
-                return await runs.cancel(run_id, by="me")
+                return await runs.cancel(run_id, by="me", owner="default")
             except AlreadySettled:
-                return await runs.get(run_id)
+                return await runs.get(run_id, owner="default")
 
         records = await asyncio.gather(*(one(number) for number in range(60)))
         calls = gates.calls.copy()
         await asyncio.sleep(0.1)
         assert gates.calls == calls
         for record in records:
-            assert await runs.get(record["run_id"]) == record
+            assert await runs.get(record["run_id"], owner="default") == record
             assert await row_status(storage, record["run_id"]) == record["status"]
             await told(runs, record["run_id"])
             done = [entry["input"]["label"] for entry in record["execution_log"]]
@@ -155,7 +157,7 @@ async def test_a_failed_attempt_that_may_pass_is_not_made_again(storage: Storage
         run_id = await start(runs, "gate a")
         await until(lambda: gates.waiting)
         gates.end("a", ToolError("not now", retryable=True))
-        record = await runs.cancel(run_id, by="me")
+        record = await runs.cancel(run_id, by="me", owner="default")
         await assert_over(runs, storage, record, gates)
     assert gates.calls["a"] <= len(record["execution_log"]) <= 2
 
@@ -183,7 +185,7 @@ async def test_a_caller_who_goes_away_changes_nothing_of_what_was_asked(storage:
         for ticks in range(12):
             run_id = await start(runs, f"gate {ticks}")
             await until(lambda: gates.waiting)
-            asking = asyncio.create_task(runs.cancel(run_id, by="me"))
+            asking = asyncio.create_task(runs.cancel(run_id, by="me", owner="default"))
             for _ in range(ticks):
                 await asyncio.sleep(0)
             asking.cancel()
@@ -193,7 +195,7 @@ async def test_a_caller_who_goes_away_changes_nothing_of_what_was_asked(storage:
             assert row is not None
             if row.cancel_at is None:
                 assert gates.waiting == [f"{ticks}"]
-                await runs.cancel(run_id, by="me")
+                await runs.cancel(run_id, by="me", owner="default")
             assert (await rested(runs, run_id))["status"] == "cancelled"
 
 
@@ -209,7 +211,7 @@ async def test_a_cancellation_is_lost_at_no_moment_before_a_tool_is_called(
                 await asyncio.sleep(0)
             within += bool(gates.waiting)
             calls = gates.calls.copy()
-            record = await asyncio.wait_for(runs.cancel(run_id, by="me"), 1)
+            record = await asyncio.wait_for(runs.cancel(run_id, by="me", owner="default"), 1)
             assert record["status"] == "cancelled"
             assert gates.waiting == []
             assert sum(gates.calls.values()) <= sum(calls.values()) + 1

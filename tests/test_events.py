@@ -8,6 +8,7 @@ import pytest
 
 from graph.events import Event, EventType, events, next_event
 from graph.record import record_of
+from graph.retrying import RetryRequest
 from graph.runs import Runs
 from graph.state import DEFAULT_LIMITS, RunState, new_run
 from graph.storage import Storage
@@ -16,9 +17,6 @@ from tests.scripted_models import ScriptedModel, Turn, answer, misconfigured, ou
 
 PLANNED = ["run.started", "plan.started", "plan.fallback", "plan.attempt", "plan.made"]
 STEP = ["step.started", "step.completed"]
-
-#: What no run of this version does; it comes with waiting for a person.
-NOT_YET = {"run.waiting"}
 
 
 async def start(runs: Runs, prompt: str) -> str:
@@ -221,7 +219,7 @@ async def test_a_take_up_in_a_backoff(storage: Storage) -> None:
         before = await seen_so_far(runs, run_id)
     async with process(storage, gates, limits=LONG) as runs:
         await until(lambda: not runs._executor.holds_slot(run_id))
-        record = await runs.cancel(run_id, by="me")
+        record = await runs.cancel(run_id, by="me", owner="default")
         seen = await told(runs, run_id)
     assert seen[: len(before)] == before
     assert types(seen)[len(before) - 2 :] == [
@@ -345,11 +343,25 @@ async def test_every_type_of_event_can_be_reached(storage: Storage) -> None:
         await until(lambda: gates.waiting)
     async with process(storage, gates) as runs:
         await until(lambda: gates.waiting)
-        await runs.cancel(cancelled, by="me")
+        await runs.cancel(cancelled, by="me", owner="default")
         found.update(types(await told(runs, cancelled)))
         for prompt in ("pass c", "fail d"):
             found.update(types(await done(runs, prompt)))
-    assert found == set(get_args(EventType)) - NOT_YET
+        await runs.retry(cancelled, RetryRequest(), by="me", owner=None)
+        found.update(types(await told(runs, cancelled)))
+        for decide in (runs.approve, runs.reject, None):
+            asked = (await runs.start("pass e", approve="always"))["run_id"]
+            await runs.wait(asked, timeout=5, owner=None)
+            if decide:
+                await decide(asked, by="me", owner=None)
+                await rested(runs, asked)
+            found.update(types(await told(runs, asked)))
+    await storage.index.note_expiry(asked, 1.0)
+    async with process(storage, gates) as runs:
+        while (await runs.get(asked, owner=None))["status"] == "waiting":  # noqa: ASYNC110 - that is no event
+            await asyncio.sleep(0.002)
+        found.update(types(await told(runs, asked)))
+    assert found == set(get_args(EventType))
 
 
 def state(**fields: Any) -> RunState:

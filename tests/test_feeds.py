@@ -330,7 +330,7 @@ async def test_the_end_of_the_process_ends_every_wait() -> None:
             return feed.closed and not feed.ended
 
     async def follow() -> list[RunState]:
-        with feeds.changes() as changes:
+        with feeds.changes(owner=None) as changes:
             return await changes.next()
 
     async with waiters(watch, 100) as waiting, waiters(follow, 3) as following:
@@ -354,7 +354,7 @@ async def _other(feeds: Feeds) -> None:
 async def test_several_changes_of_one_run_are_one() -> None:
     """And tell its latest state."""
     feeds = Feeds(Reads())
-    with feeds.changes() as changes:
+    with feeds.changes(owner=None) as changes:
         for calls in range(3):
             for run_id in ("a", "b"):
                 feeds.publish(state(calls=calls, run_id=run_id))
@@ -370,8 +370,8 @@ async def test_several_changes_of_one_run_are_one() -> None:
 async def test_each_follower_is_told_every_change() -> None:
     """What one has taken the other one still gets; one who has left gets nothing."""
     feeds = Feeds(Reads())
-    with feeds.changes() as first, feeds.changes() as second:
-        with feeds.changes() as gone:
+    with feeds.changes(owner=None) as first, feeds.changes(owner=None) as second:
+        with feeds.changes(owner=None) as gone:
             pass
         feeds.publish(state())
         assert await first.next() == await second.next() == [change_of(state())]
@@ -381,7 +381,7 @@ async def test_each_follower_is_told_every_change() -> None:
 
 async def test_a_change_that_came_before_the_end_is_still_told() -> None:
     feeds = Feeds(Reads())
-    with feeds.changes() as changes:
+    with feeds.changes(owner=None) as changes:
         feeds.publish(state(status="completed"))
         feeds.close()
         assert await changes.next() == [change_of(state(status="completed"))]

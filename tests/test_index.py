@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from graph.backends import open_storage
+from graph.decision import Decision
 from graph.index import RunIndex, RunRow
 from graph.state import DEFAULT_LIMITS, Status
 
@@ -55,6 +56,17 @@ async def test_the_newest_runs_come_first_in_the_order_of_acceptance(index: RunI
 
     assert [found.run_id for found in await index.newest(3)] == ["4", "3", "2"]
     assert [found.run_id for found in await index.newest(50)] == ["4", "3", "2", "1", "0"]
+
+
+async def test_the_runs_of_an_owner_are_theirs_alone(index: RunIndex) -> None:
+    for number in range(6):
+        await index.accept(row(str(number), owner="me" if number % 2 else "you"))
+
+    assert [found.run_id for found in await index.newest(2, "me")] == ["5", "3"]
+    assert [found.run_id for found in await index.newest(50, "you")] == ["4", "2", "0"]
+    assert await index.newest(50, "M") == await index.newest(50, "") == []
+    asked = [("1", "me"), ("1", "you"), ("1", ""), ("1", None), ("7", "me"), ("7", None)]
+    assert [await index.owned(*one) for one in asked] == [True, False, False, True, False, False]
 
 
 async def test_what_is_not_settled_is_listed_oldest_first(index: RunIndex) -> None:
@@ -163,3 +175,52 @@ async def test_a_settled_run_is_not_marked(index: RunIndex, settled: Status) -> 
 
 async def test_a_storage_that_can_be_written_passes_its_check(index: RunIndex) -> None:
     await index.check()
+
+
+DECISION: Decision = {"what": "approved", "at": 5.0, "by": "me", "reason": None, "plan": None}
+
+
+async def test_a_run_has_one_decision_until_it_is_forgotten(index: RunIndex) -> None:
+    await index.accept(row("a", status="waiting", approve="always"))
+    rejected: Decision = {**DECISION, "what": "rejected", "reason": "no", "plan": {"steps": []}}
+
+    assert await index.decide("a", rejected)
+    assert not await index.decide("a", DECISION)
+    assert (found := await index.find("a")) is not None
+    assert (found.approve, found.decision) == ("always", rejected)
+    await index.forget_decision("a")
+    assert await index.decide("a", DECISION)
+
+
+async def test_a_run_that_is_settled_or_to_be_cancelled_has_nothing_to_be_decided(
+    index: RunIndex,
+) -> None:
+    for value in ("completed", "failed", "cancelled"):
+        await index.accept(row(value, status=value))
+        assert not await index.decide(value, DECISION)
+    await index.accept(row("a", status="waiting"))
+    await index.request_cancel("a", at=1.0, by="me")
+
+    assert not await index.decide("a", DECISION)
+    assert not await index.decide("nobody", DECISION)
+
+
+async def test_only_waiting_runs_that_nobody_decided_about_expire_earliest_first(
+    index: RunIndex,
+) -> None:
+    for run_id, status, at in (
+        ("later", "waiting", 3.0),
+        ("early", "waiting", 1.0),
+        ("not yet", "waiting", 9.0),
+        ("decided", "waiting", 1.0),
+        ("cancelling", "waiting", 1.0),
+        ("running", "running", 1.0),
+    ):
+        await index.accept(row(run_id, status=status))
+        await index.note_expiry(run_id, at)
+    await index.accept(row("never asked", status="waiting"))
+    await index.decide("decided", DECISION)
+    await index.request_cancel("cancelling", at=1.0, by="me")
+
+    assert await index.expired(5.0, 10) == ["early", "later"]
+    assert await index.expired(5.0, 1) == ["early"]

@@ -58,7 +58,7 @@ async def main():
     async with open_runs(Settings(database_url="memory://")) as runs:
         run_id = (await runs.start("add 2 and 3"))["run_id"]
         for _ in range(1000):
-            record = await runs.get(run_id)
+            record = await runs.get(run_id, owner="default")
             if record["status"] not in ("pending", "running"):
                 return record["status"]
             await asyncio.sleep(0.005)

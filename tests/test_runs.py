@@ -39,7 +39,7 @@ async def runs(settings: Settings) -> AsyncIterator[Runs]:
 
 async def settled(runs: Runs, run_id: str) -> Record:
     for _ in range(1000):
-        record = await runs.get(run_id)
+        record = await runs.get(run_id, owner="default")
         if record["status"] in ("completed", "failed"):
             return record
         await asyncio.sleep(0.005)
@@ -135,20 +135,20 @@ async def test_the_attempt_under_way_can_be_seen(runs: Runs) -> None:
     """A reader sees the plan and the current step while the step is being done."""
     run_id = (await runs.start("sleep 0.3 seconds"))["run_id"]
     for _ in range(100):
-        record = await runs.get(run_id)
+        record = await runs.get(run_id, owner="default")
         if record["current"]:
             break
         await asyncio.sleep(0.005)
     assert record["current"] == {"step": 1, "attempt": 1, "not_before": None}
     assert record["status"] == "running"
-    listed = await runs.newest()
+    listed = await runs.newest(owner="default")
     assert [(run["run_id"], run["status"]) for run in listed] == [(run_id, "running")]
 
 
 async def test_the_newest_runs_come_first(runs: Runs) -> None:
     """At most as many as asked for."""
     ids = [(await done(runs, f"{number} + 1"))["run_id"] for number in range(4)]
-    assert [run["run_id"] for run in await runs.newest(3)] == ids[:0:-1]
+    assert [run["run_id"] for run in await runs.newest(3, owner="default")] == ids[:0:-1]
 
 
 @pytest.mark.parametrize(
@@ -167,14 +167,14 @@ async def test_a_prompt_that_cannot_be_run_is_not_accepted(
     """It leaves no run behind."""
     with pytest.raises(PromptRejected, match=reason):
         await runs.start(prompt)
-    assert await runs.newest() == []
+    assert await runs.newest(owner="default") == []
 
 
 @pytest.mark.parametrize("run_id", ["", "1", "../etc", "00000000-0000-4000-8000-000000000000"])
 async def test_an_unknown_run_is_not_found(runs: Runs, run_id: str) -> None:
     """Whatever its id looks like."""
     with pytest.raises(RunNotFound):
-        await runs.get(run_id)
+        await runs.get(run_id, owner="default")
 
 
 async def test_a_queued_run_tells_its_place(settings: Settings) -> None:
@@ -183,7 +183,7 @@ async def test_a_queued_run_tells_its_place(settings: Settings) -> None:
         for _ in range(3):
             last = await runs.start("sleep 0.2 seconds")
         assert (last["status"], last["queue_position"]) == ("pending", 2)
-        assert (await runs.get(last["run_id"]))["queue_position"] == 2
+        assert (await runs.get(last["run_id"], owner="default"))["queue_position"] == 2
         with pytest.raises(QueueFull):
             await runs.start("2 + 2")
         assert (await settled(runs, last["run_id"]))["status"] == "completed"
@@ -194,7 +194,7 @@ async def test_a_run_in_its_backoff_holds_no_slot(settings: Settings) -> None:
     async with open_runs(settings.model_copy(update={"max_executing": 1, "backoff": 0.5})) as runs:
         waiting = (await runs.start("fail 1 times"))["run_id"]
         other = await done(runs, "2 + 2")
-        record = await runs.get(waiting)
+        record = await runs.get(waiting, owner="default")
         assert record["current"] is not None
         assert record["current"]["not_before"] is not None
         record = await settled(runs, waiting)
@@ -245,7 +245,7 @@ async def test_a_run_whose_graph_breaks_is_settled_as_failed(
         runs = Runs(graph, storage, {}, DEFAULT_LIMITS, Executor(slots=1, max_queued=9))
         await runs.open(take_up=True)
         record = await done(runs, "2 + 2")
-        [row] = await runs.newest()
+        [row] = await runs.newest(owner="default")
         await runs.close(grace=1)
     assert record["status"] == row["status"] == "failed"
     assert record["error"] is not None
@@ -311,11 +311,11 @@ async def test_a_run_outlives_a_storage_that_fails_for_a_while() -> None:
         run_id = (await runs.start("add todo once, then show my list"))["run_id"]
         index.failures = 2
         for _ in range(500):
-            if (await runs.newest())[0]["status"] == "completed":
+            if (await runs.newest(owner="default"))[0]["status"] == "completed":
                 break
             await asyncio.sleep(0.01)
         record = await settled(runs, run_id)
-        assert (await runs.newest())[0]["status"] == "completed"
+        assert (await runs.newest(owner="default"))[0]["status"] == "completed"
         await runs.close(grace=1)
     assert record["result"] is not None
     assert [todo["text"] for todo in record["result"]["output"]] == ["once"]

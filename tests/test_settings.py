@@ -36,6 +36,8 @@ def test_the_limits_of_a_server_are_those_of_a_notebook_unless_set() -> None:
         ("PORT", "9000", 9000),
         ("STEP_TIMEOUT", "2.5", 2.5),
         ("BACKOFF", "0", 0.0),
+        ("RETENTION", "7.5", 7.5),
+        ("RETENTION", "none", 0.0),
         ("LOG", "json", "json"),
         ("TOOLS", "a.b:c", ("a.b:c",)),
         ("TOOLS", " a:b, c:d ,", ("a:b", "c:d")),

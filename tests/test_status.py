@@ -6,7 +6,7 @@ import pytest
 
 from graph.index import leads_to
 from graph.state import Status
-from graph.status import SETTLED, TRANSITIONS, may_become
+from graph.status import SETTLED, TRANSITIONS, actions, may_become
 
 STATUSES: tuple[Status, ...] = get_args(Status)
 
@@ -62,3 +62,20 @@ def test_a_projection_takes_nothing_out_of_a_settled_status() -> None:
     assert not any(SETTLED & set(leads_to(status)) for status in STATUSES)
     assert leads_to("completed") == ["pending", "running", "waiting"]
     assert leads_to("pending") == []
+
+
+@pytest.mark.parametrize(
+    ("status", "asked"),
+    [
+        ("pending", ["cancel"]),
+        ("running", ["cancel"]),
+        ("waiting", ["cancel", "approve", "reject"]),
+        ("completed", []),
+        ("failed", ["retry"]),
+        ("cancelled", ["retry"]),
+    ],
+)
+def test_what_may_be_asked_of_a_run_follows_from_its_status(
+    status: Status, asked: list[str]
+) -> None:
+    assert actions(status) == asked

@@ -114,7 +114,7 @@ async def opened(
 
 async def settled(runs: Runs, run_id: str) -> Record:
     for _ in range(500):
-        record = await runs.get(run_id)
+        record = await runs.get(run_id, owner="default")
         if record["status"] in ("completed", "failed"):
             return record
         await asyncio.sleep(0.01)
@@ -130,7 +130,7 @@ async def killed(storage: Storage, counting: Counting, writes: int, after: bool)
     ) as runs:
         run_id = (await runs.start("count one, then count twice and then count three"))["run_id"]
         for _ in range(500):
-            if death.came or (await runs.get(run_id))["status"] == "completed":
+            if death.came or (await runs.get(run_id, owner="default"))["status"] == "completed":
                 break
             await asyncio.sleep(0.005)
         await asyncio.sleep(0.02)
@@ -169,7 +169,7 @@ async def test_no_finished_step_is_repeated_wherever_the_process_dies(
 async def _stored(storage: Storage, run_id: str) -> list[dict[str, Any]]:
     """The attempts that a reader sees after the crash."""
     async with opened_reader(storage) as runs:
-        return (await runs.get(run_id))["execution_log"]
+        return (await runs.get(run_id, owner="default"))["execution_log"]
 
 
 @asynccontextmanager
@@ -216,7 +216,7 @@ async def test_a_run_settled_in_its_checkpoint_only_is_settled_in_the_index(
         )
         async with opened(storage, counting) as runs:
             await _until_projected(storage, run_id)
-            record = await runs.get(run_id)
+            record = await runs.get(run_id, owner="default")
     assert counting.calls == {"one": 1}
     assert record["marks"] == []
 

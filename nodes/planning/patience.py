@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from graph.state import Planning, PlanningCall, RunState
 from nodes.planning.budget import seconds_left
+from nodes.planning.calls import of_this_start
 
 _SHORTEST = 20  # parts of the longest call; in less nobody answers
 
@@ -70,7 +71,8 @@ def patience_of(
     state: RunState, planning: Planning, log: Sequence[PlanningCall], longest: float
 ) -> Patience:
     """The patience of a run after the calls in `log` and the waits that it was told."""
-    called = sum(entry["duration_ms"] for entry in log if entry["planner"] == "llm") / 1000
+    calls = of_this_start(state, log)
+    called = sum(entry["duration_ms"] for entry in calls if entry["planner"] == "llm") / 1000
     return Patience(
         longest=longest,
         left=most(longest) - called - planning.get("waited", 0.0),

@@ -1,0 +1,36 @@
+"""What every answer says to browsers: to guess nothing, to keep nothing, to embed it nowhere."""
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+#: Unless an answer has its own; the pages for people have a policy that lets them work.
+DEFAULTS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-frame-options", b"DENY"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+)
+
+
+class AnswerHeaders:
+    """Adds the headers above, and `Cache-Control`, to every answer that has none of its own.
+
+    What has an ETag may be kept and has to be asked about again; the rest is told once.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = [*message.get("headers", ())]
+                named = {name.lower() for name, _ in headers}
+                headers += [default for default in DEFAULTS if default[0] not in named]
+                if b"cache-control" not in named:
+                    kept = b"no-cache" if b"etag" in named else b"no-store"
+                    headers.append((b"cache-control", kept))
+                message = {**message, "headers": headers}
+            await send(message)
+
+        await self.app(scope, receive, send_with_headers if scope["type"] == "http" else send)

@@ -1,0 +1,96 @@
+"""Forking: a new run from a checkpoint of another."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Response
+from fastapi.responses import JSONResponse
+from pydantic import BeforeValidator, Field
+
+from api.answers import json_answer
+from api.dependencies import OwnerDep, RunsDep
+from api.openapi import LOCATION, WITH_BODY, problems
+from api.schemas import Body, RunCreated, Text, whole
+from api.strict_json import StrictRoute
+from graph.executor import QueueFull
+from graph.forking import Edits, ForkRejected
+from graph.history import CheckpointNotFound
+from graph.runs import NotAccepting, RunNotFound, StorageUnavailable
+
+router = APIRouter(route_class=StrictRoute, tags=["history"])
+
+#: Text as `Text` checks it, which only the description can tell in this form.
+Words = Annotated[Text, Field(json_schema_extra={"pattern": r"^[^\u0000]*$"})]
+
+Count = Annotated[int, Field(ge=0, le=10**6), BeforeValidator(whole)]
+
+
+class StepEdit(Body):
+    """One step of an edited plan; it is numbered by its place."""
+
+    tool: Words = Field(description="The tool it calls.")
+    input: dict[str, Any] = Field(description="What the tool is given; may refer to outputs.")
+    reasoning: Words = Field("", description="Why it is there.")
+
+
+class PlanEdit(Body):
+    """An edited plan, checked as every plan is."""
+
+    steps: list[StepEdit] = Field(description="All steps, in the order of execution.")
+
+
+class StateEdit(Body):
+    """What is to be another than in the checkpoint."""
+
+    prompt: Words | None = Field(
+        None, description="Another task; without a `plan` it is planned anew."
+    )
+    plan: PlanEdit | None = Field(None, description="Another plan.")
+    cursor: Count | None = Field(
+        None,
+        description="How many steps count as done; by default as many as are the same as in the "
+        "checkpoint.",
+    )
+
+
+class ForkCreate(Body):
+    """Where a fork begins."""
+
+    checkpoint_id: str = Field(
+        pattern=r"^[0-9a-f-]{1,64}$",
+        description="A checkpoint of the run, as its history lists it.",
+    )
+    state: StateEdit | None = Field(None, description="What is to be another from there on.")
+
+    def edits(self) -> Edits:
+        """The edits as runs take them."""
+        if (state := self.state) is None:
+            return Edits()
+        steps = [step.model_dump() for step in state.plan.steps] if state.plan else None
+        return Edits(prompt=state.prompt, steps=steps, cursor=state.cursor)
+
+
+@router.post(
+    "/runs/{run_id}/fork",
+    status_code=201,
+    response_class=JSONResponse,
+    responses={
+        201: {"model": RunCreated, "description": "Accepted and on disk.", "headers": LOCATION},
+        **problems(
+            *WITH_BODY,
+            ForkRejected,
+            RunNotFound,
+            CheckpointNotFound,
+            QueueFull,
+            NotAccepting,
+            StorageUnavailable,
+        ),
+    },
+)
+async def fork_run(run_id: str, body: ForkCreate, runs: RunsDep, owner: OwnerDep) -> Response:
+    """Begin a new run from a checkpoint; the run itself stays as it is.
+
+    Steps that were done by then are not executed again, unless they are edited.
+    """
+    record = await runs.fork(run_id, body.checkpoint_id, body.edits(), owner=owner)
+    created = {"run_id": record["run_id"], "status": record["status"]}
+    return json_answer(created, 201, {"Location": f"/runs/{record['run_id']}"})

@@ -1,0 +1,68 @@
+"""The history of a run as JSON: its documentation, and its times as people read them."""
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+from api.record import Run, Time, present
+from api.times import rfc3339
+from graph.history import Checkpoint, CheckpointEntry
+from graph.record import record_of
+from graph.state import Status
+
+
+class LoggedView(BaseModel):
+    """An entry that was added to the run's log."""
+
+    kind: str = Field(description="`attempt` or `mark`.")
+    step: int | None = Field(description="The step that was attempted.")
+    attempt: int | None = Field(description="Which attempt at it, counted from 1.")
+    status: str | None = Field(description="How the attempt ended.")
+    what: str | None = Field(description="What the mark says.")
+
+
+class CheckpointView(BaseModel):
+    """One checkpoint of a run, and what it has changed."""
+
+    checkpoint_id: str = Field(description="Its id.")
+    time: Time = Field(description="When it was stored.")
+    node: str | None = Field(
+        description="The node that led to it; null for what came from outside."
+    )
+    status: Status | None = Field(description="How the run stood; null for its input.")
+    cursor: int | None = Field(description="Steps that were done or left out.")
+    next: list[str] = Field(description="The node that was to follow; none at an end.")
+    changed: list[str] = Field(description="What is not as in the checkpoint before.")
+    logged: list[LoggedView] = Field(description="What was added to the log.")
+
+
+class History(BaseModel):
+    """Checkpoints of a run."""
+
+    checkpoints: list[CheckpointView] = Field(description="The newest first.")
+    before: str | None = Field(
+        description="The `before` that asks for the page which follows; null after the last."
+    )
+
+
+class CheckpointDetail(BaseModel):
+    """One checkpoint of a run with all that was stored."""
+
+    checkpoint: CheckpointView = Field(description="The checkpoint.")
+    run: Run | None = Field(description="The record as it was then; null for the run's input.")
+
+
+def present_checkpoint(entry: CheckpointEntry) -> dict[str, Any]:
+    """The checkpoint as `CheckpointView` documents it."""
+    told = {name: value for name, value in entry.items() if name != "at"}
+    return told | {"time": rfc3339(datetime.fromisoformat(entry["at"]).timestamp())}
+
+
+def present_detail(checkpoint: Checkpoint) -> dict[str, Any]:
+    """The checkpoint as `CheckpointDetail` documents it."""
+    state = checkpoint["state"]
+    return {
+        "checkpoint": present_checkpoint(checkpoint["entry"]),
+        "run": present(record_of(state)) if state else None,
+    }

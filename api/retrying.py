@@ -1,0 +1,64 @@
+"""Retrying runs: what goes in, and what the end of a wait answers."""
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, Field
+
+from api.record import Time
+from api.schemas import Body, whole
+from api.times import rfc3339
+from graph.record import Record
+from graph.retrying import RetryRequest
+from graph.state import Status
+
+StepNumber = Annotated[int, Field(ge=1, le=10**6), BeforeValidator(whole)]
+
+
+class RetryCreate(Body):
+    """How a run is to go on; what is left out is as it was."""
+
+    from_step: StepNumber | None = Field(
+        None,
+        description="The step to begin with: the one at which the run stopped, which is the "
+        "default, or an earlier one. Finished steps before it are not executed again.",
+    )
+    input: dict[str, Any] | None = Field(
+        None, description="Another input for that step, checked as a plan is."
+    )
+    skip: list[StepNumber] | None = Field(
+        None,
+        description="The steps to leave out; by default those that were left out before.",
+    )
+
+    def plain_request(self) -> RetryRequest:
+        """The request as runs take it."""
+        skip = None if self.skip is None else tuple(self.skip)
+        return RetryRequest(from_step=self.from_step, input=self.input, skip=skip)
+
+
+class RetryNowCreate(Body):
+    """Nothing: the end of a wait takes no options."""
+
+
+class RetriedNow(BaseModel):
+    """A run whose next attempt is not waited for any more."""
+
+    run_id: str = Field(description="The id of the run.")
+    status: Status = Field(description="`running`.")
+    step: int | None = Field(description="The step that is attempted; null while it is planned.")
+    attempt: int | None = Field(description="Which attempt at it, counted from 1.")
+    due_at: Time | None = Field(description="When it would have been made; null in planning.")
+
+
+def present_retried_now(record: Record) -> dict[str, Any]:
+    """The answer to the end of a wait, as `RetriedNow` documents it."""
+    current = record["current"]
+    attempts = record["execution_log"]
+    due_at = attempts[-1]["retry_at"] if current and attempts else None
+    return {
+        "run_id": record["run_id"],
+        "status": record["status"],
+        "step": current and current["step"],
+        "attempt": current and current["attempt"],
+        "due_at": rfc3339(due_at),
+    }

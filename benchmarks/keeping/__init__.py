@@ -1,0 +1,1 @@
+"""What keeping runs costs: size on disk before and after retention, and an explanation."""

@@ -1,0 +1,120 @@
+"""Why a run did not complete: the effect first, then what led to it, each from the record."""
+
+from collections.abc import Iterator
+from typing import Literal, cast
+
+from typing_extensions import TypedDict
+
+from graph.state import Attempt, Mark, RunError, RunState
+
+#: Characters of a message that are told.
+MOST = 300
+
+Kind = Literal["run", "attempt", "planning", "words", "interruption", "request"]
+
+
+class Cause(TypedDict):
+    """One link of the chain; `at` in epoch seconds where it is known."""
+
+    kind: Kind
+    message: str
+    at: float | None
+    step: int | None
+    attempt: int | None
+
+
+def causes(state: RunState) -> list[Cause]:
+    """The chain of a run that has an error, from what is seen to where it began; else nothing."""
+    error = state["error"]
+    if error is None:
+        return []
+    ended = cause("run", f"{error['type']}: {error['message']}", state["completed_at"])
+    return [{**ended, "step": error["step"]}, *_led_to(state, error)]
+
+
+def cause(kind: Kind, message: str, at: float | None) -> Cause:
+    """A link that belongs to no step."""
+    told = message if len(message) <= MOST else message[: MOST - 1] + "…"
+    return Cause(kind=kind, message=told, at=at, step=None, attempt=None)
+
+
+def _led_to(state: RunState, error: RunError) -> Iterator[Cause]:
+    match error["type"]:
+        case "step_failed":
+            yield from _attempts(state, error["step"])
+        case "cancelled" | "rejected":
+            yield from _requests(state)
+            yield from _cut_off(state)
+        case "internal":
+            yield from _interruptions(state)
+        case _:  # it was not planned
+            for part in error["unparsed"]:
+                yield cause("words", f'no planner could place "{part["text"]}"', None)
+            yield from _planning(state)
+
+
+def _attempts(state: RunState, step: int | None) -> Iterator[Cause]:
+    """Those of the step that failed since it was last told to run, the latest first."""
+    made = [
+        entry
+        for entry in _entries(state)
+        if entry["step"] == step and entry["generation"] == state["generation"]
+    ]
+    for entry in reversed(made):
+        if entry["error"] is None:
+            return
+        yield _attempt(entry, f"; {_no_more(state, entry)}" if entry is made[-1] else "")
+
+
+def _no_more(state: RunState, entry: Attempt) -> str:
+    assert entry["error"] is not None
+    if not entry["error"]["retryable"]:
+        return "another attempt could not succeed"
+    return f"it was the last of {state['limits']['max_attempts']} attempts"
+
+
+def _attempt(entry: Attempt, told: str = "") -> Cause:
+    assert entry["error"] is not None
+    error = f"{entry['error']['type']}: {entry['error']['message']}"
+    message = f"attempt {entry['attempt']} at step {entry['step']} ({entry['tool']}): {error}"
+    link = cause("attempt", message[:MOST] + told, entry["started_at"])
+    return {**link, "step": entry["step"], "attempt": entry["attempt"]}
+
+
+def _cut_off(state: RunState) -> Iterator[Cause]:
+    last = next(reversed(list(_entries(state))), None)
+    if last is not None and last["status"] == "cancelled":
+        yield _attempt(last)
+
+
+def _requests(state: RunState) -> Iterator[Cause]:
+    for mark in _marks(state, "cancel", "rejected", "expired"):
+        reason = f": {mark['detail']}" if mark["detail"] else ""
+        yield cause("request", f"{mark['what']} by {mark['by']}{reason}", mark["at"])
+
+
+def _interruptions(state: RunState) -> Iterator[Cause]:
+    for mark in _marks(state, "taken_up"):
+        detail = f" ({mark['detail']})" if mark["detail"] else ""
+        yield cause("interruption", f"its process ended, and it was taken up{detail}", mark["at"])
+
+
+def _planning(state: RunState) -> Iterator[Cause]:
+    for call in reversed(state["planning_log"]):
+        who = call["model"] or "the pattern planner"
+        why = "; ".join(filter(None, [call["error_class"], *call["reasons"]]))
+        message = f"{who}: {call['outcome']}{f' ({why})' if why else ''}"
+        yield cause("planning", message, call["started_at"])
+
+
+def _entries(state: RunState) -> Iterator[Attempt]:
+    return (entry for entry in state.get("log", []) if entry["kind"] == "attempt")
+
+
+def _marks(state: RunState, *what: str) -> Iterator[Mark]:
+    """Those since it was last told to go on, the latest first."""
+    for entry in reversed(state.get("log", [])):
+        if entry["kind"] == "mark" and entry["what"] == "retry":
+            return
+        if entry["kind"] == "mark" and entry["what"] in what:
+            yield cast("Mark", entry)

@@ -1,0 +1,143 @@
+"""Forking: a new run that goes on from a checkpoint of another, perhaps with an edited state."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+from langchain_core.runnables import RunnableConfig
+
+from graph.build import RunGraph
+from graph.state import ForkedFrom, Plan, RunState, Step, new_run
+from nodes.contract.outputs import InvalidOutput, plain
+from nodes.contract.plan_check import check_plan
+from nodes.contract.skipping import next_cursor
+from nodes.plan import prompt_error
+from tools.registry import Tool
+
+
+class ForkRejected(Exception):
+    """An edited state that must not be executed; `reasons` say what would be right."""
+
+    def __init__(self, field: str, reasons: Sequence[str]) -> None:
+        super().__init__("; ".join(reasons))
+        self.field = field
+        self.reasons = list(reasons)
+
+
+@dataclass(frozen=True)
+class Edits:
+    """What is to be another in the forked state; None is what the checkpoint has.
+
+    With another `prompt` and no `steps` the fork is planned anew. `cursor`: how many steps count as
+    done; by default as many as are the same as in the checkpoint.
+    """
+
+    prompt: str | None = None
+    steps: Sequence[Mapping[str, Any]] | None = None
+    cursor: int | None = None
+
+
+def seed_of(
+    state: RunState,
+    edits: Edits,
+    tools: Mapping[str, Tool],
+    *,
+    checkpoint_id: str,
+    run_id: str,
+    created_at: float,
+) -> RunState:
+    """The state that a fork begins with. Raises `ForkRejected`."""
+    prompt = state["prompt"] if edits.prompt is None else edits.prompt
+    if reason := prompt_error(prompt, state["limits"]["max_prompt"]):
+        raise ForkRejected("state.prompt", [reason])
+    plan = _plan(state, edits, tools)
+    cursor = _cursor(state, plan["steps"], edits)
+    skipped = [step for step in state.get("skipped", []) if step <= cursor]
+    cursor = next_cursor(plan["steps"], skipped, cursor)
+    seed = new_run(
+        prompt,
+        run_id=run_id,
+        owner=state["owner"],
+        limits=state["limits"],
+        budget=state.get("budget"),
+        created_at=created_at,
+        approve=state.get("approve", "never"),
+    )
+    planned = bool(plan["steps"])
+    log = _done(state, cursor)
+    seed["forked_from"] = ForkedFrom(
+        run_id=state["run_id"],
+        checkpoint_id=checkpoint_id,
+        from_step=cursor + 1 if planned else None,
+        skip=skipped,
+        logged=len(log),
+        planned=len(state["planning_log"]) if planned else 0,
+    )
+    if planned:
+        seed["plan"] = plan
+        seed["plan_proposed"] = _proposed(state, plan)
+        seed["planned_by"] = state["planned_by"]
+        seed["planning_log"] = state["planning_log"]
+        seed["cursor"] = cursor
+        seed["skipped"] = skipped
+        seed["log"] = log
+    return seed
+
+
+async def begin(graph: RunGraph, config: RunnableConfig, state: RunState) -> None:
+    """Write the first checkpoint of a run: a fork that has a plan goes on with its steps."""
+    node = "execute_step" if state["plan"]["steps"] else "__start__"
+    await graph.aupdate_state(config, cast("dict[str, Any]", state), as_node=node)
+
+
+def _plan(state: RunState, edits: Edits, tools: Mapping[str, Tool]) -> Plan:
+    if edits.steps is None:
+        same = edits.prompt is None or edits.prompt == state["prompt"]
+        return state["plan"] if same else Plan(steps=[])
+    limits = state["limits"]
+    try:
+        steps = [
+            Step(
+                step=number,
+                tool=step["tool"],
+                input=plain(step["input"], max_bytes=limits["max_output"], what="input"),
+                reasoning=step["reasoning"],
+                span=None,
+            )
+            for number, step in enumerate(edits.steps, start=1)
+        ]
+    except InvalidOutput as error:
+        raise ForkRejected("state.plan", [str(error)]) from None
+    if reasons := check_plan(steps, tools, limits):
+        raise ForkRejected("state.plan", reasons)
+    return Plan(steps=steps)
+
+
+def _cursor(state: RunState, steps: Sequence[Step], edits: Edits) -> int:
+    """How many steps are done: at most those that the checkpoint has done in the same way."""
+    same = 0
+    for step, former in zip(steps, state["plan"]["steps"][: state["cursor"]], strict=False):
+        if (step["tool"], step["input"]) != (former["tool"], former["input"]):
+            break
+        same += 1
+    if edits.cursor is None:
+        return same
+    if not 0 <= edits.cursor <= same:
+        reason = f"{same} steps are done in the same way; cursor may be 0 to {same}"
+        raise ForkRejected("state.cursor", [reason])
+    return edits.cursor
+
+
+def _done(state: RunState, cursor: int) -> list[Any]:
+    """The attempts at steps that count as done: what later steps refer to."""
+    return [
+        entry
+        for entry in state.get("log", [])
+        if entry["kind"] == "attempt" and entry["step"] <= cursor
+    ]
+
+
+def _proposed(state: RunState, plan: Plan) -> Plan | None:
+    if plan == state["plan"]:
+        return state["plan_proposed"]
+    return state["plan_proposed"] or state["plan"]

@@ -1,0 +1,143 @@
+"""The history of a run: every checkpoint that was stored of it, and what each has changed."""
+
+from typing import Any, cast
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.types import StateSnapshot
+from typing_extensions import TypedDict
+
+from graph.build import RunGraph
+from graph.state import RunState, Status
+
+
+class CheckpointNotFound(Exception):
+    """The run has no checkpoint with this id."""
+
+    def __init__(self, run_id: str, checkpoint_id: str) -> None:
+        super().__init__(f"run {run_id} has no checkpoint {checkpoint_id}")
+        self.run_id = run_id
+        self.checkpoint_id = checkpoint_id
+
+
+class Logged(TypedDict):
+    """An entry that was added to the log: an attempt at a step, or a mark."""
+
+    kind: str
+    step: int | None
+    attempt: int | None
+    status: str | None
+    what: str | None
+
+
+class CheckpointEntry(TypedDict):
+    """One checkpoint; `at` is RFC 3339 as stored.
+
+    `node` has written it; null for what came from outside: the input, and marks. `changed` names
+    what is not as in the checkpoint before, `logged` what was added to the log.
+    """
+
+    checkpoint_id: str
+    at: str
+    node: str | None
+    status: Status | None
+    cursor: int | None
+    next: list[str]
+    changed: list[str]
+    logged: list[Logged]
+
+
+class HistoryPage(TypedDict):
+    """Checkpoints, the newest first; `before` asks for those that follow, null after the last."""
+
+    checkpoints: list[CheckpointEntry]
+    before: str | None
+
+
+class Checkpoint(TypedDict):
+    """One checkpoint with the whole state; `state` is null where only the input was stored."""
+
+    entry: CheckpointEntry
+    state: RunState | None
+
+
+async def page_of(
+    graph: RunGraph, config: RunnableConfig, *, limit: int, before: str | None
+) -> HistoryPage:
+    """So many checkpoints of a thread, the newest first; with `before` those older than it.
+
+    Raises `CheckpointNotFound` where there is no checkpoint `before`.
+    """
+    start = _at(config, before) if before is not None else None
+    if start is not None:
+        await _found(graph, start)
+    found = graph.aget_state_history(config, before=start, limit=limit + 1)
+    snapshots = [snapshot async for snapshot in found]
+    shown = snapshots[:limit]
+    more = len(snapshots) > limit
+    return HistoryPage(
+        checkpoints=[
+            _entry(snapshot, older)
+            for snapshot, older in zip(shown, [*snapshots[1:], None], strict=False)
+        ],
+        before=_id(shown[-1]) if more else None,
+    )
+
+
+async def checkpoint_of(graph: RunGraph, config: RunnableConfig, checkpoint_id: str) -> Checkpoint:
+    """One checkpoint of a thread. Raises `CheckpointNotFound`."""
+    snapshot = await _found(graph, _at(config, checkpoint_id))
+    parent = snapshot.parent_config
+    older = await graph.aget_state(parent) if parent else None
+    state = cast("RunState", snapshot.values) if snapshot.values.get("status") else None
+    return Checkpoint(entry=_entry(snapshot, older), state=state)
+
+
+async def _found(graph: RunGraph, config: RunnableConfig) -> StateSnapshot:
+    snapshot = await graph.aget_state(config)
+    if not snapshot.created_at:
+        place = config["configurable"]
+        raise CheckpointNotFound(place["thread_id"], place["checkpoint_id"])
+    return snapshot
+
+
+def _at(config: RunnableConfig, checkpoint_id: str) -> RunnableConfig:
+    return {"configurable": {**config["configurable"], "checkpoint_id": checkpoint_id}}
+
+
+def _entry(snapshot: StateSnapshot, older: StateSnapshot | None) -> CheckpointEntry:
+    values: dict[str, Any] = snapshot.values
+    before: dict[str, Any] = older.values if older else {}
+    added = values.get("log", [])[len(before.get("log", [])) :]
+    return CheckpointEntry(
+        checkpoint_id=_id(snapshot),
+        at=snapshot.created_at or "",
+        node=_node(snapshot, older),
+        status=values.get("status"),
+        cursor=values.get("cursor"),
+        next=list(snapshot.next),
+        changed=sorted(
+            name for name in values if name not in before or values[name] != before[name]
+        ),
+        logged=[_logged(entry) for entry in added],
+    )
+
+
+def _node(snapshot: StateSnapshot, older: StateSnapshot | None) -> str | None:
+    """The node that ran between two checkpoints."""
+    if (snapshot.metadata or {}).get("source") != "loop" or older is None:
+        return None
+    return older.next[0] if older.next else None
+
+
+def _logged(entry: dict[str, Any]) -> Logged:
+    return Logged(
+        kind=entry["kind"],
+        step=entry.get("step"),
+        attempt=entry.get("attempt"),
+        status=entry.get("status"),
+        what=entry.get("what"),
+    )
+
+
+def _id(snapshot: StateSnapshot) -> str:
+    return str(snapshot.config["configurable"]["checkpoint_id"])

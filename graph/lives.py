@@ -1,0 +1,84 @@
+"""The lives of a run: each from its beginning, or from a retry, to the end that it came to."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import cast
+
+from graph.state import Ending, ForkedFrom, Mark, Plan, Retry, RunState
+
+#: The number of no step: none is due.
+NONE_DUE = 0
+
+
+@dataclass(frozen=True)
+class Life:
+    """One life as its run stood at the end of it, or stands now, with the logs of that life only.
+
+    `plans`: whether a plan is made in it; `first`: the number of the step that it begins with.
+    """
+
+    state: RunState
+    plans: bool
+    first: int
+    skipped: frozenset[int]
+
+    def following(self, step: int) -> int:
+        """The number of the step to be executed after this one, or `NONE_DUE`."""
+        steps = range(step + 1, len(self.state["plan"]["steps"]) + 1)
+        return next((number for number in steps if number not in self.skipped), NONE_DUE)
+
+
+def lives(state: RunState) -> Iterator[Life]:
+    """Every life of a run, the first one first."""
+    log, planning_log = state.get("log", []), state["planning_log"]
+    fork = state.get("forked_from")
+    begun: Retry | ForkedFrom | None = fork
+    logged, planned = (fork["logged"], fork["planned"]) if fork else (0, 0)
+    for place, entry in enumerate(log[logged:], start=logged):
+        if entry["kind"] == "mark" and "retry" in entry:
+            retry = cast("Mark", entry)["retry"]
+            ended = retry["ended"]
+            then = _as_it_ended(state, ended)
+            then["log"] = log[logged:place]
+            then["planning_log"] = planning_log[planned : ended["planned"]]
+            yield _life(then, begun)
+            begun, logged, planned = retry, place, ended["planned"]
+    if begun is None:
+        yield _life(state, None)
+    else:
+        parts = RunState(log=log[logged:], planning_log=planning_log[planned:])
+        yield _life(cast("RunState", {**state, **parts}), begun)
+
+
+def original_plan(state: RunState) -> Plan:
+    """The plan as it was made, whatever was edited of it since."""
+    return state["plan_proposed"] or state["plan"]
+
+
+def _life(state: RunState, begun: Retry | ForkedFrom | None) -> Life:
+    if begun is None or begun["from_step"] is None:
+        return Life(state, plans=True, first=1, skipped=frozenset())
+    life = Life(state, plans=False, first=begun["from_step"], skipped=frozenset(begun["skip"]))
+    return life if life.first not in life.skipped else _beginning_later(life)
+
+
+def _beginning_later(life: Life) -> Life:
+    return Life(life.state, life.plans, life.following(life.first), life.skipped)
+
+
+def _as_it_ended(state: RunState, ended: Ending) -> RunState:
+    return cast(
+        "RunState",
+        {
+            **state,
+            "status": ended["status"],
+            "error": ended["error"],
+            "result": None,
+            "usage": ended["usage"],
+            "planned_by": ended["planned_by"],
+            "plan": state["plan"] if ended["steps"] else Plan(steps=[]),
+            "generation": ended["generation"],
+            "started_at": ended["started_at"],
+            "completed_at": ended["completed_at"],
+        },
+    )

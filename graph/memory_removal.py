@@ -1,0 +1,30 @@
+"""Removing settled runs from the storage that ends with its process."""
+
+from collections.abc import Sequence
+
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.store.base import PutOp
+from langgraph.store.memory import InMemoryStore
+
+from graph.index import MemoryIndex
+from graph.removal import Remains
+
+
+class MemoryRemoval:
+    """Removes runs from its three parts."""
+
+    def __init__(self, saver: InMemorySaver, store: InMemoryStore, index: MemoryIndex) -> None:
+        self._saver = saver
+        self._store = store
+        self._index = index
+
+    async def __call__(self, runs: Sequence[Remains]) -> int:
+        """Remove these runs, those of them that are settled; how many that were."""
+        return sum([self._remove(run) for run in runs])
+
+    def _remove(self, run: Remains) -> bool:
+        if not self._index.remove(run.run_id):
+            return False
+        self._saver.delete_thread(run.run_id)
+        self._store.batch([PutOp(run.receipts, key, None) for key in run.step_keys])
+        return True

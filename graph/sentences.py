@@ -1,0 +1,99 @@
+"""An explanation of a run in three sentences: what came of it, where the time went, what was
+done again."""
+
+from collections.abc import Sequence
+
+from graph.explanation import Explanation, StepSpent
+from graph.state import RunState
+from graph.status import SETTLED
+from graph.time_spent import Part
+
+#: What the time of each part went to.
+_WORDS: dict[Part, str] = {
+    "queue": "the queue",
+    "planning": "planning",
+    "waiting": "waiting for a person",
+    "backoff": "backoff",
+    "tools": "tools",
+    "interruption": "ends of its process",
+    "other": "storage and all else",
+}
+
+
+def sentences(state: RunState, explained: Explanation) -> list[str]:
+    """The three; the explanation is read but for its own sentences."""
+    return [_outcome(state, explained), _where(explained), _again(state, explained)]
+
+
+def _outcome(state: RunState, explained: Explanation) -> str:
+    steps, status = state["plan"]["steps"], state["status"]
+    done = f"{state['cursor']} of {_counted(len(steps), 'step')} done" if steps else "no plan"
+    took = _duration(explained["total_ms"])
+    if status == "completed":
+        return f"The run completed in {took} with {done}."
+    if status in SETTLED:
+        ended = "was cancelled" if status == "cancelled" else "failed"
+        why = explained["causes"][0]["message"].rstrip(".") if explained["causes"] else "unknown"
+        return f"The run {ended} after {took} with {done} ({why})."
+    doing = {"pending": "is in the queue", "waiting": "waits for a person"}.get(status, "goes on")
+    return f"The run {doing} after {took} with {done} so far."
+
+
+def _where(explained: Explanation) -> str:
+    spent = explained["time_ms"]
+    parts = sorted((part for part in spent if spent[part]), key=lambda part: -spent[part])
+    if not parts:
+        return "It has taken no time yet."
+    most, *others = parts
+    share = round(100 * spent[most] / explained["total_ms"])
+    told = f"{_duration(spent[most])}, {share} %{_which(most, explained['steps'])}"
+    sentence = f"Most of the time went to {_WORDS[most]} ({told})"
+    rest = [f"{_duration(spent[part])} to {_WORDS[part]}" for part in others]
+    return f"{sentence}, {_joined(rest)}." if rest else f"{sentence}."
+
+
+def _which(part: Part, steps: Sequence[StepSpent]) -> str:
+    """The step that the most of it went to, where there are several."""
+    if part not in ("tools", "backoff") or len(steps) < 2:
+        return ""
+    most = max(steps, key=lambda step: step["tools_ms" if part == "tools" else "backoff_ms"])
+    return f", the most at step {most['step']} ({most['tool']})"
+
+
+def _again(state: RunState, explained: Explanation) -> str:
+    retries, by = explained["retries"], state["planned_by"]
+    told = []
+    if number := retries["attempts"]:
+        told.append(_counted(number, "attempt was a retry", "attempts were retries"))
+    if number := retries["told"]:
+        told.append(f"it was told to go on {_times(number)}")
+    if number := retries["taken_up"]:
+        told.append(f"it was taken up {_times(number)} after an end of its process")
+    again = _joined(told) if told else "nothing was retried or taken up"
+    if not by or not state["plan"]["steps"]:
+        return f"{again[0].upper()}{again[1:]}."
+    planner = by["model"] or "the pattern planner"
+    calls = _counted(retries["planning"] + 1, "call")
+    return f"The plan was made by {planner} in {calls} of planners; {again}."
+
+
+def _counted(number: int, one: str, many: str | None = None) -> str:
+    return f"{number} {one if number == 1 else many or f'{one}s'}"
+
+
+def _times(number: int) -> str:
+    return {1: "once", 2: "twice"}.get(number, f"{number} times")
+
+
+def _joined(parts: Sequence[str]) -> str:
+    return " and ".join(filter(None, [", ".join(parts[:-1]), *parts[-1:]]))
+
+
+def _duration(milliseconds: float) -> str:
+    if milliseconds < 999.5:
+        return f"{milliseconds:.3g} ms"
+    seconds = milliseconds / 1000
+    for unit, size in (("days", 86_400), ("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.1f} s"

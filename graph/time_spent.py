@@ -1,0 +1,171 @@
+"""Where the time of a run went: a pure function of its state, its parts add up to the whole."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Literal, get_args
+
+from graph.state import Attempt, Mark, PlanningCall, RunState
+from graph.status import SETTLED
+
+#: `queue`: for a slot, also after a backoff. `planning`: in calls of planners. `waiting`: for a
+#: person. `backoff`: until the next attempt or call may be made. `tools`: in attempts.
+#: `interruption`: from what was stored last before the process ended to the take-up, the work that
+#: was lost included. `other`: between all that, mostly for storage.
+Part = Literal["queue", "planning", "waiting", "backoff", "tools", "interruption", "other"]
+
+PARTS: tuple[Part, ...] = get_args(Part)
+
+
+@dataclass(frozen=True)
+class Span:
+    """A stretch of one part, in microseconds since the run was accepted."""
+
+    part: Part
+    start: int
+    end: int
+    step: int | None = None
+
+    @property
+    def length(self) -> int:
+        """In microseconds."""
+        return self.end - self.start
+
+
+@dataclass
+class _Moment:
+    """Something that the state tells the time of; `what` is a mark's, or the kind of entry.
+
+    `due`: nothing may follow before. `again_with`: the model that a call is made to once more.
+    """
+
+    what: str
+    start: float
+    end: float
+    step: int | None = None
+    due: float | None = None
+    model: str | None = None
+    again_with: str | None = None
+
+
+@dataclass
+class _Walk:
+    """Goes along the time of a run and never back, whatever its clocks did."""
+
+    begin: float
+    last: float
+    spans: list[Span] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.at = self.begin
+
+    def to(self, moment: float, part: Part, step: int | None = None) -> None:
+        """Everything until then was this."""
+        before, self.at = self.at, max(self.at, min(moment, self.last))
+        start, end = self._us(before), self._us(self.at)
+        if end > start:
+            self.spans.append(Span(part, start, end, step))
+
+    def _us(self, moment: float) -> int:
+        return round((moment - self.begin) * 1_000_000)
+
+
+def time_spent(state: RunState, *, now: float, queued: bool = False) -> list[Span]:
+    """The time from the acceptance of a run to its end, or to `now` while it has none.
+
+    The spans follow each other without a gap. `now` is in epoch seconds. `queued`: it has no slot,
+    so that a running one is still to be taken up.
+    """
+    ended = state["completed_at"] if state["status"] in SETTLED else None
+    last = max(state["created_at"], now if ended is None else ended)
+    walk = _Walk(state["created_at"], last)
+    moments = [*_moments(state), _Moment(_ending(state, queued=queued), last, last)]
+    walk.to(moments[0].start, _idle(None, moments[0], due=False))
+    due: _Moment | None = None
+    for before, after in pairwise(moments):
+        walk.to(before.end, "planning" if before.what == "call" else "tools", before.step)
+        if before.what != "taken_up":  # which leaves a backoff as it is
+            due = before if before.due is not None else None
+        if due is not None and due.due is not None:
+            walk.to(min(due.due, after.start), "backoff", due.step)
+        walk.to(after.start, _idle(before, after, due=due is not None))
+    return walk.spans
+
+
+def _idle(before: _Moment | None, after: _Moment, *, due: bool) -> Part:
+    """What the run did between two moments, once its backoff was over."""
+    if after.what == "taken_up":
+        return "interruption"
+    if _is_word(after):
+        return "waiting"
+    for part in PARTS:
+        if after.what == part != "other":
+            return part
+    if before is None or due or _is_word(before):
+        return "queue"
+    if before.again_with is not None and before.again_with == after.model:
+        return "backoff"
+    return "other"
+
+
+def _is_word(moment: _Moment) -> bool:
+    """Whether somebody said then that it is to go on, or not."""
+    return moment.what not in {"start", "call", "attempt", "taken_up", *PARTS}
+
+
+def _ending(state: RunState, *, queued: bool) -> Part:
+    """What the run does since the last thing that is stored of it."""
+    steps, status = state["plan"]["steps"], state["status"]
+    if status in SETTLED:
+        attempted = any(entry["kind"] == "attempt" for entry in state.get("log", []))
+        # A step that was due would have been cut off.
+        return "waiting" if status == "cancelled" and steps and not attempted else "other"
+    if status == "pending":
+        return "queue"
+    if status == "waiting":
+        return "waiting"
+    if queued:
+        return "interruption"
+    if state["error"] or 0 < len(steps) <= state["cursor"]:
+        return "other"
+    return "tools" if steps else "planning"
+
+
+def _moments(state: RunState) -> Iterator[_Moment]:
+    """The start, the planning calls, the attempts and the marks, in the order that they came in."""
+    # A cancellation ends what it finds, whose entry follows the mark and began before it.
+    entries = [entry for entry in state.get("log", []) if entry.get("what") != "cancel"]
+    calls = list(state["planning_log"])
+    if state["started_at"] is not None:
+        # A run that is told to go on may be given another start.
+        begun = [entry["started_at"] for entry in (*calls, *entries) if "started_at" in entry]
+        first = min(state["started_at"], *begun) if begun else state["started_at"]
+        yield _Moment("start", first, first)
+    for entry in entries:
+        while calls and (entry["kind"] == "attempt" or calls[0]["started_at"] <= entry["at"]):
+            yield _call(state, calls.pop(0), last=not calls)
+        yield _attempt(entry) if entry["kind"] == "attempt" else _mark(entry)
+    while calls:
+        yield _call(state, calls.pop(0), last=not calls)
+
+
+def _call(state: RunState, call: PlanningCall, *, last: bool) -> _Moment:
+    moment = _Moment("call", *_times(call), model=call["model"])
+    if call["outcome"] == "failed" and call["transient"]:
+        moment.again_with = call["model"]
+    planning = state.get("planning")
+    if last and planning is not None:
+        moment.due = planning["not_before"]
+    return moment
+
+
+def _attempt(entry: Attempt) -> _Moment:
+    return _Moment("attempt", *_times(entry), step=entry["step"], due=entry["retry_at"])
+
+
+def _mark(mark: Mark) -> _Moment:
+    return _Moment(mark["what"], mark["at"], mark["at"])
+
+
+def _times(entry: PlanningCall | Attempt) -> tuple[float, float]:
+    return entry["started_at"], entry["started_at"] + entry["duration_ms"] / 1000

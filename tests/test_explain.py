@@ -1,0 +1,394 @@
+"""Explaining runs: every moment has one part, the causes lead back, the sentences are three."""
+
+import time
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from api.explanation import ExplanationAnswer
+from graph.explain import explain
+from graph.explanation import Explanation
+from graph.state import PlanningCall, RunState, run_error
+from graph.storage import Storage
+from graph.time_spent import PARTS, time_spent
+from tests.fake_runs import FakeRuns, serving
+from tests.live_runs import Gates, attempts, process, rested, start, told, until
+from tests.run_states import CREATED_AT, attempted, cancelled, completed, finished, planned, queued
+from tests.scripted_models import ScriptedModel, outage, plan_of
+from tests.server_process import ServerProcess
+from tests.server_process import serving as server_process
+
+STATUSES = ("pending", "running", "waiting", "completed", "failed", "cancelled")
+MARKS = ("taken_up", "cancel", "retry", "skip", "approved", "rejected")
+
+#: Around the time of the run, before it too: clocks are set back.
+moments = st.floats(CREATED_AT - 10, CREATED_AT + 200)
+durations = st.floats(0, 50_000)
+
+
+def parts(explained: Explanation) -> dict[str, float]:
+    """The parts that took any time, in seconds."""
+    return {part: round(ms / 1000, 3) for part, ms in explained["time_ms"].items() if ms}
+
+
+@st.composite
+def states(draw: Any) -> RunState:
+    """Any state, also one that no run comes to."""
+    call: Any = {
+        "planner": "llm",
+        "model": draw(st.sampled_from(["a/b", "c/d"])),
+        "outcome": draw(st.sampled_from(["planned", "failed", "skipped"])),
+        "error_class": None,
+        "transient": draw(st.booleans()),
+        "reasons": [],
+    }
+    times = st.fixed_dictionaries({"started_at": moments, "duration_ms": durations})
+    entry = st.one_of(
+        st.fixed_dictionaries(
+            {
+                "kind": st.just("attempt"),
+                "step": st.integers(1, 3),
+                "attempt": st.integers(1, 3),
+                "generation": st.integers(0, 1),
+                "tool": st.just("notes.add"),
+                "status": st.sampled_from(["ok", "error", "cancelled"]),
+                "error": st.sampled_from([None, {"type": "E", "message": "m", "retryable": True}]),
+                "retry_at": st.none() | moments,
+                "started_at": moments,
+                "duration_ms": durations,
+            }
+        ),
+        st.fixed_dictionaries(
+            {
+                "kind": st.just("mark"),
+                "what": st.sampled_from(MARKS),
+                "at": moments,
+                "by": st.just("client"),
+                "detail": st.none() | st.text(max_size=5),
+            }
+        ),
+    )
+    state: Any = {
+        **(planned(queued(), 3) if draw(st.booleans()) else queued()),
+        "status": draw(st.sampled_from(STATUSES)),
+        "cursor": draw(st.integers(0, 3)),
+        "started_at": draw(st.none() | moments),
+        "completed_at": draw(st.none() | moments),
+        "planning_log": [call | draw(times) for _ in range(draw(st.integers(0, 3)))],
+        "log": draw(st.lists(entry, max_size=8)),
+        "error": draw(
+            st.sampled_from(
+                [None, run_error("step_failed", "m", step=1), run_error("internal", "m")]
+            )
+        ),
+    }
+    return cast("RunState", state)
+
+
+@given(states(), moments, st.booleans())
+def test_the_parts_of_any_state_add_up_to_the_total(
+    state: RunState, now: float, queued: bool
+) -> None:
+    """Without a gap or an overlap, to the microsecond; and there are three sentences."""
+    spans = time_spent(state, now=now, queued=queued)
+    assert all(before.end == after.start for before, after in pairwise(spans))
+    assert all(span.length > 0 for span in spans)
+    explained = explain(state, now=now, queued=queued)
+    total = spans[-1].end if spans else 0
+    assert round(explained["total_ms"] * 1000) == total
+    assert round(sum(explained["time_ms"].values()) * 1000) == total
+    assert list(explained["time_ms"]) == list(PARTS)
+    assert len(explained["sentences"]) == 3
+    assert all(sentence.endswith(".") for sentence in explained["sentences"])
+
+
+def test_a_run_in_the_queue_has_spent_all_its_time_there() -> None:
+    explained = explain(queued(), now=CREATED_AT + 7)
+
+    assert parts(explained) == {"queue": 7.0}
+    assert explained["total_ms"] == 7000
+    assert explained["sentences"] == [
+        "The run is in the queue after 7.0 s with no plan so far.",
+        "Most of the time went to the queue (7.0 s, 100 %).",
+        "Nothing was retried or taken up.",
+    ]
+
+
+def test_a_run_that_is_done_explains_the_same_at_any_later_time() -> None:
+    state = finished()
+
+    assert explain(state, now=CREATED_AT + 100) == explain(state, now=CREATED_AT + 1e6)
+    assert parts(explain(state, now=0)) == {
+        "queue": 1.0,
+        "planning": 0.001,
+        "tools": 0.5,
+        "other": 58.499,
+    }
+
+
+def test_what_follows_a_failed_attempt_is_a_backoff_and_then_the_wait_for_a_slot() -> None:
+    error: Any = {"type": "ToolError", "message": "not yet", "retryable": True}
+    failed = attempted(
+        planned(queued(), 1), status="error", error=error, retry_at=CREATED_AT + 12.25
+    )
+    again = attempted(failed, started_at=CREATED_AT + 15.0)
+
+    assert parts(explain(failed, now=CREATED_AT + 10))["backoff"] == 7.75
+    assert parts(explain(failed, now=CREATED_AT + 20))["tools"] == 8.0  # it is being made
+    explained = explain(completed(again), now=0)
+    assert parts(explained)["backoff"] == 10.0
+    assert parts(explained)["queue"] == 1.0 + 2.75
+    assert explained["retries"]["attempts"] == 1
+    assert explained["steps"][0]["backoff_ms"] == 10_000
+    assert explained["steps"][0]["attempts"] == 2
+
+
+def test_the_work_that_a_crash_has_lost_and_the_time_until_the_take_up_are_an_interruption() -> (
+    None
+):
+    state = attempted(planned(queued()))  # ends at 2.25
+    taken_up: Any = {"kind": "mark", "what": "taken_up", "at": CREATED_AT + 9, "by": "server"}
+    log = [*state["log"], {**taken_up, "detail": None}]
+
+    left = explain(state, now=CREATED_AT + 5, queued=True)
+    on = explain({**state, "log": log}, now=CREATED_AT + 10)
+
+    assert parts(left)["interruption"] == 2.75
+    assert parts(on)["interruption"] == 6.75
+    assert parts(on)["tools"] == 0.25 + 1.0
+    assert on["sentences"][2].endswith("it was taken up once after an end of its process.")
+
+
+def test_a_crash_in_a_backoff_takes_only_what_is_longer_than_the_backoff() -> None:
+    error: Any = {"type": "ToolError", "message": "not yet", "retryable": True}
+    state = attempted(planned(queued()), status="error", error=error, retry_at=CREATED_AT + 12.25)
+    mark: Any = {"kind": "mark", "what": "taken_up", "by": "server", "detail": None}
+
+    before = {**state, "log": [*state["log"], {**mark, "at": CREATED_AT + 9}]}
+    after = {**state, "log": [*state["log"], {**mark, "at": CREATED_AT + 15}]}
+
+    told_before = parts(explain(cast("RunState", before), now=CREATED_AT + 20))
+    told_after = parts(explain(cast("RunState", after), now=CREATED_AT + 20))
+    assert (told_before["backoff"], told_before.get("interruption")) == (10.0, None)
+    assert (told_after["backoff"], told_after["interruption"]) == (10.0, 2.75)
+
+
+def test_the_time_until_a_person_says_yes_is_waiting_and_what_follows_the_queue() -> None:
+    state = cast("RunState", {**planned(queued()), "status": "waiting"})  # planned at 1.001
+    approved: Any = {"kind": "mark", "what": "approved", "by": "ann", "detail": None}
+    pending = {**state, "status": "running", "log": [{**approved, "at": CREATED_AT + 61.001}]}
+    done = attempted(cast("RunState", pending), started_at=CREATED_AT + 63.001)
+
+    assert parts(explain(state, now=CREATED_AT + 11.001))["waiting"] == 10.0
+    assert parts(explain(done, now=CREATED_AT + 63.251)) == {
+        "queue": 1.0 + 2.0,
+        "planning": 0.001,
+        "waiting": 60.0,
+        "tools": 0.25,
+    }
+    assert parts(explain(cancelled(state), now=0))["waiting"] == 58.999
+
+
+def test_a_retry_after_the_end_counts_what_lay_between_as_waiting() -> None:
+    error: Any = {"type": "ToolError", "message": "never", "retryable": False}
+    failed = attempted(planned(queued(), 1), status="error", error=error)  # ends at 2.25
+    mark: Any = {
+        "kind": "mark",
+        "what": "retry",
+        "by": "ann",
+        "detail": None,
+        "at": CREATED_AT + 50,
+    }
+    retried = cast("RunState", {**failed, "log": [*failed["log"], mark], "status": "pending"})
+
+    explained = explain(retried, now=CREATED_AT + 53)
+
+    assert parts(explained)["waiting"] == 47.75
+    assert parts(explained)["queue"] == 1.0 + 3.0
+    assert explained["retries"]["told"] == 1
+
+
+def test_a_failed_step_leads_back_through_its_attempts() -> None:
+    error: Any = {"type": "ToolError", "message": "no answer", "retryable": True}
+    state = attempted(planned(queued()))
+    for _ in range(3):
+        state = attempted(state, status="error", error=error, output=None)
+    failed = cast(
+        "RunState",
+        {
+            **state,
+            "status": "failed",
+            "error": run_error("step_failed", "no answer", step=2),
+            "completed_at": CREATED_AT + 60,
+        },
+    )
+
+    explained = explain(failed, now=0)
+
+    assert [(link["kind"], link["step"], link["attempt"]) for link in explained["causes"]] == [
+        ("run", 2, None),
+        ("attempt", 2, 3),
+        ("attempt", 2, 2),
+        ("attempt", 2, 1),
+    ]
+    assert explained["causes"][1]["message"] == (
+        "attempt 3 at step 2 (notes.add): ToolError: no answer; it was the last of 3 attempts"
+    )
+    assert explained["sentences"][0] == (
+        "The run failed after 60.0 s with 1 of 2 steps done (step_failed: no answer)."
+    )
+
+
+def test_a_cancelled_run_names_who_asked_and_what_was_cut_off() -> None:
+    error: Any = {"type": "Cancelled", "message": "cut off", "retryable": False}
+    state = cancelled(planned(queued()), cut_off=True)
+    state["log"][-1]["error"] = error
+
+    explained = explain(state, now=0)
+
+    assert [link["kind"] for link in explained["causes"]] == ["run", "request", "attempt"]
+    assert explained["causes"][1]["message"] == "cancel by client"
+
+
+def test_an_unplanned_run_leads_back_to_its_words_and_its_models() -> None:
+    base = planned(queued())["planning_log"][0]
+    calls: list[Any] = [
+        {**base, "planner": "llm", "model": "a/b", "outcome": "failed", "error_class": "timeout"},
+        {**base, "outcome": "refused", "started_at": CREATED_AT + 4},
+    ]
+    unparsed: Any = [{"text": "hum a tune", "span": [0, 10]}]
+    state = cast(
+        "RunState",
+        {
+            **queued(),
+            "status": "failed",
+            "started_at": CREATED_AT + 1,
+            "completed_at": CREATED_AT + 5,
+            "planning_log": cast("list[PlanningCall]", calls),
+            "error": run_error("not_understood", "not understood", unparsed=unparsed),
+        },
+    )
+
+    told = [link["message"] for link in explain(state, now=0)["causes"]]
+
+    assert told == [
+        "not_understood: not understood",
+        'no planner could place "hum a tune"',
+        "the pattern planner: refused",
+        "a/b: failed (timeout)",
+    ]
+
+
+async def test_real_runs_are_explained_while_they_go_on_and_afterwards(storage: Storage) -> None:
+    """Stumbling, failing and cancelled ones; the parts grow with the clock and add up."""
+    gates = Gates()
+    async with process(storage, gates) as runs:
+        going = await start(runs, "pass a, then gate b")
+        await until(lambda: "b" in gates.waiting)
+        first = await runs.explain(going, owner=None)
+        second = await runs.explain(going, owner=None)
+        stumbled = await rested(runs, await start(runs, "stumble c"))
+        failed = await rested(runs, await start(runs, "pass d, then fail e"))
+        cut = await runs.cancel(going, by="ann", owner=None)
+        explained = {
+            record["status"]: await runs.explain(record["run_id"], owner=None)
+            for record in (stumbled, failed, cut)
+        }
+    assert first["time_ms"]["tools"] < second["time_ms"]["tools"]
+    assert first["status"] == "running"
+    assert explained["completed"]["retries"]["attempts"] == 1
+    assert [link["kind"] for link in explained["failed"]["causes"]] == ["run", "attempt"]
+    assert [link["kind"] for link in explained["cancelled"]["causes"]] == [
+        "run",
+        "request",
+        "attempt",
+    ]
+    for told_of, record in zip(explained.values(), (stumbled, failed, cut), strict=True):
+        assert record["completed_at"] is not None
+        took = (record["completed_at"] - record["created_at"]) * 1000
+        assert told_of["total_ms"] == pytest.approx(took, abs=0.01)
+        assert sum(told_of["time_ms"].values()) == pytest.approx(took, abs=0.01)
+
+
+async def test_a_stored_state_never_explains_less_than_an_earlier_one(storage: Storage) -> None:
+    """Up to each state of its history, at the moment of the end."""
+    gates = Gates()
+    async with process(storage, gates) as runs:
+        run_id = await start(runs, "pass a, then stumble b, then pass c")
+        record = await rested(runs, run_id)
+        await told(runs, run_id)
+        config: Any = {"configurable": {"thread_id": run_id}}
+        snapshots = [one async for one in runs.graph.aget_state_history(config)]
+    assert attempts(record)[-1] == (3, 1, "ok")
+    now = time.time()
+    for snapshot in snapshots[:-1]:
+        explained = explain(cast("RunState", snapshot.values), now=now)
+        assert sum(explained["time_ms"].values()) == pytest.approx(explained["total_ms"])
+
+
+async def test_the_calls_of_models_are_its_planning(storage: Storage) -> None:
+    gates = Gates()
+    model = ScriptedModel(
+        "some/model", [outage(retry_after=0.3), plan_of(("pass", {"label": "a"}))]
+    )
+    async with process(storage, gates, model) as runs:
+        record = await rested(runs, await start(runs, "pass a"))
+        explained = await runs.explain(record["run_id"], owner=None)
+    assert record["planned_by"]
+    assert record["planned_by"]["model"] == "some/model"
+    assert explained["retries"]["planning"] == 1
+    assert explained["time_ms"]["backoff"] > 250  # before the model was asked again
+    assert explained["sentences"][2].startswith("The plan was made by some/model in 2 calls")
+    called = sum(call["duration_ms"] for call in record["planning_log"])
+    assert explained["time_ms"]["planning"] == pytest.approx(called, abs=5)
+
+
+async def test_the_answer_is_as_documented() -> None:
+    runs = FakeRuns()
+    run_id = runs.store(cancelled(planned(queued()), cut_off=False))
+    async with serving(runs) as client:
+        answer = await client.get(f"/runs/{run_id}/explain")
+        unknown = await client.get("/runs/x/explain")
+
+    ExplanationAnswer.model_validate_json(answer.content, extra="forbid")
+    assert answer.json()["until"].endswith("Z")
+    assert unknown.status_code == 404
+    assert unknown.json()["type"] == "urn:runwright:problem:run-not-found"
+
+
+@pytest.fixture
+def killed_twice(tmp_path: Path) -> Iterator[tuple[ServerProcess, str]]:
+    """A run of three sleeps whose server was killed in the second and in the third of them."""
+    settings = {"tools": "examples.flaky:sleep"}
+    run_id = ""
+    for _ in range(2):
+        with server_process(tmp_path, **settings) as server:
+            run_id = run_id or server.post(", then ".join(["sleep 0.6 seconds"] * 4))
+            # One more is done than when it was killed before.
+            server.until(run_id, lambda run: run["progress"]["done"] > len(run["marks"]))
+            time.sleep(0.3)
+            server.kill()
+    with server_process(tmp_path, **settings) as server:
+        yield server, run_id
+
+
+def test_a_run_that_was_killed_twice_tells_what_that_cost(
+    killed_twice: tuple[ServerProcess, str],
+) -> None:
+    server, run_id = killed_twice
+    record = server.settled(run_id)
+    explained = server.client.get(f"/runs/{run_id}/explain").json()
+
+    assert record["status"] == "completed"
+    assert explained["retries"]["taken_up"] == len(record["marks"]) == 2
+    assert explained["causes"] == []
+    spent = explained["time_ms"]
+    assert spent["interruption"] > 600  # two sleeps of 0.3 s were lost, and two starts
+    assert spent["tools"] >= 2400
+    assert sum(spent.values()) == pytest.approx(explained["total_ms"])
+    assert explained["sentences"][2].endswith("it was taken up twice after an end of its process.")
