@@ -348,14 +348,14 @@ async def test_every_type_of_event_can_be_reached(storage: Storage) -> None:
             found.update(types(await done(runs, prompt)))
         for decide in (runs.approve, runs.reject, None):
             asked = (await runs.start("pass e", approve="always"))["run_id"]
-            await runs.wait(asked, timeout=5)
+            await runs.wait(asked, timeout=5, owner=None)
             if decide:
-                await decide(asked, by="me")
+                await decide(asked, by="me", owner=None)
                 await rested(runs, asked)
             found.update(types(await told(runs, asked)))
     await storage.index.note_expiry(asked, 1.0)
     async with process(storage, gates) as runs:
-        while (await runs.get(asked))["status"] == "waiting":  # noqa: ASYNC110 - that is no event
+        while (await runs.get(asked, owner=None))["status"] == "waiting":  # noqa: ASYNC110 - that is no event
             await asyncio.sleep(0.002)
         found.update(types(await told(runs, asked)))
     assert found == set(get_args(EventType))
