@@ -14,6 +14,7 @@ from api.field_errors import FieldError, field_errors
 from api.loopback import HostRefused, NotJson, OriginRefused
 from api.run_stream import EventNotFound
 from graph.executor import QueueFull
+from graph.request_key import KeyReused
 from graph.runs import (
     AlreadySettled,
     NotAccepting,
@@ -181,6 +182,15 @@ PROBLEMS: Mapping[Cause, Kind] = {
         lambda e, _: (
             f"The run is {e.status}. Only one that has not ended can be cancelled; "
             f"GET /runs/{e.run_id} tells how it went."
+        ),
+    ),
+    KeyReused: Kind(
+        409,
+        "key-reused",
+        "The key stands for another request",
+        lambda e, _: (
+            f"The Idempotency-Key {e.name!r} was sent with another body, which made the run "
+            f"{e.run_id}. Send that body again to get its answer, or a new key with this one."
         ),
     ),
     BodyTooLarge: Kind(

@@ -9,13 +9,15 @@ from fastapi.responses import JSONResponse
 from api.answers import RunAnswer, json_answer, run_answer
 from api.cancellation import Cancelled, present_cancelled
 from api.dependencies import RunsDep
-from api.openapi import LOCATION, WITH_BODY, problems
+from api.idempotency import POSTED, IdempotencyKey, post_run
+from api.openapi import WITH_BODY, problems
 from api.parameters import MOST, Between, MaxValueBytes
 from api.problems import OutputNotFound
 from api.record import present_summary
 from api.schemas import CancelCreate, RunCreate, RunCreated, RunList
 from api.strict_json import StrictRoute
 from graph.executor import QueueFull
+from graph.request_key import KeyReused
 from graph.runs import (
     AlreadySettled,
     NotAccepting,
@@ -35,15 +37,20 @@ CLIENT = "client"
     status_code=201,
     response_class=JSONResponse,
     responses={
-        201: {"model": RunCreated, "description": "Accepted and on disk.", "headers": LOCATION},
-        **problems(*WITH_BODY, PromptRejected, QueueFull, NotAccepting, StorageUnavailable),
+        201: {"model": RunCreated, "description": "Accepted and on disk.", "headers": POSTED},
+        **problems(
+            *WITH_BODY, PromptRejected, KeyReused, QueueFull, NotAccepting, StorageUnavailable
+        ),
     },
 )
-async def create_run(body: RunCreate, runs: RunsDep) -> Response:
+async def create_run(
+    body: RunCreate, runs: RunsDep, idempotency_key: IdempotencyKey = None
+) -> Response:
     """Accept a task. It is planned and executed after the answer; read the run to follow it."""
-    record = await runs.start(body.prompt, budget=body.plain_budget())
-    created = {"run_id": record["run_id"], "status": record["status"]}
-    return json_answer(created, 201, {"Location": f"/runs/{record['run_id']}"})
+    posted = await post_run(runs, body, idempotency_key)
+    # The first answer again: a run that is just accepted is pending.
+    status = posted.record["status"] if posted.record else "pending"
+    return json_answer({"run_id": posted.run_id, "status": status}, 201, posted.headers)
 
 
 @router.get(

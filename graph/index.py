@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from graph.request_key import KEPT, KeyedRun, RequestKey
 from graph.state import Budget, Limits, Status
 from graph.status import SETTLED, TRANSITIONS, may_become
 
@@ -41,6 +42,15 @@ class RunIndex(Protocol):
 
     async def accept(self, row: RunRow) -> None:
         """Store an accepted request; it survives power loss when this returns."""
+
+    async def accept_once(self, row: RunRow, key: RequestKey) -> KeyedRun:
+        """Store an accepted request with its key, both or neither; durable as with `accept`.
+
+        The run that has the key from now on: this one, unless its owner has used it before.
+        """
+
+    async def find_key(self, owner: str, name: str, *, at: float) -> KeyedRun | None:
+        """The run that an owner's key stands for at this time, in epoch seconds, or None."""
 
     async def find(self, run_id: str) -> RunRow | None:
         """The row of a run, or None."""
@@ -88,9 +98,22 @@ class MemoryIndex:
 
     def __init__(self) -> None:
         self._rows: dict[str, RunRow] = {}
+        self._keys: dict[tuple[str, str], tuple[KeyedRun, float]] = {}
 
     async def accept(self, row: RunRow) -> None:
         self._rows[row.run_id] = row
+
+    async def accept_once(self, row: RunRow, key: RequestKey) -> KeyedRun:
+        if first := await self.find_key(row.owner, key.name, at=row.created_at):
+            return first
+        self._rows[row.run_id] = row
+        keyed = KeyedRun(run_id=row.run_id, fingerprint=key.fingerprint)
+        self._keys[row.owner, key.name] = (keyed, row.created_at)
+        return keyed
+
+    async def find_key(self, owner: str, name: str, *, at: float) -> KeyedRun | None:
+        keyed, since = self._keys.get((owner, name), (None, 0.0))
+        return keyed if since > at - KEPT else None
 
     async def find(self, run_id: str) -> RunRow | None:
         return self._rows.get(run_id)

@@ -17,6 +17,7 @@ from graph.executor import Executor
 from graph.feeds import Feeds
 from graph.index import RunRow
 from graph.record import Record, Summary, record_of, state_of, summary_of
+from graph.request_key import RequestKey, refuse_second
 from graph.state import Budget, Limits, RunState, Status
 from graph.status import SETTLED, may_become
 from graph.storage import Storage
@@ -117,15 +118,26 @@ class Runs:
         self.feeds.close()
 
     async def start(
-        self, prompt: str, *, owner: str = "default", budget: Budget | None = None
+        self,
+        prompt: str,
+        *,
+        owner: str = "default",
+        budget: Budget | None = None,
+        key: RequestKey | None = None,
     ) -> Record:
         """Accept a task; it is on disk when this returns, and executed soon after.
 
         Raises `PromptRejected`, `QueueFull`, `StorageUnavailable`, and `NotAccepting` while the
-        process is ending.
+        process is ending. With a key that the owner has used before it raises `AlreadyAccepted` or
+        `KeyReused`.
         """
         if not self.ready:
             raise NotAccepting
+        if key is not None:
+            with self._available():
+                first = await self._storage.index.find_key(owner, key.name, at=time.time())
+            if first is not None:  # whatever else stands in the way of a new run
+                refuse_second(first, key)
         if reason := prompt_error(prompt, self._limits["max_prompt"]):
             raise PromptRejected(reason)
         row = RunRow(
@@ -137,11 +149,16 @@ class Runs:
             budget=budget,
         )
         # Shielded from a caller who goes away: what is stored is executed.
-        return await asyncio.shield(self._accept(row))
+        return await asyncio.shield(self._accept(row, key))
 
-    async def _accept(self, row: RunRow) -> Record:
+    async def _accept(self, row: RunRow, key: RequestKey | None) -> Record:
         with self._executor.place(), self._available():
-            await self._storage.index.accept(row)
+            if key is None:
+                await self._storage.index.accept(row)
+            else:
+                first = await self._storage.index.accept_once(row, key)
+                if first.run_id != row.run_id:  # another request with the key came between
+                    refuse_second(first, key)
         logger.info("run accepted", extra={"run_id": row.run_id})
         logger.debug("run prompt", extra={"run_id": row.run_id, "prompt": row.prompt})
         self._driver.accepted[row.run_id] = row

@@ -9,6 +9,8 @@ from typing import Any
 import aiosqlite
 
 from graph.index import RunRow, leads_to
+from graph.request_key import KEPT, KeyedRun, RequestKey
+from graph.sqlite_keys import FIND, KEY_TABLES, taking
 from graph.sqlite_writer import SqliteWriter
 from graph.state import Status
 from graph.status import SETTLED
@@ -49,6 +51,7 @@ MIGRATIONS = (
         "ALTER TABLE runs ADD COLUMN cancel_at REAL",
         "ALTER TABLE runs ADD COLUMN cancel_by TEXT",
     ),
+    KEY_TABLES,
 )
 
 #: The version that this program writes; a database with a higher one is not opened.
@@ -59,7 +62,7 @@ _COLUMNS = (
     " starts, checkpoint_id, budget, cancel_at, cancel_by"
 )
 
-_INSERT = f"INSERT INTO runs ({_COLUMNS}) VALUES ({', '.join('?' * 13)})"  # noqa: S608 - constants only
+_INSERT = f"INSERT INTO runs ({_COLUMNS}) SELECT {', '.join('?' * 13)}"
 
 
 class SqliteIndex:
@@ -81,22 +84,19 @@ class SqliteIndex:
                 )
 
     async def accept(self, row: RunRow) -> None:
-        values = (
-            row.run_id,
-            row.owner,
-            row.prompt,
-            json.dumps(row.limits),
-            row.created_at,
-            row.status,
-            row.started_at,
-            row.completed_at,
-            row.starts,
-            row.checkpoint_id,
-            json.dumps(row.budget),
-            row.cancel_at,
-            row.cancel_by,
-        )
-        await self._writer.write((_INSERT, values), durable=True)
+        await self._writer.write((_INSERT, _values(row)), durable=True)
+
+    async def accept_once(self, row: RunRow, key: RequestKey) -> KeyedRun:
+        statements = taking(row, key, _INSERT, _values(row))
+        while not await self._writer.write(*statements, durable=True):
+            if first := await self.find_key(row.owner, key.name, at=row.created_at):
+                return first
+            # The run that had the key was removed just now, and has left the key free.
+        return KeyedRun(run_id=row.run_id, fingerprint=key.fingerprint)
+
+    async def find_key(self, owner: str, name: str, *, at: float) -> KeyedRun | None:
+        found = await self._reader.execute_fetchall(FIND, (owner, name, at - KEPT))
+        return next((KeyedRun(run_id=run_id, fingerprint=told) for run_id, told in found), None)
 
     async def find(self, run_id: str) -> RunRow | None:
         rows = await self._select("WHERE run_id = ?", run_id)
@@ -142,6 +142,24 @@ class SqliteIndex:
             parameters,
         )
         return [_row(row) for row in rows]
+
+
+def _values(row: RunRow) -> tuple[Any, ...]:
+    return (
+        row.run_id,
+        row.owner,
+        row.prompt,
+        json.dumps(row.limits),
+        row.created_at,
+        row.status,
+        row.started_at,
+        row.completed_at,
+        row.starts,
+        row.checkpoint_id,
+        json.dumps(row.budget),
+        row.cancel_at,
+        row.cancel_by,
+    )
 
 
 def _row(row: sqlite3.Row) -> RunRow:

@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from api.app import HttpLimits, create_app
 from graph.feeds import Feeds
 from graph.record import Record, Summary, record_of
+from graph.request_key import KeyedRun, RequestKey, refuse_second
 from graph.runs import AlreadySettled, PromptRejected, RunNotFound, Runs
 from graph.state import Budget, RunState
 from tests.run_states import CREATED_AT, cancelled, queued
@@ -52,17 +53,27 @@ class FakeRuns:
         self.reads = 0
         self.read = asyncio.Event()  # a state was
         self.started: list[str] = []
+        self.keys: dict[str, KeyedRun] = {}
 
     async def start(
-        self, prompt: str, *, owner: str = "default", budget: Budget | None = None
+        self,
+        prompt: str,
+        *,
+        owner: str = "default",
+        budget: Budget | None = None,
+        key: RequestKey | None = None,
     ) -> Record:
         self._fail()
+        if key and key.name in self.keys:
+            refuse_second(self.keys[key.name], key)
         if not prompt.strip():
             raise PromptRejected("the prompt is empty; say what is to be done")
         if len(prompt) > MAX_PROMPT:
             raise PromptRejected(f"the prompt has more than {MAX_PROMPT} characters")
         record = self.add(accepted(prompt, owner=owner, budget=budget))
         self.started.append(record["run_id"])
+        if key:
+            self.keys[key.name] = KeyedRun(run_id=record["run_id"], fingerprint=key.fingerprint)
         self.states[record["run_id"]] = queued(prompt, run_id=record["run_id"])
         return record
 
