@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN    := .venv/bin
 
-.PHONY: run test test-real-llm lint lock clean bench-live bench-planner bench-planning bench-runs
+.PHONY: run test test-real-llm lint lock clean bench-live bench-planner bench-planning bench-runs bench-search
 
 run: .venv/.installed       ## start the server on http://127.0.0.1:8000
 	@exec $(BIN)/runwright serve
@@ -28,6 +28,9 @@ bench-runs: .venv/.installed ## start, latency, throughput and CPU per run, besi
 
 bench-live: .venv/.installed ## waiting, watchers, a flood of posts, a kill, memory; ARGS="waiting --rounds 1"
 	$(BIN)/python -m benchmarks.live $(ARGS)
+
+bench-search: .venv/.installed ## searches among 100,000 runs, filter by filter; ARGS="--runs 10000"
+	$(BIN)/python -m benchmarks.search $(ARGS)
 
 lock:                       ## resolve the newest allowed versions into constraints.txt
 	$(PYTHON) -m venv .venv/lock

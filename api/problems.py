@@ -13,6 +13,7 @@ from api.body_limit import BodyTooLarge
 from api.field_errors import FieldError, field_errors
 from api.loopback import HostRefused, NotJson, OriginRefused
 from api.run_stream import EventNotFound
+from graph.cursor import InvalidCursor
 from graph.executor import QueueFull
 from graph.request_key import KeyReused
 from graph.runs import (
@@ -108,6 +109,16 @@ PROBLEMS: Mapping[Cause, Kind] = {
         "The prompt is not accepted",
         lambda e, _: str(e),
         errors=lambda e: [FieldError(field="prompt", message=str(e))],
+    ),
+    InvalidCursor: Kind(
+        400,
+        "invalid-cursor",
+        "The cursor is none of this search",
+        lambda *_: (
+            "A cursor is the next_cursor of the page before, and goes on with the same filters "
+            "and order only. Leave it out to begin with the first page."
+        ),
+        errors=lambda _: [FieldError(field="cursor", message="is none of this search")],
     ),
     400: Kind(
         400,

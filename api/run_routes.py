@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Response
+from fastapi import APIRouter, Path, Query, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 
@@ -13,9 +13,11 @@ from api.idempotency import POSTED, IdempotencyKey, post_run
 from api.openapi import WITH_BODY, problems
 from api.parameters import MOST, Between, MaxValueBytes
 from api.problems import OutputNotFound
-from api.record import present_summary
+from api.record import present_page
 from api.schemas import CancelCreate, RunCreate, RunCreated, RunList
+from api.search import RunQuery, RunSearch
 from api.strict_json import StrictRoute
+from graph.cursor import InvalidCursor
 from graph.executor import QueueFull
 from graph.request_key import KeyReused
 from graph.runs import (
@@ -30,6 +32,9 @@ router = APIRouter(route_class=StrictRoute, tags=["runs"])
 
 #: Who cancels, as the record names them: without keys the server knows its clients by nothing else.
 CLIENT = "client"
+
+#: Whose runs a client sees: without keys there is one owner.
+OWNER = "default"
 
 
 @router.post(
@@ -70,13 +75,28 @@ async def read_run(run_id: str, runs: RunsDep, max_value_bytes: MaxValueBytes = 
     "/runs",
     response_class=JSONResponse,
     responses={
-        200: {"model": RunList, "description": "The newest 50."},
-        **problems(StorageUnavailable),
+        200: {"model": RunList, "description": "A page of runs."},
+        **problems(RequestValidationError, InvalidCursor, StorageUnavailable),
     },
 )
-async def list_runs(runs: RunsDep) -> Response:
-    """The newest 50 runs, newest first."""
-    return json_answer({"runs": [present_summary(run) for run in await runs.newest(50)]})
+async def list_runs(runs: RunsDep, asked: Annotated[RunQuery, Query()]) -> Response:
+    """Runs by filters; without any of them the newest 50, newest first."""
+    page = await runs.search(OWNER, asked.plain_search(), asked.cursor)
+    return json_answer(present_page(page))
+
+
+@router.post(
+    "/runs/search",
+    response_class=JSONResponse,
+    responses={
+        200: {"model": RunList, "description": "A page of runs."},
+        **problems(*WITH_BODY, InvalidCursor, StorageUnavailable),
+    },
+)
+async def search_runs(body: RunSearch, runs: RunsDep) -> Response:
+    """Runs by filters, all of which have to hold; what is left out does not matter."""
+    page = await runs.search(OWNER, body.plain_search(), body.cursor)
+    return json_answer(present_page(page))
 
 
 @router.get(

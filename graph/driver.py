@@ -15,6 +15,7 @@ from langgraph.runtime import RunControl
 from graph.build import RunGraph, recursion_limit
 from graph.cancelling import Canceller
 from graph.executor import Executor
+from graph.facts import facts_of
 from graph.index import RunRow
 from graph.record import state_of
 from graph.recovery import Recovery
@@ -231,6 +232,7 @@ class Driver:
             status,
             started_at=state["started_at"],
             completed_at=state["completed_at"],
+            facts=facts_of(state),
         )
         if status in SETTLED:
             self._begun.discard(state["run_id"])

@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from graph.facts import NO_FACTS, Facts
 from graph.request_key import KEPT, KeyedRun, RequestKey
+from graph.search import Found, Search, search_rows
 from graph.state import Budget, Limits, Status
 from graph.status import SETTLED, TRANSITIONS, may_become
 
@@ -35,6 +37,7 @@ class RunRow:
     checkpoint_id: str | None = None
     cancel_at: float | None = None
     cancel_by: str | None = None
+    facts: Facts = NO_FACTS
 
 
 class RunIndex(Protocol):
@@ -58,19 +61,31 @@ class RunIndex(Protocol):
     async def newest(self, limit: int) -> Sequence[RunRow]:
         """The latest accepted runs, newest first."""
 
+    async def search(self, owner: str, search: Search) -> Found:
+        """The runs of an owner that match, a page of them."""
+
     async def unsettled(self) -> Sequence[RunRow]:
         """Every run that is not settled, in the order of acceptance."""
 
     async def project(
-        self, run_id: str, status: Status, *, started_at: float | None, completed_at: float | None
+        self,
+        run_id: str,
+        status: Status,
+        *,
+        started_at: float | None,
+        completed_at: float | None,
+        facts: Facts = NO_FACTS,
     ) -> bool:
-        """Take over a run's status where the table of transitions allows it; whether it did."""
+        """Take over a run's status and facts where the table allows the change; whether it did."""
 
     async def request_cancel(self, run_id: str, *, at: float, by: str) -> bool:
         """Mark a run that is not settled as to be cancelled, unless it is; whether it is marked."""
 
     async def note_start(self, run_id: str, *, starts: int, checkpoint_id: str | None) -> None:
-        """Remember how often in a row a run was started with this latest checkpoint."""
+        """Remember how often in a row a run was started with this latest checkpoint.
+
+        A start is one that takes the run up.
+        """
 
     async def check(self) -> None:
         """Raise the backend's error when nothing can be written now."""
@@ -98,6 +113,7 @@ class MemoryIndex:
 
     def __init__(self) -> None:
         self._rows: dict[str, RunRow] = {}
+        self._numbers: dict[str, int] = {}
         self._keys: dict[tuple[str, str], tuple[KeyedRun, float]] = {}
 
     async def accept(self, row: RunRow) -> None:
@@ -121,17 +137,29 @@ class MemoryIndex:
     async def newest(self, limit: int) -> Sequence[RunRow]:
         return list(reversed(self._rows.values()))[:limit]
 
+    async def search(self, owner: str, search: Search) -> Found:
+        for run_id in self._rows:
+            self._numbers.setdefault(run_id, len(self._numbers) + 1)
+        rows = [row for row in self._rows.values() if row.owner == owner]
+        return search_rows([(self._numbers[row.run_id], row) for row in rows], search)
+
     async def unsettled(self) -> Sequence[RunRow]:
         return [row for row in self._rows.values() if row.status not in SETTLED]
 
     async def project(
-        self, run_id: str, status: Status, *, started_at: float | None, completed_at: float | None
+        self,
+        run_id: str,
+        status: Status,
+        *,
+        started_at: float | None,
+        completed_at: float | None,
+        facts: Facts = NO_FACTS,
     ) -> bool:
         row = self._rows.get(run_id)
         if row is None or row.status not in leads_to(status):
             return False
         self._rows[run_id] = replace(
-            row, status=status, started_at=started_at, completed_at=completed_at
+            row, status=status, started_at=started_at, completed_at=completed_at, facts=facts
         )
         return True
 
@@ -144,7 +172,9 @@ class MemoryIndex:
         return True
 
     async def note_start(self, run_id: str, *, starts: int, checkpoint_id: str | None) -> None:
-        self._rows[run_id] = replace(self._rows[run_id], starts=starts, checkpoint_id=checkpoint_id)
+        row = self._rows[run_id]
+        facts = replace(row.facts, taken_up=row.facts.taken_up + (starts > 0))
+        self._rows[run_id] = replace(row, starts=starts, checkpoint_id=checkpoint_id, facts=facts)
 
     async def check(self) -> None:
         return None

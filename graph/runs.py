@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import cast
 from uuid import UUID, uuid4
 
@@ -12,12 +13,14 @@ from langchain_core.runnables import RunnableConfig
 
 from graph.build import RunGraph
 from graph.cancelling import Canceller
+from graph.cursor import decode
 from graph.driver import Driver
 from graph.executor import Executor
 from graph.feeds import Feeds
 from graph.index import RunRow
-from graph.record import Record, Summary, record_of, state_of, summary_of
+from graph.record import Page, Record, Summary, page_of, record_of, state_of, summary_of
 from graph.request_key import RequestKey, refuse_second
+from graph.search import Search
 from graph.state import Budget, Limits, RunState, Status
 from graph.status import SETTLED, may_become
 from graph.storage import Storage
@@ -231,6 +234,17 @@ class Runs:
         """The latest accepted runs, newest first. Raises `StorageUnavailable`."""
         with self._available():
             return [summary_of(row) for row in await self._storage.index.newest(limit)]
+
+    async def search(self, owner: str, search: Search, cursor: str | None = None) -> Page:
+        """The runs of an owner that match, from where `cursor` says.
+
+        Raises `InvalidCursor` and `StorageUnavailable`.
+        """
+        if cursor is not None:
+            search = replace(search, after=decode(cursor, search, owner=owner))
+        with self._available():
+            found = await self._storage.index.search(owner, search)
+        return page_of(found, search, owner=owner)
 
     def mermaid(self) -> str:
         """The graph as a mermaid drawing."""

@@ -1,16 +1,18 @@
 """The run index on SQLite: one table in the file that holds the checkpoints."""
 
 import json
-import sqlite3
 import time
 from collections.abc import Sequence
 from typing import Any
 
 import aiosqlite
 
+from graph.facts import NO_FACTS, Facts
 from graph.index import RunRow, leads_to
 from graph.request_key import KEPT, KeyedRun, RequestKey
+from graph.search import Found, Search
 from graph.sqlite_keys import FIND, KEY_TABLES, taking
+from graph.sqlite_search import SEARCH_TABLES, look_up
 from graph.sqlite_writer import SqliteWriter
 from graph.state import Status
 from graph.status import SETTLED
@@ -52,6 +54,7 @@ MIGRATIONS = (
         "ALTER TABLE runs ADD COLUMN cancel_by TEXT",
     ),
     KEY_TABLES,
+    SEARCH_TABLES,
 )
 
 #: The version that this program writes; a database with a higher one is not opened.
@@ -59,17 +62,24 @@ VERSION = len(MIGRATIONS)
 
 _COLUMNS = (
     "run_id, owner, prompt, limits, created_at, status, started_at, completed_at,"
-    " starts, checkpoint_id, budget, cancel_at, cancel_by"
+    " starts, checkpoint_id, budget, cancel_at, cancel_by,"
+    " planner, model, tools, usd, retries, taken_up"
 )
 
-_INSERT = f"INSERT INTO runs ({_COLUMNS}) SELECT {', '.join('?' * 13)}"
+_INSERT = f"INSERT INTO runs ({_COLUMNS}) SELECT {', '.join('?' * 19)}"
 
 
 class SqliteIndex:
     """Writes through the file's one writer, what was accepted or settled durably."""
 
-    def __init__(self, reader: aiosqlite.Connection, writer: SqliteWriter) -> None:
+    def __init__(
+        self,
+        reader: aiosqlite.Connection,
+        writer: SqliteWriter,
+        searcher: aiosqlite.Connection,
+    ) -> None:
         self._reader = reader
+        self._searcher = searcher  # its own, so that no search holds up who reads one run
         self._writer = writer
 
     async def migrate(self) -> None:
@@ -105,20 +115,41 @@ class SqliteIndex:
     async def newest(self, limit: int) -> Sequence[RunRow]:
         return await self._select("ORDER BY rowid DESC LIMIT ?", limit)
 
+    async def search(self, owner: str, search: Search) -> Found:
+        places, counts = await look_up(self._searcher, owner, search)
+        page = [place.number for place in places[: search.limit]]
+        found = await self._searcher.execute_fetchall(
+            f"SELECT number, {_COLUMNS} FROM runs WHERE number IN ({', '.join('?' * len(page))})",  # noqa: S608 - constants only
+            page,
+        )
+        rows = {number: _row(row) for number, *row in found}
+        return Found(
+            rows=[rows[number] for number in page if number in rows],
+            counts=counts,
+            after=places[len(page) - 1] if len(places) > len(page) else None,
+        )
+
     async def unsettled(self) -> Sequence[RunRow]:
         return await self._select(
             "WHERE status IN ('pending', 'running', 'waiting') ORDER BY rowid"
         )
 
     async def project(
-        self, run_id: str, status: Status, *, started_at: float | None, completed_at: float | None
+        self,
+        run_id: str,
+        status: Status,
+        *,
+        started_at: float | None,
+        completed_at: float | None,
+        facts: Facts = NO_FACTS,
     ) -> bool:
         sources = leads_to(status)
         update = (
-            "UPDATE runs SET status = ?, started_at = ?, completed_at = ?"  # noqa: S608 - constants only
+            "UPDATE runs SET status = ?, started_at = ?, completed_at = ?,"  # noqa: S608 - constants only
+            " planner = ?, model = ?, tools = ?, usd = ?, retries = ?, taken_up = ?"
             f" WHERE run_id = ? AND status IN ({', '.join('?' * len(sources))})"
         )
-        values = (status, started_at, completed_at, run_id, *sources)
+        values = (status, started_at, completed_at, *_told(facts), run_id, *sources)
         return await self._writer.write((update, values), durable=status in SETTLED) > 0
 
     async def request_cancel(self, run_id: str, *, at: float, by: str) -> bool:
@@ -130,8 +161,12 @@ class SqliteIndex:
         return await self._writer.write((update, (at, by, run_id, *sources)), durable=True) > 0
 
     async def note_start(self, run_id: str, *, starts: int, checkpoint_id: str | None) -> None:
-        update = "UPDATE runs SET starts = ?, checkpoint_id = ? WHERE run_id = ?"
-        await self._writer.write((update, (starts, checkpoint_id, run_id)), durable=True)
+        update = (
+            "UPDATE runs SET starts = ?, checkpoint_id = ?, taken_up = taken_up + (? > 0)"
+            " WHERE run_id = ?"
+        )
+        values = (starts, checkpoint_id, starts, run_id)
+        await self._writer.write((update, values), durable=True)
 
     async def check(self) -> None:
         await self._writer.write(("UPDATE probe SET at = ? WHERE id = 1", (time.time(),)))
@@ -159,10 +194,16 @@ def _values(row: RunRow) -> tuple[Any, ...]:
         json.dumps(row.budget),
         row.cancel_at,
         row.cancel_by,
+        *_told(row.facts),
     )
 
 
-def _row(row: sqlite3.Row) -> RunRow:
+def _told(facts: Facts) -> tuple[Any, ...]:
+    tools = json.dumps(facts.tools)
+    return facts.planner, facts.model, tools, facts.usd, facts.retries, facts.taken_up
+
+
+def _row(row: Sequence[Any]) -> RunRow:
     (
         run_id,
         owner,
@@ -177,6 +218,12 @@ def _row(row: sqlite3.Row) -> RunRow:
         budget,
         cancel_at,
         cancel_by,
+        planner,
+        model,
+        tools,
+        usd,
+        retries,
+        taken_up,
     ) = row
     return RunRow(
         run_id=run_id,
@@ -192,4 +239,12 @@ def _row(row: sqlite3.Row) -> RunRow:
         budget=json.loads(budget) if budget else None,
         cancel_at=cancel_at,
         cancel_by=cancel_by,
+        facts=Facts(
+            planner=planner,
+            model=model,
+            tools=tuple(json.loads(tools)),
+            usd=usd,
+            retries=retries,
+            taken_up=taken_up,
+        ),
     )

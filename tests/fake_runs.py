@@ -4,16 +4,20 @@ import asyncio
 import uuid
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from typing import Any, cast
 
 import httpx
 from fastapi import FastAPI
 
 from api.app import HttpLimits, create_app
+from graph.cursor import decode
 from graph.feeds import Feeds
-from graph.record import Record, Summary, record_of
+from graph.index import RunRow
+from graph.record import Page, Record, page_of, record_of
 from graph.request_key import KeyedRun, RequestKey, refuse_second
 from graph.runs import AlreadySettled, PromptRejected, RunNotFound, Runs
+from graph.search import Search, search_rows
 from graph.state import Budget, RunState
 from tests.run_states import CREATED_AT, cancelled, queued
 from tools.registry import Tool, ToolCall, make_tools, tool
@@ -97,13 +101,12 @@ class FakeRuns:
             self.store(cancelled(state, cut_off=state["status"] == "running"))
         return self.records[run_id]
 
-    async def newest(self, limit: int = 50) -> list[Summary]:
+    async def search(self, owner: str, search: Search, cursor: str | None = None) -> Page:
         self._fail()
-        latest = list(self.records.values())[: -limit - 1 : -1]
-        return [
-            cast("Summary", {key: record[key] for key in Summary.__annotations__})  # type: ignore[literal-required]
-            for record in latest
-        ]
+        if cursor is not None:
+            search = replace(search, after=decode(cursor, search, owner=owner))
+        rows = [_row(record) for record in self.records.values() if record["owner"] == owner]
+        return page_of(search_rows(list(enumerate(rows, 1)), search), search, owner=owner)
 
     def mermaid(self) -> str:
         return "graph TD;\n\tplan --> finalize;\n"
@@ -138,6 +141,12 @@ class FakeRuns:
     def _fail(self) -> None:
         if self.failure:
             raise self.failure
+
+
+def _row(record: Record) -> RunRow:
+    kept = ("run_id", "owner", "prompt", "limits", "status")
+    times = ("created_at", "started_at", "completed_at")
+    return RunRow(**{name: record[name] for name in (*kept, *times)})  # type: ignore[literal-required]
 
 
 def accepted(prompt: str = "say hello", **fields: Any) -> Record:

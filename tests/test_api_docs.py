@@ -53,7 +53,8 @@ async def test_every_call_is_described_with_every_status_it_answers(client):
     assert statuses == {
         "POST /runs": "201 400 403 409 413 415 429 500 503",
         "POST /runs/wait": "201 202 400 403 409 413 415 429 500 503",
-        "GET /runs": "200 403 500 503",
+        "GET /runs": "200 400 403 500 503",
+        "POST /runs/search": "200 400 403 413 415 500 503",
         "GET /runs/stream": "200 403 500",
         "GET /runs/{run_id}": "200 400 403 404 500 503",
         "GET /runs/{run_id}/wait": "200 202 400 403 404 500 503",
