@@ -10,13 +10,15 @@ from api.answers import RunAnswer, json_answer, run_answer
 from api.changes_stream import ChangesStream
 from api.connection import unless_gone
 from api.dependencies import OwnerDep, RunsDep
-from api.openapi import LOCATION, WITH_BODY, changes, problems, run_events
+from api.idempotency import POSTED, IdempotencyKey, post_run
+from api.openapi import WITH_BODY, changes, problems, run_events
 from api.parameters import PAGE, WAIT, After, LastEventId, Limit, MaxValueBytes, Timeout
 from api.run_events import EventPage, present_event
 from api.run_stream import EventNotFound, RunStream, check_position
 from api.schemas import RunCreate
 from api.strict_json import StrictRoute
 from graph.executor import QueueFull
+from graph.request_key import KeyReused
 from graph.runs import NotAccepting, PromptRejected, RunNotFound, StorageUnavailable
 from graph.status import SETTLED
 
@@ -93,13 +95,15 @@ async def read_events(
     status_code=201,
     response_class=JSONResponse,
     responses={
-        201: {"model": RunAnswer, "description": "Accepted and settled.", "headers": LOCATION},
+        201: {"model": RunAnswer, "description": "Accepted and settled.", "headers": POSTED},
         202: {
             "model": RunAnswer,
             "description": "Accepted and on disk, not settled within the timeout.",
-            "headers": LOCATION,
+            "headers": POSTED,
         },
-        **problems(*WITH_BODY, PromptRejected, QueueFull, NotAccepting, StorageUnavailable),
+        **problems(
+            *WITH_BODY, PromptRejected, KeyReused, QueueFull, NotAccepting, StorageUnavailable
+        ),
     },
 )
 async def create_run_and_wait(
@@ -109,16 +113,16 @@ async def create_run_and_wait(
     owner: OwnerDep,
     timeout: Timeout = WAIT,
     max_value_bytes: MaxValueBytes = None,
+    idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """Accept a task as `POST /runs` does, and answer with its record once it is settled.
 
     One that rests until its plan is approved is answered at once, with 202. The run
     goes on when the client leaves or the time is up.
     """
-    accepted = await runs.start(
-        body.prompt, owner=owner, budget=body.plain_budget(), approve=body.approve
-    )
-    run_id = accepted["run_id"]
+    posted = await post_run(runs, body, idempotency_key, owner=owner)
+    run_id = posted.run_id
+    accepted = posted.record or await runs.get(run_id, owner=owner)
     # It is accepted: that its end cannot be read must not make anybody post it again.
     with suppress(StorageUnavailable):
         waiting = runs.wait(run_id, timeout, owner=owner)
@@ -127,7 +131,7 @@ async def create_run_and_wait(
         accepted,
         max_value_bytes,
         status=201 if accepted["status"] in SETTLED else 202,
-        headers={"Location": f"/runs/{run_id}"},
+        headers=posted.headers,
     )
 
 

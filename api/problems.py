@@ -15,10 +15,12 @@ from api.field_errors import FieldError, field_errors
 from api.loopback import HostRefused, NotJson, OriginRefused
 from api.run_stream import EventNotFound
 from graph.approvals import NotWaiting
+from graph.cursor import InvalidCursor
 from graph.executor import QueueFull
 from graph.forking import ForkRejected
 from graph.history import CheckpointNotFound
 from graph.removal import NotSettled
+from graph.request_key import KeyReused
 from graph.retrying import NotPlanned, NotRetryable, RetryRejected
 from graph.runs import (
     AlreadySettled,
@@ -124,6 +126,16 @@ PROBLEMS: Mapping[Cause, Kind] = {
         "The prompt is not accepted",
         lambda e, _: str(e),
         errors=lambda e: [FieldError(field="prompt", message=str(e))],
+    ),
+    InvalidCursor: Kind(
+        400,
+        "invalid-cursor",
+        "The cursor is none of this search",
+        lambda *_: (
+            "A cursor is the next_cursor of the page before, and goes on with the same filters "
+            "and order only. Leave it out to begin with the first page."
+        ),
+        errors=lambda _: [FieldError(field="cursor", message="is none of this search")],
     ),
     PlanUnfit: Kind(
         400,
@@ -238,6 +250,15 @@ PROBLEMS: Mapping[Cause, Kind] = {
         lambda e, _: (
             f"The run is {e.status}. Only one that has not ended can be cancelled; "
             f"GET /runs/{e.run_id} tells how it went."
+        ),
+    ),
+    KeyReused: Kind(
+        409,
+        "key-reused",
+        "The key stands for another request",
+        lambda e, _: (
+            f"The Idempotency-Key {e.name!r} was sent with another body, which made the run "
+            f"{e.run_id}. Send that body again to get its answer, or a new key with this one."
         ),
     ),
     NotSettled: Kind(

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field, WithJsonSchema
 
 from api.times import rfc3339
-from graph.record import Record, Summary
+from graph.record import Page, Record, Summary
 from graph.state import ErrorType, Status
 
 Time = Annotated[
@@ -317,3 +317,8 @@ def present_summary(run: Record | Summary) -> dict[str, Any]:
         "started_at": rfc3339(run["started_at"]),
         "completed_at": rfc3339(run["completed_at"]),
     }
+
+
+def present_page(page: Page) -> dict[str, Any]:
+    """A page of a search, as `RunList` documents it."""
+    return {**page, "runs": [present_summary(run) for run in page["runs"]]}

@@ -2,20 +2,24 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Response
+from fastapi import APIRouter, Path, Query, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 
 from api.answers import RunAnswer, json_answer, run_answer
 from api.cancellation import Cancelled, present_cancelled
 from api.dependencies import CallerDep, OwnerDep, RunsDep
-from api.openapi import LOCATION, WITH_BODY, problems
+from api.idempotency import POSTED, IdempotencyKey, post_run
+from api.openapi import WITH_BODY, problems
 from api.parameters import MOST, Between, MaxValueBytes
 from api.problems import OutputNotFound
-from api.record import present_summary
+from api.record import present_page
 from api.schemas import CancelCreate, RunCreate, RunCreated, RunList
+from api.search import RunQuery, RunSearch
 from api.strict_json import StrictRoute
+from graph.cursor import InvalidCursor
 from graph.executor import QueueFull
+from graph.request_key import KeyReused
 from graph.runs import (
     AlreadySettled,
     NotAccepting,
@@ -32,17 +36,20 @@ router = APIRouter(route_class=StrictRoute, tags=["runs"])
     status_code=201,
     response_class=JSONResponse,
     responses={
-        201: {"model": RunCreated, "description": "Accepted and on disk.", "headers": LOCATION},
-        **problems(*WITH_BODY, PromptRejected, QueueFull, NotAccepting, StorageUnavailable),
+        201: {"model": RunCreated, "description": "Accepted and on disk.", "headers": POSTED},
+        **problems(
+            *WITH_BODY, PromptRejected, KeyReused, QueueFull, NotAccepting, StorageUnavailable
+        ),
     },
 )
-async def create_run(body: RunCreate, runs: RunsDep, owner: OwnerDep) -> Response:
+async def create_run(
+    body: RunCreate, runs: RunsDep, owner: OwnerDep, idempotency_key: IdempotencyKey = None
+) -> Response:
     """Accept a task. It is planned and executed after the answer; read the run to follow it."""
-    record = await runs.start(
-        body.prompt, owner=owner, budget=body.plain_budget(), approve=body.approve
-    )
-    created = {"run_id": record["run_id"], "status": record["status"]}
-    return json_answer(created, 201, {"Location": f"/runs/{record['run_id']}"})
+    posted = await post_run(runs, body, idempotency_key, owner=owner)
+    # The first answer again: a run that is just accepted is pending.
+    status = posted.record["status"] if posted.record else "pending"
+    return json_answer({"run_id": posted.run_id, "status": status}, 201, posted.headers)
 
 
 @router.get(
@@ -64,14 +71,30 @@ async def read_run(
     "/runs",
     response_class=JSONResponse,
     responses={
-        200: {"model": RunList, "description": "The newest 50."},
-        **problems(StorageUnavailable),
+        200: {"model": RunList, "description": "A page of runs."},
+        **problems(RequestValidationError, InvalidCursor, StorageUnavailable),
     },
 )
-async def list_runs(runs: RunsDep, owner: OwnerDep) -> Response:
-    """The newest 50 runs, newest first."""
-    newest = await runs.newest(50, owner=owner)
-    return json_answer({"runs": [present_summary(run) for run in newest]})
+async def list_runs(
+    runs: RunsDep, owner: OwnerDep, asked: Annotated[RunQuery, Query()]
+) -> Response:
+    """Runs by filters; without any of them the newest 50, newest first."""
+    page = await runs.search(owner, asked.plain_search(), asked.cursor)
+    return json_answer(present_page(page))
+
+
+@router.post(
+    "/runs/search",
+    response_class=JSONResponse,
+    responses={
+        200: {"model": RunList, "description": "A page of runs."},
+        **problems(*WITH_BODY, InvalidCursor, StorageUnavailable),
+    },
+)
+async def search_runs(body: RunSearch, runs: RunsDep, owner: OwnerDep) -> Response:
+    """Runs by filters, all of which have to hold; what is left out does not matter."""
+    page = await runs.search(owner, body.plain_search(), body.cursor)
+    return json_answer(present_page(page))
 
 
 @router.get(

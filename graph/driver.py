@@ -16,6 +16,7 @@ from graph.build import RunGraph, recursion_limit
 from graph.cancelling import Canceller
 from graph.deciding import carry_out
 from graph.executor import Executor
+from graph.facts import facts_of
 from graph.forking import begin
 from graph.index import RunRow
 from graph.record import state_of
@@ -315,6 +316,7 @@ class Driver:
             status,
             started_at=state["started_at"],
             completed_at=state["completed_at"],
+            facts=facts_of(state),
         )
         if status in RESTING:
             self._begun.discard(state["run_id"])

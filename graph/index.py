@@ -5,14 +5,16 @@ what a list shows; where the two differ, the checkpoint wins.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from itertools import islice
+from dataclasses import dataclass
 from typing import Protocol
 
 from graph.decision import Decision
+from graph.facts import NO_FACTS, Facts
+from graph.request_key import KeyedRun, RequestKey
 from graph.retrying import RetryOrder
+from graph.search import Found, Search
 from graph.state import Approve, Budget, Limits, RunState, Status
-from graph.status import SETTLED, TRANSITIONS, may_become
+from graph.status import SETTLED, TRANSITIONS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +49,7 @@ class RunRow:
     retry: RetryOrder | None = None
     forked_from: str | None = None
     seed: RunState | None = None
+    facts: Facts = NO_FACTS
 
 
 class RunIndex(Protocol):
@@ -55,25 +58,40 @@ class RunIndex(Protocol):
     async def accept(self, row: RunRow) -> None:
         """Store an accepted request; it survives power loss when this returns."""
 
+    async def accept_once(self, row: RunRow, key: RequestKey) -> KeyedRun:
+        """Store an accepted request with its key, both or neither; durable as with `accept`.
+
+        The run that has the key from now on: this one, unless its owner has used it before.
+        """
+
+    async def find_key(self, owner: str, name: str, *, at: float) -> KeyedRun | None:
+        """The run that an owner's key stands for at this time, in epoch seconds, or None."""
+
     async def find(self, run_id: str) -> RunRow | None:
         """The row of a run, or None."""
 
     async def owned(self, run_id: str, owner: str | None) -> bool:
         """Whether there is this run, and it is the owner's; without one, whoever's it is."""
 
-    async def newest(self, limit: int, owner: str | None = None) -> Sequence[RunRow]:
-        """The latest accepted runs of the owner, without one of all, newest first."""
-
     async def forks(self, run_id: str) -> Sequence[str]:
         """The ids of the runs that were forked from this one, oldest first."""
+
+    async def search(self, owner: str, search: Search) -> Found:
+        """The runs of an owner that match, a page of them."""
 
     async def unsettled(self) -> Sequence[RunRow]:
         """Every run that is not settled, in the order of acceptance."""
 
     async def project(
-        self, run_id: str, status: Status, *, started_at: float | None, completed_at: float | None
+        self,
+        run_id: str,
+        status: Status,
+        *,
+        started_at: float | None,
+        completed_at: float | None,
+        facts: Facts = NO_FACTS,
     ) -> bool:
-        """Take over a run's status where the table of transitions allows it; whether it did."""
+        """Take over a run's status and facts where the table allows the change; whether it did."""
 
     async def request_cancel(self, run_id: str, *, at: float, by: str) -> bool:
         """Mark a run that is not settled as to be cancelled, unless it is; whether it is marked."""
@@ -100,7 +118,10 @@ class RunIndex(Protocol):
         """
 
     async def note_start(self, run_id: str, *, starts: int, checkpoint_id: str | None) -> None:
-        """Remember how often in a row a run was started with this latest checkpoint."""
+        """Remember how often in a row a run was started with this latest checkpoint.
+
+        A start is one that takes the run up.
+        """
 
     async def settled_before(
         self, moment: float, *, after: RunRow | None, limit: int
@@ -126,119 +147,3 @@ def leads_to(status: Status) -> list[Status]:
         }
         before |= frontier
     return sorted(before - {status})
-
-
-class MemoryIndex:
-    """A run index that ends with its process; for notebooks and unit tests."""
-
-    def __init__(self) -> None:
-        self._rows: dict[str, RunRow] = {}
-
-    async def accept(self, row: RunRow) -> None:
-        self._rows[row.run_id] = row
-
-    async def find(self, run_id: str) -> RunRow | None:
-        return self._rows.get(run_id)
-
-    async def owned(self, run_id: str, owner: str | None) -> bool:
-        row = self._rows.get(run_id)
-        return row is not None and owner in (row.owner, None)
-
-    async def newest(self, limit: int, owner: str | None = None) -> Sequence[RunRow]:
-        rows = (row for row in reversed(self._rows.values()) if owner in (row.owner, None))
-        return list(islice(rows, limit))
-
-    async def forks(self, run_id: str) -> Sequence[str]:
-        return [row.run_id for row in self._rows.values() if row.forked_from == run_id]
-
-    async def unsettled(self) -> Sequence[RunRow]:
-        return [row for row in self._rows.values() if row.status not in SETTLED]
-
-    async def project(
-        self, run_id: str, status: Status, *, started_at: float | None, completed_at: float | None
-    ) -> bool:
-        row = self._rows.get(run_id)
-        if row is None or row.status not in leads_to(status):
-            return False
-        self._rows[run_id] = replace(
-            row, status=status, started_at=started_at, completed_at=completed_at, seed=None
-        )
-        return True
-
-    async def request_cancel(self, run_id: str, *, at: float, by: str) -> bool:
-        row = self._rows.get(run_id)
-        if row is None or not may_become(row.status, "cancelled"):
-            return False
-        if row.cancel_at is None:
-            self._rows[run_id] = replace(row, cancel_at=at, cancel_by=by)
-        return True
-
-    async def decide(self, run_id: str, decision: Decision) -> bool:
-        row = self._rows.get(run_id)
-        if row is None or row.status in SETTLED or row.decision or row.cancel_at is not None:
-            return False
-        self._rows[run_id] = replace(row, decision=decision)
-        return True
-
-    async def forget_decision(self, run_id: str) -> None:
-        self._rows[run_id] = replace(self._rows[run_id], decision=None)
-
-    async def note_expiry(self, run_id: str, at: float) -> None:
-        self._rows[run_id] = replace(self._rows[run_id], expires_at=at)
-
-    async def expired(self, now: float, limit: int) -> Sequence[str]:
-        due = [
-            (row.expires_at, row.run_id)
-            for row in self._rows.values()
-            if row.status == "waiting" and row.expires_at is not None and row.expires_at <= now
-            if row.decision is None and row.cancel_at is None
-        ]
-        return [run_id for _, run_id in sorted(due)[:limit]]
-
-    async def request_retry(self, run_id: str, order: RetryOrder) -> bool:
-        row = self._rows.get(run_id)
-        if row is None or row.generation != order["generation"] - 1:
-            return False
-        self._rows[run_id] = replace(
-            row,
-            status="pending",
-            started_at=None,
-            completed_at=None,
-            starts=1,
-            checkpoint_id=None,
-            cancel_at=None,
-            cancel_by=None,
-            expires_at=None,
-            decision=None,
-            generation=order["generation"],
-            retry=order,
-        )
-        return True
-
-    async def note_start(self, run_id: str, *, starts: int, checkpoint_id: str | None) -> None:
-        if row := self._rows.get(run_id):
-            self._rows[run_id] = replace(row, starts=starts, checkpoint_id=checkpoint_id)
-
-    async def settled_before(
-        self, moment: float, *, after: RunRow | None, limit: int
-    ) -> Sequence[RunRow]:
-        beyond = (after.completed_at or 0.0, after.run_id) if after else (0.0, "")
-        due = [
-            (row.completed_at, row.run_id, row)
-            for row in self._rows.values()
-            if row.status in SETTLED and row.completed_at is not None and row.completed_at < moment
-        ]
-        return [
-            row for at, run_id, row in sorted(due, key=lambda one: one[:2]) if (at, run_id) > beyond
-        ][:limit]
-
-    def remove(self, run_id: str) -> bool:
-        """Forget a run if it is settled; whether it was here and is."""
-        row = self._rows.get(run_id)
-        if row is None or row.status not in SETTLED:
-            return False
-        del self._rows[run_id]
-        return True
-
-    async def check(self) -> None:
-        return None

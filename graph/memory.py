@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.store.memory import InMemoryStore
 
-from graph.index import MemoryIndex
+from graph.memory_index import MemoryIndex
 from graph.memory_removal import MemoryRemoval
 from graph.serializer import strict_serializer
 from graph.storage import Storage

@@ -6,7 +6,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.store.base import PutOp
 from langgraph.store.memory import InMemoryStore
 
-from graph.index import MemoryIndex
+from graph.memory_index import MemoryIndex
 from graph.removal import Remains
 
 

@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import replace
 from typing import cast
 from uuid import UUID, uuid4
 
@@ -13,19 +14,23 @@ from langchain_core.runnables import RunnableConfig
 from graph.approvals import SWEEP, Approvals
 from graph.build import RunGraph
 from graph.cancelling import Canceller
+from graph.cursor import decode
 from graph.decision import Decision
 from graph.drafts import Draft, Drafts
 from graph.driver import Driver
 from graph.executor import Executor
 from graph.explain import explain
 from graph.explanation import Explanation
+from graph.facts import facts_of
 from graph.feeds import Changes, Feed, Feeds
 from graph.forking import Edits, seed_of
 from graph.history import Checkpoint, CheckpointNotFound, HistoryPage, checkpoint_of, page_of
 from graph.index import RunRow
-from graph.record import Record, Summary, record_of, state_of, summary_of
+from graph.record import Page, Record, found_page, record_of, state_of
 from graph.removal import NotSettled, Remains, remains
+from graph.request_key import RequestKey, refuse_second
 from graph.retrying import NotRetryable, RetryOrder, RetryRequest, is_due, order_of
+from graph.search import Search
 from graph.state import Approve, Budget, Limits, RunState, Status
 from graph.status import SETTLED, may_become
 from graph.storage import Storage
@@ -168,15 +173,22 @@ class Runs:
         owner: str = "default",
         budget: Budget | None = None,
         approve: Approve | None = None,
+        key: RequestKey | None = None,
     ) -> Record:
         """Accept a task; it is on disk when this returns, and executed soon after.
 
         `approve` says whether it rests after planning until somebody approves; without it, as all.
         Raises `PromptRejected`, `QueueFull`, `StorageUnavailable`, and `NotAccepting` while the
-        process is ending.
+        process is ending. With a key that the owner has used before it raises `AlreadyAccepted` or
+        `KeyReused`.
         """
         if not self.ready:
             raise NotAccepting
+        if key is not None:
+            with self._available():
+                first = await self._storage.index.find_key(owner, key.name, at=time.time())
+            if first is not None:  # whatever else stands in the way of a new run
+                refuse_second(first, key)
         if reason := prompt_error(prompt, self._limits["max_prompt"]):
             raise PromptRejected(reason)
         row = RunRow(
@@ -189,11 +201,16 @@ class Runs:
             approve=approve or self._approve,
         )
         # Shielded from a caller who goes away: what is stored is executed.
-        return await asyncio.shield(self._accept(row))
+        return await asyncio.shield(self._accept(row, key))
 
-    async def _accept(self, row: RunRow) -> Record:
+    async def _accept(self, row: RunRow, key: RequestKey | None = None) -> Record:
         with self._executor.place(), self._available():
-            await self._storage.index.accept(row)
+            if key is None:
+                await self._storage.index.accept(row)
+            else:
+                first = await self._storage.index.accept_once(row, key)
+                if first.run_id != row.run_id:  # another request with the key came between
+                    refuse_second(first, key)
         logger.info("run accepted", extra={"run_id": row.run_id})
         logger.debug("run prompt", extra={"run_id": row.run_id, "prompt": row.prompt})
         self._driver.accepted[row.run_id] = row
@@ -337,6 +354,7 @@ class Runs:
                     state["status"],
                     started_at=state["started_at"],
                     completed_at=state["completed_at"],
+                    facts=facts_of(state),
                 )
             if await self.remove_settled([run_id]):
                 return
@@ -393,6 +411,9 @@ class Runs:
     async def _reopen(self, run_id: str, owner: str, order: RetryOrder) -> None:
         # What has settled it may be about to tell the index so; two may not write its checkpoints.
         if not await self._executor.ended(run_id, timeout=CHECK_TIMEOUT):
+            state = await self._state(run_id)
+            if not may_become(state["status"], "pending"):
+                raise NotRetryable(run_id, state["status"])  # somebody else was first
             raise StorageUnavailable
         with self._executor.place(), self._available():
             if not await self._storage.index.request_retry(run_id, order):
@@ -514,10 +535,16 @@ class Runs:
     def _record(self, state: RunState) -> Record:
         return record_of(state, queue_position=self._executor.position(state["run_id"]))
 
-    async def newest(self, limit: int = 50, *, owner: str | None) -> list[Summary]:
-        """The latest accepted runs, newest first. Raises `StorageUnavailable`."""
+    async def search(self, owner: str, search: Search, cursor: str | None = None) -> Page:
+        """The runs of an owner that match, from where `cursor` says.
+
+        Raises `InvalidCursor` and `StorageUnavailable`.
+        """
+        if cursor is not None:
+            search = replace(search, after=decode(cursor, search, owner=owner))
         with self._available():
-            return [summary_of(row) for row in await self._storage.index.newest(limit, owner)]
+            found = await self._storage.index.search(owner, search)
+        return found_page(found, search, owner=owner)
 
     def mermaid(self) -> str:
         """The graph as a mermaid drawing."""

@@ -9,12 +9,16 @@ import aiosqlite
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
 from graph.ownership import own
-from graph.sqlite_index import APPLICATION_ID, VERSION, SqliteIndex
+from graph.sqlite_index import SqliteIndex
+from graph.sqlite_migrations import APPLICATION_ID, VERSION
 from graph.sqlite_removal import SqliteRemoval
 from graph.sqlite_saver import SqliteSaver
 from graph.sqlite_store import SqliteStore
 from graph.sqlite_writer import BUSY_TIMEOUT, SqliteWriter
 from graph.storage import Storage, StorageError
+
+#: How much of the file a search reads in place, where copying its pages takes most of the time.
+SEARCHED = 2**30
 
 
 @asynccontextmanager
@@ -38,16 +42,19 @@ async def open_sqlite(path: Path, *, server_url: str | None) -> AsyncIterator[St
 async def _open(path: Path, stack: AsyncExitStack) -> Storage:
     # Before aiosqlite: a connection that cannot be opened leaves its thread behind.
     _check(path)
-    for_saver, for_reader, for_store = [await _connect(path, stack) for _ in range(3)]
+    for_saver, for_reader, for_store, for_search = [await _connect(path, stack) for _ in range(4)]
     writer = SqliteWriter(path)
     stack.push_async_callback(writer.aclose)
-    index = SqliteIndex(for_reader, writer)
+    index = SqliteIndex(for_reader, writer, for_search)
     await index.migrate()  # first, since it marks the file as ours
     store = SqliteStore(for_store, writer)
     await AsyncSqliteSaver(for_saver).setup()
     await store.setup()
-    for connection in (for_saver, for_reader, for_store):
+    for connection in (for_saver, for_reader, for_store, for_search):
         await connection.execute_fetchall("PRAGMA query_only=ON")
+        # Every table has been made by now; a connection that knows them from before may miss some.
+        await connection.execute_fetchall("SELECT 1 FROM runs LIMIT 0")
+    await for_search.execute_fetchall(f"PRAGMA mmap_size={SEARCHED}")
     saver = SqliteSaver(for_saver, writer)
     return Storage(
         backend="sqlite",

@@ -4,18 +4,23 @@ import asyncio
 import uuid
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager, suppress
+from dataclasses import replace
 from typing import Any, cast
 
 import httpx
 from fastapi import FastAPI
 
 from api.app import HttpLimits, create_app
+from graph.cursor import decode
 from graph.explain import explain
 from graph.explanation import Explanation
 from graph.feeds import Changes, Feed, Feeds
-from graph.record import Record, Summary, record_of
+from graph.index import RunRow
+from graph.record import Page, Record, found_page, record_of
 from graph.removal import NotSettled
+from graph.request_key import KeyedRun, RequestKey, refuse_second
 from graph.runs import AlreadySettled, PromptRejected, RunNotFound, Runs
+from graph.search import Search, search_rows
 from graph.state import Approve, Budget, RunState
 from graph.status import SETTLED
 from tests.run_states import CREATED_AT, cancelled, queued
@@ -57,6 +62,7 @@ class FakeRuns:
         self.read = asyncio.Event()  # a state was
         self.started: list[str] = []
         self.cancelled_by: list[str] = []
+        self.keys: dict[tuple[str, str], KeyedRun] = {}
 
     async def start(
         self,
@@ -65,14 +71,20 @@ class FakeRuns:
         owner: str = "default",
         budget: Budget | None = None,
         approve: Approve | None = None,
+        key: RequestKey | None = None,
     ) -> Record:
         self._fail()
+        if key and (first := self.keys.get((owner, key.name))):
+            refuse_second(first, key)
         if not prompt.strip():
             raise PromptRejected("the prompt is empty; say what is to be done")
         if len(prompt) > MAX_PROMPT:
             raise PromptRejected(f"the prompt has more than {MAX_PROMPT} characters")
         record = self.add(accepted(prompt, owner=owner, budget=budget))
         self.started.append(record["run_id"])
+        if key:
+            first = KeyedRun(run_id=record["run_id"], fingerprint=key.fingerprint)
+            self.keys[owner, key.name] = first
         self.states[record["run_id"]] = queued(prompt, run_id=record["run_id"])
         return record
 
@@ -114,13 +126,12 @@ class FakeRuns:
             raise NotSettled(run_id, state["status"])
         del self.states[run_id], self.records[run_id]
 
-    async def newest(self, limit: int = 50, *, owner: str | None) -> list[Summary]:
+    async def search(self, owner: str, search: Search, cursor: str | None = None) -> Page:
         self._fail()
-        latest = list(self.records.values())[: -limit - 1 : -1]
-        return [
-            cast("Summary", {key: record[key] for key in Summary.__annotations__})  # type: ignore[literal-required]
-            for record in latest
-        ]
+        if cursor is not None:
+            search = replace(search, after=decode(cursor, search, owner=owner))
+        rows = [_row(record) for record in self.records.values() if record["owner"] == owner]
+        return found_page(search_rows(list(enumerate(rows, 1)), search), search, owner=owner)
 
     def mermaid(self) -> str:
         return "graph TD;\n\tplan --> finalize;\n"
@@ -155,6 +166,12 @@ class FakeRuns:
     def _fail(self) -> None:
         if self.failure:
             raise self.failure
+
+
+def _row(record: Record) -> RunRow:
+    kept = ("run_id", "owner", "prompt", "limits", "status")
+    times = ("created_at", "started_at", "completed_at")
+    return RunRow(**{name: record[name] for name in (*kept, *times)})  # type: ignore[literal-required]
 
 
 def accepted(prompt: str = "say hello", **fields: Any) -> Record:

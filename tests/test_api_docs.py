@@ -51,9 +51,10 @@ async def test_every_call_is_described_with_every_status_it_answers(client):
         for method, operation in operations.items()
     }
     assert statuses == {
-        "POST /runs": "201 400 401 403 413 415 429 500 503",
-        "POST /runs/wait": "201 202 400 401 403 413 415 429 500 503",
-        "GET /runs": "200 401 403 500 503",
+        "POST /runs": "201 400 401 403 409 413 415 429 500 503",
+        "POST /runs/wait": "201 202 400 401 403 409 413 415 429 500 503",
+        "GET /runs": "200 400 401 403 500 503",
+        "POST /runs/search": "200 400 401 403 413 415 500 503",
         "GET /runs/stream": "200 401 403 500",
         "GET /runs/{run_id}": "200 400 401 403 404 500 503",
         "GET /runs/{run_id}/wait": "200 202 400 401 403 404 500 503",

@@ -8,6 +8,7 @@ import pytest
 from graph.approvals import NotWaiting
 from graph.record import Record
 from graph.runs import RunNotFound, Runs
+from graph.search import Search
 from graph.storage import Storage
 from nodes.approving.edited_plan import PlanUnfit
 from tests.live_runs import (
@@ -405,7 +406,7 @@ async def test_a_plan_without_a_run_is_made_by_the_models_and_nothing_is_stored(
             ("look", False),
         ]
         assert draft["usage"]["calls"] == 1
-        assert await runs.newest(owner=None) == []
+        assert (await runs.search("default", Search()))["runs"] == []
         assert gates.calls == {}
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from graph.record import Record
 from graph.runs import AlreadySettled
+from graph.search import Search
 from graph.storage import Storage
 from tests.live_runs import (
     Gates,
@@ -174,7 +175,7 @@ async def test_a_run_whose_caller_goes_away_as_it_is_accepted_is_executed_or_unk
             starting.cancel()
             await asyncio.wait([starting])
         await asyncio.sleep(0.05)
-        for row in await storage.index.newest(20):
+        for row in (await storage.index.search("default", Search(limit=20))).rows:
             assert (await rested(runs, row.run_id))["status"] == "completed"
 
 

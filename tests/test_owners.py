@@ -13,6 +13,7 @@ from graph.forking import Edits
 from graph.keys import new_key
 from graph.retrying import RetryRequest
 from graph.runs import RunNotFound, Runs
+from graph.search import Search
 from graph.storage import Storage
 from tests.api_calls import calls
 from tests.command_process import running
@@ -32,10 +33,11 @@ async def test_a_run_is_there_for_its_owner_and_for_whoever_has_the_storage(stor
             record = await runs.wait(run_id, 5, owner=owner)
             assert (record["owner"], record["status"]) == ("alice", "completed")
             assert await runs.get(run_id, owner=owner) == record
-            assert [run["run_id"] for run in await runs.newest(owner=owner)] == [run_id]
             async with runs.watching(run_id, owner=owner) as feed:
                 assert feed.ended
-        assert await runs.newest(owner="bob") == []
+        [found] = (await runs.search("alice", Search()))["runs"]
+        assert found["run_id"] == run_id
+        assert (await runs.search("bob", Search()))["runs"] == []
 
 
 async def settled_run(runs: Runs, gates: Gates) -> str:

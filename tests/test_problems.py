@@ -8,6 +8,7 @@ from starlette.exceptions import HTTPException
 from api.problems import PROBLEMS
 from api.schemas import Problem
 from graph.executor import QueueFull
+from graph.request_key import KeyReused
 from graph.runs import NotAccepting, PromptRejected
 from tests.fake_runs import FakeRuns, serving
 
@@ -23,6 +24,7 @@ async def failing(failure: Exception):
     ("failure", "status", "said"),
     [
         (PromptRejected("the prompt is too odd"), 400, "the prompt is too odd"),
+        (KeyReused("k", "r"), 409, "a new key with this one"),
         (QueueFull(10_000, 2.3), 429, "again in 3 s"),
         (NotAccepting(), 503, "No new runs are taken"),
         (ValueError("the secret is 42"), 500, "The fault is ours"),

@@ -15,6 +15,7 @@ from graph.index import RunIndex, RunRow
 from graph.removal import NotSettled, remains
 from graph.retention import BATCH, DAY, Retention
 from graph.runs import RunNotFound, Runs
+from graph.search import Search
 from graph.state import DEFAULT_LIMITS, Status
 from graph.storage import Storage
 from tests.fake_runs import FakeRuns
@@ -142,7 +143,9 @@ async def test_a_removed_run_is_gone_with_all_that_was_kept_and_its_todo_stays(
         assert await receipts(storage) == 1
         assert await checkpoints(storage, one["run_id"]) == 0
         assert await storage.index.find(one["run_id"]) is None
-        assert [run["run_id"] for run in await runs.newest(owner=None)] == [other["run_id"]]
+        assert [run["run_id"] for run in (await runs.search("default", Search()))["runs"]] == [
+            other["run_id"]
+        ]
         with pytest.raises(RunNotFound):
             await runs.get(one["run_id"], owner=None)
         with pytest.raises(RunNotFound):
@@ -242,7 +245,7 @@ async def test_a_sweep_removes_what_is_due_and_nothing_else(storage: Storage) ->
         assert await retention(storage, runs).sweep(moment) == 0
         assert await retention(storage, runs).sweep(moment + 30 * DAY) == len(old)
 
-        left = {run["run_id"] for run in await runs.newest(100, owner=None)}
+        left = {run["run_id"] for run in (await runs.search("default", Search(limit=100)))["runs"]}
         assert left == {new["run_id"], open_run}
         assert await receipts(storage) == 0
         assert len(await todos(storage)) == len(old)
@@ -266,7 +269,9 @@ async def test_a_run_that_cannot_be_read_does_not_keep_the_others(
         removed = await retention(storage, runs).sweep(time.time() + 31 * DAY)
 
         assert removed == 3
-        assert {run["run_id"] for run in await runs.newest(100, owner=None)} == broken
+        assert {
+            run["run_id"] for run in (await runs.search("default", Search(limit=100)))["runs"]
+        } == broken
 
 
 async def test_sweeping_goes_on_after_a_sweep_that_failed(storage: Storage) -> None:

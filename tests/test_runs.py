@@ -14,9 +14,11 @@ from graph.backends import open_storage
 from graph.build import build_graph
 from graph.compose import open_runs, open_tools
 from graph.executor import Executor, QueueFull
-from graph.index import MemoryIndex, RunRow
+from graph.index import RunRow
+from graph.memory_index import MemoryIndex
 from graph.record import Record
 from graph.runs import NotAccepting, PromptRejected, RunNotFound, Runs, StorageUnavailable
+from graph.search import Search
 from graph.settings import Settings
 from graph.state import DEFAULT_LIMITS, RunState
 from graph.storage import Storage
@@ -141,14 +143,16 @@ async def test_the_attempt_under_way_can_be_seen(runs: Runs) -> None:
         await asyncio.sleep(0.005)
     assert record["current"] == {"step": 1, "attempt": 1, "not_before": None}
     assert record["status"] == "running"
-    listed = await runs.newest(owner="default")
+    listed = (await runs.search("default", Search()))["runs"]
     assert [(run["run_id"], run["status"]) for run in listed] == [(run_id, "running")]
 
 
 async def test_the_newest_runs_come_first(runs: Runs) -> None:
     """At most as many as asked for."""
     ids = [(await done(runs, f"{number} + 1"))["run_id"] for number in range(4)]
-    assert [run["run_id"] for run in await runs.newest(3, owner="default")] == ids[:0:-1]
+    assert [
+        run["run_id"] for run in (await runs.search("default", Search(limit=3)))["runs"]
+    ] == ids[:0:-1]
 
 
 @pytest.mark.parametrize(
@@ -167,7 +171,7 @@ async def test_a_prompt_that_cannot_be_run_is_not_accepted(
     """It leaves no run behind."""
     with pytest.raises(PromptRejected, match=reason):
         await runs.start(prompt)
-    assert await runs.newest(owner="default") == []
+    assert (await runs.search("default", Search()))["runs"] == []
 
 
 @pytest.mark.parametrize("run_id", ["", "1", "../etc", "00000000-0000-4000-8000-000000000000"])
@@ -245,7 +249,7 @@ async def test_a_run_whose_graph_breaks_is_settled_as_failed(
         runs = Runs(graph, storage, {}, DEFAULT_LIMITS, Executor(slots=1, max_queued=9))
         await runs.open(take_up=True)
         record = await done(runs, "2 + 2")
-        [row] = await runs.newest(owner="default")
+        [row] = (await runs.search("default", Search()))["runs"]
         await runs.close(grace=1)
     assert record["status"] == row["status"] == "failed"
     assert record["error"] is not None
@@ -311,11 +315,11 @@ async def test_a_run_outlives_a_storage_that_fails_for_a_while() -> None:
         run_id = (await runs.start("add todo once, then show my list"))["run_id"]
         index.failures = 2
         for _ in range(500):
-            if (await runs.newest(owner="default"))[0]["status"] == "completed":
+            if ((await runs.search("default", Search()))["runs"])[0]["status"] == "completed":
                 break
             await asyncio.sleep(0.01)
         record = await settled(runs, run_id)
-        assert (await runs.newest(owner="default"))[0]["status"] == "completed"
+        assert ((await runs.search("default", Search()))["runs"])[0]["status"] == "completed"
         await runs.close(grace=1)
     assert record["result"] is not None
     assert [todo["text"] for todo in record["result"]["output"]] == ["once"]

@@ -11,7 +11,7 @@ from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
 from graph.backends import open_storage, sqlite_path
 from graph.index import RunRow
-from graph.sqlite_index import MIGRATIONS, VERSION
+from graph.sqlite_migrations import MIGRATIONS, VERSION
 from graph.state import DEFAULT_LIMITS
 from graph.storage import Storage, StorageError
 

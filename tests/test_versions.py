@@ -7,7 +7,7 @@ import pytest
 
 from graph.backends import open_storage
 from graph.index import RunRow
-from graph.sqlite_index import MIGRATIONS, VERSION
+from graph.sqlite_migrations import MIGRATIONS, VERSION
 from graph.state import DEFAULT_LIMITS
 from tests.server_process import ROOT, serving
 

@@ -1,0 +1,126 @@
+"""What may be asked of runs: as a body, and in the address."""
+
+import re
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from api.parameters import Between
+from api.schemas import Body, Steps, Text, Tokens
+from graph.search import Search, Sort
+from graph.state import Status
+from graph.words import terms
+
+#: Runs of a page, at most and unless fewer are asked for; most retries, and most US dollars.
+LONGEST_PAGE, PAGE, MOST_RETRIES, MOST_USD = 200, 50, 10**6, 10**6
+
+#: Longest text to look for, and longest name or cursor, in characters.
+LONGEST_TEXT, LONGEST_NAME = 1000, 200
+
+_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+
+
+def _epoch(given: Any) -> float:
+    try:
+        if isinstance(given, str) and _RFC3339.fullmatch(given):
+            return datetime.fromisoformat(given.upper()).timestamp()
+    except (ValueError, OverflowError):
+        pass  # the 30th of February
+    raise PydanticCustomError(
+        "no_moment", "must be a time as RFC 3339 writes it, such as 2026-11-22T12:00:00Z"
+    )
+
+
+def _with_words(text: str) -> str:
+    if not terms(text):
+        raise PydanticCustomError("no_words", "must hold a word, of letters or digits")
+    return text
+
+
+def _true_or_false(given: Any) -> Any:
+    if isinstance(given, str) and given not in ("true", "false"):
+        raise PydanticCustomError("no_flag", "must be true or false")
+    return given
+
+
+Moment = Annotated[
+    float, BeforeValidator(_epoch), WithJsonSchema({"type": "string", "format": "date-time"})
+]
+Words = Annotated[
+    Text,
+    Field(min_length=1, max_length=LONGEST_TEXT),
+    AfterValidator(_with_words),
+]
+Name = Annotated[Text, Field(min_length=1, max_length=LONGEST_NAME)]
+Usd = Annotated[float, Field(ge=0, le=MOST_USD)]
+Retries = Annotated[Tokens, Field(le=MOST_RETRIES)]
+Flag = Annotated[bool, BeforeValidator(_true_or_false), WithJsonSchema({"type": "boolean"})]
+Planner = Literal["llm", "pattern"]
+Order = Literal["desc", "asc"]
+
+STATUS = "With one of these; any when there are none."
+TEXT = (
+    "With all of these words, of letters or digits, in the prompt, whatever their case and accents."
+)
+TOOL = "That called this tool or, while they are not settled, plan to."
+PLANNER = "Planned by a model or by the pattern planner."
+MODEL = "Planned by this model."
+FROM = "Accepted at this time or later."
+BEFORE = "Accepted before this time."
+USD = "US dollars that its planning cost; only where that is known."
+RETRIES = "Attempts after the first one, of all its steps."
+TAKEN_UP = "Whether it was gone on with after its server had ended."
+SORT = "`time` is the order of acceptance; where duration or cost is not known, it comes last."
+ORDER = "Newest, longest or dearest first, or last."
+LIMIT = "Most runs of the answer."
+CURSOR = "The `next_cursor` of the page before, with the same filters and order."
+
+
+class RunSearch(Body):
+    """Which runs, and in which order; what is left out or null does not matter."""
+
+    status: list[Status] = Field(default_factory=list, description=STATUS)
+    text: Words | None = Field(None, description=TEXT)
+    tool: Name | None = Field(None, description=TOOL)
+    planner: Planner | None = Field(None, description=PLANNER)
+    model: Name | None = Field(None, description=MODEL)
+    created_from: Moment | None = Field(None, description=FROM)
+    created_before: Moment | None = Field(None, description=BEFORE)
+    min_usd: Usd | None = Field(None, description=f"At least: {USD}")
+    max_usd: Usd | None = Field(None, description=f"At most: {USD}")
+    min_retries: Retries | None = Field(None, description=f"At least: {RETRIES}")
+    max_retries: Retries | None = Field(None, description=f"At most: {RETRIES}")
+    taken_up: Flag | None = Field(None, description=TAKEN_UP)
+    sort: Sort = Field("time", description=SORT)
+    order: Order = Field("desc", description=ORDER)
+    limit: Annotated[Steps, Field(le=LONGEST_PAGE)] = Field(PAGE, description=LIMIT)
+    cursor: Name | None = Field(None, description=CURSOR)
+
+    def plain_search(self) -> Search:
+        """The search as the index knows it; its cursor is still to be read."""
+        asked = self.model_dump(exclude={"status", "order", "cursor"})
+        # In an order of their own, so that a cursor does not depend on how they were given.
+        statuses = tuple(sorted(set(self.status)))
+        return Search(statuses=statuses, descending=self.order == "desc", **asked)
+
+
+class RunQuery(RunSearch):
+    """The same in an address, where everything is text."""
+
+    model_config = ConfigDict(strict=False)
+
+    min_usd: Annotated[float | None, Between(0, MOST_USD, "US dollars")] = Field(
+        None, description=f"At least: {USD}"
+    )
+    max_usd: Annotated[float | None, Between(0, MOST_USD, "US dollars")] = Field(
+        None, description=f"At most: {USD}"
+    )
+    min_retries: Annotated[int | None, Between(0, MOST_RETRIES)] = Field(
+        None, description=f"At least: {RETRIES}"
+    )
+    max_retries: Annotated[int | None, Between(0, MOST_RETRIES)] = Field(
+        None, description=f"At most: {RETRIES}"
+    )
+    limit: Annotated[int, Between(1, LONGEST_PAGE)] = Field(PAGE, description=LIMIT)

@@ -1,0 +1,165 @@
+"""The run index in memory."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import count
+
+from graph.decision import Decision
+from graph.facts import NO_FACTS, Facts
+from graph.index import RunRow, leads_to
+from graph.request_key import KEPT, KeyedRun, RequestKey
+from graph.retrying import RetryOrder
+from graph.search import Found, Search, search_rows
+from graph.state import Status
+from graph.status import SETTLED, may_become
+
+
+class MemoryIndex:
+    """A run index that ends with its process; for notebooks and unit tests."""
+
+    def __init__(self) -> None:
+        self._rows: dict[str, RunRow] = {}
+        self._numbers: dict[str, int] = {}
+        self._accepted = count(1)
+        self._keys: dict[tuple[str, str], tuple[KeyedRun, float]] = {}
+        self._key_of: dict[str, tuple[str, str]] = {}
+
+    async def accept(self, row: RunRow) -> None:
+        self._rows[row.run_id] = row
+        self._numbers[row.run_id] = next(self._accepted)
+
+    async def accept_once(self, row: RunRow, key: RequestKey) -> KeyedRun:
+        if first := await self.find_key(row.owner, key.name, at=row.created_at):
+            return first
+        await self.accept(row)
+        keyed = KeyedRun(run_id=row.run_id, fingerprint=key.fingerprint)
+        self._keys[row.owner, key.name] = (keyed, row.created_at)
+        self._key_of[row.run_id] = (row.owner, key.name)
+        return keyed
+
+    async def find_key(self, owner: str, name: str, *, at: float) -> KeyedRun | None:
+        keyed, since = self._keys.get((owner, name), (None, 0.0))
+        return keyed if since > at - KEPT else None
+
+    async def find(self, run_id: str) -> RunRow | None:
+        return self._rows.get(run_id)
+
+    async def owned(self, run_id: str, owner: str | None) -> bool:
+        row = self._rows.get(run_id)
+        return row is not None and owner in (row.owner, None)
+
+    async def forks(self, run_id: str) -> Sequence[str]:
+        return [row.run_id for row in self._rows.values() if row.forked_from == run_id]
+
+    async def search(self, owner: str, search: Search) -> Found:
+        rows = [row for row in self._rows.values() if row.owner == owner]
+        return search_rows([(self._numbers[row.run_id], row) for row in rows], search)
+
+    async def unsettled(self) -> Sequence[RunRow]:
+        return [row for row in self._rows.values() if row.status not in SETTLED]
+
+    async def project(
+        self,
+        run_id: str,
+        status: Status,
+        *,
+        started_at: float | None,
+        completed_at: float | None,
+        facts: Facts = NO_FACTS,
+    ) -> bool:
+        row = self._rows.get(run_id)
+        if row is None or row.status not in leads_to(status):
+            return False
+        self._rows[run_id] = replace(
+            row,
+            status=status,
+            started_at=started_at,
+            completed_at=completed_at,
+            facts=facts,
+            seed=None,
+        )
+        return True
+
+    async def request_cancel(self, run_id: str, *, at: float, by: str) -> bool:
+        row = self._rows.get(run_id)
+        if row is None or not may_become(row.status, "cancelled"):
+            return False
+        if row.cancel_at is None:
+            self._rows[run_id] = replace(row, cancel_at=at, cancel_by=by)
+        return True
+
+    async def decide(self, run_id: str, decision: Decision) -> bool:
+        row = self._rows.get(run_id)
+        if row is None or row.status in SETTLED or row.decision or row.cancel_at is not None:
+            return False
+        self._rows[run_id] = replace(row, decision=decision)
+        return True
+
+    async def forget_decision(self, run_id: str) -> None:
+        self._rows[run_id] = replace(self._rows[run_id], decision=None)
+
+    async def note_expiry(self, run_id: str, at: float) -> None:
+        self._rows[run_id] = replace(self._rows[run_id], expires_at=at)
+
+    async def expired(self, now: float, limit: int) -> Sequence[str]:
+        due = [
+            (row.expires_at, row.run_id)
+            for row in self._rows.values()
+            if row.status == "waiting" and row.expires_at is not None and row.expires_at <= now
+            if row.decision is None and row.cancel_at is None
+        ]
+        return [run_id for _, run_id in sorted(due)[:limit]]
+
+    async def request_retry(self, run_id: str, order: RetryOrder) -> bool:
+        row = self._rows.get(run_id)
+        if row is None or row.generation != order["generation"] - 1:
+            return False
+        self._rows[run_id] = replace(
+            row,
+            status="pending",
+            started_at=None,
+            completed_at=None,
+            starts=1,
+            checkpoint_id=None,
+            cancel_at=None,
+            cancel_by=None,
+            expires_at=None,
+            decision=None,
+            generation=order["generation"],
+            retry=order,
+        )
+        return True
+
+    async def note_start(self, run_id: str, *, starts: int, checkpoint_id: str | None) -> None:
+        if row := self._rows.get(run_id):
+            facts = replace(row.facts, taken_up=row.facts.taken_up + (starts > 0))
+            self._rows[run_id] = replace(
+                row, starts=starts, checkpoint_id=checkpoint_id, facts=facts
+            )
+
+    async def settled_before(
+        self, moment: float, *, after: RunRow | None, limit: int
+    ) -> Sequence[RunRow]:
+        beyond = (after.completed_at or 0.0, after.run_id) if after else (0.0, "")
+        due = [
+            (row.completed_at, row.run_id, row)
+            for row in self._rows.values()
+            if row.status in SETTLED and row.completed_at is not None and row.completed_at < moment
+        ]
+        return [
+            row for at, run_id, row in sorted(due, key=lambda one: one[:2]) if (at, run_id) > beyond
+        ][:limit]
+
+    def remove(self, run_id: str) -> bool:
+        """Forget a run, and its key, if it is settled; whether it was here and is."""
+        row = self._rows.get(run_id)
+        if row is None or row.status not in SETTLED:
+            return False
+        del self._rows[run_id], self._numbers[run_id]
+        name = self._key_of.pop(run_id, None)
+        if name is not None and self._keys[name][0].run_id == run_id:
+            del self._keys[name]
+        return True
+
+    async def check(self) -> None:
+        return None

@@ -1,0 +1,139 @@
+"""Looking for runs: what is asked, and what is answered, on every backend alike."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, get_args
+
+from graph.facts import Planner
+from graph.state import Status
+from graph.words import has_terms
+
+if TYPE_CHECKING:
+    from graph.index import RunRow
+
+#: Counts are exact up to here; what is more is only known to be that.
+MOST_COUNTED = 10_000
+
+Sort = Literal["time", "duration", "cost"]
+
+STATUSES: tuple[Status, ...] = get_args(Status)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Position:
+    """A place between two runs: after the one with this key, and this number of acceptance.
+
+    `key` is the duration or cost that is sorted by, None where it is not known or not used.
+    """
+
+    key: float | None
+    number: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Search:
+    """Which runs, and in which order; what is left out (None, empty) says nothing.
+
+    `text`: every word of it is one of the prompt's, whatever its case and accents; words without a
+    blank between them follow each other there. Times are epoch seconds: from `created_from` on,
+    before `created_before`; the other bounds are inclusive. `sort` by time is the order of
+    acceptance. Runs whose duration or cost is not known come last in either order, and no bound of
+    the cost holds for them.
+    """
+
+    statuses: tuple[Status, ...] = ()
+    text: str | None = None
+    tool: str | None = None
+    planner: Planner | None = None
+    model: str | None = None
+    created_from: float | None = None
+    created_before: float | None = None
+    min_usd: float | None = None
+    max_usd: float | None = None
+    min_retries: int | None = None
+    max_retries: int | None = None
+    taken_up: bool | None = None
+    sort: Sort = "time"
+    descending: bool = True
+    limit: int = 50
+    after: Position | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """One page of a search; `after` is where the next one begins, None at the end.
+
+    `counts` tells of each status how many runs with it match all but `statuses`; what is more than
+    `MOST_COUNTED` is one more.
+    """
+
+    rows: "Sequence[RunRow]"
+    counts: Mapping[Status, int]
+    after: Position | None
+
+
+def total(found: Found, search: Search) -> tuple[int, bool]:
+    """How many runs match, and whether there are more than that."""
+    counted = sum(found.counts[status] for status in search.statuses or STATUSES)
+    return min(counted, MOST_COUNTED), counted > MOST_COUNTED
+
+
+def duration(row: "RunRow") -> float | None:
+    """How long a run was executed, waits included, in seconds; None until it is settled."""
+    if row.started_at is None or row.completed_at is None:
+        return None
+    return row.completed_at - row.started_at
+
+
+def search_rows(rows: "Sequence[tuple[int, RunRow]]", search: Search) -> Found:
+    """Look through the rows, which are given with their numbers of acceptance."""
+    numbered = [(number, row) for number, row in rows if _matches(row, search)]
+    counts = dict.fromkeys(STATUSES, 0)
+    for _, row in numbered:
+        counts[row.status] = min(counts[row.status] + 1, MOST_COUNTED + 1)
+    places = [
+        (Position(key=_key(row, search), number=number), row)
+        for number, row in numbered
+        if not search.statuses or row.status in search.statuses
+    ]
+    places.sort(key=lambda place: order(place[0], search))
+    if search.after is not None:
+        begin = order(search.after, search)
+        places = [place for place in places if order(place[0], search) > begin]
+    page = places[: search.limit]
+    after = page[-1][0] if len(places) > len(page) else None
+    return Found(rows=[row for _, row in page], counts=counts, after=after)
+
+
+def _key(row: "RunRow", search: Search) -> float | None:
+    known = {"time": None, "duration": duration(row), "cost": row.facts.usd}[search.sort]
+    return None if known is None else float(known)
+
+
+def order(position: Position, search: Search) -> tuple[bool, float, int]:
+    """What positions are sorted by, whichever way the search goes."""
+    sign = -1 if search.descending else 1
+    return position.key is None, sign * (position.key or 0.0), sign * position.number
+
+
+def _matches(row: "RunRow", search: Search) -> bool:
+    facts = row.facts
+    return all(
+        (
+            search.text is None or has_terms(row.prompt, search.text),
+            search.tool is None or search.tool in facts.tools,
+            search.planner in (None, facts.planner),
+            search.model in (None, facts.model),
+            _within(row.created_at, search.created_from, None),
+            search.created_before is None or row.created_at < search.created_before,
+            _within(facts.usd, search.min_usd, search.max_usd),
+            _within(facts.retries, search.min_retries, search.max_retries),
+            search.taken_up in (None, facts.taken_up > 0),
+        )
+    )
+
+
+def _within(value: float | None, least: float | None, most: float | None) -> bool:
+    if value is None:
+        return least is None and most is None
+    return (least is None or value >= least) and (most is None or value <= most)
