@@ -15,8 +15,10 @@ from api.connection import unless_gone
 from api.dependencies import CallerDep, OwnerDep, RunsDep
 from api.openapi import WITH_BODY, problems
 from api.strict_json import StrictRoute
+from graph.acceptance import NotAccepting
 from graph.approvals import NotWaiting
-from graph.runs import NotAccepting, PromptRejected, RunNotFound, StorageUnavailable
+from graph.reader import RunNotFound, StorageUnavailable
+from graph.runs import PromptRejected
 from nodes.approving.edited_plan import PlanUnfit
 
 router = APIRouter(route_class=StrictRoute, tags=["approval"])
@@ -45,7 +47,7 @@ async def approve_run(
     second is told so with a 409.
     """
     plan = body.plain_plan() if body else None
-    return run_answer(await runs.approve(run_id, by=caller, owner=owner, plan=plan), None)
+    return run_answer(await runs.approvals.approve(run_id, by=caller, owner=owner, plan=plan), None)
 
 
 @router.post(
@@ -65,7 +67,7 @@ async def reject_run(
 ) -> Response:
     """Settle a waiting run as cancelled, with nothing done; its `error.type` is `rejected`."""
     reason = body.reason if body else None
-    rejected = await runs.reject(run_id, by=caller, owner=owner, reason=reason)
+    rejected = await runs.approvals.reject(run_id, by=caller, owner=owner, reason=reason)
     return run_answer(rejected, None)
 
 

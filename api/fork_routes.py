@@ -11,10 +11,11 @@ from api.dependencies import OwnerDep, RunsDep
 from api.openapi import LOCATION, WITH_BODY, problems
 from api.schemas import Body, RunCreated, Text, whole
 from api.strict_json import StrictRoute
+from graph.acceptance import NotAccepting
 from graph.executor import QueueFull
 from graph.forking import Edits, ForkRejected
 from graph.history import CheckpointNotFound
-from graph.runs import NotAccepting, RunNotFound, StorageUnavailable
+from graph.reader import RunNotFound, StorageUnavailable
 
 router = APIRouter(route_class=StrictRoute, tags=["history"])
 
@@ -91,6 +92,6 @@ async def fork_run(run_id: str, body: ForkCreate, runs: RunsDep, owner: OwnerDep
 
     Steps that were done by then are not executed again, unless they are edited.
     """
-    record = await runs.fork(run_id, body.checkpoint_id, body.edits(), owner=owner)
+    record = await runs.repair.fork(run_id, body.checkpoint_id, body.edits(), owner=owner)
     created = {"run_id": record["run_id"], "status": record["status"]}
     return json_answer(created, 201, {"Location": f"/runs/{record['run_id']}"})

@@ -13,7 +13,7 @@ from api.openapi import problems
 from api.parameters import Between
 from api.strict_json import StrictRoute
 from graph.history import CheckpointNotFound
-from graph.runs import RunNotFound, StorageUnavailable
+from graph.reader import RunNotFound, StorageUnavailable
 
 router = APIRouter(route_class=StrictRoute, tags=["history"])
 

@@ -14,22 +14,18 @@ from api.callers import KeyRefused
 from api.field_errors import FieldError, field_errors
 from api.loopback import HostRefused, NotJson, OriginRefused
 from api.run_stream import EventNotFound
+from graph.acceptance import NotAccepting
 from graph.approvals import NotWaiting
 from graph.cursor import InvalidCursor
 from graph.executor import QueueFull
 from graph.forking import ForkRejected
 from graph.history import CheckpointNotFound
-from graph.removal import NotSettled
+from graph.reader import RunNotFound, StorageUnavailable
+from graph.remover import NotSettled
+from graph.repair import NoBackoff
 from graph.request_key import KeyReused
 from graph.retrying import NotPlanned, NotRetryable, RetryRejected
-from graph.runs import (
-    AlreadySettled,
-    NoBackoff,
-    NotAccepting,
-    PromptRejected,
-    RunNotFound,
-    StorageUnavailable,
-)
+from graph.runs import AlreadySettled, PromptRejected
 from nodes.approving.edited_plan import PlanUnfit
 
 MEDIA_TYPE = "application/problem+json"

@@ -11,7 +11,8 @@ from graph.compose import open_runs
 from graph.executor import QueueFull
 from graph.keys import NOBODY, KeyRing
 from graph.ownership import FileOwned
-from graph.runs import PromptRejected, Runs, StorageUnavailable
+from graph.reader import StorageUnavailable
+from graph.runs import PromptRejected, Runs
 from graph.settings import Settings
 
 

@@ -17,16 +17,12 @@ from api.record import present_page
 from api.schemas import CancelCreate, RunCreate, RunCreated, RunList
 from api.search import RunQuery, RunSearch
 from api.strict_json import StrictRoute
+from graph.acceptance import NotAccepting
 from graph.cursor import InvalidCursor
 from graph.executor import QueueFull
+from graph.reader import RunNotFound, StorageUnavailable
 from graph.request_key import KeyReused
-from graph.runs import (
-    AlreadySettled,
-    NotAccepting,
-    PromptRejected,
-    RunNotFound,
-    StorageUnavailable,
-)
+from graph.runs import AlreadySettled, PromptRejected
 
 router = APIRouter(route_class=StrictRoute, tags=["runs"])
 

@@ -5,7 +5,8 @@ from typing import Any, Protocol
 
 from api.record import present
 from graph.events import Event
-from graph.runs import AlreadySettled, Runs, StorageUnavailable
+from graph.reader import StorageUnavailable
+from graph.runs import AlreadySettled, Runs
 
 #: Says something about the watching to whoever watches.
 Note = Callable[[str], None]

@@ -12,7 +12,8 @@ from api.server_run import ServerRun, open_client
 from graph.backends import sqlite_path
 from graph.compose import open_runs
 from graph.ownership import FileOwned
-from graph.runs import RunNotFound, Runs, StorageUnavailable
+from graph.reader import RunNotFound, StorageUnavailable
+from graph.runs import Runs
 from graph.settings import Settings
 from graph.status import SETTLED
 

@@ -5,9 +5,12 @@ import logging
 import time
 from collections.abc import Mapping
 
+from graph.acceptance import Acceptance
 from graph.decision import Decision
 from graph.driver import Driver
-from graph.state import Plan, RunState, Status
+from graph.reader import RunReader, StorageUnavailable
+from graph.record import Record
+from graph.state import RunState, Status
 from graph.status import actions
 from graph.storage import Storage
 from nodes.approving.edited_plan import PlanUnfit, read_plan
@@ -37,37 +40,67 @@ class NotWaiting(Exception):
 class Approvals:
     """Decisions about plans: each stored first, exactly one for a plan, and then carried out."""
 
-    def __init__(self, storage: Storage, driver: Driver, tools: Mapping[str, Tool]) -> None:
+    def __init__(
+        self,
+        storage: Storage,
+        driver: Driver,
+        tools: Mapping[str, Tool],
+        reader: RunReader,
+        acceptance: Acceptance,
+    ) -> None:
         self._storage = storage
         self._driver = driver
         self._tools = tools
+        self._reader = reader
+        self._acceptance = acceptance
 
-    def edited(self, state: RunState, plan: object) -> Plan:
-        """A plan to be executed instead of the proposed one.
+    async def approve(
+        self, run_id: str, *, by: str, owner: str | None, plan: object = None
+    ) -> Record:
+        """Execute the plan of a waiting run, or another `plan` instead; its record by then.
 
-        Raises `PlanUnfit` with what is wrong with it.
+        Raises `RunNotFound`, `NotWaiting`, `PlanUnfit`, `StorageUnavailable`; after the last one
+        it goes on as soon as the storage answers, if the decision was stored. Raises
+        `NotAccepting` while the process is ending.
         """
-        return read_plan(plan, self._tools, limits_of(state))
-
-    def check_waiting(self, state: RunState) -> None:
-        """Raise `NotWaiting` unless the run rests until somebody decides about its plan."""
-        if "approve" not in actions(state["status"]):
-            raise NotWaiting(state["run_id"], state["status"])
-
-    async def decide(self, state: RunState, decision: Decision) -> None:
-        """Store a decision about the plan of a run and carry it out.
-
-        Raises `NotWaiting`, and `PlanUnfit` where the proposed plan fits the tools no longer.
-        """
-        run_id, now = state["run_id"], time.time()
-        approval = state.get("approval")
-        self.check_waiting(state)
-        if approval and now >= approval["expires_at"] and await self._expire(run_id):
-            raise NotWaiting(run_id, "cancelled")
-        if decision["what"] == "approved" and decision["plan"] is None:
-            steps = state["plan"]["steps"]
-            if reasons := check_plan(steps, self._tools, limits_of(state)):
+        state = await self._reader.admitted(run_id, owner)
+        _check_waiting(state)
+        limits = limits_of(state)
+        if plan is not None:
+            edited = read_plan(plan, self._tools, limits)
+        else:
+            edited = None
+            if reasons := check_plan(state["plan"]["steps"], self._tools, limits):
                 raise PlanUnfit(reasons)
+        decision = Decision(what="approved", at=time.time(), by=by, reason=None, plan=edited)
+        return await self._decide(state, decision)
+
+    async def reject(
+        self, run_id: str, *, by: str, owner: str | None, reason: str | None = None
+    ) -> Record:
+        """Settle a waiting run as cancelled, with nothing done; its record.
+
+        Raises what `approve` raises, but for `PlanUnfit`.
+        """
+        state = await self._reader.admitted(run_id, owner)
+        decision = Decision(what="rejected", at=time.time(), by=by, reason=reason, plan=None)
+        return await self._decide(state, decision)
+
+    async def _decide(self, state: RunState, decision: Decision) -> Record:
+        self._acceptance.check()
+        with self._reader.available():
+            # Shielded from a caller who goes away: a decision that is stored is carried out.
+            await asyncio.shield(self._carry_out(state, decision))
+        decided = await self._reader.state(state["run_id"])
+        if decided["status"] == "waiting":
+            raise StorageUnavailable
+        return self._acceptance.record(decided)
+
+    async def _carry_out(self, state: RunState, decision: Decision) -> None:
+        run_id, approval = state["run_id"], state.get("approval")
+        _check_waiting(state)
+        if approval and time.time() >= approval["expires_at"] and await self._expire(run_id):
+            raise NotWaiting(run_id, "cancelled")
         if not await self._storage.index.decide(run_id, decision):
             raise NotWaiting(run_id, state["status"])
         await self._driver.decide(run_id)
@@ -93,3 +126,8 @@ class Approvals:
         if won:
             await self._driver.decide(run_id)
         return won
+
+
+def _check_waiting(state: RunState) -> None:
+    if "approve" not in actions(state["status"]):
+        raise NotWaiting(state["run_id"], state["status"])

@@ -8,9 +8,10 @@ from graph.backends import open_storage
 from graph.build import build_graph
 from graph.executor import Executor
 from graph.llm import close_clients
+from graph.reader import StorageUnavailable
 from graph.retention import Retention, sweeping
 from graph.roster import make_roster, warm
-from graph.runs import Runs, StorageUnavailable
+from graph.runs import Runs
 from graph.settings import Settings
 from graph.state import RunState
 from graph.storage import Storage
@@ -74,7 +75,7 @@ def _retention(settings: Settings, storage: Storage, runs: Runs) -> Retention | 
         return None
     return Retention(
         storage.index,
-        runs.remove_settled,
+        runs.remover.remove_settled,
         days=settings.retention,
         errors=(StorageUnavailable, *storage.errors),
     )

@@ -21,15 +21,6 @@ class Remains:
 Remove = Callable[[Sequence[Remains]], Awaitable[int]]
 
 
-class NotSettled(Exception):
-    """The run has not ended and cannot be removed."""
-
-    def __init__(self, run_id: str, status: str) -> None:
-        super().__init__(f"run {run_id} is {status}")
-        self.run_id = run_id
-        self.status = status
-
-
 def remains(state: RunState) -> Remains:
     """What is kept of a run. The keys are those of every attempt that it can have made."""
     edited, proposed = state["plan"], state.get("plan_proposed")

@@ -16,10 +16,11 @@ from graph.explain import explain
 from graph.explanation import Explanation
 from graph.feeds import Changes, Feed, Feeds
 from graph.index import RunRow
+from graph.reader import RunNotFound
 from graph.record import Page, Record, found_page, record_of
-from graph.removal import NotSettled
+from graph.remover import NotSettled
 from graph.request_key import KeyedRun, RequestKey, refuse_second
-from graph.runs import AlreadySettled, PromptRejected, RunNotFound, Runs
+from graph.runs import AlreadySettled, PromptRejected, Runs
 from graph.search import Search, search_rows
 from graph.state import Approve, Budget, RunState
 from graph.status import SETTLED
@@ -62,6 +63,7 @@ class FakeRuns:
         self.read = asyncio.Event()  # a state was
         self.started: list[str] = []
         self.cancelled_by: list[str] = []
+        self.remover = self  # the parts are one here
         self.keys: dict[tuple[str, str], KeyedRun] = {}
 
     async def start(

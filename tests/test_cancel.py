@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 
-from graph.runs import AlreadySettled, RunNotFound
+from graph.reader import RunNotFound
+from graph.runs import AlreadySettled
 from graph.storage import Storage
 from tests.live_runs import (
     LONG,

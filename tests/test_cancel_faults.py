@@ -12,7 +12,7 @@ import pytest
 
 from graph import driver
 from graph.backends import open_storage
-from graph.runs import StorageUnavailable
+from graph.reader import StorageUnavailable
 from graph.state import Limits
 from graph.storage import Storage
 from graph.take_up import MAX_STARTS

@@ -347,9 +347,9 @@ async def test_every_type_of_event_can_be_reached(storage: Storage) -> None:
         found.update(types(await told(runs, cancelled)))
         for prompt in ("pass c", "fail d"):
             found.update(types(await done(runs, prompt)))
-        await runs.retry(cancelled, RetryRequest(), by="me", owner=None)
+        await runs.repair.retry(cancelled, RetryRequest(), by="me", owner=None)
         found.update(types(await told(runs, cancelled)))
-        for decide in (runs.approve, runs.reject, None):
+        for decide in (runs.approvals.approve, runs.approvals.reject, None):
             asked = (await runs.start("pass e", approve="always"))["run_id"]
             await runs.wait(asked, timeout=5, owner=None)
             if decide:

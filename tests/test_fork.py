@@ -27,7 +27,7 @@ async def checkpoint(runs: Runs, run_id: str, cursor: int) -> str:
 
 async def forked(runs: Runs, run_id: str, done: int, **edits: Any) -> Record:
     """A fork from where so many steps were done, once it has settled."""
-    accepted = await runs.fork(
+    accepted = await runs.repair.fork(
         run_id, await checkpoint(runs, run_id, done), Edits(**edits), owner=None
     )
     assert accepted["status"] == "pending"
@@ -99,7 +99,7 @@ async def test_of_a_failed_run_a_fork_can_be_retried_like_any_run(storage: Stora
         await rested(runs, run_id)
         fork = await forked(runs, run_id, 1)
         assert fork["status"] == "failed"
-        await runs.retry(fork["run_id"], RetryRequest(skip=(2,)), by="me", owner=None)
+        await runs.repair.retry(fork["run_id"], RetryRequest(skip=(2,)), by="me", owner=None)
         again = await rested(runs, fork["run_id"])
         await told(runs, fork["run_id"])
     assert again["status"] == "completed"
@@ -143,9 +143,11 @@ async def test_an_edited_state_is_checked(
         run_id = await start(runs, "pass a, then pass b")
         await rested(runs, run_id)
         with pytest.raises(ForkRejected) as rejected:
-            await runs.fork(run_id, await checkpoint(runs, run_id, 1), Edits(**edits), owner=None)
+            await runs.repair.fork(
+                run_id, await checkpoint(runs, run_id, 1), Edits(**edits), owner=None
+            )
         with pytest.raises(CheckpointNotFound):
-            await runs.fork(run_id, "none", Edits(), owner=None)
+            await runs.repair.fork(run_id, "none", Edits(), owner=None)
         assert (await runs.get(run_id, owner=None))["forks"] == []
     assert rejected.value.field == field
     assert said in str(rejected.value)
@@ -161,7 +163,9 @@ async def test_killed_before_it_is_begun_a_fork_is_begun_by_the_next_process(
         await rested(runs, run_id)
         await start(runs, "gate c")
         await until(lambda: gates.waiting)
-        fork = await runs.fork(run_id, await checkpoint(runs, run_id, 1), Edits(), owner=None)
+        fork = await runs.repair.fork(
+            run_id, await checkpoint(runs, run_id, 1), Edits(), owner=None
+        )
         before = await told(runs, fork["run_id"])
         row = await found(storage, fork["run_id"])
         assert row.seed is not None
@@ -190,7 +194,9 @@ async def test_a_fork_that_is_cancelled_before_it_is_begun(storage: Storage) -> 
         await rested(runs, run_id)
         await start(runs, "gate c")
         await until(lambda: gates.waiting)
-        fork = await runs.fork(run_id, await checkpoint(runs, run_id, 1), Edits(), owner=None)
+        fork = await runs.repair.fork(
+            run_id, await checkpoint(runs, run_id, 1), Edits(), owner=None
+        )
         record = await runs.cancel(fork["run_id"], by="me", owner=None)
         seen = await told(runs, fork["run_id"])
         gates.end("c")

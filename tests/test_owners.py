@@ -11,8 +11,9 @@ import pytest
 
 from graph.forking import Edits
 from graph.keys import new_key
+from graph.reader import RunNotFound
 from graph.retrying import RetryRequest
-from graph.runs import RunNotFound, Runs
+from graph.runs import Runs
 from graph.search import Search
 from graph.storage import Storage
 from tests.api_calls import calls
@@ -76,23 +77,23 @@ async def test_anothers_run_takes_the_same_steps_as_one_that_is_not_there(
             with pytest.raises(RunNotFound):
                 await runs.cancel(one, by="bob", owner="bob")
             with pytest.raises(RunNotFound):
-                await runs.approve(one, by="bob", owner="bob")
+                await runs.approvals.approve(one, by="bob", owner="bob")
             with pytest.raises(RunNotFound):
-                await runs.reject(one, by="bob", owner="bob")
+                await runs.approvals.reject(one, by="bob", owner="bob")
             with pytest.raises(RunNotFound):
-                await runs.retry(one, RetryRequest(), by="bob", owner="bob")
+                await runs.repair.retry(one, RetryRequest(), by="bob", owner="bob")
             with pytest.raises(RunNotFound):
-                await runs.retry_now(one, owner="bob")
+                await runs.repair.retry_now(one, owner="bob")
             with pytest.raises(RunNotFound):
                 await runs.history(one, owner="bob", limit=1)
             with pytest.raises(RunNotFound):
                 await runs.checkpoint(one, "c", owner="bob")
             with pytest.raises(RunNotFound):
-                await runs.fork(one, "c", Edits(), owner="bob")
+                await runs.repair.fork(one, "c", Edits(), owner="bob")
             with pytest.raises(RunNotFound):
                 await runs.explain(one, owner="bob")
             with pytest.raises(RunNotFound):
-                await runs.remove(one, owner="bob")
+                await runs.remover.remove(one, owner="bob")
             with pytest.raises(RunNotFound):
                 async with runs.watching(one, owner="bob"):
                     pass

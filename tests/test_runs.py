@@ -10,14 +10,16 @@ from typing import Any
 import pytest
 from langgraph.graph import END, START, StateGraph
 
+from graph.acceptance import NotAccepting
 from graph.backends import open_storage
 from graph.build import build_graph
 from graph.compose import open_runs, open_tools
 from graph.executor import Executor, QueueFull
 from graph.index import RunRow
 from graph.memory_index import MemoryIndex
+from graph.reader import RunNotFound, StorageUnavailable
 from graph.record import Record
-from graph.runs import NotAccepting, PromptRejected, RunNotFound, Runs, StorageUnavailable
+from graph.runs import PromptRejected, Runs
 from graph.search import Search
 from graph.settings import Settings
 from graph.state import DEFAULT_LIMITS, RunState

@@ -1,0 +1,71 @@
+"""Accepting runs: on disk first, then in the queue."""
+
+import asyncio
+import logging
+
+from graph.driver import Driver
+from graph.executor import Executor
+from graph.feeds import Feeds
+from graph.index import RunRow
+from graph.reader import RunReader
+from graph.record import Record, record_of, state_of
+from graph.request_key import RequestKey, refuse_second
+from graph.state import RunState
+from graph.storage import Storage
+
+logger = logging.getLogger("runwright.runs")
+
+
+class NotAccepting(Exception):
+    """The process is ending and takes no further runs."""
+
+
+class Acceptance:
+    """The way in for new runs, open while `ready`."""
+
+    def __init__(
+        self,
+        storage: Storage,
+        executor: Executor,
+        driver: Driver,
+        reader: RunReader,
+        feeds: Feeds,
+    ) -> None:
+        self._storage = storage
+        self._executor = executor
+        self._driver = driver
+        self._reader = reader
+        self._feeds = feeds
+        self.ready = False
+
+    def check(self) -> None:
+        """Raises `NotAccepting` unless it is open."""
+        if not self.ready:
+            raise NotAccepting
+
+    async def accept(self, row: RunRow, key: RequestKey | None = None) -> Record:
+        """Store a new run and queue it; its record.
+
+        Raises `QueueFull`, `StorageUnavailable`, and with a key `AlreadyAccepted` or `KeyReused`.
+        Whoever asks may go away meanwhile: what is stored is executed.
+        """
+        return await asyncio.shield(self._accept(row, key))
+
+    async def _accept(self, row: RunRow, key: RequestKey | None) -> Record:
+        with self._executor.place(), self._reader.available():
+            if key is None:
+                await self._storage.index.accept(row)
+            else:
+                first = await self._storage.index.accept_once(row, key)
+                if first.run_id != row.run_id:  # another request with the key came between
+                    refuse_second(first, key)
+        logger.info("run accepted", extra={"run_id": row.run_id})
+        logger.debug("run prompt", extra={"run_id": row.run_id, "prompt": row.prompt})
+        self._driver.accepted[row.run_id] = row
+        self._executor.enqueue(row.run_id, row.owner)
+        self._feeds.publish(state_of(row))
+        return self.record(state_of(row))
+
+    def record(self, state: RunState) -> Record:
+        """The record of a run, with its place in the queue."""
+        return record_of(state, queue_position=self._executor.position(state["run_id"]))

@@ -1,0 +1,82 @@
+"""Removing runs that have ended, one or many at a time."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+from graph.facts import facts_of
+from graph.feeds import Feeds
+from graph.reader import RunNotFound, RunReader, StorageUnavailable
+from graph.removal import Remains, remains
+from graph.retrying import is_due
+from graph.status import SETTLED
+from graph.storage import Storage
+
+logger = logging.getLogger("runwright.runs")
+
+
+class NotSettled(Exception):
+    """The run has not ended and cannot be removed."""
+
+    def __init__(self, run_id: str, status: str) -> None:
+        super().__init__(f"run {run_id} is {status}")
+        self.run_id = run_id
+        self.status = status
+
+
+class Remover:
+    """Removes what is settled, with everything that is kept of it, and nothing else."""
+
+    def __init__(self, storage: Storage, reader: RunReader, feeds: Feeds) -> None:
+        self._storage = storage
+        self._reader = reader
+        self._feeds = feeds
+
+    async def remove(self, run_id: str, *, owner: str | None) -> None:
+        """Remove a settled run with everything that is kept of it, for good.
+
+        Raises `RunNotFound`, `NotSettled` and `StorageUnavailable`.
+        """
+        state = await self._reader.admitted(run_id, owner)
+        if state["status"] in SETTLED:
+            # The checkpoint wins, and what its projection lacks must not keep it.
+            with self._reader.available():
+                row = await self._storage.index.find(run_id)
+                if row is not None and is_due(row.retry, state):
+                    raise NotSettled(run_id, row.status)
+                await self._storage.index.project(
+                    run_id,
+                    state["status"],
+                    started_at=state["started_at"],
+                    completed_at=state["completed_at"],
+                    facts=facts_of(state),
+                )
+            if await self.remove_settled([run_id]):
+                return
+            state = await self._reader.state(run_id)  # gone, or told to go on meanwhile
+        raise NotSettled(run_id, state["status"])
+
+    async def remove_settled(self, run_ids: Sequence[str]) -> int:
+        """Remove those of these runs that are settled, together; how many that were.
+
+        A run whose state cannot be read stays. Raises `StorageUnavailable`.
+        """
+        found: list[Remains] = []
+        for run_id in run_ids:
+            try:
+                state = await self._reader.state(run_id)
+                if state["status"] in SETTLED:
+                    found.append(remains(state))
+            except RunNotFound:
+                continue
+            except StorageUnavailable:
+                raise
+            except Exception:
+                logger.exception("run cannot be read, and stays", extra={"run_id": run_id})
+        if not found:
+            return 0
+        with self._reader.available():
+            removed = await asyncio.shield(self._storage.remove(found))
+        for one in found:
+            self._feeds.forget(one.run_id)
+        return removed
