@@ -7,9 +7,9 @@ from fastapi import Response
 from pydantic import Field
 from pydantic_core import to_json
 
-from api.record import Run, Time, present
+from api.record import Run, present
 from api.shortening import Shortened, shorten
-from api.times import rfc3339
+from api.times import Time, rfc3339
 from graph.record import Record
 
 

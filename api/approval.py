@@ -4,7 +4,9 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
-from api.record import Plan, PlannedBy, PlannedTool, PlanningCall, RunError, Usage
+from api.log import PlanningCall
+from api.outcome import RunError, Usage
+from api.plan import Plan, PlannedBy, PlannedTool
 from api.schemas import Body, Steps, Task, Text, whole
 from api.times import rfc3339
 from graph.drafts import Draft

@@ -4,8 +4,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from api.record import Time
-from api.times import rfc3339
+from api.times import Time, rfc3339
 from graph.explanation import Explanation
 from graph.state import Status
 

@@ -5,8 +5,8 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from api.record import Run, Time, present
-from api.times import rfc3339
+from api.record import Run, present
+from api.times import Time, rfc3339
 from graph.history import Checkpoint, CheckpointEntry
 from graph.record import record_of
 from graph.state import Status

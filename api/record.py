@@ -1,57 +1,15 @@
 """The record of a run as JSON: its documentation, and its times as people read them."""
 
-from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, Field, WithJsonSchema
+from pydantic import BaseModel, Field
 
-from api.times import rfc3339
-from graph.record import Page, Record, Summary
-from graph.state import ErrorType, Status
-
-Time = Annotated[
-    datetime,
-    WithJsonSchema(
-        {"type": "string", "format": "date-time", "examples": ["2026-11-22T12:00:00.000Z"]}
-    ),
-]
-
-
-class Step(BaseModel):
-    """One tool call of a plan."""
-
-    step: int = Field(description="Its place in the plan, counted from 1.")
-    tool: str = Field(description="The tool it calls.")
-    input: dict[str, Any] = Field(
-        description="What the tool is given; may refer to earlier outputs, as `{step_1_output}`."
-    )
-    reasoning: str = Field(description="Why the planner made this step.")
-    span: list[int] | None = Field(
-        description="`[start, end]` of the words in the prompt that the step is for."
-    )
-
-
-class Plan(BaseModel):
-    """The steps; none while the run is unplanned and when it was refused."""
-
-    steps: list[Step] = Field(description="In the order of execution.")
-
-
-class PlannedBy(BaseModel):
-    """Who made the plan."""
-
-    source: Literal["llm", "pattern"] = Field(description="A model, or the pattern planner.")
-    model: str | None = Field(description="The model's name; null for the pattern planner.")
-    reason: str = Field(description="Why it was this planner.")
-    complexity: dict[str, Any] | None = Field(description="How complex the task was judged.")
-
-
-class PlannedTool(BaseModel):
-    """A tool that the plan uses."""
-
-    tool: str = Field(description="The tool.")
-    effects: bool = Field(description="Whether a call changes something.")
-    steps: list[int] = Field(description="The steps that call it.")
+from api.log import Attempt, Mark, PlanningCall, present_attempt, present_call, present_mark
+from api.outcome import Result, RunError, Usage
+from api.plan import Plan, PlannedBy, PlannedTool
+from api.times import Time, present_times, rfc3339
+from graph.record import Record
+from graph.state import Status
 
 
 class Approval(BaseModel):
@@ -60,97 +18,6 @@ class Approval(BaseModel):
     asked_at: Time = Field(description="Since when.")
     expires_at: Time = Field(description="Until when; then the run is cancelled.")
     tools: list[PlannedTool] = Field(description="The tools of the plan as it was proposed.")
-
-
-class AttemptError(BaseModel):
-    """Why an attempt failed."""
-
-    type: str = Field(description="The class of the error.")
-    message: str = Field(description="What went wrong, in words.")
-    retryable: bool = Field(description="Whether another attempt may succeed.")
-
-
-class Attempt(BaseModel):
-    """One execution of one step."""
-
-    step: int = Field(description="The step of the plan.")
-    tool: str = Field(description="The tool that was called.")
-    input: dict[str, Any] = Field(description="What it was given, references resolved.")
-    attempt: int = Field(description="Which attempt at the step, counted from 1.")
-    generation: int = Field(description="How often finished steps were told to run again before.")
-    status: Literal["ok", "error", "timeout", "cancelled"] = Field(description="How it ended.")
-    output: Any = Field(description="What the tool returned; null unless `status` is `ok`.")
-    error: AttemptError | None = Field(description="Why it failed.")
-    retry_at: Time | None = Field(description="The earliest time of the next attempt.")
-    thread_running: bool = Field(
-        description="Whether the tool may still be running although its time was up."
-    )
-    may_have_acted: bool | None = Field(
-        description="Whether it may have changed something; null in records of earlier versions."
-    )
-    started_at: Time = Field(description="When it began.")
-    duration_ms: float = Field(description="How long it took, in milliseconds.")
-
-
-class Mark(BaseModel):
-    """Something that happened to the run from outside its steps."""
-
-    what: Literal["taken_up", "cancel", "retry", "skip", "approved", "rejected", "expired"] = Field(
-        description="What happened; `taken_up` is the resumption after a restart."
-    )
-    at: Time = Field(description="When.")
-    by: str = Field(description="Who did it.")
-    detail: str | None = Field(description="What else there is to say about it.")
-    event: int | None = Field(
-        description="The number of its event; null in records of earlier versions."
-    )
-    retry: "Retry | None" = Field(description="With `retry` only: what was asked for.")
-    steps: "list[Step] | None" = Field(
-        description="With `approved` only: what is executed instead, if somebody edited the plan."
-    )
-
-
-class Ending(BaseModel):
-    """An end that a retry has undone."""
-
-    status: Status = Field(description="How the run stood.")
-    error: "RunError | None" = Field(description="Why it did not complete.")
-    usage: "Usage" = Field(description="What planning had taken by then.")
-    planned_by: PlannedBy | None = Field(description="Who had planned it last.")
-    steps: int = Field(description="Steps of its plan; 0 where it had none.")
-    planned: int = Field(description="Entries of its planning log.")
-    generation: int = Field(description="How often it had been retried before.")
-    started_at: Time | None = Field(description="When it had been started last.")
-    completed_at: Time | None = Field(description="When it had been settled.")
-
-
-class Retry(BaseModel):
-    """What a retry was asked to do."""
-
-    from_step: int | None = Field(description="The step it begins with; null: planned again.")
-    input: dict[str, Any] | None = Field(description="The edited input of that step.")
-    skip: list[int] = Field(description="The steps that are left out from then on.")
-    generation: int = Field(description="What the keys of its steps are made with.")
-    ended: Ending = Field(description="The end that it has undone.")
-
-
-class PlanningCall(BaseModel):
-    """One call of a planner."""
-
-    planner: Literal["llm", "pattern"] = Field(description="Which planner was called.")
-    model: str | None = Field(description="The model; null for the pattern planner.")
-    outcome: str = Field(description="What came of it.")
-    error_class: str | None = Field(description="Why it failed or was skipped.")
-    transient: bool | None = Field(description="Whether that failure may pass by itself.")
-    reasons: list[str] = Field(description="Why the answer was rejected.")
-    started_at: Time = Field(description="When it began.")
-    duration_ms: float = Field(description="How long it took, in milliseconds.")
-    input_tokens: int | None = Field(description="Tokens read; null where there are none.")
-    output_tokens: int | None = Field(description="Tokens written; null where there are none.")
-    usd: float | None = Field(description="Its price in US dollars; null when not known.")
-    rejected_plan: Plan | None = Field(
-        None, description="The plan that failed its check, unless it is too large to be kept."
-    )
 
 
 class Limits(BaseModel):
@@ -174,41 +41,6 @@ class Budget(BaseModel):
     on_exceeded: Literal["pattern", "fail"] = Field(
         description="`pattern`: plan in the way that costs nothing; `fail`: end the run."
     )
-
-
-class Usage(BaseModel):
-    """What planning took."""
-
-    calls: int = Field(description="Calls of a model.")
-    input_tokens: int | None = Field(description="Tokens read; null when not known.")
-    output_tokens: int | None = Field(description="Tokens written; null when not known.")
-    usd: float | None = Field(description="Price in US dollars; null when not known, never 0.")
-    by_model: dict[str, Any] = Field(description="The same for each model.")
-
-
-class Result(BaseModel):
-    """What came out."""
-
-    output: Any = Field(description="The output of the last step.")
-    summary: str = Field(description="One line that counts and never quotes.")
-
-
-class Unparsed(BaseModel):
-    """Words that no planner could place."""
-
-    text: str = Field(description="The words.")
-    span: list[int] = Field(description="`[start, end]` of them in the prompt.")
-
-
-class RunError(BaseModel):
-    """Why the run did not complete."""
-
-    type: ErrorType = Field(description="What kind of failure it is.")
-    message: str = Field(description="The reason, in words.")
-    step: int | None = Field(description="The step that failed.")
-    unparsed: list[Unparsed] = Field(description="The words that were not understood.")
-    examples: list[str] = Field(description="Requests that would be understood.")
-    rejected_plan: Plan | None = Field(description="The plan that failed its check.")
 
 
 class Current(BaseModel):
@@ -277,20 +109,10 @@ def present(record: Record) -> dict[str, Any]:
     """The record with its times in RFC 3339, as `Run` documents it."""
     current, approval = record["current"], record["approval"]
     return {
-        **present_summary(record),
-        "execution_log": [
-            {
-                "may_have_acted": None,
-                **attempt,
-                "retry_at": rfc3339(attempt["retry_at"]),
-                "started_at": rfc3339(attempt["started_at"]),
-            }
-            for attempt in record["execution_log"]
-        ],
-        "marks": [_present_mark(mark) for mark in record["marks"]],
-        "planning_log": [
-            {**call, "started_at": rfc3339(call["started_at"])} for call in record["planning_log"]
-        ],
+        **present_times(record),
+        "execution_log": [present_attempt(attempt) for attempt in record["execution_log"]],
+        "marks": [present_mark(mark) for mark in record["marks"]],
+        "planning_log": [present_call(call) for call in record["planning_log"]],
         "approval": approval
         and {
             **approval,
@@ -299,26 +121,3 @@ def present(record: Record) -> dict[str, Any]:
         },
         "current": current and {**current, "not_before": rfc3339(current["not_before"])},
     }
-
-
-def _present_mark(mark: dict[str, Any]) -> dict[str, Any]:
-    told = {"event": None, "retry": None, "steps": None, **mark, "at": rfc3339(mark["at"])}
-    if retry := told["retry"]:
-        times = {name: rfc3339(retry["ended"][name]) for name in ("started_at", "completed_at")}
-        told["retry"] = {**retry, "ended": {**retry["ended"], **times}}
-    return told
-
-
-def present_summary(run: Record | Summary) -> dict[str, Any]:
-    """A run of a list with its times in RFC 3339, as `RunSummary` documents it."""
-    return {
-        **run,
-        "created_at": rfc3339(run["created_at"]),
-        "started_at": rfc3339(run["started_at"]),
-        "completed_at": rfc3339(run["completed_at"]),
-    }
-
-
-def present_page(page: Page) -> dict[str, Any]:
-    """A page of a search, as `RunList` documents it."""
-    return {**page, "runs": [present_summary(run) for run in page["runs"]]}

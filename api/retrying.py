@@ -4,9 +4,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, Field
 
-from api.record import Time
 from api.schemas import Body, whole
-from api.times import rfc3339
+from api.times import Time, rfc3339
 from graph.record import Record
 from graph.retrying import RetryRequest
 from graph.state import Status

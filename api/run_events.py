@@ -4,8 +4,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, Field
 
-from api.record import Time
-from api.times import rfc3339
+from api.times import Time, rfc3339
 from graph.events import Event, EventType
 
 #: What of an event's data is a time.

@@ -10,11 +10,11 @@ from api.answers import RunAnswer, json_answer, run_answer
 from api.cancellation import Cancelled, present_cancelled
 from api.dependencies import CallerDep, OwnerDep, RunsDep
 from api.idempotency import POSTED, IdempotencyKey, post_run
+from api.listing import RunList, present_page
 from api.openapi import WITH_BODY, problems
 from api.parameters import MOST, Between, MaxValueBytes
 from api.problems import OutputNotFound
-from api.record import present_page
-from api.schemas import CancelCreate, RunCreate, RunCreated, RunList
+from api.schemas import CancelCreate, RunCreate, RunCreated
 from api.search import RunQuery, RunSearch
 from api.strict_json import StrictRoute
 from graph.acceptance import NotAccepting

@@ -1,7 +1,17 @@
 """How a moment is written: RFC 3339, UTC, milliseconds."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import overload
+from typing import Annotated, Any, overload
+
+from pydantic import WithJsonSchema
+
+Time = Annotated[
+    datetime,
+    WithJsonSchema(
+        {"type": "string", "format": "date-time", "examples": ["2026-11-22T12:00:00.000Z"]}
+    ),
+]
 
 
 @overload
@@ -14,3 +24,9 @@ def rfc3339(epoch: float | None) -> str | None:
         return None
     moment = datetime.fromtimestamp(epoch, UTC)
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def present_times(run: Mapping[str, Any]) -> dict[str, Any]:
+    """A run, whole or as in a list, with the times that both have as RFC 3339."""
+    names = ("created_at", "started_at", "completed_at")
+    return {**run, **{name: rfc3339(run[name]) for name in names}}

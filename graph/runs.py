@@ -21,8 +21,9 @@ from graph.explanation import Explanation
 from graph.feeds import Changes, Feed, Feeds
 from graph.history import Checkpoint, HistoryPage, checkpoint_of, page_of
 from graph.index import RunRow
+from graph.listing import Page, found_page
 from graph.reader import RunReader, StorageUnavailable, thread
-from graph.record import Page, Record, found_page
+from graph.record import Record
 from graph.remover import Remover
 from graph.repair import Repair
 from graph.request_key import RequestKey, refuse_second

@@ -16,8 +16,9 @@ from graph.explain import explain
 from graph.explanation import Explanation
 from graph.feeds import Changes, Feed, Feeds
 from graph.index import RunRow
+from graph.listing import Page, found_page
 from graph.reader import RunNotFound
-from graph.record import Page, Record, found_page, record_of
+from graph.record import Record, record_of
 from graph.remover import NotSettled
 from graph.request_key import KeyedRun, RequestKey, refuse_second
 from graph.runs import AlreadySettled, PromptRejected, Runs

@@ -9,10 +9,12 @@ import pytest
 from api import record as documented
 from api.answers import RunAnswer
 from api.app import HttpLimits, create_app
-from api.schemas import RunList, RunSummary, ToolList
+from api.listing import RunList, RunSummary
+from api.schemas import ToolList
 from graph import state
 from graph.compose import open_runs
-from graph.record import Current, Progress, Record, Summary
+from graph.listing import Summary
+from graph.record import Current, Progress, Record
 from graph.settings import Settings
 from tests.fake_runs import accepted, eventful
 

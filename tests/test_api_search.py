@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from api.schemas import RunList
+from api.listing import RunList
 from tests.fake_runs import FakeRuns, accepted, serving
 
 
