@@ -6,6 +6,7 @@ import anyio
 import httpx
 import pytest
 
+from api import log, outcome, plan
 from api import record as documented
 from api.answers import RunAnswer
 from api.app import HttpLimits, create_app
@@ -124,23 +125,18 @@ async def test_the_newest_runs_come_first(client, runs):
         (documented.Run, Record.__annotations__.keys()),
         (documented.Current, Current.__annotations__.keys()),
         (documented.Progress, Progress.__annotations__.keys()),
-        (documented.Attempt, state.Attempt.__annotations__.keys() - {"kind"}),
-        (documented.Mark, state.Mark.__annotations__.keys() - {"kind"}),
+        (log.Attempt, state.Attempt.__annotations__.keys() - {"kind"}),
+        (log.Mark, state.Mark.__annotations__.keys() - {"kind"}),
         (RunSummary, Summary.__annotations__.keys()),
         *(
-            (getattr(documented, name), getattr(state, name).__annotations__.keys())
-            for name in (
-                "Step",
-                "Plan",
-                "PlannedBy",
-                "AttemptError",
-                "PlanningCall",
-                "Limits",
-                "Usage",
-                "Result",
-                "Unparsed",
-                "RunError",
+            (getattr(module, name), getattr(state, name).__annotations__.keys())
+            for module, names in (
+                (plan, ("Step", "Plan", "PlannedBy", "PlannedTool")),
+                (log, ("AttemptError", "PlanningCall", "Retry")),
+                (outcome, ("Usage", "Result", "Unparsed", "RunError", "Ending")),
+                (documented, ("Limits", "Approval")),
             )
+            for name in names
         ),
     ],
 )
