@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN    := .venv/bin
 
-.PHONY: run test test-real-llm lint lock clean bench-keeping bench-live bench-planner bench-planning bench-runs
+.PHONY: run test test-real-llm lint notebook lock clean bench-keeping bench-live bench-planner bench-planning bench-runs
 
 run: .venv/.installed       ## start the server on http://127.0.0.1:8000
 	@exec $(BIN)/runwright serve
@@ -31,6 +31,9 @@ bench-live: .venv/.installed ## waiting, watchers, a flood of posts, a kill, mem
 
 bench-keeping: .venv/.installed ## size on disk before and after retention; explain a run killed twice
 	$(BIN)/python -m benchmarks.keeping $(ARGS)
+
+notebook: .venv/.installed  ## execute the notebook and keep what it shows
+	$(BIN)/jupyter execute --inplace --NotebookClient.record_timing=False notebooks/quickstart.ipynb
 
 lock:                       ## resolve the newest allowed versions into constraints.txt
 	$(PYTHON) -m venv .venv/lock

@@ -44,8 +44,9 @@ class Drawing:
     dot: str
 
     def svg(self) -> str:
-        """The picture as SVG. Raises `DrawingUnavailable`."""
-        return self._rendered("svg").decode()
+        """The picture as SVG, ready to be put into a page. Raises `DrawingUnavailable`."""
+        svg = self._rendered("svg").decode()
+        return svg[svg.index("<svg") :]  # without the XML declaration
 
     def png(self) -> bytes:
         """The picture as PNG. Raises `DrawingUnavailable`."""
@@ -68,7 +69,7 @@ class Drawing:
                 " -e '.[drawing]'); .mermaid and .dot do without"
             )
         done = subprocess.run(  # noqa: S603 - our own interpreter and text
-            [sys.executable, "-c", _RENDER, form],
+            [sys.executable, "-P", "-c", _RENDER, form],
             input=self.dot.encode(),
             capture_output=True,
             timeout=TIMEOUT,
