@@ -29,6 +29,13 @@ _LOOK = 60.0
 _ALL = 1_000_000
 
 
+class WorkbenchClosed(Exception):
+    """The workbench executes nothing any more."""
+
+    def __init__(self) -> None:
+        super().__init__("this workbench is closed; open another with open_workbench()")
+
+
 async def open_workbench(
     *tools: Callable[..., Any], database_url: str = "memory://", **settings: Any
 ) -> "Workbench":
@@ -87,7 +94,9 @@ class Workbench:
         return await run.rest()
 
     async def start(self, prompt: str, *, mode: Literal["execute", "plan"] = "execute") -> "Run":
-        """Start a task and return at once. Raises `PromptRejected`."""
+        """Start a task and return at once. Raises `PromptRejected` and `WorkbenchClosed`."""
+        if not self._runs.ready:
+            raise WorkbenchClosed
         approve: Approve | None = "always" if mode == "plan" else None
         return Run(self._runs, await self._runs.start(prompt, owner=OWNER, approve=approve))
 
@@ -134,11 +143,12 @@ class Run:
         return log_table(self.record)
 
     async def rest(self) -> Self:
-        """Wait until it has ended, or waits for a person."""
-        record = await self._runs.get(self.run_id, owner=OWNER)
-        while record["status"] not in RESTING:
-            record = await self._runs.wait(self.run_id, _LOOK, owner=OWNER)
-        self.record = record
+        """Wait until it has ended, or waits for a person. Raises `WorkbenchClosed`."""
+        self.record = await self._runs.get(self.run_id, owner=OWNER)
+        while self.status not in RESTING:
+            if not self._runs.ready:
+                raise WorkbenchClosed
+            self.record = await self._runs.wait(self.run_id, _LOOK, owner=OWNER)
         return self
 
     async def events(self, after: int = 0) -> AsyncIterator[Event]:

@@ -11,7 +11,7 @@ from graph.forking import ForkRejected
 from graph.ownership import FileOwned
 from graph.runs import PromptRejected, RunNotFound
 from graph.settings import InvalidSettings
-from graph.workbench import Workbench, open_workbench
+from graph.workbench import Workbench, WorkbenchClosed, open_workbench
 from nodes.approving.edited_plan import PlanUnfit
 from tools.registry import InvalidTool, ToolError, tool
 
@@ -191,6 +191,23 @@ async def test_what_has_not_ended_goes_on_when_the_database_is_opened_again(tmp_
     assert (await again.rest()).output == "fern watered"
     assert [row["status"] for row in again.log] == ["ok", "error", "ok"]
     await wet.close()
+
+
+async def test_a_closed_workbench_says_so_and_keeps_nobody_waiting() -> None:
+    bench = await open_workbench(linger, grace=0.05)
+    run = await bench.start("linger over lunch")
+    waiting = asyncio.create_task(run.rest())
+    await asyncio.sleep(0.05)
+
+    await bench.close()
+    await bench.close()
+
+    with pytest.raises(WorkbenchClosed, match="open another"):
+        await asyncio.wait_for(waiting, 5)
+    with pytest.raises(WorkbenchClosed):
+        await run.rest()
+    with pytest.raises(WorkbenchClosed):
+        await bench.run("what is 1 + 1")
 
 
 async def test_a_database_is_open_once_at_a_time(tmp_path: Path) -> None:
