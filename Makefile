@@ -33,7 +33,7 @@ bench-keeping: .venv/.installed ## size on disk before and after retention; expl
 	$(BIN)/python -m benchmarks.keeping $(ARGS)
 
 notebook: .venv/.installed  ## execute the notebook and keep what it shows
-	$(BIN)/jupyter execute --inplace --NotebookClient.record_timing=False notebooks/quickstart.ipynb
+	$(BIN)/python -m tests.notebook_run
 
 lock:                       ## resolve the newest allowed versions into constraints.txt
 	$(PYTHON) -m venv .venv/lock

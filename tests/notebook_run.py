@@ -1,4 +1,7 @@
-"""The notebook, executed as a reader does it, and what its cells show."""
+"""The notebook, executed as a reader does it, and what its cells show.
+
+As a program (`make notebook`) it stores what they show in the notebook.
+"""
 
 import os
 import re
@@ -20,6 +23,9 @@ VARYING = (
     (r" {2,}", " "),  # columns are as wide as their widest cell
 )
 
+#: Every warning is an error, but for one that the kernel gives of itself when it ends.
+WARNINGS = "error,ignore::PendingDeprecationWarning:ipykernel.kernelbase"
+
 #: Where nobody answers: whatever asks the network from here fails.
 NOWHERE = "http://127.0.0.1:9"
 
@@ -32,7 +38,11 @@ def stored() -> Any:
 def executed(notebook: Any, folder: Path) -> Any:
     """The notebook after all of its cells were executed in a kernel that is started in `folder`."""
     client = NotebookClient(
-        notebook, kernel_name="python3", timeout=60, resources={"metadata": {"path": str(folder)}}
+        notebook,
+        kernel_name="python3",
+        timeout=60,
+        record_timing=False,
+        resources={"metadata": {"path": str(folder)}},
     )
     client.execute(env=_environment())
     return notebook
@@ -41,7 +51,7 @@ def executed(notebook: Any, folder: Path) -> Any:
 def _environment() -> dict[str, str]:
     inherited = {name: value for name, value in os.environ.items() if "RUNWRIGHT" not in name}
     proxies = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), NOWHERE)
-    return {**inherited, **proxies, "PYTHONWARNINGS": "error"}
+    return {**inherited, **proxies, "PYTHONWARNINGS": WARNINGS}
 
 
 def sources(notebook: Any) -> dict[str, str]:
@@ -82,3 +92,7 @@ def _same(words: str) -> str:
     for pattern, instead in VARYING:
         words = re.sub(pattern, instead, words)
     return words.strip()
+
+
+if __name__ == "__main__":
+    nbformat.write(executed(stored(), NOTEBOOK.parent), NOTEBOOK)
