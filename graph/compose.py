@@ -1,8 +1,9 @@
 """The composition root: everything is built here, from one settings object."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
+from typing import Any
 
 from graph.backends import open_storage
 from graph.build import build_graph
@@ -24,15 +25,19 @@ from tools.threads import ToolThreads
 
 @asynccontextmanager
 async def open_runs(
-    settings: Settings, *, server_url: str | None = None, take_up: bool = True
+    settings: Settings,
+    *,
+    server_url: str | None = None,
+    take_up: bool = True,
+    functions: Iterable[Callable[..., Any]] = (),
 ) -> AsyncIterator[Runs]:
     """Runs over the configured storage, executing for as long as the context lasts.
 
     `server_url` is where this process answers, for others that find the file in use. Without
-    `take_up`, runs that an earlier process left stay as they are. Raises `StorageError`,
-    `FileOwned` and `InvalidTool`.
+    `take_up`, runs that an earlier process left stay as they are. `functions` become tools beside
+    the configured ones. Raises `StorageError`, `FileOwned` and `InvalidTool`.
     """
-    tools = open_tools(settings)
+    tools = open_tools(settings, functions)
     async with open_storage(settings.database_url, server_url=server_url) as storage:
         executor = Executor(slots=settings.max_executing, max_queued=settings.max_queued)
         roster = make_roster(settings)
@@ -95,6 +100,8 @@ async def _warming(roster: Roster | None) -> AsyncIterator[None]:
         await close_clients()
 
 
-def open_tools(settings: Settings) -> Mapping[str, Tool]:
-    """The built-in tools and the user's own. Raises `InvalidTool`."""
-    return make_tools([*BUILTIN, *map(load, settings.tools)])
+def open_tools(
+    settings: Settings, functions: Iterable[Callable[..., Any]] = ()
+) -> Mapping[str, Tool]:
+    """The built-in tools, the user's own, and these functions. Raises `InvalidTool`."""
+    return make_tools([*BUILTIN, *map(load, settings.tools), *functions])

@@ -14,6 +14,7 @@ from graph.build import RunGraph
 from graph.cancelling import Canceller
 from graph.cursor import decode
 from graph.drafts import Draft, Drafts
+from graph.drawing import draw
 from graph.driver import Driver
 from graph.executor import Executor
 from graph.explain import explain
@@ -305,7 +306,7 @@ class Runs:
 
     def mermaid(self) -> str:
         """The graph as a mermaid drawing."""
-        return self.graph.get_graph().draw_mermaid()
+        return draw(self.graph).mermaid
 
     def models_state(self) -> Mapping[str, Mapping[str, object]]:
         """How each configured model does; empty without models."""

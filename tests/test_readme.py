@@ -12,6 +12,7 @@ import pytest
 
 from graph.build import build_graph
 from graph.compose import open_tools
+from graph.drawing import draw
 from graph.settings import Settings
 from tests.server_process import ROOT, environment, serving
 
@@ -99,11 +100,9 @@ def test_the_command_prints_what_the_readme_says(
 
 
 def test_the_drawing_is_the_graph() -> None:
-    """Line by line, without the styling."""
+    """To the letter: it is what `GET /graph` answers."""
     [drawing] = re.findall(r"```mermaid\n(.*?)```", README, re.DOTALL)
-    mermaid = build_graph(open_tools(Settings())).get_graph().draw_mermaid()
-    drawn = mermaid[mermaid.index("graph TD") : mermaid.index("\tclassDef")]
-    assert drawing == drawn
+    assert drawing == draw(build_graph(open_tools(Settings()))).mermaid
 
 
 def test_every_setting_is_in_the_table_with_its_default() -> None:

@@ -1,0 +1,224 @@
+"""The door for notebooks and scripts: the runs of a server, without the server."""
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from typing import Any, Literal, Self
+
+from graph.build import RunGraph
+from graph.compose import open_runs
+from graph.drawing import Drawing, draw
+from graph.events import Event
+from graph.forking import Edits
+from graph.record import Record
+from graph.retrying import RetryRequest
+from graph.run_tables import history_table, log_table, plan_table, run_table
+from graph.runs import Runs
+from graph.settings import read_settings
+from graph.state import Approve
+from graph.status import RESTING
+from graph.table import Table
+
+#: Whose the runs of a workbench are, and who decides about them.
+OWNER = "default"
+BY = "workbench"
+
+#: How long one look at a run takes before the next, in seconds.
+_LOOK = 60.0
+
+#: More checkpoints than a run has.
+_ALL = 1_000_000
+
+
+class WorkbenchClosed(Exception):
+    """The workbench executes nothing any more."""
+
+    def __init__(self) -> None:
+        super().__init__("this workbench is closed; open another with open_workbench()")
+
+
+async def open_workbench(
+    *tools: Callable[..., Any], database_url: str = "memory://", **settings: Any
+) -> "Workbench":
+    """A workbench with these functions as further tools; in memory unless a database is named.
+
+    `settings` are those of the server, by their names in lower case without the prefix
+    (`backoff=0.1`); what is not given comes from the environment. A database can be open in one
+    process at a time. Raises `InvalidSettings`, `InvalidTool`, `StorageError` and `FileOwned`.
+    """
+    configured = read_settings(database_url=database_url, **settings)
+    opened = AsyncExitStack()
+    runs = await opened.enter_async_context(open_runs(configured, functions=tools))
+    return Workbench(runs, opened)
+
+
+class Workbench:
+    """Runs in this process, executed as a server executes them; `open_workbench` makes one."""
+
+    def __init__(self, runs: Runs, opened: AsyncExitStack) -> None:
+        self._runs = runs
+        self._opened = opened
+
+    async def close(self) -> None:
+        """Stop executing; what has not ended goes on when its database is opened again."""
+        await self._opened.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    def __repr__(self) -> str:
+        return f"<Workbench with the tools {', '.join(self._runs.tools)}>"
+
+    @property
+    def graph(self) -> RunGraph:
+        """The compiled graph, with checkpointer and store.
+
+        As the last value of a cell it would be sent to a public service for its picture;
+        `drawing` is the picture that needs none.
+        """
+        return self._runs.graph
+
+    @property
+    def drawing(self) -> Drawing:
+        """The graph as a picture."""
+        return draw(self._runs.graph)
+
+    async def run(self, prompt: str, *, mode: Literal["execute", "plan"] = "execute") -> "Run":
+        """Run a task until it has ended, or waits for a person; with `mode="plan"` it does.
+
+        Stopping the cell does not stop the run. Raises `PromptRejected`.
+        """
+        run = await self.start(prompt, mode=mode)
+        return await run.rest()
+
+    async def start(self, prompt: str, *, mode: Literal["execute", "plan"] = "execute") -> "Run":
+        """Start a task and return at once. Raises `PromptRejected` and `WorkbenchClosed`."""
+        if not self._runs.ready:
+            raise WorkbenchClosed
+        approve: Approve | None = "always" if mode == "plan" else None
+        return Run(self._runs, await self._runs.start(prompt, owner=OWNER, approve=approve))
+
+    async def get(self, run_id: str) -> "Run":
+        """The run with this id. Raises `RunNotFound`."""
+        return Run(self._runs, await self._runs.get(run_id, owner=OWNER))
+
+
+class Run:
+    """One run; `record` is how it stood when it was last looked at.
+
+    Whatever waits for the run, returns it, so that a cell shows it. Calls raise what those of
+    `graph.runs.Runs` raise.
+    """
+
+    def __init__(self, runs: Runs, record: Record) -> None:
+        self._runs = runs
+        self.record = record
+
+    @property
+    def run_id(self) -> str:
+        """Its id, also the `thread_id` of its checkpoints."""
+        return self.record["run_id"]
+
+    @property
+    def status(self) -> str:
+        """How it stood."""
+        return self.record["status"]
+
+    @property
+    def output(self) -> Any:
+        """What its last step returned; None unless it is completed."""
+        result = self.record["result"]
+        return result and result["output"]
+
+    @property
+    def plan(self) -> Table:
+        """Its steps as planned; the rows are copies, to be edited and given to `approve`."""
+        return plan_table(self.record)
+
+    @property
+    def log(self) -> Table:
+        """Every attempt at a step."""
+        return log_table(self.record)
+
+    async def rest(self) -> Self:
+        """Wait until it has ended, or waits for a person. Raises `WorkbenchClosed`."""
+        self.record = await self._runs.get(self.run_id, owner=OWNER)
+        while self.status not in RESTING:
+            if not self._runs.ready:
+                raise WorkbenchClosed
+            self.record = await self._runs.wait(self.run_id, _LOOK, owner=OWNER)
+        return self
+
+    async def events(self, after: int = 0) -> AsyncIterator[Event]:
+        """What happens, as it happens, from the event after that number until the run rests."""
+        async with self._runs.watching(self.run_id, owner=OWNER) as feed:
+            while len(feed.events) > after or not feed.resting:
+                await feed.after(after)
+                for event in feed.events[after:]:
+                    after = event["id"]
+                    yield event
+                if feed.closed:
+                    break
+        self.record = await self._runs.get(self.run_id, owner=OWNER)
+
+    async def approve(self, plan: Sequence[Mapping[str, Any]] | None = None) -> Self:
+        """Execute the plan, or these steps instead, and wait."""
+        edited = None if plan is None else {"steps": [dict(step) for step in plan]}
+        await self._runs.approvals.approve(self.run_id, by=BY, owner=OWNER, plan=edited)
+        return await self.rest()
+
+    async def reject(self, reason: str | None = None) -> Self:
+        """Let the plan not be executed."""
+        await self._runs.approvals.reject(self.run_id, by=BY, owner=OWNER, reason=reason)
+        return await self.rest()
+
+    async def cancel(self) -> Self:
+        """Stop it."""
+        await self._runs.cancel(self.run_id, by=BY, owner=OWNER)
+        return await self.rest()
+
+    async def retry(
+        self,
+        from_step: int | None = None,
+        *,
+        input: dict[str, Any] | None = None,  # noqa: A002 - what it is called over HTTP
+        skip: Sequence[int] | None = None,
+    ) -> Self:
+        """Let it go on where it failed, perhaps with another input of that step, and wait."""
+        request = RetryRequest(from_step, input, None if skip is None else tuple(skip))
+        await self._runs.repair.retry(self.run_id, request, by=BY, owner=OWNER)
+        return await self.rest()
+
+    async def history(self) -> Table:
+        """Every checkpoint that was stored, the first one first."""
+        page = await self._runs.history(self.run_id, owner=OWNER, limit=_ALL)
+        return history_table(page["checkpoints"][::-1])
+
+    async def fork(
+        self,
+        checkpoint_id: str,
+        *,
+        prompt: str | None = None,
+        plan: Sequence[Mapping[str, Any]] | None = None,
+        cursor: int | None = None,
+    ) -> "Run":
+        """Another run that goes on from a checkpoint of this one, and wait for it.
+
+        With another `prompt` it is planned anew; with another `plan`, steps that are done in the
+        same way are not done again. `cursor`: how many count as done.
+        """
+        edits = Edits(prompt=prompt, steps=plan, cursor=cursor)
+        forked = await self._runs.repair.fork(self.run_id, checkpoint_id, edits, owner=OWNER)
+        return await Run(self._runs, forked).rest()
+
+    async def explain(self) -> list[str]:
+        """Where its time went and why it ended so, in sentences."""
+        return (await self._runs.explain(self.run_id, owner=OWNER))["sentences"]
+
+    def __repr__(self) -> str:
+        return repr(run_table(self.record))
+
+    def _repr_html_(self) -> str:
+        return run_table(self.record)._repr_html_()

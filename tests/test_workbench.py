@@ -1,0 +1,233 @@
+"""The workbench: runs as the server executes them, on every backend, for notebooks and scripts."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from graph.approvals import NotWaiting
+from graph.forking import ForkRejected
+from graph.ownership import FileOwned
+from graph.reader import RunNotFound
+from graph.runs import PromptRejected
+from graph.settings import InvalidSettings
+from graph.workbench import Workbench, WorkbenchClosed, open_workbench
+from nodes.approving.edited_plan import PlanUnfit
+from tools.registry import InvalidTool, ToolError, tool
+
+SUMS = "calculate 10 + 5, and then multiply it by 3"
+
+
+class Stumbling:
+    """A tool that fails so many times before it works."""
+
+    def __init__(self, failures: int) -> None:
+        self.failures = failures
+
+    @property
+    def function(self):
+        @tool(phrases=["water the {plant}"])
+        async def water(plant: str) -> str:
+            """Water a plant."""
+            if self.failures:
+                self.failures -= 1
+                raise ToolError("the tap is dry", retryable=True)
+            return f"{plant} watered"
+
+        return water
+
+
+@tool(phrases=["linger over {thing}"])
+async def linger(thing: str) -> None:
+    """Take very long."""
+    await asyncio.sleep(600)
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    return "memory://" if request.param == "memory" else f"sqlite:///{tmp_path}/runs.db"
+
+
+@pytest.fixture
+async def bench(url: str) -> AsyncIterator[Workbench]:
+    stumbling = Stumbling(2).function
+    async with await open_workbench(stumbling, linger, database_url=url, backoff=0.01) as opened:
+        yield opened
+
+
+async def test_a_task_is_run_to_its_end(bench: Workbench) -> None:
+    run = await bench.run(SUMS)
+
+    assert run.status == "completed"
+    assert run.output == 45
+    assert [(row["step"], row["status"], row["output"]) for row in run.log] == [
+        (1, "ok", 15),
+        (2, "ok", 45),
+    ]
+    assert repr(run).startswith("completed: 2 steps done; the result is 45\nstep  tool")
+    assert "<table>" in run._repr_html_()
+    assert (await bench.get(run.run_id)).record == run.record
+    assert (await run.explain())[0].startswith("The run completed in ")
+
+
+async def test_events_come_while_it_goes_on_and_end_with_it(bench: Workbench) -> None:
+    run = await bench.start("water the fern")
+    seen = [event async for event in run.events()]
+
+    assert [event["id"] for event in seen] == list(range(1, len(seen) + 1))
+    assert [event["type"] for event in seen].count("step.failed") == 2
+    assert seen[-1]["type"] == "end"
+    assert run.status == "completed"
+    assert [event async for event in run.events(after=len(seen) - 1)] == seen[-1:]
+    assert [event async for event in run.events(after=len(seen))] == []
+
+
+async def test_attempts_are_counted(bench: Workbench) -> None:
+    run = await bench.run("water the fern")
+
+    assert [row["status"] for row in run.log] == ["error", "error", "ok"]
+    assert repr(run).splitlines()[2].split()[:4] == ["1", "water", "ok", "3"]
+
+
+async def test_a_failed_run_goes_on_where_it_is_told(bench: Workbench) -> None:
+    run = await bench.run("add todo salt, then calculate 1 / 0")
+    assert run.status == "failed"
+    assert run.output is None
+
+    again = await run.retry(input={"expression": "1 / 2"})
+
+    assert again is run
+    assert run.output == 0.5
+    assert [row["step"] for row in run.log] == [1, 2, 2]
+
+
+async def test_a_plan_waits_and_is_executed_as_edited(bench: Workbench) -> None:
+    run = await bench.run("add todo milk", mode="plan")
+    assert run.status == "waiting"
+    assert [event["type"] async for event in run.events()][-1] == "run.waiting"
+
+    plan = run.plan
+    plan[0]["input"]["text"] = "oat milk"
+    await run.approve(plan)
+
+    assert run.output["text"] == "oat milk"
+    with pytest.raises(NotWaiting):
+        await run.approve()
+
+
+async def test_an_unfit_plan_is_refused_with_reasons_and_the_run_still_waits(
+    bench: Workbench,
+) -> None:
+    run = await bench.run("add todo milk", mode="plan")
+
+    with pytest.raises(PlanUnfit, match="fly"):
+        await run.approve([{"tool": "fly", "input": {}}])
+    assert (await run.reject("too white")).status == "cancelled"
+    assert "too white" in repr(run)
+
+
+async def test_a_run_is_cancelled(bench: Workbench) -> None:
+    run = await bench.start("linger over lunch")
+    async for event in run.events():
+        if event["type"] == "step.started":
+            break
+
+    assert (await run.cancel()).status == "cancelled"
+
+
+async def test_a_fork_goes_on_from_a_checkpoint_and_leaves_the_run(bench: Workbench) -> None:
+    run = await bench.run(SUMS)
+    history = await run.history()
+    assert [row["node"] for row in history][-1] == "finalize"
+    moment = next(row for row in history if row["cursor"] == 1)
+    plan = run.plan
+    plan[1]["input"]["expression"] = "{step_1_output} * 100"
+
+    fork = await run.fork(moment["checkpoint_id"], plan=plan)
+
+    assert (run.output, fork.output) == (45, 1500)
+    assert fork.run_id != run.run_id
+    assert fork.log[0] == run.log[0]
+    with pytest.raises(ForkRejected):
+        await run.fork(moment["checkpoint_id"], plan=[{**plan[0], "tool": "fly"}])
+    assert (await run.fork(moment["checkpoint_id"], prompt="what is 2 + 2")).output == 4
+
+
+async def test_the_graph_itself_can_be_driven(bench: Workbench) -> None:
+    """Also through the waits between attempts."""
+    config = {"configurable": {"thread_id": "mine"}}
+    nodes = [
+        node
+        async for update in bench.graph.astream(
+            {"prompt": "water the fern"}, config, stream_mode="updates"
+        )
+        for node in update
+    ]
+
+    assert nodes == ["plan", "fallback_plan", *["execute_step"] * 3, "finalize"]
+    assert bench.drawing.mermaid == bench.graph.get_graph().draw_mermaid()
+
+
+async def test_two_workbenches_in_memory_share_nothing() -> None:
+    async with await open_workbench() as one, await open_workbench() as another:
+        run = await one.run("add todo milk")
+        assert (await another.run("show my list")).output == []
+        with pytest.raises(RunNotFound):
+            await another.get(run.run_id)
+
+
+async def test_what_has_not_ended_goes_on_when_the_database_is_opened_again(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/runs.db"
+    dry = await open_workbench(Stumbling(9).function, database_url=url, backoff=0.5)
+    run = await dry.start("add todo milk, then water the fern")
+    async for event in run.events():
+        if event["type"] == "step.failed":
+            break
+    await dry.close()
+
+    wet = await open_workbench(Stumbling(0).function, database_url=url)
+    again = await wet.get(run.run_id)
+    assert [row["status"] for row in again.log] == ["ok", "error"]
+    assert (await again.rest()).output == "fern watered"
+    assert [row["status"] for row in again.log] == ["ok", "error", "ok"]
+    await wet.close()
+
+
+async def test_a_closed_workbench_says_so_and_keeps_nobody_waiting() -> None:
+    bench = await open_workbench(linger, grace=0.05)
+    run = await bench.start("linger over lunch")
+    waiting = asyncio.create_task(run.rest())
+    await asyncio.sleep(0.05)
+
+    await bench.close()
+    await bench.close()
+
+    with pytest.raises(WorkbenchClosed, match="open another"):
+        await asyncio.wait_for(waiting, 5)
+    with pytest.raises(WorkbenchClosed):
+        await run.rest()
+    with pytest.raises(WorkbenchClosed):
+        await bench.run("what is 1 + 1")
+
+
+async def test_a_database_is_open_once_at_a_time(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/runs.db"
+    async with await open_workbench(database_url=url):
+        with pytest.raises(FileOwned):
+            await open_workbench(database_url=url)
+    await (await open_workbench(database_url=url)).close()
+
+
+async def test_what_is_wrong_is_said_at_once() -> None:
+    def silent(text: str) -> str:
+        return text
+
+    with pytest.raises(InvalidTool, match="docstring"):
+        await open_workbench(silent)
+    with pytest.raises(InvalidSettings, match="--backoff"):
+        await open_workbench(backoff=-1)
+    async with await open_workbench() as bench:
+        assert "calculator" in repr(bench)
+        with pytest.raises(PromptRejected, match="empty"):
+            await bench.run("  ")
