@@ -49,4 +49,7 @@ def _missing(
         return () if os.environ.get(api_key_env) else (api_key_env,)
     if api_base is not None or name.partition("/")[0] in LOCAL:
         return ()
+    usual = f"{name.partition('/')[0].upper()}_API_KEY"
+    if os.environ.get(usual) == "":  # there, but no key
+        return (usual,)
     return tuple(litellm.validate_environment(model=name)["missing_keys"])

@@ -210,13 +210,16 @@ def test_a_file_that_cannot_be_used_is_told_as_what_it_is(tmp_path: Path) -> Non
     older = prepared(tmp_path / "c", ours, "CREATE TABLE runs (x)", "PRAGMA user_version = 1")
     (tmp_path / "d").write_text("no database, but long enough to be one " * 9)
     (tmp_path / "e").mkdir()
+    os.mkfifo(tmp_path / "f")
+    (tmp_path / "g").touch()
 
     found = {path.name: of_database(path) for path in sorted(tmp_path.iterdir())}
     nowhere = of_database(tmp_path / "no" / "runs.db")
 
     assert {name: one.status for name, one in found.items()} == {
-        **dict.fromkeys("abde", "fails"),
+        **dict.fromkeys("abdef", "fails"),
         "c": "warning",
+        "g": "ok",
     }
     assert f"{foreign} belongs to another program" in found["a"].message
     assert f"{newer} has version 999, this Runwright reads up to" in found["b"].message
@@ -323,8 +326,9 @@ def test_models_are_looked_up_without_being_asked(tmp_path: Path) -> None:
             {"model": "openai/other", "api_base": f"{server.url}/v1", "api_key_env": "NO_KEY"},
             "ollama/qwen2.5:3b",
             "ollama_chat/qwen2.5:3b",
+            "groq/llama-3.3-70b-versatile",
         ]
-        os.environ["MY_KEY"] = "sk-secret"
+        os.environ |= {"MY_KEY": "sk-secret", "GROQ_API_KEY": ""}
         try:
             code, found = doctor(
                 tmp_path,
@@ -332,19 +336,20 @@ def test_models_are_looked_up_without_being_asked(tmp_path: Path) -> None:
                 model_prices='{"openai/dear": {"input": 1, "output": 2}}',
             )
         finally:
-            del os.environ["MY_KEY"]
+            del os.environ["MY_KEY"], os.environ["GROQ_API_KEY"]
         assert server.requests == []
     told = [(one["status"], f"{one['message']}; {one['mend']}") for one in found["models"]]
     assert code == 1
     assert [status for status, _ in told] == [
-        *("fails", "fails", "warning", "ok", "fails", "warning", "ok", "warning"),
+        *("fails", "fails", "warning", "ok", "fails", "warning", "ok", "fails", "warning"),
     ]
     assert "no key; ANTHROPIC_API_KEY is not set" in told[0][1]
     assert "nonsense is no provider" in told[1][1]
     assert "did you mean openai/gpt-5-mini?" in told[2][1]
     assert "set NO_KEY" in told[4][1]
     assert "ollama_chat/qwen2.5:3b" in told[5][1]
-    assert "openai/dear" in told[7][1]
+    assert "no key; GROQ_API_KEY is not set" in told[7][1]
+    assert "openai/dear" in told[8][1]
     assert "sk-secret" not in json.dumps(found)
 
 

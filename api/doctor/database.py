@@ -61,6 +61,8 @@ def _check_file(path: Path) -> Iterator[Finding]:
 def _file(path: Path) -> Finding:
     if not path.exists():
         return ok(CHECK, f"{path} is not there yet; the first start makes it")
+    if not path.is_file():  # to open a pipe would wait for its other end
+        return fails(CHECK, f"{path} is no file", ELSEWHERE)
     try:
         look = look_at(path)
     except (sqlite3.Error, OSError) as error:
@@ -68,6 +70,8 @@ def _file(path: Path) -> Finding:
         return fails(CHECK, f"{path} cannot be read: {error}", mend)
     if look.tables and not look.ours:
         return fails(CHECK, f"{path} belongs to another program", ELSEWHERE)
+    if not look.tables and not look.version:
+        return ok(CHECK, f"{path} is empty; the first start fills it")
     if look.version > VERSION:
         message = f"{path} has version {look.version}, this Runwright reads up to {VERSION}"
         return fails(CHECK, message, f"install the newer Runwright that wrote it, or {ELSEWHERE}")

@@ -61,6 +61,8 @@ def _guarded(check: str, look: Callable[[], Iterable[Finding]]) -> list[Finding]
     except SystemExit as error:  # a module of the user's that ends the process when imported
         mend = "let no module call sys.exit() when it is imported"
         return [fails(check, f"a module ended the process ({error})", mend)]
+    except OSError as error:  # a folder that may not be looked into, for one
+        return [fails(check, f"cannot be looked at: {error}", "see to the rights of this user")]
 
 
 def _blocked(check: str, fields: list[str]) -> Finding:
