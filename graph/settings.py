@@ -281,5 +281,9 @@ def _line(error: Any, overrides: dict[str, Any]) -> str:
     field = _field(error)
     name = f"--{field.replace('_', '-')}" if field in overrides else f"{PREFIX}{field.upper()}"
     described = Settings.model_fields[field].description if field in Settings.model_fields else ""
-    value = "…" if field in SECRET else error["input"]
-    return f"{name}={value}: {error['msg']} ({described})"
+    unknown = error["type"] == "extra_forbidden" and len(error["loc"]) > 1
+    message = f"has the unknown field {error['loc'][-1]!r}" if unknown else error["msg"]
+    # Somebody may have put a key where only the name of its variable belongs.
+    hidden = field in SECRET or unknown or error["type"] == "json"
+    value = "…" if hidden else error["input"]
+    return f"{name}={value}: {message} ({described})"
