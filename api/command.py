@@ -1,4 +1,4 @@
-"""The `runwright` command: `serve`, `run`, `watch`, `backup` and `key new`."""
+"""The `runwright` command: `serve`, `run`, `watch`, `backup`, `doctor` and `key new`."""
 
 import argparse
 import asyncio
@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from api.backup_command import back_up_to
+from api.doctor_command import examined
 from api.following import Left
 from api.key_command import NotAName, make_key
 from api.run_command import run_task
@@ -106,6 +107,12 @@ def _parser() -> argparse.ArgumentParser:
     backup = commands.add_parser("backup", help="copy the database, while it is served or not")
     backup.add_argument("file", metavar="FILE", help="the copy; a file that is not there yet")
     backup.set_defaults(command=_backup)
+    doctor = commands.add_parser("doctor", help="find what does not work, and how to mend it")
+    doctor.add_argument("--json", action="store_true", help="print what was found as JSON")
+    doctor.add_argument(
+        "--call-models", action="store_true", help="ask each model for a few tokens, too"
+    )
+    doctor.set_defaults(command=_doctor)
     keys = commands.add_parser("key", help="make a key for a server's users")
     new = keys.add_subparsers(required=True, metavar="new").add_parser("new", help="print a key")
     new.add_argument("name", help="whose it is, as records will name the owner")
@@ -131,6 +138,12 @@ def _watch(options: argparse.Namespace, runner: asyncio.Runner) -> int:
 def _backup(options: argparse.Namespace, _: asyncio.Runner) -> int:
     print(line(back_up_to(_settings(), options.file)))  # noqa: T201 - the command line's output
     return 0
+
+
+def _doctor(options: argparse.Namespace, runner: asyncio.Runner) -> int:
+    told, sound = runner.run(examined(call_models=options.call_models, as_json=options.json))
+    print(told)  # noqa: T201 - the command line's output
+    return 0 if sound else 1
 
 
 def _new_key(options: argparse.Namespace, _: asyncio.Runner) -> int:

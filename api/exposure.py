@@ -8,7 +8,7 @@ from graph.settings import InvalidSettings, Settings
 
 def check_exposure(settings: Settings) -> None:
     """Raises `InvalidSettings` where others than this machine could reach a server without keys."""
-    if settings.api_keys or settings.open_to_all or _only_loopback(settings.host):
+    if settings.api_keys or settings.open_to_all or only_loopback(settings.host):
         return
     raise InvalidSettings(
         f"without keys the server listens on loopback only, not on {settings.host}; make a key with"
@@ -17,7 +17,8 @@ def check_exposure(settings: Settings) -> None:
     )
 
 
-def _only_loopback(host: str) -> bool:
+def only_loopback(host: str) -> bool:
+    """Whether only this machine reaches what listens on `host`."""
     try:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except OSError:

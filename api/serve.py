@@ -11,6 +11,7 @@ from types import FrameType
 
 import uvicorn
 
+from api.address import url_of
 from api.app import HttpLimits, create_app
 from api.exposure import check_exposure
 from api.logs import configure_logging
@@ -49,7 +50,7 @@ async def serve(settings: Settings) -> None:
 
 
 async def _serve_on(listener: socket.socket, settings: Settings) -> None:
-    url = _url(settings.host, listener.getsockname()[1])
+    url = url_of(settings.host, listener.getsockname()[1])
     async with open_runs(settings, server_url=url) as runs:
         server = _Server(
             settings.grace,
@@ -131,12 +132,6 @@ def _listen(host: str, port: int) -> socket.socket:
         ) from None
     listener.setblocking(False)
     return listener
-
-
-def _url(host: str, port: int) -> str:
-    """Where this machine reaches the server; an address for any interface is none to call."""
-    name = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
-    return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
 
 
 def _host_names(settings: Settings) -> tuple[str, ...]:

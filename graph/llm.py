@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from graph.llm_failure import failure_of
+from graph.model_facts import ModelFacts, facts_of
 from graph.price import Price, price_in_map
 from nodes.planning.model import NOT_READY, Completion, Cost, Message, ModelFailure
 
@@ -67,6 +68,15 @@ class LiteLlmModel:
         is for `complete` to tell.
         """
         self._loading(self._load)
+
+    def facts(self) -> ModelFacts:
+        """What can be told of it without a connection. Raises `ModelFailure` as `warm` does."""
+        return facts_of(
+            self._loading(_library),
+            self._name,
+            api_base=self._api_base,
+            api_key_env=self._api_key_env,
+        )
 
     def _load(self) -> None:
         litellm = _library()

@@ -1,7 +1,9 @@
 """Every setting, read once from the environment (`RUNWRIGHT_…`) and never changed."""
 
+import json
 import re
 from collections import Counter
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -69,7 +71,14 @@ CommaSeparated = Annotated[tuple[str, ...], NoDecode]
 
 
 class InvalidSettings(Exception):
-    """A setting that cannot be used; each line has its name, its value and what is allowed."""
+    """A setting that cannot be used; each line has its name, its value and what is allowed.
+
+    `fields` are those that the lines are about.
+    """
+
+    def __init__(self, lines: str, fields: Iterable[str] = ()) -> None:
+        super().__init__(lines)
+        self.fields = tuple(fields)
 
 
 class Settings(BaseSettings):
@@ -135,7 +144,7 @@ class Settings(BaseSettings):
     )
 
     # Which models plan; without any, the pattern planner does
-    models: tuple[ModelSettings, ...] = Field(
+    models: Annotated[tuple[ModelSettings, ...], NoDecode] = Field(
         (), description='models in the order of trial, as JSON: ["openai/gpt-5-mini", …]'
     )
     model_complex: ModelName | None = Field(
@@ -149,7 +158,7 @@ class Settings(BaseSettings):
     temperature: float | None = Field(
         None, ge=0, le=2, description="sent to models only where it is set"
     )
-    model_prices: dict[str, Price] = Field(
+    model_prices: Annotated[dict[str, Price], NoDecode] = Field(
         {},
         description='own prices, USD per million tokens: {"openai/x": {"input": 1, "output": 2}}',
     )
@@ -210,6 +219,16 @@ class Settings(BaseSettings):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
 
+    @field_validator("models", "model_prices", mode="before")
+    @classmethod
+    def _decode(cls, value: Any) -> Any:
+        try:
+            return json.loads(value) if isinstance(value, str) else value
+        except ValueError as error:
+            raise PydanticCustomError(
+                "json", "Input should be JSON, which this is not: {why}", {"why": str(error)}
+            ) from None
+
     @field_validator("retention", mode="before")
     @classmethod
     def _none_is_for_ever(cls, value: Any) -> Any:
@@ -248,13 +267,23 @@ def read_settings(**overrides: Any) -> Settings:
     try:
         return Settings(**overrides)
     except ValidationError as invalid:
-        lines = [_line(error, overrides) for error in invalid.errors(include_url=False)]
-        raise InvalidSettings("\n".join(lines)) from None
+        errors = invalid.errors(include_url=False)
+        lines = [_line(error, overrides) for error in errors]
+        fields = dict.fromkeys(_field(error) for error in errors)
+        raise InvalidSettings("\n".join(lines), fields) from None
+
+
+def _field(error: Any) -> str:
+    return str(error["loc"][0]).lower().removeprefix(PREFIX.lower())
 
 
 def _line(error: Any, overrides: dict[str, Any]) -> str:
-    field = str(error["loc"][0])
+    field = _field(error)
     name = f"--{field.replace('_', '-')}" if field in overrides else f"{PREFIX}{field.upper()}"
     described = Settings.model_fields[field].description if field in Settings.model_fields else ""
-    value = "…" if field in SECRET else error["input"]
-    return f"{name}={value}: {error['msg']} ({described})"
+    unknown = error["type"] == "extra_forbidden" and len(error["loc"]) > 1
+    message = f"has the unknown field {error['loc'][-1]!r}" if unknown else error["msg"]
+    # Somebody may have put a key where only the name of its variable belongs.
+    hidden = field in SECRET or unknown or error["type"] == "json"
+    value = "…" if hidden else error["input"]
+    return f"{name}={value}: {message} ({described})"

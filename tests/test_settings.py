@@ -143,3 +143,28 @@ def test_every_setting_is_documented_with_its_unit(name: str) -> None:
         assert re.search(r", s\b", field.description)
     if name in ("max_body", "max_output"):
         assert field.description.endswith(", bytes")
+
+
+@pytest.mark.parametrize("name", ["MODELS", "MODEL_PRICES"])
+def test_what_should_be_json_and_is_not_is_told_like_any_other(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """With the wrong ones beside it."""
+    monkeypatch.setenv(f"RUNWRIGHT_{name}", "openai/gpt-5-mini")
+    monkeypatch.setenv("RUNWRIGHT_PORT", "http")
+    with pytest.raises(InvalidSettings) as error:
+        read_settings()
+
+    assert f"RUNWRIGHT_{name}=…: Input should be JSON, which this is not" in str(error.value)
+    assert error.value.fields == ("port", name.lower())
+
+
+@pytest.mark.parametrize("end", ["}]", "}"])
+def test_a_key_where_none_belongs_is_not_told(monkeypatch: pytest.MonkeyPatch, end: str) -> None:
+    """Only that there is such a field, or that it is no JSON."""
+    monkeypatch.setenv("RUNWRIGHT_MODELS", '[{"model": "openai/x", "api_key": "sk-1"' + end)
+    with pytest.raises(InvalidSettings, match=r"^RUNWRIGHT_MODELS=…: ") as error:
+        read_settings()
+
+    assert "sk-1" not in str(error.value)
+    assert ("has the unknown field 'api_key'" in str(error.value)) is (end == "}]")

@@ -1,0 +1,69 @@
+"""`langgraph.json`: whether LangGraph's tools can load the graphs that it names."""
+
+import importlib
+import importlib.util
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from api.doctor.finding import Finding, fails, ok, skipped
+
+CHECK = "langgraph.json"
+
+
+def check_studio(folder: Path) -> Iterator[Finding]:
+    """Import each graph of the file in `folder` as `langgraph dev` does."""
+    file = folder / "langgraph.json"
+    if not file.exists():
+        yield skipped(CHECK, f"not applicable: there is none in {folder}")
+        return
+    try:
+        graphs = json.loads(file.read_text())["graphs"]
+        places = {name: _place(named) for name, named in graphs.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        mend = 'write {"dependencies": ["."], "graphs": {"runwright": "graph.studio:graph"}}'
+        yield fails(CHECK, f"{file} cannot be used: {reason}", mend)
+        return
+    for name, place in places.items():
+        yield _load(name, place, folder)
+
+
+def _place(named: Any) -> str:
+    """`module:graph`, or the same within an object."""
+    place = named["path"] if isinstance(named, dict) else named
+    if not isinstance(place, str) or ":" not in place:
+        raise ValueError(f"{place!r} names no graph; write module:graph")
+    return place
+
+
+def _load(name: str, place: str, folder: Path) -> Finding:
+    module_name, _, graph_name = place.rpartition(":")
+    try:
+        module = _module(module_name, folder)
+        graph = getattr(module, graph_name)
+    except Exception as error:  # whatever a module does when it is imported
+        reason = f"{type(error).__name__}: {error}"
+        mend = "mend the module, or what the settings above tell"
+        return fails(CHECK, f"{name}: cannot load {place}: {reason}", mend)
+    if not (hasattr(graph, "get_graph") or callable(graph)):
+        mend = "name a compiled graph, or a function that makes one"
+        return fails(CHECK, f"{name}: {place} is no graph but a {type(graph).__name__}", mend)
+    installed = importlib.util.find_spec("langgraph_cli") is not None
+    server = "`langgraph dev` is installed" if installed else "`langgraph dev` is not installed"
+    return ok(CHECK, f"{name}: {place} loads; {server}")
+
+
+def _module(name: str, folder: Path) -> Any:
+    if not name.endswith(".py"):
+        if str(folder) not in sys.path:  # a console script does not look there
+            sys.path.append(str(folder))
+        return importlib.import_module(name)
+    spec = importlib.util.spec_from_file_location("graph_of_langgraph_json", folder / name)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{name} is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
