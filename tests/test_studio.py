@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.capture_server import capturing, openai_answer
 from tests.studio_server import StudioServer, copy_checkout, make, studio
 
 MILK = "Add a todo to buy milk, then show me all my tasks"
@@ -213,6 +214,20 @@ def test_two_prompts_on_one_thread_are_two_runs(server: StudioServer) -> None:
     assert [entry["output"] for entry in first["log"]] == [4]
     assert [entry["output"] for entry in second["log"]] == [42, 5]
     assert first["run_id"] != second["run_id"]
+
+
+def test_a_model_plans_without_a_call_that_blocks(tmp_path: Path) -> None:
+    """Its client, which takes seconds to load, is loaded beside the event loop."""
+    steps = [{"tool": "calculator", "input": {"expression": "7 * 6"}, "reasoning": "as asked"}]
+    with capturing() as provider:
+        provider.answer = openai_answer(json.dumps({"steps": steps}))
+        models = json.dumps([{"model": "openai/m", "api_base": provider.url}])
+        with studio(tmp_path, models=models, model_timeout="60") as server:
+            done = server.run("what is the answer to everything")[1]
+
+            assert (done["planned_by"]["source"], done["result"]["output"]) == ("llm", 42)
+            assert complaints(server) == []
+            assert server.outside.accepted == []
 
 
 # Going back
