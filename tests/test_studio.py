@@ -265,7 +265,7 @@ def test_a_plan_edited_in_the_state_is_what_is_executed(server: StudioServer) ->
     [
         (1, {"steps": [call(1, "rm", path="/")]}, "there is no tool 'rm'"),
         (2, {"steps": []}, "the plan has no steps"),
-        (2, "nothing", "the plan: Input should be"),
+        (2, "nothing", "the plan should be an object"),
         (2, {"steps": [call(1, "calculator", expression="7 * 6")]}, "was not executed as it"),
     ],
 )
