@@ -1,10 +1,16 @@
 PYTHON ?= python3
 BIN    := .venv/bin
 
-.PHONY: run test test-real-llm lint notebook lock clean bench-keeping bench-live bench-planner bench-planning bench-runs bench-search
+.PHONY: run studio test test-real-llm lint notebook lock clean bench-keeping bench-live bench-planner bench-planning bench-runs bench-search
 
 run: .venv/.installed       ## start the server on http://127.0.0.1:8000
 	@exec $(BIN)/runwright serve
+
+# It tells nobody anything: no usage statistics, no look for newer versions, no traces, and no key
+# with which it would report to LangSmith.
+studio: .venv/.installed    ## the graph in LangGraph Studio, from http://127.0.0.1:2024; ARGS="--no-browser"
+	@LANGGRAPH_CLI_NO_ANALYTICS=1 LANGGRAPH_NO_VERSION_CHECK=1 LANGSMITH_TRACING=false \
+	  LANGSMITH_API_KEY= exec $(BIN)/python -m langgraph_cli dev $(ARGS)
 
 test: lint .venv/.fuzz      ## lint, types, tests; ARGS="-k name" picks tests
 	$(BIN)/python -m pytest $(ARGS)

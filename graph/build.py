@@ -9,7 +9,15 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.store.base import BaseStore
 
-from graph.edges import after_fallback_plan, after_plan, after_step
+from graph.edges import (
+    AFTER_FALLBACK_PLAN,
+    AFTER_PLAN,
+    AFTER_STEP,
+    after_fallback_plan,
+    after_plan,
+    after_step,
+)
+from graph.event_stream import Node, telling
 from graph.events import next_event
 from graph.state import DEFAULT_LIMITS, Approve, Limits, RunInput, RunState
 from nodes.approving.asking import EXPIRES, Asking
@@ -46,32 +54,36 @@ def build_graph(
 
     `limits` hold for runs that bring none of their own, `threads` run blocking tools, `roster` has
     the models that plan, `wait` sits out a backoff. `input_schema` is what a caller may put in: a
-    prompt, or a prepared `RunState`. `approve` is how runs ask for approval that bring no way of
-    their own; every run waits `approval_expires` seconds for it.
+    prompt, or a prepared `RunState`. A graph that takes prompts is worked with by hand, in Studio
+    and notebooks: it tells its events to the stream mode `custom`, and checks its plan again at
+    every visit, since somebody may have edited the state. `approve` is how runs ask for approval
+    that bring no way of their own; every run waits `approval_expires` seconds for it.
     """
+    by_hand = input_schema is RunInput
     builder = StateGraph(RunState, input_schema=input_schema)
     models = ModelPlanner(roster, tools, answer_form(tools)) if roster else None
     asking = Asking(tools, next_event, approve, approval_expires)
-    builder.add_node("plan", partial(plan, limits=limits, models=models, wait=wait, asking=asking))
-    builder.add_node(
-        "fallback_plan",
-        partial(fallback_plan, planner=PatternPlanner(tools), tools=tools, asking=asking),
-    )
-    builder.add_node(
-        "execute_step",
-        partial(
+    nodes: dict[str, Node] = {
+        "plan": partial(plan, limits=limits, models=models, wait=wait, asking=asking),
+        "fallback_plan": partial(
+            fallback_plan, planner=PatternPlanner(tools), tools=tools, asking=asking
+        ),
+        "execute_step": partial(
             execute_step,
             tools=tools,
             threads=threads or ToolThreads(),
             wait=wait,
             asking=asking,
+            hand_edits=by_hand,
         ),
-    )
-    builder.add_node("finalize", partial(finalize, tools=tools))
+        "finalize": partial(finalize, tools=tools, hand_edits=by_hand),
+    }
+    for name, node in nodes.items():
+        builder.add_node(name, telling(node) if by_hand else node)
     builder.add_edge(START, "plan")
-    builder.add_conditional_edges("plan", after_plan)
-    builder.add_conditional_edges("fallback_plan", after_fallback_plan)
-    builder.add_conditional_edges("execute_step", after_step)
+    builder.add_conditional_edges("plan", after_plan, AFTER_PLAN)
+    builder.add_conditional_edges("fallback_plan", after_fallback_plan, AFTER_FALLBACK_PLAN)
+    builder.add_conditional_edges("execute_step", after_step, AFTER_STEP)
     builder.add_edge("finalize", END)
     return builder.compile(checkpointer=checkpointer, store=store, name="runwright")
 

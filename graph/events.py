@@ -256,7 +256,10 @@ def _attempts(state: RunState) -> Iterator[Attempt]:
 
 
 def _planned_at(state: RunState) -> float:
-    return _ended_at(state["planning_log"][-1])
+    calls = state["planning_log"]
+    if not calls:  # somebody wrote the plan into the state before a planner was asked
+        return state["started_at"] or state["created_at"]
+    return _ended_at(calls[-1])
 
 
 def _ended_at(entry: PlanningCall | Attempt) -> float:

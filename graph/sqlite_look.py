@@ -5,7 +5,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from graph.sqlite_index import APPLICATION_ID
+from graph.sqlite_migrations import APPLICATION_ID
 from graph.sqlite_writer import BUSY_TIMEOUT
 
 

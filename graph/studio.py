@@ -7,12 +7,14 @@ from graph.build import build_graph
 from graph.compose import open_tools
 from graph.roster import make_roster
 from graph.settings import read_settings
+from tools.threads import ToolThreads
 
 _settings = read_settings()
 
 graph = build_graph(
     open_tools(_settings),
     limits=_settings.limits,
+    threads=ToolThreads(_settings.tool_threads),
     roster=make_roster(_settings),
     approve=_settings.approve,
     approval_expires=_settings.approval_expires,

@@ -11,7 +11,9 @@ from langgraph.runtime import Runtime
 
 from graph.state import Attempt, AttemptError, RunState, Step, run_error
 from nodes.approving.asking import Asking
-from nodes.contract.attempts import resolved, step_key
+from nodes.approving.edited_plan import PlanUnfit
+from nodes.approving.hand_edits import checked_plan, refused
+from nodes.contract.attempts import edited_step_key, resolved, step_key
 from nodes.contract.outputs import InvalidOutput, plain
 from nodes.contract.references import InvalidReference
 from nodes.contract.skipping import next_cursor
@@ -34,12 +36,21 @@ async def execute_step(
     threads: ToolThreads,
     wait: Wait = sleep_until,
     asking: Asking | None = None,
+    hand_edits: bool = False,
 ) -> dict[str, Any]:
     """Make the next attempt at the step under the cursor and record it.
 
     A plan that waits for a person is asked about first, in a visit of its own: the decision is
-    stored before anything is executed.
+    stored before anything is executed. With `hand_edits` the plan may have been edited in the state
+    since the last visit, and is checked again before anything else.
     """
+    if hand_edits:
+        try:
+            plan = checked_plan(state, tools)
+        except PlanUnfit as unfit:
+            return refused(state, unfit)
+        if plan != state["plan"] or state["cursor"] == len(plan["steps"]):
+            return {"plan": plan}  # seen by whoever decides about it, before it is executed
     if asking and state["status"] == "waiting":
         return asking.answer(state)
     if state["not_before"] is not None:
@@ -47,7 +58,7 @@ async def execute_step(
         await wait(min(state["not_before"], time.time() + MAX_BACKOFF))
     step = state["plan"]["steps"][state["cursor"]]
     started_at, clock = time.time(), time.perf_counter()
-    value, outcome = await _attempt(state, step, runtime, tools, threads)
+    value, outcome = await _attempt(state, step, runtime, tools, threads, hand_edits)
     record = Attempt(
         kind="attempt",
         step=step["step"],
@@ -74,6 +85,7 @@ async def _attempt(
     runtime: Runtime[None],
     tools: Mapping[str, Tool],
     threads: ToolThreads,
+    hand_edits: bool,
 ) -> tuple[dict[str, Any], Outcome]:
     """The resolved input and how the call with it ended."""
     tool = tools.get(step["tool"])
@@ -88,7 +100,8 @@ async def _attempt(
     except InvalidOutput as error:
         return step["input"], _error("InvalidInput", f"{tool.name}: {error}")
     assert runtime.store is not None, "the graph runs with a store"
-    call = ToolCall(state["owner"], step_key(state, step["step"]), runtime.store)
+    key = edited_step_key(state, step, value) if hand_edits else step_key(state, step["step"])
+    call = ToolCall(state["owner"], key, runtime.store)
     timeout = limits["step_timeout"]
     try:
         if not tool.repeatable:

@@ -6,17 +6,28 @@ from collections.abc import Mapping
 from typing import Any
 
 from graph.state import Attempt, Result, RunState
+from nodes.approving.edited_plan import PlanUnfit
+from nodes.approving.hand_edits import checked_plan, refused
 from tools.registry import Tool
 
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?(E[+-]?[0-9]+)?")
 _LONGEST_NUMBER = 40  # characters; a longer one is counted, as other text is
 
 
-async def finalize(state: RunState, *, tools: Mapping[str, Tool]) -> dict[str, Any]:
+async def finalize(
+    state: RunState, *, tools: Mapping[str, Tool], hand_edits: bool = False
+) -> dict[str, Any]:
     """Completed with the last step's output, or failed where an earlier node left an error.
 
-    Cancelled where a person did not want the plan to be executed.
+    Cancelled where a person did not want the plan to be executed. With `hand_edits` it fails also
+    where the plan was edited in the state into one that was not executed.
     """
+    if hand_edits and not state["error"]:
+        try:
+            checked_plan(state, tools)
+        except PlanUnfit as unfit:
+            failed = {"status": "failed", "completed_at": time.time(), "not_before": None}
+            return failed | refused(state, unfit)
     if error := state["error"]:
         unwanted = error["type"] in ("rejected", "cancelled")
         status = "cancelled" if unwanted else "failed"

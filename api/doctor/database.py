@@ -11,8 +11,8 @@ from api.doctor.neighbour import answers_as_runwright
 from graph.backends import sqlite_path
 from graph.ownership import noted_owner
 from graph.settings import Settings
-from graph.sqlite_index import VERSION
 from graph.sqlite_look import Look, look_at
+from graph.sqlite_migrations import VERSION
 from graph.storage import StorageError
 
 CHECK = "database"

@@ -19,6 +19,7 @@ from benchmarks.runs.prompt import PROMPT
 from graph.build import RunGraph, build_graph
 from graph.compose import open_tools
 from graph.settings import Settings
+from graph.state import RunState
 
 
 async def measure(runs: int, clients: int) -> float:
@@ -34,7 +35,9 @@ async def measure(runs: int, clients: int) -> float:
             await store.setup()
             for connection in (saver_connection, store_connection):
                 await connection.execute_fetchall("PRAGMA synchronous=NORMAL")
-            graph = build_graph(open_tools(Settings()), checkpointer=saver, store=store)
+            graph = build_graph(
+                open_tools(Settings()), checkpointer=saver, store=store, input_schema=RunState
+            )
             await one(graph)
             before = time.process_time()
             rest = iter(range(runs))

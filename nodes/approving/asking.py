@@ -87,7 +87,7 @@ class Asking:
         """
         reasons: list[str] = []
         while True:
-            given = interrupt(_question(state, reasons))
+            given = interrupt(_question(state, reasons, self.tools))
             try:
                 return self._update(state, _read(given))
             except (PlanUnfit, _Unclear) as error:
@@ -133,12 +133,11 @@ def tools_of(steps: Sequence[Step], tools: Mapping[str, Tool]) -> list[PlannedTo
     ]
 
 
-def _question(state: RunState, reasons: list[str]) -> dict[str, Any]:
-    approval = state.get("approval")
+def _question(state: RunState, reasons: list[str], tools: Mapping[str, Tool]) -> dict[str, Any]:
     return {
         "question": f"Is this plan to be executed? {_HOW}.",
         "plan": state["plan"],
-        "tools": approval["tools"] if approval else [],
+        "tools": tools_of(state["plan"]["steps"], tools),
         "reasons": reasons,
     }
 

@@ -45,6 +45,8 @@ def read_plan(given: object, tools: Mapping[str, Tool], limits: Limits) -> Plan:
 
     Raises `PlanUnfit`.
     """
+    if not isinstance(given, dict):
+        raise PlanUnfit(['the plan should be an object: {"steps": […]}'])
     try:
         read = _Plan.model_validate(given)
     except ValidationError as invalid:

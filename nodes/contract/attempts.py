@@ -1,5 +1,6 @@
 """What attempts have in common: the key of the step, its input, and how one is cut off."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 from uuid import UUID, uuid5
@@ -17,6 +18,16 @@ def step_key(state: RunState, step: int) -> str:
     It changes with `generation`, when a person asks for a finished or edited step again.
     """
     return str(uuid5(UUID(state["run_id"]), f"{state['generation']}:{step}"))
+
+
+def edited_step_key(state: RunState, step: Step, value: Any) -> str:
+    """The key of a step whose plan may be edited in the state, with the same `generation`.
+
+    It holds what is asked, the tool and the resolved input, too: the same again has its effect
+    once, on every branch of the thread, and something else has one of its own.
+    """
+    asked = json.dumps([step["tool"], value], sort_keys=True)
+    return str(uuid5(UUID(step_key(state, step["step"])), asked))
 
 
 def outputs(state: RunState) -> dict[int, Any]:

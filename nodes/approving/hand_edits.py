@@ -1,0 +1,67 @@
+"""A plan that somebody edited in the state itself, as Studio and notebooks let them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from graph.state import Plan, RunState, Step, run_error
+from nodes.approving.edited_plan import PlanUnfit, read_plan
+from nodes.contract.attempts import resolved
+from nodes.contract.outputs import InvalidOutput
+from nodes.contract.references import InvalidReference
+from nodes.planning.budget import limits_of
+from tools.registry import Tool
+
+
+def checked_plan(state: RunState, tools: Mapping[str, Tool]) -> Plan:
+    """The plan as it may go on: it passes the check of every plan, and what is done fits it.
+
+    Steps that leave out what a plan need not say come back complete. Raises `PlanUnfit`.
+    """
+    plan = read_plan(state["plan"], tools, limits_of(state))
+    cursor: Any = state["cursor"]
+    count = len(plan["steps"])
+    if type(cursor) is not int or not 0 <= cursor <= count:
+        raise PlanUnfit([f"the cursor is {cursor!r}; it counts the steps done, here 0 to {count}"])
+    if reasons := _changed({**state, "plan": plan}):
+        raise PlanUnfit(reasons)
+    return plan
+
+
+def refused(state: RunState, unfit: PlanUnfit) -> dict[str, Any]:
+    """The update that ends a run whose plan was edited into one that must not be executed.
+
+    What is no plan at all does not stay in the state, where others read it as one.
+    """
+    plan = state["plan"] if _is_plan(state["plan"]) else Plan(steps=[])
+    message = f"the plan in the state must not be executed: {unfit}"
+    return {"plan": plan, "error": run_error("plan_rejected", message, rejected_plan=plan)}
+
+
+def _is_plan(given: Any) -> bool:
+    steps = given.get("steps") if isinstance(given, dict) else None
+    return isinstance(steps, list) and all(
+        isinstance(step, dict) and Step.__required_keys__ <= step.keys() for step in steps
+    )
+
+
+def _changed(state: RunState) -> list[str]:
+    """Which steps count as done and were done otherwise; one sentence for each."""
+    done = {
+        entry["step"]: (entry["tool"], entry["input"])
+        for entry in state["log"]
+        if entry["kind"] == "attempt" and entry["status"] == "ok"
+    }
+    reasons = []
+    for place, step in enumerate(state["plan"]["steps"][: state["cursor"]]):
+        if step["step"] in state["skipped"]:
+            continue
+        try:
+            as_planned = step["tool"], resolved(state, step)
+        except (InvalidReference, InvalidOutput):
+            as_planned = None
+        if step["step"] not in done or done[step["step"]] != as_planned:
+            reasons.append(
+                f"step {step['step']} was not executed as it stands; "
+                f"set the cursor to {place} to have it executed, or leave it as it was"
+            )
+    return reasons

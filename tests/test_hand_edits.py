@@ -1,0 +1,210 @@
+"""Plans edited in the state between two nodes, as Studio and notebooks let a person do it."""
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+import pytest
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.store.memory import InMemoryStore
+from langgraph.types import StateSnapshot
+
+from examples.flaky import fail_times
+from graph.build import RunGraph, build_graph
+from graph.events import events
+from graph.state import RunState
+from tools.builtin import BUILTIN
+from tools.registry import Tool, make_tools
+
+CONFIG: Any = {"configurable": {"thread_id": "one"}}
+
+
+def graph_of(tools: Mapping[str, Tool], **options: Any) -> RunGraph:
+    return build_graph(tools, checkpointer=InMemorySaver(), store=InMemoryStore(), **options)
+
+
+@pytest.fixture
+def graph() -> RunGraph:
+    return graph_of(make_tools([*BUILTIN, fail_times]))
+
+
+async def run(graph: RunGraph, prompt: str) -> dict[str, Any]:
+    given: Any = {"prompt": prompt}
+    return await graph.ainvoke(given, CONFIG)
+
+
+async def before_step(graph: RunGraph, step: int) -> StateSnapshot:
+    """The first checkpoint that this step is due at."""
+    found = [
+        snapshot
+        async for snapshot in graph.aget_state_history(CONFIG)
+        if snapshot.next == ("execute_step",) and snapshot.values["cursor"] == step - 1
+    ]
+    return found[-1]
+
+
+async def edited(graph: RunGraph, at: StateSnapshot, **values: Any) -> dict[str, Any]:
+    """What comes of going on from a checkpoint with other values."""
+    config = await graph.aupdate_state(at.config, values)
+    return await graph.ainvoke(None, config)
+
+
+def call(number: int, tool: str, **given: Any) -> dict[str, Any]:
+    return {"step": number, "tool": tool, "input": given, "reasoning": "", "span": None}
+
+
+def texts(done: dict[str, Any]) -> list[str]:
+    return [todo["text"] for todo in done["result"]["output"]]
+
+
+async def test_the_steps_still_to_come_may_be_edited(graph: RunGraph) -> None:
+    await run(graph, "2 + 2, then 3 + 3")
+    second = await before_step(graph, 2)
+    first = second.values["plan"]["steps"][0]
+    product = call(2, "calculator", expression="{step_1_output} * 10")
+    done = await edited(graph, second, plan={"steps": [first, product]})
+
+    assert (done["status"], done["result"]["output"]) == ("completed", 40)
+
+
+async def test_a_plan_may_be_given_before_a_planner_makes_one(graph: RunGraph) -> None:
+    """The record can be read, though no planner is named in it."""
+    await run(graph, "reticulate the splines")
+    unplanned = [
+        snapshot
+        async for snapshot in graph.aget_state_history(CONFIG)
+        if snapshot.next == ("fallback_plan",)
+    ]
+    plan = {"steps": [call(1, "calculator", expression="7 * 6")]}
+    done = await edited(graph, unplanned[0], plan=plan)
+
+    assert (done["status"], done["result"]["output"]) == ("completed", 42)
+    assert "plan.made" in [event["type"] for event in events(cast("RunState", done))]
+
+
+async def test_a_step_needs_only_its_tool_and_its_input(graph: RunGraph) -> None:
+    """The state has the whole step afterwards, as whoever reads it expects."""
+    await run(graph, "2 + 2")
+    short = {"steps": [{"tool": "calculator", "input": {"expression": "7 * 6"}}]}
+    done = await edited(graph, await before_step(graph, 1), plan=short)
+
+    assert done["result"]["output"] == 42
+    assert done["plan"] == {"steps": [call(1, "calculator", expression="7 * 6")]}
+
+
+@pytest.mark.parametrize("at_step", [1, 2])
+@pytest.mark.parametrize(
+    ("plan", "reason"),
+    [
+        ({"steps": [call(1, "rm", path="/")]}, "there is no tool 'rm'"),
+        ({"steps": []}, "the plan has no steps"),
+        ({"steps": [{"input": {}}]}, "steps.0.tool: Field required"),
+        ({"steps": [call(1, "calculator", wrong="1")]}, "expression of calculator: Field required"),
+        ({"steps": [call(2, "calculator", expression="1")]}, "step 1 is numbered 2"),
+        ({"steps": [call(1, "calculator", expression="{step_2_output}")]}, "the first step can"),
+        ({"steps": "none"}, "steps: Input should be a valid list"),
+        ("none", "the plan should be an object"),
+        (None, "the plan should be an object"),
+        ({"steps": [call(1, "calculator", expression="7 * 6")] * 101}, "at most 100 are allowed"),
+    ],
+)
+async def test_a_plan_that_must_not_be_executed_fails_with_the_reason(
+    graph: RunGraph, plan: Any, reason: str, at_step: int
+) -> None:
+    """Nothing of it is executed, and the record can be read as ever."""
+    await run(graph, "2 + 2, then 3 + 3")
+    done = await edited(graph, await before_step(graph, at_step), plan=plan)
+
+    assert (done["status"], done["error"]["type"]) == ("failed", "plan_rejected")
+    assert reason in done["error"]["message"]
+    assert len(done["log"]) == at_step - 1
+    assert [event["type"] for event in events(cast("RunState", done))][-2:] == ["run.failed", "end"]
+
+
+@pytest.mark.parametrize("cursor", [-1, 3, "1", None, True])
+async def test_a_cursor_that_points_nowhere_fails_with_what_it_counts(
+    graph: RunGraph, cursor: Any
+) -> None:
+    await run(graph, "2 + 2, then 3 + 3")
+    done = await edited(graph, await before_step(graph, 1), cursor=cursor)
+
+    assert (done["status"], done["error"]["type"]) == ("failed", "plan_rejected")
+    assert "it counts the steps done, here 0 to 2" in done["error"]["message"]
+
+
+@pytest.mark.parametrize("left", [1, 2], ids=["nothing is left to do", "a step is left"])
+async def test_a_step_that_was_done_otherwise_is_not_passed_off_as_done(
+    graph: RunGraph, left: int
+) -> None:
+    """Before, the run would have completed with the output of the former step."""
+    await run(graph, "2 + 2, then 3 + 3")
+    second = await before_step(graph, 2)
+    steps = [call(1, "calculator", expression="7 * 6"), second.values["plan"]["steps"][1]][:left]
+    done = await edited(graph, second, plan={"steps": steps})
+    again = await edited(graph, second, plan={"steps": steps}, cursor=0)
+
+    assert done["status"] == "failed"
+    assert "step 1 was not executed as it stands; set the cursor to 0" in done["error"]["message"]
+    assert [entry["output"] for entry in again["log"]] == [4, 42, 6][: left + 1]
+
+
+async def test_a_cursor_moved_on_does_not_pass_over_a_step(graph: RunGraph) -> None:
+    await run(graph, "2 + 2, then 3 + 3")
+    done = await edited(graph, await before_step(graph, 1), cursor=2)
+
+    assert done["status"] == "failed"
+    assert "step 1 was not executed" in done["error"]["message"]
+    assert "step 2 was not executed" in done["error"]["message"]
+
+
+async def test_a_fork_has_the_effect_of_its_own_plan(graph: RunGraph) -> None:
+    """The thread keeps its run_id: a receipt of the former step must not answer for the new one."""
+    await run(graph, "add todo milk, then show my list")
+    first = await before_step(graph, 1)
+    for words in ("bread", "butter"):
+        plan = {"steps": [call(1, "todo_store.add", text=words), first.values["plan"]["steps"][1]]}
+        done = await edited(graph, first, plan=plan)
+        assert done["log"][0]["output"]["text"] == words
+
+    assert texts(done) == ["milk", "bread", "butter"]
+
+
+async def test_a_fork_that_asks_for_the_same_has_its_effect_once(graph: RunGraph) -> None:
+    await run(graph, "add todo milk, then show my list")
+    done = await graph.ainvoke(None, (await before_step(graph, 1)).config)
+
+    assert done["status"] == "completed"
+    assert texts(done) == ["milk"]
+
+
+async def test_retries_keep_their_key(graph: RunGraph) -> None:
+    """The tool counts its attempts under it."""
+    done = await run(graph, "fail 1 times")
+
+    assert done["result"]["output"] == {"attempts": 2}
+
+
+async def test_a_waiting_plan_that_is_edited_is_asked_about_as_it_stands() -> None:
+    graph = graph_of(make_tools(BUILTIN), approve="always")
+    await run(graph, "add todo milk")
+    waiting = await graph.aget_state(CONFIG)
+    asked = await edited(
+        graph, waiting, plan={"steps": [{"tool": "calculator", "input": {"expression": "1 + 1"}}]}
+    )
+    (question,) = asked["__interrupt__"]
+
+    assert asked["status"] == "waiting"
+    assert question.value["plan"] == {"steps": [call(1, "calculator", expression="1 + 1")]}
+    assert question.value["tools"] == [{"tool": "calculator", "effects": False, "steps": [1]}]
+
+
+async def test_the_server_whose_states_nobody_edits_pays_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("checked again")
+
+    monkeypatch.setattr("nodes.execute_step.checked_plan", refuse)
+    monkeypatch.setattr("nodes.finalize.checked_plan", refuse)
+    done = await run(graph_of(make_tools(BUILTIN), input_schema=RunState), "2 + 2")
+
+    assert done["status"] == "completed"
