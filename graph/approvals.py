@@ -10,7 +10,7 @@ from graph.driver import Driver
 from graph.state import Plan, RunState, Status
 from graph.status import actions
 from graph.storage import Storage
-from nodes.approving.edited_plan import PlanUnfit, read_plan
+from nodes.approving.edited_plan import PlanUnfit, check_editable, read_plan
 from nodes.contract.plan_check import check_plan
 from nodes.planning.budget import limits_of
 from tools.registry import Tool
@@ -47,6 +47,7 @@ class Approvals:
 
         Raises `PlanUnfit` with what is wrong with it.
         """
+        check_editable(state)
         return read_plan(plan, self._tools, limits_of(state))
 
     def check_waiting(self, state: RunState) -> None:

@@ -118,6 +118,7 @@ class Runs:
         )
         self._approve = approve
         self._approvals = Approvals(storage, self._driver, tools)
+        self._approval_expires = approval_expires
         self._sweep_every = min(SWEEP, approval_expires / 10)
         self._sweeping: asyncio.Task[None] | None = None
         self._drafts = Drafts(graph, tools, limits, len(roster.models) if roster else 0)
@@ -373,7 +374,8 @@ class Runs:
     ) -> Record:
         """Let a failed or cancelled run go on; its record, which is pending again.
 
-        Whoever does so approves the plan that it has; a new one is asked about as the first.
+        A run that asks for approval waits again, unless somebody has approved the plan that it
+        goes on with: an edited input makes it another, steps that are left out do not.
 
         The order to do so is on disk when this returns. Raises `RunNotFound`, `NotRetryable`,
         `NotPlanned`, `RetryRejected`, `QueueFull`, `NotAccepting` and `StorageUnavailable`; after
@@ -385,7 +387,7 @@ class Runs:
             raise NotRetryable(run_id, state["status"])
         if not self.ready:
             raise NotAccepting
-        order = order_of(state, request, self.tools, by=by)
+        order = order_of(state, request, self.tools, by=by, expires=self._approval_expires)
         # Shielded from a caller who goes away: what is stored is executed.
         await asyncio.shield(self._reopen(run_id, state["owner"], order))
         return self._record(await self._state(run_id))
@@ -443,7 +445,8 @@ class Runs:
     ) -> Record:
         """Accept a new run that goes on from a checkpoint of this one; it is on disk then.
 
-        It has the owner of this one. Whoever forks a plan, approves it.
+        It has the owner of this one, and asks for approval as that does: an approval by then
+        holds for the same plan, not for an edited one.
 
         Raises `RunNotFound`, `CheckpointNotFound`, `ForkRejected`, `QueueFull`, `NotAccepting` and
         `StorageUnavailable`.
@@ -460,6 +463,7 @@ class Runs:
             checkpoint_id=checkpoint_id,
             run_id=str(uuid4()),
             created_at=time.time(),
+            expires=self._approval_expires,
         )
         row = RunRow(
             run_id=seed["run_id"],
@@ -499,6 +503,10 @@ class Runs:
             return state
         with self._available():
             snapshot = await self._reading.aget_state(_thread(run_id))
+            # It may have been begun meanwhile. What is told of it then must not be later than what
+            # the next call is told, which could not decide about a plan that this one saw wait.
+            if state := self._driver.live.get(run_id):
+                return state
             if snapshot.created_at:
                 return cast("RunState", snapshot.values)
             found = await self._storage.index.find(run_id)
