@@ -261,7 +261,7 @@ class Runs:
             raise StorageUnavailable
         if state["status"] != "cancelled":
             raise AlreadySettled(run_id, state["status"])
-        return self._record(state)
+        return await self._with_forks(state)
 
     async def approve(
         self, run_id: str, *, by: str, owner: str | None, plan: object = None
@@ -300,7 +300,7 @@ class Runs:
         decided = await self._state(state["run_id"])
         if decided["status"] == "waiting":
             raise StorageUnavailable
-        return self._record(decided)
+        return await self._with_forks(decided)
 
     async def plan(
         self, prompt: str, *, owner: str = "default", budget: Budget | None = None
@@ -390,7 +390,7 @@ class Runs:
         order = order_of(state, request, self.tools, by=by, expires=self._approval_expires)
         # Shielded from a caller who goes away: what is stored is executed.
         await asyncio.shield(self._reopen(run_id, state["owner"], order))
-        return self._record(await self._state(run_id))
+        return await self._with_forks(await self._state(run_id))
 
     async def _reopen(self, run_id: str, owner: str, order: RetryOrder) -> None:
         # What has settled it may be about to tell the index so; two may not write its checkpoints.
@@ -418,7 +418,7 @@ class Runs:
         state = await self._state(run_id)
         if not self._driver.hurry(run_id):
             raise NoBackoff(run_id, state["status"])
-        return self._record(await self._state(run_id))
+        return await self._with_forks(await self._state(run_id))
 
     async def history(
         self, run_id: str, *, owner: str | None, limit: int, before: str | None = None
