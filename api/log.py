@@ -105,6 +105,8 @@ def present_mark(mark: dict[str, Any]) -> dict[str, Any]:
     """A mark with its times in RFC 3339, as `Mark` documents it."""
     told = {"event": None, "retry": None, "steps": None, **mark, "at": rfc3339(mark["at"])}
     if retry := told["retry"]:
-        times = {name: rfc3339(retry["ended"][name]) for name in ("started_at", "completed_at")}
-        told["retry"] = {**retry, "ended": {**retry["ended"], **times}}
+        ended = {name: retry["ended"][name] for name in Ending.model_fields}
+        times = {name: rfc3339(ended[name]) for name in ("started_at", "completed_at")}
+        asked = {name: retry[name] for name in Retry.model_fields}
+        told["retry"] = {**asked, "ended": {**ended, **times}}
     return told

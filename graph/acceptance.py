@@ -10,7 +10,6 @@ from graph.index import RunRow
 from graph.reader import RunReader
 from graph.record import Record, record_of, state_of
 from graph.request_key import RequestKey, refuse_second
-from graph.state import RunState
 from graph.storage import Storage
 
 logger = logging.getLogger("runwright.runs")
@@ -64,8 +63,4 @@ class Acceptance:
         self._driver.accepted[row.run_id] = row
         self._executor.enqueue(row.run_id, row.owner)
         self._feeds.publish(state_of(row))
-        return self.record(state_of(row))
-
-    def record(self, state: RunState) -> Record:
-        """The record of a run, with its place in the queue."""
-        return record_of(state, queue_position=self._executor.position(state["run_id"]))
+        return record_of(state_of(row), queue_position=self._executor.position(row.run_id))

@@ -13,7 +13,7 @@ from graph.record import Record
 from graph.state import RunState, Status
 from graph.status import actions
 from graph.storage import Storage
-from nodes.approving.edited_plan import PlanUnfit, read_plan
+from nodes.approving.edited_plan import PlanUnfit, check_editable, read_plan
 from nodes.contract.plan_check import check_plan
 from nodes.planning.budget import limits_of
 from tools.registry import Tool
@@ -67,6 +67,7 @@ class Approvals:
         _check_waiting(state)
         limits = limits_of(state)
         if plan is not None:
+            check_editable(state)
             edited = read_plan(plan, self._tools, limits)
         else:
             edited = None
@@ -94,7 +95,7 @@ class Approvals:
         decided = await self._reader.state(state["run_id"])
         if decided["status"] == "waiting":
             raise StorageUnavailable
-        return self._acceptance.record(decided)
+        return await self._reader.record(decided)
 
     async def _carry_out(self, state: RunState, decision: Decision) -> None:
         run_id, approval = state["run_id"], state.get("approval")

@@ -110,6 +110,8 @@ def _lived(life: Life) -> Iterator[Event]:
             yield from _planning(state, started_at)
         else:
             yield _event("run.started", started_at, "execute_step")
+            if life.asks:
+                yield from _waiting(state)
         yield from _steps(life)
     if state["status"] in SETTLED:
         at = state["completed_at"] or state["created_at"]
@@ -135,6 +137,10 @@ def _planning(state: RunState, started_at: float) -> Iterator[Event]:
         steps = original_plan(state)["steps"]
         node = "plan" if by and by["source"] == "llm" else "fallback_plan"
         yield _event("plan.made", _planned_at(state), node, planned_by=by, steps=steps)
+    yield from _waiting(state)
+
+
+def _waiting(state: RunState) -> Iterator[Event]:
     if asked := state.get("approval"):
         tools, expires_at = asked["tools"], asked["expires_at"]
         yield _event("run.waiting", asked["asked_at"], tools=tools, expires_at=expires_at)
@@ -220,16 +226,13 @@ def _marked(mark: Mark) -> Event:
     if "steps" in mark:
         told["steps"] = mark["steps"]  # `plan.made` tells the proposed ones
     if "retry" in mark:
-        told |= {key: value for key, value in mark["retry"].items() if key != "ended"}
+        told |= {key: value for key, value in mark["retry"].items() if key not in ("ended", "asks")}
     return _event(_MARKS[mark["what"]], mark["at"], **told)
 
 
 def _may_begin(life: Life) -> bool:
-    """Whether the plan may be executed: nobody was asked about it, or somebody approved it.
-
-    Whoever has it retried, approves it.
-    """
-    if not life.plans or not life.state.get("approval"):
+    """Whether the plan may be executed: nobody is asked about it, or somebody approved it."""
+    if not (life.asks or (life.plans and life.state.get("approval"))):
         return True
     return any(mark["what"] == "approved" for mark in _marks(life.state))
 

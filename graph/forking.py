@@ -8,6 +8,8 @@ from langchain_core.runnables import RunnableConfig
 
 from graph.build import RunGraph
 from graph.state import ForkedFrom, Plan, RunState, Step, new_run
+from nodes.approving.asking import EXPIRES
+from nodes.approving.unapproved import asks_for
 from nodes.contract.outputs import InvalidOutput, plain
 from nodes.contract.plan_check import check_plan
 from nodes.contract.skipping import next_cursor
@@ -45,8 +47,12 @@ def seed_of(
     checkpoint_id: str,
     run_id: str,
     created_at: float,
+    expires: float = EXPIRES,
 ) -> RunState:
-    """The state that a fork begins with. Raises `ForkRejected`."""
+    """The state that a fork begins with, which asks first about a plan that nobody has approved.
+
+    `expires` is how long it then waits, in seconds. Raises `ForkRejected`.
+    """
     prompt = state["prompt"] if edits.prompt is None else edits.prompt
     if reason := prompt_error(prompt, state["limits"]["max_prompt"]):
         raise ForkRejected("state.prompt", [reason])
@@ -65,7 +71,7 @@ def seed_of(
     )
     planned = bool(plan["steps"])
     log = _done(state, cursor)
-    seed["forked_from"] = ForkedFrom(
+    fork = ForkedFrom(
         run_id=state["run_id"],
         checkpoint_id=checkpoint_id,
         from_step=cursor + 1 if planned else None,
@@ -81,6 +87,9 @@ def seed_of(
         seed["cursor"] = cursor
         seed["skipped"] = skipped
         seed["log"] = log
+        if cursor < len(plan["steps"]) and (asks := asks_for(state, plan, tools, expires)):
+            fork["asks"] = asks
+    seed["forked_from"] = fork
     return seed
 
 

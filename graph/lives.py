@@ -1,8 +1,8 @@
 """The lives of a run: each from its beginning, or from a retry, to the end that it came to."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import cast
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, cast
 
 from graph.state import Ending, ForkedFrom, Mark, Plan, Retry, RunState
 
@@ -14,13 +14,15 @@ NONE_DUE = 0
 class Life:
     """One life as its run stood at the end of it, or stands now, with the logs of that life only.
 
-    `plans`: whether a plan is made in it; `first`: the number of the step that it begins with.
+    `plans`: whether a plan is made in it; `first`: the number of the step that it begins with;
+    `asks`: whether it begins with a plan that a person is asked about.
     """
 
     state: RunState
     plans: bool
     first: int
     skipped: frozenset[int]
+    asks: bool = False
 
     def following(self, step: int) -> int:
         """The number of the step to be executed after this one, or `NONE_DUE`."""
@@ -38,7 +40,7 @@ def lives(state: RunState) -> Iterator[Life]:
         if entry["kind"] == "mark" and "retry" in entry:
             retry = cast("Mark", entry)["retry"]
             ended = retry["ended"]
-            then = _as_it_ended(state, ended)
+            then = _as_it_ended(state, ended, _plan_at(state, log[place:]))
             then["log"] = log[logged:place]
             then["planning_log"] = planning_log[planned : ended["planned"]]
             yield _life(then, begun)
@@ -58,15 +60,31 @@ def original_plan(state: RunState) -> Plan:
 def _life(state: RunState, begun: Retry | ForkedFrom | None) -> Life:
     if begun is None or begun["from_step"] is None:
         return Life(state, plans=True, first=1, skipped=frozenset())
-    life = Life(state, plans=False, first=begun["from_step"], skipped=frozenset(begun["skip"]))
+    life = Life(
+        state,
+        plans=False,
+        first=begun["from_step"],
+        skipped=frozenset(begun["skip"]),
+        asks="asks" in begun,
+    )
     return life if life.first not in life.skipped else _beginning_later(life)
 
 
 def _beginning_later(life: Life) -> Life:
-    return Life(life.state, life.plans, life.following(life.first), life.skipped)
+    return replace(life, first=life.following(life.first))
 
 
-def _as_it_ended(state: RunState, ended: Ending) -> RunState:
+def _plan_at(state: RunState, since: Sequence[Any]) -> Plan:
+    """The plan that a run had at an end, from the marks since; of edited inputs the latest.
+
+    Whoever approves a plan may give another one, and only after a retry that asked for it.
+    """
+    retries = (entry["retry"] for entry in since if "retry" in entry)
+    kept = (retry["ended"]["plan"] for retry in retries if "plan" in retry["ended"])
+    return next(kept, state["plan"])
+
+
+def _as_it_ended(state: RunState, ended: Ending, plan: Plan) -> RunState:
     return cast(
         "RunState",
         {
@@ -76,7 +94,8 @@ def _as_it_ended(state: RunState, ended: Ending) -> RunState:
             "result": None,
             "usage": ended["usage"],
             "planned_by": ended["planned_by"],
-            "plan": state["plan"] if ended["steps"] else Plan(steps=[]),
+            "plan": plan if ended["steps"] else Plan(steps=[]),
+            "approval": ended.get("approval", state.get("approval")),
             "generation": ended["generation"],
             "started_at": ended["started_at"],
             "completed_at": ended["completed_at"],

@@ -10,7 +10,8 @@ from langchain_core.runnables import RunnableConfig
 
 from graph.build import RunGraph
 from graph.driver import Driver
-from graph.record import state_of
+from graph.executor import Executor
+from graph.record import Record, record_of, state_of
 from graph.state import RunState
 from graph.storage import Storage
 
@@ -35,10 +36,13 @@ class RunReader:
     `graph` reads checkpoints without queueing behind the writer.
     """
 
-    def __init__(self, graph: RunGraph, storage: Storage, driver: Driver) -> None:
+    def __init__(
+        self, graph: RunGraph, storage: Storage, driver: Driver, executor: Executor
+    ) -> None:
         self.graph = graph.copy({"checkpointer": storage.reader})
         self._storage = storage
         self._driver = driver
+        self._executor = executor
 
     async def admit(self, run_id: str, owner: str | None) -> None:
         """Raises `RunNotFound` for a run that is not the owner's, and `StorageUnavailable`.
@@ -70,12 +74,24 @@ class RunReader:
             return state
         with self.available():
             snapshot = await self.graph.aget_state(thread(run_id))
+            # It may have been begun meanwhile. What is told of it then must not be later than what
+            # the next call is told, which could not decide about a plan that this one saw wait.
+            if state := self._driver.live.get(run_id):
+                return state
             if snapshot.created_at:
                 return cast("RunState", snapshot.values)
             found = await self._storage.index.find(run_id)
         if found is None:
             raise RunNotFound(run_id)
         return state_of(found)
+
+    async def record(self, state: RunState) -> Record:
+        """The record of a state, with the runs forked from it. Raises `StorageUnavailable`."""
+        run_id = state["run_id"]
+        with self.available():
+            forks = await self._storage.index.forks(run_id)
+        record = record_of(state, queue_position=self._executor.position(run_id))
+        return Record({**record, "forks": list(forks)})
 
     @contextmanager
     def available(self) -> Iterator[None]:

@@ -51,6 +51,8 @@ class Repair:
         reader: RunReader,
         acceptance: Acceptance,
         feeds: Feeds,
+        *,
+        approval_expires: float,
     ) -> None:
         self._graph = graph
         self._storage = storage
@@ -60,13 +62,15 @@ class Repair:
         self._reader = reader
         self._acceptance = acceptance
         self._feeds = feeds
+        self._approval_expires = approval_expires
 
     async def retry(
         self, run_id: str, request: RetryRequest, *, by: str, owner: str | None
     ) -> Record:
         """Let a failed or cancelled run go on; its record, which is pending again.
 
-        Whoever does so approves the plan that it has; a new one is asked about as the first.
+        A run that asks for approval waits again, unless somebody has approved the plan that it
+        goes on with: an edited input makes it another, steps that are left out do not.
 
         The order to do so is on disk when this returns. Raises `RunNotFound`, `NotRetryable`,
         `NotPlanned`, `RetryRejected`, `QueueFull`, `NotAccepting` and `StorageUnavailable`; after
@@ -76,10 +80,10 @@ class Repair:
         if not may_become(state["status"], "pending"):
             raise NotRetryable(run_id, state["status"])
         self._acceptance.check()
-        order = order_of(state, request, self._tools, by=by)
+        order = order_of(state, request, self._tools, by=by, expires=self._approval_expires)
         # Shielded from a caller who goes away: what is stored is executed.
         await asyncio.shield(self._reopen(run_id, state["owner"], order))
-        return self._acceptance.record(await self._reader.state(run_id))
+        return await self._reader.record(await self._reader.state(run_id))
 
     async def _reopen(self, run_id: str, owner: str, order: RetryOrder) -> None:
         # What has settled it may be about to tell the index so; two may not write its checkpoints.
@@ -109,14 +113,15 @@ class Repair:
         state = await self._reader.admitted(run_id, owner)
         if not self._driver.hurry(run_id):
             raise NoBackoff(run_id, state["status"])
-        return self._acceptance.record(await self._reader.state(run_id))
+        return await self._reader.record(await self._reader.state(run_id))
 
     async def fork(
         self, run_id: str, checkpoint_id: str, edits: Edits, *, owner: str | None
     ) -> Record:
         """Accept a new run that goes on from a checkpoint of this one; it is on disk then.
 
-        It has the owner of this one. Whoever forks a plan, approves it.
+        It has the owner of this one, and asks for approval as that does: an approval by then
+        holds for the same plan, not for an edited one.
 
         Raises `RunNotFound`, `CheckpointNotFound`, `ForkRejected`, `QueueFull`, `NotAccepting` and
         `StorageUnavailable`.
@@ -135,6 +140,7 @@ class Repair:
             checkpoint_id=checkpoint_id,
             run_id=str(uuid4()),
             created_at=time.time(),
+            expires=self._approval_expires,
         )
         row = RunRow(
             run_id=seed["run_id"],

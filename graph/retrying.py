@@ -3,14 +3,16 @@
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NotRequired
 
 from langchain_core.runnables import RunnableConfig
 from typing_extensions import TypedDict
 
 from graph.build import RunGraph
 from graph.events import next_event
-from graph.state import Ending, Mark, Plan, Retry, RunState, Status, Step
+from graph.state import Asks, Ending, Mark, Plan, Retry, RunState, Status, Step
+from nodes.approving.asking import EXPIRES
+from nodes.approving.unapproved import asking_for, asks_for
 from nodes.contract.outputs import InvalidOutput, plain
 from nodes.contract.plan_check import check_plan
 from nodes.contract.skipping import missed, next_cursor
@@ -66,12 +68,21 @@ class RetryOrder(TypedDict):
     generation: int
     by: str
     at: float
+    asks: NotRequired[Asks]
 
 
 def order_of(
-    state: RunState, request: RetryRequest, tools: Mapping[str, Tool], *, by: str
+    state: RunState,
+    request: RetryRequest,
+    tools: Mapping[str, Tool],
+    *,
+    by: str,
+    expires: float = EXPIRES,
 ) -> RetryOrder:
-    """The order to retry a settled run. Raises `NotPlanned` and `RetryRejected`."""
+    """The order to retry a settled run, which asks first about a plan that nobody has approved.
+
+    `expires` is how long it then waits, in seconds. Raises `NotPlanned` and `RetryRejected`.
+    """
     steps = state["plan"]["steps"]
     if not steps:
         _check_unplanned(state, request)
@@ -86,6 +97,10 @@ def order_of(
     )
     if from_step:
         _check(state, order, tools)
+        plan = _edited(state["plan"], order)
+        left = _cursor(plan["steps"], order) < len(plan["steps"])
+        if left and (asks := asks_for(state, plan, tools, expires)):
+            order["asks"] = asks
     return order
 
 
@@ -103,9 +118,13 @@ async def reopen(
 
 
 async def set_running(graph: RunGraph, config: RunnableConfig, state: RunState) -> None:
-    """Note that a retried run goes on with its plan; one without a plan notes it in planning."""
+    """Note that a run goes on with the plan that it was retried or forked with.
+
+    Where nobody has approved that plan, it waits with it instead: both are one checkpoint, so that
+    nothing can die in between. A run without a plan notes its start in planning.
+    """
     if state["status"] == "pending" and state["plan"]["steps"]:
-        update = {"status": "running", "started_at": time.time()}
+        update = {"status": "running", "started_at": time.time()} | asking_for(state)
         await graph.aupdate_state(config, update, as_node="execute_step")
 
 
@@ -211,6 +230,16 @@ def _reopened(state: RunState, order: RetryOrder) -> dict[str, Any]:
 
 
 def _mark(state: RunState, order: RetryOrder) -> Mark:
+    retry = Retry(
+        from_step=order["from_step"],
+        input=order["input"],
+        skip=order["skip"],
+        generation=order["generation"],
+        ended=_ending(state),
+    )
+    if "asks" in order:
+        retry["asks"] = order["asks"]
+        retry["ended"]["plan"] = state["plan"]  # whoever approves may edit it
     return Mark(
         kind="mark",
         what="retry",
@@ -218,13 +247,7 @@ def _mark(state: RunState, order: RetryOrder) -> Mark:
         by=order["by"],
         detail=_detail(state, order),
         event=next_event(state),
-        retry=Retry(
-            from_step=order["from_step"],
-            input=order["input"],
-            skip=order["skip"],
-            generation=order["generation"],
-            ended=_ending(state),
-        ),
+        retry=retry,
     )
 
 
@@ -239,6 +262,7 @@ def _ending(state: RunState) -> Ending:
         generation=state["generation"],
         started_at=state["started_at"],
         completed_at=state["completed_at"],
+        approval=state.get("approval"),
     )
 
 

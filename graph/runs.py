@@ -97,7 +97,7 @@ class Runs:
             models=models,
         )
         self._drafts = Drafts(graph, tools, limits, models)
-        self._reader = RunReader(graph, storage, self._driver)
+        self._reader = RunReader(graph, storage, self._driver, executor)
         self._acceptance = Acceptance(storage, executor, self._driver, self._reader, self.feeds)
         self.approvals = Approvals(storage, self._driver, tools, self._reader, self._acceptance)
         self.repair = Repair(
@@ -109,6 +109,7 @@ class Runs:
             self._reader,
             self._acceptance,
             self.feeds,
+            approval_expires=approval_expires,
         )
         self.remover = Remover(storage, self._reader, self.feeds)
 
@@ -193,7 +194,7 @@ class Runs:
     async def get(self, run_id: str, *, owner: str | None) -> Record:
         """The record of a run as last stored. Raises `RunNotFound` and `StorageUnavailable`."""
         await self._reader.admit(run_id, owner)
-        return await self._with_forks(await self._reader.state(run_id))
+        return await self._reader.record(await self._reader.state(run_id))
 
     async def explain(self, run_id: str, *, owner: str | None) -> Explanation:
         """Where the time of a run went so far, and why.
@@ -214,7 +215,7 @@ class Runs:
                 async with asyncio.timeout(timeout):
                     await feed.rest()
             assert feed.state is not None
-            return await self._with_forks(feed.state)
+            return await self._reader.record(feed.state)
 
     @asynccontextmanager
     async def watching(self, run_id: str, *, owner: str | None) -> AsyncIterator[Feed]:
@@ -246,7 +247,7 @@ class Runs:
             raise StorageUnavailable
         if state["status"] != "cancelled":
             raise AlreadySettled(run_id, state["status"])
-        return self._acceptance.record(state)
+        return await self._reader.record(state)
 
     async def plan(
         self, prompt: str, *, owner: str = "default", budget: Budget | None = None
@@ -287,11 +288,6 @@ class Runs:
 
     async def _state(self, run_id: str) -> RunState:
         return await self._reader.state(run_id)
-
-    async def _with_forks(self, state: RunState) -> Record:
-        with self._reader.available():
-            forks = await self._storage.index.forks(state["run_id"])
-        return Record({**self._acceptance.record(state), "forks": list(forks)})
 
     async def search(self, owner: str, search: Search, cursor: str | None = None) -> Page:
         """The runs of an owner that match, from where `cursor` says.

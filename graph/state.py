@@ -220,7 +220,8 @@ class Ending(TypedDict):
 
     What events tell of the end, and of everything before it, is read from here: the state itself
     has gone on. `steps` is the length of its plan, 0 where it had none; `planned` is the length of
-    its planning log.
+    its planning log. `approval` is missing in those of earlier versions; `plan` is there only
+    where a person may replace it from here on.
     """
 
     status: Status
@@ -232,13 +233,23 @@ class Ending(TypedDict):
     generation: int
     started_at: float | None
     completed_at: float | None
+    approval: NotRequired[Approval | None]
+    plan: NotRequired[Plan]
+
+
+class Asks(TypedDict):
+    """That a person is to be asked about a plan before it goes on; `expires` in seconds."""
+
+    tools: list[PlannedTool]
+    expires: float
 
 
 class ForkedFrom(TypedDict):
     """The checkpoint that a run was forked from; it goes on with step `from_step`.
 
     `from_step` is null where it is planned anew. `logged` and `planned` are the lengths that its
-    logs have from there, `skip` the steps that were left out there.
+    logs have from there, `skip` the steps that were left out there. `asks` is there where nobody
+    has approved what it goes on with.
     """
 
     run_id: str
@@ -247,6 +258,7 @@ class ForkedFrom(TypedDict):
     skip: list[int]
     logged: int
     planned: int
+    asks: NotRequired[Asks]
 
 
 class Retry(TypedDict):
@@ -254,6 +266,7 @@ class Retry(TypedDict):
 
     `from_step` is null where there is no plan yet: the run is planned again. `input` is the edited
     input of that step, `skip` the steps that are left out from now on, `ended` the end undone.
+    `asks` is there where nobody has approved what the run goes on with.
     """
 
     from_step: int | None
@@ -261,6 +274,7 @@ class Retry(TypedDict):
     skip: list[int]
     generation: int
     ended: Ending
+    asks: NotRequired[Asks]
 
 
 def extend(log: list[Any], writes: Sequence[list[Any]]) -> list[Any]:

@@ -184,6 +184,48 @@ async def test_only_a_waiting_run_can_be_decided_about_and_only_once(storage: St
             )
 
 
+async def test_whoever_was_told_that_a_run_waits_can_decide_about_it(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+):
+    """Also one whose reading of the run was overtaken by its planning."""
+    begun, stored, release = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    read, put = storage.reader.aget_tuple, storage.saver.aput
+
+    async def reads_late(*arguments: Any) -> Any:
+        begun.set()
+        await stored.wait()
+        return await read(*arguments)
+
+    async def returns_late(*arguments: Any) -> Any:
+        status = arguments[1]["channel_values"].get("status")
+        if status == "pending":
+            await begun.wait()
+        written = await put(*arguments)
+        if status == "waiting":
+            stored.set()
+            await release.wait()
+        return written
+
+    gates = Gates()
+    async with process(storage, gates) as runs:
+        run_id = (await runs.start(PROMPT, approve="always"))["run_id"]
+        monkeypatch.setattr(storage.reader, "aget_tuple", reads_late)
+        monkeypatch.setattr(storage.saver, "aput", returns_late)
+
+        async def decide() -> Record:
+            await until(lambda: run_id not in runs._driver.accepted)
+            assert (await runs.wait(run_id, timeout=5, owner=None))["status"] == "waiting"
+            return await runs.approvals.approve(run_id, by="ann", owner=None)
+
+        deciding = asyncio.create_task(decide())
+        await stored.wait()
+        await asyncio.sleep(0.05)
+        release.set()
+        await deciding
+        assert (await rested(runs, run_id))["status"] == "completed"
+        assert gates.calls == {"a": 1, "b": 1}
+
+
 @pytest.mark.parametrize("others", ["approve", "reject", "cancel"])
 async def test_of_several_decisions_at_once_exactly_one_holds(storage: Storage, others: str):
     gates = Gates()

@@ -1,5 +1,6 @@
 """Whose a run is: for everybody else it is not there, wherever they ask and however long."""
 
+import inspect
 import re
 import uuid
 from collections.abc import Callable
@@ -9,9 +10,12 @@ from typing import Any
 import httpx
 import pytest
 
+from graph.approvals import Approvals
 from graph.forking import Edits
 from graph.keys import new_key
 from graph.reader import RunNotFound
+from graph.remover import Remover
+from graph.repair import Repair
 from graph.retrying import RetryRequest
 from graph.runs import Runs
 from graph.search import Search
@@ -58,7 +62,27 @@ async def queued_run(runs: Runs, gates: Gates) -> str:
     return await start(runs, "gate b", owner="alice")
 
 
-@pytest.mark.parametrize("make", [settled_run, executing_run, queued_run])
+async def waiting_run(runs: Runs, gates: Gates) -> str:
+    run_id = (await runs.start("gate a", owner="alice", approve="always"))["run_id"]
+    assert (await runs.wait(run_id, 5, owner="alice"))["status"] == "waiting"
+    return run_id
+
+
+def test_every_call_about_one_run_is_in_the_next_test():
+    about_one = {
+        name
+        for part in (Runs, Approvals, Repair, Remover)
+        for name, call in inspect.getmembers(part, callable)
+        if not name.startswith("_") and {"run_id", "owner"} <= {*inspect.signature(call).parameters}
+    }
+
+    assert about_one == {
+        *("get", "wait", "watching", "cancel", "approve", "reject", "retry", "retry_now"),
+        *("history", "checkpoint", "fork", "explain", "remove"),
+    }
+
+
+@pytest.mark.parametrize("make", [settled_run, executing_run, queued_run, waiting_run])
 async def test_anothers_run_takes_the_same_steps_as_one_that_is_not_there(
     storage: Storage, make: Callable[[Runs, Gates], Any], monkeypatch: pytest.MonkeyPatch
 ):

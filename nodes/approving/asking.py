@@ -1,7 +1,7 @@
 """Asking a person about a plan, and what follows from the answer."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -13,13 +13,12 @@ from graph.state import (
     Approve,
     Mark,
     Plan,
-    PlannedTool,
     RunError,
     RunState,
-    Step,
     run_error,
 )
-from nodes.approving.edited_plan import PlanUnfit, read_plan
+from nodes.approving.edited_plan import PlanUnfit, check_editable, read_plan
+from nodes.approving.planned_tools import to_be_asked_about, tools_of
 from nodes.contract.plan_check import check_plan
 from nodes.planning.budget import limits_of
 from tools.registry import Tool
@@ -70,10 +69,10 @@ class Asking:
     def about(self, state: RunState, update: dict[str, Any]) -> dict[str, Any]:
         """A planner's update, `waiting` added where a person is to be asked about its plan."""
         approve = state.get("approve", "never")
-        if approve == "never" or "plan" not in update:
+        if "plan" not in update:
             return update
-        used = tools_of(update["plan"]["steps"], self.tools)
-        if approve == "effects" and not any(tool["effects"] for tool in used):
+        used = to_be_asked_about(update["plan"]["steps"], self.tools, approve)
+        if not used:
             return update
         now = time.time()
         approval = Approval(asked_at=now, expires_at=now + self.expires, tools=used)
@@ -109,28 +108,18 @@ class Asking:
         update: dict[str, Any] = {"status": "running", "log": [mark]}
         if plan != state["plan"]:
             mark["steps"] = plan["steps"]
-            update |= {"plan": plan, "plan_proposed": state["plan"]}
+            update |= {"plan": plan, "plan_proposed": state["plan_proposed"] or state["plan"]}
         return update
 
     def _checked(self, state: RunState, answer: _Answer) -> Plan:
         """The plan to be executed. Raises `PlanUnfit`: the tools may have changed meanwhile."""
         limits = limits_of(state)
         if answer.plan is not None:
+            check_editable(state)
             return read_plan(answer.plan, self.tools, limits)
         if reasons := check_plan(state["plan"]["steps"], self.tools, limits):
             raise PlanUnfit(reasons)
         return state["plan"]
-
-
-def tools_of(steps: Sequence[Step], tools: Mapping[str, Tool]) -> list[PlannedTool]:
-    """The tools that a plan uses, in the order of their first use."""
-    used: dict[str, list[int]] = {}
-    for step in steps:
-        used.setdefault(step["tool"], []).append(step["step"])
-    return [
-        PlannedTool(tool=name, effects=name not in tools or tools[name].effects, steps=numbers)
-        for name, numbers in used.items()
-    ]
 
 
 def _question(state: RunState, reasons: list[str], tools: Mapping[str, Tool]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from graph.state import Limits, Plan, Step
+from graph.state import Limits, Plan, RunState, Step
 from nodes.contract.outputs import InvalidOutput, plain
 from nodes.contract.plan_check import check_plan
 from tools.registry import Tool
@@ -38,6 +38,20 @@ class _Plan(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     steps: list[_Step]
+
+
+def check_editable(state: RunState) -> None:
+    """Raise `PlanUnfit` for a run that goes on in the middle of its plan: that must stay as it is.
+
+    What is done, or left out, is told by its place in the plan.
+    """
+    if state["cursor"] or state.get("skipped"):
+        raise PlanUnfit(
+            [
+                "steps of this run are done or left out already, so that its plan can only be"
+                " approved as it is; to change it, reject it and fork the run with another plan"
+            ]
+        )
 
 
 def read_plan(given: object, tools: Mapping[str, Tool], limits: Limits) -> Plan:
