@@ -315,6 +315,7 @@ class Driver:
             status,
             started_at=state["started_at"],
             completed_at=state["completed_at"],
+            generation=state["generation"],
         )
         if status in RESTING:
             self._begun.discard(state["run_id"])

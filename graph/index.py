@@ -71,9 +71,18 @@ class RunIndex(Protocol):
         """Every run that is not settled, in the order of acceptance."""
 
     async def project(
-        self, run_id: str, status: Status, *, started_at: float | None, completed_at: float | None
+        self,
+        run_id: str,
+        status: Status,
+        *,
+        started_at: float | None,
+        completed_at: float | None,
+        generation: int | None = None,
     ) -> bool:
-        """Take over a run's status where the table of transitions allows it; whether it did."""
+        """Take over a run's status where the table of transitions allows it; whether it did.
+
+        With `generation` only while the run was retried so many times, and no more.
+        """
 
     async def request_cancel(self, run_id: str, *, at: float, by: str) -> bool:
         """Mark a run that is not settled as to be cancelled, unless it is; whether it is marked."""
@@ -155,10 +164,18 @@ class MemoryIndex:
         return [row for row in self._rows.values() if row.status not in SETTLED]
 
     async def project(
-        self, run_id: str, status: Status, *, started_at: float | None, completed_at: float | None
+        self,
+        run_id: str,
+        status: Status,
+        *,
+        started_at: float | None,
+        completed_at: float | None,
+        generation: int | None = None,
     ) -> bool:
         row = self._rows.get(run_id)
         if row is None or row.status not in leads_to(status):
+            return False
+        if generation not in (row.generation, None):
             return False
         self._rows[run_id] = replace(
             row, status=status, started_at=started_at, completed_at=completed_at, seed=None

@@ -154,14 +154,21 @@ class SqliteIndex:
         )
 
     async def project(
-        self, run_id: str, status: Status, *, started_at: float | None, completed_at: float | None
+        self,
+        run_id: str,
+        status: Status,
+        *,
+        started_at: float | None,
+        completed_at: float | None,
+        generation: int | None = None,
     ) -> bool:
         sources = leads_to(status)
         update = (
             "UPDATE runs SET status = ?, started_at = ?, completed_at = ?, seed = NULL"  # noqa: S608 - constants only
-            f" WHERE run_id = ? AND status IN ({', '.join('?' * len(sources))})"
+            " WHERE run_id = ? AND generation = coalesce(?, generation)"
+            f" AND status IN ({', '.join('?' * len(sources))})"
         )
-        values = (status, started_at, completed_at, run_id, *sources)
+        values = (status, started_at, completed_at, run_id, generation, *sources)
         return await self._writer.write((update, values), durable=status in SETTLED) > 0
 
     async def request_cancel(self, run_id: str, *, at: float, by: str) -> bool:
