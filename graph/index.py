@@ -249,10 +249,10 @@ class MemoryIndex:
             row for at, run_id, row in sorted(due, key=lambda one: one[:2]) if (at, run_id) > beyond
         ][:limit]
 
-    def remove(self, run_id: str) -> bool:
-        """Forget a run if it is settled; whether it was here and is."""
+    def remove(self, run_id: str, *, generation: int) -> bool:
+        """Forget a run if it is settled, retried so many times; whether it was here and is."""
         row = self._rows.get(run_id)
-        if row is None or row.status not in SETTLED:
+        if row is None or row.status not in SETTLED or row.generation != generation:
             return False
         del self._rows[run_id]
         return True
