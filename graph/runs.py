@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import cast
 from uuid import UUID, uuid4
+from weakref import WeakValueDictionary
 
 from langchain_core.runnables import RunnableConfig
 
@@ -121,6 +122,7 @@ class Runs:
         self._sweep_every = min(SWEEP, approval_expires / 10)
         self._sweeping: asyncio.Task[None] | None = None
         self._drafts = Drafts(graph, tools, limits, len(roster.models) if roster else 0)
+        self._reopening: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self.ready = False
 
     async def open(self, *, take_up: bool) -> None:
@@ -385,15 +387,20 @@ class Runs:
         the last one it goes on as soon as the storage answers, if the order was stored.
         """
         await self._admit(run_id, owner)
-        state = await self._state(run_id)
-        if not may_become(state["status"], "pending"):
-            raise NotRetryable(run_id, state["status"])
-        if not self.ready:
-            raise NotAccepting
-        order = order_of(state, request, self.tools, by=by)
         # Shielded from a caller who goes away: what is stored is executed.
-        await asyncio.shield(self._reopen(run_id, state["owner"], order))
-        return self._record(await self._state(run_id))
+        return await asyncio.shield(self._retry(run_id, request, by=by))
+
+    async def _retry(self, run_id: str, request: RetryRequest, *, by: str) -> Record:
+        # One after the other, so that the second is judged by what the first has made of the run.
+        async with self._reopening.setdefault(run_id, asyncio.Lock()):
+            state = await self._state(run_id)
+            if not may_become(state["status"], "pending"):
+                raise NotRetryable(run_id, state["status"])
+            if not self.ready:
+                raise NotAccepting
+            order = order_of(state, request, self.tools, by=by)
+            await self._reopen(run_id, state["owner"], order)
+            return self._record(await self._state(run_id))
 
     async def _reopen(self, run_id: str, owner: str, order: RetryOrder) -> None:
         # What has settled it may be about to tell the index so; two may not write its checkpoints.
