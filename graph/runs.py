@@ -11,10 +11,10 @@ from weakref import WeakValueDictionary
 
 from langchain_core.runnables import RunnableConfig
 
-from graph.approvals import SWEEP, Approvals
+from graph.approvals import SWEEP, Approvals, NotWaiting
 from graph.build import RunGraph
 from graph.cancelling import Canceller
-from graph.decision import Decision
+from graph.decision import Decision, is_carried_out
 from graph.drafts import Draft, Drafts
 from graph.driver import Driver
 from graph.executor import Executor
@@ -301,6 +301,8 @@ class Runs:
         decided = await self._state(state["run_id"])
         if decided["status"] == "waiting":
             raise StorageUnavailable
+        if not is_carried_out(decision, decided):
+            raise NotWaiting(state["run_id"], decided["status"])  # it was cancelled before it could
         return self._record(decided)
 
     async def plan(
