@@ -9,8 +9,8 @@ from graph.sqlite_writer import SqliteWriter, Statement
 #: Every table that has rows of runs besides `runs`, and the column that names the run.
 TABLES = {"checkpoints": "thread_id", "writes": "thread_id"}
 
-#: Those that are still settled when it comes to it: a run may have been told to go on meanwhile, and
-#: have come to another end, of which its receipts are not known.
+#: Those that are still settled when it comes to it: a run may have been told to go on meanwhile,
+#: and have come to another end, of which its receipts are not known.
 _SETTLED = (
     "SELECT run_id FROM json_each(?) AS told CROSS JOIN runs"
     " ON run_id = json_extract(told.value, '$[0]')"
