@@ -2,12 +2,16 @@
 
 import asyncio
 import random
+import threading
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from graph.approvals import NotWaiting
@@ -19,6 +23,7 @@ from graph.runs import AlreadySettled, RunNotFound, Runs
 from graph.state import DEFAULT_LIMITS, Status
 from graph.storage import Storage
 from tests.live_runs import Gates, process, rested, row_status, start, told, types, until
+from tests.server_process import serving
 
 ROUNDS = 5
 """Times that everybody asks at once, each time in another order."""
@@ -368,3 +373,41 @@ def at(run_id: str, *, status: Status) -> RunRow:
 
 def ordered() -> Any:
     return {"from_step": 1, "input": None, "skip": [], "generation": 1, "by": "me", "at": 1.0}
+
+
+# Over HTTP
+
+
+def test_over_http_one_is_obeyed_and_the_others_are_told_why_not(tmp_path: Path) -> None:
+    """Every 409 says where the run is, and that is true: nobody is told that it failed."""
+    with serving(tmp_path, tools="examples.flaky:sleep") as server, ThreadPoolExecutor(8) as people:
+
+        def ask(run_id: str, *acts: str) -> list[httpx.Response]:
+            begin = threading.Barrier(len(acts))
+
+            def post(act: str) -> httpx.Response:
+                begin.wait()
+                body = {"skip": [1]} if act == "retry" else {}
+                return server.client.post(f"/runs/{run_id}/{act}", json=body)
+
+            return list(people.map(post, acts))
+
+        failed = server.post("calculate 1 / 0, then sleep 0.5 seconds")
+        server.settled(failed)
+        retries = ask(failed, *["retry"] * 8)
+        once = server.settled(failed)
+        body = {"prompt": "calculate 1 + 1", "mode": "plan"}
+        asked = server.client.post("/runs/wait", json=body).json()["run_id"]
+        decisions = ask(asked, *["approve", "reject"] * 4)
+        decided = server.settled(asked)
+    assert sorted(answer.status_code for answer in retries) == [200, *[409] * 7]
+    assert len(once["marks"]) == 1
+    for answer in retries:
+        detail = answer.json().get("detail", "The run is pending.")
+        assert detail.startswith(("The run is pending.", "The run is running."))
+    assert sorted(answer.status_code for answer in decisions) == [200, *[409] * 7]
+    (won,) = [answer.json()["marks"] for answer in decisions if answer.status_code == 200]
+    assert decided["marks"] == won
+    for answer in decisions:
+        told = answer.json().get("detail", "Somebody else has decided")
+        assert told.startswith(("Somebody else has decided", "The run is "))
