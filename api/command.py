@@ -1,4 +1,4 @@
-"""The `runwright` command: `serve`, `run`, `watch`, `backup`, `doctor` and `key new`."""
+"""The `runwright` command: serve, run, watch, approve, reject, backup, doctor and key new."""
 
 import argparse
 import asyncio
@@ -8,11 +8,12 @@ from collections.abc import Callable
 from typing import Any
 
 from api.backup_command import back_up_to
+from api.decision_command import Act, decide
 from api.doctor_command import examined
 from api.following import Left
 from api.key_command import NotAName, make_key
 from api.run_command import run_task
-from api.run_source import LostSight, NotStarted, NotWatched
+from api.run_source import LostSight, NotDecided, NotStarted, NotWatched
 from api.run_view import line
 from api.serve import PortTaken, serve
 from api.watch_command import watch_run
@@ -28,6 +29,7 @@ BEFORE_IT_BEGAN = (
     InvalidSettings,
     InvalidTool,
     NotAName,
+    NotDecided,
     NotStarted,
     NotWatched,
     PortTaken,
@@ -104,6 +106,15 @@ def _parser() -> argparse.ArgumentParser:
     watch.add_argument("--url", help="its server, unless it is the one that has the database")
     watch.add_argument("--json", action="store_true", help="print the settled record as JSON")
     watch.set_defaults(command=_watch)
+    for act, does in (("approve", "execute the plan of a run"), ("reject", "end a run")):
+        decision = commands.add_parser(act, help=f"{does} that waits for a person")
+        decision.add_argument("run_id", help="the run's id")
+        if act == "reject":
+            decision.add_argument("--reason", help="why; it is kept in the record")
+        decision.add_argument(
+            "--url", help="its server, unless it is the one that has the database"
+        )
+        decision.set_defaults(command=_decide, act=act, reason=None)
     backup = commands.add_parser("backup", help="copy the database, while it is served or not")
     backup.add_argument("file", metavar="FILE", help="the copy; a file that is not there yet")
     backup.set_defaults(command=_backup)
@@ -133,6 +144,13 @@ def _run(options: argparse.Namespace, runner: asyncio.Runner) -> int:
 def _watch(options: argparse.Namespace, runner: asyncio.Runner) -> int:
     watching = watch_run(_settings(), options.run_id, url=options.url, as_json=options.json)
     return runner.run(watching)
+
+
+def _decide(options: argparse.Namespace, runner: asyncio.Runner) -> int:
+    act: Act = options.act
+    deciding = decide(_settings(), options.run_id, act, reason=options.reason, url=options.url)
+    print(line(runner.run(deciding)))  # noqa: T201 - the command line's output
+    return 0
 
 
 def _backup(options: argparse.Namespace, _: asyncio.Runner) -> int:

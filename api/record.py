@@ -59,7 +59,7 @@ class Progress(BaseModel):
 
 
 class Origin(BaseModel):
-    """The checkpoint that a run was forked from."""
+    """The checkpoint that a run was forked from; the run may have been removed since."""
 
     run_id: str = Field(description="The run.")
     checkpoint_id: str = Field(description="Its checkpoint.")
@@ -82,7 +82,9 @@ class Run(BaseModel):
         description="What a person was asked about the plan; null of a run that did not ask."
     )
     forked_from: Origin | None = Field(description="What it was forked from.")
-    forks: list[str] = Field(description="The runs that were forked from it, oldest first.")
+    forks: list[str] = Field(
+        description="The runs that were forked from it and not removed since, oldest first."
+    )
     execution_log: list[Attempt] = Field(description="Every attempt, oldest first.")
     marks: list[Mark] = Field(description="What happened from outside, oldest first.")
     planning_log: list[PlanningCall] = Field(description="Every call of a planner, oldest first.")

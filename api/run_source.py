@@ -36,10 +36,14 @@ class Waits(LostSight):
     def __init__(self, run_id: str) -> None:
         Exception.__init__(
             self,
-            f"run {run_id} waits for approval: start `runwright serve` and post to"
-            f" /runs/{run_id}/approve or /runs/{run_id}/reject",
+            f"run {run_id} waits for approval: start `runwright serve`, then decide with"
+            f" `runwright approve {run_id}` or `runwright reject {run_id}`",
         )
         self.run_id = run_id
+
+
+class NotDecided(Exception):
+    """What was decided about a plan is not known to be carried out; the message says why."""
 
 
 class NotCancelled(Exception):

@@ -50,6 +50,9 @@ class Story:
                 return line(_asked(data))
             case "plan.fallback" if self._models_asked:
                 return line(f"  plan by pattern instead{_in_brackets(data['reason'])}")
+            case "run.waiting":
+                ways = (f"`runwright {act} {self._run_id}`" for act in ("approve", "reject"))
+                return line(f"waiting for a person: {' or '.join(ways)}")
             case "plan.made":
                 return line(_plan(data))
             case "step.completed" | "step.failed":
@@ -128,8 +131,6 @@ def _of_the_run(event: Event) -> str | None:
     match event["type"]:
         case "run.taken_up":
             return line(f"taken up again{_in_brackets(data['detail'])}")
-        case "run.waiting":
-            return "waiting for a person"
         case "run.approved" | "run.rejected":
             kind = event["type"].removeprefix("run.")
             return line(f"{kind} by {data['by']}{_in_brackets(data['detail'])}")

@@ -12,7 +12,7 @@ import httpx
 from httpx_sse import ServerSentEvent, SSEError, aconnect_sse
 from pydantic import SecretStr
 
-from api.run_source import LostSight, NotCancelled, Note, NotStarted, NotWatched
+from api.run_source import LostSight, NotCancelled, NotDecided, Note, NotStarted, NotWatched
 from graph.events import Event
 
 #: How long a server that does not answer is tried again, in seconds: what a restart takes.
@@ -50,6 +50,19 @@ async def post_task(client: httpx.AsyncClient, task: str) -> "ServerRun":
     if response.is_error:
         raise NotStarted(_refusal(response))
     return ServerRun(client, answer["run_id"])
+
+
+async def post_decision(client: httpx.AsyncClient, run_id: str, act: str, body: object) -> None:
+    """Tell the server what was decided about a plan: `approve` or `reject`. Raises `NotDecided`."""
+    path = f"/runs/{quote(run_id, safe='')}/{act}"
+    try:
+        response = await client.post(path, json=body)
+    except httpx.HTTPError as error:
+        reason = f"the server at {client.base_url} does not answer ({type(error).__name__})"
+        told = f"whether it took the decision, `runwright watch {run_id}` tells"
+        raise NotDecided(f"{reason}; {told}") from None
+    if response.is_error:
+        raise NotDecided(_refusal(response))
 
 
 class ServerRun:

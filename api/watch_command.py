@@ -31,9 +31,9 @@ async def watch_run(settings: Settings, run_id: str, *, url: str | None, as_json
 
 @asynccontextmanager
 async def _found(settings: Settings, run_id: str, url: str | None) -> AsyncIterator[RunSource]:
-    server = _checked(url) if url is not None else None
+    server = checked_url(url) if url is not None else None
     if server is None:
-        _check_kept(settings.database_url)
+        check_kept(settings.database_url)
         try:
             # Nothing is executed, so that neither tools nor models are needed.
             reading = settings.model_copy(update={"tools": (), "models": ()})
@@ -49,7 +49,8 @@ async def _found(settings: Settings, run_id: str, url: str | None) -> AsyncItera
         yield ServerRun(client, run_id)
 
 
-def _checked(url: str) -> str:
+def checked_url(url: str) -> str:
+    """The address as it is given. Raises `NotWatched` where it is none."""
     try:
         parsed = httpx.URL(url)
     except httpx.InvalidURL:
@@ -59,7 +60,7 @@ def _checked(url: str) -> str:
     return url
 
 
-def _check_kept(database_url: str) -> None:
+def check_kept(database_url: str) -> None:
     """Raises `NotWatched` where there can be no run, and nothing is to be created for that."""
     if database_url == "memory://":
         raise NotWatched("memory:// keeps runs inside their process; name its server with --url")

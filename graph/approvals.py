@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 
 from graph.acceptance import Acceptance
-from graph.decision import Decision
+from graph.decision import Decision, is_carried_out
 from graph.driver import Driver
 from graph.reader import RunReader, StorageUnavailable
 from graph.record import Record
@@ -95,6 +95,8 @@ class Approvals:
         decided = await self._reader.state(state["run_id"])
         if decided["status"] == "waiting":
             raise StorageUnavailable
+        if not is_carried_out(decision, decided):
+            raise NotWaiting(state["run_id"], decided["status"])  # it was cancelled before it could
         return await self._reader.record(decided)
 
     async def _carry_out(self, state: RunState, decision: Decision) -> None:

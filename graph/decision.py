@@ -4,7 +4,7 @@ from typing import Literal
 
 from typing_extensions import TypedDict
 
-from graph.state import Plan
+from graph.state import Plan, RunState
 
 
 class Decision(TypedDict):
@@ -18,3 +18,13 @@ class Decision(TypedDict):
     by: str
     reason: str | None
     plan: Plan | None
+
+
+def is_carried_out(decision: Decision, state: RunState) -> bool:
+    """Whether the state of a run has taken over a decision about its plan."""
+    told = (decision["what"], decision["at"], decision["by"])
+    return told in [
+        (entry["what"], entry["at"], entry["by"])
+        for entry in state.get("log", [])
+        if entry["kind"] == "mark"
+    ]

@@ -317,6 +317,7 @@ class Driver:
             started_at=state["started_at"],
             completed_at=state["completed_at"],
             facts=facts_of(state),
+            generation=state["generation"],
         )
         if status in RESTING:
             self._begun.discard(state["run_id"])

@@ -90,8 +90,12 @@ class RunIndex(Protocol):
         started_at: float | None,
         completed_at: float | None,
         facts: Facts = NO_FACTS,
+        generation: int | None = None,
     ) -> bool:
-        """Take over a run's status and facts where the table allows the change; whether it did."""
+        """Take over a run's status and facts where the table allows the change; whether it did.
+
+        With `generation` only while the run was retried so many times, and no more.
+        """
 
     async def request_cancel(self, run_id: str, *, at: float, by: str) -> bool:
         """Mark a run that is not settled as to be cancelled, unless it is; whether it is marked."""

@@ -66,9 +66,12 @@ class MemoryIndex:
         started_at: float | None,
         completed_at: float | None,
         facts: Facts = NO_FACTS,
+        generation: int | None = None,
     ) -> bool:
         row = self._rows.get(run_id)
         if row is None or row.status not in leads_to(status):
+            return False
+        if generation not in (row.generation, None):
             return False
         self._rows[run_id] = replace(
             row,
@@ -150,10 +153,10 @@ class MemoryIndex:
             row for at, run_id, row in sorted(due, key=lambda one: one[:2]) if (at, run_id) > beyond
         ][:limit]
 
-    def remove(self, run_id: str) -> bool:
-        """Forget a run, and its key, if it is settled; whether it was here and is."""
+    def remove(self, run_id: str, *, generation: int) -> bool:
+        """Forget a run, and its key, if it is settled, retried so many times; whether it was."""
         row = self._rows.get(run_id)
-        if row is None or row.status not in SETTLED:
+        if row is None or row.status not in SETTLED or row.generation != generation:
             return False
         del self._rows[run_id], self._numbers[run_id]
         name = self._key_of.pop(run_id, None)

@@ -23,7 +23,7 @@ class MemoryRemoval:
         return sum([self._remove(run) for run in runs])
 
     def _remove(self, run: Remains) -> bool:
-        if not self._index.remove(run.run_id):
+        if not self._index.remove(run.run_id, generation=run.generation):
             return False
         self._saver.delete_thread(run.run_id)
         self._store.batch([PutOp(run.receipts, key, None) for key in run.step_keys])

@@ -10,14 +10,19 @@ from tools.receipts import namespace
 
 @dataclass(frozen=True)
 class Remains:
-    """What is kept of one run under other names than its own: the receipts of its steps."""
+    """What is kept of one run under other names than its own: the receipts of its steps.
+
+    `generation`: how often it was retried by then.
+    """
 
     run_id: str
+    generation: int
     receipts: tuple[str, str]
     step_keys: Sequence[str]
 
 
-#: Removes settled runs in one transaction; how many. One that is not settled, or gone, is left.
+#: Removes settled runs in one transaction; how many. One that is not settled, was retried since, or
+#: is gone, is left.
 Remove = Callable[[Sequence[Remains]], Awaitable[int]]
 
 
@@ -32,6 +37,7 @@ def remains(state: RunState) -> Remains:
     )
     return Remains(
         run_id=state["run_id"],
+        generation=state["generation"],
         receipts=namespace("receipts", state["owner"]),
         step_keys=[
             step_key({**state, "generation": generation}, step)

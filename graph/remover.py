@@ -50,10 +50,15 @@ class Remover:
                     started_at=state["started_at"],
                     completed_at=state["completed_at"],
                     facts=facts_of(state),
+                    generation=state["generation"],
                 )
             if await self.remove_settled([run_id]):
                 return
-            state = await self._reader.state(run_id)  # gone, or told to go on meanwhile
+            with self._reader.available():
+                row = await self._storage.index.find(run_id)  # gone, or told to go on meanwhile
+            if row is None:
+                raise RunNotFound(run_id)
+            raise NotSettled(run_id, row.status)
         raise NotSettled(run_id, state["status"])
 
     async def remove_settled(self, run_ids: Sequence[str]) -> int:

@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import Mapping
 from uuid import uuid4
+from weakref import WeakValueDictionary
 
 from graph.acceptance import Acceptance
 from graph.build import RunGraph
@@ -63,6 +64,7 @@ class Repair:
         self._acceptance = acceptance
         self._feeds = feeds
         self._approval_expires = approval_expires
+        self._retrying: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def retry(
         self, run_id: str, request: RetryRequest, *, by: str, owner: str | None
@@ -76,21 +78,24 @@ class Repair:
         `NotPlanned`, `RetryRejected`, `QueueFull`, `NotAccepting` and `StorageUnavailable`; after
         the last one it goes on as soon as the storage answers, if the order was stored.
         """
-        state = await self._reader.admitted(run_id, owner)
-        if not may_become(state["status"], "pending"):
-            raise NotRetryable(run_id, state["status"])
-        self._acceptance.check()
-        order = order_of(state, request, self._tools, by=by, expires=self._approval_expires)
+        await self._reader.admit(run_id, owner)
         # Shielded from a caller who goes away: what is stored is executed.
-        await asyncio.shield(self._reopen(run_id, state["owner"], order))
-        return await self._reader.record(await self._reader.state(run_id))
+        return await asyncio.shield(self._retry(run_id, request, by=by))
+
+    async def _retry(self, run_id: str, request: RetryRequest, *, by: str) -> Record:
+        # One after the other, so that the second is judged by what the first has made of the run.
+        async with self._retrying.setdefault(run_id, asyncio.Lock()):
+            state = await self._reader.state(run_id)
+            if not may_become(state["status"], "pending"):
+                raise NotRetryable(run_id, state["status"])
+            self._acceptance.check()
+            order = order_of(state, request, self._tools, by=by, expires=self._approval_expires)
+            await self._reopen(run_id, state["owner"], order)
+            return await self._reader.record(await self._reader.state(run_id))
 
     async def _reopen(self, run_id: str, owner: str, order: RetryOrder) -> None:
         # What has settled it may be about to tell the index so; two may not write its checkpoints.
         if not await self._executor.ended(run_id, timeout=END_TIMEOUT):
-            state = await self._reader.state(run_id)
-            if not may_become(state["status"], "pending"):
-                raise NotRetryable(run_id, state["status"])  # somebody else was first
             raise StorageUnavailable
         with self._executor.place(), self._reader.available():
             if not await self._storage.index.request_retry(run_id, order):

@@ -32,6 +32,7 @@ from graph.search import Search
 from graph.state import Approve, Budget, Limits, RunState, Status
 from graph.status import SETTLED, may_become
 from graph.storage import Storage
+from graph.take_up import reopen_left
 from nodes.approving.asking import EXPIRES
 from nodes.plan import prompt_error
 from nodes.planning.roster import Roster
@@ -129,6 +130,8 @@ class Runs:
             for row in left
             if row.cancel_at is None and (row.status != "waiting" or row.decision)
         ]
+        for row in waiting:
+            await reopen_left(self.graph, row, thread(row.run_id))
         self._driver.expect(waiting)
         # First those that were started before and got no further.
         for row in sorted(waiting, key=lambda row: row.checkpoint_id is None):

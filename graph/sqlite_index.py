@@ -102,14 +102,17 @@ class SqliteIndex:
         started_at: float | None,
         completed_at: float | None,
         facts: Facts = NO_FACTS,
+        generation: int | None = None,
     ) -> bool:
         sources = leads_to(status)
         update = (
             "UPDATE runs SET status = ?, started_at = ?, completed_at = ?, seed = NULL,"  # noqa: S608 - constants only
             " planner = ?, model = ?, tools = ?, usd = ?, retries = ?, taken_up = ?"
-            f" WHERE run_id = ? AND status IN ({', '.join('?' * len(sources))})"
+            " WHERE run_id = ? AND generation = coalesce(?, generation)"
+            f" AND status IN ({', '.join('?' * len(sources))})"
         )
-        values = (status, started_at, completed_at, *facts_values(facts), run_id, *sources)
+        told = (status, started_at, completed_at, *facts_values(facts))
+        values = (*told, run_id, generation, *sources)
         return await self._writer.write((update, values), durable=status in SETTLED) > 0
 
     async def request_cancel(self, run_id: str, *, at: float, by: str) -> bool:

@@ -9,10 +9,13 @@ from graph.sqlite_writer import SqliteWriter, Statement
 #: Every table that has rows of runs besides `runs`, and the column that names the run.
 TABLES = {"checkpoints": "thread_id", "writes": "thread_id"}
 
-#: Those that are still settled when it comes to it: a run may have been told to go on meanwhile.
+#: Those that are still settled when it comes to it: a run may have been told to go on meanwhile,
+#: and have come to another end, of which its receipts are not known.
 _SETTLED = (
-    "SELECT run_id FROM runs WHERE run_id IN (SELECT value FROM json_each(?))"
-    " AND status IN ('completed', 'failed', 'cancelled')"
+    "SELECT run_id FROM json_each(?) AS told CROSS JOIN runs"
+    " ON run_id = json_extract(told.value, '$[0]')"
+    " AND generation = json_extract(told.value, '$[1]')"
+    " WHERE status IN ('completed', 'failed', 'cancelled')"
 )
 
 
@@ -24,7 +27,7 @@ class SqliteRemoval:
 
     async def __call__(self, runs: Sequence[Remains]) -> int:
         """Remove these runs, those of them that are settled; how many that were."""
-        ids = json.dumps([run.run_id for run in runs])
+        ids = _named(*runs)
         return await self._writer.write(
             *(_receipts(run) for run in runs if run.step_keys),
             *(
@@ -41,4 +44,8 @@ def _receipts(run: Remains) -> Statement:
         f" AND EXISTS ({_SETTLED})"
     )
     keys = json.dumps(run.step_keys)
-    return statement, (".".join(run.receipts), keys, json.dumps([run.run_id]))
+    return statement, (".".join(run.receipts), keys, _named(run))
+
+
+def _named(*runs: Remains) -> str:
+    return json.dumps([[run.run_id, run.generation] for run in runs])

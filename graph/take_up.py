@@ -1,5 +1,6 @@
 """Taking up a run that another process left: what was finished stays finished."""
 
+import logging
 import time
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,6 +17,8 @@ from graph.record import state_of
 from graph.retrying import is_due, reopen
 from graph.state import STATE_VERSION, Mark, RunState, run_error
 from graph.status import SETTLED
+
+logger = logging.getLogger("runwright.runs")
 
 #: Starts in a row without a new checkpoint after which a run is given up.
 MAX_STARTS = 3
@@ -90,6 +93,21 @@ async def resume(graph: RunGraph, row: RunRow, config: RunnableConfig) -> TakenU
     if is_waiting(_state(snapshot)):
         return TakenUp("waiting", _state(snapshot))
     return TakenUp("drive", _state(snapshot), snapshot, left_at)
+
+
+async def reopen_left(graph: RunGraph, row: RunRow, config: RunnableConfig) -> None:
+    """Let a run take over the order to retry it that an earlier process has left, if there is one.
+
+    It is pending then, also while it waits for its turn. One that cannot be read is left to that.
+    """
+    if row.retry is None:
+        return
+    try:
+        snapshot = await graph.aget_state(config)
+        if is_settled(snapshot) and is_due(row.retry, _state(snapshot)):
+            await reopen(graph, config, _state(snapshot), row.retry)
+    except Exception:  # one run must not keep the others from going on
+        logger.exception("run cannot be retried yet", extra={"run_id": row.run_id})
 
 
 def is_waiting(state: RunState) -> bool:

@@ -10,6 +10,11 @@ from uuid import UUID, uuid5
 #: Columns by which a table's rows name the run that they belong to.
 NAMES = ("run_id", "thread_id")
 
+#: Tables whose rows belong to a run in another way, and when they do.
+BELONGS = {
+    "writes": "(thread_id, checkpoint_id) IN (SELECT thread_id, checkpoint_id FROM checkpoints)",
+}
+
 #: Receipts are looked for under the keys of so many generations and steps of each run.
 GENERATIONS, STEPS = 4, 120
 
@@ -18,11 +23,16 @@ def orphans(path: Path) -> list[str]:
     """What is left of runs that are not there, and what is missing of runs that are.
 
     Works beside a live server: it looks at one snapshot. Every table with a column of `NAMES` is
-    walked, whoever made it.
+    walked, whoever made it, and those of `BELONGS`.
     """
     with closing(sqlite3.connect(f"file:{path}?mode=rw", uri=True)) as database:
         database.execute("BEGIN")
-        return [*_without_run(database), *_without_checkpoint(database), *_receipts(database)]
+        return [
+            *_without_run(database),
+            *_astray(database),
+            *_without_checkpoint(database),
+            *_receipts(database),
+        ]
 
 
 def _without_run(database: sqlite3.Connection) -> Iterator[str]:
@@ -37,17 +47,18 @@ def _without_run(database: sqlite3.Connection) -> Iterator[str]:
             yield from (f"{table}: rows of run {run_id}, which is not there" for (run_id,) in rows)
 
 
+def _astray(database: sqlite3.Connection) -> Iterator[str]:
+    for table, condition in BELONGS.items():
+        rows = database.execute(f"SELECT * FROM {table} WHERE NOT ({condition})").fetchall()
+        yield from (f"{table}: {str(row)[:80]} belongs to nothing" for row in rows)
+
+
 def _without_checkpoint(database: sqlite3.Connection) -> Iterator[str]:
     settled = database.execute(
         "SELECT run_id FROM runs WHERE status IN ('completed', 'failed', 'cancelled')"
         " AND run_id NOT IN (SELECT thread_id FROM checkpoints)"
     )
     yield from (f"runs: {run_id} is settled and has no checkpoint" for (run_id,) in settled)
-    writes = database.execute(
-        "SELECT DISTINCT thread_id, checkpoint_id FROM writes"
-        " EXCEPT SELECT thread_id, checkpoint_id FROM checkpoints"
-    )
-    yield from (f"writes: those of {run_id} at {at} have no checkpoint" for run_id, at in writes)
 
 
 def _receipts(database: sqlite3.Connection) -> Iterator[str]:

@@ -257,4 +257,4 @@ def test_a_task_of_the_command_line_that_waits_is_left_to_be_approved_on_a_serve
 
     assert ran.returncode == 3, ran.stderr
     assert "waiting for a person" in ran.stdout
-    assert f"/runs/{run['run_id']}/approve" in ran.stderr
+    assert f"`runwright approve {run['run_id']}`" in ran.stderr

@@ -195,17 +195,17 @@ class RunModel(RuleBasedStateMachine):
         self._do(self._retry(self._any(which), asked, killed and self._kills < MOST_KILLS))
 
     async def _retry(self, known: Known, asked: Asked, killed: bool) -> None:
-        state = await self._runs._state(known.run_id)
+        state = await self._runs._reader.state(known.run_id)
         request, labels = self._request(known, state, asked)
         if state["status"] not in ("failed", "cancelled"):
             with pytest.raises(NotRetryable):
-                await self._runs.retry(known.run_id, request, by="me", owner=None)
+                await self._runs.repair.retry(known.run_id, request, by="me", owner=None)
             return
         if killed:
             order = order_of(state, request, self._gates.tools, by="me")
             assert await self._storage.index.request_retry(known.run_id, order)
         else:
-            record = await self._runs.retry(known.run_id, request, by="me", owner=None)
+            record = await self._runs.repair.retry(known.run_id, request, by="me", owner=None)
             assert (record["status"], record["error"]) == ("pending", None)
         first = request.from_step or 1
         before = {step for step in known.skipped if step < first}
@@ -239,9 +239,9 @@ class RunModel(RuleBasedStateMachine):
         execution = self._runs._executor._executions.get(known.run_id)
         if execution is None or execution.backoff is None:
             with pytest.raises(NoBackoff):
-                await self._runs.retry_now(known.run_id, owner=None)
+                await self._runs.repair.retry_now(known.run_id, owner=None)
         else:
-            record = await self._runs.retry_now(known.run_id, owner=None)
+            record = await self._runs.repair.retry_now(known.run_id, owner=None)
             assert record["current"] is not None
             assert record["current"]["not_before"] is None
 
@@ -255,20 +255,22 @@ class RunModel(RuleBasedStateMachine):
 
     async def _approve(self, known: Known, labels: list[str], killed: bool) -> None:
         plan = {"steps": gates(*labels)} if labels else None
-        state = await self._runs._state(known.run_id)
+        state = await self._runs._reader.state(known.run_id)
         refused = None if known.status == "waiting" else NotWaiting
         if not refused and labels and (state["cursor"] or known.skipped):
             refused = PlanUnfit
         if refused:
             with pytest.raises(refused):
-                await self._runs.approve(known.run_id, by="me", owner=None, plan=plan)
+                await self._runs.approvals.approve(known.run_id, by="me", owner=None, plan=plan)
             return
         if killed:
             edited = plan and read_plan(plan, self._gates.tools, state["limits"])
             decision = Decision(what="approved", at=1.0, by="me", reason=None, plan=edited)
             assert await self._storage.index.decide(known.run_id, decision)
         else:
-            record = await self._runs.approve(known.run_id, by="me", owner=None, plan=plan)
+            record = await self._runs.approvals.approve(
+                known.run_id, by="me", owner=None, plan=plan
+            )
             assert record["status"] == "running"
         known.approved = True
         known.labels += labels
@@ -284,9 +286,9 @@ class RunModel(RuleBasedStateMachine):
     async def _reject(self, known: Known) -> None:
         if known.status != "waiting":
             with pytest.raises(NotWaiting):
-                await self._runs.reject(known.run_id, by="me", owner=None)
+                await self._runs.approvals.reject(known.run_id, by="me", owner=None)
             return
-        record = await self._runs.reject(known.run_id, by="me", owner=None)
+        record = await self._runs.approvals.reject(known.run_id, by="me", owner=None)
         assert record["error"] is not None
         assert (record["status"], record["error"]["type"]) == ("cancelled", "rejected")
         known.asked = True
@@ -301,10 +303,10 @@ class RunModel(RuleBasedStateMachine):
         for known in waiting:
             known.asked = True
             await self._storage.index.note_expiry(known.run_id, 1.0)
-        sweeping = asyncio.create_task(self._runs._approvals.sweep())
+        sweeping = asyncio.create_task(self._runs.approvals.sweep())
         for known in waiting:
             async with asyncio.timeout(5):
-                while (await self._runs._state(known.run_id))["status"] == "waiting":  # noqa: ASYNC110
+                while (await self._runs._reader.state(known.run_id))["status"] == "waiting":  # noqa: ASYNC110
                     await asyncio.sleep(0.002)
         sweeping.cancel()
 
@@ -327,7 +329,9 @@ class RunModel(RuleBasedStateMachine):
         labels = self._new_labels(more)
         done = state["plan"]["steps"][: state["cursor"]]
         steps = [{**step, "reasoning": ""} for step in (*done, *gates(*labels))]
-        record = await self._runs.fork(known.run_id, checkpoint_id, Edits(steps=steps), owner=None)
+        record = await self._runs.repair.fork(
+            known.run_id, checkpoint_id, Edits(steps=steps), owner=None
+        )
         fork = Known(record["run_id"], labels, known.approve, approved=known.approve == "never")
         fork.floor, fork.first = len(done), len(done) + 1
         fork.skipped = {step for step in state.get("skipped", []) if step <= len(done)}
@@ -378,7 +382,7 @@ class RunModel(RuleBasedStateMachine):
         assert len(open_steps) <= SLOTS
         queued = 0
         for known in self._known.values():
-            state = await self._runs._state(known.run_id)
+            state = await self._runs._reader.state(known.run_id)
             known.check(state)
             if state["status"] == "waiting":
                 assert not open_steps & set(known.labels), "a step is executed that is asked about"

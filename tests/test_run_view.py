@@ -82,7 +82,10 @@ def plan(source: str = "pattern", model: str | None = None, steps: int = 2) -> E
             "  step 1 flaky: timeout in 12 ms (attempt 1: no luck), its thread still runs,"
             " again at 2023-11-14T22:13:20.250Z",
         ),
-        (event("run.waiting"), "waiting for a person"),
+        (
+            event("run.waiting"),
+            f"waiting for a person: `runwright approve {RUN_ID}` or `runwright reject {RUN_ID}`",
+        ),
         (event("run.cancelling", by="someone", detail=None), "cancelling, asked for by someone"),
         (event("run.completed", result={"output": 4}), "4"),
         (event("run.completed", result={"output": "a\n\tb"}), "a\n\tb"),
