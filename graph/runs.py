@@ -15,6 +15,7 @@ from graph.approvals import SWEEP, Approvals
 from graph.build import RunGraph
 from graph.cancelling import Canceller
 from graph.cursor import decode
+from graph.daily_budget import Account, DailyBudget, DailyLimit, renewal
 from graph.decision import Decision
 from graph.drafts import Draft, Drafts
 from graph.driver import Driver
@@ -104,6 +105,7 @@ class Runs:
         *,
         approve: Approve = "never",
         approval_expires: float = EXPIRES,
+        daily_budget: DailyBudget | None = None,
     ) -> None:
         self.graph = graph
         self._reading = graph.copy({"checkpointer": storage.reader})
@@ -126,6 +128,7 @@ class Runs:
         self._sweep_every = min(SWEEP, approval_expires / 10)
         self._sweeping: asyncio.Task[None] | None = None
         self._drafts = Drafts(graph, tools, limits, len(roster.models) if roster else 0)
+        self._daily_budget = daily_budget
         self.ready = False
 
     async def open(self, *, take_up: bool) -> None:
@@ -323,13 +326,22 @@ class Runs:
     ) -> Draft:
         """The plan that a run of this prompt would be given; nothing is stored or executed.
 
-        Raises `PromptRejected`, and `NotAccepting` while the process is ending.
+        Raises `PromptRejected`, `StorageUnavailable` where what it cost cannot be stored, and
+        `NotAccepting` while the process is ending.
         """
         if not self.ready:
             raise NotAccepting
         if reason := prompt_error(prompt, self._limits["max_prompt"]):
             raise PromptRejected(reason)
-        return await self._drafts.make(prompt, owner=owner, budget=budget)
+        with self._available():
+            return await self._drafts.make(prompt, owner=owner, budget=budget)
+
+    async def account(self, owner: str) -> Account:
+        """How the owner's budget of the day stands. Raises `StorageUnavailable`."""
+        if self._daily_budget is None:
+            return Account(DailyLimit(), None, renewal(time.time()))
+        with self._available():
+            return await self._daily_budget.account(owner)
 
     async def _stop(self, run_id: str, by: str) -> None:
         with self._available():
