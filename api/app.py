@@ -13,6 +13,7 @@ from api.answer_headers import AnswerHeaders
 from api.approval_routes import router as approval_router
 from api.arrivals import Arrivals
 from api.body_limit import BodyLimit
+from api.budget_routes import router as budget_router
 from api.callers import Callers
 from api.cors import Cors
 from api.docs import docs_routes
@@ -78,6 +79,7 @@ def create_app(
             *retry_router.routes,
             *history_router.routes,
             *fork_router.routes,
+            *budget_router.routes,
             *router.routes,
             *docs_routes(),
         ],

@@ -76,7 +76,7 @@ async def reject_run(
     response_class=JSONResponse,
     responses={
         200: {"model": DraftAnswer, "description": "Planned, or the reason why there is no plan."},
-        **problems(*WITH_BODY, PromptRejected, NotAccepting),
+        **problems(*WITH_BODY, PromptRejected, NotAccepting, StorageUnavailable),
     },
 )
 async def make_plan(

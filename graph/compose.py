@@ -3,10 +3,12 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 from graph.backends import open_storage
 from graph.build import build_graph
+from graph.daily_budget import DailyBudget, DailyLimit
 from graph.executor import Executor
 from graph.llm import close_clients
 from graph.reader import StorageUnavailable
@@ -40,7 +42,9 @@ async def open_runs(
     tools = open_tools(settings, functions)
     async with open_storage(settings.database_url, server_url=server_url) as storage:
         executor = Executor(slots=settings.max_executing, max_queued=settings.max_queued)
-        roster = make_roster(settings)
+        roster, daily = make_roster(settings), _daily_budget(settings, storage)
+        if roster and daily:
+            roster = replace(roster, purse=daily)
         threads = ToolThreads(settings.tool_threads)
         graph = build_graph(
             tools,
@@ -64,6 +68,7 @@ async def open_runs(
             threads,
             approve=settings.approve,
             approval_expires=settings.approval_expires,
+            daily_budget=daily,
         )
         await runs.open(take_up=take_up)
         # Who leaves other runs alone does not remove them either.
@@ -73,6 +78,11 @@ async def open_runs(
                 yield runs
             finally:
                 await runs.close(settings.grace)
+
+
+def _daily_budget(settings: Settings, storage: Storage) -> DailyBudget | None:
+    limit = DailyLimit(settings.daily_budget_usd, settings.daily_budget_tokens)
+    return DailyBudget(limit, storage.spending) if limit else None
 
 
 def _retention(settings: Settings, storage: Storage, runs: Runs) -> Retention | None:

@@ -7,16 +7,24 @@ from langgraph.store.base import PutOp
 from langgraph.store.memory import InMemoryStore
 
 from graph.memory_index import MemoryIndex
+from graph.memory_spending import MemorySpending
 from graph.removal import Remains
 
 
 class MemoryRemoval:
-    """Removes runs from its three parts."""
+    """Removes runs from all of its parts."""
 
-    def __init__(self, saver: InMemorySaver, store: InMemoryStore, index: MemoryIndex) -> None:
+    def __init__(
+        self,
+        saver: InMemorySaver,
+        store: InMemoryStore,
+        index: MemoryIndex,
+        spending: MemorySpending,
+    ) -> None:
         self._saver = saver
         self._store = store
         self._index = index
+        self._spending = spending
 
     async def __call__(self, runs: Sequence[Remains]) -> int:
         """Remove these runs, those of them that are settled; how many that were."""
@@ -26,5 +34,6 @@ class MemoryRemoval:
         if not self._index.remove(run.run_id, generation=run.generation):
             return False
         self._saver.delete_thread(run.run_id)
+        self._spending.forget(run.run_id)
         self._store.batch([PutOp(run.receipts, key, None) for key in run.step_keys])
         return True

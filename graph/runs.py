@@ -13,6 +13,7 @@ from graph.approvals import SWEEP, Approvals
 from graph.build import RunGraph
 from graph.cancelling import Canceller
 from graph.cursor import decode
+from graph.daily_budget import Account, DailyBudget, DailyLimit, renewal
 from graph.drafts import Draft, Drafts
 from graph.drawing import draw
 from graph.driver import Driver
@@ -77,6 +78,7 @@ class Runs:
         *,
         approve: Approve = "never",
         approval_expires: float = EXPIRES,
+        daily_budget: DailyBudget | None = None,
     ) -> None:
         models = len(roster.models) if roster else 0
         self.graph = graph
@@ -97,6 +99,7 @@ class Runs:
             publish=self.feeds.publish,
             models=models,
         )
+        self._daily_budget = daily_budget
         self._drafts = Drafts(graph, tools, limits, models)
         self._reader = RunReader(graph, storage, self._driver, executor)
         self._acceptance = Acceptance(storage, executor, self._driver, self._reader, self.feeds)
@@ -257,12 +260,21 @@ class Runs:
     ) -> Draft:
         """The plan that a run of this prompt would be given; nothing is stored or executed.
 
-        Raises `PromptRejected`, and `NotAccepting` while the process is ending.
+        Raises `PromptRejected`, `StorageUnavailable` where what it cost cannot be stored, and
+        `NotAccepting` while the process is ending.
         """
         self._acceptance.check()
         if reason := prompt_error(prompt, self._limits["max_prompt"]):
             raise PromptRejected(reason)
-        return await self._drafts.make(prompt, owner=owner, budget=budget)
+        with self._reader.available():
+            return await self._drafts.make(prompt, owner=owner, budget=budget)
+
+    async def account(self, owner: str) -> Account:
+        """How the owner's budget of the day stands. Raises `StorageUnavailable`."""
+        if self._daily_budget is None:
+            return Account(DailyLimit(), None, renewal(time.time()))
+        with self._reader.available():
+            return await self._daily_budget.account(owner)
 
     async def _stop(self, run_id: str, by: str) -> None:
         with self._reader.available():

@@ -162,6 +162,15 @@ class Settings(BaseSettings):
         {},
         description='own prices, USD per million tokens: {"openai/x": {"input": 1, "output": 2}}',
     )
+    daily_budget_usd: float | None = Field(
+        None,
+        ge=0,
+        le=10**9,
+        description="what calls of models may cost each owner in a day (UTC), USD",
+    )
+    daily_budget_tokens: int | None = Field(
+        None, ge=0, le=10**15, description="the same in tokens, read and written"
+    )
     fallback: Literal["always", "transient", "never"] = Field(
         "always", description="whether the pattern planner may answer where models fail"
     )

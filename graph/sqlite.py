@@ -13,6 +13,7 @@ from graph.sqlite_index import SqliteIndex
 from graph.sqlite_migrations import APPLICATION_ID, VERSION
 from graph.sqlite_removal import SqliteRemoval
 from graph.sqlite_saver import SqliteSaver
+from graph.sqlite_spending import SqliteSpending
 from graph.sqlite_store import SqliteStore
 from graph.sqlite_writer import BUSY_TIMEOUT, SqliteWriter
 from graph.storage import Storage, StorageError
@@ -62,6 +63,7 @@ async def _open(path: Path, stack: AsyncExitStack) -> Storage:
         reader=SqliteSaver(for_reader, writer),
         store=store,
         index=index,
+        spending=SqliteSpending(for_reader, writer),
         remove=SqliteRemoval(writer),
         errors=(sqlite3.Error,),
         expect_new=saver.new_threads.add,

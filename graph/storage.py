@@ -8,6 +8,7 @@ from langgraph.store.base import BaseStore
 
 from graph.index import RunIndex
 from graph.removal import Remove
+from graph.spending import Spending
 
 
 class StorageError(Exception):
@@ -31,6 +32,7 @@ class Storage:
     reader: BaseCheckpointSaver[str]
     store: BaseStore
     index: RunIndex
+    spending: Spending
     remove: Remove
     errors: tuple[type[Exception], ...]
     expect_new: Callable[[str], None] = _nothing_to_expect

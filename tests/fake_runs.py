@@ -12,6 +12,7 @@ from fastapi import FastAPI
 
 from api.app import HttpLimits, create_app
 from graph.cursor import decode
+from graph.daily_budget import Account, DailyLimit
 from graph.explain import explain
 from graph.explanation import Explanation
 from graph.feeds import Changes, Feed, Feeds
@@ -135,6 +136,10 @@ class FakeRuns:
             search = replace(search, after=decode(cursor, search, owner=owner))
         rows = [_row(record) for record in self.records.values() if record["owner"] == owner]
         return found_page(search_rows(list(enumerate(rows, 1)), search), search, owner=owner)
+
+    async def account(self, owner: str) -> Account:
+        self._fail()
+        return Account(DailyLimit(), None, CREATED_AT)
 
     def mermaid(self) -> str:
         return "graph TD;\n\tplan --> finalize;\n"

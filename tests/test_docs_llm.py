@@ -114,7 +114,9 @@ def test_the_commands_answer_as_printed(tmp_path: Path) -> None:
             {"model": "anthropic/claude-sonnet-4-5", "api_base": refusing.url},
             {"model": "openai/gpt-5-mini", "api_base": f"{planning.url}/v1"},
         ]
-        with serving(tmp_path, models=json.dumps(models), breaker_seconds="0") as server:
+        with serving(
+            tmp_path, models=json.dumps(models), breaker_seconds="0", daily_budget_usd="1"
+        ) as server:
             run_id = printed_id = ""
             for command, printed in EXAMPLES:
                 planning.answer = openai_answer(UNFIT if "weather" in command else PLAN)
@@ -141,7 +143,7 @@ def assert_contains(whole: Any, part: Any, name: str = "") -> None:
         assert len(whole) == len(part)
         for one, other in zip(whole, part, strict=True):
             assert_contains(one, other)
-    elif name == "until" and part is not None:
+    elif name in ("until", "renewed_at") and part is not None:
         assert whole is not None
     elif isinstance(part, float):
         assert whole == pytest.approx(part)
@@ -166,7 +168,7 @@ def test_it_names_every_reason_to_skip_a_model() -> None:
     source = inspect.getsource(asking) + inspect.getsource(outcomes)
     reasons = set(re.findall(r'skipped(?:\(turn, |", error_class=)"(\w+)"', source))
     [row] = re.findall(r"(?m)^\| `skipped` \|(.*)$", PAGE)
-    assert len(reasons) == 4
+    assert len(reasons) == 5
     assert set(re.findall(r"`(\w+_\w+)`", row)) == reasons | {"on_exceeded"}
 
 

@@ -7,18 +7,20 @@ from functools import cached_property
 from graph.state import PlannedBy, Planning, RunState
 from nodes.planning.budget import add, exceeded, limits_of, over_time
 from nodes.planning.complexity import complexity
-from nodes.planning.model import Completion, Message, ModelFailure
+from nodes.planning.model import Completion, Cost, Message, ModelFailure
 from nodes.planning.outcomes import (
     Update,
     failed,
     first_of,
     given_over,
     not_affordable,
+    not_paid,
     planned,
     rejected,
     skipped,
 )
 from nodes.planning.prompt import instructions, messages, repair
+from nodes.planning.purse import NotPaid, call_of
 from nodes.planning.reading import AnswerRejected, read_answer
 from nodes.planning.roster import Roster
 from nodes.planning.schema import AnswerForm
@@ -63,25 +65,35 @@ class ModelPlanner:
         patience = turn.patience
         timeout = patience.deadline
         try:
-            if turn.state.get("budget"):
-                if reason := await self._unaffordable(turn, asked, timeout):
+            cost: Cost | None = None
+            if turn.state.get("budget") or self.roster.purse:
+                if reason := over_time(turn.state):
+                    return not_affordable(turn, reason)
+                cost = await turn.model.worst_case(asked, self.form.schema, timeout=timeout)
+                if reason := exceeded(turn.state, cost):
                     return not_affordable(turn, reason)
                 timeout = max(0.0, timeout - turn.took)
-            completion = await turn.model.complete(asked, self.form.schema, timeout=timeout)
+            completion = await self._paid(turn, asked, cost, timeout)
+        except NotPaid as refusal:
+            return not_paid(turn, refusal)
         except ModelFailure as failure:
             return failed(turn, failure, patience)
         self.roster.breaker.succeeded(turn.name)
         usage = {"usage": add(turn.state["usage"], turn.name, completion)}
         return usage | self._read(turn, completion)
 
-    async def _unaffordable(
-        self, turn: Turn, asked: Sequence[Message], timeout: float
-    ) -> str | None:
-        """Why the budget does not allow the call, if it does not."""
-        if reason := over_time(turn.state):
-            return reason
-        cost = await turn.model.worst_case(asked, self.form.schema, timeout=timeout)
-        return exceeded(turn.state, cost)
+    async def _paid(
+        self, turn: Turn, asked: Sequence[Message], cost: Cost | None, timeout: float
+    ) -> Completion:
+        """The model's answer, paid for where there is a purse. Raises `NotPaid`."""
+
+        async def ask(timeout: float) -> Completion:
+            return await turn.model.complete(asked, self.form.schema, timeout=timeout)
+
+        if cost is None or self.roster.purse is None:
+            return await ask(timeout)
+        call = call_of(turn.state, turn.name)
+        return await self.roster.purse.pay(call, cost, ask, timeout=timeout)
 
     def _read(self, turn: Turn, completion: Completion) -> Update:
         if completion.refused:

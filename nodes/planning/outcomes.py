@@ -7,6 +7,7 @@ from typing import Any, Literal
 from graph.state import ErrorType, Plan, PlannedBy, Planning, PlanningCall, Step, run_error
 from nodes.planning.model import NOT_READY, Completion, ModelFailure
 from nodes.planning.patience import Patience
+from nodes.planning.purse import NotPaid
 from nodes.planning.rejected_plan import kept, last_rejected
 from nodes.planning.turn import Turn
 
@@ -14,6 +15,8 @@ from nodes.planning.turn import Turn
 Update = dict[str, Any]
 
 _MOST_REASONS = 5  # of one answer
+
+_NO_PATTERNS = "The pattern planner may not answer for them (RUNWRIGHT_FALLBACK)."
 
 
 def first_of(prompt: str, queue: list[str], *, waited: float = 0.0) -> Planning:
@@ -105,6 +108,20 @@ def not_affordable(turn: Turn, reason: str) -> Update:
     return _to_patterns(turn, reason)
 
 
+def not_paid(turn: Turn, refusal: NotPaid) -> Update:
+    """The owner's day does not allow the call: as beyond the run's own budget.
+
+    Models are not asked, so that the policy for where they fail holds as well.
+    """
+    turn.note("skipped", error_class="daily_budget_exceeded", transient=refusal.passes)
+    budget = turn.state["budget"]
+    if budget is not None and budget["on_exceeded"] == "fail":
+        return _without_plan(turn, "budget_exceeded", refusal.reason)
+    if not _patterns_may_answer(turn):
+        return _without_plan(turn, "budget_exceeded", f"{refusal.reason}. {_NO_PATTERNS}")
+    return _to_patterns(turn, refusal.reason)
+
+
 def _gives_up(turn: Turn, failure: ModelFailure, wait: float) -> bool:
     """Whether the model is not asked again, whatever the run's own budget says."""
     hung = failure.error_class == "timeout" and len(turn.planning["queue"]) > 1
@@ -134,11 +151,15 @@ def _passed_on(turn: Turn, *, bigger: bool = False) -> Update:
 def _no_model_left(turn: Turn) -> Update:
     """The pattern planner answers, if the policy lets it."""
     reason = "no model made a plan: " + "; ".join(map(_told, turn.log))
-    lasting = any(entry["transient"] is False for entry in turn.log)
-    if turn.roster.fallback == "never" or (turn.roster.fallback == "transient" and lasting):
-        message = f"{reason}. The pattern planner may not answer for them (RUNWRIGHT_FALLBACK)."
-        return _without_plan(turn, "plan_rejected", message)
+    if not _patterns_may_answer(turn):
+        return _without_plan(turn, "plan_rejected", f"{reason}. {_NO_PATTERNS}")
     return _to_patterns(turn, reason)
+
+
+def _patterns_may_answer(turn: Turn) -> bool:
+    lasting = any(entry["transient"] is False for entry in turn.log)
+    fallback = turn.roster.fallback
+    return not (fallback == "never" or (fallback == "transient" and lasting))
 
 
 def _going_on(turn: Turn, planning: Planning) -> Update:

@@ -6,6 +6,7 @@ from typing import Literal
 
 from nodes.planning.complexity import THRESHOLD
 from nodes.planning.model import Breaker, Model
+from nodes.planning.purse import Purse
 
 #: Whether the pattern planner may answer where models fail: always, only where every failure may
 #: pass by itself, or never.
@@ -16,7 +17,8 @@ Fallback = Literal["always", "transient", "never"]
 class Roster:
     """Models in the order of trial; `complex_model` is asked first for a task judged complex.
 
-    `timeout` is the longest time of one call, in seconds.
+    `timeout` is the longest time of one call, in seconds; `purse` pays for calls, where an owner's
+    day has a budget.
     """
 
     models: Mapping[str, Model]
@@ -26,6 +28,7 @@ class Roster:
     threshold: float = THRESHOLD
     timeout: float = 20.0
     fallback: Fallback = "always"
+    purse: Purse | None = None
 
     def queue(self, score: float) -> list[str]:
         """The models to ask for a task of this complexity, one after the other."""

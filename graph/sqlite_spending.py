@@ -1,0 +1,60 @@
+"""What owners have spent, on SQLite: one row for an owner and a day, and a mark in the run."""
+
+import aiosqlite
+
+from graph.spending import Spent
+from graph.sqlite_writer import SqliteWriter
+from nodes.planning.model import Cost
+from nodes.planning.purse import Call
+
+#: A run that is removed leaves the sums as they are. `usd` is null where a price is not known, and
+#: stays so whatever is added.
+SPENDING_TABLES = (
+    """
+    CREATE TABLE spending (
+        day TEXT NOT NULL,
+        owner TEXT NOT NULL,
+        usd REAL,
+        tokens INTEGER NOT NULL,
+        calls INTEGER NOT NULL,
+        PRIMARY KEY (day, owner)
+    ) WITHOUT ROWID
+    """,
+    # The key of the planning call that was counted last.
+    "ALTER TABLE runs ADD COLUMN counted TEXT",
+)
+
+_FIND = "SELECT usd, tokens, calls FROM spending WHERE day = ? AND owner = ?"
+
+_FORGET = "DELETE FROM spending WHERE day < date(?, '-1 year')"
+
+_MARK = "UPDATE runs SET counted = ? WHERE run_id = ? AND counted IS NOT ?"
+
+#: Right after the mark: adds what was marked just now, and what belongs to no run.
+_ADD = (
+    "INSERT INTO spending (day, owner, usd, tokens, calls) SELECT ?, ?, ?, ?, 1"
+    " WHERE changes() > 0 OR NOT EXISTS (SELECT 1 FROM runs WHERE run_id = ?)"
+    " ON CONFLICT (day, owner) DO UPDATE SET usd = usd + excluded.usd,"
+    " tokens = tokens + excluded.tokens, calls = calls + excluded.calls"
+)
+
+
+class SqliteSpending:
+    """Writes through the file's one writer; days of more than a year ago are forgotten."""
+
+    def __init__(self, reader: aiosqlite.Connection, writer: SqliteWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    async def of(self, owner: str, day: str) -> Spent:
+        rows = await self._reader.execute_fetchall(_FIND, (day, owner))
+        return next((Spent(*row) for row in rows), Spent())
+
+    async def add(self, call: Call, day: str, cost: Cost) -> bool:
+        written = await self._writer.write(
+            (_FORGET, (day,)),
+            (_MARK, (call.key, call.run_id, call.key)),
+            (_ADD, (day, call.owner, cost.usd, cost.tokens, call.run_id)),
+            durable=True,
+        )
+        return written > 0
