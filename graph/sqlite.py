@@ -43,15 +43,18 @@ async def open_sqlite(path: Path, *, server_url: str | None) -> AsyncIterator[St
 async def _open(path: Path, stack: AsyncExitStack) -> Storage:
     # Before aiosqlite: a connection that cannot be opened leaves its thread behind.
     _check(path)
-    for_saver, for_reader, for_store, for_search = [await _connect(path, stack) for _ in range(4)]
+    # An answer still being read holds up what its connection sees: the index has one of its own, on
+    # which every answer is read at once, so that a run is found as soon as it has been accepted.
+    connections = [await _connect(path, stack) for _ in range(5)]
+    for_saver, for_reader, for_index, for_store, for_search = connections
     writer = SqliteWriter(path)
     stack.push_async_callback(writer.aclose)
-    index = SqliteIndex(for_reader, writer, for_search)
+    index = SqliteIndex(for_index, writer, for_search)
     await index.migrate()  # first, since it marks the file as ours
     store = SqliteStore(for_store, writer)
     await AsyncSqliteSaver(for_saver).setup()
     await store.setup()
-    for connection in (for_saver, for_reader, for_store, for_search):
+    for connection in connections:
         await connection.execute_fetchall("PRAGMA query_only=ON")
         # Every table has been made by now; a connection that knows them from before may miss some.
         await connection.execute_fetchall("SELECT 1 FROM runs LIMIT 0")

@@ -13,7 +13,7 @@ from typing import Any
 from graph.backends import open_storage
 from graph.facts import Facts
 from graph.index import RunIndex, RunRow
-from graph.search import Search
+from graph.search import Position, Search
 from graph.state import DEFAULT_LIMITS, Status
 
 OWNER = "default"
@@ -22,13 +22,28 @@ ACCEPTED = 1_800_000_000.0
 #: Every filter, every order, and what is worst for each: much that matches, little, or nothing.
 SEARCHES: Mapping[str, Search] = {
     "the newest": Search(),
+    "the second page": Search(after=Position(key=None, number=99_950)),
+    "a page in the middle": Search(after=Position(key=None, number=50_000)),
     "status, rare": Search(statuses=("running",)),
     "two statuses": Search(statuses=("failed", "cancelled")),
+    "a word of all": Search(text="please"),
     "a word, half of all": Search(text="todo"),
+    "a word, one in 12": Search(text="list7"),
+    "a word, one in 30": Search(text="page7"),
     "a word, one in 350": Search(text="word7"),
     "two words": Search(text="todo word7"),
     "a word and a status": Search(text="todo", statuses=("running",)),
+    "a word, the oldest first": Search(text="todo", descending=False),
+    "a word, second page": Search(text="todo", after=Position(key=None, number=99_900)),
+    "a word, in the middle": Search(text="todo", after=Position(key=None, number=50_000)),
     "a word, longest first": Search(text="todo", sort="duration"),
+    "a word of all, longest first": Search(text="please", sort="duration"),
+    "a word, longest, in the middle": Search(
+        text="todo", sort="duration", after=Position(key=5.0, number=1)
+    ),
+    "a word, cheapest first": Search(text="todo", sort="cost", descending=False),
+    "a word and a tool without": Search(text="todo", tool="calculator"),
+    "a word of all, retries, model": Search(text="please", min_retries=2, model="openai/gpt-3"),
     "a tool": Search(tool="calculator"),
     "a tool that nothing calls": Search(tool="other"),
     "planner": Search(planner="llm"),
@@ -38,6 +53,19 @@ SEARCHES: Mapping[str, Search] = {
     "retries": Search(min_retries=2),
     "taken up": Search(taken_up=True),
     "longest first": Search(sort="duration"),
+    "longest first, in the middle": Search(sort="duration", after=Position(key=5.0, number=1)),
+    "dearest first, last page": Search(sort="cost", after=Position(key=None, number=40)),
+    "all filters, dearest first": Search(
+        tool="calculator",
+        planner="llm",
+        model="openai/gpt-3",
+        created_from=ACCEPTED,
+        created_before=ACCEPTED + 10**6,
+        min_usd=0.001,
+        max_retries=1,
+        taken_up=False,
+        sort="cost",
+    ),
     "dearest first, failed": Search(sort="cost", statuses=("failed",)),
 }
 
@@ -64,7 +92,7 @@ async def measure(runs: int, times: int) -> None:
             for name, search in SEARCHES.items():
                 taken = [await search_once(storage.index, search) for _ in range(times)]
                 p50, p95 = statistics.median(taken), statistics.quantiles(taken, n=20)[-1]
-                print(f"{name:28} p50 {p50:7.2f} ms   p95 {p95:7.2f} ms")
+                print(f"{name:32} p50 {p50:7.2f} ms   p95 {p95:7.2f} ms")
 
 
 async def search_once(index: RunIndex, search: Search) -> float:
@@ -100,7 +128,12 @@ def _row(number: int, chance: random.Random) -> RunRow:
     return RunRow(
         run_id=f"{chance.getrandbits(128):032x}",
         owner=OWNER,
-        prompt=" ".join([begin, *(f"word{chance.randrange(3000)}" for _ in range(8))]),
+        prompt=" ".join(
+            [
+                f"please {begin} list{chance.randrange(12)} page{chance.randrange(30)}",
+                *(f"word{chance.randrange(3000)}" for _ in range(8)),
+            ]
+        ),
         limits=DEFAULT_LIMITS,
         created_at=accepted,
         status=status,
