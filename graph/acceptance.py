@@ -3,10 +3,10 @@
 import asyncio
 import logging
 
-from graph.driver import Driver
 from graph.executor import Executor
 from graph.feeds import Feeds
 from graph.index import RunRow
+from graph.live import Live
 from graph.reader import RunReader
 from graph.record import Record, record_of, state_of
 from graph.request_key import RequestKey, refuse_second
@@ -26,13 +26,13 @@ class Acceptance:
         self,
         storage: Storage,
         executor: Executor,
-        driver: Driver,
+        live: Live,
         reader: RunReader,
         feeds: Feeds,
     ) -> None:
         self._storage = storage
         self._executor = executor
-        self._driver = driver
+        self._live = live
         self._reader = reader
         self._feeds = feeds
         self.ready = False
@@ -60,7 +60,7 @@ class Acceptance:
                     refuse_second(first, key)
         logger.info("run accepted", extra={"run_id": row.run_id})
         logger.debug("run prompt", extra={"run_id": row.run_id, "prompt": row.prompt})
-        self._driver.accepted[row.run_id] = row
+        self._live.accepted[row.run_id] = row
         self._executor.enqueue(row.run_id, row.owner)
         self._feeds.publish(state_of(row))
         return record_of(state_of(row), queue_position=self._executor.position(row.run_id))

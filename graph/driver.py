@@ -3,27 +3,26 @@
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import cast
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.errors import GraphDrained
-from langgraph.runtime import RunControl
 
 from graph.build import RunGraph, recursion_limit
 from graph.cancelling import Canceller
 from graph.deciding import carry_out
 from graph.executor import Executor
-from graph.facts import facts_of
 from graph.forking import begin
 from graph.index import RunRow
+from graph.live import Live
+from graph.passage import Passage
+from graph.projection import Projection
 from graph.record import state_of
 from graph.recovery import Recovery
 from graph.retrying import set_running
 from graph.state import RunState
-from graph.status import RESTING, SETTLED
 from graph.storage import Storage
 from graph.take_up import MAX_STARTS, fail, is_waiting, resume, state_at, take_up
 
@@ -31,9 +30,6 @@ logger = logging.getLogger("runwright.runs")
 
 #: Longest wait between two tries to go on while the storage does not answer, in seconds.
 MAX_STORAGE_WAIT = 30.0
-
-#: The key under which LangGraph tells with a state that a node waits for an answer.
-INTERRUPT = "__interrupt__"
 
 #: How long a cancellation or a decision is waited for, in seconds.
 CANCEL_WAIT = 5.0
@@ -52,13 +48,14 @@ class _Cancellation:
 
 
 class Driver:
-    """Executes runs for an executor, and knows how those stand that it executes."""
+    """Executes runs for an executor: begun, taken up, decided about, retried or cancelled."""
 
     def __init__(
         self,
         graph: RunGraph,
         storage: Storage,
         executor: Executor,
+        live: Live,
         *,
         canceller: Canceller,
         publish: Callable[[RunState], None],
@@ -69,29 +66,23 @@ class Driver:
         self._storage = storage
         self._executor = executor
         self._canceller = canceller
-        self._publish = publish
+        self._live = live
+        self._projection = Projection(storage, live, publish)
+        self._passage = Passage(graph, live, self._projection)
         self._cancelling: dict[str, _Cancellation] = {}
         self._draining = False
         self._deciding: dict[str, asyncio.Future[None]] = {}
-        self._control = RunControl()
-        self._begun: set[str] = set()  # neither settled nor waiting yet
         self._recovery = Recovery()
-        #: Accepted here and not begun.
-        self.accepted: dict[str, RunRow] = {}
-        #: Retried here and not begun again.
-        self.retried: set[str] = set()
-        #: Executing here, as last stored.
-        self.live: dict[str, RunState] = {}
 
     def drain(self) -> None:
         """Let no run go on past the step that it is at."""
         self._draining = True
-        self._control.request_drain()
+        self._passage.drain()
 
     async def close(self) -> None:
         """Note that what has not ended was left in order, when nothing is executing any more."""
-        while self._begun:
-            run_id = self._begun.pop()
+        while self._live.begun:
+            run_id = self._live.begun.pop()
             # The storage may be what has failed; then the run counts as ended by a crash.
             with suppress(*self._storage.errors):
                 await self._storage.index.note_start(run_id, starts=0, checkpoint_id=None)
@@ -110,10 +101,10 @@ class Driver:
         """
         cancellation = self._cancelling.get(run_id)
         if cancellation is None:
-            since = self.live.get(run_id)
+            since = self._live.states.get(run_id)
             # Without a slot a run is new or in a backoff; else nothing is known of its attempt,
             # since the process has died or the storage has failed in which it was made.
-            idle = run_id in self.accepted or since is not None
+            idle = run_id in self._live.accepted or since is not None
             begun = self._executor.holds_slot(run_id) or not idle
             self._cancelling[run_id] = cancellation = _Cancellation(begun, since)
             cancellation.execution = self._executor.interrupt(run_id)
@@ -122,11 +113,11 @@ class Driver:
 
     def hurry(self, run_id: str) -> bool:
         """End the wait for the next attempt of a run, or call of a model; whether it was in one."""
-        state = self.live.get(run_id)
+        state = self._live.states.get(run_id)
         if state is None or not self._executor.hurry(run_id):
             return False
         planning = state.get("planning")
-        self.live[run_id] = {
+        self._live.states[run_id] = {
             **state,
             "not_before": None,
             "planning": planning and {**planning, "not_before": None},
@@ -159,7 +150,7 @@ class Driver:
 
         While the storage does not answer it tries again, without a slot, for as long as it takes.
         """
-        self._begun.add(run_id)
+        self._live.begun.add(run_id)
         try:
             await self._persist(run_id)
         finally:
@@ -177,11 +168,11 @@ class Driver:
                     await self._executor.wait_until(time.time() + delay)
                 state = await way(run_id)
                 if state is not None:
-                    await self._project(state)
+                    await self._projection.write(state)
                 return
             except GraphDrained:
                 # Its last step has ended, and no further node has told so.
-                self._publish(await state_at(self._graph, _thread(run_id)))
+                self._projection.publish(await state_at(self._graph, _thread(run_id)))
                 return
             except asyncio.CancelledError:
                 task = asyncio.current_task()
@@ -201,15 +192,15 @@ class Driver:
 
     async def _advance(self, run_id: str) -> RunState | None:
         """Begin or take up a run and drive it on; its state where that ended."""
-        if row := self.accepted.pop(run_id, None):
+        if row := self._live.accepted.pop(run_id, None):
             config = self._config(row)
             self._storage.expect_new(run_id)
             state = state_of(row)
             await begin(self._graph, config, state)
             await set_running(self._graph, config, state)
-            return await self._drive(config)
-        if run_id in self.retried:
-            self.retried.discard(run_id)
+            return await self._passage.go_on(config)
+        if run_id in self._live.retried:
+            self._live.retried.discard(run_id)
             return await self._resume(run_id)
         found = await self._storage.index.find(run_id)
         if found is None:
@@ -228,7 +219,7 @@ class Driver:
                 end_turn()
                 await self._storage.index.note_start(run_id, starts=0, checkpoint_id=None)
 
-            return await self._drive(config, got_on)
+            return await self._passage.go_on(config, got_on)
 
     async def _resume(self, run_id: str) -> RunState | None:
         """Go on with a run of this process: decided about, retried, or its storage had failed."""
@@ -242,101 +233,40 @@ class Driver:
         if resumed.next == "settled":
             return resumed.state
         await set_running(self._graph, config, resumed.state)
-        return await self._drive(config)
+        return await self._passage.go_on(config)
 
     async def _answer(
         self, row: RunRow, config: RunnableConfig, state: RunState
     ) -> RunState | None:
         """Go on with a waiting run if somebody has decided; its state where that ended."""
         run_id = row.run_id
-        self.live[run_id] = state
+        self._live.states[run_id] = state
         try:
             state = await carry_out(self._graph, self._storage.index, row, config, state)
             if is_waiting(state):
                 return state
             if state["status"] == "running":
-                self.live[run_id] = state
-                await self._project(state)
+                self._live.states[run_id] = state
+                await self._projection.write(state)
                 self._note_decided(run_id)
                 if not self._executor.holds_slot(run_id):
                     await self._executor.wait_until(time.time())
-            return await self._drive(config)
+            return await self._passage.go_on(config)
         finally:
-            self.live.pop(run_id, None)
+            self._live.states.pop(run_id, None)
 
     def _note_decided(self, run_id: str) -> None:
         carried_out = self._deciding.pop(run_id, None)
         if carried_out is not None and not carried_out.done():
             carried_out.set_result(None)
 
-    async def _drive(
-        self, config: RunnableConfig, got_on: Callable[[], Awaitable[None]] | None = None
-    ) -> RunState | None:
-        """Let the graph go on from its last checkpoint until it ends.
-
-        `got_on` is called once, when there is a new checkpoint.
-        """
-        latest: RunState | None = None
-        announced = False
-        try:
-            parts = self._graph.astream(
-                None,
-                config,
-                stream_mode=["values", "tasks"],
-                durability="sync",
-                control=self._control,
-            )
-            async for mode, part in parts:
-                if mode == "values":
-                    if INTERRUPT in part:
-                        continue  # the state before it, told again
-                    latest = cast("RunState", part)
-                elif latest and "result" not in part and latest["status"] == "running":
-                    # A node begins: by now the state before it is stored, and may be shown.
-                    self.live[latest["run_id"]] = latest
-                    if not announced:
-                        announced = True
-                        await self._project(latest)
-                        continue
-                    self._publish(latest)
-                    if got_on is not None:
-                        await got_on()
-                        got_on = None
-            return latest
-        finally:
-            self.live.pop(config["configurable"]["thread_id"], None)
-
-    async def _project(self, state: RunState) -> None:
-        status = state["status"]
-        if (approval := state.get("approval")) and status == "waiting":
-            # Before it is seen to wait, so that none waits for ever.
-            await self._storage.index.note_expiry(state["run_id"], approval["expires_at"])
-        changed = await self._storage.index.project(
-            state["run_id"],
-            status,
-            started_at=state["started_at"],
-            completed_at=state["completed_at"],
-            facts=facts_of(state),
-            generation=state["generation"],
-        )
-        if status in RESTING:
-            self._begun.discard(state["run_id"])
-        self._publish(state)
-        if changed:
-            error = state["error"] if status in SETTLED else None
-            logger.info(
-                "run %s",
-                status,
-                extra={"run_id": state["run_id"], "error": error and error["type"]},
-            )
-
     async def _settle_cancelled(self, run_id: str) -> RunState | None:
         cancellation = self._cancelling[run_id]
         # A write of the execution that was cut off may still be on its way.
         await self._storage.index.check()
         found = await self._storage.index.find(run_id)
-        self.accepted.pop(run_id, None)
-        self.retried.discard(run_id)
+        self._live.accepted.pop(run_id, None)
+        self._live.retried.discard(run_id)
         if found is None:
             return None
         return await self._canceller.settle(

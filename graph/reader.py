@@ -9,8 +9,8 @@ from uuid import UUID
 from langchain_core.runnables import RunnableConfig
 
 from graph.build import RunGraph
-from graph.driver import Driver
 from graph.executor import Executor
+from graph.live import Live
 from graph.record import Record, record_of, state_of
 from graph.state import RunState
 from graph.storage import Storage
@@ -36,12 +36,10 @@ class RunReader:
     `graph` reads checkpoints without queueing behind the writer.
     """
 
-    def __init__(
-        self, graph: RunGraph, storage: Storage, driver: Driver, executor: Executor
-    ) -> None:
+    def __init__(self, graph: RunGraph, storage: Storage, live: Live, executor: Executor) -> None:
         self.graph = graph.copy({"checkpointer": storage.reader})
         self._storage = storage
-        self._driver = driver
+        self._live = live
         self._executor = executor
 
     async def admit(self, run_id: str, owner: str | None) -> None:
@@ -52,9 +50,9 @@ class RunReader:
         """
         if not _is_run_id(run_id):
             raise RunNotFound(run_id)
-        if (row := self._driver.accepted.get(run_id)) and owner in (row.owner, None):
+        if (row := self._live.accepted.get(run_id)) and owner in (row.owner, None):
             return
-        if (state := self._driver.live.get(run_id)) and owner in (state["owner"], None):
+        if (state := self._live.states.get(run_id)) and owner in (state["owner"], None):
             return
         with self.available():
             owned = await self._storage.index.owned(run_id, owner)
@@ -68,15 +66,15 @@ class RunReader:
 
     async def state(self, run_id: str) -> RunState:
         """The state of a run, whoever's. Raises `RunNotFound` and `StorageUnavailable`."""
-        if row := self._driver.accepted.get(run_id):
+        if row := self._live.accepted.get(run_id):
             return state_of(row)
-        if state := self._driver.live.get(run_id):
+        if state := self._live.states.get(run_id):
             return state
         with self.available():
             snapshot = await self.graph.aget_state(thread(run_id))
             # It may have been begun meanwhile. What is told of it then must not be later than what
             # the next call is told, which could not decide about a plan that this one saw wait.
-            if state := self._driver.live.get(run_id):
+            if state := self._live.states.get(run_id):
                 return state
             if snapshot.created_at:
                 return cast("RunState", snapshot.values)

@@ -15,6 +15,7 @@ from graph.feeds import Feeds
 from graph.forking import Edits, seed_of
 from graph.history import CheckpointNotFound, checkpoint_of
 from graph.index import RunRow
+from graph.live import Live
 from graph.reader import RunReader, StorageUnavailable, thread
 from graph.record import Record
 from graph.retrying import NotRetryable, RetryOrder, RetryRequest, order_of
@@ -49,6 +50,7 @@ class Repair:
         tools: Mapping[str, Tool],
         executor: Executor,
         driver: Driver,
+        live: Live,
         reader: RunReader,
         acceptance: Acceptance,
         feeds: Feeds,
@@ -60,6 +62,7 @@ class Repair:
         self._tools = tools
         self._executor = executor
         self._driver = driver
+        self._live = live
         self._reader = reader
         self._acceptance = acceptance
         self._feeds = feeds
@@ -101,7 +104,7 @@ class Repair:
             if not await self._storage.index.request_retry(run_id, order):
                 raise NotRetryable(run_id, (await self._reader.state(run_id))["status"])
             logger.info("run retried", extra={"run_id": run_id})
-            self._driver.retried.add(run_id)
+            self._live.retried.add(run_id)
             try:
                 found = await self._storage.index.find(run_id)
                 assert found is not None

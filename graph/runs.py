@@ -24,6 +24,7 @@ from graph.feeds import Changes, Feed, Feeds
 from graph.history import Checkpoint, HistoryPage, checkpoint_of, page_of
 from graph.index import RunRow
 from graph.listing import Page, found_page
+from graph.live import Live
 from graph.reader import RunReader, StorageUnavailable, thread
 from graph.record import Record
 from graph.remover import Remover
@@ -91,18 +92,20 @@ class Runs:
         self._sweep_every = min(SWEEP, approval_expires / 10)
         self._sweeping: asyncio.Task[None] | None = None
         self.feeds = Feeds(self._state)
+        live = Live()
         self._driver = Driver(
             graph,
             storage,
             executor,
+            live,
             canceller=Canceller(graph, tools, threads),
             publish=self.feeds.publish,
             models=models,
         )
         self._daily_budget = daily_budget
         self._drafts = Drafts(graph, tools, limits, models)
-        self._reader = RunReader(graph, storage, self._driver, executor)
-        self._acceptance = Acceptance(storage, executor, self._driver, self._reader, self.feeds)
+        self._reader = RunReader(graph, storage, live, executor)
+        self._acceptance = Acceptance(storage, executor, live, self._reader, self.feeds)
         self.approvals = Approvals(storage, self._driver, tools, self._reader, self._acceptance)
         self.repair = Repair(
             graph,
@@ -110,6 +113,7 @@ class Runs:
             tools,
             executor,
             self._driver,
+            live,
             self._reader,
             self._acceptance,
             self.feeds,

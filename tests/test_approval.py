@@ -213,7 +213,7 @@ async def test_whoever_was_told_that_a_run_waits_can_decide_about_it(
         monkeypatch.setattr(storage.saver, "aput", returns_late)
 
         async def decide() -> Record:
-            await until(lambda: run_id not in runs._driver.accepted)
+            await until(lambda: run_id not in runs._driver._live.accepted)
             assert (await runs.wait(run_id, timeout=5, owner=None))["status"] == "waiting"
             return await runs.approvals.approve(run_id, by="ann", owner=None)
 

@@ -465,7 +465,9 @@ async def test_a_backoff_can_be_ended(storage: Storage) -> None:
     gates = Gates()
     async with process(storage, gates, limits=LONG) as runs:
         run_id = await start(runs, "stumble a")
-        await until(lambda: (state := runs._driver.live.get(run_id)) and state["not_before"])
+        await until(
+            lambda: (state := runs._driver._live.states.get(run_id)) and state["not_before"]
+        )
         await until(lambda: not runs._executor.holds_slot(run_id))
         record = await runs.repair.retry_now(run_id, owner=None)
         assert record["current"] == {"step": 1, "attempt": 2, "not_before": None}
