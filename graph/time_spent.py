@@ -117,9 +117,7 @@ def _ending(state: RunState, *, queued: bool) -> Part:
     """What the run does since the last thing that is stored of it."""
     steps, status = state["plan"]["steps"], state["status"]
     if status in SETTLED:
-        attempted = any(entry["kind"] == "attempt" for entry in state.get("log", []))
-        # A step that was due would have been cut off.
-        return "waiting" if status == "cancelled" and steps and not attempted else "other"
+        return "waiting" if status == "cancelled" and _is_undecided(state) else "other"
     if status == "pending":
         return "queue"
     if status == "waiting":
@@ -129,6 +127,15 @@ def _ending(state: RunState, *, queued: bool) -> Part:
     if state["error"] or 0 < len(steps) <= state["cursor"]:
         return "other"
     return "tools" if steps else "planning"
+
+
+def _is_undecided(state: RunState) -> bool:
+    """Whether nothing has followed the question about the plan but a cancellation."""
+    approval = state.get("approval")
+    if approval is None:
+        return False
+    since = (entry for entry in state.get("log", []) if entry.get("what") != "cancel")
+    return all(entry.get("at", entry.get("started_at")) <= approval["asked_at"] for entry in since)
 
 
 def _moments(state: RunState) -> Iterator[_Moment]:

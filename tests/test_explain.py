@@ -178,8 +178,14 @@ def test_a_crash_in_a_backoff_takes_only_what_is_longer_than_the_backoff() -> No
     assert (told_after["backoff"], told_after["interruption"]) == (10.0, 2.75)
 
 
+def asked(state: RunState, at: float) -> RunState:
+    """The state of a run that waits for a person since then."""
+    approval = {"asked_at": at, "expires_at": at + 1000, "tools": []}
+    return cast("RunState", {**state, "status": "waiting", "approval": approval})
+
+
 def test_the_time_until_a_person_says_yes_is_waiting_and_what_follows_the_queue() -> None:
-    state = cast("RunState", {**planned(queued()), "status": "waiting"})  # planned at 1.001
+    state = asked(planned(queued()), CREATED_AT + 1.001)
     approved: Any = {"kind": "mark", "what": "approved", "by": "ann", "detail": None}
     pending = {**state, "status": "running", "log": [{**approved, "at": CREATED_AT + 61.001}]}
     done = attempted(cast("RunState", pending), started_at=CREATED_AT + 63.001)
@@ -211,6 +217,8 @@ def test_a_retry_after_the_end_counts_what_lay_between_as_waiting() -> None:
     assert parts(explained)["waiting"] == 47.75
     assert parts(explained)["queue"] == 1.0 + 3.0
     assert explained["retries"]["told"] == 1
+    waiting = asked(retried, CREATED_AT + 50)  # cancelled at 60
+    assert parts(explain(cancelled(waiting), now=0))["waiting"] == 47.75 + 10.0
 
 
 def test_a_failed_step_leads_back_through_its_attempts() -> None:
