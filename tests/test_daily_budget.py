@@ -178,7 +178,7 @@ async def test_a_run_that_is_removed_gives_nothing_back(storage: Storage) -> Non
     purse = budget(storage, usd=1.0)
     await pay(purse, answer("a", usd=0.25), call(0, run="r"))
     removed = await storage.remove(
-        [Remains(run_id="r", receipts=("receipts", "alice"), step_keys=[])]
+        [Remains(run_id="r", receipts=("receipts", "alice"), step_keys=[], generation=0)]
     )
 
     assert removed == 1

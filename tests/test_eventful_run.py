@@ -68,8 +68,11 @@ def test_approved_failed_retried_killed_cancelled_and_retried(tmp_path: Path) ->
         assert telling.goes_on(server)[0] == "run.approved"
         ask(server, "retry", {"input": {"expression": "6 * 7"}, "skip": [3]})
         watchers.append(watched())
-        server.until(run_id, asleep)
+        server.until(run_id, lambda run: run["status"] == "waiting")  # as the plan is another
         assert telling.goes_on(server)[0] == "run.retried"
+        ask(server, "approve")
+        server.until(run_id, asleep)
+        assert telling.goes_on(server)[0] == "run.approved"
         place[0] = None
         server.kill()
     with serving(tmp_path, tools=TOOLS) as server:
@@ -102,6 +105,7 @@ def test_approved_failed_retried_killed_cancelled_and_retried(tmp_path: Path) ->
     assert [mark["what"] for mark in record["marks"]] == [
         "approved",
         "retry",
+        "approved",
         "taken_up",
         "cancel",
         "retry",

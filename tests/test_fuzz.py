@@ -15,7 +15,8 @@ SCHEMATHESIS = Path(sys.prefix) / "fuzz" / "bin" / "schemathesis"
 #: An endless stream is read for a moment. Headers that a call does not name are let be: they
 #: cannot be refused, and the key's own makes schemathesis want just that. No schema can tell a
 #: cursor that a search has answered from any other text. A fork names a checkpoint in its body: the
-#: 404 about one that is invented is not about the run in the path, which is there.
+#: 404 about one that is invented is not about the run in the path, which is there. Which inputs and
+#: plans fit depends on the run and its tools.
 CONFIG = """
 request-timeout = 10.0
 
@@ -36,7 +37,16 @@ checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "5xx"]
 
 [[operations]]
 include-path = "/runs/{run_id}/fork"
+checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "404", "409", "5xx"]
 checks.ensure_resource_availability.enabled = false
+
+[[operations]]
+include-path = "/runs/{run_id}/retry"
+checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "404", "409", "5xx"]
+
+[[operations]]
+include-path = "/runs/{run_id}/approve"
+checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "404", "409", "5xx"]
 """
 
 
@@ -64,5 +74,5 @@ def test_no_request_makes_it_fail_or_answer_what_is_not_documented(tmp_path: Pat
         faults = [line for line in server.lines if "failed, error id" in line]
 
     assert fuzzing.returncode == 0, fuzzing.stdout + fuzzing.stderr
-    assert "26 selected" in fuzzing.stdout
+    assert "27 selected" in fuzzing.stdout
     assert faults == []

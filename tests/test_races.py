@@ -21,6 +21,7 @@ from graph.reader import RunNotFound
 from graph.remover import NotSettled
 from graph.retrying import NotRetryable, RetryRequest
 from graph.runs import AlreadySettled, Runs
+from graph.search import Search
 from graph.state import DEFAULT_LIMITS, Status
 from graph.storage import Storage
 from tests.live_runs import Gates, process, rested, row_status, start, told, types, until
@@ -161,7 +162,7 @@ async def test_a_sweep_leaves_a_run_that_was_retried_since_it_looked(
             await rested(runs, run_id)
             return await remove(found)
 
-        monkeypatch.setattr(runs, "_storage", replace(storage, remove=removing))
+        monkeypatch.setattr(runs.remover, "_storage", replace(storage, remove=removing))
         assert await runs.remover.remove_settled([run_id]) == 0
         assert (await runs.get(run_id, owner=None))["status"] == "completed"
         await listed(storage, run_id, "completed")
@@ -212,7 +213,7 @@ async def test_a_fork_of_a_run_that_is_removed_is_made_whole_or_not_at_all(
             await told(runs, forks[0])
         else:
             assert isinstance(answers["fork"], RunNotFound), answers["fork"]
-            assert [row.run_id for row in await storage.index.newest(10)] == []
+            assert (await storage.index.search("default", Search())).rows == []
 
 
 # Deciding
