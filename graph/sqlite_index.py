@@ -34,6 +34,8 @@ class SqliteIndex:
         self._reader = reader
         self._searcher = searcher  # its own, so that no search holds up who reads one run
         self._writer = writer
+        # Few runs are forked and every record asks; nobody else writes while this file is open.
+        self._origins: set[str] = set()
 
     async def migrate(self) -> None:
         """Bring the tables to this program's version, one transaction a step."""
@@ -46,7 +48,14 @@ class SqliteIndex:
                     durable=True,
                 )
 
+        rows = await self._reader.execute_fetchall(
+            "SELECT DISTINCT forked_from FROM runs WHERE forked_from IS NOT NULL"
+        )
+        self._origins = {origin for (origin,) in rows}
+
     async def accept(self, row: RunRow) -> None:
+        if row.forked_from is not None:
+            self._origins.add(row.forked_from)
         await self._writer.write((INSERT, values_of(row)), durable=True)
 
     async def accept_once(self, row: RunRow, key: RequestKey) -> KeyedRun:
@@ -70,6 +79,8 @@ class SqliteIndex:
         return bool([*await self._reader.execute_fetchall(query, (run_id, owner))])
 
     async def forks(self, run_id: str) -> Sequence[str]:
+        if run_id not in self._origins:
+            return ()
         rows = await self._reader.execute_fetchall(
             "SELECT run_id FROM runs WHERE forked_from = ? ORDER BY rowid", (run_id,)
         )
