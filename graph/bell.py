@@ -2,18 +2,20 @@
 
 import asyncio
 
-#: How many are woken at once, and how long the others then get to work, in seconds. Waking 500 at
-#: once would hold up the run that they watch.
-BATCH, PAUSE = 16, 0.002
+#: How many are woken at once, and how long everybody else then gets to work, in seconds. Waking 500
+#: at once would hold up the run that they watch.
+BATCH, PAUSE = 8, 0.002
 
 
 class Bell:
     """Rung when something has changed; all who wait by then are woken, first those who came first.
 
-    Whoever wakes looks for himself what there is: changes in between are one to him.
+    Whoever wakes looks for himself what there is: changes in between are one to him. A `patient`
+    bell wakes nobody before what rang it has had a `PAUSE` to go on.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, patient: bool = False) -> None:
+        self._patient = patient
         # Dictionaries for their order, and since one who goes away is found in them at once.
         self._waiting: dict[asyncio.Future[None], None] = {}
         self._due: dict[asyncio.Future[None], None] = {}
@@ -34,7 +36,8 @@ class Bell:
         self._due |= self._waiting
         self._waiting.clear()
         if self._ringing is None:
-            self._wake()
+            if not self._patient:
+                self._wake()
             if self._due:
                 self._ringing = asyncio.get_running_loop().create_task(self._wake_the_rest())
 

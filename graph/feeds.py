@@ -25,7 +25,7 @@ class Feed:
         self.closed = False
         self.watchers = 0
         self.reading = asyncio.Lock()
-        self._told = Bell()
+        self._told = Bell(patient=True)
         self._rested = Bell()
 
     @property

@@ -50,3 +50,16 @@ async def test_those_who_go_while_it_rings_cost_nobody_else_his_turn():
     assert all(task.cancelled() for task in leaving)
     assert not late.done()
     late.cancel()
+
+
+async def test_a_patient_bell_lets_what_rang_it_go_on_first():
+    bell = Bell(patient=True)
+    [task] = await waiting(bell, 1)
+
+    bell.ring()
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert not task.done()
+
+    async with asyncio.timeout(5):
+        await task
