@@ -35,7 +35,7 @@ bench-runs: .venv/.installed ## start, latency, throughput and CPU per run, besi
 bench-live: .venv/.installed ## waiting, watchers, a flood of posts, a kill, memory; ARGS="waiting --rounds 1"
 	$(BIN)/python -m benchmarks.live $(ARGS)
 
-bench-keeping: .venv/.installed ## size on disk before and after retention; explain a run killed twice
+bench-keeping: .venv/.installed ## size on disk before and after retention; explain a run killed twice; fork one of 200 steps
 	$(BIN)/python -m benchmarks.keeping $(ARGS)
 
 bench-search: .venv/.installed ## searches among 100,000 runs, filter by filter; ARGS="--runs 10000"

@@ -1,11 +1,11 @@
-"""`python -m benchmarks.keeping [part …]`: size on disk, an explanation."""
+"""`python -m benchmarks.keeping [part …]`: size on disk, an explanation, forks."""
 
 import argparse
 
-from benchmarks.keeping import explaining, size
+from benchmarks.keeping import explaining, forking, size
 from benchmarks.table import print_table
 
-PARTS = ("size", "explaining")
+PARTS = ("size", "explaining", "forking")
 
 
 def main() -> None:
@@ -16,7 +16,11 @@ def main() -> None:
     options = parser.parse_args()
     if unknown := set(options.parts) - set(PARTS):
         parser.error(f"there is no part {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
-    measures = {"size": lambda: size.measure(options.runs), "explaining": explaining.measure}
+    measures = {
+        "size": lambda: size.measure(options.runs),
+        "explaining": explaining.measure,
+        "forking": forking.measure,
+    }
     for part in options.parts:
         print_table([measures[part]() for _ in range(options.rounds)])
 
