@@ -13,7 +13,7 @@ studio: .venv/.installed    ## the graph in LangGraph Studio, from http://127.0.
 	  LANGSMITH_API_KEY= exec $(BIN)/python -m langgraph_cli dev $(ARGS)
 
 test: lint .venv/.fuzz      ## lint, types, tests; ARGS="-k name" picks tests
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 test-real-llm: .venv/.real-llm ## let two small real models plan; downloads 1.3 GB the first time
 	$(BIN)/python -m pytest -m real_llm $(ARGS)
