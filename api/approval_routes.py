@@ -54,7 +54,7 @@ async def approve_run(
     "/runs/{run_id}/reject",
     response_class=JSONResponse,
     responses={
-        200: {"model": RunAnswer, "description": "Rejected: cancelled, with nothing done."},
+        200: {"model": RunAnswer, "description": "Rejected: cancelled, with nothing more done."},
         **problems(*_CAUSES),
     },
 )
@@ -65,7 +65,7 @@ async def reject_run(
     caller: CallerDep,
     body: RejectCreate | None = None,
 ) -> Response:
-    """Settle a waiting run as cancelled, with nothing done; its `error.type` is `rejected`."""
+    """Settle a waiting run as cancelled, with nothing more done; its `error.type` is `rejected`."""
     reason = body.reason if body else None
     rejected = await runs.approvals.reject(run_id, by=caller, owner=owner, reason=reason)
     return run_answer(rejected, None)

@@ -17,6 +17,16 @@ _JSON_NAMES: Mapping[type, str] = {
     type(None): "null",
 }
 
+#: What a field must be, by the fault that says it is not; pydantic's words are those of Python.
+_TYPES: Mapping[str, str] = {
+    "string_type": "a string",
+    "dict_type": "a JSON object",
+    "list_type": "an array",
+    "int_type": "a whole number",
+    "float_type": "a number",
+    "bool_type": "true or false",
+}
+
 
 class FieldError(TypedDict):
     """One fault of a request."""
@@ -48,10 +58,41 @@ def _message(fault: Mapping[str, Any]) -> str:
             return f"is not valid JSON: {fault['ctx']['error']}"
         case "model_attributes_type":
             return f"must be a JSON object, not {_json_name(fault['input'])}"
-        case "string_type":
-            return f"must be a string, not {_json_name(fault['input'])}"
+        case kind if kind in _TYPES:
+            return f"must be {_TYPES[kind]}, not {_given(fault)}"
         case _:
-            return str(fault["msg"])
+            return _limit(fault) or str(fault["msg"])
+
+
+def _limit(fault: Mapping[str, Any]) -> str | None:
+    match fault["type"]:
+        case "literal_error":
+            return f"must be {fault['ctx']['expected']}"
+        case "greater_than_equal":
+            return f"must be {_number(fault['ctx']['ge'])} or more"
+        case "less_than_equal":
+            return f"must be {_number(fault['ctx']['le'])} or less"
+        case "too_short" | "string_too_short":
+            return f"must have at least {_length(fault['ctx']['min_length'], fault['input'])}"
+        case "too_long" | "string_too_long":
+            return f"must have at most {_length(fault['ctx']['max_length'], fault['input'])}"
+    return None
+
+
+def _given(fault: Mapping[str, Any]) -> str:
+    # Where a number is wrong for not being whole, its kind alone would not tell why.
+    value = fault["input"]
+    told = fault["type"] == "int_type" and isinstance(value, float)
+    return str(value) if told else _json_name(value)
+
+
+def _number(bound: float) -> str:
+    return str(int(bound) if float(bound).is_integer() else bound)
+
+
+def _length(number: int, value: object) -> str:
+    unit = "character" if isinstance(value, str) else "item"
+    return f"{number} {unit}" if number == 1 else f"{number} {unit}s"
 
 
 def _json_name(value: object) -> str:

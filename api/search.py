@@ -79,7 +79,7 @@ CURSOR = "The `next_cursor` of the page before, with the same filters and order.
 
 
 class RunSearch(Body):
-    """Which runs, and in which order; what is left out or null does not matter."""
+    """Which runs, and in which order; what is left out does not matter."""
 
     status: list[Status] = Field(default_factory=list, description=STATUS)
     text: Words | None = Field(None, description=TEXT)

@@ -52,8 +52,13 @@ async def post_task(client: httpx.AsyncClient, task: str) -> "ServerRun":
     return ServerRun(client, answer["run_id"])
 
 
-async def post_decision(client: httpx.AsyncClient, run_id: str, act: str, body: object) -> None:
-    """Tell the server what was decided about a plan: `approve` or `reject`. Raises `NotDecided`."""
+async def post_decision(
+    client: httpx.AsyncClient, run_id: str, act: str, body: object
+) -> dict[str, Any]:
+    """Tell the server what was decided about a plan: `approve` or `reject`; the run's record.
+
+    Raises `NotDecided`.
+    """
     path = f"/runs/{quote(run_id, safe='')}/{act}"
     try:
         response = await client.post(path, json=body)
@@ -63,6 +68,7 @@ async def post_decision(client: httpx.AsyncClient, run_id: str, act: str, body: 
         raise NotDecided(f"{reason}; {told}") from None
     if response.is_error:
         raise NotDecided(_refusal(response))
+    return dict(response.json())
 
 
 class ServerRun:

@@ -34,6 +34,8 @@ def back_up(source: Path, target: Path) -> Copied:
         raise BackupFailed(f"{target} is there already and is not overwritten; name another file")
     if not source.is_file():
         raise BackupFailed(f"there is no database {source} to copy (RUNWRIGHT_DATABASE_URL)")
+    if not target.parent.is_dir():
+        raise BackupFailed(f"there is no folder {target.parent}; make it, or name another file")
     try:
         with _unfinished(target) as part:
             runs = _copy(source, part)

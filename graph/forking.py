@@ -107,11 +107,11 @@ def _plan(state: RunState, edits: Edits, tools: Mapping[str, Tool]) -> Plan:
     try:
         steps = [
             Step(
-                step=number,
+                step=step.get("step") or number,
                 tool=step["tool"],
                 input=plain(step["input"], max_bytes=limits["max_output"], what="input"),
                 reasoning=step["reasoning"],
-                span=None,
+                span=step.get("span"),
             )
             for number, step in enumerate(edits.steps, start=1)
         ]

@@ -27,7 +27,7 @@ def sentences(state: RunState, explained: Explanation) -> list[str]:
 
 def _outcome(state: RunState, explained: Explanation) -> str:
     steps, status = state["plan"]["steps"], state["status"]
-    done = f"{state['cursor']} of {_counted(len(steps), 'step')} done" if steps else "no plan"
+    done = _done(state) if steps else "no plan"
     took = _duration(explained["total_ms"])
     if status == "completed":
         return f"The run completed in {took} with {done}."
@@ -37,6 +37,14 @@ def _outcome(state: RunState, explained: Explanation) -> str:
         return f"The run {ended} after {took} with {done} ({why})."
     doing = {"pending": "is in the queue", "waiting": "waits for a person"}.get(status, "goes on")
     return f"The run {doing} after {took} with {done} so far."
+
+
+def _done(state: RunState) -> str:
+    """How many steps are done; those that were left out are passed by, but not done."""
+    cursor, steps = state["cursor"], _counted(len(state["plan"]["steps"]), "step")
+    left_out = sum(1 for step in state.get("skipped", []) if step <= cursor)
+    done = f"{cursor - left_out} of {steps} done"
+    return f"{done} and {left_out} left out" if left_out else done
 
 
 def _where(explained: Explanation) -> str:

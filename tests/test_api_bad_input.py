@@ -47,8 +47,8 @@ JSON = {"content-type": "application/json"}
         (b'{"prompt": "' + b"x" * (MAX_PROMPT + 1) + b'"}', "prompt", f"{MAX_PROMPT} characters"),
         (b'{"promt": "hello"}', "body", "unknown field 'promt'; its fields are: prompt"),
         (b'{"prompt": "hello", "model": "m"}', "body", "unknown field 'model'"),
-        (b'{"prompt": "hello", "budget": {"steps": 1.5}}', "budget.steps", "valid integer"),
-        (b'{"prompt": "hello", "budget": {"steps": 0}}', "budget.steps", "equal to 1"),
+        (b'{"prompt": "hello", "budget": {"steps": 1.5}}', "budget.steps", "whole number, not 1.5"),
+        (b'{"prompt": "hello", "budget": {"steps": 0}}', "budget.steps", "must be 1 or more"),
         (b'{"prompt": "hello", "\\ud800": 1}', "body", "unknown field '\\ud800'"),
     ],
     ids=lambda value: value[:24].decode(errors="replace") if isinstance(value, bytes) else "",
@@ -65,6 +65,34 @@ async def test_a_bad_body_is_refused_with_the_field_and_what_is_wrong(
     assert message in problem["errors"][0]["message"]
     assert message in problem["detail"]
     assert runs.records == {}
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "field", "message"),
+    [
+        ("/runs", {"prompt": "a", "mode": None}, "mode", "must be 'execute' or 'plan'"),
+        ("/runs", {"prompt": "a", "budget": {"usd": "1"}}, "budget.usd", "a number, not a string"),
+        ("/runs", {"prompt": "a", "budget": {"usd": -1}}, "budget.usd", "must be 0 or more"),
+        ("/runs/a/retry", {"input": []}, "input", "must be a JSON object, not an array"),
+        ("/runs/a/retry", {"skip": "3"}, "skip", "must be an array, not a string"),
+        ("/runs/a/retry", {"skip": [None]}, "skip.0", "must be a whole number, not null"),
+        ("/runs/a/approve", {"plan": {"steps": []}}, "plan.steps", "at least 1 item"),
+        ("/runs/a/reject", {"reason": "x" * 2001}, "reason", "at most 2000 characters"),
+        ("/runs/search", {"limit": 201}, "limit", "must be 200 or less"),
+        ("/runs/search", {"text": ""}, "text", "at least 1 character"),
+        ("/runs/search", {"taken_up": 1}, "taken_up", "must be true or false, not a number"),
+    ],
+    ids=str,
+)
+async def test_what_is_wrong_with_a_field_is_said_in_the_words_of_json(
+    client, path, body, field, message
+):
+    response = await client.post(path, json=body)
+
+    problem = response.json()
+    assert response.status_code == 400
+    assert [error["field"] for error in problem["errors"]] == [field]
+    assert problem["errors"][0]["message"].endswith(message)
 
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()))  # with lone surrogates

@@ -96,7 +96,7 @@ def test_killed_before_the_first_attempt_it_goes_on_in_the_next_process(
     ("body", "status", "said"),
     [
         ({"from_step": 3}, 400, "the run stopped at step 2"),
-        ({"from_step": 0}, 400, "greater than or equal to 1"),
+        ({"from_step": 0}, 400, "must be 1 or more"),
         ({"from_step": "2"}, 400, "from_step"),
         ({"input": {}}, 400, "step 2: expression of calculator"),
         ({"input": {"expression": "1 / 2", "x": 1}}, 400, "step 2: x of calculator"),
@@ -148,3 +148,25 @@ def server(tmp_path_factory):
         patch.setenv("NOTES", str(folder / "notes"))
         with serving(folder, tools=TOOLS) as started:
             yield started
+
+
+def test_a_fork_takes_a_plan_as_the_record_shows_it(server):
+    """What is read, edited and sent again keeps its numbers and its words of the prompt."""
+    run_id = server.post("note one, then note two")
+    plan = server.settled(run_id)["plan"]
+    point = server.client.get(f"/runs/{run_id}/history").json()["checkpoints"][0]["checkpoint_id"]
+    fork = {"checkpoint_id": point, "state": {"plan": plan, "cursor": 1}}
+
+    answer = server.client.post(f"/runs/{run_id}/fork", json=fork)
+
+    assert answer.status_code == 201, answer.text
+    forked = server.settled(answer.json()["run_id"])
+    assert forked["plan"] == plan
+    assert forked["plan_proposed"] is None
+
+    plan["steps"][1]["step"] = 3
+    answer = server.client.post(f"/runs/{run_id}/fork", json=fork)
+
+    assert answer.status_code == 400
+    assert answer.json()["errors"][0]["field"] == "state.plan"
+    assert "step 2 is numbered 3; steps count from 1" in answer.json()["detail"]

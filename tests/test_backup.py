@@ -171,5 +171,5 @@ def test_a_folder_that_is_not_there_and_a_store_without_a_file_are_told(tmp_path
     nowhere = runwright("backup", str(tmp_path / "no" / "copy.db"), folder=tmp_path)
     memory = runwright("backup", str(tmp_path / "c"), folder=tmp_path, database_url="memory://")
     assert (nowhere.returncode, memory.returncode) == (2, 2)
-    assert "No such file or directory" in nowhere.stderr
+    assert f"there is no folder {tmp_path / 'no'}; make it" in nowhere.stderr
     assert "has no file to copy" in memory.stderr

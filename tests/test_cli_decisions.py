@@ -56,6 +56,22 @@ def test_a_rejected_run_has_the_reason_and_the_second_decision_is_told(tmp_path:
     assert "No run has the id '../todos'" in unknown.stderr or "Nothing is at" in unknown.stderr
 
 
+def test_of_a_run_that_had_done_steps_it_is_not_told_that_nothing_was_done(tmp_path: Path) -> None:
+    """It was retried with another input, which nobody had approved."""
+    with serving(tmp_path) as server:
+        asked = {"prompt": "add milk to my list, then calculate 1 / 0", "mode": "plan"}
+        run_id = str(server.client.post("/runs", json=asked).json()["run_id"])
+        server.until(run_id, lambda run: run["status"] == "waiting")
+        server.client.post(f"/runs/{run_id}/approve")
+        assert server.settled(run_id)["status"] == "failed"
+        again = server.client.post(f"/runs/{run_id}/retry", json={"input": {"expression": "2"}})
+        assert again.status_code == 200, again.text
+        server.until(run_id, lambda run: run["status"] == "waiting")
+        done = runwright("reject", run_id, folder=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"run {run_id} is rejected; nothing more was done\n"
+
+
 def test_with_keys_a_run_is_decided_about_by_its_owner(tmp_path: Path) -> None:
     """The key comes from the environment; another's run is not there."""
     keys = {name: f"rw_{name}_{'x' * 32}" for name in ("ann", "bob")}

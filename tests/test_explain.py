@@ -252,6 +252,15 @@ def test_a_failed_step_leads_back_through_its_attempts() -> None:
     )
 
 
+def test_a_step_that_was_left_out_is_not_told_as_done() -> None:
+    state = attempted(attempted(planned(queued())))
+    state = cast("RunState", {**state, "cursor": 2, "skipped": [1]})
+
+    explained = explain(state, now=CREATED_AT + 60)
+
+    assert "with 1 of 2 steps done and 1 left out so far." in explained["sentences"][0]
+
+
 def test_a_cancelled_run_names_who_asked_and_what_was_cut_off() -> None:
     error: Any = {"type": "Cancelled", "message": "cut off", "retryable": False}
     state = cancelled(planned(queued()), cut_off=True)

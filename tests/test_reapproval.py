@@ -131,7 +131,9 @@ async def test_an_edited_input_is_asked_about_though_the_plan_was_approved(stora
         )
         with pytest.raises(PlanUnfit, match="approved as it is"):
             await runs.approvals.approve(run_id, by="ann", owner=None, plan={"steps": []})
-        await runs.approvals.reject(run_id, by="ann", owner=None)
+        rejected = await runs.approvals.reject(run_id, by="ann", owner=None)
+        assert rejected["error"] is not None
+        assert rejected["error"]["message"] == "the plan was rejected; nothing more was done"
         assert (await retried(runs, run_id))["status"] == "waiting", "that is what was rejected"
         assert gates.calls == {"a": 1, "b": 1}
         await runs.approvals.approve(run_id, by="ann", owner=None)

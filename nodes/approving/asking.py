@@ -148,11 +148,14 @@ def _read(given: object) -> _Answer:
 
 
 def _refused(state: RunState, answer: _Answer) -> RunError:
+    # Of a run that was retried or forked, steps may have been executed before it was asked about.
+    begun = any(entry["kind"] == "attempt" for entry in state.get("log", []))
+    undone = "nothing more was done" if begun else "nothing was done"
     if answer.what == "expired":
         approval = state.get("approval")
         days = (approval["expires_at"] - approval["asked_at"]) / 86_400 if approval else 0
         within = f"{days:g} days" if days >= 1 else f"{days * 86_400:g} s"
-        message = f"nobody approved the plan within {within}; nothing was done"
+        message = f"nobody approved the plan within {within}; {undone}"
         return run_error("cancelled", message)
     why = f": {answer.reason}" if answer.reason else ""
-    return run_error("rejected", f"the plan was rejected{why}; nothing was done")
+    return run_error("rejected", f"the plan was rejected{why}; {undone}")
