@@ -193,12 +193,7 @@ class Driver:
     async def _advance(self, run_id: str) -> RunState | None:
         """Begin or take up a run and drive it on; its state where that ended."""
         if row := self._live.accepted.pop(run_id, None):
-            config = self._config(row)
-            self._storage.expect_new(run_id)
-            state = state_of(row)
-            await begin(self._graph, config, state)
-            await set_running(self._graph, config, state)
-            return await self._passage.go_on(config)
+            return await self._begin(row)
         if run_id in self._live.retried:
             self._live.retried.discard(run_id)
             return await self._resume(run_id)
@@ -220,6 +215,19 @@ class Driver:
                 await self._storage.index.note_start(run_id, starts=0, checkpoint_id=None)
 
             return await self._passage.go_on(config, got_on)
+
+    async def _begin(self, row: RunRow) -> RunState | None:
+        """Drive a run from its first checkpoint on; its state where that ended."""
+        config, state = self._config(row), state_of(row)
+        self._storage.expect_new(row.run_id)
+        # Whoever has posted it and waits reads it now, and need not ask the storage.
+        self._live.first[row.run_id] = state
+        try:
+            await begin(self._graph, config, state)
+            await set_running(self._graph, config, state)
+            return await self._passage.go_on(config)
+        finally:
+            del self._live.first[row.run_id]
 
     async def _resume(self, run_id: str) -> RunState | None:
         """Go on with a run of this process: decided about, retried, or its storage had failed."""

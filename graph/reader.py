@@ -50,9 +50,7 @@ class RunReader:
         """
         if not _is_run_id(run_id):
             raise RunNotFound(run_id)
-        if (row := self._live.accepted.get(run_id)) and owner in (row.owner, None):
-            return
-        if (state := self._live.states.get(run_id)) and owner in (state["owner"], None):
+        if (state := self._live.state(run_id)) and owner in (state["owner"], None):
             return
         with self.available():
             owned = await self._storage.index.owned(run_id, owner)
@@ -66,15 +64,13 @@ class RunReader:
 
     async def state(self, run_id: str) -> RunState:
         """The state of a run, whoever's. Raises `RunNotFound` and `StorageUnavailable`."""
-        if row := self._live.accepted.get(run_id):
-            return state_of(row)
-        if state := self._live.states.get(run_id):
+        if state := self._live.state(run_id):
             return state
         with self.available():
             snapshot = await self.graph.aget_state(thread(run_id))
             # It may have been begun meanwhile. What is told of it then must not be later than what
             # the next call is told, which could not decide about a plan that this one saw wait.
-            if state := self._live.states.get(run_id):
+            if state := self._live.state(run_id):
                 return state
             if snapshot.created_at:
                 return cast("RunState", snapshot.values)
