@@ -1,6 +1,6 @@
 """Forking: a new run from a checkpoint of another."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Response
 from fastapi.responses import JSONResponse
@@ -9,7 +9,8 @@ from pydantic import BeforeValidator, Field
 from api.answers import json_answer
 from api.dependencies import OwnerDep, RunsDep
 from api.openapi import LOCATION, WITH_BODY, problems
-from api.schemas import Body, RunCreated, Text, whole
+from api.plan_edit import PlanEdit
+from api.schemas import Body, RunCreated, Words, whole
 from api.strict_json import StrictRoute
 from graph.acceptance import NotAccepting
 from graph.executor import QueueFull
@@ -19,24 +20,7 @@ from graph.reader import RunNotFound, StorageUnavailable
 
 router = APIRouter(route_class=StrictRoute, tags=["history"])
 
-#: Text as `Text` checks it, which only the description can tell in this form.
-Words = Annotated[Text, Field(json_schema_extra={"pattern": r"^[^\u0000]*$"})]
-
 Count = Annotated[int, Field(ge=0, le=10**6), BeforeValidator(whole)]
-
-
-class StepEdit(Body):
-    """One step of an edited plan; it is numbered by its place."""
-
-    tool: Words = Field(description="The tool it calls.")
-    input: dict[str, Any] = Field(description="What the tool is given; may refer to outputs.")
-    reasoning: Words = Field("", description="Why it is there.")
-
-
-class PlanEdit(Body):
-    """An edited plan, checked as every plan is."""
-
-    steps: list[StepEdit] = Field(description="All steps, in the order of execution.")
 
 
 class StateEdit(Body):
