@@ -29,6 +29,9 @@ class RunNotFound(Exception):
 class StorageUnavailable(Exception):
     """The storage cannot be read or written just now; the same call may succeed later."""
 
+    def __init__(self) -> None:
+        super().__init__("the storage does not answer")
+
 
 class RunReader:
     """States of runs, from memory while they are executed here, else from the storage.

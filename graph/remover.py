@@ -9,19 +9,14 @@ from graph.feeds import Feeds
 from graph.reader import RunNotFound, RunReader, StorageUnavailable
 from graph.removal import Remains, remains
 from graph.retrying import is_due
-from graph.status import SETTLED
+from graph.status import SETTLED, WrongStatus
 from graph.storage import Storage
 
 logger = logging.getLogger("runwright.runs")
 
 
-class NotSettled(Exception):
+class NotSettled(WrongStatus):
     """The run has not ended and cannot be removed."""
-
-    def __init__(self, run_id: str, status: str) -> None:
-        super().__init__(f"run {run_id} is {status}")
-        self.run_id = run_id
-        self.status = status
 
 
 class Remover:

@@ -31,8 +31,8 @@ from graph.remover import Remover
 from graph.repair import Repair
 from graph.request_key import RequestKey, refuse_second
 from graph.search import Search
-from graph.state import Approve, Budget, Limits, RunState, Status
-from graph.status import SETTLED, may_become
+from graph.state import Approve, Budget, Limits, RunState
+from graph.status import SETTLED, WrongStatus, may_become
 from graph.storage import Storage
 from graph.take_up import reopen_left
 from nodes.approving.asking import EXPIRES
@@ -47,13 +47,8 @@ logger = logging.getLogger("runwright.runs")
 CHECK_TIMEOUT = 1.0
 
 
-class AlreadySettled(Exception):
+class AlreadySettled(WrongStatus):
     """What was asked for does not go with how the run has ended."""
-
-    def __init__(self, run_id: str, status: Status) -> None:
-        super().__init__(f"run {run_id} is {status}")
-        self.run_id = run_id
-        self.status = status
 
 
 class PromptRejected(Exception):
