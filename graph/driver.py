@@ -19,6 +19,7 @@ from graph.index import RunRow
 from graph.live import Live
 from graph.passage import Passage
 from graph.projection import Projection
+from graph.reader import thread
 from graph.record import state_of
 from graph.recovery import Recovery
 from graph.retrying import set_running
@@ -172,7 +173,7 @@ class Driver:
                 return
             except GraphDrained:
                 # Its last step has ended, and no further node has told so.
-                self._projection.publish(await state_at(self._graph, _thread(run_id)))
+                self._projection.publish(await state_at(self._graph, thread(run_id)))
                 return
             except asyncio.CancelledError:
                 task = asyncio.current_task()
@@ -290,8 +291,4 @@ class Driver:
 
     def _config(self, row: RunRow) -> RunnableConfig:
         limit = recursion_limit(row.limits, models=self._models)
-        return _thread(row.run_id) | RunnableConfig(recursion_limit=limit)
-
-
-def _thread(run_id: str) -> RunnableConfig:
-    return {"configurable": {"thread_id": run_id}}
+        return thread(row.run_id) | RunnableConfig(recursion_limit=limit)

@@ -87,8 +87,7 @@ class RunReader:
         run_id = state["run_id"]
         with self.available():
             forks = await self._storage.index.forks(run_id)
-        record = record_of(state, queue_position=self._executor.position(run_id))
-        return Record({**record, "forks": list(forks)})
+        return record_of(state, queue_position=self._executor.position(run_id), forks=forks)
 
     @contextmanager
     def available(self) -> Iterator[None]:

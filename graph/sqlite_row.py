@@ -31,7 +31,7 @@ def values_of(row: RunRow) -> tuple[Any, ...]:
         row.completed_at,
         row.starts,
         row.checkpoint_id,
-        json.dumps(row.budget),
+        _json(row.budget),
         row.cancel_at,
         row.cancel_by,
         row.approve,
