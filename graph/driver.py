@@ -136,10 +136,8 @@ class Driver:
         Returns when the run has taken its next status, for `CANCEL_WAIT` seconds at the longest. An
         approved run then goes on as soon as there is a slot.
         """
-        while (
-            earlier := self._executor.execution(run_id)
-        ) is not None:  # it has just made the plan
-            await asyncio.wait([earlier])
+        while earlier := self._executor.execution(run_id):
+            await asyncio.wait([earlier])  # it has just made the plan
         if self._draining:
             return  # it is carried out at the next start
         self._deciding[run_id] = carried_out = asyncio.get_running_loop().create_future()

@@ -33,28 +33,28 @@ class Remover:
         Raises `RunNotFound`, `NotSettled` and `StorageUnavailable`.
         """
         state = await self._reader.admitted(run_id, owner)
-        if state["status"] in SETTLED:
-            # The checkpoint wins, and what its projection lacks must not keep it.
-            with self._reader.available():
-                row = await self._storage.index.find(run_id)
-                if row is not None and is_due(row.retry, state):
-                    raise NotSettled(run_id, row.status)
-                await self._storage.index.project(
-                    run_id,
-                    state["status"],
-                    started_at=state["started_at"],
-                    completed_at=state["completed_at"],
-                    facts=facts_of(state),
-                    generation=state["generation"],
-                )
-            if await self.remove_settled([run_id]):
-                return
-            with self._reader.available():
-                row = await self._storage.index.find(run_id)  # gone, or told to go on meanwhile
-            if row is None:
-                raise RunNotFound(run_id)
-            raise NotSettled(run_id, row.status)
-        raise NotSettled(run_id, state["status"])
+        if state["status"] not in SETTLED:
+            raise NotSettled(run_id, state["status"])
+        # The checkpoint wins, and what its projection lacks must not keep it.
+        with self._reader.available():
+            row = await self._storage.index.find(run_id)
+            if row is not None and is_due(row.retry, state):
+                raise NotSettled(run_id, row.status)
+            await self._storage.index.project(
+                run_id,
+                state["status"],
+                started_at=state["started_at"],
+                completed_at=state["completed_at"],
+                facts=facts_of(state),
+                generation=state["generation"],
+            )
+        if await self.remove_settled([run_id]):
+            return
+        with self._reader.available():
+            row = await self._storage.index.find(run_id)  # gone, or told to go on meanwhile
+        if row is None:
+            raise RunNotFound(run_id)
+        raise NotSettled(run_id, row.status)
 
     async def remove_settled(self, run_ids: Sequence[str]) -> int:
         """Remove those of these runs that are settled, together; how many that were.
