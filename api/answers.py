@@ -33,7 +33,7 @@ def json_answer(
 
 def run_answer(
     record: Record,
-    max_value_bytes: int | None,
+    max_value_bytes: int | None = None,
     *,
     status: int = 200,
     headers: dict[str, str] | None = None,

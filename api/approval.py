@@ -1,43 +1,15 @@
 """Plans that a person is asked about: what is sent to decide, and a plan without a run."""
 
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
-from api.log import PlanningCall
+from api.log import PlanningCall, present_call
 from api.outcome import RunError, Usage
 from api.plan import Plan, PlannedBy, PlannedTool
-from api.schemas import Body, Steps, Task, Text, whole
-from api.times import rfc3339
+from api.plan_edit import PlanEdit
+from api.schemas import Body, Task, Words
 from graph.drafts import Draft
-
-#: Said in the description, checked with clearer words elsewhere.
-_NO_NULL = {"pattern": r"^[^\u0000]*$"}
-
-Words = Annotated[Text, Field(json_schema_extra=_NO_NULL)]
-
-#: A place in the prompt.
-Position = Annotated[int, Field(ge=0, le=10**9), BeforeValidator(whole)]
-
-
-class StepEdit(Body):
-    """One step of an edited plan, as the record shows steps; most of it may be left out."""
-
-    step: Steps | None = Field(None, description="Its place in the plan, counted from 1.")
-    tool: Words = Field(description="The tool that it calls.")
-    input: dict[str, Any] = Field(
-        {}, description="What the tool is given; may refer to earlier outputs."
-    )
-    reasoning: Words = Field("", description="Why the step is there.")
-    span: list[Position] | None = Field(
-        None, min_length=2, max_length=2, description="The words of the prompt that it is for."
-    )
-
-
-class PlanEdit(Body):
-    """A plan to be executed instead of the proposed one; it is checked as every plan is."""
-
-    steps: list[StepEdit] = Field(min_length=1, description="In the order of execution.")
 
 
 class ApproveCreate(Body):
@@ -78,9 +50,7 @@ def present_draft(draft: Draft) -> dict[str, Any]:
         "steps": draft["plan"]["steps"],
         "tools": draft["tools"],
         "planned_by": draft["planned_by"],
-        "planning_log": [
-            {**call, "started_at": rfc3339(call["started_at"])} for call in draft["planning_log"]
-        ],
+        "planning_log": [present_call(call) for call in draft["planning_log"]],
         "usage": draft["usage"],
         "error": draft["error"],
     }

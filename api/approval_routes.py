@@ -47,7 +47,7 @@ async def approve_run(
     second is told so with a 409.
     """
     plan = body.plain_plan() if body else None
-    return run_answer(await runs.approvals.approve(run_id, by=caller, owner=owner, plan=plan), None)
+    return run_answer(await runs.approvals.approve(run_id, by=caller, owner=owner, plan=plan))
 
 
 @router.post(
@@ -68,7 +68,7 @@ async def reject_run(
     """Settle a waiting run as cancelled, with nothing more done; its `error.type` is `rejected`."""
     reason = body.reason if body else None
     rejected = await runs.approvals.reject(run_id, by=caller, owner=owner, reason=reason)
-    return run_answer(rejected, None)
+    return run_answer(rejected)
 
 
 @router.post(
@@ -82,7 +82,7 @@ async def reject_run(
 async def make_plan(
     body: DraftCreate, request: Request, runs: RunsDep, owner: OwnerDep
 ) -> Response:
-    """A checked plan without a run: nothing is stored or executed.
+    """A checked plan without a run: nothing is executed, or stored but what it cost.
 
     It is made as a run's would be: where models are configured they are asked, and their calls
     cost what they cost.

@@ -7,10 +7,10 @@ from fastapi.responses import JSONResponse
 from pydantic import BeforeValidator, Field
 
 from api.answers import json_answer
-from api.approval import PlanEdit, Words
 from api.dependencies import OwnerDep, RunsDep
 from api.openapi import LOCATION, WITH_BODY, problems
-from api.schemas import Body, RunCreated, whole
+from api.plan_edit import PlanEdit
+from api.schemas import Body, RunCreated, Words, whole
 from api.strict_json import StrictRoute
 from graph.acceptance import NotAccepting
 from graph.executor import QueueFull
@@ -29,7 +29,7 @@ class StateEdit(Body):
     prompt: Words | None = Field(
         None, description="Another task; without a `plan` it is planned anew."
     )
-    plan: PlanEdit | None = Field(None, description="Another plan, checked as every plan is.")
+    plan: PlanEdit | None = Field(None, description="Another plan.")
     cursor: Count | None = Field(
         None,
         description="How many steps count as done; by default as many as are the same as in the "

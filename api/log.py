@@ -42,7 +42,7 @@ class Attempt(BaseModel):
 class Mark(BaseModel):
     """Something that happened to the run from outside its steps."""
 
-    what: Literal["taken_up", "cancel", "retry", "skip", "approved", "rejected", "expired"] = Field(
+    what: Literal["taken_up", "cancel", "retry", "approved", "rejected", "expired"] = Field(
         description="What happened; `taken_up` is the resumption after a restart."
     )
     at: Time = Field(description="When.")
@@ -52,7 +52,7 @@ class Mark(BaseModel):
         description="The number of its event; null in records of earlier versions."
     )
     retry: "Retry | None" = Field(description="With `retry` only: what was asked for.")
-    steps: "list[Step] | None" = Field(
+    steps: list[Step] | None = Field(
         description="With `approved` only: what is executed instead, if somebody edited the plan."
     )
 

@@ -48,8 +48,8 @@ class Ending(BaseModel):
     """An end that a retry has undone."""
 
     status: Status = Field(description="How the run stood.")
-    error: "RunError | None" = Field(description="Why it did not complete.")
-    usage: "Usage" = Field(description="What planning had taken by then.")
+    error: RunError | None = Field(description="Why it did not complete.")
+    usage: Usage = Field(description="What planning had taken by then.")
     planned_by: PlannedBy | None = Field(description="Who had planned it last.")
     steps: int = Field(description="Steps of its plan; 0 where it had none.")
     planned: int = Field(description="Entries of its planning log.")

@@ -8,7 +8,7 @@ from api.times import Time, rfc3339
 from graph.events import Event, EventType
 
 #: What of an event's data is a time.
-_TIMES = ("started_at", "retry_at", "not_before", "expires_at")
+TIMES = ("started_at", "retry_at", "not_before", "expires_at")
 
 EVENT_TYPES: tuple[str, ...] = get_args(EventType)
 
@@ -59,5 +59,5 @@ def present_event(event: Event) -> dict[str, Any]:
         "step": event["step"],
         "attempt": event["attempt"],
         "generation": event["generation"],
-        "data": data | {name: rfc3339(data[name]) for name in _TIMES if name in data},
+        "data": data | {name: rfc3339(data[name]) for name in TIMES if name in data},
     }

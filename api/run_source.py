@@ -39,7 +39,6 @@ class Waits(LostSight):
             f"run {run_id} waits for approval: start `runwright serve`, then decide with"
             f" `runwright approve {run_id}` or `runwright reject {run_id}`",
         )
-        self.run_id = run_id
 
 
 class NotDecided(Exception):

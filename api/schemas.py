@@ -49,6 +49,9 @@ _NOT_BLANK = r"^[^\u0000]*[^\s\u0000][^\u0000]*$"
 
 Text = Annotated[str, AfterValidator(_storable)]
 
+#: Text, perhaps blank, with that check in its description.
+Words = Annotated[Text, Field(json_schema_extra={"pattern": r"^[^\u0000]*$"})]
+
 
 def whole(number: Any) -> Any:
     """A number that is whole in whatever form as an integer, everything else as it is."""

@@ -12,6 +12,7 @@ import httpx
 from httpx_sse import ServerSentEvent, SSEError, aconnect_sse
 from pydantic import SecretStr
 
+from api.run_events import TIMES
 from api.run_source import LostSight, NotCancelled, NotDecided, Note, NotStarted, NotWatched
 from graph.events import Event
 
@@ -23,9 +24,6 @@ PAUSE, LONGEST_PAUSE = 0.25, 5.0
 
 #: How long the stream may be silent, in seconds; a heartbeat comes every 5.
 SILENCE = 15.0
-
-#: What the data of events holds of times.
-TIMES = ("started_at", "retry_at", "not_before")
 
 
 class _Unreachable(Exception):

@@ -18,6 +18,9 @@ logger = logging.getLogger("runwright.runs")
 class NotAccepting(Exception):
     """The process is ending and takes no further runs."""
 
+    def __init__(self) -> None:
+        super().__init__("the process is ending and takes no further runs")
+
 
 class Acceptance:
     """The way in for new runs, open while `ready`."""

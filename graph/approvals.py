@@ -10,8 +10,8 @@ from graph.decision import Decision, is_carried_out
 from graph.driver import Driver
 from graph.reader import RunReader, StorageUnavailable
 from graph.record import Record
-from graph.state import RunState, Status
-from graph.status import actions
+from graph.state import RunState
+from graph.status import WrongStatus, actions
 from graph.storage import Storage
 from nodes.approving.edited_plan import PlanUnfit, check_editable, read_plan
 from nodes.contract.plan_check import check_plan
@@ -28,13 +28,8 @@ SWEEP = 60.0
 BATCH = 100
 
 
-class NotWaiting(Exception):
+class NotWaiting(WrongStatus):
     """There is nothing to be decided about the run's plan, or somebody else has decided."""
-
-    def __init__(self, run_id: str, status: Status) -> None:
-        super().__init__(f"run {run_id} is {status}")
-        self.run_id = run_id
-        self.status = status
 
 
 class Approvals:

@@ -9,7 +9,7 @@ from langchain_core.runnables import RunnableConfig
 from graph.build import RunGraph
 from graph.events import next_event
 from graph.index import RunRow
-from graph.state import Mark, PlanningCall, RunState, run_error
+from graph.state import Mark, PlanningCall, RunState, ended_at, run_error
 from graph.status import SETTLED
 from graph.take_up import resume, state_at
 from nodes.contract.attempts import interrupted
@@ -107,8 +107,7 @@ def _last_call(state: RunState) -> float:
     """When the call before has ended, or the planning begun."""
     if not state["planning_log"]:
         return state["started_at"] or state["created_at"]
-    last = state["planning_log"][-1]
-    return last["started_at"] + last["duration_ms"] / 1000
+    return ended_at(state["planning_log"][-1])
 
 
 def _due(state: RunState) -> tuple[int, int, int] | None:

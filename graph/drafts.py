@@ -39,7 +39,7 @@ class Draft(TypedDict):
 
 
 class Drafts:
-    """Plans prompts with the planners that runs have, models included; nothing is stored."""
+    """Plans prompts with the planners that runs have, models included; no run is stored."""
 
     def __init__(
         self, graph: RunGraph, tools: Mapping[str, Tool], limits: Limits, models: int

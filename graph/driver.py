@@ -19,6 +19,7 @@ from graph.index import RunRow
 from graph.live import Live
 from graph.passage import Passage
 from graph.projection import Projection
+from graph.reader import thread
 from graph.record import state_of
 from graph.recovery import Recovery
 from graph.retrying import set_running
@@ -135,10 +136,8 @@ class Driver:
         Returns when the run has taken its next status, for `CANCEL_WAIT` seconds at the longest. An
         approved run then goes on as soon as there is a slot.
         """
-        while (
-            earlier := self._executor.execution(run_id)
-        ) is not None:  # it has just made the plan
-            await asyncio.wait([earlier])
+        while earlier := self._executor.execution(run_id):
+            await asyncio.wait([earlier])  # it has just made the plan
         if self._draining:
             return  # it is carried out at the next start
         self._deciding[run_id] = carried_out = asyncio.get_running_loop().create_future()
@@ -172,7 +171,7 @@ class Driver:
                 return
             except GraphDrained:
                 # Its last step has ended, and no further node has told so.
-                self._projection.publish(await state_at(self._graph, _thread(run_id)))
+                self._projection.publish(await state_at(self._graph, thread(run_id)))
                 return
             except asyncio.CancelledError:
                 task = asyncio.current_task()
@@ -193,12 +192,7 @@ class Driver:
     async def _advance(self, run_id: str) -> RunState | None:
         """Begin or take up a run and drive it on; its state where that ended."""
         if row := self._live.accepted.pop(run_id, None):
-            config = self._config(row)
-            self._storage.expect_new(run_id)
-            state = state_of(row)
-            await begin(self._graph, config, state)
-            await set_running(self._graph, config, state)
-            return await self._passage.go_on(config)
+            return await self._begin(row)
         if run_id in self._live.retried:
             self._live.retried.discard(run_id)
             return await self._resume(run_id)
@@ -220,6 +214,19 @@ class Driver:
                 await self._storage.index.note_start(run_id, starts=0, checkpoint_id=None)
 
             return await self._passage.go_on(config, got_on)
+
+    async def _begin(self, row: RunRow) -> RunState | None:
+        """Drive a run from its first checkpoint on; its state where that ended."""
+        config, state = self._config(row), state_of(row)
+        self._storage.expect_new(row.run_id)
+        # Whoever has posted it and waits reads it now, and need not ask the storage.
+        self._live.first[row.run_id] = state
+        try:
+            await begin(self._graph, config, state)
+            await set_running(self._graph, config, state)
+            return await self._passage.go_on(config)
+        finally:
+            del self._live.first[row.run_id]
 
     async def _resume(self, run_id: str) -> RunState | None:
         """Go on with a run of this process: decided about, retried, or its storage had failed."""
@@ -282,8 +289,4 @@ class Driver:
 
     def _config(self, row: RunRow) -> RunnableConfig:
         limit = recursion_limit(row.limits, models=self._models)
-        return _thread(row.run_id) | RunnableConfig(recursion_limit=limit)
-
-
-def _thread(run_id: str) -> RunnableConfig:
-    return {"configurable": {"thread_id": run_id}}
+        return thread(row.run_id) | RunnableConfig(recursion_limit=limit)

@@ -10,7 +10,7 @@ from typing import Any, Literal, cast
 from typing_extensions import TypedDict
 
 from graph.lives import Life, lives, original_plan
-from graph.state import Attempt, Mark, PlanningCall, RunState
+from graph.state import Attempt, Mark, PlanningCall, RunState, ended_at
 from graph.status import SETTLED
 
 EventType = Literal[
@@ -126,7 +126,7 @@ def _planning(state: RunState, started_at: float) -> Iterator[Event]:
     by = state["planned_by"]
     for call in state["planning_log"]:
         if call["planner"] == "llm":
-            at = _ended_at(call)
+            at = ended_at(call)
             yield _called(call, "plan")
     if by and by["source"] == "pattern":
         yield _event("plan.fallback", at, "fallback_plan", reason=by["reason"])
@@ -167,7 +167,7 @@ def _steps(life: Life) -> Iterator[Event]:
 
 def _due_after(entry: Attempt, life: Life) -> dict[str, Any] | None:
     """The attempt that follows this one, if one does."""
-    at = _ended_at(entry)
+    at = ended_at(entry)
     if entry["status"] == "ok":
         following = life.following(entry["step"])
         return {"step": following, "attempt": 1, "at": at} if following else None
@@ -192,7 +192,7 @@ def _attempted(entry: Attempt) -> Event:
     kind: EventType = "step.completed" if entry["status"] == "ok" else "step.failed"
     named = ("kind", "step", "attempt", "generation")
     told = {key: value for key, value in entry.items() if key not in named}
-    event = _event(kind, _ended_at(entry), "execute_step", **told)
+    event = _event(kind, ended_at(entry), "execute_step", **told)
     return {
         **event,
         "step": entry["step"],
@@ -202,7 +202,7 @@ def _attempted(entry: Attempt) -> Event:
 
 
 def _called(call: PlanningCall, node: str) -> Event:
-    return _event("plan.attempt", _ended_at(call), node, **call)
+    return _event("plan.attempt", ended_at(call), node, **call)
 
 
 def _marks(state: RunState) -> Iterator[Mark]:
@@ -262,8 +262,4 @@ def _planned_at(state: RunState) -> float:
     calls = state["planning_log"]
     if not calls:  # somebody wrote the plan into the state before a planner was asked
         return state["started_at"] or state["created_at"]
-    return _ended_at(calls[-1])
-
-
-def _ended_at(entry: PlanningCall | Attempt) -> float:
-    return entry["started_at"] + entry["duration_ms"] / 1000
+    return ended_at(calls[-1])

@@ -9,9 +9,8 @@ from langchain_core.runnables import RunnableConfig
 from graph.build import RunGraph
 from graph.state import ForkedFrom, Plan, RunState, Step, new_run
 from nodes.approving.asking import EXPIRES
+from nodes.approving.edited_plan import PlanUnfit, read_plan
 from nodes.approving.unapproved import asks_for
-from nodes.contract.outputs import InvalidOutput, plain
-from nodes.contract.plan_check import check_plan
 from nodes.contract.skipping import next_cursor
 from nodes.plan import prompt_error
 from tools.registry import Tool
@@ -103,23 +102,10 @@ def _plan(state: RunState, edits: Edits, tools: Mapping[str, Tool]) -> Plan:
     if edits.steps is None:
         same = edits.prompt is None or edits.prompt == state["prompt"]
         return state["plan"] if same else Plan(steps=[])
-    limits = state["limits"]
     try:
-        steps = [
-            Step(
-                step=step.get("step") or number,
-                tool=step["tool"],
-                input=plain(step["input"], max_bytes=limits["max_output"], what="input"),
-                reasoning=step["reasoning"],
-                span=step.get("span"),
-            )
-            for number, step in enumerate(edits.steps, start=1)
-        ]
-    except InvalidOutput as error:
-        raise ForkRejected("state.plan", [str(error)]) from None
-    if reasons := check_plan(steps, tools, limits):
-        raise ForkRejected("state.plan", reasons)
-    return Plan(steps=steps)
+        return read_plan({"steps": list(edits.steps)}, tools, state["limits"])
+    except PlanUnfit as unfit:
+        raise ForkRejected("state.plan", unfit.reasons) from None
 
 
 def _cursor(state: RunState, steps: Sequence[Step], edits: Edits) -> int:

@@ -29,6 +29,9 @@ class RunNotFound(Exception):
 class StorageUnavailable(Exception):
     """The storage cannot be read or written just now; the same call may succeed later."""
 
+    def __init__(self) -> None:
+        super().__init__("the storage does not answer")
+
 
 class RunReader:
     """States of runs, from memory while they are executed here, else from the storage.
@@ -50,9 +53,7 @@ class RunReader:
         """
         if not _is_run_id(run_id):
             raise RunNotFound(run_id)
-        if (row := self._live.accepted.get(run_id)) and owner in (row.owner, None):
-            return
-        if (state := self._live.states.get(run_id)) and owner in (state["owner"], None):
+        if (state := self._live.state(run_id)) and owner in (state["owner"], None):
             return
         with self.available():
             owned = await self._storage.index.owned(run_id, owner)
@@ -66,15 +67,13 @@ class RunReader:
 
     async def state(self, run_id: str) -> RunState:
         """The state of a run, whoever's. Raises `RunNotFound` and `StorageUnavailable`."""
-        if row := self._live.accepted.get(run_id):
-            return state_of(row)
-        if state := self._live.states.get(run_id):
+        if state := self._live.state(run_id):
             return state
         with self.available():
             snapshot = await self.graph.aget_state(thread(run_id))
             # It may have been begun meanwhile. What is told of it then must not be later than what
             # the next call is told, which could not decide about a plan that this one saw wait.
-            if state := self._live.states.get(run_id):
+            if state := self._live.state(run_id):
                 return state
             if snapshot.created_at:
                 return cast("RunState", snapshot.values)
@@ -88,8 +87,7 @@ class RunReader:
         run_id = state["run_id"]
         with self.available():
             forks = await self._storage.index.forks(run_id)
-        record = record_of(state, queue_position=self._executor.position(run_id))
-        return Record({**record, "forks": list(forks)})
+        return record_of(state, queue_position=self._executor.position(run_id), forks=forks)
 
     @contextmanager
     def available(self) -> Iterator[None]:

@@ -9,19 +9,14 @@ from graph.feeds import Feeds
 from graph.reader import RunNotFound, RunReader, StorageUnavailable
 from graph.removal import Remains, remains
 from graph.retrying import is_due
-from graph.status import SETTLED
+from graph.status import SETTLED, WrongStatus
 from graph.storage import Storage
 
 logger = logging.getLogger("runwright.runs")
 
 
-class NotSettled(Exception):
+class NotSettled(WrongStatus):
     """The run has not ended and cannot be removed."""
-
-    def __init__(self, run_id: str, status: str) -> None:
-        super().__init__(f"run {run_id} is {status}")
-        self.run_id = run_id
-        self.status = status
 
 
 class Remover:
@@ -38,28 +33,28 @@ class Remover:
         Raises `RunNotFound`, `NotSettled` and `StorageUnavailable`.
         """
         state = await self._reader.admitted(run_id, owner)
-        if state["status"] in SETTLED:
-            # The checkpoint wins, and what its projection lacks must not keep it.
-            with self._reader.available():
-                row = await self._storage.index.find(run_id)
-                if row is not None and is_due(row.retry, state):
-                    raise NotSettled(run_id, row.status)
-                await self._storage.index.project(
-                    run_id,
-                    state["status"],
-                    started_at=state["started_at"],
-                    completed_at=state["completed_at"],
-                    facts=facts_of(state),
-                    generation=state["generation"],
-                )
-            if await self.remove_settled([run_id]):
-                return
-            with self._reader.available():
-                row = await self._storage.index.find(run_id)  # gone, or told to go on meanwhile
-            if row is None:
-                raise RunNotFound(run_id)
-            raise NotSettled(run_id, row.status)
-        raise NotSettled(run_id, state["status"])
+        if state["status"] not in SETTLED:
+            raise NotSettled(run_id, state["status"])
+        # The checkpoint wins, and what its projection lacks must not keep it.
+        with self._reader.available():
+            row = await self._storage.index.find(run_id)
+            if row is not None and is_due(row.retry, state):
+                raise NotSettled(run_id, row.status)
+            await self._storage.index.project(
+                run_id,
+                state["status"],
+                started_at=state["started_at"],
+                completed_at=state["completed_at"],
+                facts=facts_of(state),
+                generation=state["generation"],
+            )
+        if await self.remove_settled([run_id]):
+            return
+        with self._reader.available():
+            row = await self._storage.index.find(run_id)  # gone, or told to go on meanwhile
+        if row is None:
+            raise RunNotFound(run_id)
+        raise NotSettled(run_id, row.status)
 
     async def remove_settled(self, run_ids: Sequence[str]) -> int:
         """Remove those of these runs that are settled, together; how many that were.

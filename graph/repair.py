@@ -19,8 +19,7 @@ from graph.live import Live
 from graph.reader import RunReader, StorageUnavailable, thread
 from graph.record import Record
 from graph.retrying import NotRetryable, RetryOrder, RetryRequest, order_of
-from graph.state import Status
-from graph.status import may_become
+from graph.status import WrongStatus, may_become
 from graph.storage import Storage
 from graph.take_up import resume
 from tools.registry import Tool
@@ -31,13 +30,8 @@ logger = logging.getLogger("runwright.runs")
 END_TIMEOUT = 1.0
 
 
-class NoBackoff(Exception):
+class NoBackoff(WrongStatus):
     """The run does not wait for another attempt."""
-
-    def __init__(self, run_id: str, status: Status) -> None:
-        super().__init__(f"run {run_id} is {status} and waits for no attempt")
-        self.run_id = run_id
-        self.status = status
 
 
 class Repair:

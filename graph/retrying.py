@@ -10,7 +10,8 @@ from typing_extensions import TypedDict
 
 from graph.build import RunGraph
 from graph.events import next_event
-from graph.state import Asks, Ending, Mark, Plan, Retry, RunState, Status, Step
+from graph.state import Asks, Ending, Mark, Plan, Retry, RunState, Step
+from graph.status import WrongStatus
 from nodes.approving.asking import EXPIRES
 from nodes.approving.unapproved import asking_for, asks_for
 from nodes.contract.outputs import InvalidOutput, plain
@@ -19,13 +20,8 @@ from nodes.contract.skipping import missed, next_cursor
 from tools.registry import Tool
 
 
-class NotRetryable(Exception):
+class NotRetryable(WrongStatus):
     """The run is neither failed nor cancelled, so that there is nothing to retry."""
-
-    def __init__(self, run_id: str, status: Status) -> None:
-        super().__init__(f"run {run_id} is {status}")
-        self.run_id = run_id
-        self.status = status
 
 
 class NotPlanned(Exception):

@@ -31,8 +31,8 @@ from graph.remover import Remover
 from graph.repair import Repair
 from graph.request_key import RequestKey, refuse_second
 from graph.search import Search
-from graph.state import Approve, Budget, Limits, RunState, Status
-from graph.status import SETTLED, may_become
+from graph.state import Approve, Budget, Limits
+from graph.status import SETTLED, WrongStatus, may_become
 from graph.storage import Storage
 from graph.take_up import reopen_left
 from nodes.approving.asking import EXPIRES
@@ -47,13 +47,8 @@ logger = logging.getLogger("runwright.runs")
 CHECK_TIMEOUT = 1.0
 
 
-class AlreadySettled(Exception):
+class AlreadySettled(WrongStatus):
     """What was asked for does not go with how the run has ended."""
-
-    def __init__(self, run_id: str, status: Status) -> None:
-        super().__init__(f"run {run_id} is {status}")
-        self.run_id = run_id
-        self.status = status
 
 
 class PromptRejected(Exception):
@@ -91,8 +86,9 @@ class Runs:
         self._approve = approve
         self._sweep_every = min(SWEEP, approval_expires / 10)
         self._sweeping: asyncio.Task[None] | None = None
-        self.feeds = Feeds(self._state)
         live = Live()
+        self._reader = RunReader(graph, storage, live, executor)
+        self.feeds = Feeds(self._reader.state)
         self._driver = Driver(
             graph,
             storage,
@@ -104,7 +100,6 @@ class Runs:
         )
         self._daily_budget = daily_budget
         self._drafts = Drafts(graph, tools, limits, models)
-        self._reader = RunReader(graph, storage, live, executor)
         self._acceptance = Acceptance(storage, executor, live, self._reader, self.feeds)
         self.approvals = Approvals(storage, self._driver, tools, self._reader, self._acceptance)
         self.repair = Repair(
@@ -132,16 +127,16 @@ class Runs:
         for row in left:
             if row.cancel_at is not None:
                 await self._driver.cancel_left(row.run_id)
-        waiting = [
+        due = [
             row
             for row in left
             if row.cancel_at is None and (row.status != "waiting" or row.decision)
         ]
-        for row in waiting:
+        for row in due:
             await reopen_left(self.graph, row, thread(row.run_id))
-        self._driver.expect(waiting)
+        self._driver.expect(due)
         # First those that were started before and got no further.
-        for row in sorted(waiting, key=lambda row: row.checkpoint_id is None):
+        for row in sorted(due, key=lambda row: row.checkpoint_id is None):
             self._executor.enqueue(row.run_id, row.owner)
         self._executor.start(self._driver.execute)
         if take_up:
@@ -262,7 +257,7 @@ class Runs:
     async def plan(
         self, prompt: str, *, owner: str = "default", budget: Budget | None = None
     ) -> Draft:
-        """The plan that a run of this prompt would be given; nothing is stored or executed.
+        """The plan that a run of this prompt would be given; nothing is stored but what it cost.
 
         Raises `PromptRejected`, `StorageUnavailable` where what it cost cannot be stored, and
         `NotAccepting` while the process is ending.
@@ -304,9 +299,6 @@ class Runs:
         await self._reader.admit(run_id, owner)
         with self._reader.available():
             return await checkpoint_of(self._reader.graph, thread(run_id), checkpoint_id)
-
-    async def _state(self, run_id: str) -> RunState:
-        return await self._reader.state(run_id)
 
     async def search(self, owner: str, search: Search, cursor: str | None = None) -> Page:
         """The runs of an owner that match, from where `cursor` says.

@@ -104,13 +104,13 @@ class Mark(TypedDict):
     """
 
     kind: Literal["mark"]
-    what: Literal["taken_up", "cancel", "retry", "skip", "approved", "rejected", "expired"]
+    what: Literal["taken_up", "cancel", "retry", "approved", "rejected", "expired"]
     at: float
     by: str
     detail: str | None
     event: NotRequired[int]  # those of earlier versions have none
     retry: NotRequired["Retry"]
-    steps: NotRequired["list[Step]"]
+    steps: NotRequired[list[Step]]
 
 
 class PlanningCall(TypedDict):
@@ -134,6 +134,11 @@ class PlanningCall(TypedDict):
     output_tokens: int | None
     usd: float | None
     rejected_plan: NotRequired[Plan | None]
+
+
+def ended_at(entry: Attempt | PlanningCall) -> float:
+    """When an attempt or a call of a planner was over, in epoch seconds."""
+    return entry["started_at"] + entry["duration_ms"] / 1000
 
 
 class Limits(TypedDict):

@@ -16,7 +16,6 @@ TRANSITIONS: Mapping[Status, frozenset[Status]] = {
 
 SETTLED: frozenset[Status] = frozenset({"completed", "failed", "cancelled"})
 
-
 #: A run in one of these goes on only when somebody says so.
 RESTING: frozenset[Status] = SETTLED | {"waiting"}
 
@@ -33,6 +32,15 @@ ONLY_IN: Mapping[str, frozenset[Status]] = {
     "approve": frozenset({"waiting"}),
     "reject": frozenset({"waiting"}),
 }
+
+
+class WrongStatus(Exception):
+    """What was asked of a run does not go with the status that it has."""
+
+    def __init__(self, run_id: str, status: Status) -> None:
+        super().__init__(f"run {run_id} is {status}")
+        self.run_id = run_id
+        self.status = status
 
 
 def actions(status: Status) -> list[str]:

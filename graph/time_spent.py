@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Literal, get_args
 
-from graph.state import Attempt, Mark, PlanningCall, RunState
+from graph.state import Attempt, Mark, PlanningCall, RunState, ended_at
 from graph.status import SETTLED
 
 #: `queue`: for a slot, also after a backoff. `planning`: in calls of planners. `waiting`: for a
@@ -175,4 +175,4 @@ def _mark(mark: Mark) -> _Moment:
 
 
 def _times(entry: PlanningCall | Attempt) -> tuple[float, float]:
-    return entry["started_at"], entry["started_at"] + entry["duration_ms"] / 1000
+    return entry["started_at"], ended_at(entry)

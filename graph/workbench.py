@@ -9,6 +9,7 @@ from graph.compose import open_runs
 from graph.drawing import Drawing, draw
 from graph.events import Event
 from graph.forking import Edits
+from graph.keys import NOBODY
 from graph.record import Record
 from graph.retrying import RetryRequest
 from graph.run_tables import history_table, log_table, plan_table, run_table
@@ -18,8 +19,7 @@ from graph.state import Approve
 from graph.status import RESTING
 from graph.table import Table
 
-#: Whose the runs of a workbench are, and who decides about them.
-OWNER = "default"
+#: Who decides about the runs of a workbench.
 BY = "workbench"
 
 #: How long one look at a run takes before the next, in seconds.
@@ -98,11 +98,11 @@ class Workbench:
         if not self._runs.ready:
             raise WorkbenchClosed
         approve: Approve | None = "always" if mode == "plan" else None
-        return Run(self._runs, await self._runs.start(prompt, owner=OWNER, approve=approve))
+        return Run(self._runs, await self._runs.start(prompt, owner=NOBODY, approve=approve))
 
     async def get(self, run_id: str) -> "Run":
         """The run with this id. Raises `RunNotFound`."""
-        return Run(self._runs, await self._runs.get(run_id, owner=OWNER))
+        return Run(self._runs, await self._runs.get(run_id, owner=NOBODY))
 
 
 class Run:
@@ -144,16 +144,16 @@ class Run:
 
     async def rest(self) -> Self:
         """Wait until it has ended, or waits for a person. Raises `WorkbenchClosed`."""
-        self.record = await self._runs.get(self.run_id, owner=OWNER)
+        self.record = await self._runs.get(self.run_id, owner=NOBODY)
         while self.status not in RESTING:
             if not self._runs.ready:
                 raise WorkbenchClosed
-            self.record = await self._runs.wait(self.run_id, _LOOK, owner=OWNER)
+            self.record = await self._runs.wait(self.run_id, _LOOK, owner=NOBODY)
         return self
 
     async def events(self, after: int = 0) -> AsyncIterator[Event]:
         """What happens, as it happens, from the event after that number until the run rests."""
-        async with self._runs.watching(self.run_id, owner=OWNER) as feed:
+        async with self._runs.watching(self.run_id, owner=NOBODY) as feed:
             while len(feed.events) > after or not feed.resting:
                 await feed.after(after)
                 for event in feed.events[after:]:
@@ -161,22 +161,22 @@ class Run:
                     yield event
                 if feed.closed:
                     break
-        self.record = await self._runs.get(self.run_id, owner=OWNER)
+        self.record = await self._runs.get(self.run_id, owner=NOBODY)
 
     async def approve(self, plan: Sequence[Mapping[str, Any]] | None = None) -> Self:
         """Execute the plan, or these steps instead, and wait."""
         edited = None if plan is None else {"steps": [dict(step) for step in plan]}
-        await self._runs.approvals.approve(self.run_id, by=BY, owner=OWNER, plan=edited)
+        await self._runs.approvals.approve(self.run_id, by=BY, owner=NOBODY, plan=edited)
         return await self.rest()
 
     async def reject(self, reason: str | None = None) -> Self:
         """Let the plan not be executed."""
-        await self._runs.approvals.reject(self.run_id, by=BY, owner=OWNER, reason=reason)
+        await self._runs.approvals.reject(self.run_id, by=BY, owner=NOBODY, reason=reason)
         return await self.rest()
 
     async def cancel(self) -> Self:
         """Stop it."""
-        await self._runs.cancel(self.run_id, by=BY, owner=OWNER)
+        await self._runs.cancel(self.run_id, by=BY, owner=NOBODY)
         return await self.rest()
 
     async def retry(
@@ -188,12 +188,12 @@ class Run:
     ) -> Self:
         """Let it go on where it failed, perhaps with another input of that step, and wait."""
         request = RetryRequest(from_step, input, None if skip is None else tuple(skip))
-        await self._runs.repair.retry(self.run_id, request, by=BY, owner=OWNER)
+        await self._runs.repair.retry(self.run_id, request, by=BY, owner=NOBODY)
         return await self.rest()
 
     async def history(self) -> Table:
         """Every checkpoint that was stored, the first one first."""
-        page = await self._runs.history(self.run_id, owner=OWNER, limit=_ALL)
+        page = await self._runs.history(self.run_id, owner=NOBODY, limit=_ALL)
         return history_table(page["checkpoints"][::-1])
 
     async def fork(
@@ -210,12 +210,12 @@ class Run:
         same way are not done again. `cursor`: how many count as done.
         """
         edits = Edits(prompt=prompt, steps=plan, cursor=cursor)
-        forked = await self._runs.repair.fork(self.run_id, checkpoint_id, edits, owner=OWNER)
+        forked = await self._runs.repair.fork(self.run_id, checkpoint_id, edits, owner=NOBODY)
         return await Run(self._runs, forked).rest()
 
     async def explain(self) -> list[str]:
         """Where its time went and why it ended so, in sentences."""
-        return (await self._runs.explain(self.run_id, owner=OWNER))["sentences"]
+        return (await self._runs.explain(self.run_id, owner=NOBODY))["sentences"]
 
     def __repr__(self) -> str:
         return repr(run_table(self.record))

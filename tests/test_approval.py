@@ -1,11 +1,14 @@
 """A plan rests until a person has decided about it: nothing is done before, and all of it once."""
 
 import asyncio
+import time
 from typing import Any, cast
+from uuid import uuid4
 
 import pytest
 
 from graph.approvals import NotWaiting
+from graph.index import RunRow
 from graph.reader import RunNotFound
 from graph.record import Record
 from graph.runs import Runs
@@ -13,6 +16,7 @@ from graph.search import Search
 from graph.storage import Storage
 from nodes.approving.edited_plan import PlanUnfit
 from tests.live_runs import (
+    AT_ONCE,
     Gates,
     SilentModel,
     assert_over,
@@ -187,13 +191,28 @@ async def test_only_a_waiting_run_can_be_decided_about_and_only_once(storage: St
 async def test_whoever_was_told_that_a_run_waits_can_decide_about_it(
     storage: Storage, monkeypatch: pytest.MonkeyPatch
 ):
-    """Also one whose reading of the run was overtaken by its planning."""
+    """Also one whose reading of a run that was left was overtaken by its planning."""
     begun, stored, release = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    deciding: asyncio.Task[Record] | None = None
     read, put = storage.reader.aget_tuple, storage.saver.aput
+    left = RunRow(
+        run_id=str(uuid4()),
+        owner="default",
+        prompt=PROMPT,
+        limits=AT_ONCE,
+        created_at=time.time(),
+        approve="always",
+    )
+    await storage.index.accept(left)
+
+    async def decide() -> Record:
+        assert (await runs.wait(left.run_id, timeout=5, owner=None))["status"] == "waiting"
+        return await runs.approvals.approve(left.run_id, by="ann", owner=None)
 
     async def reads_late(*arguments: Any) -> Any:
-        begun.set()
-        await stored.wait()
+        if asyncio.current_task() is deciding:
+            begun.set()
+            await stored.wait()
         return await read(*arguments)
 
     async def returns_late(*arguments: Any) -> Any:
@@ -206,23 +225,16 @@ async def test_whoever_was_told_that_a_run_waits_can_decide_about_it(
             await release.wait()
         return written
 
+    monkeypatch.setattr(storage.reader, "aget_tuple", reads_late)
+    monkeypatch.setattr(storage.saver, "aput", returns_late)
     gates = Gates()
     async with process(storage, gates) as runs:
-        run_id = (await runs.start(PROMPT, approve="always"))["run_id"]
-        monkeypatch.setattr(storage.reader, "aget_tuple", reads_late)
-        monkeypatch.setattr(storage.saver, "aput", returns_late)
-
-        async def decide() -> Record:
-            await until(lambda: run_id not in runs._driver._live.accepted)
-            assert (await runs.wait(run_id, timeout=5, owner=None))["status"] == "waiting"
-            return await runs.approvals.approve(run_id, by="ann", owner=None)
-
         deciding = asyncio.create_task(decide())
         await stored.wait()
         await asyncio.sleep(0.05)
         release.set()
         await deciding
-        assert (await rested(runs, run_id))["status"] == "completed"
+        assert (await rested(runs, left.run_id))["status"] == "completed"
         assert gates.calls == {"a": 1, "b": 1}
 
 

@@ -212,10 +212,9 @@ def test_over_http_a_fork_survives_the_death_of_its_server(tmp_path: Path):
         point = next(one["checkpoint_id"] for one in page if one["cursor"] == 1)
         other = server.post("sleep 600 seconds")
         server.until(other, lambda run: run["current"])
-        plan = server.get(run_id)["plan"]["steps"]
-        plan[1]["input"] = {"expression": "6 * 8"}
-        steps = [{"tool": step["tool"], "input": step["input"]} for step in plan]
-        body = {"checkpoint_id": point, "state": {"plan": {"steps": steps}}}
+        plan = server.get(run_id)["plan"]
+        plan["steps"][1]["input"] = {"expression": "6 * 8"}
+        body = {"checkpoint_id": point, "state": {"plan": plan}}
         answer = server.client.post(f"/runs/{run_id}/fork", json=body)
         wrong = server.client.post(f"/runs/{run_id}/fork", json={"checkpoint_id": "0"})
         server.kill()

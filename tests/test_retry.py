@@ -47,17 +47,13 @@ async def failed_at(runs: Runs, gates: Gates, prompt: str, label: str) -> str:
     return run_id
 
 
-async def letting_pass(gates: Gates, label: str) -> None:
-    await gates.end_next(label)
-
-
 async def test_a_failed_run_goes_on_with_the_step_that_failed(storage: Storage) -> None:
     """What was finished is not done again, and the events go on where they were."""
     gates = Gates()
     async with process(storage, gates) as runs:
         run_id = await failed_at(runs, gates, "pass a, then gate b, then pass c", "b")
         before = await told(runs, run_id)
-        passing = asyncio.create_task(letting_pass(gates, "b"))
+        passing = asyncio.create_task(gates.end_next("b"))
         record = await retry(runs, run_id)
         await passing
         seen = await told(runs, run_id)
@@ -114,7 +110,7 @@ async def test_a_cancelled_run_goes_on_with_the_step_that_was_cut_off(storage: S
         run_id = await start(runs, "pass a, then gate b")
         await until(lambda: gates.waiting)
         await runs.cancel(run_id, by="me", owner=None)
-        passing = asyncio.create_task(letting_pass(gates, "b"))
+        passing = asyncio.create_task(gates.end_next("b"))
         record = await retry(runs, run_id)
         await passing
         seen = await told(runs, run_id)
@@ -150,7 +146,7 @@ async def test_from_an_earlier_step_everything_after_it_is_done_again(storage: S
     gates = Gates()
     async with process(storage, gates) as runs:
         run_id = await failed_at(runs, gates, "pass a, then pass b, then gate c", "c")
-        passing = asyncio.create_task(letting_pass(gates, "c"))
+        passing = asyncio.create_task(gates.end_next("c"))
         record = await retry(runs, run_id, from_step=2)
         await passing
         seen = await told(runs, run_id)
@@ -176,7 +172,7 @@ async def test_a_step_can_be_given_another_input(storage: Storage) -> None:
     async with process(storage, gates) as runs:
         run_id = await failed_at(runs, gates, "pass a, then gate b", "b")
         before = await told(runs, run_id)
-        passing = asyncio.create_task(letting_pass(gates, "other a"))
+        passing = asyncio.create_task(gates.end_next("other a"))
         record = await retry(runs, run_id, input={"label": "other {step_1_output}"})
         await passing
         state = (await history(runs, run_id))[-1]

@@ -24,6 +24,7 @@ from graph.search import Search
 from graph.settings import Settings
 from graph.state import DEFAULT_LIMITS, RunState
 from graph.storage import Storage
+from tests.live_runs import Gates, process, rested, start
 
 FLAKY = ("examples.flaky:fail_times", "examples.flaky:sleep")
 
@@ -147,6 +148,36 @@ async def test_the_attempt_under_way_can_be_seen(runs: Runs) -> None:
     assert record["status"] == "running"
     listed = (await runs.search("default", Search()))["runs"]
     assert [(run["run_id"], run["status"]) for run in listed] == [(run_id, "running")]
+
+
+async def test_a_run_that_has_only_just_begun_is_read_without_the_storage(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever posts a run and waits for it reads it at that moment."""
+    asked: list[str] = []
+    reading = asyncio.current_task()
+
+    def noting(name: str, call: Any) -> Any:
+        def noted(*arguments: Any) -> Any:
+            if asyncio.current_task() is reading:
+                asked.append(name)
+            return call(*arguments)
+
+        return noted
+
+    for part, name in ((storage.index, "owned"), (storage.reader, "aget_tuple")):
+        monkeypatch.setattr(part, name, noting(name, getattr(part, name)))
+    gates = Gates()
+    async with process(storage, gates) as runs:
+        run_id = await start(runs, "gate a")
+        statuses = []
+        while not gates.waiting:
+            statuses.append((await runs.get(run_id, owner="default"))["status"])
+            await asyncio.sleep(0)
+        gates.end("a")
+        await rested(runs, run_id)
+    assert statuses[0] == "pending"
+    assert asked == []
 
 
 async def test_the_newest_runs_come_first(runs: Runs) -> None:

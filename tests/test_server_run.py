@@ -159,12 +159,14 @@ async def test_times_are_those_of_a_run_of_this_process() -> None:
     """Epoch seconds; what is none stays none."""
     started = told(1, "step.started", tool="x", not_before="2026-11-22T12:00:01.500Z")
     failed = told(2, "step.failed", started_at="2026-11-22T12:00:01Z", retry_at=None)
-    server = FakeServer(streaming(started, failed, END))
-    first, second, _ = [event async for event in server.run.events(server.notes.append)]
+    waiting = told(3, "run.waiting", tools=[], expires_at="2026-11-22T12:00:02Z")
+    server = FakeServer(streaming(started, failed, waiting, END))
+    first, second, third, _ = [event async for event in server.run.events(server.notes.append)]
     assert first["at"] == 1795348800.25
     assert first["data"]["not_before"] == 1795348801.5
     assert second["data"]["started_at"] == 1795348801.0
     assert second["data"]["retry_at"] is None
+    assert third["data"]["expires_at"] == 1795348802.0
 
 
 async def test_a_cancellation_is_asked_for_until_it_is_heard() -> None:

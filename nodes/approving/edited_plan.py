@@ -77,6 +77,8 @@ def read_plan(given: object, tools: Mapping[str, Tool], limits: Limits) -> Plan:
 
 
 def _step(number: int, given: _Step) -> Step:
+    if given.span is not None and not 0 <= given.span[0] <= given.span[1]:
+        raise PlanUnfit([f"step {number}: span should be [start, end], places in the prompt"])
     step = Step(
         step=number if given.step is None else given.step,
         tool=given.tool,

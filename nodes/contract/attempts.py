@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID, uuid5
 
-from graph.state import Attempt, AttemptError, RunState, Step
+from graph.state import Attempt, AttemptError, RunState, Step, ended_at
 from nodes.contract.outputs import InvalidOutput, plain
 from nodes.contract.references import InvalidReference, resolve
 from tools.registry import Tool
@@ -90,9 +90,5 @@ def interrupted(
 
 def _last_end(state: RunState) -> float:
     """When the run last got on: nothing that came later had begun before."""
-    ends = [
-        entry["started_at"] + entry["duration_ms"] / 1000
-        for entry in (*state["planning_log"], *state["log"])
-        if "duration_ms" in entry
-    ]
-    return max(ends, default=0.0)
+    entries = (*state["planning_log"], *state["log"])
+    return max((ended_at(entry) for entry in entries if "duration_ms" in entry), default=0.0)

@@ -14,8 +14,6 @@ from tools.registry import Tool
 #: Above this many characters of JSON the compact form is sent.
 MAX_UNION = 8_000
 
-_SHAPES = {"type", "anyOf", "oneOf", "enum", "const"}
-
 JsonSchema = dict[str, Any]
 
 
