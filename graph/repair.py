@@ -19,6 +19,7 @@ from graph.live import Live
 from graph.reader import RunReader, StorageUnavailable, thread
 from graph.record import Record
 from graph.retrying import NotRetryable, RetryOrder, RetryRequest, order_of
+from graph.state import RunState
 from graph.status import WrongStatus, may_become
 from graph.storage import Storage
 from graph.take_up import resume
@@ -87,10 +88,10 @@ class Repair:
                 raise NotRetryable(run_id, state["status"])
             self._acceptance.check()
             order = order_of(state, request, self._tools, by=by, expires=self._approval_expires)
-            await self._reopen(run_id, state["owner"], order)
-            return await self._reader.record(await self._reader.state(run_id))
+            # As it was reopened: by now it may be executing, or over.
+            return await self._reader.record(await self._reopen(run_id, state["owner"], order))
 
-    async def _reopen(self, run_id: str, owner: str, order: RetryOrder) -> None:
+    async def _reopen(self, run_id: str, owner: str, order: RetryOrder) -> RunState:
         # What has settled it may be about to tell the index so; two may not write its checkpoints.
         if not await self._executor.ended(run_id, timeout=END_TIMEOUT):
             raise StorageUnavailable
@@ -104,6 +105,7 @@ class Repair:
                 assert found is not None
                 resumed = await resume(self._graph, found, thread(run_id))
                 self._feeds.publish(resumed.state)
+                return resumed.state
             finally:
                 self._executor.enqueue(run_id, owner)
 
