@@ -110,7 +110,7 @@ def _plan(state: RunState, edits: Edits, tools: Mapping[str, Tool]) -> Plan:
                 step=number,
                 tool=step["tool"],
                 input=plain(step["input"], max_bytes=limits["max_output"], what="input"),
-                reasoning=step["reasoning"],
+                reasoning=step.get("reasoning", ""),
                 span=None,
             )
             for number, step in enumerate(edits.steps, start=1)

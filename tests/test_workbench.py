@@ -231,3 +231,13 @@ async def test_what_is_wrong_is_said_at_once() -> None:
         assert "calculator" in repr(bench)
         with pytest.raises(PromptRejected, match="empty"):
             await bench.run("  ")
+
+
+async def test_a_fork_takes_steps_of_a_tool_and_its_input_only() -> None:
+    """As a person writes them in a cell, and as `approve` takes them."""
+    async with await open_workbench() as bench:
+        run = await bench.run("what is 2 + 2")
+        planned = list(await run.history())[2]
+        step = {"tool": "calculator", "input": {"expression": "7 * 6"}}
+        forked = await run.fork(planned["checkpoint_id"], plan=[step])
+        assert (forked.status, forked.output) == ("completed", 42)
