@@ -67,5 +67,5 @@ def _read(note: Path) -> Owner | None:
 def _named(owner: Owner | None) -> str:
     if owner is None:
         return "another process"
-    where = f"the server at {owner.url}" if owner.url else "a `runwright run`"
+    where = f"the server at {owner.url}" if owner.url else "a `runwright run` or a notebook"
     return f"{where} (process {owner.pid})"

@@ -295,4 +295,6 @@ def _line(error: Any, overrides: dict[str, Any]) -> str:
     # Somebody may have put a key where only the name of its variable belongs.
     hidden = field in SECRET or unknown or error["type"] == "json"
     value = "…" if hidden else error["input"]
+    if not described:
+        return f"{name}: there is no such setting"
     return f"{name}={value}: {message} ({described})"

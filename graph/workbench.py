@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 from graph.build import RunGraph
 from graph.compose import open_runs
@@ -27,6 +27,10 @@ _LOOK = 60.0
 
 #: More checkpoints than a run has.
 _ALL = 1_000_000
+
+
+#: Whether a plan is executed at once, or rests until somebody approves it.
+Mode = Literal["execute", "plan"]
 
 
 class WorkbenchClosed(Exception):
@@ -85,7 +89,7 @@ class Workbench:
         """The graph as a picture."""
         return draw(self._runs.graph)
 
-    async def run(self, prompt: str, *, mode: Literal["execute", "plan"] = "execute") -> "Run":
+    async def run(self, prompt: str, *, mode: Mode = "execute") -> "Run":
         """Run a task until it has ended, or waits for a person; with `mode="plan"` it does.
 
         Stopping the cell does not stop the run. Raises `PromptRejected`.
@@ -93,16 +97,17 @@ class Workbench:
         run = await self.start(prompt, mode=mode)
         return await run.rest()
 
-    async def start(self, prompt: str, *, mode: Literal["execute", "plan"] = "execute") -> "Run":
+    async def start(self, prompt: str, *, mode: Mode = "execute") -> "Run":
         """Start a task and return at once. Raises `PromptRejected` and `WorkbenchClosed`."""
-        if not self._runs.ready:
-            raise WorkbenchClosed
+        if mode not in get_args(Mode):
+            raise ValueError(f'the mode is "execute" or "plan", not {mode!r}')
         approve: Approve | None = "always" if mode == "plan" else None
-        return Run(self._runs, await self._runs.start(prompt, owner=NOBODY, approve=approve))
+        runs = _opened(self._runs)
+        return Run(runs, await runs.start(prompt, owner=NOBODY, approve=approve))
 
     async def get(self, run_id: str) -> "Run":
         """The run with this id. Raises `RunNotFound`."""
-        return Run(self._runs, await self._runs.get(run_id, owner=NOBODY))
+        return Run(self._runs, await _opened(self._runs).get(run_id, owner=NOBODY))
 
 
 class Run:
@@ -144,16 +149,14 @@ class Run:
 
     async def rest(self) -> Self:
         """Wait until it has ended, or waits for a person. Raises `WorkbenchClosed`."""
-        self.record = await self._runs.get(self.run_id, owner=NOBODY)
+        self.record = await _opened(self._runs).get(self.run_id, owner=NOBODY)
         while self.status not in RESTING:
-            if not self._runs.ready:
-                raise WorkbenchClosed
-            self.record = await self._runs.wait(self.run_id, _LOOK, owner=NOBODY)
+            self.record = await _opened(self._runs).wait(self.run_id, _LOOK, owner=NOBODY)
         return self
 
     async def events(self, after: int = 0) -> AsyncIterator[Event]:
         """What happens, as it happens, from the event after that number until the run rests."""
-        async with self._runs.watching(self.run_id, owner=NOBODY) as feed:
+        async with _opened(self._runs).watching(self.run_id, owner=NOBODY) as feed:
             while len(feed.events) > after or not feed.resting:
                 await feed.after(after)
                 for event in feed.events[after:]:
@@ -161,22 +164,24 @@ class Run:
                     yield event
                 if feed.closed:
                     break
-        self.record = await self._runs.get(self.run_id, owner=NOBODY)
+        self.record = await _opened(self._runs).get(self.run_id, owner=NOBODY)
 
-    async def approve(self, plan: Sequence[Mapping[str, Any]] | None = None) -> Self:
+    async def approve(
+        self, plan: Sequence[Mapping[str, Any]] | Mapping[str, Any] | None = None
+    ) -> Self:
         """Execute the plan, or these steps instead, and wait."""
-        edited = None if plan is None else {"steps": [dict(step) for step in plan]}
-        await self._runs.approvals.approve(self.run_id, by=BY, owner=NOBODY, plan=edited)
+        edited = None if plan is None else _plan(plan)
+        await _opened(self._runs).approvals.approve(self.run_id, by=BY, owner=NOBODY, plan=edited)
         return await self.rest()
 
     async def reject(self, reason: str | None = None) -> Self:
         """Let the plan not be executed."""
-        await self._runs.approvals.reject(self.run_id, by=BY, owner=NOBODY, reason=reason)
+        await _opened(self._runs).approvals.reject(self.run_id, by=BY, owner=NOBODY, reason=reason)
         return await self.rest()
 
     async def cancel(self) -> Self:
         """Stop it."""
-        await self._runs.cancel(self.run_id, by=BY, owner=NOBODY)
+        await _opened(self._runs).cancel(self.run_id, by=BY, owner=NOBODY)
         return await self.rest()
 
     async def retry(
@@ -188,12 +193,12 @@ class Run:
     ) -> Self:
         """Let it go on where it failed, perhaps with another input of that step, and wait."""
         request = RetryRequest(from_step, input, None if skip is None else tuple(skip))
-        await self._runs.repair.retry(self.run_id, request, by=BY, owner=NOBODY)
+        await _opened(self._runs).repair.retry(self.run_id, request, by=BY, owner=NOBODY)
         return await self.rest()
 
     async def history(self) -> Table:
         """Every checkpoint that was stored, the first one first."""
-        page = await self._runs.history(self.run_id, owner=NOBODY, limit=_ALL)
+        page = await _opened(self._runs).history(self.run_id, owner=NOBODY, limit=_ALL)
         return history_table(page["checkpoints"][::-1])
 
     async def fork(
@@ -210,15 +215,31 @@ class Run:
         same way are not done again. `cursor`: how many count as done.
         """
         edits = Edits(prompt=prompt, steps=plan, cursor=cursor)
-        forked = await self._runs.repair.fork(self.run_id, checkpoint_id, edits, owner=NOBODY)
+        forked = await _opened(self._runs).repair.fork(
+            self.run_id, checkpoint_id, edits, owner=NOBODY
+        )
         return await Run(self._runs, forked).rest()
 
     async def explain(self) -> list[str]:
         """Where its time went and why it ended so, in sentences."""
-        return (await self._runs.explain(self.run_id, owner=NOBODY))["sentences"]
+        return (await _opened(self._runs).explain(self.run_id, owner=NOBODY))["sentences"]
 
     def __repr__(self) -> str:
         return repr(run_table(self.record))
 
     def _repr_html_(self) -> str:
         return run_table(self.record)._repr_html_()
+
+
+def _opened(runs: Runs) -> Runs:
+    """Raises `WorkbenchClosed`."""
+    if not runs.ready:
+        raise WorkbenchClosed
+    return runs
+
+
+def _plan(given: object) -> object:
+    """Steps as a plan; what else is given is left to the plan's own check."""
+    if isinstance(given, Sequence) and not isinstance(given, str):
+        return {"steps": [dict(step) if isinstance(step, Mapping) else step for step in given]}
+    return given

@@ -129,7 +129,7 @@ def test_the_run_of_another_command_is_watched_there(tmp_path: Path) -> None:
         done = runwright("watch", command.run_id, folder=tmp_path)
     assert done.returncode == 2
     [line] = done.stderr.splitlines()
-    assert f"in use by a `runwright run` (process {command.process.pid})" in line
+    assert f"in use by a `runwright run` or a notebook (process {command.process.pid})" in line
     assert "watch the run there" in line
 
 

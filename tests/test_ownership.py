@@ -60,7 +60,8 @@ def test_a_process_without_a_server_is_named_too(tmp_path: Path) -> None:
     with owner(path, url="") as process, pytest.raises(FileOwned) as error, own(path, url=None):
         pass
 
-    assert str(error.value) == f"{path} is in use by a `runwright run` (process {process.pid})"
+    holder = f"a `runwright run` or a notebook (process {process.pid})"
+    assert str(error.value) == f"{path} is in use by {holder}"
 
 
 def test_a_file_is_free_again_after_its_owner_was_killed(tmp_path: Path) -> None:

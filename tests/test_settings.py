@@ -123,7 +123,7 @@ def test_an_invalid_value_of_the_command_line_is_told_as_its_option() -> None:
         read_settings(port=70_000)
     with pytest.raises(InvalidSettings, match=r"^--max-steps=0: "):
         read_settings(max_steps=0)
-    with pytest.raises(InvalidSettings, match=r"^--prot=1: Extra inputs are not permitted"):
+    with pytest.raises(InvalidSettings, match=r"^--prot: there is no such setting"):
         read_settings(prot=1)
 
 

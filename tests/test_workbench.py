@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -207,8 +208,9 @@ async def test_a_closed_workbench_says_so_and_keeps_nobody_waiting() -> None:
         await asyncio.wait_for(waiting, 5)
     with pytest.raises(WorkbenchClosed):
         await run.rest()
-    with pytest.raises(WorkbenchClosed):
-        await bench.run("what is 1 + 1")
+    for call in (bench.run("what is 1 + 1"), bench.get(run.run_id), run.history(), run.explain()):
+        with pytest.raises(WorkbenchClosed):
+            await call
 
 
 async def test_a_database_is_open_once_at_a_time(tmp_path: Path) -> None:
@@ -231,3 +233,26 @@ async def test_what_is_wrong_is_said_at_once() -> None:
         assert "calculator" in repr(bench)
         with pytest.raises(PromptRejected, match="empty"):
             await bench.run("  ")
+        with pytest.raises(ValueError, match='"execute" or "plan", not \'Plan\''):
+            await bench.run("what is 1 + 1", mode="Plan")  # type: ignore[arg-type]
+    with pytest.raises(InvalidSettings, match="no such setting"):
+        await open_workbench(bakoff=1)
+
+
+@pytest.mark.parametrize("plan", ["foo", ["foo"], {"steps": "foo"}, [{"tool": "calculator"}]])
+async def test_a_plan_of_the_wrong_shape_is_refused_with_the_reason(plan: Any) -> None:
+    async with await open_workbench() as bench:
+        run = await bench.run("what is 1 + 1", mode="plan")
+        with pytest.raises(PlanUnfit):
+            await run.approve(plan)
+        assert (await run.approve({"steps": list(run.plan)})).output == 2
+
+
+async def test_a_fork_takes_steps_of_a_tool_and_its_input_only() -> None:
+    """As a person writes them in a cell, and as `approve` takes them."""
+    async with await open_workbench() as bench:
+        run = await bench.run("what is 2 + 2")
+        planned = list(await run.history())[2]
+        step = {"tool": "calculator", "input": {"expression": "7 * 6"}}
+        forked = await run.fork(planned["checkpoint_id"], plan=[step])
+        assert (forked.status, forked.output) == ("completed", 42)

@@ -38,10 +38,15 @@ def read_configuration(environment: Mapping[str, str]) -> Configuration:
 
 
 def _strangers(environment: Mapping[str, str]) -> Iterator[Finding]:
-    known = [f"{PREFIX}{name.upper()}" for name in Settings.model_fields]
+    known = [name.upper() for name in Settings.model_fields]
     for name in sorted(environment):
-        if not name.upper().startswith(PREFIX) or name.upper() in known:
+        own = name.upper().removeprefix(PREFIX)
+        if own == name.upper() or own in known:
             continue
-        alike = get_close_matches(name.upper(), known, n=1)
-        mend = f"did you mean {alike[0]}?" if alike else "unset it; the README lists the settings"
+        alike = get_close_matches(own, known, n=1)
+        mend = (
+            f"did you mean {PREFIX}{alike[0]}?"
+            if alike
+            else "unset it; the README lists the settings"
+        )
         yield warning(CHECK, f"{name} is set, but there is no such setting", mend)

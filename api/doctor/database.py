@@ -85,7 +85,9 @@ def _ours(path: Path, look: Look) -> Finding:
         return ok(CHECK, f"{holds}, served at {owner.url} (process {owner.pid})")
     if owner is not None and _lives(owner.pid):
         if owner.url is None:
-            return ok(CHECK, f"{holds}, in use by a `runwright run` (process {owner.pid})")
+            return ok(
+                CHECK, f"{holds}, in use by a `runwright run` or a notebook (process {owner.pid})"
+            )
         message = f"{holds}; process {owner.pid} has it, but does not answer at {owner.url}"
         return warning(CHECK, message, "wait for its start or end, and look at its log lines")
     if look.version < VERSION:
