@@ -1,10 +1,13 @@
 """The pages of `docs/` tell the truth: their commands are run, what they name is looked up."""
 
+import json
 import re
 import shlex
 import shutil
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -15,7 +18,7 @@ from api.parameters import LONGEST_WAIT
 from api.pulse import HEARTBEAT
 from graph.settings import Settings
 from tests.curl_examples import TOOLS, normal, replay
-from tests.server_process import ROOT, serving
+from tests.server_process import ROOT, environment, serving
 
 EXAMPLES = (ROOT / "docs" / "api_examples.md").read_text()
 DEPLOYMENT = (ROOT / "docs" / "deployment.md").read_text()
@@ -63,6 +66,36 @@ def test_every_command_of_the_pages_is_one_of_runwright() -> None:
     assert {command.split()[0] for command in commands} == {"serve", "doctor", "key", "backup"}
     for command in commands:
         assert _parser().parse_args(shlex.split(command)).command
+
+
+def test_the_commands_of_deployment_do_what_is_told_beside_a_server(tmp_path: Path) -> None:
+    """All that are for a shell and need neither root nor a container."""
+    blocks = "".join(re.findall(r"```sh\n(.*?)```", DEPLOYMENT, re.DOTALL))
+    lines = [line for line in blocks.splitlines() if line.startswith("runwright ")]
+    ran: dict[str, str] = {}
+    with serving(tmp_path) as server:
+        server.settled(server.post("add todo milk"))
+        place = {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin"}
+        for line in lines:
+            command = line.split("#")[0].strip().replace("/backups", str(tmp_path))
+            done = subprocess.run(
+                ["bash", "-c", command],
+                cwd=ROOT,
+                env=environment(tmp_path) | place,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert done.returncode == 0, (command, done.stdout, done.stderr)
+            ran[command] = done.stdout
+        served = f"served at {server.url}"
+
+    assert served in ran["runwright doctor"]
+    assert json.loads(ran["runwright doctor --json"])["ok"]
+    assert re.search(r"rw_\S+", ran["runwright key new alice"])
+    [copy] = tmp_path.glob("runwright-????-??-??.db")
+    with closing(sqlite3.connect(copy)) as copied:
+        assert copied.execute("SELECT prompt FROM runs").fetchall() == [("add todo milk",)]
 
 
 def test_the_service_gives_the_server_the_time_that_it_takes_to_end() -> None:

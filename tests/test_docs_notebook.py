@@ -2,8 +2,12 @@
 
 import ast
 import inspect
+import json
 import os
 import re
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +20,18 @@ PAGE = (ROOT / "docs/notebook.md").read_text()
 
 #: Every cell, and what the page says that it shows.
 CELLS = re.findall(r"```python\n(.*?)```\n\n```text\n(.*?)```", PAGE, re.DOTALL)
+
+
+def test_the_command_offers_the_kernel_to_other_installations(tmp_path: Path) -> None:
+    [command] = re.findall(r"```sh\n\.venv/bin/python (.*)\n```", PAGE)
+    subprocess.run(
+        [sys.executable, *shlex.split(command)],
+        env={"HOME": str(tmp_path), "PATH": os.environ["PATH"]},
+        capture_output=True,
+        check=True,
+    )
+    [kernel] = tmp_path.rglob("kernels/runwright/kernel.json")
+    assert json.loads(kernel.read_text())["argv"][0] == sys.executable
 
 
 @pytest.fixture(autouse=True)
