@@ -5,6 +5,8 @@ As a program (`make notebook`) it stores what they show in the notebook.
 
 import os
 import re
+from collections.abc import Iterator
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +64,7 @@ def sources(notebook: Any) -> dict[str, str]:
 def shown(notebook: Any) -> dict[str, list[dict[str, str]]]:
     """What each code cell shows, by its id: texts by their type, without what differs each time."""
     return {
-        cell.id: [_texts(output) for output in cell.outputs]
+        cell.id: [_texts(output) for output in _whole(cell.outputs)]
         for cell in notebook.cells
         if cell.cell_type == "code"
     }
@@ -78,6 +80,17 @@ def rows(notebook: Any, cell: str) -> list[list[str]]:
     [table] = [output["text/html"] for output in shown(notebook)[cell] if "text/html" in output]
     found = [re.findall(r"<td[^>]*>(.*?)</td>", line) for line in table.splitlines()]
     return [cells for cells in found if cells]
+
+
+def _whole(outputs: list[Any]) -> Iterator[Any]:
+    """The outputs, with what was printed in one piece: a slow kernel sends it in several."""
+    for name, same in groupby(outputs, key=lambda output: output.get("name")):
+        if name is None:
+            yield from same
+        else:
+            pieces = list(same)
+            whole = "".join(piece.text for piece in pieces)
+            yield nbformat.from_dict({**pieces[0], "text": whole})
 
 
 def _texts(output: Any) -> dict[str, str]:
