@@ -4,8 +4,8 @@ import asyncio
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-#: The time between two of them when many come at once, in seconds; one costs a tenth of it.
-INTERVAL = 0.004
+#: The time between two of them when many come at once, in seconds; one costs a sixteenth.
+INTERVAL = 0.008
 
 
 class Arrivals:

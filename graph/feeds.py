@@ -12,12 +12,16 @@ from graph.record import Progress, progress_of
 from graph.state import RunState, Status
 from graph.status import RESTING, SETTLED
 
+#: How many feeds of ended runs are kept without a watcher: those who come one after another, as a
+#: crowd does that has lost its connections, are told from one read too.
+KEPT = 16
+
 #: Reads the state of a run as last stored.
 Read = Callable[[str], Awaitable[RunState]]
 
 
 class Feed:
-    """The events of one run for its watchers, however many; there is one as long as they are."""
+    """The events of one run for its watchers, however many."""
 
     def __init__(self) -> None:
         self.state: RunState | None = None
@@ -117,7 +121,8 @@ class Feeds:
 
     def __init__(self, read: Read) -> None:
         self._read = read
-        self._feeds: dict[str, Feed] = {}
+        self._feeds: dict[str, Feed] = {}  # those that are watched
+        self._left: dict[str, Feed] = {}
         self._changes: set[Changes] = set()
         self._closed = False
 
@@ -125,6 +130,7 @@ class Feeds:
         """Tell that a state of a run has been stored."""
         if feed := self._feeds.get(state["run_id"]):
             feed.show(state)
+        self._left.pop(state["run_id"], None)
         if self._changes:
             change = change_of(state)
             for changes in self._changes:
@@ -134,6 +140,7 @@ class Feeds:
     def forget(self, run_id: str) -> None:
         """Tell nobody any more of a run that is removed, who does not watch it already."""
         self._feeds.pop(run_id, None)
+        self._left.pop(run_id, None)
 
     def close(self) -> None:
         """End every feed: the process is ending."""
@@ -147,7 +154,8 @@ class Feeds:
     async def watching(self, run_id: str) -> AsyncIterator[Feed]:
         """The feed of a run, with what was stored so far. Raises what reading the run raises."""
         # Before the run is read, so that nothing stored meanwhile is missed.
-        feed = self._feeds.setdefault(run_id, Feed())
+        feed = self._feeds.get(run_id) or self._left.pop(run_id, None) or Feed()
+        self._feeds[run_id] = feed
         feed.watchers += 1
         feed.closed = self._closed
         try:
@@ -159,6 +167,13 @@ class Feeds:
             feed.watchers -= 1
             if not feed.watchers and self._feeds.get(run_id) is feed:
                 del self._feeds[run_id]
+                self._keep(run_id, feed)
+
+    def _keep(self, run_id: str, feed: Feed) -> None:
+        if feed.ended:  # whatever else is stored of it is published, and ends this
+            self._left[run_id] = feed
+            for longest in list(self._left)[:-KEPT]:
+                del self._left[longest]
 
     @contextmanager
     def changes(self, *, owner: str | None) -> Iterator[Changes]:

@@ -10,7 +10,7 @@ import pytest
 
 from graph.bell import BATCH, Bell
 from graph.events import events
-from graph.feeds import Feed, Feeds, change_of
+from graph.feeds import KEPT, Feed, Feeds, change_of
 from graph.state import DEFAULT_LIMITS, RunState, Status, new_run
 
 RUN_ID = "8f14e45f-ceea-467f-a0e6-1d2c3b4a5968"
@@ -181,6 +181,57 @@ async def test_watchers_who_come_at_once_share_one_read() -> None:
         await woken(tasks)
     assert reads.count == 1
     assert feeds._feeds == {}
+
+
+async def seen_ended(feeds: Feeds, run_id: str = RUN_ID) -> bool:
+    """As somebody who comes and goes at once."""
+    async with feeds.watching(run_id) as feed:
+        return feed.ended
+
+
+async def test_those_who_come_one_after_another_to_an_ended_run_share_one_read() -> None:
+    reads = Reads(state(status="completed"))
+    feeds = Feeds(reads)
+    for _ in range(500):
+        assert await seen_ended(feeds)
+    assert reads.count == 1
+
+
+@pytest.mark.parametrize("status", ["running", "waiting"])
+async def test_what_may_go_on_is_read_again_for_the_next_who_comes(status: Status) -> None:
+    reads = Reads(state(status=status))
+    feeds = Feeds(reads)
+    assert not await seen_ended(feeds)
+    reads.stored = state(status="completed")
+    assert await seen_ended(feeds)
+    assert reads.count == 2
+
+
+async def test_an_ended_run_that_goes_on_is_seen_to_go_on() -> None:
+    """A retry stores a state of it: what was kept is no longer true."""
+    reads = Reads(state(status="failed"))
+    feeds = Feeds(reads)
+    assert await seen_ended(feeds)
+    reads.stored = state(calls=1)
+    feeds.publish(reads.stored)
+    assert not await seen_ended(feeds)
+
+
+async def test_a_removed_run_is_not_told_from_memory() -> None:
+    reads = Reads(state(status="completed"))
+    feeds = Feeds(reads)
+    await seen_ended(feeds)
+    feeds.forget(RUN_ID)
+    await seen_ended(feeds)
+    assert reads.count == 2
+
+
+async def test_only_the_feeds_that_were_left_last_are_kept() -> None:
+    reads = Reads(state(status="completed"))
+    feeds = Feeds(reads)
+    for number in range(KEPT + 1):
+        await seen_ended(feeds, f"run-{number}")
+    assert list(feeds._left) == [f"run-{number}" for number in range(1, KEPT + 1)]
 
 
 async def test_what_is_stored_is_told_without_a_read() -> None:
