@@ -14,8 +14,8 @@ from api.following import Left
 from api.key_command import NotAName, make_key
 from api.run_command import run_task
 from api.run_source import LostSight, NotDecided, NotStarted, NotWatched
-from api.run_view import line
 from api.serve import PortTaken, serve
+from api.terminal_text import line
 from api.watch_command import watch_run
 from graph.backup import BackupFailed
 from graph.ownership import FileOwned

@@ -8,7 +8,7 @@ from importlib.metadata import version
 
 from api.doctor.examination import examine
 from api.doctor.finding import Finding
-from api.run_view import line
+from api.terminal_text import line
 
 
 async def examined(*, call_models: bool, as_json: bool) -> tuple[str, bool]:

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from contextlib import aclosing, contextmanager, suppress
 
 from api.run_source import LostSight, NotCancelled, RunSource
-from api.run_view import View, open_view, pretty
+from api.run_view import View, open_view
+from api.terminal_text import pretty
 
 #: How long after the first Ctrl-C a second one still takes the cancellation back, in seconds.
 SECOND_THOUGHT = 1.0

@@ -14,7 +14,8 @@ from rich.live import Live
 from rich.spinner import Spinner
 from rich.text import Text
 
-from api.run_view import Story, line
+from api.story import Story
+from api.terminal_text import line
 from graph.events import Event, EventType
 
 #: How often what it is doing is drawn, a second.
