@@ -20,12 +20,10 @@ from tools.threads import ToolThreads
 class Canceller:
     """Settles runs that are to be cancelled and that nothing is executing any more."""
 
-    def __init__(
-        self, graph: RunGraph, tools: Mapping[str, Tool], threads: ToolThreads | None
-    ) -> None:
+    def __init__(self, graph: RunGraph, tools: Mapping[str, Tool], threads: ToolThreads) -> None:
         self._graph = graph
         self._tools = tools
-        self._threads = threads or ToolThreads()
+        self._threads = threads
 
     async def settle(
         self,

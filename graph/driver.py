@@ -3,20 +3,19 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.errors import GraphDrained
 
-from graph.build import RunGraph, recursion_limit
+from graph.build import recursion_limit
 from graph.cancelling import Canceller
 from graph.deciding import carry_out
-from graph.executor import Executor
+from graph.engine import Engine
 from graph.forking import begin
 from graph.index import RunRow
-from graph.live import Live
 from graph.passage import Passage
 from graph.projection import Projection
 from graph.reader import thread
@@ -24,7 +23,6 @@ from graph.record import state_of
 from graph.recovery import Recovery
 from graph.retrying import set_running
 from graph.state import RunState
-from graph.storage import Storage
 from graph.take_up import MAX_STARTS, fail, is_waiting, resume, state_at, take_up
 
 logger = logging.getLogger("runwright.runs")
@@ -51,25 +49,15 @@ class _Cancellation:
 class Driver:
     """Executes runs for an executor: begun, taken up, decided about, retried or cancelled."""
 
-    def __init__(
-        self,
-        graph: RunGraph,
-        storage: Storage,
-        executor: Executor,
-        live: Live,
-        *,
-        canceller: Canceller,
-        publish: Callable[[RunState], None],
-        models: int = 0,
-    ) -> None:
+    def __init__(self, engine: Engine, *, models: int = 0) -> None:
         self._models = models
-        self._graph = graph
-        self._storage = storage
-        self._executor = executor
-        self._canceller = canceller
-        self._live = live
-        self._projection = Projection(storage, live, publish)
-        self._passage = Passage(graph, live, self._projection)
+        self._graph = engine.graph
+        self._storage = engine.storage
+        self._executor = engine.executor
+        self._live = engine.live
+        self._canceller = Canceller(engine.graph, engine.tools, engine.threads)
+        self._projection = Projection(engine.storage, engine.live, engine.feeds.publish)
+        self._passage = Passage(engine.graph, engine.live, self._projection)
         self._cancelling: dict[str, _Cancellation] = {}
         self._draining = False
         self._deciding: dict[str, asyncio.Future[None]] = {}

@@ -10,36 +10,30 @@ from uuid import uuid4
 
 from graph.acceptance import Acceptance
 from graph.approvals import SWEEP, Approvals
-from graph.build import RunGraph
-from graph.cancelling import Canceller
 from graph.cursor import decode
 from graph.daily_budget import Account, DailyBudget, DailyLimit, renewal
 from graph.drafts import Draft, Drafts
 from graph.drawing import draw
 from graph.driver import Driver
-from graph.executor import Executor
+from graph.engine import Engine
 from graph.explain import explain
 from graph.explanation import Explanation
-from graph.feeds import Changes, Feed, Feeds
+from graph.feeds import Changes, Feed
 from graph.history import Checkpoint, HistoryPage, checkpoint_of, page_of
 from graph.index import RunRow
 from graph.listing import Page, found_page
-from graph.live import Live
-from graph.reader import RunReader, StorageUnavailable, thread
+from graph.policy import RunPolicy
+from graph.reader import StorageUnavailable, thread
 from graph.record import Record
 from graph.remover import Remover
 from graph.repair import Repair
 from graph.request_key import RequestKey, refuse_second
 from graph.search import Search
-from graph.state import Approve, Budget, Limits
+from graph.state import Approve, Budget
 from graph.status import SETTLED, WrongStatus, may_become
-from graph.storage import Storage
 from graph.take_up import reopen_left
-from nodes.approving.asking import EXPIRES
 from nodes.plan import prompt_error
 from nodes.planning.roster import Roster
-from tools.registry import Tool
-from tools.threads import ToolThreads
 
 logger = logging.getLogger("runwright.runs")
 
@@ -64,57 +58,27 @@ class Runs:
 
     def __init__(
         self,
-        graph: RunGraph,
-        storage: Storage,
-        tools: Mapping[str, Tool],
-        limits: Limits,
-        executor: Executor,
+        engine: Engine,
+        policy: RunPolicy,
         roster: Roster | None = None,
-        threads: ToolThreads | None = None,
         *,
-        approve: Approve = "never",
-        approval_expires: float = EXPIRES,
         daily_budget: DailyBudget | None = None,
     ) -> None:
         models = len(roster.models) if roster else 0
-        self.graph = graph
-        self._storage = storage
-        self.tools = tools
-        self._limits = limits
-        self._executor = executor
+        self.graph, self.tools, self.feeds = engine.graph, engine.tools, engine.feeds
+        self._storage, self._reader, self._executor = engine.storage, engine.reader, engine.executor
+        self._policy = policy
         self._roster = roster
-        self._approve = approve
-        self._sweep_every = min(SWEEP, approval_expires / 10)
-        self._sweeping: asyncio.Task[None] | None = None
-        live = Live()
-        self._reader = RunReader(graph, storage, live, executor)
-        self.feeds = Feeds(self._reader.state)
-        self._driver = Driver(
-            graph,
-            storage,
-            executor,
-            live,
-            canceller=Canceller(graph, tools, threads),
-            publish=self.feeds.publish,
-            models=models,
-        )
         self._daily_budget = daily_budget
-        self._drafts = Drafts(graph, tools, limits, models)
-        self._acceptance = Acceptance(storage, executor, live, self._reader, self.feeds)
-        self.approvals = Approvals(storage, self._driver, tools, self._reader, self._acceptance)
+        self._sweeping: asyncio.Task[None] | None = None
+        self._driver = Driver(engine, models=models)
+        self._drafts = Drafts(engine.graph, engine.tools, policy.limits, models)
+        self._acceptance = Acceptance(engine)
+        self.approvals = Approvals(engine, self._driver, self._acceptance)
         self.repair = Repair(
-            graph,
-            storage,
-            tools,
-            executor,
-            self._driver,
-            live,
-            self._reader,
-            self._acceptance,
-            self.feeds,
-            approval_expires=approval_expires,
+            engine, self._driver, self._acceptance, approval_expires=policy.approval_expires
         )
-        self.remover = Remover(storage, self._reader, self.feeds)
+        self.remover = Remover(engine.storage, engine.reader, engine.feeds)
 
     @property
     def ready(self) -> bool:
@@ -140,7 +104,8 @@ class Runs:
             self._executor.enqueue(row.run_id, row.owner)
         self._executor.start(self._driver.execute)
         if take_up:
-            self._sweeping = asyncio.create_task(self.approvals.sweep(self._sweep_every))
+            every = min(SWEEP, self._policy.approval_expires / 10)
+            self._sweeping = asyncio.create_task(self.approvals.sweep(every))
         self._acceptance.ready = True
 
     async def close(self, grace: float) -> None:
@@ -183,16 +148,16 @@ class Runs:
                 first = await self._storage.index.find_key(owner, key.name, at=time.time())
             if first is not None:  # whatever else stands in the way of a new run
                 refuse_second(first, key)
-        if reason := prompt_error(prompt, self._limits["max_prompt"]):
+        if reason := prompt_error(prompt, self._policy.limits["max_prompt"]):
             raise PromptRejected(reason)
         row = RunRow(
             run_id=str(uuid4()),
             owner=owner,
             prompt=prompt,
-            limits=self._limits,
+            limits=self._policy.limits,
             created_at=time.time(),
             budget=budget,
-            approve=approve or self._approve,
+            approve=approve or self._policy.approve,
         )
         return await self._acceptance.accept(row, key)
 
@@ -263,7 +228,7 @@ class Runs:
         `NotAccepting` while the process is ending.
         """
         self._acceptance.check()
-        if reason := prompt_error(prompt, self._limits["max_prompt"]):
+        if reason := prompt_error(prompt, self._policy.limits["max_prompt"]):
             raise PromptRejected(reason)
         with self._reader.available():
             return await self._drafts.make(prompt, owner=owner, budget=budget)
