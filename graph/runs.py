@@ -1,15 +1,15 @@
 """The life of a run: accepted, executed, read, taken up again, settled."""
 
 import asyncio
-import logging
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
 from uuid import uuid4
 
 from graph.acceptance import Acceptance
 from graph.approvals import SWEEP, Approvals
+from graph.backlog import queue_backlog
 from graph.cursor import decode
 from graph.daily_budget import Account, DailyBudget, DailyLimit, renewal
 from graph.drafts import Draft, Drafts
@@ -19,6 +19,7 @@ from graph.engine import Engine
 from graph.explain import explain
 from graph.explanation import Explanation
 from graph.feeds import Changes, Feed
+from graph.health import Health
 from graph.history import Checkpoint, HistoryPage, checkpoint_of, page_of
 from graph.index import RunRow
 from graph.listing import Page, found_page
@@ -31,14 +32,8 @@ from graph.request_key import RequestKey, refuse_second
 from graph.search import Search
 from graph.state import Approve, Budget
 from graph.status import SETTLED, WrongStatus, may_become
-from graph.take_up import reopen_left
 from nodes.plan import prompt_error
 from nodes.planning.roster import Roster
-
-logger = logging.getLogger("runwright.runs")
-
-#: How long a probe of the storage may take, in seconds.
-CHECK_TIMEOUT = 1.0
 
 
 class AlreadySettled(WrongStatus):
@@ -65,10 +60,10 @@ class Runs:
         daily_budget: DailyBudget | None = None,
     ) -> None:
         models = len(roster.models) if roster else 0
-        self.graph, self.tools, self.feeds = engine.graph, engine.tools, engine.feeds
+        self._engine = engine
         self._storage, self._reader, self._executor = engine.storage, engine.reader, engine.executor
+        self.graph, self.tools, self.feeds = engine.graph, engine.tools, engine.feeds
         self._policy = policy
-        self._roster = roster
         self._daily_budget = daily_budget
         self._sweeping: asyncio.Task[None] | None = None
         self._driver = Driver(engine, models=models)
@@ -79,6 +74,7 @@ class Runs:
             engine, self._driver, self._acceptance, approval_expires=policy.approval_expires
         )
         self.remover = Remover(engine.storage, engine.reader, engine.feeds)
+        self.health = Health(engine.storage, roster)
 
     @property
     def ready(self) -> bool:
@@ -87,21 +83,8 @@ class Runs:
 
     async def open(self, *, take_up: bool) -> None:
         """Begin to execute; with `take_up` also every run that an earlier process left."""
-        left = await self._storage.index.unsettled() if take_up else []
-        for row in left:
-            if row.cancel_at is not None:
-                await self._driver.cancel_left(row.run_id)
-        due = [
-            row
-            for row in left
-            if row.cancel_at is None and (row.status != "waiting" or row.decision)
-        ]
-        for row in due:
-            await reopen_left(self.graph, row, thread(row.run_id))
-        self._driver.expect(due)
-        # First those that were started before and got no further.
-        for row in sorted(due, key=lambda row: row.checkpoint_id is None):
-            self._executor.enqueue(row.run_id, row.owner)
+        if take_up:
+            await queue_backlog(self._engine, self._driver)
         self._executor.start(self._driver.execute)
         if take_up:
             every = min(SWEEP, self._policy.approval_expires / 10)
@@ -279,18 +262,3 @@ class Runs:
     def mermaid(self) -> str:
         """The graph as a mermaid drawing."""
         return draw(self.graph).mermaid
-
-    def models_state(self) -> Mapping[str, Mapping[str, object]]:
-        """How each configured model does; empty without models."""
-        return self._roster.breaker.state() if self._roster else {}
-
-    async def storage_state(self) -> dict[str, object]:
-        """The backend, and whether it can be written just now."""
-        unavailable: tuple[type[Exception], ...] = (TimeoutError, *self._storage.errors)
-        try:
-            async with asyncio.timeout(CHECK_TIMEOUT):
-                await self._storage.index.check()
-        except unavailable as error:
-            logger.warning("storage cannot be written: %s", error or type(error).__name__)
-            return {"backend": self._storage.backend, "writable": False}
-        return {"backend": self._storage.backend, "writable": True}

@@ -65,7 +65,7 @@ class FakeRuns:
         self.read = asyncio.Event()  # a state was
         self.started: list[str] = []
         self.cancelled_by: list[str] = []
-        self.remover = self  # the parts are one here
+        self.remover = self.health = self  # the parts are one here
         self.keys: dict[tuple[str, str], KeyedRun] = {}
 
     async def start(
@@ -144,10 +144,10 @@ class FakeRuns:
     def mermaid(self) -> str:
         return "graph TD;\n\tplan --> finalize;\n"
 
-    def models_state(self) -> dict[str, dict[str, object]]:
+    def models(self) -> dict[str, dict[str, object]]:
         return {"some/model": {"state": "open", "until": CREATED_AT, "error_class": "timeout"}}
 
-    async def storage_state(self) -> dict[str, object]:
+    async def storage(self) -> dict[str, object]:
         self._fail()
         return {"backend": "memory", "writable": self.writable}
 

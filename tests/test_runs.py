@@ -336,8 +336,8 @@ async def test_a_storage_that_does_not_answer_accepts_nothing() -> None:
         await runs.open(take_up=False)
         with pytest.raises(StorageUnavailable):
             await runs.start("2 + 2")
-        assert (await runs.storage_state())["writable"] is False
-        assert (await runs.storage_state())["writable"] is True
+        assert (await runs.health.storage())["writable"] is False
+        assert (await runs.health.storage())["writable"] is True
         assert (await done(runs, "2 + 2"))["status"] == "completed"
         await runs.close(grace=1)
 
