@@ -20,7 +20,7 @@ from graph.projection import Projection
 from graph.reader import thread
 from graph.record import state_of
 from graph.recovery import Recovery
-from graph.retrying import set_running
+from graph.reopening import set_running
 from graph.state import RunState
 from graph.take_up import MAX_STARTS, fail, is_waiting, resume, state_at, take_up
 
