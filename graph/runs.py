@@ -2,8 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from uuid import uuid4
 
@@ -18,7 +18,7 @@ from graph.driver import Driver
 from graph.engine import Engine
 from graph.explain import explain
 from graph.explanation import Explanation
-from graph.feeds import Changes, Feed
+from graph.feeds import Feed
 from graph.health import Health
 from graph.history import Checkpoint, HistoryPage, checkpoint_of, page_of
 from graph.index import RunRow
@@ -177,12 +177,6 @@ class Runs:
         async with self.feeds.watching(run_id) as feed:
             yield feed
 
-    @contextmanager
-    def changes(self, *, owner: str | None) -> Iterator[Changes]:
-        """What changes from now on in the owner's runs."""
-        with self.feeds.changes(owner=owner) as changes:
-            yield changes
-
     async def cancel(self, run_id: str, *, by: str, owner: str | None) -> Record:
         """Cancel a run; its record, which tells what was done and what was not.
 
@@ -201,6 +195,11 @@ class Runs:
         if state["status"] != "cancelled":
             raise AlreadySettled(run_id, state["status"])
         return await self._reader.record(state)
+
+    async def _stop(self, run_id: str, by: str) -> None:
+        with self._reader.available():
+            await self._storage.index.request_cancel(run_id, at=time.time(), by=by)
+        await self._driver.cancel(run_id)
 
     async def plan(
         self, prompt: str, *, owner: str = "default", budget: Budget | None = None
@@ -222,11 +221,6 @@ class Runs:
             return Account(DailyLimit(), None, renewal(time.time()))
         with self._reader.available():
             return await self._daily_budget.account(owner)
-
-    async def _stop(self, run_id: str, by: str) -> None:
-        with self._reader.available():
-            await self._storage.index.request_cancel(run_id, at=time.time(), by=by)
-        await self._driver.cancel(run_id)
 
     async def history(
         self, run_id: str, *, owner: str | None, limit: int, before: str | None = None
