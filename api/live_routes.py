@@ -37,7 +37,7 @@ async def stream_changes(request: Request, runs: RunsDep, owner: OwnerDep) -> Re
 
     They have no ids: whoever comes again reads `GET /runs` for what was missed.
     """
-    return ChangesStream(runs.changes(owner=owner), heartbeat=request.app.state.heartbeat)
+    return ChangesStream(runs.feeds.changes(owner=owner), heartbeat=request.app.state.heartbeat)
 
 
 @router.get(

@@ -44,7 +44,7 @@ async def read_health(request: Request, runs: RunsDep, stranger: StrangerDep) ->
 
     Where there are keys, only a call with one is told more of the storage than whether it works.
     """
-    storage = await runs.storage_state()
+    storage = await runs.health.storage()
     healthy = runs.ready and storage["writable"]
     return Health(
         status="ok" if healthy else "degraded",
@@ -65,7 +65,7 @@ async def read_readiness(runs: RunsDep) -> Alive:
     """Whether runs can be accepted now."""
     if not runs.ready:
         raise NotReady("The server is starting or stopping.")
-    if not (await runs.storage_state())["writable"]:
+    if not (await runs.health.storage())["writable"]:
         raise NotReady("Storage cannot be written; see /health.")
     return Alive(status="ok")
 
@@ -74,5 +74,5 @@ def _models(runs: Runs) -> dict[str, Any]:
     """The models' states with their times in RFC 3339."""
     return {
         name: {**state, "until": rfc3339(cast("float | None", state["until"]))}
-        for name, state in runs.models_state().items()
+        for name, state in runs.health.models().items()
     }

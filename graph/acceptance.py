@@ -3,14 +3,10 @@
 import asyncio
 import logging
 
-from graph.executor import Executor
-from graph.feeds import Feeds
+from graph.engine import Engine
 from graph.index import RunRow
-from graph.live import Live
-from graph.reader import RunReader
 from graph.record import Record, record_of, state_of
 from graph.request_key import RequestKey, refuse_second
-from graph.storage import Storage
 
 logger = logging.getLogger("runwright.runs")
 
@@ -25,19 +21,8 @@ class NotAccepting(Exception):
 class Acceptance:
     """The way in for new runs, open while `ready`."""
 
-    def __init__(
-        self,
-        storage: Storage,
-        executor: Executor,
-        live: Live,
-        reader: RunReader,
-        feeds: Feeds,
-    ) -> None:
-        self._storage = storage
-        self._executor = executor
-        self._live = live
-        self._reader = reader
-        self._feeds = feeds
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
         self.ready = False
 
     def check(self) -> None:
@@ -54,16 +39,17 @@ class Acceptance:
         return await asyncio.shield(self._accept(row, key))
 
     async def _accept(self, row: RunRow, key: RequestKey | None) -> Record:
-        with self._executor.place(), self._reader.available():
+        engine, index = self._engine, self._engine.storage.index
+        with engine.executor.place(), engine.reader.available():
             if key is None:
-                await self._storage.index.accept(row)
+                await index.accept(row)
             else:
-                first = await self._storage.index.accept_once(row, key)
+                first = await index.accept_once(row, key)
                 if first.run_id != row.run_id:  # another request with the key came between
                     refuse_second(first, key)
         logger.info("run accepted", extra={"run_id": row.run_id})
         logger.debug("run prompt", extra={"run_id": row.run_id, "prompt": row.prompt})
-        self._live.accepted[row.run_id] = row
-        self._executor.enqueue(row.run_id, row.owner)
-        self._feeds.publish(state_of(row))
-        return record_of(state_of(row), queue_position=self._executor.position(row.run_id))
+        engine.live.accepted[row.run_id] = row
+        engine.executor.enqueue(row.run_id, row.owner)
+        engine.feeds.publish(state_of(row))
+        return record_of(state_of(row), queue_position=engine.executor.position(row.run_id))

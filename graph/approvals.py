@@ -3,20 +3,18 @@
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
 
 from graph.acceptance import Acceptance
 from graph.decision import Decision, is_carried_out
 from graph.driver import Driver
-from graph.reader import RunReader, StorageUnavailable
+from graph.engine import Engine
+from graph.reader import StorageUnavailable
 from graph.record import Record
 from graph.state import RunState
 from graph.status import WrongStatus, actions
-from graph.storage import Storage
 from nodes.approving.edited_plan import PlanUnfit, check_editable, read_plan
 from nodes.contract.plan_check import check_plan
 from nodes.planning.budget import limits_of
-from tools.registry import Tool
 
 logger = logging.getLogger("runwright.runs")
 
@@ -35,18 +33,11 @@ class NotWaiting(WrongStatus):
 class Approvals:
     """Decisions about plans: each stored first, exactly one for a plan, and then carried out."""
 
-    def __init__(
-        self,
-        storage: Storage,
-        driver: Driver,
-        tools: Mapping[str, Tool],
-        reader: RunReader,
-        acceptance: Acceptance,
-    ) -> None:
-        self._storage = storage
+    def __init__(self, engine: Engine, driver: Driver, acceptance: Acceptance) -> None:
+        self._storage = engine.storage
+        self._tools = engine.tools
+        self._reader = engine.reader
         self._driver = driver
-        self._tools = tools
-        self._reader = reader
         self._acceptance = acceptance
 
     async def approve(

@@ -1,45 +1,76 @@
-"""Settling a run as cancelled: what was done stays done, what was in flight is told."""
+"""Cancelling runs: what was done stays done, what was in flight is told."""
 
+import asyncio
 import time
-from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
 
-from graph.build import RunGraph
+from graph.engine import Engine
 from graph.events import next_event
 from graph.index import RunRow
 from graph.state import Mark, PlanningCall, RunState, ended_at, run_error
 from graph.status import SETTLED
 from graph.take_up import resume, state_at
 from nodes.contract.attempts import interrupted
-from tools.registry import Tool
-from tools.threads import ToolThreads
+
+
+@dataclass
+class _Cancellation:
+    """A run that is being cancelled; `begun` says whether an attempt may have been in flight.
+
+    `since` is the state that it was begun from, None where that is not known.
+    """
+
+    begun: bool
+    since: RunState | None = None
+    execution: asyncio.Task[None] | None = None
 
 
 class Canceller:
-    """Settles runs that are to be cancelled and that nothing is executing any more."""
+    """Cancels runs: ends what executes them, and settles them when nothing does any more."""
 
-    def __init__(
-        self, graph: RunGraph, tools: Mapping[str, Tool], threads: ToolThreads | None
-    ) -> None:
-        self._graph = graph
-        self._tools = tools
-        self._threads = threads or ToolThreads()
+    def __init__(self, engine: Engine) -> None:
+        self._graph = engine.graph
+        self._tools = engine.tools
+        self._threads = engine.threads
+        self._executor = engine.executor
+        self._live = engine.live
+        self._cancelling: dict[str, _Cancellation] = {}
 
-    async def settle(
-        self,
-        row: RunRow,
-        config: RunnableConfig,
-        *,
-        begun: bool,
-        since: RunState | None = None,
-    ) -> RunState:
-        """Cancel a run, unless it has come to another end; its state as stored.
+    def is_cancelling(self, run_id: str) -> bool:
+        """Whether a run is to be settled as cancelled, from `begin` or `begin_left` to `forget`."""
+        return run_id in self._cancelling
 
-        `begun`: the attempt that was due may have been begun, namely from the state `since`, where
-        that is known.
+    def begin(self, run_id: str) -> asyncio.Task[None] | None:
+        """End the execution of a run, once, however often it is asked for.
+
+        The execution that is to settle it; None where it is not known.
         """
+        cancellation = self._cancelling.get(run_id)
+        if cancellation is None:
+            since = self._live.states.get(run_id)
+            # Without a slot a run is new or in a backoff; else nothing is known of its attempt,
+            # since the process has died or the storage has failed in which it was made.
+            idle = run_id in self._live.accepted or since is not None
+            begun = self._executor.holds_slot(run_id) or not idle
+            self._cancelling[run_id] = cancellation = _Cancellation(begun, since)
+            cancellation.execution = self._executor.interrupt(run_id)
+        return cancellation.execution
+
+    def begin_left(self, run_id: str) -> None:
+        """Note that the cancellation of a run was asked for in a process that has ended."""
+        self._cancelling[run_id] = _Cancellation(begun=True)
+
+    def forget(self, run_id: str) -> None:
+        """Note that the run has settled, or that this process leaves it."""
+        self._cancelling.pop(run_id, None)
+
+    async def settle(self, row: RunRow, config: RunnableConfig) -> RunState:
+        """Cancel a run that nothing executes, unless it has come to another end; its state."""
+        cancellation = self._cancelling[row.run_id]
+        since = cancellation.since
         left = await resume(self._graph, row, config)
         if left.next == "settled" or left.state["status"] in SETTLED:
             return left.state  # its last result was stored, and has only now become a checkpoint
@@ -48,7 +79,8 @@ class Canceller:
             await self._graph.ainvoke(None, config, durability="sync")
             return await state_at(self._graph, config)
         state = left.state
-        begun = begun and (since is None or _due(since) == _due(state))
+        # Where another attempt is due by now, nobody has begun that one.
+        begun = cancellation.begun and (since is None or _due(since) == _due(state))
         if since is not None and _moment(since) == _moment(state):
             # Its wait may have been cut short, which is not stored.
             state = {**state, "not_before": since["not_before"], "planning": since.get("planning")}

@@ -9,8 +9,10 @@ from typing import Any
 from graph.backends import open_storage
 from graph.build import build_graph
 from graph.daily_budget import DailyBudget, DailyLimit
+from graph.engine import Engine, make_engine
 from graph.executor import Executor
 from graph.llm import close_clients
+from graph.policy import RunPolicy
 from graph.reader import StorageUnavailable
 from graph.retention import Retention, sweeping
 from graph.roster import make_roster, warm
@@ -41,35 +43,12 @@ async def open_runs(
     """
     tools = open_tools(settings, functions)
     async with open_storage(settings.database_url, server_url=server_url) as storage:
-        executor = Executor(slots=settings.max_executing, max_queued=settings.max_queued)
         roster, daily = make_roster(settings), _daily_budget(settings, storage)
         if roster and daily:
             roster = replace(roster, purse=daily)
-        threads = ToolThreads(settings.tool_threads)
-        graph = build_graph(
-            tools,
-            checkpointer=storage.saver,
-            store=storage.store,
-            limits=settings.limits,
-            threads=threads,
-            roster=roster,
-            wait=executor.wait_until,
-            input_schema=RunState,
-            approve=settings.approve,
-            approval_expires=settings.approval_expires,
-        )
-        runs = Runs(
-            graph,
-            storage,
-            tools,
-            settings.limits,
-            executor,
-            roster,
-            threads,
-            approve=settings.approve,
-            approval_expires=settings.approval_expires,
-            daily_budget=daily,
-        )
+        policy = RunPolicy(settings.limits, settings.approve, settings.approval_expires)
+        engine = _engine(settings, storage, tools, roster)
+        runs = Runs(engine, policy, roster, daily_budget=daily)
         await runs.open(take_up=take_up)
         # Who leaves other runs alone does not remove them either.
         retention = _retention(settings, storage, runs) if take_up else None
@@ -78,6 +57,26 @@ async def open_runs(
                 yield runs
             finally:
                 await runs.close(settings.grace)
+
+
+def _engine(
+    settings: Settings, storage: Storage, tools: Mapping[str, Tool], roster: Roster | None
+) -> Engine:
+    executor = Executor(slots=settings.max_executing, max_queued=settings.max_queued)
+    threads = ToolThreads(settings.tool_threads)
+    graph = build_graph(
+        tools,
+        checkpointer=storage.saver,
+        store=storage.store,
+        limits=settings.limits,
+        threads=threads,
+        roster=roster,
+        wait=executor.wait_until,
+        input_schema=RunState,
+        approve=settings.approve,
+        approval_expires=settings.approval_expires,
+    )
+    return make_engine(graph, storage, executor, tools, threads)
 
 
 def _daily_budget(settings: Settings, storage: Storage) -> DailyBudget | None:

@@ -3,28 +3,25 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.errors import GraphDrained
 
-from graph.build import RunGraph, recursion_limit
+from graph.build import recursion_limit
 from graph.cancelling import Canceller
 from graph.deciding import carry_out
-from graph.executor import Executor
+from graph.engine import Engine
 from graph.forking import begin
 from graph.index import RunRow
-from graph.live import Live
 from graph.passage import Passage
 from graph.projection import Projection
 from graph.reader import thread
 from graph.record import state_of
 from graph.recovery import Recovery
-from graph.retrying import set_running
+from graph.reopening import set_running
 from graph.state import RunState
-from graph.storage import Storage
 from graph.take_up import MAX_STARTS, fail, is_waiting, resume, state_at, take_up
 
 logger = logging.getLogger("runwright.runs")
@@ -36,41 +33,18 @@ MAX_STORAGE_WAIT = 30.0
 CANCEL_WAIT = 5.0
 
 
-@dataclass
-class _Cancellation:
-    """A run that is being cancelled; `begun` says whether an attempt may have been in flight.
-
-    `since` is the state that it was begun from, None where that is not known.
-    """
-
-    begun: bool
-    since: RunState | None = None
-    execution: asyncio.Task[None] | None = None
-
-
 class Driver:
     """Executes runs for an executor: begun, taken up, decided about, retried or cancelled."""
 
-    def __init__(
-        self,
-        graph: RunGraph,
-        storage: Storage,
-        executor: Executor,
-        live: Live,
-        *,
-        canceller: Canceller,
-        publish: Callable[[RunState], None],
-        models: int = 0,
-    ) -> None:
+    def __init__(self, engine: Engine, *, models: int = 0) -> None:
         self._models = models
-        self._graph = graph
-        self._storage = storage
-        self._executor = executor
-        self._canceller = canceller
-        self._live = live
-        self._projection = Projection(storage, live, publish)
-        self._passage = Passage(graph, live, self._projection)
-        self._cancelling: dict[str, _Cancellation] = {}
+        self._graph = engine.graph
+        self._storage = engine.storage
+        self._executor = engine.executor
+        self._live = engine.live
+        self._canceller = Canceller(engine)
+        self._projection = Projection(engine.storage, engine.live, engine.feeds.publish)
+        self._passage = Passage(engine.graph, engine.live, self._projection)
         self._draining = False
         self._deciding: dict[str, asyncio.Future[None]] = {}
         self._recovery = Recovery()
@@ -100,17 +74,9 @@ class Driver:
         Returns when that is done. While the storage does not answer it returns after `CANCEL_WAIT`
         seconds, and the run is settled when it does.
         """
-        cancellation = self._cancelling.get(run_id)
-        if cancellation is None:
-            since = self._live.states.get(run_id)
-            # Without a slot a run is new or in a backoff; else nothing is known of its attempt,
-            # since the process has died or the storage has failed in which it was made.
-            idle = run_id in self._live.accepted or since is not None
-            begun = self._executor.holds_slot(run_id) or not idle
-            self._cancelling[run_id] = cancellation = _Cancellation(begun, since)
-            cancellation.execution = self._executor.interrupt(run_id)
-        if cancellation.execution is not None:
-            await asyncio.wait([cancellation.execution], timeout=CANCEL_WAIT)
+        execution = self._canceller.begin(run_id)
+        if execution is not None:
+            await asyncio.wait([execution], timeout=CANCEL_WAIT)
 
     def hurry(self, run_id: str) -> bool:
         """End the wait for the next attempt of a run, or call of a model; whether it was in one."""
@@ -127,7 +93,7 @@ class Driver:
 
     async def cancel_left(self, run_id: str) -> None:
         """Settle a run whose cancellation was asked for in a process that has ended."""
-        self._cancelling[run_id] = _Cancellation(begun=True)
+        self._canceller.begin_left(run_id)
         await self.execute(run_id)
 
     async def decide(self, run_id: str) -> None:
@@ -153,13 +119,13 @@ class Driver:
         try:
             await self._persist(run_id)
         finally:
-            self._cancelling.pop(run_id, None)
+            self._canceller.forget(run_id)
             self._note_decided(run_id)
             self._recovery.forget(run_id)  # also one that was cancelled before its turn
 
     async def _persist(self, run_id: str) -> None:
         way = self._resume if run_id in self._deciding else self._advance
-        way = self._settle_cancelled if run_id in self._cancelling else way
+        way = self._settle_cancelled if self._canceller.is_cancelling(run_id) else way
         delay = 0.0
         while True:
             try:
@@ -175,7 +141,8 @@ class Driver:
                 return
             except asyncio.CancelledError:
                 task = asyncio.current_task()
-                if run_id not in self._cancelling or way == self._settle_cancelled or task is None:
+                cancelling = self._canceller.is_cancelling(run_id)
+                if not cancelling or way == self._settle_cancelled or task is None:
                     raise
                 task.uncancel()
                 way, delay = self._settle_cancelled, 0.0
@@ -268,7 +235,6 @@ class Driver:
             carried_out.set_result(None)
 
     async def _settle_cancelled(self, run_id: str) -> RunState | None:
-        cancellation = self._cancelling[run_id]
         # A write of the execution that was cut off may still be on its way.
         await self._storage.index.check()
         found = await self._storage.index.find(run_id)
@@ -276,9 +242,7 @@ class Driver:
         self._live.retried.discard(run_id)
         if found is None:
             return None
-        return await self._canceller.settle(
-            found, self._config(found), begun=cancellation.begun, since=cancellation.since
-        )
+        return await self._canceller.settle(found, self._config(found))
 
     async def _settle_broken(self, run_id: str) -> RunState | None:
         found = await self._storage.index.find(run_id)

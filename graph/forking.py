@@ -59,15 +59,7 @@ def seed_of(
     cursor = _cursor(state, plan["steps"], edits)
     skipped = [step for step in state.get("skipped", []) if step <= cursor]
     cursor = next_cursor(plan["steps"], skipped, cursor)
-    seed = new_run(
-        prompt,
-        run_id=run_id,
-        owner=state["owner"],
-        limits=state["limits"],
-        budget=state.get("budget"),
-        created_at=created_at,
-        approve=state.get("approve", "never"),
-    )
+    seed = _unplanned(state, prompt, run_id=run_id, created_at=created_at)
     planned = bool(plan["steps"])
     log = _done(state, cursor)
     fork = ForkedFrom(
@@ -96,6 +88,19 @@ async def begin(graph: RunGraph, config: RunnableConfig, state: RunState) -> Non
     """Write the first checkpoint of a run: a fork that has a plan goes on with its steps."""
     node = "execute_step" if state["plan"]["steps"] else "__start__"
     await graph.aupdate_state(config, cast("dict[str, Any]", state), as_node=node)
+
+
+def _unplanned(state: RunState, prompt: str, *, run_id: str, created_at: float) -> RunState:
+    """A run of this prompt under the conditions of another, which nobody has looked at yet."""
+    return new_run(
+        prompt,
+        run_id=run_id,
+        owner=state["owner"],
+        limits=state["limits"],
+        budget=state.get("budget"),
+        created_at=created_at,
+        approve=state.get("approve", "never"),
+    )
 
 
 def _plan(state: RunState, edits: Edits, tools: Mapping[str, Tool]) -> Plan:

@@ -8,7 +8,7 @@ from graph.facts import facts_of
 from graph.feeds import Feeds
 from graph.reader import RunNotFound, RunReader, StorageUnavailable
 from graph.removal import Remains, remains
-from graph.retrying import is_due
+from graph.reopening import is_due
 from graph.status import SETTLED, WrongStatus
 from graph.storage import Storage
 

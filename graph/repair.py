@@ -3,27 +3,21 @@
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
 from uuid import uuid4
 from weakref import WeakValueDictionary
 
 from graph.acceptance import Acceptance
-from graph.build import RunGraph
 from graph.driver import Driver
-from graph.executor import Executor
-from graph.feeds import Feeds
+from graph.engine import Engine
 from graph.forking import Edits, seed_of
 from graph.history import CheckpointNotFound, checkpoint_of
 from graph.index import RunRow
-from graph.live import Live
-from graph.reader import RunReader, StorageUnavailable, thread
+from graph.reader import StorageUnavailable, thread
 from graph.record import Record
 from graph.retrying import NotRetryable, RetryOrder, RetryRequest, order_of
 from graph.state import RunState
 from graph.status import WrongStatus, may_become
-from graph.storage import Storage
 from graph.take_up import resume
-from tools.registry import Tool
 
 logger = logging.getLogger("runwright.runs")
 
@@ -39,28 +33,12 @@ class Repair:
     """Orders to go on: each is on disk before anything is done about it."""
 
     def __init__(
-        self,
-        graph: RunGraph,
-        storage: Storage,
-        tools: Mapping[str, Tool],
-        executor: Executor,
-        driver: Driver,
-        live: Live,
-        reader: RunReader,
-        acceptance: Acceptance,
-        feeds: Feeds,
-        *,
-        approval_expires: float,
+        self, engine: Engine, driver: Driver, acceptance: Acceptance, *, approval_expires: float
     ) -> None:
-        self._graph = graph
-        self._storage = storage
-        self._tools = tools
-        self._executor = executor
+        self._engine = engine
+        self._reader = engine.reader
         self._driver = driver
-        self._live = live
-        self._reader = reader
         self._acceptance = acceptance
-        self._feeds = feeds
         self._approval_expires = approval_expires
         self._retrying: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
@@ -87,27 +65,30 @@ class Repair:
             if not may_become(state["status"], "pending"):
                 raise NotRetryable(run_id, state["status"])
             self._acceptance.check()
-            order = order_of(state, request, self._tools, by=by, expires=self._approval_expires)
+            order = order_of(
+                state, request, self._engine.tools, by=by, expires=self._approval_expires
+            )
             # As it was reopened: by now it may be executing, or over.
             return await self._reader.record(await self._reopen(run_id, state["owner"], order))
 
     async def _reopen(self, run_id: str, owner: str, order: RetryOrder) -> RunState:
+        engine, index = self._engine, self._engine.storage.index
         # What has settled it may be about to tell the index so; two may not write its checkpoints.
-        if not await self._executor.ended(run_id, timeout=END_TIMEOUT):
+        if not await engine.executor.ended(run_id, timeout=END_TIMEOUT):
             raise StorageUnavailable
-        with self._executor.place(), self._reader.available():
-            if not await self._storage.index.request_retry(run_id, order):
-                raise NotRetryable(run_id, (await self._reader.state(run_id))["status"])
+        with engine.executor.place(), engine.reader.available():
+            if not await index.request_retry(run_id, order):
+                raise NotRetryable(run_id, (await engine.reader.state(run_id))["status"])
             logger.info("run retried", extra={"run_id": run_id})
-            self._live.retried.add(run_id)
+            engine.live.retried.add(run_id)
             try:
-                found = await self._storage.index.find(run_id)
+                found = await index.find(run_id)
                 assert found is not None
-                resumed = await resume(self._graph, found, thread(run_id))
-                self._feeds.publish(resumed.state)
+                resumed = await resume(engine.graph, found, thread(run_id))
+                engine.feeds.publish(resumed.state)
                 return resumed.state
             finally:
-                self._executor.enqueue(run_id, owner)
+                engine.executor.enqueue(run_id, owner)
 
     async def retry_now(self, run_id: str, *, owner: str | None) -> Record:
         """End the wait for a run's next attempt; its record.
@@ -140,7 +121,7 @@ class Repair:
         seed = seed_of(
             state,
             edits,
-            self._tools,
+            self._engine.tools,
             checkpoint_id=checkpoint_id,
             run_id=str(uuid4()),
             created_at=time.time(),

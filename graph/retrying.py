@@ -1,19 +1,16 @@
-"""Retrying a settled run: what may be asked, and the state from which the run then goes on."""
+"""Orders to retry a settled run: what may be asked for, and what is then to be done."""
 
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NotRequired
 
-from langchain_core.runnables import RunnableConfig
 from typing_extensions import TypedDict
 
-from graph.build import RunGraph
-from graph.events import next_event
-from graph.state import Asks, Ending, Mark, Plan, Retry, RunState, Step
+from graph.state import Asks, Plan, RunState, Step
 from graph.status import WrongStatus
 from nodes.approving.asking import EXPIRES
-from nodes.approving.unapproved import asking_for, asks_for
+from nodes.approving.unapproved import asks_for
 from nodes.contract.outputs import InvalidOutput, plain
 from nodes.contract.plan_check import check_plan
 from nodes.contract.skipping import missed, next_cursor
@@ -93,35 +90,27 @@ def order_of(
     )
     if from_step:
         _check(state, order, tools)
-        plan = _edited(state["plan"], order)
-        left = _cursor(plan["steps"], order) < len(plan["steps"])
+        plan = retried_plan(state["plan"], order)
+        left = first_cursor(plan["steps"], order) < len(plan["steps"])
         if left and (asks := asks_for(state, plan, tools, expires)):
             order["asks"] = asks
     return order
 
 
-def is_due(order: RetryOrder | None, state: RunState) -> bool:
-    """Whether a state has not taken over an order to retry."""
-    return order is not None and state["generation"] < order["generation"]
+def retried_plan(plan: Plan, order: RetryOrder) -> Plan:
+    """The plan that is retried: with the edited input in it, where the order has one."""
+    if order["input"] is None:
+        return plan
+    steps = [
+        Step({**step, "input": order["input"]}) if step["step"] == order["from_step"] else step
+        for step in plan["steps"]
+    ]
+    return Plan(steps=steps)
 
 
-async def reopen(
-    graph: RunGraph, config: RunnableConfig, state: RunState, order: RetryOrder
-) -> None:
-    """Let a settled run take over the order: it is pending then, with a mark that says so."""
-    node = "execute_step" if state["plan"]["steps"] else "__start__"
-    await graph.aupdate_state(config, _reopened(state, order), as_node=node)
-
-
-async def set_running(graph: RunGraph, config: RunnableConfig, state: RunState) -> None:
-    """Note that a run goes on with the plan that it was retried or forked with.
-
-    Where nobody has approved that plan, it waits with it instead: both are one checkpoint, so that
-    nothing can die in between. A run without a plan notes its start in planning.
-    """
-    if state["status"] == "pending" and state["plan"]["steps"]:
-        update = {"status": "running", "started_at": time.time()} | asking_for(state)
-        await graph.aupdate_state(config, update, as_node="execute_step")
+def first_cursor(steps: Sequence[Step], order: RetryOrder) -> int:
+    """How many steps come before the one that the run goes on with."""
+    return next_cursor(steps, order["skip"], (order["from_step"] or 1) - 1)
 
 
 def _from_step(state: RunState, request: RetryRequest) -> int:
@@ -173,102 +162,12 @@ def _skip(state: RunState, request: RetryRequest, from_step: int) -> list[int]:
 
 def _check(state: RunState, order: RetryOrder, tools: Mapping[str, Tool]) -> None:
     """Raises `RetryRejected` for a plan that must not be executed."""
-    steps = _edited(state["plan"], order)["steps"]
+    steps = retried_plan(state["plan"], order)["steps"]
     if order["input"] is not None and (reasons := check_plan(steps, tools, state["limits"])):
         raise RetryRejected("input", reasons)
-    cursor = _cursor(steps, order)
+    cursor = first_cursor(steps, order)
     if reasons := missed(steps, order["skip"], cursor):
         raise RetryRejected("skip", list(dict.fromkeys(reasons)))
     done = {entry["step"] for entry in state["log"] if entry.get("status") == "ok"}
     if cursor >= len(steps) and not done - {*order["skip"]}:
         raise RetryRejected("skip", ["nothing of the run would be left; keep at least one step"])
-
-
-def _edited(plan: Plan, order: RetryOrder) -> Plan:
-    """The plan with the edited input in it."""
-    if order["input"] is None:
-        return plan
-    steps = [
-        Step({**step, "input": order["input"]}) if step["step"] == order["from_step"] else step
-        for step in plan["steps"]
-    ]
-    return Plan(steps=steps)
-
-
-def _cursor(steps: Sequence[Step], order: RetryOrder) -> int:
-    return next_cursor(steps, order["skip"], (order["from_step"] or 1) - 1)
-
-
-def _reopened(state: RunState, order: RetryOrder) -> dict[str, Any]:
-    """The update that turns a settled run into one that is to go on."""
-    plan = _edited(state["plan"], order)
-    update: dict[str, Any] = {
-        "status": "pending",
-        "plan": plan,
-        "cursor": _cursor(plan["steps"], order),
-        "attempt": 0,
-        "not_before": None,
-        "generation": order["generation"],
-        "skipped": order["skip"],
-        "log": [_mark(state, order)],
-        "planning": None,
-        "result": None,
-        "error": None,
-        "started_at": None,
-        "paused": 0.0,
-        "completed_at": None,
-    }
-    if order["input"] is not None:
-        update["plan_proposed"] = state["plan_proposed"] or state["plan"]
-    if not plan["steps"]:
-        update["planned_by"] = None
-    return update
-
-
-def _mark(state: RunState, order: RetryOrder) -> Mark:
-    retry = Retry(
-        from_step=order["from_step"],
-        input=order["input"],
-        skip=order["skip"],
-        generation=order["generation"],
-        ended=_ending(state),
-    )
-    if "asks" in order:
-        retry["asks"] = order["asks"]
-        retry["ended"]["plan"] = state["plan"]  # whoever approves may edit it
-    return Mark(
-        kind="mark",
-        what="retry",
-        at=order["at"],
-        by=order["by"],
-        detail=_detail(state, order),
-        event=next_event(state),
-        retry=retry,
-    )
-
-
-def _ending(state: RunState) -> Ending:
-    return Ending(
-        status=state["status"],
-        error=state["error"],
-        usage=state["usage"],
-        planned_by=state["planned_by"],
-        steps=len(state["plan"]["steps"]),
-        planned=len(state["planning_log"]),
-        generation=state["generation"],
-        started_at=state["started_at"],
-        completed_at=state["completed_at"],
-        approval=state.get("approval"),
-    )
-
-
-def _detail(state: RunState, order: RetryOrder) -> str:
-    """What was asked for, in words."""
-    if order["from_step"] is None:
-        return "planned again"
-    words = f"from step {order['from_step']} of {len(state['plan']['steps'])}"
-    if order["input"] is not None:
-        words += ", with an edited input"
-    if order["skip"]:
-        words += f", without {', '.join(f'step {step}' for step in order['skip'])}"
-    return words

@@ -5,8 +5,9 @@ import logging
 
 from graph.breaker import CircuitBreaker
 from graph.llm import LiteLlmModel
+from graph.model_settings import ModelSettings
 from graph.price import Price
-from graph.settings import ModelSettings, Settings
+from graph.settings import Settings
 from nodes.planning.model import ModelFailure
 from nodes.planning.roster import Roster
 

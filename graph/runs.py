@@ -1,50 +1,39 @@
 """The life of a run: accepted, executed, read, taken up again, settled."""
 
 import asyncio
-import logging
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from uuid import uuid4
 
 from graph.acceptance import Acceptance
 from graph.approvals import SWEEP, Approvals
-from graph.build import RunGraph
-from graph.cancelling import Canceller
+from graph.backlog import queue_backlog
 from graph.cursor import decode
 from graph.daily_budget import Account, DailyBudget, DailyLimit, renewal
 from graph.drafts import Draft, Drafts
 from graph.drawing import draw
 from graph.driver import Driver
-from graph.executor import Executor
+from graph.engine import Engine
 from graph.explain import explain
 from graph.explanation import Explanation
-from graph.feeds import Changes, Feed, Feeds
+from graph.feeds import Feed
+from graph.health import Health
 from graph.history import Checkpoint, HistoryPage, checkpoint_of, page_of
 from graph.index import RunRow
 from graph.listing import Page, found_page
-from graph.live import Live
-from graph.reader import RunReader, StorageUnavailable, thread
+from graph.policy import RunPolicy
+from graph.reader import StorageUnavailable, thread
 from graph.record import Record
 from graph.remover import Remover
 from graph.repair import Repair
 from graph.request_key import RequestKey, refuse_second
 from graph.search import Search
-from graph.state import Approve, Budget, Limits
+from graph.state import Approve, Budget
 from graph.status import SETTLED, WrongStatus, may_become
-from graph.storage import Storage
-from graph.take_up import reopen_left
-from nodes.approving.asking import EXPIRES
 from nodes.plan import prompt_error
 from nodes.planning.roster import Roster
-from tools.registry import Tool
-from tools.threads import ToolThreads
-
-logger = logging.getLogger("runwright.runs")
-
-#: How long a probe of the storage may take, in seconds.
-CHECK_TIMEOUT = 1.0
 
 
 class AlreadySettled(WrongStatus):
@@ -64,57 +53,28 @@ class Runs:
 
     def __init__(
         self,
-        graph: RunGraph,
-        storage: Storage,
-        tools: Mapping[str, Tool],
-        limits: Limits,
-        executor: Executor,
+        engine: Engine,
+        policy: RunPolicy,
         roster: Roster | None = None,
-        threads: ToolThreads | None = None,
         *,
-        approve: Approve = "never",
-        approval_expires: float = EXPIRES,
         daily_budget: DailyBudget | None = None,
     ) -> None:
         models = len(roster.models) if roster else 0
-        self.graph = graph
-        self._storage = storage
-        self.tools = tools
-        self._limits = limits
-        self._executor = executor
-        self._roster = roster
-        self._approve = approve
-        self._sweep_every = min(SWEEP, approval_expires / 10)
-        self._sweeping: asyncio.Task[None] | None = None
-        live = Live()
-        self._reader = RunReader(graph, storage, live, executor)
-        self.feeds = Feeds(self._reader.state)
-        self._driver = Driver(
-            graph,
-            storage,
-            executor,
-            live,
-            canceller=Canceller(graph, tools, threads),
-            publish=self.feeds.publish,
-            models=models,
-        )
+        self._engine = engine
+        self._storage, self._reader, self._executor = engine.storage, engine.reader, engine.executor
+        self.graph, self.tools, self.feeds = engine.graph, engine.tools, engine.feeds
+        self._policy = policy
         self._daily_budget = daily_budget
-        self._drafts = Drafts(graph, tools, limits, models)
-        self._acceptance = Acceptance(storage, executor, live, self._reader, self.feeds)
-        self.approvals = Approvals(storage, self._driver, tools, self._reader, self._acceptance)
+        self._sweeping: asyncio.Task[None] | None = None
+        self._driver = Driver(engine, models=models)
+        self._drafts = Drafts(engine.graph, engine.tools, policy.limits, models)
+        self._acceptance = Acceptance(engine)
+        self.approvals = Approvals(engine, self._driver, self._acceptance)
         self.repair = Repair(
-            graph,
-            storage,
-            tools,
-            executor,
-            self._driver,
-            live,
-            self._reader,
-            self._acceptance,
-            self.feeds,
-            approval_expires=approval_expires,
+            engine, self._driver, self._acceptance, approval_expires=policy.approval_expires
         )
-        self.remover = Remover(storage, self._reader, self.feeds)
+        self.remover = Remover(engine.storage, engine.reader, engine.feeds)
+        self.health = Health(engine.storage, roster)
 
     @property
     def ready(self) -> bool:
@@ -123,24 +83,12 @@ class Runs:
 
     async def open(self, *, take_up: bool) -> None:
         """Begin to execute; with `take_up` also every run that an earlier process left."""
-        left = await self._storage.index.unsettled() if take_up else []
-        for row in left:
-            if row.cancel_at is not None:
-                await self._driver.cancel_left(row.run_id)
-        due = [
-            row
-            for row in left
-            if row.cancel_at is None and (row.status != "waiting" or row.decision)
-        ]
-        for row in due:
-            await reopen_left(self.graph, row, thread(row.run_id))
-        self._driver.expect(due)
-        # First those that were started before and got no further.
-        for row in sorted(due, key=lambda row: row.checkpoint_id is None):
-            self._executor.enqueue(row.run_id, row.owner)
+        if take_up:
+            await queue_backlog(self._engine, self._driver)
         self._executor.start(self._driver.execute)
         if take_up:
-            self._sweeping = asyncio.create_task(self.approvals.sweep(self._sweep_every))
+            every = min(SWEEP, self._policy.approval_expires / 10)
+            self._sweeping = asyncio.create_task(self.approvals.sweep(every))
         self._acceptance.ready = True
 
     async def close(self, grace: float) -> None:
@@ -183,16 +131,16 @@ class Runs:
                 first = await self._storage.index.find_key(owner, key.name, at=time.time())
             if first is not None:  # whatever else stands in the way of a new run
                 refuse_second(first, key)
-        if reason := prompt_error(prompt, self._limits["max_prompt"]):
+        if reason := prompt_error(prompt, self._policy.limits["max_prompt"]):
             raise PromptRejected(reason)
         row = RunRow(
             run_id=str(uuid4()),
             owner=owner,
             prompt=prompt,
-            limits=self._limits,
+            limits=self._policy.limits,
             created_at=time.time(),
             budget=budget,
-            approve=approve or self._approve,
+            approve=approve or self._policy.approve,
         )
         return await self._acceptance.accept(row, key)
 
@@ -229,12 +177,6 @@ class Runs:
         async with self.feeds.watching(run_id) as feed:
             yield feed
 
-    @contextmanager
-    def changes(self, *, owner: str | None) -> Iterator[Changes]:
-        """What changes from now on in the owner's runs."""
-        with self.feeds.changes(owner=owner) as changes:
-            yield changes
-
     async def cancel(self, run_id: str, *, by: str, owner: str | None) -> Record:
         """Cancel a run; its record, which tells what was done and what was not.
 
@@ -254,6 +196,11 @@ class Runs:
             raise AlreadySettled(run_id, state["status"])
         return await self._reader.record(state)
 
+    async def _stop(self, run_id: str, by: str) -> None:
+        with self._reader.available():
+            await self._storage.index.request_cancel(run_id, at=time.time(), by=by)
+        await self._driver.cancel(run_id)
+
     async def plan(
         self, prompt: str, *, owner: str = "default", budget: Budget | None = None
     ) -> Draft:
@@ -263,7 +210,7 @@ class Runs:
         `NotAccepting` while the process is ending.
         """
         self._acceptance.check()
-        if reason := prompt_error(prompt, self._limits["max_prompt"]):
+        if reason := prompt_error(prompt, self._policy.limits["max_prompt"]):
             raise PromptRejected(reason)
         with self._reader.available():
             return await self._drafts.make(prompt, owner=owner, budget=budget)
@@ -274,11 +221,6 @@ class Runs:
             return Account(DailyLimit(), None, renewal(time.time()))
         with self._reader.available():
             return await self._daily_budget.account(owner)
-
-    async def _stop(self, run_id: str, by: str) -> None:
-        with self._reader.available():
-            await self._storage.index.request_cancel(run_id, at=time.time(), by=by)
-        await self._driver.cancel(run_id)
 
     async def history(
         self, run_id: str, *, owner: str | None, limit: int, before: str | None = None
@@ -314,18 +256,3 @@ class Runs:
     def mermaid(self) -> str:
         """The graph as a mermaid drawing."""
         return draw(self.graph).mermaid
-
-    def models_state(self) -> Mapping[str, Mapping[str, object]]:
-        """How each configured model does; empty without models."""
-        return self._roster.breaker.state() if self._roster else {}
-
-    async def storage_state(self) -> dict[str, object]:
-        """The backend, and whether it can be written just now."""
-        unavailable: tuple[type[Exception], ...] = (TimeoutError, *self._storage.errors)
-        try:
-            async with asyncio.timeout(CHECK_TIMEOUT):
-                await self._storage.index.check()
-        except unavailable as error:
-            logger.warning("storage cannot be written: %s", error or type(error).__name__)
-            return {"backend": self._storage.backend, "writable": False}
-        return {"backend": self._storage.backend, "writable": True}

@@ -6,61 +6,16 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    SecretStr,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from graph.keys import InvalidKey, Key, parse_keys
+from graph.model_settings import ModelName, ModelPrice, ModelSettings
 from graph.state import Approve, Limits
 from nodes.planning.complexity import THRESHOLD
 
 PREFIX = "RUNWRIGHT_"
-
-
-def _check_name(name: str) -> str:
-    if not re.fullmatch(r"[\w-]+/.+", name):
-        raise PydanticCustomError(
-            "model_name", "Input should be provider/name, as openai/gpt-5-mini"
-        )
-    return name
-
-
-#: A model with its provider.
-ModelName = Annotated[str, AfterValidator(_check_name)]
-
-
-class ModelSettings(BaseModel):
-    """One model; the key is read from the provider's own variable, or from `api_key_env`."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    model: ModelName
-    api_base: str | None = None
-    api_key_env: str | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _from_name(cls, value: Any) -> Any:
-        return {"model": value} if isinstance(value, str) else value
-
-
-class Price(BaseModel):
-    """What a million tokens cost, in USD."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    input: float = Field(ge=0)
-    output: float = Field(ge=0)
-
 
 #: Settings whose values are told to nobody, not even when they are wrong.
 SECRET = frozenset({"api_key", "api_keys"})
@@ -158,7 +113,7 @@ class Settings(BaseSettings):
     temperature: float | None = Field(
         None, ge=0, le=2, description="sent to models only where it is set"
     )
-    model_prices: Annotated[dict[str, Price], NoDecode] = Field(
+    model_prices: Annotated[dict[str, ModelPrice], NoDecode] = Field(
         {},
         description='own prices, USD per million tokens: {"openai/x": {"input": 1, "output": 2}}',
     )

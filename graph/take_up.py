@@ -14,7 +14,7 @@ from graph.events import next_event
 from graph.forking import begin
 from graph.index import RunIndex, RunRow
 from graph.record import state_of
-from graph.retrying import is_due, reopen
+from graph.reopening import is_due, reopen
 from graph.state import STATE_VERSION, Mark, RunState, run_error
 from graph.status import SETTLED
 

@@ -3,7 +3,7 @@
 import asyncio
 import uuid
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AbstractContextManager, asynccontextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from typing import Any, cast
 
@@ -15,7 +15,7 @@ from graph.cursor import decode
 from graph.daily_budget import Account, DailyLimit
 from graph.explain import explain
 from graph.explanation import Explanation
-from graph.feeds import Changes, Feed, Feeds
+from graph.feeds import Feed, Feeds
 from graph.index import RunRow
 from graph.listing import Page, found_page
 from graph.reader import RunNotFound
@@ -65,7 +65,7 @@ class FakeRuns:
         self.read = asyncio.Event()  # a state was
         self.started: list[str] = []
         self.cancelled_by: list[str] = []
-        self.remover = self  # the parts are one here
+        self.remover = self.health = self  # the parts are one here
         self.keys: dict[tuple[str, str], KeyedRun] = {}
 
     async def start(
@@ -102,9 +102,6 @@ class FakeRuns:
     async def watching(self, run_id: str, *, owner: str | None) -> AsyncIterator[Feed]:
         async with self.feeds.watching(run_id) as feed:
             yield feed
-
-    def changes(self, *, owner: str | None) -> AbstractContextManager[Changes]:
-        return self.feeds.changes(owner=owner)
 
     async def wait(self, run_id: str, timeout: float, *, owner: str | None) -> Record:
         async with self.watching(run_id, owner=owner) as feed:
@@ -144,10 +141,10 @@ class FakeRuns:
     def mermaid(self) -> str:
         return "graph TD;\n\tplan --> finalize;\n"
 
-    def models_state(self) -> dict[str, dict[str, object]]:
+    def models(self) -> dict[str, dict[str, object]]:
         return {"some/model": {"state": "open", "until": CREATED_AT, "error_class": "timeout"}}
 
-    async def storage_state(self) -> dict[str, object]:
+    async def storage(self) -> dict[str, object]:
         self._fail()
         return {"backend": "memory", "writable": self.writable}
 

@@ -12,8 +12,10 @@ from typing import Any, cast
 
 from graph.breaker import CircuitBreaker
 from graph.build import RunGraph, build_graph
+from graph.engine import make_engine
 from graph.events import Event, events
 from graph.executor import Executor
+from graph.policy import RunPolicy
 from graph.record import Record
 from graph.runs import Runs
 from graph.state import DEFAULT_LIMITS, Limits, RunState
@@ -170,13 +172,13 @@ async def process(
 
     One that does not end in an orderly way has no chance to write anything at its end.
     """
-    tools, threads = gates.tools, gates.threads
     executor = Executor(slots=slots, max_queued=1000)
     named = {model.name: model for model in models}
     breaker = CircuitBreaker((), threshold=100, pause=60.0)
     roster = Roster(models=named, order=list(named), breaker=breaker) if models else None
     graph = gates.graph(storage, executor, roster)
-    runs = Runs(graph, storage, tools, limits, executor, roster, threads)
+    engine = make_engine(graph, storage, executor, gates.tools, gates.threads)
+    runs = Runs(engine, RunPolicy(limits), roster)
     await runs.open(take_up=True)
     try:
         yield runs

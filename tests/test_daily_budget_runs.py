@@ -11,8 +11,10 @@ import pytest
 from graph.breaker import CircuitBreaker
 from graph.build import build_graph
 from graph.daily_budget import DailyBudget, DailyLimit
+from graph.engine import make_engine
 from graph.executor import Executor
 from graph.index import RunRow
+from graph.policy import RunPolicy
 from graph.record import state_of
 from graph.retrying import RetryRequest
 from graph.runs import Runs
@@ -233,7 +235,8 @@ async def opened(
         wait=executor.wait_until,
         input_schema=RunState,
     )
-    runs = Runs(graph, storage, tools, AT_ONCE, executor, roster, daily_budget=purse)
+    engine = make_engine(graph, storage, executor, tools)
+    runs = Runs(engine, RunPolicy(AT_ONCE), roster, daily_budget=purse)
     await runs.open(take_up=True)
     try:
         yield runs

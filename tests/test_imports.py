@@ -84,14 +84,13 @@ def test_only_one_file_imports_a_model_client_and_only_when_called(path: Path) -
     assert not wanted & at_import
 
 
-def test_the_state_imports_none_of_ours() -> None:
-    ours = {
-        name
-        for name in imported(ROOT / "graph/state.py")
-        if any(below(name, layer) for layer in LAYERS)
-    }
+@pytest.mark.parametrize(
+    "path", [path for path in SOURCES if below(name_of(path), LEAF)], ids=name_of
+)
+def test_the_state_imports_nothing_else_of_ours(path: Path) -> None:
+    ours = {name for name in imported(path) if any(below(name, layer) for layer in LAYERS)}
 
-    assert not ours
+    assert all(below(name, LEAF) for name in ours)
 
 
 @pytest.mark.parametrize("layer", LAYERS)

@@ -148,7 +148,10 @@ def _noted(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 async def test_one_hears_of_changes_in_ones_own_runs_only(storage: Storage):
     async with process(storage, Gates()) as runs:
-        with runs.changes(owner="alice") as hers, runs.changes(owner=None) as everybodys:
+        with (
+            runs.feeds.changes(owner="alice") as hers,
+            runs.feeds.changes(owner=None) as everybodys,
+        ):
             bobs = await start(runs, "pass one", owner="bob")
             await rested_of(runs, bobs, "bob")
             own = await start(runs, "pass two", owner="alice")

@@ -14,9 +14,11 @@ from graph.acceptance import NotAccepting
 from graph.backends import open_storage
 from graph.build import build_graph
 from graph.compose import open_runs, open_tools
+from graph.engine import make_engine
 from graph.executor import Executor, QueueFull
 from graph.index import RunRow
 from graph.memory_index import MemoryIndex
+from graph.policy import RunPolicy
 from graph.reader import RunNotFound, StorageUnavailable
 from graph.record import Record
 from graph.runs import PromptRejected, Runs
@@ -279,7 +281,8 @@ async def test_a_run_whose_graph_breaks_is_settled_as_failed(
     builder.add_edge("finalize", END)
     async with open_storage("memory://") as storage:
         graph = builder.compile(checkpointer=storage.saver)
-        runs = Runs(graph, storage, {}, DEFAULT_LIMITS, Executor(slots=1, max_queued=9))
+        executor = Executor(slots=1, max_queued=9)
+        runs = Runs(make_engine(graph, storage, executor, {}), RunPolicy(DEFAULT_LIMITS))
         await runs.open(take_up=True)
         record = await done(runs, "2 + 2")
         [row] = (await runs.search("default", Search()))["runs"]
@@ -322,7 +325,7 @@ def over(storage: Storage) -> Runs:
     graph = build_graph(
         tools, checkpointer=storage.saver, store=storage.store, input_schema=RunState
     )
-    return Runs(graph, storage, tools, settings.limits, executor)
+    return Runs(make_engine(graph, storage, executor, tools), RunPolicy(settings.limits))
 
 
 async def test_a_storage_that_does_not_answer_accepts_nothing() -> None:
@@ -333,8 +336,8 @@ async def test_a_storage_that_does_not_answer_accepts_nothing() -> None:
         await runs.open(take_up=False)
         with pytest.raises(StorageUnavailable):
             await runs.start("2 + 2")
-        assert (await runs.storage_state())["writable"] is False
-        assert (await runs.storage_state())["writable"] is True
+        assert (await runs.health.storage())["writable"] is False
+        assert (await runs.health.storage())["writable"] is True
         assert (await done(runs, "2 + 2"))["status"] == "completed"
         await runs.close(grace=1)
 

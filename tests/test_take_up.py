@@ -13,8 +13,10 @@ import pytest
 
 from graph.backends import open_storage
 from graph.build import build_graph
+from graph.engine import make_engine
 from graph.executor import Executor
 from graph.index import RunRow
+from graph.policy import RunPolicy
 from graph.record import Record
 from graph.runs import Runs
 from graph.sqlite_saver import SqliteSaver
@@ -104,7 +106,7 @@ async def opened(
         wait=executor.wait_until,
         input_schema=RunState,
     )
-    runs = Runs(graph, storage, tools, limits, executor)
+    runs = Runs(make_engine(graph, storage, executor, tools), RunPolicy(limits))
     await runs.open(take_up=True)
     try:
         yield runs
@@ -179,7 +181,8 @@ async def opened_reader(storage: Storage) -> AsyncIterator[Runs]:
     graph = build_graph(
         tools, checkpointer=storage.saver, store=storage.store, input_schema=RunState
     )
-    yield Runs(graph, storage, tools, LIMITS, Executor(slots=1, max_queued=1))
+    executor = Executor(slots=1, max_queued=1)
+    yield Runs(make_engine(graph, storage, executor, tools), RunPolicy(LIMITS))
 
 
 async def test_a_take_up_leaves_a_mark_in_the_record(tmp_path: Path) -> None:

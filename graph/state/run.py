@@ -1,0 +1,105 @@
+"""The state of a run, and how a new one begins."""
+
+from typing import Annotated, Any
+
+from langgraph.channels.delta import DeltaChannel
+from typing_extensions import TypedDict
+
+from graph.state.approval import Approval, Approve
+from graph.state.continuation import ForkedFrom
+from graph.state.limits import Budget, Limits
+from graph.state.log import PlanningCall, extend
+from graph.state.outcome import Result, RunError, Status
+from graph.state.plan import Plan, PlannedBy
+from graph.state.planning import Planning, Usage
+
+#: Version of the state's shape; written into every run.
+STATE_VERSION = 1
+
+
+class RunInput(TypedDict):
+    """All that a person has to give."""
+
+    prompt: str
+
+
+class RunState(TypedDict, total=False):
+    """The whole run. Everything in it survives a round trip through JSON unchanged.
+
+    `approve` and `approval` are missing in runs that never ask: keys cost at every checkpoint.
+
+    `paused`: seconds since `started_at` in which nothing executed it, while its process was down or
+    others had all the slots. `skipped`: the steps that a retry leaves out.
+    """
+
+    version: int
+    run_id: str
+    prompt: str
+    owner: str
+    forked_from: ForkedFrom | None
+    status: Status
+    approve: Approve
+    approval: Approval | None
+    planned_by: PlannedBy | None
+    plan: Plan
+    plan_proposed: Plan | None
+    cursor: int
+    attempt: int
+    not_before: float | None
+    generation: int
+    skipped: list[int]
+    log: Annotated[list[Any], DeltaChannel(extend, snapshot_frequency=50)]
+    planning: Planning | None
+    planning_log: list[PlanningCall]
+    limits: Limits
+    budget: Budget | None
+    usage: Usage
+    result: Result | None
+    error: RunError | None
+    created_at: float
+    started_at: float | None
+    paused: float
+    completed_at: float | None
+
+
+def new_run(
+    prompt: str,
+    *,
+    run_id: str,
+    owner: str,
+    limits: Limits,
+    created_at: float,
+    budget: Budget | None = None,
+    approve: Approve = "never",
+) -> RunState:
+    """The state of a run that was accepted and not yet looked at; `log` starts empty by itself."""
+    state = RunState(
+        version=STATE_VERSION,
+        run_id=run_id,
+        prompt=prompt,
+        owner=owner,
+        forked_from=None,
+        status="pending",
+        planned_by=None,
+        plan=Plan(steps=[]),
+        plan_proposed=None,
+        cursor=0,
+        attempt=0,
+        not_before=None,
+        generation=0,
+        skipped=[],
+        planning=None,
+        planning_log=[],
+        limits=limits,
+        budget=budget,
+        usage=Usage(calls=0, input_tokens=0, output_tokens=0, usd=0.0, by_model={}),
+        result=None,
+        error=None,
+        created_at=created_at,
+        started_at=None,
+        paused=0.0,
+        completed_at=None,
+    )
+    if approve != "never":
+        state["approve"] = approve
+    return state
