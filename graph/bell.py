@@ -2,8 +2,8 @@
 
 import asyncio
 
-#: How many are woken at once, and how long everybody else then gets to work, in seconds: a twentieth
-#: of the process goes into telling, however many are told. Waking 500 at once would hold up the run
+#: How many are woken at once, and how long everybody else then gets to work, in seconds: telling
+#: takes a twentieth of the process, however many are told. Waking 500 at once would hold up the run
 #: that they watch; so the last of them hears of it a third of a second later.
 BATCH, PAUSE = 8, 0.005
 
