@@ -13,6 +13,7 @@ import aiosqlite
 
 from graph.search import MOST_COUNTED, STATUSES, Position, Search, order
 from graph.sqlite_filters import KEYS, Condition, beginning, conditions, ordering
+from graph.sqlite_walk import walk
 from graph.state import Status
 from graph.words import full_text_query
 
@@ -45,6 +46,11 @@ class Gathered:
     counts: dict[Status, int] = field(default_factory=lambda: dict.fromkeys(STATUSES, 0))
     seen: int = 0
     paged: bool = False
+
+    def page(self, places: list[Position] | None) -> None:
+        """Take a whole page, unless there is none."""
+        if places is not None:
+            self.places, self.paged = places, True
 
     def add(self, rows: Iterable[tuple[Status | None, float | None, int]]) -> None:
         """Take counts, which have a status, and places, which have none."""
@@ -96,26 +102,15 @@ async def look_up_words(connection: aiosqlite.Connection, owner: str, search: Se
         statement = _each_by_itself(sought, owner, search)
         gathered.add(await connection.execute_fetchall(*statement))  # type: ignore[arg-type]
         return gathered
-    for part in _parts(search):
-        await _go_through(connection, sought, owner, gathered, part)
-        gathered.paged = search.sort == "time"  # a second part is what comes before the page
+    gathered.page(await walk(connection, owner, search, sought))
+    await _go_through(connection, sought, owner, gathered)
     return gathered
 
 
-def _parts(search: Search) -> list[Window]:
-    """All numbers; those from which a page in the order of acceptance is taken go first."""
-    if search.sort != "time" or search.after is None:
-        return [(LEAST, MOST)]
-    number = search.after.number
-    if search.descending:
-        return [(LEAST, number - 1), (number, MOST)]
-    return [(number + 1, MOST), (LEAST, number)]
-
-
 async def _go_through(
-    connection: aiosqlite.Connection, sought: str, owner: str, gathered: Gathered, part: Window
+    connection: aiosqlite.Connection, sought: str, owner: str, gathered: Gathered
 ) -> None:
-    (first, last), descending = part, gathered.search.descending
+    first, last, descending = LEAST, MOST, gathered.search.descending
     while gathered.wanted:
         size = gathered.next_window()
         end = size and await _end(connection, sought, (first, last), descending, size)

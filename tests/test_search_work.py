@@ -1,6 +1,7 @@
 """What a search costs on SQLite, in steps of its machine: those are the same on every computer."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,11 @@ from graph import sqlite_words
 from graph.backends import open_storage
 from graph.search import Position, Search
 from graph.sqlite_search import look_up
+from graph.sqlite_walk import walk
 from tests.test_search import accept_all, ended
 
 #: As many runs that have ended, all with one word in their prompts, half of them with another.
-RUNS = 2_000
+RUNS = 1_000
 
 
 @pytest.fixture
@@ -66,3 +68,31 @@ async def test_a_page_in_the_middle_costs_as_much_as_the_first(
         middle = Position(key=None, number=RUNS // 2)
         later = await steps(connection, text="task", descending=descending, after=middle)
         assert later < 1.5 * first
+
+
+@pytest.mark.parametrize("text", ["task", "odd"])
+@pytest.mark.parametrize("descending", [True, False])
+@pytest.mark.parametrize("after", [None, Position(key=RUNS / 2, number=1)])
+async def test_runs_with_a_word_cost_as_much_by_duration_as_by_time(
+    connection: aiosqlite.Connection, text: str, descending: bool, after: Position | None
+) -> None:
+    """Not all of them are gone through to find the longest."""
+    newest = await steps(connection, text=text)
+    asked = {"sort": "duration", "descending": descending, "after": after}
+    assert await steps(connection, text=text, **asked) < 1.5 * newest
+
+
+@pytest.mark.parametrize("sort", ["duration", "cost"])
+async def test_a_sorted_page_costs_a_few_steps(connection: aiosqlite.Connection, sort: str) -> None:
+    """Not all runs are gone through to find the longest, or the dearest."""
+    assert await steps(connection, sort=sort) < 1.5 * await steps(connection)
+
+
+async def test_only_a_page_that_is_near_is_walked_to(connection: aiosqlite.Connection) -> None:
+    """One for which hardly any of the first runs is sought, or very many are, is not."""
+    near = Search(sort="duration", limit=5)
+    assert len(await walk(connection, "me", near, '"odd"') or []) == 6
+    assert await walk(connection, "me", near, '"none"') is None
+    assert await walk(connection, "you", near) is None
+    assert await walk(connection, "me", replace(near, statuses=("failed",))) is not None
+    assert await walk(connection, "me", replace(near, limit=200), '"odd"') is None
