@@ -87,7 +87,7 @@ class Gathered:
         most = max((self.counts[status] for status in self.uncounted), default=0)
         if most * (GROWTH + 1) < MOST_COUNTED:
             return None
-        return 1 + int(1.1 * self.seen * (MOST_COUNTED + 1) / most) - self.seen
+        return 1 + int(1.25 * self.seen * (MOST_COUNTED + 1) / most) - self.seen
 
 
 async def look_up_words(connection: aiosqlite.Connection, owner: str, search: Search) -> Gathered:
