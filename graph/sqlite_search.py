@@ -7,6 +7,7 @@ import aiosqlite
 
 from graph.search import MOST_COUNTED, STATUSES, Position, Search
 from graph.sqlite_filters import KEYS, Condition, beginning, conditions, ordering
+from graph.sqlite_walk import walk
 from graph.sqlite_words import Gathered, look_up_words
 from graph.state import Status
 
@@ -57,14 +58,17 @@ async def look_up(
         gathered = await look_up_words(connection, owner, search)
     else:
         gathered = Gathered(search)
-        gathered.add(await connection.execute_fetchall(*_by_status(owner, search)))  # type: ignore[arg-type]
+        gathered.page(await walk(connection, owner, search))
+        statement = _by_status(owner, search, paged=gathered.paged)
+        gathered.add(await connection.execute_fetchall(*statement))  # type: ignore[arg-type]
     return gathered.places, gathered.counts
 
 
-def _by_status(owner: str, search: Search) -> Condition:
+def _by_status(owner: str, search: Search, *, paged: bool) -> Condition:
     """Each status by itself, in the order of acceptance: that is the order of the index.
 
-    The parts of a page are merged, and no status is counted beyond what is told.
+    The parts of a page, unless it is there, are merged, and no status is counted beyond what is
+    told.
     """
     condition, values = conditions(search)
     counted = " UNION ALL ".join(
@@ -73,6 +77,9 @@ def _by_status(owner: str, search: Search) -> Condition:
         f" WHERE owner = ? AND status = '{status}'{condition} LIMIT {MOST_COUNTED + 1})"
         for status in STATUSES
     )
+    given = [owner, *values] * len(STATUSES)
+    if paged:
+        return counted, given
     begin, begun = beginning(search, KEYS[search.sort])
     statuses = search.statuses or STATUSES
     merged = " UNION ALL ".join(
@@ -81,5 +88,5 @@ def _by_status(owner: str, search: Search) -> Condition:
         for status in statuses
     )
     page = f"SELECT NULL, key, number FROM ({merged} ORDER BY {ordering(search)} LIMIT ?)"  # noqa: S608 - constants only
-    given = [*([owner, *values] * len(STATUSES)), *([owner, *values, *begun] * len(statuses))]
+    given += [owner, *values, *begun] * len(statuses)
     return f"{counted} UNION ALL {page}", [*given, search.limit + 1]

@@ -13,6 +13,7 @@ import aiosqlite
 
 from graph.search import MOST_COUNTED, STATUSES, Position, Search, order
 from graph.sqlite_filters import KEYS, Condition, beginning, conditions, ordering
+from graph.sqlite_walk import walk
 from graph.state import Status
 from graph.words import full_text_query
 
@@ -21,17 +22,35 @@ from graph.words import full_text_query
 FEW = 4_000
 
 #: Runs with the words in the first window, in which a status that most runs have is counted to the
-#: bound, and how many times as many are in the next: after that there is less to gather of each.
-WINDOW, GROWTH = 12_000, 2
+#: bound. The next is as large as it takes, by what was seen, to count one more of them so far; when
+#: that is more than `GROWTH` times what was seen, all that is left is one window.
+WINDOW, GROWTH = 12_000, 4
+
+#: The first and the last number of a window.
+Window = tuple[int, int]
+
+#: No number of a run is beyond these.
+LEAST, MOST = 0, 2**53
 
 
 @dataclass
 class Gathered:
-    """What has been found so far: one page and one more, and the count of each status."""
+    """What has been found so far: one page and one more, and the count of each status.
+
+    `seen` is how many runs with the words were looked at, `paged` whether none that are left can be
+    of the page.
+    """
 
     search: Search
     places: list[Position] = field(default_factory=list)
     counts: dict[Status, int] = field(default_factory=lambda: dict.fromkeys(STATUSES, 0))
+    seen: int = 0
+    paged: bool = False
+
+    def page(self, places: list[Position] | None) -> None:
+        """Take a whole page, unless there is none."""
+        if places is not None:
+            self.places, self.paged = places, True
 
     def add(self, rows: Iterable[tuple[Status | None, float | None, int]]) -> None:
         """Take counts, which have a status, and places, which have none."""
@@ -42,6 +61,8 @@ class Gathered:
                 self.counts[status] = min(self.counts[status] + number, MOST_COUNTED + 1)
         self.places.sort(key=lambda place: order(place, self.search))
         del self.places[self.search.limit + 1 :]
+        if self.search.sort == "time" and self.last:
+            self.paged = True  # what follows in the order of the windows comes after the page
 
     @property
     def uncounted(self) -> list[Status]:
@@ -49,9 +70,24 @@ class Gathered:
         return [status for status in STATUSES if self.counts[status] <= MOST_COUNTED]
 
     @property
+    def wanted(self) -> list[Status]:
+        """Whose runs are still to be looked at: to be counted, or they may be of the page."""
+        asked: Collection[Status] = () if self.paged else self.search.statuses or STATUSES
+        return [status for status in STATUSES if status in (*self.uncounted, *asked)]
+
+    @property
     def last(self) -> Position | None:
         """The last place when there are enough: what comes after it is not of the page."""
         return self.places[-1] if len(self.places) > self.search.limit else None
+
+    def next_window(self) -> int | None:
+        """How many runs with the words to look at next; None for all that are left."""
+        if not self.seen:
+            return WINDOW
+        most = max((self.counts[status] for status in self.uncounted), default=0)
+        if most * (GROWTH + 1) < MOST_COUNTED:
+            return None
+        return 1 + int(1.25 * self.seen * (MOST_COUNTED + 1) / most) - self.seen
 
 
 async def look_up_words(connection: aiosqlite.Connection, owner: str, search: Search) -> Gathered:
@@ -66,39 +102,36 @@ async def look_up_words(connection: aiosqlite.Connection, owner: str, search: Se
         statement = _each_by_itself(sought, owner, search)
         gathered.add(await connection.execute_fetchall(*statement))  # type: ignore[arg-type]
         return gathered
-    window, values, size = "", list[int](), WINDOW
-    while _statuses(gathered):
-        end = await _end(connection, sought, search, window, values, size)
-        bounds = [(window, values)] + ([(_side(search, "<="), [end])] if end is not None else [])
-        statement = _within(bounds, sought, owner, gathered)
-        gathered.add(await connection.execute_fetchall(*statement))  # type: ignore[arg-type]
-        if end is None:
-            break
-        window, values, size = _side(search, ">"), [end], size * GROWTH
+    gathered.page(await walk(connection, owner, search, sought))
+    await _go_through(connection, sought, owner, gathered)
     return gathered
 
 
-def _side(search: Search, way: str) -> str:
-    """The bound of a window, seen in the direction in which the windows follow each other."""
-    flipped = {"<=": ">=", ">": "<"}[way] if search.descending else way
-    return f" AND {{number}} {flipped} ?"
+async def _go_through(
+    connection: aiosqlite.Connection, sought: str, owner: str, gathered: Gathered
+) -> None:
+    first, last, descending = LEAST, MOST, gathered.search.descending
+    while gathered.wanted:
+        size = gathered.next_window()
+        end = size and await _end(connection, sought, (first, last), descending, size)
+        window = (first, last) if end is None else (end, last) if descending else (first, end)
+        statement = _within(window, sought, owner, gathered)
+        gathered.add(await connection.execute_fetchall(*statement))  # type: ignore[arg-type]
+        if size is None or end is None:
+            break
+        gathered.seen += size
+        first, last = (first, end - 1) if descending else (end + 1, last)
 
 
 async def _end(
-    connection: aiosqlite.Connection,
-    sought: str,
-    search: Search,
-    window: str,
-    values: list[int],
-    size: int,
+    connection: aiosqlite.Connection, sought: str, left: Window, descending: bool, size: int
 ) -> int | None:
-    """The number of the last run of the window that begins here; None when it has no more."""
+    """The number of the last run of a window of what is left; None when it has no more."""
     query = (
-        "SELECT rowid FROM runs_text WHERE runs_text MATCH ?"  # noqa: S608 - constants only
-        f"{window.format(number='rowid')}"
-        f" ORDER BY rowid {'DESC' if search.descending else 'ASC'} LIMIT 1 OFFSET {size - 1}"
+        "SELECT rowid FROM runs_text WHERE runs_text MATCH ? AND rowid BETWEEN ? AND ?"  # noqa: S608 - constants only
+        f" ORDER BY rowid {'DESC' if descending else 'ASC'} LIMIT 1 OFFSET {size - 1}"
     )
-    found = [*await connection.execute_fetchall(query, (sought, *values))]
+    found = [*await connection.execute_fetchall(query, (sought, *left))]
     return found[0][0] if found else None
 
 
@@ -112,38 +145,29 @@ def _each_by_itself(sought: str, owner: str, search: Search) -> Condition:
     return _told(found, [sought, owner, *values], search, STATUSES)
 
 
-def _statuses(gathered: Gathered) -> list[Status]:
-    """Whose runs are still to be looked at, to be counted or because they may be of the page."""
-    wanted: Collection[Status] = gathered.search.statuses or STATUSES
-    if gathered.search.sort == "time" and gathered.last:
-        wanted = ()  # what follows in the order of the windows comes after the page
-    return [status for status in STATUSES if status in (*gathered.uncounted, *wanted)]
-
-
-def _within(
-    bounds: list[tuple[str, list[int]]], sought: str, owner: str, gathered: Gathered
-) -> Condition:
+def _within(window: Window, sought: str, owner: str, gathered: Gathered) -> Condition:
     """The counts and places of one window."""
-    search, statuses = gathered.search, _statuses(gathered)
+    search = gathered.search
     condition, values = conditions(search)
-    window = "".join(bound for bound, _ in bounds)
-    bound = [value for _, given in bounds for value in given]
     before, least = _before(gathered)
     found = (
         f"SELECT status, {KEYS[search.sort]} AS key, number FROM runs INDEXED BY runs_facts"  # noqa: S608 - constants only
-        f" WHERE owner = ? AND status IN ({_listed(statuses)}){window.format(number='number')}"
+        f" WHERE owner = ? AND status IN ({_listed(gathered.wanted)}) AND number BETWEEN ? AND ?"
         f"{condition}{before}"
-        " AND +number IN (SELECT rowid FROM runs_text WHERE runs_text MATCH ?"
-        f"{window.format(number='rowid')})"
+        " AND +number IN"
+        " (SELECT rowid FROM runs_text WHERE runs_text MATCH ? AND rowid BETWEEN ? AND ?)"
     )
-    given = [owner, *bound, *values, *least, sought, *bound]
+    given = [owner, *window, *values, *least, sought, *window]
+    if gathered.paged:
+        return f"SELECT status, NULL, count(*) FROM ({found}) GROUP BY status", given  # noqa: S608 - constants only
     return _told(found, given, search, gathered.uncounted)
 
 
 def _before(gathered: Gathered) -> Condition:
     """Of runs that need not be counted, only those that may come before the last of the page."""
     search, last = gathered.search, gathered.last
-    if gathered.uncounted == [*STATUSES]:
+    counted = [status for status in gathered.wanted if status not in gathered.uncounted]
+    if not counted:
         return "", []
     key, way = KEYS[search.sort], ">" if search.descending else "<"
     condition, values = beginning(search, key)
@@ -153,7 +177,7 @@ def _before(gathered: Gathered) -> Condition:
     elif last is not None:
         condition += f" AND ({key}, number) {way} (?, ?)"
         values = [*values, last.key, last.number]
-    return f" AND (status IN ({_listed(gathered.uncounted)}) OR 1{condition})", values
+    return f" AND (status NOT IN ({_listed(counted)}) OR 1{condition})", values
 
 
 def _told(

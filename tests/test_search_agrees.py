@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from graph import sqlite_words
+from graph import sqlite_walk, sqlite_words
 from graph.backends import open_storage
 from graph.facts import Facts
 from graph.index import RunIndex, RunRow
@@ -20,8 +20,9 @@ WORDS = ("milk", "Bread", "café", "todo")
 MODELS = (None, "a/b", "a/c")
 TOOLS = ("calculator", "todo_store.add", "calc")
 
-#: What is counted to the bound in one window and looked at one by one, or goes over several.
-SIZES = [(4_000, 12_000), (0, 5), (2, 40)]
+#: What is counted to the bound in one window and looked at one by one, or goes over several; and
+#: what is near enough to be walked to.
+SIZES = [(4_000, 12_000, (30, 300)), (0, 5, (2, 8)), (2, 40, (30, 300)), (2, 7, (0, 0))]
 
 
 def some_row(number: int, chance: random.Random) -> RunRow:
@@ -77,14 +78,21 @@ def some_search(chance: random.Random) -> Search:
 
 
 @pytest.mark.parametrize("bound", [10_000, 4])
-@pytest.mark.parametrize(("few", "window"), SIZES)
+@pytest.mark.parametrize(("few", "window", "near"), SIZES)
 async def test_both_backends_find_the_same_while_runs_are_added(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, few: int, window: int, bound: int
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    few: int,
+    window: int,
+    near: tuple[int, int],
+    bound: int,
 ) -> None:
     for module in ("graph.search", "graph.sqlite_search", "graph.sqlite_words"):
         monkeypatch.setattr(f"{module}.MOST_COUNTED", bound)
     monkeypatch.setattr(sqlite_words, "FEW", few)
     monkeypatch.setattr(sqlite_words, "WINDOW", window)
+    monkeypatch.setattr(sqlite_walk, "FIRST", near[0])
+    monkeypatch.setattr(sqlite_walk, "STEPS", near[1])
     chance = random.Random(few + window + bound)
     async with (
         open_storage("memory://") as memory,

@@ -7,6 +7,7 @@ import pytest
 
 from graph.backends import open_storage
 from graph.index import RunRow
+from graph.search import Search
 from graph.sqlite_migrations import MIGRATIONS, VERSION
 from graph.state import DEFAULT_LIMITS
 from tests.server_process import ROOT, serving
@@ -61,6 +62,28 @@ async def test_tables_of_every_earlier_version_are_brought_up_to_this_one(
     with sqlite3.connect(path) as now:
         assert now.execute("PRAGMA user_version").fetchone() == (VERSION,)
     now.close()
+
+
+async def test_what_an_earlier_version_settled_is_found_in_every_order(tmp_path: Path) -> None:
+    """Runs that were there before the indexes of duration and cost are in them as well."""
+    path = tmp_path / "runs.db"
+    with sqlite3.connect(path) as earlier:
+        for statements in MIGRATIONS[:9]:
+            for statement in statements:
+                earlier.execute(statement)
+        earlier.execute("PRAGMA user_version = 9")
+        earlier.executemany(
+            "INSERT INTO runs (run_id, owner, prompt, limits, created_at, status, starts,"
+            " started_at, completed_at, usd)"
+            " VALUES (?, 'me', 'task', '{}', 1.5, 'completed', 1, 2.0, ?, ?)",
+            [("a", 4.0, 0.2), ("b", 5.0, 0.1), ("c", 3.0, 0.3)],
+        )
+    earlier.close()
+    async with open_storage(f"sqlite:///{path}") as storage:
+        longest = await storage.index.search("me", Search(sort="duration", limit=2))
+        dearest = await storage.index.search("me", Search(sort="cost", limit=2))
+    assert [row.run_id for row in longest.rows] == ["b", "a"]
+    assert [row.run_id for row in dearest.rows] == ["c", "a"]
 
 
 async def test_a_migration_that_fails_leaves_the_tables_as_they_were(tmp_path: Path) -> None:

@@ -2,22 +2,16 @@
 
 import argparse
 import asyncio
-import random
 import statistics
 import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
+from benchmarks.search.rows import ACCEPTED, OWNER, MakeRow, adverse_row, fill, usual_row
 from graph.backends import open_storage
-from graph.facts import Facts
-from graph.index import RunIndex, RunRow
+from graph.index import RunIndex
 from graph.search import Position, Search
-from graph.state import DEFAULT_LIMITS, Status
-
-OWNER = "default"
-ACCEPTED = 1_800_000_000.0
 
 #: Every filter, every order, and what is worst for each: much that matches, little, or nothing.
 SEARCHES: Mapping[str, Search] = {
@@ -69,6 +63,27 @@ SEARCHES: Mapping[str, Search] = {
     "dearest first, failed": Search(sort="cost", statuses=("failed",)),
 }
 
+#: What is worst for walking to a page in its order: all that matches is at the far end.
+ADVERSE: Mapping[str, Search] = {
+    "a word of all": Search(text="please"),
+    "a word of all, longest first": Search(text="please", sort="duration"),
+    "a rare status": Search(text="please", statuses=("cancelled",)),
+    "a rare status, longest first": Search(text="please", statuses=("cancelled",), sort="duration"),
+    "of the shortest, longest first": Search(text="todo", sort="duration"),
+    "of the shortest, in the middle": Search(
+        text="todo", sort="duration", after=Position(key=7.0, number=1)
+    ),
+    "of the shortest, shortest first": Search(text="todo", sort="duration", descending=False),
+    "of the cheapest, dearest first": Search(text="todo", sort="cost"),
+    "a tool of the shortest": Search(tool="todo_store.add", sort="duration"),
+    "of the oldest": Search(text="old"),
+    "of the oldest, longest first": Search(text="old", sort="duration"),
+    "of the oldest, a tool without": Search(text="old", tool="other"),
+    "of another's": Search(text="theirs"),
+    "of another's, the oldest first": Search(text="theirs", descending=False),
+    "of another's, longest first": Search(text="theirs", sort="duration"),
+}
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
@@ -80,16 +95,22 @@ def main() -> None:
 
 async def measure(runs: int, times: int) -> None:
     """Print, in milliseconds, what each search takes."""
+    await _measure("as usual", SEARCHES, usual_row, runs, times)
+    await _measure("at the far end", ADVERSE, adverse_row, runs, times)
+
+
+async def _measure(
+    title: str, searches: Mapping[str, Search], row: MakeRow, runs: int, times: int
+) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "runs.db"
         async with open_storage(f"sqlite:///{path}") as storage:
             began = time.perf_counter()
-            await fill(storage.index, runs)
+            await fill(storage.index, runs, row)
             took = time.perf_counter() - began
-            print(
-                f"{runs:,} runs accepted in {took:.1f} s, {path.stat().st_size / runs:.0f} B each"
-            )
-            for name, search in SEARCHES.items():
+            size = path.stat().st_size / runs
+            print(f"{title}: {runs:,} runs accepted in {took:.1f} s, {size:.0f} B each")
+            for name, search in searches.items():
                 taken = [await search_once(storage.index, search) for _ in range(times)]
                 p50, p95 = statistics.median(taken), statistics.quantiles(taken, n=20)[-1]
                 print(f"{name:32} p50 {p50:7.2f} ms   p95 {p95:7.2f} ms")
@@ -100,47 +121,6 @@ async def search_once(index: RunIndex, search: Search) -> float:
     began = time.perf_counter()
     await index.search(OWNER, search)
     return (time.perf_counter() - began) * 1000
-
-
-async def fill(index: RunIndex, runs: int) -> None:
-    """Accept as many runs of one owner, as they are when they have ended."""
-    chance = random.Random(1)
-    for first in range(0, runs, 1000):
-        numbers = range(first, min(first + 1000, runs))
-        await asyncio.gather(*(index.accept(_row(number, chance)) for number in numbers))
-
-
-def _row(number: int, chance: random.Random) -> RunRow:
-    planned: dict[str, Any] = {"planner": "pattern", "usd": 0.0}
-    if number % 3 == 0:
-        model = f"openai/gpt-{chance.randrange(5)}"
-        planned = {"planner": "llm", "model": model, "usd": chance.random() / 100}
-    begin, tool = ("add todo", "todo_store.add") if number % 2 else ("calculate", "calculator")
-    statuses: list[Status] = ["completed", "failed", "cancelled", "running"]
-    [status] = chance.choices(statuses, [90, 7, 2.9, 0.1])
-    accepted = ACCEPTED + number * 5
-    facts = Facts(
-        **planned,
-        tools=(tool,),
-        retries=chance.choice((0,) * 9 + (1, 2)),
-        taken_up=int(chance.random() < 0.01),
-    )
-    return RunRow(
-        run_id=f"{chance.getrandbits(128):032x}",
-        owner=OWNER,
-        prompt=" ".join(
-            [
-                f"please {begin} list{chance.randrange(12)} page{chance.randrange(30)}",
-                *(f"word{chance.randrange(3000)}" for _ in range(8)),
-            ]
-        ),
-        limits=DEFAULT_LIMITS,
-        created_at=accepted,
-        status=status,
-        started_at=accepted,
-        completed_at=None if status == "running" else accepted + chance.random() * 10,
-        facts=facts,
-    )
 
 
 if __name__ == "__main__":

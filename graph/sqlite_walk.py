@@ -1,0 +1,102 @@
+"""A page of runs on SQLite, walked to in its order while it is near.
+
+Most pages are full after a few steps. Where hardly any of the runs that come first are sought, a
+walk would go through all of them, each looked up by itself: it ends early, and the page is looked
+for otherwise.
+"""
+
+from typing import Any
+
+import aiosqlite
+
+from graph.search import Position, Search
+from graph.sqlite_filters import KEYS, Condition, conditions
+
+#: Runs whose duration or cost is not known are left out: a run is written here when it is settled.
+SORT_INDEXES = (
+    """
+    CREATE INDEX runs_by_duration ON runs (owner, duration, number) WHERE duration IS NOT NULL
+    """,
+    "CREATE INDEX runs_by_cost ON runs (owner, usd, number) WHERE usd IS NOT NULL",
+)
+
+_INDEXES = {"duration": "runs_by_duration", "cost": "runs_by_cost"}
+
+#: Steps after which it is seen whether the page is near, and the most that are taken to it. One at
+#: which words are looked for takes as long as a hundred runs do when all are gone through.
+FIRST, STEPS = 30, 300
+
+
+#: What is asked about, without the prompt: that may be long.
+_ASKED = "number, status, created_at, planner, model, tools, usd, retries, taken_up, duration"
+
+
+async def walk(
+    connection: aiosqlite.Connection, owner: str, search: Search, sought: str | None = None
+) -> list[Position] | None:
+    """The places of one page and one more; None when they are not near, or not to be walked to.
+
+    With `sought` only runs whose prompt that full-text query finds.
+    """
+    unsorted = search.sort == "time" and sought is None
+    unknown = search.sort != "time" and search.after is not None and search.after.key is None
+    if unsorted or unknown:
+        return None
+    for steps in (FIRST, STEPS):
+        rows = await connection.execute_fetchall(*_path(owner, search, sought, steps))
+        places = [Position(key=key, number=number) for key, number in rows]
+        if len(places) > search.limit:
+            return places
+        if len(places) * STEPS < search.limit * steps:  # too far, at this rate
+            break
+    return None
+
+
+def _path(owner: str, search: Search, sought: str | None, steps: int) -> Condition:
+    """So many steps from where the page begins, and of these the runs that are sought."""
+    if search.sort == "time":
+        path, given = _by_number(owner, search, sought, steps)
+    else:
+        path, given = _by_key(owner, search, sought, steps)
+    condition, values = conditions(search)
+    if search.statuses:
+        condition += f" AND status IN ({', '.join('?' * len(search.statuses))})"
+        values = [*values, *search.statuses]
+    return f"{path}{condition} LIMIT ?", [*given, *values, search.limit + 1]
+
+
+def _by_number(owner: str, search: Search, sought: str | None, steps: int) -> Condition:
+    """Through what has the words, in the order of acceptance."""
+    way, beyond = _ways(search)
+    begin, begun = "", list[Any]()
+    if search.after is not None:
+        begin, begun = f" AND rowid {beyond} ?", [search.after.number]
+    path = (
+        "SELECT NULL, number FROM (SELECT rowid AS place FROM runs_text"  # noqa: S608 - constants only
+        f" WHERE runs_text MATCH ?{begin} ORDER BY rowid {way} LIMIT ?)"
+        " CROSS JOIN runs INDEXED BY runs_number ON number = place WHERE owner = ?"
+    )
+    return path, [sought, *begun, steps, owner]
+
+
+def _by_key(owner: str, search: Search, sought: str | None, steps: int) -> Condition:
+    """Through the owner's runs, in the order of their duration or cost."""
+    key, (way, beyond) = KEYS[search.sort], _ways(search)
+    begin, begun = "", list[Any]()
+    if search.after is not None:
+        begin = f" AND ({key}, number) {beyond} (?, ?)"
+        begun = [search.after.key, search.after.number]
+    path = (
+        f"SELECT {key}, number FROM"  # noqa: S608 - constants only
+        f" (SELECT {_ASKED} FROM runs INDEXED BY {_INDEXES[search.sort]}"
+        f" WHERE owner = ? AND {key} IS NOT NULL{begin}"
+        f" ORDER BY {key} {way}, number {way} LIMIT ?)"
+    )
+    if sought is None:
+        return f"{path} WHERE 1", [owner, *begun, steps]
+    probe = "EXISTS (SELECT 1 FROM runs_text WHERE runs_text MATCH ? AND rowid = number)"
+    return f"{path} WHERE {probe}", [owner, *begun, steps, sought]
+
+
+def _ways(search: Search) -> tuple[str, str]:
+    return ("DESC", "<") if search.descending else ("ASC", ">")
