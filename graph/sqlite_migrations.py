@@ -2,7 +2,7 @@
 
 from graph.sqlite_keys import KEY_TABLES
 from graph.sqlite_search import SEARCH_TABLES
-from graph.sqlite_spending import SPENDING_TABLES
+from graph.sqlite_spending import HELD_TABLES, SPENDING_TABLES
 
 #: Marks a SQLite file as ours ("RUNW"), where `file` and `PRAGMA application_id` show it.
 APPLICATION_ID = 0x52554E57
@@ -62,6 +62,7 @@ MIGRATIONS = (
     KEY_TABLES,
     SEARCH_TABLES,
     SPENDING_TABLES,
+    HELD_TABLES,
 )
 
 #: The version that this program writes; a database with a higher one is not opened.
