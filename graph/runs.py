@@ -9,7 +9,7 @@ from dataclasses import replace
 from uuid import uuid4
 
 from graph.acceptance import Acceptance
-from graph.approvals import SWEEP, Approvals
+from graph.approvals import SHORTEST_SWEEP, SWEEP, Approvals
 from graph.build import RunGraph
 from graph.cancelling import Canceller
 from graph.cursor import decode
@@ -84,7 +84,7 @@ class Runs:
         self._executor = executor
         self._roster = roster
         self._approve = approve
-        self._sweep_every = min(SWEEP, approval_expires / 10)
+        self._sweep_every = max(SHORTEST_SWEEP, min(SWEEP, approval_expires / 10))
         self._sweeping: asyncio.Task[None] | None = None
         live = Live()
         self._reader = RunReader(graph, storage, live, executor)
