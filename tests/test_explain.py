@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from api.explanation import ExplanationAnswer
 from graph.explain import explain
 from graph.explanation import Explanation
-from graph.retrying import RetryOrder, _reopened
+from graph.retrying import RetryOrder, RetryRequest, _reopened
 from graph.state import ForkedFrom, Mark, PlanningCall, RunState, run_error
 from graph.storage import Storage
 from graph.time_spent import PARTS, time_spent
@@ -144,6 +144,35 @@ def test_a_retried_run_was_not_in_the_queue_until_its_last_start() -> None:
     waited = {"queue": 1.0, "interruption": 9.0, "waiting": 30.0}
     assert parts(explain(pending, now=CREATED_AT + 42)) == waited | {"queue": 3.0}
     assert parts(explain(running, now=CREATED_AT + 45)) == waited | {"queue": 4.0, "planning": 2.0}
+
+
+async def test_what_led_to_an_earlier_end_is_no_cause_of_the_last(storage: Storage) -> None:
+    """Neither the attempt that was cut off then, nor the planner that was asked then."""
+    gates = Gates()
+    async with process(storage, gates, slots=1) as runs:
+        first = await start(runs, "gate a")
+        await until(lambda: gates.waiting)
+        await runs.cancel(first, by="me", owner=None)
+        await start(runs, "gate b")
+        await until(lambda: gates.waiting)
+        await runs.repair.retry(first, RetryRequest(), by="me", owner=None)
+        await runs.cancel(first, by="you", owner=None)
+        cancelled_twice = await runs.explain(first, owner=None)
+        gates.end("b")
+        second = await start(runs, "hum a tune")
+        await rested(runs, second)
+        await runs.repair.retry(second, RetryRequest(), by="me", owner=None)
+        await rested(runs, second)
+        refused_twice = await runs.explain(second, owner=None)
+    assert [link["message"] for link in cancelled_twice["causes"][1:]] == ["cancel by you"]
+    assert [link["kind"] for link in refused_twice["causes"]] == ["run", "words", "planning"]
+
+
+def test_no_part_is_most_of_the_time_that_is_less_than_half_of_it() -> None:
+    state = completed(attempted(planned(queued(), 1), started_at=CREATED_AT + 1.5))
+    told = explain({**state, "completed_at": CREATED_AT + 2.1}, now=0)["sentences"][1]
+
+    assert told.startswith("The largest part of the time went to the queue (1.0 s, 48 %)")
 
 
 def test_a_fork_was_in_the_queue_until_it_went_on() -> None:
