@@ -15,4 +15,5 @@ def back_up_to(settings: Settings, file: str) -> str:
     if settings.database_url == "memory://":
         raise BackupFailed("memory:// has no file to copy; set RUNWRIGHT_DATABASE_URL to the one")
     copied = back_up(sqlite_path(settings.database_url), Path(file))
-    return f"{file}: {copied.runs} runs, {copied.size:,} bytes"
+    runs = "1 run" if copied.runs == 1 else f"{copied.runs} runs"
+    return f"{file}: {runs}, {copied.size:,} bytes"

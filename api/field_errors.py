@@ -1,5 +1,6 @@
 """What is wrong with a request, field by field, and what would be right."""
 
+import math
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -56,6 +57,10 @@ def _message(fault: Mapping[str, Any]) -> str:
             return "is required"
         case "json_invalid":
             return f"is not valid JSON: {fault['ctx']['error']}"
+        case "string_unicode":
+            return "holds half of a surrogate pair; send whole characters"
+        case "finite_number" | "int_type" if fault["input"] in (math.inf, -math.inf):
+            return "must be a finite number"  # JSON's 1e999 is read as none
         case "model_attributes_type":
             return f"must be a JSON object, not {_json_name(fault['input'])}"
         case kind if kind in _TYPES:

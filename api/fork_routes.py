@@ -1,10 +1,12 @@
 """Forking: a new run from a checkpoint of another."""
 
+import re
 from typing import Annotated
 
 from fastapi import APIRouter, Response
 from fastapi.responses import JSONResponse
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic_core import PydanticCustomError
 
 from api.answers import json_answer
 from api.dependencies import OwnerDep, RunsDep
@@ -21,6 +23,23 @@ from graph.reader import RunNotFound, StorageUnavailable
 router = APIRouter(route_class=StrictRoute, tags=["history"])
 
 Count = Annotated[int, Field(ge=0, le=10**6), BeforeValidator(whole)]
+
+_CHECKPOINT_ID = re.compile(r"[0-9a-f-]{1,64}")
+
+
+def _checkpoint_id(given: str) -> str:
+    if _CHECKPOINT_ID.fullmatch(given):
+        return given
+    raise PydanticCustomError(
+        "checkpoint_id", "must be a checkpoint_id of the run, as its history lists them"
+    )
+
+
+CheckpointId = Annotated[
+    str,
+    AfterValidator(_checkpoint_id),
+    Field(json_schema_extra={"pattern": f"^{_CHECKPOINT_ID.pattern}$"}),
+]
 
 
 class StateEdit(Body):
@@ -40,9 +59,8 @@ class StateEdit(Body):
 class ForkCreate(Body):
     """Where a fork begins."""
 
-    checkpoint_id: str = Field(
-        pattern=r"^[0-9a-f-]{1,64}$",
-        description="A checkpoint of the run, as its history lists it.",
+    checkpoint_id: CheckpointId = Field(
+        description="A checkpoint of the run, as its history lists it."
     )
     state: StateEdit | None = Field(None, description="What is to be another from there on.")
 

@@ -108,6 +108,10 @@ def _named(errors: list[FieldError]) -> str:
     return "; ".join(f"{error['field']} {error['message']}" for error in errors)
 
 
+#: What was wrong with so many keys.
+_KEYS_GIVEN = {0: "No key came with the request.", 1: "The key is none of this server's."}
+
+
 PROBLEMS: Mapping[Cause, Kind] = {
     RequestValidationError: Kind(
         400,
@@ -165,7 +169,9 @@ PROBLEMS: Mapping[Cause, Kind] = {
         "key-refused",
         "A key is needed",
         lambda e, _: (
-            ("The key is none of this server's." if e.given else "No key came with the request.")
+            _KEYS_GIVEN.get(
+                e.given, "Several keys came with the request, where one says whose it is."
+            )
             + " Send yours as `Authorization: Bearer KEY` or as `x-api-key: KEY`."
         ),
         headers=lambda *_: {"WWW-Authenticate": "Bearer"},

@@ -54,7 +54,7 @@ class Current(BaseModel):
 class Progress(BaseModel):
     """How far the run is."""
 
-    done: int = Field(description="Steps that are done.")
+    done: int = Field(description="Steps that are done or left out.")
     of: int | None = Field(description="Steps of the plan; null while there is none.")
 
 

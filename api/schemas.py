@@ -66,10 +66,10 @@ Steps = Annotated[int, Field(ge=1, le=10**6), BeforeValidator(whole)]
 class BudgetCreate(Body):
     """What a run may spend on planning by models; what is left out is not limited."""
 
-    usd: float | None = Field(None, ge=0, description="US dollars.")
+    usd: float | None = Field(None, ge=0, allow_inf_nan=False, description="US dollars.")
     tokens: Tokens | None = Field(None, description="Tokens, read and written.")
     seconds: float | None = Field(
-        None, ge=0, description="Seconds from the start of its execution."
+        None, ge=0, allow_inf_nan=False, description="Seconds from the start of its execution."
     )
     steps: Steps | None = Field(None, description="Steps of its plan.")
     on_exceeded: Literal["pattern", "fail"] = Field(

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, WithJso
 from pydantic_core import PydanticCustomError
 
 from api.parameters import Between
-from api.schemas import Body, Steps, Text, Tokens
+from api.schemas import Body, Text, whole
 from graph.search import Search, Sort
 from graph.state import Status
 from graph.words import terms
@@ -55,7 +55,8 @@ Words = Annotated[
 ]
 Name = Annotated[Text, Field(min_length=1, max_length=LONGEST_NAME)]
 Usd = Annotated[float, Field(ge=0, le=MOST_USD)]
-Retries = Annotated[Tokens, Field(le=MOST_RETRIES)]
+Retries = Annotated[int, Field(ge=0, le=MOST_RETRIES), BeforeValidator(whole)]
+PageSize = Annotated[int, Field(ge=1, le=LONGEST_PAGE), BeforeValidator(whole)]
 Flag = Annotated[bool, BeforeValidator(_true_or_false), WithJsonSchema({"type": "boolean"})]
 Planner = Literal["llm", "pattern"]
 Order = Literal["desc", "asc"]
@@ -95,7 +96,7 @@ class RunSearch(Body):
     taken_up: Flag | None = Field(None, description=TAKEN_UP)
     sort: Sort = Field("time", description=SORT)
     order: Order = Field("desc", description=ORDER)
-    limit: Annotated[Steps, Field(le=LONGEST_PAGE)] = Field(PAGE, description=LIMIT)
+    limit: PageSize = Field(PAGE, description=LIMIT)
     cursor: Name | None = Field(None, description=CURSOR)
 
     def plain_search(self) -> Search:

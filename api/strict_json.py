@@ -7,6 +7,7 @@ from typing import Any
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 
+from api.given_once import GivenOnce
 from nodes.contract.strict_json import loads
 
 
@@ -32,12 +33,17 @@ def parse(body: bytes) -> Any:
 
 
 class StrictRoute(APIRoute):
-    """A route that reads its JSON body with `parse`; FastAPI handles the errors as its own."""
+    """A route that reads its JSON body with `parse`, and takes no parameter twice.
+
+    FastAPI handles the errors as its own.
+    """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
+        once = GivenOnce(self.dependant)
 
         async def strictly(request: Request) -> Response:
+            once.check(request)
             return await handle(_StrictRequest(request.scope, request.receive))
 
         return strictly

@@ -19,8 +19,8 @@ from nodes.planning.budget import limits_of
 logger = logging.getLogger("runwright.runs")
 
 #: How often it is looked for plans that nobody has decided on, in seconds; sooner where they may
-#: wait for minutes only.
-SWEEP = 60.0
+#: wait for minutes only, but never all the time.
+SWEEP, SHORTEST_SWEEP = 60.0, 0.05
 
 #: So many of them are ended at a time.
 BATCH = 100

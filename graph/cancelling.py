@@ -159,7 +159,10 @@ def _told(state: RunState, in_flight: bool) -> str:
     steps, done = state["plan"]["steps"], state["cursor"]
     if not steps:
         return "cancelled before there was a plan; nothing was done"
-    words = f"cancelled after {done} of {len(steps)} steps"
+    left_out = sum(step <= done for step in state.get("skipped", []))
+    words = f"cancelled after {done - left_out} of {len(steps)} steps"
+    if left_out:
+        words += f", {left_out} left out"
     if in_flight:
         words += f"; step {done + 1} ({steps[done]['tool']}) was cut off"
     return words

@@ -5,6 +5,7 @@ from typing import Literal, cast
 
 from typing_extensions import TypedDict
 
+from graph.lives import lives
 from graph.state import Attempt, Mark, RunError, RunState
 
 #: Characters of a message that are told.
@@ -28,8 +29,9 @@ def causes(state: RunState) -> list[Cause]:
     error = state["error"]
     if error is None:
         return []
+    *_, since = lives(state)  # what an earlier end had come of is none of this one's causes
     ended = cause("run", f"{error['type']}: {error['message']}", state["completed_at"])
-    return [{**ended, "step": error["step"]}, *_led_to(state, error)]
+    return [{**ended, "step": error["step"]}, *_led_to(since.state, error)]
 
 
 def cause(kind: Kind, message: str, at: float | None) -> Cause:

@@ -62,7 +62,8 @@ class DailyBudget:
 
     The worst case of a call under way is set aside, so that calls at once exceed nothing together;
     one that only they leave no room for waits for them to end. The ledgers are in memory, since one
-    process owns the storage; they begin with what is stored, and every change is stored.
+    process owns the storage; they begin with what is stored, and every change is stored. So is the
+    worst case of a call before it is made: what a killed process was asking for may be charged.
     """
 
     def __init__(
@@ -90,10 +91,12 @@ class DailyBudget:
         """What `ask` brings; see `Purse`. An answer counts for the day on which it was asked for.
 
         What is not told of an answer, and all of a call that was cut off after it was sent, counts
-        as its worst case. A call that failed otherwise costs nothing.
+        as its worst case, also where it was the process that was killed. A call that failed
+        otherwise costs nothing.
         """
         began = time.monotonic()
         day, ledger = await self._room(call, cost, timeout / 2)
+        await self._hold(ledger, call, day, cost)
         left = max(0.0, timeout - (time.monotonic() - began))
         try:
             completion = await ask(left)
@@ -108,12 +111,24 @@ class DailyBudget:
         await self._settle(ledger, call, day, cost, _price(completion, cost))
         return completion
 
+    async def _hold(self, ledger: _Ledger, call: Call, day: str, cost: Cost) -> None:
+        """Let the storage know of the call, so that it is counted if this process is killed."""
+        try:
+            await self._spending.hold(call, day, cost)
+        except BaseException:
+            with suppress(Exception):
+                await self._settle(ledger, call, day, cost, None)
+            raise
+
     async def _settle(
         self, ledger: _Ledger, call: Call, day: str, cost: Cost, paid: Cost | None
     ) -> None:
         counted = True  # also where the storage cannot tell
         try:
-            counted = paid is not None and await self._spending.add(call, day, paid)
+            if paid is None:
+                await self._spending.release(call)
+            else:
+                counted = await self._spending.add(call, day, paid)
         finally:
             ledger.release(cost, paid if counted else None)
 

@@ -3,10 +3,12 @@
 from typing import Any, cast
 
 from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.types import StateSnapshot
 from typing_extensions import TypedDict
 
 from graph.build import RunGraph
+from graph.read_once import ReadOnce
 from graph.state import RunState, Status
 
 
@@ -67,10 +69,13 @@ async def page_of(
 
     Raises `CheckpointNotFound` where there is no checkpoint `before`.
     """
+    saver = cast("BaseCheckpointSaver[str]", graph.checkpointer)
     start = _at(config, before) if before is not None else None
-    if start is not None:
-        await _found(graph, start)
-    found = graph.aget_state_history(config, before=start, limit=limit + 1)
+    if start is not None and await saver.aget_tuple(start) is None:
+        raise _not_found(start)
+    found = graph.copy({"checkpointer": ReadOnce(saver)}).aget_state_history(
+        config, before=start, limit=limit + 1
+    )
     snapshots = [snapshot async for snapshot in found]
     shown = snapshots[:limit]
     more = len(snapshots) > limit
@@ -95,9 +100,13 @@ async def checkpoint_of(graph: RunGraph, config: RunnableConfig, checkpoint_id: 
 async def _found(graph: RunGraph, config: RunnableConfig) -> StateSnapshot:
     snapshot = await graph.aget_state(config)
     if not snapshot.created_at:
-        place = config["configurable"]
-        raise CheckpointNotFound(place["thread_id"], place["checkpoint_id"])
+        raise _not_found(config)
     return snapshot
+
+
+def _not_found(config: RunnableConfig) -> CheckpointNotFound:
+    place = config["configurable"]
+    return CheckpointNotFound(place["thread_id"], place["checkpoint_id"])
 
 
 def _at(config: RunnableConfig, checkpoint_id: str) -> RunnableConfig:

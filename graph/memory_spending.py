@@ -17,6 +17,12 @@ class MemorySpending:
     async def of(self, owner: str, day: str) -> Spent:
         return self._spent.get((owner, day), Spent())
 
+    async def hold(self, call: Call, day: str, cost: Cost) -> None:
+        """Nothing outlasts the process, so that nothing has to be set aside."""
+
+    async def release(self, call: Call) -> None:
+        """Nothing was set aside."""
+
     async def add(self, call: Call, day: str, cost: Cost) -> bool:
         if await self._index.find(call.run_id):
             if self._counted.get(call.run_id) == call.key:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from uuid import uuid4
 
 from graph.acceptance import Acceptance
-from graph.approvals import SWEEP, Approvals
+from graph.approvals import SHORTEST_SWEEP, SWEEP, Approvals
 from graph.backlog import queue_backlog
 from graph.cursor import decode
 from graph.daily_budget import Account, DailyBudget, DailyLimit, renewal
@@ -87,7 +87,7 @@ class Runs:
             await queue_backlog(self._engine, self._driver)
         self._executor.start(self._driver.execute)
         if take_up:
-            every = min(SWEEP, self._policy.approval_expires / 10)
+            every = max(SHORTEST_SWEEP, min(SWEEP, self._policy.approval_expires / 10))
             self._sweeping = asyncio.create_task(self.approvals.sweep(every))
         self._acceptance.ready = True
 

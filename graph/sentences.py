@@ -55,7 +55,8 @@ def _where(explained: Explanation) -> str:
     most, *others = parts
     share = round(100 * spent[most] / explained["total_ms"])
     told = f"{_duration(spent[most])}, {share} %{_which(most, explained['steps'])}"
-    sentence = f"Most of the time went to {_WORDS[most]} ({told})"
+    how_much = "Most" if share >= 50 else "The largest part"
+    sentence = f"{how_much} of the time went to {_WORDS[most]} ({told})"
     rest = [f"{_duration(spent[part])} to {_WORDS[part]}" for part in others]
     return f"{sentence}, {_joined(rest)}." if rest else f"{sentence}."
 

@@ -28,6 +28,15 @@ class Spending(Protocol):
     async def of(self, owner: str, day: str) -> Spent:
         """What an owner has spent on a day, as `2026-11-22`."""
 
+    async def hold(self, call: Call, day: str, cost: Cost) -> None:
+        """Set aside, durably, what a call may cost until `add` or `release` comes.
+
+        Where neither does, since the process was killed, it is counted when the storage is opened.
+        """
+
+    async def release(self, call: Call) -> None:
+        """The call has ended and costs nothing."""
+
     async def add(self, call: Call, day: str, cost: Cost) -> bool:
         """Count a call, durably; False where it was counted before.
 

@@ -60,13 +60,15 @@ async def _open(path: Path, stack: AsyncExitStack) -> Storage:
         await connection.execute_fetchall("SELECT 1 FROM runs LIMIT 0")
     await for_search.execute_fetchall(f"PRAGMA mmap_size={SEARCHED}")
     saver = SqliteSaver(for_saver, writer)
+    spending = SqliteSpending(for_reader, writer)
+    await spending.count_left()
     return Storage(
         backend="sqlite",
         saver=saver,
         reader=SqliteSaver(for_reader, writer),
         store=store,
         index=index,
-        spending=SqliteSpending(for_reader, writer),
+        spending=spending,
         remove=SqliteRemoval(writer),
         errors=(sqlite3.Error,),
         expect_new=saver.new_threads.add,

@@ -2,7 +2,7 @@
 
 from graph.sqlite_keys import KEY_TABLES
 from graph.sqlite_search import SEARCH_TABLES
-from graph.sqlite_spending import SPENDING_TABLES
+from graph.sqlite_spending import HELD_TABLES, SPENDING_TABLES
 from graph.sqlite_walk import SORT_INDEXES
 
 #: Marks a SQLite file as ours ("RUNW"), where `file` and `PRAGMA application_id` show it.
@@ -64,6 +64,7 @@ MIGRATIONS = (
     SEARCH_TABLES,
     SPENDING_TABLES,
     SORT_INDEXES,
+    HELD_TABLES,
 )
 
 #: The version that this program writes; a database with a higher one is not opened.

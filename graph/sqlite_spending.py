@@ -24,6 +24,28 @@ SPENDING_TABLES = (
     "ALTER TABLE runs ADD COLUMN counted TEXT",
 )
 
+#: What calls under way may cost. What is left of it when the file is opened, belongs to calls whose
+#: process was killed: nobody knows what they have cost.
+HELD_TABLES = (
+    """
+    CREATE TABLE spending_held (
+        run TEXT NOT NULL,
+        call TEXT NOT NULL,
+        day TEXT NOT NULL,
+        owner TEXT NOT NULL,
+        usd REAL,
+        tokens INTEGER NOT NULL,
+        PRIMARY KEY (run, call)
+    ) WITHOUT ROWID
+    """,
+)
+
+_HOLD = "INSERT OR REPLACE INTO spending_held VALUES (?, ?, ?, ?, ?, ?)"
+
+_RELEASE = "DELETE FROM spending_held WHERE run = ? AND call = ?"
+
+_LEFT = "SELECT run, call, day, owner, usd, tokens FROM spending_held"
+
 _FIND = "SELECT usd, tokens, calls FROM spending WHERE day = ? AND owner = ?"
 
 _FORGET = "DELETE FROM spending WHERE day < date(?, '-1 year')"
@@ -50,9 +72,23 @@ class SqliteSpending:
         rows = await self._reader.execute_fetchall(_FIND, (day, owner))
         return next((Spent(*row) for row in rows), Spent())
 
+    async def count_left(self) -> None:
+        """Count, with all that they may have cost, the calls that a killed process has left."""
+        for run_id, key, day, owner, usd, tokens in await self._reader.execute_fetchall(_LEFT):
+            call = Call(owner=owner, run_id=run_id, key=key, model="")
+            await self.add(call, day, Cost(tokens=tokens, usd=usd))
+
+    async def hold(self, call: Call, day: str, cost: Cost) -> None:
+        held = (call.run_id, call.key, day, call.owner, cost.usd, cost.tokens)
+        await self._writer.write((_HOLD, held), durable=True)
+
+    async def release(self, call: Call) -> None:
+        await self._writer.write((_RELEASE, (call.run_id, call.key)))
+
     async def add(self, call: Call, day: str, cost: Cost) -> bool:
         written = await self._writer.write(
             (_FORGET, (day,)),
+            (_RELEASE, (call.run_id, call.key)),
             (_MARK, (call.key, call.run_id, call.key)),
             (_ADD, (day, call.owner, cost.usd, cost.tokens, call.run_id)),
             durable=True,

@@ -1,9 +1,9 @@
 """Where the time of a run went: a pure function of its state, its parts add up to the whole."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from graph.state import Attempt, Mark, PlanningCall, RunState, ended_at
 from graph.status import SETTLED
@@ -117,6 +117,8 @@ def _ending(state: RunState, *, queued: bool) -> Part:
     """What the run does since the last thing that is stored of it."""
     steps, status = state["plan"]["steps"], state["status"]
     if status in SETTLED:
+        if _is_given_up(state):
+            return "interruption"
         return "waiting" if status == "cancelled" and _is_undecided(state) else "other"
     if status == "pending":
         return "queue"
@@ -127,6 +129,13 @@ def _ending(state: RunState, *, queued: bool) -> Part:
     if state["error"] or 0 < len(steps) <= state["cursor"]:
         return "other"
     return "tools" if steps else "planning"
+
+
+def _is_given_up(state: RunState) -> bool:
+    """Whether the process ended once more since the run was taken up, which then was too often."""
+    error, log = state["error"], state.get("log", [])
+    given_up = error is not None and error["type"] == "internal"
+    return given_up and bool(log) and log[-1].get("what") == "taken_up"
 
 
 def _is_undecided(state: RunState) -> bool:
@@ -140,20 +149,29 @@ def _is_undecided(state: RunState) -> bool:
 
 def _moments(state: RunState) -> Iterator[_Moment]:
     """The start, the planning calls, the attempts and the marks, in the order that they came in."""
+    fork = state.get("forked_from")
+    logged, made = (fork["logged"], fork["planned"]) if fork else (0, 0)  # before it was forked
     # A cancellation ends what it finds, whose entry follows the mark and began before it.
-    entries = [entry for entry in state.get("log", []) if entry.get("what") != "cancel"]
-    calls = list(state["planning_log"])
-    if state["started_at"] is not None:
-        # A run that is told to go on may be given another start.
-        begun = [entry["started_at"] for entry in (*calls, *entries) if "started_at" in entry]
-        first = min(state["started_at"], *begun) if begun else state["started_at"]
-        yield _Moment("start", first, first)
+    log = state.get("log", [])[logged:]
+    entries = [entry for entry in log if entry.get("what") != "cancel"]
+    calls = state["planning_log"][made:]
+    starts = _starts(state, log)
+    yield from next(starts)
     for entry in entries:
         while calls and (entry["kind"] == "attempt" or calls[0]["started_at"] <= entry["at"]):
             yield _call(state, calls.pop(0), last=not calls)
         yield _attempt(entry) if entry["kind"] == "attempt" else _mark(entry)
+        if "retry" in entry:
+            yield from next(starts)
     while calls:
         yield _call(state, calls.pop(0), last=not calls)
+
+
+def _starts(state: RunState, log: Sequence[Any]) -> Iterator[list[_Moment]]:
+    """When the run was begun, and begun again after each retry; nothing where it was not yet."""
+    retries = (entry["retry"] for entry in log if "retry" in entry)
+    for at in (*(retry["ended"]["started_at"] for retry in retries), state["started_at"]):
+        yield [] if at is None else [_Moment("start", at, at)]
 
 
 def _call(state: RunState, call: PlanningCall, *, last: bool) -> _Moment:

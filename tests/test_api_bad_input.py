@@ -48,6 +48,9 @@ JSON = {"content-type": "application/json"}
         (b'{"promt": "hello"}', "body", "unknown field 'promt'; its fields are: prompt"),
         (b'{"prompt": "hello", "model": "m"}', "body", "unknown field 'model'"),
         (b'{"prompt": "hello", "budget": {"steps": 1.5}}', "budget.steps", "whole number, not 1.5"),
+        (b'{"prompt": "hello", "budget": {"usd": 1e999}}', "budget.usd", "a finite number"),
+        (b'{"prompt": "hello", "budget": {"usd": -1e999}}', "budget.usd", "a finite number"),
+        (b'{"prompt": "hello", "budget": {"steps": 1e999}}', "budget.steps", "a finite number"),
         (b'{"prompt": "hello", "budget": {"steps": 0}}', "budget.steps", "must be 1 or more"),
         (b'{"prompt": "hello", "\\ud800": 1}', "body", "unknown field '\\ud800'"),
     ],
@@ -79,20 +82,58 @@ async def test_a_bad_body_is_refused_with_the_field_and_what_is_wrong(
         ("/runs/a/approve", {"plan": {"steps": []}}, "plan.steps", "at least 1 item"),
         ("/runs/a/reject", {"reason": "x" * 2001}, "reason", "at most 2000 characters"),
         ("/runs/search", {"limit": 201}, "limit", "must be 200 or less"),
+        ("/runs/search", {"limit": 10**7}, "limit", "must be 200 or less"),
+        ("/runs/search", {"max_retries": 10**13}, "max_retries", "must be 1000000 or less"),
         ("/runs/search", {"text": ""}, "text", "at least 1 character"),
         ("/runs/search", {"taken_up": 1}, "taken_up", "must be true or false, not a number"),
+        ("/runs", {"prompt": "a", "mode": "\ud800"}, "mode", "send whole characters"),
+        ("/runs/a/reject", {"reason": "\ud800"}, "reason", "send whole characters"),
+        ("/runs/a/fork", {"checkpoint_id": "A"}, "checkpoint_id", "as its history lists them"),
+        ("/runs/a/fork", {"checkpoint_id": "a" * 65}, "checkpoint_id", "as its history lists them"),
     ],
     ids=str,
 )
 async def test_what_is_wrong_with_a_field_is_said_in_the_words_of_json(
     client, path, body, field, message
 ):
-    response = await client.post(path, json=body)
+    # Escaped, as a client has to send what no encoding can hold.
+    response = await client.post(path, content=json.dumps(body), headers=JSON)
 
     problem = response.json()
     assert response.status_code == 400
     assert [error["field"] for error in problem["errors"]] == [field]
     assert problem["errors"][0]["message"].endswith(message)
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "field"),
+    [
+        ("/runs", [("idempotency-key", "a"), ("Idempotency-Key", "a")], "idempotency-key"),
+        ("/runs/wait?timeout=0", [("idempotency-key", "a"), ("idempotency-key", "b")], None),
+        ("/runs/wait?timeout=0&timeout=1", [], "timeout"),
+    ],
+    ids=["header", "headers", "query"],
+)
+async def test_a_parameter_that_is_given_twice_is_refused(client, runs, path, headers, field):
+    """Which of two keys, or of two limits, was meant is not guessed."""
+    response = await client.post(path, json={"prompt": "hello"}, headers=headers)
+
+    problem = response.json()
+    assert response.status_code == 400
+    assert problem["errors"] == [
+        {"field": field or "idempotency-key", "message": "is given more than once; give it once"}
+    ]
+    assert runs.records == {}
+
+
+async def test_statuses_may_be_several_and_unknown_parameters_are_nobodys_business(client):
+    several = await client.get("/runs?status=failed&status=completed")
+    twice = await client.get("/runs?limit=1&limit=2&sort=time")
+    unknown = await client.post("/runs?_=1&_=2", json={"prompt": "hello"})
+
+    assert several.status_code == 200
+    assert (twice.status_code, twice.json()["errors"][0]["field"]) == (400, "limit")
+    assert unknown.status_code == 201
 
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()))  # with lone surrogates

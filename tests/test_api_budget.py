@@ -1,7 +1,9 @@
 """`GET /budget`: what the caller may spend today; and the limits of real servers."""
 
 import json
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from tests.llm_runs import BACKUP, PRICES, SUM, calls, loaded, models
 from tests.orphans import orphans
 from tests.run_states import CREATED_AT
 from tests.server_process import ServerProcess, runwright, serving
+from tests.silent_server import silence
 
 (ALICE, ALICES), (BOB, BOBS) = new_key("alice"), new_key("bob")
 
@@ -130,6 +133,39 @@ def test_each_owner_has_the_budget_alone_and_a_kill_gives_nothing_back(
     assert stranger.status_code == 401
     assert "budget" not in json.dumps(health)
     assert orphans(tmp_path / "runs.db") == []
+
+
+def test_a_kill_in_the_middle_of_a_call_gives_nothing_back(tmp_path: Path) -> None:
+    """Neither of a run, which then asks again, nor of a draft, which is gone."""
+    settings = {"api_keys": f"{ALICES},{BOBS}", "daily_budget_usd": "1", "model_prices": PRICES}
+    with silence() as provider:
+        settings["models"] = models((BACKUP, f"{provider.url}/v1"))
+        for path, calls_by_then in (("/runs", 1), ("/plan", 2)):
+            asked = len(provider.accepted)
+            with serving(tmp_path, **settings) as server, ThreadPoolExecutor(1) as clients:
+                loaded(server)
+                server.client.headers["authorization"] = f"Bearer {ALICE}"
+                lost = clients.submit(server.client.post, path, json={"prompt": "what is 40 + 2"})
+                # The run of the first round asks again beside the draft of the second.
+                until(lambda due=asked + calls_by_then: len(provider.accepted) >= due)
+                before = budget(server, ALICE)["spent"]
+                server.process.kill()
+                lost.exception()
+            assert before["calls"] == calls_by_then - 1
+        with serving(tmp_path, **settings) as server:
+            after = budget(server, ALICE)["spent"]
+            others = budget(server, BOB)["spent"]
+    assert after["calls"] == 2
+    assert after["tokens"] > 2 * ONE_CALL_TOKENS
+    assert after["usd"] > 2 * ONE_CALL
+    assert others["calls"] == 0
+
+
+def until(condition: Callable[[], object], timeout: float = 20) -> None:
+    deadline = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def test_a_budget_that_is_none_stops_the_start_with_what_is_allowed(tmp_path: Path) -> None:

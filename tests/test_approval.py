@@ -2,17 +2,21 @@
 
 import asyncio
 import time
+from collections.abc import Sequence
 from typing import Any, cast
 from uuid import uuid4
 
 import pytest
 
 from graph.approvals import NotWaiting
+from graph.compose import open_runs
 from graph.index import RunRow
+from graph.memory_index import MemoryIndex
 from graph.reader import RunNotFound
 from graph.record import Record
 from graph.runs import Runs
 from graph.search import Search
+from graph.settings import Settings
 from graph.storage import Storage
 from nodes.approving.edited_plan import PlanUnfit
 from tests.live_runs import (
@@ -423,6 +427,22 @@ async def test_a_run_that_nobody_decides_on_expires(storage: Storage, before_sta
     assert record["error"]["message"] == (
         "nobody approved the plan within 7 days; nothing was done"
     )
+
+
+async def test_plans_that_expire_at_once_are_not_looked_for_all_the_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looked: list[float] = []
+    expired = MemoryIndex.expired
+
+    async def counted(self: MemoryIndex, now: float, limit: int) -> Sequence[str]:
+        looked.append(now)
+        return await expired(self, now, limit)
+
+    monkeypatch.setattr(MemoryIndex, "expired", counted)
+    async with open_runs(Settings(database_url="memory://", approval_expires=1e-6)):
+        await asyncio.sleep(0.3)
+    assert 1 <= len(looked) < 20
 
 
 async def test_a_model_that_planned_is_not_asked_again_by_an_approval(storage: Storage):

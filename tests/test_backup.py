@@ -8,8 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from api.backup_command import back_up_to
 from graph import backup
+from graph.backends import open_storage
 from graph.backup import BackupFailed, back_up
+from graph.index import RunRow
+from graph.settings import Settings
+from graph.state import DEFAULT_LIMITS
 from tests.orphans import orphans
 from tests.server_process import ServerProcess, runwright, serving
 
@@ -73,6 +78,20 @@ def same(server: ServerProcess, records: dict[str, dict[str, object]]) -> bool:
         {**server.get(run_id), "server_time": None} == {**record, "server_time": None}
         for run_id, record in records.items()
     )
+
+
+@pytest.mark.parametrize(("runs", "told"), [(0, "0 runs"), (1, "1 run"), (2, "2 runs")])
+async def test_what_is_in_a_copy_is_counted_in_words(tmp_path: Path, runs: int, told: str) -> None:
+    url = f"sqlite:///{tmp_path}/runs.db"
+    async with open_storage(url) as storage:
+        for number in range(runs):
+            row = RunRow(
+                run_id=f"r{number}", owner="me", prompt="a", limits=DEFAULT_LIMITS, created_at=1.0
+            )
+            await storage.index.accept(row)
+    copy = tmp_path / "copy.db"
+    line = back_up_to(Settings(database_url=url), str(copy))
+    assert line == f"{copy}: {told}, {copy.stat().st_size:,} bytes"
 
 
 def test_every_copy_that_is_made_under_load_is_of_one_moment(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from graph.reader import RunNotFound
+from graph.retrying import RetryRequest
 from graph.runs import AlreadySettled
 from graph.storage import Storage
 from tests.live_runs import (
@@ -83,6 +84,19 @@ async def test_a_run_in_its_backoff(storage: Storage) -> None:
         "end",
     ]
     assert seen[-4]["data"]["not_before"] == record["execution_log"][0]["retry_at"]
+
+
+async def test_a_step_that_was_left_out_is_not_told_as_done(storage: Storage) -> None:
+    gates = Gates()
+    async with process(storage, gates) as runs:
+        run_id = await start(runs, "pass a, then fail b, then gate c")
+        await rested(runs, run_id)
+        await runs.repair.retry(run_id, RetryRequest(skip=(2,)), by="me", owner=None)
+        await until(lambda: gates.waiting)
+        record = await runs.cancel(run_id, by="me", owner=None)
+    told = "cancelled after 1 of 3 steps, 1 left out; step 3 (gate) was cut off"
+    assert record["error"] is not None
+    assert record["error"]["message"] == told
 
 
 async def test_a_run_in_the_wait_for_a_model(storage: Storage) -> None:

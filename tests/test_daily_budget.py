@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from graph.backends import open_storage
+from graph.backup import back_up
 from graph.daily_budget import DAY, DailyBudget, DailyLimit
 from graph.index import RunRow
 from graph.removal import Remains
@@ -165,6 +166,29 @@ async def test_a_run_that_makes_a_call_again_after_a_crash_is_charged_once(
     assert await storage.spending.of("alice", TODAY) == await spent(after)
 
 
+async def test_a_call_that_a_kill_cut_off_counts_as_its_worst_case(tmp_path: Path) -> None:
+    """Once, also when it is made again; one that had ended by then leaves nothing."""
+    killed, provider = tmp_path / "killed.db", Provider()
+    async with open_storage(f"sqlite:///{tmp_path}/runs.db") as storage:
+        await accepted(storage, "r")
+        purse = budget(storage, usd=1.0)
+        await pay(purse, answer("a", usd=0.25), call(0, run="r"))
+        with pytest.raises(ModelFailure):
+            await pay(purse, outage(), call(1, run="r"))
+        asking = asyncio.create_task(purse.pay(call(2, run="r"), WORST, provider.ask, timeout=10))
+        await settled_turns()
+        back_up(tmp_path / "runs.db", killed)  # as it would be found after a kill
+        provider.calls[0].set_result(answer("b", usd=0.25))
+        await asking
+    for _ in range(2):
+        async with open_storage(f"sqlite:///{killed}") as storage:
+            purse = budget(storage, usd=1.0)
+            assert await spent(purse) == Spent(0.26, 120, 2)
+            await pay(purse, answer("b", usd=0.25), call(2, run="r"))
+    async with open_storage(f"sqlite:///{tmp_path}/runs.db") as storage:
+        assert await spent(budget(storage, usd=1.0)) == Spent(0.5, 40, 2)
+
+
 async def test_every_draft_counts(storage: Storage) -> None:
     """It belongs to no run that is kept, and begins its calls at the same number."""
     purse = budget(storage, usd=1.0)
@@ -312,6 +336,12 @@ async def test_where_the_storage_fails_the_call_is_counted_and_told(storage: Sto
 
 class _Failing:
     async def of(self, owner: str, day: str) -> Spent:
+        raise sqlite3.OperationalError
+
+    async def hold(self, call: Call, day: str, cost: Cost) -> None:
+        """It fails later."""
+
+    async def release(self, call: Call) -> None:
         raise sqlite3.OperationalError
 
     async def add(self, call: Call, day: str, cost: Cost) -> bool:

@@ -204,6 +204,7 @@ async def test_without_a_daily_budget_nothing_is_kept_or_counted(
         raise AssertionError("the spending is read or written")
 
     monkeypatch.setattr(storage.spending, "of", never)
+    monkeypatch.setattr(storage.spending, "hold", never)
     monkeypatch.setattr(storage.spending, "add", never)
     only = model(calculation())
     monkeypatch.setattr(only, "worst_case", never)

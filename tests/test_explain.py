@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from api.explanation import ExplanationAnswer
 from graph.explain import explain
 from graph.explanation import Explanation
-from graph.state import PlanningCall, RunState, run_error
+from graph.reopening import _reopened
+from graph.retrying import RetryOrder, RetryRequest
+from graph.state import ForkedFrom, Mark, PlanningCall, RunState, run_error
 from graph.storage import Storage
 from graph.time_spent import PARTS, time_spent
 from tests.fake_runs import FakeRuns, serving
@@ -117,6 +119,85 @@ def test_a_run_in_the_queue_has_spent_all_its_time_there() -> None:
         "Most of the time went to the queue (7.0 s, 100 %).",
         "Nothing was retried or taken up.",
     ]
+
+
+def test_a_retried_run_was_not_in_the_queue_until_its_last_start() -> None:
+    """It had no plan yet, and its process was killed over it until it was given up."""
+    times = CREATED_AT + 5, CREATED_AT + 10
+    taken_up = [mark("taken_up", at) for at in times]
+    state: RunState = {**queued(), "status": "running", "started_at": CREATED_AT + 1}
+    failed = run_error("internal", "started 3 times without getting any further")
+    given_up: RunState = {
+        **state,
+        "log": taken_up,
+        "status": "failed",
+        "error": failed,
+        "completed_at": CREATED_AT + 30,
+    }
+    order = RetryOrder(
+        from_step=None, input=None, skip=[], generation=1, by="me", at=CREATED_AT + 40
+    )
+    update = _reopened(given_up, order)
+    pending: RunState = {**given_up, **update, "log": [*taken_up, *update["log"]]}
+    running: RunState = {**pending, "status": "running", "started_at": CREATED_AT + 43}
+
+    assert parts(explain(given_up, now=0)) == {"queue": 1.0, "interruption": 29.0}
+    waited = {"queue": 1.0, "interruption": 9.0, "waiting": 30.0}
+    assert parts(explain(pending, now=CREATED_AT + 42)) == waited | {"queue": 3.0}
+    assert parts(explain(running, now=CREATED_AT + 45)) == waited | {"queue": 4.0, "planning": 2.0}
+
+
+async def test_what_led_to_an_earlier_end_is_no_cause_of_the_last(storage: Storage) -> None:
+    """Neither the attempt that was cut off then, nor the planner that was asked then."""
+    gates = Gates()
+    async with process(storage, gates, slots=1) as runs:
+        first = await start(runs, "gate a")
+        await until(lambda: gates.waiting)
+        await runs.cancel(first, by="me", owner=None)
+        await start(runs, "gate b")
+        await until(lambda: gates.waiting)
+        await runs.repair.retry(first, RetryRequest(), by="me", owner=None)
+        await runs.cancel(first, by="you", owner=None)
+        cancelled_twice = await runs.explain(first, owner=None)
+        gates.end("b")
+        second = await start(runs, "hum a tune")
+        await rested(runs, second)
+        await runs.repair.retry(second, RetryRequest(), by="me", owner=None)
+        await rested(runs, second)
+        refused_twice = await runs.explain(second, owner=None)
+    assert [link["message"] for link in cancelled_twice["causes"][1:]] == ["cancel by you"]
+    assert [link["kind"] for link in refused_twice["causes"]] == ["run", "words", "planning"]
+
+
+def test_no_part_is_most_of_the_time_that_is_less_than_half_of_it() -> None:
+    state = completed(attempted(planned(queued(), 1), started_at=CREATED_AT + 1.5))
+    told = explain({**state, "completed_at": CREATED_AT + 2.1}, now=0)["sentences"][1]
+
+    assert told.startswith("The largest part of the time went to the queue (1.0 s, 48 %)")
+
+
+def test_a_fork_was_in_the_queue_until_it_went_on() -> None:
+    """What its origin did is no time of its own."""
+    origin = attempted(planned(queued(), 2))
+    forked = ForkedFrom(run_id="o", checkpoint_id="c", from_step=2, skip=[], logged=1, planned=1)
+    accepted = CREATED_AT + 100
+    fork: RunState = {
+        **origin,
+        "forked_from": forked,
+        "created_at": accepted,
+        "started_at": accepted + 7,
+    }
+    done = completed(attempted(fork, started_at=accepted + 7, duration_ms=1000.0))
+
+    assert parts(explain({**done, "completed_at": accepted + 9}, now=0)) == {
+        "queue": 7.0,
+        "tools": 1.0,
+        "other": 1.0,
+    }
+
+
+def mark(what: Any, at: float) -> Mark:
+    return Mark(kind="mark", what=what, at=at, by="server", detail=None)
 
 
 def test_a_run_that_is_done_explains_the_same_at_any_later_time() -> None:

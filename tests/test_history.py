@@ -54,6 +54,33 @@ async def test_pages_follow_each_other_without_a_gap(storage: Storage) -> None:
     assert parts == whole
 
 
+async def test_a_page_of_a_long_run_reads_each_checkpoint_once(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its log is not put together from the first step on again for each of them."""
+    loaded: list[object] = []
+    load = storage.reader.serde.loads_typed
+
+    def counted(data: tuple[str, bytes]) -> object:
+        loaded.append(data)
+        return load(data)
+
+    steps = 70  # more than lie between two snapshots of the log
+    async with process(storage, Gates()) as runs:
+        run_id = await start(runs, ", then ".join(f"pass {n}" for n in range(steps)))
+        await rested(runs, run_id)
+        monkeypatch.setattr(storage.reader.serde, "loads_typed", counted)
+        whole = (await runs.history(run_id, limit=200, owner=None))["checkpoints"]
+        count = len(loaded)
+        parts = (await runs.history(run_id, limit=9, owner=None))["checkpoints"]
+    logged = [entry["step"] for one in reversed(whole) for entry in one["logged"]]
+    assert logged == list(range(1, steps + 1))
+    assert parts == whole[:9]
+    # A checkpoint and the writes that follow it; in memory each of its values is one of its own.
+    most = {"sqlite": 8, "memory": 40}[storage.backend]
+    assert count < most * len(whole)
+
+
 async def test_a_retry_is_part_of_the_history(storage: Storage) -> None:
     """It is written by no node, and what was before it can still be read."""
     async with process(storage, Gates()) as runs:
