@@ -7,6 +7,7 @@ from typing import Any
 
 from graph.state import Attempt, Result, RunState
 from nodes.approving.edited_plan import PlanUnfit
+from nodes.approving.edited_state import fault_of
 from nodes.approving.hand_edits import checked_plan, refused
 from tools.registry import Tool
 
@@ -20,8 +21,10 @@ async def finalize(
     """Completed with the last step's output, or failed where an earlier node left an error.
 
     Cancelled where a person did not want the plan to be executed. With `hand_edits` it fails also
-    where the plan was edited in the state into one that was not executed.
+    where the state was edited by hand into one whose plan was not executed.
     """
+    if hand_edits and (edited := fault_of(state)):
+        return refused(state, edited)
     if hand_edits and not state["error"]:
         try:
             checked_plan(state, tools)

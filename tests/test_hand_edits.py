@@ -156,6 +156,73 @@ async def test_a_cursor_moved_on_does_not_pass_over_a_step(graph: RunGraph) -> N
     assert "step 2 was not executed" in done["error"]["message"]
 
 
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        ({"limits": None}, "limits: Input should be a valid dictionary"),
+        ({"limits": {"step_timeout": 1}}, "limits.max_attempts: Field required"),
+        ({"attempt": "x"}, "attempt: Input should be a valid integer"),
+        ({"not_before": "soon"}, "not_before: Input should be a valid number"),
+        ({"run_id": "x"}, "run_id: Input should be a UUID"),
+        ({"owner": None}, "owner: Input should be a valid string"),
+        ({"status": "done"}, "status: Input should be 'pending', 'running'"),
+        ({"skipped": None}, "skipped: Input should be a valid list"),
+        ({"usage": {}}, "usage.calls: Field required"),
+        ({"planned_by": "me"}, "planned_by: Input should be a valid dictionary"),
+        ({"planning_log": [1]}, "planning_log.0: Input should be a valid dictionary"),
+        ({"approval": "yes", "approve": "no"}, "approval: Input should be"),
+        ({"budget": {}}, "budget.usd: Field required"),
+        ({"error": "none"}, "error: Input should be a valid dictionary"),
+        ({"error": 0}, "error: Input should be a valid dictionary"),
+        ({"log": ["x"]}, "Input should be a valid dictionary"),
+        ({"log": [{"kind": "attempt", "step": 1}]}, "attempt.tool: Field required"),
+        ({"log": {"__overwrite__": 5}}, "log: Input should be a valid list"),
+        ({"limits": None, "plan": "none", "cursor": "x"}, "limits: Input should be"),
+    ],
+)
+@pytest.mark.parametrize("node", ["fallback_plan", "execute_step", "finalize"])
+async def test_a_state_that_no_run_has_fails_with_what_is_wrong_in_it(
+    graph: RunGraph, node: str, values: dict[str, Any], reason: str
+) -> None:
+    """Instead of an error of Python's in whichever node reads it first."""
+    await run(graph, "2 + 2, then 3 + 3")
+    before = [
+        snapshot async for snapshot in graph.aget_state_history(CONFIG) if snapshot.next == (node,)
+    ]
+    done = await edited(graph, before[0], **values)
+    after = await run(graph, "7 * 6")
+
+    assert (done["status"], done["error"]["type"]) == ("failed", "plan_rejected")
+    assert reason in done["error"]["message"]
+    assert len(done["error"]["message"]) < 1000
+    assert len(done["log"]) == len([entry for entry in done["log"] if entry["kind"] == "attempt"])
+    assert [event["type"] for event in events(cast("RunState", done))][-2:] == ["run.failed", "end"]
+    assert (after["status"], [entry["output"] for entry in after["log"]]) == ("completed", [42])
+
+
+@pytest.mark.parametrize(
+    "values", [{"planning": 5}, {"owner": 5}, {"status": "pending"}, {"limits": None}]
+)
+async def test_a_new_prompt_on_a_thread_does_not_mind_what_was_left_there(
+    graph: RunGraph, values: dict[str, Any]
+) -> None:
+    await run(graph, "2 + 2, then 3 + 3")
+    await graph.aupdate_state(CONFIG, values)
+    done = await run(graph, "7 * 6")
+
+    assert (done["status"], done["owner"], done["result"]["output"]) == ("completed", "default", 42)
+    assert len(done["log"]) == 1
+
+
+async def test_a_plan_put_into_an_empty_thread_fails_with_what_is_missing(graph: RunGraph) -> None:
+    plan = {"steps": [call(1, "calculator", expression="7 * 6")]}
+    config = await graph.aupdate_state(CONFIG, {"plan": plan}, as_node="fallback_plan")
+    done = await graph.ainvoke(None, config)
+
+    assert (done["status"], done["log"]) == ("failed", [])
+    assert "run_id: Field required" in done["error"]["message"]
+
+
 async def test_a_fork_has_the_effect_of_its_own_plan(graph: RunGraph) -> None:
     """The thread keeps its run_id: a receipt of the former step must not answer for the new one."""
     await run(graph, "add todo milk, then show my list")
