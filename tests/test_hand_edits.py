@@ -223,6 +223,17 @@ async def test_a_plan_put_into_an_empty_thread_fails_with_what_is_missing(graph:
     assert "run_id: Field required" in done["error"]["message"]
 
 
+async def test_a_step_that_is_left_out_by_hand_is_not_executed(graph: RunGraph) -> None:
+    await run(graph, "2 + 2, then 3 + 3")
+    first = await before_step(graph, 1)
+    done = await edited(graph, first, skipped=[1])
+    none = await edited(graph, first, skipped=[1, 2])
+
+    assert (done["status"], [entry["step"] for entry in done["log"]]) == ("completed", [2])
+    assert (none["status"], none["log"]) == ("failed", [])
+    assert "every step of it is left out" in none["error"]["message"]
+
+
 async def test_a_fork_has_the_effect_of_its_own_plan(graph: RunGraph) -> None:
     """The thread keeps its run_id: a receipt of the former step must not answer for the new one."""
     await run(graph, "add todo milk, then show my list")

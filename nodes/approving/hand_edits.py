@@ -26,6 +26,8 @@ def checked_plan(state: RunState, tools: Mapping[str, Tool]) -> Plan:
     count = len(plan["steps"])
     if type(cursor) is not int or not 0 <= cursor <= count:
         raise PlanUnfit([f"the cursor is {cursor!r}; it counts the steps done, here 0 to {count}"])
+    if all(step["step"] in state["skipped"] for step in plan["steps"]):
+        raise PlanUnfit(["every step of it is left out; take one out of `skipped`"])
     if reasons := _changed({**state, "plan": plan}):
         raise PlanUnfit(reasons)
     return plan
