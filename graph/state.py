@@ -283,8 +283,16 @@ class Retry(TypedDict):
 
 
 def extend(log: list[Any], writes: Sequence[list[Any]]) -> list[Any]:
-    """Reducer of the append-only lists: pure, and the same however writes are batched."""
-    return [*log, *(entry for write in writes for entry in write)]
+    """Reducer of the append-only lists: pure, and the same however writes are batched.
+
+    Of a write that begins with all of the list, only the rest is new: whoever edits a state by hand
+    may give the whole of it back.
+    """
+    whole = list(log)
+    for write in writes:
+        known = len(whole) if write[: len(whole)] == whole else 0
+        whole.extend(write[known:])
+    return whole
 
 
 #: What holds where nobody says otherwise (Studio, notebooks).

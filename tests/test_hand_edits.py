@@ -223,6 +223,17 @@ async def test_a_plan_put_into_an_empty_thread_fails_with_what_is_missing(graph:
     assert "run_id: Field required" in done["error"]["message"]
 
 
+async def test_a_whole_state_that_is_given_back_is_that_state(graph: RunGraph) -> None:
+    """Its log is not the log once more."""
+    await run(graph, "2 + 2, then 3 + 3")
+    second = await before_step(graph, 2)
+    values = second.values
+    values["plan"]["steps"][1]["input"] = {"expression": "{step_1_output} * 100"}
+    done = await edited(graph, second, **values)
+
+    assert [(entry["step"], entry["output"]) for entry in done["log"]] == [(1, 4), (2, 400)]
+
+
 async def test_a_step_that_is_left_out_by_hand_is_not_executed(graph: RunGraph) -> None:
     await run(graph, "2 + 2, then 3 + 3")
     first = await before_step(graph, 1)
