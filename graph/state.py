@@ -282,16 +282,17 @@ class Retry(TypedDict):
     asks: NotRequired[Asks]
 
 
-def extend(log: list[Any], writes: Sequence[list[Any]]) -> list[Any]:
+def extend(log: list[Any], writes: Sequence[Any]) -> list[Any]:
     """Reducer of the append-only lists: pure, and the same however writes are batched.
 
-    Of a write that begins with all of the list, only the rest is new: whoever edits a state by hand
-    may give the whole of it back.
+    Whoever edits a state by hand may give the whole list back: of a write that begins with it, only
+    the rest is new. What is no list is kept as an entry, for the nodes to say what is wrong.
     """
     whole = list(log)
     for write in writes:
-        known = len(whole) if write[: len(whole)] == whole else 0
-        whole.extend(write[known:])
+        entries = write if isinstance(write, list) else [write]
+        known = len(whole) if entries[: len(whole)] == whole else 0
+        whole.extend(entries[known:])
     return whole
 
 

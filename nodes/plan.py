@@ -52,7 +52,9 @@ async def plan(
     update = begin(state, limits, asking.default if asking else "never")
     begun = cast("RunState", {**state, **update})
     if reason := prompt_error(begun["prompt"], begun["limits"]["max_prompt"]):
-        return update | {"error": run_error("plan_rejected", reason)}
+        # What is no text does not stay where others read it as one.
+        kept = begun["prompt"] if isinstance(begun["prompt"], str) else ""
+        return update | {"prompt": kept, "error": run_error("plan_rejected", reason)}
     if models is None:
         return update | _by_patterns()
     # The first call is a visit of its own, so that the run is seen to be running meanwhile.

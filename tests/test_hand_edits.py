@@ -175,6 +175,8 @@ async def test_a_cursor_moved_on_does_not_pass_over_a_step(graph: RunGraph) -> N
         ({"error": "none"}, "error: Input should be a valid dictionary"),
         ({"error": 0}, "error: Input should be a valid dictionary"),
         ({"log": ["x"]}, "Input should be a valid dictionary"),
+        ({"log": 5}, "Input should be a valid dictionary"),
+        ({"log": None}, "Input should be a valid dictionary"),
         ({"log": [{"kind": "attempt", "step": 1}]}, "attempt.tool: Field required"),
         ({"log": {"__overwrite__": 5}}, "log: Input should be a valid list"),
         ({"limits": None, "plan": "none", "cursor": "x"}, "limits: Input should be"),
@@ -212,6 +214,13 @@ async def test_a_new_prompt_on_a_thread_does_not_mind_what_was_left_there(
 
     assert (done["status"], done["owner"], done["result"]["output"]) == ("completed", "default", 42)
     assert len(done["log"]) == 1
+
+
+@pytest.mark.parametrize("prompt", [5, None, ["2 + 2"]])
+async def test_an_input_that_is_no_text_is_said_to_be_none(graph: RunGraph, prompt: Any) -> None:
+    done = await run(graph, prompt)
+
+    assert (done["status"], done["error"]["message"]) == ("failed", "the prompt must be text")
 
 
 async def test_a_plan_put_into_an_empty_thread_fails_with_what_is_missing(graph: RunGraph) -> None:
