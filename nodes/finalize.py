@@ -8,7 +8,7 @@ from typing import Any
 from graph.state import Attempt, Result, RunState
 from nodes.approving.edited_plan import PlanUnfit
 from nodes.approving.edited_state import fault_of
-from nodes.approving.hand_edits import checked_plan, refused
+from nodes.approving.hand_edits import check_done, checked_plan, refused
 from tools.registry import Tool
 
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?(E[+-]?[0-9]+)?")
@@ -27,7 +27,7 @@ async def finalize(
         return refused(state, edited)
     if hand_edits and not state["error"]:
         try:
-            checked_plan(state, tools)
+            check_done(checked_plan(state, tools), state)
         except PlanUnfit as unfit:
             failed = {"status": "failed", "completed_at": time.time(), "not_before": None}
             return failed | refused(state, unfit)

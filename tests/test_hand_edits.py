@@ -6,7 +6,7 @@ from typing import Any, cast
 import pytest
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.store.memory import InMemoryStore
-from langgraph.types import StateSnapshot
+from langgraph.types import Command, StateSnapshot
 
 from examples.flaky import fail_times
 from graph.build import RunGraph, build_graph
@@ -254,6 +254,15 @@ async def test_a_step_that_is_left_out_by_hand_is_not_executed(graph: RunGraph) 
     assert "every step of it is left out" in none["error"]["message"]
 
 
+async def test_a_run_sent_to_its_end_by_hand_is_not_passed_off_as_done() -> None:
+    graph = graph_of(make_tools(BUILTIN), approve="always")
+    await run(graph, "2 + 2, then 3 + 3")
+    done = await graph.ainvoke(Command(goto="finalize"), CONFIG)
+
+    assert (done["status"], done["log"]) == ("failed", [])
+    assert "was ended before step 1" in done["error"]["message"]
+
+
 async def test_a_fork_has_the_effect_of_its_own_plan(graph: RunGraph) -> None:
     """The thread keeps its run_id: a receipt of the former step must not answer for the new one."""
     await run(graph, "add todo milk, then show my list")
@@ -272,6 +281,19 @@ async def test_a_fork_that_asks_for_the_same_has_its_effect_once(graph: RunGraph
 
     assert done["status"] == "completed"
     assert texts(done) == ["milk"]
+
+
+async def test_a_fork_from_before_the_plan_is_another_run(graph: RunGraph) -> None:
+    first = await run(graph, "add todo milk, then show my list")
+    unplanned = [
+        snapshot
+        async for snapshot in graph.aget_state_history(CONFIG)
+        if snapshot.next == ("plan",)
+    ]
+    done = await graph.ainvoke(None, unplanned[0].config)
+
+    assert done["run_id"] != first["run_id"]
+    assert texts(done) == ["milk", "milk"]
 
 
 async def test_retries_keep_their_key(graph: RunGraph) -> None:

@@ -9,6 +9,7 @@ from nodes.approving.edited_state import StateUnfit, fault_of, renewed
 from nodes.contract.attempts import resolved
 from nodes.contract.outputs import InvalidOutput
 from nodes.contract.references import InvalidReference
+from nodes.contract.skipping import next_cursor
 from nodes.planning.budget import limits_of
 from tools.registry import Tool
 
@@ -31,6 +32,13 @@ def checked_plan(state: RunState, tools: Mapping[str, Tool]) -> Plan:
     if reasons := _changed({**state, "plan": plan}):
         raise PlanUnfit(reasons)
     return plan
+
+
+def check_done(plan: Plan, state: RunState) -> None:
+    """Raise `PlanUnfit` where steps are left to do: whoever steers by hand can pass them by."""
+    place = next_cursor(plan["steps"], state["skipped"], state["cursor"])
+    if place < len(plan["steps"]):
+        raise PlanUnfit([f"the run was ended before step {place + 1}; go on with execute_step"])
 
 
 def refused(state: RunState, unfit: PlanUnfit) -> dict[str, Any]:
