@@ -202,6 +202,14 @@ async def test_a_state_that_no_run_has_fails_with_what_is_wrong_in_it(
     assert (after["status"], [entry["output"] for entry in after["log"]]) == ("completed", [42])
 
 
+async def test_the_end_of_such_a_run_is_streamed(graph: RunGraph) -> None:
+    await run(graph, "2 + 2")
+    config = await graph.aupdate_state((await before_step(graph, 1)).config, {"limits": None})
+    told = [event async for event in graph.astream(None, config, stream_mode="custom")]
+
+    assert [event["type"] for event in told][-2:] == ["run.failed", "end"]
+
+
 @pytest.mark.parametrize(
     "values", [{"planning": 5}, {"owner": 5}, {"status": "pending"}, {"limits": None}]
 )

@@ -38,13 +38,12 @@ def fault_of(state: RunState) -> StateUnfit | None:
 
 
 def renewed(state: RunState, unfit: StateUnfit) -> dict[str, Any]:
-    """The update that makes the wrong fields those of a run that begins, and settles it as failed.
+    """The update that makes the wrong fields those of a new run, with the error that ends it.
 
     What was wrong does not stay where others read it.
     """
-    now = time.time()
     fresh: dict[str, Any] = {
-        **_blank(now),
+        **_blank(time.time()),
         "approve": "never",
         "approval": None,
         "log": Overwrite([entry for entry in _log(state) if not _unread(_entry(), entry)]),
@@ -52,8 +51,6 @@ def renewed(state: RunState, unfit: StateUnfit) -> dict[str, Any]:
     message = f"the state was edited so that no run can go on from it: {unfit}"
     return {
         **{name: fresh[name] for name in unfit.fields},
-        "status": "failed",
-        "completed_at": now,
         "error": run_error("plan_rejected", message),
     }
 
