@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from api.counting import counted
 from graph.backends import sqlite_path
 from graph.backup import BackupFailed, back_up
 from graph.settings import Settings
@@ -15,5 +16,4 @@ def back_up_to(settings: Settings, file: str) -> str:
     if settings.database_url == "memory://":
         raise BackupFailed("memory:// has no file to copy; set RUNWRIGHT_DATABASE_URL to the one")
     copied = back_up(sqlite_path(settings.database_url), Path(file))
-    runs = "1 run" if copied.runs == 1 else f"{copied.runs} runs"
-    return f"{file}: {runs}, {copied.size:,} bytes"
+    return f"{file}: {counted(copied.runs, 'run')}, {copied.size:,} bytes"

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 
+from api.counting import counted
 from api.doctor.examination import examine
 from api.doctor.finding import Finding
 from api.terminal_text import line
@@ -26,7 +27,7 @@ def _json(findings: Sequence[Finding], *, sound: bool) -> str:
 def _text(findings: Sequence[Finding]) -> str:
     lines = [_told(finding) for finding in findings]
     counts = Counter(finding.status for finding in findings)
-    lines.append(f"{counts['fails']} fail, {counts['warning']} warnings")
+    lines.append(f"{counts['fails']} fail, {counted(counts['warning'], 'warning')}")
     return "\n".join(lines)
 
 

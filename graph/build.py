@@ -64,9 +64,15 @@ def build_graph(
     models = ModelPlanner(roster, tools, answer_form(tools)) if roster else None
     asking = Asking(tools, next_event, approve, approval_expires)
     nodes: dict[str, Node] = {
-        "plan": partial(plan, limits=limits, models=models, wait=wait, asking=asking),
+        "plan": partial(
+            plan, limits=limits, models=models, wait=wait, asking=asking, hand_edits=by_hand
+        ),
         "fallback_plan": partial(
-            fallback_plan, planner=PatternPlanner(tools), tools=tools, asking=asking
+            fallback_plan,
+            planner=PatternPlanner(tools),
+            tools=tools,
+            asking=asking,
+            hand_edits=by_hand,
         ),
         "execute_step": partial(
             execute_step,

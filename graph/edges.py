@@ -31,7 +31,7 @@ async def after_plan(
 
     Without a plan a model is asked again, or the next one; when none is left, the pattern planner.
     """
-    if state["error"]:
+    if state.get("error"):
         return "refused"
     if _steps(state) != []:
         return "planned"
@@ -40,14 +40,14 @@ async def after_plan(
 
 async def after_fallback_plan(state: RunState) -> Literal["planned", "refused"]:
     """A plan is executed; a refusal ends the run with nothing done."""
-    return "refused" if state["error"] else "planned"
+    return "refused" if state.get("error") else "planned"
 
 
 async def after_step(state: RunState) -> Literal["next step or retry", "all done or failed"]:
     """The next step, or the same one again, until all are done or one has failed for good."""
-    if state["error"]:
+    if state.get("error"):
         return "all done or failed"
-    steps, cursor = _steps(state), state["cursor"]
+    steps, cursor = _steps(state), state.get("cursor")
     # A plan edited by hand into no plan at all is for `execute_step` to refuse.
     done = steps and isinstance(cursor, int) and cursor >= len(steps)
     return "all done or failed" if done else "next step or retry"
@@ -55,6 +55,6 @@ async def after_step(state: RunState) -> Literal["next step or retry", "all done
 
 def _steps(state: RunState) -> list[Any] | None:
     """The plan's steps; None where somebody edited the plan into something else."""
-    plan: Any = state["plan"]
+    plan: Any = state.get("plan")
     steps = plan.get("steps") if isinstance(plan, dict) else None
     return steps if isinstance(steps, list) else None

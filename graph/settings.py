@@ -20,6 +20,7 @@ PREFIX = "RUNWRIGHT_"
 #: Settings whose values are told to nobody, not even when they are wrong.
 SECRET = frozenset({"api_key", "api_keys"})
 
+_HOST = re.compile(r"\*|\[[0-9a-fA-F:.]+\]|[^\s,:/?#@*\[\]]+")
 _ORIGIN = re.compile(r"https?://[^\s/?#@*,]+")
 
 CommaSeparated = Annotated[tuple[str, ...], NoDecode]
@@ -165,6 +166,15 @@ class Settings(BaseSettings):
             raise PydanticCustomError("key", "Input should be a key as `runwright key new` prints")
         return value.strip() or None
 
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _check_hosts(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(map(_HOST.fullmatch, hosts)):
+            raise PydanticCustomError(
+                "host", "Input should be names without scheme or port, as agent.example"
+            )
+        return hosts
+
     @field_validator("cors_origins")
     @classmethod
     def _check_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
@@ -241,6 +251,11 @@ def _field(error: Any) -> str:
     return str(error["loc"][0]).lower().removeprefix(PREFIX.lower())
 
 
+def _as_given(value: Any) -> Any:
+    """A list as it is written in a variable; anything else as it is."""
+    return ",".join(map(str, value)) if isinstance(value, tuple) else value
+
+
 def _line(error: Any, overrides: dict[str, Any]) -> str:
     field = _field(error)
     name = f"--{field.replace('_', '-')}" if field in overrides else f"{PREFIX}{field.upper()}"
@@ -249,7 +264,7 @@ def _line(error: Any, overrides: dict[str, Any]) -> str:
     message = f"has the unknown field {error['loc'][-1]!r}" if unknown else error["msg"]
     # Somebody may have put a key where only the name of its variable belongs.
     hidden = field in SECRET or unknown or error["type"] == "json"
-    value = "…" if hidden else error["input"]
+    value = "…" if hidden else _as_given(error["input"])
     if not described:
         return f"{name}: there is no such setting"
     return f"{name}={value}: {message} ({described})"

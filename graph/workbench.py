@@ -1,5 +1,6 @@
 """The door for notebooks and scripts: the runs of a server, without the server."""
 
+import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Any, Literal, Self, get_args
@@ -10,6 +11,7 @@ from graph.drawing import Drawing, draw
 from graph.events import Event
 from graph.forking import Edits
 from graph.keys import NOBODY
+from graph.ownership import FileOwned
 from graph.record import Record
 from graph.retrying import RetryRequest
 from graph.run_tables import history_table, log_table, plan_table, run_table
@@ -51,7 +53,12 @@ async def open_workbench(
     """
     configured = read_settings(database_url=database_url, **settings)
     opened = AsyncExitStack()
-    runs = await opened.enter_async_context(open_runs(configured, functions=tools))
+    try:
+        runs = await opened.enter_async_context(open_runs(configured, functions=tools))
+    except FileOwned as owned:
+        if owned.owner and owned.owner.pid == os.getpid():  # as when a cell is executed twice
+            owned.add_note("that is this process: close the workbench that has it open first")
+        raise
     return Workbench(runs, opened)
 
 
@@ -107,7 +114,7 @@ class Workbench:
 
     async def get(self, run_id: str) -> "Run":
         """The run with this id. Raises `RunNotFound`."""
-        return Run(self._runs, await _opened(self._runs).get(run_id, owner=NOBODY))
+        return Run(self._runs, await _opened(self._runs).get(str(run_id), owner=NOBODY))
 
 
 class Run:
@@ -156,6 +163,8 @@ class Run:
 
     async def events(self, after: int = 0) -> AsyncIterator[Event]:
         """What happens, as it happens, from the event after that number until the run rests."""
+        if after < 0:
+            raise ValueError(f"after is the number of an event, or 0 for all of them, not {after}")
         async with _opened(self._runs).watching(self.run_id, owner=NOBODY) as feed:
             while len(feed.events) > after or not feed.resting:
                 await feed.after(after)

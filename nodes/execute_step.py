@@ -49,8 +49,11 @@ async def execute_step(
             plan = checked_plan(state, tools)
         except PlanUnfit as unfit:
             return refused(state, unfit)
-        if plan != state["plan"] or state["cursor"] == len(plan["steps"]):
-            return {"plan": plan}  # seen by whoever decides about it, before it is executed
+        cursor = next_cursor(plan["steps"], state["skipped"], state["cursor"])
+        edited = plan != state["plan"] or cursor != state["cursor"]
+        if edited or cursor == len(plan["steps"]):
+            # Seen by whoever decides about it, before it is executed.
+            return {"plan": plan, "cursor": cursor}
     if asking and state["status"] == "waiting":
         return asking.answer(state)
     if state["not_before"] is not None:

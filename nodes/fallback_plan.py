@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 from graph.state import Plan, PlanningCall, RunState, run_error
 from nodes.approving.asking import Asking
+from nodes.approving.edited_state import fault_of
+from nodes.approving.hand_edits import refused
 from nodes.contract.plan_check import check_plan
 from nodes.patterns.planner import PatternPlanner, Reading
 from nodes.planning.budget import limits_of
@@ -20,8 +22,14 @@ async def fallback_plan(
     planner: PatternPlanner,
     tools: Mapping[str, Tool],
     asking: Asking | None = None,
+    hand_edits: bool = False,
 ) -> dict[str, Any]:
-    """Plan the prompt by its language patterns, or refuse it whole and say which words."""
+    """Plan the prompt by its language patterns, or refuse it whole and say which words.
+
+    With `hand_edits` the state may have been edited, and is checked before anything else.
+    """
+    if hand_edits and (unfit := fault_of(state)):
+        return refused(state, unfit)
     started_at = time.time()
     reading = planner.read(state["prompt"])
     if reading.unparsed:

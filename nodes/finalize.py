@@ -7,7 +7,8 @@ from typing import Any
 
 from graph.state import Attempt, Result, RunState
 from nodes.approving.edited_plan import PlanUnfit
-from nodes.approving.hand_edits import checked_plan, refused
+from nodes.approving.edited_state import fault_of
+from nodes.approving.hand_edits import check_done, checked_plan, refused
 from tools.registry import Tool
 
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?(E[+-]?[0-9]+)?")
@@ -20,14 +21,11 @@ async def finalize(
     """Completed with the last step's output, or failed where an earlier node left an error.
 
     Cancelled where a person did not want the plan to be executed. With `hand_edits` it fails also
-    where the plan was edited in the state into one that was not executed.
+    where the state was edited by hand into one whose plan was not executed.
     """
-    if hand_edits and not state["error"]:
-        try:
-            checked_plan(state, tools)
-        except PlanUnfit as unfit:
-            failed = {"status": "failed", "completed_at": time.time(), "not_before": None}
-            return failed | refused(state, unfit)
+    if hand_edits and (unfit := _unfit(state, tools)):
+        failed = {"status": "failed", "completed_at": time.time(), "not_before": None}
+        return refused(state, unfit) | failed
     if error := state["error"]:
         unwanted = error["type"] in ("rejected", "cancelled")
         status = "cancelled" if unwanted else "failed"
@@ -47,6 +45,17 @@ async def finalize(
         "completed_at": time.time(),
         "result": Result(output=last["output"], summary=summary),
     }
+
+
+def _unfit(state: RunState, tools: Mapping[str, Tool]) -> PlanUnfit | None:
+    """Why a state that may have been edited is not that of a run whose plan was executed."""
+    if (edited := fault_of(state)) or state["error"]:
+        return edited
+    try:
+        check_done(checked_plan(state, tools), state)
+    except PlanUnfit as unfit:
+        return unfit
+    return None
 
 
 def _described(output: Any, tool: Tool | None) -> str:

@@ -9,6 +9,8 @@ from langgraph.types import Overwrite
 
 from graph.state import Approve, Limits, PlannedBy, Planning, RunState, new_run, run_error
 from nodes.approving.asking import Asking
+from nodes.approving.edited_state import fault_of
+from nodes.approving.hand_edits import refused
 from nodes.contract.waiting import Wait, sleep_until
 from nodes.planning.asking import ModelPlanner
 from nodes.planning.patience import most
@@ -23,12 +25,19 @@ async def plan(
     models: ModelPlanner | None = None,
     wait: Wait = sleep_until,
     asking: Asking | None = None,
+    hand_edits: bool = False,
 ) -> dict[str, Any]:
     """Start the run, or go on where its planning stands.
 
     The beginning and every call, repair and next model are visits of their own, so that each is
     checkpointed and can be seen; without models the pattern planner is to answer at once.
+    With `hand_edits` the state may have been edited since the last visit, and is checked first.
     """
+    if hand_edits:
+        if not _is_under_way(state):
+            state = _given(state)
+        elif unfit := fault_of(state):
+            return refused(state, unfit)
     planning = state.get("planning")
     if planning and planning["prompt"] == state["prompt"]:
         if models is None:  # the settings have changed since the run was begun
@@ -43,12 +52,27 @@ async def plan(
     update = begin(state, limits, asking.default if asking else "never")
     begun = cast("RunState", {**state, **update})
     if reason := prompt_error(begun["prompt"], begun["limits"]["max_prompt"]):
-        return update | {"error": run_error("plan_rejected", reason)}
+        # What is no text does not stay where others read it as one.
+        kept = begun["prompt"] if isinstance(begun["prompt"], str) else ""
+        return update | {"prompt": kept, "error": run_error("plan_rejected", reason)}
     if models is None:
         return update | _by_patterns()
     # The first call is a visit of its own, so that the run is seen to be running meanwhile.
     planning, by = models.judge(begun["prompt"])
     return update | {"planning": planning, "planned_by": by}
+
+
+def _is_under_way(state: RunState) -> bool:
+    """Whether models are being asked about the prompt; another prompt is another run."""
+    planning: Any = state.get("planning")
+    return isinstance(planning, dict) and planning.get("prompt") == state.get("prompt")
+
+
+def _given(state: RunState) -> RunState:
+    """All that a new run takes over from the one that its thread had before."""
+    kept = {name: state[name] for name in ("prompt", "approve") if name in state}
+    owner: Any = state.get("owner")
+    return cast("RunState", kept | ({"owner": owner} if isinstance(owner, str) else {}))
 
 
 async def _ask(

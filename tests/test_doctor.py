@@ -107,7 +107,7 @@ def test_for_people_it_prints_a_line_for_each_and_how_to_mend_it(tmp_path: Path)
     assert lines[1].startswith("warning  settings: RUNWRIGHT_PROT is set, but there is no such")
     assert lines[1].endswith("did you mean RUNWRIGHT_PORT?")
     assert lines[2].startswith("fails    tools: 'no.such:tool': cannot import 'no.such'")
-    assert lines[-1] == "2 fail, 1 warnings"
+    assert lines[-1] == "2 fail, 1 warning"
     assert all(line.split()[0] in ("ok", "warning", "fails", "skipped") for line in lines[:-1])
 
 
@@ -153,7 +153,7 @@ def test_a_database_that_is_served_is_told_with_its_server(tmp_path: Path) -> No
         server.settled(server.post("show my list"))  # nothing was taken from it
     status, told = only(found, "database")
     assert (code, status) == (0, "ok")
-    assert f"version {VERSION}, 1 runs" in told
+    assert f"version {VERSION}, 1 run," in told
     assert f"served at {server.url} (process {server.process.pid})" in told
     assert only(found, "port") == ("ok", f"served by the Runwright at {server.url}; None")
     assert (other_code, only(other, "port")[0]) == (1, "fails")
@@ -170,7 +170,7 @@ def test_what_a_killed_server_left_is_read_and_left_as_it_is(tmp_path: Path) -> 
 
     after = contents(tmp_path)
     assert (code, only(found, "database")[0]) == (0, "ok")
-    assert "1 runs" in only(found, "database")[1]
+    assert "1 run," in only(found, "database")[1]
     assert "left by a process that was killed" in only(found, "database")[1]
     before.pop("runs.db-shm")  # SQLite's index of the log, which every reader makes anew
     after.pop("runs.db-shm")
@@ -186,7 +186,7 @@ def test_a_database_at_rest_is_not_touched(tmp_path: Path) -> None:
     [finding] = database._check_file(tmp_path / "runs.db")
 
     assert finding.status == "ok"
-    assert "1 runs" in finding.message
+    assert "1 run," in finding.message
     assert contents(tmp_path) == before
 
 
@@ -212,12 +212,13 @@ def test_a_file_that_cannot_be_used_is_told_as_what_it_is(tmp_path: Path) -> Non
     (tmp_path / "e").mkdir()
     os.mkfifo(tmp_path / "f")
     (tmp_path / "g").touch()
+    prepared(tmp_path / "h", ours, "CREATE TABLE other (x)", f"PRAGMA user_version = {VERSION}")
 
     found = {path.name: of_database(path) for path in sorted(tmp_path.iterdir())}
     nowhere = of_database(tmp_path / "no" / "runs.db")
 
     assert {name: one.status for name, one in found.items()} == {
-        **dict.fromkeys("abdef", "fails"),
+        **dict.fromkeys("abdefh", "fails"),
         "c": "warning",
         "g": "ok",
     }
@@ -226,6 +227,7 @@ def test_a_file_that_cannot_be_used_is_told_as_what_it_is(tmp_path: Path) -> Non
     assert f"{older}: version 1" in found["c"].message
     assert "runwright backup" in str(found["c"].mend)
     assert "file is not a database" in found["d"].message
+    assert "no table of runs" in found["h"].message
     assert (nowhere.status, "there is no folder" in nowhere.message) == ("fails", True)
 
 
@@ -234,7 +236,10 @@ def test_a_database_that_cannot_be_written_is_told(
 ) -> None:
     """As whoever may not write; root may always."""
     path = prepared(tmp_path / "runs.db", "CREATE TABLE runs (x)")
-    for refused in (tmp_path, path):
+    beside = [tmp_path / f"runs.db{end}" for end in (".lock", ".owner", "-wal", "-shm")]
+    for left in beside:
+        left.touch()
+    for refused in (tmp_path, path, *beside):
         monkeypatch.setattr(os, "access", lambda asked, mode, refused=refused: asked != refused)
         finding = of_database(path)
         assert finding.status == "fails"
@@ -310,9 +315,9 @@ def test_a_server_that_strangers_could_reach_is_a_failure_or_said_to_be_so() -> 
     assert "RUNWRIGHT_ALLOWED_HOSTS" in names
 
     assert of_callers(host="0.0.0.0", api_keys=(key,), allowed_hosts="x.example") == [
-        ("ok", "1 owners with 1 keys; on 0.0.0.0; None")
+        ("ok", "1 owner with 1 key; on 0.0.0.0; None")
     ]
-    assert of_callers(api_keys=(key,)) == [("ok", "1 owners with 1 keys; this machine only; None")]
+    assert of_callers(api_keys=(key,)) == [("ok", "1 owner with 1 key; this machine only; None")]
 
 
 def test_models_are_looked_up_without_being_asked(tmp_path: Path) -> None:
@@ -393,6 +398,8 @@ def test_the_graph_of_this_projects_langgraph_json_loads(tmp_path: Path) -> None
     [
         ("{", "JSONDecodeError"),
         ("{}", "KeyError: 'graphs'"),
+        ('{"graphs": {}}', "it names no graph"),
+        ('{"graphs": {"a": "graph.studio:graph"}}', "refuses"),
         ('{"graphs": {"a": "no_colon"}}', "'no_colon' names no graph"),
         ('{"graphs": {"a": "no.such:graph"}}', "No module named 'no'"),
         ('{"graphs": {"a": "graph.studio:nothing"}}', "has no attribute 'nothing'"),

@@ -6,7 +6,7 @@ from typing import Any, cast
 import pytest
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.store.memory import InMemoryStore
-from langgraph.types import StateSnapshot
+from langgraph.types import Command, StateSnapshot
 
 from examples.flaky import fail_times
 from graph.build import RunGraph, build_graph
@@ -156,6 +156,121 @@ async def test_a_cursor_moved_on_does_not_pass_over_a_step(graph: RunGraph) -> N
     assert "step 2 was not executed" in done["error"]["message"]
 
 
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        ({"limits": None}, "limits: Input should be a valid dictionary"),
+        ({"limits": {"step_timeout": 1}}, "limits.max_attempts: Field required"),
+        ({"attempt": "x"}, "attempt: Input should be a valid integer"),
+        ({"not_before": "soon"}, "not_before: Input should be a valid number"),
+        ({"run_id": "x"}, "run_id: Input should be a UUID"),
+        ({"owner": None}, "owner: Input should be a valid string"),
+        ({"status": "done"}, "status: Input should be 'pending', 'running'"),
+        ({"skipped": None}, "skipped: Input should be a valid list"),
+        ({"usage": {}}, "usage.calls: Field required"),
+        ({"planned_by": "me"}, "planned_by: Input should be a valid dictionary"),
+        ({"planning_log": [1]}, "planning_log.0: Input should be a valid dictionary"),
+        ({"approval": "yes", "approve": "no"}, "approval: Input should be"),
+        ({"budget": {}}, "budget.usd: Field required"),
+        ({"error": "none"}, "error: Input should be a valid dictionary"),
+        ({"error": 0}, "error: Input should be a valid dictionary"),
+        ({"log": ["x"]}, "Input should be a valid dictionary"),
+        ({"log": 5}, "Input should be a valid dictionary"),
+        ({"log": None}, "Input should be a valid dictionary"),
+        ({"log": [{"kind": "attempt", "step": 1}]}, "attempt.tool: Field required"),
+        ({"log": {"__overwrite__": 5}}, "log: Input should be a valid list"),
+        ({"limits": None, "plan": "none", "cursor": "x"}, "limits: Input should be"),
+    ],
+)
+@pytest.mark.parametrize("node", ["fallback_plan", "execute_step", "finalize"])
+async def test_a_state_that_no_run_has_fails_with_what_is_wrong_in_it(
+    graph: RunGraph, node: str, values: dict[str, Any], reason: str
+) -> None:
+    """Instead of an error of Python's in whichever node reads it first."""
+    await run(graph, "2 + 2, then 3 + 3")
+    before = [
+        snapshot async for snapshot in graph.aget_state_history(CONFIG) if snapshot.next == (node,)
+    ]
+    done = await edited(graph, before[0], **values)
+    after = await run(graph, "7 * 6")
+
+    assert (done["status"], done["error"]["type"]) == ("failed", "plan_rejected")
+    assert reason in done["error"]["message"]
+    assert len(done["error"]["message"]) < 1000
+    assert len(done["log"]) == len([entry for entry in done["log"] if entry["kind"] == "attempt"])
+    assert [event["type"] for event in events(cast("RunState", done))][-2:] == ["run.failed", "end"]
+    assert (after["status"], [entry["output"] for entry in after["log"]]) == ("completed", [42])
+
+
+async def test_the_end_of_such_a_run_is_streamed(graph: RunGraph) -> None:
+    await run(graph, "2 + 2")
+    config = await graph.aupdate_state((await before_step(graph, 1)).config, {"limits": None})
+    told = [event async for event in graph.astream(None, config, stream_mode="custom")]
+
+    assert [event["type"] for event in told][-2:] == ["run.failed", "end"]
+
+
+@pytest.mark.parametrize(
+    "values", [{"planning": 5}, {"owner": 5}, {"status": "pending"}, {"limits": None}]
+)
+async def test_a_new_prompt_on_a_thread_does_not_mind_what_was_left_there(
+    graph: RunGraph, values: dict[str, Any]
+) -> None:
+    await run(graph, "2 + 2, then 3 + 3")
+    await graph.aupdate_state(CONFIG, values)
+    done = await run(graph, "7 * 6")
+
+    assert (done["status"], done["owner"], done["result"]["output"]) == ("completed", "default", 42)
+    assert len(done["log"]) == 1
+
+
+@pytest.mark.parametrize("prompt", [5, None, ["2 + 2"]])
+async def test_an_input_that_is_no_text_is_said_to_be_none(graph: RunGraph, prompt: Any) -> None:
+    done = await run(graph, prompt)
+
+    assert (done["status"], done["error"]["message"]) == ("failed", "the prompt must be text")
+
+
+async def test_a_plan_put_into_an_empty_thread_fails_with_what_is_missing(graph: RunGraph) -> None:
+    plan = {"steps": [call(1, "calculator", expression="7 * 6")]}
+    config = await graph.aupdate_state(CONFIG, {"plan": plan}, as_node="fallback_plan")
+    done = await graph.ainvoke(None, config)
+
+    assert (done["status"], done["log"]) == ("failed", [])
+    assert "run_id: Field required" in done["error"]["message"]
+
+
+async def test_a_whole_state_that_is_given_back_is_that_state(graph: RunGraph) -> None:
+    """Its log is not the log once more."""
+    await run(graph, "2 + 2, then 3 + 3")
+    second = await before_step(graph, 2)
+    values = second.values
+    values["plan"]["steps"][1]["input"] = {"expression": "{step_1_output} * 100"}
+    done = await edited(graph, second, **values)
+
+    assert [(entry["step"], entry["output"]) for entry in done["log"]] == [(1, 4), (2, 400)]
+
+
+async def test_a_step_that_is_left_out_by_hand_is_not_executed(graph: RunGraph) -> None:
+    await run(graph, "2 + 2, then 3 + 3")
+    first = await before_step(graph, 1)
+    done = await edited(graph, first, skipped=[1])
+    none = await edited(graph, first, skipped=[1, 2])
+
+    assert (done["status"], [entry["step"] for entry in done["log"]]) == ("completed", [2])
+    assert (none["status"], none["log"]) == ("failed", [])
+    assert "every step of it is left out" in none["error"]["message"]
+
+
+async def test_a_run_sent_to_its_end_by_hand_is_not_passed_off_as_done() -> None:
+    graph = graph_of(make_tools(BUILTIN), approve="always")
+    await run(graph, "2 + 2, then 3 + 3")
+    done = await graph.ainvoke(Command(goto="finalize"), CONFIG)
+
+    assert (done["status"], done["log"]) == ("failed", [])
+    assert "was ended before step 1" in done["error"]["message"]
+
+
 async def test_a_fork_has_the_effect_of_its_own_plan(graph: RunGraph) -> None:
     """The thread keeps its run_id: a receipt of the former step must not answer for the new one."""
     await run(graph, "add todo milk, then show my list")
@@ -174,6 +289,19 @@ async def test_a_fork_that_asks_for_the_same_has_its_effect_once(graph: RunGraph
 
     assert done["status"] == "completed"
     assert texts(done) == ["milk"]
+
+
+async def test_a_fork_from_before_the_plan_is_another_run(graph: RunGraph) -> None:
+    first = await run(graph, "add todo milk, then show my list")
+    unplanned = [
+        snapshot
+        async for snapshot in graph.aget_state_history(CONFIG)
+        if snapshot.next == ("plan",)
+    ]
+    done = await graph.ainvoke(None, unplanned[0].config)
+
+    assert done["run_id"] != first["run_id"]
+    assert texts(done) == ["milk", "milk"]
 
 
 async def test_retries_keep_their_key(graph: RunGraph) -> None:

@@ -43,6 +43,7 @@ def test_the_limits_of_a_server_are_those_of_a_notebook_unless_set() -> None:
         ("TOOLS", " a:b, c:d ,", ("a:b", "c:d")),
         ("TOOLS", "", ()),
         ("ALLOWED_HOSTS", "one.example,two.example", ("one.example", "two.example")),
+        ("ALLOWED_HOSTS", "*,[::1],10.0.0.1", ("*", "[::1]", "10.0.0.1")),
         ("DATABASE_URL", "memory://", "memory://"),
     ],
 )
@@ -71,6 +72,9 @@ def test_what_the_command_line_says_comes_before_the_environment(
         ("PORT", "65536", "less than or equal to 65535"),
         ("PORT", "", "valid integer"),
         ("HOST", "", "at least 1 character"),
+        ("ALLOWED_HOSTS", "one.example,https://two.example/", "names without scheme or port"),
+        ("ALLOWED_HOSTS", "one.example:8000", "names without scheme or port"),
+        ("CORS_ORIGINS", "one.example,two.example", "https://one.example"),
         ("STEP_TIMEOUT", "0", "greater than 0"),
         ("STEP_TIMEOUT", "nan", "less than or equal to 86400"),
         ("STEP_TIMEOUT", "inf", "less than or equal to 86400"),

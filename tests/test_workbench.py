@@ -82,6 +82,8 @@ async def test_events_come_while_it_goes_on_and_end_with_it(bench: Workbench) ->
     assert run.status == "completed"
     assert [event async for event in run.events(after=len(seen) - 1)] == seen[-1:]
     assert [event async for event in run.events(after=len(seen))] == []
+    with pytest.raises(ValueError, match="0 for all of them, not -1"):
+        await anext(run.events(after=-1))
 
 
 async def test_attempts_are_counted(bench: Workbench) -> None:
@@ -176,6 +178,8 @@ async def test_two_workbenches_in_memory_share_nothing() -> None:
         assert (await another.run("show my list")).output == []
         with pytest.raises(RunNotFound):
             await another.get(run.run_id)
+        with pytest.raises(RunNotFound, match="there is no run 5"):
+            await one.get(5)  # type: ignore[arg-type]
 
 
 async def test_what_has_not_ended_goes_on_when_the_database_is_opened_again(tmp_path: Path) -> None:
@@ -216,8 +220,11 @@ async def test_a_closed_workbench_says_so_and_keeps_nobody_waiting() -> None:
 async def test_a_database_is_open_once_at_a_time(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/runs.db"
     async with await open_workbench(database_url=url):
-        with pytest.raises(FileOwned):
+        with pytest.raises(FileOwned) as owned:
             await open_workbench(database_url=url)
+        assert owned.value.__notes__ == [
+            "that is this process: close the workbench that has it open first"
+        ]
     await (await open_workbench(database_url=url)).close()
 
 

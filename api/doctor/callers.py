@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from api.counting import counted
 from api.doctor.finding import Finding, fails, ok, warning
 from api.exposure import check_exposure, only_loopback
 from graph.settings import InvalidSettings, Settings
@@ -30,7 +31,8 @@ def check_callers(settings: Settings) -> Iterator[Finding]:
             "make keys with `runwright key new NAME` unless something else checks who calls",
         )
     else:
-        who = f"{len(names)} owners with {len(settings.api_keys)} keys" if names else "no keys"
+        keys = counted(len(settings.api_keys), "key")
+        who = f"{counted(len(names), 'owner')} with {keys}" if names else "no keys"
         yield ok(CHECK, f"{who}; {'this machine only' if local else f'on {settings.host}'}")
     if not local and not settings.allowed_hosts:
         yield warning(

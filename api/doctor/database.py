@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
+from api.counting import counted
 from api.doctor.finding import Finding, fails, ok, warning
 from api.doctor.neighbour import answers_as_runwright
 from graph.backends import sqlite_path
@@ -21,6 +22,7 @@ CHECK = "database"
 LITTLE_ROOM = 100 * 2**20
 
 ELSEWHERE = "set RUNWRIGHT_DATABASE_URL to another file"
+DAMAGED = f"restore a copy that `runwright backup` made, or {ELSEWHERE}"
 
 
 def check_database(settings: Settings) -> Iterator[Finding]:
@@ -45,8 +47,10 @@ def _check_file(path: Path) -> Iterator[Finding]:
     if not folder.is_dir():
         yield fails(CHECK, f"{path}: there is no folder {folder}", f"make it, or {ELSEWHERE}")
         return
-    # The lock, the note of the owner and SQLite's log are made beside it.
-    for needed in (folder, path):
+    # The lock, the note of the owner and SQLite's log are made beside it; another user may have
+    # left them, root who tried something out for one.
+    beside = [Path(f"{path.resolve()}{end}") for end in (".lock", ".owner", "-wal", "-shm")]
+    for needed in (folder, path, *beside):
         if needed.exists() and not os.access(needed, os.W_OK):
             mend = f"let the user who starts the server write it, or {ELSEWHERE}"
             yield fails(CHECK, f"{path}: {needed} cannot be written", mend)
@@ -66,8 +70,7 @@ def _file(path: Path) -> Finding:
     try:
         look = look_at(path)
     except (sqlite3.Error, OSError) as error:
-        mend = f"restore a copy that `runwright backup` made, or {ELSEWHERE}"
-        return fails(CHECK, f"{path} cannot be read: {error}", mend)
+        return fails(CHECK, f"{path} cannot be read: {error}", DAMAGED)
     if look.tables and not look.ours:
         return fails(CHECK, f"{path} belongs to another program", ELSEWHERE)
     if not look.tables and not look.version:
@@ -79,7 +82,9 @@ def _file(path: Path) -> Finding:
 
 
 def _ours(path: Path, look: Look) -> Finding:
-    holds = f"{path}: version {look.version}, {look.runs or 0:,} runs, {look.size:,} bytes"
+    if look.runs is None:
+        return fails(CHECK, f"{path} is damaged: it has no table of runs", DAMAGED)
+    holds = f"{path}: version {look.version}, {counted(look.runs, 'run')}, {look.size:,} bytes"
     owner = noted_owner(path)
     if owner is not None and owner.url and answers_as_runwright(owner.url):
         return ok(CHECK, f"{holds}, served at {owner.url} (process {owner.pid})")

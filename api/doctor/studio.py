@@ -12,6 +12,8 @@ from api.doctor.finding import Finding, fails, ok, skipped
 
 CHECK = "langgraph.json"
 
+MEND = 'write {"dependencies": ["."], "graphs": {"runwright": "graph.studio:graph"}}'
+
 
 def check_studio(folder: Path) -> Iterator[Finding]:
     """Import each graph of the file in `folder` as `langgraph dev` does."""
@@ -22,13 +24,34 @@ def check_studio(folder: Path) -> Iterator[Finding]:
     try:
         graphs = json.loads(file.read_text())["graphs"]
         places = {name: _place(named) for name, named in graphs.items()}
+        if not places:
+            raise ValueError("it names no graph")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         reason = f"{type(error).__name__}: {error}"
-        mend = 'write {"dependencies": ["."], "graphs": {"runwright": "graph.studio:graph"}}'
-        yield fails(CHECK, f"{file} cannot be used: {reason}", mend)
+        yield fails(CHECK, f"{file} cannot be used: {reason}", MEND)
         return
-    for name, place in places.items():
-        yield _load(name, place, folder)
+    found = [_load(name, place, folder) for name, place in places.items()]
+    loaded = all(finding.status == "ok" for finding in found)
+    if loaded and (refusal := _refusal(file)):
+        found = [fails(CHECK, f"`langgraph dev` refuses {file}: {refusal}", MEND)]
+    yield from found
+
+
+def _refusal(file: Path) -> str | None:
+    """What LangGraph's own command has against the file; None also where it is not installed."""
+    if not _is_installed():
+        return None
+    config: Any = importlib.import_module("langgraph_cli.config")
+    click: Any = importlib.import_module("click")
+    try:
+        config.validate_config_file(file)
+    except click.ClickException as error:
+        return str(error.message).partition("\n")[0]
+    return None
+
+
+def _is_installed() -> bool:
+    return importlib.util.find_spec("langgraph_cli") is not None
 
 
 def _place(named: Any) -> str:
@@ -51,8 +74,7 @@ def _load(name: str, place: str, folder: Path) -> Finding:
     if not (hasattr(graph, "get_graph") or callable(graph)):
         mend = "name a compiled graph, or a function that makes one"
         return fails(CHECK, f"{name}: {place} is no graph but a {type(graph).__name__}", mend)
-    installed = importlib.util.find_spec("langgraph_cli") is not None
-    server = "`langgraph dev` is installed" if installed else "`langgraph dev` is not installed"
+    server = f"`langgraph dev` is {'installed' if _is_installed() else 'not installed'}"
     return ok(CHECK, f"{name}: {place} loads; {server}")
 
 

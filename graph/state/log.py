@@ -80,6 +80,15 @@ def ended_at(entry: Attempt | PlanningCall) -> float:
     return entry["started_at"] + entry["duration_ms"] / 1000
 
 
-def extend(log: list[Any], writes: Sequence[list[Any]]) -> list[Any]:
-    """Reducer of the append-only lists: pure, and the same however writes are batched."""
-    return [*log, *(entry for write in writes for entry in write)]
+def extend(log: list[Any], writes: Sequence[Any]) -> list[Any]:
+    """Reducer of the append-only lists: pure, and the same however writes are batched.
+
+    Whoever edits a state by hand may give the whole list back: of a write that begins with it, only
+    the rest is new. What is no list is kept as an entry, for the nodes to say what is wrong.
+    """
+    whole = list(log)
+    for write in writes:
+        entries = write if isinstance(write, list) else [write]
+        known = len(whole) if entries[: len(whole)] == whole else 0
+        whole.extend(entries[known:])
+    return whole

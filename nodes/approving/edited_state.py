@@ -1,0 +1,108 @@
+"""A state that somebody edited by hand into none that a run has."""
+
+import time
+from collections.abc import Iterator
+from functools import cache
+from typing import Annotated, Any
+from uuid import UUID, uuid4
+
+from langgraph.types import Overwrite
+from pydantic import Field, TypeAdapter, ValidationError
+
+from graph.state import DEFAULT_LIMITS, Attempt, Mark, RunState, new_run, run_error
+from nodes.approving.edited_plan import PlanUnfit
+
+#: Other checks tell what is wrong with a plan, and with a place in it.
+_OF_THE_PLAN = ("plan", "cursor")
+
+#: So many faults are told; a log can have hundreds.
+_TOLD = 5
+
+_Entry = Annotated[Attempt | Mark, Field(discriminator="kind")]
+
+
+class StateUnfit(PlanUnfit):
+    """A state in which no plan can be executed; `fields` are those that are wrong."""
+
+    def __init__(self, faults: list[tuple[str, str]]) -> None:
+        reasons = [f"{place}: {what}" for place, what in faults]
+        more = [f"and {len(reasons) - _TOLD} more"] if len(reasons) > _TOLD else []
+        super().__init__(reasons[:_TOLD] + more)
+        self.fields = {place.partition(".")[0] for place, _ in faults}
+
+
+def fault_of(state: RunState) -> StateUnfit | None:
+    """What is wrong with the fields, but for the plan's: missing, or unlike what nodes leave."""
+    faults = [*_missing(state), *_faults(state)]
+    return StateUnfit(faults) if faults else None
+
+
+def renewed(state: RunState, unfit: StateUnfit) -> dict[str, Any]:
+    """The update that makes the wrong fields those of a new run, with the error that ends it.
+
+    What was wrong does not stay where others read it.
+    """
+    fresh: dict[str, Any] = {
+        **_blank(time.time()),
+        "approve": "never",
+        "approval": None,
+        "log": Overwrite([entry for entry in _log(state) if not _unread(_entry(), entry)]),
+    }
+    message = f"the state was edited so that no run can go on from it: {unfit}"
+    return {
+        **{name: fresh[name] for name in unfit.fields},
+        "error": run_error("plan_rejected", message),
+    }
+
+
+def _blank(now: float) -> RunState:
+    return new_run("", run_id=str(uuid4()), owner="default", limits=DEFAULT_LIMITS, created_at=now)
+
+
+def _missing(state: RunState) -> Iterator[tuple[str, str]]:
+    return ((name, "Field required") for name in _blank(0.0) if name not in state)
+
+
+def _faults(state: RunState) -> Iterator[tuple[str, str]]:
+    """Each wrong place of a state, and what is wrong there."""
+    given = {name: value for name, value in state.items() if name not in _OF_THE_PLAN}
+    yield from _unread(_fields(), given)
+    for number, entry in enumerate(_log(state)):
+        yield from _unread(_entry(), entry, f"log.{number}")
+    if isinstance(run_id := state.get("run_id"), str) and not _is_uuid(run_id):
+        yield "run_id", "Input should be a UUID, from which the keys of the steps are made"
+
+
+def _log(state: RunState) -> list[Any]:
+    log: Any = state.get("log", [])
+    return log if isinstance(log, list) else []
+
+
+def _unread(kind: TypeAdapter[Any], value: Any, *place: str) -> list[tuple[str, str]]:
+    """What keeps a value from being of a kind, and where in it."""
+    try:
+        kind.validate_python(value, strict=True)
+    except ValidationError as invalid:
+        return [
+            (".".join(map(str, (*place, *error["loc"]))), error["msg"])
+            for error in invalid.errors(include_url=False, include_context=False)
+        ]
+    return []
+
+
+@cache
+def _fields() -> TypeAdapter[Any]:
+    return TypeAdapter(RunState)
+
+
+@cache
+def _entry() -> TypeAdapter[Any]:
+    return TypeAdapter(_Entry)
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        UUID(text)
+    except ValueError:
+        return False
+    return True
