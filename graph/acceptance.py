@@ -4,9 +4,9 @@ import asyncio
 import logging
 
 from graph.engine import Engine
-from graph.index import RunRow
 from graph.record import Record, record_of, state_of
 from graph.request_key import RequestKey, refuse_second
+from graph.run_row import RunRow
 
 logger = logging.getLogger("runwright.runs")
 

@@ -9,7 +9,7 @@ from langchain_core.runnables import RunnableConfig
 
 from graph.engine import Engine
 from graph.events import next_event
-from graph.index import RunRow
+from graph.run_row import RunRow
 from graph.state import Mark, PlanningCall, RunState, ended_at, run_error
 from graph.status import SETTLED
 from graph.take_up import resume, state_at

@@ -6,7 +6,8 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.types import Command
 
 from graph.build import RunGraph
-from graph.index import RunIndex, RunRow
+from graph.index import RunIndex
+from graph.run_row import RunRow
 from graph.state import RunState
 from graph.take_up import is_waiting, state_at
 

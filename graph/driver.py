@@ -14,13 +14,13 @@ from graph.cancelling import Canceller
 from graph.deciding import carry_out
 from graph.engine import Engine
 from graph.forking import begin
-from graph.index import RunRow
 from graph.passage import Passage
 from graph.projection import Projection
 from graph.reader import thread
 from graph.record import state_of
 from graph.recovery import Recovery
 from graph.reopening import set_running
+from graph.run_row import RunRow
 from graph.state import RunState
 from graph.take_up import MAX_STARTS, fail, is_waiting, resume, state_at, take_up
 

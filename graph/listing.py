@@ -4,7 +4,7 @@ from typing_extensions import TypedDict
 
 from graph.cursor import encode
 from graph.facts import Planner
-from graph.index import RunRow
+from graph.run_row import RunRow
 from graph.search import MOST_COUNTED, Found, Search, duration, total
 from graph.state import Status
 

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from graph.index import RunRow
 from graph.record import state_of
+from graph.run_row import RunRow
 from graph.state import RunState
 
 

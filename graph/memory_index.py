@@ -6,9 +6,10 @@ from itertools import count
 
 from graph.decision import Decision
 from graph.facts import NO_FACTS, Facts
-from graph.index import RunRow, leads_to
+from graph.index import leads_to
 from graph.request_key import KEPT, KeyedRun, RequestKey
 from graph.retrying import RetryOrder
+from graph.run_row import RunRow
 from graph.search import Found, Search, search_rows
 from graph.state import Status
 from graph.status import SETTLED, may_become

@@ -6,7 +6,7 @@ from typing import Any
 from typing_extensions import TypedDict
 
 from graph.events import events
-from graph.index import RunRow
+from graph.run_row import RunRow
 from graph.state import (
     Approval,
     Budget,

@@ -11,10 +11,10 @@ from graph.driver import Driver
 from graph.engine import Engine
 from graph.forking import Edits, seed_of
 from graph.history import CheckpointNotFound, checkpoint_of
-from graph.index import RunRow
 from graph.reader import StorageUnavailable, thread
 from graph.record import Record
 from graph.retrying import NotRetryable, RetryOrder, RetryRequest, order_of
+from graph.run_row import RunRow
 from graph.state import RunState
 from graph.status import WrongStatus, may_become
 from graph.take_up import resume

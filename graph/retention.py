@@ -6,7 +6,8 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
-from graph.index import RunIndex, RunRow
+from graph.index import RunIndex
+from graph.run_row import RunRow
 
 logger = logging.getLogger("runwright.retention")
 

@@ -21,7 +21,6 @@ from graph.explanation import Explanation
 from graph.feeds import Feed
 from graph.health import Health
 from graph.history import Checkpoint, HistoryPage, checkpoint_of, page_of
-from graph.index import RunRow
 from graph.listing import Page, found_page
 from graph.policy import RunPolicy
 from graph.reader import StorageUnavailable, thread
@@ -29,6 +28,7 @@ from graph.record import Record
 from graph.remover import Remover
 from graph.repair import Repair
 from graph.request_key import RequestKey, refuse_second
+from graph.run_row import RunRow
 from graph.search import Search
 from graph.state import Approve, Budget
 from graph.status import SETTLED, WrongStatus, may_become

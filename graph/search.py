@@ -2,14 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import Literal, get_args
 
 from graph.facts import Planner
+from graph.run_row import RunRow
 from graph.state import Status
 from graph.words import has_terms
-
-if TYPE_CHECKING:
-    from graph.index import RunRow
 
 #: Counts are exact up to here; what is more is only known to be that.
 MOST_COUNTED = 10_000
@@ -67,7 +65,7 @@ class Found:
     `MOST_COUNTED` is one more.
     """
 
-    rows: "Sequence[RunRow]"
+    rows: Sequence[RunRow]
     counts: Mapping[Status, int]
     after: Position | None
 

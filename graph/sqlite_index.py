@@ -9,9 +9,10 @@ import aiosqlite
 
 from graph.decision import Decision
 from graph.facts import NO_FACTS, Facts
-from graph.index import RunRow, leads_to
+from graph.index import leads_to
 from graph.request_key import KEPT, KeyedRun, RequestKey
 from graph.retrying import RetryOrder
+from graph.run_row import RunRow
 from graph.search import Found, Search
 from graph.sqlite_keys import FIND, taking
 from graph.sqlite_migrations import MIGRATIONS

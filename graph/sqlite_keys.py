@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from graph.index import RunRow
 from graph.request_key import KEPT, RequestKey
+from graph.run_row import RunRow
 from graph.sqlite_writer import Statement
 
 #: A run that is removed takes its key along.

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from graph.facts import Facts
-from graph.index import RunRow
+from graph.run_row import RunRow
 
 _FACTS = ("planner", "model", "tools", "usd", "retries", "taken_up")
 

@@ -16,12 +16,12 @@ from graph.daily_budget import Account, DailyLimit
 from graph.explain import explain
 from graph.explanation import Explanation
 from graph.feeds import Feed, Feeds
-from graph.index import RunRow
 from graph.listing import Page, found_page
 from graph.reader import RunNotFound
 from graph.record import Record, record_of
 from graph.remover import NotSettled
 from graph.request_key import KeyedRun, RequestKey, refuse_second
+from graph.run_row import RunRow
 from graph.runs import AlreadySettled, PromptRejected, Runs
 from graph.search import Search, search_rows
 from graph.state import Approve, Budget, RunState

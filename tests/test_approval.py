@@ -10,10 +10,10 @@ import pytest
 
 from graph.approvals import NotWaiting
 from graph.compose import open_runs
-from graph.index import RunRow
 from graph.memory_index import MemoryIndex
 from graph.reader import RunNotFound
 from graph.record import Record
+from graph.run_row import RunRow
 from graph.runs import Runs
 from graph.search import Search
 from graph.settings import Settings

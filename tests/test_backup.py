@@ -12,7 +12,7 @@ from api.backup_command import back_up_to
 from graph import backup
 from graph.backends import open_storage
 from graph.backup import BackupFailed, back_up
-from graph.index import RunRow
+from graph.run_row import RunRow
 from graph.settings import Settings
 from graph.state import DEFAULT_LIMITS
 from tests.orphans import orphans

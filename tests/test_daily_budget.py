@@ -12,8 +12,8 @@ import pytest
 from graph.backends import open_storage
 from graph.backup import back_up
 from graph.daily_budget import DAY, DailyBudget, DailyLimit
-from graph.index import RunRow
 from graph.removal import Remains
+from graph.run_row import RunRow
 from graph.spending import Spent
 from graph.state import DEFAULT_LIMITS
 from graph.storage import Storage

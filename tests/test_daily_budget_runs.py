@@ -13,10 +13,10 @@ from graph.build import build_graph
 from graph.daily_budget import DailyBudget, DailyLimit
 from graph.engine import make_engine
 from graph.executor import Executor
-from graph.index import RunRow
 from graph.policy import RunPolicy
 from graph.record import state_of
 from graph.retrying import RetryRequest
+from graph.run_row import RunRow
 from graph.runs import Runs
 from graph.spending import Spent
 from graph.state import RunState

@@ -10,9 +10,9 @@ import pytest
 from graph.events import events
 from graph.forking import Edits, ForkRejected
 from graph.history import CheckpointNotFound
-from graph.index import RunRow
 from graph.record import Record
 from graph.retrying import RetryRequest
+from graph.run_row import RunRow
 from graph.runs import Runs
 from graph.storage import Storage
 from tests.live_runs import Gates, attempts, process, rested, start, told, types, until

@@ -11,7 +11,8 @@ import pytest
 from graph.backends import open_storage
 from graph.decision import Decision
 from graph.facts import Facts
-from graph.index import RunIndex, RunRow
+from graph.index import RunIndex
+from graph.run_row import RunRow
 from graph.search import Search
 from graph.state import DEFAULT_LIMITS, Status
 

@@ -16,10 +16,10 @@ import pytest
 
 from graph.approvals import NotWaiting
 from graph.forking import Edits
-from graph.index import RunRow
 from graph.reader import RunNotFound
 from graph.remover import NotSettled
 from graph.retrying import NotRetryable, RetryRequest
+from graph.run_row import RunRow
 from graph.runs import AlreadySettled, Runs
 from graph.search import Search
 from graph.state import DEFAULT_LIMITS, Status

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from graph.backends import open_storage
-from graph.index import RunRow
 from graph.request_key import KEPT, AlreadyAccepted, KeyedRun, KeyReused, RequestKey
+from graph.run_row import RunRow
 from graph.search import Search
 from graph.state import DEFAULT_LIMITS
 from graph.storage import Storage

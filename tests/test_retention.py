@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 
 from graph.backends import open_storage
-from graph.index import RunIndex, RunRow
+from graph.index import RunIndex
 from graph.reader import RunNotFound
 from graph.removal import remains
 from graph.remover import NotSettled
 from graph.retention import BATCH, DAY, Retention
+from graph.run_row import RunRow
 from graph.runs import Runs
 from graph.search import Search
 from graph.state import DEFAULT_LIMITS, Status

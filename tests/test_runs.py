@@ -16,11 +16,11 @@ from graph.build import build_graph
 from graph.compose import open_runs, open_tools
 from graph.engine import make_engine
 from graph.executor import Executor, QueueFull
-from graph.index import RunRow
 from graph.memory_index import MemoryIndex
 from graph.policy import RunPolicy
 from graph.reader import RunNotFound, StorageUnavailable
 from graph.record import Record
+from graph.run_row import RunRow
 from graph.runs import PromptRejected, Runs
 from graph.search import Search
 from graph.settings import Settings

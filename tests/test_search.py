@@ -9,7 +9,7 @@ import pytest
 
 from graph.cursor import InvalidCursor, decode, encode
 from graph.facts import Facts
-from graph.index import RunRow
+from graph.run_row import RunRow
 from graph.search import MOST_COUNTED, Position, Search, total
 from graph.state import DEFAULT_LIMITS
 from graph.storage import Storage

@@ -10,7 +10,8 @@ import pytest
 from graph import sqlite_walk, sqlite_words
 from graph.backends import open_storage
 from graph.facts import Facts
-from graph.index import RunIndex, RunRow
+from graph.index import RunIndex
+from graph.run_row import RunRow
 from graph.search import STATUSES, Found, Search
 from graph.state import DEFAULT_LIMITS
 from tests.test_search import row

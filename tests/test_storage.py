@@ -10,7 +10,7 @@ from langgraph.checkpoint.base import empty_checkpoint
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
 from graph.backends import open_storage, sqlite_path
-from graph.index import RunRow
+from graph.run_row import RunRow
 from graph.sqlite_migrations import MIGRATIONS, VERSION
 from graph.state import DEFAULT_LIMITS
 from graph.storage import Storage, StorageError

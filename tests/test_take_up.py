@@ -15,9 +15,9 @@ from graph.backends import open_storage
 from graph.build import build_graph
 from graph.engine import make_engine
 from graph.executor import Executor
-from graph.index import RunRow
 from graph.policy import RunPolicy
 from graph.record import Record
+from graph.run_row import RunRow
 from graph.runs import Runs
 from graph.sqlite_saver import SqliteSaver
 from graph.state import DEFAULT_LIMITS, Limits, RunState, new_run

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from graph.backends import open_storage
-from graph.index import RunRow
+from graph.run_row import RunRow
 from graph.search import Search
 from graph.sqlite_migrations import MIGRATIONS, VERSION
 from graph.state import DEFAULT_LIMITS

@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from graph.facts import Facts
-from graph.index import RunIndex, RunRow
+from graph.index import RunIndex
+from graph.run_row import RunRow
 from graph.state import DEFAULT_LIMITS, Status
 
 OWNER = "default"
