@@ -15,10 +15,11 @@ from graph.keys import new_key
 from graph.reader import StorageUnavailable
 from graph.spending import Spent
 from tests.capture_server import CaptureServer, capturing, openai_answer
+from tests.command_call import call
 from tests.llm_runs import BACKUP, PRICES, SUM, calls, loaded, models
 from tests.orphans import orphans
 from tests.run_states import CREATED_AT
-from tests.server_process import ServerProcess, runwright, serving
+from tests.server_process import ServerProcess, serving
 
 (ALICE, ALICES), (BOB, BOBS) = new_key("alice"), new_key("bob")
 
@@ -133,7 +134,7 @@ def test_each_owner_has_the_budget_alone_and_a_kill_gives_nothing_back(
 
 
 def test_a_budget_that_is_none_stops_the_start_with_what_is_allowed(tmp_path: Path) -> None:
-    refused = runwright("serve", folder=tmp_path, daily_budget_usd="-1", daily_budget_tokens="1.5")
+    refused = call("serve", folder=tmp_path, daily_budget_usd="-1", daily_budget_tokens="1.5")
 
     assert refused.returncode == 2
     assert "RUNWRIGHT_DAILY_BUDGET_USD=-1: Input should be greater than" in refused.stderr

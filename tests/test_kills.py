@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from tests.orphans import orphans
-from tests.server_process import ServerProcess, serving
+from tests.server_process import ServerProcess, http_client, serving
 
 INDEX, REMOVAL = "graph.sqlite_index:SqliteIndex", "graph.sqlite_removal:SqliteRemoval"
 
@@ -215,7 +215,7 @@ class Client:
 
     def __init__(self, url: Callable[[], str | None]) -> None:
         self._url = url
-        self._http = httpx.Client(timeout=10, trust_env=False)
+        self._http = http_client(timeout=10)
 
     def __enter__(self) -> "Client":
         return self
