@@ -44,7 +44,7 @@ def runwright(*arguments: str, folder: Path, **settings: str) -> subprocess.Comp
         env=environment(folder, **settings),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=110,
         check=False,
     )
 
