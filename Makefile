@@ -12,8 +12,10 @@ studio: .venv/.installed    ## the graph in LangGraph Studio, from http://127.0.
 	@LANGGRAPH_CLI_NO_ANALYTICS=1 LANGGRAPH_NO_VERSION_CHECK=1 LANGSMITH_TRACING=false \
 	  LANGSMITH_API_KEY= exec $(BIN)/python -m langgraph_cli dev $(ARGS)
 
+# A third of its time a process waits for servers, so two cores have three. Files come in their order:
+# by their numbers of tests, the longest tests would come last and have the machine to themselves.
 test: lint .venv/.fuzz      ## lint, types, tests; ARGS="-k name" picks tests
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-real-llm: .venv/.real-llm ## let two small real models plan; downloads 1.3 GB the first time
 	$(BIN)/python -m pytest -m real_llm $(ARGS)
@@ -66,7 +68,7 @@ clean:                      ## remove the environment and every cache
 
 # The fuzzer has an environment of its own: it and LangGraph's server ask for different versions of
 # one package.
-.venv/.fuzz: .venv/.installed tests/fuzz_constraints.txt
+.venv/.fuzz: tests/fuzz_constraints.txt
 	$(PYTHON) -m venv .venv/fuzz
 	.venv/fuzz/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r tests/fuzz_constraints.txt
 	touch $@

@@ -10,7 +10,7 @@ os.environ["LANGGRAPH_STRICT_MSGPACK"] = "true"
 import httpx
 import pytest
 from fastapi import FastAPI
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from graph.backends import open_storage
 from graph.storage import Storage
@@ -19,7 +19,7 @@ from tools.builtin import BUILTIN
 from tools.registry import Tool, make_tools
 
 # A busy machine makes an example slow, not wrong.
-settings.register_profile("runwright", deadline=None)
+settings.register_profile("runwright", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("runwright")
 
 

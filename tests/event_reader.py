@@ -9,6 +9,8 @@ from typing import Any
 import httpx
 from httpx_sse import connect_sse
 
+from tests.server_process import http_client
+
 
 class Watcher:
     """Reads the events of one run in a thread, from wherever its server is, until `end`.
@@ -47,7 +49,7 @@ class Watcher:
     def _follow(self, url: str) -> None:
         self.connections.append(self.last)
         with (
-            httpx.Client(base_url=url, timeout=30, trust_env=False) as client,
+            http_client(url) as client,
             connect_sse(
                 client,
                 "GET",

@@ -187,7 +187,7 @@ async def process(
         await (runs.close(grace=0.05) if orderly else executor.stop(grace=0))
 
 
-async def until(true: Callable[[], object], *, seconds: float = 5.0) -> None:
+async def until(true: Callable[[], object], *, seconds: float = 20.0) -> None:
     """Wait until it is true; fails when that takes too long."""
     end = time.monotonic() + seconds
     while not true():
@@ -197,7 +197,7 @@ async def until(true: Callable[[], object], *, seconds: float = 5.0) -> None:
 
 async def rested(runs: Runs, run_id: str) -> Record:
     """The record of a run that has settled."""
-    record = await runs.wait(run_id, timeout=5, owner="default")
+    record = await runs.wait(run_id, timeout=20, owner="default")
     assert record["status"] in ("completed", "failed", "cancelled"), record
     return record
 

@@ -12,7 +12,8 @@ import pytest
 from api.answers import RunAnswer
 from api.approval import DraftAnswer
 from api.schemas import Problem
-from tests.server_process import ServerProcess, runwright, serving
+from tests.command_call import call
+from tests.server_process import ServerProcess, http_client, serving
 
 PROMPT = "add a todo to buy milk, then show my tasks"
 EDITED = {"steps": [{"tool": "todo_store.add", "input": {"text": "buy bread"}}]}
@@ -138,7 +139,8 @@ def test_of_thirty_two_decisions_at_once_one_holds(server: ServerProcess):
         together.wait()
         path = "approve" if number % 2 else "reject"
         url = f"{server.url}/runs/{run_id}/{path}"
-        return httpx.post(url, timeout=30, trust_env=False).status_code
+        with http_client() as client:
+            return client.post(url).status_code
 
     with ThreadPoolExecutor(32) as threads:
         statuses = sorted(threads.map(decide, range(32)))
@@ -249,7 +251,7 @@ def test_a_run_that_nobody_decides_on_expires_by_itself_and_at_the_start(tmp_pat
 
 def test_a_task_of_the_command_line_that_waits_is_left_to_be_approved_on_a_server(tmp_path: Path):
     """Nobody else can reach the database while the command has it."""
-    ran = runwright("run", PROMPT, folder=tmp_path, approve="always")
+    ran = call("run", PROMPT, folder=tmp_path, approve="always")
     with serving(tmp_path) as server:
         (run,) = server.client.get("/runs").json()["runs"]
         assert post(server, f"/runs/{run['run_id']}/approve").status_code == 200

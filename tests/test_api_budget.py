@@ -17,10 +17,11 @@ from graph.keys import new_key
 from graph.reader import StorageUnavailable
 from graph.spending import Spent
 from tests.capture_server import CaptureServer, capturing, openai_answer
+from tests.command_call import call
 from tests.llm_runs import BACKUP, PRICES, SUM, calls, loaded, models
 from tests.orphans import orphans
 from tests.run_states import CREATED_AT
-from tests.server_process import ServerProcess, runwright, serving
+from tests.server_process import ServerProcess, serving
 from tests.silent_server import silence
 
 (ALICE, ALICES), (BOB, BOBS) = new_key("alice"), new_key("bob")
@@ -169,7 +170,7 @@ def until(condition: Callable[[], object], timeout: float = 20) -> None:
 
 
 def test_a_budget_that_is_none_stops_the_start_with_what_is_allowed(tmp_path: Path) -> None:
-    refused = runwright("serve", folder=tmp_path, daily_budget_usd="-1", daily_budget_tokens="1.5")
+    refused = call("serve", folder=tmp_path, daily_budget_usd="-1", daily_budget_tokens="1.5")
 
     assert refused.returncode == 2
     assert "RUNWRIGHT_DAILY_BUDGET_USD=-1: Input should be greater than" in refused.stderr

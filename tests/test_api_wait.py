@@ -174,7 +174,7 @@ def test_who_waits_is_answered_when_the_server_is_told_to_end(tmp_path: Path):
         run_id = server.post("sleep 600 seconds")
         server.until(run_id, lambda run: run["current"])
         waiting = threads.submit(httpx.get, f"{server.url}/runs/{run_id}/wait", timeout=30)
-        time.sleep(0.3)
+        time.sleep(1)
         assert server.terminate() == 0
 
     assert waiting.result().status_code == 202

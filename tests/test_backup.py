@@ -15,6 +15,7 @@ from graph.backup import BackupFailed, back_up
 from graph.run_row import RunRow
 from graph.settings import Settings
 from graph.state import DEFAULT_LIMITS
+from tests.command_call import call
 from tests.orphans import orphans
 from tests.server_process import ServerProcess, runwright, serving
 
@@ -124,7 +125,7 @@ def test_a_copy_is_made_without_a_server_also_of_what_a_kill_has_left(tmp_path: 
         server.kill()
     assert "runs.db-wal" in files(tmp_path)
 
-    assert runwright("backup", str(tmp_path / "copy.db"), folder=tmp_path).returncode == 0
+    assert call("backup", str(tmp_path / "copy.db"), folder=tmp_path).returncode == 0
 
     with serving(restored(tmp_path / "copy.db", tmp_path / "restored")) as server:
         assert server.get(run_id)["status"] == "completed"
@@ -132,13 +133,12 @@ def test_a_copy_is_made_without_a_server_also_of_what_a_kill_has_left(tmp_path: 
 
 def test_nothing_is_overwritten(tmp_path: Path) -> None:
     """Neither a file, nor the database itself, nor a link that leads nowhere."""
-    with serving(tmp_path):
-        pass
+    assert call("run", "2 + 2", folder=tmp_path).returncode == 0
     (tmp_path / "there").write_text("precious")
     (tmp_path / "link").symlink_to(tmp_path / "nowhere")
     for name in ("there", "runs.db", "link"):
         before = files(tmp_path)
-        refused = runwright("backup", str(tmp_path / name), folder=tmp_path)
+        refused = call("backup", str(tmp_path / name), folder=tmp_path)
         assert refused.returncode == 2
         assert "is there already and is not overwritten" in refused.stderr
         assert files(tmp_path) == before
@@ -148,8 +148,7 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
 def test_what_comes_between_is_not_overwritten_either(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with serving(tmp_path):
-        pass
+    assert call("run", "2 + 2", folder=tmp_path).returncode == 0
     target, copy = tmp_path / "copy.db", backup._copy
 
     def slowly(source: Path, part: Path) -> int:
@@ -177,7 +176,7 @@ def test_what_cannot_be_copied_is_one_line_and_leaves_nothing(tmp_path: Path) ->
         (tmp_path / "empty", "there is no database"),
     ):
         before = files(folder)
-        refused = runwright("backup", str(folder / "copy.db"), folder=folder)
+        refused = call("backup", str(folder / "copy.db"), folder=folder)
         assert refused.returncode == 2
         assert said in refused.stderr
         assert len(refused.stderr.splitlines()) == 1
@@ -185,10 +184,9 @@ def test_what_cannot_be_copied_is_one_line_and_leaves_nothing(tmp_path: Path) ->
 
 
 def test_a_folder_that_is_not_there_and_a_store_without_a_file_are_told(tmp_path: Path) -> None:
-    with serving(tmp_path):
-        pass
-    nowhere = runwright("backup", str(tmp_path / "no" / "copy.db"), folder=tmp_path)
-    memory = runwright("backup", str(tmp_path / "c"), folder=tmp_path, database_url="memory://")
+    assert call("run", "2 + 2", folder=tmp_path).returncode == 0
+    nowhere = call("backup", str(tmp_path / "no" / "copy.db"), folder=tmp_path)
+    memory = call("backup", str(tmp_path / "c"), folder=tmp_path, database_url="memory://")
     assert (nowhere.returncode, memory.returncode) == (2, 2)
     assert f"there is no folder {tmp_path / 'no'}; make it" in nowhere.stderr
     assert "has no file to copy" in memory.stderr

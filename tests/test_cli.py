@@ -6,11 +6,11 @@ import socket
 import sqlite3
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
+from tests.command_call import call
 from tests.server_process import ROOT, environment, runwright, serving
 
 
@@ -29,7 +29,7 @@ def test_a_task_is_run_here_with_its_steps_and_its_result(tmp_path: Path) -> Non
 
 def test_a_refused_task_exits_with_1_and_says_what_is_understood(tmp_path: Path) -> None:
     """The words that were not understood, and examples of what is."""
-    done = runwright("run", "what's the capital of France", folder=tmp_path)
+    done = call("run", "what's the capital of France", folder=tmp_path)
     assert done.returncode == 1
     assert "capital of France" in done.stdout
     assert "try: " in done.stdout
@@ -37,7 +37,7 @@ def test_a_refused_task_exits_with_1_and_says_what_is_understood(tmp_path: Path)
 
 def test_json_prints_the_whole_record_and_nothing_else(tmp_path: Path) -> None:
     """For scripts: the same record as over HTTP."""
-    done = runwright("run", "2 + 2", "--json", folder=tmp_path)
+    done = call("run", "2 + 2", "--json", folder=tmp_path)
     record = json.loads(done.stdout)
     assert record["result"]["output"] == 4
     assert record["created_at"].endswith("Z")
@@ -55,10 +55,10 @@ def test_beside_a_live_server_the_task_is_posted_to_it(tmp_path: Path) -> None:
 def test_a_task_run_here_leaves_other_runs_alone(tmp_path: Path) -> None:
     """Runs that a server left are taken up by the next server, not by a passing command."""
     with serving(tmp_path, tools="examples.flaky:sleep") as server:
-        run_id = server.post("sleep 1 seconds, then 2 + 2")
+        run_id = server.post("sleep 2 seconds, then 2 + 2")
         server.until(run_id, lambda run: run["current"])
         server.kill()
-    assert runwright("run", "1 + 1", folder=tmp_path).returncode == 0
+    assert call("run", "1 + 1", folder=tmp_path).returncode == 0
     with serving(tmp_path, tools="examples.flaky:sleep") as server:
         record = server.settled(run_id)
     assert record["status"] == "completed"
@@ -79,7 +79,7 @@ def test_a_taken_port_is_one_line(tmp_path: Path) -> None:
     """It names the address and how to choose another."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        done = runwright("serve", "--port", port, folder=tmp_path)
+        done = call("serve", "--port", port, folder=tmp_path)
     assert done.returncode == 2
     [line] = done.stderr.splitlines()
     assert f"127.0.0.1:{port}" in line
@@ -96,7 +96,7 @@ def test_a_taken_port_is_one_line(tmp_path: Path) -> None:
 )
 def test_an_unusable_database_is_one_line(tmp_path: Path, url: str, expected: str) -> None:
     """It says what is wrong with it and what would be right."""
-    done = runwright("serve", folder=tmp_path, database_url=url)
+    done = call("serve", folder=tmp_path, database_url=url)
     assert done.returncode == 2
     [line] = done.stderr.splitlines()
     assert expected in line
@@ -106,7 +106,7 @@ def test_a_file_that_is_no_database_is_one_line_and_stays_as_it_was(tmp_path: Pa
     """Somebody's text file is not overwritten."""
     path = tmp_path / "runs.db"
     path.write_text("dear diary, " * 1000)
-    done = runwright("serve", folder=tmp_path)
+    done = call("serve", folder=tmp_path)
     assert done.returncode == 2
     [line] = done.stderr.splitlines()
     assert "not a database" in line
@@ -119,7 +119,7 @@ def test_another_programs_database_is_one_line_and_stays_as_it_was(tmp_path: Pat
         connection.execute("CREATE TABLE songs (title TEXT)")
     connection.close()
     before = (tmp_path / "runs.db").read_bytes()
-    done = runwright("serve", folder=tmp_path)
+    done = call("serve", folder=tmp_path)
     assert done.returncode == 2
     [line] = done.stderr.splitlines()
     assert "another program" in line
@@ -131,7 +131,7 @@ def test_a_newer_database_is_one_line(tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / "runs.db") as connection:
         connection.execute("PRAGMA user_version = 99")
     connection.close()
-    done = runwright("serve", folder=tmp_path)
+    done = call("serve", folder=tmp_path)
     assert done.returncode == 2
     [line] = done.stderr.splitlines()
     assert "version 99" in line
@@ -152,7 +152,7 @@ def test_a_wrong_setting_stops_the_start_with_its_name(
     tmp_path: Path, settings: dict[str, str], expected: str
 ) -> None:
     """The name, the value, and what is allowed."""
-    done = runwright("serve", folder=tmp_path, **settings)
+    done = call("serve", folder=tmp_path, **settings)
     assert done.returncode == 2
     [line] = done.stderr.splitlines()
     assert expected in line
@@ -173,14 +173,13 @@ def test_a_server_that_dies_under_the_command_does_not_make_it_forget_the_run(
             text=True,
         ) as command,
     ):
-        for _ in range(500):
-            if runs := server.client.get("/runs").json()["runs"]:
-                break
-            time.sleep(0.02)
+        assert command.stdout is not None
+        assert command.stdout.readline().startswith("run ")
+        [run] = server.client.get("/runs").json()["runs"]
         server.kill()
-        _, complaint = command.communicate(timeout=30)
+        _, complaint = command.communicate(timeout=60)
     assert command.returncode == 3
-    assert runs[0]["run_id"] in complaint
+    assert run["run_id"] in complaint
     assert "do not post it again" in complaint
 
 

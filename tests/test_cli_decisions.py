@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.command_call import call
 from tests.command_process import running
 from tests.server_process import ServerProcess, runwright, serving
 
@@ -42,10 +43,10 @@ def test_a_rejected_run_has_the_reason_and_the_second_decision_is_told(tmp_path:
     """From elsewhere too, by the address of the server."""
     with serving(tmp_path) as server:
         run_id = waiting(server)
-        done = runwright("reject", run_id, "--reason", "no milk", folder=tmp_path)
+        done = call("reject", run_id, "--reason", "no milk", folder=tmp_path)
         record = server.get(run_id)
-        again = runwright("approve", run_id, "--url", server.url, folder=tmp_path / "elsewhere")
-        unknown = runwright("approve", "../todos", folder=tmp_path)
+        again = call("approve", run_id, "--url", server.url, folder=tmp_path / "elsewhere")
+        unknown = call("approve", "../todos", folder=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == f"run {run_id} is rejected; nothing was done\n"
     assert record["status"] == "cancelled"
@@ -67,7 +68,7 @@ def test_of_a_run_that_had_done_steps_it_is_not_told_that_nothing_was_done(tmp_p
         again = server.client.post(f"/runs/{run_id}/retry", json={"input": {"expression": "2"}})
         assert again.status_code == 200, again.text
         server.until(run_id, lambda run: run["status"] == "waiting")
-        done = runwright("reject", run_id, folder=tmp_path)
+        done = call("reject", run_id, folder=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == f"run {run_id} is rejected; nothing more was done\n"
 
@@ -79,9 +80,9 @@ def test_with_keys_a_run_is_decided_about_by_its_owner(tmp_path: Path) -> None:
     with serving(tmp_path, api_keys=hashes) as server:
         server.client.headers["x-api-key"] = keys["ann"]
         run_id = waiting(server)
-        nobodys = runwright("approve", run_id, folder=tmp_path)
-        bobs = runwright("approve", run_id, folder=tmp_path, api_key=keys["bob"])
-        anns = runwright("approve", run_id, folder=tmp_path, api_key=keys["ann"])
+        nobodys = call("approve", run_id, folder=tmp_path)
+        bobs = call("approve", run_id, folder=tmp_path, api_key=keys["bob"])
+        anns = call("approve", run_id, folder=tmp_path, api_key=keys["ann"])
         record = server.settled(run_id)
     assert (nobodys.returncode, bobs.returncode, anns.returncode) == (2, 2, 0)
     assert "set RUNWRIGHT_API_KEY to yours" in nobodys.stderr
@@ -91,9 +92,9 @@ def test_with_keys_a_run_is_decided_about_by_its_owner(tmp_path: Path) -> None:
 
 def test_without_a_server_nothing_is_decided(tmp_path: Path) -> None:
     """One line says what would help; the run waits as before."""
-    task = runwright("run", TASK, folder=tmp_path, approve="always")
+    task = call("run", TASK, folder=tmp_path, approve="always")
     run_id = task.stdout.split()[1]
-    done = runwright("approve", run_id, folder=tmp_path)
+    done = call("approve", run_id, folder=tmp_path)
     with serving(tmp_path) as server:
         record = server.get(run_id)
     assert task.returncode == 3
@@ -114,7 +115,7 @@ def test_without_a_server_nothing_is_decided(tmp_path: Path) -> None:
     ],
 )
 def test_where_no_run_can_be_it_says_so(tmp_path: Path, given: list[str], said: str) -> None:
-    done = runwright("approve", "any", *given, folder=tmp_path)
+    done = call("approve", "any", *given, folder=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert said in done.stderr
 
@@ -122,7 +123,7 @@ def test_where_no_run_can_be_it_says_so(tmp_path: Path, given: list[str], said: 
 def test_a_server_that_does_not_answer_may_have_heard(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         url = f"http://127.0.0.1:{taken.getsockname()[1]}"
-    done = runwright("approve", "any", "--url", url, folder=tmp_path)
+    done = call("approve", "any", "--url", url, folder=tmp_path)
     assert done.returncode == 2
     assert "does not answer (ConnectError)" in done.stderr
     assert "`runwright watch any` tells" in done.stderr

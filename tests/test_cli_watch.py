@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.command_call import call
 from tests.command_process import running
 from tests.server_process import ROOT, environment, runwright, serving
 
@@ -51,7 +52,7 @@ def test_a_run_of_a_server_is_shown_while_it_goes_on_and_afterwards(tmp_path: Pa
 
 def test_a_settled_run_is_shown_without_a_server(tmp_path: Path) -> None:
     """From the file; nothing else in it is touched, and no tool has to be there."""
-    done = runwright("run", TASK, folder=tmp_path, tools=TOOLS)
+    done = call("run", TASK, folder=tmp_path, tools=TOOLS)
     run_id = done.stdout.split()[1]
     shown = runwright("watch", run_id, folder=tmp_path)
     assert (shown.returncode, shown.stdout, shown.stderr) == (0, done.stdout, "")
@@ -59,8 +60,8 @@ def test_a_settled_run_is_shown_without_a_server(tmp_path: Path) -> None:
 
 def test_a_failed_run_is_shown_and_exits_with_1(tmp_path: Path) -> None:
     """As the run itself did."""
-    done = runwright("run", "what's the capital of France", folder=tmp_path)
-    shown = runwright("watch", done.stdout.split()[1], folder=tmp_path)
+    done = call("run", "what's the capital of France", folder=tmp_path)
+    shown = call("watch", done.stdout.split()[1], folder=tmp_path)
     assert (shown.returncode, shown.stdout) == (1, done.stdout)
 
 
@@ -70,7 +71,7 @@ def test_a_run_that_nothing_executes_is_not_waited_for(tmp_path: Path) -> None:
         run_id = server.post("sleep 30 seconds")
         server.until(run_id, lambda run: run["current"])
         server.kill()
-    done = runwright("watch", run_id, folder=tmp_path)
+    done = call("watch", run_id, folder=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
         f"runwright: run {run_id} is running, and no server executes it; start one with"
@@ -81,23 +82,25 @@ def test_a_run_that_nothing_executes_is_not_waited_for(tmp_path: Path) -> None:
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
 
 
-@pytest.mark.parametrize("run_id", [UNKNOWN, "nonsense", "../health"])
-def test_a_run_that_is_not_there_is_one_line(tmp_path: Path, run_id: str) -> None:
+def test_a_run_that_is_not_there_is_one_line(tmp_path: Path) -> None:
     """With a server and without."""
+    asked = (UNKNOWN, "nonsense", "../health")
     with serving(tmp_path) as server:
-        there = runwright("watch", run_id, folder=tmp_path)
+        there = [call("watch", run_id, folder=tmp_path) for run_id in asked]
         server.terminate()
-    here = runwright("watch", run_id, folder=tmp_path)
-    assert (there.returncode, here.returncode) == (2, 2)
-    [line] = there.stderr.splitlines()
-    assert "the server refused: " in line
-    [line] = here.stderr.splitlines()
-    assert line == f"runwright: there is no run {run_id} in the configured database"
+    here = [call("watch", run_id, folder=tmp_path) for run_id in asked]
+    assert {done.returncode for done in (*there, *here)} == {2}
+    for done in there:
+        [line] = done.stderr.splitlines()
+        assert "the server refused: " in line
+    for run_id, done in zip(asked, here, strict=True):
+        [line] = done.stderr.splitlines()
+        assert line == f"runwright: there is no run {run_id} in the configured database"
 
 
 def test_where_there_is_no_database_none_is_made(tmp_path: Path) -> None:
     """Nothing was mistyped into being."""
-    done = runwright("watch", UNKNOWN, folder=tmp_path)
+    done = call("watch", UNKNOWN, folder=tmp_path)
     assert done.returncode == 2
     assert f"there is no database {tmp_path}/runs.db" in done.stderr
     assert list(tmp_path.iterdir()) == []
@@ -117,7 +120,7 @@ def test_what_cannot_be_watched_is_one_line(
     tmp_path: Path, arguments: list[str], settings: dict[str, str], expected: str
 ) -> None:
     """It says what would be right."""
-    done = runwright("watch", UNKNOWN, *arguments, folder=tmp_path, **settings)
+    done = call("watch", UNKNOWN, *arguments, folder=tmp_path, **settings)
     assert done.returncode == 2
     [line] = done.stderr.splitlines()
     assert expected in line
@@ -126,7 +129,7 @@ def test_what_cannot_be_watched_is_one_line(
 def test_the_run_of_another_command_is_watched_there(tmp_path: Path) -> None:
     """A `runwright run` has the file and answers nobody."""
     with running("run", "sleep 60 seconds", folder=tmp_path, tools=TOOLS) as command:
-        done = runwright("watch", command.run_id, folder=tmp_path)
+        done = call("watch", command.run_id, folder=tmp_path)
     assert done.returncode == 2
     [line] = done.stderr.splitlines()
     assert f"in use by a `runwright run` or a notebook (process {command.process.pid})" in line
@@ -136,11 +139,13 @@ def test_the_run_of_another_command_is_watched_there(tmp_path: Path) -> None:
 @pytest.mark.parametrize("end", ["terminate", "kill"])
 def test_a_restart_of_the_server_is_sat_out(tmp_path: Path, end: str) -> None:
     """Each event is shown once, whichever server told it."""
-    settings = {"tools": TOOLS, "port": free_port(), "grace": "1"}
+    settings = {"tools": TOOLS, "port": free_port(), "grace": "1", "backoff": "600"}
     task = "fail 1 times, then sleep 3 seconds, then 2 + 2"
     with serving(tmp_path, **settings) as server:
         run_id = server.post(task)
         with running("watch", run_id, folder=tmp_path, **settings) as command:
+            command.until("again at")
+            server.client.post(f"/runs/{run_id}/retry-now")
             command.until("step 1 fail_times: ok")
             getattr(server, end)()
             with serving(tmp_path, **settings):
@@ -222,8 +227,9 @@ def test_a_terminal_without_a_cursor_gets_plain_lines(
 
 def test_the_lines_of_a_watch_that_nobody_reads_are_no_traceback(tmp_path: Path) -> None:
     """As in `runwright watch … | head -1`; the run goes on."""
-    with serving(tmp_path, tools=TOOLS) as server:
-        run_id = server.post("sleep 1 seconds, then 2 + 2")
+    with serving(tmp_path, tools=TOOLS, backoff="600") as server:
+        run_id = server.post("fail 1 times, then 2 + 2")
+        server.until(run_id, lambda run: run["current"] and run["current"]["not_before"])
         with subprocess.Popen(
             [sys.executable, "-m", "api", "watch", run_id],
             cwd=ROOT,
@@ -235,6 +241,7 @@ def test_the_lines_of_a_watch_that_nobody_reads_are_no_traceback(tmp_path: Path)
             assert command.stdout is not None
             assert command.stdout.readline() == f"run {run_id}\n"
             command.stdout.close()
+            server.client.post(f"/runs/{run_id}/retry-now")  # of which there are lines
             assert command.stderr is not None
             assert command.stderr.read() == ""
         assert command.returncode == 141

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import chdir, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from graph.keys import new_key
 from graph.settings import Settings, read_settings
 from graph.sqlite_migrations import VERSION
 from tests.capture_server import capturing, openai_answer
+from tests.command_call import Called, call
 from tests.server_process import ROOT, environment, runwright, serving
 
 #: A folder without `langgraph.json`, `.env` or modules is where each examination begins.
@@ -32,7 +33,7 @@ KEYS = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY")
 def doctor(
     folder: Path, *arguments: str, cwd: Path | None = None, **settings: str
 ) -> tuple[int, dict[str, list[dict[str, Any]]]]:
-    """The exit code, and what was found by the check that found it."""
+    """The exit code, and what was found by the check that found it, in a process of its own."""
     env = {**environment(folder, **settings), "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
         [sys.executable, "-m", "api", "doctor", "--json", *arguments],
@@ -40,9 +41,20 @@ def doctor(
         env={name: value for name, value in env.items() if name not in KEYS},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=110,
         check=False,
     )
+    return done.returncode, found_by(done)
+
+
+def doctor_called(folder: Path, **settings: str) -> tuple[int, dict[str, list[dict[str, Any]]]]:
+    """The same in this process, where no module is loaded for it."""
+    with chdir(folder):
+        done = call("doctor", "--json", folder=folder, **settings)
+    return done.returncode, found_by(done)
+
+
+def found_by(done: subprocess.CompletedProcess[str] | Called) -> dict[str, list[dict[str, Any]]]:
     answer = json.loads(done.stdout)
     assert answer["ok"] is (done.returncode == 0)
     assert answer["ok"] is all(one["status"] != "fails" for one in answer["checks"])
@@ -50,7 +62,7 @@ def doctor(
     for one in answer["checks"]:
         assert (one["mend"] is None) is (one["status"] in ("ok", "skipped"))
         found.setdefault(one["check"], []).append(one)
-    return done.returncode, found
+    return found
 
 
 def only(found: dict[str, list[dict[str, Any]]], check: str) -> tuple[str, str]:
@@ -112,7 +124,7 @@ def test_for_people_it_prints_a_line_for_each_and_how_to_mend_it(tmp_path: Path)
 
 
 def test_a_wrong_setting_hides_only_what_depends_on_it(tmp_path: Path) -> None:
-    code, found = doctor(tmp_path, port="http", models="[", api_keys="secret-without-a-name")
+    code, found = doctor_called(tmp_path, port="http", models="[", api_keys="secret-without-a-name")
 
     assert code == 1
     assert [one["message"].split("=")[0] for one in found["settings"]] == [
@@ -148,8 +160,8 @@ def test_a_database_that_is_served_is_told_with_its_server(tmp_path: Path) -> No
         server.settled(server.post("add todo milk"))
         place = server.url.rpartition(":")[2]
         (tmp_path / "else").mkdir()
-        code, found = doctor(tmp_path, port=place)
-        other_code, other = doctor(tmp_path / "else", port=place)
+        code, found = doctor_called(tmp_path, port=place)
+        other_code, other = doctor_called(tmp_path / "else", port=place)
         server.settled(server.post("show my list"))  # nothing was taken from it
     status, told = only(found, "database")
     assert (code, status) == (0, "ok")
@@ -166,7 +178,7 @@ def test_what_a_killed_server_left_is_read_and_left_as_it_is(tmp_path: Path) -> 
         server.kill()
     before = contents(tmp_path)
 
-    code, found = doctor(tmp_path)
+    code, found = doctor_called(tmp_path)
 
     after = contents(tmp_path)
     assert (code, only(found, "database")[0]) == (0, "ok")
@@ -178,9 +190,7 @@ def test_what_a_killed_server_left_is_read_and_left_as_it_is(tmp_path: Path) -> 
 
 
 def test_a_database_at_rest_is_not_touched(tmp_path: Path) -> None:
-    with serving(tmp_path) as server:
-        server.settled(server.post("add todo milk"))
-        server.terminate()
+    assert call("run", "add todo milk", folder=tmp_path).returncode == 0
     before = contents(tmp_path)
 
     [finding] = database._check_file(tmp_path / "runs.db")
@@ -283,7 +293,7 @@ def test_a_url_that_names_no_file_and_one_that_keeps_nothing(tmp_path: Path) -> 
 def test_a_port_that_another_program_has_is_a_failure(tmp_path: Path) -> None:
     with listening() as taken:
         began = time.monotonic()
-        code, found = doctor(tmp_path, port=str(taken))
+        code, found = doctor_called(tmp_path, port=str(taken))
         assert time.monotonic() - began < 20  # also where it never answers
     assert code == 1
     assert f"127.0.0.1:{taken} is taken by another program" in only(found, "port")[1]
@@ -380,7 +390,7 @@ def test_where_it_is_asked_for_each_model_is_called_once(tmp_path: Path) -> None
 
 
 def test_a_complex_model_without_models_is_a_warning(tmp_path: Path) -> None:
-    code, found = doctor(tmp_path, model_complex="openai/gpt-5-mini")
+    code, found = doctor_called(tmp_path, model_complex="openai/gpt-5-mini")
 
     assert (code, only(found, "models")[0]) == (0, "warning")
     assert "RUNWRIGHT_MODELS" in only(found, "models")[1]

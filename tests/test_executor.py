@@ -305,19 +305,22 @@ async def test_a_run_in_its_backoff_holds_no_slot_and_returns_before_new_ones() 
     """Others go on meanwhile; afterwards it has its turn before runs that have not begun."""
     order: list[str] = []
     runs = executor(slots=1)
+    due, over = time.time() + 0.5, asyncio.Event()
 
     async def execute(run_id: str) -> None:
         order.append(run_id)
         if run_id == "waits":
-            await runs.wait_until(time.time() + 0.05)
+            await runs.wait_until(due)
             order.append("waited")
-        else:
-            await asyncio.sleep(0.04)
+        elif run_id == "third":
+            await asyncio.sleep(due - time.time() + 0.2)
+        elif run_id == "fourth":
+            over.set()
 
     runs.start(execute)
     for run_id in ("waits", "second", "third", "fourth"):
         runs.enqueue(run_id, "default")
-    await asyncio.sleep(0.3)
+    await asyncio.wait_for(over.wait(), 20)
     assert order == ["waits", "second", "third", "waited", "fourth"]
 
 
@@ -328,18 +331,18 @@ async def test_a_run_is_told_how_long_it_waited_for_a_slot_after_its_backoff() -
 
     async def execute(run_id: str) -> None:
         if run_id == "blocks":
-            await asyncio.sleep(0.3)
+            await asyncio.sleep(0.9)
         else:
-            told[run_id] = await runs.wait_until(time.time() + 0.1)
+            told[run_id] = await runs.wait_until(time.time() + 0.3)
 
     runs.start(execute)
     runs.enqueue("waits", "me")
     runs.enqueue("blocks", "me")
-    await asyncio.sleep(0.4)
+    await asyncio.sleep(1.2)
     runs.enqueue("alone", "me")
-    await asyncio.sleep(0.2)
-    assert 0.1 <= told["waits"] < 0.3
-    assert told["alone"] < 0.05
+    await asyncio.sleep(0.6)
+    assert 0.3 <= told["waits"] < 0.9
+    assert told["alone"] < 0.25
     assert await runs.wait_until(time.time()) == 0
 
 

@@ -50,6 +50,7 @@ checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "404", "409",
 """
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("keys", [False, True], ids=["open", "keys"])
 def test_no_request_makes_it_fail_or_answer_what_is_not_documented(tmp_path: Path, keys: bool):
     """Every check of schemathesis, over every call, from the same seed each time."""
@@ -68,7 +69,7 @@ def test_no_request_makes_it_fail_or_answer_what_is_not_documented(tmp_path: Pat
             cwd=tmp_path,
             capture_output=True,
             text=True,
-            timeout=110,
+            timeout=240,
             check=False,
         )
         faults = [line for line in server.lines if "failed, error id" in line]

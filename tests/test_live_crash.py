@@ -8,12 +8,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from httpx_sse import connect_sse
 
 from tests.event_reader import Watcher
-from tests.server_process import ServerProcess
+from tests.server_process import ServerProcess, http_client
 
 FLAKY = "examples.flaky:sleep"
 RUNS, KILLS, ADDS = 50, 20, 18
@@ -32,7 +31,7 @@ def await_progress(server: ServerProcess) -> None:
     """
     told: Counter[str] = Counter()
     with (
-        httpx.Client(base_url=server.url, timeout=10, trust_env=False) as client,
+        http_client(server.url, timeout=10) as client,
         connect_sse(client, "GET", "/runs/stream") as changes,
     ):
         for message in changes.iter_sse():

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 
 from tests.event_reader import Watcher
-from tests.server_process import ServerProcess, serving
+from tests.server_process import ServerProcess, http_client, serving
 
 #: Holds the write lock of a SQLite file for some seconds, from another process.
 HOLD = """
@@ -60,7 +60,7 @@ def test_it_answers_while_another_process_holds_the_database(tmp_path: Path) -> 
             assert holder.stdout is not None
             holder.stdout.readline()
             posted: list[httpx.Response] = []
-            client = httpx.Client(base_url=server.url, timeout=30, trust_env=False)
+            client = http_client(server.url)
             thread = threading.Thread(
                 target=lambda: posted.append(client.post("/runs", json={"prompt": "3 + 3"}))
             )

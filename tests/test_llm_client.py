@@ -47,10 +47,10 @@ def _not_installed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 class Slow(LiteLlmModel):
-    """Takes half a second to load."""
+    """Takes some time to load."""
 
     def _load(self) -> None:
-        time.sleep(0.5)
+        time.sleep(1.5)
         super()._load()
 
 
@@ -69,10 +69,10 @@ async def test_loading_is_part_of_the_time_of_a_call(server: CaptureServer) -> N
     with pytest.raises(ModelFailure) as raised:
         await slow.complete(MESSAGES, SCHEMA, timeout=0.1)
 
-    assert time.monotonic() - began < 0.4
+    assert time.monotonic() - began < 1.4
     assert (raised.value.error_class, raised.value.transient) == (NOT_READY, True)
     assert len(server.requests) == 1
-    await asyncio.sleep(0.8)
+    await asyncio.sleep(1.8)
     assert (await slow.complete(MESSAGES, SCHEMA, timeout=10)).text == PLAN
 
 
@@ -86,12 +86,12 @@ async def test_counting_the_worst_case_keeps_to_its_time(
     server: CaptureServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It may have to load the library."""
-    monkeypatch.setattr(llm, "_library", lambda: time.sleep(0.5))
+    monkeypatch.setattr(llm, "_library", lambda: time.sleep(1.5))
     began = time.monotonic()
     with pytest.raises(ModelFailure, match=NOT_READY):
         await model(server, OPENAI).worst_case(MESSAGES, timeout=0.1)
 
-    assert time.monotonic() - began < 0.4
+    assert time.monotonic() - began < 1.4
 
 
 @pytest.mark.usefixtures("_not_installed")

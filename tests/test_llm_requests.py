@@ -149,7 +149,7 @@ async def test_the_providers_own_missing_key_is_a_misconfiguration(
 async def test_a_call_that_outlasts_its_deadline_is_one_request(
     server: CaptureServer, name: str
 ) -> None:
-    server.answer, server.delay = ANSWERS[name], 1.0
+    server.answer, server.delay = ANSWERS[name], 2.0
     slow = model(server, name)
     await asyncio.to_thread(slow.warm)
     started = time.monotonic()
@@ -157,7 +157,7 @@ async def test_a_call_that_outlasts_its_deadline_is_one_request(
     with pytest.raises(ModelFailure, match="timeout"):
         await slow.complete(MESSAGES, SCHEMA, timeout=0.5)
 
-    assert time.monotonic() - started < 1.0
+    assert time.monotonic() - started < 2.0
     await asyncio.sleep(0.3)
     assert len(server.requests) == 1
 

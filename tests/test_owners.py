@@ -21,9 +21,10 @@ from graph.runs import Runs
 from graph.search import Search
 from graph.storage import Storage
 from tests.api_calls import calls
+from tests.command_call import call
 from tests.command_process import running
 from tests.live_runs import Gates, process, start, until
-from tests.server_process import ServerProcess, runwright, serving
+from tests.server_process import ServerProcess, http_client, runwright, serving
 
 KEYS = {name: new_key(name) for name in ("alice", "bob")}
 ALICE, BOB = (key for key, _ in KEYS.values())
@@ -166,7 +167,7 @@ async def rested_of(runs: Runs, run_id: str, owner: str) -> None:
 
 def client_of(server: ServerProcess, key: str) -> httpx.Client:
     headers = {"authorization": f"Bearer {key}"}
-    return httpx.Client(base_url=server.url, headers=headers, timeout=30, trust_env=False)
+    return http_client(server.url, headers=headers)
 
 
 def test_no_call_finds_the_run_of_another(tmp_path: Path):
@@ -241,7 +242,7 @@ def test_a_key_is_kept_nowhere(tmp_path: Path):
     with serving(tmp_path, api_keys=str(kept), log_level="debug") as server:
         told = []
         for key in (canary, wrong):
-            with httpx.Client(base_url=server.url, timeout=30, trust_env=False) as client:
+            with http_client(server.url) as client:
                 document = client.get("/openapi.json").json()
                 for headers in ({"authorization": f"Bearer {key}"}, {"x-api-key": key}):
                     told += [
@@ -278,15 +279,15 @@ def answers_to(client: httpx.Client, document: Any, headers: dict[str, str]) -> 
 
 def test_the_terminal_takes_its_key_to_the_server(tmp_path: Path):
     with serving(tmp_path, api_keys=API_KEYS):
-        without = runwright("run", "2 + 2", folder=tmp_path)
-        wrong = runwright("run", "2 + 2", folder=tmp_path, api_key=new_key("x")[0])
+        without = call("run", "2 + 2", folder=tmp_path)
+        wrong = call("run", "2 + 2", folder=tmp_path, api_key=new_key("x")[0])
         with running("run", "2 + 2", folder=tmp_path, api_key=ALICE) as own:
             assert own.ended() == 0
             run_id = own.run_id
-        seen = runwright("watch", run_id, folder=tmp_path, api_key=ALICE)
-        unseen = runwright("watch", run_id, folder=tmp_path, api_key=BOB)
-        keyless = runwright("watch", run_id, folder=tmp_path)
-    later = runwright("watch", run_id, folder=tmp_path)
+        seen = call("watch", run_id, folder=tmp_path, api_key=ALICE)
+        unseen = call("watch", run_id, folder=tmp_path, api_key=BOB)
+        keyless = call("watch", run_id, folder=tmp_path)
+    later = call("watch", run_id, folder=tmp_path)
 
     assert [without.returncode, wrong.returncode] == [2, 2]
     assert "has keys; set RUNWRIGHT_API_KEY to yours" in without.stderr
@@ -300,9 +301,9 @@ def test_the_terminal_takes_its_key_to_the_server(tmp_path: Path):
 
 
 def test_a_task_of_the_terminal_belongs_to_the_owner_of_its_key(tmp_path: Path):
-    without = runwright("run", "2 + 2", folder=tmp_path, api_keys=API_KEYS)
-    wrong = runwright("run", "2 + 2", folder=tmp_path, api_keys=API_KEYS, api_key=new_key("x")[0])
-    own = runwright("run", "2 + 2", "--json", folder=tmp_path, api_keys=API_KEYS, api_key=BOB)
+    without = call("run", "2 + 2", folder=tmp_path, api_keys=API_KEYS)
+    wrong = call("run", "2 + 2", folder=tmp_path, api_keys=API_KEYS, api_key=new_key("x")[0])
+    own = call("run", "2 + 2", "--json", folder=tmp_path, api_keys=API_KEYS, api_key=BOB)
 
     assert (without.returncode, wrong.returncode, own.returncode) == (2, 2, 0)
     assert "set RUNWRIGHT_API_KEY to your key" in without.stderr
@@ -311,7 +312,7 @@ def test_a_task_of_the_terminal_belongs_to_the_owner_of_its_key(tmp_path: Path):
 
 
 def test_without_keys_no_server_begins_beyond_loopback(tmp_path: Path):
-    refused = runwright("serve", folder=tmp_path, host="0.0.0.0")
+    refused = call("serve", folder=tmp_path, host="0.0.0.0")
 
     assert refused.returncode == 2
     assert "without keys the server listens on loopback only, not on 0.0.0.0" in refused.stderr
@@ -323,7 +324,7 @@ def test_without_keys_no_server_begins_beyond_loopback(tmp_path: Path):
 
 def test_the_command_prints_a_key_once_with_its_entry(tmp_path: Path):
     made = runwright("key", "new", "carol", folder=tmp_path)
-    refused = runwright("key", "new", "two words", folder=tmp_path)
+    refused = call("key", "new", "two words", folder=tmp_path)
     printed = dict(re.findall(r"^RUNWRIGHT_(\w+)=(.*)$", made.stdout, re.MULTILINE))
     with (
         serving(tmp_path, api_keys=printed["API_KEYS"]) as server,

@@ -111,14 +111,14 @@ def test_calls_of_models_and_waits_for_them_use_it_up() -> None:
 async def test_models_that_hang_are_all_asked_once_and_then_left_alone(storage: Storage) -> None:
     """The first run waits for two deadlines, the next one for nothing."""
     models = [Hanging(f"{name}/model", []) for name in "abcd"]
-    planning = Runs(storage, *models, timeout=0.4)
+    planning = Runs(storage, *models, timeout=1.0)
     began = time.monotonic()
     first = await planning.run("what is 2 + 2")
     took = time.monotonic() - began
     second = await planning.run("what is 2 + 2")
 
     assert [run.state["status"] for run in (first, second)] == ["completed", "completed"]
-    assert 0.8 <= took < 1.4
+    assert 2.0 <= took < 3.5
     assert [entry["error_class"] for entry in first.log[:-1]] == ["timeout"] * 4
     assert [entry["error_class"] for entry in second.log[:-1]] == ["circuit_open"] * 4
 
@@ -183,12 +183,12 @@ async def test_a_wait_that_only_the_budget_forbids_is_not_held_against_the_model
 async def test_a_call_cut_short_by_others_is_held_against_the_model(storage: Storage) -> None:
     """Or each run would be kept waiting by it; one cut short by the run's own budget is not."""
     names = ["a/one", "b/two", "c/three"]
-    patient = Runs(storage, *[Hanging(name, []) for name in names], timeout=0.1)
+    patient = Runs(storage, *[Hanging(name, []) for name in names], timeout=1.0)
     hurried = Runs(storage, *[Hanging(name, []) for name in names], timeout=5.0)
     planned = await patient.run()
     await hurried.run(seconds=0.1)
 
-    assert planned.log[1]["duration_ms"] < 90
+    assert planned.log[1]["duration_ms"] < 900
     assert [patient.breaker.holds_back(name) for name in names] == [True] * 3
     assert [hurried.breaker.holds_back(name) for name in names] == [False] * 3
 

@@ -5,14 +5,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests.server_process import serving
 
-FIVE_STEPS = (
-    "add todo first, then sleep 0.15 seconds, then add todo second,"
-    " then sleep 0.15 seconds, then show my list"
-)
 FLAKY = "examples.flaky:sleep,examples.flaky:fail_times"
 
 
@@ -20,21 +14,33 @@ def ok_steps(record: dict[str, Any]) -> list[int]:
     return [entry["step"] for entry in record["execution_log"] if entry["status"] == "ok"]
 
 
-@pytest.mark.parametrize("delay", [0.0, 0.03, 0.1, 0.2, 0.3, 0.4])
-def test_a_killed_server_goes_on_where_it_was(tmp_path: Path, delay: float) -> None:
+def five_steps(number: int) -> str:
+    return (
+        f"add todo first {number}, then sleep 0.15 seconds, then add todo second {number},"
+        " then sleep 0.15 seconds, then show my list"
+    )
+
+
+def test_a_killed_server_goes_on_where_it_was(tmp_path: Path) -> None:
     """Whenever it is killed, the run completes and nothing that was finished is done twice."""
-    with serving(tmp_path, tools=FLAKY) as server:
-        run_id = server.post(FIVE_STEPS)
-        time.sleep(delay)
-        before = server.get(run_id)
-        server.kill()
-    with serving(tmp_path, tools=FLAKY) as server:
-        record = server.settled(run_id)
-    assert record["status"] == "completed", record["error"]
-    assert ok_steps(record) == [1, 2, 3, 4, 5]
-    assert record["execution_log"][: len(before["execution_log"])] == before["execution_log"]
-    assert [todo["text"] for todo in record["result"]["output"]] == ["first", "second"]
-    assert len(record["marks"]) <= 1
+    before: dict[str, Any] = {}
+    listed: list[str] = []
+    for number, delay in enumerate([0.0, 0.03, 0.1, 0.2, 0.3, 0.4, None]):
+        with serving(tmp_path, tools=FLAKY) as server:
+            if before:
+                record = server.settled(before["run_id"])
+                assert record["status"] == "completed", record["error"]
+                assert ok_steps(record) == [1, 2, 3, 4, 5]
+                seen = before["execution_log"]
+                assert record["execution_log"][: len(seen)] == seen
+                listed += [f"first {number - 1}", f"second {number - 1}"]
+                assert [todo["text"] for todo in record["result"]["output"]] == listed
+                assert len(record["marks"]) <= 1
+            if delay is not None:
+                run_id = server.post(five_steps(number))
+                time.sleep(delay)
+                before = server.get(run_id)
+                server.kill()
 
 
 def test_many_runs_in_flight_survive_a_kill(tmp_path: Path) -> None:
@@ -68,7 +74,7 @@ def test_a_backoff_goes_on_with_what_was_left_of_it(tmp_path: Path) -> None:
 def test_sigterm_lets_the_attempt_in_flight_end_and_leaves_the_rest(tmp_path: Path) -> None:
     """Exit code 0, the step under way is recorded, the next server does the others."""
     with serving(tmp_path, tools=FLAKY) as server:
-        run_id = server.post("sleep 0.5 seconds, then add todo after")
+        run_id = server.post("sleep 2 seconds, then add todo after")
         server.until(run_id, lambda run: run["current"])
         assert server.terminate(timeout=10) == 0
     with serving(tmp_path, tools=FLAKY) as server:

@@ -4,10 +4,9 @@ import threading
 import time
 from pathlib import Path
 
-import httpx
 import pytest
 
-from tests.server_process import ServerProcess, serving
+from tests.server_process import ServerProcess, http_client, serving
 
 FLAKY = "examples.flaky:sleep"
 
@@ -28,7 +27,7 @@ class Streamed:
 
     def _read(self) -> None:
         with (
-            httpx.Client(timeout=30, trust_env=False) as client,
+            http_client() as client,
             client.stream("GET", self._url) as answer,
         ):
             for part in answer.iter_text():

@@ -91,7 +91,7 @@ async def test_a_tool_is_not_called_again_while_its_thread_has_not_ended() -> No
 
 async def test_a_tool_is_called_again_when_its_thread_has_ended() -> None:
     blocking = Blocking()
-    attempts = Attempts(run(("block", {}), step_timeout=0.3), blocking.tools)
+    attempts = Attempts(run(("block", {}), step_timeout=1.0), blocking.tools)
     await attempts.make()
     asyncio.get_running_loop().call_later(0.05, blocking.let_go.set)
     record = await attempts.make()
@@ -102,13 +102,13 @@ async def test_a_tool_is_called_again_when_its_thread_has_ended() -> None:
 
 async def test_a_repeatable_tool_is_called_again_at_once() -> None:
     blocking = Blocking(repeatable=True)
-    attempts = Attempts(run(("block", {}), step_timeout=0.2), blocking.tools)
+    attempts = Attempts(run(("block", {}), step_timeout=1.0), blocking.tools)
     await attempts.make()
     record = await attempts.make()
     blocking.let_go.set()
 
     assert (record["status"], record["output"]) == ("ok", "done")
-    assert record["duration_ms"] < 150
+    assert record["duration_ms"] < 900
 
 
 async def test_a_cancelled_attempt_is_no_attempt() -> None:

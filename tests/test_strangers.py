@@ -18,7 +18,7 @@ import pytest
 from graph.keys import new_key
 from graph.state import Status
 from tests.api_calls import calls
-from tests.server_process import ServerProcess, serving
+from tests.server_process import ServerProcess, http_client, serving
 
 LONG = "sleep 600 seconds"
 TOOLS = "examples.flaky:sleep,examples.flaky:fail_times"
@@ -83,7 +83,7 @@ def owners(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Owner
 
 def client_of(server: ServerProcess, key: str) -> httpx.Client:
     headers = {"authorization": f"Bearer {key}"}
-    return httpx.Client(base_url=server.url, headers=headers, timeout=30, trust_env=False)
+    return http_client(server.url, headers=headers)
 
 
 def fill(owner: Owner) -> None:

@@ -1,6 +1,7 @@
 """Reads a clause as a request about to-dos."""
 
 from collections.abc import Container
+from functools import cache
 
 from nodes.patterns import items
 from nodes.patterns.arithmetic import read_expression
@@ -38,13 +39,18 @@ _REASONS = {
 }
 
 
+@cache
+def _frames() -> tuple[FrameTable, FrameTable]:
+    """The whole sentences and the elliptic ones: the same for every reader, and slow to make."""
+    return FrameTable(FRAMES, CLASSES), FrameTable(ELLIPTIC_FRAMES, CLASSES)
+
+
 class TodoReader:
     """Turns clauses into calls of the to-do tools that exist."""
 
     def __init__(self, tools: Container[str]) -> None:
         self._tools = tools
-        self._frames = FrameTable(FRAMES, CLASSES)
-        self._elliptic = FrameTable(ELLIPTIC_FRAMES, CLASSES)
+        self._frames, self._elliptic = _frames()
 
     def read(self, prompt: Words, start: int, end: int, earlier: Earlier) -> list[Call] | None:
         """The calls that the words from `start` to `end` ask for, or None."""
