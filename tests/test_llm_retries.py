@@ -17,15 +17,18 @@ async def _closed() -> AsyncIterator[None]:
     await close_clients()
 
 
-def model(llmock: LLMock) -> LiteLlmModel:
-    return LiteLlmModel("openai/gpt-5-mini", max_tokens=800, api_base=llmock.base_url())
+async def loaded(llmock: LLMock) -> LiteLlmModel:
+    """A model whose client is there: loading it would count for its first call."""
+    one = LiteLlmModel("openai/gpt-5-mini", max_tokens=800, api_base=llmock.base_url())
+    await asyncio.to_thread(one.warm)
+    return one
 
 
 @pytest.mark.parametrize(("status", "wait"), [(429, 0.4), (503, 0.2)])
 async def test_one_retry_after_the_wait_that_the_provider_asked_for_is_faultless(
     llmock: LLMock, status: int, wait: float
 ) -> None:
-    one = model(llmock)
+    one = await loaded(llmock)
     llmock.fail(status, retry_after=wait, times=1).reply('{"steps": []}')
 
     with pytest.raises(ModelFailure) as raised:
@@ -44,7 +47,7 @@ async def test_what_cannot_pass_is_not_retried(llmock: LLMock, status: int) -> N
     llmock.fail(status, times=None)
 
     with pytest.raises(ModelFailure) as raised:
-        await model(llmock).complete(MESSAGES, SCHEMA, timeout=10)
+        await (await loaded(llmock)).complete(MESSAGES, SCHEMA, timeout=10)
 
     assert not raised.value.transient
     assert len(llmock.requests) == 1
