@@ -18,13 +18,10 @@ _OPEN = re.compile(r"/health(/.*)?|/docs(/.*)?|/openapi\.json")
 
 
 class KeyRefused(Exception):
-    """No key came with the request, one that is none of ours, or several; they are kept nowhere.
+    """No key came with the request, or one that is none of ours; it is kept nowhere."""
 
-    `given` counts those that differ: of two nobody can tell whose the request is.
-    """
-
-    def __init__(self, *, given: int) -> None:
-        super().__init__(f"{given} keys, of which none counts")
+    def __init__(self, *, given: bool) -> None:
+        super().__init__("not one of the keys" if given else "no key")
         self.given = given
 
 
@@ -52,16 +49,12 @@ class Callers:
         if not self._keys:
             return NOBODY
         given = _given(Headers(scope=scope))
-        owner = self._keys.owner(next(iter(given))) if len(given) == 1 else None
+        owner = self._keys.owner(given) if given else None
         if owner is None and not is_open(scope["path"]):
-            raise KeyRefused(given=len(given))
+            raise KeyRefused(given=bool(given))
         return owner
 
 
-def _given(headers: Headers) -> set[str]:
-    keys = {key.strip() for key in headers.getlist("x-api-key")}
-    for authorization in headers.getlist("authorization"):
-        scheme, _, key = authorization.partition(" ")
-        if scheme.lower() == "bearer":
-            keys.add(key.strip())
-    return keys - {""}
+def _given(headers: Headers) -> str:
+    scheme, _, key = headers.get("authorization", "").partition(" ")
+    return key.strip() if scheme.lower() == "bearer" else headers.get("x-api-key", "").strip()

@@ -21,7 +21,7 @@ async def _stranger(request: Request) -> bool:
 async def _owner(request: Request) -> str:
     owner: str | None = request.scope[OWNER]
     if owner is None:  # on a path that is open to strangers, but not with what belongs to somebody
-        raise KeyRefused(given=0)
+        raise KeyRefused(given=False)
     return owner
 
 

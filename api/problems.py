@@ -108,10 +108,6 @@ def _named(errors: list[FieldError]) -> str:
     return "; ".join(f"{error['field']} {error['message']}" for error in errors)
 
 
-#: What was wrong with so many keys.
-_KEYS_GIVEN = {0: "No key came with the request.", 1: "The key is none of this server's."}
-
-
 PROBLEMS: Mapping[Cause, Kind] = {
     RequestValidationError: Kind(
         400,
@@ -169,9 +165,7 @@ PROBLEMS: Mapping[Cause, Kind] = {
         "key-refused",
         "A key is needed",
         lambda e, _: (
-            _KEYS_GIVEN.get(
-                e.given, "Several keys came with the request, where one says whose it is."
-            )
+            ("The key is none of this server's." if e.given else "No key came with the request.")
             + " Send yours as `Authorization: Bearer KEY` or as `x-api-key: KEY`."
         ),
         headers=lambda *_: {"WWW-Authenticate": "Bearer"},

@@ -8,7 +8,6 @@ from tests.api_calls import calls
 from tests.fake_runs import FakeRuns, serving
 
 KEY, KEPT = new_key("alice")
-OTHER, OTHERS = new_key("bob")
 WITH_KEYS = HttpLimits(keys=KeyRing([KEPT]))
 ORIGIN = "https://desk.example"
 WITH_ORIGIN = HttpLimits(cors_origins=(ORIGIN,))
@@ -41,29 +40,6 @@ async def test_a_call_needs_a_key_in_one_of_two_headers(headers, status):
         assert answer.json()["type"] == "urn:runwright:problem:key-refused"
         assert "Authorization: Bearer KEY" in answer.json()["detail"]
         assert answer.headers["www-authenticate"] == "Bearer"
-
-
-@pytest.mark.parametrize(
-    "headers",
-    [
-        [("x-api-key", KEY), ("x-api-key", OTHER)],
-        [("x-api-key", "wrong"), ("authorization", f"Bearer {KEY}")],
-        [("authorization", f"Bearer {KEY}"), ("authorization", f"Bearer {OTHER}")],
-    ],
-)
-async def test_of_two_keys_none_is_chosen(headers):
-    """Whose the call is is not guessed; the same key twice is one."""
-    limits = HttpLimits(keys=KeyRing([KEPT, OTHERS]))
-    same = [("x-api-key", KEY), ("x-api-key", KEY), ("authorization", f"Bearer {KEY}")]
-    async with serving(FakeRuns(), limits) as client:
-        refused = await client.get("/runs", headers=headers)
-        answered = await client.get("/runs", headers=same)
-        health = await client.get("/health", headers=headers)
-
-    assert refused.status_code == 401
-    assert refused.json()["detail"].startswith("Several keys came with the request")
-    assert answered.status_code == 200
-    assert health.json()["storage"] == {"status": "ok"}
 
 
 async def test_nothing_is_answered_to_strangers_but_the_health_and_the_documentation():
