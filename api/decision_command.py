@@ -14,7 +14,7 @@ Act = Literal["approve", "reject"]
 #: What has become of the run, in words.
 _TOLD = {
     "approve": "approved; `runwright watch {run_id}` shows how it goes on",
-    "reject": "rejected; nothing {more}was done",
+    "reject": "rejected; nothing more is done",
 }
 
 
@@ -29,10 +29,8 @@ async def decide(
     server = checked_url(url) if url is not None else _serving(settings.database_url, run_id)
     body = {} if reason is None else {"reason": reason}
     async with open_client(server, settings.api_key) as client:
-        record = await post_decision(client, run_id, act, body)
-    # A run that was retried or forked may have done steps before it was asked about.
-    more = "more " if record.get("execution_log") else ""
-    return f"run {run_id} is {_TOLD[act].format(run_id=run_id, more=more)}"
+        await post_decision(client, run_id, act, body)
+    return f"run {run_id} is {_TOLD[act].format(run_id=run_id)}"
 
 
 def _serving(database_url: str, run_id: str) -> str:

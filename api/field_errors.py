@@ -8,6 +8,8 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import Field
 from typing_extensions import TypedDict
 
+from api.counting import counted
+
 _JSON_NAMES: Mapping[type, str] = {
     bool: "a boolean",
     int: "a number",
@@ -96,8 +98,7 @@ def _number(bound: float) -> str:
 
 
 def _length(number: int, value: object) -> str:
-    unit = "character" if isinstance(value, str) else "item"
-    return f"{number} {unit}" if number == 1 else f"{number} {unit}s"
+    return counted(number, "character" if isinstance(value, str) else "item")
 
 
 def _json_name(value: object) -> str:

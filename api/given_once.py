@@ -1,6 +1,5 @@
 """Parameters that are given twice: which of the two was meant is not guessed."""
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -17,23 +16,19 @@ class GivenOnce:
     """Refuses requests that give one of a route's parameters more than once."""
 
     def __init__(self, route: Dependant) -> None:
-        self._query = frozenset(_names(route.query_params)) - SEVERAL
-        self._headers = frozenset(_names(route.header_params))
+        self._query = [name for name in _names(route.query_params) if name not in SEVERAL]
+        self._headers = list(_names(route.header_params))
 
     def check(self, request: Request) -> None:
         """Raises `RequestValidationError`."""
-        asked = (name for name, _ in request.query_params.multi_items())
-        given = Counter(("query", name) for name in asked if name in self._query)
-        given.update(
-            ("header", name) for name, _ in request.headers.items() if name in self._headers
-        )
-        twice = [
-            {"type": "given_twice", "loc": place, "msg": "is given more than once; give it once"}
-            for place, times in given.items()
-            if times > 1
-        ]
+        query, headers = request.query_params, request.headers
+        twice = [("query", name) for name in self._query if len(query.getlist(name)) > 1]
+        twice += [("header", name) for name in self._headers if len(headers.getlist(name)) > 1]
         if twice:
-            raise RequestValidationError(twice)
+            message = "is given more than once; give it once"
+            raise RequestValidationError(
+                [{"type": "given_twice", "loc": place, "msg": message} for place in twice]
+            )
 
 
 def _names(parameters: Sequence[Any]) -> Iterator[str]:

@@ -45,18 +45,13 @@ async def post_task(client: httpx.AsyncClient, task: str) -> "ServerRun":
     except (httpx.HTTPError, ValueError) as error:
         reason = f"the server at {client.base_url} does not answer ({type(error).__name__})"
         raise NotStarted(f"{reason}; whether it took the task, GET /runs tells") from None
-    if response.is_error:
+    if not response.is_success:
         raise NotStarted(_refusal(response))
     return ServerRun(client, answer["run_id"])
 
 
-async def post_decision(
-    client: httpx.AsyncClient, run_id: str, act: str, body: object
-) -> dict[str, Any]:
-    """Tell the server what was decided about a plan: `approve` or `reject`; the run's record.
-
-    Raises `NotDecided`.
-    """
+async def post_decision(client: httpx.AsyncClient, run_id: str, act: str, body: object) -> None:
+    """Tell the server what was decided about a plan: `approve` or `reject`. Raises `NotDecided`."""
     path = f"/runs/{quote(run_id, safe='')}/{act}"
     try:
         response = await client.post(path, json=body)
@@ -64,9 +59,8 @@ async def post_decision(
         reason = f"the server at {client.base_url} does not answer ({type(error).__name__})"
         told = f"whether it took the decision, `runwright watch {run_id}` tells"
         raise NotDecided(f"{reason}; {told}") from None
-    if response.is_error:
+    if not response.is_success:  # a redirect decides nothing either
         raise NotDecided(_refusal(response))
-    return dict(response.json())
 
 
 class ServerRun:

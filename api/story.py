@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from api.counting import counted
 from api.terminal_text import line, pretty, printable
 from api.times import rfc3339
 from graph.events import Event
@@ -68,9 +69,9 @@ def _asked(call: dict[str, Any]) -> str:
 
 
 def _plan(made: dict[str, Any]) -> str:
-    by, steps = made["planned_by"], len(made["steps"])
+    by, steps = made["planned_by"], counted(len(made["steps"]), "step")
     planner = by["model"] or by["source"]
-    return f"plan by {planner} ({by['reason']}): {steps} step{'s' * (steps != 1)}"
+    return f"plan by {planner} ({by['reason']}): {steps}"
 
 
 def _attempt(event: Event) -> str:

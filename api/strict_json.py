@@ -43,8 +43,9 @@ class StrictRoute(APIRoute):
         once = GivenOnce(self.dependant)
 
         async def strictly(request: Request) -> Response:
-            once.check(request)
-            return await handle(_StrictRequest(request.scope, request.receive))
+            strict = _StrictRequest(request.scope, request.receive)
+            once.check(strict)  # what it reads of the address is not read again
+            return await handle(strict)
 
         return strictly
 

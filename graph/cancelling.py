@@ -14,6 +14,7 @@ from graph.state import Mark, PlanningCall, RunState, ended_at, run_error
 from graph.status import SETTLED
 from graph.take_up import resume, state_at
 from nodes.contract.attempts import interrupted
+from nodes.contract.skipping import left_out
 
 
 @dataclass
@@ -159,10 +160,10 @@ def _told(state: RunState, in_flight: bool) -> str:
     steps, done = state["plan"]["steps"], state["cursor"]
     if not steps:
         return "cancelled before there was a plan; nothing was done"
-    left_out = sum(step <= done for step in state.get("skipped", []))
-    words = f"cancelled after {done - left_out} of {len(steps)} steps"
-    if left_out:
-        words += f", {left_out} left out"
+    passed = left_out(state)
+    words = f"cancelled after {done - passed} of {len(steps)} steps"
+    if passed:
+        words += f", {passed} left out"
     if in_flight:
         words += f"; step {done + 1} ({steps[done]['tool']}) was cut off"
     return words

@@ -115,6 +115,9 @@ class DailyBudget:
         """Let the storage know of the call, so that it is counted if this process is killed."""
         try:
             await self._spending.hold(call, day, cost)
+        except Exception:  # nothing of it was written
+            ledger.release(cost, None)
+            raise
         except BaseException:
             with suppress(Exception):
                 await self._settle(ledger, call, day, cost, None)

@@ -7,6 +7,7 @@ from graph.explanation import Explanation, StepSpent
 from graph.state import RunState
 from graph.status import SETTLED
 from graph.time_spent import Part
+from nodes.contract.skipping import left_out
 
 #: What the time of each part went to.
 _WORDS: dict[Part, str] = {
@@ -41,10 +42,9 @@ def _outcome(state: RunState, explained: Explanation) -> str:
 
 def _done(state: RunState) -> str:
     """How many steps are done; those that were left out are passed by, but not done."""
-    cursor, steps = state["cursor"], _counted(len(state["plan"]["steps"]), "step")
-    left_out = sum(1 for step in state.get("skipped", []) if step <= cursor)
-    done = f"{cursor - left_out} of {steps} done"
-    return f"{done} and {left_out} left out" if left_out else done
+    passed, steps = left_out(state), _counted(len(state["plan"]["steps"]), "step")
+    done = f"{state['cursor'] - passed} of {steps} done"
+    return f"{done} and {passed} left out" if passed else done
 
 
 def _where(explained: Explanation) -> str:

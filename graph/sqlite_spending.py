@@ -73,10 +73,16 @@ class SqliteSpending:
         return next((Spent(*row) for row in rows), Spent())
 
     async def count_left(self) -> None:
-        """Count, with all that they may have cost, the calls that a killed process has left."""
+        """Count, with all that they may have cost, the calls that a killed process has left.
+
+        A run makes its call again, which is another one to whoever is paid.
+        """
         for run_id, key, day, owner, usd, tokens in await self._reader.execute_fetchall(_LEFT):
-            call = Call(owner=owner, run_id=run_id, key=key, model="")
-            await self.add(call, day, Cost(tokens=tokens, usd=usd))
+            await self._writer.write(
+                (_RELEASE, (run_id, key)),
+                (_ADD, (day, owner, usd, tokens, run_id)),
+                durable=True,
+            )
 
     async def hold(self, call: Call, day: str, cost: Cost) -> None:
         held = (call.run_id, call.key, day, call.owner, cost.usd, cost.tokens)

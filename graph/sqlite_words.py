@@ -23,7 +23,7 @@ FEW = 4_000
 
 #: Runs with the words in the first window, in which a status that most runs have is counted to the
 #: bound. The next is as large as it takes, by what was seen, to count one more of them so far; when
-#: that is more than `GROWTH` times what was seen, all that is left is one window.
+#: that takes more than `GROWTH` times what was seen besides it, all that is left is one window.
 WINDOW, GROWTH = 12_000, 4
 
 #: The first and the last number of a window.

@@ -49,8 +49,8 @@ async def finalize(
 
 def _unfit(state: RunState, tools: Mapping[str, Tool]) -> PlanUnfit | None:
     """Why a state that may have been edited is not that of a run whose plan was executed."""
-    if (edited := fault_of(state)) or state["error"]:
-        return edited
+    if state.get("error"):
+        return fault_of(state)
     try:
         check_done(checked_plan(state, tools), state)
     except PlanUnfit as unfit:

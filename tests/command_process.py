@@ -80,6 +80,13 @@ class CommandProcess:
         """Ctrl-C."""
         self.process.send_signal(signal.SIGINT)
 
+    def leave(self) -> int:
+        """Ctrl-C twice; the exit code."""
+        self.interrupt()
+        self.until("press Ctrl-C again")
+        self.interrupt()
+        return self.ended(timeout=20)
+
     def ended(self, timeout: float = 30) -> int:
         """Wait for its end; the exit code."""
         code = self.process.wait(timeout)

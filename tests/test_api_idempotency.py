@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from tests.fake_runs import FakeRuns, serving
+from tests.server_process import http_client
 from tests.server_process import serving as server_in
 
 KEY = {"Idempotency-Key": "0b7f5f0e-order"}
@@ -85,7 +86,7 @@ def test_many_clients_at_once_make_one_run(tmp_path: Path) -> None:
     clients = 32
     together = threading.Barrier(clients)
 
-    with server_in(tmp_path) as server, httpx.Client(base_url=server.url, timeout=30) as client:
+    with server_in(tmp_path) as server, http_client(server.url) as client:
 
         def post(number: int) -> httpx.Response:
             together.wait(30)

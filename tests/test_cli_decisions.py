@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.capture_server import capturing
 from tests.command_call import call
 from tests.command_process import running
 from tests.server_process import ServerProcess, runwright, serving
@@ -48,7 +49,7 @@ def test_a_rejected_run_has_the_reason_and_the_second_decision_is_told(tmp_path:
         again = call("approve", run_id, "--url", server.url, folder=tmp_path / "elsewhere")
         unknown = call("approve", "../todos", folder=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == f"run {run_id} is rejected; nothing was done\n"
+    assert done.stdout == f"run {run_id} is rejected; nothing more is done\n"
     assert record["status"] == "cancelled"
     assert record["error"]["message"] == "the plan was rejected: no milk; nothing was done"
     assert (again.returncode, again.stdout) == (2, "")
@@ -57,20 +58,16 @@ def test_a_rejected_run_has_the_reason_and_the_second_decision_is_told(tmp_path:
     assert "No run has the id '../todos'" in unknown.stderr or "Nothing is at" in unknown.stderr
 
 
-def test_of_a_run_that_had_done_steps_it_is_not_told_that_nothing_was_done(tmp_path: Path) -> None:
-    """It was retried with another input, which nobody had approved."""
-    with serving(tmp_path) as server:
-        asked = {"prompt": "add milk to my list, then calculate 1 / 0", "mode": "plan"}
-        run_id = str(server.client.post("/runs", json=asked).json()["run_id"])
-        server.until(run_id, lambda run: run["status"] == "waiting")
-        server.client.post(f"/runs/{run_id}/approve")
-        assert server.settled(run_id)["status"] == "failed"
-        again = server.client.post(f"/runs/{run_id}/retry", json={"input": {"expression": "2"}})
-        assert again.status_code == 200, again.text
-        server.until(run_id, lambda run: run["status"] == "waiting")
-        done = call("reject", run_id, folder=tmp_path)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == f"run {run_id} is rejected; nothing more was done\n"
+@pytest.mark.parametrize("act", ["approve", "reject"])
+def test_an_answer_that_decides_nothing_is_not_taken_for_a_decision(
+    tmp_path: Path, act: str
+) -> None:
+    """A proxy sends to another address, say to the same with https."""
+    with capturing() as proxy:
+        proxy.status, proxy.answer = 301, "<html>moved</html>"
+        done = call(act, "any", "--url", proxy.url, folder=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("runwright: the server refused: ")
 
 
 def test_with_keys_a_run_is_decided_about_by_its_owner(tmp_path: Path) -> None:

@@ -51,10 +51,7 @@ def test_two_ctrl_c_leave_the_run_of_this_process_to_the_next_server(
     """It leaves at once, says where the run is, and nothing of it is cancelled."""
     with running("run", f"{tool} 5 seconds", folder=tmp_path, tools=TOOLS) as command:
         command.until("plan by")
-        command.interrupt()
-        command.until("press Ctrl-C again")
-        command.interrupt()
-        assert command.ended(timeout=20) == 130
+        assert command.leave() == 130
     assert command.complaints.splitlines() == [
         NOTE,
         f"runwright: run {command.run_id} is stored and goes on at the next `runwright serve`",
@@ -71,10 +68,7 @@ def test_a_run_in_memory_that_is_left_is_said_to_be_gone(tmp_path: Path) -> None
         "run", "sleep 60 seconds", folder=tmp_path, tools=TOOLS, database_url="memory://"
     ) as command:
         command.until("plan by")
-        command.interrupt()
-        command.until("press Ctrl-C again")
-        command.interrupt()
-        assert command.ended(timeout=20) == 130
+        assert command.leave() == 130
     assert "ends with this process: memory:// keeps nothing" in command.complaints
 
 
@@ -83,10 +77,7 @@ def test_a_tool_that_swallows_its_cancellation_does_not_hold_the_terminal(tmp_pa
     cling = {"tools": "tests.doomed:cling"}
     with running("run", "cling", folder=tmp_path, **cling) as command:
         command.until("plan by")
-        command.interrupt()
-        command.until("press Ctrl-C again")
-        command.interrupt()
-        assert command.ended(timeout=20) == 130
+        assert command.leave() == 130
     with running("run", "cling", folder=tmp_path, step_timeout="0.3", **cling) as ended:
         assert ended.ended(timeout=20) == 1
     assert "is stored and goes on" in command.complaints
@@ -121,10 +112,7 @@ def test_two_ctrl_c_leave_the_run_of_a_server_to_it(
     argument = task if way == "run" else server.post(task)
     with running(way, argument, folder=folder) as command:
         command.until("again at")
-        command.interrupt()
-        command.until("press Ctrl-C again")
-        command.interrupt()
-        assert command.ended(timeout=20) == 130
+        assert command.leave() == 130
     assert server.get(command.run_id)["status"] == "running"
     server.client.post(f"/runs/{command.run_id}/retry-now")
     record = server.settled(command.run_id)

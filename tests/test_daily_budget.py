@@ -167,7 +167,7 @@ async def test_a_run_that_makes_a_call_again_after_a_crash_is_charged_once(
 
 
 async def test_a_call_that_a_kill_cut_off_counts_as_its_worst_case(tmp_path: Path) -> None:
-    """Once, also when it is made again; one that had ended by then leaves nothing."""
+    """Once; that it is made again counts, too. One that had ended by then leaves nothing."""
     killed, provider = tmp_path / "killed.db", Provider()
     async with open_storage(f"sqlite:///{tmp_path}/runs.db") as storage:
         await accepted(storage, "r")
@@ -182,9 +182,12 @@ async def test_a_call_that_a_kill_cut_off_counts_as_its_worst_case(tmp_path: Pat
         await asking
     for _ in range(2):
         async with open_storage(f"sqlite:///{killed}") as storage:
+            assert await spent(budget(storage, usd=1.0)) == Spent(0.26, 120, 2)
+    for _ in range(2):
+        async with open_storage(f"sqlite:///{killed}") as storage:
             purse = budget(storage, usd=1.0)
-            assert await spent(purse) == Spent(0.26, 120, 2)
             await pay(purse, answer("b", usd=0.25), call(2, run="r"))
+            assert await spent(purse) == Spent(0.51, 140, 3)
     async with open_storage(f"sqlite:///{tmp_path}/runs.db") as storage:
         assert await spent(budget(storage, usd=1.0)) == Spent(0.5, 40, 2)
 

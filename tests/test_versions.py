@@ -1,6 +1,8 @@
 """Databases that an older program left."""
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -28,22 +30,28 @@ def test_a_run_that_version_1_left_is_resumed(tmp_path: Path) -> None:
     assert record["execution_log"][0]["started_at"] < record["marks"][0]["at"]
 
 
+@contextmanager
+def of_version(version: int, path: Path) -> Iterator[sqlite3.Connection]:
+    """A database with the tables of an earlier version, for what is to be in them."""
+    with closing(sqlite3.connect(path)) as earlier, earlier:
+        for statements in MIGRATIONS[:version]:
+            for statement in statements:
+                earlier.execute(statement)
+        earlier.execute(f"PRAGMA user_version = {version}")
+        yield earlier
+
+
 @pytest.mark.parametrize("version", range(1, VERSION))
 async def test_tables_of_every_earlier_version_are_brought_up_to_this_one(
     tmp_path: Path, version: int
 ) -> None:
     """The runs in them are as they were, can be cancelled, and are not migrated twice."""
     path = tmp_path / "runs.db"
-    with sqlite3.connect(path) as earlier:
-        for statements in MIGRATIONS[:version]:
-            for statement in statements:
-                earlier.execute(statement)
-        earlier.execute(f"PRAGMA user_version = {version}")
+    with of_version(version, path) as earlier:
         earlier.execute(
             "INSERT INTO runs (run_id, owner, prompt, limits, created_at, status, starts)"
             " VALUES ('a', 'me', 'task', '{}', 1.5, 'running', 1)"
         )
-    earlier.close()
     left = RunRow(
         run_id="a",
         owner="me",
@@ -67,18 +75,13 @@ async def test_tables_of_every_earlier_version_are_brought_up_to_this_one(
 async def test_what_an_earlier_version_settled_is_found_in_every_order(tmp_path: Path) -> None:
     """Runs that were there before the indexes of duration and cost are in them as well."""
     path = tmp_path / "runs.db"
-    with sqlite3.connect(path) as earlier:
-        for statements in MIGRATIONS[:9]:
-            for statement in statements:
-                earlier.execute(statement)
-        earlier.execute("PRAGMA user_version = 9")
+    with of_version(9, path) as earlier:
         earlier.executemany(
             "INSERT INTO runs (run_id, owner, prompt, limits, created_at, status, starts,"
             " started_at, completed_at, usd)"
             " VALUES (?, 'me', 'task', '{}', 1.5, 'completed', 1, 2.0, ?, ?)",
             [("a", 4.0, 0.2), ("b", 5.0, 0.1), ("c", 3.0, 0.3)],
         )
-    earlier.close()
     async with open_storage(f"sqlite:///{path}") as storage:
         longest = await storage.index.search("me", Search(sort="duration", limit=2))
         dearest = await storage.index.search("me", Search(sort="cost", limit=2))
@@ -89,13 +92,8 @@ async def test_what_an_earlier_version_settled_is_found_in_every_order(tmp_path:
 async def test_a_migration_that_fails_leaves_the_tables_as_they_were(tmp_path: Path) -> None:
     """Half a version would be none that any program knows."""
     path = tmp_path / "runs.db"
-    with sqlite3.connect(path) as earlier:
-        for statements in MIGRATIONS[:2]:
-            for statement in statements:
-                earlier.execute(statement)
+    with of_version(2, path) as earlier:
         earlier.execute("ALTER TABLE runs ADD COLUMN cancel_by TEXT")  # the second of two is there
-        earlier.execute("PRAGMA user_version = 2")
-    earlier.close()
     with pytest.raises(Exception, match="cancel_by"):
         async with open_storage(f"sqlite:///{path}"):
             pass

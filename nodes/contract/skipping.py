@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 
-from graph.state import Step
+from graph.state import RunState, Step
 from nodes.contract.references import references
 
 
@@ -11,6 +11,11 @@ def next_cursor(steps: Sequence[Step], skipped: Collection[int], cursor: int) ->
     while cursor < len(steps) and steps[cursor]["step"] in skipped:
         cursor += 1
     return cursor
+
+
+def left_out(state: RunState) -> int:
+    """How many steps were passed by so far without being done."""
+    return sum(step <= state["cursor"] for step in state.get("skipped", []))
 
 
 def missed(steps: Sequence[Step], skipped: Collection[int], cursor: int) -> list[str]:
