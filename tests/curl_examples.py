@@ -7,21 +7,20 @@ nothing else; later commands may name them.
 
 import json
 import re
+import shlex
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.server_process import serving
+from tests.server_process import ServerProcess, make, serving
 
 #: Where the page says that the server is.
 PLACE = "localhost:8000"
-
-#: What the page says that its server has.
-TOOLS = "examples.flaky:fail_times,examples.flaky:sleep"
 
 WIDTH = 96
 
@@ -44,6 +43,13 @@ class Example:
     command: str
     printed: str
     answered: str = ""
+
+
+def started(page: str, folder: Path) -> AbstractContextManager[ServerProcess]:
+    """The server of the page, started by its command."""
+    [command] = re.findall(r"```sh\n(.*?)```", page, re.DOTALL)
+    ours = f'make() {{ command {shlex.join(make())} "$@"; }}\n'
+    return serving(folder, ["bash", "-c", ours + command])
 
 
 def examples(page: str) -> list[Example]:
@@ -149,8 +155,9 @@ def rewritten(page: str, url: str) -> str:
 
 def main(path: Path) -> None:
     """Write the page anew."""
-    with tempfile.TemporaryDirectory() as folder, serving(Path(folder), tools=TOOLS) as server:
-        path.write_text(rewritten(path.read_text(), server.url))
+    page = path.read_text()
+    with tempfile.TemporaryDirectory() as folder, started(page, Path(folder)) as server:
+        path.write_text(rewritten(page, server.url))
 
 
 if __name__ == "__main__":

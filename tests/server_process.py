@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 
 ROOT = Path(__file__).parent.parent
+SERVE = (sys.executable, "-m", "api", "serve")
 
 
 def environment(folder: Path, **settings: str) -> dict[str, str]:
@@ -49,17 +50,27 @@ def runwright(*arguments: str, folder: Path, **settings: str) -> subprocess.Comp
     )
 
 
-class ServerProcess:
-    """A started server; `url` is where it answers, `lines` what it logged so far."""
+def make(*arguments: str) -> list[str]:
+    """The command, with the environment that the tests run in instead of one of its own."""
+    programs = Path(sys.executable).parent
+    return ["make", "--old-file=.venv/.installed", f"BIN={programs}", *arguments]
 
-    def __init__(self, folder: Path, **settings: str) -> None:
+
+class ServerProcess:
+    """A started server; `url` is where it answers, `lines` what it logged so far.
+
+    `command` is what starts it, maybe through other processes.
+    """
+
+    def __init__(self, folder: Path, command: Sequence[str] = SERVE, **settings: str) -> None:
         self.lines: list[str] = []
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "api", "serve"],
+            command,
             cwd=ROOT,
             env=environment(folder, **settings),
             stderr=subprocess.PIPE,
             text=True,
+            process_group=0,
         )
         self._serving = threading.Event()
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -98,7 +109,8 @@ class ServerProcess:
 
     def kill(self) -> None:
         """SIGKILL: the process has no say in it; nothing happens when it has ended already."""
-        self.process.kill()
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
         self._ended()
 
     def terminate(self, timeout: float = 15) -> int:
@@ -133,9 +145,11 @@ class ServerProcess:
 
 
 @contextmanager
-def serving(folder: Path, **settings: str) -> Iterator[ServerProcess]:
+def serving(
+    folder: Path, command: Sequence[str] = SERVE, **settings: str
+) -> Iterator[ServerProcess]:
     """A server that is stopped at the end if the test has not ended it."""
-    server = ServerProcess(folder, **settings)
+    server = ServerProcess(folder, command, **settings)
     try:
         yield server
     finally:

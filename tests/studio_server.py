@@ -6,7 +6,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -17,7 +16,7 @@ from typing import Any, cast
 import httpx
 from langgraph_sdk import get_sync_client
 
-from tests.server_process import ROOT
+from tests.server_process import ROOT, make
 from tests.silent_server import SilentServer, silence
 
 _PACKAGES = ("graph", "nodes", "tools", "api", "examples")
@@ -130,12 +129,6 @@ def copy_checkout(folder: Path) -> Path:
     for name in _FILES:
         shutil.copy(ROOT / name, clone / name)
     return clone
-
-
-def make(*arguments: str) -> list[str]:
-    """The command, with the environment that the tests run in instead of one of its own."""
-    programs = Path(sys.executable).parent
-    return ["make", "--old-file=.venv/.installed", f"BIN={programs}", *arguments]
 
 
 def _environment(folder: Path, outside: str, settings: dict[str, str]) -> dict[str, str]:

@@ -61,7 +61,3 @@ def test_the_task_is_the_same_in_each() -> None:
         re.findall(r'"(calculate [^"]+)"', program)[0] for program in (HTTP, STUDIO, NOTEBOOK)
     }
     assert task
-
-
-def test_the_readme_leads_to_it() -> None:
-    assert "(docs/doors.md)" in (ROOT / "README.md").read_text()

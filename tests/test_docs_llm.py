@@ -195,7 +195,3 @@ def test_what_it_says_of_settings_and_targets_exists() -> None:
     assert {name.lower() for name in named} <= set(type(read_settings()).model_fields)
     targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
     assert set(re.findall(r"(?m)^make ([\w-]+)$", PAGE)) <= set(targets)
-
-
-def test_the_readme_leads_to_it() -> None:
-    assert "(docs/multi_provider_llm.md)" in (ROOT / "README.md").read_text()

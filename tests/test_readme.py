@@ -124,3 +124,8 @@ def test_the_two_commands_come_within_the_first_twelve_lines() -> None:
     first = README.splitlines()[:12]
     assert any(line.startswith("make run") for line in first)
     assert any(line.startswith("make test") for line in first)
+
+
+def test_it_leads_to_every_page() -> None:
+    for page in (ROOT / "docs").glob("*.md"):
+        assert f"(docs/{page.name})" in README

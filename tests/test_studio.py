@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from tests.capture_server import capturing, openai_answer
-from tests.studio_server import StudioServer, copy_checkout, make, studio
+from tests.server_process import make
+from tests.studio_server import StudioServer, copy_checkout, studio
 
 MILK = "Add a todo to buy milk, then show me all my tasks"
 QUESTION = "add a todo to buy milk, then what is 2 + 3"

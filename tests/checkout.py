@@ -1,0 +1,12 @@
+"""This checkout as git would have it after a commit."""
+
+import subprocess
+
+from tests.server_process import ROOT
+
+
+def packed_checkout() -> bytes:
+    """A tar archive of the files that are tracked, or new and not ignored."""
+    files = "git ls-files --cached --others --exclude-standard -z"
+    tar = f"{files} | tar --create --null --files-from=-"
+    return subprocess.run(["bash", "-c", tar], cwd=ROOT, capture_output=True, check=True).stdout
