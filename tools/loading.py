@@ -22,7 +22,7 @@ def load(name: str) -> Callable[..., Any]:
         sys.path.append(here)
     try:
         module = importlib.import_module(module_name)
-    except Exception as error:  # whatever a user's module does when it is imported
+    except (Exception, SystemExit) as error:  # whatever a user's module does when it is imported
         reason = f"{type(error).__name__}: {error}"
         raise InvalidTool(f"{name!r}: cannot import {module_name!r}: {reason}") from error
     function = getattr(module, function_name, None)
