@@ -13,6 +13,7 @@ def make_python_image(engine: DockerEngine) -> None:
     """`python:3.11-slim`, as far as a build goes that needs Python 3.11, pip and useradd."""
     engine.run(
         "mmdebstrap --quiet --variant=apt --include=python3,python3-venv,ca-certificates,passwd"
+        " --aptopt='Acquire::Retries \"3\"'"
         f" --customize-hook='copy-in {_CERTIFICATES} /etc/ssl/certs'"
         " --customize-hook='ln -s /usr/bin/python3 $1/usr/local/bin/python'"
         f" --customize-hook='printf \"{_PIP}\" > $1/etc/pip.conf'"

@@ -1,7 +1,8 @@
 """docs/deployment.md, followed to the letter: an image that is built, a machine that is set up.
 
 Nothing is put in the place of what the page says but the keys, the port of the container, and who
-signs the certificate, since no authority would sign one for a host of that name.
+signs the certificate, since no authority would sign one for a host of that name. The service gets a
+tool of its own beside, one that takes time.
 """
 
 import json
@@ -158,7 +159,7 @@ def test_a_proxy_passes_on_who_is_called_and_from_where(service: Service, proxie
 
 def test_a_proxy_lets_events_through_as_they_happen(service: Service, proxied: str) -> None:
     run_id = service.run("sleep 30 seconds", proxied)
-    streamed = service.streamed(run_id, 7, proxied)
+    streamed = service.streamed(run_id, 9, proxied)
     assert "event: step.started" in streamed
     assert "event: heartbeat" in streamed
     assert service.call(f"/runs/{run_id}/cancel", {}, proxied)[0] == 200
