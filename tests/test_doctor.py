@@ -430,6 +430,10 @@ def test_the_graph_of_this_projects_langgraph_json_loads(tmp_path: Path) -> None
         ("{}", "KeyError: 'graphs'"),
         ('{"graphs": {}}', "it names no graph"),
         ('{"graphs": {"a": "graph.studio:graph"}}', "refuses"),
+        (
+            '{"dependencies": ["."], "graphs": {"a": "graph.studio:graph"}, "http": {"app": "x"}}',
+            "refuses",
+        ),
         ('{"graphs": {"a": "no_colon"}}', "'no_colon' names no graph"),
         ('{"graphs": {"a": "no.such:graph"}}', "No module named 'no'"),
         ('{"graphs": {"a": "graph.studio:nothing"}}', "has no attribute 'nothing'"),
