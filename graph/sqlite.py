@@ -52,6 +52,7 @@ async def _open(path: Path, stack: AsyncExitStack) -> Storage:
     index = SqliteIndex(for_index, writer, for_search)
     await index.migrate()  # first, since it marks the file as ours
     store = SqliteStore(for_store, writer)
+    stack.push_async_callback(store.aclose)
     await AsyncSqliteSaver(for_saver).setup()
     await store.setup()
     for connection in connections:

@@ -1,5 +1,6 @@
 """LangGraph's SQLite store, its writes sent to the file's one writer."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
@@ -22,6 +23,12 @@ class SqliteStore(AsyncSqliteStore):
     def __init__(self, connection: aiosqlite.Connection, writer: SqliteWriter) -> None:
         super().__init__(connection)
         self._writer = writer
+
+    async def aclose(self) -> None:
+        """End the task that gathers its batches; asyncio would complain of it once it is freed."""
+        if self._task:
+            self._task.cancel()
+            await asyncio.wait([self._task])
 
     @asynccontextmanager
     async def _cursor(self, *, transaction: bool = True) -> AsyncIterator[aiosqlite.Cursor]:

@@ -185,6 +185,8 @@ class Run:
 
     async def reject(self, reason: str | None = None) -> Self:
         """Let the plan not be executed."""
+        if not isinstance(reason, str | None):
+            raise ValueError(f"the reason is text, not {reason!r}")
         await _opened(self._runs).approvals.reject(self.run_id, by=BY, owner=NOBODY, reason=reason)
         return await self.rest()
 

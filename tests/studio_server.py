@@ -122,10 +122,11 @@ def studio(folder: Path, **settings: str) -> Iterator[StudioServer]:
 
 
 def copy_checkout(folder: Path) -> Path:
-    """What a fresh clone has of the product, without anything that an earlier start has left."""
+    """What a fresh clone has of the product; what an earlier start in the folder left, stays."""
     clone = folder / "clone"
     for name in _PACKAGES:
-        shutil.copytree(ROOT / name, clone / name, ignore=shutil.ignore_patterns("__pycache__"))
+        cached = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / name, clone / name, ignore=cached, dirs_exist_ok=True)
     for name in _FILES:
         shutil.copy(ROOT / name, clone / name)
     return clone

@@ -160,6 +160,20 @@ def test_own_tools_are_loaded_from_the_working_folder(tmp_path: Path) -> None:
     assert "cannot import 'leaving': SystemExit: 7" in only(found, "tools")[1]
 
 
+def test_own_tools_that_keep_a_server_from_starting_are_told(tmp_path: Path) -> None:
+    """Their phrases are read when the graph is built, after the tools were loaded."""
+    (tmp_path / "greeting.py").write_text(
+        "from tools.registry import tool\n"
+        '@tool(phrases=["greet {nmae}"])\n'
+        'def greet(name: str) -> str:\n    """Greet."""\n    return name\n'
+        '@tool(noun=None)\ndef wave() -> str:\n    """Wave."""\n    return ""\n'
+    )
+    for function, reason in (("greet", "{nmae} is no parameter"), ("wave", "noun of tool 'wave'")):
+        code, found = doctor(tmp_path, tools=f"greeting:{function}")
+        assert (code, only(found, "tools")[0]) == (1, "fails")
+        assert reason in only(found, "tools")[1]
+
+
 def test_a_database_that_is_served_is_told_with_its_server(tmp_path: Path) -> None:
     """The port too, where it is that server's; another database there is a failure."""
     with serving(tmp_path) as server:
@@ -416,6 +430,10 @@ def test_the_graph_of_this_projects_langgraph_json_loads(tmp_path: Path) -> None
         ("{}", "KeyError: 'graphs'"),
         ('{"graphs": {}}', "it names no graph"),
         ('{"graphs": {"a": "graph.studio:graph"}}', "refuses"),
+        (
+            '{"dependencies": ["."], "graphs": {"a": "graph.studio:graph"}, "http": {"app": "x"}}',
+            "refuses",
+        ),
         ('{"graphs": {"a": "no_colon"}}', "'no_colon' names no graph"),
         ('{"graphs": {"a": "no.such:graph"}}', "No module named 'no'"),
         ('{"graphs": {"a": "graph.studio:nothing"}}', "has no attribute 'nothing'"),

@@ -101,6 +101,8 @@ async def test_a_step_needs_only_its_tool_and_its_input(graph: RunGraph) -> None
         ({"steps": [call(1, "calculator", wrong="1")]}, "expression of calculator: Field required"),
         ({"steps": [call(2, "calculator", expression="1")]}, "step 1 is numbered 2"),
         ({"steps": [call(1, "calculator", expression="{step_2_output}")]}, "the first step can"),
+        ({"steps": [call(1, "calculator") | {"input": "7 * 6"}]}, "steps.0.input: Input should be"),
+        ({"steps": [call(1.0, "calculator", expression="1")]}, "steps.0.step: Input should be"),
         ({"steps": "none"}, "steps: Input should be a valid list"),
         ("none", "the plan should be an object"),
         (None, "the plan should be an object"),
@@ -115,6 +117,7 @@ async def test_a_plan_that_must_not_be_executed_fails_with_the_reason(
     done = await edited(graph, await before_step(graph, at_step), plan=plan)
 
     assert (done["status"], done["error"]["type"]) == ("failed", "plan_rejected")
+    assert done["error"]["message"].startswith("the plan in the state must not be executed: ")
     assert reason in done["error"]["message"]
     assert len(done["log"]) == at_step - 1
     assert [event["type"] for event in events(cast("RunState", done))][-2:] == ["run.failed", "end"]

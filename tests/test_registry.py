@@ -114,6 +114,28 @@ def unknown_type(a: "Missing") -> int:  # type: ignore[name-defined]  # noqa: F8
     return int(a)
 
 
+def misspelt_type(a: "asyncio.Lok") -> bool:  # type: ignore[name-defined]
+    """Doc."""
+    return bool(a)
+
+
+def no_pattern(a: Annotated[str, Field(pattern="(?=x)")]) -> str:
+    """Doc."""
+    return a
+
+
+@tool(noun=None)  # type: ignore[arg-type]
+def no_noun() -> str:
+    """Doc."""
+    return ""
+
+
+@tool(phrases=[5])  # type: ignore[list-item]
+def no_phrase() -> str:
+    """Doc."""
+    return ""
+
+
 def two_calls(first: ToolCall, second: ToolCall) -> str:
     """Doc."""
     return first.owner + second.owner
@@ -158,6 +180,10 @@ class NoFunction:
         (positional_only, "'a' of tool 'positional_only' is positional-only"),
         (private, "'_a' of tool 'private' begins with '_'"),
         (unknown_type, "'unknown_type' is not known at run time: name 'Missing'"),
+        (misspelt_type, "'misspelt_type' is not known at run time: module 'asyncio' has no"),
+        (no_pattern, "parameters of tool 'no_pattern' have no schema: error: look-around"),
+        (no_noun, "noun of tool 'no_noun': Input should be a valid string"),
+        (no_phrase, "phrases of tool 'no_phrase': Input should be a valid string"),
         (two_calls, "one parameter of type ToolCall"),
         (maybe_call, "one parameter of type ToolCall"),
         (no_json, "parameters of tool 'no_json' have no schema"),
@@ -179,6 +205,12 @@ def test_a_function_that_planners_cannot_use_is_refused_with_its_reason(
 def test_a_decorator_without_parentheses_is_told_so() -> None:
     with pytest.raises(InvalidTool, match="with parentheses"):
         tool(greet)  # type: ignore[arg-type]
+
+
+def test_a_phrase_that_is_not_in_a_list_is_told_so() -> None:
+    """Its letters would be phrases."""
+    with pytest.raises(InvalidTool, match=r"write phrases=\['greet \{name\}'\]"):
+        tool(phrases="greet {name}")
 
 
 def test_tools_keep_their_order_and_share_no_name() -> None:

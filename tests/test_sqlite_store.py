@@ -37,6 +37,16 @@ async def test_what_is_put_is_found_changed_and_deleted(storage: Storage) -> Non
     assert await texts(storage) == {"oat milk"}
 
 
+async def test_nothing_is_left_running_when_it_is_closed(tmp_path: Path) -> None:
+    """A task that is left pending is told of on standard error: a notebook closes and goes on."""
+    before = asyncio.all_tasks()
+    async with open_storage(f"sqlite:///{tmp_path}/runs.db") as storage:
+        await storage.store.aput(TODOS, "1", {"text": "milk"})
+        assert asyncio.all_tasks() > before
+
+    assert asyncio.all_tasks() == before
+
+
 async def test_a_batch_reads_and_writes_through_what_is_overridden(
     storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -339,6 +339,19 @@ def test_a_waiting_plan_edited_in_the_state_is_asked_about_as_it_stands(
     assert done["result"]["output"] == 42
 
 
+def test_what_waits_can_be_answered_after_an_orderly_restart(tmp_path: Path) -> None:
+    """By then the to-dos are there, too; docs/studio.md tells what a kill takes with it."""
+    with studio(tmp_path, approve="always") as first:
+        answered, waits = (first.run(QUESTION)[0] for _ in range(2))
+        first.wait(answered, command={"resume": True})
+    with studio(tmp_path, approve="always") as second:
+        done = second.wait(waits, command={"resume": True})
+        todos = second.client.store.search_items(["todos"])["items"]
+
+    assert (done["status"], done["result"]["output"]) == ("completed", 5)
+    assert len(todos) == 2
+
+
 # The command
 
 

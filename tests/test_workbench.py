@@ -242,6 +242,9 @@ async def test_what_is_wrong_is_said_at_once() -> None:
             await bench.run("  ")
         with pytest.raises(ValueError, match='"execute" or "plan", not \'Plan\''):
             await bench.run("what is 1 + 1", mode="Plan")  # type: ignore[arg-type]
+        run = await bench.run("what is 1 + 1", mode="plan")
+        with pytest.raises(ValueError, match="the reason is text, not 5"):
+            await run.reject(5)  # type: ignore[arg-type]
     with pytest.raises(InvalidSettings, match="no such setting"):
         await open_workbench(bakoff=1)
 

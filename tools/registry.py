@@ -7,7 +7,8 @@ from typing import Any, TypeVar, get_args, get_type_hints
 
 from langchain_core.tools import StructuredTool
 from langgraph.store.base import BaseStore
-from pydantic import BaseModel, ConfigDict, PydanticUserError, create_model
+from pydantic import BaseModel, ConfigDict, PydanticUserError, ValidationError, create_model
+from pydantic_core import SchemaError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -84,6 +85,8 @@ def tool(
     """Declare a function as a tool under `name` (default: the function's own)."""
     if callable(name):
         raise InvalidTool("write @tool(), with parentheses")
+    if isinstance(phrases, str):  # it would be a phrase for each letter
+        raise InvalidTool(f"write phrases=[{phrases!r}], a list")
 
     def declare(function: F) -> F:
         declaration = Declaration(name, effects, repeatable, tuple(phrases), noun)
@@ -111,18 +114,23 @@ def make_tool(function: Callable[..., Any]) -> Tool:
     fields, call_parameter = _parameters(name, function)
     schema = _schema(name, fields)
     is_async = inspect.iscoroutinefunction(function)
-    return Tool(
-        name=name,
-        description=description,
-        args_schema=schema,
-        func=None if is_async else function,
-        coroutine=function if is_async else None,
-        effects=declared.effects,
-        repeatable=declared.repeatable,
-        phrases=declared.phrases,
-        noun=declared.noun,
-        call_parameter=call_parameter,
-    )
+    try:
+        return Tool(
+            name=name,
+            description=description,
+            args_schema=schema,
+            func=None if is_async else function,
+            coroutine=function if is_async else None,
+            effects=declared.effects,
+            repeatable=declared.repeatable,
+            phrases=declared.phrases,
+            noun=declared.noun,
+            call_parameter=call_parameter,
+        )
+    except ValidationError as error:
+        fault = error.errors(include_url=False)[0]
+        place, reason = fault["loc"][0], fault["msg"]
+        raise InvalidTool(f"{place} of tool {name!r}: {reason}") from error
 
 
 def make_tools(functions: Iterable[Callable[..., Any]]) -> Mapping[str, Tool]:
@@ -140,8 +148,9 @@ def _schema(name: str, fields: dict[str, Any]) -> type[BaseModel]:
     try:
         schema: type[BaseModel] = create_model(name, __config__=config, **fields)
         schema.model_json_schema()  # what planners and people are shown; some types have none
-    except (PydanticUserError, TypeError, ValueError) as error:
-        reason = str(error).partition("\n")[0]
+    except (PydanticUserError, SchemaError, TypeError, ValueError) as error:
+        lines = str(error).splitlines()
+        reason = lines[-1 if isinstance(error, SchemaError) else 0].strip()  # where it is told
         raise InvalidTool(f"the parameters of tool {name!r} have no schema: {reason}") from error
     return schema
 
@@ -149,7 +158,7 @@ def _schema(name: str, fields: dict[str, Any]) -> type[BaseModel]:
 def _parameters(name: str, function: Callable[..., Any]) -> tuple[dict[str, Any], str | None]:
     try:
         hints = get_type_hints(function, include_extras=True)
-    except (NameError, TypeError) as error:
+    except Exception as error:  # a type that is written as text is executed here
         raise InvalidTool(f"a type of tool {name!r} is not known at run time: {error}") from error
     fields: dict[str, Any] = {}
     call_parameter = None

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from api.doctor.finding import Finding, fails, ok
+from graph.build import build_graph
 from graph.compose import open_tools
 from graph.settings import Settings
 from tools.loading import load
@@ -26,6 +27,7 @@ def check_tools(settings: Settings) -> Iterator[Finding]:
         return
     try:
         tools = open_tools(settings)
+        build_graph(tools)  # which reads their phrases
     except InvalidTool as error:
         yield fails(CHECK, str(error), MEND)
         return

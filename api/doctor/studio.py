@@ -42,11 +42,10 @@ def _refusal(file: Path) -> str | None:
     if not _is_installed():
         return None
     config: Any = importlib.import_module("langgraph_cli.config")
-    click: Any = importlib.import_module("click")
     try:
         config.validate_config_file(file)
-    except click.ClickException as error:
-        return str(error.message).partition("\n")[0]
+    except Exception as error:  # one of click's for most faults, whatever comes up for others
+        return str(error).partition("\n")[0]
     return None
 
 

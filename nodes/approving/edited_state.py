@@ -46,7 +46,7 @@ def renewed(state: RunState, unfit: StateUnfit) -> dict[str, Any]:
         **_blank(time.time()),
         "approve": "never",
         "approval": None,
-        "log": Overwrite([entry for entry in _log(state) if not _unread(_entry(), entry)]),
+        "log": Overwrite([entry for entry in _log(state) if not unread(_entry(), entry)]),
     }
     message = f"the state was edited so that no run can go on from it: {unfit}"
     return {
@@ -66,9 +66,9 @@ def _missing(state: RunState) -> Iterator[tuple[str, str]]:
 def _faults(state: RunState) -> Iterator[tuple[str, str]]:
     """Each wrong place of a state, and what is wrong there."""
     given = {name: value for name, value in state.items() if name not in _OF_THE_PLAN}
-    yield from _unread(_fields(), given)
+    yield from unread(_fields(), given)
     for number, entry in enumerate(_log(state)):
-        yield from _unread(_entry(), entry, f"log.{number}")
+        yield from unread(_entry(), entry, f"log.{number}")
     if isinstance(run_id := state.get("run_id"), str) and not _is_uuid(run_id):
         yield "run_id", "Input should be a UUID, from which the keys of the steps are made"
 
@@ -78,7 +78,7 @@ def _log(state: RunState) -> list[Any]:
     return log if isinstance(log, list) else []
 
 
-def _unread(kind: TypeAdapter[Any], value: Any, *place: str) -> list[tuple[str, str]]:
+def unread(kind: TypeAdapter[Any], value: Any, *place: str) -> list[tuple[str, str]]:
     """What keeps a value from being of a kind, and where in it."""
     try:
         kind.validate_python(value, strict=True)

@@ -1,11 +1,14 @@
 """A state that somebody edited between two nodes, most often its plan, as Studio lets them."""
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
-from graph.state import Plan, RunState, Step, run_error
+from pydantic import TypeAdapter
+
+from graph.state import Plan, RunState, run_error
 from nodes.approving.edited_plan import PlanUnfit, read_plan
-from nodes.approving.edited_state import StateUnfit, fault_of, renewed
+from nodes.approving.edited_state import StateUnfit, fault_of, renewed, unread
 from nodes.contract.attempts import resolved
 from nodes.contract.outputs import InvalidOutput
 from nodes.contract.references import InvalidReference
@@ -54,10 +57,12 @@ def refused(state: RunState, unfit: PlanUnfit) -> dict[str, Any]:
 
 
 def _is_plan(given: Any) -> bool:
-    steps = given.get("steps") if isinstance(given, dict) else None
-    return isinstance(steps, list) and all(
-        isinstance(step, dict) and Step.__required_keys__ <= step.keys() for step in steps
-    )
+    return not unread(_plan(), given)
+
+
+@cache
+def _plan() -> TypeAdapter[Any]:
+    return TypeAdapter(Plan)
 
 
 def _changed(state: RunState) -> list[str]:
