@@ -243,10 +243,7 @@ PROBLEMS: Mapping[Cause, Kind] = {
         409,
         "already-settled",
         "The run has ended already",
-        lambda e, _: (
-            f"The run is {e.status}. Only one that has not ended can be cancelled; "
-            f"GET /runs/{e.run_id} tells how it went."
-        ),
+        lambda e, _: f"The run is {e.status}; {e.rule}. GET /runs/{e.run_id} tells how it went.",
     ),
     KeyReused: Kind(
         409,
@@ -261,18 +258,14 @@ PROBLEMS: Mapping[Cause, Kind] = {
         409,
         "not-settled",
         "The run has not ended",
-        lambda e, _: (
-            f"The run is {e.status}. Only one that has ended can be removed; "
-            f"POST /runs/{e.run_id}/cancel ends it."
-        ),
+        lambda e, _: f"The run is {e.status}; {e.rule}. POST /runs/{e.run_id}/cancel ends it.",
     ),
     NotWaiting: Kind(
         409,
         "not-waiting",
         "There is nothing to be decided",
         lambda e, _: (
-            f"The run is {e.status}. Only one that is waiting, and about whose plan nobody has "
-            f"decided yet, can be approved or rejected; GET /runs/{e.run_id} tells its marks."
+            f"The run is {e.status}; {e.rule}. GET /runs/{e.run_id} tells its marks."
             if e.status != "waiting"
             else "Somebody else has decided about the plan of this run, or cancelled the run, "
             f"just now; GET /runs/{e.run_id} tells its marks."
@@ -283,8 +276,7 @@ PROBLEMS: Mapping[Cause, Kind] = {
         "not-retryable",
         "The run cannot be retried now",
         lambda e, _: (
-            f"The run is {e.status}. Only one that failed or was cancelled can be retried; "
-            f"GET /runs/{e.run_id} tells where it stands."
+            f"The run is {e.status}; {e.rule}. GET /runs/{e.run_id} tells where it stands."
         ),
     ),
     NotPlanned: Kind(
@@ -298,8 +290,7 @@ PROBLEMS: Mapping[Cause, Kind] = {
         "no-backoff",
         "The run does not wait for an attempt",
         lambda e, _: (
-            f"The run is {e.status}, and no attempt is waited for. Only the wait for the next one "
-            "can be ended, while `current.not_before` is in the future."
+            f"The run is {e.status}; {e.rule}, while `current.not_before` is in the future."
         ),
     ),
     BodyTooLarge: Kind(

@@ -29,6 +29,11 @@ BATCH = 100
 class NotWaiting(WrongStatus):
     """There is nothing to be decided about the run's plan, or somebody else has decided."""
 
+    rule = (
+        "only one that is waiting, and about whose plan nobody has decided yet, can be approved or"
+        " rejected"
+    )
+
 
 class Approvals:
     """Decisions about plans: each stored first, exactly one for a plan, and then carried out."""

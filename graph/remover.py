@@ -18,6 +18,8 @@ logger = logging.getLogger("runwright.runs")
 class NotSettled(WrongStatus):
     """The run has not ended and cannot be removed."""
 
+    rule = "only one that has ended can be removed"
+
 
 class Remover:
     """Removes what is settled, with everything that is kept of it, and nothing else."""

@@ -28,6 +28,8 @@ END_TIMEOUT = 1.0
 class NoBackoff(WrongStatus):
     """The run does not wait for another attempt."""
 
+    rule = "only one that waits for its next attempt can be told not to wait"
+
 
 class Repair:
     """Orders to go on: each is on disk before anything is done about it."""

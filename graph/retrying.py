@@ -20,6 +20,8 @@ from tools.registry import Tool
 class NotRetryable(WrongStatus):
     """The run is neither failed nor cancelled, so that there is nothing to retry."""
 
+    rule = "only one that failed or was cancelled can be retried"
+
 
 class NotPlanned(Exception):
     """The run has no plan, and a retry was to say something about its steps by `field`."""

@@ -37,7 +37,9 @@ from nodes.planning.roster import Roster
 
 
 class AlreadySettled(WrongStatus):
-    """What was asked for does not go with how the run has ended."""
+    """The run has ended, so that there is nothing to cancel."""
+
+    rule = "only one that has not ended can be cancelled"
 
 
 class PromptRejected(Exception):

@@ -1,6 +1,7 @@
 """The transitions of a run, the only table of them."""
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 from graph.state import Status
 
@@ -35,10 +36,12 @@ ONLY_IN: Mapping[str, frozenset[Status]] = {
 
 
 class WrongStatus(Exception):
-    """What was asked of a run does not go with the status that it has."""
+    """What was asked of a run does not go with the status that it has; `rule` says what would."""
+
+    rule: ClassVar[str]
 
     def __init__(self, run_id: str, status: Status) -> None:
-        super().__init__(f"run {run_id} is {status}")
+        super().__init__(f"run {run_id} is {status}; {self.rule}")
         self.run_id = run_id
         self.status = status
 

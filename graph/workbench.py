@@ -217,7 +217,7 @@ class Run:
         checkpoint_id: str,
         *,
         prompt: str | None = None,
-        plan: Sequence[Mapping[str, Any]] | None = None,
+        plan: Sequence[Mapping[str, Any]] | Mapping[str, Any] | None = None,
         cursor: int | None = None,
     ) -> "Run":
         """Another run that goes on from a checkpoint of this one, and wait for it.
@@ -225,7 +225,7 @@ class Run:
         With another `prompt` it is planned anew; with another `plan`, steps that are done in the
         same way are not done again. `cursor`: how many count as done.
         """
-        edits = Edits(prompt=prompt, steps=plan, cursor=cursor)
+        edits = Edits(prompt=prompt, steps=_steps(plan), cursor=cursor)
         forked = await _opened(self._runs).repair.fork(
             self.run_id, checkpoint_id, edits, owner=NOBODY
         )
@@ -247,6 +247,11 @@ def _opened(runs: Runs) -> Runs:
     if not runs.ready:
         raise WorkbenchClosed
     return runs
+
+
+def _steps(given: Any) -> Any:
+    """The steps of a plan; what else is given is left to the check of the fork."""
+    return given["steps"] if isinstance(given, Mapping) and "steps" in given else given
 
 
 def _plan(given: object) -> object:

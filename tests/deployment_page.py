@@ -13,9 +13,21 @@ def blocks(language: str) -> list[str]:
 
 
 # A new block has no name here, so that whoever adds one comes by and has it run.
-[CHECK, INSTALL, START, BESIDE_THE_SERVICE, CONTAINER, NEW_KEY, BACKUP] = blocks("sh")
+[
+    CHECK,
+    INSTALL,
+    START,
+    BESIDE_THE_SERVICE,
+    CONTAINER,
+    NEW_KEY,
+    BACKUP,
+    BACKUP_FOLDER,
+    CONTAINER_BACKUP,
+    UPGRADE,
+    CONTAINER_UPGRADE,
+] = blocks("sh")
 [UNIT, SETTINGS] = blocks("ini")
-[DOCKERFILE] = blocks("dockerfile")
+[DOCKERFILE, OWN_TOOLS] = blocks("dockerfile")
 [DOCKERIGNORE] = blocks("gitignore")
 [NGINX] = blocks("nginx")
 [CADDYFILE] = blocks("caddyfile")

@@ -69,7 +69,7 @@ async def test_a_run_that_has_ended_otherwise_is_not_cancelled(runs, client):
     assert answer.status_code == 409
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json()["type"] == "urn:runwright:problem:already-settled"
-    assert "The run is completed." in answer.json()["detail"]
+    assert "The run is completed;" in answer.json()["detail"]
 
 
 async def test_an_unknown_run_is_not_found(client):

@@ -66,7 +66,7 @@ def test_a_failed_run_is_repaired_with_another_input(tmp_path: Path, monkeypatch
     assert [event["id"] for event in told] == list(range(1, len(told) + 1))
     assert len((tmp_path / "notes").read_text().splitlines()) == 2
     assert again.status_code == 409
-    assert "The run is completed." in again.json()["detail"]
+    assert "The run is completed;" in again.json()["detail"]
 
 
 def test_killed_before_the_first_attempt_it_goes_on_in_the_next_process(

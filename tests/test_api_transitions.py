@@ -165,7 +165,7 @@ def test_an_action_is_accepted_exactly_where_the_record_offers_it(
             assert (answer.status_code, answer.json()["status"]) == (200, status)
         else:
             told = problem(answer, 409, REFUSED[action])
-            assert f"The run is {status}. Only one that " in told.detail
+            assert f"The run is {status}; only one that " in told.detail
         assert after == before
 
 
@@ -234,7 +234,7 @@ def test_only_a_backoff_can_be_ended(server: ServerProcess, situation: str):
     else:
         told = problem(answer, 409, "no-backoff")
         assert f"The run is {status}" in told.detail
-        assert "Only the wait for the next one can be ended" in told.detail
+        assert "only one that waits for its next attempt can be told not to wait" in told.detail
         assert record(server, run_id) == before
 
 
@@ -252,7 +252,7 @@ def test_only_a_settled_run_can_be_removed(server: ServerProcess, situation: str
             problem(again(f"/runs/{run_id}"), 404, "run-not-found")
     else:
         told = problem(answer, 409, "not-settled")
-        assert f"The run is {status}. Only one that has ended can be removed" in told.detail
+        assert f"The run is {status}; only one that has ended can be removed" in told.detail
         assert record(server, run_id) == before
 
 

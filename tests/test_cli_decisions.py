@@ -53,7 +53,7 @@ def test_a_rejected_run_has_the_reason_and_the_second_decision_is_told(tmp_path:
     assert record["status"] == "cancelled"
     assert record["error"]["message"] == "the plan was rejected: no milk; nothing was done"
     assert (again.returncode, again.stdout) == (2, "")
-    assert again.stderr.startswith("runwright: the server refused: The run is cancelled.")
+    assert again.stderr.startswith("runwright: the server refused: The run is cancelled;")
     assert (unknown.returncode, unknown.stdout) == (2, "")
     assert "No run has the id '../todos'" in unknown.stderr or "Nothing is at" in unknown.stderr
 

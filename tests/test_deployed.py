@@ -10,8 +10,11 @@ import os
 import re
 import shlex
 import signal
+import sqlite3
 import time
 from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -85,12 +88,32 @@ def test_a_killed_container_starts_again_and_goes_on(container: Container) -> No
 
 def test_a_new_container_has_the_runs_of_the_one_before(container: Container) -> None:
     run_id = container.client.post("/runs/wait", json={"prompt": "what is 6 * 7"}).json()["run_id"]
-    container.engine.run("docker stop runwright")
+    stop, remove = page.CONTAINER_UPGRADE.splitlines()
+    container.engine.run(stop)
     assert container.inspect(".State.ExitCode") == "0"
     container.client.close()
-    container.engine.run("docker rm runwright")
+    container.engine.run(remove)
     container.start()
     assert container.client.get(f"/runs/{run_id}").json()["result"]["output"] == 42
+
+
+def test_a_copy_is_fetched_from_a_container(container: Container, tmp_path: Path) -> None:
+    prompt = "add a todo to buy bread"
+    container.client.post("/runs/wait", json={"prompt": prompt})
+    container.engine.run(page.CONTAINER_BACKUP, folder=tmp_path)
+    with closing(sqlite3.connect(tmp_path / "copy.db")) as copied:
+        assert (prompt,) in copied.execute("SELECT prompt FROM runs").fetchall()
+
+
+def test_an_image_of_ones_own_has_tools_of_ones_own(container: Container, tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_text(page.OWN_TOOLS)
+    (tmp_path / "mytools.py").write_text(
+        "from tools.registry import tool\n"
+        '@tool(phrases=["greet {name}"])\n'
+        'def greet(name: str) -> str:\n    """Greet."""\n    return f"good day, {name}"\n'
+    )
+    container.engine.run("docker build --tag mine .", folder=tmp_path)
+    assert "good day, Ann" in container.engine.run('docker run --rm mine run "greet Ann"')
 
 
 def test_a_container_lets_nobody_in_without_a_key(container: Container) -> None:
@@ -166,7 +189,7 @@ def test_a_proxy_lets_events_through_as_they_happen(service: Service, proxied: s
 
 
 def test_a_copy_is_put_back_as_the_page_says(service: Service) -> None:
-    service.machine.run("install --directory --owner runwright /backups")
+    service.machine.run(page.BACKUP_FOLDER)
     kept = service.run("add a todo to buy bread")
     service.settled(kept)
     service.command(page.BACKUP)
@@ -182,6 +205,15 @@ def test_a_copy_is_put_back_as_the_page_says(service: Service) -> None:
     service.await_ready()
     assert service.call(f"/runs/{kept}")[0] == 200
     assert service.call(f"/runs/{lost}")[0] == 404
+
+
+def test_an_upgrade_keeps_what_there_was(service: Service) -> None:
+    run_id = service.run("sleep 1 seconds, then what is 6 * 7")
+    service.machine.run("cd /src; sed -i 's/^version = .*/version = \"99.0\"/' pyproject.toml")
+    service.machine.run(f"cd /src\n{page.UPGRADE}")
+    service.await_ready()
+    assert "Version: 99.0" in service.machine.run("/opt/runwright/bin/pip show runwright")
+    assert service.settled(run_id)["result"]["output"] == 42
 
 
 def test_a_service_that_is_stopped_ends_by_itself_in_time(service: Service) -> None:

@@ -13,6 +13,7 @@ from graph.ownership import FileOwned
 from graph.reader import RunNotFound
 from graph.runs import PromptRejected
 from graph.settings import InvalidSettings
+from graph.status import WrongStatus
 from graph.workbench import Workbench, WorkbenchClosed, open_workbench
 from nodes.approving.edited_plan import PlanUnfit
 from tools.registry import InvalidTool, ToolError, tool
@@ -249,6 +250,19 @@ async def test_what_is_wrong_is_said_at_once() -> None:
         await open_workbench(bakoff=1)
 
 
+async def test_a_refusal_says_of_which_run_it_could_be_asked() -> None:
+    async with await open_workbench() as bench:
+        run = await bench.run("what is 1 + 1")
+        for refused, rule in (
+            (run.approve(), "only one that is waiting, .* can be approved or rejected"),
+            (run.reject(), "only one that is waiting, .* can be approved or rejected"),
+            (run.cancel(), "only one that has not ended can be cancelled"),
+            (run.retry(), "only one that failed or was cancelled can be retried"),
+        ):
+            with pytest.raises(WrongStatus, match=f"run {run.run_id} is completed; {rule}$"):
+                await refused
+
+
 @pytest.mark.parametrize("plan", ["foo", ["foo"], {"steps": "foo"}, [{"tool": "calculator"}]])
 async def test_a_plan_of_the_wrong_shape_is_refused_with_the_reason(plan: Any) -> None:
     async with await open_workbench() as bench:
@@ -265,4 +279,6 @@ async def test_a_fork_takes_steps_of_a_tool_and_its_input_only() -> None:
         planned = list(await run.history())[2]
         step = {"tool": "calculator", "input": {"expression": "7 * 6"}}
         forked = await run.fork(planned["checkpoint_id"], plan=[step])
+        assert (forked.status, forked.output) == ("completed", 42)
+        forked = await run.fork(planned["checkpoint_id"], plan={"steps": [step]})
         assert (forked.status, forked.output) == ("completed", 42)
