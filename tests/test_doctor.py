@@ -151,6 +151,9 @@ def test_own_tools_are_loaded_from_the_working_folder(tmp_path: Path) -> None:
         'print("hello")\ndef greet(name: str) -> str:\n    """Greet."""\n    return name\n'
     )
     (tmp_path / "leaving.py").write_text("import sys\nsys.exit(7)\n")
+    (tmp_path / "shy.py").write_text(
+        'def __getattr__(name: str) -> None:\n    raise OSError("no")\n'
+    )
 
     code, found = doctor(tmp_path, tools="loud:greet")
     assert (code, only(found, "tools")) == (0, ("ok", "8 tools, 1 of them your own; None"))
@@ -158,6 +161,10 @@ def test_own_tools_are_loaded_from_the_working_folder(tmp_path: Path) -> None:
     code, found = doctor(tmp_path, tools="leaving:tool")
     assert code == 1
     assert "cannot import 'leaving': SystemExit: 7" in only(found, "tools")[1]
+
+    code, found = doctor(tmp_path, tools="shy:tool")
+    assert code == 1
+    assert "cannot import 'shy': OSError: no" in only(found, "tools")[1]
 
 
 def test_own_tools_that_keep_a_server_from_starting_are_told(tmp_path: Path) -> None:

@@ -119,6 +119,11 @@ def misspelt_type(a: "asyncio.Lok") -> bool:  # type: ignore[name-defined]
     return bool(a)
 
 
+def model_settings(model_config: str) -> str:
+    """Doc."""
+    return model_config
+
+
 def no_pattern(a: Annotated[str, Field(pattern="(?=x)")]) -> str:
     """Doc."""
     return a
@@ -179,6 +184,7 @@ class NoFunction:
         (with_options, "name its parameters"),
         (positional_only, "'a' of tool 'positional_only' is positional-only"),
         (private, "'_a' of tool 'private' begins with '_'"),
+        (model_settings, "'model_config' of tool 'model_settings' needs another name"),
         (unknown_type, "'unknown_type' is not known at run time: name 'Missing'"),
         (misspelt_type, "'misspelt_type' is not known at run time: module 'asyncio' has no"),
         (no_pattern, "parameters of tool 'no_pattern' have no schema: error: look-around"),

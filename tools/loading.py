@@ -22,10 +22,10 @@ def load(name: str) -> Callable[..., Any]:
         sys.path.append(here)
     try:
         module = importlib.import_module(module_name)
+        function = getattr(module, function_name, None)
     except (Exception, SystemExit) as error:  # whatever a user's module does when it is imported
         reason = f"{type(error).__name__}: {error}"
         raise InvalidTool(f"{name!r}: cannot import {module_name!r}: {reason}") from error
-    function = getattr(module, function_name, None)
     if not callable(function):
         raise InvalidTool(f"{name!r}: {module_name!r} has no function {function_name!r}")
     return function  # type: ignore[no-any-return]  # callable() proves no more

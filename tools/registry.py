@@ -171,6 +171,8 @@ def _parameters(name: str, function: Callable[..., Any]) -> tuple[dict[str, Any]
             raise InvalidTool(f"parameter {parameter.name!r} of tool {name!r} has no type")
         if parameter.name.startswith("_"):
             raise InvalidTool(f"parameter {parameter.name!r} of tool {name!r} begins with '_'")
+        if parameter.name == "model_config":  # what pydantic takes for something else
+            raise InvalidTool(f"parameter 'model_config' of tool {name!r} needs another name")
         hint = hints[parameter.name]
         if hint is ToolCall and call_parameter is None:
             call_parameter = parameter.name
