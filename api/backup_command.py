@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from api.counting import counted
-from graph.backends import sqlite_path
-from graph.backup import BackupFailed, back_up
 from graph.settings import Settings
+from graph.storage.open import sqlite_path
+from graph.storage.sqlite.backup import BackupFailed, back_up
 
 
 def back_up_to(settings: Settings, file: str) -> str:

@@ -17,10 +17,10 @@ from api.run_source import LostSight, NotDecided, NotStarted, NotWatched
 from api.serve import PortTaken, serve
 from api.terminal_text import line
 from api.watch_command import watch_run
-from graph.backup import BackupFailed
-from graph.ownership import FileOwned
 from graph.settings import InvalidSettings, Settings, read_settings
-from graph.storage import StorageError
+from graph.storage.sqlite.backup import BackupFailed
+from graph.storage.sqlite.open import FileOwned
+from graph.storage.storage import StorageError
 from tools.registry import InvalidTool
 
 #: What keeps a command from beginning, besides a file that another process has.

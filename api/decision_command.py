@@ -5,9 +5,9 @@ from typing import Literal
 from api.run_source import NotDecided
 from api.server_run import open_client, post_decision
 from api.watch_command import check_kept, checked_url
-from graph.backends import sqlite_path
-from graph.ownership import FileOwned, own
 from graph.settings import Settings
+from graph.storage.open import sqlite_path
+from graph.storage.sqlite.open import FileOwned, own
 
 Act = Literal["approve", "reject"]
 

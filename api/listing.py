@@ -5,8 +5,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field
 
 from api.times import Time, present_times
-from graph.listing import Page
 from graph.state import Status
+from graph.storage.pages import Page
 
 
 class RunSummary(BaseModel):

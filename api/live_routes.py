@@ -22,7 +22,7 @@ from graph.executor import QueueFull
 from graph.reader import RunNotFound, StorageUnavailable
 from graph.request_key import KeyReused
 from graph.runs import PromptRejected
-from graph.status import SETTLED
+from graph.state.status import SETTLED
 
 router = APIRouter(route_class=StrictRoute, tags=["live"])
 

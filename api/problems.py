@@ -16,7 +16,6 @@ from api.loopback import HostRefused, NotJson, OriginRefused
 from api.run_stream import EventNotFound
 from graph.acceptance import NotAccepting
 from graph.approvals import NotWaiting
-from graph.cursor import InvalidCursor
 from graph.executor import QueueFull
 from graph.forking import ForkRejected
 from graph.history import CheckpointNotFound
@@ -26,6 +25,7 @@ from graph.repair import NoBackoff
 from graph.request_key import KeyReused
 from graph.retrying import NotPlanned, NotRetryable, RetryRejected
 from graph.runs import AlreadySettled, PromptRejected
+from graph.storage.pages import InvalidCursor
 from nodes.approving.edited_plan import PlanUnfit
 
 MEDIA_TYPE = "application/problem+json"

@@ -10,10 +10,10 @@ from api.server_run import open_client, post_task
 from graph.compose import open_runs
 from graph.executor import QueueFull
 from graph.keys import NOBODY, KeyRing
-from graph.ownership import FileOwned
 from graph.reader import StorageUnavailable
 from graph.runs import PromptRejected, Runs
 from graph.settings import Settings
+from graph.storage.sqlite.open import FileOwned
 
 
 async def run_task(settings: Settings, task: str, *, as_json: bool) -> int:

@@ -18,11 +18,11 @@ from api.schemas import CancelCreate, RunCreate, RunCreated
 from api.search import RunQuery, RunSearch
 from api.strict_json import StrictRoute
 from graph.acceptance import NotAccepting
-from graph.cursor import InvalidCursor
 from graph.executor import QueueFull
 from graph.reader import RunNotFound, StorageUnavailable
 from graph.request_key import KeyReused
 from graph.runs import AlreadySettled, PromptRejected
+from graph.storage.pages import InvalidCursor
 
 router = APIRouter(route_class=StrictRoute, tags=["runs"])
 

@@ -9,9 +9,8 @@ from pydantic_core import PydanticCustomError
 
 from api.parameters import Between
 from api.schemas import Body, Text, whole
-from graph.search import Search, Sort
 from graph.state import Status
-from graph.words import terms
+from graph.storage.search import Search, Sort, terms
 
 #: Runs of a page, at most and unless fewer are asked for; most retries, and most US dollars.
 LONGEST_PAGE, PAGE, MOST_RETRIES, MOST_USD = 200, 50, 10**6, 10**6

@@ -9,13 +9,13 @@ from api.following import follow
 from api.run_command import quiet_logging
 from api.run_source import LocalRun, NotWatched, RunSource
 from api.server_run import ServerRun, open_client
-from graph.backends import sqlite_path
 from graph.compose import open_runs
-from graph.ownership import FileOwned
 from graph.reader import RunNotFound, StorageUnavailable
 from graph.runs import Runs
 from graph.settings import Settings
-from graph.status import SETTLED
+from graph.state.status import SETTLED
+from graph.storage.open import sqlite_path
+from graph.storage.sqlite.open import FileOwned
 
 
 async def watch_run(settings: Settings, run_id: str, *, url: str | None, as_json: bool) -> int:

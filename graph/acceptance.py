@@ -5,8 +5,8 @@ import logging
 
 from graph.engine import Engine
 from graph.record import Record, record_of, state_of
-from graph.request_key import RequestKey, refuse_second
-from graph.run_row import RunRow
+from graph.request_key import refuse_second
+from graph.state.row import RequestKey, RunRow
 
 logger = logging.getLogger("runwright.runs")
 

@@ -5,13 +5,14 @@ import logging
 import time
 
 from graph.acceptance import Acceptance
-from graph.decision import Decision, is_carried_out
+from graph.decision import is_carried_out
 from graph.driver import Driver
 from graph.engine import Engine
 from graph.reader import StorageUnavailable
 from graph.record import Record
 from graph.state import RunState
-from graph.status import WrongStatus, actions
+from graph.state.row import Decision
+from graph.state.status import WrongStatus, actions
 from nodes.approving.edited_plan import PlanUnfit, check_editable, read_plan
 from nodes.contract.plan_check import check_plan
 from nodes.planning.budget import limits_of

@@ -9,9 +9,9 @@ from langchain_core.runnables import RunnableConfig
 
 from graph.engine import Engine
 from graph.events import next_event
-from graph.run_row import RunRow
 from graph.state import Mark, PlanningCall, RunState, ended_at, run_error
-from graph.status import SETTLED
+from graph.state.row import RunRow
+from graph.state.status import SETTLED
 from graph.take_up import resume, state_at
 from nodes.contract.attempts import interrupted
 from nodes.contract.skipping import left_out

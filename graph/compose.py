@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
-from graph.backends import open_storage
 from graph.build import build_graph
 from graph.daily_budget import DailyBudget, DailyLimit
 from graph.engine import Engine, make_engine
@@ -19,7 +18,8 @@ from graph.roster import make_roster, warm
 from graph.runs import Runs
 from graph.settings import Settings
 from graph.state import RunState
-from graph.storage import Storage
+from graph.storage.open import open_storage
+from graph.storage.storage import Storage
 from nodes.planning.roster import Roster
 from tools.builtin import BUILTIN
 from tools.loading import load

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from graph.spending import Spending, Spent
+from graph.storage.storage import Spending, Spent
 from nodes.planning.model import Completion, Cost, ModelFailure
 from nodes.planning.purse import Call, NotPaid
 

@@ -6,9 +6,9 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.types import Command
 
 from graph.build import RunGraph
-from graph.index import RunIndex
-from graph.run_row import RunRow
 from graph.state import RunState
+from graph.state.row import RunRow
+from graph.storage.storage import RunIndex
 from graph.take_up import is_waiting, state_at
 
 logger = logging.getLogger("runwright.runs")

@@ -20,8 +20,8 @@ from graph.reader import thread
 from graph.record import state_of
 from graph.recovery import Recovery
 from graph.reopening import set_running
-from graph.run_row import RunRow
 from graph.state import RunState
+from graph.state.row import RunRow
 from graph.take_up import MAX_STARTS, fail, is_waiting, resume, state_at, take_up
 
 logger = logging.getLogger("runwright.runs")

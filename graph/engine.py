@@ -8,7 +8,7 @@ from graph.executor import Executor
 from graph.feeds import Feeds
 from graph.live import Live
 from graph.reader import RunReader
-from graph.storage import Storage
+from graph.storage.storage import Storage
 from tools.registry import Tool
 from tools.threads import ToolThreads
 

@@ -11,7 +11,7 @@ from typing_extensions import TypedDict
 
 from graph.lives import Life, lives, original_plan
 from graph.state import Attempt, Mark, PlanningCall, RunState, ended_at
-from graph.status import SETTLED
+from graph.state.status import SETTLED
 
 EventType = Literal[
     "run.queued",

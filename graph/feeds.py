@@ -10,7 +10,7 @@ from graph.bell import Bell
 from graph.events import Event, events
 from graph.record import Progress, progress_of
 from graph.state import RunState, Status
-from graph.status import RESTING, SETTLED
+from graph.state.status import RESTING, SETTLED
 
 #: How many feeds of ended runs are kept without a watcher: those who come one after another, as a
 #: crowd does that has lost its connections, are told from one read too.

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Mapping
 
-from graph.storage import Storage
+from graph.storage.storage import Storage
 from nodes.planning.roster import Roster
 
 logger = logging.getLogger("runwright.runs")

@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 
 from graph.record import state_of
-from graph.run_row import RunRow
 from graph.state import RunState
+from graph.state.row import RunRow
 
 
 @dataclass(frozen=True)

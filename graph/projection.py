@@ -3,11 +3,11 @@
 import logging
 from collections.abc import Callable
 
-from graph.facts import facts_of
 from graph.live import Live
 from graph.state import RunState
-from graph.status import RESTING, SETTLED
-from graph.storage import Storage
+from graph.state.row import facts_of
+from graph.state.status import RESTING, SETTLED
+from graph.storage.storage import Storage
 
 logger = logging.getLogger("runwright.runs")
 

@@ -13,7 +13,7 @@ from graph.executor import Executor
 from graph.live import Live
 from graph.record import Record, record_of, state_of
 from graph.state import RunState
-from graph.storage import Storage
+from graph.storage.storage import Storage
 
 logger = logging.getLogger("runwright.runs")
 

@@ -6,7 +6,6 @@ from typing import Any
 from typing_extensions import TypedDict
 
 from graph.events import events
-from graph.run_row import RunRow
 from graph.state import (
     Approval,
     Budget,
@@ -21,7 +20,8 @@ from graph.state import (
     Usage,
     new_run,
 )
-from graph.status import actions
+from graph.state.row import RunRow
+from graph.state.status import actions
 
 
 class Current(TypedDict):

@@ -1,29 +1,9 @@
 """Removing settled runs, with everything that was kept for them."""
 
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-
 from graph.state import RunState
+from graph.state.row import Remains
 from nodes.contract.attempts import step_key
 from tools.receipts import namespace
-
-
-@dataclass(frozen=True)
-class Remains:
-    """What is kept of one run under other names than its own: the receipts of its steps.
-
-    `generation`: how often it was retried by then.
-    """
-
-    run_id: str
-    generation: int
-    receipts: tuple[str, str]
-    step_keys: Sequence[str]
-
-
-#: Removes settled runs in one transaction; how many. One that is not settled, was retried since, or
-#: is gone, is left.
-Remove = Callable[[Sequence[Remains]], Awaitable[int]]
 
 
 def remains(state: RunState) -> Remains:

@@ -4,13 +4,13 @@ import asyncio
 import logging
 from collections.abc import Sequence
 
-from graph.facts import facts_of
 from graph.feeds import Feeds
 from graph.reader import RunNotFound, RunReader, StorageUnavailable
-from graph.removal import Remains, remains
+from graph.removal import remains
 from graph.reopening import is_due
-from graph.status import SETTLED, WrongStatus
-from graph.storage import Storage
+from graph.state.row import Remains, facts_of
+from graph.state.status import SETTLED, WrongStatus
+from graph.storage.storage import Storage
 
 logger = logging.getLogger("runwright.runs")
 

@@ -7,8 +7,9 @@ from langchain_core.runnables import RunnableConfig
 
 from graph.build import RunGraph
 from graph.events import next_event
-from graph.retrying import RetryOrder, first_cursor, retried_plan
+from graph.retrying import first_cursor, retried_plan
 from graph.state import Ending, Mark, Retry, RunState
+from graph.state.row import RetryOrder
 from nodes.approving.unapproved import asking_for
 
 

@@ -13,10 +13,10 @@ from graph.forking import Edits, seed_of
 from graph.history import CheckpointNotFound, checkpoint_of
 from graph.reader import StorageUnavailable, thread
 from graph.record import Record
-from graph.retrying import NotRetryable, RetryOrder, RetryRequest, order_of
-from graph.run_row import RunRow
+from graph.retrying import NotRetryable, RetryRequest, order_of
 from graph.state import RunState
-from graph.status import WrongStatus, may_become
+from graph.state.row import RetryOrder, RunRow
+from graph.state.status import WrongStatus, may_become
 from graph.take_up import resume
 
 logger = logging.getLogger("runwright.runs")

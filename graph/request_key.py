@@ -1,25 +1,6 @@
 """The keys by which a request that is sent again is known for the one it is."""
 
-from dataclasses import dataclass
-
-#: How long a key stands for its first request, in seconds.
-KEPT = 24 * 3600.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class RequestKey:
-    """What a client calls one request of its own; `fingerprint` tells what the request holds."""
-
-    name: str
-    fingerprint: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class KeyedRun:
-    """The run that the first request with a key has made."""
-
-    run_id: str
-    fingerprint: str
+from graph.state.row import KeyedRun, RequestKey
 
 
 class AlreadyAccepted(Exception):

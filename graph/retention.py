@@ -6,8 +6,8 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
-from graph.index import RunIndex
-from graph.run_row import RunRow
+from graph.state.row import RunRow
+from graph.storage.storage import RunIndex
 
 logger = logging.getLogger("runwright.retention")
 

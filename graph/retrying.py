@@ -3,12 +3,11 @@
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NotRequired
+from typing import Any
 
-from typing_extensions import TypedDict
-
-from graph.state import Asks, Plan, RunState, Step
-from graph.status import WrongStatus
+from graph.state import Plan, RunState, Step
+from graph.state.row import RetryOrder
+from graph.state.status import WrongStatus
 from nodes.approving.asking import EXPIRES
 from nodes.approving.unapproved import asks_for
 from nodes.contract.outputs import InvalidOutput, plain
@@ -52,18 +51,6 @@ class RetryRequest:
     from_step: int | None = None
     input: dict[str, Any] | None = None
     skip: tuple[int, ...] | None = None
-
-
-class RetryOrder(TypedDict):
-    """A checked request, as it is kept until the run's state has taken it over."""
-
-    from_step: int | None
-    input: dict[str, Any] | None
-    skip: list[int]
-    generation: int
-    by: str
-    at: float
-    asks: NotRequired[Asks]
 
 
 def order_of(

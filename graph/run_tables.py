@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from typing import Any
 
-from graph.status import SETTLED
+from graph.state.status import SETTLED
 from graph.table import Columns, Row, Table
 
 #: A record as the server answers it, or as `graph.record` gives it.

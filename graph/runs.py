@@ -10,7 +10,6 @@ from uuid import uuid4
 from graph.acceptance import Acceptance
 from graph.approvals import SHORTEST_SWEEP, SWEEP, Approvals
 from graph.backlog import queue_backlog
-from graph.cursor import decode
 from graph.daily_budget import Account, DailyBudget, DailyLimit, renewal
 from graph.drafts import Draft, Drafts
 from graph.drawing import draw
@@ -21,17 +20,17 @@ from graph.explanation import Explanation
 from graph.feeds import Feed
 from graph.health import Health
 from graph.history import Checkpoint, HistoryPage, checkpoint_of, page_of
-from graph.listing import Page, found_page
 from graph.policy import RunPolicy
 from graph.reader import StorageUnavailable, thread
 from graph.record import Record
 from graph.remover import Remover
 from graph.repair import Repair
-from graph.request_key import RequestKey, refuse_second
-from graph.run_row import RunRow
-from graph.search import Search
+from graph.request_key import refuse_second
 from graph.state import Approve, Budget
-from graph.status import SETTLED, WrongStatus, may_become
+from graph.state.row import RequestKey, RunRow
+from graph.state.status import SETTLED, WrongStatus, may_become
+from graph.storage.pages import Page, decode, found_page
+from graph.storage.search import Search
 from nodes.plan import prompt_error
 from nodes.planning.roster import Roster
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from graph.explanation import Explanation, StepSpent
 from graph.state import RunState
-from graph.status import SETTLED
+from graph.state.status import SETTLED
 from graph.time_spent import Part
 from nodes.contract.skipping import left_out
 

@@ -12,12 +12,12 @@ from langgraph.types import StateSnapshot
 from graph.build import RunGraph
 from graph.events import next_event
 from graph.forking import begin
-from graph.index import RunIndex
 from graph.record import state_of
 from graph.reopening import is_due, reopen
-from graph.run_row import RunRow
 from graph.state import STATE_VERSION, Mark, RunState, run_error
-from graph.status import SETTLED
+from graph.state.row import RunRow
+from graph.state.status import SETTLED
+from graph.storage.storage import RunIndex
 
 logger = logging.getLogger("runwright.runs")
 

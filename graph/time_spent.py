@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import Any, Literal, get_args
 
 from graph.state import Attempt, Mark, PlanningCall, RunState, ended_at
-from graph.status import SETTLED
+from graph.state.status import SETTLED
 
 #: `queue`: for a slot, also after a backoff. `planning`: in calls of planners. `waiting`: for a
 #: person. `backoff`: until the next attempt or call may be made. `tools`: in attempts.

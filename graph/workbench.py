@@ -11,14 +11,14 @@ from graph.drawing import Drawing, draw
 from graph.events import Event
 from graph.forking import Edits
 from graph.keys import NOBODY
-from graph.ownership import FileOwned
 from graph.record import Record
 from graph.retrying import RetryRequest
 from graph.run_tables import history_table, log_table, plan_table, run_table
 from graph.runs import Runs
 from graph.settings import read_settings
 from graph.state import Approve
-from graph.status import RESTING
+from graph.state.status import RESTING
+from graph.storage.sqlite.open import FileOwned
 from graph.table import Table
 
 #: Who decides about the runs of a workbench.

@@ -12,8 +12,8 @@ import pytest
 from fastapi import FastAPI
 from hypothesis import HealthCheck, settings
 
-from graph.backends import open_storage
-from graph.storage import Storage
+from graph.storage.open import open_storage
+from graph.storage.storage import Storage
 from tests.fake_runs import FakeRuns, application, serving
 from tools.builtin import BUILTIN
 from tools.registry import Tool, make_tools

@@ -11,21 +11,20 @@ import httpx
 from fastapi import FastAPI
 
 from api.app import HttpLimits, create_app
-from graph.cursor import decode
 from graph.daily_budget import Account, DailyLimit
 from graph.explain import explain
 from graph.explanation import Explanation
 from graph.feeds import Feed, Feeds
-from graph.listing import Page, found_page
 from graph.reader import RunNotFound
 from graph.record import Record, record_of
 from graph.remover import NotSettled
-from graph.request_key import KeyedRun, RequestKey, refuse_second
-from graph.run_row import RunRow
+from graph.request_key import refuse_second
 from graph.runs import AlreadySettled, PromptRejected, Runs
-from graph.search import Search, search_rows
 from graph.state import Approve, Budget, RunState
-from graph.status import SETTLED
+from graph.state.row import KeyedRun, RequestKey, RunRow
+from graph.state.status import SETTLED
+from graph.storage.pages import Page, decode, found_page
+from graph.storage.search import Search, search_rows
 from tests.run_states import CREATED_AT, cancelled, queued
 from tools.registry import Tool, ToolCall, make_tools, tool
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from graph.events import Event, events
 from graph.state import Approve, RunState, Status
-from graph.status import RESTING, SETTLED, TRANSITIONS
+from graph.state.status import RESTING, SETTLED, TRANSITIONS
 
 
 @dataclass

@@ -19,7 +19,7 @@ from graph.policy import RunPolicy
 from graph.record import Record
 from graph.runs import Runs
 from graph.state import DEFAULT_LIMITS, Limits, RunState
-from graph.storage import Storage
+from graph.storage.storage import Storage
 from nodes.planning.model import Completion
 from nodes.planning.roster import Roster
 from tests.scripted_models import ScriptedModel

@@ -11,7 +11,7 @@ from langchain_core.runnables import RunnableConfig
 from graph.breaker import CircuitBreaker
 from graph.build import RunGraph, build_graph, recursion_limit
 from graph.state import DEFAULT_LIMITS, Budget, Limits, PlanningCall, RunState, new_run
-from graph.storage import Storage
+from graph.storage.storage import Storage
 from nodes.planning.roster import Roster
 from tests.scripted_models import ScriptedModel
 from tools.builtin import BUILTIN

@@ -14,9 +14,9 @@ from api.listing import RunList, RunSummary
 from api.schemas import ToolList
 from graph import state
 from graph.compose import open_runs
-from graph.listing import Summary
 from graph.record import Current, Progress, Record
 from graph.settings import Settings
+from graph.storage.pages import Summary
 from tests.fake_runs import accepted, eventful
 
 JSON = {"content-type": "application/json"}

@@ -15,7 +15,7 @@ from api.times import rfc3339
 from graph.daily_budget import Account, DailyLimit
 from graph.keys import new_key
 from graph.reader import StorageUnavailable
-from graph.spending import Spent
+from graph.storage.storage import Spent
 from tests.capture_server import CaptureServer, capturing, openai_answer
 from tests.command_call import call
 from tests.llm_runs import BACKUP, PRICES, SUM, calls, loaded, models

@@ -13,7 +13,7 @@ import pytest
 
 from api.schemas import Problem
 from graph.state import Status
-from graph.status import ACTIONS, SETTLED, TRANSITIONS, actions
+from graph.state.status import ACTIONS, SETTLED, TRANSITIONS, actions
 from tests.api_calls import calls
 from tests.server_process import ServerProcess, serving
 

@@ -10,14 +10,14 @@ import pytest
 
 from graph.approvals import NotWaiting
 from graph.compose import open_runs
-from graph.memory_index import MemoryIndex
 from graph.reader import RunNotFound
 from graph.record import Record
-from graph.run_row import RunRow
 from graph.runs import Runs
-from graph.search import Search
 from graph.settings import Settings
-from graph.storage import Storage
+from graph.state.row import RunRow
+from graph.storage.memory import MemoryIndex
+from graph.storage.search import Search
+from graph.storage.storage import Storage
 from nodes.approving.edited_plan import PlanUnfit
 from tests.live_runs import (
     AT_ONCE,

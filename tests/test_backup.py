@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from api.backup_command import back_up_to
-from graph import backup
-from graph.backends import open_storage
-from graph.backup import BackupFailed, back_up
-from graph.run_row import RunRow
 from graph.settings import Settings
 from graph.state import DEFAULT_LIMITS
+from graph.state.row import RunRow
+from graph.storage.open import open_storage
+from graph.storage.sqlite import backup
+from graph.storage.sqlite.backup import BackupFailed, back_up
 from tests.command_call import call
 from tests.orphans import orphans
 from tests.server_process import ServerProcess, runwright, serving

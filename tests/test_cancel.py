@@ -7,7 +7,7 @@ import pytest
 from graph.reader import RunNotFound
 from graph.retrying import RetryRequest
 from graph.runs import AlreadySettled
-from graph.storage import Storage
+from graph.storage.storage import Storage
 from tests.live_runs import (
     LONG,
     Gates,

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from graph import driver
-from graph.backends import open_storage
 from graph.reader import StorageUnavailable
 from graph.state import Limits
-from graph.storage import Storage
+from graph.storage.open import open_storage
+from graph.storage.storage import Storage
 from graph.take_up import MAX_STARTS
 from tests.live_runs import (
     AT_ONCE,

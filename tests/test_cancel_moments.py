@@ -9,8 +9,8 @@ import pytest
 
 from graph.record import Record
 from graph.runs import AlreadySettled
-from graph.search import Search
-from graph.storage import Storage
+from graph.storage.search import Search
+from graph.storage.storage import Storage
 from tests.live_runs import (
     Gates,
     assert_over,

@@ -9,14 +9,12 @@ from typing import Any
 
 import pytest
 
-from graph.backends import open_storage
-from graph.backup import back_up
 from graph.daily_budget import DAY, DailyBudget, DailyLimit
-from graph.removal import Remains
-from graph.run_row import RunRow
-from graph.spending import Spent
 from graph.state import DEFAULT_LIMITS
-from graph.storage import Storage
+from graph.state.row import Remains, RunRow
+from graph.storage.open import open_storage
+from graph.storage.sqlite.backup import back_up
+from graph.storage.storage import Spent, Storage
 from nodes.planning.model import Completion, Cost, ModelFailure
 from nodes.planning.purse import Call, NotPaid
 from tests.scripted_models import answer, misconfigured, outage

@@ -16,11 +16,10 @@ from graph.executor import Executor
 from graph.policy import RunPolicy
 from graph.record import state_of
 from graph.retrying import RetryRequest
-from graph.run_row import RunRow
 from graph.runs import Runs
-from graph.spending import Spent
 from graph.state import RunState
-from graph.storage import Storage
+from graph.state.row import RunRow
+from graph.storage.storage import Spent, Storage
 from nodes.planning.model import Completion, Cost
 from nodes.planning.purse import Call
 from nodes.planning.roster import Roster

@@ -14,10 +14,10 @@ from typing import Any, cast
 from langchain_core.runnables import RunnableConfig
 from langgraph.types import StateSnapshot
 
-from graph.backends import open_storage
 from graph.build import RunGraph, build_graph, recursion_limit
 from graph.state import DEFAULT_LIMITS, Mark, Plan, RunState, Step, new_run
-from graph.storage import Storage
+from graph.storage.open import open_storage
+from graph.storage.storage import Storage
 from tools.calculator import calculator
 from tools.registry import make_tools, tool
 

@@ -21,7 +21,7 @@ from api.doctor.finding import Finding
 from api.doctor.studio import check_studio
 from graph.keys import new_key
 from graph.settings import Settings, read_settings
-from graph.sqlite_migrations import VERSION
+from graph.storage.sqlite.schema import VERSION
 from tests.capture_server import capturing, openai_answer
 from tests.command_call import Called, call
 from tests.server_process import ROOT, environment, runwright, serving

@@ -11,7 +11,7 @@ from graph.record import record_of
 from graph.retrying import RetryRequest
 from graph.runs import Runs
 from graph.state import DEFAULT_LIMITS, RunState, new_run
-from graph.storage import Storage
+from graph.storage.storage import Storage
 from tests.live_runs import LONG, Gates, SilentModel, history, process, rested, told, types, until
 from tests.scripted_models import ScriptedModel, Turn, answer, misconfigured, outage, plan_of
 

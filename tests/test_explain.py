@@ -14,9 +14,10 @@ from api.explanation import ExplanationAnswer
 from graph.explain import explain
 from graph.explanation import Explanation
 from graph.reopening import _reopened
-from graph.retrying import RetryOrder, RetryRequest
+from graph.retrying import RetryRequest
 from graph.state import ForkedFrom, Mark, PlanningCall, RunState, run_error
-from graph.storage import Storage
+from graph.state.row import RetryOrder
+from graph.storage.storage import Storage
 from graph.time_spent import PARTS, time_spent
 from tests.fake_runs import FakeRuns, serving
 from tests.live_runs import Gates, attempts, process, rested, start, told, until

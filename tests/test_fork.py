@@ -12,9 +12,9 @@ from graph.forking import Edits, ForkRejected
 from graph.history import CheckpointNotFound
 from graph.record import Record
 from graph.retrying import RetryRequest
-from graph.run_row import RunRow
 from graph.runs import Runs
-from graph.storage import Storage
+from graph.state.row import RunRow
+from graph.storage.storage import Storage
 from tests.live_runs import Gates, attempts, process, rested, start, told, types, until
 from tests.server_process import serving
 

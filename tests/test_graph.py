@@ -9,9 +9,9 @@ import pytest
 from langchain_core.runnables import RunnableConfig
 
 from examples.flaky import fail_times
-from graph.backends import open_storage
 from graph.build import RunGraph, build_graph, recursion_limit
 from graph.state import DEFAULT_LIMITS, Limits
+from graph.storage.open import open_storage
 from tools.builtin import BUILTIN
 from tools.registry import make_tools
 

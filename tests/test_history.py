@@ -8,7 +8,7 @@ from api.history import CheckpointDetail, History
 from graph.history import CheckpointNotFound
 from graph.reader import RunNotFound
 from graph.retrying import RetryRequest
-from graph.storage import Storage
+from graph.storage.storage import Storage
 from tests.live_runs import Gates, process, rested, start, until
 from tests.server_process import serving
 

@@ -8,13 +8,11 @@ from typing import Any
 
 import pytest
 
-from graph.backends import open_storage
-from graph.decision import Decision
-from graph.facts import Facts
-from graph.index import RunIndex
-from graph.run_row import RunRow
-from graph.search import Search
 from graph.state import DEFAULT_LIMITS, Status
+from graph.state.row import Decision, Facts, RunRow
+from graph.storage.open import open_storage
+from graph.storage.search import Search
+from graph.storage.storage import RunIndex
 
 
 @pytest.fixture(params=["memory", "sqlite"])

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from graph.backends import open_storage
-from graph.sqlite_saver import SqliteSaver
+from graph.storage.open import open_storage
+from graph.storage.sqlite.checkpoints import SqliteSaver
 from tests.test_search import row
 
 

@@ -18,10 +18,11 @@ import pytest
 from tests.orphans import orphans
 from tests.server_process import ServerProcess, http_client, serving
 
-INDEX, REMOVAL = "graph.sqlite_index:SqliteIndex", "graph.sqlite_removal:SqliteRemoval"
+INDEX = "graph.storage.sqlite.index:SqliteIndex"
+REMOVAL = "graph.storage.sqlite.index:SqliteRemoval"
 
 #: Inside the transaction that removes runs, when all of it is written and none of it committed.
-UNCOMMITTED = "after graph.sqlite_writer:SqliteWriter._execute DELETE FROM runs"
+UNCOMMITTED = "after graph.storage.sqlite.writer:SqliteWriter._execute DELETE FROM runs"
 
 #: Days that are over as soon as a run is settled.
 AT_END = "0.000001"

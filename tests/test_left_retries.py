@@ -1,7 +1,7 @@
 """A retry that was ordered just before the process ended is seen and obeyed in the next one."""
 
-from graph.retrying import RetryOrder
-from graph.storage import Storage
+from graph.state.row import RetryOrder
+from graph.storage.storage import Storage
 from tests.live_runs import Gates, process, rested, start, told, types, until
 
 ORDER = RetryOrder(from_step=2, input=None, skip=[2], generation=1, by="me", at=1.0)

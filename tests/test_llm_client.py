@@ -14,7 +14,7 @@ from graph.breaker import CircuitBreaker
 from graph.llm import LiteLlmModel, close_clients
 from graph.roster import make_roster, warm
 from graph.settings import Settings
-from graph.storage import Storage
+from graph.storage.storage import Storage
 from nodes.planning.model import NOT_READY, ModelFailure
 from nodes.planning.roster import Roster
 from tests.capture_server import CaptureServer, capturing

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graph.serializer import strict_serializer
+from graph.storage.storage import strict_serializer
 from nodes.contract.outputs import InvalidOutput, plain
 
 LIMIT = 1_000

@@ -18,8 +18,8 @@ from graph.remover import Remover
 from graph.repair import Repair
 from graph.retrying import RetryRequest
 from graph.runs import Runs
-from graph.search import Search
-from graph.storage import Storage
+from graph.storage.search import Search
+from graph.storage.storage import Storage
 from tests.api_calls import calls
 from tests.command_call import call
 from tests.command_process import running

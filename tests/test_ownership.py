@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from graph.backends import open_storage
-from graph.ownership import FileOwned, Owner, own
+from graph.storage.open import open_storage
+from graph.storage.sqlite.open import FileOwned, Owner, own
 
 ROOT = Path(__file__).parent.parent
 
 OWNER = """
 import sys
 from pathlib import Path
-from graph.ownership import own
+from graph.storage.sqlite.open import own
 with own(Path(sys.argv[1]), url=sys.argv[2] or None):
     print("owned", flush=True)
     sys.stdin.read()

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from graph.breaker import CircuitBreaker
-from graph.storage import Storage
+from graph.storage.storage import Storage
 from nodes.planning.model import Completion, Cost, Message
 from tests.planning_runs import Planning
 from tests.scripted_models import ScriptedModel, Turn, answer, calculation, outage, plan_of

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from graph.breaker import CircuitBreaker
-from graph.storage import Storage
+from graph.storage.storage import Storage
 from nodes.planning.model import Completion, ModelFailure
 from tests.planning_runs import Planning
 from tests.scripted_models import (

@@ -8,7 +8,7 @@ import pytest
 
 from graph.breaker import CircuitBreaker
 from graph.state import DEFAULT_LIMITS, Planning, PlanningCall, new_run
-from graph.storage import Storage
+from graph.storage.storage import Storage
 from nodes.planning.model import NOT_READY, ModelFailure
 from nodes.planning.outcomes import first_of
 from nodes.planning.patience import Patience, patience_of

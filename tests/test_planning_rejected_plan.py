@@ -10,7 +10,7 @@ from api.record import Run, present
 from graph.breaker import CircuitBreaker
 from graph.record import record_of
 from graph.state import PlanningCall, Step
-from graph.storage import Storage
+from graph.storage.storage import Storage
 from nodes.planning.model import Completion
 from nodes.planning.rejected_plan import MAX_KEPT, kept, last_rejected
 from tests.planning_runs import Planning

@@ -7,7 +7,7 @@ import pytest
 
 from graph.breaker import CircuitBreaker
 from graph.build import build_graph, recursion_limit
-from graph.storage import Storage
+from graph.storage.storage import Storage
 from nodes.planning.model import Completion
 from tests.planning_runs import LIMITS, Planning
 from tests.scripted_models import (

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from graph.state import DEFAULT_LIMITS
-from graph.storage import Storage
+from graph.storage.storage import Storage
 from nodes.planning.model import Completion
 from tests.planning_runs import Planning
 from tests.scripted_models import (

@@ -19,11 +19,11 @@ from graph.forking import Edits
 from graph.reader import RunNotFound
 from graph.remover import NotSettled
 from graph.retrying import NotRetryable, RetryRequest
-from graph.run_row import RunRow
 from graph.runs import AlreadySettled, Runs
-from graph.search import Search
 from graph.state import DEFAULT_LIMITS, Status
-from graph.storage import Storage
+from graph.state.row import RunRow
+from graph.storage.search import Search
+from graph.storage.storage import Storage
 from tests.live_runs import Gates, process, rested, row_status, start, told, types, until
 from tests.server_process import serving
 

@@ -14,7 +14,7 @@ from graph.record import Record
 from graph.retrying import RetryRequest
 from graph.runs import Runs
 from graph.state import Approve
-from graph.storage import Storage
+from graph.storage.storage import Storage
 from nodes.approving.edited_plan import PlanUnfit
 from tests.live_runs import Gates, process, rested, row_status, told, types, until
 from tools.registry import ToolError

@@ -6,7 +6,7 @@ from graph.forking import Edits
 from graph.reader import RunNotFound
 from graph.record import Record
 from graph.runs import Runs
-from graph.storage import Storage
+from graph.storage.storage import Storage
 from tests.live_runs import Gates, process, rested, start, told, until
 
 

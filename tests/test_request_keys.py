@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from graph.backends import open_storage
-from graph.request_key import KEPT, AlreadyAccepted, KeyedRun, KeyReused, RequestKey
-from graph.run_row import RunRow
-from graph.search import Search
+from graph.request_key import AlreadyAccepted, KeyReused
 from graph.state import DEFAULT_LIMITS
-from graph.storage import Storage
+from graph.state.row import KEPT, KeyedRun, RequestKey, RunRow
+from graph.storage.open import open_storage
+from graph.storage.search import Search
+from graph.storage.storage import Storage
 from tests.live_runs import Gates, process
 
 

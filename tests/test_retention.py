@@ -10,17 +10,16 @@ from typing import Any
 
 import pytest
 
-from graph.backends import open_storage
-from graph.index import RunIndex
 from graph.reader import RunNotFound
 from graph.removal import remains
 from graph.remover import NotSettled
 from graph.retention import BATCH, DAY, Retention
-from graph.run_row import RunRow
 from graph.runs import Runs
-from graph.search import Search
 from graph.state import DEFAULT_LIMITS, Status
-from graph.storage import Storage
+from graph.state.row import RunRow
+from graph.storage.open import open_storage
+from graph.storage.search import Search
+from graph.storage.storage import RunIndex, Storage
 from tests.fake_runs import FakeRuns
 from tests.fake_runs import serving as fake_serving
 from tests.live_runs import AT_ONCE, Gates, process, rested, start, until

@@ -10,7 +10,7 @@ from graph.reader import RunNotFound
 from graph.repair import NoBackoff
 from graph.retrying import NotPlanned, NotRetryable, RetryRejected, RetryRequest
 from graph.runs import Runs
-from graph.storage import Storage
+from graph.storage.storage import Storage
 from tests.live_runs import (
     LONG,
     Gates,

@@ -19,14 +19,14 @@ from hypothesis.stateful import (
 
 from graph import recovery
 from graph.approvals import NotWaiting
-from graph.backends import open_storage
-from graph.decision import Decision
 from graph.forking import Edits
 from graph.repair import NoBackoff
 from graph.retrying import NotRetryable, RetryRequest, order_of
 from graph.runs import AlreadySettled, Runs
 from graph.state import Approve, Limits, RunState
-from graph.status import SETTLED
+from graph.state.row import Decision
+from graph.state.status import SETTLED
+from graph.storage.open import open_storage
 from nodes.approving.edited_plan import PlanUnfit, read_plan
 from tests.known_runs import Known
 from tests.live_runs import AT_ONCE, LONG, Gates, process, told, until

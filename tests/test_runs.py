@@ -11,21 +11,21 @@ import pytest
 from langgraph.graph import END, START, StateGraph
 
 from graph.acceptance import NotAccepting
-from graph.backends import open_storage
 from graph.build import build_graph
 from graph.compose import open_runs, open_tools
 from graph.engine import make_engine
 from graph.executor import Executor, QueueFull
-from graph.memory_index import MemoryIndex
 from graph.policy import RunPolicy
 from graph.reader import RunNotFound, StorageUnavailable
 from graph.record import Record
-from graph.run_row import RunRow
 from graph.runs import PromptRejected, Runs
-from graph.search import Search
 from graph.settings import Settings
 from graph.state import DEFAULT_LIMITS, RunState
-from graph.storage import Storage
+from graph.state.row import RunRow
+from graph.storage.memory import MemoryIndex
+from graph.storage.open import open_storage
+from graph.storage.search import Search
+from graph.storage.storage import Storage
 from tests.live_runs import Gates, process, rested, start
 
 FLAKY = ("examples.flaky:fail_times", "examples.flaky:sleep")

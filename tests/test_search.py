@@ -7,12 +7,11 @@ from typing import Any
 
 import pytest
 
-from graph.cursor import InvalidCursor, decode, encode
-from graph.facts import Facts
-from graph.run_row import RunRow
-from graph.search import MOST_COUNTED, Position, Search, total
 from graph.state import DEFAULT_LIMITS
-from graph.storage import Storage
+from graph.state.row import Facts, RunRow
+from graph.storage.pages import InvalidCursor, decode, encode
+from graph.storage.search import MOST_COUNTED, Position, Search, total
+from graph.storage.storage import Storage
 from tests.live_runs import Gates, process, until
 
 

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from graph import sqlite_walk, sqlite_words
-from graph.backends import open_storage
-from graph.facts import Facts
-from graph.index import RunIndex
-from graph.run_row import RunRow
-from graph.search import STATUSES, Found, Search
 from graph.state import DEFAULT_LIMITS
+from graph.state.row import Facts, RunRow
+from graph.storage.open import open_storage
+from graph.storage.search import STATUSES, Found, Search
+from graph.storage.sqlite import filters as sqlite_filters
+from graph.storage.sqlite import search as sqlite_search
+from graph.storage.storage import RunIndex
 from tests.test_search import row
 
 OWNERS = ("me", "you")
@@ -88,12 +88,12 @@ async def test_both_backends_find_the_same_while_runs_are_added(
     near: tuple[int, int],
     bound: int,
 ) -> None:
-    for module in ("graph.search", "graph.sqlite_search", "graph.sqlite_words"):
+    for module in ("graph.storage.search", "graph.storage.sqlite.search"):
         monkeypatch.setattr(f"{module}.MOST_COUNTED", bound)
-    monkeypatch.setattr(sqlite_words, "FEW", few)
-    monkeypatch.setattr(sqlite_words, "WINDOW", window)
-    monkeypatch.setattr(sqlite_walk, "FIRST", near[0])
-    monkeypatch.setattr(sqlite_walk, "STEPS", near[1])
+    monkeypatch.setattr(sqlite_search, "FEW", few)
+    monkeypatch.setattr(sqlite_search, "WINDOW", window)
+    monkeypatch.setattr(sqlite_filters, "FIRST", near[0])
+    monkeypatch.setattr(sqlite_filters, "STEPS", near[1])
     chance = random.Random(few + window + bound)
     async with (
         open_storage("memory://") as memory,

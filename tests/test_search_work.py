@@ -8,11 +8,11 @@ from typing import Any
 import aiosqlite
 import pytest
 
-from graph import sqlite_words
-from graph.backends import open_storage
-from graph.search import Position, Search
-from graph.sqlite_search import look_up
-from graph.sqlite_walk import walk
+from graph.storage.open import open_storage
+from graph.storage.search import Position, Search
+from graph.storage.sqlite import search
+from graph.storage.sqlite.filters import walk
+from graph.storage.sqlite.search import look_up
 from tests.test_search import accept_all, ended
 
 #: As many runs that have ended, all with one word in their prompts, half of them with another.
@@ -24,10 +24,9 @@ async def connection(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[aiosqlite.Connection]:
     """A file in which a search goes over many windows, as it does among very many runs."""
-    for module in ("graph.sqlite_search", "graph.sqlite_words"):
-        monkeypatch.setattr(f"{module}.MOST_COUNTED", 100)
-    monkeypatch.setattr(sqlite_words, "FEW", 50)
-    monkeypatch.setattr(sqlite_words, "WINDOW", 120)
+    monkeypatch.setattr(search, "MOST_COUNTED", 100)
+    monkeypatch.setattr(search, "FEW", 50)
+    monkeypatch.setattr(search, "WINDOW", 120)
     path = tmp_path / "runs.db"
     async with open_storage(f"sqlite:///{path}") as storage:
         rows = [

@@ -11,9 +11,9 @@ from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 from langgraph.store.memory import InMemoryStore
 
-from graph.backends import open_storage
 from graph.build import RunGraph, build_graph
-from graph.serializer import strict_serializer
+from graph.storage.open import open_storage
+from graph.storage.storage import strict_serializer
 from tools.calculator import calculator
 from tools.registry import make_tools
 

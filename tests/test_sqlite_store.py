@@ -10,9 +10,9 @@ import pytest
 from langgraph.checkpoint.base import empty_checkpoint
 from langgraph.store.base import GetOp, PutOp, SearchOp
 
-from graph.backends import open_storage
-from graph.sqlite_store import SqliteStore
-from graph.storage import Storage
+from graph.storage.open import open_storage
+from graph.storage.sqlite.checkpoints import SqliteStore
+from graph.storage.storage import Storage
 
 TODOS = ("todos", "me")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from graph.sqlite_writer import MAX_BATCH, SqliteWriter
+from graph.storage.sqlite.writer import MAX_BATCH, SqliteWriter
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from langgraph.channels.delta import DeltaChannel
 
-from graph.serializer import strict_serializer
 from graph.state import (
     DEFAULT_LIMITS,
     STATE_VERSION,
@@ -19,6 +18,7 @@ from graph.state import (
     new_run,
     run_error,
 )
+from graph.storage.storage import strict_serializer
 
 text = st.text(alphabet=st.characters(exclude_categories=["Cs"]))
 logs = st.lists(st.integers())

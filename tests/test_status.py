@@ -4,9 +4,9 @@ from typing import get_args
 
 import pytest
 
-from graph.index import leads_to
 from graph.state import Status
-from graph.status import SETTLED, TRANSITIONS, actions, may_become
+from graph.state.status import SETTLED, TRANSITIONS, actions, may_become
+from graph.storage.storage import leads_to
 
 STATUSES: tuple[Status, ...] = get_args(Status)
 

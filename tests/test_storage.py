@@ -9,11 +9,11 @@ import pytest
 from langgraph.checkpoint.base import empty_checkpoint
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
-from graph.backends import open_storage, sqlite_path
-from graph.run_row import RunRow
-from graph.sqlite_migrations import MIGRATIONS, VERSION
 from graph.state import DEFAULT_LIMITS
-from graph.storage import Storage, StorageError
+from graph.state.row import RunRow
+from graph.storage.open import open_storage, sqlite_path
+from graph.storage.sqlite.schema import MIGRATIONS, VERSION
+from graph.storage.storage import Storage, StorageError
 
 ROW = RunRow(run_id="a", owner="me", prompt="add milk", limits=DEFAULT_LIMITS, created_at=1.5)
 

@@ -11,17 +11,17 @@ from typing import Any
 
 import pytest
 
-from graph.backends import open_storage
 from graph.build import build_graph
 from graph.engine import make_engine
 from graph.executor import Executor
 from graph.policy import RunPolicy
 from graph.record import Record
-from graph.run_row import RunRow
 from graph.runs import Runs
-from graph.sqlite_saver import SqliteSaver
 from graph.state import DEFAULT_LIMITS, Limits, RunState, new_run
-from graph.storage import Storage
+from graph.state.row import RunRow
+from graph.storage.open import open_storage
+from graph.storage.sqlite.checkpoints import SqliteSaver
+from graph.storage.storage import Storage
 from graph.take_up import MAX_STARTS
 from tools.registry import ToolError, make_tools, tool
 

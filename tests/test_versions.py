@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from graph.backends import open_storage
-from graph.run_row import RunRow
-from graph.search import Search
-from graph.sqlite_migrations import MIGRATIONS, VERSION
 from graph.state import DEFAULT_LIMITS
+from graph.state.row import RunRow
+from graph.storage.open import open_storage
+from graph.storage.search import Search
+from graph.storage.sqlite.schema import MIGRATIONS, VERSION
 from tests.server_process import ROOT, serving
 
 

@@ -9,11 +9,11 @@ import pytest
 
 from graph.approvals import NotWaiting
 from graph.forking import ForkRejected
-from graph.ownership import FileOwned
 from graph.reader import RunNotFound
 from graph.runs import PromptRejected
 from graph.settings import InvalidSettings
-from graph.status import WrongStatus
+from graph.state.status import WrongStatus
+from graph.storage.sqlite.open import FileOwned
 from graph.workbench import Workbench, WorkbenchClosed, open_workbench
 from nodes.approving.edited_plan import PlanUnfit
 from tools.registry import InvalidTool, ToolError, tool

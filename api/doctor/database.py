@@ -9,12 +9,12 @@ from pathlib import Path
 from api.counting import counted
 from api.doctor.finding import Finding, fails, ok, warning
 from api.doctor.neighbour import answers_as_runwright
-from graph.backends import sqlite_path
-from graph.ownership import noted_owner
 from graph.settings import Settings
-from graph.sqlite_look import Look, look_at
-from graph.sqlite_migrations import VERSION
-from graph.storage import StorageError
+from graph.storage.open import sqlite_path
+from graph.storage.sqlite.backup import Look, look_at
+from graph.storage.sqlite.open import noted_owner
+from graph.storage.sqlite.schema import VERSION
+from graph.storage.storage import StorageError
 
 CHECK = "database"
 

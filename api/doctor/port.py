@@ -10,10 +10,10 @@ from urllib.parse import urlsplit
 from api.address import url_of
 from api.doctor.finding import Finding, fails, ok
 from api.doctor.neighbour import answers_as_runwright
-from graph.backends import sqlite_path
-from graph.ownership import noted_owner
 from graph.settings import Settings
-from graph.storage import StorageError
+from graph.storage.open import sqlite_path
+from graph.storage.sqlite.open import noted_owner
+from graph.storage.storage import StorageError
 
 CHECK = "port"
 

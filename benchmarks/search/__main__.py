@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from benchmarks.search.rows import ACCEPTED, OWNER, MakeRow, adverse_row, fill, usual_row
-from graph.backends import open_storage
-from graph.index import RunIndex
-from graph.search import Position, Search
+from graph.storage.open import open_storage
+from graph.storage.search import Position, Search
+from graph.storage.storage import RunIndex
 
 #: Every filter, every order, and what is worst for each: much that matches, little, or nothing.
 SEARCHES: Mapping[str, Search] = {

@@ -6,10 +6,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from graph.facts import Facts
-from graph.index import RunIndex
-from graph.run_row import RunRow
 from graph.state import DEFAULT_LIMITS, Status
+from graph.state.row import Facts, RunRow
+from graph.storage.storage import RunIndex
 
 OWNER = "default"
 ACCEPTED = 1_800_000_000.0

@@ -1,6 +1,6 @@
 """A plan: the tool calls that a run makes, and who thought of them."""
 
-from typing import Any, Literal
+from typing import Any, Literal, NotRequired
 
 from typing_extensions import TypedDict
 
@@ -30,3 +30,66 @@ class PlannedBy(TypedDict):
     model: str | None
     reason: str
     complexity: dict[str, Any] | None
+
+
+# Planning by models: how far it is, and what it has cost.
+
+
+class Planning(TypedDict):
+    """Where planning by models stands between two calls; null before and after.
+
+    `prompt` is what it is about: another one on the thread is a new run. `queue` holds the models
+    still to be asked, the current one first. `reasons` are what was wrong with its last `answer`,
+    which it may repair once; `retried` says that a passing failure of it was tried again.
+    `not_before` is the earliest time of the next call, in epoch seconds. `waited`: seconds that the
+    run was told to wait for its models so far; entries of earlier versions lack the key.
+    """
+
+    prompt: str
+    queue: list[str]
+    answer: str
+    reasons: list[str]
+    retried: bool
+    not_before: float | None
+    waited: NotRequired[float]
+
+
+class Usage(TypedDict):
+    """What the planning cost; what is not known is null, never 0 instead."""
+
+    calls: int
+    input_tokens: int | None
+    output_tokens: int | None
+    usd: float | None
+    by_model: dict[str, Any]
+
+
+# Which plans a person is asked about, and with what.
+
+
+#: Which plans are executed only when a person has approved them: none, those that have a step whose
+#: tool has effects, or all.
+Approve = Literal["never", "effects", "always"]
+
+
+class PlannedTool(TypedDict):
+    """A tool that a plan uses, and in which steps; `effects`: whether a call changes something."""
+
+    tool: str
+    effects: bool
+    steps: list[int]
+
+
+class Approval(TypedDict):
+    """What a person was asked about the plan, and until when; times in epoch seconds."""
+
+    asked_at: float
+    expires_at: float
+    tools: list[PlannedTool]
+
+
+class Asks(TypedDict):
+    """That a person is to be asked about a plan before it goes on; `expires` in seconds."""
+
+    tools: list[PlannedTool]
+    expires: float

@@ -1,17 +1,49 @@
-"""The state of a run, and how a new one begins."""
+"""The state of a run, how a new one begins, and what it may take and spend."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from langgraph.channels.delta import DeltaChannel
 from typing_extensions import TypedDict
 
-from graph.state.approval import Approval, Approve
-from graph.state.continuation import ForkedFrom
-from graph.state.limits import Budget, Limits
-from graph.state.log import PlanningCall, extend
+from graph.state.log import ForkedFrom, PlanningCall, extend
 from graph.state.outcome import Result, RunError, Status
-from graph.state.plan import Plan, PlannedBy
-from graph.state.planning import Planning, Usage
+from graph.state.plan import Approval, Approve, Plan, PlannedBy, Planning, Usage
+
+
+class Limits(TypedDict):
+    """The limits in force for one run; times in seconds, sizes in bytes."""
+
+    step_timeout: float
+    max_attempts: int
+    backoff: float
+    max_prompt: int
+    max_steps: int
+    max_output: int
+
+
+class Budget(TypedDict):
+    """What one run may spend on planning by models; null where nothing is said.
+
+    `seconds` count from the start of its execution. `on_exceeded`: plan in the way that costs
+    nothing, or fail.
+    """
+
+    usd: float | None
+    tokens: int | None
+    seconds: float | None
+    steps: int | None
+    on_exceeded: Literal["pattern", "fail"]
+
+
+#: What holds where nobody says otherwise (Studio, notebooks).
+DEFAULT_LIMITS = Limits(
+    step_timeout=30.0,
+    max_attempts=3,
+    backoff=0.5,
+    max_prompt=20_000,
+    max_steps=100,
+    max_output=256 * 1024,
+)
 
 #: Version of the state's shape; written into every run.
 STATE_VERSION = 1

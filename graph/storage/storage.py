@@ -1,20 +1,40 @@
-"""The run index: accepted requests, and a projection of each run for listing and recovery.
+"""Where runs are kept, as every backend gives it: checkpointer, store, run index and spending.
 
 The checkpoint is the run. A row holds the request until there is a first checkpoint, and afterwards
 what a list shows; where the two differ, the checkpoint wins.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
-from graph.decision import Decision
-from graph.facts import NO_FACTS, Facts
-from graph.request_key import KeyedRun, RequestKey
-from graph.retrying import RetryOrder
-from graph.run_row import RunRow
-from graph.search import Found, Search
+from langgraph.checkpoint.base import BaseCheckpointSaver
+from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
+from langgraph.store.base import BaseStore
+
 from graph.state import Status
-from graph.status import SETTLED, TRANSITIONS
+from graph.state.row import (
+    NO_FACTS,
+    Decision,
+    Facts,
+    KeyedRun,
+    Remains,
+    RequestKey,
+    RetryOrder,
+    RunRow,
+)
+from graph.state.status import SETTLED, TRANSITIONS
+from graph.storage.search import Found, Search
+from nodes.planning.model import Cost
+from nodes.planning.purse import Call
+
+
+class StorageError(Exception):
+    """The database cannot be used; the message is one line that says what to do."""
+
+
+def _nothing_to_expect(thread_id: str) -> None:
+    """For a backend that looks up a new thread at no cost."""
 
 
 class RunIndex(Protocol):
@@ -101,6 +121,67 @@ class RunIndex(Protocol):
         """Raise the backend's error when nothing can be written now."""
 
 
+#: Removes settled runs in one transaction; how many. One that is not settled, was retried since, or
+#: is gone, is left.
+Remove = Callable[[Sequence[Remains]], Awaitable[int]]
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What the calls of one day cost together; `usd` is None once a price is not known."""
+
+    usd: float | None = 0.0
+    tokens: int = 0
+    calls: int = 0
+
+    def plus(self, cost: Cost) -> "Spent":
+        """The same after one more call."""
+        known = self.usd is not None and cost.usd is not None
+        usd = self.usd + cost.usd if known else None  # type: ignore[operator]  # both are known
+        return Spent(usd, self.tokens + cost.tokens, self.calls + 1)
+
+
+class Spending(Protocol):
+    """What a backend keeps of it: sums by owner and day, which outlast the runs they came from."""
+
+    async def of(self, owner: str, day: str) -> Spent:
+        """What an owner has spent on a day, as `2026-11-22`."""
+
+    async def hold(self, call: Call, day: str, cost: Cost) -> None:
+        """Set aside, durably, what a call may cost until `add` or `release` comes.
+
+        Where neither does, since the process was killed, it is counted when the storage is opened.
+        """
+
+    async def release(self, call: Call) -> None:
+        """The call has ended and costs nothing."""
+
+    async def add(self, call: Call, day: str, cost: Cost) -> bool:
+        """Count a call, durably; False where it was counted before.
+
+        Of a run that is kept, the call that was counted last is known again by its key.
+        """
+
+
+@dataclass(frozen=True)
+class Storage:
+    """One opened backend. `reader` answers reads without queueing behind the writer.
+
+    `errors` are what the backend raises when it cannot be reached or written just now.
+    `expect_new` tells it that a thread has no checkpoint yet, so that it need not look for one.
+    """
+
+    backend: str
+    saver: BaseCheckpointSaver[str]
+    reader: BaseCheckpointSaver[str]
+    store: BaseStore
+    index: RunIndex
+    spending: Spending
+    remove: Remove
+    errors: tuple[type[Exception], ...]
+    expect_new: Callable[[str], None] = _nothing_to_expect
+
+
 def leads_to(status: Status) -> list[Status]:
     """The statuses out of which a run may come to `status`, over several changes as well.
 
@@ -116,3 +197,8 @@ def leads_to(status: Status) -> list[Status]:
         }
         before |= frontier
     return sorted(before - {status})
+
+
+def strict_serializer() -> JsonPlusSerializer:
+    """A serializer that rebuilds no classes but LangGraph's own."""
+    return JsonPlusSerializer(allowed_msgpack_modules=())

@@ -2,43 +2,10 @@
 
 import aiosqlite
 
-from graph.spending import Spent
-from graph.sqlite_writer import SqliteWriter
+from graph.storage.sqlite.writer import SqliteWriter
+from graph.storage.storage import Spent
 from nodes.planning.model import Cost
 from nodes.planning.purse import Call
-
-#: A run that is removed leaves the sums as they are. `usd` is null where a price is not known, and
-#: stays so whatever is added.
-SPENDING_TABLES = (
-    """
-    CREATE TABLE spending (
-        day TEXT NOT NULL,
-        owner TEXT NOT NULL,
-        usd REAL,
-        tokens INTEGER NOT NULL,
-        calls INTEGER NOT NULL,
-        PRIMARY KEY (day, owner)
-    ) WITHOUT ROWID
-    """,
-    # The key of the planning call that was counted last.
-    "ALTER TABLE runs ADD COLUMN counted TEXT",
-)
-
-#: What calls under way may cost. What is left of it when the file is opened, belongs to calls whose
-#: process was killed: nobody knows what they have cost.
-HELD_TABLES = (
-    """
-    CREATE TABLE spending_held (
-        run TEXT NOT NULL,
-        call TEXT NOT NULL,
-        day TEXT NOT NULL,
-        owner TEXT NOT NULL,
-        usd REAL,
-        tokens INTEGER NOT NULL,
-        PRIMARY KEY (run, call)
-    ) WITHOUT ROWID
-    """,
-)
 
 _HOLD = "INSERT OR REPLACE INTO spending_held VALUES (?, ?, ?, ?, ?, ?)"
 

@@ -1,13 +1,12 @@
 """Looking for runs: what is asked, and what is answered, on every backend alike."""
 
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from graph.facts import Planner
-from graph.run_row import RunRow
 from graph.state import Status
-from graph.words import has_terms
+from graph.state.row import Planner, RunRow
 
 #: Counts are exact up to here; what is more is only known to be that.
 MOST_COUNTED = 10_000
@@ -135,3 +134,41 @@ def _within(value: float | None, least: float | None, most: float | None) -> boo
     if value is None:
         return least is None and most is None
     return (least is None or value >= least) and (most is None or value <= most)
+
+
+# The words of a text, as SQLite's full-text search (`unicode61`, no diacritics) reads them.
+
+
+def words(text: str) -> list[str]:
+    """Runs of letters and digits, in lower case and without accents."""
+    apart = unicodedata.normalize("NFD", text)
+    bare = "".join(character for character in apart if not "\u0300" <= character <= "\u0331")
+    lower = unicodedata.normalize("NFC", bare).lower()
+    return "".join(character if _is_of_word(character) else " " for character in lower).split()
+
+
+def terms(text: str) -> list[str]:
+    """What to look for: the parts of a text between blanks, but those without any word."""
+    return [part for part in text.split() if words(part)]
+
+
+def has_terms(prompt: str, text: str) -> bool:
+    """Whether the words of each term follow each other in the prompt; never without terms."""
+    sought = [words(term) for term in terms(text)]
+    return bool(sought) and all(_follow(words(prompt), term) for term in sought)
+
+
+def full_text_query(text: str) -> str | None:
+    """The same as a query, in which nothing of the text is syntax; None without terms."""
+    quoted = ['"' + term.replace('"', '""') + '"' for term in terms(text)]
+    return " AND ".join(quoted) or None
+
+
+def _is_of_word(character: str) -> bool:
+    category = unicodedata.category(character)
+    return category[0] in "LN" or category == "Co"
+
+
+def _follow(present: list[str], sought: list[str]) -> bool:
+    size = len(sought)
+    return any(present[place : place + size] == sought for place in range(len(present)))

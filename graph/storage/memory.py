@@ -1,18 +1,49 @@
-"""The run index in memory."""
+"""Storage that ends with its process: LangGraph's in-memory saver and store."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from itertools import count
 
-from graph.decision import Decision
-from graph.facts import NO_FACTS, Facts
-from graph.index import leads_to
-from graph.request_key import KEPT, KeyedRun, RequestKey
-from graph.retrying import RetryOrder
-from graph.run_row import RunRow
-from graph.search import Found, Search, search_rows
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.store.base import PutOp
+from langgraph.store.memory import InMemoryStore
+
 from graph.state import Status
-from graph.status import SETTLED, may_become
+from graph.state.row import (
+    KEPT,
+    NO_FACTS,
+    Decision,
+    Facts,
+    KeyedRun,
+    Remains,
+    RequestKey,
+    RetryOrder,
+    RunRow,
+)
+from graph.state.status import SETTLED, may_become
+from graph.storage.search import Found, Search, search_rows
+from graph.storage.storage import Spent, Storage, leads_to, strict_serializer
+from nodes.planning.model import Cost
+from nodes.planning.purse import Call
+
+
+@asynccontextmanager
+async def open_memory() -> AsyncIterator[Storage]:
+    """A fresh, empty backend."""
+    saver = InMemorySaver(serde=strict_serializer())
+    store, index = InMemoryStore(), MemoryIndex()
+    spending = MemorySpending(index)
+    yield Storage(
+        backend="memory",
+        saver=saver,
+        reader=saver,
+        store=store,
+        index=index,
+        spending=spending,
+        remove=MemoryRemoval(saver, store, index, spending),
+        errors=(),
+    )
 
 
 class MemoryIndex:
@@ -167,3 +198,61 @@ class MemoryIndex:
 
     async def check(self) -> None:
         return None
+
+
+class MemorySpending:
+    """Ends with its process, as the runs do."""
+
+    def __init__(self, index: MemoryIndex) -> None:
+        self._index = index
+        self._spent: dict[tuple[str, str], Spent] = {}
+        self._counted: dict[str, str] = {}
+
+    async def of(self, owner: str, day: str) -> Spent:
+        return self._spent.get((owner, day), Spent())
+
+    async def hold(self, call: Call, day: str, cost: Cost) -> None:
+        """Nothing outlasts the process, so that nothing has to be set aside."""
+
+    async def release(self, call: Call) -> None:
+        """Nothing was set aside."""
+
+    async def add(self, call: Call, day: str, cost: Cost) -> bool:
+        if await self._index.find(call.run_id):
+            if self._counted.get(call.run_id) == call.key:
+                return False
+            self._counted[call.run_id] = call.key
+        self._spent[call.owner, day] = (await self.of(call.owner, day)).plus(cost)
+        return True
+
+    def forget(self, run_id: str) -> None:
+        """A run is removed; what it has spent stays spent."""
+        self._counted.pop(run_id, None)
+
+
+class MemoryRemoval:
+    """Removes runs from all of its parts."""
+
+    def __init__(
+        self,
+        saver: InMemorySaver,
+        store: InMemoryStore,
+        index: MemoryIndex,
+        spending: MemorySpending,
+    ) -> None:
+        self._saver = saver
+        self._store = store
+        self._index = index
+        self._spending = spending
+
+    async def __call__(self, runs: Sequence[Remains]) -> int:
+        """Remove these runs, those of them that are settled; how many that were."""
+        return sum([self._remove(run) for run in runs])
+
+    def _remove(self, run: Remains) -> bool:
+        if not self._index.remove(run.run_id, generation=run.generation):
+            return False
+        self._saver.delete_thread(run.run_id)
+        self._spending.forget(run.run_id)
+        self._store.batch([PutOp(run.receipts, key, None) for key in run.step_keys])
+        return True

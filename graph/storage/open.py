@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from graph.storage import Storage, StorageError
+from graph.storage.storage import Storage, StorageError
 
 
 @asynccontextmanager
@@ -16,12 +16,12 @@ async def open_storage(url: str, *, server_url: str | None = None) -> AsyncItera
     """
     # Each backend is imported when it is chosen, so that none pays for another's libraries.
     if url == "memory://":
-        from graph.memory import open_memory
+        from graph.storage.memory import open_memory
 
         async with open_memory() as storage:
             yield storage
     else:
-        from graph.sqlite import open_sqlite
+        from graph.storage.sqlite.open import open_sqlite
 
         async with open_sqlite(sqlite_path(url), server_url=server_url) as storage:
             yield storage

@@ -7,20 +7,24 @@ from typing import Any
 
 import aiosqlite
 
-from graph.decision import Decision
-from graph.facts import NO_FACTS, Facts
-from graph.index import leads_to
-from graph.request_key import KEPT, KeyedRun, RequestKey
-from graph.retrying import RetryOrder
-from graph.run_row import RunRow
-from graph.search import Found, Search
-from graph.sqlite_keys import FIND, taking
-from graph.sqlite_migrations import MIGRATIONS
-from graph.sqlite_row import COLUMNS, INSERT, facts_values, row_of, values_of
-from graph.sqlite_search import look_up
-from graph.sqlite_writer import SqliteWriter
 from graph.state import Status
-from graph.status import SETTLED
+from graph.state.row import (
+    KEPT,
+    NO_FACTS,
+    Decision,
+    Facts,
+    KeyedRun,
+    Remains,
+    RequestKey,
+    RetryOrder,
+    RunRow,
+)
+from graph.state.status import SETTLED
+from graph.storage.search import Found, Search
+from graph.storage.sqlite.schema import MIGRATIONS
+from graph.storage.sqlite.search import look_up
+from graph.storage.sqlite.writer import SqliteWriter, Statement
+from graph.storage.storage import leads_to
 
 
 class SqliteIndex:
@@ -200,3 +204,142 @@ class SqliteIndex:
             parameters,
         )
         return [row_of(row) for row in rows]
+
+
+# A run of the index as a row of SQLite's table, and back.
+
+
+_FACTS = ("planner", "model", "tools", "usd", "retries", "taken_up")
+
+#: The columns by the names of the fields, what is known of the run's course last.
+_NAMES = (
+    *("run_id", "owner", "prompt", "limits", "created_at", "status", "started_at", "completed_at"),
+    *("starts", "checkpoint_id", "budget", "cancel_at", "cancel_by", "approve", "expires_at"),
+    *("decision", "generation", "retry", "forked_from", "seed"),
+    *_FACTS,
+)
+
+#: Those that hold JSON, or nothing.
+_JSON = frozenset({"limits", "budget", "decision", "retry", "seed"})
+
+COLUMNS = ", ".join(_NAMES)
+
+#: Ends with the source of its values, so that a condition may follow.
+INSERT = f"INSERT INTO runs ({COLUMNS}) SELECT {', '.join('?' * len(_NAMES))}"
+
+
+def values_of(row: RunRow) -> tuple[Any, ...]:
+    """What a new row is written with, in the order of `COLUMNS`."""
+    own = (_written(name, getattr(row, name)) for name in _NAMES[: -len(_FACTS)])
+    return *own, *facts_values(row.facts)
+
+
+def facts_values(facts: Facts) -> tuple[Any, ...]:
+    """The last columns: what is known of the run's course."""
+    tools = json.dumps(facts.tools)
+    return facts.planner, facts.model, tools, facts.usd, facts.retries, facts.taken_up
+
+
+def row_of(row: Sequence[Any]) -> RunRow:
+    """The run of a row that was read."""
+    named = dict(zip(_NAMES, row, strict=True))
+    facts = {name: named.pop(name) for name in _FACTS}
+    for name in _JSON:
+        named[name] = json.loads(named[name]) if named[name] else None
+    return RunRow(**named, facts=Facts(**{**facts, "tools": tuple(json.loads(facts["tools"]))}))
+
+
+def _written(name: str, value: Any) -> Any:
+    if name not in _JSON:
+        return value
+    return json.dumps(value) if value else None
+
+
+# Request keys on SQLite: a run and its key are written in one transaction, or neither is.
+
+
+#: How many keys whose time is over are removed whenever one is added, so that they do not pile up.
+_SWEPT = 100
+
+FIND = (
+    "SELECT run_id, fingerprint FROM request_keys WHERE owner = ? AND name = ? AND created_at > ?"
+)
+
+
+def taking(
+    row: RunRow, key: RequestKey, insert: str, values: Sequence[Any]
+) -> tuple[Statement, ...]:
+    """What writes a run together with its key, or nothing where the key is taken.
+
+    `insert` ends with the source of its `values`. The last statement changes a row if it was free.
+    """
+    over = row.created_at - KEPT
+    named = (row.owner, key.name)
+    return (
+        (
+            "DELETE FROM request_keys WHERE owner = ? AND name = ? AND created_at <= ?",
+            (*named, over),
+        ),
+        (
+            "DELETE FROM request_keys WHERE rowid IN"
+            " (SELECT rowid FROM request_keys WHERE created_at <= ? ORDER BY created_at LIMIT ?)",
+            (over, _SWEPT),
+        ),
+        (
+            "INSERT OR IGNORE INTO request_keys VALUES (?, ?, ?, ?, ?)",
+            (*named, key.fingerprint, row.run_id, row.created_at),
+        ),
+        (
+            f"{insert} WHERE EXISTS"  # noqa: S608 - `insert` is ours, values are bound
+            " (SELECT 1 FROM request_keys WHERE owner = ? AND name = ? AND run_id = ?)",
+            (*values, *named, row.run_id),
+        ),
+    )
+
+
+# Removing settled runs from a SQLite file, so that nothing of them is left or all of it.
+
+
+#: Every table that has rows of runs besides `runs`, and the column that names the run.
+TABLES = {"checkpoints": "thread_id", "writes": "thread_id"}
+
+#: Those that are still settled when it comes to it: a run may have been told to go on meanwhile,
+#: and have come to another end, of which its receipts are not known.
+_SETTLED = (
+    "SELECT run_id FROM json_each(?) AS told CROSS JOIN runs"
+    " ON run_id = json_extract(told.value, '$[0]')"
+    " AND generation = json_extract(told.value, '$[1]')"
+    " WHERE status IN ('completed', 'failed', 'cancelled')"
+)
+
+
+class SqliteRemoval:
+    """Removes runs through the file's one writer; the pages that become free are used again."""
+
+    def __init__(self, writer: SqliteWriter) -> None:
+        self._writer = writer
+
+    async def __call__(self, runs: Sequence[Remains]) -> int:
+        """Remove these runs, those of them that are settled; how many that were."""
+        ids = _named(*runs)
+        return await self._writer.write(
+            *(_receipts(run) for run in runs if run.step_keys),
+            *(
+                (f"DELETE FROM {table} WHERE {column} IN ({_SETTLED})", (ids,))  # noqa: S608 - constants only
+                for table, column in TABLES.items()
+            ),
+            (f"DELETE FROM runs WHERE run_id IN ({_SETTLED})", (ids,)),  # noqa: S608 - constants only
+        )
+
+
+def _receipts(run: Remains) -> Statement:
+    statement = (
+        "DELETE FROM store WHERE prefix = ? AND key IN (SELECT value FROM json_each(?))"  # noqa: S608 - constants only
+        f" AND EXISTS ({_SETTLED})"
+    )
+    keys = json.dumps(run.step_keys)
+    return statement, (".".join(run.receipts), keys, _named(run))
+
+
+def _named(*runs: Remains) -> str:
+    return json.dumps([[run.run_id, run.generation] for run in runs])

@@ -1,24 +1,62 @@
-"""A page of runs on SQLite, walked to in its order while it is near.
+"""What a search asks, as SQL over the columns of the run index."""
 
-Most pages are full after a few steps. Where hardly any of the runs that come first are sought, a
-walk would go through all of them, each looked up by itself: it ends early, and the page is looked
-for otherwise.
-"""
-
+import json
 from typing import Any
 
 import aiosqlite
 
-from graph.search import Position, Search
-from graph.sqlite_filters import KEYS, Condition, conditions
+from graph.storage.search import Position, Search
 
-#: Runs whose duration or cost is not known are left out: a run is written here when it is settled.
-SORT_INDEXES = (
-    """
-    CREATE INDEX runs_by_duration ON runs (owner, duration, number) WHERE duration IS NOT NULL
-    """,
-    "CREATE INDEX runs_by_cost ON runs (owner, usd, number) WHERE usd IS NOT NULL",
+#: What each order sorts by before the number.
+KEYS = {"time": "NULL", "duration": "duration", "cost": "usd"}
+
+_FILTERS = (
+    ("tool", "instr(tools, ?) > 0"),
+    ("planner", "planner = ?"),
+    ("model", "model = ?"),
+    ("created_from", "created_at >= ?"),
+    ("created_before", "created_at < ?"),
+    ("min_usd", "usd >= ?"),
+    ("max_usd", "usd <= ?"),
+    ("min_retries", "retries >= ?"),
+    ("max_retries", "retries <= ?"),
+    ("taken_up", "(taken_up > 0) = ?"),
 )
+
+Condition = tuple[str, list[Any]]
+
+
+def conditions(search: Search) -> Condition:
+    """What holds for the runs sought, but for their status and words."""
+    given = [(sql, getattr(search, name)) for name, sql in _FILTERS]
+    present = [(sql, value) for sql, value in given if value is not None]
+    values = [json.dumps(search.tool) if "tools" in sql else value for sql, value in present]
+    return "".join(f" AND {sql}" for sql, _ in present), values
+
+
+def beginning(search: Search, column: str) -> Condition:
+    """What comes after the position that the search goes on from."""
+    if search.after is None:
+        return "", []
+    way, key, number = "<" if search.descending else ">", search.after.key, search.after.number
+    if key is None:
+        unknown = "" if search.sort == "time" else f" AND {column} IS NULL"
+        return f"{unknown} AND number {way} ?", [number]
+    return f" AND ({column} IS NULL OR ({column}, number) {way} (?, ?))", [key, number]
+
+
+def ordering(search: Search) -> str:
+    """The order of a page."""
+    way = "DESC" if search.descending else "ASC"
+    return f"number {way}" if search.sort == "time" else f"key {way} NULLS LAST, number {way}"
+
+
+# A page of runs on SQLite, walked to in its order while it is near.
+#
+# Most pages are full after a few steps. Where hardly any of the runs that come first are sought, a
+# walk would go through all of them, each looked up by itself: it ends early, and the page is looked
+# for otherwise.
+
 
 _INDEXES = {"duration": "runs_by_duration", "cost": "runs_by_cost"}
 

@@ -1,9 +1,6 @@
-"""Searching the words of prompts on SQLite: what has them is gone through window by window.
+"""Searching runs on SQLite: one index that covers all filters, and a full-text one of prompts.
 
-The full-text index tells runs only by their number, so the rest is looked up in the index of facts.
-A window is a range of numbers with as many prompts that have the words. In those that follow, a
-status that is counted to the bound already is left out, unless its runs may still be of the page.
-Each run is of one window, so that none is counted twice when its status changes meanwhile.
+Each row has a `number` of acceptance, which both go by: rowids may change when a file is compacted.
 """
 
 from collections.abc import Collection, Iterable
@@ -11,11 +8,61 @@ from dataclasses import dataclass, field
 
 import aiosqlite
 
-from graph.search import MOST_COUNTED, STATUSES, Position, Search, order
-from graph.sqlite_filters import KEYS, Condition, beginning, conditions, ordering
-from graph.sqlite_walk import walk
 from graph.state import Status
-from graph.words import full_text_query
+from graph.storage.search import MOST_COUNTED, STATUSES, Position, Search, full_text_query, order
+from graph.storage.sqlite.filters import KEYS, Condition, beginning, conditions, ordering, walk
+
+
+async def look_up(
+    connection: aiosqlite.Connection, owner: str, search: Search
+) -> tuple[list[Position], dict[Status, int]]:
+    """The places of one page and one more, and the count of each status up to one more."""
+    if search.text is not None:
+        gathered = await look_up_words(connection, owner, search)
+    else:
+        gathered = Gathered(search)
+        gathered.page(await walk(connection, owner, search))
+        statement = _by_status(owner, search, paged=gathered.paged)
+        gathered.add(await connection.execute_fetchall(*statement))  # type: ignore[arg-type]
+    return gathered.places, gathered.counts
+
+
+def _by_status(owner: str, search: Search, *, paged: bool) -> Condition:
+    """Each status by itself, in the order of acceptance: that is the order of the index.
+
+    The parts of a page, unless it is there, are merged, and no status is counted beyond what is
+    told.
+    """
+    condition, values = conditions(search)
+    counted = " UNION ALL ".join(
+        f"SELECT '{status}' AS status, NULL AS key, count(*) AS number FROM"  # noqa: S608 - constants only
+        " (SELECT 1 FROM runs INDEXED BY runs_facts"
+        f" WHERE owner = ? AND status = '{status}'{condition} LIMIT {MOST_COUNTED + 1})"
+        for status in STATUSES
+    )
+    given = [owner, *values] * len(STATUSES)
+    if paged:
+        return counted, given
+    begin, begun = beginning(search, KEYS[search.sort])
+    statuses = search.statuses or STATUSES
+    merged = " UNION ALL ".join(
+        f"SELECT {KEYS[search.sort]} AS key, number FROM runs INDEXED BY runs_facts"  # noqa: S608 - constants only
+        f" WHERE owner = ? AND status = '{status}'{condition}{begin}"
+        for status in statuses
+    )
+    page = f"SELECT NULL, key, number FROM ({merged} ORDER BY {ordering(search)} LIMIT ?)"  # noqa: S608 - constants only
+    given += [owner, *values, *begun] * len(statuses)
+    return f"{counted} UNION ALL {page}", [*given, search.limit + 1]
+
+
+# Searching the words of prompts on SQLite: what has them is gone through window by window.
+#
+# The full-text index tells runs only by their number, so the rest is looked up in the index of
+# facts. A window is a range of numbers with as many prompts that have the words. In those that
+# follow, a status that is counted to the bound already is left out, unless its runs may still be of
+# the page. Each run is of one window, so that none is counted twice when its status changes
+# meanwhile.
+
 
 #: With no more runs than this with the words, each is looked up by itself, which costs by their
 #: number; else the index of facts is read through, which costs by the number of all runs.

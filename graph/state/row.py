@@ -1,0 +1,147 @@
+"""A run as a row: the request until there is a first checkpoint, then what a list shows.
+
+Beside it lie the orders about a run that are stored before they are carried out.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NotRequired
+
+from typing_extensions import TypedDict
+
+from graph.state import Approve, Asks, Budget, Limits, Plan, RunState, Status
+from graph.state.status import RESTING, SETTLED
+
+Planner = Literal["llm", "pattern"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """A run's course as it was when its status was last written; null is not known.
+
+    `tools` are those that it called and, while it is not settled, those that its plan calls. `usd`
+    is what its planning cost, known once it rests. `retries` and `taken_up` count.
+    """
+
+    planner: Planner | None = None
+    model: str | None = None
+    tools: tuple[str, ...] = ()
+    usd: float | None = None
+    retries: int = 0
+    taken_up: int = 0
+
+
+#: Of a run that nobody has looked at.
+NO_FACTS = Facts()
+
+
+class Decision(TypedDict):
+    """One decision, stored before it is carried out; `at` in epoch seconds.
+
+    `plan` is what is to be executed instead of the plan that was proposed, if it was edited.
+    """
+
+    what: Literal["approved", "rejected", "expired"]
+    at: float
+    by: str
+    reason: str | None
+    plan: Plan | None
+
+
+class RetryOrder(TypedDict):
+    """A checked request, as it is kept until the run's state has taken it over."""
+
+    from_step: int | None
+    input: dict[str, Any] | None
+    skip: list[int]
+    generation: int
+    by: str
+    at: float
+    asks: NotRequired[Asks]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRow:
+    """One run in the index; times in epoch seconds.
+
+    `cancel_at` and `cancel_by` say that somebody asked for its cancellation, whatever came of it.
+    `starts` counts how often in a row it was started with `checkpoint_id` as its latest
+    checkpoint, so that a run which kills its process is not started for ever. `decision` is what
+    was decided about its plan, `expires_at` until when that may be done. `generation` counts how
+    often it was retried, and `retry` is the last order to do so. A fork has the id of its origin in
+    `forked_from`, and until it is begun the state that it begins with in `seed`.
+    """
+
+    run_id: str
+    owner: str
+    prompt: str
+    limits: Limits
+    created_at: float
+    budget: Budget | None = None
+    status: Status = "pending"
+    started_at: float | None = None
+    completed_at: float | None = None
+    starts: int = 1
+    checkpoint_id: str | None = None
+    cancel_at: float | None = None
+    cancel_by: str | None = None
+    approve: Approve = "never"
+    expires_at: float | None = None
+    decision: Decision | None = None
+    generation: int = 0
+    retry: RetryOrder | None = None
+    forked_from: str | None = None
+    seed: RunState | None = None
+    facts: Facts = NO_FACTS
+
+
+def facts_of(state: RunState) -> Facts:
+    """The facts that a state holds."""
+    log = state.get("log", [])
+    attempts = [entry for entry in log if entry["kind"] == "attempt"]
+    marks = [entry["what"] for entry in log if entry["kind"] == "mark"]
+    planned_by = state["planned_by"]
+    tools = [attempt["tool"] for attempt in attempts]
+    if state["status"] not in SETTLED:
+        tools += [step["tool"] for step in state["plan"]["steps"]]
+    return Facts(
+        planner=planned_by["source"] if planned_by else None,
+        model=planned_by["model"] if planned_by else None,
+        tools=tuple(dict.fromkeys(tools)),
+        usd=state["usage"]["usd"] if state["status"] in RESTING else None,
+        retries=sum(1 for attempt in attempts if attempt["attempt"] > 1),
+        taken_up=marks.count("taken_up"),
+    )
+
+
+#: How long a key stands for its first request, in seconds.
+KEPT = 24 * 3600.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class RequestKey:
+    """What a client calls one request of its own; `fingerprint` tells what the request holds."""
+
+    name: str
+    fingerprint: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeyedRun:
+    """The run that the first request with a key has made."""
+
+    run_id: str
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class Remains:
+    """What is kept of one run under other names than its own: the receipts of its steps.
+
+    `generation`: how often it was retried by then.
+    """
+
+    run_id: str
+    generation: int
+    receipts: tuple[str, str]
+    step_keys: Sequence[str]

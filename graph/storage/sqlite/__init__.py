@@ -1,0 +1,1 @@
+"""Storage in one SQLite file, owned by one process: one writer, several readers."""

@@ -1,0 +1,166 @@
+"""The versions of the tables beside LangGraph's own, and how each comes from the one before."""
+
+#: Marks a SQLite file as ours ("RUNW"), where `file` and `PRAGMA application_id` show it.
+APPLICATION_ID = 0x52554E57
+
+#: A run that is removed takes its key along.
+KEY_TABLES = (
+    """
+    CREATE TABLE request_keys (
+        owner TEXT NOT NULL,
+        name TEXT NOT NULL,
+        fingerprint TEXT NOT NULL,
+        run_id TEXT NOT NULL,
+        created_at REAL NOT NULL,
+        UNIQUE (owner, name)
+    )
+    """,
+    "CREATE INDEX request_keys_by_age ON request_keys (created_at)",
+    "CREATE INDEX request_keys_by_run ON request_keys (run_id)",
+    """
+    CREATE TRIGGER request_keys_removed AFTER DELETE ON runs BEGIN
+        DELETE FROM request_keys WHERE run_id = old.run_id;
+    END
+    """,
+)
+
+#: Written to the row by its own triggers, so that whatever stores or removes a run need not care.
+SEARCH_TABLES = (
+    "ALTER TABLE runs ADD COLUMN number INTEGER",
+    "ALTER TABLE runs ADD COLUMN planner TEXT",
+    "ALTER TABLE runs ADD COLUMN model TEXT",
+    "ALTER TABLE runs ADD COLUMN tools TEXT NOT NULL DEFAULT '[]'",
+    "ALTER TABLE runs ADD COLUMN usd REAL",
+    "ALTER TABLE runs ADD COLUMN retries INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE runs ADD COLUMN taken_up INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE runs ADD COLUMN duration REAL AS (completed_at - started_at)",
+    "UPDATE runs SET number = rowid",
+    "CREATE UNIQUE INDEX runs_number ON runs (number)",
+    """
+    CREATE INDEX runs_facts ON runs (
+        owner, status, number, created_at, planner, model, tools, usd, retries, taken_up, duration
+    )
+    """,
+    """
+    CREATE VIRTUAL TABLE runs_text USING fts5(
+        prompt, content = '', tokenize = 'unicode61 remove_diacritics 2'
+    )
+    """,
+    "INSERT INTO runs_text (rowid, prompt) SELECT number, prompt FROM runs",
+    """
+    CREATE TRIGGER runs_numbered AFTER INSERT ON runs BEGIN
+        UPDATE runs SET number = (SELECT coalesce(max(number), 0) + 1 FROM runs)
+        WHERE run_id = new.run_id;
+        INSERT INTO runs_text (rowid, prompt)
+        SELECT number, prompt FROM runs WHERE run_id = new.run_id;
+    END
+    """,
+    """
+    CREATE TRIGGER runs_text_removed AFTER DELETE ON runs BEGIN
+        INSERT INTO runs_text (runs_text, rowid, prompt) VALUES ('delete', old.number, old.prompt);
+    END
+    """,
+)
+
+#: A run that is removed leaves the sums as they are. `usd` is null where a price is not known, and
+#: stays so whatever is added.
+SPENDING_TABLES = (
+    """
+    CREATE TABLE spending (
+        day TEXT NOT NULL,
+        owner TEXT NOT NULL,
+        usd REAL,
+        tokens INTEGER NOT NULL,
+        calls INTEGER NOT NULL,
+        PRIMARY KEY (day, owner)
+    ) WITHOUT ROWID
+    """,
+    # The key of the planning call that was counted last.
+    "ALTER TABLE runs ADD COLUMN counted TEXT",
+)
+
+#: What calls under way may cost. What is left of it when the file is opened, belongs to calls whose
+#: process was killed: nobody knows what they have cost.
+HELD_TABLES = (
+    """
+    CREATE TABLE spending_held (
+        run TEXT NOT NULL,
+        call TEXT NOT NULL,
+        day TEXT NOT NULL,
+        owner TEXT NOT NULL,
+        usd REAL,
+        tokens INTEGER NOT NULL,
+        PRIMARY KEY (run, call)
+    ) WITHOUT ROWID
+    """,
+)
+
+#: Runs whose duration or cost is not known are left out: a run is written here when it is settled.
+SORT_INDEXES = (
+    """
+    CREATE INDEX runs_by_duration ON runs (owner, duration, number) WHERE duration IS NOT NULL
+    """,
+    "CREATE INDEX runs_by_cost ON runs (owner, usd, number) WHERE usd IS NOT NULL",
+)
+
+#: Steps from each version of the tables to the next; the version is SQLite's `user_version`.
+MIGRATIONS = (
+    (
+        f"PRAGMA application_id = {APPLICATION_ID}",
+        """
+        CREATE TABLE runs (
+            run_id TEXT PRIMARY KEY,
+            owner TEXT NOT NULL,
+            prompt TEXT NOT NULL,
+            limits TEXT NOT NULL,
+            created_at REAL NOT NULL,
+            status TEXT NOT NULL,
+            started_at REAL,
+            completed_at REAL,
+            starts INTEGER NOT NULL,
+            checkpoint_id TEXT
+        )
+        """,
+        """
+        CREATE INDEX runs_unsettled ON runs (status)
+        WHERE status IN ('pending', 'running', 'waiting')
+        """,
+    ),
+    (
+        "ALTER TABLE runs ADD COLUMN budget TEXT",
+        # Written to find out whether anything can be written.
+        "CREATE TABLE probe (id INTEGER PRIMARY KEY, at REAL NOT NULL)",
+        "INSERT INTO probe VALUES (1, 0)",
+    ),
+    (
+        "ALTER TABLE runs ADD COLUMN cancel_at REAL",
+        "ALTER TABLE runs ADD COLUMN cancel_by TEXT",
+    ),
+    (
+        """
+        CREATE INDEX runs_settled ON runs (completed_at, run_id)
+        WHERE status IN ('completed', 'failed', 'cancelled')
+        """,
+    ),
+    (
+        "ALTER TABLE runs ADD COLUMN approve TEXT NOT NULL DEFAULT 'never'",
+        "ALTER TABLE runs ADD COLUMN expires_at REAL",
+        "ALTER TABLE runs ADD COLUMN decision TEXT",
+        "CREATE INDEX runs_waiting ON runs (expires_at) WHERE status = 'waiting'",
+    ),
+    (
+        "ALTER TABLE runs ADD COLUMN generation INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE runs ADD COLUMN retry TEXT",
+        "ALTER TABLE runs ADD COLUMN forked_from TEXT",
+        "ALTER TABLE runs ADD COLUMN seed TEXT",
+        "CREATE INDEX runs_forks ON runs (forked_from) WHERE forked_from IS NOT NULL",
+    ),
+    KEY_TABLES,
+    SEARCH_TABLES,
+    SPENDING_TABLES,
+    SORT_INDEXES,
+    HELD_TABLES,
+)
+
+#: The version that this program writes; a database with a higher one is not opened.
+VERSION = len(MIGRATIONS)
