@@ -10,7 +10,7 @@ from pydantic_core import to_json
 from api.record import Run, present
 from api.shortening import Shortened, shorten
 from api.times import Time, rfc3339
-from graph.record import Record
+from graph.record.record import Record
 
 
 class RunAnswer(Run):

@@ -9,7 +9,7 @@ from api.dependencies import OwnerDep, RunsDep
 from api.openapi import problems
 from api.strict_json import StrictRoute
 from api.times import Time, rfc3339
-from graph.daily_budget import Account
+from graph.models.daily_budget import Account
 from graph.reader import StorageUnavailable
 
 router = APIRouter(route_class=StrictRoute, tags=["server"])

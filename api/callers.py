@@ -5,7 +5,7 @@ import re
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from graph.keys import NOBODY, KeyRing
+from graph.settings.keys import NOBODY, KeyRing
 
 #: Where a request keeps whose it is; a stranger's has None.
 OWNER = "runwright.owner"

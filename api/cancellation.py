@@ -5,7 +5,7 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from api.times import Time, rfc3339
-from graph.record import Record
+from graph.record.record import Record
 from graph.state import Status
 
 

@@ -5,8 +5,8 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from api.callers import CLIENT, OWNER, KeyRefused
-from graph.keys import NOBODY
 from graph.runs import Runs
+from graph.settings.keys import NOBODY
 
 
 async def _runs(request: Request) -> Runs:

@@ -5,7 +5,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field
 
 from api.times import Time, rfc3339
-from graph.explanation import Explanation
+from graph.record.explain import Explanation
 from graph.state import Status
 
 

@@ -15,9 +15,9 @@ from api.plan_edit import PlanEdit
 from api.schemas import Body, RunCreated, Words, whole
 from api.strict_json import StrictRoute
 from graph.acceptance import NotAccepting
-from graph.executor import QueueFull
 from graph.forking import Edits, ForkRejected
 from graph.history import CheckpointNotFound
+from graph.queue.executor import QueueFull
 from graph.reader import RunNotFound, StorageUnavailable
 
 router = APIRouter(route_class=StrictRoute, tags=["history"])

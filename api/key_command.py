@@ -1,6 +1,6 @@
 """`runwright key new`: a key, told this once, and the line by which a server knows it."""
 
-from graph.keys import InvalidKey, new_key
+from graph.settings.keys import InvalidKey, new_key
 
 
 class NotAName(Exception):

@@ -18,7 +18,7 @@ from api.run_stream import EventNotFound, RunStream, check_position
 from api.schemas import RunCreate
 from api.strict_json import StrictRoute
 from graph.acceptance import NotAccepting
-from graph.executor import QueueFull
+from graph.queue.executor import QueueFull
 from graph.reader import RunNotFound, StorageUnavailable
 from graph.request_key import KeyReused
 from graph.runs import PromptRejected

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from api.story import Story
 from api.terminal_text import line
-from graph.events import Event, EventType
+from graph.record.events import Event, EventType
 
 #: How often what it is doing is drawn, a second.
 FRAMES = 8

@@ -16,9 +16,9 @@ from api.loopback import HostRefused, NotJson, OriginRefused
 from api.run_stream import EventNotFound
 from graph.acceptance import NotAccepting
 from graph.approvals import NotWaiting
-from graph.executor import QueueFull
 from graph.forking import ForkRejected
 from graph.history import CheckpointNotFound
+from graph.queue.executor import QueueFull
 from graph.reader import RunNotFound, StorageUnavailable
 from graph.remover import NotSettled
 from graph.repair import NoBackoff

@@ -8,7 +8,7 @@ from api.log import Attempt, Mark, PlanningCall, present_attempt, present_call, 
 from api.outcome import Result, RunError, Usage
 from api.plan import Plan, PlannedBy, PlannedTool
 from api.times import Time, present_times, rfc3339
-from graph.record import Record
+from graph.record.record import Record
 from graph.state import Status
 
 

@@ -10,7 +10,7 @@ from api.parameters import MaxValueBytes
 from api.retrying import RetriedNow, RetryCreate, RetryNowCreate, present_retried_now
 from api.strict_json import StrictRoute
 from graph.acceptance import NotAccepting
-from graph.executor import QueueFull
+from graph.queue.executor import QueueFull
 from graph.reader import RunNotFound, StorageUnavailable
 from graph.repair import NoBackoff
 from graph.retrying import NotPlanned, NotRetryable, RetryRejected, RetryRequest

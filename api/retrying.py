@@ -6,7 +6,7 @@ from pydantic import BaseModel, BeforeValidator, Field
 
 from api.schemas import Body, whole
 from api.times import Time, rfc3339
-from graph.record import Record
+from graph.record.record import Record
 from graph.retrying import RetryRequest
 from graph.state import Status
 

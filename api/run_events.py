@@ -5,7 +5,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, Field
 
 from api.times import Time, rfc3339
-from graph.events import Event, EventType
+from graph.record.events import Event, EventType
 
 #: What of an event's data is a time.
 TIMES = ("started_at", "retry_at", "not_before", "expires_at")

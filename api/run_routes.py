@@ -18,7 +18,7 @@ from api.schemas import CancelCreate, RunCreate, RunCreated
 from api.search import RunQuery, RunSearch
 from api.strict_json import StrictRoute
 from graph.acceptance import NotAccepting
-from graph.executor import QueueFull
+from graph.queue.executor import QueueFull
 from graph.reader import RunNotFound, StorageUnavailable
 from graph.request_key import KeyReused
 from graph.runs import AlreadySettled, PromptRejected

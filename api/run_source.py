@@ -4,8 +4,8 @@ from collections.abc import AsyncGenerator, Callable
 from typing import Any, Protocol
 
 from api.record import present
-from graph.events import Event
 from graph.reader import StorageUnavailable
+from graph.record.events import Event
 from graph.runs import AlreadySettled, Runs
 
 #: Says something about the watching to whoever watches.

@@ -7,7 +7,7 @@ from typing import Protocol, Self, TextIO
 
 from api.story import Story
 from api.terminal_text import line
-from graph.events import Event
+from graph.record.events import Event
 
 
 class View(Protocol):

@@ -16,8 +16,8 @@ from api.app import HttpLimits, create_app
 from api.exposure import check_exposure
 from api.logs import configure_logging
 from graph.compose import open_runs
-from graph.keys import KeyRing
 from graph.settings import Settings
+from graph.settings.keys import KeyRing
 
 logger = logging.getLogger("runwright.server")
 

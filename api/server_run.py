@@ -14,7 +14,7 @@ from pydantic import SecretStr
 
 from api.run_events import TIMES
 from api.run_source import LostSight, NotCancelled, NotDecided, Note, NotStarted, NotWatched
-from graph.events import Event
+from graph.record.events import Event
 
 #: How long a server that does not answer is tried again, in seconds: what a restart takes.
 PATIENCE = 15.0

@@ -5,7 +5,7 @@ from typing import Any
 from api.counting import counted
 from api.terminal_text import line, pretty, printable
 from api.times import rfc3339
-from graph.events import Event
+from graph.record.events import Event
 
 
 class Story:

@@ -4,9 +4,9 @@ import asyncio
 import logging
 
 from graph.engine import Engine
-from graph.record import Record, record_of, state_of
+from graph.record.record import Record, record_of
 from graph.request_key import refuse_second
-from graph.state.row import RequestKey, RunRow
+from graph.state.row import RequestKey, RunRow, state_of
 
 logger = logging.getLogger("runwright.runs")
 

@@ -9,7 +9,7 @@ from graph.decision import is_carried_out
 from graph.driver import Driver
 from graph.engine import Engine
 from graph.reader import StorageUnavailable
-from graph.record import Record
+from graph.record.record import Record
 from graph.state import RunState
 from graph.state.row import Decision
 from graph.state.status import WrongStatus, actions

@@ -1,13 +1,16 @@
 """The whole wiring on one screen: four nodes, their edges, and what each node is given."""
 
-from collections.abc import Mapping
+import inspect
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
+from langgraph.runtime import Runtime
 from langgraph.store.base import BaseStore
+from langgraph.types import Overwrite
 
 from graph.edges import (
     AFTER_FALLBACK_PLAN,
@@ -17,9 +20,8 @@ from graph.edges import (
     after_plan,
     after_step,
 )
-from graph.event_stream import Node, telling
-from graph.events import next_event
-from graph.state import DEFAULT_LIMITS, Approve, Limits, RunInput, RunState
+from graph.record.events import Event, events, next_event
+from graph.state import DEFAULT_LIMITS, Approve, Limits, RunInput, RunState, extend
 from nodes.approving.asking import EXPIRES, Asking
 from nodes.contract.waiting import Wait, sleep_until
 from nodes.execute_step import execute_step
@@ -102,3 +104,46 @@ def recursion_limit(limits: Limits, *, models: int = 0) -> int:
     `finalize`, the approval and a margin; a take-up after a crash starts the count anew.
     """
     return limits["max_steps"] * limits["max_attempts"] + 4 * models + 20
+
+
+# The events of a run for whoever streams the graph itself in the mode `custom`.
+
+
+#: A node as it is added to the graph.
+Node = Callable[..., Awaitable[dict[str, Any]]]
+
+#: What reading a state may raise that a person has edited into no run at all.
+_UNREADABLE = (KeyError, IndexError, TypeError, ValueError, AttributeError)
+
+
+def telling(node: Node) -> Node:
+    """The node, telling at its end what has happened since its beginning.
+
+    The events are those of the record, under the same numbers. They are told just before the
+    checkpoint is stored, as all that LangGraph streams from inside of a node.
+    """
+    takes_runtime = "runtime" in inspect.signature(node).parameters
+
+    async def visit(state: RunState, runtime: Runtime[None]) -> dict[str, Any]:
+        update = await (node(state, runtime) if takes_runtime else node(state))
+        for event in _news(state, update):
+            runtime.stream_writer(event)
+        return update
+
+    return visit
+
+
+def _news(state: RunState, update: dict[str, Any]) -> list[Event]:
+    after = cast("RunState", {**state, **update, "log": _log(state, update)})
+    try:
+        goes_on = state.get("run_id") == after["run_id"]
+        return events(after)[len(events(state)) if goes_on else 0 :]
+    except _UNREADABLE:
+        return []
+
+
+def _log(state: RunState, update: dict[str, Any]) -> list[Any]:
+    written = update.get("log", [])
+    if isinstance(written, Overwrite):
+        return list(written.value)
+    return extend(state.get("log", []), [written])

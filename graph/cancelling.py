@@ -8,7 +8,7 @@ from typing import Any
 from langchain_core.runnables import RunnableConfig
 
 from graph.engine import Engine
-from graph.events import next_event
+from graph.record.events import next_event
 from graph.state import Mark, PlanningCall, RunState, ended_at, run_error
 from graph.state.row import RunRow
 from graph.state.status import SETTLED

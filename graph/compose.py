@@ -7,14 +7,14 @@ from dataclasses import replace
 from typing import Any
 
 from graph.build import build_graph
-from graph.daily_budget import DailyBudget, DailyLimit
 from graph.engine import Engine, make_engine
-from graph.executor import Executor
-from graph.llm import close_clients
+from graph.models.client import close_clients
+from graph.models.daily_budget import DailyBudget, DailyLimit
+from graph.models.ladder import make_roster, warm
 from graph.policy import RunPolicy
+from graph.queue.executor import Executor
 from graph.reader import StorageUnavailable
 from graph.retention import Retention, sweeping
-from graph.roster import make_roster, warm
 from graph.runs import Runs
 from graph.settings import Settings
 from graph.state import RunState

@@ -17,11 +17,10 @@ from graph.forking import begin
 from graph.passage import Passage
 from graph.projection import Projection
 from graph.reader import thread
-from graph.record import state_of
 from graph.recovery import Recovery
 from graph.reopening import set_running
 from graph.state import RunState
-from graph.state.row import RunRow
+from graph.state.row import RunRow, state_of
 from graph.take_up import MAX_STARTS, fail, is_waiting, resume, state_at, take_up
 
 logger = logging.getLogger("runwright.runs")

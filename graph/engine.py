@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from graph.build import RunGraph
-from graph.executor import Executor
 from graph.feeds import Feeds
 from graph.live import Live
+from graph.queue.executor import Executor
 from graph.reader import RunReader
 from graph.storage.storage import Storage
 from tools.registry import Tool

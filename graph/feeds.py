@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager, contextmanager
 from typing_extensions import TypedDict
 
 from graph.bell import Bell
-from graph.events import Event, events
-from graph.record import Progress, progress_of
+from graph.record.events import Event, events
+from graph.record.record import Progress, progress_of
 from graph.state import RunState, Status
 from graph.state.status import RESTING, SETTLED
 

@@ -2,9 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from graph.record import state_of
 from graph.state import RunState
-from graph.state.row import RunRow
+from graph.state.row import RunRow, state_of
 
 
 @dataclass(frozen=True)

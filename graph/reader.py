@@ -9,10 +9,11 @@ from uuid import UUID
 from langchain_core.runnables import RunnableConfig
 
 from graph.build import RunGraph
-from graph.executor import Executor
 from graph.live import Live
-from graph.record import Record, record_of, state_of
+from graph.queue.executor import Executor
+from graph.record.record import Record, record_of
 from graph.state import RunState
+from graph.state.row import state_of
 from graph.storage.storage import Storage
 
 logger = logging.getLogger("runwright.runs")

@@ -6,7 +6,7 @@ from typing import Any
 from langchain_core.runnables import RunnableConfig
 
 from graph.build import RunGraph
-from graph.events import next_event
+from graph.record.events import next_event
 from graph.retrying import first_cursor, retried_plan
 from graph.state import Ending, Mark, Retry, RunState
 from graph.state.row import RetryOrder

@@ -12,7 +12,7 @@ from graph.engine import Engine
 from graph.forking import Edits, seed_of
 from graph.history import CheckpointNotFound, checkpoint_of
 from graph.reader import StorageUnavailable, thread
-from graph.record import Record
+from graph.record.record import Record
 from graph.retrying import NotRetryable, RetryRequest, order_of
 from graph.state import RunState
 from graph.state.row import RetryOrder, RunRow

@@ -10,19 +10,18 @@ from uuid import uuid4
 from graph.acceptance import Acceptance
 from graph.approvals import SHORTEST_SWEEP, SWEEP, Approvals
 from graph.backlog import queue_backlog
-from graph.daily_budget import Account, DailyBudget, DailyLimit, renewal
 from graph.drafts import Draft, Drafts
 from graph.drawing import draw
 from graph.driver import Driver
 from graph.engine import Engine
-from graph.explain import explain
-from graph.explanation import Explanation
 from graph.feeds import Feed
 from graph.health import Health
 from graph.history import Checkpoint, HistoryPage, checkpoint_of, page_of
+from graph.models.daily_budget import Account, DailyBudget, DailyLimit, renewal
 from graph.policy import RunPolicy
 from graph.reader import StorageUnavailable, thread
-from graph.record import Record
+from graph.record.explain import Explanation, explain
+from graph.record.record import Record
 from graph.remover import Remover
 from graph.repair import Repair
 from graph.request_key import refuse_second

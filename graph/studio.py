@@ -5,7 +5,7 @@ It has no checkpointer and no store, since the server that loads it brings its o
 
 from graph.build import build_graph
 from graph.compose import open_tools
-from graph.roster import make_roster
+from graph.models.ladder import make_roster
 from graph.settings import read_settings
 from tools.threads import ToolThreads
 

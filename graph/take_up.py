@@ -10,12 +10,11 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.types import StateSnapshot
 
 from graph.build import RunGraph
-from graph.events import next_event
 from graph.forking import begin
-from graph.record import state_of
+from graph.record.events import next_event
 from graph.reopening import is_due, reopen
 from graph.state import STATE_VERSION, Mark, RunState, run_error
-from graph.state.row import RunRow
+from graph.state.row import RunRow, state_of
 from graph.state.status import SETTLED
 from graph.storage.storage import RunIndex
 

@@ -11,12 +11,11 @@ import httpx
 from fastapi import FastAPI
 
 from api.app import HttpLimits, create_app
-from graph.daily_budget import Account, DailyLimit
-from graph.explain import explain
-from graph.explanation import Explanation
 from graph.feeds import Feed, Feeds
+from graph.models.daily_budget import Account, DailyLimit
 from graph.reader import RunNotFound
-from graph.record import Record, record_of
+from graph.record.explain import Explanation, explain
+from graph.record.record import Record, record_of
 from graph.remover import NotSettled
 from graph.request_key import refuse_second
 from graph.runs import AlreadySettled, PromptRejected, Runs

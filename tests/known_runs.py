@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from graph.events import Event, events
+from graph.record.events import Event, events
 from graph.state import Approve, RunState, Status
 from graph.state.status import RESTING, SETTLED, TRANSITIONS
 

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, cast
 
-from graph.breaker import CircuitBreaker
 from graph.build import RunGraph, build_graph
 from graph.engine import make_engine
-from graph.events import Event, events
-from graph.executor import Executor
+from graph.models.breaker import CircuitBreaker
 from graph.policy import RunPolicy
-from graph.record import Record
+from graph.queue.executor import Executor
+from graph.record.events import Event, events
+from graph.record.record import Record
 from graph.runs import Runs
 from graph.state import DEFAULT_LIMITS, Limits, RunState
 from graph.storage.storage import Storage

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from graph.llm import LiteLlmModel
+from graph.models.client import LiteLlmModel
 from nodes.planning.model import Completion, ModelFailure
 from tests.capture_server import CaptureServer, anthropic_answer, ollama_answer, openai_answer
 

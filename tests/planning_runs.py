@@ -8,8 +8,8 @@ from uuid import uuid4
 
 from langchain_core.runnables import RunnableConfig
 
-from graph.breaker import CircuitBreaker
 from graph.build import RunGraph, build_graph, recursion_limit
+from graph.models.breaker import CircuitBreaker
 from graph.state import DEFAULT_LIMITS, Budget, Limits, PlanningCall, RunState, new_run
 from graph.storage.storage import Storage
 from nodes.planning.roster import Roster

@@ -3,7 +3,7 @@
 import uuid
 from typing import Any
 
-from graph.events import next_event
+from graph.record.events import next_event
 from graph.state import (
     DEFAULT_LIMITS,
     Attempt,

@@ -14,7 +14,7 @@ from api.listing import RunList, RunSummary
 from api.schemas import ToolList
 from graph import state
 from graph.compose import open_runs
-from graph.record import Current, Progress, Record
+from graph.record.record import Current, Progress, Record
 from graph.settings import Settings
 from graph.storage.pages import Summary
 from tests.fake_runs import accepted, eventful

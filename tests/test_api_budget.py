@@ -12,9 +12,9 @@ import pytest
 
 from api.budget_routes import BudgetAnswer
 from api.times import rfc3339
-from graph.daily_budget import Account, DailyLimit
-from graph.keys import new_key
+from graph.models.daily_budget import Account, DailyLimit
 from graph.reader import StorageUnavailable
+from graph.settings.keys import new_key
 from graph.storage.storage import Spent
 from tests.capture_server import CaptureServer, capturing, openai_answer
 from tests.command_call import call

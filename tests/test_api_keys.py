@@ -3,7 +3,7 @@
 import pytest
 
 from api.app import HttpLimits
-from graph.keys import KeyRing, new_key
+from graph.settings.keys import KeyRing, new_key
 from tests.api_calls import calls
 from tests.fake_runs import FakeRuns, serving
 

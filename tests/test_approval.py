@@ -11,7 +11,7 @@ import pytest
 from graph.approvals import NotWaiting
 from graph.compose import open_runs
 from graph.reader import RunNotFound
-from graph.record import Record
+from graph.record.record import Record
 from graph.runs import Runs
 from graph.settings import Settings
 from graph.state.row import RunRow

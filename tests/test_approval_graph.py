@@ -8,7 +8,7 @@ from langgraph.store.memory import InMemoryStore
 from langgraph.types import Command
 
 from graph.build import RunGraph, build_graph
-from graph.events import events
+from graph.record.events import events
 from graph.state import Approve, RunState
 
 PROMPT: Any = {"prompt": "add a todo to buy milk, then what is 2 + 3"}

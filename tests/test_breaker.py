@@ -2,7 +2,7 @@
 
 import pytest
 
-from graph.breaker import CircuitBreaker
+from graph.models.breaker import CircuitBreaker
 from nodes.planning.model import ModelFailure
 
 OUTAGE = ModelFailure("server_error", transient=True)

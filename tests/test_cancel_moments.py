@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from graph.record import Record
+from graph.record.record import Record
 from graph.runs import AlreadySettled
 from graph.storage.search import Search
 from graph.storage.storage import Storage

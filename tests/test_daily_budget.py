@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from graph.daily_budget import DAY, DailyBudget, DailyLimit
+from graph.models.daily_budget import DAY, DailyBudget, DailyLimit
 from graph.state import DEFAULT_LIMITS
 from graph.state.row import Remains, RunRow
 from graph.storage.open import open_storage

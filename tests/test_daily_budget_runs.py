@@ -8,17 +8,16 @@ from uuid import uuid4
 
 import pytest
 
-from graph.breaker import CircuitBreaker
 from graph.build import build_graph
-from graph.daily_budget import DailyBudget, DailyLimit
 from graph.engine import make_engine
-from graph.executor import Executor
+from graph.models.breaker import CircuitBreaker
+from graph.models.daily_budget import DailyBudget, DailyLimit
 from graph.policy import RunPolicy
-from graph.record import state_of
+from graph.queue.executor import Executor
 from graph.retrying import RetryRequest
 from graph.runs import Runs
 from graph.state import RunState
-from graph.state.row import RunRow
+from graph.state.row import RunRow, state_of
 from graph.storage.storage import Spent, Storage
 from nodes.planning.model import Completion, Cost
 from nodes.planning.purse import Call

@@ -12,9 +12,9 @@ from typing import Any, get_args, get_type_hints
 
 import pytest
 
-from graph import llm, llm_failure
-from graph.llm import close_clients
-from graph.roster import make_roster
+from graph.models import client, failures
+from graph.models.client import close_clients
+from graph.models.ladder import make_roster
 from graph.settings import Settings, read_settings
 from graph.state import Budget, PlanningCall
 from nodes.planning import asking, outcomes
@@ -153,7 +153,7 @@ def assert_contains(whole: Any, part: Any, name: str = "") -> None:
 
 def test_the_tables_name_all_there_is() -> None:
     """Outcomes, error classes, policies and the fields of a budget."""
-    source = inspect.getsource(llm_failure) + inspect.getsource(llm)
+    source = inspect.getsource(failures) + inspect.getsource(client)
     classes = set(re.findall(r'ModelFailure\("(\w+)"', source)) | set(
         re.findall(r'\d{3}: "(\w+)"', source)
     )

@@ -19,8 +19,8 @@ import pytest
 from api.doctor import callers, database, port
 from api.doctor.finding import Finding
 from api.doctor.studio import check_studio
-from graph.keys import new_key
 from graph.settings import Settings, read_settings
+from graph.settings.keys import new_key
 from graph.storage.sqlite.schema import VERSION
 from tests.capture_server import capturing, openai_answer
 from tests.command_call import Called, call

@@ -9,7 +9,7 @@ from langgraph.types import Command
 
 from examples.flaky import fail_times
 from graph.build import RunGraph, build_graph
-from graph.events import Event, events
+from graph.record.events import Event, events
 from graph.state import DEFAULT_LIMITS, RunState
 from tools.builtin import BUILTIN
 from tools.registry import make_tools

@@ -6,8 +6,8 @@ from typing import Any, cast, get_args
 
 import pytest
 
-from graph.events import Event, EventType, events, next_event
-from graph.record import record_of
+from graph.record.events import Event, EventType, events, next_event
+from graph.record.record import record_of
 from graph.retrying import RetryRequest
 from graph.runs import Runs
 from graph.state import DEFAULT_LIMITS, RunState, new_run

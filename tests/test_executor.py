@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from graph.executor import Executor, QueueFull
+from graph.queue.executor import Executor, QueueFull
 
 
 class Work:

@@ -11,14 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.explanation import ExplanationAnswer
-from graph.explain import explain
-from graph.explanation import Explanation
+from graph.record.explain import Explanation, explain
+from graph.record.time_spent import PARTS, time_spent
 from graph.reopening import _reopened
 from graph.retrying import RetryRequest
 from graph.state import ForkedFrom, Mark, PlanningCall, RunState, run_error
 from graph.state.row import RetryOrder
 from graph.storage.storage import Storage
-from graph.time_spent import PARTS, time_spent
 from tests.fake_runs import FakeRuns, serving
 from tests.live_runs import Gates, attempts, process, rested, start, told, until
 from tests.run_states import CREATED_AT, attempted, cancelled, completed, finished, planned, queued

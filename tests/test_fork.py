@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from graph.events import events
 from graph.forking import Edits, ForkRejected
 from graph.history import CheckpointNotFound
-from graph.record import Record
+from graph.record.events import events
+from graph.record.record import Record
 from graph.retrying import RetryRequest
 from graph.runs import Runs
 from graph.state.row import RunRow

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from graph.keys import new_key
+from graph.settings.keys import new_key
 from tests.server_process import serving
 
 #: In an environment of its own; `make test` makes it.

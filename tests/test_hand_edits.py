@@ -10,7 +10,7 @@ from langgraph.types import Command, StateSnapshot
 
 from examples.flaky import fail_times
 from graph.build import RunGraph, build_graph
-from graph.events import events
+from graph.record.events import events
 from graph.state import RunState
 from tools.builtin import BUILTIN
 from tools.registry import Tool, make_tools

@@ -80,7 +80,7 @@ def test_only_one_file_imports_a_model_client_and_only_when_called(path: Path) -
         + ([alias.name for alias in node.names] if isinstance(node, ast.Import) else [])
     }
 
-    assert not wanted or name_of(path) == "graph.llm"
+    assert not wanted or name_of(path) == "graph.models.client"
     assert not wanted & at_import
 
 

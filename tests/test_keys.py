@@ -6,8 +6,8 @@ import pytest
 
 from api.exposure import check_exposure
 from api.key_command import NotAName, make_key
-from graph.keys import InvalidKey, Key, KeyRing, digest_of, new_key, parse_keys
 from graph.settings import InvalidSettings, Settings, read_settings
+from graph.settings.keys import InvalidKey, Key, KeyRing, digest_of, new_key, parse_keys
 
 CANARY = "rw_canary-canary-canary-canary-canary-canary-0"
 
@@ -53,7 +53,7 @@ def test_every_key_is_compared_also_after_the_right_one(monkeypatch: pytest.Monk
         compared.append(one)
         return one == other
 
-    monkeypatch.setattr("graph.keys.compare_digest", compare)
+    monkeypatch.setattr("graph.settings.keys.compare_digest", compare)
     ring = KeyRing([kept for _, kept in made])
     for given in (made[0][0], made[2][0], CANARY):
         compared.clear()

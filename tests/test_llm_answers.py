@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from graph.llm import LiteLlmModel, close_clients
-from graph.price import Price
+from graph.models.client import LiteLlmModel, close_clients
+from graph.models.prices import Price
 from tests.capture_server import (
     CaptureServer,
     anthropic_answer,

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from graph import llm
-from graph.breaker import CircuitBreaker
-from graph.llm import LiteLlmModel, close_clients
-from graph.roster import make_roster, warm
+from graph.models import client
+from graph.models.breaker import CircuitBreaker
+from graph.models.client import LiteLlmModel, close_clients
+from graph.models.ladder import make_roster, warm
 from graph.settings import Settings
 from graph.storage.storage import Storage
 from nodes.planning.model import NOT_READY, ModelFailure
@@ -40,10 +40,10 @@ def _not_installed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The client's packages are not there, or broken."""
     for name in ("langchain_litellm", "litellm"):
         monkeypatch.setitem(sys.modules, name, None)
-    llm._library.cache_clear()
+    client._library.cache_clear()
     yield
     monkeypatch.undo()
-    llm._library.cache_clear()
+    client._library.cache_clear()
 
 
 class Slow(LiteLlmModel):
@@ -86,7 +86,7 @@ async def test_counting_the_worst_case_keeps_to_its_time(
     server: CaptureServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It may have to load the library."""
-    monkeypatch.setattr(llm, "_library", lambda: time.sleep(1.5))
+    monkeypatch.setattr(client, "_library", lambda: time.sleep(1.5))
     began = time.monotonic()
     with pytest.raises(ModelFailure, match=NOT_READY):
         await model(server, OPENAI).worst_case(MESSAGES, timeout=0.1)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from langgraph.graph import StateGraph
 
-from graph.llm import LiteLlmModel, close_clients
+from graph.models.client import LiteLlmModel, close_clients
 from nodes.planning.model import Completion, ModelFailure
 from tests.capture_server import CaptureServer, capturing, openai_answer
 from tests.llm_calls import (

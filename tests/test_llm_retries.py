@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 from llmock.pytest_plugin import LLMock
 
-from graph.llm import LiteLlmModel, close_clients
+from graph.models.client import LiteLlmModel, close_clients
 from nodes.planning.model import ModelFailure
 from tests.llm_calls import MESSAGES, SCHEMA
 

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from graph.roster import make_roster, warm
+from graph.models.ladder import make_roster, warm
 from graph.settings import read_settings
 from nodes.planning.asking import ModelPlanner
 from nodes.planning.schema import answer_form

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from graph.llm import LiteLlmModel, close_clients
+from graph.models.client import LiteLlmModel, close_clients
 from nodes.planning.model import Completion, ModelFailure
 from tests.llm_calls import MESSAGES, SCHEMA
 from tests.mock_llm import PROVIDERS, MockLlm, mock_llm

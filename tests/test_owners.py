@@ -12,12 +12,12 @@ import pytest
 
 from graph.approvals import Approvals
 from graph.forking import Edits
-from graph.keys import new_key
 from graph.reader import RunNotFound
 from graph.remover import Remover
 from graph.repair import Repair
 from graph.retrying import RetryRequest
 from graph.runs import Runs
+from graph.settings.keys import new_key
 from graph.storage.search import Search
 from graph.storage.storage import Storage
 from tests.api_calls import calls

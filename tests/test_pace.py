@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graph.pace import ENDS, LONGEST, SHORTEST, WINDOW, Pace
+from graph.queue.fair import ENDS, LONGEST, SHORTEST, WINDOW, Pace
 
 
 class Clock:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from graph.breaker import CircuitBreaker
+from graph.models.breaker import CircuitBreaker
 from graph.storage.storage import Storage
 from nodes.planning.model import Completion, ModelFailure
 from tests.planning_runs import Planning

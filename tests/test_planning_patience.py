@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import pytest
 
-from graph.breaker import CircuitBreaker
+from graph.models.breaker import CircuitBreaker
 from graph.state import DEFAULT_LIMITS, Planning, PlanningCall, new_run
 from graph.storage.storage import Storage
 from nodes.planning.model import NOT_READY, ModelFailure

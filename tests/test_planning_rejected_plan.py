@@ -7,8 +7,8 @@ import pytest
 from langchain_core.runnables import RunnableConfig
 
 from api.record import Run, present
-from graph.breaker import CircuitBreaker
-from graph.record import record_of
+from graph.models.breaker import CircuitBreaker
+from graph.record.record import record_of
 from graph.state import PlanningCall, Step
 from graph.storage.storage import Storage
 from nodes.planning.model import Completion

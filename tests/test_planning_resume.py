@@ -5,8 +5,8 @@ from uuid import uuid4
 
 import pytest
 
-from graph.breaker import CircuitBreaker
 from graph.build import build_graph, recursion_limit
+from graph.models.breaker import CircuitBreaker
 from graph.storage.storage import Storage
 from nodes.planning.model import Completion
 from tests.planning_runs import LIMITS, Planning

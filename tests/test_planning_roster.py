@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from graph.roster import make_roster
+from graph.models.ladder import make_roster
 from graph.settings import InvalidSettings, read_settings
 
 

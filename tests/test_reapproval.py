@@ -10,7 +10,7 @@ import pytest
 
 from graph.approvals import NotWaiting
 from graph.forking import Edits
-from graph.record import Record
+from graph.record.record import Record
 from graph.retrying import RetryRequest
 from graph.runs import Runs
 from graph.state import Approve

@@ -4,7 +4,7 @@ import pytest
 
 from graph.forking import Edits
 from graph.reader import RunNotFound
-from graph.record import Record
+from graph.record.record import Record
 from graph.runs import Runs
 from graph.storage.storage import Storage
 from tests.live_runs import Gates, process, rested, start, told, until

@@ -13,7 +13,7 @@ from api.live_view import Activity, LiveView, activity_after
 from api.run_view import NoView, PlainView, open_view
 from api.story import Story
 from api.terminal_text import pretty, printable
-from graph.events import Event, EventType
+from graph.record.events import Event, EventType
 
 RUN_ID = "3649e764-182c-4e2a-baa5-565cd8d75ff6"
 

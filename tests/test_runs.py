@@ -14,10 +14,10 @@ from graph.acceptance import NotAccepting
 from graph.build import build_graph
 from graph.compose import open_runs, open_tools
 from graph.engine import make_engine
-from graph.executor import Executor, QueueFull
 from graph.policy import RunPolicy
+from graph.queue.executor import Executor, QueueFull
 from graph.reader import RunNotFound, StorageUnavailable
-from graph.record import Record
+from graph.record.record import Record
 from graph.runs import PromptRejected, Runs
 from graph.settings import Settings
 from graph.state import DEFAULT_LIMITS, RunState

@@ -15,7 +15,7 @@ from typing import Any, get_args
 import httpx
 import pytest
 
-from graph.keys import new_key
+from graph.settings.keys import new_key
 from graph.state import Status
 from tests.api_calls import calls
 from tests.server_process import ServerProcess, http_client, serving

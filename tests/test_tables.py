@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from graph.run_tables import history_table, log_table, plan_table, run_table
-from graph.table import MAX_CELL, Table
+from graph.workbench.tables import MAX_CELL, Table, history_table, log_table, plan_table, run_table
 
 
 def table(*values: object, caption: str | None = None) -> Table:

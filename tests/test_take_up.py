@@ -13,9 +13,9 @@ import pytest
 
 from graph.build import build_graph
 from graph.engine import make_engine
-from graph.executor import Executor
 from graph.policy import RunPolicy
-from graph.record import Record
+from graph.queue.executor import Executor
+from graph.record.record import Record
 from graph.runs import Runs
 from graph.state import DEFAULT_LIMITS, Limits, RunState, new_run
 from graph.state.row import RunRow

@@ -5,9 +5,9 @@ import time
 from collections.abc import AsyncIterator
 
 from api.doctor.finding import Finding, fails, ok, warning
-from graph.llm import LiteLlmModel, close_clients
-from graph.model_facts import ModelFacts
-from graph.roster import make_roster
+from graph.models.client import LiteLlmModel, close_clients
+from graph.models.ladder import make_roster
+from graph.models.prices import ModelFacts
 from graph.settings import Settings
 from nodes.planning.model import ModelFailure
 

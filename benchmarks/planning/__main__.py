@@ -19,10 +19,9 @@ from benchmarks.runs.prompt import PROMPT
 from benchmarks.server import server
 from benchmarks.table import print_table
 from graph.compose import open_tools
-from graph.llm import close_clients
-from graph.model_settings import ModelSettings
-from graph.roster import make_roster, warm
-from graph.settings import Settings
+from graph.models.client import close_clients
+from graph.models.ladder import make_roster, warm
+from graph.settings import ModelSettings, Settings
 from graph.state import DEFAULT_LIMITS, new_run
 from nodes.planning.asking import ModelPlanner
 from nodes.planning.prompt import instructions, messages

@@ -9,7 +9,16 @@ from typing import Any, Literal, NotRequired
 
 from typing_extensions import TypedDict
 
-from graph.state import Approve, Asks, Budget, Limits, Plan, RunState, Status
+from graph.state import (
+    Approve,
+    Asks,
+    Budget,
+    Limits,
+    Plan,
+    RunState,
+    Status,
+    new_run,
+)
 from graph.state.status import RESTING, SETTLED
 
 Planner = Literal["llm", "pattern"]
@@ -145,3 +154,18 @@ class Remains:
     generation: int
     receipts: tuple[str, str]
     step_keys: Sequence[str]
+
+
+def state_of(row: RunRow) -> RunState:
+    """The state that an accepted request begins with."""
+    if row.seed is not None:
+        return row.seed
+    return new_run(
+        row.prompt,
+        run_id=row.run_id,
+        owner=row.owner,
+        limits=row.limits,
+        budget=row.budget,
+        approve=row.approve,
+        created_at=row.created_at,
+    )

@@ -3,11 +3,10 @@
 import asyncio
 import logging
 
-from graph.breaker import CircuitBreaker
-from graph.llm import LiteLlmModel
-from graph.model_settings import ModelSettings
-from graph.price import Price
-from graph.settings import Settings
+from graph.models.breaker import CircuitBreaker
+from graph.models.client import LiteLlmModel
+from graph.models.prices import Price
+from graph.settings import ModelSettings, Settings
 from nodes.planning.model import ModelFailure
 from nodes.planning.roster import Roster
 

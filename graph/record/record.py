@@ -5,7 +5,7 @@ from typing import Any
 
 from typing_extensions import TypedDict
 
-from graph.events import events
+from graph.record.events import events
 from graph.state import (
     Approval,
     Budget,
@@ -18,9 +18,7 @@ from graph.state import (
     RunState,
     Status,
     Usage,
-    new_run,
 )
-from graph.state.row import RunRow
 from graph.state.status import actions
 
 
@@ -123,21 +121,6 @@ def record_of(
 def progress_of(state: RunState) -> Progress:
     """How far a run is."""
     return Progress(done=state["cursor"], of=len(state["plan"]["steps"]) or None)
-
-
-def state_of(row: RunRow) -> RunState:
-    """The state that an accepted request begins with."""
-    if row.seed is not None:
-        return row.seed
-    return new_run(
-        row.prompt,
-        run_id=row.run_id,
-        owner=row.owner,
-        limits=row.limits,
-        budget=row.budget,
-        approve=row.approve,
-        created_at=row.created_at,
-    )
 
 
 def _entries(state: RunState, kind: str) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ from typing import Any, Literal, cast
 
 from typing_extensions import TypedDict
 
-from graph.lives import Life, lives, original_plan
+from graph.record.generations import Life, lives, original_plan
 from graph.state import Attempt, Mark, PlanningCall, RunState, ended_at
 from graph.state.status import SETTLED
 

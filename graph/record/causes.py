@@ -5,7 +5,7 @@ from typing import Literal, cast
 
 from typing_extensions import TypedDict
 
-from graph.lives import lives
+from graph.record.generations import lives
 from graph.state import Attempt, Mark, RunError, RunState
 
 #: Characters of a message that are told.

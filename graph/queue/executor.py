@@ -9,8 +9,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 
-from graph.fair_queue import FairQueue
-from graph.pace import Pace
+from graph.queue.fair import FairQueue, Pace
 from nodes.contract.waiting import sleep_until
 
 logger = logging.getLogger("runwright.executor")

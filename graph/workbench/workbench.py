@@ -8,18 +8,17 @@ from typing import Any, Literal, Self, get_args
 from graph.build import RunGraph
 from graph.compose import open_runs
 from graph.drawing import Drawing, draw
-from graph.events import Event
 from graph.forking import Edits
-from graph.keys import NOBODY
-from graph.record import Record
+from graph.record.events import Event
+from graph.record.record import Record
 from graph.retrying import RetryRequest
-from graph.run_tables import history_table, log_table, plan_table, run_table
 from graph.runs import Runs
 from graph.settings import read_settings
+from graph.settings.keys import NOBODY
 from graph.state import Approve
 from graph.state.status import RESTING
 from graph.storage.sqlite.open import FileOwned
-from graph.table import Table
+from graph.workbench.tables import Table, history_table, log_table, plan_table, run_table
 
 #: Who decides about the runs of a workbench.
 BY = "workbench"

@@ -8,9 +8,8 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from graph.llm_failure import failure_of
-from graph.model_facts import ModelFacts, facts_of
-from graph.price import Price, price_in_map
+from graph.models.failures import failure_of
+from graph.models.prices import ModelFacts, Price, facts_of, price_in_map
 from nodes.planning.model import NOT_READY, Completion, Cost, Message, ModelFailure
 
 logger = logging.getLogger("runwright.models")

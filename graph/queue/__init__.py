@@ -1,0 +1,1 @@
+"""Which accepted run is executed next, and how many at once."""

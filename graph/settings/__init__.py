@@ -1,0 +1,12 @@
+"""What the process is told by its environment: the settings, and the keys of those who call."""
+
+from graph.settings.settings import (
+    PREFIX,
+    SECRET,
+    InvalidSettings,
+    ModelSettings,
+    Settings,
+    read_settings,
+)
+
+__all__ = ["PREFIX", "SECRET", "InvalidSettings", "ModelSettings", "Settings", "read_settings"]

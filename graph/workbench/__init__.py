@@ -1,0 +1,5 @@
+"""The door for notebooks and scripts: the runs of a server, without the server."""
+
+from graph.workbench.workbench import Run, Workbench, WorkbenchClosed, open_workbench
+
+__all__ = ["Run", "Workbench", "WorkbenchClosed", "open_workbench"]
