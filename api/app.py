@@ -30,7 +30,7 @@ from api.pulse import HEARTBEAT
 from api.retry_routes import router as retry_router
 from api.routes import router
 from api.run_routes import router as run_router
-from graph.runs import Runs
+from graph.service import Runs
 from graph.settings.keys import KeyRing
 
 

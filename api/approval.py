@@ -9,7 +9,7 @@ from api.outcome import RunError, Usage
 from api.plan import Plan, PlannedBy, PlannedTool
 from api.plan_edit import PlanEdit
 from api.schemas import Body, Task, Words
-from graph.drafts import Draft
+from graph.commands.preview import Draft
 
 
 class ApproveCreate(Body):

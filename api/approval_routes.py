@@ -15,10 +15,10 @@ from api.connection import unless_gone
 from api.dependencies import CallerDep, OwnerDep, RunsDep
 from api.openapi import WITH_BODY, problems
 from api.strict_json import StrictRoute
-from graph.acceptance import NotAccepting
-from graph.approvals import NotWaiting
-from graph.reader import RunNotFound, StorageUnavailable
-from graph.runs import PromptRejected
+from graph.commands.approval import NotWaiting
+from graph.runs.accept import NotAccepting
+from graph.runs.reader import RunNotFound, StorageUnavailable
+from graph.service import PromptRejected
 from nodes.approving.edited_plan import PlanUnfit
 
 router = APIRouter(route_class=StrictRoute, tags=["approval"])
@@ -47,7 +47,7 @@ async def approve_run(
     second is told so with a 409.
     """
     plan = body.plain_plan() if body else None
-    return run_answer(await runs.approvals.approve(run_id, by=caller, owner=owner, plan=plan))
+    return run_answer(await runs.approve(run_id, by=caller, owner=owner, plan=plan))
 
 
 @router.post(
@@ -67,7 +67,7 @@ async def reject_run(
 ) -> Response:
     """Settle a waiting run as cancelled, with nothing more done; its `error.type` is `rejected`."""
     reason = body.reason if body else None
-    rejected = await runs.approvals.reject(run_id, by=caller, owner=owner, reason=reason)
+    rejected = await runs.reject(run_id, by=caller, owner=owner, reason=reason)
     return run_answer(rejected)
 
 
@@ -87,6 +87,6 @@ async def make_plan(
     It is made as a run's would be: where models are configured they are asked, and their calls
     cost what they cost.
     """
-    planning = runs.plan(body.prompt, owner=owner, budget=body.plain_budget())
+    planning = runs.preview(body.prompt, owner=owner, budget=body.plain_budget())
     draft = await unless_gone(request.receive, planning)
     return json_answer(present_draft(draft)) if draft is not None else Response()  # to nobody

@@ -10,7 +10,7 @@ from api.openapi import problems
 from api.strict_json import StrictRoute
 from api.times import Time, rfc3339
 from graph.models.daily_budget import Account
-from graph.reader import StorageUnavailable
+from graph.runs.reader import StorageUnavailable
 
 router = APIRouter(route_class=StrictRoute, tags=["server"])
 

@@ -10,7 +10,7 @@ from starlette.types import Receive, Scope, Send
 from api.connection import unless_gone
 from api.pulse import Pulse
 from api.sse import RETRY, message, stream
-from graph.feeds import Change, Changes
+from graph.runs.watch import Change, Changes
 
 #: The shortest time between two messages, in seconds: changes in between are one.
 PAUSE = 0.1

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from api.callers import CLIENT, OWNER, KeyRefused
-from graph.runs import Runs
+from graph.service import Runs
 from graph.settings.keys import NOBODY
 
 

@@ -14,11 +14,11 @@ from api.openapi import LOCATION, WITH_BODY, problems
 from api.plan_edit import PlanEdit
 from api.schemas import Body, RunCreated, Words, whole
 from api.strict_json import StrictRoute
-from graph.acceptance import NotAccepting
-from graph.forking import Edits, ForkRejected
-from graph.history import CheckpointNotFound
+from graph.commands.fork import Edits, ForkRejected
 from graph.queue.executor import QueueFull
-from graph.reader import RunNotFound, StorageUnavailable
+from graph.runs.accept import NotAccepting
+from graph.runs.history import CheckpointNotFound
+from graph.runs.reader import RunNotFound, StorageUnavailable
 
 router = APIRouter(route_class=StrictRoute, tags=["history"])
 
@@ -94,6 +94,6 @@ async def fork_run(run_id: str, body: ForkCreate, runs: RunsDep, owner: OwnerDep
 
     Steps that were done by then are not executed again, unless they are edited.
     """
-    record = await runs.repair.fork(run_id, body.checkpoint_id, body.edits(), owner=owner)
+    record = await runs.fork(run_id, body.checkpoint_id, body.edits(), owner=owner)
     created = {"run_id": record["run_id"], "status": record["status"]}
     return json_answer(created, 201, {"Location": f"/runs/{record['run_id']}"})

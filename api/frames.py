@@ -4,8 +4,8 @@ from weakref import WeakKeyDictionary
 
 from api.run_events import present_event
 from api.sse import message
-from graph.feeds import Feed
 from graph.record.events import Event
+from graph.runs.watch import Feed
 
 #: Events are put together up to about this size, in bytes: more would be kept for a slow reader.
 BATCH = 256 * 1024

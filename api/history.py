@@ -7,8 +7,8 @@ from pydantic import BaseModel, Field
 
 from api.record import Run, present
 from api.times import Time, rfc3339
-from graph.history import Checkpoint, CheckpointEntry
 from graph.record.record import record_of
+from graph.runs.history import Checkpoint, CheckpointEntry
 from graph.state import Status
 
 

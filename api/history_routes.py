@@ -12,8 +12,8 @@ from api.history import CheckpointDetail, History, present_checkpoint, present_d
 from api.openapi import problems
 from api.parameters import Between
 from api.strict_json import StrictRoute
-from graph.history import CheckpointNotFound
-from graph.reader import RunNotFound, StorageUnavailable
+from graph.runs.history import CheckpointNotFound
+from graph.runs.reader import RunNotFound, StorageUnavailable
 
 router = APIRouter(route_class=StrictRoute, tags=["history"])
 

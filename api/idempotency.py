@@ -13,8 +13,8 @@ from pydantic_core import PydanticCustomError
 from api.openapi import LOCATION
 from api.schemas import RunCreate
 from graph.record.record import Record
-from graph.request_key import AlreadyAccepted
-from graph.runs import Runs
+from graph.runs.accept import AlreadyAccepted
+from graph.service import Runs
 from graph.state.row import RequestKey
 
 #: Longest key, in characters.

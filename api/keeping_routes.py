@@ -9,8 +9,8 @@ from api.dependencies import OwnerDep, RunsDep
 from api.explanation import ExplanationAnswer, present_explanation
 from api.openapi import WITH_BODY, problems
 from api.strict_json import StrictRoute
-from graph.reader import RunNotFound, StorageUnavailable
-from graph.remover import NotSettled
+from graph.commands.removal import NotSettled
+from graph.runs.reader import RunNotFound, StorageUnavailable
 
 router = APIRouter(route_class=StrictRoute, tags=["runs"])
 
@@ -39,5 +39,5 @@ async def explain_run(run_id: str, runs: RunsDep, owner: OwnerDep) -> Response:
 )
 async def remove_run(run_id: str, runs: RunsDep, owner: OwnerDep) -> Response:
     """Remove a settled run for good: record, events and log. What it did, as to-dos, stays."""
-    await runs.remover.remove(run_id, owner=owner)
+    await runs.remove(run_id, owner=owner)
     return Response(status_code=204)

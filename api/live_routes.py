@@ -17,11 +17,10 @@ from api.run_events import EventPage, present_event
 from api.run_stream import EventNotFound, RunStream, check_position
 from api.schemas import RunCreate
 from api.strict_json import StrictRoute
-from graph.acceptance import NotAccepting
 from graph.queue.executor import QueueFull
-from graph.reader import RunNotFound, StorageUnavailable
-from graph.request_key import KeyReused
-from graph.runs import PromptRejected
+from graph.runs.accept import KeyReused, NotAccepting
+from graph.runs.reader import RunNotFound, StorageUnavailable
+from graph.service import PromptRejected
 from graph.state.status import SETTLED
 
 router = APIRouter(route_class=StrictRoute, tags=["live"])

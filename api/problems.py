@@ -14,17 +14,16 @@ from api.callers import KeyRefused
 from api.field_errors import FieldError, field_errors
 from api.loopback import HostRefused, NotJson, OriginRefused
 from api.run_stream import EventNotFound
-from graph.acceptance import NotAccepting
-from graph.approvals import NotWaiting
-from graph.forking import ForkRejected
-from graph.history import CheckpointNotFound
+from graph.commands.approval import NotWaiting
+from graph.commands.cancel import AlreadySettled
+from graph.commands.fork import ForkRejected
+from graph.commands.removal import NotSettled
+from graph.commands.retry import NoBackoff, NotPlanned, NotRetryable, RetryRejected
 from graph.queue.executor import QueueFull
-from graph.reader import RunNotFound, StorageUnavailable
-from graph.remover import NotSettled
-from graph.repair import NoBackoff
-from graph.request_key import KeyReused
-from graph.retrying import NotPlanned, NotRetryable, RetryRejected
-from graph.runs import AlreadySettled, PromptRejected
+from graph.runs.accept import KeyReused, NotAccepting
+from graph.runs.history import CheckpointNotFound
+from graph.runs.reader import RunNotFound, StorageUnavailable
+from graph.service import PromptRejected
 from graph.storage.pages import InvalidCursor
 from nodes.approving.edited_plan import PlanUnfit
 

@@ -9,11 +9,10 @@ from api.openapi import WITH_BODY, problems
 from api.parameters import MaxValueBytes
 from api.retrying import RetriedNow, RetryCreate, RetryNowCreate, present_retried_now
 from api.strict_json import StrictRoute
-from graph.acceptance import NotAccepting
+from graph.commands.retry import NoBackoff, NotPlanned, NotRetryable, RetryRejected, RetryRequest
 from graph.queue.executor import QueueFull
-from graph.reader import RunNotFound, StorageUnavailable
-from graph.repair import NoBackoff
-from graph.retrying import NotPlanned, NotRetryable, RetryRejected, RetryRequest
+from graph.runs.accept import NotAccepting
+from graph.runs.reader import RunNotFound, StorageUnavailable
 
 router = APIRouter(route_class=StrictRoute, tags=["runs"])
 
@@ -49,9 +48,7 @@ async def retry_run(
     again.
     """
     request = body.plain_request() if body else RetryRequest()
-    return run_answer(
-        await runs.repair.retry(run_id, request, by=caller, owner=owner), max_value_bytes
-    )
+    return run_answer(await runs.retry(run_id, request, by=caller, owner=owner), max_value_bytes)
 
 
 @router.post(
@@ -66,4 +63,4 @@ async def retry_run_now(
     run_id: str, runs: RunsDep, owner: OwnerDep, body: RetryNowCreate | None = None
 ) -> Response:
     """Make the attempt at once that a run waits for. It takes no body."""
-    return json_answer(present_retried_now(await runs.repair.retry_now(run_id, owner=owner)))
+    return json_answer(present_retried_now(await runs.retry_now(run_id, owner=owner)))

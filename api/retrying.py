@@ -6,8 +6,8 @@ from pydantic import BaseModel, BeforeValidator, Field
 
 from api.schemas import Body, whole
 from api.times import Time, rfc3339
+from graph.commands.retry import RetryRequest
 from graph.record.record import Record
-from graph.retrying import RetryRequest
 from graph.state import Status
 
 StepNumber = Annotated[int, Field(ge=1, le=10**6), BeforeValidator(whole)]

@@ -10,7 +10,7 @@ from api.openapi import problems
 from api.problems import NotReady
 from api.schemas import Alive, Health, ToolList, ToolView
 from api.times import rfc3339
-from graph.runs import Runs
+from graph.service import Runs
 
 router = APIRouter()
 

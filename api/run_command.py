@@ -9,8 +9,8 @@ from api.run_source import LocalRun, NotStarted, RunSource
 from api.server_run import open_client, post_task
 from graph.compose import open_runs
 from graph.queue.executor import QueueFull
-from graph.reader import StorageUnavailable
-from graph.runs import PromptRejected, Runs
+from graph.runs.reader import StorageUnavailable
+from graph.service import PromptRejected, Runs
 from graph.settings import Settings
 from graph.settings.keys import NOBODY, KeyRing
 from graph.storage.sqlite.open import FileOwned

@@ -17,11 +17,11 @@ from api.problems import OutputNotFound
 from api.schemas import CancelCreate, RunCreate, RunCreated
 from api.search import RunQuery, RunSearch
 from api.strict_json import StrictRoute
-from graph.acceptance import NotAccepting
+from graph.commands.cancel import AlreadySettled
 from graph.queue.executor import QueueFull
-from graph.reader import RunNotFound, StorageUnavailable
-from graph.request_key import KeyReused
-from graph.runs import AlreadySettled, PromptRejected
+from graph.runs.accept import KeyReused, NotAccepting
+from graph.runs.reader import RunNotFound, StorageUnavailable
+from graph.service import PromptRejected
 from graph.storage.pages import InvalidCursor
 
 router = APIRouter(route_class=StrictRoute, tags=["runs"])

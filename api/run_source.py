@@ -4,9 +4,10 @@ from collections.abc import AsyncGenerator, Callable
 from typing import Any, Protocol
 
 from api.record import present
-from graph.reader import StorageUnavailable
+from graph.commands.cancel import AlreadySettled
 from graph.record.events import Event
-from graph.runs import AlreadySettled, Runs
+from graph.runs.reader import StorageUnavailable
+from graph.service import Runs
 
 #: Says something about the watching to whoever watches.
 Note = Callable[[str], None]

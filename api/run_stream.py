@@ -10,7 +10,7 @@ from api.connection import unless_gone
 from api.frames import Frames
 from api.pulse import Pulse
 from api.sse import RETRY, stream
-from graph.feeds import Feed
+from graph.runs.watch import Feed
 
 
 class EventNotFound(Exception):

@@ -10,8 +10,8 @@ from api.run_command import quiet_logging
 from api.run_source import LocalRun, NotWatched, RunSource
 from api.server_run import ServerRun, open_client
 from graph.compose import open_runs
-from graph.reader import RunNotFound, StorageUnavailable
-from graph.runs import Runs
+from graph.runs.reader import RunNotFound, StorageUnavailable
+from graph.service import Runs
 from graph.settings import Settings
 from graph.state.status import SETTLED
 from graph.storage.open import sqlite_path

@@ -7,15 +7,14 @@ from dataclasses import replace
 from typing import Any
 
 from graph.build import build_graph
-from graph.engine import Engine, make_engine
+from graph.commands.retention import Retention, sweeping
 from graph.models.client import close_clients
 from graph.models.daily_budget import DailyBudget, DailyLimit
 from graph.models.ladder import make_roster, warm
-from graph.policy import RunPolicy
 from graph.queue.executor import Executor
-from graph.reader import StorageUnavailable
-from graph.retention import Retention, sweeping
-from graph.runs import Runs
+from graph.runs.context import Engine, RunPolicy, make_engine
+from graph.runs.reader import StorageUnavailable
+from graph.service import Runs
 from graph.settings import Settings
 from graph.state import RunState
 from graph.storage.open import open_storage
@@ -89,7 +88,7 @@ def _retention(settings: Settings, storage: Storage, runs: Runs) -> Retention | 
         return None
     return Retention(
         storage.index,
-        runs.remover.remove_settled,
+        runs.remove_settled,
         days=settings.retention,
         errors=(StorageUnavailable, *storage.errors),
     )

@@ -1,4 +1,4 @@
-"""An in-memory stand-in for `graph.runs.Runs`, and a client of the application on top of it."""
+"""An in-memory stand-in for `graph.service.Runs`, and a client of the application on top of it."""
 
 import asyncio
 import uuid
@@ -11,14 +11,15 @@ import httpx
 from fastapi import FastAPI
 
 from api.app import HttpLimits, create_app
-from graph.feeds import Feed, Feeds
+from graph.commands.cancel import AlreadySettled
+from graph.commands.removal import NotSettled
 from graph.models.daily_budget import Account, DailyLimit
-from graph.reader import RunNotFound
 from graph.record.explain import Explanation, explain
 from graph.record.record import Record, record_of
-from graph.remover import NotSettled
-from graph.request_key import refuse_second
-from graph.runs import AlreadySettled, PromptRejected, Runs
+from graph.runs.accept import refuse_second
+from graph.runs.reader import RunNotFound
+from graph.runs.watch import Feed, Feeds
+from graph.service import PromptRejected, Runs
 from graph.state import Approve, Budget, RunState
 from graph.state.row import KeyedRun, RequestKey, RunRow
 from graph.state.status import SETTLED
@@ -63,7 +64,7 @@ class FakeRuns:
         self.read = asyncio.Event()  # a state was
         self.started: list[str] = []
         self.cancelled_by: list[str] = []
-        self.remover = self.health = self  # the parts are one here
+        self.health = self  # they are one here
         self.keys: dict[tuple[str, str], KeyedRun] = {}
 
     async def start(

@@ -11,13 +11,12 @@ from functools import cached_property
 from typing import Any, cast
 
 from graph.build import RunGraph, build_graph
-from graph.engine import make_engine
 from graph.models.breaker import CircuitBreaker
-from graph.policy import RunPolicy
 from graph.queue.executor import Executor
 from graph.record.events import Event, events
 from graph.record.record import Record
-from graph.runs import Runs
+from graph.runs.context import RunPolicy, make_engine
+from graph.service import Runs
 from graph.state import DEFAULT_LIMITS, Limits, RunState
 from graph.storage.storage import Storage
 from nodes.planning.model import Completion

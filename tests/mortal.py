@@ -1,7 +1,7 @@
 """A process that kills itself at a named point, once; loaded as a user's own tools would be.
 
 `DIE_AT` is `before` or `after`, a function as `module:name` or `module:Class.name`, and optionally
-what its arguments must contain: `after graph.driver:begin`. It dies there when the file that
+what its arguments must contain: `after graph.runs.runner:begin`. It dies there when the file that
 `ARMED` names exists, which it removes, so that the next process with the same environment lives.
 """
 

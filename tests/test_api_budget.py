@@ -13,7 +13,7 @@ import pytest
 from api.budget_routes import BudgetAnswer
 from api.times import rfc3339
 from graph.models.daily_budget import Account, DailyLimit
-from graph.reader import StorageUnavailable
+from graph.runs.reader import StorageUnavailable
 from graph.settings.keys import new_key
 from graph.storage.storage import Spent
 from tests.capture_server import CaptureServer, capturing, openai_answer

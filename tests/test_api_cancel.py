@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from api.cancellation import Cancelled
-from graph.reader import StorageUnavailable
+from graph.runs.reader import StorageUnavailable
 from tests import server_process
 from tests.run_states import attempted, cancelled, finished, planned, queued
 

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from api.answers import RunAnswer
-from graph.reader import StorageUnavailable
+from graph.runs.reader import StorageUnavailable
 from tests import server_process
 from tests.asgi_visit import visiting
 from tests.fake_runs import FakeRuns, application

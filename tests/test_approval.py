@@ -8,11 +8,11 @@ from uuid import uuid4
 
 import pytest
 
-from graph.approvals import NotWaiting
+from graph.commands.approval import NotWaiting
 from graph.compose import open_runs
-from graph.reader import RunNotFound
 from graph.record.record import Record
-from graph.runs import Runs
+from graph.runs.reader import RunNotFound
+from graph.service import Runs
 from graph.settings import Settings
 from graph.state.row import RunRow
 from graph.storage.memory import MemoryIndex
@@ -87,7 +87,7 @@ async def test_an_approved_plan_is_executed_once_and_its_events_go_on(storage: S
     gates = Gates()
     async with process(storage, gates) as runs:
         run_id = await waiting(runs)
-        approved = await runs.approvals.approve(run_id, by="ann", owner=None)
+        approved = await runs.approve(run_id, by="ann", owner=None)
         record = await rested(runs, run_id)
 
         assert approved["status"] in ("running", "completed")
@@ -109,7 +109,7 @@ async def test_an_edited_plan_is_executed_instead_and_the_proposed_one_is_kept(s
         run_id = await waiting(runs)
         proposed = (await runs.get(run_id, owner=None))["plan"]
         edited = {"steps": [{**proposed["steps"][1], "step": 1, "input": {"label": "c"}}]}
-        await runs.approvals.approve(run_id, by="ann", plan=edited, owner=None)
+        await runs.approve(run_id, by="ann", plan=edited, owner=None)
         record = await rested(runs, run_id)
         seen = {event["type"]: event["data"] for event in await told(runs, run_id)}
 
@@ -142,11 +142,11 @@ async def test_an_edited_plan_that_is_unfit_is_refused_and_the_run_waits_on(
         before = await runs.get(run_id, owner=None)
 
         with pytest.raises(PlanUnfit) as refused:
-            await runs.approvals.approve(run_id, by="ann", plan=unfit, owner=None)
+            await runs.approve(run_id, by="ann", plan=unfit, owner=None)
 
         assert reason in str(refused.value)
         assert await runs.get(run_id, owner=None) == before
-        await runs.approvals.approve(run_id, by="ann", owner=None)
+        await runs.approve(run_id, by="ann", owner=None)
         assert (await rested(runs, run_id))["status"] == "completed"
 
 
@@ -154,7 +154,7 @@ async def test_a_rejected_run_is_cancelled_with_nothing_done(storage: Storage):
     gates = Gates()
     async with process(storage, gates) as runs:
         run_id = await waiting(runs)
-        record = await runs.approvals.reject(run_id, by="ann", reason="not today", owner=None)
+        record = await runs.reject(run_id, by="ann", reason="not today", owner=None)
 
         assert (record["status"], record["actions"], gates.calls) == ("cancelled", ["retry"], {})
         assert record["error"] is not None
@@ -176,20 +176,18 @@ async def test_only_a_waiting_run_can_be_decided_about_and_only_once(storage: St
     gates = Gates()
     async with process(storage, gates) as runs:
         run_id = await waiting(runs, "gate a")
-        await runs.approvals.approve(run_id, by="ann", owner=None)
-        for decide in (runs.approvals.approve, runs.approvals.reject):
+        await runs.approve(run_id, by="ann", owner=None)
+        for decide in (runs.approve, runs.reject):
             with pytest.raises(NotWaiting):
                 await decide(run_id, by="bob", owner=None)
         await gates.end_next("a")
         record = await rested(runs, run_id)
         with pytest.raises(NotWaiting):
-            await runs.approvals.approve(run_id, by="bob", plan="whatever", owner=None)
+            await runs.approve(run_id, by="bob", plan="whatever", owner=None)
 
         assert marks(record) == ["approved"]
         with pytest.raises(RunNotFound):
-            await runs.approvals.approve(
-                "00000000-0000-4000-8000-000000000000", by="ann", owner=None
-            )
+            await runs.approve("00000000-0000-4000-8000-000000000000", by="ann", owner=None)
 
 
 async def test_whoever_was_told_that_a_run_waits_can_decide_about_it(
@@ -211,7 +209,7 @@ async def test_whoever_was_told_that_a_run_waits_can_decide_about_it(
 
     async def decide() -> Record:
         assert (await runs.wait(left.run_id, timeout=5, owner=None))["status"] == "waiting"
-        return await runs.approvals.approve(left.run_id, by="ann", owner=None)
+        return await runs.approve(left.run_id, by="ann", owner=None)
 
     async def reads_late(*arguments: Any) -> Any:
         if asyncio.current_task() is deciding:
@@ -248,7 +246,7 @@ async def test_of_several_decisions_at_once_exactly_one_holds(storage: Storage, 
     async with process(storage, gates) as runs:
         ids = [await waiting(runs, f"pass r{number}") for number in range(8)]
         calls = [
-            getattr(runs if name == "cancel" else runs.approvals, name)(run_id, by=name, owner=None)
+            getattr(runs, name)(run_id, by=name, owner=None)
             for run_id in ids
             for name in ("approve", others, "approve")
         ]
@@ -277,9 +275,7 @@ async def test_waiting_runs_hold_no_slot_and_have_no_place_in_the_queue(storage:
         assert [(await runs.get(run_id, owner=None))["queue_position"] for run_id in ids] == [
             None
         ] * 3
-        await asyncio.gather(
-            *(runs.approvals.approve(run_id, by="ann", owner=None) for run_id in ids)
-        )
+        await asyncio.gather(*(runs.approve(run_id, by="ann", owner=None) for run_id in ids))
         assert [(await rested(runs, run_id))["status"] for run_id in ids] == ["completed"] * 3
 
 
@@ -289,8 +285,8 @@ async def test_an_approved_run_waits_for_a_slot_and_can_be_cancelled_meanwhile(s
         first, second = await waiting(runs, "pass a"), await waiting(runs, "pass b")
         busy = (await runs.start("gate x"))["run_id"]
         await until(lambda: gates.waiting)
-        approved = await runs.approvals.approve(first, by="ann", owner=None)
-        assert (await runs.approvals.approve(second, by="ann", owner=None))["status"] == "running"
+        approved = await runs.approve(first, by="ann", owner=None)
+        assert (await runs.approve(second, by="ann", owner=None))["status"] == "running"
         cancelled = await runs.cancel(second, by="bob", owner=None)
 
         assert approved["status"] == "running"
@@ -333,7 +329,7 @@ async def test_a_restart_leaves_a_waiting_run_untouched(storage: Storage, orderl
             assert await storage.index.find(run_id) == row
             assert len(await history(runs, run_id)) == stored
     async with process(storage, gates) as runs:
-        await runs.approvals.approve(run_id, by="ann", owner=None)
+        await runs.approve(run_id, by="ann", owner=None)
         record = await rested(runs, run_id)
 
     assert marks(record) == ["approved"]
@@ -362,7 +358,7 @@ async def test_a_run_whose_waiting_was_not_projected_is_found_to_wait(storage: S
         record = await runs.wait(run_id, timeout=5, owner=None)
         assert (record["status"], record["marks"]) == ("waiting", [])
         await until_async(storage, run_id, "waiting")
-        await runs.approvals.approve(run_id, by="ann", owner=None)
+        await runs.approve(run_id, by="ann", owner=None)
         assert (await rested(runs, run_id))["status"] == "completed"
 
 
@@ -401,7 +397,7 @@ async def test_an_approval_that_the_tools_fit_no_longer_is_asked_for_again(stora
             while (row := await storage.index.find(run_id)) is None or row.decision:  # noqa: ASYNC110
                 await asyncio.sleep(0.002)
         assert (await runs.wait(run_id, timeout=5, owner=None))["marks"] == []
-        await runs.approvals.approve(run_id, by="ann", owner=None)
+        await runs.approve(run_id, by="ann", owner=None)
         assert (await settled(runs, run_id))["status"] == "completed"
 
 
@@ -414,7 +410,7 @@ async def test_a_run_that_nobody_decides_on_expires(storage: Storage, before_sta
         await storage.index.note_expiry(run_id, 1.0)
         assert await storage.index.expired(2.0, 10) == [run_id]
         if not before_start:
-            sweeping = asyncio.create_task(runs.approvals.sweep(0.01))
+            sweeping = asyncio.create_task(runs.approval_gate.sweep(0.01))
             record = await settled(runs, run_id)
             sweeping.cancel()
     if before_start:
@@ -450,7 +446,7 @@ async def test_a_model_that_planned_is_not_asked_again_by_an_approval(storage: S
     model = ScriptedModel("one/model", [plan_of(("pass", {"label": "a"}))])
     async with process(storage, gates, model) as runs:
         run_id = await waiting(runs, "whatever")
-        await runs.approvals.approve(run_id, by="ann", owner=None)
+        await runs.approve(run_id, by="ann", owner=None)
         record = await settled(runs, run_id)
 
     assert record["status"] == "completed"
@@ -477,7 +473,7 @@ async def test_a_plan_without_a_run_is_made_by_the_models_and_nothing_is_stored(
     gates = Gates()
     model = SilentModel("one/model", [plan_of(("pass", {"label": "a"}), ("look", {"label": "b"}))])
     async with process(storage, gates, model) as runs:
-        draft = await runs.plan("whatever")
+        draft = await runs.preview("whatever")
 
         assert [step["tool"] for step in draft["plan"]["steps"]] == ["pass", "look"]
         assert [(tool["tool"], tool["effects"]) for tool in draft["tools"]] == [
@@ -491,7 +487,7 @@ async def test_a_plan_without_a_run_is_made_by_the_models_and_nothing_is_stored(
 
 async def test_a_prompt_that_is_not_understood_has_a_draft_that_says_so(storage: Storage):
     async with process(storage, Gates()) as runs:
-        draft = await runs.plan("hum a tune")
+        draft = await runs.preview("hum a tune")
 
     assert draft["plan"]["steps"] == []
     assert draft["error"] is not None

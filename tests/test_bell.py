@@ -2,7 +2,7 @@
 
 import asyncio
 
-from graph.bell import BATCH, Bell
+from graph.runs.watch import BATCH, Bell
 
 
 async def waiting(bell: Bell, number: int) -> list[asyncio.Task[None]]:

@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from graph.reader import RunNotFound
-from graph.retrying import RetryRequest
-from graph.runs import AlreadySettled
+from graph.commands.cancel import AlreadySettled
+from graph.commands.retry import RetryRequest
+from graph.runs.reader import RunNotFound
 from graph.storage.storage import Storage
 from tests.live_runs import (
     LONG,
@@ -91,7 +91,7 @@ async def test_a_step_that_was_left_out_is_not_told_as_done(storage: Storage) ->
     async with process(storage, gates) as runs:
         run_id = await start(runs, "pass a, then fail b, then gate c")
         await rested(runs, run_id)
-        await runs.repair.retry(run_id, RetryRequest(skip=(2,)), by="me", owner=None)
+        await runs.retry(run_id, RetryRequest(skip=(2,)), by="me", owner=None)
         await until(lambda: gates.waiting)
         record = await runs.cancel(run_id, by="me", owner=None)
     told = "cancelled after 1 of 3 steps, 1 left out; step 3 (gate) was cut off"

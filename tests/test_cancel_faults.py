@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from graph import driver
-from graph.reader import StorageUnavailable
+from graph.runs import runner
+from graph.runs.reader import StorageUnavailable
+from graph.runs.recovery import MAX_STARTS
 from graph.state import Limits
 from graph.storage.open import open_storage
 from graph.storage.storage import Storage
-from graph.take_up import MAX_STARTS
 from tests.live_runs import (
     AT_ONCE,
     LONG,
@@ -174,7 +174,7 @@ async def test_a_storage_that_fails_once_the_request_is_stored(
     storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What was going on ends at once; the run is settled as soon as the storage answers."""
-    monkeypatch.setattr(driver, "CANCEL_WAIT", 0.1)
+    monkeypatch.setattr(runner, "CANCEL_WAIT", 0.1)
     gates, locked = Gates(), Locked(storage)
     async with process(locked.storage, gates, slots=1) as runs:
         run_id = await start(runs, "gate a")

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from graph.commands.cancel import AlreadySettled
 from graph.record.record import Record
-from graph.runs import AlreadySettled
 from graph.storage.search import Search
 from graph.storage.storage import Storage
 from tests.live_runs import (

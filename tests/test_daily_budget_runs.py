@@ -9,13 +9,12 @@ from uuid import uuid4
 import pytest
 
 from graph.build import build_graph
-from graph.engine import make_engine
+from graph.commands.retry import RetryRequest
 from graph.models.breaker import CircuitBreaker
 from graph.models.daily_budget import DailyBudget, DailyLimit
-from graph.policy import RunPolicy
 from graph.queue.executor import Executor
-from graph.retrying import RetryRequest
-from graph.runs import Runs
+from graph.runs.context import RunPolicy, make_engine
+from graph.service import Runs
 from graph.state import RunState
 from graph.state.row import RunRow, state_of
 from graph.storage.storage import Spent, Storage
@@ -180,14 +179,14 @@ async def test_a_retry_that_plans_again_is_charged_again(storage: Storage) -> No
             await until(lambda: [one for one in purse._ledgers.values() if one.held])
             await runs.cancel(run_id, by="me", owner=None)
             assert await spent(purse) == Spent(pytest.approx(0.01 * calls), 100 * calls, calls)  # type: ignore[arg-type]
-            await runs.repair.retry(run_id, RetryRequest(), by="me", owner=None)
+            await runs.retry(run_id, RetryRequest(), by="me", owner=None)
 
 
 async def test_drafts_count_as_runs_do(storage: Storage) -> None:
     """Their calls cost the same, and beyond the budget the patterns plan them."""
     purse = daily(storage, usd=0.017)
     async with opened(storage, model(calculation(usd=0.004), PROSE), purse=purse) as runs:
-        drafts = [await runs.plan("what is 2 + 2", owner="alice") for _ in range(2)]
+        drafts = [await runs.preview("what is 2 + 2", owner="alice") for _ in range(2)]
         account = await runs.account("alice")
 
     assert [draft["planned_by"]["source"] for draft in drafts] == ["llm", "pattern"]  # type: ignore[index]

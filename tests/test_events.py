@@ -6,10 +6,10 @@ from typing import Any, cast, get_args
 
 import pytest
 
+from graph.commands.retry import RetryRequest
 from graph.record.events import Event, EventType, events, next_event
 from graph.record.record import record_of
-from graph.retrying import RetryRequest
-from graph.runs import Runs
+from graph.service import Runs
 from graph.state import DEFAULT_LIMITS, RunState, new_run
 from graph.storage.storage import Storage
 from tests.live_runs import LONG, Gates, SilentModel, history, process, rested, told, types, until
@@ -347,9 +347,9 @@ async def test_every_type_of_event_can_be_reached(storage: Storage) -> None:
         found.update(types(await told(runs, cancelled)))
         for prompt in ("pass c", "fail d"):
             found.update(types(await done(runs, prompt)))
-        await runs.repair.retry(cancelled, RetryRequest(), by="me", owner=None)
+        await runs.retry(cancelled, RetryRequest(), by="me", owner=None)
         found.update(types(await told(runs, cancelled)))
-        for decide in (runs.approvals.approve, runs.approvals.reject, None):
+        for decide in (runs.approve, runs.reject, None):
             asked = (await runs.start("pass e", approve="always"))["run_id"]
             await runs.wait(asked, timeout=5, owner=None)
             if decide:

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.explanation import ExplanationAnswer
+from graph.commands.retry import RetryRequest
 from graph.record.explain import Explanation, explain
 from graph.record.time_spent import PARTS, time_spent
-from graph.reopening import _reopened
-from graph.retrying import RetryRequest
+from graph.runs.recovery import _reopened
 from graph.state import ForkedFrom, Mark, PlanningCall, RunState, run_error
 from graph.state.row import RetryOrder
 from graph.storage.storage import Storage
@@ -156,13 +156,13 @@ async def test_what_led_to_an_earlier_end_is_no_cause_of_the_last(storage: Stora
         await runs.cancel(first, by="me", owner=None)
         await start(runs, "gate b")
         await until(lambda: gates.waiting)
-        await runs.repair.retry(first, RetryRequest(), by="me", owner=None)
+        await runs.retry(first, RetryRequest(), by="me", owner=None)
         await runs.cancel(first, by="you", owner=None)
         cancelled_twice = await runs.explain(first, owner=None)
         gates.end("b")
         second = await start(runs, "hum a tune")
         await rested(runs, second)
-        await runs.repair.retry(second, RetryRequest(), by="me", owner=None)
+        await runs.retry(second, RetryRequest(), by="me", owner=None)
         await rested(runs, second)
         refused_twice = await runs.explain(second, owner=None)
     assert [link["message"] for link in cancelled_twice["causes"][1:]] == ["cancel by you"]

@@ -8,9 +8,8 @@ from typing import Any, cast
 
 import pytest
 
-from graph.bell import BATCH, Bell
-from graph.feeds import KEPT, Feed, Feeds, change_of
 from graph.record.events import events
+from graph.runs.watch import BATCH, KEPT, Bell, Feed, Feeds, change_of
 from graph.state import DEFAULT_LIMITS, RunState, Status, new_run
 
 RUN_ID = "8f14e45f-ceea-467f-a0e6-1d2c3b4a5968"

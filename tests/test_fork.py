@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from graph.forking import Edits, ForkRejected
-from graph.history import CheckpointNotFound
+from graph.commands.fork import Edits, ForkRejected
+from graph.commands.retry import RetryRequest
 from graph.record.events import events
 from graph.record.record import Record
-from graph.retrying import RetryRequest
-from graph.runs import Runs
+from graph.runs.history import CheckpointNotFound
+from graph.service import Runs
 from graph.state.row import RunRow
 from graph.storage.storage import Storage
 from tests.live_runs import Gates, attempts, process, rested, start, told, types, until
@@ -27,7 +27,7 @@ async def checkpoint(runs: Runs, run_id: str, cursor: int) -> str:
 
 async def forked(runs: Runs, run_id: str, done: int, **edits: Any) -> Record:
     """A fork from where so many steps were done, once it has settled."""
-    accepted = await runs.repair.fork(
+    accepted = await runs.fork(
         run_id, await checkpoint(runs, run_id, done), Edits(**edits), owner=None
     )
     assert accepted["status"] == "pending"
@@ -99,7 +99,7 @@ async def test_of_a_failed_run_a_fork_can_be_retried_like_any_run(storage: Stora
         await rested(runs, run_id)
         fork = await forked(runs, run_id, 1)
         assert fork["status"] == "failed"
-        await runs.repair.retry(fork["run_id"], RetryRequest(skip=(2,)), by="me", owner=None)
+        await runs.retry(fork["run_id"], RetryRequest(skip=(2,)), by="me", owner=None)
         again = await rested(runs, fork["run_id"])
         await told(runs, fork["run_id"])
     assert again["status"] == "completed"
@@ -143,11 +143,9 @@ async def test_an_edited_state_is_checked(
         run_id = await start(runs, "pass a, then pass b")
         await rested(runs, run_id)
         with pytest.raises(ForkRejected) as rejected:
-            await runs.repair.fork(
-                run_id, await checkpoint(runs, run_id, 1), Edits(**edits), owner=None
-            )
+            await runs.fork(run_id, await checkpoint(runs, run_id, 1), Edits(**edits), owner=None)
         with pytest.raises(CheckpointNotFound):
-            await runs.repair.fork(run_id, "none", Edits(), owner=None)
+            await runs.fork(run_id, "none", Edits(), owner=None)
         assert (await runs.get(run_id, owner=None))["forks"] == []
     assert rejected.value.field == field
     assert said in str(rejected.value)
@@ -163,9 +161,7 @@ async def test_killed_before_it_is_begun_a_fork_is_begun_by_the_next_process(
         await rested(runs, run_id)
         await start(runs, "gate c")
         await until(lambda: gates.waiting)
-        fork = await runs.repair.fork(
-            run_id, await checkpoint(runs, run_id, 1), Edits(), owner=None
-        )
+        fork = await runs.fork(run_id, await checkpoint(runs, run_id, 1), Edits(), owner=None)
         before = await told(runs, fork["run_id"])
         row = await found(storage, fork["run_id"])
         assert row.seed is not None
@@ -194,9 +190,7 @@ async def test_a_fork_that_is_cancelled_before_it_is_begun(storage: Storage) -> 
         await rested(runs, run_id)
         await start(runs, "gate c")
         await until(lambda: gates.waiting)
-        fork = await runs.repair.fork(
-            run_id, await checkpoint(runs, run_id, 1), Edits(), owner=None
-        )
+        fork = await runs.fork(run_id, await checkpoint(runs, run_id, 1), Edits(), owner=None)
         record = await runs.cancel(fork["run_id"], by="me", owner=None)
         seen = await told(runs, fork["run_id"])
         gates.end("c")

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from api.history import CheckpointDetail, History
-from graph.history import CheckpointNotFound
-from graph.reader import RunNotFound
-from graph.retrying import RetryRequest
+from graph.commands.retry import RetryRequest
+from graph.runs.history import CheckpointNotFound
+from graph.runs.reader import RunNotFound
 from graph.storage.storage import Storage
 from tests.live_runs import Gates, process, rested, start, until
 from tests.server_process import serving
@@ -87,7 +87,7 @@ async def test_a_retry_is_part_of_the_history(storage: Storage) -> None:
         run_id = await start(runs, "pass a, then fail b")
         failed = await rested(runs, run_id)
         end = (await runs.history(run_id, limit=1, owner=None))["checkpoints"][0]
-        await runs.repair.retry(run_id, RetryRequest(skip=(2,)), by="me", owner=None)
+        await runs.retry(run_id, RetryRequest(skip=(2,)), by="me", owner=None)
         await rested(runs, run_id)
         entries = (await runs.history(run_id, limit=50, owner=None))["checkpoints"]
         then = await runs.checkpoint(run_id, end["checkpoint_id"], owner=None)

@@ -89,7 +89,7 @@ def marks(record: dict[str, Any]) -> list[str]:
 
 def test_killed_between_an_approval_and_the_first_step(mortal: Mortal) -> None:
     """The approval is on disk: the plan is executed at the next start, and once."""
-    points = [f"after {INDEX}.decide", "after graph.driver:carry_out"]
+    points = [f"after {INDEX}.decide", "after graph.runs.runner:carry_out"]
     asked: list[str] = []
     for point in [*points, None]:
         with mortal.serving(point) as server:
@@ -109,8 +109,8 @@ def test_killed_between_the_mark_of_a_retry_and_its_first_attempt(mortal: Mortal
     """The order is on disk, and carried out once; finished steps stay finished."""
     points = [
         f"after {INDEX}.request_retry",
-        "after graph.take_up:reopen",
-        "after graph.driver:set_running",
+        "after graph.runs.recovery:reopen",
+        "after graph.runs.runner:set_running",
     ]
     asked: list[str] = []
     for point in [*points, None]:
@@ -136,7 +136,7 @@ def test_killed_in_the_middle_of_a_fork(mortal: Mortal) -> None:
     points = [
         f"before {INDEX}.accept",
         f"after {INDEX}.accept",
-        "after graph.driver:begin",
+        "after graph.runs.runner:begin",
     ]
     with mortal.serving(points[0]) as server:
         origin = server.post("add todo milk, then add todo bread")

@@ -10,13 +10,12 @@ from typing import Any
 import httpx
 import pytest
 
-from graph.approvals import Approvals
-from graph.forking import Edits
-from graph.reader import RunNotFound
-from graph.remover import Remover
-from graph.repair import Repair
-from graph.retrying import RetryRequest
-from graph.runs import Runs
+from graph.commands.approval import Approvals
+from graph.commands.fork import Edits
+from graph.commands.removal import Remover
+from graph.commands.retry import Repair, RetryRequest
+from graph.runs.reader import RunNotFound
+from graph.service import Runs
 from graph.settings.keys import new_key
 from graph.storage.search import Search
 from graph.storage.storage import Storage
@@ -102,23 +101,23 @@ async def test_anothers_run_takes_the_same_steps_as_one_that_is_not_there(
             with pytest.raises(RunNotFound):
                 await runs.cancel(one, by="bob", owner="bob")
             with pytest.raises(RunNotFound):
-                await runs.approvals.approve(one, by="bob", owner="bob")
+                await runs.approve(one, by="bob", owner="bob")
             with pytest.raises(RunNotFound):
-                await runs.approvals.reject(one, by="bob", owner="bob")
+                await runs.reject(one, by="bob", owner="bob")
             with pytest.raises(RunNotFound):
-                await runs.repair.retry(one, RetryRequest(), by="bob", owner="bob")
+                await runs.retry(one, RetryRequest(), by="bob", owner="bob")
             with pytest.raises(RunNotFound):
-                await runs.repair.retry_now(one, owner="bob")
+                await runs.retry_now(one, owner="bob")
             with pytest.raises(RunNotFound):
                 await runs.history(one, owner="bob", limit=1)
             with pytest.raises(RunNotFound):
                 await runs.checkpoint(one, "c", owner="bob")
             with pytest.raises(RunNotFound):
-                await runs.repair.fork(one, "c", Edits(), owner="bob")
+                await runs.fork(one, "c", Edits(), owner="bob")
             with pytest.raises(RunNotFound):
                 await runs.explain(one, owner="bob")
             with pytest.raises(RunNotFound):
-                await runs.remover.remove(one, owner="bob")
+                await runs.remove(one, owner="bob")
             with pytest.raises(RunNotFound):
                 async with runs.watching(one, owner="bob"):
                     pass

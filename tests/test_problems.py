@@ -7,10 +7,9 @@ from starlette.exceptions import HTTPException
 
 from api.problems import PROBLEMS
 from api.schemas import Problem
-from graph.acceptance import NotAccepting
 from graph.queue.executor import QueueFull
-from graph.request_key import KeyReused
-from graph.runs import PromptRejected
+from graph.runs.accept import KeyReused, NotAccepting
+from graph.service import PromptRejected
 from tests.fake_runs import FakeRuns, serving
 
 

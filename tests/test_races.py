@@ -14,12 +14,13 @@ from typing import Any
 import httpx
 import pytest
 
-from graph.approvals import NotWaiting
-from graph.forking import Edits
-from graph.reader import RunNotFound
-from graph.remover import NotSettled
-from graph.retrying import NotRetryable, RetryRequest
-from graph.runs import AlreadySettled, Runs
+from graph.commands.approval import NotWaiting
+from graph.commands.cancel import AlreadySettled
+from graph.commands.fork import Edits
+from graph.commands.removal import NotSettled
+from graph.commands.retry import NotRetryable, RetryRequest
+from graph.runs.reader import RunNotFound
+from graph.service import Runs
 from graph.state import DEFAULT_LIMITS, Status
 from graph.state.row import RunRow
 from graph.storage.search import Search
@@ -105,8 +106,8 @@ async def test_of_removing_and_retrying_at_once_one_is_obeyed(storage: Storage, 
         run_id = await failed(runs)
         answers = await at_once(
             {
-                "remove": lambda: runs.remover.remove(run_id, owner=None),
-                "retry": lambda: runs.repair.retry(run_id, SKIP, by="me", owner=None),
+                "remove": lambda: runs.remove(run_id, owner=None),
+                "retry": lambda: runs.retry(run_id, SKIP, by="me", owner=None),
             },
             seed,
         )
@@ -134,13 +135,13 @@ async def test_a_retry_that_comes_while_the_run_is_being_removed_is_not_undone(
         retried: list[asyncio.Task[Any]] = []
 
         async def retry() -> None:
-            asking = runs.repair.retry(run_id, RetryRequest(from_step=1), by="me", owner=None)
+            asking = runs.retry(run_id, RetryRequest(from_step=1), by="me", owner=None)
             retried.append(asyncio.create_task(asking))
             await until(lambda: retried[0].done())
 
         before(storage, monkeypatch, "find", retry)
         with pytest.raises(NotSettled):
-            await runs.remover.remove(run_id, owner=None)
+            await runs.remove(run_id, owner=None)
         await retried[0]
         assert await row_status(storage, run_id) in ("pending", "running")
         await gates.end_next("a")
@@ -158,12 +159,12 @@ async def test_a_sweep_leaves_a_run_that_was_retried_since_it_looked(
         remove = storage.remove
 
         async def removing(found: Any) -> int:
-            await runs.repair.retry(run_id, SKIP, by="me", owner=None)
+            await runs.retry(run_id, SKIP, by="me", owner=None)
             await rested(runs, run_id)
             return await remove(found)
 
-        monkeypatch.setattr(runs.remover, "_storage", replace(storage, remove=removing))
-        assert await runs.remover.remove_settled([run_id]) == 0
+        monkeypatch.setattr(runs._deletion, "_storage", replace(storage, remove=removing))
+        assert await runs.remove_settled([run_id]) == 0
         assert (await runs.get(run_id, owner=None))["status"] == "completed"
         await listed(storage, run_id, "completed")
 
@@ -173,9 +174,9 @@ async def test_of_a_sweep_and_retries_every_run_is_removed_or_goes_on(storage: S
     async with process(storage, Gates(), slots=4) as runs:
         ids = [await failed(runs) for _ in range(6)]
         asked: dict[str, Callable[[], Awaitable[Any]]] = {
-            run_id: partial(runs.repair.retry, run_id, SKIP, by="me", owner=None) for run_id in ids
+            run_id: partial(runs.retry, run_id, SKIP, by="me", owner=None) for run_id in ids
         }
-        answers = await at_once({**asked, "sweep": lambda: runs.remover.remove_settled(ids)}, seed)
+        answers = await at_once({**asked, "sweep": lambda: runs.remove_settled(ids)}, seed)
         assert answers["sweep"] is None
         for run_id in ids:
             if await storage.index.find(run_id) is None:
@@ -198,11 +199,11 @@ async def test_a_fork_of_a_run_that_is_removed_is_made_whole_or_not_at_all(
         forks: list[str] = []
 
         async def fork() -> None:
-            made = await runs.repair.fork(run_id, first, Edits(prompt="pass c"), owner=None)
+            made = await runs.fork(run_id, first, Edits(prompt="pass c"), owner=None)
             forks.append(made["run_id"])
 
         answers = await at_once(
-            {"remove": lambda: runs.remover.remove(run_id, owner=None), "fork": fork}, seed
+            {"remove": lambda: runs.remove(run_id, owner=None), "fork": fork}, seed
         )
         assert answers["remove"] is None
         await gone(runs, storage, run_id)
@@ -227,10 +228,12 @@ async def test_of_many_decisions_at_once_exactly_one_counts(storage: Storage, se
         run_id = await waiting(runs)
         named = {
             f"{word} {n}": partial(ask, run_id, by=f"{word} {n}", owner=None)
-            for word, ask in (("yes", runs.approvals.approve), ("no", runs.approvals.reject))
+            for word, ask in (("yes", runs.approve), ("no", runs.reject))
             for n in range(3)
         }
-        answers = await at_once({**named, "server": lambda: runs.approvals._expire(run_id)}, seed)
+        answers = await at_once(
+            {**named, "server": lambda: runs.approval_gate.expire(run_id)}, seed
+        )
         record = await settled(runs, run_id)
         (mark,) = record["marks"]
         won = [name for name, error in answers.items() if error is None and name != "server"]
@@ -259,10 +262,10 @@ async def test_who_is_told_yes_finds_it_in_the_record_also_beside_a_cancellation
         run_id = await waiting(runs)
         answers = await at_once(
             {
-                "approved": lambda: runs.approvals.approve(run_id, by="me", owner=None),
-                "rejected": lambda: runs.approvals.reject(run_id, by="me", owner=None),
+                "approved": lambda: runs.approve(run_id, by="me", owner=None),
+                "rejected": lambda: runs.reject(run_id, by="me", owner=None),
                 "cancel": lambda: runs.cancel(run_id, by="me", owner=None),
-                "expired": lambda: runs.approvals._expire(run_id),
+                "expired": lambda: runs.approval_gate.expire(run_id),
             },
             seed,
         )
@@ -306,7 +309,7 @@ async def test_of_many_retries_at_once_one_is_obeyed(storage: Storage, seed: int
         await rested(runs, run_id)
         names = [f"person {number}" for number in range(8)]
         answers = await at_once(
-            {name: partial(runs.repair.retry, run_id, SKIP, by=name, owner=None) for name in names},
+            {name: partial(runs.retry, run_id, SKIP, by=name, owner=None) for name in names},
             seed,
         )
         await gates.end_next("c")
@@ -335,7 +338,7 @@ async def test_a_run_that_is_retried_and_cancelled_at_once_stands_where_its_mark
         run_id = await failed(runs)
         answers = await at_once(
             {
-                "retry": lambda: runs.repair.retry(run_id, SKIP, by="me", owner=None),
+                "retry": lambda: runs.retry(run_id, SKIP, by="me", owner=None),
                 "cancel": lambda: runs.cancel(run_id, by="me", owner=None),
             },
             seed,

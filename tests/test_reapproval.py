@@ -8,11 +8,11 @@ from typing import Any, cast
 
 import pytest
 
-from graph.approvals import NotWaiting
-from graph.forking import Edits
+from graph.commands.approval import NotWaiting
+from graph.commands.fork import Edits
+from graph.commands.retry import RetryRequest
 from graph.record.record import Record
-from graph.retrying import RetryRequest
-from graph.runs import Runs
+from graph.service import Runs
 from graph.state import Approve
 from graph.storage.storage import Storage
 from nodes.approving.edited_plan import PlanUnfit
@@ -36,19 +36,19 @@ async def rest(runs: Runs, run_id: str) -> Record:
 
 async def retried(runs: Runs, run_id: str, **request: Any) -> Record:
     """The record of a run as it rests after a retry."""
-    record = await runs.repair.retry(run_id, RetryRequest(**request), by="me", owner=None)
+    record = await runs.retry(run_id, RetryRequest(**request), by="me", owner=None)
     assert record["error"] is None
     return await rest(runs, run_id)
 
 
 async def approved(runs: Runs, run_id: str, **edited: Any) -> Record:
-    await runs.approvals.approve(run_id, by="ann", owner=None, **edited)
+    await runs.approve(run_id, by="ann", owner=None, **edited)
     return await rested(runs, run_id)
 
 
 async def failed(runs: Runs, gates: Gates, run_id: str, label: str) -> Record:
     """The record of a waiting run that is approved and then fails at the gate of this label."""
-    await runs.approvals.approve(run_id, by="ann", owner=None)
+    await runs.approve(run_id, by="ann", owner=None)
     await until(lambda: label in gates.waiting)
     gates.end(label, NEVER)
     return await rested(runs, run_id)
@@ -68,7 +68,7 @@ async def test_a_rejected_run_that_is_retried_waits_again_and_has_done_nothing(s
     gates = Gates()
     async with process(storage, gates) as runs:
         run_id = await asked(runs, "pass a, then pass b")
-        await runs.approvals.reject(run_id, by="ann", owner=None)
+        await runs.reject(run_id, by="ann", owner=None)
         before = await told(runs, run_id)
         record = await retried(runs, run_id)
 
@@ -81,7 +81,7 @@ async def test_a_rejected_run_that_is_retried_waits_again_and_has_done_nothing(s
         assert types(seen)[len(before) :] == ["run.retried", "run.started", "run.waiting"]
         assert await row_status(storage, run_id) == "waiting"
 
-        await runs.approvals.reject(run_id, by="ann", owner=None)
+        await runs.reject(run_id, by="ann", owner=None)
         assert (await retried(runs, run_id))["status"] == "waiting"
         assert (await approved(runs, run_id))["status"] == "completed"
         seen = await told(runs, run_id)
@@ -99,7 +99,7 @@ async def test_a_run_that_was_ended_while_it_waited_waits_again(storage: Storage
         if end == "cancel":
             await runs.cancel(run_id, by="ann", owner=None)
         else:
-            assert await runs.approvals._expire(run_id)
+            assert await runs.approval_gate.expire(run_id)
         record = await retried(runs, run_id)
 
         assert (record["status"], gates.calls) == ("waiting", {})
@@ -130,13 +130,13 @@ async def test_an_edited_input_is_asked_about_though_the_plan_was_approved(stora
             {"label": "c"},
         )
         with pytest.raises(PlanUnfit, match="approved as it is"):
-            await runs.approvals.approve(run_id, by="ann", owner=None, plan={"steps": []})
-        rejected = await runs.approvals.reject(run_id, by="ann", owner=None)
+            await runs.approve(run_id, by="ann", owner=None, plan={"steps": []})
+        rejected = await runs.reject(run_id, by="ann", owner=None)
         assert rejected["error"] is not None
         assert rejected["error"]["message"] == "the plan was rejected; nothing more was done"
         assert (await retried(runs, run_id))["status"] == "waiting", "that is what was rejected"
         assert gates.calls == {"a": 1, "b": 1}
-        await runs.approvals.approve(run_id, by="ann", owner=None)
+        await runs.approve(run_id, by="ann", owner=None)
         await gates.end_next("c")
         record = await rested(runs, run_id)
         await told(runs, run_id)
@@ -149,7 +149,7 @@ async def test_the_same_input_once_more_is_no_other_plan(storage: Storage):
     async with process(storage, gates) as runs:
         run_id = await asked(runs, "gate a")
         await failed(runs, gates, run_id, "a")
-        await runs.repair.retry(run_id, RetryRequest(input={"label": "a"}), by="me", owner=None)
+        await runs.retry(run_id, RetryRequest(input={"label": "a"}), by="me", owner=None)
         await gates.end_next("a")
 
         assert (await rested(runs, run_id))["status"] == "completed"
@@ -161,7 +161,7 @@ async def test_a_plan_can_be_edited_at_each_of_several_approvals(storage: Storag
     async with process(storage, gates) as runs:
         run_id = await asked(runs, "pass a, then gate b")
         first = {"steps": [{"tool": "gate", "input": {"label": "c"}}]}
-        await runs.approvals.approve(run_id, by="ann", owner=None, plan=first)
+        await runs.approve(run_id, by="ann", owner=None, plan=first)
         await until(lambda: "c" in gates.waiting)
         gates.end("c", NEVER)
         await rested(runs, run_id)
@@ -201,20 +201,20 @@ async def test_a_fork_goes_on_with_an_approved_plan_only(
     gates = Gates()
     async with process(storage, gates) as runs:
         run_id = await asked(runs, "pass a, then fail b")
-        await runs.approvals.approve(run_id, by="ann", owner=None)
+        await runs.approve(run_id, by="ann", owner=None)
         await rested(runs, run_id)
         made = gates.calls.copy()
         checkpoint = await point(runs, run_id, status)
-        fork = (await runs.repair.fork(run_id, checkpoint, edits, owner=None))["run_id"]
+        fork = (await runs.fork(run_id, checkpoint, edits, owner=None))["run_id"]
         record = await rest(runs, fork)
 
         assert record["status"] == ("waiting" if waits else "failed")
         assert (gates.calls == made) == waits
         if waits:
-            await runs.approvals.approve(fork, by="ann", owner=None)
+            await runs.approve(fork, by="ann", owner=None)
             assert (await rested(runs, fork))["marks"][0]["what"] == "approved"
             again = await point(runs, fork, "waiting")
-            second = (await runs.repair.fork(fork, again, Edits(), owner=None))["run_id"]
+            second = (await runs.fork(fork, again, Edits(), owner=None))["run_id"]
             assert (await rest(runs, second))["status"] == "waiting"
             await told(runs, second)
         await told(runs, fork)
@@ -228,10 +228,8 @@ async def test_effects_asks_only_about_a_fork_that_now_changes_something(storage
         await runs.cancel(run_id, by="ann", owner=None)
         checkpoint = await point(runs, run_id, "cancelled")
         looks = Edits(steps=steps("b", tool="look"))
-        harmless = (await runs.repair.fork(run_id, checkpoint, looks, owner=None))["run_id"]
-        acts = (await runs.repair.fork(run_id, checkpoint, Edits(steps=steps("c")), owner=None))[
-            "run_id"
-        ]
+        harmless = (await runs.fork(run_id, checkpoint, looks, owner=None))["run_id"]
+        acts = (await runs.fork(run_id, checkpoint, Edits(steps=steps("c")), owner=None))["run_id"]
 
         assert (await rest(runs, acts))["status"] == "waiting"
         await until(lambda: gates.calls["b"])
@@ -244,7 +242,7 @@ async def test_killed_before_it_is_seen_to_wait_again_it_waits(storage: Storage,
     gates = Gates()
     async with process(storage, gates, orderly=False) as runs:
         run_id = await asked(runs, "pass a")
-        await runs.approvals.reject(run_id, by="ann", owner=None)
+        await runs.reject(run_id, by="ann", owner=None)
         written = asyncio.Event()
         put = storage.saver.aput
 
@@ -257,7 +255,7 @@ async def test_killed_before_it_is_seen_to_wait_again_it_waits(storage: Storage,
             return stored
 
         cast("Any", storage.saver).aput = dies
-        task = asyncio.create_task(runs.repair.retry(run_id, RetryRequest(), by="me", owner=None))
+        task = asyncio.create_task(runs.retry(run_id, RetryRequest(), by="me", owner=None))
         await written.wait()
         await asyncio.sleep(0.05)
         cast("Any", storage.saver).aput = put
@@ -274,10 +272,10 @@ async def test_a_retried_run_that_waits_can_be_decided_about_once(storage: Stora
     gates = Gates()
     async with process(storage, gates) as runs:
         run_id = await asked(runs, "gate a")
-        await runs.approvals.reject(run_id, by="ann", owner=None)
+        await runs.reject(run_id, by="ann", owner=None)
         await retried(runs, run_id)
         outcomes = await asyncio.gather(
-            *(runs.approvals.approve(run_id, by=f"{n}", owner=None) for n in range(4)),
+            *(runs.approve(run_id, by=f"{n}", owner=None) for n in range(4)),
             return_exceptions=True,
         )
         await gates.end_next("a")

@@ -2,10 +2,10 @@
 
 import pytest
 
-from graph.forking import Edits
-from graph.reader import RunNotFound
+from graph.commands.fork import Edits
 from graph.record.record import Record
-from graph.runs import Runs
+from graph.runs.reader import RunNotFound
+from graph.service import Runs
 from graph.storage.storage import Storage
 from tests.live_runs import Gates, process, rested, start, told, until
 
@@ -27,10 +27,10 @@ async def test_a_fork_outlives_its_origin_and_names_it(storage: Storage) -> None
     """Nobody finds the origin; the fork has all that it did, its events and its history."""
     async with process(storage, Gates()) as runs:
         run_id, checkpoint_id = await origin(runs)
-        fork = (await runs.repair.fork(run_id, checkpoint_id, Edits(), owner=None))["run_id"]
+        fork = (await runs.fork(run_id, checkpoint_id, Edits(), owner=None))["run_id"]
         before = await rested(runs, fork)
         seen = await told(runs, fork)
-        await runs.remover.remove(run_id, owner=None)
+        await runs.remove(run_id, owner=None)
         with pytest.raises(RunNotFound):
             await runs.get(run_id, owner=None)
         assert await runs.get(fork, owner=None) == before
@@ -39,7 +39,7 @@ async def test_a_fork_outlives_its_origin_and_names_it(storage: Storage) -> None
         record = await runs.get(fork, owner=None)
         assert record == before
         assert record["forked_from"] == {"run_id": run_id, "checkpoint_id": checkpoint_id}
-        again = await runs.repair.fork(fork, await latest(runs, fork), Edits(cursor=0), owner=None)
+        again = await runs.fork(fork, await latest(runs, fork), Edits(cursor=0), owner=None)
         assert (await rested(runs, again["run_id"]))["status"] == "completed"
 
 
@@ -52,13 +52,13 @@ async def test_an_origin_names_the_forks_that_are_there(storage: Storage) -> Non
     async with process(storage, Gates()) as runs:
         run_id, checkpoint_id = await origin(runs)
         made: list[Record] = [
-            await runs.repair.fork(run_id, checkpoint_id, Edits(), owner=None) for _ in range(2)
+            await runs.fork(run_id, checkpoint_id, Edits(), owner=None) for _ in range(2)
         ]
         first, second = [(await rested(runs, fork["run_id"]))["run_id"] for fork in made]
         assert await forks(runs, run_id) == [first, second]
-        await runs.remover.remove(first, owner=None)
+        await runs.remove(first, owner=None)
         assert await forks(runs, run_id) == [second]
-        await runs.remover.remove(second, owner=None)
+        await runs.remove(second, owner=None)
         assert await forks(runs, run_id) == []
 
 
@@ -69,8 +69,8 @@ async def test_a_fork_that_has_not_begun_needs_its_origin_no_more(storage: Stora
         run_id, checkpoint_id = await origin(runs)
         await start(runs, "gate x")
         await until(lambda: "x" in gates.waiting)
-        fork = (await runs.repair.fork(run_id, checkpoint_id, Edits(), owner=None))["run_id"]
-        await runs.remover.remove(run_id, owner=None)
+        fork = (await runs.fork(run_id, checkpoint_id, Edits(), owner=None))["run_id"]
+        await runs.remove(run_id, owner=None)
         queued = await runs.get(fork, owner=None)
     async with process(storage, gates, slots=1) as runs:
         await gates.end_next("x")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from graph.request_key import AlreadyAccepted, KeyReused
+from graph.runs.accept import AlreadyAccepted, KeyReused
 from graph.state import DEFAULT_LIMITS
 from graph.state.row import KEPT, KeyedRun, RequestKey, RunRow
 from graph.storage.open import open_storage

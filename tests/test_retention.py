@@ -10,11 +10,10 @@ from typing import Any
 
 import pytest
 
-from graph.reader import RunNotFound
-from graph.removal import remains
-from graph.remover import NotSettled
-from graph.retention import BATCH, DAY, Retention
-from graph.runs import Runs
+from graph.commands.removal import NotSettled, remains
+from graph.commands.retention import BATCH, DAY, Retention
+from graph.runs.reader import RunNotFound
+from graph.service import Runs
 from graph.state import DEFAULT_LIMITS, Status
 from graph.state.row import RunRow
 from graph.storage.open import open_storage
@@ -140,7 +139,7 @@ async def test_a_removed_run_is_gone_with_all_that_was_kept_and_its_todo_stays(
         other = await rested(runs, await start(runs, "add todo salt"))
         assert await receipts(storage) == 3
 
-        await runs.remover.remove(one["run_id"], owner=None)
+        await runs.remove(one["run_id"], owner=None)
 
         assert await receipts(storage) == 1
         assert await checkpoints(storage, one["run_id"]) == 0
@@ -151,7 +150,7 @@ async def test_a_removed_run_is_gone_with_all_that_was_kept_and_its_todo_stays(
         with pytest.raises(RunNotFound):
             await runs.get(one["run_id"], owner=None)
         with pytest.raises(RunNotFound):
-            await runs.remover.remove(one["run_id"], owner=None)
+            await runs.remove(one["run_id"], owner=None)
         assert await runs.get(other["run_id"], owner=None) == other
         assert await todos(storage) == ["bread", "milk", "salt"]
 
@@ -163,12 +162,12 @@ async def test_a_run_that_has_not_ended_is_not_removed(storage: Storage) -> None
         await until(lambda: "a" in gates.waiting)
         for run_id in (executing, waiting):
             with pytest.raises(NotSettled):
-                await runs.remover.remove(run_id, owner=None)
-            assert await runs.remover.remove_settled([run_id]) == 0
+                await runs.remove(run_id, owner=None)
+            assert await runs.remove_settled([run_id]) == 0
         gates.end("a")
         await gates.end_next("b")
         assert (await rested(runs, waiting))["status"] == "completed"
-        await runs.remover.remove(executing, owner=None)
+        await runs.remove(executing, owner=None)
 
 
 async def test_a_run_whose_row_has_not_ended_is_settled_in_it_and_then_removed(
@@ -190,9 +189,9 @@ async def test_a_run_whose_row_has_not_ended_is_settled_in_it_and_then_removed(
         assert left is not None
         assert left.status == "pending"
 
-        assert await runs.remover.remove_settled([record["run_id"]]) == 0
+        assert await runs.remove_settled([record["run_id"]]) == 0
         assert await checkpoints(storage, record["run_id"]) > 0
-        await runs.remover.remove(record["run_id"], owner=None)
+        await runs.remove(record["run_id"], owner=None)
 
         assert await checkpoints(storage, record["run_id"]) == 0
         assert await storage.index.find(record["run_id"]) is None
@@ -202,7 +201,7 @@ async def test_removing_one_run_many_times_at_once_removes_it_once(storage: Stor
     async with process(storage, Gates()) as runs:
         run_id = (await rested(runs, await start(runs, "pass a")))["run_id"]
         outcomes = await asyncio.gather(
-            *(runs.remover.remove(run_id, owner=None) for _ in range(8)), return_exceptions=True
+            *(runs.remove(run_id, owner=None) for _ in range(8)), return_exceptions=True
         )
     assert [one for one in outcomes if one is None] == [None]
     assert sum(isinstance(one, RunNotFound) for one in outcomes) == 7
@@ -214,7 +213,7 @@ async def test_whoever_comes_to_a_removed_run_is_not_shown_what_another_still_wa
     async with process(storage, Gates()) as runs:
         run_id = (await rested(runs, await start(runs, "pass a")))["run_id"]
         async with runs.feeds.watching(run_id) as feed:
-            await runs.remover.remove(run_id, owner=None)
+            await runs.remove(run_id, owner=None)
             with pytest.raises(RunNotFound):
                 async with runs.feeds.watching(run_id):
                     pass
@@ -228,7 +227,7 @@ async def test_whoever_comes_to_a_removed_run_is_not_shown_what_another_still_wa
 
 
 def retention(storage: Storage, runs: Runs, *, days: float = 30.0) -> Retention:
-    return Retention(storage.index, runs.remover.remove_settled, days=days)
+    return Retention(storage.index, runs.remove_settled, days=days)
 
 
 async def test_a_sweep_removes_what_is_due_and_nothing_else(storage: Storage) -> None:

@@ -6,10 +6,9 @@ from uuid import UUID, uuid5
 
 import pytest
 
-from graph.reader import RunNotFound
-from graph.repair import NoBackoff
-from graph.retrying import NotPlanned, NotRetryable, RetryRejected, RetryRequest
-from graph.runs import Runs
+from graph.commands.retry import NoBackoff, NotPlanned, NotRetryable, RetryRejected, RetryRequest
+from graph.runs.reader import RunNotFound
+from graph.service import Runs
 from graph.storage.storage import Storage
 from tests.live_runs import (
     LONG,
@@ -32,7 +31,7 @@ NEVER = ToolError("never", retryable=False)
 
 async def retry(runs: Runs, run_id: str, **asked: Any) -> dict[str, Any]:
     """Retry a run and await its next end; its record."""
-    record = await runs.repair.retry(run_id, RetryRequest(**asked), by="me", owner=None)
+    record = await runs.retry(run_id, RetryRequest(**asked), by="me", owner=None)
     assert record["status"] == "pending"
     assert record["completed_at"] is None
     return dict(await rested(runs, run_id))
@@ -131,7 +130,7 @@ async def test_a_run_that_is_retried_can_be_cancelled_again_and_retried_again(
             cancelled = await runs.cancel(run_id, by="me", owner=None)
             assert cancelled["status"] == "cancelled"
             assert await runs.cancel(run_id, by="me", owner=None) == cancelled
-            await runs.repair.retry(run_id, RetryRequest(), by="me", owner=None)
+            await runs.retry(run_id, RetryRequest(), by="me", owner=None)
             await until(lambda number=number: gates.calls["b"] == number + 1)
         gates.end("b", "done")
         record = await rested(runs, run_id)
@@ -216,7 +215,7 @@ async def test_what_was_left_out_stays_left_out_until_it_is_asked_for(storage: S
     async with process(storage, gates) as runs:
         run_id = await failed_at(runs, gates, "gate a, then pass b, then gate c", "a")
         passing = asyncio.create_task(gates.end_next("a"))
-        await runs.repair.retry(run_id, RetryRequest(skip=(2,)), by="me", owner=None)
+        await runs.retry(run_id, RetryRequest(skip=(2,)), by="me", owner=None)
         await passing
         await until(lambda: "c" in gates.waiting)
         gates.end("c", NEVER)
@@ -263,7 +262,7 @@ async def test_a_run_cancelled_in_the_queue_is_begun_by_a_retry(storage: Storage
         other = await start(runs, "gate a")
         run_id = await start(runs, "pass b")
         await runs.cancel(run_id, by="me", owner=None)
-        record = await runs.repair.retry(run_id, RetryRequest(), by="me", owner=None)
+        record = await runs.retry(run_id, RetryRequest(), by="me", owner=None)
         assert (record["status"], record["queue_position"]) == ("pending", 1)
         assert await row_status(storage, run_id) == "pending"
         await gates.end_next("a")
@@ -286,7 +285,7 @@ async def test_a_retried_run_that_is_cancelled_in_the_queue_was_never_begun_agai
         run_id = await start(runs, "pass a, then fail b")
         await rested(runs, run_id)
         other = await start(runs, "gate c")
-        await runs.repair.retry(run_id, RetryRequest(), by="me", owner=None)
+        await runs.retry(run_id, RetryRequest(), by="me", owner=None)
         record = await runs.cancel(run_id, by="me", owner=None)
         assert record["status"] == "cancelled"
         assert attempts(record) == [(1, 1, "ok"), (2, 1, "error")]
@@ -314,10 +313,10 @@ async def test_only_a_failed_or_cancelled_run_can_be_retried(storage: Storage) -
         ):
             before = await runs.get(run_id, owner=None)
             with pytest.raises(NotRetryable, match=status):
-                await runs.repair.retry(run_id, RetryRequest(), by="me", owner=None)
+                await runs.retry(run_id, RetryRequest(), by="me", owner=None)
             assert await runs.get(run_id, owner=None) == before
         with pytest.raises(RunNotFound):
-            await runs.repair.retry("none", RetryRequest(), by="me", owner=None)
+            await runs.retry("none", RetryRequest(), by="me", owner=None)
         gates.end("b")
 
 
@@ -326,7 +325,7 @@ async def test_of_several_who_ask_at_once_one_is_heard(storage: Storage) -> None
     async with process(storage, gates) as runs:
         run_id = await failed_at(runs, gates, "gate a", "a")
         asked = await asyncio.gather(
-            *(runs.repair.retry(run_id, RetryRequest(), by=f"{n}", owner=None) for n in range(8)),
+            *(runs.retry(run_id, RetryRequest(), by=f"{n}", owner=None) for n in range(8)),
             return_exceptions=True,
         )
         await gates.end_next("a")
@@ -377,7 +376,7 @@ async def test_a_retry_that_the_plan_does_not_allow_is_refused(
         run_id = await failed_at(runs, gates, "do what the model says", "b")
         before = await runs.get(run_id, owner=None)
         with pytest.raises(RetryRejected) as rejected:
-            await runs.repair.retry(run_id, RetryRequest(**asked), by="me", owner=None)
+            await runs.retry(run_id, RetryRequest(**asked), by="me", owner=None)
         assert rejected.value.field == field
         assert said in str(rejected.value)
         assert await runs.get(run_id, owner=None) == before
@@ -392,7 +391,7 @@ async def test_a_run_without_a_plan_has_no_steps_to_speak_of(
         run_id = await start(runs, "sing a song")
         await rested(runs, run_id)
         with pytest.raises(NotPlanned, match="has no plan"):
-            await runs.repair.retry(run_id, RetryRequest(**asked), by="me", owner=None)
+            await runs.retry(run_id, RetryRequest(**asked), by="me", owner=None)
 
 
 async def test_killed_between_the_order_and_the_mark_it_is_retried_by_the_next_process(
@@ -421,7 +420,7 @@ async def test_killed_between_the_mark_and_the_first_attempt_it_goes_on(storage:
         run_id = await failed_at(runs, gates, "pass a, then gate b", "b")
         await start(runs, "gate c")
         await until(lambda: "c" in gates.waiting)
-        await runs.repair.retry(run_id, RetryRequest(), by="me", owner=None)
+        await runs.retry(run_id, RetryRequest(), by="me", owner=None)
     async with process(storage, gates) as runs:
         await gates.end_next("c")
         await gates.end_next("b")
@@ -447,7 +446,7 @@ async def test_killed_in_the_first_attempt_it_is_made_again_with_the_same_key(
     gates = Gates()
     async with process(storage, gates, orderly=False) as runs:
         run_id = await failed_at(runs, gates, "gate a", "a")
-        await runs.repair.retry(run_id, RetryRequest(), by="me", owner=None)
+        await runs.retry(run_id, RetryRequest(), by="me", owner=None)
         await until(lambda: gates.waiting)
     async with process(storage, gates) as runs:
         await gates.end_next("a")
@@ -465,7 +464,7 @@ async def test_a_backoff_can_be_ended(storage: Storage) -> None:
             lambda: (state := runs._driver._live.states.get(run_id)) and state["not_before"]
         )
         await until(lambda: not runs._executor.holds_slot(run_id))
-        record = await runs.repair.retry_now(run_id, owner=None)
+        record = await runs.retry_now(run_id, owner=None)
         assert record["current"] == {"step": 1, "attempt": 2, "not_before": None}
         record = await rested(runs, run_id)
         await told(runs, run_id)
@@ -482,7 +481,7 @@ async def test_an_attempt_whose_wait_was_ended_is_told_when_it_is_cut_off(
         await until(lambda: gates.waiting)
         gates.end("a", ToolError("not now", retryable=True))
         await until(lambda: not runs._executor.holds_slot(run_id))
-        await runs.repair.retry_now(run_id, owner=None)
+        await runs.retry_now(run_id, owner=None)
         await until(lambda: gates.waiting)
         record = await runs.cancel(run_id, by="me", owner=None)
         await told(runs, run_id)
@@ -498,7 +497,7 @@ async def test_only_a_backoff_can_be_ended(storage: Storage) -> None:
         await until(lambda: gates.waiting)
         for run_id in (done, running, pending):
             with pytest.raises(NoBackoff):
-                await runs.repair.retry_now(run_id, owner=None)
+                await runs.retry_now(run_id, owner=None)
         with pytest.raises(RunNotFound):
-            await runs.repair.retry_now("none", owner=None)
+            await runs.retry_now("none", owner=None)
         gates.end("b")

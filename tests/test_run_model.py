@@ -17,12 +17,12 @@ from hypothesis.stateful import (
     rule,
 )
 
-from graph import recovery
-from graph.approvals import NotWaiting
-from graph.forking import Edits
-from graph.repair import NoBackoff
-from graph.retrying import NotRetryable, RetryRequest, order_of
-from graph.runs import AlreadySettled, Runs
+from graph.commands.approval import NotWaiting
+from graph.commands.cancel import AlreadySettled
+from graph.commands.fork import Edits
+from graph.commands.retry import NoBackoff, NotRetryable, RetryRequest, order_of
+from graph.runs import quarantine
+from graph.service import Runs
 from graph.state import Approve, Limits, RunState
 from graph.state.row import Decision
 from graph.state.status import SETTLED
@@ -76,8 +76,8 @@ class RunModel(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self._patches = pytest.MonkeyPatch()
-        self._patches.setattr(recovery, "PATIENCE", 0.02)
-        self._patches.setattr(recovery, "PATIENCE_WITH_SUSPECTS", 0.02)
+        self._patches.setattr(quarantine, "PATIENCE", 0.02)
+        self._patches.setattr(quarantine, "PATIENCE_WITH_SUSPECTS", 0.02)
         self._loop = asyncio.Runner()
         self._stack = AsyncExitStack()
         self._folder = tempfile.TemporaryDirectory()
@@ -199,13 +199,13 @@ class RunModel(RuleBasedStateMachine):
         request, labels = self._request(known, state, asked)
         if state["status"] not in ("failed", "cancelled"):
             with pytest.raises(NotRetryable):
-                await self._runs.repair.retry(known.run_id, request, by="me", owner=None)
+                await self._runs.retry(known.run_id, request, by="me", owner=None)
             return
         if killed:
             order = order_of(state, request, self._gates.tools, by="me")
             assert await self._storage.index.request_retry(known.run_id, order)
         else:
-            record = await self._runs.repair.retry(known.run_id, request, by="me", owner=None)
+            record = await self._runs.retry(known.run_id, request, by="me", owner=None)
             assert (record["status"], record["error"]) == ("pending", None)
         first = request.from_step or 1
         before = {step for step in known.skipped if step < first}
@@ -239,9 +239,9 @@ class RunModel(RuleBasedStateMachine):
         execution = self._runs._executor._executions.get(known.run_id)
         if execution is None or execution.backoff is None:
             with pytest.raises(NoBackoff):
-                await self._runs.repair.retry_now(known.run_id, owner=None)
+                await self._runs.retry_now(known.run_id, owner=None)
         else:
-            record = await self._runs.repair.retry_now(known.run_id, owner=None)
+            record = await self._runs.retry_now(known.run_id, owner=None)
             assert record["current"] is not None
             assert record["current"]["not_before"] is None
 
@@ -261,16 +261,14 @@ class RunModel(RuleBasedStateMachine):
             refused = PlanUnfit
         if refused:
             with pytest.raises(refused):
-                await self._runs.approvals.approve(known.run_id, by="me", owner=None, plan=plan)
+                await self._runs.approve(known.run_id, by="me", owner=None, plan=plan)
             return
         if killed:
             edited = plan and read_plan(plan, self._gates.tools, state["limits"])
             decision = Decision(what="approved", at=1.0, by="me", reason=None, plan=edited)
             assert await self._storage.index.decide(known.run_id, decision)
         else:
-            record = await self._runs.approvals.approve(
-                known.run_id, by="me", owner=None, plan=plan
-            )
+            record = await self._runs.approve(known.run_id, by="me", owner=None, plan=plan)
             assert record["status"] == "running"
         known.approved = True
         known.labels += labels
@@ -286,9 +284,9 @@ class RunModel(RuleBasedStateMachine):
     async def _reject(self, known: Known) -> None:
         if known.status != "waiting":
             with pytest.raises(NotWaiting):
-                await self._runs.approvals.reject(known.run_id, by="me", owner=None)
+                await self._runs.reject(known.run_id, by="me", owner=None)
             return
-        record = await self._runs.approvals.reject(known.run_id, by="me", owner=None)
+        record = await self._runs.reject(known.run_id, by="me", owner=None)
         assert record["error"] is not None
         assert (record["status"], record["error"]["type"]) == ("cancelled", "rejected")
         known.asked = True
@@ -303,7 +301,7 @@ class RunModel(RuleBasedStateMachine):
         for known in waiting:
             known.asked = True
             await self._storage.index.note_expiry(known.run_id, 1.0)
-        sweeping = asyncio.create_task(self._runs.approvals.sweep())
+        sweeping = asyncio.create_task(self._runs.approval_gate.sweep())
         for known in waiting:
             async with asyncio.timeout(5):
                 while (await self._runs._reader.state(known.run_id))["status"] == "waiting":  # noqa: ASYNC110
@@ -329,9 +327,7 @@ class RunModel(RuleBasedStateMachine):
         labels = self._new_labels(more)
         done = state["plan"]["steps"][: state["cursor"]]
         steps = [{**step, "reasoning": ""} for step in (*done, *gates(*labels))]
-        record = await self._runs.repair.fork(
-            known.run_id, checkpoint_id, Edits(steps=steps), owner=None
-        )
+        record = await self._runs.fork(known.run_id, checkpoint_id, Edits(steps=steps), owner=None)
         fork = Known(record["run_id"], labels, known.approve, approved=known.approve == "never")
         fork.floor, fork.first = len(done), len(done) + 1
         fork.skipped = {step for step in state.get("skipped", []) if step <= len(done)}

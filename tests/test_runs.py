@@ -10,15 +10,14 @@ from typing import Any
 import pytest
 from langgraph.graph import END, START, StateGraph
 
-from graph.acceptance import NotAccepting
 from graph.build import build_graph
 from graph.compose import open_runs, open_tools
-from graph.engine import make_engine
-from graph.policy import RunPolicy
 from graph.queue.executor import Executor, QueueFull
-from graph.reader import RunNotFound, StorageUnavailable
 from graph.record.record import Record
-from graph.runs import PromptRejected, Runs
+from graph.runs.accept import NotAccepting
+from graph.runs.context import RunPolicy, make_engine
+from graph.runs.reader import RunNotFound, StorageUnavailable
+from graph.service import PromptRejected, Runs
 from graph.settings import Settings
 from graph.state import DEFAULT_LIMITS, RunState
 from graph.state.row import RunRow

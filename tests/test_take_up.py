@@ -12,17 +12,16 @@ from typing import Any
 import pytest
 
 from graph.build import build_graph
-from graph.engine import make_engine
-from graph.policy import RunPolicy
 from graph.queue.executor import Executor
 from graph.record.record import Record
-from graph.runs import Runs
+from graph.runs.context import RunPolicy, make_engine
+from graph.runs.recovery import MAX_STARTS
+from graph.service import Runs
 from graph.state import DEFAULT_LIMITS, Limits, RunState, new_run
 from graph.state.row import RunRow
 from graph.storage.open import open_storage
 from graph.storage.sqlite.checkpoints import SqliteSaver
 from graph.storage.storage import Storage
-from graph.take_up import MAX_STARTS
 from tools.registry import ToolError, make_tools, tool
 
 LIMITS: Limits = {**DEFAULT_LIMITS, "backoff": 0.01}

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from graph.approvals import NotWaiting
-from graph.forking import ForkRejected
-from graph.reader import RunNotFound
-from graph.runs import PromptRejected
+from graph.commands.approval import NotWaiting
+from graph.commands.fork import ForkRejected
+from graph.runs.reader import RunNotFound
+from graph.service import PromptRejected
 from graph.settings import InvalidSettings
 from graph.state.status import WrongStatus
 from graph.storage.sqlite.open import FileOwned

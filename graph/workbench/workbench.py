@@ -6,13 +6,13 @@ from contextlib import AsyncExitStack
 from typing import Any, Literal, Self, get_args
 
 from graph.build import RunGraph
+from graph.commands.fork import Edits
+from graph.commands.retry import RetryRequest
 from graph.compose import open_runs
 from graph.drawing import Drawing, draw
-from graph.forking import Edits
 from graph.record.events import Event
 from graph.record.record import Record
-from graph.retrying import RetryRequest
-from graph.runs import Runs
+from graph.service import Runs
 from graph.settings import read_settings
 from graph.settings.keys import NOBODY
 from graph.state import Approve
@@ -120,7 +120,7 @@ class Run:
     """One run; `record` is how it stood when it was last looked at.
 
     Whatever waits for the run, returns it, so that a cell shows it. Calls raise what those of
-    `graph.runs.Runs` raise.
+    `graph.service.Runs` raise.
     """
 
     def __init__(self, runs: Runs, record: Record) -> None:
@@ -179,14 +179,14 @@ class Run:
     ) -> Self:
         """Execute the plan, or these steps instead, and wait."""
         edited = None if plan is None else _plan(plan)
-        await _opened(self._runs).approvals.approve(self.run_id, by=BY, owner=NOBODY, plan=edited)
+        await _opened(self._runs).approve(self.run_id, by=BY, owner=NOBODY, plan=edited)
         return await self.rest()
 
     async def reject(self, reason: str | None = None) -> Self:
         """Let the plan not be executed."""
         if not isinstance(reason, str | None):
             raise ValueError(f"the reason is text, not {reason!r}")
-        await _opened(self._runs).approvals.reject(self.run_id, by=BY, owner=NOBODY, reason=reason)
+        await _opened(self._runs).reject(self.run_id, by=BY, owner=NOBODY, reason=reason)
         return await self.rest()
 
     async def cancel(self) -> Self:
@@ -203,7 +203,7 @@ class Run:
     ) -> Self:
         """Let it go on where it failed, perhaps with another input of that step, and wait."""
         request = RetryRequest(from_step, input, None if skip is None else tuple(skip))
-        await _opened(self._runs).repair.retry(self.run_id, request, by=BY, owner=NOBODY)
+        await _opened(self._runs).retry(self.run_id, request, by=BY, owner=NOBODY)
         return await self.rest()
 
     async def history(self) -> Table:
@@ -225,9 +225,7 @@ class Run:
         same way are not done again. `cursor`: how many count as done.
         """
         edits = Edits(prompt=prompt, steps=_steps(plan), cursor=cursor)
-        forked = await _opened(self._runs).repair.fork(
-            self.run_id, checkpoint_id, edits, owner=NOBODY
-        )
+        forked = await _opened(self._runs).fork(self.run_id, checkpoint_id, edits, owner=NOBODY)
         return await Run(self._runs, forked).rest()
 
     async def explain(self) -> list[str]:

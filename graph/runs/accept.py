@@ -3,10 +3,9 @@
 import asyncio
 import logging
 
-from graph.engine import Engine
 from graph.record.record import Record, record_of
-from graph.request_key import refuse_second
-from graph.state.row import RequestKey, RunRow, state_of
+from graph.runs.context import Engine
+from graph.state.row import KeyedRun, RequestKey, RunRow, state_of
 
 logger = logging.getLogger("runwright.runs")
 
@@ -53,3 +52,27 @@ class Acceptance:
         engine.executor.enqueue(row.run_id, row.owner)
         engine.feeds.publish(state_of(row))
         return record_of(state_of(row), queue_position=engine.executor.position(row.run_id))
+
+
+class AlreadyAccepted(Exception):
+    """The same request was accepted before, as the run `run_id`."""
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(f"accepted before, as run {run_id}")
+        self.run_id = run_id
+
+
+class KeyReused(Exception):
+    """The key stands for another request, which made the run `run_id`."""
+
+    def __init__(self, name: str, run_id: str) -> None:
+        super().__init__(f"the key {name} stands for another request, that of run {run_id}")
+        self.name = name
+        self.run_id = run_id
+
+
+def refuse_second(first: KeyedRun, key: RequestKey) -> None:
+    """Raises `AlreadyAccepted` for the request that `first` was made of, else `KeyReused`."""
+    if first.fingerprint != key.fingerprint:
+        raise KeyReused(key.name, first.run_id)
+    raise AlreadyAccepted(first.run_id)

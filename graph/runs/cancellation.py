@@ -7,12 +7,12 @@ from typing import Any
 
 from langchain_core.runnables import RunnableConfig
 
-from graph.engine import Engine
 from graph.record.events import next_event
+from graph.runs.context import Engine
+from graph.runs.recovery import resume, state_at
 from graph.state import Mark, PlanningCall, RunState, ended_at, run_error
 from graph.state.row import RunRow
 from graph.state.status import SETTLED
-from graph.take_up import resume, state_at
 from nodes.contract.attempts import interrupted
 from nodes.contract.skipping import left_out
 
@@ -29,7 +29,7 @@ class _Cancellation:
     execution: asyncio.Task[None] | None = None
 
 
-class Canceller:
+class Cancellations:
     """Cancels runs: ends what executes them, and settles them when nothing does any more."""
 
     def __init__(self, engine: Engine) -> None:

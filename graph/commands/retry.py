@@ -1,18 +1,27 @@
-"""Orders to retry a settled run: what may be asked for, and what is then to be done."""
+"""Retrying a settled run: what may be asked for, what is stored, and what is then to be done."""
 
+import asyncio
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakValueDictionary
 
-from graph.state import Plan, RunState, Step
+from graph.record.record import Record
+from graph.runs.accept import Acceptance
+from graph.runs.context import Engine
+from graph.runs.reader import StorageUnavailable, thread
+from graph.runs.recovery import first_cursor, resume, retried_plan
+from graph.runs.runner import Driver
+from graph.state import RunState
 from graph.state.row import RetryOrder
-from graph.state.status import WrongStatus
+from graph.state.status import WrongStatus, may_become
 from nodes.approving.asking import EXPIRES
 from nodes.approving.unapproved import asks_for
 from nodes.contract.outputs import InvalidOutput, plain
 from nodes.contract.plan_check import check_plan
-from nodes.contract.skipping import missed, next_cursor
+from nodes.contract.skipping import missed
 from tools.registry import Tool
 
 
@@ -86,22 +95,6 @@ def order_of(
     return order
 
 
-def retried_plan(plan: Plan, order: RetryOrder) -> Plan:
-    """The plan that is retried: with the edited input in it, where the order has one."""
-    if order["input"] is None:
-        return plan
-    steps = [
-        Step({**step, "input": order["input"]}) if step["step"] == order["from_step"] else step
-        for step in plan["steps"]
-    ]
-    return Plan(steps=steps)
-
-
-def first_cursor(steps: Sequence[Step], order: RetryOrder) -> int:
-    """How many steps come before the one that the run goes on with."""
-    return next_cursor(steps, order["skip"], (order["from_step"] or 1) - 1)
-
-
 def _from_step(state: RunState, request: RetryRequest) -> int:
     stopped, steps = state["cursor"] + 1, len(state["plan"]["steps"])
     from_step = stopped if request.from_step is None else request.from_step
@@ -160,3 +153,76 @@ def _check(state: RunState, order: RetryOrder, tools: Mapping[str, Tool]) -> Non
     done = {entry["step"] for entry in state["log"] if entry.get("status") == "ok"}
     if cursor >= len(steps) and not done - {*order["skip"]}:
         raise RetryRejected("skip", ["nothing of the run would be left; keep at least one step"])
+
+
+logger = logging.getLogger("runwright.runs")
+
+#: How long the end of what executes a run is waited for, in seconds.
+END_TIMEOUT = 1.0
+
+
+class NoBackoff(WrongStatus):
+    """The run does not wait for another attempt."""
+
+    rule = "only one that waits for its next attempt can be told not to wait"
+
+
+class Retrier:
+    """Lets runs go on: what is asked for is on disk before anything is done about it."""
+
+    def __init__(
+        self, engine: Engine, driver: Driver, acceptance: Acceptance, *, approval_expires: float
+    ) -> None:
+        self._engine = engine
+        self._reader = engine.reader
+        self._driver = driver
+        self._acceptance = acceptance
+        self._approval_expires = approval_expires
+        self._retrying: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    async def retry(
+        self, run_id: str, request: RetryRequest, *, by: str, owner: str | None
+    ) -> Record:
+        """As `Runs.retry`."""
+        await self._reader.admit(run_id, owner)
+        # Shielded from a caller who goes away: what is stored is executed.
+        return await asyncio.shield(self._retry(run_id, request, by=by))
+
+    async def _retry(self, run_id: str, request: RetryRequest, *, by: str) -> Record:
+        # One after the other, so that the second is judged by what the first has made of the run.
+        async with self._retrying.setdefault(run_id, asyncio.Lock()):
+            state = await self._reader.state(run_id)
+            if not may_become(state["status"], "pending"):
+                raise NotRetryable(run_id, state["status"])
+            self._acceptance.check()
+            order = order_of(
+                state, request, self._engine.tools, by=by, expires=self._approval_expires
+            )
+            # As it was reopened: by now it may be executing, or over.
+            return await self._reader.record(await self._reopen(run_id, state["owner"], order))
+
+    async def _reopen(self, run_id: str, owner: str, order: RetryOrder) -> RunState:
+        engine, index = self._engine, self._engine.storage.index
+        # What has settled it may be about to tell the index so; two may not write its checkpoints.
+        if not await engine.executor.ended(run_id, timeout=END_TIMEOUT):
+            raise StorageUnavailable
+        with engine.executor.place(), engine.reader.available():
+            if not await index.request_retry(run_id, order):
+                raise NotRetryable(run_id, (await engine.reader.state(run_id))["status"])
+            logger.info("run retried", extra={"run_id": run_id})
+            engine.live.retried.add(run_id)
+            try:
+                found = await index.find(run_id)
+                assert found is not None
+                resumed = await resume(engine.graph, found, thread(run_id))
+                engine.feeds.publish(resumed.state)
+                return resumed.state
+            finally:
+                engine.executor.enqueue(run_id, owner)
+
+    async def retry_now(self, run_id: str, *, owner: str | None) -> Record:
+        """As `Runs.retry_now`."""
+        state = await self._reader.admitted(run_id, owner)
+        if not self._driver.hurry(run_id):
+            raise NoBackoff(run_id, state["status"])
+        return await self._reader.record(await self._reader.state(run_id))

@@ -1,13 +1,18 @@
 """Forking: a new run that goes on from a checkpoint of another, perhaps with an edited state."""
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
+from uuid import uuid4
 
-from langchain_core.runnables import RunnableConfig
-
-from graph.build import RunGraph
+from graph.record.record import Record
+from graph.runs.accept import Acceptance
+from graph.runs.context import Engine
+from graph.runs.history import CheckpointNotFound, checkpoint_of
+from graph.runs.reader import thread
 from graph.state import ForkedFrom, Plan, RunState, Step, new_run
+from graph.state.row import RunRow
 from nodes.approving.asking import EXPIRES
 from nodes.approving.edited_plan import PlanUnfit, read_plan
 from nodes.approving.unapproved import asks_for
@@ -84,12 +89,6 @@ def seed_of(
     return seed
 
 
-async def begin(graph: RunGraph, config: RunnableConfig, state: RunState) -> None:
-    """Write the first checkpoint of a run: a fork that has a plan goes on with its steps."""
-    node = "execute_step" if state["plan"]["steps"] else "__start__"
-    await graph.aupdate_state(config, cast("dict[str, Any]", state), as_node=node)
-
-
 def _unplanned(state: RunState, prompt: str, *, run_id: str, created_at: float) -> RunState:
     """A run of this prompt under the conditions of another, which nobody has looked at yet."""
     return new_run(
@@ -141,3 +140,46 @@ def _proposed(state: RunState, plan: Plan) -> Plan | None:
     if plan == state["plan"]:
         return state["plan_proposed"]
     return state["plan_proposed"] or state["plan"]
+
+
+class Forker:
+    """Makes a new run of a checkpoint of another one; it is on disk before it is executed."""
+
+    def __init__(self, engine: Engine, acceptance: Acceptance, *, approval_expires: float) -> None:
+        self._engine = engine
+        self._reader = engine.reader
+        self._acceptance = acceptance
+        self._approval_expires = approval_expires
+
+    async def fork(
+        self, run_id: str, checkpoint_id: str, edits: Edits, *, owner: str | None
+    ) -> Record:
+        """As `Runs.fork`."""
+        self._acceptance.check()
+        await self._reader.admit(run_id, owner)
+        with self._reader.available():
+            checkpoint = await checkpoint_of(self._reader.graph, thread(run_id), checkpoint_id)
+        state = checkpoint["state"]
+        if state is None:
+            raise CheckpointNotFound(run_id, checkpoint_id)
+        seed = seed_of(
+            state,
+            edits,
+            self._engine.tools,
+            checkpoint_id=checkpoint_id,
+            run_id=str(uuid4()),
+            created_at=time.time(),
+            expires=self._approval_expires,
+        )
+        row = RunRow(
+            run_id=seed["run_id"],
+            owner=seed["owner"],
+            prompt=seed["prompt"],
+            limits=seed["limits"],
+            created_at=seed["created_at"],
+            budget=seed["budget"],
+            approve=seed.get("approve", "never"),
+            forked_from=run_id,
+            seed=seed,
+        )
+        return await self._acceptance.accept(row)

@@ -13,7 +13,7 @@ AT_ONCE = 4
 PATIENCE, PATIENCE_WITH_SUSPECTS = 0.25, 2.0
 
 
-class Recovery:
+class Quarantine:
     """Tells the run that ends its process from those that only were there.
 
     As long as a suspect gets no further nothing else is executed, so that it takes nobody with it,

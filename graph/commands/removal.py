@@ -4,13 +4,15 @@ import asyncio
 import logging
 from collections.abc import Sequence
 
-from graph.feeds import Feeds
-from graph.reader import RunNotFound, RunReader, StorageUnavailable
-from graph.removal import remains
-from graph.reopening import is_due
+from graph.runs.reader import RunNotFound, RunReader, StorageUnavailable
+from graph.runs.recovery import is_due
+from graph.runs.watch import Feeds
+from graph.state import RunState
 from graph.state.row import Remains, facts_of
 from graph.state.status import SETTLED, WrongStatus
 from graph.storage.storage import Storage
+from nodes.contract.attempts import step_key
+from tools.receipts import namespace
 
 logger = logging.getLogger("runwright.runs")
 
@@ -21,7 +23,7 @@ class NotSettled(WrongStatus):
     rule = "only one that has ended can be removed"
 
 
-class Remover:
+class Deletion:
     """Removes what is settled, with everything that is kept of it, and nothing else."""
 
     def __init__(self, storage: Storage, reader: RunReader, feeds: Feeds) -> None:
@@ -30,10 +32,7 @@ class Remover:
         self._feeds = feeds
 
     async def remove(self, run_id: str, *, owner: str | None) -> None:
-        """Remove a settled run with everything that is kept of it, for good.
-
-        Raises `RunNotFound`, `NotSettled` and `StorageUnavailable`.
-        """
+        """As `Runs.remove`."""
         state = await self._reader.admitted(run_id, owner)
         if state["status"] not in SETTLED:
             raise NotSettled(run_id, state["status"])
@@ -82,3 +81,24 @@ class Remover:
         for one in found:
             self._feeds.forget(one.run_id)
         return removed
+
+
+def remains(state: RunState) -> Remains:
+    """What is kept of a run. The keys are those of every attempt that it can have made."""
+    edited, proposed = state["plan"], state.get("plan_proposed")
+    steps = max(
+        len(edited["steps"]),
+        len(proposed["steps"]) if proposed else 0,
+        *(entry["step"] for entry in state.get("log", []) if entry["kind"] == "attempt"),
+        0,
+    )
+    return Remains(
+        run_id=state["run_id"],
+        generation=state["generation"],
+        receipts=namespace("receipts", state["owner"]),
+        step_keys=[
+            step_key({**state, "generation": generation}, step)
+            for generation in range(state["generation"] + 1)
+            for step in range(1, steps + 1)
+        ],
+    )

@@ -4,12 +4,11 @@ import asyncio
 import logging
 import time
 
-from graph.acceptance import Acceptance
-from graph.decision import is_carried_out
-from graph.driver import Driver
-from graph.engine import Engine
-from graph.reader import StorageUnavailable
 from graph.record.record import Record
+from graph.runs.accept import Acceptance
+from graph.runs.context import Engine
+from graph.runs.reader import StorageUnavailable
+from graph.runs.runner import Driver
 from graph.state import RunState
 from graph.state.row import Decision
 from graph.state.status import WrongStatus, actions
@@ -36,7 +35,7 @@ class NotWaiting(WrongStatus):
     )
 
 
-class Approvals:
+class ApprovalGate:
     """Decisions about plans: each stored first, exactly one for a plan, and then carried out."""
 
     def __init__(self, engine: Engine, driver: Driver, acceptance: Acceptance) -> None:
@@ -49,12 +48,7 @@ class Approvals:
     async def approve(
         self, run_id: str, *, by: str, owner: str | None, plan: object = None
     ) -> Record:
-        """Execute the plan of a waiting run, or another `plan` instead; its record by then.
-
-        Raises `RunNotFound`, `NotWaiting`, `PlanUnfit`, `StorageUnavailable`; after the last one
-        it goes on as soon as the storage answers, if the decision was stored. Raises
-        `NotAccepting` while the process is ending.
-        """
+        """As `Runs.approve`."""
         state = await self._reader.admitted(run_id, owner)
         _check_waiting(state)
         limits = limits_of(state)
@@ -71,10 +65,7 @@ class Approvals:
     async def reject(
         self, run_id: str, *, by: str, owner: str | None, reason: str | None = None
     ) -> Record:
-        """Settle a waiting run as cancelled, with nothing done; its record.
-
-        Raises what `approve` raises, but for `PlanUnfit`.
-        """
+        """As `Runs.reject`."""
         state = await self._reader.admitted(run_id, owner)
         decision = Decision(what="rejected", at=time.time(), by=by, reason=reason, plan=None)
         return await self._decide(state, decision)
@@ -94,7 +85,7 @@ class Approvals:
     async def _carry_out(self, state: RunState, decision: Decision) -> None:
         run_id, approval = state["run_id"], state.get("approval")
         _check_waiting(state)
-        if approval and time.time() >= approval["expires_at"] and await self._expire(run_id):
+        if approval and time.time() >= approval["expires_at"] and await self.expire(run_id):
             raise NotWaiting(run_id, "cancelled")
         if not await self._storage.index.decide(run_id, decision):
             raise NotWaiting(run_id, state["status"])
@@ -109,12 +100,12 @@ class Approvals:
             try:
                 while expired := await self._storage.index.expired(time.time(), BATCH):
                     for run_id in expired:
-                        await self._expire(run_id)
+                        await self.expire(run_id)
             except self._storage.errors:
                 logger.warning("storage does not answer", exc_info=True)
             await asyncio.sleep(every)
 
-    async def _expire(self, run_id: str) -> bool:
+    async def expire(self, run_id: str) -> bool:
         """End a run about whose plan nobody has decided; whether that is so."""
         decision = Decision(what="expired", at=time.time(), by="server", reason=None, plan=None)
         won = await self._storage.index.decide(run_id, decision)
@@ -126,3 +117,13 @@ class Approvals:
 def _check_waiting(state: RunState) -> None:
     if "approve" not in actions(state["status"]):
         raise NotWaiting(state["run_id"], state["status"])
+
+
+def is_carried_out(decision: Decision, state: RunState) -> bool:
+    """Whether the state of a run has taken over a decision about its plan."""
+    told = (decision["what"], decision["at"], decision["by"])
+    return told in [
+        (entry["what"], entry["at"], entry["by"])
+        for entry in state.get("log", [])
+        if entry["kind"] == "mark"
+    ]

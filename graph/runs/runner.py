@@ -3,25 +3,32 @@
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from typing import cast
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.errors import GraphDrained
+from langgraph.runtime import RunControl
 
-from graph.build import recursion_limit
-from graph.cancelling import Canceller
-from graph.deciding import carry_out
-from graph.engine import Engine
-from graph.forking import begin
-from graph.passage import Passage
-from graph.projection import Projection
-from graph.reader import thread
-from graph.recovery import Recovery
-from graph.reopening import set_running
+from graph.build import RunGraph, recursion_limit
+from graph.runs.cancellation import Cancellations
+from graph.runs.context import Engine, Projection
+from graph.runs.quarantine import Quarantine
+from graph.runs.reader import Live, thread
+from graph.runs.recovery import (
+    MAX_STARTS,
+    begin,
+    carry_out,
+    fail,
+    is_waiting,
+    resume,
+    set_running,
+    state_at,
+    take_up,
+)
 from graph.state import RunState
 from graph.state.row import RunRow, state_of
-from graph.take_up import MAX_STARTS, fail, is_waiting, resume, state_at, take_up
 
 logger = logging.getLogger("runwright.runs")
 
@@ -41,12 +48,12 @@ class Driver:
         self._storage = engine.storage
         self._executor = engine.executor
         self._live = engine.live
-        self._canceller = Canceller(engine)
+        self._cancellations = Cancellations(engine)
         self._projection = Projection(engine.storage, engine.live, engine.feeds.publish)
         self._passage = Passage(engine.graph, engine.live, self._projection)
         self._draining = False
         self._deciding: dict[str, asyncio.Future[None]] = {}
-        self._recovery = Recovery()
+        self._recovery = Quarantine()
 
     def drain(self) -> None:
         """Let no run go on past the step that it is at."""
@@ -73,7 +80,7 @@ class Driver:
         Returns when that is done. While the storage does not answer it returns after `CANCEL_WAIT`
         seconds, and the run is settled when it does.
         """
-        execution = self._canceller.begin(run_id)
+        execution = self._cancellations.begin(run_id)
         if execution is not None:
             await asyncio.wait([execution], timeout=CANCEL_WAIT)
 
@@ -92,7 +99,7 @@ class Driver:
 
     async def cancel_left(self, run_id: str) -> None:
         """Settle a run whose cancellation was asked for in a process that has ended."""
-        self._canceller.begin_left(run_id)
+        self._cancellations.begin_left(run_id)
         await self.execute(run_id)
 
     async def decide(self, run_id: str) -> None:
@@ -118,13 +125,13 @@ class Driver:
         try:
             await self._persist(run_id)
         finally:
-            self._canceller.forget(run_id)
+            self._cancellations.forget(run_id)
             self._note_decided(run_id)
             self._recovery.forget(run_id)  # also one that was cancelled before its turn
 
     async def _persist(self, run_id: str) -> None:
         way = self._resume if run_id in self._deciding else self._advance
-        way = self._settle_cancelled if self._canceller.is_cancelling(run_id) else way
+        way = self._settle_cancelled if self._cancellations.is_cancelling(run_id) else way
         delay = 0.0
         while True:
             try:
@@ -140,7 +147,7 @@ class Driver:
                 return
             except asyncio.CancelledError:
                 task = asyncio.current_task()
-                cancelling = self._canceller.is_cancelling(run_id)
+                cancelling = self._cancellations.is_cancelling(run_id)
                 if not cancelling or way == self._settle_cancelled or task is None:
                     raise
                 task.uncancel()
@@ -241,7 +248,7 @@ class Driver:
         self._live.retried.discard(run_id)
         if found is None:
             return None
-        return await self._canceller.settle(found, self._config(found))
+        return await self._cancellations.settle(found, self._config(found))
 
     async def _settle_broken(self, run_id: str) -> RunState | None:
         found = await self._storage.index.find(run_id)
@@ -253,3 +260,58 @@ class Driver:
     def _config(self, row: RunRow) -> RunnableConfig:
         limit = recursion_limit(row.limits, models=self._models)
         return thread(row.run_id) | RunnableConfig(recursion_limit=limit)
+
+
+#: The key under which LangGraph tells with a state that a node waits for an answer.
+INTERRUPT = "__interrupt__"
+
+
+class Passage:
+    """Lets the graph go on with runs, and shows each of their states once it is stored."""
+
+    def __init__(self, graph: RunGraph, live: Live, projection: Projection) -> None:
+        self._graph = graph
+        self._live = live
+        self._projection = projection
+        self._control = RunControl()
+
+    def drain(self) -> None:
+        """Let no run go on past the step that it is at; it raises `GraphDrained` then."""
+        self._control.request_drain()
+
+    async def go_on(
+        self, config: RunnableConfig, got_on: Callable[[], Awaitable[None]] | None = None
+    ) -> RunState | None:
+        """Let the graph go on from its last checkpoint until it ends; the state there.
+
+        `got_on` is called once, when there is a new checkpoint.
+        """
+        latest: RunState | None = None
+        announced = False
+        try:
+            parts = self._graph.astream(
+                None,
+                config,
+                stream_mode=["values", "tasks"],
+                durability="sync",
+                control=self._control,
+            )
+            async for mode, part in parts:
+                if mode == "values":
+                    if INTERRUPT in part:
+                        continue  # the state before it, told again
+                    latest = cast("RunState", part)
+                elif latest and "result" not in part and latest["status"] == "running":
+                    # A node begins: by now the state before it is stored, and may be shown.
+                    self._live.states[latest["run_id"]] = latest
+                    if not announced:
+                        announced = True
+                        await self._projection.write(latest)
+                        continue
+                    self._projection.publish(latest)
+                    if got_on is not None:
+                        await got_on()
+                        got_on = None
+            return latest
+        finally:
+            self._live.states.pop(config["configurable"]["thread_id"], None)

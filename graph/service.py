@@ -1,43 +1,37 @@
-"""The life of a run: accepted, executed, read, taken up again, settled."""
+"""Everything that can be done with runs: begun, read, ordered about, ended."""
 
 import asyncio
+import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from uuid import uuid4
 
-from graph.acceptance import Acceptance
-from graph.approvals import SHORTEST_SWEEP, SWEEP, Approvals
-from graph.backlog import queue_backlog
-from graph.drafts import Draft, Drafts
+from graph.commands.approval import SHORTEST_SWEEP, SWEEP, ApprovalGate
+from graph.commands.cancel import Canceller
+from graph.commands.fork import Edits, Forker
+from graph.commands.preview import Draft, Drafts
+from graph.commands.removal import Deletion
+from graph.commands.retry import Retrier, RetryRequest
 from graph.drawing import draw
-from graph.driver import Driver
-from graph.engine import Engine
-from graph.feeds import Feed
-from graph.health import Health
-from graph.history import Checkpoint, HistoryPage, checkpoint_of, page_of
 from graph.models.daily_budget import Account, DailyBudget, DailyLimit, renewal
-from graph.policy import RunPolicy
-from graph.reader import StorageUnavailable, thread
 from graph.record.explain import Explanation, explain
 from graph.record.record import Record
-from graph.remover import Remover
-from graph.repair import Repair
-from graph.request_key import refuse_second
+from graph.runs.accept import Acceptance, refuse_second
+from graph.runs.context import Engine, RunPolicy
+from graph.runs.history import Checkpoint, HistoryPage, checkpoint_of, page_of
+from graph.runs.reader import thread
+from graph.runs.recovery import reopen_left
+from graph.runs.runner import Driver
+from graph.runs.watch import Feed
 from graph.state import Approve, Budget
 from graph.state.row import RequestKey, RunRow
-from graph.state.status import SETTLED, WrongStatus, may_become
 from graph.storage.pages import Page, decode, found_page
 from graph.storage.search import Search
+from graph.storage.storage import Storage
 from nodes.plan import prompt_error
 from nodes.planning.roster import Roster
-
-
-class AlreadySettled(WrongStatus):
-    """The run has ended, so that there is nothing to cancel."""
-
-    rule = "only one that has not ended can be cancelled"
 
 
 class PromptRejected(Exception):
@@ -69,11 +63,12 @@ class Runs:
         self._driver = Driver(engine, models=models)
         self._drafts = Drafts(engine.graph, engine.tools, policy.limits, models)
         self._acceptance = Acceptance(engine)
-        self.approvals = Approvals(engine, self._driver, self._acceptance)
-        self.repair = Repair(
-            engine, self._driver, self._acceptance, approval_expires=policy.approval_expires
-        )
-        self.remover = Remover(engine.storage, engine.reader, engine.feeds)
+        expires = policy.approval_expires
+        self._canceller = Canceller(engine, self._driver, self._acceptance)
+        self._retrier = Retrier(engine, self._driver, self._acceptance, approval_expires=expires)
+        self._forker = Forker(engine, self._acceptance, approval_expires=expires)
+        self._deletion = Deletion(engine.storage, engine.reader, engine.feeds)
+        self.approval_gate = ApprovalGate(engine, self._driver, self._acceptance)
         self.health = Health(engine.storage, roster)
 
     @property
@@ -88,7 +83,7 @@ class Runs:
         self._executor.start(self._driver.execute)
         if take_up:
             every = max(SHORTEST_SWEEP, min(SWEEP, self._policy.approval_expires / 10))
-            self._sweeping = asyncio.create_task(self.approvals.sweep(every))
+            self._sweeping = asyncio.create_task(self.approval_gate.sweep(every))
         self._acceptance.ready = True
 
     async def close(self, grace: float) -> None:
@@ -184,24 +179,77 @@ class Runs:
         and `StorageUnavailable`; after the last one the run is cancelled as soon as the storage
         answers, if the request was stored. Raises `NotAccepting` while the process is ending.
         """
-        state = await self._reader.admitted(run_id, owner)
-        if may_become(state["status"], "cancelled"):
-            self._acceptance.check()
-            # Shielded from a caller who goes away: once the mark is stored, the act follows.
-            await asyncio.shield(self._stop(run_id, by))
-            state = await self._reader.state(run_id)
-        if state["status"] not in SETTLED:
-            raise StorageUnavailable
-        if state["status"] != "cancelled":
-            raise AlreadySettled(run_id, state["status"])
-        return await self._reader.record(state)
+        return await self._canceller.cancel(run_id, by=by, owner=owner)
 
-    async def _stop(self, run_id: str, by: str) -> None:
-        with self._reader.available():
-            await self._storage.index.request_cancel(run_id, at=time.time(), by=by)
-        await self._driver.cancel(run_id)
+    async def retry(
+        self, run_id: str, request: RetryRequest, *, by: str, owner: str | None
+    ) -> Record:
+        """Let a failed or cancelled run go on; its record, which is pending again.
 
-    async def plan(
+        A run that asks for approval waits again, unless somebody has approved the plan that it
+        goes on with: an edited input makes it another, steps that are left out do not.
+
+        The order to do so is on disk when this returns. Raises `RunNotFound`, `NotRetryable`,
+        `NotPlanned`, `RetryRejected`, `QueueFull`, `NotAccepting` and `StorageUnavailable`; after
+        the last one it goes on as soon as the storage answers, if the order was stored.
+        """
+        return await self._retrier.retry(run_id, request, by=by, owner=owner)
+
+    async def retry_now(self, run_id: str, *, owner: str | None) -> Record:
+        """End the wait for a run's next attempt; its record.
+
+        Raises `RunNotFound`, `NoBackoff` where it waits for nothing, and `StorageUnavailable`.
+        """
+        return await self._retrier.retry_now(run_id, owner=owner)
+
+    async def approve(
+        self, run_id: str, *, by: str, owner: str | None, plan: object = None
+    ) -> Record:
+        """Execute the plan of a waiting run, or another `plan` instead; its record by then.
+
+        Raises `RunNotFound`, `NotWaiting`, `PlanUnfit`, `StorageUnavailable`; after the last one
+        it goes on as soon as the storage answers, if the decision was stored. Raises
+        `NotAccepting` while the process is ending.
+        """
+        return await self.approval_gate.approve(run_id, by=by, owner=owner, plan=plan)
+
+    async def reject(
+        self, run_id: str, *, by: str, owner: str | None, reason: str | None = None
+    ) -> Record:
+        """Settle a waiting run as cancelled, with nothing done; its record.
+
+        Raises what `approve` raises, but for `PlanUnfit`.
+        """
+        return await self.approval_gate.reject(run_id, by=by, owner=owner, reason=reason)
+
+    async def fork(
+        self, run_id: str, checkpoint_id: str, edits: Edits, *, owner: str | None
+    ) -> Record:
+        """Accept a new run that goes on from a checkpoint of this one; it is on disk then.
+
+        It has the owner of this one, and asks for approval as that does: an approval by then
+        holds for the same plan, not for an edited one.
+
+        Raises `RunNotFound`, `CheckpointNotFound`, `ForkRejected`, `QueueFull`, `NotAccepting` and
+        `StorageUnavailable`.
+        """
+        return await self._forker.fork(run_id, checkpoint_id, edits, owner=owner)
+
+    async def remove(self, run_id: str, *, owner: str | None) -> None:
+        """Remove a settled run with everything that is kept of it, for good.
+
+        Raises `RunNotFound`, `NotSettled` and `StorageUnavailable`.
+        """
+        await self._deletion.remove(run_id, owner=owner)
+
+    async def remove_settled(self, run_ids: Sequence[str]) -> int:
+        """Remove those of these runs that are settled, together; how many that were.
+
+        A run whose state cannot be read stays. Raises `StorageUnavailable`.
+        """
+        return await self._deletion.remove_settled(run_ids)
+
+    async def preview(
         self, prompt: str, *, owner: str = "default", budget: Budget | None = None
     ) -> Draft:
         """The plan that a run of this prompt would be given; nothing is stored but what it cost.
@@ -256,3 +304,52 @@ class Runs:
     def mermaid(self) -> str:
         """The graph as a mermaid drawing."""
         return draw(self.graph).mermaid
+
+
+logger = logging.getLogger("runwright.runs")
+
+#: How long a probe of the storage may take, in seconds.
+CHECK_TIMEOUT = 1.0
+
+
+class Health:
+    """Looks at the storage when it is asked, and at what the last calls of the models told."""
+
+    def __init__(self, storage: Storage, roster: Roster | None) -> None:
+        self._storage = storage
+        self._roster = roster
+
+    def models(self) -> Mapping[str, Mapping[str, object]]:
+        """How each configured model does; empty without models."""
+        return self._roster.breaker.state() if self._roster else {}
+
+    async def storage(self) -> dict[str, object]:
+        """The backend, and whether it can be written just now."""
+        unavailable: tuple[type[Exception], ...] = (TimeoutError, *self._storage.errors)
+        try:
+            async with asyncio.timeout(CHECK_TIMEOUT):
+                await self._storage.index.check()
+        except unavailable as error:
+            logger.warning("storage cannot be written: %s", error or type(error).__name__)
+            return {"backend": self._storage.backend, "writable": False}
+        return {"backend": self._storage.backend, "writable": True}
+
+
+async def queue_backlog(engine: Engine, driver: Driver) -> None:
+    """Settle the runs whose cancellation was asked for, and queue those that are to go on.
+
+    A run that waits for a person is left to wait. Raises what the storage raises.
+    """
+    left = await engine.storage.index.unsettled()
+    for row in left:
+        if row.cancel_at is not None:
+            await driver.cancel_left(row.run_id)
+    due = [
+        row for row in left if row.cancel_at is None and (row.status != "waiting" or row.decision)
+    ]
+    for row in due:
+        await reopen_left(engine.graph, row, thread(row.run_id))
+    driver.expect(due)
+    # First those that were started before and got no further.
+    for row in sorted(due, key=lambda row: row.checkpoint_id is None):
+        engine.executor.enqueue(row.run_id, row.owner)

@@ -1,22 +1,36 @@
-"""Taking up a run that another process left: what was finished stays finished."""
+"""From which checkpoint, and in which status, a run goes on: what was finished stays finished.
+
+A run that another process left is resumed, a settled one is reopened by a stored retry, and a
+waiting one is resumed with what was decided about its plan.
+"""
 
 import logging
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, cast
 
 from langchain_core.runnables import RunnableConfig
-from langgraph.types import StateSnapshot
+from langgraph.types import Command, StateSnapshot
 
 from graph.build import RunGraph
-from graph.forking import begin
 from graph.record.events import next_event
-from graph.reopening import is_due, reopen
-from graph.state import STATE_VERSION, Mark, RunState, run_error
-from graph.state.row import RunRow, state_of
+from graph.state import (
+    STATE_VERSION,
+    Ending,
+    Mark,
+    Plan,
+    Retry,
+    RunState,
+    Step,
+    run_error,
+)
+from graph.state.row import RetryOrder, RunRow, state_of
 from graph.state.status import SETTLED
 from graph.storage.storage import RunIndex
+from nodes.approving.unapproved import asking_for
+from nodes.contract.skipping import next_cursor
 
 logger = logging.getLogger("runwright.runs")
 
@@ -183,3 +197,143 @@ def _checkpoint_id(snapshot: StateSnapshot) -> str:
 
 def _state(snapshot: StateSnapshot) -> RunState:
     return cast("RunState", snapshot.values)
+
+
+def is_due(order: RetryOrder | None, state: RunState) -> bool:
+    """Whether a state has not taken over an order to retry."""
+    return order is not None and state["generation"] < order["generation"]
+
+
+async def reopen(
+    graph: RunGraph, config: RunnableConfig, state: RunState, order: RetryOrder
+) -> None:
+    """Let a settled run take over the order: it is pending then, with a mark that says so."""
+    node = "execute_step" if state["plan"]["steps"] else "__start__"
+    await graph.aupdate_state(config, _reopened(state, order), as_node=node)
+
+
+async def set_running(graph: RunGraph, config: RunnableConfig, state: RunState) -> None:
+    """Note that a run goes on with the plan that it was retried or forked with.
+
+    Where nobody has approved that plan, it waits with it instead: both are one checkpoint, so that
+    nothing can die in between. A run without a plan notes its start in planning.
+    """
+    if state["status"] == "pending" and state["plan"]["steps"]:
+        update = {"status": "running", "started_at": time.time()} | asking_for(state)
+        await graph.aupdate_state(config, update, as_node="execute_step")
+
+
+def _reopened(state: RunState, order: RetryOrder) -> dict[str, Any]:
+    """The update that turns a settled run into one that is to go on."""
+    plan = retried_plan(state["plan"], order)
+    update: dict[str, Any] = {
+        "status": "pending",
+        "plan": plan,
+        "cursor": first_cursor(plan["steps"], order),
+        "attempt": 0,
+        "not_before": None,
+        "generation": order["generation"],
+        "skipped": order["skip"],
+        "log": [_retry_mark(state, order)],
+        "planning": None,
+        "result": None,
+        "error": None,
+        "started_at": None,
+        "paused": 0.0,
+        "completed_at": None,
+    }
+    if order["input"] is not None:
+        update["plan_proposed"] = state["plan_proposed"] or state["plan"]
+    if not plan["steps"]:
+        update["planned_by"] = None
+    return update
+
+
+def _retry_mark(state: RunState, order: RetryOrder) -> Mark:
+    retry = Retry(
+        from_step=order["from_step"],
+        input=order["input"],
+        skip=order["skip"],
+        generation=order["generation"],
+        ended=_ending(state),
+    )
+    if "asks" in order:
+        retry["asks"] = order["asks"]
+        retry["ended"]["plan"] = state["plan"]  # whoever approves may edit it
+    return Mark(
+        kind="mark",
+        what="retry",
+        at=order["at"],
+        by=order["by"],
+        detail=_detail(state, order),
+        event=next_event(state),
+        retry=retry,
+    )
+
+
+def _ending(state: RunState) -> Ending:
+    return Ending(
+        status=state["status"],
+        error=state["error"],
+        usage=state["usage"],
+        planned_by=state["planned_by"],
+        steps=len(state["plan"]["steps"]),
+        planned=len(state["planning_log"]),
+        generation=state["generation"],
+        started_at=state["started_at"],
+        completed_at=state["completed_at"],
+        approval=state.get("approval"),
+    )
+
+
+def _detail(state: RunState, order: RetryOrder) -> str:
+    """What was asked for, in words."""
+    if order["from_step"] is None:
+        return "planned again"
+    words = f"from step {order['from_step']} of {len(state['plan']['steps'])}"
+    if order["input"] is not None:
+        words += ", with an edited input"
+    if order["skip"]:
+        words += f", without {', '.join(f'step {step}' for step in order['skip'])}"
+    return words
+
+
+def retried_plan(plan: Plan, order: RetryOrder) -> Plan:
+    """The plan that is retried: with the edited input in it, where the order has one."""
+    if order["input"] is None:
+        return plan
+    steps = [
+        Step({**step, "input": order["input"]}) if step["step"] == order["from_step"] else step
+        for step in plan["steps"]
+    ]
+    return Plan(steps=steps)
+
+
+def first_cursor(steps: Sequence[Step], order: RetryOrder) -> int:
+    """How many steps come before the one that the run goes on with."""
+    return next_cursor(steps, order["skip"], (order["from_step"] or 1) - 1)
+
+
+async def carry_out(
+    graph: RunGraph, index: RunIndex, row: RunRow, config: RunnableConfig, state: RunState
+) -> RunState:
+    """The state of a waiting run after the decision in its row; the same where there is none.
+
+    Nothing is executed yet. Doing it again after a crash does it once.
+    """
+    if row.decision is None:
+        return state
+    command: Command[None] = Command(resume=row.decision)
+    await graph.ainvoke(command, config, interrupt_before="*", durability="sync")
+    decided = await state_at(graph, config)
+    if is_waiting(decided):
+        # It was stored by a process with other tools, which the plan no longer fits.
+        logger.warning("plan cannot be executed as approved", extra={"run_id": row.run_id})
+        await index.forget_decision(row.run_id)
+    return decided
+
+
+async def begin(graph: RunGraph, config: RunnableConfig, state: RunState) -> None:
+    """Write the first checkpoint of a run: a fork that has a plan goes on with its steps."""
+    node = "execute_step" if state["plan"]["steps"] else "__start__"
+    await graph.aupdate_state(config, cast("dict[str, Any]", state), as_node=node)

@@ -1,0 +1,1 @@
+"""A run that goes on: accepted, driven, resumed, watched, read."""
