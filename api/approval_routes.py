@@ -19,7 +19,7 @@ from graph.commands.approval import NotWaiting
 from graph.runs.accept import NotAccepting
 from graph.runs.reader import RunNotFound, StorageUnavailable
 from graph.service import PromptRejected
-from nodes.approving.edited_plan import PlanUnfit
+from nodes.approval.edited_plan import PlanUnfit
 
 router = APIRouter(route_class=StrictRoute, tags=["approval"])
 

@@ -25,7 +25,7 @@ from graph.runs.history import CheckpointNotFound
 from graph.runs.reader import RunNotFound, StorageUnavailable
 from graph.service import PromptRejected
 from graph.storage.pages import InvalidCursor
-from nodes.approving.edited_plan import PlanUnfit
+from nodes.approval.edited_plan import PlanUnfit
 
 MEDIA_TYPE = "application/problem+json"
 

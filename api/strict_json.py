@@ -8,7 +8,7 @@ from fastapi import Request, Response
 from fastapi.routing import APIRoute
 
 from api.given_once import GivenOnce
-from nodes.contract.strict_json import loads
+from nodes.contract.json_data import loads
 
 
 def parse(body: bytes) -> Any:

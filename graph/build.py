@@ -22,15 +22,15 @@ from graph.edges import (
 )
 from graph.record.events import Event, events, next_event
 from graph.state import DEFAULT_LIMITS, Approve, Limits, RunInput, RunState, extend
-from nodes.approving.asking import EXPIRES, Asking
-from nodes.contract.waiting import Wait, sleep_until
+from nodes.approval.asking import EXPIRES, Asking
+from nodes.contract.steps import Wait, sleep_until
 from nodes.execute_step import execute_step
 from nodes.fallback_plan import fallback_plan
 from nodes.finalize import finalize
 from nodes.patterns.planner import PatternPlanner
 from nodes.plan import plan
-from nodes.planning.asking import ModelPlanner
-from nodes.planning.roster import Roster
+from nodes.planning.model import Roster
+from nodes.planning.planner import ModelPlanner
 from nodes.planning.schema import answer_form
 from tools.registry import Tool
 from tools.threads import ToolThreads

@@ -19,9 +19,8 @@ from graph.settings import Settings
 from graph.state import RunState
 from graph.storage.open import open_storage
 from graph.storage.storage import Storage
-from nodes.planning.roster import Roster
-from tools.builtin import BUILTIN
-from tools.loading import load
+from nodes.planning.model import Roster
+from tools.loading import BUILTIN, load
 from tools.registry import Tool, make_tools
 from tools.threads import ToolThreads
 

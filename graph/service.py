@@ -31,7 +31,7 @@ from graph.storage.pages import Page, decode, found_page
 from graph.storage.search import Search
 from graph.storage.storage import Storage
 from nodes.plan import prompt_error
-from nodes.planning.roster import Roster
+from nodes.planning.model import Roster
 
 
 class PromptRejected(Exception):

@@ -10,14 +10,12 @@ from typing import Any
 from langgraph.runtime import Runtime
 
 from graph.state import Attempt, AttemptError, RunState, Step, run_error
-from nodes.approving.asking import Asking
-from nodes.approving.edited_plan import PlanUnfit
-from nodes.approving.hand_edits import checked_plan, refused
-from nodes.contract.attempts import edited_step_key, resolved, step_key
-from nodes.contract.outputs import InvalidOutput, plain
+from nodes.approval.asking import Asking
+from nodes.approval.edited_plan import PlanUnfit
+from nodes.approval.hand_edits import checked_plan, refused
+from nodes.contract.json_data import InvalidOutput, plain
 from nodes.contract.references import InvalidReference
-from nodes.contract.skipping import next_cursor
-from nodes.contract.waiting import Wait, sleep_until
+from nodes.contract.steps import Wait, edited_step_key, next_cursor, resolved, sleep_until, step_key
 from tools.invocation import Failure, Outcome, invoke
 from tools.registry import Tool, ToolCall
 from tools.threads import ToolThreads

@@ -5,14 +5,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from graph.state import Plan, PlanningCall, RunState, run_error
-from nodes.approving.asking import Asking
-from nodes.approving.edited_state import fault_of
-from nodes.approving.hand_edits import refused
+from nodes.approval.asking import Asking
+from nodes.approval.hand_edits import fault_of, refused
 from nodes.contract.plan_check import check_plan
 from nodes.patterns.planner import PatternPlanner, Reading
-from nodes.planning.budget import limits_of
-from nodes.planning.calls import of_this_start
-from nodes.planning.rejected_plan import last_rejected
+from nodes.planning.budget import limits_of, of_this_start
+from nodes.planning.outcomes import last_rejected
 from tools.registry import Tool
 
 

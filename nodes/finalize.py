@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from graph.state import Attempt, Result, RunState
-from nodes.approving.edited_plan import PlanUnfit
-from nodes.approving.edited_state import fault_of
-from nodes.approving.hand_edits import check_done, checked_plan, refused
+from nodes.approval.edited_plan import PlanUnfit
+from nodes.approval.hand_edits import check_done, checked_plan, fault_of, refused
 from tools.registry import Tool
 
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?(E[+-]?[0-9]+)?")

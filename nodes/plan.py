@@ -8,12 +8,11 @@ from uuid import uuid4
 from langgraph.types import Overwrite
 
 from graph.state import Approve, Limits, PlannedBy, Planning, RunState, new_run, run_error
-from nodes.approving.asking import Asking
-from nodes.approving.edited_state import fault_of
-from nodes.approving.hand_edits import refused
-from nodes.contract.waiting import Wait, sleep_until
-from nodes.planning.asking import ModelPlanner
-from nodes.planning.patience import most
+from nodes.approval.asking import Asking
+from nodes.approval.hand_edits import fault_of, refused
+from nodes.contract.steps import Wait, sleep_until
+from nodes.planning.budget import most
+from nodes.planning.planner import ModelPlanner
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 

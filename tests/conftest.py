@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, settings
 from graph.storage.open import open_storage
 from graph.storage.storage import Storage
 from tests.fake_runs import FakeRuns, application, serving
-from tools.builtin import BUILTIN
+from tools.loading import BUILTIN
 from tools.registry import Tool, make_tools
 
 # A busy machine makes an example slow, not wrong.

@@ -19,8 +19,7 @@ from graph.runs.context import RunPolicy, make_engine
 from graph.service import Runs
 from graph.state import DEFAULT_LIMITS, Limits, RunState
 from graph.storage.storage import Storage
-from nodes.planning.model import Completion
-from nodes.planning.roster import Roster
+from nodes.planning.model import Completion, Roster
 from tests.scripted_models import ScriptedModel
 from tools.registry import Tool, ToolError, make_tools, tool
 from tools.threads import ToolThreads

@@ -12,9 +12,9 @@ from graph.build import RunGraph, build_graph, recursion_limit
 from graph.models.breaker import CircuitBreaker
 from graph.state import DEFAULT_LIMITS, Budget, Limits, PlanningCall, RunState, new_run
 from graph.storage.storage import Storage
-from nodes.planning.roster import Roster
+from nodes.planning.model import Roster
 from tests.scripted_models import ScriptedModel
-from tools.builtin import BUILTIN
+from tools.loading import BUILTIN
 from tools.registry import make_tools
 
 LIMITS: Limits = {**DEFAULT_LIMITS, "backoff": 0.0}

@@ -18,7 +18,7 @@ from graph.state.row import RunRow
 from graph.storage.memory import MemoryIndex
 from graph.storage.search import Search
 from graph.storage.storage import Storage
-from nodes.approving.edited_plan import PlanUnfit
+from nodes.approval.edited_plan import PlanUnfit
 from tests.live_runs import (
     AT_ONCE,
     Gates,

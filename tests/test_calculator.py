@@ -9,8 +9,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from tools.calculator import MAX_LENGTH, calculate, calculator
-from tools.rational import MAX_DIGITS
+from tools.calculator import MAX_DIGITS, MAX_LENGTH, calculate, calculator
 from tools.registry import ToolError, make_tool
 
 

@@ -15,8 +15,7 @@ from graph.state.row import Remains, RunRow
 from graph.storage.open import open_storage
 from graph.storage.sqlite.backup import back_up
 from graph.storage.storage import Spent, Storage
-from nodes.planning.model import Completion, Cost, ModelFailure
-from nodes.planning.purse import Call, NotPaid
+from nodes.planning.model import Call, Completion, Cost, ModelFailure, NotPaid
 from tests.scripted_models import answer, misconfigured, outage
 
 NOON = 1_795_348_800.0  # 2026-11-22T12:00:00Z

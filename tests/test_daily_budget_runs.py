@@ -18,13 +18,11 @@ from graph.service import Runs
 from graph.state import RunState
 from graph.state.row import RunRow, state_of
 from graph.storage.storage import Spent, Storage
-from nodes.planning.model import Completion, Cost
-from nodes.planning.purse import Call
-from nodes.planning.roster import Roster
+from nodes.planning.model import Call, Completion, Cost, Roster
 from tests.live_runs import AT_ONCE, SilentModel, rested, until
 from tests.planning_runs import LIMITS, Planning
 from tests.scripted_models import Killed, ScriptedModel, Turn, answer, calculation, outage
-from tools.builtin import BUILTIN
+from tools.loading import BUILTIN
 from tools.registry import make_tools
 
 PROSE = answer("I would calculate that.", usd=0.004, tokens=10)

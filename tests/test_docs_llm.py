@@ -17,11 +17,10 @@ from graph.models.client import close_clients
 from graph.models.ladder import make_roster
 from graph.settings import Settings, read_settings
 from graph.state import Budget, PlanningCall
-from nodes.planning import asking, outcomes
-from nodes.planning.model import NOT_READY
-from nodes.planning.patience import Patience, most
-from nodes.planning.rejected_plan import MAX_KEPT
-from nodes.planning.roster import Fallback
+from nodes.planning import outcomes, planner
+from nodes.planning.budget import Patience, most
+from nodes.planning.model import NOT_READY, Fallback
+from nodes.planning.outcomes import MAX_KEPT
 from tests.capture_server import CaptureServer, capturing, openai_answer
 from tests.llm_calls import ANSWERS, MESSAGES, SCHEMA
 from tests.llm_runs import plan_text
@@ -165,7 +164,7 @@ def test_the_tables_name_all_there_is() -> None:
 
 
 def test_it_names_every_reason_to_skip_a_model() -> None:
-    source = inspect.getsource(asking) + inspect.getsource(outcomes)
+    source = inspect.getsource(planner) + inspect.getsource(outcomes)
     reasons = set(re.findall(r'skipped(?:\(turn, |", error_class=)"(\w+)"', source))
     [row] = re.findall(r"(?m)^\| `skipped` \|(.*)$", PAGE)
     assert len(reasons) == 5

@@ -9,7 +9,7 @@ import pytest
 from graph import drawing
 from graph.build import build_graph
 from graph.drawing import Drawing, DrawingUnavailable, draw
-from tools.builtin import BUILTIN
+from tools.loading import BUILTIN
 from tools.registry import make_tools
 
 EDGES = {

@@ -11,7 +11,7 @@ from examples.flaky import fail_times
 from graph.build import RunGraph, build_graph
 from graph.record.events import Event, events
 from graph.state import DEFAULT_LIMITS, RunState
-from tools.builtin import BUILTIN
+from tools.loading import BUILTIN
 from tools.registry import make_tools
 
 CONFIG: Any = {"configurable": {"thread_id": "one"}}

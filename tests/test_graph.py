@@ -12,7 +12,7 @@ from examples.flaky import fail_times
 from graph.build import RunGraph, build_graph, recursion_limit
 from graph.state import DEFAULT_LIMITS, Limits
 from graph.storage.open import open_storage
-from tools.builtin import BUILTIN
+from tools.loading import BUILTIN
 from tools.registry import make_tools
 
 LIMITS: Limits = {**DEFAULT_LIMITS, "backoff": 0.01}

@@ -12,7 +12,7 @@ from examples.flaky import fail_times
 from graph.build import RunGraph, build_graph
 from graph.record.events import events
 from graph.state import RunState
-from tools.builtin import BUILTIN
+from tools.loading import BUILTIN
 from tools.registry import Tool, make_tools
 
 CONFIG: Any = {"configurable": {"thread_id": "one"}}

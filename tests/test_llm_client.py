@@ -15,8 +15,7 @@ from graph.models.client import LiteLlmModel, close_clients
 from graph.models.ladder import make_roster, warm
 from graph.settings import Settings
 from graph.storage.storage import Storage
-from nodes.planning.model import NOT_READY, ModelFailure
-from nodes.planning.roster import Roster
+from nodes.planning.model import NOT_READY, ModelFailure, Roster
 from tests.capture_server import CaptureServer, capturing
 from tests.llm_calls import ANSWERS, ANTHROPIC, MESSAGES, OPENAI, PLAN, SCHEMA, complete, model
 from tests.planning_runs import Planning

@@ -12,7 +12,7 @@ import pytest
 
 from graph.models.ladder import make_roster, warm
 from graph.settings import read_settings
-from nodes.planning.asking import ModelPlanner
+from nodes.planning.planner import ModelPlanner
 from nodes.planning.schema import answer_form
 from tests.capture_server import CaptureServer, capturing
 from tests.llm_calls import ANTHROPIC, OLLAMA, OPENAI

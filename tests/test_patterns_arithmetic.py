@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nodes.patterns.numbers import read_number
+from nodes.patterns.grammar.numbers import read_number
 from nodes.patterns.planner import PatternPlanner
-from tools.builtin import BUILTIN
 from tools.calculator import calculate
+from tools.loading import BUILTIN
 from tools.registry import make_tools
 
 PLANNER = PatternPlanner(make_tools(BUILTIN))

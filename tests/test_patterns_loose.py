@@ -4,7 +4,7 @@ import pytest
 
 from benchmarks.planner import rows
 from nodes.patterns.planner import PatternPlanner
-from tools.builtin import BUILTIN
+from tools.loading import BUILTIN
 from tools.registry import make_tools
 
 PLANNER = PatternPlanner(make_tools(BUILTIN))

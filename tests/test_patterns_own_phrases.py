@@ -7,7 +7,7 @@ import pytest
 
 from nodes.patterns.own_phrases import InvalidPhrase
 from nodes.patterns.planner import PatternPlanner
-from tools.builtin import BUILTIN
+from tools.loading import BUILTIN
 from tools.registry import ToolCall, make_tools, tool
 
 

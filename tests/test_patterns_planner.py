@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from nodes.patterns.planner import PatternPlanner, Reading
-from tools.builtin import BUILTIN
 from tools.calculator import calculate
+from tools.loading import BUILTIN
 from tools.registry import make_tools
 
 PLANNER = PatternPlanner(make_tools(BUILTIN))

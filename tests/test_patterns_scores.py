@@ -5,7 +5,7 @@ import pytest
 from benchmarks.planner import rows
 from benchmarks.planner.measures import Measure, measure
 from nodes.patterns.planner import PatternPlanner
-from tools.builtin import BUILTIN
+from tools.loading import BUILTIN
 from tools.registry import make_tools
 
 

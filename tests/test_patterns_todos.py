@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from nodes.patterns.planner import PatternPlanner
-from tools.builtin import BUILTIN
+from tools.loading import BUILTIN
 from tools.registry import make_tools
 
 PLANNER = PatternPlanner(make_tools(BUILTIN))

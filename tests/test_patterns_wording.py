@@ -5,12 +5,11 @@ from typing import Any
 
 import pytest
 
+from nodes.patterns.grammar.words import KEYWORDS, MISSPELLINGS, REAL_WORDS, correct, read_words
 from nodes.patterns.own_phrases import InvalidPhrase
 from nodes.patterns.planner import PatternPlanner
-from nodes.patterns.spelling import KEYWORDS, MISSPELLINGS, REAL_WORDS, correct
-from nodes.patterns.words import read_words
-from tools.builtin import BUILTIN
 from tools.calculator import calculate
+from tools.loading import BUILTIN
 from tools.registry import InvalidTool, make_tools
 
 PLANNER = PatternPlanner(make_tools(BUILTIN))

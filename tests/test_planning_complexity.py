@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nodes.planning.complexity import THRESHOLD, complexity
-from nodes.planning.roster import Roster
+from nodes.planning.model import Roster
 from tests.scripted_models import ScriptedModel
-from tools.builtin import BUILTIN
+from tools.loading import BUILTIN
 from tools.registry import Tool, make_tools
 
 TOOLS = make_tools(BUILTIN)

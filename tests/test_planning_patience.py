@@ -9,9 +9,9 @@ import pytest
 from graph.models.breaker import CircuitBreaker
 from graph.state import DEFAULT_LIMITS, Planning, PlanningCall, new_run
 from graph.storage.storage import Storage
+from nodes.planning.budget import Patience, patience_of
 from nodes.planning.model import NOT_READY, ModelFailure
 from nodes.planning.outcomes import first_of
-from nodes.planning.patience import Patience, patience_of
 from tests.planning_runs import Planning as Runs
 from tests.scripted_models import ScriptedModel, Turn, answer, calculation, outage
 

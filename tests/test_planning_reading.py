@@ -12,7 +12,7 @@ from graph.state import DEFAULT_LIMITS, Limits, Step
 from nodes.planning.model import Completion
 from nodes.planning.reading import AnswerRejected, read_answer
 from tests.scripted_models import answer
-from tools.builtin import BUILTIN
+from tools.loading import BUILTIN
 from tools.registry import make_tools
 
 

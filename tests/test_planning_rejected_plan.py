@@ -12,7 +12,7 @@ from graph.record.record import record_of
 from graph.state import PlanningCall, Step
 from graph.storage.storage import Storage
 from nodes.planning.model import Completion
-from nodes.planning.rejected_plan import MAX_KEPT, kept, last_rejected
+from nodes.planning.outcomes import MAX_KEPT, kept, last_rejected
 from tests.planning_runs import Planning
 from tests.scripted_models import (
     Killed,

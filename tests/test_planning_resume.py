@@ -19,7 +19,7 @@ from tests.scripted_models import (
     misconfigured,
     outage,
 )
-from tools.builtin import BUILTIN
+from tools.loading import BUILTIN
 from tools.registry import make_tools
 
 PROSE = answer("I would calculate that.")

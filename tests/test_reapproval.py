@@ -15,7 +15,7 @@ from graph.record.record import Record
 from graph.service import Runs
 from graph.state import Approve
 from graph.storage.storage import Storage
-from nodes.approving.edited_plan import PlanUnfit
+from nodes.approval.edited_plan import PlanUnfit
 from tests.live_runs import Gates, process, rested, row_status, told, types, until
 from tools.registry import ToolError
 

@@ -11,7 +11,7 @@ from langgraph.store.memory import InMemoryStore
 from pydantic import Field, ValidationError
 
 from examples.flaky import block, fail_times, sleep
-from tools.builtin import BUILTIN
+from tools.loading import BUILTIN
 from tools.registry import InvalidTool, ToolCall, ToolError, make_tool, make_tools, tool
 
 

@@ -25,7 +25,7 @@ from tests.live_runs import AT_ONCE, Gates, process, rested, start, until
 from tests.orphans import orphans
 from tests.run_states import attempted, finished, planned, queued
 from tests.server_process import ServerProcess, serving
-from tools.builtin import BUILTIN
+from tools.loading import BUILTIN
 from tools.receipts import namespace
 
 #: Days that are over as soon as a run is settled.

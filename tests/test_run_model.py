@@ -27,7 +27,7 @@ from graph.state import Approve, Limits, RunState
 from graph.state.row import Decision
 from graph.state.status import SETTLED
 from graph.storage.open import open_storage
-from nodes.approving.edited_plan import PlanUnfit, read_plan
+from nodes.approval.edited_plan import PlanUnfit, read_plan
 from tests.known_runs import Known
 from tests.live_runs import AT_ONCE, LONG, Gates, process, told, until
 from tools.registry import ToolError

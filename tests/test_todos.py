@@ -13,7 +13,7 @@ from langgraph.store.sqlite.aio import AsyncSqliteStore
 
 from tools import todos
 from tools.registry import ToolCall, ToolError, make_tools
-from tools.todo_choice import Todo, choose
+from tools.todos import Todo, choose
 
 
 @pytest.fixture(params=["memory", "sqlite"])

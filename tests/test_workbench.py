@@ -15,7 +15,7 @@ from graph.settings import InvalidSettings
 from graph.state.status import WrongStatus
 from graph.storage.sqlite.open import FileOwned
 from graph.workbench import Workbench, WorkbenchClosed, open_workbench
-from nodes.approving.edited_plan import PlanUnfit
+from nodes.approval.edited_plan import PlanUnfit
 from tools.registry import InvalidTool, ToolError, tool
 
 SUMS = "calculate 10 + 5, and then multiply it by 3"

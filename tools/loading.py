@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tools import calculator, todos
 from tools.registry import InvalidTool
 
 
@@ -29,3 +30,12 @@ def load(name: str) -> Callable[..., Any]:
     if not callable(function):
         raise InvalidTool(f"{name!r}: {module_name!r} has no function {function_name!r}")
     return function  # type: ignore[no-any-return]  # callable() proves no more
+
+
+# The tools that come with the package, one line each.
+
+
+BUILTIN: tuple[Callable[..., Any], ...] = (
+    calculator.calculator,
+    *todos.TODO_TOOLS,
+)

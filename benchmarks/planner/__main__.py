@@ -7,7 +7,7 @@ from benchmarks.planner import rows
 from benchmarks.planner.measures import Measure, measure
 from benchmarks.planner.timing import plan_times
 from nodes.patterns.planner import PatternPlanner
-from tools.builtin import BUILTIN
+from tools.loading import BUILTIN
 from tools.registry import make_tools
 
 

@@ -23,7 +23,7 @@ from graph.models.client import close_clients
 from graph.models.ladder import make_roster, warm
 from graph.settings import ModelSettings, Settings
 from graph.state import DEFAULT_LIMITS, new_run
-from nodes.planning.asking import ModelPlanner
+from nodes.planning.planner import ModelPlanner
 from nodes.planning.prompt import instructions, messages
 from nodes.planning.schema import answer_form
 

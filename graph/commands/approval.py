@@ -12,7 +12,7 @@ from graph.runs.runner import Driver
 from graph.state import RunState
 from graph.state.row import Decision
 from graph.state.status import WrongStatus, actions
-from nodes.approving.edited_plan import PlanUnfit, check_editable, read_plan
+from nodes.approval.edited_plan import PlanUnfit, check_editable, read_plan
 from nodes.contract.plan_check import check_plan
 from nodes.planning.budget import limits_of
 

@@ -13,10 +13,9 @@ from graph.runs.history import CheckpointNotFound, checkpoint_of
 from graph.runs.reader import thread
 from graph.state import ForkedFrom, Plan, RunState, Step, new_run
 from graph.state.row import RunRow
-from nodes.approving.asking import EXPIRES
-from nodes.approving.edited_plan import PlanUnfit, read_plan
-from nodes.approving.unapproved import asks_for
-from nodes.contract.skipping import next_cursor
+from nodes.approval.asking import EXPIRES, asks_for
+from nodes.approval.edited_plan import PlanUnfit, read_plan
+from nodes.contract.steps import next_cursor
 from nodes.plan import prompt_error
 from tools.registry import Tool
 

@@ -20,7 +20,7 @@ from graph.state import (
     Usage,
     new_run,
 )
-from nodes.approving.planned_tools import tools_of
+from nodes.approval.asking import tools_of
 from tools.registry import Tool
 
 #: So many are made at once; they wait for no slot, as runs do.

@@ -11,7 +11,7 @@ from graph.state import RunState
 from graph.state.row import Remains, facts_of
 from graph.state.status import SETTLED, WrongStatus
 from graph.storage.storage import Storage
-from nodes.contract.attempts import step_key
+from nodes.contract.steps import step_key
 from tools.receipts import namespace
 
 logger = logging.getLogger("runwright.runs")

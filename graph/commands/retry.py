@@ -17,11 +17,10 @@ from graph.runs.runner import Driver
 from graph.state import RunState
 from graph.state.row import RetryOrder
 from graph.state.status import WrongStatus, may_become
-from nodes.approving.asking import EXPIRES
-from nodes.approving.unapproved import asks_for
-from nodes.contract.outputs import InvalidOutput, plain
+from nodes.approval.asking import EXPIRES, asks_for
+from nodes.contract.json_data import InvalidOutput, plain
 from nodes.contract.plan_check import check_plan
-from nodes.contract.skipping import missed
+from nodes.contract.steps import missed
 from tools.registry import Tool
 
 

@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from graph.storage.storage import Spending, Spent
-from nodes.planning.model import Completion, Cost, ModelFailure
-from nodes.planning.purse import Call, NotPaid
+from nodes.planning.model import Call, Completion, Cost, ModelFailure, NotPaid
 
 DAY = 86_400
 

@@ -7,8 +7,7 @@ from graph.models.breaker import CircuitBreaker
 from graph.models.client import LiteLlmModel
 from graph.models.prices import Price
 from graph.settings import ModelSettings, Settings
-from nodes.planning.model import ModelFailure
-from nodes.planning.roster import Roster
+from nodes.planning.model import ModelFailure, Roster
 
 logger = logging.getLogger("runwright.models")
 

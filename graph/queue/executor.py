@@ -10,7 +10,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 
 from graph.queue.fair import FairQueue, Pace
-from nodes.contract.waiting import sleep_until
+from nodes.contract.steps import sleep_until
 
 logger = logging.getLogger("runwright.executor")
 

@@ -8,7 +8,7 @@ from graph.record.causes import Cause, causes
 from graph.record.time_spent import PARTS, Part, Span, time_spent
 from graph.state import RunState, Status
 from graph.state.status import SETTLED
-from nodes.contract.skipping import left_out
+from nodes.contract.steps import left_out
 
 
 class StepSpent(TypedDict):

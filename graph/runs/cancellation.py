@@ -13,8 +13,7 @@ from graph.runs.recovery import resume, state_at
 from graph.state import Mark, PlanningCall, RunState, ended_at, run_error
 from graph.state.row import RunRow
 from graph.state.status import SETTLED
-from nodes.contract.attempts import interrupted
-from nodes.contract.skipping import left_out
+from nodes.contract.steps import interrupted, left_out
 
 
 @dataclass

@@ -12,7 +12,7 @@ from graph.state import Approve, Limits, RunState
 from graph.state.row import facts_of
 from graph.state.status import RESTING, SETTLED
 from graph.storage.storage import Storage
-from nodes.approving.asking import EXPIRES
+from nodes.approval.asking import EXPIRES
 from tools.registry import Tool
 from tools.threads import ToolThreads
 

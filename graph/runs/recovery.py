@@ -29,8 +29,8 @@ from graph.state import (
 from graph.state.row import RetryOrder, RunRow, state_of
 from graph.state.status import SETTLED
 from graph.storage.storage import RunIndex
-from nodes.approving.unapproved import asking_for
-from nodes.contract.skipping import next_cursor
+from nodes.approval.asking import asking_for
+from nodes.contract.steps import next_cursor
 
 logger = logging.getLogger("runwright.runs")
 

@@ -24,8 +24,7 @@ from graph.state.row import (
 from graph.state.status import SETTLED, may_become
 from graph.storage.search import Found, Search, search_rows
 from graph.storage.storage import Spent, Storage, leads_to, strict_serializer
-from nodes.planning.model import Cost
-from nodes.planning.purse import Call
+from nodes.planning.model import Call, Cost
 
 
 @asynccontextmanager

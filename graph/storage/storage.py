@@ -25,8 +25,7 @@ from graph.state.row import (
 )
 from graph.state.status import SETTLED, TRANSITIONS
 from graph.storage.search import Found, Search
-from nodes.planning.model import Cost
-from nodes.planning.purse import Call
+from nodes.planning.model import Call, Cost
 
 
 class StorageError(Exception):

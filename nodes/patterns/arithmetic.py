@@ -5,10 +5,29 @@ as all of them are talk (`arithmetic_talk.py`); a word that is none, such as a u
 another thing to act on, means that something else is asked.
 """
 
-from nodes.patterns.arithmetic_talk import CONSISTENT, OTHER_QUESTIONS, skip_talk
-from nodes.patterns.arithmetic_words import MATH_WORDS
-from nodes.patterns.expressions import ExpressionParser, NotArithmetic, TooDeep
-from nodes.patterns.numbers import NUMBER_WORDS, is_digits
+from nodes.patterns.english.arithmetic_words import (
+    CONSISTENT,
+    CONTINUATIONS,
+    FUNCTIONS,
+    GOES,
+    MATH_WORDS,
+    MONEY_AFTER,
+    NUMBER_FRONTS,
+    OPERATORS,
+    OTHER_QUESTIONS,
+    PERCENT,
+    PLURALS,
+    POSTFIXES,
+    PREFIXES,
+    SEPARATORS,
+    TO_THE,
+    TOGETHER,
+    Function,
+    is_talk_after,
+    skip_talk,
+)
+from nodes.patterns.grammar.calls import RESULTS
+from nodes.patterns.grammar.numbers import NUMBER_WORDS, is_digits, read_number, read_ordinal
 
 
 def looks_like_arithmetic(words: list[str], start: int, end: int, number: str | None) -> bool:
@@ -53,3 +72,235 @@ def _is_what_was_named(before: list[str], expression: str) -> bool:
         for word, sign in CONSISTENT.items()
         if word in before
     )
+
+
+# The grammar of expressions: words in, an expression for the calculator out.
+#
+# A recursive descent that only goes forward, so the work grows with the number of words.
+
+
+MAX_DEPTH = 60  # brackets and functions inside one another, two levels for each
+_SIGNS = {"-": "-", "minus": "-", "negative": "-", "+": "", "positive": ""}
+_SYMBOLS = frozenset("+-*/%")
+
+
+class NotArithmetic(Exception):
+    """The words are no expression."""
+
+
+class TooDeep(NotArithmetic):
+    """The words are nested deeper than anyone would say."""
+
+
+class ExpressionParser:
+    """Reads one expression; `at` is the word after it, `operations` how much there is to do."""
+
+    def __init__(self, words: list[str], end: int, number: str | None) -> None:
+        self.words = words
+        self.end = end
+        self.number = number
+        self.at = 0
+        self.depth = 0
+        self.operations = 0
+        self.sum_ends = -1
+
+    def whole(self, start: int) -> str:
+        """The expression that begins at `start` and has nothing but talk after it.
+
+        Raises `NotArithmetic` where there is none.
+        """
+        self.begin(start)
+        text = self.continuation() if self.number else None
+        if text is None:
+            self.begin(start)
+            text, _ = self.joined()
+        if self.operations and is_talk_after(self.words, self.at, self.end):
+            return text
+        raise NotArithmetic
+
+    def begin(self, start: int) -> None:
+        self.at, self.sum_ends, self.depth, self.operations = start, -1, 0, 0
+
+    def joined(self) -> tuple[str, bool]:
+        """An expression, or several with "and" between them where a later word says how."""
+        parts = [self.expression()]
+        while self.at < self.end and self.words[self.at] == "and":
+            self.at += 1
+            parts.append(self.operand())
+        if len(parts) == 1:
+            return parts[0]
+        found = TOGETHER.longest(self.words, self.at, self.end)
+        if found is None or self.operations:  # "5 + 3 and 2 together" has two readings
+            raise NotArithmetic
+        self.at, operator = found
+        self.operations += 1
+        return f" {operator} ".join(map(_atom, parts)), False
+
+    def continuation(self) -> str | None:
+        found = CONTINUATIONS.longest(self.words, self.at, self.end)
+        if found is None or found[0] == self.end:
+            return None
+        self.at, template = found
+        try:
+            operand = self.operand()
+        except TooDeep:
+            raise
+        except NotArithmetic:
+            return None
+        if not is_talk_after(self.words, self.at, self.end):
+            return None
+        self.operations += 1
+        return template.format(f"({self.number})", _atom(operand))
+
+    def expression(self) -> tuple[str, bool]:
+        """An infix chain; its text and whether it needs no brackets."""
+        self.depth += 1
+        if self.depth > MAX_DEPTH:
+            raise TooDeep
+        left = self.operand()
+        parts = [left[0]]
+        while (found := self.operator(parts)) is not None:
+            before = self.at
+            self.at, operator = found
+            if before == self.sum_ends and operator in "*/%**":
+                raise NotArithmetic  # "the sum of 5 and 6 times 2" has two readings
+            self.operations += 1
+            if len(parts) == 1:
+                parts = [_atom(left)]
+            kind, _, sign = operator.rpartition(" ")
+            if kind and len(parts) > 1:
+                parts = [f"({' '.join(parts)})"]
+            if kind == "reversed":
+                parts = [_atom(self.expression()), sign, *parts]
+                break
+            parts += [sign, _atom(self.operand())]
+        self.depth -= 1
+        return " ".join(parts), len(parts) == 1 and left[1]
+
+    def operator(self, parts: list[str]) -> tuple[int, str] | None:
+        """The next operator; "of" is one after a fraction, as in "3/4 of 18"."""
+        if self.words[self.at : self.at + 1] == ["of"] and len(parts) == 3 and parts[1] == "/":
+            return self.at + 1, "*"
+        return OPERATORS.longest(self.words, self.at, self.end)
+
+    def operand(self) -> tuple[str, bool]:
+        self.depth += 1
+        if self.depth > MAX_DEPTH:
+            raise TooDeep
+        if self.at >= self.end:
+            raise NotArithmetic
+        text, atom = self.primary()
+        while (found := POSTFIXES.longest(self.words, self.at, self.end)) is not None:
+            self.at, template = found
+            self.operations += 1
+            text, atom = template.format(_atom((text, atom))), False
+        if (power := self.power()) is not None:
+            text, atom = f"{_atom((text, atom))} ** {power}", False
+        if (percent := PERCENT.longest(self.words, self.at, self.end)) is not None:
+            self.at, template = percent
+            self.operations += 1
+            whole = self.operand()
+            text, atom = template.format(_atom((text, atom)), _atom(whole)), False
+        self.depth -= 1
+        return text, atom
+
+    def power(self) -> str | None:
+        """The number in "to the fifth power", if that comes next."""
+        found = TO_THE.longest(self.words, self.at, self.end)
+        if found is None:
+            return None
+        ordinal = read_ordinal(self.words, found[0], self.end)
+        if ordinal is None:
+            return None
+        power, at = ordinal
+        self.at = at + 1 if self.words[at : at + 1] == ["power"] and at < self.end else at
+        self.operations += 1
+        return power
+
+    def primary(self) -> tuple[str, bool]:
+        words, at = self.words, self.at
+        word = words[at]
+        if word == "(":
+            return self.bracketed()
+        if word in _SIGNS and not self.is_from_ahead():
+            self.at += 1
+            text, atom = self.operand()
+            return _SIGNS[word] + _atom((text, atom)), True
+        if (front := NUMBER_FRONTS.longest(words, at, self.end)) is not None:
+            self.at = at = front[0]
+        number = read_number(words, at, self.end)
+        if number is not None:
+            text, self.at = number
+            return self.counted(text)
+        if (found := FUNCTIONS.longest(words, at, self.end)) is not None:
+            self.at, function = found
+            return self.function(function)
+        if (prefix := PREFIXES.longest(words, at, self.end)) is not None:
+            self.at, template = prefix
+            self.operations += 1
+            return template.format(_atom(self.operand())), False
+        result = RESULTS.longest(words, at, self.end) if self.number else None
+        if result is None:
+            raise NotArithmetic
+        self.at = result[0]
+        return f"({self.number})", True
+
+    def is_from_ahead(self) -> bool:
+        """Whether "minus" is said for "subtract", as in "minus 5 from 12"."""
+        if self.words[self.at] != "minus":
+            return False
+        number = read_number(self.words, self.at + 1, self.end)
+        return number is not None and self.words[number[1] : number[1] + 1] == ["from"]
+
+    def counted(self, text: str) -> tuple[str, bool]:
+        """A number with the words that belong to it: "two thirds of 9", "5 dollars"."""
+        if self.at < self.end and self.words[self.at] in MONEY_AFTER:
+            self.at += 1
+        if self.at < self.end and (count := PLURALS.get(self.words[self.at])) is not None:
+            self.at += 1
+            self.operations += 1
+            return f"{text} * {count}", False
+        if "/" not in text:
+            return text, True
+        if self.at < self.end and self.words[self.at] == "of":
+            self.at += 1
+            self.operations += 1
+            return f"{text} * {_atom(self.operand())}", False
+        return text, False
+
+    def bracketed(self) -> tuple[str, bool]:
+        self.at += 1
+        text, _ = self.expression()
+        if self.at >= self.end or self.words[self.at] != ")":
+            raise NotArithmetic
+        self.at += 1
+        return f"({text})", True
+
+    def function(self, function: Function) -> tuple[str, bool]:
+        separators = SEPARATORS[function.separators]
+        before = self.operations
+        arguments = [self.expression()]
+        if (goes := GOES.longest(self.words, self.at, self.end)) is not None:
+            self.at = goes[0]
+        while (found := separators.longest(self.words, self.at, self.end)) is not None:
+            self.at = found[0]
+            arguments.append(self.operand())
+        if len(arguments) == 1:
+            text = arguments[0][0]
+            if self.operations == before or _SYMBOLS.intersection(text) != {function.operator}:
+                raise NotArithmetic  # "subtract 3 plus 4" names no second operand
+            return arguments[0]
+        self.operations += 1
+        texts = [_atom(argument) for argument in arguments]
+        if function.reversed:
+            texts.reverse()
+        if function.operator in "-/" and len(texts) != 2:
+            raise NotArithmetic
+        if function.operator in "+-":
+            self.sum_ends = self.at
+        return f" {function.operator} ".join(texts), False
+
+
+def _atom(operand: tuple[str, bool]) -> str:
+    text, atom = operand
+    return text if atom else f"({text})"

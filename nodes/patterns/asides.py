@@ -6,11 +6,11 @@ add call Bob to my list": one request each.
 
 from collections.abc import Sequence
 
-from nodes.patterns.arithmetic_words import ECHOES
-from nodes.patterns.phrases import phrase_set, word_set
-from nodes.patterns.politeness import take_off_closing, take_off_opening
-from nodes.patterns.requests import CALCULATOR, STORE, Call
-from nodes.patterns.small_talk import says_what_became_of
+from nodes.patterns.english.arithmetic_words import ECHOES
+from nodes.patterns.english.politeness import take_off_closing, take_off_opening
+from nodes.patterns.english.small_talk import says_what_became_of
+from nodes.patterns.grammar.calls import CALCULATOR, STORE, Call
+from nodes.patterns.grammar.phrases import phrase_set, word_set
 
 _LIST = STORE + "list"
 

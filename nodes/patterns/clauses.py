@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from nodes.patterns.arithmetic_words import OPERATORS, PERCENT, POSTFIXES
-from nodes.patterns.connectors import (
+from nodes.patterns.english.arithmetic_words import OPERATORS, PERCENT, POSTFIXES
+from nodes.patterns.english.connectors import (
     ABBREVIATIONS,
     ADDRESSING,
     DIVIDING,
@@ -11,10 +11,10 @@ from nodes.patterns.connectors import (
     PERHAPS_BEGINNINGS,
     Bond,
 )
-from nodes.patterns.numbers import HUNDRED, SCALES, read_number
-from nodes.patterns.phrases import PhraseTable, word_set
-from nodes.patterns.politeness import OPENINGS
-from nodes.patterns.words import Words
+from nodes.patterns.english.politeness import OPENINGS
+from nodes.patterns.grammar.numbers import HUNDRED, SCALES, read_number
+from nodes.patterns.grammar.phrases import PhraseTable, word_set
+from nodes.patterns.grammar.words import Words
 
 _CONNECTING = word_set(
     ", ; . : ! ? • & + - and then so oh ah while since also after afterwards thereafter plus but "

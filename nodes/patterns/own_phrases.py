@@ -5,11 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import get_args
 
-from nodes.patterns.items import wording
-from nodes.patterns.numbers import read_number
-from nodes.patterns.references import Earlier, is_whole
-from nodes.patterns.requests import Call, literal
-from nodes.patterns.words import Words, read_words
+from nodes.patterns.grammar.calls import Call, Earlier, is_whole, literal
+from nodes.patterns.grammar.numbers import read_number
+from nodes.patterns.grammar.words import Words, read_words
+from nodes.patterns.todos.items import wording
 from tools.registry import InvalidTool, Tool
 
 _SLOT = re.compile(r"\{([^{}]*)\}")

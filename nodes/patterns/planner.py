@@ -1,26 +1,22 @@
 """The pattern planner: a prompt becomes steps, or is refused with the words not understood."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from graph.state import Step, Unparsed
 from nodes.patterns.arithmetic import looks_like_arithmetic, read_expression
 from nodes.patterns.asides import is_courtesy, is_echo, is_reason, repeats_list
 from nodes.patterns.clauses import divide
-from nodes.patterns.connectors import BEGINNINGS, Bond
-from nodes.patterns.examples import examples
-from nodes.patterns.lines import Choice
-from nodes.patterns.list_names import is_name_of_list, names_list
-from nodes.patterns.loose_todos import is_worth_a_loose_reading
-from nodes.patterns.own_phrases import own_phrases
-from nodes.patterns.phrases import PhraseTable, phrase_set
-from nodes.patterns.politeness import take_off_closing, take_off_opening
-from nodes.patterns.references import Earlier
-from nodes.patterns.requests import CALCULATOR, Call, calculation
-from nodes.patterns.small_talk import is_small_talk
-from nodes.patterns.spelling import correct
-from nodes.patterns.todos import TodoReader
-from nodes.patterns.words import Words, read_words
+from nodes.patterns.english.connectors import BEGINNINGS, Bond
+from nodes.patterns.english.list_names import is_name_of_list, names_list
+from nodes.patterns.english.politeness import take_off_closing, take_off_opening
+from nodes.patterns.english.small_talk import is_small_talk
+from nodes.patterns.grammar.calls import CALCULATOR, Call, Earlier, calculation
+from nodes.patterns.grammar.phrases import Choice, PhraseTable, phrase_set
+from nodes.patterns.grammar.words import Words, correct, read_words
+from nodes.patterns.own_phrases import OwnPhrase, own_phrases
+from nodes.patterns.todos.loose import is_worth_a_loose_reading
+from nodes.patterns.todos.reader import TodoReader
 from tools.registry import Tool
 
 Understand = Callable[[Words, int, int, Earlier], list[Call] | None]
@@ -35,6 +31,38 @@ class Reading:
     steps: list[Step]
     unparsed: list[Unparsed] = field(default_factory=list)
     examples: list[str] = field(default_factory=list)
+
+
+# Examples of what is understood, for an answer that has to refuse.
+
+
+MOST_EXAMPLES = 3
+
+_BUILT_IN = {
+    "calculator": "what is 15% of 200",
+    "todo_store.add": "add buy milk to my list",
+    "todo_store.list": "show my list",
+    "todo_store.complete": "mark buy milk as done",
+    "todo_store.delete": "remove buy milk from my list",
+    "todo_store.update": "rename buy milk to buy bread",
+    "todo_store.get": "show me todo 1",
+}
+
+
+def examples(tools: Mapping[str, object], phrases: Sequence[OwnPhrase]) -> list[str]:
+    """Up to three sentences, each for a tool that is there."""
+    built_in = [sentence for name, sentence in _BUILT_IN.items() if name in tools]
+    own = list({phrase.tool: _spoken(phrase) for phrase in phrases}.values())
+    kept = built_in[: MOST_EXAMPLES - min(len(own), 1)]
+    return [*kept, *own][:MOST_EXAMPLES]
+
+
+def _spoken(phrase: OwnPhrase) -> str:
+    sentence = phrase.line
+    for slot in phrase.slots:
+        value = "3" if slot in phrase.numbers else f"some {slot}"
+        sentence = sentence.replace(f"{{{slot}}}", value)
+    return sentence
 
 
 class PatternPlanner:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from typing_extensions import TypedDict
 
-from nodes.patterns.phrases import word_set
+from nodes.patterns.grammar.phrases import word_set
 from tools.registry import Tool
 
 _WORD = re.compile(r"[^\W\d_]+(?:['-][^\W\d_]+)*|\d+")

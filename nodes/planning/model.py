@@ -1,8 +1,11 @@
 """What the planner needs of a language model, whoever provides it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
+
+from graph.state import RunState
+from nodes.planning.complexity import THRESHOLD
 
 #: One message to a model: `role` and `content`.
 Message = Mapping[str, str]
@@ -114,3 +117,89 @@ class Breaker(Protocol):
 
     def state(self) -> Mapping[str, Mapping[str, Any]]:
         """How every model does, for people."""
+
+
+# Who pays for calls of models: what the planner needs of an owner's daily budget.
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of a model for an owner's run.
+
+    `key` tells it from the other calls of the run. It is the same when the call is made again,
+    since its process ended before the answer was stored.
+    """
+
+    owner: str
+    run_id: str
+    key: str
+    model: str
+
+
+def call_of(state: RunState, model: str) -> Call:
+    """The next planning call of a run: every one before it has left its entry in the log."""
+    return Call(
+        owner=state["owner"],
+        run_id=state["run_id"],
+        key=f"{state['generation']}:{len(state['planning_log'])}",
+        model=model,
+    )
+
+
+class NotPaid(Exception):
+    """The call is not made; `reason` says why, `passes` whether that ends with the day."""
+
+    def __init__(self, reason: str, *, passes: bool) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.passes = passes
+
+
+class Purse(Protocol):
+    """Pays for calls as long as the owner's budget of the day allows them."""
+
+    async def pay(
+        self,
+        call: Call,
+        cost: Cost,
+        ask: Callable[[float], Awaitable[Completion]],
+        *,
+        timeout: float,
+    ) -> Completion:
+        """What `ask` brings within the time that it is given; `cost` is the most it can cost.
+
+        All of it takes `timeout` seconds at most. What it cost is stored when this returns. Raises
+        `NotPaid`, what `ask` raises, and the storage's errors.
+        """
+
+
+# The configured models, and the order in which a task asks them.
+
+
+#: Whether the pattern planner may answer where models fail: always, only where every failure may
+#: pass by itself, or never.
+Fallback = Literal["always", "transient", "never"]
+
+
+@dataclass(frozen=True)
+class Roster:
+    """Models in the order of trial; `complex_model` is asked first for a task judged complex.
+
+    `timeout` is the longest time of one call, in seconds; `purse` pays for calls, where an owner's
+    day has a budget.
+    """
+
+    models: Mapping[str, Model]
+    order: Sequence[str]
+    breaker: Breaker
+    complex_model: str | None = None
+    threshold: float = THRESHOLD
+    timeout: float = 20.0
+    fallback: Fallback = "always"
+    purse: Purse | None = None
+
+    def queue(self, score: float) -> list[str]:
+        """The models to ask for a task of this complexity, one after the other."""
+        if self.complex_model is None or score < self.threshold:
+            return list(self.order)
+        return [self.complex_model, *(name for name in self.order if name != self.complex_model)]

@@ -2,14 +2,22 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from graph.state import ErrorType, Plan, PlannedBy, Planning, PlanningCall, Step, run_error
-from nodes.planning.model import NOT_READY, Completion, ModelFailure
-from nodes.planning.patience import Patience
-from nodes.planning.purse import NotPaid
-from nodes.planning.rejected_plan import kept, last_rejected
-from nodes.planning.turn import Turn
+from graph.state import (
+    ErrorType,
+    Plan,
+    PlannedBy,
+    Planning,
+    PlanningCall,
+    RunState,
+    Step,
+    run_error,
+)
+from nodes.contract.json_data import InvalidOutput, plain
+from nodes.planning.budget import Patience, patience_of
+from nodes.planning.model import NOT_READY, Completion, Model, ModelFailure, NotPaid, Roster
 
 #: A partial state.
 Update = dict[str, Any]
@@ -30,6 +38,69 @@ def first_of(prompt: str, queue: list[str], *, waited: float = 0.0) -> Planning:
         not_before=None,
         waited=waited,
     )
+
+
+# One visit to the node `plan` that asks a model.
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What the visit found, and the log that it goes on writing; it begins as it is made."""
+
+    state: RunState
+    planning: Planning
+    roster: Roster
+    log: list[PlanningCall]
+    _began: float = field(default_factory=time.perf_counter)
+
+    @property
+    def name(self) -> str:
+        """The model whose turn it is; it may be configured no more."""
+        return self.planning["queue"][0]
+
+    @property
+    def model(self) -> Model:
+        """The model itself."""
+        return self.roster.models[self.name]
+
+    @property
+    def patience(self) -> Patience:
+        """How long the run can still wait for models, after what is in the log."""
+        return patience_of(self.state, self.planning, self.log, self.roster.timeout)
+
+    @property
+    def took(self) -> float:
+        """How long the visit has taken so far, in seconds."""
+        return time.perf_counter() - self._began
+
+    def note(
+        self,
+        outcome: Literal["planned", "empty", "refused", "rejected", "failed", "skipped"],
+        completion: Completion | None = None,
+        *,
+        error_class: str | None = None,
+        transient: bool | None = None,
+        reasons: list[str] | None = None,
+        rejected_plan: Plan | None = None,
+    ) -> None:
+        """Add the entry of this turn's model to the log."""
+        took = self.took
+        self.log.append(
+            PlanningCall(
+                planner="llm",
+                model=self.name,
+                outcome=outcome,
+                error_class=error_class,
+                transient=transient,
+                reasons=reasons or [],
+                started_at=time.time() - took,
+                duration_ms=round(took * 1000, 3),
+                input_tokens=completion.input_tokens if completion else None,
+                output_tokens=completion.output_tokens if completion else None,
+                usd=completion.usd if completion else None,
+                rejected_plan=rejected_plan,
+            )
+        )
 
 
 def planned(turn: Turn, completion: Completion, steps: list[Step]) -> Update:
@@ -203,3 +274,26 @@ def _shortened(reasons: list[str]) -> list[str]:
 def _storable(text: str) -> str:
     # Half a surrogate pair can be neither stored nor sent back.
     return text.encode(errors="replace").decode()
+
+
+# The plans of models that the plan check rejected, as the record keeps them.
+
+
+MAX_KEPT = 8_000  # bytes of JSON
+
+
+def kept(steps: Sequence[Step]) -> Plan | None:
+    """The plan of a rejected answer; None where it had none, or one too large to be kept."""
+    if not steps:
+        return None
+    try:
+        plan: Plan = plain(Plan(steps=list(steps)), max_bytes=MAX_KEPT, what="plan")
+    except InvalidOutput:
+        return None
+    return plan
+
+
+def last_rejected(log: Sequence[PlanningCall]) -> Plan | None:
+    """The latest plan of a model that was rejected and kept."""
+    plans = (entry.get("rejected_plan") for entry in reversed(log))
+    return next((plan for plan in plans if plan), None)

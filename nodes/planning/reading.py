@@ -7,9 +7,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
 from graph.state import Limits, Step
-from nodes.contract.outputs import InvalidOutput, plain
+from nodes.contract.json_data import InvalidOutput, loads, plain
 from nodes.contract.plan_check import check_plan
-from nodes.contract.strict_json import loads
 from nodes.planning.model import Completion
 from tools.registry import Tool
 

@@ -4,8 +4,7 @@ import aiosqlite
 
 from graph.storage.sqlite.writer import SqliteWriter
 from graph.storage.storage import Spent
-from nodes.planning.model import Cost
-from nodes.planning.purse import Call
+from nodes.planning.model import Call, Cost
 
 _HOLD = "INSERT OR REPLACE INTO spending_held VALUES (?, ?, ?, ?, ?, ?)"
 

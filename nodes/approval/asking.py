@@ -1,0 +1,246 @@
+"""Asking a person about a plan, and what follows from the answer."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from langgraph.types import interrupt
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from graph.state import (
+    Approval,
+    Approve,
+    Asks,
+    Mark,
+    Plan,
+    PlannedTool,
+    RunError,
+    RunState,
+    Step,
+    run_error,
+)
+from nodes.approval.edited_plan import PlanUnfit, check_editable, read_plan
+from nodes.contract.plan_check import check_plan
+from nodes.planning.budget import limits_of
+from tools.registry import Tool
+
+#: How long a person may think about a plan, in seconds.
+EXPIRES = 7 * 86_400.0
+
+_HOW = (
+    "resume with true to approve the plan, false to reject it, or an object:"
+    ' {"plan": {"steps": […]}} approves an edited plan,'
+    ' {"what": "rejected", "reason": "…"} rejects it with a reason'
+)
+
+
+class _Answer(BaseModel):
+    """What the graph is resumed with, by the server as by Studio."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    what: Literal["approved", "rejected", "expired"]
+    at: float | None = Field(None, ge=0, allow_inf_nan=False)
+    by: str = "whoever resumed it"
+    reason: str | None = None
+    plan: Any = None
+
+
+class _Unclear(Exception):
+    """An answer that decides nothing; `reasons` say what would."""
+
+    def __init__(self, reasons: list[str]) -> None:
+        super().__init__("; ".join(reasons))
+        self.reasons = reasons
+
+
+@dataclass(frozen=True)
+class Asking:
+    """Makes runs wait for a person where they were told to.
+
+    `number` gives the number of a run's next event, `default` is how runs ask that bring no way of
+    their own, and `expires` how many seconds they wait.
+    """
+
+    tools: Mapping[str, Tool]
+    number: Callable[[RunState], int]
+    default: Approve = "never"
+    expires: float = EXPIRES
+
+    def about(self, state: RunState, update: dict[str, Any]) -> dict[str, Any]:
+        """A planner's update, `waiting` added where a person is to be asked about its plan."""
+        approve = state.get("approve", "never")
+        if "plan" not in update:
+            return update
+        used = to_be_asked_about(update["plan"]["steps"], self.tools, approve)
+        if not used:
+            return update
+        now = time.time()
+        approval = Approval(asked_at=now, expires_at=now + self.expires, tools=used)
+        return update | {"status": "waiting", "approval": approval}
+
+    def answer(self, state: RunState) -> dict[str, Any]:
+        """Rest until somebody decides, and the update that follows from the decision.
+
+        An answer that decides nothing, or approves a plan that must not be executed, approves
+        nothing: it is asked again, with the reasons.
+        """
+        reasons: list[str] = []
+        while True:
+            given = interrupt(_question(state, reasons, self.tools))
+            try:
+                return self._update(state, _read(given))
+            except (PlanUnfit, _Unclear) as error:
+                reasons = error.reasons
+
+    def _update(self, state: RunState, answer: _Answer) -> dict[str, Any]:
+        at = answer.at or time.time()
+        mark = Mark(
+            kind="mark",
+            what=answer.what,
+            at=at,
+            by=answer.by,
+            detail=answer.reason,
+            event=self.number(state),
+        )
+        if answer.what != "approved":
+            return {"log": [mark], "error": _refused(state, answer)}
+        plan = self._checked(state, answer)
+        update: dict[str, Any] = {"status": "running", "log": [mark]}
+        if plan != state["plan"]:
+            mark["steps"] = plan["steps"]
+            update |= {"plan": plan, "plan_proposed": state["plan_proposed"] or state["plan"]}
+        return update
+
+    def _checked(self, state: RunState, answer: _Answer) -> Plan:
+        """The plan to be executed. Raises `PlanUnfit`: the tools may have changed meanwhile."""
+        limits = limits_of(state)
+        if answer.plan is not None:
+            check_editable(state)
+            return read_plan(answer.plan, self.tools, limits)
+        if reasons := check_plan(state["plan"]["steps"], self.tools, limits):
+            raise PlanUnfit(reasons)
+        return state["plan"]
+
+
+def _question(state: RunState, reasons: list[str], tools: Mapping[str, Tool]) -> dict[str, Any]:
+    return {
+        "question": f"Is this plan to be executed? {_HOW}.",
+        "plan": state["plan"],
+        "tools": tools_of(state["plan"]["steps"], tools),
+        "reasons": reasons,
+    }
+
+
+def _read(given: object) -> _Answer:
+    """The answer that was meant. Raises `_Unclear`."""
+    if isinstance(given, bool):
+        given = {"what": "approved" if given else "rejected"}
+    if not isinstance(given, dict):
+        raise _Unclear([_HOW])
+    told = {"what": "approved", **given} if given.get("plan") is not None else given
+    try:
+        return _Answer.model_validate(told)
+    except ValidationError as invalid:
+        faults = invalid.errors(include_url=False, include_context=False)
+        raise _Unclear(
+            [_HOW, *(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in faults)]
+        ) from None
+
+
+def _refused(state: RunState, answer: _Answer) -> RunError:
+    # Of a run that was retried or forked, steps may have been executed before it was asked about.
+    begun = any(entry["kind"] == "attempt" for entry in state.get("log", []))
+    undone = "nothing more was done" if begun else "nothing was done"
+    if answer.what == "expired":
+        approval = state.get("approval")
+        days = (approval["expires_at"] - approval["asked_at"]) / 86_400 if approval else 0
+        within = f"{days:g} days" if days >= 1 else f"{days * 86_400:g} s"
+        message = f"nobody approved the plan within {within}; {undone}"
+        return run_error("cancelled", message)
+    why = f": {answer.reason}" if answer.reason else ""
+    return run_error("rejected", f"the plan was rejected{why}; {undone}")
+
+
+# The tools of a plan: what a person wants to know who is asked about it.
+
+
+def tools_of(steps: Sequence[Step], tools: Mapping[str, Tool]) -> list[PlannedTool]:
+    """The tools that a plan uses, in the order of their first use."""
+    used: dict[str, list[int]] = {}
+    for step in steps:
+        used.setdefault(step["tool"], []).append(step["step"])
+    return [
+        PlannedTool(tool=name, effects=name not in tools or tools[name].effects, steps=numbers)
+        for name, numbers in used.items()
+    ]
+
+
+def to_be_asked_about(
+    steps: Sequence[Step], tools: Mapping[str, Tool], approve: Approve
+) -> list[PlannedTool]:
+    """The tools of a plan about which `approve` wants a person to be asked; else none."""
+    if approve == "never":
+        return []
+    used = tools_of(steps, tools)
+    if approve == "effects" and not any(tool["effects"] for tool in used):
+        return []
+    return used
+
+
+# Plans that a retry or a fork goes on with: asked about unless somebody has approved just them.
+#
+# One rule for both: a run that asks for approval executes no plan that nobody has approved. An
+# approval holds for the steps as they were approved, in the run and in its forks; an edited input
+# or an edited plan is another plan. Leaving steps out needs no approval.
+
+
+def asks_for(state: RunState, plan: Plan, tools: Mapping[str, Tool], expires: float) -> Asks | None:
+    """What is to be asked before a run in this state goes on with `plan`, perhaps an edited one.
+
+    None where nothing is; `expires` is how long it waits for the answer, in seconds.
+    """
+    if _is_approved(state) and _calls(plan) == _calls(state["plan"]):
+        return None
+    used = to_be_asked_about(plan["steps"], tools, state.get("approve", "never"))
+    return Asks(tools=used, expires=expires) if used else None
+
+
+def asking_for(state: RunState) -> dict[str, Any]:
+    """The update that lets a run wait which was retried or forked with an unapproved plan.
+
+    Empty for any other.
+    """
+    begun = _begun(state)
+    if not begun or not (asks := begun.get("asks")):
+        return {}
+    now = time.time()
+    approval = Approval(asked_at=now, expires_at=now + asks["expires"], tools=asks["tools"])
+    return {"status": "waiting", "approval": approval}
+
+
+def _is_approved(state: RunState) -> bool:
+    """Whether the plan of a state was approved, here or where it was forked."""
+    for entry in reversed(state.get("log", [])):
+        if entry["kind"] != "mark":
+            continue
+        if entry["what"] == "approved":
+            return True
+        if "asks" in entry.get("retry", ()):
+            return False
+    fork = state.get("forked_from")
+    return bool(fork and fork["from_step"] is not None and "asks" not in fork)
+
+
+def _begun(state: RunState) -> Mapping[str, Any] | None:
+    """What the run goes on from: its last retry, or the checkpoint that it was forked from."""
+    for entry in reversed(state.get("log", [])):
+        if entry["kind"] == "mark" and "retry" in entry:
+            retry: Mapping[str, Any] = entry["retry"]
+            return retry
+    return state.get("forked_from")
+
+
+def _calls(plan: Plan) -> list[tuple[str, dict[str, Any]]]:
+    return [(step["tool"], step["input"]) for step in plan["steps"]]

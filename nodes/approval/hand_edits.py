@@ -1,0 +1,188 @@
+"""A state that somebody edited between two nodes, most often its plan, as Studio lets them."""
+
+import time
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import Annotated, Any
+from uuid import UUID, uuid4
+
+from langgraph.types import Overwrite
+from pydantic import Field, TypeAdapter, ValidationError
+
+from graph.state import DEFAULT_LIMITS, Attempt, Mark, Plan, RunState, new_run, run_error
+from nodes.approval.edited_plan import PlanUnfit, read_plan
+from nodes.contract.json_data import InvalidOutput
+from nodes.contract.references import InvalidReference
+from nodes.contract.steps import next_cursor, resolved
+from nodes.planning.budget import limits_of
+from tools.registry import Tool
+
+
+def checked_plan(state: RunState, tools: Mapping[str, Tool]) -> Plan:
+    """The plan as it may go on: it passes the check of every plan, and what is done fits it.
+
+    Steps that leave out what a plan need not say come back complete. Raises `PlanUnfit`,
+    and its kind `StateUnfit` where something else in the state is wrong.
+    """
+    if unfit := fault_of(state):
+        raise unfit
+    plan = read_plan(state["plan"], tools, limits_of(state))
+    cursor: Any = state["cursor"]
+    count = len(plan["steps"])
+    if type(cursor) is not int or not 0 <= cursor <= count:
+        raise PlanUnfit([f"the cursor is {cursor!r}; it counts the steps done, here 0 to {count}"])
+    if all(step["step"] in state["skipped"] for step in plan["steps"]):
+        raise PlanUnfit(["every step of it is left out; take one out of `skipped`"])
+    if reasons := _changed({**state, "plan": plan}):
+        raise PlanUnfit(reasons)
+    return plan
+
+
+def check_done(plan: Plan, state: RunState) -> None:
+    """Raise `PlanUnfit` where steps are left to do: whoever steers by hand can pass them by."""
+    place = next_cursor(plan["steps"], state["skipped"], state["cursor"])
+    if place < len(plan["steps"]):
+        raise PlanUnfit([f"the run was ended before step {place + 1}; go on with execute_step"])
+
+
+def refused(state: RunState, unfit: PlanUnfit) -> dict[str, Any]:
+    """The update that ends a run whose plan was edited into one that must not be executed.
+
+    What is no plan at all does not stay in the state, where others read it as one.
+    """
+    plan = state["plan"] if _is_plan(state.get("plan")) else Plan(steps=[])
+    if isinstance(unfit, StateUnfit):
+        return renewed(state, unfit) | {"plan": plan}
+    message = f"the plan in the state must not be executed: {unfit}"
+    return {"plan": plan, "error": run_error("plan_rejected", message, rejected_plan=plan)}
+
+
+def _is_plan(given: Any) -> bool:
+    return not unread(_plan(), given)
+
+
+@cache
+def _plan() -> TypeAdapter[Any]:
+    return TypeAdapter(Plan)
+
+
+def _changed(state: RunState) -> list[str]:
+    """Which steps count as done and were done otherwise; one sentence for each."""
+    done = {
+        entry["step"]: (entry["tool"], entry["input"])
+        for entry in state["log"]
+        if entry["kind"] == "attempt" and entry["status"] == "ok"
+    }
+    reasons = []
+    for place, step in enumerate(state["plan"]["steps"][: state["cursor"]]):
+        if step["step"] in state["skipped"]:
+            continue
+        try:
+            as_planned = step["tool"], resolved(state, step)
+        except (InvalidReference, InvalidOutput):
+            as_planned = None
+        if step["step"] not in done or done[step["step"]] != as_planned:
+            reasons.append(
+                f"step {step['step']} was not executed as it stands; "
+                f"set the cursor to {place} to have it executed, or leave it as it was"
+            )
+    return reasons
+
+
+# A state that somebody edited by hand into none that a run has.
+
+
+#: Other checks tell what is wrong with a plan, and with a place in it.
+_OF_THE_PLAN = ("plan", "cursor")
+
+#: So many faults are told; a log can have hundreds.
+_TOLD = 5
+
+_Entry = Annotated[Attempt | Mark, Field(discriminator="kind")]
+
+
+class StateUnfit(PlanUnfit):
+    """A state in which no plan can be executed; `fields` are those that are wrong."""
+
+    def __init__(self, faults: list[tuple[str, str]]) -> None:
+        reasons = [f"{place}: {what}" for place, what in faults]
+        more = [f"and {len(reasons) - _TOLD} more"] if len(reasons) > _TOLD else []
+        super().__init__(reasons[:_TOLD] + more)
+        self.fields = {place.partition(".")[0] for place, _ in faults}
+
+
+def fault_of(state: RunState) -> StateUnfit | None:
+    """What is wrong with the fields, but for the plan's: missing, or unlike what nodes leave."""
+    faults = [*_missing(state), *_faults(state)]
+    return StateUnfit(faults) if faults else None
+
+
+def renewed(state: RunState, unfit: StateUnfit) -> dict[str, Any]:
+    """The update that makes the wrong fields those of a new run, with the error that ends it.
+
+    What was wrong does not stay where others read it.
+    """
+    fresh: dict[str, Any] = {
+        **_blank(time.time()),
+        "approve": "never",
+        "approval": None,
+        "log": Overwrite([entry for entry in _log(state) if not unread(_entry(), entry)]),
+    }
+    message = f"the state was edited so that no run can go on from it: {unfit}"
+    return {
+        **{name: fresh[name] for name in unfit.fields},
+        "error": run_error("plan_rejected", message),
+    }
+
+
+def _blank(now: float) -> RunState:
+    return new_run("", run_id=str(uuid4()), owner="default", limits=DEFAULT_LIMITS, created_at=now)
+
+
+def _missing(state: RunState) -> Iterator[tuple[str, str]]:
+    return ((name, "Field required") for name in _blank(0.0) if name not in state)
+
+
+def _faults(state: RunState) -> Iterator[tuple[str, str]]:
+    """Each wrong place of a state, and what is wrong there."""
+    given = {name: value for name, value in state.items() if name not in _OF_THE_PLAN}
+    yield from unread(_fields(), given)
+    for number, entry in enumerate(_log(state)):
+        yield from unread(_entry(), entry, f"log.{number}")
+    if isinstance(run_id := state.get("run_id"), str) and not _is_uuid(run_id):
+        yield "run_id", "Input should be a UUID, from which the keys of the steps are made"
+
+
+def _log(state: RunState) -> list[Any]:
+    log: Any = state.get("log", [])
+    return log if isinstance(log, list) else []
+
+
+def unread(kind: TypeAdapter[Any], value: Any, *place: str) -> list[tuple[str, str]]:
+    """What keeps a value from being of a kind, and where in it."""
+    try:
+        kind.validate_python(value, strict=True)
+    except ValidationError as invalid:
+        return [
+            (".".join(map(str, (*place, *error["loc"]))), error["msg"])
+            for error in invalid.errors(include_url=False, include_context=False)
+        ]
+    return []
+
+
+@cache
+def _fields() -> TypeAdapter[Any]:
+    return TypeAdapter(RunState)
+
+
+@cache
+def _entry() -> TypeAdapter[Any]:
+    return TypeAdapter(_Entry)
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        UUID(text)
+    except ValueError:
+        return False
+    return True

@@ -1,1 +1,0 @@
-"""A plan that a person is asked about before it is executed."""

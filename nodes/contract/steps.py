@@ -1,0 +1,139 @@
+"""What attempts have in common: the key of the step, its input, and how one is cut off."""
+
+import asyncio
+import json
+import time
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from typing import Any
+from uuid import UUID, uuid5
+
+from graph.state import Attempt, AttemptError, RunState, Step, ended_at
+from nodes.contract.json_data import InvalidOutput, plain
+from nodes.contract.references import InvalidReference, references, resolve
+from tools.registry import Tool
+from tools.threads import ToolThreads
+
+
+def step_key(state: RunState, step: int) -> str:
+    """The idempotency key of a step: the same for every attempt and after every crash.
+
+    It changes with `generation`, when a person asks for a finished or edited step again.
+    """
+    return str(uuid5(UUID(state["run_id"]), f"{state['generation']}:{step}"))
+
+
+def edited_step_key(state: RunState, step: Step, value: Any) -> str:
+    """The key of a step whose plan may be edited in the state, with the same `generation`.
+
+    It holds what is asked, the tool and the resolved input, too: the same again has its effect
+    once, on every branch of the thread, and something else has one of its own.
+    """
+    asked = json.dumps([step["tool"], value], sort_keys=True)
+    return str(uuid5(UUID(step_key(state, step["step"])), asked))
+
+
+def outputs(state: RunState) -> dict[int, Any]:
+    """Each step's output, from its latest successful attempt."""
+    return {
+        entry["step"]: entry["output"]
+        for entry in state["log"]
+        if entry["kind"] == "attempt" and entry["status"] == "ok"
+    }
+
+
+def resolved(state: RunState, step: Step) -> Any:
+    """The step's input with every reference replaced.
+
+    Raises `InvalidReference`, and `InvalidOutput` where it is larger than a step's output may be:
+    few words of a plan can name large outputs many times.
+    """
+    value = resolve(step["input"], outputs(state))
+    return plain(value, max_bytes=state["limits"]["max_output"], what="input")
+
+
+def interrupted(
+    state: RunState, *, tools: Mapping[str, Tool], threads: ToolThreads, at: float
+) -> Attempt | None:
+    """The entry of the attempt that was cut off at an epoch second, or None if none was due."""
+    steps = state["plan"]["steps"]
+    due = state["not_before"] or 0.0
+    if state["status"] != "running" or state["error"] or state["cursor"] >= len(steps) or due > at:
+        return None
+    step = steps[state["cursor"]]
+    tool = tools.get(step["tool"])
+    may_have_acted = tool is not None and tool.effects
+    try:
+        value = resolved(state, step)
+    except (InvalidReference, InvalidOutput):
+        value = step["input"]
+    told = "it may have acted" if may_have_acted else "it changes nothing"
+    started_at = min(max(due, _last_end(state)), at)
+    return Attempt(
+        kind="attempt",
+        step=step["step"],
+        tool=step["tool"],
+        input=value,
+        attempt=state["attempt"] + 1,
+        generation=state["generation"],
+        status="cancelled",
+        output=None,
+        error=AttemptError(
+            type="Cancelled",
+            message=f"{step['tool']} was cut off by the cancellation; {told}",
+            retryable=False,
+        ),
+        retry_at=None,
+        thread_running=threads.running(step_key(state, step["step"])),
+        may_have_acted=may_have_acted,
+        started_at=started_at,
+        duration_ms=round((at - started_at) * 1000, 3),
+    )
+
+
+def _last_end(state: RunState) -> float:
+    """When the run last got on: nothing that came later had begun before."""
+    entries = (*state["planning_log"], *state["log"])
+    return max((ended_at(entry) for entry in entries if "duration_ms" in entry), default=0.0)
+
+
+# Steps that a retry leaves out: the cursor passes them, and nothing may refer to them.
+
+
+def next_cursor(steps: Sequence[Step], skipped: Collection[int], cursor: int) -> int:
+    """The first place from `cursor` on whose step is to be executed; the plan's end if none is."""
+    while cursor < len(steps) and steps[cursor]["step"] in skipped:
+        cursor += 1
+    return cursor
+
+
+def left_out(state: RunState) -> int:
+    """How many steps were passed by so far without being done."""
+    return sum(step <= state["cursor"] for step in state.get("skipped", []))
+
+
+def missed(steps: Sequence[Step], skipped: Collection[int], cursor: int) -> list[str]:
+    """Which steps from `cursor` on refer to one that is left out; one sentence for each."""
+    return [
+        f"step {reference.step} cannot be left out: step {step['step']} refers to it"
+        f" as {reference.text}"
+        for step in steps[cursor:]
+        if step["step"] not in skipped
+        for reference in references(step["input"])
+        if reference.step in skipped
+    ]
+
+
+# How a node sits out the time until its next attempt.
+
+
+#: Sits out a backoff until the given epoch second; the seconds that passed after it, while others
+#: had all the slots.
+Wait = Callable[[float], Awaitable[float]]
+
+
+async def sleep_until(moment: float) -> float:
+    """Wait until an epoch second; returns at once when it has passed. Needs no slot."""
+    # Timers count in whole milliseconds and on another clock, so one may ring too early.
+    while (left := moment - time.time()) > 0:  # noqa: ASYNC110 - time passes, nothing else
+        await asyncio.sleep(left)
+    return 0.0

@@ -1,0 +1,1 @@
+"""What people say, as tables: one line stands for many phrases."""

@@ -1,0 +1,118 @@
+"""How people ask to see their list: which words may stand around its name."""
+
+from nodes.patterns.grammar.phrases import word_set
+
+_QUESTIONS = word_set(
+    "what what's whats what're which where where's how how's is are am was were have has did got",
+    "there there's any anything remain remains forgot isn't aren't haven't hasn't didn't",
+)
+_SHOW = word_set(
+    "show view see display read hear tell give say recite repeat pull bring check review print",
+    "fetch retrieve access examine look looks find know wonder wondering summarize summary iterate",
+    "enumerate name describe detail details present provide return output contain contains include",
+    "includes inform share remind recall refresh over through rattle walk fill rundown run need",
+    "want list listen scan search outline catch dictate state announce play back out loud says",
+    "grab speak count reading telling showing giving hit recap scroll load consult peek glance",
+    "lay verbalize rehash relay forget wondered curious mind",
+)
+#: Of these words one must be there, or nothing besides the name of the list itself.
+ASKING = _QUESTIONS | _SHOW
+
+#: Words that ask for a part of the list.
+STATUS = {
+    "open": word_set("open pending outstanding unfinished incomplete undone left remaining active"),
+    "completed": word_set("completed done finished"),
+}
+
+_AMOUNTS = word_set(
+    "all everything anything any every each entire whole complete full many much number count",
+    "total amount long big rest both several few more else other different various",
+)
+TIMES = word_set(
+    "now today tomorrow tonight currently right again already so far still latest updated current",
+    "next first last top bottom upcoming coming yet ever day week then also finally",
+)
+_CONTENTS = word_set(
+    "items item things thing stuff tasks task todos todo contents content entries entry chores",
+    "status memory names words errands errand jobs job chores chore duties activities projects",
+    "assignments plans goals half",
+)
+_FILLERS = word_set(
+    "whatever be been 's s do does had get getting gets on in at from of for with by to the a an",
+    "my our me us i i've i'm i'd we we've mine that this these those it its showing lists listed",
+    "listing reading up aloud off looking go going checking would refresh explain produce",
+    "containing included including consist consists hold holds happening planned scheduled due put",
+    "added add written wrote set made saved stored noted down about update let let's real quick",
+    "quickly really just please thanks exactly kind kinds type types sort sorts actually supposed",
+    "say like according must needs accomplish finish and ready here verbally wanna should could",
+    "can will would gonna waiting sitting being once time times one two three not don't doesn't",
+    "doing crossed checked marked ticked knocked accomplished empty clear blank busy bare",
+    "take took give hand off remember recall as well per based yesterday morning afternoon evening",
+    "night weekend monday tuesday wednesday thursday friday saturday sunday month year left before",
+    "working handle tackle some most lot only even they them myself",
+    "that's lay screen voice somewhere sir pretty maybe",
+)
+#: Words that may surround LIST or TODOS when a list is asked for, in any order.
+SHOWING = ASKING.union(*STATUS.values(), _AMOUNTS, TIMES, _CONTENTS, _FILLERS)
+
+#: Two words with which nothing is wished to be seen: "what should i do with my list".
+NEVER_TOGETHER = (("do", "with"), ("take", "finish"), ("long", "take"), ("take", "complete"))
+#: Two words that together are not a wish to see anything: "check everything off".
+NOT_TOGETHER = (
+    ("check", "off"),
+    ("take", "off"),
+    ("get", "done"),
+    ("have", "done"),
+    ("crossed", "off"),
+    ("checked", "off"),
+    ("marked", "off"),
+    ("ticked", "off"),
+    ("off", "it"),
+    ("do", "not"),
+    ("need", "clear"),
+    ("want", "clear"),
+    ("need", "empty"),
+    ("want", "empty"),
+)
+#: What follows "how" where the way to do something is asked for, and not the list.
+HOW_TO = word_set("do can could should would to did")
+#: Words in front that make even those a question: "what have i not crossed off my list".
+QUESTIONING = word_set("what what's whats which how is are did didn't aren't")
+#: Words that turn what is done into what is not: "which of my tasks are not done".
+NEGATIONS = word_set("not haven't hasn't isn't aren't didn't don't yet still")
+
+#: Asking for the list without naming it, or in words that would mean something else alone.
+IMPLICIT = [
+    "(list|show|display|read|open|view|see|check) (TODO|to do)",
+    "(get|have|give [me|us]|gimme|need|want|grab|take|do|provide|run) [me|us] [a|an|the] [quick|"
+    "brief|short|full|little|complete|nice|good] (rundown|summary|overview|recap|readout|reading|"
+    "review|look|peek|glance|glimpse|squiz|gander|copy|view) (of|at|on|through) (LIST|TODOS)",
+    "[what is|what's|whats|what] [is] [my|the] next TODO [on LIST|today|now]",
+    "open [up] (LIST|TODOS)",
+    "(do|did) you [still] (have|remember|know|see) (LIST|TODOS)",
+    "(get [me]|call up) (LIST|TODOS)",
+    "(i'd like|i would like) (LIST|TODOS)",
+    "go [back] (over|through) (LIST|TODOS) [with me|for me]",
+    "what (is|'s|s) (left|still left|remaining) (to do|to be done) [today|now|for today]",
+    "(what's|whats) (left|still left|remaining) (to do|to be done) [today|now|for today]",
+    "[know|tell me|see|hear|let me know|show me] what (do i|i) [still] (have|need) [left] to "
+    "(do|get done) [today|now|for today|tomorrow|this week]",
+    "what (items|things|tasks|chores|todos) do i [still] (have|need) [left] to do [today|now]",
+    "what have i got [left] to do [today|now]",
+    "what (else|more) (do i|should i|must i) (have|need) to do [today|now]",
+]
+
+#: Asking for the list right after a clause about to-dos.
+ELLIPTIC = [
+    "(read|tell|show|give|repeat|recite|say) (it|them|that|that one) [back|out|aloud|all] [to me|"
+    "for me|back to me|out loud|me|aloud]",
+    "(read|tell|show) me (it|them|everything|what it says|what you see|what you find|what you got)",
+    "(read|tell|show) [to|back to] me|(tell|show) me what (is there|you have|i have|there is)",
+    "what does it say",
+    "(list|show|read|tell|give) [me] (everything|all|them|them all|all of them|all of it|what is "
+    "left)",
+    "(show|read) [me] what (is|'s) (on it|there|left)",
+    "(show|read|tell|see|say) [me|us] (what's|whats|what is) (on it|there|left|on there|in it)",
+    "what (is|'s) (on it|left|on there)",
+    "(what's|whats) (on it|left|on there)",
+]

@@ -1,0 +1,264 @@
+"""How people ask for the six to-do operations: one line a sentence, with `{slots}` for their words.
+
+LIST, TODO and TODOS stand for a name of the list, of one to-do and of several (`list_names.py`).
+A `{todo}` is one that is on the list already, `{text}` and `{items}` are the words of new ones.
+"""
+
+
+# How people ask whether something is on the list; the answer to all of them is the list.
+#
+# One line a sentence, in the notation of `todo_frames.py`. `{item}` is whatever is asked about,
+# `{few}` a kind of to-do, as in "which errands are on my list".
+
+QUESTION_FRAMES = [
+    "<there> {item} [<was>] <onto> <list> [<now>]",
+    "<is it so> {item} (is|are|was|were) [<was>] <onto> <list> [<now>]",
+    "[<i wonder>] (am|was|do|did|are|were|should|must) (i|we) [<have to>] {item} <according to> "
+    "LIST",
+    "<according to> LIST [,] (am|was|do|did|are|were|should|must) (i|we) [<have to>] {item}",
+    "(what|which) {few} (is|are|was|were|do i have|have i|did i [<got>]|do i need to do|"
+    "should i do|are there) [<was>] <onto> <list> [<now>]",
+    "<there> {item} (on|in|part of|part|one of|one) TODOS",
+    "<there> {item} [a] (part of|one of) LIST",
+    "(is it|does it say|is it written|do i have it) <onto> LIST [to] {item}",
+    "does it say [to] {item} <onto> LIST",
+    "(would|might) {item} be [<was>] <onto> <list> [<now>]",
+    "has {item} been (added|put|placed|included|listed) [<onto>] LIST [<now>]",
+    "<there> there {item} <onto> <list> [<now>]",
+    "<have i> [<got>] {item} [<was>] <onto> <list> [<now>]",
+    "(<have i> [<got>]|is there) (TODO|anything|something) <onto> <list> <called> {item}",
+    "(does|do|did|has|will|is) LIST <with> {item} [<now>]",
+    "(does|do|did|has|will) LIST [currently|already|still|even] <with> {item} [on|in] [it] [<now>]",
+    "<i wonder> {item} (is|are|was|were|has been) [<was>] <onto> <list> [<now>]",
+    "<i wonder> <have i> [<got>] {item} [<was>] <onto> <list> [<now>]",
+    "<i wonder> (i|we) [have|had|already|did] [<got>] {item} [<was>] <onto> <list> [<now>]",
+    "<i wonder> [there is|there's|there are] {item} <onto> <list> [<now>]",
+    "(check|search|scan|look (on|at|in|through|over)|go through) LIST (for|to see if i have|to "
+    "see if it has|and see if i have|and tell me if i have|to find) {item}",
+    "(check|search|scan|look (on|at|in|through|over)) LIST (to|and) (see|tell me|check) "
+    "<whether> {item} (is|are|was) (<there now>|on the list)",
+    "on LIST [,] (<have i>|is there|are there|is|are) [<got>] {item}",
+    "<i wonder> LIST (has|includes|contains|have|shows) {item} [<now>]",
+    "LIST (has|includes|contains) {item} [,] [right|doesn't it|correct]",
+    "{item} (is|are) [already] <onto> <list> [,] (right|correct|isn't it|yes|is it|or not|true|"
+    "isn't that right)",
+    "<i wonder> {item} (is|are|was|were) [<was>] <onto> <list> or not",
+]
+
+#: `action: sentences`. Where several fit, the one with the most words of its own is taken, then
+#: the one that stands first. `{known}` is a to-do named by its place or by "it".
+FRAMES = {
+    "add": [
+        "<add> [down] [in] {text} <onto> <list>",
+        "<add> {text} <onto> A_LIST of mine",
+        "<add> {text} LIST",
+        "<onto> <list> [,] [<also>] <add> [:] {text}",
+        "<add> <onto> <list> [:|,|-] {text}",
+        "for LIST [,] [<also>] <add> {text}",
+        "(write|put|mark|jot|note|get|pencil|pen|type|slot) {text} (down|in) <onto> <list>",
+        "(for|on|to) <list> : {text}",
+        "<onto> <list> [,] (i want|i need|i'd like|there should be|there needs to be|i have) "
+        "{text}",
+        "{few} [,] <therefore> <add> (it|that|this|them) <onto> <list>",
+        "(make|write|leave) [me] (a|another) note <onto> <list> (to|about) {text}",
+        "<add> (this|something|this item|one more thing|another thing|one thing) <onto> <list> [:|"
+        ",|-] {text}",
+        "(make|consider) {text} [a] part of <list>",
+        "<add> {text} as one [of] TODOS",
+        "(can|could|would|will) LIST (have|include|get) {text} [added] [to it]",
+        "LIST [:|,] [<also>] (add|put|insert|include|append|new) [:] {text}",
+        "<create> TODO {text}",
+        "<create> TODO <called> {text}",
+        "<create> to do [:|,|-] {text}",
+        "<create> TODO {text} <onto> <list>",
+        "<create> TODO <called> {text} <onto> <list>",
+        "<create> TODO <onto> <list> [<called>] {text}",
+        "<create> TODO <onto> <list> <called> {text}",
+        "<create> [a|an|another|new|a new] (item|entry) (:|called|named|saying) {text}",
+        "TODO : {text}",
+        "to do : {text}",
+        "new TODO {text}",
+        "<add> {text} as [a|my|the] TODO",
+        "<add> {text} as [a|my|the] TODO <onto> <list>",
+        "<add> {text} <onto> <list> as [a|my|the] TODO",
+        "(i need|i want|i'd like|i would like) TODO <called> {text}",
+        "(i need|i want|i'd like|i would like|i have|we need|i'll need|i must have|have|get|i "
+        "needed) {text} [to be] (put|added|placed|included|written|listed|entered) [down] <onto> "
+        "<list>",
+        "(i need|i want|i'd like|i would like|we need|i'll need|need|gotta have) "
+        "{text} <onto> <list>",
+        "{text} (needs to|should|must|has to|ought to|can|could|may|will) "
+        "(be|go|be put|be added|be placed|get added|be included|get put) <onto> <list>",
+        "{text} (goes|belongs) <onto> <list>",
+        "LIST (needs|should have|must have|needs to have|should include|needs to include|"
+        "has to have|must include) {text} [on it|in it]",
+        "(make sure|ensure|be sure|see to it) [that] {text} (is|are|gets|goes|get|gets put|"
+        "is put|is added|gets added) <onto> <list>",
+        "remind me [that i need] to {wish}",
+        "(don't|do not) let me forget to {wish}",
+        "remind me [that i need] to <add> {text} <onto> <list>",
+        "remind me [that i need] to {text} [,] <therefore> <add> [it|that|this] <onto> <list>",
+        "remind me [that i need] to {text} by (putting|adding) it <onto> <list>",
+        "(can|could|should|may|shall|will) {text} be (added|put|placed|included|written) <onto> "
+        "<list>",
+        "LIST is missing {text}",
+        "{text} needs (adding|putting|placing|including) <onto> <list>",
+        "(can|could|should|may|shall|will) {text} (go|get added|get put) <onto> <list>",
+        "(make sure|ensure|be sure|see to it) [that] {text} (ends up|winds up|lands|stays|gets "
+        "placed|gets written|gets included) <onto> <list>",
+        "TODO <onto> <list> (:|,|-) {text}",
+        "let LIST (have|include) {text}",
+        "<i must> {text} [,] <therefore> <add> (it|that|this) <onto> <list>",
+        "(update|edit|change|modify|revise|amend|adjust) LIST "
+        "(to include|with|to add|to have|to say|to show|by adding|and add|:|,) [:] {text}",
+        "(make|write|leave|put|add|create|set) [me] (a|another) (note|reminder|memo|line) "
+        "<onto> <list> [<called>] {text}",
+        "<go to> LIST [,] [and|to|by] [then|please] <add> {text}",
+    ],
+    "add several": [
+        "<create> TODOS {items}",
+        "<create> TODOS <called> {items}",
+        "<create> TODOS {items} <onto> <list>",
+        "<create> TODOS <onto> <list> [:|,|-] {items}",
+        "<create> TODOS <called> {items} <onto> <list>",
+        "<add> (items|things) <onto> <list> [:|,|-] {items}",
+        "<add> (these|the following|the following things|these things|all of these|both)"
+        " <onto> <list> [:|,|-] {items}",
+        "<add> (the following|these|both|all of these) [things] [:] {items} <onto> <list>",
+        "<add> <onto> <list> [the following|these|these things|the following things] : {items}",
+        "TODOS : {items}",
+    ],
+    "list": QUESTION_FRAMES,
+    "delete": [
+        "<surely remove> {known}",
+        "take off {known}",
+        "take {known} off",
+        "<remove> {todo} <from> <list>",
+        "<remove> <from> <list> [:|,] {todo}",
+        "<from> <list> [,] [<also>] <remove> [off] {todo}",
+        "LIST [:|,] (remove|delete|erase|take off|drop) {todo}",
+        "<surely remove> (the|my) {todo} (task|todo|chore|to do|to do item|TODO)",
+        "(there's|there is) no [more|longer] (need|use|reason) (for|to have|to keep) {todo} "
+        "<onto> <list> [<now>]",
+        "no [more|longer] need (for|to have) {todo} <onto> <list> [<now>]",
+        "<surely remove> TODO {todo}",
+        "<surely remove> TODO <about> {todo}",
+        "<remove> TODO <about> {todo} <from> <list>",
+        "<remove> TODO {todo} <from> <list>",
+        "<remove> TODO <from> <list> <about> {todo}",
+        "(i don't|i do not|i no longer|we don't|i dont) (need|want|have) {todo} <onto> <list>",
+        "LIST (doesn't|does not|no longer|shouldn't) (need|needs|have|include) [to have] {todo}",
+        "{todo} (can|should|could|needs to|may|must|has to) "
+        "(be|come|go) (removed|deleted|erased|taken|off|dropped|struck) [off] <from> <list>",
+        "{todo} (can|should|could|may|needs to) (come|go) <from> <list>",
+        "(i want|i need|i'd like|i would like|have|get) {todo} "
+        "(removed|deleted|erased|taken|off|dropped|gone) [off] <from> <list>",
+        "(i want|i need|i'd like|i would like|get) {todo} (off|off of|out of) LIST",
+        "(make sure|ensure) [that] {todo} (is|are) (not|off|removed|deleted) [off] <from> <list>",
+        "{todo} (is|are) (no longer|not) (needed|necessary|required) <onto> <list> [<now>]",
+        "let LIST no longer have {todo}",
+        "{todo} needs (removing|deleting|erasing|taking) [off] <from> <list>",
+        "(can|could|should|may|shall|will) {todo} be (removed|deleted|erased|taken|dropped|"
+        "struck) [off] <from> <list>",
+        "{todo} (shouldn't|should not|doesn't have to|does not have to|needn't) be <onto> <list> "
+        "[<now>]",
+        "[(forget|never mind) [about]] {todo} [(is|are) (no longer|not) (needed|necessary|required|"
+        "important) [<now>]] [,] <therefore> <remove> (it|that|this|them) <from> <list>",
+        "<go to> LIST [,] [and|to|by] [then|please] <remove> {todo}",
+        "{todo} (doesn't|does not|don't|do not|no longer) (need|needs|have|has) to be <onto> "
+        "<list>",
+        "<have done> [all] <did> [with] {todo} [,] <therefore> <remove> (it|that|this) <from> "
+        "<list>",
+        "(don't|do not|i don't|i do not|no longer|i no longer) (need|have|want) to {todo} "
+        "[,] <therefore> <remove> (it|that|this) <from> <list>",
+    ],
+    "complete": [
+        "<finish> {known}",
+        "<check> {todo} off",
+        "<check> {todo} (off|off of|off from|from|off on|on|out on|out of|in) <list>",
+        "<check> off {todo}",
+        "(cross|strike|scratch) out {todo}",
+        "(strike|cross|draw a line) through {todo}",
+        "(strike|cross|draw a line) through {todo} <from> <list>",
+        "(move|put) {todo} (to|in|into) [the] <done> [list|column|pile|ones]",
+        "<check> (off|out) {todo} <from> <list>",
+        "<check> {todo} <from> <list> [as|is] <done>",
+        "(mark|set|flag|check|tag|list|label|show|make|update|put|marking|count) {todo} "
+        "[as|to|is|as being] <done>",
+        "(mark|set|flag|check|tag|list|label|show|make|update|put|count) {todo} "
+        "[as|to|is|as being] <done> <from> <list>",
+        "(mark|put|note|write) {todo} down as <done> [<from> <list>]",
+        "(can|could|should|may|will) {todo} be (checked|crossed|ticked|marked|scratched) [off] "
+        "<from> <list>",
+        "(mark|set|flag|check|tag) (as|to) <done> [:] {todo}",
+        "(mark|set|flag|check|tag) (as|to) <done> <from> <list> [:] {todo}",
+        "(mark|check|tick) TODO {todo}",
+        "<finish> (the|my) {todo} (task|todo|chore|to do|to do item|TODO)",
+        "<check> off (the|my) {todo} (task|todo|chore|to do|to do item|TODO)",
+        "{todo} (is|has been|was|are|have been) <done> [,] <therefore> <check> (it|that|this|them) "
+        "(off|off <list>|[off] <from> <list>)",
+        "{todo} (is|has been|was|are|have been) <done> [,] <therefore> mark (it|that|this|them) "
+        "(off|[as] <done>|[as] <done> <from> <list>)",
+        "[<have done>] [all] <did> [with] {todo} [,] <therefore> <check> (it|that|this) (off|out|"
+        "off <list>|[off] [as <done>] <from> <list>)",
+        "[<have done>] [all] <did> [with] {todo} [,] <therefore> mark (it|that|this) ([as] <done>|"
+        "[as] <done> <from> <list>)",
+        "<finish> TODO {todo}",
+        "<finish> TODO <about> {todo}",
+        "<finish> {todo} <from> <list>",
+        "<from> <list> [,] <check> off {todo}",
+        "<from> <list> [,] mark {todo} [as|to] <done>",
+        "<have done> [all] <did> [with] {todo} <from> <list>",
+        "<have done> [all] <did> [with] TODO {todo}",
+        "TODO {todo} is <done>",
+        "(put|place|add|make|draw) a (check|check mark|checkmark|tick|tick mark|line|x) "
+        "(next to|by|beside|through|on|for|against|in front of|over) {todo}",
+        "(put|place|add|make|draw) a (check|check mark|checkmark|tick|tick mark|line|x) "
+        "(next to|by|beside|through|on|for|against|in front of|over) {todo} <from> <list>",
+        "<go to> LIST [,] [and|to|by] [then|please] <check> [off] {todo}",
+        "<go to> LIST [,] [and|to|by] [then|please] <check> {todo} off",
+        "<go to> LIST [,] [and|to|by] [then|please] mark {todo} [as] <done>",
+        "{todo} (is|has been|was|are) <done> <from> <list>",
+        "(i want|i need|i'd like|get|have) {todo} (checked|crossed|ticked|marked|scratched) off",
+        "(i want|i need|i'd like|get|have) {todo} "
+        "(checked|crossed|ticked|marked|scratched) [off] <from> <list>",
+    ],
+    "update": [
+        "<change> {known} <into> {text}",
+        "<change> TODO {todo} <into> {text}",
+        "<change> TODO <about> {todo} <into> {text}",
+        "<change> {todo} <onto> <list> <into> {text}",
+        "<change> {todo} <into> {text} <from> <list>",
+        "<from> <list> [,] <change> {todo} <into> {text}",
+        "<change> the (text|name|title|description|wording) of [TODO] {todo} <into> {text}",
+        "rename {todo} (to|into|as) {text}",
+        "TODO {todo} should (say|read|be) {text}",
+    ],
+    "get": [
+        "<show> {known}",
+        "<show> TODO {todo}",
+        "<show> TODO <about> {todo}",
+        "<show> TODO {todo} <from> <list>",
+    ],
+}
+
+#: Sentences that only hold right after a clause about to-dos, and only for few and plain words.
+ELLIPTIC_FRAMES = {
+    "add": ["(add|include) {few}", "(add|put) {few} (to|on|in) it"],
+    "list": [
+        "<i wonder> {item} (is|are|was|were) <there now>",
+        "<i wonder> <have i> [<got>] {item} <there now>",
+        "<i wonder> (i|we) [have|had|already|did] [<got>] {item} <there now>",
+        "<there> {item} <there now>",
+    ],
+    "delete": [
+        "(remove|delete|erase) {few}",
+        "take {few} off",
+        "<remove> {todo} (from|off|off of) it",
+    ],
+    "complete": [
+        "(complete|finish|mark off) {few}",
+        "<check> {todo} (off|off of|from) it",
+        "<check> off {todo} (on|from) it",
+    ],
+}

@@ -1,0 +1,155 @@
+"""Words with the same part in a to-do sentence, under the name that the frames use."""
+
+from nodes.patterns.english.politeness import AFTER_LIST
+from nodes.patterns.grammar.phrases import phrase_set
+
+CLASSES = {
+    "list": ["(LIST|TODOS) [[,] <after list>]"],
+    "after list": AFTER_LIST,
+    "add": [
+        "add|put|place|insert|include|enter|write|jot|jot down|write down|note|note down|log|"
+        "record|append|stick|throw|pop|slap|set|get|save|tack|tack on|drop|list|input|schedule|"
+        "put down|mark down|file|attach|post|register|queue|queue up|pencil in|create|"
+        "adding|putting|including|placing|toss|type|move|store|plug|chuck|pencil|slot|tuck|squeeze|"
+        "fit|hang|pin|scribble|scribble down|write in|note in|make a note of|fling|paste|sneak|get"
+    ],
+    "create": [
+        "add|create|make|new|add new|create new|make new|insert|enter|put|put down|write|"
+        "write down|jot down|note|log|record|save|set|set up|start|open|register|give me|put in|"
+        "adding|creating|making|schedule|set me|make me"
+    ],
+    "onto": [
+        "to|2|on|onto|in|into|on to|in to|under|for|inside|"
+        "(to|at|on|onto|in) the (end|top|bottom|start|beginning|front|back) of"
+    ],
+    "from": ["from|off|off of|out of|of|on|in|off from|from off|away from|within"],
+    "remove": [
+        "remove|delete|erase|drop|discard|cancel|eliminate|clear|take|take off|take away|take out|"
+        "get rid of|rid|strike|cut|pull|pull off|throw out|toss|trash|wipe|scrap|dump|purge|kill|"
+        "yank|zap|nuke|chuck|rip|pluck|knock off|scrub|getting rid of|x|"
+        "removing|deleting|taking|erasing|move|clear off|clear out|leave|forget|kick|exclude|"
+        "remove remove|ditch|omit|subtract|lose|nix|knock|abolish|axe|bin|get|delete out|deduct"
+    ],
+    "surely remove": [
+        "remove|delete|erase|discard|drop|get rid of|scrap|trash|ditch|cancel|clear|axe|nix"
+    ],
+    "check": [
+        "check|cross|tick|mark|scratch|strike|checkmark|crossing|checking|ticking|scratching|x|"
+        "marking|knock|score|striking"
+    ],
+    "finish": ["complete|finish|completing|finishing|close|resolve|accomplish|wrap up"],
+    "done": [
+        "done|complete|completed|finished|checked|checked off|ticked|ticked off|closed|"
+        "crossed off|accomplished|resolved|taken care of|all done"
+    ],
+    "have done": [
+        "i|i've|i have|we|we've|we have|i just|i already|i've already|i have already|i've just|"
+        "i'm|i am|ive|just|finally|i finally|we finally|we just|already|we already|i think i",
+    ],
+    "did": [
+        "did|done|finished|completed|accomplished|done with|finished with|through with|took care of"
+    ],
+    "change": [
+        "change|rename|update|edit|modify|replace|reword|revise|alter|correct|rewrite|amend|"
+        "switch|swap|changing"
+    ],
+    "into": ["to|into|with|for|to say|to read|to be|as|so it says|so that it says|by|to just say"],
+    "called": [
+        "to|for|called|named|titled|saying|that says|which says|that reads|about|of|labeled|"
+        "labelled|to remind me to|reminding me to|that i (need|have) to|i (need|have) to|for me "
+        "to|with the (text|title|name|description)|as follows|where i|:|-|,|to :|called :|named :"
+    ],
+    "about": [
+        "of|called|named|titled|saying|that says|about|labeled|labelled|with|for|to|:|-|that"
+    ],
+    "show": [
+        "show|show me|get|get me|display|view|open|read|read me|see|look up|find|give me|pull up|"
+        "tell me|tell me about|print|fetch|what is|what's|whats|let me see|details of|retrieve"
+    ],
+    "there": ["is|are|was|were|isn't|aren't|will|wasn't|weren't|has|had|does|did|ain't"],
+    "is it so": ["(am i|is it) (right|correct|true|sure) [that]|is it (true|right) [that]"],
+    "have i": [
+        "(did|have|do|had|has|does) (i|we|you|anyone|somebody|someone)",
+        "(did|have|do|had|didn't|haven't|don't) i (already|ever|even|also|currently|still)",
+        "didn't i|haven't i|don't i|don't i already",
+    ],
+    "got": [
+        "have|got|put|add|added|include|included|write|written|need|had|place|placed|set|enter"
+    ],
+    "whether": ["if|whether|that"],
+    "i wonder": [
+        "(check|see|look|find out|verify|confirm|tell me|let me know|check and see|check to see|"
+        "know|make sure|double check|look to see|look and see|curious|do you know|do you see|"
+        "i wonder|wondering|just wondering|(i'm|i was|i am) wondering|remind me|i forget|i forgot|"
+        "i (can't|don't) remember|i don't know) <whether>",
+        "(confirm|verify) [that]",
+        "(check|see|search|find|look for|look up) [on]",
+        "<is it so>",
+        "(i'm|i am) (sure|pretty sure|certain|not sure|unsure|curious|checking|wondering) "
+        "[<whether>]",
+        "(i|we) (think|believe|thought|assume|hope|bet) [that]",
+        "do (you|u) (know|see|remember|think) [<whether>]|any chance [that]",
+    ],
+    "there now": [
+        "(on it|there|on there|in there|in it|listed|included|on that|among them) [<now>]"
+    ],
+    "have to": [
+        "[also|still|ever] (supposed|scheduled|meant|going|planning|need|have|got|required|"
+        "expected) [to]",
+    ],
+    "according to": ["according to|per|based on|by|as per|going by|on|from"],
+    "with": ["have|include|contain|contains|has|hold|list|show|say|already have|includes"],
+    "now": ["yet|already|now|today|too|anymore|any more|still|or not|right now|again|anywhere"],
+    "was": ["added|put|placed|included|listed|already|currently|still|scheduled|written|coming up"],
+    "i must": [
+        "(i|we) [also|still|really] (need|have|must|want|should|gotta|ought|got) [to] [remember|"
+        "be] [to]",
+        "(i|we) (can't|cannot|mustn't|shouldn't|must not|better not) forget to|(i|we|i'd) better",
+        "(don't|do not|never) let me forget to|(i|we) [almost|nearly] forgot to",
+        "(i'm|i am) (going|supposed|planning) to",
+        "(i've|i have) got to",
+    ],
+    "therefore": [
+        "[so|and|then] [please|can you|could you|would you|will you|go ahead and|you can] [please|"
+        "also|just]",
+    ],
+    "go to": [
+        "(go|go back|go on|go in|look|get) (to|into|in|on|through|at)|open [up]|access|pull up|"
+        "find|edit|update|check|use|bring up|in|on|get into"
+    ],
+    "also": ["please|also|now|just|then|kindly|and"],
+}
+
+#: What leads to the words of a new to-do, and away from them.
+TEXT_FRONTS = phrase_set(
+    [
+        "TODO (,|:|-)",
+        "me|us|also|(for|to) (me|us)",
+        "for (today|tonight|tomorrow|this week|this weekend|the day) (:|,|-)",
+        "that (i|we) (need|have|want|must|should|ought|got) [to]",
+        "(a|the) (task|chore|job|reminder) (of|for|to)",
+        "TODO (of|for|to)",
+    ]
+)
+TEXT_ENDS = phrase_set(
+    [
+        "to be",
+        "added [to it]",
+        "as [a|an] TODO",
+        "as (a|the|my) [next|new|first|last] (thing|item|task|one|entry|chore)",
+    ]
+)
+
+#: The same for a to-do that is on the list already.
+TODO_FRONTS = phrase_set(
+    [
+        "that [(i|we) (did|finished|completed|have (done|finished|completed)|was done with)]",
+        "[the] (task|chore|job|reminder|entry|item) [of|for|to|called|about]",
+        "TODO [of|for|to|called|about]",
+        "down",
+    ]
+)
+TODO_ENDS = phrase_set(
+    ["TODO", "item|task|entry|chore|todo", "as", "as [a|an] TODO", "anymore|any more"]
+)
+LONGEST_END = 4

@@ -1,0 +1,212 @@
+"""Tables of phrases, found by walking the words of a prompt once.
+
+Lines share their beginnings and become an automaton. Its deterministic states are made when they
+are first walked: to make them all ahead would take seconds, most are never used, and what is kept
+is bounded by the vocabulary, not by what people write.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+Value = TypeVar("Value")
+
+_ROOT = frozenset({0})
+
+
+class _State(Generic[Value]):
+    __slots__ = ("members", "next", "values")
+
+    def __init__(self, members: frozenset[int], values: tuple[Value, ...]) -> None:
+        self.members = members
+        self.values = values
+        self.next: dict[str, _State[Value] | None] = {}
+
+
+Elements = list["str | Choice"]
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One of several sequences; none of them where it may be left out."""
+
+    options: list[Elements]
+    optional: bool = False
+
+
+class PhraseTable(Generic[Value]):
+    """Phrases with their values; to find one costs no more than its own length."""
+
+    def __init__(self) -> None:
+        self._edges: list[dict[str, list[int]]] = [{}]
+        self._values: dict[int, list[Value]] = {}
+        self._vocabulary: set[str] = set()
+        self._known: dict[frozenset[int], _State[Value]] = {}
+
+    def add(self, phrases: Choice, value: Value) -> None:
+        """Enter all of `phrases`; of several values for one phrase the first counts most."""
+        self._known.clear()
+        for end in self._extend({0}, phrases):
+            self._values.setdefault(end, []).append(value)
+
+    def longest(self, words: Sequence[str], start: int, end: int) -> tuple[int, Value] | None:
+        """Where the longest phrase that begins at `start` ends, and its value."""
+        state = self._known.get(_ROOT) or self._state(_ROOT)
+        found = None
+        while start < end and (following := self._after(state, words[start])) is not None:
+            state = following
+            start += 1
+            if state.values:
+                found = (start, state.values[0])
+        return found
+
+    def every(
+        self, words: Sequence[str], start: int, end: int
+    ) -> list[tuple[int, tuple[Value, ...]]]:
+        """Where each phrase that begins at `start` ends, the shortest first, and its values."""
+        state = self._known.get(_ROOT) or self._state(_ROOT)
+        found = [(start, state.values)] if state.values else []
+        at = start
+        while at < end and (following := self._after(state, words[at])) is not None:
+            state = following
+            at += 1
+            if state.values:
+                found.append((at, state.values))
+        return found
+
+    def skip(self, words: Sequence[str], start: int, end: int, most: int = -1) -> int:
+        """The first place at or after `start` where no phrase begins, or `most` phrases on."""
+        while most != 0 and (found := self.longest(words, start, end)) is not None:
+            start = found[0]
+            most -= 1
+        return start
+
+    def _extend(self, starts: set[int], choice: Choice) -> set[int]:
+        ends = set(starts) if choice.optional else set()
+        words = [option[0] for option in choice.options if len(option) == 1]
+        single = [word for word in words if isinstance(word, str)]
+        if single:
+            ends.add(self._step(starts, single))
+        for option in choice.options:
+            if len(option) == 1 and isinstance(option[0], str):
+                continue
+            here = starts
+            for part in option:
+                here = (
+                    self._extend(here, part)
+                    if isinstance(part, Choice)
+                    else {self._step(here, [part])}
+                )
+            ends |= here
+        return ends
+
+    def _step(self, starts: set[int], words: list[str]) -> int:
+        self._vocabulary.update(words)
+        self._edges.append({})
+        target = len(self._edges) - 1
+        for start in starts:
+            for word in words:
+                self._edges[start].setdefault(word, []).append(target)
+        return target
+
+    def _state(self, members: frozenset[int]) -> _State[Value]:
+        state = self._known.get(members)
+        if state is None:
+            values = [value for at in sorted(members) for value in self._values.get(at, ())]
+            state = self._known[members] = _State(members, tuple(dict.fromkeys(values)))
+        return state
+
+    def _after(self, state: _State[Value], word: str) -> _State[Value] | None:
+        if word in state.next:
+            return state.next[word]
+        if word not in self._vocabulary:
+            return None
+        members = frozenset(
+            target for member in state.members for target in self._edges[member].get(word, ())
+        )
+        state.next[word] = following = self._state(members) if members else None
+        return following
+
+
+WordClasses = Mapping[str, Sequence[str]]
+
+
+def table(lines: Mapping[str, Value], classes: WordClasses | None = None) -> PhraseTable[Value]:
+    """A table of lines, each with its value."""
+    made: PhraseTable[Value] = PhraseTable()
+    for line, value in lines.items():
+        made.add(parse(line, classes or {}), value)
+    return made
+
+
+def phrase_set(lines: Iterable[str], classes: WordClasses | None = None) -> PhraseTable[bool]:
+    """A table that only says whether a phrase is there."""
+    return table(dict.fromkeys(lines, True), classes)
+
+
+def word_set(*lines: str) -> frozenset[str]:
+    """The single words of some lines."""
+    return frozenset(word for line in lines for word in line.split())
+
+
+_PIECE = re.compile(r"[()\[\]|]|<[^<>]+>|[^\s()\[\]|<>]+")
+_CLOSING = {"(": ")", "[": "]"}
+
+
+def parse(line: str, classes: WordClasses) -> Choice:
+    """What `line` stands for.
+
+    Raises `ValueError` when a group is not closed or a word class is not known.
+    """
+    return _options(line, iter(_PIECE.findall(line)), "", classes)
+
+
+def backwards(choice: Choice) -> Choice:
+    """The same phrases, each read from its end."""
+    return Choice(
+        [
+            [backwards(part) if isinstance(part, Choice) else part for part in reversed(option)]
+            for option in choice.options
+        ],
+        choice.optional,
+    )
+
+
+def first_words(line: str, classes: WordClasses) -> set[str]:
+    """The words with which the phrases of `line` may begin."""
+    return _firsts(parse(line, classes))
+
+
+def _firsts(choice: Choice) -> set[str]:
+    found: set[str] = set()
+    for option in choice.options:
+        for part in option:
+            if isinstance(part, str):
+                found.add(part)
+                break
+            found |= _firsts(part)
+            if not part.optional:
+                break
+    return found
+
+
+def _options(line: str, pieces: Iterator[str], closing: str, classes: WordClasses) -> Choice:
+    options: list[Elements] = [[]]
+    for piece in pieces:
+        if piece == closing:
+            return Choice(options, optional=closing == "]")
+        if piece == "|":
+            options.append([])
+        elif piece in _CLOSING:
+            options[-1].append(_options(line, pieces, _CLOSING[piece], classes))
+        elif piece[0] == "<":
+            members = classes.get(piece[1:-1])
+            if members is None:
+                raise ValueError(f"the phrase {line!r} uses {piece}, which is no word class here")
+            options[-1].append(Choice([[parse(member, classes)] for member in members]))
+        else:
+            options[-1].append(piece)
+    if closing:
+        raise ValueError(f"{closing!r} is missing in the phrase {line!r}")
+    return Choice(options)

@@ -1,0 +1,1 @@
+"""Reads clauses as requests about to-dos."""

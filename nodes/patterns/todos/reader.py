@@ -1,0 +1,271 @@
+"""Reads a clause as a request about to-dos."""
+
+from collections.abc import Container
+from functools import cache
+
+from nodes.patterns.arithmetic import read_expression
+from nodes.patterns.english.list_names import LIST, TODO, TODOS, View, view
+from nodes.patterns.english.todo_frames import ELLIPTIC_FRAMES, FRAMES
+from nodes.patterns.english.todo_words import (
+    CLASSES,
+    LONGEST_END,
+    TEXT_ENDS,
+    TEXT_FRONTS,
+    TODO_ENDS,
+    TODO_FRONTS,
+)
+from nodes.patterns.english.unfit_items import (
+    PLACING,
+    UNFINISHED,
+    belongs_elsewhere,
+    is_beside_the_list,
+    is_foreign,
+    is_plain,
+    is_sentence,
+    is_vague,
+    rings,
+)
+from nodes.patterns.grammar.calls import (
+    CALCULATOR,
+    STORE,
+    Call,
+    Earlier,
+    calculation,
+    is_whole,
+    literal,
+)
+from nodes.patterns.grammar.frames import Fit, FrameTable
+from nodes.patterns.grammar.numbers import read_number
+from nodes.patterns.grammar.phrases import PhraseTable, phrase_set
+from nodes.patterns.grammar.words import Words
+from nodes.patterns.todos import items
+from nodes.patterns.todos.listing import read_listing
+from nodes.patterns.todos.loose import read_loosely
+
+_TEXTS = frozenset({"text", "wish"})
+#: "the sum of 3 and 4", as something to put on the list, is computed first.
+_RESULT_OF = phrase_set(
+    [
+        "[the] (result|answer|value|solution) (of|to)",
+        "[the] (sum|product|total|difference|quotient) (of|between)",
+    ]
+)
+_COUNTED = frozenset({TODOS, "items", "things"})
+_COUNT_WITHIN = 6  # words from the beginning
+_REASONS = {
+    "add": "asks to put something on the to-do list",
+    "list": "asks what is on the to-do list",
+    "get": "asks for one to-do",
+    "update": "asks to change the words of a to-do",
+    "complete": "says that a to-do is done",
+    "delete": "asks to take something off the to-do list",
+}
+
+
+@cache
+def _frames() -> tuple[FrameTable, FrameTable]:
+    """The whole sentences and the elliptic ones: the same for every reader, and slow to make."""
+    return FrameTable(FRAMES, CLASSES), FrameTable(ELLIPTIC_FRAMES, CLASSES)
+
+
+# The slots of a frame that fits, as inputs of a to-do tool.
+
+
+_ADDRESSED = frozenset({"you", "ya", "u"})
+
+
+class Slots:
+    """What stands in the slots of `fit`; each reader gives None for words that will not do."""
+
+    def __init__(self, prompt: Words, seen: View, fit: Fit, earlier: Earlier) -> None:
+        self.prompt = prompt
+        self.seen = seen
+        self.fit = fit
+        self.earlier = earlier
+
+    def symbols(self, slot: str) -> list[str]:
+        """The words of a slot as symbols."""
+        first, last = self.fit.places[slot]
+        return self.seen.symbols[first:last]
+
+    def words(self, slot: str) -> tuple[int, int]:
+        """The first word of a slot and the one after its last."""
+        first, last = self.fit.places[slot]
+        return self.seen.at[first], self.seen.at[last]
+
+    def is_kind(self) -> bool:
+        """Whether `few` names a kind of to-do, as in "which errands are on my list"."""
+        symbols = self.symbols("few")
+        return is_plain(symbols) and not is_foreign(symbols)
+
+    def text(self, slot: str) -> str | None:
+        """The words of a new to-do, or a reference to a computed value."""
+        start, end = self.words(slot)
+        symbols = self.symbols(slot)
+        if is_whole(self.prompt.words, start, end):
+            return self.earlier.result
+        if is_vague(symbols) or not self._is_ours(symbols):
+            return None
+        if slot == "few" and not is_plain(symbols):
+            return None
+        if slot == "wish" and rings(symbols):
+            return None
+        return self._wording(slot, TEXT_FRONTS, TEXT_ENDS)
+
+    def todo(self, slot: str) -> str | None:
+        """The to-do that is meant: its place, a reference to it, or its words."""
+        first, _ = self.fit.places[slot]
+        start, end = self.words(slot)
+        symbols = self.symbols(slot)
+        place = items.position(symbols, numbered=TODO in self.seen.symbols[:first])
+        if place is not None:
+            return place
+        if is_whole(self.prompt.words, start, end, todo=True):
+            return self.earlier.todo
+        if slot == "few" and not is_plain(symbols):
+            return None
+        if slot == "known" or is_vague(symbols) or not self._is_ours(symbols):
+            return None
+        if not self.fit.names(LIST, TODOS, TODO, symbols=self.seen.symbols) and is_foreign(symbols):
+            return None
+        if items.several_positions(symbols):
+            return None  # after the first is gone, the second has another place
+        return self._wording(slot, TODO_FRONTS, TODO_ENDS)
+
+    def _wording(self, slot: str, fronts: PhraseTable[bool], ends: PhraseTable[bool]) -> str:
+        """The words of a slot as written, without what leads to them and away from them."""
+        first, last = self.fit.places[slot]
+        symbols = self.seen.symbols
+        front = fronts.longest(symbols, first, last - 1)
+        if front is not None:
+            first = front[0]
+        for begin in range(max(first + 1, last - LONGEST_END), last):
+            end = ends.longest(symbols, begin, last)
+            if end is not None and end[0] == last:
+                last = begin
+                if fronts is TODO_FRONTS and symbols[first] == "the" and first + 1 < last:
+                    first += 1  # "the laundry item" is called "laundry"
+                break
+        start, stop = self.seen.at[first], self.seen.at[last]
+        return literal(items.wording(self.prompt, start, stop))
+
+    def _is_ours(self, symbols: list[str]) -> bool:
+        """With the list named around an item it cannot be named in it; without, it must be ours."""
+        if symbols[0] in _ADDRESSED and "to" in symbols[1:2]:
+            return False  # "i need you to add …"
+        if symbols[-1] in UNFINISHED or symbols[0] in ("to", "on"):
+            return False  # something was cut off, or belongs to "i don't want to …"
+        if symbols[-1] in ("it", "them") and "," in symbols:
+            return False  # two sentences: "forget the dishes, remove it"
+        if self.fit.places[self.fit.frame.slots[0]][0] == 0 and is_sentence(symbols):
+            return False
+        if self.fit.names(LIST, TODOS, symbols=self.seen.symbols):
+            return LIST not in symbols and not is_beside_the_list(symbols)
+        return not belongs_elsewhere(symbols)
+
+
+class TodoReader:
+    """Turns clauses into calls of the to-do tools that exist."""
+
+    def __init__(self, tools: Container[str]) -> None:
+        self._tools = tools
+        self._frames, self._elliptic = _frames()
+
+    def read(self, prompt: Words, start: int, end: int, earlier: Earlier) -> list[Call] | None:
+        """The calls that the words from `start` to `end` ask for, or None."""
+        seen = view(prompt.words, start, end)
+        shown = read_listing(seen.symbols, about_todos=earlier.about_todos)
+        if shown is not None:
+            return self._calls("list", [(shown, start, end)])
+        count = _take_count(seen)
+        fits = self._frames.fits(seen.symbols)
+        if earlier.about_todos:
+            fits += self._elliptic.fits(seen.symbols)
+        for fit in fits:
+            calls = self._fill(fit, Slots(prompt, seen, fit, earlier), count)
+            if calls is not None:
+                return calls or None
+        return None
+
+    def read_loosely(
+        self, prompt: Words, start: int, end: int, earlier: Earlier
+    ) -> list[Call] | None:
+        """The same by the classes of the words alone; for clauses that `read` refuses."""
+        return read_loosely(
+            prompt,
+            start,
+            end,
+            lambda first, last: self.read(prompt, first, last, earlier),
+            lambda action, given: self._calls(action, [(given, start, end)]),
+        )
+
+    def _fill(self, fit: Fit, slots: Slots, count: int | None) -> list[Call] | None:
+        """The calls of a frame; none when its words name nothing, None when it is not meant."""
+        action = fit.frame.action
+        start, end = slots.seen.at[0], slots.seen.at[-1]
+        if action == "add several":
+            return self._several(slots, count)
+        if count is not None:
+            return None
+        if action == "list":
+            item = fit.frame.slots[0]
+            if LIST in slots.symbols(item) or (item == "few" and not slots.is_kind()):
+                return []
+            return self._calls("list", [({}, start, end)])
+        if action == "add" and (calls := self._quoted(slots) or self._computed(slots)):
+            return calls
+        given: dict[str, str] = {}
+        for slot in fit.places:
+            is_text = slot in _TEXTS or (slot == "few" and action == "add")
+            words = slots.text(slot) if is_text else slots.todo(slot)
+            if not words:
+                return [] if slot != "known" else None
+            given["text" if is_text else "todo"] = words
+        return self._calls(action, [(given, start, end)])
+
+    def _quoted(self, slots: Slots) -> list[Call] | None:
+        """Each of several quotations as an item of its own."""
+        parts = items.quotations(slots.prompt.words, *slots.words(slots.fit.frame.slots[0]))
+        return self._adding(slots, parts) if len(parts) > 1 else None
+
+    def _computed(self, slots: Slots) -> list[Call] | None:
+        """A calculation, and its result as the item."""
+        words = slots.prompt.words
+        start, end = slots.words(slots.fit.frame.slots[0])
+        if CALCULATOR not in self._tools or _RESULT_OF.longest(words, start, end) is None:
+            return None
+        expression = read_expression(words, start, end, None)
+        if expression is None:
+            return None
+        text = f"{{step_{slots.earlier.steps + 1}_output}}"
+        added = self._calls("add", [({"text": text}, slots.seen.at[0], slots.seen.at[-1])])
+        return added and [calculation(expression, start, end), *added]
+
+    def _several(self, slots: Slots, count: int | None) -> list[Call] | None:
+        start, end = slots.words("items")
+        if is_vague(slots.symbols("items")) or slots.symbols("items")[0] in PLACING:
+            return None
+        return self._adding(slots, items.several(slots.prompt.words, start, end, count) or [])
+
+    def _adding(self, slots: Slots, parts: list[tuple[int, int]]) -> list[Call] | None:
+        made = [({"text": literal(items.wording(slots.prompt, *part))}, *part) for part in parts]
+        return self._calls("add", made) if all(given["text"] for given, _, _ in made) else None
+
+    def _calls(
+        self, action: str, inputs: list[tuple[dict[str, str], int, int]]
+    ) -> list[Call] | None:
+        tool = STORE + action
+        if tool not in self._tools or not inputs:
+            return None
+        return [Call(tool, given, _REASONS[action], start, end) for given, start, end in inputs]
+
+
+def _take_count(seen: View) -> int | None:
+    """Take "3" out of "add 3 tasks: …" and return it."""
+    for at in range(1, min(len(seen.symbols) - 1, _COUNT_WITHIN)):
+        if seen.symbols[at + 1] in _COUNTED:
+            number = read_number(seen.symbols, at, at + 1)
+            if number is not None and number[0].isdigit():
+                del seen.symbols[at], seen.at[at + 1]
+                return int(number[0])
+    return None
