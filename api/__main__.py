@@ -9,7 +9,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         # Imported here, without collections: they find nothing in it and take a tenth of the start.
         gc.disable()
-        from api.command import run_command
+        from api.cli.command import run_command
 
         gc.enable()
         return run_command(arguments)

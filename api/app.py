@@ -9,27 +9,22 @@ from fastapi import FastAPI
 from starlette.middleware import Middleware
 from starlette.middleware.exceptions import ExceptionMiddleware
 
-from api.answer_headers import AnswerHeaders
-from api.approval_routes import router as approval_router
-from api.arrivals import Arrivals
-from api.body_limit import BodyLimit
-from api.budget_routes import router as budget_router
-from api.callers import Callers
-from api.cors import Cors
-from api.docs import docs_routes
-from api.fork_routes import router as fork_router
-from api.frames import Frames
-from api.head import HeadAsGet
-from api.history_routes import router as history_router
-from api.keeping_routes import router as keeping_router
-from api.live_routes import router as live_router
-from api.loopback import Loopback
+from api.errors.answers import HANDLERS
+from api.middleware.callers import Callers
+from api.middleware.headers import AnswerHeaders, Cors, HeadAsGet
+from api.middleware.limits import Arrivals, BodyLimit
+from api.middleware.loopback import Loopback
 from api.openapi import description_of
-from api.problem_answers import HANDLERS
-from api.pulse import HEARTBEAT
-from api.retry_routes import router as retry_router
-from api.routes import router
-from api.run_routes import router as run_router
+from api.routes.approval import router as approval_router
+from api.routes.fork import router as fork_router
+from api.routes.history import router as history_router
+from api.routes.live import router as live_router
+from api.routes.retry import router as retry_router
+from api.routes.runs import router as run_router
+from api.routes.server import budget_router, docs_routes
+from api.routes.server import router as server_router
+from api.streams.sse import HEARTBEAT
+from api.streams.streams import Frames
 from graph.service import Runs
 from graph.settings.keys import KeyRing
 
@@ -74,13 +69,12 @@ def create_app(
         routes=[
             *live_router.routes,
             *run_router.routes,
-            *keeping_router.routes,
             *approval_router.routes,
             *retry_router.routes,
             *history_router.routes,
             *fork_router.routes,
             *budget_router.routes,
-            *router.routes,
+            *server_router.routes,
             *docs_routes(),
         ],
         lifespan=lifespan,

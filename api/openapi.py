@@ -8,12 +8,12 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 
-from api.body_limit import BodyTooLarge
-from api.callers import KeyRefused, is_open
-from api.loopback import HostRefused, NotJson, OriginRefused
-from api.problems import MEDIA_TYPE, PROBLEMS, Cause, Kind
-from api.run_events import EVENT_TYPES, Heartbeat, RunEvent
+from api.errors.problems import MEDIA_TYPE, PROBLEMS, Cause, Kind
+from api.middleware.callers import KeyRefused, is_open
+from api.middleware.limits import BodyTooLarge
+from api.middleware.loopback import HostRefused, NotJson, OriginRefused
 from api.schemas import Problem, RunChanged
+from api.views.events import EVENT_TYPES, Heartbeat, RunEvent
 
 #: What any route may answer with.
 ALWAYS: tuple[Cause, ...] = (KeyRefused, HostRefused, Exception)

@@ -4,11 +4,15 @@ import re
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from fastapi import Header, Query
+from fastapi import Depends, Header, Query, Request
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError
 from pydantic_core.core_schema import no_info_before_validator_function
+
+from api.middleware.callers import CLIENT, OWNER, KeyRefused
+from graph.service import Runs
+from graph.settings.keys import NOBODY
 
 #: How long a call waits for a run unless it says so, and at most, in seconds.
 WAIT, LONGEST_WAIT = 30.0, 300
@@ -88,3 +92,35 @@ MaxValueBytes = Annotated[
         description="Shorten every value that is larger, in bytes of JSON; `shortened` lists them."
     ),
 ]
+
+
+async def _runs(request: Request) -> Runs:
+    runs: Runs = request.app.state.runs
+    return runs
+
+
+async def _stranger(request: Request) -> bool:
+    return request.scope[OWNER] is None
+
+
+async def _owner(request: Request) -> str:
+    owner: str | None = request.scope[OWNER]
+    if owner is None:  # on a path that is open to strangers, but not with what belongs to somebody
+        raise KeyRefused(given=False)
+    return owner
+
+
+async def _caller(owner: "OwnerDep") -> str:
+    return CLIENT if owner == NOBODY else owner
+
+
+RunsDep = Annotated[Runs, Depends(_runs)]
+
+#: Whether the call came without a key to a server that has keys.
+StrangerDep = Annotated[bool, Depends(_stranger)]
+
+#: Whose the call is: nobody else's runs are there for it.
+OwnerDep = Annotated[str, Depends(_owner)]
+
+#: The caller, as records name who asked for something.
+CallerDep = Annotated[str, Depends(_caller)]

@@ -5,8 +5,8 @@ from typing import Annotated, Any, Literal, cast
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from api.field_errors import FieldError
-from api.record import Progress
+from api.errors.field_errors import FieldError
+from api.views.record import Progress
 from graph.state import Approve, Budget, Status
 
 

@@ -6,12 +6,11 @@ import anyio
 import httpx
 import pytest
 
-from api import log, outcome, plan
-from api import record as documented
-from api.answers import RunAnswer
 from api.app import HttpLimits, create_app
-from api.listing import RunList, RunSummary
+from api.routes.search import RunList, RunSummary
 from api.schemas import ToolList
+from api.views import record as documented
+from api.views.answers import RunAnswer
 from graph import state
 from graph.compose import open_runs
 from graph.record.record import Current, Progress, Record
@@ -125,15 +124,15 @@ async def test_the_newest_runs_come_first(client, runs):
         (documented.Run, Record.__annotations__.keys()),
         (documented.Current, Current.__annotations__.keys()),
         (documented.Progress, Progress.__annotations__.keys()),
-        (log.Attempt, state.Attempt.__annotations__.keys() - {"kind"}),
-        (log.Mark, state.Mark.__annotations__.keys() - {"kind"}),
+        (documented.Attempt, state.Attempt.__annotations__.keys() - {"kind"}),
+        (documented.Mark, state.Mark.__annotations__.keys() - {"kind"}),
         (RunSummary, Summary.__annotations__.keys()),
         *(
             (getattr(module, name), getattr(state, name).__annotations__.keys())
             for module, names in (
-                (plan, ("Step", "Plan", "PlannedBy", "PlannedTool")),
-                (log, ("AttemptError", "PlanningCall")),
-                (outcome, ("Usage", "Result", "Unparsed", "RunError")),
+                (documented, ("Step", "Plan", "PlannedBy", "PlannedTool")),
+                (documented, ("AttemptError", "PlanningCall")),
+                (documented, ("Usage", "Result", "Unparsed", "RunError")),
                 (documented, ("Limits", "Approval")),
             )
             for name in names

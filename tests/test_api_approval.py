@@ -9,9 +9,9 @@ from typing import Any
 import httpx
 import pytest
 
-from api.answers import RunAnswer
-from api.approval import DraftAnswer
+from api.routes.approval import DraftAnswer
 from api.schemas import Problem
+from api.views.answers import RunAnswer
 from tests.command_call import call
 from tests.server_process import ServerProcess, http_client, serving
 

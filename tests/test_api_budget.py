@@ -10,8 +10,8 @@ from typing import Any
 import httpx
 import pytest
 
-from api.budget_routes import BudgetAnswer
-from api.times import rfc3339
+from api.routes.server import BudgetAnswer
+from api.views.times import rfc3339
 from graph.models.daily_budget import Account, DailyLimit
 from graph.runs.reader import StorageUnavailable
 from graph.settings.keys import new_key

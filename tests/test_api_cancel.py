@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from api.cancellation import Cancelled
+from api.routes.runs import Cancelled
 from graph.runs.reader import StorageUnavailable
 from tests import server_process
 from tests.run_states import attempted, cancelled, finished, planned, queued

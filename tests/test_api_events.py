@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from api.run_events import EventPage
+from api.views.events import EventPage
 from tests.asgi_visit import visiting
 from tests.fake_runs import application
 from tests.run_states import attempted, finished, planned, queued

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from api.answers import RunAnswer
+from api.views.answers import RunAnswer
 from tests.run_states import attempted, cancelled, completed, planned, queued
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from httpx_sse import connect_sse
 
-from api.answers import RunAnswer
-from api.retrying import RetriedNow
+from api.routes.retry import RetriedNow
+from api.views.answers import RunAnswer
 from tests.server_process import ServerProcess, serving
 
 TOOLS = "tests.doomed:note,examples.flaky:sleep"

@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from api.listing import RunList
+from api.routes.search import RunList
 from tests.fake_runs import FakeRuns, accepted, serving
 
 

@@ -7,8 +7,8 @@ from datetime import datetime
 import pytest
 from fastapi import FastAPI
 
-from api import frames
-from api.run_events import RunEvent
+from api.streams import streams
+from api.views.events import RunEvent
 from tests.asgi_visit import Visit, visiting
 from tests.fake_runs import application, serving
 from tests.run_states import attempted, cancelled, completed, finished, planned, queued
@@ -188,7 +188,7 @@ async def test_large_events_come_in_pieces_that_a_slow_reader_takes_one_by_one(r
 
     assert [event.id for event in told] == list(range(1, len(told) + 1))
     assert 4 < len(visit.body) < 10
-    assert max(map(len, visit.body)) < 2 * frames.BATCH
+    assert max(map(len, visit.body)) < 2 * streams.BATCH
 
 
 async def test_the_header_of_a_stream_can_be_asked_for_alone(runs):

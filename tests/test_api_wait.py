@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from api.answers import RunAnswer
+from api.views.answers import RunAnswer
 from graph.runs.reader import StorageUnavailable
 from tests import server_process
 from tests.asgi_visit import visiting

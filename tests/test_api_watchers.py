@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from fastapi import FastAPI
 
-from api import frames
+from api.streams import streams
 from tests import server_process
 from tests.asgi_visit import Visit, visiting
 from tests.fake_runs import application
@@ -27,8 +27,8 @@ async def test_500_watchers_are_one_read_and_one_encoding_and_leave_nothing(runs
         encoded.append(event["id"])
         return present_event(event)
 
-    present_event = frames.present_event
-    monkeypatch.setattr(frames, "present_event", counting)
+    present_event = streams.present_event
+    monkeypatch.setattr(streams, "present_event", counting)
     state = planned(queued(), steps=1)
     run_id = runs.store(state)
     before = len(asyncio.all_tasks())

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from starlette.types import Receive, Scope, Send
 
-from api.arrivals import INTERVAL, Arrivals
+from api.middleware.limits import INTERVAL, Arrivals
 
 
 class Inside:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from api.backup_command import back_up_to
+from api.cli.command import back_up_to
 from graph.settings import Settings
 from graph.state import DEFAULT_LIMITS
 from graph.state.row import RunRow

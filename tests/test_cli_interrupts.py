@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from api.__main__ import main
-from api.following import SECOND_THOUGHT
+from api.cli.follow import SECOND_THOUGHT
 from tests.command_process import running
 from tests.server_process import ServerProcess, serving
 
@@ -161,5 +161,5 @@ def test_ctrl_c_while_it_loads_is_no_traceback(monkeypatch: pytest.MonkeyPatch) 
     def loaded(_: list[str] | None) -> int:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("api.command.run_command", loaded)
+    monkeypatch.setattr("api.cli.command.run_command", loaded)
     assert main(["run", "2 + 2"]) == 130

@@ -8,9 +8,9 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
-from api.command import CANNOT_BEGIN
+from api.cli.command import CANNOT_BEGIN
 from api.parameters import LONGEST_WAIT
-from api.pulse import HEARTBEAT
+from api.streams.sse import HEARTBEAT
 from graph.settings import Settings
 from tests import deployment_page as page
 from tests.server_process import ROOT, environment, serving

@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 
-from api.doctor import callers, database, port
-from api.doctor.finding import Finding
-from api.doctor.studio import check_studio
+from api.cli.doctor import database, network
+from api.cli.doctor.finding import Finding
+from api.cli.doctor.graph import check_studio
 from graph.settings import Settings, read_settings
 from graph.settings.keys import new_key
 from graph.storage.sqlite.schema import VERSION
@@ -329,14 +329,14 @@ def test_a_port_that_another_program_has_is_a_failure(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("host", ["203.0.113.1", "no.such.host.invalid"])
 def test_an_address_that_is_not_this_machines_is_a_failure(host: str) -> None:
-    [finding] = port.check_port(read_settings(host=host))
+    [finding] = network.check_port(read_settings(host=host))
 
     assert finding.status == "fails"
     assert "RUNWRIGHT_HOST" in str(finding.mend)
 
 
 def of_callers(**settings: Any) -> list[tuple[str, str]]:
-    found = callers.check_callers(Settings(**settings))
+    found = network.check_callers(Settings(**settings))
     return [(one.status, f"{one.message}; {one.mend}") for one in found]
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from api.history import CheckpointDetail, History
+from api.routes.history import CheckpointDetail, History
 from graph.commands.retry import RetryRequest
 from graph.runs.history import CheckpointNotFound
 from graph.runs.reader import RunNotFound

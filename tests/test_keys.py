@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from api.exposure import check_exposure
-from api.key_command import NotAName, make_key
+from api.cli.command import NotAName, make_key
+from api.cli.serve import check_exposure
 from graph.settings import InvalidSettings, Settings, read_settings
 from graph.settings.keys import InvalidKey, Key, KeyRing, digest_of, new_key, parse_keys
 

@@ -6,7 +6,7 @@ from typing import Any, cast
 import pytest
 from langchain_core.runnables import RunnableConfig
 
-from api.record import Run, present
+from api.views.record import Run, present
 from graph.models.breaker import CircuitBreaker
 from graph.record.record import record_of
 from graph.state import PlanningCall, Step

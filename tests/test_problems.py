@@ -5,7 +5,7 @@ import logging
 import pytest
 from starlette.exceptions import HTTPException
 
-from api.problems import PROBLEMS
+from api.errors.problems import PROBLEMS
 from api.schemas import Problem
 from graph.queue.executor import QueueFull
 from graph.runs.accept import KeyReused, NotAccepting

@@ -9,10 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from api.live_view import Activity, LiveView, activity_after
-from api.run_view import NoView, PlainView, open_view
-from api.story import Story
-from api.terminal_text import pretty, printable
+from api.cli.lines import Story, pretty, printable
+from api.cli.live_view import Activity, LiveView, activity_after
+from api.cli.view import NoView, PlainView, open_view
 from graph.record.events import Event, EventType
 
 RUN_ID = "3649e764-182c-4e2a-baa5-565cd8d75ff6"

@@ -8,9 +8,9 @@ from typing import Any
 import httpx
 import pytest
 
-from api import server_run
-from api.run_source import LostSight, NotCancelled, NotStarted, NotWatched
-from api.server_run import ServerRun, post_task
+from api.cli import server_run
+from api.cli.local_run import LostSight, NotCancelled, NotStarted, NotWatched
+from api.cli.server_run import ServerRun, post_task
 
 RUN_ID = "3649e764-182c-4e2a-baa5-565cd8d75ff6"
 

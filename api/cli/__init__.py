@@ -1,0 +1,1 @@
+"""The `runwright` command and what it shows in a terminal."""

@@ -1,0 +1,1 @@
+"""`runwright doctor`: each file examines one thing and changes nothing."""

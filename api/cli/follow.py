@@ -1,0 +1,102 @@
+"""Following a run in the terminal to its end, or until whoever watches has had enough."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import aclosing, contextmanager, suppress
+
+from api.cli.lines import pretty
+from api.cli.local_run import LostSight, NotCancelled, RunSource
+from api.cli.view import View, open_view
+
+#: How long after the first Ctrl-C a second one still takes the cancellation back, in seconds.
+SECOND_THOUGHT = 1.0
+
+CANCELLING = "cancelling; press Ctrl-C again to leave the run to the server"
+
+
+class Left(Exception):
+    """Whoever watched has left the run to itself; the message says how it goes on."""
+
+
+async def follow(run: RunSource, *, as_json: bool) -> bool:
+    """Show a run until it is settled, with `as_json` its record then; whether it completed.
+
+    Raises `Left` after two Ctrl-C, `LostSight`, and `NotWatched` where there is no such run.
+    """
+    with open_view(run.run_id, as_json=as_json) as view:
+        status = await _watched(run, view)
+    if as_json:
+        sys.stdout.write(pretty(await run.record()) + "\n")
+        sys.stdout.flush()
+    return status == "completed"
+
+
+async def _watched(run: RunSource, view: View) -> str:
+    with _interrupts() as presses:
+        ending = asyncio.create_task(_shown(run, view))
+        leaving = asyncio.create_task(_interrupted(run, view, presses))
+        try:
+            await asyncio.wait([ending, leaving], return_when=asyncio.FIRST_COMPLETED)
+            if ending.done():
+                return ending.result()
+            raise Left(await run.leave(cancelling=leaving.result()))
+        finally:
+            for task in (ending, leaving):
+                task.cancel()
+            await asyncio.gather(ending, leaving, return_exceptions=True)
+
+
+async def _shown(run: RunSource, view: View) -> str:
+    """Show the events; the status that the run ended with at last."""
+    ended: str | None = None
+    async with aclosing(run.events(view.note)) as events:
+        async for event in events:
+            view.show(event)
+            ended = str(event["data"]["status"]) if event["type"] == "end" else None
+    if ended is None:
+        raise LostSight(run.run_id)
+    return ended
+
+
+async def _interrupted(run: RunSource, view: View, presses: asyncio.Semaphore) -> bool:
+    """Return when the run is to be left; whether its cancellation was asked for by then.
+
+    A cancellation cannot be taken back, so it is asked for a moment after the first Ctrl-C.
+    """
+    await presses.acquire()
+    view.note(CANCELLING)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(SECOND_THOUGHT):
+            await presses.acquire()
+        return False
+    asking = asyncio.create_task(_cancel(run, view))
+    try:
+        await presses.acquire()
+    finally:
+        asking.cancel()
+    return True
+
+
+async def _cancel(run: RunSource, view: View) -> None:
+    try:
+        await run.cancel()
+    except NotCancelled as error:
+        view.note(f"not cancelled: {error}")
+
+
+@contextmanager
+def _interrupts() -> Iterator[asyncio.Semaphore]:
+    """Ctrl-C is counted instead of ending the process."""
+    loop = asyncio.get_running_loop()
+    presses = asyncio.Semaphore(0)
+
+    def press(*_: object) -> None:
+        loop.call_soon_threadsafe(presses.release)
+
+    former = signal.signal(signal.SIGINT, press)
+    try:
+        yield presses
+    finally:
+        signal.signal(signal.SIGINT, former)

@@ -1,0 +1,122 @@
+"""A run told in words: a line for each of its events that matters."""
+
+import json
+from typing import Any
+
+from api.errors.field_errors import counted
+from api.views.times import rfc3339
+from graph.record.events import Event
+
+
+class Story:
+    """Puts the events of one run into words, in their order.
+
+    The words come from users, tools and models: what a terminal would act upon is escaped.
+    """
+
+    def __init__(self, run_id: str) -> None:
+        self._run_id = run_id
+        self._models_asked = False
+
+    def words(self, event: Event) -> str | None:
+        """What to say of an event; None where it says nothing that the others do not."""
+        data = event["data"]
+        match event["type"]:
+            case "run.queued":
+                return f"run {printable(self._run_id)}"
+            case "plan.attempt" if data["planner"] == "llm":
+                self._models_asked = True
+                return line(_asked(data))
+            case "plan.fallback" if self._models_asked:
+                return line(f"  plan by pattern instead{_in_brackets(data['reason'])}")
+            case "run.waiting":
+                ways = (f"`runwright {act} {self._run_id}`" for act in ("approve", "reject"))
+                return line(f"waiting for a person: {' or '.join(ways)}")
+            case "plan.made":
+                return line(_plan(data))
+            case "step.completed" | "step.failed":
+                return line(_attempt(event))
+            case _:
+                return _of_the_run(event)
+
+
+def _of_the_run(event: Event) -> str | None:
+    data = event["data"]
+    match event["type"]:
+        case "run.taken_up":
+            return line(f"taken up again{_in_brackets(data['detail'])}")
+        case "run.approved" | "run.rejected":
+            kind = event["type"].removeprefix("run.")
+            return line(f"{kind} by {data['by']}{_in_brackets(data['detail'])}")
+        case "run.expired":
+            return "expired: nobody has decided in time"
+        case "run.cancelling":
+            return line(f"cancelling, asked for by {data['by']}")
+        case "run.retried":
+            return line(f"retried by {data['by']}{_in_brackets(data['detail'])}")
+        case "run.completed":
+            return _output(data["result"]["output"])
+        case "run.failed" | "run.cancelled":
+            return _reason(event["type"].removeprefix("run."), data["error"])
+        case _:
+            return None
+
+
+def _asked(call: dict[str, Any]) -> str:
+    why = call["error_class"] or "; ".join(call["reasons"])
+    words = f"  plan {call['model']}: {call['outcome']} in {call['duration_ms']:.0f} ms"
+    return words + _in_brackets(why)
+
+
+def _plan(made: dict[str, Any]) -> str:
+    by, steps = made["planned_by"], counted(len(made["steps"]), "step")
+    planner = by["model"] or by["source"]
+    return f"plan by {planner} ({by['reason']}): {steps}"
+
+
+def _attempt(event: Event) -> str:
+    made = event["data"]
+    words = f"  step {event['step']} {made['tool']}: {made['status']}"
+    words += f" in {made['duration_ms']:.0f} ms"
+    if made["error"]:
+        words += f" (attempt {event['attempt']}: {made['error']['message']})"
+    if made["thread_running"]:
+        words += ", its thread still runs"
+    if made["retry_at"]:
+        words += f", again at {rfc3339(made['retry_at'])}"
+    return words
+
+
+def _output(value: Any) -> str:
+    """The result as it is; text keeps its lines."""
+    return printable(value, keep="\n\t") if isinstance(value, str) else pretty(value)
+
+
+def _reason(ending: str, error: dict[str, Any]) -> str:
+    message = error["message"]
+    said = message if message.startswith(ending) else f"{ending}: {message}"
+    return "\n".join([line(said)] + [line(f"  try: {example}") for example in error["examples"]])
+
+
+def _in_brackets(text: str | None) -> str:
+    return f" ({text})" if text else ""
+
+
+# Text on a terminal: what users, tools and models say has no power over it.
+
+
+def pretty(value: Any) -> str:
+    """JSON for people; what a terminal would act upon is escaped as JSON has it."""
+    return printable(json.dumps(value, ensure_ascii=False, indent=2), keep="\n")
+
+
+def line(text: str) -> str:
+    """One line, whatever is in it."""
+    return printable(text)
+
+
+def printable(text: str, keep: str = "") -> str:
+    """The text with everything that is no visible character escaped, except what is in `keep`."""
+    return "".join(
+        char if char.isprintable() or char in keep else json.dumps(char)[1:-1] for char in text
+    )

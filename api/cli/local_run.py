@@ -1,0 +1,125 @@
+"""A run that is watched: where its events come from, and what may be asked of it."""
+
+from collections.abc import AsyncGenerator, Callable
+from typing import Any, Protocol
+
+from api.views.record import present
+from graph.commands.cancel import AlreadySettled
+from graph.record.events import Event
+from graph.runs.reader import StorageUnavailable
+from graph.service import Runs
+
+#: Says something about the watching to whoever watches.
+Note = Callable[[str], None]
+
+
+class NotStarted(Exception):
+    """The task was not accepted; the message says why."""
+
+
+class NotWatched(Exception):
+    """The run cannot be watched; the message says why."""
+
+
+class LostSight(Exception):
+    """The run was accepted, but how it goes on cannot be read; the message says where to look."""
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(
+            f"run {run_id} was accepted and goes on when its server does; read it at"
+            f" GET /runs/{run_id} or with `runwright watch {run_id}`, and do not post it again"
+        )
+
+
+class Waits(LostSight):
+    """The run rests until somebody approves its plan, which nobody can do in this process."""
+
+    def __init__(self, run_id: str) -> None:
+        Exception.__init__(
+            self,
+            f"run {run_id} waits for approval: start `runwright serve`, then decide with"
+            f" `runwright approve {run_id}` or `runwright reject {run_id}`",
+        )
+
+
+class NotDecided(Exception):
+    """What was decided about a plan is not known to be carried out; the message says why."""
+
+
+class NotCancelled(Exception):
+    """The run is not cancelled; the message says why."""
+
+
+class RunSource(Protocol):
+    """One run, wherever it is executed."""
+
+    run_id: str
+
+    def events(self, note: Note) -> AsyncGenerator[Event, None]:
+        """Its events from the first one on, as they happen, up to `end`.
+
+        Raises `LostSight` and `NotWatched`.
+        """
+
+    async def cancel(self) -> None:
+        """Ask for its cancellation, again until it was heard. Raises `NotCancelled`.
+
+        A run that has ended meanwhile is left as it is.
+        """
+
+    async def record(self) -> dict[str, Any]:
+        """Its record as JSON data. Raises `LostSight` and `NotWatched`."""
+
+    async def leave(self, *, cancelling: bool) -> str:
+        """Go away from it at once; how it goes on, in one line."""
+
+
+class LocalRun:
+    """A run of this process, whoever's it is. `kept` says whether it outlasts the process."""
+
+    def __init__(self, runs: Runs, run_id: str, *, kept: bool) -> None:
+        self.run_id = run_id
+        self._runs = runs
+        self._kept = kept
+
+    async def events(self, note: Note) -> AsyncGenerator[Event, None]:
+        """Its events from the first one on, as they are stored. Raises `LostSight` and `Waits`."""
+        seen = 0
+        try:
+            async with self._runs.watching(self.run_id, owner=None) as feed:
+                while not (feed.closed or feed.ended) or seen < len(feed.events):
+                    if feed.resting and not feed.ended and seen == len(feed.events):
+                        raise Waits(self.run_id)
+                    await feed.after(seen)
+                    for event in feed.events[seen:]:
+                        seen = event["id"]
+                        yield event
+        except StorageUnavailable:
+            raise LostSight(self.run_id) from None
+
+    async def cancel(self) -> None:
+        """Cancel it. Raises `NotCancelled`."""
+        try:
+            await self._runs.cancel(self.run_id, by="the command line", owner=None)
+        except AlreadySettled:
+            pass  # its events tell
+        except StorageUnavailable:
+            raise NotCancelled(
+                "the database does not answer; the run is cancelled when it does, if it took that"
+            ) from None
+
+    async def record(self) -> dict[str, Any]:
+        """Its record. Raises `LostSight`."""
+        try:
+            return present(await self._runs.get(self.run_id, owner=None))
+        except StorageUnavailable:
+            raise LostSight(self.run_id) from None
+
+    async def leave(self, *, cancelling: bool) -> str:
+        """End its execution here, with no time for what is in flight."""
+        await self._runs.close(0)
+        if not self._kept:
+            return f"run {self.run_id} ends with this process: memory:// keeps nothing"
+        if cancelling:
+            return f"run {self.run_id} is cancelled by the next `runwright serve` at the latest"
+        return f"run {self.run_id} is stored and goes on at the next `runwright serve`"

@@ -1,0 +1,62 @@
+"""Log lines: one form for people, one for machines; what a line is about comes as fields."""
+
+import json
+import logging
+import sys
+from textwrap import indent
+from typing import Any, Literal
+
+from api.views.times import rfc3339
+
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+
+class TextFormatter(logging.Formatter):
+    """`2026-11-22T12:00:00.000Z info run completed run_id=…`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        words = [rfc3339(record.created), record.levelname.lower(), _one_line(record.getMessage())]
+        words += [f"{name}={_value(value)}" for name, value in _fields(record).items()]
+        line = " ".join(words)
+        if record.exc_info:  # indented, so that no line of it can pass for one of the log
+            line += "\n" + indent(self.formatException(record.exc_info), "    ", lambda _: True)
+        return line
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line, `time`, `level` and `message` first."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, Any] = {
+            "time": rfc3339(record.created),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+            **_fields(record),
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line, default=str)
+
+
+def configure_logging(form: Literal["text", "json"], level: str) -> None:
+    """Send every log line of this process to standard error in one form."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())
+    logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+    logging.getLogger("runwright").setLevel(level.upper())
+
+
+def _fields(record: logging.LogRecord) -> dict[str, Any]:
+    extra = {name: value for name, value in vars(record).items() if name not in _STANDARD}
+    return {name: value for name, value in extra.items() if value is not None}
+
+
+def _one_line(message: str) -> str:
+    return message if message.isprintable() else json.dumps(message)[1:-1]
+
+
+def _value(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    # A value with spaces or line ends is quoted, so that it can neither split nor forge a line.
+    return text if text.isprintable() and " " not in text and text else json.dumps(text)

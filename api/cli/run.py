@@ -1,0 +1,182 @@
+"""`runwright run`: one task in the terminal, in this process or on the server that has the file."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Literal
+
+import httpx
+
+from api.cli.follow import follow
+from api.cli.local_run import LocalRun, NotDecided, NotStarted, NotWatched, RunSource
+from api.cli.logs import configure_logging
+from api.cli.server_run import ServerRun, open_client, post_decision, post_task
+from graph.compose import open_runs
+from graph.queue.executor import QueueFull
+from graph.runs.reader import RunNotFound, StorageUnavailable
+from graph.service import PromptRejected, Runs
+from graph.settings import Settings
+from graph.settings.keys import NOBODY, KeyRing
+from graph.state.status import SETTLED
+from graph.storage.open import sqlite_path
+from graph.storage.sqlite.open import FileOwned, own
+
+
+async def run_task(settings: Settings, task: str, *, as_json: bool) -> int:
+    """Run `task` and show how it goes; 0 when it completed, else 1.
+
+    Raises what `open_runs` raises, `NotStarted`, `LostSight` and `Left`.
+    """
+    quiet_logging(settings)
+    async with _started(settings, task) as run:
+        return 0 if await follow(run, as_json=as_json) else 1
+
+
+def quiet_logging(settings: Settings) -> None:
+    """Log warnings only, where nobody asked for another level: the events tell the rest."""
+    level = settings.log_level if settings.log_level != "info" else "warning"
+    configure_logging(settings.log, level)
+
+
+@asynccontextmanager
+async def _started(settings: Settings, task: str) -> AsyncIterator[RunSource]:
+    try:
+        async with open_runs(settings, take_up=False) as runs:
+            run_id = await _start(runs, task, _owner(settings))
+            yield LocalRun(runs, run_id, kept=settings.database_url != "memory://")
+    except FileOwned as owned:
+        if owned.owner is None or owned.owner.url is None:
+            raise
+        async with open_client(owned.owner.url, settings.api_key) as client:
+            yield await post_task(client, task)
+
+
+def _owner(settings: Settings) -> str:
+    """Whose a run of this process is. Raises `NotStarted` where there are keys but not this one."""
+    if not settings.api_keys:
+        return NOBODY
+    if settings.api_key is None:
+        raise NotStarted("runs have owners here; set RUNWRIGHT_API_KEY to your key")
+    owner = KeyRing(settings.api_keys).owner(settings.api_key.get_secret_value())
+    if owner is None:
+        raise NotStarted("the key in RUNWRIGHT_API_KEY is none of RUNWRIGHT_API_KEYS")
+    return owner
+
+
+async def _start(runs: Runs, task: str, owner: str) -> str:
+    try:
+        return (await runs.start(task, owner=owner))["run_id"]
+    except (PromptRejected, QueueFull) as error:
+        raise NotStarted(str(error)) from None
+    except StorageUnavailable:
+        raise NotStarted("the database does not answer; the log line above says why") from None
+
+
+# `runwright approve` and `reject`: a decision about a plan that waits, told to its server.
+
+
+Act = Literal["approve", "reject"]
+
+#: What has become of the run, in words.
+_TOLD = {
+    "approve": "approved; `runwright watch {run_id}` shows how it goes on",
+    "reject": "rejected; nothing more is done",
+}
+
+
+async def decide(
+    settings: Settings, run_id: str, act: Act, *, reason: str | None, url: str | None
+) -> str:
+    """Approve or reject the plan of a run; what has become of it, in one line.
+
+    Without `url` at the server that has the configured database. Raises `NotDecided`, and
+    `NotWatched` where no run can be.
+    """
+    server = checked_url(url) if url is not None else _serving(settings.database_url, run_id)
+    body = {} if reason is None else {"reason": reason}
+    async with open_client(server, settings.api_key) as client:
+        await post_decision(client, run_id, act, body)
+    return f"run {run_id} is {_TOLD[act].format(run_id=run_id)}"
+
+
+def _serving(database_url: str, run_id: str) -> str:
+    """The address of the server that has the database. Raises `NotDecided` where there is none."""
+    check_kept(database_url)
+    try:
+        with own(sqlite_path(database_url), url=None):
+            start = "start one with `runwright serve`"
+            raise NotDecided(f"no server is there to execute run {run_id}; {start}, then try again")
+    except FileOwned as owned:
+        if owned.owner is None or owned.owner.url is None:
+            raise NotDecided(
+                f"{owned}, which answers nobody; try again when it has ended"
+            ) from None
+        return owned.owner.url
+
+
+# `runwright watch`: a run in the terminal, from its first event on, wherever it is executed.
+
+
+async def watch_run(settings: Settings, run_id: str, *, url: str | None, as_json: bool) -> int:
+    """Show a run until it is settled; 0 when it completed, else 1.
+
+    Without `url` it is one of the configured database. Raises what `open_runs` raises,
+    `NotWatched`, `LostSight` and `Left`.
+    """
+    quiet_logging(settings)
+    async with _found(settings, run_id, url) as run:
+        return 0 if await follow(run, as_json=as_json) else 1
+
+
+@asynccontextmanager
+async def _found(settings: Settings, run_id: str, url: str | None) -> AsyncIterator[RunSource]:
+    server = checked_url(url) if url is not None else None
+    if server is None:
+        check_kept(settings.database_url)
+        try:
+            # Nothing is executed, so that neither tools nor models are needed.
+            reading = settings.model_copy(update={"tools": (), "models": ()})
+            async with open_runs(reading, take_up=False) as runs:
+                await _check_settled(runs, run_id)
+                yield LocalRun(runs, run_id, kept=True)
+                return
+        except FileOwned as owned:
+            if owned.owner is None or owned.owner.url is None:
+                raise NotWatched(f"{owned}, which answers nobody; watch the run there") from None
+            server = owned.owner.url
+    async with open_client(server, settings.api_key) as client:
+        yield ServerRun(client, run_id)
+
+
+def checked_url(url: str) -> str:
+    """The address as it is given. Raises `NotWatched` where it is none."""
+    try:
+        parsed = httpx.URL(url)
+    except httpx.InvalidURL:
+        parsed = httpx.URL()
+    if parsed.scheme not in ("http", "https") or not parsed.host:
+        raise NotWatched(f"--url={url}: no address of a server; it has the form http://host:port")
+    return url
+
+
+def check_kept(database_url: str) -> None:
+    """Raises `NotWatched` where there can be no run, and nothing is to be created for that."""
+    if database_url == "memory://":
+        raise NotWatched("memory:// keeps runs inside their process; name its server with --url")
+    path = sqlite_path(database_url)
+    if not path.exists():
+        raise NotWatched(f"there is no database {path}; RUNWRIGHT_DATABASE_URL names another one")
+
+
+async def _check_settled(runs: Runs, run_id: str) -> None:
+    """Raises `NotWatched` for a run of which there is nothing to be seen here."""
+    try:
+        status = (await runs.get(run_id, owner=None))["status"]
+    except RunNotFound:
+        raise NotWatched(f"there is no run {run_id} in the configured database") from None
+    except StorageUnavailable:
+        raise NotWatched("the database does not answer; the log line above says why") from None
+    if status not in SETTLED:
+        raise NotWatched(
+            f"run {run_id} is {status}, and no server executes it; start one with"
+            " `runwright serve`, where it goes on"
+        )

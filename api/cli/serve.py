@@ -1,0 +1,169 @@
+"""`runwright serve`: the HTTP server around the runs, from its socket to its end."""
+
+import asyncio
+import gc
+import logging
+import os
+import socket
+import threading
+from contextlib import nullcontext
+from ipaddress import ip_address
+from types import FrameType
+
+import uvicorn
+
+from api.app import HttpLimits, create_app
+from api.cli.logs import configure_logging
+from graph.compose import open_runs
+from graph.settings import InvalidSettings, Settings
+from graph.settings.keys import KeyRing
+
+logger = logging.getLogger("runwright.server")
+
+#: What is kept of the grace for closing, in seconds (half of a shorter one).
+CLOSING = 2.0
+
+#: How long answers under way may take once everything else has ended, in seconds.
+REQUEST_GRACE = 1
+
+#: The shortest time in which the process can end in order, in seconds.
+SHORTEST_GRACE = 1.0
+
+
+class PortTaken(Exception):
+    """The address cannot be listened on; the message says what to do."""
+
+
+async def serve(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT, then let attempts in flight end and return within the grace.
+
+    Raises `PortTaken`, `InvalidSettings` where strangers could reach it, and what `open_runs`
+    raises.
+    """
+    configure_logging(settings.log, settings.log_level)
+    check_exposure(settings)
+    with _listen(settings.host, settings.port) as listener:
+        await _serve_on(listener, settings)
+    logger.info("stopped")
+    await _leave_behind_what_does_not_end()
+
+
+async def _serve_on(listener: socket.socket, settings: Settings) -> None:
+    url = url_of(settings.host, listener.getsockname()[1])
+    async with open_runs(settings, server_url=url) as runs:
+        server = _Server(
+            settings.grace,
+            uvicorn.Config(
+                create_app(
+                    lambda: nullcontext(runs),
+                    HttpLimits(
+                        _host_names(settings),
+                        settings.max_body,
+                        KeyRing(settings.api_keys),
+                        settings.cors_origins,
+                    ),
+                ),
+                log_config=None,
+                access_log=False,
+                lifespan="on",
+                ws="none",
+                timeout_graceful_shutdown=REQUEST_GRACE,
+                server_header=False,
+            ),
+        )
+        # What is loaded by now stays: leaving it out of every collection halves the slowest
+        # answers under load.
+        gc.collect()
+        gc.freeze()
+        logger.info("serving", extra={"url": url})
+        serving = asyncio.create_task(server.serve(sockets=[listener]))
+        await asyncio.wait(
+            [serving, asyncio.create_task(server.told_to_end.wait())],
+            return_when=asyncio.FIRST_COMPLETED,
+        )
+        logger.info("stopping")
+        # It answers until the runs have come to rest: that it is not ready, and what they do.
+        await runs.close(settings.grace - min(CLOSING, settings.grace / 2))
+        server.should_exit = True
+        await serving
+
+
+class _Server(uvicorn.Server):
+    """Told to end by a signal; a second one ends the answers under way as well."""
+
+    def __init__(self, grace: float, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.told_to_end = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._grace = grace
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Called by uvicorn's signal handlers."""
+        if self.told_to_end.is_set():
+            self.should_exit = self.force_exit = True
+            return
+        # Whatever does not end, a tool that blocks the event loop too: all is stored by then.
+        last = threading.Timer(max(self._grace, SHORTEST_GRACE), os._exit, [0])
+        last.daemon = True
+        last.start()
+        self._loop.call_soon_threadsafe(self.told_to_end.set)
+
+
+async def _leave_behind_what_does_not_end() -> None:
+    """A tool may swallow its cancellation; all is stored, so the process ends without it."""
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    if others and (await asyncio.wait(others, timeout=1))[1]:
+        logger.warning("tools that do not stop are left behind")
+        logging.shutdown()
+        os._exit(0)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        listener = socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        raise PortTaken(
+            f"cannot listen on {host}:{port}: {error.strerror or error}; choose another with"
+            " --host and --port, or RUNWRIGHT_HOST and RUNWRIGHT_PORT"
+        ) from None
+    listener.setblocking(False)
+    return listener
+
+
+def _host_names(settings: Settings) -> tuple[str, ...]:
+    """The names it answers to: the configured ones, and the one that it was told to listen on."""
+    own = f"[{settings.host}]" if ":" in settings.host else settings.host
+    return (*settings.allowed_hosts, own)
+
+
+def url_of(host: str, port: int) -> str:
+    """Where this machine reaches it; an address for any interface is none to call."""
+    name = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
+    return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
+
+
+# Who could reach the server where it is to listen.
+
+
+def check_exposure(settings: Settings) -> None:
+    """Raises `InvalidSettings` where others than this machine could reach a server without keys."""
+    if settings.api_keys or settings.open_to_all or only_loopback(settings.host):
+        return
+    raise InvalidSettings(
+        f"without keys the server listens on loopback only, not on {settings.host}; make a key with"
+        " `runwright key new NAME` and set RUNWRIGHT_API_KEYS, or let everybody who reaches it in"
+        " with RUNWRIGHT_OPEN_TO_ALL=true"
+    )
+
+
+def only_loopback(host: str) -> bool:
+    """Whether only this machine reaches what listens on `host`."""
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except OSError:
+        return True  # nothing can listen there, as is told by who tries
+    addresses = [ip_address(str(address[0]).partition("%")[0]) for *_, address in found]
+    return all(address.is_loopback for address in addresses)

@@ -1,0 +1,216 @@
+"""A run that a server executes, watched over HTTP."""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from datetime import datetime
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+from httpx_sse import ServerSentEvent, SSEError, aconnect_sse
+from pydantic import SecretStr
+
+from api.cli.local_run import LostSight, NotCancelled, NotDecided, Note, NotStarted, NotWatched
+from api.views.events import TIMES
+from graph.record.events import Event
+
+#: How long a server that does not answer is tried again, in seconds: what a restart takes.
+PATIENCE = 15.0
+
+#: The pause between two tries where the server names none, and the longest one, in seconds.
+PAUSE, LONGEST_PAUSE = 0.25, 5.0
+
+#: How long the stream may be silent, in seconds; a heartbeat comes every 5.
+SILENCE = 15.0
+
+
+class _Unreachable(Exception):
+    """The server does not answer just now."""
+
+
+def open_client(url: str, key: SecretStr | None) -> httpx.AsyncClient:
+    """A client of the server at `url`, with the key that it sends there."""
+    timeout = httpx.Timeout(30, connect=5)
+    headers = {"x-api-key": key.get_secret_value()} if key else {}
+    return httpx.AsyncClient(base_url=url, headers=headers, timeout=timeout, trust_env=False)
+
+
+async def post_task(client: httpx.AsyncClient, task: str) -> "ServerRun":
+    """Give the server a task. Raises `NotStarted`."""
+    try:
+        response = await client.post("/runs", json={"prompt": task})
+        answer = response.json()
+    except (httpx.HTTPError, ValueError) as error:
+        reason = f"the server at {client.base_url} does not answer ({type(error).__name__})"
+        raise NotStarted(f"{reason}; whether it took the task, GET /runs tells") from None
+    if not response.is_success:
+        raise NotStarted(_refusal(response))
+    return ServerRun(client, answer["run_id"])
+
+
+async def post_decision(client: httpx.AsyncClient, run_id: str, act: str, body: object) -> None:
+    """Tell the server what was decided about a plan: `approve` or `reject`. Raises `NotDecided`."""
+    path = f"/runs/{quote(run_id, safe='')}/{act}"
+    try:
+        response = await client.post(path, json=body)
+    except httpx.HTTPError as error:
+        reason = f"the server at {client.base_url} does not answer ({type(error).__name__})"
+        told = f"whether it took the decision, `runwright watch {run_id}` tells"
+        raise NotDecided(f"{reason}; {told}") from None
+    if not response.is_success:  # a redirect decides nothing either
+        raise NotDecided(_refusal(response))
+
+
+class ServerRun:
+    """One run of a server that may go away for a while."""
+
+    def __init__(self, client: httpx.AsyncClient, run_id: str) -> None:
+        self.run_id = run_id
+        self._client = client
+        self._path = f"/runs/{quote(run_id, safe='')}"
+
+    async def events(self, note: Note) -> AsyncGenerator[Event, None]:
+        """Its events from the first one on, without a gap or a repeat over lost connections.
+
+        Raises `LostSight`, and `NotWatched` where the server has no such run.
+        """
+        seen = 0
+        ended = False
+        alive_at = time.monotonic()
+        noted = False
+        while True:
+            pause, heard_at = PAUSE, alive_at
+            try:
+                async with aclosing(self._messages(seen)) as messages:
+                    async for message in messages:
+                        alive_at, noted = time.monotonic(), False
+                        if message.retry is not None:
+                            pause = min(message.retry / 1000, LONGEST_PAUSE)
+                        event = _event(message)
+                        if event is None or event["id"] <= seen:
+                            continue
+                        seen = event["id"]
+                        ended = event["type"] == "end"
+                        yield event
+                if ended:  # the stream is closed after it unless the run was retried
+                    return
+            except _Unreachable:
+                if alive_at == heard_at and not noted:  # a connection that broke may be made anew
+                    note(f"the server at {self._client.base_url} does not answer; trying again")
+                    noted = True
+            if time.monotonic() - alive_at > PATIENCE:
+                raise LostSight(self.run_id)
+            await asyncio.sleep(pause)
+
+    async def _messages(self, seen: int) -> AsyncGenerator[ServerSentEvent, None]:
+        headers = {"Last-Event-ID": str(seen)} if seen else {}
+        timeout = httpx.Timeout(SILENCE, connect=5)
+        try:
+            async with aconnect_sse(
+                self._client, "GET", f"{self._path}/stream", headers=headers, timeout=timeout
+            ) as stream:
+                if stream.response.is_error:
+                    await stream.response.aread()
+                _check(stream.response)
+                if stream.response.status_code == httpx.codes.NO_CONTENT:
+                    return  # the end was seen
+                async for message in stream.aiter_sse():
+                    yield message
+        except SSEError:  # one of the others, by its class
+            raise NotWatched(f"{self._client.base_url} is no Runwright server") from None
+        except httpx.TransportError as error:
+            raise _Unreachable from error
+
+    async def cancel(self) -> None:
+        """Ask the server for its cancellation until it has heard. Raises `NotCancelled`."""
+        while True:
+            try:
+                response = await self._client.post(f"{self._path}/cancel")
+                if response.status_code != httpx.codes.CONFLICT:  # it has ended; its events tell
+                    _check(response)
+                return
+            except NotWatched as refused:
+                raise NotCancelled(str(refused)) from None
+            except (_Unreachable, httpx.TransportError):
+                await asyncio.sleep(PAUSE)
+
+    async def record(self) -> dict[str, Any]:
+        """Its record, asked for again for a while where it cannot be read.
+
+        Raises `LostSight` and `NotWatched`.
+        """
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            try:
+                response = await self._client.get(self._path)
+                _check(response)
+                record: dict[str, Any] = response.json()
+                return record
+            except (_Unreachable, httpx.TransportError, ValueError):
+                if time.monotonic() > deadline:
+                    raise LostSight(self.run_id) from None
+                await asyncio.sleep(PAUSE)
+
+    async def leave(self, *, cancelling: bool) -> str:
+        """Let the server have it."""
+        how = "is to be cancelled" if cancelling else "goes on"
+        told = f"run {self.run_id} {how} at {self._client.base_url}"
+        return f"{told}; `runwright watch {self.run_id}` shows it"
+
+
+def _check(response: httpx.Response) -> None:
+    """Raises `_Unreachable` for what may pass by itself, `NotWatched` for what will not."""
+    passing = (httpx.codes.REQUEST_TIMEOUT, httpx.codes.TOO_MANY_REQUESTS)
+    if response.is_server_error or response.status_code in passing:
+        raise _Unreachable
+    if response.is_error:
+        raise NotWatched(_refusal(response))
+
+
+def _refusal(response: httpx.Response) -> str:
+    if response.status_code != httpx.codes.UNAUTHORIZED:
+        return f"the server refused: {_detail(response)}"
+    server = f"the server at {response.request.url.copy_with(raw_path=b'/')}"
+    if "x-api-key" in response.request.headers:
+        return f"the key in RUNWRIGHT_API_KEY is not one of {server}; its keeper can make you one"
+    return f"{server} has keys; set RUNWRIGHT_API_KEY to yours (`runwright key new NAME` makes one)"
+
+
+def _detail(response: httpx.Response) -> str:
+    """What a problem says of itself; what is none has only its status."""
+    try:
+        problem = response.json()
+        return str(problem.get("detail") or problem["title"])
+    except (ValueError, KeyError, AttributeError):
+        return f"{response.status_code} {response.reason_phrase}"
+
+
+def _event(message: ServerSentEvent) -> Event | None:
+    """The event of the run in a message, as it is in a process; None for a heartbeat.
+
+    Raises `NotWatched` for what this version does not read.
+    """
+    if not message.data or message.event == "heartbeat":
+        return None
+    try:
+        sent = message.json()
+        data = sent["data"]
+        times = {name: _epoch(data[name]) for name in TIMES if data.get(name)}
+        return Event(
+            id=sent["id"],
+            type=sent["type"],
+            at=_epoch(sent["time"]),
+            node=sent["node"],
+            step=sent["step"],
+            attempt=sent["attempt"],
+            generation=sent["generation"],
+            data={**data, **times},
+        )
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise NotWatched(f"the server sent an event of another form ({error!r})") from None
+
+
+def _epoch(moment: str) -> float:
+    return datetime.fromisoformat(moment).timestamp()

@@ -1,0 +1,76 @@
+"""Views of a run: lines, a live one on a terminal, or nothing beside what a program reads."""
+
+import io
+import sys
+from types import TracebackType
+from typing import Protocol, Self, TextIO
+
+from api.cli.lines import Story, line
+from graph.record.events import Event
+
+
+class View(Protocol):
+    """Shows one run to a person for as long as its context lasts."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+    def show(self, event: Event) -> None:
+        """Show the next event."""
+
+    def note(self, text: str) -> None:
+        """Say something about the watching itself, in one line."""
+
+
+class PlainView:
+    """Lines for a file, a pipe or a terminal that cannot move its cursor."""
+
+    def __init__(self, run_id: str, out: TextIO, notes: TextIO) -> None:
+        self._story = Story(run_id)
+        self._out = out
+        self._notes = notes
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing is left to be done: every line is out."""
+
+    def show(self, event: Event) -> None:
+        """Write the event's line, if it has one."""
+        if (words := self._story.words(event)) is not None:
+            self._out.write(f"{words}\n")
+            self._out.flush()
+
+    def note(self, text: str) -> None:
+        """Write a line beside the output, so that the output is the run's alone."""
+        self._notes.write(line(f"runwright: {text}") + "\n")
+        self._notes.flush()
+
+
+class NoView(PlainView):
+    """Notes only: the output is for a program."""
+
+    def show(self, event: Event) -> None:
+        """Keep it."""
+
+
+def open_view(run_id: str, *, as_json: bool) -> View:
+    """What suits the standard output: a live view on a terminal, plain lines elsewhere."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # whatever a model says can be written
+    if as_json:
+        return NoView(run_id, sys.stdout, sys.stderr)
+    from api.cli.live_view import LiveView, new_console
+
+    console = new_console()
+    # Rich can be told to take a pipe for a terminal, for colours; a pipe still has no cursor.
+    if console.is_interactive and sys.stdout.isatty():
+        return LiveView(run_id, console)
+    return PlainView(run_id, sys.stdout, sys.stderr)

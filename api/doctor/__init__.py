@@ -1,1 +1,0 @@
-"""What `runwright doctor` looks at: each file examines one thing and changes nothing."""

@@ -1,0 +1,47 @@
+"""Answering errors as application/problem+json, by the table of problems."""
+
+import logging
+import uuid
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from fastapi import Request, Response
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException as RoutingError
+
+from api.errors.problems import MEDIA_TYPE, PROBLEMS, Cause, Kind
+
+logger = logging.getLogger("runwright.http")
+
+Handler = Callable[[Request, Any], Coroutine[Any, Any, Response]]
+
+
+async def respond(request: Request, error: Exception) -> Response:
+    """The answer to `error`; one that is nobody's request's fault is logged under a new id."""
+    kind = _kind_of(error)
+    body: dict[str, Any] = {
+        "type": kind.type,
+        "title": kind.title,
+        "status": kind.status,
+        "detail": kind.detail(error, request),
+    }
+    if errors := kind.errors(error):
+        body["errors"] = errors
+    if kind.status == 500:
+        error_id = uuid.uuid4()
+        body["instance"] = error_id.urn
+        logger.error(
+            "%s %s failed, error id %s", request.method, request.url.path, error_id, exc_info=error
+        )
+    return JSONResponse(body, kind.status, kind.headers(error, request), MEDIA_TYPE)
+
+
+#: For Starlette's `ExceptionMiddleware` and `FastAPI(exception_handlers=...)`. Routing errors are
+#: named, or both would answer those whose status the table does not have with text of their own.
+HANDLERS: dict[Cause, Handler] = dict.fromkeys([*PROBLEMS, RoutingError], respond)
+
+
+def _kind_of(error: Exception) -> Kind:
+    if isinstance(error, RoutingError) and error.status_code in PROBLEMS:
+        return PROBLEMS[error.status_code]
+    return next(PROBLEMS[cause] for cause in type(error).__mro__ if cause in PROBLEMS)

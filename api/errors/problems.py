@@ -1,0 +1,347 @@
+"""Every error that leaves the server, in one table: exception to kind of problem."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import HTTPException, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.routing import Match
+
+from api.errors.field_errors import FieldError, field_errors
+from api.middleware.callers import KeyRefused
+from api.middleware.limits import BodyTooLarge
+from api.middleware.loopback import HostRefused, NotJson, OriginRefused
+from api.streams.streams import EventNotFound
+from graph.commands.approval import NotWaiting
+from graph.commands.cancel import AlreadySettled
+from graph.commands.fork import ForkRejected
+from graph.commands.removal import NotSettled
+from graph.commands.retry import NoBackoff, NotPlanned, NotRetryable, RetryRejected
+from graph.queue.executor import QueueFull
+from graph.runs.accept import KeyReused, NotAccepting
+from graph.runs.history import CheckpointNotFound
+from graph.runs.reader import RunNotFound, StorageUnavailable
+from graph.service import PromptRejected
+from graph.storage.pages import InvalidCursor
+from nodes.approval.edited_plan import PlanUnfit
+
+MEDIA_TYPE = "application/problem+json"
+
+#: What a client waits before it asks again where the server cannot say, in seconds.
+RETRY_AFTER = 1
+
+#: What the table is keyed by: an exception, or the status of one that routing raised.
+Cause = int | type[Exception]
+
+
+class NotReady(Exception):
+    """The server is up but should get no traffic now; the message says why."""
+
+
+class OutputNotFound(Exception):
+    """The log of the run has no `n`-th attempt, but `attempts`."""
+
+    def __init__(self, n: int, attempts: int) -> None:
+        super().__init__(f"there is no attempt {n}, but {attempts}")
+        self.n = n
+        self.attempts = attempts
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How one cause is answered; the callables get the exception and the request."""
+
+    status: int
+    name: str
+    title: str
+    detail: Callable[[Any, Request], str]
+    errors: Callable[[Any], list[FieldError]] = lambda _: []
+    headers: Callable[[Any, Request], dict[str, str]] = lambda _, __: {}
+
+    @property
+    def type(self) -> str:
+        """The URI that names this kind; it stays the same when the wording changes."""
+        return f"urn:runwright:problem:{self.name}"
+
+
+def _allow(_: HTTPException, request: Request) -> dict[str, str]:
+    # Starlette names the methods of the first route of a path only, and none of what is mounted,
+    # which is static here. A mount also changes the root path that routes are matched below.
+    root = request.scope.get("app_root_path", "")
+    scope = {**request.scope, "root_path": root, "path_params": {}}
+    matches = [(route, *route.matches(scope)) for route in request.app.routes]
+    routes = [(route, found) for route, match, found in matches if match is not Match.NONE]
+    # `/runs/wait` is not the run with the id `wait`.
+    exact = [route for route, found in routes if not found.get("path_params")]
+    methods = {
+        method
+        for route in exact or [route for route, _ in routes]
+        for method in getattr(route, "methods", ("GET",))
+    }
+    return {"Allow": ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods else set())))}
+
+
+def _retry_after(seconds: float) -> dict[str, str]:
+    return {"Retry-After": str(max(1, math.ceil(seconds)))}
+
+
+#: What may have been stored although it could not be told, by the end of its path.
+_MAY_BE_STORED = {
+    "cancel": "Whether it was cancelled is not known.",
+    "retry": "Whether it goes on is not known.",
+    "approve": "Whether it was approved is not known.",
+    "reject": "Whether it was rejected is not known.",
+}
+
+
+def _storage_detail(_: StorageUnavailable, request: Request) -> str:
+    # What was stored is carried out once the storage answers.
+    act = request.url.path.rpartition("/")[2]
+    told = _MAY_BE_STORED.get(act, "Nothing was read or accepted.")
+    return f"{told} Try again; /health tells when it answers."
+
+
+def _named(errors: list[FieldError]) -> str:
+    return "; ".join(f"{error['field']} {error['message']}" for error in errors)
+
+
+PROBLEMS: Mapping[Cause, Kind] = {
+    RequestValidationError: Kind(
+        400,
+        "invalid-request",
+        "The request is not valid",
+        lambda e, _: _named(field_errors(e)),
+        errors=field_errors,
+    ),
+    PromptRejected: Kind(
+        400,
+        "prompt-rejected",
+        "The prompt is not accepted",
+        lambda e, _: str(e),
+        errors=lambda e: [FieldError(field="prompt", message=str(e))],
+    ),
+    InvalidCursor: Kind(
+        400,
+        "invalid-cursor",
+        "The cursor is none of this search",
+        lambda *_: (
+            "A cursor is the next_cursor of the page before, and goes on with the same filters "
+            "and order only. Leave it out to begin with the first page."
+        ),
+        errors=lambda _: [FieldError(field="cursor", message="is none of this search")],
+    ),
+    PlanUnfit: Kind(
+        400,
+        "plan-unfit",
+        "The plan cannot be executed",
+        lambda e, _: f"{e}. The run waits as before.",
+        errors=lambda e: [FieldError(field="plan", message=reason) for reason in e.reasons],
+    ),
+    RetryRejected: Kind(
+        400,
+        "retry-rejected",
+        "The run cannot be retried in this way",
+        lambda e, _: f"{e}.",
+        errors=lambda e: [FieldError(field=e.field, message=reason) for reason in e.reasons],
+    ),
+    ForkRejected: Kind(
+        400,
+        "fork-rejected",
+        "The run cannot be forked in this way",
+        lambda e, _: f"{e}.",
+        errors=lambda e: [FieldError(field=e.field, message=reason) for reason in e.reasons],
+    ),
+    400: Kind(
+        400,
+        "unreadable-body",
+        "The body could not be read",
+        lambda *_: "The body ended early or could not be read; send the request again.",
+    ),
+    KeyRefused: Kind(
+        401,
+        "key-refused",
+        "A key is needed",
+        lambda e, _: (
+            ("The key is none of this server's." if e.given else "No key came with the request.")
+            + " Send yours as `Authorization: Bearer KEY` or as `x-api-key: KEY`."
+        ),
+        headers=lambda *_: {"WWW-Authenticate": "Bearer"},
+    ),
+    HostRefused: Kind(
+        403,
+        "host-refused",
+        "The host is not one of ours",
+        lambda e, _: (
+            f"Host {e.host[:100]!r} is not answered. Use localhost, 127.0.0.1 or [::1], or add "
+            "the name to RUNWRIGHT_ALLOWED_HOSTS."
+        ),
+    ),
+    OriginRefused: Kind(
+        403,
+        "origin-refused",
+        "Another site's page may not change anything",
+        lambda e, _: (
+            f"The request comes from a page of {e.origin[:100]!r}. Only pages served by this "
+            "server, and clients that are no browser, may change something."
+        ),
+    ),
+    RunNotFound: Kind(
+        404,
+        "run-not-found",
+        "There is no such run",
+        lambda e, _: (
+            f"No run has the id {e.run_id[:100]!r}. An id is the run_id that POST /runs answered; "
+            "GET /runs lists the newest."
+        ),
+    ),
+    CheckpointNotFound: Kind(
+        404,
+        "checkpoint-not-found",
+        "The run has no such checkpoint",
+        lambda e, _: (
+            f"The run has no checkpoint {e.checkpoint_id[:100]!r}. "
+            f"GET /runs/{e.run_id}/history lists those that it has."
+        ),
+    ),
+    EventNotFound: Kind(
+        404,
+        "event-not-found",
+        "The run has no such event",
+        lambda e, _: (
+            f"Event {e.number} cannot be gone on from: the run has {e.last} so far. "
+            "Ask for what comes after 0 to begin with the first."
+        ),
+    ),
+    OutputNotFound: Kind(
+        404,
+        "output-not-found",
+        "The run has no such attempt",
+        lambda e, _: (
+            f"The execution_log of the run has {e.attempts} attempts so far, counted from 1; "
+            f"there is no {e.n}."
+        ),
+    ),
+    404: Kind(
+        404,
+        "path-not-found",
+        "There is nothing here",
+        lambda _, r: f"Nothing is at {r.url.path[:100]!r}. /docs describes every path.",
+    ),
+    405: Kind(
+        405,
+        "method-not-allowed",
+        "The path has no such method",
+        lambda e, r: (
+            f"{r.url.path[:100]!r} does not answer {r.method[:20]}, but {_allow(e, r)['Allow']}."
+        ),
+        headers=_allow,
+    ),
+    AlreadySettled: Kind(
+        409,
+        "already-settled",
+        "The run has ended already",
+        lambda e, _: f"The run is {e.status}; {e.rule}. GET /runs/{e.run_id} tells how it went.",
+    ),
+    KeyReused: Kind(
+        409,
+        "key-reused",
+        "The key stands for another request",
+        lambda e, _: (
+            f"The Idempotency-Key {e.name!r} was sent with another body, which made the run "
+            f"{e.run_id}. Send that body again to get its answer, or a new key with this one."
+        ),
+    ),
+    NotSettled: Kind(
+        409,
+        "not-settled",
+        "The run has not ended",
+        lambda e, _: f"The run is {e.status}; {e.rule}. POST /runs/{e.run_id}/cancel ends it.",
+    ),
+    NotWaiting: Kind(
+        409,
+        "not-waiting",
+        "There is nothing to be decided",
+        lambda e, _: (
+            f"The run is {e.status}; {e.rule}. GET /runs/{e.run_id} tells its marks."
+            if e.status != "waiting"
+            else "Somebody else has decided about the plan of this run, or cancelled the run, "
+            f"just now; GET /runs/{e.run_id} tells its marks."
+        ),
+    ),
+    NotRetryable: Kind(
+        409,
+        "not-retryable",
+        "The run cannot be retried now",
+        lambda e, _: (
+            f"The run is {e.status}; {e.rule}. GET /runs/{e.run_id} tells where it stands."
+        ),
+    ),
+    NotPlanned: Kind(
+        409,
+        "not-planned",
+        "The run has no plan",
+        lambda e, _: f"The run has no plan, so that it is planned again; leave {e.field} out.",
+    ),
+    NoBackoff: Kind(
+        409,
+        "no-backoff",
+        "The run does not wait for an attempt",
+        lambda e, _: (
+            f"The run is {e.status}; {e.rule}, while `current.not_before` is in the future."
+        ),
+    ),
+    BodyTooLarge: Kind(
+        413,
+        "body-too-large",
+        "The body is too large",
+        lambda e, _: f"The body may have {e.limit:,} bytes; this one has more.",
+        # What is left of the body would otherwise be read as the next request.
+        headers=lambda *_: {"Connection": "close"},
+    ),
+    NotJson: Kind(
+        415,
+        "not-json",
+        "The body is not declared as JSON",
+        lambda e, _: (
+            "Send the body as JSON with the header Content-Type: application/json; "
+            f"it came with {repr(e.content_type[:100]) if e.content_type else 'none'}."
+        ),
+        headers=lambda *_: {"Accept": "application/json"},
+    ),
+    QueueFull: Kind(
+        429,
+        "queue-full",
+        "Too many runs are waiting",
+        lambda e, _: f"The queue is full. Post again in {math.ceil(e.retry_after)} s.",
+        headers=lambda e, _: _retry_after(e.retry_after),
+    ),
+    NotAccepting: Kind(
+        503,
+        "not-accepting",
+        "The server is stopping",
+        lambda *_: "No new runs are taken. Accepted ones go on at the next start; post again then.",
+        headers=lambda *_: _retry_after(RETRY_AFTER),
+    ),
+    StorageUnavailable: Kind(
+        503,
+        "storage-unavailable",
+        "The storage does not answer",
+        _storage_detail,
+        headers=lambda *_: _retry_after(RETRY_AFTER),
+    ),
+    NotReady: Kind(
+        503,
+        "not-ready",
+        "The server is not ready",
+        lambda e, _: str(e),
+        headers=lambda *_: _retry_after(RETRY_AFTER),
+    ),
+    Exception: Kind(
+        500,
+        "internal",
+        "Something failed inside the server",
+        lambda *_: "The fault is ours. The server's log explains it under the id in `instance`.",
+    ),
+}

@@ -1,0 +1,1 @@
+"""What every request passes: headers, limits, keys, and who may talk to a server on loopback."""

@@ -1,0 +1,77 @@
+"""How large a request may be."""
+
+import asyncio
+
+from fastapi import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+
+class BodyTooLarge(HTTPException):
+    """The body is over `limit` bytes.
+
+    An HTTPException, because FastAPI turns every other exception met while it reads a body into a
+    400 of its own.
+    """
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(413)
+        self.limit = limit
+
+
+class BodyLimit:
+    """Refuses a body over `limit` bytes: by its Content-Length at once, else while it arrives."""
+
+    def __init__(self, app: ASGIApp, limit: int) -> None:
+        self.app = app
+        self.limit = limit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        if _announced(scope) > self.limit:
+            raise BodyTooLarge(self.limit)
+        received = 0
+
+        async def receive_within_limit() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > self.limit:
+                raise BodyTooLarge(self.limit)
+            return message
+
+        await self.app(scope, receive_within_limit, send)
+
+
+def _announced(scope: Scope) -> int:
+    for name, value in scope["headers"]:
+        if name == b"content-length":
+            # Twenty digits are too large already, thousands of them more than `int` takes.
+            return int(value[:20]) if value.isdigit() else 0
+    return 0
+
+
+# Watchers that come by the hundred are let in one by one, so that no run waits for them.
+
+
+#: The time between two of them when many come at once, in seconds; one costs a sixteenth.
+INTERVAL = 0.008
+
+
+class Arrivals:
+    """Lets requests for streams in at a bounded rate; one that comes alone does not wait."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._next = 0.0  # the next free moment, by the loop's clock
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, as ASGI has it."""
+        if scope["type"] == "http" and scope["path"].endswith("/stream"):
+            now = asyncio.get_running_loop().time()
+            moment = max(self._next, now)
+            self._next = moment + INTERVAL
+            if moment > now:
+                await asyncio.sleep(moment - now)
+        await self._app(scope, receive, send)

@@ -1,0 +1,170 @@
+"""An edited plan as it is sent, to be approved or to begin a fork with."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
+from pydantic import BeforeValidator, Field
+
+from api.openapi import WITH_BODY, problems
+from api.parameters import CallerDep, OwnerDep, RunsDep
+from api.schemas import Body, Steps, Task, Words, whole
+from api.streams.sse import unless_gone
+from api.strict import StrictRoute
+from api.views.answers import RunAnswer, json_answer, run_answer
+from api.views.record import (
+    Plan,
+    PlannedBy,
+    PlannedTool,
+    PlanningCall,
+    RunError,
+    Usage,
+    present_call,
+)
+from graph.commands.approval import NotWaiting
+from graph.commands.preview import Draft
+from graph.runs.accept import NotAccepting
+from graph.runs.reader import RunNotFound, StorageUnavailable
+from graph.service import PromptRejected
+from nodes.approval.edited_plan import PlanUnfit
+
+#: A place in the prompt.
+Position = Annotated[int, Field(ge=0, le=10**9), BeforeValidator(whole)]
+
+
+class StepEdit(Body):
+    """One step of an edited plan, as the record shows steps; most of it may be left out."""
+
+    step: Steps | None = Field(None, description="Its place in the plan, counted from 1.")
+    tool: Words = Field(description="The tool that it calls.")
+    input: dict[str, Any] = Field(
+        {}, description="What the tool is given; may refer to earlier outputs."
+    )
+    reasoning: Words = Field("", description="Why the step is there.")
+    span: list[Position] | None = Field(
+        None, min_length=2, max_length=2, description="The words of the prompt that it is for."
+    )
+
+
+class PlanEdit(Body):
+    """A plan to be executed instead of the proposed one; it is checked as every plan is."""
+
+    steps: list[StepEdit] = Field(min_length=1, description="In the order of execution.")
+
+
+# Plans that a person is asked about: what is sent to decide, and a plan without a run.
+
+
+class ApproveCreate(Body):
+    """A yes to the plan of a run, or to another plan."""
+
+    plan: PlanEdit | None = Field(None, description="What to execute instead, if anything.")
+
+    def plain_plan(self) -> dict[str, Any] | None:
+        """The edited plan as plain data."""
+        return None if self.plan is None else self.plan.model_dump()
+
+
+class RejectCreate(Body):
+    """A no to the plan of a run."""
+
+    reason: Words | None = Field(
+        None, max_length=2_000, description="Why; it is kept in the record."
+    )
+
+
+class DraftCreate(Task):
+    """A task that is to be planned and nothing more."""
+
+
+class DraftAnswer(Plan):
+    """A checked plan; without steps where there is none, and `error` says why."""
+
+    tools: list[PlannedTool] = Field(description="The tools that it uses.")
+    planned_by: PlannedBy | None = Field(description="Who made the plan, and why it was them.")
+    planning_log: list[PlanningCall] = Field(description="Every call of a planner, oldest first.")
+    usage: Usage = Field(description="Calls, tokens and price of the planning.")
+    error: RunError | None = Field(description="What a run of this prompt would end with instead.")
+
+
+def present_draft(draft: Draft) -> dict[str, Any]:
+    """The draft with its times in RFC 3339, as `DraftAnswer` documents it."""
+    return {
+        "steps": draft["plan"]["steps"],
+        "tools": draft["tools"],
+        "planned_by": draft["planned_by"],
+        "planning_log": [present_call(call) for call in draft["planning_log"]],
+        "usage": draft["usage"],
+        "error": draft["error"],
+    }
+
+
+router = APIRouter(route_class=StrictRoute, tags=["approval"])
+
+_CAUSES = (*WITH_BODY, RunNotFound, NotWaiting, NotAccepting, StorageUnavailable)
+
+
+@router.post(
+    "/runs/{run_id}/approve",
+    response_class=JSONResponse,
+    responses={
+        200: {"model": RunAnswer, "description": "Approved; the run goes on."},
+        **problems(*_CAUSES, PlanUnfit),
+    },
+)
+async def approve_run(
+    run_id: str,
+    runs: RunsDep,
+    owner: OwnerDep,
+    caller: CallerDep,
+    body: ApproveCreate | None = None,
+) -> Response:
+    """Execute the plan of a waiting run, or an edited plan instead.
+
+    The decision is on disk before it is carried out, and there is one for a run: whoever comes
+    second is told so with a 409.
+    """
+    plan = body.plain_plan() if body else None
+    return run_answer(await runs.approve(run_id, by=caller, owner=owner, plan=plan))
+
+
+@router.post(
+    "/runs/{run_id}/reject",
+    response_class=JSONResponse,
+    responses={
+        200: {"model": RunAnswer, "description": "Rejected: cancelled, with nothing more done."},
+        **problems(*_CAUSES),
+    },
+)
+async def reject_run(
+    run_id: str,
+    runs: RunsDep,
+    owner: OwnerDep,
+    caller: CallerDep,
+    body: RejectCreate | None = None,
+) -> Response:
+    """Settle a waiting run as cancelled, with nothing more done; its `error.type` is `rejected`."""
+    reason = body.reason if body else None
+    rejected = await runs.reject(run_id, by=caller, owner=owner, reason=reason)
+    return run_answer(rejected)
+
+
+@router.post(
+    "/plan",
+    response_class=JSONResponse,
+    responses={
+        200: {"model": DraftAnswer, "description": "Planned, or the reason why there is no plan."},
+        **problems(*WITH_BODY, PromptRejected, NotAccepting, StorageUnavailable),
+    },
+)
+async def make_plan(
+    body: DraftCreate, request: Request, runs: RunsDep, owner: OwnerDep
+) -> Response:
+    """A checked plan without a run: nothing is executed, or stored but what it cost.
+
+    It is made as a run's would be: where models are configured they are asked, and their calls
+    cost what they cost.
+    """
+    planning = runs.preview(body.prompt, owner=owner, budget=body.plain_budget())
+    draft = await unless_gone(request.receive, planning)
+    return json_answer(present_draft(draft)) if draft is not None else Response()  # to nobody

@@ -1,0 +1,172 @@
+"""Following runs: their events as they come, and waiting for their end."""
+
+from contextlib import suppress
+
+from fastapi import APIRouter, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+
+from api.openapi import WITH_BODY, changes, problems, run_events
+from api.parameters import (
+    PAGE,
+    WAIT,
+    After,
+    LastEventId,
+    Limit,
+    MaxValueBytes,
+    OwnerDep,
+    RunsDep,
+    Timeout,
+)
+from api.routes.runs import POSTED, IdempotencyKey, post_run
+from api.schemas import RunCreate
+from api.streams.sse import unless_gone
+from api.streams.streams import ChangesStream, EventNotFound, RunStream, check_position
+from api.strict import StrictRoute
+from api.views.answers import RunAnswer, json_answer, run_answer
+from api.views.events import EventPage, present_event
+from graph.queue.executor import QueueFull
+from graph.runs.accept import KeyReused, NotAccepting
+from graph.runs.reader import RunNotFound, StorageUnavailable
+from graph.service import PromptRejected
+from graph.state.status import SETTLED
+
+router = APIRouter(route_class=StrictRoute, tags=["live"])
+
+
+@router.get(
+    "/runs/stream",
+    response_class=Response,
+    responses={200: changes("`run.changed` and `heartbeat`, until the server ends."), **problems()},
+)
+async def stream_changes(request: Request, runs: RunsDep, owner: OwnerDep) -> Response:
+    """Which runs change from now on, as server-sent events; changes close together are one.
+
+    They have no ids: whoever comes again reads `GET /runs` for what was missed.
+    """
+    return ChangesStream(runs.feeds.changes(owner=owner), heartbeat=request.app.state.heartbeat)
+
+
+@router.get(
+    "/runs/{run_id}/stream",
+    response_class=Response,
+    responses={
+        200: run_events("The events in order, with their numbers as ids, and `heartbeat`s."),
+        204: {"description": "`end` was seen: there is nothing to come again for."},
+        **problems(RequestValidationError, RunNotFound, EventNotFound, StorageUnavailable),
+    },
+)
+async def stream_run(
+    run_id: str,
+    request: Request,
+    runs: RunsDep,
+    owner: OwnerDep,
+    last_event_id: LastEventId = None,
+    after: After = 0,
+) -> Response:
+    """The events of a run as server-sent events: those of the past, then each as it comes.
+
+    They can be read again from any number for as long as the run is kept, also after a restart of
+    the server. `end` is the last one; the stream closes after it.
+    """
+    return RunStream(
+        runs.watching(run_id, owner=owner),
+        after=after if last_event_id is None else last_event_id,
+        frames=request.app.state.frames,
+        heartbeat=request.app.state.heartbeat,
+    )
+
+
+@router.get(
+    "/runs/{run_id}/events",
+    response_class=JSONResponse,
+    responses={
+        200: {"model": EventPage, "description": "The events in order."},
+        **problems(RequestValidationError, RunNotFound, EventNotFound, StorageUnavailable),
+    },
+)
+async def read_events(
+    run_id: str, runs: RunsDep, owner: OwnerDep, after: After = 0, limit: Limit = PAGE
+) -> Response:
+    """The events of a run so far, as its stream tells them."""
+    async with runs.watching(run_id, owner=owner) as feed:
+        check_position(feed, after)
+        page = {
+            "events": [present_event(event) for event in feed.events[after : after + limit]],
+            "last_event_id": len(feed.events),
+            "ended": feed.ended,
+        }
+    return json_answer(page)
+
+
+@router.post(
+    "/runs/wait",
+    status_code=201,
+    response_class=JSONResponse,
+    responses={
+        201: {"model": RunAnswer, "description": "Accepted and settled.", "headers": POSTED},
+        202: {
+            "model": RunAnswer,
+            "description": "Accepted and on disk, not settled within the timeout.",
+            "headers": POSTED,
+        },
+        **problems(
+            *WITH_BODY, PromptRejected, KeyReused, QueueFull, NotAccepting, StorageUnavailable
+        ),
+    },
+)
+async def create_run_and_wait(
+    body: RunCreate,
+    request: Request,
+    runs: RunsDep,
+    owner: OwnerDep,
+    timeout: Timeout = WAIT,
+    max_value_bytes: MaxValueBytes = None,
+    idempotency_key: IdempotencyKey = None,
+) -> Response:
+    """Accept a task as `POST /runs` does, and answer with its record once it is settled.
+
+    One that rests until its plan is approved is answered at once, with 202. The run
+    goes on when the client leaves or the time is up.
+    """
+    posted = await post_run(runs, body, idempotency_key, owner=owner)
+    run_id = posted.run_id
+    accepted = posted.record or await runs.get(run_id, owner=owner)
+    # It is accepted: that its end cannot be read must not make anybody post it again.
+    with suppress(StorageUnavailable):
+        waiting = runs.wait(run_id, timeout, owner=owner)
+        accepted = await unless_gone(request.receive, waiting) or accepted
+    return run_answer(
+        accepted,
+        max_value_bytes,
+        status=201 if accepted["status"] in SETTLED else 202,
+        headers=posted.headers,
+    )
+
+
+@router.get(
+    "/runs/{run_id}/wait",
+    response_class=JSONResponse,
+    responses={
+        200: {"model": RunAnswer, "description": "Settled."},
+        202: {"model": RunAnswer, "description": "Not settled within the timeout."},
+        **problems(RequestValidationError, RunNotFound, StorageUnavailable),
+    },
+)
+async def wait_for_run(
+    run_id: str,
+    request: Request,
+    runs: RunsDep,
+    owner: OwnerDep,
+    timeout: Timeout = WAIT,
+    max_value_bytes: MaxValueBytes = None,
+) -> Response:
+    """The record of a run once it is settled, or as it is when the time is up.
+
+    One that rests until its plan is approved is answered at once, with 202.
+    """
+    record = await unless_gone(request.receive, runs.wait(run_id, timeout, owner=owner))
+    if record is None:
+        return Response()  # to nobody
+    status = 200 if record["status"] in SETTLED else 202
+    return run_answer(record, max_value_bytes, status=status)

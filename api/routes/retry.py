@@ -1,0 +1,124 @@
+"""Retrying runs: what goes in, and what the end of a wait answers."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Response
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, BeforeValidator, Field
+
+from api.openapi import WITH_BODY, problems
+from api.parameters import CallerDep, MaxValueBytes, OwnerDep, RunsDep
+from api.schemas import Body, whole
+from api.strict import StrictRoute
+from api.views.answers import RunAnswer, json_answer, run_answer
+from api.views.times import Time, rfc3339
+from graph.commands.retry import NoBackoff, NotPlanned, NotRetryable, RetryRejected, RetryRequest
+from graph.queue.executor import QueueFull
+from graph.record.record import Record
+from graph.runs.accept import NotAccepting
+from graph.runs.reader import RunNotFound, StorageUnavailable
+from graph.state import Status
+
+StepNumber = Annotated[int, Field(ge=1, le=10**6), BeforeValidator(whole)]
+
+
+class RetryCreate(Body):
+    """How a run is to go on; what is left out is as it was."""
+
+    from_step: StepNumber | None = Field(
+        None,
+        description="The step to begin with: the one at which the run stopped, which is the "
+        "default, or an earlier one. Finished steps before it are not executed again.",
+    )
+    input: dict[str, Any] | None = Field(
+        None, description="Another input for that step, checked as a plan is."
+    )
+    skip: list[StepNumber] | None = Field(
+        None,
+        description="The steps to leave out; by default those that were left out before.",
+    )
+
+    def plain_request(self) -> RetryRequest:
+        """The request as runs take it."""
+        skip = None if self.skip is None else tuple(self.skip)
+        return RetryRequest(from_step=self.from_step, input=self.input, skip=skip)
+
+
+class RetryNowCreate(Body):
+    """Nothing: the end of a wait takes no options."""
+
+
+class RetriedNow(BaseModel):
+    """A run whose next attempt is not waited for any more."""
+
+    run_id: str = Field(description="The id of the run.")
+    status: Status = Field(description="`running`.")
+    step: int | None = Field(description="The step that is attempted; null while it is planned.")
+    attempt: int | None = Field(description="Which attempt at it, counted from 1.")
+    due_at: Time | None = Field(description="When it would have been made; null in planning.")
+
+
+def present_retried_now(record: Record) -> dict[str, Any]:
+    """The answer to the end of a wait, as `RetriedNow` documents it."""
+    current = record["current"]
+    attempts = record["execution_log"]
+    due_at = attempts[-1]["retry_at"] if current and attempts else None
+    return {
+        "run_id": record["run_id"],
+        "status": record["status"],
+        "step": current and current["step"],
+        "attempt": current and current["attempt"],
+        "due_at": rfc3339(due_at),
+    }
+
+
+router = APIRouter(route_class=StrictRoute, tags=["runs"])
+
+
+@router.post(
+    "/runs/{run_id}/retry",
+    response_class=JSONResponse,
+    responses={
+        200: {"model": RunAnswer, "description": "It goes on; the order to do so is on disk."},
+        **problems(
+            *WITH_BODY,
+            RetryRejected,
+            RunNotFound,
+            NotRetryable,
+            NotPlanned,
+            QueueFull,
+            NotAccepting,
+            StorageUnavailable,
+        ),
+    },
+)
+async def retry_run(
+    run_id: str,
+    runs: RunsDep,
+    owner: OwnerDep,
+    caller: CallerDep,
+    body: RetryCreate | None = None,
+    max_value_bytes: MaxValueBytes = None,
+) -> Response:
+    """Let a failed or cancelled run go on, from the step at which it stopped or an earlier one.
+
+    A step can be given another input, and steps can be left out. A run that has no plan is planned
+    again.
+    """
+    request = body.plain_request() if body else RetryRequest()
+    return run_answer(await runs.retry(run_id, request, by=caller, owner=owner), max_value_bytes)
+
+
+@router.post(
+    "/runs/{run_id}/retry-now",
+    response_class=JSONResponse,
+    responses={
+        200: {"model": RetriedNow, "description": "It waits no more."},
+        **problems(*WITH_BODY, RunNotFound, NoBackoff, StorageUnavailable),
+    },
+)
+async def retry_run_now(
+    run_id: str, runs: RunsDep, owner: OwnerDep, body: RetryNowCreate | None = None
+) -> Response:
+    """Make the attempt at once that a run waits for. It takes no body."""
+    return json_answer(present_retried_now(await runs.retry_now(run_id, owner=owner)))

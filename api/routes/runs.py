@@ -1,0 +1,325 @@
+"""`Idempotency-Key`: posting a task again without running it again."""
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Path, Query, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import AfterValidator, BaseModel, Field, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from api.errors.problems import OutputNotFound
+from api.openapi import LOCATION, WITH_BODY, problems
+from api.parameters import MOST, Between, CallerDep, MaxValueBytes, OwnerDep, RunsDep
+from api.routes.search import RunList, RunQuery, RunSearch, present_page
+from api.schemas import CancelCreate, RunCreate, RunCreated
+from api.strict import StrictRoute
+from api.views.answers import RunAnswer, json_answer, run_answer
+from api.views.explanation import ExplanationAnswer, present_explanation
+from api.views.times import Time, rfc3339
+from graph.commands.cancel import AlreadySettled
+from graph.commands.removal import NotSettled
+from graph.queue.executor import QueueFull
+from graph.record.record import Record
+from graph.runs.accept import AlreadyAccepted, KeyReused, NotAccepting
+from graph.runs.reader import RunNotFound, StorageUnavailable
+from graph.service import PromptRejected, Runs
+from graph.state import Status
+from graph.state.row import RequestKey
+from graph.storage.pages import InvalidCursor
+
+#: Longest key, in characters.
+LONGEST_KEY = 200
+
+_KEY = re.compile(rf"[!-~]{{1,{LONGEST_KEY}}}")
+
+#: The headers of an answer that tells of a run that was posted.
+POSTED = LOCATION | {
+    "Idempotency-Replayed": {
+        "description": "`true` where the task had been accepted before, with the same key.",
+        "schema": {"type": "string", "enum": ["true"]},
+    }
+}
+
+
+def _checked(given: str | None) -> str | None:
+    if given is None or _KEY.fullmatch(given):
+        return given
+    raise PydanticCustomError(
+        "idempotency_key",
+        "must have 1 to {most} characters of visible ASCII, such as a UUID",
+        {"most": LONGEST_KEY},
+    )
+
+
+IdempotencyKey = Annotated[
+    str | None,
+    AfterValidator(_checked),
+    WithJsonSchema({"type": "string", "pattern": f"^{_KEY.pattern}$"}),
+    Header(
+        description="Names this request: sent again within 24 hours with the same body, it makes "
+        "no second run but is answered with the first one. A UUID will do."
+    ),
+]
+
+
+@dataclass(frozen=True)
+class Posted:
+    """A task that was accepted now, as `record`, or before."""
+
+    run_id: str
+    record: Record | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+async def post_run(runs: Runs, body: RunCreate, name: str | None, *, owner: str) -> Posted:
+    """Accept a task, unless it was accepted before under this key.
+
+    Raises what `Runs.start` raises, but `AlreadyAccepted`.
+    """
+    key = RequestKey(name=name, fingerprint=_fingerprint(body)) if name is not None else None
+    try:
+        record = await runs.start(
+            body.prompt, owner=owner, budget=body.plain_budget(), approve=body.approve, key=key
+        )
+    except AlreadyAccepted as before:
+        headers = {"Location": f"/runs/{before.run_id}", "Idempotency-Replayed": "true"}
+        return Posted(before.run_id, headers=headers)
+    return Posted(record["run_id"], record, {"Location": f"/runs/{record['run_id']}"})
+
+
+def _fingerprint(body: RunCreate) -> str:
+    """The same for bodies that mean the same, also when later versions know further fields."""
+    meant: dict[str, Any] = body.model_dump(exclude_defaults=True)
+    return hashlib.sha256(json.dumps(meant, sort_keys=True).encode()).hexdigest()
+
+
+# What a cancellation answers: what was done, and what was not.
+
+
+class StepDone(BaseModel):
+    """A step whose effect stays."""
+
+    step: int = Field(description="Its place in the plan, counted from 1.")
+    tool: str = Field(description="The tool that it called.")
+
+
+class StepNotDone(BaseModel):
+    """A step that did not come to its end."""
+
+    step: int = Field(description="Its place in the plan, counted from 1.")
+    tool: str = Field(description="The tool that it calls.")
+    may_have_acted: bool = Field(
+        description="Whether an attempt that did not succeed may have changed something."
+    )
+
+
+class InFlight(BaseModel):
+    """The attempt that was cut off."""
+
+    step: int = Field(description="The step of the plan.")
+    tool: str = Field(description="The tool that was called.")
+    attempt: int = Field(description="Which attempt at the step, counted from 1.")
+    may_have_acted: bool = Field(description="Whether it may have changed something by then.")
+    thread_running: bool = Field(
+        description="Whether its tool could not be stopped and may have gone on."
+    )
+
+
+class Cancelled(BaseModel):
+    """A cancelled run; asked again, the answer is the same."""
+
+    run_id: str = Field(description="The id of the run.")
+    status: Status = Field(description="`cancelled`.")
+    cancelled_at: Time = Field(description="When it was settled.")
+    message: str = Field(description="What was done and what was not, in words.")
+    done: list[StepDone] = Field(description="The steps that were completed.")
+    in_flight: InFlight | None = Field(description="The attempt that was cut off, if one was.")
+    not_done: list[StepNotDone] = Field(
+        description="The other steps of the plan, the one in flight among them."
+    )
+
+
+def present_cancelled(record: Record) -> dict[str, Any]:
+    """The answer to the cancellation of a run, from its record, as `Cancelled` documents it."""
+    steps, attempts = record["plan"]["steps"], record["execution_log"]
+    done = {entry["step"] for entry in attempts if entry["status"] == "ok"}
+    acted = {entry["step"] for entry in attempts if entry.get("may_have_acted")}
+    return {
+        "run_id": record["run_id"],
+        "status": record["status"],
+        "cancelled_at": rfc3339(record["completed_at"]),
+        "message": record["error"]["message"] if record["error"] else "cancelled",
+        "done": [
+            {"step": step["step"], "tool": step["tool"]} for step in steps if step["step"] in done
+        ],
+        "in_flight": _in_flight(record),
+        "not_done": [
+            {
+                "step": step["step"],
+                "tool": step["tool"],
+                "may_have_acted": step["step"] in acted,
+            }
+            for step in steps
+            if step["step"] not in done
+        ],
+    }
+
+
+def _in_flight(record: Record) -> dict[str, Any] | None:
+    last = record["execution_log"][-1:]
+    if not last or last[0]["status"] != "cancelled":
+        return None
+    told = ("step", "tool", "attempt", "may_have_acted", "thread_running")
+    return {name: last[0][name] for name in told}
+
+
+router = APIRouter(route_class=StrictRoute, tags=["runs"])
+
+
+@router.post(
+    "/runs",
+    status_code=201,
+    response_class=JSONResponse,
+    responses={
+        201: {"model": RunCreated, "description": "Accepted and on disk.", "headers": POSTED},
+        **problems(
+            *WITH_BODY, PromptRejected, KeyReused, QueueFull, NotAccepting, StorageUnavailable
+        ),
+    },
+)
+async def create_run(
+    body: RunCreate, runs: RunsDep, owner: OwnerDep, idempotency_key: IdempotencyKey = None
+) -> Response:
+    """Accept a task. It is planned and executed after the answer; read the run to follow it."""
+    posted = await post_run(runs, body, idempotency_key, owner=owner)
+    # The first answer again: a run that is just accepted is pending.
+    status = posted.record["status"] if posted.record else "pending"
+    return json_answer({"run_id": posted.run_id, "status": status}, 201, posted.headers)
+
+
+@router.get(
+    "/runs/{run_id}",
+    response_class=JSONResponse,
+    responses={
+        200: {"model": RunAnswer, "description": "The record."},
+        **problems(RequestValidationError, RunNotFound, StorageUnavailable),
+    },
+)
+async def read_run(
+    run_id: str, runs: RunsDep, owner: OwnerDep, max_value_bytes: MaxValueBytes = None
+) -> Response:
+    """The complete record of a run: plan, attempts, waits, errors, usage and result."""
+    return run_answer(await runs.get(run_id, owner=owner), max_value_bytes)
+
+
+@router.get(
+    "/runs",
+    response_class=JSONResponse,
+    responses={
+        200: {"model": RunList, "description": "A page of runs."},
+        **problems(RequestValidationError, InvalidCursor, StorageUnavailable),
+    },
+)
+async def list_runs(
+    runs: RunsDep, owner: OwnerDep, asked: Annotated[RunQuery, Query()]
+) -> Response:
+    """Runs by filters; without any of them the newest 50, newest first."""
+    page = await runs.search(owner, asked.plain_search(), asked.cursor)
+    return json_answer(present_page(page))
+
+
+@router.post(
+    "/runs/search",
+    response_class=JSONResponse,
+    responses={
+        200: {"model": RunList, "description": "A page of runs."},
+        **problems(*WITH_BODY, InvalidCursor, StorageUnavailable),
+    },
+)
+async def search_runs(body: RunSearch, runs: RunsDep, owner: OwnerDep) -> Response:
+    """Runs by filters, all of which have to hold; what is left out does not matter."""
+    page = await runs.search(owner, body.plain_search(), body.cursor)
+    return json_answer(present_page(page))
+
+
+@router.get(
+    "/runs/{run_id}/log/{n}/output",
+    response_class=JSONResponse,
+    responses={
+        200: {"description": "The output, whatever JSON it is; null of an attempt that failed."},
+        **problems(RequestValidationError, RunNotFound, OutputNotFound, StorageUnavailable),
+    },
+)
+async def read_output(
+    run_id: str,
+    n: Annotated[
+        int,
+        Between(1, MOST),
+        Path(description="The attempt's place in `execution_log`, from 1."),
+    ],
+    runs: RunsDep,
+    owner: OwnerDep,
+) -> Response:
+    """The whole output of one attempt, however large."""
+    attempts = (await runs.get(run_id, owner=owner))["execution_log"]
+    if n > len(attempts):
+        raise OutputNotFound(n, len(attempts))
+    return json_answer(attempts[n - 1]["output"])
+
+
+@router.post(
+    "/runs/{run_id}/cancel",
+    response_class=JSONResponse,
+    responses={
+        200: {"model": Cancelled, "description": "Cancelled, now or before."},
+        **problems(*WITH_BODY, RunNotFound, AlreadySettled, NotAccepting, StorageUnavailable),
+    },
+)
+async def cancel_run(
+    run_id: str,
+    runs: RunsDep,
+    owner: OwnerDep,
+    caller: CallerDep,
+    body: CancelCreate | None = None,
+) -> Response:
+    """Cancel a run wherever it is. What was done stays done; the answer tells what that is.
+
+    It takes no body. Once answered, nothing of the run goes on; asked again, it answers the same.
+    """
+    return json_answer(present_cancelled(await runs.cancel(run_id, by=caller, owner=owner)))
+
+
+# Explaining runs that are kept, and removing them.
+
+
+@router.get(
+    "/runs/{run_id}/explain",
+    response_class=JSONResponse,
+    responses={
+        200: {"model": ExplanationAnswer, "description": "The explanation."},
+        **problems(RequestValidationError, RunNotFound, StorageUnavailable),
+    },
+)
+async def explain_run(run_id: str, runs: RunsDep, owner: OwnerDep) -> Response:
+    """Where the time of a run went and why it ended as it did, in data and in three sentences."""
+    return json_answer(present_explanation(await runs.explain(run_id, owner=owner)))
+
+
+@router.delete(
+    "/runs/{run_id}",
+    status_code=204,
+    response_class=Response,
+    responses={
+        204: {"description": "It is gone, with everything that was kept of it."},
+        **problems(*WITH_BODY, RunNotFound, NotSettled, StorageUnavailable),
+    },
+)
+async def remove_run(run_id: str, runs: RunsDep, owner: OwnerDep) -> Response:
+    """Remove a settled run for good: record, events and log. What it did, as to-dos, stays."""
+    await runs.remove(run_id, owner=owner)
+    return Response(status_code=204)

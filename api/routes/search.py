@@ -1,0 +1,186 @@
+"""What may be asked of runs: as a body, and in the address."""
+
+import re
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from api.parameters import Between
+from api.schemas import Body, Text, whole
+from api.views.times import Time, present_times
+from graph.state import Status
+from graph.storage.pages import Page
+from graph.storage.search import Search, Sort, terms
+
+#: Runs of a page, at most and unless fewer are asked for; most retries, and most US dollars.
+LONGEST_PAGE, PAGE, MOST_RETRIES, MOST_USD = 200, 50, 10**6, 10**6
+
+#: Longest text to look for, and longest name or cursor, in characters.
+LONGEST_TEXT, LONGEST_NAME = 1000, 200
+
+_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+
+
+def _epoch(given: Any) -> float:
+    try:
+        if isinstance(given, str) and _RFC3339.fullmatch(given):
+            return datetime.fromisoformat(given.upper()).timestamp()
+    except (ValueError, OverflowError):
+        pass  # the 30th of February
+    raise PydanticCustomError(
+        "no_moment", "must be a time as RFC 3339 writes it, such as 2026-11-22T12:00:00Z"
+    )
+
+
+def _with_words(text: str) -> str:
+    if not terms(text):
+        raise PydanticCustomError("no_words", "must hold a word, of letters or digits")
+    return text
+
+
+def _true_or_false(given: Any) -> Any:
+    if isinstance(given, str) and given not in ("true", "false"):
+        raise PydanticCustomError("no_flag", "must be true or false")
+    return given
+
+
+Moment = Annotated[
+    float, BeforeValidator(_epoch), WithJsonSchema({"type": "string", "format": "date-time"})
+]
+Words = Annotated[
+    Text,
+    Field(min_length=1, max_length=LONGEST_TEXT),
+    AfterValidator(_with_words),
+]
+Name = Annotated[Text, Field(min_length=1, max_length=LONGEST_NAME)]
+Usd = Annotated[float, Field(ge=0, le=MOST_USD)]
+Retries = Annotated[int, Field(ge=0, le=MOST_RETRIES), BeforeValidator(whole)]
+PageSize = Annotated[int, Field(ge=1, le=LONGEST_PAGE), BeforeValidator(whole)]
+Flag = Annotated[bool, BeforeValidator(_true_or_false), WithJsonSchema({"type": "boolean"})]
+Planner = Literal["llm", "pattern"]
+Order = Literal["desc", "asc"]
+
+STATUS = "With one of these; any when there are none."
+TEXT = (
+    "With all of these words, of letters or digits, in the prompt, whatever their case and accents."
+)
+TOOL = "That called this tool or, while they are not settled, plan to."
+PLANNER = "Planned by a model or by the pattern planner."
+MODEL = "Planned by this model."
+FROM = "Accepted at this time or later."
+BEFORE = "Accepted before this time."
+USD = "US dollars that its planning cost; only where that is known."
+RETRIES = "Attempts after the first one, of all its steps."
+TAKEN_UP = "Whether it was gone on with after its server had ended."
+SORT = "`time` is the order of acceptance; where duration or cost is not known, it comes last."
+ORDER = "Newest, longest or dearest first, or last."
+LIMIT = "Most runs of the answer."
+CURSOR = "The `next_cursor` of the page before, with the same filters and order."
+
+
+class RunSearch(Body):
+    """Which runs, and in which order; what is left out does not matter."""
+
+    status: list[Status] = Field(default_factory=list, description=STATUS)
+    text: Words | None = Field(None, description=TEXT)
+    tool: Name | None = Field(None, description=TOOL)
+    planner: Planner | None = Field(None, description=PLANNER)
+    model: Name | None = Field(None, description=MODEL)
+    created_from: Moment | None = Field(None, description=FROM)
+    created_before: Moment | None = Field(None, description=BEFORE)
+    min_usd: Usd | None = Field(None, description=f"At least: {USD}")
+    max_usd: Usd | None = Field(None, description=f"At most: {USD}")
+    min_retries: Retries | None = Field(None, description=f"At least: {RETRIES}")
+    max_retries: Retries | None = Field(None, description=f"At most: {RETRIES}")
+    taken_up: Flag | None = Field(None, description=TAKEN_UP)
+    sort: Sort = Field("time", description=SORT)
+    order: Order = Field("desc", description=ORDER)
+    limit: PageSize = Field(PAGE, description=LIMIT)
+    cursor: Name | None = Field(None, description=CURSOR)
+
+    def plain_search(self) -> Search:
+        """The search as the index knows it; its cursor is still to be read."""
+        asked = self.model_dump(exclude={"status", "order", "cursor"})
+        # In an order of their own, so that a cursor does not depend on how they were given.
+        statuses = tuple(sorted(set(self.status)))
+        return Search(statuses=statuses, descending=self.order == "desc", **asked)
+
+
+class RunQuery(RunSearch):
+    """The same in an address, where everything is text."""
+
+    model_config = ConfigDict(strict=False)
+
+    min_usd: Annotated[float | None, Between(0, MOST_USD, "US dollars")] = Field(
+        None, description=f"At least: {USD}"
+    )
+    max_usd: Annotated[float | None, Between(0, MOST_USD, "US dollars")] = Field(
+        None, description=f"At most: {USD}"
+    )
+    min_retries: Annotated[int | None, Between(0, MOST_RETRIES)] = Field(
+        None, description=f"At least: {RETRIES}"
+    )
+    max_retries: Annotated[int | None, Between(0, MOST_RETRIES)] = Field(
+        None, description=f"At most: {RETRIES}"
+    )
+    limit: Annotated[int, Between(1, LONGEST_PAGE)] = Field(PAGE, description=LIMIT)
+
+
+# Lists of runs as JSON.
+
+
+class RunSummary(BaseModel):
+    """One run in a list."""
+
+    run_id: str = Field(description="The id of the run.")
+    owner: str = Field(description="Whose run it is; `default` where there are no keys.")
+    prompt: str = Field(description="What was asked.")
+    status: Status = Field(description="Where the run stands.")
+    created_at: Time = Field(description="When it was accepted.")
+    started_at: Time | None = Field(description="When its planning began.")
+    completed_at: Time | None = Field(description="When it was settled.")
+    duration_ms: float | None = Field(
+        description="From the start of its planning until it was settled, in milliseconds."
+    )
+    planner: Literal["llm", "pattern"] | None = Field(
+        description="Who made the plan: a model or the pattern planner."
+    )
+    model: str | None = Field(description="The model that made the plan.")
+    tools: list[str] = Field(
+        description="The tools that it called and, while it is not settled, those of its plan."
+    )
+    usd: float | None = Field(
+        description="What its planning cost in US dollars; null while it goes on, or not known."
+    )
+    retries: int = Field(description="Attempts after the first one, of all its steps.")
+    taken_up: int = Field(description="How often it was gone on with after its server had ended.")
+
+
+class Counts(BaseModel):
+    """How many runs have each status; exact up to 10,000, and then that many or more."""
+
+    pending: int = Field(description="Accepted, not begun.")
+    running: int = Field(description="Being planned or executed.")
+    waiting: int = Field(description="Waiting for a person.")
+    completed: int = Field(description="All is done.")
+    failed: int = Field(description="Ended before all was done.")
+    cancelled: int = Field(description="Ended because somebody said so.")
+
+
+class RunList(BaseModel):
+    """A page of runs."""
+
+    runs: list[RunSummary] = Field(description="In the order that was asked for.")
+    total: int = Field(description="How many runs match; exact up to 10,000.")
+    total_is_lower_bound: bool = Field(description="Whether there are more than `total`.")
+    counts: Counts = Field(description="Those that match but for their status, by status.")
+    next_cursor: str | None = Field(
+        description="Given as `cursor`, goes on after this page; null on the last one."
+    )
+
+
+def present_page(page: Page) -> dict[str, Any]:
+    """A page of a search, as `RunList` documents it."""
+    return {**page, "runs": [present_times(run) for run in page["runs"]]}

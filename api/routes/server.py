@@ -1,0 +1,174 @@
+"""What is left of an owner's day."""
+
+from typing import Any, cast
+
+from fastapi import APIRouter, Request, Response
+from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.responses import JSONResponse, PlainTextResponse
+from pydantic import BaseModel, Field
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from api.errors.problems import NotReady
+from api.openapi import problems
+from api.parameters import OwnerDep, RunsDep, StrangerDep
+from api.schemas import Alive, Health, ToolList, ToolView
+from api.strict import StrictRoute
+from api.views.answers import json_answer
+from api.views.times import Time, rfc3339
+from graph.models.daily_budget import Account
+from graph.runs.reader import StorageUnavailable
+from graph.service import Runs
+
+budget_router = APIRouter(route_class=StrictRoute, tags=["server"])
+
+
+class DailyLimits(BaseModel):
+    """The most that a day may cost; null is no limit."""
+
+    usd: float | None = Field(description="US dollars.")
+    tokens: int | None = Field(description="Tokens, read and written.")
+
+
+class DaySpent(BaseModel):
+    """What the day has cost so far."""
+
+    usd: float | None = Field(description="US dollars; null when a price is not known.")
+    tokens: int = Field(description="Tokens, read and written.")
+    calls: int = Field(description="Calls of models that were paid for.")
+
+
+class BudgetAnswer(BaseModel):
+    """The caller's budget of the day, which every owner has alone."""
+
+    limit: DailyLimits = Field(description="The limits of a day.")
+    spent: DaySpent | None = Field(
+        description="What calls of models have cost today; null without a limit, since nothing is "
+        "counted then."
+    )
+    renewed_at: Time = Field(description="When the next day begins: midnight, UTC.")
+
+
+@budget_router.get(
+    "/budget",
+    response_class=JSONResponse,
+    responses={
+        200: {"model": BudgetAnswer, "description": "The budget."},
+        **problems(StorageUnavailable),
+    },
+)
+async def read_budget(runs: RunsDep, owner: OwnerDep) -> Response:
+    """What the caller may spend on planning by models today, and has spent.
+
+    Where the next call does not fit into what is left, the pattern planner plans until the day
+    ends.
+    """
+    return json_answer(present_account(await runs.account(owner)))
+
+
+def present_account(account: Account) -> dict[str, object]:
+    """An account as `BudgetAnswer` documents it."""
+    limit, spent = account.limit, account.spent
+    return {
+        "limit": {"usd": limit.usd, "tokens": limit.tokens},
+        "spent": spent and {"usd": spent.usd, "tokens": spent.tokens, "calls": spent.calls},
+        "renewed_at": rfc3339(account.renewed_at),
+    }
+
+
+router = APIRouter()
+
+
+@router.get("/tools", tags=["server"], responses=problems())
+async def list_tools(runs: RunsDep) -> ToolList:
+    """The tools that plans may use."""
+    return ToolList(
+        tools=[
+            ToolView(
+                name=tool.name,
+                description=tool.description,
+                input_schema=tool.schema_model.model_json_schema(),
+                effects=tool.effects,
+                repeatable=tool.repeatable,
+            )
+            for tool in runs.tools.values()
+        ]
+    )
+
+
+@router.get("/graph", tags=["server"], response_class=PlainTextResponse, responses=problems())
+async def draw_graph(runs: RunsDep) -> str:
+    """The graph that executes every run, as Mermaid text."""
+    return runs.mermaid()
+
+
+@router.get("/health", tags=["health"], responses=problems())
+async def read_health(request: Request, runs: RunsDep, stranger: StrangerDep) -> Health:
+    """The version and the state of storage; `/health/ready` is the one to route traffic by.
+
+    Where there are keys, only a call with one is told more of the storage than whether it works.
+    """
+    storage = await runs.health.storage()
+    healthy = runs.ready and storage["writable"]
+    return Health(
+        status="ok" if healthy else "degraded",
+        version=request.app.version,
+        storage={"status": "ok" if storage["writable"] else "degraded"} if stranger else storage,
+        models={} if stranger else _models(runs),
+    )
+
+
+@router.get("/health/live", tags=["health"], responses=problems())
+async def read_liveness() -> Alive:
+    """Whether the process answers at all; restart it when it does not."""
+    return Alive(status="ok")
+
+
+@router.get("/health/ready", tags=["health"], responses=problems(NotReady))
+async def read_readiness(runs: RunsDep) -> Alive:
+    """Whether runs can be accepted now."""
+    if not runs.ready:
+        raise NotReady("The server is starting or stopping.")
+    if not (await runs.health.storage())["writable"]:
+        raise NotReady("Storage cannot be written; see /health.")
+    return Alive(status="ok")
+
+
+def _models(runs: Runs) -> dict[str, Any]:
+    """The models' states with their times in RFC 3339."""
+    return {
+        name: {**state, "until": rfc3339(cast("float | None", state["until"]))}
+        for name, state in runs.health.models().items()
+    }
+
+
+# The API's pages for people, without any outside address: they work with no network.
+
+
+# The page needs inline script and style; that it loads nothing from outside is the browser's
+# to enforce, not only ours to promise.
+_POLICY = (
+    "default-src 'none'; connect-src 'self'; img-src 'self' data:; "
+    "script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+
+
+def docs_routes() -> list[BaseRoute]:
+    """`/docs`, and below it the files of Swagger UI that the package fastapi-offline ships."""
+    assets = StaticFiles(packages=[("fastapi_offline", "static")])
+    return [Route("/docs", _page), Mount("/docs/assets", assets)]
+
+
+async def _page(request: Request) -> Response:
+    # Relative addresses hold below any prefix that a proxy adds.
+    page = get_swagger_ui_html(
+        openapi_url="openapi.json",
+        title=request.app.title,
+        swagger_js_url="docs/assets/swagger-ui-bundle.js",
+        swagger_css_url="docs/assets/swagger-ui.css",
+        swagger_favicon_url="data:,",
+        swagger_ui_parameters={"validatorUrl": None},
+    )
+    page.headers["Content-Security-Policy"] = _POLICY
+    return page

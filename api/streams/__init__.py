@@ -1,0 +1,1 @@
+"""Events as they come: server-sent events of one run, and of all that change."""

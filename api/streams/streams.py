@@ -1,0 +1,146 @@
+"""`GET /runs/{run_id}/stream`: the events of one run, those of the past and then as they come."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from weakref import WeakKeyDictionary
+
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from api.streams.sse import RETRY, Pulse, message, stream, unless_gone
+from api.views.events import present_event
+from graph.record.events import Event
+from graph.runs.watch import Change, Changes, Feed
+
+
+class EventNotFound(Exception):
+    """What a reader wants to go on from has not happened; the run has `last` events."""
+
+    def __init__(self, number: int, last: int) -> None:
+        super().__init__(f"there is no event {number}, but {last} so far")
+        self.number = number
+        self.last = last
+
+
+def check_position(feed: Feed, number: int) -> None:
+    """Raises `EventNotFound` where a reader has seen more than there is."""
+    if number > len(feed.events):
+        raise EventNotFound(number, len(feed.events))
+
+
+# Events as they are sent: each is encoded once, however many watch the run.
+
+
+#: Events are put together up to about this size, in bytes: more would be kept for a slow reader.
+BATCH = 256 * 1024
+
+
+class Frames:
+    """What the watchers of a feed are sent, kept as long as the feed."""
+
+    def __init__(self) -> None:
+        self._frames: WeakKeyDictionary[Feed, dict[int, bytes]] = WeakKeyDictionary()
+
+    def after(self, feed: Feed, number: int) -> tuple[bytes, int]:
+        """The next events after this one in one piece, and the number of the last one in it."""
+        frames = self._frames.setdefault(feed, {})
+        due: list[bytes] = []
+        size = 0
+        for event in feed.events[number:]:
+            frame = frames.get(event["id"]) or frames.setdefault(event["id"], _frame(event))
+            due.append(frame)
+            size += len(frame)
+            if size >= BATCH:
+                break
+        return b"".join(due), number + len(due)
+
+
+def _frame(event: Event) -> bytes:
+    return message(event["type"], present_event(event), number=event["id"])
+
+
+class RunStream(Response):
+    """A watcher of a run for as long as its client stays; `heartbeat` in seconds.
+
+    It watches only while it is being sent, so that nothing is left of a client that went before.
+    Sending it raises `RunNotFound`, `StorageUnavailable` and `EventNotFound` ahead of the answer.
+    """
+
+    def __init__(
+        self,
+        watching: AbstractAsyncContextManager[Feed],
+        *,
+        after: int,
+        frames: Frames,
+        heartbeat: float,
+    ) -> None:
+        super().__init__()
+        self._watching = watching
+        self._after = after
+        self._frames = frames
+        self._heartbeat = heartbeat
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, as ASGI has it."""
+        async with self._watching as feed:
+            check_position(feed, self._after)
+            if feed.ended and self._after == len(feed.events):
+                # The only answer that keeps a browser from coming again.
+                await Response(None, 204, {"Cache-Control": "no-store"})(scope, receive, send)
+                return
+            await unless_gone(receive, stream(send, self._messages(feed)))
+
+    async def _messages(self, feed: Feed) -> AsyncGenerator[bytes, None]:
+        pulse = Pulse(self._heartbeat)
+        told, number = RETRY, self._after
+        while True:
+            due, number = self._frames.after(feed, number)
+            if told or due:
+                yield told + due
+            told = b""
+            if number < len(feed.events):
+                continue
+            if feed.ended:
+                return
+            if feed.closed:
+                yield RETRY
+                return
+            await pulse.wait(feed.after(number))
+            told = pulse.beat()
+
+
+# `GET /runs/stream`: which runs change, for whoever shows many of them.
+
+
+#: The shortest time between two messages, in seconds: changes in between are one.
+PAUSE = 0.1
+
+
+class ChangesStream(Response):
+    """A watcher of runs for as long as its client stays; `heartbeat` in seconds."""
+
+    def __init__(self, following: AbstractContextManager[Changes], *, heartbeat: float) -> None:
+        super().__init__()
+        self._following = following
+        self._heartbeat = heartbeat
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, as ASGI has it."""
+        with self._following as changes:
+            await unless_gone(receive, stream(send, self._messages(changes)))
+
+    async def _messages(self, changes: Changes) -> AsyncGenerator[bytes, None]:
+        pulse = Pulse(self._heartbeat)
+        yield RETRY
+        while not changes.closed:
+            changed = await pulse.wait(changes.next()) or []
+            if told := pulse.beat() + b"".join(map(_changed, changed)):
+                yield told
+            if changed:
+                await asyncio.sleep(PAUSE)
+        yield RETRY
+
+
+def _changed(change: Change) -> bytes:
+    return message("run.changed", change)

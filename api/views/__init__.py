@@ -1,0 +1,1 @@
+"""What the API shows of a run: the record, its events and its explanation as JSON."""
