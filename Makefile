@@ -44,7 +44,7 @@ bench-search: .venv/.installed ## searches among 100,000 runs, filter by filter;
 	$(BIN)/python -m benchmarks.search $(ARGS)
 
 notebook: .venv/.installed  ## execute the notebook and keep what it shows
-	$(BIN)/python -m tests.notebook_run
+	$(BIN)/python -m tests.support.notebook_run
 
 lock:                       ## resolve the newest allowed versions into constraints.txt
 	$(PYTHON) -m venv .venv/lock

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, settings
 
 from graph.storage.open import open_storage
 from graph.storage.storage import Storage
-from tests.fake_runs import FakeRuns, application, serving
+from tests.support.runs.fake_runs import FakeRuns, application, serving
 from tools.loading import BUILTIN
 from tools.registry import Tool, make_tools
 

@@ -1,0 +1,165 @@
+"""Ctrl-C under a run in the terminal: once cancels it, twice leaves it to the server."""
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from api.__main__ import main
+from api.cli.follow import SECOND_THOUGHT
+from tests.support.servers.command_process import running
+from tests.support.servers.server_process import ServerProcess, serving
+
+TOOLS = "examples.flaky:sleep,examples.flaky:block,examples.flaky:fail_times"
+
+NOTE = "runwright: cancelling; press Ctrl-C again to leave the run to the server"
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[ServerProcess, Path]]:
+    """A server that goes on after a failure when it is told to, and its database's folder."""
+    folder = tmp_path_factory.mktemp("served")
+    with serving(folder, tools=TOOLS, backoff="600") as server:
+        yield server, folder
+
+
+@pytest.mark.parametrize(("tool", "more"), [("sleep", ""), ("block", ", its thread still runs")])
+def test_one_ctrl_c_cancels_the_run_of_this_process(tmp_path: Path, tool: str, more: str) -> None:
+    """What was done and what was not is told; a thread that hangs holds nothing up."""
+    with running("run", f"2 + 2, then {tool} 60 seconds", folder=tmp_path, tools=TOOLS) as command:
+        command.until("step 1 calculator: ok")
+        command.interrupt()
+        assert command.ended(timeout=20) == 1
+    assert command.complaints.splitlines() == [NOTE]
+    assert command.lines == [
+        "run ID",
+        "plan by pattern (no model is configured): 2 steps",
+        "  step 1 calculator: ok in N ms",
+        "cancelling, asked for by the command line",
+        f"  step 2 {tool}: cancelled in N ms (attempt 1: {tool} was cut off by the cancellation;"
+        f" it changes nothing){more}",
+        f"cancelled after 1 of 2 steps; step 2 ({tool}) was cut off",
+    ]
+
+
+@pytest.mark.parametrize("tool", ["sleep", "block"])
+def test_two_ctrl_c_leave_the_run_of_this_process_to_the_next_server(
+    tmp_path: Path, tool: str
+) -> None:
+    """It leaves at once, says where the run is, and nothing of it is cancelled."""
+    with running("run", f"{tool} 5 seconds", folder=tmp_path, tools=TOOLS) as command:
+        command.until("plan by")
+        assert command.leave() == 130
+    assert command.complaints.splitlines() == [
+        NOTE,
+        f"runwright: run {command.run_id} is stored and goes on at the next `runwright serve`",
+    ]
+    with serving(tmp_path, tools=TOOLS) as server:
+        record = server.settled(command.run_id)
+    assert record["status"] == "completed"
+    assert [mark["what"] for mark in record["marks"]] == ["taken_up"]
+
+
+def test_a_run_in_memory_that_is_left_is_said_to_be_gone(tmp_path: Path) -> None:
+    """Nobody looks for it."""
+    with running(
+        "run", "sleep 60 seconds", folder=tmp_path, tools=TOOLS, database_url="memory://"
+    ) as command:
+        command.until("plan by")
+        assert command.leave() == 130
+    assert "ends with this process: memory:// keeps nothing" in command.complaints
+
+
+def test_a_tool_that_swallows_its_cancellation_does_not_hold_the_terminal(tmp_path: Path) -> None:
+    """Neither when the run is left nor when it has ended."""
+    cling = {"tools": "tests.support.own_tools.doomed:cling"}
+    with running("run", "cling", folder=tmp_path, **cling) as command:
+        command.until("plan by")
+        assert command.leave() == 130
+    with running("run", "cling", folder=tmp_path, step_timeout="0.3", **cling) as ended:
+        assert ended.ended(timeout=20) == 1
+    assert "is stored and goes on" in command.complaints
+    assert ended.lines[-1] == "failed: cling took longer than 0.3 s and does not stop when told to"
+
+
+@pytest.mark.parametrize("way", ["run", "watch"])
+def test_one_ctrl_c_cancels_the_run_of_a_server(
+    served: tuple[ServerProcess, Path], way: str
+) -> None:
+    """Whoever posted it, and whoever watches it."""
+    server, folder = served
+    task = "sleep 60 seconds"
+    argument = task if way == "run" else server.post(task)
+    with running(way, argument, folder=folder) as command:
+        command.until("plan by")
+        command.interrupt()
+        assert command.ended(timeout=20) == 1
+    record = server.get(command.run_id)
+    assert record["status"] == "cancelled"
+    assert command.lines[-1] == "cancelled after 0 of 1 steps; step 1 (sleep) was cut off"
+    assert command.complaints.splitlines() == [NOTE]
+
+
+@pytest.mark.parametrize("way", ["run", "watch"])
+def test_two_ctrl_c_leave_the_run_of_a_server_to_it(
+    served: tuple[ServerProcess, Path], way: str
+) -> None:
+    """It goes on there and can be watched again."""
+    server, folder = served
+    task = "fail 1 times, then 2 + 2"
+    argument = task if way == "run" else server.post(task)
+    with running(way, argument, folder=folder) as command:
+        command.until("again at")
+        assert command.leave() == 130
+    assert server.get(command.run_id)["status"] == "running"
+    server.client.post(f"/runs/{command.run_id}/retry-now")
+    record = server.settled(command.run_id)
+    assert (record["status"], record["marks"]) == ("completed", [])
+    assert command.complaints.splitlines()[1:] == [
+        f"runwright: run {command.run_id} goes on at {server.url};"
+        f" `runwright watch {command.run_id}` shows it"
+    ]
+
+
+def test_a_cancellation_that_is_not_heard_does_not_hold_the_terminal(tmp_path: Path) -> None:
+    """A second Ctrl-C leaves, and says that it was asked for."""
+    with (
+        serving(tmp_path, tools=TOOLS) as server,
+        running("run", "sleep 60 seconds", folder=tmp_path) as command,
+    ):
+        command.until("plan by")
+        server.kill()
+        command.until("does not answer; trying again")
+        command.interrupt()
+        command.until("press Ctrl-C again")
+        time.sleep(SECOND_THOUGHT + 0.5)
+        command.interrupt()
+        assert command.ended(timeout=20) == 130
+    assert f"run {command.run_id} is to be cancelled at {server.url}" in command.complaints
+
+
+def test_json_is_the_record_of_the_cancelled_run(tmp_path: Path) -> None:
+    """The output stays one document."""
+    with (
+        serving(tmp_path, tools=TOOLS) as server,
+        running("run", "sleep 60 seconds", "--json", folder=tmp_path) as command,
+    ):
+        while not server.client.get("/runs").json()["runs"]:
+            time.sleep(0.02)
+        time.sleep(2)  # between the server's answer and the first Ctrl-C that is counted
+        command.interrupt()
+        assert command.ended(timeout=20) == 1
+    assert json.loads(command.output)["error"]["type"] == "cancelled"
+    assert command.complaints.splitlines() == [NOTE]
+
+
+def test_ctrl_c_while_it_loads_is_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second before anything has begun."""
+
+    def loaded(_: list[str] | None) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("api.cli.command.run_command", loaded)
+    assert main(["run", "2 + 2"]) == 130

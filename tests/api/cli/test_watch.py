@@ -1,0 +1,249 @@
+"""`runwright watch`: a run from its first event on, wherever and whenever it is executed."""
+
+import re
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.checkout import ROOT
+from tests.support.servers.command_call import call
+from tests.support.servers.command_process import running
+from tests.support.servers.server_process import environment, runwright, serving
+
+TOOLS = "examples.flaky:sleep,examples.flaky:fail_times"
+
+TASK = "fail 1 times, then sleep 1 seconds"
+
+STORY = [
+    "run ID",
+    "plan by pattern (no model is configured): 2 steps",
+    "  step 1 fail_times: error in N ms (attempt 1: attempt 1 fails, as asked), again at TIME",
+    "  step 1 fail_times: ok in N ms",
+    "  step 2 sleep: ok in N ms",
+    "{",
+    '  "slept": 1.0',
+    "}",
+]
+
+
+def free_port() -> str:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        return str(taken.getsockname()[1])
+
+
+def test_a_run_of_a_server_is_shown_while_it_goes_on_and_afterwards(tmp_path: Path) -> None:
+    """The same lines, whenever one comes; by the database's server or by its address."""
+    with serving(tmp_path, tools=TOOLS) as server:
+        run_id = server.post(TASK)
+        with running("watch", run_id, folder=tmp_path) as command:
+            assert command.ended() == 0
+        with running("watch", run_id, folder=tmp_path) as again:
+            assert again.ended() == 0
+        elsewhere = tmp_path / "elsewhere"
+        with running("watch", run_id, "--url", server.url, folder=elsewhere) as afar:
+            assert afar.ended() == 0
+    assert command.lines == again.lines == afar.lines == STORY
+    assert command.run_id == run_id
+    assert command.complaints + again.complaints + afar.complaints == ""
+    assert not elsewhere.exists()
+
+
+def test_a_settled_run_is_shown_without_a_server(tmp_path: Path) -> None:
+    """From the file; nothing else in it is touched, and no tool has to be there."""
+    done = call("run", TASK, folder=tmp_path, tools=TOOLS)
+    run_id = done.stdout.split()[1]
+    shown = runwright("watch", run_id, folder=tmp_path)
+    assert (shown.returncode, shown.stdout, shown.stderr) == (0, done.stdout, "")
+
+
+def test_a_failed_run_is_shown_and_exits_with_1(tmp_path: Path) -> None:
+    """As the run itself did."""
+    done = call("run", "what's the capital of France", folder=tmp_path)
+    shown = call("watch", done.stdout.split()[1], folder=tmp_path)
+    assert (shown.returncode, shown.stdout) == (1, done.stdout)
+
+
+def test_a_run_that_nothing_executes_is_not_waited_for(tmp_path: Path) -> None:
+    """One line says so, and what would; the run stays as it is."""
+    with serving(tmp_path, tools=TOOLS) as server:
+        run_id = server.post("sleep 30 seconds")
+        server.until(run_id, lambda run: run["current"])
+        server.kill()
+    done = call("watch", run_id, folder=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        f"runwright: run {run_id} is running, and no server executes it; start one with"
+        " `runwright serve`, where it goes on\n"
+    )
+
+
+UNKNOWN = "00000000-0000-4000-8000-000000000000"
+
+
+def test_a_run_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+    """With a server and without."""
+    asked = (UNKNOWN, "nonsense", "../health")
+    with serving(tmp_path) as server:
+        there = [call("watch", run_id, folder=tmp_path) for run_id in asked]
+        server.terminate()
+    here = [call("watch", run_id, folder=tmp_path) for run_id in asked]
+    assert {done.returncode for done in (*there, *here)} == {2}
+    for done in there:
+        [line] = done.stderr.splitlines()
+        assert "the server refused: " in line
+    for run_id, done in zip(asked, here, strict=True):
+        [line] = done.stderr.splitlines()
+        assert line == f"runwright: there is no run {run_id} in the configured database"
+
+
+def test_where_there_is_no_database_none_is_made(tmp_path: Path) -> None:
+    """Nothing was mistyped into being."""
+    done = call("watch", UNKNOWN, folder=tmp_path)
+    assert done.returncode == 2
+    assert f"there is no database {tmp_path}/runs.db" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "settings", "expected"),
+    [
+        (["--url", "localhost:8000"], {}, "--url=localhost:8000: no address of a server"),
+        (["--url", "http://"], {}, "it has the form http://host:port"),
+        (["--url", "http://[::1"], {}, "it has the form http://host:port"),
+        ([], {"database_url": "memory://"}, "name its server with --url"),
+        ([], {"database_url": "postgres://x"}, "names no database"),
+    ],
+)
+def test_what_cannot_be_watched_is_one_line(
+    tmp_path: Path, arguments: list[str], settings: dict[str, str], expected: str
+) -> None:
+    """It says what would be right."""
+    done = call("watch", UNKNOWN, *arguments, folder=tmp_path, **settings)
+    assert done.returncode == 2
+    [line] = done.stderr.splitlines()
+    assert expected in line
+
+
+def test_the_run_of_another_command_is_watched_there(tmp_path: Path) -> None:
+    """A `runwright run` has the file and answers nobody."""
+    with running("run", "sleep 60 seconds", folder=tmp_path, tools=TOOLS) as command:
+        done = call("watch", command.run_id, folder=tmp_path)
+    assert done.returncode == 2
+    [line] = done.stderr.splitlines()
+    assert f"in use by a `runwright run` or a notebook (process {command.process.pid})" in line
+    assert "watch the run there" in line
+
+
+@pytest.mark.parametrize("end", ["terminate", "kill"])
+def test_a_restart_of_the_server_is_sat_out(tmp_path: Path, end: str) -> None:
+    """Each event is shown once, whichever server told it."""
+    settings = {"tools": TOOLS, "port": free_port(), "grace": "1", "backoff": "600"}
+    task = "fail 1 times, then sleep 3 seconds, then 2 + 2"
+    with serving(tmp_path, **settings) as server:
+        run_id = server.post(task)
+        with running("watch", run_id, folder=tmp_path, **settings) as command:
+            command.until("again at")
+            server.client.post(f"/runs/{run_id}/retry-now")
+            command.until("step 1 fail_times: ok")
+            getattr(server, end)()
+            with serving(tmp_path, **settings):
+                assert command.ended() == 0
+    assert command.lines == [
+        "run ID",
+        "plan by pattern (no model is configured): 3 steps",
+        *STORY[2:4],
+        "taken up again",
+        "  step 2 sleep: ok in N ms",
+        "  step 3 calculator: ok in N ms",
+        "4",
+    ]
+    assert set(command.complaints.splitlines()) <= {
+        f"runwright: the server at {server.url} does not answer; trying again"
+    }
+
+
+def test_a_terminal_shows_what_is_going_on_just_now(tmp_path: Path) -> None:
+    """The wait counts down, the attempt counts up, and in the end only the lines are left."""
+    with running("run", TASK, folder=tmp_path, tools=TOOLS, terminal=True, backoff="3") as command:
+        assert command.ended() == 0
+    waits = [int(seconds) for seconds in re.findall(r"attempt 2 in (\d+) s", command.shown)]
+    assert waits == sorted(waits, reverse=True)
+    assert {2, 1} <= set(waits)
+    assert re.search(r"[⠀-⣿] step 2 sleep, 0 s", command.shown)
+    assert [said for said in command.lines if not re.match(r"[⠀-⣿]|$", said)] == STORY
+    assert command.output.endswith("\x1b[?25h\r\x1b[1A\x1b[2K")
+
+
+def test_a_terminal_shows_that_the_run_is_being_cancelled(tmp_path: Path) -> None:
+    """The note is among the lines, and the cursor is there again at the end."""
+    with running("run", "sleep 60 seconds", folder=tmp_path, tools=TOOLS, terminal=True) as command:
+        command.until("step 1 sleep, 0 s")
+        command.interrupt()
+        assert command.ended() == 1
+    assert "cancelling; press Ctrl-C again to leave the run to the server" in command.lines
+    assert "cancelled after 0 of 1 steps; step 1 (sleep) was cut off" in command.lines
+    assert "\x1b[?25h" in command.output
+
+
+def test_log_lines_do_not_cut_through_what_is_drawn(tmp_path: Path) -> None:
+    """They are lines among the others."""
+    with running(
+        "run",
+        "sleep 1 seconds",
+        folder=tmp_path,
+        tools=TOOLS,
+        terminal=True,
+        log_level="debug",
+    ) as command:
+        assert command.ended() == 0
+    assert "  step 1 sleep: ok in N ms" in command.lines
+    logged = [said for said in command.lines if "info run completed" in said]
+    assert logged
+    assert all(said.startswith("TIME ") for said in logged)
+
+
+@pytest.mark.parametrize("settings", [{"TERM": "dumb"}, {"TTY_INTERACTIVE": "0"}])
+def test_a_terminal_without_a_cursor_gets_plain_lines(
+    tmp_path: Path, settings: dict[str, str]
+) -> None:
+    """As rich has it."""
+    code = (
+        "import pty, sys; sys.exit(pty.spawn([sys.executable, '-m', 'api', 'run', '2 + 2']) >> 8)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env=environment(tmp_path) | {"TERM": "xterm"} | settings,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "\x1b" not in done.stdout
+    assert done.stdout.splitlines()[-1] == "4"
+
+
+def test_the_lines_of_a_watch_that_nobody_reads_are_no_traceback(tmp_path: Path) -> None:
+    """As in `runwright watch … | head -1`; the run goes on."""
+    with serving(tmp_path, tools=TOOLS, backoff="600") as server:
+        run_id = server.post("fail 1 times, then 2 + 2")
+        server.until(run_id, lambda run: run["current"] and run["current"]["not_before"])
+        with subprocess.Popen(
+            [sys.executable, "-m", "api", "watch", run_id],
+            cwd=ROOT,
+            env=environment(tmp_path),
+            stderr=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as command:
+            assert command.stdout is not None
+            assert command.stdout.readline() == f"run {run_id}\n"
+            command.stdout.close()
+            server.client.post(f"/runs/{run_id}/retry-now")  # of which there are lines
+            assert command.stderr is not None
+            assert command.stderr.read() == ""
+        assert command.returncode == 141
+        assert server.settled(run_id)["status"] == "completed"

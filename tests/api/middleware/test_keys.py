@@ -1,0 +1,184 @@
+"""What the server says to whom: keys, strangers, other sites' pages, and every browser."""
+
+import pytest
+
+from api.app import HttpLimits
+from graph.settings.keys import KeyRing, new_key
+from tests.support.runs.fake_runs import FakeRuns, serving
+from tests.support.servers.api_calls import calls
+
+KEY, KEPT = new_key("alice")
+WITH_KEYS = HttpLimits(keys=KeyRing([KEPT]))
+ORIGIN = "https://desk.example"
+WITH_ORIGIN = HttpLimits(cors_origins=(ORIGIN,))
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"authorization": f"Bearer {KEY}"}, 200),
+        ({"authorization": f"bearer  {KEY} "}, 200),
+        ({"x-api-key": KEY}, 200),
+        ({"authorization": "Basic YTpi", "x-api-key": KEY}, 200),
+        ({}, 401),
+        ({"authorization": KEY}, 401),
+        ({"authorization": f"Bearer {KEY}x"}, 401),
+        ({"authorization": "Bearer"}, 401),
+        ({"x-api-key": str(KEPT)}, 401),
+        ({"x-api-key": KEPT.digest.hex()}, 401),
+        ({"x-api-key": "\xff"}, 401),
+        ({"cookie": f"key={KEY}"}, 401),
+    ],
+)
+async def test_a_call_needs_a_key_in_one_of_two_headers(headers, status):
+    sent = {name: value.encode("latin-1") for name, value in headers.items()}
+    async with serving(FakeRuns(), WITH_KEYS) as client:
+        answer = await client.get("/runs", headers=sent)
+
+    assert answer.status_code == status
+    if status == 401:
+        assert answer.json()["type"] == "urn:runwright:problem:key-refused"
+        assert "Authorization: Bearer KEY" in answer.json()["detail"]
+        assert answer.headers["www-authenticate"] == "Bearer"
+
+
+async def test_nothing_is_answered_to_strangers_but_the_health_and_the_documentation():
+    """Also not whether a path exists, nor what is wrong with a body."""
+    async with serving(FakeRuns(), WITH_KEYS) as client:
+        document = (await client.get("/openapi.json")).json()
+        client.headers["content-type"] = "application/json"
+        answers = {
+            f"{method} {path}": (await client.request(method, path, content=b"{")).status_code
+            for method, path, _ in calls(document)
+        }
+        others = [(await client.get(path)).status_code for path in ("/nothing", "/runs/", "/docsx")]
+        docs = [(await client.get(f"/docs{path}")).status_code for path in ("", "/assets/x", "/..")]
+
+    assert {call for call, status in answers.items() if status != 401} == {
+        "GET /health",
+        "GET /health/live",
+        "GET /health/ready",
+    }
+    assert others == [401, 401, 401]
+    assert docs == [200, 404, 401]  # a client resolves the dots itself
+
+
+async def test_strangers_learn_of_the_health_only_how_it_is():
+    runs = FakeRuns()
+    async with serving(runs, WITH_KEYS) as client:
+        told = (await client.get("/health")).json()
+        wrong = (await client.get("/health", headers={"x-api-key": "wrong"})).json()
+        known = (await client.get("/health", headers={"x-api-key": KEY})).json()
+        runs.writable = False
+        degraded = (await client.get("/health")).json()
+
+    assert told == wrong
+    assert (told["status"], told["storage"], told["models"]) == ("ok", {"status": "ok"}, {})
+    assert known["storage"] == {"backend": "memory", "writable": True}
+    assert "some/model" in known["models"]
+    assert (degraded["status"], degraded["storage"]) == ("degraded", {"status": "degraded"})
+
+
+async def test_the_description_says_how_keys_are_sent_where_there_are_keys():
+    async with serving(FakeRuns(), WITH_KEYS) as client:
+        document = (await client.get("/openapi.json")).json()
+    async with serving(FakeRuns()) as client:
+        without = (await client.get("/openapi.json")).json()
+
+    schemes = document["components"]["securitySchemes"]
+    assert [{name: []} for name in schemes] == document["security"]
+    assert document["paths"]["/health"]["get"]["security"] == []
+    assert "security" not in document["paths"]["/runs"]["get"]
+    assert "security" not in without
+    assert "securitySchemes" not in without["components"]
+
+
+async def test_the_record_names_who_cancelled_by_the_key():
+    async with serving(runs := FakeRuns(), WITH_KEYS) as client:
+        client.headers["x-api-key"] = KEY
+        run_id = (await client.post("/runs", json={"prompt": "x"})).json()["run_id"]
+        answer = await client.post(f"/runs/{run_id}/cancel")
+
+    assert answer.status_code == 200
+    assert runs.cancelled_by == ["alice"]
+
+
+@pytest.mark.parametrize(
+    "path", ["/runs", "/nothing", "/health", "/docs", "/docs/assets/swagger-ui.css", "/runs/x"]
+)
+async def test_every_answer_tells_browsers_to_guess_keep_and_embed_nothing(path):
+    async with serving(FakeRuns()) as client:
+        answers = [
+            await client.get(path),
+            await client.head(path),
+            await client.get(path, headers={"host": "evil.example"}),
+            await client.post(path, content=b"x"),
+        ]
+
+    for answer in answers:
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["referrer-policy"] == "no-referrer"
+        assert answer.headers["x-frame-options"] == "DENY"
+        assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
+        kept = "no-cache" if "etag" in answer.headers else "no-store"
+        assert answer.headers["cache-control"] == kept
+        assert len(answer.headers.get_list("content-security-policy")) == 1
+
+
+async def test_the_answer_to_a_fault_of_ours_has_the_headers_too():
+    runs = FakeRuns()
+    runs.failure = RuntimeError("boom")
+    async with serving(runs) as client:
+        answer = await client.get("/runs")
+
+    assert answer.status_code == 500
+    assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+async def test_a_listed_origin_gets_its_preflight_answered_and_may_read_and_post():
+    ask = {"origin": ORIGIN, "access-control-request-method": "POST"}
+    page = {"origin": ORIGIN, "sec-fetch-site": "cross-site"}
+    async with serving(FakeRuns(), WITH_ORIGIN) as client:
+        preflight = await client.options("/runs", headers=ask)
+        read = await client.get("/runs", headers=page)
+        posted = await client.post("/runs", json={"prompt": "x"}, headers=page)
+        missing = await client.get("/runs/x", headers=page)
+
+    assert preflight.status_code == 204
+    assert "POST" in preflight.headers["access-control-allow-methods"]
+    assert "Authorization" in preflight.headers["access-control-allow-headers"]
+    assert [read.status_code, posted.status_code, missing.status_code] == [200, 201, 404]
+    for answer in (preflight, read, posted, missing):
+        assert answer.headers["access-control-allow-origin"] == ORIGIN
+        assert "access-control-allow-credentials" not in answer.headers
+        assert answer.headers["vary"] == "Origin"
+
+
+@pytest.mark.parametrize("origin", ["https://evil.example", f"{ORIGIN}.evil.example", "null", ""])
+async def test_any_other_origin_gets_no_leave(origin):
+    ask = {"origin": origin, "access-control-request-method": "POST"}
+    async with serving(runs := FakeRuns(), WITH_ORIGIN) as client:
+        preflight = await client.options("/runs", headers=ask)
+        read = await client.get("/runs", headers={"origin": origin})
+        posted = await client.post("/runs", json={"prompt": "x"}, headers={"origin": origin})
+
+    assert [preflight.status_code, posted.status_code] == [405, 403]
+    assert not [
+        name
+        for answer in (preflight, read, posted)
+        for name in answer.headers
+        if "access-control" in name
+    ]
+    assert read.headers["vary"] == "Origin"
+    assert runs.records == {}
+
+
+async def test_a_preflight_comes_without_a_key_and_is_answered_all_the_same():
+    limits = HttpLimits(keys=KeyRing([KEPT]), cors_origins=(ORIGIN,))
+    ask = {"origin": ORIGIN, "access-control-request-method": "GET"}
+    async with serving(FakeRuns(), limits) as client:
+        preflight = await client.options("/runs", headers=ask)
+        without = await client.get("/runs", headers={"origin": ORIGIN})
+
+    assert [preflight.status_code, without.status_code] == [204, 401]
+    assert without.headers["access-control-allow-origin"] == ORIGIN

@@ -1,0 +1,250 @@
+"""The calls of the API on good input."""
+
+from datetime import datetime
+
+import anyio
+import httpx
+import pytest
+
+from api.app import HttpLimits, create_app
+from api.routes.search import RunList, RunSummary
+from api.schemas import ToolList
+from api.views import record as documented
+from api.views.answers import RunAnswer
+from graph import state
+from graph.compose import open_runs
+from graph.record.record import Current, Progress, Record
+from graph.settings import Settings
+from graph.storage.pages import Summary
+from tests.support.runs.fake_runs import accepted, eventful
+
+JSON = {"content-type": "application/json"}
+
+
+async def test_a_posted_prompt_is_accepted_exactly_as_it_was_sent(client, runs):
+    prompt = '  Add a todo: "Grüße, 東京 \N{WAVING HAND SIGN}"\n then list  '
+
+    response = await client.post("/runs", json={"prompt": prompt})
+
+    run_id = response.json()["run_id"]
+    assert response.status_code == 201
+    assert response.headers["location"] == f"/runs/{run_id}"
+    assert response.json() == {"run_id": run_id, "status": "pending"}
+    assert runs.records[run_id]["prompt"] == prompt
+
+
+async def test_the_location_of_a_new_run_leads_to_its_record(client):
+    location = (await client.post("/runs", json={"prompt": "say hello"})).headers["location"]
+
+    response = await client.get(location)
+
+    assert response.status_code == 200
+    assert response.headers["content-type"] == "application/json"
+    assert response.json()["prompt"] == "say hello"
+
+
+@pytest.mark.parametrize("content_type", ["application/json; charset=utf-8", "Application/JSON"])
+async def test_json_may_be_declared_with_parameters_and_in_any_case(client, content_type):
+    response = await client.post(
+        "/runs", content=b'{"prompt": "hello"}', headers={"content-type": content_type}
+    )
+
+    assert response.status_code == 201
+
+
+@pytest.mark.parametrize("record", [accepted(), eventful()], ids=["accepted", "eventful"])
+async def test_a_record_is_what_its_documentation_says(client, runs, record):
+    """No field is missing, none is undocumented, and every value has the documented type."""
+    runs.add(record)
+
+    answer = await client.get(f"/runs/{record['run_id']}")
+
+    read = RunAnswer.model_validate_json(answer.content, strict=True, extra="forbid")
+    assert read.created_at.timestamp() == record["created_at"]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "status"),
+    [("calculate 10 + 5, and then multiply it by 3", "completed"), ("sing a song", "failed")],
+)
+async def test_a_record_that_was_really_executed_is_what_its_documentation_says(prompt, status):
+    settings = Settings(database_url="memory://")
+    app = create_app(lambda: open_runs(settings), HttpLimits())
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(
+            transport=httpx.ASGITransport(app), base_url="http://localhost"
+        ) as client,
+    ):
+        location = (await client.post("/runs", json={"prompt": prompt})).headers["location"]
+        answer = await settled(client, location)
+
+    read = RunAnswer.model_validate_json(answer.content, strict=True, extra="forbid")
+    assert read.status == status
+
+
+async def test_every_time_of_a_record_is_in_utc_with_milliseconds(client, runs):
+    run_id = runs.add(eventful())["run_id"]
+
+    record = (await client.get(f"/runs/{run_id}")).json()
+
+    assert record["created_at"] == "2023-11-14T22:13:20.250Z"
+    assert record["started_at"] == "2023-11-14T22:13:20.750Z"
+    assert record["completed_at"] == "2023-11-14T22:13:25.250Z"
+    assert record["execution_log"][0]["started_at"] == "2023-11-14T22:13:21.250Z"
+    assert record["execution_log"][0]["retry_at"] == "2023-11-14T22:13:22.250Z"
+    assert record["marks"][0]["at"] == "2023-11-14T22:13:23.250Z"
+    assert record["planning_log"][0]["started_at"] == "2023-11-14T22:13:20.750Z"
+    assert record["current"]["not_before"] == "2023-11-14T22:13:24.250Z"
+
+
+async def test_outputs_that_json_has_no_number_for_are_still_readable(client, runs):
+    output = {"large": 2**70, "infinite": float("inf")}
+    run_id = runs.add(accepted(result={"output": output, "summary": ""}))["run_id"]
+
+    record = (await client.get(f"/runs/{run_id}")).json()
+
+    assert record["result"]["output"] == {"large": 2**70, "infinite": "Infinity"}
+
+
+async def test_the_newest_runs_come_first(client, runs):
+    for number in range(60):
+        runs.add(accepted(f"task {number}"))
+
+    answer = await client.get("/runs")
+
+    listed = RunList.model_validate_json(answer.content).runs
+    assert [run.prompt for run in listed] == [f"task {number}" for number in range(59, 9, -1)]
+    assert datetime.fromisoformat(answer.json()["runs"][0]["created_at"]) == listed[0].created_at
+
+
+@pytest.mark.parametrize(
+    ("model", "names"),
+    [
+        (documented.Run, Record.__annotations__.keys()),
+        (documented.Current, Current.__annotations__.keys()),
+        (documented.Progress, Progress.__annotations__.keys()),
+        (documented.Attempt, state.Attempt.__annotations__.keys() - {"kind"}),
+        (documented.Mark, state.Mark.__annotations__.keys() - {"kind"}),
+        (RunSummary, Summary.__annotations__.keys()),
+        *(
+            (getattr(module, name), getattr(state, name).__annotations__.keys())
+            for module, names in (
+                (documented, ("Step", "Plan", "PlannedBy", "PlannedTool")),
+                (documented, ("AttemptError", "PlanningCall")),
+                (documented, ("Usage", "Result", "Unparsed", "RunError")),
+                (documented, ("Limits", "Approval")),
+            )
+            for name in names
+        ),
+    ],
+)
+def test_documentation_names_exactly_the_fields_there_are(model, names):
+    assert set(model.model_fields) == set(names)
+
+
+async def test_a_tool_tells_how_to_call_it_and_what_a_call_does(client):
+    answer = await client.get("/tools")
+
+    (view,) = ToolList.model_validate_json(answer.content).tools
+    assert view.name == "notes.add"
+    assert view.description == "Write a note down."
+    assert list(view.input_schema["properties"]) == ["text"]
+    assert view.effects
+    assert view.repeatable
+
+
+async def test_the_graph_is_mermaid_text(client):
+    answer = await client.get("/graph")
+
+    assert answer.headers["content-type"] == "text/plain; charset=utf-8"
+    assert answer.text.startswith("graph TD;")
+
+
+async def test_health_tells_version_and_storage(client):
+    health = (await client.get("/health")).json()
+
+    assert health == {
+        "status": "ok",
+        "version": health["version"],
+        "storage": {"backend": "memory", "writable": True},
+        "models": {
+            "some/model": {
+                "state": "open",
+                "until": "2023-11-14T22:13:20.250Z",
+                "error_class": "timeout",
+            }
+        },
+    }
+    assert health["version"]
+
+
+async def test_a_budget_is_accepted_with_the_run(client, runs):
+    """What is left out is not limited, and costs nothing when it is exceeded."""
+    answer = await client.post("/runs", json={"prompt": "a task", "budget": {"usd": 0.01}})
+
+    [record] = runs.records.values()
+    assert answer.status_code == 201
+    assert record["budget"] == {
+        "usd": 0.01,
+        "tokens": None,
+        "seconds": None,
+        "steps": None,
+        "on_exceeded": "pattern",
+    }
+
+
+async def test_a_whole_number_may_be_written_with_a_fraction_of_zero(client, runs):
+    answer = await client.post(
+        "/runs", content=b'{"prompt": "a task", "budget": {"steps": 3.0}}', headers=JSON
+    )
+
+    [record] = runs.records.values()
+    assert answer.status_code == 201
+    assert record["budget"]["steps"] == 3
+
+
+async def test_health_is_degraded_while_storage_cannot_be_written(client, runs):
+    runs.writable = False
+
+    answer = await client.get("/health")
+
+    assert answer.status_code == 200
+    assert answer.json()["status"] == "degraded"
+
+
+async def test_a_stopping_server_is_alive_but_not_ready(client, runs):
+    assert (await client.get("/health/ready")).status_code == 200
+
+    runs.ready = False
+
+    assert (await client.get("/health/live")).status_code == 200
+    assert (await client.get("/health/ready")).status_code == 503
+    assert (await client.get("/health")).json()["status"] == "degraded"
+
+
+async def test_a_server_that_cannot_write_is_not_ready(client, runs):
+    runs.writable = False
+
+    answer = await client.get("/health/ready")
+
+    assert answer.status_code == 503
+    assert "cannot be written" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("path", ["/runs", "/health", "/tools", "/graph", "/docs", "/openapi.json"])
+async def test_head_answers_as_get_without_the_body(client, path):
+    head, get = await client.head(path), await client.get(path)
+
+    assert head.status_code == get.status_code == 200
+    assert head.headers == get.headers
+    assert head.content == b""
+
+
+async def settled(client: httpx.AsyncClient, location: str) -> httpx.Response:
+    with anyio.fail_after(10):
+        while True:
+            answer = await client.get(location)
+            if answer.json()["completed_at"]:
+                return answer
+            await anyio.sleep(0.01)

@@ -1,0 +1,180 @@
+"""Waiting for the end of a run: `POST /runs/wait` and `GET /runs/{run_id}/wait`."""
+
+import asyncio
+import json
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+
+from api.views.answers import RunAnswer
+from graph.runs.reader import StorageUnavailable
+from tests.support.runs.fake_runs import FakeRuns, application
+from tests.support.runs.run_states import attempted, completed, finished, planned, queued
+from tests.support.servers import server_process
+from tests.support.servers.asgi_visit import visiting
+
+
+async def started(runs: FakeRuns) -> str:
+    """The run that a call has accepted, once it waits for it."""
+    async with asyncio.timeout(5):
+        await runs.read.wait()
+    return runs.started[-1]
+
+
+async def test_a_task_that_is_waited_for_is_answered_with_its_settled_record(runs, client):
+    posting = asyncio.create_task(client.post("/runs/wait", json={"prompt": "say hello"}))
+    run_id = await started(runs)
+    assert not posting.done()
+
+    runs.store(completed(attempted(planned(runs.states[run_id], steps=1))))
+    answer = await posting
+
+    assert answer.status_code == 201
+    assert answer.headers["location"] == f"/runs/{run_id}"
+    read = RunAnswer.model_validate_json(answer.content, strict=True, extra="forbid")
+    assert (read.run_id, read.status, read.progress.done) == (run_id, "completed", 1)
+
+
+async def test_a_task_that_takes_longer_is_answered_as_it_is(runs, client):
+    answer = await client.post("/runs/wait?timeout=0.02", json={"prompt": "say hello"})
+
+    [run_id] = runs.started
+    assert answer.status_code == 202
+    assert answer.headers["location"] == f"/runs/{run_id}"
+    assert answer.json()["status"] == "pending"
+
+
+async def test_an_accepted_task_is_told_also_when_its_end_cannot_be_read(runs, client):
+    async def failing(run_id, timeout, *, owner):
+        raise StorageUnavailable
+
+    runs.wait = failing
+    answer = await client.post("/runs/wait", json={"prompt": "say hello"})
+
+    assert answer.status_code == 202
+    assert answer.headers["location"] == f"/runs/{runs.started[0]}"
+
+
+async def test_a_settled_run_is_answered_at_once_and_any_other_when_it_settles(runs, client):
+    state = planned(queued())
+    ended = await client.get(f"/runs/{runs.store(finished())}/wait")
+    runs.read.clear()
+    waiting = asyncio.create_task(client.get(f"/runs/{runs.store(state)}/wait"))
+    await runs.read.wait()
+    runs.store(completed(state))
+
+    assert ended.status_code == (await waiting).status_code == 200
+    assert (await waiting).json()["status"] == "completed"
+
+
+async def test_a_run_that_is_not_settled_in_time_is_answered_as_it_is(runs, client):
+    answer = await client.get(f"/runs/{runs.store(planned(queued()))}/wait?timeout=0.01")
+
+    assert answer.status_code == 202
+    assert answer.json()["status"] == "running"
+
+
+async def test_when_the_server_ends_who_waits_is_answered_at_once(runs, client):
+    state = planned(queued())
+    waiting = asyncio.create_task(client.get(f"/runs/{runs.store(state)}/wait"))
+    await runs.read.wait()
+    runs.feeds.close()
+
+    async with asyncio.timeout(1):
+        assert (await waiting).status_code == 202
+
+
+@pytest.mark.parametrize(
+    "timeout", ["nan", "inf", "-1", "300.1", "301", "", "1_0", " 1", "1e400", "0x1", "soon"]
+)
+async def test_a_timeout_that_is_none_is_refused_with_what_is_allowed(runs, client, timeout):
+    run_id = runs.store(queued())
+
+    for answer in (
+        await client.get(f"/runs/{run_id}/wait", params={"timeout": timeout}),
+        await client.post("/runs/wait", params={"timeout": timeout}, json={"prompt": "hello"}),
+    ):
+        assert answer.status_code == 400
+        assert "timeout must be a number of seconds from 0 to 300" in answer.json()["detail"]
+    assert runs.started == []
+
+
+@pytest.mark.parametrize("timeout", ["0", "0.0", "1e-3"])
+async def test_a_timeout_may_be_as_short_as_one_likes(runs, client, timeout):
+    answer = await client.get(f"/runs/{runs.store(queued())}/wait", params={"timeout": timeout})
+
+    assert answer.status_code == 202
+
+
+async def test_an_unknown_run_and_a_bad_task_are_refused_at_once(runs, client):
+    unknown = await client.get("/runs/none/wait")
+    blank = await client.post("/runs/wait", json={"prompt": " "})
+
+    assert unknown.status_code == 404
+    assert blank.status_code == 400
+    assert blank.json()["type"] == "urn:runwright:problem:prompt-rejected"
+
+
+async def test_nobody_is_waited_for_who_has_gone(runs):
+    app = application(runs)
+    run_id = runs.store(queued())
+    before = len(asyncio.all_tasks())
+    async with app.router.lifespan_context(app), visiting(app, f"/runs/{run_id}/wait") as visit:
+        await runs.read.wait()
+        await visit.leave()
+
+    assert runs.feeds._feeds == {}
+    assert len(asyncio.all_tasks()) == before
+
+
+async def test_a_task_goes_on_when_its_client_goes(runs):
+    app = application(runs)
+    body = json.dumps({"prompt": "say hello"}).encode()
+    async with (
+        app.router.lifespan_context(app),
+        visiting(
+            app,
+            "/runs/wait",
+            method="POST",
+            body=body,
+            content_type="application/json",
+            content_length=str(len(body)),
+        ) as visit,
+    ):
+        run_id = await started(runs)
+        await visit.leave()
+
+    assert runs.feeds._feeds == {}
+    assert runs.records[run_id]["status"] == "pending"
+
+
+def test_a_real_task_is_waited_for_until_it_ends_or_the_time_is_up(tmp_path: Path):
+    with server_process.serving(tmp_path, tools="examples.flaky:sleep") as server:
+        quick = server.client.post("/runs/wait", json={"prompt": "calculate 6 * 7"})
+        begun = time.monotonic()
+        slow = server.client.post("/runs/wait?timeout=0.3", json={"prompt": "sleep 600 seconds"})
+        took = time.monotonic() - begun
+        again = server.client.get(slow.headers["location"] + "/wait?timeout=0")
+
+    assert quick.status_code == 201
+    assert quick.json()["result"]["output"] == 42
+    assert slow.status_code == again.status_code == 202
+    assert slow.json()["current"]["step"] == 1
+    assert 0.3 <= took < 5
+
+
+def test_who_waits_is_answered_when_the_server_is_told_to_end(tmp_path: Path):
+    with (
+        server_process.serving(tmp_path, tools="examples.flaky:sleep", grace="2") as server,
+        ThreadPoolExecutor() as threads,
+    ):
+        run_id = server.post("sleep 600 seconds")
+        server.until(run_id, lambda run: run["current"])
+        waiting = threads.submit(httpx.get, f"{server.url}/runs/{run_id}/wait", timeout=30)
+        time.sleep(1)
+        assert server.terminate() == 0
+
+    assert waiting.result().status_code == 202

@@ -1,0 +1,74 @@
+"""`GET /runs/stream`: which runs change."""
+
+import asyncio
+
+from api.schemas import RunChanged
+from tests.support.runs.fake_runs import application, serving
+from tests.support.runs.run_states import attempted, finished, planned, queued
+from tests.support.servers.asgi_visit import visiting
+
+
+async def test_a_change_tells_where_the_run_stands(runs, app):
+    runs.store(queued("an old one"))
+    async with visiting(app, "/runs/stream") as visit:
+        await visit.begun()
+        run_id = runs.store(attempted(planned(queued(), steps=2)))
+        [told] = await visit.until(1)
+
+    assert told.event == "run.changed"
+    assert told.id is None
+    assert told.data == {
+        "run_id": run_id,
+        "status": "running",
+        "last_event_id": 9,
+        "progress": {"done": 1, "of": 2},
+    }
+    RunChanged.model_validate(told.data, strict=True, extra="forbid")
+
+
+async def test_changes_close_together_are_one_and_the_latest_counts(runs, app):
+    async with visiting(app, "/runs/stream") as visit:
+        await visit.begun()
+        runs.store(queued())
+        await visit.until(1)
+        state = queued()
+        for stored in (state, planned(state), attempted(planned(state))):
+            runs.store(stored)
+        other = runs.store(finished())
+        told = await visit.until(3)
+        await asyncio.sleep(0.2)
+
+        assert len(visit.told) == 3
+    assert [event.data["run_id"] for event in told[1:]] == [state["run_id"], other]
+    assert told[1].data["progress"]["done"] == 1
+
+
+async def test_it_lives_and_ends_as_the_stream_of_a_run_does(runs):
+    app = application(runs, heartbeat=0.02)
+    async with app.router.lifespan_context(app), visiting(app, "/runs/stream") as visit:
+        beat = (await visit.until(1))[0]
+        runs.feeds.close()
+        await visit.end()
+
+    assert visit.headers["cache-control"] == "no-store"
+    assert (beat.event, beat.id, list(beat.data)) == ("heartbeat", None, ["server_time"])
+    assert visit.body[0] == visit.body[-2] == b"retry: 2000\n\n"
+
+
+async def test_a_client_that_vanishes_leaves_nothing(runs, app):
+    before = len(asyncio.all_tasks())
+
+    async with visiting(app, "/runs/stream") as visit:
+        await visit.begun()
+        await visit.leave()
+
+    assert runs.feeds._changes == set()
+    assert len(asyncio.all_tasks()) == before
+
+
+async def test_its_path_is_no_run(runs):
+    async with serving(runs) as client:
+        head, posted = await client.head("/runs/stream"), await client.post("/runs/stream")
+
+    assert head.headers["content-type"].startswith("text/event-stream")
+    assert posted.status_code == 405

@@ -1,0 +1,79 @@
+"""The server does what its description says, whatever it is sent."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from graph.settings.keys import new_key
+from tests.support.servers.server_process import serving
+
+#: In an environment of its own; `make test` makes it.
+SCHEMATHESIS = Path(sys.prefix) / "fuzz" / "bin" / "schemathesis"
+
+#: An endless stream is read for a moment. Headers that a call does not name are let be: they
+#: cannot be refused, and the key's own makes schemathesis want just that. No schema can tell a
+#: cursor that a search has answered from any other text. A fork names a checkpoint in its body: the
+#: 404 about one that is invented is not about the run in the path, which is there. Which inputs and
+#: plans fit depends on the run and its tools.
+CONFIG = """
+request-timeout = 10.0
+
+[generation]
+allow-extra-parameters = false
+
+[[operations]]
+include-path = "/runs/stream"
+request-timeout = 0.3
+
+[[operations]]
+include-name = "GET /runs"
+checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "5xx"]
+
+[[operations]]
+include-name = "POST /runs/search"
+checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "5xx"]
+
+[[operations]]
+include-path = "/runs/{run_id}/fork"
+checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "404", "409", "5xx"]
+checks.ensure_resource_availability.enabled = false
+
+[[operations]]
+include-path = "/runs/{run_id}/retry"
+checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "404", "409", "5xx"]
+
+[[operations]]
+include-path = "/runs/{run_id}/approve"
+checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "404", "409", "5xx"]
+"""
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("keys", [False, True], ids=["open", "keys"])
+def test_no_request_makes_it_fail_or_answer_what_is_not_documented(tmp_path: Path, keys: bool):
+    """Every check of schemathesis, over every call, from the same seed each time."""
+    key, kept = new_key("fuzz")
+    sent = ("--header", f"Authorization: Bearer {key}") if keys else ()
+    config = tmp_path / "schemathesis.toml"
+    config.write_text(CONFIG)
+    with serving(tmp_path, api_keys=str(kept) if keys else "") as server:
+        fuzzing = subprocess.run(
+            [
+                str(SCHEMATHESIS),
+                *("--config-file", str(config), "run", f"{server.url}/openapi.json"),
+                *("--seed", "1", "--max-examples", "30", "--no-color"),
+                *sent,
+            ],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=240,
+            check=False,
+        )
+        faults = [line for line in server.lines if "failed, error id" in line]
+
+    assert fuzzing.returncode == 0, fuzzing.stdout + fuzzing.stderr
+    assert "27 selected" in fuzzing.stdout
+    assert faults == []

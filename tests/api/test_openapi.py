@@ -1,0 +1,122 @@
+"""The API's description of itself, for programs and for people without a network."""
+
+import re
+from collections.abc import AsyncIterator
+from urllib.parse import urljoin
+
+import httpx
+import pytest
+
+from tests.support.runs.fake_runs import FakeRuns, serving
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[httpx.AsyncClient]:
+    async with serving(FakeRuns()) as client:
+        yield client
+
+
+async def test_the_page_loads_nothing_from_outside(client):
+    page = await client.get("/docs")
+
+    assert page.status_code == 200
+    assert not re.search(r"(https?:)?//\w", page.text)
+    assert '"validatorUrl": null' in page.text
+    assert "default-src 'none'" in page.headers["content-security-policy"]
+    assert "http" not in page.headers["content-security-policy"]
+
+
+async def test_everything_the_page_refers_to_is_served(client):
+    page = (await client.get("/docs")).text
+    addresses = re.findall(r"""(?:src|href)="([^"]+)"|url: '([^']+)'""", page)
+    own = [a or b for a, b in addresses if not (a or b).startswith("data:")]
+
+    answers = {name: await client.get(urljoin("/docs", name)) for name in own}
+
+    assert {name: answer.status_code for name, answer in answers.items()} == {
+        "openapi.json": 200,
+        "docs/assets/swagger-ui-bundle.js": 200,
+        "docs/assets/swagger-ui.css": 200,
+    }
+    # What a style sheet asks for is loaded as well.
+    assert not re.search(r"(url\(|@import)\s*['\"]?(https?:)?//", answers[own[0]].text)
+
+
+async def test_every_call_is_described_with_every_status_it_answers(client):
+    paths = (await client.get("/openapi.json")).json()["paths"]
+
+    statuses = {
+        f"{method.upper()} {path}": " ".join(sorted(operation["responses"]))
+        for path, operations in paths.items()
+        for method, operation in operations.items()
+    }
+    assert statuses == {
+        "POST /runs": "201 400 401 403 409 413 415 429 500 503",
+        "POST /runs/wait": "201 202 400 401 403 409 413 415 429 500 503",
+        "GET /runs": "200 400 401 403 500 503",
+        "POST /runs/search": "200 400 401 403 413 415 500 503",
+        "GET /runs/stream": "200 401 403 500",
+        "GET /runs/{run_id}": "200 400 401 403 404 500 503",
+        "GET /runs/{run_id}/wait": "200 202 400 401 403 404 500 503",
+        "GET /runs/{run_id}/events": "200 400 401 403 404 500 503",
+        "GET /runs/{run_id}/stream": "200 204 400 401 403 404 500 503",
+        "GET /runs/{run_id}/log/{n}/output": "200 400 401 403 404 500 503",
+        "POST /runs/{run_id}/cancel": "200 400 401 403 404 409 413 415 500 503",
+        "GET /runs/{run_id}/explain": "200 400 401 403 404 500 503",
+        "DELETE /runs/{run_id}": "204 400 401 403 404 409 413 415 500 503",
+        "POST /runs/{run_id}/approve": "200 400 401 403 404 409 413 415 500 503",
+        "POST /runs/{run_id}/reject": "200 400 401 403 404 409 413 415 500 503",
+        "POST /plan": "200 400 401 403 413 415 500 503",
+        "GET /runs/{run_id}/history": "200 400 401 403 404 500 503",
+        "GET /runs/{run_id}/history/{checkpoint_id}": "200 400 401 403 404 500 503",
+        "POST /runs/{run_id}/fork": "201 400 401 403 404 413 415 429 500 503",
+        "POST /runs/{run_id}/retry": "200 400 401 403 404 409 413 415 429 500 503",
+        "POST /runs/{run_id}/retry-now": "200 400 401 403 404 409 413 415 500 503",
+        "GET /budget": "200 401 403 500 503",
+        "GET /tools": "200 401 403 500",
+        "GET /graph": "200 401 403 500",
+        "GET /health": "200 403 500",
+        "GET /health/live": "200 403 500",
+        "GET /health/ready": "200 403 500 503",
+    }
+
+
+async def test_every_error_is_described_as_a_problem_of_a_named_type(client):
+    paths = (await client.get("/openapi.json")).json()["paths"]
+
+    for operations in paths.values():
+        for operation in operations.values():
+            for status, response in operation["responses"].items():
+                if int(status) >= 400:
+                    assert list(response["content"]) == ["application/problem+json"]
+                    assert "urn:runwright:problem:" in response["description"]
+
+
+async def test_the_description_refers_to_nothing_it_does_not_hold(client):
+    document = await client.get("/openapi.json")
+
+    schemas = document.json()["components"]["schemas"]
+    referred = set(re.findall(r'"#/components/schemas/(\w+)"', document.text))
+    assert referred <= schemas.keys()
+    assert {
+        "RunAnswer",
+        "RunEvent",
+        "RunChanged",
+        "Heartbeat",
+        "Problem",
+        "FieldError",
+        "RunCreate",
+    } <= referred
+    assert not [name for name in schemas if "ValidationError" in name]
+
+
+async def test_every_documented_field_says_what_it_means(client):
+    schemas = (await client.get("/openapi.json")).json()["components"]["schemas"]
+
+    silent = [
+        f"{name}.{field}"
+        for name, schema in schemas.items()
+        for field, described in schema.get("properties", {}).items()
+        if "description" not in described
+    ]
+    assert silent == []

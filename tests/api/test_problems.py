@@ -1,0 +1,69 @@
+"""From exception to application/problem+json, and nothing of the inside with it."""
+
+import logging
+
+import pytest
+from starlette.exceptions import HTTPException
+
+from api.errors.problems import PROBLEMS
+from api.schemas import Problem
+from graph.queue.executor import QueueFull
+from graph.runs.accept import KeyReused, NotAccepting
+from graph.service import PromptRejected
+from tests.support.runs.fake_runs import FakeRuns, serving
+
+
+async def failing(failure: Exception):
+    runs = FakeRuns()
+    runs.failure = failure
+    async with serving(runs) as client:
+        return await client.post("/runs", json={"prompt": "hello"})
+
+
+@pytest.mark.parametrize(
+    ("failure", "status", "said"),
+    [
+        (PromptRejected("the prompt is too odd"), 400, "the prompt is too odd"),
+        (KeyReused("k", "r"), 409, "a new key with this one"),
+        (QueueFull(10_000, 2.3), 429, "again in 3 s"),
+        (NotAccepting(), 503, "No new runs are taken"),
+        (ValueError("the secret is 42"), 500, "The fault is ours"),
+        (HTTPException(404), 404, "Nothing is at '/runs'"),
+        (HTTPException(418), 500, "The fault is ours"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
+)
+async def test_a_failure_is_answered_as_the_table_says(failure, status, said):
+    response = await failing(failure)
+
+    problem = Problem.model_validate_json(response.content, strict=True, extra="forbid")
+    assert response.status_code == problem.status == status
+    assert response.headers["content-type"] == "application/problem+json"
+    assert said in problem.detail
+
+
+async def test_a_full_queue_says_when_to_ask_again_in_whole_seconds():
+    assert (await failing(QueueFull(1, 2.3))).headers["retry-after"] == "3"
+    assert (await failing(QueueFull(1, 0.0))).headers["retry-after"] == "1"
+
+
+async def test_a_stopping_server_says_when_to_ask_again():
+    assert (await failing(NotAccepting())).headers["retry-after"] == "1"
+
+
+async def test_an_unexpected_error_is_logged_once_under_the_id_that_is_answered(caplog):
+    with caplog.at_level(logging.ERROR):
+        response = await failing(ValueError("the secret is 42"))
+
+    (logged,) = caplog.records
+    error_id = response.json()["instance"].removeprefix("urn:uuid:")
+    assert error_id in logged.message
+    assert logged.exc_info[1].args == ("the secret is 42",)
+    assert "secret" not in response.text
+    assert "ValueError" not in response.text
+
+
+def test_every_kind_of_problem_has_a_name_of_its_own():
+    names = [kind.name for kind in PROBLEMS.values()]
+
+    assert len(names) == len(set(names))

@@ -1,0 +1,75 @@
+"""What docs/deployment.md says of the server holds; `tests/docs/test_deployed.py` deploys it."""
+
+import json
+import re
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+from api.cli.command import CANNOT_BEGIN
+from api.parameters import LONGEST_WAIT
+from api.streams.sse import HEARTBEAT
+from graph.settings import Settings
+from tests.support.checkout import ROOT
+from tests.support.deployment import deployment_page as page
+from tests.support.servers.server_process import environment, serving
+
+
+def test_the_page_names_settings_that_there_are_and_log_lines_that_are_written() -> None:
+    named = set(re.findall(r"RUNWRIGHT_([A-Z_]+)", page.PAGE))
+    assert {name.lower() for name in named} <= set(Settings.model_fields)
+    sources = "".join(
+        path.read_text()
+        for layer in ("api", "graph", "nodes")
+        for path in (ROOT / layer).rglob("*.py")
+    )
+    [table] = re.findall(r"(?m)^\| line \|.*\n\| ---.*\n((?:\|.*\n)+)", page.PAGE)
+    for line, level in re.findall(r"(?m)^\| `(.+?)` \| (\w+) \|", table):
+        calls = "exception|error" if level == "error" else level
+        assert re.search(rf'logger\.({calls})\(\s*"[^"]*{line}', sources), line
+    assert 'logger.info("run taken up"' in sources
+
+
+def test_the_commands_do_what_is_told_beside_a_server(tmp_path: Path) -> None:
+    """All that need neither a service nor a container."""
+    lines = (page.CHECK + page.NEW_KEY + page.BACKUP).splitlines()
+    ran: dict[str, str] = {}
+    with serving(tmp_path) as server:
+        server.settled(server.post("add todo milk"))
+        place = {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin"}
+        for line in lines:
+            command = line.split("#")[0].strip().replace("/backups", str(tmp_path))
+            done = subprocess.run(
+                ["bash", "-c", command],
+                cwd=ROOT,
+                env=environment(tmp_path) | place,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert done.returncode == 0, (command, done.stdout, done.stderr)
+            ran[command] = done.stdout
+        served = f"served at {server.url}"
+
+    assert served in ran["runwright doctor"]
+    assert json.loads(ran["runwright doctor --json"])["ok"]
+    assert re.search(r"rw_\S+", ran["runwright key new alice"])
+    [copy] = tmp_path.glob("runwright-????-??-??.db")
+    with closing(sqlite3.connect(copy)) as copied:
+        assert copied.execute("SELECT prompt FROM runs").fetchall() == [("add todo milk",)]
+
+
+def test_the_service_gives_the_server_the_time_that_it_takes_to_end() -> None:
+    [stop] = re.findall(r"(?m)^TimeoutStopSec=(\d+)$", page.UNIT)
+    assert int(stop) > Settings().grace
+    assert f"RestartPreventExitStatus={CANNOT_BEGIN}\n" in page.UNIT
+    assert f"--stop-timeout {stop} " in page.CONTAINER
+
+
+def test_the_proxy_waits_as_long_as_the_server_may() -> None:
+    [silence] = re.findall(r"proxy_read_timeout (\d+)s", page.NGINX)
+    assert int(silence) > LONGEST_WAIT
+    assert f"for up to {LONGEST_WAIT} s" in page.PAGE
+    assert f"a heartbeat comes every {HEARTBEAT:g} s" in page.PAGE

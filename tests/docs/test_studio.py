@@ -1,0 +1,79 @@
+"""docs/studio.md tells the truth: its calls and its code are run, and print what it says."""
+
+import contextlib
+import io
+import json
+import re
+import shlex
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.checkout import ROOT
+from tests.support.servers.studio_server import StudioServer, studio
+
+DOC = (ROOT / "docs" / "studio.md").read_text()
+
+CALLS = [
+    (command.replace("\\\n", " "), json.loads(printed))
+    for command, printed in re.findall(
+        r"```console\n\$ ((?:[^\n]*\\\n)*[^\n]*)\n(.*?)```", DOC, re.DOTALL
+    )
+]
+
+#: Each ```python block and what it printed; the last one asks about every plan.
+[*PROGRAMS, APPROVAL] = re.findall(r"```python\n(.*?)```\n\n```text\n(.*?)```", DOC, re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StudioServer]:
+    """Started as the text says, without the waits between attempts."""
+    folder = tmp_path_factory.mktemp("studio")
+    with studio(folder, tools="examples.flaky:fail_times", backoff="0.01") as server:
+        yield server
+
+
+def contains(whole: Any, part: Any) -> bool:
+    """Whether a shortened value agrees with the whole one."""
+    if isinstance(part, dict):
+        return all(key in whole and contains(whole[key], part[key]) for key in part)
+    if isinstance(part, list):
+        return len(whole) == len(part) and all(map(contains, whole, part))
+    return bool(whole == part)
+
+
+def printed_by(program: str, names: dict[str, Any], server: StudioServer) -> str:
+    """What it prints, with `names` from the programs before it."""
+    told = io.StringIO()
+    with contextlib.redirect_stdout(told):
+        exec(program.replace("http://localhost:2024", server.url), names)
+    return told.getvalue()
+
+
+@pytest.mark.parametrize(("command", "printed"), CALLS)
+def test_a_call_answers_as_printed(server: StudioServer, command: str, printed: Any) -> None:
+    place = server.url.removeprefix("http://")
+    arguments = shlex.split(command.replace("localhost:2024", place))
+    done = subprocess.run(arguments, capture_output=True, text=True, check=True, timeout=60)
+
+    assert contains(json.loads(done.stdout), printed), done.stdout
+
+
+def test_the_programs_print_what_is_told(server: StudioServer, tmp_path: Path) -> None:
+    """One after another, as a reader would run them."""
+    names: dict[str, Any] = {}
+    for program, printed in PROGRAMS:
+        assert printed_by(program, names, server) == printed
+    names["client"].http.client.close()
+    with studio(tmp_path, approve="always") as asking:
+        program, printed = APPROVAL
+        assert printed_by(program, {"client": asking.client}, asking) == printed
+
+
+def test_every_block_is_run() -> None:
+    """None is written in a way that the tests above would pass over."""
+    assert (len(CALLS), len(PROGRAMS)) == (DOC.count("$ curl"), DOC.count("```python") - 1)
+    assert len(CALLS) == 2

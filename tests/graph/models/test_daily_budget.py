@@ -1,0 +1,359 @@
+"""The daily budget of an owner: what is spent is kept, and beyond it no model is asked."""
+
+import asyncio
+import sqlite3
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from graph.models.daily_budget import DAY, DailyBudget, DailyLimit
+from graph.state import DEFAULT_LIMITS
+from graph.state.row import Remains, RunRow
+from graph.storage.open import open_storage
+from graph.storage.sqlite.backup import back_up
+from graph.storage.storage import Spent, Storage
+from nodes.planning.model import Call, Completion, Cost, ModelFailure, NotPaid
+from tests.support.models.scripted_models import answer, misconfigured, outage
+
+NOON = 1_795_348_800.0  # 2026-11-22T12:00:00Z
+TODAY = "2026-11-22"
+WORST = Cost(tokens=100, usd=0.01)
+
+
+class Clock:
+    """Stands still until it is set."""
+
+    def __init__(self) -> None:
+        self.now = NOON
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Provider:
+    """Answers when it is told to; `times` are those that the calls were given."""
+
+    def __init__(self) -> None:
+        self.calls: list[asyncio.Future[Completion]] = []
+        self.times: list[float] = []
+
+    async def ask(self, timeout: float) -> Completion:
+        self.times.append(timeout)
+        self.calls.append(asyncio.get_running_loop().create_future())
+        return await self.calls[-1]
+
+
+def call(number: int = 0, owner: str = "alice", run: str = "draft") -> Call:
+    return Call(owner=owner, run_id=run, key=f"0:{number}", model="a/one")
+
+
+def budget(storage: Storage, clock: Clock | None = None, **limit: Any) -> DailyBudget:
+    return DailyBudget(DailyLimit(**limit), storage.spending, clock or Clock())
+
+
+async def pay(
+    purse: DailyBudget,
+    outcome: Completion | BaseException,
+    paid: Call | None = None,
+    cost: Cost = WORST,
+) -> Completion:
+    async def ask(timeout: float) -> Completion:
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return outcome
+
+    return await purse.pay(paid or call(), cost, ask, timeout=0.1)
+
+
+async def settled_turns() -> None:
+    """Let everything go as far as it goes by itself."""
+    await asyncio.sleep(0.05)
+
+
+async def spent(purse: DailyBudget, owner: str = "alice") -> Spent | None:
+    return (await purse.account(owner)).spent
+
+
+async def accepted(storage: Storage, run_id: str, status: Any = "pending") -> None:
+    await storage.index.accept(
+        RunRow(
+            run_id=run_id,
+            owner="alice",
+            prompt="x",
+            limits=DEFAULT_LIMITS,
+            created_at=NOON,
+            status=status,
+        )
+    )
+
+
+async def test_what_a_call_cost_is_counted_for_its_owner_and_day(storage: Storage) -> None:
+    clock = Clock()
+    purse = budget(storage, clock, usd=1.0)
+    await pay(purse, answer("a", usd=0.002, tokens=10))
+    await pay(purse, answer("b", usd=0.003, tokens=20), call(1))
+
+    assert await spent(purse) == Spent(usd=0.005, tokens=60, calls=2)
+    assert await spent(purse, "bob") == Spent()
+    assert (await purse.account("alice")).renewed_at == NOON + DAY / 2
+    clock.now += DAY / 2 - 1
+    assert await spent(purse) == Spent(usd=0.005, tokens=60, calls=2)
+    clock.now += 1
+    assert await spent(purse) == Spent()
+    assert (await purse.account("alice")).renewed_at == NOON + 3 * DAY / 2
+
+
+@pytest.mark.parametrize(
+    ("limit", "told"),
+    [
+        ({"usd": 0.011}, "a call of a/one may cost 0.010000 USD, 0.009000 of 0.011 are left"),
+        ({"tokens": 119}, "a call of a/one may take 100 tokens, 99 of 119 are left"),
+        ({"usd": 0}, "a call of a/one may cost 0.010000 USD, 0.000000 of 0 are left"),
+    ],
+)
+async def test_a_call_whose_worst_case_does_not_fit_is_not_made_before_the_next_day(
+    storage: Storage, limit: dict[str, Any], told: str
+) -> None:
+    """Others have a budget of their own."""
+    clock = Clock()
+    purse = budget(storage, clock, **limit)
+    if limit.get("usd") != 0:
+        await pay(purse, answer("a", usd=0.002, tokens=10))
+    with pytest.raises(NotPaid) as refused:
+        await pay(purse, AssertionError("it is asked"), call(1))
+
+    assert refused.value.passes
+    assert refused.value.reason == (
+        f"the daily budget of this owner is used up: {told}; it is renewed at 2026-11-23T00:00:00Z"
+    )
+    if limit.get("usd") != 0:
+        await pay(purse, answer("b"), call(2, owner="bob"))
+        clock.now += DAY
+        await pay(purse, answer("c"), call(3))
+
+
+async def test_what_just_fits_is_asked(storage: Storage) -> None:
+    purse = budget(storage, usd=0.01, tokens=100)
+    assert (await pay(purse, answer("a"))).text == "a"
+
+
+async def test_spending_outlasts_its_process(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/runs.db"
+    async with open_storage(url) as storage:
+        await pay(budget(storage, usd=1.0), answer("a", usd=0.25, tokens=10))
+    async with open_storage(url) as storage:
+        assert await spent(budget(storage, usd=1.0)) == Spent(0.25, 20, 1)
+
+
+async def test_a_run_that_makes_a_call_again_after_a_crash_is_charged_once(
+    storage: Storage,
+) -> None:
+    """What the process that died had stored stands; its next call counts again."""
+    await accepted(storage, "r")
+    await pay(budget(storage, usd=1.0), answer("a", usd=0.002), call(0, run="r"))
+    after = budget(storage, usd=1.0)
+    await pay(after, answer("a", usd=0.003), call(0, run="r"))
+    assert await spent(after) == Spent(usd=0.002, tokens=20, calls=1)
+
+    await pay(after, answer("a", usd=0.003), call(1, run="r"))
+    assert await spent(after) == Spent(usd=0.005, tokens=40, calls=2)
+    assert await storage.spending.of("alice", TODAY) == await spent(after)
+
+
+async def test_a_call_that_a_kill_cut_off_counts_as_its_worst_case(tmp_path: Path) -> None:
+    """Once; that it is made again counts, too. One that had ended by then leaves nothing."""
+    killed, provider = tmp_path / "killed.db", Provider()
+    async with open_storage(f"sqlite:///{tmp_path}/runs.db") as storage:
+        await accepted(storage, "r")
+        purse = budget(storage, usd=1.0)
+        await pay(purse, answer("a", usd=0.25), call(0, run="r"))
+        with pytest.raises(ModelFailure):
+            await pay(purse, outage(), call(1, run="r"))
+        asking = asyncio.create_task(purse.pay(call(2, run="r"), WORST, provider.ask, timeout=10))
+        await settled_turns()
+        back_up(tmp_path / "runs.db", killed)  # as it would be found after a kill
+        provider.calls[0].set_result(answer("b", usd=0.25))
+        await asking
+    for _ in range(2):
+        async with open_storage(f"sqlite:///{killed}") as storage:
+            assert await spent(budget(storage, usd=1.0)) == Spent(0.26, 120, 2)
+    for _ in range(2):
+        async with open_storage(f"sqlite:///{killed}") as storage:
+            purse = budget(storage, usd=1.0)
+            await pay(purse, answer("b", usd=0.25), call(2, run="r"))
+            assert await spent(purse) == Spent(0.51, 140, 3)
+    async with open_storage(f"sqlite:///{tmp_path}/runs.db") as storage:
+        assert await spent(budget(storage, usd=1.0)) == Spent(0.5, 40, 2)
+
+
+async def test_every_draft_counts(storage: Storage) -> None:
+    """It belongs to no run that is kept, and begins its calls at the same number."""
+    purse = budget(storage, usd=1.0)
+    for _ in range(2):
+        await pay(purse, answer("a", usd=0.25))
+    assert await spent(purse) == Spent(0.5, 40, 2)
+
+
+async def test_a_run_that_is_removed_gives_nothing_back(storage: Storage) -> None:
+    await accepted(storage, "r", status="completed")
+    purse = budget(storage, usd=1.0)
+    await pay(purse, answer("a", usd=0.25), call(0, run="r"))
+    removed = await storage.remove(
+        [Remains(run_id="r", receipts=("receipts", "alice"), step_keys=[], generation=0)]
+    )
+
+    assert removed == 1
+    assert await spent(purse) == await spent(budget(storage, usd=1.0)) == Spent(0.25, 20, 1)
+
+
+async def test_calls_at_once_exceed_nothing_together(storage: Storage) -> None:
+    """And none is refused for what others have only set aside: it waits for them."""
+    purse = budget(storage, usd=0.025)
+    under_way: list[int] = [0]
+
+    async def ask(timeout: float) -> Completion:
+        under_way.append(under_way[-1] + 1)
+        await asyncio.sleep(0.002)
+        under_way.append(under_way[-1] - 1)
+        return answer("a", usd=0.0005)
+
+    await asyncio.gather(*(purse.pay(call(n), WORST, ask, timeout=20) for n in range(20)))
+
+    assert max(under_way) == 2
+    assert await spent(purse) == Spent(pytest.approx(0.01), 400, 20)  # type: ignore[arg-type]
+
+
+async def test_who_waits_for_calls_under_way_does_not_wait_for_ever(storage: Storage) -> None:
+    """Half of the call's time, and the model has the other half."""
+    purse = budget(storage, usd=0.015)
+    provider = Provider()
+    first = asyncio.create_task(purse.pay(call(), WORST, provider.ask, timeout=10))
+    await settled_turns()
+    began = time.monotonic()
+    with pytest.raises(NotPaid, match=r"0\.015000 of 0\.015 are left, 0\.010000 set aside"):
+        await purse.pay(call(1), WORST, provider.ask, timeout=0.2)
+    assert 0.08 < time.monotonic() - began < 2
+    provider.calls[0].set_result(answer("a"))
+    await first
+
+
+async def test_who_waits_is_refused_as_soon_as_the_day_is_used_up(storage: Storage) -> None:
+    purse = budget(storage, usd=0.015)
+    provider = Provider()
+    paying = [
+        asyncio.create_task(purse.pay(call(n), WORST, provider.ask, timeout=100)) for n in range(3)
+    ]
+    await settled_turns()
+    provider.calls[0].set_result(answer("a", usd=0.009))
+    outcomes = await asyncio.wait_for(asyncio.gather(*paying, return_exceptions=True), 5)
+    assert [type(outcome) for outcome in outcomes] == [Completion, NotPaid, NotPaid]
+
+
+@pytest.mark.parametrize("failure", [outage(), outage("rate_limited"), misconfigured()])
+async def test_a_call_that_failed_costs_nothing(storage: Storage, failure: ModelFailure) -> None:
+    purse = budget(storage, usd=0.01)
+    with pytest.raises(ModelFailure):
+        await pay(purse, failure)
+    assert await spent(purse) == Spent()
+    await pay(purse, answer("a"))
+
+
+async def test_a_call_that_was_cut_off_counts_as_its_worst_case(storage: Storage) -> None:
+    """The provider may have answered; or who goes away early would spend for nothing."""
+    purse = budget(storage, usd=1.0)
+    with pytest.raises(ModelFailure):
+        await pay(purse, outage("timeout"))
+    provider = Provider()
+    paying = asyncio.create_task(purse.pay(call(1), WORST, provider.ask, timeout=10))
+    await settled_turns()
+    paying.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await paying
+
+    assert await spent(purse) == Spent(0.02, 200, 2)
+    assert await storage.spending.of("alice", TODAY) == Spent(0.02, 200, 2)
+
+
+async def test_what_an_answer_does_not_tell_counts_as_its_worst_case(storage: Storage) -> None:
+    purse = budget(storage, usd=1.0, tokens=1000)
+    await pay(purse, answer("a", usd=None, tokens=None))
+    assert await spent(purse) == Spent(0.01, 100, 1)
+
+
+async def test_without_a_price_a_budget_in_usd_pays_for_nothing(storage: Storage) -> None:
+    """Which does not pass by itself; a budget of tokens needs no price."""
+    unknown = replace(WORST, usd=None)
+    with pytest.raises(NotPaid, match=r"price of a/one is not known \(RUNWRIGHT_MODEL") as refused:
+        await pay(budget(storage, usd=1.0, tokens=1000), AssertionError(), cost=unknown)
+    assert not refused.value.passes
+
+    by_tokens = budget(storage, tokens=1000)
+    await pay(by_tokens, answer("a", usd=None), cost=unknown)
+    await pay(by_tokens, answer("a", usd=0.1), call(1))
+    assert await spent(by_tokens) == Spent(None, 40, 2)  # "not known", never 0
+
+    later_in_usd = budget(storage, usd=1.0)
+    with pytest.raises(NotPaid, match="a call of today had no known price") as refused:
+        await pay(later_in_usd, AssertionError())
+    assert refused.value.passes
+
+
+async def test_an_answer_counts_for_the_day_on_which_it_was_asked_for(storage: Storage) -> None:
+    clock = Clock()
+    purse, provider = budget(storage, clock, usd=1.0), Provider()
+    paying = asyncio.create_task(purse.pay(call(), WORST, provider.ask, timeout=10))
+    await settled_turns()
+    clock.now += DAY / 2
+    assert await spent(purse) == Spent()
+    provider.calls[0].set_result(answer("a", usd=0.25))
+    await paying
+
+    assert await spent(purse) == Spent()
+    assert await storage.spending.of("alice", TODAY) == Spent(0.25, 20, 1)
+
+
+async def test_first_calls_at_once_share_one_account(storage: Storage) -> None:
+    """Also where the stored sum is read by one while another has spent something already."""
+    purse = budget(storage, usd=1.0)
+    await asyncio.gather(*(pay(purse, answer("a", usd=0.01), call(n)) for n in range(30)))
+    assert await spent(purse) == Spent(pytest.approx(0.3), 600, 30)  # type: ignore[arg-type]
+    assert await storage.spending.of("alice", TODAY) == await spent(purse)
+
+
+async def test_where_the_storage_fails_the_call_is_counted_and_told(storage: Storage) -> None:
+    """Nobody is let go on without what was spent being stored."""
+    purse = budget(storage, usd=1.0)
+    await spent(purse)
+    failing = _Failing()
+    purse._spending = failing
+    with pytest.raises(sqlite3.OperationalError):
+        await pay(purse, answer("a", usd=0.25))
+    assert await spent(purse) == Spent(0.25, 20, 1)
+
+
+class _Failing:
+    async def of(self, owner: str, day: str) -> Spent:
+        raise sqlite3.OperationalError
+
+    async def hold(self, call: Call, day: str, cost: Cost) -> None:
+        """It fails later."""
+
+    async def release(self, call: Call) -> None:
+        raise sqlite3.OperationalError
+
+    async def add(self, call: Call, day: str, cost: Cost) -> bool:
+        raise sqlite3.OperationalError
+
+
+async def test_days_of_more_than_a_year_ago_are_forgotten(tmp_path: Path) -> None:
+    path = tmp_path / "runs.db"
+    async with open_storage(f"sqlite:///{path}") as storage:
+        for day in ("2025-11-21", "2025-11-22", TODAY):
+            await storage.spending.add(call(), day, WORST)
+    with sqlite3.connect(path) as connection:
+        days = connection.execute("SELECT day FROM spending ORDER BY day").fetchall()
+    connection.close()
+    assert days == [("2025-11-22",), (TODAY,)]

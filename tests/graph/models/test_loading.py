@@ -1,0 +1,108 @@
+"""What loading LiteLLM does to a process: nothing on standard output, nothing on the network."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from tests.support.checkout import ROOT
+
+WATCH = """
+import asyncio, json, os, socket, sys
+
+asked = []
+connect, resolve = socket.socket.connect, socket.getaddrinfo
+
+def watched_connect(self, address):
+    asked.append(address)
+    return connect(self, address)
+
+def watched_resolve(host, *rest, **named):
+    asked.append([host])
+    return resolve(host, *rest, **named)
+
+socket.socket.connect, socket.getaddrinfo = watched_connect, watched_resolve
+"""
+
+WARM = """
+from graph.llm import LiteLlmModel, close_clients
+from nodes.planning.model import ModelFailure
+
+async def call(name):
+    model = LiteLlmModel(name, max_tokens=8, api_base="http://127.0.0.1:9")
+    model.warm()
+    before = list(asked)
+    await model.worst_case([{"role": "user", "content": "x"}], timeout=60)
+    try:
+        await model.complete([{"role": "user", "content": "x"}], {"type": "object"}, timeout=9)
+    except ModelFailure as failure:
+        return [before, failure.error_class]
+
+async def main():
+    names = ("openai/gpt-5-mini", "anthropic/claude-sonnet-4-5", "ollama_chat/qwen2.5:3b")
+    warmed = [await call(name) for name in names]
+    await close_clients()
+    return warmed
+
+warmed = asyncio.run(main())
+"""
+
+BARE = """
+import api.app
+from graph.compose import open_runs
+from graph.settings import Settings
+
+async def main():
+    async with open_runs(Settings(database_url="memory://")) as runs:
+        run_id = (await runs.start("add 2 and 3"))["run_id"]
+        for _ in range(1000):
+            record = await runs.get(run_id, owner="default")
+            if record["status"] not in ("pending", "running"):
+                return record["status"]
+            await asyncio.sleep(0.005)
+
+warmed = asyncio.run(main())
+"""
+
+TELL = """
+clients = [name for name in ("litellm", "langchain_litellm", "openai") if name in sys.modules]
+told = [warmed, asked, clients, os.environ.get("DOTENV_WAS_READ")]
+print(json.dumps(told), file=sys.stderr)
+"""
+
+
+def run(script: str, folder: Path) -> tuple[str, list[Any]]:
+    """Standard output and what the script tells; a `.env` file lies where LiteLLM looks."""
+    (folder / ".env").write_text("DOTENV_WAS_READ=yes\n")
+    process = subprocess.run(
+        [sys.executable, "-c", WATCH + script + TELL],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=True,
+    )
+    return process.stdout, json.loads(process.stderr.splitlines()[-1])
+
+
+def test_without_a_model_nothing_of_it_is_loaded(tmp_path: Path) -> None:
+    printed, (status, asked, clients, _) = run(BARE, tmp_path)
+
+    assert status == "completed"
+    assert clients == []
+    assert asked == []
+    assert printed == ""
+
+
+def test_loading_opens_no_connection_and_a_call_only_its_own(tmp_path: Path) -> None:
+    printed, (warmed, asked, clients, dotenv) = run(WARM, tmp_path)
+
+    assert clients
+    assert [error_class for _, error_class in warmed] == ["unreachable"] * 3
+    assert warmed[0][0] == []  # before the first call
+    assert {tuple(where) for where in asked} <= {("127.0.0.1",), ("127.0.0.1", 9)}
+    assert dotenv is None
+    assert printed == ""

@@ -1,0 +1,165 @@
+"""What is left when models are dead, killed or absent: real servers, real processes."""
+
+import json
+import socket
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.docs.test_readme import PROMPTS
+from tests.support.models.llm_runs import SUM, calls, health, loaded, memory_mb, models, run
+from tests.support.models.mock_llm import PROVIDERS
+from tests.support.servers.capture_server import capturing, ollama_answer, openai_answer
+from tests.support.servers.server_process import ServerProcess, serving
+from tests.support.servers.silent_server import silence
+
+SMALL = "ollama_chat/small"
+LARGE = "openai/large"
+PRICES = json.dumps({name: {"input": 1, "output": 10} for name in (SMALL, LARGE)})
+
+SIMPLE = "what is 40 + 2"
+
+
+def closed_port() -> int:
+    """A port where nothing listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def planned_by_patterns(server: ServerProcess) -> tuple[list[dict[str, Any]], list[float]]:
+    """The records of the tasks, all done although no model planned them, and their seconds."""
+    records, took = [], []
+    for task in PROMPTS:
+        began = time.monotonic()
+        records.append(run(server, task))
+        took.append(time.monotonic() - began)
+    assert [record["status"] for record in records] == ["completed"] * len(PROMPTS)
+    assert {record["planned_by"]["source"] for record in records} == {"pattern"}
+    return records, took
+
+
+def assert_all_closed(server: ServerProcess, error_class: str) -> None:
+    """The health says which models are left alone, until when, and why."""
+    state = health(server)
+    assert state.keys() == set(PROVIDERS)
+    for model in state.values():
+        assert (model["state"], model["error_class"]) == ("open", error_class)
+        assert model["until"] is not None
+
+
+SKIPPED = [*((name, "skipped", "circuit_open") for name in PROVIDERS), (None, "planned", None)]
+
+
+def test_with_all_providers_dead_the_tasks_are_still_done(tmp_path: Path) -> None:
+    """Nobody waits for a port that is closed."""
+    dead = f"http://127.0.0.1:{closed_port()}"
+    configured = models(*((name, dead) for name in PROVIDERS))
+    with serving(tmp_path, models=configured, model_timeout="5") as server:
+        records, took = planned_by_patterns(loaded(server))
+        assert_all_closed(server, "unreachable")
+
+    assert took[0] < 5
+    assert max(took[2:]) < 1
+    assert calls(records[0]) == [
+        *((name, "failed", "unreachable") for name in PROVIDERS for _ in range(2)),
+        (None, "planned", None),
+    ]
+    assert [calls(record) for record in records[2:]] == [SKIPPED] * 8
+
+
+def test_with_providers_that_never_answer_the_tasks_are_still_done(tmp_path: Path) -> None:
+    """The first waits for two deadlines, in which each is asked once; the rest for nothing."""
+    with silence() as silent:
+        configured = models(*((name, silent.url) for name in PROVIDERS))
+        with serving(tmp_path, models=configured, model_timeout="2") as server:
+            records, took = planned_by_patterns(loaded(server))
+            assert_all_closed(server, "timeout")
+
+    assert calls(records[0]) == [
+        *((name, "failed", "timeout") for name in PROVIDERS),
+        (None, "planned", None),
+    ]
+    assert 3.9 < took[0] < 4 + 1.5
+    assert max(took[1:]) < 1.5
+    assert [calls(record) for record in records[1:]] == [SKIPPED] * 9
+    assert len(silent.accepted) == len(PROVIDERS)
+
+
+def test_where_the_pattern_planner_never_may_answer_the_run_fails(tmp_path: Path) -> None:
+    """Its error says what each model did."""
+    dead = f"http://127.0.0.1:{closed_port()}/v1"
+    with serving(tmp_path, models=models((LARGE, dead)), fallback="never") as server:
+        record = run(server, SIMPLE)
+
+    assert (record["status"], record["plan"]["steps"]) == ("failed", [])
+    assert "RUNWRIGHT_FALLBACK" in record["error"]["message"]
+    assert f"{LARGE}: unreachable" in record["error"]["message"]
+
+
+def test_it_may_answer_for_outages_only(tmp_path: Path) -> None:
+    """A misconfigured model fails the run, also later, when the model is not even asked."""
+    with capturing() as provider:
+        provider.answer = {"error": {"message": "no"}}
+        configured = models((LARGE, f"{provider.url}/v1"))
+        with serving(tmp_path, models=configured, fallback="transient") as server:
+            provider.status = 500
+            outage = run(server, SIMPLE)
+            provider.status = 401
+            wrong, later = run(server, SIMPLE), run(server, SIMPLE)
+
+    assert (outage["status"], outage["planned_by"]["source"]) == ("completed", "pattern")
+    assert [record["status"] for record in (wrong, later)] == ["failed", "failed"]
+    assert calls(wrong) == [(LARGE, "failed", "unauthorized")]
+    assert calls(later) == [(LARGE, "skipped", "circuit_open")]
+    assert len(provider.requests) == 2 + 1
+
+
+def test_an_answered_call_is_not_repeated_after_a_kill(tmp_path: Path) -> None:
+    """Killed during a call, the run goes on with that call and keeps what was spent before."""
+    with capturing() as small, capturing() as large:
+        small.answer = ollama_answer("no plan")
+        large.answer, large.delay = openai_answer(SUM), 30.0
+        settings = {
+            "models": models((SMALL, small.url), (LARGE, f"{large.url}/v1")),
+            "model_prices": PRICES,
+        }
+        with serving(tmp_path, **settings) as server:
+            run_id = server.post(SIMPLE)
+            before = server.until(run_id, lambda record: len(record["planning_log"]) == 2)
+            deadline = time.monotonic() + 10
+            while not large.requests and time.monotonic() < deadline:
+                time.sleep(0.01)
+            server.kill()
+        large.delay = 0.0
+        with serving(tmp_path, **settings) as server:
+            record = server.settled(run_id)
+
+    assert record["status"] == "completed", record["error"]
+    assert record["planned_by"]["model"] == LARGE
+    assert record["planning_log"][:2] == before["planning_log"]
+    assert len(record["planning_log"]) == 3
+    assert (len(small.requests), len(large.requests)) == (2, 2)
+    assert record["usage"]["calls"] == 3
+    assert record["usage"]["usd"] == pytest.approx(900e-6)
+    assert [mark["what"] for mark in record["marks"]] == ["taken_up"]
+
+
+def test_without_models_their_client_is_not_loaded(tmp_path: Path) -> None:
+    """Nor is its memory taken, which is some 180 MB."""
+    with serving(tmp_path, tools="tests.support.own_tools.loaded_modules:is_loaded") as server:
+        loaded = {
+            name: run(server, f"is module {name} loaded")["result"]["output"]
+            for name in ("litellm", "langchain_litellm", "openai", "tools")
+        }
+        memory = memory_mb(server)
+
+    assert loaded == {
+        "litellm": False,
+        "langchain_litellm": False,
+        "openai": False,
+        "tools": True,
+    }
+    assert memory < 150

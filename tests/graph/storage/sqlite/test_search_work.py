@@ -1,0 +1,97 @@
+"""What a search costs on SQLite, in steps of its machine: those are the same on every computer."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import aiosqlite
+import pytest
+
+from graph.storage.open import open_storage
+from graph.storage.search import Position, Search
+from graph.storage.sqlite import search
+from graph.storage.sqlite.filters import walk
+from graph.storage.sqlite.search import look_up
+from tests.graph.storage.test_search import accept_all, ended
+
+#: As many runs that have ended, all with one word in their prompts, half of them with another.
+RUNS = 1_000
+
+
+@pytest.fixture
+async def connection(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[aiosqlite.Connection]:
+    """A file in which a search goes over many windows, as it does among very many runs."""
+    monkeypatch.setattr(search, "MOST_COUNTED", 100)
+    monkeypatch.setattr(search, "FEW", 50)
+    monkeypatch.setattr(search, "WINDOW", 120)
+    path = tmp_path / "runs.db"
+    async with open_storage(f"sqlite:///{path}") as storage:
+        rows = [
+            ended(
+                f"{number}",
+                seconds=float(number * 7 % RUNS),
+                usd=0.1,
+                prompt="task odd" if number % 2 else "task",
+                status="failed" if number % 20 == 0 else "completed",
+            )
+            for number in range(RUNS)
+        ]
+        await accept_all(storage, rows)
+    async with aiosqlite.connect(path) as connection:
+        yield connection
+
+
+async def steps(connection: aiosqlite.Connection, **asked: Any) -> int:
+    """How many steps, in hundreds, a search takes."""
+    taken = 0
+
+    def note() -> int:
+        nonlocal taken
+        taken += 1
+        return 0
+
+    await connection.set_progress_handler(note, 100)
+    await look_up(connection, "me", Search(limit=5, **asked))
+    return taken
+
+
+async def test_a_page_in_the_middle_costs_as_much_as_the_first(
+    connection: aiosqlite.Connection,
+) -> None:
+    """The runs before a page are counted, but not gone through for it."""
+    first = await steps(connection, text="task")
+    for descending in (True, False):
+        middle = Position(key=None, number=RUNS // 2)
+        later = await steps(connection, text="task", descending=descending, after=middle)
+        assert later < 1.5 * first
+
+
+@pytest.mark.parametrize("text", ["task", "odd"])
+@pytest.mark.parametrize("descending", [True, False])
+@pytest.mark.parametrize("after", [None, Position(key=RUNS / 2, number=1)])
+async def test_runs_with_a_word_cost_as_much_by_duration_as_by_time(
+    connection: aiosqlite.Connection, text: str, descending: bool, after: Position | None
+) -> None:
+    """Not all of them are gone through to find the longest."""
+    newest = await steps(connection, text=text)
+    asked = {"sort": "duration", "descending": descending, "after": after}
+    assert await steps(connection, text=text, **asked) < 1.5 * newest
+
+
+@pytest.mark.parametrize("sort", ["duration", "cost"])
+async def test_a_sorted_page_costs_a_few_steps(connection: aiosqlite.Connection, sort: str) -> None:
+    """Not all runs are gone through to find the longest, or the dearest."""
+    assert await steps(connection, sort=sort) < 1.5 * await steps(connection)
+
+
+async def test_only_a_page_that_is_near_is_walked_to(connection: aiosqlite.Connection) -> None:
+    """One for which hardly any of the first runs is sought, or very many are, is not."""
+    near = Search(sort="duration", limit=5)
+    assert len(await walk(connection, "me", near, '"odd"') or []) == 6
+    assert await walk(connection, "me", near, '"none"') is None
+    assert await walk(connection, "you", near) is None
+    assert await walk(connection, "me", replace(near, statuses=("failed",))) is not None
+    assert await walk(connection, "me", replace(near, limit=200), '"odd"') is None

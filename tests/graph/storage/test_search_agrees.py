@@ -1,0 +1,139 @@
+"""Whatever is asked of whatever runs, memory and SQLite find the same, page by page."""
+
+import random
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from graph.state import DEFAULT_LIMITS
+from graph.state.row import Facts, RunRow
+from graph.storage.open import open_storage
+from graph.storage.search import STATUSES, Found, Search
+from graph.storage.sqlite import filters as sqlite_filters
+from graph.storage.sqlite import search as sqlite_search
+from graph.storage.storage import RunIndex
+from tests.graph.storage.test_search import row
+
+OWNERS = ("me", "you")
+WORDS = ("milk", "Bread", "café", "todo")
+MODELS = (None, "a/b", "a/c")
+TOOLS = ("calculator", "todo_store.add", "calc")
+
+#: What is counted to the bound in one window and looked at one by one, or goes over several; and
+#: what is near enough to be walked to.
+SIZES = [(4_000, 12_000, (30, 300)), (0, 5, (2, 8)), (2, 40, (30, 300)), (2, 7, (0, 0))]
+
+
+def some_row(number: int, chance: random.Random) -> RunRow:
+    """A run with values that often coincide, so that ties are common, or are not known."""
+    facts = Facts(
+        planner=chance.choice((None, "llm", "pattern")),
+        model=chance.choice(MODELS),
+        tools=tuple(chance.sample(TOOLS, chance.randrange(3))),
+        usd=chance.choice((None, 0.0, 0.1, 0.25)),
+        retries=chance.randrange(3),
+        taken_up=chance.randrange(2),
+    )
+    started = chance.choice((None, 100.1, 100.7))
+    seconds = chance.choice((None, 0.1, 1.3, 2.0))
+    return RunRow(
+        run_id=f"{number}",
+        owner=chance.choice(OWNERS + OWNERS[:1]),
+        prompt=" ".join(["task", *chance.sample(WORDS, chance.randrange(4))]),
+        limits=DEFAULT_LIMITS,
+        created_at=float(chance.randrange(10)),
+        status=chance.choice((*STATUSES, "completed", "completed")),
+        started_at=started,
+        completed_at=None if None in (started, seconds) else started + seconds,
+        facts=facts,
+    )
+
+
+def some_search(chance: random.Random) -> Search:
+    """A search with a few of the filters."""
+    filters: dict[str, Any] = {
+        "statuses": tuple(sorted(chance.sample(STATUSES, chance.randrange(1, 4)))),
+        "text": chance.choice(("task", "task", "milk", "bread TASK", "cafe", "none")),
+        "tool": chance.choice(TOOLS),
+        "planner": chance.choice(("llm", "pattern")),
+        "model": chance.choice(MODELS[1:]),
+        "created_from": float(chance.randrange(10)),
+        "created_before": float(chance.randrange(10)),
+        "min_usd": chance.choice((0.0, 0.1)),
+        "max_usd": chance.choice((0.1, 0.3)),
+        "min_retries": chance.randrange(3),
+        "max_retries": chance.randrange(3),
+        "taken_up": chance.random() < 0.5,
+    }
+    names = chance.sample(sorted(filters), chance.choice((0, 0, 1, 1, 2, 3)))
+    if chance.random() < 0.5:
+        names.append("text")
+    return Search(
+        **{name: filters[name] for name in names},
+        sort=chance.choice(("time", "duration", "cost")),
+        descending=chance.random() < 0.5,
+        limit=chance.choice((1, 3, 10)),
+    )
+
+
+@pytest.mark.parametrize("bound", [10_000, 4])
+@pytest.mark.parametrize(("few", "window", "near"), SIZES)
+async def test_both_backends_find_the_same_while_runs_are_added(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    few: int,
+    window: int,
+    near: tuple[int, int],
+    bound: int,
+) -> None:
+    for module in ("graph.storage.search", "graph.storage.sqlite.search"):
+        monkeypatch.setattr(f"{module}.MOST_COUNTED", bound)
+    monkeypatch.setattr(sqlite_search, "FEW", few)
+    monkeypatch.setattr(sqlite_search, "WINDOW", window)
+    monkeypatch.setattr(sqlite_filters, "FIRST", near[0])
+    monkeypatch.setattr(sqlite_filters, "STEPS", near[1])
+    chance = random.Random(few + window + bound)
+    async with (
+        open_storage("memory://") as memory,
+        open_storage(f"sqlite:///{tmp_path / 'runs.db'}") as sqlite,
+    ):
+        indexes = memory.index, sqlite.index
+        rows = [some_row(number, chance) for number in range(60)]
+        await accept(indexes, rows)
+        for _ in range(40):
+            search = some_search(chance)
+            while True:
+                found = await asked(indexes, search)
+                if found.after is None:
+                    break
+                search = replace(search, after=found.after)
+                if chance.random() < 0.05 and len(rows) < 200:
+                    rows.append(some_row(len(rows), chance))
+                    await accept(indexes, rows[-1:])
+
+
+async def accept(indexes: tuple[RunIndex, ...], rows: list[RunRow]) -> None:
+    for one in rows:
+        for index in indexes:
+            await index.accept(one)
+
+
+async def asked(indexes: tuple[RunIndex, ...], search: Search) -> Found:
+    """What all of the indexes answer."""
+    in_memory, on_sqlite = [await index.search("me", search) for index in indexes]
+    assert on_sqlite == in_memory, search
+    return on_sqlite
+
+
+async def test_a_run_is_counted_once_and_where_it_has_come_to(tmp_path: Path) -> None:
+    """The index of facts follows the run: it is counted once, where it has come to."""
+    async with open_storage(f"sqlite:///{tmp_path / 'runs.db'}") as storage:
+        await storage.index.accept(row("a", prompt="task"))
+        before = await storage.index.search("me", Search(text="task"))
+        await storage.index.project("a", "running", started_at=1.0, completed_at=None)
+        after = await storage.index.search("me", Search(text="task"))
+
+    assert (before.counts["pending"], before.counts["running"]) == (1, 0)
+    assert (after.counts["pending"], after.counts["running"]) == (0, 1)

@@ -1,0 +1,178 @@
+"""Budgets in a run: what a call may cost at most is asked before it is made."""
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytest
+
+from graph.models.breaker import CircuitBreaker
+from graph.storage.storage import Storage
+from nodes.planning.model import Completion, Cost, Message
+from tests.support.models.planning_runs import Planning
+from tests.support.models.scripted_models import (
+    ScriptedModel,
+    Turn,
+    answer,
+    calculation,
+    outage,
+    plan_of,
+)
+
+PROSE = answer("I would calculate that.", usd=0.01, tokens=50)
+
+
+def model(*script: Turn, tokens: int = 100, usd: float | None = 0.01) -> ScriptedModel:
+    return ScriptedModel("a/one", list(script), cost=Cost(tokens=tokens, usd=usd))
+
+
+@pytest.mark.parametrize(
+    ("usd", "budget", "reason"),
+    [
+        (0.01, {"usd": 0.009}, "a call may cost 0.010000 USD, 0.009000 are left"),
+        (0.01, {"tokens": 99}, "a call may take 100 tokens, 99 are left"),
+        (0.01, {"seconds": 0.0}, "its 0 s are over"),
+        (None, {"usd": 5.0}, "the price of a call is not known, so a budget in USD cannot be kept"),
+    ],
+    ids=["usd", "tokens", "seconds", "price not known"],
+)
+async def test_what_the_budget_does_not_allow_is_not_asked(
+    storage: Storage, usd: float | None, budget: dict[str, Any], reason: str
+) -> None:
+    """The patterns cost nothing; or the run fails, as its budget says."""
+    only = model(usd=usd)
+    told = f"the budget does not allow asking a/one: {reason}"
+    planned = await Planning(storage, only).run(**budget)
+    failed = await Planning(storage, only).run(**budget, on_exceeded="fail")
+
+    assert only.calls == []
+    assert planned.state["status"] == "completed"
+    assert planned.outcomes == [("a/one", "skipped"), (None, "planned")]
+    assert planned.log[0]["error_class"] == "budget_exceeded"
+    assert planned.state["planned_by"]["reason"] == told  # type: ignore[index]
+    assert failed.nodes == ["plan", "finalize"]
+    assert failed.state["status"] == "failed"
+    assert failed.state["error"] is not None
+    assert failed.state["error"]["type"] == "budget_exceeded"
+    assert failed.state["error"]["message"] == told
+
+
+async def test_what_fits_is_asked(storage: Storage) -> None:
+    planned = await Planning(storage, model(calculation())).run(usd=0.01, tokens=100, seconds=60)
+
+    assert planned.outcomes == [("a/one", "planned")]
+
+
+@pytest.mark.parametrize("budget", [{"usd": 0.019}, {"tokens": 199}])
+async def test_a_repair_has_to_fit_into_what_the_first_answer_has_left(
+    storage: Storage, budget: dict[str, Any]
+) -> None:
+    only = model(PROSE)
+    planned = await Planning(storage, only).run(**budget)
+
+    assert len(only.calls) == 1
+    assert planned.outcomes == [("a/one", "rejected"), ("a/one", "skipped"), (None, "planned")]
+    assert planned.state["usage"]["usd"] == 0.01
+
+
+async def test_an_answer_without_a_price_ends_a_budget_in_usd(storage: Storage) -> None:
+    only = model(answer("prose", usd=None))
+    planned = await Planning(storage, only).run(usd=5.0)
+
+    assert planned.outcomes == [("a/one", "rejected"), ("a/one", "skipped"), (None, "planned")]
+    assert planned.state["usage"]["usd"] is None
+
+
+async def test_a_call_may_take_no_longer_than_the_budget(storage: Storage) -> None:
+    only = model(calculation())
+    await Planning(storage, only, timeout=20.0).run(seconds=3.0)
+
+    assert 2.0 < only.calls[0].timeout <= 3.0
+
+
+async def test_the_end_of_a_budget_is_no_fault_of_the_model(storage: Storage) -> None:
+    """Or a few impatient runs would close a model for everyone."""
+    breaker = CircuitBreaker((), threshold=1, pause=60.0)
+    impatient = Planning(storage, model(outage("timeout"), outage("timeout")), breaker=breaker)
+    await impatient.run(seconds=3.0)
+    assert breaker.allows("a/one")
+
+    slow = Planning(storage, model(outage("timeout")), breaker=breaker)
+    await slow.run(seconds=60.0)
+    assert not breaker.allows("a/one")
+
+
+async def test_waiting_for_a_slot_is_none_of_the_time_of_the_budget(storage: Storage) -> None:
+    """The wait that the provider asked for is."""
+    only = model(outage("rate_limited", retry_after=0.5), calculation())
+    planning = Planning(storage, only)
+    planning.waits.for_slot = 4.0
+    planned = await planning.run(seconds=2.0)
+
+    assert planned.state["paused"] == 4.0
+    assert only.calls[1].timeout == pytest.approx(6.0, abs=0.5)
+
+
+class Slow(ScriptedModel):
+    """Takes its time before it answers."""
+
+    async def complete(
+        self, messages: Sequence[Message], schema: Mapping[str, Any], *, timeout: float
+    ) -> Completion:
+        time.sleep(0.2)  # noqa: ASYNC251 - so that no clock has to be replaced
+        return await super().complete(messages, schema, timeout=timeout)
+
+
+async def test_time_that_calls_have_taken_is_gone(storage: Storage) -> None:
+    planned = await Planning(storage, Slow("a/one", [PROSE])).run(seconds=0.15)
+
+    assert planned.outcomes == [("a/one", "rejected"), ("a/one", "skipped"), (None, "planned")]
+
+
+async def test_counting_what_a_call_may_cost_is_part_of_its_time(storage: Storage) -> None:
+    class Counting(ScriptedModel):
+        async def worst_case(self, *arguments: Any, timeout: float, **named: Any) -> Cost:
+            assert timeout == 5.0
+            await asyncio.sleep(0.3)
+            return self.cost
+
+    only = Counting("a/one", [calculation()])
+    planned = await Planning(storage, only, timeout=5.0).run(usd=1.0)
+
+    assert only.calls[0].timeout <= 4.7
+    assert planned.log[0]["duration_ms"] >= 300
+
+
+async def test_steps_bound_the_plan_of_a_model(storage: Storage) -> None:
+    two = plan_of(*[("calculator", {"expression": "1"})] * 2)
+    planned = await Planning(storage, model(two, calculation())).run(steps=1)
+
+    assert planned.outcomes == [("a/one", "rejected"), ("a/one", "planned")]
+    assert planned.log[0]["reasons"] == ["the plan has 2 steps; at most 1 are allowed"]
+
+
+async def test_steps_bound_the_plan_of_the_patterns_too(storage: Storage) -> None:
+    """The error says what came before."""
+    only = model(outage(), outage())
+    planned = await Planning(storage, only).run("what is 1 + 1, then what is 2 + 2", steps=1)
+
+    assert planned.state["error"] is not None
+    assert planned.state["error"]["type"] == "plan_rejected"
+    assert planned.state["error"]["message"] == (
+        "no model made a plan: a/one: server_error; a/one: server_error;"
+        " the plan has 2 steps; at most 1 are allowed"
+    )
+    assert planned.state["error"]["rejected_plan"] is not None
+
+
+async def test_a_run_without_a_budget_never_asks_what_a_call_costs(storage: Storage) -> None:
+    """To count tokens takes time."""
+
+    class Unpriced(ScriptedModel):
+        async def worst_case(self, *arguments: Any, **named: Any) -> Cost:
+            raise AssertionError
+
+    planned = await Planning(storage, Unpriced("a/one", [calculation()])).run()
+
+    assert planned.outcomes == [("a/one", "planned")]

@@ -1,0 +1,245 @@
+"""Every way down: a second try, the next model, the pattern planner, or an honest end."""
+
+from typing import Any
+
+import pytest
+
+from graph.models.breaker import CircuitBreaker
+from graph.storage.storage import Storage
+from nodes.planning.model import Completion, ModelFailure
+from tests.support.models.planning_runs import Planning
+from tests.support.models.scripted_models import (
+    ScriptedModel,
+    Turn,
+    answer,
+    calculation,
+    misconfigured,
+    outage,
+)
+
+PROSE = "I would calculate that."
+
+
+def model(name: str, *script: Turn) -> ScriptedModel:
+    return ScriptedModel(name, list(script))
+
+
+async def test_a_passing_failure_is_tried_once_more_then_the_next_model_is_asked(
+    storage: Storage,
+) -> None:
+    first, second = model("a/one", outage(), outage("timeout")), model("b/two", calculation())
+    planning = Planning(storage, first, second)
+    planned = await planning.run()
+
+    assert planned.outcomes == [("a/one", "failed"), ("a/one", "failed"), ("b/two", "planned")]
+    assert [entry["error_class"] for entry in planned.log] == ["server_error", "timeout", None]
+    assert [entry["transient"] for entry in planned.log] == [True, True, None]
+    assert planned.log[0]["input_tokens"] is planned.log[0]["usd"] is None
+    assert planned.state["usage"]["calls"] == 1
+
+
+async def test_the_second_try_waits_for_as_long_as_the_provider_asks(storage: Storage) -> None:
+    only = model("a/one", outage("rate_limited", retry_after=4.0), calculation())
+    planning = Planning(storage, only)
+    planned = await planning.run()
+
+    assert planned.outcomes == [("a/one", "failed"), ("a/one", "planned")]
+    assert planning.waits.seconds == [pytest.approx(4.0, abs=0.5)]
+
+
+@pytest.mark.parametrize("budget", [{}, {"seconds": 3.0}], ids=["patience", "budget"])
+async def test_nobody_waits_longer_than_the_time_that_there_is(
+    storage: Storage, budget: dict[str, Any]
+) -> None:
+    """Of two deadlines, or of the budget."""
+    wish = 39.5 if not budget else 4.0
+    first = model("a/one", outage("rate_limited", retry_after=wish))
+    planning = Planning(storage, first, model("b/two", calculation()), timeout=20.0)
+    planned = await planning.run(**budget)
+
+    assert planned.outcomes == [("a/one", "failed"), ("b/two", "planned")]
+    assert planning.waits.seconds == []
+
+
+async def test_a_repair_that_fails_in_passing_is_tried_again(storage: Storage) -> None:
+    only = model("a/one", answer(PROSE), outage(), calculation())
+    planned = await Planning(storage, only).run()
+
+    assert [outcome for _, outcome in planned.outcomes] == ["rejected", "failed", "planned"]
+    assert only.calls[1].messages == only.calls[2].messages
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        misconfigured(),
+        misconfigured("quota_exhausted"),
+        ModelFailure("context_too_long", transient=False),
+    ],
+    ids=str,
+)
+async def test_a_lasting_failure_goes_to_the_next_model_at_once(
+    storage: Storage, failure: ModelFailure
+) -> None:
+    planning = Planning(storage, model("a/one", failure), model("b/two", calculation()))
+    planned = await planning.run()
+
+    assert planned.outcomes == [("a/one", "failed"), ("b/two", "planned")]
+    assert planned.state["planned_by"]["reason"] == f"after a/one: {failure}"  # type: ignore[index]
+    assert planning.breaker.misconfigured("a/one") is failure.misconfigured
+
+
+async def test_a_request_too_long_for_a_model_goes_to_a_bigger_one(storage: Storage) -> None:
+    """Which was not to be asked for a simple task; and it is asked once."""
+    too_long = ModelFailure("context_too_long", transient=False)
+    big, small = model("a/big", too_long), model("b/small", too_long)
+    planning = Planning(storage, big, small, model("c/next", calculation()), complex_model="a/big")
+    planned = await planning.run()
+
+    assert planned.outcomes == [
+        ("b/small", "failed"),
+        ("a/big", "failed"),
+        ("c/next", "planned"),
+    ]
+
+
+async def test_when_every_model_fails_the_patterns_plan_and_the_record_says_why(
+    storage: Storage,
+) -> None:
+    first = model("a/one", outage("unreachable"), outage("unreachable"))
+    second = model("b/two", misconfigured())
+    third = model("c/three", answer(PROSE), answer("{}"))
+    planned = await Planning(storage, first, second, third).run("what is 2 + 2")
+
+    assert planned.state["status"] == "completed"
+    assert planned.nodes == [*["plan"] * 5, "fallback_plan", "execute_step", "finalize"]
+    assert planned.outcomes[-1] == (None, "planned")
+    by = planned.state["planned_by"]
+    assert by is not None
+    assert (by["source"], by["model"]) == ("pattern", None)
+    assert by["complexity"] is not None
+    assert by["reason"] == (
+        "no model made a plan: a/one: unreachable; a/one: unreachable; b/two: unauthorized;"
+        " c/three: it is not valid JSON: Expecting value: line 1 column 1 (char 0);"
+        " c/three: steps: Field required"
+    )
+
+
+PASSING = [outage("timeout"), outage("timeout")]
+
+
+@pytest.mark.parametrize(
+    ("fallback", "script", "status"),
+    [
+        ("always", PASSING, "completed"),
+        ("always", [misconfigured()], "completed"),
+        ("transient", PASSING, "completed"),
+        ("transient", [misconfigured()], "failed"),
+        ("transient", [answer(PROSE), answer(PROSE)], "completed"),
+        ("never", PASSING, "failed"),
+        ("never", [misconfigured()], "failed"),
+        ("never", [answer(PROSE), answer(PROSE)], "failed"),
+    ],
+)
+async def test_the_policy_says_whether_the_patterns_may_answer(
+    storage: Storage, fallback: str, script: list[Turn], status: str
+) -> None:
+    planned = await Planning(storage, model("a/one", *script), fallback=fallback).run()
+    error = planned.state["error"]
+
+    assert planned.state["status"] == status
+    if status == "failed":
+        assert "fallback_plan" not in planned.nodes
+        assert error is not None
+        assert error["type"] == "plan_rejected"
+        assert "no model made a plan: a/one: " in error["message"]
+        assert "RUNWRIGHT_FALLBACK" in error["message"]
+        assert planned.state["planned_by"]["reason"] == "no plan was made"  # type: ignore[index]
+
+
+EMPTY = answer('{"steps": []}')
+REFUSED = Completion("I cannot help with that.", "content_filter", refused=True)
+
+
+@pytest.mark.parametrize(
+    ("given", "outcome", "reason"),
+    [
+        (EMPTY, "empty", "a/one found no fitting tool"),
+        (REFUSED, "refused", "a/one refused the request"),
+    ],
+)
+async def test_a_model_that_cannot_is_not_argued_with(
+    storage: Storage, given: Completion, outcome: str, reason: str
+) -> None:
+    """Only the patterns may know better; where they do not, the run fails with both reasons."""
+    known = await Planning(storage, model("a/one", given), model("b/two")).run("what is 2 + 2")
+    unknown = await Planning(storage, model("a/one", given), model("b/two")).run("sing me a song")
+
+    assert known.outcomes == [("a/one", outcome), (None, "planned")]
+    assert known.state["status"] == "completed"
+    assert known.state["planned_by"]["reason"] == reason  # type: ignore[index]
+    assert unknown.outcomes == [("a/one", outcome), (None, "refused")]
+    assert unknown.state["error"] is not None
+    assert unknown.state["error"]["type"] == "not_understood"
+    assert unknown.state["error"]["message"] == (
+        f'{reason}; not understood: "sing me a song". Nothing was done.'
+    )
+    assert unknown.state["error"]["unparsed"]
+
+
+async def test_what_no_model_finds_a_tool_for_fails_where_patterns_may_not_answer(
+    storage: Storage,
+) -> None:
+    planned = await Planning(storage, model("a/one", EMPTY), fallback="never").run()
+
+    assert planned.nodes == ["plan", "finalize"]
+    assert planned.state["error"] is not None
+    assert planned.state["error"]["message"] == "a/one found no fitting tool. Nothing was done."
+
+
+async def test_every_reason_is_told_where_nobody_understands(storage: Storage) -> None:
+    planned = await Planning(storage, model("a/one", misconfigured())).run("sing me a song")
+
+    assert planned.state["error"] is not None
+    assert planned.state["error"]["message"] == (
+        "no model made a plan: a/one: unauthorized; not understood: "
+        '"sing me a song". Nothing was done.'
+    )
+
+
+async def test_a_model_that_an_outage_has_closed_is_skipped_without_a_call(
+    storage: Storage,
+) -> None:
+    """The first run pays for the outage, the next ones do not."""
+    breaker = CircuitBreaker((), threshold=2, pause=60.0)
+    first = model("a/one", outage(), outage())
+    second = model("b/two", misconfigured())
+    planning = Planning(storage, first, second, breaker=breaker)
+    await planning.run()
+    planned = await planning.run()
+
+    assert (len(first.calls), len(second.calls)) == (2, 1)
+    assert planned.outcomes == [("a/one", "skipped"), ("b/two", "skipped"), (None, "planned")]
+    assert [entry["error_class"] for entry in planned.log[:2]] == ["circuit_open"] * 2
+    assert [entry["transient"] for entry in planned.log[:2]] == [True, False]
+    assert planned.state["usage"]["calls"] == 0
+
+
+async def test_the_policy_tells_an_outage_from_a_wrong_setting_also_when_skipped(
+    storage: Storage,
+) -> None:
+    breaker = CircuitBreaker((), threshold=1, pause=60.0)
+    breaker.failed("a/one", outage(), given_up=True)
+    passing = Planning(storage, model("a/one"), breaker=breaker, fallback="transient")
+    assert (await passing.run()).state["status"] == "completed"
+
+    breaker.failed("b/two", misconfigured(), given_up=True)
+    lasting = Planning(storage, model("b/two"), breaker=breaker, fallback="transient")
+    assert (await lasting.run()).state["status"] == "failed"
+
+
+async def test_an_answer_that_is_no_plan_is_no_outage(storage: Storage) -> None:
+    breaker = CircuitBreaker((), threshold=1, pause=60.0)
+    await Planning(storage, model("a/one", answer(PROSE), answer(PROSE)), breaker=breaker).run()
+
+    assert breaker.allows("a/one")

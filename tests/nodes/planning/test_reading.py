@@ -1,0 +1,304 @@
+"""Reading an answer to the letter: a whole plan, or the exact reasons why it is none."""
+
+import json
+from typing import Any, cast
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import BaseModel
+
+from graph.state import DEFAULT_LIMITS, Limits, Step
+from nodes.planning.model import Completion
+from nodes.planning.reading import AnswerRejected, read_answer
+from tests.support.models.scripted_models import answer
+from tools.loading import BUILTIN
+from tools.registry import make_tools
+
+
+class Part(BaseModel):
+    name: str
+    size: float = 1.0
+
+
+class Other(BaseModel):
+    title: str
+    note: str = ""
+
+
+def assemble(
+    parts: list[Part],
+    limit: int | None = 5,
+    speed: float = 2.0,
+    main: Part | Other | None = None,
+) -> int:
+    """Assemble parts."""
+    return len(parts)
+
+
+TOOLS = make_tools([*BUILTIN, assemble])
+ADD = '{"steps": [{"reasoning": "add", "tool": "calculator", "input": {"expression": "2 + 2"}}]}'
+DEEP = '{"steps": ' + "[" * 5_000 + "]" * 5_000 + "}"
+
+
+def read(text: str, **limits: Any) -> list[Step]:
+    return read_answer(answer(text), TOOLS, cast("Limits", {**DEFAULT_LIMITS, **limits}))
+
+
+def reasons(completion: Completion | str, **limits: Any) -> list[str]:
+    """Why an answer is rejected."""
+    whole = answer(completion) if isinstance(completion, str) else completion
+    with pytest.raises(AnswerRejected) as caught:
+        read_answer(whole, TOOLS, cast("Limits", {**DEFAULT_LIMITS, **limits}))
+    return caught.value.reasons
+
+
+def with_step(**fields: Any) -> str:
+    step = {"reasoning": "", "tool": "calculator", "input": {"expression": "1"}, **fields}
+    return json.dumps({"steps": [step]})
+
+
+def assembling(**value: Any) -> dict[str, Any]:
+    """What is kept of an input that a model gave."""
+    (step,) = read(with_step(tool="assemble", input=value))
+    return step["input"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        ADD,
+        f"\n {ADD}\n",
+        f"```json\n{ADD}\n```",
+        f"```\n{ADD}\n```\n",
+        json.dumps(json.loads(ADD), indent=2),
+    ],
+)
+def test_a_whole_answer_is_the_plan(text: str) -> None:
+    """Fences are forgiven: models put them also where they are told not to."""
+    assert read(text) == [
+        {
+            "step": 1,
+            "tool": "calculator",
+            "input": {"expression": "2 + 2"},
+            "reasoning": "add",
+            "span": None,
+        }
+    ]
+
+
+@pytest.mark.parametrize("reason", ["stop", "tool_calls", "end_turn", None])
+def test_a_whole_answer_has_one_of_these_ends(reason: str | None) -> None:
+    assert read_answer(Completion(ADD, reason), TOOLS, DEFAULT_LIMITS)
+
+
+@pytest.mark.parametrize("reason", ["length", "content_filter", "error", ""])
+def test_a_cut_answer_is_no_plan_even_where_it_can_be_read(reason: str) -> None:
+    """What is left of it may be a shorter plan, and nobody would notice."""
+    assert reasons(Completion(ADD, reason)) == [f"the answer is not whole: it ended with {reason}"]
+
+
+def test_no_steps_say_that_no_tool_fits() -> None:
+    assert read('{"steps": []}') == []
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "it is not valid JSON: Expecting value: line 1 column 1 (char 0)"),
+        (
+            f"Sure! Here is the plan: {ADD}",
+            "it is not valid JSON: Expecting value: line 1 column 1 (char 0)",
+        ),
+        (
+            f"{ADD} Done.",
+            f"it is not valid JSON: Extra data: line 1 column {len(ADD) + 2} (char {len(ADD) + 1})",
+        ),
+        (
+            f"```json\n{ADD}\n``` and ```more```",
+            "it is not valid JSON: Expecting value: line 1 column 1 (char 0)",
+        ),
+        (
+            ADD[:-1],
+            f"it is not valid JSON: Expecting ',' delimiter: line 1 column {len(ADD)}"
+            f" (char {len(ADD) - 1})",
+        ),
+        (
+            '{"steps": [], "steps": []}',
+            "it is not valid JSON: the key 'steps' is given twice; give it once",
+        ),
+        ('{"steps": NaN}', "it is not valid JSON: NaN is not JSON; use null or a number"),
+        (
+            '{"steps": -Infinity}',
+            "it is not valid JSON: -Infinity is not JSON; use null or a number",
+        ),
+        ("[]", "the answer: Input should be an object"),
+        ("null", "the answer: Input should be an object"),
+        ("{}", "steps: Field required"),
+        ('{"steps": {}}', "steps: Input should be a valid list"),
+        ('{"steps": [], "note": 1}', "note: Extra inputs are not permitted"),
+        ('{"steps": ["add"]}', "steps.0: Input should be an object"),
+        (with_step(step=1), "steps.0.step: Extra inputs are not permitted"),
+        (with_step(tool=7), "steps.0.tool: Input should be a valid string"),
+        (with_step(reasoning=None), "steps.0.reasoning: Input should be a valid string"),
+        (with_step(input="1 + 1"), "steps.0.input: Input should be a valid dictionary"),
+        (with_step(input=None), "step 1: the input must be an object of the tool's arguments"),
+        (with_step(input_json="{}"), "step 1: it has both an input and an input_json"),
+        (
+            with_step(input={"expression": 2**63}),
+            "step 1: the input holds an integer beyond 64 bits; write it as text",
+        ),
+        (
+            '{"steps": [{"tool": "calculator", "input": {"expression": 1e999}}]}',
+            "step 1: the input holds the number inf, which JSON lacks; write it as text",
+        ),
+        (
+            with_step(input={"expression": "x" * 70_000}),
+            "step 1: the input has 70018 bytes; at most 65536 are kept",
+        ),
+        (
+            with_step(tool="fly"),
+            f"step 1: there is no tool 'fly'; there are {', '.join(TOOLS)}",
+        ),
+        (with_step(input={}), "step 1: expression of calculator: Field required"),
+        (
+            with_step(input={"expression": "1", "digits": 2}),
+            "step 1: digits of calculator: Extra inputs are not permitted",
+        ),
+        (
+            with_step(tool="todo_store.list", input={"status": "late"}),
+            "step 1: status of todo_store.list: Input should be 'open', 'completed' or 'all'",
+        ),
+        (
+            with_step(input={"expression": "{step_1_output}"}),
+            "step 1: {step_1_output} does not come before it; the first step can refer to none",
+        ),
+        (
+            with_step(input={"expression": "{result}"}),
+            "step 1: {result} is no reference; write {step_1_output}, or {{ and }} for literal"
+            " braces",
+        ),
+    ],
+)
+def test_anything_else_is_rejected_with_the_reason(text: str, reason: str) -> None:
+    assert reasons(text) == [reason]
+
+
+def test_a_wrong_step_does_not_hide_the_faults_of_the_next() -> None:
+    two = {"steps": [{"tool": "fly", "input": {}}, {"tool": "calculator", "input": {}}]}
+
+    assert [reason[:7] for reason in reasons(json.dumps(two))] == ["step 1:", "step 2:"]
+
+
+def test_a_forward_reference_is_rejected_a_backward_one_is_not() -> None:
+    def steps(first: str, second: str) -> str:
+        given = [{"tool": "calculator", "input": {"expression": text}} for text in (first, second)]
+        return json.dumps({"steps": given})
+
+    assert len(read(steps("1", "{step_1_output} + 1"))) == 2
+    assert reasons(steps("{step_2_output}", "1")) == [
+        "step 1: {step_2_output} does not come before it; the first step can refer to none"
+    ]
+
+
+def test_more_steps_than_allowed_are_rejected() -> None:
+    three = json.dumps({"steps": json.loads(ADD)["steps"] * 3})
+
+    assert len(read(three, max_steps=3)) == 3
+    assert reasons(three, max_steps=2) == ["the plan has 3 steps; at most 2 are allowed"]
+
+
+def test_nesting_beyond_any_plan_is_a_reason_not_a_crash() -> None:
+    """Where the parser gives up, and where it does not but a checkpoint would."""
+    (reason,) = reasons(DEEP)
+    assert reason.startswith("it is not valid JSON: ")
+
+    nested: Any = 1
+    for _ in range(150):
+        nested = [nested]
+    assert reasons(with_step(input={"expression": nested})) == [
+        "step 1: the input is nested more than 100 levels deep, or holds itself"
+    ]
+
+
+def test_null_for_what_may_be_left_out_is_left_out() -> None:
+    (step,) = read(with_step(tool="todo_store.list", input={"status": None}))
+    assert step["input"] == {}
+    assert assembling(parts=[], speed=None) == {"parts": []}
+
+
+def test_null_is_left_out_inside_lists_and_unions_too() -> None:
+    assert assembling(
+        parts=[{"name": "a", "size": None}, {"name": "b", "size": 2.0}],
+        main={"title": "t", "note": None},
+    ) == {"parts": [{"name": "a"}, {"name": "b", "size": 2.0}], "main": {"title": "t"}}
+
+
+def test_null_is_kept_where_the_tool_takes_it() -> None:
+    """It may mean something else than the default."""
+    assert assembling(parts=[], limit=None, main=None) == {
+        "parts": [],
+        "limit": None,
+        "main": None,
+    }
+
+
+def test_null_for_what_is_required_is_a_missing_value() -> None:
+    assert reasons(with_step(input={"expression": None})) == [
+        "step 1: expression of calculator: Field required"
+    ]
+
+
+def test_the_compact_form_is_held_to_the_same_schema() -> None:
+    def compact(text: str) -> str:
+        return json.dumps({"steps": [{"reasoning": "", "tool": "calculator", "input_json": text}]})
+
+    assert read(compact('{"expression": "1"}'))[0]["input"] == {"expression": "1"}
+    for text, reason in (
+        ("1 + 1", "it is not valid JSON: Extra data: line 1 column 3 (char 2)"),
+        ("[1]", "the input must be an object of the tool's arguments"),
+        ('{"a": 1, "a": 2}', "it is not valid JSON: the key 'a' is given twice; give it once"),
+        ('{"expression": NaN}', "it is not valid JSON: NaN is not JSON; use null or a number"),
+        ("{}", "expression of calculator: Field required"),
+    ):
+        assert reasons(compact(text)) == [f"step 1: {reason}"]
+
+
+def test_long_reasoning_is_cut_not_rejected() -> None:
+    (step,) = read(with_step(reasoning="because " * 100))
+
+    assert len(step["reasoning"]) == 200
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.text(),
+    lambda inner: (
+        st.lists(inner)
+        | st.dictionaries(st.sampled_from(["steps", "tool", "input", "input_json"]), inner)
+    ),
+)
+
+
+@given(st.text() | JSON.map(json.dumps))
+def test_whatever_comes_is_a_plan_or_is_rejected(text: str) -> None:
+    """Nothing else is ever raised."""
+    try:
+        steps = read(text)
+    except AnswerRejected:
+        return
+    assert all(step["tool"] in TOOLS for step in steps)
+
+
+HALF = '"\\ud83d"'  # of a surrogate pair
+
+
+@pytest.mark.parametrize("word", ['"calculator"', '"2 + 2"', '"expression"', '"steps"'])
+def test_half_a_character_is_rejected(word: str) -> None:
+    """No checkpoint could hold it."""
+    assert reasons(ADD.replace(word, HALF))
+
+
+def test_half_a_character_in_the_reasoning_is_replaced() -> None:
+    (step,) = read(ADD.replace('"add"', HALF))
+
+    assert step["reasoning"] == "?"

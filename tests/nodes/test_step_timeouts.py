@@ -1,0 +1,144 @@
+"""Attempts that are cut off: by their time limit, by a cancellation, in a thread or not."""
+
+import asyncio
+import threading
+
+import pytest
+
+from tests.support.runs.step_attempts import Attempts, run
+from tools.registry import make_tools, tool
+
+
+async def test_a_tool_that_takes_too_long_is_cut_off_and_tried_again() -> None:
+    cut_off = asyncio.Event()
+
+    @tool("sleep")
+    async def sleep() -> None:
+        """Sleep for long."""
+        try:
+            await asyncio.sleep(60)
+        finally:
+            cut_off.set()
+
+    attempts = Attempts(run(("sleep", {}), step_timeout=0.05), make_tools([sleep]))
+    record = await attempts.make()
+
+    assert cut_off.is_set()
+    assert (record["status"], record["thread_running"]) == ("timeout", False)
+    assert record["error"] == {
+        "type": "Timeout",
+        "message": "sleep took longer than 0.05 s",
+        "retryable": True,
+    }
+    assert record["retry_at"] is not None
+    assert 40 <= record["duration_ms"] < 2_000
+
+
+class Blocking:
+    """A blocking tool that hangs at its first call until it is let go."""
+
+    def __init__(self, *, repeatable: bool = False) -> None:
+        self.calls = 0
+        self.begun = threading.Event()
+        self.let_go = threading.Event()
+
+        @tool("block", repeatable=repeatable)
+        def block() -> str:
+            """Block a thread."""
+            self.calls += 1
+            self.begun.set()
+            if self.calls == 1:
+                self.let_go.wait(30)
+            return "done"
+
+        self.tools = make_tools([block])
+
+
+async def test_a_blocking_tool_runs_beside_the_event_loop() -> None:
+    blocking = Blocking()
+    making = asyncio.create_task(Attempts(run(("block", {})), blocking.tools).make())
+    await asyncio.to_thread(blocking.begun.wait, 10)
+    blocking.let_go.set()
+
+    assert (await making)["output"] == "done"
+
+
+async def test_a_thread_that_is_left_behind_is_told_in_the_record() -> None:
+    blocking = Blocking()
+    attempts = Attempts(run(("block", {}), step_timeout=0.05), blocking.tools)
+    record = await attempts.make()
+    blocking.let_go.set()
+
+    assert (record["status"], record["thread_running"]) == ("timeout", True)
+    assert record["retry_at"] is not None
+
+
+async def test_a_tool_is_not_called_again_while_its_thread_has_not_ended() -> None:
+    blocking = Blocking()
+    attempts = Attempts(run(("block", {}), step_timeout=0.05), blocking.tools)
+    _, record = await attempts.make_all()
+    blocking.let_go.set()
+
+    assert blocking.calls == 1
+    assert record["error"] == {
+        "type": "StillRunning",
+        "message": "block has not returned from an earlier attempt and must not run twice",
+        "retryable": False,
+    }
+    assert (record["status"], record["thread_running"]) == ("timeout", True)
+    assert attempts.state["error"] is not None
+
+
+async def test_a_tool_is_called_again_when_its_thread_has_ended() -> None:
+    blocking = Blocking()
+    attempts = Attempts(run(("block", {}), step_timeout=1.0), blocking.tools)
+    await attempts.make()
+    asyncio.get_running_loop().call_later(0.05, blocking.let_go.set)
+    record = await attempts.make()
+
+    assert blocking.calls == 2
+    assert (record["status"], record["output"], record["attempt"]) == ("ok", "done", 2)
+
+
+async def test_a_repeatable_tool_is_called_again_at_once() -> None:
+    blocking = Blocking(repeatable=True)
+    attempts = Attempts(run(("block", {}), step_timeout=1.0), blocking.tools)
+    await attempts.make()
+    record = await attempts.make()
+    blocking.let_go.set()
+
+    assert (record["status"], record["output"]) == ("ok", "done")
+    assert record["duration_ms"] < 900
+
+
+async def test_a_cancelled_attempt_is_no_attempt() -> None:
+    """What cancelled it says what becomes of the run; the step is as if it were not begun."""
+    begun = asyncio.Event()
+
+    @tool("hang")
+    async def hang() -> None:
+        """Hang."""
+        begun.set()
+        await asyncio.sleep(60)
+
+    attempts = Attempts(run(("hang", {})), make_tools([hang]))
+    making = asyncio.create_task(attempts.make())
+    await begun.wait()
+    making.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await making
+    assert attempts.state["log"] == []
+
+
+async def test_a_cancelled_wait_for_a_thread_is_no_attempt() -> None:
+    blocking = Blocking()
+    attempts = Attempts(run(("block", {})), blocking.tools)
+    making = asyncio.create_task(attempts.make())
+    await asyncio.to_thread(blocking.begun.wait, 10)
+    making.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await making
+    blocking.let_go.set()
+
+    assert attempts.state["log"] == []

@@ -1,0 +1,57 @@
+"""The container of docs/deployment.md, built and started by the page's commands."""
+
+import re
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import httpx
+
+from tests.support.checkout import packed_checkout
+from tests.support.deployment import deployment_page as page
+from tests.support.deployment.docker_engine import DockerEngine
+from tests.support.servers.server_process import http_client
+
+_BUILD, _NEW_KEY, _RUN, DOCTOR = page.CONTAINER.replace("\\\n", "").splitlines()
+
+
+class Container:
+    """The page's image and a container of it; `client` calls with a key."""
+
+    def __init__(self, engine: DockerEngine, checkout: Path) -> None:
+        self.engine = engine
+        subprocess.run(["tar", "-x"], cwd=checkout, input=packed_checkout(), check=True)
+        (checkout / "Dockerfile").write_text(page.DOCKERFILE)
+        (checkout / ".dockerignore").write_text(page.DOCKERIGNORE)
+        engine.run(_BUILD, folder=checkout)
+        made = engine.run(_NEW_KEY)
+        [self.key] = re.findall(r"rw_\S+", made)
+        [self._entry] = re.findall(r"alice:\w+", made)
+        self.start()
+
+    def start(self) -> None:
+        """As the page says, and until it is ready."""
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            place = f"127.0.0.1:{free.getsockname()[1]}"
+        command = _RUN.replace("127.0.0.1:8000", place).replace("alice:…", self._entry)
+        self.engine.run(command)
+        self.client = http_client(f"http://{place}", headers={"x-api-key": self.key})
+        self.await_ready()
+
+    def await_ready(self) -> None:
+        """Until runs are accepted."""
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                if self.client.get("/health/ready").is_success:
+                    return
+            except httpx.TransportError:
+                pass
+            assert time.monotonic() < deadline, self.engine.run("docker logs runwright")
+            time.sleep(0.05)
+
+    def inspect(self, name: str) -> str:
+        """What Docker says of it."""
+        return self.engine.run(f"docker inspect --format '{{{{{name}}}}}' runwright")

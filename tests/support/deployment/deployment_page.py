@@ -1,0 +1,33 @@
+"""What docs/deployment.md asks its reader to run and to write, block by block."""
+
+import re
+
+from tests.support.checkout import ROOT
+
+PAGE = (ROOT / "docs" / "deployment.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    """In their order."""
+    return re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
+
+
+# A new block has no name here, so that whoever adds one comes by and has it run.
+[
+    CHECK,
+    INSTALL,
+    START,
+    BESIDE_THE_SERVICE,
+    CONTAINER,
+    NEW_KEY,
+    BACKUP,
+    BACKUP_FOLDER,
+    CONTAINER_BACKUP,
+    UPGRADE,
+    CONTAINER_UPGRADE,
+] = blocks("sh")
+[UNIT, SETTINGS] = blocks("ini")
+[DOCKERFILE, OWN_TOOLS] = blocks("dockerfile")
+[DOCKERIGNORE] = blocks("gitignore")
+[NGINX] = blocks("nginx")
+[CADDYFILE] = blocks("caddyfile")

@@ -1,0 +1,58 @@
+"""A Debian machine with systemd, in a container, for what changes a whole machine."""
+
+import shlex
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tests.support.deployment.docker_engine import DockerEngine
+
+#: systemd asks for more than a container has, and is not let have more than the tests have.
+_RIGHTS = (
+    "--cap-add ALL --cap-drop SYS_RESOURCE --security-opt seccomp=unconfined"
+    " --security-opt apparmor=unconfined --cgroupns private --volume /sys/fs/cgroup:/sys/fs/cgroup"
+    " --tmpfs /run --tmpfs /tmp"
+)
+
+
+class Machine:
+    """A started machine, in which everything is done as root."""
+
+    def __init__(self, engine: DockerEngine) -> None:
+        self._engine = engine
+        self._name = engine.run(f"docker run --detach {_RIGHTS} machine")
+
+    def run(self, script: str, stdin: bytes | None = None) -> str:
+        """What a shell prints; AssertionError if it fails."""
+        command = f"docker exec --interactive {self._name} bash -euo pipefail -c "
+        return self._engine.run(command + shlex.quote(script), stdin=stdin)
+
+    def write(self, path: str, text: str) -> None:
+        """A file that only root can read."""
+        self.run(f"umask 077; cat > {path}", stdin=text.encode())
+
+    def until(self, script: str, timeout: float = 60) -> str:
+        """What it prints as soon as it does not fail."""
+        deadline = time.monotonic() + timeout
+        while True:
+            try:
+                return self.run(script)
+            except AssertionError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)
+
+    def remove(self) -> None:
+        """At once."""
+        self._engine.run(f"docker rm --force --volumes {self._name}")
+
+
+@contextmanager
+def machine(engine: DockerEngine) -> Iterator[Machine]:
+    """It is removed at the end."""
+    started = Machine(engine)
+    try:
+        started.until("systemctl is-active dbus")
+        yield started
+    finally:
+        started.remove()

@@ -1,0 +1,313 @@
+"""An in-memory stand-in for `graph.service.Runs`, and a client of the application on top of it."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+from typing import Any, cast
+
+import httpx
+from fastapi import FastAPI
+
+from api.app import HttpLimits, create_app
+from graph.commands.cancel import AlreadySettled
+from graph.commands.removal import NotSettled
+from graph.models.daily_budget import Account, DailyLimit
+from graph.record.explain import Explanation, explain
+from graph.record.record import Record, record_of
+from graph.runs.accept import refuse_second
+from graph.runs.reader import RunNotFound
+from graph.runs.watch import Feed, Feeds
+from graph.service import PromptRejected, Runs
+from graph.state import Approve, Budget, RunState
+from graph.state.row import KeyedRun, RequestKey, RunRow
+from graph.state.status import SETTLED
+from graph.storage.pages import Page, decode, found_page
+from graph.storage.search import Search, search_rows
+from tests.support.runs.run_states import CREATED_AT, cancelled, queued
+from tools.registry import Tool, ToolCall, make_tools, tool
+
+MAX_PROMPT = 20_000
+
+LIMITS = {
+    "step_timeout": 30.0,
+    "max_attempts": 3,
+    "backoff": 0.5,
+    "max_prompt": MAX_PROMPT,
+    "max_steps": 100,
+    "max_output": 262_144,
+}
+
+
+@tool("notes.add", repeatable=True)
+async def add_note(text: str, call: ToolCall) -> str:
+    """Write a note down."""
+    return text
+
+
+class FakeRuns:
+    """Remembers runs and executes none; `failure` is raised by every call while it is set.
+
+    A run is there by its record, or by its state where its events are wanted too.
+    """
+
+    def __init__(self) -> None:
+        self.records: dict[str, Record] = {}
+        self.states: dict[str, RunState] = {}
+        self.feeds = Feeds(self._state)
+        self.tools: Mapping[str, Tool] = make_tools([add_note])
+        self.ready = True
+        self.writable = True
+        self.failure: Exception | None = None
+        self.reads = 0
+        self.read = asyncio.Event()  # a state was
+        self.started: list[str] = []
+        self.cancelled_by: list[str] = []
+        self.health = self  # they are one here
+        self.keys: dict[tuple[str, str], KeyedRun] = {}
+
+    async def start(
+        self,
+        prompt: str,
+        *,
+        owner: str = "default",
+        budget: Budget | None = None,
+        approve: Approve | None = None,
+        key: RequestKey | None = None,
+    ) -> Record:
+        self._fail()
+        if key and (first := self.keys.get((owner, key.name))):
+            refuse_second(first, key)
+        if not prompt.strip():
+            raise PromptRejected("the prompt is empty; say what is to be done")
+        if len(prompt) > MAX_PROMPT:
+            raise PromptRejected(f"the prompt has more than {MAX_PROMPT} characters")
+        record = self.add(accepted(prompt, owner=owner, budget=budget))
+        self.started.append(record["run_id"])
+        if key:
+            first = KeyedRun(run_id=record["run_id"], fingerprint=key.fingerprint)
+            self.keys[owner, key.name] = first
+        self.states[record["run_id"]] = queued(prompt, run_id=record["run_id"])
+        return record
+
+    async def get(self, run_id: str, *, owner: str | None) -> Record:
+        self._fail()
+        if run_id not in self.records or self.records[run_id]["owner"] != owner:
+            raise RunNotFound(run_id)
+        return self.records[run_id]
+
+    @asynccontextmanager
+    async def watching(self, run_id: str, *, owner: str | None) -> AsyncIterator[Feed]:
+        async with self.feeds.watching(run_id) as feed:
+            yield feed
+
+    async def wait(self, run_id: str, timeout: float, *, owner: str | None) -> Record:
+        async with self.watching(run_id, owner=owner) as feed:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(feed.rest(), timeout)
+        return self.records[run_id]
+
+    async def cancel(self, run_id: str, *, by: str, owner: str | None) -> Record:
+        self.cancelled_by.append(by)
+        state = await self._state(run_id)
+        if state["status"] in ("completed", "failed"):
+            raise AlreadySettled(run_id, state["status"])
+        if state["status"] != "cancelled":
+            self.store(cancelled(state, cut_off=state["status"] == "running"))
+        return self.records[run_id]
+
+    async def explain(self, run_id: str, *, owner: str | None) -> Explanation:
+        return explain(await self._state(run_id), now=CREATED_AT + 100)
+
+    async def remove(self, run_id: str, *, owner: str | None) -> None:
+        state = await self._state(run_id)
+        if state["status"] not in SETTLED:
+            raise NotSettled(run_id, state["status"])
+        del self.states[run_id], self.records[run_id]
+
+    async def search(self, owner: str, search: Search, cursor: str | None = None) -> Page:
+        self._fail()
+        if cursor is not None:
+            search = replace(search, after=decode(cursor, search, owner=owner))
+        rows = [_row(record) for record in self.records.values() if record["owner"] == owner]
+        return found_page(search_rows(list(enumerate(rows, 1)), search), search, owner=owner)
+
+    async def account(self, owner: str) -> Account:
+        self._fail()
+        return Account(DailyLimit(), None, CREATED_AT)
+
+    def mermaid(self) -> str:
+        return "graph TD;\n\tplan --> finalize;\n"
+
+    def models(self) -> dict[str, dict[str, object]]:
+        return {"some/model": {"state": "open", "until": CREATED_AT, "error_class": "timeout"}}
+
+    async def storage(self) -> dict[str, object]:
+        self._fail()
+        return {"backend": "memory", "writable": self.writable}
+
+    def add(self, record: Record) -> Record:
+        self.records[record["run_id"]] = record
+        return record
+
+    def store(self, state: RunState) -> str:
+        """Keep the state of a run and tell its watchers; its id."""
+        run_id = state["run_id"]
+        self.states[run_id] = state
+        self.records[run_id] = record_of(state)
+        self.feeds.publish(state)
+        return run_id
+
+    async def _state(self, run_id: str) -> RunState:
+        self._fail()
+        self.reads += 1
+        self.read.set()
+        if run_id not in self.states:
+            raise RunNotFound(run_id)
+        return self.states[run_id]
+
+    def _fail(self) -> None:
+        if self.failure:
+            raise self.failure
+
+
+def _row(record: Record) -> RunRow:
+    kept = ("run_id", "owner", "prompt", "limits", "status")
+    times = ("created_at", "started_at", "completed_at")
+    return RunRow(**{name: record[name] for name in (*kept, *times)})  # type: ignore[literal-required]
+
+
+def accepted(prompt: str = "say hello", **fields: Any) -> Record:
+    """The record of a run that nobody has looked at yet, `fields` set besides."""
+    record = {
+        "version": 1,
+        "run_id": str(uuid.uuid4()),
+        "forked_from": None,
+        "forks": [],
+        "owner": "default",
+        "prompt": prompt,
+        "status": "pending",
+        "planned_by": None,
+        "plan": {"steps": []},
+        "plan_proposed": None,
+        "approval": None,
+        "execution_log": [],
+        "marks": [],
+        "planning_log": [],
+        "limits": LIMITS,
+        "budget": None,
+        "current": None,
+        "progress": {"done": 0, "of": None},
+        "retries": 0,
+        "usage": {"calls": 0, "input_tokens": 0, "output_tokens": 0, "usd": 0.0, "by_model": {}},
+        "result": None,
+        "error": None,
+        "last_event_id": 1,
+        "actions": ["cancel"],
+        "queue_position": 1,
+        "created_at": CREATED_AT,
+        "started_at": None,
+        "completed_at": None,
+    }
+    return cast("Record", record | fields)
+
+
+def eventful() -> Record:
+    """The record of a run that has something in every field, each in its fullest form."""
+    step = {
+        "step": 1,
+        "tool": "notes.add",
+        "input": {"text": "Grüße, 東京 \N{WAVING HAND SIGN}"},
+        "reasoning": "asked for",
+        "span": [0, 9],
+    }
+    error = {"type": "ConnectionError", "message": "no answer", "retryable": True}
+    attempt = {
+        "step": 1,
+        "tool": "notes.add",
+        "input": step["input"],
+        "attempt": 1,
+        "generation": 0,
+        "status": "error",
+        "output": None,
+        "error": error,
+        "retry_at": CREATED_AT + 2,
+        "thread_running": False,
+        "may_have_acted": True,
+        "started_at": CREATED_AT + 1,
+        "duration_ms": 12.5,
+    }
+    planning = {
+        "planner": "llm",
+        "model": "some/model",
+        "outcome": "planned",
+        "error_class": None,
+        "transient": None,
+        "reasons": [],
+        "started_at": CREATED_AT + 0.5,
+        "duration_ms": 480.0,
+        "input_tokens": 800,
+        "output_tokens": 90,
+        "usd": 0.002,
+    }
+    return accepted(
+        status="running",
+        planned_by={
+            "source": "llm",
+            "model": "some/model",
+            "reason": "configured",
+            "complexity": {"level": "simple"},
+        },
+        plan={"steps": [step]},
+        execution_log=[attempt],
+        marks=[
+            {"what": "taken_up", "at": CREATED_AT + 3, "by": "server", "detail": None, "event": 6}
+        ],
+        planning_log=[planning],
+        current={"step": 1, "attempt": 2, "not_before": CREATED_AT + 4},
+        usage={
+            "calls": 1,
+            "input_tokens": 800,
+            "output_tokens": 90,
+            "usd": None,
+            "by_model": {"some/model": {"calls": 1}},
+        },
+        result={"output": {"large": 2**70}, "summary": "1 note"},
+        error={
+            "type": "step_failed",
+            "message": "no answer",
+            "step": 1,
+            "unparsed": [{"text": "hum a tune", "span": [10, 20]}],
+            "examples": ["note: buy milk"],
+            "rejected_plan": {"steps": [step]},
+        },
+        started_at=CREATED_AT + 0.5,
+        completed_at=CREATED_AT + 5,
+    )
+
+
+def application(
+    runs: FakeRuns, limits: HttpLimits | None = None, *, heartbeat: float = 5.0
+) -> FastAPI:
+    """The application over `runs`."""
+
+    @asynccontextmanager
+    async def open_runs() -> AsyncIterator[Runs]:
+        yield cast("Runs", runs)
+
+    return create_app(open_runs, limits or HttpLimits(), heartbeat=heartbeat)
+
+
+@asynccontextmanager
+async def serving(
+    runs: FakeRuns, limits: HttpLimits | None = None, *, heartbeat: float = 5.0
+) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of an application over `runs`, whose unexpected errors are answered, not raised."""
+    app = application(runs, limits, heartbeat=heartbeat)
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url="http://localhost:8000") as client,
+    ):
+        yield client
