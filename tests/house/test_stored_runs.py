@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tests.support.comparison import compared, stored_sheets
+from tests.support.stored.comparison import compared, stored_sheets
 
 
 def test_everything_that_is_told_of_stored_runs_is_as_it_was(tmp_path: Path) -> None:

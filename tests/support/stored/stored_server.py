@@ -8,8 +8,8 @@ from typing import Any
 
 import httpx
 
-from tests.server_process import ServerProcess, serving
-from tests.support.stored_runs import API_KEYS, KEYS, TOOLS_AFTERWARDS
+from tests.support.servers.server_process import ServerProcess, serving
+from tests.support.stored.stored_runs import API_KEYS, KEYS, TOOLS_AFTERWARDS
 
 SETTLED = ("completed", "failed", "cancelled")
 

@@ -4,11 +4,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tests.capture_server import CaptureServer, capturing, openai_answer
-from tests.llm_runs import loaded, models, plan_text
-from tests.server_process import ServerProcess
-from tests.support.stored_runs import TOOLS_WHEN_MADE
-from tests.support.stored_server import Owner, stored_server
+from tests.support.models.llm_runs import loaded, models, plan_text
+from tests.support.servers.capture_server import CaptureServer, capturing, openai_answer
+from tests.support.servers.server_process import ServerProcess
+from tests.support.stored.stored_runs import TOOLS_WHEN_MADE
+from tests.support.stored.stored_server import Owner, stored_server
 
 #: So long that no plan which waits is ever too old, in seconds.
 FOR_YEARS = str(10 * 365 * 86_400)
@@ -233,7 +233,7 @@ def _taken_up(folder: Path) -> None:
         bob.at_step(taken, 2)
         server.kill()
     with _serving(folder) as server:
-        alice, bob, default = _owners(server)
+        _alice, bob, default = _owners(server)
         record = _ends(bob.rested(taken), "completed")
         assert [mark["what"] for mark in record["marks"]] == ["taken_up"]
         poisonous = default.start("add todo bait, then hold the poison")

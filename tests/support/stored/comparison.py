@@ -2,9 +2,9 @@
 
 A restructuring that changes nothing leaves it as it is, byte for byte.
 
-    python -m tests.support.comparison                     compares with the golden files
-    python -m tests.support.comparison --against FOLDER    compares with another snapshot
-    python -m tests.support.comparison --write FOLDER      makes one
+    python -m tests.support.stored.comparison                     compares with the golden files
+    python -m tests.support.stored.comparison --against FOLDER    compares with another snapshot
+    python -m tests.support.stored.comparison --write FOLDER      makes one
 """
 
 import argparse
@@ -13,10 +13,15 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests.support.sheet import Sheet, difference, keep, kept
-from tests.support.stored_answers import history_sheet, runs_sheet, search_sheet, server_sheet
-from tests.support.stored_runs import unpack
-from tests.support.stored_server import stored_server
+from tests.support.stored.sheet import Sheet, difference, keep, kept
+from tests.support.stored.stored_answers import (
+    history_sheet,
+    runs_sheet,
+    search_sheet,
+    server_sheet,
+)
+from tests.support.stored.stored_runs import unpack
+from tests.support.stored.stored_server import stored_server
 
 #: What today's program was when the database was stored.
 GOLDEN = Path(__file__).parent / "golden"

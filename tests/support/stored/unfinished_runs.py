@@ -14,14 +14,15 @@ from pathlib import Path
 from graph.backends import open_storage
 from graph.decision import Decision
 from graph.retrying import RetryOrder
+
 from graph.state import Plan, Step
-from tests.capture_server import capturing
-from tests.command_process import running
-from tests.llm_runs import models
-from tests.server_process import ServerProcess
-from tests.support.settled_runs import FOR_YEARS, MODEL
-from tests.support.stored_runs import API_KEYS, KEYS, OWNERS, TOOLS_WHEN_MADE
-from tests.support.stored_server import Owner, stored_server
+from tests.support.models.llm_runs import models
+from tests.support.servers.capture_server import capturing
+from tests.support.servers.command_process import running
+from tests.support.servers.server_process import ServerProcess
+from tests.support.stored.settled_runs import FOR_YEARS, MODEL
+from tests.support.stored.stored_runs import API_KEYS, KEYS, OWNERS, TOOLS_WHEN_MADE
+from tests.support.stored.stored_server import Owner, stored_server
 
 #: Until a failed attempt is made again, in seconds: over when the stored runs go on.
 BACKOFF = "60"

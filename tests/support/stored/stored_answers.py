@@ -5,11 +5,11 @@ from typing import Any
 
 import httpx
 
-from tests.server_process import ServerProcess
-from tests.support.sheet import Sheet, answer_text
-from tests.support.stored_runs import OWNERS
-from tests.support.stored_server import Owner, run_ids
-from tests.support.varying import STORED, WAITING, alike
+from tests.support.servers.server_process import ServerProcess
+from tests.support.stored.sheet import Sheet, answer_text
+from tests.support.stored.stored_runs import OWNERS
+from tests.support.stored.stored_server import Owner, run_ids
+from tests.support.stored.varying import STORED, WAITING, alike
 
 #: Searches of each owner, as addresses; those with `limit` are read page by page.
 SEARCHES: tuple[Mapping[str, Any], ...] = (

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.support.varying import HEADERS, readable
+from tests.support.stored.varying import HEADERS, readable
 
 #: Texts by their titles, in the order in which they were taken.
 Sheet = Mapping[str, str]

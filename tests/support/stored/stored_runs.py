@@ -3,7 +3,7 @@
 `settled` has runs that rest: settled ones, and some that wait for a person. `unfinished` has what
 was going on when its server was killed, and orders that it had stored and not carried out.
 
-    python -m tests.support.stored_runs      makes both again, with the program as it is now
+    python -m tests.support.stored.stored_runs      makes both again, with the program as it is now
 """
 
 import gzip
@@ -17,7 +17,7 @@ from typing import Literal
 #: The version of the database: SQLite's `user_version`.
 VERSION = 11
 
-FOLDER = Path(__file__).parent / "stored"
+FOLDER = Path(__file__).parent / "databases"
 
 Name = Literal["settled", "unfinished"]
 
@@ -28,7 +28,7 @@ KEYS = {owner: f"rw_the-key-of-{owner}-for-stored-runs" for owner in OWNERS}
 #: The setting of a server that knows these keys.
 API_KEYS = ",".join(f"{owner}:{sha256(key.encode()).hexdigest()}" for owner, key in KEYS.items())
 
-_OWN = "tests.support.stored_tools"
+_OWN = "tests.support.stored.stored_tools"
 
 #: The tools that the runs call; `hold` never ends where they are made, and at once afterwards.
 _TOOLS = (
@@ -68,8 +68,8 @@ def _file(name: Name) -> Path:
 
 
 def _make() -> None:
-    from tests.support.settled_runs import make_settled
-    from tests.support.unfinished_runs import make_unfinished
+    from tests.support.stored.settled_runs import make_settled
+    from tests.support.stored.unfinished_runs import make_unfinished
 
     for name, make in (("settled", make_settled), ("unfinished", make_unfinished)):
         with tempfile.TemporaryDirectory() as folder:
