@@ -12,7 +12,7 @@ from graph.drawing import draw
 from graph.settings import Settings
 from tests.server_process import ROOT, serving
 from tests.support import pages
-from tests.support.pages import blocks, contains, curl, examples, exported_by, printed_by
+from tests.support.pages import blocks, contains, curl, examples, printed_by
 from tests.support.pages import without_numbers_of_the_day as same
 
 README = pages.README.read_text()
@@ -53,12 +53,15 @@ def test_every_door_opens_as_it_says(tmp_path: Path) -> None:
 
 def test_its_model_is_set_up_as_on_the_page_about_models() -> None:
     """Where a test tries each of these setups at a server of ours."""
-    [block] = [block for block in blocks(README, "sh") if "RUNWRIGHT_MODELS" in block]
     page = (pages.DOCS / "multi_provider_llm.md").read_text()
-    assert exported_by(block)
-    assert exported_by(block) in [
-        exported_by(setup) for setup in blocks(page, "sh") if "RUNWRIGHT_MODELS" in setup
-    ]
+    [block] = [block for block in blocks(README, "sh") if "RUNWRIGHT_MODELS" in block]
+    assert len(assigned(block)) == 2
+    assert assigned(block) in [assigned(setup) for setup in blocks(page, "sh")]
+
+
+def assigned(block: str) -> set[str]:
+    """The variables that a block of commands sets, with their values."""
+    return set(re.findall(r"\b[A-Z_]+=\S+", block))
 
 
 def test_the_drawing_is_the_graph() -> None:

@@ -1,6 +1,5 @@
 """The pages that people read: their blocks, examples, tables, headings and links."""
 
-import os
 import re
 import shlex
 import subprocess
@@ -116,19 +115,3 @@ def printed_by(command: str, folder: Path) -> str:
         check=False,
     )
     return done.stdout
-
-
-def exported_by(block: str) -> dict[str, str]:
-    """The keys and settings that a block of commands gives to the server that it starts."""
-    stubs = "make() { env; }; ollama() { :; };"
-    done = subprocess.run(
-        ["bash", "-euc", stubs + block],
-        env={"PATH": os.environ["PATH"]},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    exported = dict(line.split("=", 1) for line in done.stdout.splitlines() if "=" in line)
-    return {name: value for name, value in exported.items() if name.isupper() and "KEY" in name} | {
-        name: value for name, value in exported.items() if name.startswith("RUNWRIGHT_")
-    }
