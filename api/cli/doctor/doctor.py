@@ -146,6 +146,6 @@ def _strangers(environment: Mapping[str, str]) -> Iterator[Finding]:
         mend = (
             f"did you mean {PREFIX}{alike[0]}?"
             if alike
-            else "unset it; the README lists the settings"
+            else "unset it; docs/settings.md lists the settings"
         )
         yield warning(CHECK, f"{name} is set, but there is no such setting", mend)

@@ -111,7 +111,7 @@ def test_where_all_is_well_it_says_so_and_changes_nothing(tmp_path: Path) -> Non
 def test_a_setting_that_resembles_none_is_not_taken_for_another(tmp_path: Path) -> None:
     _, found = doctor_called(tmp_path, xyz="1")
     [one] = found["settings"][1:]
-    assert one["mend"] == "unset it; the README lists the settings"
+    assert one["mend"] == "unset it; docs/settings.md lists the settings"
 
 
 def test_for_people_it_prints_a_line_for_each_and_how_to_mend_it(tmp_path: Path) -> None:

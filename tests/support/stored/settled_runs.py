@@ -228,7 +228,7 @@ def _asked(server: ServerProcess, first: CaptureServer, second: CaptureServer) -
 
 def _taken_up(folder: Path) -> None:
     with _serving(folder) as server:
-        alice, bob, default = _owners(server)
+        _alice, bob, default = _owners(server)
         taken = bob.start("add todo before, then sleep 1 seconds, then show my list")
         bob.at_step(taken, 2)
         server.kill()

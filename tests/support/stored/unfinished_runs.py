@@ -11,11 +11,9 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from graph.backends import open_storage
-from graph.decision import Decision
-from graph.retrying import RetryOrder
-
 from graph.state import Plan, Step
+from graph.state.row import Decision, RetryOrder
+from graph.storage.open import open_storage
 from tests.support.models.llm_runs import models
 from tests.support.servers.capture_server import capturing
 from tests.support.servers.command_process import running
