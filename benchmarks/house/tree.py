@@ -31,6 +31,14 @@ class Tree:
         found = [self.root / top, *(path for path in self._below(top, "*") if path.is_dir())]
         return sorted(path for path in found if path.exists())
 
+    def entries(self, folder: Path) -> list[Path]:
+        """What a folder has in it: files of any kind and folders, but no `__init__`."""
+        return sorted(
+            path
+            for path in folder.iterdir()
+            if path.name != "__init__.py" and is_shown(path.relative_to(self.root))
+        )
+
     def pages(self) -> list[Path]:
         """What is written for readers: the README and the pages of `docs`."""
         return sorted([*self.root.glob("README.md"), *self.root.glob("docs/*.md")])
