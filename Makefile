@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN    := .venv/bin
 
-.PHONY: run studio test test-real-llm lint notebook lock clean bench-keeping bench-live bench-planner bench-planning bench-runs bench-search
+.PHONY: run studio test test-real-llm lint notebook lock clean bench-house bench-keeping bench-live bench-planner bench-planning bench-runs bench-search
 
 run: .venv/.installed       ## start the server on http://127.0.0.1:8000
 	@exec $(BIN)/runwright serve
@@ -42,6 +42,9 @@ bench-keeping: .venv/.installed ## size on disk before and after retention; expl
 
 bench-search: .venv/.installed ## searches among 100,000 runs, filter by filter; ARGS="--runs 10000"
 	$(BIN)/python -m benchmarks.search $(ARGS)
+
+bench-house: .venv/.installed ## sizes, imports, private words, files entered by a request; ARGS="--entered cancel"
+	$(BIN)/python -m benchmarks.house $(ARGS)
 
 notebook: .venv/.installed  ## execute the notebook and keep what it shows
 	$(BIN)/python -m tests.support.notebook_run
