@@ -28,8 +28,8 @@ class Feed:
         self.closed = False
         self.watchers = 0
         self.reading = asyncio.Lock()
-        self._told = Bell(patient=True)
-        self._rested = Bell()
+        self._told = Notifier(patient=True)
+        self._rested = Notifier()
 
     @property
     def ended(self) -> bool:
@@ -48,15 +48,15 @@ class Feed:
             return
         self.state = state
         self.events += told[len(self.events) :]
-        self._told.ring()
+        self._told.notify()
         if self.resting:
-            self._rested.ring()
+            self._rested.notify()
 
     def close(self) -> None:
         """Let nobody wait any more: the process is ending."""
         self.closed = True
-        self._told.ring()
-        self._rested.ring()
+        self._told.notify()
+        self._rested.notify()
 
     async def after(self, number: int) -> None:
         """Wait until there is an event after this one, or nothing more to wait for."""
@@ -95,17 +95,17 @@ class Changes:
         self.owner = owner
         self.closed = False
         self._changed: dict[str, Change] = {}
-        self._told = Bell()
+        self._told = Notifier()
 
     def show(self, change: Change) -> None:
         """Take over how a run stands now."""
         self._changed[change["run_id"]] = change
-        self._told.ring()
+        self._told.notify()
 
     def close(self) -> None:
         """Let nobody wait any more: the process is ending."""
         self.closed = True
-        self._told.ring()
+        self._told.notify()
 
     async def next(self) -> list[Change]:
         """How the runs stand that have changed, once there are any; none when it is over."""
@@ -121,11 +121,11 @@ class Changes:
 BATCH, PAUSE = 8, 0.005
 
 
-class Bell:
-    """Rung when something has changed; all who wait by then are woken, first those who came first.
+class Notifier:
+    """Notified when something has changed; all who wait by then are woken, first those who came first.
 
     Whoever wakes looks for himself what there is: changes in between are one to him. A `patient`
-    bell wakes nobody before what rang it has had a `PAUSE` to go on.
+    notifier wakes nobody before what notified it has had a `PAUSE` to go on.
     """
 
     def __init__(self, *, patient: bool = False) -> None:
@@ -133,10 +133,10 @@ class Bell:
         # Dictionaries for their order, and since one who goes away is found in them at once.
         self._waiting: dict[asyncio.Future[None], None] = {}
         self._due: dict[asyncio.Future[None], None] = {}
-        self._ringing: asyncio.Task[None] | None = None
+        self._notifying: asyncio.Task[None] | None = None
 
     async def wait(self) -> None:
-        """Return after the next ring."""
+        """Return after the next notification."""
         woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting[woken] = None
         try:
@@ -145,15 +145,15 @@ class Bell:
             self._waiting.pop(woken, None)
             self._due.pop(woken, None)
 
-    def ring(self) -> None:
+    def notify(self) -> None:
         """Wake everybody who waits."""
         self._due |= self._waiting
         self._waiting.clear()
-        if self._ringing is None:
+        if self._notifying is None:
             if not self._patient:
                 self._wake()
             if self._due:
-                self._ringing = asyncio.get_running_loop().create_task(self._wake_the_rest())
+                self._notifying = asyncio.get_running_loop().create_task(self._wake_the_rest())
 
     def _wake(self) -> None:
         for woken in list(self._due)[:BATCH]:
@@ -167,7 +167,7 @@ class Bell:
                 await asyncio.sleep(PAUSE)
                 self._wake()
         finally:
-            self._ringing = None
+            self._notifying = None
 
 
 class Feeds:

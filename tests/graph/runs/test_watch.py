@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 
 from graph.record.events import events
-from graph.runs.watch import BATCH, KEPT, Bell, Feed, Feeds, change_of
+from graph.runs.watch import BATCH, KEPT, Feed, Feeds, Notifier, change_of
 from graph.state import DEFAULT_LIMITS, RunState, Status, new_run
 
 RUN_ID = "8f14e45f-ceea-467f-a0e6-1d2c3b4a5968"
@@ -76,49 +76,49 @@ async def _waiting(wait: Callable[[], Awaitable[Any]]) -> Any:
 
 @pytest.mark.parametrize("count", [0, 1, BATCH, BATCH + 1, 5 * BATCH])
 async def test_a_ring_wakes_everybody_who_waits(count: int) -> None:
-    bell = Bell()
-    async with waiters(bell.wait, count) as tasks:
-        bell.ring()
+    notifier = Notifier()
+    async with waiters(notifier.wait, count) as tasks:
+        notifier.notify()
         if tasks:
             await woken(tasks)
-    assert (len(bell._waiting), len(bell._due), bell._ringing) == (0, 0, None)
+    assert (len(notifier._waiting), len(notifier._due), notifier._notifying) == (0, 0, None)
 
 
 async def test_a_ring_wakes_nobody_who_came_after_it() -> None:
     """Neither at once nor with the last batch."""
-    bell = Bell()
-    async with waiters(bell.wait, 3 * BATCH) as early:
-        bell.ring()
-        async with waiters(bell.wait, 3) as late:
+    notifier = Notifier()
+    async with waiters(notifier.wait, 3 * BATCH) as early:
+        notifier.notify()
+        async with waiters(notifier.wait, 3) as late:
             await woken(early)
             await asyncio.sleep(0.01)
             assert not any(task.done() for task in late)
-            bell.ring()
+            notifier.notify()
             await woken(late)
 
 
 async def test_a_second_ring_wakes_those_who_came_between() -> None:
     """Also while the first one still goes on."""
-    bell = Bell()
-    async with waiters(bell.wait, 3 * BATCH) as early:
-        bell.ring()
-        async with waiters(bell.wait, 3) as late:
-            bell.ring()
+    notifier = Notifier()
+    async with waiters(notifier.wait, 3 * BATCH) as early:
+        notifier.notify()
+        async with waiters(notifier.wait, 3) as late:
+            notifier.notify()
             await woken([*early, *late])
-    assert (len(bell._waiting), len(bell._due)) == (0, 0)
+    assert (len(notifier._waiting), len(notifier._due)) == (0, 0)
 
 
 async def test_a_ring_wakes_a_batch_at_a_time() -> None:
     """The run that is watched has its turn in between; those who came first are first."""
-    bell, order = Bell(), list[int]()
+    notifier, order = Notifier(), list[int]()
 
     async def wait(number: int) -> None:
-        await bell.wait()
+        await notifier.wait()
         order.append(number)
 
     tasks = [asyncio.create_task(wait(number)) for number in range(3 * BATCH)]
     await settle()
-    bell.ring()
+    notifier.notify()
     await settle()
     assert len(order) == BATCH
     await woken(tasks)
@@ -127,27 +127,27 @@ async def test_a_ring_wakes_a_batch_at_a_time() -> None:
 
 async def test_those_who_go_away_do_not_keep_others_from_being_woken() -> None:
     """Before the ring, between two batches, and in the moment in which they are woken."""
-    bell = Bell()
-    async with waiters(bell.wait, 6 * BATCH) as tasks:
+    notifier = Notifier()
+    async with waiters(notifier.wait, 6 * BATCH) as tasks:
         for task in tasks[::3]:
             task.cancel()
         await settle()
-        bell.ring()
+        notifier.notify()
         for task in tasks[1::3]:
             task.cancel()
         await woken(tasks[2::3])
         await settle()
         assert all(task.cancelled() for task in tasks[::3])
-    assert (len(bell._waiting), len(bell._due), bell._ringing) == (0, 0, None)
+    assert (len(notifier._waiting), len(notifier._due), notifier._notifying) == (0, 0, None)
 
 
 async def test_those_who_go_away_leave_nothing_behind() -> None:
     """A run can rest for days, and its watchers look up every few seconds."""
-    bell = Bell()
+    notifier = Notifier()
     for _ in range(50):
-        async with waiters(bell.wait, 2):
+        async with waiters(notifier.wait, 2):
             pass
-    assert (len(bell._waiting), len(bell._due)) == (0, 0)
+    assert (len(notifier._waiting), len(notifier._due)) == (0, 0)
 
 
 async def test_the_first_watcher_gets_what_was_stored_so_far() -> None:

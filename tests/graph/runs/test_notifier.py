@@ -2,20 +2,20 @@
 
 import asyncio
 
-from graph.runs.watch import BATCH, Bell
+from graph.runs.watch import BATCH, Notifier
 
 
-async def waiting(bell: Bell, number: int) -> list[asyncio.Task[None]]:
-    tasks = [asyncio.ensure_future(bell.wait()) for _ in range(number)]
+async def waiting(notifier: Notifier, number: int) -> list[asyncio.Task[None]]:
+    tasks = [asyncio.ensure_future(notifier.wait()) for _ in range(number)]
     await asyncio.sleep(0)
     return tasks
 
 
 async def test_everybody_who_waits_is_woken_the_first_who_came_first():
-    bell = Bell()
-    tasks = await waiting(bell, 3 * BATCH)
+    notifier = Notifier()
+    tasks = await waiting(notifier, 3 * BATCH)
 
-    bell.ring()
+    notifier.notify()
     await asyncio.sleep(0)
     first = [task.done() for task in tasks]
 
@@ -25,27 +25,27 @@ async def test_everybody_who_waits_is_woken_the_first_who_came_first():
 
 
 async def test_nothing_is_kept_of_those_who_went_away():
-    bell = Bell()
+    notifier = Notifier()
     for _ in range(100):
-        [task] = await waiting(bell, 1)
+        [task] = await waiting(notifier, 1)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
-    assert not bell._waiting
+    assert not notifier._waiting
 
 
 async def test_those_who_go_while_it_rings_cost_nobody_else_his_turn():
-    bell = Bell()
-    tasks = await waiting(bell, 3 * BATCH)
-    bell.ring()
+    notifier = Notifier()
+    tasks = await waiting(notifier, 3 * BATCH)
+    notifier.notify()
     leaving = tasks[BATCH : 2 * BATCH]
     for task in leaving:
         task.cancel()
-    [late] = await waiting(bell, 1)
+    [late] = await waiting(notifier, 1)
 
     async with asyncio.timeout(5):
         await asyncio.gather(*tasks, return_exceptions=True)
-        while bell._ringing:  # noqa: ASYNC110 - what is waited for has no event of its own
+        while notifier._notifying:  # noqa: ASYNC110 - what is waited for has no event of its own
             await asyncio.sleep(0.001)
     assert all(task.cancelled() for task in leaving)
     assert not late.done()
@@ -53,10 +53,10 @@ async def test_those_who_go_while_it_rings_cost_nobody_else_his_turn():
 
 
 async def test_a_patient_bell_lets_what_rang_it_go_on_first():
-    bell = Bell(patient=True)
-    [task] = await waiting(bell, 1)
+    notifier = Notifier(patient=True)
+    [task] = await waiting(notifier, 1)
 
-    bell.ring()
+    notifier.notify()
     for _ in range(3):
         await asyncio.sleep(0)
     assert not task.done()
