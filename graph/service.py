@@ -24,7 +24,7 @@ from graph.runs.history import Checkpoint, HistoryPage, checkpoint_of, page_of
 from graph.runs.reader import thread
 from graph.runs.recovery import reopen_left
 from graph.runs.runner import Driver
-from graph.runs.watch import Feed
+from graph.runs.watch import RunSubscription
 from graph.state import Approve, Budget
 from graph.state.row import RequestKey, RunRow
 from graph.storage.pages import Page, decode, found_page
@@ -56,7 +56,7 @@ class Runs:
         models = len(roster.models) if roster else 0
         self._engine = engine
         self._storage, self._reader, self._executor = engine.storage, engine.reader, engine.executor
-        self.graph, self.tools, self.feeds = engine.graph, engine.tools, engine.feeds
+        self.graph, self.tools, self.broadcaster = engine.graph, engine.tools, engine.broadcaster
         self._policy = policy
         self._daily_budget = daily_budget
         self._sweeping: asyncio.Task[None] | None = None
@@ -67,7 +67,7 @@ class Runs:
         self._canceller = Canceller(engine, self._driver, self._acceptance)
         self._retrier = Retrier(engine, self._driver, self._acceptance, approval_expires=expires)
         self._forker = Forker(engine, self._acceptance, approval_expires=expires)
-        self._deletion = Deletion(engine.storage, engine.reader, engine.feeds)
+        self._deletion = Deletion(engine.storage, engine.reader, engine.broadcaster)
         self.approval_gate = ApprovalGate(engine, self._driver, self._acceptance)
         self.health = Health(engine.storage, roster)
 
@@ -96,7 +96,7 @@ class Runs:
         self._driver.drain()
         await self._executor.stop(grace)
         await self._driver.close()
-        self.feeds.close()
+        self.broadcaster.close()
 
     async def stop_sweeping(self) -> None:
         """Let no plan expire any more."""
@@ -158,19 +158,19 @@ class Runs:
 
         Raises `RunNotFound` and `StorageUnavailable`.
         """
-        async with self.watching(run_id, owner=owner) as feed:
+        async with self.watching(run_id, owner=owner) as subscription:
             with suppress(TimeoutError):
                 async with asyncio.timeout(timeout):
-                    await feed.rest()
-            assert feed.state is not None
-            return await self._reader.record(feed.state)
+                    await subscription.rest()
+            assert subscription.state is not None
+            return await self._reader.record(subscription.state)
 
     @asynccontextmanager
-    async def watching(self, run_id: str, *, owner: str | None) -> AsyncIterator[Feed]:
-        """The feed of a run. Raises `RunNotFound` and `StorageUnavailable`."""
+    async def watching(self, run_id: str, *, owner: str | None) -> AsyncIterator[RunSubscription]:
+        """The subscription of a run. Raises `RunNotFound` and `StorageUnavailable`."""
         await self._reader.admit(run_id, owner)
-        async with self.feeds.watching(run_id) as feed:
-            yield feed
+        async with self.broadcaster.watching(run_id) as subscription:
+            yield subscription
 
     async def cancel(self, run_id: str, *, by: str, owner: str | None) -> Record:
         """Cancel a run; its record, which tells what was done and what was not.

@@ -86,12 +86,18 @@ class LocalRun:
         """Its events from the first one on, as they are stored. Raises `LostSight` and `Waits`."""
         seen = 0
         try:
-            async with self._runs.watching(self.run_id, owner=None) as feed:
-                while not (feed.closed or feed.ended) or seen < len(feed.events):
-                    if feed.resting and not feed.ended and seen == len(feed.events):
+            async with self._runs.watching(self.run_id, owner=None) as subscription:
+                while not (subscription.closed or subscription.ended) or seen < len(
+                    subscription.events
+                ):
+                    if (
+                        subscription.resting
+                        and not subscription.ended
+                        and seen == len(subscription.events)
+                    ):
                         raise Waits(self.run_id)
-                    await feed.after(seen)
-                    for event in feed.events[seen:]:
+                    await subscription.after(seen)
+                    for event in subscription.events[seen:]:
                         seen = event["id"]
                         yield event
         except StorageUnavailable:

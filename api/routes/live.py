@@ -44,7 +44,9 @@ async def stream_changes(request: Request, runs: RunsDep, owner: OwnerDep) -> Re
 
     They have no ids: whoever comes again reads `GET /runs` for what was missed.
     """
-    return ChangesStream(runs.feeds.changes(owner=owner), heartbeat=request.app.state.heartbeat)
+    return ChangesStream(
+        runs.broadcaster.changes(owner=owner), heartbeat=request.app.state.heartbeat
+    )
 
 
 @router.get(
@@ -89,12 +91,14 @@ async def read_events(
     run_id: str, runs: RunsDep, owner: OwnerDep, after: After = 0, limit: Limit = PAGE
 ) -> Response:
     """The events of a run so far, as its stream tells them."""
-    async with runs.watching(run_id, owner=owner) as feed:
-        check_position(feed, after)
+    async with runs.watching(run_id, owner=owner) as subscription:
+        check_position(subscription, after)
         page = {
-            "events": [present_event(event) for event in feed.events[after : after + limit]],
-            "last_event_id": len(feed.events),
-            "ended": feed.ended,
+            "events": [
+                present_event(event) for event in subscription.events[after : after + limit]
+            ],
+            "last_event_id": len(subscription.events),
+            "ended": subscription.ended,
         }
     return json_answer(page)
 

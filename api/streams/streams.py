@@ -11,7 +11,7 @@ from starlette.types import Receive, Scope, Send
 from api.streams.sse import RETRY, Pulse, message, stream, unless_gone
 from api.views.events import present_event
 from graph.record.events import Event
-from graph.runs.watch import Change, Changes, Feed
+from graph.runs.watch import Change, ChangeSubscription, RunSubscription
 
 
 class EventNotFound(Exception):
@@ -23,10 +23,10 @@ class EventNotFound(Exception):
         self.last = last
 
 
-def check_position(feed: Feed, number: int) -> None:
+def check_position(subscription: RunSubscription, number: int) -> None:
     """Raises `EventNotFound` where a reader has seen more than there is."""
-    if number > len(feed.events):
-        raise EventNotFound(number, len(feed.events))
+    if number > len(subscription.events):
+        raise EventNotFound(number, len(subscription.events))
 
 
 # Events as they are sent: each is encoded once, however many watch the run.
@@ -37,17 +37,17 @@ BATCH = 256 * 1024
 
 
 class Frames:
-    """What the watchers of a feed are sent, kept as long as the feed."""
+    """What the watchers of a subscription are sent, kept as long as the subscription."""
 
     def __init__(self) -> None:
-        self._frames: WeakKeyDictionary[Feed, dict[int, bytes]] = WeakKeyDictionary()
+        self._frames: WeakKeyDictionary[RunSubscription, dict[int, bytes]] = WeakKeyDictionary()
 
-    def after(self, feed: Feed, number: int) -> tuple[bytes, int]:
+    def after(self, subscription: RunSubscription, number: int) -> tuple[bytes, int]:
         """The next events after this one in one piece, and the number of the last one in it."""
-        frames = self._frames.setdefault(feed, {})
+        frames = self._frames.setdefault(subscription, {})
         due: list[bytes] = []
         size = 0
-        for event in feed.events[number:]:
+        for event in subscription.events[number:]:
             frame = frames.get(event["id"]) or frames.setdefault(event["id"], _frame(event))
             due.append(frame)
             size += len(frame)
@@ -69,7 +69,7 @@ class RunStream(Response):
 
     def __init__(
         self,
-        watching: AbstractAsyncContextManager[Feed],
+        watching: AbstractAsyncContextManager[RunSubscription],
         *,
         after: int,
         frames: Frames,
@@ -83,30 +83,30 @@ class RunStream(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, as ASGI has it."""
-        async with self._watching as feed:
-            check_position(feed, self._after)
-            if feed.ended and self._after == len(feed.events):
+        async with self._watching as subscription:
+            check_position(subscription, self._after)
+            if subscription.ended and self._after == len(subscription.events):
                 # The only answer that keeps a browser from coming again.
                 await Response(None, 204, {"Cache-Control": "no-store"})(scope, receive, send)
                 return
-            await unless_gone(receive, stream(send, self._messages(feed)))
+            await unless_gone(receive, stream(send, self._messages(subscription)))
 
-    async def _messages(self, feed: Feed) -> AsyncGenerator[bytes, None]:
+    async def _messages(self, subscription: RunSubscription) -> AsyncGenerator[bytes, None]:
         pulse = Pulse(self._heartbeat)
         told, number = RETRY, self._after
         while True:
-            due, number = self._frames.after(feed, number)
+            due, number = self._frames.after(subscription, number)
             if told or due:
                 yield told + due
             told = b""
-            if number < len(feed.events):
+            if number < len(subscription.events):
                 continue
-            if feed.ended:
+            if subscription.ended:
                 return
-            if feed.closed:
+            if subscription.closed:
                 yield RETRY
                 return
-            await pulse.wait(feed.after(number))
+            await pulse.wait(subscription.after(number))
             told = pulse.beat()
 
 
@@ -120,7 +120,9 @@ PAUSE = 0.1
 class ChangesStream(Response):
     """A watcher of runs for as long as its client stays; `heartbeat` in seconds."""
 
-    def __init__(self, following: AbstractContextManager[Changes], *, heartbeat: float) -> None:
+    def __init__(
+        self, following: AbstractContextManager[ChangeSubscription], *, heartbeat: float
+    ) -> None:
         super().__init__()
         self._following = following
         self._heartbeat = heartbeat
@@ -130,7 +132,7 @@ class ChangesStream(Response):
         with self._following as changes:
             await unless_gone(receive, stream(send, self._messages(changes)))
 
-    async def _messages(self, changes: Changes) -> AsyncGenerator[bytes, None]:
+    async def _messages(self, changes: ChangeSubscription) -> AsyncGenerator[bytes, None]:
         pulse = Pulse(self._heartbeat)
         yield RETRY
         while not changes.closed:

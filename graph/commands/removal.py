@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from graph.runs.reader import RunNotFound, RunReader, StorageUnavailable
 from graph.runs.recovery import is_due
-from graph.runs.watch import Feeds
+from graph.runs.watch import Broadcaster
 from graph.state import RunState
 from graph.state.row import Remains, facts_of
 from graph.state.status import SETTLED, WrongStatus
@@ -26,10 +26,10 @@ class NotSettled(WrongStatus):
 class Deletion:
     """Removes what is settled, with everything that is kept of it, and nothing else."""
 
-    def __init__(self, storage: Storage, reader: RunReader, feeds: Feeds) -> None:
+    def __init__(self, storage: Storage, reader: RunReader, broadcaster: Broadcaster) -> None:
         self._storage = storage
         self._reader = reader
-        self._feeds = feeds
+        self._subscriptions = broadcaster
 
     async def remove(self, run_id: str, *, owner: str | None) -> None:
         """As `Runs.remove`."""
@@ -79,7 +79,7 @@ class Deletion:
         with self._reader.available():
             removed = await asyncio.shield(self._storage.remove(found))
         for one in found:
-            self._feeds.forget(one.run_id)
+            self._subscriptions.forget(one.run_id)
         return removed
 
 

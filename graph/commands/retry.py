@@ -214,7 +214,7 @@ class Retrier:
                 found = await index.find(run_id)
                 assert found is not None
                 resumed = await resume(engine.graph, found, thread(run_id))
-                engine.feeds.publish(resumed.state)
+                engine.broadcaster.publish(resumed.state)
                 return resumed.state
             finally:
                 engine.executor.enqueue(run_id, owner)

@@ -50,7 +50,7 @@ class Acceptance:
         logger.debug("run prompt", extra={"run_id": row.run_id, "prompt": row.prompt})
         engine.live.accepted[row.run_id] = row
         engine.executor.enqueue(row.run_id, row.owner)
-        engine.feeds.publish(state_of(row))
+        engine.broadcaster.publish(state_of(row))
         return record_of(state_of(row), queue_position=engine.executor.position(row.run_id))
 
 

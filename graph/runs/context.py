@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from graph.build import RunGraph
 from graph.queue.executor import Executor
 from graph.runs.reader import Live, RunReader
-from graph.runs.watch import Feeds
+from graph.runs.watch import Broadcaster
 from graph.state import Approve, Limits, RunState
 from graph.state.row import facts_of
 from graph.state.status import RESTING, SETTLED
@@ -21,7 +21,7 @@ from tools.threads import ToolThreads
 class Engine:
     """One graph over one storage, the executor of its runs, and how they stand.
 
-    `live` knows how they stand in this process; `reader` tells it to callers and `feeds` to who
+    `live` knows how they stand in this process; `reader` tells it to callers and `broadcaster` to who
     watches. `make_engine` makes one.
     """
 
@@ -32,7 +32,7 @@ class Engine:
     threads: ToolThreads
     live: Live
     reader: RunReader
-    feeds: Feeds
+    broadcaster: Broadcaster
 
 
 def make_engine(
@@ -56,7 +56,7 @@ def make_engine(
         threads=threads or ToolThreads(),
         live=live,
         reader=reader,
-        feeds=Feeds(reader.state),
+        broadcaster=Broadcaster(reader.state),
     )
 
 

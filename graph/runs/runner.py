@@ -49,7 +49,7 @@ class Driver:
         self._executor = engine.executor
         self._live = engine.live
         self._cancellations = Cancellations(engine)
-        self._projection = Projection(engine.storage, engine.live, engine.feeds.publish)
+        self._projection = Projection(engine.storage, engine.live, engine.broadcaster.publish)
         self._passage = Passage(engine.graph, engine.live, self._projection)
         self._draining = False
         self._deciding: dict[str, asyncio.Future[None]] = {}

@@ -1,4 +1,4 @@
-"""Feeds: what is stored of a run is told once to everybody who watches it."""
+"""Watching: what is stored of a run is told once to everybody who watches it."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -11,7 +11,7 @@ from graph.record.record import Progress, progress_of
 from graph.state import RunState, Status
 from graph.state.status import RESTING, SETTLED
 
-#: How many feeds of ended runs are kept without a watcher: those who come one after another, as a
+#: How many subscriptions of ended runs are kept without a watcher: those who come one after another, as a
 #: crowd does that has lost its connections, are told from one read too.
 KEPT = 16
 
@@ -19,7 +19,7 @@ KEPT = 16
 Read = Callable[[str], Awaitable[RunState]]
 
 
-class Feed:
+class RunSubscription:
     """The events of one run for its watchers, however many."""
 
     def __init__(self) -> None:
@@ -88,7 +88,7 @@ def change_of(state: RunState) -> Change:
     )
 
 
-class Changes:
+class ChangeSubscription:
     """Which runs have changed since it was last asked; several changes of one run are one."""
 
     def __init__(self, owner: str | None) -> None:
@@ -170,20 +170,20 @@ class Notifier:
             self._notifying = None
 
 
-class Feeds:
-    """All feeds of one process."""
+class Broadcaster:
+    """All subscriptions of one process."""
 
     def __init__(self, read: Read) -> None:
         self._read = read
-        self._feeds: dict[str, Feed] = {}  # those that are watched
-        self._left: dict[str, Feed] = {}
-        self._changes: set[Changes] = set()
+        self._subscriptions: dict[str, RunSubscription] = {}  # those that are watched
+        self._left: dict[str, RunSubscription] = {}
+        self._changes: set[ChangeSubscription] = set()
         self._closed = False
 
     def publish(self, state: RunState) -> None:
         """Tell that a state of a run has been stored."""
-        if feed := self._feeds.get(state["run_id"]):
-            feed.show(state)
+        if subscription := self._subscriptions.get(state["run_id"]):
+            subscription.show(state)
         self._left.pop(state["run_id"], None)
         if self._changes:
             change = change_of(state)
@@ -193,46 +193,48 @@ class Feeds:
 
     def forget(self, run_id: str) -> None:
         """Tell nobody any more of a run that is removed, who does not watch it already."""
-        self._feeds.pop(run_id, None)
+        self._subscriptions.pop(run_id, None)
         self._left.pop(run_id, None)
 
     def close(self) -> None:
-        """End every feed: the process is ending."""
+        """End every subscription: the process is ending."""
         self._closed = True
-        for feed in self._feeds.values():
-            feed.close()
+        for subscription in self._subscriptions.values():
+            subscription.close()
         for changes in self._changes:
             changes.close()
 
     @asynccontextmanager
-    async def watching(self, run_id: str) -> AsyncIterator[Feed]:
-        """The feed of a run, with what was stored so far. Raises what reading the run raises."""
+    async def watching(self, run_id: str) -> AsyncIterator[RunSubscription]:
+        """The subscription of a run, with what was stored so far. Raises what reading the run raises."""
         # Before the run is read, so that nothing stored meanwhile is missed.
-        feed = self._feeds.get(run_id) or self._left.pop(run_id, None) or Feed()
-        self._feeds[run_id] = feed
-        feed.watchers += 1
-        feed.closed = self._closed
+        subscription = (
+            self._subscriptions.get(run_id) or self._left.pop(run_id, None) or RunSubscription()
+        )
+        self._subscriptions[run_id] = subscription
+        subscription.watchers += 1
+        subscription.closed = self._closed
         try:
-            async with feed.reading:
-                if feed.state is None:
-                    feed.show(await self._read(run_id))
-            yield feed
+            async with subscription.reading:
+                if subscription.state is None:
+                    subscription.show(await self._read(run_id))
+            yield subscription
         finally:
-            feed.watchers -= 1
-            if not feed.watchers and self._feeds.get(run_id) is feed:
-                del self._feeds[run_id]
-                self._keep(run_id, feed)
+            subscription.watchers -= 1
+            if not subscription.watchers and self._subscriptions.get(run_id) is subscription:
+                del self._subscriptions[run_id]
+                self._keep(run_id, subscription)
 
-    def _keep(self, run_id: str, feed: Feed) -> None:
-        if feed.ended:  # whatever else is stored of it is published, and ends this
-            self._left[run_id] = feed
+    def _keep(self, run_id: str, subscription: RunSubscription) -> None:
+        if subscription.ended:  # whatever else is stored of it is published, and ends this
+            self._left[run_id] = subscription
             for longest in list(self._left)[:-KEPT]:
                 del self._left[longest]
 
     @contextmanager
-    def changes(self, *, owner: str | None) -> Iterator[Changes]:
+    def changes(self, *, owner: str | None) -> Iterator[ChangeSubscription]:
         """What changes from now on in the owner's runs, without one in any."""
-        changes = Changes(owner)
+        changes = ChangeSubscription(owner)
         changes.closed = self._closed
         self._changes.add(changes)
         try:

@@ -164,13 +164,13 @@ class Run:
         """What happens, as it happens, from the event after that number until the run rests."""
         if after < 0:
             raise ValueError(f"after is the number of an event, or 0 for all of them, not {after}")
-        async with _opened(self._runs).watching(self.run_id, owner=NOBODY) as feed:
-            while len(feed.events) > after or not feed.resting:
-                await feed.after(after)
-                for event in feed.events[after:]:
+        async with _opened(self._runs).watching(self.run_id, owner=NOBODY) as subscription:
+            while len(subscription.events) > after or not subscription.resting:
+                await subscription.after(after)
+                for event in subscription.events[after:]:
                     after = event["id"]
                     yield event
-                if feed.closed:
+                if subscription.closed:
                     break
         self.record = await _opened(self._runs).get(self.run_id, owner=NOBODY)
 

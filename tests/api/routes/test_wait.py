@@ -81,7 +81,7 @@ async def test_when_the_server_ends_who_waits_is_answered_at_once(runs, client):
     state = planned(queued())
     waiting = asyncio.create_task(client.get(f"/runs/{runs.store(state)}/wait"))
     await runs.read.wait()
-    runs.feeds.close()
+    runs.broadcaster.close()
 
     async with asyncio.timeout(1):
         assert (await waiting).status_code == 202
@@ -126,7 +126,7 @@ async def test_nobody_is_waited_for_who_has_gone(runs):
         await runs.read.wait()
         await visit.leave()
 
-    assert runs.feeds._feeds == {}
+    assert runs.broadcaster._subscriptions == {}
     assert len(asyncio.all_tasks()) == before
 
 
@@ -147,7 +147,7 @@ async def test_a_task_goes_on_when_its_client_goes(runs):
         run_id = await started(runs)
         await visit.leave()
 
-    assert runs.feeds._feeds == {}
+    assert runs.broadcaster._subscriptions == {}
     assert runs.records[run_id]["status"] == "pending"
 
 

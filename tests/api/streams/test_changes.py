@@ -47,7 +47,7 @@ async def test_it_lives_and_ends_as_the_stream_of_a_run_does(runs):
     app = application(runs, heartbeat=0.02)
     async with app.router.lifespan_context(app), visiting(app, "/runs/stream") as visit:
         beat = (await visit.until(1))[0]
-        runs.feeds.close()
+        runs.broadcaster.close()
         await visit.end()
 
     assert visit.headers["cache-control"] == "no-store"
@@ -62,7 +62,7 @@ async def test_a_client_that_vanishes_leaves_nothing(runs, app):
         await visit.begun()
         await visit.leave()
 
-    assert runs.feeds._changes == set()
+    assert runs.broadcaster._changes == set()
     assert len(asyncio.all_tasks()) == before
 
 

@@ -125,7 +125,7 @@ async def test_an_unknown_run_is_not_found_and_leaves_nothing(runs):
     assert answer.status_code == 404
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json()["type"] == "urn:runwright:problem:run-not-found"
-    assert runs.feeds._feeds == {}
+    assert runs.broadcaster._subscriptions == {}
 
 
 async def test_nothing_on_the_way_keeps_or_holds_up_a_stream(runs, watch):
@@ -156,7 +156,7 @@ async def test_a_stream_begins_and_at_the_servers_end_ends_with_when_to_come_aga
     async with watch(runs.store(queued())) as visit:
         await visit.until(1)
         assert visit.body[0].startswith(RETRY)
-        runs.feeds.close()
+        runs.broadcaster.close()
         told = await visit.end()
 
     assert visit.body[-2:] == [RETRY, b""]
@@ -165,7 +165,7 @@ async def test_a_stream_begins_and_at_the_servers_end_ends_with_when_to_come_aga
 
 async def test_while_the_server_ends_what_is_stored_is_still_told(runs, watch):
     run_id = runs.store(queued())
-    runs.feeds.close()
+    runs.broadcaster.close()
 
     async with watch(run_id) as visit:
         assert [event.event for event in await visit.end()] == ["run.queued"]
@@ -199,7 +199,7 @@ async def test_the_header_of_a_stream_can_be_asked_for_alone(runs):
     assert answer.status_code == 200
     assert answer.headers["content-type"].startswith("text/event-stream")
     assert answer.content == b""
-    assert runs.feeds._feeds == {}
+    assert runs.broadcaster._subscriptions == {}
 
 
 async def test_a_cancellation_is_told_where_it_came(runs, watch):

@@ -212,14 +212,14 @@ async def test_whoever_comes_to_a_removed_run_is_not_shown_what_another_still_wa
 ) -> None:
     async with process(storage, Gates()) as runs:
         run_id = (await rested(runs, await start(runs, "pass a")))["run_id"]
-        async with runs.feeds.watching(run_id) as feed:
+        async with runs.broadcaster.watching(run_id) as subscription:
             await runs.remove(run_id, owner=None)
             with pytest.raises(RunNotFound):
-                async with runs.feeds.watching(run_id):
+                async with runs.broadcaster.watching(run_id):
                     pass
-            assert feed.ended
+            assert subscription.ended
         with pytest.raises(RunNotFound):
-            async with runs.feeds.watching(run_id):
+            async with runs.broadcaster.watching(run_id):
                 pass
 
 

@@ -179,8 +179,8 @@ async def test_a_plan_that_is_repaired(storage: Storage) -> None:
 
 
 async def seen_so_far(runs: Runs, run_id: str) -> list[Event]:
-    async with runs.feeds.watching(run_id) as feed:
-        return list(feed.events)
+    async with runs.broadcaster.watching(run_id) as subscription:
+        return list(subscription.events)
 
 
 async def test_a_take_up_within_a_step(storage: Storage) -> None:
@@ -322,11 +322,11 @@ async def test_what_a_watcher_saw_is_what_the_record_tells_afterwards(storage: S
     gates, shown = Gates(), list[list[Event]]()
     async with process(storage, gates) as runs:
         run_id = await start(runs, "pass a, then stumble b, then fail c")
-        async with runs.feeds.watching(run_id) as feed:
-            while not feed.ended:
-                shown.append(list(feed.events))
-                await feed.after(len(feed.events))
-            shown.append(list(feed.events))
+        async with runs.broadcaster.watching(run_id) as subscription:
+            while not subscription.ended:
+                shown.append(list(subscription.events))
+                await subscription.after(len(subscription.events))
+            shown.append(list(subscription.events))
         seen = await told(runs, run_id)
     assert all(seen[: len(some)] == some for some in shown)
     assert shown[-1] == seen

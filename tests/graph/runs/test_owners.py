@@ -36,8 +36,8 @@ async def test_a_run_is_there_for_its_owner_and_for_whoever_has_the_storage(stor
             record = await runs.wait(run_id, 5, owner=owner)
             assert (record["owner"], record["status"]) == ("alice", "completed")
             assert await runs.get(run_id, owner=owner) == record
-            async with runs.watching(run_id, owner=owner) as feed:
-                assert feed.ended
+            async with runs.watching(run_id, owner=owner) as subscription:
+                assert subscription.ended
         [found] = (await runs.search("alice", Search()))["runs"]
         assert found["run_id"] == run_id
         assert (await runs.search("bob", Search()))["runs"] == []
@@ -146,8 +146,8 @@ def _noted(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 async def test_one_hears_of_changes_in_ones_own_runs_only(storage: Storage):
     async with process(storage, Gates()) as runs:
         with (
-            runs.feeds.changes(owner="alice") as hers,
-            runs.feeds.changes(owner=None) as everybodys,
+            runs.broadcaster.changes(owner="alice") as hers,
+            runs.broadcaster.changes(owner=None) as everybodys,
         ):
             bobs = await start(runs, "pass one", owner="bob")
             await rested_of(runs, bobs, "bob")

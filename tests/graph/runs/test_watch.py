@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 
 from graph.record.events import events
-from graph.runs.watch import BATCH, KEPT, Feed, Feeds, Notifier, change_of
+from graph.runs.watch import BATCH, KEPT, Broadcaster, Notifier, RunSubscription, change_of
 from graph.state import DEFAULT_LIMITS, RunState, Status, new_run
 
 RUN_ID = "8f14e45f-ceea-467f-a0e6-1d2c3b4a5968"
@@ -152,139 +152,139 @@ async def test_those_who_go_away_leave_nothing_behind() -> None:
 
 async def test_the_first_watcher_gets_what_was_stored_so_far() -> None:
     reads = Reads(state(calls=2))
-    feeds = Feeds(reads)
-    async with feeds.watching(RUN_ID) as feed:
-        assert feed.state == reads.stored
-        assert feed.events == events(reads.stored)
-        assert not feed.ended
-    assert feeds._feeds == {}
+    broadcaster = Broadcaster(reads)
+    async with broadcaster.watching(RUN_ID) as subscription:
+        assert subscription.state == reads.stored
+        assert subscription.events == events(reads.stored)
+        assert not subscription.ended
+    assert broadcaster._subscriptions == {}
 
 
 async def test_watchers_who_come_at_once_share_one_read() -> None:
     """And so does everybody who comes as long as one of them is there."""
     reads = Reads()
-    feeds = Feeds(reads)
+    broadcaster = Broadcaster(reads)
     reads.may_end.clear()
 
-    async def watch() -> Feed:
-        async with feeds.watching(RUN_ID) as feed:
-            await feed.after(len(events(state(calls=1))) - 1)
-            return feed
+    async def watch() -> RunSubscription:
+        async with broadcaster.watching(RUN_ID) as subscription:
+            await subscription.after(len(events(state(calls=1))) - 1)
+            return subscription
 
     async with waiters(watch, 500) as tasks:
         reads.may_end.set()
         await settle()
-        async with feeds.watching(RUN_ID) as feed:
-            assert feed.watchers == 501
-        feeds.publish(state(calls=1))
+        async with broadcaster.watching(RUN_ID) as subscription:
+            assert subscription.watchers == 501
+        broadcaster.publish(state(calls=1))
         await woken(tasks)
     assert reads.count == 1
-    assert feeds._feeds == {}
+    assert broadcaster._subscriptions == {}
 
 
-async def seen_ended(feeds: Feeds, run_id: str = RUN_ID) -> bool:
+async def seen_ended(broadcaster: Broadcaster, run_id: str = RUN_ID) -> bool:
     """As somebody who comes and goes at once."""
-    async with feeds.watching(run_id) as feed:
-        return feed.ended
+    async with broadcaster.watching(run_id) as subscription:
+        return subscription.ended
 
 
 async def test_those_who_come_one_after_another_to_an_ended_run_share_one_read() -> None:
     reads = Reads(state(status="completed"))
-    feeds = Feeds(reads)
+    broadcaster = Broadcaster(reads)
     for _ in range(500):
-        assert await seen_ended(feeds)
+        assert await seen_ended(broadcaster)
     assert reads.count == 1
 
 
 @pytest.mark.parametrize("status", ["running", "waiting"])
 async def test_what_may_go_on_is_read_again_for_the_next_who_comes(status: Status) -> None:
     reads = Reads(state(status=status))
-    feeds = Feeds(reads)
-    assert not await seen_ended(feeds)
+    broadcaster = Broadcaster(reads)
+    assert not await seen_ended(broadcaster)
     reads.stored = state(status="completed")
-    assert await seen_ended(feeds)
+    assert await seen_ended(broadcaster)
     assert reads.count == 2
 
 
 async def test_an_ended_run_that_goes_on_is_seen_to_go_on() -> None:
     """A retry stores a state of it: what was kept is no longer true."""
     reads = Reads(state(status="failed"))
-    feeds = Feeds(reads)
-    assert await seen_ended(feeds)
+    broadcaster = Broadcaster(reads)
+    assert await seen_ended(broadcaster)
     reads.stored = state(calls=1)
-    feeds.publish(reads.stored)
-    assert not await seen_ended(feeds)
+    broadcaster.publish(reads.stored)
+    assert not await seen_ended(broadcaster)
 
 
 async def test_a_removed_run_is_not_told_from_memory() -> None:
     reads = Reads(state(status="completed"))
-    feeds = Feeds(reads)
-    await seen_ended(feeds)
-    feeds.forget(RUN_ID)
-    await seen_ended(feeds)
+    broadcaster = Broadcaster(reads)
+    await seen_ended(broadcaster)
+    broadcaster.forget(RUN_ID)
+    await seen_ended(broadcaster)
     assert reads.count == 2
 
 
 async def test_only_the_feeds_that_were_left_last_are_kept() -> None:
     reads = Reads(state(status="completed"))
-    feeds = Feeds(reads)
+    broadcaster = Broadcaster(reads)
     for number in range(KEPT + 1):
-        await seen_ended(feeds, f"run-{number}")
-    assert list(feeds._left) == [f"run-{number}" for number in range(1, KEPT + 1)]
+        await seen_ended(broadcaster, f"run-{number}")
+    assert list(broadcaster._left) == [f"run-{number}" for number in range(1, KEPT + 1)]
 
 
 async def test_what_is_stored_is_told_without_a_read() -> None:
     reads = Reads()
-    feeds = Feeds(reads)
-    async with feeds.watching(RUN_ID) as feed:
-        seen = len(feed.events)
+    broadcaster = Broadcaster(reads)
+    async with broadcaster.watching(RUN_ID) as subscription:
+        seen = len(subscription.events)
         for calls in range(1, 5):
-            async with waiters(partial(feed.after, seen), 3) as tasks:
-                feeds.publish(state(calls=calls))
+            async with waiters(partial(subscription.after, seen), 3) as tasks:
+                broadcaster.publish(state(calls=calls))
                 await woken(tasks)
-            assert feed.events == events(state(calls=calls))
-            seen = len(feed.events)
+            assert subscription.events == events(state(calls=calls))
+            seen = len(subscription.events)
     assert reads.count == 1
 
 
 async def test_an_event_that_is_there_is_not_waited_for() -> None:
-    feeds = Feeds(Reads(state(calls=1)))
-    async with feeds.watching(RUN_ID) as feed:
-        await asyncio.wait_for(feed.after(0), 0.1)
-        await asyncio.wait_for(feed.after(len(feed.events) - 1), 0.1)
+    broadcaster = Broadcaster(Reads(state(calls=1)))
+    async with broadcaster.watching(RUN_ID) as subscription:
+        await asyncio.wait_for(subscription.after(0), 0.1)
+        await asyncio.wait_for(subscription.after(len(subscription.events) - 1), 0.1)
 
 
 async def test_after_the_last_event_nothing_is_waited_for() -> None:
     """Nor is a rest, once the run rests."""
-    feeds = Feeds(Reads(state(status="completed")))
-    async with feeds.watching(RUN_ID) as feed:
-        assert feed.ended
-        await asyncio.wait_for(feed.after(len(feed.events)), 0.1)
-        await asyncio.wait_for(feed.rest(), 0.1)
+    broadcaster = Broadcaster(Reads(state(status="completed")))
+    async with broadcaster.watching(RUN_ID) as subscription:
+        assert subscription.ended
+        await asyncio.wait_for(subscription.after(len(subscription.events)), 0.1)
+        await asyncio.wait_for(subscription.rest(), 0.1)
 
 
 async def test_a_change_that_brings_no_rest_wakes_nobody_who_waits_for_one() -> None:
-    feeds = Feeds(Reads())
-    async with feeds.watching(RUN_ID) as feed, waiters(feed.rest, 2) as tasks:
-        feeds.publish(state(calls=1))
+    broadcaster = Broadcaster(Reads())
+    async with broadcaster.watching(RUN_ID) as subscription, waiters(subscription.rest, 2) as tasks:
+        broadcaster.publish(state(calls=1))
         await settle()
         assert not any(task.done() for task in tasks)
-        feeds.publish(state(calls=1, status="waiting"))
+        broadcaster.publish(state(calls=1, status="waiting"))
         await woken(tasks)
 
 
 async def test_an_older_reading_takes_no_event_back() -> None:
     """It was begun before the newer state was stored, and ends after it."""
     reads = Reads(state(calls=1))
-    feeds = Feeds(reads)
+    broadcaster = Broadcaster(reads)
     reads.may_end.clear()
 
     async def watch() -> tuple[RunState | None, list[Any]]:
-        async with feeds.watching(RUN_ID) as feed:
-            return feed.state, list(feed.events)
+        async with broadcaster.watching(RUN_ID) as subscription:
+            return subscription.state, list(subscription.events)
 
     async with waiters(watch, 3) as tasks:
-        feeds.publish(state(calls=3))
+        broadcaster.publish(state(calls=3))
         reads.may_end.set()
         await woken(tasks)
         for task in tasks:
@@ -293,146 +293,146 @@ async def test_an_older_reading_takes_no_event_back() -> None:
 
 
 async def test_older_states_are_passed_over() -> None:
-    feeds = Feeds(Reads(state(calls=3)))
-    async with feeds.watching(RUN_ID) as feed:
-        before = list(feed.events)
+    broadcaster = Broadcaster(Reads(state(calls=3)))
+    async with broadcaster.watching(RUN_ID) as subscription:
+        before = list(subscription.events)
         for calls in (0, 2):
-            feeds.publish(state(calls=calls))
-        assert (feed.state, feed.events) == (state(calls=3), before)
+            broadcaster.publish(state(calls=calls))
+        assert (subscription.state, subscription.events) == (state(calls=3), before)
 
 
 async def test_what_is_stored_before_the_read_ends_is_told_once() -> None:
     """An event is in a feed once, whether it was read or published."""
     reads = Reads(state(calls=2))
-    feeds = Feeds(reads)
+    broadcaster = Broadcaster(reads)
     reads.may_end.clear()
-    async with waiters(lambda: _events(feeds), 1) as tasks:
-        feeds.publish(state(calls=1))
+    async with waiters(lambda: _events(broadcaster), 1) as tasks:
+        broadcaster.publish(state(calls=1))
         reads.may_end.set()
         await woken(tasks)
         assert tasks[0].result() == events(state(calls=2))
 
 
-async def _events(feeds: Feeds) -> list[Any]:
-    async with feeds.watching(RUN_ID) as feed:
-        return list(feed.events)
+async def _events(broadcaster: Broadcaster) -> list[Any]:
+    async with broadcaster.watching(RUN_ID) as subscription:
+        return list(subscription.events)
 
 
 async def test_watchers_who_leave_leave_nothing_behind() -> None:
     """In the middle of a wait, and in the middle of the read that others wait for as well."""
     reads = Reads()
-    feeds = Feeds(reads)
+    broadcaster = Broadcaster(reads)
     reads.may_end.clear()
 
     async def watch() -> None:
-        async with feeds.watching(RUN_ID) as feed:
-            await feed.after(1000)
+        async with broadcaster.watching(RUN_ID) as subscription:
+            await subscription.after(1000)
 
     async with waiters(watch, 5) as tasks:
         tasks[0].cancel()  # who reads
         tasks[3].cancel()  # who waits for the reading
         await settle()
         assert reads.count == 2
-        assert feeds._feeds[RUN_ID].watchers == 3
+        assert broadcaster._subscriptions[RUN_ID].watchers == 3
         reads.may_end.set()
         await settle()
         tasks[1].cancel()  # who waits for an event
         await settle()
-        assert feeds._feeds[RUN_ID].watchers == 2
-        assert len(feeds._feeds[RUN_ID]._told._waiting) == 2
-    assert feeds._feeds == {}
+        assert broadcaster._subscriptions[RUN_ID].watchers == 2
+        assert len(broadcaster._subscriptions[RUN_ID]._told._waiting) == 2
+    assert broadcaster._subscriptions == {}
 
 
 async def test_who_comes_after_the_last_has_left_reads_again() -> None:
     """Nothing of a run that nobody watches is kept up to date, or kept at all."""
     reads = Reads()
-    feeds = Feeds(reads)
-    async with feeds.watching(RUN_ID):
+    broadcaster = Broadcaster(reads)
+    async with broadcaster.watching(RUN_ID):
         pass
-    feeds.publish(state(calls=1))
+    broadcaster.publish(state(calls=1))
     reads.stored = state(calls=1)
-    assert await _events(feeds) == events(state(calls=1))
+    assert await _events(broadcaster) == events(state(calls=1))
     assert reads.count == 2
 
 
 async def test_a_reading_that_fails_is_told_to_everybody_who_needed_it() -> None:
     """Nobody is left with an empty feed, and the next one tries again."""
     reads = Reads()
-    feeds = Feeds(reads)
+    broadcaster = Broadcaster(reads)
     reads.failure = RuntimeError("no such run")
-    async with waiters(lambda: _events(feeds), 3) as tasks:
+    async with waiters(lambda: _events(broadcaster), 3) as tasks:
         await asyncio.wait(tasks, timeout=1)
         assert [str(task.exception()) for task in tasks] == ["no such run"] * 3
-    assert feeds._feeds == {}
+    assert broadcaster._subscriptions == {}
     reads.failure = None
-    assert await _events(feeds)
+    assert await _events(broadcaster)
 
 
 async def test_the_end_of_the_process_ends_every_wait() -> None:
     """Of those who wait, of those who read, and of those who come later."""
     reads = Reads()
-    feeds = Feeds(reads)
+    broadcaster = Broadcaster(reads)
 
     async def watch() -> bool:
-        async with feeds.watching(RUN_ID) as feed:
-            await feed.after(1000)
-            await feed.rest()
-            return feed.closed and not feed.ended
+        async with broadcaster.watching(RUN_ID) as subscription:
+            await subscription.after(1000)
+            await subscription.rest()
+            return subscription.closed and not subscription.ended
 
     async def follow() -> list[RunState]:
-        with feeds.changes(owner=None) as changes:
+        with broadcaster.changes(owner=None) as changes:
             return await changes.next()
 
     async with waiters(watch, 100) as waiting, waiters(follow, 3) as following:
         reads.may_end.clear()
-        async with waiters(lambda: _other(feeds), 1) as reading:
-            feeds.close()
+        async with waiters(lambda: _other(broadcaster), 1) as reading:
+            broadcaster.close()
             reads.may_end.set()
             await woken([*waiting, *following, *reading])
     async with waiters(watch, 2) as late, waiters(follow, 2) as following:
         await woken([*late, *following])
         assert all(task.result() for task in late)
         assert [task.result() for task in following] == [[], []]
-    assert (feeds._feeds, feeds._changes) == ({}, set())
+    assert (broadcaster._subscriptions, broadcaster._changes) == ({}, set())
 
 
-async def _other(feeds: Feeds) -> None:
-    async with feeds.watching("another") as feed:
-        await feed.rest()
+async def _other(broadcaster: Broadcaster) -> None:
+    async with broadcaster.watching("another") as subscription:
+        await subscription.rest()
 
 
 async def test_several_changes_of_one_run_are_one() -> None:
     """And tell its latest state."""
-    feeds = Feeds(Reads())
-    with feeds.changes(owner=None) as changes:
+    broadcaster = Broadcaster(Reads())
+    with broadcaster.changes(owner=None) as changes:
         for calls in range(3):
             for run_id in ("a", "b"):
-                feeds.publish(state(calls=calls, run_id=run_id))
+                broadcaster.publish(state(calls=calls, run_id=run_id))
         found = await changes.next()
         assert found == [change_of(state(calls=2, run_id=one)) for one in ("a", "b")]
         async with waiters(changes.next, 1) as tasks:
             assert not tasks[0].done()
-            feeds.publish(state(calls=3, run_id="b"))
+            broadcaster.publish(state(calls=3, run_id="b"))
             await woken(tasks)
             assert tasks[0].result() == [change_of(state(calls=3, run_id="b"))]
 
 
 async def test_each_follower_is_told_every_change() -> None:
     """What one has taken the other one still gets; one who has left gets nothing."""
-    feeds = Feeds(Reads())
-    with feeds.changes(owner=None) as first, feeds.changes(owner=None) as second:
-        with feeds.changes(owner=None) as gone:
+    broadcaster = Broadcaster(Reads())
+    with broadcaster.changes(owner=None) as first, broadcaster.changes(owner=None) as second:
+        with broadcaster.changes(owner=None) as gone:
             pass
-        feeds.publish(state())
+        broadcaster.publish(state())
         assert await first.next() == await second.next() == [change_of(state())]
         assert gone._changed == {}
-    assert feeds._changes == set()
+    assert broadcaster._changes == set()
 
 
 async def test_a_change_that_came_before_the_end_is_still_told() -> None:
-    feeds = Feeds(Reads())
-    with feeds.changes(owner=None) as changes:
-        feeds.publish(state(status="completed"))
-        feeds.close()
+    broadcaster = Broadcaster(Reads())
+    with broadcaster.changes(owner=None) as changes:
+        broadcaster.publish(state(status="completed"))
+        broadcaster.close()
         assert await changes.next() == [change_of(state(status="completed"))]
         assert await changes.next() == []

@@ -12,7 +12,7 @@ from graph.state import DEFAULT_LIMITS
 from nodes.planning.reading import read_answer
 from nodes.planning.schema import JsonSchema, answer_form
 from tests.support.models.scripted_models import plan_of
-from tests.support.own_tools.odd_tools import CLOSED, OPEN, feed, label, paint, rest
+from tests.support.own_tools.odd_tools import CLOSED, OPEN, label, paint, rest, subscription
 from tools.registry import Tool, make_tool, make_tools
 
 KEYWORDS = {"type", "properties", "required", "additionalProperties", "items", "anyOf", "enum"}
@@ -138,7 +138,7 @@ def test_nested_objects_are_inlined_and_as_strict_as_the_outer_one() -> None:
 
 
 def test_a_discriminated_union_is_an_any_of() -> None:
-    (schema,) = inputs(feed)
+    (schema,) = inputs(subscription)
     cat, dog, reference = schema["properties"]["pet"]["anyOf"]
 
     assert cat["properties"]["kind"] == {"type": "string", "enum": ["cat"]}
@@ -190,8 +190,8 @@ def test_the_built_in_tools_are_asked_for_as_a_union(tools: Mapping[str, Tool]) 
         (label, {"tags": []}),
         (label, {"tags": [{"name": "a"}, {"name": "b", "weight": 2.5}], "names": ["x", 1]}),
         (label, {"tags": [], "main": {"name": "m"}}),
-        (feed, {"pet": {"kind": "cat"}}),
-        (feed, {"pet": {"kind": "dog", "tricks": ["sit"]}, "grams": "a lot"}),
+        (subscription, {"pet": {"kind": "cat"}}),
+        (subscription, {"pet": {"kind": "dog", "tricks": ["sit"]}, "grams": "a lot"}),
         (rest, {}),
     ],
 )

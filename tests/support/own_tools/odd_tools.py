@@ -55,7 +55,9 @@ def label(tags: list[Tag], main: Tag | None = None, names: list[str | int] | Non
     return str(tags)
 
 
-def feed(pet: Annotated[Cat | Dog, Field(discriminator="kind")], grams: int | str = 5) -> str:
+def subscription(
+    pet: Annotated[Cat | Dog, Field(discriminator="kind")], grams: int | str = 5
+) -> str:
     """Feed it."""
     return str(pet)
 
@@ -100,5 +102,5 @@ def adopt(pet: Loose) -> str:
     return pet.name
 
 
-CLOSED = (paint, label, feed, rest)
+CLOSED = (paint, label, subscription, rest)
 OPEN = (remember, count, keep, collect, pair, file, adopt)

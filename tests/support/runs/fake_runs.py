@@ -18,7 +18,7 @@ from graph.record.explain import Explanation, explain
 from graph.record.record import Record, record_of
 from graph.runs.accept import refuse_second
 from graph.runs.reader import RunNotFound
-from graph.runs.watch import Feed, Feeds
+from graph.runs.watch import Broadcaster, RunSubscription
 from graph.service import PromptRejected, Runs
 from graph.state import Approve, Budget, RunState
 from graph.state.row import KeyedRun, RequestKey, RunRow
@@ -55,7 +55,7 @@ class FakeRuns:
     def __init__(self) -> None:
         self.records: dict[str, Record] = {}
         self.states: dict[str, RunState] = {}
-        self.feeds = Feeds(self._state)
+        self.broadcaster = Broadcaster(self._state)
         self.tools: Mapping[str, Tool] = make_tools([add_note])
         self.ready = True
         self.writable = True
@@ -98,14 +98,14 @@ class FakeRuns:
         return self.records[run_id]
 
     @asynccontextmanager
-    async def watching(self, run_id: str, *, owner: str | None) -> AsyncIterator[Feed]:
-        async with self.feeds.watching(run_id) as feed:
-            yield feed
+    async def watching(self, run_id: str, *, owner: str | None) -> AsyncIterator[RunSubscription]:
+        async with self.broadcaster.watching(run_id) as subscription:
+            yield subscription
 
     async def wait(self, run_id: str, timeout: float, *, owner: str | None) -> Record:
-        async with self.watching(run_id, owner=owner) as feed:
+        async with self.watching(run_id, owner=owner) as subscription:
             with suppress(TimeoutError):
-                await asyncio.wait_for(feed.rest(), timeout)
+                await asyncio.wait_for(subscription.rest(), timeout)
         return self.records[run_id]
 
     async def cancel(self, run_id: str, *, by: str, owner: str | None) -> Record:
@@ -156,7 +156,7 @@ class FakeRuns:
         run_id = state["run_id"]
         self.states[run_id] = state
         self.records[run_id] = record_of(state)
-        self.feeds.publish(state)
+        self.broadcaster.publish(state)
         return run_id
 
     async def _state(self, run_id: str) -> RunState:
