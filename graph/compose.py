@@ -12,7 +12,7 @@ from graph.models.client import close_clients
 from graph.models.daily_budget import DailyBudget, DailyLimit
 from graph.models.ladder import make_roster, warm
 from graph.queue.executor import Executor
-from graph.runs.context import Engine, RunPolicy, make_engine
+from graph.runs.context import RunContext, RunPolicy, make_context
 from graph.runs.reader import StorageUnavailable
 from graph.service import Runs
 from graph.settings import Settings
@@ -45,8 +45,8 @@ async def open_runs(
         if roster and daily:
             roster = replace(roster, purse=daily)
         policy = RunPolicy(settings.limits, settings.approve, settings.approval_expires)
-        engine = _engine(settings, storage, tools, roster)
-        runs = Runs(engine, policy, roster, daily_budget=daily)
+        context = _context(settings, storage, tools, roster)
+        runs = Runs(context, policy, roster, daily_budget=daily)
         await runs.open(take_up=take_up)
         # Who leaves other runs alone does not remove them either.
         retention = _retention(settings, storage, runs) if take_up else None
@@ -57,9 +57,9 @@ async def open_runs(
                 await runs.close(settings.grace)
 
 
-def _engine(
+def _context(
     settings: Settings, storage: Storage, tools: Mapping[str, Tool], roster: Roster | None
-) -> Engine:
+) -> RunContext:
     executor = Executor(slots=settings.max_executing, max_queued=settings.max_queued)
     threads = ToolThreads(settings.tool_threads)
     graph = build_graph(
@@ -74,7 +74,7 @@ def _engine(
         approve=settings.approve,
         approval_expires=settings.approval_expires,
     )
-    return make_engine(graph, storage, executor, tools, threads)
+    return make_context(graph, storage, executor, tools, threads)
 
 
 def _daily_budget(settings: Settings, storage: Storage) -> DailyBudget | None:

@@ -19,7 +19,7 @@ from graph.models.daily_budget import Account, DailyBudget, DailyLimit, renewal
 from graph.record.explain import Explanation, explain
 from graph.record.record import Record
 from graph.runs.accept import Acceptance, refuse_second
-from graph.runs.context import Engine, RunPolicy
+from graph.runs.context import RunContext, RunPolicy
 from graph.runs.history import Checkpoint, HistoryPage, checkpoint_of, page_of
 from graph.runs.reader import thread
 from graph.runs.recovery import reopen_left
@@ -47,29 +47,33 @@ class Runs:
 
     def __init__(
         self,
-        engine: Engine,
+        context: RunContext,
         policy: RunPolicy,
         roster: Roster | None = None,
         *,
         daily_budget: DailyBudget | None = None,
     ) -> None:
         models = len(roster.models) if roster else 0
-        self._engine = engine
-        self._storage, self._reader, self._executor = engine.storage, engine.reader, engine.executor
-        self.graph, self.tools, self.broadcaster = engine.graph, engine.tools, engine.broadcaster
+        self._context = context
+        self._storage, self._reader, self._executor = (
+            context.storage,
+            context.reader,
+            context.executor,
+        )
+        self.graph, self.tools, self.broadcaster = context.graph, context.tools, context.broadcaster
         self._policy = policy
         self._daily_budget = daily_budget
         self._sweeping: asyncio.Task[None] | None = None
-        self._driver = Driver(engine, models=models)
-        self._drafts = Drafts(engine.graph, engine.tools, policy.limits, models)
-        self._acceptance = Acceptance(engine)
+        self._driver = Driver(context, models=models)
+        self._drafts = Drafts(context.graph, context.tools, policy.limits, models)
+        self._acceptance = Acceptance(context)
         expires = policy.approval_expires
-        self._canceller = Canceller(engine, self._driver, self._acceptance)
-        self._retrier = Retrier(engine, self._driver, self._acceptance, approval_expires=expires)
-        self._forker = Forker(engine, self._acceptance, approval_expires=expires)
-        self._deletion = Deletion(engine.storage, engine.reader, engine.broadcaster)
-        self.approval_gate = ApprovalGate(engine, self._driver, self._acceptance)
-        self.health = Health(engine.storage, roster)
+        self._canceller = Canceller(context, self._driver, self._acceptance)
+        self._retrier = Retrier(context, self._driver, self._acceptance, approval_expires=expires)
+        self._forker = Forker(context, self._acceptance, approval_expires=expires)
+        self._deletion = Deletion(context.storage, context.reader, context.broadcaster)
+        self.approval_gate = ApprovalGate(context, self._driver, self._acceptance)
+        self.health = Health(context.storage, roster)
 
     @property
     def ready(self) -> bool:
@@ -79,7 +83,7 @@ class Runs:
     async def open(self, *, take_up: bool) -> None:
         """Begin to execute; with `take_up` also every run that an earlier process left."""
         if take_up:
-            await queue_backlog(self._engine, self._driver)
+            await queue_backlog(self._context, self._driver)
         self._executor.start(self._driver.execute)
         if take_up:
             every = max(SHORTEST_SWEEP, min(SWEEP, self._policy.approval_expires / 10))
@@ -335,12 +339,12 @@ class Health:
         return {"backend": self._storage.backend, "writable": True}
 
 
-async def queue_backlog(engine: Engine, driver: Driver) -> None:
+async def queue_backlog(context: RunContext, driver: Driver) -> None:
     """Settle the runs whose cancellation was asked for, and queue those that are to go on.
 
     A run that waits for a person is left to wait. Raises what the storage raises.
     """
-    left = await engine.storage.index.unsettled()
+    left = await context.storage.index.unsettled()
     for row in left:
         if row.cancel_at is not None:
             await driver.cancel_left(row.run_id)
@@ -348,8 +352,8 @@ async def queue_backlog(engine: Engine, driver: Driver) -> None:
         row for row in left if row.cancel_at is None and (row.status != "waiting" or row.decision)
     ]
     for row in due:
-        await reopen_left(engine.graph, row, thread(row.run_id))
+        await reopen_left(context.graph, row, thread(row.run_id))
     driver.expect(due)
     # First those that were started before and got no further.
     for row in sorted(due, key=lambda row: row.checkpoint_id is None):
-        engine.executor.enqueue(row.run_id, row.owner)
+        context.executor.enqueue(row.run_id, row.owner)

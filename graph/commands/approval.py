@@ -6,7 +6,7 @@ import time
 
 from graph.record.record import Record
 from graph.runs.accept import Acceptance
-from graph.runs.context import Engine
+from graph.runs.context import RunContext
 from graph.runs.reader import StorageUnavailable
 from graph.runs.runner import Driver
 from graph.state import RunState
@@ -38,10 +38,10 @@ class NotWaiting(WrongStatus):
 class ApprovalGate:
     """Decisions about plans: each stored first, exactly one for a plan, and then carried out."""
 
-    def __init__(self, engine: Engine, driver: Driver, acceptance: Acceptance) -> None:
-        self._storage = engine.storage
-        self._tools = engine.tools
-        self._reader = engine.reader
+    def __init__(self, context: RunContext, driver: Driver, acceptance: Acceptance) -> None:
+        self._storage = context.storage
+        self._tools = context.tools
+        self._reader = context.reader
         self._driver = driver
         self._acceptance = acceptance
 

@@ -5,7 +5,7 @@ import time
 
 from graph.record.record import Record
 from graph.runs.accept import Acceptance
-from graph.runs.context import Engine
+from graph.runs.context import RunContext
 from graph.runs.reader import StorageUnavailable
 from graph.runs.runner import Driver
 from graph.state.status import SETTLED, WrongStatus, may_become
@@ -20,8 +20,8 @@ class AlreadySettled(WrongStatus):
 class Canceller:
     """Ends runs for whoever asks: a run whose mark is stored is cancelled, whatever happens."""
 
-    def __init__(self, engine: Engine, driver: Driver, acceptance: Acceptance) -> None:
-        self._storage, self._reader = engine.storage, engine.reader
+    def __init__(self, context: RunContext, driver: Driver, acceptance: Acceptance) -> None:
+        self._storage, self._reader = context.storage, context.reader
         self._driver = driver
         self._acceptance = acceptance
 

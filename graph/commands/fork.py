@@ -8,7 +8,7 @@ from uuid import uuid4
 
 from graph.record.record import Record
 from graph.runs.accept import Acceptance
-from graph.runs.context import Engine
+from graph.runs.context import RunContext
 from graph.runs.history import CheckpointNotFound, checkpoint_of
 from graph.runs.reader import thread
 from graph.state import ForkedFrom, Plan, RunState, Step, new_run
@@ -144,9 +144,11 @@ def _proposed(state: RunState, plan: Plan) -> Plan | None:
 class Forker:
     """Makes a new run of a checkpoint of another one; it is on disk before it is executed."""
 
-    def __init__(self, engine: Engine, acceptance: Acceptance, *, approval_expires: float) -> None:
-        self._engine = engine
-        self._reader = engine.reader
+    def __init__(
+        self, context: RunContext, acceptance: Acceptance, *, approval_expires: float
+    ) -> None:
+        self._context = context
+        self._reader = context.reader
         self._acceptance = acceptance
         self._approval_expires = approval_expires
 
@@ -164,7 +166,7 @@ class Forker:
         seed = seed_of(
             state,
             edits,
-            self._engine.tools,
+            self._context.tools,
             checkpoint_id=checkpoint_id,
             run_id=str(uuid4()),
             created_at=time.time(),

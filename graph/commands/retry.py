@@ -10,7 +10,7 @@ from weakref import WeakValueDictionary
 
 from graph.record.record import Record
 from graph.runs.accept import Acceptance
-from graph.runs.context import Engine
+from graph.runs.context import RunContext
 from graph.runs.reader import StorageUnavailable, thread
 from graph.runs.recovery import first_cursor, resume, retried_plan
 from graph.runs.runner import Driver
@@ -170,10 +170,15 @@ class Retrier:
     """Lets runs go on: what is asked for is on disk before anything is done about it."""
 
     def __init__(
-        self, engine: Engine, driver: Driver, acceptance: Acceptance, *, approval_expires: float
+        self,
+        context: RunContext,
+        driver: Driver,
+        acceptance: Acceptance,
+        *,
+        approval_expires: float,
     ) -> None:
-        self._engine = engine
-        self._reader = engine.reader
+        self._context = context
+        self._reader = context.reader
         self._driver = driver
         self._acceptance = acceptance
         self._approval_expires = approval_expires
@@ -195,29 +200,29 @@ class Retrier:
                 raise NotRetryable(run_id, state["status"])
             self._acceptance.check()
             order = order_of(
-                state, request, self._engine.tools, by=by, expires=self._approval_expires
+                state, request, self._context.tools, by=by, expires=self._approval_expires
             )
             # As it was reopened: by now it may be executing, or over.
             return await self._reader.record(await self._reopen(run_id, state["owner"], order))
 
     async def _reopen(self, run_id: str, owner: str, order: RetryOrder) -> RunState:
-        engine, index = self._engine, self._engine.storage.index
+        context, index = self._context, self._context.storage.index
         # What has settled it may be about to tell the index so; two may not write its checkpoints.
-        if not await engine.executor.ended(run_id, timeout=END_TIMEOUT):
+        if not await context.executor.ended(run_id, timeout=END_TIMEOUT):
             raise StorageUnavailable
-        with engine.executor.place(), engine.reader.available():
+        with context.executor.place(), context.reader.available():
             if not await index.request_retry(run_id, order):
-                raise NotRetryable(run_id, (await engine.reader.state(run_id))["status"])
+                raise NotRetryable(run_id, (await context.reader.state(run_id))["status"])
             logger.info("run retried", extra={"run_id": run_id})
-            engine.live.retried.add(run_id)
+            context.live.retried.add(run_id)
             try:
                 found = await index.find(run_id)
                 assert found is not None
-                resumed = await resume(engine.graph, found, thread(run_id))
-                engine.broadcaster.publish(resumed.state)
+                resumed = await resume(context.graph, found, thread(run_id))
+                context.broadcaster.publish(resumed.state)
                 return resumed.state
             finally:
-                engine.executor.enqueue(run_id, owner)
+                context.executor.enqueue(run_id, owner)
 
     async def retry_now(self, run_id: str, *, owner: str | None) -> Record:
         """As `Runs.retry_now`."""

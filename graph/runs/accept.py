@@ -4,7 +4,7 @@ import asyncio
 import logging
 
 from graph.record.record import Record, record_of
-from graph.runs.context import Engine
+from graph.runs.context import RunContext
 from graph.state.row import KeyedRun, RequestKey, RunRow, state_of
 
 logger = logging.getLogger("runwright.runs")
@@ -20,8 +20,8 @@ class NotAccepting(Exception):
 class Acceptance:
     """The way in for new runs, open while `ready`."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, context: RunContext) -> None:
+        self._context = context
         self.ready = False
 
     def check(self) -> None:
@@ -38,8 +38,8 @@ class Acceptance:
         return await asyncio.shield(self._accept(row, key))
 
     async def _accept(self, row: RunRow, key: RequestKey | None) -> Record:
-        engine, index = self._engine, self._engine.storage.index
-        with engine.executor.place(), engine.reader.available():
+        context, index = self._context, self._context.storage.index
+        with context.executor.place(), context.reader.available():
             if key is None:
                 await index.accept(row)
             else:
@@ -48,10 +48,10 @@ class Acceptance:
                     refuse_second(first, key)
         logger.info("run accepted", extra={"run_id": row.run_id})
         logger.debug("run prompt", extra={"run_id": row.run_id, "prompt": row.prompt})
-        engine.live.accepted[row.run_id] = row
-        engine.executor.enqueue(row.run_id, row.owner)
-        engine.broadcaster.publish(state_of(row))
-        return record_of(state_of(row), queue_position=engine.executor.position(row.run_id))
+        context.live.accepted[row.run_id] = row
+        context.executor.enqueue(row.run_id, row.owner)
+        context.broadcaster.publish(state_of(row))
+        return record_of(state_of(row), queue_position=context.executor.position(row.run_id))
 
 
 class AlreadyAccepted(Exception):

@@ -8,7 +8,7 @@ from typing import Any
 from langchain_core.runnables import RunnableConfig
 
 from graph.record.events import next_event
-from graph.runs.context import Engine
+from graph.runs.context import RunContext
 from graph.runs.recovery import resume, state_at
 from graph.state import Mark, PlanningCall, RunState, ended_at, run_error
 from graph.state.row import RunRow
@@ -31,12 +31,12 @@ class _Cancellation:
 class Cancellations:
     """Cancels runs: ends what executes them, and settles them when nothing does any more."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._graph = engine.graph
-        self._tools = engine.tools
-        self._threads = engine.threads
-        self._executor = engine.executor
-        self._live = engine.live
+    def __init__(self, context: RunContext) -> None:
+        self._graph = context.graph
+        self._tools = context.tools
+        self._threads = context.threads
+        self._executor = context.executor
+        self._live = context.live
         self._cancelling: dict[str, _Cancellation] = {}
 
     def is_cancelling(self, run_id: str) -> bool:

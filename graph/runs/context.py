@@ -18,11 +18,11 @@ from tools.threads import ToolThreads
 
 
 @dataclass(frozen=True)
-class Engine:
+class RunContext:
     """One graph over one storage, the executor of its runs, and how they stand.
 
     `live` knows how they stand in this process; `reader` tells it to callers and `broadcaster` to who
-    watches. `make_engine` makes one.
+    watches. `make_context` makes one.
     """
 
     graph: RunGraph
@@ -35,20 +35,20 @@ class Engine:
     broadcaster: Broadcaster
 
 
-def make_engine(
+def make_context(
     graph: RunGraph,
     storage: Storage,
     executor: Executor,
     tools: Mapping[str, Tool],
     threads: ToolThreads | None = None,
-) -> Engine:
-    """An engine that has no runs yet; the graph is one over this storage, with these tools.
+) -> RunContext:
+    """A context that has no runs yet; the graph is one over this storage, with these tools.
 
     `threads` are those in which the graph calls blocking tools.
     """
     live = Live()
     reader = RunReader(graph, storage, live, executor)
-    return Engine(
+    return RunContext(
         graph=graph,
         storage=storage,
         executor=executor,

@@ -13,7 +13,7 @@ from langgraph.runtime import RunControl
 
 from graph.build import RunGraph, recursion_limit
 from graph.runs.cancellation import Cancellations
-from graph.runs.context import Engine, Projection
+from graph.runs.context import Projection, RunContext
 from graph.runs.quarantine import Quarantine
 from graph.runs.reader import Live, thread
 from graph.runs.recovery import (
@@ -42,15 +42,15 @@ CANCEL_WAIT = 5.0
 class Driver:
     """Executes runs for an executor: begun, taken up, decided about, retried or cancelled."""
 
-    def __init__(self, engine: Engine, *, models: int = 0) -> None:
+    def __init__(self, context: RunContext, *, models: int = 0) -> None:
         self._models = models
-        self._graph = engine.graph
-        self._storage = engine.storage
-        self._executor = engine.executor
-        self._live = engine.live
-        self._cancellations = Cancellations(engine)
-        self._projection = Projection(engine.storage, engine.live, engine.broadcaster.publish)
-        self._passage = Passage(engine.graph, engine.live, self._projection)
+        self._graph = context.graph
+        self._storage = context.storage
+        self._executor = context.executor
+        self._live = context.live
+        self._cancellations = Cancellations(context)
+        self._projection = Projection(context.storage, context.live, context.broadcaster.publish)
+        self._passage = Passage(context.graph, context.live, self._projection)
         self._draining = False
         self._deciding: dict[str, asyncio.Future[None]] = {}
         self._recovery = Quarantine()

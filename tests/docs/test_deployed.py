@@ -37,31 +37,31 @@ PROXIES = {
 
 
 @pytest.fixture(scope="module")
-def engine() -> Iterator[DockerEngine]:
-    with docker_engine() as engine:
-        make_python_image(engine)
-        yield engine
+def context() -> Iterator[DockerEngine]:
+    with docker_engine() as context:
+        make_python_image(context)
+        yield context
 
 
 @pytest.fixture(scope="module")
 def container(
-    engine: DockerEngine, tmp_path_factory: pytest.TempPathFactory
+    context: DockerEngine, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Container]:
-    container = Container(engine, tmp_path_factory.mktemp("checkout"))
+    container = Container(context, tmp_path_factory.mktemp("checkout"))
     yield container
     container.client.close()
-    engine.run("docker rm --force runwright")
+    context.run("docker rm --force runwright")
 
 
 @pytest.fixture(scope="module")
-def service(engine: DockerEngine) -> Iterator[Service]:
-    make_machine_image(engine)
-    with machine(engine) as empty:
+def service(context: DockerEngine) -> Iterator[Service]:
+    make_machine_image(context)
+    with machine(context) as empty:
         yield Service(empty)
 
 
 def test_a_container_without_keys_does_not_start(container: Container) -> None:
-    told = container.engine.run("docker run --rm runwright || echo code $?")
+    told = container.context.run("docker run --rm runwright || echo code $?")
     assert "without keys the server listens on loopback only" in told
     assert told.endswith("code 2")
 
@@ -69,8 +69,8 @@ def test_a_container_without_keys_does_not_start(container: Container) -> None:
 def test_a_container_finds_itself_healthy(container: Container) -> None:
     [kind, *probe] = json.loads(container.inspect("json .Config.Healthcheck.Test"))
     assert kind == "CMD"
-    container.engine.run(f"docker exec runwright {shlex.join(probe)}")
-    assert "0 fail" in container.engine.run(DOCTOR)
+    container.context.run(f"docker exec runwright {shlex.join(probe)}")
+    assert "0 fail" in container.context.run(DOCTOR)
 
 
 def test_a_killed_container_starts_again_and_goes_on(container: Container) -> None:
@@ -89,10 +89,10 @@ def test_a_killed_container_starts_again_and_goes_on(container: Container) -> No
 def test_a_new_container_has_the_runs_of_the_one_before(container: Container) -> None:
     run_id = container.client.post("/runs/wait", json={"prompt": "what is 6 * 7"}).json()["run_id"]
     stop, remove = page.CONTAINER_UPGRADE.splitlines()
-    container.engine.run(stop)
+    container.context.run(stop)
     assert container.inspect(".State.ExitCode") == "0"
     container.client.close()
-    container.engine.run(remove)
+    container.context.run(remove)
     container.start()
     assert container.client.get(f"/runs/{run_id}").json()["result"]["output"] == 42
 
@@ -100,7 +100,7 @@ def test_a_new_container_has_the_runs_of_the_one_before(container: Container) ->
 def test_a_copy_is_fetched_from_a_container(container: Container, tmp_path: Path) -> None:
     prompt = "add a todo to buy bread"
     container.client.post("/runs/wait", json={"prompt": prompt})
-    container.engine.run(page.CONTAINER_BACKUP, folder=tmp_path)
+    container.context.run(page.CONTAINER_BACKUP, folder=tmp_path)
     with closing(sqlite3.connect(tmp_path / "copy.db")) as copied:
         assert (prompt,) in copied.execute("SELECT prompt FROM runs").fetchall()
 
@@ -112,8 +112,8 @@ def test_an_image_of_ones_own_has_tools_of_ones_own(container: Container, tmp_pa
         '@tool(phrases=["greet {name}"])\n'
         'def greet(name: str) -> str:\n    """Greet."""\n    return f"good day, {name}"\n'
     )
-    container.engine.run("docker build --tag mine .", folder=tmp_path)
-    assert "good day, Ann" in container.engine.run('docker run --rm mine run "greet Ann"')
+    container.context.run("docker build --tag mine .", folder=tmp_path)
+    assert "good day, Ann" in container.context.run('docker run --rm mine run "greet Ann"')
 
 
 def test_a_container_lets_nobody_in_without_a_key(container: Container) -> None:

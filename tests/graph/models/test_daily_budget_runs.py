@@ -13,7 +13,7 @@ from graph.commands.retry import RetryRequest
 from graph.models.breaker import CircuitBreaker
 from graph.models.daily_budget import DailyBudget, DailyLimit
 from graph.queue.executor import Executor
-from graph.runs.context import RunPolicy, make_engine
+from graph.runs.context import RunPolicy, make_context
 from graph.service import Runs
 from graph.state import RunState
 from graph.state.row import RunRow, state_of
@@ -238,8 +238,8 @@ async def opened(
         wait=executor.wait_until,
         input_schema=RunState,
     )
-    engine = make_engine(graph, storage, executor, tools)
-    runs = Runs(engine, RunPolicy(AT_ONCE), roster, daily_budget=purse)
+    context = make_context(graph, storage, executor, tools)
+    runs = Runs(context, RunPolicy(AT_ONCE), roster, daily_budget=purse)
     await runs.open(take_up=True)
     try:
         yield runs

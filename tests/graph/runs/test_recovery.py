@@ -14,7 +14,7 @@ import pytest
 from graph.build import build_graph
 from graph.queue.executor import Executor
 from graph.record.record import Record
-from graph.runs.context import RunPolicy, make_engine
+from graph.runs.context import RunPolicy, make_context
 from graph.runs.recovery import MAX_STARTS
 from graph.service import Runs
 from graph.state import DEFAULT_LIMITS, Limits, RunState, new_run
@@ -105,7 +105,7 @@ async def opened(
         wait=executor.wait_until,
         input_schema=RunState,
     )
-    runs = Runs(make_engine(graph, storage, executor, tools), RunPolicy(limits))
+    runs = Runs(make_context(graph, storage, executor, tools), RunPolicy(limits))
     await runs.open(take_up=True)
     try:
         yield runs
@@ -181,7 +181,7 @@ async def opened_reader(storage: Storage) -> AsyncIterator[Runs]:
         tools, checkpointer=storage.saver, store=storage.store, input_schema=RunState
     )
     executor = Executor(slots=1, max_queued=1)
-    yield Runs(make_engine(graph, storage, executor, tools), RunPolicy(LIMITS))
+    yield Runs(make_context(graph, storage, executor, tools), RunPolicy(LIMITS))
 
 
 async def test_a_take_up_leaves_a_mark_in_the_record(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from graph.compose import open_runs, open_tools
 from graph.queue.executor import Executor, QueueFull
 from graph.record.record import Record
 from graph.runs.accept import NotAccepting
-from graph.runs.context import RunPolicy, make_engine
+from graph.runs.context import RunPolicy, make_context
 from graph.runs.reader import RunNotFound, StorageUnavailable
 from graph.service import PromptRejected, Runs
 from graph.settings import Settings
@@ -281,7 +281,7 @@ async def test_a_run_whose_graph_breaks_is_settled_as_failed(
     async with open_storage("memory://") as storage:
         graph = builder.compile(checkpointer=storage.saver)
         executor = Executor(slots=1, max_queued=9)
-        runs = Runs(make_engine(graph, storage, executor, {}), RunPolicy(DEFAULT_LIMITS))
+        runs = Runs(make_context(graph, storage, executor, {}), RunPolicy(DEFAULT_LIMITS))
         await runs.open(take_up=True)
         record = await done(runs, "2 + 2")
         [row] = (await runs.search("default", Search()))["runs"]
@@ -324,7 +324,7 @@ def over(storage: Storage) -> Runs:
     graph = build_graph(
         tools, checkpointer=storage.saver, store=storage.store, input_schema=RunState
     )
-    return Runs(make_engine(graph, storage, executor, tools), RunPolicy(settings.limits))
+    return Runs(make_context(graph, storage, executor, tools), RunPolicy(settings.limits))
 
 
 async def test_a_storage_that_does_not_answer_accepts_nothing() -> None:

@@ -9,9 +9,9 @@ _CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
 _PIP = "[global]\\ncert = /etc/ssl/certs/ca-certificates.crt\\n"
 
 
-def make_python_image(engine: DockerEngine) -> None:
+def make_python_image(context: DockerEngine) -> None:
     """`python:3.11-slim`, as far as a build goes that needs Python 3.11, pip and useradd."""
-    engine.run(
+    context.run(
         "mmdebstrap --quiet --variant=apt --include=python3,python3-venv,ca-certificates,passwd"
         " --aptopt='Acquire::Retries \"3\"'"
         f" --customize-hook='copy-in {_CERTIFICATES} /etc/ssl/certs'"
@@ -21,7 +21,7 @@ def make_python_image(engine: DockerEngine) -> None:
     )
 
 
-def make_machine_image(engine: DockerEngine) -> None:
+def make_machine_image(context: DockerEngine) -> None:
     """`machine`: a Debian machine that has been set up, with the proxies of the page."""
     packages = "systemd dbus nginx-light caddy curl openssl"
     dockerfile = (
@@ -30,4 +30,4 @@ def make_machine_image(engine: DockerEngine) -> None:
         " && systemctl disable nginx caddy && rm /etc/nginx/sites-enabled/default\n"
         'CMD ["/lib/systemd/systemd"]\n'
     )
-    engine.run("docker build --quiet --tag machine -", stdin=dockerfile.encode())
+    context.run("docker build --quiet --tag machine -", stdin=dockerfile.encode())

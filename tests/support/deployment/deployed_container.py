@@ -19,13 +19,13 @@ _BUILD, _NEW_KEY, _RUN, DOCTOR = page.CONTAINER.replace("\\\n", "").splitlines()
 class Container:
     """The page's image and a container of it; `client` calls with a key."""
 
-    def __init__(self, engine: DockerEngine, checkout: Path) -> None:
-        self.engine = engine
+    def __init__(self, context: DockerEngine, checkout: Path) -> None:
+        self.context = context
         subprocess.run(["tar", "-x"], cwd=checkout, input=packed_checkout(), check=True)
         (checkout / "Dockerfile").write_text(page.DOCKERFILE)
         (checkout / ".dockerignore").write_text(page.DOCKERIGNORE)
-        engine.run(_BUILD, folder=checkout)
-        made = engine.run(_NEW_KEY)
+        context.run(_BUILD, folder=checkout)
+        made = context.run(_NEW_KEY)
         [self.key] = re.findall(r"rw_\S+", made)
         [self._entry] = re.findall(r"alice:\w+", made)
         self.start()
@@ -36,7 +36,7 @@ class Container:
             free.bind(("127.0.0.1", 0))
             place = f"127.0.0.1:{free.getsockname()[1]}"
         command = _RUN.replace("127.0.0.1:8000", place).replace("alice:…", self._entry)
-        self.engine.run(command)
+        self.context.run(command)
         self.client = http_client(f"http://{place}", headers={"x-api-key": self.key})
         self.await_ready()
 
@@ -49,9 +49,9 @@ class Container:
                     return
             except httpx.TransportError:
                 pass
-            assert time.monotonic() < deadline, self.engine.run("docker logs runwright")
+            assert time.monotonic() < deadline, self.context.run("docker logs runwright")
             time.sleep(0.05)
 
     def inspect(self, name: str) -> str:
         """What Docker says of it."""
-        return self.engine.run(f"docker inspect --format '{{{{{name}}}}}' runwright")
+        return self.context.run(f"docker inspect --format '{{{{{name}}}}}' runwright")

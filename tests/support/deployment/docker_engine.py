@@ -76,12 +76,12 @@ def docker_engine() -> Iterator[DockerEngine]:
         pytest.skip(lacking)
     # Not pytest's folder: that is kept, and too deep for the name of a socket.
     with tempfile.TemporaryDirectory(prefix="engine-", ignore_cleanup_errors=True) as folder:
-        engine = DockerEngine(Path(folder))
+        context = DockerEngine(Path(folder))
         try:
-            engine.await_start()
-            yield engine
+            context.await_start()
+            yield context
         finally:
-            engine.stop()
+            context.stop()
 
 
 def _lacking() -> str:

@@ -18,14 +18,14 @@ _RIGHTS = (
 class Machine:
     """A started machine, in which everything is done as root."""
 
-    def __init__(self, engine: DockerEngine) -> None:
-        self._engine = engine
-        self._name = engine.run(f"docker run --detach {_RIGHTS} machine")
+    def __init__(self, context: DockerEngine) -> None:
+        self._context = context
+        self._name = context.run(f"docker run --detach {_RIGHTS} machine")
 
     def run(self, script: str, stdin: bytes | None = None) -> str:
         """What a shell prints; AssertionError if it fails."""
         command = f"docker exec --interactive {self._name} bash -euo pipefail -c "
-        return self._engine.run(command + shlex.quote(script), stdin=stdin)
+        return self._context.run(command + shlex.quote(script), stdin=stdin)
 
     def write(self, path: str, text: str) -> None:
         """A file that only root can read."""
@@ -44,13 +44,13 @@ class Machine:
 
     def remove(self) -> None:
         """At once."""
-        self._engine.run(f"docker rm --force --volumes {self._name}")
+        self._context.run(f"docker rm --force --volumes {self._name}")
 
 
 @contextmanager
-def machine(engine: DockerEngine) -> Iterator[Machine]:
+def machine(context: DockerEngine) -> Iterator[Machine]:
     """It is removed at the end."""
-    started = Machine(engine)
+    started = Machine(context)
     try:
         started.until("systemctl is-active dbus")
         yield started

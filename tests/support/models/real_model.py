@@ -126,14 +126,14 @@ def loosened(base: str, form: str) -> Iterator[str]:
 
 def serve(path: str) -> None:
     """Answer until the standard input ends."""
-    engine = import_module("xllamacpp")  # which has no types, and is there for these tests only
-    params = engine.CommonParams()
+    context = import_module("xllamacpp")  # which has no types, and is there for these tests only
+    params = context.CommonParams()
     params.model.path = path
     params.hostnames = ["127.0.0.1"]
     params.port = 0
     params.n_ctx = 4096
     params.n_parallel = 1
-    server = engine.Server(params)
+    server = context.Server(params)
     sys.stdout.write(f"{server.listening_address}\n")
     sys.stdout.flush()
     sys.stdin.read()

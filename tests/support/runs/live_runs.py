@@ -15,7 +15,7 @@ from graph.models.breaker import CircuitBreaker
 from graph.queue.executor import Executor
 from graph.record.events import Event, events
 from graph.record.record import Record
-from graph.runs.context import RunPolicy, make_engine
+from graph.runs.context import RunPolicy, make_context
 from graph.service import Runs
 from graph.state import DEFAULT_LIMITS, Limits, RunState
 from graph.storage.storage import Storage
@@ -175,8 +175,8 @@ async def process(
     breaker = CircuitBreaker((), threshold=100, pause=60.0)
     roster = Roster(models=named, order=list(named), breaker=breaker) if models else None
     graph = gates.graph(storage, executor, roster)
-    engine = make_engine(graph, storage, executor, gates.tools, gates.threads)
-    runs = Runs(engine, RunPolicy(limits), roster)
+    context = make_context(graph, storage, executor, gates.tools, gates.threads)
+    runs = Runs(context, RunPolicy(limits), roster)
     await runs.open(take_up=True)
     try:
         yield runs

@@ -105,7 +105,7 @@ def smollm(
 ) -> list[Planned]:
     """A model too small to plan, held to nothing or to any JSON: its answers are really bad."""
     folder = tmp_path_factory.mktemp("smollm")
-    with real_model("smollm", folder) as engine, loosened(engine, request.param) as base:
+    with real_model("smollm", folder) as context, loosened(context, request.param) as base:
         planned = plans_at(base, folder)
     show(pytestconfig, f"smollm, {request.param}", planned)
     return planned
