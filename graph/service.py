@@ -23,7 +23,7 @@ from graph.runs.context import RunContext, RunPolicy
 from graph.runs.history import Checkpoint, HistoryPage, checkpoint_of, page_of
 from graph.runs.reader import thread
 from graph.runs.recovery import reopen_left
-from graph.runs.runner import Driver
+from graph.runs.runner import Runner
 from graph.runs.watch import RunSubscription
 from graph.state import Approve, Budget
 from graph.state.row import RequestKey, RunRow
@@ -64,15 +64,15 @@ class Runs:
         self._policy = policy
         self._daily_budget = daily_budget
         self._sweeping: asyncio.Task[None] | None = None
-        self._driver = Driver(context, models=models)
+        self._runner = Runner(context, models=models)
         self._drafts = Drafts(context.graph, context.tools, policy.limits, models)
         self._acceptance = Acceptance(context)
         expires = policy.approval_expires
-        self._canceller = Canceller(context, self._driver, self._acceptance)
-        self._retrier = Retrier(context, self._driver, self._acceptance, approval_expires=expires)
+        self._canceller = Canceller(context, self._runner, self._acceptance)
+        self._retrier = Retrier(context, self._runner, self._acceptance, approval_expires=expires)
         self._forker = Forker(context, self._acceptance, approval_expires=expires)
         self._deletion = Deletion(context.storage, context.reader, context.broadcaster)
-        self.approval_gate = ApprovalGate(context, self._driver, self._acceptance)
+        self.approval_gate = ApprovalGate(context, self._runner, self._acceptance)
         self.health = Health(context.storage, roster)
 
     @property
@@ -83,8 +83,8 @@ class Runs:
     async def open(self, *, take_up: bool) -> None:
         """Begin to execute; with `take_up` also every run that an earlier process left."""
         if take_up:
-            await queue_backlog(self._context, self._driver)
-        self._executor.start(self._driver.execute)
+            await queue_backlog(self._context, self._runner)
+        self._executor.start(self._runner.execute)
         if take_up:
             every = max(SHORTEST_SWEEP, min(SWEEP, self._policy.approval_expires / 10))
             self._sweeping = asyncio.create_task(self.approval_gate.sweep(every))
@@ -97,9 +97,9 @@ class Runs:
         """
         self._acceptance.ready = False
         await self.stop_sweeping()
-        self._driver.drain()
+        self._runner.drain()
         await self._executor.stop(grace)
-        await self._driver.close()
+        await self._runner.close()
         self.broadcaster.close()
 
     async def stop_sweeping(self) -> None:
@@ -339,7 +339,7 @@ class Health:
         return {"backend": self._storage.backend, "writable": True}
 
 
-async def queue_backlog(context: RunContext, driver: Driver) -> None:
+async def queue_backlog(context: RunContext, runner: Runner) -> None:
     """Settle the runs whose cancellation was asked for, and queue those that are to go on.
 
     A run that waits for a person is left to wait. Raises what the storage raises.
@@ -347,13 +347,13 @@ async def queue_backlog(context: RunContext, driver: Driver) -> None:
     left = await context.storage.index.unsettled()
     for row in left:
         if row.cancel_at is not None:
-            await driver.cancel_left(row.run_id)
+            await runner.cancel_left(row.run_id)
     due = [
         row for row in left if row.cancel_at is None and (row.status != "waiting" or row.decision)
     ]
     for row in due:
         await reopen_left(context.graph, row, thread(row.run_id))
-    driver.expect(due)
+    runner.expect(due)
     # First those that were started before and got no further.
     for row in sorted(due, key=lambda row: row.checkpoint_id is None):
         context.executor.enqueue(row.run_id, row.owner)

@@ -8,7 +8,7 @@ from graph.record.record import Record
 from graph.runs.accept import Acceptance
 from graph.runs.context import RunContext
 from graph.runs.reader import StorageUnavailable
-from graph.runs.runner import Driver
+from graph.runs.runner import Runner
 from graph.state import RunState
 from graph.state.row import Decision
 from graph.state.status import WrongStatus, actions
@@ -38,11 +38,11 @@ class NotWaiting(WrongStatus):
 class ApprovalGate:
     """Decisions about plans: each stored first, exactly one for a plan, and then carried out."""
 
-    def __init__(self, context: RunContext, driver: Driver, acceptance: Acceptance) -> None:
+    def __init__(self, context: RunContext, runner: Runner, acceptance: Acceptance) -> None:
         self._storage = context.storage
         self._tools = context.tools
         self._reader = context.reader
-        self._driver = driver
+        self._runner = runner
         self._acceptance = acceptance
 
     async def approve(
@@ -89,7 +89,7 @@ class ApprovalGate:
             raise NotWaiting(run_id, "cancelled")
         if not await self._storage.index.decide(run_id, decision):
             raise NotWaiting(run_id, state["status"])
-        await self._driver.decide(run_id)
+        await self._runner.decide(run_id)
 
     async def sweep(self, every: float = SWEEP) -> None:
         """End the runs about whose plans nobody decides in time, at once and every so many seconds.
@@ -110,7 +110,7 @@ class ApprovalGate:
         decision = Decision(what="expired", at=time.time(), by="server", reason=None, plan=None)
         won = await self._storage.index.decide(run_id, decision)
         if won:
-            await self._driver.decide(run_id)
+            await self._runner.decide(run_id)
         return won
 
 

@@ -7,7 +7,7 @@ from graph.record.record import Record
 from graph.runs.accept import Acceptance
 from graph.runs.context import RunContext
 from graph.runs.reader import StorageUnavailable
-from graph.runs.runner import Driver
+from graph.runs.runner import Runner
 from graph.state.status import SETTLED, WrongStatus, may_become
 
 
@@ -20,9 +20,9 @@ class AlreadySettled(WrongStatus):
 class Canceller:
     """Ends runs for whoever asks: a run whose mark is stored is cancelled, whatever happens."""
 
-    def __init__(self, context: RunContext, driver: Driver, acceptance: Acceptance) -> None:
+    def __init__(self, context: RunContext, runner: Runner, acceptance: Acceptance) -> None:
         self._storage, self._reader = context.storage, context.reader
-        self._driver = driver
+        self._runner = runner
         self._acceptance = acceptance
 
     async def cancel(self, run_id: str, *, by: str, owner: str | None) -> Record:
@@ -42,4 +42,4 @@ class Canceller:
     async def _stop(self, run_id: str, by: str) -> None:
         with self._reader.available():
             await self._storage.index.request_cancel(run_id, at=time.time(), by=by)
-        await self._driver.cancel(run_id)
+        await self._runner.cancel(run_id)

@@ -13,7 +13,7 @@ from graph.runs.accept import Acceptance
 from graph.runs.context import RunContext
 from graph.runs.reader import StorageUnavailable, thread
 from graph.runs.recovery import first_cursor, resume, retried_plan
-from graph.runs.runner import Driver
+from graph.runs.runner import Runner
 from graph.state import RunState
 from graph.state.row import RetryOrder
 from graph.state.status import WrongStatus, may_become
@@ -172,14 +172,14 @@ class Retrier:
     def __init__(
         self,
         context: RunContext,
-        driver: Driver,
+        runner: Runner,
         acceptance: Acceptance,
         *,
         approval_expires: float,
     ) -> None:
         self._context = context
         self._reader = context.reader
-        self._driver = driver
+        self._runner = runner
         self._acceptance = acceptance
         self._approval_expires = approval_expires
         self._retrying: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
@@ -227,6 +227,6 @@ class Retrier:
     async def retry_now(self, run_id: str, *, owner: str | None) -> Record:
         """As `Runs.retry_now`."""
         state = await self._reader.admitted(run_id, owner)
-        if not self._driver.hurry(run_id):
+        if not self._runner.hurry(run_id):
             raise NoBackoff(run_id, state["status"])
         return await self._reader.record(await self._reader.state(run_id))

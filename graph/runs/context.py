@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from graph.build import RunGraph
 from graph.queue.executor import Executor
-from graph.runs.reader import Live, RunReader
+from graph.runs.reader import LiveRuns, RunReader
 from graph.runs.watch import Broadcaster
 from graph.state import Approve, Limits, RunState
 from graph.state.row import facts_of
@@ -30,7 +30,7 @@ class RunContext:
     executor: Executor
     tools: Mapping[str, Tool]
     threads: ToolThreads
-    live: Live
+    live: LiveRuns
     reader: RunReader
     broadcaster: Broadcaster
 
@@ -46,7 +46,7 @@ def make_context(
 
     `threads` are those in which the graph calls blocking tools.
     """
-    live = Live()
+    live = LiveRuns()
     reader = RunReader(graph, storage, live, executor)
     return RunContext(
         graph=graph,
@@ -75,7 +75,9 @@ logger = logging.getLogger("runwright.runs")
 class Projection:
     """Writes to the index what a stored state says, and then shows that state."""
 
-    def __init__(self, storage: Storage, live: Live, publish: Callable[[RunState], None]) -> None:
+    def __init__(
+        self, storage: Storage, live: LiveRuns, publish: Callable[[RunState], None]
+    ) -> None:
         self._storage = storage
         self._live = live
         self.publish = publish

@@ -35,7 +35,7 @@ class StorageUnavailable(Exception):
 
 
 @dataclass(frozen=True)
-class Live:
+class LiveRuns:
     """What the parts that execute runs know of them, for those that read them.
 
     `accepted` and `retried` are here and not begun, `begun` neither settled nor waiting yet;
@@ -62,7 +62,9 @@ class RunReader:
     `graph` reads checkpoints without queueing behind the writer.
     """
 
-    def __init__(self, graph: RunGraph, storage: Storage, live: Live, executor: Executor) -> None:
+    def __init__(
+        self, graph: RunGraph, storage: Storage, live: LiveRuns, executor: Executor
+    ) -> None:
         self.graph = graph.copy({"checkpointer": storage.reader})
         self._storage = storage
         self._live = live

@@ -15,7 +15,7 @@ from graph.build import RunGraph, recursion_limit
 from graph.runs.cancellation import Cancellations
 from graph.runs.context import Projection, RunContext
 from graph.runs.quarantine import Quarantine
-from graph.runs.reader import Live, thread
+from graph.runs.reader import LiveRuns, thread
 from graph.runs.recovery import (
     MAX_STARTS,
     begin,
@@ -39,7 +39,7 @@ MAX_STORAGE_WAIT = 30.0
 CANCEL_WAIT = 5.0
 
 
-class Driver:
+class Runner:
     """Executes runs for an executor: begun, taken up, decided about, retried or cancelled."""
 
     def __init__(self, context: RunContext, *, models: int = 0) -> None:
@@ -50,7 +50,7 @@ class Driver:
         self._live = context.live
         self._cancellations = Cancellations(context)
         self._projection = Projection(context.storage, context.live, context.broadcaster.publish)
-        self._passage = Passage(context.graph, context.live, self._projection)
+        self._graph_runner = GraphRunner(context.graph, context.live, self._projection)
         self._draining = False
         self._deciding: dict[str, asyncio.Future[None]] = {}
         self._recovery = Quarantine()
@@ -58,7 +58,7 @@ class Driver:
     def drain(self) -> None:
         """Let no run go on past the step that it is at."""
         self._draining = True
-        self._passage.drain()
+        self._graph_runner.drain()
 
     async def close(self) -> None:
         """Note that what has not ended was left in order, when nothing is executing any more."""
@@ -186,7 +186,7 @@ class Driver:
                 end_turn()
                 await self._storage.index.note_start(run_id, starts=0, checkpoint_id=None)
 
-            return await self._passage.go_on(config, got_on)
+            return await self._graph_runner.go_on(config, got_on)
 
     async def _begin(self, row: RunRow) -> RunState | None:
         """Drive a run from its first checkpoint on; its state where that ended."""
@@ -197,7 +197,7 @@ class Driver:
         try:
             await begin(self._graph, config, state)
             await set_running(self._graph, config, state)
-            return await self._passage.go_on(config)
+            return await self._graph_runner.go_on(config)
         finally:
             del self._live.first[row.run_id]
 
@@ -213,7 +213,7 @@ class Driver:
         if resumed.next == "settled":
             return resumed.state
         await set_running(self._graph, config, resumed.state)
-        return await self._passage.go_on(config)
+        return await self._graph_runner.go_on(config)
 
     async def _answer(
         self, row: RunRow, config: RunnableConfig, state: RunState
@@ -231,7 +231,7 @@ class Driver:
                 self._note_decided(run_id)
                 if not self._executor.holds_slot(run_id):
                     await self._executor.wait_until(time.time())
-            return await self._passage.go_on(config)
+            return await self._graph_runner.go_on(config)
         finally:
             self._live.states.pop(run_id, None)
 
@@ -266,10 +266,10 @@ class Driver:
 INTERRUPT = "__interrupt__"
 
 
-class Passage:
+class GraphRunner:
     """Lets the graph go on with runs, and shows each of their states once it is stored."""
 
-    def __init__(self, graph: RunGraph, live: Live, projection: Projection) -> None:
+    def __init__(self, graph: RunGraph, live: LiveRuns, projection: Projection) -> None:
         self._graph = graph
         self._live = live
         self._projection = projection

@@ -181,7 +181,7 @@ async def test_a_storage_that_fails_once_the_request_is_stored(
         await until(lambda: gates.waiting)
         await storage.index.request_cancel(run_id, at=time.time(), by="me")
         locked.is_locked = True
-        await runs._driver.cancel(run_id)
+        await runs._runner.cancel(run_id)
         assert gates.waiting == []
         locked.is_locked = False
         record = await rested(runs, run_id)

@@ -461,7 +461,7 @@ async def test_a_backoff_can_be_ended(storage: Storage) -> None:
     async with process(storage, gates, limits=LONG) as runs:
         run_id = await start(runs, "stumble a")
         await until(
-            lambda: (state := runs._driver._live.states.get(run_id)) and state["not_before"]
+            lambda: (state := runs._runner._live.states.get(run_id)) and state["not_before"]
         )
         await until(lambda: not runs._executor.holds_slot(run_id))
         record = await runs.retry_now(run_id, owner=None)
