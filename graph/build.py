@@ -101,7 +101,7 @@ def recursion_limit(limits: Limits, *, models: int = 0) -> int:
 
     Every attempt is one super-step, and so is every call of a model: each model can be asked, tried
     again after a failure, asked to repair, and tried again at that. The rest is `fallback_plan`,
-    `finalize`, the approval and a margin; a take-up after a crash starts the count anew.
+    `finalize`, the approval and a margin; a resumption after a crash starts the count anew.
     """
     return limits["max_steps"] * limits["max_attempts"] + 4 * models + 20
 

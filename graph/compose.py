@@ -30,13 +30,13 @@ async def open_runs(
     settings: Settings,
     *,
     server_url: str | None = None,
-    take_up: bool = True,
+    resume_unfinished: bool = True,
     functions: Iterable[Callable[..., Any]] = (),
 ) -> AsyncIterator[Runs]:
     """Runs over the configured storage, executing for as long as the context lasts.
 
     `server_url` is where this process answers, for others that find the file in use. Without
-    `take_up`, runs that an earlier process left stay as they are. `functions` become tools beside
+    `resume_unfinished`, runs that an earlier process left stay as they are. `functions` become tools beside
     the configured ones. Raises `StorageError`, `FileOwned` and `InvalidTool`.
     """
     tools = open_tools(settings, functions)
@@ -47,9 +47,9 @@ async def open_runs(
         policy = RunPolicy(settings.limits, settings.approve, settings.approval_expires)
         context = _context(settings, storage, tools, roster)
         runs = Runs(context, policy, roster, daily_budget=daily)
-        await runs.open(take_up=take_up)
+        await runs.open(resume_unfinished=resume_unfinished)
         # Who leaves other runs alone does not remove them either.
-        retention = _retention(settings, storage, runs) if take_up else None
+        retention = _retention(settings, storage, runs) if resume_unfinished else None
         async with _warming(roster), sweeping(retention):
             try:
                 yield runs

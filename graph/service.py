@@ -80,12 +80,12 @@ class Runs:
         """Whether runs are taken."""
         return self._acceptance.ready
 
-    async def open(self, *, take_up: bool) -> None:
-        """Begin to execute; with `take_up` also every run that an earlier process left."""
-        if take_up:
-            await queue_backlog(self._context, self._runner)
+    async def open(self, *, resume_unfinished: bool) -> None:
+        """Begin to execute; with `resume_unfinished` also every run that an earlier process left."""
+        if resume_unfinished:
+            await queue_unfinished(self._context, self._runner)
         self._executor.start(self._runner.execute)
-        if take_up:
+        if resume_unfinished:
             every = max(SHORTEST_SWEEP, min(SWEEP, self._policy.approval_expires / 10))
             self._sweeping = asyncio.create_task(self.approval_gate.sweep(every))
         self._acceptance.ready = True
@@ -339,7 +339,7 @@ class Health:
         return {"backend": self._storage.backend, "writable": True}
 
 
-async def queue_backlog(context: RunContext, runner: Runner) -> None:
+async def queue_unfinished(context: RunContext, runner: Runner) -> None:
     """Settle the runs whose cancellation was asked for, and queue those that are to go on.
 
     A run that waits for a person is left to wait. Raises what the storage raises.

@@ -40,7 +40,7 @@ def quiet_logging(settings: Settings) -> None:
 @asynccontextmanager
 async def _started(settings: Settings, task: str) -> AsyncIterator[RunSource]:
     try:
-        async with open_runs(settings, take_up=False) as runs:
+        async with open_runs(settings, resume_unfinished=False) as runs:
             run_id = await _start(runs, task, _owner(settings))
             yield LocalRun(runs, run_id, kept=settings.database_url != "memory://")
     except FileOwned as owned:
@@ -135,7 +135,7 @@ async def _found(settings: Settings, run_id: str, url: str | None) -> AsyncItera
         try:
             # Nothing is executed, so that neither tools nor models are needed.
             reading = settings.model_copy(update={"tools": (), "models": ()})
-            async with open_runs(reading, take_up=False) as runs:
+            async with open_runs(reading, resume_unfinished=False) as runs:
                 await _check_settled(runs, run_id)
                 yield LocalRun(runs, run_id, kept=True)
                 return

@@ -48,7 +48,7 @@ class Drafts:
         self._tools = tools
         self._limits = limits
         self._config = RunnableConfig(recursion_limit=recursion_limit(limits, models=models))
-        self._turns = asyncio.Semaphore(AT_ONCE)
+        self._slots = asyncio.Semaphore(AT_ONCE)
 
     async def make(self, prompt: str, *, owner: str, budget: Budget | None) -> Draft:
         """The plan of a prompt, or why there is none."""
@@ -60,7 +60,7 @@ class Drafts:
             budget=budget,
             created_at=time.time(),
         )
-        async with self._turns:
+        async with self._slots:
             planned = await self._graph.ainvoke(
                 state, self._config, interrupt_before=["execute_step", "finalize"]
             )

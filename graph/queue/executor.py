@@ -89,7 +89,7 @@ class Executor:
         self._dispatch()
 
     def position(self, run_id: str) -> int | None:
-        """The run's turn in the queue, counted from 1; None when it is not queued."""
+        """The place of the run in the queue, counted from 1; None when it is not queued."""
         return self._queue.position(run_id)
 
     def holds_slot(self, run_id: str) -> bool:
@@ -128,11 +128,11 @@ class Executor:
             # Cancelled as a whole: a cancellation that only this node raises is a failure of it.
             execution.task.cancel()
         await self._sit_out(execution, moment)
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._returning.append((execution, turn))
+        slot: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._returning.append((execution, slot))
         self._dispatch()
         due = time.monotonic()
-        await turn
+        await slot
         return time.monotonic() - due
 
     async def _sit_out(self, execution: _Execution, moment: float) -> None:
@@ -190,12 +190,12 @@ class Executor:
     def _dispatch(self) -> None:
         while self._execute and self._free and not self._stopping:
             if self._returning:
-                execution, turn = self._returning.popleft()
-                if turn.done():  # its run was cancelled meanwhile
+                execution, slot = self._returning.popleft()
+                if slot.done():  # its run was cancelled meanwhile
                     continue
                 # From here on the slot is its own, also if it is cancelled before it wakes.
                 execution.holds_slot = True
-                turn.set_result(None)
+                slot.set_result(None)
             elif self._queue:
                 self._begin(self._queue.popleft(), holds_slot=True)
             else:

@@ -9,7 +9,9 @@ class FairQueue:
     """Run ids by owner; one owner's many runs do not keep another's few waiting."""
 
     def __init__(self) -> None:
-        self._turns: OrderedDict[str, deque[str]] = OrderedDict()  # whose turn it is, comes first
+        self._queues: OrderedDict[str, deque[str]] = (
+            OrderedDict()
+        )  # the owner who is next comes first
         self._owners: dict[str, str] = {}
 
     def __len__(self) -> int:
@@ -21,15 +23,15 @@ class FairQueue:
     def append(self, run_id: str, owner: str) -> None:
         """Queue a run behind the others of its owner."""
         self._owners[run_id] = owner
-        self._turns.setdefault(owner, deque()).append(run_id)
+        self._queues.setdefault(owner, deque()).append(run_id)
 
     def popleft(self) -> str:
-        """The run whose turn it is. Raises `KeyError` when there is none."""
-        owner, runs = self._turns.popitem(last=False)
+        """The run that is next. Raises `KeyError` when there is none."""
+        owner, runs = self._queues.popitem(last=False)
         run_id = runs.popleft()
         del self._owners[run_id]
         if runs:
-            self._turns[owner] = runs
+            self._queues[owner] = runs
         return run_id
 
     def remove(self, run_id: str) -> bool:
@@ -37,25 +39,25 @@ class FairQueue:
         owner = self._owners.pop(run_id, None)
         if owner is None:
             return False
-        runs = self._turns[owner]
+        runs = self._queues[owner]
         runs.remove(run_id)
         if not runs:
-            del self._turns[owner]
+            del self._queues[owner]
         return True
 
     def clear(self) -> None:
         """Forget every run."""
-        self._turns.clear()
+        self._queues.clear()
         self._owners.clear()
 
     def position(self, run_id: str) -> int | None:
-        """The run's turn, counted from 1; None when it is not queued."""
+        """The place of the run, counted from 1; None when it is not queued."""
         owner = self._owners.get(run_id)
         if owner is None:
             return None
-        rounds = self._turns[owner].index(run_id)  # before its own
+        rounds = self._queues[owner].index(run_id)  # before its own
         before, earlier = 0, True
-        for other, runs in self._turns.items():
+        for other, runs in self._queues.items():
             earlier = earlier and other != owner
             before += min(len(runs), rounds + earlier)
         return before + 1

@@ -22,7 +22,7 @@ class StepSpent(TypedDict):
 
 
 class Retries(TypedDict):
-    """What was done again: attempts at a step and planning calls after the first, take-ups after
+    """What was done again: attempts at a step and planning calls after the first, resumptions after
     the process had ended, and how often somebody told the run to go on after its end."""
 
     attempts: int

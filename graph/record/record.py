@@ -80,7 +80,7 @@ class Record(TypedDict):
 def record_of(
     state: RunState, *, queue_position: int | None = None, forks: Sequence[str] = ()
 ) -> Record:
-    """The record of a run; `queue_position` is its turn, while it is queued.
+    """The record of a run; `queue_position` is its place, while it is queued.
 
     `forks` are the ids of the runs that were forked from it.
     """

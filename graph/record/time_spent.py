@@ -10,7 +10,7 @@ from graph.state.status import SETTLED
 
 #: `queue`: for a slot, also after a backoff. `planning`: in calls of planners. `waiting`: for a
 #: person. `backoff`: until the next attempt or call may be made. `tools`: in attempts.
-#: `interruption`: from what was stored last before the process ended to the take-up, the work that
+#: `interruption`: from what was stored last before the process ended to the resumption, the work that
 #: was lost included. `other`: between all that, mostly for storage.
 Part = Literal["queue", "planning", "waiting", "backoff", "tools", "interruption", "other"]
 
@@ -74,7 +74,7 @@ def time_spent(state: RunState, *, now: float, queued: bool = False) -> list[Spa
     """The time from the acceptance of a run to its end, or to `now` while it has none.
 
     The spans follow each other without a gap. `now` is in epoch seconds. `queued`: it has no slot,
-    so that a running one is still to be taken up.
+    so that a running one is still to be resumed.
     """
     ended = state["completed_at"] if state["status"] in SETTLED else None
     last = max(state["created_at"], now if ended is None else ended)
@@ -132,7 +132,7 @@ def _ending(state: RunState, *, queued: bool) -> Part:
 
 
 def _is_given_up(state: RunState) -> bool:
-    """Whether the process ended once more since the run was taken up, which then was too often."""
+    """Whether the process ended once more since the run was resumed, which then was too often."""
     error, log = state["error"], state.get("log", [])
     given_up = error is not None and error["type"] == "internal"
     return given_up and bool(log) and log[-1].get("what") == "taken_up"

@@ -8,57 +8,57 @@ from contextlib import asynccontextmanager
 #: have not been started in vain.
 AT_ONCE = 4
 
-#: How long one that does not get further keeps the next from going on, in seconds; a suspect
+#: How long one that does not get further keeps the next from going on, in seconds; a quarantined run
 #: keeps all others.
-PATIENCE, PATIENCE_WITH_SUSPECTS = 0.25, 2.0
+SLOT_SECONDS, QUARANTINE_SECONDS = 0.25, 2.0
 
 
 class Quarantine:
     """Tells the run that ends its process from those that only were there.
 
-    As long as a suspect gets no further nothing else is executed, so that it takes nobody with it,
+    As long as a quarantined run gets no further nothing else is executed, so that it takes nobody with it,
     and an innocent one has the machine to itself.
     """
 
     def __init__(self) -> None:
-        self._suspects: set[str] = set()
+        self._quarantined: set[str] = set()
         self._alone = asyncio.Semaphore(1)
         self._some = asyncio.Semaphore(AT_ONCE)
         self._clear = asyncio.Event()
         self._clear.set()
 
-    def suspect(self, run_id: str) -> None:
+    def quarantine(self, run_id: str) -> None:
         """Let this run go on alone, and the others after it."""
-        self._suspects.add(run_id)
+        self._quarantined.add(run_id)
         self._clear.clear()
 
     def forget(self, run_id: str) -> None:
         """Let nobody wait for this run any more."""
-        self._suspects.discard(run_id)
-        if not self._suspects:
+        self._quarantined.discard(run_id)
+        if not self._quarantined:
             self._clear.set()
 
     @asynccontextmanager
-    async def turn(self, run_id: str) -> AsyncIterator[Callable[[], None]]:
-        """Wait for the run's turn; it calls what it is given here when it has got further."""
-        suspected = run_id in self._suspects
-        if not suspected:
+    async def slot(self, run_id: str) -> AsyncIterator[Callable[[], None]]:
+        """Wait for a slot for the run; it calls what it is given here when it has got further."""
+        quarantined = run_id in self._quarantined
+        if not quarantined:
             await self._clear.wait()
-        turns = self._alone if suspected else self._some
-        await turns.acquire()
+        slots = self._alone if quarantined else self._some
+        await slots.acquire()
         over = False
 
         def end() -> None:
             nonlocal over
             if not over:
                 over = True
-                turns.release()
-                self._suspects.discard(run_id)
-                if not self._suspects:
+                slots.release()
+                self._quarantined.discard(run_id)
+                if not self._quarantined:
                     self._clear.set()
 
-        patience = PATIENCE_WITH_SUSPECTS if suspected else PATIENCE
-        timer = asyncio.get_running_loop().call_later(patience, end)
+        seconds = QUARANTINE_SECONDS if quarantined else SLOT_SECONDS
+        timer = asyncio.get_running_loop().call_later(seconds, end)
         try:
             yield end
         finally:

@@ -46,7 +46,7 @@ _WRITTEN_AS = {"plan": "__start__", "fallback_plan": "plan"}
 
 
 @dataclass(frozen=True)
-class TakenUp:
+class Resumed:
     """Where a run stands: to be driven on, or settled or waiting with nothing executed.
 
     `snapshot` is None for a run that was accepted and has only just begun. `left_at` is when it was
@@ -59,7 +59,9 @@ class TakenUp:
     left_at: float = 0.0
 
 
-async def take_up(graph: RunGraph, index: RunIndex, row: RunRow, config: RunnableConfig) -> TakenUp:
+async def resume_left(
+    graph: RunGraph, index: RunIndex, row: RunRow, config: RunnableConfig
+) -> Resumed:
     """Prepare a run that an earlier process left, mark it, and count how often that was.
 
     A run that got no further in several starts is given up: it may be what ends the process.
@@ -70,7 +72,7 @@ async def take_up(graph: RunGraph, index: RunIndex, row: RunRow, config: Runnabl
     starts = _starts(row, resumed.snapshot)
     if starts > MAX_STARTS:
         reason = f"the run was started {MAX_STARTS} times in a row without getting any further"
-        return TakenUp("settled", await fail(graph, row, config, reason))
+        return Resumed("settled", await fail(graph, row, config, reason))
     if resumed.snapshot.next:
         marked = await _mark(graph, config, resumed, resumed.snapshot.next[0], starts)
         latest = marked["configurable"]["checkpoint_id"]
@@ -78,24 +80,24 @@ async def take_up(graph: RunGraph, index: RunIndex, row: RunRow, config: Runnabl
     return resumed
 
 
-async def resume(graph: RunGraph, row: RunRow, config: RunnableConfig) -> TakenUp:
+async def resume(graph: RunGraph, row: RunRow, config: RunnableConfig) -> Resumed:
     """Prepare a run to go on from its last checkpoint."""
     snapshot = await graph.aget_state(config)
     if not snapshot.created_at:
         # Accepted, but never begun: the request in the index is all there is of it.
         await begin(graph, config, state_of(row))
-        return TakenUp("drive", state_of(row))
+        return Resumed("drive", state_of(row))
     if row.retry and is_settled(snapshot) and is_due(row.retry, _state(snapshot)):
         await reopen(graph, config, _state(snapshot), row.retry)
         return await resume(graph, row, config)
     if is_settled(snapshot):
-        return TakenUp("settled", _state(snapshot))
+        return Resumed("settled", _state(snapshot))
     if (version := snapshot.values["version"]) not in READABLE_VERSIONS:
         reason = (
             f"the run was left by a version of the program that wrote state {version};"
             f" this one resumes versions {READABLE_VERSIONS[0]} to {READABLE_VERSIONS[-1]}"
         )
-        return TakenUp("settled", await fail(graph, row, config, reason))
+        return Resumed("settled", await fail(graph, row, config, reason))
     left_at = datetime.fromisoformat(snapshot.created_at).timestamp()
     if any(task.result is not None for task in snapshot.tasks):
         # The node's result was stored, its checkpoint was not. A mark written now would discard
@@ -103,16 +105,16 @@ async def resume(graph: RunGraph, row: RunRow, config: RunnableConfig) -> TakenU
         await graph.ainvoke(None, config, interrupt_before="*", durability="sync")
         snapshot = await graph.aget_state(config)
         if is_settled(snapshot):
-            return TakenUp("settled", _state(snapshot))
+            return Resumed("settled", _state(snapshot))
     if is_waiting(_state(snapshot)):
-        return TakenUp("waiting", _state(snapshot))
-    return TakenUp("drive", _state(snapshot), snapshot, left_at)
+        return Resumed("waiting", _state(snapshot))
+    return Resumed("drive", _state(snapshot), snapshot, left_at)
 
 
 async def reopen_left(graph: RunGraph, row: RunRow, config: RunnableConfig) -> None:
     """Let a run take over the order to retry it that an earlier process has left, if there is one.
 
-    It is pending then, also while it waits for its turn. One that cannot be read is left to that.
+    It is pending then, also while it waits for a slot. One that cannot be read is left to that.
     """
     if row.retry is None:
         return
@@ -173,7 +175,7 @@ def _stood_still(row: RunRow, snapshot: StateSnapshot) -> bool:
 
 
 async def _mark(
-    graph: RunGraph, config: RunnableConfig, left: TakenUp, node: str, starts: int
+    graph: RunGraph, config: RunnableConfig, left: Resumed, node: str, starts: int
 ) -> Any:
     state = left.state
     mark = Mark(

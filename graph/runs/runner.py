@@ -23,9 +23,9 @@ from graph.runs.recovery import (
     fail,
     is_waiting,
     resume,
+    resume_left,
     set_running,
     state_at,
-    take_up,
 )
 from graph.state import RunState
 from graph.state.row import RunRow, state_of
@@ -40,7 +40,7 @@ CANCEL_WAIT = 5.0
 
 
 class Runner:
-    """Executes runs for an executor: begun, taken up, decided about, retried or cancelled."""
+    """Executes runs for an executor: begun, resumed, decided about, retried or cancelled."""
 
     def __init__(self, context: RunContext, *, models: int = 0) -> None:
         self._models = models
@@ -69,10 +69,10 @@ class Runner:
                 await self._storage.index.note_start(run_id, starts=0, checkpoint_id=None)
 
     def expect(self, rows: Sequence[RunRow]) -> None:
-        """Prepare to take up what an earlier process left: what may have ended it, alone."""
+        """Prepare to resume what an earlier process left: what may have ended it, alone."""
         for row in rows:
             if row.starts >= MAX_STARTS - 1:
-                self._recovery.suspect(row.run_id)
+                self._recovery.quarantine(row.run_id)
 
     async def cancel(self, run_id: str) -> None:
         """End the execution of a run that is marked as to be cancelled, and settle it.
@@ -127,7 +127,7 @@ class Runner:
         finally:
             self._cancellations.forget(run_id)
             self._note_decided(run_id)
-            self._recovery.forget(run_id)  # also one that was cancelled before its turn
+            self._recovery.forget(run_id)  # also one that was cancelled before it had a slot
 
     async def _persist(self, run_id: str) -> None:
         way = self._resume if run_id in self._deciding else self._advance
@@ -163,7 +163,7 @@ class Runner:
                 way = self._settle_broken
 
     async def _advance(self, run_id: str) -> RunState | None:
-        """Begin or take up a run and drive it on; its state where that ended."""
+        """Begin or resume a run and drive it on; its state where that ended."""
         if row := self._live.accepted.pop(run_id, None):
             return await self._begin(row)
         if run_id in self._live.retried:
@@ -172,18 +172,18 @@ class Runner:
         found = await self._storage.index.find(run_id)
         if found is None:
             return None
-        async with self._recovery.turn(run_id) as end_turn:
+        async with self._recovery.slot(run_id) as end_slot:
             config = self._config(found)
-            taken = await take_up(self._graph, self._storage.index, found, config)
-            if taken.next == "waiting":
-                return await self._answer(found, config, taken.state)
-            if taken.next == "settled":
-                return taken.state
+            resumed = await resume_left(self._graph, self._storage.index, found, config)
+            if resumed.next == "waiting":
+                return await self._answer(found, config, resumed.state)
+            if resumed.next == "settled":
+                return resumed.state
             logger.info("run taken up", extra={"run_id": run_id})
-            await set_running(self._graph, config, taken.state)
+            await set_running(self._graph, config, resumed.state)
 
             async def got_on() -> None:
-                end_turn()
+                end_slot()
                 await self._storage.index.note_start(run_id, starts=0, checkpoint_id=None)
 
             return await self._graph_runner.go_on(config, got_on)

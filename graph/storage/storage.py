@@ -108,7 +108,7 @@ class RunIndex(Protocol):
     async def note_start(self, run_id: str, *, starts: int, checkpoint_id: str | None) -> None:
         """Remember how often in a row a run was started with this latest checkpoint.
 
-        A start is one that takes the run up.
+        A start is one that resumes the run.
         """
 
     async def settled_before(

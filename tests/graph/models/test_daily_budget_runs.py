@@ -240,7 +240,7 @@ async def opened(
     )
     context = make_context(graph, storage, executor, tools)
     runs = Runs(context, RunPolicy(AT_ONCE), roster, daily_budget=purse)
-    await runs.open(take_up=True)
+    await runs.open(resume_unfinished=True)
     try:
         yield runs
     finally:

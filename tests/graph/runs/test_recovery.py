@@ -106,7 +106,7 @@ async def opened(
         input_schema=RunState,
     )
     runs = Runs(make_context(graph, storage, executor, tools), RunPolicy(limits))
-    await runs.open(take_up=True)
+    await runs.open(resume_unfinished=True)
     try:
         yield runs
     finally:

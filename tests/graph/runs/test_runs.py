@@ -282,7 +282,7 @@ async def test_a_run_whose_graph_breaks_is_settled_as_failed(
         graph = builder.compile(checkpointer=storage.saver)
         executor = Executor(slots=1, max_queued=9)
         runs = Runs(make_context(graph, storage, executor, {}), RunPolicy(DEFAULT_LIMITS))
-        await runs.open(take_up=True)
+        await runs.open(resume_unfinished=True)
         record = await done(runs, "2 + 2")
         [row] = (await runs.search("default", Search()))["runs"]
         await runs.close(grace=1)
@@ -332,7 +332,7 @@ async def test_a_storage_that_does_not_answer_accepts_nothing() -> None:
     async with open_storage("memory://") as storage:
         index = Unreachable(failures=2)
         runs = over(replace(storage, index=index, errors=(sqlite3.Error,)))
-        await runs.open(take_up=False)
+        await runs.open(resume_unfinished=False)
         with pytest.raises(StorageUnavailable):
             await runs.start("2 + 2")
         assert (await runs.health.storage())["writable"] is False
@@ -346,7 +346,7 @@ async def test_a_run_outlives_a_storage_that_fails_for_a_while() -> None:
     async with open_storage("memory://") as storage:
         index = Unreachable(failures=0)
         runs = over(replace(storage, index=index, errors=(sqlite3.Error,)))
-        await runs.open(take_up=False)
+        await runs.open(resume_unfinished=False)
         run_id = (await runs.start("add todo once, then show my list"))["run_id"]
         index.failures = 2
         for _ in range(500):

@@ -177,7 +177,7 @@ async def process(
     graph = gates.graph(storage, executor, roster)
     context = make_context(graph, storage, executor, gates.tools, gates.threads)
     runs = Runs(context, RunPolicy(limits), roster)
-    await runs.open(take_up=True)
+    await runs.open(resume_unfinished=True)
     try:
         yield runs
     finally:
