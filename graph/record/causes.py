@@ -5,7 +5,7 @@ from typing import Literal, cast
 
 from typing_extensions import TypedDict
 
-from graph.record.generations import lives
+from graph.record.generations import generations
 from graph.state import Attempt, Mark, RunError, RunState
 
 #: Characters of a message that are told.
@@ -29,7 +29,7 @@ def causes(state: RunState) -> list[Cause]:
     error = state["error"]
     if error is None:
         return []
-    *_, since = lives(state)  # what an earlier end had come of is none of this one's causes
+    *_, since = generations(state)  # what an earlier end had come of is none of this one's causes
     ended = cause("run", f"{error['type']}: {error['message']}", state["completed_at"])
     return [{**ended, "step": error["step"]}, *_led_to(since.state, error)]
 

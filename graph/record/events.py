@@ -9,7 +9,7 @@ from typing import Any, Literal, cast
 
 from typing_extensions import TypedDict
 
-from graph.record.generations import Life, lives, original_plan
+from graph.record.generations import Generation, generations, original_plan
 from graph.state import Attempt, Mark, PlanningCall, RunState, ended_at
 from graph.state.status import SETTLED
 
@@ -91,8 +91,8 @@ def next_event(state: RunState) -> int:
 def _happened(state: RunState) -> Iterator[Event]:
     """All but what came from outside."""
     yield _event("run.queued", state["created_at"], owner=state["owner"], **_forked(state))
-    for life in lives(state):
-        yield from _lived(life)
+    for generation in generations(state):
+        yield from _of_generation(generation)
 
 
 def _forked(state: RunState) -> dict[str, Any]:
@@ -102,17 +102,17 @@ def _forked(state: RunState) -> dict[str, Any]:
     return {"forked_from": {name: fork[name] for name in ("run_id", "checkpoint_id")}}
 
 
-def _lived(life: Life) -> Iterator[Event]:
+def _of_generation(generation: Generation) -> Iterator[Event]:
     """What happened from a beginning to its end, which only a retry undoes."""
-    state = life.state
+    state = generation.state
     if (started_at := state["started_at"]) is not None:
-        if life.plans:
+        if generation.plans:
             yield from _planning(state, started_at)
         else:
             yield _event("run.started", started_at, "execute_step")
-            if life.asks:
+            if generation.asks:
                 yield from _waiting(state)
-        yield from _steps(life)
+        yield from _steps(generation)
     if state["status"] in SETTLED:
         at = state["completed_at"] or state["created_at"]
         yield _settled(state, at)
@@ -146,30 +146,30 @@ def _waiting(state: RunState) -> Iterator[Event]:
         yield _event("run.waiting", asked["asked_at"], tools=tools, expires_at=expires_at)
 
 
-def _steps(life: Life) -> Iterator[Event]:
+def _steps(generation: Generation) -> Iterator[Event]:
     """Two events for each attempt; of the one that is being made or is due, the first."""
-    state = life.state
+    state = generation.state
     steps = state["plan"]["steps"]
-    if not steps or not _may_begin(life):
+    if not steps or not _may_begin(generation):
         return
-    at = _planned_at(state) if life.plans else state["started_at"]
-    due: dict[str, Any] | None = {"step": life.first, "attempt": 1, "at": at}
-    if life.first not in range(1, len(steps) + 1):
+    at = _planned_at(state) if generation.plans else state["started_at"]
+    due: dict[str, Any] | None = {"step": generation.first, "attempt": 1, "at": at}
+    if generation.first not in range(1, len(steps) + 1):
         due = None  # all that is left is to settle it
     for entry in _attempts(state):
         if due is not None:
             yield _started(due, steps, entry["generation"])
         yield _attempted(entry)
-        due = _due_after(entry, life)
+        due = _due_after(entry, generation)
     if due is not None:
         yield _started(due, steps, state["generation"])
 
 
-def _due_after(entry: Attempt, life: Life) -> dict[str, Any] | None:
+def _due_after(entry: Attempt, generation: Generation) -> dict[str, Any] | None:
     """The attempt that follows this one, if one does."""
     at = ended_at(entry)
     if entry["status"] == "ok":
-        following = life.following(entry["step"])
+        following = generation.following(entry["step"])
         return {"step": following, "attempt": 1, "at": at} if following else None
     if entry["retry_at"] is None:
         return None
@@ -230,11 +230,11 @@ def _marked(mark: Mark) -> Event:
     return _event(_MARKS[mark["what"]], mark["at"], **told)
 
 
-def _may_begin(life: Life) -> bool:
+def _may_begin(generation: Generation) -> bool:
     """Whether the plan may be executed: nobody is asked about it, or somebody approved it."""
-    if not (life.asks or (life.plans and life.state.get("approval"))):
+    if not (generation.asks or (generation.plans and generation.state.get("approval"))):
         return True
-    return any(mark["what"] == "approved" for mark in _marks(life.state))
+    return any(mark["what"] == "approved" for mark in _marks(generation.state))
 
 
 def _settled(state: RunState, at: float) -> Event:

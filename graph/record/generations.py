@@ -1,4 +1,4 @@
-"""The lives of a run: each from its beginning, or from a retry, to the end that it came to."""
+"""The generations of a run: each from its beginning, or from a retry, to the end that it came to."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -11,8 +11,8 @@ NONE_DUE = 0
 
 
 @dataclass(frozen=True)
-class Life:
-    """One life as its run stood at the end of it, or stands now, with the logs of that life only.
+class Generation:
+    """One generation as its run stood at the end of it, or stands now, with the logs of that generation only.
 
     `plans`: whether a plan is made in it; `first`: the number of the step that it begins with;
     `asks`: whether it begins with a plan that a person is asked about.
@@ -30,8 +30,8 @@ class Life:
         return next((number for number in steps if number not in self.skipped), NONE_DUE)
 
 
-def lives(state: RunState) -> Iterator[Life]:
-    """Every life of a run, the first one first."""
+def generations(state: RunState) -> Iterator[Generation]:
+    """Every generation of a run, the first one first."""
     log, planning_log = state.get("log", []), state["planning_log"]
     fork = state.get("forked_from")
     begun: Retry | ForkedFrom | None = fork
@@ -43,13 +43,13 @@ def lives(state: RunState) -> Iterator[Life]:
             then = _as_it_ended(state, ended, _plan_at(state, log[place:]))
             then["log"] = log[logged:place]
             then["planning_log"] = planning_log[planned : ended["planned"]]
-            yield _life(then, begun)
+            yield _generation(then, begun)
             begun, logged, planned = retry, place, ended["planned"]
     if begun is None:
-        yield _life(state, None)
+        yield _generation(state, None)
     else:
         parts = RunState(log=log[logged:], planning_log=planning_log[planned:])
-        yield _life(cast("RunState", {**state, **parts}), begun)
+        yield _generation(cast("RunState", {**state, **parts}), begun)
 
 
 def original_plan(state: RunState) -> Plan:
@@ -57,21 +57,23 @@ def original_plan(state: RunState) -> Plan:
     return state["plan_proposed"] or state["plan"]
 
 
-def _life(state: RunState, begun: Retry | ForkedFrom | None) -> Life:
+def _generation(state: RunState, begun: Retry | ForkedFrom | None) -> Generation:
     if begun is None or begun["from_step"] is None:
-        return Life(state, plans=True, first=1, skipped=frozenset())
-    life = Life(
+        return Generation(state, plans=True, first=1, skipped=frozenset())
+    generation = Generation(
         state,
         plans=False,
         first=begun["from_step"],
         skipped=frozenset(begun["skip"]),
         asks="asks" in begun,
     )
-    return life if life.first not in life.skipped else _beginning_later(life)
+    return (
+        generation if generation.first not in generation.skipped else _beginning_later(generation)
+    )
 
 
-def _beginning_later(life: Life) -> Life:
-    return replace(life, first=life.following(life.first))
+def _beginning_later(generation: Generation) -> Generation:
+    return replace(generation, first=generation.following(generation.first))
 
 
 def _plan_at(state: RunState, since: Sequence[Any]) -> Plan:

@@ -319,10 +319,10 @@ class Work:
     def killing(self, folder: Path) -> None:
         """Serve and kill, at whatever moment; then serve until the clients are through."""
         chance = random.Random(11)
-        for life in [chance.uniform(0.1, 0.9) for _ in range(KILLS)]:
+        for generation in [chance.uniform(0.1, 0.9) for _ in range(KILLS)]:
             with serving(folder) as server:
                 self.url = server.url
-                time.sleep(life)
+                time.sleep(generation)
                 self.url = None
         with serving(folder) as server:
             self.url = server.url
