@@ -22,7 +22,7 @@ from graph.runs.accept import Acceptance, refuse_second
 from graph.runs.context import RunContext, RunPolicy
 from graph.runs.history import Checkpoint, HistoryPage, checkpoint_of, page_of
 from graph.runs.reader import thread
-from graph.runs.recovery import reopen_left
+from graph.runs.recovery import apply_stored_retry
 from graph.runs.runner import Runner
 from graph.runs.watch import RunSubscription
 from graph.state import Approve, Budget
@@ -352,7 +352,7 @@ async def queue_unfinished(context: RunContext, runner: Runner) -> None:
         row for row in left if row.cancel_at is None and (row.status != "waiting" or row.decision)
     ]
     for row in due:
-        await reopen_left(context.graph, row, thread(row.run_id))
+        await apply_stored_retry(context.graph, row, thread(row.run_id))
     runner.expect(due)
     # First those that were started before and got no further.
     for row in sorted(due, key=lambda row: row.checkpoint_id is None):

@@ -182,7 +182,7 @@ class Retrier:
         self._runner = runner
         self._acceptance = acceptance
         self._approval_expires = approval_expires
-        self._retrying: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._retry_locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def retry(
         self, run_id: str, request: RetryRequest, *, by: str, owner: str | None
@@ -194,7 +194,7 @@ class Retrier:
 
     async def _retry(self, run_id: str, request: RetryRequest, *, by: str) -> Record:
         # One after the other, so that the second is judged by what the first has made of the run.
-        async with self._retrying.setdefault(run_id, asyncio.Lock()):
+        async with self._retry_locks.setdefault(run_id, asyncio.Lock()):
             state = await self._reader.state(run_id)
             if not may_become(state["status"], "pending"):
                 raise NotRetryable(run_id, state["status"])
@@ -202,10 +202,10 @@ class Retrier:
             order = order_of(
                 state, request, self._context.tools, by=by, expires=self._approval_expires
             )
-            # As it was reopened: by now it may be executing, or over.
-            return await self._reader.record(await self._reopen(run_id, state["owner"], order))
+            # As it was retried: by now it may be executing, or over.
+            return await self._reader.record(await self._apply(run_id, state["owner"], order))
 
-    async def _reopen(self, run_id: str, owner: str, order: RetryOrder) -> RunState:
+    async def _apply(self, run_id: str, owner: str, order: RetryOrder) -> RunState:
         context, index = self._context, self._context.storage.index
         # What has settled it may be about to tell the index so; two may not write its checkpoints.
         if not await context.executor.ended(run_id, timeout=END_TIMEOUT):

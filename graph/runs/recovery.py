@@ -1,6 +1,6 @@
 """From which checkpoint, and in which status, a run goes on: what was finished stays finished.
 
-A run that another process left is resumed, a settled one is reopened by a stored retry, and a
+A run that another process left is resumed, a settled one is retried by a stored retry, and a
 waiting one is resumed with what was decided about its plan.
 """
 
@@ -88,7 +88,7 @@ async def resume(graph: RunGraph, row: RunRow, config: RunnableConfig) -> Resume
         await begin(graph, config, state_of(row))
         return Resumed("drive", state_of(row))
     if row.retry and is_settled(snapshot) and is_due(row.retry, _state(snapshot)):
-        await reopen(graph, config, _state(snapshot), row.retry)
+        await apply_retry(graph, config, _state(snapshot), row.retry)
         return await resume(graph, row, config)
     if is_settled(snapshot):
         return Resumed("settled", _state(snapshot))
@@ -111,7 +111,7 @@ async def resume(graph: RunGraph, row: RunRow, config: RunnableConfig) -> Resume
     return Resumed("drive", _state(snapshot), snapshot, left_at)
 
 
-async def reopen_left(graph: RunGraph, row: RunRow, config: RunnableConfig) -> None:
+async def apply_stored_retry(graph: RunGraph, row: RunRow, config: RunnableConfig) -> None:
     """Let a run take over the order to retry it that an earlier process has left, if there is one.
 
     It is pending then, also while it waits for a slot. One that cannot be read is left to that.
@@ -121,7 +121,7 @@ async def reopen_left(graph: RunGraph, row: RunRow, config: RunnableConfig) -> N
     try:
         snapshot = await graph.aget_state(config)
         if is_settled(snapshot) and is_due(row.retry, _state(snapshot)):
-            await reopen(graph, config, _state(snapshot), row.retry)
+            await apply_retry(graph, config, _state(snapshot), row.retry)
     except Exception:  # one run must not keep the others from going on
         logger.exception("run cannot be retried yet", extra={"run_id": row.run_id})
 
@@ -206,12 +206,12 @@ def is_due(order: RetryOrder | None, state: RunState) -> bool:
     return order is not None and state["generation"] < order["generation"]
 
 
-async def reopen(
+async def apply_retry(
     graph: RunGraph, config: RunnableConfig, state: RunState, order: RetryOrder
 ) -> None:
     """Let a settled run take over the order: it is pending then, with a mark that says so."""
     node = "execute_step" if state["plan"]["steps"] else "__start__"
-    await graph.aupdate_state(config, _reopened(state, order), as_node=node)
+    await graph.aupdate_state(config, _retried(state, order), as_node=node)
 
 
 async def set_running(graph: RunGraph, config: RunnableConfig, state: RunState) -> None:
@@ -225,7 +225,7 @@ async def set_running(graph: RunGraph, config: RunnableConfig, state: RunState) 
         await graph.aupdate_state(config, update, as_node="execute_step")
 
 
-def _reopened(state: RunState, order: RetryOrder) -> dict[str, Any]:
+def _retried(state: RunState, order: RetryOrder) -> dict[str, Any]:
     """The update that turns a settled run into one that is to go on."""
     plan = retried_plan(state["plan"], order)
     update: dict[str, Any] = {

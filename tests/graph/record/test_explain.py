@@ -14,7 +14,7 @@ from api.views.explanation import ExplanationAnswer
 from graph.commands.retry import RetryRequest
 from graph.record.explain import Explanation, explain
 from graph.record.time_spent import PARTS, time_spent
-from graph.runs.recovery import _reopened
+from graph.runs.recovery import _retried
 from graph.state import ForkedFrom, Mark, PlanningCall, RunState, run_error
 from graph.state.row import RetryOrder
 from graph.storage.storage import Storage
@@ -145,7 +145,7 @@ def test_a_retried_run_was_not_in_the_queue_until_its_last_start() -> None:
     order = RetryOrder(
         from_step=None, input=None, skip=[], generation=1, by="me", at=CREATED_AT + 40
     )
-    update = _reopened(given_up, order)
+    update = _retried(given_up, order)
     pending: RunState = {**given_up, **update, "log": [*taken_up, *update["log"]]}
     running: RunState = {**pending, "status": "running", "started_at": CREATED_AT + 43}
 

@@ -109,7 +109,7 @@ def test_killed_between_the_mark_of_a_retry_and_its_first_attempt(mortal: Mortal
     """The order is on disk, and carried out once; finished steps stay finished."""
     points = [
         f"after {INDEX}.request_retry",
-        "after graph.runs.recovery:reopen",
+        "after graph.runs.recovery:apply_retry",
         "after graph.runs.runner:set_running",
     ]
     asked: list[str] = []
