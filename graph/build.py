@@ -22,7 +22,7 @@ from graph.edges import (
 )
 from graph.record.events import Event, events, next_event
 from graph.state import DEFAULT_LIMITS, Approve, Limits, RunInput, RunState, extend
-from nodes.approval.asking import EXPIRES, Asking
+from nodes.approval.asking import EXPIRES, ApprovalGate
 from nodes.contract.steps import Wait, sleep_until
 from nodes.execute_step import execute_step
 from nodes.fallback_plan import fallback_plan
@@ -64,7 +64,7 @@ def build_graph(
     by_hand = input_schema is RunInput
     builder = StateGraph(RunState, input_schema=input_schema)
     models = ModelPlanner(roster, tools, answer_form(tools)) if roster else None
-    asking = Asking(tools, next_event, approve, approval_expires)
+    asking = ApprovalGate(tools, next_event, approve, approval_expires)
     nodes: dict[str, Node] = {
         "plan": partial(
             plan, limits=limits, models=models, wait=wait, asking=asking, hand_edits=by_hand

@@ -349,7 +349,9 @@ async def queue_unfinished(context: RunContext, runner: Runner) -> None:
         if row.cancel_at is not None:
             await runner.cancel_left(row.run_id)
     due = [
-        row for row in left if row.cancel_at is None and (row.status != "waiting" or row.decision)
+        row
+        for row in left
+        if row.cancel_at is None and (row.status != "waiting" or row.approval_answer)
     ]
     for row in due:
         await apply_stored_retry(context.graph, row, thread(row.run_id))

@@ -10,7 +10,7 @@ from typing import Any
 from langgraph.runtime import Runtime
 
 from graph.state import Attempt, AttemptError, RunState, Step, run_error
-from nodes.approval.asking import Asking
+from nodes.approval.asking import ApprovalGate
 from nodes.approval.edited_plan import PlanUnfit
 from nodes.approval.hand_edits import checked_plan, refused
 from nodes.contract.json_data import InvalidOutput, plain
@@ -33,7 +33,7 @@ async def execute_step(
     tools: Mapping[str, Tool],
     threads: ToolThreads,
     wait: Wait = sleep_until,
-    asking: Asking | None = None,
+    asking: ApprovalGate | None = None,
     hand_edits: bool = False,
 ) -> dict[str, Any]:
     """Make the next attempt at the step under the cursor and record it.

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from graph.state import Plan, PlanningCall, RunState, run_error
-from nodes.approval.asking import Asking
+from nodes.approval.asking import ApprovalGate
 from nodes.approval.hand_edits import fault_of, refused
 from nodes.contract.plan_check import check_plan
 from nodes.patterns.planner import PatternPlanner, Reading
@@ -19,7 +19,7 @@ async def fallback_plan(
     *,
     planner: PatternPlanner,
     tools: Mapping[str, Tool],
-    asking: Asking | None = None,
+    asking: ApprovalGate | None = None,
     hand_edits: bool = False,
 ) -> dict[str, Any]:
     """Plan the prompt by its language patterns, or refuse it whole and say which words.

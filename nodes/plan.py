@@ -8,7 +8,7 @@ from uuid import uuid4
 from langgraph.types import Overwrite
 
 from graph.state import Approve, Limits, PlannedBy, Planning, RunState, new_run, run_error
-from nodes.approval.asking import Asking
+from nodes.approval.asking import ApprovalGate
 from nodes.approval.hand_edits import fault_of, refused
 from nodes.contract.steps import Wait, sleep_until
 from nodes.planning.budget import most
@@ -23,7 +23,7 @@ async def plan(
     limits: Limits,
     models: ModelPlanner | None = None,
     wait: Wait = sleep_until,
-    asking: Asking | None = None,
+    asking: ApprovalGate | None = None,
     hand_edits: bool = False,
 ) -> dict[str, Any]:
     """Start the run, or go on where its planning stands.
@@ -75,7 +75,7 @@ def _given(state: RunState) -> RunState:
 
 
 async def _ask(
-    models: ModelPlanner, state: RunState, planning: Planning, asking: Asking | None
+    models: ModelPlanner, state: RunState, planning: Planning, asking: ApprovalGate | None
 ) -> dict[str, Any]:
     update = await models.ask(state, planning)
     return asking.about(state, update) if asking else update

@@ -114,14 +114,14 @@ def _parser() -> argparse.ArgumentParser:
     watch.add_argument("--json", action="store_true", help="print the settled record as JSON")
     watch.set_defaults(command=_watch)
     for act, does in (("approve", "execute the plan of a run"), ("reject", "end a run")):
-        decision = commands.add_parser(act, help=f"{does} that waits for a person")
-        decision.add_argument("run_id", help="the run's id")
+        approval_answer = commands.add_parser(act, help=f"{does} that waits for a person")
+        approval_answer.add_argument("run_id", help="the run's id")
         if act == "reject":
-            decision.add_argument("--reason", help="why; it is kept in the record")
-        decision.add_argument(
+            approval_answer.add_argument("--reason", help="why; it is kept in the record")
+        approval_answer.add_argument(
             "--url", help="its server, unless it is the one that has the database"
         )
-        decision.set_defaults(command=_decide, act=act, reason=None)
+        approval_answer.set_defaults(command=_decide, act=act, reason=None)
     backup = commands.add_parser("backup", help="copy the database, while it is served or not")
     backup.add_argument("file", metavar="FILE", help="the copy; a file that is not there yet")
     backup.set_defaults(command=_backup)
@@ -155,8 +155,8 @@ def _watch(options: argparse.Namespace, runner: asyncio.Runner) -> int:
 
 def _decide(options: argparse.Namespace, runner: asyncio.Runner) -> int:
     act: Act = options.act
-    deciding = decide(_settings(), options.run_id, act, reason=options.reason, url=options.url)
-    print(line(runner.run(deciding)))  # noqa: T201 - the command line's output
+    answering = decide(_settings(), options.run_id, act, reason=options.reason, url=options.url)
+    print(line(runner.run(answering)))  # noqa: T201 - the command line's output
     return 0
 
 

@@ -9,7 +9,7 @@ import httpx
 from api.cli.follow import follow
 from api.cli.local_run import LocalRun, NotDecided, NotStarted, NotWatched, RunSource
 from api.cli.logs import configure_logging
-from api.cli.server_run import ServerRun, open_client, post_decision, post_task
+from api.cli.server_run import ServerRun, open_client, post_approval_answer, post_task
 from graph.compose import open_runs
 from graph.queue.executor import QueueFull
 from graph.runs.reader import RunNotFound, StorageUnavailable
@@ -94,7 +94,7 @@ async def decide(
     server = checked_url(url) if url is not None else _serving(settings.database_url, run_id)
     body = {} if reason is None else {"reason": reason}
     async with open_client(server, settings.api_key) as client:
-        await post_decision(client, run_id, act, body)
+        await post_approval_answer(client, run_id, act, body)
     return f"run {run_id} is {_TOLD[act].format(run_id=run_id)}"
 
 

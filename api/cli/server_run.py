@@ -50,7 +50,9 @@ async def post_task(client: httpx.AsyncClient, task: str) -> "ServerRun":
     return ServerRun(client, answer["run_id"])
 
 
-async def post_decision(client: httpx.AsyncClient, run_id: str, act: str, body: object) -> None:
+async def post_approval_answer(
+    client: httpx.AsyncClient, run_id: str, act: str, body: object
+) -> None:
     """Tell the server what was decided about a plan: `approve` or `reject`. Raises `NotDecided`."""
     path = f"/runs/{quote(run_id, safe='')}/{act}"
     try:

@@ -10,7 +10,7 @@ from graph.runs.context import RunContext
 from graph.runs.reader import StorageUnavailable
 from graph.runs.runner import Runner
 from graph.state import RunState
-from graph.state.row import Decision
+from graph.state.row import ApprovalAnswer
 from graph.state.status import WrongStatus, actions
 from nodes.approval.edited_plan import PlanUnfit, check_editable, read_plan
 from nodes.contract.plan_check import check_plan
@@ -59,35 +59,39 @@ class ApprovalGate:
             edited = None
             if reasons := check_plan(state["plan"]["steps"], self._tools, limits):
                 raise PlanUnfit(reasons)
-        decision = Decision(what="approved", at=time.time(), by=by, reason=None, plan=edited)
-        return await self._decide(state, decision)
+        approval_answer = ApprovalAnswer(
+            what="approved", at=time.time(), by=by, reason=None, plan=edited
+        )
+        return await self._decide(state, approval_answer)
 
     async def reject(
         self, run_id: str, *, by: str, owner: str | None, reason: str | None = None
     ) -> Record:
         """As `Runs.reject`."""
         state = await self._reader.admitted(run_id, owner)
-        decision = Decision(what="rejected", at=time.time(), by=by, reason=reason, plan=None)
-        return await self._decide(state, decision)
+        approval_answer = ApprovalAnswer(
+            what="rejected", at=time.time(), by=by, reason=reason, plan=None
+        )
+        return await self._decide(state, approval_answer)
 
-    async def _decide(self, state: RunState, decision: Decision) -> Record:
+    async def _decide(self, state: RunState, approval_answer: ApprovalAnswer) -> Record:
         self._acceptance.check()
         with self._reader.available():
             # Shielded from a caller who goes away: a decision that is stored is carried out.
-            await asyncio.shield(self._carry_out(state, decision))
+            await asyncio.shield(self._carry_out(state, approval_answer))
         decided = await self._reader.state(state["run_id"])
         if decided["status"] == "waiting":
             raise StorageUnavailable
-        if not is_carried_out(decision, decided):
+        if not is_carried_out(approval_answer, decided):
             raise NotWaiting(state["run_id"], decided["status"])  # it was cancelled before it could
         return await self._reader.record(decided)
 
-    async def _carry_out(self, state: RunState, decision: Decision) -> None:
+    async def _carry_out(self, state: RunState, approval_answer: ApprovalAnswer) -> None:
         run_id, approval = state["run_id"], state.get("approval")
         _check_waiting(state)
         if approval and time.time() >= approval["expires_at"] and await self.expire(run_id):
             raise NotWaiting(run_id, "cancelled")
-        if not await self._storage.index.decide(run_id, decision):
+        if not await self._storage.index.decide(run_id, approval_answer):
             raise NotWaiting(run_id, state["status"])
         await self._runner.decide(run_id)
 
@@ -107,8 +111,10 @@ class ApprovalGate:
 
     async def expire(self, run_id: str) -> bool:
         """End a run about whose plan nobody has decided; whether that is so."""
-        decision = Decision(what="expired", at=time.time(), by="server", reason=None, plan=None)
-        won = await self._storage.index.decide(run_id, decision)
+        approval_answer = ApprovalAnswer(
+            what="expired", at=time.time(), by="server", reason=None, plan=None
+        )
+        won = await self._storage.index.decide(run_id, approval_answer)
         if won:
             await self._runner.decide(run_id)
         return won
@@ -119,9 +125,9 @@ def _check_waiting(state: RunState) -> None:
         raise NotWaiting(state["run_id"], state["status"])
 
 
-def is_carried_out(decision: Decision, state: RunState) -> bool:
+def is_carried_out(approval_answer: ApprovalAnswer, state: RunState) -> bool:
     """Whether the state of a run has taken over a decision about its plan."""
-    told = (decision["what"], decision["at"], decision["by"])
+    told = (approval_answer["what"], approval_answer["at"], approval_answer["by"])
     return told in [
         (entry["what"], entry["at"], entry["by"])
         for entry in state.get("log", [])

@@ -323,15 +323,15 @@ async def carry_out(
 
     Nothing is executed yet. Doing it again after a crash does it once.
     """
-    if row.decision is None:
+    if row.approval_answer is None:
         return state
-    command: Command[None] = Command(resume=row.decision)
+    command: Command[None] = Command(resume=row.approval_answer)
     await graph.ainvoke(command, config, interrupt_before="*", durability="sync")
     decided = await state_at(graph, config)
     if is_waiting(decided):
         # It was stored by a process with other tools, which the plan no longer fits.
         logger.warning("plan cannot be executed as approved", extra={"run_id": row.run_id})
-        await index.forget_decision(row.run_id)
+        await index.forget_approval_answer(row.run_id)
     return decided
 
 

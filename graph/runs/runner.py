@@ -52,7 +52,7 @@ class Runner:
         self._projection = Projection(context.storage, context.live, context.broadcaster.publish)
         self._graph_runner = GraphRunner(context.graph, context.live, self._projection)
         self._draining = False
-        self._deciding: dict[str, asyncio.Future[None]] = {}
+        self._answering: dict[str, asyncio.Future[None]] = {}
         self._recovery = Quarantine()
 
     def drain(self) -> None:
@@ -112,7 +112,7 @@ class Runner:
             await asyncio.wait([earlier])  # it has just made the plan
         if self._draining:
             return  # it is carried out at the next start
-        self._deciding[run_id] = carried_out = asyncio.get_running_loop().create_future()
+        self._answering[run_id] = carried_out = asyncio.get_running_loop().create_future()
         self._executor.interrupt(run_id)
         await asyncio.wait([carried_out], timeout=CANCEL_WAIT)
 
@@ -130,7 +130,7 @@ class Runner:
             self._recovery.forget(run_id)  # also one that was cancelled before it had a slot
 
     async def _persist(self, run_id: str) -> None:
-        way = self._resume if run_id in self._deciding else self._advance
+        way = self._resume if run_id in self._answering else self._advance
         way = self._settle_cancelled if self._cancellations.is_cancelling(run_id) else way
         delay = 0.0
         while True:
@@ -236,7 +236,7 @@ class Runner:
             self._live.states.pop(run_id, None)
 
     def _note_decided(self, run_id: str) -> None:
-        carried_out = self._deciding.pop(run_id, None)
+        carried_out = self._answering.pop(run_id, None)
         if carried_out is not None and not carried_out.done():
             carried_out.set_result(None)
 

@@ -44,7 +44,7 @@ class Facts:
 NO_FACTS = Facts()
 
 
-class Decision(TypedDict):
+class ApprovalAnswer(TypedDict):
     """One decision, stored before it is carried out; `at` in epoch seconds.
 
     `plan` is what is to be executed instead of the plan that was proposed, if it was edited.
@@ -75,7 +75,7 @@ class RunRow:
 
     `cancel_at` and `cancel_by` say that somebody asked for its cancellation, whatever came of it.
     `starts` counts how often in a row it was started with `checkpoint_id` as its latest
-    checkpoint, so that a run which kills its process is not started for ever. `decision` is what
+    checkpoint, so that a run which kills its process is not started for ever. `approval_answer` is what
     was decided about its plan, `expires_at` until when that may be done. `generation` counts how
     often it was retried, and `retry` is the last order to do so. A fork has the id of its origin in
     `forked_from`, and until it is begun the state that it begins with in `seed`.
@@ -96,7 +96,7 @@ class RunRow:
     cancel_by: str | None = None
     approve: Approve = "never"
     expires_at: float | None = None
-    decision: Decision | None = None
+    approval_answer: ApprovalAnswer | None = None
     generation: int = 0
     retry: RetryOrder | None = None
     forked_from: str | None = None

@@ -13,7 +13,7 @@ from graph.state import Status
 from graph.state.row import (
     KEPT,
     NO_FACTS,
-    Decision,
+    ApprovalAnswer,
     Facts,
     KeyedRun,
     Remains,
@@ -122,15 +122,15 @@ class MemoryIndex:
             self._rows[run_id] = replace(row, cancel_at=at, cancel_by=by)
         return True
 
-    async def decide(self, run_id: str, decision: Decision) -> bool:
+    async def decide(self, run_id: str, approval_answer: ApprovalAnswer) -> bool:
         row = self._rows.get(run_id)
-        if row is None or row.status in SETTLED or row.decision or row.cancel_at is not None:
+        if row is None or row.status in SETTLED or row.approval_answer or row.cancel_at is not None:
             return False
-        self._rows[run_id] = replace(row, decision=decision)
+        self._rows[run_id] = replace(row, approval_answer=approval_answer)
         return True
 
-    async def forget_decision(self, run_id: str) -> None:
-        self._rows[run_id] = replace(self._rows[run_id], decision=None)
+    async def forget_approval_answer(self, run_id: str) -> None:
+        self._rows[run_id] = replace(self._rows[run_id], approval_answer=None)
 
     async def note_expiry(self, run_id: str, at: float) -> None:
         self._rows[run_id] = replace(self._rows[run_id], expires_at=at)
@@ -140,7 +140,7 @@ class MemoryIndex:
             (row.expires_at, row.run_id)
             for row in self._rows.values()
             if row.status == "waiting" and row.expires_at is not None and row.expires_at <= now
-            if row.decision is None and row.cancel_at is None
+            if row.approval_answer is None and row.cancel_at is None
         ]
         return [run_id for _, run_id in sorted(due)[:limit]]
 
@@ -158,7 +158,7 @@ class MemoryIndex:
             cancel_at=None,
             cancel_by=None,
             expires_at=None,
-            decision=None,
+            approval_answer=None,
             generation=order["generation"],
             retry=order,
         )

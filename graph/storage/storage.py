@@ -15,7 +15,7 @@ from langgraph.store.base import BaseStore
 from graph.state import Status
 from graph.state.row import (
     NO_FACTS,
-    Decision,
+    ApprovalAnswer,
     Facts,
     KeyedRun,
     Remains,
@@ -84,13 +84,13 @@ class RunIndex(Protocol):
     async def request_cancel(self, run_id: str, *, at: float, by: str) -> bool:
         """Mark a run that is not settled as to be cancelled, unless it is; whether it is marked."""
 
-    async def decide(self, run_id: str, decision: Decision) -> bool:
+    async def decide(self, run_id: str, approval_answer: ApprovalAnswer) -> bool:
         """Store what was decided about a run's plan; whether it was the first thing said about it.
 
         A run that is settled, or marked as to be cancelled, has nothing to be decided.
         """
 
-    async def forget_decision(self, run_id: str) -> None:
+    async def forget_approval_answer(self, run_id: str) -> None:
         """Let it be decided again about a run's plan."""
 
     async def note_expiry(self, run_id: str, at: float) -> None:

@@ -56,7 +56,7 @@ class _Unclear(Exception):
 
 
 @dataclass(frozen=True)
-class Asking:
+class ApprovalGate:
     """Makes runs wait for a person where they were told to.
 
     `number` gives the number of a run's next event, `default` is how runs ask that bring no way of

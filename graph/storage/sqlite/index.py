@@ -11,7 +11,7 @@ from graph.state import Status
 from graph.state.row import (
     KEPT,
     NO_FACTS,
-    Decision,
+    ApprovalAnswer,
     Facts,
     KeyedRun,
     Remains,
@@ -139,15 +139,15 @@ class SqliteIndex:
         )
         return await self._writer.write((update, (at, by, run_id, *sources)), durable=True) > 0
 
-    async def decide(self, run_id: str, decision: Decision) -> bool:
+    async def decide(self, run_id: str, approval_answer: ApprovalAnswer) -> bool:
         update = (
             "UPDATE runs SET decision = ? WHERE run_id = ? AND decision IS NULL"
             " AND cancel_at IS NULL AND status IN ('pending', 'running', 'waiting')"
         )
-        values = (json.dumps(decision), run_id)
+        values = (json.dumps(approval_answer), run_id)
         return await self._writer.write((update, values), durable=True) > 0
 
-    async def forget_decision(self, run_id: str) -> None:
+    async def forget_approval_answer(self, run_id: str) -> None:
         update = "UPDATE runs SET decision = NULL WHERE run_id = ?"
         await self._writer.write((update, (run_id,)), durable=True)
 
@@ -215,14 +215,15 @@ _FACTS = ("planner", "model", "tools", "usd", "retries", "taken_up")
 _NAMES = (
     *("run_id", "owner", "prompt", "limits", "created_at", "status", "started_at", "completed_at"),
     *("starts", "checkpoint_id", "budget", "cancel_at", "cancel_by", "approve", "expires_at"),
-    *("decision", "generation", "retry", "forked_from", "seed"),
+    *("approval_answer", "generation", "retry", "forked_from", "seed"),
     *_FACTS,
 )
 
 #: Those that hold JSON, or nothing.
-_JSON = frozenset({"limits", "budget", "decision", "retry", "seed"})
+_JSON = frozenset({"limits", "budget", "approval_answer", "retry", "seed"})
 
-COLUMNS = ", ".join(_NAMES)
+#: The column kept its name when the field was given a better one.
+COLUMNS = ", ".join(_NAMES).replace("approval_answer", "decision")
 
 #: Ends with the source of its values, so that a condition may follow.
 INSERT = f"INSERT INTO runs ({COLUMNS}) SELECT {', '.join('?' * len(_NAMES))}"

@@ -195,7 +195,7 @@ async def test_whoever_was_told_that_a_run_waits_can_decide_about_it(
 ):
     """Also one whose reading of a run that was left was overtaken by its planning."""
     begun, stored, release = asyncio.Event(), asyncio.Event(), asyncio.Event()
-    deciding: asyncio.Task[Record] | None = None
+    answering: asyncio.Task[Record] | None = None
     read, put = storage.reader.aget_tuple, storage.saver.aput
     left = RunRow(
         run_id=str(uuid4()),
@@ -212,7 +212,7 @@ async def test_whoever_was_told_that_a_run_waits_can_decide_about_it(
         return await runs.approve(left.run_id, by="ann", owner=None)
 
     async def reads_late(*arguments: Any) -> Any:
-        if asyncio.current_task() is deciding:
+        if asyncio.current_task() is answering:
             begun.set()
             await stored.wait()
         return await read(*arguments)
@@ -231,11 +231,11 @@ async def test_whoever_was_told_that_a_run_waits_can_decide_about_it(
     monkeypatch.setattr(storage.saver, "aput", returns_late)
     gates = Gates()
     async with process(storage, gates) as runs:
-        deciding = asyncio.create_task(decide())
+        answering = asyncio.create_task(decide())
         await stored.wait()
         await asyncio.sleep(0.05)
         release.set()
-        await deciding
+        await answering
         assert (await rested(runs, left.run_id))["status"] == "completed"
         assert gates.calls == {"a": 1, "b": 1}
 
@@ -375,8 +375,8 @@ async def test_a_decision_that_was_only_stored_is_carried_out_at_the_next_start(
     gates = Gates()
     async with process(storage, gates, orderly=False) as runs:
         run_id = await waiting(runs)
-    decision: Any = {"what": what, "at": 1.0, "by": "ann", "reason": None, "plan": plan("c")}
-    assert await storage.index.decide(run_id, decision)
+    approval_answer: Any = {"what": what, "at": 1.0, "by": "ann", "reason": None, "plan": plan("c")}
+    assert await storage.index.decide(run_id, approval_answer)
     async with process(storage, gates) as runs:
         record = await settled(runs, run_id)
         await told(runs, run_id)
@@ -390,11 +390,17 @@ async def test_an_approval_that_the_tools_fit_no_longer_is_asked_for_again(stora
     async with process(storage, gates, orderly=False) as runs:
         run_id = await waiting(runs)
     lost: Any = plan("c", tool="lost")
-    decision: Any = {"what": "approved", "at": 1.0, "by": "ann", "reason": None, "plan": lost}
-    assert await storage.index.decide(run_id, decision)
+    approval_answer: Any = {
+        "what": "approved",
+        "at": 1.0,
+        "by": "ann",
+        "reason": None,
+        "plan": lost,
+    }
+    assert await storage.index.decide(run_id, approval_answer)
     async with process(storage, gates) as runs:
         async with asyncio.timeout(5):
-            while (row := await storage.index.find(run_id)) is None or row.decision:  # noqa: ASYNC110
+            while (row := await storage.index.find(run_id)) is None or row.approval_answer:  # noqa: ASYNC110
                 await asyncio.sleep(0.002)
         assert (await runs.wait(run_id, timeout=5, owner=None))["marks"] == []
         await runs.approve(run_id, by="ann", owner=None)

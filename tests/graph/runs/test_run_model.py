@@ -24,7 +24,7 @@ from graph.commands.retry import NoBackoff, NotRetryable, RetryRequest, order_of
 from graph.runs import quarantine
 from graph.service import Runs
 from graph.state import Approve, Limits, RunState
-from graph.state.row import Decision
+from graph.state.row import ApprovalAnswer
 from graph.state.status import SETTLED
 from graph.storage.open import open_storage
 from nodes.approval.edited_plan import PlanUnfit, read_plan
@@ -265,8 +265,10 @@ class RunModel(RuleBasedStateMachine):
             return
         if killed:
             edited = plan and read_plan(plan, self._gates.tools, state["limits"])
-            decision = Decision(what="approved", at=1.0, by="me", reason=None, plan=edited)
-            assert await self._storage.index.decide(known.run_id, decision)
+            approval_answer = ApprovalAnswer(
+                what="approved", at=1.0, by="me", reason=None, plan=edited
+            )
+            assert await self._storage.index.decide(known.run_id, approval_answer)
         else:
             record = await self._runs.approve(known.run_id, by="me", owner=None, plan=plan)
             assert record["status"] == "running"

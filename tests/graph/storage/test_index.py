@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from graph.state import DEFAULT_LIMITS, Status
-from graph.state.row import Decision, Facts, RunRow
+from graph.state.row import ApprovalAnswer, Facts, RunRow
 from graph.storage.open import open_storage
 from graph.storage.search import Search
 from graph.storage.storage import RunIndex
@@ -183,18 +183,23 @@ async def test_a_storage_that_can_be_written_passes_its_check(index: RunIndex) -
     await index.check()
 
 
-DECISION: Decision = {"what": "approved", "at": 5.0, "by": "me", "reason": None, "plan": None}
+DECISION: ApprovalAnswer = {"what": "approved", "at": 5.0, "by": "me", "reason": None, "plan": None}
 
 
 async def test_a_run_has_one_decision_until_it_is_forgotten(index: RunIndex) -> None:
     await index.accept(row("a", status="waiting", approve="always"))
-    rejected: Decision = {**DECISION, "what": "rejected", "reason": "no", "plan": {"steps": []}}
+    rejected: ApprovalAnswer = {
+        **DECISION,
+        "what": "rejected",
+        "reason": "no",
+        "plan": {"steps": []},
+    }
 
     assert await index.decide("a", rejected)
     assert not await index.decide("a", DECISION)
     assert (found := await index.find("a")) is not None
-    assert (found.approve, found.decision) == ("always", rejected)
-    await index.forget_decision("a")
+    assert (found.approve, found.approval_answer) == ("always", rejected)
+    await index.forget_approval_answer("a")
     assert await index.decide("a", DECISION)
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from graph.state import Plan, Step
-from graph.state.row import Decision, RetryOrder
+from graph.state.row import ApprovalAnswer, RetryOrder
 from graph.storage.open import open_storage
 from tests.support.models.llm_runs import models
 from tests.support.servers.capture_server import capturing
@@ -112,8 +112,10 @@ async def _order(folder: Path, left: _Left) -> None:
             (waiting[1], "approved", edited),
             (waiting[2], "rejected", None),
         ):
-            decision = Decision(what=what, at=time.time(), by="alice", reason=None, plan=plan)  # type: ignore[typeddict-item]
-            assert await index.decide(run_id, decision)
+            approval_answer = ApprovalAnswer(
+                what=what, at=time.time(), by="alice", reason=None, plan=plan
+            )  # type: ignore[typeddict-item]
+            assert await index.decide(run_id, approval_answer)
         for run_id, start, given, skip in (
             (failed[0], 2, {"expression": "2 * 2"}, []),
             (failed[1], 1, None, [2]),
