@@ -13,7 +13,7 @@ from graph.runs.history import CheckpointNotFound, checkpoint_of
 from graph.runs.reader import thread
 from graph.state import ForkedFrom, Plan, RunState, Step, new_run
 from graph.state.row import RunRow
-from nodes.approval.asking import EXPIRES, asks_for
+from nodes.approval.asking import EXPIRES, required_approval
 from nodes.approval.edited_plan import PlanUnfit, read_plan
 from nodes.contract.steps import next_cursor
 from nodes.plan import prompt_error
@@ -82,7 +82,7 @@ def seed_of(
         seed["cursor"] = cursor
         seed["skipped"] = skipped
         seed["log"] = log
-        if cursor < len(plan["steps"]) and (asks := asks_for(state, plan, tools, expires)):
+        if cursor < len(plan["steps"]) and (asks := required_approval(state, plan, tools, expires)):
             fork["asks"] = asks
     seed["forked_from"] = fork
     return seed

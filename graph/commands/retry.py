@@ -17,7 +17,7 @@ from graph.runs.runner import Runner
 from graph.state import RunState
 from graph.state.row import RetryOrder
 from graph.state.status import WrongStatus, may_become
-from nodes.approval.asking import EXPIRES, asks_for
+from nodes.approval.asking import EXPIRES, required_approval
 from nodes.contract.json_data import InvalidOutput, plain
 from nodes.contract.plan_check import check_plan
 from nodes.contract.steps import missed
@@ -89,7 +89,7 @@ def order_of(
         _check(state, order, tools)
         plan = retried_plan(state["plan"], order)
         left = first_cursor(plan["steps"], order) < len(plan["steps"])
-        if left and (asks := asks_for(state, plan, tools, expires)):
+        if left and (asks := required_approval(state, plan, tools, expires)):
             order["asks"] = asks
     return order
 

@@ -29,7 +29,7 @@ from graph.state import (
 from graph.state.row import RetryOrder, RunRow, state_of
 from graph.state.status import SETTLED
 from graph.storage.storage import RunIndex
-from nodes.approval.asking import asking_for
+from nodes.approval.asking import approval_needed
 from nodes.contract.steps import next_cursor
 
 logger = logging.getLogger("runwright.runs")
@@ -221,7 +221,7 @@ async def set_running(graph: RunGraph, config: RunnableConfig, state: RunState) 
     nothing can die in between. A run without a plan notes its start in planning.
     """
     if state["status"] == "pending" and state["plan"]["steps"]:
-        update = {"status": "running", "started_at": time.time()} | asking_for(state)
+        update = {"status": "running", "started_at": time.time()} | approval_needed(state)
         await graph.aupdate_state(config, update, as_node="execute_step")
 
 

@@ -18,11 +18,11 @@ from graph.state.outcome import ErrorType, Result, RunError, Status, Unparsed, r
 from graph.state.plan import (
     Approval,
     Approve,
-    Asks,
     Plan,
     PlannedBy,
     PlannedTool,
     Planning,
+    RequiredApproval,
     Span,
     Step,
     Usage,

@@ -6,7 +6,7 @@ from typing import Any, Literal, NotRequired
 from typing_extensions import TypedDict
 
 from graph.state.outcome import RunError, Status
-from graph.state.plan import Approval, Asks, Plan, PlannedBy, Step, Usage
+from graph.state.plan import Approval, Plan, PlannedBy, RequiredApproval, Step, Usage
 
 
 class ForkedFrom(TypedDict):
@@ -23,7 +23,7 @@ class ForkedFrom(TypedDict):
     skip: list[int]
     logged: int
     planned: int
-    asks: NotRequired[Asks]
+    asks: NotRequired[RequiredApproval]
 
 
 class Ending(TypedDict):
@@ -61,7 +61,7 @@ class Retry(TypedDict):
     skip: list[int]
     generation: int
     ended: Ending
-    asks: NotRequired[Asks]
+    asks: NotRequired[RequiredApproval]
 
 
 class AttemptError(TypedDict):

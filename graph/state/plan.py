@@ -88,7 +88,7 @@ class Approval(TypedDict):
     tools: list[PlannedTool]
 
 
-class Asks(TypedDict):
+class RequiredApproval(TypedDict):
     """That a person is to be asked about a plan before it goes on; `expires` in seconds."""
 
     tools: list[PlannedTool]

@@ -11,10 +11,10 @@ from typing_extensions import TypedDict
 
 from graph.state import (
     Approve,
-    Asks,
     Budget,
     Limits,
     Plan,
+    RequiredApproval,
     RunState,
     Status,
     new_run,
@@ -66,7 +66,7 @@ class RetryOrder(TypedDict):
     generation: int
     by: str
     at: float
-    asks: NotRequired[Asks]
+    asks: NotRequired[RequiredApproval]
 
 
 @dataclass(frozen=True, kw_only=True)

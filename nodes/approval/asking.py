@@ -11,10 +11,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from graph.state import (
     Approval,
     Approve,
-    Asks,
     Mark,
     Plan,
     PlannedTool,
+    RequiredApproval,
     RunError,
     RunState,
     Step,
@@ -73,7 +73,7 @@ class ApprovalGate:
         approve = state.get("approve", "never")
         if "plan" not in update:
             return update
-        used = to_be_asked_about(update["plan"]["steps"], self.tools, approve)
+        used = needs_approval(update["plan"]["steps"], self.tools, approve)
         if not used:
             return update
         now = time.time()
@@ -177,7 +177,7 @@ def tools_of(steps: Sequence[Step], tools: Mapping[str, Tool]) -> list[PlannedTo
     ]
 
 
-def to_be_asked_about(
+def needs_approval(
     steps: Sequence[Step], tools: Mapping[str, Tool], approve: Approve
 ) -> list[PlannedTool]:
     """The tools of a plan about which `approve` wants a person to be asked; else none."""
@@ -196,18 +196,20 @@ def to_be_asked_about(
 # or an edited plan is another plan. Leaving steps out needs no approval.
 
 
-def asks_for(state: RunState, plan: Plan, tools: Mapping[str, Tool], expires: float) -> Asks | None:
+def required_approval(
+    state: RunState, plan: Plan, tools: Mapping[str, Tool], expires: float
+) -> RequiredApproval | None:
     """What is to be asked before a run in this state goes on with `plan`, perhaps an edited one.
 
     None where nothing is; `expires` is how long it waits for the answer, in seconds.
     """
     if _is_approved(state) and _calls(plan) == _calls(state["plan"]):
         return None
-    used = to_be_asked_about(plan["steps"], tools, state.get("approve", "never"))
-    return Asks(tools=used, expires=expires) if used else None
+    used = needs_approval(plan["steps"], tools, state.get("approve", "never"))
+    return RequiredApproval(tools=used, expires=expires) if used else None
 
 
-def asking_for(state: RunState) -> dict[str, Any]:
+def approval_needed(state: RunState) -> dict[str, Any]:
     """The update that lets a run wait which was retried or forked with an unapproved plan.
 
     Empty for any other.
