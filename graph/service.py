@@ -11,7 +11,7 @@ from uuid import uuid4
 from graph.commands.approval import SHORTEST_SWEEP, SWEEP, ApprovalGate
 from graph.commands.cancel import Canceller
 from graph.commands.fork import Edits, Forker
-from graph.commands.preview import Draft, Drafts
+from graph.commands.preview import PlanPreview, PlanPreviews
 from graph.commands.removal import Deletion
 from graph.commands.retry import Retrier, RetryRequest
 from graph.drawing import draw
@@ -65,7 +65,7 @@ class Runs:
         self._daily_budget = daily_budget
         self._sweeping: asyncio.Task[None] | None = None
         self._runner = Runner(context, models=models)
-        self._drafts = Drafts(context.graph, context.tools, policy.limits, models)
+        self._previews = PlanPreviews(context.graph, context.tools, policy.limits, models)
         self._acceptance = Acceptance(context)
         expires = policy.approval_expires
         self._canceller = Canceller(context, self._runner, self._acceptance)
@@ -255,7 +255,7 @@ class Runs:
 
     async def preview(
         self, prompt: str, *, owner: str = "default", budget: Budget | None = None
-    ) -> Draft:
+    ) -> PlanPreview:
         """The plan that a run of this prompt would be given; nothing is stored but what it cost.
 
         Raises `PromptRejected`, `StorageUnavailable` where what it cost cannot be stored, and
@@ -265,7 +265,7 @@ class Runs:
         if reason := prompt_error(prompt, self._policy.limits["max_prompt"]):
             raise PromptRejected(reason)
         with self._reader.available():
-            return await self._drafts.make(prompt, owner=owner, budget=budget)
+            return await self._previews.make(prompt, owner=owner, budget=budget)
 
     async def account(self, owner: str) -> Account:
         """How the owner's budget of the day stands. Raises `StorageUnavailable`."""

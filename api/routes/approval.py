@@ -22,7 +22,7 @@ from api.views.record import (
     present_call,
 )
 from graph.commands.approval import NotWaiting
-from graph.commands.preview import Draft
+from graph.commands.preview import PlanPreview
 from graph.runs.accept import NotAccepting
 from graph.runs.reader import RunNotFound, StorageUnavailable
 from graph.service import PromptRejected
@@ -87,15 +87,15 @@ class DraftAnswer(Plan):
     error: RunError | None = Field(description="What a run of this prompt would end with instead.")
 
 
-def present_draft(draft: Draft) -> dict[str, Any]:
-    """The draft with its times in RFC 3339, as `DraftAnswer` documents it."""
+def present_preview(preview: PlanPreview) -> dict[str, Any]:
+    """The preview with its times in RFC 3339, as `DraftAnswer` documents it."""
     return {
-        "steps": draft["plan"]["steps"],
-        "tools": draft["tools"],
-        "planned_by": draft["planned_by"],
-        "planning_log": [present_call(call) for call in draft["planning_log"]],
-        "usage": draft["usage"],
-        "error": draft["error"],
+        "steps": preview["plan"]["steps"],
+        "tools": preview["tools"],
+        "planned_by": preview["planned_by"],
+        "planning_log": [present_call(call) for call in preview["planning_log"]],
+        "usage": preview["usage"],
+        "error": preview["error"],
     }
 
 
@@ -166,5 +166,5 @@ async def make_plan(
     cost what they cost.
     """
     planning = runs.preview(body.prompt, owner=owner, budget=body.plain_budget())
-    draft = await unless_gone(request.receive, planning)
-    return json_answer(present_draft(draft)) if draft is not None else Response()  # to nobody
+    preview = await unless_gone(request.receive, planning)
+    return json_answer(present_preview(preview)) if preview is not None else Response()  # to nobody

@@ -27,7 +27,7 @@ from tools.registry import Tool
 AT_ONCE = 8
 
 
-class Draft(TypedDict):
+class PlanPreview(TypedDict):
     """A plan, or the error that a run would end with instead."""
 
     plan: Plan
@@ -38,7 +38,7 @@ class Draft(TypedDict):
     error: RunError | None
 
 
-class Drafts:
+class PlanPreviews:
     """Plans prompts with the planners that runs have, models included; no run is stored."""
 
     def __init__(
@@ -50,7 +50,7 @@ class Drafts:
         self._config = RunnableConfig(recursion_limit=recursion_limit(limits, models=models))
         self._slots = asyncio.Semaphore(AT_ONCE)
 
-    async def make(self, prompt: str, *, owner: str, budget: Budget | None) -> Draft:
+    async def make(self, prompt: str, *, owner: str, budget: Budget | None) -> PlanPreview:
         """The plan of a prompt, or why there is none."""
         state = new_run(
             prompt,
@@ -64,7 +64,7 @@ class Drafts:
             planned = await self._graph.ainvoke(
                 state, self._config, interrupt_before=["execute_step", "finalize"]
             )
-        return Draft(
+        return PlanPreview(
             plan=planned["plan"],
             tools=tools_of(planned["plan"]["steps"], self._tools),
             planned_by=planned["planned_by"],

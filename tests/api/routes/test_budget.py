@@ -102,11 +102,11 @@ def test_each_owner_has_the_budget_alone_and_a_kill_gives_nothing_back(
     with start(tmp_path, provider, daily_budget_tokens="10000", daily_budget_usd="1") as server:
         loaded(server)
         first = planned(server, ALICE)
-        draft = planned(server, ALICE, "/plan")
+        preview = planned(server, ALICE, "/plan")
         told = budget(server, ALICE)
         server.kill()
 
-    assert first["usage"]["usd"] == draft["usage"]["usd"] == pytest.approx(ONE_CALL)
+    assert first["usage"]["usd"] == preview["usage"]["usd"] == pytest.approx(ONE_CALL)
     assert told["limit"] == {"usd": 1.0, "tokens": 10_000}
     assert told["spent"] == {
         "usd": pytest.approx(2 * ONE_CALL),
@@ -120,14 +120,14 @@ def test_each_owner_has_the_budget_alone_and_a_kill_gives_nothing_back(
         assert budget(server, ALICE)["spent"] == told["spent"]
         assert budget(server, BOB)["spent"] == {"usd": 0.0, "tokens": 0, "calls": 0}
         over = planned(server, ALICE)
-        draft = planned(server, ALICE, "/plan")
+        preview = planned(server, ALICE, "/plan")
         server.client.headers.pop("authorization")
         health = server.client.get("/health").json()
         stranger = server.client.get("/budget")
         server.terminate()
 
     assert (over["status"], over["result"]["output"]) == ("completed", 42)
-    assert over["planned_by"]["source"] == draft["planned_by"]["source"] == "pattern"
+    assert over["planned_by"]["source"] == preview["planned_by"]["source"] == "pattern"
     assert calls(over) == [(BACKUP, "skipped", "daily_budget_exceeded"), (None, "planned", None)]
     assert "the daily budget of this owner is used up" in over["planned_by"]["reason"]
     assert provider.requests == []

@@ -479,22 +479,22 @@ async def test_a_plan_without_a_run_is_made_by_the_models_and_nothing_is_stored(
     gates = Gates()
     model = SilentModel("one/model", [plan_of(("pass", {"label": "a"}), ("look", {"label": "b"}))])
     async with process(storage, gates, model) as runs:
-        draft = await runs.preview("whatever")
+        preview = await runs.preview("whatever")
 
-        assert [step["tool"] for step in draft["plan"]["steps"]] == ["pass", "look"]
-        assert [(tool["tool"], tool["effects"]) for tool in draft["tools"]] == [
+        assert [step["tool"] for step in preview["plan"]["steps"]] == ["pass", "look"]
+        assert [(tool["tool"], tool["effects"]) for tool in preview["tools"]] == [
             ("pass", True),
             ("look", False),
         ]
-        assert draft["usage"]["calls"] == 1
+        assert preview["usage"]["calls"] == 1
         assert (await runs.search("default", Search()))["runs"] == []
         assert gates.calls == {}
 
 
 async def test_a_prompt_that_is_not_understood_has_a_draft_that_says_so(storage: Storage):
     async with process(storage, Gates()) as runs:
-        draft = await runs.preview("hum a tune")
+        preview = await runs.preview("hum a tune")
 
-    assert draft["plan"]["steps"] == []
-    assert draft["error"] is not None
-    assert draft["error"]["type"] == "not_understood"
+    assert preview["plan"]["steps"] == []
+    assert preview["error"] is not None
+    assert preview["error"]["type"] == "not_understood"

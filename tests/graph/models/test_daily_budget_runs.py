@@ -191,11 +191,11 @@ async def test_drafts_count_as_runs_do(storage: Storage) -> None:
     """Their calls cost the same, and beyond the budget the patterns plan them."""
     purse = daily(storage, usd=0.017)
     async with opened(storage, model(calculation(usd=0.004), PROSE), purse=purse) as runs:
-        drafts = [await runs.preview("what is 2 + 2", owner="alice") for _ in range(2)]
+        previews = [await runs.preview("what is 2 + 2", owner="alice") for _ in range(2)]
         account = await runs.account("alice")
 
-    assert [draft["planned_by"]["source"] for draft in drafts] == ["llm", "pattern"]  # type: ignore[index]
-    assert _matches(USED_UP + "$", drafts[1]["planned_by"]["reason"])  # type: ignore[index]
+    assert [preview["planned_by"]["source"] for preview in previews] == ["llm", "pattern"]  # type: ignore[index]
+    assert _matches(USED_UP + "$", previews[1]["planned_by"]["reason"])  # type: ignore[index]
     assert account.spent == Spent(pytest.approx(0.008), 40, 2)  # type: ignore[arg-type]
 
 
