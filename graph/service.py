@@ -10,9 +10,9 @@ from uuid import uuid4
 
 from graph.commands.approval import SHORTEST_SWEEP, SWEEP, ApprovalGate
 from graph.commands.cancel import Canceller
+from graph.commands.deletion import Deletion
 from graph.commands.fork import Edits, Forker
 from graph.commands.preview import PlanPreview, PlanPreviews
-from graph.commands.removal import Deletion
 from graph.commands.retry import Retrier, RetryRequest
 from graph.drawing import draw
 from graph.models.daily_budget import Account, DailyBudget, DailyLimit, renewal

@@ -16,8 +16,8 @@ from api.middleware.loopback import HostRefused, NotJson, OriginRefused
 from api.streams.streams import EventNotFound
 from graph.commands.approval import NotWaiting
 from graph.commands.cancel import AlreadySettled
+from graph.commands.deletion import NotSettled
 from graph.commands.fork import ForkRejected
-from graph.commands.removal import NotSettled
 from graph.commands.retry import NoBackoff, NotPlanned, NotRetryable, RetryRejected
 from graph.queue.executor import QueueFull
 from graph.runs.accept import KeyReused, NotAccepting

@@ -22,7 +22,7 @@ from api.views.answers import RunAnswer, json_answer, run_answer
 from api.views.explanation import ExplanationAnswer, present_explanation
 from api.views.times import Time, rfc3339
 from graph.commands.cancel import AlreadySettled
-from graph.commands.removal import NotSettled
+from graph.commands.deletion import NotSettled
 from graph.queue.executor import QueueFull
 from graph.record.record import Record
 from graph.runs.accept import AlreadyAccepted, KeyReused, NotAccepting

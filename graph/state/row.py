@@ -144,7 +144,7 @@ class KeyedRun:
 
 
 @dataclass(frozen=True)
-class Remains:
+class RunArtifacts:
     """What is kept of one run under other names than its own: the receipts of its steps.
 
     `generation`: how often it was retried by then.

@@ -16,9 +16,9 @@ from graph.state.row import (
     ApprovalAnswer,
     Facts,
     KeyedRun,
-    Remains,
     RequestKey,
     RetryOrder,
+    RunArtifacts,
     RunRow,
 )
 from graph.state.status import SETTLED, may_become
@@ -40,7 +40,7 @@ async def open_memory() -> AsyncIterator[Storage]:
         store=store,
         index=index,
         spending=spending,
-        remove=MemoryRemoval(saver, store, index, spending),
+        remove=MemoryDeletion(saver, store, index, spending),
         errors=(),
     )
 
@@ -229,7 +229,7 @@ class MemorySpending:
         self._counted.pop(run_id, None)
 
 
-class MemoryRemoval:
+class MemoryDeletion:
     """Removes runs from all of its parts."""
 
     def __init__(
@@ -244,11 +244,11 @@ class MemoryRemoval:
         self._index = index
         self._spending = spending
 
-    async def __call__(self, runs: Sequence[Remains]) -> int:
+    async def __call__(self, runs: Sequence[RunArtifacts]) -> int:
         """Remove these runs, those of them that are settled; how many that were."""
         return sum([self._remove(run) for run in runs])
 
-    def _remove(self, run: Remains) -> bool:
+    def _remove(self, run: RunArtifacts) -> bool:
         if not self._index.remove(run.run_id, generation=run.generation):
             return False
         self._saver.delete_thread(run.run_id)

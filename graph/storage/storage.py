@@ -18,9 +18,9 @@ from graph.state.row import (
     ApprovalAnswer,
     Facts,
     KeyedRun,
-    Remains,
     RequestKey,
     RetryOrder,
+    RunArtifacts,
     RunRow,
 )
 from graph.state.status import SETTLED, TRANSITIONS
@@ -122,7 +122,7 @@ class RunIndex(Protocol):
 
 #: Removes settled runs in one transaction; how many. One that is not settled, was retried since, or
 #: is gone, is left.
-Remove = Callable[[Sequence[Remains]], Awaitable[int]]
+DeleteRuns = Callable[[Sequence[RunArtifacts]], Awaitable[int]]
 
 
 @dataclass(frozen=True)
@@ -176,7 +176,7 @@ class Storage:
     store: BaseStore
     index: RunIndex
     spending: Spending
-    remove: Remove
+    remove: DeleteRuns
     errors: tuple[type[Exception], ...]
     expect_new: Callable[[str], None] = _nothing_to_expect
 

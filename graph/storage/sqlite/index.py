@@ -14,9 +14,9 @@ from graph.state.row import (
     ApprovalAnswer,
     Facts,
     KeyedRun,
-    Remains,
     RequestKey,
     RetryOrder,
+    RunArtifacts,
     RunRow,
 )
 from graph.state.status import SETTLED
@@ -314,13 +314,13 @@ _SETTLED = (
 )
 
 
-class SqliteRemoval:
+class SqliteDeletion:
     """Removes runs through the file's one writer; the pages that become free are used again."""
 
     def __init__(self, writer: SqliteWriter) -> None:
         self._writer = writer
 
-    async def __call__(self, runs: Sequence[Remains]) -> int:
+    async def __call__(self, runs: Sequence[RunArtifacts]) -> int:
         """Remove these runs, those of them that are settled; how many that were."""
         ids = _named(*runs)
         return await self._writer.write(
@@ -333,7 +333,7 @@ class SqliteRemoval:
         )
 
 
-def _receipts(run: Remains) -> Statement:
+def _receipts(run: RunArtifacts) -> Statement:
     statement = (
         "DELETE FROM store WHERE prefix = ? AND key IN (SELECT value FROM json_each(?))"  # noqa: S608 - constants only
         f" AND EXISTS ({_SETTLED})"
@@ -342,5 +342,5 @@ def _receipts(run: Remains) -> Statement:
     return statement, (".".join(run.receipts), keys, _named(run))
 
 
-def _named(*runs: Remains) -> str:
+def _named(*runs: RunArtifacts) -> str:
     return json.dumps([[run.run_id, run.generation] for run in runs])

@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
 from graph.storage.sqlite.checkpoints import SqliteSaver, SqliteStore
-from graph.storage.sqlite.index import SqliteIndex, SqliteRemoval
+from graph.storage.sqlite.index import SqliteDeletion, SqliteIndex
 from graph.storage.sqlite.schema import APPLICATION_ID, VERSION
 from graph.storage.sqlite.spending import SqliteSpending
 from graph.storage.sqlite.writer import BUSY_TIMEOUT, SqliteWriter
@@ -72,7 +72,7 @@ async def _open(path: Path, stack: AsyncExitStack) -> Storage:
         store=store,
         index=index,
         spending=spending,
-        remove=SqliteRemoval(writer),
+        remove=SqliteDeletion(writer),
         errors=(sqlite3.Error,),
         expect_new=saver.new_threads.add,
     )

@@ -16,8 +16,8 @@ import pytest
 
 from graph.commands.approval import NotWaiting
 from graph.commands.cancel import AlreadySettled
+from graph.commands.deletion import NotSettled
 from graph.commands.fork import Edits
-from graph.commands.removal import NotSettled
 from graph.commands.retry import NotRetryable, RetryRequest
 from graph.runs.reader import RunNotFound
 from graph.service import Runs

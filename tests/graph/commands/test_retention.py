@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from graph.commands.removal import NotSettled, remains
+from graph.commands.deletion import NotSettled, artifacts_of
 from graph.commands.retention import BATCH, DAY, Retention
 from graph.runs.reader import RunNotFound
 from graph.service import Runs
@@ -118,14 +118,14 @@ async def test_what_is_due_is_found_by_an_index(tmp_path: Path) -> None:
 
 
 def test_the_receipts_of_a_run_are_those_of_every_step_and_generation() -> None:
-    once = remains(finished(3))
-    again = remains({**finished(3), "generation": 1})
-    shortened = remains({**attempted(attempted(planned(queued(), 2))), "plan": {"steps": []}})
+    once = artifacts_of(finished(3))
+    again = artifacts_of({**finished(3), "generation": 1})
+    shortened = artifacts_of({**attempted(attempted(planned(queued(), 2))), "plan": {"steps": []}})
 
     assert len(set(once.step_keys)) == 3
     assert len(set(again.step_keys)) == 6
     assert len(shortened.step_keys) == 2  # what was done counts, whatever is planned now
-    assert remains(queued()).step_keys == []
+    assert artifacts_of(queued()).step_keys == []
 
 
 # Removing one

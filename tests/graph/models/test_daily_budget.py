@@ -11,7 +11,7 @@ import pytest
 
 from graph.models.daily_budget import DAY, DailyBudget, DailyLimit
 from graph.state import DEFAULT_LIMITS
-from graph.state.row import Remains, RunRow
+from graph.state.row import RunArtifacts, RunRow
 from graph.storage.open import open_storage
 from graph.storage.sqlite.backup import back_up
 from graph.storage.storage import Spent, Storage
@@ -202,7 +202,7 @@ async def test_a_run_that_is_removed_gives_nothing_back(storage: Storage) -> Non
     purse = budget(storage, usd=1.0)
     await pay(purse, answer("a", usd=0.25), call(0, run="r"))
     removed = await storage.remove(
-        [Remains(run_id="r", receipts=("receipts", "alice"), step_keys=[], generation=0)]
+        [RunArtifacts(run_id="r", receipts=("receipts", "alice"), step_keys=[], generation=0)]
     )
 
     assert removed == 1

@@ -12,7 +12,7 @@ from fastapi import FastAPI
 
 from api.app import HttpLimits, create_app
 from graph.commands.cancel import AlreadySettled
-from graph.commands.removal import NotSettled
+from graph.commands.deletion import NotSettled
 from graph.models.daily_budget import Account, DailyLimit
 from graph.record.explain import Explanation, explain
 from graph.record.record import Record, record_of

@@ -8,7 +8,7 @@ from graph.runs.reader import RunNotFound, RunReader, StorageUnavailable
 from graph.runs.recovery import is_due
 from graph.runs.watch import Broadcaster
 from graph.state import RunState
-from graph.state.row import Remains, facts_of
+from graph.state.row import RunArtifacts, facts_of
 from graph.state.status import SETTLED, WrongStatus
 from graph.storage.storage import Storage
 from nodes.contract.steps import step_key
@@ -62,12 +62,12 @@ class Deletion:
 
         A run whose state cannot be read stays. Raises `StorageUnavailable`.
         """
-        found: list[Remains] = []
+        found: list[RunArtifacts] = []
         for run_id in run_ids:
             try:
                 state = await self._reader.state(run_id)
                 if state["status"] in SETTLED:
-                    found.append(remains(state))
+                    found.append(artifacts_of(state))
             except RunNotFound:
                 continue
             except StorageUnavailable:
@@ -83,7 +83,7 @@ class Deletion:
         return removed
 
 
-def remains(state: RunState) -> Remains:
+def artifacts_of(state: RunState) -> RunArtifacts:
     """What is kept of a run. The keys are those of every attempt that it can have made."""
     edited, proposed = state["plan"], state.get("plan_proposed")
     steps = max(
@@ -92,7 +92,7 @@ def remains(state: RunState) -> Remains:
         *(entry["step"] for entry in state.get("log", []) if entry["kind"] == "attempt"),
         0,
     )
-    return Remains(
+    return RunArtifacts(
         run_id=state["run_id"],
         generation=state["generation"],
         receipts=namespace("receipts", state["owner"]),
