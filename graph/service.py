@@ -26,7 +26,7 @@ from graph.runs.recovery import apply_stored_retry
 from graph.runs.runner import Runner
 from graph.runs.watch import RunSubscription
 from graph.state import Approve, Budget
-from graph.state.row import RequestKey, RunRow
+from graph.state.row import IdempotencyKey, RunRow
 from graph.storage.pages import Page, decode, found_page
 from graph.storage.search import Search
 from graph.storage.storage import Storage
@@ -115,7 +115,7 @@ class Runs:
         owner: str = "default",
         budget: Budget | None = None,
         approve: Approve | None = None,
-        key: RequestKey | None = None,
+        key: IdempotencyKey | None = None,
     ) -> Record:
         """Accept a task; it is on disk when this returns, and executed soon after.
 

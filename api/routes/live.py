@@ -18,7 +18,7 @@ from api.parameters import (
     RunsDep,
     Timeout,
 )
-from api.routes.runs import POSTED, IdempotencyKey, post_run
+from api.routes.runs import POSTED, IdempotencyKeyHeader, post_run
 from api.schemas import RunCreate
 from api.streams.sse import unless_gone
 from api.streams.streams import ChangesStream, EventNotFound, RunStream, check_position
@@ -126,7 +126,7 @@ async def create_run_and_wait(
     owner: OwnerDep,
     timeout: Timeout = WAIT,
     max_value_bytes: MaxValueBytes = None,
-    idempotency_key: IdempotencyKey = None,
+    idempotency_key: IdempotencyKeyHeader = None,
 ) -> Response:
     """Accept a task as `POST /runs` does, and answer with its record once it is settled.
 

@@ -29,7 +29,7 @@ from graph.runs.accept import AlreadyAccepted, KeyReused, NotAccepting
 from graph.runs.reader import RunNotFound, StorageUnavailable
 from graph.service import PromptRejected, Runs
 from graph.state import Status
-from graph.state.row import RequestKey
+from graph.state.row import IdempotencyKey
 from graph.storage.pages import InvalidCursor
 
 #: Longest key, in characters.
@@ -56,7 +56,7 @@ def _checked(given: str | None) -> str | None:
     )
 
 
-IdempotencyKey = Annotated[
+IdempotencyKeyHeader = Annotated[
     str | None,
     AfterValidator(_checked),
     WithJsonSchema({"type": "string", "pattern": f"^{_KEY.pattern}$"}),
@@ -81,7 +81,7 @@ async def post_run(runs: Runs, body: RunCreate, name: str | None, *, owner: str)
 
     Raises what `Runs.start` raises, but `AlreadyAccepted`.
     """
-    key = RequestKey(name=name, fingerprint=_fingerprint(body)) if name is not None else None
+    key = IdempotencyKey(name=name, fingerprint=_fingerprint(body)) if name is not None else None
     try:
         record = await runs.start(
             body.prompt, owner=owner, budget=body.plain_budget(), approve=body.approve, key=key
@@ -193,7 +193,7 @@ router = APIRouter(route_class=StrictRoute, tags=["runs"])
     },
 )
 async def create_run(
-    body: RunCreate, runs: RunsDep, owner: OwnerDep, idempotency_key: IdempotencyKey = None
+    body: RunCreate, runs: RunsDep, owner: OwnerDep, idempotency_key: IdempotencyKeyHeader = None
 ) -> Response:
     """Accept a task. It is planned and executed after the answer; read the run to follow it."""
     posted = await post_run(runs, body, idempotency_key, owner=owner)

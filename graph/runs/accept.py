@@ -5,7 +5,7 @@ import logging
 
 from graph.record.record import Record, record_of
 from graph.runs.context import RunContext
-from graph.state.row import KeyedRun, RequestKey, RunRow, state_of
+from graph.state.row import IdempotencyKey, KeyedRun, RunRow, state_of
 
 logger = logging.getLogger("runwright.runs")
 
@@ -29,7 +29,7 @@ class Acceptance:
         if not self.ready:
             raise NotAccepting
 
-    async def accept(self, row: RunRow, key: RequestKey | None = None) -> Record:
+    async def accept(self, row: RunRow, key: IdempotencyKey | None = None) -> Record:
         """Store a new run and queue it; its record.
 
         Raises `QueueFull`, `StorageUnavailable`, and with a key `AlreadyAccepted` or `KeyReused`.
@@ -37,7 +37,7 @@ class Acceptance:
         """
         return await asyncio.shield(self._accept(row, key))
 
-    async def _accept(self, row: RunRow, key: RequestKey | None) -> Record:
+    async def _accept(self, row: RunRow, key: IdempotencyKey | None) -> Record:
         context, index = self._context, self._context.storage.index
         with context.executor.place(), context.reader.available():
             if key is None:
@@ -71,7 +71,7 @@ class KeyReused(Exception):
         self.run_id = run_id
 
 
-def refuse_second(first: KeyedRun, key: RequestKey) -> None:
+def refuse_second(first: KeyedRun, key: IdempotencyKey) -> None:
     """Raises `AlreadyAccepted` for the request that `first` was made of, else `KeyReused`."""
     if first.fingerprint != key.fingerprint:
         raise KeyReused(key.name, first.run_id)

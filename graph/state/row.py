@@ -128,7 +128,7 @@ KEPT = 24 * 3600.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class RequestKey:
+class IdempotencyKey:
     """What a client calls one request of its own; `fingerprint` tells what the request holds."""
 
     name: str

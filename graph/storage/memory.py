@@ -15,8 +15,8 @@ from graph.state.row import (
     NO_FACTS,
     ApprovalAnswer,
     Facts,
+    IdempotencyKey,
     KeyedRun,
-    RequestKey,
     RetryOrder,
     RunArtifacts,
     RunRow,
@@ -59,7 +59,7 @@ class MemoryIndex:
         self._rows[row.run_id] = row
         self._numbers[row.run_id] = next(self._accepted)
 
-    async def accept_once(self, row: RunRow, key: RequestKey) -> KeyedRun:
+    async def accept_once(self, row: RunRow, key: IdempotencyKey) -> KeyedRun:
         if first := await self.find_key(row.owner, key.name, at=row.created_at):
             return first
         await self.accept(row)

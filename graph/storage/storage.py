@@ -17,8 +17,8 @@ from graph.state.row import (
     NO_FACTS,
     ApprovalAnswer,
     Facts,
+    IdempotencyKey,
     KeyedRun,
-    RequestKey,
     RetryOrder,
     RunArtifacts,
     RunRow,
@@ -42,7 +42,7 @@ class RunIndex(Protocol):
     async def accept(self, row: RunRow) -> None:
         """Store an accepted request; it survives power loss when this returns."""
 
-    async def accept_once(self, row: RunRow, key: RequestKey) -> KeyedRun:
+    async def accept_once(self, row: RunRow, key: IdempotencyKey) -> KeyedRun:
         """Store an accepted request with its key, both or neither; durable as with `accept`.
 
         The run that has the key from now on: this one, unless its owner has used it before.

@@ -13,8 +13,8 @@ from graph.state.row import (
     NO_FACTS,
     ApprovalAnswer,
     Facts,
+    IdempotencyKey,
     KeyedRun,
-    RequestKey,
     RetryOrder,
     RunArtifacts,
     RunRow,
@@ -63,7 +63,7 @@ class SqliteIndex:
             self._origins.add(row.forked_from)
         await self._writer.write((INSERT, values_of(row)), durable=True)
 
-    async def accept_once(self, row: RunRow, key: RequestKey) -> KeyedRun:
+    async def accept_once(self, row: RunRow, key: IdempotencyKey) -> KeyedRun:
         statements = taking(row, key, INSERT, values_of(row))
         while not await self._writer.write(*statements, durable=True):
             if first := await self.find_key(row.owner, key.name, at=row.created_at):
@@ -256,7 +256,7 @@ def _written(name: str, value: Any) -> Any:
     return json.dumps(value) if value else None
 
 
-# Request keys on SQLite: a run and its key are written in one transaction, or neither is.
+# dempotency keys on SQLite: a run and its key are written in one transaction, or neither is.
 
 
 #: How many keys whose time is over are removed whenever one is added, so that they do not pile up.
@@ -268,7 +268,7 @@ FIND = (
 
 
 def taking(
-    row: RunRow, key: RequestKey, insert: str, values: Sequence[Any]
+    row: RunRow, key: IdempotencyKey, insert: str, values: Sequence[Any]
 ) -> tuple[Statement, ...]:
     """What writes a run together with its key, or nothing where the key is taken.
 

@@ -21,7 +21,7 @@ from graph.runs.reader import RunNotFound
 from graph.runs.watch import Broadcaster, RunSubscription
 from graph.service import PromptRejected, Runs
 from graph.state import Approve, Budget, RunState
-from graph.state.row import KeyedRun, RequestKey, RunRow
+from graph.state.row import IdempotencyKey, KeyedRun, RunRow
 from graph.state.status import SETTLED
 from graph.storage.pages import Page, decode, found_page
 from graph.storage.search import Search, search_rows
@@ -74,7 +74,7 @@ class FakeRuns:
         owner: str = "default",
         budget: Budget | None = None,
         approve: Approve | None = None,
-        key: RequestKey | None = None,
+        key: IdempotencyKey | None = None,
     ) -> Record:
         self._fail()
         if key and (first := self.keys.get((owner, key.name))):

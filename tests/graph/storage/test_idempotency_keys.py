@@ -10,7 +10,7 @@ import pytest
 
 from graph.runs.accept import AlreadyAccepted, KeyReused
 from graph.state import DEFAULT_LIMITS
-from graph.state.row import KEPT, KeyedRun, RequestKey, RunRow
+from graph.state.row import KEPT, IdempotencyKey, KeyedRun, RunRow
 from graph.storage.open import open_storage
 from graph.storage.search import Search
 from graph.storage.storage import Storage
@@ -22,8 +22,8 @@ def row(run_id: str, **fields: Any) -> RunRow:
     return RunRow(run_id=run_id, limits=DEFAULT_LIMITS, **given)
 
 
-KEY = RequestKey(name="k", fingerprint="task")
-OTHER = RequestKey(name="k", fingerprint="another task")
+KEY = IdempotencyKey(name="k", fingerprint="task")
+OTHER = IdempotencyKey(name="k", fingerprint="another task")
 
 
 async def test_the_first_request_with_a_key_has_it(storage: Storage) -> None:
