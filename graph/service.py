@@ -193,9 +193,9 @@ class Runs:
         A run that asks for approval waits again, unless somebody has approved the plan that it
         goes on with: an edited input makes it another, steps that are left out do not.
 
-        The order to do so is on disk when this returns. Raises `RunNotFound`, `NotRetryable`,
+        The command to do so is on disk when this returns. Raises `RunNotFound`, `NotRetryable`,
         `NotPlanned`, `RetryRejected`, `QueueFull`, `NotAccepting` and `StorageUnavailable`; after
-        the last one it goes on as soon as the storage answers, if the order was stored.
+        the last one it goes on as soon as the storage answers, if the command was stored.
         """
         return await self._retrier.retry(run_id, request, by=by, owner=owner)
 

@@ -15,7 +15,7 @@ from graph.runs.reader import StorageUnavailable, thread
 from graph.runs.recovery import first_cursor, resume, retried_plan
 from graph.runs.runner import Runner
 from graph.state import RunState
-from graph.state.row import RetryOrder
+from graph.state.row import RetryCommand
 from graph.state.status import WrongStatus, may_become
 from nodes.approval.asking import EXPIRES, required_approval
 from nodes.contract.json_data import InvalidOutput, plain
@@ -61,15 +61,15 @@ class RetryRequest:
     skip: tuple[int, ...] | None = None
 
 
-def order_of(
+def command_of(
     state: RunState,
     request: RetryRequest,
     tools: Mapping[str, Tool],
     *,
     by: str,
     expires: float = EXPIRES,
-) -> RetryOrder:
-    """The order to retry a settled run, which asks first about a plan that nobody has approved.
+) -> RetryCommand:
+    """The command to retry a settled run, which asks first about a plan that nobody has approved.
 
     `expires` is how long it then waits, in seconds. Raises `NotPlanned` and `RetryRejected`.
     """
@@ -77,7 +77,7 @@ def order_of(
     if not steps:
         _check_unplanned(state, request)
     from_step = _from_step(state, request) if steps else None
-    order = RetryOrder(
+    command = RetryCommand(
         from_step=from_step,
         input=_kept(request.input, state),
         skip=_skip(state, request, from_step) if from_step else [],
@@ -86,12 +86,12 @@ def order_of(
         at=time.time(),
     )
     if from_step:
-        _check(state, order, tools)
-        plan = retried_plan(state["plan"], order)
-        left = first_cursor(plan["steps"], order) < len(plan["steps"])
+        _check(state, command, tools)
+        plan = retried_plan(state["plan"], command)
+        left = first_cursor(plan["steps"], command) < len(plan["steps"])
         if left and (asks := required_approval(state, plan, tools, expires)):
-            order["asks"] = asks
-    return order
+            command["asks"] = asks
+    return command
 
 
 def _from_step(state: RunState, request: RetryRequest) -> int:
@@ -141,16 +141,16 @@ def _skip(state: RunState, request: RetryRequest, from_step: int) -> list[int]:
     return sorted(before | {*request.skip})
 
 
-def _check(state: RunState, order: RetryOrder, tools: Mapping[str, Tool]) -> None:
+def _check(state: RunState, command: RetryCommand, tools: Mapping[str, Tool]) -> None:
     """Raises `RetryRejected` for a plan that must not be executed."""
-    steps = retried_plan(state["plan"], order)["steps"]
-    if order["input"] is not None and (reasons := check_plan(steps, tools, state["limits"])):
+    steps = retried_plan(state["plan"], command)["steps"]
+    if command["input"] is not None and (reasons := check_plan(steps, tools, state["limits"])):
         raise RetryRejected("input", reasons)
-    cursor = first_cursor(steps, order)
-    if reasons := missed(steps, order["skip"], cursor):
+    cursor = first_cursor(steps, command)
+    if reasons := missed(steps, command["skip"], cursor):
         raise RetryRejected("skip", list(dict.fromkeys(reasons)))
     done = {entry["step"] for entry in state["log"] if entry.get("status") == "ok"}
-    if cursor >= len(steps) and not done - {*order["skip"]}:
+    if cursor >= len(steps) and not done - {*command["skip"]}:
         raise RetryRejected("skip", ["nothing of the run would be left; keep at least one step"])
 
 
@@ -199,19 +199,19 @@ class Retrier:
             if not may_become(state["status"], "pending"):
                 raise NotRetryable(run_id, state["status"])
             self._acceptance.check()
-            order = order_of(
+            command = command_of(
                 state, request, self._context.tools, by=by, expires=self._approval_expires
             )
             # As it was retried: by now it may be executing, or over.
-            return await self._reader.record(await self._apply(run_id, state["owner"], order))
+            return await self._reader.record(await self._apply(run_id, state["owner"], command))
 
-    async def _apply(self, run_id: str, owner: str, order: RetryOrder) -> RunState:
+    async def _apply(self, run_id: str, owner: str, command: RetryCommand) -> RunState:
         context, index = self._context, self._context.storage.index
         # What has settled it may be about to tell the index so; two may not write its checkpoints.
         if not await context.executor.ended(run_id, timeout=END_TIMEOUT):
             raise StorageUnavailable
         with context.executor.place(), context.reader.available():
-            if not await index.request_retry(run_id, order):
+            if not await index.request_retry(run_id, command):
                 raise NotRetryable(run_id, (await context.reader.state(run_id))["status"])
             logger.info("run retried", extra={"run_id": run_id})
             context.live.retried.add(run_id)

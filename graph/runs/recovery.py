@@ -26,7 +26,7 @@ from graph.state import (
     Step,
     run_error,
 )
-from graph.state.row import RetryOrder, RunRow, state_of
+from graph.state.row import RetryCommand, RunRow, state_of
 from graph.state.status import SETTLED
 from graph.storage.storage import RunIndex
 from nodes.approval.asking import approval_needed
@@ -112,7 +112,7 @@ async def resume(graph: RunGraph, row: RunRow, config: RunnableConfig) -> Resume
 
 
 async def apply_stored_retry(graph: RunGraph, row: RunRow, config: RunnableConfig) -> None:
-    """Let a run take over the order to retry it that an earlier process has left, if there is one.
+    """Let a run take over the command to retry it that an earlier process has left, if there is one.
 
     It is pending then, also while it waits for a slot. One that cannot be read is left to that.
     """
@@ -201,17 +201,17 @@ def _state(snapshot: StateSnapshot) -> RunState:
     return cast("RunState", snapshot.values)
 
 
-def is_due(order: RetryOrder | None, state: RunState) -> bool:
-    """Whether a state has not taken over an order to retry."""
-    return order is not None and state["generation"] < order["generation"]
+def is_due(command: RetryCommand | None, state: RunState) -> bool:
+    """Whether a state has not taken over an command to retry."""
+    return command is not None and state["generation"] < command["generation"]
 
 
 async def apply_retry(
-    graph: RunGraph, config: RunnableConfig, state: RunState, order: RetryOrder
+    graph: RunGraph, config: RunnableConfig, state: RunState, command: RetryCommand
 ) -> None:
-    """Let a settled run take over the order: it is pending then, with a mark that says so."""
+    """Let a settled run take over the command: it is pending then, with a mark that says so."""
     node = "execute_step" if state["plan"]["steps"] else "__start__"
-    await graph.aupdate_state(config, _retried(state, order), as_node=node)
+    await graph.aupdate_state(config, _retried(state, command), as_node=node)
 
 
 async def set_running(graph: RunGraph, config: RunnableConfig, state: RunState) -> None:
@@ -225,18 +225,18 @@ async def set_running(graph: RunGraph, config: RunnableConfig, state: RunState) 
         await graph.aupdate_state(config, update, as_node="execute_step")
 
 
-def _retried(state: RunState, order: RetryOrder) -> dict[str, Any]:
+def _retried(state: RunState, command: RetryCommand) -> dict[str, Any]:
     """The update that turns a settled run into one that is to go on."""
-    plan = retried_plan(state["plan"], order)
+    plan = retried_plan(state["plan"], command)
     update: dict[str, Any] = {
         "status": "pending",
         "plan": plan,
-        "cursor": first_cursor(plan["steps"], order),
+        "cursor": first_cursor(plan["steps"], command),
         "attempt": 0,
         "not_before": None,
-        "generation": order["generation"],
-        "skipped": order["skip"],
-        "log": [_retry_mark(state, order)],
+        "generation": command["generation"],
+        "skipped": command["skip"],
+        "log": [_retry_mark(state, command)],
         "planning": None,
         "result": None,
         "error": None,
@@ -244,30 +244,30 @@ def _retried(state: RunState, order: RetryOrder) -> dict[str, Any]:
         "paused": 0.0,
         "completed_at": None,
     }
-    if order["input"] is not None:
+    if command["input"] is not None:
         update["plan_proposed"] = state["plan_proposed"] or state["plan"]
     if not plan["steps"]:
         update["planned_by"] = None
     return update
 
 
-def _retry_mark(state: RunState, order: RetryOrder) -> Mark:
+def _retry_mark(state: RunState, command: RetryCommand) -> Mark:
     retry = Retry(
-        from_step=order["from_step"],
-        input=order["input"],
-        skip=order["skip"],
-        generation=order["generation"],
+        from_step=command["from_step"],
+        input=command["input"],
+        skip=command["skip"],
+        generation=command["generation"],
         ended=_ending(state),
     )
-    if "asks" in order:
-        retry["asks"] = order["asks"]
+    if "asks" in command:
+        retry["asks"] = command["asks"]
         retry["ended"]["plan"] = state["plan"]  # whoever approves may edit it
     return Mark(
         kind="mark",
         what="retry",
-        at=order["at"],
-        by=order["by"],
-        detail=_detail(state, order),
+        at=command["at"],
+        by=command["by"],
+        detail=_detail(state, command),
         event=next_event(state),
         retry=retry,
     )
@@ -288,32 +288,32 @@ def _ending(state: RunState) -> Ending:
     )
 
 
-def _detail(state: RunState, order: RetryOrder) -> str:
+def _detail(state: RunState, command: RetryCommand) -> str:
     """What was asked for, in words."""
-    if order["from_step"] is None:
+    if command["from_step"] is None:
         return "planned again"
-    words = f"from step {order['from_step']} of {len(state['plan']['steps'])}"
-    if order["input"] is not None:
+    words = f"from step {command['from_step']} of {len(state['plan']['steps'])}"
+    if command["input"] is not None:
         words += ", with an edited input"
-    if order["skip"]:
+    if command["skip"]:
         words += f", without {', '.join(f'step {step}' for step in order['skip'])}"
     return words
 
 
-def retried_plan(plan: Plan, order: RetryOrder) -> Plan:
-    """The plan that is retried: with the edited input in it, where the order has one."""
-    if order["input"] is None:
+def retried_plan(plan: Plan, command: RetryCommand) -> Plan:
+    """The plan that is retried: with the edited input in it, where the command has one."""
+    if command["input"] is None:
         return plan
     steps = [
-        Step({**step, "input": order["input"]}) if step["step"] == order["from_step"] else step
+        Step({**step, "input": command["input"]}) if step["step"] == command["from_step"] else step
         for step in plan["steps"]
     ]
     return Plan(steps=steps)
 
 
-def first_cursor(steps: Sequence[Step], order: RetryOrder) -> int:
+def first_cursor(steps: Sequence[Step], command: RetryCommand) -> int:
     """How many steps come before the one that the run goes on with."""
-    return next_cursor(steps, order["skip"], (order["from_step"] or 1) - 1)
+    return next_cursor(steps, command["skip"], (command["from_step"] or 1) - 1)
 
 
 async def carry_out(

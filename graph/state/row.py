@@ -57,7 +57,7 @@ class ApprovalAnswer(TypedDict):
     plan: Plan | None
 
 
-class RetryOrder(TypedDict):
+class RetryCommand(TypedDict):
     """A checked request, as it is kept until the run's state has taken it over."""
 
     from_step: int | None
@@ -77,7 +77,7 @@ class RunRow:
     `starts` counts how often in a row it was started with `checkpoint_id` as its latest
     checkpoint, so that a run which kills its process is not started for ever. `approval_answer` is what
     was decided about its plan, `expires_at` until when that may be done. `generation` counts how
-    often it was retried, and `retry` is the last order to do so. A fork has the id of its origin in
+    often it was retried, and `retry` is the last command to do so. A fork has the id of its origin in
     `forked_from`, and until it is begun the state that it begins with in `seed`.
     """
 
@@ -98,7 +98,7 @@ class RunRow:
     expires_at: float | None = None
     approval_answer: ApprovalAnswer | None = None
     generation: int = 0
-    retry: RetryOrder | None = None
+    retry: RetryCommand | None = None
     forked_from: str | None = None
     seed: RunState | None = None
     facts: Facts = NO_FACTS

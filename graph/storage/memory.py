@@ -17,7 +17,7 @@ from graph.state.row import (
     Facts,
     IdempotencyKey,
     KeyedRun,
-    RetryOrder,
+    RetryCommand,
     RunArtifacts,
     RunRow,
 )
@@ -144,9 +144,9 @@ class MemoryIndex:
         ]
         return [run_id for _, run_id in sorted(due)[:limit]]
 
-    async def request_retry(self, run_id: str, order: RetryOrder) -> bool:
+    async def request_retry(self, run_id: str, command: RetryCommand) -> bool:
         row = self._rows.get(run_id)
-        if row is None or row.generation != order["generation"] - 1:
+        if row is None or row.generation != command["generation"] - 1:
             return False
         self._rows[run_id] = replace(
             row,
@@ -159,8 +159,8 @@ class MemoryIndex:
             cancel_by=None,
             expires_at=None,
             approval_answer=None,
-            generation=order["generation"],
-            retry=order,
+            generation=command["generation"],
+            retry=command,
         )
         return True
 

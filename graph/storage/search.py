@@ -93,10 +93,10 @@ def search_rows(rows: "Sequence[tuple[int, RunRow]]", search: Search) -> Found:
         for number, row in numbered
         if not search.statuses or row.status in search.statuses
     ]
-    places.sort(key=lambda place: order(place[0], search))
+    places.sort(key=lambda place: sort_key(place[0], search))
     if search.after is not None:
-        begin = order(search.after, search)
-        places = [place for place in places if order(place[0], search) > begin]
+        begin = sort_key(search.after, search)
+        places = [place for place in places if sort_key(place[0], search) > begin]
     page = places[: search.limit]
     after = page[-1][0] if len(places) > len(page) else None
     return Found(rows=[row for _, row in page], counts=counts, after=after)
@@ -107,7 +107,7 @@ def _key(row: "RunRow", search: Search) -> float | None:
     return None if known is None else float(known)
 
 
-def order(position: Position, search: Search) -> tuple[bool, float, int]:
+def sort_key(position: Position, search: Search) -> tuple[bool, float, int]:
     """What positions are sorted by, whichever way the search goes."""
     sign = -1 if search.descending else 1
     return position.key is None, sign * (position.key or 0.0), sign * position.number

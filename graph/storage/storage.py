@@ -19,7 +19,7 @@ from graph.state.row import (
     Facts,
     IdempotencyKey,
     KeyedRun,
-    RetryOrder,
+    RetryCommand,
     RunArtifacts,
     RunRow,
 )
@@ -99,10 +99,10 @@ class RunIndex(Protocol):
     async def expired(self, now: float, limit: int) -> Sequence[str]:
         """The ids of waiting runs about which it may no longer be decided, the earliest first."""
 
-    async def request_retry(self, run_id: str, order: RetryOrder) -> bool:
+    async def request_retry(self, run_id: str, command: RetryCommand) -> bool:
         """Make a settled run one that is to go on, as if it had just been accepted.
 
-        Whether it is: of several orders with one generation, the first counts.
+        Whether it is: of several commands with one generation, the first counts.
         """
 
     async def note_start(self, run_id: str, *, starts: int, checkpoint_id: str | None) -> None:

@@ -15,7 +15,7 @@ from graph.state.row import (
     Facts,
     IdempotencyKey,
     KeyedRun,
-    RetryOrder,
+    RetryCommand,
     RunArtifacts,
     RunRow,
 )
@@ -164,15 +164,15 @@ class SqliteIndex:
         )
         return [run_id for (run_id,) in rows]
 
-    async def request_retry(self, run_id: str, order: RetryOrder) -> bool:
+    async def request_retry(self, run_id: str, command: RetryCommand) -> bool:
         update = (
             "UPDATE runs SET status = 'pending', started_at = NULL, completed_at = NULL,"
             " starts = 1, checkpoint_id = NULL, cancel_at = NULL, cancel_by = NULL,"
             " expires_at = NULL, decision = NULL, generation = ?, retry = ?"
             " WHERE run_id = ? AND generation = ?"
         )
-        generation = order["generation"]
-        values = (generation, json.dumps(order), run_id, generation - 1)
+        generation = command["generation"]
+        values = (generation, json.dumps(command), run_id, generation - 1)
         return await self._writer.write((update, values), durable=True) > 0
 
     async def note_start(self, run_id: str, *, starts: int, checkpoint_id: str | None) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import aiosqlite
 
 from graph.state import Status
-from graph.storage.search import MOST_COUNTED, STATUSES, Position, Search, full_text_query, order
+from graph.storage.search import MOST_COUNTED, STATUSES, Position, Search, full_text_query, sort_key
 from graph.storage.sqlite.filters import KEYS, Condition, beginning, conditions, ordering, walk
 
 
@@ -106,7 +106,7 @@ class Gathered:
                 self.places.append(Position(key=key, number=number))
             else:
                 self.counts[status] = min(self.counts[status] + number, MOST_COUNTED + 1)
-        self.places.sort(key=lambda place: order(place, self.search))
+        self.places.sort(key=lambda place: sort_key(place, self.search))
         del self.places[self.search.limit + 1 :]
         if self.search.sort == "time" and self.last:
             self.paged = True  # what follows in the order of the windows comes after the page

@@ -16,7 +16,7 @@ from graph.record.explain import Explanation, explain
 from graph.record.time_spent import PARTS, time_spent
 from graph.runs.recovery import _retried
 from graph.state import ForkedFrom, Mark, PlanningCall, RunState, run_error
-from graph.state.row import RetryOrder
+from graph.state.row import RetryCommand
 from graph.storage.storage import Storage
 from tests.support.models.scripted_models import ScriptedModel, outage, plan_of
 from tests.support.runs.fake_runs import FakeRuns, serving
@@ -142,7 +142,7 @@ def test_a_retried_run_was_not_in_the_queue_until_its_last_start() -> None:
         "error": failed,
         "completed_at": CREATED_AT + 30,
     }
-    order = RetryOrder(
+    order = RetryCommand(
         from_step=None, input=None, skip=[], generation=1, by="me", at=CREATED_AT + 40
     )
     update = _retried(given_up, order)

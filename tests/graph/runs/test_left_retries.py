@@ -1,10 +1,10 @@
 """A retry that was ordered just before the process ended is seen and obeyed in the next one."""
 
-from graph.state.row import RetryOrder
+from graph.state.row import RetryCommand
 from graph.storage.storage import Storage
 from tests.support.runs.live_runs import Gates, process, rested, start, told, types, until
 
-ORDER = RetryOrder(from_step=2, input=None, skip=[2], generation=1, by="me", at=1.0)
+ORDER = RetryCommand(from_step=2, input=None, skip=[2], generation=1, by="me", at=1.0)
 
 
 async def test_it_is_pending_from_the_start_and_can_be_cancelled(storage: Storage) -> None:

@@ -20,7 +20,7 @@ from hypothesis.stateful import (
 from graph.commands.approval import NotWaiting
 from graph.commands.cancel import AlreadySettled
 from graph.commands.fork import Edits
-from graph.commands.retry import NoBackoff, NotRetryable, RetryRequest, order_of
+from graph.commands.retry import NoBackoff, NotRetryable, RetryRequest, command_of
 from graph.runs import quarantine
 from graph.service import Runs
 from graph.state import Approve, Limits, RunState
@@ -202,7 +202,7 @@ class RunModel(RuleBasedStateMachine):
                 await self._runs.retry(known.run_id, request, by="me", owner=None)
             return
         if killed:
-            order = order_of(state, request, self._gates.tools, by="me")
+            order = command_of(state, request, self._gates.tools, by="me")
             assert await self._storage.index.request_retry(known.run_id, order)
         else:
             record = await self._runs.retry(known.run_id, request, by="me", owner=None)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from graph.state import Plan, Step
-from graph.state.row import ApprovalAnswer, RetryOrder
+from graph.state.row import ApprovalAnswer, RetryCommand
 from graph.storage.open import open_storage
 from tests.support.models.llm_runs import models
 from tests.support.servers.capture_server import capturing
@@ -120,7 +120,7 @@ async def _order(folder: Path, left: _Left) -> None:
             (failed[0], 2, {"expression": "2 * 2"}, []),
             (failed[1], 1, None, [2]),
         ):
-            order = RetryOrder(
+            order = RetryCommand(
                 from_step=start, input=given, skip=skip, generation=1, by="bob", at=time.time()
             )
             assert await index.request_retry(run_id, order)
