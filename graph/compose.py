@@ -43,7 +43,7 @@ async def open_runs(
     async with open_storage(settings.database_url, server_url=server_url) as storage:
         roster, daily = make_roster(settings), _daily_budget(settings, storage)
         if roster and daily:
-            roster = replace(roster, purse=daily)
+            roster = replace(roster, budget_guard=daily)
         policy = RunPolicy(settings.limits, settings.approve, settings.approval_expires)
         context = _context(settings, storage, tools, roster)
         runs = Runs(context, policy, roster, daily_budget=daily)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from graph.storage.storage import Spending, Spent
-from nodes.planning.model import Call, Completion, Cost, ModelFailure, NotPaid
+from nodes.planning.model import BudgetExceeded, Call, Completion, Cost, ModelFailure
 
 DAY = 86_400
 
@@ -79,7 +79,7 @@ class DailyBudget:
         ledger = await self._ledger(owner, _day(now))
         return Account(self._limit, ledger.spent, renewal(now))
 
-    async def pay(
+    async def charge(
         self,
         call: Call,
         cost: Cost,
@@ -87,7 +87,7 @@ class DailyBudget:
         *,
         timeout: float,
     ) -> Completion:
-        """What `ask` brings; see `Purse`. An answer counts for the day on which it was asked for.
+        """What `ask` brings; see `BudgetGuard`. An answer counts for the day on which it was asked for.
 
         What is not told of an answer, and all of a call that was cut off after it was sent, counts
         as its worst case, also where it was the process that was killed. A call that failed
@@ -135,7 +135,7 @@ class DailyBudget:
             ledger.release(cost, paid if counted else None)
 
     async def _room(self, call: Call, cost: Cost, patience: float) -> tuple[str, _Ledger]:
-        """Set aside what the call may cost; the day and the ledger. Raises `NotPaid`."""
+        """Set aside what the call may cost; the day and the ledger. Raises `BudgetExceeded`."""
         deadline = time.monotonic() + patience
         while True:
             now = self._clock()
@@ -166,11 +166,13 @@ class DailyBudget:
 
     def _refusal(
         self, spent: Spent, held: list[Cost], call: Call, cost: Cost, now: float
-    ) -> NotPaid | None:
+    ) -> BudgetExceeded | None:
         """Why there is no room for a call, beside those under way."""
         if self._limit.usd is not None and cost.usd is None:
             reason = f"is in USD, and the price of {call.model} is not known"
-            return NotPaid(f"the daily budget {reason} (RUNWRIGHT_MODEL_PRICES)", passes=False)
+            return BudgetExceeded(
+                f"the daily budget {reason} (RUNWRIGHT_MODEL_PRICES)", passes=False
+            )
         why = self._over_price(spent, held, call, cost) or self._over_tokens(
             spent, held, call, cost
         )
@@ -178,7 +180,7 @@ class DailyBudget:
             return None
         until = datetime.fromtimestamp(renewal(now), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         reason = f"the daily budget of this owner is used up: {why}; it is renewed at {until}"
-        return NotPaid(reason, passes=True)
+        return BudgetExceeded(reason, passes=True)
 
     def _over_price(self, spent: Spent, held: list[Cost], call: Call, cost: Cost) -> str | None:
         limit = self._limit.usd

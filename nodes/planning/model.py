@@ -146,7 +146,7 @@ def call_of(state: RunState, model: str) -> Call:
     )
 
 
-class NotPaid(Exception):
+class BudgetExceeded(Exception):
     """The call is not made; `reason` says why, `passes` whether that ends with the day."""
 
     def __init__(self, reason: str, *, passes: bool) -> None:
@@ -155,10 +155,10 @@ class NotPaid(Exception):
         self.passes = passes
 
 
-class Purse(Protocol):
+class BudgetGuard(Protocol):
     """Pays for calls as long as the owner's budget of the day allows them."""
 
-    async def pay(
+    async def charge(
         self,
         call: Call,
         cost: Cost,
@@ -169,7 +169,7 @@ class Purse(Protocol):
         """What `ask` brings within the time that it is given; `cost` is the most it can cost.
 
         All of it takes `timeout` seconds at most. What it cost is stored when this returns. Raises
-        `NotPaid`, what `ask` raises, and the storage's errors.
+        `BudgetExceeded`, what `ask` raises, and the storage's errors.
         """
 
 
@@ -185,7 +185,7 @@ Fallback = Literal["always", "transient", "never"]
 class Roster:
     """Models in the order of trial; `complex_model` is asked first for a task judged complex.
 
-    `timeout` is the longest time of one call, in seconds; `purse` pays for calls, where an owner's
+    `timeout` is the longest time of one call, in seconds; `budget_guard` pays for calls, where an owner's
     day has a budget.
     """
 
@@ -196,7 +196,7 @@ class Roster:
     threshold: float = THRESHOLD
     timeout: float = 20.0
     fallback: Fallback = "always"
-    purse: Purse | None = None
+    budget_guard: BudgetGuard | None = None
 
     def queue(self, score: float) -> list[str]:
         """The models to ask for a task of this complexity, one after the other."""

@@ -17,7 +17,7 @@ from graph.state import (
 )
 from nodes.contract.json_data import InvalidOutput, plain
 from nodes.planning.budget import Patience, patience_of
-from nodes.planning.model import NOT_READY, Completion, Model, ModelFailure, NotPaid, Roster
+from nodes.planning.model import NOT_READY, BudgetExceeded, Completion, Model, ModelFailure, Roster
 
 #: A partial state.
 Update = dict[str, Any]
@@ -179,7 +179,7 @@ def not_affordable(turn: Turn, reason: str) -> Update:
     return _to_patterns(turn, reason)
 
 
-def not_paid(turn: Turn, refusal: NotPaid) -> Update:
+def budget_exceeded(turn: Turn, refusal: BudgetExceeded) -> Update:
     """The owner's day does not allow the call: as beyond the run's own budget.
 
     Models are not asked, so that the policy for where they fail holds as well.

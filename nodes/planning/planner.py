@@ -7,15 +7,23 @@ from functools import cached_property
 from graph.state import PlannedBy, Planning, RunState
 from nodes.planning.budget import add, exceeded, limits_of, over_time
 from nodes.planning.complexity import complexity
-from nodes.planning.model import Completion, Cost, Message, ModelFailure, NotPaid, Roster, call_of
+from nodes.planning.model import (
+    BudgetExceeded,
+    Completion,
+    Cost,
+    Message,
+    ModelFailure,
+    Roster,
+    call_of,
+)
 from nodes.planning.outcomes import (
     Turn,
     Update,
+    budget_exceeded,
     failed,
     first_of,
     given_over,
     not_affordable,
-    not_paid,
     planned,
     rejected,
     skipped,
@@ -64,34 +72,34 @@ class ModelPlanner:
         timeout = patience.deadline
         try:
             cost: Cost | None = None
-            if turn.state.get("budget") or self.roster.purse:
+            if turn.state.get("budget") or self.roster.budget_guard:
                 if reason := over_time(turn.state):
                     return not_affordable(turn, reason)
                 cost = await turn.model.worst_case(asked, self.form.schema, timeout=timeout)
                 if reason := exceeded(turn.state, cost):
                     return not_affordable(turn, reason)
                 timeout = max(0.0, timeout - turn.took)
-            completion = await self._paid(turn, asked, cost, timeout)
-        except NotPaid as refusal:
-            return not_paid(turn, refusal)
+            completion = await self._charged(turn, asked, cost, timeout)
+        except BudgetExceeded as refusal:
+            return budget_exceeded(turn, refusal)
         except ModelFailure as failure:
             return failed(turn, failure, patience)
         self.roster.breaker.succeeded(turn.name)
         usage = {"usage": add(turn.state["usage"], turn.name, completion)}
         return usage | self._read(turn, completion)
 
-    async def _paid(
+    async def _charged(
         self, turn: Turn, asked: Sequence[Message], cost: Cost | None, timeout: float
     ) -> Completion:
-        """The model's answer, paid for where there is a purse. Raises `NotPaid`."""
+        """The model's answer, paid for where there is a budget guard. Raises `BudgetExceeded`."""
 
         async def ask(timeout: float) -> Completion:
             return await turn.model.complete(asked, self.form.schema, timeout=timeout)
 
-        if cost is None or self.roster.purse is None:
+        if cost is None or self.roster.budget_guard is None:
             return await ask(timeout)
         call = call_of(turn.state, turn.name)
-        return await self.roster.purse.pay(call, cost, ask, timeout=timeout)
+        return await self.roster.budget_guard.charge(call, cost, ask, timeout=timeout)
 
     def _read(self, turn: Turn, completion: Completion) -> Update:
         if completion.refused:

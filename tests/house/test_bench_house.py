@@ -170,7 +170,7 @@ def left(tree: Tree, *known: Word) -> list[tuple[str, str, str]]:
 def test_a_word_is_found_in_names_docstrings_comments_and_pages_but_not_in_strings(
     plant: Plant,
 ) -> None:
-    module = '"""A purse,\nand `Purse`."""\n# purses\nname = self._purse("purse")\n'
+    module = '"""A purse,\nand `BudgetGuard`."""\n# purses\nname = self._purse("purse")\n'
     tree = plant(
         {
             "top/purse.py": module,

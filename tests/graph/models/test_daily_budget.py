@@ -15,7 +15,7 @@ from graph.state.row import RunArtifacts, RunRow
 from graph.storage.open import open_storage
 from graph.storage.sqlite.backup import back_up
 from graph.storage.storage import Spent, Storage
-from nodes.planning.model import Call, Completion, Cost, ModelFailure, NotPaid
+from nodes.planning.model import BudgetExceeded, Call, Completion, Cost, ModelFailure
 from tests.support.models.scripted_models import answer, misconfigured, outage
 
 NOON = 1_795_348_800.0  # 2026-11-22T12:00:00Z
@@ -54,8 +54,8 @@ def budget(storage: Storage, clock: Clock | None = None, **limit: Any) -> DailyB
     return DailyBudget(DailyLimit(**limit), storage.spending, clock or Clock())
 
 
-async def pay(
-    purse: DailyBudget,
+async def charge(
+    budget_guard: DailyBudget,
     outcome: Completion | BaseException,
     paid: Call | None = None,
     cost: Cost = WORST,
@@ -65,7 +65,7 @@ async def pay(
             raise outcome
         return outcome
 
-    return await purse.pay(paid or call(), cost, ask, timeout=0.1)
+    return await budget_guard.charge(paid or call(), cost, ask, timeout=0.1)
 
 
 async def settled_turns() -> None:
@@ -73,8 +73,8 @@ async def settled_turns() -> None:
     await asyncio.sleep(0.05)
 
 
-async def spent(purse: DailyBudget, owner: str = "alice") -> Spent | None:
-    return (await purse.account(owner)).spent
+async def spent(budget_guard: DailyBudget, owner: str = "alice") -> Spent | None:
+    return (await budget_guard.account(owner)).spent
 
 
 async def accepted(storage: Storage, run_id: str, status: Any = "pending") -> None:
@@ -92,18 +92,18 @@ async def accepted(storage: Storage, run_id: str, status: Any = "pending") -> No
 
 async def test_what_a_call_cost_is_counted_for_its_owner_and_day(storage: Storage) -> None:
     clock = Clock()
-    purse = budget(storage, clock, usd=1.0)
-    await pay(purse, answer("a", usd=0.002, tokens=10))
-    await pay(purse, answer("b", usd=0.003, tokens=20), call(1))
+    budget_guard = budget(storage, clock, usd=1.0)
+    await charge(budget_guard, answer("a", usd=0.002, tokens=10))
+    await charge(budget_guard, answer("b", usd=0.003, tokens=20), call(1))
 
-    assert await spent(purse) == Spent(usd=0.005, tokens=60, calls=2)
-    assert await spent(purse, "bob") == Spent()
-    assert (await purse.account("alice")).renewed_at == NOON + DAY / 2
+    assert await spent(budget_guard) == Spent(usd=0.005, tokens=60, calls=2)
+    assert await spent(budget_guard, "bob") == Spent()
+    assert (await budget_guard.account("alice")).renewed_at == NOON + DAY / 2
     clock.now += DAY / 2 - 1
-    assert await spent(purse) == Spent(usd=0.005, tokens=60, calls=2)
+    assert await spent(budget_guard) == Spent(usd=0.005, tokens=60, calls=2)
     clock.now += 1
-    assert await spent(purse) == Spent()
-    assert (await purse.account("alice")).renewed_at == NOON + 3 * DAY / 2
+    assert await spent(budget_guard) == Spent()
+    assert (await budget_guard.account("alice")).renewed_at == NOON + 3 * DAY / 2
 
 
 @pytest.mark.parametrize(
@@ -119,31 +119,31 @@ async def test_a_call_whose_worst_case_does_not_fit_is_not_made_before_the_next_
 ) -> None:
     """Others have a budget of their own."""
     clock = Clock()
-    purse = budget(storage, clock, **limit)
+    budget_guard = budget(storage, clock, **limit)
     if limit.get("usd") != 0:
-        await pay(purse, answer("a", usd=0.002, tokens=10))
-    with pytest.raises(NotPaid) as refused:
-        await pay(purse, AssertionError("it is asked"), call(1))
+        await charge(budget_guard, answer("a", usd=0.002, tokens=10))
+    with pytest.raises(BudgetExceeded) as refused:
+        await charge(budget_guard, AssertionError("it is asked"), call(1))
 
     assert refused.value.passes
     assert refused.value.reason == (
         f"the daily budget of this owner is used up: {told}; it is renewed at 2026-11-23T00:00:00Z"
     )
     if limit.get("usd") != 0:
-        await pay(purse, answer("b"), call(2, owner="bob"))
+        await charge(budget_guard, answer("b"), call(2, owner="bob"))
         clock.now += DAY
-        await pay(purse, answer("c"), call(3))
+        await charge(budget_guard, answer("c"), call(3))
 
 
 async def test_what_just_fits_is_asked(storage: Storage) -> None:
-    purse = budget(storage, usd=0.01, tokens=100)
-    assert (await pay(purse, answer("a"))).text == "a"
+    budget_guard = budget(storage, usd=0.01, tokens=100)
+    assert (await charge(budget_guard, answer("a"))).text == "a"
 
 
 async def test_spending_outlasts_its_process(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/runs.db"
     async with open_storage(url) as storage:
-        await pay(budget(storage, usd=1.0), answer("a", usd=0.25, tokens=10))
+        await charge(budget(storage, usd=1.0), answer("a", usd=0.25, tokens=10))
     async with open_storage(url) as storage:
         assert await spent(budget(storage, usd=1.0)) == Spent(0.25, 20, 1)
 
@@ -153,12 +153,12 @@ async def test_a_run_that_makes_a_call_again_after_a_crash_is_charged_once(
 ) -> None:
     """What the process that died had stored stands; its next call counts again."""
     await accepted(storage, "r")
-    await pay(budget(storage, usd=1.0), answer("a", usd=0.002), call(0, run="r"))
+    await charge(budget(storage, usd=1.0), answer("a", usd=0.002), call(0, run="r"))
     after = budget(storage, usd=1.0)
-    await pay(after, answer("a", usd=0.003), call(0, run="r"))
+    await charge(after, answer("a", usd=0.003), call(0, run="r"))
     assert await spent(after) == Spent(usd=0.002, tokens=20, calls=1)
 
-    await pay(after, answer("a", usd=0.003), call(1, run="r"))
+    await charge(after, answer("a", usd=0.003), call(1, run="r"))
     assert await spent(after) == Spent(usd=0.005, tokens=40, calls=2)
     assert await storage.spending.of("alice", TODAY) == await spent(after)
 
@@ -168,11 +168,13 @@ async def test_a_call_that_a_kill_cut_off_counts_as_its_worst_case(tmp_path: Pat
     killed, provider = tmp_path / "killed.db", Provider()
     async with open_storage(f"sqlite:///{tmp_path}/runs.db") as storage:
         await accepted(storage, "r")
-        purse = budget(storage, usd=1.0)
-        await pay(purse, answer("a", usd=0.25), call(0, run="r"))
+        budget_guard = budget(storage, usd=1.0)
+        await charge(budget_guard, answer("a", usd=0.25), call(0, run="r"))
         with pytest.raises(ModelFailure):
-            await pay(purse, outage(), call(1, run="r"))
-        asking = asyncio.create_task(purse.pay(call(2, run="r"), WORST, provider.ask, timeout=10))
+            await charge(budget_guard, outage(), call(1, run="r"))
+        asking = asyncio.create_task(
+            budget_guard.charge(call(2, run="r"), WORST, provider.ask, timeout=10)
+        )
         await settled_turns()
         back_up(tmp_path / "runs.db", killed)  # as it would be found after a kill
         provider.calls[0].set_result(answer("b", usd=0.25))
@@ -182,36 +184,36 @@ async def test_a_call_that_a_kill_cut_off_counts_as_its_worst_case(tmp_path: Pat
             assert await spent(budget(storage, usd=1.0)) == Spent(0.26, 120, 2)
     for _ in range(2):
         async with open_storage(f"sqlite:///{killed}") as storage:
-            purse = budget(storage, usd=1.0)
-            await pay(purse, answer("b", usd=0.25), call(2, run="r"))
-            assert await spent(purse) == Spent(0.51, 140, 3)
+            budget_guard = budget(storage, usd=1.0)
+            await charge(budget_guard, answer("b", usd=0.25), call(2, run="r"))
+            assert await spent(budget_guard) == Spent(0.51, 140, 3)
     async with open_storage(f"sqlite:///{tmp_path}/runs.db") as storage:
         assert await spent(budget(storage, usd=1.0)) == Spent(0.5, 40, 2)
 
 
 async def test_every_draft_counts(storage: Storage) -> None:
     """It belongs to no run that is kept, and begins its calls at the same number."""
-    purse = budget(storage, usd=1.0)
+    budget_guard = budget(storage, usd=1.0)
     for _ in range(2):
-        await pay(purse, answer("a", usd=0.25))
-    assert await spent(purse) == Spent(0.5, 40, 2)
+        await charge(budget_guard, answer("a", usd=0.25))
+    assert await spent(budget_guard) == Spent(0.5, 40, 2)
 
 
 async def test_a_run_that_is_removed_gives_nothing_back(storage: Storage) -> None:
     await accepted(storage, "r", status="completed")
-    purse = budget(storage, usd=1.0)
-    await pay(purse, answer("a", usd=0.25), call(0, run="r"))
+    budget_guard = budget(storage, usd=1.0)
+    await charge(budget_guard, answer("a", usd=0.25), call(0, run="r"))
     removed = await storage.remove(
         [RunArtifacts(run_id="r", receipts=("receipts", "alice"), step_keys=[], generation=0)]
     )
 
     assert removed == 1
-    assert await spent(purse) == await spent(budget(storage, usd=1.0)) == Spent(0.25, 20, 1)
+    assert await spent(budget_guard) == await spent(budget(storage, usd=1.0)) == Spent(0.25, 20, 1)
 
 
 async def test_calls_at_once_exceed_nothing_together(storage: Storage) -> None:
     """And none is refused for what others have only set aside: it waits for them."""
-    purse = budget(storage, usd=0.025)
+    budget_guard = budget(storage, usd=0.025)
     under_way: list[int] = [0]
 
     async def ask(timeout: float) -> Completion:
@@ -220,118 +222,121 @@ async def test_calls_at_once_exceed_nothing_together(storage: Storage) -> None:
         under_way.append(under_way[-1] - 1)
         return answer("a", usd=0.0005)
 
-    await asyncio.gather(*(purse.pay(call(n), WORST, ask, timeout=20) for n in range(20)))
+    await asyncio.gather(*(budget_guard.charge(call(n), WORST, ask, timeout=20) for n in range(20)))
 
     assert max(under_way) == 2
-    assert await spent(purse) == Spent(pytest.approx(0.01), 400, 20)  # type: ignore[arg-type]
+    assert await spent(budget_guard) == Spent(pytest.approx(0.01), 400, 20)  # type: ignore[arg-type]
 
 
 async def test_who_waits_for_calls_under_way_does_not_wait_for_ever(storage: Storage) -> None:
     """Half of the call's time, and the model has the other half."""
-    purse = budget(storage, usd=0.015)
+    budget_guard = budget(storage, usd=0.015)
     provider = Provider()
-    first = asyncio.create_task(purse.pay(call(), WORST, provider.ask, timeout=10))
+    first = asyncio.create_task(budget_guard.charge(call(), WORST, provider.ask, timeout=10))
     await settled_turns()
     began = time.monotonic()
-    with pytest.raises(NotPaid, match=r"0\.015000 of 0\.015 are left, 0\.010000 set aside"):
-        await purse.pay(call(1), WORST, provider.ask, timeout=0.2)
+    with pytest.raises(BudgetExceeded, match=r"0\.015000 of 0\.015 are left, 0\.010000 set aside"):
+        await budget_guard.charge(call(1), WORST, provider.ask, timeout=0.2)
     assert 0.08 < time.monotonic() - began < 2
     provider.calls[0].set_result(answer("a"))
     await first
 
 
 async def test_who_waits_is_refused_as_soon_as_the_day_is_used_up(storage: Storage) -> None:
-    purse = budget(storage, usd=0.015)
+    budget_guard = budget(storage, usd=0.015)
     provider = Provider()
     paying = [
-        asyncio.create_task(purse.pay(call(n), WORST, provider.ask, timeout=100)) for n in range(3)
+        asyncio.create_task(budget_guard.charge(call(n), WORST, provider.ask, timeout=100))
+        for n in range(3)
     ]
     await settled_turns()
     provider.calls[0].set_result(answer("a", usd=0.009))
     outcomes = await asyncio.wait_for(asyncio.gather(*paying, return_exceptions=True), 5)
-    assert [type(outcome) for outcome in outcomes] == [Completion, NotPaid, NotPaid]
+    assert [type(outcome) for outcome in outcomes] == [Completion, BudgetExceeded, BudgetExceeded]
 
 
 @pytest.mark.parametrize("failure", [outage(), outage("rate_limited"), misconfigured()])
 async def test_a_call_that_failed_costs_nothing(storage: Storage, failure: ModelFailure) -> None:
-    purse = budget(storage, usd=0.01)
+    budget_guard = budget(storage, usd=0.01)
     with pytest.raises(ModelFailure):
-        await pay(purse, failure)
-    assert await spent(purse) == Spent()
-    await pay(purse, answer("a"))
+        await charge(budget_guard, failure)
+    assert await spent(budget_guard) == Spent()
+    await charge(budget_guard, answer("a"))
 
 
 async def test_a_call_that_was_cut_off_counts_as_its_worst_case(storage: Storage) -> None:
     """The provider may have answered; or who goes away early would spend for nothing."""
-    purse = budget(storage, usd=1.0)
+    budget_guard = budget(storage, usd=1.0)
     with pytest.raises(ModelFailure):
-        await pay(purse, outage("timeout"))
+        await charge(budget_guard, outage("timeout"))
     provider = Provider()
-    paying = asyncio.create_task(purse.pay(call(1), WORST, provider.ask, timeout=10))
+    paying = asyncio.create_task(budget_guard.charge(call(1), WORST, provider.ask, timeout=10))
     await settled_turns()
     paying.cancel()
     with pytest.raises(asyncio.CancelledError):
         await paying
 
-    assert await spent(purse) == Spent(0.02, 200, 2)
+    assert await spent(budget_guard) == Spent(0.02, 200, 2)
     assert await storage.spending.of("alice", TODAY) == Spent(0.02, 200, 2)
 
 
 async def test_what_an_answer_does_not_tell_counts_as_its_worst_case(storage: Storage) -> None:
-    purse = budget(storage, usd=1.0, tokens=1000)
-    await pay(purse, answer("a", usd=None, tokens=None))
-    assert await spent(purse) == Spent(0.01, 100, 1)
+    budget_guard = budget(storage, usd=1.0, tokens=1000)
+    await charge(budget_guard, answer("a", usd=None, tokens=None))
+    assert await spent(budget_guard) == Spent(0.01, 100, 1)
 
 
 async def test_without_a_price_a_budget_in_usd_pays_for_nothing(storage: Storage) -> None:
     """Which does not pass by itself; a budget of tokens needs no price."""
     unknown = replace(WORST, usd=None)
-    with pytest.raises(NotPaid, match=r"price of a/one is not known \(RUNWRIGHT_MODEL") as refused:
-        await pay(budget(storage, usd=1.0, tokens=1000), AssertionError(), cost=unknown)
+    with pytest.raises(
+        BudgetExceeded, match=r"price of a/one is not known \(RUNWRIGHT_MODEL"
+    ) as refused:
+        await charge(budget(storage, usd=1.0, tokens=1000), AssertionError(), cost=unknown)
     assert not refused.value.passes
 
     by_tokens = budget(storage, tokens=1000)
-    await pay(by_tokens, answer("a", usd=None), cost=unknown)
-    await pay(by_tokens, answer("a", usd=0.1), call(1))
+    await charge(by_tokens, answer("a", usd=None), cost=unknown)
+    await charge(by_tokens, answer("a", usd=0.1), call(1))
     assert await spent(by_tokens) == Spent(None, 40, 2)  # "not known", never 0
 
     later_in_usd = budget(storage, usd=1.0)
-    with pytest.raises(NotPaid, match="a call of today had no known price") as refused:
-        await pay(later_in_usd, AssertionError())
+    with pytest.raises(BudgetExceeded, match="a call of today had no known price") as refused:
+        await charge(later_in_usd, AssertionError())
     assert refused.value.passes
 
 
 async def test_an_answer_counts_for_the_day_on_which_it_was_asked_for(storage: Storage) -> None:
     clock = Clock()
-    purse, provider = budget(storage, clock, usd=1.0), Provider()
-    paying = asyncio.create_task(purse.pay(call(), WORST, provider.ask, timeout=10))
+    budget_guard, provider = budget(storage, clock, usd=1.0), Provider()
+    paying = asyncio.create_task(budget_guard.charge(call(), WORST, provider.ask, timeout=10))
     await settled_turns()
     clock.now += DAY / 2
-    assert await spent(purse) == Spent()
+    assert await spent(budget_guard) == Spent()
     provider.calls[0].set_result(answer("a", usd=0.25))
     await paying
 
-    assert await spent(purse) == Spent()
+    assert await spent(budget_guard) == Spent()
     assert await storage.spending.of("alice", TODAY) == Spent(0.25, 20, 1)
 
 
 async def test_first_calls_at_once_share_one_account(storage: Storage) -> None:
     """Also where the stored sum is read by one while another has spent something already."""
-    purse = budget(storage, usd=1.0)
-    await asyncio.gather(*(pay(purse, answer("a", usd=0.01), call(n)) for n in range(30)))
-    assert await spent(purse) == Spent(pytest.approx(0.3), 600, 30)  # type: ignore[arg-type]
-    assert await storage.spending.of("alice", TODAY) == await spent(purse)
+    budget_guard = budget(storage, usd=1.0)
+    await asyncio.gather(*(charge(budget_guard, answer("a", usd=0.01), call(n)) for n in range(30)))
+    assert await spent(budget_guard) == Spent(pytest.approx(0.3), 600, 30)  # type: ignore[arg-type]
+    assert await storage.spending.of("alice", TODAY) == await spent(budget_guard)
 
 
 async def test_where_the_storage_fails_the_call_is_counted_and_told(storage: Storage) -> None:
     """Nobody is let go on without what was spent being stored."""
-    purse = budget(storage, usd=1.0)
-    await spent(purse)
+    budget_guard = budget(storage, usd=1.0)
+    await spent(budget_guard)
     failing = _Failing()
-    purse._spending = failing
+    budget_guard._spending = failing
     with pytest.raises(sqlite3.OperationalError):
-        await pay(purse, answer("a", usd=0.25))
-    assert await spent(purse) == Spent(0.25, 20, 1)
+        await charge(budget_guard, answer("a", usd=0.25))
+    assert await spent(budget_guard) == Spent(0.25, 20, 1)
 
 
 class _Failing:

@@ -46,8 +46,8 @@ def daily(storage: Storage, **limit: Any) -> DailyBudget:
     return DailyBudget(DailyLimit(**limit), storage.spending)
 
 
-async def spent(purse: DailyBudget, owner: str = "default") -> Spent | None:
-    return (await purse.account(owner)).spent
+async def spent(budget_guard: DailyBudget, owner: str = "default") -> Spent | None:
+    return (await budget_guard.account(owner)).spent
 
 
 async def test_beyond_the_days_budget_the_patterns_plan_and_the_record_says_so(
@@ -55,7 +55,7 @@ async def test_beyond_the_days_budget_the_patterns_plan_and_the_record_says_so(
 ) -> None:
     """No model is asked, also not the next one; what the patterns do not understand, is told."""
     first, second = model(calculation(usd=0.004)), ScriptedModel("b/two", [])
-    planning = Planning(storage, first, second, purse=daily(storage, usd=0.01))
+    planning = Planning(storage, first, second, budget_guard=daily(storage, usd=0.01))
     asked = await planning.run()
     planned = await planning.run()
     refused = await planning.run("hum a tune")
@@ -88,8 +88,10 @@ async def test_where_the_patterns_may_not_plan_the_run_fails(
     storage: Storage, fallback: str, budget: dict[str, Any], usd: float | None, status: str
 ) -> None:
     """By the policy for models that fail, or by what the run's own budget says."""
-    purse = daily(storage, usd=0.009)
-    planned = await Planning(storage, model(usd=usd), purse=purse, fallback=fallback).run(**budget)
+    budget_guard = daily(storage, usd=0.009)
+    planned = await Planning(
+        storage, model(usd=usd), budget_guard=budget_guard, fallback=fallback
+    ).run(**budget)
 
     assert planned.state["status"] == status
     if status == "failed":
@@ -102,28 +104,28 @@ async def test_where_the_patterns_may_not_plan_the_run_fails(
 
 async def test_a_repair_is_a_call_that_has_to_fit_too(storage: Storage) -> None:
     only = model(PROSE)
-    purse = daily(storage, usd=0.013)
-    planned = await Planning(storage, only, purse=purse).run()
+    budget_guard = daily(storage, usd=0.013)
+    planned = await Planning(storage, only, budget_guard=budget_guard).run()
 
     assert planned.outcomes == [("a/one", "rejected"), ("a/one", "skipped"), (None, "planned")]
-    assert await spent(purse) == Spent(0.004, 20, 1)
+    assert await spent(budget_guard) == Spent(0.004, 20, 1)
 
 
 async def test_the_day_adds_up_to_what_the_records_say(storage: Storage) -> None:
     """Failures, repairs and second tries included."""
-    purse = daily(storage, usd=1.0, tokens=10_000)
+    budget_guard = daily(storage, usd=1.0, tokens=10_000)
     only = model(PROSE, calculation(), outage(), calculation(usd=0.002))
-    planning = Planning(storage, only, purse=purse)
+    planning = Planning(storage, only, budget_guard=budget_guard)
     usages = [(await planning.run()).state["usage"] for _ in range(2)]
 
     sums = [sum(usage[name] for usage in usages) for name in ("usd", "calls")]  # type: ignore[literal-required]
-    assert await spent(purse) == Spent(pytest.approx(sums[0]), 60, sums[1])  # type: ignore[arg-type]
+    assert await spent(budget_guard) == Spent(pytest.approx(sums[0]), 60, sums[1])  # type: ignore[arg-type]
 
 
 class DyingPurse(DailyBudget):
     """Its process is gone right after what a call cost was stored."""
 
-    async def pay(
+    async def charge(
         self,
         call: Call,
         cost: Cost,
@@ -131,7 +133,7 @@ class DyingPurse(DailyBudget):
         *,
         timeout: float,
     ) -> Completion:
-        await super().pay(call, cost, ask, timeout=timeout)
+        await super().charge(call, cost, ask, timeout=timeout)
         raise Killed
 
 
@@ -143,13 +145,13 @@ async def test_what_a_killed_process_has_spent_is_counted_once(storage: Storage)
     await storage.index.accept(accepted)
     dying = DyingPurse(DailyLimit(usd=1.0), storage.spending)
     with pytest.raises(Killed):
-        await Planning(storage, model(calculation(usd=0.25)), purse=dying).drive(
+        await Planning(storage, model(calculation(usd=0.25)), budget_guard=dying).drive(
             state_of(accepted), accepted.run_id
         )
     later = daily(storage, usd=1.0)
     assert await spent(later) == Spent(0.25, 20, 1)
 
-    taken_up = Planning(storage, model(calculation(usd=0.25)), purse=later)
+    taken_up = Planning(storage, model(calculation(usd=0.25)), budget_guard=later)
     planned = await taken_up.drive(None, accepted.run_id)
     assert planned.state["usage"]["calls"] == 1
     assert await spent(later) == await spent(daily(storage, usd=1.0)) == Spent(0.25, 20, 1)
@@ -159,15 +161,15 @@ async def test_an_interrupted_call_is_charged_once_however_often_it_is_made(
     storage: Storage,
 ) -> None:
     """Its first process ended in order in the middle of it, and the next one got the answer."""
-    purse = daily(storage, usd=1.0)
+    budget_guard = daily(storage, usd=1.0)
     silent = SilentModel("a/one", [], cost=Cost(tokens=100, usd=0.01))
-    async with opened(storage, silent, purse=purse) as runs:
+    async with opened(storage, silent, budget_guard=budget_guard) as runs:
         run_id = (await runs.start("what is 2 + 2"))["run_id"]
-        await until(lambda: [one for one in purse._ledgers.values() if one.held])
-    assert await spent(purse) == Spent(0.01, 100, 1)
+        await until(lambda: [one for one in budget_guard._ledgers.values() if one.held])
+    assert await spent(budget_guard) == Spent(0.01, 100, 1)
 
     later = daily(storage, usd=1.0)
-    async with opened(storage, model(calculation(usd=0.002)), purse=later) as runs:
+    async with opened(storage, model(calculation(usd=0.002)), budget_guard=later) as runs:
         record = await rested(runs, run_id)
     assert record["planned_by"]["source"] == "llm"  # type: ignore[index]
     assert record["usage"]["calls"] == 1
@@ -176,21 +178,25 @@ async def test_an_interrupted_call_is_charged_once_however_often_it_is_made(
 
 async def test_a_retry_that_plans_again_is_charged_again(storage: Storage) -> None:
     """Otherwise cancelling and retrying would cost nothing."""
-    purse = daily(storage, usd=1.0)
+    budget_guard = daily(storage, usd=1.0)
     silent = SilentModel("a/one", [], cost=Cost(tokens=100, usd=0.01))
-    async with opened(storage, silent, purse=purse) as runs:
+    async with opened(storage, silent, budget_guard=budget_guard) as runs:
         run_id = (await runs.start("what is 2 + 2"))["run_id"]
         for calls in (1, 2):
-            await until(lambda: [one for one in purse._ledgers.values() if one.held])
+            await until(lambda: [one for one in budget_guard._ledgers.values() if one.held])
             await runs.cancel(run_id, by="me", owner=None)
-            assert await spent(purse) == Spent(pytest.approx(0.01 * calls), 100 * calls, calls)  # type: ignore[arg-type]
+            assert await spent(budget_guard) == Spent(
+                pytest.approx(0.01 * calls), 100 * calls, calls
+            )  # type: ignore[arg-type]
             await runs.retry(run_id, RetryRequest(), by="me", owner=None)
 
 
 async def test_drafts_count_as_runs_do(storage: Storage) -> None:
     """Their calls cost the same, and beyond the budget the patterns plan them."""
-    purse = daily(storage, usd=0.017)
-    async with opened(storage, model(calculation(usd=0.004), PROSE), purse=purse) as runs:
+    budget_guard = daily(storage, usd=0.017)
+    async with opened(
+        storage, model(calculation(usd=0.004), PROSE), budget_guard=budget_guard
+    ) as runs:
         previews = [await runs.preview("what is 2 + 2", owner="alice") for _ in range(2)]
         account = await runs.account("alice")
 
@@ -210,7 +216,7 @@ async def test_without_a_daily_budget_nothing_is_kept_or_counted(
     monkeypatch.setattr(storage.spending, "add", never)
     only = model(calculation())
     monkeypatch.setattr(only, "worst_case", never)
-    async with opened(storage, only, purse=None) as runs:
+    async with opened(storage, only, budget_guard=None) as runs:
         record = await rested(runs, (await runs.start("what is 2 + 2"))["run_id"])
         account = await runs.account("default")
 
@@ -224,12 +230,14 @@ def _matches(pattern: str, text: str) -> bool:
 
 @asynccontextmanager
 async def opened(
-    storage: Storage, only: ScriptedModel, *, purse: DailyBudget | None
+    storage: Storage, only: ScriptedModel, *, budget_guard: DailyBudget | None
 ) -> AsyncIterator[Runs]:
     """Runs as a process has them that was just started on this storage."""
     tools, executor = make_tools(BUILTIN), Executor(slots=2, max_queued=100)
     breaker = CircuitBreaker((), threshold=100, pause=60.0)
-    roster = Roster(models={only.name: only}, order=[only.name], breaker=breaker, purse=purse)
+    roster = Roster(
+        models={only.name: only}, order=[only.name], breaker=breaker, budget_guard=budget_guard
+    )
     graph = build_graph(
         tools,
         checkpointer=storage.saver,
@@ -239,7 +247,7 @@ async def opened(
         input_schema=RunState,
     )
     context = make_context(graph, storage, executor, tools)
-    runs = Runs(context, RunPolicy(AT_ONCE), roster, daily_budget=purse)
+    runs = Runs(context, RunPolicy(AT_ONCE), roster, daily_budget=budget_guard)
     await runs.open(resume_unfinished=True)
     try:
         yield runs
