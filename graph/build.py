@@ -29,7 +29,7 @@ from nodes.fallback_plan import fallback_plan
 from nodes.finalize import finalize
 from nodes.patterns.planner import PatternPlanner
 from nodes.plan import plan
-from nodes.planning.model import Roster
+from nodes.planning.model import ModelLadder
 from nodes.planning.planner import ModelPlanner
 from nodes.planning.schema import answer_form
 from tools.registry import Tool
@@ -46,7 +46,7 @@ def build_graph(
     store: BaseStore | None = None,
     limits: Limits = DEFAULT_LIMITS,
     threads: ToolThreads | None = None,
-    roster: Roster | None = None,
+    ladder: ModelLadder | None = None,
     wait: Wait = sleep_until,
     input_schema: type[Any] = RunInput,
     approve: Approve = "never",
@@ -54,7 +54,7 @@ def build_graph(
 ) -> RunGraph:
     """Compile the graph over the given tools.
 
-    `limits` hold for runs that bring none of their own, `threads` run blocking tools, `roster` has
+    `limits` hold for runs that bring none of their own, `threads` run blocking tools, `ladder` has
     the models that plan, `wait` sits out a backoff. `input_schema` is what a caller may put in: a
     prompt, or a prepared `RunState`. A graph that takes prompts is worked with by hand, in Studio
     and notebooks: it tells its events to the stream mode `custom`, and checks its plan again at
@@ -63,7 +63,7 @@ def build_graph(
     """
     by_hand = input_schema is RunInput
     builder = StateGraph(RunState, input_schema=input_schema)
-    models = ModelPlanner(roster, tools, answer_form(tools)) if roster else None
+    models = ModelPlanner(ladder, tools, answer_form(tools)) if ladder else None
     asking = ApprovalGate(tools, next_event, approve, approval_expires)
     nodes: dict[str, Node] = {
         "plan": partial(

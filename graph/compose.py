@@ -10,7 +10,7 @@ from graph.build import build_graph
 from graph.commands.retention import Retention, sweeping
 from graph.models.client import close_clients
 from graph.models.daily_budget import DailyBudget, DailyLimit
-from graph.models.ladder import make_roster, warm
+from graph.models.ladder import make_ladder, warm
 from graph.queue.executor import Executor
 from graph.runs.context import RunContext, RunPolicy, make_context
 from graph.runs.reader import StorageUnavailable
@@ -19,7 +19,7 @@ from graph.settings import Settings
 from graph.state import RunState
 from graph.storage.open import open_storage
 from graph.storage.storage import Storage
-from nodes.planning.model import Roster
+from nodes.planning.model import ModelLadder
 from tools.loading import BUILTIN, load
 from tools.registry import Tool, make_tools
 from tools.threads import ToolThreads
@@ -41,16 +41,16 @@ async def open_runs(
     """
     tools = open_tools(settings, functions)
     async with open_storage(settings.database_url, server_url=server_url) as storage:
-        roster, daily = make_roster(settings), _daily_budget(settings, storage)
-        if roster and daily:
-            roster = replace(roster, budget_guard=daily)
+        ladder, daily = make_ladder(settings), _daily_budget(settings, storage)
+        if ladder and daily:
+            ladder = replace(ladder, budget_guard=daily)
         policy = RunPolicy(settings.limits, settings.approve, settings.approval_expires)
-        context = _context(settings, storage, tools, roster)
-        runs = Runs(context, policy, roster, daily_budget=daily)
+        context = _context(settings, storage, tools, ladder)
+        runs = Runs(context, policy, ladder, daily_budget=daily)
         await runs.open(resume_unfinished=resume_unfinished)
         # Who leaves other runs alone does not remove them either.
         retention = _retention(settings, storage, runs) if resume_unfinished else None
-        async with _warming(roster), sweeping(retention):
+        async with _warming(ladder), sweeping(retention):
             try:
                 yield runs
             finally:
@@ -58,7 +58,7 @@ async def open_runs(
 
 
 def _context(
-    settings: Settings, storage: Storage, tools: Mapping[str, Tool], roster: Roster | None
+    settings: Settings, storage: Storage, tools: Mapping[str, Tool], ladder: ModelLadder | None
 ) -> RunContext:
     executor = Executor(slots=settings.max_executing, max_queued=settings.max_queued)
     threads = ToolThreads(settings.tool_threads)
@@ -68,7 +68,7 @@ def _context(
         store=storage.store,
         limits=settings.limits,
         threads=threads,
-        roster=roster,
+        ladder=ladder,
         wait=executor.wait_until,
         input_schema=RunState,
         approve=settings.approve,
@@ -94,12 +94,12 @@ def _retention(settings: Settings, storage: Storage, runs: Runs) -> Retention | 
 
 
 @asynccontextmanager
-async def _warming(roster: Roster | None) -> AsyncIterator[None]:
+async def _warming(ladder: ModelLadder | None) -> AsyncIterator[None]:
     """Load the models' client beside everything else, and close its connections at the end."""
-    if roster is None:
+    if ladder is None:
         yield
         return
-    warming = asyncio.create_task(warm(roster))
+    warming = asyncio.create_task(warm(ladder))
     try:
         yield
     finally:

@@ -31,7 +31,7 @@ from graph.storage.pages import Page, decode, found_page
 from graph.storage.search import Search
 from graph.storage.storage import Storage
 from nodes.plan import prompt_error
-from nodes.planning.model import Roster
+from nodes.planning.model import ModelLadder
 
 
 class PromptRejected(Exception):
@@ -49,11 +49,11 @@ class Runs:
         self,
         context: RunContext,
         policy: RunPolicy,
-        roster: Roster | None = None,
+        ladder: ModelLadder | None = None,
         *,
         daily_budget: DailyBudget | None = None,
     ) -> None:
-        models = len(roster.models) if roster else 0
+        models = len(ladder.models) if ladder else 0
         self._context = context
         self._storage, self._reader, self._executor = (
             context.storage,
@@ -73,7 +73,7 @@ class Runs:
         self._forker = Forker(context, self._acceptance, approval_expires=expires)
         self._deletion = Deletion(context.storage, context.reader, context.broadcaster)
         self.approval_gate = ApprovalGate(context, self._runner, self._acceptance)
-        self.health = Health(context.storage, roster)
+        self.health = Health(context.storage, ladder)
 
     @property
     def ready(self) -> bool:
@@ -319,13 +319,13 @@ CHECK_TIMEOUT = 1.0
 class Health:
     """Looks at the storage when it is asked, and at what the last calls of the models told."""
 
-    def __init__(self, storage: Storage, roster: Roster | None) -> None:
+    def __init__(self, storage: Storage, ladder: ModelLadder | None) -> None:
         self._storage = storage
-        self._roster = roster
+        self._ladder = ladder
 
     def models(self) -> Mapping[str, Mapping[str, object]]:
         """How each configured model does; empty without models."""
-        return self._roster.breaker.state() if self._roster else {}
+        return self._ladder.breaker.state() if self._ladder else {}
 
     async def storage(self) -> dict[str, object]:
         """The backend, and whether it can be written just now."""

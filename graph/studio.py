@@ -5,7 +5,7 @@ It has no checkpointer and no store, since the server that loads it brings its o
 
 from graph.build import build_graph
 from graph.compose import open_tools
-from graph.models.ladder import make_roster
+from graph.models.ladder import make_ladder
 from graph.settings import read_settings
 from tools.threads import ToolThreads
 
@@ -15,7 +15,7 @@ graph = build_graph(
     open_tools(_settings),
     limits=_settings.limits,
     threads=ToolThreads(_settings.tool_threads),
-    roster=make_roster(_settings),
+    ladder=make_ladder(_settings),
     approve=_settings.approve,
     approval_expires=_settings.approval_expires,
 )

@@ -43,7 +43,7 @@ async def plan(
             return _by_patterns()
         if planning["not_before"] is not None:
             # Clamped, since a clock that was set back would make it wait by as much longer.
-            moment = min(planning["not_before"], time.time() + most(models.roster.timeout))
+            moment = min(planning["not_before"], time.time() + most(models.ladder.timeout))
             paused = state.get("paused", 0.0) + await wait(moment)
             state = {**state, "paused": paused}
             return {"paused": paused} | await _ask(models, state, planning, asking)

@@ -17,7 +17,7 @@ from api.views.events import TIMES
 from graph.record.events import Event
 
 #: How long a server that does not answer is tried again, in seconds: what a restart takes.
-PATIENCE = 15.0
+SILENCE_LIMIT = 15.0
 
 #: The pause between two tries where the server names none, and the longest one, in seconds.
 PAUSE, LONGEST_PAUSE = 0.25, 5.0
@@ -102,7 +102,7 @@ class ServerRun:
                 if alive_at == heard_at and not noted:  # a connection that broke may be made anew
                     note(f"the server at {self._client.base_url} does not answer; trying again")
                     noted = True
-            if time.monotonic() - alive_at > PATIENCE:
+            if time.monotonic() - alive_at > SILENCE_LIMIT:
                 raise LostSight(self.run_id)
             await asyncio.sleep(pause)
 
@@ -143,7 +143,7 @@ class ServerRun:
 
         Raises `LostSight` and `NotWatched`.
         """
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + SILENCE_LIMIT
         while True:
             try:
                 response = await self._client.get(self._path)

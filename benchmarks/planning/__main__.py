@@ -20,7 +20,7 @@ from benchmarks.server import server
 from benchmarks.table import print_table
 from graph.compose import open_tools
 from graph.models.client import close_clients
-from graph.models.ladder import make_roster, warm
+from graph.models.ladder import make_ladder, warm
 from graph.settings import ModelSettings, Settings
 from graph.state import DEFAULT_LIMITS, new_run
 from nodes.planning.planner import ModelPlanner
@@ -60,9 +60,9 @@ async def planning(base: str, calls: int) -> dict[str, float]:
     settings = Settings(models=(ModelSettings(model=MODEL, api_base=base),))
     tools = open_tools(settings)
     form = answer_form(tools)
-    roster = make_roster(settings)
-    planner = ModelPlanner(roster, tools, form)
-    await warm(roster)
+    ladder = make_ladder(settings)
+    planner = ModelPlanner(ladder, tools, form)
+    await warm(ladder)
     asked = messages(PROMPT, instructions(tools, form))
     named = {"name": "plan", "strict": True, "schema": form.schema}
     body = {
@@ -85,7 +85,7 @@ async def planning(base: str, calls: int) -> dict[str, float]:
             ("raw HTTP call", lambda: http.post(f"{base}/chat/completions", json=body)),
             (
                 "client",
-                lambda: roster.models[MODEL].complete(asked, form.schema, timeout=20),
+                lambda: ladder.models[MODEL].complete(asked, form.schema, timeout=20),
             ),
             ("visit of `plan`", lambda: visit(None)),
             ("visit with a budget", lambda: visit(frugal)),

@@ -115,7 +115,7 @@ class LiteLlmModel:
         # Raised here, not in the handler: the context would carry the provider's text along.
         raise failure
 
-    async def worst_case(
+    async def max_cost(
         self,
         messages: Sequence[Message],
         schema: Mapping[str, Any] | None = None,

@@ -134,9 +134,9 @@ class DailyBudget:
         finally:
             ledger.release(cost, paid if counted else None)
 
-    async def _room(self, call: Call, cost: Cost, patience: float) -> tuple[str, _Ledger]:
+    async def _room(self, call: Call, cost: Cost, seconds: float) -> tuple[str, _Ledger]:
         """Set aside what the call may cost; the day and the ledger. Raises `BudgetExceeded`."""
-        deadline = time.monotonic() + patience
+        deadline = time.monotonic() + seconds
         while True:
             now = self._clock()
             day = _day(now)

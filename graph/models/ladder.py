@@ -7,13 +7,13 @@ from graph.models.breaker import CircuitBreaker
 from graph.models.client import LiteLlmModel
 from graph.models.prices import Price
 from graph.settings import ModelSettings, Settings
-from nodes.planning.model import ModelFailure, Roster
+from nodes.planning.model import ModelFailure, ModelLadder
 
 logger = logging.getLogger("runwright.models")
 
 
-def make_roster(settings: Settings) -> Roster | None:
-    """The roster, or None without models; nothing is loaded or asked yet."""
+def make_ladder(settings: Settings) -> ModelLadder | None:
+    """The ladder, or None without models; nothing is loaded or asked yet."""
     if not settings.models:
         return None
     models = {configured.model: _model(configured, settings) for configured in settings.models}
@@ -21,7 +21,7 @@ def make_roster(settings: Settings) -> Roster | None:
         models[settings.model_complex] = _model(
             ModelSettings(model=settings.model_complex), settings
         )
-    return Roster(
+    return ModelLadder(
         models=models,
         order=[configured.model for configured in settings.models],
         breaker=CircuitBreaker(
@@ -34,19 +34,19 @@ def make_roster(settings: Settings) -> Roster | None:
     )
 
 
-async def warm(roster: Roster) -> None:
+async def warm(ladder: ModelLadder) -> None:
     """Load what the first call of each model needs, beside the event loop.
 
     One that cannot be loaded is told to the breaker and keeps no other from it.
     """
     loaded = 0
-    for name, model in roster.models.items():
+    for name, model in ladder.models.items():
         try:
             await asyncio.to_thread(model.warm)
             loaded += 1
         except ModelFailure as failure:
-            roster.breaker.failed(name, failure, given_up=True)
-    logger.info("models loaded", extra={"loaded": loaded, "configured": len(roster.models)})
+            ladder.breaker.failed(name, failure, given_up=True)
+    logger.info("models loaded", extra={"loaded": loaded, "configured": len(ladder.models)})
 
 
 def _model(configured: ModelSettings, settings: Settings) -> LiteLlmModel:

@@ -28,7 +28,7 @@ class RunSubscription:
         self.closed = False
         self.watchers = 0
         self.reading = asyncio.Lock()
-        self._told = Notifier(patient=True)
+        self._told = Notifier(deferred=True)
         self._rested = Notifier()
 
     @property
@@ -124,12 +124,12 @@ BATCH, PAUSE = 8, 0.005
 class Notifier:
     """Notified when something has changed; all who wait by then are woken, first those who came first.
 
-    Whoever wakes looks for himself what there is: changes in between are one to him. A `patient`
+    Whoever wakes looks for himself what there is: changes in between are one to him. A `deferred`
     notifier wakes nobody before what notified it has had a `PAUSE` to go on.
     """
 
-    def __init__(self, *, patient: bool = False) -> None:
-        self._patient = patient
+    def __init__(self, *, deferred: bool = False) -> None:
+        self._deferred = deferred
         # Dictionaries for their order, and since one who goes away is found in them at once.
         self._waiting: dict[asyncio.Future[None], None] = {}
         self._due: dict[asyncio.Future[None], None] = {}
@@ -150,7 +150,7 @@ class Notifier:
         self._due |= self._waiting
         self._waiting.clear()
         if self._notifying is None:
-            if not self._patient:
+            if not self._deferred:
                 self._wake()
             if self._due:
                 self._notifying = asyncio.get_running_loop().create_task(self._wake_the_rest())

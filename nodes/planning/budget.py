@@ -109,7 +109,7 @@ def most(longest: float) -> float:
 
 
 @dataclass(frozen=True)
-class Patience:
+class PlanningDeadline:
     """What a run has left for the `models` that it may still ask; all times in seconds.
 
     `left` is what they may take together, `longest` what one call may, `budget` what the run's own
@@ -131,7 +131,7 @@ class Patience:
         """How long the next call may take.
 
         The first one may take the longest time; what it leaves is shared by all in the queue, so
-        that one that hangs does not take the turn of the others.
+        that one that hangs does not take the time of the others.
         """
         return self._share if self.budget is None else max(0.0, min(self._share, self.budget))
 
@@ -160,13 +160,13 @@ class Patience:
         return min(self.longest, fair)
 
 
-def patience_of(
+def deadline_of(
     state: RunState, planning: Planning, log: Sequence[PlanningCall], longest: float
-) -> Patience:
-    """The patience of a run after the calls in `log` and the waits that it was told."""
+) -> PlanningDeadline:
+    """The deadline of a run after the calls in `log` and the waits that it was told."""
     calls = of_this_start(state, log)
     called = sum(entry["duration_ms"] for entry in calls if entry["planner"] == "llm") / 1000
-    return Patience(
+    return PlanningDeadline(
         longest=longest,
         left=most(longest) - called - planning.get("waited", 0.0),
         models=len(planning["queue"]),

@@ -84,7 +84,7 @@ class Model(Protocol):
         Raises `ModelFailure` where it cannot be loaded.
         """
 
-    async def worst_case(
+    async def max_cost(
         self, messages: Sequence[Message], schema: Mapping[str, Any], *, timeout: float
     ) -> Cost:
         """What a call with these messages can cost at most, told within `timeout` seconds.
@@ -182,7 +182,7 @@ Fallback = Literal["always", "transient", "never"]
 
 
 @dataclass(frozen=True)
-class Roster:
+class ModelLadder:
     """Models in the order of trial; `complex_model` is asked first for a task judged complex.
 
     `timeout` is the longest time of one call, in seconds; `budget_guard` pays for calls, where an owner's

@@ -16,8 +16,15 @@ from graph.state import (
     run_error,
 )
 from nodes.contract.json_data import InvalidOutput, plain
-from nodes.planning.budget import Patience, patience_of
-from nodes.planning.model import NOT_READY, BudgetExceeded, Completion, Model, ModelFailure, Roster
+from nodes.planning.budget import PlanningDeadline, deadline_of
+from nodes.planning.model import (
+    NOT_READY,
+    BudgetExceeded,
+    Completion,
+    Model,
+    ModelFailure,
+    ModelLadder,
+)
 
 #: A partial state.
 Update = dict[str, Any]
@@ -44,29 +51,29 @@ def first_of(prompt: str, queue: list[str], *, waited: float = 0.0) -> Planning:
 
 
 @dataclass(frozen=True)
-class Turn:
+class ModelAttempt:
     """What the visit found, and the log that it goes on writing; it begins as it is made."""
 
     state: RunState
     planning: Planning
-    roster: Roster
+    ladder: ModelLadder
     log: list[PlanningCall]
     _began: float = field(default_factory=time.perf_counter)
 
     @property
     def name(self) -> str:
-        """The model whose turn it is; it may be configured no more."""
+        """The model that is asked; it may be configured no more."""
         return self.planning["queue"][0]
 
     @property
     def model(self) -> Model:
         """The model itself."""
-        return self.roster.models[self.name]
+        return self.ladder.models[self.name]
 
     @property
-    def patience(self) -> Patience:
+    def deadline(self) -> PlanningDeadline:
         """How long the run can still wait for models, after what is in the log."""
-        return patience_of(self.state, self.planning, self.log, self.roster.timeout)
+        return deadline_of(self.state, self.planning, self.log, self.ladder.timeout)
 
     @property
     def took(self) -> float:
@@ -83,7 +90,7 @@ class Turn:
         reasons: list[str] | None = None,
         rejected_plan: Plan | None = None,
     ) -> None:
-        """Add the entry of this turn's model to the log."""
+        """Add the entry of this attempt's model to the log."""
         took = self.took
         self.log.append(
             PlanningCall(
@@ -103,158 +110,158 @@ class Turn:
         )
 
 
-def planned(turn: Turn, completion: Completion, steps: list[Step]) -> Update:
+def planned(attempt: ModelAttempt, completion: Completion, steps: list[Step]) -> Update:
     """The plan is made and checked."""
-    earlier = [_told(entry) for entry in turn.log]
-    turn.note("planned", completion)
+    earlier = [_told(entry) for entry in attempt.log]
+    attempt.note("planned", completion)
     reason = "after " + "; ".join(earlier) if earlier else "the first model that was asked"
-    return _ended(turn) | {
+    return _ended(attempt) | {
         "plan": Plan(steps=steps),
-        "planned_by": _planned_by(turn, "llm", turn.name, reason),
+        "planned_by": _planned_by(attempt, "llm", attempt.name, reason),
     }
 
 
 def rejected(
-    turn: Turn, completion: Completion, reasons: list[str], steps: Sequence[Step]
+    attempt: ModelAttempt, completion: Completion, reasons: list[str], steps: Sequence[Step]
 ) -> Update:
     """A model may repair its answer once, with the reasons; then the next one is asked.
 
     `steps` are those of the answer, where it was a plan that failed the plan check.
     """
     shortened = _shortened(reasons)
-    turn.note("rejected", completion, reasons=shortened, rejected_plan=kept(steps))
-    if turn.planning["reasons"]:
-        return _passed_on(turn)
+    attempt.note("rejected", completion, reasons=shortened, rejected_plan=kept(steps))
+    if attempt.planning["reasons"]:
+        return _passed_on(attempt)
     repairing: Planning = {
-        **turn.planning,
+        **attempt.planning,
         "answer": _storable(completion.text)[:8_000],
         "reasons": shortened,
         "not_before": None,
     }
-    return _going_on(turn, repairing)
+    return _going_on(attempt, repairing)
 
 
-def failed(turn: Turn, failure: ModelFailure, had: Patience) -> Update:
+def failed(attempt: ModelAttempt, failure: ModelFailure, had: PlanningDeadline) -> Update:
     """A passing failure is tried once more, after the time that was asked for; else the next.
 
     After a timeout the next model, where there is one, is the better second try. `had` is the
-    patience that the call began with.
+    deadline that the call began with.
     """
-    turn.note("failed", error_class=failure.error_class, transient=failure.transient)
-    breaker, wait = turn.roster.breaker, failure.retry_after or 0.0
-    given_up = _gives_up(turn, failure, wait)
+    attempt.note("failed", error_class=failure.error_class, transient=failure.transient)
+    breaker, wait = attempt.ladder.breaker, failure.retry_after or 0.0
+    given_up = _gives_up(attempt, failure, wait)
     if _is_about_the_model(failure, had):
-        breaker.failed(turn.name, failure, given_up=given_up)
-    if given_up or not turn.patience.affords(wait) or breaker.holds_back(turn.name):
-        return _passed_on(turn, bigger=failure.error_class == "context_too_long")
+        breaker.failed(attempt.name, failure, given_up=given_up)
+    if given_up or not attempt.deadline.affords(wait) or breaker.holds_back(attempt.name):
+        return _passed_on(attempt, bigger=failure.error_class == "context_too_long")
     again: Planning = {
-        **turn.planning,
+        **attempt.planning,
         "retried": True,
         "not_before": time.time() + wait,
-        "waited": turn.planning.get("waited", 0.0) + wait,
+        "waited": attempt.planning.get("waited", 0.0) + wait,
     }
-    return _going_on(turn, again)
+    return _going_on(attempt, again)
 
 
-def skipped(turn: Turn, error_class: str, *, transient: bool) -> Update:
+def skipped(attempt: ModelAttempt, error_class: str, *, transient: bool) -> Update:
     """The model cannot be asked; the next one is."""
-    turn.note("skipped", error_class=error_class, transient=transient)
-    return _passed_on(turn)
+    attempt.note("skipped", error_class=error_class, transient=transient)
+    return _passed_on(attempt)
 
 
-def given_over(turn: Turn, reason: str) -> Update:
+def given_over(attempt: ModelAttempt, reason: str) -> Update:
     """A model says that it cannot: only the pattern planner may know better."""
-    if turn.roster.fallback == "never":
-        return _without_plan(turn, "not_understood", f"{reason}. Nothing was done.")
-    return _to_patterns(turn, reason)
+    if attempt.ladder.fallback == "never":
+        return _without_plan(attempt, "not_understood", f"{reason}. Nothing was done.")
+    return _to_patterns(attempt, reason)
 
 
-def not_affordable(turn: Turn, reason: str) -> Update:
+def not_affordable(attempt: ModelAttempt, reason: str) -> Update:
     """The budget does not allow the call: the way that costs nothing, or the end."""
-    reason = f"the budget does not allow asking {turn.name}: {reason}"
-    turn.note("skipped", error_class="budget_exceeded")
-    budget = turn.state["budget"]
+    reason = f"the budget does not allow asking {attempt.name}: {reason}"
+    attempt.note("skipped", error_class="budget_exceeded")
+    budget = attempt.state["budget"]
     if budget is not None and budget["on_exceeded"] == "fail":
-        return _without_plan(turn, "budget_exceeded", reason)
-    return _to_patterns(turn, reason)
+        return _without_plan(attempt, "budget_exceeded", reason)
+    return _to_patterns(attempt, reason)
 
 
-def budget_exceeded(turn: Turn, refusal: BudgetExceeded) -> Update:
+def budget_exceeded(attempt: ModelAttempt, refusal: BudgetExceeded) -> Update:
     """The owner's day does not allow the call: as beyond the run's own budget.
 
     Models are not asked, so that the policy for where they fail holds as well.
     """
-    turn.note("skipped", error_class="daily_budget_exceeded", transient=refusal.passes)
-    budget = turn.state["budget"]
+    attempt.note("skipped", error_class="daily_budget_exceeded", transient=refusal.passes)
+    budget = attempt.state["budget"]
     if budget is not None and budget["on_exceeded"] == "fail":
-        return _without_plan(turn, "budget_exceeded", refusal.reason)
-    if not _patterns_may_answer(turn):
-        return _without_plan(turn, "budget_exceeded", f"{refusal.reason}. {_NO_PATTERNS}")
-    return _to_patterns(turn, refusal.reason)
+        return _without_plan(attempt, "budget_exceeded", refusal.reason)
+    if not _patterns_may_answer(attempt):
+        return _without_plan(attempt, "budget_exceeded", f"{refusal.reason}. {_NO_PATTERNS}")
+    return _to_patterns(attempt, refusal.reason)
 
 
-def _gives_up(turn: Turn, failure: ModelFailure, wait: float) -> bool:
+def _gives_up(attempt: ModelAttempt, failure: ModelFailure, wait: float) -> bool:
     """Whether the model is not asked again, whatever the run's own budget says."""
-    hung = failure.error_class == "timeout" and len(turn.planning["queue"]) > 1
-    retried = turn.planning["retried"]
-    return not failure.transient or retried or hung or not turn.patience.outlasts(wait)
+    hung = failure.error_class == "timeout" and len(attempt.planning["queue"]) > 1
+    retried = attempt.planning["retried"]
+    return not failure.transient or retried or hung or not attempt.deadline.outlasts(wait)
 
 
-def _is_about_the_model(failure: ModelFailure, had: Patience) -> bool:
+def _is_about_the_model(failure: ModelFailure, had: PlanningDeadline) -> bool:
     """Not where the client was slow to load, or the run's own budget ended the call."""
     if failure.error_class == "timeout":
         return not had.is_cut_short
     return failure.error_class != NOT_READY
 
 
-def _passed_on(turn: Turn, *, bigger: bool = False) -> Update:
+def _passed_on(attempt: ModelAttempt, *, bigger: bool = False) -> Update:
     """The next model is asked; where a `bigger` one is needed, that for complex tasks is."""
-    rest = turn.planning["queue"][1:]
-    large = turn.roster.complex_model
-    if bigger and large and large not in {entry["model"] for entry in turn.log}:
+    rest = attempt.planning["queue"][1:]
+    large = attempt.ladder.complex_model
+    if bigger and large and large not in {entry["model"] for entry in attempt.log}:
         rest = [large, *(name for name in rest if name != large)]
     if not rest:
-        return _no_model_left(turn)
-    waited = turn.planning.get("waited", 0.0)
-    return _going_on(turn, first_of(turn.planning["prompt"], rest, waited=waited))
+        return _no_model_left(attempt)
+    waited = attempt.planning.get("waited", 0.0)
+    return _going_on(attempt, first_of(attempt.planning["prompt"], rest, waited=waited))
 
 
-def _no_model_left(turn: Turn) -> Update:
+def _no_model_left(attempt: ModelAttempt) -> Update:
     """The pattern planner answers, if the policy lets it."""
-    reason = "no model made a plan: " + "; ".join(map(_told, turn.log))
-    if not _patterns_may_answer(turn):
-        return _without_plan(turn, "plan_rejected", f"{reason}. {_NO_PATTERNS}")
-    return _to_patterns(turn, reason)
+    reason = "no model made a plan: " + "; ".join(map(_told, attempt.log))
+    if not _patterns_may_answer(attempt):
+        return _without_plan(attempt, "plan_rejected", f"{reason}. {_NO_PATTERNS}")
+    return _to_patterns(attempt, reason)
 
 
-def _patterns_may_answer(turn: Turn) -> bool:
-    lasting = any(entry["transient"] is False for entry in turn.log)
-    fallback = turn.roster.fallback
+def _patterns_may_answer(attempt: ModelAttempt) -> bool:
+    lasting = any(entry["transient"] is False for entry in attempt.log)
+    fallback = attempt.ladder.fallback
     return not (fallback == "never" or (fallback == "transient" and lasting))
 
 
-def _going_on(turn: Turn, planning: Planning) -> Update:
-    return {"planning": planning, "planning_log": turn.log}
+def _going_on(attempt: ModelAttempt, planning: Planning) -> Update:
+    return {"planning": planning, "planning_log": attempt.log}
 
 
-def _ended(turn: Turn) -> Update:
-    return {"planning": None, "planning_log": turn.log}
+def _ended(attempt: ModelAttempt) -> Update:
+    return {"planning": None, "planning_log": attempt.log}
 
 
-def _without_plan(turn: Turn, kind: ErrorType, message: str) -> Update:
-    by = _planned_by(turn, "llm", None, "no plan was made")
-    error = run_error(kind, message, rejected_plan=last_rejected(turn.log))
-    return _ended(turn) | {"planned_by": by, "error": error}
+def _without_plan(attempt: ModelAttempt, kind: ErrorType, message: str) -> Update:
+    by = _planned_by(attempt, "llm", None, "no plan was made")
+    error = run_error(kind, message, rejected_plan=last_rejected(attempt.log))
+    return _ended(attempt) | {"planned_by": by, "error": error}
 
 
-def _to_patterns(turn: Turn, reason: str) -> Update:
-    return _ended(turn) | {"planned_by": _planned_by(turn, "pattern", None, reason)}
+def _to_patterns(attempt: ModelAttempt, reason: str) -> Update:
+    return _ended(attempt) | {"planned_by": _planned_by(attempt, "pattern", None, reason)}
 
 
 def _planned_by(
-    turn: Turn, source: Literal["llm", "pattern"], model: str | None, reason: str
+    attempt: ModelAttempt, source: Literal["llm", "pattern"], model: str | None, reason: str
 ) -> PlannedBy:
-    judged = turn.state["planned_by"]
+    judged = attempt.state["planned_by"]
     complexity = judged["complexity"] if judged else None
     return PlannedBy(source=source, model=model, reason=reason, complexity=complexity)
 

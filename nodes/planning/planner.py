@@ -13,11 +13,11 @@ from nodes.planning.model import (
     Cost,
     Message,
     ModelFailure,
-    Roster,
+    ModelLadder,
     call_of,
 )
 from nodes.planning.outcomes import (
-    Turn,
+    ModelAttempt,
     Update,
     budget_exceeded,
     failed,
@@ -36,9 +36,9 @@ from tools.registry import Tool
 
 @dataclass(frozen=True)
 class ModelPlanner:
-    """Asks the models of a roster for plans over some tools, one call at a time."""
+    """Asks the models of a ladder for plans over some tools, one call at a time."""
 
-    roster: Roster
+    ladder: ModelLadder
     tools: Mapping[str, Tool]
     form: AnswerForm
 
@@ -47,7 +47,7 @@ class ModelPlanner:
         score, features = complexity(prompt, self.tools)
         judged = {"score": score, "features": features}
         by = PlannedBy(source="llm", model=None, reason="being planned", complexity=judged)
-        return first_of(prompt, self.roster.queue(score)), by
+        return first_of(prompt, self.ladder.queue(score)), by
 
     async def ask(self, state: RunState, planning: Planning) -> Update:
         """Ask the first model of the queue, or pass it by; the update that follows from it.
@@ -55,74 +55,74 @@ class ModelPlanner:
         With a plan, `plan` is set. Otherwise `planning` says what is asked next; where it is null
         and there is no error, the pattern planner is to answer.
         """
-        turn = Turn(state, planning, self.roster, list(state["planning_log"]))
-        if unusable := _unusable(turn):
+        attempt = ModelAttempt(state, planning, self.ladder, list(state["planning_log"]))
+        if unusable := _unusable(attempt):
             return unusable
         asked = messages(state["prompt"], self._instructions)
         if planning["reasons"]:
             asked = repair(asked, planning["answer"], planning["reasons"])
-        return await self._call(turn, asked)
+        return await self._call(attempt, asked)
 
     @cached_property
     def _instructions(self) -> str:
         return instructions(self.tools, self.form)
 
-    async def _call(self, turn: Turn, asked: Sequence[Message]) -> Update:
-        patience = turn.patience
-        timeout = patience.deadline
+    async def _call(self, attempt: ModelAttempt, asked: Sequence[Message]) -> Update:
+        deadline = attempt.deadline
+        timeout = deadline.deadline
         try:
             cost: Cost | None = None
-            if turn.state.get("budget") or self.roster.budget_guard:
-                if reason := over_time(turn.state):
-                    return not_affordable(turn, reason)
-                cost = await turn.model.worst_case(asked, self.form.schema, timeout=timeout)
-                if reason := exceeded(turn.state, cost):
-                    return not_affordable(turn, reason)
-                timeout = max(0.0, timeout - turn.took)
-            completion = await self._charged(turn, asked, cost, timeout)
+            if attempt.state.get("budget") or self.ladder.budget_guard:
+                if reason := over_time(attempt.state):
+                    return not_affordable(attempt, reason)
+                cost = await attempt.model.max_cost(asked, self.form.schema, timeout=timeout)
+                if reason := exceeded(attempt.state, cost):
+                    return not_affordable(attempt, reason)
+                timeout = max(0.0, timeout - attempt.took)
+            completion = await self._charged(attempt, asked, cost, timeout)
         except BudgetExceeded as refusal:
-            return budget_exceeded(turn, refusal)
+            return budget_exceeded(attempt, refusal)
         except ModelFailure as failure:
-            return failed(turn, failure, patience)
-        self.roster.breaker.succeeded(turn.name)
-        usage = {"usage": add(turn.state["usage"], turn.name, completion)}
-        return usage | self._read(turn, completion)
+            return failed(attempt, failure, deadline)
+        self.ladder.breaker.succeeded(attempt.name)
+        usage = {"usage": add(attempt.state["usage"], attempt.name, completion)}
+        return usage | self._read(attempt, completion)
 
     async def _charged(
-        self, turn: Turn, asked: Sequence[Message], cost: Cost | None, timeout: float
+        self, attempt: ModelAttempt, asked: Sequence[Message], cost: Cost | None, timeout: float
     ) -> Completion:
         """The model's answer, paid for where there is a budget guard. Raises `BudgetExceeded`."""
 
         async def ask(timeout: float) -> Completion:
-            return await turn.model.complete(asked, self.form.schema, timeout=timeout)
+            return await attempt.model.complete(asked, self.form.schema, timeout=timeout)
 
-        if cost is None or self.roster.budget_guard is None:
+        if cost is None or self.ladder.budget_guard is None:
             return await ask(timeout)
-        call = call_of(turn.state, turn.name)
-        return await self.roster.budget_guard.charge(call, cost, ask, timeout=timeout)
+        call = call_of(attempt.state, attempt.name)
+        return await self.ladder.budget_guard.charge(call, cost, ask, timeout=timeout)
 
-    def _read(self, turn: Turn, completion: Completion) -> Update:
+    def _read(self, attempt: ModelAttempt, completion: Completion) -> Update:
         if completion.refused:
-            turn.note("refused", completion)
-            return given_over(turn, f"{turn.name} refused the request")
+            attempt.note("refused", completion)
+            return given_over(attempt, f"{attempt.name} refused the request")
         try:
-            steps = read_answer(completion, self.tools, limits_of(turn.state))
+            steps = read_answer(completion, self.tools, limits_of(attempt.state))
         except AnswerRejected as unfit:
-            return rejected(turn, completion, unfit.reasons, unfit.steps)
+            return rejected(attempt, completion, unfit.reasons, unfit.steps)
         if not steps:
-            turn.note("empty", completion)
-            return given_over(turn, f"{turn.name} found no fitting tool")
-        return planned(turn, completion, steps)
+            attempt.note("empty", completion)
+            return given_over(attempt, f"{attempt.name} found no fitting tool")
+        return planned(attempt, completion, steps)
 
 
-def _unusable(turn: Turn) -> Update | None:
+def _unusable(attempt: ModelAttempt) -> Update | None:
     """Pass a model by that cannot be asked now; None for one that can."""
-    name, breaker = turn.name, turn.roster.breaker
-    if name not in turn.roster.models:
+    name, breaker = attempt.name, attempt.ladder.breaker
+    if name not in attempt.ladder.models:
         # The settings have changed since the run was begun.
-        return skipped(turn, "not_configured", transient=False)
-    if turn.patience.is_over:
-        return skipped(turn, "out_of_time", transient=True)
+        return skipped(attempt, "not_configured", transient=False)
+    if attempt.deadline.is_over:
+        return skipped(attempt, "out_of_time", transient=True)
     if not breaker.allows(name):
-        return skipped(turn, "circuit_open", transient=not breaker.misconfigured(name))
+        return skipped(attempt, "circuit_open", transient=not breaker.misconfigured(name))
     return None

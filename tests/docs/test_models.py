@@ -14,11 +14,11 @@ import pytest
 
 from graph.models import client, failures
 from graph.models.client import close_clients
-from graph.models.ladder import make_roster
+from graph.models.ladder import make_ladder
 from graph.settings import Settings, read_settings
 from graph.state import Budget, PlanningCall
 from nodes.planning import outcomes, planner
-from nodes.planning.budget import Patience, most
+from nodes.planning.budget import PlanningDeadline, most
 from nodes.planning.model import NOT_READY, Fallback
 from nodes.planning.outcomes import MAX_KEPT
 from tests.support.checkout import ROOT
@@ -75,9 +75,9 @@ async def test_a_setup_reaches_its_models_with_its_keys(
         monkeypatch.setenv(name, value)
     with capturing() as provider:
         settings = read_settings()
-        roster = make_roster(at_server(settings, provider))
-        assert roster is not None
-        for name, model in roster.models.items():
+        ladder = make_ladder(at_server(settings, provider))
+        assert ladder is not None
+        for name, model in ladder.models.items():
             kind = name.partition("/")[0]
             provider.answer = next(plan for one, plan in ANSWERS.items() if one.startswith(kind))
             await asyncio.to_thread(model.warm)
@@ -177,7 +177,7 @@ def test_what_it_says_of_the_time_of_models_that_hang_is_so() -> None:
     longest = Settings().model_timeout
     taken: list[float] = []
     for models in (3, 2, 1):
-        taken.append(Patience(longest, most(longest) - sum(taken), models).deadline)
+        taken.append(PlanningDeadline(longest, most(longest) - sum(taken), models).deadline)
     first, *others = (f"{seconds:g} s" for seconds in taken)
     text = " ".join(PAGE.split())
     assert others[0] == others[1]

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 from api.cli.doctor.finding import Finding, fails, ok, warning
 from graph.models.client import LiteLlmModel, close_clients
-from graph.models.ladder import make_roster
+from graph.models.ladder import make_ladder
 from graph.models.prices import ModelFacts
 from graph.settings import Settings
 from nodes.planning.model import ModelFailure
@@ -38,13 +38,13 @@ OTHERWISE = "docs/multi_provider_llm.md tells what is done then; try it again la
 
 async def check_models(settings: Settings, *, call: bool) -> AsyncIterator[Finding]:
     """Look every model up; `call` asks each for a few words, which costs a few tokens."""
-    roster = make_roster(settings)
-    if roster is None:
+    ladder = make_ladder(settings)
+    if ladder is None:
         yield _without_models(settings)
         return
     variables = {one.model: one.api_key_env for one in settings.models}
     try:
-        for name, model in roster.models.items():
+        for name, model in ladder.models.items():
             assert isinstance(model, LiteLlmModel)
             try:
                 finding = _looked_up(name, model.facts(), variables.get(name))
@@ -56,7 +56,7 @@ async def check_models(settings: Settings, *, call: bool) -> AsyncIterator[Findi
             yield finding
     finally:
         await close_clients()
-    for name in settings.model_prices.keys() - roster.models.keys():
+    for name in settings.model_prices.keys() - ladder.models.keys():
         mend = "name it as in RUNWRIGHT_MODELS, with its provider"
         yield warning(
             CHECK, f"RUNWRIGHT_MODEL_PRICES has a price of {name}, which is not asked", mend

@@ -91,7 +91,7 @@ class FakeServer:
 
 
 @pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+def short_silence(monkeypatch: pytest.MonkeyPatch) -> None:
     """Hours and seconds are the same to what is tested."""
     monkeypatch.setattr(server_run, "PATIENCE", 0.3)
     monkeypatch.setattr(server_run, "PAUSE", 0.01)

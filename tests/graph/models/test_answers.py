@@ -155,7 +155,7 @@ async def test_an_unknown_price_is_none_and_an_own_price_is_used(
 
 
 async def test_the_worst_case_is_the_prompt_and_the_longest_answer() -> None:
-    cost = await LiteLlmModel(OPENAI, max_tokens=800).worst_case(MESSAGES, timeout=60)
+    cost = await LiteLlmModel(OPENAI, max_tokens=800).max_cost(MESSAGES, timeout=60)
 
     prompt = cost.tokens - 800
     assert 10 < prompt < 40
@@ -164,16 +164,16 @@ async def test_the_worst_case_is_the_prompt_and_the_longest_answer() -> None:
 
 async def test_the_worst_case_has_room_for_another_tokenizer_and_for_the_schema() -> None:
     openai = LiteLlmModel(OPENAI, max_tokens=0)
-    bare = await openai.worst_case(MESSAGES, timeout=60)
-    other = await LiteLlmModel(ANTHROPIC, max_tokens=0).worst_case(MESSAGES, timeout=60)
-    with_schema = await openai.worst_case(MESSAGES, SCHEMA, timeout=60)
+    bare = await openai.max_cost(MESSAGES, timeout=60)
+    other = await LiteLlmModel(ANTHROPIC, max_tokens=0).max_cost(MESSAGES, timeout=60)
+    with_schema = await openai.max_cost(MESSAGES, SCHEMA, timeout=60)
 
     assert other.tokens > 1.3 * bare.tokens
     assert with_schema.tokens > bare.tokens + 20
 
 
 async def test_the_worst_case_of_an_unknown_model_has_tokens_and_no_price() -> None:
-    cost = await LiteLlmModel("openai/a-model-of-mine", max_tokens=800).worst_case(
+    cost = await LiteLlmModel("openai/a-model-of-mine", max_tokens=800).max_cost(
         MESSAGES, timeout=60
     )
 

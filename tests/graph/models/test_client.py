@@ -12,10 +12,10 @@ import pytest
 from graph.models import client
 from graph.models.breaker import CircuitBreaker
 from graph.models.client import LiteLlmModel, close_clients
-from graph.models.ladder import make_roster, warm
+from graph.models.ladder import make_ladder, warm
 from graph.settings import Settings
 from graph.storage.storage import Storage
-from nodes.planning.model import NOT_READY, ModelFailure, Roster
+from nodes.planning.model import NOT_READY, ModelFailure, ModelLadder
 from tests.support.models.llm_calls import (
     ANSWERS,
     ANTHROPIC,
@@ -97,7 +97,7 @@ async def test_counting_the_worst_case_keeps_to_its_time(
     monkeypatch.setattr(client, "_library", lambda: time.sleep(1.5))
     began = time.monotonic()
     with pytest.raises(ModelFailure, match=NOT_READY):
-        await model(server, OPENAI).worst_case(MESSAGES, timeout=0.1)
+        await model(server, OPENAI).max_cost(MESSAGES, timeout=0.1)
 
     assert time.monotonic() - began < 1.4
 
@@ -109,7 +109,7 @@ async def test_a_client_that_is_not_installed_is_a_misconfiguration(
     one = model(server, OPENAI)
     for call in (
         one.complete(MESSAGES, SCHEMA, timeout=10),
-        one.worst_case(MESSAGES, SCHEMA, timeout=10),
+        one.max_cost(MESSAGES, SCHEMA, timeout=10),
         asyncio.to_thread(one.warm),
     ):
         with pytest.raises(ModelFailure) as raised:
@@ -134,10 +134,10 @@ async def test_whatever_breaks_the_client_is_told_without_its_words(
     assert [vars(line)["error"] for line in caplog.records] == ["ValueError"]
 
 
-def roster_of(*models: LiteLlmModel) -> Roster:
+def roster_of(*models: LiteLlmModel) -> ModelLadder:
     named = {one.name: one for one in models}
     breaker = CircuitBreaker(named, threshold=3, pause=60.0)
-    return Roster(models=named, order=list(named), breaker=breaker)
+    return ModelLadder(models=named, order=list(named), breaker=breaker)
 
 
 async def test_one_broken_client_keeps_no_other_from_being_loaded(
@@ -145,11 +145,11 @@ async def test_one_broken_client_keeps_no_other_from_being_loaded(
 ) -> None:
     """The health says from the start that a person is needed."""
     well = model(server, OPENAI)
-    roster = roster_of(Broken(ANTHROPIC, max_tokens=8), well)
+    ladder = roster_of(Broken(ANTHROPIC, max_tokens=8), well)
     caplog.set_level(logging.INFO)
-    await warm(roster)
+    await warm(ladder)
 
-    states = {name: health["state"] for name, health in roster.breaker.state().items()}
+    states = {name: health["state"] for name, health in ladder.breaker.state().items()}
     assert states == {ANTHROPIC: "misconfigured", OPENAI: "ok"}
     assert well._client is not None
     (line,) = [one for one in caplog.records if one.getMessage() == "models loaded"]
@@ -177,10 +177,10 @@ async def test_a_model_for_complex_tasks_is_the_configured_one(
     server.answer = ANSWERS[OPENAI]
     large = {"model": OPENAI, "api_base": f"{server.url}/v1", "api_key_env": "LARGE_KEY"}
     settings = Settings(models=["openai/small", large], model_complex=OPENAI)  # type: ignore[list-item,arg-type]
-    roster = make_roster(settings)
-    assert roster is not None
-    assert roster.queue(99.0) == [OPENAI, "openai/small"]
-    one = roster.models[OPENAI]
+    ladder = make_ladder(settings)
+    assert ladder is not None
+    assert ladder.queue(99.0) == [OPENAI, "openai/small"]
+    one = ladder.models[OPENAI]
     await asyncio.to_thread(one.warm)
     await one.complete(MESSAGES, SCHEMA, timeout=10)
 

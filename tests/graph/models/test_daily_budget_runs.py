@@ -18,7 +18,7 @@ from graph.service import Runs
 from graph.state import RunState
 from graph.state.row import RunRow, state_of
 from graph.storage.storage import Spent, Storage
-from nodes.planning.model import Call, Completion, Cost, Roster
+from nodes.planning.model import Call, Completion, Cost, ModelLadder
 from tests.support.models.planning_runs import LIMITS, Planning
 from tests.support.models.scripted_models import (
     Killed,
@@ -235,19 +235,19 @@ async def opened(
     """Runs as a process has them that was just started on this storage."""
     tools, executor = make_tools(BUILTIN), Executor(slots=2, max_queued=100)
     breaker = CircuitBreaker((), threshold=100, pause=60.0)
-    roster = Roster(
+    ladder = ModelLadder(
         models={only.name: only}, order=[only.name], breaker=breaker, budget_guard=budget_guard
     )
     graph = build_graph(
         tools,
         checkpointer=storage.saver,
         store=storage.store,
-        roster=roster,
+        ladder=ladder,
         wait=executor.wait_until,
         input_schema=RunState,
     )
     context = make_context(graph, storage, executor, tools)
-    runs = Runs(context, RunPolicy(AT_ONCE), roster, daily_budget=budget_guard)
+    runs = Runs(context, RunPolicy(AT_ONCE), ladder, daily_budget=budget_guard)
     await runs.open(resume_unfinished=True)
     try:
         yield runs

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from graph.models.ladder import make_roster
+from graph.models.ladder import make_ladder
 from graph.settings import InvalidSettings, read_settings
 
 
@@ -17,12 +17,12 @@ def _without_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_without_models_there_is_no_roster() -> None:
     """Also where a model for complex tasks is named: it is one of several, or none."""
-    assert make_roster(read_settings()) is None
-    assert make_roster(read_settings(model_complex="openai/large")) is None
+    assert make_ladder(read_settings()) is None
+    assert make_ladder(read_settings(model_complex="openai/large")) is None
 
 
 def test_models_are_asked_in_the_order_of_the_settings() -> None:
-    roster = make_roster(
+    ladder = make_ladder(
         read_settings(
             models=["openai/small", {"model": "ollama_chat/own", "api_base": "http://localhost"}],
             model_complex="openai/large",
@@ -32,11 +32,11 @@ def test_models_are_asked_in_the_order_of_the_settings() -> None:
         )
     )
 
-    assert roster is not None
-    assert roster.queue(0.0) == ["openai/small", "ollama_chat/own"]
-    assert roster.queue(3.0) == ["openai/large", "openai/small", "ollama_chat/own"]
-    assert (roster.timeout, roster.fallback) == (7.0, "transient")
-    assert [model.name for model in roster.models.values()] == [
+    assert ladder is not None
+    assert ladder.queue(0.0) == ["openai/small", "ollama_chat/own"]
+    assert ladder.queue(3.0) == ["openai/large", "openai/small", "ollama_chat/own"]
+    assert (ladder.timeout, ladder.fallback) == (7.0, "transient")
+    assert [model.name for model in ladder.models.values()] == [
         "openai/small",
         "ollama_chat/own",
         "openai/large",
@@ -45,10 +45,10 @@ def test_models_are_asked_in_the_order_of_the_settings() -> None:
 
 def test_the_breaker_knows_every_model_from_the_start() -> None:
     """Health shows them before any was asked."""
-    roster = make_roster(read_settings(models=["openai/a"], model_complex="openai/b"))
+    ladder = make_ladder(read_settings(models=["openai/a"], model_complex="openai/b"))
 
-    assert roster is not None
-    assert {name: health["state"] for name, health in roster.breaker.state().items()} == {
+    assert ladder is not None
+    assert {name: health["state"] for name, health in ladder.breaker.state().items()} == {
         "openai/a": "ok",
         "openai/b": "ok",
     }

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from graph.models.ladder import make_roster, warm
+from graph.models.ladder import make_ladder, warm
 from graph.settings import read_settings
 from nodes.planning.planner import ModelPlanner
 from nodes.planning.schema import answer_form
@@ -161,10 +161,10 @@ async def test_no_repr_shows_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
     with capturing() as provider:
         monkeypatch.setenv("RUNWRIGHT_MODELS", configured(provider, monkeypatch))
     settings = read_settings()
-    roster = make_roster(settings)
-    assert roster is not None
-    await warm(roster)
-    shown = f"{settings!r} {roster!r} {ModelPlanner(roster, {}, answer_form({}))!r}"
+    ladder = make_ladder(settings)
+    assert ladder is not None
+    await warm(ladder)
+    shown = f"{settings!r} {ladder!r} {ModelPlanner(roster, {}, answer_form({}))!r}"
 
     assert OPENAI in shown
     assert not [canary for canary in CANARIES if canary in shown]

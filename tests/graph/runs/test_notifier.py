@@ -53,7 +53,7 @@ async def test_those_who_go_while_it_rings_cost_nobody_else_his_turn():
 
 
 async def test_a_patient_bell_lets_what_rang_it_go_on_first():
-    notifier = Notifier(patient=True)
+    notifier = Notifier(deferred=True)
     [task] = await waiting(notifier, 1)
 
     notifier.notify()

@@ -12,8 +12,8 @@ from graph.storage.storage import Storage
 from nodes.planning.model import Completion, Cost, Message
 from tests.support.models.planning_runs import Planning
 from tests.support.models.scripted_models import (
+    ModelAttempt,
     ScriptedModel,
-    Turn,
     answer,
     calculation,
     outage,
@@ -23,7 +23,7 @@ from tests.support.models.scripted_models import (
 PROSE = answer("I would calculate that.", usd=0.01, tokens=50)
 
 
-def model(*script: Turn, tokens: int = 100, usd: float | None = 0.01) -> ScriptedModel:
+def model(*script: ModelAttempt, tokens: int = 100, usd: float | None = 0.01) -> ScriptedModel:
     return ScriptedModel("a/one", list(script), cost=Cost(tokens=tokens, usd=usd))
 
 
@@ -94,8 +94,8 @@ async def test_a_call_may_take_no_longer_than_the_budget(storage: Storage) -> No
 async def test_the_end_of_a_budget_is_no_fault_of_the_model(storage: Storage) -> None:
     """Or a few impatient runs would close a model for everyone."""
     breaker = CircuitBreaker((), threshold=1, pause=60.0)
-    impatient = Planning(storage, model(outage("timeout"), outage("timeout")), breaker=breaker)
-    await impatient.run(seconds=3.0)
+    short_silence = Planning(storage, model(outage("timeout"), outage("timeout")), breaker=breaker)
+    await short_silence.run(seconds=3.0)
     assert breaker.allows("a/one")
 
     slow = Planning(storage, model(outage("timeout")), breaker=breaker)
@@ -132,7 +132,7 @@ async def test_time_that_calls_have_taken_is_gone(storage: Storage) -> None:
 
 async def test_counting_what_a_call_may_cost_is_part_of_its_time(storage: Storage) -> None:
     class Counting(ScriptedModel):
-        async def worst_case(self, *arguments: Any, timeout: float, **named: Any) -> Cost:
+        async def max_cost(self, *arguments: Any, timeout: float, **named: Any) -> Cost:
             assert timeout == 5.0
             await asyncio.sleep(0.3)
             return self.cost
@@ -170,7 +170,7 @@ async def test_a_run_without_a_budget_never_asks_what_a_call_costs(storage: Stor
     """To count tokens takes time."""
 
     class Unpriced(ScriptedModel):
-        async def worst_case(self, *arguments: Any, **named: Any) -> Cost:
+        async def max_cost(self, *arguments: Any, **named: Any) -> Cost:
             raise AssertionError
 
     planned = await Planning(storage, Unpriced("a/one", [calculation()])).run()

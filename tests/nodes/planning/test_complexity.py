@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nodes.planning.complexity import THRESHOLD, complexity
-from nodes.planning.model import Roster
+from nodes.planning.model import ModelLadder
 from tests.support.models.scripted_models import ScriptedModel
 from tools.loading import BUILTIN
 from tools.registry import Tool, make_tools
@@ -139,7 +139,7 @@ def test_a_complex_task_asks_the_complex_model_first(
 ) -> None:
     """And then the list, each model once."""
     models = {name: ScriptedModel(name, []) for name in ("small", "local", "big")}
-    roster = Roster(
+    ladder = ModelLadder(
         models=models,
         order=["small", "local"],
         breaker=Silent(),  # type: ignore[arg-type]
@@ -147,4 +147,4 @@ def test_a_complex_task_asks_the_complex_model_first(
         threshold=5.0,
     )
 
-    assert roster.queue(judged) == queue
+    assert ladder.queue(judged) == queue

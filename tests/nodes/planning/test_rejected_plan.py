@@ -16,8 +16,8 @@ from nodes.planning.outcomes import MAX_KEPT, kept, last_rejected
 from tests.support.models.planning_runs import Planning
 from tests.support.models.scripted_models import (
     Killed,
+    ModelAttempt,
     ScriptedModel,
-    Turn,
     answer,
     calculation,
     misconfigured,
@@ -30,7 +30,7 @@ WEATHER = plan_of(("weather", {"city": "Paris"}))
 RAIN = plan_of(("rain", {}))
 
 
-def model(name: str, *script: Turn) -> ScriptedModel:
+def model(name: str, *script: ModelAttempt) -> ScriptedModel:
     return ScriptedModel(name, list(script))
 
 
@@ -85,12 +85,12 @@ async def test_an_answer_that_is_no_plan_leaves_none(storage: Storage, no_plan: 
     ids=["patterns refuse", "patterns may not", "budget"],
 )
 async def test_a_run_that_ends_without_a_plan_shows_the_last_rejected_one(
-    storage: Storage, roster: dict[str, Any], budget: dict[str, Any], prompt: str, kind: str
+    storage: Storage, ladder: dict[str, Any], budget: dict[str, Any], prompt: str, kind: str
 ) -> None:
     """However the other answers failed."""
     script = [WEATHER] if budget else [WEATHER, RAIN]
     models = [model("a/one", *script), model("b/two", PROSE, outage(), outage())]
-    planned = await Planning(storage, *models, **roster).run(prompt, **budget)
+    planned = await Planning(storage, *models, **ladder).run(prompt, **budget)
 
     assert planned.state["status"] == "failed"
     assert planned.state["error"] is not None

@@ -12,7 +12,7 @@ from graph.build import RunGraph, build_graph, recursion_limit
 from graph.models.breaker import CircuitBreaker
 from graph.state import DEFAULT_LIMITS, Budget, Limits, PlanningCall, RunState, new_run
 from graph.storage.storage import Storage
-from nodes.planning.model import Roster
+from nodes.planning.model import ModelLadder
 from tests.support.models.scripted_models import ScriptedModel
 from tools.loading import BUILTIN
 from tools.registry import make_tools
@@ -62,21 +62,21 @@ class Planning:
         *models: ScriptedModel,
         breaker: CircuitBreaker | None = None,
         limits: Limits = LIMITS,
-        **roster: Any,
+        **ladder: Any,
     ) -> None:
         self.waits = Waits()
         self.limits = limits
         self._models = len(models)
         self.breaker = breaker or CircuitBreaker((), threshold=100, pause=60.0)
         named = {model.name: model for model in models}
-        complex_model = roster.get("complex_model")
+        complex_model = ladder.get("complex_model")
         order = [name for name in named if name != complex_model]
         self.graph: RunGraph = build_graph(
             make_tools(BUILTIN),
             checkpointer=storage.saver,
             store=storage.store,
             limits=limits,
-            roster=Roster(models=named, order=order, breaker=self.breaker, **roster),
+            ladder=ModelLadder(models=named, order=order, breaker=self.breaker, **ladder),
             wait=self.waits,
             input_schema=RunState,
         )

@@ -46,7 +46,7 @@ class ScriptedModel:
     def warm(self) -> None:
         """There is nothing to load."""
 
-    async def worst_case(
+    async def max_cost(
         self, messages: Sequence[Message], schema: Mapping[str, Any], *, timeout: float
     ) -> Cost:
         return self.cost

@@ -19,7 +19,7 @@ from graph.runs.context import RunPolicy, make_context
 from graph.service import Runs
 from graph.state import DEFAULT_LIMITS, Limits, RunState
 from graph.storage.storage import Storage
-from nodes.planning.model import Completion, Roster
+from nodes.planning.model import Completion, ModelLadder
 from tests.support.models.scripted_models import ScriptedModel
 from tools.registry import Tool, ToolError, make_tools, tool
 from tools.threads import ToolThreads
@@ -41,18 +41,18 @@ class Gates:
         self._graph: RunGraph | None = None
         self._executor: Executor | None = None
 
-    def graph(self, storage: Storage, executor: Executor, roster: Roster | None) -> RunGraph:
+    def graph(self, storage: Storage, executor: Executor, ladder: ModelLadder | None) -> RunGraph:
         """A graph over these tools; without models it is made once, since that takes a while."""
         self._executor = executor
-        if roster or self._graph is None:
+        if ladder or self._graph is None:
             made = build_graph(
                 self.tools,
                 threads=self.threads,
-                roster=roster,
+                ladder=ladder,
                 wait=self._wait,
                 input_schema=RunState,
             )
-            self._graph = None if roster else made
+            self._graph = None if ladder else made
         else:
             made = self._graph
         return made.copy({"checkpointer": storage.saver, "store": storage.store})
@@ -173,10 +173,10 @@ async def process(
     executor = Executor(slots=slots, max_queued=1000)
     named = {model.name: model for model in models}
     breaker = CircuitBreaker((), threshold=100, pause=60.0)
-    roster = Roster(models=named, order=list(named), breaker=breaker) if models else None
-    graph = gates.graph(storage, executor, roster)
+    ladder = ModelLadder(models=named, order=list(named), breaker=breaker) if models else None
+    graph = gates.graph(storage, executor, ladder)
     context = make_context(graph, storage, executor, gates.tools, gates.threads)
-    runs = Runs(context, RunPolicy(limits), roster)
+    runs = Runs(context, RunPolicy(limits), ladder)
     await runs.open(resume_unfinished=True)
     try:
         yield runs

@@ -9,22 +9,28 @@ import pytest
 from graph.models.breaker import CircuitBreaker
 from graph.state import DEFAULT_LIMITS, Planning, PlanningCall, new_run
 from graph.storage.storage import Storage
-from nodes.planning.budget import Patience, patience_of
+from nodes.planning.budget import PlanningDeadline, deadline_of
 from nodes.planning.model import NOT_READY, ModelFailure
 from nodes.planning.outcomes import first_of
 from tests.support.models.planning_runs import Planning as Runs
-from tests.support.models.scripted_models import ScriptedModel, Turn, answer, calculation, outage
+from tests.support.models.scripted_models import (
+    ModelAttempt,
+    ScriptedModel,
+    answer,
+    calculation,
+    outage,
+)
 
 RATE_LIMIT = "rate_limited"
 
 
-def model(name: str, *script: Turn) -> ScriptedModel:
+def model(name: str, *script: ModelAttempt) -> ScriptedModel:
     return ScriptedModel(name, list(script))
 
 
-def left(seconds: float, *, models: int = 1, budget: float | None = None) -> Patience:
+def left(seconds: float, *, models: int = 1, budget: float | None = None) -> PlanningDeadline:
     """Where one call may take 20 s."""
-    return Patience(longest=20.0, left=seconds, models=models, budget=budget)
+    return PlanningDeadline(longest=20.0, left=seconds, models=models, budget=budget)
 
 
 class Hanging(ScriptedModel):
@@ -52,11 +58,11 @@ class Hanging(ScriptedModel):
     ],
 )
 def test_the_first_call_may_take_its_whole_time_and_what_it_leaves_is_shared(
-    patience: Patience, deadline: float
+    deadline: PlanningDeadline, deadline: float
 ) -> None:
     """By all that may still be asked; a remainder too short for an answer is none."""
-    assert patience.deadline == pytest.approx(deadline)
-    assert patience.is_over is (deadline == 0.0)
+    assert deadline.deadline == pytest.approx(deadline)
+    assert deadline.is_over is (deadline == 0.0)
 
 
 @pytest.mark.parametrize("models", [1, 2, 3, 4, 10, 20, 50])
@@ -64,9 +70,9 @@ def test_models_that_hang_take_no_more_than_two_deadlines_together(models: int) 
     """Up to twenty of them each get some of it."""
     taken: list[float] = []
     for asked in range(models):
-        patience = left(40.0 - sum(taken), models=models - asked)
-        if not patience.is_over:
-            taken.append(patience.deadline)
+        deadline = left(40.0 - sum(taken), models=models - asked)
+        if not deadline.is_over:
+            taken.append(deadline.deadline)
 
     assert sum(taken) <= 40.0 + 1e-9
     assert taken[0] == 20.0
@@ -80,9 +86,9 @@ def test_models_that_hang_take_no_more_than_two_deadlines_together(models: int) 
 def test_the_budget_of_the_run_cuts_a_call_short(
     budget: float | None, deadline: float, cut_short: bool
 ) -> None:
-    patience = left(40.0, models=3, budget=budget)
+    deadline = left(40.0, models=3, budget=budget)
 
-    assert (patience.deadline, patience.is_cut_short) == (deadline, cut_short)
+    assert (deadline.deadline, deadline.is_cut_short) == (deadline, cut_short)
 
 
 def test_a_wait_has_to_leave_time_for_a_call() -> None:
@@ -104,8 +110,8 @@ def test_calls_of_models_and_waits_for_them_use_it_up() -> None:
     planning = first_of("task", ["a", "b"], waited=5.0)
     earlier = {key: value for key, value in planning.items() if key != "waited"}
 
-    assert patience_of(state, planning, log, 20.0) == left(28.0, models=2)
-    assert patience_of(state, cast("Planning", earlier), log, 20.0) == left(33.0, models=2)
+    assert deadline_of(state, planning, log, 20.0) == left(28.0, models=2)
+    assert deadline_of(state, cast("Planning", earlier), log, 20.0) == left(33.0, models=2)
 
 
 async def test_models_that_hang_are_all_asked_once_and_then_left_alone(storage: Storage) -> None:
