@@ -12,7 +12,7 @@ from starlette.middleware.exceptions import ExceptionMiddleware
 from api.errors.answers import HANDLERS
 from api.middleware.callers import Callers
 from api.middleware.headers import AnswerHeaders, Cors, HeadAsGet
-from api.middleware.limits import Arrivals, BodyLimit
+from api.middleware.limits import BodyLimit, StreamRateLimit
 from api.middleware.loopback import Loopback
 from api.openapi import description_of
 from api.routes.approval import router as approval_router
@@ -24,7 +24,7 @@ from api.routes.runs import router as run_router
 from api.routes.server import budget_router, docs_routes
 from api.routes.server import router as server_router
 from api.streams.sse import HEARTBEAT
-from api.streams.streams import Frames
+from api.streams.streams import EncodedEvents
 from graph.service import Runs
 from graph.settings.keys import KeyRing
 
@@ -81,7 +81,7 @@ def create_app(
         middleware=[
             Middleware(AnswerHeaders),
             Middleware(Cors, origins=limits.cors_origins),
-            Middleware(Arrivals),
+            Middleware(StreamRateLimit),
             Middleware(HeadAsGet),
             # What the guards below raise never reaches FastAPI's own handlers. It also keeps an
             # unexpected error from being logged a second time by the server.
@@ -98,7 +98,7 @@ def create_app(
         docs_url=None,
         redoc_url=None,
     )
-    app.state.frames = Frames()
+    app.state.encoded_events = EncodedEvents()
     app.state.heartbeat = heartbeat
     app.openapi = description_of(app, keys=bool(limits.keys))  # type: ignore[method-assign]  # as FastAPI documents it
     return app

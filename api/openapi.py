@@ -107,8 +107,8 @@ def _response(kinds: list[Kind]) -> dict[str, Any]:
 
 
 def _stream(description: str, message: dict[str, Any]) -> dict[str, Any]:
-    beat = _message(["heartbeat"], Heartbeat)
-    described = {"itemSchema": {"oneOf": [message, beat]}}  # as OpenAPI 3.2 describes streams
+    due = _message(["heartbeat"], Heartbeat)
+    described = {"itemSchema": {"oneOf": [message, due]}}  # as OpenAPI 3.2 describes streams
     return {"description": description, "content": {"text/event-stream": described}}
 
 

@@ -97,7 +97,7 @@ class _Server(uvicorn.Server):
         self._loop = asyncio.get_running_loop()
         self._grace = grace
 
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+    def handle_exit(self, sig: int, encoded: FrameType | None) -> None:
         """Called by uvicorn's signal handlers."""
         if self.told_to_end.is_set():
             self.should_exit = self.force_exit = True

@@ -59,7 +59,7 @@ def _announced(scope: Scope) -> int:
 INTERVAL = 0.008
 
 
-class Arrivals:
+class StreamRateLimit:
     """Lets requests for streams in at a bounded rate; one that comes alone does not wait."""
 
     def __init__(self, app: ASGIApp) -> None:

@@ -74,7 +74,7 @@ async def stream_run(
     return RunStream(
         runs.watching(run_id, owner=owner),
         after=after if last_event_id is None else last_event_id,
-        frames=request.app.state.frames,
+        encoded_events=request.app.state.encoded_events,
         heartbeat=request.app.state.heartbeat,
     )
 

@@ -78,7 +78,7 @@ async def _gone(receive: Receive) -> None:
 HEARTBEAT = 5.0
 
 
-class Pulse:
+class HeartbeatTimer:
     """The heartbeats of one stream, `every` so many seconds."""
 
     def __init__(self, every: float) -> None:
@@ -93,7 +93,7 @@ class Pulse:
         except TimeoutError:
             return None
 
-    def beat(self) -> bytes:
+    def due(self) -> bytes:
         """The heartbeat when it is due, else nothing."""
         now = asyncio.get_running_loop().time()
         if now < self._due:

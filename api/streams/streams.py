@@ -8,7 +8,7 @@ from weakref import WeakKeyDictionary
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from api.streams.sse import RETRY, Pulse, message, stream, unless_gone
+from api.streams.sse import RETRY, HeartbeatTimer, message, stream, unless_gone
 from api.views.events import present_event
 from graph.record.events import Event
 from graph.runs.watch import Change, ChangeSubscription, RunSubscription
@@ -36,27 +36,29 @@ def check_position(subscription: RunSubscription, number: int) -> None:
 BATCH = 256 * 1024
 
 
-class Frames:
+class EncodedEvents:
     """What the watchers of a subscription are sent, kept as long as the subscription."""
 
     def __init__(self) -> None:
-        self._frames: WeakKeyDictionary[RunSubscription, dict[int, bytes]] = WeakKeyDictionary()
+        self._encoded: WeakKeyDictionary[RunSubscription, dict[int, bytes]] = WeakKeyDictionary()
 
     def after(self, subscription: RunSubscription, number: int) -> tuple[bytes, int]:
         """The next events after this one in one piece, and the number of the last one in it."""
-        frames = self._frames.setdefault(subscription, {})
+        encoded_events = self._encoded.setdefault(subscription, {})
         due: list[bytes] = []
         size = 0
         for event in subscription.events[number:]:
-            frame = frames.get(event["id"]) or frames.setdefault(event["id"], _frame(event))
-            due.append(frame)
-            size += len(frame)
+            encoded = encoded_events.get(event["id"]) or encoded_events.setdefault(
+                event["id"], _encode(event)
+            )
+            due.append(encoded)
+            size += len(encoded)
             if size >= BATCH:
                 break
         return b"".join(due), number + len(due)
 
 
-def _frame(event: Event) -> bytes:
+def _encode(event: Event) -> bytes:
     return message(event["type"], present_event(event), number=event["id"])
 
 
@@ -72,13 +74,13 @@ class RunStream(Response):
         watching: AbstractAsyncContextManager[RunSubscription],
         *,
         after: int,
-        frames: Frames,
+        encoded_events: EncodedEvents,
         heartbeat: float,
     ) -> None:
         super().__init__()
         self._watching = watching
         self._after = after
-        self._frames = frames
+        self._encoded = encoded_events
         self._heartbeat = heartbeat
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -92,10 +94,10 @@ class RunStream(Response):
             await unless_gone(receive, stream(send, self._messages(subscription)))
 
     async def _messages(self, subscription: RunSubscription) -> AsyncGenerator[bytes, None]:
-        pulse = Pulse(self._heartbeat)
+        heartbeats = HeartbeatTimer(self._heartbeat)
         told, number = RETRY, self._after
         while True:
-            due, number = self._frames.after(subscription, number)
+            due, number = self._encoded.after(subscription, number)
             if told or due:
                 yield told + due
             told = b""
@@ -106,8 +108,8 @@ class RunStream(Response):
             if subscription.closed:
                 yield RETRY
                 return
-            await pulse.wait(subscription.after(number))
-            told = pulse.beat()
+            await heartbeats.wait(subscription.after(number))
+            told = heartbeats.due()
 
 
 # `GET /runs/stream`: which runs change, for whoever shows many of them.
@@ -133,11 +135,11 @@ class ChangesStream(Response):
             await unless_gone(receive, stream(send, self._messages(changes)))
 
     async def _messages(self, changes: ChangeSubscription) -> AsyncGenerator[bytes, None]:
-        pulse = Pulse(self._heartbeat)
+        heartbeats = HeartbeatTimer(self._heartbeat)
         yield RETRY
         while not changes.closed:
-            changed = await pulse.wait(changes.next()) or []
-            if told := pulse.beat() + b"".join(map(_changed, changed)):
+            changed = await heartbeats.wait(changes.next()) or []
+            if told := heartbeats.due() + b"".join(map(_changed, changed)):
                 yield told
             if changed:
                 await asyncio.sleep(PAUSE)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 
-from graph.queue.fair import FairQueue, Pace
+from graph.queue.fair import FairQueue, Throughput
 from nodes.contract.steps import sleep_until
 
 logger = logging.getLogger("runwright.executor")
@@ -53,7 +53,7 @@ class Executor:
         self._slots = self._free = slots
         self._max_queued = max_queued
         self._queue = FairQueue()
-        self._pace = Pace()
+        self._throughput = Throughput()
         self._places = 0
         self._returning: deque[tuple[_Execution, asyncio.Future[None]]] = deque()
         self._executions: dict[str, _Execution] = {}
@@ -74,7 +74,7 @@ class Executor:
         waiting = len(self._queue) + len(self._executions) - executing + self._places
         if waiting >= self._max_queued + self._free:
             # When a tenth of them has ended, there is room for more than the first who asks.
-            raise QueueFull(waiting, retry_after=self._pace.time_for(waiting / 10))
+            raise QueueFull(waiting, retry_after=self._throughput.time_for(waiting / 10))
         self._places += 1
         try:
             yield
@@ -218,7 +218,7 @@ class Executor:
             logger.exception("run could not be settled", extra={"run_id": run_id})
         finally:
             del self._executions[run_id]
-            self._pace.note_end()
+            self._throughput.note_end()
             self._give_back(execution)
 
     def _give_back(self, execution: _Execution) -> None:

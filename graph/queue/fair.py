@@ -73,7 +73,7 @@ WINDOW, ENDS = 60.0, 1000
 SHORTEST, LONGEST = 1.0, 60.0
 
 
-class Pace:
+class Throughput:
     """The measured rate of ends; `clock` in seconds."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:

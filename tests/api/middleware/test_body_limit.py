@@ -13,8 +13,8 @@ LIMIT = 1000
 
 
 def body_of(size: int) -> bytes:
-    frame = b'{"prompt": "%s"}'
-    return frame % (b"x" * (size - len(frame % b"")))
+    encoded = b'{"prompt": "%s"}'
+    return encoded % (b"x" * (size - len(encoded % b"")))
 
 
 async def in_pieces(body: bytes) -> AsyncIterator[bytes]:

@@ -46,12 +46,12 @@ async def test_changes_close_together_are_one_and_the_latest_counts(runs, app):
 async def test_it_lives_and_ends_as_the_stream_of_a_run_does(runs):
     app = application(runs, heartbeat=0.02)
     async with app.router.lifespan_context(app), visiting(app, "/runs/stream") as visit:
-        beat = (await visit.until(1))[0]
+        due = (await visit.until(1))[0]
         runs.broadcaster.close()
         await visit.end()
 
     assert visit.headers["cache-control"] == "no-store"
-    assert (beat.event, beat.id, list(beat.data)) == ("heartbeat", None, ["server_time"])
+    assert (due.event, due.id, list(due.data)) == ("heartbeat", None, ["server_time"])
     assert visit.body[0] == visit.body[-2] == b"retry: 2000\n\n"
 
 

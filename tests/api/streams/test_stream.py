@@ -148,7 +148,7 @@ async def test_heartbeats_have_a_name_and_a_time_and_no_number(runs):
 
     assert event.event == "run.queued"
     assert (first.event, first.id, second.event) == ("heartbeat", None, "heartbeat")
-    times = [datetime.fromisoformat(beat.data["server_time"]) for beat in (first, second)]
+    times = [datetime.fromisoformat(due.data["server_time"]) for due in (first, second)]
     assert times == sorted(times)
 
 

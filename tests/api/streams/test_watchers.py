@@ -49,7 +49,7 @@ async def test_500_watchers_are_one_read_and_one_encoding_and_leave_nothing(runs
     assert runs.reads == 1
     assert runs.broadcaster._subscriptions == {}
     assert len(asyncio.all_tasks()) == before
-    assert list(app.state.frames._frames) == list(runs.broadcaster._left.values())
+    assert list(app.state.encoded_events._encoded) == list(runs.broadcaster._left.values())
 
 
 @pytest.mark.parametrize("seen", [0, 1])
@@ -79,18 +79,18 @@ async def test_a_slow_reader_holds_up_nobody_else_and_misses_nothing(runs, app):
     async with watch(app, run_id) as slow, watch(app, run_id) as quick:
         await slow.until(7)
         await quick.until(7)
-        slow.pace.clear()
+        slow.throughput.clear()
         runs.store(state := attempted(state))
         await quick.until(8)
         runs.store(completed(state))
         whole = await quick.end()
-        slow.pace.set()
+        slow.throughput.set()
         assert await slow.end() == whole
 
 
 async def test_a_client_that_leaves_while_it_reads_nothing_is_let_go(runs, app):
     async with watch(app, runs.store(queued())) as visit:
-        visit.pace.clear()
+        visit.throughput.clear()
         await asyncio.sleep(0.01)
         await visit.leave()
 

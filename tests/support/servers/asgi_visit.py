@@ -22,7 +22,7 @@ class Told:
 class Visit:
     """One request and what was answered to it so far; `body` has each message as it was sent.
 
-    `pace` is waited for before each of them.
+    `throughput` is waited for before each of them.
     """
 
     def __init__(
@@ -32,8 +32,8 @@ class Visit:
         self.headers: dict[str, str] = {}
         self.body: list[bytes] = []
         self.complete = False
-        self.pace = asyncio.Event()
-        self.pace.set()
+        self.throughput = asyncio.Event()
+        self.throughput.set()
         self._left = asyncio.Event()
         self._sent = asyncio.Condition()
         self._request = body
@@ -95,7 +95,7 @@ class Visit:
         return {"type": "http.disconnect"}
 
     async def _send(self, message: Message) -> None:
-        await self.pace.wait()
+        await self.throughput.wait()
         if message["type"] == "http.response.start":
             self.status = message["status"]
             self.headers = {name.decode(): value.decode() for name, value in message["headers"]}
@@ -118,7 +118,7 @@ async def visiting(
     try:
         yield visit
     finally:
-        visit.pace.set()
+        visit.throughput.set()
         await visit.leave()
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graph.queue.fair import ENDS, LONGEST, SHORTEST, WINDOW, Pace
+from graph.queue.fair import ENDS, LONGEST, SHORTEST, WINDOW, Throughput
 
 
 class Clock:
@@ -17,65 +17,65 @@ class Clock:
         return self.now
 
 
-def pace_with(*gaps: float) -> tuple[Pace, Clock]:
+def pace_with(*gaps: float) -> tuple[Throughput, Clock]:
     """A pace that has seen an end after each of these times."""
     clock = Clock()
-    pace = Pace(clock)
+    throughput = Throughput(clock)
     for gap in gaps:
         clock.now += gap
-        pace.note_end()
-    return pace, clock
+        throughput.note_end()
+    return throughput, clock
 
 
 def test_it_takes_as_long_as_ends_have_taken() -> None:
     """Two a second: twenty take ten seconds."""
-    pace, clock = pace_with(*[0.5] * 40)
+    throughput, clock = pace_with(*[0.5] * 40)
     clock.now += 0.5
-    assert pace.time_for(20) == pytest.approx(10.0, rel=0.05)
+    assert throughput.time_for(20) == pytest.approx(10.0, rel=0.05)
 
 
 def test_a_standstill_slows_the_pace() -> None:
-    pace, clock = pace_with(*[0.5] * 40)
+    throughput, clock = pace_with(*[0.5] * 40)
     clock.now += 20.0
-    assert pace.time_for(20) == pytest.approx(20.0, rel=0.05)
+    assert throughput.time_for(20) == pytest.approx(20.0, rel=0.05)
 
 
 @pytest.mark.parametrize("gaps", [[], [1.0, 1.0]])
 def test_without_an_end_of_late_it_is_the_longest(gaps: list[float]) -> None:
     """Nothing is known of the pace, or that nothing gets on."""
-    pace, clock = pace_with(*gaps)
+    throughput, clock = pace_with(*gaps)
     clock.now += WINDOW + 1
-    assert pace.time_for(1) == LONGEST
+    assert throughput.time_for(1) == LONGEST
 
 
 def test_what_is_long_ago_does_not_count() -> None:
     """However fast it was."""
-    pace, clock = pace_with(*[0.001] * 500)
+    throughput, clock = pace_with(*[0.001] * 500)
     clock.now += WINDOW
     for _ in range(10):
         clock.now += 1.0
-        pace.note_end()
+        throughput.note_end()
     clock.now += 1.0
-    assert pace.time_for(20) == pytest.approx(20.0, rel=0.15)
+    assert throughput.time_for(20) == pytest.approx(20.0, rel=0.15)
 
 
 def test_one_end_tells_no_pace_that_nobody_could_keep() -> None:
     """A burst of one is no rate of a thousand a second."""
-    pace, _ = pace_with(30.0)
-    assert pace.time_for(1_000) > 10 * SHORTEST
+    throughput, _ = pace_with(30.0)
+    assert throughput.time_for(1_000) > 10 * SHORTEST
 
 
 @given(
     gaps=st.lists(st.floats(0, 100), max_size=50), runs=st.floats(0, 1e9), later=st.floats(0, 100)
 )
 def test_it_is_never_beyond_its_bounds(gaps: list[float], runs: float, later: float) -> None:
-    pace, clock = pace_with(*gaps)
+    throughput, clock = pace_with(*gaps)
     clock.now += later
-    assert SHORTEST <= pace.time_for(runs) <= LONGEST
+    assert SHORTEST <= throughput.time_for(runs) <= LONGEST
 
 
 def test_only_so_many_ends_are_kept() -> None:
-    pace, clock = pace_with(*[0.001] * (3 * ENDS))
-    assert len(pace._ends) == ENDS
+    throughput, clock = pace_with(*[0.001] * (3 * ENDS))
+    assert len(throughput._ends) == ENDS
     clock.now += 0.001
-    assert pace.time_for(10_000) == pytest.approx(10.0, rel=0.01)
+    assert throughput.time_for(10_000) == pytest.approx(10.0, rel=0.01)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from starlette.types import Receive, Scope, Send
 
-from api.middleware.limits import INTERVAL, Arrivals
+from api.middleware.limits import INTERVAL, StreamRateLimit
 
 
 class Inside:
@@ -22,7 +22,7 @@ class Inside:
 async def visits(path: str, count: int) -> tuple[float, list[float]]:
     """When so many came at once, and when each was let in."""
     inside = Inside()
-    door = Arrivals(inside)
+    door = StreamRateLimit(inside)
     nothing: Any = None
     came = asyncio.get_running_loop().time()
     scope = {"type": "http", "path": path}
@@ -41,7 +41,7 @@ async def test_one_that_comes_alone_does_not_wait() -> None:
     """It is let in without giving way to anything else."""
     inside = Inside()
     nothing: Any = None
-    coming = Arrivals(inside)({"type": "http", "path": "/runs/stream"}, nothing, nothing)
+    coming = StreamRateLimit(inside)({"type": "http", "path": "/runs/stream"}, nothing, nothing)
     with pytest.raises(StopIteration):
         coming.send(None)
     assert len(inside.reached) == 1
