@@ -8,7 +8,7 @@ from api.views.times import rfc3339
 from graph.record.events import Event
 
 
-class Story:
+class EventLines:
     """Puts the events of one run into words, in their order.
 
     The words come from users, tools and models: what a terminal would act upon is escaped.

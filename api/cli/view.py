@@ -5,7 +5,7 @@ import sys
 from types import TracebackType
 from typing import Protocol, Self, TextIO
 
-from api.cli.lines import Story, line
+from api.cli.lines import EventLines, line
 from graph.record.events import Event
 
 
@@ -32,7 +32,7 @@ class PlainView:
     """Lines for a file, a pipe or a terminal that cannot move its cursor."""
 
     def __init__(self, run_id: str, out: TextIO, notes: TextIO) -> None:
-        self._story = Story(run_id)
+        self._lines = EventLines(run_id)
         self._out = out
         self._notes = notes
 
@@ -44,7 +44,7 @@ class PlainView:
 
     def show(self, event: Event) -> None:
         """Write the event's line, if it has one."""
-        if (words := self._story.words(event)) is not None:
+        if (words := self._lines.words(event)) is not None:
             self._out.write(f"{words}\n")
             self._out.flush()
 
@@ -67,10 +67,10 @@ def open_view(run_id: str, *, as_json: bool) -> View:
         sys.stdout.reconfigure(errors="backslashreplace")  # whatever a model says can be written
     if as_json:
         return NoView(run_id, sys.stdout, sys.stderr)
-    from api.cli.live_view import LiveView, new_console
+    from api.cli.terminal_view import TerminalView, new_console
 
     console = new_console()
     # Rich can be told to take a pipe for a terminal, for colours; a pipe still has no cursor.
     if console.is_interactive and sys.stdout.isatty():
-        return LiveView(run_id, console)
+        return TerminalView(run_id, console)
     return PlainView(run_id, sys.stdout, sys.stderr)

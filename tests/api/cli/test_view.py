@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from api.cli.lines import Story, pretty, printable
-from api.cli.live_view import Activity, LiveView, activity_after
+from api.cli.lines import EventLines, pretty, printable
+from api.cli.terminal_view import Activity, TerminalView, activity_after
 from api.cli.view import NoView, PlainView, open_view
 from graph.record.events import Event, EventType
 
@@ -104,16 +104,16 @@ def plan(source: str = "pattern", model: str | None = None, steps: int = 2) -> E
 )
 def test_each_event_has_its_words_or_none(happened: Event, words: str | None) -> None:
     """Stable, so that scripts may look for them."""
-    assert Story(RUN_ID).words(happened) == words
+    assert EventLines(RUN_ID).words(happened) == words
 
 
 def test_a_fallback_is_told_where_models_were_asked() -> None:
     """Where none is configured, the plan's own line says so."""
-    story = Story(RUN_ID)
+    lines = EventLines(RUN_ID)
     fallback = event("plan.fallback", reason="no model answered")
-    assert story.words(fallback) is None
-    story.words(call(outcome="failed"))
-    assert story.words(fallback) == "  plan by pattern instead (no model answered)"
+    assert lines.words(fallback) is None
+    lines.words(call(outcome="failed"))
+    assert lines.words(fallback) == "  plan by pattern instead (no model answered)"
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_what_a_terminal_would_act_upon_is_escaped(happened: Event, live: bool) 
     out = io.StringIO()
     if live:
         console = Console(file=out, force_terminal=True, color_system=None, soft_wrap=True)
-        with LiveView(RUN_ID, console) as view:
+        with TerminalView(RUN_ID, console) as view:
             view.show(happened)
             view.note(HOSTILE)
     else:
@@ -153,7 +153,7 @@ def test_what_a_terminal_would_act_upon_is_escaped(happened: Event, live: bool) 
 def test_a_line_stays_one_line() -> None:
     """Or a message could pass for a line of ours."""
     assert printable(HOSTILE) == HARMLESS
-    assert "\n" not in str(Story(RUN_ID).words(attempt("ok", tool="a\nb\u2028c")))
+    assert "\n" not in str(EventLines(RUN_ID).words(attempt("ok", tool="a\nb\u2028c")))
 
 
 @given(st.recursive(st.text() | st.none() | st.booleans(), st.lists, max_leaves=5))
@@ -233,7 +233,7 @@ def test_the_drawing_is_gone_when_it_ends() -> None:
     """What stays is the lines of the events."""
     out = io.StringIO()
     console = Console(file=out, force_terminal=True, color_system=None, soft_wrap=True)
-    with LiveView(RUN_ID, console, now=lambda: 17.5) as view:
+    with TerminalView(RUN_ID, console, now=lambda: 17.5) as view:
         view.show(event("step.started", 3.0, tool="x", not_before=20.0))
         view.show(attempt("ok"))
         view.show(event("run.completed", result={"output": 4}))

@@ -14,7 +14,7 @@ from rich.live import Live
 from rich.spinner import Spinner
 from rich.text import Text
 
-from api.cli.lines import Story, line
+from api.cli.lines import EventLines, line
 from graph.record.events import Event, EventType
 
 #: How often what it is doing is drawn, a second.
@@ -71,13 +71,13 @@ def activity_after(event: Event, before: Activity | None) -> Activity | None:
             return None
 
 
-class LiveView:
+class TerminalView:
     """Finished lines scroll up, the last one is drawn anew while its context lasts."""
 
     def __init__(
         self, run_id: str, console: Console, *, now: Callable[[], float] = time.time
     ) -> None:
-        self._story = Story(run_id)
+        self._lines = EventLines(run_id)
         self._console = console
         self._now = now
         self._activity: Activity | None = None
@@ -103,7 +103,7 @@ class LiveView:
         """Print the event's line, if it has one, and draw what follows."""
         self._activity = activity_after(event, self._activity)
         self._live.refresh()  # or the line would be followed by what it was doing before
-        if (words := self._story.words(event)) is not None:
+        if (words := self._lines.words(event)) is not None:
             self._console.print(Text(words, STYLES.get(event["type"], "")))
 
     def note(self, text: str) -> None:
