@@ -10,7 +10,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.exceptions import ExceptionMiddleware
 
 from api.errors.answers import HANDLERS
-from api.middleware.callers import Callers
+from api.middleware.authentication import Authentication
 from api.middleware.headers import AnswerHeaders, Cors, HeadAsGet
 from api.middleware.limits import BodyLimit, StreamRateLimit
 from api.middleware.loopback import Loopback
@@ -89,7 +89,7 @@ def create_app(
             Middleware(
                 Loopback, allowed_hosts=limits.allowed_hosts, allowed_origins=limits.cors_origins
             ),
-            Middleware(Callers, keys=limits.keys),
+            Middleware(Authentication, keys=limits.keys),
             Middleware(BodyLimit, limit=limits.max_body),
         ],
         exception_handlers=HANDLERS,

@@ -9,7 +9,7 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 
 from api.errors.problems import MEDIA_TYPE, PROBLEMS, Cause, Kind
-from api.middleware.callers import KeyRefused, is_open
+from api.middleware.authentication import KeyRefused, is_open
 from api.middleware.limits import BodyTooLarge
 from api.middleware.loopback import HostRefused, NotJson, OriginRefused
 from api.schemas import Problem, RunChanged

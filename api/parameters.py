@@ -10,9 +10,9 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError
 from pydantic_core.core_schema import no_info_before_validator_function
 
-from api.middleware.callers import CLIENT, OWNER, KeyRefused
+from api.middleware.authentication import CLIENT, OWNER, KeyRefused
 from graph.service import Runs
-from graph.settings.keys import NOBODY
+from graph.settings.keys import DEFAULT_OWNER
 
 #: How long a call waits for a run unless it says so, and at most, in seconds.
 WAIT, LONGEST_WAIT = 30.0, 300
@@ -99,25 +99,27 @@ async def _runs(request: Request) -> Runs:
     return runs
 
 
-async def _stranger(request: Request) -> bool:
+async def _anonymous(request: Request) -> bool:
     return request.scope[OWNER] is None
 
 
 async def _owner(request: Request) -> str:
     owner: str | None = request.scope[OWNER]
-    if owner is None:  # on a path that is open to strangers, but not with what belongs to somebody
+    if (
+        owner is None
+    ):  # on a path that is open to anonymous caller, but not with what belongs to somebody
         raise KeyRefused(given=False)
     return owner
 
 
 async def _caller(owner: "OwnerDep") -> str:
-    return CLIENT if owner == NOBODY else owner
+    return CLIENT if owner == DEFAULT_OWNER else owner
 
 
 RunsDep = Annotated[Runs, Depends(_runs)]
 
 #: Whether the call came without a key to a server that has keys.
-StrangerDep = Annotated[bool, Depends(_stranger)]
+AnonymousDep = Annotated[bool, Depends(_anonymous)]
 
 #: Whose the call is: nobody else's runs are there for it.
 OwnerDep = Annotated[str, Depends(_owner)]

@@ -15,7 +15,7 @@ from graph.queue.executor import QueueFull
 from graph.runs.reader import RunNotFound, StorageUnavailable
 from graph.service import PromptRejected, Runs
 from graph.settings import Settings
-from graph.settings.keys import NOBODY, KeyRing
+from graph.settings.keys import DEFAULT_OWNER, KeyRing
 from graph.state.status import SETTLED
 from graph.storage.open import sqlite_path
 from graph.storage.sqlite.open import FileOwned, own
@@ -53,7 +53,7 @@ async def _started(settings: Settings, task: str) -> AsyncIterator[RunSource]:
 def _owner(settings: Settings) -> str:
     """Whose a run of this process is. Raises `NotStarted` where there are keys but not this one."""
     if not settings.api_keys:
-        return NOBODY
+        return DEFAULT_OWNER
     if settings.api_key is None:
         raise NotStarted("runs have owners here; set RUNWRIGHT_API_KEY to your key")
     owner = KeyRing(settings.api_keys).owner(settings.api_key.get_secret_value())

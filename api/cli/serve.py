@@ -37,7 +37,7 @@ class PortTaken(Exception):
 async def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT, then let attempts in flight end and return within the grace.
 
-    Raises `PortTaken`, `InvalidSettings` where strangers could reach it, and what `open_runs`
+    Raises `PortTaken`, `InvalidSettings` where anonymous caller could reach it, and what `open_runs`
     raises.
     """
     configure_logging(settings.log, settings.log_level)

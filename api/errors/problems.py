@@ -10,7 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.routing import Match
 
 from api.errors.field_errors import FieldError, field_errors
-from api.middleware.callers import KeyRefused
+from api.middleware.authentication import KeyRefused
 from api.middleware.limits import BodyTooLarge
 from api.middleware.loopback import HostRefused, NotJson, OriginRefused
 from api.streams.streams import EventNotFound

@@ -11,7 +11,7 @@ from starlette.staticfiles import StaticFiles
 
 from api.errors.problems import NotReady
 from api.openapi import problems
-from api.parameters import OwnerDep, RunsDep, StrangerDep
+from api.parameters import AnonymousDep, OwnerDep, RunsDep
 from api.schemas import Alive, Health, ToolList, ToolView
 from api.strict import StrictRoute
 from api.views.answers import json_answer
@@ -103,7 +103,7 @@ async def draw_graph(runs: RunsDep) -> str:
 
 
 @router.get("/health", tags=["health"], responses=problems())
-async def read_health(request: Request, runs: RunsDep, stranger: StrangerDep) -> Health:
+async def read_health(request: Request, runs: RunsDep, anonymous: AnonymousDep) -> Health:
     """The version and the state of storage; `/health/ready` is the one to route traffic by.
 
     Where there are keys, only a call with one is told more of the storage than whether it works.
@@ -113,8 +113,8 @@ async def read_health(request: Request, runs: RunsDep, stranger: StrangerDep) ->
     return Health(
         status="ok" if healthy else "degraded",
         version=request.app.version,
-        storage={"status": "ok" if storage["writable"] else "degraded"} if stranger else storage,
-        models={} if stranger else _models(runs),
+        storage={"status": "ok" if storage["writable"] else "degraded"} if anonymous else storage,
+        models={} if anonymous else _models(runs),
     )
 
 

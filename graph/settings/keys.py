@@ -8,7 +8,7 @@ from hashlib import sha256
 from hmac import compare_digest
 
 #: Whose the runs of a server without keys are.
-NOBODY = "default"
+DEFAULT_OWNER = "default"
 
 #: What every key begins with, so that people and scanners of secrets recognise one.
 PREFIX = "rw_"
@@ -74,7 +74,7 @@ def _check_name(name: str) -> None:
 
 
 class KeyRing:
-    """The keys that a server takes; false while there are none and everybody is `NOBODY`."""
+    """The keys that a server takes; false while there are none and everybody is `DEFAULT_OWNER`."""
 
     def __init__(self, keys: Collection[Key] = ()) -> None:
         self._keys = tuple(keys)

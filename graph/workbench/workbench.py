@@ -14,7 +14,7 @@ from graph.record.events import Event
 from graph.record.record import Record
 from graph.service import Runs
 from graph.settings import read_settings
-from graph.settings.keys import NOBODY
+from graph.settings.keys import DEFAULT_OWNER
 from graph.state import Approve
 from graph.state.status import RESTING
 from graph.storage.sqlite.open import FileOwned
@@ -109,11 +109,11 @@ class Workbench:
             raise ValueError(f'the mode is "execute" or "plan", not {mode!r}')
         approve: Approve | None = "always" if mode == "plan" else None
         runs = _opened(self._runs)
-        return Run(runs, await runs.start(prompt, owner=NOBODY, approve=approve))
+        return Run(runs, await runs.start(prompt, owner=DEFAULT_OWNER, approve=approve))
 
     async def get(self, run_id: str) -> "Run":
         """The run with this id. Raises `RunNotFound`."""
-        return Run(self._runs, await _opened(self._runs).get(str(run_id), owner=NOBODY))
+        return Run(self._runs, await _opened(self._runs).get(str(run_id), owner=DEFAULT_OWNER))
 
 
 class Run:
@@ -155,16 +155,16 @@ class Run:
 
     async def rest(self) -> Self:
         """Wait until it has ended, or waits for a person. Raises `WorkbenchClosed`."""
-        self.record = await _opened(self._runs).get(self.run_id, owner=NOBODY)
+        self.record = await _opened(self._runs).get(self.run_id, owner=DEFAULT_OWNER)
         while self.status not in RESTING:
-            self.record = await _opened(self._runs).wait(self.run_id, _LOOK, owner=NOBODY)
+            self.record = await _opened(self._runs).wait(self.run_id, _LOOK, owner=DEFAULT_OWNER)
         return self
 
     async def events(self, after: int = 0) -> AsyncIterator[Event]:
         """What happens, as it happens, from the event after that number until the run rests."""
         if after < 0:
             raise ValueError(f"after is the number of an event, or 0 for all of them, not {after}")
-        async with _opened(self._runs).watching(self.run_id, owner=NOBODY) as subscription:
+        async with _opened(self._runs).watching(self.run_id, owner=DEFAULT_OWNER) as subscription:
             while len(subscription.events) > after or not subscription.resting:
                 await subscription.after(after)
                 for event in subscription.events[after:]:
@@ -172,26 +172,26 @@ class Run:
                     yield event
                 if subscription.closed:
                     break
-        self.record = await _opened(self._runs).get(self.run_id, owner=NOBODY)
+        self.record = await _opened(self._runs).get(self.run_id, owner=DEFAULT_OWNER)
 
     async def approve(
         self, plan: Sequence[Mapping[str, Any]] | Mapping[str, Any] | None = None
     ) -> Self:
         """Execute the plan, or these steps instead, and wait."""
         edited = None if plan is None else _plan(plan)
-        await _opened(self._runs).approve(self.run_id, by=BY, owner=NOBODY, plan=edited)
+        await _opened(self._runs).approve(self.run_id, by=BY, owner=DEFAULT_OWNER, plan=edited)
         return await self.rest()
 
     async def reject(self, reason: str | None = None) -> Self:
         """Let the plan not be executed."""
         if not isinstance(reason, str | None):
             raise ValueError(f"the reason is text, not {reason!r}")
-        await _opened(self._runs).reject(self.run_id, by=BY, owner=NOBODY, reason=reason)
+        await _opened(self._runs).reject(self.run_id, by=BY, owner=DEFAULT_OWNER, reason=reason)
         return await self.rest()
 
     async def cancel(self) -> Self:
         """Stop it."""
-        await _opened(self._runs).cancel(self.run_id, by=BY, owner=NOBODY)
+        await _opened(self._runs).cancel(self.run_id, by=BY, owner=DEFAULT_OWNER)
         return await self.rest()
 
     async def retry(
@@ -203,12 +203,12 @@ class Run:
     ) -> Self:
         """Let it go on where it failed, perhaps with another input of that step, and wait."""
         request = RetryRequest(from_step, input, None if skip is None else tuple(skip))
-        await _opened(self._runs).retry(self.run_id, request, by=BY, owner=NOBODY)
+        await _opened(self._runs).retry(self.run_id, request, by=BY, owner=DEFAULT_OWNER)
         return await self.rest()
 
     async def history(self) -> Table:
         """Every checkpoint that was stored, the first one first."""
-        page = await _opened(self._runs).history(self.run_id, owner=NOBODY, limit=_ALL)
+        page = await _opened(self._runs).history(self.run_id, owner=DEFAULT_OWNER, limit=_ALL)
         return history_table(page["checkpoints"][::-1])
 
     async def fork(
@@ -225,12 +225,14 @@ class Run:
         same way are not done again. `cursor`: how many count as done.
         """
         edits = Edits(prompt=prompt, steps=_steps(plan), cursor=cursor)
-        forked = await _opened(self._runs).fork(self.run_id, checkpoint_id, edits, owner=NOBODY)
+        forked = await _opened(self._runs).fork(
+            self.run_id, checkpoint_id, edits, owner=DEFAULT_OWNER
+        )
         return await Run(self._runs, forked).rest()
 
     async def explain(self) -> list[str]:
         """Where its time went and why it ended so, in sentences."""
-        return (await _opened(self._runs).explain(self.run_id, owner=NOBODY))["sentences"]
+        return (await _opened(self._runs).explain(self.run_id, owner=DEFAULT_OWNER))["sentences"]
 
     def __repr__(self) -> str:
         return repr(run_table(self.record))

@@ -55,7 +55,7 @@ def _examinations(settings: Settings) -> dict[str, Callable[[], Iterator[Finding
     return {
         graph.TOOLS_CHECK: lambda: graph.check_tools(settings),
         database.CHECK: lambda: database.check_database(settings),
-        network.CALLERS_CHECK: lambda: network.check_callers(settings),
+        network.CALLERS_CHECK: lambda: network.check_exposure_of(settings),
         network.PORT_CHECK: lambda: network.check_port(settings),
         graph.CHECK: lambda: graph.check_studio(Path.cwd()),
     }
@@ -120,7 +120,7 @@ class Configuration:
 
 def read_configuration(environment: Mapping[str, str]) -> Configuration:
     """Read the settings of this process; `environment` is searched for names that are none."""
-    strangers = tuple(_strangers(environment))
+    unknown = tuple(_unknown_names(environment))
     try:
         settings = read_settings()
     except InvalidSettings as invalid:
@@ -130,13 +130,13 @@ def read_configuration(environment: Mapping[str, str]) -> Configuration:
             for line in str(invalid).splitlines()
         )
         usable = read_settings(**defaults)
-        return Configuration(usable, frozenset(invalid.fields), findings + strangers)
+        return Configuration(usable, frozenset(invalid.fields), findings + unknown)
     count = len(settings.model_fields_set)
     told = ok(CHECK, f"{count} of {len(Settings.model_fields)} set, the others have their defaults")
-    return Configuration(settings, frozenset(), (told, *strangers))
+    return Configuration(settings, frozenset(), (told, *unknown))
 
 
-def _strangers(environment: Mapping[str, str]) -> Iterator[Finding]:
+def _unknown_names(environment: Mapping[str, str]) -> Iterator[Finding]:
     known = [name.upper() for name in Settings.model_fields]
     for name in sorted(environment):
         own = name.upper().removeprefix(PREFIX)

@@ -92,7 +92,7 @@ def answers_as_runwright(url: str) -> bool:
 CALLERS_CHECK = "callers"
 
 
-def check_callers(settings: Settings) -> Iterator[Finding]:
+def check_exposure_of(settings: Settings) -> Iterator[Finding]:
     """Compare the address with the keys and the names."""
     local = only_loopback(settings.host)
     names = {key.name for key in settings.api_keys}

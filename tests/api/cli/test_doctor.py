@@ -337,7 +337,7 @@ def test_an_address_that_is_not_this_machines_is_a_failure(host: str) -> None:
 
 
 def of_callers(**settings: Any) -> list[tuple[str, str]]:
-    found = network.check_callers(Settings(**settings))
+    found = network.check_exposure_of(Settings(**settings))
     return [(one.status, f"{one.message}; {one.mend}") for one in found]
 
 

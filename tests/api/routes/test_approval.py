@@ -17,7 +17,7 @@ from tests.support.servers.server_process import ServerProcess, http_client, ser
 
 PROMPT = "add a todo to buy milk, then show my tasks"
 EDITED = {"steps": [{"tool": "todo_store.add", "input": {"text": "buy bread"}}]}
-NOBODY = "00000000-0000-4000-8000-000000000000"
+DEFAULT_OWNER = "00000000-0000-4000-8000-000000000000"
 
 
 @pytest.fixture(scope="module")
@@ -121,9 +121,10 @@ def test_a_waiting_run_can_be_cancelled(server: ServerProcess):
 
 @pytest.mark.parametrize("path", ["approve", "reject"])
 def test_an_unknown_run_is_404_and_a_field_that_is_none_400(server: ServerProcess, path: str):
-    problem(post(server, f"/runs/{NOBODY}/{path}"), 404)
+    problem(post(server, f"/runs/{DEFAULT_OWNER}/{path}"), 404)
     assert (
-        "'nothing'" in problem(post(server, f"/runs/{NOBODY}/{path}", {"nothing": 1}), 400).detail
+        "'nothing'"
+        in problem(post(server, f"/runs/{DEFAULT_OWNER}/{path}", {"nothing": 1}), 400).detail
     )
 
 

@@ -123,7 +123,7 @@ def test_each_owner_has_the_budget_alone_and_a_kill_gives_nothing_back(
         preview = planned(server, ALICE, "/plan")
         server.client.headers.pop("authorization")
         health = server.client.get("/health").json()
-        stranger = server.client.get("/budget")
+        anonymous = server.client.get("/budget")
         server.terminate()
 
     assert (over["status"], over["result"]["output"]) == ("completed", 42)
@@ -131,7 +131,7 @@ def test_each_owner_has_the_budget_alone_and_a_kill_gives_nothing_back(
     assert calls(over) == [(BACKUP, "skipped", "daily_budget_exceeded"), (None, "planned", None)]
     assert "the daily budget of this owner is used up" in over["planned_by"]["reason"]
     assert provider.requests == []
-    assert stranger.status_code == 401
+    assert anonymous.status_code == 401
     assert "budget" not in json.dumps(health)
     assert orphans(tmp_path / "runs.db") == []
 

@@ -1,19 +1,19 @@
-"""Who calls: with keys nothing but the health and the documentation is told to strangers."""
+"""Who calls: with keys nothing but the health and the documentation is told to anonymous callers."""
 
 import re
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from graph.settings.keys import NOBODY, KeyRing
+from graph.settings.keys import DEFAULT_OWNER, KeyRing
 
-#: Where a request keeps whose it is; a stranger's has None.
+#: Where a request keeps whose it is; a anonymous caller's has None.
 OWNER = "runwright.owner"
 
 #: How records name a caller whom the server knows by no key.
 CLIENT = "client"
 
-#: What is told to strangers.
+#: What is told to anonymous callers.
 _OPEN = re.compile(r"/health(/.*)?|/docs(/.*)?|/openapi\.json")
 
 
@@ -26,11 +26,11 @@ class KeyRefused(Exception):
 
 
 def is_open(path: str) -> bool:
-    """Whether strangers are answered at `path`."""
+    """Whether anonymous caller are answered at `path`."""
     return _OPEN.fullmatch(path) is not None
 
 
-class Callers:
+class Authentication:
     """Notes in every request whose it is, by its key; without keys it is nobody's in particular.
 
     Raises `KeyRefused` ahead of everything that reads the request, also for what does not exist.
@@ -47,7 +47,7 @@ class Callers:
 
     def _owner(self, scope: Scope) -> str | None:
         if not self._keys:
-            return NOBODY
+            return DEFAULT_OWNER
         given = _given(Headers(scope=scope))
         owner = self._keys.owner(given) if given else None
         if owner is None and not is_open(scope["path"]):
