@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from api.cli.doctor.doctor import examined
-from api.cli.follow import Left
+from api.cli.follow import Interrupted
 from api.cli.lines import line
-from api.cli.local_run import LostSight, NotDecided, NotStarted, NotWatched
+from api.cli.local_run import Detached, NotDecided, NotStarted, NotWatched
 from api.cli.run import Act, decide, run_task, watch_run
 from api.cli.serve import PortTaken, serve
 from api.errors.field_errors import counted
@@ -46,7 +46,7 @@ BEFORE_IT_BEGAN = (
 #: Exit codes: 0 done, 1 the run failed or was cancelled, 2 it could not begin, 3 its end was not
 #: seen, and as shells have it, 130 interrupted, 141 nobody reads the output.
 CANNOT_BEGIN = 2
-LOST_SIGHT = 3
+DETACHED = 3
 INTERRUPTED = 130
 BROKEN_PIPE = 141
 
@@ -73,10 +73,10 @@ def _exit_code(options: argparse.Namespace, runner: asyncio.Runner) -> int:
     except BEFORE_IT_BEGAN as error:
         _complain(str(error))
         return CANNOT_BEGIN
-    except LostSight as error:
+    except Detached as error:
         _complain(str(error))
-        return LOST_SIGHT
-    except Left as error:
+        return DETACHED
+    except Interrupted as error:
         _complain(str(error))
         return INTERRUPTED
     except KeyboardInterrupt:

@@ -7,23 +7,23 @@ from collections.abc import Iterator
 from contextlib import aclosing, contextmanager, suppress
 
 from api.cli.lines import pretty
-from api.cli.local_run import LostSight, NotCancelled, RunSource
+from api.cli.local_run import Detached, NotCancelled, RunSource
 from api.cli.view import View, open_view
 
 #: How long after the first Ctrl-C a second one still takes the cancellation back, in seconds.
-SECOND_THOUGHT = 1.0
+SECOND_INTERRUPT = 1.0
 
 CANCELLING = "cancelling; press Ctrl-C again to leave the run to the server"
 
 
-class Left(Exception):
+class Interrupted(Exception):
     """Whoever watched has left the run to itself; the message says how it goes on."""
 
 
 async def follow(run: RunSource, *, as_json: bool) -> bool:
     """Show a run until it is settled, with `as_json` its record then; whether it completed.
 
-    Raises `Left` after two Ctrl-C, `LostSight`, and `NotWatched` where there is no such run.
+    Raises `Interrupted` after two Ctrl-C, `Detached`, and `NotWatched` where there is no such run.
     """
     with open_view(run.run_id, as_json=as_json) as view:
         status = await _watched(run, view)
@@ -41,7 +41,7 @@ async def _watched(run: RunSource, view: View) -> str:
             await asyncio.wait([ending, leaving], return_when=asyncio.FIRST_COMPLETED)
             if ending.done():
                 return ending.result()
-            raise Left(await run.leave(cancelling=leaving.result()))
+            raise Interrupted(await run.leave(cancelling=leaving.result()))
         finally:
             for task in (ending, leaving):
                 task.cancel()
@@ -56,7 +56,7 @@ async def _shown(run: RunSource, view: View) -> str:
             view.show(event)
             ended = str(event["data"]["status"]) if event["type"] == "end" else None
     if ended is None:
-        raise LostSight(run.run_id)
+        raise Detached(run.run_id)
     return ended
 
 
@@ -68,7 +68,7 @@ async def _interrupted(run: RunSource, view: View, presses: asyncio.Semaphore) -
     await presses.acquire()
     view.note(CANCELLING)
     with suppress(TimeoutError):
-        async with asyncio.timeout(SECOND_THOUGHT):
+        async with asyncio.timeout(SECOND_INTERRUPT):
             await presses.acquire()
         return False
     asking = asyncio.create_task(_cancel(run, view))

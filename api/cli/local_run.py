@@ -21,7 +21,7 @@ class NotWatched(Exception):
     """The run cannot be watched; the message says why."""
 
 
-class LostSight(Exception):
+class Detached(Exception):
     """The run was accepted, but how it goes on cannot be read; the message says where to look."""
 
     def __init__(self, run_id: str) -> None:
@@ -31,7 +31,7 @@ class LostSight(Exception):
         )
 
 
-class Waits(LostSight):
+class AwaitingApproval(Detached):
     """The run rests until somebody approves its plan, which nobody can do in this process."""
 
     def __init__(self, run_id: str) -> None:
@@ -58,7 +58,7 @@ class RunSource(Protocol):
     def events(self, note: Note) -> AsyncGenerator[Event, None]:
         """Its events from the first one on, as they happen, up to `end`.
 
-        Raises `LostSight` and `NotWatched`.
+        Raises `Detached` and `NotWatched`.
         """
 
     async def cancel(self) -> None:
@@ -68,7 +68,7 @@ class RunSource(Protocol):
         """
 
     async def record(self) -> dict[str, Any]:
-        """Its record as JSON data. Raises `LostSight` and `NotWatched`."""
+        """Its record as JSON data. Raises `Detached` and `NotWatched`."""
 
     async def leave(self, *, cancelling: bool) -> str:
         """Go away from it at once; how it goes on, in one line."""
@@ -83,7 +83,7 @@ class LocalRun:
         self._kept = kept
 
     async def events(self, note: Note) -> AsyncGenerator[Event, None]:
-        """Its events from the first one on, as they are stored. Raises `LostSight` and `Waits`."""
+        """Its events from the first one on, as they are stored. Raises `Detached` and `AwaitingApproval`."""
         seen = 0
         try:
             async with self._runs.watching(self.run_id, owner=None) as subscription:
@@ -95,13 +95,13 @@ class LocalRun:
                         and not subscription.ended
                         and seen == len(subscription.events)
                     ):
-                        raise Waits(self.run_id)
+                        raise AwaitingApproval(self.run_id)
                     await subscription.after(seen)
                     for event in subscription.events[seen:]:
                         seen = event["id"]
                         yield event
         except StorageUnavailable:
-            raise LostSight(self.run_id) from None
+            raise Detached(self.run_id) from None
 
     async def cancel(self) -> None:
         """Cancel it. Raises `NotCancelled`."""
@@ -115,11 +115,11 @@ class LocalRun:
             ) from None
 
     async def record(self) -> dict[str, Any]:
-        """Its record. Raises `LostSight`."""
+        """Its record. Raises `Detached`."""
         try:
             return present(await self._runs.get(self.run_id, owner=None))
         except StorageUnavailable:
-            raise LostSight(self.run_id) from None
+            raise Detached(self.run_id) from None
 
     async def leave(self, *, cancelling: bool) -> str:
         """End its execution here, with no time for what is in flight."""

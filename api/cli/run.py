@@ -24,7 +24,7 @@ from graph.storage.sqlite.open import FileOwned, own
 async def run_task(settings: Settings, task: str, *, as_json: bool) -> int:
     """Run `task` and show how it goes; 0 when it completed, else 1.
 
-    Raises what `open_runs` raises, `NotStarted`, `LostSight` and `Left`.
+    Raises what `open_runs` raises, `NotStarted`, `Detached` and `Interrupted`.
     """
     quiet_logging(settings)
     async with _started(settings, task) as run:
@@ -120,7 +120,7 @@ async def watch_run(settings: Settings, run_id: str, *, url: str | None, as_json
     """Show a run until it is settled; 0 when it completed, else 1.
 
     Without `url` it is one of the configured database. Raises what `open_runs` raises,
-    `NotWatched`, `LostSight` and `Left`.
+    `NotWatched`, `Detached` and `Interrupted`.
     """
     quiet_logging(settings)
     async with _found(settings, run_id, url) as run:

@@ -12,7 +12,7 @@ import httpx
 from httpx_sse import ServerSentEvent, SSEError, aconnect_sse
 from pydantic import SecretStr
 
-from api.cli.local_run import LostSight, NotCancelled, NotDecided, Note, NotStarted, NotWatched
+from api.cli.local_run import Detached, NotCancelled, NotDecided, Note, NotStarted, NotWatched
 from api.views.events import TIMES
 from graph.record.events import Event
 
@@ -76,7 +76,7 @@ class ServerRun:
     async def events(self, note: Note) -> AsyncGenerator[Event, None]:
         """Its events from the first one on, without a gap or a repeat over lost connections.
 
-        Raises `LostSight`, and `NotWatched` where the server has no such run.
+        Raises `Detached`, and `NotWatched` where the server has no such run.
         """
         seen = 0
         ended = False
@@ -103,7 +103,7 @@ class ServerRun:
                     note(f"the server at {self._client.base_url} does not answer; trying again")
                     noted = True
             if time.monotonic() - alive_at > SILENCE_LIMIT:
-                raise LostSight(self.run_id)
+                raise Detached(self.run_id)
             await asyncio.sleep(pause)
 
     async def _messages(self, seen: int) -> AsyncGenerator[ServerSentEvent, None]:
@@ -141,7 +141,7 @@ class ServerRun:
     async def record(self) -> dict[str, Any]:
         """Its record, asked for again for a while where it cannot be read.
 
-        Raises `LostSight` and `NotWatched`.
+        Raises `Detached` and `NotWatched`.
         """
         deadline = time.monotonic() + SILENCE_LIMIT
         while True:
@@ -152,7 +152,7 @@ class ServerRun:
                 return record
             except (_Unreachable, httpx.TransportError, ValueError):
                 if time.monotonic() > deadline:
-                    raise LostSight(self.run_id) from None
+                    raise Detached(self.run_id) from None
                 await asyncio.sleep(PAUSE)
 
     async def leave(self, *, cancelling: bool) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from api.__main__ import main
-from api.cli.follow import SECOND_THOUGHT
+from api.cli.follow import SECOND_INTERRUPT
 from tests.support.servers.command_process import running
 from tests.support.servers.server_process import ServerProcess, serving
 
@@ -134,7 +134,7 @@ def test_a_cancellation_that_is_not_heard_does_not_hold_the_terminal(tmp_path: P
         command.until("does not answer; trying again")
         command.interrupt()
         command.until("press Ctrl-C again")
-        time.sleep(SECOND_THOUGHT + 0.5)
+        time.sleep(SECOND_INTERRUPT + 0.5)
         command.interrupt()
         assert command.ended(timeout=20) == 130
     assert f"run {command.run_id} is to be cancelled at {server.url}" in command.complaints

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from api.cli import server_run
-from api.cli.local_run import LostSight, NotCancelled, NotStarted, NotWatched
+from api.cli.local_run import Detached, NotCancelled, NotStarted, NotWatched
 from api.cli.server_run import ServerRun, post_task
 
 RUN_ID = "3649e764-182c-4e2a-baa5-565cd8d75ff6"
@@ -129,13 +129,13 @@ async def test_a_server_that_restarts_is_waited_for_and_that_is_said_once() -> N
 async def test_a_server_that_stays_away_is_not_waited_for_for_ever() -> None:
     """The run is not lost, only the sight of it."""
     server = FakeServer(streaming(told(1)), unreachable)
-    with pytest.raises(LostSight, match=f"watch {RUN_ID}.*do not post it again"):
+    with pytest.raises(Detached, match=f"watch {RUN_ID}.*do not post it again"):
         await server.watch()
 
 
 async def test_a_server_that_only_ever_hangs_up_is_not_waited_for_for_ever() -> None:
     """A connection without a word is no sign of life."""
-    with pytest.raises(LostSight):
+    with pytest.raises(Detached):
         await FakeServer(streaming()).watch()
 
 
@@ -195,7 +195,7 @@ async def test_the_record_is_asked_for_until_it_comes() -> None:
     """The run has ended; its record does not run away."""
     server = FakeServer(unreachable, refusing(500), lambda _: httpx.Response(200, json={"a": 1}))
     assert await server.run.record() == {"a": 1}
-    with pytest.raises(LostSight):
+    with pytest.raises(Detached):
         await FakeServer(unreachable).run.record()
 
 

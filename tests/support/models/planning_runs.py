@@ -21,7 +21,7 @@ LIMITS: Limits = {**DEFAULT_LIMITS, "backoff": 0.0}
 
 
 @dataclass
-class Waits:
+class AwaitingApproval:
     """Keeps how long a run was to wait, and lets it go on at once; all in seconds.
 
     `for_slot` is how long it then waited for a slot, as it is told.
@@ -64,7 +64,7 @@ class Planning:
         limits: Limits = LIMITS,
         **ladder: Any,
     ) -> None:
-        self.waits = Waits()
+        self.waits = AwaitingApproval()
         self.limits = limits
         self._models = len(models)
         self.breaker = breaker or CircuitBreaker((), threshold=100, pause=60.0)
