@@ -4,12 +4,12 @@
 `english` (`grammar.phrases` explains the notation):
 
 - around any request: `politeness`; between two: `connectors`; beside one, asking for nothing more:
-  `asides` and the echoes in `arithmetic_words`
+  `ignorable` and the echoes in `arithmetic_words`
 - arithmetic: operations, and words that mean nothing around them, in `arithmetic_words`
-- to-dos: names of the list in `list_names`, sentences in `todo_frames`, their verbs in
-  `todo_words`; asking for the list in `list_words`; items that are none of ours in `unfit_items`
+- to-dos: names of the list in `list_names`, sentences in `todo_templates`, their verbs in
+  `todo_words`; asking for the list in `list_words`; items that are none of ours in `rejected_items`
 - slips of the keyboard: `grammar.words`
-- what no sentence fits, read by the classes of its words alone: `loose_words` for verbs and
+- what no sentence fits, read by the classes of its words alone: `fuzzy_words` for verbs and
   questions, `small_talk` for the words that may stand around a request
 
 A tool brings its own sentences with `@tool(phrases=["sleep {seconds} seconds"])` and needs no

@@ -83,7 +83,7 @@ def _connector(prompt: Words, at: int, beginnings: PhraseTable[bool]) -> tuple[i
         if beginnings.longest(words, place, total) is not None:
             return following, Bond.CLEAR
     if words[begin] in PERHAPS_BEGINNINGS:
-        return following, Bond.LOOSE
+        return following, Bond.FUZZY
     return (following, Bond.NUMBER) if _begins_calculation(words, at, following) else None
 
 

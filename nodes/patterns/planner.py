@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 
 from graph.state import Step, Unparsed
 from nodes.patterns.arithmetic import looks_like_arithmetic, read_expression
-from nodes.patterns.asides import is_courtesy, is_echo, is_reason, repeats_list
 from nodes.patterns.clauses import divide
 from nodes.patterns.english.connectors import BEGINNINGS, Bond
 from nodes.patterns.english.list_names import is_name_of_list, names_list
@@ -14,8 +13,9 @@ from nodes.patterns.english.small_talk import is_small_talk
 from nodes.patterns.grammar.calls import CALCULATOR, Call, Earlier, calculation
 from nodes.patterns.grammar.phrases import Choice, PhraseTable, phrase_set
 from nodes.patterns.grammar.words import Words, correct, read_words
+from nodes.patterns.ignorable import is_courtesy, is_echo, is_reason, repeats_list
 from nodes.patterns.own_phrases import OwnPhrase, own_phrases
-from nodes.patterns.todos.loose import is_worth_a_loose_reading
+from nodes.patterns.todos.fuzzy import is_worth_a_fuzzy_reading
 from nodes.patterns.todos.reader import TodoReader
 from tools.registry import Tool
 
@@ -90,24 +90,24 @@ class PatternPlanner:
             if steps := self._planning(corrected).steps():
                 return Reading(steps)
         for spelling in spellings:
-            if is_worth_a_loose_reading(spelling.words) and (
-                steps := self._planning(spelling, loose=True).steps()
+            if is_worth_a_fuzzy_reading(spelling.words) and (
+                steps := self._planning(spelling, fuzzy=True).steps()
             ):
                 return Reading(steps)
         return Reading([], exact.unparsed, self._examples[:])
 
-    def _calls_loosely(
+    def _calls_fuzzily(
         self, prompt: Words, start: int, end: int, earlier: Earlier
     ) -> list[Call] | None:
         """The same for words that the exact reading alone does not understand."""
         calls = self._calls(prompt, start, end, earlier)
         if calls is None:
-            calls = self._todos.read_loosely(prompt, start, end, earlier)
+            calls = self._todos.read_fuzzily(prompt, start, end, earlier)
         return calls
 
-    def _planning(self, words: Words, *, loose: bool = False) -> "_Planning":
-        understand = self._calls_loosely if loose else self._calls
-        return _Planning(words, self._beginnings, understand, self._calls_loosely, loose)
+    def _planning(self, words: Words, *, fuzzy: bool = False) -> "_Planning":
+        understand = self._calls_fuzzily if fuzzy else self._calls
+        return _Planning(words, self._beginnings, understand, self._calls_fuzzily, fuzzy)
 
     def _calls(self, prompt: Words, start: int, end: int, earlier: Earlier) -> list[Call] | None:
         """What one clause asks for, or None when it is not understood."""
@@ -156,11 +156,11 @@ class _Planning:
         beginnings: PhraseTable[bool],
         understand: Understand,
         sense: Understand,
-        loose: bool = False,
+        fuzzy: bool = False,
     ) -> None:
         self.prompt = prompt
         self.sense = sense
-        self.loose = loose
+        self.fuzzy = fuzzy
         self.understand = understand
         self.clauses = divide(prompt, beginnings)
         self.earlier = Earlier()
@@ -188,7 +188,7 @@ class _Planning:
         joined = self.joined(at, alone is not None and not heading)
         calls, last = (alone, at) if joined is None else joined
         if calls is None:
-            if not self.is_aside(at):
+            if not self.is_ignorable(at):
                 self.refuse(start, end)
         elif not repeats_list(calls, self.earlier.last, names_list(self.prompt.words, start, end)):
             self.calls += calls
@@ -199,9 +199,9 @@ class _Planning:
     def is_talk(self, start: int, end: int) -> bool:
         """Whether a clause asks for nothing at all."""
         words = self.prompt.words
-        return is_courtesy(words, start, end) or (self.loose and is_small_talk(words, start, end))
+        return is_courtesy(words, start, end) or (self.fuzzy and is_small_talk(words, start, end))
 
-    def is_aside(self, at: int) -> bool:
+    def is_ignorable(self, at: int) -> bool:
         """Whether the clause at `at` belongs to the request before it, or to the one after it."""
         words, clause = self.prompt.words, self.clauses[at]
         if is_echo(words, clause.start, clause.end, self.earlier.last):

@@ -2,7 +2,7 @@
 
 from enum import IntEnum
 
-from nodes.patterns.english.loose_words import BREEZY
+from nodes.patterns.english.fuzzy_words import BREEZY
 from nodes.patterns.english.todo_words import CLASSES
 from nodes.patterns.grammar.phrases import first_words, phrase_set, table, word_set
 
@@ -11,7 +11,7 @@ class Bond(IntEnum):
     """How firmly a connector divides."""
 
     NUMBER = 0  # "and" before a calculation, or inside one
-    LOOSE = 1  # "and", before words that begin a request only now and then
+    FUZZY = 1  # "and", before words that begin a request only now and then
     CLEAR = 2  # "and", before words that begin a request; "then"
     HARD = 3  # the end of a sentence or line
 

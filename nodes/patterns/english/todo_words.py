@@ -1,4 +1,4 @@
-"""Words with the same part in a to-do sentence, under the name that the frames use."""
+"""Words with the same part in a to-do sentence, under the name that the templates use."""
 
 from nodes.patterns.english.politeness import AFTER_LIST
 from nodes.patterns.grammar.phrases import phrase_set

@@ -5,7 +5,18 @@ from functools import cache
 
 from nodes.patterns.arithmetic import read_expression
 from nodes.patterns.english.list_names import LIST, TODO, TODOS, View, view
-from nodes.patterns.english.todo_frames import ELLIPTIC_FRAMES, FRAMES
+from nodes.patterns.english.rejected_items import (
+    PLACING,
+    UNFINISHED,
+    belongs_elsewhere,
+    is_alarm,
+    is_beside_the_list,
+    is_foreign,
+    is_plain,
+    is_sentence,
+    is_vague,
+)
+from nodes.patterns.english.todo_templates import ELLIPTIC_TEMPLATES, TEMPLATES
 from nodes.patterns.english.todo_words import (
     CLASSES,
     LONGEST_END,
@@ -13,17 +24,6 @@ from nodes.patterns.english.todo_words import (
     TEXT_FRONTS,
     TODO_ENDS,
     TODO_FRONTS,
-)
-from nodes.patterns.english.unfit_items import (
-    PLACING,
-    UNFINISHED,
-    belongs_elsewhere,
-    is_beside_the_list,
-    is_foreign,
-    is_plain,
-    is_sentence,
-    is_vague,
-    rings,
 )
 from nodes.patterns.grammar.calls import (
     CALCULATOR,
@@ -34,13 +34,13 @@ from nodes.patterns.grammar.calls import (
     is_whole,
     literal,
 )
-from nodes.patterns.grammar.frames import Fit, FrameTable
 from nodes.patterns.grammar.numbers import read_number
 from nodes.patterns.grammar.phrases import PhraseTable, phrase_set
+from nodes.patterns.grammar.templates import Fit, TemplateTable
 from nodes.patterns.grammar.words import Words
 from nodes.patterns.todos import items
+from nodes.patterns.todos.fuzzy import read_fuzzily
 from nodes.patterns.todos.listing import read_listing
-from nodes.patterns.todos.loose import read_loosely
 
 _TEXTS = frozenset({"text", "wish"})
 #: "the sum of 3 and 4", as something to put on the list, is computed first.
@@ -63,12 +63,12 @@ _REASONS = {
 
 
 @cache
-def _frames() -> tuple[FrameTable, FrameTable]:
+def _templates() -> tuple[TemplateTable, TemplateTable]:
     """The whole sentences and the elliptic ones: the same for every reader, and slow to make."""
-    return FrameTable(FRAMES, CLASSES), FrameTable(ELLIPTIC_FRAMES, CLASSES)
+    return TemplateTable(TEMPLATES, CLASSES), TemplateTable(ELLIPTIC_TEMPLATES, CLASSES)
 
 
-# The slots of a frame that fits, as inputs of a to-do tool.
+# The slots of a template that fits, as inputs of a to-do tool.
 
 
 _ADDRESSED = frozenset({"you", "ya", "u"})
@@ -108,7 +108,7 @@ class Slots:
             return None
         if slot == "few" and not is_plain(symbols):
             return None
-        if slot == "wish" and rings(symbols):
+        if slot == "wish" and is_alarm(symbols):
             return None
         return self._wording(slot, TEXT_FRONTS, TEXT_ENDS)
 
@@ -157,7 +157,7 @@ class Slots:
             return False  # something was cut off, or belongs to "i don't want to …"
         if symbols[-1] in ("it", "them") and "," in symbols:
             return False  # two sentences: "forget the dishes, remove it"
-        if self.fit.places[self.fit.frame.slots[0]][0] == 0 and is_sentence(symbols):
+        if self.fit.places[self.fit.template.slots[0]][0] == 0 and is_sentence(symbols):
             return False
         if self.fit.names(LIST, TODOS, symbols=self.seen.symbols):
             return LIST not in symbols and not is_beside_the_list(symbols)
@@ -169,7 +169,7 @@ class TodoReader:
 
     def __init__(self, tools: Container[str]) -> None:
         self._tools = tools
-        self._frames, self._elliptic = _frames()
+        self._templates, self._elliptic = _templates()
 
     def read(self, prompt: Words, start: int, end: int, earlier: Earlier) -> list[Call] | None:
         """The calls that the words from `start` to `end` ask for, or None."""
@@ -178,7 +178,7 @@ class TodoReader:
         if shown is not None:
             return self._calls("list", [(shown, start, end)])
         count = _take_count(seen)
-        fits = self._frames.fits(seen.symbols)
+        fits = self._templates.fits(seen.symbols)
         if earlier.about_todos:
             fits += self._elliptic.fits(seen.symbols)
         for fit in fits:
@@ -187,11 +187,11 @@ class TodoReader:
                 return calls or None
         return None
 
-    def read_loosely(
+    def read_fuzzily(
         self, prompt: Words, start: int, end: int, earlier: Earlier
     ) -> list[Call] | None:
         """The same by the classes of the words alone; for clauses that `read` refuses."""
-        return read_loosely(
+        return read_fuzzily(
             prompt,
             start,
             end,
@@ -200,15 +200,15 @@ class TodoReader:
         )
 
     def _fill(self, fit: Fit, slots: Slots, count: int | None) -> list[Call] | None:
-        """The calls of a frame; none when its words name nothing, None when it is not meant."""
-        action = fit.frame.action
+        """The calls of a template; none when its words name nothing, None when it is not meant."""
+        action = fit.template.action
         start, end = slots.seen.at[0], slots.seen.at[-1]
         if action == "add several":
             return self._several(slots, count)
         if count is not None:
             return None
         if action == "list":
-            item = fit.frame.slots[0]
+            item = fit.template.slots[0]
             if LIST in slots.symbols(item) or (item == "few" and not slots.is_kind()):
                 return []
             return self._calls("list", [({}, start, end)])
@@ -225,13 +225,13 @@ class TodoReader:
 
     def _quoted(self, slots: Slots) -> list[Call] | None:
         """Each of several quotations as an item of its own."""
-        parts = items.quotations(slots.prompt.words, *slots.words(slots.fit.frame.slots[0]))
+        parts = items.quotations(slots.prompt.words, *slots.words(slots.fit.template.slots[0]))
         return self._adding(slots, parts) if len(parts) > 1 else None
 
     def _computed(self, slots: Slots) -> list[Call] | None:
         """A calculation, and its result as the item."""
         words = slots.prompt.words
-        start, end = slots.words(slots.fit.frame.slots[0])
+        start, end = slots.words(slots.fit.template.slots[0])
         if CALCULATOR not in self._tools or _RESULT_OF.longest(words, start, end) is None:
             return None
         expression = read_expression(words, start, end, None)

@@ -27,10 +27,10 @@ def test_no_request_is_forced_onto_a_tool(measures: dict[str, Measure]) -> None:
 @pytest.mark.parametrize(
     "frame", ["{} and add milk to my list", "{}; what is 2 + 2", "show my list, then {}"]
 )
-def test_no_request_for_another_tool_hides_beside_one_of_ours(frame: str) -> None:
+def test_no_request_for_another_tool_hides_beside_one_of_ours(template: str) -> None:
     planner = PatternPlanner(make_tools(BUILTIN))
     none = [row for row in rows.intents(rows.DEVELOPMENT) if row.core and row.kind == "none"]
-    prompts = [frame.format(row.text.rstrip(" .?!")) for row in none]
+    prompts = [template.format(row.text.rstrip(" .?!")) for row in none]
     assert [prompt for prompt in prompts if planner.read(prompt).steps] == []
 
 

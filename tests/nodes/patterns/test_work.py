@@ -38,7 +38,7 @@ def lines_run(prompt: str) -> int:
     """How many lines of Python run while `prompt` is read."""
     count = 0
 
-    def trace(frame: FrameType, event: str, argument: Any) -> Any:
+    def trace(template: FrameType, event: str, argument: Any) -> Any:
         nonlocal count
         count += event == "line"
         return trace

@@ -1,4 +1,4 @@
-"""The words of the loose reading of to-dos: what each verb does to a list."""
+"""The words of the fuzzy reading of to-dos: what each verb does to a list."""
 
 from nodes.patterns.grammar.phrases import phrase_set, table, word_set
 

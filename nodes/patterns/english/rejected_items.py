@@ -23,7 +23,7 @@ ELSEWHERE = phrase_set(
 )
 
 #: Times of day: a to-do does not ring, so "remind me at five to …" is refused.
-RINGING = phrase_set(
+ALARMS = phrase_set(
     [
         "at <hour>|at (noon|midnight|lunch|dinner|breakfast|night)|in <hour> (minutes|minute|mins|"
         "hours|hour|hrs|days|day|weeks|week|months)|a m|p m|a . m|p . m|am|pm|o'clock|when i|when "
@@ -107,7 +107,7 @@ def belongs_elsewhere(symbols: list[str]) -> bool:
     total = len(symbols)
     for at in range(1, total):
         if symbols[at] == LIST and symbols[at - 1] in PLACING:
-            return True  # a sentence about our list that no frame knows
+            return True  # a sentence about our list that no template knows
     if total > 1 and symbols[0] in _POINTING:
         return True
     if symbols[-1] in _LISTS and not PLACING.isdisjoint(symbols):
@@ -127,9 +127,9 @@ def is_foreign(symbols: list[str]) -> bool:
     return symbols[-1] in FOREIGN or ("that" in symbols and "says" in symbols)
 
 
-def rings(symbols: list[str]) -> bool:
+def is_alarm(symbols: list[str]) -> bool:
     """Whether the words say when to be reminded, which a to-do cannot do."""
-    return any(RINGING.longest(symbols, at, len(symbols)) for at in range(len(symbols)))
+    return any(ALARMS.longest(symbols, at, len(symbols)) for at in range(len(symbols)))
 
 
 def is_sentence(symbols: list[str]) -> bool:

@@ -7,10 +7,10 @@ A `{todo}` is one that is on the list already, `{text}` and `{items}` are the wo
 
 # How people ask whether something is on the list; the answer to all of them is the list.
 #
-# One line a sentence, in the notation of `todo_frames.py`. `{item}` is whatever is asked about,
+# One line a sentence, in the notation of `todo_templates.py`. `{item}` is whatever is asked about,
 # `{few}` a kind of to-do, as in "which errands are on my list".
 
-QUESTION_FRAMES = [
+QUESTION_TEMPLATES = [
     "<there> {item} [<was>] <onto> <list> [<now>]",
     "<is it so> {item} (is|are|was|were) [<was>] <onto> <list> [<now>]",
     "[<i wonder>] (am|was|do|did|are|were|should|must) (i|we) [<have to>] {item} <according to> "
@@ -47,7 +47,7 @@ QUESTION_FRAMES = [
 
 #: `action: sentences`. Where several fit, the one with the most words of its own is taken, then
 #: the one that stands first. `{known}` is a to-do named by its place or by "it".
-FRAMES = {
+TEMPLATES = {
     "add": [
         "<add> [down] [in] {text} <onto> <list>",
         "<add> {text} <onto> A_LIST of mine",
@@ -128,7 +128,7 @@ FRAMES = {
         "<add> <onto> <list> [the following|these|these things|the following things] : {items}",
         "TODOS : {items}",
     ],
-    "list": QUESTION_FRAMES,
+    "list": QUESTION_TEMPLATES,
     "delete": [
         "<surely remove> {known}",
         "take off {known}",
@@ -243,7 +243,7 @@ FRAMES = {
 }
 
 #: Sentences that only hold right after a clause about to-dos, and only for few and plain words.
-ELLIPTIC_FRAMES = {
+ELLIPTIC_TEMPLATES = {
     "add": ["(add|include) {few}", "(add|put) {few} (to|on|in) it"],
     "list": [
         "<i wonder> {item} (is|are|was|were) <there now>",

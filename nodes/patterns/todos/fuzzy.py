@@ -1,4 +1,4 @@
-"""The loose reading of a clause that names the to-do list and that no sentence of ours fits.
+"""The fuzzy reading of a clause that names the to-do list and that no sentence of ours fits.
 
 Talk, a verb, the item and the list, in any order that leaves the item in one piece: what the verb
 does follows from its class and from the word before the list. Every word has to be one of these,
@@ -10,9 +10,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from nodes.patterns.english.connectors import BEGINNINGS
-from nodes.patterns.english.list_names import LIST, TODO, TODOS, View, view
-from nodes.patterns.english.list_words import ASKING, HOW_TO, NEVER_TOGETHER, NOT_TOGETHER, SHOWING
-from nodes.patterns.english.loose_words import (
+from nodes.patterns.english.fuzzy_words import (
     ADDING,
     ASKING_ENDS,
     ASKING_MORE,
@@ -30,14 +28,16 @@ from nodes.patterns.english.loose_words import (
     TAKING,
     TICKING,
 )
-from nodes.patterns.english.small_talk import ADVERBS, FRIENDS, INTERJECTIONS, is_closing, skip_lead
-from nodes.patterns.english.unfit_items import (
+from nodes.patterns.english.list_names import LIST, TODO, TODOS, View, view
+from nodes.patterns.english.list_words import ASKING, HOW_TO, NEVER_TOGETHER, NOT_TOGETHER, SHOWING
+from nodes.patterns.english.rejected_items import (
     ELSEWHERE,
     PLACING,
     UNFINISHED,
     is_beside_the_list,
     is_vague,
 )
+from nodes.patterns.english.small_talk import ADVERBS, FRIENDS, INTERJECTIONS, is_closing, skip_lead
 from nodes.patterns.grammar.calls import Call, is_whole, literal
 from nodes.patterns.grammar.phrases import phrase_set, word_set
 from nodes.patterns.grammar.words import Words
@@ -58,12 +58,12 @@ _LONGEST = 100  # words; nobody rambles on longer than that
 _MOST_TALK = 12  # phrases of talk looked through before the request
 
 
-def is_worth_a_loose_reading(words: Sequence[str]) -> bool:
+def is_worth_a_fuzzy_reading(words: Sequence[str]) -> bool:
     """Whether a prompt names what the loose readings can read at all."""
     return len(words) <= _LONGEST and not _SUBJECTS.isdisjoint(words)
 
 
-def read_loosely(
+def read_fuzzily(
     prompt: Words, start: int, end: int, exact: Exact, make: Make
 ) -> list[Call] | None:
     """The calls that the words from `start` to `end` ask for, or None.
@@ -91,7 +91,7 @@ def read_loosely(
     return None
 
 
-# Where a clause of the loose reading names the list, and what that says about it.
+# Where a clause of the fuzzy reading names the list, and what that says about it.
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +220,7 @@ def find_list(symbols: list[str], asked: bool) -> Named:
     return Named(None, at, at + 1, asked)
 
 
-# Loosely read questions about the list, and wishes to see it.
+# Fuzzily read questions about the list, and wishes to see it.
 
 
 _ALL_SHOWING = SHOWING.union(SHOWING_MORE, {LIST, TODOS, TODO}, INTERJECTIONS, FRIENDS, ADVERBS)

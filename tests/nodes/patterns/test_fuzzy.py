@@ -178,9 +178,9 @@ def test_one_request_that_nothing_reads_refuses_the_whole_prompt(prompt: str) ->
         "yo what is 5 plus 3, {}",
     ],
 )
-def test_no_request_for_another_tool_is_swallowed_by_the_one_beside_it(frame: str) -> None:
+def test_no_request_for_another_tool_is_swallowed_by_the_one_beside_it(template: str) -> None:
     none = [row for row in rows.intents(rows.DEVELOPMENT) if row.core and row.kind == "none"]
-    prompts = [frame.format(row.text.rstrip(" .?!")) for row in none]
+    prompts = [template.format(row.text.rstrip(" .?!")) for row in none]
     courtesies = ("thank you so much", "good morning", "how's it going", "yes please do that")
     read = [prompt for prompt in prompts if PLANNER.read(prompt).steps]
     assert [each for each in read if not any(word in each.lower() for word in courtesies)] == []
