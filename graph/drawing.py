@@ -106,8 +106,8 @@ def _dot(drawable: Graph) -> str:
 
 
 def _line(edge: Edge) -> dict[str, Any]:
-    told = {"style": "dashed"} if edge.conditional else {}
-    return told if edge.data is None else told | {"label": edge.data}
+    style = {"style": "dashed"} if edge.conditional else {}
+    return style if edge.data is None else style | {"label": edge.data}
 
 
 def _attributes(given: Mapping[str, Any]) -> str:

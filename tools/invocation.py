@@ -162,10 +162,10 @@ def _explain(tool: Tool, invalid: ValidationError) -> str:
 
 
 def _failed(kind: str, message: object, retryable: bool = False, *, called: bool = True) -> Outcome:
-    return Outcome("error", failure=Failure(kind, _told(message), retryable), called=called)
+    return Outcome("error", failure=Failure(kind, _text(message), retryable), called=called)
 
 
-def _told(message: object) -> str:
+def _text(message: object) -> str:
     """A message as it can be kept: text of bounded length, whatever a tool has put into it."""
     try:
         text = message if isinstance(message, str) else str(message)

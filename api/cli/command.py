@@ -166,8 +166,8 @@ def _backup(options: argparse.Namespace, _: asyncio.Runner) -> int:
 
 
 def _doctor(options: argparse.Namespace, runner: asyncio.Runner) -> int:
-    told, sound = runner.run(examined(call_models=options.call_models, as_json=options.json))
-    print(told)  # noqa: T201 - the command line's output
+    text, sound = runner.run(examined(call_models=options.call_models, as_json=options.json))
+    print(text)  # noqa: T201 - the command line's output
     return 0 if sound else 1
 
 
@@ -189,8 +189,8 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 def _complain(message: str) -> None:
-    for told in message.splitlines():
-        print(line(f"runwright: {told}"), file=sys.stderr)  # noqa: T201 - the command line's output
+    for text in message.splitlines():
+        print(line(f"runwright: {text}"), file=sys.stderr)  # noqa: T201 - the command line's output
 
 
 # `runwright backup`: a consistent copy of the database, while it is served or not.

@@ -77,7 +77,7 @@ async def _start(runs: Runs, task: str, owner: str) -> str:
 Act = Literal["approve", "reject"]
 
 #: What has become of the run, in words.
-_TOLD = {
+_OUTCOME = {
     "approve": "approved; `runwright watch {run_id}` shows how it goes on",
     "reject": "rejected; nothing more is done",
 }
@@ -95,7 +95,7 @@ async def decide(
     body = {} if reason is None else {"reason": reason}
     async with open_client(server, settings.api_key) as client:
         await post_approval_answer(client, run_id, act, body)
-    return f"run {run_id} is {_TOLD[act].format(run_id=run_id)}"
+    return f"run {run_id} is {_OUTCOME[act].format(run_id=run_id)}"
 
 
 def _serving(database_url: str, run_id: str) -> str:

@@ -78,7 +78,7 @@ async def _serve_on(listener: socket.socket, settings: Settings) -> None:
         logger.info("serving", extra={"url": url})
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         await asyncio.wait(
-            [serving, asyncio.create_task(server.told_to_end.wait())],
+            [serving, asyncio.create_task(server.end_requested.wait())],
             return_when=asyncio.FIRST_COMPLETED,
         )
         logger.info("stopping")
@@ -93,20 +93,20 @@ class _Server(uvicorn.Server):
 
     def __init__(self, grace: float, config: uvicorn.Config) -> None:
         super().__init__(config)
-        self.told_to_end = asyncio.Event()
+        self.end_requested = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._grace = grace
 
     def handle_exit(self, sig: int, encoded: FrameType | None) -> None:
         """Called by uvicorn's signal handlers."""
-        if self.told_to_end.is_set():
+        if self.end_requested.is_set():
             self.should_exit = self.force_exit = True
             return
         # Whatever does not end, a tool that blocks the event loop too: all is stored by then.
         last = threading.Timer(max(self._grace, SHORTEST_GRACE), os._exit, [0])
         last.daemon = True
         last.start()
-        self._loop.call_soon_threadsafe(self.told_to_end.set)
+        self._loop.call_soon_threadsafe(self.end_requested.set)
 
 
 async def _leave_behind_what_does_not_end() -> None:

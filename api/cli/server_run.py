@@ -59,8 +59,8 @@ async def post_approval_answer(
         response = await client.post(path, json=body)
     except httpx.HTTPError as error:
         reason = f"the server at {client.base_url} does not answer ({type(error).__name__})"
-        told = f"whether it took the decision, `runwright watch {run_id}` tells"
-        raise NotDecided(f"{reason}; {told}") from None
+        hint = f"whether it took the decision, `runwright watch {run_id}` tells"
+        raise NotDecided(f"{reason}; {hint}") from None
     if not response.is_success:  # a redirect decides nothing either
         raise NotDecided(_refusal(response))
 
@@ -158,8 +158,8 @@ class ServerRun:
     async def leave(self, *, cancelling: bool) -> str:
         """Let the server have it."""
         how = "is to be cancelled" if cancelling else "goes on"
-        told = f"run {self.run_id} {how} at {self._client.base_url}"
-        return f"{told}; `runwright watch {self.run_id}` shows it"
+        hint = f"run {self.run_id} {how} at {self._client.base_url}"
+        return f"{hint}; `runwright watch {self.run_id}` shows it"
 
 
 def _check(response: httpx.Response) -> None:

@@ -87,8 +87,8 @@ def _limit(fault: Mapping[str, Any]) -> str | None:
 def _given(fault: Mapping[str, Any]) -> str:
     # Where a number is wrong for not being whole, its kind alone would not tell why.
     value = fault["input"]
-    told = fault["type"] == "int_type" and isinstance(value, float)
-    return str(value) if told else _json_name(value)
+    as_given = fault["type"] == "int_type" and isinstance(value, float)
+    return str(value) if as_given else _json_name(value)
 
 
 def _number(bound: float) -> str:

@@ -99,8 +99,8 @@ _MAY_BE_STORED = {
 def _storage_detail(_: StorageUnavailable, request: Request) -> str:
     # What was stored is carried out once the storage answers.
     act = request.url.path.rpartition("/")[2]
-    told = _MAY_BE_STORED.get(act, "Nothing was read or accepted.")
-    return f"{told} Try again; /health tells when it answers."
+    stored = _MAY_BE_STORED.get(act, "Nothing was read or accepted.")
+    return f"{stored} Try again; /health tells when it answers."
 
 
 def _named(errors: list[FieldError]) -> str:

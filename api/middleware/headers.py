@@ -72,20 +72,20 @@ class Cors:
             return
         headers = Headers(scope=scope)
         origin = headers.get("origin", "")
-        told = [(b"vary", b"Origin")]
+        headers = [(b"vary", b"Origin")]
         if origin in self._origins:
-            told.append((b"access-control-allow-origin", origin.encode("latin-1")))
+            headers.append((b"access-control-allow-origin", origin.encode("latin-1")))
             if scope["method"] == "OPTIONS" and "access-control-request-method" in headers:
                 await send(
-                    {"type": "http.response.start", "status": 204, "headers": [*told, *_LEAVE]}
+                    {"type": "http.response.start", "status": 204, "headers": [*headers, *_LEAVE]}
                 )
                 await send({"type": "http.response.body", "body": b""})
                 return
-            told.append((b"access-control-expose-headers", EXPOSED))
+            headers.append((b"access-control-expose-headers", EXPOSED))
 
         async def send_with_leave(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message = {**message, "headers": [*message.get("headers", ()), *told]}
+                message = {**message, "headers": [*message.get("headers", ()), *headers]}
             await send(message)
 
         await self.app(scope, receive, send_with_leave)

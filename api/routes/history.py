@@ -63,8 +63,8 @@ class CheckpointDetail(BaseModel):
 
 def present_checkpoint(entry: CheckpointEntry) -> dict[str, Any]:
     """The checkpoint as `CheckpointView` documents it."""
-    told = {name: value for name, value in entry.items() if name != "at"}
-    return told | {"time": rfc3339(datetime.fromisoformat(entry["at"]).timestamp())}
+    shown = {name: value for name, value in entry.items() if name != "at"}
+    return shown | {"time": rfc3339(datetime.fromisoformat(entry["at"]).timestamp())}
 
 
 def present_detail(checkpoint: Checkpoint) -> dict[str, Any]:

@@ -174,8 +174,8 @@ def _in_flight(record: Record) -> dict[str, Any] | None:
     last = record["execution_log"][-1:]
     if not last or last[0]["status"] != "cancelled":
         return None
-    told = ("step", "tool", "attempt", "may_have_acted", "thread_running")
-    return {name: last[0][name] for name in told}
+    fields = ("step", "tool", "attempt", "may_have_acted", "thread_running")
+    return {name: last[0][name] for name in fields}
 
 
 router = APIRouter(route_class=StrictRoute, tags=["runs"])

@@ -95,12 +95,12 @@ class RunStream(Response):
 
     async def _messages(self, subscription: RunSubscription) -> AsyncGenerator[bytes, None]:
         heartbeats = HeartbeatTimer(self._heartbeat)
-        told, number = RETRY, self._after
+        chunk, number = RETRY, self._after
         while True:
             due, number = self._encoded.after(subscription, number)
-            if told or due:
-                yield told + due
-            told = b""
+            if chunk or due:
+                yield chunk + due
+            chunk = b""
             if number < len(subscription.events):
                 continue
             if subscription.ended:
@@ -109,7 +109,7 @@ class RunStream(Response):
                 yield RETRY
                 return
             await heartbeats.wait(subscription.after(number))
-            told = heartbeats.due()
+            chunk = heartbeats.due()
 
 
 # `GET /runs/stream`: which runs change, for whoever shows many of them.
@@ -139,8 +139,8 @@ class ChangesStream(Response):
         yield RETRY
         while not changes.closed:
             changed = await heartbeats.wait(changes.next()) or []
-            if told := heartbeats.due() + b"".join(map(_changed, changed)):
-                yield told
+            if chunk := heartbeats.due() + b"".join(map(_changed, changed)):
+                yield chunk
             if changed:
                 await asyncio.sleep(PAUSE)
         yield RETRY

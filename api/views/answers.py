@@ -52,11 +52,11 @@ def run_answer(
     headers: dict[str, str] | None = None,
 ) -> Response:
     """The record as `RunAnswer` documents it."""
-    told, shortened = present(record), list[dict[str, Any]]()
+    shown, shortened = present(record), list[dict[str, Any]]()
     if max_value_bytes is not None:
-        told, shortened = shorten(told, max_value_bytes)
+        shown, shortened = shorten(shown, max_value_bytes)
     now = rfc3339(time.time())
-    return json_answer({**told, "shortened": shortened, "server_time": now}, status, headers)
+    return json_answer({**shown, "shortened": shortened, "server_time": now}, status, headers)
 
 
 #: What a tool was given and what it returned: values of any shape, which are replaced as a whole.

@@ -310,10 +310,10 @@ def present_call(call: Any) -> dict[str, Any]:
 
 def present_mark(mark: dict[str, Any]) -> dict[str, Any]:
     """A mark with its times in RFC 3339, as `Mark` documents it."""
-    told = {"event": None, "retry": None, "steps": None, **mark, "at": rfc3339(mark["at"])}
-    if retry := told["retry"]:
+    shown = {"event": None, "retry": None, "steps": None, **mark, "at": rfc3339(mark["at"])}
+    if retry := shown["retry"]:
         ended = {name: retry["ended"][name] for name in Ending.model_fields}
         times = {name: rfc3339(ended[name]) for name in ("started_at", "completed_at")}
         asked = {name: retry[name] for name in Retry.model_fields}
-        told["retry"] = {**asked, "ended": {**ended, **times}}
-    return told
+        shown["retry"] = {**asked, "ended": {**ended, **times}}
+    return shown

@@ -127,8 +127,8 @@ def _check_waiting(state: RunState) -> None:
 
 def is_carried_out(approval_answer: ApprovalAnswer, state: RunState) -> bool:
     """Whether the state of a run has taken over a decision about its plan."""
-    told = (approval_answer["what"], approval_answer["at"], approval_answer["by"])
-    return told in [
+    given = (approval_answer["what"], approval_answer["at"], approval_answer["by"])
+    return given in [
         (entry["what"], entry["at"], entry["by"])
         for entry in state.get("log", [])
         if entry["kind"] == "mark"

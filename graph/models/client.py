@@ -189,9 +189,9 @@ class LiteLlmModel:
         reason = answer.response_metadata.get("finish_reason")
         usage = answer.usage_metadata or {}
         # No prompt has no tokens: zero is how the client says that it was told nothing.
-        told = bool(usage.get("input_tokens"))
-        input_tokens = usage["input_tokens"] if told else None
-        output_tokens = usage["output_tokens"] if told else None
+        known = bool(usage.get("input_tokens"))
+        input_tokens = usage["input_tokens"] if known else None
+        output_tokens = usage["output_tokens"] if known else None
         # An answer cut in a forced tool call, as Claude models that LiteLLM does not know are
         # asked, is reported as complete.
         if reason == "stop" and (output_tokens or 0) >= self._max_tokens:

@@ -192,8 +192,8 @@ class DailyBudget:
         asked = sum(one.usd or 0.0 for one in held)
         if (cost.usd or 0.0) <= left - asked:
             return None
-        told = f"a call of {call.model} may cost {cost.usd:.6f} USD, {max(0.0, left):.6f} of"
-        return f"{told} {limit:g} are left{_of_which(f'{asked:.6f}' if held else '')}"
+        needed = f"a call of {call.model} may cost {cost.usd:.6f} USD, {max(0.0, left):.6f} of"
+        return f"{needed} {limit:g} are left{_of_which(f'{asked:.6f}' if held else '')}"
 
     def _over_tokens(self, spent: Spent, held: list[Cost], call: Call, cost: Cost) -> str | None:
         limit = self._limit.tokens
@@ -203,8 +203,8 @@ class DailyBudget:
         asked = sum(one.tokens for one in held)
         if cost.tokens <= left - asked:
             return None
-        told = f"a call of {call.model} may take {cost.tokens} tokens, {max(0, left)} of {limit}"
-        return f"{told} are left{_of_which(f'{asked}' if held else '')}"
+        needed = f"a call of {call.model} may take {cost.tokens} tokens, {max(0, left)} of {limit}"
+        return f"{needed} are left{_of_which(f'{asked}' if held else '')}"
 
 
 def _of_which(held: str) -> str:
@@ -213,8 +213,8 @@ def _of_which(held: str) -> str:
 
 def _price(completion: Completion, worst: Cost) -> Cost:
     """What an answer cost, as far as it was told."""
-    told = completion.input_tokens, completion.output_tokens
-    tokens = worst.tokens if None in told else sum(told)  # type: ignore[arg-type]  # all are known
+    needed = completion.input_tokens, completion.output_tokens
+    tokens = worst.tokens if None in needed else sum(needed)  # type: ignore[arg-type]  # all are known
     return Cost(tokens=tokens, usd=worst.usd if completion.usd is None else completion.usd)
 
 

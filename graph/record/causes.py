@@ -36,8 +36,8 @@ def causes(state: RunState) -> list[Cause]:
 
 def cause(kind: Kind, message: str, at: float | None) -> Cause:
     """A link that belongs to no step."""
-    told = message if len(message) <= MOST else message[: MOST - 1] + "…"
-    return Cause(kind=kind, message=told, at=at, step=None, attempt=None)
+    text = message if len(message) <= MOST else message[: MOST - 1] + "…"
+    return Cause(kind=kind, message=text, at=at, step=None, attempt=None)
 
 
 def _led_to(state: RunState, error: RunError) -> Iterator[Cause]:
@@ -75,11 +75,11 @@ def _no_more(state: RunState, entry: Attempt) -> str:
     return f"it was the last of {state['limits']['max_attempts']} attempts"
 
 
-def _attempt(entry: Attempt, told: str = "") -> Cause:
+def _attempt(entry: Attempt, text: str = "") -> Cause:
     assert entry["error"] is not None
     error = f"{entry['error']['type']}: {entry['error']['message']}"
     message = f"attempt {entry['attempt']} at step {entry['step']} ({entry['tool']}): {error}"
-    link = cause("attempt", message[:MOST] + told, entry["started_at"])
+    link = cause("attempt", message[:MOST] + text, entry["started_at"])
     return {**link, "step": entry["step"], "attempt": entry["attempt"]}
 
 

@@ -68,19 +68,19 @@ def events(state: RunState) -> list[Event]:
     """Everything that the record tells to have happened, in order; the times never go back."""
     happened, marks = _happened(state), _marks(state)
     event, mark = next(happened, None), next(marks, None)
-    told: list[Event] = []
+    data: list[Event] = []
     at = 0.0
     while True:
-        number = len(told) + 1
+        number = len(data) + 1
         if mark is not None and _is_next(mark, number, event):
             following, mark = _marked(mark), next(marks, None)
         elif event is not None:
             following, event = event, next(happened, None)
         else:
-            return told
+            return data
         # A mark is of the moment at which it was asked for, and clocks are set back.
         at = max(at, following["at"])
-        told.append({**following, "id": number, "at": at})
+        data.append({**following, "id": number, "at": at})
 
 
 def next_event(state: RunState) -> int:
@@ -191,8 +191,8 @@ def _started(due: dict[str, Any], steps: list[Any], generation: int) -> Event:
 def _attempted(entry: Attempt) -> Event:
     kind: EventType = "step.completed" if entry["status"] == "ok" else "step.failed"
     named = ("kind", "step", "attempt", "generation")
-    told = {key: value for key, value in entry.items() if key not in named}
-    event = _event(kind, ended_at(entry), "execute_step", **told)
+    data = {key: value for key, value in entry.items() if key not in named}
+    event = _event(kind, ended_at(entry), "execute_step", **data)
     return {
         **event,
         "step": entry["step"],
@@ -222,12 +222,12 @@ def _is_next(mark: Mark, number: int, event: Event | None) -> bool:
 
 
 def _marked(mark: Mark) -> Event:
-    told: dict[str, Any] = {"by": mark["by"], "detail": mark["detail"]}
+    data: dict[str, Any] = {"by": mark["by"], "detail": mark["detail"]}
     if "steps" in mark:
-        told["steps"] = mark["steps"]  # `plan.made` tells the proposed ones
+        data["steps"] = mark["steps"]  # `plan.made` tells the proposed ones
     if "retry" in mark:
-        told |= {key: value for key, value in mark["retry"].items() if key not in ("ended", "asks")}
-    return _event(_MARKS[mark["what"]], mark["at"], **told)
+        data |= {key: value for key, value in mark["retry"].items() if key not in ("ended", "asks")}
+    return _event(_MARKS[mark["what"]], mark["at"], **data)
 
 
 def _may_begin(generation: Generation) -> bool:
@@ -238,14 +238,14 @@ def _may_begin(generation: Generation) -> bool:
 
 
 def _settled(state: RunState, at: float) -> Event:
-    told: Any = {"result": state["result"], "error": state["error"], "usage": state["usage"]}
+    data: Any = {"result": state["result"], "error": state["error"], "usage": state["usage"]}
     match state["status"]:
         case "completed":
-            return _event("run.completed", at, "finalize", **told)
+            return _event("run.completed", at, "finalize", **data)
         case "failed":
-            return _event("run.failed", at, "finalize", **told)
+            return _event("run.failed", at, "finalize", **data)
         case _:
-            return _event("run.cancelled", at, **told)
+            return _event("run.cancelled", at, **data)
 
 
 def _event(kind: EventType, at: float, node: str | None = None, **data: Any) -> Event:

@@ -104,7 +104,7 @@ class Cancellations:
         return {
             "status": "cancelled",
             "log": [mark] if cut_off is None else [mark, cut_off],
-            "error": run_error("cancelled", _told(state, cut_off is not None)),
+            "error": run_error("cancelled", _summary(state, cut_off is not None)),
             "planning": None,
             "planning_log": [*state["planning_log"], *(_call_cut_off(state) if begun else ())],
             "not_before": None,
@@ -154,7 +154,7 @@ def _moment(state: RunState) -> tuple[object, int]:
     return _due(state), len(state["planning_log"])
 
 
-def _told(state: RunState, in_flight: bool) -> str:
+def _summary(state: RunState, in_flight: bool) -> str:
     """What was done and what was not."""
     steps, done = state["plan"]["steps"], state["cursor"]
     if not steps:

@@ -28,8 +28,8 @@ class RunSubscription:
         self.closed = False
         self.watchers = 0
         self.reading = asyncio.Lock()
-        self._told = Notifier(deferred=True)
-        self._rested = Notifier()
+        self._notifier = Notifier(deferred=True)
+        self._settlement = Notifier()
 
     @property
     def ended(self) -> bool:
@@ -43,30 +43,30 @@ class RunSubscription:
 
     def show(self, state: RunState) -> None:
         """Take over a stored state, if it is no older one."""
-        told = events(state)
-        if self.state is not None and len(told) < len(self.events):
+        happened = events(state)
+        if self.state is not None and len(happened) < len(self.events):
             return
         self.state = state
-        self.events += told[len(self.events) :]
-        self._told.notify()
+        self.events += happened[len(self.events) :]
+        self._notifier.notify()
         if self.resting:
-            self._rested.notify()
+            self._settlement.notify()
 
     def close(self) -> None:
         """Let nobody wait any more: the process is ending."""
         self.closed = True
-        self._told.notify()
-        self._rested.notify()
+        self._notifier.notify()
+        self._settlement.notify()
 
     async def after(self, number: int) -> None:
         """Wait until there is an event after this one, or nothing more to wait for."""
         while len(self.events) <= number and not self.ended and not self.closed:
-            await self._told.wait()
+            await self._notifier.wait()
 
     async def rest(self) -> None:
         """Wait until the run rests, or there is nothing more to wait for."""
         while not self.resting and not self.closed:
-            await self._rested.wait()
+            await self._settlement.wait()
 
 
 class Change(TypedDict):
@@ -95,22 +95,22 @@ class ChangeSubscription:
         self.owner = owner
         self.closed = False
         self._changed: dict[str, Change] = {}
-        self._told = Notifier()
+        self._notifier = Notifier()
 
     def show(self, change: Change) -> None:
         """Take over how a run stands now."""
         self._changed[change["run_id"]] = change
-        self._told.notify()
+        self._notifier.notify()
 
     def close(self) -> None:
         """Let nobody wait any more: the process is ending."""
         self.closed = True
-        self._told.notify()
+        self._notifier.notify()
 
     async def next(self) -> list[Change]:
         """How the runs stand that have changed, once there are any; none when it is over."""
         while not self._changed and not self.closed:
-            await self._told.wait()
+            await self._notifier.wait()
         changed, self._changed = self._changed, {}
         return list(changed.values())
 

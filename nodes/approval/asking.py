@@ -139,9 +139,9 @@ def _read(given: object) -> _Answer:
         given = {"what": "approved" if given else "rejected"}
     if not isinstance(given, dict):
         raise _Unclear([_HOW])
-    told = {"what": "approved", **given} if given.get("plan") is not None else given
+    answer = {"what": "approved", **given} if given.get("plan") is not None else given
     try:
-        return _Answer.model_validate(told)
+        return _Answer.model_validate(answer)
     except ValidationError as invalid:
         faults = invalid.errors(include_url=False, include_context=False)
         raise _Unclear(

@@ -96,7 +96,7 @@ def _changed(state: RunState) -> list[str]:
 _OF_THE_PLAN = ("plan", "cursor")
 
 #: So many faults are told; a log can have hundreds.
-_TOLD = 5
+_SHOWN = 5
 
 _Entry = Annotated[Attempt | Mark, Field(discriminator="kind")]
 
@@ -106,8 +106,8 @@ class StateUnfit(PlanUnfit):
 
     def __init__(self, faults: list[tuple[str, str]]) -> None:
         reasons = [f"{place}: {what}" for place, what in faults]
-        more = [f"and {len(reasons) - _TOLD} more"] if len(reasons) > _TOLD else []
-        super().__init__(reasons[:_TOLD] + more)
+        more = [f"and {len(reasons) - _SHOWN} more"] if len(reasons) > _SHOWN else []
+        super().__init__(reasons[:_SHOWN] + more)
         self.fields = {place.partition(".")[0] for place, _ in faults}
 
 

@@ -66,7 +66,7 @@ def interrupted(
         value = resolved(state, step)
     except (InvalidReference, InvalidOutput):
         value = step["input"]
-    told = "it may have acted" if may_have_acted else "it changes nothing"
+    effect = "it may have acted" if may_have_acted else "it changes nothing"
     started_at = min(max(due, _last_end(state)), at)
     return Attempt(
         kind="attempt",
@@ -79,7 +79,7 @@ def interrupted(
         output=None,
         error=AttemptError(
             type="Cancelled",
-            message=f"{step['tool']} was cut off by the cancellation; {told}",
+            message=f"{step['tool']} was cut off by the cancellation; {effect}",
             retryable=False,
         ),
         retry_at=None,

@@ -59,10 +59,10 @@ def add(usage: Usage, model: str, completion: Completion) -> Usage:
 
 
 def _sum(before: dict[str, Any], completion: Completion) -> dict[str, Any]:
-    told = {name: getattr(completion, name) for name in ("input_tokens", "output_tokens", "usd")}
+    known = {name: getattr(completion, name) for name in ("input_tokens", "output_tokens", "usd")}
     sums = {
         name: None if value is None or before[name] is None else before[name] + value
-        for name, value in told.items()
+        for name, value in known.items()
     }
     return {"calls": before["calls"] + 1, **sums}
 

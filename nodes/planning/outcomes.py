@@ -112,7 +112,7 @@ class ModelAttempt:
 
 def planned(attempt: ModelAttempt, completion: Completion, steps: list[Step]) -> Update:
     """The plan is made and checked."""
-    earlier = [_told(entry) for entry in attempt.log]
+    earlier = [_outcome_text(entry) for entry in attempt.log]
     attempt.note("planned", completion)
     reason = "after " + "; ".join(earlier) if earlier else "the first model that was asked"
     return _ended(attempt) | {
@@ -228,7 +228,7 @@ def _passed_on(attempt: ModelAttempt, *, bigger: bool = False) -> Update:
 
 def _no_model_left(attempt: ModelAttempt) -> Update:
     """The pattern planner answers, if the policy lets it."""
-    reason = "no model made a plan: " + "; ".join(map(_told, attempt.log))
+    reason = "no model made a plan: " + "; ".join(map(_outcome_text, attempt.log))
     if not _patterns_may_answer(attempt):
         return _without_plan(attempt, "plan_rejected", f"{reason}. {_NO_PATTERNS}")
     return _to_patterns(attempt, reason)
@@ -266,7 +266,7 @@ def _planned_by(
     return PlannedBy(source=source, model=model, reason=reason, complexity=complexity)
 
 
-def _told(entry: PlanningCall) -> str:
+def _outcome_text(entry: PlanningCall) -> str:
     why = entry["error_class"] or "; ".join(entry["reasons"]) or entry["outcome"]
     return f"{entry['model']}: {why}"
 

@@ -92,13 +92,13 @@ def _json(findings: Sequence[Finding], *, sound: bool) -> str:
 
 
 def _text(findings: Sequence[Finding]) -> str:
-    lines = [_told(finding) for finding in findings]
+    lines = [_line(finding) for finding in findings]
     counts = Counter(finding.status for finding in findings)
     lines.append(f"{counts['fails']} fail, {counted(counts['warning'], 'warning')}")
     return "\n".join(lines)
 
 
-def _told(finding: Finding) -> str:
+def _line(finding: Finding) -> str:
     mend = "" if finding.mend is None else f"; {finding.mend}"
     return line(f"{finding.status:<8} {finding.check}: {finding.message}{mend}")
 
@@ -132,8 +132,10 @@ def read_configuration(environment: Mapping[str, str]) -> Configuration:
         usable = read_settings(**defaults)
         return Configuration(usable, frozenset(invalid.fields), findings + unknown)
     count = len(settings.model_fields_set)
-    told = ok(CHECK, f"{count} of {len(Settings.model_fields)} set, the others have their defaults")
-    return Configuration(settings, frozenset(), (told, *unknown))
+    settings_found = ok(
+        CHECK, f"{count} of {len(Settings.model_fields)} set, the others have their defaults"
+    )
+    return Configuration(settings, frozenset(), (settings_found, *unknown))
 
 
 def _unknown_names(environment: Mapping[str, str]) -> Iterator[Finding]:

@@ -73,7 +73,7 @@ class SqliteIndex:
 
     async def find_key(self, owner: str, name: str, *, at: float) -> KeyedRun | None:
         found = await self._reader.execute_fetchall(FIND, (owner, name, at - KEPT))
-        return next((KeyedRun(run_id=run_id, fingerprint=told) for run_id, told in found), None)
+        return next((KeyedRun(run_id=run_id, fingerprint=stored) for run_id, stored in found), None)
 
     async def find(self, run_id: str) -> RunRow | None:
         rows = await self._select("WHERE run_id = ?", run_id)
@@ -127,8 +127,8 @@ class SqliteIndex:
             " WHERE run_id = ? AND generation = coalesce(?, generation)"
             f" AND status IN ({', '.join('?' * len(sources))})"
         )
-        told = (status, started_at, completed_at, *facts_values(facts))
-        values = (*told, run_id, generation, *sources)
+        stored = (status, started_at, completed_at, *facts_values(facts))
+        values = (*stored, run_id, generation, *sources)
         return await self._writer.write((update, values), durable=status in SETTLED) > 0
 
     async def request_cancel(self, run_id: str, *, at: float, by: str) -> bool:
@@ -307,9 +307,9 @@ TABLES = {"checkpoints": "thread_id", "writes": "thread_id"}
 #: Those that are still settled when it comes to it: a run may have been told to go on meanwhile,
 #: and have come to another end, of which its receipts are not known.
 _SETTLED = (
-    "SELECT run_id FROM json_each(?) AS told CROSS JOIN runs"
-    " ON run_id = json_extract(told.value, '$[0]')"
-    " AND generation = json_extract(told.value, '$[1]')"
+    "SELECT run_id FROM json_each(?) AS artifact CROSS JOIN runs"
+    " ON run_id = json_extract(artifact.value, '$[0]')"
+    " AND generation = json_extract(artifact.value, '$[1]')"
     " WHERE status IN ('completed', 'failed', 'cancelled')"
 )
 

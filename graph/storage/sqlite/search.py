@@ -189,7 +189,7 @@ def _each_by_itself(sought: str, owner: str, search: Search) -> Condition:
         " WHERE number IN (SELECT rowid FROM runs_text WHERE runs_text MATCH ?)"
         f" AND owner = ?{condition}"
     )
-    return _told(found, [sought, owner, *values], search, STATUSES)
+    return _found(found, [sought, owner, *values], search, STATUSES)
 
 
 def _within(window: Window, sought: str, owner: str, gathered: Gathered) -> Condition:
@@ -207,7 +207,7 @@ def _within(window: Window, sought: str, owner: str, gathered: Gathered) -> Cond
     given = [owner, *window, *values, *least, sought, *window]
     if gathered.paged:
         return f"SELECT status, NULL, count(*) FROM ({found}) GROUP BY status", given  # noqa: S608 - constants only
-    return _told(found, given, search, gathered.uncounted)
+    return _found(found, given, search, gathered.uncounted)
 
 
 def _before(gathered: Gathered) -> Condition:
@@ -227,7 +227,7 @@ def _before(gathered: Gathered) -> Condition:
     return f" AND (status NOT IN ({_listed(counted)}) OR 1{condition})", values
 
 
-def _told(
+def _found(
     found: str, values: list[object], search: Search, counted: Collection[Status]
 ) -> Condition:
     """What was found, counted by status and sorted; it is gathered once for both."""
