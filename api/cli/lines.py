@@ -30,8 +30,8 @@ class EventLines:
             case "plan.fallback" if self._models_asked:
                 return line(f"  plan by pattern instead{_in_brackets(data['reason'])}")
             case "run.waiting":
-                ways = (f"`runwright {act} {self._run_id}`" for act in ("approve", "reject"))
-                return line(f"waiting for a person: {' or '.join(ways)}")
+                variants = (f"`runwright {act} {self._run_id}`" for act in ("approve", "reject"))
+                return line(f"waiting for a person: {' or '.join(variants)}")
             case "plan.made":
                 return line(_plan(data))
             case "step.completed" | "step.failed":

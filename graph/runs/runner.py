@@ -130,14 +130,14 @@ class Runner:
             self._recovery.forget(run_id)  # also one that was cancelled before it had a slot
 
     async def _persist(self, run_id: str) -> None:
-        way = self._resume if run_id in self._answering else self._advance
-        way = self._settle_cancelled if self._cancellations.is_cancelling(run_id) else way
+        drive = self._resume if run_id in self._answering else self._advance
+        drive = self._settle_cancelled if self._cancellations.is_cancelling(run_id) else drive
         delay = 0.0
         while True:
             try:
                 if delay:
                     await self._executor.wait_until(time.time() + delay)
-                state = await way(run_id)
+                state = await drive(run_id)
                 if state is not None:
                     await self._projection.write(state)
                 return
@@ -148,19 +148,19 @@ class Runner:
             except asyncio.CancelledError:
                 task = asyncio.current_task()
                 cancelling = self._cancellations.is_cancelling(run_id)
-                if not cancelling or way == self._settle_cancelled or task is None:
+                if not cancelling or drive == self._settle_cancelled or task is None:
                     raise
                 task.uncancel()
-                way, delay = self._settle_cancelled, 0.0
+                drive, delay = self._settle_cancelled, 0.0
             except self._storage.errors:
                 logger.warning("storage does not answer", extra={"run_id": run_id}, exc_info=True)
                 delay = min(max(delay * 2, 0.5), MAX_STORAGE_WAIT)
-                way = self._resume if way == self._advance else way
+                drive = self._resume if drive == self._advance else drive
             except Exception:
-                if way == self._settle_broken:
+                if drive == self._settle_broken:
                     raise
                 logger.exception("run broke", extra={"run_id": run_id})
-                way = self._settle_broken
+                drive = self._settle_broken
 
     async def _advance(self, run_id: str) -> RunState | None:
         """Begin or resume a run and drive it on; its state where that ended."""

@@ -38,17 +38,25 @@ def beginning(search: Search, column: str) -> Condition:
     """What comes after the position that the search goes on from."""
     if search.after is None:
         return "", []
-    way, key, number = "<" if search.descending else ">", search.after.key, search.after.number
+    direction, key, number = (
+        "<" if search.descending else ">",
+        search.after.key,
+        search.after.number,
+    )
     if key is None:
         unknown = "" if search.sort == "time" else f" AND {column} IS NULL"
-        return f"{unknown} AND number {way} ?", [number]
-    return f" AND ({column} IS NULL OR ({column}, number) {way} (?, ?))", [key, number]
+        return f"{unknown} AND number {direction} ?", [number]
+    return f" AND ({column} IS NULL OR ({column}, number) {direction} (?, ?))", [key, number]
 
 
 def ordering(search: Search) -> str:
     """The order of a page."""
-    way = "DESC" if search.descending else "ASC"
-    return f"number {way}" if search.sort == "time" else f"key {way} NULLS LAST, number {way}"
+    direction = "DESC" if search.descending else "ASC"
+    return (
+        f"number {direction}"
+        if search.sort == "time"
+        else f"key {direction} NULLS LAST, number {direction}"
+    )
 
 
 # A page of runs on SQLite, walked to in its order while it is near.
@@ -105,13 +113,13 @@ def _path(owner: str, search: Search, sought: str | None, steps: int) -> Conditi
 
 def _by_number(owner: str, search: Search, sought: str | None, steps: int) -> Condition:
     """Through what has the words, in the order of acceptance."""
-    way, beyond = _ways(search)
+    direction, beyond = _directions(search)
     begin, begun = "", list[Any]()
     if search.after is not None:
         begin, begun = f" AND rowid {beyond} ?", [search.after.number]
     path = (
         "SELECT NULL, number FROM (SELECT rowid AS place FROM runs_text"  # noqa: S608 - constants only
-        f" WHERE runs_text MATCH ?{begin} ORDER BY rowid {way} LIMIT ?)"
+        f" WHERE runs_text MATCH ?{begin} ORDER BY rowid {direction} LIMIT ?)"
         " CROSS JOIN runs INDEXED BY runs_number ON number = place WHERE owner = ?"
     )
     return path, [sought, *begun, steps, owner]
@@ -119,7 +127,7 @@ def _by_number(owner: str, search: Search, sought: str | None, steps: int) -> Co
 
 def _by_key(owner: str, search: Search, sought: str | None, steps: int) -> Condition:
     """Through the owner's runs, in the order of their duration or cost."""
-    key, (way, beyond) = KEYS[search.sort], _ways(search)
+    key, (direction, beyond) = KEYS[search.sort], _directions(search)
     begin, begun = "", list[Any]()
     if search.after is not None:
         begin = f" AND ({key}, number) {beyond} (?, ?)"
@@ -128,7 +136,7 @@ def _by_key(owner: str, search: Search, sought: str | None, steps: int) -> Condi
         f"SELECT {key}, number FROM"  # noqa: S608 - constants only
         f" (SELECT {_ASKED} FROM runs INDEXED BY {_INDEXES[search.sort]}"
         f" WHERE owner = ? AND {key} IS NOT NULL{begin}"
-        f" ORDER BY {key} {way}, number {way} LIMIT ?)"
+        f" ORDER BY {key} {direction}, number {direction} LIMIT ?)"
     )
     if sought is None:
         return f"{path} WHERE 1", [owner, *begun, steps]
@@ -136,5 +144,5 @@ def _by_key(owner: str, search: Search, sought: str | None, steps: int) -> Condi
     return f"{path} WHERE {probe}", [owner, *begun, steps, sought]
 
 
-def _ways(search: Search) -> tuple[str, str]:
+def _directions(search: Search) -> tuple[str, str]:
     return ("DESC", "<") if search.descending else ("ASC", ">")

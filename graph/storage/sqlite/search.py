@@ -216,13 +216,13 @@ def _before(gathered: Gathered) -> Condition:
     counted = [status for status in gathered.wanted if status not in gathered.uncounted]
     if not counted:
         return "", []
-    key, way = KEYS[search.sort], ">" if search.descending else "<"
+    key, direction = KEYS[search.sort], ">" if search.descending else "<"
     condition, values = beginning(search, key)
     if last is not None and last.key is None:
-        condition += f" AND ({key} IS NOT NULL OR number {way} ?)"
+        condition += f" AND ({key} IS NOT NULL OR number {direction} ?)"
         values = [*values, last.number]
     elif last is not None:
-        condition += f" AND ({key}, number) {way} (?, ?)"
+        condition += f" AND ({key}, number) {direction} (?, ?)"
         values = [*values, last.key, last.number]
     return f" AND (status NOT IN ({_listed(counted)}) OR 1{condition})", values
 
