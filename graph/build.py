@@ -136,8 +136,8 @@ def telling(node: Node) -> Node:
 def _news(state: RunState, update: dict[str, Any]) -> list[Event]:
     after = cast("RunState", {**state, **update, "log": _log(state, update)})
     try:
-        goes_on = state.get("run_id") == after["run_id"]
-        return events(after)[len(events(state)) if goes_on else 0 :]
+        continues = state.get("run_id") == after["run_id"]
+        return events(after)[len(events(state)) if continues else 0 :]
     except _UNREADABLE:
         return []
 

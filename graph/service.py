@@ -165,7 +165,7 @@ class Runs:
         async with self.watching(run_id, owner=owner) as subscription:
             with suppress(TimeoutError):
                 async with asyncio.timeout(timeout):
-                    await subscription.rest()
+                    await subscription.until_settled()
             assert subscription.state is not None
             return await self._reader.record(subscription.state)
 

@@ -91,7 +91,7 @@ class LocalRun:
                     subscription.events
                 ):
                     if (
-                        subscription.resting
+                        subscription.settled_or_waiting
                         and not subscription.ended
                         and seen == len(subscription.events)
                     ):

@@ -10,7 +10,7 @@ from graph.runs.reader import LiveRuns, RunReader
 from graph.runs.watch import Broadcaster
 from graph.state import Approve, Limits, RunState
 from graph.state.row import facts_of
-from graph.state.status import RESTING, SETTLED
+from graph.state.status import SETTLED, SETTLED_OR_WAITING
 from graph.storage.storage import Storage
 from nodes.approval.asking import EXPIRES
 from tools.registry import Tool
@@ -96,7 +96,7 @@ class Projection:
             facts=facts_of(state),
             generation=state["generation"],
         )
-        if status in RESTING:
+        if status in SETTLED_OR_WAITING:
             self._live.begun.discard(state["run_id"])
         self.publish(state)
         if changed:

@@ -182,11 +182,11 @@ class Runner:
             logger.info("run taken up", extra={"run_id": run_id})
             await set_running(self._graph, config, resumed.state)
 
-            async def got_on() -> None:
+            async def progressed() -> None:
                 end_slot()
                 await self._storage.index.note_start(run_id, starts=0, checkpoint_id=None)
 
-            return await self._graph_runner.go_on(config, got_on)
+            return await self._graph_runner.advance(config, progressed)
 
     async def _begin(self, row: RunRow) -> RunState | None:
         """Drive a run from its first checkpoint on; its state where that ended."""
@@ -197,7 +197,7 @@ class Runner:
         try:
             await begin(self._graph, config, state)
             await set_running(self._graph, config, state)
-            return await self._graph_runner.go_on(config)
+            return await self._graph_runner.advance(config)
         finally:
             del self._live.first[row.run_id]
 
@@ -213,7 +213,7 @@ class Runner:
         if resumed.next == "settled":
             return resumed.state
         await set_running(self._graph, config, resumed.state)
-        return await self._graph_runner.go_on(config)
+        return await self._graph_runner.advance(config)
 
     async def _answer(
         self, row: RunRow, config: RunnableConfig, state: RunState
@@ -231,7 +231,7 @@ class Runner:
                 self._note_decided(run_id)
                 if not self._executor.holds_slot(run_id):
                     await self._executor.wait_until(time.time())
-            return await self._graph_runner.go_on(config)
+            return await self._graph_runner.advance(config)
         finally:
             self._live.states.pop(run_id, None)
 
@@ -279,12 +279,12 @@ class GraphRunner:
         """Let no run go on past the step that it is at; it raises `GraphDrained` then."""
         self._control.request_drain()
 
-    async def go_on(
-        self, config: RunnableConfig, got_on: Callable[[], Awaitable[None]] | None = None
+    async def advance(
+        self, config: RunnableConfig, progressed: Callable[[], Awaitable[None]] | None = None
     ) -> RunState | None:
         """Let the graph go on from its last checkpoint until it ends; the state there.
 
-        `got_on` is called once, when there is a new checkpoint.
+        `progressed` is called once, when there is a new checkpoint.
         """
         latest: RunState | None = None
         announced = False
@@ -309,9 +309,9 @@ class GraphRunner:
                         await self._projection.write(latest)
                         continue
                     self._projection.publish(latest)
-                    if got_on is not None:
-                        await got_on()
-                        got_on = None
+                    if progressed is not None:
+                        await progressed()
+                        progressed = None
             return latest
         finally:
             self._live.states.pop(config["configurable"]["thread_id"], None)

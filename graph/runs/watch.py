@@ -9,7 +9,7 @@ from typing_extensions import TypedDict
 from graph.record.events import Event, events
 from graph.record.record import Progress, progress_of
 from graph.state import RunState, Status
-from graph.state.status import RESTING, SETTLED
+from graph.state.status import SETTLED, SETTLED_OR_WAITING
 
 #: How many subscriptions of ended runs are kept without a watcher: those who come one after another, as a
 #: crowd does that has lost its connections, are told from one read too.
@@ -37,9 +37,9 @@ class RunSubscription:
         return self.state is not None and self.state["status"] in SETTLED
 
     @property
-    def resting(self) -> bool:
+    def settled_or_waiting(self) -> bool:
         """Whether nothing goes on without a person."""
-        return self.state is not None and self.state["status"] in RESTING
+        return self.state is not None and self.state["status"] in SETTLED_OR_WAITING
 
     def show(self, state: RunState) -> None:
         """Take over a stored state, if it is no older one."""
@@ -49,7 +49,7 @@ class RunSubscription:
         self.state = state
         self.events += happened[len(self.events) :]
         self._notifier.notify()
-        if self.resting:
+        if self.settled_or_waiting:
             self._settlement.notify()
 
     def close(self) -> None:
@@ -63,9 +63,9 @@ class RunSubscription:
         while len(self.events) <= number and not self.ended and not self.closed:
             await self._notifier.wait()
 
-    async def rest(self) -> None:
+    async def until_settled(self) -> None:
         """Wait until the run rests, or there is nothing more to wait for."""
-        while not self.resting and not self.closed:
+        while not self.settled_or_waiting and not self.closed:
             await self._settlement.wait()
 
 

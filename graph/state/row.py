@@ -19,7 +19,7 @@ from graph.state import (
     Status,
     new_run,
 )
-from graph.state.status import RESTING, SETTLED
+from graph.state.status import SETTLED, SETTLED_OR_WAITING
 
 Planner = Literal["llm", "pattern"]
 
@@ -117,7 +117,7 @@ def facts_of(state: RunState) -> Facts:
         planner=planned_by["source"] if planned_by else None,
         model=planned_by["model"] if planned_by else None,
         tools=tuple(dict.fromkeys(tools)),
-        usd=state["usage"]["usd"] if state["status"] in RESTING else None,
+        usd=state["usage"]["usd"] if state["status"] in SETTLED_OR_WAITING else None,
         retries=sum(1 for attempt in attempts if attempt["attempt"] > 1),
         taken_up=marks.count("taken_up"),
     )

@@ -18,7 +18,7 @@ TRANSITIONS: Mapping[Status, frozenset[Status]] = {
 SETTLED: frozenset[Status] = frozenset({"completed", "failed", "cancelled"})
 
 #: A run in one of these goes on only when somebody says so.
-RESTING: frozenset[Status] = SETTLED | {"waiting"}
+SETTLED_OR_WAITING: frozenset[Status] = SETTLED | {"waiting"}
 
 #: What may be asked of a run, and the status that it then takes.
 ACTIONS: Mapping[str, Status] = {

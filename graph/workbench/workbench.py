@@ -16,7 +16,7 @@ from graph.service import Runs
 from graph.settings import read_settings
 from graph.settings.keys import DEFAULT_OWNER
 from graph.state import Approve
-from graph.state.status import RESTING
+from graph.state.status import SETTLED_OR_WAITING
 from graph.storage.sqlite.open import FileOwned
 from graph.workbench.tables import Table, history_table, log_table, plan_table, run_table
 
@@ -156,7 +156,7 @@ class Run:
     async def rest(self) -> Self:
         """Wait until it has ended, or waits for a person. Raises `WorkbenchClosed`."""
         self.record = await _opened(self._runs).get(self.run_id, owner=DEFAULT_OWNER)
-        while self.status not in RESTING:
+        while self.status not in SETTLED_OR_WAITING:
             self.record = await _opened(self._runs).wait(self.run_id, _LOOK, owner=DEFAULT_OWNER)
         return self
 
@@ -165,7 +165,7 @@ class Run:
         if after < 0:
             raise ValueError(f"after is the number of an event, or 0 for all of them, not {after}")
         async with _opened(self._runs).watching(self.run_id, owner=DEFAULT_OWNER) as subscription:
-            while len(subscription.events) > after or not subscription.resting:
+            while len(subscription.events) > after or not subscription.settled_or_waiting:
                 await subscription.after(after)
                 for event in subscription.events[after:]:
                     after = event["id"]

@@ -138,7 +138,7 @@ def rejected(
         "reasons": shortened,
         "not_before": None,
     }
-    return _going_on(attempt, repairing)
+    return _continuing(attempt, repairing)
 
 
 def failed(attempt: ModelAttempt, failure: ModelFailure, had: PlanningDeadline) -> Update:
@@ -160,7 +160,7 @@ def failed(attempt: ModelAttempt, failure: ModelFailure, had: PlanningDeadline) 
         "not_before": time.time() + wait,
         "waited": attempt.planning.get("waited", 0.0) + wait,
     }
-    return _going_on(attempt, again)
+    return _continuing(attempt, again)
 
 
 def skipped(attempt: ModelAttempt, error_class: str, *, transient: bool) -> Update:
@@ -223,7 +223,7 @@ def _passed_on(attempt: ModelAttempt, *, bigger: bool = False) -> Update:
     if not rest:
         return _no_model_left(attempt)
     waited = attempt.planning.get("waited", 0.0)
-    return _going_on(attempt, first_of(attempt.planning["prompt"], rest, waited=waited))
+    return _continuing(attempt, first_of(attempt.planning["prompt"], rest, waited=waited))
 
 
 def _no_model_left(attempt: ModelAttempt) -> Update:
@@ -240,7 +240,7 @@ def _patterns_may_answer(attempt: ModelAttempt) -> bool:
     return not (fallback == "never" or (fallback == "transient" and lasting))
 
 
-def _going_on(attempt: ModelAttempt, planning: Planning) -> Update:
+def _continuing(attempt: ModelAttempt, planning: Planning) -> Update:
     return {"planning": planning, "planning_log": attempt.log}
 
 

@@ -23,7 +23,7 @@ class Telling:
         self.run_id = run_id
         self.told: list[dict[str, Any]] = []
 
-    def goes_on(self, server: ServerProcess) -> list[str]:
+    def continues(self, server: ServerProcess) -> list[str]:
         """The types of the events that are new, also where they alone are asked for."""
         path, seen = f"/runs/{self.run_id}/events", len(self.told)
         now = server.client.get(path).json()["events"]
@@ -56,23 +56,23 @@ def test_approved_failed_retried_killed_cancelled_and_retried(tmp_path: Path) ->
         body = {"prompt": TASK, "mode": "plan"}
         run_id = server.client.post("/runs/wait", json=body).json()["run_id"]
         telling, watchers = Telling(run_id), [watched()]
-        assert telling.goes_on(server)[-1] == "run.waiting"
+        assert telling.continues(server)[-1] == "run.waiting"
         place[0] = None
         server.kill()
     with serving(tmp_path, tools=TOOLS) as server:
         place[0] = server.url
-        assert telling.goes_on(server) == []
+        assert telling.continues(server) == []
         ask(server, "approve")
         assert server.settled(run_id)["error"]["step"] == 2
         assert watchers[0].join(20)
-        assert telling.goes_on(server)[0] == "run.approved"
+        assert telling.continues(server)[0] == "run.approved"
         ask(server, "retry", {"input": {"expression": "6 * 7"}, "skip": [3]})
         watchers.append(watched())
         server.until(run_id, lambda run: run["status"] == "waiting")  # as the plan is another
-        assert telling.goes_on(server)[0] == "run.retried"
+        assert telling.continues(server)[0] == "run.retried"
         ask(server, "approve")
         server.until(run_id, asleep)
-        assert telling.goes_on(server)[0] == "run.approved"
+        assert telling.continues(server)[0] == "run.approved"
         place[0] = None
         server.kill()
     with serving(tmp_path, tools=TOOLS) as server:
@@ -80,7 +80,7 @@ def test_approved_failed_retried_killed_cancelled_and_retried(tmp_path: Path) ->
         server.until(run_id, lambda run: run["marks"][-1]["what"] == "taken_up")
         ask(server, "cancel")
         assert watchers[1].join(20)
-        assert telling.goes_on(server) == [
+        assert telling.continues(server) == [
             "run.taken_up",
             "run.cancelling",
             "step.failed",
@@ -91,13 +91,13 @@ def test_approved_failed_retried_killed_cancelled_and_retried(tmp_path: Path) ->
         watchers.append(watched())
         record = server.settled(run_id)
         assert watchers[2].join(20)
-        telling.goes_on(server)
+        telling.continues(server)
         explained = server.client.get(f"/runs/{run_id}/explain").json()
     with serving(tmp_path, tools=TOOLS) as server:
         place[0] = server.url
         again = watched()
         assert again.join(20)
-        assert telling.goes_on(server) == []
+        assert telling.continues(server) == []
         assert server.client.get(f"/runs/{run_id}/explain").json() == explained
         listing = server.settled(server.post("show my list"))["result"]["output"]
 

@@ -209,7 +209,7 @@ class RunModel(RuleBasedStateMachine):
             assert (record["status"], record["error"]) == ("pending", None)
         first = request.from_step or 1
         before = {step for step in known.skipped if step < first}
-        known.goes_on(first=first, skipped=before | {*(request.skip or ())})
+        known.continues(first=first, skipped=before | {*(request.skip or ())})
         known.labels += labels
         if labels and known.approve != "never":
             known.approved = False

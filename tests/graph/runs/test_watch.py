@@ -260,12 +260,15 @@ async def test_after_the_last_event_nothing_is_waited_for() -> None:
     async with broadcaster.watching(RUN_ID) as subscription:
         assert subscription.ended
         await asyncio.wait_for(subscription.after(len(subscription.events)), 0.1)
-        await asyncio.wait_for(subscription.rest(), 0.1)
+        await asyncio.wait_for(subscription.until_settled(), 0.1)
 
 
 async def test_a_change_that_brings_no_rest_wakes_nobody_who_waits_for_one() -> None:
     broadcaster = Broadcaster(Reads())
-    async with broadcaster.watching(RUN_ID) as subscription, waiters(subscription.rest, 2) as tasks:
+    async with (
+        broadcaster.watching(RUN_ID) as subscription,
+        waiters(subscription.until_settled, 2) as tasks,
+    ):
         broadcaster.publish(state(calls=1))
         await settle()
         assert not any(task.done() for task in tasks)
@@ -376,7 +379,7 @@ async def test_the_end_of_the_process_ends_every_wait() -> None:
     async def watch() -> bool:
         async with broadcaster.watching(RUN_ID) as subscription:
             await subscription.after(1000)
-            await subscription.rest()
+            await subscription.until_settled()
             return subscription.closed and not subscription.ended
 
     async def follow() -> list[RunState]:
@@ -398,7 +401,7 @@ async def test_the_end_of_the_process_ends_every_wait() -> None:
 
 async def _other(broadcaster: Broadcaster) -> None:
     async with broadcaster.watching("another") as subscription:
-        await subscription.rest()
+        await subscription.until_settled()
 
 
 async def test_several_changes_of_one_run_are_one() -> None:

@@ -105,7 +105,7 @@ class FakeRuns:
     async def wait(self, run_id: str, timeout: float, *, owner: str | None) -> Record:
         async with self.watching(run_id, owner=owner) as subscription:
             with suppress(TimeoutError):
-                await asyncio.wait_for(subscription.rest(), timeout)
+                await asyncio.wait_for(subscription.until_settled(), timeout)
         return self.records[run_id]
 
     async def cancel(self, run_id: str, *, by: str, owner: str | None) -> Record:

@@ -5,7 +5,7 @@ from typing import Any
 
 from graph.record.events import Event, events
 from graph.state import Approve, RunState, Status
-from graph.state.status import RESTING, SETTLED, TRANSITIONS
+from graph.state.status import SETTLED, SETTLED_OR_WAITING, TRANSITIONS
 
 
 @dataclass
@@ -28,7 +28,7 @@ class Known:
     floor: int = 0
     skipped: set[int] = field(default_factory=set)
 
-    def goes_on(self, *, first: int, skipped: set[int]) -> None:
+    def continues(self, *, first: int, skipped: set[int]) -> None:
         """It was retried."""
         self.status, self.final, self.asked = "pending", None, False
         self.first, self.skipped = first, skipped
@@ -64,7 +64,7 @@ class Known:
         assert done == [step for step in due if step not in self.skipped]
         over = 0 < len(state["plan"]["steps"]) <= state["cursor"]
         assert (state["status"] == "completed") == over or (
-            state["status"] in {"cancelled", *(set(TRANSITIONS) - RESTING)}
+            state["status"] in {"cancelled", *(set(TRANSITIONS) - SETTLED_OR_WAITING)}
         )
 
 
