@@ -107,7 +107,7 @@ async def _owner(request: Request) -> str:
     owner: str | None = request.scope[OWNER]
     if (
         owner is None
-    ):  # on a path that is open to anonymous caller, but not with what belongs to somebody
+    ):  # on a path that is open to anonymous callers, but not with what belongs to somebody
         raise KeyRefused(given=False)
     return owner
 

@@ -36,8 +36,8 @@ async def open_runs(
     """Runs over the configured storage, executing for as long as the context lasts.
 
     `server_url` is where this process answers, for others that find the file in use. Without
-    `resume_unfinished`, runs that an earlier process left stay as they are. `functions` become tools beside
-    the configured ones. Raises `StorageError`, `FileOwned` and `InvalidTool`.
+    `resume_unfinished`, runs that an earlier process left stay as they are. `functions` become
+    tools beside the configured ones. Raises `StorageError`, `FileOwned` and `InvalidTool`.
     """
     tools = open_tools(settings, functions)
     async with open_storage(settings.database_url, server_url=server_url) as storage:

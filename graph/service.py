@@ -81,7 +81,7 @@ class Runs:
         return self._acceptance.ready
 
     async def open(self, *, resume_unfinished: bool) -> None:
-        """Begin to execute; with `resume_unfinished` also every run that an earlier process left."""
+        """Begin to execute; with `resume_unfinished` also what an earlier process left."""
         if resume_unfinished:
             await queue_unfinished(self._context, self._runner)
         self._executor.start(self._runner.execute)

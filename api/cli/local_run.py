@@ -83,7 +83,8 @@ class LocalRun:
         self._kept = kept
 
     async def events(self, note: Note) -> AsyncGenerator[Event, None]:
-        """Its events from the first one on, as they are stored. Raises `Detached` and `AwaitingApproval`."""
+        """Its events from the first one on, as they are stored. Raises `Detached` and
+        `AwaitingApproval`."""
         seen = 0
         try:
             async with self._runs.watching(self.run_id, owner=None) as subscription:

@@ -37,8 +37,8 @@ class PortTaken(Exception):
 async def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT, then let attempts in flight end and return within the grace.
 
-    Raises `PortTaken`, `InvalidSettings` where anonymous caller could reach it, and what `open_runs`
-    raises.
+    Raises `PortTaken`, `InvalidSettings` where anonymous callers could reach it, and what
+    `open_runs` raises.
     """
     configure_logging(settings.log, settings.log_level)
     check_exposure(settings)

@@ -1,4 +1,4 @@
-"""Who calls: with keys nothing but the health and the documentation is told to anonymous callers."""
+"""Who calls: with keys, anonymous callers are shown the health and the documentation only."""
 
 import re
 
@@ -7,7 +7,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from graph.settings.keys import DEFAULT_OWNER, KeyRing
 
-#: Where a request keeps whose it is; a anonymous caller's has None.
+#: Where a request keeps whose it is; an anonymous caller's has None.
 OWNER = "runwright.owner"
 
 #: How records name a caller whom the server knows by no key.
@@ -26,7 +26,7 @@ class KeyRefused(Exception):
 
 
 def is_open(path: str) -> bool:
-    """Whether anonymous caller are answered at `path`."""
+    """Whether anonymous callers are answered at `path`."""
     return _OPEN.fullmatch(path) is not None
 
 

@@ -72,20 +72,20 @@ class Cors:
             return
         headers = Headers(scope=scope)
         origin = headers.get("origin", "")
-        headers = [(b"vary", b"Origin")]
+        added = [(b"vary", b"Origin")]
         if origin in self._origins:
-            headers.append((b"access-control-allow-origin", origin.encode("latin-1")))
+            added.append((b"access-control-allow-origin", origin.encode("latin-1")))
             if scope["method"] == "OPTIONS" and "access-control-request-method" in headers:
                 await send(
-                    {"type": "http.response.start", "status": 204, "headers": [*headers, *_LEAVE]}
+                    {"type": "http.response.start", "status": 204, "headers": [*added, *_LEAVE]}
                 )
                 await send({"type": "http.response.body", "body": b""})
                 return
-            headers.append((b"access-control-expose-headers", EXPOSED))
+            added.append((b"access-control-expose-headers", EXPOSED))
 
         async def send_with_leave(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message = {**message, "headers": [*message.get("headers", ()), *headers]}
+                message = {**message, "headers": [*message.get("headers", ()), *added]}
             await send(message)
 
         await self.app(scope, receive, send_with_leave)

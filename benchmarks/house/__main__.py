@@ -1,6 +1,7 @@
 """`python -m benchmarks.house [part …]`: sizes, imports, words, files entered; with their bars.
 
-`--entered cancel` lists the files that a request enters, `--words subscription` where a word is left.
+`--entered cancel` lists the files that a request enters, `--words feed` where a word is
+left.
 """
 
 import argparse

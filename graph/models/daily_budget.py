@@ -87,7 +87,8 @@ class DailyBudget:
         *,
         timeout: float,
     ) -> Completion:
-        """What `ask` brings; see `BudgetGuard`. An answer counts for the day on which it was asked for.
+        """What `ask` brings; see `BudgetGuard`. An answer counts for the day on which it was asked
+        for.
 
         What is not told of an answer, and all of a call that was cut off after it was sent, counts
         as its worst case, also where it was the process that was killed. A call that failed

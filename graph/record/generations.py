@@ -1,4 +1,4 @@
-"""The generations of a run: each from its beginning, or from a retry, to the end that it came to."""
+"""The generations of a run: each from its beginning, or from a retry, to its end."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -12,7 +12,8 @@ NONE_DUE = 0
 
 @dataclass(frozen=True)
 class Generation:
-    """One generation as its run stood at the end of it, or stands now, with the logs of that generation only.
+    """One generation as its run stood at the end of it, or stands now, with the logs of that
+    generation only.
 
     `plans`: whether a plan is made in it; `first`: the number of the step that it begins with;
     `asks`: whether it begins with a plan that a person is asked about.

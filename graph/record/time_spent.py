@@ -10,8 +10,8 @@ from graph.state.status import SETTLED
 
 #: `queue`: for a slot, also after a backoff. `planning`: in calls of planners. `waiting`: for a
 #: person. `backoff`: until the next attempt or call may be made. `tools`: in attempts.
-#: `interruption`: from what was stored last before the process ended to the resumption, the work that
-#: was lost included. `other`: between all that, mostly for storage.
+#: `interruption`: from what was stored last before the process ended to the resumption, the work
+#: that was lost included. `other`: between all that, mostly for storage.
 Part = Literal["queue", "planning", "waiting", "backoff", "tools", "interruption", "other"]
 
 PARTS: tuple[Part, ...] = get_args(Part)

@@ -21,8 +21,8 @@ from tools.threads import ToolThreads
 class RunContext:
     """One graph over one storage, the executor of its runs, and how they stand.
 
-    `live` knows how they stand in this process; `reader` tells it to callers and `broadcaster` to who
-    watches. `make_context` makes one.
+    `live` knows how they stand in this process; `reader` tells it to callers and `broadcaster` to
+    who watches. `make_context` makes one.
     """
 
     graph: RunGraph

@@ -8,16 +8,16 @@ from contextlib import asynccontextmanager
 #: have not been started in vain.
 AT_ONCE = 4
 
-#: How long one that does not get further keeps the next from going on, in seconds; a quarantined run
-#: keeps all others.
+#: How long one that does not get further keeps the next from going on, in seconds; a quarantined
+#: run keeps all others.
 SLOT_SECONDS, QUARANTINE_SECONDS = 0.25, 2.0
 
 
 class Quarantine:
     """Tells the run that ends its process from those that only were there.
 
-    As long as a quarantined run gets no further nothing else is executed, so that it takes nobody with it,
-    and an innocent one has the machine to itself.
+    As long as a quarantined run gets no further nothing else is executed, so that it takes nobody
+    with it, and an innocent one has the machine to itself.
     """
 
     def __init__(self) -> None:

@@ -112,7 +112,8 @@ async def resume(graph: RunGraph, row: RunRow, config: RunnableConfig) -> Resume
 
 
 async def apply_stored_retry(graph: RunGraph, row: RunRow, config: RunnableConfig) -> None:
-    """Let a run take over the command to retry it that an earlier process has left, if there is one.
+    """Let a run take over the command to retry it that an earlier process has left, if there is
+    one.
 
     It is pending then, also while it waits for a slot. One that cannot be read is left to that.
     """
@@ -296,7 +297,7 @@ def _detail(state: RunState, command: RetryCommand) -> str:
     if command["input"] is not None:
         words += ", with an edited input"
     if command["skip"]:
-        words += f", without {', '.join(f'step {step}' for step in order['skip'])}"
+        words += f", without {', '.join(f'step {step}' for step in command['skip'])}"
     return words
 
 

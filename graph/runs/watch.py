@@ -11,8 +11,8 @@ from graph.record.record import Progress, progress_of
 from graph.state import RunState, Status
 from graph.state.status import SETTLED, SETTLED_OR_WAITING
 
-#: How many subscriptions of ended runs are kept without a watcher: those who come one after another, as a
-#: crowd does that has lost its connections, are told from one read too.
+#: How many subscriptions of ended runs are kept without a watcher: those who come one after
+#: another, as a crowd does that has lost its connections, are told from one read too.
 KEPT = 16
 
 #: Reads the state of a run as last stored.
@@ -122,7 +122,8 @@ BATCH, PAUSE = 8, 0.005
 
 
 class Notifier:
-    """Notified when something has changed; all who wait by then are woken, first those who came first.
+    """Notified when something has changed; all who wait by then are woken, first those who came
+    first.
 
     Whoever wakes looks for himself what there is: changes in between are one to him. A `deferred`
     notifier wakes nobody before what notified it has had a `PAUSE` to go on.
@@ -206,7 +207,8 @@ class Broadcaster:
 
     @asynccontextmanager
     async def watching(self, run_id: str) -> AsyncIterator[RunSubscription]:
-        """The subscription of a run, with what was stored so far. Raises what reading the run raises."""
+        """The subscription of a run, with what was stored so far. Raises what reading the run
+        raises."""
         # Before the run is read, so that nothing stored meanwhile is missed.
         subscription = (
             self._subscriptions.get(run_id) or self._left.pop(run_id, None) or RunSubscription()

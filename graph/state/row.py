@@ -74,10 +74,10 @@ class RunRow:
     """One run in the index; times in epoch seconds.
 
     `cancel_at` and `cancel_by` say that somebody asked for its cancellation, whatever came of it.
-    `starts` counts how often in a row it was started with `checkpoint_id` as its latest
-    checkpoint, so that a run which kills its process is not started for ever. `approval_answer` is what
-    was decided about its plan, `expires_at` until when that may be done. `generation` counts how
-    often it was retried, and `retry` is the last command to do so. A fork has the id of its origin in
+    `starts` counts how often in a row it was started with `checkpoint_id` as its latest checkpoint,
+    so that a run which kills its process is not started for ever. `approval_answer` is what was
+    decided about its plan, `expires_at` until when that may be done. `generation` counts how often
+    it was retried, and `retry` is the last command to do so. A fork has the id of its origin in
     `forked_from`, and until it is begun the state that it begins with in `seed`.
     """
 

@@ -185,8 +185,8 @@ Fallback = Literal["always", "transient", "never"]
 class ModelLadder:
     """Models in the order of trial; `complex_model` is asked first for a task judged complex.
 
-    `timeout` is the longest time of one call, in seconds; `budget_guard` pays for calls, where an owner's
-    day has a budget.
+    `timeout` is the longest time of one call, in seconds; `budget_guard` pays for calls, where an
+    owner's day has a budget.
     """
 
     models: Mapping[str, Model]

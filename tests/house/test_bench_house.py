@@ -170,7 +170,7 @@ def left(tree: Tree, *known: Word) -> list[tuple[str, str, str]]:
 def test_a_word_is_found_in_names_docstrings_comments_and_pages_but_not_in_strings(
     plant: Plant,
 ) -> None:
-    module = '"""A purse,\nand `BudgetGuard`."""\n# purses\nname = self._purse("purse")\n'
+    module = '"""A purse,\nand `Purse`."""\n# purses\nname = self._purse("purse")\n'
     tree = plant(
         {
             "top/purse.py": module,
@@ -191,10 +191,7 @@ def test_a_word_is_found_in_names_docstrings_comments_and_pages_but_not_in_strin
 
 def test_a_word_that_is_plain_english_counts_only_as_a_name(plant: Plant) -> None:
     tree = plant(
-        {
-            "top/a.py": '"""Waits for it, or raises `AwaitingApproval`."""\nraise Waits\n',
-            "README.md": "Waits",
-        }
+        {"top/a.py": '"""Waits for it, or raises `Waits`."""\nraise Waits\n', "README.md": "Waits"}
     )
 
     assert left(tree, WAITS) == [("Waits", "top/a.py", "Waits")] * 2

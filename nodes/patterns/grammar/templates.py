@@ -21,7 +21,7 @@ class SentenceTemplate:
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """A template that fits: each slot with its first and last place, and how many words are fixed."""
+    """A template that fits: the first and last place of each slot, and how many words are fixed."""
 
     template: SentenceTemplate
     places: dict[str, tuple[int, int]]

@@ -217,8 +217,8 @@ class Killed(BaseException):
     """The process is gone; nothing after this moment happened."""
 
 
-def mortal(storage: Storage, generations: list[int], after: bool) -> Storage:
-    """The storage of a process that is killed around the n-th write, once `generations` has an n."""
+def mortal(storage: Storage, lives: list[int], after: bool) -> Storage:
+    """The storage of a process that is killed around the n-th write, once `lives` has an n."""
     saver_type: Any = type(storage.saver)
 
     class Saver(saver_type):  # type: ignore[misc]
@@ -232,12 +232,12 @@ def mortal(storage: Storage, generations: list[int], after: bool) -> Storage:
             await self._write(super().aput_writes, *arguments)
 
         async def _write(self, write: Callable[..., Any], *arguments: Any) -> Any:
-            if generations:
-                generations[0] -= 1
-                if generations[0] < 0 or (generations[0] == 0 and not after):
+            if lives:
+                lives[0] -= 1
+                if lives[0] < 0 or (lives[0] == 0 and not after):
                     raise Killed
             result = await write(*arguments)
-            if generations and generations[0] == 0:
+            if lives and lives[0] == 0:
                 raise Killed
             return result
 
@@ -251,15 +251,15 @@ async def test_a_process_killed_while_it_settles(
     tmp_path: Path, begun: bool, writes: int, after: bool
 ) -> None:
     """Whichever write was its last, the next process settles the run once and as a whole."""
-    gates, generations = Gates(), list[int]()
+    gates, lives = Gates(), list[int]()
     async with open_storage(f"sqlite:///{tmp_path}/runs.db") as storage:
         async with process(
-            mortal(storage, generations, after), gates, slots=1, orderly=False
+            mortal(storage, lives, after), gates, slots=1, orderly=False
         ) as runs:
             first = await start(runs, "gate a, then pass b")
             await until(lambda: gates.waiting)
             run_id = first if begun else await start(runs, "pass b")
-            generations.append(writes)
+            lives.append(writes)
             cancelling = asyncio.create_task(runs.cancel(run_id, by="me", owner="default"))
             await asyncio.wait([cancelling], timeout=0.3)
             cancelling.cancel()

@@ -164,7 +164,7 @@ async def test_no_repr_shows_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
     ladder = make_ladder(settings)
     assert ladder is not None
     await warm(ladder)
-    shown = f"{settings!r} {ladder!r} {ModelPlanner(roster, {}, answer_form({}))!r}"
+    shown = f"{settings!r} {ladder!r} {ModelPlanner(ladder, {}, answer_form({}))!r}"
 
     assert OPENAI in shown
     assert not [canary for canary in CANARIES if canary in shown]

@@ -42,7 +42,7 @@ class Hanging(ScriptedModel):
 
 
 @pytest.mark.parametrize(
-    ("patience", "deadline"),
+    ("deadline", "seconds"),
     [
         (left(40.0), 20.0),
         (left(40.0, models=9), 20.0),
@@ -58,11 +58,11 @@ class Hanging(ScriptedModel):
     ],
 )
 def test_the_first_call_may_take_its_whole_time_and_what_it_leaves_is_shared(
-    deadline: PlanningDeadline, deadline: float
+    deadline: PlanningDeadline, seconds: float
 ) -> None:
     """By all that may still be asked; a remainder too short for an answer is none."""
-    assert deadline.deadline == pytest.approx(deadline)
-    assert deadline.is_over is (deadline == 0.0)
+    assert deadline.deadline == pytest.approx(seconds)
+    assert deadline.is_over is (seconds == 0.0)
 
 
 @pytest.mark.parametrize("models", [1, 2, 3, 4, 10, 20, 50])
