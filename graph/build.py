@@ -106,7 +106,7 @@ def recursion_limit(limits: Limits, *, models: int = 0) -> int:
     return limits["max_steps"] * limits["max_attempts"] + 4 * models + 20
 
 
-# The events of a run for whoever streams the graph itself in the mode `custom`.
+# The events of a run for a client that streams the graph itself in the mode `custom`.
 
 
 #: A node as it is added to the graph.

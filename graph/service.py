@@ -41,7 +41,7 @@ class PromptRejected(Exception):
 class Runs:
     """Everything that can be done with runs, over one graph and one storage.
 
-    `owner` says whose runs there are for a call: another's are not found. None is whoever has the
+    `owner` says whose runs there are for a call: another's are not found. None is the owner of the
     storage itself, and finds all.
     """
 
@@ -93,7 +93,7 @@ class Runs:
     async def close(self, grace: float) -> None:
         """Accept nothing more, let attempts in flight end for `grace` seconds, leave the rest.
 
-        What is left goes on from its last checkpoint at the next start. Who watches is let go.
+        What is left is resumed from its last checkpoint at the next start. Who watches is let go.
         """
         self._acceptance.ready = False
         await self.stop_sweeping()
@@ -119,7 +119,7 @@ class Runs:
     ) -> Record:
         """Accept a task; it is on disk when this returns, and executed soon after.
 
-        `approve` says whether it rests after planning until somebody approves; without it, as all.
+        `approve` says whether it waits after planning until somebody approves; without it, as all.
         Raises `PromptRejected`, `QueueFull`, `StorageUnavailable`, and `NotAccepting` while the
         process is ending. With a key that the owner has used before it raises `AlreadyAccepted` or
         `KeyReused`.
@@ -158,7 +158,7 @@ class Runs:
         return explain(state, now=time.time(), queued=queued)
 
     async def wait(self, run_id: str, timeout: float, *, owner: str | None) -> Record:
-        """The record of a run once it rests, or as it is after `timeout` seconds.
+        """The record of a run once it is settled or waits, or as it is after `timeout` seconds.
 
         Raises `RunNotFound` and `StorageUnavailable`.
         """
@@ -195,7 +195,7 @@ class Runs:
 
         The command to do so is on disk when this returns. Raises `RunNotFound`, `NotRetryable`,
         `NotPlanned`, `RetryRejected`, `QueueFull`, `NotAccepting` and `StorageUnavailable`; after
-        the last one it goes on as soon as the storage answers, if the command was stored.
+        the last one it continues as soon as the storage answers, if the command was stored.
         """
         return await self._retrier.retry(run_id, request, by=by, owner=owner)
 
@@ -212,7 +212,7 @@ class Runs:
         """Execute the plan of a waiting run, or another `plan` instead; its record by then.
 
         Raises `RunNotFound`, `NotWaiting`, `PlanUnfit`, `StorageUnavailable`; after the last one
-        it goes on as soon as the storage answers, if the decision was stored. Raises
+        it continues as soon as the storage answers, if the decision was stored. Raises
         `NotAccepting` while the process is ending.
         """
         return await self.approval_gate.approve(run_id, by=by, owner=owner, plan=plan)
@@ -229,7 +229,7 @@ class Runs:
     async def fork(
         self, run_id: str, checkpoint_id: str, edits: Edits, *, owner: str | None
     ) -> Record:
-        """Accept a new run that goes on from a checkpoint of this one; it is on disk then.
+        """Accept a new run that continues from a checkpoint of this one; it is on disk then.
 
         It has the owner of this one, and asks for approval as that does: an approval by then
         holds for the same plan, not for an edited one.

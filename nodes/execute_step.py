@@ -50,7 +50,7 @@ async def execute_step(
         cursor = next_cursor(plan["steps"], state["skipped"], state["cursor"])
         edited = plan != state["plan"] or cursor != state["cursor"]
         if edited or cursor == len(plan["steps"]):
-            # Seen by whoever decides about it, before it is executed.
+            # Seen by the person who decides about it, before it is executed.
             return {"plan": plan, "cursor": cursor}
     if asking and state["status"] == "waiting":
         return asking.answer(state)

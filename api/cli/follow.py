@@ -1,4 +1,4 @@
-"""Following a run in the terminal to its end, or until whoever watches has had enough."""
+"""Following a run in the terminal to its end, or until its watcher has had enough."""
 
 import asyncio
 import signal
@@ -17,7 +17,7 @@ CANCELLING = "cancelling; press Ctrl-C again to leave the run to the server"
 
 
 class Interrupted(Exception):
-    """Whoever watched has left the run to itself; the message says how it goes on."""
+    """The watcher has left the run to itself; the message says what becomes of it."""
 
 
 async def follow(run: RunSource, *, as_json: bool) -> bool:

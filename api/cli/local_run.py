@@ -9,7 +9,7 @@ from graph.record.events import Event
 from graph.runs.reader import StorageUnavailable
 from graph.service import Runs
 
-#: Says something about the watching to whoever watches.
+#: Says something about the watching to the watcher.
 Note = Callable[[str], None]
 
 
@@ -22,7 +22,7 @@ class NotWatched(Exception):
 
 
 class Detached(Exception):
-    """The run was accepted, but how it goes on cannot be read; the message says where to look."""
+    """The run was accepted but cannot be read any more; the message says where to look."""
 
     def __init__(self, run_id: str) -> None:
         super().__init__(
@@ -32,7 +32,7 @@ class Detached(Exception):
 
 
 class AwaitingApproval(Detached):
-    """The run rests until somebody approves its plan, which nobody can do in this process."""
+    """The run waits until somebody approves its plan, which nobody can do in this process."""
 
     def __init__(self, run_id: str) -> None:
         Exception.__init__(
@@ -71,11 +71,11 @@ class RunSource(Protocol):
         """Its record as JSON data. Raises `Detached` and `NotWatched`."""
 
     async def leave(self, *, cancelling: bool) -> str:
-        """Go away from it at once; how it goes on, in one line."""
+        """Leave it at once; what becomes of it, in one line."""
 
 
 class LocalRun:
-    """A run of this process, whoever's it is. `kept` says whether it outlasts the process."""
+    """A run of this process, of any owner. `kept` says whether it outlasts the process."""
 
     def __init__(self, runs: Runs, run_id: str, *, kept: bool) -> None:
         self.run_id = run_id

@@ -112,7 +112,7 @@ class RunStream(Response):
             chunk = heartbeats.due()
 
 
-# `GET /runs/stream`: which runs change, for whoever shows many of them.
+# `GET /runs/stream`: which runs change, for a client that shows many of them.
 
 
 #: The shortest time between two messages, in seconds: changes in between are one.

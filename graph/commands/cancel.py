@@ -18,7 +18,7 @@ class AlreadySettled(WrongStatus):
 
 
 class Canceller:
-    """Ends runs for whoever asks: a run whose mark is stored is cancelled, whatever happens."""
+    """Cancels runs: a run whose mark is stored is cancelled, whatever happens."""
 
     def __init__(self, context: RunContext, runner: Runner, acceptance: Acceptance) -> None:
         self._storage, self._reader = context.storage, context.reader

@@ -1,4 +1,4 @@
-"""Forking: a new run that goes on from a checkpoint of another, perhaps with an edited state."""
+"""Forking: a new run that continues from a checkpoint of another, perhaps with an edited state."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -82,8 +82,10 @@ def seed_of(
         seed["cursor"] = cursor
         seed["skipped"] = skipped
         seed["log"] = log
-        if cursor < len(plan["steps"]) and (asks := required_approval(state, plan, tools, expires)):
-            fork["asks"] = asks
+        if cursor < len(plan["steps"]) and (
+            approval := required_approval(state, plan, tools, expires)
+        ):
+            fork["asks"] = approval
     seed["forked_from"] = fork
     return seed
 

@@ -89,8 +89,8 @@ def command_of(
         _check(state, command, tools)
         plan = retried_plan(state["plan"], command)
         left = first_cursor(plan["steps"], command) < len(plan["steps"])
-        if left and (asks := required_approval(state, plan, tools, expires)):
-            command["asks"] = asks
+        if left and (approval := required_approval(state, plan, tools, expires)):
+            command["asks"] = approval
     return command
 
 

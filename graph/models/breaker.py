@@ -78,7 +78,7 @@ class CircuitBreaker:
     def failed(self, model: str, failure: ModelFailure, *, given_up: bool) -> None:
         """No answer came. A request that was itself the fault shows that the model works.
 
-        `given_up`: whoever asked does not try it again. After a timeout, or where the provider
+        `given_up`: the caller does not try it again. After a timeout, or where the provider
         asked for a wait, every further call would only keep its caller waiting.
         """
         if not failure.transient and not failure.misconfigured:

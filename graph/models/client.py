@@ -179,7 +179,7 @@ class LiteLlmModel:
             # Retries are the graph's: this is one attempt here, and none more in OpenAI's client.
             max_retries=1,
             model_kwargs={"max_retries": 0},
-            # Whoever watches the graph's messages would turn the call into a stream, which loses
+            # Who watches the graph's messages would turn the call into a stream, which loses
             # tokens and price; an answer from a cache would be none of this run's.
             disable_streaming=True,
             cache=False,

@@ -151,9 +151,9 @@ def _where(explained: Explanation) -> str:
         return "It has taken no time yet."
     most, *others = parts
     share = round(100 * spent[most] / explained["total_ms"])
-    told = f"{_duration(spent[most])}, {share} %{_which(most, explained['steps'])}"
+    detail = f"{_duration(spent[most])}, {share} %{_which(most, explained['steps'])}"
     how_much = "Most" if share >= 50 else "The largest part"
-    sentence = f"{how_much} of the time went to {_WORDS[most]} ({told})"
+    sentence = f"{how_much} of the time went to {_WORDS[most]} ({detail})"
     rest = [f"{_duration(spent[part])} to {_WORDS[part]}" for part in others]
     return f"{sentence}, {_joined(rest)}." if rest else f"{sentence}."
 
@@ -168,14 +168,14 @@ def _which(part: Part, steps: Sequence[StepSpent]) -> str:
 
 def _again(state: RunState, explained: Explanation) -> str:
     retries, by = explained["retries"], state["planned_by"]
-    told = []
+    parts = []
     if number := retries["attempts"]:
-        told.append(_counted(number, "attempt was a retry", "attempts were retries"))
+        parts.append(_counted(number, "attempt was a retry", "attempts were retries"))
     if number := retries["told"]:
-        told.append(f"it was told to go on {_times(number)}")
+        parts.append(f"it was told to go on {_times(number)}")
     if number := retries["taken_up"]:
-        told.append(f"it was taken up {_times(number)} after an end of its process")
-    again = _joined(told) if told else "nothing was retried or taken up"
+        parts.append(f"it was taken up {_times(number)} after an end of its process")
+    again = _joined(parts) if parts else "nothing was retried or taken up"
     if not by or not state["plan"]["steps"]:
         return f"{again[0].upper()}{again[1:]}."
     planner = by["model"] or "the pattern planner"

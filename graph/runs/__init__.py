@@ -1,1 +1,1 @@
-"""A run that goes on: accepted, driven, resumed, watched, read."""
+"""Runs in execution: accepted, driven, resumed, watched, read."""

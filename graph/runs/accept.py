@@ -33,7 +33,7 @@ class Acceptance:
         """Store a new run and queue it; its record.
 
         Raises `QueueFull`, `StorageUnavailable`, and with a key `AlreadyAccepted` or `KeyReused`.
-        Whoever asks may go away meanwhile: what is stored is executed.
+        The caller may go away meanwhile: what is stored is executed.
         """
         return await asyncio.shield(self._accept(row, key))
 

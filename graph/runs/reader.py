@@ -91,7 +91,7 @@ class RunReader:
         return await self.state(run_id)
 
     async def state(self, run_id: str) -> RunState:
-        """The state of a run, whoever's. Raises `RunNotFound` and `StorageUnavailable`."""
+        """The state of a run of any owner. Raises `RunNotFound` and `StorageUnavailable`."""
         if state := self._live.state(run_id):
             return state
         with self.available():

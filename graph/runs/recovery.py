@@ -1,4 +1,4 @@
-"""From which checkpoint, and in which status, a run goes on: what was finished stays finished.
+"""From which checkpoint, and in which status, a run is resumed: what was finished stays finished.
 
 A run that another process left is resumed, a settled one is retried by a stored retry, and a
 waiting one is resumed with what was decided about its plan.
@@ -128,7 +128,7 @@ async def apply_stored_retry(graph: RunGraph, row: RunRow, config: RunnableConfi
 
 
 def is_waiting(state: RunState) -> bool:
-    """Whether a run rests until somebody decides about its plan."""
+    """Whether a run waits until somebody decides about its plan."""
     return state["status"] == "waiting" and not state["error"]
 
 
@@ -216,7 +216,7 @@ async def apply_retry(
 
 
 async def set_running(graph: RunGraph, config: RunnableConfig, state: RunState) -> None:
-    """Note that a run goes on with the plan that it was retried or forked with.
+    """Note that a run continues with the plan that it was retried or forked with.
 
     Where nobody has approved that plan, it waits with it instead: both are one checkpoint, so that
     nothing can die in between. A run without a plan notes its start in planning.
@@ -262,7 +262,7 @@ def _retry_mark(state: RunState, command: RetryCommand) -> Mark:
     )
     if "asks" in command:
         retry["asks"] = command["asks"]
-        retry["ended"]["plan"] = state["plan"]  # whoever approves may edit it
+        retry["ended"]["plan"] = state["plan"]  # who approves may edit it
     return Mark(
         kind="mark",
         what="retry",
@@ -313,7 +313,7 @@ def retried_plan(plan: Plan, command: RetryCommand) -> Plan:
 
 
 def first_cursor(steps: Sequence[Step], command: RetryCommand) -> int:
-    """How many steps come before the one that the run goes on with."""
+    """How many steps come before the one that the run continues with."""
     return next_cursor(steps, command["skip"], (command["from_step"] or 1) - 1)
 
 
@@ -337,6 +337,6 @@ async def carry_out(
 
 
 async def begin(graph: RunGraph, config: RunnableConfig, state: RunState) -> None:
-    """Write the first checkpoint of a run: a fork that has a plan goes on with its steps."""
+    """Write the first checkpoint of a run: a fork that has a plan continues with its steps."""
     node = "execute_step" if state["plan"]["steps"] else "__start__"
     await graph.aupdate_state(config, cast("dict[str, Any]", state), as_node=node)

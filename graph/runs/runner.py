@@ -117,7 +117,8 @@ class Runner:
         await asyncio.wait([carried_out], timeout=CANCEL_WAIT)
 
     async def execute(self, run_id: str) -> None:
-        """Drive a run until it rests or the process ends; a settled run is left alone.
+        """Drive a run until it is settled or waits, or the process ends; a settled run is left
+        alone.
 
         While the storage does not answer it tries again, without a slot, for as long as it takes.
         """
@@ -192,7 +193,7 @@ class Runner:
         """Drive a run from its first checkpoint on; its state where that ended."""
         config, state = self._config(row), state_of(row)
         self._storage.expect_new(row.run_id)
-        # Whoever has posted it and waits reads it now, and need not ask the storage.
+        # The client that posted it and waits reads it now, and need not ask the storage.
         self._live.first[row.run_id] = state
         try:
             await begin(self._graph, config, state)

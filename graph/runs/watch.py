@@ -38,7 +38,7 @@ class RunSubscription:
 
     @property
     def settled_or_waiting(self) -> bool:
-        """Whether nothing goes on without a person."""
+        """Whether nothing happens without a person."""
         return self.state is not None and self.state["status"] in SETTLED_OR_WAITING
 
     def show(self, state: RunState) -> None:
@@ -64,7 +64,7 @@ class RunSubscription:
             await self._notifier.wait()
 
     async def until_settled(self) -> None:
-        """Wait until the run rests, or there is nothing more to wait for."""
+        """Wait until the run is settled or waits, or there is nothing more to wait for."""
         while not self.settled_or_waiting and not self.closed:
             await self._settlement.wait()
 
@@ -125,8 +125,8 @@ class Notifier:
     """Notified when something has changed; all who wait by then are woken, first those who came
     first.
 
-    Whoever wakes looks for himself what there is: changes in between are one to him. A `deferred`
-    notifier wakes nobody before what notified it has had a `PAUSE` to go on.
+    A waiter that wakes looks for itself what there is: changes in between are one to it. A
+    `deferred` notifier wakes nobody before what notified it has had a `PAUSE` to go on.
     """
 
     def __init__(self, *, deferred: bool = False) -> None:

@@ -1,6 +1,6 @@
 """What travels through the graph: plain JSON-like records, nothing else.
 
-Whoever reads the state imports from here; which records there are, the files beside this one tell.
+Readers of the state import from here; which records there are, the files beside this one tell.
 """
 
 from graph.state.log import (

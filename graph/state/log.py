@@ -10,7 +10,7 @@ from graph.state.plan import Approval, Plan, PlannedBy, RequiredApproval, Step, 
 
 
 class ForkedFrom(TypedDict):
-    """The checkpoint that a run was forked from; it goes on with step `from_step`.
+    """The checkpoint that a run was forked from; it continues with step `from_step`.
 
     `from_step` is null where it is planned anew. `logged` and `planned` are the lengths that its
     logs have from there, `skip` the steps that were left out there. `asks` is there where nobody
@@ -49,11 +49,11 @@ class Ending(TypedDict):
 
 
 class Retry(TypedDict):
-    """What a retry was asked to do; the run goes on with step `from_step`.
+    """What a retry was asked to do; the run continues with step `from_step`.
 
     `from_step` is null where there is no plan yet: the run is planned again. `input` is the edited
     input of that step, `skip` the steps that are left out from now on, `ended` the end undone.
-    `asks` is there where nobody has approved what the run goes on with.
+    `asks` is there where nobody has approved what the run continues with.
     """
 
     from_step: int | None

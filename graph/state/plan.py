@@ -89,7 +89,7 @@ class Approval(TypedDict):
 
 
 class RequiredApproval(TypedDict):
-    """That a person is to be asked about a plan before it goes on; `expires` in seconds."""
+    """That a person is to be asked about a plan before it is executed; `expires` in seconds."""
 
     tools: list[PlannedTool]
     expires: float

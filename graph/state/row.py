@@ -29,7 +29,7 @@ class Facts:
     """A run's course as it was when its status was last written; null is not known.
 
     `tools` are those that it called and, while it is not settled, those that its plan calls. `usd`
-    is what its planning cost, known once it rests. `retries` and `taken_up` count.
+    is what its planning cost, known once it is settled or waits. `retries` and `taken_up` count.
     """
 
     planner: Planner | None = None

@@ -17,7 +17,7 @@ TRANSITIONS: Mapping[Status, frozenset[Status]] = {
 
 SETTLED: frozenset[Status] = frozenset({"completed", "failed", "cancelled"})
 
-#: A run in one of these goes on only when somebody says so.
+#: A run in one of these continues only when somebody says so.
 SETTLED_OR_WAITING: frozenset[Status] = SETTLED | {"waiting"}
 
 #: What may be asked of a run, and the status that it then takes.

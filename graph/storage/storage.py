@@ -55,7 +55,7 @@ class RunIndex(Protocol):
         """The row of a run, or None."""
 
     async def owned(self, run_id: str, owner: str | None) -> bool:
-        """Whether there is this run, and it is the owner's; without one, whoever's it is."""
+        """Whether there is this run, and it is the owner's; without one, of any owner."""
 
     async def forks(self, run_id: str) -> Sequence[str]:
         """The ids of the runs that were forked from this one, oldest first."""

@@ -30,7 +30,7 @@ _LOOK = 60.0
 _ALL = 1_000_000
 
 
-#: Whether a plan is executed at once, or rests until somebody approves it.
+#: Whether a plan is executed at once, or waits until somebody approves it.
 Mode = Literal["execute", "plan"]
 
 
@@ -69,7 +69,7 @@ class Workbench:
         self._opened = opened
 
     async def close(self) -> None:
-        """Stop executing; what has not ended goes on when its database is opened again."""
+        """Stop executing; what has not ended is resumed when its database is opened again."""
         await self._opened.aclose()
 
     async def __aenter__(self) -> Self:
@@ -161,7 +161,8 @@ class Run:
         return self
 
     async def events(self, after: int = 0) -> AsyncIterator[Event]:
-        """What happens, as it happens, from the event after that number until the run rests."""
+        """What happens, as it happens, from the event after that number until the run is settled or
+        waits."""
         if after < 0:
             raise ValueError(f"after is the number of an event, or 0 for all of them, not {after}")
         async with _opened(self._runs).watching(self.run_id, owner=DEFAULT_OWNER) as subscription:
@@ -219,7 +220,7 @@ class Run:
         plan: Sequence[Mapping[str, Any]] | Mapping[str, Any] | None = None,
         cursor: int | None = None,
     ) -> "Run":
-        """Another run that goes on from a checkpoint of this one, and wait for it.
+        """Another run that continues from a checkpoint of this one, and wait for it.
 
         With another `prompt` it is planned anew; with another `plan`, steps that are done in the
         same way are not done again. `cursor`: how many count as done.

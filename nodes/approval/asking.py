@@ -189,7 +189,7 @@ def needs_approval(
     return used
 
 
-# Plans that a retry or a fork goes on with: asked about unless somebody has approved just them.
+# Plans that a retry or a fork continues with: asked about unless somebody has approved just them.
 #
 # One rule for both: a run that asks for approval executes no plan that nobody has approved. An
 # approval holds for the steps as they were approved, in the run and in its forks; an edited input
@@ -199,7 +199,7 @@ def needs_approval(
 def required_approval(
     state: RunState, plan: Plan, tools: Mapping[str, Tool], expires: float
 ) -> RequiredApproval | None:
-    """What is to be asked before a run in this state goes on with `plan`, perhaps an edited one.
+    """What is to be asked before a run in this state continues with `plan`, perhaps an edited one.
 
     None where nothing is; `expires` is how long it waits for the answer, in seconds.
     """
@@ -215,10 +215,10 @@ def approval_needed(state: RunState) -> dict[str, Any]:
     Empty for any other.
     """
     begun = _begun(state)
-    if not begun or not (asks := begun.get("asks")):
+    if not begun or not (required := begun.get("asks")):
         return {}
     now = time.time()
-    approval = Approval(asked_at=now, expires_at=now + asks["expires"], tools=asks["tools"])
+    approval = Approval(asked_at=now, expires_at=now + required["expires"], tools=required["tools"])
     return {"status": "waiting", "approval": approval}
 
 
@@ -236,7 +236,7 @@ def _is_approved(state: RunState) -> bool:
 
 
 def _begun(state: RunState) -> Mapping[str, Any] | None:
-    """What the run goes on from: its last retry, or the checkpoint that it was forked from."""
+    """What the run continues from: its last retry, or the checkpoint that it was forked from."""
     for entry in reversed(state.get("log", [])):
         if entry["kind"] == "mark" and "retry" in entry:
             retry: Mapping[str, Any] = entry["retry"]

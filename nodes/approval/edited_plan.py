@@ -41,7 +41,8 @@ class _Plan(BaseModel):
 
 
 def check_editable(state: RunState) -> None:
-    """Raise `PlanUnfit` for a run that goes on in the middle of its plan: that must stay as it is.
+    """Raise `PlanUnfit` for a run that continues in the middle of its plan: that must stay as it
+    is.
 
     What is done, or left out, is told by its place in the plan.
     """

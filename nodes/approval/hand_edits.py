@@ -39,7 +39,7 @@ def checked_plan(state: RunState, tools: Mapping[str, Tool]) -> Plan:
 
 
 def check_done(plan: Plan, state: RunState) -> None:
-    """Raise `PlanUnfit` where steps are left to do: whoever steers by hand can pass them by."""
+    """Raise `PlanUnfit` where steps are left to do: who steers by hand can pass them by."""
     place = next_cursor(plan["steps"], state["skipped"], state["cursor"])
     if place < len(plan["steps"]):
         raise PlanUnfit([f"the run was ended before step {place + 1}; go on with execute_step"])

@@ -1,1 +1,1 @@
-"""What every plan and every step is held to, whoever made it."""
+"""What every plan and every step is held to, by whichever planner it was made."""

@@ -1,4 +1,4 @@
-"""What the planner needs of a language model, whoever provides it."""
+"""What the planner needs of a language model of any provider."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -113,7 +113,7 @@ class Breaker(Protocol):
         """An answer came."""
 
     def failed(self, model: str, failure: ModelFailure, *, given_up: bool) -> None:
-        """No answer came; `given_up`: whoever asked does not try it again."""
+        """No answer came; `given_up`: the caller does not try it again."""
 
     def state(self) -> Mapping[str, Mapping[str, Any]]:
         """How every model does, for people."""

@@ -63,7 +63,7 @@ def _taken(settings: Settings) -> Finding:
 
 
 def _has_the_database(settings: Settings) -> bool:
-    """Whether whoever has the file listens on this port; one in memory cannot be told."""
+    """Whether the owner of the file listens on this port; one in memory cannot be told."""
     if settings.database_url == "memory://":
         return True
     try:

@@ -59,7 +59,7 @@ _MOST_TALK = 12  # phrases of talk looked through before the request
 
 
 def is_worth_a_fuzzy_reading(words: Sequence[str]) -> bool:
-    """Whether a prompt names what the loose readings can read at all."""
+    """Whether a prompt names what the fuzzy readings can read at all."""
     return len(words) <= _LONGEST and not _SUBJECTS.isdisjoint(words)
 
 

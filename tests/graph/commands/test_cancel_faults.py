@@ -253,9 +253,7 @@ async def test_a_process_killed_while_it_settles(
     """Whichever write was its last, the next process settles the run once and as a whole."""
     gates, lives = Gates(), list[int]()
     async with open_storage(f"sqlite:///{tmp_path}/runs.db") as storage:
-        async with process(
-            mortal(storage, lives, after), gates, slots=1, orderly=False
-        ) as runs:
+        async with process(mortal(storage, lives, after), gates, slots=1, orderly=False) as runs:
             first = await start(runs, "gate a, then pass b")
             await until(lambda: gates.waiting)
             run_id = first if begun else await start(runs, "pass b")
