@@ -64,10 +64,10 @@ def _in_the_middle(server: ServerProcess) -> _Left:
         task = "add todo before, then calculate 1 / 0, then add todo after"
         left.failed.append(bob.run(task)["run_id"])
     bob.start("fail 1 times, then 2 + 2")
-    failing = bob.start("add todo bread, then fail 2 times, then add todo butter")
+    failing = bob.start("add todo bread, then fail 1 times, then add todo butter")
     bob.until(failing, lambda run: (run["current"] or {}).get("not_before"))
     for _ in range(SLOTS - 1):
-        left.held.append(alice.start("add todo begun, then hold the door, then show my list"))
+        left.held.append(alice.start("add todo begun, then hold the door, then 3 * 3"))
         alice.at_step(left.held[-1], 2)
     retried = bob.run("calculate 1 / 0, then hold the line")["run_id"]
     bob.post(f"/runs/{retried}/retry", {"skip": [1]})
@@ -77,7 +77,7 @@ def _in_the_middle(server: ServerProcess) -> _Left:
     default.start("add todo planned, then show my list", mode="plan")
     default.start("show my list", budget={"tokens": 1000, "on_exceeded": "fail"})
     [done, *_] = [one for one in alice.checkpoints(left.held[0]) if one["cursor"] == 1]
-    fork = {"checkpoint_id": done["checkpoint_id"], "state": {"prompt": "show my list"}}
+    fork = {"checkpoint_id": done["checkpoint_id"], "state": {"prompt": "6 * 6"}}
     alice.post(f"/runs/{left.held[0]}/fork", fork)
     return left
 
