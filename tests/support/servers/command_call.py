@@ -35,7 +35,10 @@ def call(*arguments: str, folder: Path, **settings: str) -> Called:
         redirect_stderr(complaints),
         logging_kept(),
     ):
-        code = main(list(arguments))
+        try:
+            code = main(list(arguments))
+        except SystemExit as ended:  # as after `--help`
+            code = int(ended.code or 0)
     return Called(code, output.getvalue(), complaints.getvalue())
 
 

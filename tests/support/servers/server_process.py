@@ -130,7 +130,7 @@ class ServerProcess:
 
     def _await_url(self) -> str:
         self._serving.wait(30)
-        match = re.search(r"http://\S+", "\n".join(self.lines))
+        match = re.search(r"http://[^\s\"]+", "\n".join(self.lines))
         if match is None:
             self.kill()
             raise AssertionError("the server did not start:\n" + "\n".join(self.lines))
@@ -140,7 +140,7 @@ class ServerProcess:
         assert self.process.stderr is not None
         for line in self.process.stderr:
             self.lines.append(line.rstrip())
-            if " serving " in line:
+            if re.search(r"\bserving\b", line):  # in text, or as JSON
                 self._serving.set()
         self._serving.set()
 

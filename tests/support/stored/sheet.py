@@ -1,7 +1,7 @@
 """Sheets: the parts of a snapshot, as texts under titles; kept in files, and compared."""
 
 import difflib
-import gzip
+import lzma
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -49,12 +49,12 @@ def keep(sheets: Mapping[str, Sheet], folder: Path) -> None:
     """Write sheets into a folder, in place of those that have the same names."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, sheet in sheets.items():
-        plain, packed = folder / f"{name}.txt", folder / f"{name}.txt.gz"
+        plain, packed = folder / f"{name}.txt", folder / f"{name}.txt.xz"
         plain.unlink(missing_ok=True)
         packed.unlink(missing_ok=True)
         text = written(sheet)
         if len(text) > LARGE:
-            packed.write_bytes(gzip.compress(text.encode(), 9, mtime=0))
+            packed.write_bytes(lzma.compress(text.encode()))
         else:
             plain.write_text(text, encoding="utf-8", newline="")
 
@@ -64,7 +64,7 @@ def kept(name: str, folder: Path) -> Sheet:
     plain = folder / f"{name}.txt"
     if plain.exists():
         return parsed(plain.read_bytes().decode())
-    return parsed(gzip.decompress((folder / f"{name}.txt.gz").read_bytes()).decode())
+    return parsed(lzma.decompress((folder / f"{name}.txt.xz").read_bytes()).decode())
 
 
 def difference(golden: Sheet, now: Sheet) -> str:

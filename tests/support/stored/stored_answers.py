@@ -38,8 +38,11 @@ SEARCHES: tuple[Mapping[str, Any], ...] = (
     {"taken_up": "false", "tool": "hold"},
 )
 
-#: Events and checkpoints of a page, where pages are read.
-PAGE = 4
+#: Checkpoints of a page, and events of one.
+CHECKPOINTS, EVENTS = 10, 4
+
+#: Outputs of attempts that are read one by one.
+OUTPUTS = 5
 
 
 def server_sheet(server: ServerProcess) -> Sheet:
@@ -89,14 +92,14 @@ def _told_of(owner: Owner, run_id: str) -> Iterator[tuple[str, httpx.Response, b
     waits = record["status"] == "waiting"
     for more in ("", "?max_value_bytes=100", "/wait?timeout=0", "/explain", "/events"):
         yield _asked(owner, f"{path}{more}"), owner.ask("GET", f"{path}{more}"), waits
-    for after in range(0, record["last_event_id"] + 1, PAGE):
-        more = f"/events?after={after}&limit={PAGE}"
+    for after in (0, EVENTS):
+        more = f"/events?after={after}&limit={EVENTS}"
         yield _asked(owner, path + more), owner.ask("GET", path + more), waits
-    for n in range(1, len(record["execution_log"]) + 1):
+    for n in range(1, len(record["execution_log"][:OUTPUTS]) + 1):
         more = f"/log/{n}/output"
         yield _asked(owner, path + more), owner.ask("GET", path + more), waits
     if not waits:
-        for after in (0, 5, record["last_event_id"]):
+        for after in (0, record["last_event_id"]):
             more = f"/stream?after={after}"
             yield _asked(owner, path + more), owner.ask("GET", path + more), waits
 
@@ -106,7 +109,7 @@ def _history_of(owner: Owner, run_id: str) -> Iterator[tuple[str, httpx.Response
     yield _asked(owner, path), owner.ask("GET", path)
     before = ""
     while before is not None:
-        more = f"{path}?limit={PAGE}" + (f"&before={before}" if before else "")
+        more = f"{path}?limit={CHECKPOINTS}" + (f"&before={before}" if before else "")
         page = owner.ask("GET", more)
         yield _asked(owner, more), page
         for checkpoint in page.json()["checkpoints"]:

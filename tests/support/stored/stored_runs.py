@@ -6,7 +6,7 @@ was going on when its server was killed, and orders that it had stored and not c
     python -m tests.support.stored.stored_runs      makes both again, with the program as it is now
 """
 
-import gzip
+import lzma
 import sqlite3
 import tempfile
 from contextlib import closing
@@ -46,7 +46,7 @@ TOOLS_AFTERWARDS = ",".join((*_TOOLS, f"{_OWN}:let_go"))
 def unpack(name: Name, folder: Path) -> Path:
     """A copy of a stored database, as `runs.db` in `folder`."""
     path = folder / "runs.db"
-    path.write_bytes(gzip.decompress(_file(name).read_bytes()))
+    path.write_bytes(lzma.decompress(_file(name).read_bytes()))
     return path
 
 
@@ -60,16 +60,16 @@ def pack(name: Name, database: Path) -> None:
             [(version,)] = made.execute("PRAGMA user_version")
         assert version == VERSION, f"the program writes version {version}: keep both"
         FOLDER.mkdir(exist_ok=True)
-        _file(name).write_bytes(gzip.compress(compact.read_bytes(), 9, mtime=0))
+        _file(name).write_bytes(lzma.compress(compact.read_bytes()))
 
 
 def _file(name: Name) -> Path:
-    return FOLDER / f"{name}_{VERSION}.db.gz"
+    return FOLDER / f"{name}_{VERSION}.db.xz"
 
 
 def _make() -> None:
-    from tests.support.stored.settled_runs import make_settled
-    from tests.support.stored.unfinished_runs import make_unfinished
+    from tests.support.stored.databases.settled_runs import make_settled
+    from tests.support.stored.databases.unfinished_runs import make_unfinished
 
     for name, make in (("settled", make_settled), ("unfinished", make_unfinished)):
         with tempfile.TemporaryDirectory() as folder:

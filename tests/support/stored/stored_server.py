@@ -91,3 +91,12 @@ def run_ids(owner: Owner) -> list[str]:
     listed = owner.get("/runs", limit=200, order="asc")
     assert listed["next_cursor"] is None
     return [run["run_id"] for run in listed["runs"]]
+
+
+def settled_or_waiting(server: ServerProcess) -> tuple[list[str], list[str]]:
+    """The runs of all owners that are settled, and those that wait for a person."""
+    settled, waiting = list[str](), list[str]()
+    for name in KEYS:
+        for run in Owner(server, name).get("/runs", limit=200, order="asc")["runs"]:
+            (settled if run["status"] in SETTLED else waiting).append(run["run_id"])
+    return settled, waiting

@@ -51,6 +51,16 @@ FRESH = (
     Rule(r'("[a-z_]*(_ms|paused)": ?)[\d.e+-]+', r"\1MS", "how long it took"),
     Rule(r"\b(duration_ms=)[\d.e+-]+", r"\1MS", "how long it took, in a line of the log"),
     Rule(r"\bin \d+(\.\d+)? m?s\b", "in DURATION", "how long it took, in the terminal"),
+    Rule(r"(?m)(^ +Traceback .*\n)( +File .*\n( {8}.*\n)*)+", r"\1", "files and lines may move"),
+    Rule(r"(Traceback [^\\]*)(\\n  .*?)+(?=\\n\w)", r"\1", "the same, as JSON"),
+)
+
+#: In what the command says, besides.
+TERMINAL = (
+    *FRESH,
+    Rule(r"rw_[\w-]{43}|(?<=:)[0-9a-f]{64}", "KEY", "a new key is chosen at random"),
+    Rule(r"\(process \d+\)", "(process PID)", "the number of a process"),
+    Rule(r"[\d,]+ bytes", "SIZE bytes", "a file grows by how its writes come together"),
 )
 
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")

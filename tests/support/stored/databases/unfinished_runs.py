@@ -18,7 +18,7 @@ from tests.support.models.llm_runs import models
 from tests.support.servers.capture_server import capturing
 from tests.support.servers.command_process import running
 from tests.support.servers.server_process import ServerProcess
-from tests.support.stored.settled_runs import FOR_YEARS, MODEL
+from tests.support.stored.databases.settled_runs import FOR_YEARS, MODEL
 from tests.support.stored.stored_runs import API_KEYS, KEYS, OWNERS, TOOLS_WHEN_MADE
 from tests.support.stored.stored_server import Owner, stored_server
 
@@ -63,10 +63,10 @@ def _in_the_middle(server: ServerProcess) -> _Left:
         task = "add todo before, then calculate 1 / 0, then add todo after"
         left.failed.append(bob.run(task)["run_id"])
     bob.start("fail 1 times, then 2 + 2")
-    failing = bob.start("add todo bread, then fail 2 times, then add todo butter")
+    failing = bob.start("add todo bread, then fail 1 times, then add todo butter")
     bob.until(failing, lambda run: (run["current"] or {}).get("not_before"))
     for _ in range(SLOTS - 1):
-        left.held.append(alice.start("add todo begun, then hold the door, then show my list"))
+        left.held.append(alice.start("add todo begun, then hold the door, then 3 * 3"))
         alice.at_step(left.held[-1], 2)
     retried = bob.run("calculate 1 / 0, then hold the line")["run_id"]
     bob.post(f"/runs/{retried}/retry", {"skip": [1]})
@@ -76,7 +76,7 @@ def _in_the_middle(server: ServerProcess) -> _Left:
     default.start("add todo planned, then show my list", mode="plan")
     default.start("show my list", budget={"tokens": 1000, "on_exceeded": "fail"})
     [done, *_] = [one for one in alice.checkpoints(left.held[0]) if one["cursor"] == 1]
-    fork = {"checkpoint_id": done["checkpoint_id"], "state": {"prompt": "show my list"}}
+    fork = {"checkpoint_id": done["checkpoint_id"], "state": {"prompt": "6 * 6"}}
     alice.post(f"/runs/{left.held[0]}/fork", fork)
     return left
 

@@ -1,6 +1,8 @@
 """How the stored runs are made that rest: by a few servers, one after the other, over one file."""
 
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,10 @@ from tests.support.stored.stored_server import Owner, stored_server
 FOR_YEARS = str(10 * 365 * 86_400)
 
 MODEL, OTHER_MODEL = "openai/first", "openai/second"
+
+
+#: More than what is stored of a log between two places where it is stored in whole.
+MANY_STEPS = 55
 
 
 def make_settled(folder: Path) -> None:
@@ -73,8 +79,13 @@ def _done(folder: Path) -> None:
         _ends(bob.run("fail 5 times, then show my list"), "failed", "step_failed")
         _ends(bob.run("charge -5 to Ann"), "failed", "step_failed")
         _ends(bob.run("charge 13 to Ann"), "failed", "step_failed")
+        sums = ", then ".join(f"{n} + {n}" for n in range(1, MANY_STEPS + 1))
+        assert _ends(default.run(sums), "completed")["progress"]["done"] == MANY_STEPS
         _retried(alice, bob)
         _forked(alice)
+    with closing(sqlite3.connect(folder / "runs.db")) as database, database:
+        # Keys hold for a day; this one is to hold for as long as anybody compares.
+        database.execute("UPDATE request_keys SET created_at = created_at + ?", (float(FOR_YEARS),))
 
 
 def _retried(alice: Owner, bob: Owner) -> None:
@@ -105,6 +116,11 @@ def _forked(alice: Owner) -> None:
         body = {"checkpoint_id": done["checkpoint_id"], **({"state": state} if state else {})}
         fork = alice.post(f"/runs/{origin}/fork", body)["run_id"]
         _ends(alice.rested(fork), "completed")
+    removed = alice.run("5 * 5")["run_id"]
+    body = {"checkpoint_id": alice.checkpoints(removed)[0]["checkpoint_id"]}
+    orphan = alice.post(f"/runs/{removed}/fork", body)["run_id"]
+    _ends(alice.rested(orphan), "completed")
+    alice.ask("DELETE", f"/runs/{removed}").raise_for_status()
 
 
 def _decided(folder: Path) -> None:
@@ -227,13 +243,19 @@ def _asked(server: ServerProcess, first: CaptureServer, second: CaptureServer) -
 
 
 def _taken_up(folder: Path) -> None:
+    with _serving(folder, grace="0.1") as server:
+        alice, _, _ = _owners(server)
+        stopped = alice.start("add todo at first, then sleep 2 seconds, then 9 * 9")
+        alice.at_step(stopped, 2)
+        server.terminate()
     with _serving(folder) as server:
-        _alice, bob, default = _owners(server)
+        alice, bob, default = _owners(server)
+        _ends(alice.rested(stopped), "completed")
         taken = bob.start("add todo before, then sleep 1 seconds, then show my list")
         bob.at_step(taken, 2)
         server.kill()
     with _serving(folder) as server:
-        _alice, bob, default = _owners(server)
+        _, bob, default = _owners(server)
         record = _ends(bob.rested(taken), "completed")
         assert [mark["what"] for mark in record["marks"]] == ["taken_up"]
         poisonous = default.start("add todo bait, then hold the poison")
