@@ -39,11 +39,11 @@ async def open_runs(
 
     `server_url` is where this process answers, for others that find the file in use. Without
     `take_up`, runs that an earlier process left stay as they are. `functions` become tools beside
-    the configured ones. Raises `StorageError`, `FileOwned` and `InvalidTool`.
+    the configured ones. Raises `StorageError`, `FileOwned`, `InvalidTool` and `InvalidSettings`.
     """
-    tools = open_tools(settings, functions)
+    tools, roster = open_tools(settings, functions), make_roster(settings)
     async with open_storage(settings.database_url, server_url=server_url) as storage:
-        roster, daily = make_roster(settings), _daily_budget(settings, storage)
+        daily = _daily_budget(settings, storage)
         if roster and daily:
             roster = replace(roster, purse=daily)
         policy = RunPolicy(settings.limits, settings.approve, settings.approval_expires)
