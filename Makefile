@@ -88,8 +88,8 @@ INSTALL := -m pip install -qq --disable-pip-version-check --no-deps --require-ha
 # those of a second file, and what cannot be read there. A test compares the megabytes with what is
 # installed.
 PINS = $$(grep '^[a-z].*==' $(1) | grep -vc "sys_platform ==")
-TELL = $(if $(filter $(1),$?),@echo "installing $$(($(call PINS,$(1)) - $(if $(2),$(call PINS,$(2)),0))) \
-  $(if $(2),more )packages ($(3)) into .venv, $(4) ...")
+TELL = @test -z "$(filter $(1),$?)" || echo "installing $$(($(call PINS,$(1)) - $(if $(2),$(call PINS,$(2)),0)))" \
+  "$(if $(2),more )packages ($(3)) into .venv, $(4) ..."
 
 # The stamps are the targets, not the folder: a failed install must not look done. An editable project
 # cannot be installed with hashes, so it comes last, alone.
