@@ -106,7 +106,7 @@ TELL = @test -z "$(filter $(1),$?)" || echo "installing $$(($(call PINS,$(1)) - 
 	@touch $@
 
 .venv/.dev: constraints-dev.txt .venv/.installed
-	$(call TELL,constraints-dev.txt,constraints.txt,600 MB,two to three minutes)
+	$(call TELL,constraints-dev.txt,constraints.txt,600 MB,about two minutes)
 	@$(BIN)/python $(INSTALL) constraints-dev.txt
 	@touch .venv/.models $@
 
