@@ -94,7 +94,7 @@ TELL = @test -z "$(filter $(1),$?)" || echo "installing $$(($(call PINS,$(1)) - 
 # The stamps are the targets, not the folder: a failed install must not look done. An editable project
 # cannot be installed with hashes, so it comes last, alone.
 .venv/.installed: pyproject.toml constraints.txt
-	$(call TELL,constraints.txt,,115 MB,about half a minute)
+	$(call TELL,constraints.txt,,115 MB,about a minute)
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/python $(INSTALL) constraints.txt
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e .
