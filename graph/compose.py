@@ -37,11 +37,12 @@ async def open_runs(
 
     `server_url` is where this process answers, for others that find the file in use. Without
     `resume_unfinished`, runs that an earlier process left stay as they are. `functions` become
-    tools beside the configured ones. Raises `StorageError`, `FileOwned` and `InvalidTool`.
+    tools beside the configured ones. Raises `StorageError`, `FileOwned`, `InvalidTool` and
+    `InvalidSettings`.
     """
-    tools = open_tools(settings, functions)
+    tools, ladder = open_tools(settings, functions), make_ladder(settings)
     async with open_storage(settings.database_url, server_url=server_url) as storage:
-        ladder, daily = make_ladder(settings), _daily_budget(settings, storage)
+        daily = _daily_budget(settings, storage)
         if ladder and daily:
             ladder = replace(ladder, budget_guard=daily)
         policy = RunPolicy(settings.limits, settings.approve, settings.approval_expires)

@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import importlib.util
 import json
 import logging
 import os
@@ -215,6 +216,11 @@ class LiteLlmModel:
             return self._price.of(input_tokens, output_tokens)
         cost: float | None = answer.response_metadata.get("response_cost")
         return cost
+
+
+def is_installed() -> bool:
+    """Whether the client is there, an extra of its own; it is looked for and not imported."""
+    return all(importlib.util.find_spec(name) for name in ("langchain_litellm", "litellm"))
 
 
 async def close_clients() -> None:

@@ -4,18 +4,32 @@ import asyncio
 import logging
 
 from graph.models.breaker import CircuitBreaker
-from graph.models.client import LiteLlmModel
+from graph.models.client import LiteLlmModel, is_installed
 from graph.models.prices import Price
-from graph.settings import ModelSettings, Settings
+from graph.settings import InvalidSettings, ModelSettings, Settings
 from nodes.planning.model import ModelFailure, ModelLadder
 
 logger = logging.getLogger("runwright.models")
 
+CLIENT_MISSING = "LiteLLM, which asks models, is not installed"
+HOW_TO_INSTALL = (
+    "`make models` adds it to a checkout, `pip install --no-deps -r constraints-models.txt` to"
+    " another environment"
+)
+
 
 def make_ladder(settings: Settings) -> ModelLadder | None:
-    """The ladder, or None without models; nothing is loaded or asked yet."""
+    """The ladder, or None without models; nothing is loaded or asked yet.
+
+    Raises `InvalidSettings` where the client of models is not installed: what was asked for with a
+    model must not be planned without one.
+    """
     if not settings.models:
         return None
+    if not is_installed():
+        raise InvalidSettings(
+            f"RUNWRIGHT_MODELS is set, but {CLIENT_MISSING}: {HOW_TO_INSTALL}", ["models"]
+        )
     models = {configured.model: _model(configured, settings) for configured in settings.models}
     if settings.model_complex is not None and settings.model_complex not in models:
         models[settings.model_complex] = _model(

@@ -7,7 +7,6 @@ tool of its own beside, one that takes time.
 
 import json
 import os
-import re
 import shlex
 import signal
 import sqlite3
@@ -25,6 +24,7 @@ from tests.support.deployment.deployed_container import DOCTOR, Container
 from tests.support.deployment.deployed_service import HOST, Service
 from tests.support.deployment.docker_engine import DockerEngine, docker_engine
 from tests.support.deployment.machine import machine
+from tests.support.pins import for_here, read_pins
 
 # The first test that needs an image, or the machine, waits until it is made.
 pytestmark = pytest.mark.timeout(900)
@@ -125,10 +125,11 @@ def test_the_service_file_is_one_that_systemd_reads(service: Service) -> None:
 
 
 def test_the_service_has_the_versions_of_the_constraints(service: Service) -> None:
+    """And nothing else."""
     frozen = service.machine.run("/opt/runwright/bin/pip freeze --exclude runwright").splitlines()
-    pins = re.findall(r"(?m)^([a-z0-9][^ \n]*==[^ \n]+)", (ROOT / "constraints.txt").read_text())
-    assert len(frozen) > 50
-    assert {pin.lower().replace("_", "-") for pin in frozen} <= set(pins)
+    pins = read_pins(ROOT / "constraints.txt")
+    here = {f"{name}=={pins[name].version}" for name in for_here(pins)}
+    assert {pin.lower().replace("_", "-") for pin in frozen} == here
 
 
 def test_the_commands_run_beside_the_service(service: Service) -> None:

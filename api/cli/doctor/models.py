@@ -5,8 +5,8 @@ import time
 from collections.abc import AsyncIterator
 
 from api.cli.doctor.finding import Finding, fails, ok, warning
-from graph.models.client import LiteLlmModel, close_clients
-from graph.models.ladder import make_ladder
+from graph.models.client import LiteLlmModel, close_clients, is_installed
+from graph.models.ladder import CLIENT_MISSING, HOW_TO_INSTALL, make_ladder
 from graph.models.prices import ModelFacts
 from graph.settings import Settings
 from nodes.planning.model import ModelFailure
@@ -38,6 +38,9 @@ OTHERWISE = "docs/multi_provider_llm.md tells what is done then; try it again la
 
 async def check_models(settings: Settings, *, call: bool) -> AsyncIterator[Finding]:
     """Look every model up; `call` asks each for a few words, which costs a few tokens."""
+    if settings.models and not is_installed():
+        yield fails(CHECK, CLIENT_MISSING, HOW_TO_INSTALL)
+        return
     ladder = make_ladder(settings)
     if ladder is None:
         yield _without_models(settings)

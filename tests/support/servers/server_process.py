@@ -54,7 +54,8 @@ def runwright(*arguments: str, folder: Path, **settings: str) -> subprocess.Comp
 def make(*arguments: str) -> list[str]:
     """The command, with the environment that the tests run in instead of one of its own."""
     programs = Path(sys.executable).parent
-    return ["make", "--old-file=.venv/.installed", f"BIN={programs}", *arguments]
+    stamps = [f"--old-file=.venv/.{name}" for name in ("installed", "models", "dev")]
+    return ["make", *stamps, f"BIN={programs}", *arguments]
 
 
 class ServerProcess:

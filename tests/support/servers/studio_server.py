@@ -21,7 +21,7 @@ from tests.support.servers.server_process import make
 from tests.support.servers.silent_server import SilentServer, silence
 
 _PACKAGES = ("graph", "nodes", "tools", "api", "examples")
-_FILES = ("Makefile", "langgraph.json", "pyproject.toml", "constraints.txt")
+_FILES = ("Makefile", "langgraph.json", "pyproject.toml")
 _STARTS = 60.0  # seconds that it may take on a busy machine
 
 

@@ -1,0 +1,98 @@
+"""CI tells where its time goes, and whether that is more than planned."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.areas import Budgets, Times, area_of, main, read_budgets
+from tests.support.checkout import ROOT
+
+BUDGETS = Budgets({"graph/runs": 5.0, "lint": 10.0}, other=1.0, total=60.0)
+
+
+def phase(test: str, name: str, seconds: float, category: str = "") -> dict[str, object]:
+    return {"test": test, "phase": name, "seconds": seconds, "category": category}
+
+
+@pytest.mark.parametrize(
+    ("test", "area"),
+    [
+        ("tests/docs/test_readme.py::test_x", "tests"),
+        ("tests/api/test_x.py::test_y[a/b]", "api"),
+        ("tests/graph/runs/test_x.py::test_y", "graph/runs"),
+        ("tests/nodes/patterns/english/test_x.py::test_y", "nodes/patterns"),
+    ],
+)
+def test_an_area_is_the_first_two_folders(test: str, area: str) -> None:
+    assert area_of(test) == area
+
+
+def test_a_test_takes_the_sum_of_its_phases_and_an_area_that_of_its_tests() -> None:
+    slow, quick = "tests/graph/runs/test_a.py::test_slow", "tests/api/test_b.py::test_quick"
+    lines = [
+        phase(slow, "setup", 4.0),
+        phase(slow, "call", 2.0, "failed"),
+        phase(slow, "teardown", 1.0, "error"),
+        phase(quick, "call", 0.5, "passed"),
+        {"area": "lint", "seconds": 9},
+    ]
+    told = list(Times(lines).told(BUDGETS, elapsed=70.0))
+    assert told[1:3] == [f"     7.00      4.00  {slow}", f"     0.50      0.00  {quick}"]
+    assert [line.split() for line in told[4:-1]] == [
+        ["9", "10", "lint"],
+        ["7", "5", "graph/runs", "OVER"],
+        ["0", "1", "api"],
+        ["70", "60", "all,", "as", "the", "clock", "has", "it", "OVER"],
+    ]
+    assert told[-1] == "===== 1 failed, 1 passed, 1 error in 70.00s ====="
+
+
+def test_no_more_than_the_slowest_forty_are_named() -> None:
+    lines = [phase(f"tests/test_a.py::test_{n}", "call", n, "passed") for n in range(100)]
+    told = list(Times(lines).told(BUDGETS, elapsed=1.0))
+    named = [line.split()[2] for line in told if "::" in line]
+    assert named == [f"tests/test_a.py::test_{n}" for n in range(99, 59, -1)]
+    assert told[-1] == "===== 100 passed in 1.00s ====="
+
+
+def test_what_pytest_counts_is_counted_over_all_its_processes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "test_some.py").write_text(
+        "import pytest\n"
+        "@pytest.mark.parametrize('number', range(5))\n"
+        "def test_passes(number): pass\n"
+        "def test_skips(): pytest.skip('no')\n"
+        "def test_fails(): assert False\n"
+        "@pytest.mark.xfail\n"
+        "def test_is_known_to_fail(): assert False\n"
+        "@pytest.fixture\n"
+        "def broken(): raise ValueError\n"
+        "def test_has_an_error(broken): pass\n"
+    )
+    times = tmp_path / "times.jsonl"
+    times.write_text(json.dumps({"area": "install", "seconds": 3}) + "\n")
+    for processes in ("0", "2"):
+        command = [sys.executable, "-m", "pytest", "-p", "tests.support.areas"]
+        own = ["-c", "/dev/null", "--rootdir", str(tmp_path), "-p", "no:cacheprovider"]
+        ran = subprocess.run(
+            [*command, *own, "-n", processes, "--times", str(times), str(tmp_path)],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=100,
+            check=False,
+        )
+        assert "1 failed, 5 passed, 1 skipped, 1 xfailed, 1 error in" in ran.stdout, ran.stderr
+    main([str(times), "--elapsed", "5"])
+    told = capsys.readouterr().out.splitlines()
+    assert told[-1] == "===== 2 failed, 10 passed, 2 skipped, 2 xfailed, 2 error in 5.00s ====="
+    assert any(line.split()[::2] == ["3", "install"] for line in told)
+
+
+def test_every_budget_is_of_an_area_that_there_is() -> None:
+    areas = {area_of(str(path.relative_to(ROOT))) for path in ROOT.glob("tests/**/test_*.py")}
+    assert set(read_budgets().areas) <= areas | {"install", "lint", "types"}
