@@ -14,19 +14,49 @@ from hypothesis import HealthCheck, settings
 
 from graph.storage.open import open_storage
 from graph.storage.storage import Storage
+from tests.support.clocks import Clocks
+from tests.support.patience import SLOWNESS, patience
 from tests.support.runs.fake_runs import FakeRuns, application, serving
+from tests.support.servers.stretched import stretch_waits
 from tools.loading import BUILTIN
 from tools.registry import Tool, make_tools
+
+stretch_waits()
 
 # A busy machine makes an example slow, not wrong.
 settings.register_profile("runwright", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("runwright")
 
 
+@pytest.hookimpl(tryfirst=True)  # before the plugin reads it
+def pytest_configure(config: pytest.Config) -> None:
+    """A test that hangs is ended, later where the machine is slow."""
+    if config.option.timeout is None:
+        config.option.timeout = patience(300)
+
+
+def pytest_report_header() -> str:
+    """How slow this machine is."""
+    return f"slowness: {SLOWNESS:g} (TEST_SLOWNESS sets it)"
+
+
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
     """Async tests run on asyncio, the only loop that LangGraph knows."""
     return "asyncio"
+
+
+@pytest.fixture
+def clocks(monkeypatch: pytest.MonkeyPatch) -> Clocks:
+    """The clocks of this process."""
+    return Clocks(monkeypatch)
+
+
+@pytest.fixture
+def stopped(clocks: Clocks) -> Clocks:
+    """The clocks, which stand still."""
+    clocks.stop()
+    return clocks
 
 
 @pytest.fixture(params=["memory", "sqlite"])

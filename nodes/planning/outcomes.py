@@ -58,7 +58,7 @@ class ModelAttempt:
     planning: Planning
     ladder: ModelLadder
     log: list[PlanningCall]
-    _began: float = field(default_factory=time.perf_counter)
+    _began: float = field(default_factory=lambda: time.perf_counter())  # as it is by then
 
     @property
     def name(self) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from graph.settings.keys import new_key
+from tests.support.patience import patience
 from tests.support.servers.server_process import serving
 
 #: In an environment of its own; `make test` makes it.
@@ -17,15 +18,15 @@ SCHEMATHESIS = Path(sys.prefix) / "fuzz" / "bin" / "schemathesis"
 #: cursor that a search has answered from any other text. A fork names a checkpoint in its body: the
 #: 404 about one that is invented is not about the run in the path, which is there. Which inputs and
 #: plans fit depends on the run and its tools.
-CONFIG = """
-request-timeout = 10.0
+CONFIG = f"""
+request-timeout = {patience(30)}
 
 [generation]
 allow-extra-parameters = false
 
 [[operations]]
 include-path = "/runs/stream"
-request-timeout = 0.3
+request-timeout = {patience(0.5)}
 
 [[operations]]
 include-name = "GET /runs"
@@ -36,21 +37,22 @@ include-name = "POST /runs/search"
 checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "5xx"]
 
 [[operations]]
-include-path = "/runs/{run_id}/fork"
+include-path = "/runs/{{run_id}}/fork"
 checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "404", "409", "5xx"]
 checks.ensure_resource_availability.enabled = false
 
 [[operations]]
-include-path = "/runs/{run_id}/retry"
+include-path = "/runs/{{run_id}}/retry"
 checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "404", "409", "5xx"]
 
 [[operations]]
-include-path = "/runs/{run_id}/approve"
+include-path = "/runs/{{run_id}}/approve"
 checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "404", "409", "5xx"]
 """
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.slow
+@pytest.mark.timeout(patience(900))
 @pytest.mark.parametrize("keys", [False, True], ids=["open", "keys"])
 def test_no_request_makes_it_fail_or_answer_what_is_not_documented(tmp_path: Path, keys: bool):
     """Every check of schemathesis, over every call, from the same seed each time."""
@@ -69,7 +71,7 @@ def test_no_request_makes_it_fail_or_answer_what_is_not_documented(tmp_path: Pat
             cwd=tmp_path,
             capture_output=True,
             text=True,
-            timeout=240,
+            timeout=patience(600),
             check=False,
         )
         faults = [line for line in server.lines if "failed, error id" in line]

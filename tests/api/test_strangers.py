@@ -5,7 +5,6 @@ parameters and bodies that are right for the run in question, which the owner co
 """
 
 import re
-import time
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ import pytest
 
 from graph.settings.keys import new_key
 from graph.state import Status
+from tests.support.patience import wait_until
 from tests.support.servers.api_calls import calls
 from tests.support.servers.server_process import ServerProcess, http_client, serving
 
@@ -40,17 +40,18 @@ class Owner:
         return str(answer.json()["run_id"])
 
     def rest(self, run_id: str) -> str:
-        self.client.get(f"/runs/{run_id}/wait", params={"timeout": 20})
+        self.client.get(f"/runs/{run_id}/wait", params={"timeout": 300})
         return run_id
 
     def begun(self, run_id: str) -> str:
         """Wait until an attempt is under way, or waited for."""
-        for _ in range(1000):
+
+        def has_begun() -> bool:
             run = self.record(run_id)
-            if run["current"] and (run["execution_log"] or run["prompt"] == LONG):
-                return run_id
-            time.sleep(0.01)
-        raise AssertionError(run)
+            return bool(run["current"] and (run["execution_log"] or run["prompt"] == LONG))
+
+        wait_until(has_begun)
+        return run_id
 
     def record(self, run_id: str) -> dict[str, Any]:
         return {**self.client.get(f"/runs/{run_id}").json(), "server_time": None}

@@ -23,9 +23,9 @@ from nodes.planning.model import NOT_READY, Fallback
 from nodes.planning.outcomes import MAX_KEPT
 from tests.support.checkout import ROOT
 from tests.support.models.llm_calls import ANSWERS, MESSAGES, SCHEMA
-from tests.support.models.llm_runs import plan_text
+from tests.support.models.llm_runs import plan_text, serving_models
+from tests.support.patience import patience
 from tests.support.servers.capture_server import CaptureServer, capturing, openai_answer
-from tests.support.servers.server_process import serving
 
 PAGE = (ROOT / "docs" / "multi_provider_llm.md").read_text()
 SETUPS = [
@@ -81,7 +81,7 @@ async def test_a_setup_reaches_its_models_with_its_keys(
             kind = name.partition("/")[0]
             provider.answer = next(plan for one, plan in ANSWERS.items() if one.startswith(kind))
             await asyncio.to_thread(model.warm)
-            await model.complete(MESSAGES, SCHEMA, timeout=20)
+            await model.complete(MESSAGES, SCHEMA, timeout=patience())
         await close_clients()
     keys = [str(request.headers) for request in provider.requests]
     assert len(keys) == len(settings.models)
@@ -114,7 +114,7 @@ def test_the_commands_answer_as_printed(tmp_path: Path) -> None:
             {"model": "anthropic/claude-sonnet-4-5", "api_base": refusing.url},
             {"model": "openai/gpt-5-mini", "api_base": f"{planning.url}/v1"},
         ]
-        with serving(
+        with serving_models(
             tmp_path, models=json.dumps(models), breaker_seconds="0", daily_budget_usd="1"
         ) as server:
             run_id = printed_id = ""

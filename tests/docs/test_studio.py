@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.support.checkout import ROOT
+from tests.support.patience import patience
 from tests.support.servers.studio_server import StudioServer, studio
 
 DOC = (ROOT / "docs" / "studio.md").read_text()
@@ -57,7 +58,7 @@ def printed_by(program: str, names: dict[str, Any], server: StudioServer) -> str
 def test_a_call_answers_as_printed(server: StudioServer, command: str, printed: Any) -> None:
     place = server.url.removeprefix("http://")
     arguments = shlex.split(command.replace("localhost:2024", place))
-    done = subprocess.run(arguments, capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run(arguments, capture_output=True, text=True, check=True, timeout=patience())
 
     assert contains(json.loads(done.stdout), printed), done.stdout
 

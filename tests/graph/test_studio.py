@@ -224,7 +224,7 @@ def test_a_model_plans_without_a_call_that_blocks(tmp_path: Path) -> None:
     with capturing() as provider:
         provider.answer = openai_answer(json.dumps({"steps": steps}))
         models = json.dumps([{"model": "openai/m", "api_base": provider.url}])
-        with studio(tmp_path, models=models, model_timeout="60") as server:
+        with studio(tmp_path, models=models, model_timeout="600") as server:
             done = server.run("what is the answer to everything")[1]
 
             assert (done["planned_by"]["source"], done["result"]["output"]) == ("llm", 42)

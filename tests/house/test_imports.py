@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.checkout import ROOT
+from tests.support.patience import patience
 
 LAYERS = ("tools", "nodes", "graph", "api")  # each may import itself and those before it
 LEAF = "graph.state"
@@ -114,7 +115,7 @@ def test_a_model_client_is_not_loaded_before_a_model_is_configured(module: str) 
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
+        timeout=patience(),
     ).stdout.split()
 
     assert module in loaded

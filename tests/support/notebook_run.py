@@ -14,6 +14,7 @@ import nbformat
 from nbclient import NotebookClient
 
 from tests.support.checkout import ROOT
+from tests.support.patience import patience
 
 NOTEBOOK = ROOT / "notebooks/quickstart.ipynb"
 
@@ -43,7 +44,7 @@ def executed(notebook: Any, folder: Path) -> Any:
     client = NotebookClient(
         notebook,
         kernel_name="python3",
-        timeout=60,
+        timeout=round(patience()),
         record_timing=False,
         resources={"metadata": {"path": str(folder)}},
     )

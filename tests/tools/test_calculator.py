@@ -2,15 +2,25 @@
 
 import contextlib
 import time
+from collections.abc import Iterator
 from decimal import Decimal
 from fractions import Fraction
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from tests.support.patience import patience
 from tools.calculator import MAX_DIGITS, MAX_LENGTH, calculate, calculator
 from tools.registry import ToolError, make_tool
+
+
+@contextlib.contextmanager
+def quick() -> Iterator[None]:
+    """What is done in it takes little work, however long the machine takes for that."""
+    started = time.thread_time()
+    yield
+    assert time.thread_time() - started < patience(2)
 
 
 @pytest.mark.parametrize(
@@ -146,11 +156,8 @@ def test_what_is_not_arithmetic_gets_its_reason_at_once(expression: str, reason:
     ],
 )
 def test_beyond_a_limit_is_a_quick_error(expression: str) -> None:
-    started = time.perf_counter()
-    with pytest.raises(ToolError, match=r"too|out of range|the most|missing"):
+    with quick(), pytest.raises(ToolError, match=r"too|out of range|the most|missing"):
         calculate(expression)
-
-    assert time.perf_counter() - started < 2
 
 
 def test_a_sum_as_long_as_the_limit_is_calculated() -> None:
@@ -180,7 +187,6 @@ def _combined(parts: st.SearchStrategy[Expression]) -> st.SearchStrategy[Express
     return st.builds(combine, parts, st.sampled_from("+-*/%"), parts)
 
 
-@settings(deadline=None)
 @given(st.recursive(_literals(), _combined, max_leaves=12))
 def test_every_value_agrees_with_rational_arithmetic(expression: Expression) -> None:
     text, value = expression
@@ -192,10 +198,9 @@ def test_every_value_agrees_with_rational_arithmetic(expression: Expression) -> 
         assert shown == value
 
 
-@settings(deadline=2_000)
 @given(st.text("0123456789.e+-*/%() ", max_size=120) | st.text(max_size=60))
 def test_any_text_gives_a_value_or_a_reason(text: str) -> None:
-    with contextlib.suppress(ToolError):
+    with quick(), contextlib.suppress(ToolError):
         assert isinstance(calculate(text), int | float | str)
 
 

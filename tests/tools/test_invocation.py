@@ -1,13 +1,15 @@
 """One call of one tool: what reaches the tool, and what does not count as its time."""
 
 import asyncio
-import time
+from threading import Semaphore
 from typing import Annotated, Any
 
 import pytest
 from langgraph.store.memory import InMemoryStore
 from pydantic import BaseModel, Field
 
+from tests.support.clocks import Clocks, settle
+from tests.support.patience import patience
 from tools.invocation import Outcome, invoke
 from tools.registry import Tool, ToolCall, ToolError, make_tool, tool
 from tools.threads import ToolThreads
@@ -29,7 +31,7 @@ async def where(place: Place, unit: str = "m", scale: Annotated[int, Field(ge=1)
 
 
 async def call(made: Tool, threads: ToolThreads | None = None, **value: Any) -> Outcome:
-    return await invoke(made, value, CALL, timeout=5, threads=threads or ToolThreads())
+    return await invoke(made, value, CALL, timeout=patience(), threads=threads or ToolThreads())
 
 
 async def test_a_tool_gets_what_its_types_say_with_its_defaults() -> None:
@@ -49,19 +51,26 @@ async def test_every_field_that_does_not_fit_is_named() -> None:
     )
 
 
-async def test_waiting_for_a_free_thread_is_not_the_time_of_the_tool() -> None:
+async def test_waiting_for_a_free_thread_is_not_the_time_of_the_tool(clocks: Clocks) -> None:
+    begun, let_go = Semaphore(0), Semaphore(0)
+
     @tool()
-    def block(seconds: float) -> float:
+    def block() -> None:
         """Block a thread."""
-        time.sleep(seconds)
-        return seconds
+        begun.release()
+        let_go.acquire()
 
     made, threads = make_tool(block), ToolThreads(1)
-    outcomes = await asyncio.gather(
-        *(invoke(made, {"seconds": 0.1}, CALL, timeout=0.37, threads=threads) for _ in range(4))
-    )
+    calls = [
+        asyncio.create_task(invoke(made, {}, CALL, timeout=600, threads=threads)) for _ in range(2)
+    ]
+    for _ in calls:
+        await asyncio.to_thread(begun.acquire)
+        await settle()
+        clocks.forward(400)
+        let_go.release()
 
-    assert [outcome.status for outcome in outcomes] == ["ok"] * 4
+    assert [(await call).status for call in calls] == ["ok"] * 2
 
 
 async def test_a_cancellation_inside_a_tool_is_a_failure_of_the_tool() -> None:
@@ -105,7 +114,7 @@ async def test_whatever_a_tool_error_carries_is_kept_as_bounded_text(
         """Fail with something that is no message."""
         raise ToolError(message, retryable=True)  # type: ignore[arg-type]
 
-    outcome = await invoke(make_tool(fail), {}, CALL, timeout=1, threads=ToolThreads(1))
+    outcome = await invoke(make_tool(fail), {}, CALL, timeout=patience(), threads=ToolThreads(1))
 
     assert outcome.failure is not None
     assert (outcome.failure.message, outcome.failure.retryable) == (kept, True)

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.checkout import ROOT
+from tests.support.patience import patience
 from tools.threads import ThreadCall, ToolThreads
 
 
@@ -103,7 +104,7 @@ async def test_no_more_threads_than_the_limit_run_at_once() -> None:
 
 async def test_calls_at_once_get_a_thread_each() -> None:
     threads = ToolThreads(limit=8)
-    meeting = threading.Barrier(8, timeout=10)
+    meeting = threading.Barrier(8, timeout=patience())
 
     await asyncio.gather(*(threads.start("step", meeting.wait, {}).result for _ in range(8)))
 
@@ -221,7 +222,7 @@ def test_a_hung_thread_does_not_delay_the_end_of_the_program(tmp_path: Path) -> 
     )
     ended = subprocess.run(
         [sys.executable, str(program)],
-        timeout=20,
+        timeout=patience(),
         capture_output=True,
         env={"PYTHONPATH": str(ROOT)},
         check=False,

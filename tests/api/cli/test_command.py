@@ -5,14 +5,14 @@ import re
 import socket
 import sqlite3
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.support.checkout import ROOT
+from tests.support.own_tools.gate_tool import GATE
+from tests.support.patience import patience
 from tests.support.servers.command_call import call
-from tests.support.servers.server_process import environment, runwright, serving
+from tests.support.servers.server_process import forked, runwright, serving
 
 
 def test_a_task_is_run_here_with_its_steps_and_its_result(tmp_path: Path) -> None:
@@ -55,12 +55,13 @@ def test_beside_a_live_server_the_task_is_posted_to_it(tmp_path: Path) -> None:
 
 def test_a_task_run_here_leaves_other_runs_alone(tmp_path: Path) -> None:
     """Runs that a server left are taken up by the next server, not by a passing command."""
-    with serving(tmp_path, tools="examples.flaky:sleep") as server:
-        run_id = server.post("sleep 2 seconds, then 2 + 2")
+    with serving(tmp_path, tools=GATE) as server:
+        run_id = server.post("pass gate one, then 2 + 2")
         server.until(run_id, lambda run: run["current"])
         server.kill()
     assert call("run", "1 + 1", folder=tmp_path).returncode == 0
-    with serving(tmp_path, tools="examples.flaky:sleep") as server:
+    with serving(tmp_path, tools=GATE) as server:
+        server.open_gate("one")
         record = server.settled(run_id)
     assert record["status"] == "completed"
     assert [mark["what"] for mark in record["marks"]] == ["taken_up"]
@@ -165,20 +166,20 @@ def test_a_server_that_dies_under_the_command_does_not_make_it_forget_the_run(
     """The task was accepted: posting it again would do it twice."""
     with (
         serving(tmp_path, tools="examples.flaky:sleep") as server,
-        subprocess.Popen(
-            [sys.executable, "-m", "api", "run", "sleep 30 seconds"],
-            cwd=ROOT,
-            env=environment(tmp_path),
+        forked(
+            "run",
+            "sleep 3600 seconds",
+            folder=tmp_path,
+            env={"WAIT_SERVER": "1"},
             stderr=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            text=True,
         ) as command,
     ):
         assert command.stdout is not None
         assert command.stdout.readline().startswith("run ")
         [run] = server.client.get("/runs").json()["runs"]
         server.kill()
-        _, complaint = command.communicate(timeout=60)
+        _, complaint = command.communicate(timeout=patience())
     assert command.returncode == 3
     assert run["run_id"] in complaint
     assert "do not post it again" in complaint
@@ -186,13 +187,13 @@ def test_a_server_that_dies_under_the_command_does_not_make_it_forget_the_run(
 
 def test_output_that_nobody_reads_is_no_traceback(tmp_path: Path) -> None:
     """As in `runwright run … | head -c 3`."""
-    with subprocess.Popen(
-        [sys.executable, "-m", "api", "run", "add 3 tasks: eggs, bread, and butter", "--json"],
-        cwd=ROOT,
-        env=environment(tmp_path),
+    with forked(
+        "run",
+        "add 3 tasks: eggs, bread, and butter",
+        "--json",
+        folder=tmp_path,
         stderr=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        text=True,
     ) as command:
         assert command.stdout is not None
         command.stdout.close()

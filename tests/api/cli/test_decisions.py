@@ -16,7 +16,7 @@ TASK = "add todo milk"
 
 def waiting(server: ServerProcess) -> str:
     body = {"prompt": TASK, "mode": "plan"}
-    answer = server.client.post("/runs/wait", json=body)
+    answer = server.client.post("/runs/wait?timeout=300", json=body)
     assert answer.json()["status"] == "waiting", answer.text
     return str(answer.json()["run_id"])
 

@@ -7,8 +7,6 @@ import shutil
 import socket
 import sqlite3
 import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from contextlib import chdir, closing, contextmanager
 from pathlib import Path
@@ -23,8 +21,10 @@ from graph.settings import Settings, read_settings
 from graph.settings.keys import new_key
 from graph.storage.sqlite.schema import VERSION
 from tests.support.checkout import ROOT
+from tests.support.patience import patience
 from tests.support.servers.capture_server import capturing, openai_answer
 from tests.support.servers.command_call import Called, call
+from tests.support.servers.fork_server import Forked
 from tests.support.servers.server_process import environment, runwright, serving
 
 #: A folder without `langgraph.json`, `.env` or modules is where each examination begins.
@@ -36,16 +36,16 @@ def doctor(
 ) -> tuple[int, dict[str, list[dict[str, Any]]]]:
     """The exit code, and what was found by the check that found it, in a process of its own."""
     env = {**environment(folder, **settings), "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        [sys.executable, "-m", "api", "doctor", "--json", *arguments],
+    with Forked(
+        ["doctor", "--json", *arguments],
         cwd=cwd or folder,
         env={name: value for name, value in env.items() if name not in KEYS},
-        capture_output=True,
-        text=True,
-        timeout=110,
-        check=False,
-    )
-    return done.returncode, found_by(done)
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        out, err = process.communicate(patience())
+        code = process.wait()
+    return code, found_by(Called(code, out, err))
 
 
 def doctor_called(folder: Path, **settings: str) -> tuple[int, dict[str, list[dict[str, Any]]]]:
@@ -55,7 +55,7 @@ def doctor_called(folder: Path, **settings: str) -> tuple[int, dict[str, list[di
     return done.returncode, found_by(done)
 
 
-def found_by(done: subprocess.CompletedProcess[str] | Called) -> dict[str, list[dict[str, Any]]]:
+def found_by(done: Called) -> dict[str, list[dict[str, Any]]]:
     answer = json.loads(done.stdout)
     assert answer["ok"] is (done.returncode == 0)
     assert answer["ok"] is all(one["status"] != "fails" for one in answer["checks"])
@@ -320,9 +320,7 @@ def test_a_url_that_names_no_file_and_one_that_keeps_nothing(tmp_path: Path) -> 
 
 def test_a_port_that_another_program_has_is_a_failure(tmp_path: Path) -> None:
     with listening() as taken:
-        began = time.monotonic()
         code, found = doctor_called(tmp_path, port=str(taken))
-        assert time.monotonic() - began < 20  # also where it never answers
     assert code == 1
     assert f"127.0.0.1:{taken} is taken by another program" in only(found, "port")[1]
     assert "RUNWRIGHT_PORT" in only(found, "port")[1]

@@ -5,14 +5,22 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from api.__main__ import main
-from api.cli.follow import SECOND_INTERRUPT
+from tests.support.own_tools.gate_tool import GATE
+from tests.support.patience import patience, wait_until
 from tests.support.servers.command_process import running
 from tests.support.servers.server_process import ServerProcess, serving
+from tests.support.servers.silent_server import silence
 
 TOOLS = "examples.flaky:sleep,examples.flaky:block,examples.flaky:fail_times"
+
+TASK = "sleep 3600 seconds"
+
+#: A second Ctrl-C comes soon enough, however late it is.
+LONG = {"SECOND_THOUGHT": 3600.0}
 
 NOTE = "runwright: cancelling; press Ctrl-C again to leave the run to the server"
 
@@ -28,10 +36,11 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[ServerPro
 @pytest.mark.parametrize(("tool", "more"), [("sleep", ""), ("block", ", its thread still runs")])
 def test_one_ctrl_c_cancels_the_run_of_this_process(tmp_path: Path, tool: str, more: str) -> None:
     """What was done and what was not is told; a thread that hangs holds nothing up."""
-    with running("run", f"2 + 2, then {tool} 60 seconds", folder=tmp_path, tools=TOOLS) as command:
+    task = f"2 + 2, then {tool} 3600 seconds"
+    with running("run", task, folder=tmp_path, tools=TOOLS) as command:
         command.until("step 1 calculator: ok")
         command.interrupt()
-        assert command.ended(timeout=20) == 1
+        assert command.ended() == 1
     assert command.complaints.splitlines() == [NOTE]
     assert command.lines == [
         "run ID",
@@ -44,19 +53,20 @@ def test_one_ctrl_c_cancels_the_run_of_this_process(tmp_path: Path, tool: str, m
     ]
 
 
-@pytest.mark.parametrize("tool", ["sleep", "block"])
+@pytest.mark.parametrize("step", ["pass", "hold"])
 def test_two_ctrl_c_leave_the_run_of_this_process_to_the_next_server(
-    tmp_path: Path, tool: str
+    tmp_path: Path, step: str
 ) -> None:
     """It leaves at once, says where the run is, and nothing of it is cancelled."""
-    with running("run", f"{tool} 5 seconds", folder=tmp_path, tools=TOOLS) as command:
+    with running("run", f"{step} gate one", folder=tmp_path, tools=GATE, waits=LONG) as command:
         command.until("plan by")
         assert command.leave() == 130
     assert command.complaints.splitlines() == [
         NOTE,
         f"runwright: run {command.run_id} is stored and goes on at the next `runwright serve`",
     ]
-    with serving(tmp_path, tools=TOOLS) as server:
+    with serving(tmp_path, tools=GATE) as server:
+        server.open_gate("one")
         record = server.settled(command.run_id)
     assert record["status"] == "completed"
     assert [mark["what"] for mark in record["marks"]] == ["taken_up"]
@@ -64,9 +74,8 @@ def test_two_ctrl_c_leave_the_run_of_this_process_to_the_next_server(
 
 def test_a_run_in_memory_that_is_left_is_said_to_be_gone(tmp_path: Path) -> None:
     """Nobody looks for it."""
-    with running(
-        "run", "sleep 60 seconds", folder=tmp_path, tools=TOOLS, database_url="memory://"
-    ) as command:
+    settings = {"tools": TOOLS, "database_url": "memory://"}
+    with running("run", TASK, folder=tmp_path, waits=LONG, **settings) as command:
         command.until("plan by")
         assert command.leave() == 130
     assert "ends with this process: memory:// keeps nothing" in command.complaints
@@ -75,11 +84,11 @@ def test_a_run_in_memory_that_is_left_is_said_to_be_gone(tmp_path: Path) -> None
 def test_a_tool_that_swallows_its_cancellation_does_not_hold_the_terminal(tmp_path: Path) -> None:
     """Neither when the run is left nor when it has ended."""
     cling = {"tools": "tests.support.own_tools.doomed:cling"}
-    with running("run", "cling", folder=tmp_path, **cling) as command:
+    with running("run", "cling", folder=tmp_path, waits=LONG, **cling) as command:
         command.until("plan by")
         assert command.leave() == 130
     with running("run", "cling", folder=tmp_path, step_timeout="0.3", **cling) as ended:
-        assert ended.ended(timeout=20) == 1
+        assert ended.ended() == 1
     assert "is stored and goes on" in command.complaints
     assert ended.lines[-1] == "failed: cling took longer than 0.3 s and does not stop when told to"
 
@@ -90,12 +99,11 @@ def test_one_ctrl_c_cancels_the_run_of_a_server(
 ) -> None:
     """Whoever posted it, and whoever watches it."""
     server, folder = served
-    task = "sleep 60 seconds"
-    argument = task if way == "run" else server.post(task)
+    argument = TASK if way == "run" else server.post(TASK)
     with running(way, argument, folder=folder) as command:
         command.until("plan by")
         command.interrupt()
-        assert command.ended(timeout=20) == 1
+        assert command.ended() == 1
     record = server.get(command.run_id)
     assert record["status"] == "cancelled"
     assert command.lines[-1] == "cancelled after 0 of 1 steps; step 1 (sleep) was cut off"
@@ -110,7 +118,7 @@ def test_two_ctrl_c_leave_the_run_of_a_server_to_it(
     server, folder = served
     task = "fail 1 times, then 2 + 2"
     argument = task if way == "run" else server.post(task)
-    with running(way, argument, folder=folder) as command:
+    with running(way, argument, folder=folder, waits=LONG) as command:
         command.until("again at")
         assert command.leave() == 130
     assert server.get(command.run_id)["status"] == "running"
@@ -127,16 +135,17 @@ def test_a_cancellation_that_is_not_heard_does_not_hold_the_terminal(tmp_path: P
     """A second Ctrl-C leaves, and says that it was asked for."""
     with (
         serving(tmp_path, tools=TOOLS) as server,
-        running("run", "sleep 60 seconds", folder=tmp_path) as command,
+        running("run", TASK, folder=tmp_path, waits={"SERVER": patience()}) as command,
     ):
         command.until("plan by")
         server.kill()
         command.until("does not answer; trying again")
-        command.interrupt()
-        command.until("press Ctrl-C again")
-        time.sleep(SECOND_INTERRUPT + 0.5)
-        command.interrupt()
-        assert command.ended(timeout=20) == 130
+        with silence(httpx.URL(server.url).port or 0) as deaf:
+            command.interrupt()
+            command.until("press Ctrl-C again")
+            wait_until(lambda: any(b"/cancel" in words for words in deaf.heard))
+            command.interrupt()
+            assert command.ended() == 130
     assert f"run {command.run_id} is to be cancelled at {server.url}" in command.complaints
 
 
@@ -144,13 +153,12 @@ def test_json_is_the_record_of_the_cancelled_run(tmp_path: Path) -> None:
     """The output stays one document."""
     with (
         serving(tmp_path, tools=TOOLS) as server,
-        running("run", "sleep 60 seconds", "--json", folder=tmp_path) as command,
+        running("run", TASK, "--json", folder=tmp_path) as command,
     ):
-        while not server.client.get("/runs").json()["runs"]:
-            time.sleep(0.02)
-        time.sleep(2)  # between the server's answer and the first Ctrl-C that is counted
+        wait_until(lambda: server.client.get("/runs").json()["runs"])
+        time.sleep(patience(2))  # between the server's answer and the first Ctrl-C that is counted
         command.interrupt()
-        assert command.ended(timeout=20) == 1
+        assert command.ended() == 1
     assert json.loads(command.output)["error"]["type"] == "cancelled"
     assert command.complaints.splitlines() == [NOTE]
 

@@ -11,6 +11,7 @@ import pytest
 from api.cli import server_run
 from api.cli.local_run import Detached, NotCancelled, NotStarted, NotWatched
 from api.cli.server_run import ServerRun, post_task
+from tests.support.patience import patience
 
 RUN_ID = "3649e764-182c-4e2a-baa5-565cd8d75ff6"
 
@@ -91,10 +92,16 @@ class FakeServer:
 
 
 @pytest.fixture(autouse=True)
-def short_silence(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hours and seconds are the same to what is tested."""
-    monkeypatch.setattr(server_run, "PATIENCE", 0.3)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever is waited for has all the time, and is asked often."""
+    monkeypatch.setattr(server_run, "SILENCE_LIMIT", patience())
     monkeypatch.setattr(server_run, "PAUSE", 0.01)
+
+
+@pytest.fixture
+def _impatient(_patient: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody is waited for in vain for long."""
+    monkeypatch.setattr(server_run, "SILENCE_LIMIT", 0.1)
 
 
 async def test_events_come_in_order_up_to_the_end() -> None:
@@ -126,6 +133,7 @@ async def test_a_server_that_restarts_is_waited_for_and_that_is_said_once() -> N
     assert server.notes == ["the server at http://server:8000 does not answer; trying again"]
 
 
+@pytest.mark.usefixtures("_impatient")
 async def test_a_server_that_stays_away_is_not_waited_for_for_ever() -> None:
     """The run is not lost, only the sight of it."""
     server = FakeServer(streaming(told(1)), unreachable)
@@ -133,6 +141,7 @@ async def test_a_server_that_stays_away_is_not_waited_for_for_ever() -> None:
         await server.watch()
 
 
+@pytest.mark.usefixtures("_impatient")
 async def test_a_server_that_only_ever_hangs_up_is_not_waited_for_for_ever() -> None:
     """A connection without a word is no sign of life."""
     with pytest.raises(Detached):
@@ -195,6 +204,10 @@ async def test_the_record_is_asked_for_until_it_comes() -> None:
     """The run has ended; its record does not run away."""
     server = FakeServer(unreachable, refusing(500), lambda _: httpx.Response(200, json={"a": 1}))
     assert await server.run.record() == {"a": 1}
+
+
+@pytest.mark.usefixtures("_impatient")
+async def test_a_record_that_does_not_come_is_not_waited_for_for_ever() -> None:
     with pytest.raises(Detached):
         await FakeServer(unreachable).run.record()
 

@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from tests.support.checkout import ROOT
+from tests.support.own_tools.gate_tool import GATE
+from tests.support.patience import wait_until
 from tests.support.servers.command_call import call
 from tests.support.servers.command_process import running
-from tests.support.servers.server_process import environment, runwright, serving
+from tests.support.servers.server_process import environment, forked, runwright, serving
 
 TOOLS = "examples.flaky:sleep,examples.flaky:fail_times"
 
@@ -69,7 +71,7 @@ def test_a_failed_run_is_shown_and_exits_with_1(tmp_path: Path) -> None:
 def test_a_run_that_nothing_executes_is_not_waited_for(tmp_path: Path) -> None:
     """One line says so, and what would; the run stays as it is."""
     with serving(tmp_path, tools=TOOLS) as server:
-        run_id = server.post("sleep 30 seconds")
+        run_id = server.post("sleep 3600 seconds")
         server.until(run_id, lambda run: run["current"])
         server.kill()
     done = call("watch", run_id, folder=tmp_path)
@@ -129,7 +131,7 @@ def test_what_cannot_be_watched_is_one_line(
 
 def test_the_run_of_another_command_is_watched_there(tmp_path: Path) -> None:
     """A `runwright run` has the file and answers nobody."""
-    with running("run", "sleep 60 seconds", folder=tmp_path, tools=TOOLS) as command:
+    with running("run", "sleep 3600 seconds", folder=tmp_path, tools=TOOLS) as command:
         done = call("watch", command.run_id, folder=tmp_path)
     assert done.returncode == 2
     [line] = done.stderr.splitlines()
@@ -140,8 +142,9 @@ def test_the_run_of_another_command_is_watched_there(tmp_path: Path) -> None:
 @pytest.mark.parametrize("end", ["terminate", "kill"])
 def test_a_restart_of_the_server_is_sat_out(tmp_path: Path, end: str) -> None:
     """Each event is shown once, whichever server told it."""
-    settings = {"tools": TOOLS, "port": free_port(), "grace": "1", "backoff": "600"}
-    task = "fail 1 times, then sleep 3 seconds, then 2 + 2"
+    tools = f"{TOOLS},{GATE}"
+    settings = {"tools": tools, "port": free_port(), "grace": "1", "backoff": "600"}
+    task = "fail 1 times, then pass gate one, then 2 + 2"
     with serving(tmp_path, **settings) as server:
         run_id = server.post(task)
         with running("watch", run_id, folder=tmp_path, **settings) as command:
@@ -149,14 +152,15 @@ def test_a_restart_of_the_server_is_sat_out(tmp_path: Path, end: str) -> None:
             server.client.post(f"/runs/{run_id}/retry-now")
             command.until("step 1 fail_times: ok")
             getattr(server, end)()
-            with serving(tmp_path, **settings):
+            with serving(tmp_path, **settings) as server:
+                server.open_gate("one")
                 assert command.ended() == 0
     assert command.lines == [
         "run ID",
         "plan by pattern (no model is configured): 3 steps",
         *STORY[2:4],
         "taken up again",
-        "  step 2 sleep: ok in N ms",
+        "  step 2 gate: ok in N ms",
         "  step 3 calculator: ok in N ms",
         "4",
     ]
@@ -167,20 +171,35 @@ def test_a_restart_of_the_server_is_sat_out(tmp_path: Path, end: str) -> None:
 
 def test_a_terminal_shows_what_is_going_on_just_now(tmp_path: Path) -> None:
     """The wait counts down, the attempt counts up, and in the end only the lines are left."""
-    with running("run", TASK, folder=tmp_path, tools=TOOLS, terminal=True, backoff="3") as command:
-        assert command.ended() == 0
-    waits = [int(seconds) for seconds in re.findall(r"attempt 2 in (\d+) s", command.shown)]
+    with serving(tmp_path, tools=f"{TOOLS},{GATE}", backoff="600") as server:
+        run_id = server.post("fail 1 times, then pass gate one")
+        with running("watch", run_id, folder=tmp_path, terminal=True) as command:
+
+            def seconds(what: str) -> list[int]:
+                told = re.findall(rf"[⠀-⣿] {what} (?:(\d+) min )?(\d+) s", command.shown)
+                return [60 * int(minutes or 0) + int(seconds) for minutes, seconds in told]
+
+            wait_until(lambda: len(set(seconds("step 1 fail_times, attempt 2 in"))) > 1)
+            server.client.post(f"/runs/{run_id}/retry-now")
+            wait_until(lambda: len(set(seconds("step 2 gate,"))) > 1)
+            server.open_gate("one")
+            assert command.ended() == 0
+    waits, continues = seconds("step 1 fail_times, attempt 2 in"), seconds("step 2 gate,")
     assert waits == sorted(waits, reverse=True)
-    assert {2, 1} <= set(waits)
-    assert re.search(r"[⠀-⣿] step 2 sleep, 0 s", command.shown)
-    assert [said for said in command.lines if not re.match(r"[⠀-⣿]|$", said)] == STORY
+    assert continues == sorted(continues)
+    assert [said for said in command.lines if not re.match(r"[⠀-⣿]|$", said)] == [
+        *STORY[:4],
+        "  step 2 gate: ok in N ms",
+        "one",
+    ]
     assert command.output.endswith("\x1b[?25h\r\x1b[1A\x1b[2K")
 
 
 def test_a_terminal_shows_that_the_run_is_being_cancelled(tmp_path: Path) -> None:
     """The note is among the lines, and the cursor is there again at the end."""
-    with running("run", "sleep 60 seconds", folder=tmp_path, tools=TOOLS, terminal=True) as command:
-        command.until("step 1 sleep, 0 s")
+    task = "sleep 3600 seconds"
+    with running("run", task, folder=tmp_path, tools=TOOLS, terminal=True) as command:
+        command.until(r"step 1 sleep, \d+ s")
         command.interrupt()
         assert command.ended() == 1
     assert "cancelling; press Ctrl-C again to leave the run to the server" in command.lines
@@ -231,13 +250,8 @@ def test_the_lines_of_a_watch_that_nobody_reads_are_no_traceback(tmp_path: Path)
     with serving(tmp_path, tools=TOOLS, backoff="600") as server:
         run_id = server.post("fail 1 times, then 2 + 2")
         server.until(run_id, lambda run: run["current"] and run["current"]["not_before"])
-        with subprocess.Popen(
-            [sys.executable, "-m", "api", "watch", run_id],
-            cwd=ROOT,
-            env=environment(tmp_path),
-            stderr=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
+        with forked(
+            "watch", run_id, folder=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE
         ) as command:
             assert command.stdout is not None
             assert command.stdout.readline() == f"run {run_id}\n"

@@ -1,6 +1,7 @@
 """`mode: plan`, approve, reject and `/plan` over HTTP, and servers that are killed in between."""
 
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from api.routes.approval import DraftAnswer
 from api.schemas import Problem
 from api.views.answers import RunAnswer
+from tests.support.patience import patience
 from tests.support.servers.command_call import call
 from tests.support.servers.server_process import ServerProcess, http_client, serving
 
@@ -28,7 +30,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
 
 def planned(server: ServerProcess, prompt: str = PROMPT) -> str:
     """The id of a run that waits."""
-    answer = server.client.post("/runs/wait", json={"prompt": prompt, "mode": "plan"})
+    answer = server.client.post("/runs/wait?timeout=300", json={"prompt": prompt, "mode": "plan"})
     assert (answer.status_code, answer.json()["status"]) == (202, "waiting"), answer.text
     return str(answer.json()["run_id"])
 
@@ -50,7 +52,7 @@ def todos(server: ServerProcess) -> list[str]:
 def test_a_run_in_mode_plan_waits_and_shows_what_it_would_change(server: ServerProcess):
     answer = post(server, "/runs", {"prompt": PROMPT, "mode": "plan"})
     run_id = answer.json()["run_id"]
-    run = server.client.get(f"/runs/{run_id}/wait")
+    run = server.client.get(f"/runs/{run_id}/wait?timeout=300")
 
     assert (answer.status_code, run.status_code) == (201, 202)
     RunAnswer.model_validate_json(run.content, strict=True, extra="forbid")
@@ -172,8 +174,10 @@ def test_a_plan_without_a_run(server: ServerProcess):
 @pytest.mark.parametrize(("approve", "waits"), [("always", True), ("effects", False)])
 def test_the_server_can_ask_for_every_run(tmp_path: Path, approve: str, waits: bool):
     with serving(tmp_path, approve=approve) as server:
-        without = server.client.post("/runs/wait", json={"prompt": "what is 2 + 3"}).json()
-        with_effects = server.client.post("/runs/wait", json={"prompt": PROMPT}).json()
+        without = server.client.post(
+            "/runs/wait?timeout=300", json={"prompt": "what is 2 + 3"}
+        ).json()
+        with_effects = server.client.post("/runs/wait?timeout=300", json={"prompt": PROMPT}).json()
 
     assert without["status"] == ("waiting" if waits else "completed")
     assert with_effects["status"] == "waiting"
@@ -210,7 +214,7 @@ def test_a_kill_right_after_the_approval_neither_loses_nor_doubles_it(tmp_path: 
                 url = f"{server.url}/runs/{run_id}/approve"
                 timer.start() if run_id == pair[1] else None
                 try:
-                    told = httpx.post(url, timeout=5, trust_env=False)
+                    told = httpx.post(url, timeout=patience(), trust_env=False)
                 except httpx.HTTPError:
                     continue
                 assert told.status_code == 200, told.text
@@ -235,17 +239,17 @@ def test_a_kill_right_after_the_approval_neither_loses_nor_doubles_it(tmp_path: 
 
 def test_a_run_that_nobody_decides_on_expires_by_itself_and_at_the_start(tmp_path: Path):
     with serving(tmp_path, approval_expires="1.5") as server:
-        first = planned(server)
-        run = server.settled(first, timeout=10)
-        second = planned(server)
+        plans = {"prompt": PROMPT, "mode": "plan"}
+        run = server.settled(post(server, "/runs", plans).json()["run_id"])
+        second = post(server, "/runs/wait?timeout=300", plans).json()["run_id"]
         server.kill()
     assert run["status"] == "cancelled"
     assert run["error"]["message"] == "nobody approved the plan within 1.5 s; nothing was done"
     assert [mark["what"] for mark in run["marks"]] == ["expired"]
-    threading.Event().wait(1.5)
+    time.sleep(1.5)  # by then its time is over
     with serving(tmp_path) as server:
         late = post(server, f"/runs/{second}/approve")
-        run = server.settled(second, timeout=10)
+        run = server.settled(second)
     assert late.status_code == 409
     assert run["status"] == "cancelled"
 

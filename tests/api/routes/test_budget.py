@@ -1,8 +1,7 @@
 """`GET /budget`: what the caller may spend today; and the limits of real servers."""
 
 import json
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,8 @@ from graph.models.daily_budget import Account, DailyLimit
 from graph.runs.reader import StorageUnavailable
 from graph.settings.keys import new_key
 from graph.storage.storage import Spent
-from tests.support.models.llm_runs import BACKUP, PRICES, SUM, calls, loaded, models
+from tests.support.models.llm_runs import BACKUP, PRICES, SUM, calls, models, serving_models
+from tests.support.patience import patience, wait_until
 from tests.support.runs.orphans import orphans
 from tests.support.runs.run_states import CREATED_AT
 from tests.support.servers.capture_server import CaptureServer, capturing, openai_answer
@@ -73,7 +73,7 @@ def provider() -> Iterator[CaptureServer]:
 
 
 def start(folder: Path, provider: CaptureServer, **settings: str) -> Any:
-    return serving(
+    return serving_models(
         folder,
         models=models((BACKUP, f"{provider.url}/v1")),
         model_prices=PRICES,
@@ -82,7 +82,9 @@ def start(folder: Path, provider: CaptureServer, **settings: str) -> Any:
     )
 
 
-def planned(server: ServerProcess, key: str, path: str = "/runs/wait") -> dict[str, Any]:
+def planned(
+    server: ServerProcess, key: str, path: str = "/runs/wait?timeout=300"
+) -> dict[str, Any]:
     server.client.headers["authorization"] = f"Bearer {key}"
     answer = server.client.post(path, json={"prompt": "what is 40 + 2"})
     assert answer.status_code in (200, 201), answer.text
@@ -90,7 +92,9 @@ def planned(server: ServerProcess, key: str, path: str = "/runs/wait") -> dict[s
 
 
 def budget(server: ServerProcess, key: str) -> dict[str, Any]:
-    answer = httpx.get(f"{server.url}/budget", headers={"x-api-key": key}, trust_env=False)
+    answer = httpx.get(
+        f"{server.url}/budget", headers={"x-api-key": key}, trust_env=False, timeout=patience()
+    )
     assert answer.status_code == 200, answer.text
     return dict(answer.json())
 
@@ -100,7 +104,6 @@ def test_each_owner_has_the_budget_alone_and_a_kill_gives_nothing_back(
 ) -> None:
     """Right after the answer; what the runs were given stays in their records."""
     with start(tmp_path, provider, daily_budget_tokens="10000", daily_budget_usd="1") as server:
-        loaded(server)
         first = planned(server, ALICE)
         preview = planned(server, ALICE, "/plan")
         told = budget(server, ALICE)
@@ -143,12 +146,12 @@ def test_a_kill_in_the_middle_of_a_call_gives_nothing_back(tmp_path: Path) -> No
         settings["models"] = models((BACKUP, f"{provider.url}/v1"))
         for path, calls_by_then in (("/runs", 1), ("/plan", 2)):
             asked = len(provider.accepted)
-            with serving(tmp_path, **settings) as server, ThreadPoolExecutor(1) as clients:
-                loaded(server)
+            with serving_models(tmp_path, **settings) as server, ThreadPoolExecutor(1) as clients:
                 server.client.headers["authorization"] = f"Bearer {ALICE}"
                 lost = clients.submit(server.client.post, path, json={"prompt": "what is 40 + 2"})
                 # The run of the first round asks again beside the draft of the second.
-                until(lambda due=asked + calls_by_then: len(provider.accepted) >= due)
+                due = asked + calls_by_then
+                wait_until(lambda due=due: len(provider.accepted) >= due)  # type: ignore[misc]
                 before = budget(server, ALICE)["spent"]
                 server.process.kill()
                 lost.exception()
@@ -160,13 +163,6 @@ def test_a_kill_in_the_middle_of_a_call_gives_nothing_back(tmp_path: Path) -> No
     assert after["tokens"] > 3 * ONE_CALL_TOKENS
     assert after["usd"] > 3 * ONE_CALL
     assert others["calls"] == 0
-
-
-def until(condition: Callable[[], object], timeout: float = 20) -> None:
-    deadline = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def test_a_budget_that_is_none_stops_the_start_with_what_is_allowed(tmp_path: Path) -> None:

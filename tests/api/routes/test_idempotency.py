@@ -90,7 +90,9 @@ def test_many_clients_at_once_make_one_run(tmp_path: Path) -> None:
 
         def post(number: int) -> httpx.Response:
             together.wait(30)
-            return client.post("/runs/wait" if number % 2 else "/runs", json=TASK, headers=KEY)
+            return client.post(
+                "/runs/wait?timeout=300" if number % 2 else "/runs", json=TASK, headers=KEY
+            )
 
         with ThreadPoolExecutor(clients) as pool:
             answers = list(pool.map(post, range(clients)))
@@ -114,7 +116,7 @@ def test_a_key_is_known_to_the_next_server(tmp_path: Path, ending: str) -> None:
         again = server.client.post("/runs", json=task, headers=KEY)
         refused = server.client.post("/runs", json=TASK, headers=KEY)
         record = server.settled(first.json()["run_id"])
-        waited = server.client.post("/runs/wait", json=task, headers=KEY)
+        waited = server.client.post("/runs/wait?timeout=300", json=task, headers=KEY)
         listed = server.client.get("/runs").json()["runs"]
 
     assert again.headers["idempotency-replayed"] == "true"

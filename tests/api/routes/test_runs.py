@@ -16,6 +16,7 @@ from graph.compose import open_runs
 from graph.record.record import Current, Progress, Record
 from graph.settings import Settings
 from graph.storage.pages import Summary
+from tests.support.patience import patience
 from tests.support.runs.fake_runs import accepted, eventful
 
 JSON = {"content-type": "application/json"}
@@ -242,7 +243,7 @@ async def test_head_answers_as_get_without_the_body(client, path):
 
 
 async def settled(client: httpx.AsyncClient, location: str) -> httpx.Response:
-    with anyio.fail_after(10):
+    with anyio.fail_after(patience()):
         while True:
             answer = await client.get(location)
             if answer.json()["completed_at"]:

@@ -79,7 +79,7 @@ def in_backoff(server: ServerProcess) -> str:
 
 
 def waiting(server: ServerProcess) -> str:
-    answer = server.client.post("/runs/wait", json={"prompt": LONG, "mode": "plan"})
+    answer = server.client.post("/runs/wait?timeout=300", json={"prompt": LONG, "mode": "plan"})
     assert answer.json()["status"] == "waiting"
     busy(server)
     return str(answer.json()["run_id"])
@@ -195,9 +195,9 @@ def test_what_a_run_becomes_by_itself_is_told_in_its_events(
     server: ServerProcess, transition: tuple[Status, Status]
 ):
     (before, after), (prompt, mode) = transition, BY_ITSELF[transition]
-    run_id = server.client.post("/runs/wait", json={"prompt": prompt, "mode": mode}).json()[
-        "run_id"
-    ]
+    run_id = server.client.post(
+        "/runs/wait?timeout=300", json={"prompt": prompt, "mode": mode}
+    ).json()["run_id"]
     events = server.client.get(f"/runs/{run_id}/events").json()["events"]
     types = [event["type"] for event in events]
     name = {"pending": "run.queued", "running": "run.started"}

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import threading
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import pytest
 from fastapi import FastAPI
 
 from api.streams import streams
+from tests.support.own_tools.gate_tool import GATE
 from tests.support.runs.fake_runs import application
 from tests.support.runs.run_states import attempted, completed, planned, queued
 from tests.support.servers import server_process
@@ -99,20 +99,20 @@ async def test_a_client_that_leaves_while_it_reads_nothing_is_let_go(runs, app):
 
 def test_a_real_stream_breaks_off_at_a_restart_and_goes_on_after_it(tmp_path: Path):
     """What was told before is told again with the same numbers, and what follows follows."""
-    settings = {"tools": "examples.flaky:sleep", "grace": "1"}
+    settings = {"tools": GATE, "grace": "3600"}
     before: list[str] = []
     with server_process.serving(tmp_path, **settings) as server:
-        run_id = server.post("calculate 6 * 7, then sleep 2 seconds")
+        run_id = server.post("calculate 6 * 7, then pass gate one, then 2 + 2")
         with server.client.stream("GET", f"/runs/{run_id}/stream") as answer:
             for line in answer.iter_lines():
                 before.append(line)
                 if '"type":"step.started"' in line and '"step":2' in line:
-                    stopping = threading.Thread(target=server.terminate)
-                    stopping.start()
-        stopping.join()
+                    server.end_requested()
+                    server.open_gate("one")
+        assert server.ended() == 0
         complaints = [line for line in server.lines if " error " in line]
     with server_process.serving(tmp_path, **settings) as server:
-        after = server.client.get(f"/runs/{run_id}/stream", timeout=20).text.splitlines()
+        after = server.client.get(f"/runs/{run_id}/stream").text.splitlines()
 
     told = [line for line in before if line.startswith("data: ") and '"id"' in line]
     again = [line for line in after if line.startswith("data: ") and '"id"' in line]

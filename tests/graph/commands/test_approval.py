@@ -3,12 +3,13 @@
 import asyncio
 import time
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, cast
 from uuid import uuid4
 
 import pytest
 
-from graph.commands.approval import NotWaiting
+from graph.commands.approval import SHORTEST_SWEEP, NotWaiting
 from graph.compose import open_runs
 from graph.record.record import Record
 from graph.runs.reader import RunNotFound
@@ -20,6 +21,7 @@ from graph.storage.search import Search
 from graph.storage.storage import Storage
 from nodes.approval.edited_plan import PlanUnfit
 from tests.support.models.scripted_models import ScriptedModel, plan_of
+from tests.support.patience import patience, until
 from tests.support.runs.live_runs import (
     AT_ONCE,
     Gates,
@@ -31,7 +33,6 @@ from tests.support.runs.live_runs import (
     row_status,
     told,
     types,
-    until,
 )
 
 PROMPT = "pass a, then pass b"
@@ -45,14 +46,14 @@ STEPS = ["step.started", "step.completed"]
 async def waiting(runs: Runs, prompt: str = PROMPT) -> str:
     """The id of a run that rests with its plan."""
     run_id = (await runs.start(prompt, approve="always"))["run_id"]
-    record = await runs.wait(run_id, timeout=5, owner=None)
+    record = await runs.wait(run_id, timeout=patience(), owner=None)
     assert record["status"] == "waiting", record
     return run_id
 
 
 async def settled(runs: Runs, run_id: str) -> Record:
     """The record of a run that may still be waiting, once it has settled."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(patience()):
         while (await runs.get(run_id, owner=None))["status"] == "waiting":  # noqa: ASYNC110 - that is no event
             await asyncio.sleep(0.002)
     return await rested(runs, run_id)
@@ -208,7 +209,7 @@ async def test_whoever_was_told_that_a_run_waits_can_decide_about_it(
     await storage.index.accept(left)
 
     async def decide() -> Record:
-        assert (await runs.wait(left.run_id, timeout=5, owner=None))["status"] == "waiting"
+        assert (await runs.wait(left.run_id, timeout=patience(), owner=None))["status"] == "waiting"
         return await runs.approve(left.run_id, by="ann", owner=None)
 
     async def reads_late(*arguments: Any) -> Any:
@@ -355,7 +356,7 @@ async def test_a_run_whose_waiting_was_not_projected_is_found_to_wait(storage: S
         del cast("Any", storage.index).project
     assert await row_status(storage, run_id) != "waiting"
     async with process(storage, gates) as runs:
-        record = await runs.wait(run_id, timeout=5, owner=None)
+        record = await runs.wait(run_id, timeout=patience(), owner=None)
         assert (record["status"], record["marks"]) == ("waiting", [])
         await until_async(storage, run_id, "waiting")
         await runs.approve(run_id, by="ann", owner=None)
@@ -363,7 +364,7 @@ async def test_a_run_whose_waiting_was_not_projected_is_found_to_wait(storage: S
 
 
 async def until_async(storage: Storage, run_id: str, status: str) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(patience()):
         while await row_status(storage, run_id) != status:  # noqa: ASYNC110 - it is a row
             await asyncio.sleep(0.002)
 
@@ -399,10 +400,10 @@ async def test_an_approval_that_the_tools_fit_no_longer_is_asked_for_again(stora
     }
     assert await storage.index.decide(run_id, approval_answer)
     async with process(storage, gates) as runs:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(patience()):
             while (row := await storage.index.find(run_id)) is None or row.approval_answer:  # noqa: ASYNC110
                 await asyncio.sleep(0.002)
-        assert (await runs.wait(run_id, timeout=5, owner=None))["marks"] == []
+        assert (await runs.wait(run_id, timeout=patience(), owner=None))["marks"] == []
         await runs.approve(run_id, by="ann", owner=None)
         assert (await settled(runs, run_id))["status"] == "completed"
 
@@ -443,8 +444,8 @@ async def test_plans_that_expire_at_once_are_not_looked_for_all_the_time(
 
     monkeypatch.setattr(MemoryIndex, "expired", counted)
     async with open_runs(Settings(database_url="memory://", approval_expires=1e-6)):
-        await asyncio.sleep(0.3)
-    assert 1 <= len(looked) < 20
+        await until(lambda: len(looked) > 4)
+    assert all(later - earlier > SHORTEST_SWEEP / 2 for earlier, later in pairwise(looked[1:]))
 
 
 async def test_a_model_that_planned_is_not_asked_again_by_an_approval(storage: Storage):
@@ -469,7 +470,7 @@ async def test_effects_asks_only_about_plans_that_change_something(
     async with process(storage, gates) as runs:
         run_id = (await runs.start(prompt, approve="effects"))["run_id"]
         await until(lambda: waits or gates.calls)
-        record = await runs.wait(run_id, timeout=5 if waits else 0.05, owner=None)
+        record = await runs.wait(run_id, timeout=patience() if waits else 0.05, owner=None)
 
         assert record["status"] == ("waiting" if waits else "running")
         assert (record["approval"] is not None) == waits

@@ -9,6 +9,7 @@ from graph.commands.retry import RetryRequest
 from graph.runs.reader import RunNotFound
 from graph.storage.storage import Storage
 from tests.support.models.scripted_models import outage
+from tests.support.patience import patience, until
 from tests.support.runs.live_runs import (
     LONG,
     Gates,
@@ -20,7 +21,6 @@ from tests.support.runs.live_runs import (
     start,
     told,
     types,
-    until,
 )
 
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
@@ -255,7 +255,7 @@ async def test_watchers_see_the_end_at_once(storage: Storage) -> None:
         running, queued = [await start(runs, f"gate {label}") for label in "ab"]
         await until(lambda: gates.waiting)
         for run_id in (running, queued):
-            waiting = asyncio.create_task(runs.wait(run_id, timeout=5, owner="default"))
+            waiting = asyncio.create_task(runs.wait(run_id, timeout=patience(), owner="default"))
             await asyncio.sleep(0.02)
             record = await runs.cancel(run_id, by="me", owner="default")
-            assert await asyncio.wait_for(waiting, 0.2) == record
+            assert await asyncio.wait_for(waiting, patience()) == record

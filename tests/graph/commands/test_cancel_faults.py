@@ -16,6 +16,7 @@ from graph.runs.recovery import MAX_STARTS
 from graph.state import Limits
 from graph.storage.open import open_storage
 from graph.storage.storage import Storage
+from tests.support.patience import until
 from tests.support.runs.live_runs import (
     AT_ONCE,
     LONG,
@@ -25,7 +26,6 @@ from tests.support.runs.live_runs import (
     process,
     rested,
     start,
-    until,
 )
 
 
@@ -259,7 +259,7 @@ async def test_a_process_killed_while_it_settles(
             run_id = first if begun else await start(runs, "pass b")
             lives.append(writes)
             cancelling = asyncio.create_task(runs.cancel(run_id, by="me", owner="default"))
-            await asyncio.wait([cancelling], timeout=0.3)
+            await until(lambda: lives[0] <= 0 or cancelling.done())
             cancelling.cancel()
             await asyncio.wait([cancelling])
         async with process(storage, gates, slots=1) as runs:

@@ -11,6 +11,7 @@ from graph.commands.cancel import AlreadySettled
 from graph.record.record import Record
 from graph.storage.search import Search
 from graph.storage.storage import Storage
+from tests.support.patience import patience, until
 from tests.support.runs.live_runs import (
     Gates,
     assert_over,
@@ -20,7 +21,6 @@ from tests.support.runs.live_runs import (
     row_status,
     start,
     told,
-    until,
 )
 from tools.registry import ToolError
 
@@ -212,7 +212,9 @@ async def test_a_cancellation_is_lost_at_no_moment_before_a_tool_is_called(
                 await asyncio.sleep(0)
             within += bool(gates.waiting)
             calls = gates.calls.copy()
-            record = await asyncio.wait_for(runs.cancel(run_id, by="me", owner="default"), 1)
+            record = await asyncio.wait_for(
+                runs.cancel(run_id, by="me", owner="default"), patience()
+            )
             assert record["status"] == "cancelled"
             assert gates.waiting == []
             assert sum(gates.calls.values()) <= sum(calls.values()) + 1

@@ -15,7 +15,8 @@ from graph.runs.history import CheckpointNotFound
 from graph.service import Runs
 from graph.state.row import RunRow
 from graph.storage.storage import Storage
-from tests.support.runs.live_runs import Gates, attempts, process, rested, start, told, types, until
+from tests.support.patience import until
+from tests.support.runs.live_runs import Gates, attempts, process, rested, start, told, types
 from tests.support.servers.server_process import serving
 
 

@@ -25,6 +25,8 @@ from graph.state import DEFAULT_LIMITS, Status
 from graph.state.row import RunRow
 from graph.storage.search import Search
 from graph.storage.storage import Storage
+from tests.support.own_tools.gate_tool import GATE
+from tests.support.patience import patience, until
 from tests.support.runs.live_runs import (
     Gates,
     process,
@@ -33,7 +35,6 @@ from tests.support.runs.live_runs import (
     start,
     told,
     types,
-    until,
 )
 from tests.support.servers.server_process import serving
 
@@ -52,7 +53,7 @@ async def failed(runs: Runs) -> str:
 
 async def waiting(runs: Runs) -> str:
     run_id = (await runs.start("pass a", approve="always"))["run_id"]
-    assert (await runs.wait(run_id, timeout=5, owner=None))["status"] == "waiting"
+    assert (await runs.wait(run_id, timeout=patience(), owner=None))["status"] == "waiting"
     return run_id
 
 
@@ -87,7 +88,7 @@ async def gone(runs: Runs, storage: Storage, run_id: str) -> None:
 
 async def listed(storage: Storage, run_id: str, status: str) -> None:
     """The index follows the record, and soon."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(patience()):
         while await row_status(storage, run_id) != status:  # noqa: ASYNC110 - that is no event
             await asyncio.sleep(0.002)
 
@@ -300,7 +301,7 @@ async def test_who_is_told_yes_finds_it_in_the_record_also_beside_a_cancellation
 
 async def settled(runs: Runs, run_id: str) -> Any:
     """The record of a run that has just been decided about, once it has settled."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(patience()):
         while (await runs.get(run_id, owner=None))["status"] == "waiting":  # noqa: ASYNC110 - that is no event
             await asyncio.sleep(0.002)
     return await rested(runs, run_id)
@@ -394,7 +395,7 @@ def ordered() -> Any:
 
 def test_over_http_one_is_obeyed_and_the_others_are_told_why_not(tmp_path: Path) -> None:
     """Every 409 says where the run is, and that is true: nobody is told that it failed."""
-    with serving(tmp_path, tools="examples.flaky:sleep") as server, ThreadPoolExecutor(8) as people:
+    with serving(tmp_path, tools=GATE) as server, ThreadPoolExecutor(8) as people:
 
         def ask(run_id: str, *acts: str) -> list[httpx.Response]:
             begin = threading.Barrier(len(acts))
@@ -406,12 +407,13 @@ def test_over_http_one_is_obeyed_and_the_others_are_told_why_not(tmp_path: Path)
 
             return list(people.map(post, acts))
 
-        failed = server.post("calculate 1 / 0, then sleep 0.5 seconds")
+        failed = server.post("calculate 1 / 0, then pass gate one")
         server.settled(failed)
         retries = ask(failed, *["retry"] * 8)
+        server.open_gate("one")
         once = server.settled(failed)
         body = {"prompt": "calculate 1 + 1", "mode": "plan"}
-        asked = server.client.post("/runs/wait", json=body).json()["run_id"]
+        asked = server.client.post("/runs/wait?timeout=300", json=body).json()["run_id"]
         decisions = ask(asked, *["approve", "reject"] * 4)
         decided = server.settled(asked)
     assert sorted(answer.status_code for answer in retries) == [200, *[409] * 7]

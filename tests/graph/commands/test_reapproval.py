@@ -16,7 +16,8 @@ from graph.service import Runs
 from graph.state import Approve
 from graph.storage.storage import Storage
 from nodes.approval.edited_plan import PlanUnfit
-from tests.support.runs.live_runs import Gates, process, rested, row_status, told, types, until
+from tests.support.patience import patience, until
+from tests.support.runs.live_runs import Gates, process, rested, row_status, told, types
 from tools.registry import ToolError
 
 NEVER = ToolError("never", retryable=False)
@@ -31,7 +32,7 @@ async def asked(runs: Runs, prompt: str, approve: Approve = "always") -> str:
 
 
 async def rest(runs: Runs, run_id: str) -> Record:
-    return await runs.wait(run_id, timeout=5, owner=None)
+    return await runs.wait(run_id, timeout=patience(), owner=None)
 
 
 async def retried(runs: Runs, run_id: str, **request: Any) -> Record:
@@ -243,21 +244,19 @@ async def test_killed_before_it_is_seen_to_wait_again_it_waits(storage: Storage,
     async with process(storage, gates, orderly=False) as runs:
         run_id = await asked(runs, "pass a")
         await runs.reject(run_id, by="ann", owner=None)
-        written = asyncio.Event()
+        dead = asyncio.Event()
         put = storage.saver.aput
 
         async def dies(*arguments: Any) -> Any:
             stored = await put(*arguments)
-            if moment == "waiting" or arguments[1]["channel_values"]["status"] == "pending":
-                written.set()
             if arguments[1]["channel_values"]["status"] == moment or moment == "ordered":
-                await asyncio.sleep(600)
+                dead.set()
+                await asyncio.Event().wait()
             return stored
 
         cast("Any", storage.saver).aput = dies
         task = asyncio.create_task(runs.retry(run_id, RetryRequest(), by="me", owner=None))
-        await written.wait()
-        await asyncio.sleep(0.05)
+        await dead.wait()
         cast("Any", storage.saver).aput = put
         task.cancel()
         await asyncio.wait([task])

@@ -7,7 +7,8 @@ from graph.record.record import Record
 from graph.runs.reader import RunNotFound
 from graph.service import Runs
 from graph.storage.storage import Storage
-from tests.support.runs.live_runs import Gates, process, rested, start, told, until
+from tests.support.patience import until
+from tests.support.runs.live_runs import Gates, process, rested, start, told
 
 
 async def origin(runs: Runs) -> tuple[str, str]:

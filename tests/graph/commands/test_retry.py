@@ -11,6 +11,7 @@ from graph.runs.reader import RunNotFound
 from graph.service import Runs
 from graph.storage.storage import Storage
 from tests.support.models.scripted_models import ScriptedModel, outage, plan_of
+from tests.support.patience import until
 from tests.support.runs.live_runs import (
     LONG,
     Gates,
@@ -22,7 +23,6 @@ from tests.support.runs.live_runs import (
     start,
     told,
     types,
-    until,
 )
 from tools.registry import ToolError
 

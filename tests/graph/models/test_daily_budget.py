@@ -2,7 +2,6 @@
 
 import asyncio
 import sqlite3
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,9 @@ from graph.storage.open import open_storage
 from graph.storage.sqlite.backup import back_up
 from graph.storage.storage import Spent, Storage
 from nodes.planning.model import BudgetExceeded, Call, Completion, Cost, ModelFailure
+from tests.support.clocks import Clocks, settle
 from tests.support.models.scripted_models import answer, misconfigured, outage
+from tests.support.patience import patience, until
 
 NOON = 1_795_348_800.0  # 2026-11-22T12:00:00Z
 TODAY = "2026-11-22"
@@ -65,12 +66,12 @@ async def charge(
             raise outcome
         return outcome
 
-    return await budget_guard.charge(paid or call(), cost, ask, timeout=0.1)
+    return await budget_guard.charge(paid or call(), cost, ask, timeout=patience())
 
 
-async def settled_turns() -> None:
-    """Let everything go as far as it goes by itself."""
-    await asyncio.sleep(0.05)
+async def asked(provider: Provider) -> None:
+    """Wait until the provider is asked."""
+    await until(lambda: provider.calls)
 
 
 async def spent(budget_guard: DailyBudget, owner: str = "alice") -> Spent | None:
@@ -173,9 +174,9 @@ async def test_a_call_that_a_kill_cut_off_counts_as_its_worst_case(tmp_path: Pat
         with pytest.raises(ModelFailure):
             await charge(budget_guard, outage(), call(1, run="r"))
         asking = asyncio.create_task(
-            budget_guard.charge(call(2, run="r"), WORST, provider.ask, timeout=10)
+            budget_guard.charge(call(2, run="r"), WORST, provider.ask, timeout=600)
         )
-        await settled_turns()
+        await asked(provider)
         back_up(tmp_path / "runs.db", killed)  # as it would be found after a kill
         provider.calls[0].set_result(answer("b", usd=0.25))
         await asking
@@ -215,29 +216,42 @@ async def test_calls_at_once_exceed_nothing_together(storage: Storage) -> None:
     """And none is refused for what others have only set aside: it waits for them."""
     budget_guard = budget(storage, usd=0.025)
     under_way: list[int] = [0]
+    two = asyncio.Event()
 
     async def ask(timeout: float) -> Completion:
         under_way.append(under_way[-1] + 1)
+        if under_way[-1] == 2:
+            two.set()
+        await two.wait()
         await asyncio.sleep(0.002)
         under_way.append(under_way[-1] - 1)
         return answer("a", usd=0.0005)
 
-    await asyncio.gather(*(budget_guard.charge(call(n), WORST, ask, timeout=20) for n in range(20)))
+    await asyncio.gather(
+        *(budget_guard.charge(call(n), WORST, ask, timeout=patience()) for n in range(20))
+    )
 
     assert max(under_way) == 2
     assert await spent(budget_guard) == Spent(pytest.approx(0.01), 400, 20)  # type: ignore[arg-type]
 
 
-async def test_who_waits_for_calls_under_way_does_not_wait_for_ever(storage: Storage) -> None:
+async def test_who_waits_for_calls_under_way_does_not_wait_for_ever(
+    storage: Storage, clocks: Clocks
+) -> None:
     """Half of the call's time, and the model has the other half."""
     budget_guard = budget(storage, usd=0.015)
     provider = Provider()
-    first = asyncio.create_task(budget_guard.charge(call(), WORST, provider.ask, timeout=10))
-    await settled_turns()
-    began = time.monotonic()
+    first = asyncio.create_task(budget_guard.charge(call(), WORST, provider.ask, timeout=1e6))
+    await asked(provider)
+    second = asyncio.create_task(budget_guard.charge(call(1), WORST, provider.ask, timeout=1e5))
+    await settle()
+    clocks.forward(0.49e5)
+    await settle()
+    assert not second.done()
+    clocks.forward(0.01e5)
     with pytest.raises(BudgetExceeded, match=r"0\.015000 of 0\.015 are left, 0\.010000 set aside"):
-        await budget_guard.charge(call(1), WORST, provider.ask, timeout=0.2)
-    assert 0.08 < time.monotonic() - began < 2
+        await second
+    assert len(provider.calls) == 1
     provider.calls[0].set_result(answer("a"))
     await first
 
@@ -246,12 +260,13 @@ async def test_who_waits_is_refused_as_soon_as_the_day_is_used_up(storage: Stora
     budget_guard = budget(storage, usd=0.015)
     provider = Provider()
     paying = [
-        asyncio.create_task(budget_guard.charge(call(n), WORST, provider.ask, timeout=100))
+        asyncio.create_task(budget_guard.charge(call(n), WORST, provider.ask, timeout=600))
         for n in range(3)
     ]
-    await settled_turns()
+    await asked(provider)
     provider.calls[0].set_result(answer("a", usd=0.009))
-    outcomes = await asyncio.wait_for(asyncio.gather(*paying, return_exceptions=True), 5)
+    async with asyncio.timeout(patience()):
+        outcomes = await asyncio.gather(*paying, return_exceptions=True)
     assert [type(outcome) for outcome in outcomes] == [Completion, BudgetExceeded, BudgetExceeded]
 
 
@@ -270,8 +285,8 @@ async def test_a_call_that_was_cut_off_counts_as_its_worst_case(storage: Storage
     with pytest.raises(ModelFailure):
         await charge(budget_guard, outage("timeout"))
     provider = Provider()
-    paying = asyncio.create_task(budget_guard.charge(call(1), WORST, provider.ask, timeout=10))
-    await settled_turns()
+    paying = asyncio.create_task(budget_guard.charge(call(1), WORST, provider.ask, timeout=600))
+    await asked(provider)
     paying.cancel()
     with pytest.raises(asyncio.CancelledError):
         await paying
@@ -309,8 +324,8 @@ async def test_without_a_price_a_budget_in_usd_pays_for_nothing(storage: Storage
 async def test_an_answer_counts_for_the_day_on_which_it_was_asked_for(storage: Storage) -> None:
     clock = Clock()
     budget_guard, provider = budget(storage, clock, usd=1.0), Provider()
-    paying = asyncio.create_task(budget_guard.charge(call(), WORST, provider.ask, timeout=10))
-    await settled_turns()
+    paying = asyncio.create_task(budget_guard.charge(call(), WORST, provider.ask, timeout=600))
+    await asked(provider)
     clock.now += DAY / 2
     assert await spent(budget_guard) == Spent()
     provider.calls[0].set_result(answer("a", usd=0.25))

@@ -28,7 +28,8 @@ from tests.support.models.scripted_models import (
     calculation,
     outage,
 )
-from tests.support.runs.live_runs import AT_ONCE, SilentModel, rested, until
+from tests.support.patience import until
+from tests.support.runs.live_runs import AT_ONCE, SilentModel, rested
 from tools.loading import BUILTIN
 from tools.registry import make_tools
 

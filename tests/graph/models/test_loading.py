@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.checkout import ROOT
+from tests.support.patience import patience
 
 WATCH = """
 import asyncio, json, os, socket, sys
@@ -34,9 +35,9 @@ async def call(name):
     model = LiteLlmModel(name, max_tokens=8, api_base="http://127.0.0.1:9")
     model.warm()
     before = list(asked)
-    await model.worst_case([{"role": "user", "content": "x"}], timeout=60)
+    await model.worst_case([{"role": "user", "content": "x"}], timeout=600)
     try:
-        await model.complete([{"role": "user", "content": "x"}], {"type": "object"}, timeout=9)
+        await model.complete([{"role": "user", "content": "x"}], {"type": "object"}, timeout=600)
     except ModelFailure as failure:
         return [before, failure.error_class]
 
@@ -57,11 +58,7 @@ from graph.settings import Settings
 async def main():
     async with open_runs(Settings(database_url="memory://")) as runs:
         run_id = (await runs.start("add 2 and 3"))["run_id"]
-        for _ in range(1000):
-            record = await runs.get(run_id, owner="default")
-            if record["status"] not in ("pending", "running"):
-                return record["status"]
-            await asyncio.sleep(0.005)
+        return (await runs.wait(run_id, timeout=600, owner="default"))["status"]
 
 warmed = asyncio.run(main())
 """
@@ -82,7 +79,7 @@ def run(script: str, folder: Path) -> tuple[str, list[Any]]:
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=90,
+        timeout=patience(),
         check=True,
     )
     return process.stdout, json.loads(process.stderr.splitlines()[-1])

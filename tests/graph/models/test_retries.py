@@ -9,6 +9,7 @@ from llmock.pytest_plugin import LLMock
 from graph.models.client import LiteLlmModel, close_clients
 from nodes.planning.model import ModelFailure
 from tests.support.models.llm_calls import MESSAGES, SCHEMA
+from tests.support.patience import patience
 
 
 @pytest.fixture(autouse=True)
@@ -32,10 +33,10 @@ async def test_one_retry_after_the_wait_that_the_provider_asked_for_is_faultless
     llmock.fail(status, retry_after=wait, times=1).reply('{"steps": []}')
 
     with pytest.raises(ModelFailure) as raised:
-        await one.complete(MESSAGES, SCHEMA, timeout=10)
+        await one.complete(MESSAGES, SCHEMA, timeout=patience())
     assert raised.value.retry_after is not None
     await asyncio.sleep(raised.value.retry_after)
-    completion = await one.complete(MESSAGES, SCHEMA, timeout=10)
+    completion = await one.complete(MESSAGES, SCHEMA, timeout=patience())
 
     assert completion.text == '{"steps": []}'
     assert len(llmock.requests) == 2
@@ -47,7 +48,7 @@ async def test_what_cannot_pass_is_not_retried(llmock: LLMock, status: int) -> N
     llmock.fail(status, times=None)
 
     with pytest.raises(ModelFailure) as raised:
-        await (await loaded(llmock)).complete(MESSAGES, SCHEMA, timeout=10)
+        await (await loaded(llmock)).complete(MESSAGES, SCHEMA, timeout=patience())
 
     assert not raised.value.transient
     assert len(llmock.requests) == 1

@@ -1,7 +1,6 @@
 """One call of a model against aimock: what comes of each answer, and how many requests it took."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -10,6 +9,7 @@ from graph.models.client import LiteLlmModel, close_clients
 from nodes.planning.model import Completion, ModelFailure
 from tests.support.models.llm_calls import MESSAGES, SCHEMA
 from tests.support.models.mock_llm import PROVIDERS, MockLlm, mock_llm
+from tests.support.patience import patience
 
 PLAN = '{"steps": [{"tool": "calculator", "input": {"expression": "2+3"}, "reasoning": "sum"}]}'
 USAGE = {
@@ -40,13 +40,13 @@ def model(server: MockLlm, name: str) -> LiteLlmModel:
     return LiteLlmModel(name, max_tokens=800, api_base=server.base_of(name))
 
 
-async def complete(server: MockLlm, name: str, timeout: float = 10) -> Completion:
+async def complete(server: MockLlm, name: str, timeout: float | None = None) -> Completion:
     one = model(server, name)
     await asyncio.to_thread(one.warm)
-    return await one.complete(MESSAGES, SCHEMA, timeout=timeout)
+    return await one.complete(MESSAGES, SCHEMA, timeout=timeout or patience())
 
 
-async def failure(server: MockLlm, name: str, timeout: float = 10) -> ModelFailure:
+async def failure(server: MockLlm, name: str, timeout: float | None = None) -> ModelFailure:
     with pytest.raises(ModelFailure) as raised:
         await complete(server, name, timeout)
     return raised.value
@@ -225,10 +225,8 @@ async def test_a_broken_answer_may_pass(
 
 @each_provider
 async def test_a_slow_answer_ends_at_the_deadline(server: MockLlm, name: str) -> None:
-    server.answers(PLAN, chaos={"latencyMs": 3000})
-    started = time.monotonic()
+    server.answers(PLAN, chaos={"latencyMs": 3_600_000})
 
     fault = await failure(server, name, timeout=0.3)
 
     assert (fault.error_class, fault.transient) == ("timeout", True)
-    assert time.monotonic() - started < 1.5

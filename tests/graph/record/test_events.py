@@ -20,6 +20,7 @@ from tests.support.models.scripted_models import (
     outage,
     plan_of,
 )
+from tests.support.patience import patience, until
 from tests.support.runs.live_runs import (
     LONG,
     Gates,
@@ -29,7 +30,6 @@ from tests.support.runs.live_runs import (
     rested,
     told,
     types,
-    until,
 )
 
 PLANNED = ["run.started", "plan.started", "plan.fallback", "plan.attempt", "plan.made"]
@@ -183,6 +183,18 @@ async def seen_so_far(runs: Runs, run_id: str) -> list[Event]:
         return list(subscription.events)
 
 
+async def seen_up_to(runs: Runs, run_id: str, *last: str) -> list[Event]:
+    """What is seen once it ends with events of these types."""
+
+    async def seen() -> list[Event] | None:
+        so_far = await seen_so_far(runs, run_id)
+        return so_far if tuple(types(so_far))[-len(last) :] == last else None
+
+    told = await until(seen)
+    assert told
+    return told
+
+
 async def test_a_take_up_within_a_step(storage: Storage) -> None:
     """The attempt keeps the number of its start, and is made again under it."""
     gates = Gates()
@@ -231,9 +243,7 @@ async def test_a_take_up_in_a_backoff(storage: Storage) -> None:
     gates = Gates()
     async with process(storage, gates, orderly=False, limits=LONG) as runs:
         run_id = await start(runs, "stumble a")
-        await until(lambda: gates.calls["a"])
-        await asyncio.sleep(0.05)
-        before = await seen_so_far(runs, run_id)
+        before = await seen_up_to(runs, run_id, "step.failed", "step.started")
     async with process(storage, gates, limits=LONG) as runs:
         await until(lambda: not runs._executor.holds_slot(run_id))
         record = await runs.cancel(run_id, by="me", owner="default")
@@ -259,9 +269,7 @@ async def test_a_take_up_during_planning(storage: Storage, answers: int) -> None
     asked = SilentModel("a/one", script[:answers])
     async with process(storage, gates, asked, orderly=False) as runs:
         run_id = await start(runs, "pass a")
-        await until(lambda: len(asked.calls) == answers and not asked.script)
-        await asyncio.sleep(0.1)
-        before = await seen_so_far(runs, run_id)
+        before = await seen_up_to(runs, run_id, "plan.started", *["plan.attempt"] * answers)
     model = ScriptedModel("a/one", [plan_of(("pass", {"label": "a"}))])
     async with process(storage, gates, model) as runs:
         await rested(runs, run_id)
@@ -301,8 +309,7 @@ async def test_models_that_are_configured_no_more(storage: Storage) -> None:
     gates = Gates()
     async with process(storage, gates, SilentModel("a/one", [outage()]), orderly=False) as runs:
         run_id = await start(runs, "pass a")
-        await asyncio.sleep(0.2)
-        before = await seen_so_far(runs, run_id)
+        before = await seen_up_to(runs, run_id, "plan.started", "plan.attempt")
     async with process(storage, gates) as runs:
         await rested(runs, run_id)
         seen = await told(runs, run_id)
@@ -368,7 +375,7 @@ async def test_every_type_of_event_can_be_reached(storage: Storage) -> None:
         found.update(types(await told(runs, cancelled)))
         for decide in (runs.approve, runs.reject, None):
             asked = (await runs.start("pass e", approve="always"))["run_id"]
-            await runs.wait(asked, timeout=5, owner=None)
+            await runs.wait(asked, timeout=patience(), owner=None)
             if decide:
                 await decide(asked, by="me", owner=None)
                 await rested(runs, asked)

@@ -18,9 +18,12 @@ from graph.runs.recovery import _retried
 from graph.state import ForkedFrom, Mark, PlanningCall, RunState, run_error
 from graph.state.row import RetryCommand
 from graph.storage.storage import Storage
+from tests.support.clocks import Clocks
 from tests.support.models.scripted_models import ScriptedModel, outage, plan_of
+from tests.support.own_tools.gate_tool import GATE
+from tests.support.patience import until
 from tests.support.runs.fake_runs import FakeRuns, serving
-from tests.support.runs.live_runs import Gates, attempts, process, rested, start, told, until
+from tests.support.runs.live_runs import Gates, attempts, process, rested, start, told
 from tests.support.runs.run_states import (
     CREATED_AT,
     attempted,
@@ -437,21 +440,24 @@ async def test_a_stored_state_never_explains_less_than_an_earlier_one(storage: S
         assert sum(explained["time_ms"].values()) == pytest.approx(explained["total_ms"])
 
 
-async def test_the_calls_of_models_are_its_planning(storage: Storage) -> None:
+async def test_the_calls_of_models_are_its_planning(storage: Storage, clocks: Clocks) -> None:
     gates = Gates()
     model = ScriptedModel(
-        "some/model", [outage(retry_after=0.3), plan_of(("pass", {"label": "a"}))]
+        "some/model", [outage(retry_after=30.0), plan_of(("pass", {"label": "a"}))]
     )
     async with process(storage, gates, model) as runs:
-        record = await rested(runs, await start(runs, "pass a"))
+        run_id = await start(runs, "pass a")
+        await until(lambda: model.calls and not runs._executor.holds_slot(run_id))
+        clocks.forward(30.0)
+        record = await rested(runs, run_id)
         explained = await runs.explain(record["run_id"], owner=None)
     assert record["planned_by"]
     assert record["planned_by"]["model"] == "some/model"
     assert explained["retries"]["planning"] == 1
-    assert explained["time_ms"]["backoff"] > 250  # before the model was asked again
+    assert explained["time_ms"]["backoff"] >= 29_900  # before the model was asked again
     assert explained["sentences"][2].startswith("The plan was made by some/model in 2 calls")
     called = sum(call["duration_ms"] for call in record["planning_log"])
-    assert explained["time_ms"]["planning"] == pytest.approx(called, abs=5)
+    assert called - 5 <= explained["time_ms"]["planning"] < called + 25_000
 
 
 async def test_the_answer_is_as_documented() -> None:
@@ -469,17 +475,18 @@ async def test_the_answer_is_as_documented() -> None:
 
 @pytest.fixture
 def killed_twice(tmp_path: Path) -> Iterator[tuple[ServerProcess, str]]:
-    """A run of three sleeps whose server was killed in the second and in the third of them."""
-    settings = {"tools": "examples.flaky:sleep"}
+    """A run of four steps whose server was killed in the second and in the third of them."""
     run_id = ""
-    for _ in range(2):
-        with server_process(tmp_path, **settings) as server:
-            run_id = run_id or server.post(", then ".join(["sleep 0.6 seconds"] * 4))
-            # One more is done than when it was killed before.
-            server.until(run_id, lambda run: run["progress"]["done"] > len(run["marks"]))
+    for step in (2, 3):
+        with server_process(tmp_path, tools=GATE) as server:
+            run_id = run_id or server.post(", then ".join(f"pass gate {n}" for n in range(1, 5)))
+            server.open_gate(f"{step - 1}")
+            server.until(run_id, lambda run: run["current"] and run["current"]["step"] == step)  # noqa: B023
             time.sleep(0.3)
             server.kill()
-    with server_process(tmp_path, **settings) as server:
+    with server_process(tmp_path, tools=GATE) as server:
+        server.open_gate("3")
+        server.open_gate("4")
         yield server, run_id
 
 
@@ -494,7 +501,8 @@ def test_a_run_that_was_killed_twice_tells_what_that_cost(
     assert explained["retries"]["taken_up"] == len(record["marks"]) == 2
     assert explained["causes"] == []
     spent = explained["time_ms"]
-    assert spent["interruption"] > 600  # two sleeps of 0.3 s were lost, and two starts
-    assert spent["tools"] >= 2400
+    assert spent["interruption"] > 600  # two waits of 0.3 s were lost, and two starts
+    done = sum(entry["duration_ms"] for entry in record["execution_log"])
+    assert spent["tools"] == pytest.approx(done, abs=0.01)  # told to a thousandth
     assert sum(spent.values()) == pytest.approx(explained["total_ms"])
     assert explained["sentences"][2].endswith("it was taken up twice after an end of its process.")

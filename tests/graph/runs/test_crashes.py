@@ -5,6 +5,9 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from tests.support.patience import patience
+
+from tests.support.own_tools.gate_tool import GATE
 from tests.support.servers.server_process import serving
 
 FLAKY = "examples.flaky:sleep,examples.flaky:fail_times"
@@ -75,11 +78,13 @@ def test_a_backoff_goes_on_with_what_was_left_of_it(tmp_path: Path) -> None:
 
 def test_sigterm_lets_the_attempt_in_flight_end_and_leaves_the_rest(tmp_path: Path) -> None:
     """Exit code 0, the step under way is recorded, the next server does the others."""
-    with serving(tmp_path, tools=FLAKY) as server:
-        run_id = server.post("sleep 2 seconds, then add todo after")
+    with serving(tmp_path, tools=GATE, grace="3600") as server:
+        run_id = server.post("pass gate one, then add todo after")
         server.until(run_id, lambda run: run["current"])
-        assert server.terminate(timeout=10) == 0
-    with serving(tmp_path, tools=FLAKY) as server:
+        server.end_requested()
+        server.open_gate("one")
+        assert server.ended() == 0
+    with serving(tmp_path, tools=GATE) as server:
         record = server.settled(run_id)
     assert record["status"] == "completed"
     assert ok_steps(record) == [1, 2]
@@ -90,21 +95,19 @@ def test_sigterm_lets_the_attempt_in_flight_end_and_leaves_the_rest(tmp_path: Pa
 def test_a_hung_tool_does_not_delay_the_end(tmp_path: Path) -> None:
     """A thread cannot be killed; the process ends without it, within its grace."""
     with serving(tmp_path, tools=f"{DOOMED}:hang", grace="1") as server:
-        run_id = server.post("hang for 60 seconds")
+        run_id = server.post("hang for 3600 seconds")
         server.until(run_id, lambda run: run["current"])
-        began = time.monotonic()
-        assert server.terminate(timeout=10) == 0
-        assert time.monotonic() - began < 10
+        assert server.terminate() == 0
 
 
 def test_a_run_that_kills_its_server_is_given_up(tmp_path: Path) -> None:
     """After three starts without a step done it is failed, and others are served again."""
     with serving(tmp_path, tools=f"{DOOMED}:die") as server:
         run_id = server.post("die now")
-        server.process.wait(10)
+        server.ended()
     for _ in range(3):
         with serving(tmp_path, tools=f"{DOOMED}:die") as server:
-            server.process.wait(10)
+            server.ended()
     with serving(tmp_path, tools=f"{DOOMED}:die") as server:
         record = server.settled(run_id)
         assert server.settled(server.post("2 + 2"))["result"]["output"] == 4
@@ -115,8 +118,14 @@ def test_a_run_that_kills_its_server_is_given_up(tmp_path: Path) -> None:
 
 def test_a_timed_out_blocking_tool_is_told_to_be_running_still(tmp_path: Path) -> None:
     """The run does not wait for it, and does not start it a second time beside itself."""
-    with serving(tmp_path, tools=f"{DOOMED}:hang", step_timeout="0.2", backoff="0.05") as server:
-        record = server.settled(server.post("hang for 30 seconds"))
+    step_timeout = f"{patience(1)}"  # which no other step takes
+    with serving(
+        tmp_path,
+        tools=f"{DOOMED}:hang",
+        step_timeout=step_timeout,
+        backoff="0.05",
+    ) as server:
+        record = server.settled(server.post("hang for 3600 seconds"))
         assert server.settled(server.post("2 + 2"))["result"]["output"] == 4
     first, second = record["execution_log"]
     assert (first["status"], first["thread_running"]) == ("timeout", True)
@@ -128,9 +137,7 @@ def test_a_tool_that_swallows_its_cancellation_does_not_delay_the_end(tmp_path: 
     """Nor does it outlast its timeout: the record says that it may still be running."""
     with serving(tmp_path, tools=f"{DOOMED}:cling", step_timeout="0.3") as server:
         record = server.settled(server.post("cling"))
-        began = time.monotonic()
-        assert server.terminate(timeout=10) == 0
-        assert time.monotonic() - began < 10
+        assert server.terminate() == 0
     assert record["execution_log"][0]["thread_running"] is True
     assert "does not stop" in record["error"]["message"]
 
@@ -142,11 +149,11 @@ def test_hung_tools_do_not_keep_other_runs_from_being_done(tmp_path: Path) -> No
         tools=f"{DOOMED}:hang",
         tool_threads="1",
         max_executing="2",
-        step_timeout="0.3",
+        step_timeout=f"{patience(1)}",
         backoff="0.1",
     ) as server:
         for _ in range(4):
-            server.post("hang for 60 seconds")
+            server.post("hang for 3600 seconds")
         assert server.settled(server.post("2 + 2"))["result"]["output"] == 4
 
 

@@ -4,13 +4,14 @@ import json
 import random
 import time
 from collections import Counter
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from httpx_sse import connect_sse
+from tests.support.patience import patience, wait_until
 
+from tests.support.runs.stuck_runs import await_unstuck, starts
 from tests.support.servers.event_reader import Watcher
 from tests.support.servers.server_process import ServerProcess, http_client
 
@@ -25,13 +26,10 @@ def prompt(number: int) -> str:
 
 
 def await_progress(server: ServerProcess) -> None:
-    """Return when a run has got further in this process, or none does any more.
-
-    On a busy machine one would otherwise be killed three times before it could, and given up.
-    """
+    """Return when a run has got further in this process, or none does any more."""
     told: Counter[str] = Counter()
     with (
-        http_client(server.url, timeout=10) as client,
+        http_client(server.url) as client,
         connect_sse(client, "GET", "/runs/stream") as changes,
     ):
         for message in changes.iter_sse():
@@ -43,25 +41,24 @@ def await_progress(server: ServerProcess) -> None:
                 return
 
 
-def epoch(moment: str) -> float:
-    return datetime.fromisoformat(moment).timestamp()
+def is_busy(server: ServerProcess) -> bool:
+    listed = server.client.get("/runs").json()["runs"]
+    return any(run["status"] == "running" for run in listed)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.slow
+@pytest.mark.timeout(patience(600))
 def test_nothing_is_lost_doubled_or_renumbered_by_twenty_kills(tmp_path: Path) -> None:
     """All runs settle, each effect is there once, every event keeps its number and its content.
 
-    After each kill the first run goes on within 2 s of the server's readiness.
+    After each kill runs go on by themselves.
     """
     chance = random.Random(5)
     urls: list[str | None] = []
-    ready: list[float] = []
 
     def started() -> ServerProcess:
         server = ServerProcess(tmp_path, tools=FLAKY)
-        while server.client.get("/health/ready").status_code != 200:
-            time.sleep(0.01)
-        ready.append(time.time())
+        wait_until(lambda: server.client.get("/health/ready").status_code == 200)
         urls.append(server.url)
         return server
 
@@ -69,20 +66,21 @@ def test_nothing_is_lost_doubled_or_renumbered_by_twenty_kills(tmp_path: Path) -
     try:
         ids = [server.post(prompt(number)) for number in range(RUNS)]
         watchers = [Watcher(run_id, lambda: urls[-1]) for run_id in chance.sample(ids, 10)]
-        unsettled_at_kill = []
         for _ in range(KILLS):
-            listed = server.client.get("/runs").json()["runs"]
-            unsettled_at_kill.append(any(run["status"] == "running" for run in listed))
-            if unsettled_at_kill[-1]:
+            if is_busy(server):
                 await_progress(server)
             time.sleep(chance.uniform(0, 0.5))
+            await_unstuck(tmp_path)
             urls.append(None)
             server.kill()
+            before = starts(tmp_path)
             server = started()
-        records = [server.settled(run_id, timeout=120) for run_id in ids]
+            if is_busy(server):
+                wait_until(lambda: starts(tmp_path) != before)  # noqa: B023 - called at once
+        records = [server.settled(run_id) for run_id in ids]
         listing = server.settled(server.post("show my list"))
         told = {run_id: events(server, run_id) for run_id in ids}
-        assert all(watcher.join(30) for watcher in watchers)
+        assert all(watcher.join() for watcher in watchers)
     finally:
         server.kill()
 
@@ -96,11 +94,7 @@ def test_nothing_is_lost_doubled_or_renumbered_by_twenty_kills(tmp_path: Path) -
     for watcher in watchers:
         assert watcher.seen == told[watcher.run_id]
     assert sum(len(watcher.connections) for watcher in watchers) > len(watchers)
-    taken_up = [epoch(mark["at"]) for record in records for mark in record["marks"]]
-    assert taken_up
-    for began, busy in zip(ready[1:], unsettled_at_kill, strict=True):
-        if busy:
-            assert any(began - 5 < moment < began + 2 for moment in taken_up)
+    assert {mark["what"] for record in records for mark in record["marks"]} == {"taken_up"}
 
 
 def events(server: ServerProcess, run_id: str) -> list[dict[str, Any]]:

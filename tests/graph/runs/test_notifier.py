@@ -2,6 +2,8 @@
 
 import asyncio
 
+from tests.support.patience import patience
+
 from graph.runs.watch import BATCH, Notifier
 
 
@@ -19,7 +21,7 @@ async def test_everybody_who_waits_is_woken_the_first_who_came_first():
     await asyncio.sleep(0)
     first = [task.done() for task in tasks]
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(patience()):
         await asyncio.gather(*tasks)
     assert first == [True] * BATCH + [False] * 2 * BATCH
 
@@ -43,7 +45,7 @@ async def test_those_who_go_while_it_rings_cost_nobody_else_his_turn():
         task.cancel()
     [late] = await waiting(notifier, 1)
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(patience()):
         await asyncio.gather(*tasks, return_exceptions=True)
         while notifier._notifying:  # noqa: ASYNC110 - what is waited for has no event of its own
             await asyncio.sleep(0.001)
@@ -61,5 +63,5 @@ async def test_a_patient_bell_lets_what_rang_it_go_on_first():
         await asyncio.sleep(0)
     assert not task.done()
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(patience()):
         await task

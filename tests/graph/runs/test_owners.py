@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
+from tests.support.patience import until
 
 from graph.commands.fork import Edits
 from graph.commands.retry import RetryRequest
@@ -17,7 +18,7 @@ from graph.service import Runs
 from graph.settings.keys import new_key
 from graph.storage.search import Search
 from graph.storage.storage import Storage
-from tests.support.runs.live_runs import Gates, process, start, until
+from tests.support.runs.live_runs import Gates, process, start
 from tests.support.servers.api_calls import calls
 from tests.support.servers.command_call import call
 from tests.support.servers.command_process import running
@@ -222,7 +223,7 @@ def posted(client: httpx.Client, prompt: str) -> str:
 
 
 def waited(client: httpx.Client, run_id: str) -> dict[str, Any]:
-    record = client.get(f"/runs/{run_id}/wait?timeout=20").json()
+    record = client.get(f"/runs/{run_id}/wait?timeout=300").json()
     del record["server_time"]
     return dict(record)
 
@@ -260,7 +261,7 @@ def test_a_key_is_kept_nowhere(tmp_path: Path):
 
 def answers_to(client: httpx.Client, document: Any, headers: dict[str, str]) -> Any:
     """Every call, with a body that is right and one that is not, and paths that do not exist."""
-    made = client.post("/runs/wait", json={"prompt": "2 + 2"}, headers=headers)
+    made = client.post("/runs/wait?timeout=300", json={"prompt": "2 + 2"}, headers=headers)
     run_id = made.json().get("run_id", str(uuid.uuid4()))
     yield made
     for method, path, body in calls(document):

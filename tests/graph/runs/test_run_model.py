@@ -16,6 +16,7 @@ from hypothesis.stateful import (
     invariant,
     rule,
 )
+from tests.support.patience import patience, until
 
 from graph.commands.approval import NotWaiting
 from graph.commands.cancel import AlreadySettled
@@ -29,7 +30,7 @@ from graph.state.status import SETTLED
 from graph.storage.open import open_storage
 from nodes.approval.edited_plan import PlanUnfit, read_plan
 from tests.support.runs.known_runs import Known
-from tests.support.runs.live_runs import AT_ONCE, LONG, Gates, process, told, until
+from tests.support.runs.live_runs import AT_ONCE, LONG, Gates, process, told
 from tools.registry import ToolError
 
 T = TypeVar("T")
@@ -76,8 +77,8 @@ class RunModel(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self._patches = pytest.MonkeyPatch()
-        self._patches.setattr(quarantine, "PATIENCE", 0.02)
-        self._patches.setattr(quarantine, "PATIENCE_WITH_SUSPECTS", 0.02)
+        self._patches.setattr(quarantine, "SLOT_SECONDS", 0.02)
+        self._patches.setattr(quarantine, "QUARANTINE_SECONDS", 0.02)
         self._loop = asyncio.Runner()
         self._stack = AsyncExitStack()
         self._folder = tempfile.TemporaryDirectory()
@@ -305,7 +306,7 @@ class RunModel(RuleBasedStateMachine):
             await self._storage.index.note_expiry(known.run_id, 1.0)
         sweeping = asyncio.create_task(self._runs.approval_gate.sweep())
         for known in waiting:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(patience()):
                 while (await self._runs._reader.state(known.run_id))["status"] == "waiting":  # noqa: ASYNC110
                     await asyncio.sleep(0.002)
         sweeping.cancel()

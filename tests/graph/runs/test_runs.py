@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from langgraph.graph import END, START, StateGraph
+from tests.support.patience import patience, until
 
 from graph.build import build_graph
 from graph.compose import open_runs, open_tools
@@ -44,12 +45,9 @@ async def runs(settings: Settings) -> AsyncIterator[Runs]:
 
 
 async def settled(runs: Runs, run_id: str) -> Record:
-    for _ in range(1000):
-        record = await runs.get(run_id, owner="default")
-        if record["status"] in ("completed", "failed"):
-            return record
-        await asyncio.sleep(0.005)
-    raise AssertionError(record)
+    record = await runs.wait(run_id, timeout=patience(), owner="default")
+    assert record["status"] in ("completed", "failed"), record
+    return record
 
 
 async def done(runs: Runs, prompt: str) -> Record:
@@ -139,16 +137,19 @@ async def test_a_plan_with_too_many_steps_is_rejected_and_kept(settings: Setting
 
 async def test_the_attempt_under_way_can_be_seen(runs: Runs) -> None:
     """A reader sees the plan and the current step while the step is being done."""
-    run_id = (await runs.start("sleep 0.3 seconds"))["run_id"]
-    for _ in range(100):
+    run_id = (await runs.start("sleep 3600 seconds"))["run_id"]
+
+    async def current() -> Record | None:
         record = await runs.get(run_id, owner="default")
-        if record["current"]:
-            break
-        await asyncio.sleep(0.005)
+        return record if record["current"] else None
+
+    record = await until(current)
+    assert record
     assert record["current"] == {"step": 1, "attempt": 1, "not_before": None}
     assert record["status"] == "running"
     listed = (await runs.search("default", Search()))["runs"]
     assert [(run["run_id"], run["status"]) for run in listed] == [(run_id, "running")]
+    await runs.cancel(run_id, by="me", owner="default")
 
 
 async def test_a_run_that_has_only_just_begun_is_read_without_the_storage(
@@ -218,23 +219,26 @@ async def test_an_unknown_run_is_not_found(runs: Runs, run_id: str) -> None:
 async def test_a_queued_run_tells_its_place(settings: Settings) -> None:
     """It is pending, and more than the queue holds are not accepted."""
     async with open_runs(settings.model_copy(update={"max_executing": 1, "max_queued": 2})) as runs:
-        for _ in range(3):
-            last = await runs.start("sleep 0.2 seconds")
+        before = [(await runs.start("sleep 3600 seconds"))["run_id"] for _ in range(2)]
+        last = await runs.start("1 + 1")
         assert (last["status"], last["queue_position"]) == ("pending", 2)
         assert (await runs.get(last["run_id"], owner="default"))["queue_position"] == 2
         with pytest.raises(QueueFull):
             await runs.start("2 + 2")
+        for run_id in before:
+            await runs.cancel(run_id, by="me", owner="default")
         assert (await settled(runs, last["run_id"]))["status"] == "completed"
 
 
 async def test_a_run_in_its_backoff_holds_no_slot(settings: Settings) -> None:
     """Another one is done while it waits."""
-    async with open_runs(settings.model_copy(update={"max_executing": 1, "backoff": 0.5})) as runs:
+    async with open_runs(settings.model_copy(update={"max_executing": 1, "backoff": 600})) as runs:
         waiting = (await runs.start("fail 1 times"))["run_id"]
         other = await done(runs, "2 + 2")
         record = await runs.get(waiting, owner="default")
         assert record["current"] is not None
         assert record["current"]["not_before"] is not None
+        await runs.retry_now(waiting, owner="default")
         record = await settled(runs, waiting)
     assert other["status"] == "completed"
     assert other["completed_at"] is not None
@@ -349,10 +353,11 @@ async def test_a_run_outlives_a_storage_that_fails_for_a_while() -> None:
         await runs.open(resume_unfinished=False)
         run_id = (await runs.start("add todo once, then show my list"))["run_id"]
         index.failures = 2
-        for _ in range(500):
-            if ((await runs.search("default", Search()))["runs"])[0]["status"] == "completed":
-                break
-            await asyncio.sleep(0.01)
+
+        async def found() -> bool:
+            return (await runs.search("default", Search()))["runs"][0]["status"] == "completed"
+
+        await until(found)
         record = await settled(runs, run_id)
         assert ((await runs.search("default", Search()))["runs"])[0]["status"] == "completed"
         await runs.close(grace=1)

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any, cast
 
 import pytest
+from tests.support.patience import patience
 
 from graph.record.events import events
 from graph.runs.watch import BATCH, KEPT, Broadcaster, Notifier, RunSubscription, change_of
@@ -50,8 +51,8 @@ async def settle() -> None:
 
 
 async def woken(tasks: list[asyncio.Task[Any]]) -> None:
-    """All of them end, within what their batches need."""
-    done, late = await asyncio.wait(tasks, timeout=2)
+    """All of them end."""
+    done, late = await asyncio.wait(tasks, timeout=patience())
     assert not late
     for task in done:
         task.result()
@@ -250,8 +251,8 @@ async def test_what_is_stored_is_told_without_a_read() -> None:
 async def test_an_event_that_is_there_is_not_waited_for() -> None:
     broadcaster = Broadcaster(Reads(state(calls=1)))
     async with broadcaster.watching(RUN_ID) as subscription:
-        await asyncio.wait_for(subscription.after(0), 0.1)
-        await asyncio.wait_for(subscription.after(len(subscription.events) - 1), 0.1)
+        await asyncio.wait_for(subscription.after(0), patience())
+        await asyncio.wait_for(subscription.after(len(subscription.events) - 1), patience())
 
 
 async def test_after_the_last_event_nothing_is_waited_for() -> None:
@@ -259,8 +260,8 @@ async def test_after_the_last_event_nothing_is_waited_for() -> None:
     broadcaster = Broadcaster(Reads(state(status="completed")))
     async with broadcaster.watching(RUN_ID) as subscription:
         assert subscription.ended
-        await asyncio.wait_for(subscription.after(len(subscription.events)), 0.1)
-        await asyncio.wait_for(subscription.until_settled(), 0.1)
+        await asyncio.wait_for(subscription.after(len(subscription.events)), patience())
+        await asyncio.wait_for(subscription.until_settled(), patience())
 
 
 async def test_a_change_that_brings_no_rest_wakes_nobody_who_waits_for_one() -> None:
@@ -364,7 +365,7 @@ async def test_a_reading_that_fails_is_told_to_everybody_who_needed_it() -> None
     broadcaster = Broadcaster(reads)
     reads.failure = RuntimeError("no such run")
     async with waiters(lambda: _events(broadcaster), 3) as tasks:
-        await asyncio.wait(tasks, timeout=1)
+        await asyncio.wait(tasks, timeout=patience())
         assert [str(task.exception()) for task in tasks] == ["no such run"] * 3
     assert broadcaster._subscriptions == {}
     reads.failure = None

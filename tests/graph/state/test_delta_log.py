@@ -19,6 +19,7 @@ from graph.state import DEFAULT_LIMITS, Mark, Plan, RunState, Step, new_run
 from graph.storage.open import open_storage
 from graph.storage.storage import Storage
 from tests.support.checkout import ROOT
+from tests.support.patience import patience
 from tools.calculator import calculator
 from tools.registry import make_tools, tool
 
@@ -185,7 +186,7 @@ async def test_a_second_prompt_on_a_thread_begins_with_an_empty_log(tmp_path: Pa
 async def test_a_killed_process_loses_no_entry_and_doubles_none(tmp_path: Path) -> None:
     path = tmp_path / "runs.db"
     for_kill = [sys.executable, "-c", _DIES_IN_A_RUN, str(path), "60"]
-    process = subprocess.run(for_kill, cwd=ROOT, timeout=60, check=False)  # noqa: ASYNC221
+    process = subprocess.run(for_kill, cwd=ROOT, timeout=patience(), check=False)  # noqa: ASYNC221
     assert process.returncode == -signal.SIGKILL
     assert steps((await stored(path))["log"]) == list(range(1, 60))
     async with open_storage(f"sqlite:///{path}") as storage:

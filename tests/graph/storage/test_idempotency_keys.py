@@ -14,6 +14,7 @@ from graph.state.row import KEPT, IdempotencyKey, KeyedRun, RunRow
 from graph.storage.open import open_storage
 from graph.storage.search import Search
 from graph.storage.storage import Storage
+from tests.support.patience import patience
 from tests.support.runs.live_runs import Gates, process
 
 
@@ -93,7 +94,7 @@ async def test_a_task_is_executed_once_however_often_it_is_started(storage: Stor
         )
         [record] = [one for one in started if isinstance(one, dict)]
         later = [one for one in started if isinstance(one, AlreadyAccepted)]
-        await runs.wait(record["run_id"], timeout=5, owner=None)
+        await runs.wait(record["run_id"], timeout=patience(), owner=None)
         with pytest.raises(AlreadyAccepted):
             await runs.start("pass a", key=KEY)
         with pytest.raises(KeyReused):

@@ -12,7 +12,8 @@ from graph.state.row import Facts, RunRow
 from graph.storage.pages import InvalidCursor, decode, encode
 from graph.storage.search import MOST_COUNTED, Position, Search, total
 from graph.storage.storage import Storage
-from tests.support.runs.live_runs import Gates, process, until
+from tests.support.patience import patience, until
+from tests.support.runs.live_runs import Gates, process
 
 
 def row(run_id: str, **fields: Any) -> RunRow:
@@ -222,7 +223,7 @@ async def test_a_run_is_found_by_how_it_went(storage: Storage) -> None:
         run_id = (await runs.start(prompt, owner="me"))["run_id"]
         await until(lambda: gates.waiting)
         gates.end("here")
-        await runs.wait(run_id, timeout=5, owner=None)
+        await runs.wait(run_id, timeout=patience(), owner=None)
         page = await runs.search("me", Search(text="stumble", tool="fail", min_retries=1))
         unused = await runs.search("me", Search(tool="pass"))
 
@@ -245,7 +246,7 @@ async def test_a_run_that_was_taken_up_is_found_at_once_and_afterwards(storage: 
         await until(lambda: gates.waiting)
         going_on = await runs.search("me", Search(taken_up=True))
         gates.end("a")
-        await runs.wait(run_id, timeout=5, owner=None)
+        await runs.wait(run_id, timeout=patience(), owner=None)
         ended = await runs.search("me", Search(taken_up=True))
 
     assert [run["status"] for run in going_on["runs"]] == ["running"]

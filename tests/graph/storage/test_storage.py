@@ -13,6 +13,7 @@ from graph.state import DEFAULT_LIMITS
 from graph.state.row import RunRow
 from graph.storage.open import open_storage, sqlite_path
 from graph.storage.sqlite.schema import MIGRATIONS, VERSION
+from graph.storage.sqlite.writer import BUSY_TIMEOUT
 from graph.storage.storage import Storage, StorageError
 
 ROW = RunRow(run_id="a", owner="me", prompt="add milk", limits=DEFAULT_LIMITS, created_at=1.5)
@@ -171,6 +172,6 @@ async def test_every_connection_reads_a_log_that_writers_do_not_hold_up(tmp_path
             [(query_only,)] = await connection.execute_fetchall("PRAGMA query_only")
             [(timeout,)] = await connection.execute_fetchall("PRAGMA busy_timeout")
 
-            assert (journal, query_only, timeout) == ("wal", 1, 5000)
+            assert (journal, query_only, timeout) == ("wal", 1, BUSY_TIMEOUT * 1000)
             with pytest.raises(sqlite3.OperationalError, match="readonly"):
                 await connection.execute_fetchall("DELETE FROM runs")

@@ -16,6 +16,7 @@ from graph.state.status import WrongStatus
 from graph.storage.sqlite.open import FileOwned
 from graph.workbench import Workbench, WorkbenchClosed, open_workbench
 from nodes.approval.edited_plan import PlanUnfit
+from tests.support.patience import patience
 from tools.registry import InvalidTool, ToolError, tool
 
 SUMS = "calculate 10 + 5, and then multiply it by 3"
@@ -210,7 +211,7 @@ async def test_a_closed_workbench_says_so_and_keeps_nobody_waiting() -> None:
     await bench.close()
 
     with pytest.raises(WorkbenchClosed, match="open another"):
-        await asyncio.wait_for(waiting, 5)
+        await asyncio.wait_for(waiting, patience())
     with pytest.raises(WorkbenchClosed):
         await run.rest()
     for call in (bench.run("what is 1 + 1"), bench.get(run.run_id), run.history(), run.explain()):

@@ -1,15 +1,13 @@
 """Budgets in a run: what a call may cost at most is asked before it is made."""
 
-import asyncio
-import time
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
 
 from graph.models.breaker import CircuitBreaker
 from graph.storage.storage import Storage
-from nodes.planning.model import Completion, Cost, Message
+from nodes.planning.model import Completion, Cost
+from tests.support.clocks import Clocks
 from tests.support.models.planning_runs import Planning
 from tests.support.models.scripted_models import (
     ModelAttempt,
@@ -19,6 +17,8 @@ from tests.support.models.scripted_models import (
     outage,
     plan_of,
 )
+
+pytestmark = pytest.mark.usefixtures("stopped")
 
 PROSE = answer("I would calculate that.", usd=0.01, tokens=50)
 
@@ -88,7 +88,7 @@ async def test_a_call_may_take_no_longer_than_the_budget(storage: Storage) -> No
     only = model(calculation())
     await Planning(storage, only, timeout=20.0).run(seconds=3.0)
 
-    assert 2.0 < only.calls[0].timeout <= 3.0
+    assert only.calls[0].timeout == pytest.approx(3.0)
 
 
 async def test_the_end_of_a_budget_is_no_fault_of_the_model(storage: Storage) -> None:
@@ -111,37 +111,34 @@ async def test_waiting_for_a_slot_is_none_of_the_time_of_the_budget(storage: Sto
     planned = await planning.run(seconds=2.0)
 
     assert planned.state["paused"] == 4.0
-    assert only.calls[1].timeout == pytest.approx(6.0, abs=0.5)
+    assert only.calls[1].timeout == pytest.approx(6.0)
 
 
-class Slow(ScriptedModel):
-    """Takes its time before it answers."""
+async def test_time_that_calls_have_taken_is_gone(storage: Storage, clocks: Clocks) -> None:
+    class Slow(ScriptedModel):
+        async def complete(self, *arguments: Any, **named: Any) -> Completion:
+            clocks.forward(2.0)
+            return await super().complete(*arguments, **named)
 
-    async def complete(
-        self, messages: Sequence[Message], schema: Mapping[str, Any], *, timeout: float
-    ) -> Completion:
-        time.sleep(0.2)  # noqa: ASYNC251 - so that no clock has to be replaced
-        return await super().complete(messages, schema, timeout=timeout)
-
-
-async def test_time_that_calls_have_taken_is_gone(storage: Storage) -> None:
-    planned = await Planning(storage, Slow("a/one", [PROSE])).run(seconds=0.15)
+    planned = await Planning(storage, Slow("a/one", [PROSE])).run(seconds=1.5)
 
     assert planned.outcomes == [("a/one", "rejected"), ("a/one", "skipped"), (None, "planned")]
 
 
-async def test_counting_what_a_call_may_cost_is_part_of_its_time(storage: Storage) -> None:
+async def test_counting_what_a_call_may_cost_is_part_of_its_time(
+    storage: Storage, clocks: Clocks
+) -> None:
     class Counting(ScriptedModel):
         async def max_cost(self, *arguments: Any, timeout: float, **named: Any) -> Cost:
             assert timeout == 5.0
-            await asyncio.sleep(0.3)
+            clocks.forward(0.3)
             return self.cost
 
     only = Counting("a/one", [calculation()])
     planned = await Planning(storage, only, timeout=5.0).run(usd=1.0)
 
-    assert only.calls[0].timeout <= 4.7
-    assert planned.log[0]["duration_ms"] >= 300
+    assert only.calls[0].timeout == pytest.approx(4.7)
+    assert planned.log[0]["duration_ms"] == pytest.approx(300)
 
 
 async def test_steps_bound_the_plan_of_a_model(storage: Storage) -> None:

@@ -3,7 +3,6 @@
 import re
 import socket
 import subprocess
-import time
 from pathlib import Path
 
 import httpx
@@ -11,6 +10,7 @@ import httpx
 from tests.support.checkout import packed_checkout
 from tests.support.deployment import deployment_page as page
 from tests.support.deployment.docker_engine import DockerEngine
+from tests.support.patience import wait_until
 from tests.support.servers.server_process import http_client
 
 _BUILD, _NEW_KEY, _RUN, DOCTOR = page.CONTAINER.replace("\\\n", "").splitlines()
@@ -42,15 +42,13 @@ class Container:
 
     def await_ready(self) -> None:
         """Until runs are accepted."""
-        deadline = time.monotonic() + 60
-        while True:
-            try:
-                if self.client.get("/health/ready").is_success:
-                    return
-            except httpx.TransportError:
-                pass
-            assert time.monotonic() < deadline, self.context.run("docker logs runwright")
-            time.sleep(0.05)
+        wait_until(self._is_ready, otherwise=lambda: self.context.run("docker logs runwright"))
+
+    def _is_ready(self) -> bool:
+        try:
+            return self.client.get("/health/ready").is_success
+        except httpx.TransportError:
+            return False
 
     def inspect(self, name: str) -> str:
         """What Docker says of it."""

@@ -8,6 +8,7 @@ from typing import Any
 from tests.support.checkout import packed_checkout
 from tests.support.deployment import deployment_page as page
 from tests.support.deployment.machine import Machine
+from tests.support.patience import patience
 
 #: The name that the page has for the host, which this machine takes for its own.
 HOST = "runwright.example"
@@ -75,14 +76,16 @@ class Service:
 
     def settled(self, run_id: str) -> dict[str, Any]:
         """The record once the run is settled."""
-        status, record = self.call(f"/runs/{run_id}/wait")
+        status, record = self.call(f"/runs/{run_id}/wait?timeout=300")
         assert status == 200, record
         return record
 
-    def streamed(self, run_id: str, seconds: int, at: str) -> str:
-        """What has come of a run's stream after some seconds."""
+    def streamed(self, run_id: str, last: str, at: str) -> str:
+        """What has come of a run's stream when the line `last` comes."""
         curl = f"{self._curl()} --no-buffer {at}/runs/{run_id}/stream"
-        return self.machine.run(f"timeout {seconds} {curl} || (($? == 124))")
+        told = self.machine.run(f"timeout {patience():.0f} {curl} | sed '/^{last}$/q' || true")
+        assert told.endswith(last)
+        return told
 
     def _curl(self, **headers: str) -> str:
         given = {"authorization": f"Bearer {self.key}", **headers}

@@ -4,14 +4,14 @@ import os
 import shutil
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-_STARTS = 60.0  # seconds that it may take on a busy machine
+from tests.support.patience import patience, wait_until
+
 _NEEDED = ("docker", "dockerd", "mmdebstrap")
 
 
@@ -51,20 +51,20 @@ class DockerEngine:
 
     def await_start(self) -> None:
         """Until it answers."""
-        deadline = time.monotonic() + _STARTS
-        while True:
-            try:
-                self.run("docker version")
-                return
-            except AssertionError:
-                if self.process.poll() is not None or time.monotonic() > deadline:
-                    raise AssertionError(f"no engine:\n{self._log.read_text()}") from None
-                time.sleep(0.2)
+        wait_until(self._answers, otherwise=self._log.read_text)
+
+    def _answers(self) -> bool:
+        assert self.process.poll() is None, self._log.read_text()
+        try:
+            self.run("docker version")
+        except AssertionError:
+            return False
+        return True
 
     def stop(self) -> None:
         """With every container."""
         self.process.terminate()
-        self.process.wait(60)
+        self.process.wait(patience())
 
 
 @contextmanager

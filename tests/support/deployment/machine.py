@@ -1,11 +1,11 @@
 """A Debian machine with systemd, in a container, for what changes a whole machine."""
 
 import shlex
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from tests.support.deployment.docker_engine import DockerEngine
+from tests.support.patience import wait_until
 
 #: systemd asks for more than a container has, and is not let have more than the tests have.
 _RIGHTS = (
@@ -31,16 +31,20 @@ class Machine:
         """A file that only root can read."""
         self.run(f"umask 077; cat > {path}", stdin=text.encode())
 
-    def until(self, script: str, timeout: float = 60) -> str:
+    def until(self, script: str) -> str:
         """What it prints as soon as it does not fail."""
-        deadline = time.monotonic() + timeout
-        while True:
+        told: list[str] = []
+
+        def succeeds() -> bool:
             try:
-                return self.run(script)
-            except AssertionError:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(0.1)
+                told.append(self.run(script))
+            except AssertionError as failure:
+                told[:] = [str(failure)]
+                return False
+            return True
+
+        wait_until(succeeds, otherwise=lambda: told[-1])
+        return told[-1]
 
     def remove(self) -> None:
         """At once."""

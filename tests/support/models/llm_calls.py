@@ -7,6 +7,7 @@ import pytest
 
 from graph.models.client import LiteLlmModel
 from nodes.planning.model import Completion, ModelFailure
+from tests.support.patience import patience
 from tests.support.servers.capture_server import (
     CaptureServer,
     anthropic_answer,
@@ -48,7 +49,7 @@ async def complete(server: CaptureServer, name: str, **settings: Any) -> Complet
     """One call, whose client is loaded before."""
     one = model(server, name, **settings)
     await asyncio.to_thread(one.warm)
-    return await one.complete(MESSAGES, SCHEMA, timeout=10)
+    return await one.complete(MESSAGES, SCHEMA, timeout=patience())
 
 
 async def failure(server: CaptureServer, name: str, **settings: Any) -> ModelFailure:

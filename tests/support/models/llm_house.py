@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from tests.support.models.llm_runs import BACKUP, PRICES, SUM, loaded, models, run
+from tests.support.models.llm_runs import BACKUP, PRICES, SUM, models, run, serving_models
 from tests.support.models.mock_llm import PROVIDERS, MockLlm, mock_llm
 from tests.support.servers.capture_server import CaptureServer, capturing, openai_answer
-from tests.support.servers.server_process import ServerProcess, serving
+from tests.support.servers.server_process import ServerProcess
 
 PROMPT = "what is 40 + 2"
 
@@ -67,11 +67,10 @@ def llm_house(folder: Path) -> Iterator[House]:
         backup.answer = openai_answer(SUM)
         servers = {
             name: stack.enter_context(
-                serving(
+                serving_models(
                     folder_of(folder, name),
                     models=models((name, mock.base_of(name)), (BACKUP, f"{backup.url}/v1")),
                     model_prices=PRICES,
-                    model_timeout="2.5",
                     # Each test is to meet the provider as if nothing had happened before.
                     breaker_failures="1000",
                     breaker_seconds="0",
@@ -79,8 +78,6 @@ def llm_house(folder: Path) -> Iterator[House]:
             )
             for name in PROVIDERS
         }
-        for server in servers.values():
-            loaded(server)
         yield House(mock, backup, servers)
 
 

@@ -1,11 +1,12 @@
 """Runs of a real server that asks a mock of its models: how they are set up, scripted and read."""
 
 import json
-import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.support.servers.server_process import ServerProcess
+from tests.support.servers.server_process import ServerProcess, serving
 
 #: A model at a capture server, with a price of its own.
 BACKUP = "openai/backup"
@@ -45,20 +46,30 @@ def models(*configured: tuple[str, str]) -> str:
     return json.dumps([{"model": name, "api_base": base} for name, base in configured])
 
 
+@contextmanager
+def serving_models(folder: Path, **settings: str) -> Iterator[ServerProcess]:
+    """A server whose models' clients are loaded, and whose deadlines are beyond those of a test.
+
+    A model that is closed off stays so until the end.
+    """
+    patient = {"model_timeout": "600", "breaker_seconds": "3600"}
+    with serving(folder, **patient | settings) as server:
+        yield loaded(server)
+
+
 def run(server: ServerProcess, prompt: str, **budget: Any) -> dict[str, Any]:
     """The settled record of a prompt, with a budget where one is given."""
     body = {"prompt": prompt, **({"budget": budget} if budget else {})}
     response = server.client.post("/runs", json=body)
     assert response.status_code == 201, response.text
-    return server.settled(response.json()["run_id"], timeout=240)
+    return server.settled(
+        response.json()["run_id"],
+    )
 
 
-def loaded(server: ServerProcess, timeout: float = 60) -> ServerProcess:
+def loaded(server: ServerProcess) -> ServerProcess:
     """The server, once the clients of its models are loaded."""
-    deadline = time.monotonic() + timeout
-    while not any(" models loaded " in line for line in server.lines):
-        assert time.monotonic() < deadline, server.lines
-        time.sleep(0.02)
+    server.logs(" models loaded ")
     return server
 
 

@@ -67,7 +67,9 @@ class Planning:
         self.waits = AwaitingApproval()
         self.limits = limits
         self._models = len(models)
-        self.breaker = breaker or CircuitBreaker((), threshold=100, pause=60.0)
+        self.breaker = breaker or CircuitBreaker(
+            (), threshold=100, pause=60.0, clock=lambda: time.time()
+        )
         named = {model.name: model for model in models}
         complex_model = ladder.get("complex_model")
         order = [name for name in named if name != complex_model]

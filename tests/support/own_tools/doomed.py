@@ -9,6 +9,11 @@ from pathlib import Path
 from tools.registry import ToolCall, tool
 
 
+def _begun() -> None:
+    """Leave a note for the test, which may get no answer from here any more."""
+    (Path(os.environ["GATES"]) / "begun").touch()
+
+
 @tool(phrases=["die now"])
 def die() -> None:
     """End the process in the middle of a step, as a crash does."""
@@ -18,6 +23,7 @@ def die() -> None:
 @tool(phrases=["hang for {seconds} seconds"])
 def hang(seconds: float) -> str:
     """Block a thread, as a tool does that never checks the time."""
+    _begun()
     time.sleep(seconds)
     return "woke up"
 
@@ -33,6 +39,7 @@ async def note(words: str, call: ToolCall) -> str:
 @tool(phrases=["cling"])
 async def cling() -> None:
     """Swallow every cancellation, as code does that catches too much."""
+    _begun()
     while True:
         try:
             await asyncio.sleep(1)
@@ -43,4 +50,5 @@ async def cling() -> None:
 @tool(phrases=["freeze for {seconds} seconds"])
 async def freeze(seconds: float) -> None:
     """Block the event loop, as a coroutine does that never gives way."""
+    _begun()
     time.sleep(seconds)  # noqa: ASYNC251 - that is what it is for

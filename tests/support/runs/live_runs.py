@@ -2,13 +2,14 @@
 
 import asyncio
 import threading
-import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, cast
+
+from tests.support.patience import patience, until
 
 from graph.build import RunGraph, build_graph
 from graph.models.breaker import CircuitBreaker
@@ -185,17 +186,9 @@ async def process(
         await (runs.close(grace=0.05) if orderly else executor.stop(grace=0))
 
 
-async def until(true: Callable[[], object], *, seconds: float = 20.0) -> None:
-    """Wait until it is true; fails when that takes too long."""
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, "it does not become true"
-        await asyncio.sleep(0.002)
-
-
 async def rested(runs: Runs, run_id: str) -> Record:
     """The record of a run that has settled."""
-    record = await runs.wait(run_id, timeout=20, owner="default")
+    record = await runs.wait(run_id, timeout=patience(), owner="default")
     assert record["status"] in ("completed", "failed", "cancelled"), record
     return record
 

@@ -9,6 +9,8 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message
 
+from tests.support.patience import patience
+
 
 @dataclass(frozen=True)
 class Told:
@@ -65,18 +67,18 @@ class Visit:
 
     async def begun(self) -> None:
         """Wait until the answer has begun."""
-        async with asyncio.timeout(10), self._sent:
+        async with asyncio.timeout(patience()), self._sent:
             await self._sent.wait_for(lambda: self.body)
 
     async def until(self, number: int) -> list[Told]:
         """The first so many events, once they have come."""
-        async with asyncio.timeout(10), self._sent:
+        async with asyncio.timeout(patience()), self._sent:
             await self._sent.wait_for(lambda: len(self.told) >= number)
         return self.told[:number]
 
     async def end(self) -> list[Told]:
         """All that was told, once the server has ended the answer."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(patience()):
             await self.task
         assert self.complete
         return self.told
@@ -84,7 +86,7 @@ class Visit:
     async def leave(self) -> None:
         """Go away, and see that the server has noticed."""
         self._left.set()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(patience()):
             await self.task
 
     async def _receive(self) -> Message:

@@ -2,12 +2,17 @@
 
 import json
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+
+def _set_event() -> threading.Event:
+    event = threading.Event()
+    event.set()
+    return event
 
 
 @dataclass(frozen=True)
@@ -26,13 +31,16 @@ class Captured:
 
 @dataclass
 class CaptureServer:
-    """`answer` goes to every request after `delay` seconds: JSON, or text as it is."""
+    """`answer` goes to every request: JSON, or text as it is.
+
+    While `speaks` is cleared no request gets one: whatever time it is given, it runs out.
+    """
 
     url: str
     answer: Any = None
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
-    delay: float = 0.0
+    speaks: threading.Event = field(default_factory=_set_event)
     requests: list[Captured] = field(default_factory=list)
 
 
@@ -86,7 +94,7 @@ def capturing() -> Iterator[CaptureServer]:
             text = self.rfile.read(int(self.headers.get("content-length", 0))).decode()
             headers = {name.lower(): value for name, value in self.headers.items()}
             server.requests.append(Captured(self.path, headers, text))
-            time.sleep(server.delay)
+            server.speaks.wait()
             answer = server.answer if isinstance(server.answer, str) else json.dumps(server.answer)
             self.send_response(server.status)
             for name, value in {"Content-Type": "application/json", **server.headers}.items():
@@ -111,6 +119,7 @@ def capturing() -> Iterator[CaptureServer]:
     try:
         yield server
     finally:
+        server.speaks.set()
         listener.shutdown()
         listener.server_close()
         thread.join()

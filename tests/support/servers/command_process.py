@@ -4,15 +4,14 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import threading
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from tests.support.checkout import ROOT
-from tests.support.servers.server_process import environment
+from tests.support.patience import patience, wait_until
+from tests.support.servers.server_process import forked
 
 #: What moves a cursor or sets a colour.
 CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
@@ -21,21 +20,27 @@ CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 class CommandProcess:
     """A started command; `output` and `complaints` are what it wrote so far.
 
-    With `terminal`, both go to a terminal of its own, which is an xterm of 100 by 30.
+    With `terminal`, both go to a terminal of its own, which is an xterm of 100 by 30. `waits` are
+    in seconds, by the names that `stretched` has for them.
     """
 
     def __init__(
-        self, *arguments: str, folder: Path, terminal: bool = False, **settings: str
+        self,
+        *arguments: str,
+        folder: Path,
+        terminal: bool = False,
+        waits: Mapping[str, float] | None = None,
+        **settings: str,
     ) -> None:
         self.output = self.complaints = ""
         self._terminal = terminal
         # A terminal's two ends; nobody reads a pipe's second one.
         reading, writing = os.openpty() if terminal else os.pipe()
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "api", *arguments],
-            cwd=ROOT,
+        self.process = forked(
+            *arguments,
+            folder=folder,
             env={
-                **environment(folder, **settings),
+                **{f"WAIT_{name}": str(seconds) for name, seconds in (waits or {}).items()},
                 "TERM": "xterm-256color",
                 "COLUMNS": "100",
                 "LINES": "30",
@@ -43,6 +48,7 @@ class CommandProcess:
             stdin=subprocess.DEVNULL,
             stdout=writing,
             stderr=writing if terminal else subprocess.PIPE,
+            **settings,
         )
         os.close(writing)
         self._readers = [threading.Thread(target=self._read, args=(reading,), daemon=True)]
@@ -68,14 +74,12 @@ class CommandProcess:
         """The id of its run, once it has told it."""
         return self.until(r"run ([0-9a-f-]{36})")[1]
 
-    def until(self, pattern: str, timeout: float = 30) -> re.Match[str]:
+    def until(self, pattern: str) -> re.Match[str]:
         """Wait until it has written what matches."""
-        deadline = time.monotonic() + timeout
-        while time.monotonic() < deadline:
-            if match := re.search(pattern, self.shown + self.complaints):
-                return match
-            time.sleep(0.02)
-        raise AssertionError(f"no {pattern!r} in {self.shown!r} {self.complaints!r}")
+        return wait_until(
+            lambda: re.search(pattern, self.shown + self.complaints),
+            otherwise=lambda: f"no {pattern!r} in {self.shown!r} {self.complaints!r}",
+        )
 
     def interrupt(self) -> None:
         """Ctrl-C."""
@@ -86,13 +90,13 @@ class CommandProcess:
         self.interrupt()
         self.until("press Ctrl-C again")
         self.interrupt()
-        return self.ended(timeout=20)
+        return self.ended()
 
-    def ended(self, timeout: float = 30) -> int:
+    def ended(self) -> int:
         """Wait for its end; the exit code."""
-        code = self.process.wait(timeout)
+        code = self.process.wait(patience())
         for reader in self._readers:
-            reader.join(5)
+            reader.join(patience())
         return code
 
     def _read(self, descriptor: int) -> None:
@@ -107,15 +111,13 @@ class CommandProcess:
         assert self.process.stderr is not None
         with self.process.stderr as stream:
             for line in stream:
-                self.complaints += line.decode()
+                self.complaints += line
 
 
 @contextmanager
-def running(
-    *arguments: str, folder: Path, terminal: bool = False, **settings: str
-) -> Iterator[CommandProcess]:
+def running(*arguments: str, folder: Path, **options: Any) -> Iterator[CommandProcess]:
     """A command that is killed at the end if it has not ended by itself."""
-    command = CommandProcess(*arguments, folder=folder, terminal=terminal, **settings)
+    command = CommandProcess(*arguments, folder=folder, **options)
     try:
         yield command
     finally:

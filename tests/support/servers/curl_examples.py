@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.support.patience import patience
 from tests.support.servers.server_process import ServerProcess, make, serving
 
 #: Where the page says that the server is.
@@ -65,7 +66,11 @@ def replay(page: str, url: str) -> Iterator[Example]:
         for printed, here in ids.items():
             command = command.replace(printed, here)
         done = subprocess.run(
-            ["bash", "-c", command], capture_output=True, text=True, timeout=60, check=False
+            ["bash", "-c", command],
+            capture_output=True,
+            text=True,
+            timeout=patience(),
+            check=False,
         )
         assert done.returncode in (0, 28), f"{example.command}: {done.stderr}"  # 28: its --max-time
         example.answered = readable(done.stdout.replace("\r", ""), example.only)

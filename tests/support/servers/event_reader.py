@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 from httpx_sse import connect_sse
 
+from tests.support.patience import patience
 from tests.support.servers.server_process import http_client
 
 
@@ -27,9 +28,9 @@ class Watcher:
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
 
-    def join(self, timeout: float) -> bool:
+    def join(self) -> bool:
         """Wait until it has seen the end; whether it has."""
-        self._thread.join(timeout)
+        self._thread.join(patience())
         return not self._thread.is_alive()
 
     @property

@@ -6,8 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,11 @@ from typing import Any
 import httpx
 
 from tests.support.checkout import ROOT
+from tests.support.own_tools.gate_tool import open_gate
+from tests.support.patience import patience, wait_until
+from tests.support.servers.fork_server import Forked
 
+#: The command by which users start a server.
 SERVE = (sys.executable, "-m", "api", "serve")
 
 
@@ -26,6 +29,8 @@ def environment(folder: Path, **settings: str) -> dict[str, str]:
         **inherited,
         "RUNWRIGHT_DATABASE_URL": f"sqlite:///{folder}/runs.db",
         "RUNWRIGHT_PORT": "0",
+        "RUNWRIGHT_STEP_TIMEOUT": "3600",  # longer than any test
+        "GATES": str(folder),
         "PYTHONWARNINGS": "error",
         **{f"RUNWRIGHT_{name.upper()}": value for name, value in settings.items()},
     }
@@ -34,21 +39,40 @@ def environment(folder: Path, **settings: str) -> dict[str, str]:
 def http_client(url: str = "", **options: Any) -> httpx.Client:
     """A client of a local server; no certificates are loaded, which takes 20 ms each time."""
     return httpx.Client(
-        base_url=url, **{"timeout": 30, "trust_env": False, "verify": False} | options
+        base_url=url, **{"timeout": patience(), "trust_env": False, "verify": False} | options
     )
 
 
-def runwright(*arguments: str, folder: Path, **settings: str) -> subprocess.CompletedProcess[str]:
+def forked(
+    *arguments: str,
+    folder: Path,
+    cwd: Path = ROOT,
+    env: Mapping[str, str] | None = None,
+    stdin: int | None = None,
+    stdout: int | None = None,
+    stderr: int | None = None,
+    **settings: str,
+) -> Forked:
+    """The started command, beside whose environment `env` has variables of another kind."""
+    return Forked(
+        arguments,
+        cwd=cwd,
+        env=environment(folder, **settings) | (env or {}),
+        stdin=stdin,
+        stdout=stdout,
+        stderr=stderr,
+        with_models="models" in settings,
+    )
+
+
+def runwright(
+    *arguments: str, folder: Path, cwd: Path = ROOT, **settings: str
+) -> subprocess.CompletedProcess[str]:
     """Run the command to its end."""
-    return subprocess.run(
-        [sys.executable, "-m", "api", *arguments],
-        cwd=ROOT,
-        env=environment(folder, **settings),
-        capture_output=True,
-        text=True,
-        timeout=110,
-        check=False,
-    )
+    pipe = subprocess.PIPE
+    with forked(*arguments, folder=folder, cwd=cwd, stdout=pipe, stderr=pipe, **settings) as done:
+        out, err = done.communicate(patience())
+        return subprocess.CompletedProcess([*arguments], done.wait(), out, err)
 
 
 def make(*arguments: str) -> list[str]:
@@ -61,19 +85,24 @@ def make(*arguments: str) -> list[str]:
 class ServerProcess:
     """A started server; `url` is where it answers, `lines` what it logged so far.
 
-    `command` is what starts it, maybe through other processes.
+    `command` is what starts it, maybe through other processes; without one it is forked.
     """
 
-    def __init__(self, folder: Path, command: Sequence[str] = SERVE, **settings: str) -> None:
+    def __init__(self, folder: Path, command: Sequence[str] | None = None, **settings: str) -> None:
+        self.folder = folder
         self.lines: list[str] = []
-        self.process = subprocess.Popen(
-            command,
-            cwd=ROOT,
-            env=environment(folder, **settings),
-            stderr=subprocess.PIPE,
-            text=True,
-            process_group=0,
-        )
+        self.process: Forked | subprocess.Popen[str]
+        if command is None:
+            self.process = forked("serve", folder=folder, stderr=subprocess.PIPE, **settings)
+        else:
+            self.process = subprocess.Popen(
+                command,
+                cwd=ROOT,
+                env=environment(folder, **settings),
+                stderr=subprocess.PIPE,
+                text=True,
+                process_group=0,
+            )
         self._serving = threading.Event()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -93,21 +122,37 @@ class ServerProcess:
         assert response.status_code == 200, response.text
         return dict(response.json())
 
-    def settled(self, run_id: str, timeout: float = 30) -> dict[str, Any]:
+    def settled(self, run_id: str) -> dict[str, Any]:
         """The record once the run is settled."""
-        return self.until(
-            run_id, lambda run: run["status"] in ("completed", "failed", "cancelled"), timeout
-        )
+        wait = f"/runs/{run_id}/wait?timeout=60"  # it also ends where a run rests for a person
 
-    def until(self, run_id: str, condition: Any, timeout: float = 30) -> dict[str, Any]:
+        def settles() -> bool:
+            return self.client.get(wait).json()["status"] in ("completed", "failed", "cancelled")
+
+        wait_until(settles, otherwise=lambda: str(self.get(run_id)))
+        return self.get(run_id)
+
+    def until(self, run_id: str, condition: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
         """The record once it meets `condition`."""
-        deadline = time.monotonic() + timeout
-        while time.monotonic() < deadline:
-            record = self.get(run_id)
-            if condition(record):
-                return record
-            time.sleep(0.02)
-        raise AssertionError(f"not within {timeout} s: {record}")
+        seen: list[dict[str, Any]] = []
+
+        def meets() -> bool:
+            seen[:] = [self.get(run_id)]
+            return bool(condition(seen[0]))
+
+        wait_until(meets, every=0.02, otherwise=lambda: str(seen))
+        return seen[0]
+
+    def open_gate(self, name: str) -> None:
+        """Let the calls of `gate.pass` that wait for it return."""
+        open_gate(self.folder, name)
+
+    def logs(self, words: str) -> str:
+        """The line with these words, once it is logged."""
+        return wait_until(
+            lambda: next((line for line in list(self.lines) if words in line), None),
+            otherwise=lambda: "\n".join(self.lines),
+        )
 
     def kill(self) -> None:
         """SIGKILL: the process has no say in it; nothing happens when it has ended already."""
@@ -115,22 +160,31 @@ class ServerProcess:
             os.killpg(self.process.pid, signal.SIGKILL)
         self._ended()
 
-    def terminate(self, timeout: float = 15) -> int:
+    def end_requested(self) -> None:
+        """SIGTERM, which it has noticed; what is under way has its grace from now on."""
+        self.process.send_signal(signal.SIGTERM)
+        self.logs(" stopping")
+
+    def terminate(self) -> int:
         """SIGTERM; the exit code."""
         self.process.send_signal(signal.SIGTERM)
-        code = self.process.wait(timeout)
+        return self.ended()
+
+    def ended(self) -> int:
+        """Wait for its end; the exit code."""
+        code = self.process.wait(patience())
         self._ended()
         return code
 
     def _ended(self) -> None:
-        self.process.wait(10)
+        self.process.wait(patience())
         self.client.close()
-        self._reader.join(5)
+        self._reader.join(patience())
         assert self.process.stderr is not None
         self.process.stderr.close()
 
     def _await_url(self) -> str:
-        self._serving.wait(30)
+        self._serving.wait(patience())
         match = re.search(r"http://[^\s\"]+", "\n".join(self.lines))
         if match is None:
             self.kill()
@@ -148,7 +202,7 @@ class ServerProcess:
 
 @contextmanager
 def serving(
-    folder: Path, command: Sequence[str] = SERVE, **settings: str
+    folder: Path, command: Sequence[str] | None = None, **settings: str
 ) -> Iterator[ServerProcess]:
     """A server that is stopped at the end if the test has not ended it."""
     server = ServerProcess(folder, command, **settings)

@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,12 +16,12 @@ import httpx
 from langgraph_sdk import get_sync_client
 
 from tests.support.checkout import ROOT
+from tests.support.patience import patience, wait_until
 from tests.support.servers.server_process import make
 from tests.support.servers.silent_server import SilentServer, silence
 
 _PACKAGES = ("graph", "nodes", "tools", "api", "examples")
 _FILES = ("Makefile", "langgraph.json", "pyproject.toml")
-_STARTS = 60.0  # seconds that it may take on a busy machine
 
 
 class StudioServer:
@@ -85,25 +84,29 @@ class StudioServer:
         """Stop it and everything that it started."""
         os.killpg(self.process.pid, signal.SIGTERM)
         try:
-            self.process.wait(15)
+            self.process.wait(patience())
         except subprocess.TimeoutExpired:
             os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait(15)
-        self._reader.join(5)
+            self.process.wait(patience())
+        self._reader.join(patience())
         assert self.process.stdout is not None
         self.process.stdout.close()
         self.client.http.client.close()
 
     def _await_answer(self) -> None:
-        deadline = time.monotonic() + _STARTS
-        while time.monotonic() < deadline and self.process.poll() is None:
-            try:
-                if httpx.get(f"{self.url}/ok", trust_env=False).status_code == 200:
-                    return
-            except httpx.TransportError:
-                time.sleep(0.1)
-        self.stop()
-        raise AssertionError("Studio's server did not start:\n" + "\n".join(self.lines))
+        try:
+            wait_until(self._answers, every=0.1, otherwise=lambda: "\n".join(self.lines))
+        except AssertionError:
+            self.stop()
+            raise
+
+    def _answers(self) -> bool:
+        assert self.process.poll() is None, "\n".join(self.lines)
+        try:
+            answer = httpx.get(f"{self.url}/ok", trust_env=False, timeout=patience())
+        except httpx.TransportError:
+            return False
+        return answer.status_code == 200
 
     def _read(self) -> None:
         assert self.process.stdout is not None

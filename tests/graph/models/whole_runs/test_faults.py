@@ -3,19 +3,34 @@
 import time
 from collections.abc import Iterator
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support.models.llm_house import (
     BACKUP_USD,
+    PROMPT,
     House,
     assert_done,
     assert_spent,
     each_provider,
     llm_house,
 )
-from tests.support.models.llm_runs import BACKUP, SUM, answer, broken, calls, fault, health
+from tests.support.models.llm_runs import (
+    BACKUP,
+    SUM,
+    answer,
+    broken,
+    calls,
+    fault,
+    health,
+    models,
+    run,
+    serving_models,
+)
+from tests.support.models.mock_llm import PROVIDERS
+from tests.support.patience import patience
 
 
 @pytest.fixture(scope="module")
@@ -98,24 +113,29 @@ def test_a_rate_limit_is_waited_for(house: House, name: str) -> None:
     assert outcome.requests == 2
 
 
-@each_provider
 def test_a_rate_limit_longer_than_a_run_can_wait_closes_the_model_for_so_long(
-    house: House, name: str
+    house: House, tmp_path: Path
 ) -> None:
     """The run does not wait for it, and those after it do not ask."""
-    house.run(name, answer(SUM))
+    limited = [(name, house.mock.base_of(name)) for name in PROVIDERS]
+    configured = models(*limited, (BACKUP, f"{house.backup.url}/v1"))
+    with serving_models(tmp_path, models=configured, breaker_seconds="0") as server:
+        house.mock.script(fault(429, retry_after=7200, type="rate_limit_error"))
+        house.backup.requests.clear()
+        began = time.time()
+        outcome = run(server, PROMPT)
+        ended, asked = time.time(), len(house.mock.requests)
+        house.mock.script(answer(SUM))
+        later = run(server, PROMPT)
+        state = health(server)
 
-    outcome = house.run(name, fault(429, retry_after=6, type="rate_limit_error"))
-    limited_at = time.monotonic()
-    later = house.run(name, answer(SUM))
-
-    assert_done(outcome, BACKUP)
-    assert (outcome.requests, outcome.backup_requests) == (1, 1)
-    assert_done(later, BACKUP)
-    assert calls(later.record)[0] == (name, "skipped", "circuit_open")
-    assert (later.requests, later.backup_requests) == (0, 1)
-    time.sleep(max(0.0, limited_at + 6 - time.monotonic()))
-    assert_done(house.run(name, answer(SUM)), name)
+    assert calls(outcome)[:-1] == [(name, "failed", "rate_limited") for name in PROVIDERS]
+    assert calls(later)[:-1] == [(name, "skipped", "circuit_open") for name in PROVIDERS]
+    assert calls(outcome)[-1] == calls(later)[-1] == (BACKUP, "planned", None)
+    assert (asked, len(house.mock.requests), len(house.backup.requests)) == (3, 0, 2)
+    for name in PROVIDERS:
+        until = datetime.fromisoformat(str(state[name]["until"])).timestamp()
+        assert began + 7200 - 0.001 <= until <= ended + 7200
 
 
 @each_provider
@@ -155,12 +175,15 @@ def test_an_outage_that_passes_costs_one_more_request(house: House, name: str) -
 
 
 @each_provider
-def test_a_slow_model_is_left_at_its_deadline(house: House, name: str) -> None:
-    outcome = house.run(name, broken(latencyMs=4500))
+def test_a_slow_model_is_left_at_its_deadline(house: House, name: str, tmp_path: Path) -> None:
+    longest = patience(2)
+    configured = models((name, house.mock.base_of(name)), (BACKUP, f"{house.backup.url}/v1"))
+    house.mock.script(broken(latencyMs=3_600_000))
+    house.backup.requests.clear()
+    with serving_models(tmp_path, models=configured, model_timeout=f"{longest}") as server:
+        record = run(server, PROMPT)
 
-    assert_done(outcome, BACKUP)
-    slow = outcome.record["planning_log"][:-1]
-    assert {entry["error_class"] for entry in slow} == {"timeout"}
-    assert all(2400 < entry["duration_ms"] < 4400 for entry in slow)
     # aimock does not note a request whose client went away; each call here is one.
-    assert (len(slow), outcome.backup_requests) == (1, 1)
+    assert calls(record) == [(name, "failed", "timeout"), (BACKUP, "planned", None)]
+    assert record["planning_log"][0]["duration_ms"] >= 990 * longest
+    assert len(house.backup.requests) == 1

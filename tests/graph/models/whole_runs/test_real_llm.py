@@ -12,10 +12,11 @@ import pytest
 
 from tests.support.models.llm_runs import run
 from tests.support.models.real_model import loosened, real_model
+from tests.support.patience import patience
 from tests.support.servers.server_process import serving
 from tools.registry import Tool
 
-pytestmark = [pytest.mark.real_llm, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.real_llm, pytest.mark.timeout(patience(900))]
 
 ADD, LIST, SUM = "todo_store.add", "todo_store.list", "calculator"
 
@@ -165,7 +166,7 @@ def plans_at(base: str, folder: Path) -> list[Planned]:
         folder,
         models=json.dumps([{"model": "openai/local", "api_base": base}]),
         temperature="0",
-        model_timeout="120",
+        model_timeout="600",
         model_max_tokens="300",
         breaker_failures="1000",
     ) as server:

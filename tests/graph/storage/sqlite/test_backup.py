@@ -15,6 +15,8 @@ from graph.state.row import RunRow
 from graph.storage.open import open_storage
 from graph.storage.sqlite import backup
 from graph.storage.sqlite.backup import BackupFailed, back_up
+from tests.support.own_tools.gate_tool import GATE
+from tests.support.patience import patience
 from tests.support.runs.orphans import orphans
 from tests.support.servers.command_call import call
 from tests.support.servers.server_process import ServerProcess, runwright, serving
@@ -44,11 +46,11 @@ def test_a_server_on_a_copy_that_was_made_while_serving_goes_on_from_it(tmp_path
     served, kept = tmp_path / "served", tmp_path / "kept"
     served.mkdir()
     kept.mkdir()
-    with serving(served, tools=FLAKY) as server:
+    with serving(served, tools=GATE) as server:
         done = [server.post(f"add todo number {n}") for n in range(5)]
         records = {run_id: server.settled(run_id) for run_id in done}
         made = runwright("backup", str(kept / "copy.db"), folder=served)
-        going = server.post("add todo last, then sleep 2 seconds, then add todo after")
+        going = server.post("add todo last, then pass gate one, then add todo after")
         server.until(going, lambda run: run["progress"]["done"] == 1)
         back_up(served / "runs.db", kept / "second.db")
         later = server.post("add todo later")
@@ -59,7 +61,8 @@ def test_a_server_on_a_copy_that_was_made_while_serving_goes_on_from_it(tmp_path
     sound(kept / "copy.db")
     sound(kept / "second.db")
 
-    with serving(restored(kept / "second.db", tmp_path / "restored"), tools=FLAKY) as server:
+    with serving(restored(kept / "second.db", tmp_path / "restored"), tools=GATE) as server:
+        server.open_gate("one")
         taken_up = server.settled(going)
         assert same(server, records)
         listing = server.settled(server.post("show my list"))["result"]["output"]
@@ -110,7 +113,7 @@ def test_every_copy_that_is_made_under_load_is_of_one_moment(tmp_path: Path) -> 
         copies = [tmp_path / f"copy{number}.db" for number in range(5)]
         counts = [back_up(tmp_path / "runs.db", copy).runs for copy in copies]
         over.set()
-        posting.join(30)
+        posting.join(patience())
         errors = [server.settled(run_id)["error"] for run_id in ids]
         assert errors == [None] * len(ids)
     for copy in copies:

@@ -1,0 +1,275 @@
+"""Processes of the program that are forked from one in which all of it is loaded already.
+
+Loading it takes a second or two of work, of which a start has little else. `Forked` is used as a
+`subprocess.Popen`: it has a process of its own, which is signalled, killed and waited for.
+
+`python -m tests.support.servers.fork_server SOCKET` waits for orders until its standard input ends.
+"""
+
+import atexit
+import gc
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Any
+
+_ROOT = Path(__file__).parent.parent.parent
+_HEADER = 8  # bytes, of an order's length
+
+
+class Forked:
+    """A started process; its streams are those that a `Popen` with pipes and text has.
+
+    `arguments` are those of the program. Streams that are not given are those of this process.
+    """
+
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        *,
+        cwd: Path,
+        env: Mapping[str, str],
+        stdin: int | None = None,
+        stdout: int | None = None,
+        stderr: int | None = None,
+        with_models: bool = False,
+    ) -> None:
+        self.returncode: int | None = None
+        self._lock = threading.Lock()
+        self.stdout, out = _stream(stdout, 1)
+        self.stderr, err = _stream(stderr, 2)
+        into = os.open(os.devnull, os.O_RDONLY) if stdin == subprocess.DEVNULL else os.dup(0)
+        order = json.dumps({"arguments": [*arguments], "cwd": str(cwd), "env": {**env}}).encode()
+        try:
+            self._link = socket.socket(socket.AF_UNIX)
+            self._link.connect(str(_place(with_models)))
+            socket.send_fds(self._link, [len(order).to_bytes(_HEADER)], [into, out, err])
+            self._link.sendall(order)
+            self.pid = int.from_bytes(_received(self._link, _HEADER))
+        finally:
+            for descriptor in (into, out, err):
+                os.close(descriptor)
+
+    def poll(self) -> int | None:
+        """The exit code, or None as long as it goes on."""
+        try:
+            return self.wait(0)
+        except subprocess.TimeoutExpired:
+            return None
+
+    def wait(self, timeout: float | None = None) -> int:
+        """The exit code, negative where a signal has ended it. Raises `TimeoutExpired`."""
+        if not self._lock.acquire(timeout=-1 if timeout is None else max(timeout, 0.001)):
+            raise subprocess.TimeoutExpired("the program", timeout or 0.0)
+        try:
+            if self.returncode is None:
+                if not select.select([self._link], [], [], timeout)[0]:
+                    raise subprocess.TimeoutExpired("the program", timeout or 0.0)
+                told = _received(self._link, _HEADER)
+                self.returncode = os.waitstatus_to_exitcode(int.from_bytes(told))
+                self._link.close()
+            return self.returncode
+        finally:
+            self._lock.release()
+
+    def send_signal(self, number: int) -> None:
+        """Nothing where it has ended."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        self.send_signal(signal.SIGKILL)
+
+    def communicate(self, timeout: float | None = None) -> tuple[str, str]:
+        """All that it wrote, once it has ended."""
+        told = {"stdout": "", "stderr": ""}
+
+        def read(name: str, stream: IO[str]) -> None:
+            told[name] = stream.read()
+
+        readers = [
+            threading.Thread(target=read, args=(name, stream), daemon=True)
+            for name, stream in (("stdout", self.stdout), ("stderr", self.stderr))
+            if stream and not stream.closed
+        ]
+        for reader in readers:
+            reader.start()
+        self.wait(timeout)
+        for reader in readers:
+            reader.join(timeout)
+        self._close()
+        return told["stdout"], told["stderr"]
+
+    def __enter__(self) -> "Forked":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._close()
+        self.wait()
+
+    def _close(self) -> None:
+        for stream in (self.stdout, self.stderr):
+            if stream:
+                stream.close()
+
+
+def _stream(given: int | None, own: int) -> tuple[IO[str] | None, int]:
+    """Our end of a stream, if it has one, and a descriptor of the other one."""
+    if given != subprocess.PIPE:
+        return None, os.dup(own if given is None else given)
+    ours, theirs = os.pipe()
+    return os.fdopen(ours, encoding="utf-8", errors="replace"), theirs
+
+
+def _received(link: socket.socket, length: int) -> bytes:
+    told = b""
+    while len(told) < length:
+        part = link.recv(length - len(told))
+        if not part:
+            raise ConnectionError("the fork server has ended")
+        told += part
+    return told
+
+
+# The servers that this process has started
+
+_places: dict[bool, Path] = {}
+_starting = threading.Lock()
+
+
+def _place(with_models: bool) -> Path:
+    """Where a server listens, which is started when it is first asked for."""
+    with _starting:
+        if with_models not in _places:
+            _places[with_models] = _started(with_models)
+    return _places[with_models]
+
+
+def _started(with_models: bool) -> Path:
+    folder = tempfile.TemporaryDirectory(prefix="forks-", ignore_cleanup_errors=True)
+    place = Path(folder.name) / "socket"
+    inherited = {name: value for name, value in os.environ.items() if "RUNWRIGHT" not in name}
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "tests.support.servers.fork_server",
+            str(place),
+            *["models"] * with_models,
+        ],
+        cwd=_ROOT,
+        env={**inherited, "PYTHONWARNINGS": "error"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    assert process.stdout.readline(), "the fork server did not start"
+    process.stdout.close()
+
+    def end() -> None:
+        assert process.stdin is not None
+        process.stdin.close()
+        process.wait()
+        folder.cleanup()
+
+    atexit.register(end)
+    return place
+
+
+# In the server
+
+
+def serve(place: str) -> None:
+    """Fork a process for every order, and return in each of them."""
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(place)
+    listener.listen(64)
+    woken, wake = os.pipe()
+    os.set_blocking(woken, False)
+    os.set_blocking(wake, False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+    gc.collect()
+    gc.freeze()
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
+    links: dict[int, socket.socket] = {}
+    while True:
+        ready, _, _ = select.select([listener, woken, 0], [], [])
+        if 0 in ready:
+            os._exit(0)
+        if woken in ready:
+            os.read(woken, 4096)
+            _tell_ends(links)
+        if listener in ready:
+            link, _ = listener.accept()
+            header, descriptors, _, _ = socket.recv_fds(link, _HEADER, 3)
+            order = json.loads(_received(link, int.from_bytes(header)))
+            if pid := os.fork():
+                for descriptor in descriptors:
+                    os.close(descriptor)
+                links[pid] = link
+                link.sendall(pid.to_bytes(_HEADER))
+                continue
+            for inherited in (listener, link, *links.values()):
+                inherited.close()
+            _become(order, descriptors)
+            return
+
+
+def _tell_ends(links: dict[int, socket.socket]) -> None:
+    while links:
+        pid, status = os.waitpid(-1, os.WNOHANG)
+        if not pid:
+            return
+        with links.pop(pid) as link, suppress(OSError):  # nobody may wait for it any more
+            link.sendall(status.to_bytes(_HEADER))
+
+
+def _become(order: Mapping[str, Any], descriptors: Sequence[int]) -> None:
+    """Be as a process that was just started."""
+    os.setpgid(0, 0)
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for descriptor, number in zip(descriptors, range(3), strict=True):
+        os.dup2(descriptor, number)
+    os.closerange(3, 1024)
+    os.chdir(order["cwd"])
+    os.environ.clear()
+    os.environ.update(order["env"])
+    own, others = os.environ.get("PYTHONPATH", "").split(os.pathsep), sys.path[1:]
+    sys.path[:] = [order["cwd"], *(path for path in own if path and path not in others), *others]
+    sys.argv[1:] = order["arguments"]
+    sys.stdout.reconfigure(line_buffering=os.isatty(1))  # type: ignore[union-attr]
+
+
+def main() -> int:
+    """Load the program, then be a server and, in its forks, the program."""
+    from api.__main__ import main as runwright
+    from tests.support.servers.stretched import set_waits, stretch_waits
+
+    stretch_waits()
+    if sys.argv[2:]:
+        from graph.models import client
+
+        client._library()
+    serve(sys.argv[1])
+    set_waits()
+    return runwright()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,72 @@
+"""The program with its fixed waits as long as needed: `python -m tests.support.servers.stretched`.
+
+What it gives up after a second or two (a storage that does not answer, a person who does not press
+Ctrl-C again) it would also give up on a machine that is just slow. So each such wait is multiplied
+by how slow the machine is; where it is quick, all are as they are. A test that is about one of them
+gives it as it wants it, as WAIT_SECOND_THOUGHT=600.
+"""
+
+import gc
+import os
+import sys
+
+
+def stretch_waits() -> None:
+    """Multiply what the modules of this process wait for."""
+    from api.cli import follow, serve, server_run
+    from api.cli.doctor import network
+    from graph import service
+    from graph.commands import retry
+    from graph.queue import executor
+    from graph.runs import quarantine, runner
+    from graph.storage.sqlite import open as opening
+    from graph.storage.sqlite import writer
+    from tests.support.patience import patience
+    from tools import invocation
+
+    for module, name in (
+        (runner, "CANCEL_WAIT"),
+        (executor, "CANCEL_GRACE"),
+        (follow, "SECOND_INTERRUPT"),
+        (service, "CHECK_TIMEOUT"),
+        (invocation, "STOP_GRACE"),
+        (network, "SILENCE_LIMIT"),
+        (quarantine, "SLOT_SECONDS"),
+        (quarantine, "QUARANTINE_SECONDS"),
+        (retry, "END_TIMEOUT"),
+        (opening, "BUSY_TIMEOUT"),
+        (writer, "BUSY_TIMEOUT"),
+        (serve, "CLOSING"),
+        (serve, "REQUEST_GRACE"),
+        (server_run, "SILENCE_LIMIT"),
+        (server_run, "SILENCE"),
+    ):
+        setattr(module, name, patience(getattr(module, name)))
+
+
+def set_waits() -> None:
+    """Take over what the environment says of them."""
+    from api.cli import follow, server_run
+
+    if "WAIT_SECOND_THOUGHT" in os.environ:
+        follow.SECOND_INTERRUPT = float(os.environ["WAIT_SECOND_THOUGHT"])
+    if "WAIT_SERVER" in os.environ:
+        server_run.SILENCE_LIMIT = float(os.environ["WAIT_SERVER"])
+
+
+def main() -> int:
+    """What `python -m api` does with the same arguments."""
+    try:
+        gc.disable()  # as there
+        stretch_waits()
+        set_waits()
+        gc.enable()
+    except KeyboardInterrupt:
+        return 130
+    from api.__main__ import main as runwright
+
+    return runwright()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
