@@ -4,10 +4,10 @@ import asyncio
 import threading
 
 import pytest
-from tests.support.patience import patience
 
 from graph.state import Attempt
 from tests.support.clocks import Clocks, settle
+from tests.support.patience import patience
 from tests.support.runs.step_attempts import Attempts, run
 from tools.registry import make_tools, tool
 

@@ -5,9 +5,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from tests.support.patience import patience
-
 from tests.support.own_tools.gate_tool import GATE
+from tests.support.patience import patience
 from tests.support.servers.server_process import serving
 
 FLAKY = "examples.flaky:sleep,examples.flaky:fail_times"

@@ -3,13 +3,13 @@
 from pathlib import Path
 
 import pytest
-from tests.support.patience import until
 
 from api.routes.history import CheckpointDetail, History
 from graph.commands.retry import RetryRequest
 from graph.runs.history import CheckpointNotFound
 from graph.runs.reader import RunNotFound
 from graph.storage.storage import Storage
+from tests.support.patience import until
 from tests.support.runs.live_runs import Gates, process, rested, start
 from tests.support.servers.server_process import serving
 

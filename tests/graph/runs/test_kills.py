@@ -14,8 +14,8 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.support.patience import patience, wait_until
 
+from tests.support.patience import patience, wait_until
 from tests.support.runs.orphans import orphans
 from tests.support.runs.stuck_runs import await_unstuck
 from tests.support.servers.server_process import ServerProcess, http_client, serving

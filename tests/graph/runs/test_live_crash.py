@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 from httpx_sse import connect_sse
-from tests.support.patience import patience, wait_until
 
+from tests.support.patience import patience, wait_until
 from tests.support.runs.stuck_runs import await_unstuck, starts
 from tests.support.servers.event_reader import Watcher
 from tests.support.servers.server_process import ServerProcess, http_client

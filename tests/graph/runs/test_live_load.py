@@ -7,8 +7,8 @@ import threading
 from pathlib import Path
 
 import httpx
-from tests.support.patience import patience
 
+from tests.support.patience import patience
 from tests.support.servers.event_reader import Watcher
 from tests.support.servers.server_process import ServerProcess, http_client, serving
 

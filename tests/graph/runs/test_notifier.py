@@ -2,9 +2,8 @@
 
 import asyncio
 
-from tests.support.patience import patience
-
 from graph.runs.watch import BATCH, Notifier
+from tests.support.patience import patience
 
 
 async def waiting(notifier: Notifier, number: int) -> list[asyncio.Task[None]]:

@@ -9,7 +9,6 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.support.patience import until
 
 from graph.commands.fork import Edits
 from graph.commands.retry import RetryRequest
@@ -18,6 +17,7 @@ from graph.service import Runs
 from graph.settings.keys import new_key
 from graph.storage.search import Search
 from graph.storage.storage import Storage
+from tests.support.patience import until
 from tests.support.runs.live_runs import Gates, process, start
 from tests.support.servers.api_calls import calls
 from tests.support.servers.command_call import call

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.patience import patience, until
 
 from graph.build import build_graph
 from graph.queue.executor import Executor
@@ -23,6 +22,7 @@ from graph.state.row import RunRow
 from graph.storage.open import open_storage
 from graph.storage.sqlite.checkpoints import SqliteSaver
 from graph.storage.storage import Storage
+from tests.support.patience import patience, until
 from tools.registry import ToolError, make_tools, tool
 
 LIMITS: Limits = {**DEFAULT_LIMITS, "backoff": 0.01}

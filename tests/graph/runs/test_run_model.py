@@ -16,7 +16,6 @@ from hypothesis.stateful import (
     invariant,
     rule,
 )
-from tests.support.patience import patience, until
 
 from graph.commands.approval import NotWaiting
 from graph.commands.cancel import AlreadySettled
@@ -29,6 +28,7 @@ from graph.state.row import ApprovalAnswer
 from graph.state.status import SETTLED
 from graph.storage.open import open_storage
 from nodes.approval.edited_plan import PlanUnfit, read_plan
+from tests.support.patience import patience, until
 from tests.support.runs.known_runs import Known
 from tests.support.runs.live_runs import AT_ONCE, LONG, Gates, process, told
 from tools.registry import ToolError

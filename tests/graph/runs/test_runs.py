@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 from langgraph.graph import END, START, StateGraph
-from tests.support.patience import patience, until
 
 from graph.build import build_graph
 from graph.compose import open_runs, open_tools
@@ -26,6 +25,7 @@ from graph.storage.memory import MemoryIndex
 from graph.storage.open import open_storage
 from graph.storage.search import Search
 from graph.storage.storage import Storage
+from tests.support.patience import patience, until
 from tests.support.runs.live_runs import Gates, process, rested, start
 
 FLAKY = ("examples.flaky:fail_times", "examples.flaky:sleep")

@@ -4,9 +4,9 @@ import threading
 from pathlib import Path
 
 import pytest
-from tests.support.patience import patience, wait_until
 
 from tests.support.own_tools.gate_tool import GATE
+from tests.support.patience import patience, wait_until
 from tests.support.servers.server_process import ServerProcess, http_client, serving
 
 FLAKY = "examples.flaky:sleep"

@@ -7,11 +7,11 @@ from functools import partial
 from typing import Any, cast
 
 import pytest
-from tests.support.patience import patience
 
 from graph.record.events import events
 from graph.runs.watch import BATCH, KEPT, Broadcaster, Notifier, RunSubscription, change_of
 from graph.state import DEFAULT_LIMITS, RunState, Status, new_run
+from tests.support.patience import patience
 
 RUN_ID = "8f14e45f-ceea-467f-a0e6-1d2c3b4a5968"
 

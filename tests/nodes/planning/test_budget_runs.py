@@ -10,8 +10,8 @@ from nodes.planning.model import Completion, Cost
 from tests.support.clocks import Clocks
 from tests.support.models.planning_runs import Planning
 from tests.support.models.scripted_models import (
-    ModelAttempt,
     ScriptedModel,
+    Turn,
     answer,
     calculation,
     outage,
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.usefixtures("stopped")
 PROSE = answer("I would calculate that.", usd=0.01, tokens=50)
 
 
-def model(*script: ModelAttempt, tokens: int = 100, usd: float | None = 0.01) -> ScriptedModel:
+def model(*script: Turn, tokens: int = 100, usd: float | None = 0.01) -> ScriptedModel:
     return ScriptedModel("a/one", list(script), cost=Cost(tokens=tokens, usd=usd))
 
 

@@ -14,8 +14,8 @@ from nodes.planning.outcomes import first_of
 from tests.support.clocks import Clocks
 from tests.support.models.planning_runs import Planning as Runs
 from tests.support.models.scripted_models import (
-    ModelAttempt,
     ScriptedModel,
+    Turn,
     answer,
     calculation,
     outage,
@@ -24,7 +24,7 @@ from tests.support.models.scripted_models import (
 RATE_LIMIT = "rate_limited"
 
 
-def model(name: str, *script: ModelAttempt) -> ScriptedModel:
+def model(name: str, *script: Turn) -> ScriptedModel:
     return ScriptedModel(name, list(script))
 
 

@@ -9,8 +9,8 @@ from graph.storage.storage import Storage
 from nodes.planning.model import Completion, ModelFailure
 from tests.support.models.planning_runs import Planning
 from tests.support.models.scripted_models import (
-    ModelAttempt,
     ScriptedModel,
+    Turn,
     answer,
     calculation,
     misconfigured,
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.usefixtures("stopped")
 PROSE = "I would calculate that."
 
 
-def model(name: str, *script: ModelAttempt) -> ScriptedModel:
+def model(name: str, *script: Turn) -> ScriptedModel:
     return ScriptedModel(name, list(script))
 
 
@@ -144,7 +144,7 @@ PASSING = [outage("timeout"), outage("timeout")]
     ],
 )
 async def test_the_policy_says_whether_the_patterns_may_answer(
-    storage: Storage, fallback: str, script: list[ModelAttempt], status: str
+    storage: Storage, fallback: str, script: list[Turn], status: str
 ) -> None:
     planned = await Planning(storage, model("a/one", *script), fallback=fallback).run()
     error = planned.state["error"]

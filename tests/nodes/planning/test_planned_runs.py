@@ -10,8 +10,8 @@ from graph.storage.storage import Storage
 from nodes.planning.model import Completion
 from tests.support.models.planning_runs import Planning
 from tests.support.models.scripted_models import (
-    ModelAttempt,
     ScriptedModel,
+    Turn,
     answer,
     calculation,
     misconfigured,
@@ -25,7 +25,7 @@ FORWARD = plan_of(
 )
 
 
-def model(name: str, *script: ModelAttempt) -> ScriptedModel:
+def model(name: str, *script: Turn) -> ScriptedModel:
     return ScriptedModel(name, list(script))
 
 

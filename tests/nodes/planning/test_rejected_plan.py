@@ -16,8 +16,8 @@ from nodes.planning.outcomes import MAX_KEPT, kept, last_rejected
 from tests.support.models.planning_runs import Planning
 from tests.support.models.scripted_models import (
     Killed,
-    ModelAttempt,
     ScriptedModel,
+    Turn,
     answer,
     calculation,
     misconfigured,
@@ -30,7 +30,7 @@ WEATHER = plan_of(("weather", {"city": "Paris"}))
 RAIN = plan_of(("rain", {}))
 
 
-def model(name: str, *script: ModelAttempt) -> ScriptedModel:
+def model(name: str, *script: Turn) -> ScriptedModel:
     return ScriptedModel(name, list(script))
 
 

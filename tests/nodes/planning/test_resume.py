@@ -12,8 +12,8 @@ from nodes.planning.model import Completion
 from tests.support.models.planning_runs import LIMITS, Planning
 from tests.support.models.scripted_models import (
     Killed,
-    ModelAttempt,
     ScriptedModel,
+    Turn,
     answer,
     calculation,
     misconfigured,
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.usefixtures("stopped")
 PROSE = answer("I would calculate that.")
 
 
-def model(name: str, *script: ModelAttempt) -> ScriptedModel:
+def model(name: str, *script: Turn) -> ScriptedModel:
     return ScriptedModel(name, list(script))
 
 
@@ -96,7 +96,7 @@ async def test_every_model_that_is_passed_by_is_a_super_step_of_its_own(storage:
     ids=["first call", "repair", "second try", "repair after a second try"],
 )
 async def test_after_a_crash_the_next_call_is_made_and_no_answered_one(
-    storage: Storage, before: list[ModelAttempt], after: list[ModelAttempt], outcomes: list[str]
+    storage: Storage, before: list[Turn], after: list[Turn], outcomes: list[str]
 ) -> None:
     """Another process goes on, with what the first one learned."""
     lost = Planning(storage, model("a/one", *before), model("b/two"))

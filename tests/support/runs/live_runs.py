@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, cast
 
-from tests.support.patience import patience, until
-
 from graph.build import RunGraph, build_graph
 from graph.models.breaker import CircuitBreaker
 from graph.queue.executor import Executor
@@ -22,6 +20,7 @@ from graph.state import DEFAULT_LIMITS, Limits, RunState
 from graph.storage.storage import Storage
 from nodes.planning.model import Completion, ModelLadder
 from tests.support.models.scripted_models import ScriptedModel
+from tests.support.patience import patience, until
 from tools.registry import Tool, ToolError, make_tools, tool
 from tools.threads import ToolThreads
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.docs.test_readme import PROMPTS
+from tests.docs.test_tools import PROMPTS
 from tests.support.models.llm_runs import SUM, calls, health, memory_mb, models, run, serving_models
 from tests.support.models.mock_llm import PROVIDERS
 from tests.support.patience import patience, wait_until
