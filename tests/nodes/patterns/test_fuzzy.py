@@ -169,7 +169,7 @@ def test_one_request_that_nothing_reads_refuses_the_whole_prompt(prompt: str) ->
 
 
 @pytest.mark.parametrize(
-    "frame",
+    "template",
     [
         "yo {} real quick would ya",
         "so um {}, i forgot",

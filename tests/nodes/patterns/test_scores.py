@@ -25,7 +25,7 @@ def test_no_request_is_forced_onto_a_tool(measures: dict[str, Measure]) -> None:
 
 
 @pytest.mark.parametrize(
-    "frame", ["{} and add milk to my list", "{}; what is 2 + 2", "show my list, then {}"]
+    "template", ["{} and add milk to my list", "{}; what is 2 + 2", "show my list, then {}"]
 )
 def test_no_request_for_another_tool_hides_beside_one_of_ours(template: str) -> None:
     planner = PatternPlanner(make_tools(BUILTIN))

@@ -76,7 +76,7 @@ async def test_an_answer_that_is_no_plan_leaves_none(storage: Storage, no_plan: 
 
 
 @pytest.mark.parametrize(
-    ("roster", "budget", "prompt", "kind"),
+    ("ladder", "budget", "prompt", "kind"),
     [
         ({}, {}, "sing me a song", "not_understood"),
         ({"fallback": "never"}, {}, "what is 2 + 2", "plan_rejected"),
