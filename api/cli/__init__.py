@@ -1,1 +1,4 @@
-"""The `runwright` command and what it shows in a terminal."""
+"""The `runwright` command: its arguments, what it does, and what a terminal shows of it.
+
+Others use `command.run_command`.
+"""

@@ -1,1 +1,6 @@
-"""Orders about runs: each is checked, stored, and then told to the runner."""
+"""Orders about runs, one file each: what is asked is checked, stored, and then the runner is told.
+
+Others use `approval`, `cancel.AlreadySettled`, `cancel.Canceller`, `deletion.Deletion`,
+`deletion.NotSettled`, `fork`, `preview.PlanPreview`, `preview.PlanPreviews`, `retention.Retention`,
+`retention.sweeping` and `retry`.
+"""

@@ -1,1 +1,4 @@
-"""Language models: the client of every provider, what their failures mean, and what they cost."""
+"""Language models: the client of every provider, what its failures mean, what calls cost.
+
+Others use `client`, `daily_budget`, `ladder` and `prices.ModelFacts`.
+"""

@@ -1,4 +1,7 @@
-"""What the process is told by its environment: the settings, and the keys of those who call."""
+"""What the process is told by its environment: the settings, and the keys of those who call.
+
+Others use `keys`.
+"""
 
 from graph.settings.settings import (
     PREFIX,

@@ -1,6 +1,8 @@
 """What travels through the graph: plain JSON-like records, nothing else.
 
 Readers of the state import from here; which records there are, the files beside this one tell.
+
+Others use `row` and `status`.
 """
 
 from graph.state.log import (

@@ -1,1 +1,4 @@
-"""A plan that a person is asked about before it is executed, and one that was edited by hand."""
+"""A plan that a person is asked about before it is executed, or that was edited by hand.
+
+Others use `asking`, `edited_plan` and `hand_edits`.
+"""

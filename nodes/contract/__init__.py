@@ -1,1 +1,4 @@
-"""What every plan and every step is held to, by whichever planner it was made."""
+"""What every plan and every step is held to, by whichever planner it was made.
+
+Others use `json_data`, `plan_check.check_plan`, `references.InvalidReference` and `steps`.
+"""

@@ -14,4 +14,6 @@
 
 A tool brings its own sentences with `@tool(phrases=["sleep {seconds} seconds"])` and needs no
 change here.
+
+Others use `grammar.phrases.word_set`, `planner.PatternPlanner` and `planner.Reading`.
 """

@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,18 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.house.rules import FLOORS, PACKAGES, House, below
 from tests.support.checkout import ROOT
 from tests.support.patience import patience
 
-LAYERS = ("tools", "nodes", "graph", "api")  # each may import itself and those before it
 LEAF = "graph.state"
 MODEL_CLIENTS = ("litellm", "langchain_litellm")
-SOURCES = sorted(path for layer in LAYERS for path in (ROOT / layer).rglob("*.py"))
-
-
-def name_of(path: Path) -> str:
-    parts = path.relative_to(ROOT).with_suffix("").parts
-    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+HOUSE = House(ROOT)
 
 
 def imports(path: Path) -> Iterator[ast.Import | ast.ImportFrom]:
@@ -29,73 +25,100 @@ def imports(path: Path) -> Iterator[ast.Import | ast.ImportFrom]:
 
 
 def imported(path: Path) -> set[str]:
-    """The modules that a file imports anywhere in it, also inside functions."""
+    """The modules of anybody that a file imports anywhere in it, also inside functions."""
     names: set[str] = set()
     for node in imports(path):
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
         elif node.module:
             names.add(node.module)
-            # `from graph import state` names a module as much as `import graph.state` does.
-            names.update(
-                f"{node.module}.{alias.name}"
-                for alias in node.names
-                if (ROOT / node.module.replace(".", "/") / f"{alias.name}.py").exists()
-            )
     return names
 
 
-def below(name: str, package: str) -> bool:
-    return name == package or name.startswith(f"{package}.")
+each_source = pytest.mark.parametrize("name", HOUSE.modules)
 
 
-each_source = pytest.mark.parametrize("path", SOURCES, ids=name_of)
+def test_every_module_has_a_room_on_a_floor() -> None:
+    assert HOUSE.homeless() == []
+    assert {room for rooms in FLOORS for room in rooms} <= {*HOUSE.modules}
 
 
-@each_source
-def test_imports_go_one_way(path: Path) -> None:
-    layer = name_of(path).split(".")[0]
-    above = LAYERS[LAYERS.index(layer) + 1 :]
-    upwards = {
-        name
-        for name in imported(path)
-        if any(below(name, package) for package in above)
-        and not (layer == "nodes" and name == LEAF)
-    }
-
-    assert not upwards
+def test_imports_go_down_the_floors() -> None:
+    assert HOUSE.climbing() == []
 
 
-@each_source
-def test_imports_are_absolute(path: Path) -> None:
-    """A file that a tool loads by its path has no package to be relative to."""
-    assert not [node for node in imports(path) if isinstance(node, ast.ImportFrom) and node.level]
+def test_folders_are_entered_by_their_doors() -> None:
+    """What others may use of a folder stands in its docstring, and nothing that nobody uses."""
+    assert HOUSE.forced() == []
+    assert HOUSE.stale() == []
 
 
-@each_source
-def test_only_one_file_imports_a_model_client_and_only_when_called(path: Path) -> None:
-    wanted = {name for name in imported(path) if any(below(name, one) for one in MODEL_CLIENTS)}
-    at_import = {
-        name
-        for node in ast.parse(path.read_text()).body
-        for name in ([node.module or ""] if isinstance(node, ast.ImportFrom) else [])
-        + ([alias.name for alias in node.names] if isinstance(node, ast.Import) else [])
-    }
-
-    assert not wanted or name_of(path) == "graph.models.client"
-    assert not wanted & at_import
+def test_nothing_leads_to_itself() -> None:
+    assert HOUSE.circles() == []
 
 
 @pytest.mark.parametrize(
-    "path", [path for path in SOURCES if below(name_of(path), LEAF)], ids=name_of
+    ("rule", "planted_in", "line"),
+    [
+        ("climbing", "tools/todos.py", "from nodes.plan import plan"),
+        ("climbing", "nodes/plan.py", "from graph.build import build_graph"),
+        ("climbing", "graph/edges.py", "from graph.build import build_graph"),
+        ("climbing", "graph/queue/fair.py", "from graph.models.client import LiteLlmModel"),
+        ("climbing", "graph/commands/fork.py", "from api.app import create_app"),
+        ("climbing", "graph/state/row.py", "from tools.registry import Tool"),
+        ("forced", "api/routes/runs.py", "from graph.runs.quarantine import Quarantine"),
+        ("forced", "graph/compose.py", "from graph.storage.sqlite.writer import SqliteWriter"),
+        ("forced", "nodes/plan.py", "from nodes.patterns.english.list_names import LIST"),
+        ("circles", "graph/runs/reader.py", "from graph.runs.runner import Runner"),
+        ("circles", "nodes/contract/references.py", "import nodes.contract.plan_check"),
+        ("homeless", "graph/helpers.py", "x = 1"),
+        ("stale", "graph/queue/__init__.py", '"""Others use `fair.FairQueue`."""'),
+    ],
 )
-def test_the_state_imports_nothing_else_of_ours(path: Path) -> None:
-    ours = {name for name in imported(path) if any(below(name, layer) for layer in LAYERS)}
+def test_a_planted_breach_is_found(tmp_path: Path, rule: str, planted_in: str, line: str) -> None:
+    for package in PACKAGES:
+        shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("*.pyc"))
+    place = tmp_path / planted_in
+    before = place.read_text() if place.exists() and rule != "stale" else ""
+    place.write_text(f"{before}\n{line}\n")
 
-    assert all(below(name, LEAF) for name in ours)
+    breaches = getattr(House(tmp_path), rule)()
+
+    assert breaches
+    assert all(planted_in.removesuffix(".py").split("/")[1] in breach for breach in breaches)
 
 
-@pytest.mark.parametrize("layer", LAYERS)
+@each_source
+def test_imports_are_absolute(name: str) -> None:
+    """A file that a tool loads by its path has no package to be relative to."""
+    found = imports(HOUSE.modules[name])
+
+    assert not [node for node in found if isinstance(node, ast.ImportFrom) and node.level]
+
+
+@each_source
+def test_only_one_file_imports_a_model_client_and_only_when_called(name: str) -> None:
+    path = HOUSE.modules[name]
+    wanted = {one for one in imported(path) if any(below(one, client) for client in MODEL_CLIENTS)}
+    at_import = {
+        one
+        for node in ast.parse(path.read_text()).body
+        for one in ([node.module or ""] if isinstance(node, ast.ImportFrom) else [])
+        + ([alias.name for alias in node.names] if isinstance(node, ast.Import) else [])
+    }
+
+    assert not wanted or name == "graph.models.client"
+    assert not wanted & at_import
+
+
+@pytest.mark.parametrize("name", [name for name in HOUSE.modules if below(name, LEAF)])
+def test_the_state_imports_nothing_else_of_ours(name: str) -> None:
+    ours = [one for one in imported(HOUSE.modules[name]) if one.split(".")[0] in PACKAGES]
+
+    assert all(below(one, LEAF) for one in ours)
+
+
+@pytest.mark.parametrize("layer", PACKAGES)
 def test_a_package_is_found_in_the_project_and_re_exports_nothing(layer: str) -> None:
     """Their names are generic: another package of the same name must not be the one found."""
     package = importlib.import_module(layer)

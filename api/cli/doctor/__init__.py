@@ -1,1 +1,4 @@
-"""`runwright doctor`: each file examines one thing and changes nothing."""
+"""`runwright doctor`: each file examines one thing and changes nothing.
+
+Others use `doctor.examined`.
+"""

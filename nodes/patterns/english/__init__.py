@@ -1,1 +1,5 @@
-"""What people say, as tables: one line stands for many phrases."""
+"""What people say, as tables: one line stands for many phrases.
+
+Others use `arithmetic_words`, `connectors`, `fuzzy_words`, `list_names`, `list_words`,
+`politeness`, `rejected_items`, `small_talk`, `todo_templates` and `todo_words`.
+"""

@@ -1,1 +1,4 @@
-"""Reads clauses as requests about to-dos."""
+"""Reads clauses as requests about to-dos.
+
+Others use `fuzzy.is_worth_a_fuzzy_reading`, `items.wording` and `reader.TodoReader`.
+"""
