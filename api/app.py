@@ -10,10 +10,9 @@ from starlette.middleware import Middleware
 from starlette.middleware.exceptions import ExceptionMiddleware
 
 from api.errors.answers import HANDLERS
-from api.middleware.authentication import Authentication
+from api.middleware.access import Authentication, Loopback
 from api.middleware.headers import AnswerHeaders, Cors, HeadAsGet
 from api.middleware.limits import BodyLimit, StreamRateLimit
-from api.middleware.loopback import Loopback
 from api.openapi import description_of
 from api.routes.approval import router as approval_router
 from api.routes.fork import router as fork_router

@@ -9,9 +9,8 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 
 from api.errors.problems import MEDIA_TYPE, PROBLEMS, Cause, Kind
-from api.middleware.authentication import KeyRefused, is_open
+from api.middleware.access import HostRefused, KeyRefused, NotJson, OriginRefused, is_open
 from api.middleware.limits import BodyTooLarge
-from api.middleware.loopback import HostRefused, NotJson, OriginRefused
 from api.schemas import Problem, RunChanged
 from api.views.events import EVENT_TYPES, Heartbeat, RunEvent
 

@@ -10,7 +10,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError
 from pydantic_core.core_schema import no_info_before_validator_function
 
-from api.middleware.authentication import CLIENT, OWNER, KeyRefused
+from api.middleware.access import CLIENT, OWNER, KeyRefused
 from graph.service import Runs
 from graph.settings.keys import DEFAULT_OWNER
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from graph.build import build_graph
-from graph.commands.retention import Retention, sweeping
+from graph.commands.deletion import Retention, sweeping
 from graph.models.client import close_clients
 from graph.models.daily_budget import DailyBudget, DailyLimit
 from graph.models.ladder import make_ladder, warm

@@ -10,9 +10,8 @@ from fastapi.exceptions import RequestValidationError
 from starlette.routing import Match
 
 from api.errors.field_errors import FieldError, field_errors
-from api.middleware.authentication import KeyRefused
+from api.middleware.access import HostRefused, KeyRefused, NotJson, OriginRefused
 from api.middleware.limits import BodyTooLarge
-from api.middleware.loopback import HostRefused, NotJson, OriginRefused
 from api.streams.streams import EventNotFound
 from graph.commands.approval import NotWaiting
 from graph.commands.cancel import AlreadySettled

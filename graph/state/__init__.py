@@ -16,7 +16,6 @@ from graph.state.log import (
     ended_at,
     extend,
 )
-from graph.state.outcome import ErrorType, Result, RunError, Status, Unparsed, run_error
 from graph.state.plan import (
     Approval,
     Approve,
@@ -38,6 +37,7 @@ from graph.state.run import (
     RunState,
     new_run,
 )
+from graph.state.status import ErrorType, Result, RunError, Status, Unparsed, run_error
 
 __all__ = [
     "DEFAULT_LIMITS",

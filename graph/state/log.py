@@ -5,8 +5,8 @@ from typing import Any, Literal, NotRequired
 
 from typing_extensions import TypedDict
 
-from graph.state.outcome import RunError, Status
 from graph.state.plan import Approval, Plan, PlannedBy, RequiredApproval, Step, Usage
+from graph.state.status import RunError, Status
 
 
 class ForkedFrom(TypedDict):

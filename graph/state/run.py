@@ -6,8 +6,8 @@ from langgraph.channels.delta import DeltaChannel
 from typing_extensions import TypedDict
 
 from graph.state.log import ForkedFrom, PlanningCall, extend
-from graph.state.outcome import Result, RunError, Status
 from graph.state.plan import Approval, Approve, Plan, PlannedBy, Planning, Usage
+from graph.state.status import Result, RunError, Status
 
 
 class Limits(TypedDict):

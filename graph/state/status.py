@@ -1,9 +1,69 @@
-"""The transitions of a run, the only table of them."""
+"""How a run stands, what it may become, and what it has come to: a result, or an error."""
 
-from collections.abc import Mapping
-from typing import ClassVar
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal
 
-from graph.state import Status
+from typing_extensions import TypedDict
+
+from graph.state.plan import Plan, Span
+
+Status = Literal["pending", "running", "waiting", "completed", "failed", "cancelled"]
+
+ErrorType = Literal[
+    "not_understood",
+    "plan_rejected",
+    "step_failed",
+    "budget_exceeded",
+    "rejected",
+    "cancelled",
+    "internal",
+]
+
+
+class Result(TypedDict):
+    """The last step's output, and one line that counts but never quotes items."""
+
+    output: Any
+    summary: str
+
+
+class Unparsed(TypedDict):
+    """Words of the prompt that no planner could place."""
+
+    text: str
+    span: Span
+
+
+class RunError(TypedDict):
+    """Why a run did not complete."""
+
+    type: ErrorType
+    message: str
+    step: int | None
+    unparsed: list[Unparsed]
+    examples: list[str]
+    rejected_plan: Plan | None
+
+
+def run_error(
+    kind: ErrorType,
+    message: str,
+    *,
+    step: int | None = None,
+    unparsed: Sequence[Unparsed] = (),
+    examples: Sequence[str] = (),
+    rejected_plan: Plan | None = None,
+) -> RunError:
+    """A run's error with all its fields, the unnamed ones empty."""
+    return RunError(
+        type=kind,
+        message=message,
+        step=step,
+        unparsed=list(unparsed),
+        examples=list(examples),
+        rejected_plan=rejected_plan,
+    )
+
 
 #: From each status to those that may follow it. Out of a settled one leads only a retry.
 TRANSITIONS: Mapping[Status, frozenset[Status]] = {
@@ -58,3 +118,20 @@ def actions(status: Status) -> list[str]:
 def may_become(current: Status, following: Status) -> bool:
     """Whether a run in `current` may take the status `following`."""
     return following in TRANSITIONS[current]
+
+
+def leads_to(status: Status) -> list[Status]:
+    """The statuses out of which a run may come to `status`, over several changes as well.
+
+    A projection may skip changes in between: a run can be settled before `running` was written.
+    """
+    before: set[Status] = set()
+    frontier: set[Status] = {status}
+    while frontier:
+        frontier = {
+            source
+            for source, targets in TRANSITIONS.items()
+            if targets & frontier and source not in before | SETTLED
+        }
+        before |= frontier
+    return sorted(before - {status})

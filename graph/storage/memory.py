@@ -21,9 +21,9 @@ from graph.state.row import (
     RunArtifacts,
     RunRow,
 )
-from graph.state.status import SETTLED, may_become
+from graph.state.status import SETTLED, leads_to, may_become
 from graph.storage.search import Found, Search, search_rows
-from graph.storage.storage import Spent, Storage, leads_to, strict_serializer
+from graph.storage.storage import Spent, Storage, strict_serializer
 from nodes.planning.model import Call, Cost
 
 

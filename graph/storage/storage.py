@@ -23,7 +23,6 @@ from graph.state.row import (
     RunArtifacts,
     RunRow,
 )
-from graph.state.status import SETTLED, TRANSITIONS
 from graph.storage.search import Found, Search
 from nodes.planning.model import Call, Cost
 
@@ -179,23 +178,6 @@ class Storage:
     remove: DeleteRuns
     errors: tuple[type[Exception], ...]
     expect_new: Callable[[str], None] = _nothing_to_expect
-
-
-def leads_to(status: Status) -> list[Status]:
-    """The statuses out of which a run may come to `status`, over several changes as well.
-
-    A projection may skip changes in between: a run can be settled before `running` was written.
-    """
-    before: set[Status] = set()
-    frontier: set[Status] = {status}
-    while frontier:
-        frontier = {
-            source
-            for source, targets in TRANSITIONS.items()
-            if targets & frontier and source not in before | SETTLED
-        }
-        before |= frontier
-    return sorted(before - {status})
 
 
 def strict_serializer() -> JsonPlusSerializer:

@@ -19,12 +19,11 @@ from graph.state.row import (
     RunArtifacts,
     RunRow,
 )
-from graph.state.status import SETTLED
+from graph.state.status import SETTLED, leads_to
 from graph.storage.search import Found, Search
 from graph.storage.sqlite.schema import MIGRATIONS
 from graph.storage.sqlite.search import look_up
 from graph.storage.sqlite.writer import SqliteWriter, Statement
-from graph.storage.storage import leads_to
 
 
 class SqliteIndex:

@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 
-from graph.commands.deletion import NotSettled, artifacts_of
-from graph.commands.retention import BATCH, DAY, Retention
+from graph.commands.deletion import BATCH, DAY, NotSettled, Retention, artifacts_of
 from graph.runs.reader import RunNotFound
 from graph.service import Runs
 from graph.state import DEFAULT_LIMITS, Status

@@ -5,8 +5,7 @@ from typing import get_args
 import pytest
 
 from graph.state import Status
-from graph.state.status import SETTLED, TRANSITIONS, actions, may_become
-from graph.storage.storage import leads_to
+from graph.state.status import SETTLED, TRANSITIONS, actions, leads_to, may_become
 
 STATUSES: tuple[Status, ...] = get_args(Status)
 
