@@ -1,6 +1,8 @@
 """What every test runs under, and the parts that many of them share."""
 
+import asyncio
 import os
+import shutil
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from graph.storage.storage import Storage
 from tests.support.clocks import Clocks
 from tests.support.patience import SLOWNESS, patience
 from tests.support.runs.fake_runs import FakeRuns, application, serving
+from tests.support.servers.fork_server import share_servers
 from tests.support.servers.stretched import stretch_waits
 from tools.loading import BUILTIN
 from tools.registry import Tool, make_tools
@@ -33,6 +36,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """A test that hangs is ended, later where the machine is slow."""
     if config.option.timeout is None:
         config.option.timeout = patience(300)
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        config.add_cleanup(share_servers())
 
 
 def pytest_report_header() -> str:
@@ -59,10 +64,27 @@ def stopped(clocks: Clocks) -> Clocks:
     return clocks
 
 
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file with nothing but its tables, which take long to make."""
+    path = tmp_path_factory.mktemp("empty") / "runs.db"
+
+    async def make() -> None:
+        async with open_storage(f"sqlite:///{path}"):
+            pass
+
+    asyncio.run(make())
+    return path
+
+
 @pytest.fixture(params=["memory", "sqlite"])
-async def storage(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Storage]:
+async def storage(
+    request: pytest.FixtureRequest, tmp_path: Path, empty_database: Path
+) -> AsyncIterator[Storage]:
     """Each backend, empty."""
-    url = "memory://" if request.param == "memory" else f"sqlite:///{tmp_path}/runs.db"
+    url = "memory://"
+    if request.param == "sqlite":
+        url = f"sqlite:///{shutil.copy(empty_database, tmp_path)}"
     async with open_storage(url) as opened:
         yield opened
 

@@ -1,6 +1,7 @@
 """What docs/deployment.md says of the server holds; `tests/docs/test_deployed.py` deploys it."""
 
 import json
+import os
 import re
 import sqlite3
 import subprocess
@@ -14,7 +15,7 @@ from api.streams.sse import HEARTBEAT
 from graph.settings import Settings
 from tests.support.checkout import ROOT
 from tests.support.deployment import deployment_page as page
-from tests.support.servers.server_process import environment, serving
+from tests.support.servers.server_process import environment, runwright, serving
 
 
 def test_the_page_names_settings_that_there_are_and_log_lines_that_are_written() -> None:
@@ -33,7 +34,7 @@ def test_the_page_names_settings_that_there_are_and_log_lines_that_are_written()
 
 
 def test_the_commands_do_what_is_told_beside_a_server(tmp_path: Path) -> None:
-    """All that need neither a service nor a container."""
+    """All that need neither a service nor a container; the first by the command as installed."""
     lines = (page.CHECK + page.NEW_KEY + page.BACKUP).splitlines()
     ran: dict[str, str] = {}
     with serving(tmp_path) as server:
@@ -41,14 +42,10 @@ def test_the_commands_do_what_is_told_beside_a_server(tmp_path: Path) -> None:
         place = {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin"}
         for line in lines:
             command = line.split("#")[0].strip().replace("/backups", str(tmp_path))
-            done = subprocess.run(
-                ["bash", "-c", command],
-                cwd=ROOT,
-                env=environment(tmp_path) | place,
-                capture_output=True,
-                text=True,
-                check=False,
-            )
+            if ran:
+                done = runwright(*arguments_of(command), folder=tmp_path)
+            else:
+                done = in_a_shell(command, environment(tmp_path) | place)
             assert done.returncode == 0, (command, done.stdout, done.stderr)
             ran[command] = done.stdout
         served = f"served at {server.url}"
@@ -59,6 +56,18 @@ def test_the_commands_do_what_is_told_beside_a_server(tmp_path: Path) -> None:
     [copy] = tmp_path.glob("runwright-????-??-??.db")
     with closing(sqlite3.connect(copy)) as copied:
         assert copied.execute("SELECT prompt FROM runs").fetchall() == [("add todo milk",)]
+
+
+def in_a_shell(command: str, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["bash", "-c", command], cwd=ROOT, env=env, capture_output=True, text=True, check=False
+    )
+
+
+def arguments_of(command: str) -> list[str]:
+    """What a shell makes of them."""
+    told = in_a_shell(f"runwright() {{ printf '%s\\n' \"$@\"; }}; {command}", dict(os.environ))
+    return told.stdout.splitlines()
 
 
 def test_the_service_gives_the_server_the_time_that_it_takes_to_end() -> None:

@@ -1,11 +1,12 @@
 """The house keeps its order: which file may import which, and what is never loaded unasked."""
 
 import ast
+import functools
 import importlib
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -19,9 +20,15 @@ MODEL_CLIENTS = ("litellm", "langchain_litellm")
 HOUSE = House(ROOT)
 
 
-def imports(path: Path) -> Iterator[ast.Import | ast.ImportFrom]:
-    tree = ast.parse(path.read_text(), str(path))
-    return (node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom))
+@functools.cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(), str(path))
+
+
+@functools.cache
+def imports(path: Path) -> Sequence[ast.Import | ast.ImportFrom]:
+    nodes = ast.walk(parsed(path))
+    return [node for node in nodes if isinstance(node, ast.Import | ast.ImportFrom)]
 
 
 def imported(path: Path) -> set[str]:

@@ -122,7 +122,7 @@ def test_two_ctrl_c_leave_the_run_of_a_server_to_it(
         command.until("again at")
         assert command.leave() == 130
     assert server.get(command.run_id)["status"] == "running"
-    server.client.post(f"/runs/{command.run_id}/retry-now")
+    server.end_backoff(command.run_id)
     record = server.settled(command.run_id)
     assert (record["status"], record["marks"]) == ("completed", [])
     assert command.complaints.splitlines()[1:] == [

@@ -149,7 +149,7 @@ def test_a_restart_of_the_server_is_sat_out(tmp_path: Path, end: str) -> None:
         run_id = server.post(task)
         with running("watch", run_id, folder=tmp_path, **settings) as command:
             command.until("again at")
-            server.client.post(f"/runs/{run_id}/retry-now")
+            server.end_backoff(run_id)
             command.until("step 1 fail_times: ok")
             getattr(server, end)()
             with serving(tmp_path, **settings) as server:
@@ -180,7 +180,7 @@ def test_a_terminal_shows_what_is_going_on_just_now(tmp_path: Path) -> None:
                 return [60 * int(minutes or 0) + int(seconds) for minutes, seconds in told]
 
             wait_until(lambda: len(set(seconds("step 1 fail_times, attempt 2 in"))) > 1)
-            server.client.post(f"/runs/{run_id}/retry-now")
+            server.end_backoff(run_id)
             wait_until(lambda: len(set(seconds("step 2 gate,"))) > 1)
             server.open_gate("one")
             assert command.ended() == 0
@@ -256,7 +256,7 @@ def test_the_lines_of_a_watch_that_nobody_reads_are_no_traceback(tmp_path: Path)
             assert command.stdout is not None
             assert command.stdout.readline() == f"run {run_id}\n"
             command.stdout.close()
-            server.client.post(f"/runs/{run_id}/retry-now")  # of which there are lines
+            server.end_backoff(run_id)  # of which there are lines
             assert command.stderr is not None
             assert command.stderr.read() == ""
         assert command.returncode == 141

@@ -132,8 +132,7 @@ def test_a_backoff_is_ended(server):
 def test_a_waiting_run_goes_on_at_once(tmp_path: Path):
     with serving(tmp_path, tools="examples.flaky:fail_times", backoff="600") as server:
         run_id = server.post("fail 1 times")
-        server.until(run_id, lambda run: run["current"] and run["current"]["not_before"])
-        answer = server.client.post(f"/runs/{run_id}/retry-now")
+        answer = server.end_backoff(run_id)
         record = server.settled(run_id)
 
     told = RetriedNow.model_validate_json(answer.content, strict=True, extra="forbid")

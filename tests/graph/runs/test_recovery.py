@@ -281,7 +281,7 @@ async def test_deaths_in_a_backoff_do_not_count(tmp_path: Path) -> None:
                 await until(lambda: _waits(runs, run_id, start + 1))  # noqa: B023
         async with opened(storage, counting) as runs:
             await until(lambda: _waits(runs, run_id, MAX_STARTS + 2))
-            await runs.retry_now(run_id, owner="default")
+            await until(lambda: runs._runner.hurry(run_id))
             record = await settled(runs, run_id)
     assert record["status"] == "completed"
     assert counting.calls == {"twice": 2}

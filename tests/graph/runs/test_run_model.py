@@ -376,7 +376,7 @@ class RunModel(RuleBasedStateMachine):
             self._do(self._check())
 
     async def _check(self) -> None:
-        await until(self._is_quiet, seconds=10)
+        await until(self._is_quiet)
         open_steps = set(self._gates.waiting)
         assert len(open_steps) <= SLOTS
         queued = 0

@@ -50,7 +50,8 @@ def started(page: str, folder: Path) -> AbstractContextManager[ServerProcess]:
     """The server of the page, started by its command."""
     [command] = re.findall(r"```sh\n(.*?)```", page, re.DOTALL)
     ours = f'make() {{ command {shlex.join(make())} "$@"; }}\n'
-    return serving(folder, ["bash", "-c", ours + command])
+    # Its answers tell the limits.
+    return serving(folder, ["bash", "-c", ours + command], step_timeout="30")
 
 
 def examples(page: str) -> list[Example]:

@@ -3,7 +3,7 @@
 Loading it takes a second or two of work, of which a start has little else. `Forked` is used as a
 `subprocess.Popen`: it has a process of its own, which is signalled, killed and waited for.
 
-`python -m tests.support.servers.fork_server SOCKET` waits for orders until its standard input ends.
+`python -m tests.support.servers.fork_server SOCKET` waits for orders as long as the tests go on.
 """
 
 import atexit
@@ -17,10 +17,12 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
+
+from filelock import FileLock
 
 _ROOT = Path(__file__).parent.parent.parent
 _HEADER = 8  # bytes, of an order's length
@@ -141,50 +143,57 @@ def _received(link: socket.socket, length: int) -> bytes:
     return told
 
 
-# The servers that this process has started
+# The servers, of which all processes of the tests have the same
 
-_places: dict[bool, Path] = {}
+_VARIABLE = "TEST_FORKS"  # the folder of their sockets
+_known: set[Path] = set()
 _starting = threading.Lock()
+
+
+def share_servers() -> Callable[[], None]:
+    """Let this process and those that it starts have the same servers, until what is returned."""
+    folder = tempfile.TemporaryDirectory(prefix="forks-", ignore_cleanup_errors=True)
+    # They end when nobody is left who could write to it.
+    os.mkfifo(Path(folder.name) / "alive")
+    alive = os.open(Path(folder.name) / "alive", os.O_RDWR)
+    os.environ[_VARIABLE] = folder.name
+
+    def end() -> None:
+        if os.environ.pop(_VARIABLE, None):
+            os.close(alive)
+            folder.cleanup()
+
+    return end
 
 
 def _place(with_models: bool) -> Path:
     """Where a server listens, which is started when it is first asked for."""
     with _starting:
-        if with_models not in _places:
-            _places[with_models] = _started(with_models)
-    return _places[with_models]
+        if _VARIABLE not in os.environ:
+            atexit.register(share_servers())
+        place = Path(os.environ[_VARIABLE]) / ("models" if with_models else "plain")
+        if place not in _known:
+            with FileLock(place.with_suffix(".lock")):
+                if not place.exists():
+                    _start(place)
+            _known.add(place)
+    return place
 
 
-def _started(with_models: bool) -> Path:
-    folder = tempfile.TemporaryDirectory(prefix="forks-", ignore_cleanup_errors=True)
-    place = Path(folder.name) / "socket"
+def _start(place: Path) -> None:
     inherited = {name: value for name, value in os.environ.items() if "RUNWRIGHT" not in name}
     process = subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "tests.support.servers.fork_server",
-            str(place),
-            *["models"] * with_models,
-        ],
+        [sys.executable, "-m", "tests.support.servers.fork_server", str(place)],
         cwd=_ROOT,
         env={**inherited, "PYTHONWARNINGS": "error"},
-        stdin=subprocess.PIPE,
+        stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
+        start_new_session=True,
     )
-    assert process.stdin is not None
     assert process.stdout is not None
-    assert process.stdout.readline(), "the fork server did not start"
-    process.stdout.close()
-
-    def end() -> None:
-        assert process.stdin is not None
-        process.stdin.close()
-        process.wait()
-        folder.cleanup()
-
-    atexit.register(end)
-    return place
+    with process.stdout as told:
+        assert told.readline(), "the fork server did not start"
+    process.returncode = 0  # it outlives whoever started it
 
 
 # In the server
@@ -192,6 +201,7 @@ def _started(with_models: bool) -> Path:
 
 def serve(place: str) -> None:
     """Fork a process for every order, and return in each of them."""
+    alive = os.open(Path(place).parent / "alive", os.O_RDONLY | os.O_NONBLOCK)
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(place)
     listener.listen(64)
@@ -207,8 +217,8 @@ def serve(place: str) -> None:
     sys.stdout.flush()
     links: dict[int, socket.socket] = {}
     while True:
-        ready, _, _ = select.select([listener, woken, 0], [], [])
-        if 0 in ready:
+        ready, _, _ = select.select([listener, woken, alive], [], [])
+        if alive in ready:
             os._exit(0)
         if woken in ready:
             os.read(woken, 4096)
@@ -262,7 +272,7 @@ def main() -> int:
     from tests.support.servers.stretched import set_waits, stretch_waits
 
     stretch_waits()
-    if sys.argv[2:]:
+    if Path(sys.argv[1]).name == "models":
         from graph.models import client
 
         client._library()

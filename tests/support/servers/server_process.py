@@ -147,6 +147,15 @@ class ServerProcess:
         """Let the calls of `gate.pass` that wait for it return."""
         open_gate(self.folder, name)
 
+    def end_backoff(self, run_id: str) -> httpx.Response:
+        """Let a run make its next attempt as soon as it waits for it; the answer."""
+
+        def ended() -> httpx.Response | None:
+            answer = self.client.post(f"/runs/{run_id}/retry-now")
+            return answer if answer.status_code == 200 else None
+
+        return wait_until(ended)
+
     def logs(self, words: str) -> str:
         """The line with these words, once it is logged."""
         return wait_until(
