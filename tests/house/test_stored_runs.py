@@ -7,6 +7,7 @@ import pytest
 from tests.support.stored.comparison import PARTS, compared, snapshot
 
 
+@pytest.mark.timeout(300)  # each part starts servers and asks them much
 @pytest.mark.parametrize("part", PARTS)
 def test_everything_that_is_told_is_as_it_was(tmp_path: Path, part: str) -> None:
     """Byte for byte, but for what `tests/support/stored/varying.py` lists.

@@ -12,8 +12,10 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from tests.support.servers.server_process import ServerProcess
 from tests.support.stored.command_lines import beside_sheet, commands_sheet, watching_sheet
 from tests.support.stored.drawings import notebook_sheet, studio_sheet
 from tests.support.stored.fresh_runs import fresh_sheet
@@ -33,21 +35,28 @@ from tests.support.stored.wrong_calls import SITE, calls_sheet
 GOLDEN = Path(__file__).parent / "golden"
 
 
+#: What a server is asked about the stored runs that rest, all of which it leaves as they are.
+READ: Mapping[str, Callable[[ServerProcess], Sheet]] = {
+    "server": server_sheet,
+    "runs": runs_sheet,
+    "history": history_sheet,
+    "search": search_sheet,
+    "calls": calls_sheet,
+}
+
+
 def stored_sheets(folder: Path) -> Mapping[str, Sheet]:
     """What is told of the stored runs that rest, and what a server over them refuses."""
     unpack("settled", folder)
     with stored_server(folder, cors_origins=SITE) as server:
         settled, waiting = settled_or_waiting(server)
-        sheets = {
-            "server": server_sheet(server),
-            "runs": runs_sheet(server),
-            "history": history_sheet(server),
-            "search": search_sheet(server),
-            "calls": calls_sheet(server),
-            "beside": beside_sheet(server, folder),  # last, since it adds runs
-        }
+        with ThreadPoolExecutor(2) as readers:  # one asks while another is answered
+            read = {name: readers.submit(sheet, server) for name, sheet in READ.items()}
+        sheets = {name: sheet.result() for name, sheet in read.items()}
+        beside = beside_sheet(server, folder)  # last, since it adds runs
         server.terminate()
-    return {**sheets, "watching": watching_sheet(folder, settled, waiting[0])}
+    watching = watching_sheet(folder, settled, waiting[0])
+    return {**sheets, "beside": beside, "watching": watching}
 
 
 #: What makes each part of a snapshot, in a folder of its own.

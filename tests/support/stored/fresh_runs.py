@@ -7,7 +7,7 @@ from pathlib import Path
 from tests.support.servers.server_process import ServerProcess
 from tests.support.stored.sheet import Sheet, answer_text
 from tests.support.stored.stored_server import Owner, stored_server
-from tests.support.stored.varying import FRESH, Ids, alike
+from tests.support.stored.varying import CROWDED, FRESH, QUEUED, Ids, alike
 
 #: What is asked, one after the other.
 PROMPTS = (
@@ -24,7 +24,8 @@ PROMPTS = (
 def fresh_sheet(folder: Path) -> Sheet:
     """What is answered about each run, and the log of it all, down to the prompts."""
     ids = Ids()
-    with stored_server(folder, log_level="debug", backoff="0.01") as server:
+    settings = {"log_level": "debug", "backoff": "0.01", "max_executing": "1", "max_queued": "1"}
+    with stored_server(folder, **settings) as server:
         told = dict(_told(server))
         server.terminate()
     log = {"log": "\n".join(server.lines)}
@@ -40,6 +41,7 @@ def _told(server: ServerProcess) -> Iterator[tuple[str, str]]:
         yield f"stream of {prompt!r}", answer_text(alice.ask("GET", f"{path}/stream"))
     yield from _decided(alice)
     yield from _ordered(alice)
+    yield from _crowded(alice)
 
 
 def _decided(alice: Owner) -> Iterator[tuple[str, str]]:
@@ -58,7 +60,8 @@ def _decided(alice: Owner) -> Iterator[tuple[str, str]]:
 def _ordered(alice: Owner) -> Iterator[tuple[str, str]]:
     failed = alice.run("add todo begun, then calculate 1 / 0, then add todo over")["run_id"]
     path = f"/runs/{failed}"
-    yield "retry", answer_text(alice.ask("POST", f"{path}/retry", {"skip": [2]}))
+    retried = alice.ask("POST", f"{path}/retry", {"skip": [2]})
+    yield "retry", alike(answer_text(retried), QUEUED)
     alice.rested(failed)
     yield "retried", answer_text(alice.ask("GET", path))
     place = alice.checkpoints(failed)[0]["checkpoint_id"]
@@ -72,3 +75,19 @@ def _ordered(alice: Owner) -> Iterator[tuple[str, str]]:
     health = alice.get("/health")
     health["storage"] = sorted(health["storage"])  # sizes and paths are of this machine
     yield "health", json.dumps(health)
+
+
+def _crowded(alice: Owner) -> Iterator[tuple[str, str]]:
+    """One run that is executed, one that waits for its slot, and no place for a third."""
+    task = {"prompt": "sleep 3000 seconds"}
+    executed = alice.start(**task)
+    alice.at_step(executed, 1)
+    queued = alice.start(**task)
+    yield "queued", answer_text(alice.ask("GET", f"/runs/{queued}"))
+    yield "too many", alike(answer_text(alice.ask("POST", "/runs", task)), CROWDED)
+    for run_id in (queued, executed):
+        cancelled = alice.ask("POST", f"/runs/{run_id}/cancel")
+        yield (
+            f"cancel of the {'queued' if run_id == queued else 'executed'}",
+            answer_text(cancelled),
+        )

@@ -1,13 +1,14 @@
 """Sheets: the parts of a snapshot, as texts under titles; kept in files, and compared."""
 
 import difflib
+import json
 import lzma
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import httpx
 
-from tests.support.stored.varying import HEADERS, readable
+from tests.support.stored.varying import HEADERS
 
 #: Texts by their titles, in the order in which they were taken.
 Sheet = Mapping[str, str]
@@ -24,7 +25,7 @@ TITLES_SHOWN, LINES_SHOWN = 8, 60
 def answer_text(answer: httpx.Response) -> str:
     """An answer in whole: status, headers and body."""
     headers = [f"{name}: {value}" for name, value in answer.headers.items() if name not in HEADERS]
-    return "\n".join([f"{answer.status_code}", *headers, "", readable(answer.text)])
+    return "\n".join([f"{answer.status_code}", *headers, "", answer.text])
 
 
 def written(sheet: Sheet) -> str:
@@ -84,8 +85,21 @@ def _differing(title: str, golden: Sheet, now: Sheet) -> Iterator[str]:
     if title not in golden or title not in now:
         yield "is new" if title in now else "is missing"
         return
-    before, after = golden[title].splitlines(), now[title].splitlines()
+    before, after = [list(_readable(told)) for told in (golden[title], now[title])]
+    if before == after:  # but for the form of a number or of a character
+        before, after = golden[title].splitlines(), now[title].splitlines()
     lines = list(difflib.unified_diff(before, after, "golden", "now", lineterm="", n=2))
     yield from lines[:LINES_SHOWN]
     if len(lines) > LINES_SHOWN:
         yield f"… and {len(lines) - LINES_SHOWN} more lines"
+
+
+def _readable(text: str) -> Iterator[str]:
+    """Its lines, and JSON on several, in the order in which its fields are told."""
+    for line in text.splitlines():
+        try:
+            value = json.loads(line)
+        except ValueError:
+            yield line
+        else:
+            yield from json.dumps(value, ensure_ascii=False, indent=1).splitlines()

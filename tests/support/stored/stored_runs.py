@@ -4,6 +4,9 @@
 was going on when its server was killed, and orders that it had stored and not carried out.
 
     python -m tests.support.stored.stored_runs      makes both again, with the program as it is now
+
+Their ids and times are others then: the golden files of `tests.support.stored.comparison` are to be
+written anew, by the same program, a minute or more later, when no wait for an attempt is left.
 """
 
 import lzma

@@ -3,7 +3,6 @@
 Everything else is compared byte for byte. Each rule has its reason beside it.
 """
 
-import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -39,8 +38,8 @@ STORED = (
 #: In the explanation of a run that waits for a person, besides: it waits until now.
 WAITING = (
     Rule(rf'("until": ?"){_TIME}"', r'\1NOW"', "it has waited until now"),
-    Rule(r'("total_ms": ?)[\d.]+', r"\1MS", "it has waited until now"),
-    Rule(r'("(approval|waiting)": ?)[\d.]+', r"\1MS", "it has waited until now"),
+    Rule(r'("total_ms": ?)[\d.]+', r'\1"MS"', "it has waited until now"),
+    Rule(r'("waiting": ?)[\d.]+', r'\1"MS"', "it has waited until now"),
     Rule(r"\d+(\.\d+)? (ms|s|minutes|hours|days)\b", "DURATION", "the sentences count until now"),
 )
 
@@ -48,12 +47,20 @@ WAITING = (
 FRESH = (
     *STORED,
     Rule(_TIME, "TIME", "when it happened"),
-    Rule(r'("[a-z_]*(_ms|paused)": ?)[\d.e+-]+', r"\1MS", "how long it took"),
+    Rule(r'("[a-z_]*(_ms|paused)": ?)[\d.e+-]+', r'\1"MS"', "how long it took"),
     Rule(r"\b(duration_ms=)[\d.e+-]+", r"\1MS", "how long it took, in a line of the log"),
     Rule(r"\bin \d+(\.\d+)? m?s\b", "in DURATION", "how long it took, in the terminal"),
     Rule(r"(?m)(^ +Traceback .*\n)( +File .*\n( {8}.*\n)*)+", r"\1", "files and lines may move"),
     Rule(r"(Traceback [^\\]*)(\\n  .*?)+(?=\\n\w)", r"\1", "the same, as JSON"),
 )
+
+#: In the answer to an order on which a run is queued, besides.
+QUEUED = (
+    Rule(r'("queue_position": ?)(\d+|null)', r'\1"QUEUED"', "it may have been begun by then"),
+)
+
+#: In the answer that too many runs wait, besides.
+CROWDED = (Rule(r"(retry-after: |again in )\d+", r"\1N", "the measured rate tells when"),)
 
 #: In what the command says, besides.
 TERMINAL = (
@@ -89,14 +96,3 @@ class Ids:
 
     def _number(self, one: str) -> str:
         return self._numbers.setdefault(one, f"ID-{len(self._numbers) - self._known + 1}")
-
-
-def readable(body: str) -> str:
-    """JSON on several lines where nothing is lost by that, else the text as it is."""
-    try:
-        value = json.loads(body)
-    except ValueError:
-        return body
-    if json.dumps(value, ensure_ascii=False, separators=(",", ":")) != body:
-        return body  # the order of fields and the form of numbers are compared, too
-    return json.dumps(value, ensure_ascii=False, indent=1)
