@@ -32,7 +32,12 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def make(clone: Path, target: str) -> str:
     """What it prints."""
     done = subprocess.run(
-        ["make", target], cwd=clone, capture_output=True, text=True, timeout=600, check=False
+        ["make", "--no-print-directory", target],  # as where no `make` runs the tests
+        cwd=clone,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout

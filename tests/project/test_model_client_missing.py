@@ -1,6 +1,7 @@
 """With models configured and without their client nothing begins, and what to do is said."""
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -9,22 +10,36 @@ import pytest
 from graph.models.ladder import make_ladder
 from graph.settings import InvalidSettings, read_settings
 from graph.workbench import open_workbench
+from tests.support.checkout import ROOT
 from tests.support.servers.command_call import call
+from tests.support.servers.server_process import environment
 
 MODELS = '["openai/gpt-5-mini"]'
 
 
 @pytest.fixture(params=["litellm", "langchain_litellm"], autouse=True)
-def _missing(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+def missing(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """One of the two is not installed, as far as imports can tell."""
-    monkeypatch.setitem(sys.modules, request.param, None)
+    name: str = request.param
+    monkeypatch.setitem(sys.modules, name, None)
+    return name
 
 
-@pytest.mark.parametrize("command", [("serve",), ("run", "what is 6 * 7")], ids=lambda one: one[0])
+@pytest.mark.parametrize("command", [["serve"], ["run", "what is 6 * 7"]], ids=lambda one: one[0])
 def test_a_command_stops_with_one_line_and_touches_nothing(
-    tmp_path: Path, command: tuple[str, ...]
+    tmp_path: Path, missing: str, command: list[str]
 ) -> None:
-    done = call(*command, folder=tmp_path, models=MODELS)
+    """In a process of its own, that a server which is started after all can be ended."""
+    hide = f"import sys; sys.modules[{missing!r}] = None"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{hide}; from api.__main__ import main; sys.exit(main({command}))"],
+        cwd=ROOT,
+        env=environment(tmp_path, models=MODELS),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     [line] = done.stderr.splitlines()
     assert "RUNWRIGHT_MODELS is set, but LiteLLM" in line
     assert "`make models`" in line

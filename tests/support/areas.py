@@ -71,7 +71,8 @@ class Times:
         for area, seconds in self.areas.most_common():
             yield _beside(area, seconds, budgets.areas.get(area, budgets.other))
         yield _beside("all, as the clock has it", elapsed, budgets.total)
-        ended = [f"{self.outcomes[name]} {name}" for name in _CATEGORIES if self.outcomes[name]]
+        counts = ((self.outcomes[name], name) for name in _CATEGORIES)
+        ended = [f"{n} {name}{'s' * (name == 'error' and n > 1)}" for n, name in counts if n]
         yield f"===== {', '.join(ended) or 'no tests ran'} in {elapsed:.2f}s ====="
 
 
