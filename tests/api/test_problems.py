@@ -21,25 +21,25 @@ async def failing(failure: Exception):
 
 
 @pytest.mark.parametrize(
-    ("failure", "status", "said"),
+    ("failure", "status", "name"),
     [
-        (PromptRejected("the prompt is too odd"), 400, "the prompt is too odd"),
-        (KeyReused("k", "r"), 409, "a new key with this one"),
-        (QueueFull(10_000, 2.3), 429, "again in 3 s"),
-        (NotAccepting(), 503, "No new runs are taken"),
-        (ValueError("the secret is 42"), 500, "The fault is ours"),
-        (HTTPException(404), 404, "Nothing is at '/runs'"),
-        (HTTPException(418), 500, "The fault is ours"),
+        (PromptRejected("the prompt is too odd"), 400, "prompt-rejected"),
+        (KeyReused("k", "r"), 409, "key-reused"),
+        (QueueFull(10_000, 2.3), 429, "queue-full"),
+        (NotAccepting(), 503, "not-accepting"),
+        (ValueError("the secret is 42"), 500, "internal"),
+        (HTTPException(404), 404, "path-not-found"),
+        (HTTPException(418), 500, "internal"),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
 )
-async def test_a_failure_is_answered_as_the_table_says(failure, status, said):
+async def test_a_failure_is_answered_as_the_table_says(failure, status, name):
     response = await failing(failure)
 
     problem = Problem.model_validate_json(response.content, strict=True, extra="forbid")
     assert response.status_code == problem.status == status
     assert response.headers["content-type"] == "application/problem+json"
-    assert said in problem.detail
+    assert problem.type == f"urn:runwright:problem:{name}"
 
 
 async def test_a_full_queue_says_when_to_ask_again_in_whole_seconds():

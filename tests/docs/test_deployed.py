@@ -24,8 +24,8 @@ from tests.support.deployment.deployed_container import DOCTOR, Container
 from tests.support.deployment.deployed_service import HOST, Service
 from tests.support.deployment.docker_engine import DockerEngine, docker_engine
 from tests.support.deployment.machine import machine
+from tests.support.deployment.pins import for_here, read_pins
 from tests.support.patience import patience
-from tests.support.pins import for_here, read_pins
 
 # The first test that needs an image, or the machine, waits until it is made.
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(patience(1800))]

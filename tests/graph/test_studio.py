@@ -15,6 +15,7 @@ from tests.support.checkout import ROOT
 from tests.support.servers.capture_server import capturing, openai_answer
 from tests.support.servers.server_process import make
 from tests.support.servers.studio_server import StudioServer, copy_checkout, studio
+from tests.support.wording.messages import wording
 
 MILK = "Add a todo to buy milk, then show me all my tasks"
 QUESTION = "add a todo to buy milk, then what is 2 + 3"
@@ -87,14 +88,13 @@ def test_the_drawing_has_the_four_nodes_and_a_label_at_every_conditional_edge(
         for edge in drawn["edges"]
         if edge.get("conditional")
     } == {
-        ("plan", "execute_step", "planned"),
-        ("plan", "plan", "repair or next model"),
-        ("plan", "fallback_plan", "no model left"),
-        ("plan", "finalize", "refused"),
-        ("fallback_plan", "execute_step", "planned"),
-        ("fallback_plan", "finalize", "refused"),
-        ("execute_step", "execute_step", "next step or retry"),
-        ("execute_step", "finalize", "all done or failed"),
+        (source, target, wording(f"workbench.edge.{source}.{target}"))
+        for source, targets in (
+            ("plan", ("execute_step", "plan", "fallback_plan", "finalize")),
+            ("fallback_plan", ("execute_step", "finalize")),
+            ("execute_step", ("execute_step", "finalize")),
+        )
+        for target in targets
     }
 
 
@@ -263,16 +263,16 @@ def test_a_plan_edited_in_the_state_is_what_is_executed(server: StudioServer) ->
 
 
 @pytest.mark.parametrize(
-    ("step", "plan", "reason"),
+    ("step", "plan", "key"),
     [
-        (1, {"steps": [call(1, "rm", path="/")]}, "there is no tool 'rm'"),
-        (2, {"steps": []}, "the plan has no steps"),
-        (2, "nothing", "the plan should be an object"),
-        (2, {"steps": [call(1, "calculator", expression="7 * 6")]}, "was not executed as it"),
+        (1, {"steps": [call(1, "rm", path="/")]}, None),
+        (2, {"steps": []}, "hand_edits.plan"),
+        (2, "nothing", "hand_edits.plan.shape"),
+        (2, {"steps": [call(1, "calculator", expression="7 * 6")]}, "hand_edits.not-done"),
     ],
 )
 def test_an_edited_plan_that_is_bad_fails_with_the_reason(
-    server: StudioServer, step: int, plan: Any, reason: str
+    server: StudioServer, step: int, plan: Any, key: str | None
 ) -> None:
     thread_id, _ = server.run("what is 2 + 2, then what is 3 + 3")
     at = server.before_step(thread_id, step)
@@ -280,7 +280,7 @@ def test_an_edited_plan_that_is_bad_fails_with_the_reason(
     done = server.wait(thread_id)
 
     assert (done["status"], done["error"]["type"]) == ("failed", "plan_rejected")
-    assert reason in done["error"]["message"]
+    assert (wording(key) if key else ": step 1: ") in done["error"]["message"]
     assert len(done["log"]) == step - 1
 
 
@@ -323,7 +323,7 @@ def test_a_bad_plan_is_asked_about_again_and_a_good_one_executed(
     done = asking.wait(waiting, command={"resume": {"plan": good}})
 
     assert again["status"] == "waiting"
-    assert any("there is no tool 'rm'" in reason for reason in question(again)["reasons"])
+    assert [reason[:8] for reason in question(again)["reasons"]] == ["step 1: "]
     assert (done["status"], done["result"]["output"]) == ("completed", 42)
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from nodes.execute_step import step_key
 from tests.support.runs.step_attempts import RUN_ID, Attempts, run
+from tests.support.wording.messages import wording
 from tools.registry import make_tools, tool
 
 
@@ -70,7 +71,7 @@ async def test_a_failed_attempt_gives_no_output_to_refer_to() -> None:
 
     assert (await attempts.make())["error"] == {
         "type": "InvalidReference",
-        "message": "{step_1_output} refers to step 1, which has no output",
+        "message": "{step_1_output} " + wording("references.step", step=1),
         "retryable": False,
     }
 
@@ -82,8 +83,8 @@ async def test_a_reference_that_finds_nothing_is_final() -> None:
     assert record["input"] == {"value": "{step_1_output.id}"}
     assert attempts.state["error"] is not None
     assert attempts.state["error"]["step"] == 2
-    assert attempts.state["error"]["message"] == (
-        "{step_1_output.id} finds no 'id' in the output of step 1"
+    assert attempts.state["error"]["message"] == "{step_1_output.id} " + wording(
+        "references.part", part="'id'", step=1
     )
 
 
@@ -92,12 +93,9 @@ async def test_a_resolved_input_is_checked_again() -> None:
     _, record = await attempts.make_all()
 
     assert record["input"] == {"number": "many"}
-    assert record["error"] == {
-        "type": "InvalidInput",
-        "message": "count cannot take this input: number: Input should be a valid integer,"
-        " unable to parse string as an integer",
-        "retryable": False,
-    }
+    assert record["error"] is not None
+    assert (record["error"]["type"], record["error"]["retryable"]) == ("InvalidInput", False)
+    assert ": number: " in record["error"]["message"]
 
 
 async def test_few_words_that_name_a_large_output_often_are_not_built_up() -> None:
@@ -112,7 +110,8 @@ async def test_few_words_that_name_a_large_output_often_are_not_built_up() -> No
 
     assert record["input"] == {"value": "{step_1_output}" * 100}
     assert record["error"] is not None
-    assert record["error"]["message"] == "echo: the input has 90013 bytes; at most 1000 are kept"
+    assert record["error"]["type"] == "InvalidInput"
+    assert record["error"]["message"] == wording("runs.attempt.input.large")
 
 
 async def test_what_a_tool_does_to_its_arguments_changes_no_record() -> None:
@@ -131,15 +130,15 @@ async def test_what_a_tool_does_to_its_arguments_changes_no_record() -> None:
 
 
 @pytest.mark.parametrize(
-    ("output", "reason"),
+    ("output", "key"),
     [
-        (lambda: "x" * 1_000, "the output has 1002 bytes; at most 1000 are kept"),
-        (lambda: {1, 2}, "the output is not plain JSON data: Object of type set is not JSON"),
-        (lambda: 2**70, "the output holds an integer beyond 64 bits; write it as text"),
+        (lambda: "x" * 1_000, "large"),
+        (lambda: {1, 2}, "plain"),
+        (lambda: 2**70, "integer"),
     ],
 )
 async def test_an_output_that_cannot_be_kept_is_a_final_error(
-    output: Callable[[], Any], reason: str
+    output: Callable[[], Any], key: str
 ) -> None:
     @tool("produce")
     async def produce() -> Any:
@@ -152,7 +151,8 @@ async def test_an_output_that_cannot_be_kept_is_a_final_error(
     assert (record["status"], record["output"]) == ("error", None)
     assert record["error"] is not None
     assert record["error"]["type"] == "InvalidOutput"
-    assert record["error"]["message"].startswith(f"produce: {reason}")
+    said = wording(f"json_data.{key}").replace("<value>", "1002" if key == "large" else "")
+    assert record["error"]["message"].startswith(f"produce: {said}")
 
 
 async def test_a_tool_that_is_no_longer_loaded_is_a_final_error() -> None:
@@ -162,7 +162,7 @@ async def test_a_tool_that_is_no_longer_loaded_is_a_final_error() -> None:
 
     assert record["error"] == {
         "type": "UnknownTool",
-        "message": "there is no tool 'fly' here; it must be loaded to go on",
+        "message": wording("runs.attempt.no-tool", tool="'fly'"),
         "retryable": False,
     }
 

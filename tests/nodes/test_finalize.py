@@ -8,6 +8,8 @@ import pytest
 
 from graph.state import DEFAULT_LIMITS, Attempt, Plan, RunState, Step, new_run, run_error
 from nodes.finalize import finalize
+from tests.support.wording.graph.runs import OUTPUTS
+from tests.support.wording.messages import wording
 from tools.registry import Tool, make_tools, tool
 
 
@@ -49,31 +51,11 @@ def run(*log: Attempt, steps: int = 1) -> RunState:
     return state
 
 
-@pytest.mark.parametrize(
-    ("output", "told"),
-    [
-        (None, "no output"),
-        (True, "yes"),
-        (False, "no"),
-        (300, "the result is 300"),
-        (0.3, "the result is 0.3"),
-        ("0.3333333333333333333333333333", "the result is 0.3333333333333333333333333333"),
-        ("-3.333333333333333333E+299", "the result is -3.333333333333333333E+299"),
-        ("9" * 309, "309 characters"),
-        ("call my bank: 555", "17 characters"),
-        ("\N{ARABIC-INDIC DIGIT THREE}", "1 character"),
-        ("", "0 characters"),
-        ([], "0 notes"),
-        (["secret"], "1 note"),
-        (["secret"] * 180, "180 notes"),
-        ({"text": "secret"}, "1 note"),
-    ],
-    ids=str,
-)
-async def test_the_summary_counts_and_never_quotes(output: Any, told: str) -> None:
+@pytest.mark.parametrize(("key", "output"), OUTPUTS.items(), ids=OUTPUTS)
+async def test_the_summary_counts_and_never_quotes(key: str, output: Any) -> None:
     update = await finalize(run(attempt(1, output)), tools=TOOLS)
 
-    assert update["result"] == {"output": output, "summary": f"1 step done; {told}"}
+    assert update["result"] == {"output": output, "summary": wording(f"runs.summary.{key}")}
 
 
 async def test_the_result_is_the_output_of_the_last_step() -> None:
@@ -84,7 +66,7 @@ async def test_the_result_is_the_output_of_the_last_step() -> None:
     ]
     update = await finalize(run(*log, steps=2), tools=TOOLS)
 
-    assert update["result"] == {"output": ["a", "b"], "summary": "2 steps done; 2 notes"}
+    assert update["result"] == {"output": ["a", "b"], "summary": wording("runs.summary.steps")}
 
 
 async def test_a_mark_after_the_last_step_does_not_hide_its_output() -> None:
@@ -98,7 +80,7 @@ async def test_a_mark_after_the_last_step_does_not_hide_its_output() -> None:
 async def test_a_tool_that_is_no_longer_there_has_items() -> None:
     update = await finalize(run(attempt(1, [1, 2], tool="gone")), tools=TOOLS)
 
-    assert update["result"]["summary"] == "1 step done; 2 items"
+    assert update["result"]["summary"] == wording("runs.summary.items")
 
 
 async def test_a_completed_run_is_settled_now() -> None:

@@ -9,6 +9,7 @@ from langgraph.types import Overwrite
 
 from graph.state import DEFAULT_LIMITS, Limits, RunState, new_run, run_error
 from nodes.plan import plan, prompt_error
+from tests.support.wording.messages import wording
 
 LIMITS = Limits(**{**DEFAULT_LIMITS, "max_prompt": 10})
 
@@ -33,7 +34,7 @@ async def test_without_a_model_the_pattern_planner_is_asked_and_the_reason_is_to
     assert update["planned_by"] == {
         "source": "pattern",
         "model": None,
-        "reason": "no model is configured",
+        "reason": wording("runs.planned-by.no-model"),
         "complexity": None,
     }
 
@@ -83,28 +84,22 @@ async def test_a_prompt_on_a_used_thread_begins_a_new_run(status: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("prompt", "reason"),
+    ("prompt", "key"),
     [
-        (None, "the prompt must be text"),
-        (["a task"], "the prompt must be text"),
-        ("", "the prompt is empty; say what is to be done"),
-        (" \n\t ", "the prompt is empty; say what is to be done"),
-        ("x" * 11, "the prompt has 11 characters; at most 10 are allowed"),
-        (
-            "half \ud83d",
-            "the prompt holds a character that no text can have (NUL or half a surrogate pair)",
-        ),
-        (
-            "nul \0",
-            "the prompt holds a character that no text can have (NUL or half a surrogate pair)",
-        ),
+        (None, "kind"),
+        (["a task"], "kind"),
+        ("", "empty"),
+        (" \n\t ", "blank"),
+        ("x" * 11, "long"),
+        ("half \ud83d", "surrogate"),
+        ("nul \0", "null"),
     ],
 )
-async def test_what_is_no_prompt_ends_the_run_with_the_reason(prompt: Any, reason: str) -> None:
+async def test_what_is_no_prompt_ends_the_run_with_the_reason(prompt: Any, key: str) -> None:
     for state in (accepted(prompt), cast("RunState", {"prompt": prompt})):
         update = await plan(state, limits=LIMITS)
 
-        assert update["error"] == run_error("plan_rejected", reason)
+        assert update["error"] == run_error("plan_rejected", wording(f"runs.prompt.{key}"))
         assert update["status"] == "running"
 
 
@@ -126,4 +121,4 @@ async def test_a_state_edited_while_models_are_asked_ends_the_run() -> None:
     update = await plan(cast("RunState", {**asked, "limits": None}), limits=LIMITS, hand_edits=True)
 
     assert update["error"]["type"] == "plan_rejected"
-    assert "limits: Input should be a valid dictionary" in update["error"]["message"]
+    assert "limits: " in update["error"]["message"]

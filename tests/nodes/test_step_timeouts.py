@@ -9,6 +9,7 @@ from graph.state import Attempt
 from tests.support.clocks import Clocks, settle
 from tests.support.patience import patience
 from tests.support.runs.step_attempts import Attempts, run
+from tests.support.wording.messages import wording
 from tools.registry import make_tools, tool
 
 #: Longer than a test, seconds: no attempt is cut off before the clocks are put forward.
@@ -38,7 +39,7 @@ async def test_a_tool_that_takes_too_long_is_cut_off_and_tried_again(clocks: Clo
     assert (record["status"], record["thread_running"]) == ("timeout", False)
     assert record["error"] == {
         "type": "Timeout",
-        "message": "sleep took longer than 600 s",
+        "message": wording("tools.timeout", tool="sleep", seconds=600),
         "retryable": True,
     }
     assert record["retry_at"] is not None
@@ -110,7 +111,7 @@ async def test_a_tool_is_not_called_again_while_its_thread_has_not_ended(clocks:
     assert blocking.calls == 1
     assert record["error"] == {
         "type": "StillRunning",
-        "message": "block has not returned from an earlier attempt and must not run twice",
+        "message": wording("runs.attempt.still-running", tool="block"),
         "retryable": False,
     }
     assert (record["status"], record["thread_running"]) == ("timeout", True)

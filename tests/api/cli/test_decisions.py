@@ -10,8 +10,12 @@ from tests.support.servers.capture_server import capturing
 from tests.support.servers.command_call import call
 from tests.support.servers.command_process import running
 from tests.support.servers.server_process import ServerProcess, runwright, serving
+from tests.support.wording.messages import wording
 
 TASK = "add todo milk"
+
+#: How a command begins to tell what a server said.
+REFUSED = "runwright: " + wording("terminal.server.refused", detail="")
 
 
 def waiting(server: ServerProcess) -> str:
@@ -35,8 +39,7 @@ def test_a_task_in_one_terminal_is_approved_in_another(tmp_path: Path) -> None:
         record = server.get(task.run_id)
     assert asked[2] == f"reject {task.run_id}"
     assert (done.returncode, done.stderr) == (0, "")
-    told = f"run {task.run_id} is approved; `runwright watch {task.run_id}` shows how it goes on\n"
-    assert done.stdout == told
+    assert done.stdout == wording("terminal.decided.approve", run_id=task.run_id) + "\n"
     assert record["marks"][0]["what"] == "approved"
 
 
@@ -49,13 +52,14 @@ def test_a_rejected_run_has_the_reason_and_the_second_decision_is_told(tmp_path:
         again = call("approve", run_id, "--url", server.url, folder=tmp_path / "elsewhere")
         unknown = call("approve", "../todos", folder=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == f"run {run_id} is rejected; nothing more is done\n"
+    assert done.stdout == wording("terminal.decided.reject", run_id=run_id) + "\n"
     assert record["status"] == "cancelled"
-    assert record["error"]["message"] == "the plan was rejected: no milk; nothing was done"
+    assert record["error"]["message"] == wording("approval.rejected.reason", reason="no milk")
     assert (again.returncode, again.stdout) == (2, "")
-    assert again.stderr.startswith("runwright: the server refused: The run is cancelled;")
+    decided = wording("problems.not-waiting.detail", run_id=run_id, status="cancelled")
+    assert again.stderr == "runwright: " + wording("terminal.server.refused", detail=decided) + "\n"
     assert (unknown.returncode, unknown.stdout) == (2, "")
-    assert "No run has the id '../todos'" in unknown.stderr or "Nothing is at" in unknown.stderr
+    assert unknown.stderr.startswith(REFUSED)
 
 
 @pytest.mark.parametrize("act", ["approve", "reject"])
@@ -67,7 +71,7 @@ def test_an_answer_that_decides_nothing_is_not_taken_for_a_decision(
         proxy.status, proxy.answer = 301, "<html>moved</html>"
         done = call(act, "any", "--url", proxy.url, folder=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("runwright: the server refused: ")
+    assert done.stderr.startswith(REFUSED)
 
 
 def test_with_keys_a_run_is_decided_about_by_its_owner(tmp_path: Path) -> None:
@@ -82,8 +86,8 @@ def test_with_keys_a_run_is_decided_about_by_its_owner(tmp_path: Path) -> None:
         anns = call("approve", run_id, folder=tmp_path, api_key=keys["ann"])
         record = server.settled(run_id)
     assert (nobodys.returncode, bobs.returncode, anns.returncode) == (2, 2, 0)
-    assert "set RUNWRIGHT_API_KEY to yours" in nobodys.stderr
-    assert "No run has the id" in bobs.stderr
+    assert wording("terminal.server.key.none", url=server.url) in nobodys.stderr
+    assert wording("problems.run-not-found.detail", run_id=run_id) in bobs.stderr
     assert [(mark["what"], mark["by"]) for mark in record["marks"]] == [("approved", "ann")]
 
 
@@ -95,26 +99,24 @@ def test_without_a_server_nothing_is_decided(tmp_path: Path) -> None:
     with serving(tmp_path) as server:
         record = server.get(run_id)
     assert task.returncode == 3
-    assert f"then decide with `runwright approve {run_id}`" in task.stderr
+    assert wording("terminal.waits", run_id=run_id) in task.stderr
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == (
-        f"runwright: no server is there to execute run {run_id};"
-        " start one with `runwright serve`, then try again\n"
-    )
+    assert done.stderr == wording("terminal.approve.no-run", run_id=run_id) + "\n"
     assert record["status"] == "waiting"
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("given", "key"),
     [
-        (["--url", "here"], "no address of a server"),
-        ([], "there is no database"),
+        (["--url", "localhost:8000"], "approve.url"),
+        ([], "approve.no-database"),
     ],
 )
-def test_where_no_run_can_be_it_says_so(tmp_path: Path, given: list[str], said: str) -> None:
+def test_where_no_run_can_be_it_says_so(tmp_path: Path, given: list[str], key: str) -> None:
     done = call("approve", "any", *given, folder=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
-    assert said in done.stderr
+    said = wording(f"terminal.{key}").replace("<folder>", str(tmp_path))
+    assert done.stderr == f"{said}\n"
 
 
 def test_a_server_that_does_not_answer_may_have_heard(tmp_path: Path) -> None:
@@ -122,5 +124,5 @@ def test_a_server_that_does_not_answer_may_have_heard(tmp_path: Path) -> None:
         url = f"http://127.0.0.1:{taken.getsockname()[1]}"
     done = call("approve", "any", "--url", url, folder=tmp_path)
     assert done.returncode == 2
-    assert "does not answer (ConnectError)" in done.stderr
-    assert "`runwright watch any` tells" in done.stderr
+    unheard = wording("terminal.server.decision", run_id="any", url=url)
+    assert done.stderr == f"runwright: {unheard}\n"

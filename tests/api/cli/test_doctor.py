@@ -26,6 +26,8 @@ from tests.support.servers.capture_server import capturing, openai_answer
 from tests.support.servers.command_call import Called, call
 from tests.support.servers.fork_server import Forked
 from tests.support.servers.server_process import environment, runwright, serving
+from tests.support.wording.api.doctor import GRAPHS, told
+from tests.support.wording.messages import wording
 
 #: A folder without `langgraph.json`, `.env` or modules is where each examination begins.
 KEYS = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY")
@@ -103,15 +105,15 @@ def test_where_all_is_well_it_says_so_and_changes_nothing(tmp_path: Path) -> Non
         "langgraph.json": "skipped",
         "models": "ok",
     }
-    assert "is not there yet; the first start makes it" in only(found, "database")[1]
-    assert "not applicable" in only(found, "langgraph.json")[1]
+    new = wording("doctor.database.new", folder=tmp_path).replace("/new ", "/runs.db ")
+    assert only(found, "database")[1] == f"{new}; None"
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_setting_that_resembles_none_is_not_taken_for_another(tmp_path: Path) -> None:
     _, found = doctor_called(tmp_path, xyz="1")
     [one] = found["settings"][1:]
-    assert one["mend"] == "unset it; docs/settings.md lists the settings"
+    assert f"{one['message']}; {one['mend']}" == wording("doctor.settings.unknown")
 
 
 def test_for_people_it_prints_a_line_for_each_and_how_to_mend_it(tmp_path: Path) -> None:
@@ -119,14 +121,8 @@ def test_for_people_it_prints_a_line_for_each_and_how_to_mend_it(tmp_path: Path)
     lines = done.stdout.splitlines()
 
     assert (done.returncode, done.stderr) == (1, "")
-    assert lines[0] == (
-        "fails    settings: RUNWRIGHT_LOG=xml: Input should be 'text' or 'json' (form of the log"
-        " lines); change or unset RUNWRIGHT_LOG"
-    )
-    assert lines[1].startswith("warning  settings: RUNWRIGHT_PROT is set, but there is no such")
-    assert lines[1].endswith("did you mean RUNWRIGHT_PORT?")
-    assert lines[2].startswith("fails    tools: 'no.such:tool': cannot import 'no.such'")
-    assert lines[-1] == "2 fail, 1 warning"
+    assert lines[:3] == wording("doctor.lines").splitlines()[:3]
+    assert lines[-1] == wording("doctor.lines").splitlines()[-1]
     assert all(line.split()[0] in ("ok", "warning", "fails", "skipped") for line in lines[:-1])
 
 
@@ -157,15 +153,17 @@ def test_own_tools_are_loaded_from_the_working_folder(tmp_path: Path) -> None:
     )
 
     code, found = doctor(tmp_path, tools="loud:greet")
-    assert (code, only(found, "tools")) == (0, ("ok", "8 tools, 1 of them your own; None"))
+    assert (code, only(found, "tools")[0]) == (0, "ok")
+    own = wording("doctor.tools.ok").replace("7", "8").replace("0", "1")
+    assert only(found, "tools")[1] == f"{own}; None"
 
     code, found = doctor(tmp_path, tools="leaving:tool")
     assert code == 1
-    assert "cannot import 'leaving': SystemExit: 7" in only(found, "tools")[1]
+    assert "'leaving': SystemExit: 7" in only(found, "tools")[1]
 
     code, found = doctor(tmp_path, tools="shy:tool")
     assert code == 1
-    assert "cannot import 'shy': OSError: no" in only(found, "tools")[1]
+    assert "'shy': OSError: no" in only(found, "tools")[1]
 
 
 def test_own_tools_that_keep_a_server_from_starting_are_told(tmp_path: Path) -> None:
@@ -176,7 +174,7 @@ def test_own_tools_that_keep_a_server_from_starting_are_told(tmp_path: Path) -> 
         'def greet(name: str) -> str:\n    """Greet."""\n    return name\n'
         '@tool(noun=None)\ndef wave() -> str:\n    """Wave."""\n    return ""\n'
     )
-    for function, reason in (("greet", "{nmae} is no parameter"), ("wave", "noun of tool 'wave'")):
+    for function, reason in (("greet", "{nmae}"), ("wave", "'wave'")):
         code, found = doctor(tmp_path, tools=f"greeting:{function}")
         assert (code, only(found, "tools")[0]) == (1, "fails")
         assert reason in only(found, "tools")[1]
@@ -191,13 +189,14 @@ def test_a_database_that_is_served_is_told_with_its_server(tmp_path: Path) -> No
         code, found = doctor_called(tmp_path, port=place)
         other_code, other = doctor_called(tmp_path / "else", port=place)
         server.settled(server.post("show my list"))  # nothing was taken from it
-    status, told = only(found, "database")
+    status, said = only(found, "database")
     assert (code, status) == (0, "ok")
-    assert f"version {VERSION}, 1 run," in told
-    assert f"served at {server.url} (process {server.process.pid})" in told
-    assert only(found, "port") == ("ok", f"served by the Runwright at {server.url}; None")
+    assert f"version {VERSION}, 1 run," in said
+    assert f"{server.url} (process {server.process.pid})" in said
+    served = wording("doctor.port.served", url=server.url)
+    assert only(found, "port") == ("ok", f"{served}; None")
     assert (other_code, only(other, "port")[0]) == (1, "fails")
-    assert "a Runwright with another database" in only(other, "port")[1]
+    assert only(other, "port")[1] == wording("doctor.port.other", url=server.url)
 
 
 def test_what_a_killed_server_left_is_read_and_left_as_it_is(tmp_path: Path) -> None:
@@ -211,7 +210,8 @@ def test_what_a_killed_server_left_is_read_and_left_as_it_is(tmp_path: Path) -> 
     after = contents(tmp_path)
     assert (code, only(found, "database")[0]) == (0, "ok")
     assert "1 run," in only(found, "database")[1]
-    assert "left by a process that was killed" in only(found, "database")[1]
+    killed = wording("doctor.database.killed").rpartition("bytes")[2]
+    assert f"bytes{killed}; " in only(found, "database")[1]
     before.pop("runs.db-shm")  # SQLite's index of the log, which every reader makes anew
     after.pop("runs.db-shm")
     assert after == before
@@ -260,13 +260,19 @@ def test_a_file_that_cannot_be_used_is_told_as_what_it_is(tmp_path: Path) -> Non
         "c": "warning",
         "g": "ok",
     }
-    assert f"{foreign} belongs to another program" in found["a"].message
-    assert f"{newer} has version 999, this Runwright reads up to" in found["b"].message
-    assert f"{older}: version 1" in found["c"].message
-    assert "runwright backup" in str(found["c"].mend)
-    assert "file is not a database" in found["d"].message
-    assert "no table of runs" in found["h"].message
-    assert (nowhere.status, "there is no folder" in nowhere.message) == ("fails", True)
+    for name, path, key in (
+        ("a", foreign, "foreign"),
+        ("b", newer, "newer"),
+        ("c", older, "older"),
+        ("d", tmp_path / "d", "text"),
+        ("h", tmp_path / "h", "damaged"),
+    ):
+        said = wording(f"doctor.database.{key}").replace(f"<folder>/{key}", str(path))
+        begin, _, end = said.replace("<version>", str(VERSION)).partition("<size>")
+        assert told(found[name]).startswith(begin)
+        assert told(found[name]).endswith(end)
+    assert nowhere.status == "fails"
+    assert told(nowhere) == wording("doctor.database.none", folder=tmp_path).replace("none", "no")
 
 
 def test_a_database_that_cannot_be_written_is_told(
@@ -281,7 +287,8 @@ def test_a_database_that_cannot_be_written_is_told(
         monkeypatch.setattr(os, "access", lambda asked, mode, refused=refused: asked != refused)
         finding = of_database(path)
         assert finding.status == "fails"
-        assert f"{refused} cannot be written" in finding.message
+        said = wording("doctor.database.unwritable", folder=tmp_path)
+        assert told(finding) == said.replace(f": {path} ", f": {refused} ")
 
 
 def test_little_room_on_the_disk_is_a_warning(
@@ -292,7 +299,8 @@ def test_little_room_on_the_disk_is_a_warning(
 
     _, finding = database._check_file(tmp_path / "runs.db")
 
-    assert (finding.status, finding.message[:19]) == ("warning", "1,000 bytes are lef")
+    assert finding.status == "warning"
+    assert told(finding) == wording("doctor.database.room", folder=tmp_path)
 
 
 def test_a_server_that_has_the_database_and_does_not_answer_is_a_warning(tmp_path: Path) -> None:
@@ -304,9 +312,10 @@ def test_a_server_that_has_the_database_and_does_not_answer_is_a_warning(tmp_pat
         (tmp_path / "runs.db.owner").write_text(json.dumps(note))
         running = of_database(tmp_path / "runs.db")
     assert finding.status == "warning"
-    assert "does not answer at" in finding.message
+    assert f"http://127.0.0.1:{silent}" in finding.message
     assert running.status == "ok"
-    assert "in use by a `runwright run`" in running.message
+    process = wording("doctor.database.process", pid=note["pid"]).rpartition("bytes")[2]
+    assert running.message.endswith(process)
 
 
 def test_a_url_that_names_no_file_and_one_that_keeps_nothing(tmp_path: Path) -> None:
@@ -314,16 +323,15 @@ def test_a_url_that_names_no_file_and_one_that_keeps_nothing(tmp_path: Path) -> 
     [memory] = database.check_database(read_settings(database_url="memory://"))
 
     assert (wrong.status, memory.status) == ("fails", "warning")
-    assert "'postgres://x' names no database" in wrong.message
-    assert "keeps nothing" in memory.message
+    assert told(wrong) == wording("doctor.database.url")
+    assert told(memory) == wording("doctor.database.memory")
 
 
 def test_a_port_that_another_program_has_is_a_failure(tmp_path: Path) -> None:
     with listening() as taken:
         code, found = doctor_called(tmp_path, port=str(taken))
     assert code == 1
-    assert f"127.0.0.1:{taken} is taken by another program" in only(found, "port")[1]
-    assert "RUNWRIGHT_PORT" in only(found, "port")[1]
+    assert only(found, "port")[1] == wording("doctor.port.taken", port=taken)
 
 
 @pytest.mark.parametrize("host", ["203.0.113.1", "no.such.host.invalid"])
@@ -336,24 +344,25 @@ def test_an_address_that_is_not_this_machines_is_a_failure(host: str) -> None:
 
 def of_callers(**settings: Any) -> list[tuple[str, str]]:
     found = network.check_exposure_of(Settings(**settings))
-    return [(one.status, f"{one.message}; {one.mend}") for one in found]
+    return [(one.status, told(one)) for one in found]
+
+
+def of_any(key: str) -> str:
+    """What is said of callers where the server listens on every address."""
+    return wording(f"doctor.callers.{key}").replace("192.0.2.1", "0.0.0.0")
 
 
 def test_a_server_that_strangers_could_reach_is_a_failure_or_said_to_be_so() -> None:
     key = new_key("alice")[1]
-    [(closed, told)] = of_callers(host="0.0.0.0")
-    assert closed == "fails"
-    assert "runwright key new" in told
-
-    (opened, told), (unnamed, names) = of_callers(host="0.0.0.0", open_to_all=True)
-    assert (opened, unnamed) == ("warning", "warning")
-    assert "everybody who reaches 0.0.0.0" in told
-    assert "RUNWRIGHT_ALLOWED_HOSTS" in names
-
-    assert of_callers(host="0.0.0.0", api_keys=(key,), allowed_hosts="x.example") == [
-        ("ok", "1 owner with 1 key; on 0.0.0.0; None")
+    assert of_callers(host="0.0.0.0") == [("fails", of_any("closed"))]
+    assert of_callers(host="0.0.0.0", open_to_all=True) == [
+        ("warning", of_any("opened")),
+        ("warning", of_any("unnamed")),
     ]
-    assert of_callers(api_keys=(key,)) == [("ok", "1 owner with 1 key; this machine only; None")]
+    assert of_callers(host="0.0.0.0", api_keys=(key,), allowed_hosts="x.example") == [
+        ("ok", of_any("keys.wide"))
+    ]
+    assert of_callers(api_keys=(key,)) == [("ok", of_any("keys"))]
 
 
 def test_models_are_looked_up_without_being_asked(tmp_path: Path) -> None:
@@ -379,18 +388,22 @@ def test_models_are_looked_up_without_being_asked(tmp_path: Path) -> None:
         finally:
             del os.environ["MY_KEY"], os.environ["GROQ_API_KEY"]
         assert server.requests == []
-    told = [(one["status"], f"{one['message']}; {one['mend']}") for one in found["models"]]
+    said = [f"{one['message']}; {one['mend']}" for one in found["models"]]
     assert code == 1
-    assert [status for status, _ in told] == [
+    assert [one["status"] for one in found["models"]] == [
         *("fails", "fails", "warning", "ok", "fails", "warning", "ok", "fails", "warning"),
     ]
-    assert "no key; ANTHROPIC_API_KEY is not set" in told[0][1]
-    assert "nonsense is no provider" in told[1][1]
-    assert "did you mean openai/gpt-5-mini?" in told[2][1]
-    assert "set NO_KEY" in told[4][1]
-    assert "ollama_chat/qwen2.5:3b" in told[5][1]
-    assert "no key; GROQ_API_KEY is not set" in told[7][1]
-    assert "openai/dear" in told[8][1]
+    key = wording("doctor.model.key").replace("openai/x", "<model>")
+    for place, model, variable in (
+        (0, "anthropic/claude-sonnet-4-5", "ANTHROPIC_API_KEY"),
+        (7, "groq/llama-3.3-70b-versatile", "GROQ_API_KEY"),
+    ):
+        assert said[place] == key.replace("<model>", model).replace("MY_KEY", variable)
+    assert said[1] == wording("doctor.model.provider")
+    assert said[2] == wording("doctor.model.alike")
+    assert "set NO_KEY" in said[4]
+    assert "ollama_chat/qwen2.5:3b" in said[5]
+    assert said[8] == wording("doctor.model.price")
     assert "sk-secret" not in json.dumps(found)
 
 
@@ -410,45 +423,34 @@ def test_where_it_is_asked_for_each_model_is_called_once(tmp_path: Path) -> None
         assert (len(answering.requests), len(refusing.requests)) == (1, 1)
     one, two, three = found["models"]
     assert (code, one["status"], two["status"], three["status"]) == (1, "ok", "fails", "fails")
-    assert "openai/one: answered in" in one["message"]
-    assert two["message"] == "openai/two: unauthorized"
-    assert three["message"] == "openai/three: unreachable"
+    answered = wording("doctor.model.answered").replace("openai/x", "openai/one")
+    assert one["message"].startswith(answered.partition("<seconds>")[0])
+    for finding, name, error_class in (
+        (two, "two", "unauthorized"),
+        (three, "three", "unreachable"),
+    ):
+        failed = wording(f"doctor.model.{error_class}").replace("openai/x", f"openai/{name}")
+        assert f"{finding['message']}; {finding['mend']}" == failed
 
 
 def test_a_complex_model_without_models_is_a_warning(tmp_path: Path) -> None:
     code, found = doctor_called(tmp_path, model_complex="openai/gpt-5-mini")
 
     assert (code, only(found, "models")[0]) == (0, "warning")
-    assert "RUNWRIGHT_MODELS" in only(found, "models")[1]
+    assert only(found, "models")[1] == wording("doctor.model.complex")
 
 
 def test_the_graph_of_this_projects_langgraph_json_loads(tmp_path: Path) -> None:
     code, found = doctor(tmp_path, cwd=ROOT)
 
     assert (code, only(found, "langgraph.json")[0]) == (0, "ok")
-    assert "graph.studio:graph loads" in only(found, "langgraph.json")[1]
+    loads = wording("doctor.graph.ok").partition(" ")[2]
+    assert only(found, "langgraph.json")[1] == f"runwright: {loads}; None"
 
 
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("{", "JSONDecodeError"),
-        ("{}", "KeyError: 'graphs'"),
-        ('{"graphs": {}}', "it names no graph"),
-        ('{"graphs": {"a": "graph.studio:graph"}}', "refuses"),
-        (
-            '{"dependencies": ["."], "graphs": {"a": "graph.studio:graph"}, "http": {"app": "x"}}',
-            "refuses",
-        ),
-        ('{"graphs": {"a": "no_colon"}}', "'no_colon' names no graph"),
-        ('{"graphs": {"a": "no.such:graph"}}', "No module named 'no'"),
-        ('{"graphs": {"a": "graph.studio:nothing"}}', "has no attribute 'nothing'"),
-        ('{"graphs": {"a": "./made.py:number"}}', "is no graph but a int"),
-        ('{"graphs": {"a": {"path": "./broken.py:graph"}}}', "ZeroDivisionError"),
-    ],
-)
+@pytest.mark.parametrize(("key", "text"), GRAPHS.items(), ids=GRAPHS)
 def test_a_langgraph_json_that_does_not_load_is_a_failure(
-    tmp_path: Path, text: str, said: str
+    tmp_path: Path, key: str, text: str
 ) -> None:
     (tmp_path / "langgraph.json").write_text(text)
     (tmp_path / "made.py").write_text("number = 3\n")
@@ -457,4 +459,4 @@ def test_a_langgraph_json_that_does_not_load_is_a_failure(
     [finding] = check_studio(tmp_path)
 
     assert finding.status == "fails"
-    assert said in finding.message
+    assert told(finding) == wording(f"doctor.graph.{key}").replace("<folder>", str(tmp_path))

@@ -14,6 +14,7 @@ from tests.support.patience import patience, wait_until
 from tests.support.servers.command_process import running
 from tests.support.servers.server_process import ServerProcess, serving
 from tests.support.servers.silent_server import silence
+from tests.support.wording.messages import wording
 
 TOOLS = "examples.flaky:sleep,examples.flaky:block,examples.flaky:fail_times"
 
@@ -41,15 +42,15 @@ def test_one_ctrl_c_cancels_the_run_of_this_process(tmp_path: Path, tool: str, m
         command.until("step 1 calculator: ok")
         command.interrupt()
         assert command.ended() == 1
+    cut_off = wording("runs.cancelled.changes-nothing", tool=tool)
     assert command.complaints.splitlines() == [NOTE]
     assert command.lines == [
         "run ID",
-        "plan by pattern (no model is configured): 2 steps",
+        wording("terminal.plan"),
         "  step 1 calculator: ok in N ms",
-        "cancelling, asked for by the command line",
-        f"  step 2 {tool}: cancelled in N ms (attempt 1: {tool} was cut off by the cancellation;"
-        f" it changes nothing){more}",
-        f"cancelled after 1 of 2 steps; step 2 ({tool}) was cut off",
+        wording("terminal.cancelling", by="the command line"),
+        f"  step 2 {tool}: cancelled in N ms (attempt 1: {cut_off}){more}",
+        wording("runs.cancelled.step", tool=tool).replace("of 3", "of 2"),
     ]
 
 
@@ -63,7 +64,7 @@ def test_two_ctrl_c_leave_the_run_of_this_process_to_the_next_server(
         assert command.leave() == 130
     assert command.complaints.splitlines() == [
         NOTE,
-        f"runwright: run {command.run_id} is stored and goes on at the next `runwright serve`",
+        "runwright: " + wording("terminal.kept", run_id=command.run_id),
     ]
     with serving(tmp_path, tools=GATE) as server:
         server.open_gate("one")
@@ -78,7 +79,7 @@ def test_a_run_in_memory_that_is_left_is_said_to_be_gone(tmp_path: Path) -> None
     with running("run", TASK, folder=tmp_path, waits=LONG, **settings) as command:
         command.until("plan by")
         assert command.leave() == 130
-    assert "ends with this process: memory:// keeps nothing" in command.complaints
+    assert wording("terminal.gone", run_id=command.run_id) in command.complaints
 
 
 def test_a_tool_that_swallows_its_cancellation_does_not_hold_the_terminal(tmp_path: Path) -> None:
@@ -89,8 +90,9 @@ def test_a_tool_that_swallows_its_cancellation_does_not_hold_the_terminal(tmp_pa
         assert command.leave() == 130
     with running("run", "cling", folder=tmp_path, step_timeout="0.3", **cling) as ended:
         assert ended.ended() == 1
-    assert "is stored and goes on" in command.complaints
-    assert ended.lines[-1] == "failed: cling took longer than 0.3 s and does not stop when told to"
+    assert wording("terminal.kept", run_id=command.run_id) in command.complaints
+    clings = wording("tools.timeout.clinging", tool="cling", seconds=0.3)
+    assert ended.lines[-1] == f"failed: {clings}"
 
 
 @pytest.mark.parametrize("way", ["run", "watch"])
@@ -106,7 +108,7 @@ def test_one_ctrl_c_cancels_the_run_of_a_server(
         assert command.ended() == 1
     record = server.get(command.run_id)
     assert record["status"] == "cancelled"
-    assert command.lines[-1] == "cancelled after 0 of 1 steps; step 1 (sleep) was cut off"
+    assert command.lines[-1] == record["error"]["message"]
     assert command.complaints.splitlines() == [NOTE]
 
 
@@ -126,8 +128,7 @@ def test_two_ctrl_c_leave_the_run_of_a_server_to_it(
     record = server.settled(command.run_id)
     assert (record["status"], record["marks"]) == ("completed", [])
     assert command.complaints.splitlines()[1:] == [
-        f"runwright: run {command.run_id} goes on at {server.url};"
-        f" `runwright watch {command.run_id}` shows it"
+        "runwright: " + wording("terminal.server.left", run_id=command.run_id, url=server.url)
     ]
 
 

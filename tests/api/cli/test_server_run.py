@@ -12,6 +12,7 @@ from api.cli import server_run
 from api.cli.local_run import Detached, NotCancelled, NotStarted, NotWatched
 from api.cli.server_run import ServerRun, post_task
 from tests.support.patience import patience
+from tests.support.wording.messages import wording
 
 RUN_ID = "3649e764-182c-4e2a-baa5-565cd8d75ff6"
 
@@ -130,15 +131,16 @@ async def test_a_server_that_restarts_is_waited_for_and_that_is_said_once() -> N
         streaming(told(1), RETRY), unreachable, unreachable, refusing(503), streaming(told(2), END)
     )
     assert await server.watch() == [1, 2, 4]
-    assert server.notes == ["the server at http://server:8000 does not answer; trying again"]
+    assert server.notes == [wording("terminal.server.away", url="http://server:8000")]
 
 
 @pytest.mark.usefixtures("_impatient")
 async def test_a_server_that_stays_away_is_not_waited_for_for_ever() -> None:
     """The run is not lost, only the sight of it."""
     server = FakeServer(streaming(told(1)), unreachable)
-    with pytest.raises(Detached, match=f"watch {RUN_ID}.*do not post it again"):
+    with pytest.raises(Detached) as lost:
         await server.watch()
+    assert str(lost.value) == wording("terminal.lost", run_id=RUN_ID)
 
 
 @pytest.mark.usefixtures("_impatient")
@@ -149,19 +151,23 @@ async def test_a_server_that_only_ever_hangs_up_is_not_waited_for_for_ever() -> 
 
 
 @pytest.mark.parametrize(
-    ("answer", "words"),
+    ("answer", "key"),
     [
-        (refusing(404, "No run has the id."), "the server refused: No run has the id."),
-        (lambda _: httpx.Response(404, text="<html>"), "the server refused: 404 Not Found"),
-        (lambda _: httpx.Response(200, text="hello"), "is no Runwright server"),
-        (streaming(b"id: 1\nevent: run.queued\ndata: {}\n\n"), "an event of another form"),
-        (streaming(b"id: 1\nevent: run.queued\ndata: [\n\n"), "an event of another form"),
+        (refusing(404, "None."), "refused"),
+        (lambda _: httpx.Response(404, text="<html>"), "refused.status"),
+        (lambda _: httpx.Response(200, text="hello"), "none"),
+        (streaming(b"id: 1\nevent: run.queued\ndata: {}\n\n"), "form"),
+        (streaming(b"id: 1\nevent: run.queued\ndata: [\n\n"), "form"),
     ],
 )
-async def test_what_cannot_be_watched_is_said(answer: Answer, words: str) -> None:
+async def test_what_cannot_be_watched_is_said(answer: Answer, key: str) -> None:
     """In one line, at once."""
-    with pytest.raises(NotWatched, match=words):
+    with pytest.raises(NotWatched) as refused:
         await FakeServer(answer).watch()
+
+    said = wording(f"terminal.server.{key}")
+    said = said.replace("<detail>", "None.").replace("<url>", "http://server:8000")
+    assert str(refused.value).startswith(said.partition("<fault>")[0])
 
 
 async def test_times_are_those_of_a_run_of_this_process() -> None:
@@ -213,17 +219,23 @@ async def test_a_record_that_does_not_come_is_not_waited_for_for_ever() -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "words"),
+    ("answer", "fault"),
     [
-        (refusing(429, "The queue is full."), "the server refused: The queue is full."),
-        (unreachable, "does not answer.*whether it took the task"),
-        (lambda _: httpx.Response(201, text="<html>"), "does not answer.*whether it took the task"),
+        (refusing(429, "None."), None),
+        (unreachable, "ConnectError"),
+        (lambda _: httpx.Response(201, text="<html>"), "JSONDecodeError"),
     ],
 )
-async def test_a_task_that_was_not_taken_says_so(answer: Answer, words: str) -> None:
+async def test_a_task_that_was_not_taken_says_so(answer: Answer, fault: str | None) -> None:
     """Nobody posts it twice without knowing."""
-    with pytest.raises(NotStarted, match=words):
+    with pytest.raises(NotStarted) as refused:
         await post_task(FakeServer(answer).client, "2 + 2")
+
+    said = wording("terminal.server.refused", detail="None.")
+    if fault is not None:
+        said = wording("terminal.server.task", url="http://server:8000")
+        said = said.replace("ConnectError", fault)
+    assert str(refused.value) == said
 
 
 async def test_an_id_is_never_more_than_a_part_of_the_path() -> None:

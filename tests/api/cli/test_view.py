@@ -2,6 +2,8 @@
 
 import io
 import json
+import math
+import re
 from typing import Any
 
 import pytest
@@ -12,99 +14,40 @@ from rich.console import Console
 from api.cli.lines import EventLines, pretty, printable
 from api.cli.terminal_view import Activity, TerminalView, activity_after
 from api.cli.view import NoView, PlainView, open_view
-from graph.record.events import Event, EventType
-
-RUN_ID = "3649e764-182c-4e2a-baa5-565cd8d75ff6"
+from graph.record.events import Event
+from tests.support.wording.api.terminal import (
+    GOING_ON,
+    RUN_ID,
+    SILENT,
+    TOLD,
+    asked,
+    attempt,
+    event,
+    plan,
+)
+from tests.support.wording.messages import wording
 
 #: Clears the screen, sets the title, colours by a one-byte code, and turns the text around.
 HOSTILE = "\x1b[2J\x1b]0;owned\x07\x9b31m\u202e[bold red]x[/]\r\n\x00"
 HARMLESS = r"\u001b[2J\u001b]0;owned\u0007\u009b31m\u202e[bold red]x[/]\r\n\u0000"
 
 
-def event(kind: EventType, at: float = 0.0, **data: Any) -> Event:
-    """An event whose step and attempt are 1 where it has any."""
-    place = 1 if kind.startswith("step.") else None
-    return Event(
-        id=1, type=kind, at=at, node=None, step=place, attempt=place, generation=place, data=data
-    )
+@pytest.mark.parametrize("happened", TOLD.values(), ids=TOLD)
+def test_each_event_that_matters_has_its_words(happened: Event) -> None:
+    """Stable, so that scripts may look for them: the golden file has them."""
+    assert EventLines(RUN_ID).words(happened)
 
 
-def attempt(status: str, **data: Any) -> Event:
-    made = {
-        "tool": "flaky",
-        "status": status,
-        "duration_ms": 12.4,
-        "error": None if status == "ok" else {"type": "E", "message": "no luck", "retryable": True},
-        "retry_at": None,
-        "thread_running": False,
-        **data,
-    }
-    return event("step.completed" if status == "ok" else "step.failed", **made)
-
-
-def call(planner: str = "llm", **data: Any) -> Event:
-    made = {"model": "openai/x", "error_class": None, "reasons": [], "duration_ms": 800.0, **data}
-    return event("plan.attempt", planner=planner, **made)
-
-
-def plan(source: str = "pattern", model: str | None = None, steps: int = 2) -> Event:
-    by = {"source": source, "model": model, "reason": "no model is configured", "complexity": None}
-    return event("plan.made", planned_by=by, steps=[{}] * steps)
+@pytest.mark.parametrize("happened", SILENT.values(), ids=SILENT)
+def test_an_event_that_tells_nothing_new_has_none(happened: Event) -> None:
+    assert EventLines(RUN_ID).words(happened) is None
 
 
 @pytest.mark.parametrize(
-    ("happened", "words"),
-    [
-        (event("run.queued", owner="default"), f"run {RUN_ID}"),
-        (event("run.started"), None),
-        (event("plan.started"), None),
-        (event("run.taken_up", by="server", detail=None), "taken up again"),
-        (
-            event("run.taken_up", by="server", detail="start 2 since the last checkpoint"),
-            "taken up again (start 2 since the last checkpoint)",
-        ),
-        (call(outcome="planned"), "  plan openai/x: planned in 800 ms"),
-        (
-            call(outcome="failed", error_class="Timeout"),
-            "  plan openai/x: failed in 800 ms (Timeout)",
-        ),
-        (
-            call(outcome="rejected", reasons=["no tool a", "no tool b"]),
-            "  plan openai/x: rejected in 800 ms (no tool a; no tool b)",
-        ),
-        (call(planner="pattern", outcome="planned"), None),
-        (plan(), "plan by pattern (no model is configured): 2 steps"),
-        (plan("llm", "openai/x", 1), "plan by openai/x (no model is configured): 1 step"),
-        (event("step.started", tool="flaky", not_before=None), None),
-        (attempt("ok"), "  step 1 flaky: ok in 12 ms"),
-        (attempt("error"), "  step 1 flaky: error in 12 ms (attempt 1: no luck)"),
-        (
-            attempt("timeout", thread_running=True, retry_at=1_700_000_000.25),
-            "  step 1 flaky: timeout in 12 ms (attempt 1: no luck), its thread still runs,"
-            " again at 2023-11-14T22:13:20.250Z",
-        ),
-        (
-            event("run.waiting"),
-            f"waiting for a person: `runwright approve {RUN_ID}` or `runwright reject {RUN_ID}`",
-        ),
-        (event("run.cancelling", by="someone", detail=None), "cancelling, asked for by someone"),
-        (event("run.completed", result={"output": 4}), "4"),
-        (event("run.completed", result={"output": "a\n\tb"}), "a\n\tb"),
-        (event("run.completed", result={"output": {"ü": None}}), '{\n  "ü": null\n}'),
-        (
-            event("run.failed", error={"message": "not understood", "examples": ["a", "b"]}),
-            "failed: not understood\n  try: a\n  try: b",
-        ),
-        (
-            event("run.cancelled", error={"message": "cancelled after 1 step", "examples": []}),
-            "cancelled after 1 step",
-        ),
-        (event("end", status="completed"), None),
-    ],
+    ("output", "words"), [(4, "4"), ("a\n\tb", "a\n\tb"), ({"ü": None}, '{\n  "ü": null\n}')]
 )
-def test_each_event_has_its_words_or_none(happened: Event, words: str | None) -> None:
-    """Stable, so that scripts may look for them."""
-    assert EventLines(RUN_ID).words(happened) == words
+def test_the_result_is_told_as_it_is(output: Any, words: str) -> None:
+    assert EventLines(RUN_ID).words(event("run.completed", result={"output": output})) == words
 
 
 def test_a_fallback_is_told_where_models_were_asked() -> None:
@@ -112,8 +55,8 @@ def test_a_fallback_is_told_where_models_were_asked() -> None:
     lines = EventLines(RUN_ID)
     fallback = event("plan.fallback", reason="no model answered")
     assert lines.words(fallback) is None
-    lines.words(call(outcome="failed"))
-    assert lines.words(fallback) == "  plan by pattern instead (no model answered)"
+    lines.words(asked(outcome="failed"))
+    assert lines.words(fallback) == wording("terminal.fallback", reason="no model answered")
 
 
 @pytest.mark.parametrize(
@@ -121,8 +64,8 @@ def test_a_fallback_is_told_where_models_were_asked() -> None:
     [
         event("run.cancelling", by=HOSTILE, detail=None),
         event("run.taken_up", by="server", detail=HOSTILE),
-        call(outcome="rejected", reasons=[HOSTILE]),
-        call(outcome="planned", model=HOSTILE),
+        asked(outcome="rejected", reasons=[HOSTILE]),
+        asked(outcome="planned", model=HOSTILE),
         attempt("error", error={"type": "E", "message": HOSTILE, "retryable": False}),
         attempt("ok", tool=HOSTILE),
         event("run.failed", error={"message": HOSTILE, "examples": [HOSTILE]}),
@@ -170,7 +113,7 @@ def test_notes_go_beside_the_output() -> None:
     view = PlainView(RUN_ID, out, notes)
     view.show(plan())
     view.note("cancelling")
-    assert out.getvalue() == "plan by pattern (no model is configured): 2 steps\n"
+    assert out.getvalue() == wording("terminal.plan") + "\n"
     assert notes.getvalue() == "runwright: cancelling\n"
 
 
@@ -193,24 +136,15 @@ def test_a_pipe_gets_plain_lines_whatever_colours_are_forced(
     assert isinstance(open_view(RUN_ID, as_json=False), PlainView)
 
 
-@pytest.mark.parametrize(
-    ("activity", "now", "words"),
-    [
-        (Activity("planning", 10.0), 10.9, "planning, 0 s"),
-        (Activity("planning", 10.0), 12.1, "planning, 2 s"),
-        (Activity("planning", 10.0), 9.0, "planning, 0 s"),
-        (Activity("planning", 10.0), 135.0, "planning, 2 min 5 s"),
-        (Activity("step 1 x, attempt 2", 20.0, due=20.0), 17.5, "step 1 x, attempt 2 in 3 s"),
-        (Activity("step 1 x, attempt 2", 20.0, due=20.0), 19.9, "step 1 x, attempt 2 in 1 s"),
-        (Activity("step 1 x, attempt 2", 20.0, due=20.0), 20.0, "step 1 x, attempt 2, 0 s"),
-        (Activity("step 1 x, attempt 2", 20.0, due=20.0), 21.0, "step 1 x, attempt 2, 1 s"),
-    ],
-)
-def test_what_goes_on_counts_up_and_a_wait_counts_down(
-    activity: Activity, now: float, words: str
-) -> None:
+@pytest.mark.parametrize(("activity", "now"), GOING_ON.values(), ids=GOING_ON)
+def test_what_goes_on_counts_up_and_a_wait_counts_down(activity: Activity, now: float) -> None:
     """In whole seconds; clocks that differ show no negative time."""
-    assert activity.words(now) == words
+    waits = activity.due is not None and now < activity.due
+    seconds = math.ceil(20.0 - now) if waits else int(max(0.0, now - activity.since))
+    minutes, seconds = divmod(seconds, 60)
+    told = re.findall(r"\d+", activity.words(now).removeprefix(activity.what))
+
+    assert [int(number) for number in told] == ([minutes, seconds] if minutes else [seconds])
 
 
 def test_what_goes_on_follows_from_the_events() -> None:
@@ -219,7 +153,7 @@ def test_what_goes_on_follows_from_the_events() -> None:
     assert queued == Activity("queued", 1.0)
     planning = activity_after(event("plan.started", 2.0), queued)
     assert planning == Activity("planning", 2.0)
-    assert activity_after(call(outcome="failed"), planning) == planning
+    assert activity_after(asked(outcome="failed"), planning) == planning
     started = activity_after(event("step.started", 3.0, tool="x", not_before=None), planning)
     assert started == Activity("step 1 x", 3.0)
     again = activity_after(event("run.taken_up", 9.0), started)
@@ -238,7 +172,7 @@ def test_the_drawing_is_gone_when_it_ends() -> None:
         view.show(attempt("ok"))
         view.show(event("run.completed", result={"output": 4}))
     drawn = out.getvalue()
-    assert "step 1 x in 3 s" in drawn
-    assert drawn.index("step 1 x in 3 s") < drawn.index("  step 1 flaky: ok in 12 ms\n")
-    assert "step 1 x" not in drawn[drawn.index("ok in 12 ms") :]
+    ok, going_on = wording("terminal.step.ok"), wording("terminal.begins.step")
+    assert drawn.index(going_on) < drawn.index(f"{ok}\n")
+    assert going_on not in drawn[drawn.index(ok) :]
     assert drawn.endswith("\x1b[?25h\r\x1b[1A\x1b[2K")

@@ -14,6 +14,7 @@ from tests.support.patience import wait_until
 from tests.support.servers.command_call import call
 from tests.support.servers.command_process import running
 from tests.support.servers.server_process import environment, forked, runwright, serving
+from tests.support.wording.messages import wording
 
 TOOLS = "examples.flaky:sleep,examples.flaky:fail_times"
 
@@ -76,10 +77,8 @@ def test_a_run_that_nothing_executes_is_not_waited_for(tmp_path: Path) -> None:
         server.kill()
     done = call("watch", run_id, folder=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == (
-        f"runwright: run {run_id} is running, and no server executes it; start one with"
-        " `runwright serve`, where it goes on\n"
-    )
+    left = wording("terminal.watch.left", run_id=run_id, status="running")
+    assert done.stderr == f"{left}\n"
 
 
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
@@ -95,38 +94,39 @@ def test_a_run_that_is_not_there_is_one_line(tmp_path: Path) -> None:
     assert {done.returncode for done in (*there, *here)} == {2}
     for done in there:
         [line] = done.stderr.splitlines()
-        assert "the server refused: " in line
+        assert wording("terminal.server.refused", detail="") in line
     for run_id, done in zip(asked, here, strict=True):
         [line] = done.stderr.splitlines()
-        assert line == f"runwright: there is no run {run_id} in the configured database"
+        assert line == wording("terminal.watch.no-run", run_id=run_id)
 
 
 def test_where_there_is_no_database_none_is_made(tmp_path: Path) -> None:
     """Nothing was mistyped into being."""
     done = call("watch", UNKNOWN, folder=tmp_path)
     assert done.returncode == 2
-    assert f"there is no database {tmp_path}/runs.db" in done.stderr
+    assert done.stderr == wording("terminal.watch.no-database", folder=tmp_path) + "\n"
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
-    ("arguments", "settings", "expected"),
+    ("arguments", "settings", "key"),
     [
-        (["--url", "localhost:8000"], {}, "--url=localhost:8000: no address of a server"),
-        (["--url", "http://"], {}, "it has the form http://host:port"),
-        (["--url", "http://[::1"], {}, "it has the form http://host:port"),
-        ([], {"database_url": "memory://"}, "name its server with --url"),
-        ([], {"database_url": "postgres://x"}, "names no database"),
+        (["--url", "localhost:8000"], {}, "terminal.watch.url"),
+        (["--url", "http://"], {}, "terminal.watch.url"),
+        (["--url", "http://[::1"], {}, "terminal.watch.url"),
+        ([], {"database_url": "memory://"}, "terminal.watch.memory"),
+        ([], {"database_url": "postgres://x"}, "storage.url"),
     ],
 )
 def test_what_cannot_be_watched_is_one_line(
-    tmp_path: Path, arguments: list[str], settings: dict[str, str], expected: str
+    tmp_path: Path, arguments: list[str], settings: dict[str, str], key: str
 ) -> None:
     """It says what would be right."""
     done = call("watch", UNKNOWN, *arguments, folder=tmp_path, **settings)
     assert done.returncode == 2
     [line] = done.stderr.splitlines()
-    assert expected in line
+    said = wording(key).replace("localhost:8000", "".join(arguments[1:]))
+    assert line.endswith(said.replace("<url>", "'postgres://x'"))
 
 
 def test_the_run_of_another_command_is_watched_there(tmp_path: Path) -> None:
@@ -135,8 +135,7 @@ def test_the_run_of_another_command_is_watched_there(tmp_path: Path) -> None:
         done = call("watch", command.run_id, folder=tmp_path)
     assert done.returncode == 2
     [line] = done.stderr.splitlines()
-    assert f"in use by a `runwright run` or a notebook (process {command.process.pid})" in line
-    assert "watch the run there" in line
+    assert line == wording("terminal.watch.owned", folder=tmp_path, pid=command.process.pid)
 
 
 @pytest.mark.parametrize("end", ["terminate", "kill"])
@@ -157,15 +156,15 @@ def test_a_restart_of_the_server_is_sat_out(tmp_path: Path, end: str) -> None:
                 assert command.ended() == 0
     assert command.lines == [
         "run ID",
-        "plan by pattern (no model is configured): 3 steps",
+        wording("terminal.plan").replace("2 steps", "3 steps"),
         *STORY[2:4],
-        "taken up again",
+        wording("terminal.taken-up"),
         "  step 2 gate: ok in N ms",
         "  step 3 calculator: ok in N ms",
         "4",
     ]
     assert set(command.complaints.splitlines()) <= {
-        f"runwright: the server at {server.url} does not answer; trying again"
+        "runwright: " + wording("terminal.server.away", url=server.url)
     }
 
 
@@ -202,8 +201,9 @@ def test_a_terminal_shows_that_the_run_is_being_cancelled(tmp_path: Path) -> Non
         command.until(r"step 1 sleep, \d+ s")
         command.interrupt()
         assert command.ended() == 1
-    assert "cancelling; press Ctrl-C again to leave the run to the server" in command.lines
-    assert "cancelled after 0 of 1 steps; step 1 (sleep) was cut off" in command.lines
+    assert wording("terminal.ctrl-c") in command.lines
+    cancelled = wording("runs.cancelled.step", tool="sleep")
+    assert cancelled.replace("1 of 3", "0 of 1").replace("step 2", "step 1") in command.lines
     assert "\x1b[?25h" in command.output
 
 

@@ -16,6 +16,7 @@ from api.views.answers import RunAnswer
 from tests.support.patience import patience
 from tests.support.servers.command_call import call
 from tests.support.servers.server_process import ServerProcess, http_client, serving
+from tests.support.wording.messages import wording
 
 PROMPT = "add a todo to buy milk, then show my tasks"
 EDITED = {"steps": [{"tool": "todo_store.add", "input": {"text": "buy bread"}}]}
@@ -76,9 +77,9 @@ def test_approving_executes_once_and_a_second_time_is_a_conflict(server: ServerP
     assert [mark["what"] for mark in run["marks"]] == ["approved"]
     for path in ("approve", "reject"):
         told = problem(post(server, f"/runs/{run_id}/{path}"), 409)
-        assert (told.type, "The run is completed" in told.detail) == (
-            "urn:runwright:problem:not-waiting",
-            True,
+        assert told.type == "urn:runwright:problem:not-waiting"
+        assert told.detail == wording(
+            "problems.not-waiting.detail", run_id=run_id, status="completed"
         )
 
 
@@ -87,8 +88,8 @@ def test_an_edited_plan_is_checked_and_then_executed(server: ServerProcess):
     unfit = {"plan": {"steps": [{"tool": "todo_store.add", "input": {"words": "x"}}]}}
     told = problem(post(server, f"/runs/{run_id}/approve", unfit), 400)
     assert told.type == "urn:runwright:problem:plan-unfit"
-    assert told.errors is not None
-    assert "text of todo_store.add: Field required" in told.errors[0]["message"]
+    # The text that is required, and the words that the tool does not know.
+    assert [error["field"] for error in told.errors or []] == ["plan", "plan"]
     proposed = server.get(run_id)["plan"]
 
     assert post(server, f"/runs/{run_id}/approve", {"plan": EDITED}).status_code == 200
@@ -244,7 +245,7 @@ def test_a_run_that_nobody_decides_on_expires_by_itself_and_at_the_start(tmp_pat
         second = post(server, "/runs/wait?timeout=300", plans).json()["run_id"]
         server.kill()
     assert run["status"] == "cancelled"
-    assert run["error"]["message"] == "nobody approved the plan within 1.5 s; nothing was done"
+    assert run["error"]["message"] == wording("approval.expired", within="1.5 s")
     assert [mark["what"] for mark in run["marks"]] == ["expired"]
     time.sleep(1.5)  # by then its time is over
     with serving(tmp_path) as server:

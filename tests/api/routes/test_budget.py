@@ -23,6 +23,7 @@ from tests.support.servers.capture_server import CaptureServer, capturing, opena
 from tests.support.servers.command_call import call
 from tests.support.servers.server_process import ServerProcess, serving
 from tests.support.servers.silent_server import silence
+from tests.support.wording.messages import wording
 
 (ALICE, ALICES), (BOB, BOBS) = new_key("alice"), new_key("bob")
 
@@ -132,7 +133,8 @@ def test_each_owner_has_the_budget_alone_and_a_kill_gives_nothing_back(
     assert (over["status"], over["result"]["output"]) == ("completed", 42)
     assert over["planned_by"]["source"] == preview["planned_by"]["source"] == "pattern"
     assert calls(over) == [(BACKUP, "skipped", "daily_budget_exceeded"), (None, "planned", None)]
-    assert "the daily budget of this owner is used up" in over["planned_by"]["reason"]
+    used_up = wording("planning.day.usd").partition(":")[0]
+    assert over["planned_by"]["reason"].startswith(used_up)
     assert provider.requests == []
     assert anonymous.status_code == 401
     assert "budget" not in json.dumps(health)
@@ -169,5 +171,5 @@ def test_a_budget_that_is_none_stops_the_start_with_what_is_allowed(tmp_path: Pa
     refused = call("serve", folder=tmp_path, daily_budget_usd="-1", daily_budget_tokens="1.5")
 
     assert refused.returncode == 2
-    assert "RUNWRIGHT_DAILY_BUDGET_USD=-1: Input should be greater than" in refused.stderr
-    assert "RUNWRIGHT_DAILY_BUDGET_TOKENS=1.5: Input should be a valid integer" in refused.stderr
+    assert wording("settings.daily-budget-usd") in refused.stderr
+    assert wording("settings.daily-budget-tokens") in refused.stderr

@@ -70,7 +70,7 @@ async def test_what_is_no_key_is_refused(client, runs, key):
     answer = await client.post("/runs", json=TASK, headers=headers)
 
     assert answer.status_code == 400
-    assert "must have 1 to 200 characters of visible ASCII" in answer.json()["detail"]
+    assert [error["field"] for error in answer.json()["errors"]] == ["idempotency-key"]
     assert runs.started == []
 
 

@@ -95,7 +95,9 @@ async def test_a_size_out_of_bounds_is_refused_with_the_bounds(runs, client, val
     answer = await client.get(f"/runs/{run_id}", params={"max_value_bytes": value})
 
     assert answer.status_code == 400
-    assert "max_value_bytes must be a whole number from 100 to 67108864" in answer.json()["detail"]
+    [fault] = answer.json()["errors"]
+    assert fault["field"] == "max_value_bytes"
+    assert "from 100 to 67108864" in fault["message"]
 
 
 async def test_a_record_that_was_waited_for_can_be_shortened_too(runs, client):
@@ -118,22 +120,23 @@ async def test_one_output_can_be_read_whole(runs, client):
 
 
 @pytest.mark.parametrize(
-    ("n", "status", "said"),
+    ("n", "status", "name", "fields"),
     [
-        ("2", 404, "has 1 attempts so far, counted from 1; there is no 2"),
-        ("0", 400, "n must be a whole number from 1 to"),
-        ("one", 400, "n must be a whole number from 1 to"),
-        ("9" * 5000, 400, "n must be a whole number from 1 to"),
+        ("2", 404, "output-not-found", []),
+        ("0", 400, "invalid-request", ["n"]),
+        ("one", 400, "invalid-request", ["n"]),
+        ("9" * 5000, 400, "invalid-request", ["n"]),
     ],
     ids=["2", "0", "one", "999…"],
 )
-async def test_an_attempt_that_is_not_there_has_no_output(runs, client, n, status, said):
+async def test_an_attempt_that_is_not_there_has_no_output(runs, client, n, status, name, fields):
     run_id = runs.store(attempted(planned(queued())))
 
     answer = await client.get(f"/runs/{run_id}/log/{n}/output")
 
     assert answer.status_code == status
-    assert said in answer.json()["detail"]
+    assert answer.json()["type"] == f"urn:runwright:problem:{name}"
+    assert [error["field"] for error in answer.json().get("errors", [])] == fields
 
 
 async def test_an_unknown_run_has_no_output(client):

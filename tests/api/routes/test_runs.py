@@ -18,6 +18,7 @@ from graph.settings import Settings
 from graph.storage.pages import Summary
 from tests.support.patience import patience
 from tests.support.runs.fake_runs import accepted, eventful
+from tests.support.wording.messages import wording
 
 JSON = {"content-type": "application/json"}
 
@@ -230,7 +231,8 @@ async def test_a_server_that_cannot_write_is_not_ready(client, runs):
     answer = await client.get("/health/ready")
 
     assert answer.status_code == 503
-    assert "cannot be written" in answer.json()["detail"]
+    assert answer.json()["type"] == "urn:runwright:problem:not-ready"
+    assert answer.json()["detail"] == wording("problems.not-ready.storage.detail")
 
 
 @pytest.mark.parametrize("path", ["/runs", "/health", "/tools", "/graph", "/docs", "/openapi.json"])

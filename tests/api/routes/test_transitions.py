@@ -16,6 +16,7 @@ from graph.state import Status
 from graph.state.status import ACTIONS, SETTLED, TRANSITIONS, actions
 from tests.support.servers.api_calls import calls
 from tests.support.servers.server_process import ServerProcess, serving
+from tests.support.wording.messages import wording
 
 LONG = "sleep 600 seconds"
 TOOLS = "examples.flaky:sleep,examples.flaky:fail_times"
@@ -128,6 +129,10 @@ def problem(answer: httpx.Response, status: int, name: str) -> Problem:
     return told
 
 
+def refused(name: str, run_id: str, status: Status) -> str:
+    return wording(f"problems.{name}.detail", run_id=run_id, status=status)
+
+
 def test_no_status_action_or_call_is_forgotten_here(process: ServerProcess):
     document = process.client.get("/openapi.json").json()
     changing = {
@@ -165,7 +170,7 @@ def test_an_action_is_accepted_exactly_where_the_record_offers_it(
             assert (answer.status_code, answer.json()["status"]) == (200, status)
         else:
             told = problem(answer, 409, REFUSED[action])
-            assert f"The run is {status}; only one that " in told.detail
+            assert told.detail == refused(REFUSED[action], run_id, status)
         assert after == before
 
 
@@ -215,7 +220,8 @@ def test_a_body_that_is_not_one_is_refused_before_anything_is_looked_at(
 
     for action in (*ACTIONS, "retry-now", "fork"):
         answer = server.client.post(f"/runs/{run_id}/{action}", json={"unheard": "of"})
-        assert "its fields are" in problem(answer, 400, "invalid-request").detail
+        told = problem(answer, 400, "invalid-request")
+        assert [error["field"] for error in told.errors or []] == ["body"]
 
     assert record(server, run_id) == before
 
@@ -233,8 +239,7 @@ def test_only_a_backoff_can_be_ended(server: ServerProcess, situation: str):
         assert record(server, run_id)["current"]["not_before"] is None
     else:
         told = problem(answer, 409, "no-backoff")
-        assert f"The run is {status}" in told.detail
-        assert "only one that waits for its next attempt can be told not to wait" in told.detail
+        assert told.detail == wording("problems.no-backoff.detail", status=status)
         assert record(server, run_id) == before
 
 
@@ -252,7 +257,7 @@ def test_only_a_settled_run_can_be_removed(server: ServerProcess, situation: str
             problem(again(f"/runs/{run_id}"), 404, "run-not-found")
     else:
         told = problem(answer, 409, "not-settled")
-        assert f"The run is {status}; only one that has ended can be removed" in told.detail
+        assert told.detail == refused("not-settled", run_id, status)
         assert record(server, run_id) == before
 
 
@@ -271,7 +276,7 @@ def test_whatever_has_a_checkpoint_can_be_forked_and_stays_as_it_is(
     forks = []
     if situation == "pending":
         told = problem(answer, 404, "checkpoint-not-found")
-        assert f"GET /runs/{run_id}/history lists those that it has" in told.detail
+        assert f"/runs/{run_id}/history" in told.detail
     else:
         assert (answer.status_code, answer.json()["status"]) == (201, "pending")
         forks = [answer.json()["run_id"]]

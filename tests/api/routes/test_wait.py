@@ -99,7 +99,9 @@ async def test_a_timeout_that_is_none_is_refused_with_what_is_allowed(runs, clie
         await client.post("/runs/wait", params={"timeout": timeout}, json={"prompt": "hello"}),
     ):
         assert answer.status_code == 400
-        assert "timeout must be a number of seconds from 0 to 300" in answer.json()["detail"]
+        [fault] = answer.json()["errors"]
+        assert fault["field"] == "timeout"
+        assert "from 0 to 300" in fault["message"]
     assert runs.started == []
 
 

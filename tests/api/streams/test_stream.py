@@ -12,6 +12,7 @@ from api.views.events import RunEvent
 from tests.support.runs.fake_runs import application, serving
 from tests.support.runs.run_states import attempted, cancelled, completed, finished, planned, queued
 from tests.support.servers.asgi_visit import Visit, visiting
+from tests.support.wording.messages import wording
 
 Watch = Callable[..., AbstractAsyncContextManager[Visit]]
 
@@ -105,7 +106,9 @@ async def test_a_malformed_number_is_refused_with_what_is_allowed(runs, number):
     for answer, field in ((by_header, "last-event-id"), (by_query, "after")):
         assert answer.status_code == 400
         assert answer.headers["content-type"] == "application/problem+json"
-        assert f"{field} must be a whole number from 0 to" in answer.json()["detail"]
+        [fault] = answer.json()["errors"]
+        assert fault["field"] == field
+        assert "from 0 to" in fault["message"]
 
 
 async def test_a_number_that_the_run_has_not_come_to_is_not_found(runs):
@@ -115,7 +118,7 @@ async def test_a_number_that_the_run_has_not_come_to_is_not_found(runs):
 
     assert answer.status_code == 404
     assert answer.json()["type"] == "urn:runwright:problem:event-not-found"
-    assert "the run has 1 so far" in answer.json()["detail"]
+    assert answer.json()["detail"] == wording("problems.event-not-found.detail", number=2, last=1)
 
 
 async def test_an_unknown_run_is_not_found_and_leaves_nothing(runs):

@@ -34,6 +34,7 @@ from tests.support.runs.live_runs import (
     told,
     types,
 )
+from tests.support.wording.messages import wording
 
 PROMPT = "pass a, then pass b"
 """Two steps, both of them with effects."""
@@ -122,20 +123,20 @@ async def test_an_edited_plan_is_executed_instead_and_the_proposed_one_is_kept(s
 
 
 @pytest.mark.parametrize(
-    ("unfit", "reason"),
+    ("unfit", "place"),
     [
-        (plan(), "the plan has no steps"),
-        (plan("a", tool="nothing"), "there is no tool 'nothing'"),
-        (plan("{step_2_output}"), "does not come before it"),
-        ({"steps": [{"tool": "pass", "input": {}}]}, "label of pass: Field required"),
-        ({"steps": [{"tool": "pass", "step": 2, "input": {"label": "a"}}]}, "is numbered 2"),
-        ({"steps": [{"tool": "pass", "label": "a"}]}, "steps.0.label"),
-        ({"steps": [{"tool": "pass", "input": {"label": "\ud800"}}]}, "half a surrogate pair"),
-        ([], "the plan"),
+        (plan(), ""),
+        (plan("a", tool="nothing"), "step 1: "),
+        (plan("{step_2_output}"), "step 1: {step_2_output} "),
+        ({"steps": [{"tool": "pass", "input": {}}]}, "step 1: label of pass: "),
+        ({"steps": [{"tool": "pass", "step": 2, "input": {"label": "a"}}]}, "step 1 "),
+        ({"steps": [{"tool": "pass", "label": "a"}]}, "steps.0.label: "),
+        ({"steps": [{"tool": "pass", "input": {"label": "\ud800"}}]}, "step 1: "),
+        ([], ""),
     ],
 )
 async def test_an_edited_plan_that_is_unfit_is_refused_and_the_run_waits_on(
-    storage: Storage, unfit: object, reason: str
+    storage: Storage, unfit: object, place: str
 ):
     gates = Gates()
     async with process(storage, gates) as runs:
@@ -145,7 +146,8 @@ async def test_an_edited_plan_that_is_unfit_is_refused_and_the_run_waits_on(
         with pytest.raises(PlanUnfit) as refused:
             await runs.approve(run_id, by="ann", plan=unfit, owner=None)
 
-        assert reason in str(refused.value)
+        (reason,) = refused.value.reasons
+        assert reason.startswith(place)
         assert await runs.get(run_id, owner=None) == before
         await runs.approve(run_id, by="ann", owner=None)
         assert (await rested(runs, run_id))["status"] == "completed"
@@ -160,7 +162,7 @@ async def test_a_rejected_run_is_cancelled_with_nothing_done(storage: Storage):
         assert (record["status"], record["actions"], gates.calls) == ("cancelled", ["retry"], {})
         assert record["error"] is not None
         assert record["error"]["type"] == "rejected"
-        assert record["error"]["message"] == "the plan was rejected: not today; nothing was done"
+        assert record["error"]["message"] == wording("approval.rejected.reason", reason="not today")
         assert [(mark["what"], mark["detail"]) for mark in record["marks"]] == [
             ("rejected", "not today")
         ]
@@ -427,9 +429,7 @@ async def test_a_run_that_nobody_decides_on_expires(storage: Storage, before_sta
     assert (record["status"], marks(record), gates.calls) == ("cancelled", ["expired"], {})
     assert record["error"] is not None
     assert record["error"]["type"] == "cancelled"
-    assert record["error"]["message"] == (
-        "nobody approved the plan within 7 days; nothing was done"
-    )
+    assert record["error"]["message"] == wording("approval.expired.days")
 
 
 async def test_plans_that_expire_at_once_are_not_looked_for_all_the_time(

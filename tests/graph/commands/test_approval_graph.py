@@ -10,6 +10,7 @@ from langgraph.types import Command
 from graph.build import RunGraph, build_graph
 from graph.record.events import events
 from graph.state import Approve, RunState
+from tests.support.wording.messages import wording
 
 PROMPT: Any = {"prompt": "add a todo to buy milk, then what is 2 + 3"}
 EDITED = {"steps": [{"tool": "calculator", "input": {"expression": "7 * 6"}}]}
@@ -92,26 +93,28 @@ async def test_an_edited_plan_is_executed_instead(graph: RunGraph) -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "reason"),
+    ("answer", "unclear", "place"),
     [
-        ("yes", "resume with true"),
-        (1, "resume with true"),
-        ({"plan": {"steps": []}}, "the plan has no steps"),
-        ({"plan": {"steps": [{"tool": "rm", "input": {}}]}}, "there is no tool 'rm'"),
-        ({"reason": "no"}, "what: Field required"),
-        ({"what": "perhaps"}, "what: Input should be"),
-        ({"what": "approved", "extra": 1}, "extra: Extra inputs"),
+        ("yes", True, None),
+        (1, True, None),
+        ({"plan": {"steps": []}}, False, ""),
+        ({"plan": {"steps": [{"tool": "rm", "input": {}}]}}, False, "step 1: "),
+        ({"reason": "no"}, True, "what: "),
+        ({"what": "perhaps"}, True, "what: "),
+        ({"what": "approved", "extra": 1}, True, "extra: "),
     ],
 )
 async def test_what_decides_nothing_is_asked_again_with_the_reasons(
-    graph: RunGraph, answer: object, reason: str
+    graph: RunGraph, answer: object, unclear: bool, place: str | None
 ) -> None:
     await graph.ainvoke(PROMPT, CONFIG)
     asked = await resumed(graph, answer)
     (question,) = asked["__interrupt__"]
 
     assert (asked["status"], asked["log"]) == ("waiting", [])
-    assert any(reason in told for told in question.value["reasons"]), question.value["reasons"]
+    how, *faults = [wording("approval.unclear")] * (not unclear) + question.value["reasons"]
+    assert how == wording("approval.unclear")
+    assert [fault[: len(place or "")] for fault in faults] == ([] if place is None else [place])
     assert (await resumed(graph, True))["status"] == "completed"
 
 

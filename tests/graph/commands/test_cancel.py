@@ -22,6 +22,7 @@ from tests.support.runs.live_runs import (
     told,
     types,
 )
+from tests.support.wording.messages import wording
 
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
 
@@ -58,7 +59,7 @@ async def test_a_queued_run(storage: Storage) -> None:
         others = [await rested(runs, one) for one in (ids[0], ids[2])]
     assert types(seen) == ["run.queued", "run.cancelling", "run.cancelled", "end"]
     assert record["error"] is not None
-    assert "nothing was done" in record["error"]["message"]
+    assert record["error"]["message"] == wording("runs.cancelled.unplanned")
     assert [other["status"] for other in others] == ["completed", "completed"]
     assert "c" not in gates.calls
 
@@ -128,9 +129,9 @@ async def test_a_run_inside_a_step(storage: Storage) -> None:
     assert (cut_off["tool"], cut_off["input"]) == ("gate", {"label": "b"})
     assert cut_off["may_have_acted"] is True
     assert cut_off["thread_running"] is False
-    assert "may have acted" in cut_off["error"]["message"]
+    assert cut_off["error"]["message"] == wording("runs.cancelled.may-have-acted", tool="gate")
     assert record["error"] is not None
-    assert "1 of 3 steps" in record["error"]["message"]
+    assert record["error"]["message"] == wording("runs.cancelled.step", tool="gate")
     assert types(seen)[-5:] == [
         "step.started",
         "run.cancelling",
@@ -149,7 +150,9 @@ async def test_a_step_that_changes_nothing_cannot_have_acted(storage: Storage) -
         await until(lambda: gates.calls["a"])
         record = await runs.cancel(run_id, by="me", owner="default")
     assert record["execution_log"][0]["may_have_acted"] is False
-    assert "changes nothing" in record["execution_log"][0]["error"]["message"]
+    assert record["execution_log"][0]["error"]["message"] == wording(
+        "runs.cancelled.changes-nothing", tool="look"
+    )
 
 
 async def test_a_step_in_a_thread(storage: Storage) -> None:

@@ -120,25 +120,20 @@ async def test_a_fork_can_be_forked_and_a_step_be_done_again(storage: Storage) -
 
 
 @pytest.mark.parametrize(
-    ("edits", "field", "said"),
+    ("edits", "field"),
     [
-        ({"prompt": "  "}, "state.prompt", "the prompt is empty"),
-        ({"steps": []}, "state.plan", "the plan has no steps"),
-        (
-            {"steps": [{"tool": "none", "input": {}, "reasoning": ""}]},
-            "state.plan",
-            "there is no tool 'none'",
-        ),
+        ({"prompt": "  "}, "state.prompt"),
+        ({"steps": []}, "state.plan"),
+        ({"steps": [{"tool": "none", "input": {}, "reasoning": ""}]}, "state.plan"),
         (
             {"steps": [{"tool": "pass", "input": {"label": "{step_1_output}"}, "reasoning": ""}]},
             "state.plan",
-            "does not come before it",
         ),
-        ({"cursor": 2}, "state.cursor", "cursor may be 0 to 1"),
+        ({"cursor": 2}, "state.cursor"),
     ],
 )
 async def test_an_edited_state_is_checked(
-    storage: Storage, edits: dict[str, Any], field: str, said: str
+    storage: Storage, edits: dict[str, Any], field: str
 ) -> None:
     async with process(storage, Gates()) as runs:
         run_id = await start(runs, "pass a, then pass b")
@@ -149,7 +144,7 @@ async def test_an_edited_state_is_checked(
             await runs.fork(run_id, "none", Edits(), owner=None)
         assert (await runs.get(run_id, owner=None))["forks"] == []
     assert rejected.value.field == field
-    assert said in str(rejected.value)
+    assert len(rejected.value.reasons) == 1
 
 
 async def test_killed_before_it_is_begun_a_fork_is_begun_by_the_next_process(

@@ -18,6 +18,7 @@ from graph.storage.storage import Storage
 from nodes.approval.edited_plan import PlanUnfit
 from tests.support.patience import patience, until
 from tests.support.runs.live_runs import Gates, process, rested, row_status, told, types
+from tests.support.wording.messages import wording
 from tools.registry import ToolError
 
 NEVER = ToolError("never", retryable=False)
@@ -130,11 +131,12 @@ async def test_an_edited_input_is_asked_about_though_the_plan_was_approved(stora
             "waiting",
             {"label": "c"},
         )
-        with pytest.raises(PlanUnfit, match="approved as it is"):
+        with pytest.raises(PlanUnfit) as unfit:
             await runs.approve(run_id, by="ann", owner=None, plan={"steps": []})
+        assert unfit.value.reasons == [wording("approval.plan.begun")]
         rejected = await runs.reject(run_id, by="ann", owner=None)
         assert rejected["error"] is not None
-        assert rejected["error"]["message"] == "the plan was rejected; nothing more was done"
+        assert rejected["error"]["message"] == wording("orders.rejected.later")
         assert (await retried(runs, run_id))["status"] == "waiting", "that is what was rejected"
         assert gates.calls == {"a": 1, "b": 1}
         await runs.approve(run_id, by="ann", owner=None)

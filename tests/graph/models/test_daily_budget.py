@@ -18,6 +18,7 @@ from nodes.planning.model import BudgetExceeded, Call, Completion, Cost, ModelFa
 from tests.support.clocks import Clocks, settle
 from tests.support.models.scripted_models import answer, misconfigured, outage
 from tests.support.patience import patience, until
+from tests.support.wording.messages import wording
 
 NOON = 1_795_348_800.0  # 2026-11-22T12:00:00Z
 TODAY = "2026-11-22"
@@ -108,15 +109,15 @@ async def test_what_a_call_cost_is_counted_for_its_owner_and_day(storage: Storag
 
 
 @pytest.mark.parametrize(
-    ("limit", "told"),
+    ("limit", "over"),
     [
-        ({"usd": 0.011}, "a call of a/one may cost 0.010000 USD, 0.009000 of 0.011 are left"),
-        ({"tokens": 119}, "a call of a/one may take 100 tokens, 99 of 119 are left"),
-        ({"usd": 0}, "a call of a/one may cost 0.010000 USD, 0.000000 of 0 are left"),
+        ({"usd": 0.011}, {"usd": "0.010000", "left": "0.009000 of 0.011"}),
+        ({"tokens": 119}, {"tokens": 100, "left": "99 of 119"}),
+        ({"usd": 0}, {"usd": "0.010000", "left": "0.000000 of 0"}),
     ],
 )
 async def test_a_call_whose_worst_case_does_not_fit_is_not_made_before_the_next_day(
-    storage: Storage, limit: dict[str, Any], told: str
+    storage: Storage, limit: dict[str, Any], over: dict[str, object]
 ) -> None:
     """Others have a budget of their own."""
     clock = Clock()
@@ -127,8 +128,8 @@ async def test_a_call_whose_worst_case_does_not_fit_is_not_made_before_the_next_
         await charge(budget_guard, AssertionError("it is asked"), call(1))
 
     assert refused.value.passes
-    assert refused.value.reason == (
-        f"the daily budget of this owner is used up: {told}; it is renewed at 2026-11-23T00:00:00Z"
+    assert refused.value.reason == wording(
+        f"planning.day.{next(iter(over))}", model="a/one", until="2026-11-23T00:00:00Z", **over
     )
     if limit.get("usd") != 0:
         await charge(budget_guard, answer("b"), call(2, owner="bob"))
@@ -304,11 +305,10 @@ async def test_what_an_answer_does_not_tell_counts_as_its_worst_case(storage: St
 async def test_without_a_price_a_budget_in_usd_pays_for_nothing(storage: Storage) -> None:
     """Which does not pass by itself; a budget of tokens needs no price."""
     unknown = replace(WORST, usd=None)
-    with pytest.raises(
-        BudgetExceeded, match=r"price of a/one is not known \(RUNWRIGHT_MODEL"
-    ) as refused:
+    with pytest.raises(BudgetExceeded) as refused:
         await charge(budget(storage, usd=1.0, tokens=1000), AssertionError(), cost=unknown)
     assert not refused.value.passes
+    assert refused.value.reason == wording("planning.day.no-price", model="a/one")
 
     by_tokens = budget(storage, tokens=1000)
     await charge(by_tokens, answer("a", usd=None), cost=unknown)
@@ -316,9 +316,10 @@ async def test_without_a_price_a_budget_in_usd_pays_for_nothing(storage: Storage
     assert await spent(by_tokens) == Spent(None, 40, 2)  # "not known", never 0
 
     later_in_usd = budget(storage, usd=1.0)
-    with pytest.raises(BudgetExceeded, match="a call of today had no known price") as refused:
+    with pytest.raises(BudgetExceeded) as refused:
         await charge(later_in_usd, AssertionError())
     assert refused.value.passes
+    assert refused.value.reason == wording("planning.day.unpriced", until="2026-11-23T00:00:00Z")
 
 
 async def test_an_answer_counts_for_the_day_on_which_it_was_asked_for(storage: Storage) -> None:

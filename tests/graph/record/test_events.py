@@ -31,6 +31,7 @@ from tests.support.runs.live_runs import (
     told,
     types,
 )
+from tests.support.wording.messages import wording
 
 PLANNED = ["run.started", "plan.started", "plan.fallback", "plan.attempt", "plan.made"]
 STEP = ["step.started", "step.completed"]
@@ -70,7 +71,7 @@ async def test_a_run_of_two_steps(storage: Storage) -> None:
     ]
     by_type = {event["type"]: event["data"] for event in seen}
     assert by_type["run.queued"] == {"owner": "default"}
-    assert by_type["plan.fallback"] == {"reason": "no model is configured"}
+    assert by_type["plan.fallback"] == {"reason": wording("runs.planned-by.no-model")}
     assert by_type["plan.attempt"]["outcome"] == "planned"
     assert [step["tool"] for step in by_type["plan.made"]["steps"]] == ["pass", "pass"]
     assert by_type["step.started"] == {"tool": "pass", "not_before": None}
@@ -234,8 +235,8 @@ async def test_take_ups_in_a_row(storage: Storage) -> None:
     ]
     assert [event["data"]["detail"] for event in seen[7:10]] == [
         None,
-        "start 2 since the last checkpoint",
-        "start 3 since the last checkpoint",
+        wording("runs.taken-up", start=2),
+        wording("runs.taken-up", start=3),
     ]
 
 

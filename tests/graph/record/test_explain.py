@@ -35,6 +35,7 @@ from tests.support.runs.run_states import (
 )
 from tests.support.servers.server_process import ServerProcess
 from tests.support.servers.server_process import serving as server_process
+from tests.support.wording.messages import wording
 
 STATUSES = ("pending", "running", "waiting", "completed", "failed", "cancelled")
 MARKS = ("taken_up", "cancel", "retry", "skip", "approved", "rejected")
@@ -126,9 +127,7 @@ def test_a_run_in_the_queue_has_spent_all_its_time_there() -> None:
     assert parts(explained) == {"queue": 7.0}
     assert explained["total_ms"] == 7000
     assert explained["sentences"] == [
-        "The run is in the queue after 7.0 s with no plan so far.",
-        "Most of the time went to the queue (7.0 s, 100 %).",
-        "Nothing was retried or taken up.",
+        wording(f"explanation.queued.{number}") for number in (1, 2, 3)
     ]
 
 
@@ -176,7 +175,8 @@ async def test_what_led_to_an_earlier_end_is_no_cause_of_the_last(storage: Stora
         await runs.retry(second, RetryRequest(), by="me", owner=None)
         await rested(runs, second)
         refused_twice = await runs.explain(second, owner=None)
-    assert [link["message"] for link in cancelled_twice["causes"][1:]] == ["cancel by you"]
+    by_you = wording("explanation.cancelled.cause.2").replace("client", "you")
+    assert [link["message"] for link in cancelled_twice["causes"][1:]] == [by_you]
     assert [link["kind"] for link in refused_twice["causes"]] == ["run", "words", "planning"]
 
 
@@ -184,7 +184,8 @@ def test_no_part_is_most_of_the_time_that_is_less_than_half_of_it() -> None:
     state = completed(attempted(planned(queued(), 1), started_at=CREATED_AT + 1.5))
     told = explain({**state, "completed_at": CREATED_AT + 2.1}, now=0)["sentences"][1]
 
-    assert told.startswith("The largest part of the time went to the queue (1.0 s, 48 %)")
+    assert told.startswith(wording("explanation.largest.2").partition(",")[0])
+    assert "(1.0 s, 48 %)" in told
 
 
 def test_a_fork_was_in_the_queue_until_it_went_on() -> None:
@@ -253,7 +254,8 @@ def test_the_work_that_a_crash_has_lost_and_the_time_until_the_take_up_are_an_in
     assert parts(left)["interruption"] == 2.75
     assert parts(on)["interruption"] == 6.75
     assert parts(on)["tools"] == 0.25 + 1.0
-    assert on["sentences"][2].endswith("it was taken up once after an end of its process.")
+    assert on["retries"]["taken_up"] == 1
+    assert on["sentences"][2] == wording("explanation.taken-up.3")
 
 
 def test_a_crash_in_a_backoff_takes_only_what_is_longer_than_the_backoff() -> None:
@@ -336,12 +338,10 @@ def test_a_failed_step_leads_back_through_its_attempts() -> None:
         ("attempt", 2, 2),
         ("attempt", 2, 1),
     ]
-    assert explained["causes"][1]["message"] == (
-        "attempt 3 at step 2 (notes.add): ToolError: no answer; it was the last of 3 attempts"
+    assert explained["causes"][1]["message"] == wording(
+        "explanation.failed.cause.2", reason="no answer"
     )
-    assert explained["sentences"][0] == (
-        "The run failed after 60.0 s with 1 of 2 steps done (step_failed: no answer)."
-    )
+    assert explained["sentences"][0] == wording("explanation.failed.1", reason="no answer")
 
 
 def test_a_step_that_was_left_out_is_not_told_as_done() -> None:
@@ -350,7 +350,7 @@ def test_a_step_that_was_left_out_is_not_told_as_done() -> None:
 
     explained = explain(state, now=CREATED_AT + 60)
 
-    assert "with 1 of 2 steps done and 1 left out so far." in explained["sentences"][0]
+    assert explained["sentences"][0] == wording("explanation.left-out.1")
 
 
 def test_a_cancelled_run_names_who_asked_and_what_was_cut_off() -> None:
@@ -361,7 +361,7 @@ def test_a_cancelled_run_names_who_asked_and_what_was_cut_off() -> None:
     explained = explain(state, now=0)
 
     assert [link["kind"] for link in explained["causes"]] == ["run", "request", "attempt"]
-    assert explained["causes"][1]["message"] == "cancel by client"
+    assert explained["causes"][1]["message"] == wording("explanation.cancelled.cause.2")
 
 
 def test_an_unplanned_run_leads_back_to_its_words_and_its_models() -> None:
@@ -383,13 +383,14 @@ def test_an_unplanned_run_leads_back_to_its_words_and_its_models() -> None:
         },
     )
 
-    told = [link["message"] for link in explain(state, now=0)["causes"]]
+    causes = explain(state, now=0)["causes"]
 
-    assert told == [
-        "not_understood: not understood",
-        'no planner could place "hum a tune"',
-        "the pattern planner: refused",
-        "a/b: failed (timeout)",
+    assert [link["kind"] for link in causes] == ["run", "words", "planning", "planning"]
+    assert [link["message"] for link in causes] == [
+        wording("explanation.unplanned.cause.1", message="not understood"),
+        wording("explanation.unplanned.cause.2", words="hum a tune"),
+        wording("explanation.unplanned.cause.3"),
+        wording("explanation.unplanned.cause.4", model="a/b"),
     ]
 
 
@@ -455,7 +456,8 @@ async def test_the_calls_of_models_are_its_planning(storage: Storage, clocks: Cl
     assert record["planned_by"]["model"] == "some/model"
     assert explained["retries"]["planning"] == 1
     assert explained["time_ms"]["backoff"] >= 29_900  # before the model was asked again
-    assert explained["sentences"][2].startswith("The plan was made by some/model in 2 calls")
+    said = wording("explanation.completed.again.3", model="some/model").partition(";")[0]
+    assert explained["sentences"][2].startswith(f"{said};")
     called = sum(call["duration_ms"] for call in record["planning_log"])
     assert called - 5 <= explained["time_ms"]["planning"] < called + 25_000
 
@@ -505,4 +507,5 @@ def test_a_run_that_was_killed_twice_tells_what_that_cost(
     done = sum(entry["duration_ms"] for entry in record["execution_log"])
     assert spent["tools"] == pytest.approx(done, abs=0.01)  # told to a thousandth
     assert sum(spent.values()) == pytest.approx(explained["total_ms"])
-    assert explained["sentences"][2].endswith("it was taken up twice after an end of its process.")
+    twice = wording("explanation.completed.again.3").rpartition(" and ")[2]
+    assert explained["sentences"][2].endswith(twice)

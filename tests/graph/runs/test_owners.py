@@ -23,6 +23,7 @@ from tests.support.servers.api_calls import calls
 from tests.support.servers.command_call import call
 from tests.support.servers.command_process import running
 from tests.support.servers.server_process import ServerProcess, http_client, runwright, serving
+from tests.support.wording.messages import wording
 
 KEYS = {name: new_key(name) for name in ("alice", "bob")}
 ALICE, BOB = (key for key, _ in KEYS.values())
@@ -275,7 +276,7 @@ def answers_to(client: httpx.Client, document: Any, headers: dict[str, str]) -> 
 
 
 def test_the_terminal_takes_its_key_to_the_server(tmp_path: Path):
-    with serving(tmp_path, api_keys=API_KEYS):
+    with serving(tmp_path, api_keys=API_KEYS) as server:
         without = call("run", "2 + 2", folder=tmp_path)
         wrong = call("run", "2 + 2", folder=tmp_path, api_key=new_key("x")[0])
         with running("run", "2 + 2", folder=tmp_path, api_key=ALICE) as own:
@@ -287,12 +288,12 @@ def test_the_terminal_takes_its_key_to_the_server(tmp_path: Path):
     later = call("watch", run_id, folder=tmp_path)
 
     assert [without.returncode, wrong.returncode] == [2, 2]
-    assert "has keys; set RUNWRIGHT_API_KEY to yours" in without.stderr
+    assert wording("terminal.server.key.none", url=server.url) in without.stderr
     assert len(without.stderr.splitlines()) == 1
-    assert "the key in RUNWRIGHT_API_KEY is not one of the server at http" in wrong.stderr
+    assert wording("terminal.server.key.wrong", url=server.url) in wrong.stderr
     assert (seen.returncode, seen.stdout.splitlines()[-1]) == (0, "4")
     assert (unseen.returncode, keyless.returncode) == (2, 2)
-    assert "No run has the id" in unseen.stderr
+    assert wording("problems.run-not-found.detail", run_id=run_id) in unseen.stderr
     assert "set RUNWRIGHT_API_KEY" in keyless.stderr
     assert later.returncode == 0  # whoever has the file has what is in it
 
@@ -303,8 +304,8 @@ def test_a_task_of_the_terminal_belongs_to_the_owner_of_its_key(tmp_path: Path):
     own = call("run", "2 + 2", "--json", folder=tmp_path, api_keys=API_KEYS, api_key=BOB)
 
     assert (without.returncode, wrong.returncode, own.returncode) == (2, 2, 0)
-    assert "set RUNWRIGHT_API_KEY to your key" in without.stderr
-    assert "is none of RUNWRIGHT_API_KEYS" in wrong.stderr
+    assert without.stderr == wording("terminal.run.key.none") + "\n"
+    assert wrong.stderr == wording("terminal.run.key.wrong") + "\n"
     assert '"owner": "bob"' in own.stdout
 
 
@@ -312,7 +313,7 @@ def test_without_keys_no_server_begins_beyond_loopback(tmp_path: Path):
     refused = call("serve", folder=tmp_path, host="0.0.0.0")
 
     assert refused.returncode == 2
-    assert "without keys the server listens on loopback only, not on 0.0.0.0" in refused.stderr
+    assert wording("settings.exposed", host="0.0.0.0") in refused.stderr
     assert len(refused.stderr.splitlines()) == 1
     for allowed in ({"api_keys": API_KEYS}, {"open_to_all": "true"}):
         with serving(tmp_path, host="0.0.0.0", **allowed) as server:
@@ -330,4 +331,4 @@ def test_the_command_prints_a_key_once_with_its_entry(tmp_path: Path):
         assert posted_and_waited(carol, "2 + 2")["owner"] == "carol"
 
     assert (made.returncode, refused.returncode) == (0, 2)
-    assert "'two words' cannot be a name" in refused.stderr
+    assert refused.stderr == wording("terminal.key.name") + "\n"

@@ -23,6 +23,7 @@ from graph.storage.open import open_storage
 from graph.storage.sqlite.checkpoints import SqliteSaver
 from graph.storage.storage import Storage
 from tests.support.patience import patience, until
+from tests.support.wording.messages import wording
 from tools.registry import ToolError, make_tools, tool
 
 LIMITS: Limits = {**DEFAULT_LIMITS, "backoff": 0.01}
@@ -250,7 +251,7 @@ async def test_a_run_that_gets_no_further_is_given_up_after_three_starts(tmp_pat
     assert record["status"] == "failed"
     assert record["error"] is not None
     assert record["error"]["type"] == "internal"
-    assert "3 times in a row" in record["error"]["message"]
+    assert record["error"]["message"] == wording("runs.given-up")
     assert not counting.calls
 
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 from graph.workbench.tables import MAX_CELL, Table, history_table, log_table, plan_table, run_table
+from tests.support.wording.messages import wording
 
 
 def table(*values: object, caption: str | None = None) -> Table:
@@ -106,16 +107,16 @@ def test_steps_without_an_attempt_are_to_do_until_the_run_has_ended() -> None:
     going = run_table(record("running", attempt(1, "ok"), progress={"done": 1, "of": 2}))
     failed = run_table(record("failed", attempt(1, "error"), error={"message": "no"}))
 
-    assert going.caption == "running: 1 of 2 steps done"
-    assert going.cells[2] == ["2", "tool_2", "to do", "0", ""]
+    assert going.caption == wording("workbench.caption.running")
+    assert going.cells[2] == ["2", "tool_2", wording("workbench.step.to-do"), "0", ""]
     assert failed.caption == "failed: no"
-    assert failed.cells[2] == ["2", "tool_2", "not done", "0", ""]
+    assert failed.cells[2] == ["2", "tool_2", wording("workbench.step.not-done"), "0", ""]
 
 
 def test_a_run_without_a_plan_and_one_that_waits_say_so() -> None:
-    assert repr(run_table(record("pending", steps=0))) == "pending: no plan yet"
+    assert repr(run_table(record("pending", steps=0))) == wording("workbench.caption.pending")
     waiting = run_table(record("waiting", steps=1))
-    assert waiting.caption == "waiting: the plan of 1 step is to be approved"
+    assert waiting.caption == wording("workbench.caption.waiting")
 
 
 def test_the_log_shows_what_was_returned_or_what_went_wrong() -> None:

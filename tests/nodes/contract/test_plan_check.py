@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 
 from graph.state import DEFAULT_LIMITS, Limits, Step
 from nodes.contract.plan_check import check_plan
+from tests.support.wording.messages import wording
 from tools.registry import Tool, ToolCall, make_tools, tool
 
 
@@ -53,6 +54,11 @@ def reasons(*steps: Step, tools: Mapping[str, Tool] = OWN, **limits: Any) -> lis
     return check_plan(steps, tools, cast("Limits", {**DEFAULT_LIMITS, **limits}))
 
 
+def places(found: list[str]) -> list[str]:
+    """Step and field of each reason."""
+    return [reason.rpartition(": ")[0] for reason in found]
+
+
 @pytest.mark.parametrize(
     "steps",
     [
@@ -69,48 +75,43 @@ def test_a_good_plan_has_no_reasons_against_it(steps: list[Step]) -> None:
 
 
 def test_an_empty_plan_is_no_plan() -> None:
-    assert reasons() == ["the plan has no steps"]
+    assert reasons() == [wording("plans.no-steps")]
 
 
 def test_too_many_steps_are_counted() -> None:
     steps = [step(number, "say", text="a") for number in range(1, 4)]
 
     assert reasons(*steps, max_steps=3) == []
-    assert reasons(*steps, max_steps=2) == ["the plan has 3 steps; at most 2 are allowed"]
+    assert reasons(*steps, max_steps=2) == [wording("plans.steps", steps=3, most=2)]
 
 
 def test_an_unknown_tool_is_told_which_there_are() -> None:
     assert reasons(step(1, "shout", text="a")) == [
-        "step 1: there is no tool 'shout'; there are say, scale, place"
+        wording("plans.tool", tool="shout", tools="say, scale, place")
     ]
 
 
 @pytest.mark.parametrize(
-    ("call", "reason"),
+    ("call", "place"),
     [
-        (step(1, "say"), "text of say: Field required"),
-        (step(1, "say", text=None), "text of say: Input should be a valid string"),
-        (step(1, "say", text="too long"), "text of say: String should have at most 5 characters"),
-        (step(1, "say", text="a", loud=1), "loud of say: Extra inputs are not permitted"),
-        (step(1, "say", text="a", call={}), "call of say: Extra inputs are not permitted"),
-        (step(1, "scale", factor=1, mode="left"), "mode of scale: Input should be 'up' or 'down'"),
-        (step(1, "place", points=[{"x": 1}, {}]), "points.1.x of place: Field required"),
-        (
-            step(1, "place", points=[], labels={"a": "b"}),
-            "labels.a of place: Input should be a valid integer,"
-            " unable to parse string as an integer",
-        ),
+        (step(1, "say"), "text of say"),
+        (step(1, "say", text=None), "text of say"),
+        (step(1, "say", text="too long"), "text of say"),
+        (step(1, "say", text="a", loud=1), "loud of say"),
+        (step(1, "say", text="a", call={}), "call of say"),
+        (step(1, "scale", factor=1, mode="left"), "mode of scale"),
+        (step(1, "place", points=[{"x": 1}, {}]), "points.1.x of place"),
+        (step(1, "place", points=[], labels={"a": "b"}), "labels.a of place"),
     ],
 )
-def test_an_input_that_does_not_fit_names_the_field(call: Step, reason: str) -> None:
-    assert reasons(call) == [f"step 1: {reason}"]
+def test_an_input_that_does_not_fit_names_the_field(call: Step, place: str) -> None:
+    assert places(reasons(call)) == [f"step 1: {place}"]
 
 
 def test_an_input_that_fits_no_branch_of_a_union_is_told_all_of_them() -> None:
-    assert reasons(step(1, "scale", factor="much")) == [
-        "step 1: factor.int of scale: Input should be a valid integer,"
-        " unable to parse string as an integer",
-        "step 1: factor.list[int] of scale: Input should be a valid list",
+    assert places(reasons(step(1, "scale", factor="much"))) == [
+        "step 1: factor.int of scale",
+        "step 1: factor.list[int] of scale",
     ]
 
 
@@ -120,41 +121,27 @@ def test_every_step_and_every_field_that_is_wrong_is_told() -> None:
     assert [reason[:6] for reason in found] == ["step 1", "step 2", "step 3", "step 3"]
 
 
-@pytest.mark.parametrize(
-    ("target", "reason"),
-    [
-        (3, "{step_3_output} does not come before it; use steps 1 to 1"),
-        (2, "{step_2_output} does not come before it; use steps 1 to 1"),
-        (9, "{step_9_output} does not come before it; use steps 1 to 1"),
-    ],
-    ids=["forward", "self", "missing"],
-)
-def test_a_reference_must_point_backwards(target: int, reason: str) -> None:
+@pytest.mark.parametrize("target", [3, 2, 9], ids=["forward", "self", "missing"])
+def test_a_reference_must_point_backwards(target: int) -> None:
     plan = [
         step(1, "say", text="a"),
         step(2, "say", text=f"{{step_{target}_output.text}}"),
         step(3, "say", text="b"),
     ]
 
-    assert reasons(*plan) == [f"step 2: {reason}"]
+    assert reasons(*plan) == [wording("plans.forward", target=target)]
 
 
 def test_the_first_step_can_refer_to_none() -> None:
-    assert reasons(step(1, "say", text="{step_1_output}")) == [
-        "step 1: {step_1_output} does not come before it; the first step can refer to none"
-    ]
+    assert reasons(step(1, "say", text="{step_1_output}")) == [wording("plans.forward.first")]
 
 
 def test_a_malformed_reference_is_told_the_right_form() -> None:
-    assert reasons(step(1, "say", text="{last}")) == [
-        "step 1: {last} is no reference; write {step_1_output}, or {{ and }} for literal braces"
-    ]
+    assert reasons(step(1, "say", text="{last}")) == [wording("plans.malformed")]
 
 
 def test_steps_are_numbered_in_order() -> None:
-    assert reasons(step(2, "say", text="a"), step(2, "say", text="b")) == [
-        "step 1 is numbered 2; steps count from 1"
-    ]
+    assert reasons(step(2, "say", text="a"), step(2, "say", text="b")) == [wording("plans.numbers")]
 
 
 @pytest.mark.parametrize(
@@ -174,24 +161,19 @@ def test_a_value_that_holds_a_reference_fits_until_it_is_resolved(value: dict[st
 
 
 @pytest.mark.parametrize(
-    ("value", "reason"),
+    ("value", "place"),
     [
-        (
-            {"points": [{"x": "{step_1_output}", "y": "up"}]},
-            "points.0.y of place: Input should be a valid integer,"
-            " unable to parse string as an integer",
-        ),
-        ({"points": [{"y": "{step_1_output}"}]}, "points.0.x of place: Field required"),
-        (
-            {"point": "{step_1_output}", "points": []},
-            "point of place: Extra inputs are not permitted",
-        ),
-        ({"labels": {"a": "{step_1_output}"}}, "points of place: Field required"),
+        ({"points": [{"x": "{step_1_output}", "y": "up"}]}, "points.0.y of place"),
+        ({"points": [{"y": "{step_1_output}"}]}, "points.0.x of place"),
+        ({"point": "{step_1_output}", "points": []}, "point of place"),
+        ({"labels": {"a": "{step_1_output}"}}, "points of place"),
     ],
     ids=["beside", "missing beside", "unknown field", "missing"],
 )
-def test_a_reference_excuses_nothing_but_its_own_value(value: Any, reason: str) -> None:
-    assert reasons(step(1, "say", text="a"), step(2, "place", **value)) == [f"step 2: {reason}"]
+def test_a_reference_excuses_nothing_but_its_own_value(value: Any, place: str) -> None:
+    found = reasons(step(1, "say", text="a"), step(2, "place", **value))
+
+    assert places(found) == [f"step 2: {place}"]
 
 
 @pytest.mark.parametrize("text", ["{{a}}", "{{{{{{", "{{x}}}}"])
@@ -200,9 +182,7 @@ def test_a_limit_on_length_is_meant_for_the_words_not_for_their_escapes(text: st
 
 
 def test_braces_of_a_person_in_a_wrong_value_are_no_reference() -> None:
-    assert reasons(step(1, "place", points="{{here}}")) == [
-        "step 1: points of place: Input should be a valid list"
-    ]
+    assert places(reasons(step(1, "place", points="{{here}}"))) == ["step 1: points of place"]
 
 
 def test_the_tools_of_the_package_are_checked_alike(tools: Mapping[str, Tool]) -> None:
@@ -212,6 +192,4 @@ def test_the_tools_of_the_package_are_checked_alike(tools: Mapping[str, Tool]) -
         step(3, "todo_store.list", status="done"),
     ]
 
-    assert reasons(*plan, tools=tools) == [
-        "step 3: status of todo_store.list: Input should be 'open', 'completed' or 'all'"
-    ]
+    assert places(reasons(*plan, tools=tools)) == ["step 3: status of todo_store.list"]

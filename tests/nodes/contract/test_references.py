@@ -16,6 +16,7 @@ from nodes.contract.references import (
     references,
     resolve,
 )
+from tests.support.wording.messages import wording
 
 words = st.text() | st.text(alphabet="{}[]. _step_1_output")
 numbers = st.floats(allow_nan=False, allow_infinity=False) | st.integers()
@@ -126,36 +127,48 @@ def test_double_braces_are_mere_braces(text: str, resolved: str) -> None:
     ],
 )
 def test_what_is_no_reference_is_refused_with_the_right_form(text: str) -> None:
-    with pytest.raises(InvalidReference, match=r"is no reference; write \{step_1_output\}, or"):
+    with pytest.raises(InvalidReference) as refused:
         resolve({"field": ["fine", text]}, OUTPUTS)
+    assert refused.value.reason == wording("references.malformed")
     with pytest.raises(InvalidReference):
         list(references(text))
 
 
 @pytest.mark.parametrize(
-    ("reference", "reason"),
+    ("reference", "part", "step"),
     [
-        ("{step_4_output}", "refers to step 4, which has no output"),
-        ("{step_1_output.owner}", "finds no 'owner' in the output of step 1"),
-        ("{step_2_output[2]}", "finds no 2 in the output of step 2"),
-        ("{step_1_output[0]}", "finds no 0 in the output of step 1"),
-        ("{step_2_output.text}", "finds no 'text' in the output of step 2"),
-        ("{step_12_output.text}", "finds no 'text' in the output of step 12"),
-        ("{step_3_output.upper}", "finds no 'upper' in the output of step 3"),
+        ("{step_1_output.owner}", "'owner'", 1),
+        ("{step_2_output[2]}", "2", 2),
+        ("{step_1_output[0]}", "0", 1),
+        ("{step_2_output.text}", "'text'", 2),
+        ("{step_12_output.text}", "'text'", 12),
+        ("{step_3_output.upper}", "'upper'", 3),
     ],
 )
 def test_a_reference_that_finds_nothing_says_what_it_looked_for(
-    reference: str, reason: str
+    reference: str, part: str, step: int
 ) -> None:
     with pytest.raises(InvalidReference) as error:
         resolve(f"about {reference}", OUTPUTS)
 
-    assert str(error.value) == f"{reference} {reason}"
+    assert error.value.reference == reference
+    assert error.value.reason == wording("references.part", part=part, step=step)
+    assert str(error.value) == f"{reference} {error.value.reason}"
+
+
+def test_a_reference_to_a_step_without_output_says_which_step_it_is() -> None:
+    with pytest.raises(InvalidReference) as error:
+        resolve("about {step_4_output}", OUTPUTS)
+
+    assert error.value.reference == "{step_4_output}"
+    assert error.value.reason == wording("references.step", step=4)
 
 
 def test_a_place_in_a_text_is_no_letter_of_it() -> None:
-    with pytest.raises(InvalidReference, match="finds no 0 in the output of step 3"):
+    with pytest.raises(InvalidReference) as error:
         resolve("{step_3_output[0]}", OUTPUTS)
+
+    assert error.value.reason == wording("references.part", part="0", step=3)
 
 
 @given(numbers)

@@ -9,6 +9,7 @@ from graph.state import DEFAULT_LIMITS, Budget, RunState, Usage, new_run
 from nodes.planning.budget import add, exceeded, limits_of, over_time, seconds_left
 from nodes.planning.model import Completion, Cost
 from tests.support.models.scripted_models import answer
+from tests.support.wording.messages import wording
 
 pytestmark = pytest.mark.usefixtures("stopped")
 
@@ -48,42 +49,40 @@ def test_a_budget_that_says_nothing_allows_everything() -> None:
 
 
 @pytest.mark.parametrize(
-    ("budget", "spent", "cost", "reason"),
+    ("budget", "spent", "cost", "over"),
     [
         ({"tokens": 100}, {}, Cost(100, None), None),
-        ({"tokens": 100}, {}, Cost(101, None), "a call may take 101 tokens, 100 are left"),
-        (
-            {"tokens": 100},
-            {"input_tokens": None, "output_tokens": None},
-            Cost(1, None),
-            "a model did not tell its tokens, so a budget of them cannot be kept",
-        ),
+        ({"tokens": 100}, {}, Cost(101, None), {"tokens": 101, "left": 100}),
+        ({"tokens": 100}, {"input_tokens": None, "output_tokens": None}, Cost(1, None), {}),
         (
             {"tokens": 100},
             {"input_tokens": 60, "output_tokens": 30},
             Cost(11, None),
-            "a call may take 11 tokens, 10 are left",
+            {"tokens": 11, "left": 10},
         ),
-        (
-            {"tokens": 100},
-            {"input_tokens": 600},
-            Cost(11, None),
-            "a call may take 11 tokens, 0 are left",
-        ),
+        ({"tokens": 100}, {"input_tokens": 600}, Cost(11, None), {"tokens": 11, "left": 0}),
         ({"usd": 0.01}, {}, Cost(1, 0.01), None),
         (
             {"usd": 0.01},
             {"usd": 0.005},
             Cost(1, 0.0051),
-            "a call may cost 0.005100 USD, 0.005000 are left",
+            {"usd": "0.005100", "left": "0.005000"},
         ),
-        ({"usd": 0.01}, {"usd": 0.02}, FREE, "a call may cost 0.000000 USD, 0.000000 are left"),
+        ({"usd": 0.01}, {"usd": 0.02}, FREE, {"usd": "0.000000", "left": "0.000000"}),
         ({"usd": 0}, {}, FREE, None),
     ],
 )
 def test_a_call_is_made_only_if_it_fits_at_its_most(
-    budget: dict[str, Any], spent: dict[str, Any], cost: Cost, reason: str | None
+    budget: dict[str, Any],
+    spent: dict[str, Any],
+    cost: Cost,
+    over: dict[str, object] | None,
 ) -> None:
+    reason = None
+    if over is not None:
+        kind = next(iter(over), "tokens.unknown")
+        reason = wording(f"planning.budget.{kind}", **over)
+
     assert exceeded(run(spent=spent, **budget), cost) == reason
 
 
@@ -94,7 +93,7 @@ def test_a_call_is_made_only_if_it_fits_at_its_most(
 )
 def test_a_budget_in_usd_is_not_kept_by_hoping(spent: dict[str, Any], cost: Cost) -> None:
     """A price that is not known is not nothing."""
-    reason = "the price of a call is not known, so a budget in USD cannot be kept"
+    reason = wording("planning.budget.usd.unknown")
 
     assert exceeded(run(spent=spent, usd=100.0), cost) == reason
     assert exceeded(run(spent=spent, tokens=100), cost) is None
@@ -106,13 +105,15 @@ def test_seconds_count_from_the_start_of_the_execution() -> None:
 
     assert seconds_left(state) == pytest.approx(40.0)
     assert exceeded(state, FREE) is None
-    assert exceeded(run(seconds=1.5, began=2.0), FREE) == "its 1.5 s are over"
+    assert exceeded(run(seconds=1.5, began=2.0), FREE) == wording(
+        "planning.budget.seconds", seconds=1.5
+    )
 
 
 def test_seconds_in_which_nothing_executed_the_run_are_not_counted() -> None:
     """Its process was down, or others had all the slots."""
     state = run(seconds=10.0, began=100.0)
-    assert exceeded(state, FREE) == "its 10 s are over"
+    assert exceeded(state, FREE) == wording("planning.budget.seconds", seconds=10)
 
     state["paused"] = 95.0
 

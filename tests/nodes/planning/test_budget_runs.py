@@ -17,6 +17,7 @@ from tests.support.models.scripted_models import (
     outage,
     plan_of,
 )
+from tests.support.wording.messages import wording
 
 pytestmark = pytest.mark.usefixtures("stopped")
 
@@ -28,21 +29,22 @@ def model(*script: Turn, tokens: int = 100, usd: float | None = 0.01) -> Scripte
 
 
 @pytest.mark.parametrize(
-    ("usd", "budget", "reason"),
+    ("usd", "budget", "over"),
     [
-        (0.01, {"usd": 0.009}, "a call may cost 0.010000 USD, 0.009000 are left"),
-        (0.01, {"tokens": 99}, "a call may take 100 tokens, 99 are left"),
-        (0.01, {"seconds": 0.0}, "its 0 s are over"),
-        (None, {"usd": 5.0}, "the price of a call is not known, so a budget in USD cannot be kept"),
+        (0.01, {"usd": 0.009}, {"usd": "0.010000", "left": "0.009000"}),
+        (0.01, {"tokens": 99}, {"tokens": 100, "left": 99}),
+        (0.01, {"seconds": 0.0}, {"seconds": 0}),
+        (None, {"usd": 5.0}, {}),
     ],
     ids=["usd", "tokens", "seconds", "price not known"],
 )
 async def test_what_the_budget_does_not_allow_is_not_asked(
-    storage: Storage, usd: float | None, budget: dict[str, Any], reason: str
+    storage: Storage, usd: float | None, budget: dict[str, Any], over: dict[str, object]
 ) -> None:
     """The patterns cost nothing; or the run fails, as its budget says."""
     only = model(usd=usd)
-    told = f"the budget does not allow asking a/one: {reason}"
+    reason = wording(f"planning.budget.{next(iter(over), 'usd.unknown')}", **over)
+    told = wording("planning.budget", model="a/one", reason=reason)
     planned = await Planning(storage, only).run(**budget)
     failed = await Planning(storage, only).run(**budget, on_exceeded="fail")
 
@@ -146,7 +148,7 @@ async def test_steps_bound_the_plan_of_a_model(storage: Storage) -> None:
     planned = await Planning(storage, model(two, calculation())).run(steps=1)
 
     assert planned.outcomes == [("a/one", "rejected"), ("a/one", "planned")]
-    assert planned.log[0]["reasons"] == ["the plan has 2 steps; at most 1 are allowed"]
+    assert planned.log[0]["reasons"] == [wording("plans.steps", steps=2, most=1)]
 
 
 async def test_steps_bound_the_plan_of_the_patterns_too(storage: Storage) -> None:
@@ -156,10 +158,9 @@ async def test_steps_bound_the_plan_of_the_patterns_too(storage: Storage) -> Non
 
     assert planned.state["error"] is not None
     assert planned.state["error"]["type"] == "plan_rejected"
-    assert planned.state["error"]["message"] == (
-        "no model made a plan: a/one: server_error; a/one: server_error;"
-        " the plan has 2 steps; at most 1 are allowed"
-    )
+    before = wording("planning.none", model="a/one", reason="server_error")
+    unfit = wording("plans.steps", steps=2, most=1)
+    assert planned.state["error"]["message"] == f"{before}; a/one: server_error; {unfit}"
     assert planned.state["error"]["rejected_plan"] is not None
 
 

@@ -16,6 +16,7 @@ from tests.support.models.scripted_models import (
     misconfigured,
     outage,
 )
+from tests.support.wording.messages import wording
 
 pytestmark = pytest.mark.usefixtures("stopped")
 
@@ -87,7 +88,8 @@ async def test_a_lasting_failure_goes_to_the_next_model_at_once(
     planned = await planning.run()
 
     assert planned.outcomes == [("a/one", "failed"), ("b/two", "planned")]
-    assert planned.state["planned_by"]["reason"] == f"after a/one: {failure}"  # type: ignore[index]
+    after = wording("planning.after", model="a/one", reason=failure)
+    assert planned.state["planned_by"]["reason"] == after  # type: ignore[index]
     assert planning.breaker.misconfigured("a/one") is failure.misconfigured
 
 
@@ -120,11 +122,15 @@ async def test_when_every_model_fails_the_patterns_plan_and_the_record_says_why(
     assert by is not None
     assert (by["source"], by["model"]) == ("pattern", None)
     assert by["complexity"] is not None
-    assert by["reason"] == (
-        "no model made a plan: a/one: unreachable; a/one: unreachable; b/two: unauthorized;"
-        " c/three: it is not valid JSON: Expecting value: line 1 column 1 (char 0);"
-        " c/three: steps: Field required"
-    )
+    calls = [
+        ("a/one", "unreachable"),
+        ("a/one", "unreachable"),
+        ("b/two", "unauthorized"),
+        ("c/three", wording("answers.prose")),
+        ("c/three", wording("answers.steps.missing")),
+    ]
+    told = "; ".join(f"{name}: {why}" for name, why in calls)
+    assert by["reason"] == wording("planning.none").replace("<model>: <reason>", told)
 
 
 PASSING = [outage("timeout"), outage("timeout")]
@@ -154,9 +160,15 @@ async def test_the_policy_says_whether_the_patterns_may_answer(
         assert "fallback_plan" not in planned.nodes
         assert error is not None
         assert error["type"] == "plan_rejected"
-        assert "no model made a plan: a/one: " in error["message"]
-        assert "RUNWRIGHT_FALLBACK" in error["message"]
-        assert planned.state["planned_by"]["reason"] == "no plan was made"  # type: ignore[index]
+        before, _, after = wording("planning.failed", model="a/one").partition("<reason>")
+        assert error["message"].startswith(before)
+        assert error["message"].endswith(after)
+        assert planned.state["planned_by"] == {
+            "source": "llm",
+            "model": None,
+            "reason": wording("planning.failed.planned-by"),
+            "complexity": planned.state["planned_by"]["complexity"],  # type: ignore[index]
+        }
 
 
 EMPTY = answer('{"steps": []}')
@@ -164,14 +176,11 @@ REFUSED = Completion("I cannot help with that.", "content_filter", refused=True)
 
 
 @pytest.mark.parametrize(
-    ("given", "outcome", "reason"),
-    [
-        (EMPTY, "empty", "a/one found no fitting tool"),
-        (REFUSED, "refused", "a/one refused the request"),
-    ],
+    ("given", "outcome"),
+    [(EMPTY, "empty"), (REFUSED, "refused")],
 )
 async def test_a_model_that_cannot_is_not_argued_with(
-    storage: Storage, given: Completion, outcome: str, reason: str
+    storage: Storage, given: Completion, outcome: str
 ) -> None:
     """Only the patterns may know better; where they do not, the run fails with both reasons."""
     known = await Planning(storage, model("a/one", given), model("b/two")).run("what is 2 + 2")
@@ -179,13 +188,12 @@ async def test_a_model_that_cannot_is_not_argued_with(
 
     assert known.outcomes == [("a/one", outcome), (None, "planned")]
     assert known.state["status"] == "completed"
+    reason = wording(f"planning.{outcome}", model="a/one")
     assert known.state["planned_by"]["reason"] == reason  # type: ignore[index]
     assert unknown.outcomes == [("a/one", outcome), (None, "refused")]
     assert unknown.state["error"] is not None
     assert unknown.state["error"]["type"] == "not_understood"
-    assert unknown.state["error"]["message"] == (
-        f'{reason}; not understood: "sing me a song". Nothing was done.'
-    )
+    assert unknown.state["error"]["message"].startswith(f"{reason}; ")
     assert unknown.state["error"]["unparsed"]
 
 
@@ -196,17 +204,16 @@ async def test_what_no_model_finds_a_tool_for_fails_where_patterns_may_not_answe
 
     assert planned.nodes == ["plan", "finalize"]
     assert planned.state["error"] is not None
-    assert planned.state["error"]["message"] == "a/one found no fitting tool. Nothing was done."
+    assert planned.state["error"]["message"] == wording("planning.failed.empty", model="a/one")
 
 
 async def test_every_reason_is_told_where_nobody_understands(storage: Storage) -> None:
     planned = await Planning(storage, model("a/one", misconfigured())).run("sing me a song")
 
     assert planned.state["error"] is not None
-    assert planned.state["error"]["message"] == (
-        "no model made a plan: a/one: unauthorized; not understood: "
-        '"sing me a song". Nothing was done.'
-    )
+    reason = wording("planning.none", model="a/one", reason="unauthorized")
+    assert planned.state["error"]["message"].startswith(f"{reason}; ")
+    assert "sing me a song" in planned.state["error"]["message"]
 
 
 async def test_a_model_that_an_outage_has_closed_is_skipped_without_a_call(

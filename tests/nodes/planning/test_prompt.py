@@ -15,6 +15,7 @@ from nodes.planning.prompt import instructions, messages, repair, signature
 from nodes.planning.reading import read_answer
 from nodes.planning.schema import answer_form
 from tests.support.models.scripted_models import answer
+from tests.support.wording.messages import wording
 from tools.registry import Tool, make_tool, make_tools
 
 
@@ -68,14 +69,8 @@ def test_the_prompt_for_the_built_in_tools(tools: Mapping[str, Tool]) -> None:
     text = system["content"]
 
     assert (system["role"], user["role"]) == ("system", "user")
-    assert text.startswith(
-        "You are a planner. Turn the request into the shortest ordered list of tool calls that"
-        " does it all.\n\nTools:\n- calculator(expression: string) - Calculate"
-    )
-    assert '- todo_store.list(status?: "open"|"completed"|"all") - List the to-dos' in text
-    assert "write {step_N_output} inside an input" in text
-    assert "{step_N_output.field} or {step_N_output[0].field}" in text
-    assert 'answer {"steps": []}' in text
+    assert text == wording("planning.prompt")
+    assert all(signature(tool) in text for tool in tools.values())
     assert user["content"] == "<request>\nadd milk to my list\n</request>"
 
 
@@ -190,8 +185,7 @@ def test_a_repair_shows_the_answer_and_what_was_wrong_with_it(tools: Mapping[str
     assert told[2] == {"role": "assistant", "content": '{"steps": 1}'}
     assert told[3] == {
         "role": "user",
-        "content": "That plan was rejected: steps: not a list; no plan."
-        " Answer with the corrected plan, as JSON only.",
+        "content": wording("planning.prompt.repair", reason="steps: not a list", another="no plan"),
     }
 
 
@@ -199,6 +193,6 @@ def test_a_repair_is_bounded_and_never_sends_an_empty_message(tools: Mapping[str
     """Some providers refuse a message without content."""
     told = repair(messages("do it", fixed(tools)), "", ["wrong " * 200] * 9)
 
-    assert told[2]["content"] == "(no answer)"
+    assert told[2]["content"] == wording("planning.prompt.no-answer")
     assert len(told[3]["content"]) < 700
     assert json.dumps(told)

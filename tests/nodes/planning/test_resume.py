@@ -19,6 +19,7 @@ from tests.support.models.scripted_models import (
     misconfigured,
     outage,
 )
+from tests.support.wording.messages import wording
 from tools.loading import BUILTIN
 from tools.registry import make_tools
 
@@ -170,7 +171,7 @@ async def test_where_no_model_is_left_the_same_run_goes_on_with_patterns(
 
     assert state["status"] == "completed"
     assert state["run_id"] == latest.values["run_id"]
-    assert state["planned_by"]["reason"] == "no model is configured"
+    assert state["planned_by"]["reason"] == wording("runs.planned-by.no-model")
     assert [entry["outcome"] for entry in state["planning_log"]] == ["rejected", "planned"]
 
 

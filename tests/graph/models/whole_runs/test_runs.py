@@ -16,6 +16,7 @@ from tests.support.models.llm_house import (
     llm_house,
 )
 from tests.support.models.llm_runs import BACKUP, SUM, answer, calls, health, plan_text, run
+from tests.support.wording.messages import wording
 
 UNKNOWN_TOOL = plan_text(("weather", {"city": "Paris"}))
 WRONG_INPUT = plan_text(("calculator", {"formula": "40 + 2"}))
@@ -61,8 +62,8 @@ def test_a_fenced_plan_is_executed(house: House, name: str) -> None:
         (WRONG_INPUT, "expression"),
         (UNKNOWN_TOOL, "weather"),
         (FORWARD, "step_2"),
-        ('{"steps": [oops', "not valid JSON"),
-        ("I would add them.", "not valid JSON"),
+        ('{"steps": [oops', "JSON"),
+        ("I would add them.", "JSON"),
     ],
     ids=["input", "tool", "forward", "json", "prose"],
 )
@@ -120,7 +121,7 @@ def test_a_refusal_is_not_argued_with(house: House, name: str, finish: str) -> N
 
     record = outcome.record
     assert (record["status"], record["planned_by"]["source"]) == ("completed", "pattern")
-    assert "refused the request" in record["planned_by"]["reason"]
+    assert record["planned_by"]["reason"] == wording("planning.refused", model=name)
     assert calls(record) == [(name, "refused", None), (None, "planned", None)]
     assert (outcome.requests, outcome.backup_requests) == (1, 0)
 
@@ -131,7 +132,7 @@ def test_where_no_tool_fits_the_run_fails_with_both_reasons(house: House, name: 
 
     record = outcome.record
     assert (record["status"], record["error"]["type"]) == ("failed", "not_understood")
-    assert f"{name} found no fitting tool" in record["error"]["message"]
+    assert wording("planning.empty", model=name) in record["error"]["message"]
     assert "capital of France" in record["error"]["message"]
     assert calls(record) == [(name, "empty", None), (None, "refused", None)]
     assert (outcome.requests, outcome.backup_requests) == (1, 0)

@@ -20,6 +20,7 @@ from tests.support.patience import patience
 from tests.support.runs.orphans import orphans
 from tests.support.servers.command_call import call
 from tests.support.servers.server_process import ServerProcess, runwright, serving
+from tests.support.wording.messages import wording
 
 FLAKY = "examples.flaky:sleep"
 
@@ -143,7 +144,7 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
         before = files(tmp_path)
         refused = call("backup", str(tmp_path / name), folder=tmp_path)
         assert refused.returncode == 2
-        assert "is there already and is not overwritten" in refused.stderr
+        assert wording("storage.copy.there", path=tmp_path / name) in refused.stderr
         assert files(tmp_path) == before
     assert (tmp_path / "there").read_text() == "precious"
 
@@ -159,8 +160,9 @@ def test_what_comes_between_is_not_overwritten_either(
         return copy(source, part)
 
     monkeypatch.setattr(backup, "_copy", slowly)
-    with pytest.raises(BackupFailed, match="made meanwhile"):
+    with pytest.raises(BackupFailed) as refused:
         back_up(tmp_path / "runs.db", target)
+    assert str(refused.value) == wording("storage.copy.meanwhile", path=target)
     assert target.read_text() == "faster"
     assert not [name for name in files(tmp_path) if name.startswith(".")]
 
@@ -172,11 +174,15 @@ def test_what_cannot_be_copied_is_one_line_and_leaves_nothing(tmp_path: Path) ->
         database.execute("CREATE TABLE notes (text)")
     (tmp_path / "text").mkdir()
     (tmp_path / "text" / "runs.db").write_text("not a database, but long enough to be one " * 9)
-    (tmp_path / "empty").mkdir()
+    empty = tmp_path / "empty"
+    empty.mkdir()
     for folder, said in (
-        (other, "is no database of Runwright"),
+        (other, wording("storage.copy.is-none", path="runs.db")),
         (tmp_path / "text", "file is not a database"),
-        (tmp_path / "empty", "there is no database"),
+        (
+            tmp_path / "empty",
+            wording("storage.copy.no-database", path=tmp_path / "empty" / "runs.db"),
+        ),
     ):
         before = files(folder)
         refused = call("backup", str(folder / "copy.db"), folder=folder)
@@ -191,5 +197,5 @@ def test_a_folder_that_is_not_there_and_a_store_without_a_file_are_told(tmp_path
     nowhere = call("backup", str(tmp_path / "no" / "copy.db"), folder=tmp_path)
     memory = call("backup", str(tmp_path / "c"), folder=tmp_path, database_url="memory://")
     assert (nowhere.returncode, memory.returncode) == (2, 2)
-    assert f"there is no folder {tmp_path / 'no'}; make it" in nowhere.stderr
-    assert "has no file to copy" in memory.stderr
+    assert wording("storage.copy.no-folder", path=tmp_path / "no") in nowhere.stderr
+    assert "RUNWRIGHT_DATABASE_URL" in memory.stderr

@@ -1,0 +1,103 @@
+"""The problems that the API answers with: their titles and details."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from api.middleware.access import KeyRefused
+from graph.commands.deletion import NotSettled
+from starlette.exceptions import HTTPException
+
+from api.errors.problems import PROBLEMS, NotReady, OutputNotFound
+from api.middleware.access import HostRefused, NotJson, OriginRefused
+from api.middleware.limits import BodyTooLarge
+from api.streams.streams import EventNotFound
+from graph.commands.approval import NotWaiting
+from graph.commands.cancel import AlreadySettled
+from graph.commands.fork import ForkRejected
+from graph.commands.retry import NoBackoff, NotPlanned, NotRetryable, RetryRejected
+from graph.queue.executor import QueueFull
+from graph.runs.accept import KeyReused, NotAccepting
+from graph.runs.history import CheckpointNotFound
+from graph.runs.reader import RunNotFound, StorageUnavailable
+from graph.service import PromptRejected
+from graph.storage.pages import InvalidCursor
+from nodes.approval.edited_plan import PlanUnfit
+from tests.support.runs.fake_runs import FakeRuns, serving
+
+_RUN = "<run_id>"
+_STATUS: Any = "<status>"
+_NUMBER: Any = "<number>"
+_LAST: Any = "<last>"
+
+#: What goes wrong, by the key of its detail.
+_FAILURES: dict[str, Exception] = {
+    "prompt-rejected": PromptRejected("<reason>"),
+    "invalid-cursor": InvalidCursor(),
+    "plan-unfit": PlanUnfit(["<reason>", "<another>"]),
+    "retry-rejected": RetryRejected("skip", ["<reason>", "<another>"]),
+    "fork-rejected": ForkRejected("plan", ["<reason>", "<another>"]),
+    "unreadable-body": HTTPException(400),
+    "key-refused.none": KeyRefused(given=False),
+    "key-refused.wrong": KeyRefused(given=True),
+    "host-refused": HostRefused("<host>"),
+    "origin-refused": OriginRefused("<origin>"),
+    "run-not-found": RunNotFound(_RUN),
+    "checkpoint-not-found": CheckpointNotFound(_RUN, "<checkpoint_id>"),
+    "event-not-found": EventNotFound(_NUMBER, _LAST),
+    "output-not-found": OutputNotFound(_NUMBER, _LAST),
+    "path-not-found": HTTPException(404),
+    "method-not-allowed": HTTPException(405),
+    "already-settled": AlreadySettled(_RUN, _STATUS),
+    "key-reused": KeyReused("<name>", _RUN),
+    "not-settled": NotSettled(_RUN, _STATUS),
+    "not-waiting": NotWaiting(_RUN, _STATUS),
+    "not-waiting.decided": NotWaiting(_RUN, "waiting"),
+    "not-retryable": NotRetryable(_RUN, _STATUS),
+    "not-planned": NotPlanned(_RUN, "from_step"),
+    "no-backoff": NoBackoff(_RUN, _STATUS),
+    "body-too-large": BodyTooLarge(65_536),
+    "not-json.none": NotJson(""),
+    "not-json.other": NotJson("text/plain"),
+    "queue-full": QueueFull(10_000, 2.3),
+    "not-accepting": NotAccepting(),
+    "storage-unavailable": StorageUnavailable(),
+    "not-ready": NotReady("<reason>"),
+    "internal": ValueError("<secret>"),
+}
+
+#: Orders that may have been stored although the storage did not answer.
+_ORDERS = ("cancel", "retry", "approve", "reject")
+
+
+class _Failing(FakeRuns):
+    async def _refuse(self, run_id: str, *_: Any, **__: Any) -> Any:
+        self._fail()
+
+    retry = approve = reject = _refuse
+
+
+def _titles() -> Iterator[tuple[str, str]]:
+    for kind in PROBLEMS.values():
+        yield f"{kind.name}.title", kind.title
+
+
+async def messages() -> dict[str, str]:
+    """The title of each kind, and the detail of each way in which it is met."""
+    told = dict(_titles())
+    runs = _Failing()
+    async with serving(runs) as client:
+        for key, failure in _FAILURES.items():
+            runs.failure = failure
+            problem = (await client.post("/runs", json={"prompt": "hello"})).json()
+            assert problem["type"].endswith(f":{key.partition('.')[0]}"), problem
+            told[f"{key}.detail"] = problem["detail"]
+        runs.failure = None
+        runs.ready = False
+        told["not-ready.stopping.detail"] = (await client.get("/health/ready")).json()["detail"]
+        runs.ready, runs.writable = True, False
+        told["not-ready.storage.detail"] = (await client.get("/health/ready")).json()["detail"]
+        runs.failure = StorageUnavailable()
+        for order in _ORDERS:
+            problem = (await client.post(f"/runs/{_RUN}/{order}")).json()
+            told[f"storage-unavailable.{order}.detail"] = problem["detail"]
+    return told

@@ -1,0 +1,96 @@
+"""Why a run cannot be retried or forked in a way, and what the marks of such orders say."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from graph.commands.fork import Edits, ForkRejected, seed_of
+from graph.commands.retry import NotPlanned, RetryRejected, RetryRequest, command_of
+from graph.state import RunState, Step
+from graph.workbench import open_workbench
+from tests.support.runs.run_states import attempted, finished, planned, queued
+from tests.support.wording.messages import refusal
+from tools.loading import BUILTIN
+from tools.registry import make_tools
+
+_TOOLS = make_tools(BUILTIN)
+
+#: Asked of a run that stopped at the second of three steps; the third refers to both.
+_RETRIES: Mapping[str, dict[str, Any]] = {
+    "retry.from-step": {"from_step": 3},
+    "retry.input": {"input": {"expression": []}},
+    "retry.input.integer": {"input": {"expression": 2**64}},
+    "retry.skip": {"skip": (1,)},
+    "retry.skip.both": {"skip": (2,), "input": {"expression": "1"}},
+    "retry.skip.referred": {"skip": (2,)},
+    "retry.skip.all": {"from_step": 1, "skip": (1, 2, 3)},
+}
+
+_FORKS: Mapping[str, dict[str, Any]] = {
+    "fork.prompt": {"prompt": "  "},
+    "fork.plan": {"steps": []},
+    "fork.cursor": {"cursor": 3},
+}
+
+
+async def messages() -> dict[str, str]:
+    """Of retries first, then of forks, then the details of marks."""
+    state = _failed()
+    told = {key: refusal(RetryRejected, _ordered, state, asked) for key, asked in _RETRIES.items()}
+    told["retry.input.done"] = refusal(
+        RetryRejected, _ordered, finished(), {"input": {"expression": "1"}}
+    )
+    told["retry.skip.none"] = refusal(RetryRejected, _ordered, finished(), {"skip": (1,)})
+    told["retry.no-plan"] = refusal(NotPlanned, _ordered, queued(run_id="<run_id>"), {"skip": ()})
+    for key, edits in _FORKS.items():
+        told[key] = refusal(ForkRejected, _forked, state, edits)
+    return told | await _marks()
+
+
+async def _marks() -> dict[str, str]:
+    """What is told of orders that were carried out, one after another."""
+    async with await open_workbench() as bench:
+        refused = await bench.run("sing a song")
+        await refused.retry()
+        run = await bench.run("2 + 2, then 1 / 0, then 3 / 0", mode="plan")
+        await run.approve()
+        await run.retry()
+        await run.retry(skip=[2, 3])
+        again = await bench.run("2 + 2, then 1 / 0", mode="plan")
+        await again.approve()
+        await again.retry(input={"expression": "1"})
+        await again.reject()
+        details = [mark["detail"] for mark in run.record["marks"] if mark["what"] == "retry"]
+    assert again.record["error"] is not None
+    return {
+        "mark.anew": str(refused.record["marks"][-1]["detail"]),
+        "mark.from": str(details[0]),
+        "mark.skip": str(details[1]),
+        "mark.input": str(again.record["marks"][1]["detail"]),
+        "rejected.later": again.record["error"]["message"],
+    }
+
+
+def _failed() -> RunState:
+    state = attempted(planned(queued(), steps=3))
+    expressions = ("1 + 1", "2 + 2", "{step_1_output} + {step_2_output}")
+    state["plan"]["steps"] = [
+        Step(
+            step=number,
+            tool="calculator",
+            input={"expression": text},
+            reasoning="",
+            span=None,
+        )
+        for number, text in enumerate(expressions, start=1)
+    ]
+    return state
+
+
+def _ordered(state: RunState, asked: dict[str, Any]) -> Any:
+    return command_of(state, RetryRequest(**asked), _TOOLS, by="me")
+
+
+def _forked(state: RunState, edits: dict[str, Any]) -> Any:
+    return seed_of(
+        state, Edits(**edits), _TOOLS, checkpoint_id="1", run_id="<run_id>", created_at=0.0
+    )

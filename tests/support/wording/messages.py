@@ -1,0 +1,79 @@
+"""The sentences for people, by key, as the code says them now.
+
+`wording(key)` is for tests that must know which sentence was said; how it reads is asserted once,
+by the golden file.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from importlib import import_module
+from typing import Any
+
+#: The sections of the golden file: modules whose `messages()` provoke what they name, and the
+#: package whose sentences they are.
+AREAS: Mapping[str, str] = {
+    "problems": "api",
+    "fields": "api",
+    "plans": "nodes",
+    "references": "nodes",
+    "json_data": "nodes",
+    "answers": "nodes",
+    "calculator": "tools",
+    "todos": "tools",
+    "tools": "tools",
+    "settings": "graph",
+    "planning": "nodes",
+    "runs": "graph",
+    "approval": "nodes",
+    "orders": "graph",
+    "hand_edits": "nodes",
+    "explanation": "graph",
+    "terminal": "api",
+    "doctor": "api",
+    "storage": "graph",
+    "workbench": "graph",
+}
+
+
+@cache
+def provoked(area: str) -> Mapping[str, str]:
+    """The sentences of an area; in a thread, since the caller may have a loop that runs."""
+    messages = import_module(f"tests.support.wording.{AREAS[area]}.{area}").messages
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(_awaited, messages).result()
+
+
+def _awaited(messages: Callable[[], Any]) -> Mapping[str, str]:
+    told: Any = messages()
+    return asyncio.run(told) if asyncio.iscoroutine(told) else told
+
+
+def wording(key: str, **parts: object) -> str:
+    """The sentence that `area.name` stands for, its `<part>`s filled in."""
+    area, _, name = key.partition(".")
+    text = provoked(area)[name]
+    for part, value in parts.items():
+        if f"<{part}>" not in text:
+            raise KeyError(f"{key} has no <{part}>: {text}")
+        text = text.replace(f"<{part}>", str(value))
+    return text
+
+
+def masked(text: str, **parts: object) -> str:
+    """`text` with what differs from run to run, or from use to use, as `<part>`."""
+    for part, value in parts.items():
+        if str(value) not in text:
+            raise ValueError(f"{value!r} is not in {text!r}")
+        text = text.replace(str(value), f"<{part}>")
+    return text
+
+
+def refusal(kind: type[Exception], call: Any, *args: Any, **options: Any) -> str:
+    """What `call` says when it refuses; that it does is asserted."""
+    try:
+        call(*args, **options)
+    except kind as error:
+        return str(error)
+    raise AssertionError(f"{call} refused nothing: {args} {options}")

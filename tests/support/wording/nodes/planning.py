@@ -1,0 +1,184 @@
+"""Why it was this planner, or none, and why a model was not asked."""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from typing import Any, cast
+
+from graph.models.daily_budget import Call, DailyBudget, DailyLimit
+from graph.state import DEFAULT_LIMITS, Budget, RunState, new_run
+from graph.storage.open import open_storage
+from graph.storage.storage import Storage
+from nodes.planning.budget import exceeded
+from nodes.planning.model import BudgetExceeded, Completion, Cost
+from nodes.planning.prompt import instructions, repair
+from nodes.planning.prompt import messages as asked
+from nodes.planning.schema import answer_form
+from tests.support.models.planning_runs import Planning
+from tests.support.models.scripted_models import (
+    ScriptedModel,
+    Turn,
+    answer,
+    calculation,
+    misconfigured,
+)
+from tests.support.wording.messages import masked
+from tools.loading import BUILTIN
+from tools.registry import make_tools
+
+_EMPTY = answer('{"steps": []}')
+_REFUSED = Completion("I cannot help with that.", "content_filter", refused=True)
+_SONG = "sing me a song"
+
+#: Budgets that a call of 101 tokens and 0.0051 USD does not fit into.
+_BUDGETS: Mapping[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "tokens": ({"tokens": 100}, {}),
+    "tokens.unknown": ({"tokens": 100}, {"input_tokens": None, "output_tokens": None}),
+    "usd": ({"usd": 0.005}, {}),
+    "usd.unknown": ({"usd": 1.0}, {"usd": None}),
+    "seconds": ({"seconds": 1.5}, {}),
+}
+
+
+async def messages() -> dict[str, str]:
+    """Reasons of plans, then of their failures, then of budgets; what models are told."""
+    async with open_storage("memory://") as storage:
+        told = await _reasons(storage) | await _failures(storage)
+        told |= _budgets()
+        told |= await _of_the_day(storage)
+    return told | _prompts()
+
+
+async def _reasons(storage: Storage) -> dict[str, str]:
+    async def reason(*models: ScriptedModel) -> str:
+        planned_by = (await Planning(storage, *models).run()).state["planned_by"]
+        assert planned_by is not None
+        return planned_by["reason"]
+
+    return {
+        "first": await reason(_model(calculation())),
+        "after": await reason(
+            _model(misconfigured("<reason>")), _model(calculation(), name="b/two")
+        ),
+        "empty": await reason(_model(_EMPTY)),
+        "refused": await reason(_model(_REFUSED)),
+        "none": await reason(_model(misconfigured("<reason>"))),
+    }
+
+
+async def _failures(storage: Storage) -> dict[str, str]:
+    async def end(turn: Turn, prompt: str = "what is 2 + 2", **options: Any) -> Any:
+        budget = options.pop("budget", {})
+        planning = Planning(storage, _model(turn), **options)
+        state = (await planning.run(prompt, **budget)).state
+        assert state["error"] is not None
+        assert state["planned_by"] is not None
+        return state["error"]["message"], state["planned_by"]["reason"]
+
+    none, by = await end(misconfigured("<reason>"), fallback="never")
+    over, _ = await end(_EMPTY, budget={"tokens": 99, "on_exceeded": "fail"})
+    return {
+        "failed": none,
+        "failed.planned-by": by,
+        "failed.empty": (await end(_EMPTY, fallback="never"))[0],
+        "failed.not-understood": (await end(_EMPTY, _SONG))[0],
+        "budget": masked(over, reason="a call may take 100 tokens, 99 are left"),
+    }
+
+
+def _model(*script: Turn, name: str = "<model>") -> ScriptedModel:
+    return ScriptedModel(name, list(script))
+
+
+def _budgets() -> dict[str, str]:
+    told = {f"budget.{key}": _exceeded(*given) for key, given in _BUDGETS.items()}
+    told["budget.tokens"] = masked(told["budget.tokens"], tokens=101, left=100)
+    told["budget.usd"] = masked(told["budget.usd"], usd="0.005100", left="0.005000")
+    told["budget.seconds"] = masked(told["budget.seconds"], seconds=1.5)
+    return told
+
+
+def _exceeded(budget: dict[str, Any], spent: dict[str, Any]) -> str:
+    nothing = {"usd": None, "tokens": None, "seconds": None, "steps": None}
+    given = cast("Budget", {**nothing, "on_exceeded": "pattern", **budget})
+    state = new_run(
+        "task", run_id="r", owner="o", limits=DEFAULT_LIMITS, created_at=0.0, budget=given
+    )
+    state["started_at"] = time.time() - 3600
+    state = cast("RunState", {**state, "usage": {**state["usage"], **spent}})
+    return str(exceeded(state, Cost(tokens=101, usd=0.0051)))
+
+
+async def _of_the_day(storage: Storage) -> dict[str, str]:
+    async def refused(cost: Cost, **limit: Any) -> str:
+        return await _refusal(_budget(storage, **limit), cost)
+
+    cost, until = Cost(tokens=100, usd=0.01), "1970-01-02T00:00:00Z"
+    usd, tokens = await refused(cost, usd=0.009), await refused(cost, tokens=97)
+    return {
+        "day.usd": masked(usd, usd="0.010000", left="0.009000 of 0.009", until=until),
+        "day.tokens": masked(tokens, tokens=100, left="97 of 97", until=until),
+        "day.no-price": await refused(Cost(tokens=100, usd=None), usd=1.0),
+        "day.aside": masked(await _beside_another(storage), until=until),
+        "day.unpriced": masked(await _after_unpriced(storage), until=until),
+    }
+
+
+def _budget(storage: Storage, **limit: Any) -> DailyBudget:
+    return DailyBudget(DailyLimit(**limit), storage.spending, lambda: 0.0)
+
+
+def _call(number: int) -> Call:
+    return Call(owner="alice", run_id="draft", key=f"0:{number}", model="<model>")
+
+
+async def _refusal(budget: DailyBudget, cost: Cost) -> str:
+    async def ask(_: float) -> Completion:
+        raise AssertionError(cost)
+
+    try:
+        await budget.charge(_call(0), cost, ask, timeout=0.01)
+    except BudgetExceeded as refusal:
+        return refusal.reason
+    raise AssertionError(cost)
+
+
+async def _beside_another(storage: Storage) -> str:
+    """While a call that is under way has set most of the budget aside."""
+    budget, cost = _budget(storage, usd=0.015), Cost(tokens=100, usd=0.01)
+    asked, ends = asyncio.Event(), asyncio.Event()
+
+    async def ask(_: float) -> Completion:
+        asked.set()
+        await ends.wait()
+        return answer("", usd=0.0)
+
+    paying = asyncio.create_task(budget.charge(_call(1), cost, ask, timeout=100))
+    await asked.wait()
+    told = await _refusal(budget, cost)
+    ends.set()
+    await paying
+    return told
+
+
+async def _after_unpriced(storage: Storage) -> str:
+    """After a call of the day whose price nobody knows."""
+    unknown = Cost(tokens=100, usd=None)
+
+    async def ask(_: float) -> Completion:
+        return answer("", usd=None)
+
+    await _budget(storage, tokens=1000).charge(_call(2), unknown, ask, timeout=1)
+    return await _refusal(_budget(storage, usd=1.0), Cost(tokens=100, usd=0.01))
+
+
+def _prompts() -> dict[str, str]:
+    tools = make_tools(BUILTIN)
+    system, user = asked("<request>", instructions(tools, answer_form(tools)))
+    _, _, nothing, told = repair([system, user], "", ["<reason>", "<another>"])
+    return {
+        "prompt": str(system["content"]),
+        "prompt.request": str(user["content"]),
+        "prompt.repair": str(told["content"]),
+        "prompt.no-answer": str(nothing["content"]),
+    }

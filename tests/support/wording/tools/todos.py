@@ -1,0 +1,54 @@
+"""What the to-do tools say of what they cannot do."""
+
+from uuid import NAMESPACE_OID, uuid5
+
+from langgraph.store.memory import InMemoryStore
+
+from tests.support.wording.messages import refusal
+from tools import todos
+from tools.registry import ToolCall, ToolError
+from tools.todos import Todo, choose
+
+
+def record(text: str, *, completed: bool = False) -> Todo:
+    """A to-do whose id is made from its words."""
+    return Todo(
+        id=str(uuid5(NAMESPACE_OID, text)),
+        text=text,
+        completed=completed,
+        created_at="2026-01-01T00:00:00.000000Z",
+        updated_at="2026-01-01T00:00:00.000000Z",
+        completed_at=None,
+    )
+
+
+LIST = [record(text) for text in ("Buy milk", "call Bob", "2", "pay rent", "rent a car")]
+
+#: What names none of these.
+_WANTED = {
+    "unnamed": "",
+    "unknown": "first last",
+    "unknown.near": "rent",
+    "unknown.digit": "٢",
+    "unknown.long": "x" * 5_000,
+    "place": "#6",
+    "place.zero": "0",
+    "place.word": "the twentieth",
+}
+
+_TEXTS = {"empty": " \n", "long": "a" * 2_001, "null": "nul \x00", "surrogate": "half \ud83d"}
+
+
+async def messages() -> dict[str, str]:
+    """What is said of a to-do that is not there, or of words that cannot be one."""
+    told = {key: refusal(ToolError, choose, LIST, wanted) for key, wanted in _WANTED.items()}
+    told["none"] = refusal(ToolError, choose, [], "first")
+    same = [record("milk"), record("bread"), record("Milk", completed=True)]
+    told["several"] = refusal(ToolError, choose, same, "milk")
+    call = ToolCall("me", "step", InMemoryStore())
+    for key, text in _TEXTS.items():
+        try:
+            await todos.add(text, call)
+        except ToolError as error:
+            told[f"text.{key}"] = error.message
+    return told
