@@ -166,7 +166,7 @@ def test_the_tables_name_all_there_is() -> None:
 
 def test_it_names_every_reason_to_skip_a_model() -> None:
     source = inspect.getsource(planner) + inspect.getsource(outcomes)
-    reasons = set(re.findall(r'skipped(?:\(turn, |", error_class=)"(\w+)"', source))
+    reasons = set(re.findall(r'skipped(?:\(attempt, |", error_class=)"(\w+)"', source))
     [row] = re.findall(r"(?m)^\| `skipped` \|(.*)$", PAGE)
     assert len(reasons) == 5
     assert set(re.findall(r"`(\w+_\w+)`", row)) == reasons | {"on_exceeded"}

@@ -70,7 +70,7 @@ async def test_waiting_through_many_heartbeats_keeps_nothing(runs):
     run_id = runs.store(queued())
     async with app.router.lifespan_context(app), watch(app, run_id) as visit:
         await visit.until(50)
-        assert len(runs.broadcaster._subscriptions[run_id]._told._waiting) <= 1
+        assert len(runs.broadcaster._subscriptions[run_id]._notifier._waiting) <= 1
 
 
 async def test_a_slow_reader_holds_up_nobody_else_and_misses_nothing(runs, app):

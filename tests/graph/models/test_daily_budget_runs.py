@@ -214,7 +214,7 @@ async def test_without_a_daily_budget_nothing_is_kept_or_counted(
     monkeypatch.setattr(storage.spending, "hold", never)
     monkeypatch.setattr(storage.spending, "add", never)
     only = model(calculation())
-    monkeypatch.setattr(only, "worst_case", never)
+    monkeypatch.setattr(only, "max_cost", never)
     async with opened(storage, only, budget_guard=None) as runs:
         record = await rested(runs, (await runs.start("what is 2 + 2"))["run_id"])
         account = await runs.account("default")

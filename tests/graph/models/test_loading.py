@@ -28,7 +28,7 @@ socket.socket.connect, socket.getaddrinfo = watched_connect, watched_resolve
 """
 
 WARM = """
-from graph.llm import LiteLlmModel, close_clients
+from graph.models.client import LiteLlmModel, close_clients
 from nodes.planning.model import ModelFailure
 
 async def call(name):

@@ -343,7 +343,7 @@ async def test_watchers_who_leave_leave_nothing_behind() -> None:
         tasks[1].cancel()  # who waits for an event
         await settle()
         assert broadcaster._subscriptions[RUN_ID].watchers == 2
-        assert len(broadcaster._subscriptions[RUN_ID]._told._waiting) == 2
+        assert len(broadcaster._subscriptions[RUN_ID]._notifier._waiting) == 2
     assert broadcaster._subscriptions == {}
 
 

@@ -87,15 +87,15 @@ def test_models_that_hang_take_no_more_than_two_deadlines_together(models: int) 
 
 
 @pytest.mark.parametrize(
-    ("budget", "deadline", "cut_short"),
+    ("budget", "seconds", "cut_short"),
     [(None, 20.0, False), (60.0, 20.0, False), (7.0, 7.0, True), (0.0, 0.0, True), (-1, 0.0, True)],
 )
 def test_the_budget_of_the_run_cuts_a_call_short(
-    budget: float | None, deadline: float, cut_short: bool
+    budget: float | None, seconds: float, cut_short: bool
 ) -> None:
     deadline = left(40.0, models=3, budget=budget)
 
-    assert (deadline.deadline, deadline.is_cut_short) == (deadline, cut_short)
+    assert (deadline.deadline, deadline.is_cut_short) == (seconds, cut_short)
 
 
 def test_a_wait_has_to_leave_time_for_a_call() -> None:

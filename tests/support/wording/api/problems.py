@@ -3,16 +3,15 @@
 from collections.abc import Iterator
 from typing import Any
 
-from api.middleware.access import KeyRefused
-from graph.commands.deletion import NotSettled
 from starlette.exceptions import HTTPException
 
 from api.errors.problems import PROBLEMS, NotReady, OutputNotFound
-from api.middleware.access import HostRefused, NotJson, OriginRefused
+from api.middleware.access import HostRefused, KeyRefused, NotJson, OriginRefused
 from api.middleware.limits import BodyTooLarge
 from api.streams.streams import EventNotFound
 from graph.commands.approval import NotWaiting
 from graph.commands.cancel import AlreadySettled
+from graph.commands.deletion import NotSettled
 from graph.commands.fork import ForkRejected
 from graph.commands.retry import NoBackoff, NotPlanned, NotRetryable, RetryRejected
 from graph.queue.executor import QueueFull
