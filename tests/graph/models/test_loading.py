@@ -35,7 +35,7 @@ async def call(name):
     model = LiteLlmModel(name, max_tokens=8, api_base="http://127.0.0.1:9")
     model.warm()
     before = list(asked)
-    await model.worst_case([{"role": "user", "content": "x"}], timeout=600)
+    await model.max_cost([{"role": "user", "content": "x"}], timeout=600)
     try:
         await model.complete([{"role": "user", "content": "x"}], {"type": "object"}, timeout=600)
     except ModelFailure as failure:
