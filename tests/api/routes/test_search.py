@@ -113,7 +113,7 @@ async def test_a_cursor_of_another_search_is_refused(client):
 
 
 @pytest.mark.parametrize(
-    ("asked"),
+    ("asked", "field"),
     [
         ({"status": ["done"]}, "status.0"),
         ({"text": " - "}, "text"),
