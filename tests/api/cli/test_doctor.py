@@ -44,6 +44,7 @@ def doctor(
         env={name: value for name, value in env.items() if name not in KEYS},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        with_models="models" in settings,
     ) as process:
         out, err = process.communicate(patience())
         code = process.wait()

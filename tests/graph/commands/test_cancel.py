@@ -189,8 +189,7 @@ async def test_a_run_whose_model_is_being_asked(storage: Storage) -> None:
     model = SilentModel("a/one", [outage(retry_after=0.0)])
     async with process(storage, gates, model, slots=1) as runs:
         run_id = await start(runs, "pass a")
-        await until(lambda: model.calls and not model.script)
-        await asyncio.sleep(0.05)
+        await until(lambda: model.is_silent)
         record = await runs.cancel(run_id, by="me", owner="default")
         await assert_over(runs, storage, record, gates)
         seen = await told(runs, run_id)

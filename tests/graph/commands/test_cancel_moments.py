@@ -35,7 +35,7 @@ async def test_a_run_whose_every_write_is_on_its_way(storage: Storage, held: int
         writes.hold(held)
         await until(writes.is_holding)
         cancelling = asyncio.create_task(runs.cancel(run_id, by="me", owner="default"))
-        await asyncio.sleep(0.02)
+        await until(lambda: cancelling.done() or is_asked_for(storage, run_id))
         writes.release()
         try:
             record = await cancelling
@@ -48,6 +48,12 @@ async def test_a_run_whose_every_write_is_on_its_way(storage: Storage, held: int
         await told(runs, run_id)
         assert_agrees(record, gates)
         await rested(runs, await start(runs, "pass d"))
+
+
+async def is_asked_for(storage: Storage, run_id: str) -> bool:
+    """Whether a cancellation is stored."""
+    row = await storage.index.find(run_id)
+    return row is not None and row.cancel_at is not None
 
 
 def assert_agrees(record: Record, gates: Gates) -> None:
@@ -191,7 +197,7 @@ async def test_a_caller_who_goes_away_changes_nothing_of_what_was_asked(storage:
                 await asyncio.sleep(0)
             asking.cancel()
             await asyncio.wait([asking])
-            await asyncio.sleep(0.1)
+            await storage.index.check()  # written after whatever was on its way
             row = await storage.index.find(run_id)
             assert row is not None
             if row.cancel_at is None:

@@ -149,11 +149,14 @@ class Gates:
 
 @dataclass
 class SilentModel(ScriptedModel):
-    """Answers its script, then never again."""
+    """Answers its script, then never again; `is_silent` once it is asked in vain."""
+
+    is_silent: bool = False
 
     async def complete(self, messages: Any, schema: Any, *, timeout: float) -> Completion:
         if not self.script:
-            await asyncio.sleep(600)
+            self.is_silent = True
+            await asyncio.Event().wait()
         return await super().complete(messages, schema, timeout=timeout)
 
 

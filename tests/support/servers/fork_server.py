@@ -273,9 +273,12 @@ def main() -> int:
 
     stretch_waits()
     if Path(sys.argv[1]).name == "models":
-        from graph.models import client
+        from graph.models.client import LiteLlmModel
+        from tests.support.models.llm_calls import ANSWERS
 
-        client._library()
+        for name in ANSWERS:
+            LiteLlmModel(name, max_tokens=8, api_base="http://127.0.0.1:9").warm()
+        assert threading.active_count() == 1, "a fork would be without the other threads"
     serve(sys.argv[1])
     set_waits()
     return runwright()
