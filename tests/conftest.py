@@ -19,7 +19,7 @@ from graph.storage.storage import Storage
 from tests.support.clocks import Clocks
 from tests.support.patience import SLOWNESS, patience
 from tests.support.runs.fake_runs import FakeRuns, application, serving
-from tests.support.servers.fork_server import share_servers
+from tests.support.servers.forked import share_servers
 from tests.support.servers.stretched import stretch_waits
 from tools.loading import BUILTIN
 from tools.registry import Tool, make_tools

@@ -24,7 +24,7 @@ from tests.support.checkout import ROOT
 from tests.support.patience import patience
 from tests.support.servers.capture_server import capturing, openai_answer
 from tests.support.servers.command_call import Called, call
-from tests.support.servers.fork_server import Forked
+from tests.support.servers.forked import Forked
 from tests.support.servers.server_process import environment, runwright, serving
 from tests.support.wording.api.doctor import GRAPHS, told
 from tests.support.wording.messages import wording

@@ -1,202 +1,34 @@
-"""Processes of the program that are forked from one in which all of it is loaded already.
+"""Forks processes of the program: `python -m tests.support.servers.fork_server SOCKET`.
 
-Loading it takes a second or two of work, of which a start has little else. `Forked` is used as a
-`subprocess.Popen`: it has a process of its own, which is signalled, killed and waited for.
-
-`python -m tests.support.servers.fork_server SOCKET` waits for orders as long as the tests go on.
+It goes on as long as they do. `Forked` is who asks it.
 """
 
-import atexit
+import asyncio
 import gc
 import json
 import os
 import select
 import signal
 import socket
-import subprocess
 import sys
-import tempfile
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext, suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-from filelock import FileLock
+import uvicorn
 
-_ROOT = Path(__file__).parent.parent.parent
-_HEADER = 8  # bytes, of an order's length
-
-
-class Forked:
-    """A started process; its streams are those that a `Popen` with pipes and text has.
-
-    `arguments` are those of the program. Streams that are not given are those of this process.
-    """
-
-    def __init__(
-        self,
-        arguments: Sequence[str],
-        *,
-        cwd: Path,
-        env: Mapping[str, str],
-        stdin: int | None = None,
-        stdout: int | None = None,
-        stderr: int | None = None,
-        with_models: bool = False,
-    ) -> None:
-        self.returncode: int | None = None
-        self._lock = threading.Lock()
-        self.stdout, out = _stream(stdout, 1)
-        self.stderr, err = _stream(stderr, 2)
-        into = os.open(os.devnull, os.O_RDONLY) if stdin == subprocess.DEVNULL else os.dup(0)
-        order = json.dumps({"arguments": [*arguments], "cwd": str(cwd), "env": {**env}}).encode()
-        try:
-            self._link = socket.socket(socket.AF_UNIX)
-            self._link.connect(str(_place(with_models)))
-            socket.send_fds(self._link, [len(order).to_bytes(_HEADER)], [into, out, err])
-            self._link.sendall(order)
-            self.pid = int.from_bytes(_received(self._link, _HEADER))
-        finally:
-            for descriptor in (into, out, err):
-                os.close(descriptor)
-
-    def poll(self) -> int | None:
-        """The exit code, or None as long as it goes on."""
-        try:
-            return self.wait(0)
-        except subprocess.TimeoutExpired:
-            return None
-
-    def wait(self, timeout: float | None = None) -> int:
-        """The exit code, negative where a signal has ended it. Raises `TimeoutExpired`."""
-        if not self._lock.acquire(timeout=-1 if timeout is None else max(timeout, 0.001)):
-            raise subprocess.TimeoutExpired("the program", timeout or 0.0)
-        try:
-            if self.returncode is None:
-                if not select.select([self._link], [], [], timeout)[0]:
-                    raise subprocess.TimeoutExpired("the program", timeout or 0.0)
-                told = _received(self._link, _HEADER)
-                self.returncode = os.waitstatus_to_exitcode(int.from_bytes(told))
-                self._link.close()
-            return self.returncode
-        finally:
-            self._lock.release()
-
-    def send_signal(self, number: int) -> None:
-        """Nothing where it has ended."""
-        if self.poll() is None:
-            os.kill(self.pid, number)
-
-    def kill(self) -> None:
-        """SIGKILL."""
-        self.send_signal(signal.SIGKILL)
-
-    def communicate(self, timeout: float | None = None) -> tuple[str, str]:
-        """All that it wrote, once it has ended."""
-        told = {"stdout": "", "stderr": ""}
-
-        def read(name: str, stream: IO[str]) -> None:
-            told[name] = stream.read()
-
-        readers = [
-            threading.Thread(target=read, args=(name, stream), daemon=True)
-            for name, stream in (("stdout", self.stdout), ("stderr", self.stderr))
-            if stream and not stream.closed
-        ]
-        for reader in readers:
-            reader.start()
-        self.wait(timeout)
-        for reader in readers:
-            reader.join(timeout)
-        self._close()
-        return told["stdout"], told["stderr"]
-
-    def __enter__(self) -> "Forked":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._close()
-        self.wait()
-
-    def _close(self) -> None:
-        for stream in (self.stdout, self.stderr):
-            if stream:
-                stream.close()
-
-
-def _stream(given: int | None, own: int) -> tuple[IO[str] | None, int]:
-    """Our end of a stream, if it has one, and a descriptor of the other one."""
-    if given != subprocess.PIPE:
-        return None, os.dup(own if given is None else given)
-    ours, theirs = os.pipe()
-    return os.fdopen(ours, encoding="utf-8", errors="replace"), theirs
-
-
-def _received(link: socket.socket, length: int) -> bytes:
-    told = b""
-    while len(told) < length:
-        part = link.recv(length - len(told))
-        if not part:
-            raise ConnectionError("the fork server has ended")
-        told += part
-    return told
-
-
-# The servers, of which all processes of the tests have the same
-
-_VARIABLE = "TEST_FORKS"  # the folder of their sockets
-_known: set[Path] = set()
-_starting = threading.Lock()
-
-
-def share_servers() -> Callable[[], None]:
-    """Let this process and those that it starts have the same servers, until what is returned."""
-    folder = tempfile.TemporaryDirectory(prefix="forks-", ignore_cleanup_errors=True)
-    # They end when nobody is left who could write to it.
-    os.mkfifo(Path(folder.name) / "alive")
-    alive = os.open(Path(folder.name) / "alive", os.O_RDWR)
-    os.environ[_VARIABLE] = folder.name
-
-    def end() -> None:
-        if os.environ.pop(_VARIABLE, None):
-            os.close(alive)
-            folder.cleanup()
-
-    return end
-
-
-def _place(with_models: bool) -> Path:
-    """Where a server listens, which is started when it is first asked for."""
-    with _starting:
-        if _VARIABLE not in os.environ:
-            atexit.register(share_servers())
-        place = Path(os.environ[_VARIABLE]) / ("models" if with_models else "plain")
-        if place not in _known:
-            with FileLock(place.with_suffix(".lock")):
-                if not place.exists():
-                    _start(place)
-            _known.add(place)
-    return place
-
-
-def _start(place: Path) -> None:
-    inherited = {name: value for name, value in os.environ.items() if "RUNWRIGHT" not in name}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.support.servers.fork_server", str(place)],
-        cwd=_ROOT,
-        env={**inherited, "PYTHONWARNINGS": "error"},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        start_new_session=True,
-    )
-    assert process.stdout is not None
-    with process.stdout as told:
-        assert told.readline(), "the fork server did not start"
-    process.returncode = 0  # it outlives whoever started it
-
-
-# In the server
+import api.cli.command  # all that the command takes  # noqa: F401
+from api.__main__ import main as runwright
+from api.app import HttpLimits, create_app
+from graph.compose import open_runs
+from graph.models.client import LiteLlmModel
+from graph.settings.settings import Settings
+from tests.support.models.llm_calls import ANSWERS
+from tests.support.patience import patience
+from tests.support.servers.forked import HEADER, received
+from tests.support.servers.stretched import set_waits, stretch_waits
 
 
 def serve(place: str) -> None:
@@ -225,13 +57,19 @@ def serve(place: str) -> None:
             _tell_ends(links)
         if listener in ready:
             link, _ = listener.accept()
-            header, descriptors, _, _ = socket.recv_fds(link, _HEADER, 3)
-            order = json.loads(_received(link, int.from_bytes(header)))
+            header, descriptors, _, _ = socket.recv_fds(link, HEADER, 3)
+            try:
+                order = json.loads(received(link, int.from_bytes(header)))
+            except ConnectionError:  # who asked has been killed
+                link.close()
+                continue
             if pid := os.fork():
+                os.setpgid(pid, pid)  # here too: it may be signalled before it comes to that
                 for descriptor in descriptors:
                     os.close(descriptor)
                 links[pid] = link
-                link.sendall(pid.to_bytes(_HEADER))
+                with suppress(OSError):
+                    link.sendall(pid.to_bytes(HEADER))
                 continue
             for inherited in (listener, link, *links.values()):
                 inherited.close()
@@ -245,7 +83,7 @@ def _tell_ends(links: dict[int, socket.socket]) -> None:
         if not pid:
             return
         with links.pop(pid) as link, suppress(OSError):  # nobody may wait for it any more
-            link.sendall(status.to_bytes(_HEADER))
+            link.sendall(status.to_bytes(HEADER))
 
 
 def _become(order: Mapping[str, Any], descriptors: Sequence[int]) -> None:
@@ -266,19 +104,23 @@ def _become(order: Mapping[str, Any], descriptors: Sequence[int]) -> None:
     sys.stdout.reconfigure(line_buffering=os.isatty(1))  # type: ignore[union-attr]
 
 
+async def _used_once() -> None:
+    """Load and make what the first run makes; nothing of it is kept."""
+    async with open_runs(Settings(database_url="memory://")) as runs:
+        app = create_app(lambda: nullcontext(runs), HttpLimits())
+        uvicorn.Config(app, log_config=None).load()
+        record = await runs.start("add todo milk, then 2 + 2")
+        await runs.wait(record["run_id"], timeout=patience(), owner="default")
+
+
 def main() -> int:
     """Load the program, then be a server and, in its forks, the program."""
-    from api.__main__ import main as runwright
-    from tests.support.servers.stretched import set_waits, stretch_waits
-
     stretch_waits()
+    asyncio.run(_used_once())
     if Path(sys.argv[1]).name == "models":
-        from graph.models.client import LiteLlmModel
-        from tests.support.models.llm_calls import ANSWERS
-
         for name in ANSWERS:
             LiteLlmModel(name, max_tokens=8, api_base="http://127.0.0.1:9").warm()
-        assert threading.active_count() == 1, "a fork would be without the other threads"
+    assert threading.active_count() == 1, "a fork would be without the other threads"
     serve(sys.argv[1])
     set_waits()
     return runwright()

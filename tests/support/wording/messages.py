@@ -5,11 +5,13 @@ by the golden file.
 """
 
 import asyncio
+import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from importlib import import_module
 from typing import Any
+from unittest import mock
 
 #: The sections of the golden file: modules whose `messages()` provoke what they name, and the
 #: package whose sentences they are.
@@ -39,9 +41,11 @@ AREAS: Mapping[str, str] = {
 
 @cache
 def provoked(area: str) -> Mapping[str, str]:
-    """The sentences of an area; in a thread, since the caller may have a loop that runs."""
+    """The sentences of an area, whatever settings and loop the test has that asks first."""
     messages = import_module(f"tests.support.wording.{AREAS[area]}.{area}").messages
-    with ThreadPoolExecutor(1) as thread:
+    with ThreadPoolExecutor(1) as thread, mock.patch.dict(os.environ):
+        for name in [name for name in os.environ if name.startswith("RUNWRIGHT_")]:
+            del os.environ[name]
         return thread.submit(_awaited, messages).result()
 
 

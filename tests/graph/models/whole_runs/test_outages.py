@@ -12,7 +12,7 @@ from tests.support.models.llm_runs import SUM, calls, health, memory_mb, models,
 from tests.support.models.mock_llm import PROVIDERS
 from tests.support.patience import patience, wait_until
 from tests.support.servers.capture_server import capturing, ollama_answer, openai_answer
-from tests.support.servers.server_process import ServerProcess, serving
+from tests.support.servers.server_process import SERVE, ServerProcess, serving
 from tests.support.servers.silent_server import silence
 
 SMALL = "ollama_chat/small"
@@ -143,7 +143,9 @@ def test_an_answered_call_is_not_repeated_after_a_kill(tmp_path: Path) -> None:
 
 def test_without_models_their_client_is_not_loaded(tmp_path: Path) -> None:
     """Nor is its memory taken, which is some 180 MB."""
-    with serving(tmp_path, tools="tests.support.own_tools.loaded_modules:is_loaded") as server:
+    with serving(
+        tmp_path, SERVE, tools="tests.support.own_tools.loaded_modules:is_loaded"
+    ) as server:
         loaded = {
             name: run(server, f"is module {name} loaded")["result"]["output"]
             for name in ("litellm", "langchain_litellm", "openai", "tools")
