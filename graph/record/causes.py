@@ -5,7 +5,7 @@ from typing import Literal, cast
 
 from typing_extensions import TypedDict
 
-from graph.record.generations import generations
+from graph.record.events import generations
 from graph.state import Attempt, Mark, RunError, RunState
 
 #: Characters of a message that are told.

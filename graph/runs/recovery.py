@@ -40,10 +40,6 @@ MAX_STARTS = 3
 #: States of these versions can be resumed by this program.
 READABLE_VERSIONS = range(1, STATE_VERSION + 1)
 
-#: Which node's writers leave the next node as it is when a mark is added to the state. Any other
-#: next node is one that the router after `execute_step` gives for the same state.
-_WRITTEN_AS = {"plan": "__start__", "fallback_plan": "plan"}
-
 
 @dataclass(frozen=True)
 class Resumed:
@@ -191,7 +187,19 @@ async def _mark(
     if state["started_at"] is not None:
         down = max(0.0, mark["at"] - left.left_at)
         update["paused"] = state.get("paused", 0.0) + down
-    return await graph.aupdate_state(config, update, as_node=_WRITTEN_AS.get(node, "execute_step"))
+    return await graph.aupdate_state(config, update, as_node=_before(graph, node))
+
+
+def _before(graph: RunGraph, node: str) -> str:
+    """As which node a mark is written, so that `node` remains the one that is next.
+
+    It is what always leads there. Where a router decides, that of `plan` has led to the pattern
+    planner, and any other node is given by the router after `execute_step` for the same state.
+    """
+    for start, end in graph.builder.edges:
+        if end == node:
+            return start
+    return "plan" if node == "fallback_plan" else "execute_step"
 
 
 def _checkpoint_id(snapshot: StateSnapshot) -> str:

@@ -11,6 +11,7 @@ import pytest
 from tests.support.checkout import ROOT, packed_checkout
 from tests.support.deployment.pins import for_here, read_pins
 from tests.support.models.llm_runs import plan_text
+from tests.support.patience import patience
 from tests.support.servers.capture_server import capturing, openai_answer
 from tests.support.servers.server_process import environment, serving
 
@@ -36,7 +37,7 @@ def make(clone: Path, target: str) -> str:
         cwd=clone,
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=patience(600),
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
@@ -72,7 +73,7 @@ def test_with_a_model_and_without_its_client_it_stops_with_one_line(
         env=environment(tmp_path, models='["openai/gpt-5-mini"]'),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=patience(60),
         check=False,
     )
     [line] = done.stderr.splitlines()

@@ -13,6 +13,7 @@ import pytest
 
 from tests.support.checkout import ROOT
 from tests.support.deployment.pins import for_here, megabytes, read_pins
+from tests.support.patience import patience
 
 #: It makes an environment that has itself in it, and a server that only says that it serves.
 PYTHON = """#!/bin/sh
@@ -52,7 +53,7 @@ class Checkout:
             env={"PATH": os.environ["PATH"], **settings},  # nothing of a `make` that runs the tests
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=patience(60),
             check=False,
         )
 

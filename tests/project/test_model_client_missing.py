@@ -11,6 +11,7 @@ from graph.models.ladder import make_ladder
 from graph.settings import InvalidSettings, read_settings
 from graph.workbench import open_workbench
 from tests.support.checkout import ROOT
+from tests.support.patience import patience
 from tests.support.servers.command_call import call
 from tests.support.servers.server_process import environment
 
@@ -25,6 +26,7 @@ def missing(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     return name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [["serve"], ["run", "what is 6 * 7"]], ids=lambda one: one[0])
 def test_a_command_stops_with_one_line_and_touches_nothing(
     tmp_path: Path, missing: str, command: list[str]
@@ -37,7 +39,7 @@ def test_a_command_stops_with_one_line_and_touches_nothing(
         env=environment(tmp_path, models=MODELS),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=patience(60),
         check=False,
     )
     [line] = done.stderr.splitlines()

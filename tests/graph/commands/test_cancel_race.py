@@ -6,6 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.support.servers.server_process import ServerProcess, serving
 
 RUNS = 300
@@ -26,6 +28,7 @@ def cancelled_at_some_moment(server: ServerProcess, number: int) -> tuple[str, i
     return run_id, server.client.post(f"/runs/{run_id}/cancel").status_code
 
 
+@pytest.mark.slow
 def test_every_cancelled_run_ends_once_and_agrees_with_its_log(tmp_path: Path) -> None:
     """Cancelled or completed, never both; nothing goes on afterwards, and effects match the log."""
     with serving(tmp_path, tools=TOOLS, backoff="0.05") as server:

@@ -311,6 +311,7 @@ async def one_generation(runs: Runs, number: int) -> None:
         await rested(runs, run_id)
 
 
+@pytest.mark.slow
 async def test_the_file_stops_growing_when_the_number_of_kept_runs_does(tmp_path: Path) -> None:
     """Each generation lies in the pages that the one before has left."""
     path, sizes = tmp_path / "runs.db", []
@@ -341,6 +342,7 @@ def fill(server: ServerProcess, runs: int) -> list[str]:
     return ids
 
 
+@pytest.mark.slow
 def test_a_server_that_is_killed_in_the_middle_of_a_sweep_leaves_nothing_half_removed(
     tmp_path: Path,
 ) -> None:

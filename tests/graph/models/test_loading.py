@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.support.checkout import ROOT
 from tests.support.patience import patience
 
@@ -94,6 +96,7 @@ def test_without_a_model_nothing_of_it_is_loaded(tmp_path: Path) -> None:
     assert printed == ""
 
 
+@pytest.mark.slow
 def test_loading_opens_no_connection_and_a_call_only_its_own(tmp_path: Path) -> None:
     printed, (warmed, asked, clients, dotenv) = run(WARM, tmp_path)
 

@@ -334,6 +334,7 @@ class Work:
 
 
 @pytest.mark.timeout(patience(600))
+@pytest.mark.slow
 def test_killed_at_any_moment_while_everything_is_asked_of_many_runs(tmp_path: Path) -> None:
     """Every run comes to the end that was asked for, each effect is there once, nothing is left."""
     work = Work()

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from langgraph.graph import START
 
-from graph.build import build_graph
+from graph.build import RunGraph, build_graph
 from graph.queue.executor import Executor
 from graph.record.record import Record
 from graph.runs.context import RunPolicy, make_context
@@ -91,11 +92,17 @@ class Counting:
 
 @asynccontextmanager
 async def opened(
-    storage: Storage, counting: Counting, *, orderly: bool = True, limits: Limits = LIMITS
+    storage: Storage,
+    counting: Counting,
+    *,
+    orderly: bool = True,
+    limits: Limits = LIMITS,
+    expanding: bool = False,
 ) -> AsyncIterator[Runs]:
     """Runs as a process has them that was just started on this storage.
 
-    One that does not end in an orderly way has no chance to write anything at its end.
+    One that does not end in an orderly way has no chance to write anything at its end. `expanding`
+    is a graph with a node before `plan`.
     """
     tools = make_tools([counting.make()])
     executor = Executor(slots=2, max_queued=100)
@@ -107,6 +114,8 @@ async def opened(
         wait=executor.wait_until,
         input_schema=RunState,
     )
+    if expanding:
+        graph = expanded(graph)
     runs = Runs(make_context(graph, storage, executor, tools), RunPolicy(limits))
     await runs.open(resume_unfinished=True)
     try:
@@ -115,20 +124,45 @@ async def opened(
         await (runs.close(grace=0.1) if orderly else executor.stop(grace=0))
 
 
+def expanded(graph: RunGraph) -> RunGraph:
+    """The graph with a node before `plan`, which writes out what the prompt abbreviates."""
+
+    async def expand(state: RunState) -> dict[str, str]:
+        return {"prompt": state["prompt"].replace("twice", "then count twice")}
+
+    builder = graph.builder
+    builder.add_node("expand", expand)
+    builder.edges.remove((START, "plan"))
+    builder.add_edge(START, "expand")
+    builder.add_edge("expand", "plan")
+    return builder.compile(checkpointer=graph.checkpointer, store=graph.store)
+
+
 async def settled(runs: Runs, run_id: str) -> Record:
     record = await runs.wait(run_id, timeout=patience(), owner="default")
     assert record["status"] in ("completed", "failed"), record
     return record
 
 
-async def killed(storage: Storage, counting: Counting, writes: int, after: bool) -> str:
+async def killed(
+    storage: Storage,
+    counting: Counting,
+    writes: int,
+    after: bool,
+    *,
+    prompt: str = "count one, then count twice and then count three",
+    expanding: bool = False,
+) -> str:
     """A run whose process was killed at its n-th write; its id."""
     death = Death(writes, after_storing=after)
     saver = MortalSaver(storage.saver, death)
     async with opened(
-        replace(storage, saver=saver, expect_new=saver.new_threads.add), counting, orderly=False
+        replace(storage, saver=saver, expect_new=saver.new_threads.add),
+        counting,
+        orderly=False,
+        expanding=expanding,
     ) as runs:
-        run_id = (await runs.start("count one, then count twice and then count three"))["run_id"]
+        run_id = (await runs.start(prompt))["run_id"]
         completed = asyncio.create_task(runs.wait(run_id, timeout=patience(), owner="default"))
         await until(lambda: death.came or completed.done())
         await asyncio.sleep(0.02)
@@ -163,6 +197,22 @@ async def test_no_finished_step_is_repeated_wherever_the_process_dies(
     assert sum(counting.calls.values()) <= 4 + 1
     attempts = [(entry["step"], entry["attempt"]) for entry in record["execution_log"]]
     assert attempts == [(1, 1), (2, 1), (2, 2), (3, 1)] or counting.calls["twice"] == 2
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before-storing", "after-storing"])
+@pytest.mark.parametrize("writes", range(1, 6))
+async def test_a_node_before_the_plan_is_visited_wherever_the_process_dies(
+    tmp_path: Path, writes: int, after: bool
+) -> None:
+    async with open_storage(f"sqlite:///{tmp_path}/runs.db") as storage:
+        run_id = await killed(
+            storage, Counting(), writes, after, prompt="count one, twice", expanding=True
+        )
+        async with opened(storage, Counting(), expanding=True) as runs:
+            record = await settled(runs, run_id)
+    assert record["status"] == "completed", record["error"]
+    labels = [entry["input"]["label"] for entry in record["execution_log"]]
+    assert sorted({*labels}) == ["one", "twice"]
 
 
 async def _stored(storage: Storage, run_id: str) -> list[dict[str, Any]]:
