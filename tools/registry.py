@@ -32,12 +32,16 @@ class ToolCall:
 
     A tool receives it by declaring a parameter of this type; it is hidden from the schema.
     `step_key` is the same for every attempt at one step, also after a crash: a tool whose
-    effect must happen once keeps it beside the effect.
+    effect must happen once keeps it beside the effect. `planned` is the input as the plan has it,
+    references and all: what a person approved, where one was asked. `max_output`: bytes of the
+    longest output that is kept as JSON.
     """
 
     owner: str
     step_key: str
     store: BaseStore
+    planned: Mapping[str, Any] | None = None
+    max_output: int | None = None
 
 
 @dataclass(frozen=True)
