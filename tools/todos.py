@@ -48,10 +48,9 @@ async def list_todos(
     text: str | None = None,
     show: Literal["items", "count", "exists"] = "items",
 ) -> list[Todo] | int | bool:
-    """List the to-dos, oldest first, or only say how many or whether there are any.
+    """List the to-dos, oldest first: those of a `status`, those with the words `text` in them.
 
-    `status` keeps only the open or only the completed ones, `text` only those that have these
-    words in them. `show` "count" answers their number, "exists" true or false.
+    `show` "count" returns their number instead, "exists" whether there are any.
     """
     todos = await _todos(call)
     kept = [todo for todo in todos if status == "all" or todo["completed"] == (status != "open")]
@@ -89,10 +88,10 @@ async def update(todo: str, text: str, call: ToolCall) -> Todo:
 
 @tool("todo_store.complete", repeatable=True, noun="to-do")
 async def complete(todo: str | list[str], call: ToolCall) -> Todo | list[Todo]:
-    """Mark one to-do as done and return it, or several at once and list those that were open.
+    """Mark one to-do as done and return it, or several: a list of those that were still open.
 
-    `todo` is its exact words, its place in the list ("2", "last") or its id; a list of these names
-    several, "all" every open one. If one of several is not found, none is changed.
+    `todo` is its exact words, its place in the list ("2", "last") or its id, an array of these, or
+    "all".
     """
 
     async def effect() -> tuple[Todo | list[Todo], Writes]:
@@ -113,10 +112,10 @@ async def complete(todo: str | list[str], call: ToolCall) -> Todo | list[Todo]:
 
 @tool("todo_store.delete", repeatable=True, noun="to-do")
 async def delete(todo: str | list[str], call: ToolCall) -> Todo | list[Todo]:
-    """Remove one to-do from the list and return it as it was, or several at once and list them.
+    """Remove one to-do from the list and return it as it was, or several: a list of them.
 
-    `todo` is its exact words, its place in the list ("2", "last") or its id; a list of these names
-    several, "all" every one. If one of several is not found, none is removed.
+    `todo` is its exact words, its place in the list ("2", "last") or its id, an array of these, or
+    "all".
     """
 
     async def effect() -> tuple[Todo | list[Todo], Writes]:
