@@ -347,7 +347,7 @@ async def queue_unfinished(context: RunContext, runner: Runner) -> None:
     left = await context.storage.index.unsettled()
     for row in left:
         if row.cancel_at is not None:
-            await runner.cancel_left(row.run_id)
+            await runner.execute(row.run_id)
     due = [
         row
         for row in left

@@ -93,13 +93,6 @@ class Runner:
         execution = self._cancellations.begin(self._runs.of(run_id))
         await asyncio.wait([execution], timeout=CANCEL_WAIT)
 
-    async def cancel_left(self, run_id: str) -> None:
-        """Settle a run whose cancellation was asked for in a process that has ended."""
-        live = self._runs.of(run_id)
-        live.reason, live.cancellation = "cancelling", Cancellation(begun=True)
-        await self.execute(run_id)
-        self._runs.release(live)
-
     async def decide(self, run_id: str) -> None:
         """Carry out the stored decision about the plan of a run.
 
@@ -147,6 +140,7 @@ class Runner:
             live.reason = live.row = live.cancellation = None
             self._end_wait(live)
             self._quarantine.forget(live)  # also one that was cancelled before it had a slot
+            self._runs.release(live)
 
     async def _persist(self, live: LiveRun) -> None:
         reason: Drive = live.reason or "recovered"
@@ -193,6 +187,8 @@ class Runner:
         if row is None:
             return None
         config = self._config(row)
+        if reason == "recovered" and row.cancel_at is not None:
+            reason = "cancelling"  # ordered in a process that has ended
         match reason:
             case "cancelling":
                 cancellation = live.cancellation or Cancellation(begun=True)
