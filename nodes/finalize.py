@@ -5,7 +5,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from graph.state import Attempt, Result, RunState
+from graph.state import Result, RunState, attempts
 from nodes.approval.edited_plan import PlanUnfit
 from nodes.approval.hand_edits import check_done, checked_plan, fault_of, refused
 from tools.registry import Tool
@@ -30,10 +30,10 @@ async def finalize(
         status = "cancelled" if unwanted else "failed"
         return {"status": status, "completed_at": time.time(), "not_before": None}
     skipped = state.get("skipped", [])
-    last: Attempt = next(
-        entry
-        for entry in reversed(state["log"])
-        if entry["kind"] == "attempt" and entry["status"] == "ok" and entry["step"] not in skipped
+    last = next(
+        attempt
+        for attempt in attempts(state)[::-1]
+        if attempt["status"] == "ok" and attempt["step"] not in skipped
     )
     count = len(state["plan"]["steps"]) - len(skipped)
     tool = tools.get(last["tool"])

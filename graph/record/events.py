@@ -19,7 +19,9 @@ from graph.state import (
     PlanningCall,
     Retry,
     RunState,
+    attempts,
     ended_at,
+    marks,
 )
 from graph.state.status import SETTLED
 
@@ -57,8 +59,8 @@ def generations(state: RunState) -> Iterator[Generation]:
     begun: Retry | ForkedFrom | None = fork
     logged, planned = (fork["logged"], fork["planned"]) if fork else (0, 0)
     for place, entry in enumerate(log[logged:], start=logged):
-        if entry["kind"] == "mark" and "retry" in entry:
-            retry = cast("Mark", entry)["retry"]
+        if "retry" in entry:
+            retry: Retry = entry["retry"]
             ended = retry["ended"]
             then = _as_it_ended(state, ended, _plan_at(state, log[place:]))
             then["log"] = log[logged:place]
@@ -181,14 +183,14 @@ class Event(TypedDict):
 
 def events(state: RunState) -> list[Event]:
     """Everything that the record tells to have happened, in order; the times never go back."""
-    happened, marks = _happened(state), _marks(state)
-    event, mark = next(happened, None), next(marks, None)
+    happened, marked = _happened(state), iter(marks(state))
+    event, mark = next(happened, None), next(marked, None)
     data: list[Event] = []
     at = 0.0
     while True:
         number = len(data) + 1
         if mark is not None and _is_next(mark, number, event):
-            following, mark = _marked(mark), next(marks, None)
+            following, mark = _marked(mark), next(marked, None)
         elif event is not None:
             following, event = event, next(happened, None)
         else:
@@ -271,7 +273,7 @@ def _steps(generation: Generation) -> Iterator[Event]:
     due: dict[str, Any] | None = {"step": generation.first, "attempt": 1, "at": at}
     if generation.first not in range(1, len(steps) + 1):
         due = None  # all that is left is to settle it
-    for entry in _attempts(state):
+    for entry in attempts(state):
         if due is not None:
             yield _started(due, steps, entry["generation"])
         yield _attempted(entry)
@@ -320,10 +322,6 @@ def _called(call: PlanningCall, node: str) -> Event:
     return _event("plan.attempt", ended_at(call), node, **call)
 
 
-def _marks(state: RunState) -> Iterator[Mark]:
-    return (entry for entry in state.get("log", []) if entry["kind"] == "mark")
-
-
 def _is_next(mark: Mark, number: int, event: Event | None) -> bool:
     """Whether a mark is the event of this number, before what else happened.
 
@@ -349,7 +347,7 @@ def _may_begin(generation: Generation) -> bool:
     """Whether the plan may be executed: nobody is asked about it, or somebody approved it."""
     if not (generation.asks or (generation.plans and generation.state.get("approval"))):
         return True
-    return any(mark["what"] == "approved" for mark in _marks(generation.state))
+    return bool(marks(generation.state, "approved"))
 
 
 def _settled(state: RunState, at: float) -> Event:
@@ -367,10 +365,6 @@ def _event(kind: EventType, at: float, node: str | None = None, **data: Any) -> 
     return Event(
         id=0, type=kind, at=at, node=node, step=None, attempt=None, generation=None, data=data
     )
-
-
-def _attempts(state: RunState) -> Iterator[Attempt]:
-    return (entry for entry in state.get("log", []) if entry["kind"] == "attempt")
 
 
 def _planned_at(state: RunState) -> float:

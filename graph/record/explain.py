@@ -6,7 +6,7 @@ from typing_extensions import TypedDict
 
 from graph.record.causes import Cause, causes
 from graph.record.time_spent import PARTS, Part, Span, time_spent
-from graph.state import RunState, Status
+from graph.state import RunState, Status, attempts, marks
 from graph.state.status import SETTLED
 from nodes.contract.steps import left_out
 
@@ -77,7 +77,7 @@ def _length(spans: Sequence[Span], part: Part, step: int | None = None) -> int:
 
 
 def _steps(state: RunState, spans: Sequence[Span]) -> list[StepSpent]:
-    made = [entry["step"] for entry in state.get("log", []) if entry["kind"] == "attempt"]
+    made = [entry["step"] for entry in attempts(state)]
     return [
         StepSpent(
             step=step["step"],
@@ -91,14 +91,12 @@ def _steps(state: RunState, spans: Sequence[Span]) -> list[StepSpent]:
 
 
 def _retries(state: RunState) -> Retries:
-    log = state.get("log", [])
-    marks = [entry["what"] for entry in log if entry["kind"] == "mark"]
     calls = [call for call in state["planning_log"] if call["outcome"] != "skipped"]
     return Retries(
-        attempts=sum(1 for entry in log if entry["kind"] == "attempt" and entry["attempt"] > 1),
+        attempts=sum(entry["attempt"] > 1 for entry in attempts(state)),
         planning=max(0, len(calls) - 1),
-        taken_up=marks.count("taken_up"),
-        told=marks.count("retry"),
+        taken_up=len(marks(state, "taken_up")),
+        told=len(marks(state, "retry")),
     )
 
 

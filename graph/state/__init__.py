@@ -13,8 +13,10 @@ from graph.state.log import (
     Mark,
     PlanningCall,
     Retry,
+    attempts,
     ended_at,
     extend,
+    marks,
 )
 from graph.state.plan import (
     Approval,
@@ -68,8 +70,10 @@ __all__ = [
     "Step",
     "Unparsed",
     "Usage",
+    "attempts",
     "ended_at",
     "extend",
+    "marks",
     "new_run",
     "run_error",
 ]

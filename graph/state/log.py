@@ -1,6 +1,6 @@
 """What is logged of a run: attempts at its steps, calls of planners, and what came from outside."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NotRequired
 
 from typing_extensions import TypedDict
@@ -128,6 +128,17 @@ class PlanningCall(TypedDict):
     output_tokens: int | None
     usd: float | None
     rejected_plan: NotRequired[Plan | None]
+
+
+def attempts(state: Mapping[str, Any]) -> list[Attempt]:
+    """The attempts that the log of a state has, the first one first."""
+    return [entry for entry in state.get("log", ()) if entry["kind"] == "attempt"]
+
+
+def marks(state: Mapping[str, Any], *what: str) -> list[Mark]:
+    """The marks that the log of a state has, or those of these kinds; the first one first."""
+    found = [entry for entry in state.get("log", ()) if entry["kind"] == "mark"]
+    return [mark for mark in found if mark["what"] in what] if what else found
 
 
 def ended_at(entry: Attempt | PlanningCall) -> float:
