@@ -1,13 +1,15 @@
 """How a run stands, what it may become, and what it has come to: a result, or an error."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args
 
 from typing_extensions import TypedDict
 
 from graph.state.plan import Plan, Span
 
 Status = Literal["pending", "running", "waiting", "completed", "failed", "cancelled"]
+
+STATUSES: tuple[Status, ...] = get_args(Status)
 
 ErrorType = Literal[
     "not_understood",
@@ -79,6 +81,8 @@ SETTLED: frozenset[Status] = frozenset({"completed", "failed", "cancelled"})
 
 #: A run in one of these continues only when somebody says so.
 SETTLED_OR_WAITING: frozenset[Status] = SETTLED | {"waiting"}
+
+UNSETTLED: frozenset[Status] = frozenset(STATUSES) - SETTLED
 
 #: What may be asked of a run, and the status that it then takes.
 ACTIONS: Mapping[str, Status] = {
