@@ -8,6 +8,7 @@ from graph.record.causes import Cause, causes
 from graph.record.time_spent import PARTS, Part, Span, time_spent
 from graph.state import RunState, Status, attempts, marks
 from graph.state.status import SETTLED
+from graph.state.wording import counted, duration
 from nodes.contract.steps import left_out
 
 
@@ -124,7 +125,7 @@ def sentences(state: RunState, explained: Explanation) -> list[str]:
 def _outcome(state: RunState, explained: Explanation) -> str:
     steps, status = state["plan"]["steps"], state["status"]
     done = _done(state) if steps else "no plan"
-    took = _duration(explained["total_ms"])
+    took = duration(explained["total_ms"])
     if status == "completed":
         return f"The run completed in {took} with {done}."
     if status in SETTLED:
@@ -137,7 +138,7 @@ def _outcome(state: RunState, explained: Explanation) -> str:
 
 def _done(state: RunState) -> str:
     """How many steps are done; those that were left out are passed by, but not done."""
-    passed, steps = left_out(state), _counted(len(state["plan"]["steps"]), "step")
+    passed, steps = left_out(state), counted(len(state["plan"]["steps"]), "step")
     done = f"{state['cursor'] - passed} of {steps} done"
     return f"{done} and {passed} left out" if passed else done
 
@@ -149,10 +150,10 @@ def _where(explained: Explanation) -> str:
         return "It has taken no time yet."
     most, *others = parts
     share = round(100 * spent[most] / explained["total_ms"])
-    detail = f"{_duration(spent[most])}, {share} %{_which(most, explained['steps'])}"
+    detail = f"{duration(spent[most])}, {share} %{_which(most, explained['steps'])}"
     how_much = "Most" if share >= 50 else "The largest part"
     sentence = f"{how_much} of the time went to {_WORDS[most]} ({detail})"
-    rest = [f"{_duration(spent[part])} to {_WORDS[part]}" for part in others]
+    rest = [f"{duration(spent[part])} to {_WORDS[part]}" for part in others]
     return f"{sentence}, {_joined(rest)}." if rest else f"{sentence}."
 
 
@@ -168,7 +169,7 @@ def _again(state: RunState, explained: Explanation) -> str:
     retries, by = explained["retries"], state["planned_by"]
     parts = []
     if number := retries["attempts"]:
-        parts.append(_counted(number, "attempt was a retry", "attempts were retries"))
+        parts.append(counted(number, "attempt was a retry", "attempts were retries"))
     if number := retries["told"]:
         parts.append(f"it was told to go on {_times(number)}")
     if number := retries["taken_up"]:
@@ -177,12 +178,8 @@ def _again(state: RunState, explained: Explanation) -> str:
     if not by or not state["plan"]["steps"]:
         return f"{again[0].upper()}{again[1:]}."
     planner = by["model"] or "the pattern planner"
-    calls = _counted(retries["planning"] + 1, "call")
+    calls = counted(retries["planning"] + 1, "call")
     return f"The plan was made by {planner} in {calls} of planners; {again}."
-
-
-def _counted(number: int, one: str, many: str | None = None) -> str:
-    return f"{number} {one if number == 1 else many or f'{one}s'}"
 
 
 def _times(number: int) -> str:
@@ -191,13 +188,3 @@ def _times(number: int) -> str:
 
 def _joined(parts: Sequence[str]) -> str:
     return " and ".join(filter(None, [", ".join(parts[:-1]), *parts[-1:]]))
-
-
-def _duration(milliseconds: float) -> str:
-    if milliseconds < 999.5:
-        return f"{milliseconds:.3g} ms"
-    seconds = milliseconds / 1000
-    for unit, size in (("days", 86_400), ("hours", 3600), ("minutes", 60)):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.1f} {unit}"
-    return f"{seconds:.1f} s"

@@ -2,7 +2,7 @@
 
 Readers of the state import from here; which records there are, the files beside this one tell.
 
-Others use `row` and `status`.
+Others use `row`, `status` and `wording`.
 """
 
 from graph.state.log import (
