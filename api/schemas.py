@@ -6,7 +6,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import PydanticCustomError
 
 from api.errors.field_errors import FieldError
-from api.views.record import Progress
+from graph.record.record import Progress
 from graph.state import Approve, Budget, Status
 from nodes.contract.json_data import UNSTORABLE
 

@@ -1,12 +1,13 @@
 """Why a run did not complete: the effect first, then what led to it, each from the record."""
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Annotated, Literal
 
 from typing_extensions import TypedDict
 
 from graph.record.events import generations
 from graph.state import Attempt, RunError, RunState, attempts, marks
+from graph.state.wording import Time, doc
 
 #: Characters of a message that are told.
 MOST = 300
@@ -15,13 +16,19 @@ Kind = Literal["run", "attempt", "planning", "words", "interruption", "request"]
 
 
 class Cause(TypedDict):
-    """One link of the chain; `at` in epoch seconds where it is known."""
+    """One link of the chain that led to the end of the run."""
 
-    kind: Kind
-    message: str
-    at: float | None
-    step: int | None
-    attempt: int | None
+    kind: Annotated[
+        Kind,
+        doc(
+            "What it is: the run's error, an attempt, a planning call, words of the "
+            "prompt, an end of the process, or what somebody asked for."
+        ),
+    ]
+    message: Annotated[str, doc("What it was, in words.")]
+    at: Annotated[Time | None, doc("When, where it is known.")]
+    step: Annotated[int | None, doc("The step of the plan.")]
+    attempt: Annotated[int | None, doc("Which attempt at it, counted from 1.")]
 
 
 def causes(state: RunState) -> list[Cause]:

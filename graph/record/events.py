@@ -6,8 +6,10 @@ so a number means the same event whenever it is seen, also after a crash.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, cast
+from typing import Annotated, Any, Literal, cast, get_args
 
+from annotated_types import Ge
+from pydantic import Field, PlainSerializer
 from typing_extensions import TypedDict
 
 from graph.state import (
@@ -24,6 +26,7 @@ from graph.state import (
     marks,
 )
 from graph.state.status import SETTLED
+from graph.state.wording import Time, doc, rfc3339
 
 # The generations of a run: each from its beginning, or from a retry, to its end.
 
@@ -153,6 +156,8 @@ EventType = Literal[
     "end",
 ]
 
+EVENT_TYPES: tuple[EventType, ...] = get_args(EventType)
+
 _MARKS: dict[str, EventType] = {
     "taken_up": "run.taken_up",
     "cancel": "run.cancelling",
@@ -163,22 +168,38 @@ _MARKS: dict[str, EventType] = {
 }
 
 
+#: What of an event's data is a time.
+TIMES = ("started_at", "retry_at", "not_before", "expires_at")
+
+
+def _with_times(data: dict[str, Any]) -> dict[str, Any]:
+    known = {name: data[name] for name in TIMES if data.get(name) is not None}
+    return data | {name: rfc3339(time) for name, time in known.items()}
+
+
 class Event(TypedDict):
-    """One thing that happened to a run; `at` in epoch seconds.
+    """One thing that happened to a run. Its number means the same whenever it is read."""
 
-    `step.started` means that everything before the attempt is stored: `at` is when it became due,
-    and its data tells until when it waits. After a crash the attempt is made again under the same
-    number.
-    """
-
-    id: int
-    type: EventType
-    at: float
-    node: str | None
-    step: int | None
-    attempt: int | None
-    generation: int | None
-    data: dict[str, Any]
+    # `step.started` means that everything before the attempt is stored: `at` is when it became due,
+    # and its data tells until when it waits. After a crash the attempt is made again under the same
+    # number.
+    id: Annotated[int, Ge(1), doc("Its number, counted from 1 without a gap.")]
+    type: Annotated[
+        EventType,
+        doc("What happened; `end` is the last event of every run that nobody retries."),
+    ]
+    at: Annotated[Time, Field(serialization_alias="time", description="When.")]
+    node: Annotated[str | None, doc("The node of the graph that it happened in.")]
+    step: Annotated[int | None, doc("The step of the plan that it is about.")]
+    attempt: Annotated[int | None, doc("Which attempt at the step, counted from 1.")]
+    generation: Annotated[
+        int | None, doc("How often finished steps were told to run again before.")
+    ]
+    data: Annotated[
+        dict[str, Any],
+        PlainSerializer(_with_times, when_used="json"),
+        doc("What the record says about it."),
+    ]
 
 
 def events(state: RunState) -> list[Event]:

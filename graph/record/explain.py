@@ -1,53 +1,58 @@
 """Why a run took its time and came to its end: in data, and in three sentences."""
 
 from collections.abc import Sequence
+from typing import Annotated, cast
 
 from typing_extensions import TypedDict
 
 from graph.record.causes import Cause, causes
-from graph.record.time_spent import PARTS, Part, Span, time_spent
+from graph.record.time_spent import PARTS, Part, Span, TimeSpent, time_spent
 from graph.state import RunState, Status, attempts, marks
 from graph.state.status import SETTLED
-from graph.state.wording import counted, duration
+from graph.state.wording import Time, counted, doc, duration
 from nodes.contract.steps import left_out
 
 
 class StepSpent(TypedDict):
-    """What one step of the plan took; times in milliseconds."""
+    """What one step took."""
 
-    step: int
-    tool: str
-    attempts: int
-    tools_ms: float
-    backoff_ms: float
+    step: Annotated[int, doc("Its place in the plan, counted from 1.")]
+    tool: Annotated[str, doc("The tool that it calls.")]
+    attempts: Annotated[int, doc("Attempts at it that were recorded.")]
+    tools_ms: Annotated[float, doc("Time in these attempts, in milliseconds.")]
+    backoff_ms: Annotated[float, doc("Waits between them, in milliseconds.")]
 
 
 class Retries(TypedDict):
-    """What was done again: attempts at a step and planning calls after the first, resumptions after
-    the process had ended, and how often somebody told the run to go on after its end."""
+    """What was done again."""
 
-    attempts: int
-    planning: int
-    taken_up: int
-    told: int
+    attempts: Annotated[int, doc("Attempts that were not the first at their step.")]
+    planning: Annotated[int, doc("Calls of planners after the first.")]
+    taken_up: Annotated[int, doc("How often it was taken up after its process had ended.")]
+    told: Annotated[int, doc("How often it was told to go on after its end.")]
 
 
 class Explanation(TypedDict):
-    """Where the time of a run went and why; `until` in epoch seconds, parts in milliseconds.
+    """Where the time of a run went, what was done again, and why it came to its end."""
 
-    The parts in `time_ms` add up to `total_ms`, which ends at `until`: when the run was settled,
-    or now.
-    """
-
-    run_id: str
-    status: Status
-    until: float
-    total_ms: float
-    time_ms: dict[Part, float]
-    steps: list[StepSpent]
-    retries: Retries
-    causes: list[Cause]
-    sentences: list[str]
+    run_id: Annotated[str, doc("The id of the run.")]
+    status: Annotated[Status, doc("Where the run stands.")]
+    until: Annotated[Time, doc("When it was settled, or now.")]
+    total_ms: Annotated[float, doc("From its acceptance until then, in milliseconds.")]
+    time_ms: Annotated[TimeSpent, doc("The parts of that time.")]
+    steps: Annotated[list[StepSpent], doc("The steps of the plan.")]
+    retries: Annotated[Retries, doc("How often something was done again.")]
+    causes: Annotated[
+        list[Cause],
+        doc("Why it failed or was cancelled: the effect first, then what led to it."),
+    ]
+    sentences: Annotated[
+        list[str],
+        doc(
+            "The same in three sentences: what came of it, where the time went, and what "
+            "was done again."
+        ),
+    ]
 
 
 def explain(state: RunState, *, now: float, queued: bool = False) -> Explanation:
@@ -64,7 +69,7 @@ def explain(state: RunState, *, now: float, queued: bool = False) -> Explanation
         status=state["status"],
         until=state["created_at"] + total / 1_000_000,
         total_ms=total / 1000,
-        time_ms={part: length / 1000 for part, length in spent.items()},
+        time_ms=cast("TimeSpent", {part: length / 1000 for part, length in spent.items()}),
         steps=_steps(state, spans),
         retries=_retries(state),
         causes=causes(state),
@@ -144,7 +149,7 @@ def _done(state: RunState) -> str:
 
 
 def _where(explained: Explanation) -> str:
-    spent = explained["time_ms"]
+    spent = cast("dict[Part, float]", explained["time_ms"])
     parts = sorted((part for part in spent if spent[part]), key=lambda part: -spent[part])
     if not parts:
         return "It has taken no time yet."

@@ -1,11 +1,12 @@
 """How a run stands, what it may become, and what it has come to: a result, or an error."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal, get_args
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from typing_extensions import TypedDict
 
 from graph.state.plan import Plan, Span
+from graph.state.wording import doc
 
 Status = Literal["pending", "running", "waiting", "completed", "failed", "cancelled"]
 
@@ -23,28 +24,28 @@ ErrorType = Literal[
 
 
 class Result(TypedDict):
-    """The last step's output, and one line that counts but never quotes items."""
+    """What came out."""
 
-    output: Any
-    summary: str
+    output: Annotated[Any, doc("The output of the last step.")]
+    summary: Annotated[str, doc("One line that counts and never quotes.")]
 
 
 class Unparsed(TypedDict):
-    """Words of the prompt that no planner could place."""
+    """Words that no planner could place."""
 
-    text: str
-    span: Span
+    text: Annotated[str, doc("The words.")]
+    span: Annotated[Span, doc("`[start, end]` of them in the prompt.")]
 
 
 class RunError(TypedDict):
-    """Why a run did not complete."""
+    """Why the run did not complete."""
 
-    type: ErrorType
-    message: str
-    step: int | None
-    unparsed: list[Unparsed]
-    examples: list[str]
-    rejected_plan: Plan | None
+    type: Annotated[ErrorType, doc("What kind of failure it is.")]
+    message: Annotated[str, doc("The reason, in words.")]
+    step: Annotated[int | None, doc("The step that failed.")]
+    unparsed: Annotated[list[Unparsed], doc("The words that were not understood.")]
+    examples: Annotated[list[str], doc("Requests that would be understood.")]
+    rejected_plan: Annotated[Plan | None, doc("The plan that failed its check.")]
 
 
 def run_error(

@@ -2,9 +2,18 @@
 
 import json
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import PlainSerializer, WithJsonSchema
+from pydantic import Field, PlainSerializer, WithJsonSchema
+
+
+def doc(description: str) -> Any:
+    """What a field of a shape means, in the description of JSON."""
+    return Field(description=description)
+
+
+#: Of a field that the state has, and no JSON that is answered.
+UNTOLD = Field(exclude=True)
 
 
 def rfc3339(epoch: float) -> str:
