@@ -150,13 +150,16 @@ def present_cancelled(record: Record) -> dict[str, Any]:
     ended = {attempt["step"] for attempt in attempts if attempt["status"] == "ok"}
     acted = {attempt["step"] for attempt in attempts if attempt["may_have_acted"]}
     steps = [{**step, "may_have_acted": step["step"] in acted} for step in record["plan"]["steps"]]
+    cut_off: list[Any] = [one for one in attempts[-1:] if one["status"] == "cancelled"]
     return {
         "run_id": record["run_id"],
         "status": record["status"],
         "cancelled_at": record["completed_at"],
         "message": record["error"]["message"] if record["error"] else "cancelled",
         "done": [step for step in steps if step["step"] in ended],
-        "in_flight": next((one for one in attempts[-1:] if one["status"] == "cancelled"), None),
+        "in_flight": next(
+            ({name: one[name] for name in InFlight.__annotations__} for one in cut_off), None
+        ),
         "not_done": [step for step in steps if step["step"] not in ended],
     }
 
