@@ -2,6 +2,7 @@
 
 from typing import Annotated, Any, Literal, NotRequired
 
+from pydantic import Field
 from typing_extensions import TypedDict
 
 from graph.state.wording import Time, doc
@@ -85,6 +86,16 @@ class PlannedTool(TypedDict):
     tool: Annotated[str, doc("The tool.")]
     effects: Annotated[bool, doc("Whether a call changes something.")]
     steps: Annotated[list[int], doc("The steps that call it.")]
+    scope: NotRequired[
+        Annotated[
+            list[str],
+            Field(
+                description="Which calls are about several things or all, and what these are; left "
+                "out if none is.",
+                json_schema_extra={"default": []},
+            ),
+        ]
+    ]
 
 
 class Approval(TypedDict):
