@@ -6,13 +6,14 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
-from pydantic import BaseModel
+from pydantic import TypeAdapter
 
 from api.errors.problems import MEDIA_TYPE, PROBLEMS, Cause, Kind
 from api.middleware.access import HostRefused, KeyRefused, NotJson, OriginRefused, is_open
 from api.middleware.limits import BodyTooLarge
 from api.schemas import Problem, RunChanged
-from api.views.events import EVENT_TYPES, Heartbeat, RunEvent
+from api.views.answers import Heartbeat, RunEvent
+from graph.record.events import EVENT_TYPES
 
 #: What any route may answer with.
 ALWAYS: tuple[Cause, ...] = (KeyRefused, HostRefused, Exception)
@@ -32,7 +33,7 @@ KEYS: dict[str, dict[str, str]] = {
 _SCHEMAS = "#/components/schemas/"
 
 #: What no route answers as JSON.
-_MODELS: tuple[type[BaseModel], ...] = (Problem, RunEvent, RunChanged, Heartbeat)
+_MODELS: tuple[type, ...] = (Problem, RunEvent, RunChanged, Heartbeat)
 
 
 def problems(*causes: Cause) -> dict[int | str, dict[str, Any]]:
@@ -85,7 +86,8 @@ def _describe(app: FastAPI) -> dict[str, Any]:
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
     for model in _MODELS:
-        schema = model.model_json_schema(ref_template=f"{_SCHEMAS}{{model}}")
+        adapter: TypeAdapter[Any] = TypeAdapter(model)
+        schema = adapter.json_schema(ref_template=f"{_SCHEMAS}{{model}}", mode="serialization")
         schemas |= schema.pop("$defs", {}) | {model.__name__: schema}
     return document
 
@@ -111,7 +113,7 @@ def _stream(description: str, message: dict[str, Any]) -> dict[str, Any]:
     return {"description": description, "content": {"text/event-stream": described}}
 
 
-def _message(kinds: Sequence[str], model: type[BaseModel], *, numbered: bool = False) -> Any:
+def _message(kinds: Sequence[str], model: type, *, numbered: bool = False) -> Any:
     """One server-sent event: its fields, and the JSON in its `data`."""
     data = {
         "type": "string",

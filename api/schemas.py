@@ -6,8 +6,9 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import PydanticCustomError
 
 from api.errors.field_errors import FieldError
-from api.views.record import Progress
+from graph.record.record import Progress
 from graph.state import Approve, Budget, Status
+from nodes.contract.json_data import UNSTORABLE
 
 
 class Body(BaseModel):
@@ -32,15 +33,12 @@ class Body(BaseModel):
 def _storable(text: str) -> str:
     if "\0" in text:
         raise PydanticCustomError("null_character", "must not hold the null character U+0000")
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        # JSON can escape such halves, but no encoding of Unicode can hold them.
+    if half := UNSTORABLE.search(text):  # JSON can escape one
         raise PydanticCustomError(
             "lone_surrogate",
             "holds half of a surrogate pair at character {place}; send whole characters",
-            {"place": error.start + 1},
-        ) from error
+            {"place": half.start() + 1},
+        )
     return text
 
 

@@ -5,7 +5,8 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from graph.state import Attempt, Result, RunState
+from graph.state import Result, RunState, attempts
+from graph.state.wording import counted
 from nodes.approval.edited_plan import PlanUnfit
 from nodes.approval.hand_edits import check_done, checked_plan, fault_of, refused
 from tools.registry import Tool
@@ -30,15 +31,15 @@ async def finalize(
         status = "cancelled" if unwanted else "failed"
         return {"status": status, "completed_at": time.time(), "not_before": None}
     skipped = state.get("skipped", [])
-    last: Attempt = next(
-        entry
-        for entry in reversed(state["log"])
-        if entry["kind"] == "attempt" and entry["status"] == "ok" and entry["step"] not in skipped
+    last = next(
+        attempt
+        for attempt in attempts(state)[::-1]
+        if attempt["status"] == "ok" and attempt["step"] not in skipped
     )
     count = len(state["plan"]["steps"]) - len(skipped)
     tool = tools.get(last["tool"])
     left_out = f", {len(skipped)} left out" if skipped else ""
-    summary = f"{_counted(count, 'step')} done{left_out}; {_described(last['output'], tool)}"
+    summary = f"{counted(count, 'step')} done{left_out}; {_described(last['output'], tool)}"
     return {
         "status": "completed",
         "completed_at": time.time(),
@@ -69,15 +70,11 @@ def _described(output: Any, tool: Tool | None) -> str:
             return f"the result is {output}"
         case str():
             number = _is_number(output)
-            return f"the result is {output}" if number else _counted(len(output), "character")
+            return f"the result is {output}" if number else counted(len(output), "character")
         case list():
-            return _counted(len(output), noun)
+            return counted(len(output), noun)
         case _:
-            return _counted(1, noun)
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+            return counted(1, noun)
 
 
 def _is_number(text: str) -> bool:

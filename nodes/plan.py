@@ -1,6 +1,5 @@
 """The node `plan`: begins a run and asks a model for a plan, one call at each visit."""
 
-import re
 import time
 from typing import Any, cast
 from uuid import uuid4
@@ -10,11 +9,10 @@ from langgraph.types import Overwrite
 from graph.state import Approve, Limits, PlannedBy, Planning, RunState, new_run, run_error
 from nodes.approval.asking import ApprovalGate
 from nodes.approval.hand_edits import fault_of, refused
+from nodes.contract.json_data import UNSTORABLE
 from nodes.contract.steps import Wait, sleep_until
 from nodes.planning.budget import most
 from nodes.planning.planner import ModelPlanner
-
-_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 async def plan(
@@ -118,6 +116,6 @@ def prompt_error(prompt: object, max_length: int) -> str | None:
         return "the prompt is empty; say what is to be done"
     if len(prompt) > max_length:
         return f"the prompt has {len(prompt)} characters; at most {max_length} are allowed"
-    if "\0" in prompt or _SURROGATE.search(prompt):
+    if UNSTORABLE.search(prompt):
         return "the prompt holds a character that no text can have (NUL or half a surrogate pair)"
     return None

@@ -14,9 +14,9 @@ from api.cli.lines import line
 from api.cli.local_run import Detached, NotDecided, NotStarted, NotWatched
 from api.cli.run import Act, decide, run_task, watch_run
 from api.cli.serve import PortTaken, serve
-from api.errors.field_errors import counted
 from graph.settings import InvalidSettings, Settings, read_settings
 from graph.settings.keys import InvalidKey, new_key
+from graph.state.wording import counted
 from graph.storage.open import sqlite_path
 from graph.storage.sqlite.backup import BackupFailed, back_up
 from graph.storage.sqlite.open import FileOwned
@@ -204,7 +204,7 @@ def back_up_to(settings: Settings, file: str) -> str:
     if settings.database_url == "memory://":
         raise BackupFailed("memory:// has no file to copy; set RUNWRIGHT_DATABASE_URL to the one")
     copied = back_up(sqlite_path(settings.database_url), Path(file))
-    return f"{file}: {counted(copied.runs, 'run')}, {copied.size:,} bytes"
+    return f"{file}: {counted(copied.runs, 'run', grouped=True)}, {copied.size:,} bytes"
 
 
 def make_key(name: str) -> str:

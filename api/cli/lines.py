@@ -3,9 +3,8 @@
 import json
 from typing import Any
 
-from api.errors.field_errors import counted
-from api.views.times import rfc3339
 from graph.record.events import Event
+from graph.state.wording import counted, printable, rfc3339
 
 
 class EventLines:
@@ -119,10 +118,3 @@ def pretty(value: Any) -> str:
 def line(text: str) -> str:
     """One line, whatever is in it."""
     return printable(text)
-
-
-def printable(text: str, keep: str = "") -> str:
-    """The text with everything that is no visible character escaped, except what is in `keep`."""
-    return "".join(
-        char if char.isprintable() or char in keep else json.dumps(char)[1:-1] for char in text
-    )

@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator, Callable
 from typing import Any, Protocol
 
-from api.views.record import present
+from api.views.answers import Run, shape
 from graph.commands.cancel import AlreadySettled
 from graph.record.events import Event
 from graph.runs.reader import StorageUnavailable
@@ -118,7 +118,8 @@ class LocalRun:
     async def record(self) -> dict[str, Any]:
         """Its record. Raises `Detached`."""
         try:
-            return present(await self._runs.get(self.run_id, owner=None))
+            record: dict[str, Any] = shape(Run).plain(await self._runs.get(self.run_id, owner=None))
+            return record
         except StorageUnavailable:
             raise Detached(self.run_id) from None
 

@@ -6,7 +6,7 @@ import sys
 from textwrap import indent
 from typing import Any, Literal
 
-from api.views.times import rfc3339
+from graph.state.wording import printable, rfc3339
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
@@ -15,7 +15,7 @@ class TextFormatter(logging.Formatter):
     """`2026-11-22T12:00:00.000Z info run completed run_id=…`."""
 
     def format(self, record: logging.LogRecord) -> str:
-        words = [rfc3339(record.created), record.levelname.lower(), _one_line(record.getMessage())]
+        words = [rfc3339(record.created), record.levelname.lower(), printable(record.getMessage())]
         words += [f"{name}={_value(value)}" for name, value in _fields(record).items()]
         line = " ".join(words)
         if record.exc_info:  # indented, so that no line of it can pass for one of the log
@@ -50,10 +50,6 @@ def configure_logging(form: Literal["text", "json"], level: str) -> None:
 def _fields(record: logging.LogRecord) -> dict[str, Any]:
     extra = {name: value for name, value in vars(record).items() if name not in _STANDARD}
     return {name: value for name, value in extra.items() if value is not None}
-
-
-def _one_line(message: str) -> str:
-    return message if message.isprintable() else json.dumps(message)[1:-1]
 
 
 def _value(value: Any) -> str:

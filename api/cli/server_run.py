@@ -13,8 +13,7 @@ from httpx_sse import ServerSentEvent, SSEError, aconnect_sse
 from pydantic import SecretStr
 
 from api.cli.local_run import Detached, NotCancelled, NotDecided, Note, NotStarted, NotWatched
-from api.views.events import TIMES
-from graph.record.events import Event
+from graph.record.events import TIMES, Event
 
 #: How long a server that does not answer is tried again, in seconds: what a restart takes.
 SILENCE_LIMIT = 15.0

@@ -8,6 +8,8 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import Field
 from typing_extensions import TypedDict
 
+from graph.state.wording import counted
+
 _JSON_NAMES: Mapping[type, str] = {
     bool: "a boolean",
     int: "a number",
@@ -96,13 +98,8 @@ def _number(bound: float) -> str:
 
 
 def _length(number: int, value: object) -> str:
-    return counted(number, "character" if isinstance(value, str) else "item")
+    return counted(number, "character" if isinstance(value, str) else "item", grouped=True)
 
 
 def _json_name(value: object) -> str:
     return _JSON_NAMES.get(type(value), "something else")
-
-
-def counted(number: int, noun: str) -> str:
-    """`1 run`, `2,000 runs`."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

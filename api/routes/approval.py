@@ -11,16 +11,7 @@ from api.parameters import CallerDep, OwnerDep, RunsDep
 from api.schemas import Body, Steps, Task, Words, whole
 from api.streams.sse import unless_gone
 from api.strict import StrictRoute
-from api.views.answers import RunAnswer, json_answer, run_answer
-from api.views.record import (
-    Plan,
-    PlannedBy,
-    PlannedTool,
-    PlanningCall,
-    RunError,
-    Usage,
-    present_call,
-)
+from api.views.answers import RunAnswer, answered, json_answer, run_answer
 from graph.commands.approval import NotWaiting
 from graph.commands.preview import PlanPreview
 from graph.runs.accept import NotAccepting
@@ -77,26 +68,8 @@ class DraftCreate(Task):
     """A task that is to be planned and nothing more."""
 
 
-class DraftAnswer(Plan):
+class DraftAnswer(PlanPreview):
     """A checked plan; without steps where there is none, and `error` says why."""
-
-    tools: list[PlannedTool] = Field(description="The tools that it uses.")
-    planned_by: PlannedBy | None = Field(description="Who made the plan, and why it was them.")
-    planning_log: list[PlanningCall] = Field(description="Every call of a planner, oldest first.")
-    usage: Usage = Field(description="Calls, tokens and price of the planning.")
-    error: RunError | None = Field(description="What a run of this prompt would end with instead.")
-
-
-def present_preview(preview: PlanPreview) -> dict[str, Any]:
-    """The preview with its times in RFC 3339, as `DraftAnswer` documents it."""
-    return {
-        "steps": preview["plan"]["steps"],
-        "tools": preview["tools"],
-        "planned_by": preview["planned_by"],
-        "planning_log": [present_call(call) for call in preview["planning_log"]],
-        "usage": preview["usage"],
-        "error": preview["error"],
-    }
 
 
 router = APIRouter(route_class=StrictRoute, tags=["approval"])
@@ -108,7 +81,7 @@ _CAUSES = (*WITH_BODY, RunNotFound, NotWaiting, NotAccepting, StorageUnavailable
     "/runs/{run_id}/approve",
     response_class=JSONResponse,
     responses={
-        200: {"model": RunAnswer, "description": "Approved; the run goes on."},
+        200: answered(RunAnswer, "Approved; the run goes on."),
         **problems(*_CAUSES, PlanUnfit),
     },
 )
@@ -132,7 +105,7 @@ async def approve_run(
     "/runs/{run_id}/reject",
     response_class=JSONResponse,
     responses={
-        200: {"model": RunAnswer, "description": "Rejected: cancelled, with nothing more done."},
+        200: answered(RunAnswer, "Rejected: cancelled, with nothing more done."),
         **problems(*_CAUSES),
     },
 )
@@ -153,7 +126,7 @@ async def reject_run(
     "/plan",
     response_class=JSONResponse,
     responses={
-        200: {"model": DraftAnswer, "description": "Planned, or the reason why there is no plan."},
+        200: answered(DraftAnswer, "Planned, or the reason why there is no plan."),
         **problems(*WITH_BODY, PromptRejected, NotAccepting, StorageUnavailable),
     },
 )
@@ -167,4 +140,4 @@ async def make_plan(
     """
     planning = runs.preview(body.prompt, owner=owner, budget=body.plain_budget())
     preview = await unless_gone(request.receive, planning)
-    return json_answer(present_preview(preview)) if preview is not None else Response()  # to nobody
+    return json_answer(preview, DraftAnswer) if preview is not None else Response()  # to nobody

@@ -96,4 +96,4 @@ async def fork_run(run_id: str, body: ForkCreate, runs: RunsDep, owner: OwnerDep
     """
     record = await runs.fork(run_id, body.checkpoint_id, body.edits(), owner=owner)
     created = {"run_id": record["run_id"], "status": record["status"]}
-    return json_answer(created, 201, {"Location": f"/runs/{record['run_id']}"})
+    return json_answer(created, None, 201, {"Location": f"/runs/{record['run_id']}"})

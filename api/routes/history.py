@@ -1,79 +1,31 @@
-"""The history of a run as JSON: its documentation, and its times as people read them."""
+"""The history of a run, and one checkpoint of it."""
 
-from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, Field
+from typing_extensions import TypedDict
 
 from api.openapi import problems
 from api.parameters import Between, OwnerDep, RunsDep
 from api.strict import StrictRoute
-from api.views.answers import json_answer
-from api.views.record import Run, present
-from api.views.times import Time, rfc3339
+from api.views.answers import Run, answered, json_answer
 from graph.record.record import record_of
-from graph.runs.history import Checkpoint, CheckpointEntry, CheckpointNotFound
+from graph.runs.history import CheckpointNotFound, CheckpointView, HistoryPage
 from graph.runs.reader import RunNotFound, StorageUnavailable
-from graph.state import Status
+from graph.state.wording import doc
 
 
-class LoggedView(BaseModel):
-    """An entry that was added to the run's log."""
-
-    kind: str = Field(description="`attempt` or `mark`.")
-    step: int | None = Field(description="The step that was attempted.")
-    attempt: int | None = Field(description="Which attempt at it, counted from 1.")
-    status: str | None = Field(description="How the attempt ended.")
-    what: str | None = Field(description="What the mark says.")
-
-
-class CheckpointView(BaseModel):
-    """One checkpoint of a run, and what it has changed."""
-
-    checkpoint_id: str = Field(description="Its id.")
-    time: Time = Field(description="When it was stored.")
-    node: str | None = Field(
-        description="The node that led to it; null for what came from outside."
-    )
-    status: Status | None = Field(description="How the run stood; null for its input.")
-    cursor: int | None = Field(description="Steps that were done or left out.")
-    next: list[str] = Field(description="The node that was to follow; none at an end.")
-    changed: list[str] = Field(description="What is not as in the checkpoint before.")
-    logged: list[LoggedView] = Field(description="What was added to the log.")
-
-
-class History(BaseModel):
+class History(HistoryPage):
     """Checkpoints of a run."""
 
-    checkpoints: list[CheckpointView] = Field(description="The newest first.")
-    before: str | None = Field(
-        description="The `before` that asks for the page which follows; null after the last."
-    )
 
-
-class CheckpointDetail(BaseModel):
+class CheckpointDetail(TypedDict):
     """One checkpoint of a run with all that was stored."""
 
-    checkpoint: CheckpointView = Field(description="The checkpoint.")
-    run: Run | None = Field(description="The record as it was then; null for the run's input.")
-
-
-def present_checkpoint(entry: CheckpointEntry) -> dict[str, Any]:
-    """The checkpoint as `CheckpointView` documents it."""
-    shown = {name: value for name, value in entry.items() if name != "at"}
-    return shown | {"time": rfc3339(datetime.fromisoformat(entry["at"]).timestamp())}
-
-
-def present_detail(checkpoint: Checkpoint) -> dict[str, Any]:
-    """The checkpoint as `CheckpointDetail` documents it."""
-    state = checkpoint["state"]
-    return {
-        "checkpoint": present_checkpoint(checkpoint["entry"]),
-        "run": present(record_of(state)) if state else None,
-    }
+    checkpoint: Annotated[CheckpointView, doc("The checkpoint.")]
+    run: Annotated[Run | None, doc("The record as it was then; null for the run's input.")]
 
 
 router = APIRouter(route_class=StrictRoute, tags=["history"])
@@ -92,7 +44,7 @@ Before = Annotated[
     "/runs/{run_id}/history",
     response_class=JSONResponse,
     responses={
-        200: {"model": History, "description": "Checkpoints, the newest first."},
+        200: answered(History, "Checkpoints, the newest first."),
         **problems(RequestValidationError, RunNotFound, CheckpointNotFound, StorageUnavailable),
     },
 )
@@ -101,15 +53,14 @@ async def read_history(
 ) -> Response:
     """What was stored of a run, step by step; none while nothing of it was begun."""
     page = await runs.history(run_id, owner=owner, limit=limit, before=before)
-    checkpoints = [present_checkpoint(entry) for entry in page["checkpoints"]]
-    return json_answer({"checkpoints": checkpoints, "before": page["before"]})
+    return json_answer(page, History)
 
 
 @router.get(
     "/runs/{run_id}/history/{checkpoint_id}",
     response_class=JSONResponse,
     responses={
-        200: {"model": CheckpointDetail, "description": "The checkpoint."},
+        200: answered(CheckpointDetail, "The checkpoint."),
         **problems(RequestValidationError, RunNotFound, CheckpointNotFound, StorageUnavailable),
     },
 )
@@ -117,4 +68,6 @@ async def read_checkpoint(
     run_id: str, checkpoint_id: str, runs: RunsDep, owner: OwnerDep
 ) -> Response:
     """One checkpoint of a run, with the record as it was then."""
-    return json_answer(present_detail(await runs.checkpoint(run_id, checkpoint_id, owner=owner)))
+    found = await runs.checkpoint(run_id, checkpoint_id, owner=owner)
+    record = record_of(found["state"]) if found["state"] else None
+    return json_answer({"checkpoint": found["entry"], "run": record}, CheckpointDetail)

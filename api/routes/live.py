@@ -23,8 +23,7 @@ from api.schemas import RunCreate
 from api.streams.sse import unless_gone
 from api.streams.streams import ChangesStream, EventNotFound, RunStream, check_position
 from api.strict import StrictRoute
-from api.views.answers import RunAnswer, json_answer, run_answer
-from api.views.events import EventPage, present_event
+from api.views.answers import EventPage, RunAnswer, answered, json_answer, run_answer
 from graph.queue.executor import QueueFull
 from graph.runs.accept import KeyReused, NotAccepting
 from graph.runs.reader import RunNotFound, StorageUnavailable
@@ -83,7 +82,7 @@ async def stream_run(
     "/runs/{run_id}/events",
     response_class=JSONResponse,
     responses={
-        200: {"model": EventPage, "description": "The events in order."},
+        200: answered(EventPage, "The events in order."),
         **problems(RequestValidationError, RunNotFound, EventNotFound, StorageUnavailable),
     },
 )
@@ -94,13 +93,11 @@ async def read_events(
     async with runs.watching(run_id, owner=owner) as subscription:
         check_position(subscription, after)
         page = {
-            "events": [
-                present_event(event) for event in subscription.events[after : after + limit]
-            ],
+            "events": subscription.events[after : after + limit],
             "last_event_id": len(subscription.events),
             "ended": subscription.ended,
         }
-    return json_answer(page)
+    return json_answer(page, EventPage)
 
 
 @router.post(
@@ -108,12 +105,10 @@ async def read_events(
     status_code=201,
     response_class=JSONResponse,
     responses={
-        201: {"model": RunAnswer, "description": "Accepted and settled.", "headers": POSTED},
-        202: {
-            "model": RunAnswer,
-            "description": "Accepted and on disk, not settled within the timeout.",
-            "headers": POSTED,
-        },
+        201: answered(RunAnswer, "Accepted and settled.", headers=POSTED),
+        202: answered(
+            RunAnswer, "Accepted and on disk, not settled within the timeout.", headers=POSTED
+        ),
         **problems(
             *WITH_BODY, PromptRejected, KeyReused, QueueFull, NotAccepting, StorageUnavailable
         ),
@@ -152,8 +147,8 @@ async def create_run_and_wait(
     "/runs/{run_id}/wait",
     response_class=JSONResponse,
     responses={
-        200: {"model": RunAnswer, "description": "Settled."},
-        202: {"model": RunAnswer, "description": "Not settled within the timeout."},
+        200: answered(RunAnswer, "Settled."),
+        202: answered(RunAnswer, "Not settled within the timeout."),
         **problems(RequestValidationError, RunNotFound, StorageUnavailable),
     },
 )

@@ -4,20 +4,21 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Response
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, BeforeValidator, Field
+from pydantic import BeforeValidator, Field
+from typing_extensions import TypedDict
 
 from api.openapi import WITH_BODY, problems
 from api.parameters import CallerDep, MaxValueBytes, OwnerDep, RunsDep
 from api.schemas import Body, whole
 from api.strict import StrictRoute
-from api.views.answers import RunAnswer, json_answer, run_answer
-from api.views.times import Time, rfc3339
+from api.views.answers import RunAnswer, answered, json_answer, run_answer
 from graph.commands.retry import NoBackoff, NotPlanned, NotRetryable, RetryRejected, RetryRequest
 from graph.queue.executor import QueueFull
 from graph.record.record import Record
 from graph.runs.accept import NotAccepting
 from graph.runs.reader import RunNotFound, StorageUnavailable
 from graph.state import Status
+from graph.state.wording import Time, doc
 
 StepNumber = Annotated[int, Field(ge=1, le=10**6), BeforeValidator(whole)]
 
@@ -48,28 +49,26 @@ class RetryNowCreate(Body):
     """Nothing: the end of a wait takes no options."""
 
 
-class RetriedNow(BaseModel):
+class RetriedNow(TypedDict):
     """A run whose next attempt is not waited for any more."""
 
-    run_id: str = Field(description="The id of the run.")
-    status: Status = Field(description="`running`.")
-    step: int | None = Field(description="The step that is attempted; null while it is planned.")
-    attempt: int | None = Field(description="Which attempt at it, counted from 1.")
-    due_at: Time | None = Field(description="When it would have been made; null in planning.")
+    run_id: Annotated[str, doc("The id of the run.")]
+    status: Annotated[Status, doc("`running`.")]
+    step: Annotated[int | None, doc("The step that is attempted; null while it is planned.")]
+    attempt: Annotated[int | None, doc("Which attempt at it, counted from 1.")]
+    due_at: Annotated[Time | None, doc("When it would have been made; null in planning.")]
 
 
-def present_retried_now(record: Record) -> dict[str, Any]:
-    """The answer to the end of a wait, as `RetriedNow` documents it."""
-    current = record["current"]
-    attempts = record["execution_log"]
-    due_at = attempts[-1]["retry_at"] if current and attempts else None
-    return {
-        "run_id": record["run_id"],
-        "status": record["status"],
-        "step": current and current["step"],
-        "attempt": current and current["attempt"],
-        "due_at": rfc3339(due_at),
-    }
+def present_retried_now(record: Record) -> RetriedNow:
+    """The answer to the end of a wait."""
+    current, attempts = record["current"], record["execution_log"]
+    return RetriedNow(
+        run_id=record["run_id"],
+        status=record["status"],
+        step=current and current["step"],
+        attempt=current and current["attempt"],
+        due_at=attempts[-1]["retry_at"] if current and attempts else None,
+    )
 
 
 router = APIRouter(route_class=StrictRoute, tags=["runs"])
@@ -79,7 +78,7 @@ router = APIRouter(route_class=StrictRoute, tags=["runs"])
     "/runs/{run_id}/retry",
     response_class=JSONResponse,
     responses={
-        200: {"model": RunAnswer, "description": "It goes on; the order to do so is on disk."},
+        200: answered(RunAnswer, "It goes on; the order to do so is on disk."),
         **problems(
             *WITH_BODY,
             RetryRejected,
@@ -113,7 +112,7 @@ async def retry_run(
     "/runs/{run_id}/retry-now",
     response_class=JSONResponse,
     responses={
-        200: {"model": RetriedNow, "description": "It waits no more."},
+        200: answered(RetriedNow, "It waits no more."),
         **problems(*WITH_BODY, RunNotFound, NoBackoff, StorageUnavailable),
     },
 )
@@ -121,4 +120,4 @@ async def retry_run_now(
     run_id: str, runs: RunsDep, owner: OwnerDep, body: RetryNowCreate | None = None
 ) -> Response:
     """Make the attempt at once that a run waits for. It takes no body."""
-    return json_answer(present_retried_now(await runs.retry_now(run_id, owner=owner)))
+    return json_answer(present_retried_now(await runs.retry_now(run_id, owner=owner)), RetriedNow)

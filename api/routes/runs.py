@@ -9,18 +9,17 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Path, Query, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from pydantic import AfterValidator, BaseModel, Field, WithJsonSchema
+from pydantic import AfterValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
+from typing_extensions import TypedDict
 
 from api.errors.problems import OutputNotFound
 from api.openapi import LOCATION, WITH_BODY, problems
 from api.parameters import MOST, Between, CallerDep, MaxValueBytes, OwnerDep, RunsDep
-from api.routes.search import RunList, RunQuery, RunSearch, present_page
+from api.routes.search import RunList, RunQuery, RunSearch
 from api.schemas import CancelCreate, RunCreate, RunCreated
 from api.strict import StrictRoute
-from api.views.answers import RunAnswer, json_answer, run_answer
-from api.views.explanation import ExplanationAnswer, present_explanation
-from api.views.times import Time, rfc3339
+from api.views.answers import ExplanationAnswer, RunAnswer, answered, json_answer, run_answer
 from graph.commands.cancel import AlreadySettled
 from graph.commands.deletion import NotSettled
 from graph.queue.executor import QueueFull
@@ -30,6 +29,7 @@ from graph.runs.reader import RunNotFound, StorageUnavailable
 from graph.service import PromptRejected, Runs
 from graph.state import Status
 from graph.state.row import IdempotencyKey
+from graph.state.wording import Time, doc
 from graph.storage.pages import InvalidCursor
 
 #: Longest key, in characters.
@@ -101,81 +101,67 @@ def _fingerprint(body: RunCreate) -> str:
 # What a cancellation answers: what was done, and what was not.
 
 
-class StepDone(BaseModel):
+class StepDone(TypedDict):
     """A step whose effect stays."""
 
-    step: int = Field(description="Its place in the plan, counted from 1.")
-    tool: str = Field(description="The tool that it called.")
+    step: Annotated[int, doc("Its place in the plan, counted from 1.")]
+    tool: Annotated[str, doc("The tool that it called.")]
 
 
-class StepNotDone(BaseModel):
+class StepNotDone(TypedDict):
     """A step that did not come to its end."""
 
-    step: int = Field(description="Its place in the plan, counted from 1.")
-    tool: str = Field(description="The tool that it calls.")
-    may_have_acted: bool = Field(
-        description="Whether an attempt that did not succeed may have changed something."
-    )
+    step: Annotated[int, doc("Its place in the plan, counted from 1.")]
+    tool: Annotated[str, doc("The tool that it calls.")]
+    may_have_acted: Annotated[
+        bool, doc("Whether an attempt that did not succeed may have changed something.")
+    ]
 
 
-class InFlight(BaseModel):
+class InFlight(TypedDict):
     """The attempt that was cut off."""
 
-    step: int = Field(description="The step of the plan.")
-    tool: str = Field(description="The tool that was called.")
-    attempt: int = Field(description="Which attempt at the step, counted from 1.")
-    may_have_acted: bool = Field(description="Whether it may have changed something by then.")
-    thread_running: bool = Field(
-        description="Whether its tool could not be stopped and may have gone on."
-    )
+    step: Annotated[int, doc("The step of the plan.")]
+    tool: Annotated[str, doc("The tool that was called.")]
+    attempt: Annotated[int, doc("Which attempt at the step, counted from 1.")]
+    may_have_acted: Annotated[bool, doc("Whether it may have changed something by then.")]
+    thread_running: Annotated[
+        bool, doc("Whether its tool could not be stopped and may have gone on.")
+    ]
 
 
-class Cancelled(BaseModel):
+class Cancelled(TypedDict):
     """A cancelled run; asked again, the answer is the same."""
 
-    run_id: str = Field(description="The id of the run.")
-    status: Status = Field(description="`cancelled`.")
-    cancelled_at: Time = Field(description="When it was settled.")
-    message: str = Field(description="What was done and what was not, in words.")
-    done: list[StepDone] = Field(description="The steps that were completed.")
-    in_flight: InFlight | None = Field(description="The attempt that was cut off, if one was.")
-    not_done: list[StepNotDone] = Field(
-        description="The other steps of the plan, the one in flight among them."
-    )
+    run_id: Annotated[str, doc("The id of the run.")]
+    status: Annotated[Status, doc("`cancelled`.")]
+    cancelled_at: Annotated[Time, doc("When it was settled.")]
+    message: Annotated[str, doc("What was done and what was not, in words.")]
+    done: Annotated[list[StepDone], doc("The steps that were completed.")]
+    in_flight: Annotated[InFlight | None, doc("The attempt that was cut off, if one was.")]
+    not_done: Annotated[
+        list[StepNotDone], doc("The other steps of the plan, the one in flight among them.")
+    ]
 
 
 def present_cancelled(record: Record) -> dict[str, Any]:
-    """The answer to the cancellation of a run, from its record, as `Cancelled` documents it."""
-    steps, attempts = record["plan"]["steps"], record["execution_log"]
-    done = {entry["step"] for entry in attempts if entry["status"] == "ok"}
-    acted = {entry["step"] for entry in attempts if entry.get("may_have_acted")}
+    """The answer to the cancellation of a run, as `Cancelled` documents it."""
+    attempts = record["execution_log"]
+    ended = {attempt["step"] for attempt in attempts if attempt["status"] == "ok"}
+    acted = {attempt["step"] for attempt in attempts if attempt["may_have_acted"]}
+    steps = [{**step, "may_have_acted": step["step"] in acted} for step in record["plan"]["steps"]]
+    cut_off: list[Any] = [one for one in attempts[-1:] if one["status"] == "cancelled"]
     return {
         "run_id": record["run_id"],
         "status": record["status"],
-        "cancelled_at": rfc3339(record["completed_at"]),
+        "cancelled_at": record["completed_at"],
         "message": record["error"]["message"] if record["error"] else "cancelled",
-        "done": [
-            {"step": step["step"], "tool": step["tool"]} for step in steps if step["step"] in done
-        ],
-        "in_flight": _in_flight(record),
-        "not_done": [
-            {
-                "step": step["step"],
-                "tool": step["tool"],
-                "may_have_acted": step["step"] in acted,
-            }
-            for step in steps
-            if step["step"] not in done
-        ],
+        "done": [step for step in steps if step["step"] in ended],
+        "in_flight": next(
+            ({name: one[name] for name in InFlight.__annotations__} for one in cut_off), None
+        ),
+        "not_done": [step for step in steps if step["step"] not in ended],
     }
-
-
-def _in_flight(record: Record) -> dict[str, Any] | None:
-    last = record["execution_log"][-1:]
-    if not last or last[0]["status"] != "cancelled":
-        return None
-    fields = ("step", "tool", "attempt", "may_have_acted", "thread_running")
-    return {name: last[0][name] for name in fields}
 
 
 router = APIRouter(route_class=StrictRoute, tags=["runs"])
@@ -199,14 +185,14 @@ async def create_run(
     posted = await post_run(runs, body, idempotency_key, owner=owner)
     # The first answer again: a run that is just accepted is pending.
     status = posted.record["status"] if posted.record else "pending"
-    return json_answer({"run_id": posted.run_id, "status": status}, 201, posted.headers)
+    return json_answer({"run_id": posted.run_id, "status": status}, None, 201, posted.headers)
 
 
 @router.get(
     "/runs/{run_id}",
     response_class=JSONResponse,
     responses={
-        200: {"model": RunAnswer, "description": "The record."},
+        200: answered(RunAnswer, "The record."),
         **problems(RequestValidationError, RunNotFound, StorageUnavailable),
     },
 )
@@ -221,7 +207,7 @@ async def read_run(
     "/runs",
     response_class=JSONResponse,
     responses={
-        200: {"model": RunList, "description": "A page of runs."},
+        200: answered(RunList, "A page of runs."),
         **problems(RequestValidationError, InvalidCursor, StorageUnavailable),
     },
 )
@@ -230,21 +216,21 @@ async def list_runs(
 ) -> Response:
     """Runs by filters; without any of them the newest 50, newest first."""
     page = await runs.search(owner, asked.plain_search(), asked.cursor)
-    return json_answer(present_page(page))
+    return json_answer(page, RunList)
 
 
 @router.post(
     "/runs/search",
     response_class=JSONResponse,
     responses={
-        200: {"model": RunList, "description": "A page of runs."},
+        200: answered(RunList, "A page of runs."),
         **problems(*WITH_BODY, InvalidCursor, StorageUnavailable),
     },
 )
 async def search_runs(body: RunSearch, runs: RunsDep, owner: OwnerDep) -> Response:
     """Runs by filters, all of which have to hold; what is left out does not matter."""
     page = await runs.search(owner, body.plain_search(), body.cursor)
-    return json_answer(present_page(page))
+    return json_answer(page, RunList)
 
 
 @router.get(
@@ -276,7 +262,7 @@ async def read_output(
     "/runs/{run_id}/cancel",
     response_class=JSONResponse,
     responses={
-        200: {"model": Cancelled, "description": "Cancelled, now or before."},
+        200: answered(Cancelled, "Cancelled, now or before."),
         **problems(*WITH_BODY, RunNotFound, AlreadySettled, NotAccepting, StorageUnavailable),
     },
 )
@@ -291,7 +277,9 @@ async def cancel_run(
 
     It takes no body. Once answered, nothing of the run goes on; asked again, it answers the same.
     """
-    return json_answer(present_cancelled(await runs.cancel(run_id, by=caller, owner=owner)))
+    return json_answer(
+        present_cancelled(await runs.cancel(run_id, by=caller, owner=owner)), Cancelled
+    )
 
 
 # Explaining runs that are kept, and removing them.
@@ -301,13 +289,13 @@ async def cancel_run(
     "/runs/{run_id}/explain",
     response_class=JSONResponse,
     responses={
-        200: {"model": ExplanationAnswer, "description": "The explanation."},
+        200: answered(ExplanationAnswer, "The explanation."),
         **problems(RequestValidationError, RunNotFound, StorageUnavailable),
     },
 )
 async def explain_run(run_id: str, runs: RunsDep, owner: OwnerDep) -> Response:
     """Where the time of a run went and why it ended as it did, in data and in three sentences."""
-    return json_answer(present_explanation(await runs.explain(run_id, owner=owner)))
+    return json_answer(await runs.explain(run_id, owner=owner), ExplanationAnswer)
 
 
 @router.delete(

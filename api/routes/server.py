@@ -1,59 +1,62 @@
 """What is left of an owner's day."""
 
-from typing import Any, cast
+from dataclasses import asdict
+from typing import Annotated, Any, cast
 
 from fastapi import APIRouter, Request, Response
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import JSONResponse, PlainTextResponse
-from pydantic import BaseModel, Field
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
+from typing_extensions import TypedDict
 
 from api.errors.problems import NotReady
 from api.openapi import problems
 from api.parameters import AnonymousDep, OwnerDep, RunsDep
 from api.schemas import Alive, Health, ToolList, ToolView
 from api.strict import StrictRoute
-from api.views.answers import json_answer
-from api.views.times import Time, rfc3339
-from graph.models.daily_budget import Account
+from api.views.answers import answered, json_answer
 from graph.runs.reader import StorageUnavailable
 from graph.service import Runs
+from graph.state.wording import Time, doc, rfc3339
 
 budget_router = APIRouter(route_class=StrictRoute, tags=["server"])
 
 
-class DailyLimits(BaseModel):
+class DailyLimits(TypedDict):
     """The most that a day may cost; null is no limit."""
 
-    usd: float | None = Field(description="US dollars.")
-    tokens: int | None = Field(description="Tokens, read and written.")
+    usd: Annotated[float | None, doc("US dollars.")]
+    tokens: Annotated[int | None, doc("Tokens, read and written.")]
 
 
-class DaySpent(BaseModel):
+class DaySpent(TypedDict):
     """What the day has cost so far."""
 
-    usd: float | None = Field(description="US dollars; null when a price is not known.")
-    tokens: int = Field(description="Tokens, read and written.")
-    calls: int = Field(description="Calls of models that were paid for.")
+    usd: Annotated[float | None, doc("US dollars; null when a price is not known.")]
+    tokens: Annotated[int, doc("Tokens, read and written.")]
+    calls: Annotated[int, doc("Calls of models that were paid for.")]
 
 
-class BudgetAnswer(BaseModel):
+class BudgetAnswer(TypedDict):
     """The caller's budget of the day, which every owner has alone."""
 
-    limit: DailyLimits = Field(description="The limits of a day.")
-    spent: DaySpent | None = Field(
-        description="What calls of models have cost today; null without a limit, since nothing is "
-        "counted then."
-    )
-    renewed_at: Time = Field(description="When the next day begins: midnight, UTC.")
+    limit: Annotated[DailyLimits, doc("The limits of a day.")]
+    spent: Annotated[
+        DaySpent | None,
+        doc(
+            "What calls of models have cost today; null without a limit, since nothing is "
+            "counted then."
+        ),
+    ]
+    renewed_at: Annotated[Time, doc("When the next day begins: midnight, UTC.")]
 
 
 @budget_router.get(
     "/budget",
     response_class=JSONResponse,
     responses={
-        200: {"model": BudgetAnswer, "description": "The budget."},
+        200: answered(BudgetAnswer, "The budget."),
         **problems(StorageUnavailable),
     },
 )
@@ -63,17 +66,7 @@ async def read_budget(runs: RunsDep, owner: OwnerDep) -> Response:
     Where the next call does not fit into what is left, the pattern planner plans until the day
     ends.
     """
-    return json_answer(present_account(await runs.account(owner)))
-
-
-def present_account(account: Account) -> dict[str, object]:
-    """An account as `BudgetAnswer` documents it."""
-    limit, spent = account.limit, account.spent
-    return {
-        "limit": {"usd": limit.usd, "tokens": limit.tokens},
-        "spent": spent and {"usd": spent.usd, "tokens": spent.tokens, "calls": spent.calls},
-        "renewed_at": rfc3339(account.renewed_at),
-    }
+    return json_answer(asdict(await runs.account(owner)), BudgetAnswer)
 
 
 router = APIRouter()
@@ -137,8 +130,9 @@ async def read_readiness(runs: RunsDep) -> Alive:
 def _models(runs: Runs) -> dict[str, Any]:
     """The models' states with their times in RFC 3339."""
     return {
-        name: {**state, "until": rfc3339(cast("float | None", state["until"]))}
+        name: {**state, "until": until and rfc3339(cast("float", until))}
         for name, state in runs.health.models().items()
+        for until in [state["until"]]
     }
 
 

@@ -6,10 +6,9 @@ from collections.abc import AsyncGenerator, Awaitable, Coroutine
 from contextlib import aclosing
 from typing import Any, TypeVar
 
-from pydantic_core import to_json
 from starlette.types import Receive, Send
 
-from api.views.times import rfc3339
+from api.views.answers import Heartbeat, shape
 
 #: Tells when to come again: after a connection that broke, and after the server's end.
 RETRY = b"retry: 2000\n\n"
@@ -22,12 +21,13 @@ HEADERS = [
 ]
 
 
-def message(kind: str, data: object, *, number: int | None = None) -> bytes:
-    """One event; `number` is its id, from which a client that comes again goes on."""
-    # JSON escapes line ends, so that any data is one line.
-    line = to_json(data, inf_nan_mode="strings")
+def message(kind: str, data: bytes, *, number: int | None = None) -> bytes:
+    """One event; `number` is its id, from which a client that comes again goes on.
+
+    JSON escapes line ends, so that any `data` is one line.
+    """
     numbered = b"" if number is None else b"id: %d\n" % number
-    return numbered + b"event: %s\ndata: %s\n\n" % (kind.encode(), line)
+    return numbered + b"event: %s\ndata: %s\n\n" % (kind.encode(), data)
 
 
 async def stream(send: Send, messages: AsyncGenerator[bytes, None]) -> None:
@@ -99,4 +99,4 @@ class HeartbeatTimer:
         if now < self._due:
             return b""
         self._due = now + self._every
-        return message("heartbeat", {"server_time": rfc3339(time.time())})
+        return message("heartbeat", shape(Heartbeat).json({"server_time": time.time()}))

@@ -5,11 +5,12 @@ from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from weakref import WeakKeyDictionary
 
+from pydantic_core import to_json
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from api.streams.sse import RETRY, HeartbeatTimer, message, stream, unless_gone
-from api.views.events import present_event
+from api.views.answers import RunEvent, shape
 from graph.record.events import Event
 from graph.runs.watch import Change, ChangeSubscription, RunSubscription
 
@@ -59,7 +60,7 @@ class EncodedEvents:
 
 
 def _encode(event: Event) -> bytes:
-    return message(event["type"], present_event(event), number=event["id"])
+    return message(event["type"], shape(RunEvent).json(event), number=event["id"])
 
 
 class RunStream(Response):
@@ -147,4 +148,4 @@ class ChangesStream(Response):
 
 
 def _changed(change: Change) -> bytes:
-    return message("run.changed", change)
+    return message("run.changed", to_json(change))

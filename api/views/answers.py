@@ -1,47 +1,132 @@
-"""Answers in JSON, and the record of a run as one."""
+"""What the API answers with: shapes, described and written by pydantic from their TypedDicts."""
 
 import time
-from typing import Any
+from functools import cache, cached_property
+from typing import Annotated, Any
 
+from annotated_types import Ge
 from fastapi import Response
-from pydantic import BaseModel, Field
-from pydantic_core import to_json
+from pydantic import Field, GetJsonSchemaHandler, TypeAdapter
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreConfig, CoreSchema, SchemaSerializer, to_json
+from pydantic_core.core_schema import definitions_schema
+from typing_extensions import TypedDict
 
-from api.views.record import Run, present
-from api.views.times import Time, rfc3339
+from graph.record.events import Event
+from graph.record.explain import Explanation
 from graph.record.record import Record
+from graph.state.wording import Time, doc, rfc3339
+
+
+class Shape:
+    """A TypedDict as routes name it; it is put together at its first use, not at the import."""
+
+    def __init__(self, kind: type) -> None:
+        self._kind = kind
+
+    def json(self, content: object) -> bytes:
+        """What the shape tells of `content`, as JSON."""
+        return self._serializer.to_json(content, by_alias=True, warnings=False)
+
+    def plain(self, content: object) -> Any:
+        """The same as the data that is then written."""
+        return self._serializer.to_python(content, mode="json", by_alias=True, warnings=False)
+
+    @cached_property
+    def core(self) -> CoreSchema:
+        """The shape as pydantic knows it."""
+        return TypeAdapter(self._kind).core_schema
+
+    @cached_property
+    def _serializer(self) -> SchemaSerializer:
+        return SchemaSerializer(self.core, CoreConfig(ser_json_inf_nan="strings"))
+
+    def __get_pydantic_json_schema__(
+        self, _: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        # Within definitions it is described by its name, and once.
+        return handler(definitions_schema(self.core, []))
+
+
+@cache
+def shape(kind: type) -> Shape:
+    """The shape of a TypedDict."""
+    return Shape(kind)
+
+
+def answered(kind: type, description: str, **more: Any) -> dict[str, Any]:
+    """One of the `responses=` of a route."""
+    # To FastAPI it is anything, until the document is asked for.
+    return {"model": Annotated[Any, shape(kind)], "description": description, **more}
+
+
+class Run(Record):
+    """Everything about a run; null until known."""
+
+
+class RunEvent(Event):
+    """One thing that happened to a run. Its number means the same whenever it is read."""
+
+
+class EventPage(TypedDict):
+    """Events of a run in order, as its stream tells them."""
+
+    events: Annotated[list[RunEvent], doc("Those after the number that was asked for.")]
+    last_event_id: Annotated[
+        int, Ge(1), doc("The number of the run's last event so far; there may be more to ask for.")
+    ]
+    ended: Annotated[
+        bool, doc("Whether the run is settled: no more events follow unless it is retried.")
+    ]
+
+
+class Heartbeat(TypedDict):
+    """The stream is alive."""
+
+    server_time: Annotated[Time, doc("The server's clock.")]
+
+
+class ExplanationAnswer(Explanation):
+    """Where the time of a run went, what was done again, and why it came to its end."""
+
 
 # Leaving large values out of a record, and saying so.
 
 
-class Shortened(BaseModel):
+class Shortened(TypedDict):
     """A value that is not told whole."""
 
-    path: str = Field(
-        description="Where it is in the record, as a JSON Pointer. A text is cut and ends with `…`;"
-        " in the place of another value is `{shortened: true, bytes, start}`. "
-        "`GET /runs/{run_id}/log/{n}/output` has the whole output of the n-th attempt.",
-        examples=["/execution_log/0/output"],
-    )
-    bytes: int = Field(description="How large it is, in bytes of JSON.")
+    path: Annotated[
+        str,
+        Field(
+            description="Where it is in the record, as a JSON Pointer. A text is cut and ends with "
+            "`…`; in the place of another value is `{shortened: true, bytes, start}`. "
+            "`GET /runs/{run_id}/log/{n}/output` has the whole output of the n-th attempt.",
+            examples=["/execution_log/0/output"],
+        ),
+    ]
+    bytes: Annotated[int, doc("How large it is, in bytes of JSON.")]
 
 
-class RunAnswer(Run):
+class RunAnswer(Record):
     """Everything about a run as it is just now; null until known."""
 
-    server_time: Time = Field(description="The server's clock, to count times in the future by.")
-    shortened: list[Shortened] = Field(
-        description="The values that are not told whole; none unless `max_value_bytes` is given."
-    )
+    server_time: Annotated[Time, doc("The server's clock, to count times in the future by.")]
+    shortened: Annotated[
+        list[Shortened],
+        doc("The values that are not told whole; none unless `max_value_bytes` is given."),
+    ]
 
 
 def json_answer(
-    content: object, status: int = 200, headers: dict[str, str] | None = None
+    content: object,
+    kind: type | None = None,
+    status: int = 200,
+    headers: dict[str, str] | None = None,
 ) -> Response:
-    """`content` as it is."""
-    # Validating a record that was just made would cost more than making it; the tests hold the
-    # answers to their documented models instead.
-    return Response(to_json(content, inf_nan_mode="strings"), status, headers, "application/json")
+    """`content` as its kind has it; as it is where there is none."""
+    written = shape(kind).json(content) if kind else to_json(content, inf_nan_mode="strings")
+    return Response(written, status, headers, "application/json")
 
 
 def run_answer(
@@ -52,11 +137,13 @@ def run_answer(
     headers: dict[str, str] | None = None,
 ) -> Response:
     """The record as `RunAnswer` documents it."""
-    shown, shortened = present(record), list[dict[str, Any]]()
-    if max_value_bytes is not None:
-        shown, shortened = shorten(shown, max_value_bytes)
-    now = rfc3339(time.time())
-    return json_answer({**shown, "shortened": shortened, "server_time": now}, status, headers)
+    now = time.time()
+    if max_value_bytes is None:
+        told = {**record, "shortened": [], "server_time": now}
+        return json_answer(told, RunAnswer, status, headers)
+    shown, shortened = shorten(shape(Run).plain(record), max_value_bytes)
+    short = {**shown, "shortened": shortened, "server_time": rfc3339(now)}
+    return json_answer(short, None, status, headers)
 
 
 #: What a tool was given and what it returned: values of any shape, which are replaced as a whole.

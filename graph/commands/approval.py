@@ -9,7 +9,7 @@ from graph.runs.accept import Acceptance
 from graph.runs.context import RunContext
 from graph.runs.reader import StorageUnavailable
 from graph.runs.runner import Runner
-from graph.state import RunState
+from graph.state import RunState, marks
 from graph.state.row import ApprovalAnswer
 from graph.state.status import WrongStatus, actions
 from nodes.approval.edited_plan import PlanUnfit, check_editable, read_plan
@@ -128,8 +128,4 @@ def _check_waiting(state: RunState) -> None:
 def is_carried_out(approval_answer: ApprovalAnswer, state: RunState) -> bool:
     """Whether the state of a run has taken over a decision about its plan."""
     given = (approval_answer["what"], approval_answer["at"], approval_answer["by"])
-    return given in [
-        (entry["what"], entry["at"], entry["by"])
-        for entry in state.get("log", [])
-        if entry["kind"] == "mark"
-    ]
+    return given in [(mark["what"], mark["at"], mark["by"]) for mark in marks(state)]

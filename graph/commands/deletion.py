@@ -8,8 +8,7 @@ from contextlib import asynccontextmanager
 
 from graph.runs.live import Broadcaster
 from graph.runs.reader import RunNotFound, RunReader, StorageUnavailable
-from graph.runs.recovery import is_due
-from graph.state import RunState
+from graph.state import RunState, attempts
 from graph.state.row import RunArtifacts, RunRow, facts_of
 from graph.state.status import SETTLED, WrongStatus
 from graph.storage.storage import RunIndex, Storage
@@ -91,7 +90,7 @@ def artifacts_of(state: RunState) -> RunArtifacts:
     steps = max(
         len(edited["steps"]),
         len(proposed["steps"]) if proposed else 0,
-        *(entry["step"] for entry in state.get("log", []) if entry["kind"] == "attempt"),
+        *(attempt["step"] for attempt in attempts(state)),
         0,
     )
     return RunArtifacts(

@@ -11,7 +11,7 @@ from graph.runs.accept import Acceptance
 from graph.runs.context import RunContext
 from graph.runs.history import CheckpointNotFound, checkpoint_of
 from graph.runs.reader import thread
-from graph.state import ForkedFrom, Plan, RunState, Step, new_run
+from graph.state import ForkedFrom, Plan, RunState, Step, attempts, new_run
 from graph.state.row import RunRow
 from nodes.approval.asking import EXPIRES, required_approval
 from nodes.approval.edited_plan import PlanUnfit, read_plan
@@ -130,11 +130,7 @@ def _cursor(state: RunState, steps: Sequence[Step], edits: Edits) -> int:
 
 def _done(state: RunState, cursor: int) -> list[Any]:
     """The attempts at steps that count as done: what later steps refer to."""
-    return [
-        entry
-        for entry in state.get("log", [])
-        if entry["kind"] == "attempt" and entry["step"] <= cursor
-    ]
+    return [attempt for attempt in attempts(state) if attempt["step"] <= cursor]
 
 
 def _proposed(state: RunState, plan: Plan) -> Plan | None:

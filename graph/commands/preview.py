@@ -3,10 +3,10 @@
 import asyncio
 import time
 from collections.abc import Mapping
+from typing import Annotated
 from uuid import uuid4
 
 from langchain_core.runnables import RunnableConfig
-from typing_extensions import TypedDict
 
 from graph.build import RunGraph, recursion_limit
 from graph.state import (
@@ -20,6 +20,7 @@ from graph.state import (
     Usage,
     new_run,
 )
+from graph.state.wording import doc
 from nodes.approval.asking import tools_of
 from tools.registry import Tool
 
@@ -27,15 +28,14 @@ from tools.registry import Tool
 AT_ONCE = 8
 
 
-class PlanPreview(TypedDict):
+class PlanPreview(Plan):
     """A plan, or the error that a run would end with instead."""
 
-    plan: Plan
-    tools: list[PlannedTool]
-    planned_by: PlannedBy | None
-    planning_log: list[PlanningCall]
-    usage: Usage
-    error: RunError | None
+    tools: Annotated[list[PlannedTool], doc("The tools that it uses.")]
+    planned_by: Annotated[PlannedBy | None, doc("Who made the plan, and why it was them.")]
+    planning_log: Annotated[list[PlanningCall], doc("Every call of a planner, oldest first.")]
+    usage: Annotated[Usage, doc("Calls, tokens and price of the planning.")]
+    error: Annotated[RunError | None, doc("What a run of this prompt would end with instead.")]
 
 
 class PlanPreviews:
@@ -65,7 +65,7 @@ class PlanPreviews:
                 state, self._config, interrupt_before=["execute_step", "finalize"]
             )
         return PlanPreview(
-            plan=planned["plan"],
+            steps=planned["plan"]["steps"],
             tools=tools_of(planned["plan"]["steps"], self._tools),
             planned_by=planned["planned_by"],
             planning_log=planned["planning_log"],

@@ -1,12 +1,13 @@
 """Why a run did not complete: the effect first, then what led to it, each from the record."""
 
 from collections.abc import Iterator
-from typing import Literal, cast
+from typing import Annotated, Literal
 
 from typing_extensions import TypedDict
 
 from graph.record.events import generations
-from graph.state import Attempt, Mark, RunError, RunState
+from graph.state import Attempt, RunError, RunState, attempts, marks
+from graph.state.wording import Time, doc
 
 #: Characters of a message that are told.
 MOST = 300
@@ -15,13 +16,19 @@ Kind = Literal["run", "attempt", "planning", "words", "interruption", "request"]
 
 
 class Cause(TypedDict):
-    """One link of the chain; `at` in epoch seconds where it is known."""
+    """One link of the chain that led to the end of the run."""
 
-    kind: Kind
-    message: str
-    at: float | None
-    step: int | None
-    attempt: int | None
+    kind: Annotated[
+        Kind,
+        doc(
+            "What it is: the run's error, an attempt, a planning call, words of the "
+            "prompt, an end of the process, or what somebody asked for."
+        ),
+    ]
+    message: Annotated[str, doc("What it was, in words.")]
+    at: Annotated[Time | None, doc("When, where it is known.")]
+    step: Annotated[int | None, doc("The step of the plan.")]
+    attempt: Annotated[int | None, doc("Which attempt at it, counted from 1.")]
 
 
 def causes(state: RunState) -> list[Cause]:
@@ -59,7 +66,7 @@ def _attempts(state: RunState, step: int | None) -> Iterator[Cause]:
     """Those of the step that failed since it was last told to run, the latest first."""
     made = [
         entry
-        for entry in _entries(state)
+        for entry in attempts(state)
         if entry["step"] == step and entry["generation"] == state["generation"]
     ]
     for entry in reversed(made):
@@ -84,19 +91,19 @@ def _attempt(entry: Attempt, text: str = "") -> Cause:
 
 
 def _cut_off(state: RunState) -> Iterator[Cause]:
-    last = next(reversed(list(_entries(state))), None)
-    if last is not None and last["status"] == "cancelled":
-        yield _attempt(last)
+    for last in attempts(state)[-1:]:
+        if last["status"] == "cancelled":
+            yield _attempt(last)
 
 
 def _requests(state: RunState) -> Iterator[Cause]:
-    for mark in _marks(state, "cancel", "rejected", "expired"):
+    for mark in marks(state, "cancel", "rejected", "expired")[::-1]:
         reason = f": {mark['detail']}" if mark["detail"] else ""
         yield cause("request", f"{mark['what']} by {mark['by']}{reason}", mark["at"])
 
 
 def _interruptions(state: RunState) -> Iterator[Cause]:
-    for mark in _marks(state, "taken_up"):
+    for mark in marks(state, "taken_up")[::-1]:
         detail = f" ({mark['detail']})" if mark["detail"] else ""
         yield cause("interruption", f"its process ended, and it was taken up{detail}", mark["at"])
 
@@ -107,16 +114,3 @@ def _planning(state: RunState) -> Iterator[Cause]:
         why = "; ".join(filter(None, [call["error_class"], *call["reasons"]]))
         message = f"{who}: {call['outcome']}{f' ({why})' if why else ''}"
         yield cause("planning", message, call["started_at"])
-
-
-def _entries(state: RunState) -> Iterator[Attempt]:
-    return (entry for entry in state.get("log", []) if entry["kind"] == "attempt")
-
-
-def _marks(state: RunState, *what: str) -> Iterator[Mark]:
-    """Those since it was last told to go on, the latest first."""
-    for entry in reversed(state.get("log", [])):
-        if entry["kind"] == "mark" and entry["what"] == "retry":
-            return
-        if entry["kind"] == "mark" and entry["what"] in what:
-            yield cast("Mark", entry)

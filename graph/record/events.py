@@ -6,8 +6,10 @@ so a number means the same event whenever it is seen, also after a crash.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, cast
+from typing import Annotated, Any, Literal, cast, get_args
 
+from annotated_types import Ge
+from pydantic import Field, PlainSerializer
 from typing_extensions import TypedDict
 
 from graph.state import (
@@ -19,9 +21,12 @@ from graph.state import (
     PlanningCall,
     Retry,
     RunState,
+    attempts,
     ended_at,
+    marks,
 )
 from graph.state.status import SETTLED
+from graph.state.wording import Time, doc, rfc3339
 
 # The generations of a run: each from its beginning, or from a retry, to its end.
 
@@ -57,8 +62,8 @@ def generations(state: RunState) -> Iterator[Generation]:
     begun: Retry | ForkedFrom | None = fork
     logged, planned = (fork["logged"], fork["planned"]) if fork else (0, 0)
     for place, entry in enumerate(log[logged:], start=logged):
-        if entry["kind"] == "mark" and "retry" in entry:
-            retry = cast("Mark", entry)["retry"]
+        if "retry" in entry:
+            retry: Retry = entry["retry"]
             ended = retry["ended"]
             then = _as_it_ended(state, ended, _plan_at(state, log[place:]))
             then["log"] = log[logged:place]
@@ -151,6 +156,8 @@ EventType = Literal[
     "end",
 ]
 
+EVENT_TYPES: tuple[EventType, ...] = get_args(EventType)
+
 _MARKS: dict[str, EventType] = {
     "taken_up": "run.taken_up",
     "cancel": "run.cancelling",
@@ -161,34 +168,50 @@ _MARKS: dict[str, EventType] = {
 }
 
 
+#: What of an event's data is a time.
+TIMES = ("started_at", "retry_at", "not_before", "expires_at")
+
+
+def _with_times(data: dict[str, Any]) -> dict[str, Any]:
+    known = {name: data[name] for name in TIMES if data.get(name) is not None}
+    return data | {name: rfc3339(time) for name, time in known.items()}
+
+
 class Event(TypedDict):
-    """One thing that happened to a run; `at` in epoch seconds.
+    """One thing that happened to a run. Its number means the same whenever it is read."""
 
-    `step.started` means that everything before the attempt is stored: `at` is when it became due,
-    and its data tells until when it waits. After a crash the attempt is made again under the same
-    number.
-    """
-
-    id: int
-    type: EventType
-    at: float
-    node: str | None
-    step: int | None
-    attempt: int | None
-    generation: int | None
-    data: dict[str, Any]
+    # `step.started` means that everything before the attempt is stored: `at` is when it became due,
+    # and its data tells until when it waits. After a crash the attempt is made again under the same
+    # number.
+    id: Annotated[int, Ge(1), doc("Its number, counted from 1 without a gap.")]
+    type: Annotated[
+        EventType,
+        doc("What happened; `end` is the last event of every run that nobody retries."),
+    ]
+    at: Annotated[Time, Field(serialization_alias="time", description="When.")]
+    node: Annotated[str | None, doc("The node of the graph that it happened in.")]
+    step: Annotated[int | None, doc("The step of the plan that it is about.")]
+    attempt: Annotated[int | None, doc("Which attempt at the step, counted from 1.")]
+    generation: Annotated[
+        int | None, doc("How often finished steps were told to run again before.")
+    ]
+    data: Annotated[
+        dict[str, Any],
+        PlainSerializer(_with_times, when_used="json"),
+        doc("What the record says about it."),
+    ]
 
 
 def events(state: RunState) -> list[Event]:
     """Everything that the record tells to have happened, in order; the times never go back."""
-    happened, marks = _happened(state), _marks(state)
-    event, mark = next(happened, None), next(marks, None)
+    happened, marked = _happened(state), iter(marks(state))
+    event, mark = next(happened, None), next(marked, None)
     data: list[Event] = []
     at = 0.0
     while True:
         number = len(data) + 1
         if mark is not None and _is_next(mark, number, event):
-            following, mark = _marked(mark), next(marks, None)
+            following, mark = _marked(mark), next(marked, None)
         elif event is not None:
             following, event = event, next(happened, None)
         else:
@@ -271,7 +294,7 @@ def _steps(generation: Generation) -> Iterator[Event]:
     due: dict[str, Any] | None = {"step": generation.first, "attempt": 1, "at": at}
     if generation.first not in range(1, len(steps) + 1):
         due = None  # all that is left is to settle it
-    for entry in _attempts(state):
+    for entry in attempts(state):
         if due is not None:
             yield _started(due, steps, entry["generation"])
         yield _attempted(entry)
@@ -320,10 +343,6 @@ def _called(call: PlanningCall, node: str) -> Event:
     return _event("plan.attempt", ended_at(call), node, **call)
 
 
-def _marks(state: RunState) -> Iterator[Mark]:
-    return (entry for entry in state.get("log", []) if entry["kind"] == "mark")
-
-
 def _is_next(mark: Mark, number: int, event: Event | None) -> bool:
     """Whether a mark is the event of this number, before what else happened.
 
@@ -349,7 +368,7 @@ def _may_begin(generation: Generation) -> bool:
     """Whether the plan may be executed: nobody is asked about it, or somebody approved it."""
     if not (generation.asks or (generation.plans and generation.state.get("approval"))):
         return True
-    return any(mark["what"] == "approved" for mark in _marks(generation.state))
+    return bool(marks(generation.state, "approved"))
 
 
 def _settled(state: RunState, at: float) -> Event:
@@ -367,10 +386,6 @@ def _event(kind: EventType, at: float, node: str | None = None, **data: Any) -> 
     return Event(
         id=0, type=kind, at=at, node=node, step=None, attempt=None, generation=None, data=data
     )
-
-
-def _attempts(state: RunState) -> Iterator[Attempt]:
-    return (entry for entry in state.get("log", []) if entry["kind"] == "attempt")
 
 
 def _planned_at(state: RunState) -> float:

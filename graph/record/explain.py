@@ -1,52 +1,58 @@
 """Why a run took its time and came to its end: in data, and in three sentences."""
 
 from collections.abc import Sequence
+from typing import Annotated, cast
 
 from typing_extensions import TypedDict
 
 from graph.record.causes import Cause, causes
-from graph.record.time_spent import PARTS, Part, Span, time_spent
-from graph.state import RunState, Status
+from graph.record.time_spent import PARTS, Part, Span, TimeSpent, time_spent
+from graph.state import RunState, Status, attempts, marks
 from graph.state.status import SETTLED
+from graph.state.wording import Time, counted, doc, duration
 from nodes.contract.steps import left_out
 
 
 class StepSpent(TypedDict):
-    """What one step of the plan took; times in milliseconds."""
+    """What one step took."""
 
-    step: int
-    tool: str
-    attempts: int
-    tools_ms: float
-    backoff_ms: float
+    step: Annotated[int, doc("Its place in the plan, counted from 1.")]
+    tool: Annotated[str, doc("The tool that it calls.")]
+    attempts: Annotated[int, doc("Attempts at it that were recorded.")]
+    tools_ms: Annotated[float, doc("Time in these attempts, in milliseconds.")]
+    backoff_ms: Annotated[float, doc("Waits between them, in milliseconds.")]
 
 
 class Retries(TypedDict):
-    """What was done again: attempts at a step and planning calls after the first, resumptions after
-    the process had ended, and how often somebody told the run to go on after its end."""
+    """What was done again."""
 
-    attempts: int
-    planning: int
-    taken_up: int
-    told: int
+    attempts: Annotated[int, doc("Attempts that were not the first at their step.")]
+    planning: Annotated[int, doc("Calls of planners after the first.")]
+    taken_up: Annotated[int, doc("How often it was taken up after its process had ended.")]
+    told: Annotated[int, doc("How often it was told to go on after its end.")]
 
 
 class Explanation(TypedDict):
-    """Where the time of a run went and why; `until` in epoch seconds, parts in milliseconds.
+    """Where the time of a run went, what was done again, and why it came to its end."""
 
-    The parts in `time_ms` add up to `total_ms`, which ends at `until`: when the run was settled,
-    or now.
-    """
-
-    run_id: str
-    status: Status
-    until: float
-    total_ms: float
-    time_ms: dict[Part, float]
-    steps: list[StepSpent]
-    retries: Retries
-    causes: list[Cause]
-    sentences: list[str]
+    run_id: Annotated[str, doc("The id of the run.")]
+    status: Annotated[Status, doc("Where the run stands.")]
+    until: Annotated[Time, doc("When it was settled, or now.")]
+    total_ms: Annotated[float, doc("From its acceptance until then, in milliseconds.")]
+    time_ms: Annotated[TimeSpent, doc("The parts of that time.")]
+    steps: Annotated[list[StepSpent], doc("The steps of the plan.")]
+    retries: Annotated[Retries, doc("How often something was done again.")]
+    causes: Annotated[
+        list[Cause],
+        doc("Why it failed or was cancelled: the effect first, then what led to it."),
+    ]
+    sentences: Annotated[
+        list[str],
+        doc(
+            "The same in three sentences: what came of it, where the time went, and what "
+            "was done again."
+        ),
+    ]
 
 
 def explain(state: RunState, *, now: float, queued: bool = False) -> Explanation:
@@ -63,7 +69,7 @@ def explain(state: RunState, *, now: float, queued: bool = False) -> Explanation
         status=state["status"],
         until=state["created_at"] + total / 1_000_000,
         total_ms=total / 1000,
-        time_ms={part: length / 1000 for part, length in spent.items()},
+        time_ms=cast("TimeSpent", {part: length / 1000 for part, length in spent.items()}),
         steps=_steps(state, spans),
         retries=_retries(state),
         causes=causes(state),
@@ -77,7 +83,7 @@ def _length(spans: Sequence[Span], part: Part, step: int | None = None) -> int:
 
 
 def _steps(state: RunState, spans: Sequence[Span]) -> list[StepSpent]:
-    made = [entry["step"] for entry in state.get("log", []) if entry["kind"] == "attempt"]
+    made = [entry["step"] for entry in attempts(state)]
     return [
         StepSpent(
             step=step["step"],
@@ -91,14 +97,12 @@ def _steps(state: RunState, spans: Sequence[Span]) -> list[StepSpent]:
 
 
 def _retries(state: RunState) -> Retries:
-    log = state.get("log", [])
-    marks = [entry["what"] for entry in log if entry["kind"] == "mark"]
     calls = [call for call in state["planning_log"] if call["outcome"] != "skipped"]
     return Retries(
-        attempts=sum(1 for entry in log if entry["kind"] == "attempt" and entry["attempt"] > 1),
+        attempts=sum(entry["attempt"] > 1 for entry in attempts(state)),
         planning=max(0, len(calls) - 1),
-        taken_up=marks.count("taken_up"),
-        told=marks.count("retry"),
+        taken_up=len(marks(state, "taken_up")),
+        told=len(marks(state, "retry")),
     )
 
 
@@ -126,7 +130,7 @@ def sentences(state: RunState, explained: Explanation) -> list[str]:
 def _outcome(state: RunState, explained: Explanation) -> str:
     steps, status = state["plan"]["steps"], state["status"]
     done = _done(state) if steps else "no plan"
-    took = _duration(explained["total_ms"])
+    took = duration(explained["total_ms"])
     if status == "completed":
         return f"The run completed in {took} with {done}."
     if status in SETTLED:
@@ -139,22 +143,22 @@ def _outcome(state: RunState, explained: Explanation) -> str:
 
 def _done(state: RunState) -> str:
     """How many steps are done; those that were left out are passed by, but not done."""
-    passed, steps = left_out(state), _counted(len(state["plan"]["steps"]), "step")
+    passed, steps = left_out(state), counted(len(state["plan"]["steps"]), "step")
     done = f"{state['cursor'] - passed} of {steps} done"
     return f"{done} and {passed} left out" if passed else done
 
 
 def _where(explained: Explanation) -> str:
-    spent = explained["time_ms"]
+    spent = cast("dict[Part, float]", explained["time_ms"])
     parts = sorted((part for part in spent if spent[part]), key=lambda part: -spent[part])
     if not parts:
         return "It has taken no time yet."
     most, *others = parts
     share = round(100 * spent[most] / explained["total_ms"])
-    detail = f"{_duration(spent[most])}, {share} %{_which(most, explained['steps'])}"
+    detail = f"{duration(spent[most])}, {share} %{_which(most, explained['steps'])}"
     how_much = "Most" if share >= 50 else "The largest part"
     sentence = f"{how_much} of the time went to {_WORDS[most]} ({detail})"
-    rest = [f"{_duration(spent[part])} to {_WORDS[part]}" for part in others]
+    rest = [f"{duration(spent[part])} to {_WORDS[part]}" for part in others]
     return f"{sentence}, {_joined(rest)}." if rest else f"{sentence}."
 
 
@@ -170,7 +174,7 @@ def _again(state: RunState, explained: Explanation) -> str:
     retries, by = explained["retries"], state["planned_by"]
     parts = []
     if number := retries["attempts"]:
-        parts.append(_counted(number, "attempt was a retry", "attempts were retries"))
+        parts.append(counted(number, "attempt was a retry", "attempts were retries"))
     if number := retries["told"]:
         parts.append(f"it was told to go on {_times(number)}")
     if number := retries["taken_up"]:
@@ -179,12 +183,8 @@ def _again(state: RunState, explained: Explanation) -> str:
     if not by or not state["plan"]["steps"]:
         return f"{again[0].upper()}{again[1:]}."
     planner = by["model"] or "the pattern planner"
-    calls = _counted(retries["planning"] + 1, "call")
+    calls = counted(retries["planning"] + 1, "call")
     return f"The plan was made by {planner} in {calls} of planners; {again}."
-
-
-def _counted(number: int, one: str, many: str | None = None) -> str:
-    return f"{number} {one if number == 1 else many or f'{one}s'}"
 
 
 def _times(number: int) -> str:
@@ -193,13 +193,3 @@ def _times(number: int) -> str:
 
 def _joined(parts: Sequence[str]) -> str:
     return " and ".join(filter(None, [", ".join(parts[:-1]), *parts[-1:]]))
-
-
-def _duration(milliseconds: float) -> str:
-    if milliseconds < 999.5:
-        return f"{milliseconds:.3g} ms"
-    seconds = milliseconds / 1000
-    for unit, size in (("days", 86_400), ("hours", 3600), ("minutes", 60)):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.1f} {unit}"
-    return f"{seconds:.1f} s"

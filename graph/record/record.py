@@ -1,80 +1,118 @@
 """The record of a run as callers read it: a view of the state, nothing added but names."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, cast
 
+from annotated_types import Ge
 from typing_extensions import TypedDict
 
 from graph.record.events import events
 from graph.state import (
     Approval,
+    Attempt,
     Budget,
     Limits,
+    Marked,
     Plan,
     PlannedBy,
     PlanningCall,
     Result,
+    Retry,
     RunError,
     RunState,
     Status,
+    Step,
     Usage,
+    attempts,
+    marks,
 )
 from graph.state.status import actions
+from graph.state.wording import Time, doc
 
 
 class Current(TypedDict):
-    """The attempt that is being made or is due; `not_before` in epoch seconds while it waits."""
+    """The attempt that is being made, or is waited for."""
 
-    step: int
-    attempt: int
-    not_before: float | None
+    step: Annotated[int, doc("The step of the plan.")]
+    attempt: Annotated[int, doc("Which attempt at it, counted from 1.")]
+    not_before: Annotated[Time | None, doc("Its earliest time, while it is waited for.")]
 
 
 class Progress(TypedDict):
-    """How many steps are done; `of` is null while there is no plan."""
+    """How far the run is."""
 
-    done: int
-    of: int | None
+    done: Annotated[int, doc("Steps that are done or left out.")]
+    of: Annotated[int | None, doc("Steps of the plan; null while there is none.")]
 
 
 class Origin(TypedDict):
-    """The checkpoint that a run was forked from."""
+    """The checkpoint that a run was forked from; the run may have been removed since."""
 
-    run_id: str
-    checkpoint_id: str
+    run_id: Annotated[str, doc("The run.")]
+    checkpoint_id: Annotated[str, doc("Its checkpoint.")]
+
+
+class Mark(Marked):
+    """Something that happened to the run from outside its steps."""
+
+    event: Annotated[
+        int | None, doc("The number of its event; null in records of earlier versions.")
+    ]
+    retry: Annotated[Retry | None, doc("With `retry` only: what was asked for.")]
+    steps: Annotated[
+        list[Step] | None,
+        doc("With `approved` only: what is executed instead, if somebody edited the plan."),
+    ]
 
 
 class Record(TypedDict):
-    """Everything about a run; null until known, times in epoch seconds."""
+    """Everything about a run; null until known."""
 
-    version: int
-    run_id: str
-    forked_from: Origin | None
-    forks: list[str]
-    owner: str
-    prompt: str
-    status: Status
-    planned_by: PlannedBy | None
-    plan: Plan
-    plan_proposed: Plan | None
-    approval: Approval | None
-    execution_log: list[dict[str, Any]]
-    marks: list[dict[str, Any]]
-    planning_log: list[PlanningCall]
-    limits: Limits
-    budget: Budget | None
-    current: Current | None
-    progress: Progress
-    retries: int
-    usage: Usage
-    result: Result | None
-    error: RunError | None
-    last_event_id: int
-    actions: list[str]
-    queue_position: int | None
-    created_at: float
-    started_at: float | None
-    completed_at: float | None
+    version: Annotated[int, doc("Version of the record's shape.")]
+    run_id: Annotated[str, doc("The id of the run.")]
+    owner: Annotated[str, doc("Whose run it is; `default` where there are no keys.")]
+    prompt: Annotated[str, doc("What was asked, exactly as it was sent.")]
+    status: Annotated[Status, doc("Where the run stands.")]
+    planned_by: Annotated[PlannedBy | None, doc("Who made the plan, and why it was them.")]
+    plan: Annotated[Plan, doc("The plan.")]
+    plan_proposed: Annotated[
+        Plan | None, doc("The plan as the planner had made it, if somebody has edited it.")
+    ]
+    approval: Annotated[
+        Approval | None,
+        doc("What a person was asked about the plan; null of a run that did not ask."),
+    ]
+    forked_from: Annotated[Origin | None, doc("What it was forked from.")]
+    forks: Annotated[
+        list[str], doc("The runs that were forked from it and not removed since, oldest first.")
+    ]
+    execution_log: Annotated[list[Attempt], doc("Every attempt, oldest first.")]
+    marks: Annotated[list[Mark], doc("What happened from outside, oldest first.")]
+    planning_log: Annotated[list[PlanningCall], doc("Every call of a planner, oldest first.")]
+    limits: Annotated[Limits, doc("The limits in force for this run.")]
+    budget: Annotated[Budget | None, doc("The budget that the run was given.")]
+    current: Annotated[Current | None, doc("The attempt being made or waited for.")]
+    progress: Annotated[Progress, doc("Steps that are done, and steps in all.")]
+    retries: Annotated[int, doc("How many attempts were not the first at their step.")]
+    usage: Annotated[Usage, doc("Calls, tokens and price of its planning.")]
+    result: Annotated[Result | None, doc("What came out of a completed run.")]
+    error: Annotated[RunError | None, doc("Why the run did not complete.")]
+    last_event_id: Annotated[int, Ge(1), doc("The number of its last event so far.")]
+    actions: Annotated[
+        list[str],
+        doc(
+            "What may be done with it now; each is the path that it is posted to, as "
+            "`cancel` at `/runs/{run_id}/cancel`."
+        ),
+    ]
+    queue_position: Annotated[int | None, doc("Its place among the waiting, from 1.")]
+    created_at: Annotated[Time, doc("When it was accepted.")]
+    started_at: Annotated[Time | None, doc("When its planning began.")]
+    completed_at: Annotated[Time | None, doc("When it was settled.")]
+
+
+#: What most marks leave out.
+_UNSAID = {"event": None, "retry": None, "steps": None}
 
 
 def record_of(
@@ -85,7 +123,7 @@ def record_of(
     `forks` are the ids of the runs that were forked from it.
     """
     fork = state.get("forked_from")
-    attempts = _entries(state, "attempt")
+    made = attempts(state)
     return Record(
         version=state["version"],
         run_id=state["run_id"],
@@ -98,8 +136,8 @@ def record_of(
         plan=state["plan"],
         plan_proposed=state["plan_proposed"],
         approval=state.get("approval"),
-        execution_log=attempts,
-        marks=_entries(state, "mark"),
+        execution_log=[cast("Attempt", {"may_have_acted": None, **attempt}) for attempt in made],
+        marks=[cast("Mark", {**_UNSAID, **mark}) for mark in marks(state)],
         planning_log=state["planning_log"],
         limits=state["limits"],
         budget=state.get("budget"),
@@ -108,7 +146,7 @@ def record_of(
         result=state["result"],
         error=state["error"],
         progress=progress_of(state),
-        retries=sum(1 for entry in attempts if entry["attempt"] > 1),
+        retries=sum(attempt["attempt"] > 1 for attempt in made),
         last_event_id=len(events(state)),
         actions=actions(state["status"]),
         queue_position=queue_position,
@@ -121,14 +159,6 @@ def record_of(
 def progress_of(state: RunState) -> Progress:
     """How far a run is."""
     return Progress(done=state["cursor"], of=len(state["plan"]["steps"]) or None)
-
-
-def _entries(state: RunState, kind: str) -> list[dict[str, Any]]:
-    return [
-        {key: value for key, value in entry.items() if key != "kind"}
-        for entry in state.get("log", [])
-        if entry["kind"] == kind
-    ]
 
 
 def _current(state: RunState) -> Current | None:

@@ -3,15 +3,33 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
+
+from typing_extensions import TypedDict
 
 from graph.state import Attempt, Mark, PlanningCall, RunState, ended_at
 from graph.state.status import SETTLED
+from graph.state.wording import doc
 
-#: `queue`: for a slot, also after a backoff. `planning`: in calls of planners. `waiting`: for a
-#: person. `backoff`: until the next attempt or call may be made. `tools`: in attempts.
-#: `interruption`: from what was stored last before the process ended to the resumption, the work
-#: that was lost included. `other`: between all that, mostly for storage.
+
+class TimeSpent(TypedDict):
+    """Where the time went, in milliseconds; the parts add up to `total_ms`."""
+
+    queue: Annotated[float, doc("Waiting for a slot, also after a backoff.")]
+    planning: Annotated[float, doc("Calls of planners.")]
+    waiting: Annotated[float, doc("Waiting for a person.")]
+    backoff: Annotated[float, doc("Waits before a further attempt or call.")]
+    tools: Annotated[float, doc("Attempts at steps.")]
+    interruption: Annotated[
+        float,
+        doc(
+            "From what was stored last before the process ended to the take-up; the work "
+            "that was lost with it is in it."
+        ),
+    ]
+    other: Annotated[float, doc("Between all that, mostly for storage.")]
+
+
 Part = Literal["queue", "planning", "waiting", "backoff", "tools", "interruption", "other"]
 
 PARTS: tuple[Part, ...] = get_args(Part)

@@ -1,7 +1,8 @@
 """The history of a run: every checkpoint that was stored of it, and what each has changed."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any, cast
+from datetime import datetime
+from typing import Annotated, Any, cast
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import (
@@ -11,10 +12,12 @@ from langgraph.checkpoint.base import (
     copy_checkpoint,
 )
 from langgraph.types import StateSnapshot
+from pydantic import Field
 from typing_extensions import TypedDict
 
 from graph.build import RunGraph
 from graph.state import RunState, Status
+from graph.state.wording import Time, doc
 
 
 class CheckpointNotFound(Exception):
@@ -26,44 +29,42 @@ class CheckpointNotFound(Exception):
         self.checkpoint_id = checkpoint_id
 
 
-class Logged(TypedDict):
-    """An entry that was added to the log: an attempt at a step, or a mark."""
+class LoggedView(TypedDict):
+    """An entry that was added to the run's log."""
 
-    kind: str
-    step: int | None
-    attempt: int | None
-    status: str | None
-    what: str | None
+    kind: Annotated[str, doc("`attempt` or `mark`.")]
+    step: Annotated[int | None, doc("The step that was attempted.")]
+    attempt: Annotated[int | None, doc("Which attempt at it, counted from 1.")]
+    status: Annotated[str | None, doc("How the attempt ended.")]
+    what: Annotated[str | None, doc("What the mark says.")]
 
 
-class CheckpointEntry(TypedDict):
-    """One checkpoint; `at` is RFC 3339 as stored.
+class CheckpointView(TypedDict):
+    """One checkpoint of a run, and what it has changed."""
 
-    `node` has written it; null for what came from outside: the input, and marks. `changed` names
-    what is not as in the checkpoint before, `logged` what was added to the log.
-    """
-
-    checkpoint_id: str
-    at: str
-    node: str | None
-    status: Status | None
-    cursor: int | None
-    next: list[str]
-    changed: list[str]
-    logged: list[Logged]
+    checkpoint_id: Annotated[str, doc("Its id.")]
+    at: Annotated[Time, Field(serialization_alias="time", description="When it was stored.")]
+    node: Annotated[str | None, doc("The node that led to it; null for what came from outside.")]
+    status: Annotated[Status | None, doc("How the run stood; null for its input.")]
+    cursor: Annotated[int | None, doc("Steps that were done or left out.")]
+    next: Annotated[list[str], doc("The node that was to follow; none at an end.")]
+    changed: Annotated[list[str], doc("What is not as in the checkpoint before.")]
+    logged: Annotated[list[LoggedView], doc("What was added to the log.")]
 
 
 class HistoryPage(TypedDict):
-    """Checkpoints, the newest first; `before` asks for those that follow, null after the last."""
+    """Checkpoints of a run."""
 
-    checkpoints: list[CheckpointEntry]
-    before: str | None
+    checkpoints: Annotated[list[CheckpointView], doc("The newest first.")]
+    before: Annotated[
+        str | None, doc("The `before` that asks for the page which follows; null after the last.")
+    ]
 
 
 class Checkpoint(TypedDict):
     """One checkpoint with the whole state; `state` is null where only the input was stored."""
 
-    entry: CheckpointEntry
+    entry: CheckpointView
     state: RunState | None
 
 
@@ -118,13 +119,12 @@ def _at(config: RunnableConfig, checkpoint_id: str) -> RunnableConfig:
     return {"configurable": {**config["configurable"], "checkpoint_id": checkpoint_id}}
 
 
-def _entry(snapshot: StateSnapshot, older: StateSnapshot | None) -> CheckpointEntry:
+def _entry(snapshot: StateSnapshot, older: StateSnapshot | None) -> CheckpointView:
     values: dict[str, Any] = snapshot.values
     before: dict[str, Any] = older.values if older else {}
     added = values.get("log", [])[len(before.get("log", [])) :]
-    return CheckpointEntry(
+    return CheckpointView(
         checkpoint_id=_id(snapshot),
-        at=snapshot.created_at or "",
         node=_node(snapshot, older),
         status=values.get("status"),
         cursor=values.get("cursor"),
@@ -133,6 +133,7 @@ def _entry(snapshot: StateSnapshot, older: StateSnapshot | None) -> CheckpointEn
             name for name in values if name not in before or values[name] != before[name]
         ),
         logged=[_logged(entry) for entry in added],
+        at=datetime.fromisoformat(snapshot.created_at or "").timestamp(),
     )
 
 
@@ -143,8 +144,8 @@ def _node(snapshot: StateSnapshot, older: StateSnapshot | None) -> str | None:
     return older.next[0] if older.next else None
 
 
-def _logged(entry: dict[str, Any]) -> Logged:
-    return Logged(
+def _logged(entry: dict[str, Any]) -> LoggedView:
+    return LoggedView(
         kind=entry["kind"],
         step=entry.get("step"),
         attempt=entry.get("attempt"),

@@ -2,7 +2,7 @@
 
 Readers of the state import from here; which records there are, the files beside this one tell.
 
-Others use `row` and `status`.
+Others use `row`, `status` and `wording`.
 """
 
 from graph.state.log import (
@@ -11,10 +11,13 @@ from graph.state.log import (
     Ending,
     ForkedFrom,
     Mark,
+    Marked,
     PlanningCall,
     Retry,
+    attempts,
     ended_at,
     extend,
+    marks,
 )
 from graph.state.plan import (
     Approval,
@@ -52,6 +55,7 @@ __all__ = [
     "ForkedFrom",
     "Limits",
     "Mark",
+    "Marked",
     "Plan",
     "PlannedBy",
     "PlannedTool",
@@ -68,8 +72,10 @@ __all__ = [
     "Step",
     "Unparsed",
     "Usage",
+    "attempts",
     "ended_at",
     "extend",
+    "marks",
     "new_run",
     "run_error",
 ]

@@ -1,12 +1,14 @@
 """What is logged of a run: attempts at its steps, calls of planners, and what came from outside."""
 
-from collections.abc import Sequence
-from typing import Any, Literal, NotRequired
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal, NotRequired
 
+from pydantic import WithJsonSchema
 from typing_extensions import TypedDict
 
 from graph.state.plan import Approval, Plan, PlannedBy, RequiredApproval, Step, Usage
 from graph.state.status import RunError, Status
+from graph.state.wording import UNTOLD, Time, doc
 
 
 class ForkedFrom(TypedDict):
@@ -27,107 +29,121 @@ class ForkedFrom(TypedDict):
 
 
 class Ending(TypedDict):
-    """How a run stood when it was settled and somebody had it retried; times in epoch seconds.
+    """An end that a retry has undone."""
 
-    What events tell of the end, and of everything before it, is read from here: the state itself
-    has gone on. `steps` is the length of its plan, 0 where it had none; `planned` is the length of
-    its planning log. `approval` is missing in those of earlier versions; `plan` is there only
-    where a person may replace it from here on.
-    """
-
-    status: Status
-    error: RunError | None
-    usage: Usage
-    planned_by: PlannedBy | None
-    steps: int
-    planned: int
-    generation: int
-    started_at: float | None
-    completed_at: float | None
-    approval: NotRequired[Approval | None]
-    plan: NotRequired[Plan]
+    # What events tell of the end, and of everything before it, is read from here: the state itself
+    # has gone on.
+    status: Annotated[Status, doc("How the run stood.")]
+    error: Annotated[RunError | None, doc("Why it did not complete.")]
+    usage: Annotated[Usage, doc("What planning had taken by then.")]
+    planned_by: Annotated[PlannedBy | None, doc("Who had planned it last.")]
+    steps: Annotated[int, doc("Steps of its plan; 0 where it had none.")]
+    planned: Annotated[int, doc("Entries of its planning log.")]
+    generation: Annotated[int, doc("How often it had been retried before.")]
+    started_at: Annotated[Time | None, doc("When it had been started last.")]
+    completed_at: Annotated[Time | None, doc("When it had been settled.")]
+    approval: NotRequired[Annotated[Approval | None, UNTOLD]]  # not in those of earlier versions
+    plan: NotRequired[Annotated[Plan, UNTOLD]]  # where a person may replace it from here on
 
 
 class Retry(TypedDict):
-    """What a retry was asked to do; the run continues with step `from_step`.
+    """What a retry was asked to do."""
 
-    `from_step` is null where there is no plan yet: the run is planned again. `input` is the edited
-    input of that step, `skip` the steps that are left out from now on, `ended` the end undone.
-    `asks` is there where nobody has approved what the run continues with.
-    """
-
-    from_step: int | None
-    input: dict[str, Any] | None
-    skip: list[int]
-    generation: int
-    ended: Ending
-    asks: NotRequired[RequiredApproval]
+    from_step: Annotated[int | None, doc("The step it begins with; null: planned again.")]
+    input: Annotated[dict[str, Any] | None, doc("The edited input of that step.")]
+    skip: Annotated[list[int], doc("The steps that are left out from then on.")]
+    generation: Annotated[int, doc("What the keys of its steps are made with.")]
+    ended: Annotated[Ending, doc("The end that it has undone.")]
+    asks: NotRequired[Annotated[RequiredApproval, UNTOLD]]  # where nobody has approved that
 
 
 class AttemptError(TypedDict):
-    """Why one attempt failed, and whether another one may succeed."""
+    """Why an attempt failed."""
 
-    type: str
-    message: str
-    retryable: bool
+    type: Annotated[str, doc("The class of the error.")]
+    message: Annotated[str, doc("What went wrong, in words.")]
+    retryable: Annotated[bool, doc("Whether another attempt may succeed.")]
 
 
 class Attempt(TypedDict):
-    """One execution of one step; times are epoch seconds, `input` is resolved."""
+    """One execution of one step."""
 
-    kind: Literal["attempt"]
-    step: int
-    tool: str
-    input: dict[str, Any]
-    attempt: int
-    generation: int
-    status: Literal["ok", "error", "timeout", "cancelled"]
-    output: Any
-    error: AttemptError | None
-    retry_at: float | None
-    thread_running: bool
-    may_have_acted: bool
-    started_at: float
-    duration_ms: float
+    kind: Annotated[Literal["attempt"], UNTOLD]
+    step: Annotated[int, doc("The step of the plan.")]
+    tool: Annotated[str, doc("The tool that was called.")]
+    input: Annotated[dict[str, Any], doc("What it was given, references resolved.")]
+    attempt: Annotated[int, doc("Which attempt at the step, counted from 1.")]
+    generation: Annotated[int, doc("How often finished steps were told to run again before.")]
+    status: Annotated[Literal["ok", "error", "timeout", "cancelled"], doc("How it ended.")]
+    output: Annotated[Any, doc("What the tool returned; null unless `status` is `ok`.")]
+    error: Annotated[AttemptError | None, doc("Why it failed.")]
+    retry_at: Annotated[Time | None, doc("The earliest time of the next attempt.")]
+    thread_running: Annotated[
+        bool, doc("Whether the tool may still be running although its time was up.")
+    ]
+    may_have_acted: Annotated[
+        bool | None,
+        doc("Whether it may have changed something; null in records of earlier versions."),
+    ]
+    started_at: Annotated[Time, doc("When it began.")]
+    duration_ms: Annotated[float, doc("How long it took, in milliseconds.")]
 
 
-class Mark(TypedDict):
-    """Something that happened to a run from outside its steps; `event` is its event's number.
+class Marked(TypedDict):
+    """What every mark says."""
 
-    `retry` is there with a mark of that kind only, `steps` with the approval of an edited plan.
-    """
+    what: Annotated[
+        Literal["taken_up", "cancel", "retry", "approved", "rejected", "expired"],
+        doc("What happened; `taken_up` is the resumption after a restart."),
+    ]
+    at: Annotated[Time, doc("When.")]
+    by: Annotated[str, doc("Who did it.")]
+    detail: Annotated[str | None, doc("What else there is to say about it.")]
+
+
+class Mark(Marked):
+    """Something that happened to the run from outside its steps; what it does not say, it lacks."""
 
     kind: Literal["mark"]
-    what: Literal["taken_up", "cancel", "retry", "approved", "rejected", "expired"]
-    at: float
-    by: str
-    detail: str | None
-    event: NotRequired[int]  # those of earlier versions have none
+    event: NotRequired[int]
     retry: NotRequired[Retry]
     steps: NotRequired[list[Step]]
 
 
 class PlanningCall(TypedDict):
-    """One call of a planner; tokens and price are null where there are none.
+    """One call of a planner."""
 
-    `error_class` says why a call failed or was skipped, `transient` whether that may pass by
-    itself, `reasons` why an answer was rejected. `rejected_plan` is the plan that a model's answer
-    held, when the plan check rejected it and it is small enough to be kept; entries of earlier
-    versions lack the key.
-    """
+    planner: Annotated[Literal["llm", "pattern"], doc("Which planner was called.")]
+    model: Annotated[str | None, doc("The model; null for the pattern planner.")]
+    outcome: Annotated[
+        Literal["planned", "empty", "refused", "rejected", "failed", "skipped"],
+        WithJsonSchema({"type": "string"}, mode="serialization"),  # there may be more
+        doc("What came of it."),
+    ]
+    error_class: Annotated[str | None, doc("Why it failed or was skipped.")]
+    transient: Annotated[bool | None, doc("Whether that failure may pass by itself.")]
+    reasons: Annotated[list[str], doc("Why the answer was rejected.")]
+    started_at: Annotated[Time, doc("When it began.")]
+    duration_ms: Annotated[float, doc("How long it took, in milliseconds.")]
+    input_tokens: Annotated[int | None, doc("Tokens read; null where there are none.")]
+    output_tokens: Annotated[int | None, doc("Tokens written; null where there are none.")]
+    usd: Annotated[float | None, doc("Its price in US dollars; null when not known.")]
+    rejected_plan: NotRequired[  # not in those of earlier versions
+        Annotated[
+            Plan | None, doc("The plan that failed its check, unless it is too large to be kept.")
+        ]
+    ]
 
-    planner: Literal["llm", "pattern"]
-    model: str | None
-    outcome: Literal["planned", "empty", "refused", "rejected", "failed", "skipped"]
-    error_class: str | None
-    transient: bool | None
-    reasons: list[str]
-    started_at: float
-    duration_ms: float
-    input_tokens: int | None
-    output_tokens: int | None
-    usd: float | None
-    rejected_plan: NotRequired[Plan | None]
+
+def attempts(state: Mapping[str, Any]) -> list[Attempt]:
+    """The attempts that the log of a state has, the first one first."""
+    return [entry for entry in state.get("log", ()) if entry["kind"] == "attempt"]
+
+
+def marks(state: Mapping[str, Any], *what: str) -> list[Mark]:
+    """The marks that the log of a state has, or those of these kinds; the first one first."""
+    found = [entry for entry in state.get("log", ()) if entry["kind"] == "mark"]
+    return [mark for mark in found if mark["what"] in what] if what else found
 
 
 def ended_at(entry: Attempt | PlanningCall) -> float:

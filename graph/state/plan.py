@@ -1,35 +1,43 @@
 """A plan: the tool calls that a run makes, and who thought of them."""
 
-from typing import Any, Literal, NotRequired
+from typing import Annotated, Any, Literal, NotRequired
 
+from pydantic import Field
 from typing_extensions import TypedDict
+
+from graph.state.wording import Time, doc
 
 Span = list[int]  # [start, end] in the prompt; a list because JSON has no tuples
 
 
 class Step(TypedDict):
-    """One tool call of a plan; `input` may hold references to earlier outputs."""
+    """One tool call of a plan."""
 
-    step: int
-    tool: str
-    input: dict[str, Any]
-    reasoning: str
-    span: Span | None
+    step: Annotated[int, doc("Its place in the plan, counted from 1.")]
+    tool: Annotated[str, doc("The tool it calls.")]
+    input: Annotated[
+        dict[str, Any],
+        doc("What the tool is given; may refer to earlier outputs, as `{step_1_output}`."),
+    ]
+    reasoning: Annotated[str, doc("Why the planner made this step.")]
+    span: Annotated[
+        Span | None, doc("`[start, end]` of the words in the prompt that the step is for.")
+    ]
 
 
 class Plan(TypedDict):
-    """Empty while unplanned and when refused."""
+    """The steps; none while the run is unplanned and when it was refused."""
 
-    steps: list[Step]
+    steps: Annotated[list[Step], doc("In the order of execution.")]
 
 
 class PlannedBy(TypedDict):
-    """Who made the plan and why it was them."""
+    """Who made the plan."""
 
-    source: Literal["llm", "pattern"]
-    model: str | None
-    reason: str
-    complexity: dict[str, Any] | None
+    source: Annotated[Literal["llm", "pattern"], doc("A model, or the pattern planner.")]
+    model: Annotated[str | None, doc("The model's name; null for the pattern planner.")]
+    reason: Annotated[str, doc("Why it was this planner.")]
+    complexity: Annotated[dict[str, Any] | None, doc("How complex the task was judged.")]
 
 
 # Planning by models: how far it is, and what it has cost.
@@ -55,13 +63,13 @@ class Planning(TypedDict):
 
 
 class Usage(TypedDict):
-    """What the planning cost; what is not known is null, never 0 instead."""
+    """What planning took."""
 
-    calls: int
-    input_tokens: int | None
-    output_tokens: int | None
-    usd: float | None
-    by_model: dict[str, Any]
+    calls: Annotated[int, doc("Calls of a model.")]
+    input_tokens: Annotated[int | None, doc("Tokens read; null when not known.")]
+    output_tokens: Annotated[int | None, doc("Tokens written; null when not known.")]
+    usd: Annotated[float | None, doc("Price in US dollars; null when not known, never 0.")]
+    by_model: Annotated[dict[str, Any], doc("The same for each model.")]
 
 
 # Which plans a person is asked about, and with what.
@@ -73,23 +81,29 @@ Approve = Literal["never", "effects", "always"]
 
 
 class PlannedTool(TypedDict):
-    """A tool that a plan uses, and in which steps; `effects`: whether a call changes something.
+    """A tool that the plan uses."""
 
-    `scope`: which sets its calls are about, in words; the key is there only if they are about some.
-    """
-
-    tool: str
-    effects: bool
-    steps: list[int]
-    scope: NotRequired[list[str]]
+    tool: Annotated[str, doc("The tool.")]
+    effects: Annotated[bool, doc("Whether a call changes something.")]
+    steps: Annotated[list[int], doc("The steps that call it.")]
+    scope: NotRequired[
+        Annotated[
+            list[str],
+            Field(
+                description="Which calls are about several things or all, and what these are; left "
+                "out if none is.",
+                json_schema_extra={"default": []},
+            ),
+        ]
+    ]
 
 
 class Approval(TypedDict):
-    """What a person was asked about the plan, and until when; times in epoch seconds."""
+    """What a person was asked about the plan; `marks` tell what was decided, and by whom."""
 
-    asked_at: float
-    expires_at: float
-    tools: list[PlannedTool]
+    asked_at: Annotated[Time, doc("Since when.")]
+    expires_at: Annotated[Time, doc("Until when; then the run is cancelled.")]
+    tools: Annotated[list[PlannedTool], doc("The tools of the plan as it was proposed.")]
 
 
 class RequiredApproval(TypedDict):

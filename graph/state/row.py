@@ -17,6 +17,8 @@ from graph.state import (
     RequiredApproval,
     RunState,
     Status,
+    attempts,
+    marks,
     new_run,
 )
 from graph.state.status import SETTLED, SETTLED_OR_WAITING
@@ -106,11 +108,8 @@ class RunRow:
 
 def facts_of(state: RunState) -> Facts:
     """The facts that a state holds."""
-    log = state.get("log", [])
-    attempts = [entry for entry in log if entry["kind"] == "attempt"]
-    marks = [entry["what"] for entry in log if entry["kind"] == "mark"]
-    planned_by = state["planned_by"]
-    tools = [attempt["tool"] for attempt in attempts]
+    made, planned_by = attempts(state), state["planned_by"]
+    tools = [attempt["tool"] for attempt in made]
     if state["status"] not in SETTLED:
         tools += [step["tool"] for step in state["plan"]["steps"]]
     return Facts(
@@ -118,8 +117,8 @@ def facts_of(state: RunState) -> Facts:
         model=planned_by["model"] if planned_by else None,
         tools=tuple(dict.fromkeys(tools)),
         usd=state["usage"]["usd"] if state["status"] in SETTLED_OR_WAITING else None,
-        retries=sum(1 for attempt in attempts if attempt["attempt"] > 1),
-        taken_up=marks.count("taken_up"),
+        retries=sum(attempt["attempt"] > 1 for attempt in made),
+        taken_up=len(marks(state, "taken_up")),
     )
 
 

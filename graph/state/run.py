@@ -8,31 +8,31 @@ from typing_extensions import TypedDict
 from graph.state.log import ForkedFrom, PlanningCall, extend
 from graph.state.plan import Approval, Approve, Plan, PlannedBy, Planning, Usage
 from graph.state.status import Result, RunError, Status
+from graph.state.wording import doc
 
 
 class Limits(TypedDict):
-    """The limits in force for one run; times in seconds, sizes in bytes."""
+    """The limits in force for the run."""
 
-    step_timeout: float
-    max_attempts: int
-    backoff: float
-    max_prompt: int
-    max_steps: int
-    max_output: int
+    step_timeout: Annotated[float, doc("Longest time of one attempt, in seconds.")]
+    max_attempts: Annotated[int, doc("Most attempts at one step.")]
+    backoff: Annotated[float, doc("Wait before the second attempt, in seconds; it doubles.")]
+    max_prompt: Annotated[int, doc("Longest prompt, in characters.")]
+    max_steps: Annotated[int, doc("Most steps of a plan.")]
+    max_output: Annotated[int, doc("Largest output of a step, in bytes.")]
 
 
 class Budget(TypedDict):
-    """What one run may spend on planning by models; null where nothing is said.
+    """What the run may spend on planning by models."""
 
-    `seconds` count from the start of its execution. `on_exceeded`: plan in the way that costs
-    nothing, or fail.
-    """
-
-    usd: float | None
-    tokens: int | None
-    seconds: float | None
-    steps: int | None
-    on_exceeded: Literal["pattern", "fail"]
+    usd: Annotated[float | None, doc("US dollars.")]
+    tokens: Annotated[int | None, doc("Tokens, read and written.")]
+    seconds: Annotated[float | None, doc("Seconds from the start of its execution.")]
+    steps: Annotated[int | None, doc("Steps of its plan.")]
+    on_exceeded: Annotated[
+        Literal["pattern", "fail"],
+        doc("`pattern`: plan in the way that costs nothing; `fail`: end the run."),
+    ]
 
 
 #: What holds where nobody says otherwise (Studio, notebooks).

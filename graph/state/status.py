@@ -1,13 +1,16 @@
 """How a run stands, what it may become, and what it has come to: a result, or an error."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from typing_extensions import TypedDict
 
 from graph.state.plan import Plan, Span
+from graph.state.wording import doc
 
 Status = Literal["pending", "running", "waiting", "completed", "failed", "cancelled"]
+
+STATUSES: tuple[Status, ...] = get_args(Status)
 
 ErrorType = Literal[
     "not_understood",
@@ -21,28 +24,28 @@ ErrorType = Literal[
 
 
 class Result(TypedDict):
-    """The last step's output, and one line that counts but never quotes items."""
+    """What came out."""
 
-    output: Any
-    summary: str
+    output: Annotated[Any, doc("The output of the last step.")]
+    summary: Annotated[str, doc("One line that counts and never quotes.")]
 
 
 class Unparsed(TypedDict):
-    """Words of the prompt that no planner could place."""
+    """Words that no planner could place."""
 
-    text: str
-    span: Span
+    text: Annotated[str, doc("The words.")]
+    span: Annotated[Span, doc("`[start, end]` of them in the prompt.")]
 
 
 class RunError(TypedDict):
-    """Why a run did not complete."""
+    """Why the run did not complete."""
 
-    type: ErrorType
-    message: str
-    step: int | None
-    unparsed: list[Unparsed]
-    examples: list[str]
-    rejected_plan: Plan | None
+    type: Annotated[ErrorType, doc("What kind of failure it is.")]
+    message: Annotated[str, doc("The reason, in words.")]
+    step: Annotated[int | None, doc("The step that failed.")]
+    unparsed: Annotated[list[Unparsed], doc("The words that were not understood.")]
+    examples: Annotated[list[str], doc("Requests that would be understood.")]
+    rejected_plan: Annotated[Plan | None, doc("The plan that failed its check.")]
 
 
 def run_error(
@@ -79,6 +82,8 @@ SETTLED: frozenset[Status] = frozenset({"completed", "failed", "cancelled"})
 
 #: A run in one of these continues only when somebody says so.
 SETTLED_OR_WAITING: frozenset[Status] = SETTLED | {"waiting"}
+
+UNSETTLED: frozenset[Status] = frozenset(STATUSES) - SETTLED
 
 #: What may be asked of a run, and the status that it then takes.
 ACTIONS: Mapping[str, Status] = {

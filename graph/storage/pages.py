@@ -5,50 +5,70 @@ import hashlib
 import json
 import math
 from dataclasses import replace
+from typing import Annotated, cast
 
 from typing_extensions import TypedDict
 
 from graph.state import Status
 from graph.state.row import Planner, RunRow
+from graph.state.wording import Time, doc
 from graph.storage.search import MOST_COUNTED, Found, Position, Search, duration, total
 
 
-class Summary(TypedDict):
-    """One run in a list; times in epoch seconds, `duration_ms` once it is settled.
+class RunSummary(TypedDict):
+    """One run in a list."""
 
-    Planner to `taken_up` are as they were when the status was written.
-    """
+    run_id: Annotated[str, doc("The id of the run.")]
+    owner: Annotated[str, doc("Whose run it is; `default` where there are no keys.")]
+    prompt: Annotated[str, doc("What was asked.")]
+    status: Annotated[Status, doc("Where the run stands.")]
+    created_at: Annotated[Time, doc("When it was accepted.")]
+    started_at: Annotated[Time | None, doc("When its planning began.")]
+    completed_at: Annotated[Time | None, doc("When it was settled.")]
+    duration_ms: Annotated[
+        float | None,
+        doc("From the start of its planning until it was settled, in milliseconds."),
+    ]
+    planner: Annotated[Planner | None, doc("Who made the plan: a model or the pattern planner.")]
+    model: Annotated[str | None, doc("The model that made the plan.")]
+    tools: Annotated[
+        list[str], doc("The tools that it called and, while it is not settled, those of its plan.")
+    ]
+    usd: Annotated[
+        float | None,
+        doc("What its planning cost in US dollars; null while it goes on, or not known."),
+    ]
+    retries: Annotated[int, doc("Attempts after the first one, of all its steps.")]
+    taken_up: Annotated[int, doc("How often it was gone on with after its server had ended.")]
 
-    run_id: str
-    owner: str
-    prompt: str
-    status: Status
-    created_at: float
-    started_at: float | None
-    completed_at: float | None
-    duration_ms: float | None
-    planner: Planner | None
-    model: str | None
-    tools: list[str]
-    usd: float | None
-    retries: int
-    taken_up: int
+
+class Counts(TypedDict):
+    """How many runs have each status; exact up to 10,000, and then that many or more."""
+
+    pending: Annotated[int, doc("Accepted, not begun.")]
+    running: Annotated[int, doc("Being planned or executed.")]
+    waiting: Annotated[int, doc("Waiting for a person.")]
+    completed: Annotated[int, doc("All is done.")]
+    failed: Annotated[int, doc("Ended before all was done.")]
+    cancelled: Annotated[int, doc("Ended because somebody said so.")]
 
 
 class Page(TypedDict):
-    """A page of a search; `total` and each of `counts` are exact up to `MOST_COUNTED`."""
+    """A page of runs."""
 
-    runs: list[Summary]
-    total: int
-    total_is_lower_bound: bool
-    counts: dict[Status, int]
-    next_cursor: str | None
+    runs: Annotated[list[RunSummary], doc("In the order that was asked for.")]
+    total: Annotated[int, doc("How many runs match; exact up to 10,000.")]
+    total_is_lower_bound: Annotated[bool, doc("Whether there are more than `total`.")]
+    counts: Annotated[Counts, doc("Those that match but for their status, by status.")]
+    next_cursor: Annotated[
+        str | None, doc("Given as `cursor`, goes on after this page; null on the last one.")
+    ]
 
 
-def summary_of(row: RunRow) -> Summary:
+def summary_of(row: RunRow) -> RunSummary:
     """What a list shows of a run."""
     seconds = duration(row)
-    return Summary(
+    return RunSummary(
         run_id=row.run_id,
         owner=row.owner,
         prompt=row.prompt,
@@ -74,7 +94,7 @@ def found_page(found: Found, search: Search, *, owner: str) -> Page:
         runs=[summary_of(row) for row in found.rows],
         total=matching,
         total_is_lower_bound=bounded,
-        counts=counts,
+        counts=cast("Counts", counts),
         next_cursor=encode(found.after, search, owner=owner) if found.after else None,
     )
 

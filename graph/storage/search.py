@@ -3,17 +3,16 @@
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 from graph.state import Status
 from graph.state.row import Planner, RunRow
+from graph.state.status import STATUSES
 
 #: Counts are exact up to here; what is more is only known to be that.
 MOST_COUNTED = 10_000
 
 Sort = Literal["time", "duration", "cost"]
-
-STATUSES: tuple[Status, ...] = get_args(Status)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,6 +7,7 @@ from html import escape
 from typing import Any, overload
 
 from graph.state.status import SETTLED
+from graph.state.wording import counted, printable
 
 #: A record as the server answers it, or as `graph.record` gives it.
 AnyRecord = Mapping[str, Any]
@@ -149,12 +150,9 @@ def _outcome(record: AnyRecord) -> str:
         return str(record["result"]["summary"])
     steps = len(record["plan"]["steps"])
     if record["status"] == "waiting":
-        return f"the plan of {_counted(steps)} is to be approved"
-    return f"{record['progress']['done']} of {_counted(steps)} done" if steps else "no plan yet"
-
-
-def _counted(steps: int) -> str:
-    return f"{steps} step" if steps == 1 else f"{steps} steps"
+        return f"the plan of {counted(steps, 'step')} is to be approved"
+    done = record["progress"]["done"]
+    return f"{done} of {counted(steps, 'step')} done" if steps else "no plan yet"
 
 
 def _duration(ms: float | None) -> str | None:
@@ -178,5 +176,5 @@ def _shown(value: object) -> str:
     if value is None:
         return ""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-    line = "".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in text)
+    line = printable(text)
     return line if len(line) <= MAX_CELL else f"{line[: MAX_CELL - 1]}…"

@@ -11,13 +11,17 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from graph.state import (
     Approval,
     Approve,
+    ForkedFrom,
     Mark,
     Plan,
     PlannedTool,
     RequiredApproval,
+    Retry,
     RunError,
     RunState,
     Step,
+    attempts,
+    marks,
     run_error,
 )
 from nodes.approval.edited_plan import PlanUnfit, check_editable, read_plan
@@ -151,8 +155,7 @@ def _read(given: object) -> _Answer:
 
 def _refused(state: RunState, answer: _Answer) -> RunError:
     # Of a run that was retried or forked, steps may have been executed before it was asked about.
-    begun = any(entry["kind"] == "attempt" for entry in state.get("log", []))
-    undone = "nothing more was done" if begun else "nothing was done"
+    undone = "nothing more was done" if attempts(state) else "nothing was done"
     if answer.what == "expired":
         approval = state.get("approval")
         days = (approval["expires_at"] - approval["asked_at"]) / 86_400 if approval else 0
@@ -226,22 +229,19 @@ def approval_needed(state: RunState) -> dict[str, Any]:
 
 def _is_approved(state: RunState) -> bool:
     """Whether the plan of a state was approved, here or where it was forked."""
-    for entry in reversed(state.get("log", [])):
-        if entry["kind"] != "mark":
-            continue
-        if entry["what"] == "approved":
+    for mark in marks(state)[::-1]:
+        if mark["what"] == "approved":
             return True
-        if "asks" in entry.get("retry", ()):
+        if "asks" in mark.get("retry", ()):
             return False
     fork = state.get("forked_from")
     return bool(fork and fork["from_step"] is not None and "asks" not in fork)
 
 
-def _begun(state: RunState) -> Mapping[str, Any] | None:
+def _begun(state: RunState) -> Retry | ForkedFrom | None:
     """What the run continues from: its last retry, or the checkpoint that it was forked from."""
-    for entry in reversed(state.get("log", [])):
-        if entry["kind"] == "mark" and "retry" in entry:
-            retry: Mapping[str, Any] = entry["retry"]
+    for mark in marks(state)[::-1]:
+        if retry := mark.get("retry"):
             return retry
     return state.get("forked_from")
 

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 from langgraph.types import Overwrite
 from pydantic import Field, TypeAdapter, ValidationError
 
-from graph.state import DEFAULT_LIMITS, Attempt, Mark, Plan, RunState, new_run, run_error
+from graph.state import DEFAULT_LIMITS, Attempt, Mark, Plan, RunState, attempts, new_run, run_error
 from nodes.approval.edited_plan import PlanUnfit, read_plan
 from nodes.contract.json_data import InvalidOutput
 from nodes.contract.references import InvalidReference
@@ -69,9 +69,9 @@ def _plan() -> TypeAdapter[Any]:
 def _changed(state: RunState) -> list[str]:
     """Which steps count as done and were done otherwise; one sentence for each."""
     done = {
-        entry["step"]: (entry["tool"], entry["input"])
-        for entry in state["log"]
-        if entry["kind"] == "attempt" and entry["status"] == "ok"
+        attempt["step"]: (attempt["tool"], attempt["input"])
+        for attempt in attempts(state)
+        if attempt["status"] == "ok"
     }
     reasons = []
     for place, step in enumerate(state["plan"]["steps"][: state["cursor"]]):

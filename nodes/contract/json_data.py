@@ -2,10 +2,20 @@
 
 import json
 import math
+import re
 from typing import Any, NoReturn
 
 _INT64 = 2**63
 _MAX_DEPTH = 100  # lists and objects inside one another; a checkpoint holds some 250
+
+
+#: What text cannot have in a record: neither a checkpoint nor a database holds it.
+UNSTORABLE = re.compile("[\0\ud800-\udfff]")  # NUL, and half a surrogate pair
+
+
+def storable(text: str) -> str:
+    """The text with a question mark in the place of half a surrogate pair."""
+    return text.encode(errors="replace").decode()
 
 
 class InvalidOutput(Exception):

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any
 from uuid import UUID, uuid5
 
-from graph.state import Attempt, AttemptError, RunState, Step, ended_at
+from graph.state import Attempt, AttemptError, RunState, Step, attempts, ended_at
 from nodes.contract.json_data import InvalidOutput, plain
 from nodes.contract.references import InvalidReference, references, resolve
 from tools.registry import Tool
@@ -34,11 +34,7 @@ def edited_step_key(state: RunState, step: Step, value: Any) -> str:
 
 def outputs(state: RunState) -> dict[int, Any]:
     """Each step's output, from its latest successful attempt."""
-    return {
-        entry["step"]: entry["output"]
-        for entry in state["log"]
-        if entry["kind"] == "attempt" and entry["status"] == "ok"
-    }
+    return {one["step"]: one["output"] for one in attempts(state) if one["status"] == "ok"}
 
 
 def resolved(state: RunState, step: Step) -> Any:

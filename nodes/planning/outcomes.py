@@ -15,7 +15,7 @@ from graph.state import (
     Step,
     run_error,
 )
-from nodes.contract.json_data import InvalidOutput, plain
+from nodes.contract.json_data import InvalidOutput, plain, storable
 from nodes.planning.budget import PlanningDeadline, deadline_of
 from nodes.planning.model import (
     NOT_READY,
@@ -134,7 +134,7 @@ def rejected(
         return _passed_on(attempt)
     repairing: Planning = {
         **attempt.planning,
-        "answer": _storable(completion.text)[:8_000],
+        "answer": storable(completion.text)[:8_000],
         "reasons": shortened,
         "not_before": None,
     }
@@ -273,14 +273,9 @@ def _outcome_text(entry: PlanningCall) -> str:
 
 def _shortened(reasons: list[str]) -> list[str]:
     """What a record keeps of the reasons: a model can be wrong at any length."""
-    first = [_storable(reason)[:300] for reason in reasons[:_MOST_REASONS]]
+    first = [storable(reason)[:300] for reason in reasons[:_MOST_REASONS]]
     more = len(reasons) - len(first)
     return [*first, f"and {more} more"] if more else first
-
-
-def _storable(text: str) -> str:
-    # Half a surrogate pair can be neither stored nor sent back.
-    return text.encode(errors="replace").decode()
 
 
 # The plans of models that the plan check rejected, as the record keeps them.

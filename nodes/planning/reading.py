@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
 from graph.state import Limits, Step
-from nodes.contract.json_data import InvalidOutput, loads, plain
+from nodes.contract.json_data import InvalidOutput, loads, plain, storable
 from nodes.contract.plan_check import check_plan
 from nodes.planning.model import Completion
 from tools.registry import Tool
@@ -98,7 +98,7 @@ def _step(number: int, given: _Answered, tools: Mapping[str, Tool]) -> Step:
     if tool := tools.get(given.tool):
         _drop_nulls(value, tool)
     # Half a surrogate pair, which no checkpoint holds, is not worth a rejection here.
-    reasoning = given.reasoning[:200].encode(errors="replace").decode()
+    reasoning = storable(given.reasoning[:200])
     return Step(step=number, tool=given.tool, input=value, reasoning=reasoning, span=None)
 
 

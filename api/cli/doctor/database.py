@@ -8,8 +8,8 @@ from pathlib import Path
 
 from api.cli.doctor.finding import Finding, fails, ok, warning
 from api.cli.doctor.network import answers_as_runwright
-from api.errors.field_errors import counted
 from graph.settings import Settings
+from graph.state.wording import counted
 from graph.storage.open import sqlite_path
 from graph.storage.sqlite.backup import Look, look_at
 from graph.storage.sqlite.open import noted_owner
@@ -84,7 +84,8 @@ def _file(path: Path) -> Finding:
 def _ours(path: Path, look: Look) -> Finding:
     if look.runs is None:
         return fails(CHECK, f"{path} is damaged: it has no table of runs", DAMAGED)
-    holds = f"{path}: version {look.version}, {counted(look.runs, 'run')}, {look.size:,} bytes"
+    runs = counted(look.runs, "run", grouped=True)
+    holds = f"{path}: version {look.version}, {runs}, {look.size:,} bytes"
     owner = noted_owner(path)
     if owner is not None and owner.url and answers_as_runwright(owner.url):
         return ok(CHECK, f"{holds}, served at {owner.url} (process {owner.pid})")

@@ -14,8 +14,8 @@ from pathlib import Path
 from api.cli.doctor import database, graph, models, network
 from api.cli.doctor.finding import Finding, fails, ok, skipped, warning
 from api.cli.lines import line
-from api.errors.field_errors import counted
 from graph.settings import PREFIX, InvalidSettings, Settings, read_settings
+from graph.state.wording import counted
 
 #: What each examination reads; where one of these is unusable, it is left out.
 NEEDS: dict[str, frozenset[str]] = {

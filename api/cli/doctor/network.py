@@ -11,8 +11,8 @@ import httpx
 
 from api.cli.doctor.finding import Finding, fails, ok, warning
 from api.cli.serve import check_exposure, only_loopback, url_of
-from api.errors.field_errors import counted
 from graph.settings import InvalidSettings, Settings
+from graph.state.wording import counted
 from graph.storage.open import sqlite_path
 from graph.storage.sqlite.open import noted_owner
 from graph.storage.storage import StorageError

@@ -19,9 +19,9 @@ from graph.state.row import (
     RunArtifacts,
     RunRow,
 )
-from graph.state.status import SETTLED, leads_to
+from graph.state.status import SETTLED, UNSETTLED, leads_to
 from graph.storage.search import Found, Search
-from graph.storage.sqlite.schema import MIGRATIONS
+from graph.storage.sqlite.schema import MIGRATIONS, listed
 from graph.storage.sqlite.search import look_up
 from graph.storage.sqlite.writer import SqliteWriter, Statement
 
@@ -52,9 +52,7 @@ class SqliteIndex:
                     durable=True,
                 )
 
-        rows = await self._reader.execute_fetchall(
-            "SELECT DISTINCT forked_from FROM runs WHERE forked_from IS NOT NULL"
-        )
+        rows = await self._reader.execute_fetchall(_ORIGINS)
         self._origins = {origin for (origin,) in rows}
 
     async def accept(self, row: RunRow) -> None:
@@ -71,7 +69,7 @@ class SqliteIndex:
         return KeyedRun(run_id=row.run_id, fingerprint=key.fingerprint)
 
     async def find_key(self, owner: str, name: str, *, at: float) -> KeyedRun | None:
-        found = await self._reader.execute_fetchall(FIND, (owner, name, at - KEPT))
+        found = await self._reader.execute_fetchall(_FIND_KEY, (owner, name, at - KEPT))
         return next((KeyedRun(run_id=run_id, fingerprint=stored) for run_id, stored in found), None)
 
     async def find(self, run_id: str) -> RunRow | None:
@@ -79,15 +77,12 @@ class SqliteIndex:
         return rows[0] if rows else None
 
     async def owned(self, run_id: str, owner: str | None) -> bool:
-        query = "SELECT 1 FROM runs WHERE run_id = ? AND owner = coalesce(?, owner)"
-        return bool([*await self._reader.execute_fetchall(query, (run_id, owner))])
+        return bool([*await self._reader.execute_fetchall(_OWNED, (run_id, owner))])
 
     async def forks(self, run_id: str) -> Sequence[str]:
         if run_id not in self._origins:
             return ()
-        rows = await self._reader.execute_fetchall(
-            "SELECT run_id FROM runs WHERE forked_from = ? ORDER BY rowid", (run_id,)
-        )
+        rows = await self._reader.execute_fetchall(_FORKS, (run_id,))
         return [forked for (forked,) in rows]
 
     async def search(self, owner: str, search: Search) -> Found:
@@ -105,9 +100,7 @@ class SqliteIndex:
         )
 
     async def unsettled(self) -> Sequence[RunRow]:
-        return await self._select(
-            "WHERE status IN ('pending', 'running', 'waiting') ORDER BY rowid"
-        )
+        return await self._select(f"WHERE status IN ({listed(UNSETTLED)}) ORDER BY rowid")
 
     async def project(
         self,
@@ -139,54 +132,33 @@ class SqliteIndex:
         return await self._writer.write((update, (at, by, run_id, *sources)), durable=True) > 0
 
     async def decide(self, run_id: str, approval_answer: ApprovalAnswer) -> bool:
-        update = (
-            "UPDATE runs SET decision = ? WHERE run_id = ? AND decision IS NULL"
-            " AND cancel_at IS NULL AND status IN ('pending', 'running', 'waiting')"
-        )
         values = (json.dumps(approval_answer), run_id)
-        return await self._writer.write((update, values), durable=True) > 0
+        return await self._writer.write((_DECIDE, values), durable=True) > 0
 
     async def forget_approval_answer(self, run_id: str) -> None:
-        update = "UPDATE runs SET decision = NULL WHERE run_id = ?"
-        await self._writer.write((update, (run_id,)), durable=True)
+        await self._writer.write((_FORGET_ANSWER, (run_id,)), durable=True)
 
     async def note_expiry(self, run_id: str, at: float) -> None:
-        update = "UPDATE runs SET expires_at = ? WHERE run_id = ?"
-        await self._writer.write((update, (at, run_id)), durable=True)
+        await self._writer.write((_NOTE_EXPIRY, (at, run_id)), durable=True)
 
     async def expired(self, now: float, limit: int) -> Sequence[str]:
-        rows = await self._reader.execute_fetchall(
-            "SELECT run_id FROM runs WHERE status = 'waiting' AND expires_at <= ?"
-            " AND decision IS NULL AND cancel_at IS NULL"
-            " ORDER BY expires_at LIMIT ?",
-            (now, limit),
-        )
+        rows = await self._reader.execute_fetchall(_EXPIRED, (now, limit))
         return [run_id for (run_id,) in rows]
 
     async def request_retry(self, run_id: str, command: RetryCommand) -> bool:
-        update = (
-            "UPDATE runs SET status = 'pending', started_at = NULL, completed_at = NULL,"
-            " starts = 1, checkpoint_id = NULL, cancel_at = NULL, cancel_by = NULL,"
-            " expires_at = NULL, decision = NULL, generation = ?, retry = ?"
-            " WHERE run_id = ? AND generation = ?"
-        )
         generation = command["generation"]
         values = (generation, json.dumps(command), run_id, generation - 1)
-        return await self._writer.write((update, values), durable=True) > 0
+        return await self._writer.write((_RETRY, values), durable=True) > 0
 
     async def note_start(self, run_id: str, *, starts: int, checkpoint_id: str | None) -> None:
-        update = (
-            "UPDATE runs SET starts = ?, checkpoint_id = ?, taken_up = taken_up + (? > 0)"
-            " WHERE run_id = ?"
-        )
         values = (starts, checkpoint_id, starts, run_id)
-        await self._writer.write((update, values), durable=True)
+        await self._writer.write((_NOTE_START, values), durable=True)
 
     async def settled_before(
         self, moment: float, *, after: RunRow | None, limit: int
     ) -> Sequence[RunRow]:
         return await self._select(
-            "WHERE status IN ('completed', 'failed', 'cancelled') AND completed_at < ?"
+            f"WHERE status IN ({listed(SETTLED)}) AND completed_at < ?"
             " AND (completed_at, run_id) > (?, ?) ORDER BY completed_at, run_id LIMIT ?",
             moment,
             after.completed_at if after else 0.0,
@@ -195,7 +167,7 @@ class SqliteIndex:
         )
 
     async def check(self) -> None:
-        await self._writer.write(("UPDATE probe SET at = ? WHERE id = 1", (time.time(),)))
+        await self._writer.write((_PROBE, (time.time(),)))
 
     async def _select(self, rest: str, *parameters: Any) -> list[RunRow]:
         rows = await self._reader.execute_fetchall(
@@ -203,6 +175,46 @@ class SqliteIndex:
             parameters,
         )
         return [row_of(row) for row in rows]
+
+
+# What is written and read of one run, as SQL.
+
+
+_OWNED = "SELECT 1 FROM runs WHERE run_id = ? AND owner = coalesce(?, owner)"
+
+_ORIGINS = "SELECT DISTINCT forked_from FROM runs WHERE forked_from IS NOT NULL"
+
+_FORKS = "SELECT run_id FROM runs WHERE forked_from = ? ORDER BY rowid"
+
+_DECIDE = f"""
+    UPDATE runs SET decision = ?
+    WHERE run_id = ? AND decision IS NULL AND cancel_at IS NULL AND status IN ({listed(UNSETTLED)})
+"""  # noqa: S608 - constants only
+
+_FORGET_ANSWER = "UPDATE runs SET decision = NULL WHERE run_id = ?"
+
+_NOTE_EXPIRY = "UPDATE runs SET expires_at = ? WHERE run_id = ?"
+
+_EXPIRED = """
+    SELECT run_id FROM runs
+    WHERE status = 'waiting' AND expires_at <= ? AND decision IS NULL AND cancel_at IS NULL
+    ORDER BY expires_at LIMIT ?
+"""
+
+_RETRY = """
+    UPDATE runs SET
+        status = 'pending', started_at = NULL, completed_at = NULL, starts = 1,
+        checkpoint_id = NULL, cancel_at = NULL, cancel_by = NULL, expires_at = NULL,
+        decision = NULL, generation = ?, retry = ?
+    WHERE run_id = ? AND generation = ?
+"""
+
+_NOTE_START = """
+    UPDATE runs SET starts = ?, checkpoint_id = ?, taken_up = taken_up + (? > 0)
+    WHERE run_id = ?
+"""
+
+_PROBE = "UPDATE probe SET at = ? WHERE id = 1"
 
 
 # A run of the index as a row of SQLite's table, and back.
@@ -255,15 +267,24 @@ def _written(name: str, value: Any) -> Any:
     return json.dumps(value) if value else None
 
 
-# dempotency keys on SQLite: a run and its key are written in one transaction, or neither is.
+# Idempotency keys on SQLite: a run and its key are written in one transaction, or neither is.
 
 
 #: How many keys whose time is over are removed whenever one is added, so that they do not pile up.
 _SWEPT = 100
 
-FIND = (
+_FIND_KEY = (
     "SELECT run_id, fingerprint FROM request_keys WHERE owner = ? AND name = ? AND created_at > ?"
 )
+
+_FREE_KEY = "DELETE FROM request_keys WHERE owner = ? AND name = ? AND created_at <= ?"
+
+_SWEEP_KEYS = """
+    DELETE FROM request_keys WHERE rowid IN
+    (SELECT rowid FROM request_keys WHERE created_at <= ? ORDER BY created_at LIMIT ?)
+"""
+
+_TAKE_KEY = "INSERT OR IGNORE INTO request_keys VALUES (?, ?, ?, ?, ?)"
 
 
 def taking(
@@ -276,19 +297,9 @@ def taking(
     over = row.created_at - KEPT
     named = (row.owner, key.name)
     return (
-        (
-            "DELETE FROM request_keys WHERE owner = ? AND name = ? AND created_at <= ?",
-            (*named, over),
-        ),
-        (
-            "DELETE FROM request_keys WHERE rowid IN"
-            " (SELECT rowid FROM request_keys WHERE created_at <= ? ORDER BY created_at LIMIT ?)",
-            (over, _SWEPT),
-        ),
-        (
-            "INSERT OR IGNORE INTO request_keys VALUES (?, ?, ?, ?, ?)",
-            (*named, key.fingerprint, row.run_id, row.created_at),
-        ),
+        (_FREE_KEY, (*named, over)),
+        (_SWEEP_KEYS, (over, _SWEPT)),
+        (_TAKE_KEY, (*named, key.fingerprint, row.run_id, row.created_at)),
         (
             f"{insert} WHERE EXISTS"  # noqa: S608 - `insert` is ours, values are bound
             " (SELECT 1 FROM request_keys WHERE owner = ? AND name = ? AND run_id = ?)",
@@ -305,12 +316,12 @@ TABLES = {"checkpoints": "thread_id", "writes": "thread_id"}
 
 #: Those that are still settled when it comes to it: a run may have been told to go on meanwhile,
 #: and have come to another end, of which its receipts are not known.
-_SETTLED = (
-    "SELECT run_id FROM json_each(?) AS artifact CROSS JOIN runs"
-    " ON run_id = json_extract(artifact.value, '$[0]')"
-    " AND generation = json_extract(artifact.value, '$[1]')"
-    " WHERE status IN ('completed', 'failed', 'cancelled')"
-)
+_SETTLED = f"""
+    SELECT run_id FROM json_each(?) AS artifact CROSS JOIN runs
+    ON run_id = json_extract(artifact.value, '$[0]')
+    AND generation = json_extract(artifact.value, '$[1]')
+    WHERE status IN ({listed(SETTLED)})
+"""  # noqa: S608 - constants only
 
 
 class SqliteDeletion:

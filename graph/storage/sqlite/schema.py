@@ -1,5 +1,16 @@
 """The versions of the tables beside LangGraph's own, and how each comes from the one before."""
 
+from collections.abc import Collection
+
+from graph.state import Status
+from graph.state.status import SETTLED, STATUSES, UNSETTLED
+
+
+def listed(statuses: Collection[Status]) -> str:
+    """Statuses as a list of SQL, in the order that the table of statuses has."""
+    return ", ".join(f"'{status}'" for status in STATUSES if status in statuses)
+
+
 #: Marks a SQLite file as ours ("RUNW"), where `file` and `PRAGMA application_id` show it.
 APPLICATION_ID = 0x52554E57
 
@@ -121,9 +132,9 @@ MIGRATIONS = (
             checkpoint_id TEXT
         )
         """,
-        """
+        f"""
         CREATE INDEX runs_unsettled ON runs (status)
-        WHERE status IN ('pending', 'running', 'waiting')
+        WHERE status IN ({listed(UNSETTLED)})
         """,
     ),
     (
@@ -137,9 +148,9 @@ MIGRATIONS = (
         "ALTER TABLE runs ADD COLUMN cancel_by TEXT",
     ),
     (
-        """
+        f"""
         CREATE INDEX runs_settled ON runs (completed_at, run_id)
-        WHERE status IN ('completed', 'failed', 'cancelled')
+        WHERE status IN ({listed(SETTLED)})
         """,
     ),
     (

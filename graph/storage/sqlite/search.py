@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 import aiosqlite
 
 from graph.state import Status
-from graph.storage.search import MOST_COUNTED, STATUSES, Position, Search, full_text_query, sort_key
+from graph.state.status import STATUSES
+from graph.storage.search import MOST_COUNTED, Position, Search, full_text_query, sort_key
 from graph.storage.sqlite.filters import KEYS, Condition, beginning, conditions, ordering, walk
 
 

@@ -11,10 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from api.cli.lines import EventLines, pretty, printable
+from api.cli.lines import EventLines, pretty
 from api.cli.terminal_view import Activity, TerminalView, activity_after
 from api.cli.view import NoView, PlainView, open_view
 from graph.record.events import Event
+from graph.state.wording import printable
 from tests.support.wording.api.terminal import (
     GOING_ON,
     RUN_ID,

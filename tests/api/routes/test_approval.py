@@ -13,6 +13,7 @@ import pytest
 from api.routes.approval import DraftAnswer
 from api.schemas import Problem
 from api.views.answers import RunAnswer
+from tests.support.documented import documented
 from tests.support.patience import patience
 from tests.support.servers.command_call import call
 from tests.support.servers.server_process import ServerProcess, http_client, serving
@@ -56,7 +57,7 @@ def test_a_run_in_mode_plan_waits_and_shows_what_it_would_change(server: ServerP
     run = server.client.get(f"/runs/{run_id}/wait?timeout=300")
 
     assert (answer.status_code, run.status_code) == (201, 202)
-    RunAnswer.model_validate_json(run.content, strict=True, extra="forbid")
+    documented(RunAnswer, run.content)
     assert run.json()["approval"]["tools"] == [
         {"tool": "todo_store.add", "effects": True, "steps": [1]},
         {"tool": "todo_store.list", "effects": False, "steps": [2]},
@@ -70,7 +71,7 @@ def test_a_run_in_mode_plan_waits_and_shows_what_it_would_change(server: ServerP
 def test_approving_executes_once_and_a_second_time_is_a_conflict(server: ServerProcess):
     run_id = planned(server)
     answer = post(server, f"/runs/{run_id}/approve")
-    RunAnswer.model_validate_json(answer.content, strict=True, extra="forbid")
+    documented(RunAnswer, answer.content)
     run = server.settled(run_id)
 
     assert (answer.status_code, run["status"]) == (200, "completed")
@@ -117,7 +118,7 @@ def test_a_plan_about_all_is_told_so_before_it_is_approved(server: ServerProcess
     asked = {"checkpoint_id": checkpoint["checkpoint_id"], "state": {"plan": plan}}
     fork = post(server, f"/runs/{run_id}/fork", asked).json()["run_id"]
     run = server.client.get(f"/runs/{fork}/wait?timeout=300")
-    RunAnswer.model_validate_json(run.content, strict=True, extra="forbid")
+    documented(RunAnswer, run.content)
     told = {tool["tool"]: tool.get("scope") for tool in run.json()["approval"]["tools"]}
 
     assert told == {
@@ -193,7 +194,7 @@ def test_of_thirty_two_decisions_at_once_one_holds(server: ServerProcess):
 def test_a_plan_without_a_run(server: ServerProcess):
     runs = server.client.get("/runs").json()
     answer = post(server, "/plan", {"prompt": PROMPT})
-    DraftAnswer.model_validate_json(answer.content, strict=True, extra="forbid")
+    documented(DraftAnswer, answer.content)
 
     assert [step["tool"] for step in answer.json()["steps"]] == [
         "todo_store.add",

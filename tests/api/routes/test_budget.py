@@ -10,11 +10,12 @@ import httpx
 import pytest
 
 from api.routes.server import BudgetAnswer
-from api.views.times import rfc3339
 from graph.models.daily_budget import Account, DailyLimit
 from graph.runs.reader import StorageUnavailable
 from graph.settings.keys import new_key
+from graph.state.wording import rfc3339
 from graph.storage.storage import Spent
+from tests.support.documented import documented
 from tests.support.models.llm_runs import BACKUP, PRICES, SUM, calls, models, serving_models
 from tests.support.patience import patience, wait_until
 from tests.support.runs.orphans import orphans
@@ -41,7 +42,7 @@ async def test_a_server_without_a_daily_budget_says_so(client):
         "spent": None,
         "renewed_at": rfc3339(CREATED_AT),
     }
-    BudgetAnswer.model_validate(answer.json())
+    documented(BudgetAnswer, answer.json())
 
 
 async def test_limit_and_spending_are_told(client, runs, monkeypatch):
@@ -57,7 +58,7 @@ async def test_limit_and_spending_are_told(client, runs, monkeypatch):
     assert asked == ["default"]
     assert answer["limit"] == {"usd": 1.5, "tokens": 9}
     assert answer["spent"] == {"usd": None, "tokens": 7, "calls": 2}
-    BudgetAnswer.model_validate(answer)
+    documented(BudgetAnswer, answer)
 
 
 async def test_a_storage_that_does_not_answer_is_told(client, runs):

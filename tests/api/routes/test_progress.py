@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from api.views.answers import RunAnswer
+from tests.support.documented import documented
 from tests.support.runs.run_states import attempted, cancelled, completed, planned, queued
 
 
@@ -39,9 +40,9 @@ async def test_what_a_log_of_an_earlier_version_does_not_hold_is_not_known(runs,
 
     answer = await client.get(f"/runs/{runs.store(state)}")
 
-    record = RunAnswer.model_validate_json(answer.content, strict=True, extra="forbid")
-    assert record.marks[0].event is None
-    assert record.execution_log[0].may_have_acted is None
+    record = documented(RunAnswer, answer.content)
+    assert record["marks"][0]["event"] is None
+    assert record["execution_log"][0]["may_have_acted"] is None
 
 
 async def test_large_values_are_shortened_where_that_is_asked_for_and_named(runs, client):
@@ -54,7 +55,7 @@ async def test_large_values_are_shortened_where_that_is_asked_for_and_named(runs
     short = await client.get(f"/runs/{run_id}?max_value_bytes=100")
 
     assert whole.json()["shortened"] == []
-    RunAnswer.model_validate_json(short.content, strict=True, extra="forbid")
+    documented(RunAnswer, short.content)
     record = short.json()
     assert {value["path"]: value["bytes"] for value in record["shortened"]} == {
         "/prompt": 502,

@@ -25,10 +25,10 @@ async def test_500_watchers_are_one_read_and_one_encoding_and_leave_nothing(runs
 
     def counting(event):
         encoded.append(event["id"])
-        return present_event(event)
+        return encode(event)
 
-    present_event = streams.present_event
-    monkeypatch.setattr(streams, "present_event", counting)
+    encode = streams._encode
+    monkeypatch.setattr(streams, "_encode", counting)
     state = planned(queued(), steps=1)
     run_id = runs.store(state)
     before = len(asyncio.all_tasks())

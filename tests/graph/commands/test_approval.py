@@ -482,7 +482,7 @@ async def test_a_plan_without_a_run_is_made_by_the_models_and_nothing_is_stored(
     async with process(storage, gates, model) as runs:
         preview = await runs.preview("whatever")
 
-        assert [step["tool"] for step in preview["plan"]["steps"]] == ["pass", "look"]
+        assert [step["tool"] for step in preview["steps"]] == ["pass", "look"]
         assert [(tool["tool"], tool["effects"]) for tool in preview["tools"]] == [
             ("pass", True),
             ("look", False),
@@ -496,6 +496,6 @@ async def test_a_prompt_that_is_not_understood_has_a_draft_that_says_so(storage:
     async with process(storage, Gates()) as runs:
         preview = await runs.preview("hum a tune")
 
-    assert preview["plan"]["steps"] == []
+    assert preview["steps"] == []
     assert preview["error"] is not None
     assert preview["error"]["type"] == "not_understood"

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.views.explanation import ExplanationAnswer
+from api.views.answers import ExplanationAnswer
 from graph.commands.retry import RetryRequest
 from graph.record.explain import Explanation, explain
 from graph.record.time_spent import PARTS, time_spent
@@ -19,6 +19,7 @@ from graph.state import ForkedFrom, Mark, PlanningCall, RunState, run_error
 from graph.state.row import RetryCommand
 from graph.storage.storage import Storage
 from tests.support.clocks import Clocks
+from tests.support.documented import documented
 from tests.support.models.scripted_models import ScriptedModel, outage, plan_of
 from tests.support.own_tools.gate_tool import GATE
 from tests.support.patience import until
@@ -469,7 +470,7 @@ async def test_the_answer_is_as_documented() -> None:
         answer = await client.get(f"/runs/{run_id}/explain")
         unknown = await client.get("/runs/x/explain")
 
-    ExplanationAnswer.model_validate_json(answer.content, extra="forbid")
+    documented(ExplanationAnswer, answer.content)
     assert answer.json()["until"].endswith("Z")
     assert unknown.status_code == 404
     assert unknown.json()["type"] == "urn:runwright:problem:run-not-found"

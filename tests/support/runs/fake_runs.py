@@ -269,7 +269,15 @@ def eventful() -> Record:
         plan={"steps": [step]},
         execution_log=[attempt],
         marks=[
-            {"what": "taken_up", "at": CREATED_AT + 3, "by": "server", "detail": None, "event": 6}
+            {
+                "what": "taken_up",
+                "at": CREATED_AT + 3,
+                "by": "server",
+                "detail": None,
+                "event": 6,
+                "retry": None,
+                "steps": None,
+            }
         ],
         planning_log=[planning],
         current={"step": 1, "attempt": 2, "not_before": CREATED_AT + 4},

@@ -1,0 +1,62 @@
+"""How moments, durations, numbers and foreign text are written, wherever people read them."""
+
+import json
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from pydantic import Field, PlainSerializer, WithJsonSchema
+
+
+def doc(description: str) -> Any:
+    """What a field of a shape means, in the description of JSON."""
+    return Field(description=description)
+
+
+#: Of a field that the state has, and no JSON that is answered.
+UNTOLD = Field(exclude=True)
+
+
+def rfc3339(epoch: float) -> str:
+    """`epoch` seconds as `2026-11-22T12:00:00.000Z`."""
+    moment = datetime.fromtimestamp(epoch, UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+#: A moment: kept in epoch seconds; in JSON, and in the description of JSON, as RFC 3339 has it.
+Time = Annotated[
+    float,
+    PlainSerializer(rfc3339, when_used="json"),
+    WithJsonSchema(
+        {"type": "string", "format": "date-time", "examples": ["2026-11-22T12:00:00.000Z"]},
+        mode="serialization",
+    ),
+]
+
+
+def duration(milliseconds: float) -> str:
+    """`12.5 ms`, `3.2 s`, `2.5 hours`."""
+    if milliseconds < 999.5:
+        return f"{milliseconds:.3g} ms"
+    seconds = milliseconds / 1000
+    for unit, size in (("days", 86_400), ("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.1f} s"
+
+
+def counted(number: int, one: str, many: str | None = None, *, grouped: bool = False) -> str:
+    """`1 run`, `2000 runs`; `2,000 runs` where the digits are `grouped`."""
+    written = f"{number:,}" if grouped else f"{number}"
+    return f"{written} {one if number == 1 else many or f'{one}s'}"
+
+
+def printable(text: str, keep: str = "") -> str:
+    """The text with everything that is no visible character escaped, except what is in `keep`.
+
+    What users, tools and models say has no power over a terminal, nor over a line of a log.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        char if char.isprintable() or char in keep else json.dumps(char)[1:-1] for char in text
+    )

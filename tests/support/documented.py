@@ -1,0 +1,33 @@
+"""Answers as their description has them: every field, no other one, and each of its type."""
+
+import json
+import re
+from functools import cache
+from typing import Any
+
+from jsonschema import Draft202012Validator, FormatChecker
+from pydantic import TypeAdapter
+
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
+_FORMATS = FormatChecker(())
+
+
+@_FORMATS.checks("date-time")
+def _is_time(value: object) -> bool:
+    return not isinstance(value, str) or _TIME.fullmatch(value) is not None
+
+
+def documented(kind: type, answer: bytes | object) -> Any:
+    """The data of an answer, as bytes or read already, held to the shape that describes it."""
+    data = json.loads(answer) if isinstance(answer, bytes) else answer
+    _validator(kind).validate(data)
+    return data
+
+
+@cache
+def _validator(kind: type) -> Draft202012Validator:
+    schema = TypeAdapter(kind).json_schema(mode="serialization")
+    for shape in (schema, *schema.get("$defs", {}).values()):
+        if "properties" in shape:
+            shape["additionalProperties"] = False
+    return Draft202012Validator(schema, format_checker=_FORMATS)
