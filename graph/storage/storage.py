@@ -31,10 +31,6 @@ class StorageError(Exception):
     """The database cannot be used; the message is one line that says what to do."""
 
 
-def _nothing_to_expect(thread_id: str) -> None:
-    """For a backend that looks up a new thread at no cost."""
-
-
 class RunIndex(Protocol):
     """What a backend keeps of runs beside their checkpoints."""
 
@@ -177,7 +173,7 @@ class Storage:
     spending: Spending
     remove: DeleteRuns
     errors: tuple[type[Exception], ...]
-    expect_new: Callable[[str], None] = _nothing_to_expect
+    expect_new: Callable[[str], None]
 
 
 def strict_serializer() -> JsonPlusSerializer:

@@ -1,16 +1,15 @@
 """The to-do store: what each tool does, on every store, whatever is cut off or repeated."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from pathlib import Path
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 from langgraph.store.base import BaseStore, Op, PutOp, Result
 from langgraph.store.memory import InMemoryStore
-from langgraph.store.sqlite.aio import AsyncSqliteStore
 
+from graph.storage.storage import Storage
 from tests.support.wording.messages import wording
 from tests.support.wording.tools.todos import LIST, record
 from tools import todos
@@ -18,14 +17,9 @@ from tools.registry import ToolCall, ToolError, make_tools
 from tools.todos import Todo, choose
 
 
-@pytest.fixture(params=["memory", "sqlite"])
-async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[BaseStore]:
-    if request.param == "memory":
-        yield InMemoryStore()
-        return
-    async with AsyncSqliteStore.from_conn_string(str(tmp_path / "todos.db")) as sqlite:
-        await sqlite.setup()
-        yield sqlite
+@pytest.fixture
+def store(storage: Storage) -> BaseStore:
+    return storage.store
 
 
 @pytest.fixture
