@@ -1,4 +1,4 @@
 """Storage in one SQLite file, owned by one process: one writer, several readers.
 
-Others use `backup`, `open` and `schema.VERSION`.
+Others use `backup` and `open`.
 """

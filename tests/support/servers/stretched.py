@@ -14,7 +14,6 @@ import sys
 def stretch_waits() -> None:
     """Multiply what the modules of this process wait for."""
     from api.cli import follow, serve, server_run
-    from api.cli.doctor import network
     from graph import service
     from graph.commands import retry
     from graph.queue import executor
@@ -30,7 +29,6 @@ def stretch_waits() -> None:
         (follow, "SECOND_INTERRUPT"),
         (service, "CHECK_TIMEOUT"),
         (invocation, "STOP_GRACE"),
-        (network, "SILENCE_LIMIT"),
         (quarantine, "SLOT_SECONDS"),
         (quarantine, "QUARANTINE_SECONDS"),
         (retry, "END_TIMEOUT"),
