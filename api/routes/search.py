@@ -173,9 +173,13 @@ class RunList(BaseModel):
     """A page of runs."""
 
     runs: list[RunSummary] = Field(description="In the order that was asked for.")
-    total: int = Field(description="How many runs match; exact up to 10,000.")
+    total: int = Field(
+        description="How many runs match; exact up to 10,000, where `text` is sought up to 1,000."
+    )
     total_is_lower_bound: bool = Field(description="Whether there are more than `total`.")
-    counts: Counts = Field(description="Those that match but for their status, by status.")
+    counts: Counts | None = Field(
+        description="Those that match but for their status, by status; null where `text` is sought."
+    )
     next_cursor: str | None = Field(
         description="Given as `cursor`, goes on after this page; null on the last one."
     )

@@ -36,12 +36,15 @@ class Summary(TypedDict):
 
 
 class Page(TypedDict):
-    """A page of a search; `total` and each of `counts` are exact up to `MOST_COUNTED`."""
+    """A page of a search; `total` and each of `counts` are exact up to their bounds.
+
+    `counts` is None where words are sought.
+    """
 
     runs: list[Summary]
     total: int
     total_is_lower_bound: bool
-    counts: dict[Status, int]
+    counts: dict[Status, int] | None
     next_cursor: str | None
 
 
@@ -69,7 +72,9 @@ def summary_of(row: RunRow) -> Summary:
 def found_page(found: Found, search: Search, *, owner: str) -> Page:
     """What a search answers."""
     matching, bounded = total(found, search)
-    counts = {status: min(count, MOST_COUNTED) for status, count in found.counts.items()}
+    counts = None
+    if found.counts is not None:
+        counts = {status: min(count, MOST_COUNTED) for status, count in found.counts.items()}
     return Page(
         runs=[summary_of(row) for row in found.rows],
         total=matching,

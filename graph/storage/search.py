@@ -8,8 +8,9 @@ from typing import Literal, get_args
 from graph.state import Status
 from graph.state.row import Planner, RunRow
 
-#: Counts are exact up to here; what is more is only known to be that.
-MOST_COUNTED = 10_000
+#: Counts are exact up to here, where words are sought up to the second; what is more is only known
+#: to be that.
+MOST_COUNTED, MOST_COUNTED_BY_WORDS = 10_000, 1_000
 
 Sort = Literal["time", "duration", "cost"]
 
@@ -60,19 +61,20 @@ class Search:
 class Found:
     """One page of a search; `after` is where the next one begins, None at the end.
 
-    `counts` tells of each status how many runs with it match all but `statuses`; what is more than
-    `MOST_COUNTED` is one more.
+    `matching` is how many match, `counts` tells of each status how many runs with it match all but
+    `statuses`, None where words are sought. What is more than its bound is one more, or some.
     """
 
     rows: Sequence[RunRow]
-    counts: Mapping[Status, int]
+    matching: int
+    counts: Mapping[Status, int] | None
     after: Position | None
 
 
 def total(found: Found, search: Search) -> tuple[int, bool]:
     """How many runs match, and whether there are more than that."""
-    counted = sum(found.counts[status] for status in search.statuses or STATUSES)
-    return min(counted, MOST_COUNTED), counted > MOST_COUNTED
+    bound = MOST_COUNTED if search.text is None else MOST_COUNTED_BY_WORDS
+    return min(found.matching, bound), found.matching > bound
 
 
 def duration(row: RunRow) -> float | None:

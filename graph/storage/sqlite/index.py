@@ -91,7 +91,7 @@ class SqliteIndex:
         return [forked for (forked,) in rows]
 
     async def search(self, owner: str, search: Search) -> Found:
-        places, counts = await look_up(self._searcher, owner, search)
+        places, matching, counts = await look_up(self._searcher, owner, search)
         page = [place.number for place in places[: search.limit]]
         found = await self._searcher.execute_fetchall(
             f"SELECT number, {COLUMNS} FROM runs WHERE number IN ({', '.join('?' * len(page))})",  # noqa: S608 - constants only
@@ -100,6 +100,7 @@ class SqliteIndex:
         rows = {number: row_of(row) for number, *row in found}
         return Found(
             rows=[rows[number] for number in page if number in rows],
+            matching=matching,
             counts=counts,
             after=places[len(page) - 1] if len(places) > len(page) else None,
         )

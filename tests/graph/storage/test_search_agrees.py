@@ -10,7 +10,6 @@ from graph.state import DEFAULT_LIMITS
 from graph.state.row import Facts, RunRow
 from graph.storage.search import STATUSES, Search
 from graph.storage.sqlite import filters as sqlite_filters
-from graph.storage.sqlite import search as sqlite_search
 from graph.storage.storage import Storage
 from tests.graph.storage.test_search import row
 from tests.support.runs.found_rows import search_rows
@@ -20,9 +19,8 @@ WORDS = ("milk", "Bread", "café", "todo")
 MODELS = (None, "a/b", "a/c")
 TOOLS = ("calculator", "todo_store.add", "calc")
 
-#: What is counted to the bound in one window and looked at one by one, or goes over several; and
-#: what is near enough to be walked to.
-SIZES = [(4_000, 12_000, (30, 300)), (0, 5, (2, 8)), (2, 40, (30, 300)), (2, 7, (0, 0))]
+#: What is near enough to be walked to: the first steps, and all of them.
+NEAR = [(30, 300), (2, 8), (0, 0)]
 
 
 def some_row(number: int, chance: random.Random) -> RunRow:
@@ -78,22 +76,19 @@ def some_search(chance: random.Random) -> Search:
 
 
 @pytest.mark.parametrize("bound", [10_000, 4])
-@pytest.mark.parametrize(("few", "window", "near"), SIZES)
+@pytest.mark.parametrize("near", NEAR)
 async def test_what_is_found_is_what_the_rows_say_while_runs_are_added(
     storage: Storage,
     monkeypatch: pytest.MonkeyPatch,
-    few: int,
-    window: int,
     near: tuple[int, int],
     bound: int,
 ) -> None:
     for module in ("tests.support.runs.found_rows", "graph.storage.sqlite.search"):
         monkeypatch.setattr(f"{module}.MOST_COUNTED", bound)
-    monkeypatch.setattr(sqlite_search, "FEW", few)
-    monkeypatch.setattr(sqlite_search, "WINDOW", window)
+        monkeypatch.setattr(f"{module}.MOST_COUNTED_BY_WORDS", bound)
     monkeypatch.setattr(sqlite_filters, "FIRST", near[0])
     monkeypatch.setattr(sqlite_filters, "STEPS", near[1])
-    chance = random.Random(few + window + bound)
+    chance = random.Random(near[1] + bound)
     rows = [some_row(number, chance) for number in range(60)]
     for one in rows:
         await storage.index.accept(one)
@@ -114,9 +109,12 @@ async def test_what_is_found_is_what_the_rows_say_while_runs_are_added(
 async def test_a_run_is_counted_once_and_where_it_has_come_to(storage: Storage) -> None:
     """The index of facts follows the run: it is counted once, where it has come to."""
     await storage.index.accept(row("a", prompt="task"))
-    before = await storage.index.search("me", Search(text="task"))
+    before = await storage.index.search("me", Search())
     await storage.index.project("a", "running", started_at=1.0, completed_at=None)
-    after = await storage.index.search("me", Search(text="task"))
+    after = await storage.index.search("me", Search())
+
+    assert before.counts is not None
+    assert after.counts is not None
 
     assert (before.counts["pending"], before.counts["running"]) == (1, 0)
     assert (after.counts["pending"], after.counts["running"]) == (0, 1)

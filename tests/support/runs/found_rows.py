@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from graph.state.row import RunRow
 from graph.storage.search import (
     MOST_COUNTED,
+    MOST_COUNTED_BY_WORDS,
     STATUSES,
     Found,
     Position,
@@ -23,6 +24,7 @@ def search_rows(rows: Sequence[tuple[int, RunRow]], search: Search) -> Found:
     counts = dict.fromkeys(STATUSES, 0)
     for _, row in numbered:
         counts[row.status] = min(counts[row.status] + 1, MOST_COUNTED + 1)
+    matching = sum(counts[status] for status in search.statuses or STATUSES)
     places = [
         (Position(key=_key(row, search), number=number), row)
         for number, row in numbered
@@ -34,7 +36,11 @@ def search_rows(rows: Sequence[tuple[int, RunRow]], search: Search) -> Found:
         places = [place for place in places if sort_key(place[0], search) > begin]
     page = places[: search.limit]
     after = page[-1][0] if len(places) > len(page) else None
-    return Found(rows=[row for _, row in page], counts=counts, after=after)
+    rows_of_page = [row for _, row in page]
+    if search.text is not None:
+        bounded = min(matching, MOST_COUNTED_BY_WORDS + 1)
+        return Found(rows=rows_of_page, matching=bounded, counts=None, after=after)
+    return Found(rows=rows_of_page, matching=matching, counts=counts, after=after)
 
 
 def _key(row: RunRow, search: Search) -> float | None:
