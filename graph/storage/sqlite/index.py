@@ -21,7 +21,7 @@ from graph.state.row import (
 )
 from graph.state.status import SETTLED, leads_to
 from graph.storage.search import Found, Search
-from graph.storage.sqlite.schema import MIGRATIONS
+from graph.storage.sqlite.schema import MIGRATIONS, VERSION
 from graph.storage.sqlite.search import look_up
 from graph.storage.sqlite.writer import SqliteWriter, Statement
 
@@ -42,16 +42,12 @@ class SqliteIndex:
         self._origins: set[str] = set()
 
     async def migrate(self) -> None:
-        """Bring the tables to this program's version, one transaction a step."""
+        """Bring the tables to this program's version, in one transaction."""
         [(present,)] = await self._reader.execute_fetchall("PRAGMA user_version")
-        for version, statements in enumerate(MIGRATIONS, start=1):
-            if version > present:
-                await self._writer.write(
-                    *((statement, ()) for statement in statements),
-                    (f"PRAGMA user_version = {version}", ()),
-                    durable=True,
-                )
-
+        if present < VERSION:
+            missing = [statement for step in MIGRATIONS[present:] for statement in step]
+            version = f"PRAGMA user_version = {VERSION}"
+            await self._writer.write(*((one, ()) for one in [*missing, version]), durable=True)
         rows = await self._reader.execute_fetchall(
             "SELECT DISTINCT forked_from FROM runs WHERE forked_from IS NOT NULL"
         )
