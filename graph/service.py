@@ -84,7 +84,7 @@ class Runs:
         """Begin to execute; with `resume_unfinished` also what an earlier process left."""
         if resume_unfinished:
             await queue_unfinished(self._context, self._runner)
-        self._executor.start(self._runner.execute)
+        self._executor.start(self._runner.execute, self._context.live.release)
         if resume_unfinished:
             every = max(SHORTEST_SWEEP, min(SWEEP, self._policy.approval_expires / 10))
             self._sweeping = asyncio.create_task(self.approval_gate.sweep(every))
@@ -154,7 +154,7 @@ class Runs:
         Raises `RunNotFound` and `StorageUnavailable`.
         """
         state = await self._reader.admitted(run_id, owner)
-        queued = self._executor.position(run_id) is not None
+        queued = self._reader.position(run_id) is not None
         return explain(state, now=time.time(), queued=queued)
 
     async def wait(self, run_id: str, timeout: float, *, owner: str | None) -> Record:
@@ -347,7 +347,7 @@ async def queue_unfinished(context: RunContext, runner: Runner) -> None:
     left = await context.storage.index.unsettled()
     for row in left:
         if row.cancel_at is not None:
-            await runner.cancel_left(row.run_id)
+            await runner.execute(row.run_id)
     due = [
         row
         for row in left
@@ -355,7 +355,6 @@ async def queue_unfinished(context: RunContext, runner: Runner) -> None:
     ]
     for row in due:
         await apply_stored_retry(context.graph, row, thread(row.run_id))
-    runner.expect(due)
     # First those that were started before and got no further.
     for row in sorted(due, key=lambda row: row.checkpoint_id is None):
-        context.executor.enqueue(row.run_id, row.owner)
+        runner.enqueue_unfinished(row)

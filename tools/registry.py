@@ -2,13 +2,25 @@
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeVar, get_args, get_type_hints
+from dataclasses import dataclass, field
+from decimal import Decimal
+from math import isfinite
+from typing import Annotated, Any, TypeVar, get_args, get_type_hints
 
 from langchain_core.tools import StructuredTool
 from langgraph.store.base import BaseStore
-from pydantic import BaseModel, ConfigDict, PydanticUserError, ValidationError, create_model
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PydanticUserError,
+    ValidationError,
+    create_model,
+)
 from pydantic_core import SchemaError
+
+_SHOWN = 5  # names of a set
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -32,12 +44,16 @@ class ToolCall:
 
     A tool receives it by declaring a parameter of this type; it is hidden from the schema.
     `step_key` is the same for every attempt at one step, also after a crash: a tool whose
-    effect must happen once keeps it beside the effect.
+    effect must happen once keeps it beside the effect. `planned` is the input as the plan has it,
+    references and all: what a person approved, where one was asked. `max_output`: bytes of the
+    longest output that is kept as JSON.
     """
 
     owner: str
     step_key: str
     store: BaseStore
+    planned: Mapping[str, Any] | None = None
+    max_output: int | None = None
 
 
 @dataclass(frozen=True)
@@ -49,6 +65,7 @@ class Declaration:
     repeatable: bool = False
     phrases: tuple[str, ...] = ()
     noun: str = "item"
+    sets: Mapping[str, str] = field(default_factory=dict)
 
 
 class Tool(StructuredTool):
@@ -56,13 +73,15 @@ class Tool(StructuredTool):
 
     `effects`: it changes something. `repeatable`: a second call while a first one may still be
     running does no harm. `phrases`: how people ask for it, for the pattern planner. `noun`: what
-    one of its outputs is called in a summary ("2 to-dos").
+    one of its outputs is called in a summary ("2 to-dos"). `sets`: arguments that may name several
+    things, as a list, or all, as the word "all", each with what all of them are ("every to-do").
     """
 
     effects: bool = True
     repeatable: bool = False
     phrases: tuple[str, ...] = ()
     noun: str = "item"
+    sets: Mapping[str, str] = Field(default_factory=dict)
     call_parameter: str | None = None
 
     @property
@@ -73,6 +92,24 @@ class Tool(StructuredTool):
         assert issubclass(schema, BaseModel)
         return schema
 
+    def scope(self, value: Mapping[str, Any]) -> str | None:
+        """What a call with this input is about, in words, where it names a set; else None."""
+        for argument, every in self.sets.items():
+            match value.get(argument):
+                case str() as word if is_all(word):
+                    return every
+                case list() as names:
+                    shown = ", ".join(repr(str(name)) for name in names[:_SHOWN])
+                    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+                    count = f"{len(names)} {self.noun}{'s' if len(names) > 1 else ''}"
+                    return f"{count}: {shown}{more}"
+        return None
+
+
+def is_all(word: str) -> bool:
+    """Whether a word, where it stands alone for a set, says all of it."""
+    return word.strip().lower() == "all"
+
 
 def tool(
     name: str | None = None,
@@ -81,6 +118,7 @@ def tool(
     repeatable: bool = False,
     phrases: Sequence[str] = (),
     noun: str = "item",
+    sets: Mapping[str, str] | None = None,
 ) -> Callable[[F], F]:
     """Declare a function as a tool under `name` (default: the function's own)."""
     if callable(name):
@@ -89,7 +127,7 @@ def tool(
         raise InvalidTool(f"write phrases=[{phrases!r}], a list")
 
     def declare(function: F) -> F:
-        declaration = Declaration(name, effects, repeatable, tuple(phrases), noun)
+        declaration = Declaration(name, effects, repeatable, tuple(phrases), noun, sets or {})
         function.__tool__ = declaration  # type: ignore[attr-defined]  # a note on the function itself
         return function
 
@@ -125,6 +163,7 @@ def make_tool(function: Callable[..., Any]) -> Tool:
             repeatable=declared.repeatable,
             phrases=declared.phrases,
             noun=declared.noun,
+            sets=declared.sets,
             call_parameter=call_parameter,
         )
     except ValidationError as error:
@@ -155,6 +194,20 @@ def _schema(name: str, fields: dict[str, Any]) -> type[BaseModel]:
     return schema
 
 
+def _written_out(value: Any) -> Any:
+    # What coerces other numbers would write 1e-07 here.
+    return number_text(value) if isinstance(value, float) and isfinite(value) else value
+
+
+def number_text(number: float) -> str:
+    """A finite number as people write it within words: 36 for 36.0, and never an exponent."""
+    return format(Decimal(repr(number or 0.0)), "f").removesuffix(".0")
+
+
+#: Text for which a number may stand.
+_WRITTEN = Annotated[str, BeforeValidator(_written_out)]
+
+
 def _parameters(name: str, function: Callable[..., Any]) -> tuple[dict[str, Any], str | None]:
     try:
         hints = get_type_hints(function, include_extras=True)
@@ -180,5 +233,5 @@ def _parameters(name: str, function: Callable[..., Any]) -> tuple[dict[str, Any]
         if hint is ToolCall or ToolCall in get_args(hint):
             raise InvalidTool(f"tool {name!r} may have one parameter of type ToolCall, just that")
         default = ... if parameter.default is parameter.empty else parameter.default
-        fields[parameter.name] = (hint, default)
+        fields[parameter.name] = (_WRITTEN if hint is str else hint, default)
     return fields, call_parameter

@@ -1,4 +1,7 @@
 """One file for each thing that is asked for: the route, its body and its answer.
 
+`runs` has what is asked of one run or all (start, read, cancel, remove), `server` what is asked of
+the server (health, tools, the drawing).
+
 Others use `approval`, `fork`, `history`, `live`, `retry`, `runs` and `server`.
 """

@@ -1,5 +1,7 @@
 """Orders about runs, one file each: what is asked is checked, stored, and then the runner is told.
 
+`deletion` is also the retention, which removes what has been kept long enough.
+
 Others use `approval`, `cancel.AlreadySettled`, `cancel.Canceller`, `deletion`, `fork`,
 `preview.PlanPreview`, `preview.PlanPreviews` and `retry`.
 """

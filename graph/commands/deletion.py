@@ -6,9 +6,9 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
+from graph.runs.live import Broadcaster
 from graph.runs.reader import RunNotFound, RunReader, StorageUnavailable
 from graph.runs.recovery import is_due
-from graph.runs.watch import Broadcaster
 from graph.state import RunState
 from graph.state.row import RunArtifacts, RunRow, facts_of
 from graph.state.status import SETTLED, WrongStatus

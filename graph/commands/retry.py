@@ -6,11 +6,11 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from weakref import WeakValueDictionary
 
 from graph.record.record import Record
 from graph.runs.accept import Acceptance
 from graph.runs.context import RunContext
+from graph.runs.live import LiveRun
 from graph.runs.reader import StorageUnavailable, thread
 from graph.runs.recovery import first_cursor, resume, retried_plan
 from graph.runs.runner import Runner
@@ -182,7 +182,6 @@ class Retrier:
         self._runner = runner
         self._acceptance = acceptance
         self._approval_expires = approval_expires
-        self._retry_locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def retry(
         self, run_id: str, request: RetryRequest, *, by: str, owner: str | None
@@ -193,28 +192,32 @@ class Retrier:
         return await asyncio.shield(self._retry(run_id, request, by=by))
 
     async def _retry(self, run_id: str, request: RetryRequest, *, by: str) -> Record:
-        # One after the other, so that the second is judged by what the first has made of the run.
-        async with self._retry_locks.setdefault(run_id, asyncio.Lock()):
-            state = await self._reader.state(run_id)
-            if not may_become(state["status"], "pending"):
-                raise NotRetryable(run_id, state["status"])
-            self._acceptance.check()
-            command = command_of(
-                state, request, self._context.tools, by=by, expires=self._approval_expires
-            )
-            # As it was retried: by now it may be executing, or over.
-            return await self._reader.record(await self._apply(run_id, state["owner"], command))
+        live = self._context.live.of(run_id)
+        try:
+            # One after the other, so that the second is judged by what the first has made of it.
+            async with live.lock:
+                state = await self._reader.state(run_id)
+                if not may_become(state["status"], "pending"):
+                    raise NotRetryable(run_id, state["status"])
+                self._acceptance.check()
+                command = command_of(
+                    state, request, self._context.tools, by=by, expires=self._approval_expires
+                )
+                # As it was retried: by now it may be executing, or over.
+                return await self._reader.record(await self._apply(live, state["owner"], command))
+        finally:
+            self._context.live.release(live)
 
-    async def _apply(self, run_id: str, owner: str, command: RetryCommand) -> RunState:
-        context, index = self._context, self._context.storage.index
+    async def _apply(self, live: LiveRun, owner: str, command: RetryCommand) -> RunState:
+        run_id, context, index = live.run_id, self._context, self._context.storage.index
         # What has settled it may be about to tell the index so; two may not write its checkpoints.
-        if not await context.executor.ended(run_id, timeout=END_TIMEOUT):
+        if not await context.executor.ended(live, timeout=END_TIMEOUT):
             raise StorageUnavailable
         with context.executor.place(), context.reader.available():
             if not await index.request_retry(run_id, command):
                 raise NotRetryable(run_id, (await context.reader.state(run_id))["status"])
             logger.info("run retried", extra={"run_id": run_id})
-            context.live.retried.add(run_id)
+            live.reason = "retried"
             try:
                 found = await index.find(run_id)
                 assert found is not None
@@ -222,7 +225,7 @@ class Retrier:
                 context.broadcaster.publish(resumed.state)
                 return resumed.state
             finally:
-                context.executor.enqueue(run_id, owner)
+                context.executor.enqueue(live, owner)
 
     async def retry_now(self, run_id: str, *, owner: str | None) -> Record:
         """As `Runs.retry_now`."""

@@ -1,4 +1,4 @@
-"""The embedded executor: a queue of run ids and a fixed number of slots in one event loop."""
+"""The embedded executor: a queue of jobs and a fixed number of slots in one event loop."""
 
 import asyncio
 import logging
@@ -7,9 +7,8 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
 
-from graph.queue.fair import FairQueue, Throughput
+from graph.queue.fair import FairQueue, Job, Throughput
 from nodes.contract.steps import sleep_until
 
 logger = logging.getLogger("runwright.executor")
@@ -28,17 +27,12 @@ class QueueFull(Exception):
         self.retry_after = retry_after
 
 
-@dataclass
-class _Execution:
-    """One run being executed; a run that sits out a backoff holds no slot."""
-
-    task: asyncio.Task[None]
-    holds_slot: bool
-    begun: bool = False
-    backoff: asyncio.Event | None = None  # set to end it
+#: The job of which this is the execution.
+_current: ContextVar[Job] = ContextVar("current_job")
 
 
-_current: ContextVar[_Execution] = ContextVar("current_execution")
+def _keep(job: Job) -> None:
+    """Whoever made the job keeps it."""
 
 
 class Executor:
@@ -50,18 +44,26 @@ class Executor:
 
     def __init__(self, *, slots: int, max_queued: int) -> None:
         self._execute: Callable[[str], Awaitable[None]] | None = None
+        self._release: Callable[[Job], None] = _keep
         self._slots = self._free = slots
         self._max_queued = max_queued
         self._queue = FairQueue()
         self._throughput = Throughput()
         self._places = 0
-        self._returning: deque[tuple[_Execution, asyncio.Future[None]]] = deque()
-        self._executions: dict[str, _Execution] = {}
+        self._returning: deque[tuple[Job, asyncio.Future[None]]] = deque()
+        self._executing: set[Job] = set()
         self._stopping = False
 
-    def start(self, execute: Callable[[str], Awaitable[None]]) -> None:
-        """Begin with whatever was enqueued so far; `execute` drives one run by its id."""
-        self._execute = execute
+    def start(
+        self,
+        execute: Callable[[str], Awaitable[None]],
+        release: Callable[[Job], None] = _keep,
+    ) -> None:
+        """Begin with whatever was enqueued so far.
+
+        `execute` drives one run by its id; `release` is told of a job that the queue has no more.
+        """
+        self._execute, self._release = execute, release
         self._dispatch()
 
     @contextmanager
@@ -71,7 +73,7 @@ class Executor:
         Raises `QueueFull` when no more runs may wait, for their beginning or in a backoff.
         """
         executing = self._slots - self._free
-        waiting = len(self._queue) + len(self._executions) - executing + self._places
+        waiting = len(self._queue) + len(self._executing) - executing + self._places
         if waiting >= self._max_queued + self._free:
             # When a tenth of them has ended, there is room for more than the first who asks.
             raise QueueFull(waiting, retry_after=self._throughput.time_for(waiting / 10))
@@ -81,91 +83,76 @@ class Executor:
         finally:
             self._places -= 1
 
-    def enqueue(self, run_id: str, owner: str) -> None:
+    def enqueue(self, job: Job, owner: str) -> None:
         """Execute a run as soon as a slot is free. A run that is here already is not added."""
-        if run_id in self._executions or run_id in self._queue:
-            return
-        self._queue.append(run_id, owner)
-        self._dispatch()
+        if job.task is None and not job.queued:
+            self._queue.append(job, owner)
+            self._dispatch()
 
-    def position(self, run_id: str) -> int | None:
+    def position(self, job: Job) -> int | None:
         """The place of the run in the queue, counted from 1; None when it is not queued."""
-        return self._queue.position(run_id)
+        return self._queue.position(job)
 
-    def holds_slot(self, run_id: str) -> bool:
-        """Whether the run is executing, neither queued nor in a backoff."""
-        execution = self._executions.get(run_id)
-        return execution is not None and execution.holds_slot
-
-    def execution(self, run_id: str) -> asyncio.Task[None] | None:
-        """The execution of a run, if there is one, also without a slot."""
-        execution = self._executions.get(run_id)
-        return None if execution is None else execution.task
-
-    def interrupt(self, run_id: str) -> asyncio.Task[None]:
+    def interrupt(self, job: Job) -> asyncio.Task[None]:
         """Cancel the execution of a run, or begin one at once, without a slot, where there is none.
 
         Its `execute` sees the cancellation or the beginning, and decides what it means.
         """
-        execution = self._executions.get(run_id)
-        if execution is not None:
-            if execution.begun:  # a task that is cancelled before it begins never does, nor ends
-                execution.task.cancel()
-            return execution.task
-        self._queue.remove(run_id)
-        return self._begin(run_id, holds_slot=False)
+        if job.task is not None:
+            if job.begun:  # a task that is cancelled before it begins never does, nor ends
+                job.task.cancel()
+            return job.task
+        self._queue.remove(job)
+        return self._begin(job, holds_slot=False)
 
     async def wait_until(self, moment: float) -> float:
         """Sit out a backoff until an epoch second, without a slot when called within a run.
 
         Returns how long it then waited for a slot, in seconds.
         """
-        execution = _current.get(None)
-        if execution is None:
+        job = _current.get(None)
+        if job is None:
             return await sleep_until(moment)
-        self._give_back(execution)
-        if self._stopping:
+        self._give_back(job)
+        if self._stopping and job.task:
             # Cancelled as a whole: a cancellation that only this node raises is a failure of it.
-            execution.task.cancel()
-        await self._sit_out(execution, moment)
+            job.task.cancel()
+        await self._sit_out(job, moment)
         slot: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._returning.append((execution, slot))
+        self._returning.append((job, slot))
         self._dispatch()
         due = time.monotonic()
         await slot
         return time.monotonic() - due
 
-    async def _sit_out(self, execution: _Execution, moment: float) -> None:
-        execution.backoff = asyncio.Event()
+    async def _sit_out(self, job: Job, moment: float) -> None:
+        job.backoff = asyncio.Event()
         waits = {
             asyncio.ensure_future(sleep_until(moment)),
-            asyncio.ensure_future(execution.backoff.wait()),
+            asyncio.ensure_future(job.backoff.wait()),
         }
         try:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            execution.backoff = None
+            job.backoff = None
             for wait in waits:
                 wait.cancel()
 
-    def hurry(self, run_id: str) -> bool:
+    def hurry(self, job: Job) -> bool:
         """End the backoff of a run at once; whether it was in one."""
-        execution = self._executions.get(run_id)
-        if execution is None or execution.backoff is None:
+        if job.backoff is None:
             return False
-        execution.backoff.set()
+        job.backoff.set()
         return True
 
-    async def ended(self, run_id: str, *, timeout: float) -> bool:
+    async def ended(self, job: Job, *, timeout: float) -> bool:
         """Wait for the end of a run's execution, which begins at once if it is queued.
 
         Whether it ended within `timeout` seconds; also when there was none.
         """
-        if run_id not in self._executions and run_id not in self._queue:
+        if job.task is None and not job.queued:
             return True
-        execution = self._executions.get(run_id)
-        task = execution.task if execution else self.interrupt(run_id)
-        done, _ = await asyncio.wait([task], timeout=timeout)
+        done, _ = await asyncio.wait([job.task or self.interrupt(job)], timeout=timeout)
         return bool(done)
 
     async def stop(self, grace: float) -> None:
@@ -174,14 +161,14 @@ class Executor:
         Runs in a backoff are cancelled at once: they have nothing in flight.
         """
         self._stopping = True
-        self._queue.clear()
-        executions = list(self._executions.values())
-        for execution in executions:
-            if not execution.holds_slot:
-                execution.task.cancel()
-        tasks = [execution.task for execution in executions]
-        if tasks:
-            _, late = await asyncio.wait(tasks, timeout=grace)
+        for job in self._queue.clear():
+            self._release(job)
+        executing = {job.task: job for job in self._executing if job.task}
+        for task, job in executing.items():
+            if not job.holds_slot:
+                task.cancel()
+        if executing:
+            _, late = await asyncio.wait(executing, timeout=grace)
             for task in late:
                 task.cancel()
             if late:
@@ -190,11 +177,11 @@ class Executor:
     def _dispatch(self) -> None:
         while self._execute and self._free and not self._stopping:
             if self._returning:
-                execution, slot = self._returning.popleft()
+                job, slot = self._returning.popleft()
                 if slot.done():  # its run was cancelled meanwhile
                     continue
                 # From here on the slot is its own, also if it is cancelled before it wakes.
-                execution.holds_slot = True
+                job.holds_slot = True
                 slot.set_result(None)
             elif self._queue:
                 self._begin(self._queue.popleft(), holds_slot=True)
@@ -202,27 +189,29 @@ class Executor:
                 return
             self._free -= 1
 
-    def _begin(self, run_id: str, *, holds_slot: bool) -> asyncio.Task[None]:
-        task = asyncio.get_running_loop().create_task(self._run(run_id), name=f"run {run_id}")
-        self._executions[run_id] = _Execution(task, holds_slot)
-        return task
+    def _begin(self, job: Job, *, holds_slot: bool) -> asyncio.Task[None]:
+        job.task = asyncio.get_running_loop().create_task(self._run(job), name=f"run {job.run_id}")
+        job.begun, job.holds_slot = False, holds_slot
+        self._executing.add(job)
+        return job.task
 
-    async def _run(self, run_id: str) -> None:
+    async def _run(self, job: Job) -> None:
         assert self._execute is not None
-        execution = self._executions[run_id]
-        execution.begun = True
-        _current.set(execution)
+        job.begun = True
+        _current.set(job)
         try:
-            await self._execute(run_id)
+            await self._execute(job.run_id)
         except Exception:  # a run that cannot even be settled must not take the others with it
-            logger.exception("run could not be settled", extra={"run_id": run_id})
+            logger.exception("run could not be settled", extra={"run_id": job.run_id})
         finally:
-            del self._executions[run_id]
+            self._executing.discard(job)
+            job.task = None
             self._throughput.note_end()
-            self._give_back(execution)
+            self._give_back(job)
+            self._release(job)
 
-    def _give_back(self, execution: _Execution) -> None:
-        if execution.holds_slot:
-            execution.holds_slot = False
+    def _give_back(self, job: Job) -> None:
+        if job.holds_slot:
+            job.holds_slot = False
             self._free += 1
             self._dispatch()

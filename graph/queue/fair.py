@@ -1,65 +1,79 @@
 """The queue of accepted runs: first come first served per owner, round robin between owners."""
 
+import asyncio
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """A run as the queue has it; everything but its id is written by the queue alone.
+
+    `task` executes it, once it has `begun`; one that sits out a `backoff` holds no slot.
+    """
+
+    run_id: str
+    owner: str = ""
+    queued: bool = False
+    task: asyncio.Task[None] | None = None
+    begun: bool = False
+    holds_slot: bool = False
+    backoff: asyncio.Event | None = None  # set to end it
 
 
 class FairQueue:
-    """Run ids by owner; one owner's many runs do not keep another's few waiting."""
+    """Jobs by owner; one owner's many runs do not keep another's few waiting."""
 
     def __init__(self) -> None:
-        self._queues: OrderedDict[str, deque[str]] = (
-            OrderedDict()
-        )  # the owner who is next comes first
-        self._owners: dict[str, str] = {}
+        self._queues: OrderedDict[str, deque[Job]] = OrderedDict()  # who is next comes first
+        self._length = 0
 
     def __len__(self) -> int:
-        return len(self._owners)
+        return self._length
 
-    def __contains__(self, run_id: object) -> bool:
-        return run_id in self._owners
+    def append(self, job: Job, owner: str) -> None:
+        """Queue a job behind the others of its owner."""
+        job.owner, job.queued = owner, True
+        self._length += 1
+        self._queues.setdefault(owner, deque()).append(job)
 
-    def append(self, run_id: str, owner: str) -> None:
-        """Queue a run behind the others of its owner."""
-        self._owners[run_id] = owner
-        self._queues.setdefault(owner, deque()).append(run_id)
+    def popleft(self) -> Job:
+        """The job that is next. Raises `KeyError` when there is none."""
+        owner, jobs = self._queues.popitem(last=False)
+        job = jobs.popleft()
+        job.queued = False
+        self._length -= 1
+        if jobs:
+            self._queues[owner] = jobs
+        return job
 
-    def popleft(self) -> str:
-        """The run that is next. Raises `KeyError` when there is none."""
-        owner, runs = self._queues.popitem(last=False)
-        run_id = runs.popleft()
-        del self._owners[run_id]
-        if runs:
-            self._queues[owner] = runs
-        return run_id
-
-    def remove(self, run_id: str) -> bool:
-        """Take a run out of the queue; whether it was in it."""
-        owner = self._owners.pop(run_id, None)
-        if owner is None:
+    def remove(self, job: Job) -> bool:
+        """Take a job out of the queue; whether it was in it."""
+        if not job.queued:
             return False
-        runs = self._queues[owner]
-        runs.remove(run_id)
-        if not runs:
-            del self._queues[owner]
+        jobs = self._queues[job.owner]
+        jobs.remove(job)
+        job.queued = False
+        self._length -= 1
+        if not jobs:
+            del self._queues[job.owner]
         return True
 
-    def clear(self) -> None:
-        """Forget every run."""
-        self._queues.clear()
-        self._owners.clear()
+    def clear(self) -> list[Job]:
+        """Take every job out of the queue."""
+        return [self.popleft() for _ in range(len(self))]
 
-    def position(self, run_id: str) -> int | None:
-        """The place of the run, counted from 1; None when it is not queued."""
-        owner = self._owners.get(run_id)
-        if owner is None:
+    def position(self, job: Job) -> int | None:
+        """The place of the job, counted from 1; None when it is not queued."""
+        if not job.queued:
             return None
-        rounds = self._queues[owner].index(run_id)  # before its own
+        rounds = self._queues[job.owner].index(job)  # before its own
         before, earlier = 0, True
-        for other, runs in self._queues.items():
-            earlier = earlier and other != owner
-            before += min(len(runs), rounds + earlier)
+        for other, jobs in self._queues.items():
+            earlier = earlier and other != job.owner
+            before += min(len(jobs), rounds + earlier)
         return before + 1
 
 

@@ -1,4 +1,8 @@
 """Runs in execution: accepted, driven from checkpoint to checkpoint, resumed, watched, read.
 
-Others use `accept`, `context`, `history`, `reader`, `recovery`, `runner.Runner` and `watch`.
+`recovery` says from where a run is resumed that a process left, and `quarantine` keeps apart those
+that may have ended it.
+
+Others use `accept`, `context`, `history`, `live`, `reader`, `recovery`, `runner.Runner` and
+`watch`.
 """

@@ -48,10 +48,11 @@ class Acceptance:
                     refuse_second(first, key)
         logger.info("run accepted", extra={"run_id": row.run_id})
         logger.debug("run prompt", extra={"run_id": row.run_id, "prompt": row.prompt})
-        context.live.accepted[row.run_id] = row
-        context.executor.enqueue(row.run_id, row.owner)
+        live = context.live.of(row.run_id)
+        live.reason, live.row = "new", row
+        context.executor.enqueue(live, row.owner)
         context.broadcaster.publish(state_of(row))
-        return record_of(state_of(row), queue_position=context.executor.position(row.run_id))
+        return record_of(state_of(row), queue_position=context.executor.position(live))
 
 
 class AlreadyAccepted(Exception):

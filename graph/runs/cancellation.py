@@ -2,30 +2,18 @@
 
 import asyncio
 import time
-from dataclasses import dataclass
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
 
 from graph.record.events import next_event
 from graph.runs.context import RunContext
+from graph.runs.live import Cancellation, LiveRun
 from graph.runs.recovery import resume, state_at
 from graph.state import Mark, PlanningCall, RunState, ended_at, run_error
 from graph.state.row import RunRow
 from graph.state.status import SETTLED
 from nodes.contract.steps import interrupted, left_out
-
-
-@dataclass
-class _Cancellation:
-    """A run that is being cancelled; `begun` says whether an attempt may have been in flight.
-
-    `since` is the state that it was begun from, None where that is not known.
-    """
-
-    begun: bool
-    since: RunState | None = None
-    execution: asyncio.Task[None] | None = None
 
 
 class Cancellations:
@@ -36,40 +24,26 @@ class Cancellations:
         self._tools = context.tools
         self._threads = context.threads
         self._executor = context.executor
-        self._live = context.live
-        self._cancelling: dict[str, _Cancellation] = {}
 
-    def is_cancelling(self, run_id: str) -> bool:
-        """Whether a run is to be settled as cancelled, from `begin` or `begin_left` to `forget`."""
-        return run_id in self._cancelling
-
-    def begin(self, run_id: str) -> asyncio.Task[None] | None:
+    def begin(self, live: LiveRun) -> asyncio.Task[None]:
         """End the execution of a run, once, however often it is asked for.
 
-        The execution that is to settle it; None where it is not known.
+        The execution that is to settle it.
         """
-        cancellation = self._cancelling.get(run_id)
-        if cancellation is None:
-            since = self._live.states.get(run_id)
-            # Without a slot a run is new or in a backoff; else nothing is known of its attempt,
-            # since the process has died or the storage has failed in which it was made.
-            idle = run_id in self._live.accepted or since is not None
-            begun = self._executor.holds_slot(run_id) or not idle
-            self._cancelling[run_id] = cancellation = _Cancellation(begun, since)
-            cancellation.execution = self._executor.interrupt(run_id)
-        return cancellation.execution
+        if live.reason == "cancelling" and live.task:
+            return live.task
+        # Without a slot a run is new or in a backoff; else nothing is known of its attempt, since
+        # the process has died or the storage has failed in which it was made.
+        since = live.state if live.state and live.state["status"] != "pending" else None
+        idle = live.row is not None or since is not None
+        live.cancellation = Cancellation(live.holds_slot or not idle, since)
+        live.reason = "cancelling"
+        return self._executor.interrupt(live)
 
-    def begin_left(self, run_id: str) -> None:
-        """Note that the cancellation of a run was asked for in a process that has ended."""
-        self._cancelling[run_id] = _Cancellation(begun=True)
-
-    def forget(self, run_id: str) -> None:
-        """Note that the run has settled, or that this process leaves it."""
-        self._cancelling.pop(run_id, None)
-
-    async def settle(self, row: RunRow, config: RunnableConfig) -> RunState:
+    async def settle(
+        self, cancellation: Cancellation, row: RunRow, config: RunnableConfig
+    ) -> RunState:
         """Cancel a run that nothing executes, unless it has come to another end; its state."""
-        cancellation = self._cancelling[row.run_id]
         since = cancellation.since
         left = await resume(self._graph, row, config)
         if left.next == "settled" or left.state["status"] in SETTLED:

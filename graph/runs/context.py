@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from graph.build import RunGraph
 from graph.queue.executor import Executor
-from graph.runs.reader import LiveRuns, RunReader
-from graph.runs.watch import Broadcaster
+from graph.runs.live import Broadcaster, LiveRuns
+from graph.runs.reader import RunReader
 from graph.state import Approve, Limits, RunState
 from graph.state.row import facts_of
 from graph.state.status import SETTLED, SETTLED_OR_WAITING
@@ -56,7 +56,7 @@ def make_context(
         threads=threads or ToolThreads(),
         live=live,
         reader=reader,
-        broadcaster=Broadcaster(reader.state),
+        broadcaster=Broadcaster(reader.state, live),
     )
 
 
@@ -96,8 +96,8 @@ class Projection:
             facts=facts_of(state),
             generation=state["generation"],
         )
-        if status in SETTLED_OR_WAITING:
-            self._live.begun.discard(state["run_id"])
+        if (live := self._live.get(state["run_id"])) and status in SETTLED_OR_WAITING:
+            live.unsettled = False
         self.publish(state)
         if changed:
             error = state["error"] if status in SETTLED else None

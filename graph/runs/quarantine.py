@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+from graph.runs.live import LiveRun, LiveRuns
+
 #: So many go on at once until they have got further: if this process ends as well, the others
 #: have not been started in vain.
 AT_ONCE = 4
@@ -20,28 +22,28 @@ class Quarantine:
     with it, and an innocent one has the machine to itself.
     """
 
-    def __init__(self) -> None:
-        self._quarantined: set[str] = set()
+    def __init__(self, runs: LiveRuns) -> None:
+        self._runs = runs
         self._alone = asyncio.Semaphore(1)
         self._some = asyncio.Semaphore(AT_ONCE)
         self._clear = asyncio.Event()
         self._clear.set()
 
-    def quarantine(self, run_id: str) -> None:
+    def quarantine(self, live: LiveRun) -> None:
         """Let this run go on alone, and the others after it."""
-        self._quarantined.add(run_id)
+        live.suspect = True
         self._clear.clear()
 
-    def forget(self, run_id: str) -> None:
+    def forget(self, live: LiveRun) -> None:
         """Let nobody wait for this run any more."""
-        self._quarantined.discard(run_id)
-        if not self._quarantined:
+        live.suspect = False
+        if not self._clear.is_set() and not any(one.suspect for one in self._runs):
             self._clear.set()
 
     @asynccontextmanager
-    async def slot(self, run_id: str) -> AsyncIterator[Callable[[], None]]:
+    async def slot(self, live: LiveRun) -> AsyncIterator[Callable[[], None]]:
         """Wait for a slot for the run; it calls what it is given here when it has got further."""
-        quarantined = run_id in self._quarantined
+        quarantined = live.suspect
         if not quarantined:
             await self._clear.wait()
         slots = self._alone if quarantined else self._some
@@ -53,9 +55,7 @@ class Quarantine:
             if not over:
                 over = True
                 slots.release()
-                self._quarantined.discard(run_id)
-                if not self._quarantined:
-                    self._clear.set()
+                self.forget(live)
 
         seconds = QUARANTINE_SECONDS if quarantined else SLOT_SECONDS
         timer = asyncio.get_running_loop().call_later(seconds, end)

@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import cast
 from uuid import UUID
 
@@ -12,8 +11,9 @@ from langchain_core.runnables import RunnableConfig
 from graph.build import RunGraph
 from graph.queue.executor import Executor
 from graph.record.record import Record, record_of
+from graph.runs.live import LiveRuns
 from graph.state import RunState
-from graph.state.row import RunRow, state_of
+from graph.state.row import state_of
 from graph.storage.storage import Storage
 
 logger = logging.getLogger("runwright.runs")
@@ -32,28 +32,6 @@ class StorageUnavailable(Exception):
 
     def __init__(self) -> None:
         super().__init__("the storage does not answer")
-
-
-@dataclass(frozen=True)
-class LiveRuns:
-    """What the parts that execute runs know of them, for those that read them.
-
-    `accepted` and `retried` are here and not begun, `begun` neither settled nor waiting yet;
-    `states` are those of runs that are executing, as last stored, and `first` those of runs that
-    have only just begun, as they were accepted.
-    """
-
-    accepted: dict[str, RunRow] = field(default_factory=dict)
-    retried: set[str] = field(default_factory=set)
-    begun: set[str] = field(default_factory=set)
-    states: dict[str, RunState] = field(default_factory=dict)
-    first: dict[str, RunState] = field(default_factory=dict)
-
-    def state(self, run_id: str) -> RunState | None:
-        """How a run stands that is here; None where only the storage can tell."""
-        if row := self.accepted.get(run_id):
-            return state_of(row)
-        return self.states.get(run_id) or self.first.get(run_id)
 
 
 class RunReader:
@@ -112,7 +90,12 @@ class RunReader:
         run_id = state["run_id"]
         with self.available():
             forks = await self._storage.index.forks(run_id)
-        return record_of(state, queue_position=self._executor.position(run_id), forks=forks)
+        return record_of(state, queue_position=self.position(run_id), forks=forks)
+
+    def position(self, run_id: str) -> int | None:
+        """The place of a run in the queue, counted from 1; None when it is not queued."""
+        live = self._live.get(run_id)
+        return self._executor.position(live) if live else None
 
     @contextmanager
     def available(self) -> Iterator[None]:

@@ -7,7 +7,7 @@ waiting one is resumed with what was decided about its plan.
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal, cast
 
@@ -46,13 +46,15 @@ class Resumed:
     """Where a run stands: to be driven on, or settled or waiting with nothing executed.
 
     `snapshot` is None for a run that was accepted and has only just begun. `left_at` is when it was
-    last got on with, epoch seconds.
+    last got on with, epoch seconds; `ordered` says that it was retried just now, so that nobody has
+    left it.
     """
 
     next: Literal["drive", "settled", "waiting"]
     state: RunState
     snapshot: StateSnapshot | None = None
     left_at: float = 0.0
+    ordered: bool = False
 
 
 async def resume_left(
@@ -63,7 +65,7 @@ async def resume_left(
     A run that got no further in several starts is given up: it may be what ends the process.
     """
     resumed = await resume(graph, row, config)
-    if resumed.next != "drive" or resumed.snapshot is None:
+    if resumed.next != "drive" or resumed.snapshot is None or resumed.ordered:
         return resumed
     starts = _starts(row, resumed.snapshot)
     if starts > MAX_STARTS:
@@ -85,7 +87,7 @@ async def resume(graph: RunGraph, row: RunRow, config: RunnableConfig) -> Resume
         return Resumed("drive", state_of(row))
     if row.retry and is_settled(snapshot) and is_due(row.retry, _state(snapshot)):
         await apply_retry(graph, config, _state(snapshot), row.retry)
-        return await resume(graph, row, config)
+        return replace(await resume(graph, row, config), ordered=True)
     if is_settled(snapshot):
         return Resumed("settled", _state(snapshot))
     if (version := snapshot.values["version"]) not in READABLE_VERSIONS:

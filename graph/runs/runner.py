@@ -3,9 +3,9 @@
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import cast
+from typing import Literal, cast
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.errors import GraphDrained
@@ -14,10 +14,12 @@ from langgraph.runtime import RunControl
 from graph.build import RunGraph, recursion_limit
 from graph.runs.cancellation import Cancellations
 from graph.runs.context import Projection, RunContext
+from graph.runs.live import Cancellation, LiveRun, Reason
 from graph.runs.quarantine import Quarantine
-from graph.runs.reader import LiveRuns, thread
+from graph.runs.reader import thread
 from graph.runs.recovery import (
     MAX_STARTS,
+    Resumed,
     begin,
     carry_out,
     fail,
@@ -38,6 +40,9 @@ MAX_STORAGE_WAIT = 30.0
 #: How long a cancellation or a decision is waited for, in seconds.
 CANCEL_WAIT = 5.0
 
+#: Why a run goes on, or that the storage has failed meanwhile, or the run itself.
+Drive = Reason | Literal["interrupted", "broken"]
+
 
 class Runner:
     """Executes runs for an executor: begun, resumed, decided about, retried or cancelled."""
@@ -47,13 +52,12 @@ class Runner:
         self._graph = context.graph
         self._storage = context.storage
         self._executor = context.executor
-        self._live = context.live
+        self._runs = context.live
         self._cancellations = Cancellations(context)
         self._projection = Projection(context.storage, context.live, context.broadcaster.publish)
-        self._graph_runner = GraphRunner(context.graph, context.live, self._projection)
+        self._graph_runner = GraphRunner(context.graph, self._projection)
         self._draining = False
-        self._answering: dict[str, asyncio.Future[None]] = {}
-        self._recovery = Quarantine()
+        self._quarantine = Quarantine(context.live)
 
     def drain(self) -> None:
         """Let no run go on past the step that it is at."""
@@ -62,17 +66,23 @@ class Runner:
 
     async def close(self) -> None:
         """Note that what has not ended was left in order, when nothing is executing any more."""
-        while self._live.begun:
-            run_id = self._live.begun.pop()
-            # The storage may be what has failed; then the run counts as ended by a crash.
-            with suppress(*self._storage.errors):
-                await self._storage.index.note_start(run_id, starts=0, checkpoint_id=None)
+        for live in self._runs:
+            if live.unsettled:
+                live.unsettled = False
+                # The storage may be what has failed; then the run counts as ended by a crash.
+                with suppress(*self._storage.errors):
+                    await self._storage.index.note_start(live.run_id, starts=0, checkpoint_id=None)
+                self._runs.release(live)
 
-    def expect(self, rows: Sequence[RunRow]) -> None:
-        """Prepare to resume what an earlier process left: what may have ended it, alone."""
-        for row in rows:
-            if row.starts >= MAX_STARTS - 1:
-                self._recovery.quarantine(row.run_id)
+    def enqueue_unfinished(self, row: RunRow) -> None:
+        """Let a run go on that an earlier process left: one that may have ended it, alone."""
+        live = self._runs.of(row.run_id)
+        live.reason = "recovered"
+        if row.starts >= MAX_STARTS - 1:
+            self._quarantine.quarantine(live)
+        self._executor.enqueue(live, row.owner)
+
+    # Orders: each was stored before, and is carried out here.
 
     async def cancel(self, run_id: str) -> None:
         """End the execution of a run that is marked as to be cancelled, and settle it.
@@ -80,27 +90,8 @@ class Runner:
         Returns when that is done. While the storage does not answer it returns after `CANCEL_WAIT`
         seconds, and the run is settled when it does.
         """
-        execution = self._cancellations.begin(run_id)
-        if execution is not None:
-            await asyncio.wait([execution], timeout=CANCEL_WAIT)
-
-    def hurry(self, run_id: str) -> bool:
-        """End the wait for the next attempt of a run, or call of a model; whether it was in one."""
-        state = self._live.states.get(run_id)
-        if state is None or not self._executor.hurry(run_id):
-            return False
-        planning = state.get("planning")
-        self._live.states[run_id] = {
-            **state,
-            "not_before": None,
-            "planning": planning and {**planning, "not_before": None},
-        }
-        return True
-
-    async def cancel_left(self, run_id: str) -> None:
-        """Settle a run whose cancellation was asked for in a process that has ended."""
-        self._cancellations.begin_left(run_id)
-        await self.execute(run_id)
+        execution = self._cancellations.begin(self._runs.of(run_id))
+        await asyncio.wait([execution], timeout=CANCEL_WAIT)
 
     async def decide(self, run_id: str) -> None:
         """Carry out the stored decision about the plan of a run.
@@ -108,13 +99,32 @@ class Runner:
         Returns when the run has taken its next status, for `CANCEL_WAIT` seconds at the longest. An
         approved run then goes on as soon as there is a slot.
         """
-        while earlier := self._executor.execution(run_id):
-            await asyncio.wait([earlier])  # it has just made the plan
+        live = self._runs.of(run_id)
+        while live.task:
+            await asyncio.wait([live.task])  # it has just made the plan
+            live = self._runs.of(run_id)
         if self._draining:
+            self._runs.release(live)
             return  # it is carried out at the next start
-        self._answering[run_id] = carried_out = asyncio.get_running_loop().create_future()
-        self._executor.interrupt(run_id)
+        live.reason = "decided"
+        live.carried_out = carried_out = asyncio.get_running_loop().create_future()
+        self._executor.interrupt(live)
         await asyncio.wait([carried_out], timeout=CANCEL_WAIT)
+
+    def hurry(self, run_id: str) -> bool:
+        """End the wait for the next attempt of a run, or call of a model; whether it was in one."""
+        live = self._runs.get(run_id)
+        if live is None or live.state is None or not self._executor.hurry(live):
+            return False
+        planning = live.state.get("planning")
+        live.state = {
+            **live.state,
+            "not_before": None,
+            "planning": planning and {**planning, "not_before": None},
+        }
+        return True
+
+    # Execution.
 
     async def execute(self, run_id: str) -> None:
         """Drive a run until it is settled or waits, or the process ends; a settled run is left
@@ -122,145 +132,156 @@ class Runner:
 
         While the storage does not answer it tries again, without a slot, for as long as it takes.
         """
-        self._live.begun.add(run_id)
+        live = self._runs.of(run_id)
+        live.unsettled = True
         try:
-            await self._persist(run_id)
+            await self._persist(live)
         finally:
-            self._cancellations.forget(run_id)
-            self._note_decided(run_id)
-            self._recovery.forget(run_id)  # also one that was cancelled before it had a slot
+            live.reason = live.row = live.cancellation = None
+            self._end_wait(live)
+            self._quarantine.forget(live)  # also one that was cancelled before it had a slot
+            self._runs.release(live)
 
-    async def _persist(self, run_id: str) -> None:
-        drive = self._resume if run_id in self._answering else self._advance
-        drive = self._settle_cancelled if self._cancellations.is_cancelling(run_id) else drive
+    async def _persist(self, live: LiveRun) -> None:
+        reason: Drive = live.reason or "recovered"
         delay = 0.0
         while True:
             try:
-                if delay:
-                    await self._executor.wait_until(time.time() + delay)
-                state = await drive(run_id)
-                if state is not None:
+                await self._sit_out(delay)
+                if state := await self._drive(live, reason):
                     await self._projection.write(state)
                 return
             except GraphDrained:
                 # Its last step has ended, and no further node has told so.
-                self._projection.publish(await state_at(self._graph, thread(run_id)))
+                self._projection.publish(await state_at(self._graph, thread(live.run_id)))
                 return
             except asyncio.CancelledError:
-                task = asyncio.current_task()
-                cancelling = self._cancellations.is_cancelling(run_id)
-                if not cancelling or drive == self._settle_cancelled or task is None:
+                if reason == "cancelling" or not _is_ordered(live):
                     raise
-                task.uncancel()
-                drive, delay = self._settle_cancelled, 0.0
+                reason, delay = "cancelling", 0.0
             except self._storage.errors:
-                logger.warning("storage does not answer", extra={"run_id": run_id}, exc_info=True)
+                logger.warning(
+                    "storage does not answer", extra={"run_id": live.run_id}, exc_info=True
+                )
                 delay = min(max(delay * 2, 0.5), MAX_STORAGE_WAIT)
-                drive = self._resume if drive == self._advance else drive
+                reason = "interrupted" if reason in ("new", "recovered") else reason
             except Exception:
-                if drive == self._settle_broken:
+                if reason == "broken":
                     raise
-                logger.exception("run broke", extra={"run_id": run_id})
-                drive = self._settle_broken
+                logger.exception("run broke", extra={"run_id": live.run_id})
+                reason = "broken"
 
-    async def _advance(self, run_id: str) -> RunState | None:
-        """Begin or resume a run and drive it on; its state where that ended."""
-        if row := self._live.accepted.pop(run_id, None):
-            return await self._begin(row)
-        if run_id in self._live.retried:
-            self._live.retried.discard(run_id)
-            return await self._resume(run_id)
-        found = await self._storage.index.find(run_id)
-        if found is None:
+    async def _sit_out(self, delay: float) -> None:
+        if delay:
+            await self._executor.wait_until(time.time() + delay)
+
+    async def _drive(self, live: LiveRun, reason: Drive) -> RunState | None:
+        """Bring a run to where it settles or waits; its state there, None where it is gone."""
+        if reason == "new" and live.row:
+            return await self._begin(live, live.row)
+        if reason == "cancelling":
+            # A write of the execution that was cut off may still be on its way.
+            await self._storage.index.check()
+        row = await self._storage.index.find(live.run_id)
+        live.row = None
+        if row is None:
             return None
-        async with self._recovery.slot(run_id) as end_slot:
-            config = self._config(found)
-            resumed = await resume_left(self._graph, self._storage.index, found, config)
-            if resumed.next == "waiting":
-                return await self._answer(found, config, resumed.state)
-            if resumed.next == "settled":
-                return resumed.state
-            logger.info("run taken up", extra={"run_id": run_id})
-            await set_running(self._graph, config, resumed.state)
+        config = self._config(row)
+        if reason == "recovered" and row.cancel_at is not None:
+            reason = "cancelling"  # ordered in a process that has ended
+        match reason:
+            case "cancelling":
+                cancellation = live.cancellation or Cancellation(begun=True)
+                return await self._cancellations.settle(cancellation, row, config)
+            case "broken":
+                words = f"an internal error; the server's log has it under run {live.run_id}"
+                return await fail(self._graph, row, config, words)
+            case "retried" | "decided" | "interrupted":
+                resumed = await resume(self._graph, row, config)
+                return await self._continue(live, row, resumed)
+            case _:
+                return await self._recover(live, row)
+
+    async def _begin(self, live: LiveRun, row: RunRow) -> RunState | None:
+        """Drive a run from its first checkpoint on."""
+        config = self._config(row)
+        self._storage.expect_new(row.run_id)
+        # The client that posted it and waits reads it now, and need not ask the storage.
+        live.state, live.row = state_of(row), None
+        try:
+            await begin(self._graph, config, live.state)
+            await set_running(self._graph, config, live.state)
+            return await self._graph_runner.advance(live, config)
+        finally:
+            live.state = None
+
+    async def _recover(self, live: LiveRun, row: RunRow) -> RunState | None:
+        """Drive a run on that another process left, beside few others until it gets further."""
+        async with self._quarantine.slot(live) as end_slot:
+            resumed = await resume_left(self._graph, self._storage.index, row, self._config(row))
+            if resumed.next == "drive":
+                logger.info("run taken up", extra={"run_id": live.run_id})
 
             async def progressed() -> None:
                 end_slot()
-                await self._storage.index.note_start(run_id, starts=0, checkpoint_id=None)
+                await self._storage.index.note_start(live.run_id, starts=0, checkpoint_id=None)
 
-            return await self._graph_runner.advance(config, progressed)
+            return await self._continue(live, row, resumed, progressed)
 
-    async def _begin(self, row: RunRow) -> RunState | None:
-        """Drive a run from its first checkpoint on; its state where that ended."""
-        config, state = self._config(row), state_of(row)
-        self._storage.expect_new(row.run_id)
-        # The client that posted it and waits reads it now, and need not ask the storage.
-        self._live.first[row.run_id] = state
-        try:
-            await begin(self._graph, config, state)
-            await set_running(self._graph, config, state)
-            return await self._graph_runner.advance(config)
-        finally:
-            del self._live.first[row.run_id]
-
-    async def _resume(self, run_id: str) -> RunState | None:
-        """Go on with a run of this process: decided about, retried, or its storage had failed."""
-        found = await self._storage.index.find(run_id)
-        if found is None:
-            return None
-        config = self._config(found)
-        resumed = await resume(self._graph, found, config)
-        if resumed.next == "waiting":
-            return await self._answer(found, config, resumed.state)
-        if resumed.next == "settled":
-            return resumed.state
-        await set_running(self._graph, config, resumed.state)
-        return await self._graph_runner.advance(config)
-
-    async def _answer(
-        self, row: RunRow, config: RunnableConfig, state: RunState
+    async def _continue(
+        self,
+        live: LiveRun,
+        row: RunRow,
+        resumed: Resumed,
+        progressed: Callable[[], Awaitable[None]] | None = None,
     ) -> RunState | None:
-        """Go on with a waiting run if somebody has decided; its state where that ended."""
-        run_id = row.run_id
-        self._live.states[run_id] = state
+        """Drive a run on from where it stands; `progressed` is called at its first checkpoint."""
+        config = self._config(row)
+        match resumed.next:
+            case "settled":
+                return resumed.state
+            case "waiting":
+                return await self._answer(live, row, resumed.state)
+            case "drive":
+                await set_running(self._graph, config, resumed.state)
+                return await self._graph_runner.advance(live, config, progressed)
+
+    async def _answer(self, live: LiveRun, row: RunRow, state: RunState) -> RunState | None:
+        """Drive a waiting run on if somebody has decided about it."""
+        config = self._config(row)
+        live.state = state
         try:
             state = await carry_out(self._graph, self._storage.index, row, config, state)
             if is_waiting(state):
                 return state
             if state["status"] == "running":
-                self._live.states[run_id] = state
+                live.state = state
                 await self._projection.write(state)
-                self._note_decided(run_id)
-                if not self._executor.holds_slot(run_id):
+                self._end_wait(live)
+                if not live.holds_slot:
                     await self._executor.wait_until(time.time())
-            return await self._graph_runner.advance(config)
+            return await self._graph_runner.advance(live, config)
         finally:
-            self._live.states.pop(run_id, None)
+            live.state = None
 
-    def _note_decided(self, run_id: str) -> None:
-        carried_out = self._answering.pop(run_id, None)
+    def _end_wait(self, live: LiveRun) -> None:
+        """Tell who waits for a decision that it is carried out, or will not be."""
+        carried_out, live.carried_out = live.carried_out, None
         if carried_out is not None and not carried_out.done():
             carried_out.set_result(None)
-
-    async def _settle_cancelled(self, run_id: str) -> RunState | None:
-        # A write of the execution that was cut off may still be on its way.
-        await self._storage.index.check()
-        found = await self._storage.index.find(run_id)
-        self._live.accepted.pop(run_id, None)
-        self._live.retried.discard(run_id)
-        if found is None:
-            return None
-        return await self._cancellations.settle(found, self._config(found))
-
-    async def _settle_broken(self, run_id: str) -> RunState | None:
-        found = await self._storage.index.find(run_id)
-        if found is None:
-            return None
-        reason = f"an internal error; the server's log has it under run {run_id}"
-        return await fail(self._graph, found, self._config(found), reason)
 
     def _config(self, row: RunRow) -> RunnableConfig:
         limit = recursion_limit(row.limits, models=self._models)
         return thread(row.run_id) | RunnableConfig(recursion_limit=limit)
+
+
+def _is_ordered(live: LiveRun) -> bool:
+    """Whether the cancellation just caught is that of the run: then its execution settles it."""
+    task = asyncio.current_task()
+    if live.reason != "cancelling" or task is None:
+        return False
+    task.uncancel()
+    return True
 
 
 #: The key under which LangGraph tells with a state that a node waits for an answer.
@@ -270,9 +291,8 @@ INTERRUPT = "__interrupt__"
 class GraphRunner:
     """Lets the graph go on with runs, and shows each of their states once it is stored."""
 
-    def __init__(self, graph: RunGraph, live: LiveRuns, projection: Projection) -> None:
+    def __init__(self, graph: RunGraph, projection: Projection) -> None:
         self._graph = graph
-        self._live = live
         self._projection = projection
         self._control = RunControl()
 
@@ -281,7 +301,10 @@ class GraphRunner:
         self._control.request_drain()
 
     async def advance(
-        self, config: RunnableConfig, progressed: Callable[[], Awaitable[None]] | None = None
+        self,
+        live: LiveRun,
+        config: RunnableConfig,
+        progressed: Callable[[], Awaitable[None]] | None = None,
     ) -> RunState | None:
         """Let the graph go on from its last checkpoint until it ends; the state there.
 
@@ -304,7 +327,7 @@ class GraphRunner:
                     latest = cast("RunState", part)
                 elif latest and "result" not in part and latest["status"] == "running":
                     # A node begins: by now the state before it is stored, and may be shown.
-                    self._live.states[latest["run_id"]] = latest
+                    live.state = latest
                     if not announced:
                         announced = True
                         await self._projection.write(latest)
@@ -315,4 +338,4 @@ class GraphRunner:
                         progressed = None
             return latest
         finally:
-            self._live.states.pop(config["configurable"]["thread_id"], None)
+            live.state = None

@@ -1,8 +1,6 @@
 """Watching: what is stored of a run is told once to everybody who watches it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
 
 from typing_extensions import TypedDict
 
@@ -10,13 +8,6 @@ from graph.record.events import Event, events
 from graph.record.record import Progress, progress_of
 from graph.state import RunState, Status
 from graph.state.status import SETTLED, SETTLED_OR_WAITING
-
-#: How many subscriptions of ended runs are kept without a watcher: those who come one after
-#: another, as a crowd does that has lost its connections, are told from one read too.
-KEPT = 16
-
-#: Reads the state of a run as last stored.
-Read = Callable[[str], Awaitable[RunState]]
 
 
 class RunSubscription:
@@ -169,77 +160,3 @@ class Notifier:
                 self._wake()
         finally:
             self._notifying = None
-
-
-class Broadcaster:
-    """All subscriptions of one process."""
-
-    def __init__(self, read: Read) -> None:
-        self._read = read
-        self._subscriptions: dict[str, RunSubscription] = {}  # those that are watched
-        self._left: dict[str, RunSubscription] = {}
-        self._changes: set[ChangeSubscription] = set()
-        self._closed = False
-
-    def publish(self, state: RunState) -> None:
-        """Tell that a state of a run has been stored."""
-        if subscription := self._subscriptions.get(state["run_id"]):
-            subscription.show(state)
-        self._left.pop(state["run_id"], None)
-        if self._changes:
-            change = change_of(state)
-            for changes in self._changes:
-                if changes.owner in (state["owner"], None):
-                    changes.show(change)
-
-    def forget(self, run_id: str) -> None:
-        """Tell nobody any more of a run that is removed, who does not watch it already."""
-        self._subscriptions.pop(run_id, None)
-        self._left.pop(run_id, None)
-
-    def close(self) -> None:
-        """End every subscription: the process is ending."""
-        self._closed = True
-        for subscription in self._subscriptions.values():
-            subscription.close()
-        for changes in self._changes:
-            changes.close()
-
-    @asynccontextmanager
-    async def watching(self, run_id: str) -> AsyncIterator[RunSubscription]:
-        """The subscription of a run, with what was stored so far. Raises what reading the run
-        raises."""
-        # Before the run is read, so that nothing stored meanwhile is missed.
-        subscription = (
-            self._subscriptions.get(run_id) or self._left.pop(run_id, None) or RunSubscription()
-        )
-        self._subscriptions[run_id] = subscription
-        subscription.watchers += 1
-        subscription.closed = self._closed
-        try:
-            async with subscription.reading:
-                if subscription.state is None:
-                    subscription.show(await self._read(run_id))
-            yield subscription
-        finally:
-            subscription.watchers -= 1
-            if not subscription.watchers and self._subscriptions.get(run_id) is subscription:
-                del self._subscriptions[run_id]
-                self._keep(run_id, subscription)
-
-    def _keep(self, run_id: str, subscription: RunSubscription) -> None:
-        if subscription.ended:  # whatever else is stored of it is published, and ends this
-            self._left[run_id] = subscription
-            for longest in list(self._left)[:-KEPT]:
-                del self._left[longest]
-
-    @contextmanager
-    def changes(self, *, owner: str | None) -> Iterator[ChangeSubscription]:
-        """What changes from now on in the owner's runs, without one in any."""
-        changes = ChangeSubscription(owner)
-        changes.closed = self._closed
-        self._changes.add(changes)
-        try:
-            yield changes
-        finally:
-            self._changes.discard(changes)

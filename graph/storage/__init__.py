@@ -1,4 +1,4 @@
-"""Where runs are kept: one contract, and a folder or a file for each backend.
+"""Where runs are kept: a contract (`storage`), and a folder for each backend (`open` chooses).
 
 Others use `open.open_storage`, `open.sqlite_path`, `pages`, `search`, `sqlite.backup`,
 `sqlite.open` and `storage`.

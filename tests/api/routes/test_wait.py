@@ -128,7 +128,7 @@ async def test_nobody_is_waited_for_who_has_gone(runs):
         await runs.read.wait()
         await visit.leave()
 
-    assert runs.broadcaster._subscriptions == {}
+    assert runs.watched() == {}
     assert len(asyncio.all_tasks()) == before
 
 
@@ -149,7 +149,7 @@ async def test_a_task_goes_on_when_its_client_goes(runs):
         run_id = await started(runs)
         await visit.leave()
 
-    assert runs.broadcaster._subscriptions == {}
+    assert runs.watched() == {}
     assert runs.records[run_id]["status"] == "pending"
 
 

@@ -127,7 +127,7 @@ async def test_an_unknown_run_is_not_found_and_leaves_nothing(runs):
     assert answer.status_code == 404
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json()["type"] == "urn:runwright:problem:run-not-found"
-    assert runs.broadcaster._subscriptions == {}
+    assert runs.watched() == {}
 
 
 async def test_nothing_on_the_way_keeps_or_holds_up_a_stream(runs, watch):
@@ -201,7 +201,7 @@ async def test_the_header_of_a_stream_can_be_asked_for_alone(runs):
     assert answer.status_code == 200
     assert answer.headers["content-type"].startswith("text/event-stream")
     assert answer.content == b""
-    assert runs.broadcaster._subscriptions == {}
+    assert runs.watched() == {}
 
 
 async def test_a_cancellation_is_told_where_it_came(runs, watch):

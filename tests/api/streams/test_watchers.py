@@ -47,9 +47,11 @@ async def test_500_watchers_are_one_read_and_one_encoding_and_leave_nothing(runs
     assert all(told == everything[0] for told in everything)
     assert encoded == [event.id for event in everything[0]]
     assert runs.reads == 1
-    assert runs.broadcaster._subscriptions == {}
+    assert runs.watched() == {}
     assert len(asyncio.all_tasks()) == before
-    assert list(app.state.encoded_events._encoded) == list(runs.broadcaster._left.values())
+    assert list(app.state.encoded_events._encoded) == [
+        live.subscription for live in runs.broadcaster._kept.values()
+    ]
 
 
 @pytest.mark.parametrize("seen", [0, 1])
@@ -61,7 +63,7 @@ async def test_a_client_that_vanishes_leaves_nothing(runs, app, seen):
         await visit.until(seen)
         await visit.leave()
 
-    assert runs.broadcaster._subscriptions == {}
+    assert runs.watched() == {}
     assert len(asyncio.all_tasks()) == before
 
 
@@ -70,7 +72,7 @@ async def test_waiting_through_many_heartbeats_keeps_nothing(runs):
     run_id = runs.store(queued())
     async with app.router.lifespan_context(app), watch(app, run_id) as visit:
         await visit.until(50)
-        assert len(runs.broadcaster._subscriptions[run_id]._notifier._waiting) <= 1
+        assert len(runs.watched()[run_id]._notifier._waiting) <= 1
 
 
 async def test_a_slow_reader_holds_up_nobody_else_and_misses_nothing(runs, app):
@@ -94,7 +96,7 @@ async def test_a_client_that_leaves_while_it_reads_nothing_is_let_go(runs, app):
         await asyncio.sleep(0.01)
         await visit.leave()
 
-    assert runs.broadcaster._subscriptions == {}
+    assert runs.watched() == {}
 
 
 def test_a_real_stream_breaks_off_at_a_restart_and_goes_on_after_it(tmp_path: Path):

@@ -6,8 +6,34 @@ import time
 import pytest
 
 from graph.queue.executor import Executor, QueueFull
+from graph.queue.fair import Job
 from tests.support.clocks import Clocks
 from tests.support.patience import patience, until
+
+
+class Jobs:
+    """An executor with the jobs that it was given, by the ids of their runs."""
+
+    def __init__(self, executor: Executor) -> None:
+        self.jobs: dict[str, Job] = {}
+        self.start, self.place, self.stop = executor.start, executor.place, executor.stop
+        self.wait_until = executor.wait_until
+        self._executor = executor
+
+    def enqueue(self, run_id: str, owner: str) -> None:
+        self._executor.enqueue(self._job(run_id), owner)
+
+    def position(self, run_id: str) -> int | None:
+        return self._executor.position(self._job(run_id))
+
+    def interrupt(self, run_id: str) -> asyncio.Task[None]:
+        return self._executor.interrupt(self._job(run_id))
+
+    def holds_slot(self, run_id: str) -> bool:
+        return self._job(run_id).holds_slot
+
+    def _job(self, run_id: str) -> Job:
+        return self.jobs.setdefault(run_id, Job(run_id))
 
 
 class Work:
@@ -33,8 +59,8 @@ async def settle() -> None:
         await asyncio.sleep(0)
 
 
-def executor(slots: int = 2, max_queued: int = 100) -> Executor:
-    return Executor(slots=slots, max_queued=max_queued)
+def executor(slots: int = 2, max_queued: int = 100) -> Jobs:
+    return Jobs(Executor(slots=slots, max_queued=max_queued))
 
 
 async def test_no_more_runs_are_executing_than_there_are_slots() -> None:
@@ -169,7 +195,7 @@ async def test_owners_take_turns() -> None:
 class Interruptible:
     """Executes runs until they are interrupted, and then does what is left to do for each."""
 
-    def __init__(self, runs: Executor) -> None:
+    def __init__(self, runs: Jobs) -> None:
         self.begun: list[str] = []
         self.settled: list[str] = []
         self.interrupted: set[str] = set()

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graph.queue.fair import FairQueue
+from graph.queue.fair import FairQueue, Job
 
 #: What is done to a queue: a run of an owner comes, one is taken, one of those in it is withdrawn.
 CHANGES = st.lists(
@@ -15,20 +15,52 @@ CHANGES = st.lists(
 )
 
 
-def queue_of(*runs: tuple[str, str]) -> FairQueue:
-    queue = FairQueue()
+class Queue:
+    """A queue of the jobs of some runs, by their ids."""
+
+    def __init__(self) -> None:
+        self._queue = FairQueue()
+        self._jobs: dict[str, Job] = {}
+
+    def __len__(self) -> int:
+        return len(self._queue)
+
+    def __contains__(self, run_id: str) -> bool:
+        return self._job(run_id).queued
+
+    def append(self, run_id: str, owner: str) -> None:
+        self._queue.append(self._job(run_id), owner)
+
+    def popleft(self) -> str:
+        return self._queue.popleft().run_id
+
+    def remove(self, run_id: str) -> bool:
+        return self._queue.remove(self._job(run_id))
+
+    def position(self, run_id: str) -> int | None:
+        return self._queue.position(self._job(run_id))
+
+    def clear(self) -> list[str]:
+        return [job.run_id for job in self._queue.clear()]
+
+    def _job(self, run_id: str) -> Job:
+        return self._jobs.setdefault(run_id, Job(run_id))
+
+
+def queue_of(*runs: tuple[str, str]) -> Queue:
+    queue = Queue()
     for run_id, owner in runs:
         queue.append(run_id, owner)
     return queue
 
 
-def drained(queue: FairQueue) -> list[str]:
+def drained(queue: Queue) -> list[str]:
     return [queue.popleft() for _ in range(len(queue))]
 
 
-def after(changes: list[tuple[str, object]]) -> tuple[FairQueue, dict[str, str]]:
+def after(changes: list[tuple[str, object]]) -> tuple[Queue, dict[str, str]]:
     """The queue after some changes, and the owners of the runs that must be in it."""
-    queue, inside = FairQueue(), dict[str, str]()
+    queue, inside = Queue(), dict[str, str]()
     for number, (change, what) in enumerate(changes):
         if change == "append":
             inside[str(number)] = str(what)
@@ -87,7 +119,7 @@ def test_what_is_not_in_it_has_no_position() -> None:
     assert queue.position("b0") is None
     assert not queue.remove("b0")
     assert "b0" not in queue
-    queue.clear()
+    assert queue.clear() == ["a0"]
     assert (len(queue), queue.position("a0"), "a0" in queue) == (0, None, False)
     with pytest.raises(KeyError):
         queue.popleft()

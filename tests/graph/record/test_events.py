@@ -26,6 +26,7 @@ from tests.support.runs.live_runs import (
     Gates,
     SilentModel,
     history,
+    holds_slot,
     process,
     rested,
     told,
@@ -246,7 +247,7 @@ async def test_a_take_up_in_a_backoff(storage: Storage) -> None:
         run_id = await start(runs, "stumble a")
         before = await seen_up_to(runs, run_id, "step.failed", "step.started")
     async with process(storage, gates, limits=LONG) as runs:
-        await until(lambda: not runs._executor.holds_slot(run_id))
+        await until(lambda: not holds_slot(runs, run_id))
         record = await runs.cancel(run_id, by="me", owner="default")
         seen = await told(runs, run_id)
     assert seen[: len(before)] == before

@@ -30,7 +30,7 @@ from graph.storage.open import open_storage
 from nodes.approval.edited_plan import PlanUnfit, read_plan
 from tests.support.patience import patience, until
 from tests.support.runs.known_runs import Known
-from tests.support.runs.live_runs import AT_ONCE, LONG, Gates, process, told
+from tests.support.runs.live_runs import AT_ONCE, LONG, Gates, holds_slot, process, told
 from tools.registry import ToolError
 
 T = TypeVar("T")
@@ -235,8 +235,8 @@ class RunModel(RuleBasedStateMachine):
         self._do(self._retry_now(self._any(which)))
 
     async def _retry_now(self, known: Known) -> None:
-        execution = self._runs._executor._executions.get(known.run_id)
-        if execution is None or execution.backoff is None:
+        live = self._runs._context.live.get(known.run_id)
+        if live is None or live.backoff is None:
             with pytest.raises(NoBackoff):
                 await self._runs.retry_now(known.run_id, owner=None)
         else:
@@ -397,20 +397,20 @@ class RunModel(RuleBasedStateMachine):
         executor = self._runs._executor
         open_steps = set(self._gates.waiting)
         busy = self._at_work() == SLOTS
-        returning = [execution for execution, turn in executor._returning if not turn.done()]
+        returning = [job for job, slot in executor._returning if not slot.done()]
         for run in self._known.values():
-            execution = executor._executions.get(run.run_id)
-            if execution is None:
+            live = self._runs._context.live.get(run.run_id)
+            if live is None or live.task is None:
                 continue
-            if execution.holds_slot:
+            if live.holds_slot:
                 if not open_steps & set(run.labels):
                     return False
-            elif execution.backoff is None and not (busy and execution in returning):
+            elif live.backoff is None and not (busy and live in returning):
                 return False
         return busy or not executor._queue
 
     def _at_work(self) -> int:
-        return sum(self._runs._executor.holds_slot(run_id) for run_id in self._known)
+        return sum(holds_slot(self._runs, run_id) for run_id in self._known)
 
     def teardown(self) -> None:
         if hasattr(self, "_runs"):

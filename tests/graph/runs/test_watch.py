@@ -9,7 +9,8 @@ from typing import Any, cast
 import pytest
 
 from graph.record.events import events
-from graph.runs.watch import BATCH, KEPT, Broadcaster, Notifier, RunSubscription, change_of
+from graph.runs.live import KEPT, Broadcaster, LiveRuns
+from graph.runs.watch import BATCH, Notifier, RunSubscription, change_of
 from graph.state import DEFAULT_LIMITS, RunState, Status, new_run
 from tests.support.patience import patience
 
@@ -151,20 +152,26 @@ async def test_those_who_go_away_leave_nothing_behind() -> None:
     assert (len(notifier._waiting), len(notifier._due)) == (0, 0)
 
 
+def watched(broadcaster: Broadcaster) -> dict[str, RunSubscription]:
+    """The subscriptions that somebody watches."""
+    found = {live.run_id: live.subscription for live in broadcaster._runs}
+    return {run_id: one for run_id, one in found.items() if one and one.watchers}
+
+
 async def test_the_first_watcher_gets_what_was_stored_so_far() -> None:
     reads = Reads(state(calls=2))
-    broadcaster = Broadcaster(reads)
+    broadcaster = Broadcaster(reads, LiveRuns())
     async with broadcaster.watching(RUN_ID) as subscription:
         assert subscription.state == reads.stored
         assert subscription.events == events(reads.stored)
         assert not subscription.ended
-    assert broadcaster._subscriptions == {}
+    assert watched(broadcaster) == {}
 
 
 async def test_watchers_who_come_at_once_share_one_read() -> None:
     """And so does everybody who comes as long as one of them is there."""
     reads = Reads()
-    broadcaster = Broadcaster(reads)
+    broadcaster = Broadcaster(reads, LiveRuns())
     reads.may_end.clear()
 
     async def watch() -> RunSubscription:
@@ -180,7 +187,7 @@ async def test_watchers_who_come_at_once_share_one_read() -> None:
         broadcaster.publish(state(calls=1))
         await woken(tasks)
     assert reads.count == 1
-    assert broadcaster._subscriptions == {}
+    assert watched(broadcaster) == {}
 
 
 async def seen_ended(broadcaster: Broadcaster, run_id: str = RUN_ID) -> bool:
@@ -191,7 +198,7 @@ async def seen_ended(broadcaster: Broadcaster, run_id: str = RUN_ID) -> bool:
 
 async def test_those_who_come_one_after_another_to_an_ended_run_share_one_read() -> None:
     reads = Reads(state(status="completed"))
-    broadcaster = Broadcaster(reads)
+    broadcaster = Broadcaster(reads, LiveRuns())
     for _ in range(500):
         assert await seen_ended(broadcaster)
     assert reads.count == 1
@@ -200,7 +207,7 @@ async def test_those_who_come_one_after_another_to_an_ended_run_share_one_read()
 @pytest.mark.parametrize("status", ["running", "waiting"])
 async def test_what_may_go_on_is_read_again_for_the_next_who_comes(status: Status) -> None:
     reads = Reads(state(status=status))
-    broadcaster = Broadcaster(reads)
+    broadcaster = Broadcaster(reads, LiveRuns())
     assert not await seen_ended(broadcaster)
     reads.stored = state(status="completed")
     assert await seen_ended(broadcaster)
@@ -210,7 +217,7 @@ async def test_what_may_go_on_is_read_again_for_the_next_who_comes(status: Statu
 async def test_an_ended_run_that_goes_on_is_seen_to_go_on() -> None:
     """A retry stores a state of it: what was kept is no longer true."""
     reads = Reads(state(status="failed"))
-    broadcaster = Broadcaster(reads)
+    broadcaster = Broadcaster(reads, LiveRuns())
     assert await seen_ended(broadcaster)
     reads.stored = state(calls=1)
     broadcaster.publish(reads.stored)
@@ -219,7 +226,7 @@ async def test_an_ended_run_that_goes_on_is_seen_to_go_on() -> None:
 
 async def test_a_removed_run_is_not_told_from_memory() -> None:
     reads = Reads(state(status="completed"))
-    broadcaster = Broadcaster(reads)
+    broadcaster = Broadcaster(reads, LiveRuns())
     await seen_ended(broadcaster)
     broadcaster.forget(RUN_ID)
     await seen_ended(broadcaster)
@@ -228,15 +235,15 @@ async def test_a_removed_run_is_not_told_from_memory() -> None:
 
 async def test_only_the_feeds_that_were_left_last_are_kept() -> None:
     reads = Reads(state(status="completed"))
-    broadcaster = Broadcaster(reads)
+    broadcaster = Broadcaster(reads, LiveRuns())
     for number in range(KEPT + 1):
         await seen_ended(broadcaster, f"run-{number}")
-    assert list(broadcaster._left) == [f"run-{number}" for number in range(1, KEPT + 1)]
+    assert list(broadcaster._kept) == [f"run-{number}" for number in range(1, KEPT + 1)]
 
 
 async def test_what_is_stored_is_told_without_a_read() -> None:
     reads = Reads()
-    broadcaster = Broadcaster(reads)
+    broadcaster = Broadcaster(reads, LiveRuns())
     async with broadcaster.watching(RUN_ID) as subscription:
         seen = len(subscription.events)
         for calls in range(1, 5):
@@ -249,7 +256,7 @@ async def test_what_is_stored_is_told_without_a_read() -> None:
 
 
 async def test_an_event_that_is_there_is_not_waited_for() -> None:
-    broadcaster = Broadcaster(Reads(state(calls=1)))
+    broadcaster = Broadcaster(Reads(state(calls=1)), LiveRuns())
     async with broadcaster.watching(RUN_ID) as subscription:
         await asyncio.wait_for(subscription.after(0), patience())
         await asyncio.wait_for(subscription.after(len(subscription.events) - 1), patience())
@@ -257,7 +264,7 @@ async def test_an_event_that_is_there_is_not_waited_for() -> None:
 
 async def test_after_the_last_event_nothing_is_waited_for() -> None:
     """Nor is a rest, once the run rests."""
-    broadcaster = Broadcaster(Reads(state(status="completed")))
+    broadcaster = Broadcaster(Reads(state(status="completed")), LiveRuns())
     async with broadcaster.watching(RUN_ID) as subscription:
         assert subscription.ended
         await asyncio.wait_for(subscription.after(len(subscription.events)), patience())
@@ -265,7 +272,7 @@ async def test_after_the_last_event_nothing_is_waited_for() -> None:
 
 
 async def test_a_change_that_brings_no_rest_wakes_nobody_who_waits_for_one() -> None:
-    broadcaster = Broadcaster(Reads())
+    broadcaster = Broadcaster(Reads(), LiveRuns())
     async with (
         broadcaster.watching(RUN_ID) as subscription,
         waiters(subscription.until_settled, 2) as tasks,
@@ -280,7 +287,7 @@ async def test_a_change_that_brings_no_rest_wakes_nobody_who_waits_for_one() -> 
 async def test_an_older_reading_takes_no_event_back() -> None:
     """It was begun before the newer state was stored, and ends after it."""
     reads = Reads(state(calls=1))
-    broadcaster = Broadcaster(reads)
+    broadcaster = Broadcaster(reads, LiveRuns())
     reads.may_end.clear()
 
     async def watch() -> tuple[RunState | None, list[Any]]:
@@ -297,7 +304,7 @@ async def test_an_older_reading_takes_no_event_back() -> None:
 
 
 async def test_older_states_are_passed_over() -> None:
-    broadcaster = Broadcaster(Reads(state(calls=3)))
+    broadcaster = Broadcaster(Reads(state(calls=3)), LiveRuns())
     async with broadcaster.watching(RUN_ID) as subscription:
         before = list(subscription.events)
         for calls in (0, 2):
@@ -308,7 +315,7 @@ async def test_older_states_are_passed_over() -> None:
 async def test_what_is_stored_before_the_read_ends_is_told_once() -> None:
     """An event is in a feed once, whether it was read or published."""
     reads = Reads(state(calls=2))
-    broadcaster = Broadcaster(reads)
+    broadcaster = Broadcaster(reads, LiveRuns())
     reads.may_end.clear()
     async with waiters(lambda: _events(broadcaster), 1) as tasks:
         broadcaster.publish(state(calls=1))
@@ -325,7 +332,7 @@ async def _events(broadcaster: Broadcaster) -> list[Any]:
 async def test_watchers_who_leave_leave_nothing_behind() -> None:
     """In the middle of a wait, and in the middle of the read that others wait for as well."""
     reads = Reads()
-    broadcaster = Broadcaster(reads)
+    broadcaster = Broadcaster(reads, LiveRuns())
     reads.may_end.clear()
 
     async def watch() -> None:
@@ -337,20 +344,20 @@ async def test_watchers_who_leave_leave_nothing_behind() -> None:
         tasks[3].cancel()  # who waits for the reading
         await settle()
         assert reads.count == 2
-        assert broadcaster._subscriptions[RUN_ID].watchers == 3
+        assert watched(broadcaster)[RUN_ID].watchers == 3
         reads.may_end.set()
         await settle()
         tasks[1].cancel()  # who waits for an event
         await settle()
-        assert broadcaster._subscriptions[RUN_ID].watchers == 2
-        assert len(broadcaster._subscriptions[RUN_ID]._notifier._waiting) == 2
-    assert broadcaster._subscriptions == {}
+        assert watched(broadcaster)[RUN_ID].watchers == 2
+        assert len(watched(broadcaster)[RUN_ID]._notifier._waiting) == 2
+    assert watched(broadcaster) == {}
 
 
 async def test_who_comes_after_the_last_has_left_reads_again() -> None:
     """Nothing of a run that nobody watches is kept up to date, or kept at all."""
     reads = Reads()
-    broadcaster = Broadcaster(reads)
+    broadcaster = Broadcaster(reads, LiveRuns())
     async with broadcaster.watching(RUN_ID):
         pass
     broadcaster.publish(state(calls=1))
@@ -362,12 +369,12 @@ async def test_who_comes_after_the_last_has_left_reads_again() -> None:
 async def test_a_reading_that_fails_is_told_to_everybody_who_needed_it() -> None:
     """Nobody is left with an empty feed, and the next one tries again."""
     reads = Reads()
-    broadcaster = Broadcaster(reads)
+    broadcaster = Broadcaster(reads, LiveRuns())
     reads.failure = RuntimeError("no such run")
     async with waiters(lambda: _events(broadcaster), 3) as tasks:
         await asyncio.wait(tasks, timeout=patience())
         assert [str(task.exception()) for task in tasks] == ["no such run"] * 3
-    assert broadcaster._subscriptions == {}
+    assert watched(broadcaster) == {}
     reads.failure = None
     assert await _events(broadcaster)
 
@@ -375,7 +382,7 @@ async def test_a_reading_that_fails_is_told_to_everybody_who_needed_it() -> None
 async def test_the_end_of_the_process_ends_every_wait() -> None:
     """Of those who wait, of those who read, and of those who come later."""
     reads = Reads()
-    broadcaster = Broadcaster(reads)
+    broadcaster = Broadcaster(reads, LiveRuns())
 
     async def watch() -> bool:
         async with broadcaster.watching(RUN_ID) as subscription:
@@ -397,7 +404,7 @@ async def test_the_end_of_the_process_ends_every_wait() -> None:
         await woken([*late, *following])
         assert all(task.result() for task in late)
         assert [task.result() for task in following] == [[], []]
-    assert (broadcaster._subscriptions, broadcaster._changes) == ({}, set())
+    assert (watched(broadcaster), broadcaster._changes) == ({}, set())
 
 
 async def _other(broadcaster: Broadcaster) -> None:
@@ -407,7 +414,7 @@ async def _other(broadcaster: Broadcaster) -> None:
 
 async def test_several_changes_of_one_run_are_one() -> None:
     """And tell its latest state."""
-    broadcaster = Broadcaster(Reads())
+    broadcaster = Broadcaster(Reads(), LiveRuns())
     with broadcaster.changes(owner=None) as changes:
         for calls in range(3):
             for run_id in ("a", "b"):
@@ -423,7 +430,7 @@ async def test_several_changes_of_one_run_are_one() -> None:
 
 async def test_each_follower_is_told_every_change() -> None:
     """What one has taken the other one still gets; one who has left gets nothing."""
-    broadcaster = Broadcaster(Reads())
+    broadcaster = Broadcaster(Reads(), LiveRuns())
     with broadcaster.changes(owner=None) as first, broadcaster.changes(owner=None) as second:
         with broadcaster.changes(owner=None) as gone:
             pass
@@ -434,7 +441,7 @@ async def test_each_follower_is_told_every_change() -> None:
 
 
 async def test_a_change_that_came_before_the_end_is_still_told() -> None:
-    broadcaster = Broadcaster(Reads())
+    broadcaster = Broadcaster(Reads(), LiveRuns())
     with broadcaster.changes(owner=None) as changes:
         broadcaster.publish(state(status="completed"))
         broadcaster.close()

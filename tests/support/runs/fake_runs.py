@@ -17,8 +17,9 @@ from graph.models.daily_budget import Account, DailyLimit
 from graph.record.explain import Explanation, explain
 from graph.record.record import Record, record_of
 from graph.runs.accept import refuse_second
+from graph.runs.live import Broadcaster, LiveRuns
 from graph.runs.reader import RunNotFound
-from graph.runs.watch import Broadcaster, RunSubscription
+from graph.runs.watch import RunSubscription
 from graph.service import PromptRejected, Runs
 from graph.state import Approve, Budget, RunState
 from graph.state.row import IdempotencyKey, KeyedRun, RunRow
@@ -56,7 +57,8 @@ class FakeRuns:
     def __init__(self) -> None:
         self.records: dict[str, Record] = {}
         self.states: dict[str, RunState] = {}
-        self.broadcaster = Broadcaster(self._state)
+        self.live = LiveRuns()
+        self.broadcaster = Broadcaster(self._state, self.live)
         self.tools: Mapping[str, Tool] = make_tools([add_note])
         self.ready = True
         self.writable = True
@@ -67,6 +69,11 @@ class FakeRuns:
         self.cancelled_by: list[str] = []
         self.health = self  # they are one here
         self.keys: dict[tuple[str, str], KeyedRun] = {}
+
+    def watched(self) -> dict[str, RunSubscription]:
+        """The subscriptions that somebody watches."""
+        found = {live.run_id: live.subscription for live in self.live}
+        return {run_id: one for run_id, one in found.items() if one and one.watchers}
 
     async def start(
         self,

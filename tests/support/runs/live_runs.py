@@ -257,3 +257,9 @@ async def assert_over(runs: Runs, storage: Storage, record: Record, gates: Gates
     assert await runs.get(run_id, owner="default") == record
     assert await row_status(storage, run_id) == "cancelled"
     assert await runs.cancel(run_id, by="another", owner="default") == record
+
+
+def holds_slot(runs: Runs, run_id: str) -> bool:
+    """Whether a run is executing, neither queued nor in a backoff."""
+    live = runs._context.live.get(run_id)
+    return live is not None and live.holds_slot

@@ -1,0 +1,192 @@
+"""How runs stand in this process: one record for each run that is executed, queued or watched.
+
+Beside it is who tells those that watch.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from typing import Literal
+
+from graph.queue.fair import Job
+from graph.runs.watch import ChangeSubscription, RunSubscription, change_of
+from graph.state import RunState
+from graph.state.row import RunRow, state_of
+
+#: Why a run goes on: it was accepted, left by an earlier process, retried, decided about by a
+#: person, or it is to be cancelled.
+Reason = Literal["new", "recovered", "retried", "decided", "cancelling"]
+
+
+@dataclass(frozen=True, slots=True)
+class Cancellation:
+    """How a run stood when its cancellation was asked for.
+
+    `begun` says whether an attempt may have been in flight; `since` is its state by then, None
+    where that is not known.
+    """
+
+    begun: bool
+    since: RunState | None = None
+
+
+@dataclass(slots=True, eq=False)
+class LiveRun(Job):
+    """One run; each field has one writer, and what the queue writes is in `Job`.
+
+    Orders write `reason`, with the `row` of a new run, the `cancellation`, and `carried_out`, which
+    ends the wait for a decision; they hold `lock` while they check and store. The runner takes the
+    reason away at the end, and writes `state`, which is the one last stored while the run is
+    executed, and `unsettled`, for as long as it has neither settled nor waits. A `suspect` may have
+    ended its process. The broadcaster writes `subscription`.
+    """
+
+    reason: Reason | None = None
+    row: RunRow | None = None
+    cancellation: Cancellation | None = None
+    carried_out: asyncio.Future[None] | None = None
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    state: RunState | None = None
+    unsettled: bool = False
+    suspect: bool = False
+    subscription: RunSubscription | None = None
+
+    @property
+    def seen(self) -> RunState | None:
+        """What is shown of it here; None where only the storage can tell."""
+        return self.state or (state_of(self.row) if self.row else None)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing here has to do with it any more."""
+        return not (
+            self.reason
+            or self.task
+            or self.queued
+            or self.unsettled
+            or self.subscription
+            or self.lock.locked()
+        )
+
+
+class LiveRuns:
+    """The one dictionary of them."""
+
+    def __init__(self) -> None:
+        self._runs: dict[str, LiveRun] = {}
+
+    def __iter__(self) -> Iterator[LiveRun]:
+        return iter([*self._runs.values()])
+
+    def __len__(self) -> int:
+        return len(self._runs)
+
+    def get(self, run_id: str) -> LiveRun | None:
+        """The record of a run that is here."""
+        return self._runs.get(run_id)
+
+    def of(self, run_id: str) -> LiveRun:
+        """The record of a run, made where there is none; whoever asks releases it."""
+        return self._runs.setdefault(run_id, LiveRun(run_id))
+
+    def release(self, job: Job) -> None:
+        """Forget a run with which nothing here has to do any more."""
+        live = self._runs.get(job.run_id)
+        if live is job and live.idle:
+            del self._runs[job.run_id]
+
+    def state(self, run_id: str) -> RunState | None:
+        """How a run stands that is here; None where only the storage can tell."""
+        live = self._runs.get(run_id)
+        return live.seen if live else None
+
+
+#: How many subscriptions of ended runs are kept without a watcher: those who come one after
+#: another, as a crowd does that has lost its connections, are told from one read too.
+KEPT = 16
+
+#: Reads the state of a run as last stored.
+Read = Callable[[str], Awaitable[RunState]]
+
+
+class Broadcaster:
+    """Tells what is stored of the runs to everybody who watches one of them, or all."""
+
+    def __init__(self, read: Read, runs: LiveRuns) -> None:
+        self._read = read
+        self._runs = runs
+        self._kept: dict[str, LiveRun] = {}  # ended, and watched by nobody
+        self._changes: set[ChangeSubscription] = set()
+        self._closed = False
+
+    def publish(self, state: RunState) -> None:
+        """Tell that a state of a run has been stored."""
+        live = self._runs.get(state["run_id"])
+        if live and live.subscription:
+            live.subscription.show(state)
+            if state["run_id"] in self._kept:  # it goes on, and nobody watches
+                self._drop(live)
+        if self._changes:
+            change = change_of(state)
+            for changes in self._changes:
+                if changes.owner in (state["owner"], None):
+                    changes.show(change)
+
+    def forget(self, run_id: str) -> None:
+        """Tell nobody any more of a run that is removed, who does not watch it already."""
+        if live := self._runs.get(run_id):
+            self._drop(live)
+
+    def close(self) -> None:
+        """End every subscription: the process is ending."""
+        self._closed = True
+        for live in self._runs:
+            if live.subscription:
+                live.subscription.close()
+        for changes in self._changes:
+            changes.close()
+
+    @asynccontextmanager
+    async def watching(self, run_id: str) -> AsyncIterator[RunSubscription]:
+        """The subscription of a run, with what was stored so far. Raises what reading the run
+        raises."""
+        # Before the run is read, so that nothing stored meanwhile is missed.
+        live = self._runs.of(run_id)
+        self._kept.pop(run_id, None)
+        subscription = live.subscription = live.subscription or RunSubscription()
+        subscription.watchers += 1
+        subscription.closed = self._closed
+        try:
+            async with subscription.reading:
+                if subscription.state is None:
+                    subscription.show(await self._read(run_id))
+            yield subscription
+        finally:
+            subscription.watchers -= 1
+            if not subscription.watchers and live.subscription is subscription:
+                self._leave(live, subscription)
+
+    def _leave(self, live: LiveRun, subscription: RunSubscription) -> None:
+        if not subscription.ended:
+            self._drop(live)
+            return
+        self._kept[live.run_id] = live
+        for longest in list(self._kept)[:-KEPT]:
+            self._drop(self._kept[longest])
+
+    def _drop(self, live: LiveRun) -> None:
+        self._kept.pop(live.run_id, None)
+        live.subscription = None
+        self._runs.release(live)
+
+    @contextmanager
+    def changes(self, *, owner: str | None) -> Iterator[ChangeSubscription]:
+        """What changes from now on in the owner's runs, without one in any."""
+        changes = ChangeSubscription(owner)
+        changes.closed = self._closed
+        self._changes.add(changes)
+        try:
+            yield changes
+        finally:
+            self._changes.discard(changes)
