@@ -1,17 +1,18 @@
 """The HTTP application, composed from its parts."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
 
 from fastapi import FastAPI
 from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.exceptions import ExceptionMiddleware
 
 from api.errors.answers import HANDLERS
 from api.middleware.access import Authentication, Loopback
-from api.middleware.headers import AnswerHeaders, Cors, HeadAsGet
+from api.middleware.headers import AnswerHeaders, HeadAsGet
 from api.middleware.limits import BodyLimit, StreamRateLimit
 from api.openapi import description_of
 from api.routes.approval import router as approval_router
@@ -79,7 +80,7 @@ def create_app(
         lifespan=lifespan,
         middleware=[
             Middleware(AnswerHeaders),
-            Middleware(Cors, origins=limits.cors_origins),
+            *_cors(limits.cors_origins),
             Middleware(StreamRateLimit),
             Middleware(HeadAsGet),
             # What the guards below raise never reaches FastAPI's own handlers. It also keeps an
@@ -101,3 +102,18 @@ def create_app(
     app.state.heartbeat = heartbeat
     app.openapi = description_of(app, keys=bool(limits.keys))  # type: ignore[method-assign]  # as FastAPI documents it
     return app
+
+
+def _cors(origins: Sequence[str]) -> list[Middleware]:
+    """Lets the pages of these origins call; without any, nothing is said of other sites."""
+    if not origins:
+        return []
+    return [
+        Middleware(
+            CORSMiddleware,
+            allow_origins=origins,
+            allow_methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
+            allow_headers=["Authorization", "Idempotency-Key", "Last-Event-ID", "X-Api-Key"],
+            expose_headers=["Location", "Retry-After", "Idempotency-Replayed"],
+        )
+    ]

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from api.cli.doctor.doctor import examined
+from api.cli.doctor import examined
 from api.cli.follow import Interrupted
 from api.cli.lines import line
 from api.cli.local_run import Detached, NotDecided, NotStarted, NotWatched
@@ -125,7 +125,9 @@ def _parser() -> argparse.ArgumentParser:
     backup = commands.add_parser("backup", help="copy the database, while it is served or not")
     backup.add_argument("file", metavar="FILE", help="the copy; a file that is not there yet")
     backup.set_defaults(command=_backup)
-    doctor = commands.add_parser("doctor", help="find what does not work, and how to mend it")
+    doctor = commands.add_parser(
+        "doctor", help="open what a start opens, and say what does not work"
+    )
     doctor.add_argument("--json", action="store_true", help="print what was found as JSON")
     doctor.add_argument(
         "--call-models", action="store_true", help="ask each model for a few tokens, too"

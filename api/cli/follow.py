@@ -4,16 +4,13 @@ import asyncio
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import aclosing, contextmanager, suppress
+from contextlib import aclosing, contextmanager
 
 from api.cli.lines import pretty
 from api.cli.local_run import Detached, NotCancelled, RunSource
 from api.cli.view import View, open_view
 
-#: How long after the first Ctrl-C a second one still takes the cancellation back, in seconds.
-SECOND_INTERRUPT = 1.0
-
-CANCELLING = "cancelling; press Ctrl-C again to leave the run to the server"
+CANCELLING = "cancelling; press Ctrl-C again not to wait for its end"
 
 
 class Interrupted(Exception):
@@ -41,7 +38,7 @@ async def _watched(run: RunSource, view: View) -> str:
             await asyncio.wait([ending, leaving], return_when=asyncio.FIRST_COMPLETED)
             if ending.done():
                 return ending.result()
-            raise Interrupted(await run.leave(cancelling=leaving.result()))
+            raise Interrupted(await run.leave())
         finally:
             for task in (ending, leaving):
                 task.cancel()
@@ -60,23 +57,15 @@ async def _shown(run: RunSource, view: View) -> str:
     return ended
 
 
-async def _interrupted(run: RunSource, view: View, presses: asyncio.Semaphore) -> bool:
-    """Return when the run is to be left; whether its cancellation was asked for by then.
-
-    A cancellation cannot be taken back, so it is asked for a moment after the first Ctrl-C.
-    """
+async def _interrupted(run: RunSource, view: View, presses: asyncio.Semaphore) -> None:
+    """The first Ctrl-C asks for the cancellation; return at the second."""
     await presses.acquire()
     view.note(CANCELLING)
-    with suppress(TimeoutError):
-        async with asyncio.timeout(SECOND_INTERRUPT):
-            await presses.acquire()
-        return False
     asking = asyncio.create_task(_cancel(run, view))
     try:
         await presses.acquire()
     finally:
         asking.cancel()
-    return True
 
 
 async def _cancel(run: RunSource, view: View) -> None:

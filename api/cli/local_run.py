@@ -70,8 +70,8 @@ class RunSource(Protocol):
     async def record(self) -> dict[str, Any]:
         """Its record as JSON data. Raises `Detached` and `NotWatched`."""
 
-    async def leave(self, *, cancelling: bool) -> str:
-        """Leave it at once; what becomes of it, in one line."""
+    async def leave(self) -> str:
+        """Leave it while it is being cancelled; what becomes of it, in one line."""
 
 
 class LocalRun:
@@ -123,11 +123,9 @@ class LocalRun:
         except StorageUnavailable:
             raise Detached(self.run_id) from None
 
-    async def leave(self, *, cancelling: bool) -> str:
+    async def leave(self) -> str:
         """End its execution here, with no time for what is in flight."""
         await self._runs.close(0)
         if not self._kept:
             return f"run {self.run_id} ends with this process: memory:// keeps nothing"
-        if cancelling:
-            return f"run {self.run_id} is cancelled by the next `runwright serve` at the latest"
-        return f"run {self.run_id} is stored and goes on at the next `runwright serve`"
+        return f"run {self.run_id} is cancelled by the next `runwright serve` at the latest"

@@ -42,7 +42,7 @@ async def serve(settings: Settings) -> None:
     """
     configure_logging(settings.log, settings.log_level)
     check_exposure(settings)
-    with _listen(settings.host, settings.port) as listener:
+    with listen(settings.host, settings.port) as listener:
         await _serve_on(listener, settings)
     logger.info("stopped")
     await _leave_behind_what_does_not_end()
@@ -120,7 +120,8 @@ async def _leave_behind_what_does_not_end() -> None:
         os._exit(0)
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens at an address. Raises `PortTaken`."""
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         listener = socket.create_server((host, port), family=family, backlog=2048)

@@ -154,10 +154,9 @@ class ServerRun:
                     raise Detached(self.run_id) from None
                 await asyncio.sleep(PAUSE)
 
-    async def leave(self, *, cancelling: bool) -> str:
+    async def leave(self) -> str:
         """Let the server have it."""
-        how = "is to be cancelled" if cancelling else "goes on"
-        hint = f"run {self.run_id} {how} at {self._client.base_url}"
+        hint = f"run {self.run_id} is to be cancelled at {self._client.base_url}"
         return f"{hint}; `runwright watch {self.run_id}` shows it"
 
 

@@ -103,7 +103,7 @@ def _storage_detail(_: StorageUnavailable, request: Request) -> str:
 
 
 def _named(errors: list[FieldError]) -> str:
-    return "; ".join(f"{error['field']} {error['message']}" for error in errors)
+    return "; ".join(f"{error['field']}: {error['message']}" for error in errors)
 
 
 PROBLEMS: Mapping[Cause, Kind] = {

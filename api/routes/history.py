@@ -8,7 +8,7 @@ from fastapi.responses import JSONResponse
 from typing_extensions import TypedDict
 
 from api.openapi import problems
-from api.parameters import Between, OwnerDep, RunsDep
+from api.parameters import OwnerDep, RunsDep
 from api.strict import StrictRoute
 from api.views.answers import Run, answered, json_answer
 from graph.record.record import record_of
@@ -33,7 +33,7 @@ router = APIRouter(route_class=StrictRoute, tags=["history"])
 #: How many checkpoints are read at once, at most and unless more are asked for.
 MOST, PAGE = 200, 50
 
-PageSize = Annotated[int, Between(1, MOST), Query(description="Most checkpoints of the answer.")]
+PageSize = Annotated[int, Query(ge=1, le=MOST, description="Most checkpoints of the answer.")]
 
 Before = Annotated[
     str | None, Query(description="Only checkpoints older than the one with this id.")

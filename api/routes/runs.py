@@ -15,7 +15,7 @@ from typing_extensions import TypedDict
 
 from api.errors.problems import OutputNotFound
 from api.openapi import LOCATION, WITH_BODY, problems
-from api.parameters import MOST, Between, CallerDep, MaxValueBytes, OwnerDep, RunsDep
+from api.parameters import MOST, CallerDep, MaxValueBytes, OwnerDep, RunsDep
 from api.routes.search import RunList, RunQuery, RunSearch
 from api.schemas import CancelCreate, RunCreate, RunCreated
 from api.strict import StrictRoute
@@ -244,9 +244,7 @@ async def search_runs(body: RunSearch, runs: RunsDep, owner: OwnerDep) -> Respon
 async def read_output(
     run_id: str,
     n: Annotated[
-        int,
-        Between(1, MOST),
-        Path(description="The attempt's place in `execution_log`, from 1."),
+        int, Path(ge=1, le=MOST, description="The attempt's place in `execution_log`, from 1.")
     ],
     runs: RunsDep,
     owner: OwnerDep,

@@ -7,7 +7,6 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from api.parameters import Between
 from api.schemas import Body, Text, whole
 from graph.state import Status
 from graph.storage.pages import Page
@@ -39,12 +38,6 @@ def _with_words(text: str) -> str:
     return text
 
 
-def _true_or_false(given: Any) -> Any:
-    if isinstance(given, str) and given not in ("true", "false"):
-        raise PydanticCustomError("no_flag", "must be true or false")
-    return given
-
-
 Moment = Annotated[
     float, BeforeValidator(_epoch), WithJsonSchema({"type": "string", "format": "date-time"})
 ]
@@ -57,7 +50,6 @@ Name = Annotated[Text, Field(min_length=1, max_length=LONGEST_NAME)]
 Usd = Annotated[float, Field(ge=0, le=MOST_USD)]
 Retries = Annotated[int, Field(ge=0, le=MOST_RETRIES), BeforeValidator(whole)]
 PageSize = Annotated[int, Field(ge=1, le=LONGEST_PAGE), BeforeValidator(whole)]
-Flag = Annotated[bool, BeforeValidator(_true_or_false), WithJsonSchema({"type": "boolean"})]
 Planner = Literal["llm", "pattern"]
 Order = Literal["desc", "asc"]
 
@@ -93,7 +85,7 @@ class RunSearch(Body):
     max_usd: Usd | None = Field(None, description=f"At most: {USD}")
     min_retries: Retries | None = Field(None, description=f"At least: {RETRIES}")
     max_retries: Retries | None = Field(None, description=f"At most: {RETRIES}")
-    taken_up: Flag | None = Field(None, description=TAKEN_UP)
+    taken_up: bool | None = Field(None, description=TAKEN_UP)
     sort: Sort = Field("time", description=SORT)
     order: Order = Field("desc", description=ORDER)
     limit: PageSize = Field(PAGE, description=LIMIT)
@@ -111,20 +103,6 @@ class RunQuery(RunSearch):
     """The same in an address, where everything is text."""
 
     model_config = ConfigDict(strict=False)
-
-    min_usd: Annotated[float | None, Between(0, MOST_USD, "US dollars")] = Field(
-        None, description=f"At least: {USD}"
-    )
-    max_usd: Annotated[float | None, Between(0, MOST_USD, "US dollars")] = Field(
-        None, description=f"At most: {USD}"
-    )
-    min_retries: Annotated[int | None, Between(0, MOST_RETRIES)] = Field(
-        None, description=f"At least: {RETRIES}"
-    )
-    max_retries: Annotated[int | None, Between(0, MOST_RETRIES)] = Field(
-        None, description=f"At most: {RETRIES}"
-    )
-    limit: Annotated[int, Between(1, LONGEST_PAGE)] = Field(PAGE, description=LIMIT)
 
 
 class RunList(Page):

@@ -2,7 +2,7 @@
 
 Data of `words.py`: the patterns of each word and the reason of each exception. Names of HTTP, of
 the record, of events and of settings are a contract and none of these: `run.taken_up` and
-`taken_up` of the record, `order` of a search, `told` of an explanation, `callers` of the doctor.
+`taken_up` of the record, `order` of a search, `told` of an explanation.
 """
 
 from dataclasses import dataclass
@@ -150,7 +150,6 @@ WORDS = (
     Word("terminal_text", "render", code="terminal_text"),
     Word("view", "views", code="run_view|live_view|LiveView"),
     Word("stranger", "anonymous", code=r"_?strangers?|Stranger(?:Dep)?", prose="strangers?(?:'s)?"),
-    # The callers of a function are plain English; the doctor's check has the name in its output.
     Word("callers", "authentication", code="Callers|callers|check_callers"),
     # "Nobody" is plain English.
     Word("NOBODY", "DEFAULT_OWNER", code="NOBODY"),

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from graph.models.failures import failure_of
-from graph.models.prices import ModelFacts, Price, facts_of, price_in_map
+from graph.models.prices import Price, missing_variables, price_in_map
 from nodes.planning.model import NOT_READY, Completion, Cost, Message, ModelFailure
 
 logger = logging.getLogger("runwright.models")
@@ -69,14 +69,10 @@ class LiteLlmModel:
         """
         self._loading(self._load)
 
-    def facts(self) -> ModelFacts:
-        """What can be told of it without a connection. Raises `ModelFailure` as `warm` does."""
-        return facts_of(
-            self._loading(_library),
-            self._name,
-            api_base=self._api_base,
-            api_key_env=self._api_key_env,
-        )
+    def missing_variables(self) -> tuple[str, ...]:
+        """What its environment lacks. Raises `ModelFailure` as `warm` does."""
+        library = self._loading(_library)
+        return missing_variables(library, self._name, self._api_base, self._api_key_env)
 
     def _load(self) -> None:
         litellm = _library()

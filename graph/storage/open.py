@@ -1,10 +1,17 @@
 """The backends of storage, chosen by URL."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
+from graph.storage.sqlite.open import FileOwned, open_sqlite, own
 from graph.storage.storage import Storage, StorageError
+
+#: What the folders of `memory://` are named by, in the one for temporary files.
+TEMPORARY = "runwright-memory-"
 
 
 @asynccontextmanager
@@ -14,17 +21,39 @@ async def open_storage(url: str, *, server_url: str | None = None) -> AsyncItera
     `memory://`, `sqlite:///relative.db` or `sqlite:////absolute.db`. `server_url` is noted as
     the owner of a file. Raises `StorageError`, and `FileOwned` when another process has the file.
     """
-    # Each backend is imported when it is chosen, so that none pays for another's libraries.
     if url == "memory://":
-        from graph.storage.memory import open_memory
-
-        async with open_memory() as storage:
-            yield storage
+        with _temporary_folder() as folder:
+            async with open_sqlite(folder / "runs.db", server_url=server_url) as storage:
+                yield replace(storage, backend="memory")
     else:
-        from graph.storage.sqlite.open import open_sqlite
-
         async with open_sqlite(sqlite_path(url), server_url=server_url) as storage:
             yield storage
+
+
+@contextmanager
+def _temporary_folder() -> Iterator[Path]:
+    """A folder that is removed at the end; what killed processes have left goes first."""
+    try:
+        folder = Path(tempfile.mkdtemp(prefix=TEMPORARY))
+    except OSError as error:
+        raise StorageError(
+            f"memory:// needs a folder for temporary files (TMPDIR): {error.strerror}"
+        ) from error
+    try:
+        # A database is made once its file is owned: without one, the process may be just starting.
+        for left in folder.parent.glob(f"{TEMPORARY}*/runs.db"):
+            _remove_unless_owned(left)
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove_unless_owned(left: Path) -> None:
+    try:
+        with own(left, url=None):
+            shutil.rmtree(left.parent, ignore_errors=True)
+    except (FileOwned, OSError):  # in use, or another user's
+        pass
 
 
 def sqlite_path(url: str) -> Path:

@@ -57,9 +57,14 @@ class Page(TypedDict):
     """A page of runs."""
 
     runs: Annotated[list[RunSummary], doc("In the order that was asked for.")]
-    total: Annotated[int, doc("How many runs match; exact up to 10,000.")]
+    total: Annotated[
+        int, doc("How many runs match; exact up to 10,000, where `text` is sought up to 1,000.")
+    ]
     total_is_lower_bound: Annotated[bool, doc("Whether there are more than `total`.")]
-    counts: Annotated[Counts, doc("Those that match but for their status, by status.")]
+    counts: Annotated[
+        Counts | None,
+        doc("Those that match but for their status, by status; null where `text` is sought."),
+    ]
     next_cursor: Annotated[
         str | None, doc("Given as `cursor`, goes on after this page; null on the last one.")
     ]
@@ -89,12 +94,14 @@ def summary_of(row: RunRow) -> RunSummary:
 def found_page(found: Found, search: Search, *, owner: str) -> Page:
     """What a search answers."""
     matching, bounded = total(found, search)
-    counts = {status: min(count, MOST_COUNTED) for status, count in found.counts.items()}
+    counts = None
+    if found.counts is not None:
+        counts = {status: min(count, MOST_COUNTED) for status, count in found.counts.items()}
     return Page(
         runs=[summary_of(row) for row in found.rows],
         total=matching,
         total_is_lower_bound=bounded,
-        counts=cast("Counts", counts),
+        counts=cast("Counts | None", counts),
         next_cursor=encode(found.after, search, owner=owner) if found.after else None,
     )
 

@@ -31,10 +31,6 @@ class StorageError(Exception):
     """The database cannot be used; the message is one line that says what to do."""
 
 
-def _nothing_to_expect(thread_id: str) -> None:
-    """For a backend that looks up a new thread at no cost."""
-
-
 class RunIndex(Protocol):
     """What a backend keeps of runs beside their checkpoints."""
 
@@ -132,18 +128,15 @@ class Spent:
     tokens: int = 0
     calls: int = 0
 
-    def plus(self, cost: Cost) -> "Spent":
-        """The same after one more call."""
-        known = self.usd is not None and cost.usd is not None
-        usd = self.usd + cost.usd if known else None  # type: ignore[operator]  # both are known
-        return Spent(usd, self.tokens + cost.tokens, self.calls + 1)
-
 
 class Spending(Protocol):
     """What a backend keeps of it: sums by owner and day, which outlast the runs they came from."""
 
     async def of(self, owner: str, day: str) -> Spent:
         """What an owner has spent on a day, as `2026-11-22`."""
+
+    async def held(self, owner: str, day: str) -> Spent:
+        """What is set aside for calls of an owner on a day."""
 
     async def hold(self, call: Call, day: str, cost: Cost) -> None:
         """Set aside, durably, what a call may cost until `add` or `release` comes.
@@ -177,7 +170,7 @@ class Storage:
     spending: Spending
     remove: DeleteRuns
     errors: tuple[type[Exception], ...]
-    expect_new: Callable[[str], None] = _nothing_to_expect
+    expect_new: Callable[[str], None]
 
 
 def strict_serializer() -> JsonPlusSerializer:

@@ -97,7 +97,7 @@ def of_this_start(state: RunState, log: Sequence[PlanningCall]) -> list[Planning
     return [entry for entry in log if entry["started_at"] >= started_at]
 
 
-# How long the models of one run may keep it waiting, and how they share that.
+# How long the models of one run may keep it waiting.
 
 
 _SHORTEST = 20  # parts of the longest call; in less nobody answers
@@ -110,7 +110,7 @@ def most(longest: float) -> float:
 
 @dataclass(frozen=True)
 class PlanningDeadline:
-    """What a run has left for the `models` that it may still ask; all times in seconds.
+    """What a run has left for the models that it asks; all times in seconds.
 
     `left` is what they may take together, `longest` what one call may, `budget` what the run's own
     budget of seconds has left (None: no such limit).
@@ -118,46 +118,31 @@ class PlanningDeadline:
 
     longest: float
     left: float
-    models: int
     budget: float | None = None
 
     @property
     def is_over(self) -> bool:
         """Whether no model can be asked any more."""
-        return self.left < self._shortest
+        return not self.outlasts(0.0)
 
     @property
     def deadline(self) -> float:
-        """How long the next call may take.
-
-        The first one may take the longest time; what it leaves is shared by all in the queue, so
-        that one that hangs does not take the time of the others.
-        """
-        return self._share if self.budget is None else max(0.0, min(self._share, self.budget))
+        """How long the next call may take."""
+        own = min(self.longest, self.left)
+        return max(0.0, own if self.budget is None else min(own, self.budget))
 
     @property
     def is_cut_short(self) -> bool:
         """Whether the run's budget, and no reason of the models', sets the deadline."""
-        return self.budget is not None and self.budget < self._share
+        return self.budget is not None and self.budget < min(self.longest, self.left)
 
     def outlasts(self, wait: float) -> bool:
         """Whether a model can be asked again after so long."""
-        return self.left - wait >= self._shortest
+        return self.left - wait >= self.longest / _SHORTEST
 
     def affords(self, wait: float) -> bool:
         """Whether the run's budget is not over by then."""
         return self.budget is None or wait < self.budget
-
-    @property
-    def _shortest(self) -> float:
-        return self.longest / _SHORTEST
-
-    @property
-    def _share(self) -> float:
-        if self.is_over:
-            return 0.0
-        fair = max(self.left - self.longest, self.left / self.models, self._shortest)
-        return min(self.longest, fair)
 
 
 def deadline_of(
@@ -166,9 +151,5 @@ def deadline_of(
     """The deadline of a run after the calls in `log` and the waits that it was told."""
     calls = of_this_start(state, log)
     called = sum(entry["duration_ms"] for entry in calls if entry["planner"] == "llm") / 1000
-    return PlanningDeadline(
-        longest=longest,
-        left=most(longest) - called - planning.get("waited", 0.0),
-        models=len(planning["queue"]),
-        budget=seconds_left(state),
-    )
+    left = most(longest) - called - planning.get("waited", 0.0)
+    return PlanningDeadline(longest, left, seconds_left(state))

@@ -159,17 +159,12 @@ class BudgetGuard(Protocol):
     """Pays for calls as long as the owner's budget of the day allows them."""
 
     async def charge(
-        self,
-        call: Call,
-        cost: Cost,
-        ask: Callable[[float], Awaitable[Completion]],
-        *,
-        timeout: float,
+        self, call: Call, cost: Cost, ask: Callable[[], Awaitable[Completion]]
     ) -> Completion:
-        """What `ask` brings within the time that it is given; `cost` is the most it can cost.
+        """What `ask` brings; `cost` is the most it can cost.
 
-        All of it takes `timeout` seconds at most. What it cost is stored when this returns. Raises
-        `BudgetExceeded`, what `ask` raises, and the storage's errors.
+        What it cost is stored when this returns. Raises `BudgetExceeded`, what `ask` raises, and
+        the storage's errors.
         """
 
 

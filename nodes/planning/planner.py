@@ -93,13 +93,13 @@ class ModelPlanner:
     ) -> Completion:
         """The model's answer, paid for where there is a budget guard. Raises `BudgetExceeded`."""
 
-        async def ask(timeout: float) -> Completion:
+        async def ask() -> Completion:
             return await attempt.model.complete(asked, self.form.schema, timeout=timeout)
 
         if cost is None or self.ladder.budget_guard is None:
-            return await ask(timeout)
+            return await ask()
         call = call_of(attempt.state, attempt.name)
-        return await self.ladder.budget_guard.charge(call, cost, ask, timeout=timeout)
+        return await self.ladder.budget_guard.charge(call, cost, ask)
 
     def _read(self, attempt: ModelAttempt, completion: Completion) -> Update:
         if completion.refused:

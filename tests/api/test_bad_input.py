@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from tests.support.runs.fake_runs import FakeRuns, serving
 from tests.support.wording.api.fields import BODIES, FIELDS, JSON, PROMPTS
-from tests.support.wording.messages import wording
 
 BAD = BODIES | PROMPTS
 
@@ -35,36 +34,11 @@ async def test_what_is_wrong_with_a_field_is_said_of_that_field(client, path, bo
     assert [error["field"] for error in problem["errors"]] == [field]
 
 
-@pytest.mark.parametrize(
-    ("path", "headers", "field"),
-    [
-        ("/runs", [("idempotency-key", "a"), ("Idempotency-Key", "a")], "idempotency-key"),
-        (
-            "/runs/wait?timeout=0",
-            [("idempotency-key", "a"), ("idempotency-key", "b")],
-            "idempotency-key",
-        ),
-        ("/runs/wait?timeout=0&timeout=1", [], "timeout"),
-    ],
-    ids=["header", "headers", "query"],
-)
-async def test_a_parameter_that_is_given_twice_is_refused(client, runs, path, headers, field):
-    """Which of two keys, or of two limits, was meant is not guessed."""
-    response = await client.post(path, json={"prompt": "hello"}, headers=headers)
-
-    problem = response.json()
-    assert response.status_code == 400
-    assert problem["errors"] == [{"field": field, "message": wording("fields.twice")}]
-    assert runs.records == {}
-
-
 async def test_statuses_may_be_several_and_unknown_parameters_are_nobodys_business(client):
     several = await client.get("/runs?status=failed&status=completed")
-    twice = await client.get("/runs?limit=1&limit=2&sort=time")
     unknown = await client.post("/runs?_=1&_=2", json={"prompt": "hello"})
 
     assert several.status_code == 200
-    assert (twice.status_code, twice.json()["errors"][0]["field"]) == (400, "limit")
     assert unknown.status_code == 201
 
 

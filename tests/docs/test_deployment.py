@@ -48,7 +48,7 @@ def test_the_commands_do_what_is_told_beside_a_server(tmp_path: Path) -> None:
                 done = in_a_shell(command, environment(tmp_path) | place)
             assert done.returncode == 0, (command, done.stdout, done.stderr)
             ran[command] = done.stdout
-        served = f"served at {server.url}"
+        served = f"in use by the server at {server.url}"
 
     assert served in ran["runwright doctor"]
     assert json.loads(ran["runwright doctor --json"])["ok"]

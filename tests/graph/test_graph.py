@@ -1,7 +1,5 @@
 """The whole graph, driven as a notebook or Studio drives it, on every backend."""
 
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -11,7 +9,7 @@ from langchain_core.runnables import RunnableConfig
 from examples.flaky import fail_times
 from graph.build import RunGraph, build_graph, recursion_limit
 from graph.state import DEFAULT_LIMITS, Limits
-from graph.storage.open import open_storage
+from graph.storage.storage import Storage
 from nodes.plan import prompt_error
 from tools.loading import BUILTIN
 from tools.registry import make_tools
@@ -19,17 +17,15 @@ from tools.registry import make_tools
 LIMITS: Limits = {**DEFAULT_LIMITS, "backoff": 0.01}
 
 
-@pytest.fixture(params=["memory", "sqlite"])
-async def graph(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[RunGraph]:
+@pytest.fixture
+def graph(storage: Storage) -> RunGraph:
     """The graph as others build it: a prompt goes in, nothing else."""
-    url = "memory://" if request.param == "memory" else f"sqlite:///{tmp_path}/runs.db"
-    async with open_storage(url) as storage:
-        yield build_graph(
-            make_tools([*BUILTIN, fail_times]),
-            checkpointer=storage.saver,
-            store=storage.store,
-            limits=LIMITS,
-        )
+    return build_graph(
+        make_tools([*BUILTIN, fail_times]),
+        checkpointer=storage.saver,
+        store=storage.store,
+        limits=LIMITS,
+    )
 
 
 def thread(name: str | None = None) -> RunnableConfig:

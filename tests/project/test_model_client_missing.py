@@ -60,7 +60,7 @@ def test_the_doctor_says_it_of_the_models(tmp_path: Path) -> None:
     [found] = [one for one in json.loads(done.stdout)["checks"] if one["check"] == "models"]
     assert (found["status"], done.returncode) == ("fails", 1)
     assert "not installed" in found["message"]
-    assert "`make models`" in found["mend"]
+    assert "`make models`" in found["message"]
 
 
 def test_without_models_nobody_misses_it(tmp_path: Path) -> None:

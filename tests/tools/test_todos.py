@@ -2,9 +2,8 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -13,8 +12,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from langgraph.store.base import BaseStore, Op, PutOp, Result
 from langgraph.store.memory import InMemoryStore
-from langgraph.store.sqlite.aio import AsyncSqliteStore
 
+from graph.storage.storage import Storage
 from tests.support.wording.messages import wording
 from tests.support.wording.tools.todos import LIST, record
 from tools import todos
@@ -22,14 +21,9 @@ from tools.registry import ToolCall, ToolError, make_tools
 from tools.todo_choice import Todo, choose, folded, having
 
 
-@pytest.fixture(params=["memory", "sqlite"])
-async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[BaseStore]:
-    if request.param == "memory":
-        yield InMemoryStore()
-        return
-    async with AsyncSqliteStore.from_conn_string(str(tmp_path / "todos.db")) as sqlite:
-        await sqlite.setup()
-        yield sqlite
+@pytest.fixture
+def store(storage: Storage) -> BaseStore:
+    return storage.store
 
 
 @pytest.fixture

@@ -34,6 +34,13 @@ def conditions(search: Search) -> Condition:
     return "".join(f" AND {sql}" for sql, _ in present), values
 
 
+def of_status(search: Search) -> Condition:
+    """That the runs sought have one of these statuses."""
+    if not search.statuses:
+        return "", []
+    return f" AND status IN ({', '.join('?' * len(search.statuses))})", [*search.statuses]
+
+
 def beginning(search: Search, column: str) -> Condition:
     """What comes after the position that the search goes on from."""
     if search.after is None:
@@ -68,8 +75,7 @@ def ordering(search: Search) -> str:
 
 _INDEXES = {"duration": "runs_by_duration", "cost": "runs_by_cost"}
 
-#: Steps after which it is seen whether the page is near, and the most that are taken to it. One at
-#: which words are looked for takes as long as a hundred runs do when all are gone through.
+#: Steps after which it is seen whether the page is near, and the most that are taken to it.
 FIRST, STEPS = 30, 300
 
 
@@ -78,18 +84,13 @@ _ASKED = "number, status, created_at, planner, model, tools, usd, retries, taken
 
 
 async def walk(
-    connection: aiosqlite.Connection, owner: str, search: Search, sought: str | None = None
+    connection: aiosqlite.Connection, owner: str, search: Search
 ) -> list[Position] | None:
-    """The places of one page and one more; None when they are not near, or not to be walked to.
-
-    With `sought` only runs whose prompt that full-text query finds.
-    """
-    unsorted = search.sort == "time" and sought is None
-    unknown = search.sort != "time" and search.after is not None and search.after.key is None
-    if unsorted or unknown:
+    """The places of one page and one more; None when they are not near, or not to be walked to."""
+    if search.sort == "time" or (search.after is not None and search.after.key is None):
         return None
     for steps in (FIRST, STEPS):
-        rows = await connection.execute_fetchall(*_path(owner, search, sought, steps))
+        rows = await connection.execute_fetchall(*_path(owner, search, steps))
         places = [Position(key=key, number=number) for key, number in rows]
         if len(places) > search.limit:
             return places
@@ -98,51 +99,21 @@ async def walk(
     return None
 
 
-def _path(owner: str, search: Search, sought: str | None, steps: int) -> Condition:
+def _path(owner: str, search: Search, steps: int) -> Condition:
     """So many steps from where the page begins, and of these the runs that are sought."""
-    if search.sort == "time":
-        path, given = _by_number(owner, search, sought, steps)
-    else:
-        path, given = _by_key(owner, search, sought, steps)
-    condition, values = conditions(search)
-    if search.statuses:
-        condition += f" AND status IN ({', '.join('?' * len(search.statuses))})"
-        values = [*values, *search.statuses]
-    return f"{path}{condition} LIMIT ?", [*given, *values, search.limit + 1]
-
-
-def _by_number(owner: str, search: Search, sought: str | None, steps: int) -> Condition:
-    """Through what has the words, in the order of acceptance."""
-    direction, beyond = _directions(search)
-    begin, begun = "", list[Any]()
-    if search.after is not None:
-        begin, begun = f" AND rowid {beyond} ?", [search.after.number]
-    path = (
-        "SELECT NULL, number FROM (SELECT rowid AS place FROM runs_text"  # noqa: S608 - constants only
-        f" WHERE runs_text MATCH ?{begin} ORDER BY rowid {direction} LIMIT ?)"
-        " CROSS JOIN runs INDEXED BY runs_number ON number = place WHERE owner = ?"
-    )
-    return path, [sought, *begun, steps, owner]
-
-
-def _by_key(owner: str, search: Search, sought: str | None, steps: int) -> Condition:
-    """Through the owner's runs, in the order of their duration or cost."""
-    key, (direction, beyond) = KEYS[search.sort], _directions(search)
+    key = KEYS[search.sort]
+    direction, beyond = ("DESC", "<") if search.descending else ("ASC", ">")
     begin, begun = "", list[Any]()
     if search.after is not None:
         begin = f" AND ({key}, number) {beyond} (?, ?)"
         begun = [search.after.key, search.after.number]
+    condition, values = conditions(search)
+    status, statuses = of_status(search)
     path = (
         f"SELECT {key}, number FROM"  # noqa: S608 - constants only
         f" (SELECT {_ASKED} FROM runs INDEXED BY {_INDEXES[search.sort]}"
         f" WHERE owner = ? AND {key} IS NOT NULL{begin}"
         f" ORDER BY {key} {direction}, number {direction} LIMIT ?)"
+        f" WHERE 1{condition}{status} LIMIT ?"
     )
-    if sought is None:
-        return f"{path} WHERE 1", [owner, *begun, steps]
-    probe = "EXISTS (SELECT 1 FROM runs_text WHERE runs_text MATCH ? AND rowid = number)"
-    return f"{path} WHERE {probe}", [owner, *begun, steps, sought]
-
-
-def _directions(search: Search) -> tuple[str, str]:
-    return ("DESC", "<") if search.descending else ("ASC", ">")
+    return path, [owner, *begun, steps, *values, *statuses, search.limit + 1]

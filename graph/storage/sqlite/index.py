@@ -21,7 +21,7 @@ from graph.state.row import (
 )
 from graph.state.status import SETTLED, UNSETTLED, leads_to
 from graph.storage.search import Found, Search
-from graph.storage.sqlite.schema import MIGRATIONS, listed
+from graph.storage.sqlite.schema import MIGRATIONS, VERSION, listed
 from graph.storage.sqlite.search import look_up
 from graph.storage.sqlite.writer import SqliteWriter, Statement
 
@@ -42,16 +42,12 @@ class SqliteIndex:
         self._origins: set[str] = set()
 
     async def migrate(self) -> None:
-        """Bring the tables to this program's version, one transaction a step."""
+        """Bring the tables to this program's version, in one transaction."""
         [(present,)] = await self._reader.execute_fetchall("PRAGMA user_version")
-        for version, statements in enumerate(MIGRATIONS, start=1):
-            if version > present:
-                await self._writer.write(
-                    *((statement, ()) for statement in statements),
-                    (f"PRAGMA user_version = {version}", ()),
-                    durable=True,
-                )
-
+        if present < VERSION:
+            missing = [statement for step in MIGRATIONS[present:] for statement in step]
+            version = f"PRAGMA user_version = {VERSION}"
+            await self._writer.write(*((one, ()) for one in [*missing, version]), durable=True)
         rows = await self._reader.execute_fetchall(_ORIGINS)
         self._origins = {origin for (origin,) in rows}
 
@@ -86,7 +82,7 @@ class SqliteIndex:
         return [forked for (forked,) in rows]
 
     async def search(self, owner: str, search: Search) -> Found:
-        places, counts = await look_up(self._searcher, owner, search)
+        places, matching, counts = await look_up(self._searcher, owner, search)
         page = [place.number for place in places[: search.limit]]
         found = await self._searcher.execute_fetchall(
             f"SELECT number, {COLUMNS} FROM runs WHERE number IN ({', '.join('?' * len(page))})",  # noqa: S608 - constants only
@@ -95,6 +91,7 @@ class SqliteIndex:
         rows = {number: row_of(row) for number, *row in found}
         return Found(
             rows=[rows[number] for number in page if number in rows],
+            matching=matching,
             counts=counts,
             after=places[len(page) - 1] if len(places) > len(page) else None,
         )

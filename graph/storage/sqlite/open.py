@@ -146,11 +146,6 @@ def own(path: Path, *, url: str | None) -> Iterator[None]:
         lock.release()
 
 
-def noted_owner(path: Path) -> Owner | None:
-    """Who holds `path`, or was killed while it did; nothing is locked to find it out."""
-    return _read(Path(f"{path.resolve()}.owner"))
-
-
 def _read(note: Path) -> Owner | None:
     try:
         return Owner(**json.loads(note.read_text()))

@@ -14,6 +14,11 @@ _LEFT = "SELECT run, call, day, owner, usd, tokens FROM spending_held"
 
 _FIND = "SELECT usd, tokens, calls FROM spending WHERE day = ? AND owner = ?"
 
+_HELD = (
+    "SELECT sum(usd), coalesce(sum(tokens), 0), count(*) FROM spending_held"
+    " WHERE day = ? AND owner = ?"
+)
+
 _FORGET = "DELETE FROM spending WHERE day < date(?, '-1 year')"
 
 _MARK = "UPDATE runs SET counted = ? WHERE run_id = ? AND counted IS NOT ?"
@@ -37,6 +42,10 @@ class SqliteSpending:
     async def of(self, owner: str, day: str) -> Spent:
         rows = await self._reader.execute_fetchall(_FIND, (day, owner))
         return next((Spent(*row) for row in rows), Spent())
+
+    async def held(self, owner: str, day: str) -> Spent:
+        [row] = await self._reader.execute_fetchall(_HELD, (day, owner))
+        return Spent(*row)
 
     async def count_left(self) -> None:
         """Count, with all that they may have cost, the calls that a killed process has left.

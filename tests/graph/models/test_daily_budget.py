@@ -1,6 +1,7 @@
 """The daily budget of an owner: what is spent is kept, and beyond it no model is asked."""
 
 import asyncio
+import re
 import sqlite3
 from dataclasses import replace
 from pathlib import Path
@@ -15,9 +16,8 @@ from graph.storage.open import open_storage
 from graph.storage.sqlite.backup import back_up
 from graph.storage.storage import Spent, Storage
 from nodes.planning.model import BudgetExceeded, Call, Completion, Cost, ModelFailure
-from tests.support.clocks import Clocks, settle
 from tests.support.models.scripted_models import answer, misconfigured, outage
-from tests.support.patience import patience, until
+from tests.support.patience import until
 from tests.support.wording.messages import wording
 
 NOON = 1_795_348_800.0  # 2026-11-22T12:00:00Z
@@ -36,14 +36,12 @@ class Clock:
 
 
 class Provider:
-    """Answers when it is told to; `times` are those that the calls were given."""
+    """Answers when it is told to."""
 
     def __init__(self) -> None:
         self.calls: list[asyncio.Future[Completion]] = []
-        self.times: list[float] = []
 
-    async def ask(self, timeout: float) -> Completion:
-        self.times.append(timeout)
+    async def ask(self) -> Completion:
         self.calls.append(asyncio.get_running_loop().create_future())
         return await self.calls[-1]
 
@@ -62,12 +60,12 @@ async def charge(
     paid: Call | None = None,
     cost: Cost = WORST,
 ) -> Completion:
-    async def ask(timeout: float) -> Completion:
+    async def ask() -> Completion:
         if isinstance(outcome, BaseException):
             raise outcome
         return outcome
 
-    return await budget_guard.charge(paid or call(), cost, ask, timeout=patience())
+    return await budget_guard.charge(paid or call(), cost, ask)
 
 
 async def asked(provider: Provider) -> None:
@@ -174,9 +172,7 @@ async def test_a_call_that_a_kill_cut_off_counts_as_its_worst_case(tmp_path: Pat
         await charge(budget_guard, answer("a", usd=0.25), call(0, run="r"))
         with pytest.raises(ModelFailure):
             await charge(budget_guard, outage(), call(1, run="r"))
-        asking = asyncio.create_task(
-            budget_guard.charge(call(2, run="r"), WORST, provider.ask, timeout=600)
-        )
+        asking = asyncio.create_task(budget_guard.charge(call(2, run="r"), WORST, provider.ask))
         await asked(provider)
         back_up(tmp_path / "runs.db", killed)  # as it would be found after a kill
         provider.calls[0].set_result(answer("b", usd=0.25))
@@ -214,61 +210,36 @@ async def test_a_run_that_is_removed_gives_nothing_back(storage: Storage) -> Non
 
 
 async def test_calls_at_once_exceed_nothing_together(storage: Storage) -> None:
-    """And none is refused for what others have only set aside: it waits for them."""
-    budget_guard = budget(storage, usd=0.025)
-    under_way: list[int] = [0]
-    two = asyncio.Event()
-
-    async def ask(timeout: float) -> Completion:
-        under_way.append(under_way[-1] + 1)
-        if under_way[-1] == 2:
-            two.set()
-        await two.wait()
-        await asyncio.sleep(0.002)
-        under_way.append(under_way[-1] - 1)
-        return answer("a", usd=0.0005)
-
-    await asyncio.gather(
-        *(budget_guard.charge(call(n), WORST, ask, timeout=patience()) for n in range(20))
-    )
-
-    assert max(under_way) == 2
-    assert await spent(budget_guard) == Spent(pytest.approx(0.01), 400, 20)  # type: ignore[arg-type]
-
-
-async def test_who_waits_for_calls_under_way_does_not_wait_for_ever(
-    storage: Storage, clocks: Clocks
-) -> None:
-    """Half of the call's time, and the model has the other half."""
-    budget_guard = budget(storage, usd=0.015)
-    provider = Provider()
-    first = asyncio.create_task(budget_guard.charge(call(), WORST, provider.ask, timeout=1e6))
-    await asked(provider)
-    second = asyncio.create_task(budget_guard.charge(call(1), WORST, provider.ask, timeout=1e5))
-    await settle()
-    clocks.forward(0.49e5)
-    await settle()
-    assert not second.done()
-    clocks.forward(0.01e5)
-    with pytest.raises(BudgetExceeded, match=r"0\.015000 of 0\.015 are left, 0\.010000 set aside"):
-        await second
-    assert len(provider.calls) == 1
-    provider.calls[0].set_result(answer("a"))
-    await first
-
-
-async def test_who_waits_is_refused_as_soon_as_the_day_is_used_up(storage: Storage) -> None:
-    budget_guard = budget(storage, usd=0.015)
-    provider = Provider()
+    """What others have set aside is spent until they have ended, and nobody waits for that."""
+    budget_guard, provider = budget(storage, usd=0.025), Provider()
     paying = [
-        asyncio.create_task(budget_guard.charge(call(n), WORST, provider.ask, timeout=600))
-        for n in range(3)
+        asyncio.create_task(budget_guard.charge(call(n), WORST, provider.ask)) for n in range(3)
     ]
-    await asked(provider)
-    provider.calls[0].set_result(answer("a", usd=0.009))
-    async with asyncio.timeout(patience()):
-        outcomes = await asyncio.gather(*paying, return_exceptions=True)
-    assert [type(outcome) for outcome in outcomes] == [Completion, BudgetExceeded, BudgetExceeded]
+    await until(lambda: len(provider.calls) == 2 and sum(one.done() for one in paying) == 1)
+    for asked_now in provider.calls:
+        asked_now.set_result(answer("a", usd=0.0005))
+    outcomes = await asyncio.gather(*paying, return_exceptions=True)
+
+    [refused] = [outcome for outcome in outcomes if not isinstance(outcome, Completion)]
+    assert isinstance(refused, BudgetExceeded)
+    assert re.search(r"0\.025000 of 0\.025 are left, 0\.020000 set aside", refused.reason)
+    await charge(budget_guard, answer("a", usd=0.0005), call(3))
+    assert await spent(budget_guard) == Spent(pytest.approx(0.0015), 60, 3)  # type: ignore[arg-type]
+
+
+async def test_a_call_that_is_cancelled_before_it_is_asked_sets_nothing_aside(
+    storage: Storage,
+) -> None:
+    budget_guard, provider = budget(storage, usd=0.01), Provider()
+    paying = asyncio.create_task(budget_guard.charge(call(), WORST, provider.ask))
+    await asyncio.sleep(0)
+    paying.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await paying
+
+    assert provider.calls == []
+    assert await storage.spending.held("alice", TODAY) == Spent(None, 0, 0)
+    await charge(budget_guard, answer("a"))
 
 
 @pytest.mark.parametrize("failure", [outage(), outage("rate_limited"), misconfigured()])
@@ -286,7 +257,7 @@ async def test_a_call_that_was_cut_off_counts_as_its_worst_case(storage: Storage
     with pytest.raises(ModelFailure):
         await charge(budget_guard, outage("timeout"))
     provider = Provider()
-    paying = asyncio.create_task(budget_guard.charge(call(1), WORST, provider.ask, timeout=600))
+    paying = asyncio.create_task(budget_guard.charge(call(1), WORST, provider.ask))
     await asked(provider)
     paying.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -325,7 +296,7 @@ async def test_without_a_price_a_budget_in_usd_pays_for_nothing(storage: Storage
 async def test_an_answer_counts_for_the_day_on_which_it_was_asked_for(storage: Storage) -> None:
     clock = Clock()
     budget_guard, provider = budget(storage, clock, usd=1.0), Provider()
-    paying = asyncio.create_task(budget_guard.charge(call(), WORST, provider.ask, timeout=600))
+    paying = asyncio.create_task(budget_guard.charge(call(), WORST, provider.ask))
     await asked(provider)
     clock.now += DAY / 2
     assert await spent(budget_guard) == Spent()
@@ -344,29 +315,21 @@ async def test_first_calls_at_once_share_one_account(storage: Storage) -> None:
     assert await storage.spending.of("alice", TODAY) == await spent(budget_guard)
 
 
-async def test_where_the_storage_fails_the_call_is_counted_and_told(storage: Storage) -> None:
+async def test_where_the_storage_fails_the_call_is_told_and_its_worst_case_stays_set_aside(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Nobody is let go on without what was spent being stored."""
-    budget_guard = budget(storage, usd=1.0)
-    await spent(budget_guard)
-    failing = _Failing()
-    budget_guard._spending = failing
-    with pytest.raises(sqlite3.OperationalError):
-        await charge(budget_guard, answer("a", usd=0.25))
-    assert await spent(budget_guard) == Spent(0.25, 20, 1)
 
-
-class _Failing:
-    async def of(self, owner: str, day: str) -> Spent:
+    async def fail(*_: object) -> bool:
         raise sqlite3.OperationalError
 
-    async def hold(self, call: Call, day: str, cost: Cost) -> None:
-        """It fails later."""
-
-    async def release(self, call: Call) -> None:
-        raise sqlite3.OperationalError
-
-    async def add(self, call: Call, day: str, cost: Cost) -> bool:
-        raise sqlite3.OperationalError
+    budget_guard = budget(storage, usd=0.015)
+    with monkeypatch.context() as patch:
+        patch.setattr(storage.spending, "add", fail)
+        with pytest.raises(sqlite3.OperationalError):
+            await charge(budget_guard, answer("a", usd=0.001))
+    with pytest.raises(BudgetExceeded):
+        await charge(budget_guard, answer("b"), call(1))
 
 
 async def test_days_of_more_than_a_year_ago_are_forgotten(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import Any, ClassVar, TypeVar, get_args
+from typing import Any, TypeVar, get_args
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
@@ -72,8 +72,6 @@ class RunModel(RuleBasedStateMachine):
     precondition, by which an example could not be played again.
     """
 
-    url: ClassVar[str]
-
     def __init__(self) -> None:
         super().__init__()
         self._patches = pytest.MonkeyPatch()
@@ -98,7 +96,7 @@ class RunModel(RuleBasedStateMachine):
         self._do(self._begin())
 
     async def _begin(self) -> None:
-        url = self.url.format(self._folder.name)
+        url = f"sqlite:///{self._folder.name}/runs.db"
         self._storage = await self._stack.enter_async_context(open_storage(url))
         await self._start_process()
 
@@ -433,18 +431,6 @@ class RunModel(RuleBasedStateMachine):
         await self._stack.aclose()
 
 
-class OverMemory(RunModel):
-    """Over the backend that ends with its process, whose death is then only simulated."""
-
-    url = "memory://"
-
-
-class OverSqlite(RunModel):
-    """Over a file."""
-
-    url = "sqlite:///{}/runs.db"
-
-
 def _examples(number: int) -> settings:
     return settings(
         max_examples=number,
@@ -455,7 +441,5 @@ def _examples(number: int) -> settings:
     )
 
 
-TestOverMemory = OverMemory.TestCase
-TestOverMemory.settings = _examples(30)
-TestOverSqlite = OverSqlite.TestCase
-TestOverSqlite.settings = _examples(15)
+TestRuns = RunModel.TestCase
+TestRuns.settings = _examples(30)

@@ -1,11 +1,10 @@
 """The life of a run, over every backend."""
 
 import asyncio
-import sqlite3
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from langgraph.graph import END, START, StateGraph
@@ -20,11 +19,9 @@ from graph.runs.reader import RunNotFound, StorageUnavailable
 from graph.service import PromptRejected, Runs
 from graph.settings import Settings
 from graph.state import DEFAULT_LIMITS, RunState
-from graph.state.row import RunRow
-from graph.storage.memory import MemoryIndex
 from graph.storage.open import open_storage
 from graph.storage.search import Search
-from graph.storage.storage import Storage
+from graph.storage.storage import RunIndex, Storage
 from nodes.plan import prompt_error
 from tests.support.patience import patience, until
 from tests.support.runs.live_runs import Gates, process, rested, start
@@ -33,11 +30,10 @@ from tests.support.wording.messages import wording
 FLAKY = ("examples.flaky:fail_times", "examples.flaky:sleep")
 
 
-@pytest.fixture(params=["memory", "sqlite"])
-def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
+@pytest.fixture
+def settings(database_url: str) -> Settings:
     """Settings for each backend, with tools that fail and wait."""
-    url = "memory://" if request.param == "memory" else f"sqlite:///{tmp_path}/runs.db"
-    return Settings(database_url=url, tools=FLAKY, backoff=0.02)
+    return Settings(database_url=database_url, tools=FLAKY, backoff=0.02)
 
 
 @pytest.fixture
@@ -289,28 +285,25 @@ async def test_a_run_whose_graph_breaks_is_settled_as_failed(
     assert "secret detail" in caplog.text
 
 
-class Unreachable(MemoryIndex):
-    """An index whose file is locked for a while."""
+class Locked(Exception):
+    """What a backend raises that does not answer."""
 
-    def __init__(self, failures: int) -> None:
-        super().__init__()
+
+class Unreachable:
+    """An index that cannot be written for a while."""
+
+    def __init__(self, index: RunIndex, *, failures: int) -> None:
+        self._index = index
         self.failures = failures
 
-    def _fail(self) -> None:
-        if self.failures:
-            self.failures -= 1
-            raise sqlite3.OperationalError("database is locked")
+    def __getattr__(self, name: str) -> Any:
+        if name in ("accept", "project", "check") and self.failures:
+            return self._fail
+        return getattr(self._index, name)
 
-    async def accept(self, row: RunRow) -> None:
-        self._fail()
-        await super().accept(row)
-
-    async def project(self, *arguments: Any, **named: Any) -> bool:
-        self._fail()
-        return await super().project(*arguments, **named)
-
-    async def check(self) -> None:
-        self._fail()
+    async def _fail(self, *arguments: Any, **named: Any) -> None:
+        self.failures -= 1
+        raise Locked
 
 
 def over(storage: Storage) -> Runs:
@@ -323,35 +316,33 @@ def over(storage: Storage) -> Runs:
     return Runs(make_context(graph, storage, executor, tools), RunPolicy(settings.limits))
 
 
-async def test_a_storage_that_does_not_answer_accepts_nothing() -> None:
+async def test_a_storage_that_does_not_answer_accepts_nothing(storage: Storage) -> None:
     """The caller is told that the same call may succeed later."""
-    async with open_storage("memory://") as storage:
-        index = Unreachable(failures=2)
-        runs = over(replace(storage, index=index, errors=(sqlite3.Error,)))
-        await runs.open(resume_unfinished=False)
-        with pytest.raises(StorageUnavailable):
-            await runs.start("2 + 2")
-        assert (await runs.health.storage())["writable"] is False
-        assert (await runs.health.storage())["writable"] is True
-        assert (await done(runs, "2 + 2"))["status"] == "completed"
-        await runs.close(grace=1)
+    index = Unreachable(storage.index, failures=2)
+    runs = over(replace(storage, index=cast("RunIndex", index), errors=(Locked,)))
+    await runs.open(resume_unfinished=False)
+    with pytest.raises(StorageUnavailable):
+        await runs.start("2 + 2")
+    assert (await runs.health.storage())["writable"] is False
+    assert (await runs.health.storage())["writable"] is True
+    assert (await done(runs, "2 + 2"))["status"] == "completed"
+    await runs.close(grace=1)
 
 
-async def test_a_run_outlives_a_storage_that_fails_for_a_while() -> None:
+async def test_a_run_outlives_a_storage_that_fails_for_a_while(storage: Storage) -> None:
     """It goes on from its last checkpoint once the storage answers again."""
-    async with open_storage("memory://") as storage:
-        index = Unreachable(failures=0)
-        runs = over(replace(storage, index=index, errors=(sqlite3.Error,)))
-        await runs.open(resume_unfinished=False)
-        run_id = (await runs.start("add todo once, then show my list"))["run_id"]
-        index.failures = 2
+    index = Unreachable(storage.index, failures=0)
+    runs = over(replace(storage, index=cast("RunIndex", index), errors=(Locked,)))
+    await runs.open(resume_unfinished=False)
+    run_id = (await runs.start("add todo once, then show my list"))["run_id"]
+    index.failures = 2
 
-        async def found() -> bool:
-            return (await runs.search("default", Search()))["runs"][0]["status"] == "completed"
+    async def found() -> bool:
+        return (await runs.search("default", Search()))["runs"][0]["status"] == "completed"
 
-        await until(found)
-        record = await settled(runs, run_id)
-        assert ((await runs.search("default", Search()))["runs"])[0]["status"] == "completed"
-        await runs.close(grace=1)
+    await until(found)
+    record = await settled(runs, run_id)
+    assert ((await runs.search("default", Search()))["runs"])[0]["status"] == "completed"
+    await runs.close(grace=1)
     assert record["result"] is not None
     assert [todo["text"] for todo in record["result"]["output"]] == ["once"]

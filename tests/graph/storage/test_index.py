@@ -1,25 +1,20 @@
 """The run index: what is kept of a run beside its checkpoints, the same on every backend."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from graph.state import DEFAULT_LIMITS, Status
 from graph.state.row import ApprovalAnswer, Facts, RunRow
-from graph.storage.open import open_storage
 from graph.storage.search import Search
-from graph.storage.storage import RunIndex
+from graph.storage.storage import RunIndex, Storage
 
 
-@pytest.fixture(params=["memory", "sqlite"])
-async def index(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[RunIndex]:
-    url = "memory://" if request.param == "memory" else f"sqlite:///{tmp_path}/runs.db"
-    async with open_storage(url) as storage:
-        yield storage.index
+@pytest.fixture
+def index(storage: Storage) -> RunIndex:
+    return storage.index
 
 
 def row(run_id: str, **fields: Any) -> RunRow:

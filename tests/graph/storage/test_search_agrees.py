@@ -1,29 +1,26 @@
-"""Whatever is asked of whatever runs, memory and SQLite find the same, page by page."""
+"""Whatever is asked of whatever runs, a backend finds what their rows say, page by page."""
 
 import random
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from graph.state import DEFAULT_LIMITS
 from graph.state.row import Facts, RunRow
-from graph.storage.open import open_storage
-from graph.storage.search import STATUSES, Found, Search
+from graph.storage.search import STATUSES, Search
 from graph.storage.sqlite import filters as sqlite_filters
-from graph.storage.sqlite import search as sqlite_search
-from graph.storage.storage import RunIndex
+from graph.storage.storage import Storage
 from tests.graph.storage.test_search import row
+from tests.support.runs.found_rows import search_rows
 
 OWNERS = ("me", "you")
 WORDS = ("milk", "Bread", "café", "todo")
 MODELS = (None, "a/b", "a/c")
 TOOLS = ("calculator", "todo_store.add", "calc")
 
-#: What is counted to the bound in one window and looked at one by one, or goes over several; and
-#: what is near enough to be walked to.
-SIZES = [(4_000, 12_000, (30, 300)), (0, 5, (2, 8)), (2, 40, (30, 300)), (2, 7, (0, 0))]
+#: What is near enough to be walked to: the first steps, and all of them.
+NEAR = [(30, 300), (2, 8), (0, 0)]
 
 
 def some_row(number: int, chance: random.Random) -> RunRow:
@@ -79,61 +76,45 @@ def some_search(chance: random.Random) -> Search:
 
 
 @pytest.mark.parametrize("bound", [10_000, 4])
-@pytest.mark.parametrize(("few", "window", "near"), SIZES)
-async def test_both_backends_find_the_same_while_runs_are_added(
-    tmp_path: Path,
+@pytest.mark.parametrize("near", NEAR)
+async def test_what_is_found_is_what_the_rows_say_while_runs_are_added(
+    storage: Storage,
     monkeypatch: pytest.MonkeyPatch,
-    few: int,
-    window: int,
     near: tuple[int, int],
     bound: int,
 ) -> None:
-    for module in ("graph.storage.search", "graph.storage.sqlite.search"):
+    for module in ("tests.support.runs.found_rows", "graph.storage.sqlite.search"):
         monkeypatch.setattr(f"{module}.MOST_COUNTED", bound)
-    monkeypatch.setattr(sqlite_search, "FEW", few)
-    monkeypatch.setattr(sqlite_search, "WINDOW", window)
+        monkeypatch.setattr(f"{module}.MOST_COUNTED_BY_WORDS", bound)
     monkeypatch.setattr(sqlite_filters, "FIRST", near[0])
     monkeypatch.setattr(sqlite_filters, "STEPS", near[1])
-    chance = random.Random(few + window + bound)
-    async with (
-        open_storage("memory://") as memory,
-        open_storage(f"sqlite:///{tmp_path / 'runs.db'}") as sqlite,
-    ):
-        indexes = memory.index, sqlite.index
-        rows = [some_row(number, chance) for number in range(60)]
-        await accept(indexes, rows)
-        for _ in range(40):
-            search = some_search(chance)
-            while True:
-                found = await asked(indexes, search)
-                if found.after is None:
-                    break
-                search = replace(search, after=found.after)
-                if chance.random() < 0.05 and len(rows) < 200:
-                    rows.append(some_row(len(rows), chance))
-                    await accept(indexes, rows[-1:])
-
-
-async def accept(indexes: tuple[RunIndex, ...], rows: list[RunRow]) -> None:
+    chance = random.Random(near[1] + bound)
+    rows = [some_row(number, chance) for number in range(60)]
     for one in rows:
-        for index in indexes:
-            await index.accept(one)
+        await storage.index.accept(one)
+    for _ in range(40):
+        search = some_search(chance)
+        while True:
+            mine = [(number, one) for number, one in enumerate(rows, 1) if one.owner == "me"]
+            found = await storage.index.search("me", search)
+            assert found == search_rows(mine, search), search
+            if found.after is None:
+                break
+            search = replace(search, after=found.after)
+            if chance.random() < 0.05 and len(rows) < 200:
+                rows.append(some_row(len(rows), chance))
+                await storage.index.accept(rows[-1])
 
 
-async def asked(indexes: tuple[RunIndex, ...], search: Search) -> Found:
-    """What all of the indexes answer."""
-    in_memory, on_sqlite = [await index.search("me", search) for index in indexes]
-    assert on_sqlite == in_memory, search
-    return on_sqlite
-
-
-async def test_a_run_is_counted_once_and_where_it_has_come_to(tmp_path: Path) -> None:
+async def test_a_run_is_counted_once_and_where_it_has_come_to(storage: Storage) -> None:
     """The index of facts follows the run: it is counted once, where it has come to."""
-    async with open_storage(f"sqlite:///{tmp_path / 'runs.db'}") as storage:
-        await storage.index.accept(row("a", prompt="task"))
-        before = await storage.index.search("me", Search(text="task"))
-        await storage.index.project("a", "running", started_at=1.0, completed_at=None)
-        after = await storage.index.search("me", Search(text="task"))
+    await storage.index.accept(row("a", prompt="task"))
+    before = await storage.index.search("me", Search())
+    await storage.index.project("a", "running", started_at=1.0, completed_at=None)
+    after = await storage.index.search("me", Search())
+
+    assert before.counts is not None
+    assert after.counts is not None
 
     assert (before.counts["pending"], before.counts["running"]) == (1, 0)
     assert (after.counts["pending"], after.counts["running"]) == (0, 1)

@@ -1,7 +1,6 @@
 """Storage behind one URL: the same behaviour on every backend, and who may use a SQLite file."""
 
 import sqlite3
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,14 +17,6 @@ from graph.storage.storage import Storage, StorageError
 from tests.support.wording.messages import wording
 
 ROW = RunRow(run_id="a", owner="me", prompt="add milk", limits=DEFAULT_LIMITS, created_at=1.5)
-
-
-@pytest.fixture(params=["memory", "sqlite"])
-async def storage(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Storage]:
-    url = "memory://" if request.param == "memory" else f"sqlite:///{tmp_path}/runs.db"
-    async with open_storage(url) as storage:
-        assert storage.backend == request.param
-        yield storage
 
 
 async def test_the_reader_sees_at_once_what_the_saver_wrote(storage: Storage) -> None:

@@ -49,15 +49,10 @@ async def linger(thing: str) -> None:
     await asyncio.sleep(600)
 
 
-@pytest.fixture(params=["memory", "sqlite"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return "memory://" if request.param == "memory" else f"sqlite:///{tmp_path}/runs.db"
-
-
 @pytest.fixture
-async def bench(url: str) -> AsyncIterator[Workbench]:
-    stumbling = Stumbling(2).function
-    async with await open_workbench(stumbling, linger, database_url=url, backoff=0.01) as opened:
+async def bench(database_url: str) -> AsyncIterator[Workbench]:
+    own = Stumbling(2).function, linger
+    async with await open_workbench(*own, database_url=database_url, backoff=0.01) as opened:
         yield opened
 
 

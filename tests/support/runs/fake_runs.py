@@ -25,7 +25,8 @@ from graph.state import Approve, Budget, RunState
 from graph.state.row import IdempotencyKey, KeyedRun, RunRow
 from graph.state.status import SETTLED
 from graph.storage.pages import Page, decode, found_page
-from graph.storage.search import Search, search_rows
+from graph.storage.search import Search
+from tests.support.runs.found_rows import search_rows
 from tests.support.runs.run_states import CREATED_AT, cancelled, queued
 from tools.registry import Tool, ToolCall, make_tools, tool
 

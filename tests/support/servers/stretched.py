@@ -1,9 +1,9 @@
 """The program with its fixed waits as long as needed: `python -m tests.support.servers.stretched`.
 
-What it gives up after a second or two (a storage that does not answer, a person who does not press
-Ctrl-C again) it would also give up on a machine that is just slow. So each such wait is multiplied
-by how slow the machine is; where it is quick, all are as they are. A test that is about one of them
-gives it as it wants it, as WAIT_SECOND_THOUGHT=600.
+What it gives up after a second or two, as a storage that does not answer, it would also give up on
+a machine that is just slow. So each such wait is multiplied by how slow the machine is; where it is
+quick, all are as they are. A test that is about one of them gives it as it wants it, as
+WAIT_SERVER=600.
 """
 
 import gc
@@ -13,8 +13,7 @@ import sys
 
 def stretch_waits() -> None:
     """Multiply what the modules of this process wait for."""
-    from api.cli import follow, serve, server_run
-    from api.cli.doctor import network
+    from api.cli import serve, server_run
     from graph import service
     from graph.commands import retry
     from graph.queue import executor
@@ -27,10 +26,8 @@ def stretch_waits() -> None:
     for module, name in (
         (runner, "CANCEL_WAIT"),
         (executor, "CANCEL_GRACE"),
-        (follow, "SECOND_INTERRUPT"),
         (service, "CHECK_TIMEOUT"),
         (invocation, "STOP_GRACE"),
-        (network, "SILENCE_LIMIT"),
         (quarantine, "SLOT_SECONDS"),
         (quarantine, "QUARANTINE_SECONDS"),
         (retry, "END_TIMEOUT"),
@@ -46,10 +43,8 @@ def stretch_waits() -> None:
 
 def set_waits() -> None:
     """Take over what the environment says of them."""
-    from api.cli import follow, server_run
+    from api.cli import server_run
 
-    if "WAIT_SECOND_THOUGHT" in os.environ:
-        follow.SECOND_INTERRUPT = float(os.environ["WAIT_SECOND_THOUGHT"])
     if "WAIT_SERVER" in os.environ:
         server_run.SILENCE_LIMIT = float(os.environ["WAIT_SERVER"])
 

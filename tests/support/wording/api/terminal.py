@@ -141,9 +141,8 @@ async def _of_servers() -> dict[str, str]:
         "ctrl-c": CANCELLING,
         "lost": str(Detached("<run_id>")),
         "waits": str(AwaitingApproval("<run_id>")),
-        "kept": await _local(kept=True).leave(cancelling=False),
-        "kept.cancelling": await _local(kept=True).leave(cancelling=True),
-        "gone": await _local(kept=False).leave(cancelling=False),
+        "kept": await _local(kept=True).leave(),
+        "gone": await _local(kept=False).leave(),
     }
     for key, (status, body, key_sent) in _REFUSALS.items():
         told[f"server.{key}"] = await _said(NotWatched, _watched(_client(status, body, key_sent)))
@@ -155,8 +154,7 @@ async def _of_servers() -> dict[str, str]:
         NotDecided, post_approval_answer(absent, "<run_id>", "approve", {})
     )
     run = ServerRun(absent, "<run_id>")
-    told["server.left"] = await run.leave(cancelling=False)
-    told["server.left.cancelling"] = await run.leave(cancelling=True)
+    told["server.left"] = await run.leave()
     told["server.away"] = await _noted(run)
     for act in ("approve", "reject"):
         told[f"decided.{act}"] = await _decided(act)

@@ -1,6 +1,7 @@
 """Why a database, or a copy of one, cannot be had."""
 
 import sqlite3
+import tempfile
 from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -32,6 +33,7 @@ async def messages() -> dict[str, str]:
             path=folder / "other.db",
         )
         told |= _copies(folder)
+        told["temporary"] = await _no_temporary(folder / "none")
     path = Path("<path>")
     told["owned"] = str(FileOwned(path, None))
     told["owned.server"] = masked(str(FileOwned(path, Owner(97, "<url>"))), pid=97)
@@ -40,10 +42,20 @@ async def messages() -> dict[str, str]:
 
 
 async def _unopened(path: Path) -> str:
+    return await _refused(f"sqlite:///{path}")
+
+
+async def _refused(url: str) -> str:
     with pytest.raises(StorageError) as refused:
-        async with open_storage(f"sqlite:///{path}"):
+        async with open_storage(url):
             pass
     return str(refused.value)
+
+
+async def _no_temporary(folder: Path) -> str:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tempfile, "tempdir", str(folder))
+        return await _refused("memory://")
 
 
 async def _newer(path: Path) -> str:

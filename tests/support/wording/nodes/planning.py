@@ -133,11 +133,11 @@ def _call(number: int) -> Call:
 
 
 async def _refusal(budget: DailyBudget, cost: Cost) -> str:
-    async def ask(_: float) -> Completion:
+    async def ask() -> Completion:
         raise AssertionError(cost)
 
     try:
-        await budget.charge(_call(0), cost, ask, timeout=0.01)
+        await budget.charge(_call(0), cost, ask)
     except BudgetExceeded as refusal:
         return refusal.reason
     raise AssertionError(cost)
@@ -148,12 +148,12 @@ async def _beside_another(storage: Storage) -> str:
     budget, cost = _budget(storage, usd=0.015), Cost(tokens=100, usd=0.01)
     asked, ends = asyncio.Event(), asyncio.Event()
 
-    async def ask(_: float) -> Completion:
+    async def ask() -> Completion:
         asked.set()
         await ends.wait()
         return answer("", usd=0.0)
 
-    paying = asyncio.create_task(budget.charge(_call(1), cost, ask, timeout=100))
+    paying = asyncio.create_task(budget.charge(_call(1), cost, ask))
     await asked.wait()
     told = await _refusal(budget, cost)
     ends.set()
@@ -165,10 +165,10 @@ async def _after_unpriced(storage: Storage) -> str:
     """After a call of the day whose price nobody knows."""
     unknown = Cost(tokens=100, usd=None)
 
-    async def ask(_: float) -> Completion:
+    async def ask() -> Completion:
         return answer("", usd=None)
 
-    await _budget(storage, tokens=1000).charge(_call(2), unknown, ask, timeout=1)
+    await _budget(storage, tokens=1000).charge(_call(2), unknown, ask)
     return await _refusal(_budget(storage, usd=1.0), Cost(tokens=100, usd=0.01))
 
 

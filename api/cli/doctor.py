@@ -1,0 +1,176 @@
+"""`runwright doctor`: opens one thing after the other as `serve` does, and tells what that says."""
+
+import asyncio
+import json
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import redirect_stdout
+from dataclasses import asdict, dataclass
+from difflib import get_close_matches
+from importlib.metadata import version
+from typing import Literal
+from urllib.parse import urlsplit
+
+from api.cli.lines import line
+from api.cli.serve import PortTaken, check_exposure, listen
+from graph.build import build_graph
+from graph.compose import open_tools
+from graph.models.client import LiteLlmModel, close_clients
+from graph.models.ladder import make_ladder
+from graph.settings import PREFIX, InvalidSettings, Settings, read_settings
+from graph.state.wording import counted
+from graph.storage.open import open_storage
+from graph.storage.sqlite.open import FileOwned
+from graph.storage.storage import StorageError
+from nodes.planning.model import ModelFailure
+from tools.registry import InvalidTool
+
+#: As short as a question with an answer of a given form can be.
+MESSAGES = [{"role": "user", "content": 'Answer with {"ok": true}.'}]
+SCHEMA = {
+    "type": "object",
+    "properties": {"ok": {"type": "boolean"}},
+    "required": ["ok"],
+    "additionalProperties": False,
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line: what was opened, and what that says. `fails` keeps a server or a model from it."""
+
+    check: str
+    status: Literal["ok", "warning", "fails"]
+    message: str
+
+
+async def examined(*, call_models: bool, as_json: bool) -> tuple[str, bool]:
+    """What was found, as text or JSON, and whether nothing fails.
+
+    What the user's own modules print goes to standard error.
+    """
+    with redirect_stdout(sys.stderr):
+        findings = [finding async for finding in _examine(call_models=call_models)]
+    sound = all(finding.status != "fails" for finding in findings)
+    return (_json(findings, sound=sound) if as_json else _text(findings)), sound
+
+
+async def _examine(*, call_models: bool) -> AsyncIterator[Finding]:
+    """In the order of a start; without usable settings nothing else can be opened."""
+    for finding in _unknown_names(os.environ):
+        yield finding
+    try:
+        settings = read_settings()
+    except InvalidSettings as invalid:
+        for said in str(invalid).splitlines():
+            yield Finding("settings", "fails", said)
+        return
+    count = f"{len(settings.model_fields_set)} of {len(Settings.model_fields)} set"
+    yield Finding("settings", "ok", f"{count}, the others have their defaults")
+    yield _tools(settings)
+    database, served = await _database(settings)
+    yield database
+    yield _port(settings, served)
+    async for finding in _models(settings, call=call_models):
+        yield finding
+
+
+def _unknown_names(environment: Mapping[str, str]) -> list[Finding]:
+    """What is set and read by nothing, which no start complains of."""
+    known = [name.upper() for name in Settings.model_fields]
+    given = [name for name in sorted(environment) if name.upper().startswith(PREFIX)]
+    found = []
+    for name in given:
+        if (own := name.upper().removeprefix(PREFIX)) not in known:
+            alike = [f"; did you mean {PREFIX}{one}?" for one in get_close_matches(own, known, n=1)]
+            said = f"{name} is set, but there is no such setting{''.join(alike)}"
+            found.append(Finding("settings", "warning", said))
+    return found
+
+
+def _tools(settings: Settings) -> Finding:
+    try:
+        tools = open_tools(settings)
+        build_graph(tools)  # which reads their phrases
+    except InvalidTool as error:
+        return Finding("tools", "fails", str(error))
+    return Finding("tools", "ok", f"{len(tools)} tools, {len(settings.tools)} of them your own")
+
+
+async def _database(settings: Settings) -> tuple[Finding, str | None]:
+    """What opening it says, and where the server is that has it."""
+    url = settings.database_url
+    try:
+        async with open_storage(url) as storage:
+            left = counted(len(await storage.index.unsettled()), "run")
+    except FileOwned as owned:  # as it should be beside a server
+        return Finding("database", "ok", str(owned)), owned.owner.url if owned.owner else None
+    except StorageError as error:
+        return Finding("database", "fails", str(error)), None
+    return Finding("database", "ok", f"{url} can be used; {left} would go on at a start"), None
+
+
+def _port(settings: Settings, served: str | None) -> Finding:
+    place = f"{settings.host}:{settings.port}"
+    if served and urlsplit(served).port == settings.port:
+        return Finding("port", "ok", f"{place} is that server's")
+    try:
+        check_exposure(settings)
+        listen(settings.host, settings.port).close()
+    except (InvalidSettings, PortTaken) as error:
+        return Finding("port", "fails", str(error))
+    return Finding("port", "ok", f"{place} is free" if settings.port else "any free one is taken")
+
+
+async def _models(settings: Settings, *, call: bool) -> AsyncIterator[Finding]:
+    """Load every model; `call` asks each for a few words, which costs a few tokens."""
+    try:
+        ladder = make_ladder(settings)
+    except InvalidSettings as invalid:
+        yield Finding("models", "fails", str(invalid))
+        return
+    if ladder is None:
+        yield Finding("models", "ok", "none is configured; the pattern planner plans")
+        return
+    try:
+        for name, model in ladder.models.items():
+            assert isinstance(model, LiteLlmModel)
+            try:
+                yield await _loaded(model, settings.model_timeout, call=call)
+            except ModelFailure as failure:
+                yield Finding("models", "fails", f"{name}: {failure.error_class}")
+    finally:
+        await close_clients()
+
+
+async def _loaded(model: LiteLlmModel, timeout: float, *, call: bool) -> Finding:
+    """Raises `ModelFailure`."""
+    await asyncio.to_thread(model.warm)
+    if missing := model.missing_variables():
+        return Finding("models", "fails", f"{model.name}: {', '.join(missing)} is not set")
+    if not call:
+        return Finding("models", "ok", f"{model.name}: not asked (--call-models does)")
+    began = time.monotonic()
+    answer = await model.complete(MESSAGES, SCHEMA, timeout=timeout)
+    used = answer.input_tokens, answer.output_tokens
+    spent = "an unknown number of" if None in used else sum(number or 0 for number in used)
+    took = f"{time.monotonic() - began:.1f} s, {spent} tokens"
+    return Finding("models", "ok", f"{model.name}: answered in {took}")
+
+
+def _json(findings: Sequence[Finding], *, sound: bool) -> str:
+    checks = [asdict(finding) for finding in findings]
+    return json.dumps({"version": version("runwright"), "ok": sound, "checks": checks}, indent=2)
+
+
+def _text(findings: Sequence[Finding]) -> str:
+    counts = Counter(finding.status for finding in findings)
+    return "\n".join(
+        [
+            *(line(f"{one.status:<8} {one.check}: {one.message}") for one in findings),
+            f"{counts['fails']} fail, {counted(counts['warning'], 'warning')}",
+        ]
+    )
