@@ -6,9 +6,9 @@ import pytest
 
 from api.routes.runs import Cancelled
 from graph.runs.reader import StorageUnavailable
-from tests.support.documented import documented
 from tests.support.runs.run_states import attempted, cancelled, finished, planned, queued
 from tests.support.servers import server_process
+from tests.support.servers.documented import documented
 from tests.support.wording.messages import wording
 
 

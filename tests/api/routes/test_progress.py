@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from api.views.answers import RunAnswer
-from tests.support.documented import documented
 from tests.support.runs.run_states import attempted, cancelled, completed, planned, queued
+from tests.support.servers.documented import documented
 
 
 def at(record: dict[str, Any], pointer: str) -> Any:

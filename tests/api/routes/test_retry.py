@@ -9,7 +9,7 @@ from httpx_sse import connect_sse
 
 from api.routes.retry import RetriedNow
 from api.views.answers import RunAnswer
-from tests.support.documented import documented
+from tests.support.servers.documented import documented
 from tests.support.servers.server_process import ServerProcess, serving
 
 TOOLS = "tests.support.own_tools.doomed:note,examples.flaky:sleep"

@@ -12,9 +12,9 @@ from api.schemas import ToolList
 from api.views.answers import RunAnswer
 from graph.compose import open_runs
 from graph.settings import Settings
-from tests.support.documented import documented
 from tests.support.patience import patience
 from tests.support.runs.fake_runs import accepted, eventful
+from tests.support.servers.documented import documented
 from tests.support.wording.messages import wording
 
 JSON = {"content-type": "application/json"}

@@ -7,8 +7,8 @@ import httpx
 import pytest
 
 from api.routes.search import RunList
-from tests.support.documented import documented
 from tests.support.runs.fake_runs import FakeRuns, accepted, serving
+from tests.support.servers.documented import documented
 
 
 @pytest.fixture

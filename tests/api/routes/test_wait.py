@@ -10,13 +10,13 @@ import pytest
 
 from api.views.answers import RunAnswer
 from graph.runs.reader import StorageUnavailable
-from tests.support.documented import documented
 from tests.support.own_tools.gate_tool import GATE
 from tests.support.patience import patience, wait_until
 from tests.support.runs.fake_runs import FakeRuns, application
 from tests.support.runs.run_states import attempted, completed, finished, planned, queued
 from tests.support.servers import server_process
 from tests.support.servers.asgi_visit import visiting
+from tests.support.servers.documented import documented
 
 
 async def started(runs: FakeRuns) -> str:

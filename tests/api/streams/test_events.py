@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 
 from api.views.answers import EventPage
-from tests.support.documented import documented
 from tests.support.runs.fake_runs import application
 from tests.support.runs.run_states import attempted, finished, planned, queued
 from tests.support.servers.asgi_visit import visiting
+from tests.support.servers.documented import documented
 
 
 async def test_they_are_the_events_of_the_stream(runs, client):

@@ -9,10 +9,10 @@ from fastapi import FastAPI
 
 from api.streams import streams
 from api.views.answers import RunEvent
-from tests.support.documented import documented
 from tests.support.runs.fake_runs import application, serving
 from tests.support.runs.run_states import attempted, cancelled, completed, finished, planned, queued
 from tests.support.servers.asgi_visit import Visit, visiting
+from tests.support.servers.documented import documented
 from tests.support.wording.messages import wording
 
 Watch = Callable[..., AbstractAsyncContextManager[Visit]]

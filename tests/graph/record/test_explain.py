@@ -19,7 +19,6 @@ from graph.state import ForkedFrom, Mark, PlanningCall, RunState, run_error
 from graph.state.row import RetryCommand
 from graph.storage.storage import Storage
 from tests.support.clocks import Clocks
-from tests.support.documented import documented
 from tests.support.models.scripted_models import ScriptedModel, outage, plan_of
 from tests.support.own_tools.gate_tool import GATE
 from tests.support.patience import until
@@ -34,6 +33,7 @@ from tests.support.runs.run_states import (
     planned,
     queued,
 )
+from tests.support.servers.documented import documented
 from tests.support.servers.server_process import ServerProcess
 from tests.support.servers.server_process import serving as server_process
 from tests.support.wording.messages import wording

@@ -9,9 +9,9 @@ from graph.commands.retry import RetryRequest
 from graph.runs.history import CheckpointNotFound
 from graph.runs.reader import RunNotFound
 from graph.storage.storage import Storage
-from tests.support.documented import documented
 from tests.support.patience import until
 from tests.support.runs.live_runs import Gates, process, rested, start
+from tests.support.servers.documented import documented
 from tests.support.servers.server_process import serving
 
 

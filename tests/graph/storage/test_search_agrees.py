@@ -8,7 +8,8 @@ import pytest
 
 from graph.state import DEFAULT_LIMITS
 from graph.state.row import Facts, RunRow
-from graph.storage.search import STATUSES, Search
+from graph.state.status import STATUSES
+from graph.storage.search import Search
 from graph.storage.sqlite import filters as sqlite_filters
 from graph.storage.storage import Storage
 from tests.graph.storage.test_search import row

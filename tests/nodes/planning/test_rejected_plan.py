@@ -13,7 +13,6 @@ from graph.state import PlanningCall, Step
 from graph.storage.storage import Storage
 from nodes.planning.model import Completion
 from nodes.planning.outcomes import MAX_KEPT, kept, last_rejected
-from tests.support.documented import documented
 from tests.support.models.planning_runs import Planning
 from tests.support.models.scripted_models import (
     Killed,
@@ -25,6 +24,7 @@ from tests.support.models.scripted_models import (
     outage,
     plan_of,
 )
+from tests.support.servers.documented import documented
 
 PROSE = answer("I would calculate that.")
 WEATHER = plan_of(("weather", {"city": "Paris"}))

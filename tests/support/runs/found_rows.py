@@ -4,10 +4,10 @@ import unicodedata
 from collections.abc import Sequence
 
 from graph.state.row import RunRow
+from graph.state.status import STATUSES
 from graph.storage.search import (
     MOST_COUNTED,
     MOST_COUNTED_BY_WORDS,
-    STATUSES,
     Found,
     Position,
     Search,
