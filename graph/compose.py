@@ -12,8 +12,7 @@ from graph.models.client import close_clients
 from graph.models.daily_budget import DailyBudget, DailyLimit
 from graph.models.ladder import make_ladder, warm
 from graph.queue.executor import Executor
-from graph.runs.context import RunContext, RunPolicy, make_context
-from graph.runs.reader import StorageUnavailable
+from graph.runs.context import RunContext, RunPolicy, StorageUnavailable, make_context
 from graph.service import Runs
 from graph.settings import Settings
 from graph.state import RunState

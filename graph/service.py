@@ -19,9 +19,8 @@ from graph.models.daily_budget import Account, DailyBudget, DailyLimit, renewal
 from graph.record.explain import Explanation, explain
 from graph.record.record import Record
 from graph.runs.accept import Acceptance, refuse_second
-from graph.runs.context import RunContext, RunPolicy
+from graph.runs.context import RunContext, RunPolicy, thread
 from graph.runs.history import Checkpoint, HistoryPage, checkpoint_of, page_of
-from graph.runs.reader import thread
 from graph.runs.recovery import apply_stored_retry
 from graph.runs.runner import Runner
 from graph.runs.watch import RunSubscription

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 from api.views.answers import Run, shape
 from graph.commands.cancel import AlreadySettled
 from graph.record.events import Event
-from graph.runs.reader import StorageUnavailable
+from graph.runs.context import StorageUnavailable
 from graph.service import Runs
 
 #: Says something about the watching to the watcher.

@@ -12,7 +12,7 @@ from api.cli.logs import configure_logging
 from api.cli.server_run import ServerRun, open_client, post_approval_answer, post_task
 from graph.compose import open_runs
 from graph.queue.executor import QueueFull
-from graph.runs.reader import RunNotFound, StorageUnavailable
+from graph.runs.context import RunNotFound, StorageUnavailable
 from graph.service import PromptRejected, Runs
 from graph.settings import Settings
 from graph.settings.keys import DEFAULT_OWNER, KeyRing

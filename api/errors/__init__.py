@@ -1,4 +1,4 @@
 """Every error that leaves the server: the one table of problems, and how one is answered.
 
-Others use `answers.HANDLERS`, `field_errors.FieldError` and `problems`.
+Others use `answers.HANDLERS` and `problems`.
 """

@@ -3,13 +3,14 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 from fastapi import HTTPException, Request
 from fastapi.exceptions import RequestValidationError
+from pydantic import Field
 from starlette.routing import Match
+from typing_extensions import TypedDict
 
-from api.errors.field_errors import FieldError, field_errors
 from api.middleware.access import HostRefused, KeyRefused, NotJson, OriginRefused
 from api.middleware.limits import BodyTooLarge
 from api.streams.streams import EventNotFound
@@ -20,11 +21,37 @@ from graph.commands.fork import ForkRejected
 from graph.commands.retry import NoBackoff, NotPlanned, NotRetryable, RetryRejected
 from graph.queue.executor import QueueFull
 from graph.runs.accept import KeyReused, NotAccepting
+from graph.runs.context import RunNotFound, StorageUnavailable
 from graph.runs.history import CheckpointNotFound
-from graph.runs.reader import RunNotFound, StorageUnavailable
 from graph.service import PromptRejected
 from graph.storage.pages import InvalidCursor
 from nodes.approval.edited_plan import PlanUnfit
+
+
+class FieldError(TypedDict):
+    """One fault of a request."""
+
+    field: Annotated[str, Field(description="The field; `body` where no single one is at fault.")]
+    message: Annotated[str, Field(description="What is wrong with it, or what would be right.")]
+
+
+def field_errors(error: RequestValidationError) -> list[FieldError]:
+    """The faults that validation found, in the order of the request's fields."""
+    return [FieldError(field=_field(fault), message=_message(fault)) for fault in error.errors()]
+
+
+def _field(fault: Mapping[str, Any]) -> str:
+    place, *path = fault["loc"]
+    if fault["type"] == "json_invalid" or not path:
+        return str(place)
+    return ".".join(map(str, path))
+
+
+def _message(fault: Mapping[str, Any]) -> str:
+    if fault["type"] == "json_invalid":
+        return f"Input should be valid JSON: {fault['ctx']['error']}"
+    return str(fault["msg"])
+
 
 MEDIA_TYPE = "application/problem+json"
 

@@ -17,8 +17,8 @@ from api.views.answers import json_answer
 from graph.commands.fork import Edits, ForkRejected
 from graph.queue.executor import QueueFull
 from graph.runs.accept import NotAccepting
+from graph.runs.context import RunNotFound, StorageUnavailable
 from graph.runs.history import CheckpointNotFound
-from graph.runs.reader import RunNotFound, StorageUnavailable
 
 router = APIRouter(route_class=StrictRoute, tags=["history"])
 

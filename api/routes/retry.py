@@ -16,7 +16,7 @@ from graph.commands.retry import NoBackoff, NotPlanned, NotRetryable, RetryRejec
 from graph.queue.executor import QueueFull
 from graph.record.record import Record
 from graph.runs.accept import NotAccepting
-from graph.runs.reader import RunNotFound, StorageUnavailable
+from graph.runs.context import RunNotFound, StorageUnavailable
 from graph.state import Status
 from graph.state.wording import Time, doc
 

@@ -25,7 +25,7 @@ from graph.commands.deletion import NotSettled
 from graph.queue.executor import QueueFull
 from graph.record.record import Record
 from graph.runs.accept import AlreadyAccepted, KeyReused, NotAccepting
-from graph.runs.reader import RunNotFound, StorageUnavailable
+from graph.runs.context import RunNotFound, StorageUnavailable
 from graph.service import PromptRejected, Runs
 from graph.state import Status
 from graph.state.row import IdempotencyKey

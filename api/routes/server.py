@@ -16,7 +16,7 @@ from api.parameters import AnonymousDep, OwnerDep, RunsDep
 from api.schemas import Alive, Health, ToolList, ToolView
 from api.strict import StrictRoute
 from api.views.answers import answered, json_answer
-from graph.runs.reader import StorageUnavailable
+from graph.runs.context import StorageUnavailable
 from graph.service import Runs
 from graph.state.wording import Time, doc, rfc3339
 

@@ -6,8 +6,7 @@ import time
 
 from graph.record.record import Record
 from graph.runs.accept import Acceptance
-from graph.runs.context import RunContext
-from graph.runs.reader import StorageUnavailable
+from graph.runs.context import RunContext, StorageUnavailable
 from graph.runs.runner import Runner
 from graph.state import RunState, marks
 from graph.state.row import ApprovalAnswer

@@ -6,8 +6,8 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
+from graph.runs.context import RunNotFound, RunReader, StorageUnavailable
 from graph.runs.live import Broadcaster
-from graph.runs.reader import RunNotFound, RunReader, StorageUnavailable
 from graph.runs.recovery import is_due
 from graph.state import RunState, attempts
 from graph.state.row import RunArtifacts, RunRow, facts_of

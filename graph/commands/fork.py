@@ -8,9 +8,8 @@ from uuid import uuid4
 
 from graph.record.record import Record
 from graph.runs.accept import Acceptance
-from graph.runs.context import RunContext
+from graph.runs.context import RunContext, thread
 from graph.runs.history import CheckpointNotFound, checkpoint_of
-from graph.runs.reader import thread
 from graph.state import ForkedFrom, Plan, RunState, Step, attempts, new_run
 from graph.state.row import RunRow
 from nodes.approval.asking import EXPIRES, required_approval

@@ -9,9 +9,8 @@ from typing import Any
 
 from graph.record.record import Record
 from graph.runs.accept import Acceptance
-from graph.runs.context import RunContext
+from graph.runs.context import RunContext, StorageUnavailable, thread
 from graph.runs.live import LiveRun
-from graph.runs.reader import StorageUnavailable, thread
 from graph.runs.recovery import first_cursor, resume, retried_plan
 from graph.runs.runner import Runner
 from graph.state import RunState

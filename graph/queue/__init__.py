@@ -1,4 +1,4 @@
 """Which accepted run is executed next, and how many at once; fair between owners.
 
-Others use `executor.Executor`, `executor.QueueFull` and `fair.Job`.
+Others use `executor.Executor`, `executor.Job` and `executor.QueueFull`.
 """

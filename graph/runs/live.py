@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Literal
 
-from graph.queue.fair import Job
+from graph.queue.executor import Job
 from graph.runs.watch import ChangeSubscription, RunSubscription, change_of
 from graph.state import RunState
 from graph.state.row import RunRow, state_of

@@ -13,10 +13,9 @@ from langgraph.runtime import RunControl
 
 from graph.build import RunGraph, recursion_limit
 from graph.runs.cancellation import Cancellations
-from graph.runs.context import Projection, RunContext
+from graph.runs.context import Projection, RunContext, thread
 from graph.runs.live import Cancellation, LiveRun, Reason
 from graph.runs.quarantine import Quarantine
-from graph.runs.reader import thread
 from graph.runs.recovery import (
     MAX_STARTS,
     Resumed,
@@ -139,7 +138,8 @@ class Runner:
         finally:
             live.reason = live.row = live.cancellation = None
             self._end_wait(live)
-            self._quarantine.forget(live)  # also one that was cancelled before it had a slot
+            if live.suspect:
+                self._quarantine.forget(live)  # also one that was cancelled before it had a slot
             self._runs.release(live)
 
     async def _persist(self, live: LiveRun) -> None:

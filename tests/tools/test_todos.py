@@ -18,7 +18,7 @@ from tests.support.wording.messages import wording
 from tests.support.wording.tools.todos import LIST, record
 from tools import todos
 from tools.registry import ToolCall, ToolError, make_tools
-from tools.todo_choice import Todo, choose, folded, having
+from tools.todos import Todo, choose, folded, having
 
 
 @pytest.fixture

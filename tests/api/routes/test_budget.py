@@ -11,7 +11,7 @@ import pytest
 
 from api.routes.server import BudgetAnswer
 from graph.models.daily_budget import Account, DailyLimit
-from graph.runs.reader import StorageUnavailable
+from graph.runs.context import StorageUnavailable
 from graph.settings.keys import new_key
 from graph.state.wording import rfc3339
 from graph.storage.storage import Spent

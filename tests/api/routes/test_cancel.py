@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from api.routes.runs import Cancelled
-from graph.runs.reader import StorageUnavailable
+from graph.runs.context import StorageUnavailable
 from tests.support.runs.run_states import attempted, cancelled, finished, planned, queued
 from tests.support.servers import server_process
 from tests.support.servers.documented import documented

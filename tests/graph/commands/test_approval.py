@@ -12,7 +12,7 @@ import pytest
 from graph.commands.approval import SHORTEST_SWEEP, NotWaiting
 from graph.compose import open_runs
 from graph.record.record import Record
-from graph.runs.reader import RunNotFound
+from graph.runs.context import RunNotFound
 from graph.service import Runs
 from graph.settings import Settings
 from graph.state.row import RunRow

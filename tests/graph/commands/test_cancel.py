@@ -6,7 +6,7 @@ import pytest
 
 from graph.commands.cancel import AlreadySettled
 from graph.commands.retry import RetryRequest
-from graph.runs.reader import RunNotFound
+from graph.runs.context import RunNotFound
 from graph.storage.storage import Storage
 from tests.support.models.scripted_models import outage
 from tests.support.patience import patience, until

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from graph.runs import runner
-from graph.runs.reader import StorageUnavailable
+from graph.runs.context import StorageUnavailable
 from graph.runs.recovery import MAX_STARTS
 from graph.state import Limits
 from graph.storage.open import open_storage

@@ -19,7 +19,7 @@ from graph.commands.cancel import AlreadySettled
 from graph.commands.deletion import NotSettled
 from graph.commands.fork import Edits
 from graph.commands.retry import NotRetryable, RetryRequest
-from graph.runs.reader import RunNotFound
+from graph.runs.context import RunNotFound
 from graph.service import Runs
 from graph.state import DEFAULT_LIMITS, Status
 from graph.state.row import RunRow

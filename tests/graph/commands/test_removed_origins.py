@@ -4,7 +4,7 @@ import pytest
 
 from graph.commands.fork import Edits
 from graph.record.record import Record
-from graph.runs.reader import RunNotFound
+from graph.runs.context import RunNotFound
 from graph.service import Runs
 from graph.storage.storage import Storage
 from tests.support.patience import until

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from graph.commands.deletion import BATCH, DAY, NotSettled, Retention, artifacts_of
-from graph.runs.reader import RunNotFound
+from graph.runs.context import RunNotFound
 from graph.service import Runs
 from graph.state import DEFAULT_LIMITS, Status
 from graph.state.row import RunRow

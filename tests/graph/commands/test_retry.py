@@ -7,7 +7,7 @@ from uuid import UUID, uuid5
 import pytest
 
 from graph.commands.retry import NoBackoff, NotPlanned, NotRetryable, RetryRejected, RetryRequest
-from graph.runs.reader import RunNotFound
+from graph.runs.context import RunNotFound
 from graph.service import Runs
 from graph.storage.storage import Storage
 from tests.support.models.scripted_models import ScriptedModel, outage, plan_of

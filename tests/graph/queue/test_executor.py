@@ -5,8 +5,7 @@ import time
 
 import pytest
 
-from graph.queue.executor import Executor, QueueFull
-from graph.queue.fair import Job
+from graph.queue.executor import Executor, Job, QueueFull
 from tests.support.clocks import Clocks
 from tests.support.patience import patience, until
 

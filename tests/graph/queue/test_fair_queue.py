@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graph.queue.fair import FairQueue, Job
+from graph.queue.executor import FairQueue, Job
 
 #: What is done to a queue: a run of an owner comes, one is taken, one of those in it is withdrawn.
 CHANGES = st.lists(

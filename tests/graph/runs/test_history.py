@@ -6,8 +6,8 @@ import pytest
 
 from api.routes.history import CheckpointDetail, History
 from graph.commands.retry import RetryRequest
+from graph.runs.context import RunNotFound
 from graph.runs.history import CheckpointNotFound
-from graph.runs.reader import RunNotFound
 from graph.storage.storage import Storage
 from tests.support.patience import until
 from tests.support.runs.live_runs import Gates, process, rested, start

@@ -17,8 +17,7 @@ from graph.commands.fork import Edits
 from graph.commands.retry import RetryRequest
 from graph.queue.executor import Executor
 from graph.record.record import Record
-from graph.runs.context import RunContext, RunPolicy, make_context
-from graph.runs.reader import RunNotFound, StorageUnavailable
+from graph.runs.context import RunContext, RunNotFound, RunPolicy, StorageUnavailable, make_context
 from graph.runs.runner import Runner
 from graph.service import Runs
 from graph.state import Approve

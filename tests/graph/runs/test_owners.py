@@ -12,7 +12,7 @@ import pytest
 
 from graph.commands.fork import Edits
 from graph.commands.retry import RetryRequest
-from graph.runs.reader import RunNotFound
+from graph.runs.context import RunNotFound
 from graph.service import Runs
 from graph.settings.keys import new_key
 from graph.storage.search import Search

@@ -14,8 +14,7 @@ from graph.compose import open_runs, open_tools
 from graph.queue.executor import Executor, QueueFull
 from graph.record.record import Record
 from graph.runs.accept import NotAccepting
-from graph.runs.context import RunPolicy, make_context
-from graph.runs.reader import RunNotFound, StorageUnavailable
+from graph.runs.context import RunNotFound, RunPolicy, StorageUnavailable, make_context
 from graph.service import PromptRejected, Runs
 from graph.settings import Settings
 from graph.state import DEFAULT_LIMITS, RunState

@@ -17,8 +17,8 @@ from graph.models.daily_budget import Account, DailyLimit
 from graph.record.explain import Explanation, explain
 from graph.record.record import Record, record_of
 from graph.runs.accept import refuse_second
+from graph.runs.context import RunNotFound
 from graph.runs.live import Broadcaster, LiveRuns
-from graph.runs.reader import RunNotFound
 from graph.runs.watch import RunSubscription
 from graph.service import PromptRejected, Runs
 from graph.state import Approve, Budget, RunState

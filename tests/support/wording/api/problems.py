@@ -16,8 +16,8 @@ from graph.commands.fork import ForkRejected
 from graph.commands.retry import NoBackoff, NotPlanned, NotRetryable, RetryRejected
 from graph.queue.executor import QueueFull
 from graph.runs.accept import KeyReused, NotAccepting
+from graph.runs.context import RunNotFound, StorageUnavailable
 from graph.runs.history import CheckpointNotFound
-from graph.runs.reader import RunNotFound, StorageUnavailable
 from graph.service import PromptRejected
 from graph.storage.pages import InvalidCursor
 from nodes.approval.edited_plan import PlanUnfit

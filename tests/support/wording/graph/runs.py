@@ -10,7 +10,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.store.memory import InMemoryStore
 
 from graph.build import build_graph
-from graph.runs.reader import thread
+from graph.runs.context import thread
 from graph.runs.recovery import MAX_STARTS, resume_left, state_at
 from graph.state import Attempt, RunState
 from graph.state.row import RunRow

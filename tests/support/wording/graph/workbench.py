@@ -8,7 +8,7 @@ import pytest
 from graph import drawing
 from graph.build import build_graph
 from graph.drawing import Drawing, DrawingUnavailable
-from graph.runs.reader import RunNotFound
+from graph.runs.context import RunNotFound
 from graph.storage.sqlite.open import FileOwned
 from graph.workbench import WorkbenchClosed, open_workbench
 from graph.workbench.tables import run_table

@@ -10,7 +10,7 @@ from langgraph.store.memory import InMemoryStore
 from tests.support.wording.messages import refusal
 from tools import todos
 from tools.registry import ToolCall, ToolError
-from tools.todo_choice import Todo, choose, choose_several, having
+from tools.todos import Todo, choose, choose_several, having
 
 
 def record(text: str, *, completed: bool = False) -> Todo:
