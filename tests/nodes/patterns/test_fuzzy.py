@@ -2,7 +2,6 @@
 
 import pytest
 
-from benchmarks.planner import rows
 from nodes.patterns.planner import PatternPlanner
 from tools.loading import BUILTIN
 from tools.registry import make_tools
@@ -166,24 +165,6 @@ def test_one_request_that_nothing_reads_refuses_the_whole_prompt(prompt: str) ->
     reading = PLANNER.read(prompt)
     assert reading.steps == []
     assert reading.unparsed != []
-
-
-@pytest.mark.parametrize(
-    "template",
-    [
-        "yo {} real quick would ya",
-        "so um {}, i forgot",
-        "{} and bung milk on my to do list",
-        "{}, oh and nah take haircut off my list",
-        "yo what is 5 plus 3, {}",
-    ],
-)
-def test_no_request_for_another_tool_is_swallowed_by_the_one_beside_it(template: str) -> None:
-    none = [row for row in rows.intents(rows.DEVELOPMENT) if row.core and row.kind == "none"]
-    prompts = [template.format(row.text.rstrip(" .?!")) for row in none]
-    courtesies = ("thank you so much", "good morning", "how's it going", "yes please do that")
-    read = [prompt for prompt in prompts if PLANNER.read(prompt).steps]
-    assert [each for each in read if not any(word in each.lower() for word in courtesies)] == []
 
 
 @pytest.mark.parametrize("end", [", never mind", " - forget it", ". scratch that"])
