@@ -28,7 +28,7 @@ from tools.registry import ToolError
 #: How far two values may be apart, as a share of the expected one: roots are rounded.
 TOLERANCE = Fraction(1, 10**9)
 #: What a list is asked with where nothing is said.
-_LIST_DEFAULTS = {"status": "all", "show": "todos"}
+_LIST_DEFAULTS = {"status": "all", "show": "items"}
 _OPERATIONS = ("add", "list", "get", "update", "complete", "delete")
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|\[[^\]]*\]|[;|,]|[^\s;|,"]+')
 _REFERENCE = re.compile(r"\{step_(\d+)_output\}")
