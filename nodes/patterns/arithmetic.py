@@ -5,21 +5,36 @@ as all of them are talk (`arithmetic_talk.py`); a word that is none, such as a u
 another thing to act on, means that something else is asked.
 """
 
+from collections.abc import Sequence
+
 from nodes.patterns.english.arithmetic_words import (
+    BOTH_RESULTS,
+    CHANGED_BY,
+    CHANGES,
     CONSISTENT,
     CONTINUATIONS,
+    DIVIDED_BY,
     FUNCTIONS,
     GOES,
+    LEFT_OVER,
     MATH_WORDS,
     MONEY_AFTER,
+    NTH_RESULT,
     NUMBER_FRONTS,
+    ONTO,
     OPERATORS,
     OTHER_QUESTIONS,
     PERCENT,
+    PERCENT_CHANGES,
+    PERCENT_SIGN,
     PLURALS,
     POSTFIXES,
     PREFIXES,
+    REMAINDERS,
     SEPARATORS,
+    SHARERS,
+    SHARING,
+    SPLIT,
     TO_THE,
     TOGETHER,
     Function,
@@ -30,9 +45,9 @@ from nodes.patterns.grammar.calls import RESULTS
 from nodes.patterns.grammar.numbers import NUMBER_WORDS, is_digits, read_number, read_ordinal
 
 
-def looks_like_arithmetic(words: list[str], start: int, end: int, number: str | None) -> bool:
+def looks_like_arithmetic(words: list[str], start: int, end: int, results: Sequence[str]) -> bool:
     """Whether a clause has anything to compute with; most clauses have not."""
-    if number is not None:
+    if results:
         return True
     for at in range(start, end):
         word = words[at]
@@ -41,12 +56,17 @@ def looks_like_arithmetic(words: list[str], start: int, end: int, number: str | 
     return False
 
 
-def read_expression(words: list[str], start: int, end: int, number: str | None) -> str | None:
+def read_expression(
+    words: list[str], start: int, end: int, results: Sequence[str] = ()
+) -> str | None:
     """The expression that the words from `start` to `end` ask for, or None.
 
-    `number` is the reference that "it" and "the result" stand for, if there is one.
+    `results` are references to the values computed so far; "it" and "the result" stand for the
+    last of them.
     """
-    parser = ExpressionParser(words, end, number)
+    if is_dialled(words, start, end):
+        return None
+    parser = ExpressionParser(words, end, results)
     at = start
     while at < end:
         try:
@@ -61,6 +81,17 @@ def read_expression(words: list[str], start: int, end: int, number: str | None) 
         else:
             return expression if _is_what_was_named(words[start:at], expression) else None
     return None
+
+
+def is_dialled(words: list[str], start: int, end: int) -> bool:
+    """Whether nothing but digits and dashes stand there as in a telephone number: "555-1234"."""
+    groups = words[start:end:2]
+    return (
+        len(groups) > 1
+        and all(sign == "-" for sign in words[start + 1 : end : 2])
+        and (end - start) % 2 == 1
+        and all(group.isdecimal() and len(group) > 2 for group in groups)
+    )
 
 
 def _is_what_was_named(before: list[str], expression: str) -> bool:
@@ -95,10 +126,11 @@ class TooDeep(NotArithmetic):
 class ExpressionParser:
     """Reads one expression; `at` is the word after it, `operations` how much there is to do."""
 
-    def __init__(self, words: list[str], end: int, number: str | None) -> None:
+    def __init__(self, words: list[str], end: int, results: Sequence[str]) -> None:
         self.words = words
         self.end = end
-        self.number = number
+        self.results = results
+        self.number = results[-1] if results else None
         self.at = 0
         self.depth = 0
         self.operations = 0
@@ -113,7 +145,11 @@ class ExpressionParser:
         text = self.continuation() if self.number else None
         if text is None:
             self.begin(start)
+            text = self.remainder() or self.change()
+        if text is None:
+            self.begin(start)
             text, _ = self.joined()
+            text = self.left_over(text)
         if self.operations and is_talk_after(self.words, self.at, self.end):
             return text
         raise NotArithmetic
@@ -152,6 +188,87 @@ class ExpressionParser:
         self.operations += 1
         return template.format(f"({self.number})", _atom(operand))
 
+    def remainder(self) -> str | None:
+        """What is left over where that is named first: "the remainder of 17 divided by 5"."""
+        found = REMAINDERS.longest(self.words, self.at, self.end)
+        if found is None:
+            return None
+        self.at = found[0]
+        left = self.operand()
+        by = DIVIDED_BY.longest(self.words, self.at, self.end)
+        if by is None:
+            raise NotArithmetic
+        self.at = by[0]
+        self.operations += 1
+        return f"{_atom(left)} % {_atom(self.operand())}"
+
+    def left_over(self, text: str) -> str:
+        """The remainder, where it is asked for after one division: "17 divided by 5 remainder"."""
+        found = LEFT_OVER.longest(self.words, self.at, self.end)
+        if found is None:
+            return text
+        if self.operations != 1 or text.count(" / ") != 1:
+            raise NotArithmetic
+        self.at = found[0]
+        return text.replace(" / ", " % ")
+
+    def change(self) -> str | None:
+        """A number made larger or smaller: "increase 200 by 15%", "take 20% off 50"."""
+        found = CHANGES.longest(self.words, self.at, self.end)
+        if found is not None:
+            self.at, sign = found
+            try:
+                whole = self.operand()
+            except TooDeep:
+                raise
+            except NotArithmetic:
+                return None
+            by = CHANGED_BY.longest(self.words, self.at, self.end)
+            if by is None:
+                return None
+            self.at = by[0]
+            amount = self.operand()
+            self.operations += 1
+            if self.percent_sign():
+                return f"{_atom(whole)} * (100 {sign} {_atom(amount)}) / 100"
+            if "/" in amount[0]:
+                raise NotArithmetic  # "increase 80 by a quarter" has two readings
+            return f"{_atom(whole)} {sign} {_atom(amount)}"
+        return self.percent_change()
+
+    def percent_change(self) -> str | None:
+        found = PERCENT_CHANGES.longest(self.words, self.at, self.end)
+        if found is None:
+            return None
+        self.at, (sign, onto) = found
+        number = read_number(self.words, self.at, self.end)
+        if number is None:
+            return None
+        percent, self.at = number
+        if not self.percent_sign():
+            return None
+        between = ONTO[onto].longest(self.words, self.at, self.end)
+        if between is None:
+            return None
+        self.at = between[0]
+        whole = _atom(self.operand())
+        self.operations += 1
+        if not sign:
+            return f"{percent} / 100 * {whole}"
+        return f"{whole} * (100 {sign} {percent}) / 100"
+
+    def percent_sign(self) -> bool:
+        """Whether a percent sign comes next that is no remainder; it is passed over."""
+        found = PERCENT_SIGN.longest(self.words, self.at, self.end)
+        if found is None or PERCENT.longest(self.words, self.at, self.end) is not None:
+            return False
+        if self.words[self.at] == "%" and found[0] < self.end:
+            following = self.words[found[0]]
+            if following == "(" or read_number(self.words, found[0], self.end) is not None:
+                return False  # "50 + 10 % 3"
+        self.at = found[0]
+        return True
+
     def expression(self) -> tuple[str, bool]:
         """An infix chain; its text and whether it needs no brackets."""
         self.depth += 1
@@ -173,14 +290,30 @@ class ExpressionParser:
             if kind == "reversed":
                 parts = [_atom(self.expression()), sign, *parts]
                 break
-            parts += [sign, _atom(self.operand())]
+            right = _atom(self.operand())
+            if self.percent_sign():
+                if sign not in "+-*/":
+                    raise NotArithmetic
+                if sign in "+-":
+                    whole = _atom((" ".join(parts), len(parts) == 1))
+                    parts = [whole, "*", f"(100 {sign} {right})", "/", "100"]
+                    continue
+                right = f"({right} / 100)"
+            parts += [sign, right]
+            if self.words[before] in SHARING:
+                self.skip_sharers()
         self.depth -= 1
         return " ".join(parts), len(parts) == 1 and left[1]
 
     def operator(self, parts: list[str]) -> tuple[int, str] | None:
         """The next operator; "of" is one after a fraction, as in "3/4 of 18"."""
-        if self.words[self.at : self.at + 1] == ["of"] and len(parts) == 3 and parts[1] == "/":
+        following = self.words[self.at : self.at + 1] if self.at < self.end else []
+        if following == ["of"] and len(parts) == 3 and parts[1] == "/":
             return self.at + 1, "*"
+        if following == ["("]:
+            if "/" in parts:
+                raise NotArithmetic  # "8 / 2(2 + 2)" has two readings
+            return self.at, "*"
         return OPERATORS.longest(self.words, self.at, self.end)
 
     def operand(self) -> tuple[str, bool]:
@@ -193,9 +326,9 @@ class ExpressionParser:
         while (found := POSTFIXES.longest(self.words, self.at, self.end)) is not None:
             self.at, template = found
             self.operations += 1
-            text, atom = template.format(_atom((text, atom))), False
+            text, atom = template.format(_base(_atom((text, atom)))), False
         if (power := self.power()) is not None:
-            text, atom = f"{_atom((text, atom))} ** {power}", False
+            text, atom = f"{_base(_atom((text, atom)))} ** {power}", False
         if (percent := PERCENT.longest(self.words, self.at, self.end)) is not None:
             self.at, template = percent
             self.operations += 1
@@ -238,12 +371,32 @@ class ExpressionParser:
         if (prefix := PREFIXES.longest(words, at, self.end)) is not None:
             self.at, template = prefix
             self.operations += 1
-            return template.format(_atom(self.operand())), False
-        result = RESULTS.longest(words, at, self.end) if self.number else None
-        if result is None:
-            raise NotArithmetic
-        self.at = result[0]
-        return f"({self.number})", True
+            operand = _base(_atom(self.operand()))
+            if operand.startswith("(-") and template.endswith("** 0.5"):
+                raise NotArithmetic  # no number is the square root of minus four
+            return template.format(operand), False
+        if self.results and (reference := self.reference()) is not None:
+            return f"({reference})", True
+        raise NotArithmetic
+
+    def reference(self) -> str | None:
+        """An earlier result: "it", "the result", "the second result"."""
+        nth = NTH_RESULT.longest(self.words, self.at, self.end)
+        if nth is not None and (len(self.results) > 1 or nth[0] - self.at > 2):
+            self.at, place = nth
+            if place >= len(self.results):
+                raise NotArithmetic
+            return self.results[place]
+        found = RESULTS.longest(self.words, self.at, self.end)
+        if found is None:
+            return None
+        self.at = found[0]
+        return self.number
+
+    def skip_sharers(self) -> None:
+        found = SHARERS.longest(self.words, self.at, self.end)
+        if found is not None:
+            self.at = found[0]
 
     def is_from_ahead(self) -> bool:
         """Whether "minus" is said for "subtract", as in "minus 5 from 12"."""
@@ -279,12 +432,16 @@ class ExpressionParser:
     def function(self, function: Function) -> tuple[str, bool]:
         separators = SEPARATORS[function.separators]
         before = self.operations
-        arguments = [self.expression()]
+        arguments = self.both_results() or [self.expression()]
         if (goes := GOES.longest(self.words, self.at, self.end)) is not None:
             self.at = goes[0]
         while (found := separators.longest(self.words, self.at, self.end)) is not None:
             self.at = found[0]
             arguments.append(self.operand())
+        if function.separators == SPLIT:
+            self.skip_sharers()
+        if function.operator == "mean":
+            return self.mean(arguments)
         if len(arguments) == 1:
             text = arguments[0][0]
             if self.operations == before or _SYMBOLS.intersection(text) != {function.operator}:
@@ -299,6 +456,25 @@ class ExpressionParser:
         if function.operator in "+-":
             self.sum_ends = self.at
         return f" {function.operator} ".join(texts), False
+
+    def both_results(self) -> list[tuple[str, bool]]:
+        """The two earlier results, where the words name both."""
+        found = BOTH_RESULTS.longest(self.words, self.at, self.end)
+        if found is None or len(self.results) != 2:
+            return []
+        self.at = found[0]
+        return [(f"({result})", True) for result in self.results]
+
+    def mean(self, arguments: list[tuple[str, bool]]) -> tuple[str, bool]:
+        if len(arguments) < 2:
+            raise NotArithmetic
+        self.operations += 1
+        return f"({' + '.join(map(_atom, arguments))}) / {len(arguments)}", False
+
+
+def _base(atom: str) -> str:
+    """What is raised to a power: a sign before it would be taken for one before the power."""
+    return f"({atom})" if atom[0] == "-" else atom
 
 
 def _atom(operand: tuple[str, bool]) -> str:

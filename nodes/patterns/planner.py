@@ -136,12 +136,12 @@ class PatternPlanner:
         return None
 
     def _calculation(self, prompt: Words, start: int, end: int, earlier: Earlier) -> Call | None:
-        number = earlier.number
+        results = earlier.results
         if CALCULATOR not in self._tools or not looks_like_arithmetic(
-            prompt.words, start, end, number
+            prompt.words, start, end, results
         ):
             return None
-        expression = read_expression(prompt.words, start, end, number)
+        expression = read_expression(prompt.words, start, end, results)
         if expression is None:
             return None
         return calculation(expression, start, end)

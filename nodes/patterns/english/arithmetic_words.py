@@ -43,7 +43,7 @@ OPERATORS = table(
         "<is> (decreased by|reduced by|lowered by)": "-",
         "<then> [you|i|we] (minus|subtract|subtracted|take away|took away)": "-",
         "*|x|times|time|multiplied by|multiply by|multiplied with|multiply|multiplied to|"
-        "multiplied times|timesed by|multiply with|times by|lots of|multiple by|"
+        "multiplied times|multiplied|timesed by|multiply with|times by|lots of|multiple by|"
         "(multiplied|multiply|multiple|times) (for|against)|multiplies by|multiplying by|"
         "timesed with|multiply it by|multiple times": "*",
         "<is> (multiplied|timesed) (by|with)": "*",
@@ -81,6 +81,7 @@ FROM = "from"
 INTO = "into"
 ONLY_BY = "only by"
 SPLIT = "split"
+ON = "on"
 
 #: Which words stand between the operands of a function.
 SEPARATORS = {
@@ -89,7 +90,7 @@ SEPARATORS = {
     FROM: phrase_set(["[away] from", "out of", "off of", "off"]),
     INTO: phrase_set(["into", "in", "inside [of]"]),
     ONLY_BY: phrase_set(["by"]),
-    SPLIT: phrase_set(["by", "into", "between"]),
+    SPLIT: phrase_set(["by", "into", "between", "among", "amongst"]),
     TO: phrase_set(["by", "over", "and", "with"]),
 }
 
@@ -106,7 +107,10 @@ FUNCTIONS = table(
         "[the] (difference|differences) (between|of|in) [<numbers>]": Function("-", AND),
         "[the] (quotient|ratio|division) of [dividing] [<numbers>]": Function("/", TO),
         "divide|dividing|divided|divides": Function("/", TO),
-        "split|splitting": Function("/", SPLIT),
+        "split|splitting|share|sharing": Function("/", SPLIT),
+        "[the] (average|mean) (of|between|from) [<numbers>]|average|averaging": Function(
+            "mean", AND
+        ),
         "subtract|subtracting|subtracted|subtracts|take [away]|taking [away]|took [away]|takes "
         "[away]|deduct|deducting|deducted|minus|remove|removing|removed": Function(
             "-", FROM, reversed=True
@@ -134,7 +138,8 @@ PREFIXES = table(
         "double|twice|the double of|double of|two times|doubling": "{} * 2",
         "triple|thrice|treble|tripling|the triple of": "{} * 3",
         "quadruple": "{} * 4",
-        "[the] (square root|root|sqrt) of|sqrt|square root": "{} ** 0.5",
+        "[the] (square root|root|sqrt) of|sqrt|square root|√": "{} ** 0.5",
+        "[the] (cube root|third root) of|cube root|∛": "{} ** (1 / 3)",
         "square|[the] square of": "{} ** 2",
         "cube|[the] cube of": "{} ** 3",
         "(a|one) third of": "{} / 3",
@@ -160,11 +165,56 @@ POSTFIXES = table(
 #: Percent before another operand.
 PERCENT = table(
     {
+        "(%|percent|per cent|pct) (*|x|times)": "{0} / 100 * {1}",
         "(%|percent|per cent|pct) of": "{0} / 100 * {1}",
         "(%|percent|per cent|pct) (tip|tax|interest|commission) (of|on|for)": "{0} / 100 * {1}",
         "(%|percent|per cent|pct) (off|off of|discount on|less than)": "{1} * (100 - {0}) / 100",
     }
 )
+
+#: A percentage that stands for a part of the number before it: "50 + 10%".
+PERCENT_SIGN = phrase_set(["%|percent|per cent|pct"])
+
+#: A percentage of a number added to it or taken off it, named in front.
+CHANGES = table(
+    {
+        "increase|raise|up|mark up|boost|grow|increasing|raising": "+",
+        "decrease|reduce|lower|cut|mark down|shrink|decreasing|reducing|lowering|discount": "-",
+    }
+)
+CHANGED_BY = phrase_set(["by"])
+#: The same with the percentage first: "add 20% to 50", "take 20% off 50".
+PERCENT_CHANGES = table(
+    {
+        "add|adding": ("+", TO),
+        "subtract|subtracting|take [away]|taking [away]|deduct|remove|knock|minus|cut": ("-", FROM),
+        "[a|the] tip [of]|tipping": ("", ON),
+    }
+)
+ONTO = {
+    TO: phrase_set(["to|onto|on to|on|on top of"]),
+    FROM: phrase_set(["[away] from|off|off of"]),
+    ON: phrase_set(["on|of|for"]),
+}
+#: What is left over of a division: "the remainder of 17 divided by 5".
+REMAINDERS = phrase_set(
+    ["[the] (remainder|reminder|rest) (of|when|if|for|from|after) [you|i|we] [divide|dividing]"]
+)
+DIVIDED_BY = phrase_set(["[<is>] (divided by|divided|over|/|by)"], CLASSES)
+LEFT_OVER = phrase_set(["[,] [what is|what's] [the] (remainder|reminder)|mod"])
+#: Among whom something is divided: no unit of the number, and the only ones we let stand.
+SHARERS = phrase_set(["people|persons|friends|guests|ways|kids|children|colleagues|of us"])
+SHARING = word_set("divided shared split")
+
+#: Earlier results by their place: "multiply the first result by the second".
+NTH_RESULT = table(
+    {
+        "[the] (first|1 st) (result|answer|value|output|total)|the first": 0,
+        "[the] (second|2 nd) (result|answer|value|output|total)|the second": 1,
+        "[the] (third|3 rd) (result|answer|value|output|total)|the third": 2,
+    }
+)
+BOTH_RESULTS = phrase_set(["(both|the two|these|these two|the) (results|answers|values|totals)"])
 
 #: Going on with the last result: "multiply by 3", "then divide it by 2", "plus 4".
 CONTINUATIONS = table(

@@ -40,7 +40,7 @@ def literal(text: str) -> str:
 RESULTS = phrase_set(
     [
         "it|that|this|them",
-        "[the|that|this|its|my|your] [last|previous|final|first|above] "
+        "[the|that|this|its|my|your] [last|previous|final|above] "
         "(result|answer|total|output|outcome|value|number|sum|product|quotient|difference)",
         "(the result|the answer|the output|the value|the total) (of|from) "
         "(that|it|this|the calculation|the last step|the first step|the previous step|step one)",
@@ -66,7 +66,7 @@ class Earlier:
         self.steps = 0
         self.last: str | None = None  # the tool of the last step
         self.about_todos = False  # whether the last step was about to-dos
-        self.number: str | None = None  # a reference to the latest computed value
+        self.results: list[str] = []  # references to the values computed so far
         self.result: str | None = None  # to the latest output that is more than a to-do
         self.todo: str | None = None  # to the id of the to-do that the last step handled
 
@@ -79,7 +79,12 @@ class Earlier:
         if not self.about_todos:
             self.result = f"{{step_{self.steps}_output}}"
         if tool == CALCULATOR:
-            self.number = self.result
+            self.results.append(f"{{step_{self.steps}_output}}")
+
+    @property
+    def number(self) -> str | None:
+        """A reference to the latest computed value."""
+        return self.results[-1] if self.results else None
 
 
 def is_whole(table_words: Sequence[str], start: int, end: int, *, todo: bool = False) -> bool:

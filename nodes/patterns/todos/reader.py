@@ -234,7 +234,7 @@ class TodoReader:
         start, end = slots.words(slots.fit.template.slots[0])
         if CALCULATOR not in self._tools or _RESULT_OF.longest(words, start, end) is None:
             return None
-        expression = read_expression(words, start, end, None)
+        expression = read_expression(words, start, end)
         if expression is None:
             return None
         text = f"{{step_{slots.earlier.steps + 1}_output}}"
