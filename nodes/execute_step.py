@@ -102,7 +102,8 @@ async def _attempt(
         return step["input"], _error("InvalidInput", f"{tool.name}: {error}")
     assert runtime.store is not None, "the graph runs with a store"
     key = edited_step_key(state, step, value) if hand_edits else step_key(state, step["step"])
-    call = ToolCall(state["owner"], key, runtime.store)
+    max_output = limits["max_output"]
+    call = ToolCall(state["owner"], key, runtime.store, step["input"], max_output)
     timeout = limits["step_timeout"]
     try:
         if not tool.repeatable:
@@ -117,7 +118,7 @@ async def _attempt(
     if outcome.status != "ok":
         return value, outcome
     try:
-        return value, Outcome("ok", plain(outcome.output, max_bytes=limits["max_output"]))
+        return value, Outcome("ok", plain(outcome.output, max_bytes=max_output))
     except InvalidOutput as error:
         return value, _error("InvalidOutput", f"{tool.name}: {error}", called=True)
     except Exception as error:  # whatever an object's own methods do when it is looked at

@@ -18,6 +18,7 @@ _TOKEN = re.compile(
     r"|(?P<symbol>\*\*|[-+*/%()])|[ \t]+|(?P<name>[^\W\d]\w*)|(?P<other>.)",
     re.DOTALL,
 )
+_OTHER_BASE = re.compile(r"\D?0[xXoObB]")
 _INSTEAD = {
     "^": "write ** for a power",
     "√": "write ** 0.5 for a square root",
@@ -36,9 +37,10 @@ async def calculator(expression: str) -> int | float | str:
     """Calculate an arithmetic expression exactly, for example (10 + 5) * 2.
 
     Understands decimal numbers, + - * / and parentheses, % (the remainder of a division) and
-    ** (power; 16 ** 0.5 is the square root). No words, variables, functions, units or thousands
-    separators; a percentage such as 15% of 200 is written 15 / 100 * 200. The answer is a number,
-    or a string of digits where a JSON number would lose some of them.
+    ** (power; 16 ** 0.5 is the square root, 8 ** (1 / 3) the cube root). No words, variables,
+    functions, units or thousands separators; a percentage such as 15% of 200 is written
+    15 / 100 * 200. The answer is a number, or a string of digits where a JSON number would lose
+    some of them.
     """
     # A coroutine, not a blocking function: the limits bound the work to less than what
     # handing it to a thread and back would delay anyone else.
@@ -54,18 +56,23 @@ def calculate(expression: str) -> int | float | str:
     """
     text = expression.strip()
     _check_text(text)
-    try:
-        tree = ast.parse(text, mode="eval")
-    except SyntaxError as error:
-        raise ToolError(_unreadable(text, error)) from None
-    except (RecursionError, MemoryError):
-        raise ToolError(_too_deep()) from None
-    body = tree.body
+    body = _parsed(text)
+    if (products := _with_products(text)) != text:
+        text, body = products, _parsed(products)
     if isinstance(body, ast.BinOp) and isinstance(body.op, ast.Pow):
         base, exponent = _value(body.left, text), _value(body.right, text)
         exact = power_of(base, exponent)
         return irrational_power(base, exponent) if exact is None else json_number(bounded(exact))
     return json_number(_value(body, text))
+
+
+def _parsed(text: str) -> ast.expr:
+    try:
+        return ast.parse(text, mode="eval").body
+    except SyntaxError as error:
+        raise ToolError(_unreadable(text, error)) from None
+    except (RecursionError, MemoryError):
+        raise ToolError(_too_deep()) from None
 
 
 def _check_text(text: str) -> None:
@@ -82,7 +89,7 @@ def _check_text(text: str) -> None:
         if depth > MAX_DEPTH:
             raise ToolError(_too_deep())
         if token["name"]:
-            raise ToolError(_unknown_name(found))
+            raise ToolError(_unknown_name(found, text[: token.start()]))
         if token["other"]:
             instead = _INSTEAD.get(found, _ALLOWED)
             raise ToolError(f"{found!r} at character {token.start() + 1} is not known; {instead}")
@@ -90,11 +97,45 @@ def _check_text(text: str) -> None:
         raise ToolError(f"{depth} closing ')' missing")
 
 
-def _unknown_name(name: str) -> str:
+def _with_products(text: str) -> str:
+    """The text with a `*` between a number or a `)` and the `(` that follows at once.
+
+    Raises `ToolError` after a division or a power, where two readings differ: 6/2(3).
+    """
+    written: list[str] = []
+    opened: list[tuple[int, str]] = []  # for each parenthesis its place, and what is before it
+    start, before, ended = 0, "", False  # the operand at hand, and whether it has ended
+    for token in _TOKEN.finditer(text):
+        found = token[0]
+        if found == "(":
+            if ended and not written[-1].isspace():
+                if before in ("/", "%", "**"):
+                    raise ToolError(
+                        f"{text[start : start + 20]!r} after {before!r} can be read in two ways; "
+                        "write the * and parentheses"
+                    )
+                written.append("*")
+                before = "*"
+            opened.append((token.start(), before))
+            before, ended = "", False
+        elif found == ")":
+            (start, before), ended = opened.pop(), True
+        elif token["number"]:
+            start, ended = token.start(), True
+        elif token["symbol"]:
+            # A sign belongs to the operand that follows it.
+            before, ended = found if ended else before, False
+        written.append(found)
+    return "".join(written)
+
+
+def _unknown_name(name: str, before: str) -> str:
     if name.startswith("_"):
         return "'_' is not part of a number here; write 1000, not 1_000"
     if name in ("x", "X"):
         return f"unknown name {name!r}; write * to multiply"
+    if _OTHER_BASE.fullmatch(before[-2:] + name[:1]):
+        return f"{f'0{name[:40]}'!r} is not a decimal number; write it with the digits 0 to 9"
     shown = name if len(name) <= 40 else f"{name[:40]}…"
     return f"unknown name {shown!r}; {_ALLOWED}"
 
@@ -203,7 +244,10 @@ def power_of(base: Fraction, exponent: Fraction) -> Fraction | None:
     if not base and exponent < 0:
         raise ToolError("division by zero; 0 has no negative power")
     if base < 0 and exponent.denominator != 1:
-        raise ToolError("a negative number has no real root; its exponent must be whole")
+        if exponent.denominator % 2 == 0 or abs(exponent.numerator) != 1:
+            raise ToolError(_no_real_power(exponent))
+        root = power_of(-base, exponent)
+        return None if root is None else -root
     numerator = _whole_root(abs(base.numerator), exponent.denominator)
     denominator = _whole_root(base.denominator, exponent.denominator)
     if numerator is None or denominator is None:
@@ -214,6 +258,15 @@ def power_of(base: Fraction, exponent: Fraction) -> Fraction | None:
         raise ToolError("a power takes too many digits; use a smaller exponent or round its base")
     sign = -1 if base < 0 else 1
     return Fraction(sign * numerator, denominator) ** exponent.numerator
+
+
+def _no_real_power(exponent: Fraction) -> str:
+    if exponent.denominator == 2:
+        return "a negative number has no real square root"
+    return (
+        "a negative number has no real power of this kind; its exponent must be whole, or an odd "
+        "root as in (-8) ** (1 / 3)"
+    )
 
 
 def _whole_root(number: int, degree: int) -> int | None:
@@ -262,10 +315,12 @@ def irrational_power(base: Fraction, exponent: Fraction) -> str:
     """28 significant digits of a power that has no exact value."""
     # Twice the digits that are shown: the error of the steps stays far behind the last one.
     precise = Context(prec=2 * ROUNDED_DIGITS, Emax=MAX_EMAX, Emin=MIN_EMIN)
-    power = precise.power(_quotient(base, precise), _quotient(exponent, precise))
+    power = precise.power(_quotient(abs(base), precise), _quotient(exponent, precise))
     if power >= _LIMIT:
         raise ToolError(_too_large())
-    return str(Context(prec=ROUNDED_DIGITS, Emax=MAX_EMAX, Emin=MIN_EMIN).plus(power))
+    # Of a negative base there are only the odd roots, which are negative.
+    signed = power.copy_negate() if base < 0 else power
+    return str(Context(prec=ROUNDED_DIGITS, Emax=MAX_EMAX, Emin=MIN_EMIN).plus(signed))
 
 
 def json_number(value: Fraction) -> int | float | str:

@@ -3,11 +3,20 @@
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar, get_args, get_type_hints
+from decimal import Decimal
+from math import isfinite
+from typing import Annotated, Any, TypeVar, get_args, get_type_hints
 
 from langchain_core.tools import StructuredTool
 from langgraph.store.base import BaseStore
-from pydantic import BaseModel, ConfigDict, PydanticUserError, ValidationError, create_model
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    PydanticUserError,
+    ValidationError,
+    create_model,
+)
 from pydantic_core import SchemaError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -32,12 +41,16 @@ class ToolCall:
 
     A tool receives it by declaring a parameter of this type; it is hidden from the schema.
     `step_key` is the same for every attempt at one step, also after a crash: a tool whose
-    effect must happen once keeps it beside the effect.
+    effect must happen once keeps it beside the effect. `planned` is the input as the plan has it,
+    references and all: what a person approved, where one was asked. `max_output`: bytes of the
+    longest output that is kept as JSON.
     """
 
     owner: str
     step_key: str
     store: BaseStore
+    planned: Mapping[str, Any] | None = None
+    max_output: int | None = None
 
 
 @dataclass(frozen=True)
@@ -155,6 +168,20 @@ def _schema(name: str, fields: dict[str, Any]) -> type[BaseModel]:
     return schema
 
 
+def _written_out(value: Any) -> Any:
+    # What coerces other numbers would write 1e-07 here.
+    return number_text(value) if isinstance(value, float) and isfinite(value) else value
+
+
+def number_text(number: float) -> str:
+    """A finite number as people write it within words: 36 for 36.0, and never an exponent."""
+    return format(Decimal(repr(number or 0.0)), "f").removesuffix(".0")
+
+
+#: Text for which a number may stand.
+_WRITTEN = Annotated[str, BeforeValidator(_written_out)]
+
+
 def _parameters(name: str, function: Callable[..., Any]) -> tuple[dict[str, Any], str | None]:
     try:
         hints = get_type_hints(function, include_extras=True)
@@ -180,5 +207,5 @@ def _parameters(name: str, function: Callable[..., Any]) -> tuple[dict[str, Any]
         if hint is ToolCall or ToolCall in get_args(hint):
             raise InvalidTool(f"tool {name!r} may have one parameter of type ToolCall, just that")
         default = ... if parameter.default is parameter.empty else parameter.default
-        fields[parameter.name] = (hint, default)
+        fields[parameter.name] = (_WRITTEN if hint is str else hint, default)
     return fields, call_parameter

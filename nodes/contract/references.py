@@ -1,14 +1,16 @@
 """References: how a step's input names the output of an earlier step.
 
-`{step_1_output}`, `{step_1_output.text}`, `{step_1_output[0].id}`; `{{` and `}}` are mere braces.
+`{step_1_output}`, `{step_1_output.text}`, `{step_1_output[0].id}`, as a whole value or in its place
+within words: `pay {step_1_output}`. `{{` and `}}` are mere braces.
 """
 
 import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any
+
+from tools.registry import number_text
 
 _TOKEN = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 _REFERENCE = re.compile(
@@ -133,6 +135,6 @@ def _reference(token: str, inner: str | None) -> Reference:
 def _as_text(value: Any) -> str:
     if isinstance(value, str):
         return value
-    if isinstance(value, float):  # 0.0000001 and never 1e-07, which reads as words in a sentence
-        return format(Decimal(repr(value)), "f")
+    if isinstance(value, float):  # 1e-07 would read as words in a sentence
+        return number_text(value)
     return json.dumps(value, ensure_ascii=False)

@@ -30,10 +30,10 @@ Answer with JSON only.
 #: Requests and their steps: reasoning, tool, arguments.
 _EXAMPLES: tuple[tuple[str, tuple[tuple[str, str, Mapping[str, Any]], ...]], ...] = (
     (
-        "What is 12 times 9? Put the result on my list.",
+        "What is 12 times 9? Add a todo to pay it.",
         (
             ("multiply", "calculator", {"expression": "12 * 9"}),
-            ("keep the result", "todo_store.add", {"text": "{step_1_output}"}),
+            ("pay the result", "todo_store.add", {"text": "pay {step_1_output}"}),
         ),
     ),
     ("Translate my list into French.", ()),

@@ -47,6 +47,18 @@ def quick() -> Iterator[None]:
         ("27 ** (2 / 3)", 9),
         ("0.25 ** -0.5", 2),
         ("-0", 0),
+        ("(-3) ** 2", 9),
+        ("-(3 ** 2)", -9),
+        ("(-2) ** -3", -0.125),
+        ("64 ** (1 / 3)", 4),
+        ("(-27) ** (1 / 3)", -3),
+        ("(-32) ** 0.2", -2),
+        ("(-0.008) ** (-1 / 3)", -5),
+        ("(8 / 125) ** (1 / 3)", 0.4),
+        ("17 % 5", 2),
+        ("1e3 + 5", 1005),
+        ("2E3*1.5", 3000),
+        ("2e-3", 0.002),
         ("\t 1\n", 1),
     ],
 )
@@ -56,6 +68,43 @@ async def test_a_value_that_json_holds_exactly_is_a_number(
     result = await calculator(expression)
 
     assert (result, type(result)) == (value, type(value))
+
+
+@pytest.mark.parametrize(
+    ("expression", "value"),
+    [
+        ("2(3+4)", 14),
+        ("(1+2)(3+4)", 21),
+        ("2(3)(4)", 24),
+        ("2(3(4))", 24),
+        ("1 + 2(3) ** 2", 19),
+        ("-2(3)", -6),
+        ("8-2(3)", 2),
+        ("8 - -2(3)", 14),
+        ("8*2(3)", 48),
+        ("6/(2(3))", 1),
+        ("(6/2)(3)", 9),
+        ("6/2 + 2(3)", 9),
+        ("6/2-2(3)", -3),
+        ("2.(3)", 6),
+        ("1e2(3)", 300),
+        ("2(3)/4", 1.5),
+        ("10 % (2(4))", 2),
+    ],
+)
+def test_a_parenthesis_right_behind_a_number_is_multiplied(
+    expression: str, value: int | float
+) -> None:
+    assert calculate(expression) == value
+
+
+@pytest.mark.parametrize(
+    "expression",
+    ["6/2(3)", "6/-2(3)", "6/(2)(3)", "2**3(4)", "2**-3(4)", "9%4(2)", "1+6/2(3)(4)", "8/4(2)**2"],
+)
+def test_a_product_that_can_be_read_in_two_ways_is_refused(expression: str) -> None:
+    with pytest.raises(ToolError, match="can be read in two ways"):
+        calculate(expression)
 
 
 @pytest.mark.parametrize(
@@ -69,6 +118,8 @@ async def test_a_value_that_json_holds_exactly_is_a_number(
         ("-2 / 3", "-0.6666666666666666666666666667"),
         ("1 / 3 * 10 ** 300", "3.333333333333333333333333333E+299"),
         ("5 ** 0.5", "2.236067977499789696409173669"),
+        ("2 ** (1 / 3)", "1.259921049894873164767210607"),
+        ("(-2) ** (1 / 3)", "-1.259921049894873164767210607"),
         ("1.005 ** 1200", "397.4423186486039739401658121"),
     ],
 )

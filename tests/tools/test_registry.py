@@ -80,6 +80,16 @@ def test_a_number_may_stand_where_text_is_asked() -> None:
     assert model.model_dump() == {"name": "336", "times": 1}
 
 
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [(36.0, "36"), (36.5, "36.5"), (1e-07, "0.0000001"), (-0.0, "0"), (1e16, "1" + "0" * 16)],
+)
+def test_a_number_that_stands_for_text_is_written_out(number: float, text: str) -> None:
+    model = make_tool(greet).schema_model.model_validate({"name": number})
+
+    assert model.model_dump()["name"] == text
+
+
 @pytest.mark.parametrize("function", UNFIT.values(), ids=UNFIT)
 def test_a_function_that_planners_cannot_use_is_refused_with_its_reason(
     function: Callable[..., Any],

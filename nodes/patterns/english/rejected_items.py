@@ -1,5 +1,7 @@
 """Words that look like a to-do and are none we can keep."""
 
+from collections.abc import Sequence
+
 from nodes.patterns.english.connectors import BEGINNINGS
 from nodes.patterns.english.list_names import LIST
 from nodes.patterns.grammar.phrases import phrase_set, word_set
@@ -19,6 +21,16 @@ ELSEWHERE = phrase_set(
         "shopping list|grocery list|wish list|watch list|facebook|twitter|instagram|spotify|"
         "outlook|"
         "account|address book|notes|reminders)",
+    ]
+)
+
+#: The same without "to": "my work list", "the calendar".
+OTHER_PLACES = phrase_set(
+    [
+        "(my|the|our|his|her|their|a|this) [google|work|amazon] (calendar|calender|playlist|"
+        "contacts|cart|inbox|wish list|watch list|outlook|address book|notes|reminders)",
+        "(my|the|our|his|her|their|a|another) [work|shopping|grocery|reading|wish|guest|packing|"
+        "movie|book|bucket|birthday|christmas|gift|family|home|school|office|party|travel] list",
     ]
 )
 
@@ -117,6 +129,20 @@ def belongs_elsewhere(symbols: list[str]) -> bool:
         if found is not None and found[0] == total and (begin == 0 or symbols[begin] in PLACING):
             return True
     return False
+
+
+def is_elsewhere(words: Sequence[str], *, whole: bool = False) -> bool:
+    """Whether words end with a place that is not our list: "milk to my work list".
+
+    `whole`: the word before them was "to", so the place may be all there is, or stand in front.
+    """
+    total = len(words)
+    for begin in range(max(0, total - _LONGEST_PLACE), total):
+        if words[begin] in PLACING and begin + 1 < total:
+            found = OTHER_PLACES.longest(words, begin + 1, total)
+            if found is not None and found[0] == total:
+                return True
+    return whole and OTHER_PLACES.longest(words, 0, total) is not None
 
 
 def is_foreign(symbols: list[str]) -> bool:

@@ -67,6 +67,11 @@ def is_digits(word: str) -> bool:
     return word[0] in _FIRST_DIGITS and _DIGITS.fullmatch(word) is not None
 
 
+def may_begin_number(word: str) -> bool:
+    """Whether a number may begin with this word; most words it tells off at once."""
+    return word[0] in _FIRST_DIGITS or word in _STARTS
+
+
 def read_number(words: Sequence[str], start: int, end: int) -> tuple[str, int] | None:
     """The number that begins at `start`, and where it ends.
 
@@ -89,7 +94,7 @@ def read_number(words: Sequence[str], start: int, end: int) -> tuple[str, int] |
         if first not in _ARTICLES:
             return None
         start += 1
-        if start >= end or words[start] not in HUNDRED and words[start] not in SCALES:
+        if start >= end or (words[start] not in HUNDRED and words[start] not in SCALES):
             return None
     elif first == "point":
         return _decimals("0", words, start, end)
@@ -211,7 +216,7 @@ class _Reader:
     def _counts_hundreds(self) -> bool:
         """Whether hundreds are counted so: "fifteen hundred", and nobody's "twenty hundred"."""
         current = self.current or 0
-        if self.words[self.at - 1] not in SMALL:
+        if is_digits(self.words[self.at - 1]):
             return 0 < current < 1000  # "322 hundred"
         return 0 < current < 100 and (current < 10 or current % 10 != 0)
 

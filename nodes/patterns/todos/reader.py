@@ -1,7 +1,9 @@
 """Reads a clause as a request about to-dos."""
 
-from collections.abc import Container
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
+from typing import Any
 
 from nodes.patterns.arithmetic import read_expression
 from nodes.patterns.english.list_names import LIST, TODO, TODOS, View, view
@@ -16,6 +18,7 @@ from nodes.patterns.english.rejected_items import (
     is_sentence,
     is_vague,
 )
+from nodes.patterns.english.todo_openings import Opens
 from nodes.patterns.english.todo_templates import ELLIPTIC_TEMPLATES, TEMPLATES
 from nodes.patterns.english.todo_words import (
     CLASSES,
@@ -41,6 +44,13 @@ from nodes.patterns.grammar.words import Words
 from nodes.patterns.todos import items
 from nodes.patterns.todos.fuzzy import read_fuzzily
 from nodes.patterns.todos.listing import read_listing
+from nodes.patterns.todos.openings import (
+    Opening,
+    parts_of,
+    reminder_text,
+    says_when,
+    text_of,
+)
 
 _TEXTS = frozenset({"text", "wish"})
 #: "the sum of 3 and 4", as something to put on the list, is computed first.
@@ -199,6 +209,72 @@ class TodoReader:
             lambda action, given: self._calls(action, [(given, start, end)]),
         )
 
+    def open(
+        self,
+        prompt: Words,
+        opening: Opening,
+        rest: list[tuple[int, int]] | int,
+        earlier: Earlier,
+    ) -> list[Call] | None:
+        """The calls that an explicit opening asks for; `rest` is where its words end, or the
+        places of items in lines of their own.
+        """
+        if isinstance(rest, int):
+            if not opening.holds_several:
+                return self._open_one(prompt, opening, rest, earlier)
+            parts = parts_of(prompt, opening, rest)
+            if parts is None:
+                return None
+        else:
+            parts = rest
+            if opening.count not in (None, len(parts)):
+                return None
+        if opening.kind in (Opens.COMPLETION, Opens.DELETION):
+            action = "complete" if opening.kind is Opens.COMPLETION else "delete"
+            todos = [self._named(prompt, *part) for part in parts]
+            return self._calls(action, [({"todo": todos}, opening.start, parts[-1][1])])
+        made = [
+            ({"text": literal(text)}, *part)
+            for part in parts
+            if (text := items.wording(prompt, *part))
+        ]
+        return self._calls("add", made) if len(made) == len(parts) else None
+
+    @staticmethod
+    def _named(prompt: Words, start: int, end: int) -> str:
+        place = items.position(prompt.words[start:end], numbered=True)
+        return place or literal(items.wording(prompt, start, end))
+
+    def _open_one(
+        self, prompt: Words, opening: Opening, end: int, earlier: Earlier
+    ) -> list[Call] | None:
+        found = text_of(prompt, opening, end)
+        if found is None:
+            return None
+        start, end = found
+        reason = _REASONS["add"]
+        text: str | None
+        if opening.kind is Opens.REMINDER:
+            text = reminder_text(prompt, start, end)
+            reason = "asks to be reminded; it becomes a to-do, and nothing will ring"
+        else:
+            quoted = items.quotations(prompt.words, start, end)
+            if len(quoted) > 1:
+                made = [({"text": literal(items.wording(prompt, *part))}, *part) for part in quoted]
+                return self._calls("add", made)
+            if not opening.named and is_whole(prompt.words, start, end) and earlier.result:
+                return self._calls("add", [({"text": earlier.result}, opening.start, end)])
+            text = items.wording(prompt, start, end)
+        if not text:
+            return None
+        if says_when(prompt.words, start, end):
+            reason += "" if "ring" in reason else "; the time stays in its words, nothing will ring"
+        words = literal(text)
+        if opening.priority is not None:
+            words = f"{prompt.source(*opening.priority)}: {words}"
+        calls = self._calls("add", [({"text": words}, opening.start, end)])
+        return calls and [replace(call, reasoning=reason) for call in calls]
+
     def _fill(self, fit: Fit, slots: Slots, count: int | None) -> list[Call] | None:
         """The calls of a template; none when its words name nothing, None when it is not meant."""
         action = fit.template.action
@@ -245,19 +321,24 @@ class TodoReader:
         start, end = slots.words("items")
         if is_vague(slots.symbols("items")) or slots.symbols("items")[0] in PLACING:
             return None
-        return self._adding(slots, items.several(slots.prompt.words, start, end, count) or [])
+        parts = items.quotations(slots.prompt.words, start, end) or items.separated(
+            slots.prompt.words, start, end, count
+        )
+        return self._adding(slots, parts if count in (None, len(parts)) else [])
 
     def _adding(self, slots: Slots, parts: list[tuple[int, int]]) -> list[Call] | None:
         made = [({"text": literal(items.wording(slots.prompt, *part))}, *part) for part in parts]
         return self._calls("add", made) if all(given["text"] for given, _, _ in made) else None
 
     def _calls(
-        self, action: str, inputs: list[tuple[dict[str, str], int, int]]
+        self, action: str, inputs: Sequence[tuple[Mapping[str, Any], int, int]]
     ) -> list[Call] | None:
         tool = STORE + action
         if tool not in self._tools or not inputs:
             return None
-        return [Call(tool, given, _REASONS[action], start, end) for given, start, end in inputs]
+        return [
+            Call(tool, dict(given), _REASONS[action], start, end) for given, start, end in inputs
+        ]
 
 
 def _take_count(seen: View) -> int | None:

@@ -176,8 +176,46 @@ def test_a_number_within_words_is_written_out_in_full(number: float) -> None:
     """`1e-07` would read as words; the digits are all there and nothing but digits."""
     text = resolve("= {step_1_output} .", {1: number})
 
-    assert re.fullmatch(r"= -?[0-9]+(\.[0-9]+)? \.", text)
+    assert re.fullmatch(r"= -?[0-9]+(\.[0-9]*[1-9])? \.", text)
     assert Decimal(text[2:-2]) == Decimal(repr(number))
+
+
+@pytest.mark.parametrize(
+    ("number", "written"),
+    [
+        (36, "36"),
+        (36.0, "36"),
+        (36.5, "36.5"),
+        (-0.0, "0"),
+        (-2.0, "-2"),
+        (1e-07, "0.0000001"),
+        (1e21, "1000000000000000000000"),
+        (0.1, "0.1"),
+        ("0.3333333333333333333333333333", "0.3333333333333333333333333333"),
+        ("3.3E+299", "3.3E+299"),
+    ],
+)
+def test_a_result_stands_in_its_place_as_people_write_it(number: float | str, written: str) -> None:
+    assert resolve("pay {step_1_output}, then rest", {1: number}) == f"pay {written}, then rest"
+    assert resolve("{step_1_output}{step_1_output}", {1: number}) == written * 2
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "pay {step_1_output}",
+        "{step_1_output}",
+        "{{step_1_output}}",
+        "pay {{step_1_output}",
+        "{step_1_output.text} {",
+        "{}}{",
+    ],
+)
+def test_what_a_person_has_typed_is_no_reference_beside_one(typed: str) -> None:
+    text = f"{escape(typed)} {{step_1_output}} {escape(typed)}"
+
+    assert [found.text for found in references(text)] == ["{step_1_output}"]
+    assert resolve(text, {1: 36}) == f"{typed} 36 {typed}"
 
 
 @given(values.filter(lambda value: not isinstance(value, str | float)))

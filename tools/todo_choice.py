@@ -1,0 +1,179 @@
+"""Which to-do is meant: by its id, its words, or its place in the list."""
+
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+from typing import TypedDict
+
+from tools.registry import ToolError
+
+
+class Todo(TypedDict):
+    """One thing to do; times are RFC 3339 in UTC, `completed_at` is null while it is open."""
+
+    id: str
+    text: str
+    completed: bool
+    created_at: str
+    updated_at: str
+    completed_at: str | None
+
+
+_SHOWN = 5  # to-dos named in an error
+_SHOWN_TEXT = 60  # characters of each
+
+# fmt: off
+_ORDINALS = (
+    "first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth",
+    "eleventh", "twelfth", "thirteenth", "fourteenth", "fifteenth", "sixteenth", "seventeenth",
+    "eighteenth", "nineteenth", "twentieth",
+)
+# fmt: on
+_THING = r"(?:one|item|task|to[- ]?do|entry)"
+_ORDINAL = rf"[0-9]{{1,9}}(?:st|nd|rd|th)|{'|'.join(_ORDINALS)}"
+_FROM_END = rf"(?!first|1st)(?:{_ORDINAL})|next(?=[ -]to[ -])"
+_POSITION = re.compile(
+    rf"(?:(?:the|my) )?(?:{_THING} )?(?:number |no |no\. ?|# ?)?"
+    rf"(?:(?P<number>-?[0-9]{{1,9}})|(?P<last>last)"
+    rf"|(?P<from_end>{_FROM_END})[ -](?:(?:to[ -]|from[ -])?(?:the[ -])?last|from the end)"
+    rf"|(?P<ordinal>{_ORDINAL}))"
+    rf"(?: {_THING})?(?: (?:on|in|of) (?:the|my) list)?"
+)
+_HOW = "ask for one by its exact words, its place (such as 2 or 'the last one') or its id"
+
+
+def choose(todos: Sequence[Todo], wanted: str, *, prefer_open: bool = False) -> Todo:
+    """The one to-do of a list, oldest first, that `wanted` says.
+
+    It is tried as an id, then as exact words (however they are `folded`), then as a place in the
+    list, counted from its end for "last" or "second last". `prefer_open` decides between a
+    completed and one open to-do of the same words. Raises `ToolError` when there is none, or more
+    than one.
+    """
+    return _Names(todos).one(wanted, prefer_open)
+
+
+def choose_several(
+    todos: Sequence[Todo], wanted: Iterable[str], *, prefer_open: bool = False
+) -> list[Todo]:
+    """The to-dos that these names say, each once, in the order in which they are named.
+
+    Raises `ToolError` where nothing is named, or one of the names says no single to-do.
+    """
+    names = _Names(todos)
+    try:
+        chosen = [names.one(name, prefer_open) for name in wanted]
+    except ToolError as error:
+        raise ToolError(f"nothing was changed: {error.message}") from None
+    if not chosen:
+        raise ToolError(f"no to-do was named; {_HOW}")
+    return list({todo["id"]: todo for todo in chosen}.values())
+
+
+def having(todos: Iterable[Todo], text: str) -> list[Todo]:
+    """The to-dos that have these words in them, one after another, however they are `folded`.
+
+    Raises `ToolError` where there are no words.
+    """
+    if not (words := folded(text)):
+        raise ToolError("`text` has no words to look for; leave it out to list every to-do")
+    within = re.compile(rf"(?<!\w){re.escape(words)}(?!\w)")
+    return [todo for todo in todos if within.search(folded(todo["text"]))]
+
+
+class _Names:
+    """What the to-dos of a list, oldest first, can be called."""
+
+    def __init__(self, todos: Sequence[Todo]) -> None:
+        self._todos = todos
+        self._by_id = {todo["id"]: todo for todo in todos}
+        self._by_words: dict[str, list[Todo]] = {}
+        for todo in todos:
+            self._by_words.setdefault(folded(todo["text"]), []).append(todo)
+
+    def one(self, wanted: str, prefer_open: bool) -> Todo:
+        words = folded(wanted)
+        if not words:
+            raise ToolError(f"no to-do was named; {_HOW}")
+        if found := self._by_id.get(words):
+            return found
+        same = self._by_words.get(words, [])
+        still_open = [todo for todo in same if not todo["completed"]]
+        if prefer_open and len(still_open) == 1:
+            return still_open[0]
+        if len(same) > 1:
+            raise ToolError(_ambiguous(same))
+        return same[0] if same else self._at(words, wanted)
+
+    def _at(self, words: str, wanted: str) -> Todo:
+        match = _POSITION.fullmatch(words)
+        count = len(self._todos)
+        if match is None or not count:
+            raise ToolError(_unknown(self._todos, words, wanted))
+        if match["from_end"] or match["last"]:
+            position = 2 if match["from_end"] == "next" else _number(match["from_end"] or "first")
+            place, told = count + 1 - position, f"{position} from the end"
+        else:
+            place = position = _number(match["number"] or match["ordinal"])
+            told = str(position)
+        if not (1 <= place <= count and position >= 1):
+            raise ToolError(f"there is no to-do {told}; the list goes from 1 to {count}")
+        return self._todos[place - 1]
+
+
+def _number(ordinal: str) -> int:
+    """The number of 3, -1, 3rd or third."""
+    if ordinal in _ORDINALS:
+        return _ORDINALS.index(ordinal) + 1
+    return int(ordinal.rstrip("sthndr"))
+
+
+def _unknown(todos: Sequence[Todo], words: str, wanted: str) -> str:
+    if not todos:
+        return "there are no to-dos; add one first"
+    alike = sorted(todos, key=lambda todo: words not in folded(todo["text"]))
+    named = ", ".join(repr(_short(todo["text"])) for todo in alike[:_SHOWN])
+    more = f" and {len(todos) - _SHOWN} more" if len(todos) > _SHOWN else ""
+    shown = _short(" ".join(wanted.split()))
+    return f"no to-do is called {shown!r}; there are {named}{more}: {_HOW}"
+
+
+def _ambiguous(same: Sequence[Todo]) -> str:
+    named = "; ".join(
+        f"{todo['id']} ({_short(todo['text'])!r}, "
+        f"{'completed' if todo['completed'] else 'open'}, added {todo['created_at']})"
+        for todo in same[:_SHOWN]
+    )
+    more = f"; and {len(same) - _SHOWN} more" if len(same) > _SHOWN else ""
+    return f"{len(same)} to-dos have these words; ask for one by its id: {named}{more}"
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _SHOWN_TEXT else f"{text[: _SHOWN_TEXT - 1]}…"
+
+
+# The same words in another writing: how they are compared, never how they are kept.
+
+
+_QUOTES = "\u2018\u2019\u201a\u201b\u2032\u2035\u2039\u203a\u02b9\u02bb\u02bc\u00b4`"
+_DOUBLE_QUOTES = "\u201c\u201d\u201e\u201f\u2033\u2036\u00ab\u00bb\u301d\u301e\u301f"
+_DASHES = "\u2010\u2011\u2012\u2013\u2014\u2015\u2043\u2212"
+_ALIKE = str.maketrans(
+    {**dict.fromkeys(_QUOTES, "'"), **dict.fromkeys(_DOUBLE_QUOTES, '"')}
+    | dict.fromkeys(_DASHES, "-")
+)
+_SELECTORS = re.compile("[\ufe00-\ufe0f]")  # whether a character is shown as text or as a picture
+
+
+def folded(text: str) -> str:
+    """The text without regard to case, spacing, width, and the forms of quotes and dashes.
+
+    What cannot be seen is left out; `İ` is an i.
+    """
+    if text.isascii():
+        return " ".join(text.lower().replace("`", "'").split())
+    # Before NFKC too, which parts a spacing accent into a space and a mark.
+    plain = unicodedata.normalize("NFKC", text.translate(_ALIKE)).casefold()
+    plain = unicodedata.normalize("NFKC", plain).translate(_ALIKE).replace("i\u0307", "i")
+    seen = (char for char in plain if char.isascii() or unicodedata.category(char) != "Cf")
+    return " ".join(_SELECTORS.sub("", "".join(seen)).split())
