@@ -48,8 +48,8 @@ THINGS = one_of(
     "tea lights|oat flakes|crème brûlée|salt and pepper|Tom and Jerry|6 eggs",
 )
 DEEDS = one_of(
-    "water the ferns|ring Ida|oil the hinges|buy rope|pay the rent|wash and iron|sand it down",
-    "fetch 3 crates|meet Dr. Low at 7.15|don't be late|say please to Bo",
+    "water the ferns|ring Ida|oil the hinges|buy rope|pay the rent|wash and iron|mend the gate",
+    "fetch 3 crates|meet Dr. Low at 7.15|don't be late|ask Bo to please wait",
 )
 KEPT = one_of(
     ".env|.gitignore cleanup|-5 degrees check|--force flag|../a.txt|./b/c.md|~/bin|v1.0",
