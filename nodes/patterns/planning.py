@@ -75,7 +75,7 @@ class Planning:
         joined = self.joined(at, alone is not None and not heading)
         calls, last = (alone, at) if joined is None else joined
         if calls is None:
-            following = self.open(at, reminder=True)
+            following = self.open(at, weak=True)
             if following is not None:
                 return following
             if not self.is_ignorable(at):
@@ -92,16 +92,16 @@ class Planning:
 
     # After an explicit opening the rest is the item, up to what is clearly a next request.
 
-    def open(self, at: int, *, reminder: bool = False) -> int | None:
+    def open(self, at: int, *, weak: bool = False) -> int | None:
         """Read the clause at `at` by its opening; the clause after it, or None without one.
 
-        A reminder is read so only where the clause is understood in no other way.
+        After a `weak` opening it is read so only where it is understood in no other way.
         """
         clause = self.clauses[at]
         line = self.lines[clause.line]
         begin = take_off_opening(self.prompt.words, clause.start, line.end)
         opening = find_opening(self.prompt.words, begin, line.end)
-        if opening is None or (opening.kind is Opens.REMINDER) != reminder:
+        if opening is None or opening.is_weak != weak:
             return None
         if opening.after == line.end:
             return self.open_lines(at, opening)

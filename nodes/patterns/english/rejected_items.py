@@ -6,13 +6,6 @@ from nodes.patterns.english.connectors import BEGINNINGS
 from nodes.patterns.english.list_names import LIST
 from nodes.patterns.grammar.phrases import phrase_set, word_set
 
-CLASSES = {
-    "hour": [
-        "1|2|3|4|5|6|7|8|9|10|11|12|15|20|30|45|60|one|two|three|four|five|six|seven|eight|nine|"
-        "ten|eleven|twelve|fifteen|twenty|thirty"
-    ],
-}
-
 #: Places that are not ours: "a task to my calendar" is none for us.
 ELSEWHERE = phrase_set(
     [
@@ -34,19 +27,6 @@ OTHER_PLACES = phrase_set(
     ]
 )
 
-#: Times of day: a to-do does not ring, so "remind me at five to …" is refused.
-ALARMS = phrase_set(
-    [
-        "at <hour>|at (noon|midnight|lunch|dinner|breakfast|night)|in <hour> (minutes|minute|mins|"
-        "hours|hour|hrs|days|day|weeks|week|months)|a m|p m|a . m|p . m|am|pm|o'clock|when i|when "
-        "the|"
-        "in (an|a|half an|a few|a couple of|the next) (hour|minute|hours|minutes|day|week|while)|"
-        "every (day|week|hour|morning|evening|night|monday|month|year|minute)|hourly|"
-        "(before|by|until|after|around) <hour>",
-    ],
-    CLASSES,
-)
-
 #: Items that name nothing.
 VAGUE = word_set(
     """
@@ -54,6 +34,11 @@ VAGUE = word_set(
     something anything thing things this that it them these those an a the new one item items todo
     task stuff another some more me us you everything all list lists entry following and to by
     """
+)
+
+#: The same after an explicit opening, where nearly every word is an item.
+NAMELESS = word_set(
+    "something anything things stuff this that it them these those me us on to for my the list , ."
 )
 
 #: What other programs handle; without a list named beside them they are none of our to-dos.
@@ -151,11 +136,6 @@ def is_foreign(symbols: list[str]) -> bool:
         if symbols[at] in FOREIGN and symbols[at + 1] != "}":
             return True  # "check off my settings real quick"
     return symbols[-1] in FOREIGN or ("that" in symbols and "says" in symbols)
-
-
-def is_alarm(symbols: list[str]) -> bool:
-    """Whether the words say when to be reminded, which a to-do cannot do."""
-    return any(ALARMS.longest(symbols, at, len(symbols)) for at in range(len(symbols)))
 
 
 def is_sentence(symbols: list[str]) -> bool:

@@ -94,8 +94,6 @@ TEMPLATES = {
         "has to have|must include) {text} [on it|in it]",
         "(make sure|ensure|be sure|see to it) [that] {text} (is|are|gets|goes|get|gets put|"
         "is put|is added|gets added) <onto> <list>",
-        "remind me [that i need] to {wish}",
-        "(don't|do not) let me forget to {wish}",
         "remind me [that i need] to <add> {text} <onto> <list>",
         "remind me [that i need] to {text} [,] <therefore> <add> [it|that|this] <onto> <list>",
         "remind me [that i need] to {text} by (putting|adding) it <onto> <list>",
@@ -127,6 +125,7 @@ TEMPLATES = {
         "<add> (the following|these|both|all of these) [things] [:] {items} <onto> <list>",
         "<add> <onto> <list> [the following|these|these things|the following things] : {items}",
         "TODOS : {items}",
+        "<add> {items} as [the|my] TODOS",
     ],
     "list": QUESTION_TEMPLATES,
     "delete": [

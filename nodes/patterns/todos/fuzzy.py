@@ -41,7 +41,7 @@ from nodes.patterns.english.small_talk import ADVERBS, FRIENDS, INTERJECTIONS, i
 from nodes.patterns.grammar.calls import Call, is_whole, literal
 from nodes.patterns.grammar.phrases import phrase_set, word_set
 from nodes.patterns.grammar.words import Words
-from nodes.patterns.todos import items
+from nodes.patterns.todos import items, sets
 
 Exact = Callable[[int, int], list[Call] | None]
 Make = Callable[[str, dict[str, str]], list[Call] | None]
@@ -132,6 +132,8 @@ def _read_at(
 def _change(prompt: Words, seen: View, named: Named, verb: int, make: Make) -> list[Call] | None:
     """An item between the verb and the list, or after both."""
     total = len(seen.symbols)
+    if named.place is None and LIST not in seen.symbols:
+        return None  # "delete the last todos" names no list
     before = _trimmed(seen.symbols, verb + 1, named.start)
     if before[0] < before[1]:
         if not is_closing(seen.symbols, named.end, total):
@@ -148,6 +150,12 @@ def _changed(
     if first < last and seen.symbols[first] == "to" and place[0] >= named.end:
         first += 1
     if action is None or first >= last or not _is_item(prompt, seen, first, last):
+        return None
+    if action != "add" and (
+        sets.is_quantity(seen.symbols[first:last])
+        or sets.places(seen.symbols[first:last])
+        or sets.goes_on_after_place(seen.symbols[first:last], numbered=False)
+    ):
         return None
     if action != "add" and (where := items.position(seen.symbols[first:last], numbered=False)):
         return make(action, {"todo": where})

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 from nodes.patterns.english.list_names import LIST, view
 from nodes.patterns.english.politeness import take_off_closing
-from nodes.patterns.english.rejected_items import is_elsewhere, is_vague
+from nodes.patterns.english.rejected_items import NAMELESS, is_elsewhere
 from nodes.patterns.english.todo_openings import (
     COMPOUNDS,
+    LISTS,
     OPENINGS_OF_TODOS,
     PRIORITIES,
     SAYING,
@@ -43,6 +44,11 @@ class Opening:
     count: int | None
 
     @property
+    def is_weak(self) -> bool:
+        """Whether the same words may be another request, which then goes first."""
+        return self.kind in (Opens.REMINDER, Opens.BARE)
+
+    @property
     def holds_several(self) -> bool:
         """Whether what follows may be more than one item."""
         return self.kind in _MADE_OF_SEVERAL
@@ -55,7 +61,7 @@ def find_opening(words: list[str], start: int, end: int) -> Opening | None:
         return None
     after, kind = found
     signed = words[after - 1] in (":", "-", ",")
-    if not signed and after < end and words[after] in COMPOUNDS:
+    if not signed and after < end and _is_compound(words[after - 1], words[after]):
         return None
     if signed and words[after - 1] == "," and kind is Opens.HEADING:
         return None
@@ -67,6 +73,11 @@ def find_opening(words: list[str], start: int, end: int) -> Opening | None:
         count = 2
     named = not _NAMING.isdisjoint(opened)
     return Opening(kind, start, after, words[after - 1] == ":", named, priority, count)
+
+
+def _is_compound(noun: str, following: str) -> bool:
+    """Whether a list, or a program, is named and no to-do: "a to do list", "the task bar"."""
+    return following in LISTS or (noun == "task" and following in COMPOUNDS)
 
 
 def _first(table: object, words: list[str], start: int, end: int) -> tuple[int, int] | None:
@@ -93,9 +104,9 @@ def text_of(prompt: Words, opening: Opening, end: int) -> tuple[int, int] | None
             return None
     if start >= end:
         return None
-    if not opening.signed and is_vague(view(words, start, end).symbols):
+    if not opening.signed and not opening.named and NAMELESS.issuperset(words[start:end]):
         return None
-    if words[start:end] == [words[start]] and words[start].isdecimal() and not opening.signed:
+    if end - start == 1 and words[start].isdecimal() and not opening.signed and not opening.named:
         return None  # "add task 3"
     return start, end
 
@@ -175,7 +186,7 @@ def parts_of(prompt: Words, opening: Opening, end: int) -> list[tuple[int, int]]
             end -= 1
         quoted = items.quotations(words, start, end)
         parts = quoted or items.separated(words, start, end, opening.count)
-    if any(is_vague(words[begin:stop]) for begin, stop in parts) or not parts:
+    if not parts or any(NAMELESS.issuperset(words[begin:stop]) for begin, stop in parts):
         return None
     if opening.count is not None and len(parts) != opening.count:
         return None

@@ -11,7 +11,6 @@ from nodes.patterns.english.rejected_items import (
     PLACING,
     UNFINISHED,
     belongs_elsewhere,
-    is_alarm,
     is_beside_the_list,
     is_foreign,
     is_plain,
@@ -41,7 +40,7 @@ from nodes.patterns.grammar.numbers import read_number
 from nodes.patterns.grammar.phrases import PhraseTable, phrase_set
 from nodes.patterns.grammar.templates import Fit, TemplateTable
 from nodes.patterns.grammar.words import Words
-from nodes.patterns.todos import items
+from nodes.patterns.todos import items, sets
 from nodes.patterns.todos.fuzzy import read_fuzzily
 from nodes.patterns.todos.listing import read_listing
 from nodes.patterns.todos.openings import (
@@ -52,7 +51,7 @@ from nodes.patterns.todos.openings import (
     text_of,
 )
 
-_TEXTS = frozenset({"text", "wish"})
+_TEXTS = frozenset({"text"})
 #: "the sum of 3 and 4", as something to put on the list, is computed first.
 _RESULT_OF = phrase_set(
     [
@@ -118,16 +117,22 @@ class Slots:
             return None
         if slot == "few" and not is_plain(symbols):
             return None
-        if slot == "wish" and is_alarm(symbols):
-            return None
         return self._wording(slot, TEXT_FRONTS, TEXT_ENDS)
 
-    def todo(self, slot: str) -> str | None:
-        """The to-do that is meant: its place, a reference to it, or its words."""
+    def todo(self, slot: str, *, several: bool = False) -> str | list[str] | None:
+        """The to-do that is meant: its place, a reference to it, or its words.
+
+        A list of them where `several` may be meant and are.
+        """
         first, _ = self.fit.places[slot]
         start, end = self.words(slot)
         symbols = self.symbols(slot)
-        place = items.position(symbols, numbered=TODO in self.seen.symbols[:first])
+        if (many := self._many(start, end, symbols)) is not None:
+            return many if several else None
+        numbered = not {TODO, TODOS}.isdisjoint(self.seen.symbols[:first])
+        if sets.is_quantity(symbols) or sets.goes_on_after_place(symbols, numbered=numbered):
+            return None
+        place = items.position(symbols, numbered=numbered)
         if place is not None:
             return place
         if is_whole(self.prompt.words, start, end, todo=True):
@@ -138,9 +143,18 @@ class Slots:
             return None
         if not self.fit.names(LIST, TODOS, TODO, symbols=self.seen.symbols) and is_foreign(symbols):
             return None
-        if items.several_positions(symbols):
-            return None  # after the first is gone, the second has another place
         return self._wording(slot, TODO_FRONTS, TODO_ENDS)
+
+    def _many(self, start: int, end: int, symbols: list[str]) -> list[str] | None:
+        """Several places, or several quotations; the quoted word "all" is no order for all."""
+        if (many := sets.places(symbols)) is not None:
+            return many
+        words = self.prompt.words
+        quoted = items.quotations(words, start, end)
+        texts = [literal(items.wording(self.prompt, *part)) for part in quoted]
+        if len(texts) > 1 or (len(texts) == 1 and texts[0].casefold() == sets.EVERY):
+            return texts
+        return None
 
     def _wording(self, slot: str, fronts: PhraseTable[bool], ends: PhraseTable[bool]) -> str:
         """The words of a slot as written, without what leads to them and away from them."""
@@ -187,14 +201,20 @@ class TodoReader:
         shown = read_listing(seen.symbols, about_todos=earlier.about_todos)
         if shown is not None:
             return self._calls("list", [(shown, start, end)])
-        count = _take_count(seen)
+        if (action := sets.read_all(prompt.words, seen)) is not None:
+            return self._calls(action, [({"todo": sets.EVERY}, start, end)])
         fits = self._templates.fits(seen.symbols)
         if earlier.about_todos:
             fits += self._elliptic.fits(seen.symbols)
         for fit in fits:
-            calls = self._fill(fit, Slots(prompt, seen, fit, earlier), count)
+            calls = self._fill(fit, Slots(prompt, seen, fit, earlier))
             if calls is not None:
                 return calls or None
+        count = _take_count(seen)
+        if count is not None:
+            for fit in self._templates.fits(seen.symbols):
+                if fit.template.action == "add several":
+                    return self._several(Slots(prompt, seen, fit, earlier), count)
         return None
 
     def read_fuzzily(
@@ -275,14 +295,12 @@ class TodoReader:
         calls = self._calls("add", [({"text": words}, opening.start, end)])
         return calls and [replace(call, reasoning=reason) for call in calls]
 
-    def _fill(self, fit: Fit, slots: Slots, count: int | None) -> list[Call] | None:
+    def _fill(self, fit: Fit, slots: Slots) -> list[Call] | None:
         """The calls of a template; none when its words name nothing, None when it is not meant."""
         action = fit.template.action
         start, end = slots.seen.at[0], slots.seen.at[-1]
         if action == "add several":
-            return self._several(slots, count)
-        if count is not None:
-            return None
+            return self._several(slots, None)
         if action == "list":
             item = fit.template.slots[0]
             if LIST in slots.symbols(item) or (item == "few" and not slots.is_kind()):
@@ -290,10 +308,14 @@ class TodoReader:
             return self._calls("list", [({}, start, end)])
         if action == "add" and (calls := self._quoted(slots) or self._computed(slots)):
             return calls
-        given: dict[str, str] = {}
+        given: dict[str, str | list[str]] = {}
         for slot in fit.places:
             is_text = slot in _TEXTS or (slot == "few" and action == "add")
-            words = slots.text(slot) if is_text else slots.todo(slot)
+            words = (
+                slots.text(slot)
+                if is_text
+                else slots.todo(slot, several=action in ("complete", "delete"))
+            )
             if not words:
                 return [] if slot != "known" else None
             given["text" if is_text else "todo"] = words
