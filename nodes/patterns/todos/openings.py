@@ -26,7 +26,8 @@ from nodes.patterns.todos import items
 _COUNTED = phrase_set(["two|three|four|five|six|seven|eight|nine|ten|2|3|4|5|6|7|8|9|10"])
 _BOTH = frozenset({"both"})
 _MADE_OF_SEVERAL = (Opens.SEVERAL, Opens.HEADING, Opens.COMPLETION, Opens.DELETION)
-_NAMING = frozenset({"called", "named", "titled", "entitled", "labeled", "labelled"})
+NAMING = frozenset({"called", "named", "titled", "entitled", "labeled", "labelled"})
+_STATING = frozenset({"is", "are", "was", "has", "have", "been", "done", "?"})
 _ONTO = frozenset({"to", "on", "onto", "in", "into", "at", "under"})
 _LONGEST_TIME = 8  # words
 
@@ -71,7 +72,9 @@ def find_opening(words: list[str], start: int, end: int) -> Opening | None:
     count = int(read_number(words, *counted)[0]) if counted else None  # type: ignore[index]
     if not _BOTH.isdisjoint(opened):
         count = 2
-    named = not _NAMING.isdisjoint(opened)
+    named = not NAMING.isdisjoint(opened)
+    if kind is Opens.BARE and not _STATING.isdisjoint(words[after:end]):
+        return None
     return Opening(kind, start, after, words[after - 1] == ":", named, priority, count)
 
 
@@ -128,18 +131,6 @@ def _without_list(words: list[str], start: int, end: int) -> int:
     if last > 2 and seen.symbols[-1] == LIST and seen.symbols[-2] in _ONTO:
         return seen.at[-3]
     return end
-
-
-def reminder_text(prompt: Words, start: int, end: int) -> str | None:
-    """The words of a to-do to be reminded of; the time that stands before them goes behind."""
-    words = prompt.words
-    begin = after_time(words, start, end)
-    if begin > start:
-        if words[begin : begin + 1] != ["to"] or begin + 1 >= end:
-            return None
-        what = items.wording(prompt, begin + 1, end)
-        return f"{what} {prompt.source(start, begin)}" if what else None
-    return items.wording(prompt, start, end)
 
 
 def after_time(words: Sequence[str], start: int, end: int) -> int:

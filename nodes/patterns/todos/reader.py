@@ -44,12 +44,14 @@ from nodes.patterns.todos import items, sets
 from nodes.patterns.todos.fuzzy import read_fuzzily
 from nodes.patterns.todos.listing import read_listing
 from nodes.patterns.todos.openings import (
+    NAMING,
     Opening,
+    after_time,
     parts_of,
-    reminder_text,
     says_when,
     text_of,
 )
+from nodes.patterns.todos.references import Ambiguous, text_with_results
 
 _TEXTS = frozenset({"text"})
 #: "the sum of 3 and 4", as something to put on the list, is computed first.
@@ -112,12 +114,22 @@ class Slots:
         start, end = self.words(slot)
         symbols = self.symbols(slot)
         if is_whole(self.prompt.words, start, end):
-            return self.earlier.result
+            return None if self._is_named(start) else self.earlier.result
         if is_vague(symbols) or not self._is_ours(symbols):
             return None
         if slot == "few" and not is_plain(symbols):
             return None
-        return self._wording(slot, TEXT_FRONTS, TEXT_ENDS)
+        first, last = self._trimmed(slot, TEXT_FRONTS, TEXT_ENDS)
+        try:
+            return text_with_results(
+                self.prompt, first, last, self.earlier, named=self._is_named(start)
+            )
+        except Ambiguous:
+            return None
+
+    def _is_named(self, start: int) -> bool:
+        """Whether the word before says that a name follows, which stands for nothing else."""
+        return start > 0 and self.prompt.words[start - 1] in NAMING
 
     def todo(self, slot: str, *, several: bool = False) -> str | list[str] | None:
         """The to-do that is meant: its place, a reference to it, or its words.
@@ -143,7 +155,8 @@ class Slots:
             return None
         if not self.fit.names(LIST, TODOS, TODO, symbols=self.seen.symbols) and is_foreign(symbols):
             return None
-        return self._wording(slot, TODO_FRONTS, TODO_ENDS)
+        start, end = self._trimmed(slot, TODO_FRONTS, TODO_ENDS)
+        return literal(items.wording(self.prompt, start, end))
 
     def _many(self, start: int, end: int, symbols: list[str]) -> list[str] | None:
         """Several places, or several quotations; the quoted word "all" is no order for all."""
@@ -156,8 +169,10 @@ class Slots:
             return texts
         return None
 
-    def _wording(self, slot: str, fronts: PhraseTable[bool], ends: PhraseTable[bool]) -> str:
-        """The words of a slot as written, without what leads to them and away from them."""
+    def _trimmed(
+        self, slot: str, fronts: PhraseTable[bool], ends: PhraseTable[bool]
+    ) -> tuple[int, int]:
+        """The words of a slot without what leads to them and away from them."""
         first, last = self.fit.places[slot]
         symbols = self.seen.symbols
         front = fronts.longest(symbols, first, last - 1)
@@ -170,8 +185,7 @@ class Slots:
                 if fronts is TODO_FRONTS and symbols[first] == "the" and first + 1 < last:
                     first += 1  # "the laundry item" is called "laundry"
                 break
-        start, stop = self.seen.at[first], self.seen.at[last]
-        return literal(items.wording(self.prompt, start, stop))
+        return self.seen.at[first], self.seen.at[last]
 
     def _is_ours(self, symbols: list[str]) -> bool:
         """With the list named around an item it cannot be named in it; without, it must be ours."""
@@ -253,12 +267,12 @@ class TodoReader:
             action = "complete" if opening.kind is Opens.COMPLETION else "delete"
             todos = [self._named(prompt, *part) for part in parts]
             return self._calls(action, [({"todo": todos}, opening.start, parts[-1][1])])
-        made = [
-            ({"text": literal(text)}, *part)
-            for part in parts
-            if (text := items.wording(prompt, *part))
-        ]
-        return self._calls("add", made) if len(made) == len(parts) else None
+        try:
+            texts = [text_with_results(prompt, *part, earlier) for part in parts]
+        except Ambiguous:
+            return None
+        made = [({"text": text}, *part) for text, part in zip(texts, parts, strict=True)]
+        return self._calls("add", made) if all(texts) else None
 
     @staticmethod
     def _named(prompt: Words, start: int, end: int) -> str:
@@ -273,26 +287,30 @@ class TodoReader:
             return None
         start, end = found
         reason = _REASONS["add"]
-        text: str | None
+        quoted = items.quotations(prompt.words, start, end)
+        if len(quoted) > 1:
+            made = [({"text": literal(items.wording(prompt, *part))}, *part) for part in quoted]
+            return self._calls("add", made)
+        behind = ""
         if opening.kind is Opens.REMINDER:
-            text = reminder_text(prompt, start, end)
             reason = "asks to be reminded; it becomes a to-do, and nothing will ring"
-        else:
-            quoted = items.quotations(prompt.words, start, end)
-            if len(quoted) > 1:
-                made = [({"text": literal(items.wording(prompt, *part))}, *part) for part in quoted]
-                return self._calls("add", made)
-            if not opening.named and is_whole(prompt.words, start, end) and earlier.result:
-                return self._calls("add", [({"text": earlier.result}, opening.start, end)])
-            text = items.wording(prompt, start, end)
+            begin = after_time(prompt.words, start, end)
+            if begin > start:
+                if prompt.words[begin : begin + 1] != ["to"] or begin + 1 >= end:
+                    return None
+                behind = f" {prompt.source(start, begin)}"
+                start = begin + 1
+        elif says_when(prompt.words, start, end):
+            reason += "; the time stays in its words, and nothing will ring"
+        try:
+            text = text_with_results(prompt, start, end, earlier, named=opening.named)
+        except Ambiguous:
+            return None
         if not text:
             return None
-        if says_when(prompt.words, start, end):
-            reason += "" if "ring" in reason else "; the time stays in its words, nothing will ring"
-        words = literal(text)
         if opening.priority is not None:
-            words = f"{prompt.source(*opening.priority)}: {words}"
-        calls = self._calls("add", [({"text": words}, opening.start, end)])
+            text = f"{prompt.source(*opening.priority)}: {text}"
+        calls = self._calls("add", [({"text": text + behind}, opening.start, end)])
         return calls and [replace(call, reasoning=reason) for call in calls]
 
     def _fill(self, fit: Fit, slots: Slots) -> list[Call] | None:
