@@ -20,6 +20,7 @@ from nodes.patterns.todos.openings import Opening, find_opening
 Understand = Callable[[Words, int, int, Earlier], list[Call] | None]
 Open = Callable[[Words, Opening, list[tuple[int, int]] | int, Earlier], list[Call] | None]
 
+_JOINTS = frozenset({"and", ",", "then", "but", "if", "when"})
 _MOST_JOINED = 3  # clauses read as one, when an "and" was part of an item
 
 
@@ -79,7 +80,7 @@ class Planning:
             if following is not None:
                 return following
             if not self.is_ignorable(at):
-                self.refuse(start, end)
+                self.refuse(self.not_understood(start, end), end)
         elif not repeats_list(calls, self.earlier.last, names_list(self.prompt.words, start, end)):
             self.add(calls)
         return last + 1
@@ -224,6 +225,16 @@ class Planning:
             [prompt.starts[start], prompt.ends[end - 1]] if start < end else [0, len(prompt.text)]
         )
         self.unparsed.append({"text": prompt.text[span[0] : span[1]], "span": span})
+
+    def not_understood(self, start: int, end: int) -> int:
+        """Where in a clause the words begin that are the reason to refuse it."""
+        words = self.prompt.words
+        joints = [at for at in range(start + 1, end - 1) if words[at] in _JOINTS]
+        for at in joints[:_MOST_JOINED]:
+            before = self.readers.sense(self.prompt, start, at, self.earlier)
+            if before is not None:
+                return at + 1
+        return start
 
     def step(self, number: int, call: Call) -> Step:
         """A call as the step of this number."""

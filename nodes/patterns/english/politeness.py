@@ -85,7 +85,7 @@ OPENINGS = phrase_set(
         "<could> <you>",
         "<you> (can|could|may|should|need to|must|have to|might)",
         "(can|could|may|might|shall) (i|we)",
-        "<i want> [for] <you> to",
+        "<i want> [for] <you> [to]",
         "<i want> to",
         "(need|want|have|would like|looking|trying|about) to|[i] (wanna|gotta)",
         "(i'm|i am) (trying|looking|going|hoping|ready) to|i've got to|i must|we must",

@@ -19,7 +19,7 @@ CLASSES = {
         "adding|creating|making|schedule|set me|make me"
     ],
     "onto": [
-        "to|2|on|onto|in|into|on to|in to|under|for|inside|"
+        "to|on|onto|in|into|on to|in to|under|for|inside|"
         "(to|at|on|onto|in) the (end|top|bottom|start|beginning|front|back) of"
     ],
     "from": ["from|off|off of|out of|of|on|in|off from|from off|away from|within"],

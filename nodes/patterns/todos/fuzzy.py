@@ -37,11 +37,12 @@ from nodes.patterns.english.rejected_items import (
     is_beside_the_list,
     is_vague,
 )
-from nodes.patterns.english.small_talk import ADVERBS, FRIENDS, INTERJECTIONS, is_closing, skip_lead
+from nodes.patterns.english.small_talk import ADVERBS, FRIENDS, is_closing, skip_lead
 from nodes.patterns.grammar.calls import Call, is_whole, literal
 from nodes.patterns.grammar.phrases import phrase_set, word_set
 from nodes.patterns.grammar.words import Words
 from nodes.patterns.todos import items, sets
+from nodes.patterns.todos.listing import what_is_asked
 
 Exact = Callable[[int, int], list[Call] | None]
 Make = Callable[[str, dict[str, str]], list[Call] | None]
@@ -109,8 +110,10 @@ def _read_at(
 ) -> list[Call] | None:
     """The request that begins right at `at`."""
     symbols = seen.symbols
-    if asks_about(symbols, named, at) or asks_for_list(symbols, at):
+    if asks_about(symbols, named, at):
         return make("list", {})
+    if asks_for_list(symbols, at):
+        return make("list", what_is_asked(symbols))
     if named.start >= at and is_closing(symbols, named.end, len(symbols)):
         calls = exact(seen.at[at], seen.at[named.end])
         if calls:
@@ -231,7 +234,9 @@ def find_list(symbols: list[str], asked: bool) -> Named:
 # Fuzzily read questions about the list, and wishes to see it.
 
 
-_ALL_SHOWING = SHOWING.union(SHOWING_MORE, {LIST, TODOS, TODO}, INTERJECTIONS, FRIENDS, ADVERBS)
+_ORDER = word_set("first next later afterwards once even only")  # they ask for some of the to-dos
+
+_ALL_SHOWING = SHOWING.union(SHOWING_MORE, {LIST, TODOS, TODO}, FRIENDS, ADVERBS) - _ORDER
 _ALL_ASKING = ASKING | ASKING_MORE
 _YOU_SEE = word_set("see have got find know show say")
 _PUTTING = word_set("add put set save note mark write keep schedule enter made")

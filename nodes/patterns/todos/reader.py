@@ -7,6 +7,7 @@ from typing import Any
 
 from nodes.patterns.arithmetic import read_expression
 from nodes.patterns.english.list_names import LIST, TODO, TODOS, View, view
+from nodes.patterns.english.list_words import ANYTHING, ASKED_FRONTS, KINDS_OF_TODOS
 from nodes.patterns.english.rejected_items import (
     PLACING,
     UNFINISHED,
@@ -83,6 +84,7 @@ def _templates() -> tuple[TemplateTable, TemplateTable]:
 
 
 _ADDRESSED = frozenset({"you", "ya", "u"})
+_NO_ITEM_BEGINS = frozenset({"as", "in", "into", "from", "off", "of"})
 
 
 class Slots:
@@ -104,10 +106,22 @@ class Slots:
         first, last = self.fit.places[slot]
         return self.seen.at[first], self.seen.at[last]
 
-    def is_kind(self) -> bool:
-        """Whether `few` names a kind of to-do, as in "which errands are on my list"."""
-        symbols = self.symbols("few")
-        return is_plain(symbols) and not is_foreign(symbols)
+    def asked(self) -> dict[str, str] | None:
+        """What is asked about the list: whether `item` is on it, or what of `few` is.
+
+        None where the words name another list, or only some of the to-dos.
+        """
+        slot = self.fit.template.slots[0]
+        symbols = self.symbols(slot)
+        if slot == "few":
+            return {} if KINDS_OF_TODOS.issuperset(symbols) else None
+        if LIST in symbols:
+            return None
+        if ANYTHING.issuperset(symbols):
+            return {}
+        start, end = self._trimmed(slot, ASKED_FRONTS, TODO_ENDS)
+        text = items.wording(self.prompt, start, end)
+        return {"show": "exists", "text": literal(text)} if text else None
 
     def text(self, slot: str) -> str | None:
         """The words of a new to-do, or a reference to a computed value."""
@@ -115,9 +129,9 @@ class Slots:
         symbols = self.symbols(slot)
         if is_whole(self.prompt.words, start, end):
             return None if self._is_named(start) else self.earlier.result
-        if is_vague(symbols) or not self._is_ours(symbols):
+        if is_vague(symbols) or sets.is_quantity(symbols) or not self._is_ours(symbols):
             return None
-        if slot == "few" and not is_plain(symbols):
+        if symbols[0] in _NO_ITEM_BEGINS or (slot == "few" and not is_plain(symbols)):
             return None
         first, last = self._trimmed(slot, TEXT_FRONTS, TEXT_ENDS)
         try:
@@ -189,8 +203,8 @@ class Slots:
 
     def _is_ours(self, symbols: list[str]) -> bool:
         """With the list named around an item it cannot be named in it; without, it must be ours."""
-        if symbols[0] in _ADDRESSED and "to" in symbols[1:2]:
-            return False  # "i need you to add …"
+        if symbols[0] in _ADDRESSED and len(symbols) > 1:
+            return False  # "i need you to add …", "i want you show me …"
         if symbols[-1] in UNFINISHED or symbols[0] in ("to", "on"):
             return False  # something was cut off, or belongs to "i don't want to …"
         if symbols[-1] in ("it", "them") and "," in symbols:
@@ -320,14 +334,14 @@ class TodoReader:
         if action == "add several":
             return self._several(slots, None)
         if action == "list":
-            item = fit.template.slots[0]
-            if LIST in slots.symbols(item) or (item == "few" and not slots.is_kind()):
-                return []
-            return self._calls("list", [({}, start, end)])
+            asked = slots.asked()
+            return [] if asked is None else self._calls("list", [(asked, start, end)])
         if action == "add" and (calls := self._quoted(slots) or self._computed(slots)):
             return calls
         given: dict[str, str | list[str]] = {}
         for slot in fit.places:
+            if slot == "place" and items.position(slots.symbols(slot), numbered=True) is None:
+                return None
             is_text = slot in _TEXTS or (slot == "few" and action == "add")
             words = (
                 slots.text(slot)
@@ -335,7 +349,7 @@ class TodoReader:
                 else slots.todo(slot, several=action in ("complete", "delete"))
             )
             if not words:
-                return [] if slot != "known" else None
+                return None if slot in ("known", "place") else []
             given["text" if is_text else "todo"] = words
         return self._calls(action, [(given, start, end)])
 
