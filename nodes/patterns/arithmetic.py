@@ -314,6 +314,8 @@ class ExpressionParser:
             if "/" in parts:
                 raise NotArithmetic  # "8 / 2(2 + 2)" has two readings
             return self.at, "*"
+        if following == ["%"] and self.words[self.at + 1 : self.at + 2] in (["+"], ["-"]):
+            return None  # a percentage, and the next operation
         return OPERATORS.longest(self.words, self.at, self.end)
 
     def operand(self) -> tuple[str, bool]:

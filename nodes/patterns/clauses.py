@@ -17,6 +17,7 @@ from nodes.patterns.english.connectors import (
     JOINING,
     PERHAPS_BEGINNINGS,
     Bond,
+    is_initial,
 )
 from nodes.patterns.english.politeness import OPENINGS
 from nodes.patterns.grammar.numbers import is_digits, may_begin_number, read_number
@@ -158,4 +159,7 @@ def _ends_sentence(prompt: Words, at: int) -> bool:
     end = prompt.ends[at]
     if end < len(prompt.text) and not prompt.text[end].isspace():
         return False
-    return at == 0 or prompt.words[at - 1] not in ABBREVIATIONS or at + 1 == len(prompt.words)
+    if at == 0 or at + 1 == len(prompt.words):
+        return True
+    before = prompt.words[at - 1]
+    return before not in ABBREVIATIONS and not is_initial(before)

@@ -8,7 +8,7 @@ from nodes.patterns.clauses import divide
 from nodes.patterns.english.connectors import Bond
 from nodes.patterns.english.list_names import is_name_of_list, names_list
 from nodes.patterns.english.politeness import take_off_opening
-from nodes.patterns.english.small_talk import is_small_talk
+from nodes.patterns.english.small_talk import asks_permission, is_small_talk
 from nodes.patterns.english.todo_openings import OTHER_REQUESTS, Opens
 from nodes.patterns.grammar.calls import Call, Earlier
 from nodes.patterns.grammar.phrases import PhraseTable
@@ -103,6 +103,8 @@ class Planning:
         begin = take_off_opening(self.prompt.words, clause.start, line.end)
         opening = find_opening(self.prompt.words, begin, line.end)
         if opening is None or opening.is_weak != weak:
+            return None
+        if asks_permission(self.prompt.words, clause.start, line.end):
             return None
         if opening.after == line.end:
             return self.open_lines(at, opening)

@@ -41,7 +41,7 @@ ONTO = "onto"
 PLACES = table(
     {
         "off [of|from]|from [off]|out of|out from|away from|of off": OFF,
-        "to|on|onto|on to|in|into|in to|upon|onto|unto|2|inside|under|at": ONTO,
+        "to|on|onto|on to|in|into|in to|upon|onto|unto|inside|under|at": ONTO,
         "(to|at|on|onto|in) the (end|top|bottom|start|beginning|front|back) of": ONTO,
     }
 )

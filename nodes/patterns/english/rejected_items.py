@@ -41,6 +41,9 @@ NAMELESS = word_set(
     "something anything things stuff this that it them these those me us on to for my the list , ."
 )
 
+#: Words with which no new item begins: "mark my list as finished".
+NO_ITEM_BEGINS = word_set("as in into from off of")
+
 #: What other programs handle; without a list named beside them they are none of our to-dos.
 FOREIGN = word_set(
     "box boxes checkbox setting settings notification notifications permission permissions option",

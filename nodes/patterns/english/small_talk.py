@@ -169,6 +169,43 @@ def skip_lead(words: Sequence[str], at: int, end: int) -> int:
     return at + 1 if reached == at and words[at] in _TALK else reached
 
 
+#: Asking whether something may be done, or was, and not for it: "can i delete todo 1".
+_PERMISSION = phrase_set(
+    [
+        "(can|could|may|might|shall|should|must|do|did|will|would|dare|ought|have|had|can't|"
+        "couldn't|shouldn't|mustn't|mayn't) (i|we)",
+        "is it (ok|okay|fine|alright|possible|allowed|safe|good|wise|right|a good idea|too late) "
+        "(if|that|to|when)",
+        "(am|are) (i|we) (allowed|able|supposed|permitted|free|going|meant)",
+        "is there (a|any) (way|chance) to|what (happens|if|would happen|will happen)|"
+        "how (do|can|could|should|would|may) (i|we)|why (do|did|can|should|would)",
+    ]
+)
+#: After these, another is asked, or something to be had: "may i ask you", "can i have tea added".
+_HAVING = frozenset({"get", "have", "ask", "trouble", "bother", "see", "hear", "know"})
+_LONGEST_LEAD = 6  # phrases before a question
+
+
+def asks_permission(words: Sequence[str], start: int, end: int) -> bool:
+    """Whether a clause asks if something may be done, and not that it is done."""
+    at = start
+    for _ in range(_LONGEST_LEAD):
+        found = _PERMISSION.longest(words, at, end)
+        if found is not None:
+            after = found[0]
+            return not (after < end and words[after] in _HAVING)
+        if at >= end:
+            return False
+        lead = OPENINGS.longest(words, at, end)
+        if lead is not None:
+            at = lead[0]
+        elif words[at] in _TALK:
+            at += 1
+        else:
+            return False
+    return False
+
+
 def is_closing(words: Sequence[str], at: int, end: int) -> bool:
     """Whether nothing but talk stands from `at` to `end`."""
     return is_only(words, at, end, _CLOSERS, _TALK)

@@ -29,9 +29,17 @@ from nodes.patterns.english.fuzzy_words import (
     TICKING,
 )
 from nodes.patterns.english.list_names import LIST, TODO, TODOS, View, view
-from nodes.patterns.english.list_words import ASKING, HOW_TO, NEVER_TOGETHER, NOT_TOGETHER, SHOWING
+from nodes.patterns.english.list_words import (
+    ASKING,
+    DENYING,
+    HOW_TO,
+    NEVER_TOGETHER,
+    NOT_TOGETHER,
+    SHOWING,
+)
 from nodes.patterns.english.rejected_items import (
     ELSEWHERE,
+    NO_ITEM_BEGINS,
     PLACING,
     UNFINISHED,
     is_beside_the_list,
@@ -154,9 +162,10 @@ def _changed(
         first += 1
     if action is None or first >= last or not _is_item(prompt, seen, first, last):
         return None
+    if sets.is_quantity(seen.symbols[first:last]) or seen.symbols[first] in NO_ITEM_BEGINS:
+        return None
     if action != "add" and (
-        sets.is_quantity(seen.symbols[first:last])
-        or sets.places(seen.symbols[first:last])
+        sets.places(seen.symbols[first:last])
         or sets.goes_on_after_place(seen.symbols[first:last], numbered=False)
     ):
         return None
@@ -284,6 +293,8 @@ def asks_for_list(symbols: list[str], at: int) -> bool:
     if is_closing(words, listed + 1, end):
         end = listed + 1
     asked = words[:end]
+    if not DENYING.isdisjoint(asked) and what_is_asked(asked).get("status") != "open":
+        return False
     if not _ALL_SHOWING.issuperset(asked) or not _ALL_ASKING.intersection(asked):
         return False
     if any(word == "you" and other not in _YOU_SEE for word, other in pairwise(asked)):

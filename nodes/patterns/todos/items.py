@@ -1,6 +1,6 @@
 """The words of a to-do: as they were written, or the place of one that is on the list."""
 
-from nodes.patterns.english.connectors import ABBREVIATIONS
+from nodes.patterns.english.connectors import ABBREVIATIONS, is_initial
 from nodes.patterns.english.list_names import TODO
 from nodes.patterns.grammar.numbers import read_number, read_ordinal
 from nodes.patterns.grammar.words import Words
@@ -37,7 +37,12 @@ def _is_apart(prompt: Words, at: int, end: int) -> bool:
 
 
 def _keeps_stop(word: str) -> bool:
-    return word in ABBREVIATIONS or word == "." or any(sign.isdigit() for sign in word)
+    return (
+        word in ABBREVIATIONS
+        or is_initial(word)
+        or word == "."
+        or any(sign.isdigit() for sign in word)
+    )
 
 
 def position(symbols: list[str], *, numbered: bool) -> str | None:

@@ -9,6 +9,7 @@ from nodes.patterns.arithmetic import read_expression
 from nodes.patterns.english.list_names import LIST, TODO, TODOS, View, view
 from nodes.patterns.english.list_words import ANYTHING, ASKED_FRONTS, KINDS_OF_TODOS
 from nodes.patterns.english.rejected_items import (
+    NO_ITEM_BEGINS,
     PLACING,
     UNFINISHED,
     belongs_elsewhere,
@@ -84,7 +85,6 @@ def _templates() -> tuple[TemplateTable, TemplateTable]:
 
 
 _ADDRESSED = frozenset({"you", "ya", "u"})
-_NO_ITEM_BEGINS = frozenset({"as", "in", "into", "from", "off", "of"})
 
 
 class Slots:
@@ -131,7 +131,7 @@ class Slots:
             return None if self._is_named(start) else self.earlier.result
         if is_vague(symbols) or sets.is_quantity(symbols) or not self._is_ours(symbols):
             return None
-        if symbols[0] in _NO_ITEM_BEGINS or (slot == "few" and not is_plain(symbols)):
+        if symbols[0] in NO_ITEM_BEGINS or (slot == "few" and not is_plain(symbols)):
             return None
         first, last = self._trimmed(slot, TEXT_FRONTS, TEXT_ENDS)
         try:
