@@ -10,7 +10,7 @@ from nodes.patterns.english.list_names import is_name_of_list, names_list
 from nodes.patterns.english.politeness import take_off_opening
 from nodes.patterns.english.small_talk import asks_permission, is_small_talk
 from nodes.patterns.english.todo_openings import OTHER_REQUESTS, Opens
-from nodes.patterns.grammar.calls import Call, Earlier
+from nodes.patterns.grammar.calls import STORE, Call, Earlier
 from nodes.patterns.grammar.phrases import PhraseTable
 from nodes.patterns.grammar.words import Words
 from nodes.patterns.ignorable import is_courtesy, is_echo, is_reason, repeats_list
@@ -101,7 +101,7 @@ class Planning:
         clause = self.clauses[at]
         line = self.lines[clause.line]
         begin = take_off_opening(self.prompt.words, clause.start, line.end)
-        opening = find_opening(self.prompt.words, begin, line.end)
+        opening = find_opening(self.prompt, begin, line.end)
         if opening is None or opening.is_weak != weak:
             return None
         if asks_permission(self.prompt.words, clause.start, line.end):
@@ -149,6 +149,7 @@ class Planning:
         """The first clause after the one at `at` that is no part of what was opened there."""
         words = self.prompt.words
         line = self.clauses[at].line
+        added = self.earlier.and_then(f"{STORE}add")
         for number in range(at + 1, len(self.clauses)):
             clause = self.clauses[number]
             if clause.line != line:
@@ -160,8 +161,8 @@ class Planning:
                 continue  # what stands between two items
             begin = take_off_opening(words, clause.start, clause.end)
             if (
-                self.makes_sense(number)
-                or find_opening(words, begin, self.lines[line].end) is not None
+                self.makes_sense(number, added)
+                or find_opening(self.prompt, begin, self.lines[line].end) is not None
                 or OTHER_REQUESTS.longest(words, begin, clause.end) is not None
                 or (clause.bond == Bond.HARD and not opening.signed)
             ):
@@ -210,10 +211,11 @@ class Planning:
                 return calls, last
         return None
 
-    def makes_sense(self, at: int) -> bool:
+    def makes_sense(self, at: int, earlier: Earlier | None = None) -> bool:
         """Whether the clause at `at` could be a request of its own, however it is read."""
         clause = self.clauses[at]
-        return self.readers.sense(self.prompt, clause.start, clause.end, self.earlier) is not None
+        calls = self.readers.sense(self.prompt, clause.start, clause.end, earlier or self.earlier)
+        return calls is not None
 
     def read(self, first: int, last: int) -> list[Call] | None:
         """What the clauses from `first` to `last` ask for as one."""

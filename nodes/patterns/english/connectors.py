@@ -55,16 +55,6 @@ JOINING = phrase_set(
     ]
 )
 
-ABBREVIATIONS = word_set(
-    "mr mrs ms dr prof st ave vs etc no jr sr inc ltd co approx dept est tel ext e g i a p m"
-)
-
-
-def is_initial(word: str) -> bool:
-    """Whether a full stop after this letter only shortens a name: "J. R."."""
-    return len(word) == 1 and word.isalpha()
-
-
 #: Phrases that begin a request wherever they stand.
 BEGINNINGS = [
     "what|what's|whats|who|who's|where|where's|when's|why|which",

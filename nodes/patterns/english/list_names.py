@@ -54,7 +54,7 @@ DETERMINERS = word_set("my the our this that your mine me these those")
 #: Words before "list" that say nothing of which one: others name a list that is not ours.
 ADJECTIVES = word_set(
     "whole entire complete full current own existing main usual regular long short little big "
-    "today's updated same default normal today stinking damn dang darn dumb silly bloody freaking "
+    "updated same default normal today stinking damn dang darn dumb silly bloody freaking "
     "stupid huge endless blasted infernal"
 )
 _BEFORE_BARE = word_set(
@@ -86,12 +86,12 @@ SINGULAR_ON_LIST = phrase_set(
 )
 PLURAL = phrase_set(
     [
-        "[all] [of] [the|my|our|these|those|some|following|the following|more|today's|any|any more]"
+        "[all] [of] [the|my|our|these|those|some|following|the following|more|any|any more]"
         " [new|current|other] (todos|tasks|chores|to dos|to do's|todo's|to do items|todo items|"
         "task items|list items|action items|to do tasks|to do list items|todo list items|"
         "task list items)",
         "(the|these|those|my|all|all my|all the|following|the following) (items|entries)",
-        "(my|the|today's|all my) agenda",
+        "(my|the|all my) agenda",
     ]
 )
 _ONE_WORD_NAMES = word_set("todolist tasklist todolists dolist")

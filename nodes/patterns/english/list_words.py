@@ -54,7 +54,14 @@ _FILLERS = word_set(
 SHOWING = ASKING.union(*STATUS.values(), _AMOUNTS, TIMES, _CONTENTS, _FILLERS)
 
 #: Two words with which nothing is wished to be seen: "what should i do with my list".
-NEVER_TOGETHER = (("do", "with"), ("take", "finish"), ("long", "take"), ("take", "complete"))
+NEVER_TOGETHER = (
+    ("many", "can"),
+    ("added", "today"),
+    ("do", "with"),
+    ("take", "finish"),
+    ("long", "take"),
+    ("take", "complete"),
+)
 #: Two words that together are not a wish to see anything: "check everything off".
 NOT_TOGETHER = (
     ("check", "off"),
@@ -90,6 +97,8 @@ KINDS_OF_TODOS = word_set(
 ANYTHING = word_set(
     "anything something any thing things items tasks stuff else more there TODOS all"
 )
+#: Verbs that ask for more than the list: "do i need to add soap to my list".
+CHANGING = word_set("add remove delete put mark erase complete rename change update clear")
 #: What leads to the words of a to-do in a question.
 ASKED_FRONTS = phrase_set(
     ["(a|the|my) (task|todo|chore|item|entry|reminder) (to|for|called|about|of)|there|already|to"]

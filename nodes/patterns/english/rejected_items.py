@@ -22,8 +22,8 @@ OTHER_PLACES = phrase_set(
     [
         "(my|the|our|his|her|their|a|this) [google|work|amazon] (calendar|calender|playlist|"
         "contacts|cart|inbox|wish list|watch list|outlook|address book|notes|reminders)",
-        "(my|the|our|his|her|their|a|another) [work|shopping|grocery|reading|wish|guest|packing|"
-        "movie|book|bucket|birthday|christmas|gift|family|home|school|office|party|travel] list",
+        "(my|the|our|his|her|their|a|another) (work|shopping|grocery|reading|wish|guest|packing|"
+        "movie|book|bucket|birthday|christmas|gift|family|home|school|office|party|travel) list",
     ]
 )
 
@@ -59,6 +59,7 @@ UNFINISHED = word_set("and , of to the a an my our your for from into onto with 
 
 _BEGINNINGS = phrase_set(BEGINNINGS)
 _LONGEST_PLACE = 5
+_SIGNS = frozenset(",;.:!?-()[]/\\\"'&+*#@$%=<>_~|^`")
 _POINTING = word_set("this these those")
 _FEW = 3
 _QUALIFYING = word_set(
@@ -78,7 +79,7 @@ _NO_TODOS = phrase_set(
 
 def is_vague(symbols: list[str]) -> bool:
     """Whether these words name nothing in particular."""
-    return all(symbol in VAGUE or (len(symbol) == 1 and not symbol.isalnum()) for symbol in symbols)
+    return all(symbol in VAGUE or symbol in _SIGNS for symbol in symbols)
 
 
 def is_beside_the_list(symbols: list[str]) -> bool:

@@ -155,7 +155,7 @@ _CLOSERS = phrase_set(
         "(before|in case|lest) i forget|for (me|us)|(right|straight) away|right now|now now|"
         "real (quick|fast)|at once|(when|whenever) you (can|get a chance|have time|get time|like)|"
         "as (well|soon as possible|soon as you can)|(one|once) more [time]|no rush|out loud|"
-        "(this|in the|for the) (morning|afternoon|evening|arvo|week|weekend|day|month)|for me",
+        "for me",
     ]
 )
 
@@ -183,6 +183,7 @@ _PERMISSION = phrase_set(
 )
 #: After these, another is asked, or something to be had: "may i ask you", "can i have tea added".
 _HAVING = frozenset({"get", "have", "ask", "trouble", "bother", "see", "hear", "know"})
+_LEADING_ON = frozenset({"go", "to", "do", "get", "have", "say", "if"})
 _LONGEST_LEAD = 6  # phrases before a question
 
 
@@ -260,6 +261,8 @@ def says_what_became_of(wanted: Set[str], words: Sequence[str], start: int, end:
 
 def is_small_talk(words: Sequence[str], start: int, end: int) -> bool:
     """Whether a whole clause asks for nothing: talk, perhaps with a statement after it."""
+    if words[end - 1] in _LEADING_ON:
+        return False  # "then go" has no end
     at = _REMARKS.skip(words, start, end)
     while at < end and not is_statement(words, at, end):
         after = skip_lead(words, at, end)

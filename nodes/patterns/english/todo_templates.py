@@ -98,11 +98,10 @@ TEMPLATES = {
         "remind me [that i need] to <add> {text} <onto> <list>",
         "remind me [that i need] to {text} [,] <therefore> <add> [it|that|this] <onto> <list>",
         "remind me [that i need] to {text} by (putting|adding) it <onto> <list>",
-        "(can|could|should|may|shall|will) {text} be (added|put|placed|included|written) <onto> "
-        "<list>",
+        "(can|could|would|will) {text} be (added|put|placed|included|written) <onto> <list>",
         "LIST is missing {text}",
         "{text} needs (adding|putting|placing|including) <onto> <list>",
-        "(can|could|should|may|shall|will) {text} (go|get added|get put) <onto> <list>",
+        "(can|could|would|will) {text} (go|get added|get put) <onto> <list>",
         "(make sure|ensure|be sure|see to it) [that] {text} (ends up|winds up|lands|stays|gets "
         "placed|gets written|gets included) <onto> <list>",
         "TODO <onto> <list> (:|,|-) {text}",
@@ -159,7 +158,7 @@ TEMPLATES = {
         "{todo} (is|are) (no longer|not) (needed|necessary|required) <onto> <list> [<now>]",
         "let LIST no longer have {todo}",
         "{todo} needs (removing|deleting|erasing|taking) [off] <from> <list>",
-        "(can|could|should|may|shall|will) {todo} be (removed|deleted|erased|taken|dropped|"
+        "(can|could|would|will) {todo} be (removed|deleted|erased|taken|dropped|"
         "struck) [off] <from> <list>",
         "{todo} (shouldn't|should not|doesn't have to|does not have to|needn't) be <onto> <list> "
         "[<now>]",
@@ -189,7 +188,7 @@ TEMPLATES = {
         "(mark|set|flag|check|tag|list|label|show|make|update|put|count) {todo} "
         "[as|to|is|as being] <done> <from> <list>",
         "(mark|put|note|write) {todo} down as <done> [<from> <list>]",
-        "(can|could|should|may|will) {todo} be (checked|crossed|ticked|marked|scratched) [off] "
+        "(can|could|would|will) {todo} be (checked|crossed|ticked|marked|scratched) [off] "
         "<from> <list>",
         "(mark|set|flag|check|tag) (as|to) <done> [:] {todo}",
         "(mark|set|flag|check|tag) (as|to) <done> <from> <list> [:] {todo}",

@@ -20,7 +20,7 @@ CLASSES = {
     ],
     "onto": [
         "to|on|onto|in|into|on to|in to|under|for|inside|"
-        "(to|at|on|onto|in) the (end|top|bottom|start|beginning|front|back) of"
+        "(to|at|on|onto|in) the (end|bottom|back) of"
     ],
     "from": ["from|off|off of|out of|of|on|in|off from|from off|away from|within"],
     "remove": [

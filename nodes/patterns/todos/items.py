@@ -1,7 +1,7 @@
 """The words of a to-do: as they were written, or the place of one that is on the list."""
 
-from nodes.patterns.english.connectors import ABBREVIATIONS, is_initial
 from nodes.patterns.english.list_names import TODO
+from nodes.patterns.english.politeness import is_shortened
 from nodes.patterns.grammar.numbers import read_number, read_ordinal
 from nodes.patterns.grammar.words import Words
 
@@ -37,12 +37,7 @@ def _is_apart(prompt: Words, at: int, end: int) -> bool:
 
 
 def _keeps_stop(word: str) -> bool:
-    return (
-        word in ABBREVIATIONS
-        or is_initial(word)
-        or word == "."
-        or any(sign.isdigit() for sign in word)
-    )
+    return word == "." or is_shortened(word)
 
 
 def position(symbols: list[str], *, numbered: bool) -> str | None:

@@ -55,14 +55,18 @@ class Opening:
         return self.kind in _MADE_OF_SEVERAL
 
 
-def find_opening(words: list[str], start: int, end: int) -> Opening | None:
+def find_opening(prompt: Words, start: int, end: int) -> Opening | None:
     """The opening that begins at `start`, if there is one."""
+    words = prompt.words
     found = OPENINGS_OF_TODOS.longest(words, start, end)
     if found is None:
         return None
     after, kind = found
+    if words[after - 1] == "-" and after < end and prompt.ends[after - 1] == prompt.starts[after]:
+        after -= 1  # the minus of "-5 degrees"
     signed = words[after - 1] in (":", "-", ",")
-    if not signed and after < end and _is_compound(words[after - 1], words[after]):
+    named = not NAMING.isdisjoint(words[start:after])
+    if not signed and not named and after < end and _is_compound(words[after - 1], words[after]):
         return None
     if signed and words[after - 1] == "," and kind is Opens.HEADING:
         return None
@@ -72,7 +76,6 @@ def find_opening(words: list[str], start: int, end: int) -> Opening | None:
     count = int(read_number(words, *counted)[0]) if counted else None  # type: ignore[index]
     if not _BOTH.isdisjoint(opened):
         count = 2
-    named = not NAMING.isdisjoint(opened)
     if kind is Opens.BARE and not _STATING.isdisjoint(words[after:end]):
         return None
     return Opening(kind, start, after, words[after - 1] == ":", named, priority, count)

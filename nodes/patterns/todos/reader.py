@@ -7,7 +7,13 @@ from typing import Any
 
 from nodes.patterns.arithmetic import read_expression
 from nodes.patterns.english.list_names import LIST, TODO, TODOS, View, view
-from nodes.patterns.english.list_words import ANYTHING, ASKED_FRONTS, KINDS_OF_TODOS
+from nodes.patterns.english.list_words import (
+    ANYTHING,
+    ASKED_FRONTS,
+    CHANGING,
+    DENYING,
+    KINDS_OF_TODOS,
+)
 from nodes.patterns.english.rejected_items import (
     NO_ITEM_BEGINS,
     PLACING,
@@ -19,6 +25,7 @@ from nodes.patterns.english.rejected_items import (
     is_sentence,
     is_vague,
 )
+from nodes.patterns.english.set_words import ALL
 from nodes.patterns.english.todo_openings import Opens
 from nodes.patterns.english.todo_templates import ELLIPTIC_TEMPLATES, TEMPLATES
 from nodes.patterns.english.todo_words import (
@@ -64,7 +71,7 @@ _RESULT_OF = phrase_set(
     ]
 )
 _COUNTED = frozenset({TODOS, "items", "things"})
-_COUNT_WITHIN = 6  # words from the beginning
+_COUNT_WITHIN = 40  # words from the beginning
 _REASONS = {
     "add": "asks to put something on the to-do list",
     "list": "asks what is on the to-do list",
@@ -82,6 +89,11 @@ def _templates() -> tuple[TemplateTable, TemplateTable]:
 
 
 # The slots of a template that fits, as inputs of a to-do tool.
+
+
+def slot_is_quoted(words: list[str], start: int, end: int) -> bool:
+    """Whether nothing but one quotation stands there."""
+    return end - start == 1 and words[start][0] in "\"'"
 
 
 _ADDRESSED = frozenset({"you", "ya", "u"})
@@ -120,8 +132,14 @@ class Slots:
         if ANYTHING.issuperset(symbols):
             return {}
         start, end = self._trimmed(slot, ASKED_FRONTS, TODO_ENDS)
-        text = items.wording(self.prompt, start, end)
-        return {"show": "exists", "text": literal(text)} if text else None
+        words = self.prompt.words
+        if start >= end or words[start] in CHANGING or words[end - 1] in DENYING:
+            return None  # "do i need to add soap to my list"
+        try:
+            text = text_with_results(self.prompt, start, end, self.earlier)
+        except Ambiguous:
+            return None
+        return {"show": "exists", "text": text}
 
     def text(self, slot: str) -> str | None:
         """The words of a new to-do, or a reference to a computed value."""
@@ -153,8 +171,12 @@ class Slots:
         first, _ = self.fit.places[slot]
         start, end = self.words(slot)
         symbols = self.symbols(slot)
+        if self._is_named(start) or slot_is_quoted(self.prompt.words, start, end):
+            return self._by_name(start, end, symbols, several=several)
         if (many := self._many(start, end, symbols)) is not None:
             return many if several else None
+        if symbols[0] in ALL or TODOS in symbols:
+            return None  # "everything except milk", "half of my todos"
         numbered = not {TODO, TODOS}.isdisjoint(self.seen.symbols[:first])
         if sets.is_quantity(symbols) or sets.goes_on_after_place(symbols, numbered=numbered):
             return None
@@ -179,9 +201,17 @@ class Slots:
         words = self.prompt.words
         quoted = items.quotations(words, start, end)
         texts = [literal(items.wording(self.prompt, *part)) for part in quoted]
-        if len(texts) > 1 or (len(texts) == 1 and texts[0].casefold() == sets.EVERY):
-            return texts
-        return None
+        return texts if len(texts) > 1 else None
+
+    def _by_name(
+        self, start: int, end: int, symbols: list[str], *, several: bool
+    ) -> str | list[str]:
+        """A to-do that is quoted or called so: its words, whatever else they would mean."""
+        text = literal(items.wording(self.prompt, start, end))
+        means_more = symbols[0] in ALL or items.position(symbols, numbered=True) is not None
+        if not several:
+            return text
+        return [text] if means_more or text.casefold() in ALL else text
 
     def _trimmed(
         self, slot: str, fronts: PhraseTable[bool], ends: PhraseTable[bool]
