@@ -279,7 +279,7 @@ class ExpressionParser:
         while (found := self.operator(parts)) is not None:
             before = self.at
             self.at, operator = found
-            if before == self.sum_ends and operator in "*/%**":
+            if before == self.sum_ends and operator in "*/%**" and not self.names_operation():
                 raise NotArithmetic  # "the sum of 5 and 6 times 2" has two readings
             self.operations += 1
             if len(parts) == 1:
@@ -305,6 +305,10 @@ class ExpressionParser:
         self.depth -= 1
         return " ".join(parts), len(parts) == 1 and left[1]
 
+    def names_operation(self) -> bool:
+        """Whether an operation follows that is named first: "times the sum of 4 and 5"."""
+        return FUNCTIONS.longest(self.words, self.at, self.end) is not None
+
     def operator(self, parts: list[str]) -> tuple[int, str] | None:
         """The next operator; "of" is one after a fraction, as in "3/4 of 18"."""
         following = self.words[self.at : self.at + 1] if self.at < self.end else []
@@ -314,6 +318,8 @@ class ExpressionParser:
             if "/" in parts:
                 raise NotArithmetic  # "8 / 2(2 + 2)" has two readings
             return self.at, "*"
+        if following == ["%"] and self.words[self.at + 1 : self.at + 2] in (["+"], ["-"]):
+            return None  # a percentage, and the next operation
         return OPERATORS.longest(self.words, self.at, self.end)
 
     def operand(self) -> tuple[str, bool]:

@@ -11,14 +11,13 @@ from nodes.patterns.english.arithmetic_words import (
     PREFIXES,
 )
 from nodes.patterns.english.connectors import (
-    ABBREVIATIONS,
     ADDRESSING,
     DIVIDING,
     JOINING,
     PERHAPS_BEGINNINGS,
     Bond,
 )
-from nodes.patterns.english.politeness import OPENINGS
+from nodes.patterns.english.politeness import OPENINGS, TITLES, is_shortened
 from nodes.patterns.grammar.numbers import is_digits, may_begin_number, read_number
 from nodes.patterns.grammar.phrases import PhraseTable, word_set
 from nodes.patterns.grammar.words import Words
@@ -34,6 +33,7 @@ _OTHER_ADDITIONS = word_set("add subtract split share times how minus remove tak
 _ENUMERATING = frozenset({"and", ",", "&"})
 _LONGEST_NUMBER = 12  # words
 _SIGNS = word_set(", ; . ! ?")
+_ENDING = word_set(". ! ?")
 _OPENINGS_LOOKED_THROUGH = 4  # a bound, or a prompt of nothing but "and please" costs its square
 
 
@@ -102,7 +102,7 @@ def _connector(
 ) -> tuple[int, Bond] | None:
     """Where the clause after the connector at `at` begins, if it divides here."""
     words = prompt.words
-    if words[at] == ".":
+    if words[at] in _ENDING:
         return (at + 1, Bond.HARD) if _ends_sentence(prompt, at) else None
     dividing = DIVIDING.longest(words, at, total)
     if dividing is not None:
@@ -158,4 +158,9 @@ def _ends_sentence(prompt: Words, at: int) -> bool:
     end = prompt.ends[at]
     if end < len(prompt.text) and not prompt.text[end].isspace():
         return False
-    return at == 0 or prompt.words[at - 1] not in ABBREVIATIONS or at + 1 == len(prompt.words)
+    if at == 0 or at + 1 == len(prompt.words) or prompt.words[at] != ".":
+        return True
+    if not is_shortened(prompt.words[at - 1]):
+        return True
+    before = prompt.words[at - 1]
+    return len(before) > 1 and before not in TITLES and prompt.text[prompt.starts[at + 1]].isupper()

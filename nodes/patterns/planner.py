@@ -7,6 +7,7 @@ from graph.state import Step, Unparsed
 from nodes.patterns.arithmetic import looks_like_arithmetic, read_expression
 from nodes.patterns.english.connectors import BEGINNINGS
 from nodes.patterns.english.politeness import take_off_closing, take_off_opening
+from nodes.patterns.english.small_talk import asks_permission
 from nodes.patterns.grammar.calls import CALCULATOR, Call, Earlier, calculation
 from nodes.patterns.grammar.phrases import Choice, phrase_set
 from nodes.patterns.grammar.words import Words, correct, read_words
@@ -63,6 +64,7 @@ class PatternPlanner:
 
     def __init__(self, tools: Mapping[str, Tool]) -> None:
         self._tools = frozenset(tools)
+        self._acting = frozenset(name for name, tool in tools.items() if tool.effects)
         self._phrases = own_phrases(tools)
         self._beginnings = phrase_set(BEGINNINGS)
         for phrase in self._phrases:
@@ -95,7 +97,17 @@ class PatternPlanner:
         """The same for words that the exact reading alone does not understand."""
         calls = self._calls(prompt, start, end, earlier)
         if calls is None:
-            calls = self._todos.read_fuzzily(prompt, start, end, earlier)
+            calls = self._asked_for(
+                self._todos.read_fuzzily(prompt, start, end, earlier), prompt, start, end
+            )
+        return calls
+
+    def _asked_for(
+        self, calls: list[Call] | None, prompt: Words, start: int, end: int
+    ) -> list[Call] | None:
+        """The same calls, unless they change something and were only asked about."""
+        if calls and any(call.tool in self._acting for call in calls):
+            return None if asks_permission(prompt.words, start, end) else calls
         return calls
 
     def _planning(self, words: Words, *, fuzzy: bool = False) -> Planning:
@@ -105,6 +117,9 @@ class PatternPlanner:
 
     def _calls(self, prompt: Words, start: int, end: int, earlier: Earlier) -> list[Call] | None:
         """What one clause asks for, or None when it is not understood."""
+        return self._asked_for(self._read(prompt, start, end, earlier), prompt, start, end)
+
+    def _read(self, prompt: Words, start: int, end: int, earlier: Earlier) -> list[Call] | None:
         call = self._own(prompt, start, end, earlier)
         if call is not None:
             return [call]

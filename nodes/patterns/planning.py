@@ -8,9 +8,9 @@ from nodes.patterns.clauses import divide
 from nodes.patterns.english.connectors import Bond
 from nodes.patterns.english.list_names import is_name_of_list, names_list
 from nodes.patterns.english.politeness import take_off_opening
-from nodes.patterns.english.small_talk import is_small_talk
+from nodes.patterns.english.small_talk import asks_permission, is_small_talk
 from nodes.patterns.english.todo_openings import OTHER_REQUESTS, Opens
-from nodes.patterns.grammar.calls import Call, Earlier
+from nodes.patterns.grammar.calls import STORE, Call, Earlier
 from nodes.patterns.grammar.phrases import PhraseTable
 from nodes.patterns.grammar.words import Words
 from nodes.patterns.ignorable import is_courtesy, is_echo, is_reason, repeats_list
@@ -20,6 +20,7 @@ from nodes.patterns.todos.openings import Opening, find_opening
 Understand = Callable[[Words, int, int, Earlier], list[Call] | None]
 Open = Callable[[Words, Opening, list[tuple[int, int]] | int, Earlier], list[Call] | None]
 
+_JOINTS = frozenset({"and", ",", "then", "but", "if", "when"})
 _MOST_JOINED = 3  # clauses read as one, when an "and" was part of an item
 
 
@@ -75,11 +76,11 @@ class Planning:
         joined = self.joined(at, alone is not None and not heading)
         calls, last = (alone, at) if joined is None else joined
         if calls is None:
-            following = self.open(at, reminder=True)
+            following = self.open(at, weak=True)
             if following is not None:
                 return following
             if not self.is_ignorable(at):
-                self.refuse(start, end)
+                self.refuse(self.not_understood(start, end), end)
         elif not repeats_list(calls, self.earlier.last, names_list(self.prompt.words, start, end)):
             self.add(calls)
         return last + 1
@@ -92,16 +93,18 @@ class Planning:
 
     # After an explicit opening the rest is the item, up to what is clearly a next request.
 
-    def open(self, at: int, *, reminder: bool = False) -> int | None:
+    def open(self, at: int, *, weak: bool = False) -> int | None:
         """Read the clause at `at` by its opening; the clause after it, or None without one.
 
-        A reminder is read so only where the clause is understood in no other way.
+        After a `weak` opening it is read so only where it is understood in no other way.
         """
         clause = self.clauses[at]
         line = self.lines[clause.line]
         begin = take_off_opening(self.prompt.words, clause.start, line.end)
-        opening = find_opening(self.prompt.words, begin, line.end)
-        if opening is None or (opening.kind is Opens.REMINDER) != reminder:
+        opening = find_opening(self.prompt, begin, line.end)
+        if opening is None or opening.is_weak != weak:
+            return None
+        if asks_permission(self.prompt.words, clause.start, line.end):
             return None
         if opening.after == line.end:
             return self.open_lines(at, opening)
@@ -146,6 +149,7 @@ class Planning:
         """The first clause after the one at `at` that is no part of what was opened there."""
         words = self.prompt.words
         line = self.clauses[at].line
+        added = self.earlier.and_then(f"{STORE}add")
         for number in range(at + 1, len(self.clauses)):
             clause = self.clauses[number]
             if clause.line != line:
@@ -157,8 +161,8 @@ class Planning:
                 continue  # what stands between two items
             begin = take_off_opening(words, clause.start, clause.end)
             if (
-                self.makes_sense(number)
-                or find_opening(words, begin, self.lines[line].end) is not None
+                self.makes_sense(number, added)
+                or find_opening(self.prompt, begin, self.lines[line].end) is not None
                 or OTHER_REQUESTS.longest(words, begin, clause.end) is not None
                 or (clause.bond == Bond.HARD and not opening.signed)
             ):
@@ -207,10 +211,11 @@ class Planning:
                 return calls, last
         return None
 
-    def makes_sense(self, at: int) -> bool:
+    def makes_sense(self, at: int, earlier: Earlier | None = None) -> bool:
         """Whether the clause at `at` could be a request of its own, however it is read."""
         clause = self.clauses[at]
-        return self.readers.sense(self.prompt, clause.start, clause.end, self.earlier) is not None
+        calls = self.readers.sense(self.prompt, clause.start, clause.end, earlier or self.earlier)
+        return calls is not None
 
     def read(self, first: int, last: int) -> list[Call] | None:
         """What the clauses from `first` to `last` ask for as one."""
@@ -224,6 +229,16 @@ class Planning:
             [prompt.starts[start], prompt.ends[end - 1]] if start < end else [0, len(prompt.text)]
         )
         self.unparsed.append({"text": prompt.text[span[0] : span[1]], "span": span})
+
+    def not_understood(self, start: int, end: int) -> int:
+        """Where in a clause the words begin that are the reason to refuse it."""
+        words = self.prompt.words
+        joints = [at for at in range(start + 1, end - 1) if words[at] in _JOINTS]
+        for at in joints[:_MOST_JOINED]:
+            before = self.readers.sense(self.prompt, start, at, self.earlier)
+            if before is not None:
+                return at + 1
+        return start
 
     def step(self, number: int, call: Call) -> Step:
         """A call as the step of this number."""

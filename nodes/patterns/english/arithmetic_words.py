@@ -81,6 +81,7 @@ FROM = "from"
 INTO = "into"
 ONLY_BY = "only by"
 SPLIT = "split"
+ONLY_AND = "only and"
 ON = "on"
 
 #: Which words stand between the operands of a function.
@@ -90,6 +91,7 @@ SEPARATORS = {
     FROM: phrase_set(["[away] from", "out of", "off of", "off"]),
     INTO: phrase_set(["into", "in", "inside [of]"]),
     ONLY_BY: phrase_set(["by"]),
+    ONLY_AND: phrase_set(["[,] and [also] [then]", ",", "&"]),
     SPLIT: phrase_set(["by", "into", "between", "among", "amongst"]),
     TO: phrase_set(["by", "over", "and", "with"]),
 }
@@ -104,12 +106,12 @@ FUNCTIONS = table(
         "[the] (product|multiplication) of [multiplying] [<numbers>]": Function("*", BY),
         "(multiply|multiplying|multiplied|multiplies) [together] [<numbers>]": Function("*", BY),
         "times|timesing": Function("*", ONLY_BY),
-        "[the] (difference|differences) (between|of|in) [<numbers>]": Function("-", AND),
+        "[the] (difference|differences) (between|of|in) [<numbers>]": Function("-", ONLY_AND),
         "[the] (quotient|ratio|division) of [dividing] [<numbers>]": Function("/", TO),
         "divide|dividing|divided|divides": Function("/", TO),
         "split|splitting|share|sharing": Function("/", SPLIT),
         "[the] (average|mean) (of|between|from) [<numbers>]|average|averaging": Function(
-            "mean", AND
+            "mean", ONLY_AND
         ),
         "subtract|subtracting|subtracted|subtracts|take [away]|taking [away]|took [away]|takes "
         "[away]|deduct|deducting|deducted|minus|remove|removing|removed": Function(

@@ -55,10 +55,6 @@ JOINING = phrase_set(
     ]
 )
 
-ABBREVIATIONS = word_set(
-    "mr mrs ms dr prof st ave vs etc no jr sr inc ltd co approx dept est tel ext e g i a p m"
-)
-
 #: Phrases that begin a request wherever they stand.
 BEGINNINGS = [
     "what|what's|whats|who|who's|where|where's|when's|why|which",
@@ -76,7 +72,7 @@ BEGINNINGS = [
     "cross (it|that|out)|check (it|that|my|the|if|whether|to)",
     "create (a|an|another|the|new)|make (a|another) (todo|task|to do|note)",
     "new (todo|task)",
-    "display|display my|remind me|play|set (a|an|the|my)|turn (on|off|up|down)",
+    "display|display my|remind me|play|set (a|an|the|my)|turn (on|off|up|down)|email",
     "i (want|need|must|gotta|wish|would|like|think|get)|i'd like|thanks|thank you|hey|it's|it is",
     "(find|get|book|order|send|bring|make|buy|help|play|call|tell|wake|text) me|find out|look up",
     "(dim|mute|unmute|pause|resume|shuffle|skip|stream|snooze|launch|translate|google|disable|"

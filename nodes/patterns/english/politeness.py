@@ -1,7 +1,7 @@
 """What people wrap around a request: how they begin it and how they end it."""
 
 from nodes.patterns.grammar.numbers import read_number
-from nodes.patterns.grammar.phrases import phrase_set
+from nodes.patterns.grammar.phrases import phrase_set, word_set
 
 CLASSES = {
     "you": ["you", "u", "ya"],
@@ -81,11 +81,11 @@ OPENINGS = phrase_set(
         "is there (a|any) (way|chance) [that] (<you> (can|could)|for <you> to|to)",
         "be a (dear|darling|doll|pal|sweetheart|sweetie|good boy|good bot|friend) and|be (nice|so "
         "nice|so good) (and|as to)|be a (dear|darling|pal|sweetheart)",
-        "(it's|it is) (done|over|finished)",
+        "(it's|it is|it has been|that's|it was) (done|over|finished|completed)",
         "<could> <you>",
         "<you> (can|could|may|should|need to|must|have to|might)",
         "(can|could|may|might|shall) (i|we)",
-        "<i want> [for] <you> to",
+        "<i want> [for] <you> [to]",
         "<i want> to",
         "(need|want|have|would like|looking|trying|about) to|[i] (wanna|gotta)",
         "(i'm|i am) (trying|looking|going|hoping|ready) to|i've got to|i must|we must",
@@ -151,6 +151,20 @@ AFTER_LIST = [
 ]
 
 _LONGEST_CLOSING = 7
+_SAYING = frozenset({"say", "says", "saying"})
+
+#: Words with a full stop of their own; after these a name follows.
+TITLES = word_set("mr mrs ms dr prof st vs no nr approx dept e.g i.e")
+ABBREVIATIONS = TITLES | word_set(
+    "ave vs etc no jr sr inc ltd co corp approx dept est tel ext e g i a p m"
+)
+
+
+def is_shortened(word: str) -> bool:
+    """Whether a full stop after a word belongs to it: "Inc.", the "J." of a name, "v1.0."."""
+    if word in ABBREVIATIONS or (len(word) == 1 and word.isalpha()):
+        return True
+    return word[0].isalpha() and any(sign.isdigit() for sign in word)
 
 
 def take_off_opening(words: list[str], start: int, end: int) -> int:
@@ -162,8 +176,16 @@ def take_off_opening(words: list[str], start: int, end: int) -> int:
 
 
 def take_off_closing(words: list[str], start: int, end: int) -> int:
-    """Where the request itself ends."""
+    """Where the request itself ends; "to say please" ends with what is to be said."""
+    whole = end
+    closed = _without_closings(words, start, end)
+    return whole if closed < end and closed > start and words[closed - 1] in _SAYING else closed
+
+
+def _without_closings(words: list[str], start: int, end: int) -> int:
     while end > start:
+        if words[end - 1] == "." and end - start > 1 and is_shortened(words[end - 2]):
+            return end
         for length in range(min(_LONGEST_CLOSING, end - start), 0, -1):
             found = CLOSINGS.longest(words, end - length, end)
             if found is not None and found[0] == end:

@@ -6,13 +6,6 @@ from nodes.patterns.english.connectors import BEGINNINGS
 from nodes.patterns.english.list_names import LIST
 from nodes.patterns.grammar.phrases import phrase_set, word_set
 
-CLASSES = {
-    "hour": [
-        "1|2|3|4|5|6|7|8|9|10|11|12|15|20|30|45|60|one|two|three|four|five|six|seven|eight|nine|"
-        "ten|eleven|twelve|fifteen|twenty|thirty"
-    ],
-}
-
 #: Places that are not ours: "a task to my calendar" is none for us.
 ELSEWHERE = phrase_set(
     [
@@ -29,22 +22,9 @@ OTHER_PLACES = phrase_set(
     [
         "(my|the|our|his|her|their|a|this) [google|work|amazon] (calendar|calender|playlist|"
         "contacts|cart|inbox|wish list|watch list|outlook|address book|notes|reminders)",
-        "(my|the|our|his|her|their|a|another) [work|shopping|grocery|reading|wish|guest|packing|"
-        "movie|book|bucket|birthday|christmas|gift|family|home|school|office|party|travel] list",
+        "(my|the|our|his|her|their|a|another) (work|shopping|grocery|reading|wish|guest|packing|"
+        "movie|book|bucket|birthday|christmas|gift|family|home|school|office|party|travel) list",
     ]
-)
-
-#: Times of day: a to-do does not ring, so "remind me at five to …" is refused.
-ALARMS = phrase_set(
-    [
-        "at <hour>|at (noon|midnight|lunch|dinner|breakfast|night)|in <hour> (minutes|minute|mins|"
-        "hours|hour|hrs|days|day|weeks|week|months)|a m|p m|a . m|p . m|am|pm|o'clock|when i|when "
-        "the|"
-        "in (an|a|half an|a few|a couple of|the next) (hour|minute|hours|minutes|day|week|while)|"
-        "every (day|week|hour|morning|evening|night|monday|month|year|minute)|hourly|"
-        "(before|by|until|after|around) <hour>",
-    ],
-    CLASSES,
 )
 
 #: Items that name nothing.
@@ -55,6 +35,14 @@ VAGUE = word_set(
     task stuff another some more me us you everything all list lists entry following and to by
     """
 )
+
+#: The same after an explicit opening, where nearly every word is an item.
+NAMELESS = word_set(
+    "something anything things stuff this that it them these those me us on to for my the list , ."
+)
+
+#: Words with which no new item begins: "mark my list as finished".
+NO_ITEM_BEGINS = word_set("as in into from off of")
 
 #: What other programs handle; without a list named beside them they are none of our to-dos.
 FOREIGN = word_set(
@@ -71,6 +59,7 @@ UNFINISHED = word_set("and , of to the a an my our your for from into onto with 
 
 _BEGINNINGS = phrase_set(BEGINNINGS)
 _LONGEST_PLACE = 5
+_SIGNS = frozenset(",;.:!?-()[]/\\\"'&+*#@$%=<>_~|^`")
 _POINTING = word_set("this these those")
 _FEW = 3
 _QUALIFYING = word_set(
@@ -90,7 +79,7 @@ _NO_TODOS = phrase_set(
 
 def is_vague(symbols: list[str]) -> bool:
     """Whether these words name nothing in particular."""
-    return all(symbol in VAGUE or (len(symbol) == 1 and not symbol.isalnum()) for symbol in symbols)
+    return all(symbol in VAGUE or symbol in _SIGNS for symbol in symbols)
 
 
 def is_beside_the_list(symbols: list[str]) -> bool:
@@ -151,11 +140,6 @@ def is_foreign(symbols: list[str]) -> bool:
         if symbols[at] in FOREIGN and symbols[at + 1] != "}":
             return True  # "check off my settings real quick"
     return symbols[-1] in FOREIGN or ("that" in symbols and "says" in symbols)
-
-
-def is_alarm(symbols: list[str]) -> bool:
-    """Whether the words say when to be reminded, which a to-do cannot do."""
-    return any(ALARMS.longest(symbols, at, len(symbols)) for at in range(len(symbols)))
 
 
 def is_sentence(symbols: list[str]) -> bool:

@@ -155,7 +155,7 @@ _CLOSERS = phrase_set(
         "(before|in case|lest) i forget|for (me|us)|(right|straight) away|right now|now now|"
         "real (quick|fast)|at once|(when|whenever) you (can|get a chance|have time|get time|like)|"
         "as (well|soon as possible|soon as you can)|(one|once) more [time]|no rush|out loud|"
-        "(this|in the|for the) (morning|afternoon|evening|arvo|week|weekend|day|month)|for me",
+        "for me",
     ]
 )
 
@@ -167,6 +167,44 @@ def skip_lead(words: Sequence[str], at: int, end: int) -> int:
     if words[at] in _STATING_FIRST:
         reached = max(reached, _after_statement(words, at, end))
     return at + 1 if reached == at and words[at] in _TALK else reached
+
+
+#: Asking whether something may be done, or was, and not for it: "can i delete todo 1".
+_PERMISSION = phrase_set(
+    [
+        "(can|could|may|might|shall|should|must|do|did|will|would|dare|ought|have|had|can't|"
+        "couldn't|shouldn't|mustn't|mayn't) (i|we)",
+        "is it (ok|okay|fine|alright|possible|allowed|safe|good|wise|right|a good idea|too late) "
+        "(if|that|to|when)",
+        "(am|are) (i|we) (allowed|able|supposed|permitted|free|going|meant)",
+        "is there (a|any) (way|chance) to|what (happens|if|would happen|will happen)|"
+        "how (do|can|could|should|would|may) (i|we)|why (do|did|can|should|would)",
+    ]
+)
+#: After these, another is asked, or something to be had: "may i ask you", "can i have tea added".
+_HAVING = frozenset({"get", "have", "ask", "trouble", "bother", "see", "hear", "know"})
+_LEADING_ON = frozenset({"go", "to", "do", "get", "have", "say", "if"})
+_LONGEST_LEAD = 6  # phrases before a question
+
+
+def asks_permission(words: Sequence[str], start: int, end: int) -> bool:
+    """Whether a clause asks if something may be done, and not that it is done."""
+    at = start
+    for _ in range(_LONGEST_LEAD):
+        found = _PERMISSION.longest(words, at, end)
+        if found is not None:
+            after = found[0]
+            return not (after < end and words[after] in _HAVING)
+        if at >= end:
+            return False
+        lead = OPENINGS.longest(words, at, end)
+        if lead is not None:
+            at = lead[0]
+        elif words[at] in _TALK:
+            at += 1
+        else:
+            return False
+    return False
 
 
 def is_closing(words: Sequence[str], at: int, end: int) -> bool:
@@ -223,6 +261,8 @@ def says_what_became_of(wanted: Set[str], words: Sequence[str], start: int, end:
 
 def is_small_talk(words: Sequence[str], start: int, end: int) -> bool:
     """Whether a whole clause asks for nothing: talk, perhaps with a statement after it."""
+    if words[end - 1] in _LEADING_ON:
+        return False  # "then go" has no end
     at = _REMARKS.skip(words, start, end)
     while at < end and not is_statement(words, at, end):
         after = skip_lead(words, at, end)

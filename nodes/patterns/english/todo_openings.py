@@ -14,6 +14,7 @@ class Opens(Enum):
     ONE = "one to-do"
     SEVERAL = "several to-dos"
     REMINDER = "one to-do that people want to be reminded of"
+    BARE = "one to-do, after its bare name"
     HEADING = "several to-dos, if they stand in the lines after it"
     COMPLETION = "to-dos that are done"
     DELETION = "to-dos that go"
@@ -81,10 +82,10 @@ OPENINGS_OF_TODOS = table(
         "one more) [new|quick|<priority>] <todo> [<onto> <list>]": Opens.ONE,
         "new [<priority>] <todo> [<onto> <list>] [<called>] [<sign>]": Opens.ONE,
         "[my|a|next|another|<priority>] <todo> (:|-)": Opens.ONE,
-        "remind me [that i need] to|remind me that i (need|have|must) to|remind me [:]": (
-            Opens.REMINDER
-        ),
+        "remind me [that i need] to|remind me that i (need|have) to|remind me that i must|remind me"
+        " [:]": (Opens.REMINDER),
         "(don't|do not) let me forget to": Opens.REMINDER,
+        "todo|task": Opens.BARE,
         "<add> <these> <todos> [<onto> <list>] [<called>] [<sign>]": Opens.SEVERAL,
         "<with article> <these> <todos> [<onto> <list>] [<called>] [<sign>]": Opens.SEVERAL,
         "(<add>|put) <these> (items|things|entries|ones) <onto> <list> [<sign>]": Opens.SEVERAL,
@@ -105,9 +106,8 @@ OPENINGS_OF_TODOS = table(
 )
 
 #: Words after "task" or "to do" that make another thing of it: "to do list", "task manager".
-COMPOUNDS = frozenset(
-    {"list", "lists", "bar", "manager", "app", "apps", "force", "master", "rabbit", "group"}
-)
+LISTS = frozenset({"list", "lists"})
+COMPOUNDS = frozenset({"bar", "manager", "app", "apps", "force", "master", "rabbit", "group"})
 PRIORITIES = phrase_set(["<priority>"], CLASSES)
 
 #: When something is to be done; it stays in the words of the to-do.

@@ -81,6 +81,14 @@ class Earlier:
         if tool == CALCULATOR:
             self.results.append(f"{{step_{self.steps}_output}}")
 
+    def and_then(self, tool: str) -> "Earlier":
+        """These steps and one more."""
+        later = Earlier()
+        later.steps, later.last, later.about_todos = self.steps, self.last, self.about_todos
+        later.results, later.result, later.todo = [*self.results], self.result, self.todo
+        later.follow(tool)
+        return later
+
     @property
     def number(self) -> str | None:
         """A reference to the latest computed value."""

@@ -29,19 +29,28 @@ from nodes.patterns.english.fuzzy_words import (
     TICKING,
 )
 from nodes.patterns.english.list_names import LIST, TODO, TODOS, View, view
-from nodes.patterns.english.list_words import ASKING, HOW_TO, NEVER_TOGETHER, NOT_TOGETHER, SHOWING
+from nodes.patterns.english.list_words import (
+    ASKING,
+    DENYING,
+    HOW_TO,
+    NEVER_TOGETHER,
+    NOT_TOGETHER,
+    SHOWING,
+)
 from nodes.patterns.english.rejected_items import (
     ELSEWHERE,
+    NO_ITEM_BEGINS,
     PLACING,
     UNFINISHED,
     is_beside_the_list,
     is_vague,
 )
-from nodes.patterns.english.small_talk import ADVERBS, FRIENDS, INTERJECTIONS, is_closing, skip_lead
+from nodes.patterns.english.small_talk import ADVERBS, FRIENDS, is_closing, skip_lead
 from nodes.patterns.grammar.calls import Call, is_whole, literal
 from nodes.patterns.grammar.phrases import phrase_set, word_set
 from nodes.patterns.grammar.words import Words
-from nodes.patterns.todos import items
+from nodes.patterns.todos import items, sets
+from nodes.patterns.todos.listing import what_is_asked
 
 Exact = Callable[[int, int], list[Call] | None]
 Make = Callable[[str, dict[str, str]], list[Call] | None]
@@ -109,8 +118,10 @@ def _read_at(
 ) -> list[Call] | None:
     """The request that begins right at `at`."""
     symbols = seen.symbols
-    if asks_about(symbols, named, at) or asks_for_list(symbols, at):
+    if asks_about(symbols, named, at):
         return make("list", {})
+    if asks_for_list(symbols, at):
+        return make("list", what_is_asked(symbols))
     if named.start >= at and is_closing(symbols, named.end, len(symbols)):
         calls = exact(seen.at[at], seen.at[named.end])
         if calls:
@@ -132,6 +143,8 @@ def _read_at(
 def _change(prompt: Words, seen: View, named: Named, verb: int, make: Make) -> list[Call] | None:
     """An item between the verb and the list, or after both."""
     total = len(seen.symbols)
+    if named.place is None and LIST not in seen.symbols:
+        return None  # "delete the last todos" names no list
     before = _trimmed(seen.symbols, verb + 1, named.start)
     if before[0] < before[1]:
         if not is_closing(seen.symbols, named.end, total):
@@ -148,6 +161,13 @@ def _changed(
     if first < last and seen.symbols[first] == "to" and place[0] >= named.end:
         first += 1
     if action is None or first >= last or not _is_item(prompt, seen, first, last):
+        return None
+    if sets.is_quantity(seen.symbols[first:last]) or seen.symbols[first] in NO_ITEM_BEGINS:
+        return None
+    if action != "add" and (
+        sets.places(seen.symbols[first:last])
+        or sets.goes_on_after_place(seen.symbols[first:last], numbered=False)
+    ):
         return None
     if action != "add" and (where := items.position(seen.symbols[first:last], numbered=False)):
         return make(action, {"todo": where})
@@ -223,7 +243,9 @@ def find_list(symbols: list[str], asked: bool) -> Named:
 # Fuzzily read questions about the list, and wishes to see it.
 
 
-_ALL_SHOWING = SHOWING.union(SHOWING_MORE, {LIST, TODOS, TODO}, INTERJECTIONS, FRIENDS, ADVERBS)
+_ORDER = word_set("first next later afterwards once even only")  # they ask for some of the to-dos
+
+_ALL_SHOWING = SHOWING.union(SHOWING_MORE, {LIST, TODOS, TODO}, FRIENDS, ADVERBS) - _ORDER
 _ALL_ASKING = ASKING | ASKING_MORE
 _YOU_SEE = word_set("see have got find know show say")
 _PUTTING = word_set("add put set save note mark write keep schedule enter made")
@@ -271,6 +293,8 @@ def asks_for_list(symbols: list[str], at: int) -> bool:
     if is_closing(words, listed + 1, end):
         end = listed + 1
     asked = words[:end]
+    if not DENYING.isdisjoint(asked) and what_is_asked(asked).get("status") != "open":
+        return False
     if not _ALL_SHOWING.issuperset(asked) or not _ALL_ASKING.intersection(asked):
         return False
     if any(word == "you" and other not in _YOU_SEE for word, other in pairwise(asked)):

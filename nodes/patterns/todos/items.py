@@ -1,7 +1,7 @@
 """The words of a to-do: as they were written, or the place of one that is on the list."""
 
-from nodes.patterns.english.connectors import ABBREVIATIONS
 from nodes.patterns.english.list_names import TODO
+from nodes.patterns.english.politeness import is_shortened
 from nodes.patterns.grammar.numbers import read_number, read_ordinal
 from nodes.patterns.grammar.words import Words
 
@@ -37,7 +37,7 @@ def _is_apart(prompt: Words, at: int, end: int) -> bool:
 
 
 def _keeps_stop(word: str) -> bool:
-    return word in ABBREVIATIONS or word == "." or any(sign.isdigit() for sign in word)
+    return word == "." or is_shortened(word)
 
 
 def position(symbols: list[str], *, numbered: bool) -> str | None:
@@ -49,7 +49,7 @@ def position(symbols: list[str], *, numbered: bool) -> str | None:
     end = len(symbols)
     if at < end and symbols[at] in ("the", "my"):
         at += 1
-    if at < end and symbols[at] in _NOUNS:
+    if at < end and symbols[at] in _NOUNS and symbols[at] != "one":
         numbered = True
         at += 1
     while at < end and symbols[at] in _NUMBERING:
@@ -57,6 +57,9 @@ def position(symbols: list[str], *, numbered: bool) -> str | None:
         at += 1
     if at == end:
         return None
+    if symbols[at] in ("-", "minus") and numbered:
+        number = read_number(symbols, at + 1, end)
+        return f"-{number[0]}" if number and number[1] == end and number[0].isdigit() else None
     word = symbols[at]
     ordinal = read_ordinal(symbols, at, end)
     place = None
@@ -72,14 +75,6 @@ def position(symbols: list[str], *, numbered: bool) -> str | None:
     if at < end and symbols[at] in _NOUNS:
         at += 1
     return place if at == end else None
-
-
-def several_positions(symbols: list[str]) -> bool:
-    """Whether the words are nothing but several places: "1 and 2", "the first and the last"."""
-    parts = " ".join(symbols).replace(",", " and ").split(" and ")
-    return len(parts) > 1 and all(
-        position(part.split(), numbered=True) for part in parts if part.strip()
-    )
 
 
 def quotations(words: list[str], start: int, end: int) -> list[tuple[int, int]]:

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 from nodes.patterns.english.list_names import LIST, view
 from nodes.patterns.english.politeness import take_off_closing
-from nodes.patterns.english.rejected_items import is_elsewhere, is_vague
+from nodes.patterns.english.rejected_items import NAMELESS, is_elsewhere
 from nodes.patterns.english.todo_openings import (
     COMPOUNDS,
+    LISTS,
     OPENINGS_OF_TODOS,
     PRIORITIES,
     SAYING,
@@ -25,7 +26,8 @@ from nodes.patterns.todos import items
 _COUNTED = phrase_set(["two|three|four|five|six|seven|eight|nine|ten|2|3|4|5|6|7|8|9|10"])
 _BOTH = frozenset({"both"})
 _MADE_OF_SEVERAL = (Opens.SEVERAL, Opens.HEADING, Opens.COMPLETION, Opens.DELETION)
-_NAMING = frozenset({"called", "named", "titled", "entitled", "labeled", "labelled"})
+NAMING = frozenset({"called", "named", "titled", "entitled", "labeled", "labelled"})
+_STATING = frozenset({"is", "are", "was", "has", "have", "been", "done", "?"})
 _ONTO = frozenset({"to", "on", "onto", "in", "into", "at", "under"})
 _LONGEST_TIME = 8  # words
 
@@ -43,19 +45,28 @@ class Opening:
     count: int | None
 
     @property
+    def is_weak(self) -> bool:
+        """Whether the same words may be another request, which then goes first."""
+        return self.kind in (Opens.REMINDER, Opens.BARE)
+
+    @property
     def holds_several(self) -> bool:
         """Whether what follows may be more than one item."""
         return self.kind in _MADE_OF_SEVERAL
 
 
-def find_opening(words: list[str], start: int, end: int) -> Opening | None:
+def find_opening(prompt: Words, start: int, end: int) -> Opening | None:
     """The opening that begins at `start`, if there is one."""
+    words = prompt.words
     found = OPENINGS_OF_TODOS.longest(words, start, end)
     if found is None:
         return None
     after, kind = found
+    if words[after - 1] == "-" and after < end and prompt.ends[after - 1] == prompt.starts[after]:
+        after -= 1  # the minus of "-5 degrees"
     signed = words[after - 1] in (":", "-", ",")
-    if not signed and after < end and words[after] in COMPOUNDS:
+    named = not NAMING.isdisjoint(words[start:after])
+    if not signed and not named and after < end and _is_compound(words[after - 1], words[after]):
         return None
     if signed and words[after - 1] == "," and kind is Opens.HEADING:
         return None
@@ -65,8 +76,14 @@ def find_opening(words: list[str], start: int, end: int) -> Opening | None:
     count = int(read_number(words, *counted)[0]) if counted else None  # type: ignore[index]
     if not _BOTH.isdisjoint(opened):
         count = 2
-    named = not _NAMING.isdisjoint(opened)
+    if kind is Opens.BARE and not _STATING.isdisjoint(words[after:end]):
+        return None
     return Opening(kind, start, after, words[after - 1] == ":", named, priority, count)
+
+
+def _is_compound(noun: str, following: str) -> bool:
+    """Whether a list, or a program, is named and no to-do: "a to do list", "the task bar"."""
+    return following in LISTS or (noun == "task" and following in COMPOUNDS)
 
 
 def _first(table: object, words: list[str], start: int, end: int) -> tuple[int, int] | None:
@@ -93,9 +110,9 @@ def text_of(prompt: Words, opening: Opening, end: int) -> tuple[int, int] | None
             return None
     if start >= end:
         return None
-    if not opening.signed and is_vague(view(words, start, end).symbols):
+    if not opening.signed and not opening.named and NAMELESS.issuperset(words[start:end]):
         return None
-    if words[start:end] == [words[start]] and words[start].isdecimal() and not opening.signed:
+    if end - start == 1 and words[start].isdecimal() and not opening.signed and not opening.named:
         return None  # "add task 3"
     return start, end
 
@@ -117,18 +134,6 @@ def _without_list(words: list[str], start: int, end: int) -> int:
     if last > 2 and seen.symbols[-1] == LIST and seen.symbols[-2] in _ONTO:
         return seen.at[-3]
     return end
-
-
-def reminder_text(prompt: Words, start: int, end: int) -> str | None:
-    """The words of a to-do to be reminded of; the time that stands before them goes behind."""
-    words = prompt.words
-    begin = after_time(words, start, end)
-    if begin > start:
-        if words[begin : begin + 1] != ["to"] or begin + 1 >= end:
-            return None
-        what = items.wording(prompt, begin + 1, end)
-        return f"{what} {prompt.source(start, begin)}" if what else None
-    return items.wording(prompt, start, end)
 
 
 def after_time(words: Sequence[str], start: int, end: int) -> int:
@@ -175,7 +180,7 @@ def parts_of(prompt: Words, opening: Opening, end: int) -> list[tuple[int, int]]
             end -= 1
         quoted = items.quotations(words, start, end)
         parts = quoted or items.separated(words, start, end, opening.count)
-    if any(is_vague(words[begin:stop]) for begin, stop in parts) or not parts:
+    if not parts or any(NAMELESS.issuperset(words[begin:stop]) for begin, stop in parts):
         return None
     if opening.count is not None and len(parts) != opening.count:
         return None

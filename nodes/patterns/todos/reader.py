@@ -7,17 +7,25 @@ from typing import Any
 
 from nodes.patterns.arithmetic import read_expression
 from nodes.patterns.english.list_names import LIST, TODO, TODOS, View, view
+from nodes.patterns.english.list_words import (
+    ANYTHING,
+    ASKED_FRONTS,
+    CHANGING,
+    DENYING,
+    KINDS_OF_TODOS,
+)
 from nodes.patterns.english.rejected_items import (
+    NO_ITEM_BEGINS,
     PLACING,
     UNFINISHED,
     belongs_elsewhere,
-    is_alarm,
     is_beside_the_list,
     is_foreign,
     is_plain,
     is_sentence,
     is_vague,
 )
+from nodes.patterns.english.set_words import ALL
 from nodes.patterns.english.todo_openings import Opens
 from nodes.patterns.english.todo_templates import ELLIPTIC_TEMPLATES, TEMPLATES
 from nodes.patterns.english.todo_words import (
@@ -41,18 +49,20 @@ from nodes.patterns.grammar.numbers import read_number
 from nodes.patterns.grammar.phrases import PhraseTable, phrase_set
 from nodes.patterns.grammar.templates import Fit, TemplateTable
 from nodes.patterns.grammar.words import Words
-from nodes.patterns.todos import items
+from nodes.patterns.todos import items, sets
 from nodes.patterns.todos.fuzzy import read_fuzzily
 from nodes.patterns.todos.listing import read_listing
 from nodes.patterns.todos.openings import (
+    NAMING,
     Opening,
+    after_time,
     parts_of,
-    reminder_text,
     says_when,
     text_of,
 )
+from nodes.patterns.todos.references import Ambiguous, text_with_results
 
-_TEXTS = frozenset({"text", "wish"})
+_TEXTS = frozenset({"text"})
 #: "the sum of 3 and 4", as something to put on the list, is computed first.
 _RESULT_OF = phrase_set(
     [
@@ -61,7 +71,7 @@ _RESULT_OF = phrase_set(
     ]
 )
 _COUNTED = frozenset({TODOS, "items", "things"})
-_COUNT_WITHIN = 6  # words from the beginning
+_COUNT_WITHIN = 40  # words from the beginning
 _REASONS = {
     "add": "asks to put something on the to-do list",
     "list": "asks what is on the to-do list",
@@ -79,6 +89,11 @@ def _templates() -> tuple[TemplateTable, TemplateTable]:
 
 
 # The slots of a template that fits, as inputs of a to-do tool.
+
+
+def slot_is_quoted(words: list[str], start: int, end: int) -> bool:
+    """Whether nothing but one quotation stands there."""
+    return end - start == 1 and words[start][0] in "\"'"
 
 
 _ADDRESSED = frozenset({"you", "ya", "u"})
@@ -103,31 +118,69 @@ class Slots:
         first, last = self.fit.places[slot]
         return self.seen.at[first], self.seen.at[last]
 
-    def is_kind(self) -> bool:
-        """Whether `few` names a kind of to-do, as in "which errands are on my list"."""
-        symbols = self.symbols("few")
-        return is_plain(symbols) and not is_foreign(symbols)
+    def asked(self) -> dict[str, str] | None:
+        """What is asked about the list: whether `item` is on it, or what of `few` is.
+
+        None where the words name another list, or only some of the to-dos.
+        """
+        slot = self.fit.template.slots[0]
+        symbols = self.symbols(slot)
+        if slot == "few":
+            return {} if KINDS_OF_TODOS.issuperset(symbols) else None
+        if LIST in symbols:
+            return None
+        if ANYTHING.issuperset(symbols):
+            return {}
+        start, end = self._trimmed(slot, ASKED_FRONTS, TODO_ENDS)
+        words = self.prompt.words
+        if start >= end or words[start] in CHANGING or words[end - 1] in DENYING:
+            return None  # "do i need to add soap to my list"
+        try:
+            text = text_with_results(self.prompt, start, end, self.earlier)
+        except Ambiguous:
+            return None
+        return {"show": "exists", "text": text}
 
     def text(self, slot: str) -> str | None:
         """The words of a new to-do, or a reference to a computed value."""
         start, end = self.words(slot)
         symbols = self.symbols(slot)
         if is_whole(self.prompt.words, start, end):
-            return self.earlier.result
-        if is_vague(symbols) or not self._is_ours(symbols):
+            return None if self._is_named(start) else self.earlier.result
+        if is_vague(symbols) or sets.is_quantity(symbols) or not self._is_ours(symbols):
             return None
-        if slot == "few" and not is_plain(symbols):
+        if symbols[0] in NO_ITEM_BEGINS or (slot == "few" and not is_plain(symbols)):
             return None
-        if slot == "wish" and is_alarm(symbols):
+        first, last = self._trimmed(slot, TEXT_FRONTS, TEXT_ENDS)
+        try:
+            return text_with_results(
+                self.prompt, first, last, self.earlier, named=self._is_named(start)
+            )
+        except Ambiguous:
             return None
-        return self._wording(slot, TEXT_FRONTS, TEXT_ENDS)
 
-    def todo(self, slot: str) -> str | None:
-        """The to-do that is meant: its place, a reference to it, or its words."""
+    def _is_named(self, start: int) -> bool:
+        """Whether the word before says that a name follows, which stands for nothing else."""
+        return start > 0 and self.prompt.words[start - 1] in NAMING
+
+    def todo(self, slot: str, *, several: bool = False) -> str | list[str] | None:
+        """The to-do that is meant: its place, a reference to it, or its words.
+
+        A list of them where `several` may be meant and are.
+        """
         first, _ = self.fit.places[slot]
         start, end = self.words(slot)
         symbols = self.symbols(slot)
-        place = items.position(symbols, numbered=TODO in self.seen.symbols[:first])
+        if self._is_named(start) or slot_is_quoted(self.prompt.words, start, end):
+            return self._by_name(start, end, symbols, several=several)
+        if (many := self._many(start, end, symbols)) is not None:
+            return many if several else None
+        if symbols[0] in ALL or TODOS in symbols:
+            return None  # "everything except milk", "half of my todos"
+        numbered = not {TODO, TODOS}.isdisjoint(self.seen.symbols[:first])
+        if sets.is_quantity(symbols) or sets.goes_on_after_place(symbols, numbered=numbered):
+            return None
+        place = items.position(symbols, numbered=numbered)
         if place is not None:
             return place
         if is_whole(self.prompt.words, start, end, todo=True):
@@ -138,12 +191,32 @@ class Slots:
             return None
         if not self.fit.names(LIST, TODOS, TODO, symbols=self.seen.symbols) and is_foreign(symbols):
             return None
-        if items.several_positions(symbols):
-            return None  # after the first is gone, the second has another place
-        return self._wording(slot, TODO_FRONTS, TODO_ENDS)
+        start, end = self._trimmed(slot, TODO_FRONTS, TODO_ENDS)
+        return literal(items.wording(self.prompt, start, end))
 
-    def _wording(self, slot: str, fronts: PhraseTable[bool], ends: PhraseTable[bool]) -> str:
-        """The words of a slot as written, without what leads to them and away from them."""
+    def _many(self, start: int, end: int, symbols: list[str]) -> list[str] | None:
+        """Several places, or several quotations; the quoted word "all" is no order for all."""
+        if (many := sets.places(symbols)) is not None:
+            return many
+        words = self.prompt.words
+        quoted = items.quotations(words, start, end)
+        texts = [literal(items.wording(self.prompt, *part)) for part in quoted]
+        return texts if len(texts) > 1 else None
+
+    def _by_name(
+        self, start: int, end: int, symbols: list[str], *, several: bool
+    ) -> str | list[str]:
+        """A to-do that is quoted or called so: its words, whatever else they would mean."""
+        text = literal(items.wording(self.prompt, start, end))
+        means_more = symbols[0] in ALL or items.position(symbols, numbered=True) is not None
+        if not several:
+            return text
+        return [text] if means_more or text.casefold() in ALL else text
+
+    def _trimmed(
+        self, slot: str, fronts: PhraseTable[bool], ends: PhraseTable[bool]
+    ) -> tuple[int, int]:
+        """The words of a slot without what leads to them and away from them."""
         first, last = self.fit.places[slot]
         symbols = self.seen.symbols
         front = fronts.longest(symbols, first, last - 1)
@@ -156,13 +229,12 @@ class Slots:
                 if fronts is TODO_FRONTS and symbols[first] == "the" and first + 1 < last:
                     first += 1  # "the laundry item" is called "laundry"
                 break
-        start, stop = self.seen.at[first], self.seen.at[last]
-        return literal(items.wording(self.prompt, start, stop))
+        return self.seen.at[first], self.seen.at[last]
 
     def _is_ours(self, symbols: list[str]) -> bool:
         """With the list named around an item it cannot be named in it; without, it must be ours."""
-        if symbols[0] in _ADDRESSED and "to" in symbols[1:2]:
-            return False  # "i need you to add …"
+        if symbols[0] in _ADDRESSED and len(symbols) > 1:
+            return False  # "i need you to add …", "i want you show me …"
         if symbols[-1] in UNFINISHED or symbols[0] in ("to", "on"):
             return False  # something was cut off, or belongs to "i don't want to …"
         if symbols[-1] in ("it", "them") and "," in symbols:
@@ -187,14 +259,20 @@ class TodoReader:
         shown = read_listing(seen.symbols, about_todos=earlier.about_todos)
         if shown is not None:
             return self._calls("list", [(shown, start, end)])
-        count = _take_count(seen)
+        if (action := sets.read_all(prompt.words, seen)) is not None:
+            return self._calls(action, [({"todo": sets.EVERY}, start, end)])
         fits = self._templates.fits(seen.symbols)
         if earlier.about_todos:
             fits += self._elliptic.fits(seen.symbols)
         for fit in fits:
-            calls = self._fill(fit, Slots(prompt, seen, fit, earlier), count)
+            calls = self._fill(fit, Slots(prompt, seen, fit, earlier))
             if calls is not None:
                 return calls or None
+        count = _take_count(seen)
+        if count is not None:
+            for fit in self._templates.fits(seen.symbols):
+                if fit.template.action == "add several":
+                    return self._several(Slots(prompt, seen, fit, earlier), count)
         return None
 
     def read_fuzzily(
@@ -233,12 +311,12 @@ class TodoReader:
             action = "complete" if opening.kind is Opens.COMPLETION else "delete"
             todos = [self._named(prompt, *part) for part in parts]
             return self._calls(action, [({"todo": todos}, opening.start, parts[-1][1])])
-        made = [
-            ({"text": literal(text)}, *part)
-            for part in parts
-            if (text := items.wording(prompt, *part))
-        ]
-        return self._calls("add", made) if len(made) == len(parts) else None
+        try:
+            texts = [text_with_results(prompt, *part, earlier) for part in parts]
+        except Ambiguous:
+            return None
+        made = [({"text": text}, *part) for text, part in zip(texts, parts, strict=True)]
+        return self._calls("add", made) if all(texts) else None
 
     @staticmethod
     def _named(prompt: Words, start: int, end: int) -> str:
@@ -253,49 +331,55 @@ class TodoReader:
             return None
         start, end = found
         reason = _REASONS["add"]
-        text: str | None
+        quoted = items.quotations(prompt.words, start, end)
+        if len(quoted) > 1:
+            made = [({"text": literal(items.wording(prompt, *part))}, *part) for part in quoted]
+            return self._calls("add", made)
+        behind = ""
         if opening.kind is Opens.REMINDER:
-            text = reminder_text(prompt, start, end)
             reason = "asks to be reminded; it becomes a to-do, and nothing will ring"
-        else:
-            quoted = items.quotations(prompt.words, start, end)
-            if len(quoted) > 1:
-                made = [({"text": literal(items.wording(prompt, *part))}, *part) for part in quoted]
-                return self._calls("add", made)
-            if not opening.named and is_whole(prompt.words, start, end) and earlier.result:
-                return self._calls("add", [({"text": earlier.result}, opening.start, end)])
-            text = items.wording(prompt, start, end)
+            begin = after_time(prompt.words, start, end)
+            if begin > start:
+                if prompt.words[begin : begin + 1] != ["to"] or begin + 1 >= end:
+                    return None
+                behind = f" {prompt.source(start, begin)}"
+                start = begin + 1
+        elif says_when(prompt.words, start, end):
+            reason += "; the time stays in its words, and nothing will ring"
+        try:
+            text = text_with_results(prompt, start, end, earlier, named=opening.named)
+        except Ambiguous:
+            return None
         if not text:
             return None
-        if says_when(prompt.words, start, end):
-            reason += "" if "ring" in reason else "; the time stays in its words, nothing will ring"
-        words = literal(text)
         if opening.priority is not None:
-            words = f"{prompt.source(*opening.priority)}: {words}"
-        calls = self._calls("add", [({"text": words}, opening.start, end)])
+            text = f"{prompt.source(*opening.priority)}: {text}"
+        calls = self._calls("add", [({"text": text + behind}, opening.start, end)])
         return calls and [replace(call, reasoning=reason) for call in calls]
 
-    def _fill(self, fit: Fit, slots: Slots, count: int | None) -> list[Call] | None:
+    def _fill(self, fit: Fit, slots: Slots) -> list[Call] | None:
         """The calls of a template; none when its words name nothing, None when it is not meant."""
         action = fit.template.action
         start, end = slots.seen.at[0], slots.seen.at[-1]
         if action == "add several":
-            return self._several(slots, count)
-        if count is not None:
-            return None
+            return self._several(slots, None)
         if action == "list":
-            item = fit.template.slots[0]
-            if LIST in slots.symbols(item) or (item == "few" and not slots.is_kind()):
-                return []
-            return self._calls("list", [({}, start, end)])
+            asked = slots.asked()
+            return [] if asked is None else self._calls("list", [(asked, start, end)])
         if action == "add" and (calls := self._quoted(slots) or self._computed(slots)):
             return calls
-        given: dict[str, str] = {}
+        given: dict[str, str | list[str]] = {}
         for slot in fit.places:
+            if slot == "place" and items.position(slots.symbols(slot), numbered=True) is None:
+                return None
             is_text = slot in _TEXTS or (slot == "few" and action == "add")
-            words = slots.text(slot) if is_text else slots.todo(slot)
+            words = (
+                slots.text(slot)
+                if is_text
+                else slots.todo(slot, several=action in ("complete", "delete"))
+            )
             if not words:
-                return [] if slot != "known" else None
+                return None if slot in ("known", "place") else []
             given["text" if is_text else "todo"] = words
         return self._calls(action, [(given, start, end)])
 
