@@ -210,6 +210,7 @@ def expressions(draw: st.DrawFn) -> tuple[str, Fraction]:
 def operations_in_words(draw: st.DrawFn) -> tuple[str, Fraction]:
     """What is said with nouns: side by side, before a sign, as a share, as a mixed number."""
     a, b, c, d = (draw(numbers) for _ in range(4))
+    h = min(a, 9)  # hundreds
     percent = draw(st.sampled_from([5, 10, 15, 25, 50]))
     return draw(
         st.sampled_from(
@@ -232,8 +233,8 @@ def operations_in_words(draw: st.DrawFn) -> tuple[str, Fraction]:
                 (f"{a} plus {b} and 3/4", a + b + Fraction(3, 4)),
                 (f"{WORDS[a]} and a half times {b}", (a + Fraction(1, 2)) * b),
                 (f"{WORDS[a]} million and a half plus 1", Fraction(a * 10**6 + 500_001)),
-                (f"{WORDS[a]} hundred and three tenths plus 1", a * 100 + Fraction(13, 10)),
-                (f"{a} hundred and {b} plus {c}", Fraction(a * 100 + b + c)),
+                (f"{WORDS[h]} hundred and three tenths plus 1", h * 100 + Fraction(13, 10)),
+                (f"{h} hundred and {b} plus {c}", Fraction(h * 100 + b + c)),
                 (f"{a} times the sum of {b} and {c}", Fraction(a * (b + c))),
             ]
         )
