@@ -17,6 +17,7 @@ from nodes.patterns.english.connectors import (
     PERHAPS_BEGINNINGS,
     Bond,
 )
+from nodes.patterns.english.list_words import STATUSES
 from nodes.patterns.english.politeness import OPENINGS, TITLES, is_shortened
 from nodes.patterns.grammar.numbers import is_digits, may_begin_number, read_number
 from nodes.patterns.grammar.phrases import PhraseTable, word_set
@@ -108,7 +109,7 @@ def _connector(
     if dividing is not None:
         return dividing
     joining = JOINING.longest(words, at, total)
-    if joining is None:
+    if joining is None or _joins_statuses(words, at, total):
         return None
     following = joining[0]
     if words[at] in _OPERATING and _begins_operand(words, following, total):
@@ -126,6 +127,11 @@ def _connector(
     if _begins_calculation(words, at, following, total):
         return following, Bond.NUMBER
     return None
+
+
+def _joins_statuses(words: list[str], at: int, end: int) -> bool:
+    """Whether "and" stands inside "open and completed todos"."""
+    return at > 0 and at + 1 < end and words[at - 1] in STATUSES and words[at + 1] in STATUSES
 
 
 def _begins_operand(words: list[str], at: int, end: int) -> bool:
@@ -158,9 +164,9 @@ def _ends_sentence(prompt: Words, at: int) -> bool:
     end = prompt.ends[at]
     if end < len(prompt.text) and not prompt.text[end].isspace():
         return False
-    if at == 0 or at + 1 == len(prompt.words) or prompt.words[at] != ".":
+    if at == 0 or prompt.words[at] != "." or not is_shortened(prompt.words[at - 1]):
         return True
-    if not is_shortened(prompt.words[at - 1]):
-        return True
+    if at + 1 == len(prompt.words):
+        return False
     before = prompt.words[at - 1]
     return len(before) > 1 and before not in TITLES and prompt.text[prompt.starts[at + 1]].isupper()

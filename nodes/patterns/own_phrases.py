@@ -84,7 +84,7 @@ class OwnPhrase:
 
 
 def own_phrases(tools: Mapping[str, Tool]) -> list[OwnPhrase]:
-    """The phrases of all tools.
+    """The phrases of all tools, the most specific first.
 
     Raises `InvalidPhrase` for a phrase that names no parameter of its tool, leaves out a required
     one, cannot be told apart from another, or could not be matched in one way only.
@@ -103,7 +103,12 @@ def own_phrases(tools: Mapping[str, Tool]) -> list[OwnPhrase]:
                     "change a word outside the braces",
                 )
             made.append(phrase)
-    return made
+    return sorted(made, key=_rank)
+
+
+def _rank(phrase: OwnPhrase) -> tuple[int, int]:
+    """The most words of its own first, then the fewest parameters."""
+    return -sum(len(words) for words in phrase.literals), len(phrase.slots)
 
 
 def _compile(tool: Tool, line: str) -> OwnPhrase:

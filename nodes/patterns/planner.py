@@ -8,7 +8,7 @@ from nodes.patterns.arithmetic import looks_like_arithmetic, read_expression
 from nodes.patterns.english.connectors import BEGINNINGS
 from nodes.patterns.english.politeness import take_off_closing, take_off_opening
 from nodes.patterns.english.small_talk import asks_permission
-from nodes.patterns.grammar.calls import CALCULATOR, Call, Earlier, calculation
+from nodes.patterns.grammar.calls import CALCULATOR, STORE, Call, Earlier, calculation
 from nodes.patterns.grammar.phrases import Choice, phrase_set
 from nodes.patterns.grammar.words import Words, correct, read_words
 from nodes.patterns.own_phrases import OwnPhrase, own_phrases
@@ -64,7 +64,7 @@ class PatternPlanner:
 
     def __init__(self, tools: Mapping[str, Tool]) -> None:
         self._tools = frozenset(tools)
-        self._acting = frozenset(name for name, tool in tools.items() if tool.effects)
+        self._asking = frozenset({CALCULATOR, *(STORE + name for name in ("list", "get"))})
         self._phrases = own_phrases(tools)
         self._beginnings = phrase_set(BEGINNINGS)
         for phrase in self._phrases:
@@ -106,7 +106,7 @@ class PatternPlanner:
         self, calls: list[Call] | None, prompt: Words, start: int, end: int
     ) -> list[Call] | None:
         """The same calls, unless they change something and were only asked about."""
-        if calls and any(call.tool in self._acting for call in calls):
+        if calls and not self._asking.issuperset(call.tool for call in calls):
             return None if asks_permission(prompt.words, start, end) else calls
         return calls
 

@@ -42,7 +42,7 @@ PLACES = table(
     {
         "off [of|from]|from [off]|out of|out from|away from|of off": OFF,
         "to|on|onto|on to|in|into|in to|upon|onto|unto|inside|under|at": ONTO,
-        "(to|at|on|onto|in) the (end|top|bottom|start|beginning|front|back) of": ONTO,
+        "(to|at|on|onto|in) the (end|bottom|back) of": ONTO,
     }
 )
 LONGEST_PLACE = 4
@@ -106,7 +106,7 @@ SHOWING_MORE = word_set(
     "today so far they they've 've deh pon them which and or of what",
     "talk lay hit me us mi meh ma reckon remains remaining according accoring accordin all still",
     "us up on out loud aloud slowly clearly in from for to look have is are am was",
-    "confirm verify see check tell read view contents o o' ' mine ours today's items item it its",
+    "confirm verify see check tell read view contents o o' ' mine ours items item it its",
     "whole stuff things thing happening contain contains available busy wanna need want know like",
     "you needed said told wanted showing supposed meant gotta hafta need",
     "needing complete accomplish finish yet remind",

@@ -24,6 +24,8 @@ STATUS = {
     "completed": word_set("completed done finished"),
 }
 
+STATUSES = frozenset().union(*STATUS.values())
+
 _AMOUNTS = word_set(
     "all everything anything any every each entire whole complete full many much number count",
     "total amount more else various both",
@@ -101,11 +103,17 @@ ANYTHING = word_set(
 CHANGING = word_set("add remove delete put mark erase complete rename change update clear")
 #: What leads to the words of a to-do in a question.
 ASKED_FRONTS = phrase_set(
-    ["(a|the|my) (task|todo|chore|item|entry|reminder) (to|for|called|about|of)|there|already|to"]
+    [
+        "(a|the|my) (task|todo|chore|item|entry|reminder) (to|for|called|about|of)|there|already|"
+        "to|[already] (remember|manage) to (add|put|include|write down)"
+    ]
 )
 #: Words with which a number is asked for.
 COUNTING = phrase_set(
-    ["how many|count|total up|[the] (number|amount|total number|total|count) of|how long is"]
+    [
+        "how many|count|total up|[the] (number|amount|total number|total|count) (of|TODOS)|how "
+        "long is"
+    ]
 )
 
 #: Asking for the list without naming it, or in words that would mean something else alone.
@@ -115,7 +123,8 @@ IMPLICIT = [
     "brief|short|full|little|complete|nice|good] (rundown|summary|overview|recap|readout|reading|"
     "review|look|peek|glance|glimpse|squiz|gander|copy|view) (of|at|on|through) (LIST|TODOS)",
     "[what is|what's|whats|what] [is] [my|the] next TODO [on LIST|today|now]",
-    "(what is|what's|whats|what 's) [up|coming up] next (on|in) LIST",
+    "(what is|what's|whats|what was|tell me|what 's) [up|coming up|the] (next|first|last) [up|thing|item|task|one|"
+    "TODO] (on|in) LIST",
     "what do i (need|have) to (complete|do|finish|get done|tackle) (first|next) (from|on) LIST",
     "what (should|must) i (do|complete|finish|tackle) (first|next) (from|on) LIST",
     "open [up] (LIST|TODOS)",

@@ -139,7 +139,7 @@ TEMPLATES = {
         "<surely remove> (the|my) {todo} (task|todo|chore|to do|to do item|TODO)",
         "(there's|there is) no [more|longer] (need|use|reason) (for|to have|to keep) {todo} "
         "<onto> <list> [<now>]",
-        "no [more|longer] need (for|to have) {todo} <onto> <list> [<now>]",
+        "no [more|longer] need [for|to have] {todo} <onto> <list> [<now>]",
         "<surely remove> TODO {todo}",
         "<surely remove> TODO <about> {todo}",
         "<surely remove> to do {todo}",
@@ -169,6 +169,8 @@ TEMPLATES = {
         "<list>",
         "<have done> [all] <did> [with] {todo} [,] <therefore> <remove> (it|that|this) <from> "
         "<list>",
+        "{todo} (is|has been|was|are|have been|got) <done> [,] <therefore> <remove> (it|that|this|"
+        "them) <from> <list>",
         "(don't|do not|i don't|i do not|no longer|i no longer) (need|have|want) to {todo} "
         "[,] <therefore> <remove> (it|that|this) <from> <list>",
     ],

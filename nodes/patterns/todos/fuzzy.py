@@ -30,7 +30,10 @@ from nodes.patterns.english.fuzzy_words import (
 )
 from nodes.patterns.english.list_names import LIST, TODO, TODOS, View, view
 from nodes.patterns.english.list_words import (
+    ANYTHING,
+    ASKED_FRONTS,
     ASKING,
+    CHANGING,
     DENYING,
     HOW_TO,
     NEVER_TOGETHER,
@@ -45,7 +48,7 @@ from nodes.patterns.english.rejected_items import (
     is_beside_the_list,
     is_vague,
 )
-from nodes.patterns.english.small_talk import ADVERBS, FRIENDS, is_closing, skip_lead
+from nodes.patterns.english.small_talk import ADVERBS, FRIENDS, INTERJECTIONS, is_closing, skip_lead
 from nodes.patterns.grammar.calls import Call, is_whole, literal
 from nodes.patterns.grammar.phrases import phrase_set, word_set
 from nodes.patterns.grammar.words import Words
@@ -118,8 +121,8 @@ def _read_at(
 ) -> list[Call] | None:
     """The request that begins right at `at`."""
     symbols = seen.symbols
-    if asks_about(symbols, named, at):
-        return make("list", {})
+    if (place := asks_about(symbols, named, at)) is not None:
+        return _whether(prompt, seen, place, make)
     if asks_for_list(symbols, at):
         return make("list", what_is_asked(symbols))
     if named.start >= at and is_closing(symbols, named.end, len(symbols)):
@@ -150,6 +153,8 @@ def _change(prompt: Words, seen: View, named: Named, verb: int, make: Make) -> l
         if not is_closing(seen.symbols, named.end, total):
             return None
         return _changed(prompt, seen, named, verb, before, make)
+    if named.place is None:
+        return None  # "put my list in order"
     return _changed(prompt, seen, named, verb, (named.end, total), make)
 
 
@@ -249,27 +254,50 @@ _ALL_SHOWING = SHOWING.union(SHOWING_MORE, {LIST, TODOS, TODO}, FRIENDS, ADVERBS
 _ALL_ASKING = ASKING | ASKING_MORE
 _YOU_SEE = word_set("see have got find know show say")
 _PUTTING = word_set("add put set save note mark write keep schedule enter made")
+_TOLD = frozenset({"me", "us"})
 _BEING = word_set("is are isn't aren't was wasn't ain't were weren't")
 _QUESTIONING = word_set("what what's whats which got anything please show read")
+_SPEAKING = word_set("say sing shout tell")
 _WHOLE = word_set("the all everything my these this")
 _BARRED = NEVER_TOGETHER + NOT_TOGETHER
 
 
-def asks_about(symbols: list[str], named: Named, at: int) -> bool:
-    """Whether it is asked if something is on the list."""
+def asks_about(symbols: list[str], named: Named, at: int) -> tuple[int, int] | None:
+    """Where the words stand of which is asked if they are on the list."""
+    if named.place != ONTO:
+        return None
     total = len(symbols)
     question = QUESTIONS.longest(symbols, at, total)
-    if question is not None and named.place == ONTO and question[0] <= named.start:
+    if question is not None and question[0] <= named.start:
         after = symbols[named.end :]
-        return question[0] == named.start or is_closing(after, 0, len(after)) or _ends(after)
-    if named.place == ONTO and ASSERTING.longest(symbols, at, named.start) is not None:
-        return named.asked or _ends(symbols[named.end :])
-    return (
-        named.place == ONTO
-        and symbols[at] == "tell"
-        and symbols[named.start - 1] in _BEING
-        and is_closing(symbols, named.end, total)
-    )
+        if question[0] == named.start:
+            return named.end, total
+        if is_closing(after, 0, len(after)) or _ends(after):
+            return question[0], named.start
+        return None
+    asserted = ASSERTING.longest(symbols, at, named.start)
+    if asserted is not None:
+        asked = named.asked or _ends(symbols[named.end :])
+        return (asserted[0], named.start) if asked else None
+    if symbols[at] != "tell" or symbols[named.start - 1] not in _BEING:
+        return None
+    told = at + 2 if symbols[at + 1] in _TOLD else at + 1
+    return (told, named.start - 1) if is_closing(symbols, named.end, total) else None
+
+
+def _whether(prompt: Words, seen: View, place: tuple[int, int], make: Make) -> list[Call] | None:
+    """The question whether something is on the list; the list itself where that is not clear."""
+    first, last = place
+    first = ASKED_FRONTS.skip(seen.symbols, first, last)
+    while last > first and (seen.symbols[last - 1] in ENDS or seen.symbols[last - 1] in ADVERBS):
+        last -= 1
+    asked = seen.symbols[first:last]
+    if not asked or ANYTHING.issuperset(asked):
+        return make("list", {})
+    if asked[0] in CHANGING or not DENYING.isdisjoint(asked):
+        return None
+    text = literal(items.wording(prompt, seen.at[first], seen.at[last]))
+    return make("list", {"show": "exists", "text": text})
 
 
 def _ends(after: list[str]) -> bool:
@@ -292,6 +320,8 @@ def asks_for_list(symbols: list[str], at: int) -> bool:
     listed = next(place for place, word in enumerate(words) if word in (LIST, TODOS))
     if is_closing(words, listed + 1, end):
         end = listed + 1
+    while end > 1 and words[end - 1] in INTERJECTIONS and words[end - 2] not in _SPEAKING:
+        end -= 1
     asked = words[:end]
     if not DENYING.isdisjoint(asked) and what_is_asked(asked).get("status") != "open":
         return False

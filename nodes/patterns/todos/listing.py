@@ -70,6 +70,8 @@ def _count(symbols: list[str]) -> dict[str, str]:
 
 def _status(others: list[str]) -> dict[str, str]:
     """The part of the list that is asked for: what is done, what is not, or nothing said."""
+    if "be" in others and "done" in others:
+        return {"status": "open"}  # "what needs to be done"
     named = [status for status, words in STATUS.items() if not words.isdisjoint(others)]
     if len(named) != 1:
         return {}

@@ -208,10 +208,10 @@ class Slots:
     ) -> str | list[str]:
         """A to-do that is quoted or called so: its words, whatever else they would mean."""
         text = literal(items.wording(self.prompt, start, end))
-        means_more = symbols[0] in ALL or items.position(symbols, numbered=True) is not None
         if not several:
             return text
-        return [text] if means_more or text.casefold() in ALL else text
+        means_more = items.position(symbols, numbered=True) is not None
+        return [text] if means_more or text.casefold() == sets.EVERY else text
 
     def _trimmed(
         self, slot: str, fronts: PhraseTable[bool], ends: PhraseTable[bool]
