@@ -23,7 +23,8 @@ class Part:
     """Some words and the plans that are right for them, in short form; none: a refusal is.
 
     `ends` says what may follow: a `closed` part takes anything, an `open` one goes on to the next
-    request and takes no word of politeness behind it, after a `literal` one a new line must come.
+    request and takes no word of politeness behind it, after a `literal` one a new line must come,
+    and a `line` is a line of its own.
     """
 
     text: str
@@ -276,10 +277,23 @@ referring = st.builds(
 
 # What has to be refused, wherever it stands.
 
-OUT_OF_REACH = [
-    prompt.text.rstrip(" ?!.")
+#: Kinds of our own prompts that mean something else beside another request.
+_REFERRING = {"it", "that", "result", "results", "answer"}
+_IN_CONTEXT = ("references", "lists of items", "counts that do", "politeness", "out of reach by")
+
+OWN = [
+    prompt
     for prompt in own_prompts()
-    if prompt.kind == "out of reach" and prompt.told == "refused"
+    if not prompt.kind.startswith((*_IN_CONTEXT, "own phrases", "line breaks"))
+    and prompt.text[0].isalnum()
+    and not set(prompt.text) & set("\n;")
+    and not set(prompt.text.lower().split()) & _REFERRING
+]
+OWN_REFUSED = [prompt.text for prompt in OWN if prompt.told == "refused"]
+OWN_LINES = [
+    Part(prompt.text, tuple(prompt.told.split(" | ")), "line")
+    for prompt in OWN
+    if "refused" not in prompt.told and "= error" not in prompt.told and "step_" not in prompt.told
 ]
 WHEN = st.sampled_from(["tomorrow", "from yesterday", "due on Friday", "of last week", "for Ida"])
 refused = st.one_of(
@@ -299,7 +313,7 @@ refused = st.one_of(
     st.builds("555-{}-{}".format, st.integers(100, 999), st.integers(1000, 9999)),
     st.builds("what is the square root of minus {}".format, numbers),
     st.builds("don't {} todo {}".format, st.sampled_from(["delete", "complete"]), PLACES),
-    st.sampled_from(OUT_OF_REACH),
+    st.sampled_from(OWN_REFUSED),
 ).map(Part)  # fmt: skip
 
 # The whole.
@@ -315,7 +329,9 @@ CONNECTORS = {
     "listed": ["\n\n"],
 }
 MARKS = st.sampled_from(["", "- ", "* ", "{}. ", "{}) "])
-requests = st.one_of(additions, lists, changes(), renames, calculations, referring)
+requests = st.one_of(
+    additions, lists, changes(), renames, calculations, referring, st.sampled_from(OWN_LINES)
+)
 
 
 @st.composite
@@ -336,8 +352,8 @@ def joined(draw: st.DrawFn, before: Part | None, part: Part) -> str:
     """What stands between two parts. Only a line parts a request from what is none of ours."""
     if before is None:
         return ""
-    if not (before.plans and part.plans) or "\n" in part.text:
-        return "\n\n"
+    if not (before.plans and part.plans) or "\n" in part.text or "line" in (before.ends, part.ends):
+        return draw(st.sampled_from(["\n\n", "\n"])) if before.ends != "listed" else "\n\n"
     return draw(st.sampled_from(CONNECTORS[before.ends]))
 
 
