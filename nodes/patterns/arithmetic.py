@@ -58,8 +58,8 @@ def looks_like_arithmetic(words: list[str], start: int, end: int, results: Seque
 
 def read_expression(
     words: list[str], start: int, end: int, results: Sequence[str] = ()
-) -> str | None:
-    """The expression that the words from `start` to `end` ask for, or None.
+) -> tuple[str, tuple[int, int]] | None:
+    """The expression that the words from `start` to `end` ask for, and which of them it took.
 
     `results` are references to the values computed so far; "it" and "the result" stand for the
     last of them.
@@ -79,7 +79,8 @@ def read_expression(
                 return None
             at = after
         else:
-            return expression if _is_what_was_named(words[start:at], expression) else None
+            named = _is_what_was_named(words[start:at], expression)
+            return (expression, (at, parser.at)) if named else None
     return None
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from graph.state import Step, Unparsed
+from nodes.patterns.accounting import Account
 from nodes.patterns.arithmetic import looks_like_arithmetic, read_expression
 from nodes.patterns.english.connectors import BEGINNINGS
 from nodes.patterns.english.politeness import take_off_closing, take_off_opening
@@ -20,11 +21,15 @@ from tools.registry import Tool
 
 @dataclass(frozen=True)
 class Reading:
-    """What was read: steps, or, when anything was not understood, no steps and what that was."""
+    """What was read: steps, or, when anything was not understood, no steps and what that was.
+
+    With steps, `accounts` says what each word of the prompt was used for.
+    """
 
     steps: list[Step]
     unparsed: list[Unparsed] = field(default_factory=list)
     examples: list[str] = field(default_factory=list)
+    accounts: list[Account] = field(default_factory=list)
 
 
 # Examples of what is understood, for an answer that has to refuse.
@@ -78,17 +83,19 @@ class PatternPlanner:
         words = read_words(prompt)
         exact = self._planning(words)
         if steps := exact.steps():
-            return Reading(steps)
-        spellings = [words]
-        if (corrected := correct(words)) is not None:
-            spellings.append(corrected)
-            if steps := self._planning(corrected).steps():
-                return Reading(steps)
-        for spelling in spellings:
-            if is_worth_a_fuzzy_reading(spelling.words) and (
-                steps := self._planning(spelling, fuzzy=True).steps()
-            ):
-                return Reading(steps)
+            return Reading(steps, accounts=exact.ledger.accounts())
+        plannings = []
+        corrected = correct(words)
+        if corrected is not None:
+            plannings.append(self._planning(corrected))
+        plannings += [
+            self._planning(spelling, fuzzy=True)
+            for spelling in (words, corrected)
+            if spelling is not None and is_worth_a_fuzzy_reading(spelling.words)
+        ]
+        for planning in plannings:
+            if steps := planning.steps():
+                return Reading(steps, accounts=planning.ledger.accounts())
         return Reading([], exact.unparsed, self._examples[:])
 
     def _calls_fuzzily(
@@ -153,4 +160,4 @@ class PatternPlanner:
         expression = read_expression(prompt.words, start, end, results)
         if expression is None:
             return None
-        return calculation(expression, start, end)
+        return calculation(expression[0], start, end, expression[1])

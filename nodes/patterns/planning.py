@@ -2,15 +2,17 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 from graph.state import Step, Unparsed
+from nodes.patterns.accounting import CONNECTOR, MARK, POLITENESS, REMARK, Ledger
 from nodes.patterns.clauses import divide
 from nodes.patterns.english.connectors import Bond
 from nodes.patterns.english.list_names import is_name_of_list, names_list
 from nodes.patterns.english.politeness import take_off_opening
 from nodes.patterns.english.small_talk import asks_permission, is_small_talk
 from nodes.patterns.english.todo_openings import OTHER_REQUESTS, Opens
-from nodes.patterns.grammar.calls import STORE, Call, Earlier
+from nodes.patterns.grammar.calls import CALCULATOR, STORE, Call, Earlier, Use
 from nodes.patterns.grammar.phrases import PhraseTable
 from nodes.patterns.grammar.words import Words
 from nodes.patterns.ignorable import is_courtesy, is_echo, is_reason, repeats_list
@@ -51,6 +53,7 @@ class Planning:
         self.earlier = Earlier()
         self.calls: list[Call] = []
         self.unparsed: list[Unparsed] = []
+        self.ledger = Ledger(prompt)
 
     def steps(self) -> list[Step]:
         """The steps of all clauses; none when `unparsed` says what was not understood."""
@@ -59,6 +62,10 @@ class Planning:
             at = self.take(at)
         if not self.calls and not self.unparsed:
             self.refuse(0, len(self.prompt.words))
+        self.account_between()
+        if not self.unparsed:
+            for start, end in self.ledger.missing():
+                self.refuse(start, end)
         if self.unparsed:
             return []
         return [self.step(number, call) for number, call in enumerate(self.calls, 1)]
@@ -70,6 +77,7 @@ class Planning:
             return following
         start, end = self.clauses[at].start, self.clauses[at].end
         if self.is_talk(start, end):
+            self.ledger.use(start, end, POLITENESS)
             return at + 1
         alone = self.read(at, at)
         heading = is_name_of_list(self.prompt.words, start, end)  # "to do list, add tea"
@@ -79,17 +87,38 @@ class Planning:
             following = self.open(at, weak=True)
             if following is not None:
                 return following
-            if not self.is_ignorable(at):
+            if self.is_ignorable(at):
+                self.ledger.use(start, end, REMARK)
+            else:
                 self.refuse(self.not_understood(start, end), end)
-        elif not repeats_list(calls, self.earlier.last, names_list(self.prompt.words, start, end)):
-            self.add(calls)
+        elif repeats_list(calls, self.earlier.last, names_list(self.prompt.words, start, end)):
+            self.ledger.use(start, self.clauses[last].end, REMARK)
+        else:
+            self.add(calls, start, self.clauses[last].end)
         return last + 1
 
-    def add(self, calls: list[Call]) -> None:
-        """Plan these calls next."""
+    def add(self, calls: list[Call], start: int, end: int) -> None:
+        """Plan these calls next, which the words from `start` to `end` ask for."""
         self.calls += calls
         for call in calls:
             self.earlier.follow(call.tool)
+            for use in call.uses or (Use(call.start, call.end, call.reasoning),):
+                self.ledger.use(*use)
+        self.ledger.talk(start, end, sums=any(call.tool == CALCULATOR for call in calls))
+
+    def account_between(self) -> None:
+        """Note the marks of lines and what stands between clauses."""
+        words = self.prompt.words
+        for line in self.lines:
+            self.ledger.use(line.mark, line.start, MARK)
+        for at, word in enumerate(words):
+            if word == "\n":
+                self.ledger.use(at, at + 1, CONNECTOR)
+        for before, after in pairwise(self.clauses):
+            if before.line == after.line:
+                self.ledger.use(before.end, after.start, CONNECTOR)
+        for line in self.lines:
+            self.ledger.talk(line.start, line.end)
 
     # After an explicit opening the rest is the item, up to what is clearly a next request.
 
@@ -115,7 +144,12 @@ class Planning:
         calls = self.readers.open(self.prompt, opening, end, self.earlier)
         if calls is None:
             return None
-        self.add(calls)
+        self.ledger.use(opening.start, opening.after, "adds a to-do")
+        if opening.holds_several:
+            for at in range(opening.after, calls[-1].start):
+                if not any(call.start <= at < call.end for call in calls):
+                    self.ledger.use(at, at + 1, MARK)  # what stands between items
+        self.add(calls, clause.start, end)
         return following
 
     def open_lines(self, at: int, opening: Opening) -> int | None:
@@ -130,7 +164,8 @@ class Planning:
         calls = self.readers.open(self.prompt, opening, places, self.earlier)
         if calls is None:
             return None
-        self.add(calls)
+        self.ledger.use(opening.start, opening.after, "adds to-dos")
+        self.add(calls, self.clauses[at].start, places[-1][1])
         return next(
             (number for number, clause in enumerate(self.clauses) if clause.line >= last),
             len(self.clauses),

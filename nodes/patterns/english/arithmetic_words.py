@@ -250,28 +250,26 @@ NUMBER_FRONTS = phrase_set(["$", "[the] (number|numbers|value|figure|amount of|a
 MONEY_AFTER = frozenset({"dollars", "dollar", "bucks"})
 
 #: Asking for the value again, as a sentence of its own before or after the calculation.
-ECHOES = phrase_set(
-    [
-        "(and|so|then) [,]",
-        "what (is|was|'s|s) [it|that|this|the (answer|result|total|sum|value)] [be|equal|then]",
-        "(what's|whats) (it|that|this|the (answer|result|total|sum|value|outcome)) [equal|now]",
-        "(what|how much) (does|do|will|would|should|did|is|are) (that|it|this|they|i|we|you|those) "
-        "[then] (be|make|equal|give|get|come to|have|come out to|add up to|give me|total|leave)",
-        "what (do|will|would|should|did) (i|we|you) [then] (get|have) [left] [now|then]",
-        "how much (is|is it|is that|does that make|remains|is left)|how many (are|is) left",
-        "what (remains|is left|'s left|results)|what's left|what's the (answer|result|total) to "
-        "that",
-        "(tell|give) me [the] (answer|result|total|value|solution|sum)",
-        "(what's|whats|what) (it|that|this|does (it|that|this)|do they) "
-        "(make|come to|give|get|equal|be|total)",
-        "(give|tell) me the (bad|good) news|hit me|tell me nuh",
-        "tell me|i need [to know] [the] (answer|result|total)|let me know",
-        "[i] (forget|forgot|always forget|can't remember|don't remember|don't know|have no idea)",
-        "[can|could|would|will] (you|u) (check|verify|confirm|look) [it|that] [for me]",
-        "(check|verify|confirm) [it|that] [for me]|is it [there]|is it there",
-        "do (you|u) know|any (idea|ideas)|what do you (think|say)|(am i|is that) right",
-    ]
-)
+ECHO_LINES = [
+    "(and|so|then) [,]",
+    "what (is|was|'s|s) [it|that|this|the (answer|result|total|sum|value)] [be|equal|then]",
+    "(what's|whats) (it|that|this|the (answer|result|total|sum|value|outcome)) [equal|now]",
+    "(what|how much) (does|do|will|would|should|did|is|are) (that|it|this|they|i|we|you|those) "
+    "[then] (be|make|equal|give|get|come to|have|come out to|add up to|give me|total|leave)",
+    "what (do|will|would|should|did) (i|we|you) [then] (get|have) [left] [now|then]",
+    "how much (is|is it|is that|does that make|remains|is left)|how many (are|is) left",
+    "what (remains|is left|'s left|results)|what's left|what's the (answer|result|total) to that",
+    "(tell|give) me [the] (answer|result|total|value|solution|sum)",
+    "(what's|whats|what) (it|that|this|does (it|that|this)|do they) "
+    "(make|come to|give|get|equal|be|total)",
+    "(give|tell) me the (bad|good) news|hit me|tell me nuh",
+    "tell me|i need [to know] [the] (answer|result|total)|let me know",
+    "[i] (forget|forgot|always forget|can't remember|don't remember|don't know|have no idea)",
+    "[can|could|would|will] (you|u) (check|verify|confirm|look) [it|that] [for me]",
+    "(check|verify|confirm) [it|that] [for me]|is it [there]|is it there",
+    "do (you|u) know|any (idea|ideas)|what do you (think|say)|(am i|is that) right",
+]
+ECHOES = phrase_set(ECHO_LINES)
 
 # Words around a calculation that change nothing about its value.
 #
@@ -281,7 +279,7 @@ ECHOES = phrase_set(
 
 #: Single words before an expression, in any order.
 _ANYWHERE = (INTERJECTIONS | FRIENDS | ADVERBS) - {"my"}  # "my number is 555-1234"
-_BEFORE = _ANYWHERE | word_set(
+WORDS_BEFORE = _ANYWHERE | word_set(
     """
     what whats what's what`s what'll what're which what'd how how's much many is are was were be
     been am do does did will would should could can may might 's s i i'm im i'd i've i'll you
@@ -312,7 +310,7 @@ _BEFORE = _ANYWHERE | word_set(
 )
 
 #: Single words after an expression, in any order.
-_AFTER = _ANYWHERE | word_set(
+WORDS_AFTER = _ANYWHERE | word_set(
     """
     equal equals equalling to is are was be make makes made come comes out up work works give
     gives get gets got have has had total in all altogether together what whats what's how much
@@ -324,35 +322,32 @@ _AFTER = _ANYWHERE | word_set(
     siri google assistant
     """
 )
-_AFTER_PHRASES = phrase_set(
-    [
-        "(in|for) [my|a|the] (math|maths|homework|class|numbers|figures|digits)",
-        "going to be|gonna be|going to equal",
-        "or (not|what|nah|something|whatever|no)|if you (can|could|would|don't mind|please|know|"
-        "will)|(out of curiosity|just curious|for me|for us|real quick|right quick|off the top of "
-        "your head|in your head|at once|as well|to be exact|by any chance|(work|come|add|figure) "
-        "(out|up) (to|as|at))|(would|will|could|can) (you|ya|u) [please|kindly]|and thanks|"
-        "(before|in case|lest) i forget|(as|when) (soon as|you) [you] can|(any|an) (idea|clue)|"
-        "(how much|what) (ah|is it|is that|would it be|does it make|do i get|be it)|what's (it|"
-        "that) (make|come to|give|equal|get|be|total)|(work|works) out [to|as|at]",
-        "as a (number|decimal)|(on|with|using|through) [the|your|my|a] calculator|add up [to]",
-    ]
-)
-_BEFORE_PHRASES = phrase_set(
-    [
-        "my (brain|brain's|head|head's|memory|mind|mind's|math|maths)",
-        "(get|obtain|find|gotten|calculated|made|result) (by|from)|got from|in your head|"
-        "(on|off) the top of your head|out of curiosity|by any chance|for me|at all",
-        "one (for|more) you|my (math|maths|homework|calculation|equation|problem|question|sum|"
-        "total)",
-        "(run|crunch) the numbers [on|for]|do the (math|maths|arithmetic|calculation) (on|for|of)",
-        "on (the|this|that)",
-        "in (math|maths|arithmetic)",
-        "can you do (some|a little|a bit of|a quick bit of) (math|maths|arithmetic) [for me]",
-        "(two|both|three) numbers",
-        "add (up|this|these|the following) [numbers] :",
-    ]
-)
+AFTER_LINES = [
+    "(in|for) [my|a|the] (math|maths|homework|class|numbers|figures|digits)",
+    "going to be|gonna be|going to equal",
+    "or (not|what|nah|something|whatever|no)|if you (can|could|would|don't mind|please|know|"
+    "will)|(out of curiosity|just curious|for me|for us|real quick|right quick|off the top of "
+    "your head|in your head|at once|as well|to be exact|by any chance|(work|come|add|figure) "
+    "(out|up) (to|as|at))|(would|will|could|can) (you|ya|u) [please|kindly]|and thanks|"
+    "(before|in case|lest) i forget|(as|when) (soon as|you) [you] can|(any|an) (idea|clue)|"
+    "(how much|what) (ah|is it|is that|would it be|does it make|do i get|be it)|what's (it|"
+    "that) (make|come to|give|equal|get|be|total)|(work|works) out [to|as|at]",
+    "as a (number|decimal)|(on|with|using|through) [the|your|my|a] calculator|add up [to]",
+]
+_AFTER_PHRASES = phrase_set(AFTER_LINES)
+BEFORE_LINES = [
+    "my (brain|brain's|head|head's|memory|mind|mind's|math|maths)",
+    "(get|obtain|find|gotten|calculated|made|result) (by|from)|got from|in your head|"
+    "(on|off) the top of your head|out of curiosity|by any chance|for me|at all",
+    "one (for|more) you|my (math|maths|homework|calculation|equation|problem|question|sum|total)",
+    "(run|crunch) the numbers [on|for]|do the (math|maths|arithmetic|calculation) (on|for|of)",
+    "on (the|this|that)",
+    "in (math|maths|arithmetic)",
+    "can you do (some|a little|a bit of|a quick bit of) (math|maths|arithmetic) [for me]",
+    "(two|both|three) numbers",
+    "add (up|this|these|the following) [numbers] :",
+]
+_BEFORE_PHRASES = phrase_set(BEFORE_LINES)
 
 #: Questions for something else a value: "is 5 more 3", "when is 10 - 12".
 OTHER_QUESTIONS = phrase_set(["is|are|was|were|does|did|when (is|are|was|does|do|will)"])
@@ -366,9 +361,9 @@ def skip_talk(words: Sequence[str], at: int, end: int) -> int | None:
     found = _BEFORE_PHRASES.longest(words, at, end) or LEADS.longest(words, at, end)
     if found is not None:
         return found[0]
-    return at + 1 if words[at] in _BEFORE else None
+    return at + 1 if words[at] in WORDS_BEFORE else None
 
 
 def is_talk_after(words: Sequence[str], at: int, end: int) -> bool:
     """Whether nothing but talk stands from `at` to `end`."""
-    return is_only(words, at, end, _AFTER_PHRASES, _AFTER)
+    return is_only(words, at, end, _AFTER_PHRASES, WORDS_AFTER)

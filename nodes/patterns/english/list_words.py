@@ -38,7 +38,7 @@ _CONTENTS = word_set(
     "status memory names words errands errand jobs job chores chore duties activities projects",
     "assignments plans goals",
 )
-_FILLERS = word_set(
+FILLERS = word_set(
     "whatever be been 's s do does had get getting gets on in at from of for with by to the a an",
     "my our me us i i've i'm i'd we we've mine that this these those it its showing lists listed",
     "listing reading up aloud off looking go going checking would refresh explain produce",
@@ -53,7 +53,7 @@ _FILLERS = word_set(
     "that's lay screen voice somewhere sir pretty maybe",
 )
 #: Words that may surround LIST or TODOS when a list is asked for, in any order.
-SHOWING = ASKING.union(*STATUS.values(), _AMOUNTS, TIMES, _CONTENTS, _FILLERS)
+SHOWING = ASKING.union(*STATUS.values(), _AMOUNTS, TIMES, _CONTENTS, FILLERS)
 
 #: Two words with which nothing is wished to be seen: "what should i do with my list".
 NEVER_TOGETHER = (

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from nodes.patterns.grammar.phrases import phrase_set
 
@@ -10,20 +10,33 @@ CALCULATOR = "calculator"
 STORE = "todo_store."
 
 
+class Use(NamedTuple):
+    """What the words from `start` to `end` of a prompt mean."""
+
+    start: int
+    end: int
+    meaning: str
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One tool call; `start` and `end` are the words of the prompt that ask for it."""
+    """One tool call; `start` and `end` are the words of the prompt that ask for it.
+
+    `uses` says which of them mean what, where not all of them mean the request as a whole.
+    """
 
     tool: str
     input: dict[str, Any]
     reasoning: str
     start: int
     end: int
+    uses: tuple[Use, ...] = ()
 
 
-def calculation(expression: str, start: int, end: int) -> Call:
-    """A call of the calculator."""
-    return Call(CALCULATOR, {"expression": expression}, "asks for a value", start, end)
+def calculation(expression: str, start: int, end: int, used: tuple[int, int] | None = None) -> Call:
+    """A call of the calculator, for words of which those in `used` are the expression."""
+    uses = (Use(*used, "calculation"),) if used else ()
+    return Call(CALCULATOR, {"expression": expression}, "asks for a value", start, end, uses)
 
 
 def literal(text: str) -> str:

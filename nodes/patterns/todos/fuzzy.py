@@ -6,7 +6,7 @@ else the clause is refused.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from nodes.patterns.english.connectors import BEGINNINGS
@@ -49,7 +49,7 @@ from nodes.patterns.english.rejected_items import (
     is_vague,
 )
 from nodes.patterns.english.small_talk import ADVERBS, FRIENDS, INTERJECTIONS, is_closing, skip_lead
-from nodes.patterns.grammar.calls import Call, is_whole, literal
+from nodes.patterns.grammar.calls import Call, Use, is_whole, literal
 from nodes.patterns.grammar.phrases import phrase_set, word_set
 from nodes.patterns.grammar.words import Words
 from nodes.patterns.todos import items, sets
@@ -95,7 +95,8 @@ def read_fuzzily(
             return None
         calls = _read_at(prompt, seen, named, at, exact, make)
         if calls is not None:
-            return calls
+            begin = seen.at[at]
+            return [replace(each, uses=(Use(begin, end, each.reasoning),)) for each in calls]
         after = skip_lead(symbols, at, len(symbols))
         if after == at:
             return None

@@ -41,6 +41,7 @@ from nodes.patterns.grammar.calls import (
     STORE,
     Call,
     Earlier,
+    Use,
     calculation,
     is_whole,
     literal,
@@ -399,7 +400,7 @@ class TodoReader:
             return None
         text = f"{{step_{slots.earlier.steps + 1}_output}}"
         added = self._calls("add", [({"text": text}, slots.seen.at[0], slots.seen.at[-1])])
-        return added and [calculation(expression, start, end), *added]
+        return added and [calculation(expression[0], start, end), *added]
 
     def _several(self, slots: Slots, count: int | None) -> list[Call] | None:
         start, end = slots.words("items")
@@ -412,7 +413,11 @@ class TodoReader:
 
     def _adding(self, slots: Slots, parts: list[tuple[int, int]]) -> list[Call] | None:
         made = [({"text": literal(items.wording(slots.prompt, *part))}, *part) for part in parts]
-        return self._calls("add", made) if all(given["text"] for given, _, _ in made) else None
+        if not made or not all(given["text"] for given, _, _ in made):
+            return None
+        calls = self._calls("add", made)
+        whole = Use(slots.seen.at[0], slots.seen.at[-1], "adds to-dos")
+        return calls and [replace(call, uses=(whole,)) for call in calls]
 
     def _calls(
         self, action: str, inputs: Sequence[tuple[Mapping[str, Any], int, int]]
