@@ -291,20 +291,23 @@ class ExpressionParser:
             if kind == "reversed":
                 parts = [_atom(self.expression()), sign, *parts]
                 break
-            right = _atom(self.operand())
-            if self.percent_sign():
-                if sign not in "+-*/":
-                    raise NotArithmetic
-                if sign in "+-":
-                    whole = _atom((" ".join(parts), len(parts) == 1))
-                    parts = [whole, "*", f"(100 {sign} {right})", "/", "100"]
-                    continue
-                right = f"({right} / 100)"
-            parts += [sign, right]
+            parts = self.with_right_side(parts, sign)
             if self.words[before] in SHARING:
                 self.skip_sharers()
         self.depth -= 1
         return " ".join(parts), len(parts) == 1 and left[1]
+
+    def with_right_side(self, parts: list[str], sign: str) -> list[str]:
+        """The chain with its next operand; a percentage is one of all that stands before it."""
+        right = _atom(self.operand())
+        if not self.percent_sign():
+            return [*parts, sign, right]
+        if sign in "+-":
+            whole = _atom((" ".join(parts), len(parts) == 1))
+            return [whole, "*", f"(100 {sign} {right})", "/", "100"]
+        if sign not in "*/":
+            raise NotArithmetic
+        return [*parts, sign, f"({right} / 100)"]
 
     def names_operation(self) -> bool:
         """Whether an operation follows that is named first: "times the sum of 4 and 5"."""

@@ -114,19 +114,24 @@ def _connector(
     following = joining[0]
     if words[at] in _OPERATING and _begins_operand(words, following, total):
         return None  # "the square of 3 plus the square of 4"
+    bond = _bond_before(words, at, following, total, beginnings)
+    return None if bond is None else (following, bond)
+
+
+def _bond_before(
+    words: list[str], at: int, following: int, total: int, beginnings: PhraseTable[bool]
+) -> Bond | None:
+    """How the words at `following` hang on those before the connector at `at`, if it divides."""
     begin = OPENINGS.skip(words, following, total, most=_OPENINGS_LOOKED_THROUGH)
     if begin >= total:  # "…, it's done": nothing but courtesies follow
-        return (following, Bond.CLEAR) if words[at] == "," and following < total else None
+        return Bond.CLEAR if words[at] == "," and following < total else None
     if words[begin] not in _SIGNS and ADDRESSING.longest(words, following, total) is not None:
-        return following, Bond.CLEAR
-    for place in (following, begin):
-        if beginnings.longest(words, place, total) is not None:
-            return following, Bond.CLEAR
+        return Bond.CLEAR
+    if any(beginnings.longest(words, place, total) for place in (following, begin)):
+        return Bond.CLEAR
     if words[begin] in PERHAPS_BEGINNINGS:
-        return following, Bond.FUZZY
-    if _begins_calculation(words, at, following, total):
-        return following, Bond.NUMBER
-    return None
+        return Bond.FUZZY
+    return Bond.NUMBER if _begins_calculation(words, at, following, total) else None
 
 
 def _joins_statuses(words: list[str], at: int, end: int) -> bool:

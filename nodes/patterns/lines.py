@@ -114,13 +114,12 @@ def inline_marks(prompt: Words, start: int, end: int) -> list[tuple[int, int]]:
     while at < end:
         word = prompt.words[at]
         marks = word in (str(expected), "(") if numbered else word == first
-        if marks and at > begin and (size := mark_at(prompt, at, end)):
-            if not numbered or str(expected) in prompt.words[at : at + size]:
-                items.append((begin, at))
-                begin = at + size
-                at = begin
-                expected += 1
-                continue
-        at += 1
+        size = mark_at(prompt, at, end) if marks and at > begin else 0
+        if size and (not numbered or str(expected) in prompt.words[at : at + size]):
+            items.append((begin, at))
+            begin = at = at + size
+            expected += 1
+        else:
+            at += 1
     items.append((begin, end))
     return items if len(items) > 1 else []

@@ -155,3 +155,12 @@ def _find(words: Sequence[str], wanted: tuple[str, ...], start: int, end: int) -
         if words[at] == wanted[0] and tuple(words[at : at + len(wanted)]) == wanted:
             return at + len(wanted)
     return None
+
+
+def spoken(phrase: OwnPhrase) -> str:
+    """A sentence of this phrase."""
+    sentence = phrase.line
+    for slot in phrase.slots:
+        value = "3" if slot in phrase.numbers else f"some {slot}"
+        sentence = sentence.replace(f"{{{slot}}}", value)
+    return sentence

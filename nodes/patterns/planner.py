@@ -1,6 +1,6 @@
 """The pattern planner: a prompt becomes steps, or is refused with the words not understood."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from graph.state import Step, Unparsed
@@ -9,10 +9,11 @@ from nodes.patterns.arithmetic import looks_like_arithmetic, read_expression
 from nodes.patterns.english.connectors import BEGINNINGS
 from nodes.patterns.english.politeness import take_off_closing, take_off_opening
 from nodes.patterns.english.small_talk import asks_permission
+from nodes.patterns.examples import Examples
 from nodes.patterns.grammar.calls import CALCULATOR, STORE, Call, Earlier, calculation
 from nodes.patterns.grammar.phrases import Choice, phrase_set
 from nodes.patterns.grammar.words import Words, correct, read_words
-from nodes.patterns.own_phrases import OwnPhrase, own_phrases
+from nodes.patterns.own_phrases import own_phrases
 from nodes.patterns.planning import Planning, Readers
 from nodes.patterns.todos.fuzzy import is_worth_a_fuzzy_reading
 from nodes.patterns.todos.reader import TodoReader
@@ -32,51 +33,19 @@ class Reading:
     accounts: list[Account] = field(default_factory=list)
 
 
-# Examples of what is understood, for an answer that has to refuse.
-
-
-MOST_EXAMPLES = 3
-
-_BUILT_IN = {
-    "calculator": "what is 15% of 200",
-    "todo_store.add": "add buy milk to my list",
-    "todo_store.list": "show my list",
-    "todo_store.complete": "mark buy milk as done",
-    "todo_store.delete": "remove buy milk from my list",
-    "todo_store.update": "rename buy milk to buy bread",
-    "todo_store.get": "show me todo 1",
-}
-
-
-def examples(tools: Mapping[str, object], phrases: Sequence[OwnPhrase]) -> list[str]:
-    """Up to three sentences, each for a tool that is there."""
-    built_in = [sentence for name, sentence in _BUILT_IN.items() if name in tools]
-    own = list({phrase.tool: _spoken(phrase) for phrase in phrases}.values())
-    kept = built_in[: MOST_EXAMPLES - min(len(own), 1)]
-    return [*kept, *own][:MOST_EXAMPLES]
-
-
-def _spoken(phrase: OwnPhrase) -> str:
-    sentence = phrase.line
-    for slot in phrase.slots:
-        value = "3" if slot in phrase.numbers else f"some {slot}"
-        sentence = sentence.replace(f"{{{slot}}}", value)
-    return sentence
-
-
 class PatternPlanner:
     """Plans for the given tools; raises `InvalidPhrase` when a tool's own phrase is no good."""
 
     def __init__(self, tools: Mapping[str, Tool]) -> None:
-        self._tools = frozenset(tools)
+        self._tools = tools
         self._asking = frozenset({CALCULATOR, *(STORE + name for name in ("list", "get"))})
         self._phrases = own_phrases(tools)
+        self._examples = Examples(tools, self._phrases)
         self._beginnings = phrase_set(BEGINNINGS)
         for phrase in self._phrases:
             if phrase.literals[0]:
                 self._beginnings.add(Choice([list(phrase.literals[0])]), True)
         self._todos = TodoReader(self._tools)
-        self._examples = examples(tools, self._phrases)
 
     def read(self, prompt: str) -> Reading:
         """The plan for `prompt`. Never raises; takes time in proportion to its length."""
@@ -96,7 +65,7 @@ class PatternPlanner:
         for planning in plannings:
             if steps := planning.steps():
                 return Reading(steps, accounts=planning.ledger.accounts())
-        return Reading([], exact.unparsed, self._examples[:])
+        return Reading([], exact.unparsed, self._examples.nearest(words.words))
 
     def _calls_fuzzily(
         self, prompt: Words, start: int, end: int, earlier: Earlier

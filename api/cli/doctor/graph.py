@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from api.cli.doctor.finding import Finding, fails, ok, skipped
+from api.cli.doctor.finding import Finding, fails, ok, skipped, warning
 from graph.build import build_graph
 from graph.compose import open_tools
 from graph.settings import Settings
+from nodes.patterns.overlaps import overlapping_phrases
 from tools.loading import load
 from tools.registry import InvalidTool
 
@@ -103,6 +104,7 @@ TOOLS_CHECK = "tools"
 TOOLS_MEND = (
     "mend it or take it out of RUNWRIGHT_TOOLS; modules are looked up from the working folder"
 )
+OVERLAP_MEND = "let it be so if it is meant; else change a word of the phrase"
 
 
 def check_tools(settings: Settings) -> Iterator[Finding]:
@@ -119,7 +121,10 @@ def check_tools(settings: Settings) -> Iterator[Finding]:
     try:
         tools = open_tools(settings)
         build_graph(tools)  # which reads their phrases
+        overlaps = list(overlapping_phrases(tools))
     except InvalidTool as error:
         yield fails(TOOLS_CHECK, str(error), TOOLS_MEND)
         return
+    for overlap in overlaps:
+        yield warning(TOOLS_CHECK, str(overlap), OVERLAP_MEND)
     yield ok(TOOLS_CHECK, f"{len(tools)} tools, {len(settings.tools)} of them your own")

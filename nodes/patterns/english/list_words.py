@@ -123,8 +123,8 @@ IMPLICIT = [
     "brief|short|full|little|complete|nice|good] (rundown|summary|overview|recap|readout|reading|"
     "review|look|peek|glance|glimpse|squiz|gander|copy|view) (of|at|on|through) (LIST|TODOS)",
     "[what is|what's|whats|what] [is] [my|the] next TODO [on LIST|today|now]",
-    "(what is|what's|whats|what was|tell me|what 's) [up|coming up|the] (next|first|last) [up|thing|item|task|one|"
-    "TODO] (on|in) LIST",
+    "(what is|what's|whats|what was|tell me|what 's) [up|coming up|the] (next|first|last) [up|"
+    "thing|item|task|one|TODO] (on|in) LIST",
     "what do i (need|have) to (complete|do|finish|get done|tackle) (first|next) (from|on) LIST",
     "what (should|must) i (do|complete|finish|tackle) (first|next) (from|on) LIST",
     "open [up] (LIST|TODOS)",

@@ -80,27 +80,28 @@ def read_number(words: Sequence[str], start: int, end: int) -> tuple[str, int] |
     if start >= end:
         return None
     first = words[start]
-    in_digits = first[0] in _FIRST_DIGITS
-    if in_digits:
+    if first[0] in _FIRST_DIGITS:
         if not is_digits(first):
             return None
         if not _goes_on(words, start + 1, end):
             return _plain(first), start + 1
-    elif first not in _STARTS:
+        return _Reader(words, start, end).number()
+    if first not in _STARTS:
         return None
-    elif first in _ARTICLES or first in _FRACTION_ALONE:
-        if (part := _fraction_alone(words, start, end)) is not None:
-            return part
-        if first not in _ARTICLES:
-            return None
-        start += 1
-        if start >= end or (words[start] not in HUNDRED and words[start] not in SCALES):
-            return None
-    elif first == "point":
+    if first in _ARTICLES or first in _FRACTION_ALONE:
+        return _with_article(words, start, end)
+    if first == "point":
         return _decimals("0", words, start, end)
-    elif first == "dozen":
-        return "12", start + 1
-    return _Reader(words, start, end).number()
+    return ("12", start + 1) if first == "dozen" else _Reader(words, start, end).number()
+
+
+def _with_article(words: Sequence[str], start: int, end: int) -> tuple[str, int] | None:
+    """A number after "a", or a fraction that is named alone."""
+    part = _fraction_alone(words, start, end)
+    if part is not None or words[start] not in _ARTICLES or start + 1 >= end:
+        return part
+    counted = words[start + 1] in HUNDRED or words[start + 1] in SCALES
+    return _Reader(words, start + 1, end).number() if counted else None
 
 
 def read_ordinal(words: Sequence[str], start: int, end: int) -> tuple[str, int] | None:

@@ -57,24 +57,21 @@ def position(symbols: list[str], *, numbered: bool) -> str | None:
         at += 1
     if at == end:
         return None
-    if symbols[at] in ("-", "minus") and numbered:
-        number = read_number(symbols, at + 1, end)
-        return f"-{number[0]}" if number and number[1] == end and number[0].isdigit() else None
-    word = symbols[at]
-    ordinal = read_ordinal(symbols, at, end)
-    place = None
-    if word == "last":
-        place, at = word, at + 1
-    elif ordinal is not None:
-        place, at = ordinal
-    elif numbered and (number := read_number(symbols, at, end)) is not None:
-        text, after = number
-        return text if after == end and text.isdigit() else None
-    if place is None:
-        return None
+    ordinal = (symbols[at], at + 1) if symbols[at] == "last" else read_ordinal(symbols, at, end)
+    if ordinal is None:
+        return _number(symbols, at, end) if numbered else None
+    place, at = ordinal
     if at < end and symbols[at] in _NOUNS:
         at += 1
     return place if at == end else None
+
+
+def _number(symbols: list[str], at: int, end: int) -> str | None:
+    """A place in digits, also one that no list has: "-1"."""
+    sign = "-" if symbols[at] in ("-", "minus") else ""
+    number = read_number(symbols, at + len(sign), end)
+    whole = number is not None and number[1] == end and number[0].isdigit()
+    return sign + number[0] if number and whole else None
 
 
 def quotations(words: list[str], start: int, end: int) -> list[tuple[int, int]]:

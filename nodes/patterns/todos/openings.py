@@ -94,16 +94,18 @@ def _first(table: object, words: list[str], start: int, end: int) -> tuple[int, 
     return None
 
 
-def text_of(prompt: Words, opening: Opening, end: int) -> tuple[int, int] | None:
+def text_of(prompt: Words, opening: Opening, end: int) -> tuple[int, int, int] | None:
     """Where the words of the one to-do stand that `opening` opens and that ends before `end`.
 
-    None where they name nothing, or a place that is not our list.
+    The third place is where "to my list" ends after them, if it is said. None where they name
+    nothing, or a place that is not our list.
     """
     words = prompt.words
     start = opening.after
+    whole = end
     if not opening.signed:
-        end = without_courtesy(words, start, end)
-        end = _without_list(words, start, end)
+        whole = without_courtesy(words, start, end)
+        end = _without_list(words, start, whole)
         if start < end and (
             is_elsewhere(words[start:end], whole=words[start - 1] in _ONTO) or start == end
         ):
@@ -114,7 +116,7 @@ def text_of(prompt: Words, opening: Opening, end: int) -> tuple[int, int] | None
         return None
     if end - start == 1 and words[start].isdecimal() and not opening.signed and not opening.named:
         return None  # "add task 3"
-    return start, end
+    return start, end, whole
 
 
 def without_courtesy(words: Sequence[str], start: int, end: int) -> int:

@@ -330,7 +330,8 @@ class TodoReader:
         found = text_of(prompt, opening, end)
         if found is None:
             return None
-        start, end = found
+        start, end, whole = found
+        opened = opening.start
         reason = _REASONS["add"]
         quoted = items.quotations(prompt.words, start, end)
         if len(quoted) > 1:
@@ -355,8 +356,9 @@ class TodoReader:
             return None
         if opening.priority is not None:
             text = f"{prompt.source(*opening.priority)}: {text}"
-        calls = self._calls("add", [({"text": text + behind}, opening.start, end)])
-        return calls and [replace(call, reasoning=reason) for call in calls]
+        calls = self._calls("add", [({"text": text + behind}, opened, end)])
+        uses = (Use(opened, whole, reason),)
+        return calls and [replace(call, reasoning=reason, uses=uses) for call in calls]
 
     def _fill(self, fit: Fit, slots: Slots) -> list[Call] | None:
         """The calls of a template; none when its words name nothing, None when it is not meant."""

@@ -31,7 +31,7 @@ def text_with_results(
 ) -> str:
     """The words from `start` to `end` as an input, earlier results as references.
 
-    `named`: they are a name, which means no result. Raises `Ambiguous` where a pronoun may mean one.
+    `named`: they are a name, which means no result. Raises `Ambiguous` where a pronoun may be one.
     """
     if earlier.result is None or named or _is_quoted(prompt, start, end):
         return literal(wording(prompt, start, end))
