@@ -92,7 +92,7 @@ def test_an_own_phrase_wins_over_a_built_in_one() -> None:
 
 def test_an_own_phrase_is_among_the_examples() -> None:
     examples = PatternPlanner(make_tools([sleep])).read("sing").examples
-    assert examples == ["sleep for 3 seconds"]
+    assert "sleep for 3 seconds" in examples
 
 
 def _takes(*, phrases: list[str]) -> Callable[..., None]:
