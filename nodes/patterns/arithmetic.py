@@ -324,6 +324,8 @@ class ExpressionParser:
             return self.at, "*"
         if following == ["%"] and self.words[self.at + 1 : self.at + 2] in (["+"], ["-"]):
             return None  # a percentage, and the next operation
+        if following == ["x"] and self.words[self.at + 1 : self.at + 2] == ["+"]:
+            raise NotArithmetic  # "2x + 3" has an unknown
         return OPERATORS.longest(self.words, self.at, self.end)
 
     def operand(self) -> tuple[str, bool]:

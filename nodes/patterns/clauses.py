@@ -29,6 +29,7 @@ _CONNECTING = word_set(
     "or "
     "subsequently next finally lastly in once when additionally as besides on"
 ) | {"\n"}
+_SEVERAL = word_set("todos tasks chores items")
 _OPERATING = frozenset({"plus", "+", "-", "minus", "times"})
 _OTHER_ADDITIONS = word_set("add subtract split share times how minus remove take")
 _ENUMERATING = frozenset({"and", ",", "&"})
@@ -136,7 +137,10 @@ def _bond_before(
 
 def _joins_statuses(words: list[str], at: int, end: int) -> bool:
     """Whether "and" stands inside "open and completed todos"."""
-    return at > 0 and at + 1 < end and words[at - 1] in STATUSES and words[at + 1] in STATUSES
+    if at == 0 or at + 1 >= end:
+        return False
+    before, after = words[at - 1], words[at + 1]
+    return (before in STATUSES and after in STATUSES) or (before in _SEVERAL and after in _SEVERAL)
 
 
 def _begins_operand(words: list[str], at: int, end: int) -> bool:

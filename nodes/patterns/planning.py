@@ -81,7 +81,7 @@ class Planning:
             return at + 1
         alone = self.read(at, at)
         heading = is_name_of_list(self.prompt.words, start, end)  # "to do list, add tea"
-        joined = self.joined(at, alone is not None and not heading)
+        joined = self.joined(at, alone is not None and not heading, alone)
         calls, last = (alone, at) if joined is None else joined
         if calls is None:
             following = self.open(at, weak=True)
@@ -115,7 +115,7 @@ class Planning:
             if word == "\n":
                 self.ledger.use(at, at + 1, CONNECTOR)
         for before, after in pairwise(self.clauses):
-            if before.line == after.line:
+            if before.line == after.line and "or" not in words[before.end : after.start]:
                 self.ledger.use(before.end, after.start, CONNECTOR)
         for line in self.lines:
             self.ledger.talk(line.start, line.end)
@@ -229,17 +229,20 @@ class Planning:
             words, clause.start, clause.end, following
         )
 
-    def joined(self, at: int, understood: bool) -> tuple[list[Call], int] | None:
+    def joined(
+        self, at: int, understood: bool, alone: list[Call] | None
+    ) -> tuple[list[Call], int] | None:
         """The clause at `at` together with next ones that make no sense by themselves.
 
         What would be understood alone is never swallowed: it is a request of its own.
         """
+        earlier = self.earlier.and_then(alone[-1].tool) if alone else self.earlier
         for last in range(at + 1, min(at + _MOST_JOINED, len(self.clauses))):
             bond = self.clauses[last].bond
             if bond == Bond.HARD or (understood and bond == Bond.CLEAR):
                 return None
             inside_number = bond == Bond.NUMBER and not understood
-            if not inside_number and self.makes_sense(last):
+            if not inside_number and self.makes_sense(last, earlier):
                 return None
             calls = self.read(at, last)
             if calls is not None:

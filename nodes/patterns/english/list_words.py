@@ -57,6 +57,8 @@ SHOWING = ASKING.union(*STATUS.values(), _AMOUNTS, TIMES, _CONTENTS, FILLERS)
 
 #: Two words with which nothing is wished to be seen: "what should i do with my list".
 NEVER_TOGETHER = (
+    ("complete", "them"),
+    ("finish", "them"),
     ("many", "can"),
     ("added", "today"),
     ("do", "with"),
@@ -90,6 +92,13 @@ QUESTIONING = word_set("what what's whats which how is are did didn't aren't")
 #: Words that turn what is done into what is not: "which of my tasks are not done".
 NEGATIONS = word_set("not haven't hasn't isn't aren't didn't don't yet still")
 
+#: Days that no list is kept for: "show my list for next week".
+OTHER_TIMES = phrase_set(
+    [
+        "(next|last) (week|month|year|weekend)|this (weekend|month|year)|later|yesterday|"
+        "(for|on|of|from) (monday|tuesday|wednesday|thursday|friday|saturday|sunday)"
+    ]
+)
 #: Words for to-dos of any kind: "which errands are on my list".
 KINDS_OF_TODOS = word_set(
     "errands errand chores chore jobs job duties things thing stuff items item tasks task todos "
@@ -105,7 +114,8 @@ CHANGING = word_set("add remove delete put mark erase complete rename change upd
 ASKED_FRONTS = phrase_set(
     [
         "(a|the|my) (task|todo|chore|item|entry|reminder) (to|for|called|about|of)|there|already|"
-        "to|[already] (remember|manage) to (add|put|include|write down)"
+        "to|[already] (remember|manage) to (add|put|include|write down)|(need|have|want|supposed|"
+        "got) to"
     ]
 )
 #: Words with which a number is asked for.
@@ -123,8 +133,8 @@ IMPLICIT = [
     "brief|short|full|little|complete|nice|good] (rundown|summary|overview|recap|readout|reading|"
     "review|look|peek|glance|glimpse|squiz|gander|copy|view) (of|at|on|through) (LIST|TODOS)",
     "[what is|what's|whats|what] [is] [my|the] next TODO [on LIST|today|now]",
-    "(what is|what's|whats|what was|tell me|what 's) [up|coming up|the] (next|first|last) [up|"
-    "thing|item|task|one|TODO] (on|in) LIST",
+    "(what is|what's|whats|what was|tell me|what 's) [up|coming up|the] next [up|thing|item|task|"
+    "one|TODO] (on|in) LIST",
     "what do i (need|have) to (complete|do|finish|get done|tackle) (first|next) (from|on) LIST",
     "what (should|must) i (do|complete|finish|tackle) (first|next) (from|on) LIST",
     "open [up] (LIST|TODOS)",

@@ -55,7 +55,7 @@ FOREIGN = word_set(
 )
 
 #: Words that no item ends with.
-UNFINISHED = word_set("and , of to the a an my our your for from into onto with at")
+UNFINISHED = word_set("and , if not of to the a an my our your for from into onto with at")
 
 _BEGINNINGS = phrase_set(BEGINNINGS)
 _LONGEST_PLACE = 5

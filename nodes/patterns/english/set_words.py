@@ -4,7 +4,7 @@ from nodes.patterns.grammar.phrases import phrase_set, table, word_set
 
 CLASSES = {
     "all": [
-        "everything|all|all of (it|them|these)|every (thing|item|todo|task|one|single one|entry|"
+        "everything|all|them|all of (it|them|these)|every (thing|item|todo|task|one|single one|entry|"
         "single (thing|item|todo|task)|TODO)|each [of] (item|todo|task|one|TODO|TODOS)|[all|all of"
         "|every one of|each of] TODOS|all [of] [the|my] (items|things|entries|contents)|the "
         "contents|all of LIST|(every|each) (chore|entry|single chore)",
@@ -40,6 +40,11 @@ ALL_OF_THEM = table(
 )
 #: One of these has to be said where only to-dos are named: "delete all my todos".
 ALL = word_set("all everything every each")
+
+#: What may follow a place: "delete todo 1 right now".
+HASTE = phrase_set(
+    ["now|right (now|away)|immediately|asap|too|as well|please|again|quickly|for me"]
+)
 
 #: What stands before places that are several.
 NOUNS = word_set(

@@ -1,5 +1,7 @@
 """Reads a clause as a wish to see the list, whatever the order of its words."""
 
+from collections.abc import Sequence
+
 from nodes.patterns.english.list_names import LIST, TODO, TODOS
 from nodes.patterns.english.list_words import (
     ASKING,
@@ -11,6 +13,7 @@ from nodes.patterns.english.list_words import (
     NEGATIONS,
     NEVER_TOGETHER,
     NOT_TOGETHER,
+    OTHER_TIMES,
     QUESTIONING,
     SHOWING,
     STATUS,
@@ -92,3 +95,8 @@ def _asks(symbols: list[str], others: list[str]) -> bool:
     if first in _PREPOSITIONS and len(symbols) > 1:
         first = symbols[1]
     return first in ASKING or first in _NAMES or first in _PERSONS
+
+
+def names_other_time(words: Sequence[str], start: int, end: int) -> bool:
+    """Whether a part of the list is asked for by its day, which no to-do has."""
+    return any(OTHER_TIMES.longest(words, at, end) is not None for at in range(start, end))

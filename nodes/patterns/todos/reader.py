@@ -52,7 +52,7 @@ from nodes.patterns.grammar.templates import Fit, TemplateTable
 from nodes.patterns.grammar.words import Words
 from nodes.patterns.todos import items, sets
 from nodes.patterns.todos.fuzzy import read_fuzzily
-from nodes.patterns.todos.listing import read_listing
+from nodes.patterns.todos.listing import names_other_time, read_listing
 from nodes.patterns.todos.openings import (
     NAMING,
     Opening,
@@ -97,6 +97,7 @@ def slot_is_quoted(words: list[str], start: int, end: int) -> bool:
     return end - start == 1 and words[start][0] in "\"'"
 
 
+_PARTING = frozenset({"in", "at", "which", "that", "with", "where", "from", "due"})
 _ADDRESSED = frozenset({"you", "ya", "u"})
 
 
@@ -176,9 +177,15 @@ class Slots:
             return self._by_name(start, end, symbols, several=several)
         if (many := self._many(start, end, symbols)) is not None:
             return many if several else None
-        if symbols[0] in ALL or TODOS in symbols:
+        if symbols[0] in ALL or TODOS in symbols or sets.names_another(symbols):
             return None  # "everything except milk", "half of my todos"
         numbered = not {TODO, TODOS}.isdisjoint(self.seen.symbols[:first])
+        if numbered:
+            symbols = sets.without_haste(symbols)
+            if symbols[0] in _PARTING or symbols == ["count"]:
+                return None  # "delete the todo which contains soap"
+        if self.earlier.results and is_whole(self.prompt.words, start, end):
+            return None  # a value is no to-do
         if sets.is_quantity(symbols) or sets.goes_on_after_place(symbols, numbered=numbered):
             return None
         place = items.position(symbols, numbered=numbered)
@@ -258,9 +265,12 @@ class TodoReader:
         """The calls that the words from `start` to `end` ask for, or None."""
         seen = view(prompt.words, start, end)
         shown = read_listing(seen.symbols, about_todos=earlier.about_todos)
+        if shown is not None and names_other_time(prompt.words, start, end):
+            return None
         if shown is not None:
             return self._calls("list", [(shown, start, end)])
-        if (action := sets.read_all(prompt.words, seen)) is not None:
+        action = sets.read_all(prompt.words, seen, about_todos=earlier.about_todos)
+        if action is not None:
             return self._calls(action, [({"todo": sets.EVERY}, start, end)])
         fits = self._templates.fits(seen.symbols)
         if earlier.about_todos:
@@ -280,13 +290,16 @@ class TodoReader:
         self, prompt: Words, start: int, end: int, earlier: Earlier
     ) -> list[Call] | None:
         """The same by the classes of the words alone; for clauses that `read` refuses."""
-        return read_fuzzily(
+        calls = read_fuzzily(
             prompt,
             start,
             end,
             lambda first, last: self.read(prompt, first, last, earlier),
             lambda action, given: self._calls(action, [(given, start, end)]),
         )
+        if calls and calls[0].tool == f"{STORE}list" and names_other_time(prompt.words, start, end):
+            return None
+        return calls
 
     def open(
         self,
@@ -334,6 +347,8 @@ class TodoReader:
         opened = opening.start
         reason = _REASONS["add"]
         quoted = items.quotations(prompt.words, start, end)
+        if end - start > 1 and not quoted and prompt.words[start][0] == '"':
+            return None  # '"soap" and a todo "towels"'
         if len(quoted) > 1:
             made = [({"text": literal(items.wording(prompt, *part))}, *part) for part in quoted]
             return self._calls("add", made)
@@ -341,6 +356,8 @@ class TodoReader:
         if opening.kind is Opens.REMINDER:
             reason = "asks to be reminded; it becomes a to-do, and nothing will ring"
             begin = after_time(prompt.words, start, end)
+            if begin == start and prompt.words[start - 1] == "me":
+                return None  # "remind me of the milk"
             if begin > start:
                 if prompt.words[begin : begin + 1] != ["to"] or begin + 1 >= end:
                     return None

@@ -10,7 +10,7 @@ _POINTING = phrase_set(
     [
         "(that|this) [same|exact|total] (amount|sum|result|answer|total|value|number|figure|"
         "outcome|output)",
-        "the (result|answer|outcome|output) [of (that|this|it)]",
+        "the (result|answer|outcome|output) [of (that|this|it)]|that (many|much)",
         "the (resulting|calculated|computed|same) (amount|sum|value|number|total|figure)",
     ]
 )

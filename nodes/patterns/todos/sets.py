@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from nodes.patterns.english.list_names import LIST, TODO, TODOS, View
-from nodes.patterns.english.set_words import ALL, ALL_OF_THEM, FRONTS, NOUNS, QUANTITIES
+from nodes.patterns.english.set_words import ALL, ALL_OF_THEM, FRONTS, HASTE, NOUNS, QUANTITIES
 from nodes.patterns.grammar.numbers import read_number
 from nodes.patterns.todos.items import position
 
@@ -12,12 +12,17 @@ _MOST = 50  # places that "the first 50" or "1 to 50" may stand for
 _TO = frozenset({"to", "through", "thru", "-", "till", "until"})
 
 
-def read_all(words: Sequence[str], seen: View) -> str | None:
-    """What is to become of every to-do, where a clause asks for that; else None."""
+def read_all(words: Sequence[str], seen: View, *, about_todos: bool = False) -> str | None:
+    """What is to become of every to-do, where a clause asks for that; else None.
+
+    `about_todos`: the clause before was about them, so "them" are they.
+    """
     symbols = seen.symbols
     found = ALL_OF_THEM.longest(symbols, 0, len(symbols))
     if found is None or found[0] != len(symbols):
         return None
+    if about_todos and "them" in symbols:
+        return found[1]
     said = words[seen.at[0] : seen.at[-1]]
     if ALL.isdisjoint(said) and (LIST not in symbols or TODOS in symbols):
         return None  # "delete my todos" may mean some of them
@@ -31,7 +36,7 @@ def read_all(words: Sequence[str], seen: View) -> str | None:
 def places(symbols: Sequence[str]) -> list[str] | None:
     """The places that the words name, two or more: "1 and 3", "the first two", "2 to 4"."""
     at, end = 0, len(symbols)
-    while at < end and (symbols[at] in FRONTS or symbols[at] in NOUNS):
+    while at < end and (symbols[at] in FRONTS or symbols[at] in NOUNS) and symbols[at] != "one":
         at += 1
     if end - at > 1 and symbols[end - 1] in NOUNS:
         end -= 1
@@ -95,3 +100,24 @@ def goes_on_after_place(symbols: Sequence[str], *, numbered: bool) -> bool:
     if number is None:
         return False
     return number[1] < len(symbols) or not number[0].isdigit()
+
+
+def names_another(symbols: Sequence[str]) -> bool:
+    """Whether a second to-do is named by its place: "soap and todo 2"."""
+    return any(
+        symbol == TODO and read_number(symbols, at + 1, len(symbols)) is not None
+        for at, symbol in enumerate(symbols)
+        if at > 0
+    )
+
+
+def without_haste(symbols: list[str]) -> list[str]:
+    """A place without the "now" or "right away" after it."""
+    number = read_number(symbols, 0, len(symbols))
+    if number is None or number[1] == len(symbols):
+        return symbols
+    return (
+        symbols[: number[1]]
+        if HASTE.skip(symbols, number[1], len(symbols)) == len(symbols)
+        else symbols
+    )
