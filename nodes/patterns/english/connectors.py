@@ -34,9 +34,10 @@ DIVIDING = table(DIVIDING_LINES)
 
 #: Connectors that divide only before the beginning of a request.
 JOINING_LINES = [
-    "[,] and|,|&|plus|but|+|also|-|or|:|[,] [and] so|, then|[,] [and] (after|afterwards|next)",
+    "[,] and|,|&|plus|but|+|also|-|:|[,] [and] so|, then|[,] [and] (after|afterwards|next)",
 ]
-JOINING = phrase_set(JOINING_LINES)
+#: An "or" divides as well, and leaves open what is asked for.
+JOINING = phrase_set([*JOINING_LINES, "or"])
 
 #: Phrases that begin a request wherever they stand.
 BEGINNINGS = [

@@ -4,7 +4,8 @@ from nodes.patterns.grammar.phrases import phrase_set, table, word_set
 
 CLASSES = {
     "all": [
-        "everything|all|them|all of (it|them|these)|every (thing|item|todo|task|one|single one|entry|"
+        "everything|all|them|all of (it|them|these)|"
+        "every (thing|item|todo|task|one|single one|entry|"
         "single (thing|item|todo|task)|TODO)|each [of] (item|todo|task|one|TODO|TODOS)|[all|all of"
         "|every one of|each of] TODOS|all [of] [the|my] (items|things|entries|contents)|the "
         "contents|all of LIST|(every|each) (chore|entry|single chore)",

@@ -151,6 +151,8 @@ class Slots:
             return None if self._is_named(start) else self.earlier.result
         if is_vague(symbols) or sets.is_quantity(symbols) or not self._is_ours(symbols):
             return None
+        if symbols[0][0] == '"' and len(symbols) > 1:
+            return None  # '"soap" and a todo "towels"'
         if symbols[0] in NO_ITEM_BEGINS or (slot == "few" and not is_plain(symbols)):
             return None
         first, last = self._trimmed(slot, TEXT_FRONTS, TEXT_ENDS)
