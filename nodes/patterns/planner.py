@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 
 from graph.state import Step, Unparsed
 from nodes.patterns.accounting import Account
-from nodes.patterns.arithmetic import looks_like_arithmetic, read_expression
 from nodes.patterns.english.connectors import BEGINNINGS
 from nodes.patterns.english.politeness import take_off_closing, take_off_opening
 from nodes.patterns.english.small_talk import asks_permission
@@ -15,6 +14,7 @@ from nodes.patterns.grammar.phrases import Choice, phrase_set
 from nodes.patterns.grammar.words import Words, correct, read_words
 from nodes.patterns.own_phrases import own_phrases
 from nodes.patterns.planning import Planning, Readers
+from nodes.patterns.sums.reader import looks_like_arithmetic, read_expression
 from nodes.patterns.todos.fuzzy import is_worth_a_fuzzy_reading
 from nodes.patterns.todos.reader import TodoReader
 from tools.registry import Tool

@@ -37,9 +37,9 @@ FRIENDS = word_set(
 ADVERBS = word_set(
     "please kindly just now then also again quickly quick real really fast slowly simply maybe",
     "perhaps possibly finally already still currently immediately asap pronto straight away first",
-    "next later afterwards actually basically briefly promptly exactly precisely totally literally",
+    "next afterwards actually basically briefly promptly exactly precisely totally literally",
     "super very ever even once more gently nicely carefully properly speedily swiftly urgently",
-    "soon always truly only",
+    "soon always truly",
 )
 SIGNS = word_set(", ! ? . : ; - … ~ ...")
 _TALK = INTERJECTIONS | FRIENDS | ADVERBS | SIGNS

@@ -5,36 +5,14 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
-from nodes.patterns.arithmetic import read_expression
-from nodes.patterns.english.list_names import LIST, TODO, TODOS, View, view
-from nodes.patterns.english.list_words import (
-    ANYTHING,
-    ASKED_FRONTS,
-    CHANGING,
-    DENYING,
-    KINDS_OF_TODOS,
-)
+from nodes.patterns.english.list_names import TODOS, View, view
 from nodes.patterns.english.rejected_items import (
-    NO_ITEM_BEGINS,
     PLACING,
-    UNFINISHED,
-    belongs_elsewhere,
-    is_beside_the_list,
-    is_foreign,
-    is_plain,
-    is_sentence,
     is_vague,
 )
-from nodes.patterns.english.set_words import ALL
-from nodes.patterns.english.todo_openings import Opens
 from nodes.patterns.english.todo_templates import ELLIPTIC_TEMPLATES, TEMPLATES
 from nodes.patterns.english.todo_words import (
     CLASSES,
-    LONGEST_END,
-    TEXT_ENDS,
-    TEXT_FRONTS,
-    TODO_ENDS,
-    TODO_FRONTS,
 )
 from nodes.patterns.grammar.calls import (
     CALCULATOR,
@@ -43,25 +21,21 @@ from nodes.patterns.grammar.calls import (
     Earlier,
     Use,
     calculation,
-    is_whole,
     literal,
 )
 from nodes.patterns.grammar.numbers import read_number
-from nodes.patterns.grammar.phrases import PhraseTable, phrase_set
+from nodes.patterns.grammar.phrases import phrase_set
 from nodes.patterns.grammar.templates import Fit, TemplateTable
 from nodes.patterns.grammar.words import Words
+from nodes.patterns.sums.reader import read_expression
 from nodes.patterns.todos import items, sets
 from nodes.patterns.todos.fuzzy import read_fuzzily
 from nodes.patterns.todos.listing import names_other_time, read_listing
+from nodes.patterns.todos.opened import read_opened
 from nodes.patterns.todos.openings import (
-    NAMING,
     Opening,
-    after_time,
-    parts_of,
-    says_when,
-    text_of,
 )
-from nodes.patterns.todos.references import Ambiguous, text_with_results
+from nodes.patterns.todos.slots import Slots
 
 _TEXTS = frozenset({"text"})
 #: "the sum of 3 and 4", as something to put on the list, is computed first.
@@ -87,173 +61,6 @@ _REASONS = {
 def _templates() -> tuple[TemplateTable, TemplateTable]:
     """The whole sentences and the elliptic ones: the same for every reader, and slow to make."""
     return TemplateTable(TEMPLATES, CLASSES), TemplateTable(ELLIPTIC_TEMPLATES, CLASSES)
-
-
-# The slots of a template that fits, as inputs of a to-do tool.
-
-
-def slot_is_quoted(words: list[str], start: int, end: int) -> bool:
-    """Whether nothing but one quotation stands there."""
-    return end - start == 1 and words[start][0] in "\"'"
-
-
-_PARTING = frozenset({"in", "at", "which", "that", "with", "where", "from", "due"})
-_ADDRESSED = frozenset({"you", "ya", "u"})
-
-
-class Slots:
-    """What stands in the slots of `fit`; each reader gives None for words that will not do."""
-
-    def __init__(self, prompt: Words, seen: View, fit: Fit, earlier: Earlier) -> None:
-        self.prompt = prompt
-        self.seen = seen
-        self.fit = fit
-        self.earlier = earlier
-
-    def symbols(self, slot: str) -> list[str]:
-        """The words of a slot as symbols."""
-        first, last = self.fit.places[slot]
-        return self.seen.symbols[first:last]
-
-    def words(self, slot: str) -> tuple[int, int]:
-        """The first word of a slot and the one after its last."""
-        first, last = self.fit.places[slot]
-        return self.seen.at[first], self.seen.at[last]
-
-    def asked(self) -> dict[str, str] | None:
-        """What is asked about the list: whether `item` is on it, or what of `few` is.
-
-        None where the words name another list, or only some of the to-dos.
-        """
-        slot = self.fit.template.slots[0]
-        symbols = self.symbols(slot)
-        if slot == "few":
-            return {} if KINDS_OF_TODOS.issuperset(symbols) else None
-        if LIST in symbols:
-            return None
-        if ANYTHING.issuperset(symbols):
-            return {}
-        start, end = self._trimmed(slot, ASKED_FRONTS, TODO_ENDS)
-        words = self.prompt.words
-        if start >= end or words[start] in CHANGING or words[end - 1] in DENYING:
-            return None  # "do i need to add soap to my list"
-        try:
-            text = text_with_results(self.prompt, start, end, self.earlier)
-        except Ambiguous:
-            return None
-        return {"show": "exists", "text": text}
-
-    def text(self, slot: str) -> str | None:
-        """The words of a new to-do, or a reference to a computed value."""
-        start, end = self.words(slot)
-        symbols = self.symbols(slot)
-        if is_whole(self.prompt.words, start, end):
-            return None if self._is_named(start) else self.earlier.result
-        if is_vague(symbols) or sets.is_quantity(symbols) or not self._is_ours(symbols):
-            return None
-        if symbols[0][0] == '"' and len(symbols) > 1:
-            return None  # '"soap" and a todo "towels"'
-        if symbols[0] in NO_ITEM_BEGINS or (slot == "few" and not is_plain(symbols)):
-            return None
-        first, last = self._trimmed(slot, TEXT_FRONTS, TEXT_ENDS)
-        try:
-            return text_with_results(
-                self.prompt, first, last, self.earlier, named=self._is_named(start)
-            )
-        except Ambiguous:
-            return None
-
-    def _is_named(self, start: int) -> bool:
-        """Whether the word before says that a name follows, which stands for nothing else."""
-        return start > 0 and self.prompt.words[start - 1] in NAMING
-
-    def todo(self, slot: str, *, several: bool = False) -> str | list[str] | None:
-        """The to-do that is meant: its place, a reference to it, or its words.
-
-        A list of them where `several` may be meant and are.
-        """
-        first, _ = self.fit.places[slot]
-        start, end = self.words(slot)
-        symbols = self.symbols(slot)
-        if self._is_named(start) or slot_is_quoted(self.prompt.words, start, end):
-            return self._by_name(start, end, symbols, several=several)
-        if (many := self._many(start, end, symbols)) is not None:
-            return many if several else None
-        if symbols[0] in ALL or TODOS in symbols or sets.names_another(symbols):
-            return None  # "everything except milk", "half of my todos"
-        numbered = not {TODO, TODOS}.isdisjoint(self.seen.symbols[:first])
-        if numbered:
-            symbols = sets.without_haste(symbols)
-            if symbols[0] in _PARTING or symbols == ["count"]:
-                return None  # "delete the todo which contains soap"
-        if self.earlier.results and is_whole(self.prompt.words, start, end):
-            return None  # a value is no to-do
-        if sets.is_quantity(symbols) or sets.goes_on_after_place(symbols, numbered=numbered):
-            return None
-        place = items.position(symbols, numbered=numbered)
-        if place is not None:
-            return place
-        if is_whole(self.prompt.words, start, end, todo=True):
-            return self.earlier.todo
-        if slot == "few" and not is_plain(symbols):
-            return None
-        if slot == "known" or is_vague(symbols) or not self._is_ours(symbols):
-            return None
-        if not self.fit.names(LIST, TODOS, TODO, symbols=self.seen.symbols) and is_foreign(symbols):
-            return None
-        start, end = self._trimmed(slot, TODO_FRONTS, TODO_ENDS)
-        return literal(items.wording(self.prompt, start, end))
-
-    def _many(self, start: int, end: int, symbols: list[str]) -> list[str] | None:
-        """Several places, or several quotations; the quoted word "all" is no order for all."""
-        if (many := sets.places(symbols)) is not None:
-            return many
-        words = self.prompt.words
-        quoted = items.quotations(words, start, end)
-        texts = [literal(items.wording(self.prompt, *part)) for part in quoted]
-        return texts if len(texts) > 1 else None
-
-    def _by_name(
-        self, start: int, end: int, symbols: list[str], *, several: bool
-    ) -> str | list[str]:
-        """A to-do that is quoted or called so: its words, whatever else they would mean."""
-        text = literal(items.wording(self.prompt, start, end))
-        if not several:
-            return text
-        means_more = items.position(symbols, numbered=True) is not None
-        return [text] if means_more or text.casefold() == sets.EVERY else text
-
-    def _trimmed(
-        self, slot: str, fronts: PhraseTable[bool], ends: PhraseTable[bool]
-    ) -> tuple[int, int]:
-        """The words of a slot without what leads to them and away from them."""
-        first, last = self.fit.places[slot]
-        symbols = self.seen.symbols
-        front = fronts.longest(symbols, first, last - 1)
-        if front is not None:
-            first = front[0]
-        for begin in range(max(first + 1, last - LONGEST_END), last):
-            end = ends.longest(symbols, begin, last)
-            if end is not None and end[0] == last:
-                last = begin
-                if fronts is TODO_FRONTS and symbols[first] == "the" and first + 1 < last:
-                    first += 1  # "the laundry item" is called "laundry"
-                break
-        return self.seen.at[first], self.seen.at[last]
-
-    def _is_ours(self, symbols: list[str]) -> bool:
-        """With the list named around an item it cannot be named in it; without, it must be ours."""
-        if symbols[0] in _ADDRESSED and len(symbols) > 1:
-            return False  # "i need you to add …", "i want you show me …"
-        if symbols[-1] in UNFINISHED or symbols[0] in ("to", "on"):
-            return False  # something was cut off, or belongs to "i don't want to …"
-        if symbols[-1] in ("it", "them") and "," in symbols:
-            return False  # two sentences: "forget the dishes, remove it"
-        if self.fit.places[self.fit.template.slots[0]][0] == 0 and is_sentence(symbols):
-            return False
-        if self.fit.names(LIST, TODOS, symbols=self.seen.symbols):
-            return LIST not in symbols and not is_beside_the_list(symbols)
-        return not belongs_elsewhere(symbols)
 
 
 class TodoReader:
@@ -288,6 +95,16 @@ class TodoReader:
                     return self._several(Slots(prompt, seen, fit, earlier), count)
         return None
 
+    def open(
+        self,
+        prompt: Words,
+        opening: Opening,
+        rest: list[tuple[int, int]] | int,
+        earlier: Earlier,
+    ) -> list[Call] | None:
+        """The calls that an explicit opening asks for, or None; see `read_opened`."""
+        return read_opened(prompt, opening, rest, earlier, self._calls)
+
     def read_fuzzily(
         self, prompt: Words, start: int, end: int, earlier: Earlier
     ) -> list[Call] | None:
@@ -302,82 +119,6 @@ class TodoReader:
         if calls and calls[0].tool == f"{STORE}list" and names_other_time(prompt.words, start, end):
             return None
         return calls
-
-    def open(
-        self,
-        prompt: Words,
-        opening: Opening,
-        rest: list[tuple[int, int]] | int,
-        earlier: Earlier,
-    ) -> list[Call] | None:
-        """The calls that an explicit opening asks for; `rest` is where its words end, or the
-        places of items in lines of their own.
-        """
-        if isinstance(rest, int):
-            if not opening.holds_several:
-                return self._open_one(prompt, opening, rest, earlier)
-            parts = parts_of(prompt, opening, rest)
-            if parts is None:
-                return None
-        else:
-            parts = rest
-            if opening.count not in (None, len(parts)):
-                return None
-        if opening.kind in (Opens.COMPLETION, Opens.DELETION):
-            action = "complete" if opening.kind is Opens.COMPLETION else "delete"
-            todos = [self._named(prompt, *part) for part in parts]
-            return self._calls(action, [({"todo": todos}, opening.start, parts[-1][1])])
-        try:
-            texts = [text_with_results(prompt, *part, earlier) for part in parts]
-        except Ambiguous:
-            return None
-        made = [({"text": text}, *part) for text, part in zip(texts, parts, strict=True)]
-        return self._calls("add", made) if all(texts) else None
-
-    @staticmethod
-    def _named(prompt: Words, start: int, end: int) -> str:
-        place = items.position(prompt.words[start:end], numbered=True)
-        return place or literal(items.wording(prompt, start, end))
-
-    def _open_one(
-        self, prompt: Words, opening: Opening, end: int, earlier: Earlier
-    ) -> list[Call] | None:
-        found = text_of(prompt, opening, end)
-        if found is None:
-            return None
-        start, end, whole = found
-        opened = opening.start
-        reason = _REASONS["add"]
-        quoted = items.quotations(prompt.words, start, end)
-        if end - start > 1 and not quoted and prompt.words[start][0] == '"':
-            return None  # '"soap" and a todo "towels"'
-        if len(quoted) > 1:
-            made = [({"text": literal(items.wording(prompt, *part))}, *part) for part in quoted]
-            return self._calls("add", made)
-        behind = ""
-        if opening.kind is Opens.REMINDER:
-            reason = "asks to be reminded; it becomes a to-do, and nothing will ring"
-            begin = after_time(prompt.words, start, end)
-            if begin == start and prompt.words[start - 1] == "me":
-                return None  # "remind me of the milk"
-            if begin > start:
-                if prompt.words[begin : begin + 1] != ["to"] or begin + 1 >= end:
-                    return None
-                behind = f" {prompt.source(start, begin)}"
-                start = begin + 1
-        elif says_when(prompt.words, start, end):
-            reason += "; the time stays in its words, and nothing will ring"
-        try:
-            text = text_with_results(prompt, start, end, earlier, named=opening.named)
-        except Ambiguous:
-            return None
-        if not text:
-            return None
-        if opening.priority is not None:
-            text = f"{prompt.source(*opening.priority)}: {text}"
-        calls = self._calls("add", [({"text": text + behind}, opened, end)])
-        uses = (Use(opened, whole, reason),)
-        return calls and [replace(call, reasoning=reason, uses=uses) for call in calls]
 
     def _fill(self, fit: Fit, slots: Slots) -> list[Call] | None:
         """The calls of a template; none when its words name nothing, None when it is not meant."""

@@ -1,36 +1,24 @@
-"""Reads a clause as arithmetic: talk, one expression and talk again.
+"""The grammar of expressions: words in, an expression for the calculator out.
 
-The expression has to be complete (`expressions.py`). Around it any order of words will do as long
-as all of them are talk (`arithmetic_talk.py`); a word that is none, such as a unit, a date or
-another thing to act on, means that something else is asked.
+A recursive descent that only goes forward, so the work grows with the number of words.
 """
 
 from collections.abc import Sequence
 
 from nodes.patterns.english.arithmetic_words import (
     BOTH_RESULTS,
-    CHANGED_BY,
-    CHANGES,
-    CONSISTENT,
     CONTINUATIONS,
-    DIVIDED_BY,
     FUNCTIONS,
     GOES,
-    LEFT_OVER,
-    MATH_WORDS,
     MONEY_AFTER,
     NTH_RESULT,
     NUMBER_FRONTS,
-    ONTO,
     OPERATORS,
-    OTHER_QUESTIONS,
     PERCENT,
-    PERCENT_CHANGES,
     PERCENT_SIGN,
     PLURALS,
     POSTFIXES,
     PREFIXES,
-    REMAINDERS,
     SEPARATORS,
     SHARERS,
     SHARING,
@@ -39,77 +27,9 @@ from nodes.patterns.english.arithmetic_words import (
     TOGETHER,
     Function,
     is_talk_after,
-    skip_talk,
 )
 from nodes.patterns.grammar.calls import RESULTS
-from nodes.patterns.grammar.numbers import NUMBER_WORDS, is_digits, read_number, read_ordinal
-
-
-def looks_like_arithmetic(words: list[str], start: int, end: int, results: Sequence[str]) -> bool:
-    """Whether a clause has anything to compute with; most clauses have not."""
-    if results:
-        return True
-    for at in range(start, end):
-        word = words[at]
-        if word in NUMBER_WORDS or word in MATH_WORDS or is_digits(word):
-            return True
-    return False
-
-
-def read_expression(
-    words: list[str], start: int, end: int, results: Sequence[str] = ()
-) -> tuple[str, tuple[int, int]] | None:
-    """The expression that the words from `start` to `end` ask for, and which of them it took.
-
-    `results` are references to the values computed so far; "it" and "the result" stand for the
-    last of them.
-    """
-    if is_dialled(words, start, end):
-        return None
-    parser = ExpressionParser(words, end, results)
-    at = start
-    while at < end:
-        try:
-            expression = parser.whole(at)
-        except TooDeep:
-            return None
-        except NotArithmetic:
-            after = skip_talk(words, at, end)
-            if after is None:
-                return None
-            at = after
-        else:
-            named = _is_what_was_named(words[start:at], expression)
-            return (expression, (at, parser.at)) if named else None
-    return None
-
-
-def is_dialled(words: list[str], start: int, end: int) -> bool:
-    """Whether nothing but digits and dashes stand there as in a telephone number: "555-1234"."""
-    groups = words[start:end:2]
-    return (
-        len(groups) > 1
-        and all(sign == "-" for sign in words[start + 1 : end : 2])
-        and (end - start) % 2 == 1
-        and all(group.isdecimal() and len(group) > 2 for group in groups)
-    )
-
-
-def _is_what_was_named(before: list[str], expression: str) -> bool:
-    """Whether a value is asked for, and "the product when …" is followed by a product."""
-    if OTHER_QUESTIONS.longest(before, 0, len(before)) and "what" not in before:
-        return False
-    return all(
-        set(expression).isdisjoint("+-*/%".replace(sign, ""))
-        for word, sign in CONSISTENT.items()
-        if word in before
-    )
-
-
-# The grammar of expressions: words in, an expression for the calculator out.
-#
-# A recursive descent that only goes forward, so the work grows with the number of words.
-
+from nodes.patterns.grammar.numbers import read_number, read_ordinal
 
 MAX_DEPTH = 60  # brackets and functions inside one another, two levels for each
 _SIGNS = {"-": "-", "minus": "-", "negative": "-", "+": "", "positive": ""}
@@ -137,24 +57,6 @@ class ExpressionParser:
         self.operations = 0
         self.sum_ends = -1
 
-    def whole(self, start: int) -> str:
-        """The expression that begins at `start` and has nothing but talk after it.
-
-        Raises `NotArithmetic` where there is none.
-        """
-        self.begin(start)
-        text = self.continuation() if self.number else None
-        if text is None:
-            self.begin(start)
-            text = self.remainder() or self.change()
-        if text is None:
-            self.begin(start)
-            text, _ = self.joined()
-            text = self.left_over(text)
-        if self.operations and is_talk_after(self.words, self.at, self.end):
-            return text
-        raise NotArithmetic
-
     def begin(self, start: int) -> None:
         self.at, self.sum_ends, self.depth, self.operations = start, -1, 0, 0
 
@@ -171,7 +73,7 @@ class ExpressionParser:
             raise NotArithmetic
         self.at, operator = found
         self.operations += 1
-        return f" {operator} ".join(map(_atom, parts)), False
+        return f" {operator} ".join(map(atom, parts)), False
 
     def continuation(self) -> str | None:
         found = CONTINUATIONS.longest(self.words, self.at, self.end)
@@ -187,76 +89,7 @@ class ExpressionParser:
         if not is_talk_after(self.words, self.at, self.end):
             return None
         self.operations += 1
-        return template.format(f"({self.number})", _atom(operand))
-
-    def remainder(self) -> str | None:
-        """What is left over where that is named first: "the remainder of 17 divided by 5"."""
-        found = REMAINDERS.longest(self.words, self.at, self.end)
-        if found is None:
-            return None
-        self.at = found[0]
-        left = self.operand()
-        by = DIVIDED_BY.longest(self.words, self.at, self.end)
-        if by is None:
-            raise NotArithmetic
-        self.at = by[0]
-        self.operations += 1
-        return f"{_atom(left)} % {_atom(self.operand())}"
-
-    def left_over(self, text: str) -> str:
-        """The remainder, where it is asked for after one division: "17 divided by 5 remainder"."""
-        found = LEFT_OVER.longest(self.words, self.at, self.end)
-        if found is None:
-            return text
-        if self.operations != 1 or text.count(" / ") != 1:
-            raise NotArithmetic
-        self.at = found[0]
-        return text.replace(" / ", " % ")
-
-    def change(self) -> str | None:
-        """A number made larger or smaller: "increase 200 by 15%", "take 20% off 50"."""
-        found = CHANGES.longest(self.words, self.at, self.end)
-        if found is not None:
-            self.at, sign = found
-            try:
-                whole = self.operand()
-            except TooDeep:
-                raise
-            except NotArithmetic:
-                return None
-            by = CHANGED_BY.longest(self.words, self.at, self.end)
-            if by is None:
-                return None
-            self.at = by[0]
-            amount = self.operand()
-            self.operations += 1
-            if self.percent_sign():
-                return f"{_atom(whole)} * (100 {sign} {_atom(amount)}) / 100"
-            if "/" in amount[0]:
-                raise NotArithmetic  # "increase 80 by a quarter" has two readings
-            return f"{_atom(whole)} {sign} {_atom(amount)}"
-        return self.percent_change()
-
-    def percent_change(self) -> str | None:
-        found = PERCENT_CHANGES.longest(self.words, self.at, self.end)
-        if found is None:
-            return None
-        self.at, (sign, onto) = found
-        number = read_number(self.words, self.at, self.end)
-        if number is None:
-            return None
-        percent, self.at = number
-        if not self.percent_sign():
-            return None
-        between = ONTO[onto].longest(self.words, self.at, self.end)
-        if between is None:
-            return None
-        self.at = between[0]
-        whole = _atom(self.operand())
-        self.operations += 1
-        if not sign:
-            return f"{percent} / 100 * {whole}"
-        return f"{whole} * (100 {sign} {percent}) / 100"
+        return template.format(f"({self.number})", atom(operand))
 
     def percent_sign(self) -> bool:
         """Whether a percent sign comes next that is no remainder; it is passed over."""
@@ -284,12 +117,12 @@ class ExpressionParser:
                 raise NotArithmetic  # "the sum of 5 and 6 times 2" has two readings
             self.operations += 1
             if len(parts) == 1:
-                parts = [_atom(left)]
+                parts = [atom(left)]
             kind, _, sign = operator.rpartition(" ")
             if kind and len(parts) > 1:
                 parts = [f"({' '.join(parts)})"]
             if kind == "reversed":
-                parts = [_atom(self.expression()), sign, *parts]
+                parts = [atom(self.expression()), sign, *parts]
                 break
             parts = self.with_right_side(parts, sign)
             if self.words[before] in SHARING:
@@ -299,11 +132,11 @@ class ExpressionParser:
 
     def with_right_side(self, parts: list[str], sign: str) -> list[str]:
         """The chain with its next operand; a percentage is one of all that stands before it."""
-        right = _atom(self.operand())
+        right = atom(self.operand())
         if not self.percent_sign():
             return [*parts, sign, right]
         if sign in "+-":
-            whole = _atom((" ".join(parts), len(parts) == 1))
+            whole = atom((" ".join(parts), len(parts) == 1))
             return [whole, "*", f"(100 {sign} {right})", "/", "100"]
         if sign not in "*/":
             raise NotArithmetic
@@ -334,20 +167,20 @@ class ExpressionParser:
             raise TooDeep
         if self.at >= self.end:
             raise NotArithmetic
-        text, atom = self.primary()
+        text, whole = self.primary()
         while (found := POSTFIXES.longest(self.words, self.at, self.end)) is not None:
             self.at, template = found
             self.operations += 1
-            text, atom = template.format(_base(_atom((text, atom)))), False
+            text, whole = template.format(_base(atom((text, whole)))), False
         if (power := self.power()) is not None:
-            text, atom = f"{_base(_atom((text, atom)))} ** {power}", False
+            text, whole = f"{_base(atom((text, whole)))} ** {power}", False
         if (percent := PERCENT.longest(self.words, self.at, self.end)) is not None:
             self.at, template = percent
             self.operations += 1
-            whole = self.operand()
-            text, atom = template.format(_atom((text, atom)), _atom(whole)), False
+            of = self.operand()
+            text, whole = template.format(atom((text, whole)), atom(of)), False
         self.depth -= 1
-        return text, atom
+        return text, whole
 
     def power(self) -> str | None:
         """The number in "to the fifth power", if that comes next."""
@@ -369,8 +202,8 @@ class ExpressionParser:
             return self.bracketed()
         if word in _SIGNS and not self.is_from_ahead():
             self.at += 1
-            text, atom = self.operand()
-            return _SIGNS[word] + _atom((text, atom)), True
+            text, whole = self.operand()
+            return _SIGNS[word] + atom((text, whole)), True
         if (front := NUMBER_FRONTS.longest(words, at, self.end)) is not None:
             self.at = at = front[0]
         number = read_number(words, at, self.end)
@@ -383,7 +216,7 @@ class ExpressionParser:
         if (prefix := PREFIXES.longest(words, at, self.end)) is not None:
             self.at, template = prefix
             self.operations += 1
-            operand = _base(_atom(self.operand()))
+            operand = _base(atom(self.operand()))
             if operand.startswith("(-") and template.endswith("** 0.5"):
                 raise NotArithmetic  # no number is the square root of minus four
             return template.format(operand), False
@@ -430,7 +263,7 @@ class ExpressionParser:
         if self.at < self.end and self.words[self.at] == "of":
             self.at += 1
             self.operations += 1
-            return f"{text} * {_atom(self.operand())}", False
+            return f"{text} * {atom(self.operand())}", False
         return text, False
 
     def bracketed(self) -> tuple[str, bool]:
@@ -460,7 +293,7 @@ class ExpressionParser:
                 raise NotArithmetic  # "subtract 3 plus 4" names no second operand
             return arguments[0]
         self.operations += 1
-        texts = [_atom(argument) for argument in arguments]
+        texts = [atom(argument) for argument in arguments]
         if function.reversed:
             texts.reverse()
         if function.operator in "-/" and len(texts) != 2:
@@ -481,7 +314,7 @@ class ExpressionParser:
         if len(arguments) < 2:
             raise NotArithmetic
         self.operations += 1
-        return f"({' + '.join(map(_atom, arguments))}) / {len(arguments)}", False
+        return f"({' + '.join(map(atom, arguments))}) / {len(arguments)}", False
 
 
 def _base(atom: str) -> str:
@@ -489,6 +322,7 @@ def _base(atom: str) -> str:
     return f"({atom})" if atom[0] == "-" else atom
 
 
-def _atom(operand: tuple[str, bool]) -> str:
-    text, atom = operand
-    return text if atom else f"({text})"
+def atom(operand: tuple[str, bool]) -> str:
+    """The text of an operand, in brackets unless it needs none."""
+    text, is_atom = operand
+    return text if is_atom else f"({text})"
