@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from math import isfinite
 from typing import Annotated, Any, TypeVar, get_args, get_type_hints
@@ -13,11 +13,14 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Field,
     PydanticUserError,
     ValidationError,
     create_model,
 )
 from pydantic_core import SchemaError
+
+_SHOWN = 5  # names of a set
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -62,6 +65,7 @@ class Declaration:
     repeatable: bool = False
     phrases: tuple[str, ...] = ()
     noun: str = "item"
+    sets: Mapping[str, str] = field(default_factory=dict)
 
 
 class Tool(StructuredTool):
@@ -69,13 +73,15 @@ class Tool(StructuredTool):
 
     `effects`: it changes something. `repeatable`: a second call while a first one may still be
     running does no harm. `phrases`: how people ask for it, for the pattern planner. `noun`: what
-    one of its outputs is called in a summary ("2 to-dos").
+    one of its outputs is called in a summary ("2 to-dos"). `sets`: arguments that may name several
+    things, as a list, or all, as the word "all", each with what all of them are ("every to-do").
     """
 
     effects: bool = True
     repeatable: bool = False
     phrases: tuple[str, ...] = ()
     noun: str = "item"
+    sets: Mapping[str, str] = Field(default_factory=dict)
     call_parameter: str | None = None
 
     @property
@@ -86,6 +92,24 @@ class Tool(StructuredTool):
         assert issubclass(schema, BaseModel)
         return schema
 
+    def scope(self, value: Mapping[str, Any]) -> str | None:
+        """What a call with this input is about, in words, where it names a set; else None."""
+        for argument, every in self.sets.items():
+            match value.get(argument):
+                case str() as word if is_all(word):
+                    return every
+                case list() as names:
+                    shown = ", ".join(repr(str(name)) for name in names[:_SHOWN])
+                    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+                    count = f"{len(names)} {self.noun}{'s' if len(names) > 1 else ''}"
+                    return f"{count}: {shown}{more}"
+        return None
+
+
+def is_all(word: str) -> bool:
+    """Whether a word, where it stands alone for a set, says all of it."""
+    return word.strip().lower() == "all"
+
 
 def tool(
     name: str | None = None,
@@ -94,6 +118,7 @@ def tool(
     repeatable: bool = False,
     phrases: Sequence[str] = (),
     noun: str = "item",
+    sets: Mapping[str, str] | None = None,
 ) -> Callable[[F], F]:
     """Declare a function as a tool under `name` (default: the function's own)."""
     if callable(name):
@@ -102,7 +127,7 @@ def tool(
         raise InvalidTool(f"write phrases=[{phrases!r}], a list")
 
     def declare(function: F) -> F:
-        declaration = Declaration(name, effects, repeatable, tuple(phrases), noun)
+        declaration = Declaration(name, effects, repeatable, tuple(phrases), noun, sets or {})
         function.__tool__ = declaration  # type: ignore[attr-defined]  # a note on the function itself
         return function
 
@@ -138,6 +163,7 @@ def make_tool(function: Callable[..., Any]) -> Tool:
             repeatable=declared.repeatable,
             phrases=declared.phrases,
             noun=declared.noun,
+            sets=declared.sets,
             call_parameter=call_parameter,
         )
     except ValidationError as error:

@@ -162,6 +162,7 @@ _ALIKE = str.maketrans(
     {**dict.fromkeys(_QUOTES, "'"), **dict.fromkeys(_DOUBLE_QUOTES, '"')}
     | dict.fromkeys(_DASHES, "-")
 )
+_DOTTED = re.compile("i\u0307+")  # what casefolding makes of `İ`
 _SELECTORS = re.compile("[\ufe00-\ufe0f]")  # whether a character is shown as text or as a picture
 
 
@@ -172,8 +173,8 @@ def folded(text: str) -> str:
     """
     if text.isascii():
         return " ".join(text.lower().replace("`", "'").split())
+    seen = "".join(char for char in text if unicodedata.category(char) != "Cf")
     # Before NFKC too, which parts a spacing accent into a space and a mark.
-    plain = unicodedata.normalize("NFKC", text.translate(_ALIKE)).casefold()
-    plain = unicodedata.normalize("NFKC", plain).translate(_ALIKE).replace("i\u0307", "i")
-    seen = (char for char in plain if char.isascii() or unicodedata.category(char) != "Cf")
-    return " ".join(_SELECTORS.sub("", "".join(seen)).split())
+    plain = unicodedata.normalize("NFKC", _SELECTORS.sub("", seen).translate(_ALIKE)).casefold()
+    plain = unicodedata.normalize("NFKC", plain).translate(_ALIKE)
+    return " ".join(_DOTTED.sub("i", plain).split())

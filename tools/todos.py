@@ -7,13 +7,10 @@ from typing import Literal, cast
 from langgraph.store.base import PutOp
 
 from tools.receipts import Writes, namespace, once
-from tools.registry import ToolCall, ToolError, tool
+from tools.registry import ToolCall, ToolError, is_all, tool
 from tools.todo_choice import Todo, choose, choose_several, folded, having
 
 MAX_TEXT = 2_000  # characters of a to-do
-
-#: What says every to-do, where it stands alone; in a list it is the words of one.
-ALL = "all"
 
 # A store's search returns 10 unless told otherwise. This is the most that every backend takes: all
 # of them in one statement, so that none is missed while another is written.
@@ -86,7 +83,7 @@ async def update(todo: str, text: str, call: ToolCall) -> Todo:
     return await once(call, effect)
 
 
-@tool("todo_store.complete", repeatable=True, noun="to-do")
+@tool("todo_store.complete", repeatable=True, noun="to-do", sets={"todo": "every open to-do"})
 async def complete(todo: str | list[str], call: ToolCall) -> Todo | list[Todo]:
     """Mark one to-do as done and return it, or several: a list of those that were still open.
 
@@ -110,7 +107,7 @@ async def complete(todo: str | list[str], call: ToolCall) -> Todo | list[Todo]:
     return await once(call, effect)
 
 
-@tool("todo_store.delete", repeatable=True, noun="to-do")
+@tool("todo_store.delete", repeatable=True, noun="to-do", sets={"todo": "every to-do"})
 async def delete(todo: str | list[str], call: ToolCall) -> Todo | list[Todo]:
     """Remove one to-do from the list and return it as it was, or several: a list of them.
 
@@ -141,11 +138,11 @@ def _several(
     """
     if isinstance(named, list):
         return choose_several(todos, named, prefer_open=prefer_open)
-    if folded(named) != ALL:
+    if not is_all(named):
         return None
     # An earlier output that happens to be this word, the text of a to-do, is no order to take all.
     planned = named if call.planned is None else call.planned.get("todo")
-    return todos if isinstance(planned, str) and folded(planned) == ALL else None
+    return todos if isinstance(planned, str) and is_all(planned) else None
 
 
 def _listed(todos: list[Todo], call: ToolCall) -> list[Todo]:

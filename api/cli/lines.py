@@ -31,7 +31,8 @@ class EventLines:
                 return line(f"  plan by pattern instead{_in_brackets(data['reason'])}")
             case "run.waiting":
                 variants = (f"`runwright {act} {self._run_id}`" for act in ("approve", "reject"))
-                return line(f"waiting for a person: {' or '.join(variants)}")
+                asked = line(f"waiting for a person: {' or '.join(variants)}")
+                return "\n".join([asked, *map(line, _scopes(data["tools"]))])
             case "plan.made":
                 return line(_plan(data))
             case "step.completed" | "step.failed":
@@ -72,6 +73,11 @@ def _plan(made: dict[str, Any]) -> str:
     by, steps = made["planned_by"], counted(len(made["steps"]), "step")
     planner = by["model"] or by["source"]
     return f"plan by {planner} ({by['reason']}): {steps}"
+
+
+def _scopes(tools: list[dict[str, Any]]) -> list[str]:
+    """The calls that are about several things or all, which a person must not overlook."""
+    return [f"  {tool['tool']}, {scope}" for tool in tools for scope in tool.get("scope", ())]
 
 
 def _attempt(event: Event) -> str:

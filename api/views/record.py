@@ -17,6 +17,11 @@ class PlannedTool(BaseModel):
     tool: str = Field(description="The tool.")
     effects: bool = Field(description="Whether a call changes something.")
     steps: list[int] = Field(description="The steps that call it.")
+    scope: list[str] = Field(
+        [],
+        description="Which calls are about several things or all, and what these are; left out if "
+        "none is.",
+    )
 
 
 class Approval(BaseModel):

@@ -73,11 +73,15 @@ Approve = Literal["never", "effects", "always"]
 
 
 class PlannedTool(TypedDict):
-    """A tool that a plan uses, and in which steps; `effects`: whether a call changes something."""
+    """A tool that a plan uses, and in which steps; `effects`: whether a call changes something.
+
+    `scope`: which sets its calls are about, in words; the key is there only if they are about some.
+    """
 
     tool: str
     effects: bool
     steps: list[int]
+    scope: NotRequired[list[str]]
 
 
 class Approval(TypedDict):

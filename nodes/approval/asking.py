@@ -168,13 +168,15 @@ def _refused(state: RunState, answer: _Answer) -> RunError:
 
 def tools_of(steps: Sequence[Step], tools: Mapping[str, Tool]) -> list[PlannedTool]:
     """The tools that a plan uses, in the order of their first use."""
-    used: dict[str, list[int]] = {}
+    used: dict[str, PlannedTool] = {}
     for step in steps:
-        used.setdefault(step["tool"], []).append(step["step"])
-    return [
-        PlannedTool(tool=name, effects=name not in tools or tools[name].effects, steps=numbers)
-        for name, numbers in used.items()
-    ]
+        name, tool = step["tool"], tools.get(step["tool"])
+        effects = tool is None or tool.effects
+        planned = used.setdefault(name, PlannedTool(tool=name, effects=effects, steps=[]))
+        planned["steps"].append(step["step"])
+        if tool and (scope := tool.scope(step["input"])):
+            planned.setdefault("scope", []).append(f"step {step['step']}: {scope}")
+    return list(used.values())
 
 
 def needs_approval(

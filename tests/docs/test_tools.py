@@ -41,7 +41,9 @@ def test_the_command_prints_what_the_page_says(tmp_path: Path, command: str, pri
 def test_every_argument_of_a_declaration_is_in_the_table_with_its_default() -> None:
     declared = Declaration()
     shown = {
-        name: {None: "the function's", (): "none"}.get(default, f"`{default}`")
+        name: {"None": "the function's", "()": "none", "{}": "none"}.get(
+            str(default), f"`{default}`"
+        )
         for name in inspect.signature(tool).parameters
         for default in [getattr(declared, name)]
     }

@@ -9,6 +9,8 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 from langgraph.store.base import BaseStore, Op, PutOp, Result
 from langgraph.store.memory import InMemoryStore
 from langgraph.store.sqlite.aio import AsyncSqliteStore
@@ -17,7 +19,7 @@ from tests.support.wording.messages import wording
 from tests.support.wording.tools.todos import LIST, record
 from tools import todos
 from tools.registry import ToolCall, ToolError, make_tools
-from tools.todo_choice import Todo, choose
+from tools.todo_choice import Todo, choose, folded, having
 
 
 @pytest.fixture(params=["memory", "sqlite"])
@@ -455,6 +457,18 @@ async def test_the_same_words_in_another_writing_are_the_same_todo(
         assert await todos.get(wanted, step()) == added
         assert await todos.list_todos(step(), text=wanted, show="exists") is True
         assert await todos.delete([wanted], step()) == [added]
+
+
+@given(st.text() | st.text("iI\u0130\u0131\u0307\u200b\u00b4\u2019'`\u2033-\u2212 a\ufe0f"))
+def test_a_todo_is_found_by_its_own_words_in_any_case(text: str) -> None:
+    words = folded(text)
+    assume(words not in ("", "one thing", "another"))
+    todos = [record("one thing"), record(text), record("another")]
+
+    assert folded(words) == words
+    for typed in (text, words, f"\u2060 {text}\u200b"):
+        assert choose(todos, typed) is todos[1]
+        assert todos[1] in having(todos, typed)
 
 
 @pytest.mark.parametrize(

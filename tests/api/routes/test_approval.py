@@ -102,6 +102,41 @@ def test_an_edited_plan_is_checked_and_then_executed(server: ServerProcess):
     assert server.settled(again)["plan_proposed"] is None
 
 
+def test_a_plan_about_all_is_told_so_before_it_is_approved(server: ServerProcess):
+    """What is done is what was shown, in one step."""
+    run_id = planned(server)
+    [checkpoint, *_] = server.client.get(f"/runs/{run_id}/history").json()["checkpoints"]
+    plan = {
+        "steps": [
+            {"tool": "calculator", "input": {"expression": "15 / 100 * 240"}},
+            {"tool": "todo_store.add", "input": {"text": "pay {step_1_output} {{euros}}"}},
+            {"tool": "todo_store.complete", "input": {"todo": ["last", "pay 36 {{EUROS}}"]}},
+            {"tool": "todo_store.delete", "input": {"todo": "all"}},
+        ]
+    }
+    asked = {"checkpoint_id": checkpoint["checkpoint_id"], "state": {"plan": plan}}
+    fork = post(server, f"/runs/{run_id}/fork", asked).json()["run_id"]
+    run = server.client.get(f"/runs/{fork}/wait?timeout=300")
+    RunAnswer.model_validate_json(run.content, strict=True, extra="forbid")
+    told = {tool["tool"]: tool.get("scope") for tool in run.json()["approval"]["tools"]}
+
+    assert told == {
+        "calculator": None,
+        "todo_store.add": None,
+        "todo_store.complete": ["step 3: 2 to-dos: 'last', 'pay 36 {{EUROS}}'"],
+        "todo_store.delete": ["step 4: every to-do"],
+    }
+    post(server, f"/runs/{fork}/approve")
+    done = server.settled(fork)
+    added, completed, deleted = (made["output"] for made in done["execution_log"][1:])
+    assert done["plan"]["steps"][1]["input"] == {"text": "pay {step_1_output} {{euros}}"}
+    assert added["text"] == "pay 36 {euros}"
+    assert [todo["id"] for todo in completed] == [added["id"]]
+    assert deleted[-1] == completed[0]
+    assert done["result"]["summary"].endswith(f"{len(deleted)} to-do{'s' * (len(deleted) > 1)}")
+    assert todos(server) == []
+
+
 def test_rejecting_settles_as_cancelled_with_the_reason(server: ServerProcess):
     run_id = planned(server)
     before = todos(server)

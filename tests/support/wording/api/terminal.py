@@ -91,7 +91,11 @@ TOLD: Mapping[str, Event] = {
     "step.ok": attempt("ok"),
     "step.error": attempt("error"),
     "step.timeout": attempt("timeout", thread_running=True, retry_at=1_700_000_000.25),
-    "waiting": event("run.waiting"),
+    "waiting": event("run.waiting", tools=[{"tool": "a", "effects": True, "steps": [1]}]),
+    "waiting.sets": event(
+        "run.waiting",
+        tools=[{"tool": "b", "effects": True, "steps": [1, 2], "scope": ["<scope>", "<scope>"]}],
+    ),
     "approved": event("run.approved", by="ann", detail=None),
     "rejected": event("run.rejected", by="ann", detail="too much milk"),
     "expired": event("run.expired", by="server", detail=None),
@@ -238,7 +242,8 @@ def messages() -> dict[str, str]:
     """Lines of events, then what goes on, then what ends the command."""
     told = {key: str(EventLines(RUN_ID).words(happened)) for key, happened in TOLD.items()}
     told["queued"] = masked(told["queued"], run_id=RUN_ID)
-    told["waiting"] = masked(told["waiting"], run_id=RUN_ID)
+    for key in ("waiting", "waiting.sets"):
+        told[key] = masked(told[key], run_id=RUN_ID)
     story = EventLines(RUN_ID)
     story.words(asked(outcome="failed"))
     told["fallback"] = str(story.words(event("plan.fallback", reason="<reason>")))
