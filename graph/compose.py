@@ -1,6 +1,7 @@
 """The composition root: everything is built here, from one settings object."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -18,10 +19,13 @@ from graph.settings import Settings
 from graph.state import RunState
 from graph.storage.open import open_storage
 from graph.storage.storage import Storage
+from nodes.patterns.overlaps import overlapping_phrases
 from nodes.planning.model import ModelLadder
 from tools.loading import BUILTIN, load
 from tools.registry import Tool, make_tools
 from tools.threads import ToolThreads
+
+logger = logging.getLogger("runwright.tools")
 
 
 @asynccontextmanager
@@ -40,6 +44,8 @@ async def open_runs(
     `InvalidSettings`.
     """
     tools, ladder = open_tools(settings, functions), make_ladder(settings)
+    for overlap in overlapping_phrases(tools):
+        logger.warning("%s", overlap)
     async with open_storage(settings.database_url, server_url=server_url) as storage:
         daily = _daily_budget(settings, storage)
         if ladder and daily:

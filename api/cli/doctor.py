@@ -25,6 +25,7 @@ from graph.state.wording import counted
 from graph.storage.open import open_storage
 from graph.storage.sqlite.open import FileOwned
 from graph.storage.storage import StorageError
+from nodes.patterns.overlaps import overlapping_phrases
 from nodes.planning.model import ModelFailure
 from tools.registry import InvalidTool
 
@@ -70,7 +71,8 @@ async def _examine(*, call_models: bool) -> AsyncIterator[Finding]:
         return
     count = f"{len(settings.model_fields_set)} of {len(Settings.model_fields)} set"
     yield Finding("settings", "ok", f"{count}, the others have their defaults")
-    yield _tools(settings)
+    for finding in _tools(settings):
+        yield finding
     database, served = await _database(settings)
     yield database
     yield _port(settings, served)
@@ -91,13 +93,15 @@ def _unknown_names(environment: Mapping[str, str]) -> list[Finding]:
     return found
 
 
-def _tools(settings: Settings) -> Finding:
+def _tools(settings: Settings) -> list[Finding]:
     try:
         tools = open_tools(settings)
         build_graph(tools)  # which reads their phrases
+        overlaps = [Finding("tools", "warning", str(one)) for one in overlapping_phrases(tools)]
     except InvalidTool as error:
-        return Finding("tools", "fails", str(error))
-    return Finding("tools", "ok", f"{len(tools)} tools, {len(settings.tools)} of them your own")
+        return [Finding("tools", "fails", str(error))]
+    count = f"{len(tools)} tools, {len(settings.tools)} of them your own"
+    return [*overlaps, Finding("tools", "ok", count)]
 
 
 async def _database(settings: Settings) -> tuple[Finding, str | None]:

@@ -1,4 +1,4 @@
-"""The measures and their bars."""
+"""The measures on corpora and their bars."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -74,12 +74,12 @@ def _single_measures(requests: list[Request], plans: Plans) -> list[Measure]:
     none = [row for row in requests if row.kind == "none"]
     like_calculator = [row for row in none if "like_calculator" in row.tags]
     return [
-        Measure("tool right, mean of the three classes", 0.95, total, mean, []),
+        Measure("tool right, mean of the three classes", 0.97, total, mean, []),
         *classes.values(),
         _share("to-do requests: tool and action right", 0.95, todos, plans, _action_right),
         _share("to-do item right", 0.95, named, plans, _item_right),
-        _share("calculator value right", 0.95, values, plans, scoring.exact),
-        _false_positives("wrong tool on `none` rows", 0.007, none, plans),
+        _share("calculator value right", 0.98, values, plans, scoring.exact),
+        _false_positives("wrong tool on `none` rows", 0.002, none, plans),
         _false_positives("wrong tool on `none` rows like a sum", 0.02, like_calculator, plans),
     ]
 
@@ -88,7 +88,7 @@ def _several_measures(requests: list[Request], plans: Plans) -> list[Measure]:
     composed = [row for row in requests if row.kind == "composed"]
     hard = [row for row in requests if row.kind.startswith("and_")]
     return [
-        _share("several requests (composed): exact", 0.85, composed, plans, scoring.exact),
+        _share("several requests (composed): exact", 0.92, composed, plans, scoring.exact),
         _share("hard “and” rows: exact", 0.80, hard, plans, scoring.exact),
     ]
 

@@ -1,12 +1,10 @@
-"""The rows of a split: what was asked, and what a right plan is."""
+"""The rows of a folder of corpora: what was asked, and what a right plan is."""
 
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-DEVELOPMENT = Path(__file__).parent / "data"
 
 
 @dataclass(frozen=True)

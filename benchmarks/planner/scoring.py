@@ -1,4 +1,4 @@
-"""Whether a plan is right, by the rules in `data/README.md`."""
+"""Whether a plan is right, by the rules in `README.md`."""
 
 import re
 from collections.abc import Sequence
@@ -36,6 +36,8 @@ def item_right(wanted: Wanted, step: Step) -> bool:
     if step["tool"] == "todo_store.list":
         return True  # asking whether something is on the list needs no words
     given = step["input"].get("text") or step["input"].get("todo") or ""
+    if not isinstance(given, str):  # several to-dos in one step
+        return False
     return _plain(given) in {_plain(item) for item in wanted.items}
 
 

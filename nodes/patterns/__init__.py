@@ -15,5 +15,11 @@
 A tool brings its own sentences with `@tool(phrases=["sleep {seconds} seconds"])` and needs no
 change here.
 
-Others use `grammar.phrases.word_set`, `planner.PatternPlanner` and `planner.Reading`.
+Before all of them come the lines of a prompt and their marks (`lines`), then clauses
+(`clauses`), then explicit openings (`todo_openings`), after which the rest is the item. What a
+plan has used is kept in `accounting`: a word that nothing accounts for refuses the plan, and the
+words that may stand without effect are the one list of `english.accounted`.
+
+Others use `grammar.phrases.word_set`, `overlaps.overlapping_phrases`, `planner.PatternPlanner` and
+`planner.Reading`.
 """

@@ -84,7 +84,7 @@ class OwnPhrase:
 
 
 def own_phrases(tools: Mapping[str, Tool]) -> list[OwnPhrase]:
-    """The phrases of all tools.
+    """The phrases of all tools, the most specific first.
 
     Raises `InvalidPhrase` for a phrase that names no parameter of its tool, leaves out a required
     one, cannot be told apart from another, or could not be matched in one way only.
@@ -103,7 +103,12 @@ def own_phrases(tools: Mapping[str, Tool]) -> list[OwnPhrase]:
                     "change a word outside the braces",
                 )
             made.append(phrase)
-    return made
+    return sorted(made, key=_rank)
+
+
+def _rank(phrase: OwnPhrase) -> tuple[int, int]:
+    """The most words of its own first, then the fewest parameters."""
+    return -sum(len(words) for words in phrase.literals), len(phrase.slots)
 
 
 def _compile(tool: Tool, line: str) -> OwnPhrase:
@@ -150,3 +155,12 @@ def _find(words: Sequence[str], wanted: tuple[str, ...], start: int, end: int) -
         if words[at] == wanted[0] and tuple(words[at : at + len(wanted)]) == wanted:
             return at + len(wanted)
     return None
+
+
+def spoken(phrase: OwnPhrase) -> str:
+    """A sentence of this phrase."""
+    sentence = phrase.line
+    for slot in phrase.slots:
+        value = "3" if slot in phrase.numbers else f"some {slot}"
+        sentence = sentence.replace(f"{{{slot}}}", value)
+    return sentence

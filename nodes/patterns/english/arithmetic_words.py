@@ -43,7 +43,7 @@ OPERATORS = table(
         "<is> (decreased by|reduced by|lowered by)": "-",
         "<then> [you|i|we] (minus|subtract|subtracted|take away|took away)": "-",
         "*|x|times|time|multiplied by|multiply by|multiplied with|multiply|multiplied to|"
-        "multiplied times|timesed by|multiply with|times by|lots of|multiple by|"
+        "multiplied times|multiplied|timesed by|multiply with|times by|lots of|multiple by|"
         "(multiplied|multiply|multiple|times) (for|against)|multiplies by|multiplying by|"
         "timesed with|multiply it by|multiple times": "*",
         "<is> (multiplied|timesed) (by|with)": "*",
@@ -81,6 +81,8 @@ FROM = "from"
 INTO = "into"
 ONLY_BY = "only by"
 SPLIT = "split"
+ONLY_AND = "only and"
+ON = "on"
 
 #: Which words stand between the operands of a function.
 SEPARATORS = {
@@ -89,7 +91,8 @@ SEPARATORS = {
     FROM: phrase_set(["[away] from", "out of", "off of", "off"]),
     INTO: phrase_set(["into", "in", "inside [of]"]),
     ONLY_BY: phrase_set(["by"]),
-    SPLIT: phrase_set(["by", "into", "between"]),
+    ONLY_AND: phrase_set(["[,] and [also] [then]", ",", "&"]),
+    SPLIT: phrase_set(["by", "into", "between", "among", "amongst"]),
     TO: phrase_set(["by", "over", "and", "with"]),
 }
 
@@ -103,10 +106,13 @@ FUNCTIONS = table(
         "[the] (product|multiplication) of [multiplying] [<numbers>]": Function("*", BY),
         "(multiply|multiplying|multiplied|multiplies) [together] [<numbers>]": Function("*", BY),
         "times|timesing": Function("*", ONLY_BY),
-        "[the] (difference|differences) (between|of|in) [<numbers>]": Function("-", AND),
+        "[the] (difference|differences) (between|of|in) [<numbers>]": Function("-", ONLY_AND),
         "[the] (quotient|ratio|division) of [dividing] [<numbers>]": Function("/", TO),
         "divide|dividing|divided|divides": Function("/", TO),
-        "split|splitting": Function("/", SPLIT),
+        "split|splitting|share|sharing": Function("/", SPLIT),
+        "[the] (average|mean) (of|between|from) [<numbers>]|average|averaging": Function(
+            "mean", ONLY_AND
+        ),
         "subtract|subtracting|subtracted|subtracts|take [away]|taking [away]|took [away]|takes "
         "[away]|deduct|deducting|deducted|minus|remove|removing|removed": Function(
             "-", FROM, reversed=True
@@ -134,7 +140,8 @@ PREFIXES = table(
         "double|twice|the double of|double of|two times|doubling": "{} * 2",
         "triple|thrice|treble|tripling|the triple of": "{} * 3",
         "quadruple": "{} * 4",
-        "[the] (square root|root|sqrt) of|sqrt|square root": "{} ** 0.5",
+        "[the] (square root|root|sqrt) of|sqrt|square root|√": "{} ** 0.5",
+        "[the] (cube root|third root) of|cube root|∛": "{} ** (1 / 3)",
         "square|[the] square of": "{} ** 2",
         "cube|[the] cube of": "{} ** 3",
         "(a|one) third of": "{} / 3",
@@ -160,11 +167,56 @@ POSTFIXES = table(
 #: Percent before another operand.
 PERCENT = table(
     {
+        "(%|percent|per cent|pct) (*|x|times)": "{0} / 100 * {1}",
         "(%|percent|per cent|pct) of": "{0} / 100 * {1}",
         "(%|percent|per cent|pct) (tip|tax|interest|commission) (of|on|for)": "{0} / 100 * {1}",
         "(%|percent|per cent|pct) (off|off of|discount on|less than)": "{1} * (100 - {0}) / 100",
     }
 )
+
+#: A percentage that stands for a part of the number before it: "50 + 10%".
+PERCENT_SIGN = phrase_set(["%|percent|per cent|pct"])
+
+#: A percentage of a number added to it or taken off it, named in front.
+CHANGES = table(
+    {
+        "increase|raise|up|mark up|boost|grow|increasing|raising": "+",
+        "decrease|reduce|lower|cut|mark down|shrink|decreasing|reducing|lowering|discount": "-",
+    }
+)
+CHANGED_BY = phrase_set(["by"])
+#: The same with the percentage first: "add 20% to 50", "take 20% off 50".
+PERCENT_CHANGES = table(
+    {
+        "add|adding": ("+", TO),
+        "subtract|subtracting|take [away]|taking [away]|deduct|remove|knock|minus|cut": ("-", FROM),
+        "[a|the] tip [of]|tipping": ("", ON),
+    }
+)
+ONTO = {
+    TO: phrase_set(["to|onto|on to|on|on top of"]),
+    FROM: phrase_set(["[away] from|off|off of"]),
+    ON: phrase_set(["on|of|for"]),
+}
+#: What is left over of a division: "the remainder of 17 divided by 5".
+REMAINDERS = phrase_set(
+    ["[the] (remainder|reminder|rest) (of|when|if|for|from|after) [you|i|we] [divide|dividing]"]
+)
+DIVIDED_BY = phrase_set(["[<is>] (divided by|divided|over|/|by)"], CLASSES)
+LEFT_OVER = phrase_set(["[,] [what is|what's] [the] (remainder|reminder)|mod"])
+#: Among whom something is divided: no unit of the number, and the only ones we let stand.
+SHARERS = phrase_set(["people|persons|friends|guests|ways|kids|children|colleagues|of us"])
+SHARING = word_set("divided shared split")
+
+#: Earlier results by their place: "multiply the first result by the second".
+NTH_RESULT = table(
+    {
+        "[the] (first|1 st) (result|answer|value|output|total)|the first": 0,
+        "[the] (second|2 nd) (result|answer|value|output|total)|the second": 1,
+        "[the] (third|3 rd) (result|answer|value|output|total)|the third": 2,
+    }
+)
+BOTH_RESULTS = phrase_set(["(both|the two|these|these two|the) (results|answers|values|totals)"])
 
 #: Going on with the last result: "multiply by 3", "then divide it by 2", "plus 4".
 CONTINUATIONS = table(
@@ -198,28 +250,26 @@ NUMBER_FRONTS = phrase_set(["$", "[the] (number|numbers|value|figure|amount of|a
 MONEY_AFTER = frozenset({"dollars", "dollar", "bucks"})
 
 #: Asking for the value again, as a sentence of its own before or after the calculation.
-ECHOES = phrase_set(
-    [
-        "(and|so|then) [,]",
-        "what (is|was|'s|s) [it|that|this|the (answer|result|total|sum|value)] [be|equal|then]",
-        "(what's|whats) (it|that|this|the (answer|result|total|sum|value|outcome)) [equal|now]",
-        "(what|how much) (does|do|will|would|should|did|is|are) (that|it|this|they|i|we|you|those) "
-        "[then] (be|make|equal|give|get|come to|have|come out to|add up to|give me|total|leave)",
-        "what (do|will|would|should|did) (i|we|you) [then] (get|have) [left] [now|then]",
-        "how much (is|is it|is that|does that make|remains|is left)|how many (are|is) left",
-        "what (remains|is left|'s left|results)|what's left|what's the (answer|result|total) to "
-        "that",
-        "(tell|give) me [the] (answer|result|total|value|solution|sum)",
-        "(what's|whats|what) (it|that|this|does (it|that|this)|do they) "
-        "(make|come to|give|get|equal|be|total)",
-        "(give|tell) me the (bad|good) news|hit me|tell me nuh",
-        "tell me|i need [to know] [the] (answer|result|total)|let me know",
-        "[i] (forget|forgot|always forget|can't remember|don't remember|don't know|have no idea)",
-        "[can|could|would|will] (you|u) (check|verify|confirm|look) [it|that] [for me]",
-        "(check|verify|confirm) [it|that] [for me]|is it [there]|is it there",
-        "do (you|u) know|any (idea|ideas)|what do you (think|say)|(am i|is that) right",
-    ]
-)
+ECHO_LINES = [
+    "(and|so|then) [,]",
+    "what (is|was|'s|s) [it|that|this|the (answer|result|total|sum|value)] [be|equal|then]",
+    "(what's|whats) (it|that|this|the (answer|result|total|sum|value|outcome)) [equal|now]",
+    "(what|how much) (does|do|will|would|should|did|is|are) (that|it|this|they|i|we|you|those) "
+    "[then] (be|make|equal|give|get|come to|have|come out to|add up to|give me|total|leave)",
+    "what (do|will|would|should|did) (i|we|you) [then] (get|have) [left] [now|then]",
+    "how much (is|is it|is that|does that make|remains|is left)|how many (are|is) left",
+    "what (remains|is left|'s left|results)|what's left|what's the (answer|result|total) to that",
+    "(tell|give) me [the] (answer|result|total|value|solution|sum)",
+    "(what's|whats|what) (it|that|this|does (it|that|this)|do they) "
+    "(make|come to|give|get|equal|be|total)",
+    "(give|tell) me the (bad|good) news|hit me|tell me nuh",
+    "tell me|i need [to know] [the] (answer|result|total)|let me know",
+    "[i] (forget|forgot|always forget|can't remember|don't remember|don't know|have no idea)",
+    "[can|could|would|will] (you|u) (check|verify|confirm|look) [it|that] [for me]",
+    "(check|verify|confirm) [it|that] [for me]|is it [there]|is it there",
+    "do (you|u) know|any (idea|ideas)|what do you (think|say)|(am i|is that) right",
+]
+ECHOES = phrase_set(ECHO_LINES)
 
 # Words around a calculation that change nothing about its value.
 #
@@ -229,7 +279,7 @@ ECHOES = phrase_set(
 
 #: Single words before an expression, in any order.
 _ANYWHERE = (INTERJECTIONS | FRIENDS | ADVERBS) - {"my"}  # "my number is 555-1234"
-_BEFORE = _ANYWHERE | word_set(
+WORDS_BEFORE = _ANYWHERE | word_set(
     """
     what whats what's what`s what'll what're which what'd how how's much many is are was were be
     been am do does did will would should could can may might 's s i i'm im i'd i've i'll you
@@ -260,7 +310,7 @@ _BEFORE = _ANYWHERE | word_set(
 )
 
 #: Single words after an expression, in any order.
-_AFTER = _ANYWHERE | word_set(
+WORDS_AFTER = _ANYWHERE | word_set(
     """
     equal equals equalling to is are was be make makes made come comes out up work works give
     gives get gets got have has had total in all altogether together what whats what's how much
@@ -272,35 +322,32 @@ _AFTER = _ANYWHERE | word_set(
     siri google assistant
     """
 )
-_AFTER_PHRASES = phrase_set(
-    [
-        "(in|for) [my|a|the] (math|maths|homework|class|numbers|figures|digits)",
-        "going to be|gonna be|going to equal",
-        "or (not|what|nah|something|whatever|no)|if you (can|could|would|don't mind|please|know|"
-        "will)|(out of curiosity|just curious|for me|for us|real quick|right quick|off the top of "
-        "your head|in your head|at once|as well|to be exact|by any chance|(work|come|add|figure) "
-        "(out|up) (to|as|at))|(would|will|could|can) (you|ya|u) [please|kindly]|and thanks|"
-        "(before|in case|lest) i forget|(as|when) (soon as|you) [you] can|(any|an) (idea|clue)|"
-        "(how much|what) (ah|is it|is that|would it be|does it make|do i get|be it)|what's (it|"
-        "that) (make|come to|give|equal|get|be|total)|(work|works) out [to|as|at]",
-        "as a (number|decimal)|(on|with|using|through) [the|your|my|a] calculator|add up [to]",
-    ]
-)
-_BEFORE_PHRASES = phrase_set(
-    [
-        "my (brain|brain's|head|head's|memory|mind|mind's|math|maths)",
-        "(get|obtain|find|gotten|calculated|made|result) (by|from)|got from|in your head|"
-        "(on|off) the top of your head|out of curiosity|by any chance|for me|at all",
-        "one (for|more) you|my (math|maths|homework|calculation|equation|problem|question|sum|"
-        "total)",
-        "(run|crunch) the numbers [on|for]|do the (math|maths|arithmetic|calculation) (on|for|of)",
-        "on (the|this|that)",
-        "in (math|maths|arithmetic)",
-        "can you do (some|a little|a bit of|a quick bit of) (math|maths|arithmetic) [for me]",
-        "(two|both|three) numbers",
-        "add (up|this|these|the following) [numbers] :",
-    ]
-)
+AFTER_LINES = [
+    "(in|for) [my|a|the] (math|maths|homework|class|numbers|figures|digits)",
+    "going to be|gonna be|going to equal",
+    "or (not|what|nah|something|whatever|no)|if you (can|could|would|don't mind|please|know|"
+    "will)|(out of curiosity|just curious|for me|for us|real quick|right quick|off the top of "
+    "your head|in your head|at once|as well|to be exact|by any chance|(work|come|add|figure) "
+    "(out|up) (to|as|at))|(would|will|could|can) (you|ya|u) [please|kindly]|and thanks|"
+    "(before|in case|lest) i forget|(as|when) (soon as|you) [you] can|(any|an) (idea|clue)|"
+    "(how much|what) (ah|is it|is that|would it be|does it make|do i get|be it)|what's (it|"
+    "that) (make|come to|give|equal|get|be|total)|(work|works) out [to|as|at]",
+    "as a (number|decimal)|(on|with|using|through) [the|your|my|a] calculator|add up [to]",
+]
+_AFTER_PHRASES = phrase_set(AFTER_LINES)
+BEFORE_LINES = [
+    "my (brain|brain's|head|head's|memory|mind|mind's|math|maths)",
+    "(get|obtain|find|gotten|calculated|made|result) (by|from)|got from|in your head|"
+    "(on|off) the top of your head|out of curiosity|by any chance|for me|at all",
+    "one (for|more) you|my (math|maths|homework|calculation|equation|problem|question|sum|total)",
+    "(run|crunch) the numbers [on|for]|do the (math|maths|arithmetic|calculation) (on|for|of)",
+    "on (the|this|that)",
+    "in (math|maths|arithmetic)",
+    "can you do (some|a little|a bit of|a quick bit of) (math|maths|arithmetic) [for me]",
+    "(two|both|three) numbers",
+    "add (up|this|these|the following) [numbers] :",
+]
+_BEFORE_PHRASES = phrase_set(BEFORE_LINES)
 
 #: Questions for something else a value: "is 5 more 3", "when is 10 - 12".
 OTHER_QUESTIONS = phrase_set(["is|are|was|were|does|did|when (is|are|was|does|do|will)"])
@@ -314,9 +361,9 @@ def skip_talk(words: Sequence[str], at: int, end: int) -> int | None:
     found = _BEFORE_PHRASES.longest(words, at, end) or LEADS.longest(words, at, end)
     if found is not None:
         return found[0]
-    return at + 1 if words[at] in _BEFORE else None
+    return at + 1 if words[at] in WORDS_BEFORE else None
 
 
 def is_talk_after(words: Sequence[str], at: int, end: int) -> bool:
     """Whether nothing but talk stands from `at` to `end`."""
-    return is_only(words, at, end, _AFTER_PHRASES, _AFTER)
+    return is_only(words, at, end, _AFTER_PHRASES, WORDS_AFTER)

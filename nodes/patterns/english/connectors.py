@@ -17,47 +17,27 @@ class Bond(IntEnum):
 
 
 #: Connectors that always divide.
-DIVIDING = table(
-    {
-        ";|\n|?|!|•": Bond.HARD,
-        "[,] [and|but] (then|after that|afterwards|after this|thereafter|after which|(once|when|"
-        "after) (that|that's|that is|this is|you're|you are|you've|you have) (done|finished|done "
-        "that|done with that|completed|complete|did that)|once done|when done|subsequently|(while|"
-        "since|as long as) (you're|you are|ur|we're|i'm) at it|while you're there) [,] [also|"
-        "please]": Bond.CLEAR,
-        "[,] (oh|oh yeah|oh yes|ah) (and|also|plus|yeah and) [also|then] [,]": Bond.CLEAR,
-        "[,] (and|also|then) (also|next|finally|lastly|secondly|thirdly) [,]": Bond.CLEAR,
-        "[,] [and] [also] (one (more|last|other|final) thing|another thing) (,|:|-)": Bond.CLEAR,
-        ", (next|finally|lastly|also|additionally) [,]": Bond.CLEAR,
-        "[,] [and] (in addition|additionally|as well as|besides that|on top of that) [,]": (
-            Bond.CLEAR
-        ),
-    }
-)
+DIVIDING_LINES = {
+    ";|?|!|•": Bond.HARD,
+    "[,] [and|but] (then|after that|afterwards|after this|thereafter|after which|(once|when|"
+    "after) (that|that's|that is|this is|you're|you are|you've|you have) (done|finished|done "
+    "that|done with that|completed|complete|did that)|once done|when done|subsequently|(while|"
+    "since|as long as) (you're|you are|ur|we're|i'm) at it|while you're there) [,] [also|"
+    "please]": Bond.CLEAR,
+    "[,] (oh|oh yeah|oh yes|ah) (and|also|plus|yeah and) [also|then] [,]": Bond.CLEAR,
+    "[,] (and|also|then) (also|next|finally|lastly|secondly|thirdly) [,]": Bond.CLEAR,
+    "[,] [and] [also] (one (more|last|other|final) thing|another thing) (,|:|-)": Bond.CLEAR,
+    ", (next|finally|lastly|also|additionally) [,]": Bond.CLEAR,
+    "[,] [and] (in addition|additionally|as well as|besides that|on top of that) [,]": (Bond.CLEAR),
+}
+DIVIDING = table(DIVIDING_LINES)
 
 #: Connectors that divide only before the beginning of a request.
-JOINING = phrase_set(
-    [
-        ", and",
-        "and",
-        ",",
-        "&",
-        "plus",
-        "but",
-        "+",
-        "also",
-        "-",
-        "or",
-        ":",
-        "[,] [and] so",
-        ", then",
-        "[,] [and] (after|afterwards|next)",
-    ]
-)
-
-ABBREVIATIONS = word_set(
-    "mr mrs ms dr prof st ave vs etc no jr sr inc ltd co approx dept est tel ext e g i a p m"
-)
+JOINING_LINES = [
+    "[,] and|,|&|plus|but|+|also|-|:|[,] [and] so|, then|[,] [and] (after|afterwards|next)",
+]
+#: An "or" divides as well, and leaves open what is asked for.
+JOINING = phrase_set([*JOINING_LINES, "or"])
 
 #: Phrases that begin a request wherever they stand.
 BEGINNINGS = [

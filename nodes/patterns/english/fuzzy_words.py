@@ -41,8 +41,8 @@ ONTO = "onto"
 PLACES = table(
     {
         "off [of|from]|from [off]|out of|out from|away from|of off": OFF,
-        "to|on|onto|on to|in|into|in to|upon|onto|unto|2|inside|under|at": ONTO,
-        "(to|at|on|onto|in) the (end|top|bottom|start|beginning|front|back) of": ONTO,
+        "to|on|onto|on to|in|into|in to|upon|onto|unto|inside|under|at": ONTO,
+        "(to|at|on|onto|in) the (end|bottom|back) of": ONTO,
     }
 )
 LONGEST_PLACE = 4
@@ -103,13 +103,12 @@ SHOWING_MORE = word_set(
     "lies left pending unfinished quick brief short full entire whole good bad news peaceful",
     "lovely little nice proper peruse browse inspect glimpse through thru run go going let's lets",
     "make made have having fetch load print display list recite got get do does did should see",
-    "today arvo tonight morning evening so far they they've 've deh pon them which and or of what",
+    "today so far they they've 've deh pon them which and or of what",
     "talk lay hit me us mi meh ma reckon remains remaining according accoring accordin all still",
-    "us updated latest up on out loud aloud slowly clearly in from for to look have is are am was",
-    "confirm verify see check tell read view contents o o' ' mine ours today's day items item next",
-    "top first last most important urgent priority priorities due coming after before it its",
+    "us up on out loud aloud slowly clearly in from for to look have is are am was",
+    "confirm verify see check tell read view contents o o' ' mine ours items item it its",
     "whole stuff things thing happening contain contains available busy wanna need want know like",
-    "you needed said told wanted planned showing supposed meant gotta hafta need",
+    "you needed said told wanted showing supposed meant gotta hafta need",
     "needing complete accomplish finish yet remind",
 )
 #: Of these one must be there.

@@ -30,8 +30,7 @@ CLASSES = {
     ],
     "kind": [
         "to do|todo|task|tasks|chore|chores|to dos|todos|things to do|stuff to do|tasks to do|"
-        "honey do|errand|errands|job|housework|cleaning|household|house|work|action|"
-        "todo's|to do's|task's|too do|to dos|things todo|my to|our to",
+        "honey do|errand|errands|todo's|to do's|task's|too do|to dos|things todo|my to|our to",
     ],
 }
 
@@ -52,12 +51,11 @@ CONTENTS = phrase_set(
 TIMES = phrase_set(["<when>"], CLASSES)
 
 DETERMINERS = word_set("my the our this that your mine me these those")
+#: Words before "list" that say nothing of which one: others name a list that is not ours.
 ADJECTIVES = word_set(
-    "whole entire complete full current own existing active daily personal weekly main master "
-    "running usual regular long short little big new today's tomorrow's week's day's tonight's "
-    "mental updated same default normal primary private remaining saved today tomorrow weekend "
-    "stinking damn dang darn dumb silly bloody freaking stupid huge endless blasted infernal "
-    "family household home monday tuesday wednesday thursday friday saturday sunday morning"
+    "whole entire complete full current own existing main usual regular long short little big "
+    "updated same default normal today stinking damn dang darn dumb silly bloody freaking "
+    "stupid huge endless blasted infernal"
 )
 _BEFORE_BARE = word_set(
     "to on onto in into from off of at with and , : ; show read list check view display open see "
@@ -88,12 +86,12 @@ SINGULAR_ON_LIST = phrase_set(
 )
 PLURAL = phrase_set(
     [
-        "[all] [of] [the|my|our|these|those|some|following|the following|more|today's|any|any more]"
+        "[all] [of] [the|my|our|these|those|some|following|the following|more|any|any more]"
         " [new|current|other] (todos|tasks|chores|to dos|to do's|todo's|to do items|todo items|"
         "task items|list items|action items|to do tasks|to do list items|todo list items|"
         "task list items)",
         "(the|these|those|my|all|all my|all the|following|the following) (items|entries)",
-        "(my|the|today's|all my) agenda",
+        "(my|the|all my) agenda",
     ]
 )
 _ONE_WORD_NAMES = word_set("todolist tasklist todolists dolist")

@@ -1,6 +1,6 @@
 """How people ask to see their list: which words may stand around its name."""
 
-from nodes.patterns.grammar.phrases import word_set
+from nodes.patterns.grammar.phrases import phrase_set, word_set
 
 _QUESTIONS = word_set(
     "what what's whats what're which where where's how how's is are am was were have has did got",
@@ -24,39 +24,48 @@ STATUS = {
     "completed": word_set("completed done finished"),
 }
 
+STATUSES = frozenset().union(*STATUS.values())
+
 _AMOUNTS = word_set(
     "all everything anything any every each entire whole complete full many much number count",
-    "total amount long big rest both several few more else other different various",
+    "total amount more else various both",
 )
 TIMES = word_set(
-    "now today tomorrow tonight currently right again already so far still latest updated current",
-    "next first last top bottom upcoming coming yet ever day week then also finally",
+    "now today currently right again already so far still current yet ever then also",
 )
 _CONTENTS = word_set(
     "items item things thing stuff tasks task todos todo contents content entries entry chores",
     "status memory names words errands errand jobs job chores chore duties activities projects",
-    "assignments plans goals half",
+    "assignments plans goals",
 )
-_FILLERS = word_set(
+FILLERS = word_set(
     "whatever be been 's s do does had get getting gets on in at from of for with by to the a an",
     "my our me us i i've i'm i'd we we've mine that this these those it its showing lists listed",
     "listing reading up aloud off looking go going checking would refresh explain produce",
-    "containing included including consist consists hold holds happening planned scheduled due put",
-    "added add written wrote set made saved stored noted down about update let let's real quick",
+    "containing included including consist consists hold holds happening put",
+    "added add written wrote set made saved stored noted down let let's real quick",
     "quickly really just please thanks exactly kind kinds type types sort sorts actually supposed",
     "say like according must needs accomplish finish and ready here verbally wanna should could",
-    "can will would gonna waiting sitting being once time times one two three not don't doesn't",
+    "can will would gonna waiting sitting being once not don't doesn't",
     "doing crossed checked marked ticked knocked accomplished empty clear blank busy bare",
-    "take took give hand off remember recall as well per based yesterday morning afternoon evening",
-    "night weekend monday tuesday wednesday thursday friday saturday sunday month year left before",
-    "working handle tackle some most lot only even they them myself",
+    "take took give hand off remember recall as well per based left",
+    "working handle tackle even they them myself",
     "that's lay screen voice somewhere sir pretty maybe",
 )
 #: Words that may surround LIST or TODOS when a list is asked for, in any order.
-SHOWING = ASKING.union(*STATUS.values(), _AMOUNTS, TIMES, _CONTENTS, _FILLERS)
+SHOWING = ASKING.union(*STATUS.values(), _AMOUNTS, TIMES, _CONTENTS, FILLERS)
 
 #: Two words with which nothing is wished to be seen: "what should i do with my list".
-NEVER_TOGETHER = (("do", "with"), ("take", "finish"), ("long", "take"), ("take", "complete"))
+NEVER_TOGETHER = (
+    ("complete", "them"),
+    ("finish", "them"),
+    ("many", "can"),
+    ("added", "today"),
+    ("do", "with"),
+    ("take", "finish"),
+    ("long", "take"),
+    ("take", "complete"),
+)
 #: Two words that together are not a wish to see anything: "check everything off".
 NOT_TOGETHER = (
     ("check", "off"),
@@ -76,10 +85,46 @@ NOT_TOGETHER = (
 )
 #: What follows "how" where the way to do something is asked for, and not the list.
 HOW_TO = word_set("do can could should would to did")
+#: Words that turn a wish into its opposite: "i don't want my list".
+DENYING = word_set("not don't doesn't didn't never dont cannot can't won't shouldn't")
 #: Words in front that make even those a question: "what have i not crossed off my list".
 QUESTIONING = word_set("what what's whats which how is are did didn't aren't")
 #: Words that turn what is done into what is not: "which of my tasks are not done".
 NEGATIONS = word_set("not haven't hasn't isn't aren't didn't don't yet still")
+
+#: Days that no list is kept for: "show my list for next week".
+OTHER_TIMES = phrase_set(
+    [
+        "(next|last) (week|month|year|weekend)|this (weekend|month|year)|later|yesterday|"
+        "(for|on|of|from) (monday|tuesday|wednesday|thursday|friday|saturday|sunday)"
+    ]
+)
+#: Words for to-dos of any kind: "which errands are on my list".
+KINDS_OF_TODOS = word_set(
+    "errands errand chores chore jobs job duties things thing stuff items item tasks task todos "
+    "todo activities assignments TODOS TODO else all the of my"
+)
+#: Asking about anything asks for the list.
+ANYTHING = word_set(
+    "anything something any thing things items tasks stuff else more there TODOS all"
+)
+#: Verbs that ask for more than the list: "do i need to add soap to my list".
+CHANGING = word_set("add remove delete put mark erase complete rename")
+#: What leads to the words of a to-do in a question.
+ASKED_FRONTS = phrase_set(
+    [
+        "(a|the|my) (task|todo|chore|item|entry|reminder) (to|for|called|about|of)|there|already|"
+        "to|[already] (remember|manage) to (add|put|include|write down)|(need|have|want|supposed|"
+        "got) to"
+    ]
+)
+#: Words with which a number is asked for.
+COUNTING = phrase_set(
+    [
+        "how many|count|total up|[the] (number|amount|total number|total|count) (of|TODOS)|how "
+        "long is"
+    ]
+)
 
 #: Asking for the list without naming it, or in words that would mean something else alone.
 IMPLICIT = [
@@ -88,6 +133,10 @@ IMPLICIT = [
     "brief|short|full|little|complete|nice|good] (rundown|summary|overview|recap|readout|reading|"
     "review|look|peek|glance|glimpse|squiz|gander|copy|view) (of|at|on|through) (LIST|TODOS)",
     "[what is|what's|whats|what] [is] [my|the] next TODO [on LIST|today|now]",
+    "(what is|what's|whats|what was|tell me|what 's) [up|coming up|the] next [up|thing|item|task|"
+    "one|TODO] (on|in) LIST",
+    "what do i (need|have) to (complete|do|finish|get done|tackle) (first|next) (from|on) LIST",
+    "what (should|must) i (do|complete|finish|tackle) (first|next) (from|on) LIST",
     "open [up] (LIST|TODOS)",
     "(do|did) you [still] (have|remember|know|see) (LIST|TODOS)",
     "(get [me]|call up) (LIST|TODOS)",
@@ -96,7 +145,7 @@ IMPLICIT = [
     "what (is|'s|s) (left|still left|remaining) (to do|to be done) [today|now|for today]",
     "(what's|whats) (left|still left|remaining) (to do|to be done) [today|now|for today]",
     "[know|tell me|see|hear|let me know|show me] what (do i|i) [still] (have|need) [left] to "
-    "(do|get done) [today|now|for today|tomorrow|this week]",
+    "(do|get done) [today|now|for today]",
     "what (items|things|tasks|chores|todos) do i [still] (have|need) [left] to do [today|now]",
     "what have i got [left] to do [today|now]",
     "what (else|more) (do i|should i|must i) (have|need) to do [today|now]",

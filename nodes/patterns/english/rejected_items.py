@@ -1,15 +1,10 @@
 """Words that look like a to-do and are none we can keep."""
 
+from collections.abc import Sequence
+
 from nodes.patterns.english.connectors import BEGINNINGS
 from nodes.patterns.english.list_names import LIST
 from nodes.patterns.grammar.phrases import phrase_set, word_set
-
-CLASSES = {
-    "hour": [
-        "1|2|3|4|5|6|7|8|9|10|11|12|15|20|30|45|60|one|two|three|four|five|six|seven|eight|nine|"
-        "ten|eleven|twelve|fifteen|twenty|thirty"
-    ],
-}
 
 #: Places that are not ours: "a task to my calendar" is none for us.
 ELSEWHERE = phrase_set(
@@ -22,17 +17,14 @@ ELSEWHERE = phrase_set(
     ]
 )
 
-#: Times of day: a to-do does not ring, so "remind me at five to …" is refused.
-ALARMS = phrase_set(
+#: The same without "to": "my work list", "the calendar".
+OTHER_PLACES = phrase_set(
     [
-        "at <hour>|at (noon|midnight|lunch|dinner|breakfast|night)|in <hour> (minutes|minute|mins|"
-        "hours|hour|hrs|days|day|weeks|week|months)|a m|p m|a . m|p . m|am|pm|o'clock|when i|when "
-        "the|"
-        "in (an|a|half an|a few|a couple of|the next) (hour|minute|hours|minutes|day|week|while)|"
-        "every (day|week|hour|morning|evening|night|monday|month|year|minute)|hourly|"
-        "(before|by|until|after|around) <hour>",
-    ],
-    CLASSES,
+        "(my|the|our|his|her|their|a|this) [google|work|amazon] (calendar|calender|playlist|"
+        "contacts|cart|inbox|wish list|watch list|outlook|address book|notes|reminders)",
+        "(my|the|our|his|her|their|a|another) (work|shopping|grocery|reading|wish|guest|packing|"
+        "movie|book|bucket|birthday|christmas|gift|family|home|school|office|party|travel) list",
+    ]
 )
 
 #: Items that name nothing.
@@ -43,6 +35,14 @@ VAGUE = word_set(
     task stuff another some more me us you everything all list lists entry following and to by
     """
 )
+
+#: The same after an explicit opening, where nearly every word is an item.
+NAMELESS = word_set(
+    "something anything things stuff this that it them these those me us on to for my the list , ."
+)
+
+#: Words with which no new item begins: "mark my list as finished".
+NO_ITEM_BEGINS = word_set("as in into from off of")
 
 #: What other programs handle; without a list named beside them they are none of our to-dos.
 FOREIGN = word_set(
@@ -55,10 +55,11 @@ FOREIGN = word_set(
 )
 
 #: Words that no item ends with.
-UNFINISHED = word_set("and , of to the a an my our your for from into onto with at")
+UNFINISHED = word_set("and , if not of to the a an my our your for from into onto with at")
 
 _BEGINNINGS = phrase_set(BEGINNINGS)
 _LONGEST_PLACE = 5
+_SIGNS = frozenset(",;.:!?-()[]/\\\"'&+*#@$%=<>_~|^`")
 _POINTING = word_set("this these those")
 _FEW = 3
 _QUALIFYING = word_set(
@@ -78,7 +79,7 @@ _NO_TODOS = phrase_set(
 
 def is_vague(symbols: list[str]) -> bool:
     """Whether these words name nothing in particular."""
-    return all(symbol in VAGUE or (len(symbol) == 1 and not symbol.isalnum()) for symbol in symbols)
+    return all(symbol in VAGUE or symbol in _SIGNS for symbol in symbols)
 
 
 def is_beside_the_list(symbols: list[str]) -> bool:
@@ -119,17 +120,26 @@ def belongs_elsewhere(symbols: list[str]) -> bool:
     return False
 
 
+def is_elsewhere(words: Sequence[str], *, whole: bool = False) -> bool:
+    """Whether words end with a place that is not our list: "milk to my work list".
+
+    `whole`: the word before them was "to", so the place may be all there is, or stand in front.
+    """
+    total = len(words)
+    for begin in range(max(0, total - _LONGEST_PLACE), total):
+        if words[begin] in PLACING and begin + 1 < total:
+            found = OTHER_PLACES.longest(words, begin + 1, total)
+            if found is not None and found[0] == total:
+                return True
+    return whole and OTHER_PLACES.longest(words, 0, total) is not None
+
+
 def is_foreign(symbols: list[str]) -> bool:
     """Whether words without a list beside them mean something of another program."""
     for at in range(1, len(symbols) - 1):
         if symbols[at] in FOREIGN and symbols[at + 1] != "}":
             return True  # "check off my settings real quick"
     return symbols[-1] in FOREIGN or ("that" in symbols and "says" in symbols)
-
-
-def is_alarm(symbols: list[str]) -> bool:
-    """Whether the words say when to be reminded, which a to-do cannot do."""
-    return any(ALARMS.longest(symbols, at, len(symbols)) for at in range(len(symbols)))
 
 
 def is_sentence(symbols: list[str]) -> bool:

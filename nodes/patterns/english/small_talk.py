@@ -37,71 +37,71 @@ FRIENDS = word_set(
 ADVERBS = word_set(
     "please kindly just now then also again quickly quick real really fast slowly simply maybe",
     "perhaps possibly finally already still currently immediately asap pronto straight away first",
-    "next later afterwards actually basically briefly promptly exactly precisely totally literally",
+    "next afterwards actually basically briefly promptly exactly precisely totally literally",
     "super very ever even once more gently nicely carefully properly speedily swiftly urgently",
-    "soon always truly only",
+    "soon always truly",
 )
-_TALK = INTERJECTIONS | FRIENDS | ADVERBS | word_set(", ! ? . : ; - … ~")
+SIGNS = word_set(", ! ? . : ; - … ~ ...")
+_TALK = INTERJECTIONS | FRIENDS | ADVERBS | SIGNS
 
 #: Openings that are longer than a word, besides those of `politeness.py`.
-LEADS = phrase_set(
-    [
-        "(i|we) (must|should|can't|cannot|shouldn't|mustn't) [not] forget [this] [to] [please]",
-        "(i|we) (must|should|can't|cannot) not forget [to]|don't let me forget [to]|lest i forget",
-        "(i|we) (need|want|would like|would love|wish|require|got|have|expect) [for] (you|ya|u) "
-        "(to|should|must) [please]",
-        "(i'd|id|we'd) (like|love|want|need|prefer|appreciate) [for] [it if] (you|ya|u) [to|could|"
-        "would]",
-        "(i'd|i would|it'd|it would|we'd|that'd) be [so|really|very|super|most] (grateful|great|"
-        "happy|thankful|glad|lovely|nice|pleased|awesome|wonderful|delighted|obliged|helpful|cool|"
-        "good|ever so grateful) if (you|ya|u) (could|would|can)",
-        "(i've|i have|i got|there's) [got] (something|one|one more|another|an item|a task|"
-        "one thing|another thing|one more thing) to",
-        "my (wife|husband|partner|mom|mum|dad|boss|girlfriend|boyfriend|roommate|sister|brother|"
-        "daughter|son|doctor|teacher) (says|said|wants (me|you)|told me|asked me|asks) to",
-        "(i want|i need|i wish|i'd like) that (you|u|ya) [could|would|can]",
-        "[if] (can|could|will|would|may|might) [i|you|ya|u|we|ye|yous] [please|kindly|possibly|"
-        "just|ever] [also|quickly|maybe|help me|help]",
-        "(you|ya|u|ye) (can|could|may|might|should|must|need to|want to|wanna|gotta) [please|go|"
-        "just|now] [ahead|on] [and]",
-        "(please|do|and|kindly) (you|do|go|to)|please do|do please|do me a favor|do me a favour",
-        "(be|could you be|would you be|can you be) [so|super|really|very|extra|a] "
-        "(sweet|kind|nice|good|lovely|dear|angel|darling|helpful|star|doll|love|pal|legend) "
-        "[enough] [and|to|as to]",
-        "why (don't|dont|not|do not) [you|ya|we|u] [go] [ahead|on] [and|to] [just]",
-        "(you|u) (mind|wanna|want to)|would you (mind|ever|please|care to|be able to)|mind",
-        "(go on|go ahead|go|come on|hurry up|hop to it|c'mon) [and|then|now] [just]",
-        "(bless (your|you) heart|lord have mercy|have mercy|good lord|my lord|oh my|my my|my "
-        "goodness|my god|oh my god|for goodness sake|for heaven's sake|heaven's sake|good grief)",
-        "(i'm|i am|im) (fixing|about|trying|going|looking|hoping|gonna|ready|wanting|calling|"
-        "writing|asking) [to]|(i'm|i am|im) (wondering|curious|asking|hoping)",
-        "(gonna|going to|fixing to|about to|time to) [need you to|have you]",
-        "(i|we) (need|want|would like|have|wish|like|wanna|gotta|desire|ought|got) to",
-        "(have|need|want|wish|like|love) (you|u) to|make sure (to|you)|be sure (to|you)|"
-        "(don't|dont|do not|never) forget to|remember to|see to it that you",
-        "(in|for) (a|one) (sec|second|minute|moment)|one (sec|second|moment)|"
-        "(when|whenever) (you're|you are|ur|your) (ready|free|able|done|available|around)",
-        "(before|while|since|as) (i|we) (forget|go|leave|remember it|think of it|remember|have "
-        "you|got you|have time)|before (i forget|leaving|bed|work|lunch|dinner)",
-        "(while|since) (i'm|i am|we're|you're|you are|ur) (at it|thinking of it|thinking about it|"
-        "here|there|on it|talking|waiting|driving|in there)",
-        "(let's|lets|let us) (be|have|go|just|please)|let me|lemme|help me [out] [to]|help us|"
-        "it's time to|it is time to|how about you|how about we|how about",
-        "talk to me|help me [out]|give me a hand|i was thinking|i think (you|we) should|"
-        "i (feel|think|believe|guess|suppose|figure|reckon) [like|that] (you|we) should",
-        "(one|a) [quick|small|last|little|more|other|final] (thing|favor|favour|question|request|"
-        "ask)|just one|quick (one|question|favor|favour|thing|q)|another (one|thing)|"
-        "next [thing] [up]|by the way|on second thought|on second thoughts|while on it|"
-        "(tell|show) me|listen up|look here|hear me out",
-        "(okay|ok|so|and|but|oh|well|now|then|plus|also|yeah) (random|and|but|then|also|so|now|"
-        "next|please|after|thing is)|but|and|after that|afterwards|after|next",
-        "(as|like) (i|we) (said|asked|mentioned|told you)|to be (honest|safe|sure)|just in case|"
-        "in that case|at (once|last)|right (now|away)|for (me|us) [please|quickly]|on (my|our) "
-        "behalf|for once|real quick|of course|if you (can|could|would|will|don't mind|please|may)",
-        "(good|g'day|top of the) (morning|afternoon|evening|day|night) [to] [you]|how (are|r) "
-        "(you|u) [doing] [today]|how's it going|what's up|long time no see|nice to (see|meet) you",
-    ]
-)
+LEAD_LINES = [
+    "(i|we) (must|should|can't|cannot|shouldn't|mustn't) [not] forget [this] [to] [please]",
+    "(i|we) (must|should|can't|cannot) not forget [to]|don't let me forget [to]|lest i forget",
+    "(i|we) (need|want|would like|would love|wish|require|got|have|expect) [for] (you|ya|u) "
+    "(to|should|must) [please]",
+    "(i'd|id|we'd) (like|love|want|need|prefer|appreciate) [for] [it if] (you|ya|u) [to|could|"
+    "would]",
+    "(i'd|i would|it'd|it would|we'd|that'd) be [so|really|very|super|most] (grateful|great|"
+    "happy|thankful|glad|lovely|nice|pleased|awesome|wonderful|delighted|obliged|helpful|cool|"
+    "good|ever so grateful) if (you|ya|u) (could|would|can)",
+    "(i've|i have|i got|there's) [got] (something|one|one more|another|an item|a task|"
+    "one thing|another thing|one more thing) to",
+    "my (wife|husband|partner|mom|mum|dad|boss|girlfriend|boyfriend|roommate|sister|brother|"
+    "daughter|son|doctor|teacher) (says|said|wants (me|you)|told me|asked me|asks) to",
+    "(i want|i need|i wish|i'd like) that (you|u|ya) [could|would|can]",
+    "[if] (can|could|will|would|may|might) [i|you|ya|u|we|ye|yous] [please|kindly|possibly|"
+    "just|ever] [also|quickly|maybe|help me|help]",
+    "(you|ya|u|ye) (can|could|may|might|should|must|need to|want to|wanna|gotta) [please|go|"
+    "just|now] [ahead|on] [and]",
+    "(please|do|and|kindly) (you|do|go|to)|please do|do please|do me a favor|do me a favour",
+    "(be|could you be|would you be|can you be) [so|super|really|very|extra|a] "
+    "(sweet|kind|nice|good|lovely|dear|angel|darling|helpful|star|doll|love|pal|legend) "
+    "[enough] [and|to|as to]",
+    "why (don't|dont|not|do not) [you|ya|we|u] [go] [ahead|on] [and|to] [just]",
+    "(you|u) (mind|wanna|want to)|would you (mind|ever|please|care to|be able to)|mind",
+    "(go on|go ahead|go|come on|hurry up|hop to it|c'mon) [and|then|now] [just]",
+    "(bless (your|you) heart|lord have mercy|have mercy|good lord|my lord|oh my|my my|my "
+    "goodness|my god|oh my god|for goodness sake|for heaven's sake|heaven's sake|good grief)",
+    "(i'm|i am|im) (fixing|about|trying|going|looking|hoping|gonna|ready|wanting|calling|"
+    "writing|asking) [to]|(i'm|i am|im) (wondering|curious|asking|hoping)",
+    "(gonna|going to|fixing to|about to|time to) [need you to|have you]",
+    "(i|we) (need|want|would like|have|wish|like|wanna|gotta|desire|ought|got) to",
+    "(have|need|want|wish|like|love) (you|u) to|make sure (to|you)|be sure (to|you)|"
+    "(don't|dont|do not|never) forget to|remember to|see to it that you",
+    "(in|for) (a|one) (sec|second|minute|moment)|one (sec|second|moment)|"
+    "(when|whenever) (you're|you are|ur|your) (ready|free|able|done|available|around)",
+    "(before|while|since|as) (i|we) (forget|go|leave|remember it|think of it|remember|have "
+    "you|got you|have time)|before (i forget|leaving|bed|work|lunch|dinner)",
+    "(while|since) (i'm|i am|we're|you're|you are|ur) (at it|thinking of it|thinking about it|"
+    "here|there|on it|talking|waiting|driving|in there)",
+    "(let's|lets|let us) (be|have|go|just|please)|let me|lemme|help me [out] [to]|help us|"
+    "it's time to|it is time to|how about you|how about we|how about",
+    "talk to me|help me [out]|give me a hand|i was thinking|i think (you|we) should|"
+    "i (feel|think|believe|guess|suppose|figure|reckon) [like|that] (you|we) should",
+    "(one|a) [quick|small|last|little|more|other|final] (thing|favor|favour|question|request|"
+    "ask)|just one|quick (one|question|favor|favour|thing|q)|another (one|thing)|"
+    "next [thing] [up]|by the way|on second thought|on second thoughts|while on it|"
+    "(tell|show) me|listen up|look here|hear me out",
+    "(okay|ok|so|and|but|oh|well|now|then|plus|also|yeah) (random|and|but|then|also|so|now|"
+    "next|please|after|thing is)|but|and|after that|afterwards|after|next",
+    "(as|like) (i|we) (said|asked|mentioned|told you)|to be (honest|safe|sure)|just in case|"
+    "in that case|at (once|last)|right (now|away)|for (me|us) [please|quickly]|on (my|our) "
+    "behalf|for once|real quick|of course|if you (can|could|would|will|don't mind|please|may)",
+    "(good|g'day|top of the) (morning|afternoon|evening|day|night) [to] [you]|how (are|r) "
+    "(you|u) [doing] [today]|how's it going|what's up|long time no see|nice to (see|meet) you",
+]
+LEADS = phrase_set(LEAD_LINES)
 
 #: Words of which people's statements about themselves and the request consist.
 _STATING = word_set(
@@ -128,17 +128,16 @@ _STATING_FIRST = word_set(
     "there's he she they my our because cause cuz coz since while nobody nobody's everyone",
 )
 #: Remarks that are a clause of their own.
-_REMARKS = phrase_set(
-    [
-        "no need [for (that|this|it)] [already|anymore|any more|now]|"
-        "all done|done and dusted|"
-        "that's (it|all|that)|job done|sorted|thank god|finally|what a (day|week|mess|relief)|"
-        "big day [today]|busy (day|week) [today|ahead]|long day|quick (question|one)|"
-        "new plan|good news|bad news|guess what|you know what|tell you what|here's the thing|"
-        "here we go|here goes|one sec|hang on|hold on|stand by|heads up|"
-        "(math|maths) (question|time|problem|help)|(pop|quick) quiz|help me settle [a bet|this]"
-    ]
-)
+REMARK_LINES = [
+    "no need [for (that|this|it)] [already|anymore|any more|now]|"
+    "all done|done and dusted|"
+    "that's (it|all|that)|job done|sorted|thank god|finally|what a (day|week|mess|relief)|"
+    "big day [today]|busy (day|week) [today|ahead]|long day|quick (question|one)|"
+    "new plan|good news|bad news|guess what|you know what|tell you what|here's the thing|"
+    "here we go|here goes|one sec|hang on|hold on|stand by|heads up|"
+    "(math|maths) (question|time|problem|help)|(pop|quick) quiz|help me settle [a bet|this]"
+]
+_REMARKS = phrase_set(REMARK_LINES)
 #: What somebody else does, after a name: "dave's doing it".
 _DOES = word_set("doing done got gotten taking taken handling handled going finished sorted sick")
 _BECOMING = word_set(
@@ -148,16 +147,15 @@ _BECOMING = word_set(
 _TURNING = word_set("so but and , : ;")
 _LONGEST_STATEMENT = 16  # words
 #: What follows a list's name without asking anything more.
-_CLOSERS = phrase_set(
-    [
-        "(would|will|could|can) (you|ya|u|ye) [please|kindly]|(and|many) thanks|thank you|"
-        "please and thank you|[please] and thanks|if you (can|could|would|will|please)",
-        "(before|in case|lest) i forget|for (me|us)|(right|straight) away|right now|now now|"
-        "real (quick|fast)|at once|(when|whenever) you (can|get a chance|have time|get time|like)|"
-        "as (well|soon as possible|soon as you can)|(one|once) more [time]|no rush|out loud|"
-        "(this|in the|for the) (morning|afternoon|evening|arvo|week|weekend|day|month)|for me",
-    ]
-)
+CLOSER_LINES = [
+    "(would|will|could|can) (you|ya|u|ye) [please|kindly]|(and|many) thanks|thank you|"
+    "please and thank you|[please] and thanks|if you (can|could|would|will|please)",
+    "(before|in case|lest) i forget|for (me|us)|(right|straight) away|right now|now now|"
+    "real (quick|fast)|at once|(when|whenever) you (can|get a chance|have time|get time|like)|"
+    "as (well|soon as possible|soon as you can)|(one|once) more [time]|no rush|out loud|"
+    "for me",
+]
+_CLOSERS = phrase_set(CLOSER_LINES)
 
 
 def skip_lead(words: Sequence[str], at: int, end: int) -> int:
@@ -167,6 +165,44 @@ def skip_lead(words: Sequence[str], at: int, end: int) -> int:
     if words[at] in _STATING_FIRST:
         reached = max(reached, _after_statement(words, at, end))
     return at + 1 if reached == at and words[at] in _TALK else reached
+
+
+#: Asking whether something may be done, or was, and not for it: "can i delete todo 1".
+_PERMISSION = phrase_set(
+    [
+        "(can|could|may|might|shall|should|must|do|did|will|would|dare|ought|have|had|can't|"
+        "couldn't|shouldn't|mustn't|mayn't) (i|we)",
+        "is it (ok|okay|fine|alright|possible|allowed|safe|good|wise|right|a good idea|too late) "
+        "(if|that|to|when)",
+        "(am|are) (i|we) (allowed|able|supposed|permitted|free|going|meant)",
+        "is there (a|any) (way|chance) to|what (happens|if|would happen|will happen)|"
+        "how (do|can|could|should|would|may) (i|we)|why (do|did|can|should|would)",
+    ]
+)
+#: After these, another is asked, or something to be had: "may i ask you", "can i have tea added".
+_HAVING = frozenset({"get", "have", "ask", "trouble", "bother", "see", "hear", "know"})
+_LEADING_ON = frozenset({"go", "to", "do", "get", "have", "say", "if"})
+_LONGEST_LEAD = 6  # phrases before a question
+
+
+def asks_permission(words: Sequence[str], start: int, end: int) -> bool:
+    """Whether a clause asks if something may be done, and not that it is done."""
+    at = start
+    for _ in range(_LONGEST_LEAD):
+        found = _PERMISSION.longest(words, at, end)
+        if found is not None:
+            after = found[0]
+            return not (after < end and words[after] in _HAVING)
+        if at >= end:
+            return False
+        lead = OPENINGS.longest(words, at, end)
+        if lead is not None:
+            at = lead[0]
+        elif words[at] in _TALK:
+            at += 1
+        else:
+            return False
+    return False
 
 
 def is_closing(words: Sequence[str], at: int, end: int) -> bool:
@@ -223,6 +259,8 @@ def says_what_became_of(wanted: Set[str], words: Sequence[str], start: int, end:
 
 def is_small_talk(words: Sequence[str], start: int, end: int) -> bool:
     """Whether a whole clause asks for nothing: talk, perhaps with a statement after it."""
+    if words[end - 1] in _LEADING_ON:
+        return False  # "then go" has no end
     at = _REMARKS.skip(words, start, end)
     while at < end and not is_statement(words, at, end):
         after = skip_lead(words, at, end)

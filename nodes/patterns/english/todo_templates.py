@@ -52,6 +52,7 @@ TEMPLATES = {
         "<add> [down] [in] {text} <onto> <list>",
         "<add> {text} <onto> A_LIST of mine",
         "<add> {text} LIST",
+        "<add> {text} 2 LIST",
         "<onto> <list> [,] [<also>] <add> [:] {text}",
         "<add> <onto> <list> [:|,|-] {text}",
         "for LIST [,] [<also>] <add> {text}",
@@ -94,16 +95,13 @@ TEMPLATES = {
         "has to have|must include) {text} [on it|in it]",
         "(make sure|ensure|be sure|see to it) [that] {text} (is|are|gets|goes|get|gets put|"
         "is put|is added|gets added) <onto> <list>",
-        "remind me [that i need] to {wish}",
-        "(don't|do not) let me forget to {wish}",
         "remind me [that i need] to <add> {text} <onto> <list>",
         "remind me [that i need] to {text} [,] <therefore> <add> [it|that|this] <onto> <list>",
         "remind me [that i need] to {text} by (putting|adding) it <onto> <list>",
-        "(can|could|should|may|shall|will) {text} be (added|put|placed|included|written) <onto> "
-        "<list>",
+        "(can|could|would|will) {text} be (added|put|placed|included|written) <onto> <list>",
         "LIST is missing {text}",
         "{text} needs (adding|putting|placing|including) <onto> <list>",
-        "(can|could|should|may|shall|will) {text} (go|get added|get put) <onto> <list>",
+        "(can|could|would|will) {text} (go|get added|get put) <onto> <list>",
         "(make sure|ensure|be sure|see to it) [that] {text} (ends up|winds up|lands|stays|gets "
         "placed|gets written|gets included) <onto> <list>",
         "TODO <onto> <list> (:|,|-) {text}",
@@ -127,6 +125,7 @@ TEMPLATES = {
         "<add> (the following|these|both|all of these) [things] [:] {items} <onto> <list>",
         "<add> <onto> <list> [the following|these|these things|the following things] : {items}",
         "TODOS : {items}",
+        "<add> {items} as [the|my] TODOS",
     ],
     "list": QUESTION_TEMPLATES,
     "delete": [
@@ -140,9 +139,10 @@ TEMPLATES = {
         "<surely remove> (the|my) {todo} (task|todo|chore|to do|to do item|TODO)",
         "(there's|there is) no [more|longer] (need|use|reason) (for|to have|to keep) {todo} "
         "<onto> <list> [<now>]",
-        "no [more|longer] need (for|to have) {todo} <onto> <list> [<now>]",
+        "no [more|longer] need [for|to have] {todo} <onto> <list> [<now>]",
         "<surely remove> TODO {todo}",
         "<surely remove> TODO <about> {todo}",
+        "<surely remove> to do {todo}",
         "<remove> TODO <about> {todo} <from> <list>",
         "<remove> TODO {todo} <from> <list>",
         "<remove> TODO <from> <list> <about> {todo}",
@@ -158,7 +158,7 @@ TEMPLATES = {
         "{todo} (is|are) (no longer|not) (needed|necessary|required) <onto> <list> [<now>]",
         "let LIST no longer have {todo}",
         "{todo} needs (removing|deleting|erasing|taking) [off] <from> <list>",
-        "(can|could|should|may|shall|will) {todo} be (removed|deleted|erased|taken|dropped|"
+        "(can|could|would|will) {todo} be (removed|deleted|erased|taken|dropped|"
         "struck) [off] <from> <list>",
         "{todo} (shouldn't|should not|doesn't have to|does not have to|needn't) be <onto> <list> "
         "[<now>]",
@@ -169,6 +169,8 @@ TEMPLATES = {
         "<list>",
         "<have done> [all] <did> [with] {todo} [,] <therefore> <remove> (it|that|this) <from> "
         "<list>",
+        "{todo} (is|has been|was|are|have been|got) <done> [,] <therefore> <remove> (it|that|this|"
+        "them) <from> <list>",
         "(don't|do not|i don't|i do not|no longer|i no longer) (need|have|want) to {todo} "
         "[,] <therefore> <remove> (it|that|this) <from> <list>",
     ],
@@ -188,7 +190,7 @@ TEMPLATES = {
         "(mark|set|flag|check|tag|list|label|show|make|update|put|count) {todo} "
         "[as|to|is|as being] <done> <from> <list>",
         "(mark|put|note|write) {todo} down as <done> [<from> <list>]",
-        "(can|could|should|may|will) {todo} be (checked|crossed|ticked|marked|scratched) [off] "
+        "(can|could|would|will) {todo} be (checked|crossed|ticked|marked|scratched) [off] "
         "<from> <list>",
         "(mark|set|flag|check|tag) (as|to) <done> [:] {todo}",
         "(mark|set|flag|check|tag) (as|to) <done> <from> <list> [:] {todo}",
@@ -204,13 +206,19 @@ TEMPLATES = {
         "[<have done>] [all] <did> [with] {todo} [,] <therefore> mark (it|that|this) ([as] <done>|"
         "[as] <done> <from> <list>)",
         "<finish> TODO {todo}",
+        "<finish> to do {todo}",
         "<finish> TODO <about> {todo}",
         "<finish> {todo} <from> <list>",
         "<from> <list> [,] <check> off {todo}",
         "<from> <list> [,] mark {todo} [as|to] <done>",
         "<have done> [all] <did> [with] {todo} <from> <list>",
         "<have done> [all] <did> [with] TODO {todo}",
-        "TODO {todo} is <done>",
+        "[the|my] TODO {todo} (is|has been|was|has been all) <done>",
+        "[the|my] TODO {todo} (is|has been|was) <done> <from> <list>",
+        "<check> off {todo} <from> <list> (as|is) <done>",
+        "(cross|strike|scratch|tick|check|mark) off {todo} (as|is) <done>",
+        "(mark|set|flag) TODO {todo} [as|to] <done>",
+        "(mark|set|flag) TODO <about> {todo} [as|to] <done>",
         "(put|place|add|make|draw) a (check|check mark|checkmark|tick|tick mark|line|x) "
         "(next to|by|beside|through|on|for|against|in front of|over) {todo}",
         "(put|place|add|make|draw) a (check|check mark|checkmark|tick|tick mark|line|x) "
@@ -226,6 +234,9 @@ TEMPLATES = {
     "update": [
         "<change> {known} <into> {text}",
         "<change> TODO {todo} <into> {text}",
+        "set TODO {place} (to|to say|to read|as) {text}",
+        "set {place} TODO (to|to say|to read|as) {text}",
+        "<change> {place} TODO <into> {text}",
         "<change> TODO <about> {todo} <into> {text}",
         "<change> {todo} <onto> <list> <into> {text}",
         "<change> {todo} <into> {text} <from> <list>",

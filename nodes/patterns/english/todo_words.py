@@ -19,8 +19,8 @@ CLASSES = {
         "adding|creating|making|schedule|set me|make me"
     ],
     "onto": [
-        "to|2|on|onto|in|into|on to|in to|under|for|inside|"
-        "(to|at|on|onto|in) the (end|top|bottom|start|beginning|front|back) of"
+        "to|on|onto|in|into|on to|in to|under|for|inside|"
+        "(to|at|on|onto|in) the (end|bottom|back) of"
     ],
     "from": ["from|off|off of|out of|of|on|in|off from|from off|away from|within"],
     "remove": [
@@ -59,9 +59,7 @@ CLASSES = {
         "labelled|to remind me to|reminding me to|that i (need|have) to|i (need|have) to|for me "
         "to|with the (text|title|name|description)|as follows|where i|:|-|,|to :|called :|named :"
     ],
-    "about": [
-        "of|called|named|titled|saying|that says|about|labeled|labelled|with|for|to|:|-|that"
-    ],
+    "about": ["of|called|named|titled|saying|that says|about|labeled|labelled|with|for|to|:|that"],
     "show": [
         "show|show me|get|get me|display|view|open|read|read me|see|look up|find|give me|pull up|"
         "tell me|tell me about|print|fetch|what is|what's|whats|let me see|details of|retrieve"

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from nodes.patterns.grammar.phrases import phrase_set
 
@@ -10,20 +10,33 @@ CALCULATOR = "calculator"
 STORE = "todo_store."
 
 
+class Use(NamedTuple):
+    """What the words from `start` to `end` of a prompt mean."""
+
+    start: int
+    end: int
+    meaning: str
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One tool call; `start` and `end` are the words of the prompt that ask for it."""
+    """One tool call; `start` and `end` are the words of the prompt that ask for it.
+
+    `uses` says which of them mean what, where not all of them mean the request as a whole.
+    """
 
     tool: str
     input: dict[str, Any]
     reasoning: str
     start: int
     end: int
+    uses: tuple[Use, ...] = ()
 
 
-def calculation(expression: str, start: int, end: int) -> Call:
-    """A call of the calculator."""
-    return Call(CALCULATOR, {"expression": expression}, "asks for a value", start, end)
+def calculation(expression: str, start: int, end: int, used: tuple[int, int] | None = None) -> Call:
+    """A call of the calculator, for words of which those in `used` are the expression."""
+    uses = (Use(*used, "calculation"),) if used else ()
+    return Call(CALCULATOR, {"expression": expression}, "asks for a value", start, end, uses)
 
 
 def literal(text: str) -> str:
@@ -40,7 +53,7 @@ def literal(text: str) -> str:
 RESULTS = phrase_set(
     [
         "it|that|this|them",
-        "[the|that|this|its|my|your] [last|previous|final|first|above] "
+        "[the|that|this|its|my|your] [last|previous|final|above] "
         "(result|answer|total|output|outcome|value|number|sum|product|quotient|difference)",
         "(the result|the answer|the output|the value|the total) (of|from) "
         "(that|it|this|the calculation|the last step|the first step|the previous step|step one)",
@@ -66,7 +79,7 @@ class Earlier:
         self.steps = 0
         self.last: str | None = None  # the tool of the last step
         self.about_todos = False  # whether the last step was about to-dos
-        self.number: str | None = None  # a reference to the latest computed value
+        self.results: list[str] = []  # references to the values computed so far
         self.result: str | None = None  # to the latest output that is more than a to-do
         self.todo: str | None = None  # to the id of the to-do that the last step handled
 
@@ -79,7 +92,20 @@ class Earlier:
         if not self.about_todos:
             self.result = f"{{step_{self.steps}_output}}"
         if tool == CALCULATOR:
-            self.number = self.result
+            self.results.append(f"{{step_{self.steps}_output}}")
+
+    def and_then(self, tool: str) -> "Earlier":
+        """These steps and one more."""
+        later = Earlier()
+        later.steps, later.last, later.about_todos = self.steps, self.last, self.about_todos
+        later.results, later.result, later.todo = [*self.results], self.result, self.todo
+        later.follow(tool)
+        return later
+
+    @property
+    def number(self) -> str | None:
+        """A reference to the latest computed value."""
+        return self.results[-1] if self.results else None
 
 
 def is_whole(table_words: Sequence[str], start: int, end: int, *, todo: bool = False) -> bool:

@@ -23,15 +23,31 @@ _SAME = str.maketrans(
         "\N{DIVISION SLASH}": "/",
     }
 )
+#: Characters without a width: joiners, marks of direction, a soft hyphen, a byte order mark.
+_UNSEEN = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]")
 _WORD = re.compile(
     r"""
       "[^"\n]+" | (?<!\w)'[^'\n]+'(?!\w)                                       # quoted
-    | [0-9]{1,3}(?:,[0-9]{3})+(?![0-9])(?:\.[0-9]+)? | [0-9]+(?:\.[0-9]+)? | \.[0-9]+
+    | (?<!\w)(?:[a-z][a-z0-9+.-]*://|www\.)[^\s"]*[\w/=&#%]                   # an address
+    | (?<![\w.])[\w.+-]*\w@[\w-]+(?:\.[\w-]+)+                               # of a mailbox
+    | (?<!\S)(?:\.{1,2}/|~/|/)[^\s"]*[\w/]  | (?<![\w.])\.[^\W\d][\w.-]*\b    # a path, .env
+    | \.{2,}\w*
+    | (?<![\w.])[^\W\d]\w*(?:[./\\-]\w+)*\.[^\W_]\w+\b                        # example.com
+    | (?<!\w)0x[0-9a-f]+\b                                                    # other notations
+    | (?<![\w.])[0-9]{1,4}(?:[/.][0-9]{1,2}[/.]|-[0-9]{2}-)[0-9]{1,4}(?![\w/-])
+    | (?<![\w.])[0-9]{1,2}-[0-9]{1,2}-(?:19|20)[0-9]{2}(?![\w/-])  # a date
+    | (?<!\w)[0-9]{3,5}(?:-[0-9]{3}-[0-9]{4}|\ [0-9]{3}-[0-9]{4})(?!\w)         # a telephone
+    | (?<!\w)0[0-9]+(?:-[0-9]{2,})+(?:x[0-9]+)?(?!\w)
+    | (?<!\w)[0-9]{1,2}:[0-9]{2}(?!\w) | (?<!\w)[0-9]+(?:\.[0-9]+){2,}(?!\w)      # time, version
+    | (?!x[0-9])[^\W\d_]+[0-9]\w*(?:\.\w+)*                              # todo14
+    | (?:[0-9]+\.?[0-9]*|\.[0-9]+)e[+-]?[0-9]{1,3}(?!\w)
+    | [0-9]{1,3}(?:,[0-9]{3})+(?![0-9])(?:\.[0-9]+)?
+    | [0-9]+(?:\.[0-9]+ | \.(?=\s*[-+*/^)]))? | \.[0-9]+
     | [^\W\d_]+(?:'[^\W\d_]+)*          # a word, also don't
     | (?<=[^\W\d_])-(?=[^\W\d_])        # the hyphen of to-do joins two words and is none itself
     | \*\* | \n | [^\s]
     """,
-    re.VERBOSE,
+    re.VERBOSE | re.IGNORECASE,
 )
 
 
@@ -50,19 +66,32 @@ class Words:
 
 
 def read_words(text: str) -> Words:
-    """Split `text` into words, numbers, quotations and single signs."""
+    """Split `text` into words, numbers, quotations, names and single signs.
+
+    What is one name is one word, whatever signs it holds: an address, a path, a date, `.env`.
+    """
     words: list[str] = []
     starts: list[int] = []
     ends: list[int] = []
-    for match in _WORD.finditer(text if text.isascii() else text.translate(_SAME)):
+    seen, places = (text, None) if text.isascii() else _visible(text)
+    for match in _WORD.finditer(seen):
         word = match.group()
         start, end = match.span()
-        if word == "-" and _joins(text, start, end):
+        if word == "-" and _joins(seen, start, end):
             continue
         words.append(word.lower())
-        starts.append(start)
-        ends.append(end)
+        starts.append(start if places is None else places[start])
+        ends.append(end if places is None else places[end - 1] + 1)
     return Words(text, words, starts, ends)
+
+
+def _visible(text: str) -> tuple[str, list[int] | None]:
+    """The text with signs as the tables use them and without what nobody sees, and its places."""
+    text = text.translate(_SAME)
+    if _UNSEEN.search(text) is None:
+        return text, None
+    places = [at for at, character in enumerate(text) if not _UNSEEN.match(character)]
+    return "".join(text[at] for at in places), places
 
 
 def _joins(text: str, start: int, end: int) -> bool:

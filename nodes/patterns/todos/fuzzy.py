@@ -6,7 +6,7 @@ else the clause is refused.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from nodes.patterns.english.connectors import BEGINNINGS
@@ -29,19 +29,31 @@ from nodes.patterns.english.fuzzy_words import (
     TICKING,
 )
 from nodes.patterns.english.list_names import LIST, TODO, TODOS, View, view
-from nodes.patterns.english.list_words import ASKING, HOW_TO, NEVER_TOGETHER, NOT_TOGETHER, SHOWING
+from nodes.patterns.english.list_words import (
+    ANYTHING,
+    ASKED_FRONTS,
+    ASKING,
+    CHANGING,
+    DENYING,
+    HOW_TO,
+    NEVER_TOGETHER,
+    NOT_TOGETHER,
+    SHOWING,
+)
 from nodes.patterns.english.rejected_items import (
     ELSEWHERE,
+    NO_ITEM_BEGINS,
     PLACING,
     UNFINISHED,
     is_beside_the_list,
     is_vague,
 )
 from nodes.patterns.english.small_talk import ADVERBS, FRIENDS, INTERJECTIONS, is_closing, skip_lead
-from nodes.patterns.grammar.calls import Call, is_whole, literal
+from nodes.patterns.grammar.calls import Call, Use, is_whole, literal
 from nodes.patterns.grammar.phrases import phrase_set, word_set
 from nodes.patterns.grammar.words import Words
-from nodes.patterns.todos import items
+from nodes.patterns.todos import items, sets
+from nodes.patterns.todos.listing import what_is_asked
 
 Exact = Callable[[int, int], list[Call] | None]
 Make = Callable[[str, dict[str, str]], list[Call] | None]
@@ -83,7 +95,8 @@ def read_fuzzily(
             return None
         calls = _read_at(prompt, seen, named, at, exact, make)
         if calls is not None:
-            return calls
+            begin = seen.at[at]
+            return [replace(each, uses=(Use(begin, end, each.reasoning),)) for each in calls]
         after = skip_lead(symbols, at, len(symbols))
         if after == at:
             return None
@@ -109,8 +122,10 @@ def _read_at(
 ) -> list[Call] | None:
     """The request that begins right at `at`."""
     symbols = seen.symbols
-    if asks_about(symbols, named, at) or asks_for_list(symbols, at):
-        return make("list", {})
+    if (place := asks_about(symbols, named, at)) is not None:
+        return _whether(prompt, seen, place, make)
+    if asks_for_list(symbols, at):
+        return make("list", what_is_asked(symbols))
     if named.start >= at and is_closing(symbols, named.end, len(symbols)):
         calls = exact(seen.at[at], seen.at[named.end])
         if calls:
@@ -132,11 +147,15 @@ def _read_at(
 def _change(prompt: Words, seen: View, named: Named, verb: int, make: Make) -> list[Call] | None:
     """An item between the verb and the list, or after both."""
     total = len(seen.symbols)
+    if named.place is None and LIST not in seen.symbols:
+        return None  # "delete the last todos" names no list
     before = _trimmed(seen.symbols, verb + 1, named.start)
     if before[0] < before[1]:
         if not is_closing(seen.symbols, named.end, total):
             return None
         return _changed(prompt, seen, named, verb, before, make)
+    if named.place is None:
+        return None  # "put my list in order"
     return _changed(prompt, seen, named, verb, (named.end, total), make)
 
 
@@ -148,6 +167,13 @@ def _changed(
     if first < last and seen.symbols[first] == "to" and place[0] >= named.end:
         first += 1
     if action is None or first >= last or not _is_item(prompt, seen, first, last):
+        return None
+    if sets.is_quantity(seen.symbols[first:last]) or seen.symbols[first] in NO_ITEM_BEGINS:
+        return None
+    if action != "add" and (
+        sets.places(seen.symbols[first:last])
+        or sets.goes_on_after_place(seen.symbols[first:last], numbered=False)
+    ):
         return None
     if action != "add" and (where := items.position(seen.symbols[first:last], numbered=False)):
         return make(action, {"todo": where})
@@ -223,31 +249,56 @@ def find_list(symbols: list[str], asked: bool) -> Named:
 # Fuzzily read questions about the list, and wishes to see it.
 
 
-_ALL_SHOWING = SHOWING.union(SHOWING_MORE, {LIST, TODOS, TODO}, INTERJECTIONS, FRIENDS, ADVERBS)
+_ORDER = word_set("first next later afterwards once even only")  # they ask for some of the to-dos
+
+_ALL_SHOWING = SHOWING.union(SHOWING_MORE, {LIST, TODOS, TODO}, FRIENDS, ADVERBS) - _ORDER
 _ALL_ASKING = ASKING | ASKING_MORE
 _YOU_SEE = word_set("see have got find know show say")
 _PUTTING = word_set("add put set save note mark write keep schedule enter made")
+_TOLD = frozenset({"me", "us"})
 _BEING = word_set("is are isn't aren't was wasn't ain't were weren't")
 _QUESTIONING = word_set("what what's whats which got anything please show read")
+_SPEAKING = word_set("say sing shout tell")
 _WHOLE = word_set("the all everything my these this")
 _BARRED = NEVER_TOGETHER + NOT_TOGETHER
 
 
-def asks_about(symbols: list[str], named: Named, at: int) -> bool:
-    """Whether it is asked if something is on the list."""
+def asks_about(symbols: list[str], named: Named, at: int) -> tuple[int, int] | None:
+    """Where the words stand of which is asked if they are on the list."""
+    if named.place != ONTO:
+        return None
     total = len(symbols)
     question = QUESTIONS.longest(symbols, at, total)
-    if question is not None and named.place == ONTO and question[0] <= named.start:
+    if question is not None and question[0] <= named.start:
         after = symbols[named.end :]
-        return question[0] == named.start or is_closing(after, 0, len(after)) or _ends(after)
-    if named.place == ONTO and ASSERTING.longest(symbols, at, named.start) is not None:
-        return named.asked or _ends(symbols[named.end :])
-    return (
-        named.place == ONTO
-        and symbols[at] == "tell"
-        and symbols[named.start - 1] in _BEING
-        and is_closing(symbols, named.end, total)
-    )
+        if question[0] == named.start:
+            return named.end, total
+        if is_closing(after, 0, len(after)) or _ends(after):
+            return question[0], named.start
+        return None
+    asserted = ASSERTING.longest(symbols, at, named.start)
+    if asserted is not None:
+        asked = named.asked or _ends(symbols[named.end :])
+        return (asserted[0], named.start) if asked else None
+    if symbols[at] != "tell" or symbols[named.start - 1] not in _BEING:
+        return None
+    told = at + 2 if symbols[at + 1] in _TOLD else at + 1
+    return (told, named.start - 1) if is_closing(symbols, named.end, total) else None
+
+
+def _whether(prompt: Words, seen: View, place: tuple[int, int], make: Make) -> list[Call] | None:
+    """The question whether something is on the list; the list itself where that is not clear."""
+    first, last = place
+    first = ASKED_FRONTS.skip(seen.symbols, first, last)
+    while last > first and (seen.symbols[last - 1] in ENDS or seen.symbols[last - 1] in ADVERBS):
+        last -= 1
+    asked = seen.symbols[first:last]
+    if not asked or ANYTHING.issuperset(asked):
+        return make("list", {})
+    if asked[0] in CHANGING or not DENYING.isdisjoint(asked):
+        return None
+    text = literal(items.wording(prompt, seen.at[first], seen.at[last]))
+    return make("list", {"show": "exists", "text": text})
 
 
 def _ends(after: list[str]) -> bool:
@@ -270,7 +321,11 @@ def asks_for_list(symbols: list[str], at: int) -> bool:
     listed = next(place for place, word in enumerate(words) if word in (LIST, TODOS))
     if is_closing(words, listed + 1, end):
         end = listed + 1
+    while end > 1 and words[end - 1] in INTERJECTIONS and words[end - 2] not in _SPEAKING:
+        end -= 1
     asked = words[:end]
+    if not DENYING.isdisjoint(asked) and what_is_asked(asked).get("status") != "open":
+        return False
     if not _ALL_SHOWING.issuperset(asked) or not _ALL_ASKING.intersection(asked):
         return False
     if any(word == "you" and other not in _YOU_SEE for word, other in pairwise(asked)):

@@ -1,6 +1,7 @@
 """The words of a to-do: as they were written, or the place of one that is on the list."""
 
 from nodes.patterns.english.list_names import TODO
+from nodes.patterns.english.politeness import is_shortened
 from nodes.patterns.grammar.numbers import read_number, read_ordinal
 from nodes.patterns.grammar.words import Words
 
@@ -8,20 +9,35 @@ _NUMBERING = frozenset({"#", "number", "no", "nr", "num", "."})
 _NOUNS = frozenset({"one", "item", "task", "todo", "thing", "entry", "chore", TODO})
 _QUOTES = frozenset({'"', "'"})
 _LISTING = frozenset({"and", ",", "&"})
-_AROUND = frozenset({",", ":", "-", ";", "."})
+_BEFORE = frozenset({",", ":", "-", ";"})
+_AFTER = frozenset({",", ":", "-", ";"})
 
 
 def wording(prompt: Words, start: int, end: int) -> str:
-    """The words from `start` to `end` as written, without quotes or signs around them."""
+    """The words from `start` to `end` to the letter, without quotes or separators around them.
+
+    A full stop ends the sentence and no item, unless it belongs to the last word: "Inc.", "v1.0.".
+    """
     words = prompt.words
-    while start < end and words[start] in _AROUND:
+    while start < end and words[start] in _BEFORE and _is_apart(prompt, start, end):
         start += 1
-    while start < end and words[end - 1] in _AROUND:
+    while start < end and words[end - 1] in _AFTER:
+        end -= 1
+    if end - start > 1 and words[end - 1] == "." and not _keeps_stop(words[end - 2]):
         end -= 1
     text = prompt.source(start, end)
     if end - start == 1 and words[start][0] in _QUOTES and len(text) > 2:
         return text[1:-1].strip()
     return text
+
+
+def _is_apart(prompt: Words, at: int, end: int) -> bool:
+    """Whether the sign at `at` only leads to the words: "-5 degrees" begins with a minus."""
+    return prompt.words[at] != "-" or at + 1 == end or prompt.ends[at] < prompt.starts[at + 1]
+
+
+def _keeps_stop(word: str) -> bool:
+    return word == "." or is_shortened(word)
 
 
 def position(symbols: list[str], *, numbered: bool) -> str | None:
@@ -33,7 +49,7 @@ def position(symbols: list[str], *, numbered: bool) -> str | None:
     end = len(symbols)
     if at < end and symbols[at] in ("the", "my"):
         at += 1
-    if at < end and symbols[at] in _NOUNS:
+    if at < end and symbols[at] in _NOUNS and symbols[at] != "one":
         numbered = True
         at += 1
     while at < end and symbols[at] in _NUMBERING:
@@ -41,29 +57,21 @@ def position(symbols: list[str], *, numbered: bool) -> str | None:
         at += 1
     if at == end:
         return None
-    word = symbols[at]
-    ordinal = read_ordinal(symbols, at, end)
-    place = None
-    if word == "last":
-        place, at = word, at + 1
-    elif ordinal is not None:
-        place, at = ordinal
-    elif numbered and (number := read_number(symbols, at, end)) is not None:
-        text, after = number
-        return text if after == end and text.isdigit() else None
-    if place is None:
-        return None
+    ordinal = (symbols[at], at + 1) if symbols[at] == "last" else read_ordinal(symbols, at, end)
+    if ordinal is None:
+        return _number(symbols, at, end) if numbered else None
+    place, at = ordinal
     if at < end and symbols[at] in _NOUNS:
         at += 1
     return place if at == end else None
 
 
-def several_positions(symbols: list[str]) -> bool:
-    """Whether the words are nothing but several places: "1 and 2", "the first and the last"."""
-    parts = " ".join(symbols).replace(",", " and ").split(" and ")
-    return len(parts) > 1 and all(
-        position(part.split(), numbered=True) for part in parts if part.strip()
-    )
+def _number(symbols: list[str], at: int, end: int) -> str | None:
+    """A place in digits, also one that no list has: "-1"."""
+    sign = "-" if symbols[at] in ("-", "minus") else ""
+    number = read_number(symbols, at + len(sign), end)
+    whole = number is not None and number[1] == end and number[0].isdigit()
+    return sign + number[0] if number and whole else None
 
 
 def quotations(words: list[str], start: int, end: int) -> list[tuple[int, int]]:
@@ -74,18 +82,20 @@ def quotations(words: list[str], start: int, end: int) -> list[tuple[int, int]]:
     return found
 
 
-def several(
-    words: list[str], start: int, end: int, count: int | None
-) -> list[tuple[int, int]] | None:
-    """The places of the items in an enumeration; None when they are not `count`."""
-    parts = _split(words, start, end, ",")
+def separated(words: list[str], start: int, end: int, count: int | None) -> list[tuple[int, int]]:
+    """The places of the items of an enumeration, parted by semicolons, or else by commas.
+
+    An "and" before the last one is no part of it; between two words it parts them only where no
+    comma does and `count` does not say otherwise.
+    """
+    sign = ";" if ";" in words[start:end] else ","
+    parts = _split(words, start, end, sign)
     first, last = parts[-1]
     if len(parts) > 1 and first < last and words[first] == "and":
         parts[-1] = (first + 1, last)
-    elif len(parts) != count:
+    elif sign == "," and len(parts) != count:
         parts[-1:] = _split(words, first, last, "and")
-    parts = [(begin, stop) for begin, stop in parts if begin < stop]
-    return parts if parts and (count is None or count == len(parts)) else None
+    return [(begin, stop) for begin, stop in parts if begin < stop]
 
 
 def _split(words: list[str], start: int, end: int, sign: str) -> list[tuple[int, int]]:

@@ -1,14 +1,19 @@
 """Reads a clause as a wish to see the list, whatever the order of its words."""
 
+from collections.abc import Sequence
+
 from nodes.patterns.english.list_names import LIST, TODO, TODOS
 from nodes.patterns.english.list_words import (
     ASKING,
+    COUNTING,
+    DENYING,
     ELLIPTIC,
     HOW_TO,
     IMPLICIT,
     NEGATIONS,
     NEVER_TOGETHER,
     NOT_TOGETHER,
+    OTHER_TIMES,
     QUESTIONING,
     SHOWING,
     STATUS,
@@ -49,16 +54,32 @@ def read_listing(symbols: list[str], *, about_todos: bool) -> dict[str, str] | N
     barred = NEVER_TOGETHER if symbols[0] in QUESTIONING else NEVER_TOGETHER + NOT_TOGETHER
     if any(one in others and other in others for one, other in barred):
         return None
-    return _status(others)
+    asked = what_is_asked(symbols)
+    denied = not DENYING.isdisjoint(others) and asked.get("status") != "open"
+    return None if denied and symbols[0] not in QUESTIONING else asked
+
+
+def what_is_asked(symbols: list[str]) -> dict[str, str]:
+    """The part of the list that the words ask for, and whether only for its number."""
+    return _status([symbol for symbol in symbols if symbol not in _NAMES]) | _count(symbols)
+
+
+def _count(symbols: list[str]) -> dict[str, str]:
+    """Whether only the number of to-dos is asked for."""
+    total = len(symbols)
+    asked = any(COUNTING.longest(symbols, at, total) for at in range(total))
+    return {"show": "count"} if asked else {}
 
 
 def _status(others: list[str]) -> dict[str, str]:
     """The part of the list that is asked for: what is done, what is not, or nothing said."""
-    for status, words in STATUS.items():
-        if not words.isdisjoint(others):
-            undone = status == "completed" and not NEGATIONS.isdisjoint(others)
-            return {"status": "open" if undone else status}
-    return {}
+    if "be" in others and "done" in others:
+        return {"status": "open"}  # "what needs to be done"
+    named = [status for status, words in STATUS.items() if not words.isdisjoint(others)]
+    if len(named) != 1:
+        return {}
+    undone = named == ["completed"] and not NEGATIONS.isdisjoint(others)
+    return {"status": "open" if undone else named[0]}
 
 
 def _asks(symbols: list[str], others: list[str]) -> bool:
@@ -74,3 +95,8 @@ def _asks(symbols: list[str], others: list[str]) -> bool:
     if first in _PREPOSITIONS and len(symbols) > 1:
         first = symbols[1]
     return first in ASKING or first in _NAMES or first in _PERSONS
+
+
+def names_other_time(words: Sequence[str], start: int, end: int) -> bool:
+    """Whether a part of the list is asked for by its day, which no to-do has."""
+    return any(OTHER_TIMES.longest(words, at, end) is not None for at in range(start, end))

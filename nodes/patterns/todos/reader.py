@@ -1,48 +1,43 @@
 """Reads a clause as a request about to-dos."""
 
-from collections.abc import Container
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
+from typing import Any
 
-from nodes.patterns.arithmetic import read_expression
-from nodes.patterns.english.list_names import LIST, TODO, TODOS, View, view
+from nodes.patterns.english.list_names import TODOS, View, view
 from nodes.patterns.english.rejected_items import (
     PLACING,
-    UNFINISHED,
-    belongs_elsewhere,
-    is_alarm,
-    is_beside_the_list,
-    is_foreign,
-    is_plain,
-    is_sentence,
     is_vague,
 )
 from nodes.patterns.english.todo_templates import ELLIPTIC_TEMPLATES, TEMPLATES
 from nodes.patterns.english.todo_words import (
     CLASSES,
-    LONGEST_END,
-    TEXT_ENDS,
-    TEXT_FRONTS,
-    TODO_ENDS,
-    TODO_FRONTS,
 )
 from nodes.patterns.grammar.calls import (
     CALCULATOR,
     STORE,
     Call,
     Earlier,
+    Use,
     calculation,
-    is_whole,
     literal,
 )
 from nodes.patterns.grammar.numbers import read_number
-from nodes.patterns.grammar.phrases import PhraseTable, phrase_set
+from nodes.patterns.grammar.phrases import phrase_set
 from nodes.patterns.grammar.templates import Fit, TemplateTable
 from nodes.patterns.grammar.words import Words
-from nodes.patterns.todos import items
+from nodes.patterns.sums.reader import read_expression
+from nodes.patterns.todos import items, sets
 from nodes.patterns.todos.fuzzy import read_fuzzily
-from nodes.patterns.todos.listing import read_listing
+from nodes.patterns.todos.listing import names_other_time, read_listing
+from nodes.patterns.todos.opened import read_opened
+from nodes.patterns.todos.openings import (
+    Opening,
+)
+from nodes.patterns.todos.slots import Slots
 
-_TEXTS = frozenset({"text", "wish"})
+_TEXTS = frozenset({"text"})
 #: "the sum of 3 and 4", as something to put on the list, is computed first.
 _RESULT_OF = phrase_set(
     [
@@ -51,7 +46,7 @@ _RESULT_OF = phrase_set(
     ]
 )
 _COUNTED = frozenset({TODOS, "items", "things"})
-_COUNT_WITHIN = 6  # words from the beginning
+_COUNT_WITHIN = 40  # words from the beginning
 _REASONS = {
     "add": "asks to put something on the to-do list",
     "list": "asks what is on the to-do list",
@@ -68,102 +63,6 @@ def _templates() -> tuple[TemplateTable, TemplateTable]:
     return TemplateTable(TEMPLATES, CLASSES), TemplateTable(ELLIPTIC_TEMPLATES, CLASSES)
 
 
-# The slots of a template that fits, as inputs of a to-do tool.
-
-
-_ADDRESSED = frozenset({"you", "ya", "u"})
-
-
-class Slots:
-    """What stands in the slots of `fit`; each reader gives None for words that will not do."""
-
-    def __init__(self, prompt: Words, seen: View, fit: Fit, earlier: Earlier) -> None:
-        self.prompt = prompt
-        self.seen = seen
-        self.fit = fit
-        self.earlier = earlier
-
-    def symbols(self, slot: str) -> list[str]:
-        """The words of a slot as symbols."""
-        first, last = self.fit.places[slot]
-        return self.seen.symbols[first:last]
-
-    def words(self, slot: str) -> tuple[int, int]:
-        """The first word of a slot and the one after its last."""
-        first, last = self.fit.places[slot]
-        return self.seen.at[first], self.seen.at[last]
-
-    def is_kind(self) -> bool:
-        """Whether `few` names a kind of to-do, as in "which errands are on my list"."""
-        symbols = self.symbols("few")
-        return is_plain(symbols) and not is_foreign(symbols)
-
-    def text(self, slot: str) -> str | None:
-        """The words of a new to-do, or a reference to a computed value."""
-        start, end = self.words(slot)
-        symbols = self.symbols(slot)
-        if is_whole(self.prompt.words, start, end):
-            return self.earlier.result
-        if is_vague(symbols) or not self._is_ours(symbols):
-            return None
-        if slot == "few" and not is_plain(symbols):
-            return None
-        if slot == "wish" and is_alarm(symbols):
-            return None
-        return self._wording(slot, TEXT_FRONTS, TEXT_ENDS)
-
-    def todo(self, slot: str) -> str | None:
-        """The to-do that is meant: its place, a reference to it, or its words."""
-        first, _ = self.fit.places[slot]
-        start, end = self.words(slot)
-        symbols = self.symbols(slot)
-        place = items.position(symbols, numbered=TODO in self.seen.symbols[:first])
-        if place is not None:
-            return place
-        if is_whole(self.prompt.words, start, end, todo=True):
-            return self.earlier.todo
-        if slot == "few" and not is_plain(symbols):
-            return None
-        if slot == "known" or is_vague(symbols) or not self._is_ours(symbols):
-            return None
-        if not self.fit.names(LIST, TODOS, TODO, symbols=self.seen.symbols) and is_foreign(symbols):
-            return None
-        if items.several_positions(symbols):
-            return None  # after the first is gone, the second has another place
-        return self._wording(slot, TODO_FRONTS, TODO_ENDS)
-
-    def _wording(self, slot: str, fronts: PhraseTable[bool], ends: PhraseTable[bool]) -> str:
-        """The words of a slot as written, without what leads to them and away from them."""
-        first, last = self.fit.places[slot]
-        symbols = self.seen.symbols
-        front = fronts.longest(symbols, first, last - 1)
-        if front is not None:
-            first = front[0]
-        for begin in range(max(first + 1, last - LONGEST_END), last):
-            end = ends.longest(symbols, begin, last)
-            if end is not None and end[0] == last:
-                last = begin
-                if fronts is TODO_FRONTS and symbols[first] == "the" and first + 1 < last:
-                    first += 1  # "the laundry item" is called "laundry"
-                break
-        start, stop = self.seen.at[first], self.seen.at[last]
-        return literal(items.wording(self.prompt, start, stop))
-
-    def _is_ours(self, symbols: list[str]) -> bool:
-        """With the list named around an item it cannot be named in it; without, it must be ours."""
-        if symbols[0] in _ADDRESSED and "to" in symbols[1:2]:
-            return False  # "i need you to add …"
-        if symbols[-1] in UNFINISHED or symbols[0] in ("to", "on"):
-            return False  # something was cut off, or belongs to "i don't want to …"
-        if symbols[-1] in ("it", "them") and "," in symbols:
-            return False  # two sentences: "forget the dishes, remove it"
-        if self.fit.places[self.fit.template.slots[0]][0] == 0 and is_sentence(symbols):
-            return False
-        if self.fit.names(LIST, TODOS, symbols=self.seen.symbols):
-            return LIST not in symbols and not is_beside_the_list(symbols)
-        return not belongs_elsewhere(symbols)
-
-
 class TodoReader:
     """Turns clauses into calls of the to-do tools that exist."""
 
@@ -175,51 +74,75 @@ class TodoReader:
         """The calls that the words from `start` to `end` ask for, or None."""
         seen = view(prompt.words, start, end)
         shown = read_listing(seen.symbols, about_todos=earlier.about_todos)
+        if shown is not None and names_other_time(prompt.words, start, end):
+            return None
         if shown is not None:
             return self._calls("list", [(shown, start, end)])
-        count = _take_count(seen)
+        action = sets.read_all(prompt.words, seen, about_todos=earlier.about_todos)
+        if action is not None:
+            return self._calls(action, [({"todo": sets.EVERY}, start, end)])
         fits = self._templates.fits(seen.symbols)
         if earlier.about_todos:
             fits += self._elliptic.fits(seen.symbols)
         for fit in fits:
-            calls = self._fill(fit, Slots(prompt, seen, fit, earlier), count)
+            calls = self._fill(fit, Slots(prompt, seen, fit, earlier))
             if calls is not None:
                 return calls or None
+        count = _take_count(seen)
+        if count is not None:
+            for fit in self._templates.fits(seen.symbols):
+                if fit.template.action == "add several":
+                    return self._several(Slots(prompt, seen, fit, earlier), count)
         return None
+
+    def open(
+        self,
+        prompt: Words,
+        opening: Opening,
+        rest: list[tuple[int, int]] | int,
+        earlier: Earlier,
+    ) -> list[Call] | None:
+        """The calls that an explicit opening asks for, or None; see `read_opened`."""
+        return read_opened(prompt, opening, rest, earlier, self._calls)
 
     def read_fuzzily(
         self, prompt: Words, start: int, end: int, earlier: Earlier
     ) -> list[Call] | None:
         """The same by the classes of the words alone; for clauses that `read` refuses."""
-        return read_fuzzily(
+        calls = read_fuzzily(
             prompt,
             start,
             end,
             lambda first, last: self.read(prompt, first, last, earlier),
             lambda action, given: self._calls(action, [(given, start, end)]),
         )
+        if calls and calls[0].tool == f"{STORE}list" and names_other_time(prompt.words, start, end):
+            return None
+        return calls
 
-    def _fill(self, fit: Fit, slots: Slots, count: int | None) -> list[Call] | None:
+    def _fill(self, fit: Fit, slots: Slots) -> list[Call] | None:
         """The calls of a template; none when its words name nothing, None when it is not meant."""
         action = fit.template.action
         start, end = slots.seen.at[0], slots.seen.at[-1]
         if action == "add several":
-            return self._several(slots, count)
-        if count is not None:
-            return None
+            return self._several(slots, None)
         if action == "list":
-            item = fit.template.slots[0]
-            if LIST in slots.symbols(item) or (item == "few" and not slots.is_kind()):
-                return []
-            return self._calls("list", [({}, start, end)])
+            asked = slots.asked()
+            return [] if asked is None else self._calls("list", [(asked, start, end)])
         if action == "add" and (calls := self._quoted(slots) or self._computed(slots)):
             return calls
-        given: dict[str, str] = {}
+        given: dict[str, str | list[str]] = {}
         for slot in fit.places:
+            if slot == "place" and items.position(slots.symbols(slot), numbered=True) is None:
+                return None
             is_text = slot in _TEXTS or (slot == "few" and action == "add")
-            words = slots.text(slot) if is_text else slots.todo(slot)
+            words = (
+                slots.text(slot)
+                if is_text
+                else slots.todo(slot, several=action in ("complete", "delete"))
+            )
             if not words:
-                return [] if slot != "known" else None
+                return None if slot in ("known", "place") else []
             given["text" if is_text else "todo"] = words
         return self._calls(action, [(given, start, end)])
 
@@ -234,30 +157,39 @@ class TodoReader:
         start, end = slots.words(slots.fit.template.slots[0])
         if CALCULATOR not in self._tools or _RESULT_OF.longest(words, start, end) is None:
             return None
-        expression = read_expression(words, start, end, None)
+        expression = read_expression(words, start, end)
         if expression is None:
             return None
         text = f"{{step_{slots.earlier.steps + 1}_output}}"
         added = self._calls("add", [({"text": text}, slots.seen.at[0], slots.seen.at[-1])])
-        return added and [calculation(expression, start, end), *added]
+        return added and [calculation(expression[0], start, end), *added]
 
     def _several(self, slots: Slots, count: int | None) -> list[Call] | None:
         start, end = slots.words("items")
         if is_vague(slots.symbols("items")) or slots.symbols("items")[0] in PLACING:
             return None
-        return self._adding(slots, items.several(slots.prompt.words, start, end, count) or [])
+        parts = items.quotations(slots.prompt.words, start, end) or items.separated(
+            slots.prompt.words, start, end, count
+        )
+        return self._adding(slots, parts if count in (None, len(parts)) else [])
 
     def _adding(self, slots: Slots, parts: list[tuple[int, int]]) -> list[Call] | None:
         made = [({"text": literal(items.wording(slots.prompt, *part))}, *part) for part in parts]
-        return self._calls("add", made) if all(given["text"] for given, _, _ in made) else None
+        if not made or not all(given["text"] for given, _, _ in made):
+            return None
+        calls = self._calls("add", made)
+        whole = Use(slots.seen.at[0], slots.seen.at[-1], "adds to-dos")
+        return calls and [replace(call, uses=(whole,)) for call in calls]
 
     def _calls(
-        self, action: str, inputs: list[tuple[dict[str, str], int, int]]
+        self, action: str, inputs: Sequence[tuple[Mapping[str, Any], int, int]]
     ) -> list[Call] | None:
         tool = STORE + action
         if tool not in self._tools or not inputs:
             return None
-        return [Call(tool, given, _REASONS[action], start, end) for given, start, end in inputs]
+        return [
+            Call(tool, dict(given), _REASONS[action], start, end) for given, start, end in inputs
+        ]
 
 
 def _take_count(seen: View) -> int | None:

@@ -82,7 +82,7 @@ def test_words_become_the_right_value(prompt: str, expected: int | str) -> None:
         "5 +",
         "2 + 2 = 5",
         "15%",
-        "10 plus 20%",
+        "10% plus 20",
         "multiply",
         "times 3",
         "the sum of 5 and 6 times 2",

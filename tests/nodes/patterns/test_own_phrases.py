@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from nodes.patterns.overlaps import overlapping_phrases
 from nodes.patterns.own_phrases import InvalidPhrase
 from nodes.patterns.planner import PatternPlanner
 from tests.support.wording.tools.tools import PHRASES
@@ -92,7 +93,7 @@ def test_an_own_phrase_wins_over_a_built_in_one() -> None:
 
 def test_an_own_phrase_is_among_the_examples() -> None:
     examples = PatternPlanner(make_tools([sleep])).read("sing").examples
-    assert examples == ["sleep for 3 seconds"]
+    assert "sleep for 3 seconds" in examples
 
 
 def _takes(*, phrases: list[str]) -> Callable[..., None]:
@@ -114,3 +115,43 @@ def test_a_bad_phrase_is_an_error_at_construction(phrase: str) -> None:
 def test_phrases_that_cannot_be_told_apart_are_an_error() -> None:
     with pytest.raises(InvalidPhrase, match=r"'sleep \{seconds\} seconds'"):
         PatternPlanner(make_tools([sleep, _takes(phrases=["Sleep {a} seconds"])]))
+
+
+def test_the_most_specific_phrase_wins_whatever_stands_first() -> None:
+    @tool("any", phrases=["send {text} to {who}"])
+    def send(text: str, who: str) -> None:
+        """Send."""
+
+    @tool("note", phrases=["send a note to {who}"])
+    def note(who: str) -> None:
+        """Note."""
+
+    for tools in ([send, note], [note, send]):
+        steps = PatternPlanner(make_tools(tools)).read("send a note to Ida").steps
+        assert [step["tool"] for step in steps] == ["note"]
+
+
+@pytest.mark.parametrize("path", [".env", "../a.txt", "./a.txt", "-rf", "what?.txt", "..", "a.b/c"])
+def test_what_a_parameter_takes_stays_to_the_letter(path: str) -> None:
+    @tool("read_file", effects=False, phrases=["read file {path}"])
+    def read_file(path: str) -> str:
+        """Read."""
+        return path
+
+    [step] = PatternPlanner(make_tools([read_file])).read(f"please read file {path}").steps
+    assert step["input"] == {"path": path}
+
+
+def test_a_phrase_that_takes_sentences_from_the_built_in_ones_is_named() -> None:
+    @tool("note", phrases=["add {text} to my list", "note that {text}"])
+    def note(text: str) -> None:
+        """Note."""
+
+    [overlap] = overlapping_phrases(make_tools([*BUILTIN, note]))
+    assert overlap.phrase == "add {text} to my list"
+    assert overlap.instead_of == "todo_store.add"
+    assert list(overlapping_phrases(make_tools([*BUILTIN, dim, sleep]))) == []
+
+
+def test_an_own_phrase_is_not_carried_out_when_it_is_asked_about() -> None:
+    assert PLANNER.read("can I dim the red lamp to 40 percent?").steps == []

@@ -124,7 +124,8 @@ def test_only_tools_that_exist_are_planned_and_shown_as_examples() -> None:
     assert planner.read("2 + 2").steps
     reading = planner.read("show my list")
     assert reading.steps == []
-    assert reading.examples == ["what is 15% of 200"]
+    assert reading.examples[0] == "what is 15% of 200"
+    assert all(planner.read(example).steps for example in reading.examples)
 
 
 def test_a_refusal_gives_two_or_three_examples_that_are_understood() -> None:
@@ -143,13 +144,12 @@ def test_reading_twice_gives_the_same() -> None:
     "prompt",
     [
         "what's the weather like",
-        "remind me at 5 to buy milk",
-        "remind me to buy milk in 10 minutes",
+        "remind me of the milk at 5",
         "add lunch with Bob to my calendar",
         "add milk to my shopping list",
         "add milk",
-        "delete everything on my list",
-        "clear my to-do list",
+        "delete everything on my shopping list",
+        "delete my to-do list",
         "don't add milk to my list",
         "how do i add milk to my list",
         "complete my order",

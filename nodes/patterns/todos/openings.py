@@ -1,0 +1,191 @@
+"""Reads what follows an explicit opening: the words of one to-do, or a list of several."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from nodes.patterns.english.list_names import LIST, view
+from nodes.patterns.english.politeness import take_off_closing
+from nodes.patterns.english.rejected_items import NAMELESS, is_elsewhere
+from nodes.patterns.english.todo_openings import (
+    COMPOUNDS,
+    LISTS,
+    OPENINGS_OF_TODOS,
+    PRIORITIES,
+    SAYING,
+    TIME_ENDS,
+    TIME_FRONTS,
+    WHEN,
+    Opens,
+)
+from nodes.patterns.grammar.numbers import read_number
+from nodes.patterns.grammar.phrases import phrase_set
+from nodes.patterns.grammar.words import Words
+from nodes.patterns.lines import inline_marks
+from nodes.patterns.todos import items
+
+_COUNTED = phrase_set(["two|three|four|five|six|seven|eight|nine|ten|2|3|4|5|6|7|8|9|10"])
+_BOTH = frozenset({"both"})
+_MADE_OF_SEVERAL = (Opens.SEVERAL, Opens.HEADING, Opens.COMPLETION, Opens.DELETION)
+NAMING = frozenset({"called", "named", "titled", "entitled", "labeled", "labelled"})
+_STATING = frozenset({"is", "are", "was", "has", "have", "been", "done", "?"})
+_ONTO = frozenset({"to", "on", "onto", "in", "into", "at", "under"})
+_LONGEST_TIME = 8  # words
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """Words `start` to `after` open; `signed` says that a colon or dash ends them."""
+
+    kind: Opens
+    start: int
+    after: int
+    signed: bool
+    named: bool
+    priority: tuple[int, int] | None
+    count: int | None
+
+    @property
+    def is_weak(self) -> bool:
+        """Whether the same words may be another request, which then goes first."""
+        return self.kind in (Opens.REMINDER, Opens.BARE)
+
+    @property
+    def holds_several(self) -> bool:
+        """Whether what follows may be more than one item."""
+        return self.kind in _MADE_OF_SEVERAL
+
+
+def find_opening(prompt: Words, start: int, end: int) -> Opening | None:
+    """The opening that begins at `start`, if there is one."""
+    words = prompt.words
+    found = OPENINGS_OF_TODOS.longest(words, start, end)
+    if found is None:
+        return None
+    after, kind = found
+    if words[after - 1] == "-" and after < end and prompt.ends[after - 1] == prompt.starts[after]:
+        after -= 1  # the minus of "-5 degrees"
+    signed = words[after - 1] in (":", "-", ",")
+    named = not NAMING.isdisjoint(words[start:after])
+    if not signed and not named and after < end and _is_compound(words[after - 1], words[after]):
+        return None
+    if words[after - 1] == "," and kind in _MADE_OF_SEVERAL:
+        return None  # "add some things to my list, thanks"
+    opened = words[start:after]
+    priority = _first(PRIORITIES, words, start, after) if kind is Opens.ONE else None
+    counted = _first(_COUNTED, words, start, after) if kind in _MADE_OF_SEVERAL else None
+    count = int(read_number(words, *counted)[0]) if counted else None  # type: ignore[index]
+    if not _BOTH.isdisjoint(opened):
+        count = 2
+    if kind is Opens.BARE and not _STATING.isdisjoint(words[after:end]):
+        return None
+    return Opening(kind, start, after, words[after - 1] == ":", named, priority, count)
+
+
+def _is_compound(noun: str, following: str) -> bool:
+    """Whether a list, or a program, is named and no to-do: "a to do list", "the task bar"."""
+    return following in LISTS or (noun == "task" and following in COMPOUNDS)
+
+
+def _first(table: object, words: list[str], start: int, end: int) -> tuple[int, int] | None:
+    for at in range(start, end):
+        found = table.longest(words, at, end)  # type: ignore[attr-defined]
+        if found is not None:
+            return at, found[0]
+    return None
+
+
+def text_of(prompt: Words, opening: Opening, end: int) -> tuple[int, int, int] | None:
+    """Where the words of the one to-do stand that `opening` opens and that ends before `end`.
+
+    The third place is where "to my list" ends after them, if it is said. None where they name
+    nothing, or a place that is not our list.
+    """
+    words = prompt.words
+    start = opening.after
+    whole = end
+    if not opening.signed:
+        whole = without_courtesy(words, start, end)
+        end = _without_list(words, start, whole)
+        if start < end and (
+            is_elsewhere(words[start:end], whole=words[start - 1] in _ONTO) or start == end
+        ):
+            return None
+    if start >= end:
+        return None
+    if not opening.signed and not opening.named and NAMELESS.issuperset(words[start:end]):
+        return None
+    if end - start == 1 and words[start].isdecimal() and not opening.signed and not opening.named:
+        return None  # "add task 3"
+    return start, end, whole
+
+
+def without_courtesy(words: Sequence[str], start: int, end: int) -> int:
+    """Where the words end without "please" and "thanks", unless those are to be said."""
+    closed = take_off_closing(list(words), start, end)
+    while closed < end and words[closed] in (".", "!", "?"):
+        closed += 1  # a sign at the end is for the item to keep or to lose
+    if closed == start or (closed < end and words[closed - 1] in SAYING):
+        return end
+    return closed
+
+
+def _without_list(words: list[str], start: int, end: int) -> int:
+    """Where the words end without "to my list"."""
+    seen = view(words, start, end)
+    last = len(seen.symbols)
+    if last > 2 and seen.symbols[-1] == LIST and seen.symbols[-2] in _ONTO:
+        return seen.at[-3]
+    return end
+
+
+def after_time(words: Sequence[str], start: int, end: int) -> int:
+    """Where the words for a time end that begin at `start`; `start` where there are none."""
+    at = start
+    end = min(end, start + _LONGEST_TIME)
+    while at < end:
+        found = WHEN.longest(words, at, end)
+        if found is not None:
+            at = found[0]
+            continue
+        begin = at + 1 if words[at] in TIME_FRONTS else at
+        if begin < end and ":" in words[begin]:
+            reached = begin + 1
+        else:
+            number = read_number(words, begin, end)
+            if number is None:
+                return at
+            reached = number[1]
+        unit = TIME_ENDS.longest(words, reached, end)
+        if begin == at and unit is None:
+            return at
+        at = unit[0] if unit is not None else reached
+    return at
+
+
+def says_when(words: Sequence[str], start: int, end: int) -> bool:
+    """Whether a time is named between `start` and `end`."""
+    return any(after_time(words, at, end) > at for at in range(start, end))
+
+
+def parts_of(prompt: Words, opening: Opening, end: int) -> list[tuple[int, int]] | None:
+    """Where the items stand that are written as a list in one line; None when they are not
+    as many as the opening says, or no list at all.
+    """
+    words = prompt.words
+    start = opening.after
+    if marked := inline_marks(prompt, start, end):
+        parts = marked
+    else:
+        if take_off_closing(words, start, end) == start:
+            return None
+        end = without_courtesy(words, start, end)
+        end = _without_list(words, start, end)
+        while end > start and words[end - 1] in (".", ","):
+            end -= 1
+        quoted = items.quotations(words, start, end)
+        parts = quoted or items.separated(words, start, end, opening.count)
+    if not parts or any(NAMELESS.issuperset(words[begin:stop]) for begin, stop in parts):
+        return None
+    if opening.count is not None and len(parts) != opening.count:
+        return None
+    return parts

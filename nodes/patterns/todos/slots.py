@@ -1,0 +1,210 @@
+"""What stands in the slots of a to-do sentence, as inputs of a to-do tool."""
+
+from nodes.patterns.english.list_names import LIST, TODO, TODOS, View
+from nodes.patterns.english.list_words import (
+    ANYTHING,
+    ASKED_FRONTS,
+    CHANGING,
+    DENYING,
+    KINDS_OF_TODOS,
+)
+from nodes.patterns.english.rejected_items import (
+    NO_ITEM_BEGINS,
+    UNFINISHED,
+    belongs_elsewhere,
+    is_beside_the_list,
+    is_foreign,
+    is_plain,
+    is_sentence,
+    is_vague,
+)
+from nodes.patterns.english.set_words import ALL
+from nodes.patterns.english.todo_words import (
+    LONGEST_END,
+    TEXT_ENDS,
+    TEXT_FRONTS,
+    TODO_ENDS,
+    TODO_FRONTS,
+)
+from nodes.patterns.grammar.calls import (
+    Earlier,
+    is_whole,
+    literal,
+)
+from nodes.patterns.grammar.phrases import PhraseTable
+from nodes.patterns.grammar.templates import Fit
+from nodes.patterns.grammar.words import Words
+from nodes.patterns.todos import items, sets
+from nodes.patterns.todos.openings import (
+    NAMING,
+)
+from nodes.patterns.todos.references import Ambiguous, text_with_results
+
+
+def slot_is_quoted(words: list[str], start: int, end: int) -> bool:
+    """Whether nothing but one quotation stands there."""
+    return end - start == 1 and words[start][0] in "\"'"
+
+
+_PARTING = frozenset({"in", "at", "which", "that", "with", "where", "from", "due"})
+_ADDRESSED = frozenset({"you", "ya", "u"})
+
+
+class Slots:
+    """What stands in the slots of `fit`; each reader gives None for words that will not do."""
+
+    def __init__(self, prompt: Words, seen: View, fit: Fit, earlier: Earlier) -> None:
+        self.prompt = prompt
+        self.seen = seen
+        self.fit = fit
+        self.earlier = earlier
+
+    def symbols(self, slot: str) -> list[str]:
+        """The words of a slot as symbols."""
+        first, last = self.fit.places[slot]
+        return self.seen.symbols[first:last]
+
+    def words(self, slot: str) -> tuple[int, int]:
+        """The first word of a slot and the one after its last."""
+        first, last = self.fit.places[slot]
+        return self.seen.at[first], self.seen.at[last]
+
+    def asked(self) -> dict[str, str] | None:
+        """What is asked about the list: whether `item` is on it, or what of `few` is.
+
+        None where the words name another list, or only some of the to-dos.
+        """
+        slot = self.fit.template.slots[0]
+        symbols = self.symbols(slot)
+        if slot == "few":
+            return {} if KINDS_OF_TODOS.issuperset(symbols) else None
+        if LIST in symbols:
+            return None
+        if ANYTHING.issuperset(symbols):
+            return {}
+        start, end = self._trimmed(slot, ASKED_FRONTS, TODO_ENDS)
+        words = self.prompt.words
+        if start >= end or words[start] in CHANGING or words[end - 1] in DENYING:
+            return None  # "do i need to add soap to my list"
+        try:
+            text = text_with_results(self.prompt, start, end, self.earlier)
+        except Ambiguous:
+            return None
+        return {"show": "exists", "text": text}
+
+    def text(self, slot: str) -> str | None:
+        """The words of a new to-do, or a reference to a computed value."""
+        start, end = self.words(slot)
+        symbols = self.symbols(slot)
+        if is_whole(self.prompt.words, start, end):
+            return None if self._is_named(start) else self.earlier.result
+        if is_vague(symbols) or sets.is_quantity(symbols) or not self._is_ours(symbols):
+            return None
+        if symbols[0][0] == '"' and len(symbols) > 1:
+            return None  # '"soap" and a todo "towels"'
+        if symbols[0] in NO_ITEM_BEGINS or (slot == "few" and not is_plain(symbols)):
+            return None
+        first, last = self._trimmed(slot, TEXT_FRONTS, TEXT_ENDS)
+        try:
+            return text_with_results(
+                self.prompt, first, last, self.earlier, named=self._is_named(start)
+            )
+        except Ambiguous:
+            return None
+
+    def _is_named(self, start: int) -> bool:
+        """Whether the word before says that a name follows, which stands for nothing else."""
+        return start > 0 and self.prompt.words[start - 1] in NAMING
+
+    def todo(self, slot: str, *, several: bool = False) -> str | list[str] | None:
+        """The to-do that is meant: its place, a reference to it, or its words.
+
+        A list of them where `several` may be meant and are.
+        """
+        first, _ = self.fit.places[slot]
+        start, end = self.words(slot)
+        symbols = self.symbols(slot)
+        if self._is_named(start) or slot_is_quoted(self.prompt.words, start, end):
+            return self._by_name(start, end, symbols, several=several)
+        if (many := self._many(start, end, symbols)) is not None:
+            return many if several else None
+        if symbols[0] in ALL or TODOS in symbols or sets.names_another(symbols):
+            return None  # "everything except milk", "half of my todos"
+        numbered = not {TODO, TODOS}.isdisjoint(self.seen.symbols[:first])
+        if numbered:
+            symbols = sets.without_haste(symbols)
+        if sets.is_quantity(symbols) or sets.goes_on_after_place(symbols, numbered=numbered):
+            return None
+        place = items.position(symbols, numbered=numbered)
+        if place is not None:
+            return place
+        if is_whole(self.prompt.words, start, end, todo=True):
+            return self.earlier.todo
+        if slot == "known" or not self._is_todo(slot, symbols, numbered=numbered):
+            return None
+        start, end = self._trimmed(slot, TODO_FRONTS, TODO_ENDS)
+        return literal(items.wording(self.prompt, start, end))
+
+    def _is_todo(self, slot: str, symbols: list[str], *, numbered: bool) -> bool:
+        """Whether the words of a slot can be those of a to-do that is on the list."""
+        if numbered and (symbols[0] in _PARTING or symbols == ["count"]):
+            return False  # "delete the todo which contains soap"
+        if self.earlier.results and is_whole(self.prompt.words, *self.words(slot)):
+            return False  # a value is no to-do
+        if slot == "few" and not is_plain(symbols):
+            return False
+        if is_vague(symbols) or not self._is_ours(symbols):
+            return False
+        named = self.fit.names(LIST, TODOS, TODO, symbols=self.seen.symbols)
+        return named or not is_foreign(symbols)
+
+    def _many(self, start: int, end: int, symbols: list[str]) -> list[str] | None:
+        """Several places, or several quotations; the quoted word "all" is no order for all."""
+        if (many := sets.places(symbols)) is not None:
+            return many
+        words = self.prompt.words
+        quoted = items.quotations(words, start, end)
+        texts = [literal(items.wording(self.prompt, *part)) for part in quoted]
+        return texts if len(texts) > 1 else None
+
+    def _by_name(
+        self, start: int, end: int, symbols: list[str], *, several: bool
+    ) -> str | list[str]:
+        """A to-do that is quoted or called so: its words, whatever else they would mean."""
+        text = literal(items.wording(self.prompt, start, end))
+        if not several:
+            return text
+        means_more = items.position(symbols, numbered=True) is not None
+        return [text] if means_more or text.casefold() == sets.EVERY else text
+
+    def _trimmed(
+        self, slot: str, fronts: PhraseTable[bool], ends: PhraseTable[bool]
+    ) -> tuple[int, int]:
+        """The words of a slot without what leads to them and away from them."""
+        first, last = self.fit.places[slot]
+        symbols = self.seen.symbols
+        front = fronts.longest(symbols, first, last - 1)
+        if front is not None:
+            first = front[0]
+        for begin in range(max(first + 1, last - LONGEST_END), last):
+            end = ends.longest(symbols, begin, last)
+            if end is not None and end[0] == last:
+                last = begin
+                if fronts is TODO_FRONTS and symbols[first] == "the" and first + 1 < last:
+                    first += 1  # "the laundry item" is called "laundry"
+                break
+        return self.seen.at[first], self.seen.at[last]
+
+    def _is_ours(self, symbols: list[str]) -> bool:
+        """With the list named around an item it cannot be named in it; without, it must be ours."""
+        if symbols[0] in _ADDRESSED and len(symbols) > 1:
+            return False  # "i need you to add …", "i want you show me …"
+        if symbols[-1] in UNFINISHED or symbols[0] in ("to", "on"):
+            return False  # something was cut off, or belongs to "i don't want to …"
+        if symbols[-1] in ("it", "them") and "," in symbols:
+            return False  # two sentences: "forget the dishes, remove it"
+        if self.fit.places[self.fit.template.slots[0]][0] == 0 and is_sentence(symbols):
+            return False
+        if self.fit.names(LIST, TODOS, symbols=self.seen.symbols):
+            return LIST not in symbols and not is_beside_the_list(symbols)
+        return not belongs_elsewhere(symbols)
