@@ -7,6 +7,7 @@ add call Bob to my list": one request each.
 from collections.abc import Sequence
 
 from nodes.patterns.english.arithmetic_words import ECHOES
+from nodes.patterns.english.list_words import CHANGING
 from nodes.patterns.english.politeness import take_off_closing, take_off_opening
 from nodes.patterns.english.small_talk import says_what_became_of
 from nodes.patterns.grammar.calls import CALCULATOR, STORE, Call
@@ -56,7 +57,8 @@ def is_reason(words: list[str], start: int, end: int, following: Sequence[Call] 
         return False
     [call] = following
     if call.tool == _LIST:
-        return _DUTIES.longest(words, start, end) is not None
+        asked = CHANGING.isdisjoint(words[start:end])
+        return asked and _DUTIES.longest(words, start, end) is not None
     named = call.input.get("todo") or call.input.get("text")
     if not isinstance(named, str):
         return False

@@ -156,6 +156,8 @@ class Planning:
         """The lines after a heading as items: those with marks, or all up to a blank line."""
         first = self.clauses[at].line + 1
         last = first
+        if self.lines[first - 1].is_marked and not opening.signed:
+            return None  # one request of several, each in its line
         while last < len(self.lines) and self.is_item(first, last, opening):
             last += 1
         if last == first:
@@ -196,13 +198,26 @@ class Planning:
                 continue  # what stands between two items
             begin = take_off_opening(words, clause.start, clause.end)
             if (
-                self.makes_sense(number, added)
+                self.begins_request(number, added)
                 or find_opening(self.prompt, begin, self.lines[line].end) is not None
                 or OTHER_REQUESTS.longest(words, begin, clause.end) is not None
                 or (clause.bond == Bond.HARD and not opening.signed)
             ):
                 return number
         return len(self.clauses)
+
+    def begins_request(self, at: int, earlier: Earlier) -> bool:
+        """Whether the clause at `at`, with those after it that numbers divide, is a request."""
+        last = at
+        while not self.readers.sense(
+            self.prompt, self.clauses[at].start, self.clauses[last].end, earlier
+        ):
+            last += 1
+            if last == min(at + _MOST_JOINED, len(self.clauses)):
+                return False
+            if self.clauses[last].bond != Bond.NUMBER:
+                return False
+        return True
 
     def end_before(self, number: int, line: int) -> int:
         """Where the words end that belong to the clauses of `line` before clause `number`."""

@@ -68,8 +68,8 @@ def find_opening(prompt: Words, start: int, end: int) -> Opening | None:
     named = not NAMING.isdisjoint(words[start:after])
     if not signed and not named and after < end and _is_compound(words[after - 1], words[after]):
         return None
-    if signed and words[after - 1] == "," and kind is Opens.HEADING:
-        return None
+    if words[after - 1] == "," and kind in _MADE_OF_SEVERAL:
+        return None  # "add some things to my list, thanks"
     opened = words[start:after]
     priority = _first(PRIORITIES, words, start, after) if kind is Opens.ONE else None
     counted = _first(_COUNTED, words, start, after) if kind in _MADE_OF_SEVERAL else None
@@ -176,6 +176,8 @@ def parts_of(prompt: Words, opening: Opening, end: int) -> list[tuple[int, int]]
     if marked := inline_marks(prompt, start, end):
         parts = marked
     else:
+        if take_off_closing(words, start, end) == start:
+            return None
         end = without_courtesy(words, start, end)
         end = _without_list(words, start, end)
         while end > start and words[end - 1] in (".", ","):
