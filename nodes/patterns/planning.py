@@ -251,7 +251,7 @@ class Planning:
 
         What would be understood alone is never swallowed: it is a request of its own.
         """
-        earlier = self.earlier.and_then(alone[-1].tool) if alone else self.earlier
+        earlier = self.earlier.and_then(alone[-1].tool) if alone and understood else self.earlier
         for last in range(at + 1, min(at + _MOST_JOINED, len(self.clauses))):
             bond = self.clauses[last].bond
             if bond == Bond.HARD or (understood and bond == Bond.CLEAR):

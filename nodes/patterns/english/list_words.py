@@ -109,7 +109,7 @@ ANYTHING = word_set(
     "anything something any thing things items tasks stuff else more there TODOS all"
 )
 #: Verbs that ask for more than the list: "do i need to add soap to my list".
-CHANGING = word_set("add remove delete put mark erase complete rename change update clear")
+CHANGING = word_set("add remove delete put mark erase complete rename")
 #: What leads to the words of a to-do in a question.
 ASKED_FRONTS = phrase_set(
     [
