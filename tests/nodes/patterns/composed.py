@@ -289,7 +289,12 @@ OWN = [
     and not set(prompt.text) & set("\n;")
     and not set(prompt.text.lower().split()) & _REFERRING
 ]
-OWN_REFUSED = [prompt.text for prompt in OWN if prompt.told == "refused"]
+OWN_REFUSED = [
+    prompt.text
+    for prompt in OWN
+    # A piece of arithmetic goes on with the result before it: "subtract ten".
+    if prompt.told == "refused" and not prompt.kind.startswith("arithmetic")
+]
 OWN_LINES = [
     Part(prompt.text, tuple(prompt.told.split(" | ")), "line")
     for prompt in OWN
