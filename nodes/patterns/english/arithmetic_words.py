@@ -295,13 +295,13 @@ WORDS_BEFORE = _ANYWHERE | word_set(
     small hard tough real really exact exactly correct right final following next other another
     new please pls plz kindly just only so then now well ok okay hey hi hello there also again
     remind help let let's lets use using forget forgot forgotten remember recall keep can't
-    don't not sure about idea guess wish equal equals : , = ? ! come comes left remains
+    sure about idea guess wish equal equals : , = ? ! come comes left remains
     remaining leftover take able anyone
     gimme becomes become gives teach makes ascertain establish deduce reveal state share furnish
     chuck throw toss sling spit fetch hit count counting yield yields produces crunch reckon sums
     enlighten simplify assist enquire inquire wonder lemme whats what've what'd whatcha wanting
     maybe kinda sorta stuck struggling brain brain's head gone mush fried dead blank bad terrible
-    good any never at working doing tot lay gonna wonderin figuring
+    good any at working doing tot lay gonna wonderin figuring
     yer ur r no idea ain't forgetting seem cannot hows how're settle verify confirm
     random hypothetically theoretically roughly like thing called we're they they'd
     pull bring speak say saying talk through spare sec moment got i've curiosity
@@ -336,6 +336,9 @@ AFTER_LINES = [
 ]
 _AFTER_PHRASES = phrase_set(AFTER_LINES)
 BEFORE_LINES = [
+    "(i|we) [really|just|still] (don't|do not|never) [quite] (know|remember|recall|get|have)",
+    "(don't|do not) (know|remember|recall)|(why|if) (don't you|you don't mind)",
+    "[really] not [quite|too|so|at all] (sure|certain|good|clear)|never [been] [any] good",
     "my (brain|brain's|head|head's|memory|mind|mind's|math|maths)",
     "(get|obtain|find|gotten|calculated|made|result) (by|from)|got from|in your head|"
     "(on|off) the top of your head|out of curiosity|by any chance|for me|at all",
