@@ -65,9 +65,10 @@ def assert_linear(piece: str, size: int) -> None:
     assert whole <= LINES_ANYHOW + 7 * lines_run(piece * (times // 4))
 
 
+@pytest.mark.parametrize("size", [LIMIT // 4, pytest.param(LIMIT, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("piece", PIECES)
-def test_work_on_a_repeated_piece_is_bounded_per_character(piece: str) -> None:
-    assert_linear(piece, LIMIT)
+def test_work_on_a_repeated_piece_is_bounded_per_character(piece: str, size: int) -> None:
+    assert_linear(piece, size)
 
 
 @settings(deadline=None, max_examples=40, suppress_health_check=list(HealthCheck))
