@@ -3,6 +3,8 @@
 from typing import Annotated
 
 from fastapi import Depends, Header, Query, Request
+from pydantic import Field
+from pydantic.json_schema import SkipJsonSchema
 
 from api.middleware.access import CLIENT, OWNER, KeyRefused
 from graph.service import Runs
@@ -24,11 +26,11 @@ After = Annotated[
     int, Query(ge=0, le=MOST, description="Only events after this number; 0 is all of them.")
 ]
 
+# In an address or a header there is no null: what is not given is left out.
+
 LastEventId = Annotated[
-    int | None,
+    Annotated[int, Field(ge=0, le=MOST)] | SkipJsonSchema[None],
     Header(
-        ge=0,
-        le=MOST,
         description="The last event that was seen, as a browser sends it when it comes again; it "
         "goes before `after`.",
     ),
@@ -41,10 +43,8 @@ Timeout = Annotated[
 ]
 
 MaxValueBytes = Annotated[
-    int | None,
+    Annotated[int, Field(ge=SHORTEST_VALUE, le=LONGEST_VALUE)] | SkipJsonSchema[None],
     Query(
-        ge=SHORTEST_VALUE,
-        le=LONGEST_VALUE,
         description="Shorten every value that is larger, in bytes of JSON; `shortened` lists them.",
     ),
 ]
