@@ -336,16 +336,15 @@ AFTER_LINES = [
 ]
 _AFTER_PHRASES = phrase_set(AFTER_LINES)
 BEFORE_LINES = [
-    "(i|we) [really|just|still] (don't|do not|never) [quite] (know|remember|recall|get|have)",
-    "(don't|do not) (know|remember|recall)|(why|if) (don't you|you don't mind)",
+    "(i|we) [really|just|still] (don't|do not|never) [quite] (know|remember|recall|get|have)|"
+    "(don't|do not) (know|remember|recall)|(why|if) (don't you|you don't mind)|"
     "[really] not [quite|too|so|at all] (sure|certain|good|clear)|never [been] [any] good",
     "my (brain|brain's|head|head's|memory|mind|mind's|math|maths)",
     "(get|obtain|find|gotten|calculated|made|result) (by|from)|got from|in your head|"
     "(on|off) the top of your head|out of curiosity|by any chance|for me|at all",
     "one (for|more) you|my (math|maths|homework|calculation|equation|problem|question|sum|total)",
     "(run|crunch) the numbers [on|for]|do the (math|maths|arithmetic|calculation) (on|for|of)",
-    "on (the|this|that)",
-    "in (math|maths|arithmetic)",
+    "on (the|this|that)|in (math|maths|arithmetic)",
     "can you do (some|a little|a bit of|a quick bit of) (math|maths|arithmetic) [for me]",
     "(two|both|three) numbers",
     "add (up|this|these|the following) [numbers] :",
