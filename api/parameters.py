@@ -3,8 +3,7 @@
 from typing import Annotated
 
 from fastapi import Depends, Header, Query, Request
-from pydantic import Field
-from pydantic.json_schema import SkipJsonSchema
+from pydantic import WithJsonSchema
 
 from api.middleware.access import CLIENT, OWNER, KeyRefused
 from graph.service import Runs
@@ -29,8 +28,11 @@ After = Annotated[
 # In an address or a header there is no null: what is not given is left out.
 
 LastEventId = Annotated[
-    Annotated[int, Field(ge=0, le=MOST)] | SkipJsonSchema[None],
+    int | None,
+    WithJsonSchema({"type": "integer", "minimum": 0, "maximum": MOST}),
     Header(
+        ge=0,
+        le=MOST,
         description="The last event that was seen, as a browser sends it when it comes again; it "
         "goes before `after`.",
     ),
@@ -43,8 +45,11 @@ Timeout = Annotated[
 ]
 
 MaxValueBytes = Annotated[
-    Annotated[int, Field(ge=SHORTEST_VALUE, le=LONGEST_VALUE)] | SkipJsonSchema[None],
+    int | None,
+    WithJsonSchema({"type": "integer", "minimum": SHORTEST_VALUE, "maximum": LONGEST_VALUE}),
     Query(
+        ge=SHORTEST_VALUE,
+        le=LONGEST_VALUE,
         description="Shorten every value that is larger, in bytes of JSON; `shortened` lists them.",
     ),
 ]

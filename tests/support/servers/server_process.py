@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -166,7 +166,8 @@ class ServerProcess:
     def kill(self) -> None:
         """SIGKILL: the process has no say in it; nothing happens when it has ended already."""
         if self.process.poll() is None:
-            os.killpg(self.process.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it has, and nobody has told yet
+                os.killpg(self.process.pid, signal.SIGKILL)
         self._ended()
 
     def end_requested(self) -> None:
