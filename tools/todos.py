@@ -117,12 +117,12 @@ class _Names:
             raise ToolError(_unknown(self._todos, words, wanted))
         if match["from_end"] or match["last"]:
             position = 2 if match["from_end"] == "next" else _number(match["from_end"] or "first")
-            place, told = count + 1 - position, f"{position} from the end"
+            place, named = count + 1 - position, f"{position} from the end"
         else:
             place = position = _number(match["number"] or match["ordinal"])
-            told = str(position)
+            named = str(position)
         if not (1 <= place <= count and position >= 1):
-            raise ToolError(f"there is no to-do {told}; the list goes from 1 to {count}")
+            raise ToolError(f"there is no to-do {named}; the list goes from 1 to {count}")
         return self._todos[place - 1]
 
 

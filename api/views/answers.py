@@ -139,8 +139,8 @@ def run_answer(
     """The record as `RunAnswer` documents it."""
     now = time.time()
     if max_value_bytes is None:
-        told = {**record, "shortened": [], "server_time": now}
-        return json_answer(told, RunAnswer, status, headers)
+        whole = {**record, "shortened": [], "server_time": now}
+        return json_answer(whole, RunAnswer, status, headers)
     shown, shortened = shorten(shape(Run).plain(record), max_value_bytes)
     short = {**shown, "shortened": shortened, "server_time": rfc3339(now)}
     return json_answer(short, None, status, headers)

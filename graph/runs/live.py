@@ -38,8 +38,8 @@ class LiveRun(Job):
     Orders write `reason`, with the `row` of a new run, the `cancellation`, and `carried_out`, which
     ends the wait for a decision; they hold `lock` while they check and store. The runner takes the
     reason away at the end, and writes `state`, which is the one last stored while the run is
-    executed, and `unsettled`, for as long as it has neither settled nor waits. A `suspect` may have
-    ended its process. The broadcaster writes `subscription`.
+    executed, and `unsettled`, for as long as it has neither settled nor waits. One that may have
+    ended its process is `quarantined`. The broadcaster writes `subscription`.
     """
 
     reason: Reason | None = None
@@ -49,7 +49,7 @@ class LiveRun(Job):
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     state: RunState | None = None
     unsettled: bool = False
-    suspect: bool = False
+    quarantined: bool = False
     subscription: RunSubscription | None = None
 
     @property

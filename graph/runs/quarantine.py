@@ -31,19 +31,19 @@ class Quarantine:
 
     def quarantine(self, live: LiveRun) -> None:
         """Let this run go on alone, and the others after it."""
-        live.suspect = True
+        live.quarantined = True
         self._clear.clear()
 
     def forget(self, live: LiveRun) -> None:
         """Let nobody wait for this run any more."""
-        live.suspect = False
-        if not self._clear.is_set() and not any(one.suspect for one in self._runs):
+        live.quarantined = False
+        if not self._clear.is_set() and not any(one.quarantined for one in self._runs):
             self._clear.set()
 
     @asynccontextmanager
     async def slot(self, live: LiveRun) -> AsyncIterator[Callable[[], None]]:
         """Wait for a slot for the run; it calls what it is given here when it has got further."""
-        quarantined = live.suspect
+        quarantined = live.quarantined
         if not quarantined:
             await self._clear.wait()
         slots = self._alone if quarantined else self._some

@@ -138,7 +138,7 @@ class Runner:
         finally:
             live.reason = live.row = live.cancellation = None
             self._end_wait(live)
-            if live.suspect:
+            if live.quarantined:
                 self._quarantine.forget(live)  # also one that was cancelled before it had a slot
             self._runs.release(live)
 
