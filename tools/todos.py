@@ -268,15 +268,14 @@ async def complete(todo: str | list[str], call: ToolCall) -> Todo | list[Todo]:
 
     async def effect() -> tuple[Todo | list[Todo], Writes]:
         todos = await _todos(call)
-        several = _several(todos, todo, call, prefer_open=True)
-        chosen = [choose(todos, str(todo), prefer_open=True)] if several is None else several
+        chosen, is_set = _chosen(todos, todo, call, prefer_open=True)
         now = _now()
         done = [
             Todo({**each, "completed": True, "updated_at": now, "completed_at": now})
             for each in chosen
             if not each["completed"]
         ]
-        output = (done or chosen)[0] if several is None else _listed(done, call)
+        output = _listed(done, call) if is_set else (done or chosen)[0]
         return output, [_put(call, each) for each in done]
 
     return await once(call, effect)
@@ -292,9 +291,8 @@ async def delete(todo: str | list[str], call: ToolCall) -> Todo | list[Todo]:
 
     async def effect() -> tuple[Todo | list[Todo], Writes]:
         todos = await _todos(call)
-        several = _several(todos, todo, call)
-        chosen = [choose(todos, str(todo))] if several is None else several
-        output = chosen[0] if several is None else _listed(several, call)
+        chosen, is_set = _chosen(todos, todo, call)
+        output = _listed(chosen, call) if is_set else chosen[0]
         place = namespace("todos", call.owner)
         return output, [PutOp(place, each["id"], None) for each in chosen]
 
@@ -304,20 +302,20 @@ async def delete(todo: str | list[str], call: ToolCall) -> Todo | list[Todo]:
 TODO_TOOLS = (add, list_todos, get, update, complete, delete)
 
 
-def _several(
+def _chosen(
     todos: list[Todo], named: str | list[str], call: ToolCall, *, prefer_open: bool = False
-) -> list[Todo] | None:
-    """The to-dos of a set: all, or those that a list names; None where just one is named.
+) -> tuple[list[Todo], bool]:
+    """The to-dos that are named, and whether as a set: all, those that a list names, or just one.
 
     Raises `ToolError` where one of them is not found.
     """
     if isinstance(named, list):
-        return choose_several(todos, named, prefer_open=prefer_open)
-    if not is_all(named):
-        return None
+        return choose_several(todos, named, prefer_open=prefer_open), True
     # An earlier output that happens to be this word, the text of a to-do, is no order to take all.
     planned = named if call.planned is None else call.planned.get("todo")
-    return todos if isinstance(planned, str) and is_all(planned) else None
+    if is_all(named) and isinstance(planned, str) and is_all(planned):
+        return todos, True
+    return [choose(todos, named, prefer_open=prefer_open)], False
 
 
 def _listed(todos: list[Todo], call: ToolCall) -> list[Todo]:
