@@ -169,10 +169,15 @@ class Runs:
             return await self._reader.record(subscription.state)
 
     @asynccontextmanager
-    async def watching(self, run_id: str, *, owner: str | None) -> AsyncIterator[RunSubscription]:
-        """The subscription of a run. Raises `RunNotFound` and `StorageUnavailable`."""
+    async def watching(
+        self, run_id: str, *, owner: str | None, latest: bool = False
+    ) -> AsyncIterator[RunSubscription]:
+        """The subscription of a run; with `latest` it knows all that `get` told before.
+
+        Raises `RunNotFound` and `StorageUnavailable`.
+        """
         await self._reader.admit(run_id, owner)
-        async with self.broadcaster.watching(run_id) as subscription:
+        async with self.broadcaster.watching(run_id, latest=latest) as subscription:
             yield subscription
 
     async def cancel(self, run_id: str, *, by: str, owner: str | None) -> Record:

@@ -90,7 +90,7 @@ async def read_events(
     run_id: str, runs: RunsDep, owner: OwnerDep, after: After = 0, limit: Limit = PAGE
 ) -> Response:
     """The events of a run so far, as its stream tells them."""
-    async with runs.watching(run_id, owner=owner) as subscription:
+    async with runs.watching(run_id, owner=owner, latest=True) as subscription:
         check_position(subscription, after)
         page = {
             "events": subscription.events[after : after + limit],

@@ -148,9 +148,11 @@ class Broadcaster:
             changes.close()
 
     @asynccontextmanager
-    async def watching(self, run_id: str) -> AsyncIterator[RunSubscription]:
-        """The subscription of a run, with what was stored so far. Raises what reading the run
-        raises."""
+    async def watching(
+        self, run_id: str, *, latest: bool = False
+    ) -> AsyncIterator[RunSubscription]:
+        """The subscription of a run, with what was stored so far; what was stored just now is told
+        soon, or at once where the `latest` is asked for. Raises what reading the run raises."""
         # Before the run is read, so that nothing stored meanwhile is missed.
         live = self._runs.of(run_id)
         self._kept.pop(run_id, None)
@@ -159,7 +161,7 @@ class Broadcaster:
         subscription.closed = self._closed
         try:
             async with subscription.reading:
-                if subscription.state is None:
+                if latest or subscription.state is None:
                     subscription.show(await self._read(run_id))
             yield subscription
         finally:

@@ -214,6 +214,18 @@ async def test_what_may_go_on_is_read_again_for_the_next_who_comes(status: Statu
     assert reads.count == 2
 
 
+async def test_who_asks_for_the_latest_is_told_what_is_stored_and_not_yet_told() -> None:
+    """Whoever has read the record knows it: the events may not be of an earlier moment."""
+    reads = Reads()
+    broadcaster = Broadcaster(reads, LiveRuns())
+    async with broadcaster.watching(RUN_ID) as subscription:
+        reads.stored = state(calls=1)
+        assert subscription.events == events(state())
+        async with broadcaster.watching(RUN_ID, latest=True) as same:
+            assert same is subscription
+        assert subscription.events == events(state(calls=1))
+
+
 async def test_an_ended_run_that_goes_on_is_seen_to_go_on() -> None:
     """A retry stores a state of it: what was kept is no longer true."""
     reads = Reads(state(status="failed"))

@@ -106,8 +106,10 @@ class FakeRuns:
         return self.records[run_id]
 
     @asynccontextmanager
-    async def watching(self, run_id: str, *, owner: str | None) -> AsyncIterator[RunSubscription]:
-        async with self.broadcaster.watching(run_id) as subscription:
+    async def watching(
+        self, run_id: str, *, owner: str | None, latest: bool = False
+    ) -> AsyncIterator[RunSubscription]:
+        async with self.broadcaster.watching(run_id, latest=latest) as subscription:
             yield subscription
 
     async def wait(self, run_id: str, timeout: float, *, owner: str | None) -> Record:
