@@ -7,6 +7,8 @@ from nodes.patterns.grammar.words import Words
 
 _NUMBERING = frozenset({"#", "number", "no", "nr", "num", "."})
 _NOUNS = frozenset({"one", "item", "task", "todo", "thing", "entry", "chore", TODO})
+#: The list is kept in the order in which it was written, oldest first.
+_ENDS_OF_LIST = {"last": "last", "latest": "last", "newest": "last", "oldest": "1"}
 _QUOTES = frozenset({'"', "'"})
 _LISTING = frozenset({"and", ",", "&"})
 _BEFORE = frozenset({",", ":", "-", ";"})
@@ -57,7 +59,8 @@ def position(symbols: list[str], *, numbered: bool) -> str | None:
         at += 1
     if at == end:
         return None
-    ordinal = (symbols[at], at + 1) if symbols[at] == "last" else read_ordinal(symbols, at, end)
+    end_of_list = _ENDS_OF_LIST.get(symbols[at])
+    ordinal = (end_of_list, at + 1) if end_of_list else read_ordinal(symbols, at, end)
     if ordinal is None:
         return _number(symbols, at, end) if numbered else None
     place, at = ordinal

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from nodes.patterns.english.list_names import LIST, view
 from nodes.patterns.english.politeness import take_off_closing
@@ -29,6 +30,8 @@ _MADE_OF_SEVERAL = (Opens.SEVERAL, Opens.HEADING, Opens.COMPLETION, Opens.DELETI
 NAMING = frozenset({"called", "named", "titled", "entitled", "labeled", "labelled"})
 _STATING = frozenset({"is", "are", "was", "has", "have", "been", "done", "?"})
 _ONTO = frozenset({"to", "on", "onto", "in", "into", "at", "under"})
+_ASKING = frozenset({"can", "could", "would", "will"})
+_LONGEST_ASKING = 6  # words
 _LONGEST_TIME = 8  # words
 
 
@@ -110,6 +113,8 @@ def text_of(prompt: Words, opening: Opening, end: int) -> tuple[int, int, int] |
             is_elsewhere(words[start:end], whole=words[start - 1] in _ONTO) or start == end
         ):
             return None
+    if end - start > 1 and words[end - 1] == "?" and _is_asked(words, opening.start):
+        end -= 1
     if start >= end:
         return None
     if not opening.signed and not opening.named and NAMELESS.issuperset(words[start:end]):
@@ -117,6 +122,12 @@ def text_of(prompt: Words, opening: Opening, end: int) -> tuple[int, int, int] |
     if end - start == 1 and words[start].isdecimal() and not opening.signed and not opening.named:
         return None  # "add task 3"
     return start, end, whole
+
+
+def _is_asked(words: list[str], start: int) -> bool:
+    """Whether the request is a question, whose sign is at its end: "can you add …?"."""
+    before = words[max(0, start - _LONGEST_ASKING) : start]
+    return any(pair[0] in _ASKING and pair[1] == "you" for pair in pairwise(before))
 
 
 def without_courtesy(words: Sequence[str], start: int, end: int) -> int:
