@@ -81,7 +81,6 @@ def create_app(
         middleware=[
             Middleware(AnswerHeaders),
             *_cors(limits.cors_origins),
-            Middleware(StreamRateLimit),
             Middleware(HeadAsGet),
             # What the guards below raise never reaches FastAPI's own handlers. It also keeps an
             # unexpected error from being logged a second time by the server.
@@ -91,6 +90,7 @@ def create_app(
             ),
             Middleware(Authentication, keys=limits.keys),
             Middleware(BodyLimit, limit=limits.max_body),
+            Middleware(StreamRateLimit),
         ],
         exception_handlers=HANDLERS,
         generate_unique_id_function=lambda route: route.name,

@@ -14,6 +14,8 @@ import uvicorn
 
 from api.app import HttpLimits, create_app
 from api.cli.logs import configure_logging
+from api.errors.answers import encoded
+from api.middleware.connections import ConnectionLimits, guarded
 from graph.compose import open_runs
 from graph.settings import InvalidSettings, Settings
 from graph.settings.keys import KeyRing
@@ -63,6 +65,7 @@ async def _serve_on(listener: socket.socket, settings: Settings) -> None:
                         settings.cors_origins,
                     ),
                 ),
+                http=guarded(_connection_limits(settings), encoded),
                 log_config=None,
                 access_log=False,
                 lifespan="on",
@@ -138,6 +141,16 @@ def _host_names(settings: Settings) -> tuple[str, ...]:
     """The names it answers to: the configured ones, and the one that it was told to listen on."""
     own = f"[{settings.host}]" if ":" in settings.host else settings.host
     return (*settings.allowed_hosts, own)
+
+
+def _connection_limits(settings: Settings) -> ConnectionLimits:
+    return ConnectionLimits(
+        head=settings.max_head,
+        head_seconds=settings.head_timeout,
+        body_rate=settings.body_rate,
+        total=settings.max_connections,
+        per_address=settings.max_connections_per_address,
+    )
 
 
 def url_of(host: str, port: int) -> str:

@@ -3,10 +3,12 @@
 import logging
 import uuid
 from collections.abc import Callable, Coroutine
+from http import HTTPStatus
 from typing import Any
 
 from fastapi import Request, Response
 from fastapi.responses import JSONResponse
+from pydantic_core import to_json
 from starlette.exceptions import HTTPException as RoutingError
 
 from api.errors.problems import MEDIA_TYPE, PROBLEMS, Cause, Kind
@@ -19,12 +21,7 @@ Handler = Callable[[Request, Any], Coroutine[Any, Any, Response]]
 async def respond(request: Request, error: Exception) -> Response:
     """The answer to `error`; one that is nobody's request's fault is logged under a new id."""
     kind = _kind_of(error)
-    body: dict[str, Any] = {
-        "type": kind.type,
-        "title": kind.title,
-        "status": kind.status,
-        "detail": kind.detail(error, request),
-    }
+    body = _body(kind, kind.detail(error, request))
     if errors := kind.errors(error):
         body["errors"] = errors
     if kind.status == 500:
@@ -34,6 +31,29 @@ async def respond(request: Request, error: Exception) -> Response:
             "%s %s failed, error id %s", request.method, request.url.path, error_id, exc_info=error
         )
     return JSONResponse(body, kind.status, kind.headers(error, request), MEDIA_TYPE)
+
+
+def encoded(error: Exception) -> bytes:
+    """The whole answer to what is no request yet, after which the connection is closed.
+
+    `error` is of a kind whose detail is told without a request.
+    """
+    kind = _kind_of(error)
+    nothing: Any = None
+    body = to_json(_body(kind, kind.detail(error, nothing)))
+    headers = {
+        "content-type": MEDIA_TYPE,
+        "content-length": str(len(body)),
+        "connection": "close",
+        **kind.headers(error, nothing),
+    }
+    lines = [f"HTTP/1.1 {kind.status} {HTTPStatus(kind.status).phrase}"]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+def _body(kind: Kind, detail: str) -> dict[str, Any]:
+    return {"type": kind.type, "title": kind.title, "status": kind.status, "detail": detail}
 
 
 #: For Starlette's `ExceptionMiddleware` and `FastAPI(exception_handlers=...)`. Routing errors are

@@ -12,7 +12,8 @@ from starlette.routing import Match
 from typing_extensions import TypedDict
 
 from api.middleware.access import HostRefused, KeyRefused, NotJson, OriginRefused
-from api.middleware.limits import BodyTooLarge
+from api.middleware.connections import HeadTooLarge, Malformed, TooManyConnections, TooSlow
+from api.middleware.limits import BodyTooLarge, TooManyStreams
 from api.streams.streams import EventNotFound
 from graph.commands.approval import NotWaiting
 from graph.commands.cancel import AlreadySettled
@@ -185,6 +186,12 @@ PROBLEMS: Mapping[Cause, Kind] = {
         "The body could not be read",
         lambda *_: "The body ended early or could not be read; send the request again.",
     ),
+    Malformed: Kind(
+        400,
+        "malformed",
+        "This is no HTTP",
+        lambda *_: "What came is no request of HTTP/1.1; the connection is closed.",
+    ),
     KeyRefused: Kind(
         401,
         "key-refused",
@@ -264,6 +271,12 @@ PROBLEMS: Mapping[Cause, Kind] = {
         ),
         headers=_allow,
     ),
+    TooSlow: Kind(
+        408,
+        "too-slow",
+        "The request did not come in time",
+        lambda *_: "The request was begun and not ended in time; send it again as a whole.",
+    ),
     AlreadySettled: Kind(
         409,
         "already-settled",
@@ -336,6 +349,22 @@ PROBLEMS: Mapping[Cause, Kind] = {
         ),
         headers=lambda *_: {"Accept": "application/json"},
     ),
+    TooManyStreams: Kind(
+        429,
+        "too-many-streams",
+        "Too many streams are asked for at once",
+        lambda *_: "As many requests for streams as may wait do so already; come again later.",
+        headers=lambda e, _: _retry_after(e.seconds),
+    ),
+    HeadTooLarge: Kind(
+        431,
+        "head-too-large",
+        "The head of the request is too large",
+        lambda e, _: (
+            f"The head of a request, and what stands around the parts of its body, may have"
+            f" {e.limit:,} bytes; this one has more."
+        ),
+    ),
     QueueFull: Kind(
         429,
         "queue-full",
@@ -355,6 +384,16 @@ PROBLEMS: Mapping[Cause, Kind] = {
         "storage-unavailable",
         "The storage does not answer",
         _storage_detail,
+        headers=lambda *_: _retry_after(RETRY_AFTER),
+    ),
+    TooManyConnections: Kind(
+        503,
+        "too-many-connections",
+        "There are too many connections",
+        lambda *_: (
+            "As many connections are open as may be, from this address or in all. Close some, or"
+            " set RUNWRIGHT_MAX_CONNECTIONS and RUNWRIGHT_MAX_CONNECTIONS_PER_ADDRESS."
+        ),
         headers=lambda *_: _retry_after(RETRY_AFTER),
     ),
     NotReady: Kind(

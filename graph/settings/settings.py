@@ -99,6 +99,19 @@ class Settings(BaseSettings):
         (), description="other sites whose pages may call: https://one.example,…"
     )
     max_body: int = Field(64 * 1024, ge=1024, le=2**30, description="largest request body, bytes")
+    max_head: int = Field(
+        32 * 1024, ge=1024, le=2**24, description="largest head of a request, bytes; trailers too"
+    )
+    head_timeout: float = Field(
+        30.0, gt=0, le=3600, description="time for the head of a request, s"
+    )
+    body_rate: int = Field(
+        1024, ge=0, le=2**30, description="slowest body, bytes/s, looked at once per head_timeout"
+    )
+    max_connections: int = Field(4_000, ge=1, le=10**6, description="connections open at once")
+    max_connections_per_address: int = Field(
+        1_000, ge=1, le=10**6, description="the same from one address, as that of a proxy"
+    )
 
     # Whose the runs are
     api_keys: Annotated[tuple[Key, ...], NoDecode] = Field(

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from starlette.types import Receive, Scope, Send
 
-from api.middleware.limits import INTERVAL, StreamRateLimit
+from api.middleware.access import OWNER
+from api.middleware.limits import INTERVAL, MOST_WAITING, StreamRateLimit, TooManyStreams
 
 
 class Inside:
@@ -19,6 +20,11 @@ class Inside:
         self.reached.append(asyncio.get_running_loop().time())
 
 
+async def stays() -> Any:
+    """What a client sends that stays: nothing."""
+    await asyncio.get_running_loop().create_future()
+
+
 async def visits(path: str, count: int) -> tuple[float, list[float]]:
     """When so many came at once, and when each was let in."""
     inside = Inside()
@@ -26,7 +32,7 @@ async def visits(path: str, count: int) -> tuple[float, list[float]]:
     nothing: Any = None
     came = asyncio.get_running_loop().time()
     scope = {"type": "http", "path": path}
-    await asyncio.gather(*(door(scope, nothing, nothing) for _ in range(count)))
+    await asyncio.gather(*(door(scope, stays, nothing) for _ in range(count)))
     return came, inside.reached
 
 
@@ -56,3 +62,53 @@ async def test_what_is_no_stream_is_not_held_up() -> None:
         with pytest.raises(StopIteration):
             door({"type": "http", "path": "/runs"}, nothing, nothing).send(None)
     assert len(inside.reached) == 500
+
+
+async def test_owners_take_turns() -> None:
+    """Who asks for many does not hold up who asks for one."""
+    inside = Inside()
+    order: list[str] = []
+
+    async def note(scope: Scope, receive: Receive, send: Send) -> None:
+        order.append(scope[OWNER])
+        await inside(scope, receive, send)
+
+    door = StreamRateLimit(note)
+    nothing: Any = None
+
+    def come(owner: str) -> Any:
+        return door({"type": "http", "path": "/runs/stream", OWNER: owner}, stays, nothing)
+
+    await asyncio.gather(*(come("many") for _ in range(20)), come("one"))
+    assert order.index("one") <= 3
+
+
+async def test_who_goes_away_gives_back_the_place() -> None:
+    inside = Inside()
+    door = StreamRateLimit(inside)
+    nothing: Any = None
+    scope = {"type": "http", "path": "/runs/stream"}
+
+    async def leaves() -> Any:
+        return {"type": "http.disconnect"}
+
+    await door(scope, stays, nothing)
+    await asyncio.gather(*(door(scope, leaves, nothing) for _ in range(MOST_WAITING)))
+    before = len(inside.reached)
+    came = asyncio.get_running_loop().time()
+    await door(scope, stays, nothing)
+    assert before < MOST_WAITING / 2  # not each has cost its interval
+    assert inside.reached[-1] - came < 100 * INTERVAL
+
+
+async def test_so_many_of_one_owner_may_wait() -> None:
+    door = StreamRateLimit(Inside())
+    nothing: Any = None
+    scope = {"type": "http", "path": "/runs/stream"}
+    tasks = [asyncio.create_task(door(scope, stays, nothing)) for _ in range(MOST_WAITING + 2)]
+    done, waiting = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+    refused = [task for task in done if task.exception()]
+    assert [type(task.exception()) for task in refused] == [TooManyStreams]
+    for task in waiting:
+        task.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)

@@ -7,7 +7,8 @@ from starlette.exceptions import HTTPException
 
 from api.errors.problems import PROBLEMS, NotReady, OutputNotFound
 from api.middleware.access import HostRefused, KeyRefused, NotJson, OriginRefused
-from api.middleware.limits import BodyTooLarge
+from api.middleware.connections import HeadTooLarge, Malformed, TooManyConnections, TooSlow
+from api.middleware.limits import BodyTooLarge, TooManyStreams
 from api.streams.streams import EventNotFound
 from graph.commands.approval import NotWaiting
 from graph.commands.cancel import AlreadySettled
@@ -54,6 +55,11 @@ _FAILURES: dict[str, Exception] = {
     "not-retryable": NotRetryable(_RUN, _STATUS),
     "not-planned": NotPlanned(_RUN, "from_step"),
     "no-backoff": NoBackoff(_RUN, _STATUS),
+    "malformed": Malformed(),
+    "too-slow": TooSlow(),
+    "too-many-streams": TooManyStreams(2.3),
+    "head-too-large": HeadTooLarge(32_768),
+    "too-many-connections": TooManyConnections(),
     "body-too-large": BodyTooLarge(65_536),
     "not-json.none": NotJson(""),
     "not-json.other": NotJson("text/plain"),

@@ -1,0 +1,184 @@
+"""What a stranger may send before a request is one, tried with bare sockets on a real server."""
+
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, suppress
+from pathlib import Path
+
+import pytest
+
+from graph.settings.keys import new_key
+from tests.support.patience import patience, wait_until
+from tests.support.servers.server_process import ServerProcess, serving
+
+#: Bytes that an attack sends, unless it is stopped, and how much a server may grow by them.
+ATTACK, GROWTH = 64 * 2**20, 20 * 2**20
+
+PIECE = 64 * 1024
+
+
+@pytest.fixture(scope="module")
+def key() -> tuple[str, str]:
+    text, entry = new_key("alice")
+    return text, str(entry)
+
+
+@pytest.fixture(scope="module")
+def server(
+    tmp_path_factory: pytest.TempPathFactory, key: tuple[str, str]
+) -> Iterator[ServerProcess]:
+    with serving(tmp_path_factory.mktemp("server"), api_keys=key[1]) as started:
+        yield started
+
+
+def connect(server: ServerProcess) -> socket.socket:
+    host, port = server.url.removeprefix("http://").split(":")
+    return socket.create_connection((host, int(port)), timeout=patience())
+
+
+def answer_to(server: ServerProcess, *parts: bytes) -> bytes:
+    """All that is answered until the server closes, also where it closes before all is sent."""
+    with closing(connect(server)) as connection:
+        with suppress(OSError):
+            for part in parts:
+                connection.sendall(part)
+        return rest(connection)
+
+
+def rest(connection: socket.socket) -> bytes:
+    received = b""
+    with suppress(ConnectionError):
+        while piece := connection.recv(PIECE):
+            received += piece
+    return received
+
+
+def request(path: str, *lines: str, method: str = "GET") -> bytes:
+    head = [f"{method} {path} HTTP/1.1", "Host: localhost", *lines, "", ""]
+    return "\r\n".join(head).encode()
+
+
+def memory(server: ServerProcess) -> int:
+    """What the process has in memory, in bytes."""
+    status = Path(f"/proc/{server.process.pid}/status").read_text()
+    return int(status.partition("VmRSS:")[2].split()[0]) * 1024
+
+
+def endless(piece: bytes) -> list[bytes]:
+    return [piece * (PIECE // len(piece))] * (ATTACK // PIECE)
+
+
+JSON = "Content-Type: application/json"
+CHUNKED = request("/runs", "Transfer-Encoding: chunked", JSON, method="POST")
+ATTACKS: dict[str, Callable[[], list[bytes]]] = {
+    "lines of a head": lambda: [b"GET / HTTP/1.1\r\n", *endless(b"x-a: b\r\n")],
+    "one line": lambda: [b"GET / HTTP/1.1\r\nx-a: ", *endless(b"b")],
+    "the name of a line": lambda: [b"GET / HTTP/1.1\r\n", *endless(b"b")],
+    "a path": lambda: [b"GET /", *endless(b"a")],
+    "a query": lambda: [b"GET /?", *endless(b"a=b&")],
+    "empty lines": lambda: endless(b"\r\n"),
+    "trailers": lambda: [CHUNKED, b"1\r\nx\r\n0\r\n", *endless(b"x-a: b\r\n")],
+    "one trailer": lambda: [CHUNKED, b"0\r\nx-a: ", *endless(b"b")],
+    "a chunk's extension": lambda: [CHUNKED, b"1;", *endless(b"a")],
+}
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_what_is_no_request_yet_is_bounded(server: ServerProcess, attack: str) -> None:
+    before = memory(server)
+    answer = answer_to(server, *ATTACKS[attack]())
+    assert memory(server) - before < GROWTH
+    # Where the whole head was there, its caller has an answer already: no key came with it.
+    assert answer.startswith((b"HTTP/1.1 431", b"HTTP/1.1 400", b"HTTP/1.1 401")) or not answer
+    assert server.client.get("/health/live").status_code == 200
+
+
+def test_a_head_that_is_too_large_is_told_with_the_limit(server: ServerProcess) -> None:
+    answer = answer_to(server, request("/health/live", f"x-long: {'a' * 40_000}"))
+    assert answer.startswith(b"HTTP/1.1 431")
+    assert b"application/problem+json" in answer
+    assert b"urn:runwright:problem:head-too-large" in answer
+    assert b"connection: close" in answer
+
+
+def test_what_is_no_http_is_told_as_a_problem(server: ServerProcess) -> None:
+    answer = answer_to(server, b"hello\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 400")
+    assert b"urn:runwright:problem:malformed" in answer
+
+
+def test_a_key_in_a_trailer_is_no_key(server: ServerProcess, key: tuple[str, str]) -> None:
+    body = b"0\r\n" + f"x-api-key: {key[0]}\r\n\r\n".encode()
+    head = request("/runs", "Transfer-Encoding: chunked", "Connection: close")
+    for parts in ([head, body], [head + body]):
+        assert answer_to(server, *parts).startswith(b"HTTP/1.1 401")
+    told = request("/runs", f"x-api-key: {key[0]}", "Connection: close")
+    assert answer_to(server, told).startswith(b"HTTP/1.1 200")
+
+
+def test_requests_sent_ahead_are_answered_in_order(server: ServerProcess) -> None:
+    paths = ["/health/live", "/nothing", "/health/live", "/health/ready"]
+    ahead = b"".join(request(path) for path in paths) + request("/", "Connection: close")
+    answers = answer_to(server, ahead).split(b"HTTP/1.1 ")[1:]
+    assert [answer[:3] for answer in answers[:4]] == [b"200", b"401", b"200", b"200"]
+    assert len(answers) == 5
+
+
+def test_only_so_many_are_kept_that_are_sent_ahead(server: ServerProcess) -> None:
+    before = memory(server)
+    answer = answer_to(server, request("/health/live") * 100_000)
+    assert memory(server) - before < GROWTH
+    assert 1 <= answer.count(b"HTTP/1.1 200 OK") < 100_000
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """A server with little patience and few places."""
+    limits = {"head_timeout": "0.5", "body_rate": "1000", "max_connections_per_address": "20"}
+    with serving(tmp_path_factory.mktemp("server"), **limits) as started:
+        yield started
+
+
+HALVES = {
+    "nothing": b"",
+    "a line": b"GET / HTTP/1.1\r\n",
+    "half a line": b"GET /hea",
+    "empty lines": b"\r\n\r\n",
+    "no body": request("/runs", "Content-Length: 100", JSON, method="POST"),
+    "half a body": request("/runs", "Content-Length: 100", JSON, method="POST") + b'{"prompt',
+    "half a second request": request("/health/live") + b"GET / HTTP/1.1\r\nx-a",
+}
+
+
+@pytest.mark.parametrize("half", HALVES)
+def test_what_is_half_sent_is_closed(small: ServerProcess, half: str) -> None:
+    answer = answer_to(small, HALVES[half])
+    if half in ("nothing", "empty lines"):
+        assert answer == b""
+    else:
+        assert b"HTTP/1.1 408" in answer
+        assert b"urn:runwright:problem:too-slow" in answer
+
+
+def test_connections_are_bounded_and_the_server_is_seen_to_live(small: ServerProcess) -> None:
+    small.client.get("/health/live", headers={"connection": "close"})
+    with ExitStack() as opened:
+        held = [opened.enter_context(closing(connect(small))) for _ in range(20)]
+
+        def taken() -> bool:
+            # Those that were there before have gone, and these are all.
+            for connection in held:
+                with suppress(OSError):
+                    connection.sendall(b"GET /runs/stream HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            return answer_to(small, request("/runs")).startswith(b"HTTP/1.1 503")
+
+        wait_until(taken)
+        alive = answer_to(small, request("/health/live"))
+        refused = answer_to(small, request("/runs"))
+    assert alive.startswith(b"HTTP/1.1 200")
+    assert b"connection: close" in alive
+    assert b"urn:runwright:problem:too-many-connections" in refused
+    assert "127.0.0.1" in small.logs("connections refused")
+    wait_until(
+        lambda: answer_to(small, request("/runs", "Connection: close")).startswith(b"HTTP/1.1 200")
+    )
