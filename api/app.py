@@ -13,7 +13,7 @@ from starlette.middleware.exceptions import ExceptionMiddleware
 from api.errors.answers import HANDLERS
 from api.middleware.access import Authentication, Loopback
 from api.middleware.headers import AnswerHeaders, HeadAsGet
-from api.middleware.limits import BodyLimit, StreamRateLimit
+from api.middleware.limits import BodyLimit
 from api.openapi import description_of
 from api.routes.approval import router as approval_router
 from api.routes.fork import router as fork_router
@@ -25,6 +25,7 @@ from api.routes.server import budget_router, docs_routes
 from api.routes.server import router as server_router
 from api.streams.sse import HEARTBEAT
 from api.streams.streams import EncodedEvents
+from api.streams.turns import StreamRateLimit
 from graph.service import Runs
 from graph.settings.keys import KeyRing
 

@@ -1,14 +1,7 @@
 """How large a request may be."""
 
-import asyncio
-from collections import OrderedDict, deque
-from contextlib import suppress
-
 from fastapi import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-
-from api.middleware.access import OWNER
-from api.streams.sse import unless_gone
 
 
 class BodyTooLarge(HTTPException):
@@ -55,80 +48,3 @@ def _announced(scope: Scope) -> int:
             # Twenty digits are too large already, thousands of them more than `int` takes.
             return int(value[:20]) if value.isdigit() else 0
     return 0
-
-
-# Watchers that come by the hundred are let in one by one, so that no run waits for them.
-
-
-#: The time between two of them when many come at once, in seconds; one costs a sixteenth.
-INTERVAL = 0.008
-
-#: So many of one owner may wait to be let in.
-MOST_WAITING = 1_000
-
-
-class TooManyStreams(Exception):
-    """As many requests for streams of this owner wait as may; `seconds` is for how long."""
-
-    def __init__(self, seconds: float) -> None:
-        super().__init__(seconds)
-        self.seconds = seconds
-
-
-class StreamRateLimit:
-    """Lets requests for streams in at a bounded rate; one that comes alone does not wait.
-
-    Owners take turns, and who goes away gives back the place. Raises `TooManyStreams`.
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-        self._next = 0.0  # the next free moment, by the loop's clock
-        self._waiting: OrderedDict[str | None, deque[asyncio.Future[None]]] = OrderedDict()
-        self._timer: asyncio.TimerHandle | None = None
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer, as ASGI has it."""
-        if scope["type"] == "http" and scope["path"].endswith("/stream"):
-            now = asyncio.get_running_loop().time()
-            if self._timer is None and self._next <= now:
-                self._next = now + INTERVAL
-            elif not await unless_gone(receive, self._turn(scope.get(OWNER))):
-                return
-        await self._app(scope, receive, send)
-
-    async def _turn(self, owner: str | None) -> bool:
-        """Wait to be let in."""
-        loop = asyncio.get_running_loop()
-        waiting = self._waiting.setdefault(owner, deque())
-        if len(waiting) >= MOST_WAITING:
-            raise TooManyStreams(len(waiting) * len(self._waiting) * INTERVAL)
-        turn = loop.create_future()
-        waiting.append(turn)
-        if self._timer is None:
-            self._timer = loop.call_at(self._next, self._let_in)
-        try:
-            await turn
-        finally:
-            if not turn.done() or turn.cancelled():
-                with suppress(ValueError):
-                    waiting.remove(turn)
-        return True
-
-    def _let_in(self) -> None:
-        """Let in the next one, of the owner whose turn it is."""
-        loop = asyncio.get_running_loop()
-        self._timer = None
-        while self._waiting:
-            owner, waiting = self._waiting.popitem(last=False)
-            while waiting:
-                turn = waiting.popleft()
-                if turn.done():
-                    continue
-                turn.set_result(None)
-                if waiting:
-                    self._waiting[owner] = waiting
-                self._next = loop.time() + INTERVAL
-                if self._waiting:
-                    self._timer = loop.call_at(self._next, self._let_in)
-                return
