@@ -2,14 +2,12 @@
 
 import asyncio
 import json
-import os
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import redirect_stdout
 from dataclasses import asdict, dataclass
-from difflib import get_close_matches
 from importlib.metadata import version
 from typing import Literal
 from urllib.parse import urlsplit
@@ -20,7 +18,7 @@ from graph.build import build_graph
 from graph.compose import open_tools
 from graph.models.client import LiteLlmModel, close_clients
 from graph.models.ladder import make_ladder
-from graph.settings import PREFIX, InvalidSettings, Settings, read_settings
+from graph.settings import InvalidSettings, Settings, read_settings
 from graph.state.wording import counted
 from graph.storage.open import open_storage
 from graph.storage.sqlite.open import FileOwned
@@ -61,8 +59,6 @@ async def examined(*, call_models: bool, as_json: bool) -> tuple[str, bool]:
 
 async def _examine(*, call_models: bool) -> AsyncIterator[Finding]:
     """In the order of a start; without usable settings nothing else can be opened."""
-    for finding in _unknown_names(os.environ):
-        yield finding
     try:
         settings = read_settings()
     except InvalidSettings as invalid:
@@ -78,19 +74,6 @@ async def _examine(*, call_models: bool) -> AsyncIterator[Finding]:
     yield _port(settings, served)
     async for finding in _models(settings, call=call_models):
         yield finding
-
-
-def _unknown_names(environment: Mapping[str, str]) -> list[Finding]:
-    """What is set and read by nothing, which no start complains of."""
-    known = [name.upper() for name in Settings.model_fields]
-    given = [name for name in sorted(environment) if name.upper().startswith(PREFIX)]
-    found = []
-    for name in given:
-        if (own := name.upper().removeprefix(PREFIX)) not in known:
-            alike = [f"; did you mean {PREFIX}{one}?" for one in get_close_matches(own, known, n=1)]
-            said = f"{name} is set, but there is no such setting{''.join(alike)}"
-            found.append(Finding("settings", "warning", said))
-    return found
 
 
 def _tools(settings: Settings) -> list[Finding]:

@@ -1,9 +1,11 @@
 """Every setting, read once from the environment (`RUNWRIGHT_…`) and never changed."""
 
 import json
+import os
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -209,8 +211,13 @@ class Settings(BaseSettings):
     def _parse_keys(cls, value: Any) -> Any:
         if not isinstance(value, str):
             return value
+        if not (entries := [part.strip() for part in value.split(",") if part.strip()]):
+            # Empty where a template was not filled in: that would serve without keys, in silence.
+            raise PydanticCustomError(
+                "no_key", "Input should have a key as `runwright key new` prints; unset it for none"
+            )
         try:
-            return parse_keys([part.strip() for part in value.split(",") if part.strip()])
+            return parse_keys(entries)
         except InvalidKey as error:
             raise PydanticCustomError("key", "{what}", {"what": str(error)}) from None
 
@@ -295,13 +302,30 @@ def read_settings(**overrides: Any) -> Settings:
 
     Raises `InvalidSettings`.
     """
+    lines = _unknown_names(os.environ)
     try:
-        return Settings(**overrides)
+        settings = Settings(**overrides)
     except ValidationError as invalid:
         errors = invalid.errors(include_url=False)
-        lines = [_line(error, overrides) for error in errors]
+        lines += [_line(error, overrides) for error in errors]
         fields = dict.fromkeys(_field(error) for error in errors)
         raise InvalidSettings("\n".join(lines), fields) from None
+    own = {configured.api_key_env for configured in settings.models}
+    if lines := [line for line in lines if line.partition(" ")[0] not in own]:
+        raise InvalidSettings("\n".join(lines))
+    return settings
+
+
+def _unknown_names(environment: Mapping[str, str]) -> list[str]:
+    """What is set and read by nothing: a misspelt name of the keys would serve without any."""
+    known = [name.upper() for name in Settings.model_fields]
+    found = []
+    for name in sorted(environment):
+        own = name.upper().removeprefix(PREFIX)
+        if name.upper().startswith(PREFIX) and own not in known:
+            alike = [f"; did you mean {PREFIX}{one}?" for one in get_close_matches(own, known, n=1)]
+            found.append(f"{name} is set, but there is no such setting{''.join(alike)}")
+    return found
 
 
 def _field(error: Any) -> str:

@@ -90,10 +90,9 @@ def test_where_all_is_well_a_start_will_work(tmp_path: Path) -> None:
 
 def test_a_setting_that_resembles_none_is_not_taken_for_another(tmp_path: Path) -> None:
     code, found = doctor_called(tmp_path, xyz="1")
-    warning, _ = found["settings"]
 
-    assert (code, warning["status"]) == (0, "warning")
-    assert warning["message"] == wording("doctor.settings.unknown")
+    assert code == 1
+    assert only(found, "settings") == ("fails", wording("doctor.settings.unknown"))
 
 
 def test_for_people_it_prints_a_line_for_each(tmp_path: Path) -> None:

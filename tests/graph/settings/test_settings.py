@@ -1,5 +1,6 @@
 """Settings: read once from the environment, documented, and refused when they make no sense."""
 
+import json
 import re
 from typing import Any
 
@@ -154,3 +155,33 @@ def test_a_key_where_none_belongs_is_not_told(monkeypatch: pytest.MonkeyPatch, e
 
     assert "sk-1" not in str(error.value)
     assert ("'api_key'" in str(error.value)) is (end == "}]")
+
+
+def test_a_misspelt_name_stops_the_start_with_the_right_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("RUNWRIGHT_APIKEYS", "alice:secret")
+    monkeypatch.setenv("RUNWRIGHT_PORT", "http")
+    with pytest.raises(InvalidSettings) as error:
+        read_settings()
+    misspelt, wrong = str(error.value).splitlines()
+    assert misspelt.startswith("RUNWRIGHT_APIKEYS is set")
+    assert misspelt.endswith("RUNWRIGHT_API_KEYS?")
+    assert "secret" not in misspelt
+    assert wrong.startswith("RUNWRIGHT_PORT=http: ")
+
+
+def test_the_variable_of_a_models_key_may_have_any_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RUNWRIGHT_MY_KEY", "secret")
+    model = {"model": "openai/x", "api_key_env": "RUNWRIGHT_MY_KEY"}
+    monkeypatch.setenv("RUNWRIGHT_MODELS", json.dumps([model]))
+    assert read_settings().models[0].api_key_env == "RUNWRIGHT_MY_KEY"
+
+
+@pytest.mark.parametrize("value", ["", " ", ",", " , "])
+def test_keys_that_are_set_to_nothing_stop_the_start(
+    monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    monkeypatch.setenv("RUNWRIGHT_API_KEYS", value)
+    with pytest.raises(InvalidSettings, match="RUNWRIGHT_API_KEYS=…: "):
+        read_settings()
