@@ -29,7 +29,7 @@ async def fallback_plan(
     if hand_edits and (unfit := fault_of(state)):
         return refused(state, unfit)
     started_at = time.time()
-    reading = planner.read(state["prompt"])
+    reading = await planner.plan(state["prompt"])
     if reading.unparsed:
         error = run_error(
             "not_understood",

@@ -1,6 +1,7 @@
 """Exact arithmetic: `0.1 + 0.2` is `0.3`, and a third is not cut off before the end."""
 
 import ast
+import math
 import operator
 import re
 from collections.abc import Callable
@@ -42,7 +43,7 @@ async def calculator(expression: str) -> int | float | str:
     15 / 100 * 200. The answer is a number, or a string of digits where a JSON number would lose
     some of them.
     """
-    # A coroutine, not a blocking function: the limits bound the work to less than what
+    # A coroutine, not a blocking function: `MAX_WORK` bounds what it takes to less than what
     # handing it to a thread and back would delay anyone else.
     return calculate(expression)
 
@@ -59,11 +60,13 @@ def calculate(expression: str) -> int | float | str:
     body = _parsed(text)
     if (products := _with_products(text)) != text:
         text, body = products, _parsed(products)
+    work = _Work()
     if isinstance(body, ast.BinOp) and isinstance(body.op, ast.Pow):
-        base, exponent = _value(body.left, text), _value(body.right, text)
+        base, exponent = _value(body.left, text, work), _value(body.right, text, work)
+        work.spend(base, exponent)
         exact = power_of(base, exponent)
         return irrational_power(base, exponent) if exact is None else json_number(bounded(exact))
-    return json_number(_value(body, text))
+    return json_number(_value(body, text, work))
 
 
 def _parsed(text: str) -> ast.expr:
@@ -160,7 +163,26 @@ def _too_deep() -> str:
     return f"parentheses, signs or powers are nested too deeply; {MAX_DEPTH} levels are the most"
 
 
-def _value(node: ast.expr, text: str, depth: int = 0) -> Fraction:
+class _Work:
+    """Counts what an expression takes: the digits of one operand by those of the other."""
+
+    def __init__(self) -> None:
+        self._left = MAX_WORK
+
+    def spend(self, *operands: Fraction) -> None:
+        """Count one operation. Raises `ToolError` where they become too much."""
+        bits = sum(
+            operand.numerator.bit_length() + operand.denominator.bit_length()
+            for operand in operands
+        )
+        self._left -= (bits // _DIGIT) ** 2
+        if self._left < 0:
+            raise ToolError(
+                "the expression takes too much work; use fewer operations, or shorter numbers"
+            )
+
+
+def _value(node: ast.expr, text: str, work: _Work, depth: int = 0) -> Fraction:
     if depth > MAX_DEPTH:
         raise ToolError(_too_deep())
     # Long sums lean to the left; following that side in a loop keeps them off Python's stack.
@@ -168,28 +190,32 @@ def _value(node: ast.expr, text: str, depth: int = 0) -> Fraction:
     while isinstance(node, ast.BinOp):
         chain.append(node)
         node = node.left
-    value = _operand(node, text, depth)
+    value = _operand(node, text, work, depth)
     for step in reversed(chain):
         operation = _OPERATIONS.get(type(step.op))
         if operation is None:
             raise ToolError("'//' is not understood; write / to divide, % for the remainder")
-        result = operation(value, _value(step.right, text, depth + 1))
+        right = _value(step.right, text, work, depth + 1)
+        work.spend(value, right)
+        result = operation(value, right)
         if result is None:
             raise ToolError(
                 "a root that has no exact value can only be the last operation, as in 5 ** 0.5"
             )
         value = bounded(result)
+        if isinstance(step.op, ast.Pow):
+            work.spend(value)  # of a small base comes what is long
     return value
 
 
-def _operand(node: ast.expr, text: str, depth: int) -> Fraction:
+def _operand(node: ast.expr, text: str, work: _Work, depth: int) -> Fraction:
     match node:
         case ast.Constant(value=int() | float()):
             return _literal(text[node.col_offset : node.end_col_offset])
         case ast.UnaryOp(op=ast.UAdd(), operand=operand):
-            return _value(operand, text, depth + 1)
+            return _value(operand, text, work, depth + 1)
         case ast.UnaryOp(op=ast.USub(), operand=operand):
-            return -_value(operand, text, depth + 1)
+            return -_value(operand, text, work, depth + 1)
         case ast.Call(func=function):
             raise ToolError(
                 f"an operator is missing before the '(' after {ast.unparse(function)[-20:]!r}; "
@@ -217,6 +243,9 @@ def _literal(text: str) -> Fraction:
 
 
 MAX_EXPONENT = 10_000  # of a power
+_FLOAT_BITS = 40  # of a number of which a float tells all, after the rounding of a logarithm
+MAX_WORK = 10**7  # digits by digits in one expression; as many take milliseconds
+_DIGIT = 64  # bits
 MAX_BITS = 16_384  # of an exact intermediate value; keeps the slowest expression in milliseconds
 
 
@@ -270,12 +299,20 @@ def _no_real_power(exponent: Fraction) -> str:
 
 
 def _whole_root(number: int, degree: int) -> int | None:
-    """The whole `degree`-th root, by Newton's method from above, or None."""
+    """The whole `degree`-th root, or None.
+
+    A float tells a small one; beyond, Newton's method from just above doubles its digits.
+    """
     if degree == 1 or number < 2:
         return number
     if degree >= number.bit_length():
         return None
-    root = 1 << -(-number.bit_length() // degree)
+    bits = math.log2(number) / degree
+    if bits < _FLOAT_BITS:
+        root = round(2.0**bits)
+        return root if root**degree == number else None
+    shift = int(bits) - _FLOAT_BITS
+    root = (int(2.0 ** (bits - shift)) + 2) << shift
     while (closer := ((degree - 1) * root + number // root ** (degree - 1)) // degree) < root:
         root = closer
     return root if root**degree == number else None

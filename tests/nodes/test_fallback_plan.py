@@ -1,12 +1,15 @@
 """The node `fallback_plan`: the patterns' plan, checked, or a refusal that says which words."""
 
+import asyncio
 import json
+import threading
 from collections.abc import Mapping
 from typing import Any, cast
 
 from graph.state import DEFAULT_LIMITS, Limits, RunState, Step, Unparsed, new_run
 from nodes.fallback_plan import fallback_plan
-from nodes.patterns.planner import PatternPlanner, Reading
+from nodes.patterns.planner import LONGEST_AT_ONCE, PatternPlanner, Reading
+from tests.support.patience import patience
 from tests.support.wording.messages import wording
 from tools.registry import Tool
 
@@ -17,7 +20,7 @@ class Reader:
     def __init__(self, reading: Reading) -> None:
         self._reading = reading
 
-    def read(self, prompt: str) -> Reading:
+    async def plan(self, prompt: str) -> Reading:
         return self._reading
 
 
@@ -116,3 +119,23 @@ async def test_the_real_planner_plans_the_prompt_of_the_run(tools: Mapping[str, 
 
     (only,) = cast("RunState", update)["plan"]["steps"]
     assert (only["tool"], only["input"]) == ("calculator", {"expression": "2 + 2"})
+
+
+class Held(PatternPlanner):
+    """Reads nothing before it is told to go on."""
+
+    def __init__(self, tools: Mapping[str, Tool]) -> None:
+        super().__init__(tools)
+        self.may_read = threading.Event()
+
+    def read(self, prompt: str) -> Reading:
+        assert self.may_read.wait(patience())
+        return super().read(prompt)
+
+
+async def test_a_long_prompt_does_not_hold_up_anybody(tools: Mapping[str, Tool]) -> None:
+    planner = Held(tools)
+    planning = asyncio.create_task(planner.plan(LONGEST_AT_ONCE * "add todo milk\n"))
+    await asyncio.sleep(0)  # by now it is being read
+    planner.may_read.set()
+    assert len((await planning).steps) == LONGEST_AT_ONCE

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tests.support.patience import patience
 from tests.support.wording.tools.calculator import BEYOND, UNFIT
-from tools.calculator import MAX_LENGTH, calculate, calculator
+from tools.calculator import MAX_BITS, MAX_LENGTH, calculate, calculator, power_of
 from tools.registry import ToolError, make_tool
 
 
@@ -147,6 +147,22 @@ def test_what_is_not_arithmetic_gets_its_reason_at_once(expression: str) -> None
 def test_beyond_a_limit_is_a_quick_error(expression: str) -> None:
     with quick(), pytest.raises(ToolError):
         calculate(expression)
+
+
+def test_roots_of_high_degree_are_found_at_once() -> None:
+    """Each took a fifth of a second, and a prompt may have hundreds."""
+    roots = "+".join(["((8193/8195)**1170)**(1/1170)"] * 10)
+    with quick():
+        assert calculate(f"{roots} - 81930/8195") == 0
+
+
+@pytest.mark.parametrize("degree", [2, 3, 7, 40, 333])
+@given(root=st.integers(2, 2**400), off=st.sampled_from([-1, 1]))
+def test_a_root_is_found_where_there_is_one(root: int, off: int, degree: int) -> None:
+    assume(root.bit_length() * degree < MAX_BITS)
+    power = Fraction(root**degree)
+    assert power_of(power, Fraction(1, degree)) == root
+    assert power_of(power + off, Fraction(1, degree)) is None
 
 
 def test_a_sum_as_long_as_the_limit_is_calculated() -> None:
