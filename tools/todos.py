@@ -5,9 +5,10 @@ import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Literal, TypedDict, cast
+from typing import Annotated, Literal, TypedDict, cast
 
 from langgraph.store.base import PutOp
+from pydantic import AfterValidator
 
 from tools.receipts import Writes, namespace, once
 from tools.registry import ToolCall, ToolError, is_all, tool
@@ -192,8 +193,20 @@ MAX_TEXT = 2_000  # characters of a to-do
 _ALL = 2**31 - 1
 
 
+def _words(text: str) -> str:
+    """What a plan may give as the words of a to-do; the tool looks again at what they become."""
+    try:
+        return _checked(text) and text
+    except ToolError as error:
+        raise ValueError(error.message) from None
+
+
+#: The words of a to-do.
+Words = Annotated[str, AfterValidator(_words)]
+
+
 @tool("todo_store.add", repeatable=True, noun="to-do")
-async def add(text: str, call: ToolCall) -> Todo:
+async def add(text: Words, call: ToolCall) -> Todo:
     """Add one to-do to the list and return it; `text` is what to do, in the person's own words."""
     words = _checked(text)
 
@@ -243,7 +256,7 @@ async def get(todo: str, call: ToolCall) -> Todo:
 
 
 @tool("todo_store.update", repeatable=True, noun="to-do")
-async def update(todo: str, text: str, call: ToolCall) -> Todo:
+async def update(todo: str, text: Words, call: ToolCall) -> Todo:
     """Change the words of one to-do to `text` and return it.
 
     `todo` is its exact present words, its place in the list ("2", "last") or its id.

@@ -97,12 +97,15 @@ async def draw_graph(runs: RunsDep) -> str:
 
 @router.get("/health", tags=["health"], responses=problems())
 async def read_health(request: Request, runs: RunsDep, anonymous: AnonymousDep) -> Health:
-    """The version and the state of storage; `/health/ready` is the one to route traffic by.
+    """The version, and how storage and models do; `/health/ready` is the one to route traffic by.
+
+    `degraded` also while no configured model can be asked: runs are accepted then, and planned
+    without one.
 
     Where there are keys, only a call with one is told more of the storage than whether it works.
     """
     storage = await runs.health.storage()
-    healthy = runs.ready and storage["writable"]
+    healthy = runs.ready and storage["writable"] and runs.health.models_left()
     return Health(
         status="ok" if healthy else "degraded",
         version=request.app.version,

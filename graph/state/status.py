@@ -14,6 +14,7 @@ STATUSES: tuple[Status, ...] = get_args(Status)
 
 ErrorType = Literal[
     "not_understood",
+    "planning_failed",
     "plan_rejected",
     "step_failed",
     "budget_exceeded",
