@@ -12,7 +12,7 @@ from starlette.routing import Match
 from typing_extensions import TypedDict
 
 from api.middleware.access import HostRefused, KeyRefused, NotJson, OriginRefused
-from api.middleware.limits import BodyTooLarge
+from api.middleware.limits import BodyCutOff, BodyTooLarge
 from api.streams.streams import EventNotFound
 from graph.commands.approval import NotWaiting
 from graph.commands.cancel import AlreadySettled
@@ -317,6 +317,16 @@ PROBLEMS: Mapping[Cause, Kind] = {
         lambda e, _: (
             f"The run is {e.status}; {e.rule}, while `current.not_before` is in the future."
         ),
+    ),
+    BodyCutOff: Kind(
+        503,
+        "body-cut-off",
+        "The server is stopping",
+        lambda *_: (
+            "The server stops before the body was whole; nothing was read of it. Send the "
+            "request again, all of it, when the server is back."
+        ),
+        headers=lambda *_: {"Connection": "close", **_retry_after(RETRY_AFTER)},
     ),
     BodyTooLarge: Kind(
         413,

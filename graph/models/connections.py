@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 
 from graph.models.answers import checked
+from graph.models.failures import leads_elsewhere, redirected
 
 #: The loop and the client of OpenAI's SDK, which LiteLLM takes from a setting.
 _session: tuple[asyncio.AbstractEventLoop, Any] | None = None
@@ -66,6 +67,8 @@ def _hold(handler: Any) -> None:
 
 async def _check(response: httpx.Response) -> None:
     """Replace the body of an answer by the `checked` one. Raises `ModelFailure`."""
+    if leads_elsewhere(response):  # before anybody looks at the place
+        raise redirected(response)
     if not response.is_success:
         return
     raw = b"".join([part async for part in response.stream])  # type: ignore[union-attr]  # it is an async one

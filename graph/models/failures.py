@@ -46,9 +46,8 @@ def failure_of(error: Exception) -> ModelFailure:
     status = answer.status_code if answer else getattr(error, "status_code", None)
     names = {base.__name__ for cause in causes for base in type(cause).__mro__}
     text = " ".join(f"{cause} {getattr(cause, 'body', '')}" for cause in causes).lower()
-    if answer is not None and 300 <= answer.status_code < 400:
-        detail = _redirection(answer)
-        return ModelFailure("redirected", transient=False, misconfigured=True, detail=detail)
+    if answer is not None and leads_elsewhere(answer):
+        return redirected(answer)
     if status in (400, 402, 403, 429) and any(words in text for words in _QUOTA_WORDS):
         return ModelFailure("quota_exhausted", transient=False, misconfigured=True)
     if status == 401 and answer is None:
@@ -105,6 +104,17 @@ def _answer(cause: BaseException) -> Any:
     return cause.response if isinstance(cause, httpx.HTTPStatusError) else None
 
 
+def leads_elsewhere(answer: Any) -> bool:
+    """Whether an HTTP answer is no answer, but says where there would be one."""
+    return bool(300 <= answer.status_code < 400)
+
+
+def redirected(answer: Any) -> ModelFailure:
+    """The failure that such an answer is: a person has to say whether that place is meant."""
+    detail = _redirection(answer)
+    return ModelFailure("redirected", transient=False, misconfigured=True, detail=detail)
+
+
 def _redirection(answer: Any) -> str:
     """Where an answer leads, as far as it may be told: of its address only scheme, host and port.
 
@@ -118,7 +128,8 @@ def _redirection(answer: Any) -> str:
         place = str(httpx.URL(scheme=target.scheme, host=target.host, port=target.port))
     except (KeyError, ValueError, httpx.InvalidURL):
         return said
-    sent = [word for header in answer.request.headers.values() for word in header.lower().split()]
+    headers = [value for name, value in answer.request.headers.items() if name != "host"]
+    sent = [word for value in headers for word in value.lower().split()]
     secret = any(len(word) >= _SHORTEST_KEY and word in place.lower() for word in sent)
     if secret or len(place) > _LONGEST_PLACE:
         return f"{said}, to a place that is not told"
