@@ -331,11 +331,6 @@ class Health:
         """How each configured model does; empty without models."""
         return self._ladder.breaker.state() if self._ladder else {}
 
-    def models_left(self) -> bool:
-        """Whether any configured model can be asked; also true where none is configured."""
-        states = [model["state"] for model in self.models().values()]
-        return not states or "ok" in states
-
     async def storage(self) -> dict[str, object]:
         """The backend, and whether it can be written just now."""
         unavailable: tuple[type[Exception], ...] = (TimeoutError, *self._storage.errors)

@@ -201,8 +201,17 @@ def _words(text: str) -> str:
         raise ValueError(error.message) from None
 
 
-#: The words of a to-do.
+def _named(todo: str | list[str]) -> str | list[str]:
+    """What a plan may give as the name of a to-do, or of several."""
+    if not todo or not all(map(folded, [todo] if isinstance(todo, str) else todo)):
+        raise ValueError(f"no to-do was named; {_HOW}")
+    return todo
+
+
+#: The words of a to-do, and how one or several are named: what can never be is no plan.
 Words = Annotated[str, AfterValidator(_words)]
+Name = Annotated[str, AfterValidator(_named)]
+Names = Annotated[str | list[str], AfterValidator(_named)]
 
 
 @tool("todo_store.add", repeatable=True, noun="to-do")
@@ -247,7 +256,7 @@ async def list_todos(
 
 
 @tool("todo_store.get", effects=False, repeatable=True, noun="to-do")
-async def get(todo: str, call: ToolCall) -> Todo:
+async def get(todo: Name, call: ToolCall) -> Todo:
     """Return one to-do.
 
     `todo` is its exact words, its place in the list ("2", "last") or its id.
@@ -256,7 +265,7 @@ async def get(todo: str, call: ToolCall) -> Todo:
 
 
 @tool("todo_store.update", repeatable=True, noun="to-do")
-async def update(todo: str, text: Words, call: ToolCall) -> Todo:
+async def update(todo: Name, text: Words, call: ToolCall) -> Todo:
     """Change the words of one to-do to `text` and return it.
 
     `todo` is its exact present words, its place in the list ("2", "last") or its id.
@@ -272,7 +281,7 @@ async def update(todo: str, text: Words, call: ToolCall) -> Todo:
 
 
 @tool("todo_store.complete", repeatable=True, noun="to-do", sets={"todo": "every open to-do"})
-async def complete(todo: str | list[str], call: ToolCall) -> Todo | list[Todo]:
+async def complete(todo: Names, call: ToolCall) -> Todo | list[Todo]:
     """Mark one to-do as done and return it, or several: a list of those that were still open.
 
     `todo` is its exact words, its place in the list ("2", "last") or its id, an array of these, or
@@ -295,7 +304,7 @@ async def complete(todo: str | list[str], call: ToolCall) -> Todo | list[Todo]:
 
 
 @tool("todo_store.delete", repeatable=True, noun="to-do", sets={"todo": "every to-do"})
-async def delete(todo: str | list[str], call: ToolCall) -> Todo | list[Todo]:
+async def delete(todo: Names, call: ToolCall) -> Todo | list[Todo]:
     """Remove one to-do from the list and return it as it was, or several: a list of them.
 
     `todo` is its exact words, its place in the list ("2", "last") or its id, an array of these, or
