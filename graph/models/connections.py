@@ -19,14 +19,14 @@ def hold_clients(litellm: Any) -> None:
     clients that it makes in a cache of its own, which can be replaced; OpenAI's SDK is given one
     by `connect`.
     """
-    from litellm.caching.llm_caching_handler import LLMClientCache
-    from litellm.llms.custom_httpx.http_handler import AsyncHTTPHandler, HTTPHandler
+    cache: Any = type(litellm.in_memory_llm_clients_cache)
+    handlers = type(litellm.module_level_aclient), type(litellm.module_level_client)
 
-    class HeldClients(LLMClientCache):
+    class HeldClients(cache):  # type: ignore[misc]  # known only when LiteLLM is loaded
         """Clients as they are made, and held from their first call on."""
 
         def set_cache(self, key: str, value: object, *rest: Any, **named: Any) -> Any:
-            if isinstance(value, AsyncHTTPHandler | HTTPHandler):
+            if isinstance(value, handlers):
                 _hold(value)
             return super().set_cache(key, value, *rest, **named)
 
@@ -38,12 +38,10 @@ def hold_clients(litellm: Any) -> None:
 
 def connect(litellm: Any) -> None:
     """Give OpenAI's SDK, and all that speak its language, the client of the running event loop."""
-    from litellm.llms.custom_httpx.http_handler import AsyncHTTPHandler
-
     global _session
     loop = asyncio.get_running_loop()
     if _session is None or _session[0] is not loop:
-        handler = AsyncHTTPHandler()
+        handler = type(litellm.module_level_aclient)()
         _hold(handler)
         _session = loop, handler
     litellm.aclient_session = _session[1].client
