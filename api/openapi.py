@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 
 from api.errors.problems import MEDIA_TYPE, PROBLEMS, Cause, Kind
 from api.middleware.access import HostRefused, KeyRefused, NotJson, OriginRefused, is_open
-from api.middleware.limits import BodyTooLarge
+from api.middleware.limits import BodyCutOff, BodyTooLarge
 from api.schemas import Problem, RunChanged
 from api.views.answers import Heartbeat, RunEvent
 from graph.record.events import EVENT_TYPES
@@ -19,7 +19,14 @@ from graph.record.events import EVENT_TYPES
 ALWAYS: tuple[Cause, ...] = (KeyRefused, HostRefused, Exception)
 
 #: What any route that takes a body may answer with besides.
-WITH_BODY: tuple[Cause, ...] = (RequestValidationError, 400, OriginRefused, BodyTooLarge, NotJson)
+WITH_BODY: tuple[Cause, ...] = (
+    RequestValidationError,
+    400,
+    OriginRefused,
+    BodyTooLarge,
+    NotJson,
+    BodyCutOff,
+)
 
 #: The headers of an answer that tells of a new run.
 LOCATION = {"Location": {"description": "Where to read the run.", "schema": {"type": "string"}}}

@@ -15,15 +15,21 @@ from nodes.approval.edited_plan import PlanUnfit
 from nodes.approval.hand_edits import checked_plan, refused
 from nodes.contract.json_data import InvalidOutput, plain
 from nodes.contract.references import InvalidReference
-from nodes.contract.steps import Wait, edited_step_key, next_cursor, resolved, sleep_until, step_key
+from nodes.contract.steps import (
+    MAX_WAIT,
+    Wait,
+    bounded,
+    edited_step_key,
+    next_cursor,
+    resolved,
+    sleep_until,
+    step_key,
+)
 from tools.invocation import Failure, Outcome, invoke
 from tools.registry import Tool, ToolCall
 from tools.threads import ToolThreads
 
 logger = logging.getLogger("runwright.steps")
-
-#: Longest wait between two attempts, in seconds.
-MAX_BACKOFF = 3600.0
 
 
 async def execute_step(
@@ -56,7 +62,7 @@ async def execute_step(
         return asking.answer(state)
     if state["not_before"] is not None:
         # Clamped, since a clock that was set back would make it wait by as much longer.
-        await wait(min(state["not_before"], time.time() + MAX_BACKOFF))
+        await wait(min(state["not_before"], time.time() + MAX_WAIT))
     step = state["plan"]["steps"][state["cursor"]]
     started_at, clock = time.time(), time.perf_counter()
     value, outcome = await _attempt(state, step, runtime, tools, threads, hand_edits)
@@ -143,7 +149,7 @@ def _retry_at(state: RunState, outcome: Outcome) -> float | None:
         return None
     spread = random.uniform(0.75, 1.25)  # noqa: S311 - spreads load, guards nothing
     wait: float = limits["backoff"] * 2 ** min(made - 1, 40) * spread
-    return time.time() + min(wait, MAX_BACKOFF)
+    return time.time() + bounded(wait)
 
 
 def _update(state: RunState, record: Attempt) -> dict[str, Any]:

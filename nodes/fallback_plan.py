@@ -10,7 +10,7 @@ from nodes.approval.hand_edits import fault_of, refused
 from nodes.contract.plan_check import check_plan
 from nodes.patterns.planner import PatternPlanner, Reading
 from nodes.planning.budget import limits_of, of_this_start
-from nodes.planning.outcomes import last_rejected
+from nodes.planning.outcomes import last_rejected, models_failed
 from tools.registry import Tool
 
 
@@ -31,12 +31,13 @@ async def fallback_plan(
     started_at = time.time()
     reading = await planner.plan(state["prompt"])
     if reading.unparsed:
+        asked = of_this_start(state, state["planning_log"])
         error = run_error(
-            "not_understood",
+            "planning_failed" if models_failed(asked) else "not_understood",
             _refusal(state, reading),
             unparsed=reading.unparsed,
             examples=reading.examples,
-            rejected_plan=last_rejected(of_this_start(state, state["planning_log"])),
+            rejected_plan=last_rejected(asked),
         )
         return {"error": error, "planning_log": _logged(state, "refused", started_at)}
     plan = Plan(steps=reading.steps)

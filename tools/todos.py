@@ -5,9 +5,10 @@ import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Literal, TypedDict, cast
+from typing import Annotated, Literal, TypedDict, cast
 
 from langgraph.store.base import PutOp
+from pydantic import AfterValidator
 
 from tools.receipts import Writes, namespace, once
 from tools.registry import ToolCall, ToolError, is_all, tool
@@ -192,8 +193,29 @@ MAX_TEXT = 2_000  # characters of a to-do
 _ALL = 2**31 - 1
 
 
+def _words(text: str) -> str:
+    """What a plan may give as the words of a to-do; the tool looks again at what they become."""
+    try:
+        return _checked(text) and text
+    except ToolError as error:
+        raise ValueError(error.message) from None
+
+
+def _named(todo: str | list[str]) -> str | list[str]:
+    """What a plan may give as the name of a to-do, or of several."""
+    if not todo or not all(map(folded, [todo] if isinstance(todo, str) else todo)):
+        raise ValueError(f"no to-do was named; {_HOW}")
+    return todo
+
+
+#: The words of a to-do, and how one or several are named: what can never be is no plan.
+Words = Annotated[str, AfterValidator(_words)]
+Name = Annotated[str, AfterValidator(_named)]
+Names = Annotated[str | list[str], AfterValidator(_named)]
+
+
 @tool("todo_store.add", repeatable=True, noun="to-do")
-async def add(text: str, call: ToolCall) -> Todo:
+async def add(text: Words, call: ToolCall) -> Todo:
     """Add one to-do to the list and return it; `text` is what to do, in the person's own words."""
     words = _checked(text)
 
@@ -234,7 +256,7 @@ async def list_todos(
 
 
 @tool("todo_store.get", effects=False, repeatable=True, noun="to-do")
-async def get(todo: str, call: ToolCall) -> Todo:
+async def get(todo: Name, call: ToolCall) -> Todo:
     """Return one to-do.
 
     `todo` is its exact words, its place in the list ("2", "last") or its id.
@@ -243,7 +265,7 @@ async def get(todo: str, call: ToolCall) -> Todo:
 
 
 @tool("todo_store.update", repeatable=True, noun="to-do")
-async def update(todo: str, text: str, call: ToolCall) -> Todo:
+async def update(todo: Name, text: Words, call: ToolCall) -> Todo:
     """Change the words of one to-do to `text` and return it.
 
     `todo` is its exact present words, its place in the list ("2", "last") or its id.
@@ -259,7 +281,7 @@ async def update(todo: str, text: str, call: ToolCall) -> Todo:
 
 
 @tool("todo_store.complete", repeatable=True, noun="to-do", sets={"todo": "every open to-do"})
-async def complete(todo: str | list[str], call: ToolCall) -> Todo | list[Todo]:
+async def complete(todo: Names, call: ToolCall) -> Todo | list[Todo]:
     """Mark one to-do as done and return it, or several: a list of those that were still open.
 
     `todo` is its exact words, its place in the list ("2", "last") or its id, an array of these, or
@@ -282,7 +304,7 @@ async def complete(todo: str | list[str], call: ToolCall) -> Todo | list[Todo]:
 
 
 @tool("todo_store.delete", repeatable=True, noun="to-do", sets={"todo": "every to-do"})
-async def delete(todo: str | list[str], call: ToolCall) -> Todo | list[Todo]:
+async def delete(todo: Names, call: ToolCall) -> Todo | list[Todo]:
     """Remove one to-do from the list and return it as it was, or several: a list of them.
 
     `todo` is its exact words, its place in the list ("2", "last") or its id, an array of these, or

@@ -63,7 +63,7 @@ def _of_the_run(event: Event) -> str | None:
 
 
 def _asked(call: dict[str, Any]) -> str:
-    why = call["error_class"] or "; ".join(call["reasons"])
+    why = ": ".join(filter(None, [call["error_class"], "; ".join(call["reasons"])]))
     words = f"  plan {call['model']}: {call['outcome']} in {call['duration_ms']:.0f} ms"
     return words + _in_brackets(why)
 
@@ -99,6 +99,8 @@ def _output(value: Any) -> str:
 
 def _reason(ending: str, error: dict[str, Any]) -> str:
     message = error["message"]
+    if error.get("type") == "planning_failed":
+        ending = f"{ending}, since no model could be asked"
     said = message if message.startswith(ending) else f"{ending}: {message}"
     return "\n".join([line(said)] + [line(f"  try: {example}") for example in error["examples"]])
 

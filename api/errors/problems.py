@@ -13,7 +13,7 @@ from typing_extensions import TypedDict
 
 from api.middleware.access import HostRefused, KeyRefused, NotJson, OriginRefused
 from api.middleware.connections import HeadTooLarge, Malformed, TooManyConnections, TooSlow
-from api.middleware.limits import BodyTooLarge
+from api.middleware.limits import BodyCutOff, BodyTooLarge
 from api.streams.streams import EventNotFound
 from api.streams.turns import TooManyStreams
 from graph.commands.approval import NotWaiting
@@ -331,6 +331,16 @@ PROBLEMS: Mapping[Cause, Kind] = {
         lambda e, _: (
             f"The run is {e.status}; {e.rule}, while `current.not_before` is in the future."
         ),
+    ),
+    BodyCutOff: Kind(
+        503,
+        "body-cut-off",
+        "The server is stopping",
+        lambda *_: (
+            "The server stops before the body was whole; nothing was read of it. Send the "
+            "request again, all of it, when the server is back."
+        ),
+        headers=lambda *_: {"Connection": "close", **_retry_after(RETRY_AFTER)},
     ),
     BodyTooLarge: Kind(
         413,

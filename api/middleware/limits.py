@@ -1,5 +1,7 @@
 """How large a request may be."""
 
+import asyncio
+
 from fastapi import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -16,8 +18,18 @@ class BodyTooLarge(HTTPException):
         self.limit = limit
 
 
+class BodyCutOff(HTTPException):
+    """The server stops before the body is whole."""
+
+    def __init__(self) -> None:
+        super().__init__(503)
+
+
 class BodyLimit:
-    """Refuses a body over `limit` bytes: by its Content-Length at once, else while it arrives."""
+    """Refuses a body over `limit` bytes: by its Content-Length at once, else while it arrives.
+
+    One that is still arriving when the server stops waiting for it is refused as well.
+    """
 
     def __init__(self, app: ASGIApp, limit: int) -> None:
         self.app = app
@@ -29,11 +41,19 @@ class BodyLimit:
             return
         if _announced(scope) > self.limit:
             raise BodyTooLarge(self.limit)
-        received = 0
+        received, whole = 0, False
 
         async def receive_within_limit() -> Message:
-            nonlocal received
-            message = await receive()
+            nonlocal received, whole
+            try:
+                message = await receive()
+            except asyncio.CancelledError:
+                # Only the end of the server cuts off who still reads a body. It would answer for
+                # us, in plain text, and log a fault.
+                if whole:
+                    raise
+                raise BodyCutOff from None
+            whole = not message.get("more_body", False)
             received += len(message.get("body", b""))
             if received > self.limit:
                 raise BodyTooLarge(self.limit)

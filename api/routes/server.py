@@ -97,12 +97,15 @@ async def draw_graph(runs: RunsDep) -> str:
 
 @router.get("/health", tags=["health"], responses=problems())
 async def read_health(request: Request, runs: RunsDep, anonymous: AnonymousDep) -> Health:
-    """The version and the state of storage; `/health/ready` is the one to route traffic by.
+    """The version, and how storage and models do; `/health/ready` is the one to route traffic by.
+
+    `degraded` also while no configured model can be asked: runs are accepted then, and planned
+    without one.
 
     Where there are keys, only a call with one is told more of the storage than whether it works.
     """
     storage = await runs.health.storage()
-    healthy = runs.ready and storage["writable"]
+    healthy = runs.ready and storage["writable"] and _models_left(runs)
     return Health(
         status="ok" if healthy else "degraded",
         version=request.app.version,
@@ -125,6 +128,12 @@ async def read_readiness(runs: RunsDep) -> Alive:
     if not (await runs.health.storage())["writable"]:
         raise NotReady("Storage cannot be written; see /health.")
     return Alive(status="ok")
+
+
+def _models_left(runs: Runs) -> bool:
+    """Whether any of the configured models can be asked; true as well where none is configured."""
+    states = [model["state"] for model in runs.health.models().values()]
+    return not states or "ok" in states
 
 
 def _models(runs: Runs) -> dict[str, Any]:

@@ -9,9 +9,10 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
+from graph.models.connections import connect, disconnect, hold_clients
 from graph.models.failures import failure_of
 from graph.models.prices import Price, missing_variables, price_in_map
-from nodes.planning.model import NOT_READY, Completion, Cost, Message, ModelFailure
+from nodes.planning.model import NOT_READY, Completion, Cost, Message, ModelFailure, is_count
 
 logger = logging.getLogger("runwright.models")
 
@@ -23,6 +24,9 @@ _FOREIGN_TOKENIZER = 1.5
 # Sent to an endpoint of one's own that was given no key: without it the client would send there
 # the key that the environment has for the provider.
 _NO_KEY = "none"
+
+# A cache that is written, a long context and a fast lane cost a few times as much as the price.
+_MOST_TIMES_PRICE = 10
 
 
 class LiteLlmModel:
@@ -64,10 +68,11 @@ class LiteLlmModel:
     def warm(self) -> None:
         """Load what the first call needs: seconds of work the first time, so call it in a thread.
 
-        Opens no connection. Raises `ModelFailure` where the client cannot be loaded; a missing key
-        is for `complete` to tell.
+        Opens no connection. Raises `ModelFailure` where the client cannot be loaded. Without its
+        key nothing is loaded, which is for `complete` to tell.
         """
-        self._loading(self._load)
+        if not self._key_missing:
+            self._loading(self._load)
 
     def missing_variables(self) -> tuple[str, ...]:
         """What its environment lacks. Raises `ModelFailure` as `warm` does."""
@@ -78,8 +83,6 @@ class LiteLlmModel:
         litellm = _library()
         self._price = self._price or price_in_map(litellm, self._name)
         litellm.token_counter(model=self._name, text="warm")
-        if self._key_missing:
-            return
         if self._provider == "ollama_chat":
             _register_local(litellm, self._name)
         self._client = self._make_client()
@@ -91,14 +94,15 @@ class LiteLlmModel:
 
         Raises `ModelFailure`.
         """
+        if self._key_missing:  # nobody waits for a client that cannot be used
+            raise ModelFailure("no_api_key", transient=False, misconfigured=True)
         loading = self._client is None
         try:
             # The client's own timeout is per read: an answer that drips in would never meet it.
             async with asyncio.timeout(timeout):
                 if loading:
                     await asyncio.to_thread(self.warm)
-                if self._client is None:
-                    raise ModelFailure("no_api_key", transient=False, misconfigured=True)
+                connect(_library())
                 answer = await self._client.ainvoke(
                     [dict(message) for message in messages],
                     response_format=_response_format(schema),
@@ -185,8 +189,9 @@ class LiteLlmModel:
     def _completion(self, answer: Any) -> Completion:
         reason = answer.response_metadata.get("finish_reason")
         usage = answer.usage_metadata or {}
-        # No prompt has no tokens: zero is how the client says that it was told nothing.
-        known = bool(usage.get("input_tokens"))
+        # Neither a prompt nor a plan has no tokens: zero is how the client says that it was told
+        # nothing.
+        known = _can_be(usage) and bool(usage.get("input_tokens") and usage.get("output_tokens"))
         input_tokens = usage["input_tokens"] if known else None
         output_tokens = usage["output_tokens"] if known else None
         # An answer cut in a forced tool call, as Claude models that LiteLLM does not know are
@@ -211,7 +216,9 @@ class LiteLlmModel:
         if self._own_price:
             return self._price.of(input_tokens, output_tokens)
         cost: float | None = answer.response_metadata.get("response_cost")
-        return cost
+        # Some providers tell it themselves.
+        most = _MOST_TIMES_PRICE * self._price.of(input_tokens, output_tokens)
+        return cost if cost is not None and cost <= most else None
 
 
 def is_installed() -> bool:
@@ -228,6 +235,7 @@ async def close_clients() -> None:
     await GLOBAL_LOGGING_WORKER.flush()
     await GLOBAL_LOGGING_WORKER.stop()
     litellm = _library()
+    await disconnect(litellm)
     await litellm.close_litellm_async_clients()
     litellm.in_memory_llm_clients_cache.flush_cache()
 
@@ -245,6 +253,7 @@ def _library() -> Any:
     for name in ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy"):
         # Its lines may quote prompts; what failed comes as an exception anyway.
         logging.getLogger(name).setLevel(logging.CRITICAL)
+    hold_clients(litellm)
     return litellm
 
 
@@ -252,6 +261,16 @@ def _register_local(litellm: Any, name: str) -> None:
     """Keep the client from asking the Ollama server about a model, which blocks the event loop."""
     # Not `register_model`, which begins with that very question.
     litellm.model_cost.setdefault(name, {"litellm_provider": "ollama_chat", "mode": "chat"})
+
+
+def _can_be(usage: Mapping[str, Any]) -> bool:
+    """Whether no part of what is told, cached or reasoned, is larger than its whole."""
+    return all(
+        is_count(part) and part <= usage.get(f"{side}_tokens", 0)
+        for side in ("input", "output")
+        for part in usage.get(f"{side}_token_details", {}).values()
+        if part is not None
+    )
 
 
 def _response_format(schema: Mapping[str, Any]) -> dict[str, Any]:

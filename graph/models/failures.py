@@ -24,23 +24,30 @@ _TRANSIENT = {
 }
 # OpenAI says it with a code in a 429, Anthropic only with a sentence in a 400.
 _QUOTA_WORDS = ("insufficient_quota", "credit balance is too low")
+
+# A header's word of so many characters may be a key; a longer place is none that people name.
+_SHORTEST_KEY = 8
+_LONGEST_PLACE = 200
+
 _CONTEXT_WORDS = ("context length", "context window", "prompt is too long")
 
 
 def failure_of(error: Exception) -> ModelFailure:
     """The failure that an exception of the client stands for.
 
-    One that is a failure already stays itself. The client's own classes name the same fault
-    differently by provider and turn what it cannot name into a 500, so the HTTP answer at the root
-    of the exception decides where there is one.
+    One that is a failure already, or was caused by one, stays it. The client's own classes name the
+    same fault differently by provider and turn what it cannot name into a 500, so the HTTP answer
+    at the root of the exception decides where there is one.
     """
-    if isinstance(error, ModelFailure):
-        return error
     causes = list(_causes(error))
+    if own := next((cause for cause in causes if isinstance(cause, ModelFailure)), None):
+        return own.alone()
     answer = next((one for one in map(_answer, causes) if one is not None), None)
     status = answer.status_code if answer else getattr(error, "status_code", None)
     names = {base.__name__ for cause in causes for base in type(cause).__mro__}
     text = " ".join(f"{cause} {getattr(cause, 'body', '')}" for cause in causes).lower()
+    if answer is not None and leads_elsewhere(answer):
+        return redirected(answer)
     if status in (400, 402, 403, 429) and any(words in text for words in _QUOTA_WORDS):
         return ModelFailure("quota_exhausted", transient=False, misconfigured=True)
     if status == 401 and answer is None:
@@ -97,8 +104,40 @@ def _answer(cause: BaseException) -> Any:
     return cause.response if isinstance(cause, httpx.HTTPStatusError) else None
 
 
+def leads_elsewhere(answer: Any) -> bool:
+    """Whether an HTTP answer is no answer, but says where there would be one."""
+    return bool(300 <= answer.status_code < 400)
+
+
+def redirected(answer: Any) -> ModelFailure:
+    """The failure that such an answer is: a person has to say whether that place is meant."""
+    detail = _redirection(answer)
+    return ModelFailure("redirected", transient=False, misconfigured=True, detail=detail)
+
+
+def _redirection(answer: Any) -> str:
+    """Where an answer leads, as far as it may be told: of its address only scheme, host and port.
+
+    The rest may quote what was sent, and so may the host's name.
+    """
+    import httpx
+
+    said = f"HTTP {answer.status_code}, which no call of a model follows"
+    try:
+        target = answer.url.join(answer.headers["location"])
+        place = str(httpx.URL(scheme=target.scheme, host=target.host, port=target.port))
+    except (KeyError, ValueError, httpx.InvalidURL):
+        return said
+    headers = [value for name, value in answer.request.headers.items() if name != "host"]
+    sent = [word for value in headers for word in value.lower().split()]
+    secret = any(len(word) >= _SHORTEST_KEY and word in place.lower() for word in sent)
+    if secret or len(place) > _LONGEST_PLACE:
+        return f"{said}, to a place that is not told"
+    return f"{said}, to {place}"
+
+
 def _retry_after(answer: Any, error: Exception) -> float | None:
-    """The provider's wish in seconds: a number or a date."""
+    """The provider's wish in seconds: a number or a date; `ModelFailure` bounds it."""
     headers: Mapping[str, str] = (
         answer.headers if answer else getattr(error, "litellm_response_headers", None) or {}
     )
@@ -106,10 +145,10 @@ def _retry_after(answer: Any, error: Exception) -> float | None:
     if wish is None:
         return None
     try:
-        return max(0.0, float(wish))
+        return float(wish)
     except ValueError:
         pass
     try:
-        return max(0.0, parsedate_to_datetime(wish).timestamp() - time.time())
-    except ValueError:
+        return parsedate_to_datetime(wish).timestamp() - time.time()
+    except (ValueError, OverflowError):
         return None

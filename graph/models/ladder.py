@@ -5,7 +5,7 @@ import logging
 
 from graph.models.breaker import CircuitBreaker
 from graph.models.client import LiteLlmModel, is_installed
-from graph.models.prices import Price
+from graph.models.prices import Price, missing_keys
 from graph.settings import InvalidSettings, ModelSettings, Settings
 from nodes.planning.model import ModelFailure, ModelLadder
 
@@ -30,14 +30,18 @@ def make_ladder(settings: Settings) -> ModelLadder | None:
         raise InvalidSettings(
             f"RUNWRIGHT_MODELS is set, but {CLIENT_MISSING}: {HOW_TO_INSTALL}", ["models"]
         )
-    models = {configured.model: _model(configured, settings) for configured in settings.models}
-    if settings.model_complex is not None and settings.model_complex not in models:
-        models[settings.model_complex] = _model(
-            ModelSettings(model=settings.model_complex), settings
-        )
+    configured = {one.model: one for one in settings.models}
+    if settings.model_complex is not None and settings.model_complex not in configured:
+        configured[settings.model_complex] = ModelSettings(model=settings.model_complex)
+    models = {name: _model(one, settings) for name, one in configured.items()}
+
+    def lacks_key(name: str) -> bool:
+        one = configured[name]
+        return bool(missing_keys(name, one.api_base, one.api_key_env))
+
     return ModelLadder(
         models=models,
-        order=[configured.model for configured in settings.models],
+        order=[one.model for one in settings.models],
         breaker=CircuitBreaker(
             models, threshold=settings.breaker_failures, pause=settings.breaker_seconds
         ),
@@ -45,16 +49,21 @@ def make_ladder(settings: Settings) -> ModelLadder | None:
         threshold=settings.complexity_threshold,
         timeout=settings.model_timeout,
         fallback=settings.fallback,
+        lacks_key=lacks_key,
     )
 
 
 async def warm(ladder: ModelLadder) -> None:
     """Load what the first call of each model needs, beside the event loop.
 
-    One that cannot be loaded is told to the breaker and keeps no other from it.
+    One that cannot be loaded is told to the breaker and keeps no other from it. For one without a
+    key nothing is loaded: the first run tells.
     """
     loaded = 0
     for name, model in ladder.models.items():
+        if ladder.lacks_key(name):
+            logger.warning("model has no key", extra={"model": name})
+            continue
         try:
             await asyncio.to_thread(model.warm)
             loaded += 1

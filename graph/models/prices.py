@@ -41,6 +41,33 @@ def price_in_map(litellm: Any, name: str) -> Price | None:
 LOCAL = frozenset({"ollama", "ollama_chat"})
 
 
+#: Where the key of a provider is looked for, in any of them. Of the others only LiteLLM knows.
+_KEYS = {
+    "deepseek": ("DEEPSEEK_API_KEY",),
+    "gemini": ("GEMINI_API_KEY", "GOOGLE_API_KEY", "PALM_API_KEY"),
+    "groq": ("GROQ_API_KEY",),
+    "mistral": ("MISTRAL_API_KEY", "MISTRAL_AZURE_API_KEY"),
+    "openai": ("OPENAI_API_KEY",),
+}
+
+
+def missing_keys(name: str, api_base: str | None, api_key_env: str | None) -> tuple[str, ...]:
+    """The variables of which one has to hold a model's key, where none does; loads nothing."""
+    if api_key_env is not None:
+        needed: tuple[str, ...] = (api_key_env,)
+    else:
+        needed = () if api_base is not None else _usual_keys(name.partition("/")[0])
+    return () if any(os.environ.get(variable) for variable in needed) else needed
+
+
+def _usual_keys(provider: str) -> tuple[str, ...]:
+    if provider != "anthropic":
+        return _KEYS.get(provider, ())
+    # It knows other credentials as well, in variables with its name.
+    others = [name for name in os.environ if name.startswith("ANTHROPIC_") and os.environ[name]]
+    return () if others else ("ANTHROPIC_API_KEY",)
+
+
 def missing_variables(
     litellm: Any, name: str, api_base: str | None, api_key_env: str | None
 ) -> tuple[str, ...]:

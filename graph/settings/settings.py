@@ -189,7 +189,9 @@ class Settings(BaseSettings):
     fallback: Literal["always", "transient", "never"] = Field(
         "always", description="whether the pattern planner may answer where models fail"
     )
-    breaker_failures: int = Field(3, ge=1, description="failures in a row that close off a model")
+    breaker_failures: int = Field(
+        3, ge=1, description="runs in a row whose failures close off a model"
+    )
     breaker_seconds: float = Field(30.0, ge=0, description="how long it stays closed off, s")
 
     # How much at once

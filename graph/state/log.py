@@ -122,7 +122,7 @@ class PlanningCall(TypedDict):
     ]
     error_class: Annotated[str | None, doc("Why it failed or was skipped.")]
     transient: Annotated[bool | None, doc("Whether that failure may pass by itself.")]
-    reasons: Annotated[list[str], doc("Why the answer was rejected.")]
+    reasons: Annotated[list[str], doc("Why the answer was rejected, or more about the failure.")]
     started_at: Annotated[Time, doc("When it began.")]
     duration_ms: Annotated[float, doc("How long it took, in milliseconds.")]
     input_tokens: Annotated[int | None, doc("Tokens read; null where there are none.")]

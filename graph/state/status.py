@@ -14,6 +14,7 @@ STATUSES: tuple[Status, ...] = get_args(Status)
 
 ErrorType = Literal[
     "not_understood",
+    "planning_failed",
     "plan_rejected",
     "step_failed",
     "budget_exceeded",
@@ -40,7 +41,13 @@ class Unparsed(TypedDict):
 class RunError(TypedDict):
     """Why the run did not complete."""
 
-    type: Annotated[ErrorType, doc("What kind of failure it is.")]
+    type: Annotated[
+        ErrorType,
+        doc(
+            "What kind of failure it is; `planning_failed`: the models that were to plan it "
+            "failed, and the pattern planner did not understand it or may not answer for them."
+        ),
+    ]
     message: Annotated[str, doc("The reason, in words.")]
     step: Annotated[int | None, doc("The step that failed.")]
     unparsed: Annotated[list[Unparsed], doc("The words that were not understood.")]

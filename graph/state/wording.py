@@ -1,6 +1,7 @@
 """How moments, durations, numbers and foreign text are written, wherever people read them."""
 
 import json
+import math
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -16,8 +17,12 @@ def doc(description: str) -> Any:
 UNTOLD = Field(exclude=True)
 
 
+_LAST = datetime(9999, 12, 31, tzinfo=UTC).timestamp()
+
+
 def rfc3339(epoch: float) -> str:
-    """`epoch` seconds as `2026-11-22T12:00:00.000Z`."""
+    """`epoch` seconds as `2026-11-22T12:00:00.000Z`; a moment beyond the calendar is its end."""
+    epoch = min(max(epoch, 0.0), _LAST) if not math.isnan(epoch) else 0.0
     moment = datetime.fromtimestamp(epoch, UTC)
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 

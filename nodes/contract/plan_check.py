@@ -6,6 +6,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from graph.state import Limits, Step
+from nodes.contract.json_data import InvalidOutput, plain
 from nodes.contract.references import InvalidReference, has_reference, references, resolve
 from tools.registry import Tool
 
@@ -13,7 +14,8 @@ from tools.registry import Tool
 def check_plan(steps: Sequence[Step], tools: Mapping[str, Tool], limits: Limits) -> list[str]:
     """Why this plan must not be executed; empty when it may.
 
-    Tools exist, inputs fit their schemas, references point to earlier steps, limits hold.
+    Tools exist, inputs fit their schemas and a checkpoint can hold them, references point to
+    earlier steps, limits hold.
     A value that holds a reference is checked again when the reference is resolved.
     """
     if not steps:
@@ -24,17 +26,20 @@ def check_plan(steps: Sequence[Step], tools: Mapping[str, Tool], limits: Limits)
     for number, step in enumerate(steps, start=1):
         if step["step"] != number:
             reasons.append(f"step {number} is numbered {step['step']}; steps count from 1")
-        reasons += [f"step {number}: {reason}" for reason in _check_step(number, step, tools)]
+        found = _check_step(number, step, tools, limits["max_output"])
+        reasons += [f"step {number}: {reason}" for reason in found]
     return reasons
 
 
-def _check_step(number: int, step: Step, tools: Mapping[str, Tool]) -> list[str]:
+def _check_step(number: int, step: Step, tools: Mapping[str, Tool], max_input: int) -> list[str]:
     tool = tools.get(step["tool"])
     if tool is None:
         return [f"there is no tool {step['tool']!r}; there are {', '.join(tools)}"]
     try:
+        # As the attempt will find it, when steps before it are done already.
+        plain(step["input"], max_bytes=max_input, what="input")
         targets = [reference.step for reference in references(step["input"])]
-    except InvalidReference as error:
+    except (InvalidOutput, InvalidReference) as error:
         return [str(error)]
     reasons = [
         f"{{step_{target}_output}} does not come before it; "

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any
@@ -120,6 +121,15 @@ def missed(steps: Sequence[Step], skipped: Collection[int], cursor: int) -> list
 
 
 # How a node sits out the time until its next attempt.
+
+
+#: Longest wait that anybody may ask for, in seconds: a tool's attempts, a provider, a clock.
+MAX_WAIT = 3600.0
+
+
+def bounded(wait: float) -> float:
+    """A wait as it is kept, in seconds: not before now, and at most `MAX_WAIT`."""
+    return min(max(wait, 0.0), MAX_WAIT) if not math.isnan(wait) else 0.0
 
 
 #: Sits out a backoff until the given epoch second; the seconds that passed after it, while others

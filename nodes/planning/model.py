@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from graph.state import RunState
+from nodes.contract.steps import bounded
 from nodes.planning.complexity import THRESHOLD
 
 #: One message to a model: `role` and `content`.
@@ -16,12 +17,26 @@ Message = Mapping[str, str]
 NOT_READY = "client_not_ready"
 
 
+#: The most tokens that one side of a call can have: no model reads more.
+MOST_TOKENS = 10_000_000
+
+#: The most that one call can cost, in USD: a thousand times the dearest of today.
+MOST_USD = 10_000.0
+
+
+def is_count(told: object) -> bool:
+    """Whether what was told, by whomever, can be a number of tokens."""
+    if isinstance(told, bool) or not isinstance(told, int | float):
+        return False
+    return 0 <= told <= MOST_TOKENS and told == int(told)
+
+
 @dataclass(frozen=True)
 class Completion:
     """A model's answer as it came; tokens and price are None where the provider tells none.
 
-    `refused`: the provider said so, with a refusal or a content filter. `usd` is never 0 for
-    "not known".
+    What cannot be counts as not told. `refused`: the provider said so, with a refusal or a content
+    filter. `usd` is never 0 for "not known".
     """
 
     text: str
@@ -30,6 +45,14 @@ class Completion:
     input_tokens: int | None = None
     output_tokens: int | None = None
     usd: float | None = None
+
+    def __post_init__(self) -> None:
+        told = [count for count in (self.input_tokens, self.output_tokens) if count is not None]
+        if not all(map(is_count, told)):
+            for name in ("input_tokens", "output_tokens", "usd"):  # the price is of these tokens
+                object.__setattr__(self, name, None)
+        if isinstance(usd := self.usd, int | float) and not 0 <= usd <= MOST_USD:
+            object.__setattr__(self, "usd", None)
 
 
 @dataclass(frozen=True)
@@ -45,7 +68,8 @@ class ModelFailure(Exception):
 
     `error_class` names the fault, without the provider's text, which may quote the prompt.
     `transient`: the same call may succeed later, after `retry_after` seconds where the provider
-    said so. Otherwise the model is misconfigured, or cannot take this request.
+    said so, at most an hour. Otherwise the model is misconfigured, or cannot take this request.
+    `detail`: what else may be told of it, a place for example.
     """
 
     def __init__(
@@ -55,12 +79,24 @@ class ModelFailure(Exception):
         transient: bool,
         retry_after: float | None = None,
         misconfigured: bool = False,
+        detail: str | None = None,
     ) -> None:
         super().__init__(error_class)
         self.error_class = error_class
         self.transient = transient
-        self.retry_after = retry_after
+        self.retry_after = None if retry_after is None else bounded(retry_after)
         self.misconfigured = misconfigured
+        self.detail = detail
+
+    def alone(self) -> "ModelFailure":
+        """The same without what it was raised in, whose text may quote the prompt."""
+        return ModelFailure(
+            self.error_class,
+            transient=self.transient,
+            retry_after=self.retry_after,
+            misconfigured=self.misconfigured,
+            detail=self.detail,
+        )
 
 
 class Model(Protocol):
@@ -112,8 +148,10 @@ class Breaker(Protocol):
     def succeeded(self, model: str) -> None:
         """An answer came."""
 
-    def failed(self, model: str, failure: ModelFailure, *, given_up: bool) -> None:
-        """No answer came; `given_up`: the caller does not try it again."""
+    def failed(
+        self, model: str, failure: ModelFailure, *, given_up: bool, run_id: str | None = None
+    ) -> None:
+        """No answer came; `given_up`: the run does not try it again."""
 
     def state(self) -> Mapping[str, Mapping[str, Any]]:
         """How every model does, for people."""
@@ -181,7 +219,8 @@ class ModelLadder:
     """Models in the order of trial; `complex_model` is asked first for a task judged complex.
 
     `timeout` is the longest time of one call, in seconds; `budget_guard` pays for calls, where an
-    owner's day has a budget.
+    owner's day has a budget. `lacks_key` looks whether a model has no key, before anything is
+    loaded for it.
     """
 
     models: Mapping[str, Model]
@@ -192,6 +231,7 @@ class ModelLadder:
     timeout: float = 20.0
     fallback: Fallback = "always"
     budget_guard: BudgetGuard | None = None
+    lacks_key: Callable[[str], bool] = lambda _: False
 
     def queue(self, score: float) -> list[str]:
         """The models to ask for a task of this complexity, one after the other."""

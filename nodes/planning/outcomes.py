@@ -1,7 +1,9 @@
 """What each outcome of a call means for the run: a plan, the next question, or the way down."""
 
+import logging
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -16,7 +18,7 @@ from graph.state import (
     run_error,
 )
 from nodes.contract.json_data import InvalidOutput, plain, storable
-from nodes.planning.budget import PlanningDeadline, deadline_of
+from nodes.planning.budget import PlanningDeadline, deadline_of, of_this_start
 from nodes.planning.model import (
     NOT_READY,
     BudgetExceeded,
@@ -26,10 +28,14 @@ from nodes.planning.model import (
     ModelLadder,
 )
 
+logger = logging.getLogger("runwright.models")
+
 #: A partial state.
 Update = dict[str, Any]
 
 _MOST_REASONS = 5  # of one answer
+
+_BUDGETS = frozenset({"budget_exceeded", "daily_budget_exceeded"})
 
 _NO_PATTERNS = "The pattern planner may not answer for them (RUNWRIGHT_FALLBACK)."
 
@@ -76,6 +82,11 @@ class ModelAttempt:
         return deadline_of(self.state, self.planning, self.log, self.ladder.timeout)
 
     @property
+    def of_this_start(self) -> list[PlanningCall]:
+        """What is in the log since the run was started last."""
+        return of_this_start(self.state, self.log)
+
+    @property
     def took(self) -> float:
         """How long the visit has taken so far, in seconds."""
         return time.perf_counter() - self._began
@@ -112,9 +123,9 @@ class ModelAttempt:
 
 def planned(attempt: ModelAttempt, completion: Completion, steps: list[Step]) -> Update:
     """The plan is made and checked."""
-    earlier = [_outcome_text(entry) for entry in attempt.log]
+    earlier = _told_once(attempt.of_this_start)
     attempt.note("planned", completion)
-    reason = "after " + "; ".join(earlier) if earlier else "the first model that was asked"
+    reason = f"after {earlier}" if earlier else "the first model that was asked"
     return _ended(attempt) | {
         "plan": Plan(steps=steps),
         "planned_by": _planned_by(attempt, "llm", attempt.name, reason),
@@ -147,11 +158,28 @@ def failed(attempt: ModelAttempt, failure: ModelFailure, had: PlanningDeadline) 
     After a timeout the next model, where there is one, is the better second try. `had` is the
     deadline that the call began with.
     """
-    attempt.note("failed", error_class=failure.error_class, transient=failure.transient)
+    attempt.note(
+        "failed",
+        error_class=failure.error_class,
+        transient=failure.transient,
+        reasons=[failure.detail] if failure.detail else [],
+    )
+    logger.warning(
+        "model failed",
+        extra={
+            "run_id": attempt.state["run_id"],
+            "model": attempt.name,
+            "error": failure.error_class,
+            "transient": failure.transient,
+            "retry_after": failure.retry_after,
+            "detail": failure.detail,
+        },
+    )
     breaker, wait = attempt.ladder.breaker, failure.retry_after or 0.0
     given_up = _gives_up(attempt, failure, wait)
     if _is_about_the_model(failure, had):
-        breaker.failed(attempt.name, failure, given_up=given_up)
+        run_id = attempt.state["run_id"]
+        breaker.failed(attempt.name, failure, given_up=given_up, run_id=run_id)
     if given_up or not attempt.deadline.affords(wait) or breaker.holds_back(attempt.name):
         return _passed_on(attempt, bigger=failure.error_class == "context_too_long")
     again: Planning = {
@@ -228,14 +256,16 @@ def _passed_on(attempt: ModelAttempt, *, bigger: bool = False) -> Update:
 
 def _no_model_left(attempt: ModelAttempt) -> Update:
     """The pattern planner answers, if the policy lets it."""
-    reason = "no model made a plan: " + "; ".join(map(_outcome_text, attempt.log))
+    asked = attempt.of_this_start
+    reason = f"no model made a plan: {_told_once(asked)}"
     if not _patterns_may_answer(attempt):
-        return _without_plan(attempt, "plan_rejected", f"{reason}. {_NO_PATTERNS}")
+        kind: ErrorType = "planning_failed" if models_failed(asked) else "plan_rejected"
+        return _without_plan(attempt, kind, f"{reason}. {_NO_PATTERNS}")
     return _to_patterns(attempt, reason)
 
 
 def _patterns_may_answer(attempt: ModelAttempt) -> bool:
-    lasting = any(entry["transient"] is False for entry in attempt.log)
+    lasting = any(entry["transient"] is False for entry in attempt.of_this_start)
     fallback = attempt.ladder.fallback
     return not (fallback == "never" or (fallback == "transient" and lasting))
 
@@ -266,9 +296,30 @@ def _planned_by(
     return PlannedBy(source=source, model=model, reason=reason, complexity=complexity)
 
 
+def models_failed(log: Iterable[PlanningCall]) -> bool:
+    """Whether it was failures of models alone that left a run without their plan.
+
+    Not where one has answered, if only that it cannot or with no plan, nor where nothing but a
+    budget has kept the run from asking.
+    """
+    asked = [entry for entry in log if entry["planner"] == "llm"]
+    return all(entry.get("outcome") in ("failed", "skipped") for entry in asked) and any(
+        entry["error_class"] not in _BUDGETS for entry in asked
+    )
+
+
+def _told_once(log: Iterable[PlanningCall]) -> str:
+    """What came of each call, told once: "twice" where it came twice."""
+    told = Counter(map(_outcome_text, log))
+    times = {1: "", 2: ", twice"}
+    return "; ".join(
+        f"{text}{times.get(count, f', {count} times')}" for text, count in told.items()
+    )
+
+
 def _outcome_text(entry: PlanningCall) -> str:
-    why = entry["error_class"] or "; ".join(entry["reasons"]) or entry["outcome"]
-    return f"{entry['model']}: {why}"
+    why = ": ".join(filter(None, [entry["error_class"], "; ".join(entry["reasons"])]))
+    return f"{entry['model']}: {why or entry['outcome']}"
 
 
 def _shortened(reasons: list[str]) -> list[str]:

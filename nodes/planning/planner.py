@@ -72,6 +72,8 @@ class ModelPlanner:
         timeout = deadline.deadline
         try:
             cost: Cost | None = None
+            if self.ladder.lacks_key(attempt.name):
+                raise ModelFailure("no_api_key", transient=False, misconfigured=True)
             if attempt.state.get("budget") or self.ladder.budget_guard:
                 if reason := over_time(attempt.state):
                     return not_affordable(attempt, reason)

@@ -1,11 +1,20 @@
 """The largest body that the API reads."""
 
+import asyncio
+import json
+import socket
 from collections.abc import AsyncIterator
+from pathlib import Path
 
+import httpx
 import pytest
+from starlette.types import Message, Receive, Scope, Send
 
 from api.app import HttpLimits
+from api.middleware.limits import BodyCutOff, BodyLimit
+from tests.support.patience import patience
 from tests.support.runs.fake_runs import FakeRuns, serving
+from tests.support.servers.server_process import serving as served
 
 JSON = {"content-type": "application/json"}
 
@@ -70,3 +79,49 @@ async def test_a_length_that_is_no_length_does_no_harm(length):
         )
 
     assert response.status_code in (400, 413)
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b'Content-Length: 100\r\n\r\n{"prompt": ',
+        b'Transfer-Encoding: chunked\r\n\r\n5\r\n{"pro\r\n',
+    ],
+    ids=["with a length", "in chunks"],
+)
+def test_a_stop_during_half_a_body_is_a_problem_and_no_fault(tmp_path: Path, sent: bytes) -> None:
+    with served(tmp_path) as server:
+        address = httpx.URL(server.url)
+        with socket.create_connection((address.host, address.port or 80)) as half:
+            half.settimeout(patience())
+            head = b"POST /runs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+            half.sendall(head + sent)
+            server.client.get("/health")  # what came before it has been taken up
+            server.terminate()
+            answer = b"".join(iter(lambda: half.recv(65536), b""))
+
+    if answer:  # unless the server was stopping before it had seen the request
+        status, _, rest = answer.partition(b"\r\n")
+        assert status == b"HTTP/1.1 503 Service Unavailable"
+        kind = json.loads(rest.partition(b"\r\n\r\n")[2])["type"]
+        assert kind == "urn:runwright:problem:body-cut-off"
+    assert not [line for line in server.lines if "Traceback" in line]
+
+
+@pytest.mark.parametrize("whole", [True, False])
+async def test_only_who_still_reads_the_body_is_answered_at_the_end(whole: bool) -> None:
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await receive()
+
+    messages = [{"type": "http.request", "body": b"{", "more_body": not whole}]
+
+    async def receive() -> Message:
+        if messages:
+            return messages.pop()
+        raise asyncio.CancelledError
+
+    scope = {"type": "http", "headers": []}
+    with pytest.raises(asyncio.CancelledError if whole else BodyCutOff):
+        await BodyLimit(app, limit=10)(scope, receive, None)  # type: ignore[arg-type]

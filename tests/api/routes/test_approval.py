@@ -302,3 +302,31 @@ def test_a_task_of_the_command_line_that_waits_is_left_to_be_approved_on_a_serve
     assert ran.returncode == 3, ran.stderr
     assert "waiting for a person" in ran.stdout
     assert f"`runwright approve {run['run_id']}`" in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("tool", "given", "field"),
+    [
+        ("todo_store.add", {"text": ""}, "text"),
+        ("todo_store.add", {"text": " \n\u200b"}, "text"),
+        ("todo_store.add", {"text": "x" * 2001}, "text"),
+        ("todo_store.add", {"text": "a\0b"}, "text"),
+        ("todo_store.update", {"todo": "1", "text": ""}, "text"),
+        ("todo_store.update", {"todo": " ", "text": "tea"}, "todo"),
+        ("todo_store.get", {"todo": ""}, "todo"),
+        ("todo_store.delete", {"todo": []}, "todo"),
+        ("todo_store.complete", {"todo": ["1", ""]}, "todo"),
+    ],
+)
+def test_an_edited_input_that_its_tool_must_refuse_is_refused_at_once(
+    server: ServerProcess, tool: str, given: dict[str, Any], field: str
+):
+    """Nothing of the plan is done, and the run waits as before."""
+    run_id = planned(server)
+    steps = [*EDITED["steps"], {"tool": tool, "input": given}]
+    refused = problem(post(server, f"/runs/{run_id}/approve", {"plan": {"steps": steps}}), 400)
+
+    assert refused.type == "urn:runwright:problem:plan-unfit"
+    assert f"step 2: {field} of {tool}" in refused.detail
+    assert server.client.get(f"/runs/{run_id}").json()["status"] == "waiting"
+    post(server, f"/runs/{run_id}/reject")

@@ -213,3 +213,65 @@ def test_a_clock_that_is_set_back_does_not_keep_the_circuit_open() -> None:
     clock.now -= 500
 
     assert one.allows("a")
+
+
+def test_attempts_of_one_run_count_once() -> None:
+    one = breaker(Clock())
+    for run_id in ("first", "first", "first", "second", "second"):
+        one.failed("a", OUTAGE, given_up=False, run_id=run_id)
+    assert one.allows("a")
+
+    one.failed("a", OUTAGE, given_up=False, run_id="third")
+
+    assert not one.allows("a")
+
+
+@pytest.mark.parametrize("wait", [0.5, 1, 29])
+def test_a_wait_that_a_provider_asked_for_holds_for_as_long_and_leaves_nothing(wait: float) -> None:
+    """Many runs have to fail before the model is closed for longer."""
+    clock = Clock()
+    one = CircuitBreaker(["a"], threshold=50, pause=30, clock=clock)
+    one.failed("a", ModelFailure("rate_limited", transient=True, retry_after=wait), given_up=True)
+    assert not one.allows("a")
+    assert one.state()["a"]["until"] == clock.now + wait
+
+    clock.now += wait
+
+    assert one.state()["a"]["state"] == "ok"
+    assert one.allows("a")
+    assert one.allows("a")
+
+
+def test_each_opening_and_closing_is_a_line_of_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", logger="runwright.models")
+    clock = Clock()
+    one = opened(clock)
+    one.failed("a", OUTAGE, given_up=False)  # of a call that had begun before
+    clock.now += 30
+    one.allows("a")
+    one.succeeded("a")
+    one.succeeded("a")
+    one.failed("a", WRONG_KEY, given_up=True)
+    one.failed("b", RATE_LIMIT, given_up=True)
+    clock.now += 90
+    one.allows("b")
+
+    told = [(line.getMessage(), vars(line)["model"]) for line in caplog.records]
+    assert told == [
+        ("model left alone", "a"),
+        ("model asked again", "a"),
+        ("model left alone", "a"),
+        ("model left alone", "b"),
+        ("model asked again", "b"),
+    ]
+    first = vars(caplog.records[0])
+    assert (first["state"], first["error"], first["seconds"]) == ("open", "server_error", 30)
+
+
+def test_no_wait_makes_a_moment_that_nobody_can_write() -> None:
+    clock = Clock()
+    one = CircuitBreaker(["a"], threshold=1, pause=30, clock=clock)
+    endless = ModelFailure("rate_limited", transient=True, retry_after=float("inf"))
+    one.failed("a", endless, given_up=True)
+
+    assert one.state()["a"]["until"] == clock.now + 3600

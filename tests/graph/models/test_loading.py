@@ -65,6 +65,24 @@ async def main():
 warmed = asyncio.run(main())
 """
 
+KEYLESS = """
+from graph.compose import open_runs
+from graph.settings import Settings
+
+async def main():
+    settings = Settings(
+        database_url="memory://",
+        models=["openai/gpt-5-mini", {"model": "anthropic/x", "api_key_env": "NOT_SET"}],
+        daily_budget_usd=1,
+    )
+    async with open_runs(settings) as runs:
+        run_id = (await runs.start("sing me a song"))["run_id"]
+        record = await runs.wait(run_id, timeout=600, owner="default")
+    return [record["error"]["type"], [call["error_class"] for call in record["planning_log"]]]
+
+warmed = asyncio.run(main())
+"""
+
 TELL = """
 clients = [name for name in ("litellm", "langchain_litellm", "openai") if name in sys.modules]
 told = [warmed, asked, clients, os.environ.get("DOTENV_WAS_READ")]
@@ -94,6 +112,18 @@ def test_without_a_model_nothing_of_it_is_loaded(tmp_path: Path) -> None:
     assert clients == []
     assert asked == []
     assert printed == ""
+
+
+def test_without_a_key_nothing_of_it_is_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody waits for a client that cannot be used, not even where a budget would ask it first."""
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    _, (told, asked, clients, _) = run(KEYLESS, tmp_path)
+
+    assert told == ["planning_failed", ["no_api_key", "no_api_key", None]]
+    assert clients == []
+    assert asked == []
 
 
 @pytest.mark.slow

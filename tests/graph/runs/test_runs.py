@@ -25,6 +25,7 @@ from nodes.plan import prompt_error
 from tests.support.patience import patience, until
 from tests.support.runs.live_runs import Gates, process, rested, start
 from tests.support.wording.messages import wording
+from tools.registry import tool
 
 FLAKY = ("examples.flaky:fail_times", "examples.flaky:sleep")
 
@@ -345,3 +346,24 @@ async def test_a_run_outlives_a_storage_that_fails_for_a_while(storage: Storage)
     await runs.close(grace=1)
     assert record["result"] is not None
     assert [todo["text"] for todo in record["result"]["output"]] == ["once"]
+
+
+async def test_a_number_that_no_checkpoint_holds_is_refused_before_anything_is_done(
+    settings: Settings,
+) -> None:
+    """Not after the steps before it, nor as a fault of ours."""
+
+    @tool("dice.roll", phrases=["roll {count} dice"])
+    def roll(count: int) -> int:
+        """Roll some dice."""
+        return 1
+
+    async with open_runs(settings, functions=[roll]) as runs:
+        fine = await done(runs, "roll 9223372036854775807 dice")
+        record = await done(runs, "what is 1 + 1, then roll 9223372036854775808 dice")
+
+    assert fine["status"] == "completed"
+    assert (record["status"], record["execution_log"]) == ("failed", [])
+    assert record["error"] is not None
+    assert record["error"]["type"] == "plan_rejected"
+    assert "beyond 64 bits" in record["error"]["message"]

@@ -43,6 +43,11 @@ async def place(points: list[Place], labels: dict[str, int] | None = None) -> No
     """Place several things."""
 
 
+@tool("keep")
+async def keep(value: Any) -> None:
+    """Keep whatever it is."""
+
+
 OWN = make_tools([say, scale, place])
 
 
@@ -193,3 +198,27 @@ def test_the_tools_of_the_package_are_checked_alike(tools: Mapping[str, Tool]) -
     ]
 
     assert places(reasons(*plan, tools=tools)) == ["step 3: status of todo_store.list"]
+
+
+DEEP: Any = "a"
+for _ in range(200):
+    DEEP = [DEEP]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [2**63, -(2**63) - 1, 10**400, float("inf"), float("nan"), "half \ud800", DEEP, {1, 2}],
+    ids=["int", "negative", "large", "inf", "nan", "surrogate", "deep", "set"],
+)
+@pytest.mark.parametrize("wrapped", [False, True], ids=["alone", "in a list"])
+def test_what_no_checkpoint_holds_is_no_input(value: Any, wrapped: bool) -> None:
+    """Found before anything is done, where the tool itself would take it as well."""
+    given = step(1, "keep", value=[value] if wrapped else value)
+    (reason,) = reasons(given, tools=make_tools([keep]))
+
+    assert reason.startswith("step 1: the input ")
+
+
+def test_an_integer_of_64_bits_is_an_input() -> None:
+    given = step(1, "keep", value=[2**63 - 1, -(2**63)])
+    assert reasons(given, tools=make_tools([keep])) == []

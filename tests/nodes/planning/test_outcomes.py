@@ -123,8 +123,7 @@ async def test_when_every_model_fails_the_patterns_plan_and_the_record_says_why(
     assert (by["source"], by["model"]) == ("pattern", None)
     assert by["complexity"] is not None
     calls = [
-        ("a/one", "unreachable"),
-        ("a/one", "unreachable"),
+        ("a/one", "unreachable, twice"),
         ("b/two", "unauthorized"),
         ("c/three", wording("answers.prose")),
         ("c/three", wording("answers.steps.missing")),
@@ -159,7 +158,8 @@ async def test_the_policy_says_whether_the_patterns_may_answer(
     if status == "failed":
         assert "fallback_plan" not in planned.nodes
         assert error is not None
-        assert error["type"] == "plan_rejected"
+        answered = any(isinstance(turn, Completion) for turn in script)
+        assert error["type"] == ("plan_rejected" if answered else "planning_failed")
         before, _, after = wording("planning.failed", model="a/one").partition("<reason>")
         assert error["message"].startswith(before)
         assert error["message"].endswith(after)
@@ -219,15 +219,17 @@ async def test_every_reason_is_told_where_nobody_understands(storage: Storage) -
 async def test_a_model_that_an_outage_has_closed_is_skipped_without_a_call(
     storage: Storage,
 ) -> None:
-    """The first run pays for the outage, the next ones do not."""
+    """The first runs pay for the outage, the next ones do not."""
     breaker = CircuitBreaker((), threshold=2, pause=60.0)
-    first = model("a/one", outage(), outage())
+    first = model("a/one", outage(), outage(), outage())
     second = model("b/two", misconfigured())
     planning = Planning(storage, first, second, breaker=breaker)
     await planning.run()
+    assert breaker.allows("a/one")  # both attempts were one run's
+    await planning.run()
     planned = await planning.run()
 
-    assert (len(first.calls), len(second.calls)) == (2, 1)
+    assert (len(first.calls), len(second.calls)) == (3, 1)
     assert planned.outcomes == [("a/one", "skipped"), ("b/two", "skipped"), (None, "planned")]
     assert [entry["error_class"] for entry in planned.log[:2]] == ["circuit_open"] * 2
     assert [entry["transient"] for entry in planned.log[:2]] == [True, False]
@@ -252,3 +254,61 @@ async def test_an_answer_that_is_no_plan_is_no_outage(storage: Storage) -> None:
     await Planning(storage, model("a/one", answer(PROSE), answer(PROSE)), breaker=breaker).run()
 
     assert breaker.allows("a/one")
+
+
+async def test_an_outage_that_nobody_could_plan_for_looks_like_one(
+    storage: Storage, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Not as if the words had been at fault; each failure is a line of the log."""
+    caplog.set_level("INFO", logger="runwright.models")
+    moved = ModelFailure("redirected", transient=False, misconfigured=True, detail="to http://x")
+    models = [model("a/one", outage(), outage()), model("b/two", moved)]
+    planned = await Planning(storage, *models).run("sing me a song")
+
+    error = planned.state["error"]
+    assert error is not None
+    assert error["type"] == "planning_failed"
+    assert error["unparsed"]
+    before = "no model made a plan: a/one: server_error, twice; b/two: redirected: to http://x; "
+    assert error["message"].startswith(before)
+    assert planned.log[2]["reasons"] == ["to http://x"]
+    lines = [vars(line) for line in caplog.records if line.getMessage() == "model failed"]
+    assert [(line["model"], line["error"]) for line in lines] == [
+        ("a/one", "server_error"),
+        ("a/one", "server_error"),
+        ("b/two", "redirected"),
+    ]
+    assert {line["run_id"] for line in lines} == {planned.state["run_id"]}
+
+
+@pytest.mark.parametrize(
+    "script", [[EMPTY], [REFUSED], [answer(PROSE), answer(PROSE)], [outage(), EMPTY]]
+)
+async def test_where_a_model_has_answered_it_is_the_words_that_nobody_understood(
+    storage: Storage, script: list[Turn]
+) -> None:
+    planned = await Planning(storage, model("a/one", *script)).run("sing me a song")
+
+    assert planned.state["error"] is not None
+    assert planned.state["error"]["type"] == "not_understood"
+
+
+async def test_a_model_that_is_left_alone_is_an_outage_as_well(storage: Storage) -> None:
+    breaker = CircuitBreaker((), threshold=1, pause=60.0)
+    planning = Planning(storage, model("a/one", outage()), breaker=breaker)
+    await planning.run("sing me a song")
+    planned = await planning.run("sing me a song")
+
+    assert planned.outcomes == [("a/one", "skipped"), (None, "refused")]
+    assert planned.state["error"] is not None
+    assert planned.state["error"]["type"] == "planning_failed"
+
+
+async def test_before_anything_is_loaded_the_key_is_looked_for(storage: Storage) -> None:
+    """Also where a budget asks first what a call may cost."""
+    only = model("a/one")
+    planning = Planning(storage, only, lacks_key=lambda name: name == "a/one")
+    planned = await planning.run("sing me a song", usd=1.0)
+
+    assert only.calls == []
+    assert planned.log[0]["error_class"] == "no_api_key"

@@ -1,0 +1,76 @@
+"""The connections of LiteLLM: no answer leads a call elsewhere, and none is read unchecked."""
+
+import asyncio
+from typing import Any
+
+import httpx
+
+from graph.models.answers import checked
+from graph.models.failures import leads_elsewhere, redirected
+
+#: The loop and the client of OpenAI's SDK, which LiteLLM takes from a setting.
+_session: tuple[asyncio.AbstractEventLoop, Any] | None = None
+
+
+def hold_clients(litellm: Any) -> None:
+    """See to it that every HTTP client which LiteLLM makes for a call follows no redirect.
+
+    A redirect would send key and prompt to a place of the answer's choice. LiteLLM keeps the
+    clients that it makes in a cache of its own, which can be replaced; OpenAI's SDK is given one
+    by `connect`.
+    """
+    cache: Any = type(litellm.in_memory_llm_clients_cache)
+    handlers = type(litellm.module_level_aclient), type(litellm.module_level_client)
+
+    class HeldClients(cache):  # type: ignore[misc]  # known only when LiteLLM is loaded
+        """Clients as they are made, and held from their first call on."""
+
+        def set_cache(self, key: str, value: object, *rest: Any, **named: Any) -> Any:
+            if isinstance(value, handlers):
+                _hold(value)
+            return super().set_cache(key, value, *rest, **named)
+
+    litellm.in_memory_llm_clients_cache = HeldClients()
+    # Made before any call, and in no cache.
+    _hold(litellm.module_level_aclient)
+    _hold(litellm.module_level_client)
+
+
+def connect(litellm: Any) -> None:
+    """Give OpenAI's SDK, and all that speak its language, the client of the running event loop."""
+    global _session
+    loop = asyncio.get_running_loop()
+    if _session is None or _session[0] is not loop:
+        handler = type(litellm.module_level_aclient)()
+        _hold(handler)
+        _session = loop, handler
+    litellm.aclient_session = _session[1].client
+
+
+async def disconnect(litellm: Any) -> None:
+    """Close what `connect` has made for this event loop."""
+    global _session
+    if _session is not None and _session[0] is asyncio.get_running_loop():
+        await _session[1].close()
+        _session = litellm.aclient_session = None
+
+
+def _hold(handler: Any) -> None:
+    """Hold a handler's client, and those by which it replaces it."""
+    client = handler.client
+    handler.follow_redirects = client.follow_redirects = False
+    if isinstance(client, httpx.AsyncClient):
+        handler.event_hooks = client.event_hooks = {"response": [_check]}
+
+
+async def _check(response: httpx.Response) -> None:
+    """Replace the body of an answer by the `checked` one. Raises `ModelFailure`."""
+    if leads_elsewhere(response):  # before anybody looks at the place
+        raise redirected(response)
+    if not response.is_success:
+        return
+    raw = b"".join([part async for part in response.stream])  # type: ignore[union-attr]  # it is an async one
+    await response.stream.aclose()  # type: ignore[union-attr]
+    body = httpx.Response(response.status_code, headers=response.headers, content=raw).content
+    response.headers.pop("content-encoding", None)
+    response.stream = httpx.ByteStream(checked(body))
