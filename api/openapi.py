@@ -11,9 +11,10 @@ from pydantic import TypeAdapter
 from api.errors.problems import MEDIA_TYPE, PROBLEMS, Cause, Kind
 from api.middleware.access import HostRefused, KeyRefused, NotJson, OriginRefused, is_open
 from api.middleware.limits import BodyTooLarge
-from api.schemas import Problem, RunChanged
+from api.schemas import Problem
 from api.views.answers import Heartbeat, RunEvent
 from graph.record.events import EVENT_TYPES
+from graph.runs.watch import RunChanged
 
 #: What any route may answer with.
 ALWAYS: tuple[Cause, ...] = (KeyRefused, HostRefused, Exception)

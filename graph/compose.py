@@ -13,12 +13,12 @@ from graph.models.client import close_clients
 from graph.models.daily_budget import DailyBudget, DailyLimit
 from graph.models.ladder import make_ladder, warm
 from graph.queue.executor import Executor
-from graph.runs.context import RunContext, RunPolicy, StorageUnavailable, make_context
+from graph.runs.context import RunContext, RunPolicy, make_context
 from graph.service import Runs
 from graph.settings import Settings
 from graph.state import RunState
 from graph.storage.open import open_storage
-from graph.storage.storage import Storage
+from graph.storage.storage import Storage, StorageUnavailable
 from nodes.patterns.overlaps import overlapping_phrases
 from nodes.planning.model import ModelLadder
 from tools.loading import BUILTIN, load

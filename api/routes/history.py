@@ -12,9 +12,10 @@ from api.parameters import OwnerDep, RunsDep
 from api.strict import StrictRoute
 from api.views.answers import Run, answered, json_answer
 from graph.record.record import record_of
-from graph.runs.context import RunNotFound, StorageUnavailable
+from graph.runs.context import RunNotFound
 from graph.runs.history import CheckpointNotFound, CheckpointView, HistoryPage
 from graph.state.wording import doc
+from graph.storage.storage import StorageUnavailable
 
 
 class History(HistoryPage):

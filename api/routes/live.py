@@ -26,9 +26,10 @@ from api.strict import StrictRoute
 from api.views.answers import EventPage, RunAnswer, answered, json_answer, run_answer
 from graph.queue.executor import QueueFull
 from graph.runs.accept import KeyReused, NotAccepting
-from graph.runs.context import RunNotFound, StorageUnavailable
+from graph.runs.context import RunNotFound
 from graph.service import PromptRejected
 from graph.state.status import SETTLED
+from graph.storage.storage import StorageUnavailable
 
 router = APIRouter(route_class=StrictRoute, tags=["live"])
 

@@ -25,12 +25,13 @@ from graph.commands.deletion import NotSettled
 from graph.queue.executor import QueueFull
 from graph.record.record import Record
 from graph.runs.accept import AlreadyAccepted, KeyReused, NotAccepting
-from graph.runs.context import RunNotFound, StorageUnavailable
+from graph.runs.context import RunNotFound
 from graph.service import PromptRejected, Runs
 from graph.state import Status
 from graph.state.row import IdempotencyKey
 from graph.state.wording import Time, doc
 from graph.storage.pages import InvalidCursor
+from graph.storage.storage import StorageUnavailable
 
 #: Longest key, in characters.
 LONGEST_KEY = 200

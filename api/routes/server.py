@@ -16,9 +16,9 @@ from api.parameters import AnonymousDep, OwnerDep, RunsDep
 from api.schemas import Alive, Health, ToolList, ToolView
 from api.strict import StrictRoute
 from api.views.answers import answered, json_answer
-from graph.runs.context import StorageUnavailable
 from graph.service import Runs
 from graph.state.wording import Time, doc, rfc3339
+from graph.storage.storage import StorageUnavailable
 
 budget_router = APIRouter(route_class=StrictRoute, tags=["server"])
 
@@ -122,8 +122,11 @@ async def read_readiness(runs: RunsDep) -> Alive:
     """Whether runs can be accepted now."""
     if not runs.ready:
         raise NotReady("The server is starting or stopping.")
-    if not (await runs.health.storage())["writable"]:
-        raise NotReady("Storage cannot be written; see /health.")
+    storage = await runs.health.storage()
+    if damage := storage.get("damage"):
+        raise NotReady(f"Storage is {damage}.")
+    if not storage["writable"]:
+        raise NotReady("Storage cannot be read or written; see /health.")
     return Alive(status="ok")
 
 

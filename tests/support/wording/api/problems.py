@@ -16,10 +16,11 @@ from graph.commands.fork import ForkRejected
 from graph.commands.retry import NoBackoff, NotPlanned, NotRetryable, RetryRejected
 from graph.queue.executor import QueueFull
 from graph.runs.accept import KeyReused, NotAccepting
-from graph.runs.context import RunNotFound, StorageUnavailable
+from graph.runs.context import RunNotFound
 from graph.runs.history import CheckpointNotFound
 from graph.service import PromptRejected
 from graph.storage.pages import InvalidCursor
+from graph.storage.storage import StorageUnavailable
 from nodes.approval.edited_plan import PlanUnfit
 from tests.support.runs.fake_runs import FakeRuns, serving
 
