@@ -54,11 +54,13 @@ TOLD_EVERY = 60.0
 class StorageFaults:
     """What a storage fails at: logged once a minute, and kept where no further try mends it.
 
-    `damage` is what is to be done then. Threads of the backend may tell; `clock` in seconds.
+    `damage` is what is to be done then about what is `damaged`. Threads of the backend may tell;
+    `clock` in seconds.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.damage: str | None = None
+        self.damaged: str | None = None
         self._clock = clock
         #: By its words: when a fault was logged last, and how often it was met since.
         self._told: dict[str, tuple[float, int]] = {}
@@ -79,8 +81,14 @@ class StorageFaults:
     def note_damage(self, damage: str, *, where: str) -> None:
         """Keep what is to be done about `where`, and log it, the first time."""
         if self.damage is None:
-            self.damage = damage
+            self.damage, self.damaged = damage, where
             logger.error("%s is %s", where, damage)
+
+    def told(self, error: Exception) -> str:
+        """What the storage raised, in one line that says what to do."""
+        if self.damage is not None:
+            return f"{self.damaged} is {self.damage}"
+        return f"the storage does not answer: {error}; try again, or see to its disk and its rights"
 
     def refuse_damaged(self) -> None:
         """Raises `StorageUnavailable` where what is written may not be kept."""

@@ -57,8 +57,16 @@ class _WatchedConnection(sqlite3.Connection):
         self.notice = notice
         super().__init__(*arguments, **options)
 
-    def cursor(self, factory: Any = None) -> Any:  # also what `execute` makes
+    def cursor(self, factory: Any = None) -> Any:
         return super().cursor(_WatchedCursor)
+
+    # The inherited ones make a cursor of the stock class.
+
+    def execute(self, *arguments: Any) -> Any:
+        return self.cursor().execute(*arguments)
+
+    def executemany(self, *arguments: Any) -> Any:
+        return self.cursor().executemany(*arguments)
 
 
 class _WatchedCursor(sqlite3.Cursor):
