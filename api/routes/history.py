@@ -3,7 +3,6 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
-from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from typing_extensions import TypedDict
 
@@ -46,7 +45,7 @@ Before = Annotated[
     response_class=JSONResponse,
     responses={
         200: answered(History, "Checkpoints, the newest first."),
-        **problems(RequestValidationError, RunNotFound, CheckpointNotFound, StorageUnavailable),
+        **problems(RunNotFound, CheckpointNotFound, StorageUnavailable),
     },
 )
 async def read_history(
@@ -62,7 +61,7 @@ async def read_history(
     response_class=JSONResponse,
     responses={
         200: answered(CheckpointDetail, "The checkpoint."),
-        **problems(RequestValidationError, RunNotFound, CheckpointNotFound, StorageUnavailable),
+        **problems(RunNotFound, CheckpointNotFound, StorageUnavailable),
     },
 )
 async def read_checkpoint(

@@ -5,7 +5,7 @@ from typing import Annotated, Any, cast
 
 from fastapi import APIRouter, Request, Response
 from fastapi.openapi.docs import get_swagger_ui_html
-from fastapi.responses import JSONResponse, PlainTextResponse
+from fastapi.responses import JSONResponse, PlainTextResponse, RedirectResponse
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from typing_extensions import TypedDict
@@ -69,7 +69,7 @@ async def read_budget(runs: RunsDep, owner: OwnerDep) -> Response:
     return json_answer(asdict(await runs.account(owner)), BudgetAnswer)
 
 
-router = APIRouter()
+router = APIRouter(route_class=StrictRoute)
 
 
 @router.get("/tools", tags=["server"], responses=problems())
@@ -152,9 +152,16 @@ _POLICY = (
 
 
 def docs_routes() -> list[BaseRoute]:
-    """`/docs`, and below it the files of Swagger UI that the package fastapi-offline ships."""
+    """`/docs`, and below it the files of Swagger UI that the package fastapi-offline ships.
+
+    Whoever opens the server's address in a browser is led there.
+    """
     assets = StaticFiles(packages=[("fastapi_offline", "static")])
-    return [Route("/docs", _page), Mount("/docs/assets", assets)]
+    return [Route("/", _front), Route("/docs", _page), Mount("/docs/assets", assets)]
+
+
+async def _front(_: Request) -> Response:
+    return RedirectResponse("docs", 303)
 
 
 async def _page(request: Request) -> Response:

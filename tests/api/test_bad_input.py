@@ -34,12 +34,10 @@ async def test_what_is_wrong_with_a_field_is_said_of_that_field(client, path, bo
     assert [error["field"] for error in problem["errors"]] == [field]
 
 
-async def test_statuses_may_be_several_and_unknown_parameters_are_nobodys_business(client):
+async def test_statuses_may_be_several(client):
     several = await client.get("/runs?status=failed&status=completed")
-    unknown = await client.post("/runs?_=1&_=2", json={"prompt": "hello"})
 
     assert several.status_code == 200
-    assert unknown.status_code == 201
 
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()))  # with lone surrogates
@@ -106,7 +104,7 @@ async def test_an_id_that_no_run_has_is_not_found_whatever_its_shape(client, run
     assert len(response.content) < 1000
 
 
-@pytest.mark.parametrize("path", ["/", "/nope", "/runs/", "/runs/a/b", "/runs/a%2Fb", "/health/x"])
+@pytest.mark.parametrize("path", ["/nope", "/runs/", "/runs/a/b", "/runs/a%2Fb", "/health/x"])
 async def test_an_unknown_path_points_to_the_documentation(client, path):
     response = await client.get(path)
 

@@ -20,6 +20,7 @@ from graph.runs.context import RunNotFound
 from graph.runs.history import CheckpointNotFound
 from graph.service import PromptRejected
 from graph.storage.pages import InvalidCursor
+from graph.storage.sqlite.probe import MALFORMED
 from graph.storage.storage import StorageUnavailable
 from nodes.approval.edited_plan import PlanUnfit
 from tests.support.runs.fake_runs import FakeRuns, serving
@@ -61,6 +62,7 @@ _FAILURES: dict[str, Exception] = {
     "queue-full": QueueFull(10_000, 2.3),
     "not-accepting": NotAccepting(),
     "storage-unavailable": StorageUnavailable(),
+    "storage-unavailable.damaged": StorageUnavailable(MALFORMED),
     "not-ready": NotReady("<reason>"),
     "internal": ValueError("<secret>"),
 }
