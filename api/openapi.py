@@ -116,8 +116,8 @@ def _response(kinds: list[Kind]) -> dict[str, Any]:
 
 def _stream(description: str, message: dict[str, Any]) -> dict[str, Any]:
     due = _message(["heartbeat"], Heartbeat)
-    # OpenAPI 3.2 has `itemSchema` for the events of a stream; 3.1 knows no more than its text.
-    described = {"schema": {"type": "string"}, "x-itemSchema": {"oneOf": [message, due]}}
+    # OpenAPI 3.2 has `itemSchema` for the events of a stream; 3.1 has nothing for them.
+    described = {"x-itemSchema": {"oneOf": [message, due]}}
     return {"description": description, "content": {"text/event-stream": described}}
 
 

@@ -82,7 +82,7 @@ class StorageFaults:
         """Keep what is to be done about `where`, and log it, the first time."""
         if self.damage is None:
             self.damage, self.damaged = damage, where
-            logger.error("%s is %s", where, damage)
+            logger.error("storage is damaged: %s is %s", where, damage)
 
     def told(self, error: Exception) -> str:
         """What the storage raised, in one line that says what to do."""

@@ -32,9 +32,7 @@ async def test_a_large_answer_is_compressed_and_the_same(many, path):
     assert small.headers["vary"] == "Accept-Encoding"
     assert gzip.decompress(sent) == plain.content
     assert len(sent) < len(plain.content) / 3
-    assert "content-length" not in small.headers or int(small.headers["content-length"]) == len(
-        sent
-    )
+    assert small.headers.get("content-length", str(len(sent))) == str(len(sent))
     assert head.headers["content-encoding"] == "gzip"
     assert head.content == b""
 
@@ -71,5 +69,5 @@ async def test_events_reach_who_takes_gzip_as_they_happen(runs, app):
         last = await visit.until(len(more) + 1)
         told = [event.event for event in last]
 
-    assert told[0] == "run.accepted"
+    assert told[0] == "run.queued"
     assert len(told) > len(more) > len(first)
