@@ -88,7 +88,9 @@ def check_parameters(request: Request, known: Collection[str]) -> None:
 
 class _StrictRequest(Request):
     async def json(self) -> Any:
-        return parse(await self.body())
+        value = parse(await self.body())
+        # FastAPI takes null for no body. It is one, and as wrong as anything that is no object.
+        return False if value is None else value
 
 
 def _invalid(message: str, text: str = "", position: int = 0) -> json.JSONDecodeError:

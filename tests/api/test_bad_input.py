@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.runs.fake_runs import FakeRuns, serving
+from tests.support.runs.run_states import queued
 from tests.support.wording.api.fields import BODIES, FIELDS, JSON, PROMPTS
 
 BAD = BODIES | PROMPTS
@@ -32,6 +33,16 @@ async def test_what_is_wrong_with_a_field_is_said_of_that_field(client, path, bo
     problem = response.json()
     assert response.status_code == 400
     assert [error["field"] for error in problem["errors"]] == [field]
+
+
+@pytest.mark.parametrize("act", ["cancel", "approve", "reject", "retry", "retry-now"])
+async def test_null_is_not_taken_for_a_body_that_is_left_out(client, runs, act):
+    run_id = runs.store(queued())
+    response = await client.post(f"/runs/{run_id}/{act}", content=b"null", headers=JSON)
+
+    assert response.status_code == 400
+    assert [error["field"] for error in response.json()["errors"]] == ["body"]
+    assert runs.records[run_id]["status"] == "pending"
 
 
 async def test_statuses_may_be_several(client):
