@@ -20,7 +20,7 @@ PYTEST := $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 test: lint .venv/.dev       ## lint, types, and the tests that need neither Docker nor long; ARGS="-k name" picks some
 	$(PYTEST) -m "not real_llm and not slow" $(ARGS)
 
-test-rest: .venv/.dev .venv/.fuzz ## what `make test` leaves out: deployment, installation, fuzzers, many kills
+test-rest: .venv/.dev .venv/.fuzz .venv/.client ## what `make test` leaves out: deployment, installation, fuzzers, many kills
 	$(PYTEST) -m "not real_llm and slow" $(ARGS)
 
 # One after the other, also with --jobs.
@@ -84,6 +84,7 @@ lock:                       ## resolve the newest allowed versions into the cons
 	$(LOCK) -c constraints-dev.txt --extra checkout pyproject.toml -o constraints.txt
 	$(LOCK) -c constraints-dev.txt --extra checkout --extra models pyproject.toml -o constraints-models.txt
 	echo 'schemathesis>=4.32' | $(LOCK) - -o tests/fuzz_constraints.txt
+	echo 'openapi-python-client>=0.29' | $(LOCK) - -o tests/client_constraints.txt
 
 clean:                      ## remove the environment and every cache
 	rm -rf .venv dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .langgraph_api
@@ -124,6 +125,13 @@ TELL = @test -z "$(filter $(1),$?)" || echo "installing $$(($(call PINS,$(1)) - 
 	@echo "installing the fuzzer into .venv/fuzz, about half a minute ..."
 	@$(PYTHON) -m venv .venv/fuzz
 	@.venv/fuzz/bin/python $(INSTALL) tests/fuzz_constraints.txt
+	@touch $@
+
+# So has the generator of clients: it asks for an older typer than LangGraph's server.
+.venv/.client: tests/client_constraints.txt
+	@echo "installing the generator of clients into .venv/client, about half a minute ..."
+	@$(PYTHON) -m venv .venv/client
+	@.venv/client/bin/python $(INSTALL) tests/client_constraints.txt
 	@touch $@
 
 # An inference engine and the weights of two models, whose hashes the tests check. Without their

@@ -11,22 +11,16 @@ from pydantic import TypeAdapter
 from api.errors.problems import MEDIA_TYPE, PROBLEMS, Cause, Kind
 from api.middleware.access import HostRefused, KeyRefused, NotJson, OriginRefused, is_open
 from api.middleware.limits import BodyCutOff, BodyTooLarge
-from api.schemas import Problem, RunChanged
+from api.schemas import Problem
 from api.views.answers import Heartbeat, RunEvent
 from graph.record.events import EVENT_TYPES
+from graph.runs.watch import RunChanged
 
-#: What any route may answer with.
-ALWAYS: tuple[Cause, ...] = (KeyRefused, HostRefused, Exception)
+#: What any route may answer with: it takes no parameters but those that it names.
+ALWAYS: tuple[Cause, ...] = (RequestValidationError, KeyRefused, HostRefused, Exception)
 
 #: What any route that takes a body may answer with besides.
-WITH_BODY: tuple[Cause, ...] = (
-    RequestValidationError,
-    400,
-    OriginRefused,
-    BodyTooLarge,
-    NotJson,
-    BodyCutOff,
-)
+WITH_BODY: tuple[Cause, ...] = (400, OriginRefused, BodyTooLarge, NotJson, BodyCutOff)
 
 #: The headers of an answer that tells of a new run.
 LOCATION = {"Location": {"description": "Where to read the run.", "schema": {"type": "string"}}}
@@ -70,9 +64,10 @@ def description_of(app: FastAPI, *, keys: bool) -> Callable[[], dict[str, Any]]:
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
             app.openapi_schema = _describe(app)
+            # Told without keys as well: a client that is made from this may be given one later.
+            app.openapi_schema["components"]["securitySchemes"] = KEYS
             if keys:
                 app.openapi_schema |= {"security": [{name: []} for name in KEYS]}
-                app.openapi_schema["components"]["securitySchemes"] = KEYS
         return app.openapi_schema
 
     return openapi
@@ -86,6 +81,11 @@ def _describe(app: FastAPI) -> dict[str, Any]:
     for path, operations in document["paths"].items():
         for operation in operations.values():
             operation["responses"].pop("422", None)
+            # As in an address: what is optional is left out, not null.
+            for described in operation.get("requestBody", {}).get("content", {}).values():
+                forms = described["schema"].get("anyOf", ())
+                if {"type": "null"} in forms:
+                    [described["schema"]] = [form for form in forms if form != {"type": "null"}]
             if is_open(path):
                 operation["security"] = []
                 operation["responses"].pop("401", None)
@@ -116,7 +116,8 @@ def _response(kinds: list[Kind]) -> dict[str, Any]:
 
 def _stream(description: str, message: dict[str, Any]) -> dict[str, Any]:
     due = _message(["heartbeat"], Heartbeat)
-    described = {"itemSchema": {"oneOf": [message, due]}}  # as OpenAPI 3.2 describes streams
+    # OpenAPI 3.2 has `itemSchema` for the events of a stream; 3.1 has nothing for them.
+    described = {"x-itemSchema": {"oneOf": [message, due]}}
     return {"description": description, "content": {"text/event-stream": described}}
 
 

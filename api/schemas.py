@@ -6,7 +6,6 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import PydanticCustomError
 
 from api.errors.problems import FieldError
-from graph.record.record import Progress
 from graph.state import Approve, Budget, Status
 from nodes.contract.json_data import UNSTORABLE
 
@@ -120,15 +119,6 @@ class RunCreated(BaseModel):
     status: Status = Field(description="Where the run stands; planning is not waited for.")
 
 
-class RunChanged(BaseModel):
-    """A run that has changed, and where it stands by now."""
-
-    run_id: str = Field(description="The id of the run.")
-    status: Status = Field(description="Where the run stands.")
-    last_event_id: int = Field(ge=1, description="The number of its last event so far.")
-    progress: Progress = Field(description="How far it is.")
-
-
 class ToolView(BaseModel):
     """A tool that plans may use."""
 
@@ -157,14 +147,15 @@ class Health(Alive):
     """The server and its storage."""
 
     status: str = Field(
-        description="`ok`, or `degraded` while storage cannot be written or the server is "
+        description="`ok`, or `degraded` while storage cannot be read or written or the server is "
         "starting or stopping.",
         examples=["ok", "degraded"],
     )
     version: str = Field(description="Version of the server.")
     storage: dict[str, Any] = Field(
-        description="`backend`, `writable`, and what else the backend says about itself; without a "
-        "key where there are keys only its `status`, `ok` or `degraded`.",
+        description="`backend`; `writable`: whether all that runs need can be read and written; "
+        "`damage`, only where the database is damaged: what is to be done. Without a key where "
+        "there are keys only its `status`, `ok` or `degraded`.",
         examples=[{"backend": "sqlite", "writable": True}],
     )
     models: dict[str, Any] = Field(

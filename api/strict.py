@@ -1,11 +1,13 @@
-"""Reading a body as the JSON that RFC 8259 defines, and refusing what is only nearly JSON."""
+"""Reading a request to the letter: JSON as RFC 8259 defines it, and only known parameters."""
 
 import json
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine, Iterable
 from typing import Any
 
 from fastapi import Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
+from pydantic import BaseModel
 
 from nodes.contract.json_data import loads
 
@@ -32,20 +34,63 @@ def parse(body: bytes) -> Any:
 
 
 class StrictRoute(APIRoute):
-    """A route that reads its JSON body with `parse`; FastAPI handles the errors as its own."""
+    """A route that reads its JSON body with `parse`, and refuses unknown parameters of its address.
+
+    FastAPI handles the errors as its own. The operation is called as the function.
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        # A router hands over a function of its own, which makes names of paths.
+        super().__init__(*arguments, **options | {"generate_unique_id_function": _name_of})
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
+        # What our routes depend on besides takes no parameters of the address.
+        known = [name for field in self.dependant.query_params for name in _names(field)]
 
         async def strictly(request: Request) -> Response:
+            check_parameters(request, known)
             return await handle(_StrictRequest(request.scope, request.receive))
 
         return strictly
 
 
+def _names(field: Any) -> Iterable[str]:
+    """The parameters that a field stands for: itself, or the fields of a model."""
+    annotation = field.field_info.annotation
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation.model_fields
+    return [field.alias]
+
+
+def _name_of(route: APIRoute) -> str:
+    return route.name
+
+
+def check_parameters(request: Request, known: Collection[str]) -> None:
+    """Raises `RequestValidationError` where a parameter is not one of these, to the letter.
+
+    One that is passed over, since it is misspelled, would be silently wrong.
+    """
+    faults = [
+        {
+            "type": "unknown_parameter",
+            "loc": ("query", name[:60]),
+            "msg": f"is no parameter of this call, which has {', '.join(known) or 'none'}",
+            "input": None,
+        }
+        for name in request.query_params
+        if name not in known
+    ]
+    if faults:
+        raise RequestValidationError(faults)
+
+
 class _StrictRequest(Request):
     async def json(self) -> Any:
-        return parse(await self.body())
+        value = parse(await self.body())
+        # FastAPI takes null for no body. It is one, and as wrong as anything that is no object.
+        return False if value is None else value
 
 
 def _invalid(message: str, text: str = "", position: int = 0) -> json.JSONDecodeError:

@@ -13,12 +13,12 @@ from graph.models.client import close_clients
 from graph.models.daily_budget import DailyBudget, DailyLimit
 from graph.models.ladder import make_ladder, warm
 from graph.queue.executor import Executor
-from graph.runs.context import RunContext, RunPolicy, StorageUnavailable, make_context
+from graph.runs.context import RunContext, RunPolicy, make_context
 from graph.service import Runs
 from graph.settings import Settings
 from graph.state import RunState
 from graph.storage.open import open_storage
-from graph.storage.storage import Storage
+from graph.storage.storage import Storage, StorageError, StorageUnavailable
 from nodes.patterns.overlaps import overlapping_phrases
 from nodes.planning.model import ModelLadder
 from tools.loading import BUILTIN, load
@@ -53,7 +53,10 @@ async def open_runs(
         policy = RunPolicy(settings.limits, settings.approve, settings.approval_expires)
         context = _context(settings, storage, tools, ladder)
         runs = Runs(context, policy, ladder, daily_budget=daily)
-        await runs.open(resume_unfinished=resume_unfinished)
+        try:
+            await runs.open(resume_unfinished=resume_unfinished)
+        except storage.errors as error:
+            raise StorageError(storage.faults.told(error)) from error
         # Who leaves other runs alone does not remove them either.
         retention = _retention(settings, storage, runs) if resume_unfinished else None
         async with _warming(ladder), sweeping(retention):

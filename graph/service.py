@@ -1,7 +1,6 @@
 """Everything that can be done with runs: begun, read, ordered about, ended."""
 
 import asyncio
-import logging
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -125,7 +124,7 @@ class Runs:
         """
         self._acceptance.check()
         if key is not None:
-            with self._reader.available():
+            with self._storage.available():
                 first = await self._storage.index.find_key(owner, key.name, at=time.time())
             if first is not None:  # whatever else stands in the way of a new run
                 refuse_second(first, key)
@@ -268,14 +267,14 @@ class Runs:
         self._acceptance.check()
         if reason := prompt_error(prompt, self._policy.limits["max_prompt"]):
             raise PromptRejected(reason)
-        with self._reader.available():
+        with self._storage.available():
             return await self._previews.make(prompt, owner=owner, budget=budget)
 
     async def account(self, owner: str) -> Account:
         """How the owner's budget of the day stands. Raises `StorageUnavailable`."""
         if self._daily_budget is None:
             return Account(DailyLimit(), None, renewal(time.time()))
-        with self._reader.available():
+        with self._storage.available():
             return await self._daily_budget.account(owner)
 
     async def history(
@@ -286,7 +285,7 @@ class Runs:
         Raises `RunNotFound`, `CheckpointNotFound` and `StorageUnavailable`.
         """
         await self._reader.admit(run_id, owner)
-        with self._reader.available():
+        with self._storage.available():
             return await page_of(self._reader.graph, thread(run_id), limit=limit, before=before)
 
     async def checkpoint(self, run_id: str, checkpoint_id: str, *, owner: str | None) -> Checkpoint:
@@ -295,7 +294,7 @@ class Runs:
         Raises `RunNotFound`, `CheckpointNotFound` and `StorageUnavailable`.
         """
         await self._reader.admit(run_id, owner)
-        with self._reader.available():
+        with self._storage.available():
             return await checkpoint_of(self._reader.graph, thread(run_id), checkpoint_id)
 
     async def search(self, owner: str, search: Search, cursor: str | None = None) -> Page:
@@ -305,7 +304,7 @@ class Runs:
         """
         if cursor is not None:
             search = replace(search, after=decode(cursor, search, owner=owner))
-        with self._reader.available():
+        with self._storage.available():
             found = await self._storage.index.search(owner, search)
         return found_page(found, search, owner=owner)
 
@@ -313,8 +312,6 @@ class Runs:
         """The graph as a mermaid drawing."""
         return draw(self.graph).mermaid
 
-
-logger = logging.getLogger("runwright.runs")
 
 #: How long a probe of the storage may take, in seconds.
 CHECK_TIMEOUT = 1.0
@@ -332,15 +329,20 @@ class Health:
         return self._ladder.breaker.state() if self._ladder else {}
 
     async def storage(self) -> dict[str, object]:
-        """The backend, and whether it can be written just now."""
+        """The backend, whether it can be read and written just now, and what is to be done if it
+        is damaged."""
         unavailable: tuple[type[Exception], ...] = (TimeoutError, *self._storage.errors)
         try:
             async with asyncio.timeout(CHECK_TIMEOUT):
                 await self._storage.index.check()
+            writable = True
         except unavailable as error:
-            logger.warning("storage cannot be written: %s", error or type(error).__name__)
-            return {"backend": self._storage.backend, "writable": False}
-        return {"backend": self._storage.backend, "writable": True}
+            self._storage.faults.tell(error)
+            writable = False
+        state: dict[str, object] = {"backend": self._storage.backend, "writable": writable}
+        if damage := self._storage.faults.damage:
+            state |= {"writable": False, "damage": damage}
+        return state
 
 
 async def queue_unfinished(context: RunContext, runner: Runner) -> None:

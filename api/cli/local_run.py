@@ -6,8 +6,8 @@ from typing import Any, Protocol
 from api.views.answers import Run, shape
 from graph.commands.cancel import AlreadySettled
 from graph.record.events import Event
-from graph.runs.context import StorageUnavailable
 from graph.service import Runs
+from graph.storage.storage import StorageUnavailable
 
 #: Says something about the watching to the watcher.
 Note = Callable[[str], None]

@@ -12,13 +12,14 @@ from api.cli.logs import configure_logging
 from api.cli.server_run import ServerRun, open_client, post_approval_answer, post_task
 from graph.compose import open_runs
 from graph.queue.executor import QueueFull
-from graph.runs.context import RunNotFound, StorageUnavailable
+from graph.runs.context import RunNotFound
 from graph.service import PromptRejected, Runs
 from graph.settings import Settings
 from graph.settings.keys import DEFAULT_OWNER, KeyRing
 from graph.state.status import SETTLED
 from graph.storage.open import sqlite_path
 from graph.storage.sqlite.open import FileOwned, own
+from graph.storage.storage import StorageUnavailable
 
 
 async def run_task(settings: Settings, task: str, *, as_json: bool) -> int:

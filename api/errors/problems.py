@@ -23,10 +23,11 @@ from graph.commands.fork import ForkRejected
 from graph.commands.retry import NoBackoff, NotPlanned, NotRetryable, RetryRejected
 from graph.queue.executor import QueueFull
 from graph.runs.accept import KeyReused, NotAccepting
-from graph.runs.context import RunNotFound, StorageUnavailable
+from graph.runs.context import RunNotFound
 from graph.runs.history import CheckpointNotFound
 from graph.service import PromptRejected
 from graph.storage.pages import InvalidCursor
+from graph.storage.storage import StorageUnavailable
 from nodes.approval.edited_plan import PlanUnfit
 
 
@@ -124,10 +125,12 @@ _MAY_BE_STORED = {
 }
 
 
-def _storage_detail(_: StorageUnavailable, request: Request) -> str:
+def _storage_detail(error: StorageUnavailable, request: Request) -> str:
     # What was stored is carried out once the storage answers.
     act = request.url.path.rpartition("/")[2]
     stored = _MAY_BE_STORED.get(act, "Nothing was read or accepted.")
+    if error.damage:
+        return f"{stored} The storage is {error.damage}."
     return f"{stored} Try again; /health tells when it answers."
 
 

@@ -105,7 +105,7 @@ OWNER = "runwright.owner"
 CLIENT = "client"
 
 #: What is told to anonymous callers.
-_OPEN = re.compile(r"/health(/.*)?|/docs(/.*)?|/openapi\.json")
+_OPEN = re.compile(r"/|/health(/.*)?|/docs(/.*)?|/openapi\.json")
 
 
 class KeyRefused(Exception):

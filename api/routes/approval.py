@@ -15,8 +15,9 @@ from api.views.answers import RunAnswer, answered, json_answer, run_answer
 from graph.commands.approval import NotWaiting
 from graph.commands.preview import PlanPreview
 from graph.runs.accept import NotAccepting
-from graph.runs.context import RunNotFound, StorageUnavailable
+from graph.runs.context import RunNotFound
 from graph.service import PromptRejected
+from graph.storage.storage import StorageUnavailable
 from nodes.approval.edited_plan import PlanUnfit
 
 #: A place in the prompt.

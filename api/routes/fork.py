@@ -17,8 +17,9 @@ from api.views.answers import json_answer
 from graph.commands.fork import Edits, ForkRejected
 from graph.queue.executor import QueueFull
 from graph.runs.accept import NotAccepting
-from graph.runs.context import RunNotFound, StorageUnavailable
+from graph.runs.context import RunNotFound
 from graph.runs.history import CheckpointNotFound
+from graph.storage.storage import StorageUnavailable
 
 router = APIRouter(route_class=StrictRoute, tags=["history"])
 

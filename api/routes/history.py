@@ -3,7 +3,6 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
-from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from typing_extensions import TypedDict
 
@@ -12,9 +11,10 @@ from api.parameters import OwnerDep, RunsDep
 from api.strict import StrictRoute
 from api.views.answers import Run, answered, json_answer
 from graph.record.record import record_of
-from graph.runs.context import RunNotFound, StorageUnavailable
+from graph.runs.context import RunNotFound
 from graph.runs.history import CheckpointNotFound, CheckpointView, HistoryPage
 from graph.state.wording import doc
+from graph.storage.storage import StorageUnavailable
 
 
 class History(HistoryPage):
@@ -45,7 +45,7 @@ Before = Annotated[
     response_class=JSONResponse,
     responses={
         200: answered(History, "Checkpoints, the newest first."),
-        **problems(RequestValidationError, RunNotFound, CheckpointNotFound, StorageUnavailable),
+        **problems(RunNotFound, CheckpointNotFound, StorageUnavailable),
     },
 )
 async def read_history(
@@ -61,7 +61,7 @@ async def read_history(
     response_class=JSONResponse,
     responses={
         200: answered(CheckpointDetail, "The checkpoint."),
-        **problems(RequestValidationError, RunNotFound, CheckpointNotFound, StorageUnavailable),
+        **problems(RunNotFound, CheckpointNotFound, StorageUnavailable),
     },
 )
 async def read_checkpoint(

@@ -3,7 +3,6 @@
 from contextlib import suppress
 
 from fastapi import APIRouter, Request, Response
-from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 
 from api.openapi import WITH_BODY, changes, problems, run_events
@@ -26,9 +25,10 @@ from api.strict import StrictRoute
 from api.views.answers import EventPage, RunAnswer, answered, json_answer, run_answer
 from graph.queue.executor import QueueFull
 from graph.runs.accept import KeyReused, NotAccepting
-from graph.runs.context import RunNotFound, StorageUnavailable
+from graph.runs.context import RunNotFound
 from graph.service import PromptRejected
 from graph.state.status import SETTLED
+from graph.storage.storage import StorageUnavailable
 
 router = APIRouter(route_class=StrictRoute, tags=["live"])
 
@@ -54,7 +54,7 @@ async def stream_changes(request: Request, runs: RunsDep, owner: OwnerDep) -> Re
     responses={
         200: run_events("The events in order, with their numbers as ids, and `heartbeat`s."),
         204: {"description": "`end` was seen: there is nothing to come again for."},
-        **problems(RequestValidationError, RunNotFound, EventNotFound, StorageUnavailable),
+        **problems(RunNotFound, EventNotFound, StorageUnavailable),
     },
 )
 async def stream_run(
@@ -83,7 +83,7 @@ async def stream_run(
     response_class=JSONResponse,
     responses={
         200: answered(EventPage, "The events in order."),
-        **problems(RequestValidationError, RunNotFound, EventNotFound, StorageUnavailable),
+        **problems(RunNotFound, EventNotFound, StorageUnavailable),
     },
 )
 async def read_events(
@@ -149,7 +149,7 @@ async def create_run_and_wait(
     responses={
         200: answered(RunAnswer, "Settled."),
         202: answered(RunAnswer, "Not settled within the timeout."),
-        **problems(RequestValidationError, RunNotFound, StorageUnavailable),
+        **problems(RunNotFound, StorageUnavailable),
     },
 )
 async def wait_for_run(

@@ -16,9 +16,10 @@ from graph.commands.retry import NoBackoff, NotPlanned, NotRetryable, RetryRejec
 from graph.queue.executor import QueueFull
 from graph.record.record import Record
 from graph.runs.accept import NotAccepting
-from graph.runs.context import RunNotFound, StorageUnavailable
+from graph.runs.context import RunNotFound
 from graph.state import Status
 from graph.state.wording import Time, doc
+from graph.storage.storage import StorageUnavailable
 
 StepNumber = Annotated[int, Field(ge=1, le=10**6), BeforeValidator(whole)]
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Path, Query, Response
-from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import AfterValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
@@ -25,12 +24,13 @@ from graph.commands.deletion import NotSettled
 from graph.queue.executor import QueueFull
 from graph.record.record import Record
 from graph.runs.accept import AlreadyAccepted, KeyReused, NotAccepting
-from graph.runs.context import RunNotFound, StorageUnavailable
+from graph.runs.context import RunNotFound
 from graph.service import PromptRejected, Runs
 from graph.state import Status
 from graph.state.row import IdempotencyKey
 from graph.state.wording import Time, doc
 from graph.storage.pages import InvalidCursor
+from graph.storage.storage import StorageUnavailable
 
 #: Longest key, in characters.
 LONGEST_KEY = 200
@@ -193,7 +193,7 @@ async def create_run(
     response_class=JSONResponse,
     responses={
         200: answered(RunAnswer, "The record."),
-        **problems(RequestValidationError, RunNotFound, StorageUnavailable),
+        **problems(RunNotFound, StorageUnavailable),
     },
 )
 async def read_run(
@@ -208,7 +208,7 @@ async def read_run(
     response_class=JSONResponse,
     responses={
         200: answered(RunList, "A page of runs."),
-        **problems(RequestValidationError, InvalidCursor, StorageUnavailable),
+        **problems(InvalidCursor, StorageUnavailable),
     },
 )
 async def list_runs(
@@ -238,7 +238,7 @@ async def search_runs(body: RunSearch, runs: RunsDep, owner: OwnerDep) -> Respon
     response_class=JSONResponse,
     responses={
         200: {"description": "The output, whatever JSON it is; null of an attempt that failed."},
-        **problems(RequestValidationError, RunNotFound, OutputNotFound, StorageUnavailable),
+        **problems(RunNotFound, OutputNotFound, StorageUnavailable),
     },
 )
 async def read_output(
@@ -288,7 +288,7 @@ async def cancel_run(
     response_class=JSONResponse,
     responses={
         200: answered(ExplanationAnswer, "The explanation."),
-        **problems(RequestValidationError, RunNotFound, StorageUnavailable),
+        **problems(RunNotFound, StorageUnavailable),
     },
 )
 async def explain_run(run_id: str, runs: RunsDep, owner: OwnerDep) -> Response:

@@ -5,7 +5,7 @@ from typing import Annotated, Any, cast
 
 from fastapi import APIRouter, Request, Response
 from fastapi.openapi.docs import get_swagger_ui_html
-from fastapi.responses import JSONResponse, PlainTextResponse
+from fastapi.responses import JSONResponse, PlainTextResponse, RedirectResponse
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from typing_extensions import TypedDict
@@ -16,9 +16,9 @@ from api.parameters import AnonymousDep, OwnerDep, RunsDep
 from api.schemas import Alive, Health, ToolList, ToolView
 from api.strict import StrictRoute
 from api.views.answers import answered, json_answer
-from graph.runs.context import StorageUnavailable
 from graph.service import Runs
 from graph.state.wording import Time, doc, rfc3339
+from graph.storage.storage import StorageUnavailable
 
 budget_router = APIRouter(route_class=StrictRoute, tags=["server"])
 
@@ -69,7 +69,7 @@ async def read_budget(runs: RunsDep, owner: OwnerDep) -> Response:
     return json_answer(asdict(await runs.account(owner)), BudgetAnswer)
 
 
-router = APIRouter()
+router = APIRouter(route_class=StrictRoute)
 
 
 @router.get("/tools", tags=["server"], responses=problems())
@@ -125,8 +125,11 @@ async def read_readiness(runs: RunsDep) -> Alive:
     """Whether runs can be accepted now."""
     if not runs.ready:
         raise NotReady("The server is starting or stopping.")
-    if not (await runs.health.storage())["writable"]:
-        raise NotReady("Storage cannot be written; see /health.")
+    storage = await runs.health.storage()
+    if damage := storage.get("damage"):
+        raise NotReady(f"Storage is {damage}.")
+    if not storage["writable"]:
+        raise NotReady("Storage cannot be read or written; see /health.")
     return Alive(status="ok")
 
 
@@ -158,9 +161,16 @@ _POLICY = (
 
 
 def docs_routes() -> list[BaseRoute]:
-    """`/docs`, and below it the files of Swagger UI that the package fastapi-offline ships."""
+    """`/docs`, and below it the files of Swagger UI that the package fastapi-offline ships.
+
+    Whoever opens the server's address in a browser is led there.
+    """
     assets = StaticFiles(packages=[("fastapi_offline", "static")])
-    return [Route("/docs", _page), Mount("/docs/assets", assets)]
+    return [Route("/", _front), Route("/docs", _page), Mount("/docs/assets", assets)]
+
+
+async def _front(_: Request) -> Response:
+    return RedirectResponse("docs", 303)
 
 
 async def _page(request: Request) -> Response:

@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 from api.streams.sse import RETRY, HeartbeatTimer, message, stream, unless_gone
 from api.views.answers import RunEvent, shape
 from graph.record.events import Event
-from graph.runs.watch import Change, ChangeSubscription, RunSubscription
+from graph.runs.watch import ChangeSubscription, RunChanged, RunSubscription
 
 
 class EventNotFound(Exception):
@@ -147,5 +147,5 @@ class ChangesStream(Response):
         yield RETRY
 
 
-def _changed(change: Change) -> bytes:
+def _changed(change: RunChanged) -> bytes:
     return message("run.changed", to_json(change))

@@ -1,21 +1,19 @@
 """Approving and rejecting plans that wait for a person, and ending those that nobody decides on."""
 
 import asyncio
-import logging
 import time
 
 from graph.record.record import Record
 from graph.runs.accept import Acceptance
-from graph.runs.context import RunContext, StorageUnavailable
+from graph.runs.context import RunContext
 from graph.runs.runner import Runner
 from graph.state import RunState, marks
 from graph.state.row import ApprovalAnswer
 from graph.state.status import WrongStatus, actions
+from graph.storage.storage import StorageUnavailable
 from nodes.approval.edited_plan import PlanUnfit, check_editable, read_plan
 from nodes.contract.plan_check import check_plan
 from nodes.planning.budget import limits_of
-
-logger = logging.getLogger("runwright.runs")
 
 #: How often it is looked for plans that nobody has decided on, in seconds; sooner where they may
 #: wait for minutes only, but never all the time.
@@ -75,7 +73,7 @@ class ApprovalGate:
 
     async def _decide(self, state: RunState, approval_answer: ApprovalAnswer) -> Record:
         self._acceptance.check()
-        with self._reader.available():
+        with self._storage.available():
             # Shielded from a caller who goes away: a decision that is stored is carried out.
             await asyncio.shield(self._carry_out(state, approval_answer))
         decided = await self._reader.state(state["run_id"])
@@ -104,8 +102,8 @@ class ApprovalGate:
                 while expired := await self._storage.index.expired(time.time(), BATCH):
                     for run_id in expired:
                         await self.expire(run_id)
-            except self._storage.errors:
-                logger.warning("storage does not answer", exc_info=True)
+            except self._storage.errors as error:
+                self._storage.faults.tell(error)
             await asyncio.sleep(every)
 
     async def expire(self, run_id: str) -> bool:

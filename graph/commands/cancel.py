@@ -5,9 +5,10 @@ import time
 
 from graph.record.record import Record
 from graph.runs.accept import Acceptance
-from graph.runs.context import RunContext, StorageUnavailable
+from graph.runs.context import RunContext
 from graph.runs.runner import Runner
 from graph.state.status import SETTLED, WrongStatus, may_become
+from graph.storage.storage import StorageUnavailable
 
 
 class AlreadySettled(WrongStatus):
@@ -39,6 +40,6 @@ class Canceller:
         return await self._reader.record(state)
 
     async def _stop(self, run_id: str, by: str) -> None:
-        with self._reader.available():
+        with self._storage.available():
             await self._storage.index.request_cancel(run_id, at=time.time(), by=by)
         await self._runner.cancel(run_id)

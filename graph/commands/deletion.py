@@ -6,13 +6,13 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
-from graph.runs.context import RunNotFound, RunReader, StorageUnavailable
+from graph.runs.context import RunNotFound, RunReader
 from graph.runs.live import Broadcaster
 from graph.runs.recovery import is_due
 from graph.state import RunState, attempts
 from graph.state.row import RunArtifacts, RunRow, facts_of
 from graph.state.status import SETTLED, WrongStatus
-from graph.storage.storage import RunIndex, Storage
+from graph.storage.storage import RunIndex, Storage, StorageUnavailable
 from nodes.contract.steps import step_key
 from tools.receipts import namespace
 
@@ -39,7 +39,7 @@ class Deletion:
         if state["status"] not in SETTLED:
             raise NotSettled(run_id, state["status"])
         # The checkpoint wins, and what its projection lacks must not keep it.
-        with self._reader.available():
+        with self._storage.available():
             row = await self._storage.index.find(run_id)
             if row is not None and is_due(row.retry, state):
                 raise NotSettled(run_id, row.status)
@@ -53,7 +53,7 @@ class Deletion:
             )
         if await self.remove_settled([run_id]):
             return
-        with self._reader.available():
+        with self._storage.available():
             row = await self._storage.index.find(run_id)  # gone, or told to go on meanwhile
         if row is None:
             raise RunNotFound(run_id)
@@ -78,7 +78,7 @@ class Deletion:
                 logger.exception("run cannot be read, and stays", extra={"run_id": run_id})
         if not found:
             return 0
-        with self._reader.available():
+        with self._storage.available():
             removed = await asyncio.shield(self._storage.remove(found))
         for one in found:
             self._subscriptions.forget(one.run_id)

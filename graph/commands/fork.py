@@ -155,7 +155,7 @@ class Forker:
         """As `Runs.fork`."""
         self._acceptance.check()
         await self._reader.admit(run_id, owner)
-        with self._reader.available():
+        with self._context.storage.available():
             checkpoint = await checkpoint_of(self._reader.graph, thread(run_id), checkpoint_id)
         state = checkpoint["state"]
         if state is None:

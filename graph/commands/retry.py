@@ -9,13 +9,14 @@ from typing import Any
 
 from graph.record.record import Record
 from graph.runs.accept import Acceptance
-from graph.runs.context import RunContext, StorageUnavailable, thread
+from graph.runs.context import RunContext, thread
 from graph.runs.live import LiveRun
 from graph.runs.recovery import first_cursor, resume, retried_plan
 from graph.runs.runner import Runner
 from graph.state import RunState
 from graph.state.row import RetryCommand
 from graph.state.status import WrongStatus, may_become
+from graph.storage.storage import StorageUnavailable
 from nodes.approval.asking import EXPIRES, required_approval
 from nodes.contract.json_data import InvalidOutput, plain
 from nodes.contract.plan_check import check_plan
@@ -212,7 +213,7 @@ class Retrier:
         # What has settled it may be about to tell the index so; two may not write its checkpoints.
         if not await context.executor.ended(live, timeout=END_TIMEOUT):
             raise StorageUnavailable
-        with context.executor.place(), context.reader.available():
+        with context.executor.place(), context.storage.available():
             if not await index.request_retry(run_id, command):
                 raise NotRetryable(run_id, (await context.reader.state(run_id))["status"])
             logger.info("run retried", extra={"run_id": run_id})

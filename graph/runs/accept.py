@@ -25,9 +25,13 @@ class Acceptance:
         self.ready = False
 
     def check(self) -> None:
-        """Raises `NotAccepting` unless it is open."""
+        """Raises `NotAccepting` unless it is open, and `StorageUnavailable` over a damaged storage.
+
+        A damaged one may take what it cannot give back.
+        """
         if not self.ready:
             raise NotAccepting
+        self._context.storage.faults.refuse_damaged()
 
     async def accept(self, row: RunRow, key: IdempotencyKey | None = None) -> Record:
         """Store a new run and queue it; its record.
@@ -39,7 +43,7 @@ class Acceptance:
 
     async def _accept(self, row: RunRow, key: IdempotencyKey | None) -> Record:
         context, index = self._context, self._context.storage.index
-        with context.executor.place(), context.reader.available():
+        with context.executor.place(), context.storage.available():
             if key is None:
                 await index.accept(row)
             else:

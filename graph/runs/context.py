@@ -1,8 +1,7 @@
 """What everything that is done with runs works on, in one process: reading them first of all."""
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import cast
 from uuid import UUID
@@ -21,8 +20,6 @@ from nodes.approval.asking import EXPIRES
 from tools.registry import Tool
 from tools.threads import ToolThreads
 
-logger = logging.getLogger("runwright.runs")
-
 
 class RunNotFound(Exception):
     """There is no run with this id."""
@@ -30,13 +27,6 @@ class RunNotFound(Exception):
     def __init__(self, run_id: str) -> None:
         super().__init__(f"there is no run {run_id}")
         self.run_id = run_id
-
-
-class StorageUnavailable(Exception):
-    """The storage cannot be read or written just now; the same call may succeed later."""
-
-    def __init__(self) -> None:
-        super().__init__("the storage does not answer")
 
 
 class RunReader:
@@ -63,7 +53,7 @@ class RunReader:
             raise RunNotFound(run_id)
         if (state := self._live.state(run_id)) and owner in (state["owner"], None):
             return
-        with self.available():
+        with self._storage.available():
             owned = await self._storage.index.owned(run_id, owner)
         if not owned:
             raise RunNotFound(run_id)
@@ -77,7 +67,7 @@ class RunReader:
         """The state of a run of any owner. Raises `RunNotFound` and `StorageUnavailable`."""
         if state := self._live.state(run_id):
             return state
-        with self.available():
+        with self._storage.available():
             snapshot = await self.graph.aget_state(thread(run_id))
             # It may have been begun meanwhile. What is told of it then must not be later than what
             # the next call is told, which could not decide about a plan that this one saw wait.
@@ -93,7 +83,7 @@ class RunReader:
     async def record(self, state: RunState) -> Record:
         """The record of a state, with the runs forked from it. Raises `StorageUnavailable`."""
         run_id = state["run_id"]
-        with self.available():
+        with self._storage.available():
             forks = await self._storage.index.forks(run_id)
         return record_of(state, queue_position=self.position(run_id), forks=forks)
 
@@ -101,15 +91,6 @@ class RunReader:
         """The place of a run in the queue, counted from 1; None when it is not queued."""
         live = self._live.get(run_id)
         return self._executor.position(live) if live else None
-
-    @contextmanager
-    def available(self) -> Iterator[None]:
-        """What the storage raises inside becomes `StorageUnavailable`."""
-        try:
-            yield
-        except self._storage.errors as error:
-            logger.warning("storage does not answer", exc_info=True)
-            raise StorageUnavailable from error
 
 
 def thread(run_id: str) -> RunnableConfig:

@@ -159,10 +159,8 @@ class Runner:
                 if reason == "cancelling" or not _is_ordered(live):
                     raise
                 reason, delay = "cancelling", 0.0
-            except self._storage.errors:
-                logger.warning(
-                    "storage does not answer", extra={"run_id": live.run_id}, exc_info=True
-                )
+            except self._storage.errors as error:
+                self._storage.faults.tell(error)
                 delay = min(max(delay * 2, 0.5), MAX_STORAGE_WAIT)
                 reason = "interrupted" if reason in ("new", "recovered") else reason
             except Exception:

@@ -1,6 +1,7 @@
 """Watching: what is stored of a run is told once to everybody who watches it."""
 
 import asyncio
+from typing import Annotated
 
 from typing_extensions import TypedDict
 
@@ -8,6 +9,7 @@ from graph.record.events import Event, events
 from graph.record.record import Progress, progress_of
 from graph.state import RunState, Status
 from graph.state.status import SETTLED, SETTLED_OR_WAITING
+from graph.state.wording import doc
 
 
 class RunSubscription:
@@ -60,18 +62,18 @@ class RunSubscription:
             await self._settlement.wait()
 
 
-class Change(TypedDict):
-    """How a run stands that has changed."""
+class RunChanged(TypedDict):
+    """A run that has changed, and where it stands by now."""
 
-    run_id: str
-    status: Status
-    last_event_id: int
-    progress: Progress
+    run_id: Annotated[str, doc("The id of the run.")]
+    status: Annotated[Status, doc("Where the run stands.")]
+    last_event_id: Annotated[int, doc("The number of its last event so far.")]
+    progress: Annotated[Progress, doc("How far it is.")]
 
 
-def change_of(state: RunState) -> Change:
+def change_of(state: RunState) -> RunChanged:
     """What of a stored state is told to those who follow all runs."""
-    return Change(
+    return RunChanged(
         run_id=state["run_id"],
         status=state["status"],
         last_event_id=len(events(state)),
@@ -85,10 +87,10 @@ class ChangeSubscription:
     def __init__(self, owner: str | None) -> None:
         self.owner = owner
         self.closed = False
-        self._changed: dict[str, Change] = {}
+        self._changed: dict[str, RunChanged] = {}
         self._notifier = Notifier()
 
-    def show(self, change: Change) -> None:
+    def show(self, change: RunChanged) -> None:
         """Take over how a run stands now."""
         self._changed[change["run_id"]] = change
         self._notifier.notify()
@@ -98,7 +100,7 @@ class ChangeSubscription:
         self.closed = True
         self._notifier.notify()
 
-    async def next(self) -> list[Change]:
+    async def next(self) -> list[RunChanged]:
         """How the runs stand that have changed, once there are any; none when it is over."""
         while not self._changed and not self.closed:
             await self._notifier.wait()

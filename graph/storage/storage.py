@@ -4,8 +4,11 @@ The checkpoint is the run. A row holds the request until there is a first checkp
 what a list shows; where the two differ, the checkpoint wins.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from langgraph.checkpoint.base import BaseCheckpointSaver
@@ -29,6 +32,68 @@ from nodes.planning.model import Call, Cost
 
 class StorageError(Exception):
     """The database cannot be used; the message is one line that says what to do."""
+
+
+class StorageUnavailable(Exception):
+    """The storage cannot be read or written just now; the same call may succeed later.
+
+    `damage` says what is to be done where it will not.
+    """
+
+    def __init__(self, damage: str | None = None) -> None:
+        super().__init__(f"the storage is {damage}" if damage else "the storage does not answer")
+        self.damage = damage
+
+
+logger = logging.getLogger("runwright.storage")
+
+#: How often the same fault of a storage is logged, however often it is met, in seconds.
+TOLD_EVERY = 60.0
+
+
+class StorageFaults:
+    """What a storage fails at: logged once a minute, and kept where no further try mends it.
+
+    `damage` is what is to be done then about what is `damaged`. Threads of the backend may tell;
+    `clock` in seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.damage: str | None = None
+        self.damaged: str | None = None
+        self._clock = clock
+        #: By its words: when a fault was logged last, and how often it was met since.
+        self._told: dict[str, tuple[float, int]] = {}
+
+    def tell(self, error: Exception) -> None:
+        """Log what the storage raised, unless that was done within a minute."""
+        words = str(error) or type(error).__name__
+        now = self._clock()
+        last, met = self._told.get(words, (-TOLD_EVERY, 0))
+        if now - last < TOLD_EVERY:
+            self._told[words] = last, met + 1
+            return
+        recent = {one: told for one, told in self._told.items() if now - told[0] < TOLD_EVERY}
+        self._told = recent | {words: (now, 0)}
+        more = f" (and {met} times more since it was told last)" if met else ""
+        logger.warning("storage does not answer: %s%s", words, more)
+
+    def note_damage(self, damage: str, *, where: str) -> None:
+        """Keep what is to be done about `where`, and log it, the first time."""
+        if self.damage is None:
+            self.damage, self.damaged = damage, where
+            logger.error("storage is damaged: %s is %s", where, damage)
+
+    def told(self, error: Exception) -> str:
+        """What the storage raised, in one line that says what to do."""
+        if self.damage is not None:
+            return f"{self.damaged} is {self.damage}"
+        return f"the storage does not answer: {error}; try again, or see to its disk and its rights"
+
+    def refuse_damaged(self) -> None:
+        """Raises `StorageUnavailable` where what is written may not be kept."""
+        if self.damage is not None:
+            raise StorageUnavailable(self.damage)
 
 
 class RunIndex(Protocol):
@@ -112,7 +177,10 @@ class RunIndex(Protocol):
         """The runs settled before an epoch second, the first first, from beyond `after` on."""
 
     async def check(self) -> None:
-        """Raise the backend's error when nothing can be written now."""
+        """Raise the backend's error when something that runs need cannot be read or written now.
+
+        What was submitted before is written when it returns.
+        """
 
 
 #: Removes settled runs in one transaction; how many. One that is not settled, was retried since, or
@@ -160,6 +228,7 @@ class Storage:
 
     `errors` are what the backend raises when it cannot be reached or written just now.
     `expect_new` tells it that a thread has no checkpoint yet, so that it need not look for one.
+    `faults` is told of what it raised.
     """
 
     backend: str
@@ -171,6 +240,16 @@ class Storage:
     remove: DeleteRuns
     errors: tuple[type[Exception], ...]
     expect_new: Callable[[str], None]
+    faults: StorageFaults = field(default_factory=StorageFaults)
+
+    @contextmanager
+    def available(self) -> Iterator[None]:
+        """What the storage raises inside becomes `StorageUnavailable`, and is logged."""
+        try:
+            yield
+        except self.errors as error:
+            self.faults.tell(error)
+            raise StorageUnavailable(self.faults.damage) from error
 
 
 def strict_serializer() -> JsonPlusSerializer:

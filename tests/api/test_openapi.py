@@ -6,7 +6,10 @@ from urllib.parse import urljoin
 
 import httpx
 import pytest
+from openapi_spec_validator import OpenAPIV31SpecValidator
 
+from api.app import HttpLimits
+from graph.settings.keys import KeyRing, new_key
 from tests.support.runs.fake_runs import FakeRuns, serving
 
 
@@ -55,7 +58,7 @@ async def test_every_call_is_described_with_every_status_it_answers(client):
         "POST /runs/wait": "201 202 400 401 403 409 413 415 429 500 503",
         "GET /runs": "200 400 401 403 500 503",
         "POST /runs/search": "200 400 401 403 413 415 500 503",
-        "GET /runs/stream": "200 401 403 500",
+        "GET /runs/stream": "200 400 401 403 500",
         "GET /runs/{run_id}": "200 400 401 403 404 500 503",
         "GET /runs/{run_id}/wait": "200 202 400 401 403 404 500 503",
         "GET /runs/{run_id}/events": "200 400 401 403 404 500 503",
@@ -72,13 +75,63 @@ async def test_every_call_is_described_with_every_status_it_answers(client):
         "POST /runs/{run_id}/fork": "201 400 401 403 404 413 415 429 500 503",
         "POST /runs/{run_id}/retry": "200 400 401 403 404 409 413 415 429 500 503",
         "POST /runs/{run_id}/retry-now": "200 400 401 403 404 409 413 415 500 503",
-        "GET /budget": "200 401 403 500 503",
-        "GET /tools": "200 401 403 500",
-        "GET /graph": "200 401 403 500",
-        "GET /health": "200 403 500",
-        "GET /health/live": "200 403 500",
-        "GET /health/ready": "200 403 500 503",
+        "GET /budget": "200 400 401 403 500 503",
+        "GET /tools": "200 400 401 403 500",
+        "GET /graph": "200 400 401 403 500",
+        "GET /health": "200 400 403 500",
+        "GET /health/live": "200 400 403 500",
+        "GET /health/ready": "200 400 403 500 503",
     }
+
+
+@pytest.mark.parametrize("keys", [False, True], ids=["open", "keys"])
+async def test_the_description_is_valid_and_tells_how_a_key_is_sent(keys):
+    limits = HttpLimits(keys=KeyRing((new_key("me")[1],)) if keys else KeyRing())
+    async with serving(FakeRuns(), limits) as client:
+        document = (await client.get("/openapi.json")).json()
+
+    assert [error.message for error in OpenAPIV31SpecValidator(document).iter_errors()] == []
+    assert document["openapi"].startswith("3.1.")
+    assert document["components"]["securitySchemes"].keys() == {"bearer", "header"}
+    assert document.get("security") == ([{"bearer": []}, {"header": []}] if keys else None)
+
+
+async def test_operations_are_named_as_what_they_do(client):
+    paths = (await client.get("/openapi.json")).json()["paths"]
+
+    names = {
+        f"{method.upper()} {path}": operation["operationId"]
+        for path, operations in paths.items()
+        for method, operation in operations.items()
+    }
+    assert len({*names.values()}) == len(names)
+    assert all(re.fullmatch(r"[a-z]+(_[a-z]+)*", name) for name in names.values())
+    assert names["POST /runs"] == "create_run"
+    assert names["POST /runs/{run_id}/cancel"] == "cancel_run"
+    assert names["POST /runs/search"] == "search_runs"
+    assert names["GET /runs/{run_id}/wait"] == "wait_for_run"
+    assert names["GET /health"] == "read_health"
+
+
+async def test_the_address_of_the_server_leads_a_browser_to_the_documentation(client):
+    answer = await client.get("/", headers={"accept": "text/html"})
+    page = await client.get(urljoin("/", answer.headers["location"]))
+    behind_a_proxy = urljoin("/runwright/", answer.headers["location"])
+
+    assert answer.status_code == 303
+    assert page.status_code == 200
+    assert page.headers["content-type"].startswith("text/html")
+    assert behind_a_proxy == "/runwright/docs"
+
+
+async def test_the_address_of_the_server_leads_there_without_a_key():
+    limits = HttpLimits(keys=KeyRing((new_key("me")[1],)))
+    async with serving(FakeRuns(), limits) as client:
+        followed = await client.get("/", follow_redirects=True)
+        head = await client.head("/")
+
+    assert (followed.status_code, followed.url.path) == (200, "/docs")
+    assert head.status_code == 303
 
 
 async def test_every_error_is_described_as_a_problem_of_a_named_type(client):

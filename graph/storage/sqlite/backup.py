@@ -44,7 +44,11 @@ def back_up(source: Path, target: Path) -> Copied:
     except FileExistsError:
         raise BackupFailed(f"{target} was made meanwhile and is not overwritten") from None
     except (sqlite3.Error, OSError) as error:
-        raise BackupFailed(f"cannot copy {source} to {target}: {error}") from error
+        damaged = isinstance(error, sqlite3.DatabaseError) and not isinstance(
+            error, sqlite3.OperationalError
+        )
+        more = "; an earlier copy is to be put back" if damaged else ""
+        raise BackupFailed(f"cannot copy {source} to {target}: {error}{more}") from error
     return Copied(runs, size)
 
 
@@ -75,6 +79,8 @@ def _copy(source: Path, part: Path) -> int:
         original.backup(copy, pages=-1)
         copy.execute("PRAGMA journal_mode=DELETE")  # one file, nothing beside it
         [(runs,)] = copy.execute("SELECT count(*) FROM runs")
+        if copy.execute("PRAGMA quick_check(1)").fetchall() != [("ok",)]:
+            raise sqlite3.DatabaseError("a page is damaged")
     return int(runs)
 
 

@@ -1,7 +1,6 @@
 """The run index on SQLite: one table in the file that holds the checkpoints."""
 
 import json
-import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,6 +20,7 @@ from graph.state.row import (
 )
 from graph.state.status import SETTLED, UNSETTLED, leads_to
 from graph.storage.search import Found, Search
+from graph.storage.sqlite.probe import TableProbe
 from graph.storage.sqlite.schema import MIGRATIONS, VERSION, listed
 from graph.storage.sqlite.search import look_up
 from graph.storage.sqlite.writer import SqliteWriter, Statement
@@ -34,10 +34,12 @@ class SqliteIndex:
         reader: aiosqlite.Connection,
         writer: SqliteWriter,
         searcher: aiosqlite.Connection,
+        probe: TableProbe,
     ) -> None:
         self._reader = reader
         self._searcher = searcher  # its own, so that no search holds up who reads one run
         self._writer = writer
+        self._probe = probe
         # Few runs are forked and every record asks; nobody else writes while this file is open.
         self._origins: set[str] = set()
 
@@ -164,7 +166,7 @@ class SqliteIndex:
         )
 
     async def check(self) -> None:
-        await self._writer.write((_PROBE, (time.time(),)))
+        await self._probe.check()
 
     async def _select(self, rest: str, *parameters: Any) -> list[RunRow]:
         rows = await self._reader.execute_fetchall(
@@ -210,9 +212,6 @@ _NOTE_START = """
     UPDATE runs SET starts = ?, checkpoint_id = ?, taken_up = taken_up + (? > 0)
     WHERE run_id = ?
 """
-
-_PROBE = "UPDATE probe SET at = ? WHERE id = 1"
-
 
 # A run of the index as a row of SQLite's table, and back.
 

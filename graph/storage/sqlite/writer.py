@@ -19,6 +19,10 @@ BUSY_TIMEOUT = 5.0
 #: The same once the writer is being closed, when somebody waits for the process to end.
 CLOSING_BUSY_TIMEOUT = 0.2
 
+#: The size that the log of writes (WAL) comes back to, in bytes, after a reader of another process
+#: has kept it from being reused. It is what it has without one: a thousand pages.
+LARGEST_WAL = 4 * 2**20
+
 #: Most submissions in one transaction, so that none waits long for the others.
 MAX_BATCH = 64
 
@@ -41,12 +45,17 @@ class SqliteWriter:
     Raises `sqlite3.Error` when the file cannot be used.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, factory: type[sqlite3.Connection] = sqlite3.Connection) -> None:
         self._connection = sqlite3.connect(
-            path, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False
+            path,
+            timeout=BUSY_TIMEOUT,
+            isolation_level=None,
+            check_same_thread=False,
+            factory=factory,
         )
         try:
             self._connection.execute("PRAGMA journal_mode=WAL")
+            self._connection.execute(f"PRAGMA journal_size_limit={LARGEST_WAL}")
             self._waits_for_disk = False
             self._sync(durable=True)
         except sqlite3.Error:

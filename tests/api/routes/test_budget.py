@@ -11,10 +11,9 @@ import pytest
 
 from api.routes.server import BudgetAnswer
 from graph.models.daily_budget import Account, DailyLimit
-from graph.runs.context import StorageUnavailable
 from graph.settings.keys import new_key
 from graph.state.wording import rfc3339
-from graph.storage.storage import Spent
+from graph.storage.storage import Spent, StorageUnavailable
 from tests.support.models.llm_runs import BACKUP, PRICES, SUM, calls, models, serving_models
 from tests.support.patience import patience, wait_until
 from tests.support.runs.orphans import orphans

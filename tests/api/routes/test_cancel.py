@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from api.routes.runs import Cancelled
-from graph.runs.context import StorageUnavailable
+from graph.storage.storage import StorageUnavailable
 from tests.support.runs.run_states import attempted, cancelled, finished, planned, queued
 from tests.support.servers import server_process
 from tests.support.servers.documented import documented

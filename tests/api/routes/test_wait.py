@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from api.views.answers import RunAnswer
-from graph.runs.context import StorageUnavailable
+from graph.storage.storage import StorageUnavailable
 from tests.support.own_tools.gate_tool import GATE
 from tests.support.patience import patience, wait_until
 from tests.support.runs.fake_runs import FakeRuns, application

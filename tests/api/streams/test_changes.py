@@ -2,7 +2,9 @@
 
 import asyncio
 
-from api.schemas import RunChanged
+from pydantic import TypeAdapter
+
+from graph.runs.watch import RunChanged
 from tests.support.runs.fake_runs import application, serving
 from tests.support.runs.run_states import attempted, finished, planned, queued
 from tests.support.servers.asgi_visit import visiting
@@ -23,7 +25,7 @@ async def test_a_change_tells_where_the_run_stands(runs, app):
         "last_event_id": 9,
         "progress": {"done": 1, "of": 2},
     }
-    RunChanged.model_validate(told.data, strict=True, extra="forbid")
+    TypeAdapter(RunChanged).validate_python(told.data, strict=True, extra="forbid")
 
 
 async def test_changes_close_together_are_one_and_the_latest_counts(runs, app):

@@ -11,11 +11,10 @@ from typing import Any
 import pytest
 
 from graph.runs import runner
-from graph.runs.context import StorageUnavailable
 from graph.runs.recovery import MAX_STARTS
 from graph.state import Limits
 from graph.storage.open import open_storage
-from graph.storage.storage import Storage
+from graph.storage.storage import Storage, StorageUnavailable
 from tests.support.patience import until
 from tests.support.runs.live_runs import (
     AT_ONCE,

@@ -17,14 +17,14 @@ from graph.commands.fork import Edits
 from graph.commands.retry import RetryRequest
 from graph.queue.executor import Executor
 from graph.record.record import Record
-from graph.runs.context import RunContext, RunNotFound, RunPolicy, StorageUnavailable, make_context
+from graph.runs.context import RunContext, RunNotFound, RunPolicy, make_context
 from graph.runs.runner import Runner
 from graph.service import Runs
 from graph.state import Approve
 from graph.state.row import ApprovalAnswer, RetryCommand, RunRow
 from graph.state.status import SETTLED, WrongStatus
 from graph.storage.open import open_storage
-from graph.storage.storage import Storage
+from graph.storage.storage import Storage, StorageUnavailable
 from tests.support.patience import patience, until
 from tests.support.runs.live_runs import AT_ONCE, Gates, process
 

@@ -14,13 +14,13 @@ from graph.compose import open_runs, open_tools
 from graph.queue.executor import Executor, QueueFull
 from graph.record.record import Record
 from graph.runs.accept import NotAccepting
-from graph.runs.context import RunNotFound, RunPolicy, StorageUnavailable, make_context
+from graph.runs.context import RunNotFound, RunPolicy, make_context
 from graph.service import PromptRejected, Runs
 from graph.settings import Settings
 from graph.state import DEFAULT_LIMITS, RunState
 from graph.storage.open import open_storage
 from graph.storage.search import Search
-from graph.storage.storage import RunIndex, Storage
+from graph.storage.storage import RunIndex, Storage, StorageUnavailable
 from nodes.plan import prompt_error
 from tests.support.patience import patience, until
 from tests.support.runs.live_runs import Gates, process, rested, start

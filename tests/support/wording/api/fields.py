@@ -105,6 +105,8 @@ _PARAMETERS: Mapping[str, str] = {
     "timeout": "/wait?timeout=301",
     "max_value_bytes": "?max_value_bytes=99",
     "n": "/log/0/output",
+    "parameter.unknown": "/events?Limit=5",
+    "parameter.none": "/explain?verbose=1",
 }
 
 

@@ -18,10 +18,12 @@ from graph.commands.fork import ForkRejected
 from graph.commands.retry import NoBackoff, NotPlanned, NotRetryable, RetryRejected
 from graph.queue.executor import QueueFull
 from graph.runs.accept import KeyReused, NotAccepting
-from graph.runs.context import RunNotFound, StorageUnavailable
+from graph.runs.context import RunNotFound
 from graph.runs.history import CheckpointNotFound
 from graph.service import PromptRejected
 from graph.storage.pages import InvalidCursor
+from graph.storage.sqlite.probe import MALFORMED
+from graph.storage.storage import StorageUnavailable
 from nodes.approval.edited_plan import PlanUnfit
 from tests.support.runs.fake_runs import FakeRuns, serving
 
@@ -67,6 +69,7 @@ _FAILURES: dict[str, Exception] = {
     "queue-full": QueueFull(10_000, 2.3),
     "not-accepting": NotAccepting(),
     "storage-unavailable": StorageUnavailable(),
+    "storage-unavailable.damaged": StorageUnavailable(MALFORMED),
     "not-ready": NotReady("<reason>"),
     "internal": ValueError("<secret>"),
 }

@@ -1,0 +1,55 @@
+"""Parameters of an address: every call takes those that it names, to the letter, and no other."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.runs.fake_runs import FakeRuns, application
+from tests.support.runs.run_states import queued
+
+DOCUMENT = application(FakeRuns()).openapi()
+CALLS = [(method, path) for path, operations in DOCUMENT["paths"].items() for method in operations]
+
+
+def named(method: str, path: str) -> Iterator[str]:
+    """The parameters that a call names."""
+    for parameter in DOCUMENT["paths"][path][method].get("parameters", ()):
+        if parameter["in"] == "query":
+            yield parameter["name"]
+
+
+def address(path: str, run_id: str) -> str:
+    return path.format(run_id=run_id, n=1, checkpoint_id="a")
+
+
+@pytest.mark.parametrize(("method", "path"), CALLS, ids=[f"{m} {p}" for m, p in CALLS])
+@pytest.mark.parametrize("how", ["unknown", "other case", "blanks", "beside", "twice", "no value"])
+async def test_an_unknown_parameter_is_refused_whatever_the_call(client, runs, method, path, how):
+    run_id = runs.store(queued())
+    known = [*named(method, path)]
+    name = {"other case": (known or ["limit"])[0].upper(), "blanks": " limit"}.get(how, "nonsense")
+    query = {
+        "beside": [("nonsense", "1"), ("limit", "1")],
+        "twice": [("nonsense", "1"), ("nonsense", "2")],
+        "no value": [("nonsense", "")],
+    }.get(how, [(name, "1")])
+    answer = await client.request(method.upper(), address(path, run_id), params=query)
+    problem = answer.json()
+
+    assert answer.status_code == 400
+    assert problem["type"] == "urn:runwright:problem:invalid-request"
+    assert problem["errors"][0]["field"] == name
+    assert all(one in problem["detail"] for one in known)
+    assert runs.records[run_id]["status"] == "pending"  # nothing was done
+
+
+async def test_a_long_name_is_not_told_in_full(client):
+    answer = await client.get("/tools", params={"x" * 5000: "1"})
+
+    assert answer.status_code == 400
+    assert len(answer.content) < 1000
+
+
+async def test_what_is_no_call_takes_what_browsers_and_caches_add(client):
+    for path in ("/docs", "/openapi.json", "/docs/assets/swagger-ui.css"):
+        assert (await client.get(path, params={"v": "1"})).status_code == 200
