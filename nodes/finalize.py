@@ -5,7 +5,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from graph.state import Result, RunState, attempts
+from graph.state import Result, RunState, outputs
 from graph.state.wording import counted
 from nodes.approval.edited_plan import PlanUnfit
 from nodes.approval.hand_edits import check_done, checked_plan, fault_of, refused
@@ -31,19 +31,18 @@ async def finalize(
         status = "cancelled" if unwanted else "failed"
         return {"status": status, "completed_at": time.time(), "not_before": None}
     skipped = state.get("skipped", [])
-    last = next(
-        attempt
-        for attempt in attempts(state)[::-1]
-        if attempt["status"] == "ok" and attempt["step"] not in skipped
-    )
-    count = len(state["plan"]["steps"]) - len(skipped)
-    tool = tools.get(last["tool"])
+    done, steps = outputs(state), state["plan"]["steps"]
+    executed = [step for step in steps if step["step"] in done and step["step"] not in skipped]
+    # Somebody may have left out the one step that was in doubt.
+    output = done[executed[-1]["step"]] if executed else None
+    tool = tools.get(executed[-1]["tool"]) if executed else None
+    count = len(steps) - len(skipped)
     left_out = f", {len(skipped)} left out" if skipped else ""
-    summary = f"{counted(count, 'step')} done{left_out}; {_described(last['output'], tool)}"
+    summary = f"{counted(count, 'step')} done{left_out}; {_described(output, tool)}"
     return {
         "status": "completed",
         "completed_at": time.time(),
-        "result": Result(output=last["output"], summary=summary),
+        "result": Result(output=output, summary=summary),
     }
 
 

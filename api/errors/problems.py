@@ -18,6 +18,7 @@ from graph.commands.approval import NotWaiting
 from graph.commands.cancel import AlreadySettled
 from graph.commands.deletion import NotSettled
 from graph.commands.fork import ForkRejected
+from graph.commands.resolve import NotInDoubt
 from graph.commands.retry import NoBackoff, NotPlanned, NotRetryable, RetryRejected
 from graph.queue.executor import QueueFull
 from graph.runs.accept import KeyReused, NotAccepting
@@ -26,6 +27,7 @@ from graph.runs.history import CheckpointNotFound
 from graph.service import PromptRejected
 from graph.storage.pages import InvalidCursor
 from nodes.approval.edited_plan import PlanUnfit
+from nodes.approval.in_doubt import AnswerUnfit
 
 
 class FieldError(TypedDict):
@@ -119,6 +121,7 @@ _MAY_BE_STORED = {
     "retry": "Whether it goes on is not known.",
     "approve": "Whether it was approved is not known.",
     "reject": "Whether it was rejected is not known.",
+    "resolve": "Whether it was resolved is not known.",
 }
 
 
@@ -164,6 +167,13 @@ PROBLEMS: Mapping[Cause, Kind] = {
         "The plan cannot be executed",
         lambda e, _: f"{e}. The run waits as before.",
         errors=lambda e: [FieldError(field="plan", message=reason) for reason in e.reasons],
+    ),
+    AnswerUnfit: Kind(
+        400,
+        "answer-unfit",
+        "The step cannot be resolved in this way",
+        lambda e, _: f"{e}. The run waits as before.",
+        errors=lambda e: [FieldError(field=e.field, message=reason) for reason in e.reasons],
     ),
     RetryRejected: Kind(
         400,
@@ -294,6 +304,17 @@ PROBLEMS: Mapping[Cause, Kind] = {
             if e.status != "waiting"
             else "Somebody else has decided about the plan of this run, or cancelled the run, "
             f"just now; GET /runs/{e.run_id} tells its marks."
+        ),
+    ),
+    NotInDoubt: Kind(
+        409,
+        "not-in-doubt",
+        "There is no step to be resolved",
+        lambda e, _: (
+            f"The run is {e.status}; {e.rule}. GET /runs/{e.run_id} tells its marks."
+            if not e.decided
+            else "Somebody else has decided about the step of this run, or cancelled the run, just "
+            f"now; GET /runs/{e.run_id} tells its marks."
         ),
     ),
     NotRetryable: Kind(

@@ -4,11 +4,12 @@ import asyncio
 import logging
 import time
 
+from graph.commands.resolve import expiry
 from graph.record.record import Record
 from graph.runs.accept import Acceptance
 from graph.runs.context import RunContext, StorageUnavailable
 from graph.runs.runner import Runner
-from graph.state import RunState, marks
+from graph.state import RunState, marks, question_of
 from graph.state.row import ApprovalAnswer
 from graph.state.status import WrongStatus, actions
 from nodes.approval.edited_plan import PlanUnfit, check_editable, read_plan
@@ -110,17 +111,22 @@ class ApprovalGate:
 
     async def expire(self, run_id: str) -> bool:
         """End a run about whose plan nobody has decided; whether that is so."""
-        approval_answer = ApprovalAnswer(
-            what="expired", at=time.time(), by="server", reason=None, plan=None
-        )
-        won = await self._storage.index.decide(run_id, approval_answer)
+        row = await self._storage.index.find(run_id)
+        if row is not None and row.question is not None:
+            answer = expiry(row.question)
+            won = await self._storage.index.resolve(run_id, answer, generation=row.generation)
+        else:
+            approval_answer = ApprovalAnswer(
+                what="expired", at=time.time(), by="server", reason=None, plan=None
+            )
+            won = await self._storage.index.decide(run_id, approval_answer)
         if won:
             await self._runner.decide(run_id)
         return won
 
 
 def _check_waiting(state: RunState) -> None:
-    if "approve" not in actions(state["status"]):
+    if "approve" not in actions(state["status"], in_doubt=question_of(state) is not None):
         raise NotWaiting(state["run_id"], state["status"])
 
 

@@ -21,8 +21,8 @@ from graph.state import (
     PlanningCall,
     Retry,
     RunState,
-    attempts,
     ended_at,
+    in_doubt,
     marks,
 )
 from graph.state.status import SETTLED
@@ -40,7 +40,8 @@ class Generation:
     generation only.
 
     `plans`: whether a plan is made in it; `first`: the number of the step that it begins with;
-    `asks`: whether it begins with a plan that a person is asked about.
+    `asks`: whether it begins with a plan that a person is asked about. `doubts`: the steps that
+    were in doubt when it began.
     """
 
     state: RunState
@@ -48,6 +49,7 @@ class Generation:
     first: int
     skipped: frozenset[int]
     asks: bool = False
+    doubts: frozenset[int] = frozenset()
 
     def following(self, step: int) -> int:
         """The number of the step to be executed after this one, or `NONE_DUE`."""
@@ -68,13 +70,19 @@ def generations(state: RunState) -> Iterator[Generation]:
             then = _as_it_ended(state, ended, _plan_at(state, log[place:]))
             then["log"] = log[logged:place]
             then["planning_log"] = planning_log[planned : ended["planned"]]
-            yield _generation(then, begun)
+            yield replace(_generation(then, begun), doubts=_in_doubt(log[:logged]))
             begun, logged, planned = retry, place, ended["planned"]
     if begun is None:
         yield _generation(state, None)
     else:
         parts = RunState(log=log[logged:], planning_log=planning_log[planned:])
-        yield _generation(cast("RunState", {**state, **parts}), begun)
+        last = _generation(cast("RunState", {**state, **parts}), begun)
+        yield replace(last, doubts=_in_doubt(log[:logged]))
+
+
+def _in_doubt(log: Sequence[Any]) -> frozenset[int]:
+    steps = {entry["step"] for entry in log if entry.get("status") == "in_doubt"}
+    return frozenset(step for step in steps if in_doubt({"log": log}, step))
 
 
 def original_plan(state: RunState) -> Plan:
@@ -144,10 +152,12 @@ EventType = Literal[
     "step.started",
     "step.failed",
     "step.completed",
+    "step.in_doubt",
     "run.waiting",
     "run.approved",
     "run.rejected",
     "run.expired",
+    "run.resolved",
     "run.cancelling",
     "run.retried",
     "run.completed",
@@ -164,6 +174,8 @@ _MARKS: dict[str, EventType] = {
     "approved": "run.approved",
     "rejected": "run.rejected",
     "expired": "run.expired",
+    "in_doubt": "run.waiting",
+    "resolved": "run.resolved",
     "retry": "run.retried",
 }
 
@@ -204,7 +216,9 @@ class Event(TypedDict):
 
 def events(state: RunState) -> list[Event]:
     """Everything that the record tells to have happened, in order; the times never go back."""
-    happened, marked = _happened(state), iter(marks(state))
+    fork = state.get("forked_from")
+    log = state.get("log", [])[fork["logged"] if fork else 0 :]
+    happened, marked = _happened(state), iter(marks({"log": log}))
     event, mark = next(happened, None), next(marked, None)
     data: list[Event] = []
     at = 0.0
@@ -294,13 +308,47 @@ def _steps(generation: Generation) -> Iterator[Event]:
     due: dict[str, Any] | None = {"step": generation.first, "attempt": 1, "at": at}
     if generation.first not in range(1, len(steps) + 1):
         due = None  # all that is left is to settle it
-    for entry in attempts(state):
+    doubts, made = {*generation.doubts}, 0
+    for entry in state.get("log", []):
+        if entry["kind"] == "mark":
+            if entry["what"] in ("resolved", "expired") and "step" in entry:
+                doubts.discard(entry["step"])
+                due = _due_after_answer(entry, made, generation)
+                made = 0
+            continue
         if due is not None:
             yield _started(due, steps, entry["generation"])
         yield _attempted(entry)
+        made = entry["attempt"]
         due = _due_after(entry, generation)
-    if due is not None:
+        if entry.get("expires_at"):
+            yield _asking(entry)
+            doubts.add(entry["step"])
+    # One in doubt is not attempted again before somebody said so.
+    if due is not None and due["step"] not in doubts:
         yield _started(due, steps, state["generation"])
+
+
+def _asking(entry: Attempt) -> Event:
+    asked = {"tool": entry["tool"], "known": entry["error"] and entry["error"]["message"]}
+    expires_at = entry.get("expires_at")
+    event = _event("run.waiting", ended_at(entry), "execute_step", **asked, expires_at=expires_at)
+    return {**event, "step": entry["step"], "attempt": entry["attempt"]}
+
+
+def _due_after_answer(mark: Mark, made: int, generation: Generation) -> dict[str, Any] | None:
+    """The attempt that follows once somebody has decided about a step in doubt.
+
+    `made`: attempts at it in this generation.
+    """
+    match mark["as"]:
+        case "redo":
+            return {"step": mark["step"], "attempt": made + 1, "at": mark["at"]}
+        case "done" | "skip":
+            following = generation.following(mark["step"])
+            return {"step": following, "attempt": 1, "at": mark["at"]} if following else None
+        case _:
+            return None
 
 
 def _due_after(entry: Attempt, generation: Generation) -> dict[str, Any] | None:
@@ -326,8 +374,11 @@ def _started(due: dict[str, Any], steps: list[Any], generation: int) -> Event:
     return {**event, "step": due["step"], "attempt": due["attempt"], "generation": generation}
 
 
+_ENDS: dict[str, EventType] = {"ok": "step.completed", "in_doubt": "step.in_doubt"}
+
+
 def _attempted(entry: Attempt) -> Event:
-    kind: EventType = "step.completed" if entry["status"] == "ok" else "step.failed"
+    kind: EventType = _ENDS.get(entry["status"], "step.failed")
     named = ("kind", "step", "attempt", "generation")
     data = {key: value for key, value in entry.items() if key not in named}
     event = _event(kind, ended_at(entry), "execute_step", **data)
@@ -361,7 +412,10 @@ def _marked(mark: Mark) -> Event:
         data["steps"] = mark["steps"]  # `plan.made` tells the proposed ones
     if "retry" in mark:
         data |= {key: value for key, value in mark["retry"].items() if key not in ("ended", "asks")}
-    return _event(_MARKS[mark["what"]], mark["at"], **data)
+    told = ("as", "output", "learned", "expires_at")
+    data |= {name: value for name, value in mark.items() if name in told}
+    event = _event(_MARKS[mark["what"]], mark["at"], **data)
+    return {**event, "step": mark.get("step")}
 
 
 def _may_begin(generation: Generation) -> bool:

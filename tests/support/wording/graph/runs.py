@@ -104,7 +104,7 @@ async def _not_understood(prompt: str) -> str:
 async def _attempts() -> dict[str, str]:
     ends = threading.Event()
 
-    @tool("block")
+    @tool("block", effects=False)
     def block() -> None:
         """Block a thread."""
         ends.wait()
