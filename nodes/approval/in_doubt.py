@@ -105,12 +105,13 @@ class DoubtGate:
         while True:
             given = interrupt(_asked(question, reasons))
             try:
-                return self._update(state, question, _read(given))
+                return self.carried_out(state, question, given)
             except AnswerUnfit as error:
                 reasons = error.reasons
 
-    def _update(self, state: RunState, question: Question, answer: _Answer) -> dict[str, Any]:
-        attempt = question["attempt"]
+    def carried_out(self, state: RunState, question: Question, given: object) -> dict[str, Any]:
+        """The update that follows from an answer. Raises `AnswerUnfit`."""
+        answer, attempt = _read(given), question["attempt"]
         output = checked_answer(state, attempt, answer.decided, answer.output)
         at = answer.at or time.time()
         detail = f"step {attempt['step']} ({attempt['tool']}) as {answer.decided}"

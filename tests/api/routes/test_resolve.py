@@ -1,4 +1,4 @@
-"""A tool that may have acted, over HTTP and in the terminal: the run waits, and a person decides."""
+"""A tool that may have acted, over HTTP and in the terminal: the run waits for a person."""
 
 from pathlib import Path
 from typing import Any

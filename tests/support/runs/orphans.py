@@ -69,7 +69,8 @@ def _receipts(database: sqlite3.Connection) -> Iterator[str]:
         for step in range(1, STEPS + 1)
     }
     rows = database.execute(
-        "SELECT prefix, key, value FROM store WHERE prefix LIKE 'receipts.%' OR prefix LIKE 'begun.%'"
+        "SELECT prefix, key, value FROM store"
+        " WHERE prefix LIKE 'receipts.%' OR prefix LIKE 'begun.%'"
     )
     for prefix, key, value in rows:
         if key not in known:

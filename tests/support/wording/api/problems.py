@@ -13,6 +13,7 @@ from graph.commands.approval import NotWaiting
 from graph.commands.cancel import AlreadySettled
 from graph.commands.deletion import NotSettled
 from graph.commands.fork import ForkRejected
+from graph.commands.resolve import NotInDoubt
 from graph.commands.retry import NoBackoff, NotPlanned, NotRetryable, RetryRejected
 from graph.queue.executor import QueueFull
 from graph.runs.accept import KeyReused, NotAccepting
@@ -21,6 +22,7 @@ from graph.runs.history import CheckpointNotFound
 from graph.service import PromptRejected
 from graph.storage.pages import InvalidCursor
 from nodes.approval.edited_plan import PlanUnfit
+from nodes.approval.in_doubt import AnswerUnfit
 from tests.support.runs.fake_runs import FakeRuns, serving
 
 _RUN = "<run_id>"
@@ -33,6 +35,7 @@ _FAILURES: dict[str, Exception] = {
     "prompt-rejected": PromptRejected("<reason>"),
     "invalid-cursor": InvalidCursor(),
     "plan-unfit": PlanUnfit(["<reason>", "<another>"]),
+    "answer-unfit": AnswerUnfit("output", ["<reason>", "<another>"]),
     "retry-rejected": RetryRejected("skip", ["<reason>", "<another>"]),
     "fork-rejected": ForkRejected("plan", ["<reason>", "<another>"]),
     "unreadable-body": HTTPException(400),
@@ -50,6 +53,8 @@ _FAILURES: dict[str, Exception] = {
     "key-reused": KeyReused("<name>", _RUN),
     "not-settled": NotSettled(_RUN, _STATUS),
     "not-waiting": NotWaiting(_RUN, _STATUS),
+    "not-in-doubt": NotInDoubt(_RUN, _STATUS),
+    "not-in-doubt.decided": NotInDoubt(_RUN, "waiting", decided=True),
     "not-waiting.decided": NotWaiting(_RUN, "waiting"),
     "not-retryable": NotRetryable(_RUN, _STATUS),
     "not-planned": NotPlanned(_RUN, "from_step"),
