@@ -48,7 +48,7 @@ async def open_runs(
     tools, ladder = open_tools(settings, functions), make_ladder(settings)
     for overlap in overlapping_phrases(tools):
         logger.warning("%s", overlap)
-    if names := undeclared(tools):
+    if resume_unfinished and (names := undeclared(tools)):
         logger.warning("%s", undeclared_words(names))
     async with open_storage(settings.database_url, server_url=server_url) as storage:
         daily = _daily_budget(settings, storage)

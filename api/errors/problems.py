@@ -300,7 +300,9 @@ PROBLEMS: Mapping[Cause, Kind] = {
         "not-waiting",
         "There is nothing to be decided",
         lambda e, _: (
-            f"The run is {e.status}; {e.rule}. GET /runs/{e.run_id} tells its marks."
+            f"The run waits with a step in doubt; POST /runs/{e.run_id}/resolve decides about it."
+            if e.in_doubt
+            else f"The run is {e.status}; {e.rule}. GET /runs/{e.run_id} tells its marks."
             if e.status != "waiting"
             else "Somebody else has decided about the plan of this run, or cancelled the run, "
             f"just now; GET /runs/{e.run_id} tells its marks."

@@ -11,7 +11,7 @@ from graph.runs.context import RunContext, StorageUnavailable
 from graph.runs.runner import Runner
 from graph.state import RunState, marks, question_of
 from graph.state.row import ApprovalAnswer
-from graph.state.status import WrongStatus, actions
+from graph.state.status import Status, WrongStatus, actions
 from nodes.approval.edited_plan import PlanUnfit, check_editable, read_plan
 from nodes.contract.plan_check import check_plan
 from nodes.planning.budget import limits_of
@@ -27,12 +27,19 @@ BATCH = 100
 
 
 class NotWaiting(WrongStatus):
-    """There is nothing to be decided about the run's plan, or somebody else has decided."""
+    """There is nothing to be decided about the run's plan, or somebody else has decided.
+
+    `in_doubt`: it waits with a step to be resolved.
+    """
 
     rule = (
         "only one that is waiting, and about whose plan nobody has decided yet, can be approved or"
         " rejected"
     )
+
+    def __init__(self, run_id: str, status: Status, *, in_doubt: bool = False) -> None:
+        super().__init__(run_id, status)
+        self.in_doubt = in_doubt
 
 
 class ApprovalGate:
@@ -126,8 +133,9 @@ class ApprovalGate:
 
 
 def _check_waiting(state: RunState) -> None:
-    if "approve" not in actions(state["status"], in_doubt=question_of(state) is not None):
-        raise NotWaiting(state["run_id"], state["status"])
+    in_doubt = question_of(state) is not None
+    if "approve" not in actions(state["status"], in_doubt=in_doubt):
+        raise NotWaiting(state["run_id"], state["status"], in_doubt=in_doubt)
 
 
 def is_carried_out(approval_answer: ApprovalAnswer, state: RunState) -> bool:

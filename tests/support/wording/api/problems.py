@@ -53,6 +53,7 @@ _FAILURES: dict[str, Exception] = {
     "key-reused": KeyReused("<name>", _RUN),
     "not-settled": NotSettled(_RUN, _STATUS),
     "not-waiting": NotWaiting(_RUN, _STATUS),
+    "not-waiting.in-doubt": NotWaiting(_RUN, "waiting", in_doubt=True),
     "not-in-doubt": NotInDoubt(_RUN, _STATUS),
     "not-in-doubt.decided": NotInDoubt(_RUN, "waiting", decided=True),
     "not-waiting.decided": NotWaiting(_RUN, "waiting"),

@@ -147,7 +147,7 @@ def _error(attempt: Attempt) -> str:
 async def _cancelled() -> dict[str, str]:
     begun = asyncio.Event()
 
-    @tool("hold", phrases=["hold on"])
+    @tool("hold", in_doubt="retry", phrases=["hold on"])
     async def hold() -> None:
         """Change something, and never end."""
         begun.set()
