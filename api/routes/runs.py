@@ -149,7 +149,7 @@ def present_cancelled(record: Record) -> dict[str, Any]:
     """The answer to the cancellation of a run, as `Cancelled` documents it."""
     attempts = record["execution_log"]
     ended = {attempt["step"] for attempt in attempts if attempt["status"] == "ok"}
-    ended |= {mark["step"] for mark in record["marks"] if mark["as"] == "done" and mark["step"]}
+    ended |= {mark["step"] for mark in record["marks"] if mark.get("as") == "done"}
     acted = {attempt["step"] for attempt in attempts if attempt["may_have_acted"]}
     steps = [{**step, "may_have_acted": step["step"] in acted} for step in record["plan"]["steps"]]
     cut_off: list[Any] = [one for one in attempts[-1:] if _is_cut_off(one)]

@@ -1,7 +1,7 @@
 """The record of a run as callers read it: a view of the state, nothing added but names."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, NotRequired, cast
 
 from annotated_types import Ge
 from typing_extensions import TypedDict
@@ -74,8 +74,10 @@ class Origin(TypedDict):
 _As = TypedDict(
     "_As",
     {
-        "as": Annotated[
-            ResolvedAs | None, doc("With `resolved`, and `expired` of a step: as what it counts.")
+        "as": NotRequired[
+            Annotated[
+                ResolvedAs, doc("With `resolved`, and `expired` of a step: what it counts as.")
+            ]
         ]
     },
 )
@@ -92,15 +94,16 @@ class Mark(Marked, _As):
         list[Step] | None,
         doc("With `approved` only: what is executed instead, if somebody edited the plan."),
     ]
-    step: Annotated[int | None, doc("With `in_doubt` and what answers it: the step.")]
-    expires_at: Annotated[
-        Time | None, doc("With `in_doubt` only: until when a person may decide about it.")
+    # Only where they are said.
+    step: NotRequired[Annotated[int, doc("With `in_doubt` and what answers it: the step.")]]
+    expires_at: NotRequired[
+        Annotated[Time, doc("With `in_doubt`: until when a person may decide about it.")]
     ]
-    output: Annotated[
-        Any, doc("With `resolved` as `done` only: what the step is taken to have returned.")
+    output: NotRequired[
+        Annotated[Any, doc("With `resolved` as `done`: what the step is taken to have returned.")]
     ]
-    learned: Annotated[
-        Learned | None, doc("With `resolved` only: how the call was known to have ended by then.")
+    learned: NotRequired[
+        Annotated[Learned, doc("With `resolved`: how the call was known to have ended by then.")]
     ]
 
 
@@ -130,9 +133,11 @@ class Record(TypedDict):
     planning_log: Annotated[list[PlanningCall], doc("Every call of a planner, oldest first.")]
     limits: Annotated[Limits, doc("The limits in force for this run.")]
     budget: Annotated[Budget | None, doc("The budget that the run was given.")]
-    in_doubt: Annotated[
-        InDoubt | None,
-        doc("The step in doubt that the run waits with, until `/resolve`; null of any other."),
+    in_doubt: NotRequired[  # not in those that earlier versions have printed
+        Annotated[
+            InDoubt | None,
+            doc("The step in doubt that the run waits with, until `/resolve`; null of any other."),
+        ]
     ]
     current: Annotated[Current | None, doc("The attempt being made or waited for.")]
     progress: Annotated[Progress, doc("Steps that are done, and steps in all.")]
@@ -155,9 +160,7 @@ class Record(TypedDict):
 
 
 #: What most marks leave out.
-_UNSAID = dict.fromkeys(
-    ("event", "retry", "steps", "step", "as", "expires_at", "output", "learned")
-)
+_UNSAID = {"event": None, "retry": None, "steps": None}
 
 
 def record_of(
@@ -187,7 +190,7 @@ def record_of(
         plan=state["plan"],
         plan_proposed=state["plan_proposed"],
         approval=state.get("approval"),
-        execution_log=[_attempt(attempt) for attempt in made],
+        execution_log=[cast("Attempt", {"may_have_acted": None, **attempt}) for attempt in made],
         marks=[cast("Mark", {**_UNSAID, **mark}) for mark in marks(state)],
         planning_log=state["planning_log"],
         limits=state["limits"],
@@ -206,12 +209,6 @@ def record_of(
         started_at=state["started_at"],
         completed_at=state["completed_at"],
     )
-
-
-def _attempt(attempt: Attempt) -> Attempt:
-    """The entry with what those of earlier versions, and most of this one, leave out."""
-    told = {"may_have_acted": None, **attempt, "expires_at": attempt.get("expires_at")}
-    return cast("Attempt", told)
 
 
 def _in_doubt(question: Question, learned: Learned | None) -> InDoubt:

@@ -94,7 +94,7 @@ class Attempt(TypedDict):
     expires_at: NotRequired[  # of those about which a person is asked
         Annotated[
             Time | None,
-            doc("Until when a person may say what became of it, then the step fails; else null."),
+            doc("With `in_doubt`: until when a person may say what became of it."),
         ]
     ]
     started_at: Annotated[Time, doc("When it began.")]

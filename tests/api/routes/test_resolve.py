@@ -70,7 +70,7 @@ def events(server: ServerProcess, run_id: str) -> list[tuple[str, int | None]]:
 
 
 def resolved(record: dict[str, Any]) -> list[tuple[str, Any, Any]]:
-    return [(mark["what"], mark["as"], mark["step"]) for mark in record["marks"]]
+    return [(mark["what"], mark.get("as"), mark.get("step")) for mark in record["marks"]]
 
 
 def test_what_was_done_goes_on_with_its_output(notes: Notes) -> None:
