@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from typing_extensions import TypedDict
 
-from graph.record.events import generations
+from graph.record.generations import generations
 from graph.state import Attempt, Mark, RunError, RunState, attempts, marks
 from graph.state.wording import Time, doc
 
