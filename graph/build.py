@@ -23,8 +23,9 @@ from graph.edges import (
 from graph.record.events import Event, events, next_event
 from graph.state import DEFAULT_LIMITS, Approve, Limits, RunInput, RunState, extend
 from nodes.approval.asking import EXPIRES, ApprovalGate
+from nodes.approval.in_doubt import DoubtGate
 from nodes.contract.steps import Wait, sleep_until
-from nodes.execute_step import execute_step
+from nodes.execute_step import Learn, execute_step
 from nodes.fallback_plan import fallback_plan
 from nodes.finalize import finalize
 from nodes.patterns.planner import PatternPlanner
@@ -51,6 +52,8 @@ def build_graph(
     input_schema: type[Any] = RunInput,
     approve: Approve = "never",
     approval_expires: float = EXPIRES,
+    doubts: DoubtGate | None = None,
+    learn: Learn | None = None,
 ) -> RunGraph:
     """Compile the graph over the given tools.
 
@@ -60,11 +63,14 @@ def build_graph(
     and notebooks: it tells its events to the stream mode `custom`, and checks its plan again at
     every visit, since somebody may have edited the state. `approve` is how runs ask for approval
     that bring no way of their own; every run waits `approval_expires` seconds for it.
+    `doubts` says what becomes of a step that may have acted, `learn` is told how calls ended that
+    were left to themselves.
     """
     by_hand = input_schema is RunInput
     builder = StateGraph(RunState, input_schema=input_schema)
     models = ModelPlanner(ladder, tools, answer_form(tools)) if ladder else None
     asking = ApprovalGate(tools, next_event, approve, approval_expires)
+    doubts = doubts or DoubtGate(expires=approval_expires, number=next_event)
     nodes: dict[str, Node] = {
         "plan": partial(
             plan, limits=limits, models=models, wait=wait, asking=asking, hand_edits=by_hand
@@ -82,6 +88,8 @@ def build_graph(
             threads=threads or ToolThreads(),
             wait=wait,
             asking=asking,
+            doubts=doubts,
+            learn=learn,
             hand_edits=by_hand,
         ),
         "finalize": partial(finalize, tools=tools, hand_edits=by_hand),

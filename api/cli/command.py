@@ -1,4 +1,4 @@
-"""The `runwright` command: serve, run, watch, approve, reject, backup, doctor and key new."""
+"""The `runwright` command: serve, run, watch, approve, reject, resolve, backup, doctor, key new."""
 
 import argparse
 import asyncio
@@ -12,7 +12,7 @@ from api.cli.doctor import examined
 from api.cli.follow import Interrupted
 from api.cli.lines import line
 from api.cli.local_run import Detached, NotDecided, NotStarted, NotWatched
-from api.cli.run import Act, decide, run_task, watch_run
+from api.cli.run import Act, decide, resolve, run_task, watch_run
 from api.cli.serve import PortTaken, serve
 from graph.settings import InvalidSettings, Settings, read_settings
 from graph.settings.keys import InvalidKey, new_key
@@ -122,6 +122,18 @@ def _parser() -> argparse.ArgumentParser:
             "--url", help="its server, unless it is the one that has the database"
         )
         approval_answer.set_defaults(command=_decide, act=act, reason=None)
+    doubt = commands.add_parser("resolve", help="say what became of a step that may have acted")
+    doubt.add_argument("run_id", help="the run's id")
+    doubt.add_argument(
+        "--as",
+        dest="decided",
+        choices=["done", "redo", "skip", "fail"],
+        help="it has acted; call it again; go on without it; fail the run. "
+        "Left out: print what is known",
+    )
+    doubt.add_argument("--output", metavar="JSON", help="with done: what it has returned")
+    doubt.add_argument("--url", help="its server, unless it is the one that has the database")
+    doubt.set_defaults(command=_resolve)
     backup = commands.add_parser("backup", help="copy the database, while it is served or not")
     backup.add_argument("file", metavar="FILE", help="the copy; a file that is not there yet")
     backup.set_defaults(command=_backup)
@@ -159,6 +171,13 @@ def _decide(options: argparse.Namespace, runner: asyncio.Runner) -> int:
     act: Act = options.act
     answering = decide(_settings(), options.run_id, act, reason=options.reason, url=options.url)
     print(line(runner.run(answering)))  # noqa: T201 - the command line's output
+    return 0
+
+
+def _resolve(options: argparse.Namespace, runner: asyncio.Runner) -> int:
+    given = {"decided": options.decided, "output": options.output, "url": options.url}
+    for text in runner.run(resolve(_settings(), options.run_id, **given)):
+        print(line(text))  # noqa: T201 - the command line's output
     return 0
 
 

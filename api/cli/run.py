@@ -1,5 +1,6 @@
 """`runwright run`: one task in the terminal, in this process or on the server that has the file."""
 
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Literal
@@ -7,6 +8,7 @@ from typing import Literal
 import httpx
 
 from api.cli.follow import follow
+from api.cli.lines import in_doubt_lines
 from api.cli.local_run import LocalRun, NotDecided, NotStarted, NotWatched, RunSource
 from api.cli.logs import configure_logging
 from api.cli.server_run import ServerRun, open_client, post_approval_answer, post_task
@@ -112,6 +114,31 @@ def _serving(database_url: str, run_id: str) -> str:
                 f"{owned}, which answers nobody; try again when it has ended"
             ) from None
         return owned.owner.url
+
+
+# `runwright resolve`: what became of a step that may have acted, told to its server.
+
+
+async def resolve(
+    settings: Settings, run_id: str, *, decided: str | None, output: str | None, url: str | None
+) -> list[str]:
+    """Say what became of the step in doubt of a run, or without that ask what is known of it.
+
+    `output` is JSON. What has become of the run, in lines. Raises what `decide` raises.
+    """
+    body: dict[str, object] = {} if decided is None else {"as": decided}
+    if output is not None:
+        try:
+            body["output"] = json.loads(output)
+        except ValueError as error:
+            raise NotDecided(f"--output should be JSON, as 42 or '\"words\"': {error}") from None
+    server = checked_url(url) if url is not None else _serving(settings.database_url, run_id)
+    async with open_client(server, settings.api_key) as client:
+        if decided is None:
+            return in_doubt_lines(await ServerRun(client, run_id).record())
+        await post_approval_answer(client, run_id, "resolve", body)
+    goes_on = f"`runwright watch {run_id}` shows how it goes on"
+    return [f"run {run_id} is resolved as {decided}; {goes_on}"]
 
 
 # `runwright watch`: a run in the terminal, from its first event on, wherever it is executed.

@@ -82,7 +82,9 @@ async def list_tools(runs: RunsDep) -> ToolList:
                 description=tool.description,
                 input_schema=tool.schema_model.model_json_schema(),
                 effects=tool.effects,
-                repeatable=tool.repeatable,
+                idempotent=tool.idempotent,
+                in_doubt=tool.in_doubt,
+                repeatable=tool.idempotent,
             )
             for tool in runs.tools.values()
         ]

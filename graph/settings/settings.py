@@ -24,6 +24,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from graph.settings.keys import InvalidKey, Key, parse_keys
 from graph.state import Approve, Limits
 from nodes.planning.complexity import THRESHOLD
+from tools.registry import InDoubt
 
 PREFIX = "RUNWRIGHT_"
 
@@ -156,6 +157,12 @@ class Settings(BaseSettings):
     )
     approval_expires: float = Field(
         7 * 86_400, gt=0, le=10 * 366 * 86_400, description="how long they wait for it, s"
+    )
+
+    in_doubt: InDoubt = Field(
+        "ask",
+        description="what becomes of a step that may have acted, and whose tool is not idempotent: "
+        "ask (the run rests until somebody says), fail or retry (it is called again)",
     )
 
     # Which models plan; without any, the pattern planner does

@@ -114,6 +114,12 @@ SORT_INDEXES = (
     "CREATE INDEX runs_by_cost ON runs (owner, usd, number) WHERE usd IS NOT NULL",
 )
 
+#: What a run asks about a step in doubt, and what was learned of it since.
+DOUBT_COLUMNS = (
+    "ALTER TABLE runs ADD COLUMN question INTEGER",
+    "ALTER TABLE runs ADD COLUMN learned TEXT",
+)
+
 #: Steps from each version of the tables to the next; the version is SQLite's `user_version`.
 MIGRATIONS = (
     (
@@ -171,6 +177,7 @@ MIGRATIONS = (
     SPENDING_TABLES,
     SORT_INDEXES,
     HELD_TABLES,
+    DOUBT_COLUMNS,
 )
 
 #: The version that this program writes; a database with a higher one is not opened.

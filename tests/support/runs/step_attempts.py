@@ -34,7 +34,7 @@ async def refuse(retryable: bool) -> None:
     raise ToolError("the shop is closed", retryable=retryable)
 
 
-@tool("raise")
+@tool("raise", effects=False)
 async def raise_named(name: str) -> None:
     """Raise an exception that quotes a secret."""
     errors: dict[str, BaseException] = {
