@@ -139,6 +139,12 @@ class ToolView(BaseModel):
     repeatable: bool = Field(
         description="Whether a second call while a first may still be running does no harm."
     )
+    timeout: float | None = Field(
+        description="Longest time of an attempt, in seconds; null where the run's limit holds."
+    )
+    attempts: int | None = Field(
+        description="Most attempts at a step; null where the run's limit holds."
+    )
 
 
 class ToolList(BaseModel):

@@ -1,7 +1,7 @@
 """The whole wiring on one screen: four nodes, their edges, and what each node is given."""
 
 import inspect
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, cast
 
@@ -32,6 +32,7 @@ from nodes.plan import plan
 from nodes.planning.model import ModelLadder
 from nodes.planning.planner import ModelPlanner
 from nodes.planning.schema import answer_form
+from tools.invocation import ToolErrors
 from tools.registry import Tool
 from tools.threads import ToolThreads
 
@@ -51,6 +52,7 @@ def build_graph(
     input_schema: type[Any] = RunInput,
     approve: Approve = "never",
     approval_expires: float = EXPIRES,
+    tool_errors: ToolErrors = "text",
 ) -> RunGraph:
     """Compile the graph over the given tools.
 
@@ -59,7 +61,8 @@ def build_graph(
     prompt, or a prepared `RunState`. A graph that takes prompts is worked with by hand, in Studio
     and notebooks: it tells its events to the stream mode `custom`, and checks its plan again at
     every visit, since somebody may have edited the state. `approve` is how runs ask for approval
-    that bring no way of their own; every run waits `approval_expires` seconds for it.
+    that bring no way of their own; every run waits `approval_expires` seconds for it. `tool_errors`
+    says what is told of exceptions that tools did not announce.
     """
     by_hand = input_schema is RunInput
     builder = StateGraph(RunState, input_schema=input_schema)
@@ -83,6 +86,7 @@ def build_graph(
             wait=wait,
             asking=asking,
             hand_edits=by_hand,
+            errors=tool_errors,
         ),
         "finalize": partial(finalize, tools=tools, hand_edits=by_hand),
     }
@@ -96,14 +100,15 @@ def build_graph(
     return builder.compile(checkpointer=checkpointer, store=store, name="runwright")
 
 
-def recursion_limit(limits: Limits, *, models: int = 0) -> int:
+def recursion_limit(limits: Limits, tools: Iterable[Tool] = (), *, models: int = 0) -> int:
     """Super-steps that a run within its limits can need, fixed before it is planned.
 
     Every attempt is one super-step, and so is every call of a model: each model can be asked, tried
     again after a failure, asked to repair, and tried again at that. The rest is `fallback_plan`,
     `finalize`, the approval and a margin; a resumption after a crash starts the count anew.
     """
-    return limits["max_steps"] * limits["max_attempts"] + 4 * models + 20
+    attempts = max([limits["max_attempts"], *(tool.attempts or 1 for tool in tools)])
+    return limits["max_steps"] * attempts + 4 * models + 20
 
 
 # The events of a run for a client that streams the graph itself in the mode `custom`.

@@ -79,6 +79,7 @@ def _context(
         input_schema=RunState,
         approve=settings.approve,
         approval_expires=settings.approval_expires,
+        tool_errors=settings.tool_errors_told,
     )
     return make_context(graph, storage, executor, tools, threads)
 

@@ -18,4 +18,5 @@ graph = build_graph(
     ladder=make_ladder(_settings),
     approve=_settings.approve,
     approval_expires=_settings.approval_expires,
+    tool_errors=_settings.tool_errors_told,
 )

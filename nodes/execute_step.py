@@ -16,7 +16,7 @@ from nodes.approval.hand_edits import checked_plan, refused
 from nodes.contract.json_data import InvalidOutput, plain
 from nodes.contract.references import InvalidReference
 from nodes.contract.steps import Wait, edited_step_key, next_cursor, resolved, sleep_until, step_key
-from tools.invocation import Failure, Outcome, invoke
+from tools.invocation import Failure, Outcome, ToolErrors, invoke
 from tools.registry import Tool, ToolCall
 from tools.threads import ToolThreads
 
@@ -35,12 +35,14 @@ async def execute_step(
     wait: Wait = sleep_until,
     asking: ApprovalGate | None = None,
     hand_edits: bool = False,
+    errors: ToolErrors = "text",
 ) -> dict[str, Any]:
     """Make the next attempt at the step under the cursor and record it.
 
     A plan that waits for a person is asked about first, in a visit of its own: the decision is
     stored before anything is executed. With `hand_edits` the plan may have been edited in the state
-    since the last visit, and is checked again before anything else.
+    since the last visit, and is checked again before anything else. `errors` says what is told of
+    exceptions that tools did not announce.
     """
     if hand_edits:
         try:
@@ -59,7 +61,7 @@ async def execute_step(
         await wait(min(state["not_before"], time.time() + MAX_BACKOFF))
     step = state["plan"]["steps"][state["cursor"]]
     started_at, clock = time.time(), time.perf_counter()
-    value, outcome = await _attempt(state, step, runtime, tools, threads, hand_edits)
+    value, outcome = await _attempt(state, step, runtime, tools, threads, hand_edits, errors)
     record = Attempt(
         kind="attempt",
         step=step["step"],
@@ -70,7 +72,7 @@ async def execute_step(
         status=outcome.status,
         output=outcome.output,
         error=_as_error(outcome.failure),
-        retry_at=_retry_at(state, outcome),
+        retry_at=_retry_at(state, outcome, tools.get(step["tool"])),
         thread_running=outcome.thread_running,
         may_have_acted=outcome.called and tools[step["tool"]].effects,
         started_at=started_at,
@@ -87,6 +89,7 @@ async def _attempt(
     tools: Mapping[str, Tool],
     threads: ToolThreads,
     hand_edits: bool,
+    errors: ToolErrors,
 ) -> tuple[dict[str, Any], Outcome]:
     """The resolved input and how the call with it ended."""
     tool = tools.get(step["tool"])
@@ -104,7 +107,7 @@ async def _attempt(
     key = edited_step_key(state, step, value) if hand_edits else step_key(state, step["step"])
     max_output = limits["max_output"]
     call = ToolCall(state["owner"], key, runtime.store, step["input"], max_output)
-    timeout = limits["step_timeout"]
+    timeout = tool.timeout or limits["step_timeout"]
     try:
         if not tool.repeatable:
             # Not `wait_for`: before Python 3.12 it loses a cancellation that comes at its end.
@@ -114,16 +117,13 @@ async def _attempt(
         message = f"{tool.name} has not returned from an earlier attempt and must not run twice"
         failure = Failure("StillRunning", message, retryable=False)
         return value, Outcome("timeout", failure=failure, thread_running=True, called=False)
-    outcome = await invoke(tool, value, call, timeout=timeout, threads=threads)
+    outcome = await invoke(tool, value, call, timeout=timeout, threads=threads, errors=errors)
     if outcome.status != "ok":
         return value, outcome
     try:
         return value, Outcome("ok", plain(outcome.output, max_bytes=max_output))
     except InvalidOutput as error:
         return value, _error("InvalidOutput", f"{tool.name}: {error}", called=True)
-    except Exception as error:  # whatever an object's own methods do when it is looked at
-        reason = f"its output cannot be read ({type(error).__name__})"
-        return value, _error("InvalidOutput", f"{tool.name}: {reason}", called=True)
 
 
 def _error(kind: str, message: str, *, called: bool = False) -> Outcome:
@@ -136,10 +136,11 @@ def _as_error(failure: Failure | None) -> AttemptError | None:
     return AttemptError(type=failure.type, message=failure.message, retryable=failure.retryable)
 
 
-def _retry_at(state: RunState, outcome: Outcome) -> float | None:
+def _retry_at(state: RunState, outcome: Outcome, tool: Tool | None) -> float | None:
     """When the next attempt is due: base · 2^(n-1), spread by a quarter so that herds disperse."""
     made, limits = state["attempt"] + 1, state["limits"]
-    if not (outcome.failure and outcome.failure.retryable and made < limits["max_attempts"]):
+    most = (tool and tool.attempts) or limits["max_attempts"]
+    if not (outcome.failure and outcome.failure.retryable and made < most):
         return None
     spread = random.uniform(0.75, 1.25)  # noqa: S311 - spreads load, guards nothing
     wait: float = limits["backoff"] * 2 ** min(made - 1, 40) * spread

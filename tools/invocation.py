@@ -2,14 +2,16 @@
 
 import asyncio
 import copy
+import json
 import logging
 import sqlite3
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from pydantic import ValidationError
 
+from tools.outputs import UnfitOutput, plain_data
 from tools.registry import Tool, ToolCall, ToolError
 from tools.threads import ToolThreads
 
@@ -24,6 +26,9 @@ STOP_GRACE = 1.0
 
 #: Longest message of a failure that is kept, in characters.
 MAX_MESSAGE = 2_000
+
+#: What is told of an exception that no tool has announced: its text, or only its type.
+ToolErrors = Literal["text", "type"]
 
 
 @dataclass(frozen=True)
@@ -51,30 +56,51 @@ class Outcome:
 
 
 async def invoke(
-    tool: Tool, value: Mapping[str, Any], call: ToolCall, *, timeout: float, threads: ToolThreads
+    tool: Tool,
+    value: Mapping[str, Any],
+    call: ToolCall,
+    *,
+    timeout: float,
+    threads: ToolThreads,
+    errors: ToolErrors = "text",
 ) -> Outcome:
     """Call `tool` with `value`, for at most `timeout` seconds.
 
     The caller's cancellation passes through; everything else, the tool's own bugs too, becomes
-    the outcome.
+    the outcome. An output is plain data by then. `errors` says what is told of an exception that
+    the tool did not announce; the log has it whole.
     """
     try:
         arguments = _arguments(tool, value, call)
     except ValidationError as invalid:
         return _failed("InvalidInput", _explain(tool, invalid), called=False)
     try:
-        return await _run(tool, arguments, call.step_key, timeout, threads)
+        outcome = await _run(tool, arguments, call.step_key, timeout, threads)
     except ToolError as error:
         return _failed("ToolError", error.message, retryable=bool(error.retryable))
     except TRANSIENT as error:
-        return _failed(type(error).__name__, f"{tool.name} could not reach what it needs", True)
+        logger.warning(
+            "tool %s failed", tool.name, exc_info=error, extra={"step_key": call.step_key}
+        )
+        said = f"{tool.name} could not reach what it needs{_details(error, errors)}"
+        return _failed(type(error).__name__, said, True)
     except Exception as error:
         broken = error.__cause__ if isinstance(error, _Escaped) else error
         logger.exception("tool %s broke", tool.name, extra={"step_key": call.step_key})
-        return _failed(
-            type(broken).__name__,
-            f"{tool.name} broke with {type(broken).__name__}; the server's log has the details",
-        )
+        kind = type(broken).__name__
+        return _failed(kind, f"{tool.name} broke with {kind}{_details(broken, errors)}")
+    return _as_plain_data(tool, outcome)
+
+
+def _as_plain_data(tool: Tool, outcome: Outcome) -> Outcome:
+    """The same with an output that JSON has a form for, or the failure that it has none."""
+    try:
+        return replace(outcome, output=plain_data(outcome.output))
+    except UnfitOutput as unfit:
+        return _failed("InvalidOutput", f"{tool.name} returned what cannot be kept: {unfit}")
+    except Exception as error:  # whatever an object's own methods do when it is looked at
+        reason = f"its output cannot be read ({type(error).__name__})"
+        return _failed("InvalidOutput", f"{tool.name}: {reason}")
 
 
 class _Escaped(Exception):
@@ -132,9 +158,10 @@ async def _within(timeout: float, tool: Tool, work: asyncio.Future[Any]) -> Outc
             work.cancel()
             await asyncio.wait([work], timeout=STOP_GRACE)
     if in_time:
-        if work.cancelled():
-            raise _Escaped from asyncio.CancelledError()
-        return Outcome("ok", output=work.result())
+        try:
+            return Outcome("ok", output=work.result())
+        except asyncio.CancelledError as error:
+            raise _Escaped from error
     message = f"{tool.name} took longer than {timeout:g} s"
     if not work.done():
         message += " and does not stop when told to"
@@ -163,6 +190,17 @@ def _explain(tool: Tool, invalid: ValidationError) -> str:
 
 def _failed(kind: str, message: object, retryable: bool = False, *, called: bool = True) -> Outcome:
     return Outcome("error", failure=Failure(kind, _text(message), retryable), called=called)
+
+
+def _details(error: BaseException | None, errors: ToolErrors) -> str:
+    """What to say of an exception beside its type: its text, in one printable line."""
+    if errors == "type":
+        return "; the server's log has the details"
+    lines = filter(None, map(str.strip, _text(error).splitlines()))
+    said = " ".join(lines)
+    if not said.isprintable():
+        said = "".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in said)
+    return said and f": {said}"
 
 
 def _text(message: object) -> str:

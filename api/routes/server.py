@@ -83,6 +83,8 @@ async def list_tools(runs: RunsDep) -> ToolList:
                 input_schema=tool.schema_model.model_json_schema(),
                 effects=tool.effects,
                 repeatable=tool.repeatable,
+                timeout=tool.timeout,
+                attempts=tool.attempts,
             )
             for tool in runs.tools.values()
         ]

@@ -154,3 +154,14 @@ def test_a_key_where_none_belongs_is_not_told(monkeypatch: pytest.MonkeyPatch, e
 
     assert "sk-1" not in str(error.value)
     assert ("'api_key'" in str(error.value)) is (end == "}]")
+
+
+def test_exceptions_of_tools_are_told_to_callers_without_keys_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Unless it is said which."""
+    assert read_settings().tool_errors_told == "text"
+    monkeypatch.setenv("RUNWRIGHT_API_KEYS", f"ann:{'0' * 64}")
+    assert read_settings().tool_errors_told == "type"
+    monkeypatch.setenv("RUNWRIGHT_TOOL_ERRORS", "text")
+    assert read_settings().tool_errors_told == "text"
