@@ -2,11 +2,10 @@
 
 import asyncio
 import signal
-import sys
 from collections.abc import Iterator
 from contextlib import aclosing, contextmanager
 
-from api.cli.lines import pretty
+from api.cli.lines import pretty, say
 from api.cli.local_run import Detached, NotCancelled, RunSource
 from api.cli.view import View, open_view
 
@@ -25,8 +24,7 @@ async def follow(run: RunSource, *, as_json: bool) -> bool:
     with open_view(run.run_id, as_json=as_json) as view:
         status = await _watched(run, view)
     if as_json:
-        sys.stdout.write(pretty(await run.record()) + "\n")
-        sys.stdout.flush()
+        say(pretty(await run.record()))
     return status == "completed"
 
 

@@ -1,7 +1,8 @@
 """A run told in words: a line for each of its events that matters."""
 
 import json
-from typing import Any
+import sys
+from typing import Any, TextIO
 
 from graph.record.events import Event
 from graph.state.wording import counted, printable, rfc3339
@@ -105,6 +106,30 @@ def _reason(ending: str, error: dict[str, Any]) -> str:
 
 def _in_brackets(text: str | None) -> str:
     return f" ({text})" if text else ""
+
+
+class OutputLost(Exception):
+    """What a command has to tell cannot be written; the message says why."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the output cannot be written: {reason}")
+
+
+def say(text: str, out: TextIO | None = None) -> None:
+    """Write lines to the standard output, or to `out`, at once.
+
+    Raises `OutputLost`, but `BrokenPipeError` where nobody reads any more.
+    """
+    out = out or sys.stdout
+    if out is None:
+        raise OutputLost("the standard output is closed")
+    try:
+        out.write(f"{text}\n")
+        out.flush()
+    except BrokenPipeError:
+        raise
+    except (OSError, ValueError) as error:
+        raise OutputLost(getattr(error, "strerror", None) or str(error)) from None
 
 
 # Text on a terminal: what users, tools and models say has no power over it.
