@@ -173,9 +173,9 @@ async def _others_end() -> bool:
 class _Parser(argparse.ArgumentParser):
     def _print_message(self, message: str, file: Any = None) -> None:
         """As argparse has it, which says nothing of what it could not write."""
-        if file is not None and file is sys.stdout:
+        if file is not sys.stderr:
             say(message.rstrip("\n"))
-        else:
+        elif file is not None:
             super()._print_message(message, file)
 
 

@@ -127,7 +127,7 @@ async def test_whatever_a_tool_error_carries_is_kept_as_bounded_text(
         ("two\nlines\r\n  and a third", ": two lines and a third"),
         ("\x1b[31mred\x07\x9b\u202e", ": \\u001b[31mred\\u0007\\u009b\\u202e"),
         ("half \ud800", ": half ?"),
-        ("x" * 5_000, ": " + "x" * 2_000 + "…"),
+        ("x" * 5_000, ": " + "x" * (2_000 - len("fail broke with ValueError: ")) + "…"),
         (Unprintable(), ": " + wording("tools.unprintable", type="ValueError")),
     ],
 )
