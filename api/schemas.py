@@ -139,6 +139,12 @@ class ToolView(BaseModel):
         description="The former name of `idempotent`; the next version does not have it.",
         deprecated=True,
     )
+    timeout: float | None = Field(
+        description="Longest time of an attempt, in seconds; null where the run's limit holds."
+    )
+    attempts: int | None = Field(
+        description="Most attempts at a step; null where the run's limit holds."
+    )
 
 
 class ToolList(BaseModel):

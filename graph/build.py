@@ -1,7 +1,7 @@
 """The whole wiring on one screen: four nodes, their edges, and what each node is given."""
 
 import inspect
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, cast
 
@@ -33,6 +33,7 @@ from nodes.plan import plan
 from nodes.planning.model import ModelLadder
 from nodes.planning.planner import ModelPlanner
 from nodes.planning.schema import answer_form
+from tools.invocation import ToolErrors
 from tools.registry import Tool
 from tools.threads import ToolThreads
 
@@ -54,6 +55,7 @@ def build_graph(
     approval_expires: float = EXPIRES,
     doubts: DoubtGate | None = None,
     learn: Learn | None = None,
+    tool_errors: ToolErrors = "text",
 ) -> RunGraph:
     """Compile the graph over the given tools.
 
@@ -62,9 +64,9 @@ def build_graph(
     prompt, or a prepared `RunState`. A graph that takes prompts is worked with by hand, in Studio
     and notebooks: it tells its events to the stream mode `custom`, and checks its plan again at
     every visit, since somebody may have edited the state. `approve` is how runs ask for approval
-    that bring no way of their own; every run waits `approval_expires` seconds for it.
-    `doubts` says what becomes of a step that may have acted, `learn` is told how calls ended that
-    were left to themselves.
+    that bring no way of their own; every run waits `approval_expires` seconds for it. `doubts` says
+    what becomes of a step that may have acted, `learn` is told how calls ended that were left to
+    themselves. `tool_errors` says what is told of exceptions that tools did not announce.
     """
     by_hand = input_schema is RunInput
     builder = StateGraph(RunState, input_schema=input_schema)
@@ -91,6 +93,7 @@ def build_graph(
             doubts=doubts,
             learn=learn,
             hand_edits=by_hand,
+            errors=tool_errors,
         ),
         "finalize": partial(finalize, tools=tools, hand_edits=by_hand),
     }
@@ -104,14 +107,15 @@ def build_graph(
     return builder.compile(checkpointer=checkpointer, store=store, name="runwright")
 
 
-def recursion_limit(limits: Limits, *, models: int = 0) -> int:
+def recursion_limit(limits: Limits, tools: Iterable[Tool] = (), *, models: int = 0) -> int:
     """Super-steps that a run within its limits can need, fixed before it is planned.
 
     Every attempt is one super-step, and so is every call of a model: each model can be asked, tried
     again after a failure, asked to repair, and tried again at that. The rest is `fallback_plan`,
     `finalize`, the approval and a margin; a resumption after a crash starts the count anew.
     """
-    return limits["max_steps"] * limits["max_attempts"] + 4 * models + 20
+    attempts = max([limits["max_attempts"], *(tool.attempts or 1 for tool in tools)])
+    return limits["max_steps"] * attempts + 4 * models + 20
 
 
 # The events of a run for a client that streams the graph itself in the mode `custom`.

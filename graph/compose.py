@@ -89,6 +89,7 @@ def _context(
         approval_expires=settings.approval_expires,
         doubts=doubts,
         learn=LateCalls(storage).learn,
+        tool_errors=settings.tool_errors_told,
     )
     return make_context(graph, storage, executor, tools, threads, doubts)
 

@@ -21,4 +21,5 @@ graph = build_graph(
     approve=_settings.approve,
     approval_expires=_settings.approval_expires,
     doubts=DoubtGate(_settings.in_doubt, _settings.approval_expires, next_event),
+    tool_errors=_settings.tool_errors_told,
 )

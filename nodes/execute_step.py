@@ -37,7 +37,7 @@ from nodes.contract.steps import (
     sleep_until,
     step_key,
 )
-from tools.invocation import MAX_MESSAGE, Failure, Outcome, invoke
+from tools.invocation import MAX_MESSAGE, Failure, Outcome, ToolErrors, invoke
 from tools.receipts import Begun, find_begun, forget_begun, note_begun, note_returned
 from tools.registry import Tool, ToolCall
 from tools.threads import ToolThreads
@@ -59,13 +59,15 @@ async def execute_step(
     doubts: DoubtGate | None = None,
     learn: Learn | None = None,
     hand_edits: bool = False,
+    errors: ToolErrors = "text",
 ) -> dict[str, Any]:
     """Make the next attempt at the step under the cursor and record it.
 
     A plan that waits for a person is asked about first, in a visit of its own: the decision is
     stored before anything is executed. An attempt that may have acted is recorded in one visit, and
     asked about in the next. With `hand_edits` the plan may have been edited in the state since the
-    last visit, and is checked again before anything else.
+    last visit, and is checked again before anything else. `errors` says what is told of exceptions
+    that tools did not announce.
     """
     if hand_edits:
         try:
@@ -89,7 +91,7 @@ async def execute_step(
     tool = tools.get(step["tool"])
     if tool and (rest := doubts.ask_again(state, step["step"], tool)):
         return rest
-    caller = _Caller(runtime, tools, threads, doubts, learn, hand_edits)
+    caller = _Caller(runtime, tools, threads, doubts, learn, hand_edits, errors)
     record = await _recorded(state, step, caller)
     _log(state, record)
     return _update(state, record)
@@ -116,7 +118,7 @@ async def _recorded(state: RunState, step: Step, caller: "_Caller") -> Attempt:
         status="in_doubt" if in_doubt else outcome.status,
         output=outcome.output,
         error=_as_error(outcome.failure),
-        retry_at=_retry_at(state, outcome),
+        retry_at=_retry_at(state, outcome, tool),
         thread_running=outcome.thread_running,
         may_have_acted=in_doubt or (outcome.called and tool is not None and tool.effects),
         started_at=started_at,
@@ -137,6 +139,7 @@ class _Caller:
     doubts: DoubtGate
     learn: Learn | None
     hand_edits: bool
+    errors: ToolErrors
 
     async def attempt(
         self, state: RunState, step: Step
@@ -169,7 +172,7 @@ class _Caller:
     async def _call(
         self, state: RunState, step: Step, tool: Tool, value: Any, call: ToolCall
     ) -> Outcome:
-        timeout = state["limits"]["step_timeout"]
+        timeout = tool.timeout or state["limits"]["step_timeout"]
         try:
             if not tool.idempotent:
                 # Not `wait_for`: before Python 3.12 it loses a cancellation that comes at its end.
@@ -192,6 +195,7 @@ class _Caller:
                 threads=self.threads,
                 begin=partial(note_begun, call, begun) if guarded else None,
                 late=partial(self._late, state, step["step"]),
+                errors=self.errors,
             ),
             call,
         )
@@ -223,9 +227,6 @@ def _kept(tool: Tool, outcome: Outcome, call: ToolCall) -> Outcome:
         return Outcome("ok", plain(outcome.output, max_bytes=call.max_output))
     except InvalidOutput as error:
         return _error("InvalidOutput", f"{tool.name}: {error}", called=True)
-    except Exception as error:  # whatever an object's own methods do when it is looked at
-        reason = f"its output cannot be read ({type(error).__name__})"
-        return _error("InvalidOutput", f"{tool.name}: {reason}", called=True)
 
 
 async def _note_end(call: ToolCall, begun: Begun, outcome: Outcome) -> None:
@@ -259,10 +260,11 @@ def _as_error(failure: Failure | None) -> AttemptError | None:
     return AttemptError(type=failure.type, message=failure.message, retryable=failure.retryable)
 
 
-def _retry_at(state: RunState, outcome: Outcome) -> float | None:
+def _retry_at(state: RunState, outcome: Outcome, tool: Tool | None) -> float | None:
     """When the next attempt is due: base · 2^(n-1), spread by a quarter so that herds disperse."""
     made, limits = state["attempt"] + 1, state["limits"]
-    if not (outcome.failure and outcome.failure.retryable and made < limits["max_attempts"]):
+    most = (tool and tool.attempts) or limits["max_attempts"]
+    if not (outcome.failure and outcome.failure.retryable and made < most):
         return None
     spread = random.uniform(0.75, 1.25)  # noqa: S311 - spreads load, guards nothing
     wait: float = limits["backoff"] * 2 ** min(made - 1, 40) * spread

@@ -2,6 +2,7 @@
 
 import asyncio
 import copy
+import json
 import logging
 import sqlite3
 from collections.abc import Awaitable, Callable, Mapping
@@ -12,6 +13,7 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
+from tools.outputs import UnfitOutput, plain_data
 from tools.registry import Tool, ToolCall, ToolError
 from tools.threads import Late, ToolThreads
 
@@ -26,6 +28,9 @@ STOP_GRACE = 1.0
 
 #: Longest message of a failure that is kept, in characters.
 MAX_MESSAGE = 2_000
+
+#: What is told of an exception that no tool has announced: its text, or only its type.
+ToolErrors = Literal["text", "type"]
 
 
 @dataclass(frozen=True)
@@ -74,33 +79,50 @@ async def invoke(
     threads: ToolThreads,
     begin: Begin | None = None,
     late: Late = _forget,
+    errors: ToolErrors = "text",
 ) -> Outcome:
     """Call `tool` with `value`, for at most `timeout` seconds.
 
     The caller's cancellation passes through, and what `begin` raises, which is awaited at the last
     moment before the tool is entered; everything else, the tool's own bugs too, becomes the
-    outcome. `late` is told how a call ended that was left to itself.
+    outcome. An output is plain data by then. `late` is told how a call ended that was left to
+    itself. `errors` says what is told of an exception that the tool did not announce; the log has
+    it whole.
     """
     try:
         arguments = _arguments(tool, value, call)
     except ValidationError as invalid:
         return _failed("InvalidInput", _explain(tool, invalid), called=False)
     try:
-        return await _run(tool, arguments, call.step_key, timeout, threads, begin, late)
+        outcome = await _run(tool, arguments, call.step_key, timeout, threads, begin, late)
     except _NotBegun as unnoted:
         raise unnoted.reason from None
     except ToolError as error:
         return _failed("ToolError", error.message, retryable=bool(error.retryable))
     except TRANSIENT as error:
-        failed = _failed(type(error).__name__, f"{tool.name} could not reach what it needs", True)
+        logger.warning(
+            "tool %s failed", tool.name, exc_info=error, extra={"step_key": call.step_key}
+        )
+        said = f"{tool.name} could not reach what it needs{_details(error, errors)}"
+        failed = _failed(type(error).__name__, said, True)
         return replace(failed, doubtful=not isinstance(error, ConnectionRefusedError))
     except Exception as error:
         broken = error.__cause__ if isinstance(error, _Escaped) else error
         logger.exception("tool %s broke", tool.name, extra={"step_key": call.step_key})
-        return _failed(
-            type(broken).__name__,
-            f"{tool.name} broke with {type(broken).__name__}; the server's log has the details",
-        )
+        kind = type(broken).__name__
+        return _failed(kind, f"{tool.name} broke with {kind}{_details(broken, errors)}")
+    return _as_plain_data(tool, outcome)
+
+
+def _as_plain_data(tool: Tool, outcome: Outcome) -> Outcome:
+    """The same with an output that JSON has a form for, or the failure that it has none."""
+    try:
+        return replace(outcome, output=plain_data(outcome.output))
+    except UnfitOutput as unfit:
+        return _failed("InvalidOutput", f"{tool.name} returned what cannot be kept: {unfit}")
+    except Exception as error:  # whatever an object's own methods do when it is looked at
+        reason = f"its output cannot be read ({type(error).__name__})"
+        return _failed("InvalidOutput", f"{tool.name}: {reason}")
 
 
 class _NotBegun(Exception):
@@ -206,9 +228,10 @@ async def _within(
             work.cancel()
             await asyncio.wait([work], timeout=STOP_GRACE)
     if in_time:
-        if work.cancelled():
-            raise _Escaped from asyncio.CancelledError()
-        return Outcome("ok", output=work.result())
+        try:
+            return Outcome("ok", output=work.result())
+        except asyncio.CancelledError as error:
+            raise _Escaped from error
     message = f"{tool.name} took longer than {timeout:g} s"
     if not work.done():
         message += " and does not stop when told to"
@@ -237,6 +260,17 @@ def _explain(tool: Tool, invalid: ValidationError) -> str:
 
 def _failed(kind: str, message: object, retryable: bool = False, *, called: bool = True) -> Outcome:
     return Outcome("error", failure=Failure(kind, _text(message), retryable), called=called)
+
+
+def _details(error: BaseException | None, errors: ToolErrors) -> str:
+    """What to say of an exception beside its type: its text, in one printable line."""
+    if errors == "type":
+        return "; the server's log has the details"
+    lines = filter(None, map(str.strip, _text(error).splitlines()))
+    said = " ".join(lines)
+    if not said.isprintable():
+        said = "".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in said)
+    return said and f": {said}"
 
 
 def _text(message: object) -> str:

@@ -21,6 +21,11 @@ from pydantic import (
 )
 from pydantic_core import SchemaError
 
+from tools.outputs import UnfitOutput, check_type
+
+#: The longest time of an attempt, in seconds, and the most attempts that a tool may ask for.
+MAX_TIMEOUT, MAX_ATTEMPTS = 86_400.0, 100
+
 _SHOWN = 5  # names of a set
 
 #: What becomes of a step of which nobody knows whether it acted: a person is asked, it fails, or it
@@ -76,6 +81,8 @@ class Declaration:
     phrases: tuple[str, ...] = ()
     noun: str = "item"
     sets: Mapping[str, str] = field(default_factory=dict)
+    timeout: float | None = None
+    attempts: int | None = None
 
 
 class Tool(StructuredTool):
@@ -87,6 +94,8 @@ class Tool(StructuredTool):
     `phrases`: how people ask for it, for the pattern planner. `noun`: what
     one of its outputs is called in a summary ("2 to-dos"). `sets`: arguments that may name several
     things, as a list, or all, as the word "all", each with what all of them are ("every to-do").
+    `timeout`: the longest time of an attempt, in seconds, and `attempts`: the most at one step;
+    where it says nothing of them, the run's limits hold.
     """
 
     effects: bool = True
@@ -96,6 +105,8 @@ class Tool(StructuredTool):
     phrases: tuple[str, ...] = ()
     noun: str = "item"
     sets: Mapping[str, str] = Field(default_factory=dict)
+    timeout: float | None = Field(None, gt=0, le=MAX_TIMEOUT, strict=True)
+    attempts: int | None = Field(None, ge=1, le=MAX_ATTEMPTS, strict=True)
     call_parameter: str | None = None
 
     @property
@@ -146,6 +157,8 @@ def tool(
     phrases: Sequence[str] = (),
     noun: str = "item",
     sets: Mapping[str, str] | None = None,
+    timeout: float | None = None,
+    attempts: int | None = None,
 ) -> Callable[[F], F]:
     """Declare a function as a tool under `name` (default: the function's own).
 
@@ -173,6 +186,8 @@ def tool(
             phrases=tuple(phrases),
             noun=noun,
             sets=sets or {},
+            timeout=timeout,
+            attempts=attempts,
         )
         function.__tool__ = declaration  # type: ignore[attr-defined]  # a note on the function itself
         return function
@@ -183,8 +198,8 @@ def tool(
 def make_tool(function: Callable[..., Any]) -> Tool:
     """Turn a typed function with a docstring into a tool.
 
-    Raises `InvalidTool` when it is not a function, or when its docstring or a parameter's type is
-    missing or of no use to a planner.
+    Raises `InvalidTool` when it is not a function, when its docstring or a parameter's type is
+    missing or of no use to a planner, or when what it returns could not be kept.
     """
     if not inspect.isroutine(function):
         raise InvalidTool(f"{function!r} is not a function; write one that calls it")
@@ -195,7 +210,9 @@ def make_tool(function: Callable[..., Any]) -> Tool:
         raise InvalidTool(f"tool {name!r} has no docstring; it is what planners read")
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         raise InvalidTool(f"tool {name!r} yields; a tool returns its whole output")
-    fields, call_parameter = _parameters(name, function)
+    hints = _hints(name, function)
+    fields, call_parameter = _parameters(name, function, hints)
+    _check_output(name, function, hints)
     schema = _schema(name, fields)
     is_async = inspect.iscoroutinefunction(function)
     try:
@@ -212,6 +229,8 @@ def make_tool(function: Callable[..., Any]) -> Tool:
             phrases=declared.phrases,
             noun=declared.noun,
             sets=declared.sets,
+            timeout=declared.timeout,
+            attempts=declared.attempts,
             call_parameter=call_parameter,
         )
     except ValidationError as error:
@@ -276,11 +295,26 @@ def number_text(number: float) -> str:
 _WRITTEN = Annotated[str, BeforeValidator(_written_out)]
 
 
-def _parameters(name: str, function: Callable[..., Any]) -> tuple[dict[str, Any], str | None]:
+def _hints(name: str, function: Callable[..., Any]) -> dict[str, Any]:
     try:
-        hints = get_type_hints(function, include_extras=True)
+        return get_type_hints(function, include_extras=True)
     except Exception as error:  # a type that is written as text is executed here
         raise InvalidTool(f"a type of tool {name!r} is not known at run time: {error}") from error
+
+
+def _check_output(name: str, function: Callable[..., Any], hints: Mapping[str, Any]) -> None:
+    if "return" not in hints:  # its values tell
+        return
+    try:
+        check_type(hints["return"])
+    except UnfitOutput as error:
+        written = inspect.formatannotation(hints["return"], base_module=function.__module__)
+        raise InvalidTool(f"tool {name!r} returns {written}: {error}") from error
+
+
+def _parameters(
+    name: str, function: Callable[..., Any], hints: Mapping[str, Any]
+) -> tuple[dict[str, Any], str | None]:
     fields: dict[str, Any] = {}
     call_parameter = None
     for parameter in inspect.signature(function).parameters.values():

@@ -85,6 +85,8 @@ async def list_tools(runs: RunsDep) -> ToolList:
                 idempotent=tool.idempotent,
                 in_doubt=tool.in_doubt,
                 repeatable=tool.idempotent,
+                timeout=tool.timeout,
+                attempts=tool.attempts,
             )
             for tool in runs.tools.values()
         ]

@@ -7,7 +7,7 @@ from typing_extensions import TypedDict
 
 from graph.record.generations import generations
 from graph.state import Attempt, Mark, RunError, RunState, attempts, marks
-from graph.state.wording import Time, doc
+from graph.state.wording import Time, counted, doc
 
 #: Characters of a message that are told.
 MOST = 300
@@ -73,7 +73,7 @@ def _attempts(state: RunState, step: int | None) -> Iterator[Cause]:
     for entry in reversed(made):
         if entry["error"] is None:
             return
-        yield _attempt(entry, f"; {_no_more(state, entry)}" if entry is made[-1] else "")
+        yield _attempt(entry, f"; {_no_more(entry)}" if entry is made[-1] else "")
 
 
 def _answers(state: RunState, step: int | None) -> Iterator[Cause]:
@@ -83,13 +83,13 @@ def _answers(state: RunState, step: int | None) -> Iterator[Cause]:
             yield {**_request(mark), "step": step}
 
 
-def _no_more(state: RunState, entry: Attempt) -> str:
+def _no_more(entry: Attempt) -> str:
     assert entry["error"] is not None
     if entry["status"] == "in_doubt":
         return "whether it has acted is not guessed at"
     if not entry["error"]["retryable"]:
         return "another attempt could not succeed"
-    return f"it was the last of {state['limits']['max_attempts']} attempts"
+    return f"it was the last of {counted(entry['attempt'], 'attempt')}"
 
 
 def _attempt(entry: Attempt, text: str = "") -> Cause:

@@ -24,6 +24,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from graph.settings.keys import InvalidKey, Key, parse_keys
 from graph.state import Approve, Limits
 from nodes.planning.complexity import THRESHOLD
+from tools.invocation import ToolErrors
 from tools.registry import InDoubt
 
 PREFIX = "RUNWRIGHT_"
@@ -137,7 +138,14 @@ class Settings(BaseSettings):
     )
 
     # What runs may do
-    tools: CommaSeparated = Field((), description="your own tools: module:function,…")
+    tools: CommaSeparated = Field(
+        (), description="your own tools: module:function or ./file.py:function, …"
+    )
+    tool_errors: ToolErrors | None = Field(
+        None,
+        description="what is told of exceptions in tools: their text or only their type; text "
+        "without keys and type with keys unless it is set",
+    )
     step_timeout: float = Field(30.0, gt=0, le=86_400, description="longest time of an attempt, s")
     max_attempts: int = Field(3, ge=1, le=100, description="attempts at a step, the first included")
     backoff: float = Field(
@@ -292,6 +300,11 @@ class Settings(BaseSettings):
                 {"twice": ", ".join(twice)},
             )
         return models
+
+    @property
+    def tool_errors_told(self) -> ToolErrors:
+        """What is told of exceptions in tools: with keys, who calls is not who runs the server."""
+        return self.tool_errors or ("type" if self.api_keys else "text")
 
     @property
     def limits(self) -> Limits:

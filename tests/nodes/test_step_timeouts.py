@@ -46,6 +46,30 @@ async def test_a_tool_that_takes_too_long_is_cut_off_and_tried_again(clocks: Clo
     assert 1000 * LIMIT <= record["duration_ms"] < 2000 * LIMIT
 
 
+async def test_a_tool_may_have_a_time_of_its_own(clocks: Clocks) -> None:
+    """Longer or shorter than the run's limit."""
+    begun = asyncio.Event()
+
+    @tool("sleep", timeout=2 * LIMIT)
+    async def sleep() -> None:
+        """Sleep for long."""
+        begun.set()
+        await asyncio.Event().wait()
+
+    attempts = Attempts(run(("sleep", {}), step_timeout=LIMIT), make_tools([sleep]))
+    making = asyncio.create_task(attempts.make())
+    await begun.wait()
+    await settle()
+    clocks.forward(LIMIT)
+    await settle()
+    assert not making.done()
+    clocks.forward(LIMIT)
+    record = await making
+
+    assert record["error"] is not None
+    assert record["error"]["message"] == wording("tools.timeout", tool="sleep", seconds=1200)
+
+
 class Blocking:
     """A blocking tool that hangs at its first call until it is let go."""
 

@@ -56,7 +56,43 @@ def test_declarations_are_kept_and_the_function_stays_callable() -> None:
 
     assert (made.name, made.effects, made.idempotent) == ("say.hello", False, True)
     assert (made.phrases, made.noun) == (("greet {name}",), "greeting")
+    assert (made.timeout, made.attempts) == (None, None)
     assert hello("Bob") == "hello Bob"
+
+
+def test_a_tool_may_have_a_time_and_attempts_of_its_own() -> None:
+    @tool(timeout=90, attempts=5)
+    def slow() -> None:
+        """Take its time."""
+
+    made = make_tool(slow)
+
+    assert (made.timeout, made.attempts) == (90.0, 5)
+
+
+@pytest.mark.parametrize(
+    "declared",
+    [
+        {"timeout": 0},
+        {"timeout": -1.0},
+        {"timeout": math.inf},
+        {"timeout": math.nan},
+        {"timeout": 90_000},
+        {"timeout": True},
+        {"timeout": "5"},
+        {"attempts": 0},
+        {"attempts": 101},
+        {"attempts": 2.0},
+        {"attempts": True},
+    ],
+)
+def test_times_and_attempts_that_cannot_be_are_refused(declared: dict[str, Any]) -> None:
+    @tool(**declared)
+    def slow() -> None:
+        """Take its time."""
+
+    with pytest.raises(InvalidTool, match=f"{next(iter(declared))} of tool 'slow'"):
+        make_tool(slow)
 
 
 def test_the_call_is_hidden_from_the_schema() -> None:

@@ -135,7 +135,7 @@ async def _attempts() -> dict[str, str]:
 
 
 class _Odd(dict[str, Any]):
-    def values(self) -> Any:
+    def items(self) -> Any:
         raise RuntimeError
 
 
