@@ -24,9 +24,9 @@ from api.routes.retry import router as retry_router
 from api.routes.runs import router as run_router
 from api.routes.server import budget_router, docs_routes
 from api.routes.server import router as server_router
+from api.streams.admission import StreamRateLimit
 from api.streams.sse import HEARTBEAT
 from api.streams.streams import EncodedEvents
-from api.streams.turns import StreamRateLimit
 from graph.service import Runs
 from graph.settings.keys import KeyRing
 

@@ -8,7 +8,8 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from pydantic import TypeAdapter
 
-from api.errors.problems import MEDIA_TYPE, PROBLEMS, Cause, Kind
+from api.errors.kinds import MEDIA_TYPE, Cause, Kind
+from api.errors.problems import PROBLEMS
 from api.middleware.access import HostRefused, KeyRefused, NotJson, OriginRefused, is_open
 from api.middleware.limits import BodyCutOff, BodyTooLarge
 from api.schemas import Problem

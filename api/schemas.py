@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, cast
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from api.errors.problems import FieldError
+from api.errors.kinds import FieldError
 from graph.state import Approve, Budget, Status
 from nodes.contract.json_data import UNSTORABLE
 from tools.registry import InDoubt

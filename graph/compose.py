@@ -60,7 +60,7 @@ async def open_runs(
         try:
             await runs.open(resume_unfinished=resume_unfinished)
         except storage.errors as error:
-            raise StorageError(storage.faults.told(error)) from error
+            raise StorageError(storage.faults.explained(error)) from error
         # Who leaves other runs alone does not remove them either.
         retention = _retention(settings, storage, runs) if resume_unfinished else None
         async with _warming(ladder), sweeping(retention):

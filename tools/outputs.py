@@ -152,8 +152,8 @@ def plain_data(value: Any, depth: int = 0) -> Any:
         case abc.Set():
             return _in_order([plain_data(item, depth + 1) for item in value])
         case _ if is_dataclass(value) and not hasattr(value, "__pydantic_serializer__"):
-            told = {part.name: getattr(value, part.name) for part in fields(value)}
-            return _plain_mapping(told, depth)
+            values = {part.name: getattr(value, part.name) for part in fields(value)}
+            return _plain_mapping(values, depth)
         case _:
             return _converted(value)
 

@@ -148,8 +148,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="runwright", description="Give it a task in plain words; it plans, runs and records."
     )
-    told = f"runwright {version('runwright')}"
-    parser.add_argument("--version", action="version", version=told, help="print the version")
+    shown = f"runwright {version('runwright')}"
+    parser.add_argument("--version", action="version", version=shown, help="print the version")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     server = commands.add_parser("serve", help="start the HTTP server")
     server.add_argument("--host", help="address to listen on (RUNWRIGHT_HOST)")

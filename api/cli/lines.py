@@ -124,13 +124,13 @@ def in_doubt_lines(record: dict[str, Any]) -> list[str]:
     if asked is None:
         return [f"run {record['run_id']} is {record['status']}; no step of it is to be resolved"]
     step = f"step {asked['step']} {asked['tool']}, attempt {asked['attempt']}"
-    told = [f"{step}: {asked['known']}"]
+    lines = [f"{step}: {asked['known']}"]
     if learned := asked["learned"]:
-        told.append(
+        lines.append(
             f"since then, at {learned['at']}, it has {learned['ended']}: {learned['detail']}"
         )
-    told.append(f"until {asked['expires_at']}: {resolving(record['run_id'])}")
-    return told
+    lines.append(f"until {asked['expires_at']}: {resolving(record['run_id'])}")
+    return lines
 
 
 # Text on a terminal: what users, tools and models say has no power over it.

@@ -1,4 +1,4 @@
-"""`runwright list`, `show` and `explain`: what is kept of runs, told once and not waited for."""
+"""`runwright list`, `show` and `explain`: what is kept of runs, texts once and not waited for."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -87,13 +87,13 @@ async def shown(settings: Settings, run_id: str, *, url: str | None, as_json: bo
         else:
             record = await ask_of_run(there, run_id)
             events = await ask_events(there, run_id)
-    return pretty(record) if as_json else _told(record, events)
+    return pretty(record) if as_json else _summary(record, events)
 
 
-def _told(record: Any, events: Sequence[Event]) -> str:
+def _summary(record: Any, events: Sequence[Event]) -> str:
     lines = EventLines(record["run_id"])
-    told = [words for event in events if (words := lines.words(event)) is not None]
-    first, *others = told
+    texts = [words for event in events if (words := lines.words(event)) is not None]
+    first, *others = texts
     return "\n".join([f"{first}: {record['status']}", line(f"> {record['prompt']}"), *others])
 
 

@@ -153,8 +153,8 @@ async def resolve(
         if decided is None:
             return in_doubt_lines(await ServerRun(client, run_id).record())
         await post_approval_answer(client, run_id, "resolve", body)
-    goes_on = f"`runwright watch {run_id}` shows how it goes on"
-    return [f"run {run_id} is resolved as {decided}; {goes_on}"]
+    following = f"`runwright watch {run_id}` shows how it goes on"
+    return [f"run {run_id} is resolved as {decided}; {following}"]
 
 
 # `runwright watch`: a run in the terminal, from its first event on, wherever it is executed.

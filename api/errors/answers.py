@@ -11,7 +11,8 @@ from fastapi.responses import JSONResponse
 from pydantic_core import to_json
 from starlette.exceptions import HTTPException as RoutingError
 
-from api.errors.problems import MEDIA_TYPE, PROBLEMS, Cause, Kind
+from api.errors.kinds import MEDIA_TYPE, Cause, Kind
+from api.errors.problems import PROBLEMS
 
 logger = logging.getLogger("runwright.http")
 

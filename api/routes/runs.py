@@ -169,8 +169,8 @@ def present_cancelled(record: Record) -> dict[str, Any]:
 def _is_cut_off(attempt: Attempt) -> bool:
     """Whether the cancellation found an attempt in flight."""
     error = attempt["error"]
-    told = attempt["status"] == "in_doubt" and error is not None and error["type"] == CUT_OFF
-    return told or attempt["status"] == "cancelled"
+    cut_off = attempt["status"] == "in_doubt" and error is not None and error["type"] == CUT_OFF
+    return cut_off or attempt["status"] == "cancelled"
 
 
 router = APIRouter(route_class=StrictRoute, tags=["runs"])

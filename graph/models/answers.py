@@ -103,7 +103,7 @@ def _parts_can_be(usage: dict[str, Any]) -> bool:
         parts = usage.get(f"{name}_details")
         if not isinstance(parts, dict):
             continue
-        told = [part for key, part in parts.items() if _COUNT.search(key) and part is not None]
-        if any(not isinstance(part, int | float) or part > (whole or 0) for part in told):
+        counts = [part for key, part in parts.items() if _COUNT.search(key) and part is not None]
+        if any(not isinstance(part, int | float) or part > (whole or 0) for part in counts):
             return False
     return True

@@ -135,7 +135,7 @@ _current: ContextVar[Job] = ContextVar("current_job")
 
 
 def _keep(job: Job) -> None:
-    """Whoever made the job keeps it."""
+    """The caller that made the job keeps it."""
 
 
 class Executor:

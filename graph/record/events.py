@@ -297,8 +297,8 @@ def _marked(mark: Mark) -> Event:
         data["steps"] = mark["steps"]  # `plan.made` tells the proposed ones
     if "retry" in mark:
         data |= {key: value for key, value in mark["retry"].items() if key not in ("ended", "asks")}
-    told = ("as", "output", "learned", "expires_at")
-    data |= {name: value for name, value in mark.items() if name in told}
+    shown = ("as", "output", "learned", "expires_at")
+    data |= {name: value for name, value in mark.items() if name in shown}
     event = _event(_MARKS[mark["what"]], mark["at"], **data)
     return {**event, "step": mark.get("step")}
 

@@ -173,7 +173,7 @@ class RunPolicy:
 
 
 class LateCalls:
-    """Stores how calls ended that runs had left to themselves, for whoever decides about them."""
+    """Stores how calls ended that runs had left to themselves, for who decides about them."""
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage

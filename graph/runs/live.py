@@ -87,7 +87,7 @@ class LiveRuns:
         return self._runs.get(run_id)
 
     def of(self, run_id: str) -> LiveRun:
-        """The record of a run, made where there is none; whoever asks releases it."""
+        """The record of a run, made where there is none; the caller releases it."""
         return self._runs.setdefault(run_id, LiveRun(run_id))
 
     def release(self, job: Job) -> None:

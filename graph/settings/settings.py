@@ -170,7 +170,7 @@ class Settings(BaseSettings):
     in_doubt: InDoubt = Field(
         "ask",
         description="what becomes of a step that may have acted, and whose tool is not idempotent: "
-        "ask (the run rests until somebody says), fail or retry (it is called again)",
+        "ask (the run waits until a person decides), fail or retry (it is called again)",
     )
 
     # Which models plan; without any, the pattern planner does

@@ -64,18 +64,18 @@ class StorageFaults:
         self.damaged: str | None = None
         self._clock = clock
         #: By its words: when a fault was logged last, and how often it was met since.
-        self._told: dict[str, tuple[float, int]] = {}
+        self._logged: dict[str, tuple[float, int]] = {}
 
     def tell(self, error: Exception) -> None:
         """Log what the storage raised, unless that was done within a minute."""
         words = str(error) or type(error).__name__
         now = self._clock()
-        last, met = self._told.get(words, (-TOLD_EVERY, 0))
+        last, met = self._logged.get(words, (-TOLD_EVERY, 0))
         if now - last < TOLD_EVERY:
-            self._told[words] = last, met + 1
+            self._logged[words] = last, met + 1
             return
-        recent = {one: told for one, told in self._told.items() if now - told[0] < TOLD_EVERY}
-        self._told = recent | {words: (now, 0)}
+        recent = {one: met for one, met in self._logged.items() if now - met[0] < TOLD_EVERY}
+        self._logged = recent | {words: (now, 0)}
         more = f" (and {met} times more since it was told last)" if met else ""
         logger.warning("storage does not answer: %s%s", words, more)
 
@@ -85,7 +85,7 @@ class StorageFaults:
             self.damage, self.damaged = damage, where
             logger.error("storage is damaged: %s is %s", where, damage)
 
-    def told(self, error: Exception) -> str:
+    def explained(self, error: Exception) -> str:
         """What the storage raised, in one line that says what to do."""
         if self.damage is not None:
             return f"{self.damaged} is {self.damage}"

@@ -82,7 +82,7 @@ class DoubtGate:
         return None if (tool.in_doubt or self.policy) == "fail" else now + self.expires
 
     def ask_again(self, state: RunState, step: int, tool: Tool) -> dict[str, Any] | None:
-        """The update by which a run rests that comes to a step in doubt once more; else None.
+        """The update by which a run waits that comes to a step in doubt once more; else None.
 
         It was retried, or somebody steers it by hand. A person is there, so that it is asked
         whatever the policy.
@@ -204,8 +204,8 @@ def _read(given: object) -> _Answer:
         return _Answer.model_validate(given)
     except ValidationError as invalid:
         faults = invalid.errors(include_url=False, include_context=False)
-        told = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in faults]
-        raise AnswerUnfit("as", [_HOW, *told]) from None
+        lines = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in faults]
+        raise AnswerUnfit("as", [_HOW, *lines]) from None
 
 
 def learned_text(value: Any, error: BaseException | None, longest: int) -> str:

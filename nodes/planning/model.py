@@ -24,11 +24,11 @@ MOST_TOKENS = 10_000_000
 MOST_USD = 10_000.0
 
 
-def is_count(told: object) -> bool:
-    """Whether what was told, by whomever, can be a number of tokens."""
-    if isinstance(told, bool) or not isinstance(told, int | float):
+def is_count(count: object) -> bool:
+    """Whether what a provider says can be a number of tokens."""
+    if isinstance(count, bool) or not isinstance(count, int | float):
         return False
-    return 0 <= told <= MOST_TOKENS and told == int(told)
+    return 0 <= count <= MOST_TOKENS and count == int(count)
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,8 @@ class Completion:
     usd: float | None = None
 
     def __post_init__(self) -> None:
-        told = [count for count in (self.input_tokens, self.output_tokens) if count is not None]
-        if not all(map(is_count, told)):
+        counts = [count for count in (self.input_tokens, self.output_tokens) if count is not None]
+        if not all(map(is_count, counts)):
             for name in ("input_tokens", "output_tokens", "usd"):  # the price is of these tokens
                 object.__setattr__(self, name, None)
         if isinstance(usd := self.usd, int | float) and not 0 <= usd <= MOST_USD:

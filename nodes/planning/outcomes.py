@@ -310,10 +310,10 @@ def models_failed(log: Iterable[PlanningCall]) -> bool:
 
 def _told_once(log: Iterable[PlanningCall]) -> str:
     """What came of each call, told once: "twice" where it came twice."""
-    told = Counter(map(_outcome_text, log))
+    outcomes = Counter(map(_outcome_text, log))
     times = {1: "", 2: ", twice"}
     return "; ".join(
-        f"{text}{times.get(count, f', {count} times')}" for text, count in told.items()
+        f"{text}{times.get(count, f', {count} times')}" for text, count in outcomes.items()
     )
 
 

@@ -1,4 +1,4 @@
-"""docs/calls.md tells the truth: its examples are run, and it has every call."""
+"""docs/calls.md and docs/api_examples.md tell the truth: their examples are run, no call is missing."""
 
 import re
 from pathlib import Path
@@ -10,6 +10,7 @@ from tests.support import pages
 from tests.support.servers.curl_examples import normal, replay, started
 
 PAGE = (pages.DOCS / "calls.md").read_text()
+EXAMPLES = (pages.DOCS / "api_examples.md").read_text()
 
 #: What the tables name: method, path and parameters of each call, and where its example is.
 CALLS = re.findall(r"\[`([A-Z]+) (/[^`? ]*)(?:\?([^`]*))?[^`]*`\]\(api_examples\.md#(\S+)\)", PAGE)
@@ -54,3 +55,26 @@ def test_every_call_in_a_table_leads_to_its_example() -> None:
     assert led.pop("POST /runs")
     for call, anchor in led.items():
         assert anchor in pages.anchors(f"### {call.replace('{id}', '{run_id}')}"), call
+
+
+# Those of api_examples.md.
+
+
+def test_every_call_of_the_examples_answers_as_printed(tmp_path: Path) -> None:
+    """In their order against one server, status and content; ids, times and durations aside."""
+    with started(EXAMPLES, tmp_path) as server:
+        replayed = list(replay(EXAMPLES, server.url))
+    assert len(replayed) > 30
+    for example in replayed:
+        assert normal(example.answered) == normal(example.printed), example.command
+
+
+async def test_the_examples_have_every_call_that_there_is(app: FastAPI) -> None:
+    calls = {
+        f"{method.upper()} {path}"
+        for path, methods in app.openapi()["paths"].items()
+        for method in methods
+    }
+    headings = set(re.findall(r"(?m)^### ([A-Z]+ /\S+)$", EXAMPLES))
+    assert headings >= calls
+    assert headings - calls == {"GET /docs"}

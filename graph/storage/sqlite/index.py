@@ -206,7 +206,7 @@ _DECIDE = f"""
     AND status IN ({listed(UNSETTLED)})
 """  # noqa: S608 - constants only
 
-# Of two questions the later one counts, whoever comes late with the earlier.
+# Of two questions the later one counts, also where an answer to the earlier comes late.
 _ASK = """
     UPDATE runs SET decision = CASE WHEN question IS ? THEN decision END, question = ?
     WHERE run_id = ? AND generation = coalesce(?, generation) AND coalesce(question, 0) <= ?

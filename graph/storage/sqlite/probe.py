@@ -1,6 +1,6 @@
 """Whether a SQLite file is sound: what fails on its connections, its tables, and the whole of it.
 
-A damaged page is told by whoever comes upon it, so every connection is watched; a page that nobody
+A damaged page fails where it is read, so every connection is watched; a page that nobody
 has come upon is looked for in each table that a run needs, and after an unclean end in all pages.
 """
 
@@ -47,7 +47,7 @@ def watching(path: Path, faults: StorageFaults) -> Notice:
 
 
 def watched(notice: Notice) -> type[sqlite3.Connection]:
-    """The `factory` of connections whose errors are noticed, whoever meets them."""
+    """The `factory` of connections whose errors are noticed, on all of them."""
     # It has to make connections, and need not be a class.
     return cast("type[sqlite3.Connection]", partial(_WatchedConnection, notice))
 
@@ -138,7 +138,7 @@ _WRITES = (
 
 
 def _rolled_back(statements: Iterable[str]) -> Iterable[Statement]:
-    """The statements as part of a transaction that goes on as if they had not been."""
+    """The statements as part of a transaction that continues as if they had not been."""
     yield from ((one, ()) for one in ("SAVEPOINT probe", *statements))
     yield from ((one, ()) for one in ("ROLLBACK TO probe", "RELEASE probe"))
 

@@ -255,7 +255,7 @@ _ALL_SHOWING = SHOWING.union(SHOWING_MORE, {LIST, TODOS, TODO}, FRIENDS, ADVERBS
 _ALL_ASKING = ASKING | ASKING_MORE
 _YOU_SEE = word_set("see have got find know show say")
 _PUTTING = word_set("add put set save note mark write keep schedule enter made")
-_TOLD = frozenset({"me", "us"})
+_LISTENERS = frozenset({"me", "us"})
 _BEING = word_set("is are isn't aren't was wasn't ain't were weren't")
 _QUESTIONING = word_set("what what's whats which got anything please show read")
 _SPEAKING = word_set("say sing shout tell")
@@ -282,8 +282,8 @@ def asks_about(symbols: list[str], named: Named, at: int) -> tuple[int, int] | N
         return (asserted[0], named.start) if asked else None
     if symbols[at] != "tell" or symbols[named.start - 1] not in _BEING:
         return None
-    told = at + 2 if symbols[at + 1] in _TOLD else at + 1
-    return (told, named.start - 1) if is_closing(symbols, named.end, total) else None
+    begin = at + 2 if symbols[at + 1] in _LISTENERS else at + 1
+    return (begin, named.start - 1) if is_closing(symbols, named.end, total) else None
 
 
 def _whether(prompt: Words, seen: View, place: tuple[int, int], make: Make) -> list[Call] | None:

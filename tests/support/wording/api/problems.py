@@ -9,8 +9,8 @@ from api.errors.problems import PROBLEMS, NotReady, OutputNotFound
 from api.middleware.access import HostRefused, KeyRefused, NotJson, OriginRefused
 from api.middleware.connections import HeadTooLarge, Malformed, TooManyConnections, TooSlow
 from api.middleware.limits import BodyTooLarge
+from api.streams.admission import TooManyStreams
 from api.streams.streams import EventNotFound
-from api.streams.turns import TooManyStreams
 from graph.commands.approval import NotWaiting
 from graph.commands.cancel import AlreadySettled
 from graph.commands.deletion import NotSettled

@@ -7,8 +7,8 @@ import pytest
 from starlette.types import Receive, Scope, Send
 
 from api.middleware.access import OWNER
-from api.streams import turns
-from api.streams.turns import INTERVAL, MOST_WAITING, StreamRateLimit, TooManyStreams
+from api.streams import admission
+from api.streams.admission import INTERVAL, MOST_WAITING, StreamRateLimit, TooManyStreams
 
 
 class Inside:
@@ -103,7 +103,7 @@ async def test_who_goes_away_gives_back_the_place() -> None:
 
 
 async def test_so_many_of_one_owner_may_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(turns, "INTERVAL", 600.0)
+    monkeypatch.setattr(admission, "INTERVAL", 600.0)
     door = StreamRateLimit(Inside())
     nothing: Any = None
     scope = {"type": "http", "path": "/runs/stream"}

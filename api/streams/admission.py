@@ -42,39 +42,39 @@ class StreamRateLimit:
             now = asyncio.get_running_loop().time()
             if self._timer is None and self._next <= now:
                 self._next = now + INTERVAL
-            elif not await unless_gone(receive, self._turn(scope.get(OWNER))):
+            elif not await unless_gone(receive, self._admitted(scope.get(OWNER))):
                 return
         await self._app(scope, receive, send)
 
-    async def _turn(self, owner: str | None) -> bool:
+    async def _admitted(self, owner: str | None) -> bool:
         """Wait to be let in."""
         loop = asyncio.get_running_loop()
         waiting = self._waiting.setdefault(owner, deque())
         if len(waiting) >= MOST_WAITING:
             raise TooManyStreams(len(waiting) * len(self._waiting) * INTERVAL)
-        turn = loop.create_future()
-        waiting.append(turn)
+        waiter = loop.create_future()
+        waiting.append(waiter)
         if self._timer is None:
             self._timer = loop.call_at(self._next, self._let_in)
         try:
-            await turn
+            await waiter
         finally:
-            if not turn.done() or turn.cancelled():
+            if not waiter.done() or waiter.cancelled():
                 with suppress(ValueError):
-                    waiting.remove(turn)
+                    waiting.remove(waiter)
         return True
 
     def _let_in(self) -> None:
-        """Let in the next one, of the owner whose turn it is."""
+        """Let in the next one, of the owner who is due."""
         loop = asyncio.get_running_loop()
         self._timer = None
         while self._waiting:
             owner, waiting = self._waiting.popitem(last=False)
             while waiting:
-                turn = waiting.popleft()
-                if turn.done():
+                waiter = waiting.popleft()
+                if waiter.done():
                     continue
-                turn.set_result(None)
+                waiter.set_result(None)
                 if waiting:
                     self._waiting[owner] = waiting
                 self._next = loop.time() + INTERVAL
