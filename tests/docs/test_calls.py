@@ -1,4 +1,4 @@
-"""docs/calls.md and docs/api_examples.md tell the truth: their examples are run, no call is missing."""
+"""docs/calls.md and docs/api_examples.md tell the truth: their examples run, no call is missing."""
 
 import re
 from pathlib import Path
