@@ -53,6 +53,7 @@ async def test_nothing_is_answered_to_strangers_but_the_health_and_the_documenta
         }
         others = [(await client.get(path)).status_code for path in ("/nothing", "/runs/", "/docsx")]
         docs = [(await client.get(f"/docs{path}")).status_code for path in ("", "/assets/x", "/..")]
+        front = await client.get("/")
 
     assert {call for call, status in answers.items() if status != 401} == {
         "GET /health",
@@ -60,7 +61,8 @@ async def test_nothing_is_answered_to_strangers_but_the_health_and_the_documenta
         "GET /health/ready",
     }
     assert others == [401, 401, 401]
-    assert docs == [200, 404, 401]  # a client resolves the dots itself
+    assert docs == [200, 404, 303]  # a client resolves the dots itself
+    assert (front.status_code, front.headers["location"]) == (303, "docs")
 
 
 async def test_strangers_learn_of_the_health_only_how_it_is():
@@ -79,7 +81,7 @@ async def test_strangers_learn_of_the_health_only_how_it_is():
     assert (degraded["status"], degraded["storage"]) == ("degraded", {"status": "degraded"})
 
 
-async def test_the_description_says_how_keys_are_sent_where_there_are_keys():
+async def test_the_description_says_how_keys_are_sent_and_asks_for_one_where_there_are_keys():
     async with serving(FakeRuns(), WITH_KEYS) as client:
         document = (await client.get("/openapi.json")).json()
     async with serving(FakeRuns()) as client:
@@ -90,7 +92,7 @@ async def test_the_description_says_how_keys_are_sent_where_there_are_keys():
     assert document["paths"]["/health"]["get"]["security"] == []
     assert "security" not in document["paths"]["/runs"]["get"]
     assert "security" not in without
-    assert "securitySchemes" not in without["components"]
+    assert without["components"]["securitySchemes"] == schemes  # as generated clients need them
 
 
 async def test_the_record_names_who_cancelled_by_the_key():

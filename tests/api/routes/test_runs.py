@@ -147,7 +147,8 @@ async def test_health_tells_version_and_storage(client):
                 "state": "open",
                 "until": "2023-11-14T22:13:20.250Z",
                 "error_class": "timeout",
-            }
+            },
+            "another/model": {"state": "ok", "until": None, "error_class": None},
         },
     }
     assert health["version"]

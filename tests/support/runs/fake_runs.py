@@ -151,7 +151,10 @@ class FakeRuns:
         return "graph TD;\n\tplan --> finalize;\n"
 
     def models(self) -> dict[str, dict[str, object]]:
-        return {"some/model": {"state": "open", "until": CREATED_AT, "error_class": "timeout"}}
+        return {
+            "some/model": {"state": "open", "until": CREATED_AT, "error_class": "timeout"},
+            "another/model": {"state": "ok", "until": None, "error_class": None},
+        }
 
     async def storage(self) -> dict[str, object]:
         self._fail()
