@@ -82,7 +82,7 @@ async def test_an_unknown_run_is_not_found(client):
     ("body", "status", "fields"),
     [
         (b"{}", 200, []),
-        (b"null", 200, []),
+        (b"null", 400, ["body"]),
         (b"{", 400, ["body"]),
         (b'{"force": true}', 400, ["body"]),
         (b"[]", 400, ["body"]),
