@@ -194,9 +194,12 @@ class Planning:
             if clause.start <= opening.after or clause.bond == Bond.NUMBER:
                 continue
             sign = words[clause.start - 1]
-            if opening.holds_several and sign in (",", ";"):
-                continue  # what stands between two items
             begin = take_off_opening(words, clause.start, clause.end)
+            if opening.holds_several and sign in (",", ";"):
+                another = find_opening(self.prompt, begin, self.lines[line].end)
+                if another is not None and another.holds_several:
+                    return number
+                continue  # what stands between two items
             if (
                 self.begins_request(number, added)
                 or find_opening(self.prompt, begin, self.lines[line].end) is not None

@@ -50,7 +50,7 @@ async def test_a_tool_may_have_a_time_of_its_own(clocks: Clocks) -> None:
     """Longer or shorter than the run's limit."""
     begun = asyncio.Event()
 
-    @tool("sleep", timeout=2 * LIMIT)
+    @tool("sleep", effects=False, timeout=2 * LIMIT)
     async def sleep() -> None:
         """Sleep for long."""
         begun.set()

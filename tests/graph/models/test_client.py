@@ -147,7 +147,7 @@ async def test_one_broken_client_keeps_no_other_from_being_loaded(
     """The health says from the start that a person is needed."""
     well = model(server, OPENAI)
     ladder = roster_of(Broken(ANTHROPIC, max_tokens=8), well)
-    caplog.set_level(logging.INFO)
+    caplog.set_level(logging.INFO, logger="runwright.models")
     await warm(ladder)
 
     states = {name: health["state"] for name, health in ladder.breaker.state().items()}

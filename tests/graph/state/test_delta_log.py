@@ -38,7 +38,7 @@ asyncio.run(die_in_step(sys.argv[1], int(sys.argv[2])))
 
 
 def graph_on(storage: Storage, *, deadly: int | None = None) -> RunGraph:
-    @tool("count")
+    @tool("count", effects=False)
     async def count(number: int) -> int:
         """Count on; one number ends the process."""
         if number == deadly:

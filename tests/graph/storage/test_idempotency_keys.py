@@ -12,7 +12,7 @@ from graph.runs.accept import AlreadyAccepted, KeyReused
 from graph.state import DEFAULT_LIMITS
 from graph.state.row import KEPT, IdempotencyKey, KeyedRun, RunRow
 from graph.storage.open import open_storage
-from graph.storage.search import Search
+from graph.storage.search import Search, searchable
 from graph.storage.storage import Storage
 from tests.support.patience import patience
 from tests.support.runs.live_runs import Gates, process
@@ -70,6 +70,7 @@ async def test_a_run_that_is_removed_takes_its_key_along(tmp_path: Path) -> None
     async with open_storage(f"sqlite:///{path}") as storage:
         await storage.index.accept_once(row("a"), KEY)
     with sqlite3.connect(path) as connection:
+        connection.create_function("searchable", 1, searchable)  # which the triggers call
         connection.execute("DELETE FROM runs")
     connection.close()
     async with open_storage(f"sqlite:///{path}") as storage:

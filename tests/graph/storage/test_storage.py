@@ -160,4 +160,4 @@ async def test_every_connection_reads_a_log_that_writers_do_not_hold_up(tmp_path
 
             assert (journal, query_only, timeout) == ("wal", 1, BUSY_TIMEOUT * 1000)
             with pytest.raises(sqlite3.OperationalError, match="readonly"):
-                await connection.execute_fetchall("DELETE FROM runs")
+                await connection.execute_fetchall("DELETE FROM request_keys")

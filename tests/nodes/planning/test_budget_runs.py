@@ -160,7 +160,7 @@ async def test_steps_bound_the_plan_of_the_patterns_too(storage: Storage) -> Non
     assert planned.state["error"]["type"] == "plan_rejected"
     before = wording("planning.none", model="a/one", reason="server_error")
     unfit = wording("plans.steps", steps=2, most=1)
-    assert planned.state["error"]["message"] == f"{before}; a/one: server_error; {unfit}"
+    assert planned.state["error"]["message"] == f"{before}, twice; {unfit}"
     assert planned.state["error"]["rejected_plan"] is not None
 
 
