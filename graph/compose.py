@@ -18,6 +18,7 @@ from graph.service import Runs
 from graph.settings import Settings
 from graph.state import RunState
 from graph.storage.open import open_storage
+from graph.storage.sqlite.ownership import ServerAddress
 from graph.storage.storage import Storage, StorageError, StorageUnavailable
 from nodes.patterns.overlaps import overlapping_phrases
 from nodes.planning.model import ModelLadder
@@ -32,13 +33,13 @@ logger = logging.getLogger("runwright.tools")
 async def open_runs(
     settings: Settings,
     *,
-    server_url: str | None = None,
+    server: ServerAddress | None = None,
     resume_unfinished: bool = True,
     functions: Iterable[Callable[..., Any]] = (),
 ) -> AsyncIterator[Runs]:
     """Runs over the configured storage, executing for as long as the context lasts.
 
-    `server_url` is where this process answers, for others that find the file in use. Without
+    `server` is where this process answers, for others that find the file in use. Without
     `resume_unfinished`, runs that an earlier process left stay as they are. `functions` become
     tools beside the configured ones. Raises `StorageError`, `FileOwned`, `InvalidTool` and
     `InvalidSettings`.
@@ -46,7 +47,7 @@ async def open_runs(
     tools, ladder = open_tools(settings, functions), make_ladder(settings)
     for overlap in overlapping_phrases(tools):
         logger.warning("%s", overlap)
-    async with open_storage(settings.database_url, server_url=server_url) as storage:
+    async with open_storage(settings.database_url, server=server) as storage:
         daily = _daily_budget(settings, storage)
         if ladder and daily:
             ladder = replace(ladder, budget_guard=daily)

@@ -21,7 +21,7 @@ from graph.models.ladder import make_ladder
 from graph.settings import InvalidSettings, Settings, read_settings
 from graph.state.wording import counted
 from graph.storage.open import open_storage
-from graph.storage.sqlite.open import FileOwned
+from graph.storage.sqlite.ownership import FileOwned
 from graph.storage.storage import StorageError
 from nodes.patterns.overlaps import overlapping_phrases
 from nodes.planning.model import ModelFailure

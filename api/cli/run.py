@@ -18,7 +18,7 @@ from graph.settings import Settings
 from graph.settings.keys import DEFAULT_OWNER, KeyRing
 from graph.state.status import SETTLED
 from graph.storage.open import sqlite_path
-from graph.storage.sqlite.open import FileOwned, own
+from graph.storage.sqlite.ownership import FileOwned, own
 from graph.storage.storage import StorageUnavailable
 
 
@@ -47,7 +47,7 @@ async def _started(settings: Settings, task: str) -> AsyncIterator[RunSource]:
     except FileOwned as owned:
         if owned.owner is None or owned.owner.url is None:
             raise
-        async with open_client(owned.owner.url, settings.api_key) as client:
+        async with open_client(owned, settings.api_key) as client:
             yield await post_task(client, task)
 
 
@@ -99,11 +99,11 @@ async def decide(
     return f"run {run_id} is {_OUTCOME[act].format(run_id=run_id)}"
 
 
-def _serving(database_url: str, run_id: str) -> str:
-    """The address of the server that has the database. Raises `NotDecided` where there is none."""
+def _serving(database_url: str, run_id: str) -> FileOwned:
+    """The server that has the database. Raises `NotDecided` where there is none."""
     check_kept(database_url)
     try:
-        with own(sqlite_path(database_url), url=None):
+        with own(sqlite_path(database_url)):
             start = "start one with `runwright serve`"
             raise NotDecided(f"no server is there to execute run {run_id}; {start}, then try again")
     except FileOwned as owned:
@@ -111,7 +111,7 @@ def _serving(database_url: str, run_id: str) -> str:
             raise NotDecided(
                 f"{owned}, which answers nobody; try again when it has ended"
             ) from None
-        return owned.owner.url
+        return owned
 
 
 # `runwright watch`: a run in the terminal, from its first event on, wherever it is executed.
@@ -130,7 +130,7 @@ async def watch_run(settings: Settings, run_id: str, *, url: str | None, as_json
 
 @asynccontextmanager
 async def _found(settings: Settings, run_id: str, url: str | None) -> AsyncIterator[RunSource]:
-    server = checked_url(url) if url is not None else None
+    server: str | FileOwned | None = checked_url(url) if url is not None else None
     if server is None:
         check_kept(settings.database_url)
         try:
@@ -143,7 +143,7 @@ async def _found(settings: Settings, run_id: str, url: str | None) -> AsyncItera
         except FileOwned as owned:
             if owned.owner is None or owned.owner.url is None:
                 raise NotWatched(f"{owned}, which answers nobody; watch the run there") from None
-            server = owned.owner.url
+            server = owned
     async with open_client(server, settings.api_key) as client:
         yield ServerRun(client, run_id)
 

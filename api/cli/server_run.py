@@ -1,6 +1,7 @@
 """A run that a server executes, watched over HTTP."""
 
 import asyncio
+import secrets
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -13,7 +14,9 @@ from httpx_sse import ServerSentEvent, SSEError, aconnect_sse
 from pydantic import SecretStr
 
 from api.cli.local_run import Detached, NotCancelled, NotDecided, Note, NotStarted, NotWatched
+from api.routes.server import NONCE, PROOF
 from graph.record.events import TIMES, Event
+from graph.storage.sqlite.ownership import FileOwned, read_owner
 
 #: How long a server that does not answer is tried again, in seconds: what a restart takes.
 SILENCE_LIMIT = 15.0
@@ -29,11 +32,52 @@ class _Unreachable(Exception):
     """The server does not answer just now."""
 
 
-def open_client(url: str, key: SecretStr | None) -> httpx.AsyncClient:
-    """A client of the server at `url`, with the key that it sends there."""
+def open_client(server: str | FileOwned, key: SecretStr | None) -> httpx.AsyncClient:
+    """A client of the server at a URL, or of the one that has a file, with the key it sends there.
+
+    The second is asked for a proof ahead of each request, without which nothing is sent: where it
+    has gone, anybody may listen. A request raises `NotWatched` then.
+    """
     timeout = httpx.Timeout(30, connect=5)
     headers = {"x-api-key": key.get_secret_value()} if key else {}
-    return httpx.AsyncClient(base_url=url, headers=headers, timeout=timeout, trust_env=False)
+    if isinstance(server, str):
+        return httpx.AsyncClient(base_url=server, headers=headers, timeout=timeout, trust_env=False)
+    assert server.owner is not None
+    return httpx.AsyncClient(
+        base_url=server.owner.url or "",
+        headers=headers,
+        timeout=timeout,
+        trust_env=False,
+        auth=_Proven(server),
+    )
+
+
+class _Proven(httpx.Auth):
+    """Sends a request only where a proof was answered just before."""
+
+    def __init__(self, owned: FileOwned) -> None:
+        self._path = owned.path
+
+    async def async_auth_flow(
+        self, request: httpx.Request
+    ) -> AsyncGenerator[httpx.Request, httpx.Response]:
+        nonce = secrets.token_hex(32)
+        address = request.url.copy_with(raw_path=b"/health/live")
+        before = read_owner(self._path)
+        answer = yield httpx.Request(
+            "GET", address, headers={NONCE: nonce}, extensions=request.extensions
+        )
+        # The file's server may have begun anew, or ended, since the note was read.
+        proof = answer.headers.get(PROOF, "")
+        owners = before, read_owner(self._path)
+        if not any(owner.proves(nonce, proof) for owner in owners if owner):
+            server = request.url.copy_with(raw_path=b"/")
+            raise NotWatched(
+                f"what answers at {server} does not prove that it is the server of {self._path},"
+                " so that neither key nor task is sent there; start the server anew, as the user"
+                " who runs this"
+            )
+        yield request
 
 
 async def post_task(client: httpx.AsyncClient, task: str) -> "ServerRun":
