@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN    := .venv/bin
 
-.PHONY: run soak-kills studio test test-rest test-all test-real-llm lint style types notebook models dev lock clean bench-house bench-keeping bench-live bench-planner bench-planning bench-runs bench-search
+.PHONY: run soak-effects soak-kills studio test test-rest test-all test-real-llm lint style types notebook models dev lock clean bench-house bench-keeping bench-live bench-planner bench-planning bench-runs bench-search
 
 # `value`, since in JSON there may be a $.
 run: .venv/.installed $(if $(value RUNWRIGHT_MODELS),.venv/.models) ## start the server on http://127.0.0.1:8000
@@ -32,6 +32,9 @@ test-all:                   ## both
 soak-kills: .venv/.dev      ## ten rounds of the tests that kill, cancel and race
 	for round in 1 2 3 4 5 6 7 8 9 10; do \
 	  $(PYTEST) -m "not real_llm" -k "kill or crash or race or died" $(ARGS) || exit 1; done
+
+soak-effects: .venv/.dev    ## 200 kills around and inside calls of a tool whose effects are counted
+	EFFECT_KILLS=200 $(BIN)/python -m pytest -s -k killed_around tests/graph/runs/test_effects.py $(ARGS)
 
 test-real-llm: .venv/.real-llm ## let two small real models plan; downloads 1.3 GB the first time
 	$(BIN)/python -m pytest -m real_llm $(ARGS)

@@ -8,6 +8,7 @@ from pydantic_core import PydanticCustomError
 from api.errors.problems import FieldError
 from graph.state import Approve, Budget, Status
 from nodes.contract.json_data import UNSTORABLE
+from tools.registry import InDoubt
 
 
 class Body(BaseModel):
@@ -19,12 +20,13 @@ class Body(BaseModel):
     @classmethod
     def _name_unknown_fields(cls, data: Any) -> Any:
         # Ahead of `extra="forbid"`, whose message cannot say which fields there are.
+        known = [field.alias or name for name, field in cls.model_fields.items()]
         for name in data if isinstance(data, dict) else ():
-            if name not in cls.model_fields:
+            if name not in known:
                 raise PydanticCustomError(
                     "unknown_field",
                     "has the unknown field {name}; its fields are: {known}",
-                    {"name": repr(name[:60]), "known": ", ".join(cls.model_fields) or "none"},
+                    {"name": repr(name[:60]), "known": ", ".join(known) or "none"},
                 )
         return data
 
@@ -126,8 +128,22 @@ class ToolView(BaseModel):
     description: str = Field(description="What it does, as planners read it.")
     input_schema: dict[str, Any] = Field(description="JSON Schema of its input.")
     effects: bool = Field(description="Whether a call changes something.")
+    idempotent: bool = Field(
+        description="Whether a further call with the same step key has no second effect."
+    )
+    in_doubt: InDoubt | None = Field(
+        description="What becomes of a step that may have acted; null: as everywhere "
+        "(RUNWRIGHT_IN_DOUBT)."
+    )
     repeatable: bool = Field(
-        description="Whether a second call while a first may still be running does no harm."
+        description="The former name of `idempotent`; the next version does not have it.",
+        deprecated=True,
+    )
+    timeout: float | None = Field(
+        description="Longest time of an attempt, in seconds; null where the run's limit holds."
+    )
+    attempts: int | None = Field(
+        description="Most attempts at a step; null where the run's limit holds."
     )
 
 

@@ -15,7 +15,7 @@ from tools.registry import ToolCall, ToolError, tool
 Seconds = Annotated[float, Field(ge=0, le=3_600)]
 
 
-@tool(repeatable=True, phrases=["fail {times} times"])
+@tool(idempotent=True, phrases=["fail {times} times"])
 async def fail_times(times: Annotated[int, Field(ge=0)], call: ToolCall) -> dict[str, int]:
     """Fail the first `times` attempts at this step, then return how many attempts it took."""
     place = namespace("attempts", call.owner)
@@ -29,7 +29,7 @@ async def fail_times(times: Annotated[int, Field(ge=0)], call: ToolCall) -> dict
 
 @tool(
     effects=False,
-    repeatable=True,
+    idempotent=True,
     phrases=["sleep {seconds} seconds", "sleep for {seconds} seconds"],
 )
 async def sleep(seconds: Seconds) -> dict[str, float]:

@@ -1,7 +1,7 @@
 """The whole wiring on one screen: four nodes, their edges, and what each node is given."""
 
 import inspect
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, cast
 
@@ -23,8 +23,9 @@ from graph.edges import (
 from graph.record.events import Event, events, next_event
 from graph.state import DEFAULT_LIMITS, Approve, Limits, RunInput, RunState, extend
 from nodes.approval.asking import EXPIRES, ApprovalGate
+from nodes.approval.in_doubt import DoubtGate
 from nodes.contract.steps import Wait, sleep_until
-from nodes.execute_step import execute_step
+from nodes.execute_step import Learn, execute_step
 from nodes.fallback_plan import fallback_plan
 from nodes.finalize import finalize
 from nodes.patterns.planner import PatternPlanner
@@ -32,6 +33,7 @@ from nodes.plan import plan
 from nodes.planning.model import ModelLadder
 from nodes.planning.planner import ModelPlanner
 from nodes.planning.schema import answer_form
+from tools.invocation import ToolErrors
 from tools.registry import Tool
 from tools.threads import ToolThreads
 
@@ -51,6 +53,9 @@ def build_graph(
     input_schema: type[Any] = RunInput,
     approve: Approve = "never",
     approval_expires: float = EXPIRES,
+    doubts: DoubtGate | None = None,
+    learn: Learn | None = None,
+    tool_errors: ToolErrors = "text",
 ) -> RunGraph:
     """Compile the graph over the given tools.
 
@@ -59,12 +64,15 @@ def build_graph(
     prompt, or a prepared `RunState`. A graph that takes prompts is worked with by hand, in Studio
     and notebooks: it tells its events to the stream mode `custom`, and checks its plan again at
     every visit, since somebody may have edited the state. `approve` is how runs ask for approval
-    that bring no way of their own; every run waits `approval_expires` seconds for it.
+    that bring no way of their own; every run waits `approval_expires` seconds for it. `doubts` says
+    what becomes of a step that may have acted, `learn` is told how calls ended that were left to
+    themselves. `tool_errors` says what is told of exceptions that tools did not announce.
     """
     by_hand = input_schema is RunInput
     builder = StateGraph(RunState, input_schema=input_schema)
     models = ModelPlanner(ladder, tools, answer_form(tools)) if ladder else None
     asking = ApprovalGate(tools, next_event, approve, approval_expires)
+    doubts = doubts or DoubtGate(expires=approval_expires, number=next_event)
     nodes: dict[str, Node] = {
         "plan": partial(
             plan, limits=limits, models=models, wait=wait, asking=asking, hand_edits=by_hand
@@ -82,7 +90,10 @@ def build_graph(
             threads=threads or ToolThreads(),
             wait=wait,
             asking=asking,
+            doubts=doubts,
+            learn=learn,
             hand_edits=by_hand,
+            errors=tool_errors,
         ),
         "finalize": partial(finalize, tools=tools, hand_edits=by_hand),
     }
@@ -96,14 +107,15 @@ def build_graph(
     return builder.compile(checkpointer=checkpointer, store=store, name="runwright")
 
 
-def recursion_limit(limits: Limits, *, models: int = 0) -> int:
+def recursion_limit(limits: Limits, tools: Iterable[Tool] = (), *, models: int = 0) -> int:
     """Super-steps that a run within its limits can need, fixed before it is planned.
 
     Every attempt is one super-step, and so is every call of a model: each model can be asked, tried
     again after a failure, asked to repair, and tried again at that. The rest is `fallback_plan`,
     `finalize`, the approval and a margin; a resumption after a crash starts the count anew.
     """
-    return limits["max_steps"] * limits["max_attempts"] + 4 * models + 20
+    attempts = max([limits["max_attempts"], *(tool.attempts or 1 for tool in tools)])
+    return limits["max_steps"] * attempts + 4 * models + 20
 
 
 # The events of a run for a client that streams the graph itself in the mode `custom`.

@@ -13,17 +13,19 @@ from graph.models.client import close_clients
 from graph.models.daily_budget import DailyBudget, DailyLimit
 from graph.models.ladder import make_ladder, warm
 from graph.queue.executor import Executor
-from graph.runs.context import RunContext, RunPolicy, make_context
+from graph.record.events import next_event
+from graph.runs.context import LateCalls, RunContext, RunPolicy, make_context
 from graph.service import Runs
 from graph.settings import Settings
 from graph.state import RunState
 from graph.storage.open import open_storage
 from graph.storage.sqlite.ownership import ServerAddress
 from graph.storage.storage import Storage, StorageError, StorageUnavailable
+from nodes.approval.in_doubt import DoubtGate
 from nodes.patterns.overlaps import overlapping_phrases
 from nodes.planning.model import ModelLadder
 from tools.loading import BUILTIN, load
-from tools.registry import Tool, make_tools
+from tools.registry import Tool, make_tools, undeclared, undeclared_words
 from tools.threads import ToolThreads
 
 logger = logging.getLogger("runwright.tools")
@@ -47,6 +49,8 @@ async def open_runs(
     tools, ladder = open_tools(settings, functions), make_ladder(settings)
     for overlap in overlapping_phrases(tools):
         logger.warning("%s", overlap)
+    if resume_unfinished and (names := undeclared(tools)):
+        logger.warning("%s", undeclared_words(names))
     async with open_storage(settings.database_url, server=server) as storage:
         daily = _daily_budget(settings, storage)
         if ladder and daily:
@@ -72,6 +76,7 @@ def _context(
 ) -> RunContext:
     executor = Executor(slots=settings.max_executing, max_queued=settings.max_queued)
     threads = ToolThreads(settings.tool_threads)
+    doubts = DoubtGate(settings.in_doubt, settings.approval_expires, next_event)
     graph = build_graph(
         tools,
         checkpointer=storage.saver,
@@ -83,8 +88,11 @@ def _context(
         input_schema=RunState,
         approve=settings.approve,
         approval_expires=settings.approval_expires,
+        doubts=doubts,
+        learn=LateCalls(storage).learn,
+        tool_errors=settings.tool_errors_told,
     )
-    return make_context(graph, storage, executor, tools, threads)
+    return make_context(graph, storage, executor, tools, threads, doubts)
 
 
 def _daily_budget(settings: Settings, storage: Storage) -> DailyBudget | None:

@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
+from typing import Any
 from uuid import uuid4
 
 from graph.commands.approval import SHORTEST_SWEEP, SWEEP, ApprovalGate
@@ -12,6 +13,7 @@ from graph.commands.cancel import Canceller
 from graph.commands.deletion import Deletion
 from graph.commands.fork import Edits, Forker
 from graph.commands.preview import PlanPreview, PlanPreviews
+from graph.commands.resolve import Resolver
 from graph.commands.retry import Retrier, RetryRequest
 from graph.drawing import draw
 from graph.models.daily_budget import Account, DailyBudget, DailyLimit, renewal
@@ -23,7 +25,7 @@ from graph.runs.history import Checkpoint, HistoryPage, checkpoint_of, page_of
 from graph.runs.recovery import apply_stored_retry
 from graph.runs.runner import Runner
 from graph.runs.watch import RunSubscription
-from graph.state import Approve, Budget
+from graph.state import Approve, Budget, ResolvedAs
 from graph.state.row import IdempotencyKey, RunRow
 from graph.storage.pages import Page, decode, found_page
 from graph.storage.search import Search
@@ -71,6 +73,7 @@ class Runs:
         self._forker = Forker(context, self._acceptance, approval_expires=expires)
         self._deletion = Deletion(context.storage, context.reader, context.broadcaster)
         self.approval_gate = ApprovalGate(context, self._runner, self._acceptance)
+        self._resolver = Resolver(context, self._runner, self._acceptance)
         self.health = Health(context.storage, ladder)
 
     @property
@@ -228,6 +231,23 @@ class Runs:
         Raises what `approve` raises, but for `PlanUnfit`.
         """
         return await self.approval_gate.reject(run_id, by=by, owner=owner, reason=reason)
+
+    async def resolve(
+        self,
+        run_id: str,
+        decided: ResolvedAs,
+        output: Any = None,
+        *,
+        by: str,
+        owner: str | None,
+    ) -> Record:
+        """Say what became of the step in doubt of a waiting run; its record by then.
+
+        Raises `RunNotFound`, `NotInDoubt`, `AnswerUnfit`, `StorageUnavailable`; after the last one
+        it continues as soon as the storage answers, if the decision was stored. Raises
+        `NotAccepting` while the process is ending.
+        """
+        return await self._resolver.resolve(run_id, decided, output, by=by, owner=owner)
 
     async def fork(
         self, run_id: str, checkpoint_id: str, edits: Edits, *, owner: str | None

@@ -4,15 +4,27 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from langgraph.runtime import Runtime
 
-from graph.state import Attempt, AttemptError, RunState, Step, run_error
+from graph.state import (
+    Attempt,
+    AttemptError,
+    Learned,
+    RunState,
+    Step,
+    question_of,
+    run_error,
+)
 from nodes.approval.asking import ApprovalGate
 from nodes.approval.edited_plan import PlanUnfit
 from nodes.approval.hand_edits import checked_plan, refused
+from nodes.approval.in_doubt import DoubtGate, doubted, learned_text
 from nodes.contract.json_data import InvalidOutput, plain
 from nodes.contract.references import InvalidReference
 from nodes.contract.steps import (
@@ -25,11 +37,15 @@ from nodes.contract.steps import (
     sleep_until,
     step_key,
 )
-from tools.invocation import Failure, Outcome, invoke
+from tools.invocation import MAX_MESSAGE, Failure, Outcome, ToolErrors, invoke
+from tools.receipts import Begun, find_begun, forget_begun, note_begun, note_returned
 from tools.registry import Tool, ToolCall
 from tools.threads import ToolThreads
 
 logger = logging.getLogger("runwright.steps")
+
+#: Is told how a call ended that a run had left to itself.
+Learn = Callable[[str, Learned], None]
 
 
 async def execute_step(
@@ -40,13 +56,18 @@ async def execute_step(
     threads: ToolThreads,
     wait: Wait = sleep_until,
     asking: ApprovalGate | None = None,
+    doubts: DoubtGate | None = None,
+    learn: Learn | None = None,
     hand_edits: bool = False,
+    errors: ToolErrors = "text",
 ) -> dict[str, Any]:
     """Make the next attempt at the step under the cursor and record it.
 
     A plan that waits for a person is asked about first, in a visit of its own: the decision is
-    stored before anything is executed. With `hand_edits` the plan may have been edited in the state
-    since the last visit, and is checked again before anything else.
+    stored before anything is executed. An attempt that may have acted is recorded in one visit, and
+    asked about in the next. With `hand_edits` the plan may have been edited in the state since the
+    last visit, and is checked again before anything else. `errors` says what is told of exceptions
+    that tools did not announce.
     """
     if hand_edits:
         try:
@@ -58,78 +79,175 @@ async def execute_step(
         if edited or cursor == len(plan["steps"]):
             # Seen by the person who decides about it, before it is executed.
             return {"plan": plan, "cursor": cursor}
+    doubts = doubts or DoubtGate()
+    if question := question_of(state):
+        return doubts.answer(state, question)
     if asking and state["status"] == "waiting":
         return asking.answer(state)
     if state["not_before"] is not None:
         # Clamped, since a clock that was set back would make it wait by as much longer.
         await wait(min(state["not_before"], time.time() + MAX_WAIT))
     step = state["plan"]["steps"][state["cursor"]]
+    tool = tools.get(step["tool"])
+    if tool and (rest := doubts.ask_again(state, step["step"], tool)):
+        return rest
+    caller = _Caller(runtime, tools, threads, doubts, learn, hand_edits, errors)
+    record = await _recorded(state, step, caller)
+    _log(state, record)
+    return _update(state, record)
+
+
+async def _recorded(state: RunState, step: Step, caller: "_Caller") -> Attempt:
+    """Make the attempt; its record."""
+    tool, doubts = caller.tools.get(step["tool"]), caller.doubts
     started_at, clock = time.time(), time.perf_counter()
-    value, outcome = await _attempt(state, step, runtime, tools, threads, hand_edits)
+    value, outcome, begun = await caller.attempt(state, step)
+    duration = time.perf_counter() - clock
+    if begun is not None:  # an earlier process, or another branch, has made this attempt
+        started_at, duration = begun.at, max(0.0, (begun.ended_at or time.time()) - begun.at)
+    in_doubt = outcome.doubtful and doubts.guards(tool)
+    if in_doubt:
+        outcome = doubted(outcome)
     record = Attempt(
         kind="attempt",
         step=step["step"],
         tool=step["tool"],
         input=value,
-        attempt=state["attempt"] + 1,
+        attempt=max(state["attempt"] + 1, begun.attempt if begun else 0),
         generation=state["generation"],
-        status=outcome.status,
+        status="in_doubt" if in_doubt else outcome.status,
         output=outcome.output,
         error=_as_error(outcome.failure),
-        retry_at=_retry_at(state, outcome),
+        retry_at=_retry_at(state, outcome, tool),
         thread_running=outcome.thread_running,
-        may_have_acted=outcome.called and tools[step["tool"]].effects,
+        may_have_acted=in_doubt or (outcome.called and tool is not None and tool.effects),
         started_at=started_at,
-        duration_ms=round((time.perf_counter() - clock) * 1000, 3),
+        duration_ms=round(duration * 1000, 3),
     )
-    _log(state, record)
-    return _update(state, record)
+    if in_doubt and tool and (expires_at := doubts.expiry(tool, time.time())):
+        record["expires_at"] = expires_at
+    return record
 
 
-async def _attempt(
-    state: RunState,
-    step: Step,
-    runtime: Runtime[None],
-    tools: Mapping[str, Tool],
-    threads: ToolThreads,
-    hand_edits: bool,
-) -> tuple[dict[str, Any], Outcome]:
-    """The resolved input and how the call with it ended."""
-    tool = tools.get(step["tool"])
-    if tool is None:
-        message = f"there is no tool {step['tool']!r} here; it must be loaded to go on"
-        return step["input"], _error("UnknownTool", message)
-    limits = state["limits"]
-    try:
-        value = resolved(state, step)
-    except InvalidReference as error:
-        return step["input"], _error("InvalidReference", str(error))
-    except InvalidOutput as error:
-        return step["input"], _error("InvalidInput", f"{tool.name}: {error}")
-    assert runtime.store is not None, "the graph runs with a store"
-    key = edited_step_key(state, step, value) if hand_edits else step_key(state, step["step"])
-    max_output = limits["max_output"]
-    call = ToolCall(state["owner"], key, runtime.store, step["input"], max_output)
-    timeout = limits["step_timeout"]
-    try:
-        if not tool.repeatable:
-            # Not `wait_for`: before Python 3.12 it loses a cancellation that comes at its end.
-            async with asyncio.timeout(timeout):
-                await threads.wait_ended(call.step_key)
-    except TimeoutError:
-        message = f"{tool.name} has not returned from an earlier attempt and must not run twice"
-        failure = Failure("StillRunning", message, retryable=False)
-        return value, Outcome("timeout", failure=failure, thread_running=True, called=False)
-    outcome = await invoke(tool, value, call, timeout=timeout, threads=threads)
+@dataclass(frozen=True)
+class _Caller:
+    """Makes attempts with what the node was given."""
+
+    runtime: Runtime[None]
+    tools: Mapping[str, Tool]
+    threads: ToolThreads
+    doubts: DoubtGate
+    learn: Learn | None
+    hand_edits: bool
+    errors: ToolErrors
+
+    async def attempt(
+        self, state: RunState, step: Step
+    ) -> tuple[dict[str, Any], Outcome, Begun | None]:
+        """The resolved input, how the call with it ended, and its receipt if it was made before."""
+        tool = self.tools.get(step["tool"])
+        if tool is None:
+            message = f"there is no tool {step['tool']!r} here; it must be loaded to go on"
+            return step["input"], _error("UnknownTool", message), None
+        try:
+            value = resolved(state, step)
+        except InvalidReference as error:
+            return step["input"], _error("InvalidReference", str(error)), None
+        except InvalidOutput as error:
+            return step["input"], _error("InvalidInput", f"{tool.name}: {error}"), None
+        store = self.runtime.store
+        assert store is not None, "the graph runs with a store"
+        number = step["step"]
+        key = edited_step_key(state, step, value) if self.hand_edits else step_key(state, number)
+        max_output = state["limits"]["max_output"]
+        call = ToolCall(state["owner"], key, store, step["input"], max_output)
+        if self.doubts.guards(tool):
+            begun = await find_begun(store, state["owner"], key)
+            if begun and begun.ended_at is not None:
+                return value, Outcome("ok", begun.output), begun
+            if begun and begun.attempt > state["attempt"]:
+                return value, _left(tool, begun), begun
+        return value, await self._call(state, step, tool, value, call), None
+
+    async def _call(
+        self, state: RunState, step: Step, tool: Tool, value: Any, call: ToolCall
+    ) -> Outcome:
+        timeout = tool.timeout or state["limits"]["step_timeout"]
+        try:
+            if not tool.idempotent:
+                # Not `wait_for`: before Python 3.12 it loses a cancellation that comes at its end.
+                async with asyncio.timeout(timeout):
+                    await self.threads.wait_ended(call.step_key)
+        except TimeoutError:
+            message = f"{tool.name} has not returned from an earlier attempt and must not run twice"
+            failure = Failure("StillRunning", message, retryable=False)
+            return Outcome(
+                "timeout", failure=failure, thread_running=True, called=False, doubtful=True
+            )
+        guarded, begun = self.doubts.guards(tool), Begun(state["attempt"] + 1, time.time())
+        outcome = _kept(
+            tool,
+            await invoke(
+                tool,
+                value,
+                call,
+                timeout=timeout,
+                threads=self.threads,
+                begin=partial(note_begun, call, begun) if guarded else None,
+                late=partial(self._late, state, step["step"]),
+                errors=self.errors,
+            ),
+            call,
+        )
+        if guarded:
+            await _note_end(call, begun, outcome)
+        return outcome
+
+    def _late(self, state: RunState, step: int, value: Any, error: BaseException | None) -> None:
+        """Tell how a call ended that was left to itself."""
+        learned = Learned(
+            generation=state["generation"],
+            step=step,
+            attempt=state["attempt"] + 1,
+            ended="raised" if error else "returned",
+            detail=learned_text(value, error, MAX_MESSAGE),
+            at=time.time(),
+        )
+        logger.info("left call has %s", learned["ended"], extra={"run_id": state["run_id"]})
+        if self.learn is not None:
+            self.learn(state["run_id"], learned)
+
+
+def _kept(tool: Tool, outcome: Outcome, call: ToolCall) -> Outcome:
+    """The outcome with its output as it is kept."""
     if outcome.status != "ok":
-        return value, outcome
+        return outcome
+    assert call.max_output is not None
     try:
-        return value, Outcome("ok", plain(outcome.output, max_bytes=max_output))
+        return Outcome("ok", plain(outcome.output, max_bytes=call.max_output))
     except InvalidOutput as error:
-        return value, _error("InvalidOutput", f"{tool.name}: {error}", called=True)
-    except Exception as error:  # whatever an object's own methods do when it is looked at
-        reason = f"its output cannot be read ({type(error).__name__})"
-        return value, _error("InvalidOutput", f"{tool.name}: {reason}", called=True)
+        return _error("InvalidOutput", f"{tool.name}: {error}", called=True)
+
+
+async def _note_end(call: ToolCall, begun: Begun, outcome: Outcome) -> None:
+    """Store how a call ended that was begun, where that is known."""
+    try:
+        if outcome.status == "ok":
+            await note_returned(call, begun, outcome.output)
+        elif outcome.failure and outcome.failure.type == "ToolError":
+            await forget_begun(call)  # it says that it failed before it acted
+    except Exception:  # then a crash before the next checkpoint leaves it in doubt
+        logger.warning("receipt cannot be stored", exc_info=True)
+
+
+def _left(tool: Tool, begun: Begun) -> Outcome:
+    """What is known of a call that was begun, and of whose end nothing is stored."""
+    moment = datetime.fromtimestamp(begun.at, UTC).isoformat(timespec="milliseconds")
+    message = (
+        f"{tool.name} was called at {moment}, and the process ended before it told how it went"
+    )
+    failure = Failure("ProcessEnded", message, retryable=False)
+    return Outcome("error", failure=failure, doubtful=True)
 
 
 def _error(kind: str, message: str, *, called: bool = False) -> Outcome:
@@ -142,10 +260,11 @@ def _as_error(failure: Failure | None) -> AttemptError | None:
     return AttemptError(type=failure.type, message=failure.message, retryable=failure.retryable)
 
 
-def _retry_at(state: RunState, outcome: Outcome) -> float | None:
+def _retry_at(state: RunState, outcome: Outcome, tool: Tool | None) -> float | None:
     """When the next attempt is due: base · 2^(n-1), spread by a quarter so that herds disperse."""
     made, limits = state["attempt"] + 1, state["limits"]
-    if not (outcome.failure and outcome.failure.retryable and made < limits["max_attempts"]):
+    most = (tool and tool.attempts) or limits["max_attempts"]
+    if not (outcome.failure and outcome.failure.retryable and made < most):
         return None
     spread = random.uniform(0.75, 1.25)  # noqa: S311 - spreads load, guards nothing
     wait: float = limits["backoff"] * 2 ** min(made - 1, 40) * spread
@@ -162,6 +281,8 @@ def _update(state: RunState, record: Attempt) -> dict[str, Any]:
         "not_before": record["retry_at"],
         "log": [record],
     }
+    if "expires_at" in record:
+        return update | {"status": "waiting"}
     if record["retry_at"] is None:
         assert record["error"] is not None
         update["error"] = run_error("step_failed", record["error"]["message"], step=record["step"])

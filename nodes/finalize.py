@@ -2,10 +2,10 @@
 
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
-from graph.state import Result, RunState, attempts
+from graph.state import Result, RunState, is_said_done
 from graph.state.wording import counted
 from nodes.approval.edited_plan import PlanUnfit
 from nodes.approval.hand_edits import check_done, checked_plan, fault_of, refused
@@ -31,20 +31,25 @@ async def finalize(
         status = "cancelled" if unwanted else "failed"
         return {"status": status, "completed_at": time.time(), "not_before": None}
     skipped = state.get("skipped", [])
-    last = next(
-        attempt
-        for attempt in attempts(state)[::-1]
-        if attempt["status"] == "ok" and attempt["step"] not in skipped
-    )
+    output, tool = _last(state, skipped)
     count = len(state["plan"]["steps"]) - len(skipped)
-    tool = tools.get(last["tool"])
     left_out = f", {len(skipped)} left out" if skipped else ""
-    summary = f"{counted(count, 'step')} done{left_out}; {_described(last['output'], tool)}"
+    summary = f"{counted(count, 'step')} done{left_out}; {_described(output, tools.get(tool))}"
     return {
         "status": "completed",
         "completed_at": time.time(),
-        "result": Result(output=last["output"], summary=summary),
+        "result": Result(output=output, summary=summary),
     }
+
+
+def _last(state: RunState, skipped: Collection[int]) -> tuple[Any, str]:
+    """The output of the step that was done last, and its tool; None where all were left out."""
+    for entry in state.get("log", [])[::-1]:
+        done = entry.get("status") == "ok" or is_said_done(entry)
+        if done and entry["step"] not in skipped:
+            planned = state["plan"]["steps"][entry["step"] - 1]
+            return entry["output"], entry.get("tool", planned["tool"])
+    return None, ""
 
 
 def _unfit(state: RunState, tools: Mapping[str, Tool]) -> PlanUnfit | None:

@@ -33,7 +33,7 @@ _INSTEAD = {
 }
 
 
-@tool(effects=False, repeatable=True)
+@tool(effects=False, idempotent=True)
 async def calculator(expression: str) -> int | float | str:
     """Calculate an arithmetic expression exactly, for example (10 + 5) * 2.
 

@@ -2,16 +2,20 @@
 
 import asyncio
 import copy
+import json
 import logging
 import sqlite3
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
 from pydantic import ValidationError
 
+from tools.outputs import UnfitOutput, plain_data
 from tools.registry import Tool, ToolCall, ToolError
-from tools.threads import ToolThreads
+from tools.threads import Late, ToolThreads
 
 logger = logging.getLogger("runwright.tools")
 
@@ -24,6 +28,9 @@ STOP_GRACE = 1.0
 
 #: Longest message of a failure that is kept, in characters.
 MAX_MESSAGE = 2_000
+
+#: What is told of an exception that no tool has announced: its text, or only its type.
+ToolErrors = Literal["text", "type"]
 
 
 @dataclass(frozen=True)
@@ -40,7 +47,7 @@ class Outcome:
     """How one call ended.
 
     `thread_running`: a blocking tool was left behind and may still act. `called`: the tool was
-    begun at all.
+    begun at all. `doubtful`: the failure does not tell whether it acted.
     """
 
     status: Literal["ok", "error", "timeout"]
@@ -48,33 +55,82 @@ class Outcome:
     failure: Failure | None = None
     thread_running: bool = False
     called: bool = True
+    doubtful: bool = False
+
+
+#: Notes that the tool is about to be entered; what it raises keeps it from being entered.
+Begin = Callable[[], Awaitable[None]]
+
+
+async def _at_once() -> None:
+    """Nothing is to be noted."""
+
+
+def _forget(value: Any, error: BaseException | None) -> None:
+    """Nobody wants to know."""
 
 
 async def invoke(
-    tool: Tool, value: Mapping[str, Any], call: ToolCall, *, timeout: float, threads: ToolThreads
+    tool: Tool,
+    value: Mapping[str, Any],
+    call: ToolCall,
+    *,
+    timeout: float,
+    threads: ToolThreads,
+    begin: Begin | None = None,
+    late: Late = _forget,
+    errors: ToolErrors = "text",
 ) -> Outcome:
     """Call `tool` with `value`, for at most `timeout` seconds.
 
-    The caller's cancellation passes through; everything else, the tool's own bugs too, becomes
-    the outcome.
+    The caller's cancellation passes through, and what `begin` raises, which is awaited at the last
+    moment before the tool is entered; everything else, the tool's own bugs too, becomes the
+    outcome. An output is plain data by then. `late` is told how a call ended that was left to
+    itself. `errors` says what is told of an exception that the tool did not announce; the log has
+    it whole.
     """
     try:
         arguments = _arguments(tool, value, call)
     except ValidationError as invalid:
         return _failed("InvalidInput", _explain(tool, invalid), called=False)
     try:
-        return await _run(tool, arguments, call.step_key, timeout, threads)
+        outcome = await _run(tool, arguments, call.step_key, timeout, threads, begin, late)
+    except _NotBegun as unnoted:
+        raise unnoted.reason from None
     except ToolError as error:
         return _failed("ToolError", error.message, retryable=bool(error.retryable))
     except TRANSIENT as error:
-        return _failed(type(error).__name__, f"{tool.name} could not reach what it needs", True)
+        logger.warning(
+            "tool %s failed", tool.name, exc_info=error, extra={"step_key": call.step_key}
+        )
+        said = f"{tool.name} could not reach what it needs{_details(error, errors)}"
+        failed = _failed(type(error).__name__, said, True)
+        return replace(failed, doubtful=not isinstance(error, ConnectionRefusedError))
     except Exception as error:
         broken = error.__cause__ if isinstance(error, _Escaped) else error
         logger.exception("tool %s broke", tool.name, extra={"step_key": call.step_key})
-        return _failed(
-            type(broken).__name__,
-            f"{tool.name} broke with {type(broken).__name__}; the server's log has the details",
-        )
+        kind = type(broken).__name__
+        return _failed(kind, f"{tool.name} broke with {kind}{_details(broken, errors)}")
+    return _as_plain_data(tool, outcome)
+
+
+def _as_plain_data(tool: Tool, outcome: Outcome) -> Outcome:
+    """The same with an output that JSON has a form for, or the failure that it has none."""
+    try:
+        return replace(outcome, output=plain_data(outcome.output))
+    except UnfitOutput as unfit:
+        return _failed("InvalidOutput", f"{tool.name} returned what cannot be kept: {unfit}")
+    except Exception as error:  # whatever an object's own methods do when it is looked at
+        reason = f"its output cannot be read ({type(error).__name__})"
+        return _failed("InvalidOutput", f"{tool.name}: {reason}")
+
+
+class _NotBegun(Exception):
+    """The tool was not entered, since that could not be noted, for this reason."""
+
+    def __init__(self, reason: Exception) -> None:
+        super().__init__(str(reason))
+        self.reason = reason
 
 
 class _Escaped(Exception):
@@ -82,14 +138,24 @@ class _Escaped(Exception):
 
 
 async def _run(
-    tool: Tool, arguments: dict[str, Any], step_key: str, timeout: float, threads: ToolThreads
+    tool: Tool,
+    arguments: dict[str, Any],
+    step_key: str,
+    timeout: float,
+    threads: ToolThreads,
+    begin: Begin | None,
+    late: Late,
 ) -> Outcome:
     if tool.coroutine is not None:
+        await _begun(begin or _at_once)
         task = asyncio.ensure_future(_contained(tool, arguments))
         task.add_done_callback(_look)
-        return await _within(timeout, tool, task)
+        return await _within(timeout, tool, task, lambda: _watch(task, late))
     assert tool.func is not None
-    work = threads.start(step_key, tool.func, arguments)
+    # What is noted must not be of a call that then finds no thread: a thread waits for the note.
+    gate: Future[None] = Future()
+    function = tool.func if begin is None else partial(_entered, gate, tool.func)
+    work = threads.start(step_key, function, arguments)
     try:
         # Waiting for a free thread is not the tool's time; waiting for ever would be the server's.
         await asyncio.wait([work.started], timeout=timeout)
@@ -97,12 +163,39 @@ async def _run(
             return _failed(
                 "NoFreeThread", f"no thread was free for {tool.name}", True, called=False
             )
-        outcome = await _within(timeout, tool, work.result)
+        if begin is not None:
+            await _begun(begin)
+            gate.set_result(None)
+        outcome = await _within(timeout, tool, work.result, lambda: work.leave(late))
     finally:
+        gate.cancel()  # a call that was not begun by now never is
         work.abandon()
     if outcome.status == "timeout" and work.running:
-        return Outcome("timeout", failure=outcome.failure, thread_running=True)
+        return replace(outcome, thread_running=True)
     return outcome
+
+
+async def _begun(begin: Begin) -> None:
+    try:
+        await begin()
+    except Exception as error:
+        raise _NotBegun(error) from error
+
+
+def _entered(gate: Future[None], function: Callable[..., Any], **arguments: Any) -> Any:
+    gate.result()
+    return function(**arguments)
+
+
+def _watch(task: asyncio.Future[Any], late: Late) -> None:
+    """Let `late` be told how a coroutine ends that was told to stop, unless it did."""
+
+    def tell(ended: asyncio.Future[Any]) -> None:
+        if not ended.cancelled():
+            error = ended.exception()
+            late(None if error else ended.result(), error)
+
+    task.add_done_callback(tell)
 
 
 def _look(work: asyncio.Future[Any]) -> None:
@@ -122,26 +215,30 @@ async def _contained(tool: Tool, arguments: dict[str, Any]) -> Any:
         raise _Escaped from error
 
 
-async def _within(timeout: float, tool: Tool, work: asyncio.Future[Any]) -> Outcome:
+async def _within(
+    timeout: float, tool: Tool, work: asyncio.Future[Any], leave: Callable[[], None]
+) -> Outcome:
     """How the work ended, or that its time was up; it is told to stop, and left if it does not."""
     try:
         await asyncio.wait([work], timeout=timeout)
         in_time = work.done()
     finally:
         if not work.done():  # the time is up, or the caller was cancelled
+            leave()
             work.cancel()
             await asyncio.wait([work], timeout=STOP_GRACE)
     if in_time:
-        if work.cancelled():
-            raise _Escaped from asyncio.CancelledError()
-        return Outcome("ok", output=work.result())
+        try:
+            return Outcome("ok", output=work.result())
+        except asyncio.CancelledError as error:
+            raise _Escaped from error
     message = f"{tool.name} took longer than {timeout:g} s"
     if not work.done():
         message += " and does not stop when told to"
     elif not work.cancelled():
         work.exception()  # retrieved; it came too late to matter
     failure = Failure("Timeout", message, retryable=work.done())
-    return Outcome("timeout", failure=failure, thread_running=not work.done())
+    return Outcome("timeout", failure=failure, thread_running=not work.done(), doubtful=True)
 
 
 def _arguments(tool: Tool, value: Mapping[str, Any], call: ToolCall) -> dict[str, Any]:
@@ -163,6 +260,17 @@ def _explain(tool: Tool, invalid: ValidationError) -> str:
 
 def _failed(kind: str, message: object, retryable: bool = False, *, called: bool = True) -> Outcome:
     return Outcome("error", failure=Failure(kind, _text(message), retryable), called=called)
+
+
+def _details(error: BaseException | None, errors: ToolErrors) -> str:
+    """What to say of an exception beside its type: its text, in one printable line."""
+    if errors == "type":
+        return "; the server's log has the details"
+    lines = filter(None, map(str.strip, _text(error).splitlines()))
+    said = " ".join(lines)
+    if not said.isprintable():
+        said = "".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in said)
+    return said and f": {said}"
 
 
 def _text(message: object) -> str:

@@ -1,13 +1,18 @@
-"""Effects that happen once: each is stored together with the receipt of the step that asked."""
+"""Effects that happen once: each is stored together with the receipt of the step that asked.
+
+A call that can have no such receipt leaves another one: that it was begun.
+"""
 
 import asyncio
 import copy
+import time
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 from urllib.parse import quote
 from weakref import WeakValueDictionary
 
-from langgraph.store.base import PutOp
+from langgraph.store.base import BaseStore, PutOp
 
 from tools.registry import ToolCall
 
@@ -27,6 +32,10 @@ def namespace(kind: str, owner: str) -> tuple[str, str]:
     return (kind, label)
 
 
+#: What the store has the receipts of effects under.
+RECEIPTS = "receipts"
+
+
 async def once(call: ToolCall, effect: Effect[T], *, among: str = "") -> T:
     """The output of `effect`, whose writes are stored at most once for this step.
 
@@ -35,7 +44,7 @@ async def once(call: ToolCall, effect: Effect[T], *, among: str = "") -> T:
     the same batch as the writes; a step that has one gets its stored output, with no second effect.
     A cancellation during the write is raised when the write has ended.
     """
-    receipts = namespace("receipts", call.owner)
+    receipts = namespace(RECEIPTS, call.owner)
     async with _lock(call.owner, among):
         receipt = await call.store.aget(receipts, call.step_key)
         if receipt is not None:
@@ -46,6 +55,66 @@ async def once(call: ToolCall, effect: Effect[T], *, among: str = "") -> T:
             call.store.abatch([*writes, PutOp(receipts, call.step_key, stored, index=False)])
         )
         return output
+
+
+# Calls whose effect may happen at every call: a receipt is stored before the tool is entered, and
+# what it has returned is stored there afterwards.
+
+
+#: What the store has these receipts under.
+BEGUN = "begun"
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A call that was begun, at an epoch second, as so manieth attempt at its step.
+
+    `ended_at` is when it returned `output`; None where nothing is known of its end.
+    """
+
+    attempt: int
+    at: float
+    ended_at: float | None = None
+    output: Any = None
+
+
+async def find_begun(store: BaseStore, owner: str, step_key: str) -> Begun | None:
+    """The latest call of a step that was begun, or None."""
+    receipt = await store.aget(namespace(BEGUN, owner), step_key)
+    return Begun(**copy.deepcopy(receipt.value)) if receipt else None
+
+
+async def note_begun(call: ToolCall, begun: Begun) -> None:
+    """Store that a call is about to be begun; once this returns it survives power loss.
+
+    A caller who is cancelled meanwhile does not begin, and leaves no receipt.
+    """
+    try:
+        await _finish(_put(call, {"attempt": begun.attempt, "at": begun.at}))
+    except asyncio.CancelledError:
+        await _finish(_put(call, None))
+        raise
+
+
+async def note_returned(call: ToolCall, begun: Begun, output: Any) -> None:
+    """Store what a call has returned that was begun."""
+    value = {"attempt": begun.attempt, "at": begun.at, "ended_at": time.time(), "output": output}
+    await _finish(_put(call, value))
+
+
+async def forget_begun(call: ToolCall) -> None:
+    """Store that the call has ended without having done anything."""
+    await _finish(_put(call, None))
+
+
+def waits_for_disk(op: PutOp) -> bool:
+    """Whether a write to the store must survive power loss before anything follows it."""
+    return op.namespace[0] == BEGUN and op.value is not None and "output" not in op.value
+
+
+def _put(call: ToolCall, value: dict[str, Any] | None) -> Awaitable[Any]:
+    place = namespace(BEGUN, call.owner)
+    return call.store.abatch([PutOp(place, call.step_key, copy.deepcopy(value), index=False)])
 
 
 def _lock(owner: str, among: str) -> asyncio.Lock:

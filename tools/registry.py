@@ -1,11 +1,12 @@
 """What a tool is: a typed function with a docstring, and what it declares about itself."""
 
 import inspect
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from math import isfinite
-from typing import Annotated, Any, TypeVar, get_args, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_type_hints
 
 from langchain_core.tools import StructuredTool
 from langgraph.store.base import BaseStore
@@ -20,7 +21,16 @@ from pydantic import (
 )
 from pydantic_core import SchemaError
 
+from tools.outputs import UnfitOutput, check_type
+
+#: The longest time of an attempt, in seconds, and the most attempts that a tool may ask for.
+MAX_TIMEOUT, MAX_ATTEMPTS = 86_400.0, 100
+
 _SHOWN = 5  # names of a set
+
+#: What becomes of a step of which nobody knows whether it acted: a person is asked, it fails, or it
+#: is attempted again as if that did no harm.
+InDoubt = Literal["ask", "fail", "retry"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -58,31 +68,57 @@ class ToolCall:
 
 @dataclass(frozen=True)
 class Declaration:
-    """What `@tool` notes on a function; the defaults hold for a function without it."""
+    """What `@tool` notes on a function; the defaults hold for a function without it.
+
+    `declared`: it says of its effects what they are.
+    """
 
     name: str | None = None
     effects: bool = True
-    repeatable: bool = False
+    idempotent: bool = False
+    in_doubt: InDoubt | None = None
+    declared: bool = False
     phrases: tuple[str, ...] = ()
     noun: str = "item"
     sets: Mapping[str, str] = field(default_factory=dict)
+    timeout: float | None = None
+    attempts: int | None = None
 
 
 class Tool(StructuredTool):
     """A LangChain tool that also says what a runtime has to know about it.
 
-    `effects`: it changes something. `repeatable`: a second call while a first one may still be
-    running does no harm. `phrases`: how people ask for it, for the pattern planner. `noun`: what
+    `effects`: it changes something. `idempotent`: calling it again with the same step key has no
+    second effect, also while a first call may still be running. `in_doubt`: what becomes of a step
+    that may have acted; None is as everywhere. `declared`: its author said which of these hold.
+    `phrases`: how people ask for it, for the pattern planner. `noun`: what
     one of its outputs is called in a summary ("2 to-dos"). `sets`: arguments that may name several
     things, as a list, or all, as the word "all", each with what all of them are ("every to-do").
+    `timeout`: the longest time of an attempt, in seconds, and `attempts`: the most at one step;
+    where it says nothing of them, the run's limits hold.
     """
 
     effects: bool = True
-    repeatable: bool = False
+    idempotent: bool = False
+    in_doubt: InDoubt | None = None
+    declared: bool = False
     phrases: tuple[str, ...] = ()
     noun: str = "item"
     sets: Mapping[str, str] = Field(default_factory=dict)
+    timeout: float | None = Field(None, gt=0, le=MAX_TIMEOUT, strict=True)
+    attempts: int | None = Field(None, ge=1, le=MAX_ATTEMPTS, strict=True)
     call_parameter: str | None = None
+
+    @property
+    def repeatable(self) -> bool:
+        """The former name of `idempotent`."""
+        _warn_of_repeatable()
+        return self.idempotent
+
+    @property
+    def acts_once(self) -> bool:
+        """Whether a second call may have a second effect, which nobody has asked for."""
+        return self.effects and not self.idempotent
 
     @property
     def schema_model(self) -> type[BaseModel]:
@@ -114,20 +150,45 @@ def is_all(word: str) -> bool:
 def tool(
     name: str | None = None,
     *,
-    effects: bool = True,
-    repeatable: bool = False,
+    effects: bool | None = None,
+    idempotent: bool | None = None,
+    in_doubt: InDoubt | None = None,
+    repeatable: bool | None = None,
     phrases: Sequence[str] = (),
     noun: str = "item",
     sets: Mapping[str, str] | None = None,
+    timeout: float | None = None,
+    attempts: int | None = None,
 ) -> Callable[[F], F]:
-    """Declare a function as a tool under `name` (default: the function's own)."""
+    """Declare a function as a tool under `name` (default: the function's own).
+
+    What is not declared counts as the worst: it has effects, and is not idempotent. `repeatable`
+    is the former name of `idempotent`.
+    """
     if callable(name):
         raise InvalidTool("write @tool(), with parentheses")
     if isinstance(phrases, str):  # it would be a phrase for each letter
         raise InvalidTool(f"write phrases=[{phrases!r}], a list")
 
+    if repeatable is not None:
+        _warn_of_repeatable(caller=3)
+        idempotent = repeatable if idempotent is None else idempotent
+    if in_doubt not in (None, *get_args(InDoubt)):
+        raise InvalidTool(f"in_doubt={in_doubt!r} should be one of {', '.join(get_args(InDoubt))}")
+
     def declare(function: F) -> F:
-        declaration = Declaration(name, effects, repeatable, tuple(phrases), noun, sets or {})
+        declaration = Declaration(
+            name,
+            effects=effects is not False,
+            idempotent=bool(idempotent),
+            in_doubt=in_doubt,
+            declared=(effects, idempotent, in_doubt) != (None, None, None),
+            phrases=tuple(phrases),
+            noun=noun,
+            sets=sets or {},
+            timeout=timeout,
+            attempts=attempts,
+        )
         function.__tool__ = declaration  # type: ignore[attr-defined]  # a note on the function itself
         return function
 
@@ -137,8 +198,8 @@ def tool(
 def make_tool(function: Callable[..., Any]) -> Tool:
     """Turn a typed function with a docstring into a tool.
 
-    Raises `InvalidTool` when it is not a function, or when its docstring or a parameter's type is
-    missing or of no use to a planner.
+    Raises `InvalidTool` when it is not a function, when its docstring or a parameter's type is
+    missing or of no use to a planner, or when what it returns could not be kept.
     """
     if not inspect.isroutine(function):
         raise InvalidTool(f"{function!r} is not a function; write one that calls it")
@@ -149,7 +210,9 @@ def make_tool(function: Callable[..., Any]) -> Tool:
         raise InvalidTool(f"tool {name!r} has no docstring; it is what planners read")
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         raise InvalidTool(f"tool {name!r} yields; a tool returns its whole output")
-    fields, call_parameter = _parameters(name, function)
+    hints = _hints(name, function)
+    fields, call_parameter = _parameters(name, function, hints)
+    _check_output(name, function, hints)
     schema = _schema(name, fields)
     is_async = inspect.iscoroutinefunction(function)
     try:
@@ -160,16 +223,40 @@ def make_tool(function: Callable[..., Any]) -> Tool:
             func=None if is_async else function,
             coroutine=function if is_async else None,
             effects=declared.effects,
-            repeatable=declared.repeatable,
+            idempotent=declared.idempotent,
+            in_doubt=declared.in_doubt,
+            declared=declared.declared,
             phrases=declared.phrases,
             noun=declared.noun,
             sets=declared.sets,
+            timeout=declared.timeout,
+            attempts=declared.attempts,
             call_parameter=call_parameter,
         )
     except ValidationError as error:
         fault = error.errors(include_url=False)[0]
         place, reason = fault["loc"][0], fault["msg"]
         raise InvalidTool(f"{place} of tool {name!r}: {reason}") from error
+
+
+def undeclared(tools: Mapping[str, Tool]) -> list[str]:
+    """The names of the tools that do not say what their effects are, so that the worst holds."""
+    return [name for name, one in tools.items() if not one.declared]
+
+
+def undeclared_words(names: Sequence[str]) -> str:
+    """What to say of tools that declare nothing."""
+    one = len(names) == 1
+    return (
+        f"{', '.join(names)}: {'this tool does' if one else 'these tools do'} not say whether"
+        f" {'it changes' if one else 'they change'} something (effects) or may be called twice"
+        " (idempotent): after a timeout or a crash a person is asked"
+    )
+
+
+def _warn_of_repeatable(caller: int = 3) -> None:
+    words = "`repeatable` is called `idempotent` from now on; the next version reads that only"
+    warnings.warn(words, DeprecationWarning, stacklevel=caller)
 
 
 def make_tools(functions: Iterable[Callable[..., Any]]) -> Mapping[str, Tool]:
@@ -208,11 +295,26 @@ def number_text(number: float) -> str:
 _WRITTEN = Annotated[str, BeforeValidator(_written_out)]
 
 
-def _parameters(name: str, function: Callable[..., Any]) -> tuple[dict[str, Any], str | None]:
+def _hints(name: str, function: Callable[..., Any]) -> dict[str, Any]:
     try:
-        hints = get_type_hints(function, include_extras=True)
+        return get_type_hints(function, include_extras=True)
     except Exception as error:  # a type that is written as text is executed here
         raise InvalidTool(f"a type of tool {name!r} is not known at run time: {error}") from error
+
+
+def _check_output(name: str, function: Callable[..., Any], hints: Mapping[str, Any]) -> None:
+    if "return" not in hints:  # its values tell
+        return
+    try:
+        check_type(hints["return"])
+    except UnfitOutput as error:
+        written = inspect.formatannotation(hints["return"], base_module=function.__module__)
+        raise InvalidTool(f"tool {name!r} returns {written}: {error}") from error
+
+
+def _parameters(
+    name: str, function: Callable[..., Any], hints: Mapping[str, Any]
+) -> tuple[dict[str, Any], str | None]:
     fields: dict[str, Any] = {}
     call_parameter = None
     for parameter in inspect.signature(function).parameters.values():

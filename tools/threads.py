@@ -10,6 +10,9 @@ from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 
+#: Is told, in the event loop, what a call has returned or raised that was left to itself.
+Late = Callable[[Any, BaseException | None], None]
+
 
 class ThreadCall(Generic[T]):
     """One call of a blocking function, as the event loop that made it sees it.
@@ -27,6 +30,15 @@ class ThreadCall(Generic[T]):
         self.started: asyncio.Future[None] = self._loop.create_future()
         self.result: asyncio.Future[T] = self._loop.create_future()
         self.ended: asyncio.Future[None] = self._loop.create_future()
+        self._end: tuple[T | None, BaseException | None] | None = None
+        self._late: Late | None = None
+
+    def leave(self, late: "Late") -> None:
+        """Be told how it ends although nobody waits for its result any more."""
+        if self._end is None:
+            self._late = late
+        else:
+            late(*self._end)
 
     def abandon(self) -> None:
         """Give up on the result; a call that no thread has begun with is never begun."""
@@ -46,8 +58,14 @@ class ThreadCall(Generic[T]):
         else:
             self._tell(_fail, self.result, _presentable(error))
         self._tell(_settle, self.ended, None)
+        self._tell(self._note_end, value, error)
 
-    def _tell(self, settle: Callable[..., None], future: asyncio.Future[Any], what: Any) -> None:
+    def _note_end(self, value: T | None, error: BaseException | None) -> None:
+        self._end = value, error
+        if self._late is not None:
+            self._late(value, error)
+
+    def _tell(self, settle: Callable[..., None], future: Any, what: Any) -> None:
         try:
             self._loop.call_soon_threadsafe(settle, future, what)
         except RuntimeError:

@@ -214,7 +214,7 @@ Name = Annotated[str, AfterValidator(_named)]
 Names = Annotated[str | list[str], AfterValidator(_named)]
 
 
-@tool("todo_store.add", repeatable=True, noun="to-do")
+@tool("todo_store.add", idempotent=True, noun="to-do")
 async def add(text: Words, call: ToolCall) -> Todo:
     """Add one to-do to the list and return it; `text` is what to do, in the person's own words."""
     words = _checked(text)
@@ -235,7 +235,7 @@ async def add(text: Words, call: ToolCall) -> Todo:
     return await once(call, effect, among=call.step_key)
 
 
-@tool("todo_store.list", effects=False, repeatable=True, noun="to-do")
+@tool("todo_store.list", effects=False, idempotent=True, noun="to-do")
 async def list_todos(
     call: ToolCall,
     status: Literal["open", "completed", "all"] = "all",
@@ -255,7 +255,7 @@ async def list_todos(
     return len(kept) if show == "count" else bool(kept)
 
 
-@tool("todo_store.get", effects=False, repeatable=True, noun="to-do")
+@tool("todo_store.get", effects=False, idempotent=True, noun="to-do")
 async def get(todo: Name, call: ToolCall) -> Todo:
     """Return one to-do.
 
@@ -264,7 +264,7 @@ async def get(todo: Name, call: ToolCall) -> Todo:
     return choose(await _todos(call), todo)
 
 
-@tool("todo_store.update", repeatable=True, noun="to-do")
+@tool("todo_store.update", idempotent=True, noun="to-do")
 async def update(todo: Name, text: Words, call: ToolCall) -> Todo:
     """Change the words of one to-do to `text` and return it.
 
@@ -280,7 +280,7 @@ async def update(todo: Name, text: Words, call: ToolCall) -> Todo:
     return await once(call, effect)
 
 
-@tool("todo_store.complete", repeatable=True, noun="to-do", sets={"todo": "every open to-do"})
+@tool("todo_store.complete", idempotent=True, noun="to-do", sets={"todo": "every open to-do"})
 async def complete(todo: Names, call: ToolCall) -> Todo | list[Todo]:
     """Mark one to-do as done and return it, or several: a list of those that were still open.
 
@@ -303,7 +303,7 @@ async def complete(todo: Names, call: ToolCall) -> Todo | list[Todo]:
     return await once(call, effect)
 
 
-@tool("todo_store.delete", repeatable=True, noun="to-do", sets={"todo": "every to-do"})
+@tool("todo_store.delete", idempotent=True, noun="to-do", sets={"todo": "every to-do"})
 async def delete(todo: Names, call: ToolCall) -> Todo | list[Todo]:
     """Remove one to-do from the list and return it as it was, or several: a list of them.
 

@@ -1,21 +1,33 @@
-"""The `runwright` command: serve, run, watch, approve, reject, backup, doctor and key new."""
+"""The `runwright` command: what it takes, what it does then, and how it ends."""
 
 import argparse
 import asyncio
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from api.cli.doctor import examined
 from api.cli.follow import Interrupted
 from api.cli.lines import line
-from api.cli.local_run import Detached, NotDecided, NotStarted, NotWatched
-from api.cli.run import Act, decide, run_task, watch_run
+from api.cli.local_run import Detached, NotCancelled, NotDecided, NotStarted, NotWatched
+from api.cli.reading import Asked, explained, listed, shown
+from api.cli.run import Act, cancel_run, decide, resolve, retry_run, run_task, watch_run
 from api.cli.serve import PortTaken, serve
+from api.cli.streams import (
+    BROKEN_PIPE,
+    OUTPUT_LOST,
+    OutputLost,
+    complain,
+    ended,
+    prepare_streams,
+    say,
+)
 from graph.settings import InvalidSettings, Settings, read_settings
 from graph.settings.keys import InvalidKey, new_key
+from graph.state.status import STATUSES
 from graph.state.wording import counted
 from graph.storage.open import sqlite_path
 from graph.storage.sqlite.backup import BackupFailed, back_up
@@ -30,35 +42,50 @@ class NotAName(Exception):
     """No key can be made for this name; the message says why."""
 
 
+class NotText(Exception):
+    """What was given cannot be read as text; the message says what."""
+
+
 #: What keeps a command from beginning, besides a file that another process has.
 BEFORE_IT_BEGAN = (
     BackupFailed,
     InvalidSettings,
     InvalidTool,
     NotAName,
+    NotCancelled,
     NotDecided,
     NotStarted,
+    NotText,
     NotWatched,
     PortTaken,
     StorageError,
 )
 
 #: Exit codes: 0 done, 1 the run failed or was cancelled, 2 it could not begin, 3 its end was not
-#: seen, and as shells have it, 130 interrupted, 141 nobody reads the output.
+#: seen, as `sysexits.h` has it 74 the output cannot be written, and as shells have it, 130
+#: interrupted, 141 nobody reads the output.
 CANNOT_BEGIN = 2
 DETACHED = 3
 INTERRUPTED = 130
-BROKEN_PIPE = 141
+
+#: The longest task that is read from the standard input, in bytes; what runs take is less.
+LONGEST_INPUT = 2**26
 
 
 def run_command(arguments: list[str] | None) -> int:
     """Run the command line; the exit code. What cannot begin is told in one line."""
-    options = _parser().parse_args(arguments)
+    prepare_streams()
+    try:
+        options = _parser().parse_args(arguments)
+    except OutputLost as error:  # that of `--help` and `--version`
+        complain(str(error))
+        return ended(OUTPUT_LOST)
+    except BrokenPipeError:
+        return ended(BROKEN_PIPE)
     runner = asyncio.Runner(loop_factory=_loop_factory())
-    code = _exit_code(options, runner)
+    code = ended(_exit_code(options, runner))
     if not runner.run(_others_end()):
         # Closing the loop would wait for a tool that swallows its cancellation; all is stored.
-        sys.stdout.flush()
         os._exit(code)
     runner.close()
     return code
@@ -66,25 +93,38 @@ def run_command(arguments: list[str] | None) -> int:
 
 def _exit_code(options: argparse.Namespace, runner: asyncio.Runner) -> int:
     try:
+        _check_text(options)
+        if sys.stdout is None and options.command is not _serve:
+            raise OutputLost("the standard output is closed")
         return int(options.command(options, runner))
     except FileOwned as error:
-        _complain(f"{error}; stop it first, or set RUNWRIGHT_DATABASE_URL to another file")
+        complain(f"{error}; stop it first, or set RUNWRIGHT_DATABASE_URL to another file")
         return CANNOT_BEGIN
     except BEFORE_IT_BEGAN as error:
-        _complain(str(error))
+        complain(str(error))
         return CANNOT_BEGIN
     except Detached as error:
-        _complain(str(error))
+        complain(str(error))
         return DETACHED
+    except OutputLost as error:
+        complain(str(error))
+        return OUTPUT_LOST
     except Interrupted as error:
-        _complain(str(error))
+        complain(str(error))
         return INTERRUPTED
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        # Python would complain of it once more when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
+
+
+def _check_text(options: argparse.Namespace) -> None:
+    """Raises `NotText` for an argument whose bytes are no text; a file may have any name."""
+    given = {name: value for name, value in vars(options).items() if name != "file"}
+    for name, value in given.items():
+        for part in value if isinstance(value, list) else [value]:
+            if isinstance(part, str) and part.encode(errors="replace").decode() != part:
+                raise NotText(f"{name} is not text in UTF-8: {part!r}")
 
 
 async def _others_end() -> bool:
@@ -95,33 +135,33 @@ async def _others_end() -> bool:
     return not others or not (await asyncio.wait(others, timeout=1))[1]
 
 
+class _Parser(argparse.ArgumentParser):
+    def _print_message(self, message: str, file: Any = None) -> None:
+        """As argparse has it, which says nothing of what it could not write."""
+        if file is not sys.stderr:
+            say(message.rstrip("\n"))
+        elif file is not None:
+            super()._print_message(message, file)
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="runwright", description="Give it a task in plain words; it plans, runs and records."
     )
+    told = f"runwright {version('runwright')}"
+    parser.add_argument("--version", action="version", version=told, help="print the version")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     server = commands.add_parser("serve", help="start the HTTP server")
     server.add_argument("--host", help="address to listen on (RUNWRIGHT_HOST)")
     server.add_argument("--port", help="port to listen on, 0 for a free one (RUNWRIGHT_PORT)")
     server.set_defaults(command=_serve)
     task = commands.add_parser("run", help="run one task here, or on the server that has the file")
-    task.add_argument("task", help="what is to be done, in plain words")
+    task.add_argument(
+        "task", nargs="+", help="what is to be done, in plain words; - reads the standard input"
+    )
     task.add_argument("--json", action="store_true", help="print the whole record as JSON")
     task.set_defaults(command=_run)
-    watch = commands.add_parser("watch", help="show a run from its beginning to its end")
-    watch.add_argument("run_id", help="the run's id")
-    watch.add_argument("--url", help="its server, unless it is the one that has the database")
-    watch.add_argument("--json", action="store_true", help="print the settled record as JSON")
-    watch.set_defaults(command=_watch)
-    for act, does in (("approve", "execute the plan of a run"), ("reject", "end a run")):
-        approval_answer = commands.add_parser(act, help=f"{does} that waits for a person")
-        approval_answer.add_argument("run_id", help="the run's id")
-        if act == "reject":
-            approval_answer.add_argument("--reason", help="why; it is kept in the record")
-        approval_answer.add_argument(
-            "--url", help="its server, unless it is the one that has the database"
-        )
-        approval_answer.set_defaults(command=_decide, act=act, reason=None)
+    _add_commands_on_runs(commands)
     backup = commands.add_parser("backup", help="copy the database, while it is served or not")
     backup.add_argument("file", metavar="FILE", help="the copy; a file that is not there yet")
     backup.set_defaults(command=_backup)
@@ -140,6 +180,53 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_commands_on_runs(commands: Any) -> None:
+    """Those that take `--url`."""
+    several = commands.add_parser("list", help="list the newest runs")
+    several.add_argument(
+        "--status", action="append", choices=STATUSES, default=[], help="only those; once or more"
+    )
+    several.add_argument("--text", help="only those with these words in the prompt")
+    several.add_argument(
+        "--limit", type=int, choices=range(1, 201), default=20, metavar="N", help="how many, 1-200"
+    )
+    several.set_defaults(command=_list)
+    _add_places(several, as_json="the page")
+    for name, does, command, as_json in (
+        ("show", "show what has happened in a run so far", _show, "the record"),
+        ("explain", "say where the time of a run went, and why it failed", _explain, "it all"),
+        ("watch", "show a run from its beginning to its end", _watch, "the settled record"),
+        ("retry", "let a failed or cancelled run go on, and show it", _retry, "the settled record"),
+        ("cancel", "cancel a run that has not ended", _cancel, None),
+        ("approve", "execute the plan of a run that waits for a person", _decide, None),
+        ("reject", "end a run that waits for a person", _decide, None),
+    ):
+        one = commands.add_parser(name, help=does)
+        one.add_argument("run_id", help="the run's id")
+        if name == "reject":
+            one.add_argument("--reason", help="why; it is kept in the record")
+        one.set_defaults(command=command, act=name, reason=None)
+        _add_places(one, as_json=as_json)
+    doubt = commands.add_parser("resolve", help="say what became of a step that may have acted")
+    doubt.add_argument("run_id", help="the run's id")
+    doubt.add_argument(
+        "--as",
+        dest="decided",
+        choices=["done", "redo", "skip", "fail"],
+        help="it has acted; call it again; go on without it; fail the run. "
+        "Left out: print what is known",
+    )
+    doubt.add_argument("--output", metavar="JSON", help="with done: what it has returned")
+    doubt.set_defaults(command=_resolve)
+    _add_places(doubt, as_json=None)
+
+
+def _add_places(command: argparse.ArgumentParser, *, as_json: str | None) -> None:
+    command.add_argument("--url", help="its server, unless it is the one that has the database")
+    if as_json:
+        command.add_argument("--json", action="store_true", help=f"print {as_json} as JSON")
+
+
 def _serve(options: argparse.Namespace, runner: asyncio.Runner) -> int:
     settings = _settings(host=options.host, port=options.port)
     runner.run(serve(settings))
@@ -147,7 +234,42 @@ def _serve(options: argparse.Namespace, runner: asyncio.Runner) -> int:
 
 
 def _run(options: argparse.Namespace, runner: asyncio.Runner) -> int:
-    return runner.run(run_task(_settings(), options.task, as_json=options.json))
+    task = _standard_input() if options.task == ["-"] else " ".join(options.task)
+    return runner.run(run_task(_settings(), task, as_json=options.json))
+
+
+def _standard_input() -> str:
+    """The task that is given there. Raises `NotText`."""
+    if sys.stdin is None:
+        raise NotText("the standard input is closed; it has no task")
+    try:
+        given = getattr(sys.stdin, "buffer", sys.stdin).read(LONGEST_INPUT + 1)
+        text = given if isinstance(given, str) else given.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        byte = error.object[error.start]
+        raise NotText(
+            f"the standard input is not text in UTF-8: byte {error.start + 1} is 0x{byte:02x}"
+        ) from None
+    except OSError as error:
+        raise NotText(f"the standard input cannot be read: {error.strerror or error}") from None
+    if len(given) > LONGEST_INPUT:
+        raise NotText(f"the standard input has more than {LONGEST_INPUT:,} bytes")
+    return text.rstrip("\r\n")
+
+
+def _list(options: argparse.Namespace, runner: asyncio.Runner) -> int:
+    asked = Asked(tuple(options.status), options.text, options.limit)
+    return _say(runner, listed(_settings(), asked, url=options.url, as_json=options.json))
+
+
+def _show(options: argparse.Namespace, runner: asyncio.Runner) -> int:
+    telling = shown(_settings(), options.run_id, url=options.url, as_json=options.json)
+    return _say(runner, telling)
+
+
+def _explain(options: argparse.Namespace, runner: asyncio.Runner) -> int:
+    telling = explained(_settings(), options.run_id, url=options.url, as_json=options.json)
+    return _say(runner, telling)
 
 
 def _watch(options: argparse.Namespace, runner: asyncio.Runner) -> int:
@@ -155,26 +277,47 @@ def _watch(options: argparse.Namespace, runner: asyncio.Runner) -> int:
     return runner.run(watching)
 
 
+def _retry(options: argparse.Namespace, runner: asyncio.Runner) -> int:
+    retrying = retry_run(_settings(), options.run_id, url=options.url, as_json=options.json)
+    return runner.run(retrying)
+
+
+def _cancel(options: argparse.Namespace, runner: asyncio.Runner) -> int:
+    return _say(runner, cancel_run(_settings(), options.run_id, url=options.url))
+
+
 def _decide(options: argparse.Namespace, runner: asyncio.Runner) -> int:
     act: Act = options.act
     answering = decide(_settings(), options.run_id, act, reason=options.reason, url=options.url)
-    print(line(runner.run(answering)))  # noqa: T201 - the command line's output
+    return _say(runner, answering)
+
+
+def _say(runner: asyncio.Runner, telling: Coroutine[Any, Any, str]) -> int:
+    """Do it, and print what it tells, of which each line is printable."""
+    say(runner.run(telling))
+    return 0
+
+
+def _resolve(options: argparse.Namespace, runner: asyncio.Runner) -> int:
+    given = {"decided": options.decided, "output": options.output, "url": options.url}
+    for text in runner.run(resolve(_settings(), options.run_id, **given)):
+        say(line(text))
     return 0
 
 
 def _backup(options: argparse.Namespace, _: asyncio.Runner) -> int:
-    print(line(back_up_to(_settings(), options.file)))  # noqa: T201 - the command line's output
+    say(line(back_up_to(_settings(), options.file)))
     return 0
 
 
 def _doctor(options: argparse.Namespace, runner: asyncio.Runner) -> int:
     text, sound = runner.run(examined(call_models=options.call_models, as_json=options.json))
-    print(text)  # noqa: T201 - the command line's output
+    say(text)
     return 0 if sound else 1
 
 
 def _new_key(options: argparse.Namespace, _: asyncio.Runner) -> int:
-    sys.stdout.write(make_key(options.name))
+    say(make_key(options.name).rstrip("\n"))
     return 0
 
 
@@ -188,14 +331,6 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     import uvloop
 
     return uvloop.new_event_loop
-
-
-def _complain(message: str) -> None:
-    for text in message.splitlines():
-        print(line(f"runwright: {text}"), file=sys.stderr)  # noqa: T201 - the command line's output
-
-
-# `runwright backup`: a consistent copy of the database, while it is served or not.
 
 
 def back_up_to(settings: Settings, file: str) -> str:

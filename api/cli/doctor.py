@@ -25,7 +25,7 @@ from graph.storage.sqlite.ownership import FileOwned
 from graph.storage.storage import StorageError
 from nodes.patterns.overlaps import overlapping_phrases
 from nodes.planning.model import ModelFailure
-from tools.registry import InvalidTool
+from tools.registry import InvalidTool, undeclared, undeclared_words
 
 #: As short as a question with an answer of a given form can be.
 MESSAGES = [{"role": "user", "content": 'Answer with {"ok": true}.'}]
@@ -83,6 +83,8 @@ def _tools(settings: Settings) -> list[Finding]:
         overlaps = [Finding("tools", "warning", str(one)) for one in overlapping_phrases(tools)]
     except InvalidTool as error:
         return [Finding("tools", "fails", str(error))]
+    if names := undeclared(tools):
+        overlaps.append(Finding("tools", "warning", undeclared_words(names)))
     count = f"{len(tools)} tools, {len(settings.tools)} of them your own"
     return [*overlaps, Finding("tools", "ok", count)]
 

@@ -2,12 +2,12 @@
 
 import asyncio
 import signal
-import sys
 from collections.abc import Iterator
 from contextlib import aclosing, contextmanager
 
 from api.cli.lines import pretty
 from api.cli.local_run import Detached, NotCancelled, RunSource
+from api.cli.streams import say
 from api.cli.view import View, open_view
 
 CANCELLING = "cancelling; press Ctrl-C again not to wait for its end"
@@ -25,8 +25,7 @@ async def follow(run: RunSource, *, as_json: bool) -> bool:
     with open_view(run.run_id, as_json=as_json) as view:
         status = await _watched(run, view)
     if as_json:
-        sys.stdout.write(pretty(await run.record()) + "\n")
-        sys.stdout.flush()
+        say(pretty(await run.record()))
     return status == "completed"
 
 

@@ -28,16 +28,23 @@ class EventLines:
                 return line(_asked(data))
             case "plan.fallback" if self._models_asked:
                 return line(f"  plan by pattern instead{_in_brackets(data['reason'])}")
+            case "run.waiting" if event["step"] is not None:
+                return line(f"waiting for a person: {resolving(self._run_id)}")
             case "run.waiting":
                 variants = (f"`runwright {act} {self._run_id}`" for act in ("approve", "reject"))
                 asked = line(f"waiting for a person: {' or '.join(variants)}")
                 return "\n".join([asked, *map(line, _scopes(data["tools"]))])
             case "plan.made":
                 return line(_plan(data))
-            case "step.completed" | "step.failed":
+            case "step.completed" | "step.failed" | "step.in_doubt":
                 return line(_attempt(event))
             case _:
                 return _of_the_run(event)
+
+
+def resolving(run_id: str) -> str:
+    """How a step in doubt is decided about."""
+    return f"`runwright resolve {run_id} --as done|redo|skip|fail`"
 
 
 def _of_the_run(event: Event) -> str | None:
@@ -50,6 +57,8 @@ def _of_the_run(event: Event) -> str | None:
             return line(f"{kind} by {data['by']}{_in_brackets(data['detail'])}")
         case "run.expired":
             return "expired: nobody has decided in time"
+        case "run.resolved":
+            return line(f"resolved by {data['by']}{_in_brackets(data['detail'])}")
         case "run.cancelling":
             return line(f"cancelling, asked for by {data['by']}")
         case "run.retried":
@@ -107,6 +116,21 @@ def _reason(ending: str, error: dict[str, Any]) -> str:
 
 def _in_brackets(text: str | None) -> str:
     return f" ({text})" if text else ""
+
+
+def in_doubt_lines(record: dict[str, Any]) -> list[str]:
+    """What a run asks about a step in doubt, and what is known of it by now."""
+    asked = record.get("in_doubt")
+    if asked is None:
+        return [f"run {record['run_id']} is {record['status']}; no step of it is to be resolved"]
+    step = f"step {asked['step']} {asked['tool']}, attempt {asked['attempt']}"
+    told = [f"{step}: {asked['known']}"]
+    if learned := asked["learned"]:
+        told.append(
+            f"since then, at {learned['at']}, it has {learned['ended']}: {learned['detail']}"
+        )
+    told.append(f"until {asked['expires_at']}: {resolving(record['run_id'])}")
+    return told
 
 
 # Text on a terminal: what users, tools and models say has no power over it.

@@ -3,10 +3,12 @@
 from collections.abc import AsyncGenerator, Callable
 from typing import Any, Protocol
 
+from api.cli.lines import resolving
 from api.views.answers import Run, shape
 from graph.commands.cancel import AlreadySettled
 from graph.record.events import Event
 from graph.service import Runs
+from graph.state import question_of
 from graph.storage.storage import StorageUnavailable
 
 #: Says something about the watching to the watcher.
@@ -32,13 +34,19 @@ class Detached(Exception):
 
 
 class AwaitingApproval(Detached):
-    """The run waits until somebody approves its plan, which nobody can do in this process."""
+    """The run waits for a person, and this process does not outlast the wait.
 
-    def __init__(self, run_id: str) -> None:
+    `in_doubt`: it asks about a step, not about its plan.
+    """
+
+    def __init__(self, run_id: str, *, in_doubt: bool = False) -> None:
+        if in_doubt:
+            waits, how = "with a step in doubt", resolving(run_id)
+        else:
+            waits = "for approval"
+            how = f"`runwright approve {run_id}` or `runwright reject {run_id}`"
         Exception.__init__(
-            self,
-            f"run {run_id} waits for approval: start `runwright serve`, then decide with"
-            f" `runwright approve {run_id}` or `runwright reject {run_id}`",
+            self, f"run {run_id} waits {waits}: start `runwright serve`, then decide with {how}"
         )
 
 
@@ -96,7 +104,9 @@ class LocalRun:
                         and not subscription.ended
                         and seen == len(subscription.events)
                     ):
-                        raise AwaitingApproval(self.run_id)
+                        state = subscription.state
+                        asked = question_of(state) if state else None
+                        raise AwaitingApproval(self.run_id, in_doubt=asked is not None)
                     await subscription.after(seen)
                     for event in subscription.events[seen:]:
                         seen = event["id"]

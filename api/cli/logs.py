@@ -19,7 +19,8 @@ class TextFormatter(logging.Formatter):
         words += [f"{name}={_value(value)}" for name, value in _fields(record).items()]
         line = " ".join(words)
         if record.exc_info:  # indented, so that no line of it can pass for one of the log
-            line += "\n" + indent(self.formatException(record.exc_info), "    ", lambda _: True)
+            trace = printable(self.formatException(record.exc_info), keep="\n")
+            line += "\n" + indent(trace, "    ", lambda _: True)
         return line
 
 
@@ -36,7 +37,7 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line, default=str)
+        return json.dumps(line, default=str).replace("\x7f", "\\u007f")
 
 
 def configure_logging(form: Literal["text", "json"], level: str) -> None:
@@ -55,4 +56,6 @@ def _fields(record: logging.LogRecord) -> dict[str, Any]:
 def _value(value: Any) -> str:
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
     # A value with spaces or line ends is quoted, so that it can neither split nor forge a line.
-    return text if text.isprintable() and " " not in text and text else json.dumps(text)
+    if text.isprintable() and " " not in text and text:
+        return text
+    return json.dumps(text).replace("\x7f", "\\u007f")  # which JSON leaves as it is

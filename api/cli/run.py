@@ -1,22 +1,41 @@
-"""`runwright run`: one task in the terminal, in this process or on the server that has the file."""
+"""`runwright run` and what is done with a run: watch, retry, cancel, approve and reject it.
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+In this process, or on the server that has the database.
+"""
+
+import json
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Literal
 
 import httpx
 
 from api.cli.follow import follow
-from api.cli.local_run import LocalRun, NotDecided, NotStarted, NotWatched, RunSource
+from api.cli.lines import in_doubt_lines, line
+from api.cli.local_run import (
+    LocalRun,
+    NotCancelled,
+    NotDecided,
+    NotStarted,
+    NotWatched,
+    RunSource,
+)
 from api.cli.logs import configure_logging
-from api.cli.server_run import ServerRun, open_client, post_approval_answer, post_task
+from api.cli.server_run import (
+    ServerRun,
+    open_client,
+    post_approval_answer,
+    post_order,
+    post_task,
+)
+from graph.commands.retry import RetryRequest
 from graph.compose import open_runs
 from graph.queue.executor import QueueFull
 from graph.runs.context import RunNotFound
 from graph.service import PromptRejected, Runs
 from graph.settings import Settings
 from graph.settings.keys import DEFAULT_OWNER, KeyRing
-from graph.state.status import SETTLED
+from graph.state.status import SETTLED, WrongStatus
 from graph.storage.open import sqlite_path
 from graph.storage.sqlite.ownership import FileOwned, own
 from graph.storage.storage import StorageUnavailable
@@ -42,7 +61,7 @@ def quiet_logging(settings: Settings) -> None:
 async def _started(settings: Settings, task: str) -> AsyncIterator[RunSource]:
     try:
         async with open_runs(settings, resume_unfinished=False) as runs:
-            run_id = await _start(runs, task, _owner(settings))
+            run_id = await _start(runs, task, owner_here(settings))
             yield LocalRun(runs, run_id, kept=settings.database_url != "memory://")
     except FileOwned as owned:
         if owned.owner is None or owned.owner.url is None:
@@ -51,7 +70,7 @@ async def _started(settings: Settings, task: str) -> AsyncIterator[RunSource]:
             yield await post_task(client, task)
 
 
-def _owner(settings: Settings) -> str:
+def owner_here(settings: Settings) -> str:
     """Whose a run of this process is. Raises `NotStarted` where there are keys but not this one."""
     if not settings.api_keys:
         return DEFAULT_OWNER
@@ -65,11 +84,10 @@ def _owner(settings: Settings) -> str:
 
 async def _start(runs: Runs, task: str, owner: str) -> str:
     try:
-        return (await runs.start(task, owner=owner))["run_id"]
-    except (PromptRejected, QueueFull) as error:
+        with told_in_a_line(NotStarted):
+            return (await runs.start(task, owner=owner))["run_id"]
+    except PromptRejected as error:
         raise NotStarted(str(error)) from None
-    except StorageUnavailable:
-        raise NotStarted("the database does not answer; the log line above says why") from None
 
 
 # `runwright approve` and `reject`: a decision about a plan that waits, told to its server.
@@ -96,7 +114,7 @@ async def decide(
     body = {} if reason is None else {"reason": reason}
     async with open_client(server, settings.api_key) as client:
         await post_approval_answer(client, run_id, act, body)
-    return f"run {run_id} is {_OUTCOME[act].format(run_id=run_id)}"
+    return line(f"run {run_id} is {_OUTCOME[act].format(run_id=run_id)}")
 
 
 def _serving(database_url: str, run_id: str) -> FileOwned:
@@ -112,6 +130,31 @@ def _serving(database_url: str, run_id: str) -> FileOwned:
                 f"{owned}, which answers nobody; try again when it has ended"
             ) from None
         return owned
+
+
+# `runwright resolve`: what became of a step that may have acted, told to its server.
+
+
+async def resolve(
+    settings: Settings, run_id: str, *, decided: str | None, output: str | None, url: str | None
+) -> list[str]:
+    """Say what became of the step in doubt of a run, or without that ask what is known of it.
+
+    `output` is JSON. What has become of the run, in lines. Raises what `decide` raises.
+    """
+    body: dict[str, object] = {} if decided is None else {"as": decided}
+    if output is not None:
+        try:
+            body["output"] = json.loads(output)
+        except ValueError as error:
+            raise NotDecided(f"--output should be JSON, as 42 or '\"words\"': {error}") from None
+    server = checked_url(url) if url is not None else _serving(settings.database_url, run_id)
+    async with open_client(server, settings.api_key) as client:
+        if decided is None:
+            return in_doubt_lines(await ServerRun(client, run_id).record())
+        await post_approval_answer(client, run_id, "resolve", body)
+    goes_on = f"`runwright watch {run_id}` shows how it goes on"
+    return [f"run {run_id} is resolved as {decided}; {goes_on}"]
 
 
 # `runwright watch`: a run in the terminal, from its first event on, wherever it is executed.
@@ -130,22 +173,51 @@ async def watch_run(settings: Settings, run_id: str, *, url: str | None, as_json
 
 @asynccontextmanager
 async def _found(settings: Settings, run_id: str, url: str | None) -> AsyncIterator[RunSource]:
+    async with reached(settings, url) as there:
+        if isinstance(there, Runs):
+            await _check_settled(there, run_id)
+            yield LocalRun(there, run_id, kept=True)
+        else:
+            yield ServerRun(there, run_id)
+
+
+@asynccontextmanager
+async def reached(
+    settings: Settings, url: str | None, *, executing: bool = False
+) -> AsyncIterator[Runs | httpx.AsyncClient]:
+    """The runs of the configured database, or a client of the server that has it or is at `url`.
+
+    Nothing goes on here that an earlier process left, and where nothing is to be `executing`,
+    neither tools nor models are needed. Raises what `open_runs` raises, and `NotWatched`.
+    """
     server: str | FileOwned | None = checked_url(url) if url is not None else None
     if server is None:
         check_kept(settings.database_url)
         try:
-            # Nothing is executed, so that neither tools nor models are needed.
             reading = settings.model_copy(update={"tools": (), "models": ()})
-            async with open_runs(reading, resume_unfinished=False) as runs:
-                await _check_settled(runs, run_id)
-                yield LocalRun(runs, run_id, kept=True)
+            opened = open_runs(settings if executing else reading, resume_unfinished=False)
+            async with opened as runs:
+                yield runs
                 return
         except FileOwned as owned:
             if owned.owner is None or owned.owner.url is None:
                 raise NotWatched(f"{owned}, which answers nobody; watch the run there") from None
             server = owned
     async with open_client(server, settings.api_key) as client:
-        yield ServerRun(client, run_id)
+        yield client
+
+
+@contextmanager
+def told_in_a_line(failure: type[Exception] = NotWatched) -> Iterator[None]:
+    """What keeps from doing something with a run of this process, as the `failure`."""
+    try:
+        yield
+    except RunNotFound as error:
+        raise NotWatched(f"there is no run {error.run_id} in the configured database") from None
+    except StorageUnavailable:
+        raise failure("the database does not answer; the log line above says why") from None
+    except (WrongStatus, QueueFull) as error:
+        raise failure(str(error)) from None
 
 
 def checked_url(url: str) -> str:
@@ -170,14 +242,51 @@ def check_kept(database_url: str) -> None:
 
 async def _check_settled(runs: Runs, run_id: str) -> None:
     """Raises `NotWatched` for a run of which there is nothing to be seen here."""
-    try:
+    with told_in_a_line():
         status = (await runs.get(run_id, owner=None))["status"]
-    except RunNotFound:
-        raise NotWatched(f"there is no run {run_id} in the configured database") from None
-    except StorageUnavailable:
-        raise NotWatched("the database does not answer; the log line above says why") from None
     if status not in SETTLED:
         raise NotWatched(
             f"run {run_id} is {status}, and no server executes it; start one with"
             " `runwright serve`, where it goes on"
         )
+
+
+# `runwright retry` and `cancel`: on the server that has the database, or here if none has.
+
+
+#: Who does it, where no server knows the caller.
+BY = "the command line"
+
+
+async def retry_run(settings: Settings, run_id: str, *, url: str | None, as_json: bool) -> int:
+    """Let a failed or cancelled run go on, and show it as `watch_run`; 0 when it completed, else 1.
+
+    Raises what `watch_run` raises, and `NotStarted` where it does not go on.
+    """
+    quiet_logging(settings)
+    async with reached(settings, url, executing=True) as there:
+        run: RunSource
+        if isinstance(there, Runs):
+            with told_in_a_line(NotStarted):
+                await there.retry(run_id, RetryRequest(), by=BY, owner=None)
+            run = LocalRun(there, run_id, kept=True)
+        else:
+            await post_order(there, run_id, "retry", {}, what="the retry", failure=NotStarted)
+            run = ServerRun(there, run_id)
+        return 0 if await follow(run, as_json=as_json) else 1
+
+
+async def cancel_run(settings: Settings, run_id: str, *, url: str | None) -> str:
+    """Cancel a run wherever it is; what has become of it, in one line.
+
+    Raises what `open_runs` raises, `NotWatched`, and `NotCancelled` where it goes on or has ended.
+    """
+    quiet_logging(settings)
+    async with reached(settings, url) as there:
+        if isinstance(there, Runs):
+            with told_in_a_line(NotCancelled):
+                await there.cancel(run_id, by=BY, owner=None)
+        else:
+            what = "the cancellation"
+            await post_order(there, run_id, "cancel", {}, what=what, failure=NotCancelled)
+    return line(f"run {run_id} is cancelled; `runwright show {run_id}` tells what was done")

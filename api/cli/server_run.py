@@ -24,6 +24,9 @@ SILENCE_LIMIT = 15.0
 #: The pause between two tries where the server names none, and the longest one, in seconds.
 PAUSE, LONGEST_PAUSE = 0.25, 5.0
 
+#: Events that are asked for at once.
+EVENTS = 1000
+
 #: How long the stream may be silent, in seconds; a heartbeat comes every 5.
 SILENCE = 15.0
 
@@ -97,15 +100,64 @@ async def post_approval_answer(
     client: httpx.AsyncClient, run_id: str, act: str, body: object
 ) -> None:
     """Tell the server what was decided about a plan: `approve` or `reject`. Raises `NotDecided`."""
-    path = f"/runs/{quote(run_id, safe='')}/{act}"
+    await post_order(client, run_id, act, body, what="the decision", failure=NotDecided)
+
+
+async def post_order(
+    client: httpx.AsyncClient,
+    run_id: str,
+    act: str,
+    body: object,
+    *,
+    what: str,
+    failure: type[Exception],
+) -> None:
+    """Tell the server what is to become of a run. Raises the `failure`, which says `what` it was.
+
+    Asked once: an order that was taken must not be given twice.
+    """
     try:
-        response = await client.post(path, json=body)
+        response = await client.post(f"{_path(run_id)}/{act}", json=body)
     except httpx.HTTPError as error:
         reason = f"the server at {client.base_url} does not answer ({type(error).__name__})"
-        hint = f"whether it took the decision, `runwright watch {run_id}` tells"
-        raise NotDecided(f"{reason}; {hint}") from None
+        hint = f"whether it took {what}, `runwright watch {run_id}` tells"
+        raise failure(f"{reason}; {hint}") from None
     if not response.is_success:  # a redirect decides nothing either
-        raise NotDecided(_refusal(response))
+        raise failure(_refusal(response))
+
+
+async def ask(client: httpx.AsyncClient, path: str, **query: Any) -> Any:
+    """What the server answers, as JSON data. Raises `NotWatched`."""
+    try:
+        response = await client.get(path, params=query)
+        _check(response)
+        return response.json()
+    except _Unreachable:
+        raise NotWatched(_refusal(response)) from None
+    except httpx.HTTPError as error:
+        reason = f"the server at {client.base_url} does not answer ({type(error).__name__})"
+        raise NotWatched(reason) from None
+    except ValueError:
+        raise NotWatched(f"{client.base_url} is no Runwright server") from None
+
+
+async def ask_of_run(client: httpx.AsyncClient, run_id: str, part: str = "") -> Any:
+    """The record of a run, or a `part` of what is known of it. Raises `NotWatched`."""
+    return await ask(client, _path(run_id) + part)
+
+
+async def ask_events(client: httpx.AsyncClient, run_id: str) -> list[Event]:
+    """The events of a run so far. Raises `NotWatched`."""
+    events: list[Event] = []
+    while True:
+        page = await ask(client, f"{_path(run_id)}/events", after=len(events), limit=EVENTS)
+        events += map(_as_event, page["events"])
+        if not page["events"] or len(events) >= page["last_event_id"]:
+            return events
+
+
+def _path(run_id: str) -> str:
+    return f"/runs/{quote(run_id, safe='')}"
 
 
 class ServerRun:
@@ -114,7 +166,7 @@ class ServerRun:
     def __init__(self, client: httpx.AsyncClient, run_id: str) -> None:
         self.run_id = run_id
         self._client = client
-        self._path = f"/runs/{quote(run_id, safe='')}"
+        self._path = _path(run_id)
 
     async def events(self, note: Note) -> AsyncGenerator[Event, None]:
         """Its events from the first one on, without a gap or a repeat over lost connections.
@@ -240,6 +292,14 @@ def _event(message: ServerSentEvent) -> Event | None:
         return None
     try:
         sent = message.json()
+    except ValueError as error:
+        raise NotWatched(f"the server sent an event of another form ({error!r})") from None
+    return _as_event(sent)
+
+
+def _as_event(sent: Any) -> Event:
+    """An event that a server tells, as it is in a process. Raises `NotWatched`."""
+    try:
         data = sent["data"]
         times = {name: _epoch(data[name]) for name in TIMES if data.get(name)}
         return Event(

@@ -27,6 +27,7 @@ STYLES: dict[EventType, str] = {
     "plan.fallback": "yellow",
     "step.completed": "green",
     "step.failed": "red",
+    "step.in_doubt": "yellow",
     "run.cancelling": "yellow",
     "run.retried": "yellow",
     "run.failed": "bold red",

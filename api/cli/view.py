@@ -1,11 +1,12 @@
 """Views of a run: lines, a live one on a terminal, or nothing beside what a program reads."""
 
-import io
 import sys
+from contextlib import suppress
 from types import TracebackType
 from typing import Protocol, Self, TextIO
 
 from api.cli.lines import EventLines, line
+from api.cli.streams import say
 from graph.record.events import Event
 
 
@@ -45,13 +46,13 @@ class PlainView:
     def show(self, event: Event) -> None:
         """Write the event's line, if it has one."""
         if (words := self._lines.words(event)) is not None:
-            self._out.write(f"{words}\n")
-            self._out.flush()
+            say(words, self._out)
 
     def note(self, text: str) -> None:
         """Write a line beside the output, so that the output is the run's alone."""
-        self._notes.write(line(f"runwright: {text}") + "\n")
-        self._notes.flush()
+        with suppress(OSError):  # the output goes on without it
+            self._notes.write(line(f"runwright: {text}") + "\n")
+            self._notes.flush()
 
 
 class NoView(PlainView):
@@ -63,8 +64,6 @@ class NoView(PlainView):
 
 def open_view(run_id: str, *, as_json: bool) -> View:
     """What suits the standard output: a live view on a terminal, plain lines elsewhere."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # whatever a model says can be written
     if as_json:
         return NoView(run_id, sys.stdout, sys.stderr)
     from api.cli.terminal_view import TerminalView, new_console

@@ -20,6 +20,7 @@ from graph.commands.approval import NotWaiting
 from graph.commands.cancel import AlreadySettled
 from graph.commands.deletion import NotSettled
 from graph.commands.fork import ForkRejected
+from graph.commands.resolve import NotInDoubt
 from graph.commands.retry import NoBackoff, NotPlanned, NotRetryable, RetryRejected
 from graph.queue.executor import QueueFull
 from graph.runs.accept import KeyReused, NotAccepting
@@ -29,6 +30,7 @@ from graph.service import PromptRejected
 from graph.storage.pages import InvalidCursor
 from graph.storage.storage import StorageUnavailable
 from nodes.approval.edited_plan import PlanUnfit
+from nodes.approval.in_doubt import AnswerUnfit
 
 
 class FieldError(TypedDict):
@@ -122,6 +124,7 @@ _MAY_BE_STORED = {
     "retry": "Whether it goes on is not known.",
     "approve": "Whether it was approved is not known.",
     "reject": "Whether it was rejected is not known.",
+    "resolve": "Whether it was resolved is not known.",
 }
 
 
@@ -169,6 +172,13 @@ PROBLEMS: Mapping[Cause, Kind] = {
         "The plan cannot be executed",
         lambda e, _: f"{e}. The run waits as before.",
         errors=lambda e: [FieldError(field="plan", message=reason) for reason in e.reasons],
+    ),
+    AnswerUnfit: Kind(
+        400,
+        "answer-unfit",
+        "The step cannot be resolved in this way",
+        lambda e, _: f"{e}. The run waits as before.",
+        errors=lambda e: [FieldError(field=e.field, message=reason) for reason in e.reasons],
     ),
     RetryRejected: Kind(
         400,
@@ -307,10 +317,23 @@ PROBLEMS: Mapping[Cause, Kind] = {
         "not-waiting",
         "There is nothing to be decided",
         lambda e, _: (
-            f"The run is {e.status}; {e.rule}. GET /runs/{e.run_id} tells its marks."
+            f"The run waits with a step in doubt; POST /runs/{e.run_id}/resolve decides about it."
+            if e.in_doubt
+            else f"The run is {e.status}; {e.rule}. GET /runs/{e.run_id} tells its marks."
             if e.status != "waiting"
             else "Somebody else has decided about the plan of this run, or cancelled the run, "
             f"just now; GET /runs/{e.run_id} tells its marks."
+        ),
+    ),
+    NotInDoubt: Kind(
+        409,
+        "not-in-doubt",
+        "There is no step to be resolved",
+        lambda e, _: (
+            f"The run is {e.status}; {e.rule}. GET /runs/{e.run_id} tells its marks."
+            if not e.decided
+            else "Somebody else has decided about the step of this run, or cancelled the run, just "
+            f"now; GET /runs/{e.run_id} tells its marks."
         ),
     ),
     NotRetryable: Kind(

@@ -14,11 +14,14 @@ from api.strict import StrictRoute
 from api.views.answers import RunAnswer, answered, json_answer, run_answer
 from graph.commands.approval import NotWaiting
 from graph.commands.preview import PlanPreview
+from graph.commands.resolve import NotInDoubt
 from graph.runs.accept import NotAccepting
 from graph.runs.context import RunNotFound
 from graph.service import PromptRejected
+from graph.state import ResolvedAs
 from graph.storage.storage import StorageUnavailable
 from nodes.approval.edited_plan import PlanUnfit
+from nodes.approval.in_doubt import AnswerUnfit
 
 #: A place in the prompt.
 Position = Annotated[int, Field(ge=0, le=10**9), BeforeValidator(whole)]
@@ -63,6 +66,17 @@ class RejectCreate(Body):
     reason: Words | None = Field(
         None, max_length=2_000, description="Why; it is kept in the record."
     )
+
+
+class ResolveCreate(Body):
+    """What became of a step that may have acted."""
+
+    decided: ResolvedAs = Field(
+        alias="as",
+        description="`done`: it has acted, and the run goes on with `output`; `redo`: it is called "
+        "again; `skip`: the run goes on without it; `fail`: the run fails.",
+    )
+    output: Any = Field(None, description="With `done` only: what it has returned.")
 
 
 class DraftCreate(Task):
@@ -121,6 +135,27 @@ async def reject_run(
     reason = body.reason if body else None
     rejected = await runs.reject(run_id, by=caller, owner=owner, reason=reason)
     return run_answer(rejected)
+
+
+@router.post(
+    "/runs/{run_id}/resolve",
+    response_class=JSONResponse,
+    responses={
+        200: answered(RunAnswer, "Decided; the run goes on, or fails."),
+        **problems(
+            *WITH_BODY, AnswerUnfit, RunNotFound, NotInDoubt, NotAccepting, StorageUnavailable
+        ),
+    },
+)
+async def resolve_run(
+    run_id: str, runs: RunsDep, owner: OwnerDep, caller: CallerDep, body: ResolveCreate
+) -> Response:
+    """Say what became of a step that may have acted, with which a run waits.
+
+    The decision is on disk before it is carried out, and there is one for each time that it is
+    asked: whoever comes second is told so with a 409.
+    """
+    return run_answer(await runs.resolve(run_id, body.decided, body.output, by=caller, owner=owner))
 
 
 @router.post(

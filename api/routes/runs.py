@@ -26,11 +26,12 @@ from graph.record.record import Record
 from graph.runs.accept import AlreadyAccepted, KeyReused, NotAccepting
 from graph.runs.context import RunNotFound
 from graph.service import PromptRejected, Runs
-from graph.state import Status
+from graph.state import Attempt, Status
 from graph.state.row import IdempotencyKey
 from graph.state.wording import Time, doc
 from graph.storage.pages import InvalidCursor
 from graph.storage.storage import StorageUnavailable
+from nodes.contract.steps import CUT_OFF
 
 #: Longest key, in characters.
 LONGEST_KEY = 200
@@ -148,9 +149,10 @@ def present_cancelled(record: Record) -> dict[str, Any]:
     """The answer to the cancellation of a run, as `Cancelled` documents it."""
     attempts = record["execution_log"]
     ended = {attempt["step"] for attempt in attempts if attempt["status"] == "ok"}
+    ended |= {mark["step"] for mark in record["marks"] if mark.get("as") == "done"}
     acted = {attempt["step"] for attempt in attempts if attempt["may_have_acted"]}
     steps = [{**step, "may_have_acted": step["step"] in acted} for step in record["plan"]["steps"]]
-    cut_off: list[Any] = [one for one in attempts[-1:] if one["status"] == "cancelled"]
+    cut_off: list[Any] = [one for one in attempts[-1:] if _is_cut_off(one)]
     return {
         "run_id": record["run_id"],
         "status": record["status"],
@@ -162,6 +164,13 @@ def present_cancelled(record: Record) -> dict[str, Any]:
         ),
         "not_done": [step for step in steps if step["step"] not in ended],
     }
+
+
+def _is_cut_off(attempt: Attempt) -> bool:
+    """Whether the cancellation found an attempt in flight."""
+    error = attempt["error"]
+    told = attempt["status"] == "in_doubt" and error is not None and error["type"] == CUT_OFF
+    return told or attempt["status"] == "cancelled"
 
 
 router = APIRouter(route_class=StrictRoute, tags=["runs"])

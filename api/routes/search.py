@@ -55,7 +55,8 @@ Order = Literal["desc", "asc"]
 
 STATUS = "With one of these; any when there are none."
 TEXT = (
-    "With all of these words, of letters or digits, in the prompt, whatever their case and accents."
+    "With all of these words, of letters or digits, in the prompt, whatever their case, width and "
+    "accents; of a script that writes no blanks, with these characters in a row."
 )
 TOOL = "That called this tool or, while they are not settled, plan to."
 PLANNER = "Planned by a model or by the pattern planner."

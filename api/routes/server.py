@@ -107,7 +107,11 @@ async def list_tools(runs: RunsDep) -> ToolList:
                 description=tool.description,
                 input_schema=tool.schema_model.model_json_schema(),
                 effects=tool.effects,
-                repeatable=tool.repeatable,
+                idempotent=tool.idempotent,
+                in_doubt=tool.in_doubt,
+                repeatable=tool.idempotent,
+                timeout=tool.timeout,
+                attempts=tool.attempts,
             )
             for tool in runs.tools.values()
         ]

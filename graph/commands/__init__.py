@@ -3,5 +3,5 @@
 `deletion` is also the retention, which removes what has been kept long enough.
 
 Others use `approval`, `cancel.AlreadySettled`, `cancel.Canceller`, `deletion`, `fork`,
-`preview.PlanPreview`, `preview.PlanPreviews` and `retry`.
+`preview.PlanPreview`, `preview.PlanPreviews`, `resolve` and `retry`.
 """

@@ -3,13 +3,14 @@
 import asyncio
 import time
 
+from graph.commands.resolve import expiry
 from graph.record.record import Record
 from graph.runs.accept import Acceptance
 from graph.runs.context import RunContext
 from graph.runs.runner import Runner
-from graph.state import RunState, marks
+from graph.state import RunState, marks, question_of
 from graph.state.row import ApprovalAnswer
-from graph.state.status import WrongStatus, actions
+from graph.state.status import Status, WrongStatus, actions
 from graph.storage.storage import StorageUnavailable
 from nodes.approval.edited_plan import PlanUnfit, check_editable, read_plan
 from nodes.contract.plan_check import check_plan
@@ -24,12 +25,19 @@ BATCH = 100
 
 
 class NotWaiting(WrongStatus):
-    """There is nothing to be decided about the run's plan, or somebody else has decided."""
+    """There is nothing to be decided about the run's plan, or somebody else has decided.
+
+    `in_doubt`: it waits with a step to be resolved.
+    """
 
     rule = (
         "only one that is waiting, and about whose plan nobody has decided yet, can be approved or"
         " rejected"
     )
+
+    def __init__(self, run_id: str, status: Status, *, in_doubt: bool = False) -> None:
+        super().__init__(run_id, status)
+        self.in_doubt = in_doubt
 
 
 class ApprovalGate:
@@ -108,18 +116,24 @@ class ApprovalGate:
 
     async def expire(self, run_id: str) -> bool:
         """End a run about whose plan nobody has decided; whether that is so."""
-        approval_answer = ApprovalAnswer(
-            what="expired", at=time.time(), by="server", reason=None, plan=None
-        )
-        won = await self._storage.index.decide(run_id, approval_answer)
+        row = await self._storage.index.find(run_id)
+        if row is not None and row.question is not None:
+            answer = expiry(row.question)
+            won = await self._storage.index.resolve(run_id, answer, generation=row.generation)
+        else:
+            approval_answer = ApprovalAnswer(
+                what="expired", at=time.time(), by="server", reason=None, plan=None
+            )
+            won = await self._storage.index.decide(run_id, approval_answer)
         if won:
             await self._runner.decide(run_id)
         return won
 
 
 def _check_waiting(state: RunState) -> None:
-    if "approve" not in actions(state["status"]):
-        raise NotWaiting(state["run_id"], state["status"])
+    in_doubt = question_of(state) is not None
+    if "approve" not in actions(state["status"], in_doubt=in_doubt):
+        raise NotWaiting(state["run_id"], state["status"], in_doubt=in_doubt)
 
 
 def is_carried_out(approval_answer: ApprovalAnswer, state: RunState) -> bool:

@@ -14,7 +14,7 @@ from graph.state.row import RunArtifacts, RunRow, facts_of
 from graph.state.status import SETTLED, WrongStatus
 from graph.storage.storage import RunIndex, Storage, StorageUnavailable
 from nodes.contract.steps import step_key
-from tools.receipts import namespace
+from tools.receipts import BEGUN, RECEIPTS, namespace
 
 logger = logging.getLogger("runwright.runs")
 
@@ -97,7 +97,7 @@ def artifacts_of(state: RunState) -> RunArtifacts:
     return RunArtifacts(
         run_id=state["run_id"],
         generation=state["generation"],
-        receipts=namespace("receipts", state["owner"]),
+        receipts=[namespace(kind, state["owner"]) for kind in (RECEIPTS, BEGUN)],
         step_keys=[
             step_key({**state, "generation": generation}, step)
             for generation in range(state["generation"] + 1)

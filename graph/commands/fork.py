@@ -10,7 +10,7 @@ from graph.record.record import Record
 from graph.runs.accept import Acceptance
 from graph.runs.context import RunContext, thread
 from graph.runs.history import CheckpointNotFound, checkpoint_of
-from graph.state import ForkedFrom, Plan, RunState, Step, attempts, new_run
+from graph.state import ForkedFrom, Plan, RunState, Step, in_doubt, is_said_done, new_run
 from graph.state.row import RunRow
 from nodes.approval.asking import EXPIRES, required_approval
 from nodes.approval.edited_plan import PlanUnfit, read_plan
@@ -64,7 +64,7 @@ def seed_of(
     cursor = next_cursor(plan["steps"], skipped, cursor)
     seed = _unplanned(state, prompt, run_id=run_id, created_at=created_at)
     planned = bool(plan["steps"])
-    log = _done(state, cursor)
+    log = _done(state, cursor, plan["steps"])
     fork = ForkedFrom(
         run_id=state["run_id"],
         checkpoint_id=checkpoint_id,
@@ -127,9 +127,25 @@ def _cursor(state: RunState, steps: Sequence[Step], edits: Edits) -> int:
     return edits.cursor
 
 
-def _done(state: RunState, cursor: int) -> list[Any]:
-    """The attempts at steps that count as done: what later steps refer to."""
-    return [attempt for attempt in attempts(state) if attempt["step"] <= cursor]
+def _done(state: RunState, cursor: int, steps: Sequence[Step]) -> list[Any]:
+    """What is logged of steps that count as done, to which later ones refer, or are in doubt.
+
+    Whoever forks a run is asked about these as they come up.
+    """
+    former = {step["step"]: (step["tool"], step["input"]) for step in state["plan"]["steps"]}
+    same = {
+        step["step"] for step in steps if former.get(step["step"]) == (step["tool"], step["input"])
+    }
+    log: list[Any] = state.get("log", [])
+    doubts = [in_doubt(state, number) for number in sorted(same) if number > cursor]
+    return [
+        *(entry for entry in log if entry.get("step", cursor + 1) <= cursor and _is_done(entry)),
+        *({**attempt, "expires_at": None} for attempt in doubts if attempt),
+    ]
+
+
+def _is_done(entry: Any) -> bool:
+    return entry["kind"] == "attempt" or is_said_done(entry)
 
 
 def _proposed(state: RunState, plan: Plan) -> Plan | None:

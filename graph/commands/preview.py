@@ -47,7 +47,8 @@ class PlanPreviews:
         self._graph = graph.copy({"checkpointer": None})
         self._tools = tools
         self._limits = limits
-        self._config = RunnableConfig(recursion_limit=recursion_limit(limits, models=models))
+        limit = recursion_limit(limits, tools.values(), models=models)
+        self._config = RunnableConfig(recursion_limit=limit)
         self._slots = asyncio.Semaphore(AT_ONCE)
 
     async def make(self, prompt: str, *, owner: str, budget: Budget | None) -> PlanPreview:

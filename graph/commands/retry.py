@@ -13,7 +13,7 @@ from graph.runs.context import RunContext, thread
 from graph.runs.live import LiveRun
 from graph.runs.recovery import first_cursor, resume, retried_plan
 from graph.runs.runner import Runner
-from graph.state import RunState
+from graph.state import RunState, outputs
 from graph.state.row import RetryCommand
 from graph.state.status import WrongStatus, may_become
 from graph.storage.storage import StorageUnavailable
@@ -149,8 +149,7 @@ def _check(state: RunState, command: RetryCommand, tools: Mapping[str, Tool]) ->
     cursor = first_cursor(steps, command)
     if reasons := missed(steps, command["skip"], cursor):
         raise RetryRejected("skip", list(dict.fromkeys(reasons)))
-    done = {entry["step"] for entry in state["log"] if entry.get("status") == "ok"}
-    if cursor >= len(steps) and not done - {*command["skip"]}:
+    if cursor >= len(steps) and not outputs(state).keys() - {*command["skip"]}:
         raise RetryRejected("skip", ["nothing of the run would be left; keep at least one step"])
 
 

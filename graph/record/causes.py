@@ -5,9 +5,9 @@ from typing import Annotated, Literal
 
 from typing_extensions import TypedDict
 
-from graph.record.events import generations
-from graph.state import Attempt, RunError, RunState, attempts, marks
-from graph.state.wording import Time, doc
+from graph.record.generations import generations
+from graph.state import Attempt, Mark, RunError, RunState, attempts, marks
+from graph.state.wording import Time, counted, doc
 
 #: Characters of a message that are told.
 MOST = 300
@@ -50,6 +50,7 @@ def cause(kind: Kind, message: str, at: float | None) -> Cause:
 def _led_to(state: RunState, error: RunError) -> Iterator[Cause]:
     match error["type"]:
         case "step_failed":
+            yield from _answers(state, error["step"])
             yield from _attempts(state, error["step"])
         case "cancelled" | "rejected":
             yield from _requests(state)
@@ -72,14 +73,23 @@ def _attempts(state: RunState, step: int | None) -> Iterator[Cause]:
     for entry in reversed(made):
         if entry["error"] is None:
             return
-        yield _attempt(entry, f"; {_no_more(state, entry)}" if entry is made[-1] else "")
+        yield _attempt(entry, f"; {_no_more(entry)}" if entry is made[-1] else "")
 
 
-def _no_more(state: RunState, entry: Attempt) -> str:
+def _answers(state: RunState, step: int | None) -> Iterator[Cause]:
+    """What was said of the step that was in doubt, or that nobody said anything."""
+    for mark in marks(state, "resolved", "expired")[::-1]:
+        if mark.get("step") == step and mark["as"] == "fail":
+            yield {**_request(mark), "step": step}
+
+
+def _no_more(entry: Attempt) -> str:
     assert entry["error"] is not None
+    if entry["status"] == "in_doubt":
+        return "whether it has acted is not guessed at"
     if not entry["error"]["retryable"]:
         return "another attempt could not succeed"
-    return f"it was the last of {state['limits']['max_attempts']} attempts"
+    return f"it was the last of {counted(entry['attempt'], 'attempt')}"
 
 
 def _attempt(entry: Attempt, text: str = "") -> Cause:
@@ -92,14 +102,18 @@ def _attempt(entry: Attempt, text: str = "") -> Cause:
 
 def _cut_off(state: RunState) -> Iterator[Cause]:
     for last in attempts(state)[-1:]:
-        if last["status"] == "cancelled":
+        if last["status"] in ("cancelled", "in_doubt"):
             yield _attempt(last)
 
 
 def _requests(state: RunState) -> Iterator[Cause]:
     for mark in marks(state, "cancel", "rejected", "expired")[::-1]:
-        reason = f": {mark['detail']}" if mark["detail"] else ""
-        yield cause("request", f"{mark['what']} by {mark['by']}{reason}", mark["at"])
+        yield _request(mark)
+
+
+def _request(mark: Mark) -> Cause:
+    reason = f": {mark['detail']}" if mark["detail"] else ""
+    return cause("request", f"{mark['what']} by {mark['by']}{reason}", mark["at"])
 
 
 def _interruptions(state: RunState) -> Iterator[Cause]:

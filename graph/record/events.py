@@ -4,131 +4,24 @@ They are numbered from 1. A later record of the same run begins with the events 
 so a number means the same event whenever it is seen, also after a crash.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, cast, get_args
 
 from annotated_types import Ge
 from pydantic import Field, PlainSerializer
 from typing_extensions import TypedDict
 
+from graph.record.generations import Generation, generations, original_plan
 from graph.state import (
     Attempt,
-    Ending,
-    ForkedFrom,
     Mark,
-    Plan,
     PlanningCall,
-    Retry,
     RunState,
-    attempts,
     ended_at,
     marks,
 )
 from graph.state.status import SETTLED
 from graph.state.wording import Time, doc, rfc3339
-
-# The generations of a run: each from its beginning, or from a retry, to its end.
-
-#: The number of no step: none is due.
-NONE_DUE = 0
-
-
-@dataclass(frozen=True)
-class Generation:
-    """One generation as its run stood at the end of it, or stands now, with the logs of that
-    generation only.
-
-    `plans`: whether a plan is made in it; `first`: the number of the step that it begins with;
-    `asks`: whether it begins with a plan that a person is asked about.
-    """
-
-    state: RunState
-    plans: bool
-    first: int
-    skipped: frozenset[int]
-    asks: bool = False
-
-    def following(self, step: int) -> int:
-        """The number of the step to be executed after this one, or `NONE_DUE`."""
-        steps = range(step + 1, len(self.state["plan"]["steps"]) + 1)
-        return next((number for number in steps if number not in self.skipped), NONE_DUE)
-
-
-def generations(state: RunState) -> Iterator[Generation]:
-    """Every generation of a run, the first one first."""
-    log, planning_log = state.get("log", []), state["planning_log"]
-    fork = state.get("forked_from")
-    begun: Retry | ForkedFrom | None = fork
-    logged, planned = (fork["logged"], fork["planned"]) if fork else (0, 0)
-    for place, entry in enumerate(log[logged:], start=logged):
-        if "retry" in entry:
-            retry: Retry = entry["retry"]
-            ended = retry["ended"]
-            then = _as_it_ended(state, ended, _plan_at(state, log[place:]))
-            then["log"] = log[logged:place]
-            then["planning_log"] = planning_log[planned : ended["planned"]]
-            yield _generation(then, begun)
-            begun, logged, planned = retry, place, ended["planned"]
-    if begun is None:
-        yield _generation(state, None)
-    else:
-        parts = RunState(log=log[logged:], planning_log=planning_log[planned:])
-        yield _generation(cast("RunState", {**state, **parts}), begun)
-
-
-def original_plan(state: RunState) -> Plan:
-    """The plan as it was made, whatever was edited of it since."""
-    return state["plan_proposed"] or state["plan"]
-
-
-def _generation(state: RunState, begun: Retry | ForkedFrom | None) -> Generation:
-    if begun is None or begun["from_step"] is None:
-        return Generation(state, plans=True, first=1, skipped=frozenset())
-    generation = Generation(
-        state,
-        plans=False,
-        first=begun["from_step"],
-        skipped=frozenset(begun["skip"]),
-        asks="asks" in begun,
-    )
-    return (
-        generation if generation.first not in generation.skipped else _beginning_later(generation)
-    )
-
-
-def _beginning_later(generation: Generation) -> Generation:
-    return replace(generation, first=generation.following(generation.first))
-
-
-def _plan_at(state: RunState, since: Sequence[Any]) -> Plan:
-    """The plan that a run had at an end, from the marks since; of edited inputs the latest.
-
-    Whoever approves a plan may give another one, and only after a retry that asked for it.
-    """
-    retries = (entry["retry"] for entry in since if "retry" in entry)
-    kept = (retry["ended"]["plan"] for retry in retries if "plan" in retry["ended"])
-    return next(kept, state["plan"])
-
-
-def _as_it_ended(state: RunState, ended: Ending, plan: Plan) -> RunState:
-    return cast(
-        "RunState",
-        {
-            **state,
-            "status": ended["status"],
-            "error": ended["error"],
-            "result": None,
-            "usage": ended["usage"],
-            "planned_by": ended["planned_by"],
-            "plan": plan if ended["steps"] else Plan(steps=[]),
-            "approval": ended.get("approval", state.get("approval")),
-            "generation": ended["generation"],
-            "started_at": ended["started_at"],
-            "completed_at": ended["completed_at"],
-        },
-    )
-
 
 # The events of all generations, in order.
 
@@ -144,10 +37,12 @@ EventType = Literal[
     "step.started",
     "step.failed",
     "step.completed",
+    "step.in_doubt",
     "run.waiting",
     "run.approved",
     "run.rejected",
     "run.expired",
+    "run.resolved",
     "run.cancelling",
     "run.retried",
     "run.completed",
@@ -164,6 +59,8 @@ _MARKS: dict[str, EventType] = {
     "approved": "run.approved",
     "rejected": "run.rejected",
     "expired": "run.expired",
+    "in_doubt": "run.waiting",
+    "resolved": "run.resolved",
     "retry": "run.retried",
 }
 
@@ -204,7 +101,9 @@ class Event(TypedDict):
 
 def events(state: RunState) -> list[Event]:
     """Everything that the record tells to have happened, in order; the times never go back."""
-    happened, marked = _happened(state), iter(marks(state))
+    fork = state.get("forked_from")
+    log = state.get("log", [])[fork["logged"] if fork else 0 :]
+    happened, marked = _happened(state), iter(marks({"log": log}))
     event, mark = next(happened, None), next(marked, None)
     data: list[Event] = []
     at = 0.0
@@ -294,13 +193,47 @@ def _steps(generation: Generation) -> Iterator[Event]:
     due: dict[str, Any] | None = {"step": generation.first, "attempt": 1, "at": at}
     if generation.first not in range(1, len(steps) + 1):
         due = None  # all that is left is to settle it
-    for entry in attempts(state):
+    doubts, made = {*generation.doubts}, 0
+    for entry in state.get("log", []):
+        if entry["kind"] == "mark":
+            if entry["what"] in ("resolved", "expired") and "step" in entry:
+                doubts.discard(entry["step"])
+                due = _due_after_answer(entry, made, generation)
+                made = 0
+            continue
         if due is not None:
             yield _started(due, steps, entry["generation"])
         yield _attempted(entry)
+        made = entry["attempt"]
         due = _due_after(entry, generation)
-    if due is not None:
+        if entry.get("expires_at"):
+            yield _asking(entry)
+            doubts.add(entry["step"])
+    # One in doubt is not attempted again before somebody said so.
+    if due is not None and due["step"] not in doubts:
         yield _started(due, steps, state["generation"])
+
+
+def _asking(entry: Attempt) -> Event:
+    asked = {"tool": entry["tool"], "known": entry["error"] and entry["error"]["message"]}
+    expires_at = entry.get("expires_at")
+    event = _event("run.waiting", ended_at(entry), "execute_step", **asked, expires_at=expires_at)
+    return {**event, "step": entry["step"], "attempt": entry["attempt"]}
+
+
+def _due_after_answer(mark: Mark, made: int, generation: Generation) -> dict[str, Any] | None:
+    """The attempt that follows once somebody has decided about a step in doubt.
+
+    `made`: attempts at it in this generation.
+    """
+    match mark["as"]:
+        case "redo":
+            return {"step": mark["step"], "attempt": made + 1, "at": mark["at"]}
+        case "done" | "skip":
+            following = generation.following(mark["step"])
+            return {"step": following, "attempt": 1, "at": mark["at"]} if following else None
+        case _:
+            return None
 
 
 def _due_after(entry: Attempt, generation: Generation) -> dict[str, Any] | None:
@@ -326,8 +259,11 @@ def _started(due: dict[str, Any], steps: list[Any], generation: int) -> Event:
     return {**event, "step": due["step"], "attempt": due["attempt"], "generation": generation}
 
 
+_ENDS: dict[str, EventType] = {"ok": "step.completed", "in_doubt": "step.in_doubt"}
+
+
 def _attempted(entry: Attempt) -> Event:
-    kind: EventType = "step.completed" if entry["status"] == "ok" else "step.failed"
+    kind: EventType = _ENDS.get(entry["status"], "step.failed")
     named = ("kind", "step", "attempt", "generation")
     data = {key: value for key, value in entry.items() if key not in named}
     event = _event(kind, ended_at(entry), "execute_step", **data)
@@ -361,7 +297,10 @@ def _marked(mark: Mark) -> Event:
         data["steps"] = mark["steps"]  # `plan.made` tells the proposed ones
     if "retry" in mark:
         data |= {key: value for key, value in mark["retry"].items() if key not in ("ended", "asks")}
-    return _event(_MARKS[mark["what"]], mark["at"], **data)
+    told = ("as", "output", "learned", "expires_at")
+    data |= {name: value for name, value in mark.items() if name in told}
+    event = _event(_MARKS[mark["what"]], mark["at"], **data)
+    return {**event, "step": mark.get("step")}
 
 
 def _may_begin(generation: Generation) -> bool:

@@ -7,7 +7,7 @@ from typing_extensions import TypedDict
 
 from graph.record.causes import Cause, causes
 from graph.record.time_spent import PARTS, Part, Span, TimeSpent, time_spent
-from graph.state import RunState, Status, attempts, marks
+from graph.state import RunState, Status, attempts, marks, question_of
 from graph.state.status import SETTLED
 from graph.state.wording import Time, counted, doc, duration
 from nodes.contract.steps import left_out
@@ -138,7 +138,16 @@ def _outcome(state: RunState, explained: Explanation) -> str:
         why = explained["causes"][0]["message"].rstrip(".") if explained["causes"] else "unknown"
         return f"The run {ended} after {took} with {done} ({why})."
     doing = {"pending": "is in the queue", "waiting": "waits for a person"}.get(status, "goes on")
-    return f"The run {doing} after {took} with {done} so far."
+    return f"The run {doing} after {took} with {done} so far{_asking(state)}."
+
+
+def _asking(state: RunState) -> str:
+    """What it asks a person about a step in doubt."""
+    if (question := question_of(state)) is None:
+        return ""
+    attempt = question["attempt"]
+    known = f" ({attempt['error']['message']})" if attempt["error"] else ""
+    return f": whether step {attempt['step']} ({attempt['tool']}) has acted is not known{known}"
 
 
 def _done(state: RunState) -> str:

@@ -1,7 +1,7 @@
 """The record of a run as callers read it: a view of the state, nothing added but names."""
 
 from collections.abc import Sequence
-from typing import Annotated, cast
+from typing import Annotated, Any, NotRequired, cast
 
 from annotated_types import Ge
 from typing_extensions import TypedDict
@@ -11,11 +11,14 @@ from graph.state import (
     Approval,
     Attempt,
     Budget,
+    Learned,
     Limits,
     Marked,
     Plan,
     PlannedBy,
     PlanningCall,
+    Question,
+    ResolvedAs,
     Result,
     Retry,
     RunError,
@@ -25,6 +28,7 @@ from graph.state import (
     Usage,
     attempts,
     marks,
+    question_of,
 )
 from graph.state.status import actions
 from graph.state.wording import Time, doc
@@ -45,6 +49,20 @@ class Progress(TypedDict):
     of: Annotated[int | None, doc("Steps of the plan; null while there is none.")]
 
 
+class InDoubt(TypedDict):
+    """A step of which nobody knows whether it acted, and about which a person is asked."""
+
+    step: Annotated[int, doc("The step of the plan.")]
+    tool: Annotated[str, doc("The tool that was called.")]
+    attempt: Annotated[int, doc("Which attempt at it, counted from 1.")]
+    known: Annotated[str, doc("What was known of it at the time, in words.")]
+    learned: Annotated[
+        Learned | None, doc("How its call ended, where that was learned since; else null.")
+    ]
+    asked_at: Annotated[Time, doc("Since when a person is asked.")]
+    expires_at: Annotated[Time, doc("Until when; then the step fails, and the run with it.")]
+
+
 class Origin(TypedDict):
     """The checkpoint that a run was forked from; the run may have been removed since."""
 
@@ -52,7 +70,20 @@ class Origin(TypedDict):
     checkpoint_id: Annotated[str, doc("Its checkpoint.")]
 
 
-class Mark(Marked):
+#: `as` is a word of Python's own.
+_As = TypedDict(
+    "_As",
+    {
+        "as": NotRequired[
+            Annotated[
+                ResolvedAs, doc("With `resolved`, and `expired` of a step: what it counts as.")
+            ]
+        ]
+    },
+)
+
+
+class Mark(Marked, _As):
     """Something that happened to the run from outside its steps."""
 
     event: Annotated[
@@ -62,6 +93,17 @@ class Mark(Marked):
     steps: Annotated[
         list[Step] | None,
         doc("With `approved` only: what is executed instead, if somebody edited the plan."),
+    ]
+    # Only where they are said.
+    step: NotRequired[Annotated[int, doc("With `in_doubt` and what answers it: the step.")]]
+    expires_at: NotRequired[
+        Annotated[Time, doc("With `in_doubt`: until when a person may decide about it.")]
+    ]
+    output: NotRequired[
+        Annotated[Any, doc("With `resolved` as `done`: what the step is taken to have returned.")]
+    ]
+    learned: NotRequired[
+        Annotated[Learned, doc("With `resolved`: how the call was known to have ended by then.")]
     ]
 
 
@@ -91,6 +133,12 @@ class Record(TypedDict):
     planning_log: Annotated[list[PlanningCall], doc("Every call of a planner, oldest first.")]
     limits: Annotated[Limits, doc("The limits in force for this run.")]
     budget: Annotated[Budget | None, doc("The budget that the run was given.")]
+    in_doubt: NotRequired[  # not in those that earlier versions have printed
+        Annotated[
+            InDoubt | None,
+            doc("The step in doubt that the run waits with, until `/resolve`; null of any other."),
+        ]
+    ]
     current: Annotated[Current | None, doc("The attempt being made or waited for.")]
     progress: Annotated[Progress, doc("Steps that are done, and steps in all.")]
     retries: Annotated[int, doc("How many attempts were not the first at their step.")]
@@ -116,12 +164,18 @@ _UNSAID = {"event": None, "retry": None, "steps": None}
 
 
 def record_of(
-    state: RunState, *, queue_position: int | None = None, forks: Sequence[str] = ()
+    state: RunState,
+    *,
+    queue_position: int | None = None,
+    forks: Sequence[str] = (),
+    learned: Learned | None = None,
 ) -> Record:
     """The record of a run; `queue_position` is its place, while it is queued.
 
-    `forks` are the ids of the runs that were forked from it.
+    `forks` are the ids of the runs that were forked from it, `learned` how the call ended that it
+    asks about.
     """
+    question = question_of(state)
     fork = state.get("forked_from")
     made = attempts(state)
     return Record(
@@ -141,6 +195,7 @@ def record_of(
         planning_log=state["planning_log"],
         limits=state["limits"],
         budget=state.get("budget"),
+        in_doubt=question and _in_doubt(question, learned),
         current=_current(state),
         usage=state["usage"],
         result=state["result"],
@@ -148,11 +203,25 @@ def record_of(
         progress=progress_of(state),
         retries=sum(attempt["attempt"] > 1 for attempt in made),
         last_event_id=len(events(state)),
-        actions=actions(state["status"]),
+        actions=actions(state["status"], in_doubt=question is not None),
         queue_position=queue_position,
         created_at=state["created_at"],
         started_at=state["started_at"],
         completed_at=state["completed_at"],
+    )
+
+
+def _in_doubt(question: Question, learned: Learned | None) -> InDoubt:
+    attempt = question["attempt"]
+    error = attempt["error"]
+    return InDoubt(
+        step=attempt["step"],
+        tool=attempt["tool"],
+        attempt=attempt["attempt"],
+        known=error["message"] if error else "",
+        learned=learned,
+        asked_at=question["asked_at"],
+        expires_at=question["expires_at"],
     )
 
 

@@ -128,7 +128,7 @@ def _idle(before: _Moment | None, after: _Moment, *, due: bool) -> Part:
 
 def _is_word(moment: _Moment) -> bool:
     """Whether somebody said then that it is to go on, or not."""
-    return moment.what not in {"start", "call", "attempt", "taken_up", *PARTS}
+    return moment.what not in {"start", "call", "attempt", "taken_up", "in_doubt", *PARTS}
 
 
 def _ending(state: RunState, *, queued: bool) -> Part:
@@ -157,12 +157,14 @@ def _is_given_up(state: RunState) -> bool:
 
 
 def _is_undecided(state: RunState) -> bool:
-    """Whether nothing has followed the question about the plan but a cancellation."""
+    """Whether nothing has followed a question but a cancellation."""
+    rest = [entry for entry in state.get("log", []) if entry.get("what") != "cancel"]
+    if rest and (rest[-1].get("expires_at") is not None):
+        return True
     approval = state.get("approval")
     if approval is None:
         return False
-    since = (entry for entry in state.get("log", []) if entry.get("what") != "cancel")
-    return all(entry.get("at", entry.get("started_at")) <= approval["asked_at"] for entry in since)
+    return all(entry.get("at", entry.get("started_at")) <= approval["asked_at"] for entry in rest)
 
 
 def _moments(state: RunState) -> Iterator[_Moment]:

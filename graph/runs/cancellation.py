@@ -10,10 +10,19 @@ from graph.record.events import next_event
 from graph.runs.context import RunContext
 from graph.runs.live import Cancellation, LiveRun
 from graph.runs.recovery import resume, state_at
-from graph.state import Mark, PlanningCall, RunState, ended_at, run_error
+from graph.state import (
+    Attempt,
+    Mark,
+    PlanningCall,
+    RunState,
+    ended_at,
+    in_doubt,
+    run_error,
+)
 from graph.state.row import RunRow
 from graph.state.status import SETTLED
-from nodes.contract.steps import interrupted, left_out
+from nodes.contract.steps import interrupted, left_out, step_key
+from tools.receipts import find_begun
 
 
 class Cancellations:
@@ -24,6 +33,8 @@ class Cancellations:
         self._tools = context.tools
         self._threads = context.threads
         self._executor = context.executor
+        self._store = context.storage.store
+        self._doubts = context.doubts
 
     def begin(self, live: LiveRun) -> asyncio.Task[None]:
         """End the execution of a run, once, however often it is asked for.
@@ -58,11 +69,32 @@ class Cancellations:
         if since is not None and _moment(since) == _moment(state):
             # Its wait may have been cut short, which is not stored.
             state = {**state, "not_before": since["not_before"], "planning": since.get("planning")}
-        update = self._update(state, row, begun=begun)
+        cut_off = await self._cut_off(state) if begun else None
+        update = self._update(state, row, cut_off, begun=begun)
         await self._graph.aupdate_state(config, update, as_node="finalize")
         return await state_at(self._graph, config)
 
-    def _update(self, state: RunState, row: RunRow, *, begun: bool) -> dict[str, Any]:
+    async def _cut_off(self, state: RunState) -> Attempt | None:
+        """The entry of the attempt that was cut off; a receipt tells whether it had begun."""
+        steps, cursor = state["plan"]["steps"], state["cursor"]
+        step = steps[cursor] if cursor < len(steps) else None
+        guarded = step is not None and self._doubts.guards(self._tools.get(step["tool"]))
+        found = None
+        if step is not None and guarded:
+            key = step_key(state, step["step"])
+            found = await find_begun(self._store, state["owner"], key)
+        return interrupted(
+            state,
+            tools=self._tools,
+            threads=self._threads,
+            at=time.time(),
+            begun=found,
+            guarded=guarded,
+        )
+
+    def _update(
+        self, state: RunState, row: RunRow, cut_off: Attempt | None, *, begun: bool
+    ) -> dict[str, Any]:
         at = row.cancel_at or time.time()
         mark = Mark(
             kind="mark",
@@ -72,13 +104,10 @@ class Cancellations:
             detail=None,
             event=next_event(state),
         )
-        cut_off = None
-        if begun:
-            cut_off = interrupted(state, tools=self._tools, threads=self._threads, at=time.time())
         return {
             "status": "cancelled",
             "log": [mark] if cut_off is None else [mark, cut_off],
-            "error": run_error("cancelled", _summary(state, cut_off is not None)),
+            "error": run_error("cancelled", _summary(state, cut_off)),
             "planning": None,
             "planning_log": [*state["planning_log"], *(_call_cut_off(state) if begun else ())],
             "not_before": None,
@@ -128,7 +157,7 @@ def _moment(state: RunState) -> tuple[object, int]:
     return _due(state), len(state["planning_log"])
 
 
-def _summary(state: RunState, in_flight: bool) -> str:
+def _summary(state: RunState, cut_off: Attempt | None) -> str:
     """What was done and what was not."""
     steps, done = state["plan"]["steps"], state["cursor"]
     if not steps:
@@ -137,6 +166,10 @@ def _summary(state: RunState, in_flight: bool) -> str:
     words = f"cancelled after {done - passed} of {len(steps)} steps"
     if passed:
         words += f", {passed} left out"
-    if in_flight:
+    if cut_off is not None:
         words += f"; step {done + 1} ({steps[done]['tool']}) was cut off"
+    doubtful = cut_off is not None and cut_off["status"] == "in_doubt"
+    if doubtful or (done < len(steps) and in_doubt(state, steps[done]["step"])):
+        also = " and" if cut_off else f"; step {done + 1} ({steps[done]['tool']})"
+        words += f"{also} may have acted"
     return words

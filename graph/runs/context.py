@@ -1,5 +1,6 @@
 """What everything that is done with runs works on, in one process: reading them first of all."""
 
+import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,13 +13,16 @@ from graph.build import RunGraph
 from graph.queue.executor import Executor
 from graph.record.record import Record, record_of
 from graph.runs.live import Broadcaster, LiveRuns
-from graph.state import Approve, Limits, RunState
+from graph.state import Approve, Learned, Limits, RunState, learned_of, question_of
 from graph.state.row import facts_of, state_of
 from graph.state.status import SETTLED, SETTLED_OR_WAITING
 from graph.storage.storage import Storage
 from nodes.approval.asking import EXPIRES
+from nodes.approval.in_doubt import DoubtGate
 from tools.registry import Tool
 from tools.threads import ToolThreads
+
+logger = logging.getLogger("runwright.runs")
 
 
 class RunNotFound(Exception):
@@ -85,7 +89,14 @@ class RunReader:
         run_id = state["run_id"]
         with self._storage.available():
             forks = await self._storage.index.forks(run_id)
-        return record_of(state, queue_position=self.position(run_id), forks=forks)
+            learned = await self.learned(state)
+        return record_of(state, queue_position=self.position(run_id), forks=forks, learned=learned)
+
+    async def learned(self, state: RunState) -> Learned | None:
+        """What was learned of the step in doubt that a run asks about, since it asks."""
+        question = question_of(state)
+        row = await self._storage.index.find(state["run_id"]) if question else None
+        return learned_of(question, row.learned) if question and row else None
 
     def position(self, run_id: str) -> int | None:
         """The place of a run in the queue, counted from 1; None when it is not queued."""
@@ -118,6 +129,7 @@ class RunContext:
     executor: Executor
     tools: Mapping[str, Tool]
     threads: ToolThreads
+    doubts: DoubtGate
     live: LiveRuns
     reader: RunReader
     broadcaster: Broadcaster
@@ -129,10 +141,12 @@ def make_context(
     executor: Executor,
     tools: Mapping[str, Tool],
     threads: ToolThreads | None = None,
+    doubts: DoubtGate | None = None,
 ) -> RunContext:
     """A context that has no runs yet; the graph is one over this storage, with these tools.
 
-    `threads` are those in which the graph calls blocking tools.
+    `threads` are those in which the graph calls blocking tools, `doubts` says which of its calls
+    leave a receipt when they are begun.
     """
     live = LiveRuns()
     reader = RunReader(graph, storage, live, executor)
@@ -142,6 +156,7 @@ def make_context(
         executor=executor,
         tools=tools,
         threads=threads or ToolThreads(),
+        doubts=doubts or DoubtGate(),
         live=live,
         reader=reader,
         broadcaster=Broadcaster(reader.state, live),
@@ -157,7 +172,24 @@ class RunPolicy:
     approval_expires: float = EXPIRES
 
 
-logger = logging.getLogger("runwright.runs")
+class LateCalls:
+    """Stores how calls ended that runs had left to themselves, for whoever decides about them."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+        self._writing: set[asyncio.Task[None]] = set()
+
+    def learn(self, run_id: str, learned: Learned) -> None:
+        """Store it soon."""
+        writing = asyncio.create_task(self._write(run_id, learned))
+        self._writing.add(writing)
+        writing.add_done_callback(self._writing.discard)
+
+    async def _write(self, run_id: str, learned: Learned) -> None:
+        try:
+            await self._storage.index.note_learned(run_id, learned)
+        except self._storage.errors as error:
+            self._storage.faults.tell(error)
 
 
 class Projection:
@@ -173,8 +205,11 @@ class Projection:
     async def write(self, state: RunState) -> None:
         """Raises what the storage raises."""
         status = state["status"]
-        if (approval := state.get("approval")) and status == "waiting":
-            # Before it is seen to wait, so that none waits for ever.
+        # Before it is seen to wait, so that none waits for ever.
+        if question := question_of(state):
+            expires_at, number = question["expires_at"], question["number"]
+            await self._storage.index.note_expiry(state["run_id"], expires_at, number)
+        elif (approval := state.get("approval")) and status == "waiting":
             await self._storage.index.note_expiry(state["run_id"], approval["expires_at"])
         changed = await self._storage.index.project(
             state["run_id"],

@@ -24,6 +24,7 @@ from graph.state import (
     Retry,
     RunState,
     Step,
+    question_of,
     run_error,
 )
 from graph.state.row import RetryCommand, RunRow, state_of
@@ -334,8 +335,10 @@ async def carry_out(
 
     Nothing is executed yet. Doing it again after a crash does it once.
     """
-    if row.approval_answer is None:
-        return state
+    question = question_of(state)
+    answer: Any = row.approval_answer
+    if answer is None or answer.get("question") != (question and question["number"]):
+        return state  # none, or one that was carried out before
     command: Command[None] = Command(resume=row.approval_answer)
     await graph.ainvoke(command, config, interrupt_before="*", durability="sync")
     decided = await state_at(graph, config)

@@ -48,6 +48,7 @@ class Runner:
 
     def __init__(self, context: RunContext, *, models: int = 0) -> None:
         self._models = models
+        self._tools = context.tools
         self._graph = context.graph
         self._storage = context.storage
         self._executor = context.executor
@@ -269,7 +270,7 @@ class Runner:
             carried_out.set_result(None)
 
     def _config(self, row: RunRow) -> RunnableConfig:
-        limit = recursion_limit(row.limits, models=self._models)
+        limit = recursion_limit(row.limits, self._tools.values(), models=self._models)
         return thread(row.run_id) | RunnableConfig(recursion_limit=limit)
 
 

@@ -24,6 +24,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from graph.settings.keys import InvalidKey, Key, parse_keys
 from graph.state import Approve, Limits
 from nodes.planning.complexity import THRESHOLD
+from tools.invocation import ToolErrors
+from tools.registry import InDoubt
 
 PREFIX = "RUNWRIGHT_"
 
@@ -136,7 +138,14 @@ class Settings(BaseSettings):
     )
 
     # What runs may do
-    tools: CommaSeparated = Field((), description="your own tools: module:function,…")
+    tools: CommaSeparated = Field(
+        (), description="your own tools: module:function or ./file.py:function, …"
+    )
+    tool_errors: ToolErrors | None = Field(
+        None,
+        description="what is told of exceptions in tools: their text or only their type; text "
+        "without keys and type with keys unless it is set",
+    )
     step_timeout: float = Field(30.0, gt=0, le=86_400, description="longest time of an attempt, s")
     max_attempts: int = Field(3, ge=1, le=100, description="attempts at a step, the first included")
     backoff: float = Field(
@@ -156,6 +165,12 @@ class Settings(BaseSettings):
     )
     approval_expires: float = Field(
         7 * 86_400, gt=0, le=10 * 366 * 86_400, description="how long they wait for it, s"
+    )
+
+    in_doubt: InDoubt = Field(
+        "ask",
+        description="what becomes of a step that may have acted, and whose tool is not idempotent: "
+        "ask (the run rests until somebody says), fail or retry (it is called again)",
     )
 
     # Which models plan; without any, the pattern planner does
@@ -285,6 +300,11 @@ class Settings(BaseSettings):
                 {"twice": ", ".join(twice)},
             )
         return models
+
+    @property
+    def tool_errors_told(self) -> ToolErrors:
+        """What is told of exceptions in tools: with keys, who calls is not who runs the server."""
+        return self.tool_errors or ("type" if self.api_keys else "text")
 
     @property
     def limits(self) -> Limits:

@@ -5,14 +5,24 @@ Readers of the state import from here; which records there are, the files beside
 Others use `row`, `status` and `wording`.
 """
 
+from graph.state.doubts import (
+    Question,
+    in_doubt,
+    is_said_done,
+    learned_of,
+    outputs,
+    question_of,
+)
 from graph.state.log import (
     Attempt,
     AttemptError,
     Ending,
     ForkedFrom,
+    Learned,
     Mark,
     Marked,
     PlanningCall,
+    ResolvedAs,
     Retry,
     attempts,
     ended_at,
@@ -53,6 +63,7 @@ __all__ = [
     "Ending",
     "ErrorType",
     "ForkedFrom",
+    "Learned",
     "Limits",
     "Mark",
     "Marked",
@@ -61,7 +72,9 @@ __all__ = [
     "PlannedTool",
     "Planning",
     "PlanningCall",
+    "Question",
     "RequiredApproval",
+    "ResolvedAs",
     "Result",
     "Retry",
     "RunError",
@@ -75,7 +88,12 @@ __all__ = [
     "attempts",
     "ended_at",
     "extend",
+    "in_doubt",
+    "is_said_done",
+    "learned_of",
     "marks",
     "new_run",
+    "outputs",
+    "question_of",
     "run_error",
 ]

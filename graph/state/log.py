@@ -74,7 +74,13 @@ class Attempt(TypedDict):
     input: Annotated[dict[str, Any], doc("What it was given, references resolved.")]
     attempt: Annotated[int, doc("Which attempt at the step, counted from 1.")]
     generation: Annotated[int, doc("How often finished steps were told to run again before.")]
-    status: Annotated[Literal["ok", "error", "timeout", "cancelled"], doc("How it ended.")]
+    status: Annotated[
+        Literal["ok", "error", "timeout", "cancelled", "in_doubt"],
+        doc(
+            "How it ended; `in_doubt`: nobody knows whether it acted, and `error` tells what is "
+            "known."
+        ),
+    ]
     output: Annotated[Any, doc("What the tool returned; null unless `status` is `ok`.")]
     error: Annotated[AttemptError | None, doc("Why it failed.")]
     retry_at: Annotated[Time | None, doc("The earliest time of the next attempt.")]
@@ -85,29 +91,74 @@ class Attempt(TypedDict):
         bool | None,
         doc("Whether it may have changed something; null in records of earlier versions."),
     ]
+    expires_at: NotRequired[  # of those about which a person is asked
+        Annotated[
+            Time | None,
+            doc("With `in_doubt`: until when a person may say what became of it."),
+        ]
+    ]
     started_at: Annotated[Time, doc("When it began.")]
-    duration_ms: Annotated[float, doc("How long it took, in milliseconds.")]
+    duration_ms: Annotated[float, doc("How long it took, or until it was found, in milliseconds.")]
+
+
+#: What a person may say about an attempt that may have acted.
+ResolvedAs = Literal["done", "redo", "skip", "fail"]
+
+
+class Learned(TypedDict):
+    """How a call ended that had been left to itself."""
+
+    generation: Annotated[int, UNTOLD]
+    step: Annotated[int, UNTOLD]
+    attempt: Annotated[int, UNTOLD]
+    ended: Annotated[Literal["returned", "raised"], doc("How it ended.")]
+    detail: Annotated[str, doc("What it returned, as JSON, or raised; shortened.")]
+    at: Annotated[Time, doc("When.")]
 
 
 class Marked(TypedDict):
     """What every mark says."""
 
     what: Annotated[
-        Literal["taken_up", "cancel", "retry", "approved", "rejected", "expired"],
-        doc("What happened; `taken_up` is the resumption after a restart."),
+        Literal[
+            "taken_up",
+            "cancel",
+            "retry",
+            "approved",
+            "rejected",
+            "expired",
+            "in_doubt",
+            "resolved",
+        ],
+        doc(
+            "What happened; `taken_up` is the resumption after a restart, `in_doubt` that a person "
+            "is asked again about an attempt before the retry."
+        ),
     ]
     at: Annotated[Time, doc("When.")]
     by: Annotated[str, doc("Who did it.")]
     detail: Annotated[str | None, doc("What else there is to say about it.")]
 
 
-class Mark(Marked):
-    """Something that happened to the run from outside its steps; what it does not say, it lacks."""
+#: `as` is a word of Python's own.
+_As = TypedDict("_As", {"as": NotRequired[ResolvedAs]})
+
+
+class Mark(Marked, _As):
+    """Something that happened to the run from outside its steps; what it does not say, it lacks.
+
+    `step` is the one that an answer is about, `output` what it is taken to have returned, `learned`
+    how its call was known to have ended by then.
+    """
 
     kind: Literal["mark"]
     event: NotRequired[int]
     retry: NotRequired[Retry]
     steps: NotRequired[list[Step]]
+    step: NotRequired[int]
+    expires_at: NotRequired[float]
+    output: NotRequired[Any]
+    learned: NotRequired[Learned]
 
 
 class PlanningCall(TypedDict):

@@ -12,9 +12,11 @@ from typing_extensions import TypedDict
 from graph.state import (
     Approve,
     Budget,
+    Learned,
     Limits,
     Plan,
     RequiredApproval,
+    ResolvedAs,
     RunState,
     Status,
     attempts,
@@ -59,6 +61,24 @@ class ApprovalAnswer(TypedDict):
     plan: Plan | None
 
 
+_DoubtAnswer = TypedDict("_DoubtAnswer", {"as": ResolvedAs})
+
+
+class DoubtAnswer(_DoubtAnswer):
+    """One decision about a step in doubt, stored before it is carried out; `at` in epoch seconds.
+
+    `question` is the number of the question that it answers, `output` what a step that is said to
+    be done has returned, `learned` how its call was known to have ended.
+    """
+
+    what: Literal["resolved", "expired"]
+    question: int
+    output: Any
+    at: float
+    by: str
+    learned: Learned | None
+
+
 class RetryCommand(TypedDict):
     """A checked request, as it is kept until the run's state has taken it over."""
 
@@ -78,7 +98,9 @@ class RunRow:
     `cancel_at` and `cancel_by` say that somebody asked for its cancellation, whatever came of it.
     `starts` counts how often in a row it was started with `checkpoint_id` as its latest checkpoint,
     so that a run which kills its process is not started for ever. `approval_answer` is what was
-    decided about its plan, `expires_at` until when that may be done. `generation` counts how often
+    decided about its plan or a step in doubt, `expires_at` until when that may be done. `question`
+    is the number of what it asks about a step in doubt, or has asked last; `learned` how a call
+    ended that it had left to itself. `generation` counts how often
     it was retried, and `retry` is the last command to do so. A fork has the id of its origin in
     `forked_from`, and until it is begun the state that it begins with in `seed`.
     """
@@ -98,7 +120,9 @@ class RunRow:
     cancel_by: str | None = None
     approve: Approve = "never"
     expires_at: float | None = None
-    approval_answer: ApprovalAnswer | None = None
+    question: int | None = None
+    approval_answer: ApprovalAnswer | DoubtAnswer | None = None
+    learned: Learned | None = None
     generation: int = 0
     retry: RetryCommand | None = None
     forked_from: str | None = None
@@ -144,14 +168,15 @@ class KeyedRun:
 
 @dataclass(frozen=True)
 class RunArtifacts:
-    """What is kept of one run under other names than its own: the receipts of its steps.
+    """What is kept of one run under other names than its own: the receipts of its steps,
+    and the namespaces of the store that these are in.
 
     `generation`: how often it was retried by then.
     """
 
     run_id: str
     generation: int
-    receipts: tuple[str, str]
+    receipts: Sequence[tuple[str, str]]
     step_keys: Sequence[str]
 
 

@@ -97,6 +97,7 @@ ACTIONS: Mapping[str, Status] = {
     "cancel": "cancelled",
     "approve": "running",
     "reject": "cancelled",
+    "resolve": "running",
     "retry": "pending",
 }
 
@@ -104,7 +105,15 @@ ACTIONS: Mapping[str, Status] = {
 ONLY_IN: Mapping[str, frozenset[Status]] = {
     "approve": frozenset({"waiting"}),
     "reject": frozenset({"waiting"}),
+    "resolve": frozenset({"waiting"}),
 }
+
+
+#: What may be asked of a waiting run that asks about a step in doubt, and of no other.
+ABOUT_DOUBTS = frozenset({"resolve"})
+
+#: What may be asked of one that asks about its plan.
+ABOUT_PLANS = frozenset({"approve", "reject"})
 
 
 class WrongStatus(Exception):
@@ -118,12 +127,15 @@ class WrongStatus(Exception):
         self.status = status
 
 
-def actions(status: Status) -> list[str]:
-    """What may be asked of a run with this status."""
+def actions(status: Status, *, in_doubt: bool = False) -> list[str]:
+    """What may be asked of a run with this status; `in_doubt`: it asks about a step, not a plan."""
+    others = ABOUT_PLANS if in_doubt else ABOUT_DOUBTS
     return [
         action
         for action, following in ACTIONS.items()
-        if may_become(status, following) and status in ONLY_IN.get(action, {status})
+        if may_become(status, following)
+        and status in ONLY_IN.get(action, {status})
+        and action not in others
     ]
 
 

@@ -1,5 +1,6 @@
 """Looking for runs: what is asked, and what is answered, on every backend alike."""
 
+import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,6 +8,7 @@ from typing import Literal
 
 from graph.state import Status
 from graph.state.row import Planner, RunRow
+from tools.todos import folded
 
 #: Counts are exact up to here, where words are sought up to the second; what is more is only known
 #: to be that.
@@ -30,8 +32,9 @@ class Position:
 class Search:
     """Which runs, and in which order; what is left out (None, empty) says nothing.
 
-    `text`: every word of it is one of the prompt's, whatever its case and accents; words without a
-    blank between them follow each other there. Times are epoch seconds: from `created_from` on,
+    `text`: every word of it is one of the prompt's, whatever its case, width and accents; words
+    without a blank between them follow each other there, and so do the characters of a script that
+    writes no blanks, within words as well. Times are epoch seconds: from `created_from` on,
     before `created_before`; the other bounds are inclusive. `sort` by time is the order of
     acceptance. Runs whose duration or cost is not known come last in either order, and no bound of
     the cost holds for them.
@@ -88,12 +91,40 @@ def sort_key(position: Position, search: Search) -> tuple[bool, float, int]:
     return position.key is None, sign * (position.key or 0.0), sign * position.number
 
 
-# The words of a text, as SQLite's full-text search (`unicode61`, no diacritics) reads them.
+# The words of a text, as SQLite's full-text search (`unicode61`, no diacritics) reads them once it
+# is `searchable`.
+
+
+#: Characters of scripts that part no words, or parts of words, with blanks: Thai and Lao, Tibetan,
+#: Burmese, Khmer, Hangul, kana, Han and Yi; each with the marks that belong to it.
+_WITHOUT_BLANKS = re.compile(
+    "[\u0e01-\u0e7f\u0e81-\u0eff\u0f00-\u0fff\u1000-\u109f\u1780-\u17ff\u1100-\u11ff"
+    "\u3005-\u3007\u3041-\u30ff\u3100-\u318f\u31f0-\u31ff\u3400-\u9fff\ua000-\ua4cf"
+    "\ua960-\ua97f\uac00-\ud7ff\uf900-\ufaff\U00020000-\U0003ffff]"
+)
+
+#: Marks of these scripts, which the full-text search takes for the end of a word, as characters for
+#: private use, which it takes for letters.
+_MARKS = {
+    code: 0xE000 + code - 0x0E00
+    for code in range(0x0E00, 0x1800)
+    if unicodedata.category(chr(code)) in ("Mn", "Mc") and _WITHOUT_BLANKS.match(chr(code))
+}
+
+
+def searchable(text: str) -> str:
+    """The text as it is searched: folded as to-dos are, each character a word where no blanks are.
+
+    What is sought of such a script is then a row of characters, wherever it begins.
+    """
+    plain = folded(text)
+    return plain if plain.isascii() else _WITHOUT_BLANKS.sub(r" \g<0> ", plain).translate(_MARKS)
 
 
 def terms(text: str) -> list[str]:
     """What to look for: the parts of a text between blanks, but those without any word."""
-    return [part for part in text.split() if any(map(is_of_word, part))]
+    parts = map(searchable, text.split())
+    return [part for part in parts if any(map(is_of_word, part))]
 
 
 def full_text_query(text: str) -> str | None:

@@ -15,10 +15,11 @@ from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.store.base import BaseStore
 
-from graph.state import Status
+from graph.state import Learned, Status
 from graph.state.row import (
     NO_FACTS,
     ApprovalAnswer,
+    DoubtAnswer,
     Facts,
     IdempotencyKey,
     KeyedRun,
@@ -150,11 +151,25 @@ class RunIndex(Protocol):
         A run that is settled, or marked as to be cancelled, has nothing to be decided.
         """
 
+    async def resolve(self, run_id: str, answer: DoubtAnswer, *, generation: int) -> bool:
+        """Store what was decided about a step in doubt; whether it was the first thing said.
+
+        It counts for the question that it names only, in the run as it was retried so many times.
+        A run that is settled, or marked as to be cancelled, has nothing to be decided.
+        """
+
+    async def note_learned(self, run_id: str, learned: Learned) -> None:
+        """Remember how a call ended that a run had left to itself."""
+
     async def forget_approval_answer(self, run_id: str) -> None:
         """Let it be decided again about a run's plan."""
 
-    async def note_expiry(self, run_id: str, at: float) -> None:
-        """Remember until when it may be decided about a run's plan, in epoch seconds."""
+    async def note_expiry(self, run_id: str, at: float, question: int | None = None) -> None:
+        """Remember until when it may be decided about a run's plan, in epoch seconds.
+
+        With the number of a `question` about a step in doubt: an answer to an earlier question is
+        forgotten with that.
+        """
 
     async def expired(self, now: float, limit: int) -> Sequence[str]:
         """The ids of waiting runs about which it may no longer be decided, the earliest first."""

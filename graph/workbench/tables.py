@@ -149,6 +149,8 @@ def _outcome(record: AnyRecord) -> str:
     if record["result"]:
         return str(record["result"]["summary"])
     steps = len(record["plan"]["steps"])
+    if asked := record.get("in_doubt"):
+        return f"whether step {asked['step']} ({asked['tool']}) has acted is to be resolved"
     if record["status"] == "waiting":
         return f"the plan of {counted(steps, 'step')} is to be approved"
     done = record["progress"]["done"]

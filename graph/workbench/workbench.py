@@ -15,7 +15,7 @@ from graph.record.record import Record
 from graph.service import Runs
 from graph.settings import read_settings
 from graph.settings.keys import DEFAULT_OWNER
-from graph.state import Approve
+from graph.state import Approve, ResolvedAs
 from graph.state.status import SETTLED_OR_WAITING
 from graph.storage.sqlite.ownership import FileOwned
 from graph.workbench.tables import Table, history_table, log_table, plan_table, run_table
@@ -188,6 +188,11 @@ class Run:
         if not isinstance(reason, str | None):
             raise ValueError(f"the reason is text, not {reason!r}")
         await _opened(self._runs).reject(self.run_id, by=BY, owner=DEFAULT_OWNER, reason=reason)
+        return await self.rest()
+
+    async def resolve(self, decided: ResolvedAs, output: Any = None) -> Self:
+        """Say what became of the step in doubt, as `done` with its output, and wait."""
+        await _opened(self._runs).resolve(self.run_id, decided, output, by=BY, owner=DEFAULT_OWNER)
         return await self.rest()
 
     async def cancel(self) -> Self:

@@ -1,4 +1,6 @@
-"""A plan that a person is asked about before it is executed, or that was edited by hand.
+"""What a person is asked about: a plan before it is executed, or a step that may have acted.
 
-Others use `asking`, `edited_plan` and `hand_edits`.
+Beside it is a plan that was edited by hand.
+
+Others use `asking`, `edited_plan`, `hand_edits` and `in_doubt`.
 """

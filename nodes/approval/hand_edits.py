@@ -9,7 +9,18 @@ from uuid import UUID, uuid4
 from langgraph.types import Overwrite
 from pydantic import Field, TypeAdapter, ValidationError
 
-from graph.state import DEFAULT_LIMITS, Attempt, Mark, Plan, RunState, attempts, new_run, run_error
+from graph.state import (
+    DEFAULT_LIMITS,
+    Attempt,
+    Mark,
+    Plan,
+    RunState,
+    attempts,
+    is_said_done,
+    marks,
+    new_run,
+    run_error,
+)
 from nodes.approval.edited_plan import PlanUnfit, read_plan
 from nodes.contract.json_data import InvalidOutput
 from nodes.contract.references import InvalidReference
@@ -31,7 +42,9 @@ def checked_plan(state: RunState, tools: Mapping[str, Tool]) -> Plan:
     count = len(plan["steps"])
     if type(cursor) is not int or not 0 <= cursor <= count:
         raise PlanUnfit([f"the cursor is {cursor!r}; it counts the steps done, here 0 to {count}"])
-    if all(step["step"] in state["skipped"] for step in plan["steps"]):
+    resolved_so = {mark.get("step") for mark in marks(state, "resolved")}
+    left_out = {*state["skipped"]} - resolved_so
+    if all(step["step"] in left_out for step in plan["steps"]):
         raise PlanUnfit(["every step of it is left out; take one out of `skipped`"])
     if reasons := _changed({**state, "plan": plan}):
         raise PlanUnfit(reasons)
@@ -73,9 +86,10 @@ def _changed(state: RunState) -> list[str]:
         for attempt in attempts(state)
         if attempt["status"] == "ok"
     }
+    said = {entry["step"] for entry in state["log"] if is_said_done(entry)}
     reasons = []
     for place, step in enumerate(state["plan"]["steps"][: state["cursor"]]):
-        if step["step"] in state["skipped"]:
+        if step["step"] in state["skipped"] or step["step"] in said:
             continue
         try:
             as_planned = step["tool"], resolved(state, step)

@@ -8,11 +8,15 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any
 from uuid import UUID, uuid5
 
-from graph.state import Attempt, AttemptError, RunState, Step, attempts, ended_at
+from graph.state import Attempt, AttemptError, RunState, Step, ended_at, outputs
 from nodes.contract.json_data import InvalidOutput, plain
 from nodes.contract.references import InvalidReference, references, resolve
+from tools.receipts import Begun
 from tools.registry import Tool
 from tools.threads import ToolThreads
+
+#: The type of the error of an attempt that a cancellation has cut off.
+CUT_OFF = "Cancelled"
 
 
 def step_key(state: RunState, step: int) -> str:
@@ -33,11 +37,6 @@ def edited_step_key(state: RunState, step: Step, value: Any) -> str:
     return str(uuid5(UUID(step_key(state, step["step"])), asked))
 
 
-def outputs(state: RunState) -> dict[int, Any]:
-    """Each step's output, from its latest successful attempt."""
-    return {one["step"]: one["output"] for one in attempts(state) if one["status"] == "ok"}
-
-
 def resolved(state: RunState, step: Step) -> Any:
     """The step's input with every reference replaced.
 
@@ -49,9 +48,18 @@ def resolved(state: RunState, step: Step) -> Any:
 
 
 def interrupted(
-    state: RunState, *, tools: Mapping[str, Tool], threads: ToolThreads, at: float
+    state: RunState,
+    *,
+    tools: Mapping[str, Tool],
+    threads: ToolThreads,
+    at: float,
+    begun: Begun | None = None,
+    guarded: bool = False,
 ) -> Attempt | None:
-    """The entry of the attempt that was cut off at an epoch second, or None if none was due."""
+    """The entry of the attempt that was cut off at an epoch second, or None if none was due.
+
+    `guarded`: its call leaves a receipt as it is `begun`.
+    """
     steps = state["plan"]["steps"]
     due = state["not_before"] or 0.0
     if state["status"] != "running" or state["error"] or state["cursor"] >= len(steps) or due > at:
@@ -59,11 +67,19 @@ def interrupted(
     step = steps[state["cursor"]]
     tool = tools.get(step["tool"])
     may_have_acted = tool is not None and tool.effects
+    in_doubt = guarded and begun is not None and begun.attempt > state["attempt"]
+    if guarded:
+        may_have_acted = in_doubt
     try:
         value = resolved(state, step)
     except (InvalidReference, InvalidOutput):
         value = step["input"]
-    effect = "it may have acted" if may_have_acted else "it changes nothing"
+    if guarded and not in_doubt:
+        effect = "it was not called yet"
+    elif begun is not None and begun.ended_at is not None:
+        effect = "it had returned by then"
+    else:
+        effect = "it may have acted" if may_have_acted else "it changes nothing"
     started_at = min(max(due, _last_end(state)), at)
     return Attempt(
         kind="attempt",
@@ -72,10 +88,10 @@ def interrupted(
         input=value,
         attempt=state["attempt"] + 1,
         generation=state["generation"],
-        status="cancelled",
+        status="in_doubt" if in_doubt else "cancelled",
         output=None,
         error=AttemptError(
-            type="Cancelled",
+            type=CUT_OFF,
             message=f"{step['tool']} was cut off by the cancellation; {effect}",
             retryable=False,
         ),

@@ -69,6 +69,7 @@ async def test_every_call_is_described_with_every_status_it_answers(client):
         "DELETE /runs/{run_id}": "204 400 401 403 404 409 413 415 500 503",
         "POST /runs/{run_id}/approve": "200 400 401 403 404 409 413 415 500 503",
         "POST /runs/{run_id}/reject": "200 400 401 403 404 409 413 415 500 503",
+        "POST /runs/{run_id}/resolve": "200 400 401 403 404 409 413 415 500 503",
         "POST /plan": "200 400 401 403 413 415 500 503",
         "GET /runs/{run_id}/history": "200 400 401 403 404 500 503",
         "GET /runs/{run_id}/history/{checkpoint_id}": "200 400 401 403 404 500 503",

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from api.__main__ import main
-from api.cli.command import BROKEN_PIPE, CANNOT_BEGIN, DETACHED, INTERRUPTED
+from api.cli.command import CANNOT_BEGIN, DETACHED, INTERRUPTED
+from api.cli.streams import BROKEN_PIPE, OUTPUT_LOST
 from tests.support import pages
 from tests.support.pages import printed_by
 from tests.support.pages import without_numbers_of_the_day as same
@@ -42,4 +43,4 @@ def test_the_table_has_every_command_with_every_option(capsys: pytest.CaptureFix
 
 def test_the_table_has_every_exit_code() -> None:
     codes = [int(code) for code, _ in pages.rows(PAGE, "code")]
-    assert codes == [0, 1, CANNOT_BEGIN, DETACHED, INTERRUPTED, BROKEN_PIPE]
+    assert codes == [0, 1, CANNOT_BEGIN, DETACHED, OUTPUT_LOST, INTERRUPTED, BROKEN_PIPE]

@@ -114,35 +114,64 @@ async def test_after_a_success_the_next_step_begins_with_its_first_attempt() -> 
     assert [(record["step"], record["attempt"]) for record in records] == [(1, 1), (1, 2), (2, 1)]
 
 
-@pytest.mark.parametrize(
-    ("name", "retryable"),
-    [
-        ("ValueError", False),
-        ("SystemExit", False),
-        ("CancelledError", False),
-        ("ConnectionError", True),
-        ("TimeoutError", True),
-    ],
-)
-async def test_an_unannounced_exception_is_an_error_that_quotes_nothing_of_it(
-    name: str, retryable: bool
-) -> None:
-    """Whatever a tool raises, the server goes on and the record keeps what may be shown."""
+UNANNOUNCED = {
+    "ValueError": False,
+    "SystemExit": False,
+    "CancelledError": False,
+    "ConnectionError": True,
+    "TimeoutError": True,
+}
+
+
+@pytest.mark.parametrize("name", UNANNOUNCED)
+async def test_an_unannounced_exception_is_told_with_its_text(name: str) -> None:
+    """Whatever a tool raises, the server goes on."""
     record = await Attempts(run(("raise", {"name": name}))).make()
 
     assert record["status"] == "error"
     assert record["error"] is not None
-    assert record["error"]["retryable"] is retryable
+    assert record["error"]["retryable"] is UNANNOUNCED[name]
+    assert record["error"]["message"].startswith("raise ")
+    assert record["error"]["message"].endswith(": password 1234")
+
+
+@pytest.mark.parametrize("name", UNANNOUNCED)
+async def test_where_only_its_type_is_told_nothing_of_it_is_quoted(name: str) -> None:
+    record = await Attempts(run(("raise", {"name": name})), errors="type").make()
+
+    assert record["error"] is not None
+    assert record["error"]["retryable"] is UNANNOUNCED[name]
     assert "password" not in json.dumps(record)
     assert record["error"]["message"].startswith("raise ")
 
 
-async def test_an_unannounced_exception_is_in_the_log_of_the_server(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    await Attempts(run(("raise", {"name": "ValueError"}))).make()
+async def test_a_tool_may_have_attempts_of_its_own() -> None:
+    """More or fewer than the run's limit has."""
 
-    assert "ValueError: password 1234" in caplog.text
+    @tool("patient", attempts=5)
+    async def patient() -> None:
+        """Fail."""
+        raise ToolError("not yet", retryable=True)
+
+    @tool("hasty", attempts=1)
+    async def hasty() -> None:
+        """Fail."""
+        raise ToolError("no", retryable=True)
+
+    tools = make_tools([patient, hasty])
+
+    assert len(await Attempts(run(("patient", {}), max_attempts=2), tools).make_all()) == 5
+    assert len(await Attempts(run(("hasty", {}), max_attempts=2), tools).make_all()) == 1
+
+
+@pytest.mark.parametrize("name", ["ValueError", "ConnectionError"])
+async def test_an_unannounced_exception_is_in_the_log_of_the_server(
+    name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    await Attempts(run(("raise", {"name": name})), errors="type").make()
+
+    assert "Error: password 1234" in caplog.text
+    assert "Traceback" in caplog.text
 
 
 def test_the_key_of_a_step_is_its_own_and_changes_only_when_asked_for_again() -> None:

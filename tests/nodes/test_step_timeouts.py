@@ -19,7 +19,7 @@ LIMIT = 600.0
 async def test_a_tool_that_takes_too_long_is_cut_off_and_tried_again(clocks: Clocks) -> None:
     begun, cut_off = asyncio.Event(), asyncio.Event()
 
-    @tool("sleep")
+    @tool("sleep", effects=False)
     async def sleep() -> None:
         """Sleep for long."""
         begun.set()
@@ -46,15 +46,39 @@ async def test_a_tool_that_takes_too_long_is_cut_off_and_tried_again(clocks: Clo
     assert 1000 * LIMIT <= record["duration_ms"] < 2000 * LIMIT
 
 
+async def test_a_tool_may_have_a_time_of_its_own(clocks: Clocks) -> None:
+    """Longer or shorter than the run's limit."""
+    begun = asyncio.Event()
+
+    @tool("sleep", timeout=2 * LIMIT)
+    async def sleep() -> None:
+        """Sleep for long."""
+        begun.set()
+        await asyncio.Event().wait()
+
+    attempts = Attempts(run(("sleep", {}), step_timeout=LIMIT), make_tools([sleep]))
+    making = asyncio.create_task(attempts.make())
+    await begun.wait()
+    await settle()
+    clocks.forward(LIMIT)
+    await settle()
+    assert not making.done()
+    clocks.forward(LIMIT)
+    record = await making
+
+    assert record["error"] is not None
+    assert record["error"]["message"] == wording("tools.timeout", tool="sleep", seconds=1200)
+
+
 class Blocking:
     """A blocking tool that hangs at its first call until it is let go."""
 
-    def __init__(self, *, repeatable: bool = False) -> None:
+    def __init__(self, *, idempotent: bool = False) -> None:
         self.calls = 0
         self.begun = threading.Event()
         self.let_go = threading.Event()
 
-        @tool("block", repeatable=repeatable)
+        @tool("block", effects=False, idempotent=idempotent)
         def block() -> str:
             """Block a thread."""
             self.calls += 1
@@ -132,9 +156,9 @@ async def test_a_tool_is_called_again_when_its_thread_has_ended(clocks: Clocks) 
     assert (record["status"], record["output"], record["attempt"]) == ("ok", "done", 2)
 
 
-async def test_a_repeatable_tool_is_called_again_at_once(clocks: Clocks) -> None:
+async def test_an_idempotent_tool_is_called_again_at_once(clocks: Clocks) -> None:
     """While the first call still blocks its thread."""
-    blocking = Blocking(repeatable=True)
+    blocking = Blocking(idempotent=True)
     attempts = Attempts(run(("block", {}), step_timeout=LIMIT), blocking.tools)
     await cut_off(attempts, blocking, clocks)
     record = await attempts.make()

@@ -102,15 +102,15 @@ def curl(command: str) -> str:
     return done.stdout.replace("\r", "").strip() + "\n"
 
 
-def printed_by(command: str, folder: Path) -> str:
+def printed_by(command: str, folder: Path, *, cwd: Path = ROOT) -> str:
     """What a command with `.venv/bin/runwright` prints, its database in `folder`."""
     words = shlex.split(command)
     settings = dict(word.split("=", 1) for word in words if word.startswith("RUNWRIGHT_"))
     arguments = words[words.index(".venv/bin/runwright") + 1 :]
     done = subprocess.run(
         [sys.executable, "-m", "api", *arguments],
-        cwd=ROOT,
-        env={**environment(folder), **settings},
+        cwd=cwd,
+        env={**environment(folder), "PYTHONPATH": str(ROOT), **settings},
         capture_output=True,
         text=True,
         check=False,

@@ -212,5 +212,5 @@ def test_any_text_gives_a_value_or_a_reason(text: str) -> None:
 def test_it_is_declared_as_harmless_to_repeat() -> None:
     tool = make_tool(calculator)
 
-    assert (tool.name, tool.effects, tool.repeatable) == ("calculator", False, True)
+    assert (tool.name, tool.effects, tool.idempotent) == ("calculator", False, True)
     assert "15 / 100 * 200" in tool.description

@@ -117,3 +117,28 @@ async def test_whatever_a_tool_error_carries_is_kept_as_bounded_text(
 
     assert outcome.failure is not None
     assert (outcome.failure.message, outcome.failure.retryable) == (kept, True)
+
+
+@pytest.mark.parametrize(
+    ("message", "told"),
+    [
+        ("no such file", ": no such file"),
+        ("", ""),
+        ("two\nlines\r\n  and a third", ": two lines and a third"),
+        ("\x1b[31mred\x07\x9b\u202e", ": \\u001b[31mred\\u0007\\u009b\\u202e"),
+        ("half \ud800", ": half ?"),
+        ("x" * 5_000, ": " + "x" * (2_000 - len("fail broke with ValueError: ")) + "…"),
+        (Unprintable(), ": " + wording("tools.unprintable", type="ValueError")),
+    ],
+)
+async def test_an_exception_is_told_in_one_printable_line(message: object, told: str) -> None:
+    @tool()
+    def fail() -> None:
+        """Fail as Python functions do."""
+        raise ValueError(message)
+
+    outcome = await call(make_tool(fail))
+
+    assert outcome.failure is not None
+    assert outcome.failure.message == f"fail broke with ValueError{told}"
+    assert outcome.failure.message.isprintable()

@@ -12,7 +12,15 @@ from examples.flaky import block, fail_times, sleep
 from tests.support.own_tools.unfit_tools import UNFIT
 from tests.support.wording.messages import wording
 from tools.loading import BUILTIN
-from tools.registry import InvalidTool, ToolCall, ToolError, make_tool, make_tools, tool
+from tools.registry import (
+    InvalidTool,
+    ToolCall,
+    ToolError,
+    make_tool,
+    make_tools,
+    tool,
+    undeclared,
+)
 
 
 def greet(name: str, call: ToolCall, times: Annotated[int, Field(ge=1)] = 1) -> str:
@@ -28,7 +36,7 @@ def test_a_plain_function_becomes_a_cautiously_declared_tool() -> None:
     made = make_tool(greet)
 
     assert (made.name, made.description) == ("greet", "Greet someone.")
-    assert (made.effects, made.repeatable, made.phrases) == (True, False, ())
+    assert (made.effects, made.idempotent, made.phrases) == (True, False, ())
     assert (made.func, made.coroutine) == (greet, None)
 
 
@@ -39,16 +47,52 @@ def test_a_coroutine_function_becomes_an_async_tool() -> None:
 
 
 def test_declarations_are_kept_and_the_function_stays_callable() -> None:
-    @tool("say.hello", effects=False, repeatable=True, phrases=["greet {name}"], noun="greeting")
+    @tool("say.hello", effects=False, idempotent=True, phrases=["greet {name}"], noun="greeting")
     def hello(name: str) -> str:
         """Say hello."""
         return f"hello {name}"
 
     made = make_tool(hello)
 
-    assert (made.name, made.effects, made.repeatable) == ("say.hello", False, True)
+    assert (made.name, made.effects, made.idempotent) == ("say.hello", False, True)
     assert (made.phrases, made.noun) == (("greet {name}",), "greeting")
+    assert (made.timeout, made.attempts) == (None, None)
     assert hello("Bob") == "hello Bob"
+
+
+def test_a_tool_may_have_a_time_and_attempts_of_its_own() -> None:
+    @tool(timeout=90, attempts=5)
+    def slow() -> None:
+        """Take its time."""
+
+    made = make_tool(slow)
+
+    assert (made.timeout, made.attempts) == (90.0, 5)
+
+
+@pytest.mark.parametrize(
+    "declared",
+    [
+        {"timeout": 0},
+        {"timeout": -1.0},
+        {"timeout": math.inf},
+        {"timeout": math.nan},
+        {"timeout": 90_000},
+        {"timeout": True},
+        {"timeout": "5"},
+        {"attempts": 0},
+        {"attempts": 101},
+        {"attempts": 2.0},
+        {"attempts": True},
+    ],
+)
+def test_times_and_attempts_that_cannot_be_are_refused(declared: dict[str, Any]) -> None:
+    @tool(**declared)
+    def slow() -> None:
+        """Take its time."""
+
+    with pytest.raises(InvalidTool, match=f"{next(iter(declared))} of tool 'slow'"):
+        make_tool(slow)
 
 
 def test_the_call_is_hidden_from_the_schema() -> None:
@@ -156,7 +200,45 @@ def test_the_examples_bring_phrases_and_refuse_impossible_times() -> None:
     tools = make_tools([fail_times, sleep, block])
 
     assert tools["sleep"].phrases == ("sleep {seconds} seconds", "sleep for {seconds} seconds")
-    assert [made.repeatable for made in tools.values()] == [True, True, False]
+    assert [made.idempotent for made in tools.values()] == [True, True, False]
     for value in ({"seconds": -1}, {"seconds": 1e9}, {"seconds": math.nan}):
         with pytest.raises(ValidationError):
             tools["sleep"].schema_model.model_validate(value)
+
+
+def test_the_former_word_for_idempotent_is_read_with_a_warning() -> None:
+    with pytest.warns(DeprecationWarning, match="idempotent"):
+        declare = tool("again", repeatable=True)
+
+    @declare
+    def again() -> None:
+        """Do it again."""
+
+    made = make_tool(again)
+    assert made.idempotent
+    with pytest.warns(DeprecationWarning, match="idempotent"):
+        assert made.repeatable
+
+
+def test_a_tool_that_says_nothing_of_its_effects_is_named() -> None:
+    def plain() -> None:
+        """Say nothing."""
+
+    @tool("said", effects=True)
+    def said() -> None:
+        """Say that it has effects."""
+
+    @tool("asked", in_doubt="fail")
+    def asked() -> None:
+        """Say what becomes of it in doubt."""
+
+    @tool("named")
+    def named() -> None:
+        """Say a name only."""
+
+    assert undeclared(make_tools([plain, said, asked, named])) == ["plain", "named"]
+
+
+def test_what_becomes_of_a_step_in_doubt_is_one_of_three_words() -> None:
+    with pytest.raises(InvalidTool):
+        tool("odd", in_doubt="guess")  # type: ignore[arg-type]

@@ -637,5 +637,5 @@ def test_the_tools_are_declared_and_all_may_be_repeated() -> None:
         "todo_store.complete": True,
         "todo_store.delete": True,
     }
-    assert all(tool.repeatable for tool in tools.values())
+    assert all(tool.idempotent for tool in tools.values())
     assert all("call" not in tool.schema_model.model_fields for tool in tools.values())

@@ -22,6 +22,7 @@ from langgraph.store.sqlite.aio import AsyncSqliteStore
 
 from graph.storage.sqlite.writer import SqliteWriter
 from graph.storage.storage import strict_serializer
+from tools.receipts import waits_for_disk
 
 _CHECKPOINT = (
     "INSERT OR REPLACE INTO checkpoints (thread_id, checkpoint_ns, checkpoint_id,"
@@ -147,4 +148,5 @@ class SqliteStore(AsyncSqliteStore):
         self, put_ops: Sequence[tuple[int, PutOp]], cur: aiosqlite.Cursor
     ) -> None:
         statements, _ = self._prepare_batch_PUT_queries(put_ops)
-        await self._writer.write(*statements)
+        durable = any(waits_for_disk(op) for _, op in put_ops)
+        await self._writer.write(*statements, durable=durable)

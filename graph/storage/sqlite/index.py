@@ -6,11 +6,12 @@ from typing import Any
 
 import aiosqlite
 
-from graph.state import Status
+from graph.state import Learned, Status
 from graph.state.row import (
     KEPT,
     NO_FACTS,
     ApprovalAnswer,
+    DoubtAnswer,
     Facts,
     IdempotencyKey,
     KeyedRun,
@@ -134,11 +135,25 @@ class SqliteIndex:
         values = (json.dumps(approval_answer), run_id)
         return await self._writer.write((_DECIDE, values), durable=True) > 0
 
+    async def resolve(self, run_id: str, answer: DoubtAnswer, *, generation: int) -> bool:
+        question = answer["question"]
+        asked = (question, question, run_id, generation, question)
+        values = (json.dumps(answer), run_id, generation, question)
+        # Who has read the question in the checkpoint may come before the row was told of it.
+        statements = ((_ASK, asked), (_RESOLVE, values))
+        return await self._writer.write(*statements, durable=True) > 0
+
+    async def note_learned(self, run_id: str, learned: Learned) -> None:
+        await self._writer.write((_NOTE_LEARNED, (json.dumps(learned), run_id)), durable=True)
+
     async def forget_approval_answer(self, run_id: str) -> None:
         await self._writer.write((_FORGET_ANSWER, (run_id,)), durable=True)
 
-    async def note_expiry(self, run_id: str, at: float) -> None:
-        await self._writer.write((_NOTE_EXPIRY, (at, run_id)), durable=True)
+    async def note_expiry(self, run_id: str, at: float, question: int | None = None) -> None:
+        statements: list[Statement] = [(_NOTE_EXPIRY, (at, run_id))]
+        if question is not None:
+            statements.append((_ASK, (question, question, run_id, None, question)))
+        await self._writer.write(*statements, durable=True)
 
     async def expired(self, now: float, limit: int) -> Sequence[str]:
         rows = await self._reader.execute_fetchall(_EXPIRED, (now, limit))
@@ -187,8 +202,23 @@ _FORKS = "SELECT run_id FROM runs WHERE forked_from = ? ORDER BY rowid"
 
 _DECIDE = f"""
     UPDATE runs SET decision = ?
-    WHERE run_id = ? AND decision IS NULL AND cancel_at IS NULL AND status IN ({listed(UNSETTLED)})
+    WHERE run_id = ? AND question IS NULL AND decision IS NULL AND cancel_at IS NULL
+    AND status IN ({listed(UNSETTLED)})
 """  # noqa: S608 - constants only
+
+# Of two questions the later one counts, whoever comes late with the earlier.
+_ASK = """
+    UPDATE runs SET decision = CASE WHEN question IS ? THEN decision END, question = ?
+    WHERE run_id = ? AND generation = coalesce(?, generation) AND coalesce(question, 0) <= ?
+"""
+
+_RESOLVE = f"""
+    UPDATE runs SET decision = ?
+    WHERE run_id = ? AND generation = ? AND question = ?
+    AND decision IS NULL AND cancel_at IS NULL AND status IN ({listed(UNSETTLED)})
+"""  # noqa: S608 - constants only
+
+_NOTE_LEARNED = "UPDATE runs SET learned = ? WHERE run_id = ?"
 
 _FORGET_ANSWER = "UPDATE runs SET decision = NULL WHERE run_id = ?"
 
@@ -204,7 +234,7 @@ _RETRY = """
     UPDATE runs SET
         status = 'pending', started_at = NULL, completed_at = NULL, starts = 1,
         checkpoint_id = NULL, cancel_at = NULL, cancel_by = NULL, expires_at = NULL,
-        decision = NULL, generation = ?, retry = ?
+        decision = NULL, question = NULL, generation = ?, retry = ?
     WHERE run_id = ? AND generation = ?
 """
 
@@ -222,12 +252,13 @@ _FACTS = ("planner", "model", "tools", "usd", "retries", "taken_up")
 _NAMES = (
     *("run_id", "owner", "prompt", "limits", "created_at", "status", "started_at", "completed_at"),
     *("starts", "checkpoint_id", "budget", "cancel_at", "cancel_by", "approve", "expires_at"),
-    *("approval_answer", "generation", "retry", "forked_from", "seed"),
+    *("question", "approval_answer", "learned"),
+    *("generation", "retry", "forked_from", "seed"),
     *_FACTS,
 )
 
 #: Those that hold JSON, or nothing.
-_JSON = frozenset({"limits", "budget", "approval_answer", "retry", "seed"})
+_JSON = frozenset({"limits", "budget", "approval_answer", "learned", "retry", "seed"})
 
 #: The column kept its name when the field was given a better one.
 COLUMNS = ", ".join(_NAMES).replace("approval_answer", "decision")
@@ -341,11 +372,13 @@ class SqliteDeletion:
 
 def _receipts(run: RunArtifacts) -> Statement:
     statement = (
-        "DELETE FROM store WHERE prefix = ? AND key IN (SELECT value FROM json_each(?))"  # noqa: S608 - constants only
+        "DELETE FROM store WHERE prefix IN (SELECT value FROM json_each(?))"  # noqa: S608 - constants only
+        " AND key IN (SELECT value FROM json_each(?))"
         f" AND EXISTS ({_SETTLED})"
     )
     keys = json.dumps(run.step_keys)
-    return statement, (".".join(run.receipts), keys, _named(run))
+    prefixes = json.dumps([".".join(one) for one in run.receipts])
+    return statement, (prefixes, keys, _named(run))
 
 
 def _named(*runs: RunArtifacts) -> str:

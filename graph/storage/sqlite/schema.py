@@ -114,6 +114,40 @@ SORT_INDEXES = (
     "CREATE INDEX runs_by_cost ON runs (owner, usd, number) WHERE usd IS NOT NULL",
 )
 
+#: What a run asks about a step in doubt, and what was learned of it since.
+DOUBT_COLUMNS = (
+    "ALTER TABLE runs ADD COLUMN question INTEGER",
+    "ALTER TABLE runs ADD COLUMN learned TEXT",
+)
+
+#: The full-text index anew, over prompts as they are searched; `searchable` is a function of the
+#: writer's connection.
+TEXT_TABLES = (
+    "DROP TRIGGER runs_numbered",
+    "DROP TRIGGER runs_text_removed",
+    "DROP TABLE runs_text",
+    """
+    CREATE VIRTUAL TABLE runs_text USING fts5(
+        prompt, content = '', tokenize = 'unicode61 remove_diacritics 2'
+    )
+    """,
+    "INSERT INTO runs_text (rowid, prompt) SELECT number, searchable(prompt) FROM runs",
+    """
+    CREATE TRIGGER runs_numbered AFTER INSERT ON runs BEGIN
+        UPDATE runs SET number = (SELECT coalesce(max(number), 0) + 1 FROM runs)
+        WHERE run_id = new.run_id;
+        INSERT INTO runs_text (rowid, prompt)
+        SELECT number, searchable(prompt) FROM runs WHERE run_id = new.run_id;
+    END
+    """,
+    """
+    CREATE TRIGGER runs_text_removed AFTER DELETE ON runs BEGIN
+        INSERT INTO runs_text (runs_text, rowid, prompt)
+        VALUES ('delete', old.number, searchable(old.prompt));
+    END
+    """,
+)
+
 #: Steps from each version of the tables to the next; the version is SQLite's `user_version`.
 MIGRATIONS = (
     (
@@ -171,6 +205,8 @@ MIGRATIONS = (
     SPENDING_TABLES,
     SORT_INDEXES,
     HELD_TABLES,
+    DOUBT_COLUMNS,
+    TEXT_TABLES,
 )
 
 #: The version that this program writes; a database with a higher one is not opened.

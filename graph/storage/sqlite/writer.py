@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from graph.storage.search import searchable
+
 #: How long a transaction waits for another process's lock on the file, in seconds.
 BUSY_TIMEOUT = 5.0
 
@@ -54,6 +56,8 @@ class SqliteWriter:
             factory=factory,
         )
         try:
+            # What the triggers of the full-text index call.
+            self._connection.create_function("searchable", 1, searchable, deterministic=True)
             self._connection.execute("PRAGMA journal_mode=WAL")
             self._connection.execute(f"PRAGMA journal_size_limit={LARGEST_WAL}")
             self._waits_for_disk = False

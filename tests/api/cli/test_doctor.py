@@ -5,6 +5,7 @@ import os
 import socket
 import sqlite3
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import chdir, closing, contextmanager
 from pathlib import Path
@@ -127,9 +128,10 @@ def test_own_tools_are_loaded_from_the_working_folder(tmp_path: Path) -> None:
     )
 
     code, found = doctor(tmp_path, tools="loud:greet")
-    assert (code, only(found, "tools")[0]) == (0, "ok")
     own = wording("doctor.tools.ok").replace("7", "8").replace("0", "1")
-    assert only(found, "tools")[1] == own
+    undeclared = wording("in_doubt.undeclared.one", tool="greet")
+    told = [(one["status"], one["message"]) for one in found["tools"]]
+    assert (code, told) == (0, [("warning", undeclared), ("ok", own)])
 
     code, found = doctor(tmp_path, tools="leaving:tool")
     assert code == 1
@@ -152,6 +154,41 @@ def test_own_tools_that_keep_a_server_from_starting_are_told(tmp_path: Path) -> 
         code, found = doctor(tmp_path, tools=f"greeting:{function}")
         assert (code, only(found, "tools")[0]) == (1, "fails")
         assert reason in only(found, "tools")[1]
+
+
+def test_own_tools_of_a_project_with_folders_like_ours(tmp_path: Path) -> None:
+    """By file they are loaded; by module one line says why they cannot be."""
+    (tmp_path / "tools").mkdir()
+    for name, imported in (("files.py", "beside"), ("lost.py", "tools.beside")):
+        (tmp_path / "tools" / name).write_text(
+            f"from {imported} import NAME\n\n\n"
+            'def read_file(name: str) -> str:\n    """Read."""\n    return NAME\n'
+        )
+    (tmp_path / "tools" / "beside.py").write_text("NAME = 'a'\n")
+    code, found = doctor(tmp_path, tools="./tools/files.py:read_file")
+    assert (code, only(found, "tools")[0]) == (0, "ok")
+    for tool in ("tools.files:read_file", "./tools/lost.py:read_file"):
+        code, found = doctor(tmp_path, tools=tool)
+        assert (code, only(found, "tools")[0]) == (1, "fails")
+        assert "'tools' is a package of Runwright" in only(found, "tools")[1]
+
+
+def test_a_package_that_python_finds_instead_of_ours_is_told_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "nodes").mkdir()
+    (tmp_path / "nodes" / "__init__.py").write_text("")
+    code = "import sys; from api.__main__ import main; sys.path.insert(0, sys.argv[1]); "
+    code += "sys.exit(main(['doctor']))"
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)],
+        cwd=ROOT,
+        env=environment(tmp_path),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    [line] = done.stderr.splitlines()
+    assert line.startswith("runwright: 'nodes' is a package of Runwright, but ")
 
 
 def test_a_database_that_is_served_is_told_with_its_server(tmp_path: Path) -> None:

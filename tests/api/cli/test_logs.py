@@ -71,6 +71,8 @@ FORGERIES = [
     "a\u2028b\u2029c",
     "half \ud83d",
     "\x1b[31mred",
+    "a\x7f\x9b2Jb",
+    "a\tb\bc\u202ed",
 ]
 
 
@@ -78,6 +80,7 @@ FORGERIES = [
 def test_no_value_and_no_message_can_make_a_line_of_its_own(forged: str) -> None:
     for line in (text("run", prompt=forged), text("failed: %s", forged)):
         assert line.isprintable()
+    assert JsonFormatter().format(record("failed: %s", forged, prompt=forged)).isprintable()
     assert parsed("failed: %s", forged, prompt=forged)["prompt"] == forged
 
 
@@ -93,6 +96,7 @@ def test_no_exception_can_pass_for_a_line_of_the_log(forged: str) -> None:
     assert first == "2023-11-14T22:13:20.250Z info broke"
     assert others[0] == "    Traceback (most recent call last):"
     assert not [other for other in others if other.startswith("20")]
+    assert all(other.isprintable() for other in others)
     assert "ValueError" in made["exception"]
 
 

@@ -124,7 +124,8 @@ async def test_a_tool_tells_how_to_call_it_and_what_a_call_does(client):
     assert view.description == "Write a note down."
     assert list(view.input_schema["properties"]) == ["text"]
     assert view.effects
-    assert view.repeatable
+    assert view.idempotent
+    assert (view.timeout, view.attempts) == (None, 4)
 
 
 async def test_the_graph_is_mermaid_text(client):

@@ -26,6 +26,7 @@ REFUSED = {
     "cancel": "already-settled",
     "approve": "not-waiting",
     "reject": "not-waiting",
+    "resolve": "not-in-doubt",
     "retry": "not-retryable",
 }
 
@@ -156,7 +157,8 @@ def test_an_action_is_accepted_exactly_where_the_record_offers_it(
     assert before["status"] == status
     assert before["actions"] == actions(status)
 
-    answer = server.client.post(f"/runs/{run_id}/{action}")
+    body = {"as": "redo"} if action == "resolve" else {}
+    answer = server.client.post(f"/runs/{run_id}/{action}", json=body)
 
     after = record(server, run_id)
     if action in before["actions"]:

@@ -202,7 +202,7 @@ async def test_a_run_that_is_removed_gives_nothing_back(storage: Storage) -> Non
     budget_guard = budget(storage, usd=1.0)
     await charge(budget_guard, answer("a", usd=0.25), call(0, run="r"))
     removed = await storage.remove(
-        [RunArtifacts(run_id="r", receipts=("receipts", "alice"), step_keys=[], generation=0)]
+        [RunArtifacts(run_id="r", receipts=[("receipts", "alice")], step_keys=[], generation=0)]
     )
 
     assert removed == 1

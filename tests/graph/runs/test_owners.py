@@ -77,7 +77,7 @@ def test_every_call_about_one_run_is_in_the_next_test():
 
     assert about_one == {
         *("get", "wait", "watching", "cancel", "approve", "reject", "retry", "retry_now"),
-        *("history", "checkpoint", "fork", "explain", "remove"),
+        *("history", "checkpoint", "fork", "explain", "remove", "resolve"),
     }
 
 
@@ -104,6 +104,8 @@ async def test_anothers_run_takes_the_same_steps_as_one_that_is_not_there(
             with pytest.raises(RunNotFound):
                 await runs.reject(one, by="bob", owner="bob")
             with pytest.raises(RunNotFound):
+                await runs.resolve(one, "redo", by="bob", owner="bob")
+            with pytest.raises(RunNotFound):
                 await runs.retry(one, RetryRequest(), by="bob", owner="bob")
             with pytest.raises(RunNotFound):
                 await runs.retry_now(one, owner="bob")
@@ -122,7 +124,7 @@ async def test_anothers_run_takes_the_same_steps_as_one_that_is_not_there(
                     pass
             steps.append(asked.copy())
             asked.clear()
-        assert steps[0] == steps[1] == ["owned"] * 13
+        assert steps[0] == steps[1] == ["owned"] * 14
         monkeypatch.undo()
         assert await runs.get(run_id, owner="alice") == before
 

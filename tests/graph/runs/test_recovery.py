@@ -77,7 +77,7 @@ class Counting:
         self.stuck = stuck
 
     def make(self) -> Any:
-        @tool("count", phrases=["count {label}"])
+        @tool("count", in_doubt="retry", phrases=["count {label}"])
         async def count(label: str) -> str:
             """Count a label."""
             self.calls[label] += 1

@@ -185,3 +185,14 @@ def test_keys_that_are_set_to_nothing_stop_the_start(
     monkeypatch.setenv("RUNWRIGHT_API_KEYS", value)
     with pytest.raises(InvalidSettings, match="RUNWRIGHT_API_KEYS=…: "):
         read_settings()
+
+
+def test_exceptions_of_tools_are_told_to_callers_without_keys_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Unless it is said which."""
+    assert read_settings().tool_errors_told == "text"
+    monkeypatch.setenv("RUNWRIGHT_API_KEYS", f"ann:{'0' * 64}")
+    assert read_settings().tool_errors_told == "type"
+    monkeypatch.setenv("RUNWRIGHT_TOOL_ERRORS", "text")
+    assert read_settings().tool_errors_told == "text"

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from graph.state import DEFAULT_LIMITS, Status
-from graph.state.row import ApprovalAnswer, Facts, RunRow
+from graph.state.row import ApprovalAnswer, DoubtAnswer, Facts, RunRow
 from graph.storage.search import Search
 from graph.storage.storage import RunIndex, Storage
 
@@ -230,3 +230,45 @@ async def test_only_waiting_runs_that_nobody_decided_about_expire_earliest_first
 
     assert await index.expired(5.0, 10) == ["early", "later"]
     assert await index.expired(5.0, 1) == ["early"]
+
+
+def answer(question: int, **fields: Any) -> DoubtAnswer:
+    given: Any = {"what": "resolved", "question": question, "as": "redo", "output": None}
+    return given | {"at": 1.0, "by": "me", "learned": None} | fields  # type: ignore[no-any-return]
+
+
+async def test_a_step_in_doubt_is_decided_about_once_for_each_time_it_is_asked(
+    index: RunIndex,
+) -> None:
+    await index.accept(row("a", status="waiting"))
+    await index.decide("a", DECISION)
+    await index.note_expiry("a", 9.0, 3)
+
+    assert (found := await index.find("a")) is not None
+    assert (found.question, found.approval_answer) == (3, None)
+    assert await index.resolve("a", answer(3), generation=0)
+    assert not await index.resolve("a", answer(3, by="another"), generation=0)
+    assert not await index.decide("a", DECISION)
+    await index.note_expiry("a", 9.0, 3)
+    assert (found := await index.find("a")) is not None
+    assert found.approval_answer == answer(3)
+    assert await index.resolve("a", answer(5), generation=0)  # asked again, not yet noted
+
+
+async def test_a_late_answer_to_an_earlier_question_changes_nothing(index: RunIndex) -> None:
+    await index.accept(row("a", status="waiting"))
+    await index.note_expiry("a", 9.0, 5)
+
+    assert not await index.resolve("a", answer(3), generation=0)
+    assert not await index.resolve("a", answer(5), generation=1)
+    assert (found := await index.find("a")) is not None
+    assert (found.question, found.approval_answer) == (5, None)
+
+
+async def test_what_was_learned_is_kept_in_the_row(index: RunIndex) -> None:
+    learned: Any = {"generation": 0, "step": 1, "attempt": 1, "ended": "returned", "at": 1.0}
+    await index.accept(row("a", status="waiting"))
+    await index.note_learned("a", learned)
+
+    assert (found := await index.find("a")) is not None
+    assert found.learned == learned

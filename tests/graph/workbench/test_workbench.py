@@ -43,7 +43,7 @@ class Stumbling:
         return water
 
 
-@tool(phrases=["linger over {thing}"])
+@tool(in_doubt="retry", phrases=["linger over {thing}"])
 async def linger(thing: str) -> None:
     """Take very long."""
     await asyncio.sleep(600)

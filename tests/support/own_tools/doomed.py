@@ -14,13 +14,13 @@ def _begun() -> None:
     (Path(os.environ["GATES"]) / "begun").touch()
 
 
-@tool(phrases=["die now"])
+@tool(in_doubt="retry", phrases=["die now"])
 def die() -> None:
     """End the process in the middle of a step, as a crash does."""
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-@tool(phrases=["hang for {seconds} seconds"])
+@tool(in_doubt="retry", phrases=["hang for {seconds} seconds"])
 def hang(seconds: float) -> str:
     """Block a thread, as a tool does that never checks the time."""
     _begun()
@@ -28,7 +28,7 @@ def hang(seconds: float) -> str:
     return "woke up"
 
 
-@tool(phrases=["note {words}"])
+@tool(in_doubt="retry", phrases=["note {words}"])
 async def note(words: str, call: ToolCall) -> str:
     """Append a line to the file that NOTES names: one line for every call that was made."""
     with Path(os.environ["NOTES"]).open("a") as notes:  # noqa: ASYNC230 - one short line
@@ -36,7 +36,7 @@ async def note(words: str, call: ToolCall) -> str:
     return words
 
 
-@tool(phrases=["cling"])
+@tool(in_doubt="retry", phrases=["cling"])
 async def cling() -> None:
     """Swallow every cancellation, as code does that catches too much."""
     _begun()
@@ -47,7 +47,7 @@ async def cling() -> None:
             continue
 
 
-@tool(phrases=["freeze for {seconds} seconds"])
+@tool(in_doubt="retry", phrases=["freeze for {seconds} seconds"])
 async def freeze(seconds: float) -> None:
     """Block the event loop, as a coroutine does that never gives way."""
     _begun()

@@ -11,7 +11,7 @@ from tools.registry import tool
 GATE = "tests.support.own_tools.gate_tool:pass_gate,tests.support.own_tools.gate_tool:hold_gate"
 
 
-@tool("gate", effects=False, repeatable=True, phrases=["pass gate {name}"])
+@tool("gate", effects=False, idempotent=True, phrases=["pass gate {name}"])
 async def pass_gate(name: str) -> str:
     """Wait until the gate is open."""
     while not _is_open(name):  # noqa: ASYNC110 - another process opens it

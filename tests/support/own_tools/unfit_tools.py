@@ -97,6 +97,23 @@ def reserved(model_dump: int) -> int:
     return model_dump
 
 
+def lists_of_bytes() -> list[bytes]:
+    """Doc."""
+    return [b"a"]
+
+
+@tool(timeout=0)
+def no_time() -> str:
+    """Doc."""
+    return ""
+
+
+@tool(attempts=1.5)  # type: ignore[arg-type]
+def no_number() -> str:
+    """Doc."""
+    return ""
+
+
 async def yields(a: int) -> AsyncIterator[int]:
     """Doc."""
     yield a
@@ -125,6 +142,9 @@ UNFIT: Mapping[str, Callable[..., Any]] = {
     "no-schema": no_schema,
     "reserved": reserved,
     "yields": yields,
+    "bytes": lists_of_bytes,
+    "no-time": no_time,
+    "no-number": no_number,
     "no-function": NoFunction,
     "partial": partial(maybe_call, call="Bob"),
     "built-in": math.sqrt,

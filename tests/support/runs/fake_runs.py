@@ -42,7 +42,7 @@ LIMITS = {
 }
 
 
-@tool("notes.add", repeatable=True)
+@tool("notes.add", idempotent=True, attempts=4)
 async def add_note(text: str, call: ToolCall) -> str:
     """Write a note down."""
     return text

@@ -13,6 +13,7 @@ from graph.storage.search import (
     Search,
     duration,
     is_of_word,
+    searchable,
     sort_key,
     terms,
 )
@@ -74,7 +75,8 @@ def _within(value: float | None, least: float | None, most: float | None) -> boo
 def has_terms(prompt: str, text: str) -> bool:
     """Whether the words of each term follow each other in the prompt; never without terms."""
     sought = [words(term) for term in terms(text)]
-    return bool(sought) and all(_follow(words(prompt), term) for term in sought)
+    present = words(searchable(prompt))
+    return bool(sought) and all(_follow(present, term) for term in sought)
 
 
 def _follow(present: list[str], sought: list[str]) -> bool:

@@ -80,7 +80,7 @@ class Gates:
         return make_tools([*self._gated(), *self._stubborn(), *self._quick()])
 
     def _gated(self) -> list[Any]:
-        @tool("gate", phrases=["gate {label}"])
+        @tool("gate", in_doubt="retry", phrases=["gate {label}"])
         async def gate(label: str) -> Any:
             """Wait to be told how to end."""
             self.calls[label] += 1
@@ -96,13 +96,13 @@ class Gates:
         return [gate]
 
     def _quick(self) -> list[Any]:
-        @tool("pass", phrases=["pass {label}"])
+        @tool("pass", in_doubt="retry", phrases=["pass {label}"])
         async def pass_by(label: str) -> str:
             """Return at once."""
             self.calls[label] += 1
             return label
 
-        @tool("stumble", phrases=["stumble {label}"])
+        @tool("stumble", in_doubt="retry", phrases=["stumble {label}"])
         async def stumble(label: str) -> str:
             """Fail at the first call, in a way that may pass."""
             self.calls[label] += 1
@@ -110,7 +110,7 @@ class Gates:
                 raise ToolError("not yet", retryable=True)
             return label
 
-        @tool("fail", phrases=["fail {label}"])
+        @tool("fail", in_doubt="retry", phrases=["fail {label}"])
         async def fail(label: str) -> None:
             """Fail for good."""
             self.calls[label] += 1
@@ -126,14 +126,14 @@ class Gates:
             await asyncio.sleep(600)
             return label
 
-        @tool("block", phrases=["block {label}"])
+        @tool("block", in_doubt="retry", phrases=["block {label}"])
         def block(label: str) -> str:
             """Hold a thread until all are let go."""
             self.calls[label] += 1
             self.unblock.wait()
             return label
 
-        @tool("cling", phrases=["cling {label}"])
+        @tool("cling", in_doubt="retry", phrases=["cling {label}"])
         async def cling(label: str) -> str:
             """Swallow every cancellation until all are let go."""
             self.calls[label] += 1

@@ -68,7 +68,10 @@ def _receipts(database: sqlite3.Connection) -> Iterator[str]:
         for generation in range(GENERATIONS)
         for step in range(1, STEPS + 1)
     }
-    rows = database.execute("SELECT prefix, key, value FROM store WHERE prefix LIKE 'receipts.%'")
+    rows = database.execute(
+        "SELECT prefix, key, value FROM store"
+        " WHERE prefix LIKE 'receipts.%' OR prefix LIKE 'begun.%'"
+    )
     for prefix, key, value in rows:
         if key not in known:
             told = json.dumps(json.loads(value))[:80]

@@ -10,6 +10,7 @@ from langgraph.store.memory import InMemoryStore
 
 from graph.state import DEFAULT_LIMITS, Attempt, Plan, RunState, Step, new_run
 from nodes.execute_step import execute_step
+from tools.invocation import ToolErrors
 from tools.registry import Tool, ToolCall, ToolError, make_tools, tool
 from tools.threads import ToolThreads
 
@@ -34,7 +35,7 @@ async def refuse(retryable: bool) -> None:
     raise ToolError("the shop is closed", retryable=retryable)
 
 
-@tool("raise")
+@tool("raise", effects=False)
 async def raise_named(name: str) -> None:
     """Raise an exception that quotes a secret."""
     errors: dict[str, BaseException] = {
@@ -77,8 +78,11 @@ def run(*calls: tuple[str, dict[str, Any]], **limits: Any) -> RunState:
 class Attempts:
     """Makes attempts as the graph would; remembers what was waited for."""
 
-    def __init__(self, state: RunState, tools: Mapping[str, Tool] = TOOLS) -> None:
+    def __init__(
+        self, state: RunState, tools: Mapping[str, Tool] = TOOLS, *, errors: ToolErrors = "text"
+    ) -> None:
         self.state = state
+        self._errors = errors
         self.waited: list[float] = []
         self._tools = tools
         self._threads = ToolThreads(4)
@@ -87,7 +91,12 @@ class Attempts:
     async def make(self) -> Attempt:
         """One attempt; its record."""
         update = await execute_step(
-            self.state, self._runtime, tools=self._tools, threads=self._threads, wait=self._wait
+            self.state,
+            self._runtime,
+            tools=self._tools,
+            threads=self._threads,
+            wait=self._wait,
+            errors=self._errors,
         )
         assert json.loads(json.dumps(update)) == update
         (record,) = update.pop("log")

@@ -8,6 +8,7 @@ BODIES: Mapping[str, Any] = {
     "POST /runs": {"prompt": "2 + 2"},
     "POST /runs/wait": {"prompt": "2 + 2"},
     "POST /runs/{run_id}/fork": {"checkpoint_id": "1"},
+    "POST /runs/{run_id}/resolve": {"as": "fail"},
     "POST /plan": {"prompt": "2 + 2"},
 }
 

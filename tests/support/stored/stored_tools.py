@@ -37,14 +37,14 @@ async def charge(amount: float, name: str, call: ToolCall) -> dict[str, Any]:
     return {"charged": name, "amount": amount, "owner": call.owner}
 
 
-@tool("hold", effects=False, repeatable=True, phrases=["hold {thing}"])
+@tool("hold", effects=False, idempotent=True, phrases=["hold {thing}"])
 async def hold(thing: str) -> str:
     """Hold something for as long as the process lives."""
     await asyncio.Event().wait()
     return thing
 
 
-@tool("hold", effects=False, repeatable=True, phrases=["hold {thing}"])
+@tool("hold", effects=False, idempotent=True, phrases=["hold {thing}"])
 async def let_go(thing: str) -> str:
     """Hold something no more: what `hold` is in the process that comes after."""
     return f"let go of {thing}"

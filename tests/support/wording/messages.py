@@ -29,6 +29,7 @@ AREAS: Mapping[str, str] = {
     "planning": "nodes",
     "runs": "graph",
     "approval": "nodes",
+    "in_doubt": "nodes",
     "orders": "graph",
     "hand_edits": "nodes",
     "explanation": "graph",

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from graph.state import DEFAULT_LIMITS
-from graph.state.row import RunRow
+from graph.state.row import RunArtifacts, RunRow
 from graph.storage.open import open_storage
 from graph.storage.search import Search
 from graph.storage.sqlite.schema import MIGRATIONS, VERSION
@@ -88,6 +88,25 @@ async def test_what_an_earlier_version_settled_is_found_in_every_order(tmp_path:
         dearest = await storage.index.search("me", Search(sort="cost", limit=2))
     assert [row.run_id for row in longest.rows] == ["b", "a"]
     assert [row.run_id for row in dearest.rows] == ["c", "a"]
+
+
+async def test_what_an_earlier_version_stored_is_found_by_the_words_of_any_script(
+    tmp_path: Path,
+) -> None:
+    """And is forgotten when its run is removed."""
+    path = tmp_path / "runs.db"
+    with of_version(VERSION - 1, path) as earlier:
+        earlier.executemany(
+            "INSERT INTO runs (run_id, owner, prompt, limits, created_at, status, starts)"
+            " VALUES (?, 'me', ?, '{}', 1.5, 'completed', 1)",
+            [("a", "明天买牛奶"), ("b", "to the STRASSE")],
+        )
+    async with open_storage(f"sqlite:///{path}") as storage:
+        found = [await storage.index.search("me", Search(text=text)) for text in ("牛奶", "straße")]
+        await storage.remove([RunArtifacts("a", 0, ("receipts", "me"), [])])
+        after = await storage.index.search("me", Search(text="牛奶"))
+    assert [[row.run_id for row in page.rows] for page in found] == [["a"], ["b"]]
+    assert after.matching == 0
 
 
 async def test_a_migration_that_fails_leaves_the_tables_as_they_were(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from graph.commands.approval import NotWaiting
 from graph.commands.cancel import AlreadySettled
 from graph.commands.deletion import NotSettled
 from graph.commands.fork import ForkRejected
+from graph.commands.resolve import NotInDoubt
 from graph.commands.retry import NoBackoff, NotPlanned, NotRetryable, RetryRejected
 from graph.queue.executor import QueueFull
 from graph.runs.accept import KeyReused, NotAccepting
@@ -25,6 +26,7 @@ from graph.storage.pages import InvalidCursor
 from graph.storage.sqlite.probe import MALFORMED
 from graph.storage.storage import StorageUnavailable
 from nodes.approval.edited_plan import PlanUnfit
+from nodes.approval.in_doubt import AnswerUnfit
 from tests.support.runs.fake_runs import FakeRuns, serving
 
 _RUN = "<run_id>"
@@ -37,6 +39,7 @@ _FAILURES: dict[str, Exception] = {
     "prompt-rejected": PromptRejected("<reason>"),
     "invalid-cursor": InvalidCursor(),
     "plan-unfit": PlanUnfit(["<reason>", "<another>"]),
+    "answer-unfit": AnswerUnfit("output", ["<reason>", "<another>"]),
     "retry-rejected": RetryRejected("skip", ["<reason>", "<another>"]),
     "fork-rejected": ForkRejected("plan", ["<reason>", "<another>"]),
     "unreadable-body": HTTPException(400),
@@ -54,6 +57,9 @@ _FAILURES: dict[str, Exception] = {
     "key-reused": KeyReused("<name>", _RUN),
     "not-settled": NotSettled(_RUN, _STATUS),
     "not-waiting": NotWaiting(_RUN, _STATUS),
+    "not-waiting.in-doubt": NotWaiting(_RUN, "waiting", in_doubt=True),
+    "not-in-doubt": NotInDoubt(_RUN, _STATUS),
+    "not-in-doubt.decided": NotInDoubt(_RUN, "waiting", decided=True),
     "not-waiting.decided": NotWaiting(_RUN, "waiting"),
     "not-retryable": NotRetryable(_RUN, _STATUS),
     "not-planned": NotPlanned(_RUN, "from_step"),

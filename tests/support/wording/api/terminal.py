@@ -22,7 +22,7 @@ from api.cli.local_run import (
     NotStarted,
     NotWatched,
 )
-from api.cli.run import decide
+from api.cli.run import cancel_run, decide
 from api.cli.server_run import ServerRun, post_approval_answer, post_task
 from api.cli.terminal_view import Activity, activity_after
 from graph.record.events import Event, EventType
@@ -159,6 +159,7 @@ async def _of_servers() -> dict[str, str]:
     told["server.away"] = await _noted(run)
     for act in ("approve", "reject"):
         told[f"decided.{act}"] = await _decided(act)
+    told["order.cancelled"] = await _cancelled()
     return {key: text.replace(str(absent.base_url), "<url>") for key, text in told.items()}
 
 
@@ -166,6 +167,12 @@ async def _decided(act: Any) -> str:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("api.cli.run.open_client", lambda *_: _client(200, "{}", None))
         return await decide(Settings(), "<run_id>", act, reason=None, url="http://server:8000")
+
+
+async def _cancelled() -> str:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("api.cli.run.open_client", lambda *_: _client(200, "{}", None))
+        return await cancel_run(Settings(), "<run_id>", url="http://server:8000")
 
 
 #: What a server may answer to who watches: status, body, and the key that was sent.
@@ -265,6 +272,8 @@ _COMMANDS: Mapping[str, tuple[tuple[str, ...], str | None]] = {
     "approve.url": (("approve", RUN_ID, "--url", "localhost:8000"), None),
     "serve.exposed": (("serve", "--host", "192.0.2.1"), None),
     "key.name": (("key", "new", "two words"), None),
+    "text": (("run", "add", "todo", "caf\udce9"), None),
+    "list.text": (("list", "--text", "!?"), None),
 }
 
 

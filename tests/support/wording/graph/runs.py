@@ -104,7 +104,7 @@ async def _not_understood(prompt: str) -> str:
 async def _attempts() -> dict[str, str]:
     ends = threading.Event()
 
-    @tool("block")
+    @tool("block", effects=False)
     def block() -> None:
         """Block a thread."""
         ends.wait()
@@ -135,7 +135,7 @@ async def _attempts() -> dict[str, str]:
 
 
 class _Odd(dict[str, Any]):
-    def values(self) -> Any:
+    def items(self) -> Any:
         raise RuntimeError
 
 
@@ -147,7 +147,7 @@ def _error(attempt: Attempt) -> str:
 async def _cancelled() -> dict[str, str]:
     begun = asyncio.Event()
 
-    @tool("hold", phrases=["hold on"])
+    @tool("hold", in_doubt="retry", phrases=["hold on"])
     async def hold() -> None:
         """Change something, and never end."""
         begun.set()

@@ -3,7 +3,7 @@
 import asyncio
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import Annotated, Any
 
@@ -12,10 +12,13 @@ from pydantic import BaseModel, Field
 
 from nodes.patterns.own_phrases import InvalidPhrase
 from nodes.patterns.planner import PatternPlanner
+from tests.support.own_tools.own_files import own_files
 from tests.support.own_tools.unfit_tools import UNFIT
 from tests.support.wording.messages import masked, refusal
-from tools.invocation import invoke
+from tools import outputs
+from tools.invocation import ToolErrors, invoke
 from tools.loading import load
+from tools.outputs import UnfitOutput, plain_data
 from tools.registry import InvalidTool, ToolCall, ToolError, make_tool, make_tools, tool
 from tools.threads import ToolThreads
 
@@ -109,7 +112,82 @@ async def messages() -> dict[str, str]:
     told["unprintable"] = masked(await _failed(_unprintable), type="_Unprintable")
     told["timeout"] = masked(await _failed(_slow, timeout=0.01), tool="slow", seconds="0.01")
     told["timeout.clinging"] = masked(await _clinging(), tool="cling", seconds="0.01")
-    return told | await _told_of_threads()
+    for kind, (reason, shown) in _OUTPUTS.items():
+        told[f"output.{kind}"] = reason
+        told[f"returns.{kind}"] = _refused(make_tool, _returning(shown))
+    told["output.same-key"] = refusal(UnfitOutput, plain_data, {1: "a", "1": "b"})
+    told["output.value"] = await _failed(_untyped)
+    for errors in ("text", "type"):
+        for function in (_reasoned, _offline):
+            key = function.__name__.strip("_")
+            told[f"{key}.{errors}"] = await _failed(function, errors=errors)
+    return told | await _told_of_threads() | _told_of_files()
+
+
+#: The reasons against outputs, each with a type that is refused for it.
+_OUTPUTS: Mapping[str, tuple[str, Any]] = {
+    "bytes": (outputs._BYTES, list[bytes]),
+    "set": (outputs._SET, set[Any]),
+    "iterator": (outputs._ITERATOR, Iterator[int]),
+    "awaitable": (outputs._AWAITABLE, Awaitable[int]),
+    "function": (outputs._FUNCTION, Callable[[], int]),
+    "keys": (outputs._KEYS, dict[tuple[int, int], str]),
+    "unknown": (outputs._UNKNOWN, asyncio.Lock),
+}
+
+
+def _returning(hint: Any) -> Callable[..., Any]:
+    @tool("produce")
+    def produce() -> None:
+        """Produce it."""
+
+    produce.__annotations__["return"] = hint
+    return produce
+
+
+@tool("untyped")
+def _untyped() -> Any:
+    """Return bytes."""
+    return b"a"
+
+
+@tool("reasoned")
+def _reasoned() -> None:
+    """Fail as Python functions do."""
+    raise ValueError("no such\nfile: \x1b[31ma.txt")
+
+
+@tool("offline")
+def _offline() -> None:
+    """Fail for now."""
+    raise ConnectionResetError("reset by the printer")
+
+
+#: What is beside a user's file, by its name.
+_FILES = {
+    "mine.py": "import tools.files",
+    "broken.py": "raise OSError('two\\nlines')",
+    "tools/files.py": "",
+    "json.py": "",
+    "text.txt": "",
+}
+
+
+def _told_of_files() -> dict[str, str]:
+    names = {
+        "file.missing": "./none.py:read",
+        "file.kind": "./text.txt:read",
+        "file.function": "./tools/files.py:read",
+        "file.clash": "./mine.py:read",
+        "file.broken": "./broken.py:read",
+        "clash.ours": "tools.files:read",
+        "clash.other": "json:read",
+    }
+    with own_files(_FILES) as folder:
+        return {
+            key: _refused(load, name).replace(str(folder), "<folder>")
+            for key, name in names.items()
+        }
 
 
 async def _told_of_threads() -> dict[str, str]:
@@ -150,10 +228,13 @@ async def _failed(
     *,
     timeout: float = 5,
     threads: ToolThreads | None = None,
+    errors: ToolErrors = "text",
     **value: Any,
 ) -> str:
     call = ToolCall("me", "step", InMemoryStore())
     threads = threads or ToolThreads(1)
-    outcome = await invoke(make_tool(function), value, call, timeout=timeout, threads=threads)
+    outcome = await invoke(
+        make_tool(function), value, call, timeout=timeout, threads=threads, errors=errors
+    )
     assert outcome.failure is not None
     return outcome.failure.message
