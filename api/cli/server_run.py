@@ -89,7 +89,7 @@ async def post_task(client: httpx.AsyncClient, task: str) -> "ServerRun":
         response = await client.post("/runs", json={"prompt": task})
         answer = response.json()
     except (httpx.HTTPError, ValueError) as error:
-        reason = f"the server at {client.base_url} does not answer ({type(error).__name__})"
+        reason = f"the server at {_name_of(client)} does not answer ({type(error).__name__})"
         raise NotStarted(f"{reason}; whether it took the task, GET /runs tells") from None
     if not response.is_success:
         raise NotStarted(_refusal(response))
@@ -119,7 +119,7 @@ async def post_order(
     try:
         response = await client.post(f"{_path(run_id)}/{act}", json=body)
     except httpx.HTTPError as error:
-        reason = f"the server at {client.base_url} does not answer ({type(error).__name__})"
+        reason = f"the server at {_name_of(client)} does not answer ({type(error).__name__})"
         hint = f"whether it took {what}, `runwright watch {run_id}` tells"
         raise failure(f"{reason}; {hint}") from None
     if not response.is_success:  # a redirect decides nothing either
@@ -135,10 +135,10 @@ async def ask(client: httpx.AsyncClient, path: str, **query: Any) -> Any:
     except _Unreachable:
         raise NotWatched(_refusal(response)) from None
     except httpx.HTTPError as error:
-        reason = f"the server at {client.base_url} does not answer ({type(error).__name__})"
+        reason = f"the server at {_name_of(client)} does not answer ({type(error).__name__})"
         raise NotWatched(reason) from None
     except ValueError:
-        raise NotWatched(f"{client.base_url} is no Runwright server") from None
+        raise NotWatched(f"{_name_of(client)} is no Runwright server") from None
 
 
 async def ask_of_run(client: httpx.AsyncClient, run_id: str, part: str = "") -> Any:
@@ -158,6 +158,11 @@ async def ask_events(client: httpx.AsyncClient, run_id: str) -> list[Event]:
 
 def _path(run_id: str) -> str:
     return f"/runs/{quote(run_id, safe='')}"
+
+
+def _name_of(client: httpx.AsyncClient) -> str:
+    """Where its server is, without a user and password that `--url` may have."""
+    return str(client.base_url.copy_with(userinfo=b""))
 
 
 class ServerRun:
@@ -195,7 +200,7 @@ class ServerRun:
                     return
             except _Unreachable:
                 if alive_at == heard_at and not noted:  # a connection that broke may be made anew
-                    note(f"the server at {self._client.base_url} does not answer; trying again")
+                    note(f"the server at {_name_of(self._client)} does not answer; trying again")
                     noted = True
             if time.monotonic() - alive_at > SILENCE_LIMIT:
                 raise Detached(self.run_id)
@@ -216,7 +221,7 @@ class ServerRun:
                 async for message in stream.aiter_sse():
                     yield message
         except SSEError:  # one of the others, by its class
-            raise NotWatched(f"{self._client.base_url} is no Runwright server") from None
+            raise NotWatched(f"{_name_of(self._client)} is no Runwright server") from None
         except httpx.TransportError as error:
             raise _Unreachable from error
 
@@ -252,7 +257,7 @@ class ServerRun:
 
     async def leave(self) -> str:
         """Let the server have it."""
-        hint = f"run {self.run_id} is to be cancelled at {self._client.base_url}"
+        hint = f"run {self.run_id} is to be cancelled at {_name_of(self._client)}"
         return f"{hint}; `runwright watch {self.run_id}` shows it"
 
 
@@ -268,7 +273,7 @@ def _check(response: httpx.Response) -> None:
 def _refusal(response: httpx.Response) -> str:
     if response.status_code != httpx.codes.UNAUTHORIZED:
         return f"the server refused: {_detail(response)}"
-    server = f"the server at {response.request.url.copy_with(raw_path=b'/')}"
+    server = f"the server at {response.request.url.copy_with(raw_path=b'/', userinfo=b'')}"
     if "x-api-key" in response.request.headers:
         return f"the key in RUNWRIGHT_API_KEY is not one of {server}; its keeper can make you one"
     return f"{server} has keys; set RUNWRIGHT_API_KEY to yours (`runwright key new NAME` makes one)"

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from graph.settings.keys import without_secrets
 from graph.storage.sqlite.open import open_sqlite
 from graph.storage.sqlite.ownership import FileOwned, ServerAddress, own
 from graph.storage.storage import Storage, StorageError
@@ -63,7 +64,7 @@ def sqlite_path(url: str) -> Path:
     path = url.removeprefix(prefix)
     if not url.startswith(prefix) or not path or path == ":memory:" or path.endswith("/"):
         raise StorageError(
-            f"{url!r} names no database; use sqlite:///relative.db, sqlite:////absolute.db"
+            f"{without_secrets(url)!r} names no database; use sqlite:///relative.db, sqlite:////absolute.db"
             " or memory:// (RUNWRIGHT_DATABASE_URL)"
         )
     return Path(path)
