@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN    := .venv/bin
 
-.PHONY: run soak-effects soak-kills studio test test-rest test-all test-real-llm lint style types notebook models dev lock clean bench-house bench-keeping bench-live bench-planner bench-planning bench-runs bench-search
+.PHONY: run audit soak-effects soak-kills studio test test-rest test-all test-real-llm lint style types notebook models dev lock clean bench-house bench-keeping bench-live bench-planner bench-planning bench-runs bench-search
 
 # `value`, since in JSON there may be a $.
 run: .venv/.installed $(if $(value RUNWRIGHT_MODELS),.venv/.models) ## start the server on http://127.0.0.1:8000
@@ -48,6 +48,9 @@ style: .venv/.dev
 types: .venv/.dev
 	$(BIN)/mypy
 
+audit: .venv/.audit         ## advisories against the pinned versions; ends with an error where it could not ask
+	@.venv/audit/bin/python -m tests.support.audit $(ARGS)
+
 bench-planner: .venv/.installed ## score the pattern planner; ARGS="--data DIR --misses"
 	$(BIN)/python -m benchmarks.planner $(ARGS)
 
@@ -76,11 +79,13 @@ models: .venv/.models       ## what is needed beside to plan with models; `make 
 
 dev: .venv/.dev             ## what tests, Studio and the notebook need; their targets see to it by themselves
 
-LOCK := .venv/lock/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 \
+# Without it every pin stays that still fits.
+UPGRADE ?= --upgrade
+LOCK := .venv/lock/bin/uv pip compile --quiet $(UPGRADE) --universal --python-version 3.11 \
   --generate-hashes --no-emit-index-url --no-header
 
 # All extras first: what runs has the versions that were developed with.
-lock:                       ## resolve the newest allowed versions into the constraints
+lock:                       ## resolve the newest allowed versions into the constraints; UPGRADE="--upgrade-package x" of one
 	$(PYTHON) -m venv .venv/lock
 	.venv/lock/bin/python -m pip install --quiet uv
 	$(LOCK) --all-extras pyproject.toml -o constraints-dev.txt
@@ -88,6 +93,7 @@ lock:                       ## resolve the newest allowed versions into the cons
 	$(LOCK) -c constraints-dev.txt --extra checkout --extra models pyproject.toml -o constraints-models.txt
 	echo 'schemathesis>=4.32' | $(LOCK) - -o tests/fuzz_constraints.txt
 	echo 'openapi-python-client>=0.29' | $(LOCK) - -o tests/client_constraints.txt
+	echo 'pip-audit>=2.10.1' | $(LOCK) - -o tests/audit_constraints.txt
 
 clean:                      ## remove the environment and every cache
 	rm -rf .venv dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .langgraph_api
@@ -135,6 +141,13 @@ TELL = @test -z "$(filter $(1),$?)" || echo "installing $$(($(call PINS,$(1)) - 
 	@echo "installing the generator of clients into .venv/client, about half a minute ..."
 	@$(PYTHON) -m venv .venv/client
 	@.venv/client/bin/python $(INSTALL) tests/client_constraints.txt
+	@touch $@
+
+# And what asks for advisories, which needs nothing of what it asks about.
+.venv/.audit: tests/audit_constraints.txt
+	@echo "installing pip-audit into .venv/audit, about half a minute ..."
+	@$(PYTHON) -m venv .venv/audit
+	@.venv/audit/bin/python $(INSTALL) tests/audit_constraints.txt
 	@touch $@
 
 # An inference engine and the weights of two models, whose hashes the tests check. Without their

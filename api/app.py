@@ -29,6 +29,7 @@ from api.streams.sse import HEARTBEAT
 from api.streams.streams import EncodedEvents
 from graph.service import Runs
 from graph.settings.keys import KeyRing
+from graph.storage.sqlite.ownership import ServerAddress
 
 #: From which size an answer is compressed for who asks for it, in bytes, and how hard: a record of
 #: an ordinary run has less, and more effort would save a tenth for three times the work.
@@ -55,10 +56,12 @@ def create_app(
     limits: HttpLimits,
     *,
     heartbeat: float = HEARTBEAT,
+    address: ServerAddress | None = None,
 ) -> FastAPI:
     """The application; its runs are opened when the server starts and closed when it ends.
 
-    `heartbeat`: how often a stream says that it is alive, in seconds.
+    `heartbeat`: how often a stream says that it is alive, in seconds. `address`: the one in the
+    note beside the database, which it proves to be.
     """
 
     @asynccontextmanager
@@ -107,6 +110,7 @@ def create_app(
     )
     app.state.encoded_events = EncodedEvents()
     app.state.heartbeat = heartbeat
+    app.state.address = address
     app.openapi = description_of(app, keys=bool(limits.keys))  # type: ignore[method-assign]  # as FastAPI documents it
     return app
 

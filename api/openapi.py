@@ -28,8 +28,18 @@ LOCATION = {"Location": {"description": "Where to read the run.", "schema": {"ty
 
 #: How a key is sent to a server that has keys.
 KEYS: dict[str, dict[str, str]] = {
-    "bearer": {"type": "http", "scheme": "bearer"},
-    "header": {"type": "apiKey", "in": "header", "name": "x-api-key"},
+    "bearer": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "Where both headers come with one request, this one counts, also where its "
+        "key is wrong; of several of one name the first.",
+    },
+    "header": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "x-api-key",
+        "description": "Looked at only where there is no `Authorization: Bearer`.",
+    },
 }
 
 _SCHEMAS = "#/components/schemas/"

@@ -19,6 +19,7 @@ from graph.service import Runs
 from graph.settings import Settings
 from graph.state import RunState
 from graph.storage.open import open_storage
+from graph.storage.sqlite.ownership import ServerAddress
 from graph.storage.storage import Storage, StorageError, StorageUnavailable
 from nodes.approval.in_doubt import DoubtGate
 from nodes.patterns.overlaps import overlapping_phrases
@@ -34,13 +35,13 @@ logger = logging.getLogger("runwright.tools")
 async def open_runs(
     settings: Settings,
     *,
-    server_url: str | None = None,
+    server: ServerAddress | None = None,
     resume_unfinished: bool = True,
     functions: Iterable[Callable[..., Any]] = (),
 ) -> AsyncIterator[Runs]:
     """Runs over the configured storage, executing for as long as the context lasts.
 
-    `server_url` is where this process answers, for others that find the file in use. Without
+    `server` is where this process answers, for others that find the file in use. Without
     `resume_unfinished`, runs that an earlier process left stay as they are. `functions` become
     tools beside the configured ones. Raises `StorageError`, `FileOwned`, `InvalidTool` and
     `InvalidSettings`.
@@ -50,7 +51,7 @@ async def open_runs(
         logger.warning("%s", overlap)
     if resume_unfinished and (names := undeclared(tools)):
         logger.warning("%s", undeclared_words(names))
-    async with open_storage(settings.database_url, server_url=server_url) as storage:
+    async with open_storage(settings.database_url, server=server) as storage:
         daily = _daily_budget(settings, storage)
         if ladder and daily:
             ladder = replace(ladder, budget_guard=daily)

@@ -31,7 +31,7 @@ from graph.state.status import STATUSES
 from graph.state.wording import counted
 from graph.storage.open import sqlite_path
 from graph.storage.sqlite.backup import BackupFailed, back_up
-from graph.storage.sqlite.open import FileOwned
+from graph.storage.sqlite.ownership import FileOwned
 from graph.storage.storage import StorageError
 from tools.registry import InvalidTool
 

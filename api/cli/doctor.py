@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import redirect_stdout
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from typing import Literal
 from urllib.parse import urlsplit
@@ -19,9 +19,10 @@ from graph.compose import open_tools
 from graph.models.client import LiteLlmModel, close_clients
 from graph.models.ladder import make_ladder
 from graph.settings import InvalidSettings, Settings, read_settings
+from graph.settings.keys import without_secrets
 from graph.state.wording import counted
 from graph.storage.open import open_storage
-from graph.storage.sqlite.open import FileOwned
+from graph.storage.sqlite.ownership import FileOwned
 from graph.storage.storage import StorageError
 from nodes.patterns.overlaps import overlapping_phrases
 from nodes.planning.model import ModelFailure
@@ -52,7 +53,10 @@ async def examined(*, call_models: bool, as_json: bool) -> tuple[str, bool]:
     What the user's own modules print goes to standard error.
     """
     with redirect_stdout(sys.stderr):
-        findings = [finding async for finding in _examine(call_models=call_models)]
+        findings = [
+            replace(finding, message=without_secrets(finding.message))
+            async for finding in _examine(call_models=call_models)
+        ]
     sound = all(finding.status != "fails" for finding in findings)
     return (_json(findings, sound=sound) if as_json else _text(findings)), sound
 
@@ -139,7 +143,9 @@ async def _loaded(model: LiteLlmModel, timeout: float, *, call: bool) -> Finding
     """Raises `ModelFailure`."""
     await asyncio.to_thread(model.warm)
     if missing := model.missing_variables():
-        return Finding("models", "fails", f"{model.name}: {', '.join(missing)} is not set")
+        # A key may have been put where the name of its variable belongs.
+        names = [name if name.isupper() else "the variable in api_key_env" for name in missing]
+        return Finding("models", "fails", f"{model.name}: {', '.join(names)} is not set")
     if not call:
         return Finding("models", "ok", f"{model.name}: not asked (--call-models does)")
     began = time.monotonic()

@@ -37,7 +37,7 @@ from graph.settings import Settings
 from graph.settings.keys import DEFAULT_OWNER, KeyRing
 from graph.state.status import SETTLED, WrongStatus
 from graph.storage.open import sqlite_path
-from graph.storage.sqlite.open import FileOwned, own
+from graph.storage.sqlite.ownership import FileOwned, own
 from graph.storage.storage import StorageUnavailable
 
 
@@ -66,7 +66,7 @@ async def _started(settings: Settings, task: str) -> AsyncIterator[RunSource]:
     except FileOwned as owned:
         if owned.owner is None or owned.owner.url is None:
             raise
-        async with open_client(owned.owner.url, settings.api_key) as client:
+        async with open_client(owned, settings.api_key) as client:
             yield await post_task(client, task)
 
 
@@ -117,11 +117,11 @@ async def decide(
     return line(f"run {run_id} is {_OUTCOME[act].format(run_id=run_id)}")
 
 
-def _serving(database_url: str, run_id: str) -> str:
-    """The address of the server that has the database. Raises `NotDecided` where there is none."""
+def _serving(database_url: str, run_id: str) -> FileOwned:
+    """The server that has the database. Raises `NotDecided` where there is none."""
     check_kept(database_url)
     try:
-        with own(sqlite_path(database_url), url=None):
+        with own(sqlite_path(database_url)):
             start = "start one with `runwright serve`"
             raise NotDecided(f"no server is there to execute run {run_id}; {start}, then try again")
     except FileOwned as owned:
@@ -129,7 +129,7 @@ def _serving(database_url: str, run_id: str) -> str:
             raise NotDecided(
                 f"{owned}, which answers nobody; try again when it has ended"
             ) from None
-        return owned.owner.url
+        return owned
 
 
 # `runwright resolve`: what became of a step that may have acted, told to its server.
@@ -190,7 +190,7 @@ async def reached(
     Nothing goes on here that an earlier process left, and where nothing is to be `executing`,
     neither tools nor models are needed. Raises what `open_runs` raises, and `NotWatched`.
     """
-    server = checked_url(url) if url is not None else None
+    server: str | FileOwned | None = checked_url(url) if url is not None else None
     if server is None:
         check_kept(settings.database_url)
         try:
@@ -202,7 +202,7 @@ async def reached(
         except FileOwned as owned:
             if owned.owner is None or owned.owner.url is None:
                 raise NotWatched(f"{owned}, which answers nobody; watch the run there") from None
-            server = owned.owner.url
+            server = owned
     async with open_client(server, settings.api_key) as client:
         yield client
 

@@ -19,6 +19,7 @@ from api.middleware.connections import ConnectionLimits, guarded
 from graph.compose import open_runs
 from graph.settings import InvalidSettings, Settings
 from graph.settings.keys import KeyRing
+from graph.storage.sqlite.ownership import ServerAddress
 
 logger = logging.getLogger("runwright.server")
 
@@ -51,8 +52,8 @@ async def serve(settings: Settings) -> None:
 
 
 async def _serve_on(listener: socket.socket, settings: Settings) -> None:
-    url = url_of(settings.host, listener.getsockname()[1])
-    async with open_runs(settings, server_url=url) as runs:
+    address = ServerAddress(url_of(settings.host, listener.getsockname()[1]))
+    async with open_runs(settings, server=address) as runs:
         server = _Server(
             settings.grace,
             uvicorn.Config(
@@ -64,6 +65,7 @@ async def _serve_on(listener: socket.socket, settings: Settings) -> None:
                         KeyRing(settings.api_keys),
                         settings.cors_origins,
                     ),
+                    address=address,
                 ),
                 http=guarded(_connection_limits(settings), encoded),
                 log_config=None,
@@ -78,7 +80,7 @@ async def _serve_on(listener: socket.socket, settings: Settings) -> None:
         # answers under load.
         gc.collect()
         gc.freeze()
-        logger.info("serving", extra={"url": url})
+        logger.info("serving", extra={"url": address.url})
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         await asyncio.wait(
             [serving, asyncio.create_task(server.end_requested.wait())],

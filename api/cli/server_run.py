@@ -1,6 +1,7 @@
 """A run that a server executes, watched over HTTP."""
 
 import asyncio
+import secrets
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -13,7 +14,9 @@ from httpx_sse import ServerSentEvent, SSEError, aconnect_sse
 from pydantic import SecretStr
 
 from api.cli.local_run import Detached, NotCancelled, NotDecided, Note, NotStarted, NotWatched
+from api.routes.server import NONCE, PROOF
 from graph.record.events import TIMES, Event
+from graph.storage.sqlite.ownership import FileOwned, read_owner
 
 #: How long a server that does not answer is tried again, in seconds: what a restart takes.
 SILENCE_LIMIT = 15.0
@@ -32,11 +35,52 @@ class _Unreachable(Exception):
     """The server does not answer just now."""
 
 
-def open_client(url: str, key: SecretStr | None) -> httpx.AsyncClient:
-    """A client of the server at `url`, with the key that it sends there."""
+def open_client(server: str | FileOwned, key: SecretStr | None) -> httpx.AsyncClient:
+    """A client of the server at a URL, or of the one that has a file, with the key it sends there.
+
+    The second is asked for a proof ahead of each request, without which nothing is sent: where it
+    has gone, anybody may listen. A request raises `NotWatched` then.
+    """
     timeout = httpx.Timeout(30, connect=5)
     headers = {"x-api-key": key.get_secret_value()} if key else {}
-    return httpx.AsyncClient(base_url=url, headers=headers, timeout=timeout, trust_env=False)
+    if isinstance(server, str):
+        return httpx.AsyncClient(base_url=server, headers=headers, timeout=timeout, trust_env=False)
+    assert server.owner is not None
+    return httpx.AsyncClient(
+        base_url=server.owner.url or "",
+        headers=headers,
+        timeout=timeout,
+        trust_env=False,
+        auth=_Proven(server),
+    )
+
+
+class _Proven(httpx.Auth):
+    """Sends a request only where a proof was answered just before."""
+
+    def __init__(self, owned: FileOwned) -> None:
+        self._path = owned.path
+
+    async def async_auth_flow(
+        self, request: httpx.Request
+    ) -> AsyncGenerator[httpx.Request, httpx.Response]:
+        nonce = secrets.token_hex(32)
+        address = request.url.copy_with(raw_path=b"/health/live")
+        before = read_owner(self._path)
+        answer = yield httpx.Request(
+            "GET", address, headers={NONCE: nonce}, extensions=request.extensions
+        )
+        # The file's server may have begun anew, or ended, since the note was read.
+        proof = answer.headers.get(PROOF, "")
+        owners = before, read_owner(self._path)
+        if not any(owner.proves(nonce, proof) for owner in owners if owner):
+            server = request.url.copy_with(raw_path=b"/")
+            raise NotWatched(
+                f"what answers at {server} does not prove that it is the server of {self._path},"
+                " so that neither key nor task is sent there; start the server anew, as the user"
+                " who runs this"
+            )
+        yield request
 
 
 async def post_task(client: httpx.AsyncClient, task: str) -> "ServerRun":
@@ -45,7 +89,7 @@ async def post_task(client: httpx.AsyncClient, task: str) -> "ServerRun":
         response = await client.post("/runs", json={"prompt": task})
         answer = response.json()
     except (httpx.HTTPError, ValueError) as error:
-        reason = f"the server at {client.base_url} does not answer ({type(error).__name__})"
+        reason = f"the server at {_name_of(client)} does not answer ({type(error).__name__})"
         raise NotStarted(f"{reason}; whether it took the task, GET /runs tells") from None
     if not response.is_success:
         raise NotStarted(_refusal(response))
@@ -75,7 +119,7 @@ async def post_order(
     try:
         response = await client.post(f"{_path(run_id)}/{act}", json=body)
     except httpx.HTTPError as error:
-        reason = f"the server at {client.base_url} does not answer ({type(error).__name__})"
+        reason = f"the server at {_name_of(client)} does not answer ({type(error).__name__})"
         hint = f"whether it took {what}, `runwright watch {run_id}` tells"
         raise failure(f"{reason}; {hint}") from None
     if not response.is_success:  # a redirect decides nothing either
@@ -91,10 +135,10 @@ async def ask(client: httpx.AsyncClient, path: str, **query: Any) -> Any:
     except _Unreachable:
         raise NotWatched(_refusal(response)) from None
     except httpx.HTTPError as error:
-        reason = f"the server at {client.base_url} does not answer ({type(error).__name__})"
+        reason = f"the server at {_name_of(client)} does not answer ({type(error).__name__})"
         raise NotWatched(reason) from None
     except ValueError:
-        raise NotWatched(f"{client.base_url} is no Runwright server") from None
+        raise NotWatched(f"{_name_of(client)} is no Runwright server") from None
 
 
 async def ask_of_run(client: httpx.AsyncClient, run_id: str, part: str = "") -> Any:
@@ -114,6 +158,11 @@ async def ask_events(client: httpx.AsyncClient, run_id: str) -> list[Event]:
 
 def _path(run_id: str) -> str:
     return f"/runs/{quote(run_id, safe='')}"
+
+
+def _name_of(client: httpx.AsyncClient) -> str:
+    """Where its server is, without a user and password that `--url` may have."""
+    return str(client.base_url.copy_with(userinfo=b""))
 
 
 class ServerRun:
@@ -151,7 +200,7 @@ class ServerRun:
                     return
             except _Unreachable:
                 if alive_at == heard_at and not noted:  # a connection that broke may be made anew
-                    note(f"the server at {self._client.base_url} does not answer; trying again")
+                    note(f"the server at {_name_of(self._client)} does not answer; trying again")
                     noted = True
             if time.monotonic() - alive_at > SILENCE_LIMIT:
                 raise Detached(self.run_id)
@@ -172,7 +221,7 @@ class ServerRun:
                 async for message in stream.aiter_sse():
                     yield message
         except SSEError:  # one of the others, by its class
-            raise NotWatched(f"{self._client.base_url} is no Runwright server") from None
+            raise NotWatched(f"{_name_of(self._client)} is no Runwright server") from None
         except httpx.TransportError as error:
             raise _Unreachable from error
 
@@ -208,7 +257,7 @@ class ServerRun:
 
     async def leave(self) -> str:
         """Let the server have it."""
-        hint = f"run {self.run_id} is to be cancelled at {self._client.base_url}"
+        hint = f"run {self.run_id} is to be cancelled at {_name_of(self._client)}"
         return f"{hint}; `runwright watch {self.run_id}` shows it"
 
 
@@ -224,7 +273,7 @@ def _check(response: httpx.Response) -> None:
 def _refusal(response: httpx.Response) -> str:
     if response.status_code != httpx.codes.UNAUTHORIZED:
         return f"the server refused: {_detail(response)}"
-    server = f"the server at {response.request.url.copy_with(raw_path=b'/')}"
+    server = f"the server at {response.request.url.copy_with(raw_path=b'/', userinfo=b'')}"
     if "x-api-key" in response.request.headers:
         return f"the key in RUNWRIGHT_API_KEY is not one of {server}; its keeper can make you one"
     return f"{server} has keys; set RUNWRIGHT_API_KEY to yours (`runwright key new NAME` makes one)"

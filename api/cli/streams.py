@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import Any, TextIO
 
 from api.cli.lines import line
+from graph.settings.keys import without_secrets
 
 #: Exit codes: as `sysexits.h` has it, the output cannot be written; as shells have it, nobody reads
 #: it.
@@ -45,7 +46,7 @@ def complain(message: str) -> None:
     if sys.stderr is None:
         return
     with suppress(OSError):  # the exit code tells
-        for text in message.splitlines():
+        for text in without_secrets(message).splitlines():
             print(line(f"runwright: {text}"), file=sys.stderr)  # noqa: T201 - the command line's
 
 

@@ -3,9 +3,10 @@
 from dataclasses import asdict
 from typing import Annotated, Any, cast
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Header, Request, Response
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import JSONResponse, PlainTextResponse, RedirectResponse
+from pydantic import WithJsonSchema
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from typing_extensions import TypedDict
@@ -18,6 +19,7 @@ from api.strict import StrictRoute
 from api.views.answers import answered, json_answer
 from graph.service import Runs
 from graph.state.wording import Time, doc, rfc3339
+from graph.storage.sqlite.ownership import ServerAddress
 from graph.storage.storage import StorageUnavailable
 
 budget_router = APIRouter(route_class=StrictRoute, tags=["server"])
@@ -71,6 +73,29 @@ async def read_budget(runs: RunsDep, owner: OwnerDep) -> Response:
 
 router = APIRouter(route_class=StrictRoute)
 
+#: How a command that is about to send its key asks whether this is the server that has the file,
+#: and the header of the answer.
+NONCE, PROOF = "X-Runwright-Nonce", "X-Runwright-Proof"
+
+NonceHeader = Annotated[
+    str | None,
+    WithJsonSchema({"type": "string", "pattern": "^[0-9a-f]{64}$"}),
+    Header(
+        alias=NONCE,
+        pattern="^[0-9a-f]{64}$",
+        description="32 random bytes: who answers them with the right proof is the server that has "
+        "the database file.",
+    ),
+]
+
+_PROVEN = {
+    PROOF: {
+        "description": "HMAC-SHA-256, by the secret in the note beside the database, of the "
+        "server's address, a line feed and the nonce; in hex.",
+        "schema": {"type": "string"},
+    }
+}
+
 
 @router.get("/tools", tags=["server"], responses=problems())
 async def list_tools(runs: RunsDep) -> ToolList:
@@ -118,9 +143,18 @@ async def read_health(request: Request, runs: RunsDep, anonymous: AnonymousDep) 
     )
 
 
-@router.get("/health/live", tags=["health"], responses=problems())
-async def read_liveness() -> Alive:
+@router.get(
+    "/health/live",
+    tags=["health"],
+    responses={200: {"headers": _PROVEN}, **problems()},
+)
+async def read_liveness(
+    request: Request, response: Response, x_runwright_nonce: NonceHeader = None
+) -> Alive:
     """Whether the process answers at all; restart it when it does not."""
+    address: ServerAddress | None = request.app.state.address
+    if address is not None and x_runwright_nonce is not None:
+        response.headers[PROOF] = address.proof(x_runwright_nonce)
     return Alive(status="ok")
 
 

@@ -17,6 +17,17 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _DIGEST = re.compile(r"[0-9a-f]{64}", re.IGNORECASE)
 
 
+#: What begins as the keys of this server or of a model's provider do.
+_KEY = re.compile(
+    r"(?<![A-Za-z0-9_])(rw_|sk-|gsk_|xai-|AIza|hf_|ghp_|github_pat_)[A-Za-z0-9_.-]{8,}"
+)
+
+#: User and password of a URL, also without its scheme; a password may have an @ of its own.
+_USER = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)\S*@|[^\s/=,'\":@]+:[^\s/]\S*@")
+
+_PARAMETER = re.compile(r"(?i)([?&][\w.-]*(?:key|pass\w*|pwd|secret|token)=)[^\s&'\"]+")
+
+
 class InvalidKey(ValueError):
     """What is no key of the list; the message never quotes it, since it may be the key itself."""
 
@@ -71,6 +82,13 @@ def _check_name(name: str) -> None:
             f"{name[:70]!r} cannot be a name: it is 1 to 64 of A-Z, a-z, 0-9, '.', '_' and '-',"
             " and begins with a letter or a digit"
         )
+
+
+def without_secrets(text: str) -> str:
+    """The text without what looks like a key, and without passwords and users of URLs."""
+    text = _KEY.sub(r"\1…", text)
+    text = _USER.sub(lambda found: f"{found['scheme'] or ''}…@", text)
+    return _PARAMETER.sub(r"\1…", text)
 
 
 class KeyRing:

@@ -21,7 +21,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from graph.settings.keys import InvalidKey, Key, parse_keys
+from graph.settings.keys import InvalidKey, Key, parse_keys, without_secrets
 from graph.state import Approve, Limits
 from nodes.planning.complexity import THRESHOLD
 from tools.invocation import ToolErrors
@@ -367,7 +367,8 @@ def _line(error: Any, overrides: dict[str, Any]) -> str:
     message = f"has the unknown field {error['loc'][-1]!r}" if unknown else error["msg"]
     # Somebody may have put a key where only the name of its variable belongs.
     hidden = field in SECRET or unknown or error["type"] == "json"
-    value = "…" if hidden else _as_given(error["input"])
+    hidden = hidden or isinstance(error["input"], dict)
+    value = "…" if hidden else without_secrets(str(_as_given(error["input"])))
     if not described:
         return f"{name}: there is no such setting"
     return f"{name}={value}: {message} ({described})"

@@ -7,7 +7,9 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from graph.storage.sqlite.open import FileOwned, open_sqlite, own
+from graph.settings.keys import without_secrets
+from graph.storage.sqlite.open import open_sqlite
+from graph.storage.sqlite.ownership import FileOwned, ServerAddress, own
 from graph.storage.storage import Storage, StorageError
 
 #: What the folders of `memory://` are named by, in the one for temporary files.
@@ -15,18 +17,18 @@ TEMPORARY = "runwright-memory-"
 
 
 @asynccontextmanager
-async def open_storage(url: str, *, server_url: str | None = None) -> AsyncIterator[Storage]:
+async def open_storage(url: str, *, server: ServerAddress | None = None) -> AsyncIterator[Storage]:
     """Open the backend that `url` names, for as long as the context lasts.
 
-    `memory://`, `sqlite:///relative.db` or `sqlite:////absolute.db`. `server_url` is noted as
+    `memory://`, `sqlite:///relative.db` or `sqlite:////absolute.db`. `server` is noted as
     the owner of a file. Raises `StorageError`, and `FileOwned` when another process has the file.
     """
     if url == "memory://":
         with _temporary_folder() as folder:
-            async with open_sqlite(folder / "runs.db", server_url=server_url) as storage:
+            async with open_sqlite(folder / "runs.db", server=server) as storage:
                 yield replace(storage, backend="memory")
     else:
-        async with open_sqlite(sqlite_path(url), server_url=server_url) as storage:
+        async with open_sqlite(sqlite_path(url), server=server) as storage:
             yield storage
 
 
@@ -50,9 +52,9 @@ def _temporary_folder() -> Iterator[Path]:
 
 def _remove_unless_owned(left: Path) -> None:
     try:
-        with own(left, url=None):
+        with own(left):
             shutil.rmtree(left.parent, ignore_errors=True)
-    except (FileOwned, OSError):  # in use, or another user's
+    except (FileOwned, StorageError, OSError):  # in use, or another user's
         pass
 
 
@@ -62,7 +64,7 @@ def sqlite_path(url: str) -> Path:
     path = url.removeprefix(prefix)
     if not url.startswith(prefix) or not path or path == ":memory:" or path.endswith("/"):
         raise StorageError(
-            f"{url!r} names no database; use sqlite:///relative.db, sqlite:////absolute.db"
+            f"{without_secrets(url)!r} names no database; use sqlite:///relative.db, sqlite:////absolute.db"
             " or memory:// (RUNWRIGHT_DATABASE_URL)"
         )
     return Path(path)

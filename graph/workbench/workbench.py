@@ -17,7 +17,7 @@ from graph.settings import read_settings
 from graph.settings.keys import DEFAULT_OWNER
 from graph.state import Approve, ResolvedAs
 from graph.state.status import SETTLED_OR_WAITING
-from graph.storage.sqlite.open import FileOwned
+from graph.storage.sqlite.ownership import FileOwned
 from graph.workbench.tables import Table, history_table, log_table, plan_table, run_table
 
 #: Who decides about the runs of a workbench.

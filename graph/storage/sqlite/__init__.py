@@ -2,5 +2,5 @@
 
 `checkpoints` says what is written of a run's state, and `writer` is the one thread that writes.
 
-Others use `backup` and `open`.
+Others use `backup`, `open` and `ownership`.
 """

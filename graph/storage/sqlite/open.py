@@ -1,20 +1,16 @@
 """Storage in one SQLite file, owned by one process."""
 
-import errno
-import json
-import os
 import sqlite3
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager, suppress
-from dataclasses import asdict, dataclass
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from pathlib import Path
 
 import aiosqlite
-from filelock import FileLock, Timeout
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
 from graph.storage.sqlite.checkpoints import SqliteSaver, SqliteStore
 from graph.storage.sqlite.index import SqliteDeletion, SqliteIndex
+from graph.storage.sqlite.ownership import ServerAddress, own
 from graph.storage.sqlite.probe import MALFORMED, TableProbe, checking, is_damage, watched, watching
 from graph.storage.sqlite.schema import APPLICATION_ID, VERSION
 from graph.storage.sqlite.spending import SqliteSpending
@@ -25,20 +21,18 @@ from graph.storage.storage import Storage, StorageError, StorageFaults
 SEARCHED = 2**30
 
 
-#: Who may read and write what is made here: this user alone.
-PRIVATE = 0o600
-
-
 @asynccontextmanager
-async def open_sqlite(path: Path, *, server_url: str | None) -> AsyncIterator[Storage]:
+async def open_sqlite(path: Path, *, server: ServerAddress | None) -> AsyncIterator[Storage]:
     """Own the file and open it.
 
     Raises `FileOwned` when another process has it, `StorageError` when it cannot be used.
     """
     async with AsyncExitStack() as stack:
         try:
-            killed = stack.enter_context(own(path, url=server_url))
-            storage = await _open(path, stack, killed=killed)
+            ownership = stack.enter_context(own(path, server))
+            ownership.make_database()
+            storage = await _open(path, stack, killed=ownership.killed)
+            ownership.keep()
         except (sqlite3.Error, OSError) as error:
             if is_damage(error) and _is_ours(path):
                 raise StorageError(f"the database {path} is {MALFORMED}") from error
@@ -50,7 +44,6 @@ async def open_sqlite(path: Path, *, server_url: str | None) -> AsyncIterator[St
 
 
 async def _open(path: Path, stack: AsyncExitStack, *, killed: bool) -> Storage:
-    _create(path)
     # Before aiosqlite: a connection that cannot be opened leaves its thread behind.
     _check(path)
     faults = StorageFaults()
@@ -107,12 +100,6 @@ async def _connect(
     )
 
 
-def _create(path: Path) -> None:
-    """Make the file for this user alone; SQLite gives what it puts beside it the same rights."""
-    with suppress(FileExistsError):
-        os.close(os.open(path.resolve(), os.O_CREAT | os.O_EXCL | os.O_WRONLY, PRIVATE))
-
-
 def _is_ours(path: Path) -> bool:
     """Whether the head of the file says that it is a database of this program."""
     with path.open("rb") as file:
@@ -136,69 +123,3 @@ def _check(path: Path) -> None:
             f"the database {path} has version {version} and was written by a newer Runwright; this"
             f" one reads up to version {VERSION}: upgrade it or choose another database"
         )
-
-
-# One process owns a SQLite file: an OS lock beside it, and a note of who holds it.
-
-
-@dataclass(frozen=True)
-class Owner:
-    """Who holds a file; `url` is where its server answers, None for a process without one."""
-
-    pid: int
-    url: str | None
-
-
-class FileOwned(Exception):
-    """Another process owns the file. `owner` is None when it left no readable note."""
-
-    def __init__(self, path: Path, owner: Owner | None) -> None:
-        self.path = path
-        self.owner = owner
-        super().__init__(f"{path} is in use by {_named(owner)}")
-
-
-@contextmanager
-def own(path: Path, *, url: str | None) -> Iterator[bool]:
-    """Hold `path` for this process; the OS gives it back however the process ends.
-
-    Whether the process that held it before, or the machine, ended without closing it.
-    Raises `FileOwned` at once when another process holds it, `OSError` when its folder is missing
-    or cannot be written.
-    """
-    real = path.resolve()  # whatever link it was named by, it is the same file
-    if not real.parent.is_dir():  # the lock would make it, and hide a mistyped path
-        raise FileNotFoundError(errno.ENOENT, "no such folder", str(real.parent))
-    lock = FileLock(f"{real}.lock", mode=PRIVATE)
-    note = Path(f"{real}.owner")
-    try:
-        lock.acquire(blocking=False)
-    except Timeout:
-        raise FileOwned(path, _read(note)) from None
-    try:
-        killed = note.exists()
-        note.unlink(missing_ok=True)
-        _write(note, json.dumps(asdict(Owner(os.getpid(), url))))
-        yield killed
-    finally:
-        note.unlink(missing_ok=True)
-        lock.release()
-
-
-def _write(note: Path, text: str) -> None:
-    with os.fdopen(os.open(note, os.O_CREAT | os.O_EXCL | os.O_WRONLY, PRIVATE), "w") as file:
-        file.write(text)
-
-
-def _read(note: Path) -> Owner | None:
-    try:
-        return Owner(**json.loads(note.read_text()))
-    except (OSError, ValueError, TypeError):
-        return None
-
-
-def _named(owner: Owner | None) -> str:
-    if owner is None:
-        return "another process"
-    where = f"the server at {owner.url}" if owner.url else "a `runwright run` or a notebook"
-    return f"{where} (process {owner.pid})"

@@ -111,7 +111,8 @@ def test_a_cancellation_that_is_not_heard_does_not_hold_the_terminal(tmp_path: P
         with silence(httpx.URL(server.url).port or 0) as deaf:
             command.interrupt()
             command.until("press Ctrl-C again")
-            wait_until(lambda: any(b"/cancel" in words for words in deaf.heard))
+            # It is asked for its proof first.
+            wait_until(lambda: any(b"/health/live" in words for words in deaf.heard))
             command.interrupt()
             assert command.ended() == 130
     left = wording("terminal.server.left", run_id=command.run_id, url=server.url)

@@ -42,6 +42,40 @@ async def test_a_call_needs_a_key_in_one_of_two_headers(headers, status):
         assert answer.headers["www-authenticate"] == "Bearer"
 
 
+OTHER, OTHERS = new_key("bob")
+
+
+@pytest.mark.parametrize(
+    ("headers", "counts"),
+    [
+        ([("authorization", f"Bearer {KEY}"), ("x-api-key", OTHER)], "alice"),
+        ([("x-api-key", OTHER), ("authorization", f"Bearer {KEY}")], "alice"),
+        ([("authorization", "Bearer wrong"), ("x-api-key", KEY)], None),
+        ([("authorization", "Bearer"), ("x-api-key", KEY)], None),
+        ([("authorization", f"Bearer {KEY}"), ("authorization", f"Bearer {OTHER}")], "alice"),
+        ([("authorization", "Bearer wrong"), ("authorization", f"Bearer {KEY}")], None),
+        ([("x-api-key", OTHER), ("x-api-key", KEY)], "bob"),
+    ],
+)
+async def test_of_two_keys_in_one_request_the_description_says_which_counts(headers, counts):
+    asked = []
+
+    class Noting(FakeRuns):
+        async def search(self, owner, search, cursor=None):
+            asked.append(owner)
+            return await super().search(owner, search, cursor)
+
+    async with serving(Noting(), HttpLimits(keys=KeyRing([KEPT, OTHERS]))) as client:
+        answer = await client.get("/runs", headers=headers)
+        document = (await client.get("/openapi.json")).json()
+
+    assert (answer.status_code, asked) == ((200, [counts]) if counts else (401, []))
+    told = document["components"]["securitySchemes"]
+    assert "this one counts" in told["bearer"]["description"]
+    assert "the first" in told["bearer"]["description"]
+    assert "only where there is no `Authorization: Bearer`" in told["header"]["description"]
+
+
 async def test_nothing_is_answered_to_strangers_but_the_health_and_the_documentation():
     """Also not whether a path exists, nor what is wrong with a body."""
     async with serving(FakeRuns(), WITH_KEYS) as client:
@@ -75,7 +109,8 @@ async def test_strangers_learn_of_the_health_only_how_it_is():
         degraded = (await client.get("/health")).json()
 
     assert told == wrong
-    assert (told["status"], told["storage"], told["models"]) == ("ok", {"status": "ok"}, {})
+    # Its model is left alone, which strangers see in the status only.
+    assert (told["status"], told["storage"], told["models"]) == ("degraded", {"status": "ok"}, {})
     assert known["storage"] == {"backend": "memory", "writable": True}
     assert "some/model" in known["models"]
     assert (degraded["status"], degraded["storage"]) == ("degraded", {"status": "degraded"})

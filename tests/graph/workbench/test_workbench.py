@@ -14,7 +14,7 @@ from graph.commands.retry import NotRetryable
 from graph.runs.context import RunNotFound
 from graph.service import PromptRejected
 from graph.settings import InvalidSettings
-from graph.storage.sqlite.open import FileOwned
+from graph.storage.sqlite.ownership import FileOwned
 from graph.workbench import Workbench, WorkbenchClosed, open_workbench
 from nodes.approval.edited_plan import PlanUnfit
 from tests.support.patience import patience

@@ -84,8 +84,8 @@ def ollama_answer(text: str, *, reason: str = "stop") -> dict[str, Any]:
 
 
 @contextmanager
-def capturing() -> Iterator[CaptureServer]:
-    """A server on a free loopback port."""
+def capturing(port: int = 0) -> Iterator[CaptureServer]:
+    """A server on a loopback port, a free one if none is given."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -103,6 +103,8 @@ def capturing() -> Iterator[CaptureServer]:
             self.end_headers()
             self.wfile.write(answer.encode())
 
+        do_GET = do_POST  # noqa: N815 - as http.server calls it
+
         def log_message(self, *_: Any) -> None:
             """Nothing to standard error."""
 
@@ -112,7 +114,7 @@ def capturing() -> Iterator[CaptureServer]:
         def handle_error(self, request: Any, client_address: Any) -> None:
             """A client that went away before its answer is what some tests want."""
 
-    listener = Listener(("127.0.0.1", 0), Handler)
+    listener = Listener(("127.0.0.1", port), Handler)
     server = CaptureServer(f"http://127.0.0.1:{listener.server_port}")
     thread = threading.Thread(target=listener.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()

@@ -17,7 +17,7 @@ from graph.storage.open import open_storage
 from graph.storage.sqlite import backup
 from graph.storage.sqlite import open as opening
 from graph.storage.sqlite.backup import back_up
-from graph.storage.sqlite.open import own
+from graph.storage.sqlite.ownership import ServerAddress, own
 from graph.storage.sqlite.writer import LARGEST_WAL
 from graph.storage.storage import StorageUnavailable
 from tests.support.own_tools.gate_tool import GATE
@@ -50,7 +50,9 @@ def _everything_allowed() -> Iterator[None]:
 @pytest.mark.usefixtures("_everything_allowed")
 async def test_what_is_written_is_for_this_user_alone(tmp_path: Path) -> None:
     path = tmp_path / "runs.db"
-    async with open_storage(f"sqlite:///{path}", server_url="http://127.0.0.1:1") as storage:
+    async with open_storage(
+        f"sqlite:///{path}", server=ServerAddress("http://127.0.0.1:1")
+    ) as storage:
         await storage.index.accept(row(1))
         back_up(path, tmp_path / "copy.db")
         names = ("runs.db", "runs.db-wal", "runs.db-shm", "runs.db.lock", "runs.db.owner")
@@ -84,7 +86,7 @@ def test_what_an_earlier_version_left_open_is_closed_but_the_database_is_the_use
 ) -> None:
     for name in ("runs.db", "runs.db.lock", "runs.db.owner"):
         (tmp_path / name).touch(0o666)
-    with own(tmp_path / "runs.db", url=None):
+    with own(tmp_path / "runs.db"):
         assert rights(tmp_path) == {
             "runs.db": "-rw-rw-rw-",
             "runs.db.lock": "-rw-------",

@@ -30,8 +30,9 @@ from graph.service import Runs
 from graph.settings import Settings
 from graph.state.row import RunRow
 from graph.storage.open import open_storage
-from graph.storage.sqlite.open import own
+from graph.storage.sqlite.ownership import ServerAddress, own
 from tests.support.runs.run_states import queued
+from tests.support.servers.capture_server import capturing
 from tests.support.servers.command_call import call as command
 from tests.support.wording.messages import masked
 
@@ -294,10 +295,13 @@ def _complaints() -> dict[str, str]:
             told[f"{act}.no-run"] = masked(unknown.stderr.rstrip("\n"), run_id=RUN_ID)
         left = command("watch", _LEFT, folder=Path(folder))
         told["watch.left"] = masked(left.stderr.rstrip("\n"), run_id=_LEFT, status="pending")
-        with own(Path(folder) / "runs.db", url=None):
+        with own(Path(folder) / "runs.db"):
             for act in ("watch", "approve"):
                 owned = command(act, RUN_ID, folder=Path(folder)).stderr.rstrip("\n")
                 told[f"{act}.owned"] = masked(owned, folder=folder, pid=os.getpid())
+        with capturing() as stranger, own(Path(folder) / "runs.db", ServerAddress(stranger.url)):
+            unproven = command("approve", RUN_ID, folder=Path(folder)).stderr.rstrip("\n")
+            told["unproven"] = masked(unproven, folder=folder, url=stranger.url)
     return told
 
 

@@ -1,5 +1,6 @@
 """Why a database, or a copy of one, cannot be had."""
 
+import os
 import sqlite3
 import tempfile
 from contextlib import closing
@@ -11,7 +12,7 @@ import pytest
 from graph.storage.open import open_storage, sqlite_path
 from graph.storage.sqlite import backup
 from graph.storage.sqlite.backup import BackupFailed, back_up
-from graph.storage.sqlite.open import FileOwned, Owner
+from graph.storage.sqlite.ownership import FileOwned, Owner, check_place
 from graph.storage.sqlite.schema import VERSION
 from graph.storage.storage import StorageError
 from tests.support.wording.messages import masked, refusal
@@ -33,6 +34,10 @@ async def messages() -> dict[str, str]:
             path=folder / "other.db",
         )
         told |= _copies(folder)
+        told["link"] = masked(refusal(StorageError, _linked, folder / "l.db"), path=folder / "l.db")
+        told["no-file"] = masked(await _refused(f"sqlite:///{folder}"), path=folder)
+        shared = folder / "shared" / "runs.db"
+        told["another-users"] = masked(refusal(StorageError, _another_users, shared), path=shared)
         told["temporary"] = await _no_temporary(folder / "none")
     path = Path("<path>")
     told["owned"] = str(FileOwned(path, None))
@@ -50,6 +55,20 @@ async def _refused(url: str) -> str:
         async with open_storage(url):
             pass
     return str(refused.value)
+
+
+def _linked(path: Path) -> None:
+    path.symlink_to(path.parent / "other.db")
+    check_place(path)
+
+
+def _another_users(path: Path) -> None:
+    path.parent.mkdir()
+    path.parent.chmod(0o777)
+    path.touch()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "geteuid", lambda: path.stat().st_uid + 1)
+        check_place(path)
 
 
 async def _no_temporary(folder: Path) -> str:
