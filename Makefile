@@ -49,7 +49,7 @@ types: .venv/.dev
 	$(BIN)/mypy
 
 audit: .venv/.audit         ## advisories against the pinned versions; ends with an error where it could not ask
-	@.venv/audit/bin/python -m tests.support.audit $(ARGS)
+	@.venv/audit/bin/python -m tests.support.deployment.audit $(ARGS)
 
 bench-planner: .venv/.installed ## score the pattern planner; ARGS="--data DIR --misses"
 	$(BIN)/python -m benchmarks.planner $(ARGS)

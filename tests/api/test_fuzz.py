@@ -61,7 +61,7 @@ def test_no_request_makes_it_fail_or_answer_what_is_not_documented(tmp_path: Pat
     config = tmp_path / "schemathesis.toml"
     config.write_text(CONFIG)
     document = tmp_path / "openapi.json"
-    with serving(tmp_path, api_keys=str(kept) if keys else "") as server:
+    with serving(tmp_path, **({"api_keys": str(kept)} if keys else {})) as server:
         # Under the name that events have in OpenAPI 3.2 they are held to it as well.
         described = server.client.get("/openapi.json").text
         document.write_text(described.replace('"x-itemSchema"', '"itemSchema"'))

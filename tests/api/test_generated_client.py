@@ -66,7 +66,7 @@ print("done")
 def test_a_generated_client_posts_waits_cancels_and_searches(tmp_path: Path, keys: bool) -> None:
     key, kept = new_key("me")
     environment = {**os.environ, "PATH": f"{CLIENT}:{os.environ['PATH']}"}  # it formats by ruff
-    with serving(tmp_path, tools=GATE, api_keys=str(kept) if keys else "") as server:
+    with serving(tmp_path, tools=GATE, **({"api_keys": str(kept)} if keys else {})) as server:
         document = tmp_path / "openapi.json"
         document.write_text(server.client.get("/openapi.json").text)
         generator = [str(CLIENT / "openapi-python-client"), "generate", "--fail-on-warning"]

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.audit import FILES, audit, read
 from tests.support.checkout import ROOT
+from tests.support.deployment.audit import FILES, audit, read
 
 SOUND = {"name": "a", "version": "1.0", "vulns": []}
 MENDED = {"name": "b", "version": "2.0", "vulns": [{"id": "PYSEC-1", "fix_versions": ["2.1"]}]}
@@ -68,7 +68,9 @@ def test_ci_fails_for_an_advisory_and_not_where_nothing_is_known(tmp_path: Path)
         line for line in (ROOT / ".ci" / "run").read_text().splitlines() if "support.audit" in line
     )
     for code, failed in ((0, "0"), (1, "1"), (3, "0")):
-        script = line.replace(".venv/audit/bin/python -m tests.support.audit", f"(exit {code})")
+        script = line.replace(
+            ".venv/audit/bin/python -m tests.support.deployment.audit", f"(exit {code})"
+        )
         assert "exit" in script
         done = subprocess.run(
             ["bash", "-euc", f"failed=0; {script}; echo $failed"],

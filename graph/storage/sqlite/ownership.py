@@ -187,11 +187,11 @@ def _is_private(status: os.stat_result) -> bool:
 
 
 def _write(note: Path, server: ServerAddress | None) -> None:
-    told = {"pid": os.getpid(), "url": server and server.url}
+    content = {"pid": os.getpid(), "url": server and server.url}
     if server is not None:
-        told["secret"] = server.secret
+        content["secret"] = server.secret
     with os.fdopen(os.open(note, os.O_CREAT | os.O_EXCL | os.O_WRONLY, PRIVATE), "w") as file:
-        file.write(json.dumps(told))
+        file.write(json.dumps(content))
 
 
 def _named(owner: Owner | None) -> str:
