@@ -65,7 +65,9 @@ def test_every_file_of_pins_is_asked_about() -> None:
 
 def test_ci_fails_for_an_advisory_and_not_where_nothing_is_known(tmp_path: Path) -> None:
     line = next(
-        line for line in (ROOT / ".ci" / "run").read_text().splitlines() if "support.audit" in line
+        line
+        for line in (ROOT / ".ci" / "run").read_text().splitlines()
+        if "deployment.audit" in line
     )
     for code, failed in ((0, "0"), (1, "1"), (3, "0")):
         script = line.replace(

@@ -78,7 +78,7 @@ class TodoReader:
             return None
         if shown is not None:
             return self._calls("list", [(shown, start, end)])
-        action = sets.read_all(prompt.words, seen, about_todos=earlier.about_todos)
+        action = sets.read_all(prompt.words, seen)
         if action is not None:
             return self._calls(action, [({"todo": sets.EVERY}, start, end)])
         fits = self._templates.fits(seen.symbols)

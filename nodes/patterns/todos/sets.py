@@ -12,17 +12,17 @@ _MOST = 50  # places that "the first 50" or "1 to 50" may stand for
 _TO = frozenset({"to", "through", "thru", "-", "till", "until"})
 
 
-def read_all(words: Sequence[str], seen: View, *, about_todos: bool = False) -> str | None:
+def read_all(words: Sequence[str], seen: View) -> str | None:
     """What is to become of every to-do, where a clause asks for that; else None.
 
-    `about_todos`: the clause before was about them, so "them" are they.
+    "All of them" may be those that were just shown, or added: that is not guessed at.
     """
     symbols = seen.symbols
     found = ALL_OF_THEM.longest(symbols, 0, len(symbols))
     if found is None or found[0] != len(symbols):
         return None
-    if about_todos and "them" in symbols:
-        return found[1]
+    if "them" in symbols:
+        return None
     said = words[seen.at[0] : seen.at[-1]]
     if ALL.isdisjoint(said) and (LIST not in symbols or TODOS in symbols):
         return None  # "delete my todos" may mean some of them
