@@ -4,6 +4,7 @@ import asyncio
 import gc
 import logging
 import os
+import resource
 import socket
 import threading
 from contextlib import nullcontext
@@ -28,6 +29,10 @@ CLOSING = 2.0
 
 #: How long answers under way may take once everything else has ended, in seconds.
 REQUEST_GRACE = 1
+
+#: Files that are open besides connections: the database's, and what connections beyond the limit,
+#: models and tools have.
+OTHER_FILES = 256
 
 #: The shortest time in which the process can end in order, in seconds.
 SHORTEST_GRACE = 1.0
@@ -150,9 +155,22 @@ def _connection_limits(settings: Settings) -> ConnectionLimits:
         head=settings.max_head,
         head_seconds=settings.head_timeout,
         body_rate=settings.body_rate,
-        total=settings.max_connections,
+        total=_room_for(settings.max_connections),
         per_address=settings.max_connections_per_address,
     )
+
+
+def _room_for(connections: int) -> int:
+    """So many connections, or as many as the process may have files open; asks for more of them.
+
+    Beyond that nobody could be told that there are too many.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = connections + OTHER_FILES
+    if soft < needed:
+        soft = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return max(1, min(connections, soft - OTHER_FILES))
 
 
 def url_of(host: str, port: int) -> str:

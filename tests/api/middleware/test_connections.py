@@ -9,7 +9,7 @@ import pytest
 
 from graph.settings.keys import new_key
 from tests.support.patience import patience, wait_until
-from tests.support.servers.server_process import ServerProcess, serving
+from tests.support.servers.server_process import SERVE, ServerProcess, serving
 
 #: Bytes that an attack sends, unless it is stopped, and how much a server may grow by them.
 ATTACK, GROWTH = 64 * 2**20, 20 * 2**20
@@ -182,3 +182,14 @@ def test_connections_are_bounded_and_the_server_is_seen_to_live(small: ServerPro
     wait_until(
         lambda: answer_to(small, request("/runs", "Connection: close")).startswith(b"HTTP/1.1 200")
     )
+
+
+def test_no_more_are_let_in_than_files_may_be_open(tmp_path: Path) -> None:
+    """However many are configured, and whatever the limit is: 40 here."""
+    command = ["bash", "-c", 'ulimit -n 296; exec "$@"', "serve", *SERVE]
+    with serving(tmp_path, command) as server, ExitStack() as opened:
+        for _ in range(60):
+            connection = opened.enter_context(closing(connect(server)))
+            connection.sendall(request("/runs/stream"))
+        assert answer_to(server, request("/runs")).startswith(b"HTTP/1.1 503")
+        assert answer_to(server, request("/health/live")).startswith(b"HTTP/1.1 200")
