@@ -246,6 +246,7 @@ def test_a_server_that_strangers_could_reach_is_a_failure_unless_it_is_meant(
     assert found == {"": "fails", "keys": "ok", "all": "ok"}
 
 
+@pytest.mark.slow
 def test_models_are_loaded_without_being_asked(tmp_path: Path) -> None:
     """Where a key is missing, it is said so."""
     with capturing() as server:

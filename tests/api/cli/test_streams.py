@@ -110,6 +110,7 @@ def test_what_is_told_of_a_failure_may_be_lost_and_its_exit_code_is_not(tmp_path
         assert shell(f"$R show x {end}", tmp_path).returncode == code
 
 
+@pytest.mark.slow
 def test_a_list_that_nobody_reads_is_no_traceback(tmp_path: Path) -> None:
     told = shell("$R --help | true; $R run 2+2 >/dev/null; $R list | true", tmp_path)
     assert (told.returncode, told.stderr) == (0, "")
