@@ -103,6 +103,7 @@ TOLD: Mapping[str, Event] = {
     "cancelling": event("run.cancelling", by="<by>", detail=None),
     "retried": event("run.retried", by="ann", detail="from step 2 of 3"),
     "failed": event("run.failed", error=_error("<message>", "a", "b")),
+    "failed.outage": event("run.failed", error={**_error("<message>"), "type": "planning_failed"}),
     "cancelled": event("run.cancelled", error=_error("cancelled after 1 step")),
 }
 
