@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 from fastapi import HTTPException, Request
 from fastapi.exceptions import RequestValidationError
@@ -87,6 +88,10 @@ def _named(errors: list[FieldError]) -> str:
     return "; ".join(f"{error['field']}: {error['message']}" for error in errors)
 
 
+def _reasons(error: Any) -> list[FieldError]:
+    return [FieldError(field=error.field, message=reason) for reason in error.reasons]
+
+
 PROBLEMS: Mapping[Cause, Kind] = {
     RequestValidationError: Kind(
         400,
@@ -124,21 +129,21 @@ PROBLEMS: Mapping[Cause, Kind] = {
         "answer-unfit",
         "The step cannot be resolved in this way",
         lambda e, _: f"{e}. The run waits as before.",
-        errors=lambda e: [FieldError(field=e.field, message=reason) for reason in e.reasons],
+        errors=_reasons,
     ),
     RetryRejected: Kind(
         400,
         "retry-rejected",
         "The run cannot be retried in this way",
         lambda e, _: f"{e}.",
-        errors=lambda e: [FieldError(field=e.field, message=reason) for reason in e.reasons],
+        errors=_reasons,
     ),
     ForkRejected: Kind(
         400,
         "fork-rejected",
         "The run cannot be forked in this way",
         lambda e, _: f"{e}.",
-        errors=lambda e: [FieldError(field=e.field, message=reason) for reason in e.reasons],
+        errors=_reasons,
     ),
     400: Kind(
         400,

@@ -227,10 +227,10 @@ class GuardedProtocol(HttpToolsProtocol):
     def _out_of_time(self) -> None:
         self._timer = None
         due = self._limits.head_seconds * self._limits.body_rate
-        if self._in_body and (self.flow.read_paused or self._received >= due):
+        if not self._reading:
+            self.transport.close()  # nothing came of it
+        elif self._in_body and (self.flow.read_paused or self._received >= due):
             self._watch()  # it is we who do not read, or it comes fast enough
-        elif not self._reading:
-            self.transport.close()  # nothing ever came
         else:
             self._refuse(TooSlow())
 

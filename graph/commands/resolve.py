@@ -36,7 +36,6 @@ class Resolver:
 
     def __init__(self, context: RunContext, runner: Runner, acceptance: Acceptance) -> None:
         self._storage = context.storage
-        self._index = context.storage.index
         self._reader = context.reader
         self._runner = runner
         self._acceptance = acceptance
@@ -52,7 +51,7 @@ class Resolver:
         kept = checked_answer(state, question["attempt"], decided, output)
         self._acceptance.check()
         with self._storage.available():
-            row = await self._index.find(run_id)
+            row = await self._storage.index.find(run_id)
             answer = _answer(question, decided, kept, row, by=by)
             # Shielded from a caller who goes away: a decision that is stored is carried out.
             await asyncio.shield(self._carry_out(state, answer))
@@ -69,7 +68,7 @@ class Resolver:
         if time.time() >= question["expires_at"]:
             answer = expiry(question["number"])
         generation = state["generation"]
-        if not await self._index.resolve(run_id, answer, generation=generation):
+        if not await self._storage.index.resolve(run_id, answer, generation=generation):
             raise NotInDoubt(run_id, state["status"], decided=True)
         await self._runner.decide(run_id)
         if answer["what"] == "expired":

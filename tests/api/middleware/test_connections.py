@@ -193,3 +193,14 @@ def test_no_more_are_let_in_than_files_may_be_open(tmp_path: Path) -> None:
             connection.sendall(request("/runs/stream"))
         assert answer_to(server, request("/runs")).startswith(b"HTTP/1.1 503")
         assert answer_to(server, request("/health/live")).startswith(b"HTTP/1.1 200")
+
+
+def test_an_idle_connection_is_closed_however_slow_bodies_may_be(tmp_path: Path) -> None:
+    """Also one that sends empty lines after its answer, by which the server's own wait ends."""
+    limits = {"head_timeout": "0.5", "body_rate": "0"}
+    with serving(tmp_path, **limits) as server, closing(connect(server)) as connection:
+        connection.sendall(request("/health/live"))
+        assert connection.recv(PIECE).startswith(b"HTTP/1.1 200")
+        connection.settimeout(patience(10))
+        connection.sendall(b"\r\n")
+        assert rest(connection).count(b"HTTP/1.1") == 0
