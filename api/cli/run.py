@@ -13,6 +13,7 @@ from api.cli.server_run import ServerRun, open_client, post_approval_answer, pos
 from graph.compose import open_runs
 from graph.queue.executor import QueueFull
 from graph.runs.context import RunNotFound
+from graph.runs.quotas import NoRoom, TooManyPosts
 from graph.service import PromptRejected, Runs
 from graph.settings import Settings
 from graph.settings.keys import DEFAULT_OWNER, KeyRing
@@ -66,7 +67,7 @@ def _owner(settings: Settings) -> str:
 async def _start(runs: Runs, task: str, owner: str) -> str:
     try:
         return (await runs.start(task, owner=owner))["run_id"]
-    except (PromptRejected, QueueFull) as error:
+    except (PromptRejected, TooManyPosts, QueueFull, NoRoom) as error:
         raise NotStarted(str(error)) from None
     except StorageUnavailable:
         raise NotStarted("the database does not answer; the log line above says why") from None
