@@ -47,13 +47,12 @@ class Pace:
     budget: int
 
 
-#: Each part takes some milliseconds, by words up to fifty of them.
+#: Each part takes some milliseconds; by words up to some fifty of them where others wait.
 BY_FACTS = Pace(first=16_384, every=50_000, most=8, budget=50_000_000)
-BY_WORDS = Pace(first=1_024, every=5_000, most=2, budget=3_000_000)
+BY_WORDS = Pace(first=2_048, every=5_000, most=16, budget=4_000_000)
 
-#: A text of more words than this has a smaller budget, since each of them is looked up: in as many
-#: steps it would take longer.
-FEW_WORDS = 8
+#: A text of more words than this is looked for in fewer runs, since each of them is looked up.
+FEW_WORDS = 12
 
 #: What the runs with the words are counted under.
 _ANY = "any"
@@ -144,9 +143,10 @@ class _Passage:
         self._query, self._looked = query, looked
         self._pace = BY_FACTS if query is None else BY_WORDS
         words = len(re.findall(r"\w+", query or ""))
-        self._left = self._pace.budget * FEW_WORDS // max(FEW_WORDS, words)
+        share = min(1.0, FEW_WORDS / max(1, words))
+        self._left = int(self._pace.budget * max(0.1, share))
         self._bound = MOST_COUNTED if query is None else MOST_COUNTED_BY_WORDS
-        self._size = self._pace.first
+        self._size = max(1, int(self._pace.first * share * share))
 
     async def go(self, spans: Iterator[_Span]) -> None:
         """Look through the spans until everything is known, or the budget is used up."""

@@ -13,6 +13,9 @@ from typing import Any
 
 import aiosqlite
 
+#: A statement for which others wait may take this part of the steps that it may take otherwise.
+SHARE = 8
+
 Rows = list[tuple[Any, ...]]
 
 
@@ -36,6 +39,11 @@ class Turns:
         finally:
             self._pass_on()
 
+    @property
+    def are_waited_for(self) -> bool:
+        """Whether somebody waits for a turn; told to any thread."""
+        return bool(self._waiting)
+
     def _pass_on(self) -> None:
         if not self._waiting:
             self._taken = False
@@ -56,6 +64,7 @@ class Searcher:
         self._every = 0
         self._looks = 0
         self._most: int | None = None
+        self._ended = False
 
     async def fetch(self, owner: str, sql: str, values: Sequence[Any]) -> Rows:
         """The rows of a statement that takes few steps."""
@@ -67,7 +76,8 @@ class Searcher:
     ) -> tuple[Rows | None, int]:
         """The rows of a statement, and how many steps it took, in units of `every`.
 
-        No rows where it took more than `most` such units, and was ended.
+        No rows where it took more than `most` such units, or a `SHARE` of them while others wait,
+        and was ended.
         """
         # What is read is read to its end, whoever goes away, and nobody else's turn comes before.
         return await asyncio.shield(self._read(owner, sql, values, every, most))
@@ -79,11 +89,11 @@ class Searcher:
             if every != self._every:
                 await self._connection.set_progress_handler(self._look, every)
                 self._every = every
-            self._looks, self._most = 0, most
+            self._looks, self._most, self._ended = 0, most, False
             try:
                 rows = [*await self._connection.execute_fetchall(sql, values)]
             except sqlite3.OperationalError:
-                if not self._is_over():
+                if not self._ended:
                     raise
                 return None, self._looks * every
             return rows, self._looks * every  # type: ignore[return-value]  # rows are tuples here
@@ -91,7 +101,11 @@ class Searcher:
     def _look(self) -> int:
         """Called by SQLite in the thread of the connection; anything but 0 ends the statement."""
         self._looks += 1
-        return self._is_over()
+        self._ended = self._is_over()
+        return self._ended
 
     def _is_over(self) -> bool:
-        return self._most is not None and self._looks > self._most
+        if self._most is None:
+            return False
+        # Who is alone may go on for longer.
+        return self._looks > (self._most // SHARE if self._turns.are_waited_for else self._most)
