@@ -16,6 +16,7 @@ from graph.commands.approval import NotWaiting
 from graph.commands.preview import PlanPreview
 from graph.runs.accept import NotAccepting
 from graph.runs.context import RunNotFound
+from graph.runs.quotas import TooManyPosts
 from graph.service import PromptRejected
 from graph.storage.storage import StorageUnavailable
 from nodes.approval.edited_plan import PlanUnfit
@@ -128,7 +129,7 @@ async def reject_run(
     response_class=JSONResponse,
     responses={
         200: answered(DraftAnswer, "Planned, or the reason why there is no plan."),
-        **problems(*WITH_BODY, PromptRejected, NotAccepting, StorageUnavailable),
+        **problems(*WITH_BODY, PromptRejected, TooManyPosts, NotAccepting, StorageUnavailable),
     },
 )
 async def make_plan(
