@@ -3,12 +3,13 @@
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from graph.state import DEFAULT_LIMITS
-from graph.state.row import RunRow
+from graph.state.row import Kept, Quota, RunRow
 from graph.storage.open import open_storage
 from graph.storage.search import Search
 from graph.storage.sqlite.schema import MIGRATIONS, VERSION
@@ -88,6 +89,31 @@ async def test_what_an_earlier_version_settled_is_found_in_every_order(tmp_path:
         dearest = await storage.index.search("me", Search(sort="cost", limit=2))
     assert [row.run_id for row in longest.rows] == ["b", "a"]
     assert [row.run_id for row in dearest.rows] == ["c", "a"]
+
+
+async def test_runs_of_several_owners_are_numbered_and_counted_by_owner(tmp_path: Path) -> None:
+    """What was there before is found in its order, and counts for whoever it belongs to."""
+    path = tmp_path / "runs.db"
+    with of_version(11, path) as earlier:
+        earlier.executemany(
+            "INSERT INTO runs (run_id, owner, prompt, limits, created_at, status, starts)"
+            " VALUES (?, ?, 'task', '{}', 1.5, 'completed', 1)",
+            [(name, "me" if name in "bdf" else "you") for name in "abcdefg"],
+        )
+    async with open_storage(f"sqlite:///{path}") as storage:
+        index = storage.index
+        for owner, ids in (("me", "fdb"), ("you", "geca")):
+            for search in (Search(limit=2), Search(limit=2, text="task")):
+                first = await index.search(owner, search)
+                second = await index.search(owner, replace(search, after=first.after))
+                assert "".join(row.run_id for page in (first, second) for row in page.rows) == ids
+                assert first.after is not None
+                assert first.after.number == len(ids) - 1
+            assert await index.kept(owner) == Kept(runs=len(ids), bytes=len(ids) * len("task"))
+        new = RunRow(run_id="h", owner="me", prompt="x", limits=DEFAULT_LIMITS, created_at=2.5)
+        assert await index.accept(new, Quota(runs=4))
+        assert not await index.accept(replace(new, run_id="i"), Quota(runs=4))
+        assert [row.run_id for row in (await index.search("me", Search())).rows] == [*"hfdb"]
 
 
 async def test_a_migration_that_fails_leaves_the_tables_as_they_were(tmp_path: Path) -> None:
