@@ -24,8 +24,10 @@ from graph.queue.executor import QueueFull
 from graph.runs.accept import KeyReused, NotAccepting
 from graph.runs.context import RunNotFound
 from graph.runs.history import CheckpointNotFound
+from graph.runs.quotas import NoRoom, RunUsedUp, TooManyPosts
 from graph.service import PromptRejected
 from graph.storage.pages import InvalidCursor
+from graph.storage.search import SearchTooLarge
 from graph.storage.storage import StorageUnavailable
 from nodes.approval.edited_plan import PlanUnfit
 from nodes.approval.in_doubt import AnswerUnfit
@@ -116,6 +118,16 @@ PROBLEMS: Mapping[Cause, Kind] = {
             "and order only. Leave it out to begin with the first page."
         ),
         errors=lambda _: [FieldError(field="cursor", message="is none of this search")],
+    ),
+    SearchTooLarge: Kind(
+        400,
+        "search-too-large",
+        "Too many runs would have to be sorted",
+        lambda e, _: (
+            f"More runs have these words than are looked through to sort them by {e.sort}. Sort "
+            "by time, which goes on page by page, or look for rarer words."
+        ),
+        errors=lambda e: [FieldError(field="sort", message=str(e))],
     ),
     PlanUnfit: Kind(
         400,
@@ -359,6 +371,34 @@ PROBLEMS: Mapping[Cause, Kind] = {
         "Too many runs are waiting",
         lambda e, _: f"The queue is full. Post again in {math.ceil(e.retry_after)} s.",
         headers=lambda e, _: _retry_after(e.retry_after),
+    ),
+    TooManyPosts: Kind(
+        429,
+        "too-many-posts",
+        "Too much is posted in a minute",
+        lambda e, _: (
+            f"Of posts, previews, retries and forks together, {e.limit:,} a minute are allowed. "
+            f"Post again in {math.ceil(e.retry_after)} s; GET /budget tells how many are left."
+        ),
+        headers=lambda e, _: _retry_after(e.retry_after),
+    ),
+    NoRoom: Kind(
+        507,
+        "no-room",
+        "As much is kept as is allowed",
+        lambda e, _: (
+            f"{e.kept:,} {'runs' if e.what == 'runs' else 'bytes of runs'} of yours are kept, and "
+            f"{e.limit:,} are allowed; nothing was accepted. DELETE /runs/{{run_id}} makes room."
+        ),
+    ),
+    RunUsedUp: Kind(
+        507,
+        "run-used-up",
+        "The run may have no more of this",
+        lambda e, _: (
+            f"The run has had {e.limit:,} {e.what}, as many as one may have, since each adds to "
+            "its record; nothing was accepted. Post its task again."
+        ),
     ),
     NotAccepting: Kind(
         503,

@@ -15,6 +15,7 @@ from graph.queue.executor import Executor
 from graph.record.events import Event, events
 from graph.record.record import Record
 from graph.runs.context import RunPolicy, make_context
+from graph.runs.quotas import NO_QUOTAS, Quotas
 from graph.service import Runs
 from graph.state import DEFAULT_LIMITS, Limits, RunState
 from graph.storage.storage import Storage
@@ -168,6 +169,7 @@ async def process(
     slots: int = 2,
     limits: Limits = AT_ONCE,
     orderly: bool = True,
+    quotas: Quotas = NO_QUOTAS,
 ) -> AsyncIterator[Runs]:
     """Runs as a process has them that was just started on this storage.
 
@@ -179,7 +181,7 @@ async def process(
     ladder = ModelLadder(models=named, order=list(named), breaker=breaker) if models else None
     graph = gates.graph(storage, executor, ladder)
     context = make_context(graph, storage, executor, gates.tools, gates.threads)
-    runs = Runs(context, RunPolicy(limits), ladder)
+    runs = Runs(context, RunPolicy(limits, quotas=quotas), ladder)
     await runs.open(resume_unfinished=True)
     try:
         yield runs
