@@ -116,6 +116,9 @@ class Settings(BaseSettings):
     max_connections_per_address: int = Field(
         1_000, ge=1, le=10**6, description="the same from one address, as that of a proxy"
     )
+    streams_per_owner: int = Field(
+        500, ge=1, le=10**6, description="streams of events that one owner may have open"
+    )
 
     # Whose the runs are
     api_keys: Annotated[tuple[Key, ...], NoDecode] = Field(
