@@ -50,7 +50,7 @@ class HttpLimits:
     max_body: int = 64 * 1024
     keys: KeyRing = field(default_factory=KeyRing)
     cors_origins: tuple[str, ...] = ()
-    streams: int = 500
+    streams: int = 300
 
 
 def create_app(

@@ -52,7 +52,8 @@ LIMITS: Mapping[Cause, Kind] = {
             f"{e.limit:,} streams of yours {'wait to begin' if e.seconds else 'are open'}, as many"
             f" as may; {'come again later' if e.seconds else 'close some'}."
         ),
-        headers=lambda e, _: retry_after(e.seconds),
+        # Who asks for so many would keep as many connections.
+        headers=lambda e, _: {"Connection": "close", **retry_after(e.seconds)},
     ),
     QueueFull: Kind(
         429,

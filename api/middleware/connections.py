@@ -69,7 +69,7 @@ class ConnectionLimits:
     body_rate: int = 1024
     total: int = 4_000
     per_address: int = 1_000
-    unread: int = 8 * 2**20
+    unread: int = 4 * 2**20
 
 
 @dataclass
