@@ -11,6 +11,8 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.live.connection import ask
@@ -20,6 +22,8 @@ from benchmarks.table import print_table
 
 MODEL = "openai/gpt-5-mini"
 
+PARTS = ("once", "later", "few", "memory")
+
 #: Clients that post at once, and runs before the measurement, so that everything is loaded.
 CLIENTS, BEFORE = 64, 50
 
@@ -27,43 +31,70 @@ CLIENTS, BEFORE = 64, 50
 def measure(runs: int, calls: int, delay: float) -> dict[str, float]:
     """So many runs at once, so many calls of the model at once, each answered after `delay` s."""
     name = f"{calls} calls of {delay:g} s"
-    with provider(delay) as base, tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder:
         late = Path(folder) / "late.json"
+        with _server(folder, late, runs, calls, delay) as started:
+            asyncio.run(_load(started, BEFORE))
+            began = time.time()
+            figures = asyncio.run(_load(started, runs))
+            ended = time.time()
+        looks = [look for look in json.loads(late.read_text()) if began < look[0] < ended]
+    held, behind = sorted(look[2] for look in looks), sorted(look[1] for look in looks)
+    return {
+        f"{name}: all settled, s": figures["seconds"],
+        f"{name}: CPU-ms per run": figures["cpu"],
+        f"{name}: most in flight": figures["in_flight"],
+        f"{name}: loop late p50, ms": statistics.median(behind),
+        f"{name}: loop late p99, ms": statistics.quantiles(behind, n=100)[98],
+        f"{name}: loop computing between two looks p99, ms": statistics.quantiles(held, n=100)[98],
+        f"{name}: the same at most, ms": held[-1],
+    }
+
+
+def memory(runs: int, calls: int) -> dict[str, float]:
+    """What so many runs take that are all in flight, in so many calls that nobody answers."""
+    with tempfile.TemporaryDirectory() as folder:
+        late = Path(folder) / "late.json"
+        with _server(folder, late, runs, calls, 0.0) as started:
+            asyncio.run(_load(started, BEFORE))
+        with _server(folder, late, runs, calls, 3600.0) as started:
+            before = started.memory_mb()
+            asyncio.run(_post(started, runs))
+            asyncio.run(_in_calls(started, min(runs, calls), runs))
+            grown = (started.memory_mb() - before) * 1000
+            started.kill()
+    where = "in a call" if calls >= runs else f"of which {calls} in a call"
+    return {f"{runs} runs in flight, {where}: kB a run": grown / runs}
+
+
+@contextmanager
+def _server(folder: str, late: Path, runs: int, calls: int, delay: float) -> Iterator[Server]:
+    with provider(delay) as base:
         started = Server(
             folder,
             command=(sys.executable, "-m", "benchmarks.flight.watched_server", str(late)),
             models=json.dumps([{"model": MODEL, "api_base": base}]),
             model_calls=str(calls),
             in_flight=str(runs),
-            model_timeout="120",
+            model_timeout="600",
         )
         try:
-            asyncio.run(_load(started, BEFORE))
-            before = started.memory_mb()
-            skipped = time.perf_counter() - started.began
-            figures = asyncio.run(_load(started, runs))
+            yield started
         finally:
-            started.end()
-        # Later than the load began, as far as looks are told from their number.
-        looks = json.loads(late.read_text())
-    looks = looks[-int(len(looks) * figures["seconds"] / (skipped + figures["seconds"])) :]
-    grown = (figures["memory"] - before) * 1000
-    return {
-        f"{name}: all settled, s": figures["seconds"],
-        f"{name}: CPU-ms per run": figures["cpu"],
-        f"{name}: most in flight": figures["in_flight"],
-        f"{name}: memory per run in flight, kB": grown / figures["in_flight"],
-        f"{name}: loop late p50, ms": statistics.median(looks),
-        f"{name}: loop late p99, ms": statistics.quantiles(looks, n=100)[98],
-        f"{name}: loop late at most, ms": max(looks),
-    }
+            if started.process.poll() is None:
+                started.end()
 
 
-async def _load(server: Server, runs: int) -> dict[str, float]:
-    """Post the runs, and wait until all are settled; how it was meanwhile."""
-    _, before = await ask(server.url, "GET", "/runs?limit=1")
-    done = before["counts"].get("completed", 0) + runs
-    cpu, began = server.cpu_ms(), time.perf_counter()
+async def _in_calls(server: Server, calls: int, runs: int) -> None:
+    """Wait until so many calls are under way, and so many runs in flight."""
+    while True:
+        _, health = await ask(server.url, "GET", "/health")
+        if health["models"][MODEL]["calls"] == calls and health["runs"]["in_flight"] == runs:
+            return
+        await asyncio.sleep(0.2)
+
+
+async def _post(server: Server, runs: int) -> None:
     rest = iter(range(runs))
 
     async def post() -> None:
@@ -72,12 +103,20 @@ async def _load(server: Server, runs: int) -> dict[str, float]:
             status, answer = await ask(server.url, "POST", "/runs", body)
             assert status == 201, answer
 
-    posting = asyncio.gather(*(post() for _ in range(CLIENTS)))
-    most = {"in_flight": 0.0, "memory": server.memory_mb()}
+    await asyncio.gather(*(post() for _ in range(CLIENTS)))
+
+
+async def _load(server: Server, runs: int) -> dict[str, float]:
+    """Post the runs, and wait until all are settled; how it was meanwhile."""
+    _, before = await ask(server.url, "GET", "/runs?limit=1")
+    done = before["counts"].get("completed", 0) + runs
+    cpu, began = server.cpu_ms(), time.perf_counter()
+    posting = asyncio.create_task(_post(server, runs))
+    most = 0
     while True:
         _, health = await ask(server.url, "GET", "/health")
-        if (now := health["runs"]["in_flight"]) >= most["in_flight"]:
-            most = {"in_flight": now, "memory": server.memory_mb()}
+        now = health["runs"]["in_flight"]
+        most = max(most, now)
         if posting.done() and not now and not health["runs"]["queued"]:
             break
         await asyncio.sleep(0.2)
@@ -85,7 +124,7 @@ async def _load(server: Server, runs: int) -> dict[str, float]:
     seconds = time.perf_counter() - began
     _, after = await ask(server.url, "GET", "/runs?limit=1")
     assert after["counts"]["completed"] == done, after["counts"]
-    return {"seconds": seconds, "cpu": (server.cpu_ms() - cpu) / runs, **most}
+    return {"seconds": seconds, "cpu": (server.cpu_ms() - cpu) / runs, "in_flight": most}
 
 
 def main() -> None:
@@ -93,26 +132,32 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=2_000, help="runs at once")
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--delay", type=float, default=2.0, help="what the model takes, s")
+    parser.add_argument("--parts", nargs="*", default=PARTS, help=f"of {', '.join(PARTS)}")
     parser.add_argument("--calls", type=int, default=32, help="calls at once in the last part")
     options = parser.parse_args()
-    rounds = []
-    for _ in range(options.rounds):
-        many = options.runs
-        at_once = measure(many, many, 0.0)
-        later = measure(many, many, options.delay)
-        few = measure(many, options.calls, options.delay)
-        least = many / options.calls * options.delay
-        settled = [next(iter(figures.values())) for figures in (at_once, later, few)]
-        rounds.append(
-            {
-                **at_once,
-                **later,
-                **few,
-                "ratio: later less the delay ÷ at once": (settled[1] - options.delay) / settled[0],
-                f"ratio: {options.calls} calls ÷ {least:g} s": settled[2] / least,
-            }
-        )
+    rounds = [one_round(options) for _ in range(options.rounds)]
     print_table(rounds)
+
+
+def one_round(options: argparse.Namespace) -> dict[str, float]:
+    many, figures, settled = options.runs, {}, {}
+    parts = {
+        "once": lambda: measure(many, many, 0.0),
+        "later": lambda: measure(many, many, options.delay),
+        "few": lambda: measure(many, options.calls, options.delay),
+        "memory": lambda: memory(many, many) | memory(many, options.calls),
+    }
+    for part in options.parts:
+        measured = parts[part]()
+        settled[part] = next(iter(measured.values()))
+        figures |= measured
+    if {"once", "later"} <= settled.keys():
+        name = "ratio: many calls less the delay ÷ many at once"
+        figures[name] = (settled["later"] - options.delay) / settled["once"]
+    if "few" in settled:
+        least = many / options.calls * options.delay
+        figures[f"ratio: {options.calls} calls ÷ {least:g} s"] = settled["few"] / least
+    return figures
 
 
 if __name__ == "__main__":
