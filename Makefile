@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN    := .venv/bin
 
-.PHONY: run audit soak-effects soak-kills studio test test-rest test-all test-real-llm lint style types notebook models dev lock clean bench-house bench-keeping bench-live bench-planner bench-planning bench-runs bench-search
+.PHONY: run audit soak-effects soak-kills studio test test-rest test-all test-real-llm lint style types notebook models dev lock clean bench-flight bench-house bench-keeping bench-live bench-planner bench-planning bench-runs bench-search
 
 # `value`, since in JSON there may be a $.
 run: .venv/.installed $(if $(value RUNWRIGHT_MODELS),.venv/.models) ## start the server on http://127.0.0.1:8000
@@ -59,6 +59,9 @@ bench-planning: .venv/.models ## a planning call beside a raw HTTP call; start a
 
 bench-runs: .venv/.installed ## start, latency, throughput and CPU per run, beside LangGraph alone
 	$(BIN)/python -m benchmarks.runs $(ARGS)
+
+bench-flight: .venv/.models ## thousands of runs that wait for a model; ARGS="--runs 500 --parts few memory"
+	$(BIN)/python -m benchmarks.flight $(ARGS)
 
 bench-live: .venv/.installed ## waiting, watchers, a flood of posts, a kill, memory; ARGS="waiting --rounds 1"
 	$(BIN)/python -m benchmarks.live $(ARGS)

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,20 +16,23 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class Server:
-    """A started server on the database in `folder`; `settings` as in the environment."""
+    """A started server on the database in `folder`; `settings` as in the environment.
 
-    def __init__(self, folder: str, **settings: str) -> None:
+    `command` is what is started instead of `runwright serve`.
+    """
+
+    def __init__(self, folder: str, *, command: Sequence[str] = (), **settings: str) -> None:
         environment = {
             **os.environ,
             "RUNWRIGHT_DATABASE_URL": f"sqlite:///{folder}/runs.db",
             "RUNWRIGHT_PORT": "0",
             **{f"RUNWRIGHT_{name.upper()}": value for name, value in settings.items()},
         }
-        began = time.perf_counter()
+        self.began = time.perf_counter()
         log = Path(folder) / "log"
         with log.open("w") as stderr:
             self.process = subprocess.Popen(
-                [str(Path(sys.executable).parent / "runwright"), "serve"],
+                command or [str(Path(sys.executable).parent / "runwright"), "serve"],
                 env=environment,
                 stderr=stderr,
             )
@@ -37,7 +40,7 @@ class Server:
             time.sleep(0.01)
         self.url = match[0]
         httpx.get(f"{self.url}/health/ready", trust_env=False).raise_for_status()
-        self.start_seconds = time.perf_counter() - began
+        self.start_seconds = time.perf_counter() - self.began
 
     def cpu_ms(self) -> float:
         """CPU of all its threads so far, user and system."""

@@ -24,7 +24,7 @@ from graph.record.events import Event, events, next_event
 from graph.state import DEFAULT_LIMITS, Approve, Limits, RunInput, RunState, extend
 from nodes.approval.asking import EXPIRES, ApprovalGate
 from nodes.approval.in_doubt import DoubtGate
-from nodes.contract.steps import Wait, sleep_until
+from nodes.contract.steps import Wait, WithoutSlot, no_slots, sleep_until
 from nodes.execute_step import Learn, execute_step
 from nodes.fallback_plan import fallback_plan
 from nodes.finalize import finalize
@@ -50,6 +50,7 @@ def build_graph(
     threads: ToolThreads | None = None,
     ladder: ModelLadder | None = None,
     wait: Wait = sleep_until,
+    without_slot: WithoutSlot = no_slots,
     input_schema: type[Any] = RunInput,
     approve: Approve = "never",
     approval_expires: float = EXPIRES,
@@ -60,17 +61,18 @@ def build_graph(
     """Compile the graph over the given tools.
 
     `limits` hold for runs that bring none of their own, `threads` run blocking tools, `ladder` has
-    the models that plan, `wait` sits out a backoff. `input_schema` is what a caller may put in: a
-    prompt, or a prepared `RunState`. A graph that takes prompts is worked with by hand, in Studio
-    and notebooks: it tells its events to the stream mode `custom`, and checks its plan again at
-    every visit, since somebody may have edited the state. `approve` is how runs ask for approval
+    the models that plan, `wait` sits out a backoff, and what is awaited is so `without_slot`.
+    `input_schema` is what a caller may put in: a prompt, or a prepared `RunState`. A graph that
+    takes prompts is worked with by hand, in Studio and notebooks: it tells its events to the stream
+    mode `custom`, and checks its plan again at every visit, since somebody may have edited the
+    state. `approve` is how runs ask for approval
     that bring no way of their own; every run waits `approval_expires` seconds for it. `doubts` says
     what becomes of a step that may have acted, `learn` is told how calls ended that were left to
     themselves. `tool_errors` says what is told of exceptions that tools did not announce.
     """
     by_hand = input_schema is RunInput
     builder = StateGraph(RunState, input_schema=input_schema)
-    models = ModelPlanner(ladder, tools, answer_form(tools)) if ladder else None
+    models = ModelPlanner(ladder, tools, answer_form(tools), without_slot) if ladder else None
     asking = ApprovalGate(tools, next_event, approve, approval_expires)
     doubts = doubts or DoubtGate(expires=approval_expires, number=next_event)
     nodes: dict[str, Node] = {
@@ -89,6 +91,7 @@ def build_graph(
             tools=tools,
             threads=threads or ToolThreads(),
             wait=wait,
+            without_slot=without_slot,
             asking=asking,
             doubts=doubts,
             learn=learn,

@@ -13,6 +13,7 @@ from graph.models.client import close_clients
 from graph.models.daily_budget import DailyBudget, DailyLimit
 from graph.models.ladder import make_ladder, warm
 from graph.queue.executor import Executor
+from graph.queue.model_calls import ModelCalls
 from graph.record.events import next_event
 from graph.runs.context import LateCalls, RunContext, RunPolicy, make_context
 from graph.runs.quotas import Quotas
@@ -55,13 +56,19 @@ async def open_runs(
         logger.warning("%s", undeclared_words(names))
     async with open_storage(settings.database_url, server=server) as storage:
         daily = _daily_budget(settings, storage)
-        if ladder and daily:
-            ladder = replace(ladder, budget_guard=daily)
+        executor = Executor(
+            slots=settings.max_executing,
+            in_flight=settings.in_flight,
+            max_queued=settings.max_queued,
+        )
+        calls = ModelCalls(settings.model_calls, executor.resting)
+        if ladder:
+            ladder = replace(ladder, turns=calls, budget_guard=daily)
         policy = RunPolicy(
             settings.limits, settings.approve, settings.approval_expires, _quotas(settings)
         )
-        context = _context(settings, storage, tools, ladder)
-        runs = Runs(context, policy, ladder, daily_budget=daily)
+        context = _context(settings, storage, tools, ladder, executor)
+        runs = Runs(context, policy, ladder, daily_budget=daily, calls=calls)
         try:
             await runs.open(resume_unfinished=resume_unfinished)
         except storage.errors as error:
@@ -76,9 +83,12 @@ async def open_runs(
 
 
 def _context(
-    settings: Settings, storage: Storage, tools: Mapping[str, Tool], ladder: ModelLadder | None
+    settings: Settings,
+    storage: Storage,
+    tools: Mapping[str, Tool],
+    ladder: ModelLadder | None,
+    executor: Executor,
 ) -> RunContext:
-    executor = Executor(slots=settings.max_executing, max_queued=settings.max_queued)
     threads = ToolThreads(settings.tool_threads)
     doubts = DoubtGate(settings.in_doubt, settings.approval_expires, next_event)
     graph = build_graph(
@@ -89,6 +99,7 @@ def _context(
         threads=threads,
         ladder=ladder,
         wait=executor.wait_until,
+        without_slot=executor.without_slot,
         input_schema=RunState,
         approve=settings.approve,
         approval_expires=settings.approval_expires,

@@ -17,6 +17,8 @@ from graph.commands.resolve import Resolver
 from graph.commands.retry import Retrier, RetryRequest
 from graph.drawing import draw
 from graph.models.daily_budget import Account, DailyBudget, DailyLimit, renewal
+from graph.queue.executor import Executor, Load
+from graph.queue.model_calls import ModelCalls
 from graph.record.explain import Explanation, explain
 from graph.record.record import Record
 from graph.runs.accept import Acceptance, refuse_second
@@ -53,6 +55,7 @@ class Runs:
         ladder: ModelLadder | None = None,
         *,
         daily_budget: DailyBudget | None = None,
+        calls: ModelCalls | None = None,
     ) -> None:
         models = len(ladder.models) if ladder else 0
         self._context = context
@@ -75,7 +78,7 @@ class Runs:
         self._deletion = Deletion(context.storage, context.reader, context.broadcaster)
         self.approval_gate = ApprovalGate(context, self._runner, self._acceptance)
         self._resolver = Resolver(context, self._runner, self._acceptance)
-        self.health = Health(context.storage, ladder)
+        self.health = Health(context.storage, context.executor, ladder, calls)
 
     @property
     def ready(self) -> bool:
@@ -349,13 +352,31 @@ CHECK_TIMEOUT = 1.0
 class Health:
     """Looks at the storage when it is asked, and at what the last calls of the models told."""
 
-    def __init__(self, storage: Storage, ladder: ModelLadder | None) -> None:
+    def __init__(
+        self,
+        storage: Storage,
+        executor: Executor,
+        ladder: ModelLadder | None,
+        calls: ModelCalls | None,
+    ) -> None:
         self._storage = storage
+        self._executor = executor
         self._ladder = ladder
+        self._calls = calls or ModelCalls(1)
+
+    def runs(self) -> Load:
+        """How many runs are under way and how many wait, of all owners."""
+        return self._executor.load
 
     def models(self) -> Mapping[str, Mapping[str, object]]:
-        """How each configured model does; empty without models."""
-        return self._ladder.breaker.state() if self._ladder else {}
+        """How each configured model does, with its calls under way and those that wait for their
+        turn; empty without models."""
+        states = self._ladder.breaker.state() if self._ladder else {}
+        loads = {name: self._calls.load(name) for name in states}
+        return {
+            name: {**state, "calls": loads[name][0], "queued": loads[name][1]}
+            for name, state in states.items()
+        }
 
     async def storage(self) -> dict[str, object]:
         """The backend, whether it can be read and written just now, and what is to be done if it

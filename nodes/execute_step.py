@@ -30,9 +30,11 @@ from nodes.contract.references import InvalidReference
 from nodes.contract.steps import (
     MAX_WAIT,
     Wait,
+    WithoutSlot,
     bounded,
     edited_step_key,
     next_cursor,
+    no_slots,
     resolved,
     sleep_until,
     step_key,
@@ -55,6 +57,7 @@ async def execute_step(
     tools: Mapping[str, Tool],
     threads: ToolThreads,
     wait: Wait = sleep_until,
+    without_slot: WithoutSlot = no_slots,
     asking: ApprovalGate | None = None,
     doubts: DoubtGate | None = None,
     learn: Learn | None = None,
@@ -66,7 +69,8 @@ async def execute_step(
     A plan that waits for a person is asked about first, in a visit of its own: the decision is
     stored before anything is executed. An attempt that may have acted is recorded in one visit, and
     asked about in the next. With `hand_edits` the plan may have been edited in the state since the
-    last visit, and is checked again before anything else. `errors` says what is told of exceptions
+    last visit, and is checked again before anything else. A tool that is awaited is called
+    `without_slot`. `errors` says what is told of exceptions
     that tools did not announce.
     """
     if hand_edits:
@@ -92,17 +96,22 @@ async def execute_step(
     if tool and (rest := doubts.ask_again(state, step["step"], tool)):
         return rest
     caller = _Caller(runtime, tools, threads, doubts, learn, hand_edits, errors)
-    record = await _recorded(state, step, caller)
+    # A blocking tool works on this machine, in a thread that the slot stands for.
+    awaited = tool is not None and tool.coroutine is not None
+    record = await _recorded(state, step, caller, without_slot if awaited else no_slots)
     _log(state, record)
     return _update(state, record)
 
 
-async def _recorded(state: RunState, step: Step, caller: "_Caller") -> Attempt:
+async def _recorded(
+    state: RunState, step: Step, caller: "_Caller", without_slot: WithoutSlot
+) -> Attempt:
     """Make the attempt; its record."""
     tool, doubts = caller.tools.get(step["tool"]), caller.doubts
     started_at, clock = time.time(), time.perf_counter()
-    value, outcome, begun = await caller.attempt(state, step)
-    duration = time.perf_counter() - clock
+    async with without_slot():
+        value, outcome, begun = await caller.attempt(state, step)
+        duration = time.perf_counter() - clock
     if begun is not None:  # an earlier process, or another branch, has made this attempt
         started_at, duration = begun.at, max(0.0, (begun.ended_at or time.time()) - begun.at)
     in_doubt = outcome.doubtful and doubts.guards(tool)

@@ -30,8 +30,8 @@ CLOSING = 2.0
 #: How long answers under way may take once everything else has ended, in seconds.
 REQUEST_GRACE = 1
 
-#: Files that are open besides connections: the database's, and what connections beyond the limit,
-#: models and tools have.
+#: Files that are open besides connections and calls of models: the database's, and what connections
+#: beyond the limit and tools have.
 OTHER_FILES = 256
 
 #: The shortest time in which the process can end in order, in seconds.
@@ -156,22 +156,28 @@ def _connection_limits(settings: Settings) -> ConnectionLimits:
         head=settings.max_head,
         head_seconds=settings.head_timeout,
         body_rate=settings.body_rate,
-        total=_room_for(settings.max_connections),
+        total=_room_for(settings.max_connections, OTHER_FILES + _most_calls(settings)),
         per_address=settings.max_connections_per_address,
     )
 
 
-def _room_for(connections: int) -> int:
-    """So many connections, or as many as the process may have files open; asks for more of them.
+def _most_calls(settings: Settings) -> int:
+    """How many calls of models there may be at once, each with a connection of its own."""
+    return min(settings.in_flight, settings.model_calls * len(settings.models))
+
+
+def _room_for(connections: int, others: int) -> int:
+    """So many connections beside other files, or as many as the process may have open; asks for
+    more of them.
 
     Beyond that nobody could be told that there are too many.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    needed = connections + OTHER_FILES
+    needed = connections + others
     if soft < needed:
         soft = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    return max(1, min(connections, soft - OTHER_FILES))
+    return max(1, min(connections, soft - others))
 
 
 def url_of(host: str, port: int) -> str:

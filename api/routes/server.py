@@ -173,7 +173,9 @@ async def draw_graph(runs: RunsDep) -> str:
 
 @router.get("/health", tags=["health"], responses=problems())
 async def read_health(request: Request, runs: RunsDep, anonymous: AnonymousDep) -> Health:
-    """The version, and how storage and models do; `/health/ready` is the one to route traffic by.
+    """The version, how storage and models do, and how many runs there are.
+
+    `/health/ready` is the one to route traffic by.
 
     `degraded` also while no configured model can be asked: runs are accepted then, and planned
     without one.
@@ -187,6 +189,7 @@ async def read_health(request: Request, runs: RunsDep, anonymous: AnonymousDep) 
         version=request.app.version,
         storage={"status": "ok" if storage["writable"] else "degraded"} if anonymous else storage,
         models={} if anonymous else _models(runs),
+        runs={} if anonymous else dict(runs.health.runs()),
     )
 
 

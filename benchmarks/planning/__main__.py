@@ -7,14 +7,12 @@ import argparse
 import asyncio
 import json
 import statistics
-import subprocess
-import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 
 import httpx
 
+from benchmarks.planning.provider import provider
 from benchmarks.runs.prompt import PROMPT
 from benchmarks.server import server
 from benchmarks.table import print_table
@@ -28,18 +26,6 @@ from nodes.planning.prompt import instructions, messages
 from nodes.planning.schema import answer_form
 
 MODEL = "openai/gpt-5-mini"
-
-
-@contextmanager
-def provider() -> Iterator[str]:
-    """Where the model answers."""
-    command = [sys.executable, "-m", "benchmarks.planning.provider"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    try:
-        yield f"http://127.0.0.1:{process.stdout.readline().strip()}/v1"
-    finally:
-        process.terminate()
-        process.wait(10)
 
 
 async def measured(calls: int, call: Callable[[], Awaitable[object]]) -> tuple[float, float]:

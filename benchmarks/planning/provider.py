@@ -1,10 +1,18 @@
-"""`python -m benchmarks.planning.provider`: answers every request at once with one OpenAI plan.
+"""`python -m benchmarks.planning.provider [SECONDS]`: answers every request with one OpenAI plan.
 
-Prints its port. A process of its own, so that its CPU is not counted.
+It does so at once, or after so many seconds. Prints its port. A process of its own, so that its CPU
+is not counted.
 """
 
 import asyncio
 import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+#: What an answer takes, in seconds.
+DELAY = float(sys.argv[1]) if __name__ == "__main__" and len(sys.argv) > 1 else 0.0
 
 PLAN = json.dumps(
     {
@@ -36,6 +44,18 @@ ANSWER = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 
 )
 
 
+@contextmanager
+def provider(delay: float = 0.0) -> Iterator[str]:
+    """Where the model answers, in a process of its own."""
+    command = [sys.executable, "-m", "benchmarks.planning.provider", str(delay)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        yield f"http://127.0.0.1:{process.stdout.readline().strip()}/v1"
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
 async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Serve one connection until it is closed."""
     try:
@@ -43,6 +63,8 @@ async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
             head = (await reader.readuntil(b"\r\n\r\n")).lower()
             length = int(head.partition(b"content-length:")[2].split(b"\r\n")[0])
             await reader.readexactly(length)
+            if DELAY:
+                await asyncio.sleep(DELAY)
             writer.write(ANSWER)
             await writer.drain()
     except (asyncio.IncompleteReadError, ConnectionError):
@@ -50,7 +72,7 @@ async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
 
 
 async def main() -> None:
-    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    server = await asyncio.start_server(answer, "127.0.0.1", 0, backlog=4096)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 

@@ -6,10 +6,11 @@ import importlib.util
 import json
 import logging
 import os
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from graph.models.connections import connect, disconnect, hold_clients
+from graph.models.connections import disconnect, hold_clients, paced_call
 from graph.models.failures import failure_of
 from graph.models.prices import Price, missing_variables, price_in_map
 from nodes.planning.model import NOT_READY, Completion, Cost, Message, ModelFailure, is_count
@@ -24,6 +25,8 @@ _FOREIGN_TOKENIZER = 1.5
 # Sent to an endpoint of one's own that was given no key: without it the client would send there
 # the key that the environment has for the provider.
 _NO_KEY = "none"
+
+_MOST_CONNECTIONS = 100_000
 
 # A cache that is written, a long context and a fast lane cost a few times as much as the price.
 _MOST_TIMES_PRICE = 10
@@ -99,10 +102,12 @@ class LiteLlmModel:
         loading = self._client is None
         try:
             # The client's own timeout is per read: an answer that drips in would never meet it.
-            async with asyncio.timeout(timeout):
-                if loading:
+            if loading:
+                began = time.monotonic()
+                async with asyncio.timeout(timeout):
                     await asyncio.to_thread(self.warm)
-                connect(_library())
+                timeout -= time.monotonic() - began
+            async with paced_call(_library(), timeout):
                 answer = await self._client.ainvoke(
                     [dict(message) for message in messages],
                     response_format=_response_format(schema),
@@ -246,6 +251,10 @@ def _library() -> Any:
     os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
     os.environ["LITELLM_LOCAL_ANTHROPIC_BETA_HEADERS"] = "True"
     os.environ["LITELLM_MODE"] = "PRODUCTION"  # any other mode reads `.env` files
+    # How many calls of a model there are at once is for us to say; a call must not wait for a
+    # connection while its time runs.
+    for name in ("AIOHTTP_CONNECTOR_LIMIT", "AIOHTTP_CONNECTOR_LIMIT_PER_HOST"):
+        os.environ.setdefault(name, str(_MOST_CONNECTIONS))
     import langchain_litellm  # noqa: F401  # loaded with it, so that no call has to
     import litellm
 

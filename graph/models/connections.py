@@ -1,6 +1,10 @@
 """The connections of LiteLLM: no answer leads a call elsewhere, and none is read unchecked."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
@@ -8,8 +12,49 @@ import httpx
 from graph.models.answers import checked
 from graph.models.failures import leads_elsewhere, redirected
 
-#: The loop and the client of OpenAI's SDK, which LiteLLM takes from a setting.
-_session: tuple[asyncio.AbstractEventLoop, Any] | None = None
+
+@dataclass
+class _Session:
+    """What the calls of one event loop share.
+
+    `handler` has the client of OpenAI's SDK, which LiteLLM takes from a setting. `pace` is held by
+    the call that goes on next.
+    """
+
+    loop: asyncio.AbstractEventLoop
+    handler: Any
+    pace: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+_session: _Session | None = None
+
+#: What ends the call when its time is up.
+_deadline: ContextVar[asyncio.Timeout | None] = ContextVar("model_deadline", default=None)
+
+
+@asynccontextmanager
+async def paced_call(litellm: Any, timeout: float) -> AsyncIterator[None]:
+    """The time of a call, of so many seconds. Raises `TimeoutError` when it is over.
+
+    To prepare a request, and to read an answer, holds the event loop for milliseconds: one call at
+    a time does so, and others of the loop have their turn before the next. Waiting for that is none
+    of the call's time.
+    """
+    connect(litellm)
+    await _next()
+    async with asyncio.timeout(timeout) as deadline:
+        token = _deadline.set(deadline)
+        try:
+            yield
+        finally:
+            _deadline.reset(token)
+
+
+async def _next() -> None:
+    """Wait until a call may go on."""
+    assert _session is not None
+    async with _session.pace:
+        await asyncio.sleep(0)
 
 
 def hold_clients(litellm: Any) -> None:
@@ -40,18 +85,18 @@ def connect(litellm: Any) -> None:
     """Give OpenAI's SDK, and all that speak its language, the client of the running event loop."""
     global _session
     loop = asyncio.get_running_loop()
-    if _session is None or _session[0] is not loop:
+    if _session is None or _session.loop is not loop:
         handler = type(litellm.module_level_aclient)()
         _hold(handler)
-        _session = loop, handler
-    litellm.aclient_session = _session[1].client
+        _session = _Session(loop, handler)
+    litellm.aclient_session = _session.handler.client
 
 
 async def disconnect(litellm: Any) -> None:
     """Close what `connect` has made for this event loop."""
     global _session
-    if _session is not None and _session[0] is asyncio.get_running_loop():
-        await _session[1].close()
+    if _session is not None and _session.loop is asyncio.get_running_loop():
+        await _session.handler.close()
         _session = litellm.aclient_session = None
 
 
@@ -74,3 +119,6 @@ async def _check(response: httpx.Response) -> None:
     body = httpx.Response(response.status_code, headers=response.headers, content=raw).content
     response.headers.pop("content-encoding", None)
     response.stream = httpx.ByteStream(checked(body))
+    if (deadline := _deadline.get()) is not None:
+        deadline.reschedule(None)  # it is here in time
+        await _next()

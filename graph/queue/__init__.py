@@ -1,4 +1,5 @@
-"""Which accepted run is executed next, and how many at once; fair between owners.
+"""Which accepted run goes on next, and how many at once; fair between owners.
 
-Others use `executor.Executor`, `executor.Job` and `executor.QueueFull`.
+Others use `executor.Executor`, `executor.Job`, `executor.Load`, `executor.QueueFull` and
+`model_calls.ModelCalls`.
 """

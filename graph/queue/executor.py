@@ -1,85 +1,48 @@
-"""The embedded executor: a fair queue of jobs and a fixed number of slots in one event loop."""
+"""The embedded executor: runs in flight, and the slots of those that compute, in one event loop."""
 
 import asyncio
 import logging
 import time
-from collections import OrderedDict, deque
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from typing import TypedDict
 
+from graph.queue.fair import Entry, FairQueue
 from nodes.contract.steps import sleep_until
 
 
 @dataclass(slots=True, eq=False)
-class Job:
+class Job(Entry):
     """A run as the queue has it; everything but its id is written by the queue alone.
 
-    `task` executes it, once it has `begun`; one that sits out a `backoff` holds no slot.
+    `task` executes it, once it has `begun`. It holds a slot while it computes, and a place among
+    the runs in flight but for the time of a `backoff`. While it is `resting` nothing of it is under
+    way that could be cut off.
     """
 
     run_id: str
-    owner: str = ""
-    queued: bool = False
     task: asyncio.Task[None] | None = None
     begun: bool = False
     holds_slot: bool = False
+    holds_place: bool = False
+    resting: bool = False
     backoff: asyncio.Event | None = None  # set to end it
 
+    @property
+    def under_way(self) -> bool:
+        """Whether an attempt or a call of it may be under way."""
+        return self.task is not None and self.begun and not self.resting
 
-class FairQueue:
-    """Jobs by owner; one owner's many runs do not keep another's few waiting."""
 
-    def __init__(self) -> None:
-        self._queues: OrderedDict[str, deque[Job]] = OrderedDict()  # who is next comes first
-        self._length = 0
+@dataclass(slots=True, eq=False)
+class _Returning(Entry):
+    """A run that has begun, and waits for a slot to compute with again."""
 
-    def __len__(self) -> int:
-        return self._length
-
-    def append(self, job: Job, owner: str) -> None:
-        """Queue a job behind the others of its owner."""
-        job.owner, job.queued = owner, True
-        self._length += 1
-        self._queues.setdefault(owner, deque()).append(job)
-
-    def popleft(self) -> Job:
-        """The job that is next. Raises `KeyError` when there is none."""
-        owner, jobs = self._queues.popitem(last=False)
-        job = jobs.popleft()
-        job.queued = False
-        self._length -= 1
-        if jobs:
-            self._queues[owner] = jobs
-        return job
-
-    def remove(self, job: Job) -> bool:
-        """Take a job out of the queue; whether it was in it."""
-        if not job.queued:
-            return False
-        jobs = self._queues[job.owner]
-        jobs.remove(job)
-        job.queued = False
-        self._length -= 1
-        if not jobs:
-            del self._queues[job.owner]
-        return True
-
-    def clear(self) -> list[Job]:
-        """Take every job out of the queue."""
-        return [self.popleft() for _ in range(len(self))]
-
-    def position(self, job: Job) -> int | None:
-        """The place of the job, counted from 1; None when it is not queued."""
-        if not job.queued:
-            return None
-        rounds = self._queues[job.owner].index(job)  # before its own
-        before, earlier = 0, True
-        for other, jobs in self._queues.items():
-            earlier = earlier and other != job.owner
-            before += min(len(jobs), rounds + earlier)
-        return before + 1
+    job: Job
+    slot: asyncio.Future[None]
 
 
 # How fast runs come to their end, so that a refused client can be told when to come again.
@@ -138,22 +101,43 @@ def _keep(job: Job) -> None:
     """The caller that made the job keeps it."""
 
 
-class Executor:
-    """Executes runs, at most `slots` at once, in turns between owners.
+@dataclass(slots=True)
+class Paused:
+    """How long a run waited for a slot, in seconds, while it had something to compute."""
 
-    A run that waits for its next attempt gives its slot away and gets the next free one back
-    before runs that have not begun.
+    seconds: float = 0.0
+
+
+class Load(TypedDict):
+    """How many runs there are here, and how many there may be."""
+
+    in_flight: int
+    executing: int
+    queued: int
+    backoff: int
+    max_in_flight: int
+    max_executing: int
+
+
+class Executor:
+    """Executes runs: `in_flight` begun at once, of which at most `slots` compute, owners in turns.
+
+    A run that waits for what somebody else does gives its slot away, and takes one again before it
+    computes: in the turn of its owner, before his runs that have not begun. In a backoff it is not
+    in flight either. An owner who has no run in flight may begin one, however many others have.
     """
 
-    def __init__(self, *, slots: int, max_queued: int) -> None:
+    def __init__(self, *, slots: int, max_queued: int, in_flight: int = 1000) -> None:
         self._execute: Callable[[str], Awaitable[None]] | None = None
         self._release: Callable[[Job], None] = _keep
         self._slots = self._free = slots
+        self._max_in_flight = in_flight
         self._max_queued = max_queued
-        self._queue = FairQueue()
+        self._queue: FairQueue[Job | _Returning] = FairQueue()
         self._throughput = Throughput()
-        self._places = 0
-        self._returning: deque[tuple[Job, asyncio.Future[None]]] = deque()
+        self._accepting = 0
+        self._in_flight = 0
+        self._of_owner: Counter[str] = Counter()  # of those in flight
         self._executing: set[Job] = set()
         self._stopping = False
 
@@ -169,28 +153,49 @@ class Executor:
         self._execute, self._release = execute, release
         self._dispatch()
 
+    @property
+    def load(self) -> Load:
+        """How many runs there are here."""
+        return Load(
+            in_flight=self._in_flight,
+            executing=self._slots - self._free,
+            queued=self._queue.new,
+            backoff=len(self._executing) - self._in_flight,
+            max_in_flight=self._max_in_flight,
+            max_executing=self._slots,
+        )
+
     @contextmanager
     def place(self) -> Iterator[None]:
         """Keep a place in the queue for a run while it is being accepted.
 
         Raises `QueueFull` when no more runs may wait, for their beginning or in a backoff.
         """
-        executing = self._slots - self._free
-        waiting = len(self._queue) + len(self._executing) - executing + self._places
-        if waiting >= self._max_queued + self._free:
+        backoff = len(self._executing) - self._in_flight
+        waiting = self._queue.new + backoff + self._accepting
+        if waiting >= self._max_queued + self._room:
             # When a tenth of them has ended, there is room for more than the first who asks.
             raise QueueFull(waiting, retry_after=self._throughput.time_for(waiting / 10))
-        self._places += 1
+        self._accepting += 1
         try:
             yield
         finally:
-            self._places -= 1
+            self._accepting -= 1
+
+    @property
+    def _room(self) -> int:
+        """How many more runs may be in flight."""
+        return max(0, self._max_in_flight - self._in_flight)
 
     def enqueue(self, job: Job, owner: str) -> None:
-        """Execute a run as soon as a slot is free. A run that is here already is not added."""
+        """Execute a run as soon as its turn comes. A run that is here already is not added."""
         if job.task is None and not job.queued:
             self._queue.append(job, owner)
             self._dispatch()
+
+    def is_far(self, job: Job) -> bool:
+        """Whether more runs are to begin before this one than may be in flight now."""
+        return job.queued and self._queue.new > self._room
 
     def position(self, job: Job) -> int | None:
         """The place of the run in the queue, counted from 1; None when it is not queued."""
@@ -206,27 +211,22 @@ class Executor:
                 job.task.cancel()
             return job.task
         self._queue.remove(job)
-        return self._begin(job, holds_slot=False)
+        return self._begin(job)
 
     async def wait_until(self, moment: float) -> float:
-        """Sit out a backoff until an epoch second, without a slot when called within a run.
+        """Sit out a backoff until an epoch second; within a run, without a slot and not in flight.
 
         Returns how long it then waited for a slot, in seconds.
         """
         job = _current.get(None)
         if job is None:
             return await sleep_until(moment)
-        self._give_back(job)
-        if self._stopping and job.task:
-            # Cancelled as a whole: a cancellation that only this node raises is a failure of it.
-            job.task.cancel()
-        await self._sit_out(job, moment)
-        slot: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._returning.append((job, slot))
-        self._dispatch()
-        due = time.monotonic()
-        await slot
-        return time.monotonic() - due
+        with self.resting():
+            self._land(job)
+            self._give_back(job)
+            await self._sit_out(job, moment)
+            self._take_off(job)
+            return await self._take_slot(job)
 
     async def _sit_out(self, job: Job, moment: float) -> None:
         job.backoff = asyncio.Event()
@@ -248,6 +248,52 @@ class Executor:
         job.backoff.set()
         return True
 
+    @asynccontextmanager
+    async def without_slot(self) -> AsyncIterator[Paused]:
+        """Give the slot of the run away while it waits for what somebody else does.
+
+        It has one again at the end, and knows then how long it waited for it. A run that is told to
+        stop meanwhile gets none.
+        """
+        job, paused = _current.get(None), Paused()
+        if job is None or not job.holds_slot:
+            yield paused
+            return
+        self._give_back(job)
+        try:
+            yield paused
+        except asyncio.CancelledError:
+            raise
+        except BaseException:
+            await self._take_slot(job)
+            raise
+        paused.seconds = await self._take_slot(job)
+
+    @contextmanager
+    def resting(self) -> Iterator[None]:
+        """Note that nothing of the run is under way, so that it may be told to stop at once."""
+        job = _current.get(None)
+        if job is None:
+            yield
+            return
+        if self._stopping and job.task:
+            # Cancelled as a whole: a cancellation that only this node raises is a failure of it.
+            job.task.cancel()
+        job.resting = True
+        try:
+            yield
+        finally:
+            job.resting = False
+
+    async def _take_slot(self, job: Job) -> float:
+        """Wait for a slot, among the runs of its owner; how long that took, in seconds."""
+        slot: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._queue.append(_Returning(job, slot), job.owner, begun=True)
+        self._dispatch()
+        due = time.monotonic()
+        await slot
+        return time.monotonic() - due
+
     async def ended(self, job: Job, *, timeout: float) -> bool:
         """Wait for the end of a run's execution, which begins at once if it is queued.
 
@@ -259,16 +305,17 @@ class Executor:
         return bool(done)
 
     async def stop(self, grace: float) -> None:
-        """Begin nothing more; give what is executing `grace` seconds, then cancel it.
+        """Begin nothing more; give what is under way `grace` seconds, then cancel it.
 
-        Runs in a backoff are cancelled at once: they have nothing in flight.
+        Runs that rest are cancelled at once: they have nothing under way.
         """
         self._stopping = True
-        for job in self._queue.clear():
-            self._release(job)
+        for entry in self._queue.clear_new():
+            assert isinstance(entry, Job)
+            self._release(entry)
         executing = {job.task: job for job in self._executing if job.task}
         for task, job in executing.items():
-            if not job.holds_slot:
+            if job.resting:
                 task.cancel()
         if executing:
             _, late = await asyncio.wait(executing, timeout=grace)
@@ -278,23 +325,29 @@ class Executor:
                 await asyncio.wait(late, timeout=CANCEL_GRACE)
 
     def _dispatch(self) -> None:
-        while self._execute and self._free and not self._stopping:
-            if self._returning:
-                job, slot = self._returning.popleft()
-                if slot.done():  # its run was cancelled meanwhile
-                    continue
-                # From here on the slot is its own, also if it is cancelled before it wakes.
-                job.holds_slot = True
-                slot.set_result(None)
-            elif self._queue:
-                self._begin(self._queue.popleft(), holds_slot=True)
-            else:
+        while self._execute and self._free:
+            try:
+                entry = self._queue.popleft(self._may_begin)
+            except KeyError:
                 return
+            if isinstance(entry, Job):
+                entry.holds_slot = True
+                self._take_off(entry)
+                self._begin(entry)
+            elif entry.slot.done():  # its run was cancelled meanwhile
+                continue
+            else:
+                # From here on the slot is its own, also if it is cancelled before it wakes.
+                entry.job.holds_slot = True
+                entry.slot.set_result(None)
             self._free -= 1
 
-    def _begin(self, job: Job, *, holds_slot: bool) -> asyncio.Task[None]:
+    def _may_begin(self, owner: str) -> bool:
+        return not self._stopping and bool(self._room or not self._of_owner[owner])
+
+    def _begin(self, job: Job) -> asyncio.Task[None]:
         job.task = asyncio.get_running_loop().create_task(self._run(job), name=f"run {job.run_id}")
-        job.begun, job.holds_slot = False, holds_slot
+        job.begun = False
         self._executing.add(job)
         return job.task
 
@@ -310,11 +363,28 @@ class Executor:
             self._executing.discard(job)
             job.task = None
             self._throughput.note_end()
+            self._land(job)
             self._give_back(job)
             self._release(job)
 
     def _give_back(self, job: Job) -> None:
+        """Let others have what the run has had."""
         if job.holds_slot:
             job.holds_slot = False
             self._free += 1
-            self._dispatch()
+        self._dispatch()
+
+    def _take_off(self, job: Job) -> None:
+        """Count the run among those in flight."""
+        job.holds_place = True
+        self._in_flight += 1
+        self._of_owner[job.owner] += 1
+
+    def _land(self, job: Job) -> None:
+        """Count it there no more; `_give_back` follows."""
+        if job.holds_place:
+            job.holds_place = False
+            self._in_flight -= 1
+            self._of_owner[job.owner] -= 1
+            if not self._of_owner[job.owner]:
+                del self._of_owner[job.owner]

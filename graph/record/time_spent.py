@@ -15,7 +15,9 @@ from graph.state.wording import doc
 class TimeSpent(TypedDict):
     """Where the time went, in milliseconds; the parts add up to `total_ms`."""
 
-    queue: Annotated[float, doc("Waiting for a slot, also after a backoff.")]
+    queue: Annotated[
+        float, doc("Waiting to begin, to go on after a backoff, and for a turn at a model.")
+    ]
     planning: Annotated[float, doc("Calls of planners.")]
     waiting: Annotated[float, doc("Waiting for a person.")]
     backoff: Annotated[float, doc("Waits before a further attempt or call.")]
@@ -27,7 +29,7 @@ class TimeSpent(TypedDict):
             "that was lost with it is in it."
         ),
     ]
-    other: Annotated[float, doc("Between all that, mostly for storage.")]
+    other: Annotated[float, doc("Between all that: for storage, and for a slot to go on.")]
 
 
 Part = Literal["queue", "planning", "waiting", "backoff", "tools", "interruption", "other"]
@@ -55,6 +57,7 @@ class _Moment:
     """Something that the state tells the time of; `what` is a mark's, or the kind of entry.
 
     `due`: nothing may follow before. `again_with`: the model that a call is made to once more.
+    `queued`: for so many seconds it had waited for its turn.
     """
 
     what: str
@@ -64,6 +67,7 @@ class _Moment:
     due: float | None = None
     model: str | None = None
     again_with: str | None = None
+    queued: float = 0.0
 
 
 @dataclass
@@ -106,7 +110,8 @@ def time_spent(state: RunState, *, now: float, queued: bool = False) -> list[Spa
             due = before if before.due is not None else None
         if due is not None and due.due is not None:
             walk.to(min(due.due, after.start), "backoff", due.step)
-        walk.to(after.start, _idle(before, after, due=due is not None))
+        walk.to(after.start - after.queued, _idle(before, after, due=due is not None))
+        walk.to(after.start, "queue")
     return walk.spans
 
 
@@ -195,7 +200,8 @@ def _starts(state: RunState, log: Sequence[Any]) -> Iterator[list[_Moment]]:
 
 
 def _call(state: RunState, call: PlanningCall, *, last: bool) -> _Moment:
-    moment = _Moment("call", *_times(call), model=call["model"])
+    queued = call.get("queued_ms", 0.0) / 1000
+    moment = _Moment("call", *_times(call), model=call["model"], queued=queued)
     if call["outcome"] == "failed" and call["transient"]:
         moment.again_with = call["model"]
     planning = state.get("planning")

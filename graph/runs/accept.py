@@ -81,8 +81,10 @@ class Acceptance:
         logger.info("run accepted", extra={"run_id": row.run_id})
         logger.debug("run prompt", extra={"run_id": row.run_id, "prompt": row.prompt})
         live = context.live.of(row.run_id)
-        live.reason, live.row = "new", row
+        live.reason = "new"
         context.executor.enqueue(live, row.owner)
+        if not context.executor.is_far(live):
+            live.row = row  # else the storage keeps it until its turn comes
         context.broadcaster.publish(state_of(row))
         return record_of(state_of(row), queue_position=context.executor.position(live))
 

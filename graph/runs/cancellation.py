@@ -43,11 +43,12 @@ class Cancellations:
         """
         if live.reason == "cancelling" and live.task:
             return live.task
-        # Without a slot a run is new or in a backoff; else nothing is known of its attempt, since
-        # the process has died or the storage has failed in which it was made.
+        # What is not under way is new or rests; else nothing is known of its attempt, since the
+        # process has died or the storage has failed in which it was made.
         since = live.state if live.state and live.state["status"] != "pending" else None
-        idle = live.row is not None or since is not None
-        live.cancellation = Cancellation(live.holds_slot or not idle, since)
+        new = live.reason == "new" and not live.begun
+        idle = new or live.row is not None or since is not None
+        live.cancellation = Cancellation(live.under_way or not idle, since)
         live.reason = "cancelling"
         return self._executor.interrupt(live)
 

@@ -185,10 +185,14 @@ class Runner:
         live.row = None
         if row is None:
             return None
+        if not live.owner:  # nobody has queued it
+            live.owner = row.owner
         config = self._config(row)
         if reason == "recovered" and row.cancel_at is not None:
             reason = "cancelling"  # ordered in a process that has ended
         match reason:
+            case "new":
+                return await self._begin(live, row)
             case "cancelling":
                 cancellation = live.cancellation or Cancellation(begun=True)
                 return await self._cancellations.settle(cancellation, row, config)

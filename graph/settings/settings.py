@@ -213,8 +213,16 @@ class Settings(BaseSettings):
     breaker_seconds: float = Field(30.0, ge=0, description="how long it stays closed off, s")
 
     # How much at once
-    max_executing: int = Field(24, ge=1, le=1000, description="runs executing at once")
-    max_queued: int = Field(10_000, ge=1, le=10**6, description="runs waiting to be executed")
+    in_flight: int = Field(
+        1_000, ge=1, le=10**5, description="runs begun at once, whatever they wait for"
+    )
+    max_executing: int = Field(
+        24, ge=1, le=1000, description="runs of them that compute at once, or have a tool's thread"
+    )
+    model_calls: int = Field(32, ge=1, le=10**5, description="calls of each model at once")
+    max_queued: int = Field(
+        10_000, ge=1, le=10**6, description="runs waiting to begin, or in a backoff"
+    )
     tool_threads: int = Field(32, ge=1, le=1000, description="threads for blocking tools")
     grace: float = Field(
         5.0, ge=0, le=3600, description="time for attempts in flight at the end of the process, s"

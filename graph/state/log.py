@@ -184,6 +184,15 @@ class PlanningCall(TypedDict):
             Plan | None, doc("The plan that failed its check, unless it is too large to be kept.")
         ]
     ]
+    queued_ms: NotRequired[
+        Annotated[
+            float,
+            doc(
+                "How long it waited before it began, in milliseconds, since as many calls of the "
+                "model were under way as may be; missing where it did not wait."
+            ),
+        ]
+    ]
 
 
 def attempts(state: Mapping[str, Any]) -> list[Attempt]:

@@ -4,8 +4,9 @@ import asyncio
 import json
 import math
 import time
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, Protocol
 from uuid import UUID, uuid5
 
 from graph.state import Attempt, AttemptError, RunState, Step, ended_at, outputs
@@ -136,7 +137,7 @@ def missed(steps: Sequence[Step], skipped: Collection[int], cursor: int) -> list
     ]
 
 
-# How a node sits out the time until its next attempt.
+# How a node waits: for its next attempt, and for what somebody else does.
 
 
 #: Longest wait that anybody may ask for, in seconds: a tool's attempts, a provider, a clock.
@@ -159,3 +160,25 @@ async def sleep_until(moment: float) -> float:
     while (left := moment - time.time()) > 0:  # noqa: ASYNC110 - time passes, nothing else
         await asyncio.sleep(left)
     return 0.0
+
+
+class Paused(Protocol):
+    """How long a run waited for a slot, in seconds, while it had something to compute."""
+
+    @property
+    def seconds(self) -> float:
+        """Known once it has one again."""
+
+
+#: Gives the slot of the run away, and takes one again at the end.
+WithoutSlot = Callable[[], AbstractAsyncContextManager[Paused]]
+
+
+class _NotPaused:
+    seconds = 0.0
+
+
+@asynccontextmanager
+async def no_slots() -> AsyncIterator[Paused]:
+    """Wait where nobody counts who computes."""
+    yield _NotPaused()

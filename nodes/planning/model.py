@@ -1,7 +1,8 @@
 """What the planner needs of a language model of any provider."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from graph.state import RunState
@@ -206,6 +207,29 @@ class BudgetGuard(Protocol):
         """
 
 
+# How many calls of a model there are at once.
+
+
+class ModelTurns(Protocol):
+    """Lets in so many calls of each model at once."""
+
+    def turn(self, model: str, owner: str, *, later: bool) -> AbstractAsyncContextManager[float]:
+        """The turn of a call, for as long as the call takes; how long it was waited for, seconds.
+
+        `later`: the run has made a call before.
+        """
+
+
+@dataclass(frozen=True)
+class NoTurns:
+    """Lets every call in at once."""
+
+    @asynccontextmanager
+    async def turn(self, _model: str, _owner: str, *, later: bool) -> AsyncIterator[float]:
+        """Nothing is waited for."""
+        yield 0.0
+
+
 # The configured models, and the order in which a task asks them.
 
 
@@ -220,7 +244,7 @@ class ModelLadder:
 
     `timeout` is the longest time of one call, in seconds; `budget_guard` pays for calls, where an
     owner's day has a budget. `lacks_key` looks whether a model has no key, before anything is
-    loaded for it.
+    loaded for it. `turns` bounds how many calls of a model there are at once.
     """
 
     models: Mapping[str, Model]
@@ -232,6 +256,7 @@ class ModelLadder:
     fallback: Fallback = "always"
     budget_guard: BudgetGuard | None = None
     lacks_key: Callable[[str], bool] = lambda _: False
+    turns: ModelTurns = field(default_factory=NoTurns)
 
     def queue(self, score: float) -> list[str]:
         """The models to ask for a task of this complexity, one after the other."""

@@ -58,12 +58,17 @@ def first_of(prompt: str, queue: list[str], *, waited: float = 0.0) -> Planning:
 
 @dataclass(frozen=True)
 class ModelAttempt:
-    """What the visit found, and the log that it goes on writing; it begins as it is made."""
+    """What the visit found, and the log that it goes on writing; it begins as it is made.
+
+    `queued` is how long it waited for its turn before, in seconds.
+    """
 
     state: RunState
     planning: Planning
     ladder: ModelLadder
     log: list[PlanningCall]
+    queued: float = 0.0
+    ended: list[float] = field(default_factory=list)  # one, once the call is over
     _began: float = field(default_factory=lambda: time.perf_counter())  # as it is by then
 
     @property
@@ -88,8 +93,12 @@ class ModelAttempt:
 
     @property
     def took(self) -> float:
-        """How long the visit has taken so far, in seconds."""
-        return time.perf_counter() - self._began
+        """How long the call has taken, or the visit so far, in seconds."""
+        return (self.ended[0] if self.ended else time.perf_counter()) - self._began
+
+    def end(self) -> None:
+        """The call is over: what takes time from now on is none of it."""
+        self.ended.append(time.perf_counter())
 
     def note(
         self,
@@ -103,6 +112,7 @@ class ModelAttempt:
     ) -> None:
         """Add the entry of this attempt's model to the log."""
         took = self.took
+        ago = time.perf_counter() - self._began
         self.log.append(
             PlanningCall(
                 planner="llm",
@@ -111,7 +121,7 @@ class ModelAttempt:
                 error_class=error_class,
                 transient=transient,
                 reasons=reasons or [],
-                started_at=time.time() - took,
+                started_at=time.time() - ago,
                 duration_ms=round(took * 1000, 3),
                 input_tokens=completion.input_tokens if completion else None,
                 output_tokens=completion.output_tokens if completion else None,
@@ -119,6 +129,8 @@ class ModelAttempt:
                 rejected_plan=rejected_plan,
             )
         )
+        if self.queued:
+            self.log[-1]["queued_ms"] = round(self.queued * 1000, 3)
 
 
 def planned(attempt: ModelAttempt, completion: Completion, steps: list[Step]) -> Update:

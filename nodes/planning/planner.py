@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from graph.state import PlannedBy, Planning, RunState
-from nodes.planning.budget import add, exceeded, limits_of, over_time
+from nodes.contract.steps import WithoutSlot, no_slots
+from nodes.planning.budget import add, exceeded, limits_of, of_this_start, over_time
 from nodes.planning.complexity import complexity
 from nodes.planning.model import (
     BudgetExceeded,
@@ -36,11 +37,15 @@ from tools.registry import Tool
 
 @dataclass(frozen=True)
 class ModelPlanner:
-    """Asks the models of a ladder for plans over some tools, one call at a time."""
+    """Asks the models of a ladder for plans over some tools, one call at a time.
+
+    The run that waits for one does so `without_slot`.
+    """
 
     ladder: ModelLadder
     tools: Mapping[str, Tool]
     form: AnswerForm
+    without_slot: WithoutSlot = no_slots
 
     def judge(self, prompt: str) -> tuple[Planning, PlannedBy]:
         """Which models to ask for this task, and why them."""
@@ -55,19 +60,36 @@ class ModelPlanner:
         With a plan, `plan` is set. Otherwise `planning` says what is asked next; where it is null
         and there is no error, the pattern planner is to answer.
         """
-        attempt = ModelAttempt(state, planning, self.ladder, list(state["planning_log"]))
-        if unusable := _unusable(attempt):
+        log = list(state["planning_log"])
+        if unusable := _unusable(ModelAttempt(state, planning, self.ladder, log)):
             return unusable
         asked = messages(state["prompt"], self._instructions)
         if planning["reasons"]:
             asked = repair(asked, planning["answer"], planning["reasons"])
-        return await self._call(attempt, asked)
+        name, owner = planning["queue"][0], state["owner"]
+        async with (
+            self.without_slot() as paused,
+            self.ladder.turns.turn(name, owner, later=bool(of_this_start(state, log))) as queued,
+        ):
+            # Waiting for the turn is no time of the model's, nor of the run's own.
+            waited: RunState = {**state, "paused": state.get("paused", 0.0) + queued}
+            attempt = ModelAttempt(waited, planning, self.ladder, log, queued)
+            answer = await self._call(attempt, asked)
+            attempt.end()
+        update = answer if isinstance(answer, dict) else self._read(attempt, answer)
+        if lost := queued + paused.seconds:
+            update |= {"paused": state.get("paused", 0.0) + lost}
+        return update
 
     @cached_property
     def _instructions(self) -> str:
         return instructions(self.tools, self.form)
 
-    async def _call(self, attempt: ModelAttempt, asked: Sequence[Message]) -> Update:
+    async def _call(self, attempt: ModelAttempt, asked: Sequence[Message]) -> Completion | Update:
+        """The model's answer, or the update that follows from there being none."""
+        # Not before its turn: of many who ask after a pause, one is let through to see.
+        if not self.ladder.breaker.allows(attempt.name):
+            return _left_alone(attempt)
         deadline = attempt.deadline
         timeout = deadline.deadline
         try:
@@ -87,8 +109,7 @@ class ModelPlanner:
         except ModelFailure as failure:
             return failed(attempt, failure, deadline)
         self.ladder.breaker.succeeded(attempt.name)
-        usage = {"usage": add(attempt.state["usage"], attempt.name, completion)}
-        return usage | self._read(attempt, completion)
+        return completion
 
     async def _charged(
         self, attempt: ModelAttempt, asked: Sequence[Message], cost: Cost | None, timeout: float
@@ -104,6 +125,10 @@ class ModelPlanner:
         return await self.ladder.budget_guard.charge(call, cost, ask)
 
     def _read(self, attempt: ModelAttempt, completion: Completion) -> Update:
+        usage = {"usage": add(attempt.state["usage"], attempt.name, completion)}
+        return usage | self._outcome(attempt, completion)
+
+    def _outcome(self, attempt: ModelAttempt, completion: Completion) -> Update:
         if completion.refused:
             attempt.note("refused", completion)
             return given_over(attempt, f"{attempt.name} refused the request")
@@ -125,6 +150,11 @@ def _unusable(attempt: ModelAttempt) -> Update | None:
         return skipped(attempt, "not_configured", transient=False)
     if attempt.deadline.is_over:
         return skipped(attempt, "out_of_time", transient=True)
-    if not breaker.allows(name):
-        return skipped(attempt, "circuit_open", transient=not breaker.misconfigured(name))
+    if breaker.holds_back(name):
+        return _left_alone(attempt)
     return None
+
+
+def _left_alone(attempt: ModelAttempt) -> Update:
+    lasts = attempt.ladder.breaker.misconfigured(attempt.name)
+    return skipped(attempt, "circuit_open", transient=not lasts)

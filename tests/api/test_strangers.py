@@ -69,7 +69,7 @@ def owners(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Owner
     keys = {name: new_key(name) for name in ("alice", "bob")}
     folder: Path = tmp_path_factory.mktemp("server")
     entries = ",".join(str(kept) for _, kept in keys.values())
-    with serving(folder, tools=TOOLS, backoff="600", max_executing="2", api_keys=entries) as server:
+    with serving(folder, tools=TOOLS, backoff="600", in_flight="2", api_keys=entries) as server:
         both = {name: Owner(client_of(server, key)) for name, (key, _) in keys.items()}
         for owner in both.values():
             fill(owner)

@@ -74,7 +74,7 @@ def test_killed_before_the_first_attempt_it_goes_on_in_the_next_process(
 ):
     """The order is on disk when it is answered; nothing finished is done twice."""
     monkeypatch.setenv("NOTES", str(tmp_path / "notes"))
-    with serving(tmp_path, tools=TOOLS, max_executing="1") as server:
+    with serving(tmp_path, tools=TOOLS, in_flight="1") as server:
         run_id = server.post("note one, then calculate 1 / 0, then note two")
         server.settled(run_id)
         other = server.post("sleep 600 seconds")

@@ -44,7 +44,7 @@ OTHERS = {
 @pytest.fixture(scope="module")
 def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     folder = tmp_path_factory.mktemp("server")
-    with serving(folder, tools=TOOLS, backoff="600", max_executing="1") as server:
+    with serving(folder, tools=TOOLS, backoff="600", in_flight="1") as server:
         yield server
 
 

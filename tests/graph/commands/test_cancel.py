@@ -16,7 +16,7 @@ from tests.support.runs.live_runs import (
     SilentModel,
     assert_over,
     attempts,
-    holds_slot,
+    in_backoff,
     process,
     rested,
     start,
@@ -107,7 +107,7 @@ async def test_a_run_in_the_wait_for_a_model(storage: Storage) -> None:
     async with process(storage, gates, model, slots=1) as runs:
         run_id = await start(runs, "pass a")
         await until(lambda: model.calls)
-        await until(lambda: not holds_slot(runs, run_id))
+        await until(lambda: in_backoff(runs, run_id))
         record = await runs.cancel(run_id, by="me", owner="default")
         await assert_over(runs, storage, record, gates)
     assert len(model.calls) == 1

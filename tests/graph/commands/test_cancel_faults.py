@@ -22,7 +22,7 @@ from tests.support.runs.live_runs import (
     Gates,
     assert_over,
     attempts,
-    holds_slot,
+    in_backoff,
     process,
     rested,
     start,
@@ -41,7 +41,7 @@ async def test_a_process_killed_between_the_mark_and_the_act(
         await until(lambda: gates.calls["a"])
         asked = time.time()
         if prompt.startswith("stumble"):
-            await until(lambda: not holds_slot(runs, run_id))
+            await until(lambda: in_backoff(runs, run_id))
         queued = await start(runs, "pass q")
         for one in (run_id, queued):
             assert await storage.index.request_cancel(one, at=asked, by="me")
@@ -205,7 +205,7 @@ async def test_a_run_that_waits_for_its_storage(
         locked.is_locked = True
         gates.end("a")
         await until(lambda: locked.tries)
-        await until(lambda: not holds_slot(runs, run_id))
+        await until(lambda: in_backoff(runs, run_id))
         locked.is_locked = False
         record = await runs.cancel(run_id, by="me", owner="default")
         await assert_over(runs, storage, record, gates)

@@ -195,7 +195,7 @@ async def test_a_fork_that_is_cancelled_before_it_is_begun(storage: Storage) -> 
 
 
 def test_over_http_a_fork_survives_the_death_of_its_server(tmp_path: Path):
-    with serving(tmp_path, tools="examples.flaky:sleep", max_executing="1") as server:
+    with serving(tmp_path, tools="examples.flaky:sleep", in_flight="1") as server:
         run_id = server.post("add todo milk, then calculate 6 * 7")
         server.settled(run_id)
         page = server.client.get(f"/runs/{run_id}/history").json()["checkpoints"]

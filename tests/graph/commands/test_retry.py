@@ -17,7 +17,7 @@ from tests.support.runs.live_runs import (
     Gates,
     attempts,
     history,
-    holds_slot,
+    in_backoff,
     process,
     rested,
     row_status,
@@ -461,7 +461,7 @@ async def test_a_backoff_can_be_ended(storage: Storage) -> None:
     async with process(storage, gates, limits=LONG) as runs:
         run_id = await start(runs, "stumble a")
         await until(lambda: (state := runs._context.live.state(run_id)) and state["not_before"])
-        await until(lambda: not holds_slot(runs, run_id))
+        await until(lambda: in_backoff(runs, run_id))
         record = await runs.retry_now(run_id, owner=None)
         assert record["current"] == {"step": 1, "attempt": 2, "not_before": None}
         record = await rested(runs, run_id)
@@ -478,7 +478,7 @@ async def test_an_attempt_whose_wait_was_ended_is_told_when_it_is_cut_off(
         run_id = await start(runs, "gate a")
         await until(lambda: gates.waiting)
         gates.end("a", ToolError("not now", retryable=True))
-        await until(lambda: not holds_slot(runs, run_id))
+        await until(lambda: in_backoff(runs, run_id))
         await runs.retry_now(run_id, owner=None)
         await until(lambda: gates.waiting)
         record = await runs.cancel(run_id, by="me", owner=None)

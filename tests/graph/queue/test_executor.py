@@ -58,8 +58,8 @@ async def settle() -> None:
         await asyncio.sleep(0)
 
 
-def executor(slots: int = 2, max_queued: int = 100) -> Jobs:
-    return Jobs(Executor(slots=slots, max_queued=max_queued))
+def executor(slots: int = 2, max_queued: int = 100, in_flight: int | None = None) -> Jobs:
+    return Jobs(Executor(slots=slots, max_queued=max_queued, in_flight=in_flight or slots))
 
 
 async def test_no_more_runs_are_executing_than_there_are_slots() -> None:

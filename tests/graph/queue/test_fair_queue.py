@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graph.queue.executor import FairQueue, Job
+from graph.queue.executor import Job
+from graph.queue.fair import FairQueue
 
 #: What is done to a queue: a run of an owner comes, one is taken, one of those in it is withdrawn.
 CHANGES = st.lists(
@@ -19,7 +20,7 @@ class Queue:
     """A queue of the jobs of some runs, by their ids."""
 
     def __init__(self) -> None:
-        self._queue = FairQueue()
+        self._queue: FairQueue[Job] = FairQueue()
         self._jobs: dict[str, Job] = {}
 
     def __len__(self) -> int:
@@ -41,7 +42,7 @@ class Queue:
         return self._queue.position(self._job(run_id))
 
     def clear(self) -> list[str]:
-        return [job.run_id for job in self._queue.clear()]
+        return [job.run_id for job in self._queue.clear_new()]
 
     def _job(self, run_id: str) -> Job:
         return self._jobs.setdefault(run_id, Job(run_id))

@@ -26,7 +26,7 @@ from tests.support.runs.live_runs import (
     Gates,
     SilentModel,
     history,
-    holds_slot,
+    in_backoff,
     process,
     rested,
     told,
@@ -247,7 +247,7 @@ async def test_a_take_up_in_a_backoff(storage: Storage) -> None:
         run_id = await start(runs, "stumble a")
         before = await seen_up_to(runs, run_id, "step.failed", "step.started")
     async with process(storage, gates, limits=LONG) as runs:
-        await until(lambda: not holds_slot(runs, run_id))
+        await until(lambda: in_backoff(runs, run_id))
         record = await runs.cancel(run_id, by="me", owner="default")
         seen = await told(runs, run_id)
     assert seen[: len(before)] == before

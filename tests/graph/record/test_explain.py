@@ -23,7 +23,7 @@ from tests.support.models.scripted_models import ScriptedModel, outage, plan_of
 from tests.support.own_tools.gate_tool import GATE
 from tests.support.patience import until
 from tests.support.runs.fake_runs import FakeRuns, serving
-from tests.support.runs.live_runs import Gates, attempts, holds_slot, process, rested, start, told
+from tests.support.runs.live_runs import Gates, attempts, in_backoff, process, rested, start, told
 from tests.support.runs.run_states import (
     CREATED_AT,
     attempted,
@@ -449,7 +449,7 @@ async def test_the_calls_of_models_are_its_planning(storage: Storage, clocks: Cl
     )
     async with process(storage, gates, model) as runs:
         run_id = await start(runs, "pass a")
-        await until(lambda: model.calls and not holds_slot(runs, run_id))
+        await until(lambda: model.calls and in_backoff(runs, run_id))
         clocks.forward(30.0)
         record = await rested(runs, run_id)
         explained = await runs.explain(record["run_id"], owner=None)

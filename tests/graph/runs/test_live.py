@@ -70,8 +70,8 @@ async def accepted(storage: Storage, prompt: str, approve: Approve = "never") ->
     return row.run_id
 
 
-async def record(storage: Storage, gates: Gates, run_id: str) -> Record:
-    executor = Executor(slots=1, max_queued=1)
+async def record(storage: Storage, run_id: str) -> Record:
+    gates, executor = Gates(), Executor(slots=1, max_queued=1)
     graph = gates.graph(storage, executor, None)
     runs = Runs(make_context(graph, storage, executor, gates.tools), RunPolicy(AT_ONCE))
     return await runs.get(run_id, owner=OWNER)
@@ -87,7 +87,7 @@ async def test_a_worker_drives_a_run_that_another_process_accepted(storage: Stor
     run_id = await accepted(storage, "pass a, then stumble b")
     async with working(storage, gates) as work:
         await work(run_id)
-    done = await record(storage, gates, run_id)
+    done = await record(storage, run_id)
     assert (done["status"], marks(done), dict(gates.calls)) == ("completed", [], {"a": 1, "b": 2})
 
 
@@ -97,7 +97,7 @@ async def test_a_worker_carries_out_what_was_ordered_elsewhere(storage: Storage)
     async with working(storage, gates) as work:
         waiting = await accepted(storage, "pass a", "always")
         await work(waiting)
-        assert (await record(storage, gates, waiting))["status"] == "waiting"
+        assert (await record(storage, waiting))["status"] == "waiting"
         answer = ApprovalAnswer(
             what="approved", at=time.time(), by="elsewhere", reason=None, plan=None
         )
@@ -116,7 +116,7 @@ async def test_a_worker_carries_out_what_was_ordered_elsewhere(storage: Storage)
         assert await storage.index.request_retry(failed, command)
         await work(failed)
 
-    ends = [await record(storage, gates, one) for one in (waiting, cancelled, failed)]
+    ends = [await record(storage, one) for one in (waiting, cancelled, failed)]
     assert [one["status"] for one in ends] == ["completed", "cancelled", "failed"]
     assert [marks(one) for one in ends] == [["approved"], ["cancel"], ["retry"]]
     assert dict(gates.calls) == {"a": 1, "c": 1, "d": 1}

@@ -30,7 +30,7 @@ from graph.storage.open import open_storage
 from nodes.approval.edited_plan import PlanUnfit, read_plan
 from tests.support.patience import patience, until
 from tests.support.runs.known_runs import Known
-from tests.support.runs.live_runs import AT_ONCE, LONG, Gates, holds_slot, process, told
+from tests.support.runs.live_runs import AT_ONCE, LONG, Gates, process, told
 from tools.registry import ToolError
 
 T = TypeVar("T")
@@ -376,7 +376,6 @@ class RunModel(RuleBasedStateMachine):
     async def _check(self) -> None:
         await until(self._is_quiet)
         open_steps = set(self._gates.waiting)
-        assert len(open_steps) <= SLOTS
         queued = 0
         for known in self._known.values():
             state = await self._runs._reader.state(known.run_id)
@@ -390,27 +389,20 @@ class RunModel(RuleBasedStateMachine):
                 row = await self._storage.index.find(known.run_id)
                 assert row is not None
                 assert row.status == state["status"]
-        assert not queued or self._at_work() == SLOTS, "a slot is lost"
+        in_flight = self._runs._executor.load["in_flight"]
+        assert not queued or in_flight >= SLOTS, "a place is lost"
 
     def _is_quiet(self) -> bool:
-        """Every run rests, is at its gate, in a backoff, or in the queue behind busy slots."""
-        executor = self._runs._executor
+        """Every run rests, is at its gate, in a backoff, or in the queue behind others."""
         open_steps = set(self._gates.waiting)
-        busy = self._at_work() == SLOTS
-        returning = [job for job, slot in executor._returning if not slot.done()]
         for run in self._known.values():
             live = self._runs._context.live.get(run.run_id)
             if live is None or live.task is None:
                 continue
-            if live.holds_slot:
-                if not open_steps & set(run.labels):
-                    return False
-            elif live.backoff is None and not (busy and live in returning):
+            if live.backoff is None and not open_steps & set(run.labels):
                 return False
-        return busy or not executor._queue
-
-    def _at_work(self) -> int:
-        return sum(holds_slot(self._runs, run_id) for run_id in self._known)
+        load = self._runs._executor.load
+        return not load["queued"] or load["in_flight"] >= SLOTS
 
     def teardown(self) -> None:
         if hasattr(self, "_runs"):

@@ -206,7 +206,7 @@ async def test_an_unknown_run_is_not_found(runs: Runs, run_id: str) -> None:
 
 async def test_a_queued_run_tells_its_place(settings: Settings) -> None:
     """It is pending, and more than the queue holds are not accepted."""
-    async with open_runs(settings.model_copy(update={"max_executing": 1, "max_queued": 2})) as runs:
+    async with open_runs(settings.model_copy(update={"in_flight": 1, "max_queued": 2})) as runs:
         before = [(await runs.start("sleep 3600 seconds"))["run_id"] for _ in range(2)]
         last = await runs.start("1 + 1")
         assert (last["status"], last["queue_position"]) == ("pending", 2)

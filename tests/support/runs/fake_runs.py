@@ -14,6 +14,7 @@ from api.app import HttpLimits, create_app
 from graph.commands.cancel import AlreadySettled
 from graph.commands.deletion import NotSettled
 from graph.models.daily_budget import Account, DailyLimit
+from graph.queue.executor import Executor, Load
 from graph.record.explain import Explanation, explain
 from graph.record.record import Record, record_of
 from graph.runs.accept import refuse_second
@@ -160,6 +161,9 @@ class FakeRuns:
             "some/model": {"state": "open", "until": CREATED_AT, "error_class": "timeout"},
             "another/model": {"state": "ok", "until": None, "error_class": None},
         }
+
+    def runs(self) -> Load:
+        return Executor(slots=24, max_queued=100).load
 
     async def storage(self) -> dict[str, object]:
         self._fail()

@@ -12,6 +12,7 @@ from typing import Any, cast
 from graph.build import RunGraph, build_graph
 from graph.models.breaker import CircuitBreaker
 from graph.queue.executor import Executor
+from graph.queue.model_calls import ModelCalls
 from graph.record.events import Event, events
 from graph.record.record import Record
 from graph.runs.context import RunPolicy, make_context
@@ -19,6 +20,7 @@ from graph.runs.quotas import NO_QUOTAS, Quotas
 from graph.service import Runs
 from graph.state import DEFAULT_LIMITS, Limits, RunState
 from graph.storage.storage import Storage
+from nodes.contract.steps import Paused
 from nodes.planning.model import Completion, ModelLadder
 from tests.support.models.scripted_models import ScriptedModel
 from tests.support.patience import patience, until
@@ -51,6 +53,7 @@ class Gates:
                 threads=self.threads,
                 ladder=ladder,
                 wait=self._wait,
+                without_slot=self._without_slot,
                 input_schema=RunState,
             )
             self._graph = None if ladder else made
@@ -61,6 +64,12 @@ class Gates:
     async def _wait(self, moment: float) -> float:
         assert self._executor is not None
         return await self._executor.wait_until(moment)
+
+    @asynccontextmanager
+    async def _without_slot(self) -> AsyncIterator[Paused]:
+        assert self._executor is not None
+        async with self._executor.without_slot() as paused:
+            yield paused
 
     @property
     def waiting(self) -> list[str]:
@@ -167,21 +176,29 @@ async def process(
     gates: Gates,
     *models: ScriptedModel,
     slots: int = 2,
+    in_flight: int | None = None,
+    model_calls: int = 32,
     limits: Limits = AT_ONCE,
     orderly: bool = True,
     quotas: Quotas = NO_QUOTAS,
 ) -> AsyncIterator[Runs]:
     """Runs as a process has them that was just started on this storage.
 
-    One that does not end in an orderly way has no chance to write anything at its end.
+    As many runs are in flight as there are slots, unless it is said: calls of gates need none. A
+    process that does not end in an orderly way has no chance to write anything at its end.
     """
-    executor = Executor(slots=slots, max_queued=1000)
+    executor = Executor(slots=slots, in_flight=in_flight or slots, max_queued=1000)
+    calls = ModelCalls(model_calls, executor.resting)
     named = {model.name: model for model in models}
     breaker = CircuitBreaker((), threshold=100, pause=60.0)
-    ladder = ModelLadder(models=named, order=list(named), breaker=breaker) if models else None
+    ladder = (
+        ModelLadder(models=named, order=list(named), breaker=breaker, turns=calls)
+        if models
+        else None
+    )
     graph = gates.graph(storage, executor, ladder)
     context = make_context(graph, storage, executor, gates.tools, gates.threads)
-    runs = Runs(context, RunPolicy(limits, quotas=quotas), ladder)
+    runs = Runs(context, RunPolicy(limits, quotas=quotas), ladder, calls=calls)
     await runs.open(resume_unfinished=True)
     try:
         yield runs
@@ -261,7 +278,7 @@ async def assert_over(runs: Runs, storage: Storage, record: Record, gates: Gates
     assert await runs.cancel(run_id, by="another", owner="default") == record
 
 
-def holds_slot(runs: Runs, run_id: str) -> bool:
-    """Whether a run is executing, neither queued nor in a backoff."""
+def in_backoff(runs: Runs, run_id: str) -> bool:
+    """Whether a run waits for its next attempt, or call of a model."""
     live = runs._context.live.get(run_id)
-    return live is not None and live.holds_slot
+    return live is not None and live.backoff is not None

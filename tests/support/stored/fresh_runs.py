@@ -24,7 +24,7 @@ PROMPTS = (
 def fresh_sheet(folder: Path) -> Sheet:
     """What is answered about each run, and the log of it all, down to the prompts."""
     ids = Ids()
-    settings = {"log_level": "debug", "backoff": "0.01", "max_executing": "1", "max_queued": "1"}
+    settings = {"log_level": "debug", "backoff": "0.01", "in_flight": "1", "max_queued": "1"}
     with stored_server(folder, **settings) as server:
         told = dict(_told(server))
         server.terminate()

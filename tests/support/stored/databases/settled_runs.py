@@ -158,7 +158,7 @@ def _decided(folder: Path) -> None:
 
 
 def _cancelled(folder: Path) -> None:
-    with _serving(folder, backoff="600", max_executing="1") as server:
+    with _serving(folder, backoff="600", in_flight="1") as server:
         alice, bob, default = _owners(server)
         holding = alice.start("add todo begun, then hold the door, then add todo over")
         alice.at_step(holding, 2)

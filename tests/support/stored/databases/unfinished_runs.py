@@ -43,7 +43,7 @@ def make_unfinished(folder: Path) -> None:
     with stored_server(
         folder,
         tools=TOOLS_WHEN_MADE,
-        max_executing=str(SLOTS),
+        in_flight=str(SLOTS),
         approval_expires=FOR_YEARS,
         backoff=BACKOFF,
     ) as server:

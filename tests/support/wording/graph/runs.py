@@ -159,7 +159,7 @@ async def _cancelled() -> dict[str, str]:
         begun.set()
         await asyncio.Event().wait()
 
-    async with await open_workbench(hold, look, max_executing=1) as bench:
+    async with await open_workbench(hold, look, in_flight=1) as bench:
         held = await _stopped(bench, "2 + 2, then hold on, then 3 + 3", begun)
         looked = await _stopped(bench, "look on", begun)
         first = await bench.start("hold on")

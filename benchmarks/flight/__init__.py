@@ -1,0 +1,1 @@
+"""What thousands of runs cost that wait for a model."""

@@ -1,0 +1,126 @@
+"""A queue that is fair: between owners, and between what has begun and what has not."""
+
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Entry:
+    """What waits in a queue; written by the queue alone."""
+
+    owner: str = ""
+    queued: bool = False
+
+
+E = TypeVar("E", bound=Entry)
+
+
+def _anybody(_: str) -> bool:
+    """Every owner may begin something."""
+    return True
+
+
+class FairQueue(Generic[E]):
+    """Entries by owner, who take turns: one owner's many do not keep another's few waiting.
+
+    In an owner's turn what has begun comes before what is new; in an `alternating` queue each of
+    the two comes every second time, as long as both wait.
+    """
+
+    def __init__(self, *, alternating: bool = False) -> None:
+        self._owners: OrderedDict[str, _Lanes[E]] = OrderedDict()  # who is next comes first
+        self._alternating = alternating
+        self._length = self._new = 0
+
+    def __len__(self) -> int:
+        return self._length
+
+    @property
+    def new(self) -> int:
+        """How many of them have not begun."""
+        return self._new
+
+    def append(self, entry: E, owner: str, *, begun: bool = False) -> None:
+        """Queue an entry behind the others of its owner that have begun, or have not, as it."""
+        entry.owner, entry.queued = owner, True
+        lanes = self._owners.setdefault(owner, _Lanes())
+        (lanes.begun if begun else lanes.new).append(entry)
+        self._count(1, begun=begun)
+
+    def popleft(self, may_begin: Callable[[str], bool] = _anybody) -> E:
+        """The entry that is next, a new one only where its owner may begin something.
+
+        Raises `KeyError` when there is none.
+        """
+        for owner, lanes in self._owners.items():
+            if lanes.begun and not (self._alternating and lanes.new and lanes.had_begun):
+                lanes.had_begun = begun = True
+            elif lanes.new and may_begin(owner):
+                lanes.had_begun = begun = False
+            else:
+                continue
+            entry = (lanes.begun if begun else lanes.new).popleft()
+            entry.queued = False
+            self._count(-1, begun=begun)
+            del self._owners[owner]
+            if lanes.begun or lanes.new:
+                self._owners[owner] = lanes
+            return entry
+        raise KeyError
+
+    def remove(self, entry: E) -> bool:
+        """Take an entry out of the queue; whether it was in it."""
+        if not entry.queued:
+            return False
+        lanes = self._owners[entry.owner]
+        begun = entry not in lanes.new
+        (lanes.begun if begun else lanes.new).remove(entry)
+        entry.queued = False
+        self._count(-1, begun=begun)
+        if not (lanes.begun or lanes.new):
+            del self._owners[entry.owner]
+        return True
+
+    def clear_new(self) -> list[E]:
+        """Take every entry that has not begun out of the queue."""
+        cleared = [entry for lanes in self._owners.values() for entry in lanes.new]
+        for lanes in self._owners.values():
+            lanes.new.clear()
+        for owner in [owner for owner, lanes in self._owners.items() if not lanes.begun]:
+            del self._owners[owner]
+        for entry in cleared:
+            entry.queued = False
+        self._length -= self._new
+        self._new = 0
+        return cleared
+
+    def position(self, entry: E) -> int | None:
+        """The place of the entry among those that have not begun, counted from 1.
+
+        None when it is not queued.
+        """
+        if not entry.queued:
+            return None
+        rounds = self._owners[entry.owner].new.index(entry)  # before its own
+        before, earlier = 0, True
+        for other, lanes in self._owners.items():
+            earlier = earlier and other != entry.owner
+            before += min(len(lanes.new), rounds + earlier)
+        return before + 1
+
+    def _count(self, change: int, *, begun: bool) -> None:
+        self._length += change
+        self._new += 0 if begun else change
+
+
+class _Lanes(Generic[E]):
+    """What one owner has in the queue, and which of both came last."""
+
+    __slots__ = ("begun", "had_begun", "new")
+
+    def __init__(self) -> None:
+        self.begun: deque[E] = deque()
+        self.new: deque[E] = deque()
+        self.had_begun = False

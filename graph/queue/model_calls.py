@@ -1,0 +1,81 @@
+"""Whose call of a model is next: so many of each model at once, and fair between those who wait."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
+from dataclasses import dataclass
+
+from graph.queue.fair import Entry, FairQueue
+
+#: Notes that nothing of the run is under way.
+Resting = Callable[[], AbstractContextManager[None]]
+
+
+@dataclass(slots=True, eq=False)
+class _Waiting(Entry):
+    """A call that waits for its turn."""
+
+    turn: asyncio.Future[None]
+
+
+class _Line:
+    """The calls of one model."""
+
+    def __init__(self, limit: int) -> None:
+        self.free = limit
+        self.queue: FairQueue[_Waiting] = FairQueue(alternating=True)
+
+    def let_in(self) -> None:
+        """Let in whoever is next, as long as there is room."""
+        while self.free and self.queue:
+            self.free -= 1
+            self.queue.popleft().turn.set_result(None)
+
+
+class ModelCalls:
+    """At most `limit` calls of each model at once; who waits for a turn is `resting`.
+
+    Owners take turns. Of one owner's calls, the first ones of runs and later ones (repairs, further
+    tries, further models) take turns as well, so that neither keeps the other waiting.
+    """
+
+    def __init__(self, limit: int, resting: Resting = nullcontext) -> None:
+        self._limit = limit
+        self._resting = resting
+        self._lines: dict[str, _Line] = {}
+
+    @asynccontextmanager
+    async def turn(self, model: str, owner: str, *, later: bool) -> AsyncIterator[float]:
+        """The turn of a call, for as long as the call takes; how long it was waited for, seconds.
+
+        `later`: the run has made a call before.
+        """
+        line = self._lines.setdefault(model, _Line(self._limit))
+        waited = await self._wait(line, owner, later=later)
+        try:
+            yield waited
+        finally:
+            line.free += 1
+            line.let_in()
+
+    async def _wait(self, line: _Line, owner: str, *, later: bool) -> float:
+        if line.free:  # nobody waits then
+            line.free -= 1
+            return 0.0
+        waiting, due = _Waiting(asyncio.get_running_loop().create_future()), time.monotonic()
+        line.queue.append(waiting, owner, begun=later)
+        with self._resting():
+            try:
+                await waiting.turn
+            except asyncio.CancelledError:
+                if not line.queue.remove(waiting):  # it had its turn just now
+                    line.free += 1
+                    line.let_in()
+                raise
+        return time.monotonic() - due
+
+    def load(self, model: str) -> tuple[int, int]:
+        """How many calls of a model are under way, and how many wait for their turn."""
+        line = self._lines.get(model)
+        return (self._limit - line.free, len(line.queue)) if line else (0, 0)
