@@ -14,13 +14,19 @@ import httpx
 
 TICKS = os.sysconf("SC_CLK_TCK")
 
+HERE = Path(__file__).parents[1]
+
 
 class Server:
-    """A started server on the database in `folder`; `settings` as in the environment."""
+    """A started server on the database in `folder`; `settings` as in the environment.
 
-    def __init__(self, folder: str, **settings: str) -> None:
+    It is that of this checkout, or of another one, which runs with the packages of this.
+    """
+
+    def __init__(self, folder: str, *, checkout: Path = HERE, **settings: str) -> None:
         environment = {
             **os.environ,
+            "PYTHONPATH": str(checkout),
             "RUNWRIGHT_DATABASE_URL": f"sqlite:///{folder}/runs.db",
             "RUNWRIGHT_PORT": "0",
             **{f"RUNWRIGHT_{name.upper()}": value for name, value in settings.items()},
@@ -29,9 +35,7 @@ class Server:
         log = Path(folder) / "log"
         with log.open("w") as stderr:
             self.process = subprocess.Popen(
-                [str(Path(sys.executable).parent / "runwright"), "serve"],
-                env=environment,
-                stderr=stderr,
+                [sys.executable, "-m", "api", "serve"], env=environment, stderr=stderr, cwd=folder
             )
         while not (match := re.search(r"http://\S+", log.read_text())):
             time.sleep(0.01)
@@ -61,10 +65,10 @@ class Server:
 
 
 @contextmanager
-def server(**settings: str) -> Iterator[Server]:
+def server(*, checkout: Path = HERE, **settings: str) -> Iterator[Server]:
     """A server on a fresh database, ended afterwards."""
     with tempfile.TemporaryDirectory() as folder:
-        started = Server(folder, **settings)
+        started = Server(folder, checkout=checkout, **settings)
         try:
             yield started
         finally:
