@@ -1,6 +1,7 @@
 """The composition root: everything is built here, from one settings object."""
 
 import asyncio
+import gc
 import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
@@ -22,7 +23,7 @@ from graph.storage.open import open_storage
 from graph.storage.sqlite.ownership import ServerAddress
 from graph.storage.storage import Storage, StorageError, StorageUnavailable
 from nodes.approval.in_doubt import DoubtGate
-from nodes.patterns.overlaps import overlapping_phrases
+from nodes.fallback_plan import LazyPlanner
 from nodes.planning.model import ModelLadder
 from tools.loading import BUILTIN, load
 from tools.registry import Tool, make_tools, undeclared, undeclared_words
@@ -38,17 +39,19 @@ async def open_runs(
     server: ServerAddress | None = None,
     resume_unfinished: bool = True,
     functions: Iterable[Callable[..., Any]] = (),
+    answering: asyncio.Event | None = None,
 ) -> AsyncIterator[Runs]:
     """Runs over the configured storage, executing for as long as the context lasts.
 
     `server` is where this process answers, for others that find the file in use. Without
     `resume_unfinished`, runs that an earlier process left stay as they are. `functions` become
-    tools beside the configured ones. Raises `StorageError`, `FileOwned`, `InvalidTool` and
-    `InvalidSettings`.
+    tools beside the configured ones. What the first run needs is loaded in the background, soon
+    after `answering` is set where it is given. Raises `StorageError`, `FileOwned`, `InvalidTool`
+    and `InvalidSettings`.
     """
     tools, ladder = open_tools(settings, functions), make_ladder(settings)
-    for overlap in overlapping_phrases(tools):
-        logger.warning("%s", overlap)
+    _warn_of_overlaps(tools)
+    planner = LazyPlanner(tools)
     if resume_unfinished and (names := undeclared(tools)):
         logger.warning("%s", undeclared_words(names))
     async with open_storage(settings.database_url, server=server) as storage:
@@ -56,7 +59,7 @@ async def open_runs(
         if ladder and daily:
             ladder = replace(ladder, budget_guard=daily)
         policy = RunPolicy(settings.limits, settings.approve, settings.approval_expires)
-        context = _context(settings, storage, tools, ladder)
+        context = _context(settings, storage, tools, ladder, planner)
         runs = Runs(context, policy, ladder, daily_budget=daily)
         try:
             await runs.open(resume_unfinished=resume_unfinished)
@@ -64,7 +67,7 @@ async def open_runs(
             raise StorageError(storage.faults.explained(error)) from error
         # Who leaves other runs alone does not remove them either.
         retention = _retention(settings, storage, runs) if resume_unfinished else None
-        async with _warming(ladder), sweeping(retention):
+        async with _warming(ladder, planner, answering), sweeping(retention):
             try:
                 yield runs
             finally:
@@ -72,7 +75,11 @@ async def open_runs(
 
 
 def _context(
-    settings: Settings, storage: Storage, tools: Mapping[str, Tool], ladder: ModelLadder | None
+    settings: Settings,
+    storage: Storage,
+    tools: Mapping[str, Tool],
+    ladder: ModelLadder | None,
+    planner: LazyPlanner,
 ) -> RunContext:
     executor = Executor(slots=settings.max_executing, max_queued=settings.max_queued)
     threads = ToolThreads(settings.tool_threads)
@@ -91,6 +98,7 @@ def _context(
         doubts=doubts,
         learn=LateCalls(storage).learn,
         tool_errors=settings.tool_errors_told,
+        planner=planner,
     )
     return make_context(graph, storage, executor, tools, threads, doubts)
 
@@ -111,18 +119,45 @@ def _retention(settings: Settings, storage: Storage, runs: Runs) -> Retention | 
     )
 
 
+def _warn_of_overlaps(tools: Mapping[str, Tool]) -> None:
+    if any(tool.phrases for tool in tools.values()):
+        from nodes.patterns.overlaps import overlapping_phrases  # what the planner is loaded with
+
+        for overlap in overlapping_phrases(tools):
+            logger.warning("%s", overlap)
+
+
+#: How long a server answers before anything is loaded beside that, in seconds.
+FIRST_ANSWERS = 0.5
+
+
 @asynccontextmanager
-async def _warming(ladder: ModelLadder | None) -> AsyncIterator[None]:
-    """Load the models' client beside everything else, and close its connections at the end."""
-    if ladder is None:
-        yield
-        return
-    warming = asyncio.create_task(warm(ladder))
+async def _warming(
+    ladder: ModelLadder | None, planner: LazyPlanner, answering: asyncio.Event | None
+) -> AsyncIterator[None]:
+    """Load what the first run needs beside everything else; close the models' connections."""
+    warming = asyncio.create_task(_warm(ladder, planner, answering))
     try:
         yield
     finally:
         warming.cancel()
-        await close_clients()
+        await asyncio.wait([warming])
+        if ladder:
+            await close_clients()
+
+
+async def _warm(
+    ladder: ModelLadder | None, planner: LazyPlanner, answering: asyncio.Event | None
+) -> None:
+    if answering:
+        await answering.wait()
+        await asyncio.sleep(FIRST_ANSWERS)
+    if ladder:
+        await warm(ladder)
+    elif answering:  # otherwise the one run that follows loads it anyway
+        await asyncio.to_thread(planner.load)
+    if answering:
+        gc.freeze()  # it stays as well, and is in no collection to come
 
 
 def open_tools(
