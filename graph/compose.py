@@ -16,6 +16,7 @@ from graph.models.ladder import make_ladder, warm
 from graph.queue.executor import Executor
 from graph.record.events import next_event
 from graph.runs.context import LateCalls, RunContext, RunPolicy, make_context
+from graph.runs.settled import LARGEST, SettledRuns
 from graph.service import Runs
 from graph.settings import Settings
 from graph.state import RunState
@@ -59,7 +60,9 @@ async def open_runs(
         if ladder and daily:
             ladder = replace(ladder, budget_guard=daily)
         policy = RunPolicy(settings.limits, settings.approve, settings.approval_expires)
-        context = _context(settings, storage, tools, ladder, planner)
+        # A server's states are changed through it alone; a notebook's may be edited by hand.
+        settled = SettledRuns(LARGEST if server else 0)
+        context = _context(settings, storage, tools, ladder, planner, settled)
         runs = Runs(context, policy, ladder, daily_budget=daily)
         try:
             await runs.open(resume_unfinished=resume_unfinished)
@@ -80,6 +83,7 @@ def _context(
     tools: Mapping[str, Tool],
     ladder: ModelLadder | None,
     planner: LazyPlanner,
+    settled: SettledRuns,
 ) -> RunContext:
     executor = Executor(slots=settings.max_executing, max_queued=settings.max_queued)
     threads = ToolThreads(settings.tool_threads)
@@ -100,7 +104,7 @@ def _context(
         tool_errors=settings.tool_errors_told,
         planner=planner,
     )
-    return make_context(graph, storage, executor, tools, threads, doubts)
+    return make_context(graph, storage, executor, tools, threads, doubts, settled)
 
 
 def _daily_budget(settings: Settings, storage: Storage) -> DailyBudget | None:

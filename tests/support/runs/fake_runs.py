@@ -19,6 +19,7 @@ from graph.record.record import Record, record_of
 from graph.runs.accept import refuse_second
 from graph.runs.context import RunNotFound
 from graph.runs.live import Broadcaster, LiveRuns
+from graph.runs.settled import SettledRuns
 from graph.runs.watch import RunSubscription
 from graph.service import PromptRejected, Runs
 from graph.state import Approve, Budget, RunState
@@ -58,7 +59,8 @@ class FakeRuns:
         self.records: dict[str, Record] = {}
         self.states: dict[str, RunState] = {}
         self.live = LiveRuns()
-        self.broadcaster = Broadcaster(self._state, self.live)
+        self.settled = SettledRuns()
+        self.broadcaster = Broadcaster(self._state, self.live, self.settled)
         self.tools: Mapping[str, Tool] = make_tools([add_note])
         self.ready = True
         self.writable = True
