@@ -57,7 +57,7 @@ bench-planner: .venv/.installed ## score the pattern planner; ARGS="--data DIR -
 bench-planning: .venv/.models ## a planning call beside a raw HTTP call; start and memory
 	$(BIN)/python -m benchmarks.planning $(ARGS)
 
-bench-runs: .venv/.installed ## start, latency, throughput and CPU per run, beside LangGraph alone
+bench-runs: .venv/.installed ## CPU, latency, disk and start beside LangGraph alone; ARGS="costs --against CHECKOUT"
 	$(BIN)/python -m benchmarks.runs $(ARGS)
 
 bench-flight: .venv/.models ## thousands of runs that wait for a model; ARGS="--runs 500 --parts few memory"

@@ -14,16 +14,22 @@ import httpx
 
 TICKS = os.sysconf("SC_CLK_TCK")
 
+HERE = Path(__file__).parents[1]
+
 
 class Server:
     """A started server on the database in `folder`; `settings` as in the environment.
 
-    `command` is what is started instead of `runwright serve`.
+    It is that of this checkout, or of another one, which runs with the packages of this. `command`
+    is what is started instead of `serve`.
     """
 
-    def __init__(self, folder: str, *, command: Sequence[str] = (), **settings: str) -> None:
+    def __init__(
+        self, folder: str, *, command: Sequence[str] = (), checkout: Path = HERE, **settings: str
+    ) -> None:
         environment = {
             **os.environ,
+            "PYTHONPATH": str(checkout),
             "RUNWRIGHT_DATABASE_URL": f"sqlite:///{folder}/runs.db",
             "RUNWRIGHT_PORT": "0",
             **{f"RUNWRIGHT_{name.upper()}": value for name, value in settings.items()},
@@ -32,9 +38,10 @@ class Server:
         log = Path(folder) / "log"
         with log.open("w") as stderr:
             self.process = subprocess.Popen(
-                command or [str(Path(sys.executable).parent / "runwright"), "serve"],
+                command or [sys.executable, "-m", "api", "serve"],
                 env=environment,
                 stderr=stderr,
+                cwd=folder,
             )
         while not (match := re.search(r"http://\S+", log.read_text())):
             time.sleep(0.01)
@@ -64,10 +71,10 @@ class Server:
 
 
 @contextmanager
-def server(**settings: str) -> Iterator[Server]:
+def server(*, checkout: Path = HERE, **settings: str) -> Iterator[Server]:
     """A server on a fresh database, ended afterwards."""
     with tempfile.TemporaryDirectory() as folder:
-        started = Server(folder, **settings)
+        started = Server(folder, checkout=checkout, **settings)
         try:
             yield started
         finally:

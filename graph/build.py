@@ -26,9 +26,8 @@ from nodes.approval.asking import EXPIRES, ApprovalGate
 from nodes.approval.in_doubt import DoubtGate
 from nodes.contract.steps import Wait, WithoutSlot, no_slots, sleep_until
 from nodes.execute_step import Learn, execute_step
-from nodes.fallback_plan import fallback_plan
+from nodes.fallback_plan import LazyPlanner, fallback_plan
 from nodes.finalize import finalize
-from nodes.patterns.planner import PatternPlanner
 from nodes.plan import plan
 from nodes.planning.model import ModelLadder
 from nodes.planning.planner import ModelPlanner
@@ -57,6 +56,7 @@ def build_graph(
     doubts: DoubtGate | None = None,
     learn: Learn | None = None,
     tool_errors: ToolErrors = "text",
+    planner: LazyPlanner | None = None,
 ) -> RunGraph:
     """Compile the graph over the given tools.
 
@@ -69,6 +69,7 @@ def build_graph(
     that bring no way of their own; every run waits `approval_expires` seconds for it. `doubts` says
     what becomes of a step that may have acted, `learn` is told how calls ended that were left to
     themselves. `tool_errors` says what is told of exceptions that tools did not announce.
+    `planner` is the one that plans by patterns; without it the graph has one of its own.
     """
     by_hand = input_schema is RunInput
     builder = StateGraph(RunState, input_schema=input_schema)
@@ -81,7 +82,7 @@ def build_graph(
         ),
         "fallback_plan": partial(
             fallback_plan,
-            planner=PatternPlanner(tools),
+            planner=planner or LazyPlanner(tools),
             tools=tools,
             asking=asking,
             hand_edits=by_hand,

@@ -1,6 +1,7 @@
 """The composition root: everything is built here, from one settings object."""
 
 import asyncio
+import gc
 import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
@@ -17,6 +18,7 @@ from graph.queue.model_calls import ModelCalls
 from graph.record.events import next_event
 from graph.runs.context import LateCalls, RunContext, RunPolicy, make_context
 from graph.runs.quotas import Quotas
+from graph.runs.settled import LARGEST, SettledRuns
 from graph.service import Runs
 from graph.settings import Settings
 from graph.state import RunState
@@ -25,7 +27,7 @@ from graph.storage.open import open_storage
 from graph.storage.sqlite.ownership import ServerAddress
 from graph.storage.storage import Storage, StorageError, StorageUnavailable
 from nodes.approval.in_doubt import DoubtGate
-from nodes.patterns.overlaps import overlapping_phrases
+from nodes.fallback_plan import LazyPlanner
 from nodes.planning.model import ModelLadder
 from tools.loading import BUILTIN, load
 from tools.registry import Tool, make_tools, undeclared, undeclared_words
@@ -41,17 +43,19 @@ async def open_runs(
     server: ServerAddress | None = None,
     resume_unfinished: bool = True,
     functions: Iterable[Callable[..., Any]] = (),
+    answering: asyncio.Event | None = None,
 ) -> AsyncIterator[Runs]:
     """Runs over the configured storage, executing for as long as the context lasts.
 
     `server` is where this process answers, for others that find the file in use. Without
     `resume_unfinished`, runs that an earlier process left stay as they are. `functions` become
-    tools beside the configured ones. Raises `StorageError`, `FileOwned`, `InvalidTool` and
-    `InvalidSettings`.
+    tools beside the configured ones. What the first run needs is loaded in the background, soon
+    after `answering` is set where it is given. Raises `StorageError`, `FileOwned`, `InvalidTool`
+    and `InvalidSettings`.
     """
     tools, ladder = open_tools(settings, functions), make_ladder(settings)
-    for overlap in overlapping_phrases(tools):
-        logger.warning("%s", overlap)
+    _warn_of_overlaps(tools)
+    planner = LazyPlanner(tools)
     if resume_unfinished and (names := undeclared(tools)):
         logger.warning("%s", undeclared_words(names))
     async with open_storage(settings.database_url, server=server) as storage:
@@ -67,7 +71,9 @@ async def open_runs(
         policy = RunPolicy(
             settings.limits, settings.approve, settings.approval_expires, _quotas(settings)
         )
-        context = _context(settings, storage, tools, ladder, executor)
+        # A server's states are changed through it alone; a notebook's may be edited by hand.
+        settled = SettledRuns(LARGEST if server else 0)
+        context = _context(settings, storage, tools, ladder, executor, planner, settled)
         runs = Runs(context, policy, ladder, daily_budget=daily, calls=calls)
         try:
             await runs.open(resume_unfinished=resume_unfinished)
@@ -75,7 +81,7 @@ async def open_runs(
             raise StorageError(storage.faults.explained(error)) from error
         # Who leaves other runs alone does not remove them either.
         retention = _retention(settings, storage, runs) if resume_unfinished else None
-        async with _warming(ladder), sweeping(retention):
+        async with _warming(ladder, planner, answering), sweeping(retention):
             try:
                 yield runs
             finally:
@@ -88,6 +94,8 @@ def _context(
     tools: Mapping[str, Tool],
     ladder: ModelLadder | None,
     executor: Executor,
+    planner: LazyPlanner,
+    settled: SettledRuns,
 ) -> RunContext:
     threads = ToolThreads(settings.tool_threads)
     doubts = DoubtGate(settings.in_doubt, settings.approval_expires, next_event)
@@ -106,8 +114,9 @@ def _context(
         doubts=doubts,
         learn=LateCalls(storage).learn,
         tool_errors=settings.tool_errors_told,
+        planner=planner,
     )
-    return make_context(graph, storage, executor, tools, threads, doubts)
+    return make_context(graph, storage, executor, tools, threads, doubts, settled)
 
 
 def _quotas(settings: Settings) -> Quotas:
@@ -134,18 +143,45 @@ def _retention(settings: Settings, storage: Storage, runs: Runs) -> Retention | 
     )
 
 
+def _warn_of_overlaps(tools: Mapping[str, Tool]) -> None:
+    if any(tool.phrases for tool in tools.values()):
+        from nodes.patterns.overlaps import overlapping_phrases  # what the planner is loaded with
+
+        for overlap in overlapping_phrases(tools):
+            logger.warning("%s", overlap)
+
+
+#: How long a server answers before anything is loaded beside that, in seconds.
+FIRST_ANSWERS = 0.5
+
+
 @asynccontextmanager
-async def _warming(ladder: ModelLadder | None) -> AsyncIterator[None]:
-    """Load the models' client beside everything else, and close its connections at the end."""
-    if ladder is None:
-        yield
-        return
-    warming = asyncio.create_task(warm(ladder))
+async def _warming(
+    ladder: ModelLadder | None, planner: LazyPlanner, answering: asyncio.Event | None
+) -> AsyncIterator[None]:
+    """Load what the first run needs beside everything else; close the models' connections."""
+    warming = asyncio.create_task(_warm(ladder, planner, answering))
     try:
         yield
     finally:
         warming.cancel()
-        await close_clients()
+        await asyncio.wait([warming])
+        if ladder:
+            await close_clients()
+
+
+async def _warm(
+    ladder: ModelLadder | None, planner: LazyPlanner, answering: asyncio.Event | None
+) -> None:
+    if answering:
+        await answering.wait()
+        await asyncio.sleep(FIRST_ANSWERS)
+    if ladder:
+        await warm(ladder)
+    elif answering:  # otherwise the one run that follows loads it anyway
+        await asyncio.to_thread(planner.load)
+    if answering:
+        gc.freeze()  # it stays as well, and is in no collection to come
 
 
 def open_tools(

@@ -65,6 +65,7 @@ class Runs:
             context.executor,
         )
         self.graph, self.tools, self.broadcaster = context.graph, context.tools, context.broadcaster
+        self.settled = context.settled
         self._policy = policy
         self._daily_budget = daily_budget
         self._sweeping: asyncio.Task[None] | None = None
@@ -75,7 +76,7 @@ class Runs:
         self._canceller = Canceller(context, self._runner, self._acceptance)
         self._retrier = Retrier(context, self._runner, self._acceptance, approval_expires=expires)
         self._forker = Forker(context, self._acceptance, approval_expires=expires)
-        self._deletion = Deletion(context.storage, context.reader, context.broadcaster)
+        self._deletion = Deletion(context)
         self.approval_gate = ApprovalGate(context, self._runner, self._acceptance)
         self._resolver = Resolver(context, self._runner, self._acceptance)
         self.health = Health(context.storage, context.executor, ladder, calls)

@@ -1,23 +1,57 @@
 """The node `fallback_plan`: the deterministic pattern planner, offline and without a model."""
 
+import asyncio
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Literal
 
 from graph.state import Plan, PlanningCall, RunState, run_error
 from nodes.approval.asking import ApprovalGate
 from nodes.approval.hand_edits import fault_of, refused
 from nodes.contract.plan_check import check_plan
-from nodes.patterns.planner import PatternPlanner, Reading
 from nodes.planning.budget import limits_of, of_this_start
 from nodes.planning.outcomes import last_rejected, models_failed
 from tools.registry import Tool
+
+if TYPE_CHECKING:  # what it knows of language is a tenth of a start
+    from nodes.patterns.planner import PatternPlanner, Reading
+
+
+class LazyPlanner:
+    """The pattern planner of these tools, loaded by `load` or at the first prompt.
+
+    At once where a tool has phrases of its own, since it raises `InvalidPhrase` for one that is no
+    good.
+    """
+
+    def __init__(self, tools: Mapping[str, Tool]) -> None:
+        self._tools = tools
+        self._loading = Lock()
+        self._loaded: PatternPlanner | None = None
+        if any(tool.phrases for tool in tools.values()):
+            self.load()
+
+    def load(self) -> "PatternPlanner":
+        """Load it, unless it is; it takes a tenth of a second, so call it in a thread."""
+        from nodes.patterns.planner import PatternPlanner
+
+        with self._loading:
+            if self._loaded is None:
+                self._loaded = PatternPlanner(self._tools)
+        return self._loaded
+
+    async def plan(self, prompt: str) -> "Reading":
+        """What the planner reads in a prompt."""
+        if self._loaded is None:
+            await asyncio.to_thread(self.load)
+        return await self.load().plan(prompt)
 
 
 async def fallback_plan(
     state: RunState,
     *,
-    planner: PatternPlanner,
+    planner: "PatternPlanner | LazyPlanner",
     tools: Mapping[str, Tool],
     asking: ApprovalGate | None = None,
     hand_edits: bool = False,
@@ -52,7 +86,7 @@ async def fallback_plan(
 MOST_QUOTED = 500
 
 
-def _refusal(state: RunState, reading: Reading) -> str:
+def _refusal(state: RunState, reading: "Reading") -> str:
     words = "; ".join(f'"{part["text"]}"' for part in reading.unparsed)
     if len(words) > MOST_QUOTED:  # all of it is in `unparsed`, and each checkpoint keeps both
         words = f"{words[:MOST_QUOTED]}… (`unparsed` has all of it)"

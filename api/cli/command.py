@@ -9,7 +9,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from api.cli.doctor import examined
 from api.cli.follow import Interrupted
 from api.cli.lines import line
 from api.cli.local_run import Detached, NotCancelled, NotDecided, NotStarted, NotWatched
@@ -311,6 +310,8 @@ def _backup(options: argparse.Namespace, _: asyncio.Runner) -> int:
 
 
 def _doctor(options: argparse.Namespace, runner: asyncio.Runner) -> int:
+    from api.cli.doctor import examined  # with all that it looks at, which no other command loads
+
     text, sound = runner.run(examined(call_models=options.call_models, as_json=options.json))
     say(text)
     return 0 if sound else 1

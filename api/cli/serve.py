@@ -58,9 +58,11 @@ async def serve(settings: Settings) -> None:
 
 async def _serve_on(listener: socket.socket, settings: Settings) -> None:
     address = ServerAddress(url_of(settings.host, listener.getsockname()[1]))
-    async with open_runs(settings, server=address) as runs:
+    answering = asyncio.Event()
+    async with open_runs(settings, server=address, answering=answering) as runs:
         server = _Server(
             settings.grace,
+            answering,
             uvicorn.Config(
                 create_app(
                     lambda: nullcontext(runs),
@@ -102,11 +104,17 @@ async def _serve_on(listener: socket.socket, settings: Settings) -> None:
 class _Server(uvicorn.Server):
     """Told to end by a signal; a second one ends the answers under way as well."""
 
-    def __init__(self, grace: float, config: uvicorn.Config) -> None:
+    def __init__(self, grace: float, answering: asyncio.Event, config: uvicorn.Config) -> None:
         super().__init__(config)
+        self._answering = answering
         self.end_requested = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._grace = grace
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Called by uvicorn: it answers from then on."""
+        await super().startup(sockets)
+        self._answering.set()
 
     def handle_exit(self, sig: int, encoded: FrameType | None) -> None:
         """Called by uvicorn's signal handlers."""

@@ -18,7 +18,15 @@ from api.parameters import MOST, CallerDep, MaxValueBytes, OwnerDep, RunsDep
 from api.routes.search import RunList, RunQuery, RunSearch
 from api.schemas import CancelCreate, RunCreate, RunCreated
 from api.strict import StrictRoute
-from api.views.answers import ExplanationAnswer, RunAnswer, answered, json_answer, run_answer
+from api.views.answers import (
+    ExplanationAnswer,
+    RunAnswer,
+    answered,
+    encoded_run,
+    encoded_run_answer,
+    json_answer,
+    run_answer,
+)
 from graph.commands.cancel import AlreadySettled
 from graph.commands.deletion import NotSettled
 from graph.record.record import Record
@@ -209,7 +217,15 @@ async def read_run(
     run_id: str, runs: RunsDep, owner: OwnerDep, max_value_bytes: MaxValueBytes = None
 ) -> Response:
     """The complete record of a run: plan, attempts, waits, errors, usage and result."""
-    return run_answer(await runs.get(run_id, owner=owner), max_value_bytes)
+    settled = runs.settled.find(run_id, owner) if max_value_bytes is None else None
+    if settled and settled.encoded:
+        return encoded_run_answer(settled.encoded)
+    record = await runs.get(run_id, owner=owner)
+    if settled is None:
+        return run_answer(record, max_value_bytes)
+    encoded = encoded_run(record)
+    runs.settled.encode(settled, encoded)
+    return encoded_run_answer(encoded)
 
 
 @router.get(

@@ -137,13 +137,24 @@ def run_answer(
     headers: dict[str, str] | None = None,
 ) -> Response:
     """The record as `RunAnswer` documents it."""
-    now = time.time()
     if max_value_bytes is None:
-        whole = {**record, "shortened": [], "server_time": now}
-        return json_answer(whole, RunAnswer, status, headers)
+        return encoded_run_answer(encoded_run(record), status=status, headers=headers)
     shown, shortened = shorten(shape(Run).plain(record), max_value_bytes)
-    short = {**shown, "shortened": shortened, "server_time": rfc3339(now)}
+    short = {**shown, "shortened": shortened, "server_time": rfc3339(time.time())}
     return json_answer(short, None, status, headers)
+
+
+def encoded_run(record: Record) -> bytes:
+    """What `RunAnswer` tells of a record whenever it is asked, as JSON that is still open."""
+    return shape(Run).json(record)[:-1]
+
+
+def encoded_run_answer(
+    encoded: bytes, *, status: int = 200, headers: dict[str, str] | None = None
+) -> Response:
+    """A record that was encoded, as `RunAnswer` documents it."""
+    asked = f',"server_time":"{rfc3339(time.time())}","shortened":[]}}'
+    return Response(encoded + asked.encode(), status, headers, "application/json")
 
 
 #: What a tool was given and what it returned: values of any shape, which are replaced as a whole.

@@ -1,87 +1,58 @@
-"""`python -m benchmarks.runs`: start, latency, throughput and CPU of a server, beside LangGraph.
+"""`python -m benchmarks.runs [part …]`: what a run costs, beside LangGraph alone.
 
-Every round measures all of it in turn, so that the ratios hold on a machine whose speed drifts.
+`costs`: CPU, latency and runs a second, waiting for runs and polling them, with one client and 16.
+`reads`: GET of a settled run beside `/health/live`. `disk`: bytes of the file and of the log of
+writes. `start`: time, CPU and memory of a start beside its imports. `memory`: whether it grows.
+With `--against` the server of another checkout is measured in the same rounds.
 """
 
 import argparse
-import statistics
-import subprocess
-import sys
-import threading
-import time
-from collections.abc import Iterator
+from collections.abc import Callable
+from pathlib import Path
 
-import httpx
-
-from benchmarks.runs.prompt import PROMPT
-from benchmarks.server import server
+from benchmarks.runs import costs, disk, reads, starting
+from benchmarks.server import HERE
 from benchmarks.table import print_table
 
-
-def client(url: str, rest: Iterator[int], poll: float, latencies: list[float]) -> None:
-    """One client on one kept connection: post, poll until settled, again."""
-    with httpx.Client(base_url=url, trust_env=False) as http:
-        for _ in rest:
-            began = time.perf_counter()
-            run_id = http.post("/runs", json={"prompt": PROMPT}).json()["run_id"]
-            while (status := http.get(f"/runs/{run_id}").json()["status"]) != "completed":
-                assert status in ("pending", "running"), status
-                time.sleep(poll)
-            latencies.append((time.perf_counter() - began) * 1000)
-
-
-def load(url: str, runs: int, clients: int, poll: float) -> tuple[list[float], float]:
-    """The latency of every run in milliseconds, and the seconds that all of them took."""
-    latencies: list[float] = []
-    rest = iter(range(runs))  # one iterator for all: `next` on it is atomic
-    threads = [
-        threading.Thread(target=client, args=(url, rest, poll, latencies)) for _ in range(clients)
-    ]
-    began = time.perf_counter()
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(latencies) == runs
-    return latencies, time.perf_counter() - began
-
-
-def bare(runs: int, clients: int) -> float:
-    command = [sys.executable, "-m", "benchmarks.runs.bare", str(runs), str(clients)]
-    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-
-
-def one_round(runs: int) -> dict[str, float]:
-    figures: dict[str, float] = {}
-    for clients, poll in ((1, 0.002), (16, 0.05)):
-        alone = bare(runs, clients)
-        with server() as measured:
-            if clients == 1:
-                figures["start to first 200, s"] = measured.start_seconds
-                figures["memory at start, MB"] = measured.memory_mb()
-            load(measured.url, 5, 1, poll)
-            before = measured.cpu_ms()
-            latencies, seconds = load(measured.url, runs, clients, poll)
-            cpu = (measured.cpu_ms() - before) / runs
-            name = f"{clients} client" + "s" * (clients > 1)
-            figures[f"{name}: p50, ms"] = statistics.median(latencies)
-            figures[f"{name}: p95, ms"] = statistics.quantiles(latencies, n=20)[18]
-            figures[f"{name}: runs/s"] = runs / seconds
-            figures[f"{name}: CPU-ms per run"] = cpu
-            figures[f"{name}: CPU-ms per run, LangGraph alone"] = alone
-            figures[f"{name}: ratio"] = cpu / alone
-            if clients == 16:
-                figures["memory at the end, MB"] = measured.memory_mb()
-    return figures
+Figures = dict[str, float]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--runs", type=int, default=200, help="runs of each measurement")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parts = ("costs", "reads", "disk", "start", "memory")
+    parser.add_argument("parts", nargs="*", default=parts[:-1], help=f"of {', '.join(parts)}")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--runs", type=int, default=100, help="runs of each measurement")
+    parser.add_argument("--most", type=int, default=20_000, help="runs of the part memory")
+    parser.add_argument("--against", type=Path, help="another checkout, measured as well")
     options = parser.parse_args()
-    rounds = [one_round(options.runs) for _ in range(options.rounds)]
-    print_table(rounds)
+    if unknown := set(options.parts) - set(parts):
+        parser.error(f"there is no part {', '.join(sorted(unknown))}; there are {', '.join(parts)}")
+    against = options.against and options.against.resolve()
+    measures: dict[str, Callable[[Path], Figures]] = {
+        "reads": reads.one_round,
+        "disk": lambda checkout: disk.one_round(options.runs, checkout),
+        "start": starting.one_round,
+        "memory": lambda checkout: starting.memory(options.most, checkout),
+    }
+    for part in options.parts:
+        print(f"\n{part}", flush=True)
+        if part == "costs":
+            rounds = [costs.one_round(options.runs, against) for _ in range(options.rounds)]
+        else:
+            times = 1 if part == "memory" else options.rounds
+            rounds = [_both(measures[part], against) for _ in range(times)]
+        print_table(rounds)
+
+
+def _both(measure: Callable[[Path], Figures], against: Path | None) -> Figures:
+    """The figures of this checkout, and of the other one."""
+    ours = measure(HERE)
+    if against is None:
+        return ours
+    return ours | {f"before: {name}": value for name, value in measure(against).items()}
 
 
 if __name__ == "__main__":

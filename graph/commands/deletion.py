@@ -6,13 +6,12 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
-from graph.runs.context import RunNotFound, RunReader
-from graph.runs.live import Broadcaster
+from graph.runs.context import RunContext, RunNotFound
 from graph.runs.recovery import is_due
 from graph.state import RunState, attempts
 from graph.state.row import RunArtifacts, RunRow, facts_of
 from graph.state.status import SETTLED, WrongStatus
-from graph.storage.storage import RunIndex, Storage, StorageUnavailable
+from graph.storage.storage import RunIndex, StorageUnavailable
 from nodes.contract.steps import step_key
 from tools.receipts import BEGUN, RECEIPTS, namespace
 
@@ -28,10 +27,11 @@ class NotSettled(WrongStatus):
 class Deletion:
     """Removes what is settled, with everything that is kept of it, and nothing else."""
 
-    def __init__(self, storage: Storage, reader: RunReader, broadcaster: Broadcaster) -> None:
-        self._storage = storage
-        self._reader = reader
-        self._subscriptions = broadcaster
+    def __init__(self, context: RunContext) -> None:
+        self._storage = context.storage
+        self._reader = context.reader
+        self._subscriptions = context.broadcaster
+        self._settled = context.settled
 
     async def remove(self, run_id: str, *, owner: str | None) -> None:
         """As `Runs.remove`."""
@@ -65,11 +65,15 @@ class Deletion:
         A run whose state cannot be read stays. Raises `StorageUnavailable`.
         """
         found: list[RunArtifacts] = []
+        changed: list[
+            str
+        ] = []  # records that name what is removed: those of runs it was forked from
         for run_id in run_ids:
             try:
                 state = await self._reader.state(run_id)
                 if state["status"] in SETTLED:
                     found.append(artifacts_of(state))
+                    changed += [fork["run_id"]] if (fork := state.get("forked_from")) else []
             except RunNotFound:
                 continue
             except StorageUnavailable:
@@ -82,6 +86,8 @@ class Deletion:
             removed = await asyncio.shield(self._storage.remove(found))
         for one in found:
             self._subscriptions.forget(one.run_id)
+        for origin in changed:
+            self._settled.drop(origin)
         return removed
 
 

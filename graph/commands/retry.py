@@ -216,6 +216,7 @@ class Retrier:
         with context.executor.place(), context.storage.available():
             if not await index.request_retry(run_id, command):
                 raise NotRetryable(run_id, (await context.reader.state(run_id))["status"])
+            context.settled.drop(run_id)
             logger.info("run retried", extra={"run_id": run_id})
             live.reason = "retried"
             try:

@@ -14,6 +14,7 @@ from graph.queue.executor import Executor
 from graph.record.record import Record, record_of
 from graph.runs.live import Broadcaster, LiveRuns
 from graph.runs.quotas import NO_QUOTAS, Quotas
+from graph.runs.settled import SettledRuns
 from graph.state import Approve, Learned, Limits, RunState, learned_of, question_of
 from graph.state.row import facts_of, state_of
 from graph.state.status import SETTLED, SETTLED_OR_WAITING
@@ -41,9 +42,15 @@ class RunReader:
     """
 
     def __init__(
-        self, graph: RunGraph, storage: Storage, live: LiveRuns, executor: Executor
+        self,
+        graph: RunGraph,
+        storage: Storage,
+        live: LiveRuns,
+        executor: Executor,
+        settled: SettledRuns,
     ) -> None:
         self.graph = graph.copy({"checkpointer": storage.reader})
+        self._settled = settled
         self._storage = storage
         self._live = live
         self._executor = executor
@@ -58,6 +65,8 @@ class RunReader:
             raise RunNotFound(run_id)
         if (state := self._live.state(run_id)) and owner in (state["owner"], None):
             return
+        if self._settled.find(run_id, owner):
+            return
         with self._storage.available():
             owned = await self._storage.index.owned(run_id, owner)
         if not owned:
@@ -70,8 +79,15 @@ class RunReader:
 
     async def state(self, run_id: str) -> RunState:
         """The state of a run of any owner. Raises `RunNotFound` and `StorageUnavailable`."""
-        if state := self._live.state(run_id):
+        if state := self._live.state(run_id) or self._settled.state(run_id):
             return state
+        begun = self._settled.begin_reading(run_id)
+        try:
+            return await self._stored(run_id, begun)
+        finally:
+            self._settled.end_reading(run_id, begun)
+
+    async def _stored(self, run_id: str, begun: object) -> RunState:
         with self._storage.available():
             snapshot = await self.graph.aget_state(thread(run_id))
             # It may have been begun meanwhile. What is told of it then must not be later than what
@@ -79,7 +95,9 @@ class RunReader:
             if state := self._live.state(run_id):
                 return state
             if snapshot.created_at:
-                return cast("RunState", snapshot.values)
+                stored = cast("RunState", snapshot.values)
+                self._settled.keep_read(stored, begun)
+                return stored
             found = await self._storage.index.find(run_id)
         if found is None:
             raise RunNotFound(run_id)
@@ -121,8 +139,8 @@ def _is_run_id(text: str) -> bool:
 class RunContext:
     """One graph over one storage, the executor of its runs, and how they stand.
 
-    `live` knows how they stand in this process; `reader` tells it to callers and `broadcaster` to
-    who watches. `make_context` makes one.
+    `live` knows how they stand in this process, `settled` those that have ended of late; `reader`
+    tells it to callers and `broadcaster` to who watches. `make_context` makes one.
     """
 
     graph: RunGraph
@@ -132,6 +150,7 @@ class RunContext:
     threads: ToolThreads
     doubts: DoubtGate
     live: LiveRuns
+    settled: SettledRuns
     reader: RunReader
     broadcaster: Broadcaster
 
@@ -143,14 +162,16 @@ def make_context(
     tools: Mapping[str, Tool],
     threads: ToolThreads | None = None,
     doubts: DoubtGate | None = None,
+    settled: SettledRuns | None = None,
 ) -> RunContext:
     """A context that has no runs yet; the graph is one over this storage, with these tools.
 
     `threads` are those in which the graph calls blocking tools, `doubts` says which of its calls
-    leave a receipt when they are begun.
+    leave a receipt when they are begun. `settled` are kept in memory where nobody edits states by
+    hand.
     """
-    live = LiveRuns()
-    reader = RunReader(graph, storage, live, executor)
+    live, settled = LiveRuns(), settled or SettledRuns()
+    reader = RunReader(graph, storage, live, executor, settled)
     return RunContext(
         graph=graph,
         storage=storage,
@@ -159,8 +180,9 @@ def make_context(
         threads=threads or ToolThreads(),
         doubts=doubts or DoubtGate(),
         live=live,
+        settled=settled,
         reader=reader,
-        broadcaster=Broadcaster(reader.state, live),
+        broadcaster=Broadcaster(reader.state, live, settled),
     )
 
 

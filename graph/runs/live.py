@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from graph.queue.executor import Job
+from graph.runs.settled import SettledRuns
 from graph.runs.watch import ChangeSubscription, RunSubscription, change_of
 from graph.state import RunState
 from graph.state.row import RunRow, state_of
@@ -114,15 +115,19 @@ Read = Callable[[str], Awaitable[RunState]]
 class Broadcaster:
     """Tells what is stored of the runs to everybody who watches one of them, or all."""
 
-    def __init__(self, read: Read, runs: LiveRuns) -> None:
+    def __init__(self, read: Read, runs: LiveRuns, settled: SettledRuns) -> None:
         self._read = read
         self._runs = runs
+        self._settled = settled
         self._kept: dict[str, LiveRun] = {}  # ended, and watched by nobody
         self._changes: set[ChangeSubscription] = set()
         self._closed = False
 
     def publish(self, state: RunState) -> None:
         """Tell that a state of a run has been stored."""
+        self._settled.keep(state)
+        if state["status"] == "pending" and (fork := state.get("forked_from")):
+            self._settled.drop(fork["run_id"])  # its record names its forks
         live = self._runs.get(state["run_id"])
         if live and live.subscription:
             live.subscription.show(state)
@@ -136,6 +141,7 @@ class Broadcaster:
 
     def forget(self, run_id: str) -> None:
         """Tell nobody any more of a run that is removed, who does not watch it already."""
+        self._settled.drop(run_id)
         if live := self._runs.get(run_id):
             self._drop(live)
 

@@ -1,9 +1,7 @@
 """LangGraph's SQLite saver, its writes sent to the file's one writer."""
 
-import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import aiosqlite
@@ -17,12 +15,9 @@ from langgraph.checkpoint.base import (
     get_checkpoint_metadata,
 )
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
-from langgraph.store.base import PutOp
-from langgraph.store.sqlite.aio import AsyncSqliteStore
 
 from graph.storage.sqlite.writer import SqliteWriter
 from graph.storage.storage import strict_serializer
-from tools.receipts import waits_for_disk
 
 _CHECKPOINT = (
     "INSERT OR REPLACE INTO checkpoints (thread_id, checkpoint_ns, checkpoint_id,"
@@ -118,35 +113,3 @@ class SqliteSaver(AsyncSqliteSaver):
             ("DELETE FROM checkpoints WHERE thread_id = ?", (str(thread_id),)),
             ("DELETE FROM writes WHERE thread_id = ?", (str(thread_id),)),
         )
-
-
-class SqliteStore(AsyncSqliteStore):
-    """A store whose batches are written all or not at all, and never find the file locked.
-
-    The stock store begins deferred, so that a batch which reads and then writes fails with
-    "database is locked" when another connection wrote in between; it commits what a failing batch
-    had written so far; and a batch that is cancelled leaves its transaction open. This overrides
-    two of its private methods, `_cursor` and `_batch_put_ops`; a test pins that they are used.
-    """
-
-    def __init__(self, connection: aiosqlite.Connection, writer: SqliteWriter) -> None:
-        super().__init__(connection)
-        self._writer = writer
-
-    async def aclose(self) -> None:
-        """End the task that gathers its batches; asyncio would complain of it once it is freed."""
-        if self._task:
-            self._task.cancel()
-            await asyncio.wait([self._task])
-
-    @asynccontextmanager
-    async def _cursor(self, *, transaction: bool = True) -> AsyncIterator[aiosqlite.Cursor]:
-        async with self.lock, self.conn.cursor() as cursor:
-            yield cursor
-
-    async def _batch_put_ops(
-        self, put_ops: Sequence[tuple[int, PutOp]], cur: aiosqlite.Cursor
-    ) -> None:
-        statements, _ = self._prepare_batch_PUT_queries(put_ops)
-        durable = any(waits_for_disk(op) for _, op in put_ops)
-        await self._writer.write(*statements, durable=durable)

@@ -8,15 +8,20 @@ from pathlib import Path
 import aiosqlite
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
-from graph.storage.sqlite.checkpoints import SqliteSaver, SqliteStore
+from graph.storage.sqlite.checkpoints import SqliteSaver
 from graph.storage.sqlite.index import SqliteDeletion, SqliteIndex
 from graph.storage.sqlite.ownership import ServerAddress, own
 from graph.storage.sqlite.probe import MALFORMED, TableProbe, checking, is_damage, watched, watching
 from graph.storage.sqlite.schema import APPLICATION_ID, VERSION
 from graph.storage.sqlite.searcher import Searcher
 from graph.storage.sqlite.spending import SqliteSpending
+from graph.storage.sqlite.store import SqliteStore
 from graph.storage.sqlite.writer import BUSY_TIMEOUT, SqliteWriter
 from graph.storage.storage import Storage, StorageError, StorageFaults
+
+#: How long the loop's thread waits for another process's lock on the file, in seconds: a reader
+#: meets one only where the log of writes is mended or put away.
+READ_TIMEOUT = 0.1
 
 #: How much of the file a search reads in place, where copying its pages takes most of the time.
 SEARCHED = 2**30
@@ -52,22 +57,25 @@ async def _open(path: Path, stack: AsyncExitStack, *, killed: bool) -> Storage:
     factory = watched(notice)
     # An answer still being read holds up what its connection sees: the index has one of its own, on
     # which every answer is read at once, so that a run is found as soon as it has been accepted.
-    connections = [await _connect(path, stack, factory) for _ in range(5)]
-    for_saver, for_reader, for_index, for_store, for_search = connections
+    connections = [await _connect(path, stack, factory) for _ in range(4)]
+    for_saver, for_reader, for_index, for_search = connections
+    for_store = stack.enter_context(
+        closing(sqlite3.connect(path, timeout=READ_TIMEOUT, isolation_level=None, factory=factory))
+    )
     writer = SqliteWriter(path, factory)
     stack.push_async_callback(writer.aclose)
     index = SqliteIndex(for_index, writer, Searcher(for_search), TableProbe(for_index, writer))
     migrated = await index.migrate()  # first, since it marks the file as ours
     store = SqliteStore(for_store, writer)
-    stack.push_async_callback(store.aclose)
     await AsyncSqliteSaver(for_saver).setup()
-    await store.setup()
+    store.setup()
     if migrated:
         await index.count_bytes()
     for connection in connections:
         await connection.execute_fetchall("PRAGMA query_only=ON")
         # Every table has been made by now; a connection that knows them from before may miss some.
         await connection.execute_fetchall("SELECT 1 FROM runs LIMIT 0")
+    for_store.execute("PRAGMA query_only=ON")
     await for_search.execute_fetchall(f"PRAGMA mmap_size={SEARCHED}")
     saver = SqliteSaver(for_saver, writer)
     spending = SqliteSpending(for_reader, writer)

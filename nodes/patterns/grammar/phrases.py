@@ -6,9 +6,10 @@ is bounded by the vocabulary, not by what people write.
 """
 
 import re
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 Value = TypeVar("Value")
 
@@ -39,7 +40,10 @@ class PhraseTable(Generic[Value]):
     """Phrases with their values; to find one costs no more than its own length."""
 
     def __init__(self) -> None:
-        self._edges: list[dict[str, list[int]]] = [{}]
+        # By which words each place leads to which. Most places are never walked to: they are looked
+        # up by word from then on. The first one has thousands, a list that grows in its place.
+        self._edges: list[Any] = [[]]  # of tuples of a word and a place
+        self._by_word: dict[int, dict[str, list[int]]] = {}
         self._values: dict[int, list[Value]] = {}
         self._vocabulary: set[str] = set()
         self._known: dict[frozenset[int], _State[Value]] = {}
@@ -47,6 +51,7 @@ class PhraseTable(Generic[Value]):
     def add(self, phrases: Choice, value: Value) -> None:
         """Enter all of `phrases`; of several values for one phrase the first counts most."""
         self._known.clear()
+        self._by_word.clear()
         for end in self._extend({0}, phrases):
             self._values.setdefault(end, []).append(value)
 
@@ -103,12 +108,21 @@ class PhraseTable(Generic[Value]):
 
     def _step(self, starts: set[int], words: list[str]) -> int:
         self._vocabulary.update(words)
-        self._edges.append({})
-        target = len(self._edges) - 1
+        target = len(self._edges)
+        self._edges.append(())
+        edges = tuple((word, target) for word in words)
         for start in starts:
-            for word in words:
-                self._edges[start].setdefault(word, []).append(target)
+            self._edges[start] += edges
         return target
+
+    def _targets(self, place: int, word: str) -> Sequence[int]:
+        """Where a word leads from a place."""
+        by_word = self._by_word.get(place)
+        if by_word is None:
+            by_word = self._by_word[place] = {}
+            for known, target in self._edges[place]:
+                by_word.setdefault(known, []).append(target)
+        return by_word.get(word, ())
 
     def _state(self, members: frozenset[int]) -> _State[Value]:
         state = self._known.get(members)
@@ -123,7 +137,7 @@ class PhraseTable(Generic[Value]):
         if word not in self._vocabulary:
             return None
         members = frozenset(
-            target for member in state.members for target in self._edges[member].get(word, ())
+            target for member in state.members for target in self._targets(member, word)
         )
         state.next[word] = following = self._state(members) if members else None
         return following
@@ -206,7 +220,7 @@ def _options(line: str, pieces: Iterator[str], closing: str, classes: WordClasse
                 raise ValueError(f"the phrase {line!r} uses {piece}, which is no word class here")
             options[-1].append(Choice([[parse(member, classes)] for member in members]))
         else:
-            options[-1].append(piece)
+            options[-1].append(sys.intern(piece))
     if closing:
         raise ValueError(f"{closing!r} is missing in the phrase {line!r}")
     return Choice(options)

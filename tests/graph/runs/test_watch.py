@@ -10,6 +10,7 @@ import pytest
 
 from graph.record.events import events
 from graph.runs.live import KEPT, Broadcaster, LiveRuns
+from graph.runs.settled import SettledRuns
 from graph.runs.watch import BATCH, Notifier, RunSubscription, change_of
 from graph.state import DEFAULT_LIMITS, RunState, Status, new_run
 from tests.support.patience import patience
@@ -160,7 +161,7 @@ def watched(broadcaster: Broadcaster) -> dict[str, RunSubscription]:
 
 async def test_the_first_watcher_gets_what_was_stored_so_far() -> None:
     reads = Reads(state(calls=2))
-    broadcaster = Broadcaster(reads, LiveRuns())
+    broadcaster = Broadcaster(reads, LiveRuns(), SettledRuns())
     async with broadcaster.watching(RUN_ID) as subscription:
         assert subscription.state == reads.stored
         assert subscription.events == events(reads.stored)
@@ -171,7 +172,7 @@ async def test_the_first_watcher_gets_what_was_stored_so_far() -> None:
 async def test_watchers_who_come_at_once_share_one_read() -> None:
     """And so does everybody who comes as long as one of them is there."""
     reads = Reads()
-    broadcaster = Broadcaster(reads, LiveRuns())
+    broadcaster = Broadcaster(reads, LiveRuns(), SettledRuns())
     reads.may_end.clear()
 
     async def watch() -> RunSubscription:
@@ -198,7 +199,7 @@ async def seen_ended(broadcaster: Broadcaster, run_id: str = RUN_ID) -> bool:
 
 async def test_those_who_come_one_after_another_to_an_ended_run_share_one_read() -> None:
     reads = Reads(state(status="completed"))
-    broadcaster = Broadcaster(reads, LiveRuns())
+    broadcaster = Broadcaster(reads, LiveRuns(), SettledRuns())
     for _ in range(500):
         assert await seen_ended(broadcaster)
     assert reads.count == 1
@@ -207,7 +208,7 @@ async def test_those_who_come_one_after_another_to_an_ended_run_share_one_read()
 @pytest.mark.parametrize("status", ["running", "waiting"])
 async def test_what_may_go_on_is_read_again_for_the_next_who_comes(status: Status) -> None:
     reads = Reads(state(status=status))
-    broadcaster = Broadcaster(reads, LiveRuns())
+    broadcaster = Broadcaster(reads, LiveRuns(), SettledRuns())
     assert not await seen_ended(broadcaster)
     reads.stored = state(status="completed")
     assert await seen_ended(broadcaster)
@@ -217,7 +218,7 @@ async def test_what_may_go_on_is_read_again_for_the_next_who_comes(status: Statu
 async def test_who_asks_for_the_latest_is_told_what_is_stored_and_not_yet_told() -> None:
     """Whoever has read the record knows it: the events may not be of an earlier moment."""
     reads = Reads()
-    broadcaster = Broadcaster(reads, LiveRuns())
+    broadcaster = Broadcaster(reads, LiveRuns(), SettledRuns())
     async with broadcaster.watching(RUN_ID) as subscription:
         reads.stored = state(calls=1)
         assert subscription.events == events(state())
@@ -229,7 +230,7 @@ async def test_who_asks_for_the_latest_is_told_what_is_stored_and_not_yet_told()
 async def test_an_ended_run_that_goes_on_is_seen_to_go_on() -> None:
     """A retry stores a state of it: what was kept is no longer true."""
     reads = Reads(state(status="failed"))
-    broadcaster = Broadcaster(reads, LiveRuns())
+    broadcaster = Broadcaster(reads, LiveRuns(), SettledRuns())
     assert await seen_ended(broadcaster)
     reads.stored = state(calls=1)
     broadcaster.publish(reads.stored)
@@ -238,7 +239,7 @@ async def test_an_ended_run_that_goes_on_is_seen_to_go_on() -> None:
 
 async def test_a_removed_run_is_not_told_from_memory() -> None:
     reads = Reads(state(status="completed"))
-    broadcaster = Broadcaster(reads, LiveRuns())
+    broadcaster = Broadcaster(reads, LiveRuns(), SettledRuns())
     await seen_ended(broadcaster)
     broadcaster.forget(RUN_ID)
     await seen_ended(broadcaster)
@@ -247,7 +248,7 @@ async def test_a_removed_run_is_not_told_from_memory() -> None:
 
 async def test_only_the_feeds_that_were_left_last_are_kept() -> None:
     reads = Reads(state(status="completed"))
-    broadcaster = Broadcaster(reads, LiveRuns())
+    broadcaster = Broadcaster(reads, LiveRuns(), SettledRuns())
     for number in range(KEPT + 1):
         await seen_ended(broadcaster, f"run-{number}")
     assert list(broadcaster._kept) == [f"run-{number}" for number in range(1, KEPT + 1)]
@@ -255,7 +256,7 @@ async def test_only_the_feeds_that_were_left_last_are_kept() -> None:
 
 async def test_what_is_stored_is_told_without_a_read() -> None:
     reads = Reads()
-    broadcaster = Broadcaster(reads, LiveRuns())
+    broadcaster = Broadcaster(reads, LiveRuns(), SettledRuns())
     async with broadcaster.watching(RUN_ID) as subscription:
         seen = len(subscription.events)
         for calls in range(1, 5):
@@ -268,7 +269,7 @@ async def test_what_is_stored_is_told_without_a_read() -> None:
 
 
 async def test_an_event_that_is_there_is_not_waited_for() -> None:
-    broadcaster = Broadcaster(Reads(state(calls=1)), LiveRuns())
+    broadcaster = Broadcaster(Reads(state(calls=1)), LiveRuns(), SettledRuns())
     async with broadcaster.watching(RUN_ID) as subscription:
         await asyncio.wait_for(subscription.after(0), patience())
         await asyncio.wait_for(subscription.after(len(subscription.events) - 1), patience())
@@ -276,7 +277,7 @@ async def test_an_event_that_is_there_is_not_waited_for() -> None:
 
 async def test_after_the_last_event_nothing_is_waited_for() -> None:
     """Nor is a rest, once the run rests."""
-    broadcaster = Broadcaster(Reads(state(status="completed")), LiveRuns())
+    broadcaster = Broadcaster(Reads(state(status="completed")), LiveRuns(), SettledRuns())
     async with broadcaster.watching(RUN_ID) as subscription:
         assert subscription.ended
         await asyncio.wait_for(subscription.after(len(subscription.events)), patience())
@@ -284,7 +285,7 @@ async def test_after_the_last_event_nothing_is_waited_for() -> None:
 
 
 async def test_a_change_that_brings_no_rest_wakes_nobody_who_waits_for_one() -> None:
-    broadcaster = Broadcaster(Reads(), LiveRuns())
+    broadcaster = Broadcaster(Reads(), LiveRuns(), SettledRuns())
     async with (
         broadcaster.watching(RUN_ID) as subscription,
         waiters(subscription.until_settled, 2) as tasks,
@@ -299,7 +300,7 @@ async def test_a_change_that_brings_no_rest_wakes_nobody_who_waits_for_one() -> 
 async def test_an_older_reading_takes_no_event_back() -> None:
     """It was begun before the newer state was stored, and ends after it."""
     reads = Reads(state(calls=1))
-    broadcaster = Broadcaster(reads, LiveRuns())
+    broadcaster = Broadcaster(reads, LiveRuns(), SettledRuns())
     reads.may_end.clear()
 
     async def watch() -> tuple[RunState | None, list[Any]]:
@@ -316,7 +317,7 @@ async def test_an_older_reading_takes_no_event_back() -> None:
 
 
 async def test_older_states_are_passed_over() -> None:
-    broadcaster = Broadcaster(Reads(state(calls=3)), LiveRuns())
+    broadcaster = Broadcaster(Reads(state(calls=3)), LiveRuns(), SettledRuns())
     async with broadcaster.watching(RUN_ID) as subscription:
         before = list(subscription.events)
         for calls in (0, 2):
@@ -327,7 +328,7 @@ async def test_older_states_are_passed_over() -> None:
 async def test_what_is_stored_before_the_read_ends_is_told_once() -> None:
     """An event is in a feed once, whether it was read or published."""
     reads = Reads(state(calls=2))
-    broadcaster = Broadcaster(reads, LiveRuns())
+    broadcaster = Broadcaster(reads, LiveRuns(), SettledRuns())
     reads.may_end.clear()
     async with waiters(lambda: _events(broadcaster), 1) as tasks:
         broadcaster.publish(state(calls=1))
@@ -344,7 +345,7 @@ async def _events(broadcaster: Broadcaster) -> list[Any]:
 async def test_watchers_who_leave_leave_nothing_behind() -> None:
     """In the middle of a wait, and in the middle of the read that others wait for as well."""
     reads = Reads()
-    broadcaster = Broadcaster(reads, LiveRuns())
+    broadcaster = Broadcaster(reads, LiveRuns(), SettledRuns())
     reads.may_end.clear()
 
     async def watch() -> None:
@@ -369,7 +370,7 @@ async def test_watchers_who_leave_leave_nothing_behind() -> None:
 async def test_who_comes_after_the_last_has_left_reads_again() -> None:
     """Nothing of a run that nobody watches is kept up to date, or kept at all."""
     reads = Reads()
-    broadcaster = Broadcaster(reads, LiveRuns())
+    broadcaster = Broadcaster(reads, LiveRuns(), SettledRuns())
     async with broadcaster.watching(RUN_ID):
         pass
     broadcaster.publish(state(calls=1))
@@ -381,7 +382,7 @@ async def test_who_comes_after_the_last_has_left_reads_again() -> None:
 async def test_a_reading_that_fails_is_told_to_everybody_who_needed_it() -> None:
     """Nobody is left with an empty feed, and the next one tries again."""
     reads = Reads()
-    broadcaster = Broadcaster(reads, LiveRuns())
+    broadcaster = Broadcaster(reads, LiveRuns(), SettledRuns())
     reads.failure = RuntimeError("no such run")
     async with waiters(lambda: _events(broadcaster), 3) as tasks:
         await asyncio.wait(tasks, timeout=patience())
@@ -394,7 +395,7 @@ async def test_a_reading_that_fails_is_told_to_everybody_who_needed_it() -> None
 async def test_the_end_of_the_process_ends_every_wait() -> None:
     """Of those who wait, of those who read, and of those who come later."""
     reads = Reads()
-    broadcaster = Broadcaster(reads, LiveRuns())
+    broadcaster = Broadcaster(reads, LiveRuns(), SettledRuns())
 
     async def watch() -> bool:
         async with broadcaster.watching(RUN_ID) as subscription:
@@ -426,7 +427,7 @@ async def _other(broadcaster: Broadcaster) -> None:
 
 async def test_several_changes_of_one_run_are_one() -> None:
     """And tell its latest state."""
-    broadcaster = Broadcaster(Reads(), LiveRuns())
+    broadcaster = Broadcaster(Reads(), LiveRuns(), SettledRuns())
     with broadcaster.changes(owner=None) as changes:
         for calls in range(3):
             for run_id in ("a", "b"):
@@ -442,7 +443,7 @@ async def test_several_changes_of_one_run_are_one() -> None:
 
 async def test_each_follower_is_told_every_change() -> None:
     """What one has taken the other one still gets; one who has left gets nothing."""
-    broadcaster = Broadcaster(Reads(), LiveRuns())
+    broadcaster = Broadcaster(Reads(), LiveRuns(), SettledRuns())
     with broadcaster.changes(owner=None) as first, broadcaster.changes(owner=None) as second:
         with broadcaster.changes(owner=None) as gone:
             pass
@@ -453,7 +454,7 @@ async def test_each_follower_is_told_every_change() -> None:
 
 
 async def test_a_change_that_came_before_the_end_is_still_told() -> None:
-    broadcaster = Broadcaster(Reads(), LiveRuns())
+    broadcaster = Broadcaster(Reads(), LiveRuns(), SettledRuns())
     with broadcaster.changes(owner=None) as changes:
         broadcaster.publish(state(status="completed"))
         broadcaster.close()

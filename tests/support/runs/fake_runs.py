@@ -21,6 +21,7 @@ from graph.runs.accept import refuse_second
 from graph.runs.context import RunNotFound
 from graph.runs.live import Broadcaster, LiveRuns
 from graph.runs.quotas import Quotas, Usage
+from graph.runs.settled import SettledRuns
 from graph.runs.watch import RunSubscription
 from graph.service import PromptRejected, Runs
 from graph.state import Approve, Budget, RunState
@@ -60,7 +61,8 @@ class FakeRuns:
         self.records: dict[str, Record] = {}
         self.states: dict[str, RunState] = {}
         self.live = LiveRuns()
-        self.broadcaster = Broadcaster(self._state, self.live)
+        self.settled = SettledRuns()
+        self.broadcaster = Broadcaster(self._state, self.live, self.settled)
         self.tools: Mapping[str, Tool] = make_tools([add_note])
         self.ready = True
         self.writable = True

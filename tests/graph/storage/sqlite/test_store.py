@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from langgraph.checkpoint.base import empty_checkpoint
 from langgraph.store.base import GetOp, PutOp, SearchOp
+from langgraph.store.sqlite.base import SqliteStore as StockStore
 
 from graph.storage.open import open_storage
-from graph.storage.sqlite.checkpoints import SqliteStore
 from graph.storage.storage import Storage
 
 TODOS = ("todos", "me")
@@ -42,34 +42,41 @@ async def test_nothing_is_left_running_when_it_is_closed(tmp_path: Path) -> None
     before = asyncio.all_tasks()
     async with open_storage(f"sqlite:///{tmp_path}/runs.db") as storage:
         await storage.store.aput(TODOS, "1", {"text": "milk"})
-        assert asyncio.all_tasks() > before
 
     assert asyncio.all_tasks() == before
 
 
-async def test_a_batch_reads_and_writes_through_what_is_overridden(
+async def test_a_batch_reads_what_was_there_and_writes_through_the_stock_statements(
     storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Both are private methods of LangGraph's store: another release may no longer call them."""
-    used: list[str] = []
-    cursor, put = SqliteStore._cursor, SqliteStore._batch_put_ops
+    """They come from a private method of LangGraph's store: another release may not have it."""
+    prepared: list[Any] = []
+    prepare = StockStore._prepare_batch_PUT_queries
 
-    def noted_cursor(*arguments: Any, **options: Any) -> Any:
-        used.append("_cursor")
-        return cursor(*arguments, **options)
+    def noted(self: StockStore, puts: Any) -> Any:
+        prepared.extend(puts)
+        return prepare(self, puts)
 
-    def noted_put(*arguments: Any) -> Any:
-        used.append("_batch_put_ops")
-        return put(*arguments)
+    monkeypatch.setattr(StockStore, "_prepare_batch_PUT_queries", noted)
+    put = PutOp(TODOS, "1", {"text": "milk"})
+    assert await storage.store.abatch([put, GetOp(TODOS, "1"), SearchOp(TODOS)]) == [None, None, []]
+    assert prepared == [(0, put)]
+    [item, found] = await storage.store.abatch([GetOp(TODOS, "1"), SearchOp(TODOS)])
+    assert item.value == {"text": "milk"}  # type: ignore[union-attr]
+    assert [one.value for one in found] == [{"text": "milk"}]  # type: ignore[union-attr]
 
-    monkeypatch.setattr(SqliteStore, "_cursor", noted_cursor)
-    monkeypatch.setattr(SqliteStore, "_batch_put_ops", noted_put)
-    assert type(storage.store) is SqliteStore
-    await storage.store.abatch(
-        [PutOp(TODOS, "1", {"text": "milk"}), GetOp(TODOS, "1"), SearchOp(TODOS)]
-    )
 
-    assert used == ["_cursor", "_batch_put_ops"]
+async def test_a_tool_in_a_thread_reads_and_writes_as_well(storage: Storage) -> None:
+    def work() -> Any:
+        storage.store.put(TODOS, "1", {"text": "milk"})
+        return storage.store.get(TODOS, "1")
+
+    assert (await asyncio.to_thread(work)).value == {"text": "milk"}
+
+
+async def test_the_loop_does_not_wait_for_itself(storage: Storage) -> None:
+    with pytest.raises(asyncio.InvalidStateError):
+        storage.store.get(TODOS, "1")
 
 
 async def test_nothing_of_a_batch_that_fails_is_kept(storage: Storage, tmp_path: Path) -> None:

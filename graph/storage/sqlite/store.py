@@ -1,0 +1,66 @@
+"""LangGraph's SQLite store: read on the loop's thread, written by the file's one writer."""
+
+import asyncio
+import sqlite3
+from collections.abc import Iterable
+from typing import Any
+
+from langgraph.store.base import BaseStore, Op, PutOp, Result
+from langgraph.store.sqlite.base import SqliteStore as StockStore
+
+from graph.storage.sqlite.writer import SqliteWriter
+from tools.receipts import waits_for_disk
+
+
+class SqliteStore(BaseStore):
+    """A store whose batches are written all or not at all, and never find the file locked.
+
+    To read an owner's list takes less than to ask a thread for it: a reader of a log of writes
+    (WAL) waits for nobody. The stock store gathers batches in a task and sends each to a thread,
+    begins deferred, so that a batch which reads and then writes fails with "database is locked"
+    when another connection wrote in between, commits what a failing batch had written so far, and
+    leaves the transaction of a cancelled one open. Its tables and its statements are used; what is
+    written comes from its private `_prepare_batch_PUT_queries`, as a test pins.
+
+    `connection` is this thread's, which is the loop's; nothing is written on it once it is set up.
+    """
+
+    supports_ttl = True
+
+    def __init__(self, connection: sqlite3.Connection, writer: SqliteWriter) -> None:
+        self._stock = StockStore(connection)
+        self._writer = writer
+        self._loop = asyncio.get_running_loop()
+
+    def setup(self) -> None:
+        """Make the tables, or bring them to the version of the library."""
+        self._stock.setup()
+
+    def batch(self, ops: Iterable[Op]) -> list[Result]:
+        """The same for a tool in a thread of its own.
+
+        Raises `asyncio.InvalidStateError` on the loop's thread, which would wait for itself.
+        """
+        try:
+            running = asyncio.get_running_loop()
+        except RuntimeError:
+            running = None
+        if running is self._loop:
+            raise asyncio.InvalidStateError("call `abatch`, `aget`, … where the event loop runs")
+        return asyncio.run_coroutine_threadsafe(self.abatch(ops), self._loop).result()
+
+    async def abatch(self, ops: Iterable[Op]) -> list[Result]:
+        """Read what is asked for as it was before this batch, then write what is to be written."""
+        ops = list(ops)
+        results: list[Any] = [None] * len(ops)
+        reads = [(place, op) for place, op in enumerate(ops) if not isinstance(op, PutOp)]
+        puts = [(place, op) for place, op in enumerate(ops) if isinstance(op, PutOp)]
+        if reads:
+            found = self._stock.batch([op for _, op in reads])
+            for (place, _), result in zip(reads, found, strict=True):
+                results[place] = result
+        if puts:
+            statements, _ = self._stock._prepare_batch_PUT_queries(puts)
+            durable = any(waits_for_disk(op) for _, op in puts)
+            await self._writer.write(*statements, durable=durable)
+        return results
