@@ -11,6 +11,7 @@ import select
 import signal
 import socket
 import sys
+import tempfile
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext, suppress
@@ -95,6 +96,7 @@ def _become(order: Mapping[str, Any], descriptors: Sequence[int]) -> None:
     for descriptor, number in zip(descriptors, range(3), strict=True):
         os.dup2(descriptor, number)
     os.closerange(3, 1024)
+    tempfile.tempdir = None
     os.chdir(order["cwd"])
     os.environ.clear()
     os.environ.update(order["env"])
