@@ -1,9 +1,10 @@
 """What every test runs under, and the parts that many of them share."""
 
 import asyncio
+import gc
 import os
 import shutil
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Generator, Mapping
 from pathlib import Path
 
 # Read when LangGraph is imported: a type that a checkpoint cannot rebuild is an error, not a hint.
@@ -38,6 +39,16 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.timeout = patience(300)
     if "PYTEST_XDIST_WORKER" not in os.environ:
         config.add_cleanup(share_servers())
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """What is collected stays: looking for garbage in it would take a fifth of the time."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
 
 
 def pytest_report_header() -> str:

@@ -1,19 +1,34 @@
 """Parameters of an address: every call takes those that it names, to the letter, and no other."""
 
 from collections.abc import Iterator
+from functools import cache
+from typing import Any
 
 import pytest
+from fastapi.routing import APIRoute
 
 from tests.support.runs.fake_runs import FakeRuns, application
 from tests.support.runs.run_states import queued
 
-DOCUMENT = application(FakeRuns()).openapi()
-CALLS = [(method, path) for path, operations in DOCUMENT["paths"].items() for method in operations]
+APPLICATION = application(FakeRuns())
+CALLS = [
+    (method.lower(), route.path)
+    for route in APPLICATION.routes
+    if isinstance(route, APIRoute)
+    for method in route.methods
+]
+
+
+@cache
+def described() -> dict[str, Any]:
+    """The calls, as the application describes them."""
+    paths: dict[str, Any] = APPLICATION.openapi()["paths"]
+    return paths
 
 
 def named(method: str, path: str) -> Iterator[str]:
     """The parameters that a call names."""
-    for parameter in DOCUMENT["paths"][path][method].get("parameters", ()):
+    for parameter in described()[path][method].get("parameters", ()):
         if parameter["in"] == "query":
             yield parameter["name"]
 
@@ -41,6 +56,10 @@ async def test_an_unknown_parameter_is_refused_whatever_the_call(client, runs, m
     assert problem["errors"][0]["field"] == name
     assert all(one in problem["detail"] for one in known)
     assert runs.records[run_id]["status"] == "pending"  # nothing was done
+
+
+def test_every_call_that_is_described_is_among_them():
+    assert {(method, path) for path in described() for method in described()[path]} == {*CALLS}
 
 
 async def test_a_long_name_is_not_told_in_full(client):

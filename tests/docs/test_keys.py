@@ -8,10 +8,10 @@ from pathlib import Path
 from tests.support import pages
 from tests.support.checkout import ROOT
 from tests.support.servers.server_process import ServerProcess, environment, runwright, serving
+from tests.support.servers.shell_command import shell_word
 
 PAGE = (pages.DOCS / "keys.md").read_text()
 START, CALL = pages.blocks(PAGE, "sh")
-PROGRAMS = {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin"}
 
 
 def made(name: str, folder: Path) -> tuple[str, str]:
@@ -30,9 +30,9 @@ def done(line: str, server: ServerProcess, folder: Path, key: str) -> str:
     place = server.url.removeprefix("http://")
     command = line.replace("rw_…", key).replace("localhost:8000", place)
     result = subprocess.run(
-        ["bash", "-c", command],
+        ["bash", "-c", f'runwright() {{ {shell_word()} "$@"; }}\n{command}'],
         cwd=ROOT,
-        env=environment(folder) | PROGRAMS,
+        env=environment(folder),
         capture_output=True,
         text=True,
         check=False,

@@ -6,6 +6,7 @@ Studio's page calls the server as LangGraph's own client does, which drives it h
 import json
 import subprocess
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,15 @@ from tests.support.wording.messages import wording
 
 MILK = "Add a todo to buy milk, then show me all my tasks"
 QUESTION = "add a todo to buy milk, then what is 2 + 3"
+
+
+@dataclass(frozen=True)
+class Restarted:
+    """A server, the thread that waits since before its start, and how many to-dos it had then."""
+
+    server: StudioServer
+    waits: str
+    todos: int
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +48,22 @@ def asking(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StudioServer]:
     with studio(tmp_path_factory.mktemp("asking"), approve="always") as server:
         yield server
         assert complaints(server) == []
+
+
+@pytest.fixture(scope="module")
+def restarted(asking: StudioServer) -> Iterator[Restarted]:
+    """The one that asks, ended and started anew, now with a model at a server of ours."""
+    answered, waits = (asking.run(QUESTION)[0] for _ in range(2))
+    asking.wait(answered, command={"resume": True})
+    known = asking.client.store.search_items(["todos"])["items"]
+    asking.stop()
+    with capturing() as provider:
+        steps = [{"tool": "calculator", "input": {"expression": "7 * 6"}, "reasoning": "as asked"}]
+        provider.answer = openai_answer(json.dumps({"steps": steps}))
+        models = json.dumps([{"model": "openai/m", "api_base": provider.url}])
+        folder = asking.folder.parent
+        with studio(folder, approve="always", models=models, model_timeout="600") as server:
+            yield Restarted(server, waits, len(known))
 
 
 @pytest.fixture(scope="module")
@@ -221,20 +247,6 @@ def test_two_prompts_on_one_thread_are_two_runs(server: StudioServer) -> None:
     assert first["run_id"] != second["run_id"]
 
 
-def test_a_model_plans_without_a_call_that_blocks(tmp_path: Path) -> None:
-    """Its client, which takes seconds to load, is loaded beside the event loop."""
-    steps = [{"tool": "calculator", "input": {"expression": "7 * 6"}, "reasoning": "as asked"}]
-    with capturing() as provider:
-        provider.answer = openai_answer(json.dumps({"steps": steps}))
-        models = json.dumps([{"model": "openai/m", "api_base": provider.url}])
-        with studio(tmp_path, models=models, model_timeout="600") as server:
-            done = server.run("what is the answer to everything")[1]
-
-            assert (done["planned_by"]["source"], done["result"]["output"]) == ("llm", 42)
-            assert complaints(server) == []
-            assert server.outside.accepted == []
-
-
 # Going back
 
 
@@ -343,17 +355,28 @@ def test_a_waiting_plan_edited_in_the_state_is_asked_about_as_it_stands(
     assert done["result"]["output"] == 42
 
 
-def test_what_waits_can_be_answered_after_an_orderly_restart(tmp_path: Path) -> None:
+# After a restart, hence last of those that ask
+
+
+def test_what_waits_can_be_answered_after_an_orderly_restart(restarted: Restarted) -> None:
     """By then the to-dos are there, too; docs/studio.md tells what a kill takes with it."""
-    with studio(tmp_path, approve="always") as first:
-        answered, waits = (first.run(QUESTION)[0] for _ in range(2))
-        first.wait(answered, command={"resume": True})
-    with studio(tmp_path, approve="always") as second:
-        done = second.wait(waits, command={"resume": True})
-        todos = second.client.store.search_items(["todos"])["items"]
+    done = restarted.server.wait(restarted.waits, command={"resume": True})
+    todos = restarted.server.client.store.search_items(["todos"])["items"]
 
     assert (done["status"], done["result"]["output"]) == ("completed", 5)
-    assert len(todos) == 2
+    assert len(todos) == restarted.todos + 1
+
+
+def test_a_model_plans_without_a_call_that_blocks(restarted: Restarted) -> None:
+    """Its client, which takes seconds to load, is loaded beside the event loop."""
+    server = restarted.server
+    thread_id, asked = server.run("what is the answer to everything")
+    done = server.wait(thread_id, command={"resume": True})
+
+    assert asked["planned_by"]["source"] == done["planned_by"]["source"] == "llm"
+    assert done["result"]["output"] == 42
+    assert complaints(server) == []
+    assert server.outside.accepted == []
 
 
 # The command

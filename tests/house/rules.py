@@ -5,8 +5,9 @@ Each rule gives what breaks it, one line a breach, so that a test can also plant
 
 import ast
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, cached_property
 from pathlib import Path
 
 PACKAGES = ("tools", "nodes", "graph", "api")
@@ -68,8 +69,16 @@ class House:
 
     def __init__(self, root: Path) -> None:
         self.modules = dict(_modules(root))
-        self.imports = [one for by, path in self.modules.items() for one in self._read(by, path)]
-        self.doors = dict(self._doors())
+
+    @cached_property
+    def imports(self) -> Sequence[Import]:
+        """All that one module takes from another."""
+        return [one for by, path in self.modules.items() for one in self._read(by, path)]
+
+    @cached_property
+    def doors(self) -> Mapping[str, Sequence[str]]:
+        """What each folder names that others may use of it."""
+        return dict(self._doors())
 
     def homeless(self) -> list[str]:
         """Modules on no floor."""
@@ -123,7 +132,7 @@ class House:
         place = one.full[len(folder) + 1 :]
         return next((entry for entry in self.doors[folder] if below(place, entry)), None)
 
-    def _doors(self) -> Iterator[tuple[str, tuple[str, ...]]]:
+    def _doors(self) -> Iterator[tuple[str, Sequence[str]]]:
         for name, path in self.modules.items():
             if path.name == "__init__.py" and "." in name:
                 text = " ".join((ast.get_docstring(ast.parse(path.read_text())) or "").split())
@@ -131,15 +140,22 @@ class House:
 
     def _read(self, by: str, path: Path) -> Iterator[Import]:
         """The imports of our modules, wherever in the file they stand."""
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in imports_in(path.read_text()):
             if isinstance(node, ast.Import):
                 names = [one.name for one in node.names]
                 yield from (Import(by, name, "") for name in names if name in self.modules)
-            elif isinstance(node, ast.ImportFrom) and node.module in self.modules:
+            elif node.module in self.modules:
                 for name in (one.name for one in node.names):
                     module = f"{node.module}.{name}"
                     whole = module in self.modules
                     yield Import(by, module, "") if whole else Import(by, node.module, name)
+
+
+@cache  # trees that differ in a file have all others in common
+def imports_in(text: str) -> Sequence[ast.Import | ast.ImportFrom]:
+    """The statements of a file that import, also those inside functions."""
+    nodes = ast.walk(ast.parse(text))
+    return [node for node in nodes if isinstance(node, ast.Import | ast.ImportFrom)]
 
 
 def room_of(module: str) -> str:

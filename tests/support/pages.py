@@ -3,13 +3,12 @@
 import re
 import shlex
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from tests.support.checkout import ROOT
-from tests.support.servers.server_process import environment
+from tests.support.servers.server_process import runwright
 
 README = ROOT / "README.md"
 DOCS = ROOT / "docs"
@@ -105,14 +104,7 @@ def curl(command: str) -> str:
 def printed_by(command: str, folder: Path, *, cwd: Path = ROOT) -> str:
     """What a command with `.venv/bin/runwright` prints, its database in `folder`."""
     words = shlex.split(command)
-    settings = dict(word.split("=", 1) for word in words if word.startswith("RUNWRIGHT_"))
+    variables = (word.split("=", 1) for word in words if word.startswith("RUNWRIGHT_"))
+    settings = {name.removeprefix("RUNWRIGHT_").lower(): value for name, value in variables}
     arguments = words[words.index(".venv/bin/runwright") + 1 :]
-    done = subprocess.run(
-        [sys.executable, "-m", "api", *arguments],
-        cwd=cwd,
-        env={**environment(folder), "PYTHONPATH": str(ROOT), **settings},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return done.stdout
+    return runwright(*arguments, folder=folder, cwd=cwd, **settings).stdout

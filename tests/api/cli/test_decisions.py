@@ -14,8 +14,10 @@ from tests.support.wording.messages import wording
 
 TASK = "add todo milk"
 
-#: How a command begins to tell what a server said.
-REFUSED = "runwright: " + wording("terminal.server.refused", detail="")
+
+def refused() -> str:
+    """How a command begins to tell what a server said."""
+    return "runwright: " + wording("terminal.server.refused", detail="")
 
 
 def waiting(server: ServerProcess) -> str:
@@ -59,7 +61,7 @@ def test_a_rejected_run_has_the_reason_and_the_second_decision_is_told(tmp_path:
     decided = wording("problems.not-waiting.detail", run_id=run_id, status="cancelled")
     assert again.stderr == "runwright: " + wording("terminal.server.refused", detail=decided) + "\n"
     assert (unknown.returncode, unknown.stdout) == (2, "")
-    assert unknown.stderr.startswith(REFUSED)
+    assert unknown.stderr.startswith(refused())
 
 
 @pytest.mark.parametrize("act", ["approve", "reject"])
@@ -71,7 +73,7 @@ def test_an_answer_that_decides_nothing_is_not_taken_for_a_decision(
         proxy.status, proxy.answer = 301, "<html>moved</html>"
         done = call(act, "any", "--url", proxy.url, folder=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith(REFUSED)
+    assert done.stderr.startswith(refused())
 
 
 def test_with_keys_a_run_is_decided_about_by_its_owner(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """`runwright watch`: a run from its first event on, wherever and whenever it is executed."""
 
 import re
+import shlex
 import socket
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from tests.support.patience import wait_until
 from tests.support.servers.command_call import call
 from tests.support.servers.command_process import running
 from tests.support.servers.server_process import environment, forked, runwright, serving
+from tests.support.servers.shell_command import shell_word
 from tests.support.wording.messages import wording
 
 TOOLS = "examples.flaky:sleep,examples.flaky:fail_times"
@@ -229,11 +231,9 @@ def test_a_terminal_without_a_cursor_gets_plain_lines(
     tmp_path: Path, settings: dict[str, str]
 ) -> None:
     """As rich has it."""
-    code = (
-        "import pty, sys; sys.exit(pty.spawn([sys.executable, '-m', 'api', 'run', '2 + 2']) >> 8)"
-    )
+    command = [*shlex.split(shell_word()), "run", "2 + 2"]
     done = subprocess.run(
-        [sys.executable, "-c", code],
+        [sys.executable, "-c", f"import pty, sys; sys.exit(pty.spawn({command}) >> 8)"],
         cwd=ROOT,
         env=environment(tmp_path) | {"TERM": "xterm"} | settings,
         stdin=subprocess.DEVNULL,

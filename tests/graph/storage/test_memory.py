@@ -7,7 +7,7 @@ import pytest
 
 from graph.storage.open import open_storage
 from graph.storage.storage import StorageError
-from tests.support.servers.server_process import SERVE, ServerProcess
+from tests.support.servers.server_process import ServerProcess
 from tests.support.wording.messages import wording
 
 
@@ -40,8 +40,8 @@ async def test_nothing_is_left_once_it_is_closed(temporary: Path) -> None:
 async def test_what_a_killed_process_left_goes_at_the_next_start_and_no_other(
     temporary: Path, tmp_path: Path
 ) -> None:
-    killed = ServerProcess(tmp_path, SERVE, database_url="memory://")
-    living = ServerProcess(tmp_path, SERVE, database_url="memory://")
+    killed = ServerProcess(tmp_path, database_url="memory://")
+    living = ServerProcess(tmp_path, database_url="memory://")
     left = set(databases(temporary))
     assert len(left) == 2
     killed.kill()

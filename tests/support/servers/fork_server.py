@@ -11,6 +11,7 @@ import select
 import signal
 import socket
 import sys
+import tempfile
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext, suppress
@@ -95,13 +96,26 @@ def _become(order: Mapping[str, Any], descriptors: Sequence[int]) -> None:
     for descriptor, number in zip(descriptors, range(3), strict=True):
         os.dup2(descriptor, number)
     os.closerange(3, 1024)
+    tempfile.tempdir = None
     os.chdir(order["cwd"])
     os.environ.clear()
     os.environ.update(order["env"])
     own, others = os.environ.get("PYTHONPATH", "").split(os.pathsep), sys.path[1:]
     sys.path[:] = [order["cwd"], *(path for path in own if path and path not in others), *others]
     sys.argv[1:] = order["arguments"]
+    _make_streams(order["closed"])
+
+
+def _make_streams(closed: Sequence[int]) -> None:
+    """Those that Python would have made of these descriptors, some of which are closed."""
     sys.stdout.reconfigure(line_buffering=os.isatty(1))  # type: ignore[union-attr]
+    if encoding := os.environ.get("PYTHONIOENCODING"):
+        # Anew: the former ones know of their descriptors whether one can seek in them.
+        sys.stdout = os.fdopen(1, "w", encoding=encoding, closefd=False)
+        sys.stderr = os.fdopen(2, "w", buffering=1, encoding=encoding, closefd=False)
+    for number in closed:
+        os.close(number)
+        setattr(sys, ("stdin", "stdout", "stderr")[number], None)
 
 
 async def _used_once() -> None:

@@ -19,8 +19,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
-from filelock import FileLock
-
 _ROOT = Path(__file__).parents[3]
 HEADER = 8  # bytes, of an order's length
 
@@ -28,7 +26,8 @@ HEADER = 8  # bytes, of an order's length
 class Forked:
     """A started process; its streams are those that a `Popen` with pipes and text has.
 
-    `arguments` are those of the program. Streams that are not given are those of this process.
+    `arguments` are those of the program. Streams that are not given are those of this process, also
+    where they are closed.
     """
 
     def __init__(
@@ -44,13 +43,18 @@ class Forked:
     ) -> None:
         self.returncode: int | None = None
         self._lock = threading.Lock()
+        given = (stdin, stdout, stderr)
+        closed = [number for number in range(3) if given[number] is None and not _is_open(number)]
+        for _ in closed:
+            os.open(os.devnull, os.O_RDWR)  # has the lowest number that is free
         self.stdout, out = _stream(stdout, 1)
         self.stderr, err = _stream(stderr, 2)
         into = os.open(os.devnull, os.O_RDONLY) if stdin == subprocess.DEVNULL else os.dup(0)
-        order = json.dumps({"arguments": [*arguments], "cwd": str(cwd), "env": {**env}}).encode()
+        told = {"arguments": [*arguments], "cwd": str(cwd), "env": {**env}, "closed": closed}
+        order = json.dumps(told).encode()
         try:
             self._link = socket.socket(socket.AF_UNIX)
-            self._link.connect(str(_place(with_models)))
+            self._link.connect(str(fork_server(with_models)))
             socket.send_fds(self._link, [len(order).to_bytes(HEADER)], [into, out, err])
             self._link.sendall(order)
             self.pid = int.from_bytes(received(self._link, HEADER))
@@ -125,6 +129,14 @@ class Forked:
                 stream.close()
 
 
+def _is_open(number: int) -> bool:
+    try:
+        os.fstat(number)
+    except OSError:
+        return False
+    return True
+
+
 def _stream(given: int | None, own: int) -> tuple[IO[str] | None, int]:
     """Our end of a stream, if it has one, and a descriptor of the other one."""
     if given != subprocess.PIPE:
@@ -147,7 +159,6 @@ def received(link: socket.socket, length: int) -> bytes:
 # The servers, of which all processes of the tests have the same
 
 _VARIABLE = "TEST_FORKS"  # the folder of their sockets
-_known: set[Path] = set()
 _starting = threading.Lock()
 
 
@@ -167,22 +178,27 @@ def share_servers() -> Callable[[], None]:
     return end
 
 
-def _place(with_models: bool) -> Path:
+def fork_server(with_models: bool = False) -> Path:
     """Where a server listens, which is started when it is first asked for."""
     with _starting:
         if _VARIABLE not in os.environ:
             atexit.register(share_servers())
         place = Path(os.environ[_VARIABLE]) / ("models" if with_models else "plain")
-        if place not in _known:
+        ready = place.with_suffix(".ready")
+        if not ready.exists():
+            # Imported here: a command that a shell starts finds the server there.
+            from filelock import FileLock
+
             with FileLock(place.with_suffix(".lock")):
-                if not place.exists():
+                if not ready.exists():
                     _start(place)
-            _known.add(place)
+                    ready.touch()
     return place
 
 
 def _start(place: Path) -> None:
     inherited = {name: value for name, value in os.environ.items() if "RUNWRIGHT" not in name}
+    inherited.pop("PYTHONUNBUFFERED", None)  # streams as they are without it
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.support.servers.fork_server", str(place)],
         cwd=_ROOT,

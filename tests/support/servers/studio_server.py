@@ -81,7 +81,9 @@ class StudioServer:
         )
 
     def stop(self) -> None:
-        """Stop it and everything that it started."""
+        """Stop it and everything that it started, unless that is done."""
+        if self.process.returncode is not None:
+            return
         os.killpg(self.process.pid, signal.SIGTERM)
         try:
             self.process.wait(patience())
@@ -126,11 +128,14 @@ def studio(folder: Path, **settings: str) -> Iterator[StudioServer]:
 
 
 def copy_checkout(folder: Path) -> Path:
-    """What a fresh clone has of the product; what an earlier start in the folder left, stays."""
+    """What a fresh clone has of the product; what an earlier start in the folder left, stays.
+
+    With what Python has compiled of it, which takes a second each time.
+    """
     clone = folder / "clone"
     for name in _PACKAGES:
-        cached = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(ROOT / name, clone / name, ignore=cached, dirs_exist_ok=True)
+        half_written = shutil.ignore_patterns("*.pyc.*")
+        shutil.copytree(ROOT / name, clone / name, ignore=half_written, dirs_exist_ok=True)
     for name in _FILES:
         shutil.copy(ROOT / name, clone / name)
     return clone

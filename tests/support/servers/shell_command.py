@@ -1,0 +1,29 @@
+"""`runwright` for shells, forked: `python -m tests.support.servers.shell_command ARGUMENTS`.
+
+It starts in a twentieth of the time, with the streams, folder and environment that the shell gives
+it. `shell_word` is what to write in a script.
+"""
+
+import os
+import shlex
+import sys
+from pathlib import Path
+
+from tests.support.servers.forked import Forked, fork_server
+
+
+def shell_word() -> str:
+    """The command, for a shell whose folder is the project's."""
+    fork_server()  # here, not by a command whose streams may be closed
+    return shlex.join([sys.executable, "-m", "tests.support.servers.shell_command"])
+
+
+def main() -> int:
+    """What the program exits with; as shells have it, a signal's number and 128."""
+    started = Forked(sys.argv[1:], cwd=Path.cwd(), env=os.environ)
+    code = started.wait()
+    return code if code >= 0 else 128 - code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
