@@ -17,7 +17,7 @@ from graph.record.events import next_event
 from graph.runs.context import LateCalls, RunContext, RunPolicy, make_context
 from graph.service import Runs
 from graph.settings import Settings
-from graph.state import RunState
+from graph.state import Channels
 from graph.storage.open import open_storage
 from graph.storage.sqlite.ownership import ServerAddress
 from graph.storage.storage import Storage, StorageError, StorageUnavailable
@@ -85,7 +85,7 @@ def _context(
         threads=threads,
         ladder=ladder,
         wait=executor.wait_until,
-        input_schema=RunState,
+        input_schema=Channels,
         approve=settings.approve,
         approval_expires=settings.approval_expires,
         doubts=doubts,

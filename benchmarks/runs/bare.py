@@ -19,7 +19,7 @@ from benchmarks.runs.prompt import PROMPT
 from graph.build import RunGraph, build_graph
 from graph.compose import open_tools
 from graph.settings import Settings
-from graph.state import RunState
+from graph.state import Channels
 
 
 async def measure(runs: int, clients: int) -> float:
@@ -36,7 +36,7 @@ async def measure(runs: int, clients: int) -> float:
             for connection in (saver_connection, store_connection):
                 await connection.execute_fetchall("PRAGMA synchronous=NORMAL")
             graph = build_graph(
-                open_tools(Settings()), checkpointer=saver, store=store, input_schema=RunState
+                open_tools(Settings()), checkpointer=saver, store=store, input_schema=Channels
             )
             await one(graph)
             before = time.process_time()
@@ -53,7 +53,7 @@ async def client(graph: RunGraph, rest: Iterator[int]) -> None:
 async def one(graph: RunGraph) -> None:
     config = {"configurable": {"thread_id": str(uuid4())}}
     state = await graph.ainvoke({"prompt": PROMPT}, config, durability="sync")
-    assert state["status"] == "completed", state["error"]
+    assert state["run"]["status"] == "completed", state["run"]["error"]
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import cast
 from uuid import UUID
 
 from langchain_core.runnables import RunnableConfig
@@ -13,7 +12,7 @@ from graph.build import RunGraph
 from graph.queue.executor import Executor
 from graph.record.record import Record, record_of
 from graph.runs.live import Broadcaster, LiveRuns
-from graph.state import Approve, Learned, Limits, RunState, learned_of, question_of
+from graph.state import Approve, Learned, Limits, RunState, learned_of, question_of, whole
 from graph.state.row import facts_of, state_of
 from graph.state.status import SETTLED, SETTLED_OR_WAITING
 from graph.storage.storage import Storage
@@ -78,7 +77,7 @@ class RunReader:
             if state := self._live.state(run_id):
                 return state
             if snapshot.created_at:
-                return cast("RunState", snapshot.values)
+                return whole(snapshot.values)
             found = await self._storage.index.find(run_id)
         if found is None:
             raise RunNotFound(run_id)
