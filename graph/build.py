@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, cast
 
+from langchain_core.runnables import Runnable, RunnableConfig
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
@@ -21,7 +22,17 @@ from graph.edges import (
     after_step,
 )
 from graph.record.events import Event, events, next_event
-from graph.state import DEFAULT_LIMITS, Approve, Limits, RunInput, RunState, extend
+from graph.state import (
+    DEFAULT_LIMITS,
+    Approve,
+    Channels,
+    Limits,
+    RunInput,
+    RunState,
+    extend,
+    split,
+    whole,
+)
 from nodes.approval.asking import EXPIRES, ApprovalGate
 from nodes.approval.in_doubt import DoubtGate
 from nodes.contract.steps import Wait, WithoutSlot, no_slots, sleep_until
@@ -36,8 +47,8 @@ from tools.invocation import ToolErrors
 from tools.registry import Tool
 from tools.threads import ToolThreads
 
-#: A graph whose state is `RunState`.
-RunGraph = CompiledStateGraph[RunState, None, Any, Any]
+#: A graph over the channels of a run.
+RunGraph = CompiledStateGraph[Channels, None, Any, Any]
 
 
 def build_graph(
@@ -62,7 +73,7 @@ def build_graph(
 
     `limits` hold for runs that bring none of their own, `threads` run blocking tools, `ladder` has
     the models that plan, `wait` sits out a backoff, and what is awaited is so `without_slot`.
-    `input_schema` is what a caller may put in: a prompt, or a prepared `RunState`. A graph that
+    `input_schema` is what a caller may put in: a prompt, or prepared `Channels`. A graph that
     takes prompts is worked with by hand, in Studio and notebooks: it tells its events to the stream
     mode `custom`, and checks its plan again at every visit, since somebody may have edited the
     state. `approve` is how runs ask for approval
@@ -72,7 +83,7 @@ def build_graph(
     `planner` is the one that plans by patterns; without it the graph has one of its own.
     """
     by_hand = input_schema is RunInput
-    builder = StateGraph(RunState, input_schema=input_schema)
+    builder = StateGraph(Channels, input_schema=input_schema)
     models = ModelPlanner(ladder, tools, answer_form(tools), without_slot) if ladder else None
     asking = ApprovalGate(tools, next_event, approve, approval_expires)
     doubts = doubts or DoubtGate(expires=approval_expires, number=next_event)
@@ -102,11 +113,11 @@ def build_graph(
         "finalize": partial(finalize, tools=tools, hand_edits=by_hand),
     }
     for name, node in nodes.items():
-        builder.add_node(name, telling(node) if by_hand else node)
+        builder.add_node(name, visiting(node, tells=by_hand))
     builder.add_edge(START, "plan")
-    builder.add_conditional_edges("plan", after_plan, AFTER_PLAN)
-    builder.add_conditional_edges("fallback_plan", after_fallback_plan, AFTER_FALLBACK_PLAN)
-    builder.add_conditional_edges("execute_step", after_step, AFTER_STEP)
+    builder.add_conditional_edges("plan", Router(after_plan), AFTER_PLAN)
+    builder.add_conditional_edges("fallback_plan", Router(after_fallback_plan), AFTER_FALLBACK_PLAN)
+    builder.add_conditional_edges("execute_step", Router(after_step), AFTER_STEP)
     builder.add_edge("finalize", END)
     return builder.compile(checkpointer=checkpointer, store=store, name="runwright")
 
@@ -122,31 +133,60 @@ def recursion_limit(limits: Limits, tools: Iterable[Tool] = (), *, models: int =
     return limits["max_steps"] * attempts + 4 * models + 20
 
 
-# The events of a run for a client that streams the graph itself in the mode `custom`.
+# Nodes and routers know runs, not channels.
 
 
-#: A node as it is added to the graph.
+#: A node before it is added to the graph.
 Node = Callable[..., Awaitable[dict[str, Any]]]
 
 #: What reading a state may raise that a person has edited into no run at all.
 _UNREADABLE = (KeyError, IndexError, TypeError, ValueError, AttributeError)
 
 
-def telling(node: Node) -> Node:
-    """The node, telling at its end what has happened since its beginning.
+def visiting(node: Node, *, tells: bool = False) -> Node:
+    """The node over the channels.
 
-    The events are those of the record, under the same numbers. They are told just before the
-    checkpoint is stored, as all that LangGraph streams from inside of a node.
+    One that `tells` streams at its end, in the mode `custom`, what has happened since its
+    beginning. The events are those of the record, under the same numbers. They are told just before
+    the checkpoint is stored, as all that LangGraph streams from inside of a node.
     """
     takes_runtime = "runtime" in inspect.signature(node).parameters
 
-    async def visit(state: RunState, runtime: Runtime[None]) -> dict[str, Any]:
-        update = await (node(state, runtime) if takes_runtime else node(state))
-        for event in _news(state, update):
-            runtime.stream_writer(event)
-        return update
+    async def visit(channels: Channels) -> dict[str, Any]:
+        return split(await node(whole(channels)))
 
-    return visit
+    async def visit_with_runtime(channels: Channels, runtime: Runtime[None]) -> dict[str, Any]:
+        state = whole(channels)
+        update = await (node(state, runtime) if takes_runtime else node(state))
+        if tells:
+            for event in _news(state, update):
+                runtime.stream_writer(event)
+        return split(update)
+
+    return visit_with_runtime if takes_runtime or tells else visit
+
+
+class Router(Runnable[Channels, str]):
+    """A router over the channels.
+
+    It is a plain `Runnable`, since LangGraph would run a function with callbacks and a task of its
+    own, for an answer that takes microseconds.
+    """
+
+    def __init__(self, route: Callable[[RunState], Awaitable[str]]) -> None:
+        self._route = route
+        self.name = getattr(route, "__name__", None)
+
+    def invoke(self, input: Channels, config: RunnableConfig | None = None, **kwargs: Any) -> str:  # noqa: A002 - its name there
+        raise NotImplementedError("the graph is asynchronous; use ainvoke or astream")
+
+    async def ainvoke(
+        self,
+        input: Channels,  # noqa: A002 - its name there
+        config: RunnableConfig | None = None,
+        **kwargs: Any,
+    ) -> str:
+        return await self._route(whole(input))
 
 
 def _news(state: RunState, update: dict[str, Any]) -> list[Event]:

@@ -21,7 +21,7 @@ from graph.runs.quotas import Quotas
 from graph.runs.settled import LARGEST, SettledRuns
 from graph.service import Runs
 from graph.settings import Settings
-from graph.state import RunState
+from graph.state import Channels
 from graph.state.row import Quota
 from graph.storage.open import open_storage
 from graph.storage.sqlite.ownership import ServerAddress
@@ -108,7 +108,7 @@ def _context(
         ladder=ladder,
         wait=executor.wait_until,
         without_slot=executor.without_slot,
-        input_schema=RunState,
+        input_schema=Channels,
         approve=settings.approve,
         approval_expires=settings.approval_expires,
         doubts=doubts,

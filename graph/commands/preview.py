@@ -19,6 +19,8 @@ from graph.state import (
     RunError,
     Usage,
     new_run,
+    split,
+    whole,
 )
 from graph.state.wording import doc
 from nodes.approval.asking import tools_of
@@ -62,9 +64,10 @@ class PlanPreviews:
             created_at=time.time(),
         )
         async with self._slots:
-            planned = await self._graph.ainvoke(
-                state, self._config, interrupt_before=["execute_step", "finalize"]
+            channels = await self._graph.ainvoke(
+                split(state), self._config, interrupt_before=["execute_step", "finalize"]
             )
+        planned = whole(channels)
         return PlanPreview(
             steps=planned["plan"]["steps"],
             tools=tools_of(planned["plan"]["steps"], self._tools),

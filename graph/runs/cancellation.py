@@ -18,6 +18,7 @@ from graph.state import (
     ended_at,
     in_doubt,
     run_error,
+    split,
 )
 from graph.state.row import RunRow
 from graph.state.status import SETTLED
@@ -72,7 +73,7 @@ class Cancellations:
             state = {**state, "not_before": since["not_before"], "planning": since.get("planning")}
         cut_off = await self._cut_off(state) if begun else None
         update = self._update(state, row, cut_off, begun=begun)
-        await self._graph.aupdate_state(config, update, as_node="finalize")
+        await self._graph.aupdate_state(config, split(update), as_node="finalize")
         return await state_at(self._graph, config)
 
     async def _cut_off(self, state: RunState) -> Attempt | None:

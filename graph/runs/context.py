@@ -4,7 +4,6 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import cast
 from uuid import UUID
 
 from langchain_core.runnables import RunnableConfig
@@ -15,7 +14,7 @@ from graph.record.record import Record, record_of
 from graph.runs.live import Broadcaster, LiveRuns
 from graph.runs.quotas import NO_QUOTAS, Quotas
 from graph.runs.settled import SettledRuns
-from graph.state import Approve, Learned, Limits, RunState, learned_of, question_of
+from graph.state import Approve, Learned, Limits, RunState, learned_of, question_of, whole
 from graph.state.row import facts_of, state_of
 from graph.state.status import SETTLED, SETTLED_OR_WAITING
 from graph.storage.storage import Storage
@@ -95,7 +94,7 @@ class RunReader:
             if state := self._live.state(run_id):
                 return state
             if snapshot.created_at:
-                stored = cast("RunState", snapshot.values)
+                stored = whole(snapshot.values)
                 self._settled.keep_read(stored, begun)
                 return stored
             found = await self._storage.index.find(run_id)

@@ -16,7 +16,7 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from graph.build import RunGraph
-from graph.state import RunState, Status
+from graph.state import RunState, Status, whole
 from graph.state.wording import Time, doc
 
 
@@ -99,8 +99,8 @@ async def checkpoint_of(graph: RunGraph, config: RunnableConfig, checkpoint_id: 
     snapshot = await _found(graph, _at(config, checkpoint_id))
     parent = snapshot.parent_config
     older = await graph.aget_state(parent) if parent else None
-    state = cast("RunState", snapshot.values) if snapshot.values.get("status") else None
-    return Checkpoint(entry=_entry(snapshot, older), state=state)
+    state = whole(snapshot.values)
+    return Checkpoint(entry=_entry(snapshot, older), state=state if state.get("status") else None)
 
 
 async def _found(graph: RunGraph, config: RunnableConfig) -> StateSnapshot:
@@ -120,8 +120,8 @@ def _at(config: RunnableConfig, checkpoint_id: str) -> RunnableConfig:
 
 
 def _entry(snapshot: StateSnapshot, older: StateSnapshot | None) -> CheckpointView:
-    values: dict[str, Any] = snapshot.values
-    before: dict[str, Any] = older.values if older else {}
+    values: dict[str, Any] = {**whole(snapshot.values)}
+    before: dict[str, Any] = {**whole(older.values)} if older else {}
     added = values.get("log", [])[len(before.get("log", [])) :]
     return CheckpointView(
         checkpoint_id=_id(snapshot),

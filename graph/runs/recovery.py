@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.types import Command, StateSnapshot
@@ -26,6 +26,8 @@ from graph.state import (
     Step,
     question_of,
     run_error,
+    split,
+    whole,
 )
 from graph.state.row import RetryCommand, RunRow, state_of
 from graph.state.status import SETTLED
@@ -91,7 +93,7 @@ async def resume(graph: RunGraph, row: RunRow, config: RunnableConfig) -> Resume
         return replace(await resume(graph, row, config), ordered=True)
     if is_settled(snapshot):
         return Resumed("settled", _state(snapshot))
-    if (version := snapshot.values["version"]) not in READABLE_VERSIONS:
+    if (version := _state(snapshot)["version"]) not in READABLE_VERSIONS:
         reason = (
             f"the run was left by a version of the program that wrote state {version};"
             f" this one resumes versions {READABLE_VERSIONS[0]} to {READABLE_VERSIONS[-1]}"
@@ -137,7 +139,7 @@ def is_settled(snapshot: StateSnapshot) -> bool:
     `next` alone does not tell: right after the input, and after a crash between a node's result
     and its checkpoint, it is empty as well.
     """
-    return snapshot.values.get("status") in SETTLED and len(snapshot.tasks) == 0
+    return _state(snapshot).get("status") in SETTLED and len(snapshot.tasks) == 0
 
 
 async def fail(graph: RunGraph, row: RunRow, config: RunnableConfig, reason: str) -> RunState:
@@ -150,7 +152,7 @@ async def fail(graph: RunGraph, row: RunRow, config: RunnableConfig, reason: str
         "completed_at": time.time(),
     }
     update = settled if begun else {**state_of(row), **settled}
-    await graph.aupdate_state(config, update, as_node="finalize")
+    await graph.aupdate_state(config, split(update), as_node="finalize")
     return await state_at(graph, config)
 
 
@@ -190,7 +192,7 @@ async def _mark(
     if state["started_at"] is not None:
         down = max(0.0, mark["at"] - left.left_at)
         update["paused"] = state.get("paused", 0.0) + down
-    return await graph.aupdate_state(config, update, as_node=_before(graph, node))
+    return await graph.aupdate_state(config, split(update), as_node=_before(graph, node))
 
 
 def _before(graph: RunGraph, node: str) -> str:
@@ -210,7 +212,7 @@ def _checkpoint_id(snapshot: StateSnapshot) -> str:
 
 
 def _state(snapshot: StateSnapshot) -> RunState:
-    return cast("RunState", snapshot.values)
+    return whole(snapshot.values)
 
 
 def is_due(command: RetryCommand | None, state: RunState) -> bool:
@@ -223,7 +225,7 @@ async def apply_retry(
 ) -> None:
     """Let a settled run take over the command: it is pending then, with a mark that says so."""
     node = "execute_step" if state["plan"]["steps"] else "__start__"
-    await graph.aupdate_state(config, _retried(state, command), as_node=node)
+    await graph.aupdate_state(config, split(_retried(state, command)), as_node=node)
 
 
 async def set_running(graph: RunGraph, config: RunnableConfig, state: RunState) -> None:
@@ -234,7 +236,7 @@ async def set_running(graph: RunGraph, config: RunnableConfig, state: RunState) 
     """
     if state["status"] == "pending" and state["plan"]["steps"]:
         update = {"status": "running", "started_at": time.time()} | approval_needed(state)
-        await graph.aupdate_state(config, update, as_node="execute_step")
+        await graph.aupdate_state(config, split(update), as_node="execute_step")
 
 
 def _retried(state: RunState, command: RetryCommand) -> dict[str, Any]:
@@ -352,4 +354,4 @@ async def carry_out(
 async def begin(graph: RunGraph, config: RunnableConfig, state: RunState) -> None:
     """Write the first checkpoint of a run: a fork that has a plan continues with its steps."""
     node = "execute_step" if state["plan"]["steps"] else "__start__"
-    await graph.aupdate_state(config, cast("dict[str, Any]", state), as_node=node)
+    await graph.aupdate_state(config, split(state), as_node=node)

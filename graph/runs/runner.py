@@ -28,7 +28,7 @@ from graph.runs.recovery import (
     set_running,
     state_at,
 )
-from graph.state import RunState
+from graph.state import Channels, RunState, whole
 from graph.state.row import RunRow, state_of
 
 logger = logging.getLogger("runwright.runs")
@@ -327,7 +327,7 @@ class GraphRunner:
                 if mode == "values":
                     if INTERRUPT in part:
                         continue  # the state before it, told again
-                    latest = cast("RunState", part)
+                    latest = whole(cast("Channels", part))
                 elif latest and "result" not in part and latest["status"] == "running":
                     # A node begins: by now the state before it is stored, and may be shown.
                     live.state = latest

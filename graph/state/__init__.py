@@ -2,9 +2,10 @@
 
 Readers of the state import from here; which records there are, the files beside this one tell.
 
-Others use `row`, `status` and `wording`.
+Others use `channels.DETAILS`, `row`, `status` and `wording`.
 """
 
+from graph.state.channels import Channels, split, whole
 from graph.state.doubts import (
     Question,
     in_doubt,
@@ -60,6 +61,7 @@ __all__ = [
     "Attempt",
     "AttemptError",
     "Budget",
+    "Channels",
     "Ending",
     "ErrorType",
     "ForkedFrom",
@@ -96,4 +98,6 @@ __all__ = [
     "outputs",
     "question_of",
     "run_error",
+    "split",
+    "whole",
 ]

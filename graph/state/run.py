@@ -2,10 +2,9 @@
 
 from typing import Annotated, Any, Literal
 
-from langgraph.channels.delta import DeltaChannel
 from typing_extensions import TypedDict
 
-from graph.state.log import ForkedFrom, PlanningCall, extend
+from graph.state.log import ForkedFrom, PlanningCall
 from graph.state.plan import Approval, Approve, Plan, PlannedBy, Planning, Usage
 from graph.state.status import Result, RunError, Status
 from graph.state.wording import doc
@@ -55,8 +54,8 @@ class RunInput(TypedDict):
     prompt: str
 
 
-class RunState(TypedDict, total=False):
-    """The whole run. Everything in it survives a round trip through JSON unchanged.
+class RunDetails(TypedDict, total=False):
+    """What is known of a run beside its prompt, plan, log and result.
 
     `approve` and `approval` are missing in runs that never ask: keys cost at every checkpoint.
 
@@ -66,32 +65,37 @@ class RunState(TypedDict, total=False):
 
     version: int
     run_id: str
-    prompt: str
     owner: str
     forked_from: ForkedFrom | None
     status: Status
     approve: Approve
     approval: Approval | None
     planned_by: PlannedBy | None
-    plan: Plan
     plan_proposed: Plan | None
     cursor: int
     attempt: int
     not_before: float | None
     generation: int
     skipped: list[int]
-    log: Annotated[list[Any], DeltaChannel(extend, snapshot_frequency=50)]
     planning: Planning | None
     planning_log: list[PlanningCall]
     limits: Limits
     budget: Budget | None
     usage: Usage
-    result: Result | None
     error: RunError | None
     created_at: float
     started_at: float | None
     paused: float
     completed_at: float | None
+
+
+class RunState(RunDetails, total=False):
+    """The whole run. Everything in it survives a round trip through JSON unchanged."""
+
+    prompt: str
+    plan: Plan
+    log: list[Any]
+    result: Result | None
 
 
 def new_run(

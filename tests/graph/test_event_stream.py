@@ -1,6 +1,6 @@
 """The events that a graph worked with by hand tells in the stream mode `custom`."""
 
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from langgraph.checkpoint.memory import InMemorySaver
@@ -10,7 +10,7 @@ from langgraph.types import Command
 from examples.flaky import fail_times
 from graph.build import RunGraph, build_graph
 from graph.record.events import Event, events
-from graph.state import DEFAULT_LIMITS, RunState
+from graph.state import DEFAULT_LIMITS, Channels, whole
 from tools.loading import BUILTIN
 from tools.registry import make_tools
 
@@ -33,7 +33,7 @@ async def told(graph: RunGraph, given: Any, config: Any = CONFIG) -> list[Event]
 
 async def kept(graph: RunGraph) -> list[Event]:
     """The events of the record that the thread has now."""
-    return events(cast("RunState", (await graph.aget_state(CONFIG)).values))
+    return events(whole((await graph.aget_state(CONFIG)).values))
 
 
 @pytest.mark.parametrize(
@@ -82,4 +82,4 @@ async def test_a_plan_edited_into_none_ends_with_its_failure() -> None:
 
 async def test_a_graph_behind_a_server_tells_nothing() -> None:
     """Its watchers are told after the checkpoint is stored, and it pays for no second telling."""
-    assert await told(graph_of(input_schema=RunState), {"prompt": "2 + 2"}) == []
+    assert await told(graph_of(input_schema=Channels), {"prompt": "2 + 2"}) == []

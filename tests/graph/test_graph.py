@@ -11,6 +11,7 @@ from graph.build import RunGraph, build_graph, recursion_limit
 from graph.state import DEFAULT_LIMITS, Limits
 from graph.storage.storage import Storage
 from nodes.plan import prompt_error
+from tests.support.runs.channels import flat
 from tools.loading import BUILTIN
 from tools.registry import make_tools
 
@@ -37,7 +38,9 @@ def thread(name: str | None = None) -> RunnableConfig:
 
 async def test_a_prompt_is_all_it_takes(graph: RunGraph) -> None:
     """The state that comes out has everything of a run."""
-    state = await graph.ainvoke({"prompt": "calculate 10 + 5, and then multiply it by 3"}, thread())
+    state = flat(
+        await graph.ainvoke({"prompt": "calculate 10 + 5, and then multiply it by 3"}, thread())
+    )
     assert state["status"] == "completed"
     assert [entry["output"] for entry in state["log"]] == [15, 45]
     assert state["owner"] == "default"
@@ -47,8 +50,8 @@ async def test_a_prompt_is_all_it_takes(graph: RunGraph) -> None:
 async def test_a_second_prompt_on_the_thread_is_a_new_run(graph: RunGraph) -> None:
     """With an id, a log and a result of its own; what the first one did stays done."""
     config = thread()
-    first = await graph.ainvoke({"prompt": "add todo milk"}, config)
-    second = await graph.ainvoke({"prompt": "show my list"}, config)
+    first = flat(await graph.ainvoke({"prompt": "add todo milk"}, config))
+    second = flat(await graph.ainvoke({"prompt": "show my list"}, config))
     assert second["status"] == "completed"
     assert second["run_id"] != first["run_id"]
     assert [entry["tool"] for entry in second["log"]] == ["todo_store.list"]
@@ -58,9 +61,9 @@ async def test_a_second_prompt_on_the_thread_is_a_new_run(graph: RunGraph) -> No
 async def test_a_prompt_after_a_failed_one_starts_afresh(graph: RunGraph) -> None:
     """No error, attempt or plan of the first run is left in the second."""
     config = thread()
-    failed = await graph.ainvoke({"prompt": "calculate 1 / 0"}, config)
+    failed = flat(await graph.ainvoke({"prompt": "calculate 1 / 0"}, config))
     assert failed["status"] == "failed"
-    again = await graph.ainvoke({"prompt": "fail 1 times"}, config)
+    again = flat(await graph.ainvoke({"prompt": "fail 1 times"}, config))
     assert again["status"] == "completed"
     assert again["error"] is None
     assert [entry["attempt"] for entry in again["log"]] == [1, 2]
@@ -70,7 +73,7 @@ async def test_the_same_prompt_again_has_its_effect_again(graph: RunGraph) -> No
     """A new run has new step keys, so that it is not taken for a repetition of the first."""
     config = thread()
     for _ in range(2):
-        state = await graph.ainvoke({"prompt": "add todo milk, then show my list"}, config)
+        state = flat(await graph.ainvoke({"prompt": "add todo milk, then show my list"}, config))
     assert [todo["text"] for todo in state["result"]["output"]] == ["milk", "milk"]
 
 
@@ -80,7 +83,7 @@ async def test_the_same_prompt_again_has_its_effect_again(graph: RunGraph) -> No
 )
 async def test_an_unfit_prompt_fails_with_its_reason(graph: RunGraph, prompt: Any) -> None:
     """Not every door checks it before."""
-    state = await graph.ainvoke({"prompt": prompt}, thread())
+    state = flat(await graph.ainvoke({"prompt": prompt}, thread()))
     assert state["status"] == "failed"
     assert state["error"]["type"] == "plan_rejected"
     assert state["error"]["message"] == prompt_error(prompt, 20_000)
@@ -92,7 +95,7 @@ async def test_a_run_within_its_limits_never_meets_the_recursion_limit(graph: Ru
     tools = make_tools([*BUILTIN, fail_times])
     bounded = build_graph(tools, checkpointer=graph.checkpointer, store=graph.store, limits=limits)
     config = {**thread(), "recursion_limit": recursion_limit(limits)}
-    state = await bounded.ainvoke({"prompt": ", then ".join(["fail 2 times"] * 12)}, config)
+    state = flat(await bounded.ainvoke({"prompt": ", then ".join(["fail 2 times"] * 12)}, config))
     assert state["status"] == "completed"
     assert len(state["log"]) == 36
 
@@ -107,7 +110,7 @@ async def test_every_checkpoint_of_a_run_can_be_read_and_forked(graph: RunGraph)
         for snapshot in history
         if snapshot.next == ("execute_step",) and len(snapshot.values["log"]) == 1
     ]
-    state = await graph.ainvoke(None, after_first.config)
+    state = flat(await graph.ainvoke(None, after_first.config))
     assert state["status"] == "completed"
     assert [entry["output"] for entry in state["log"]] == [4, 6]
     assert state["log"][0] == after_first.values["log"][0]

@@ -135,7 +135,7 @@ def test_a_person_fills_in_a_prompt_and_nothing_else(server: StudioServer) -> No
     assert schemas["input_schema"]["required"] == ["prompt"]
     for kind in ("output_schema", "state_schema"):
         named = schemas[kind]["properties"]
-        assert {"prompt", "plan", "cursor", "attempt", "log", "result", "error"} <= set(named)
+        assert set(named) == {"prompt", "plan", "log", "result", "run"}
         assert named["plan"]["$ref"].endswith("/Plan")
 
 

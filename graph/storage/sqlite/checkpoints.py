@@ -1,7 +1,7 @@
 """LangGraph's SQLite saver, its writes sent to the file's one writer."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import aiosqlite
@@ -16,6 +16,7 @@ from langgraph.checkpoint.base import (
 )
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
+from graph.storage.conversion import converted
 from graph.storage.sqlite.writer import SqliteWriter
 from graph.storage.storage import strict_serializer
 
@@ -49,7 +50,19 @@ class SqliteSaver(AsyncSqliteSaver):
         if thread_id in self.new_threads:
             self.new_threads.discard(thread_id)  # true once: what follows may write
             return None
-        return await super().aget_tuple(config)
+        found = await super().aget_tuple(config)
+        return converted(found) if found else None
+
+    async def alist(
+        self,
+        config: RunnableConfig | None,
+        *,
+        filter: dict[str, Any] | None = None,  # noqa: A002 - its name there
+        before: RunnableConfig | None = None,
+        limit: int | None = None,
+    ) -> AsyncIterator[CheckpointTuple]:
+        async for found in super().alist(config, filter=filter, before=before, limit=limit):
+            yield converted(found)
 
     async def aput(
         self,

@@ -10,6 +10,7 @@ from langgraph.types import Command
 from graph.build import RunGraph, build_graph
 from graph.record.events import events
 from graph.state import Approve, RunState
+from tests.support.runs.channels import flat
 from tests.support.wording.messages import wording
 
 PROMPT: Any = {"prompt": "add a todo to buy milk, then what is 2 + 3"}
@@ -28,24 +29,24 @@ def graph(tools: Any) -> RunGraph:
 
 async def resumed(graph: RunGraph, answer: object) -> dict[str, Any]:
     command: Any = Command(resume=answer)
-    return await graph.ainvoke(command, CONFIG)
+    return flat(await graph.ainvoke(command, CONFIG))
 
 
 async def test_without_the_setting_nothing_is_asked(tools: Any) -> None:
-    done = await graph_of(tools, "never").ainvoke(PROMPT, CONFIG)
+    done = flat(await graph_of(tools, "never").ainvoke(PROMPT, CONFIG))
 
     assert done["status"] == "completed"
     assert "approval" not in done
 
 
 async def test_a_graph_without_a_checkpointer_runs_as_before(tools: Any) -> None:
-    done = await build_graph(tools, store=InMemoryStore()).ainvoke(PROMPT)
+    done = flat(await build_graph(tools, store=InMemoryStore()).ainvoke(PROMPT))
 
     assert done["status"] == "completed"
 
 
 async def test_the_question_shows_the_plan_and_what_it_changes(graph: RunGraph) -> None:
-    asked = await graph.ainvoke(PROMPT, CONFIG)
+    asked = flat(await graph.ainvoke(PROMPT, CONFIG))
     (question,) = asked["__interrupt__"]
 
     assert asked["status"] == "waiting"
@@ -61,8 +62,8 @@ async def test_the_question_shows_the_plan_and_what_it_changes(graph: RunGraph) 
 async def test_asking_about_effects_lets_a_plan_without_any_pass(tools: Any) -> None:
     graph = graph_of(tools, "effects")
 
-    assert (await graph.ainvoke({"prompt": "what is 2 + 3"}, CONFIG))["status"] == "completed"
-    assert (await graph.ainvoke(PROMPT, CONFIG))["status"] == "waiting"
+    assert (flat(await graph.ainvoke({"prompt": "what is 2 + 3"}, CONFIG)))["status"] == "completed"
+    assert (flat(await graph.ainvoke(PROMPT, CONFIG)))["status"] == "waiting"
 
 
 async def test_true_approves_and_false_rejects(graph: RunGraph) -> None:
@@ -78,7 +79,7 @@ async def test_true_approves_and_false_rejects(graph: RunGraph) -> None:
 
 
 async def test_an_edited_plan_is_executed_instead(graph: RunGraph) -> None:
-    proposed = (await graph.ainvoke(PROMPT, CONFIG))["plan"]
+    proposed = (flat(await graph.ainvoke(PROMPT, CONFIG)))["plan"]
     done = await resumed(graph, {"plan": EDITED})
 
     assert (done["status"], done["result"]["output"]) == ("completed", 42)
@@ -119,8 +120,8 @@ async def test_what_decides_nothing_is_asked_again_with_the_reasons(
 
 
 async def test_a_second_prompt_on_a_waiting_thread_is_a_new_run(graph: RunGraph) -> None:
-    first = await graph.ainvoke(PROMPT, CONFIG)
-    second = await graph.ainvoke({"prompt": "what is 1 + 1"}, CONFIG)
+    first = flat(await graph.ainvoke(PROMPT, CONFIG))
+    second = flat(await graph.ainvoke({"prompt": "what is 1 + 1"}, CONFIG))
     done = await resumed(graph, True)
 
     assert second["run_id"] != first["run_id"]

@@ -15,7 +15,7 @@ from graph.models.daily_budget import DailyBudget, DailyLimit
 from graph.queue.executor import Executor
 from graph.runs.context import RunPolicy, make_context
 from graph.service import Runs
-from graph.state import RunState
+from graph.state import Channels
 from graph.state.row import RunRow, state_of
 from graph.storage.storage import Spent, Storage
 from nodes.planning.model import Call, Completion, Cost, ModelLadder
@@ -242,7 +242,7 @@ async def opened(
         store=storage.store,
         ladder=ladder,
         wait=executor.wait_until,
-        input_schema=RunState,
+        input_schema=Channels,
     )
     context = make_context(graph, storage, executor, tools)
     runs = Runs(context, RunPolicy(AT_ONCE), ladder, daily_budget=budget_guard)

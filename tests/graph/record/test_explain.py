@@ -15,7 +15,7 @@ from graph.commands.retry import RetryRequest
 from graph.record.explain import Explanation, explain
 from graph.record.time_spent import PARTS, time_spent
 from graph.runs.recovery import _retried
-from graph.state import ForkedFrom, Mark, PlanningCall, RunState, run_error
+from graph.state import ForkedFrom, Mark, PlanningCall, RunState, run_error, whole
 from graph.state.row import RetryCommand
 from graph.storage.storage import Storage
 from tests.support.clocks import Clocks
@@ -438,7 +438,7 @@ async def test_a_stored_state_never_explains_less_than_an_earlier_one(storage: S
     assert attempts(record)[-1] == (3, 1, "ok")
     now = time.time()
     for snapshot in snapshots[:-1]:
-        explained = explain(cast("RunState", snapshot.values), now=now)
+        explained = explain(whole(snapshot.values), now=now)
         assert sum(explained["time_ms"].values()) == pytest.approx(explained["total_ms"])
 
 

@@ -18,7 +18,7 @@ from graph.record.record import Record
 from graph.runs.context import RunPolicy, make_context
 from graph.runs.recovery import MAX_STARTS
 from graph.service import Runs
-from graph.state import DEFAULT_LIMITS, Limits, RunState, new_run
+from graph.state import DEFAULT_LIMITS, Channels, Limits, RunState, new_run, split
 from graph.state.row import RunRow
 from graph.storage.open import open_storage
 from graph.storage.sqlite.checkpoints import SqliteSaver
@@ -112,7 +112,7 @@ async def opened(
         store=storage.store,
         limits=limits,
         wait=executor.wait_until,
-        input_schema=RunState,
+        input_schema=Channels,
     )
     if expanding:
         graph = expanded(graph)
@@ -226,7 +226,7 @@ async def opened_reader(storage: Storage) -> AsyncIterator[Runs]:
     """Runs that execute nothing."""
     tools = make_tools([Counting().make()])
     graph = build_graph(
-        tools, checkpointer=storage.saver, store=storage.store, input_schema=RunState
+        tools, checkpointer=storage.saver, store=storage.store, input_schema=Channels
     )
     executor = Executor(slots=1, max_queued=1)
     yield Runs(make_context(graph, storage, executor, tools), RunPolicy(LIMITS))
@@ -388,7 +388,7 @@ async def test_the_time_between_two_processes_is_not_the_time_of_the_run(tmp_pat
 
 async def _paused(runs: Runs, run_id: str) -> float:
     snapshot = await runs.graph.aget_state({"configurable": {"thread_id": run_id}})
-    return float(snapshot.values["paused"])
+    return float(snapshot.values["run"]["paused"])
 
 
 @pytest.mark.parametrize("version", [0, 99])
@@ -415,7 +415,7 @@ async def test_a_run_of_a_version_that_cannot_be_resumed_fails_with_that_reason(
             )
             await reader.graph.aupdate_state(
                 {"configurable": {"thread_id": row.run_id}},
-                {**state, "version": version},
+                split({**state, "version": version}),
                 as_node="__start__",
             )
         async with opened(storage, Counting()) as runs:

@@ -17,7 +17,7 @@ from graph.runs.accept import NotAccepting
 from graph.runs.context import RunNotFound, RunPolicy, make_context
 from graph.service import PromptRejected, Runs
 from graph.settings import Settings
-from graph.state import DEFAULT_LIMITS, RunState
+from graph.state import DEFAULT_LIMITS, Channels, RunState
 from graph.storage.open import open_storage
 from graph.storage.search import Search
 from graph.storage.storage import RunIndex, Storage, StorageUnavailable
@@ -264,7 +264,7 @@ async def test_a_run_whose_graph_breaks_is_settled_as_failed(
     async def finalize(state: RunState) -> dict[str, Any]:
         return {}
 
-    builder = StateGraph(RunState)
+    builder = StateGraph(Channels)
     builder.add_node("plan", broken)
     builder.add_node("finalize", finalize)
     builder.add_edge(START, "plan")
@@ -311,7 +311,7 @@ def over(storage: Storage) -> Runs:
     executor = Executor(slots=2, max_queued=9)
     tools = open_tools(settings)
     graph = build_graph(
-        tools, checkpointer=storage.saver, store=storage.store, input_schema=RunState
+        tools, checkpointer=storage.saver, store=storage.store, input_schema=Channels
     )
     return Runs(make_context(graph, storage, executor, tools), RunPolicy(settings.limits))
 

@@ -9,13 +9,13 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.types import StateSnapshot
 
 from graph.build import RunGraph, build_graph, recursion_limit
-from graph.state import DEFAULT_LIMITS, Mark, Plan, RunState, Step, new_run
+from graph.state import DEFAULT_LIMITS, Channels, Mark, Plan, RunState, Step, new_run, split, whole
 from graph.storage.open import open_storage
 from graph.storage.storage import Storage
 from tests.support.checkout import ROOT
@@ -49,7 +49,7 @@ def graph_on(storage: Storage, *, deadly: int | None = None) -> RunGraph:
         make_tools([count, calculator]),
         checkpointer=storage.saver,
         store=storage.store,
-        input_schema=RunState,
+        input_schema=Channels,
     )
 
 
@@ -63,7 +63,7 @@ async def begin(graph: RunGraph, steps: int) -> None:
             for number in range(1, steps + 1)
         ]
     )
-    await graph.aupdate_state(CONFIG, state, as_node="plan")
+    await graph.aupdate_state(CONFIG, split(state), as_node="plan")
 
 
 async def die_in_step(path: str, number: int) -> None:
@@ -84,7 +84,7 @@ async def stored(path: Path) -> RunState:
     """The state as a process reads it that was just started."""
     async with open_storage(f"sqlite:///{path}") as storage:
         snapshot = await graph_on(storage).aget_state(CONFIG)
-        return cast("RunState", snapshot.values)
+        return whole(snapshot.values)
 
 
 def steps(log: list[Any]) -> list[Any]:

@@ -11,7 +11,8 @@ from langgraph.types import Command, StateSnapshot
 from examples.flaky import fail_times
 from graph.build import RunGraph, build_graph
 from graph.record.events import events
-from graph.state import RunState
+from graph.state import Channels, RunState, split
+from tests.support.runs.channels import flat
 from tests.support.wording.messages import wording
 from tools.loading import BUILTIN
 from tools.registry import Tool, make_tools
@@ -30,7 +31,7 @@ def graph() -> RunGraph:
 
 async def run(graph: RunGraph, prompt: str) -> dict[str, Any]:
     given: Any = {"prompt": prompt}
-    return await graph.ainvoke(given, CONFIG)
+    return flat(await graph.ainvoke(given, CONFIG))
 
 
 async def before_step(graph: RunGraph, step: int) -> StateSnapshot:
@@ -38,15 +39,15 @@ async def before_step(graph: RunGraph, step: int) -> StateSnapshot:
     found = [
         snapshot
         async for snapshot in graph.aget_state_history(CONFIG)
-        if snapshot.next == ("execute_step",) and snapshot.values["cursor"] == step - 1
+        if snapshot.next == ("execute_step",) and flat(snapshot.values)["cursor"] == step - 1
     ]
     return found[-1]
 
 
 async def edited(graph: RunGraph, at: StateSnapshot, **values: Any) -> dict[str, Any]:
     """What comes of going on from a checkpoint with other values."""
-    config = await graph.aupdate_state(at.config, values)
-    return await graph.ainvoke(None, config)
+    config = await graph.aupdate_state(at.config, split(values))
+    return flat(await graph.ainvoke(None, config))
 
 
 def call(number: int, tool: str, **given: Any) -> dict[str, Any]:
@@ -211,7 +212,9 @@ async def test_a_state_that_no_run_has_fails_with_what_is_wrong_in_it(
 
 async def test_the_end_of_such_a_run_is_streamed(graph: RunGraph) -> None:
     await run(graph, "2 + 2")
-    config = await graph.aupdate_state((await before_step(graph, 1)).config, {"limits": None})
+    config = await graph.aupdate_state(
+        (await before_step(graph, 1)).config, {"run": {"limits": None}}
+    )
     told = [event async for event in graph.astream(None, config, stream_mode="custom")]
 
     assert [event["type"] for event in told][-2:] == ["run.failed", "end"]
@@ -224,7 +227,7 @@ async def test_a_new_prompt_on_a_thread_does_not_mind_what_was_left_there(
     graph: RunGraph, values: dict[str, Any]
 ) -> None:
     await run(graph, "2 + 2, then 3 + 3")
-    await graph.aupdate_state(CONFIG, values)
+    await graph.aupdate_state(CONFIG, split(values))
     done = await run(graph, "7 * 6")
 
     assert (done["status"], done["owner"], done["result"]["output"]) == ("completed", "default", 42)
@@ -241,7 +244,7 @@ async def test_an_input_that_is_no_text_is_said_to_be_none(graph: RunGraph, prom
 async def test_a_plan_put_into_an_empty_thread_fails_with_what_is_missing(graph: RunGraph) -> None:
     plan = {"steps": [call(1, "calculator", expression="7 * 6")]}
     config = await graph.aupdate_state(CONFIG, {"plan": plan}, as_node="fallback_plan")
-    done = await graph.ainvoke(None, config)
+    done = flat(await graph.ainvoke(None, config))
 
     assert (done["status"], done["log"]) == ("failed", [])
     assert "run_id: " in done["error"]["message"]
@@ -251,7 +254,7 @@ async def test_a_whole_state_that_is_given_back_is_that_state(graph: RunGraph) -
     """Its log is not the log once more."""
     await run(graph, "2 + 2, then 3 + 3")
     second = await before_step(graph, 2)
-    values = second.values
+    values = flat(second.values)
     values["plan"]["steps"][1]["input"] = {"expression": "{step_1_output} * 100"}
     done = await edited(graph, second, **values)
 
@@ -272,7 +275,7 @@ async def test_a_step_that_is_left_out_by_hand_is_not_executed(graph: RunGraph) 
 async def test_a_run_sent_to_its_end_by_hand_is_not_passed_off_as_done() -> None:
     graph = graph_of(make_tools(BUILTIN), approve="always")
     await run(graph, "2 + 2, then 3 + 3")
-    done = await graph.ainvoke(Command(goto="finalize"), CONFIG)
+    done = flat(await graph.ainvoke(Command(goto="finalize"), CONFIG))
 
     assert (done["status"], done["log"]) == ("failed", [])
     assert done["error"]["message"] == wording("hand_edits.ended")
@@ -292,7 +295,7 @@ async def test_a_fork_has_the_effect_of_its_own_plan(graph: RunGraph) -> None:
 
 async def test_a_fork_that_asks_for_the_same_has_its_effect_once(graph: RunGraph) -> None:
     await run(graph, "add todo milk, then show my list")
-    done = await graph.ainvoke(None, (await before_step(graph, 1)).config)
+    done = flat(await graph.ainvoke(None, (await before_step(graph, 1)).config))
 
     assert done["status"] == "completed"
     assert texts(done) == ["milk"]
@@ -305,7 +308,7 @@ async def test_a_fork_from_before_the_plan_is_another_run(graph: RunGraph) -> No
         async for snapshot in graph.aget_state_history(CONFIG)
         if snapshot.next == ("plan",)
     ]
-    done = await graph.ainvoke(None, unplanned[0].config)
+    done = flat(await graph.ainvoke(None, unplanned[0].config))
 
     assert done["run_id"] != first["run_id"]
     assert texts(done) == ["milk", "milk"]
@@ -340,6 +343,6 @@ async def test_the_server_whose_states_nobody_edits_pays_nothing(
 
     monkeypatch.setattr("nodes.execute_step.checked_plan", refuse)
     monkeypatch.setattr("nodes.finalize.checked_plan", refuse)
-    done = await run(graph_of(make_tools(BUILTIN), input_schema=RunState), "2 + 2")
+    done = await run(graph_of(make_tools(BUILTIN), input_schema=Channels), "2 + 2")
 
     assert done["status"] == "completed"

@@ -209,7 +209,7 @@ async def test_a_run_is_seen_to_be_running_while_its_first_call_is_made(storage:
     class Watched(ScriptedModel):
         async def complete(self, *arguments: Any, **named: Any) -> Any:
             (latest, *_) = await planning.checkpoints("t")
-            seen.append((latest.values["status"], latest.values["started_at"]))
+            seen.append((latest.values["run"]["status"], latest.values["run"]["started_at"]))
             return await super().complete(*arguments, **named)
 
     planning = Planning(storage, Watched("a/one", [calculation()]))

@@ -9,7 +9,7 @@ from langchain_core.runnables import RunnableConfig
 from api.views.answers import Run, shape
 from graph.models.breaker import CircuitBreaker
 from graph.record.record import record_of
-from graph.state import PlanningCall, Step
+from graph.state import PlanningCall, Step, split, whole
 from graph.storage.storage import Storage
 from nodes.planning.model import Completion
 from nodes.planning.outcomes import MAX_KEPT, kept, last_rejected
@@ -149,14 +149,14 @@ async def test_a_run_that_an_earlier_version_began_goes_on(storage: Storage) -> 
     with pytest.raises(Killed):
         await lost.run("sing me a song", thread="t")
     config: RunnableConfig = {"configurable": {"thread_id": "t"}}
-    state = (await lost.graph.aget_state(config)).values
+    state = whole((await lost.graph.aget_state(config)).values)
     earlier = {key: value for key, value in state["planning"].items() if key != "waited"}
     log = [
         {key: value for key, value in entry.items() if key != "rejected_plan"}
         for entry in state["planning_log"]
     ]
     update = {"planning": earlier, "planning_log": log}
-    await lost.graph.aupdate_state(config, update, as_node="plan")
+    await lost.graph.aupdate_state(config, split(update), as_node="plan")
     last = model("a/one", outage(), misconfigured())
     planned = await Planning(storage, last).drive(None, "t")
 

@@ -19,6 +19,7 @@ from tests.support.models.scripted_models import (
     misconfigured,
     outage,
 )
+from tests.support.runs.channels import flat
 from tests.support.wording.messages import wording
 from tools.loading import BUILTIN
 from tools.registry import make_tools
@@ -42,7 +43,7 @@ async def test_every_call_is_one_super_step_and_one_entry(storage: Storage) -> N
     history = list(reversed(await planning.checkpoints("t")))
 
     assert planned.nodes == [*["plan"] * 5, "execute_step", "finalize"]
-    logged = [len(snapshot.values.get("planning_log", [])) for snapshot in history]
+    logged = [len(flat(snapshot.values).get("planning_log", [])) for snapshot in history]
     assert logged == [0, 0, 0, 1, 2, 3, 4, 5, 5, 5]  # the input, the beginning, the calls
     assert [snapshot.next for snapshot in history[1:]] == [
         *[("plan",)] * 6,
@@ -80,7 +81,7 @@ async def test_every_model_that_is_passed_by_is_a_super_step_of_its_own(storage:
 
     assert planned.nodes == [*["plan"] * 12, "fallback_plan", "execute_step", "finalize"]
     assert planned.outcomes[:-1] == [(name, "skipped") for name in names]
-    queued = [snapshot.values["planning"] for snapshot in history[2:14]]
+    queued = [flat(snapshot.values)["planning"] for snapshot in history[2:14]]
     assert [planning and planning["queue"] for planning in queued] == [
         names[at:] for at in range(12)
     ]
@@ -167,10 +168,10 @@ async def test_where_no_model_is_left_the_same_run_goes_on_with_patterns(
     bare = build_graph(
         make_tools(BUILTIN), checkpointer=storage.saver, store=storage.store, limits=LIMITS
     )
-    state = await bare.ainvoke(None, {"configurable": {"thread_id": "t"}})
+    state = flat(await bare.ainvoke(None, {"configurable": {"thread_id": "t"}}))
 
     assert state["status"] == "completed"
-    assert state["run_id"] == latest.values["run_id"]
+    assert state["run_id"] == flat(latest.values)["run_id"]
     assert state["planned_by"]["reason"] == wording("runs.planned-by.no-model")
     assert [entry["outcome"] for entry in state["planning_log"]] == ["rejected", "planned"]
 
@@ -213,7 +214,7 @@ async def test_a_prompt_in_the_middle_of_another_planning_begins_a_run_of_its_ow
     only = model("a/one", calculation("2 + 2"))
     state = (await Planning(storage, only).drive({"prompt": "two and two"}, "t")).state
 
-    assert state["run_id"] != latest.values["run_id"]
+    assert state["run_id"] != flat(latest.values)["run_id"]
     assert state["status"] == "completed"
     assert [entry["outcome"] for entry in state["planning_log"]] == ["planned"]
     assert "one and one" not in str(only.calls[0].messages)

@@ -10,7 +10,17 @@ from langchain_core.runnables import RunnableConfig
 
 from graph.build import RunGraph, build_graph, recursion_limit
 from graph.models.breaker import CircuitBreaker
-from graph.state import DEFAULT_LIMITS, Budget, Limits, PlanningCall, RunState, new_run
+from graph.state import (
+    DEFAULT_LIMITS,
+    Budget,
+    Channels,
+    Limits,
+    PlanningCall,
+    RunState,
+    new_run,
+    split,
+    whole,
+)
 from graph.storage.storage import Storage
 from nodes.planning.model import ModelLadder
 from tests.support.models.scripted_models import ScriptedModel
@@ -80,7 +90,7 @@ class Planning:
             limits=limits,
             ladder=ModelLadder(models=named, order=order, breaker=self.breaker, **ladder),
             wait=self.waits,
-            input_schema=RunState,
+            input_schema=Channels,
         )
 
     async def run(
@@ -109,12 +119,15 @@ class Planning:
         nodes: list[str] = []
         state: Any = None
         async for mode, part in self.graph.astream(
-            cast("Any", given), config, stream_mode=["values", "updates"], durability="sync"
+            cast("Any", given and split(given)),
+            config,
+            stream_mode=["values", "updates"],
+            durability="sync",
         ):
             if mode == "updates":
                 nodes += cast("dict[str, Any]", part)
             else:
-                state = part
+                state = whole(cast("Channels", part))
         return Planned(state, nodes if given is None else nodes[1:])
 
     async def checkpoints(self, thread: str) -> Sequence[Any]:

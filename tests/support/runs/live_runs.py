@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, cast
+from typing import Any
 
 from graph.build import RunGraph, build_graph
 from graph.models.breaker import CircuitBreaker
@@ -18,7 +18,7 @@ from graph.record.record import Record
 from graph.runs.context import RunPolicy, make_context
 from graph.runs.quotas import NO_QUOTAS, Quotas
 from graph.service import Runs
-from graph.state import DEFAULT_LIMITS, Limits, RunState
+from graph.state import DEFAULT_LIMITS, Channels, Limits, RunState, whole
 from graph.storage.storage import Storage
 from nodes.contract.steps import Paused
 from nodes.planning.model import Completion, ModelLadder
@@ -54,7 +54,7 @@ class Gates:
                 ladder=ladder,
                 wait=self._wait,
                 without_slot=self._without_slot,
-                input_schema=RunState,
+                input_schema=Channels,
             )
             self._graph = None if ladder else made
         else:
@@ -217,8 +217,8 @@ async def rested(runs: Runs, run_id: str) -> Record:
 async def history(runs: Runs, run_id: str) -> list[RunState]:
     """Every state of a run that was stored, the first one first."""
     config: Any = {"configurable": {"thread_id": run_id}}
-    states = [snapshot.values async for snapshot in runs.graph.aget_state_history(config)]
-    return [cast("RunState", values) for values in reversed(states) if values]
+    states = [whole(snapshot.values) async for snapshot in runs.graph.aget_state_history(config)]
+    return [state for state in reversed(states) if state]
 
 
 async def told(runs: Runs, run_id: str) -> list[Event]:

@@ -82,7 +82,7 @@ async def test_a_run_goes_on_where_the_other_left_it(
 
     assert [entry["output"] for entry in before["log"]] == [15]
     assert [entry["output"] for entry in after["log"]] == [15, 45]
-    assert after["status"] == "completed"
+    assert after["run"]["status"] == "completed"
 
 
 @both_ways
@@ -109,4 +109,4 @@ async def test_a_thread_that_is_said_to_be_new_is_looked_up_once_it_has_a_checkp
         latest = await storage.saver.aget_tuple(CONFIG)
 
     assert latest is not None
-    assert latest.checkpoint["channel_values"]["status"] == "completed"
+    assert latest.checkpoint["channel_values"]["run"]["status"] == "completed"

@@ -12,7 +12,7 @@ from langgraph.store.memory import InMemoryStore
 from graph.build import build_graph
 from graph.runs.context import thread
 from graph.runs.recovery import MAX_STARTS, resume_left, state_at
-from graph.state import Attempt, RunState
+from graph.state import Attempt, Channels, RunState, split
 from graph.state.row import RunRow
 from graph.storage.open import open_storage
 from graph.workbench import Workbench, open_workbench
@@ -215,10 +215,10 @@ async def _resumed(state: RunState, *, starts: int) -> RunState:
         make_tools(BUILTIN),
         checkpointer=InMemorySaver(),
         store=InMemoryStore(),
-        input_schema=RunState,
+        input_schema=Channels,
     )
     config = thread(state["run_id"])
-    stored = await graph.aupdate_state(config, state, as_node="plan")
+    stored = await graph.aupdate_state(config, split(state), as_node="plan")
     row = RunRow(
         run_id=state["run_id"],
         owner=state["owner"],

@@ -10,6 +10,7 @@ from langgraph.types import Command
 from graph.build import RunGraph, build_graph
 from graph.state import DEFAULT_LIMITS
 from nodes.approval.edited_plan import PlanUnfit, check_editable, read_plan
+from tests.support.runs.channels import flat
 from tests.support.runs.run_states import finished
 from tests.support.wording.messages import masked, refusal
 from tools.loading import BUILTIN
@@ -69,9 +70,9 @@ def _graph(**options: Any) -> RunGraph:
 
 async def _asked(graph: RunGraph) -> dict[str, Any]:
     given: Any = {"prompt": "add todo milk"}
-    return await graph.ainvoke(given, _CONFIG)
+    return flat(await graph.ainvoke(given, _CONFIG))
 
 
 async def _resumed(graph: RunGraph, answer: object) -> dict[str, Any]:
     command: Any = Command(resume=answer)
-    return await graph.ainvoke(command, _CONFIG)
+    return flat(await graph.ainvoke(command, _CONFIG))

@@ -1,0 +1,60 @@
+"""The channels of the graph: what people read and edit of a run, and one for everything else.
+
+Nodes, records and whoever else reads a run have it whole, as `RunState`; LangGraph has these. Each
+channel costs at every super-step, whether it was written or not.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, cast
+
+from langgraph.channels.delta import DeltaChannel
+from typing_extensions import TypedDict
+
+from graph.state.log import extend
+from graph.state.plan import Plan
+from graph.state.run import RunDetails, RunState
+from graph.state.status import Result
+
+
+def merged(details: Any, changes: Any) -> Any:
+    """Reducer of `run`: what is written changes, everything else stays.
+
+    What is no mapping is kept as it is, for the nodes to say what is wrong.
+    """
+    if not isinstance(changes, dict) or not isinstance(details, dict):
+        return changes
+    return {**details, **changes}
+
+
+class Channels(TypedDict, total=False):
+    """The state of the graph.
+
+    The log is stored as what each checkpoint adds, and whole at every fiftieth and at the end.
+    """
+
+    prompt: str
+    plan: Plan
+    log: Annotated[list[Any], DeltaChannel(extend, snapshot_frequency=50)]
+    result: Result | None
+    run: Annotated[RunDetails, merged]
+
+
+#: The fields of a run that are channels of their own.
+OWN = ("prompt", "plan", "log", "result")
+
+#: Those that are in `run`.
+DETAILS = frozenset(RunDetails.__annotations__)
+
+
+def whole(channels: Mapping[str, Any]) -> RunState:
+    """The run that is in the channels; what they do not hold, it lacks."""
+    details = channels.get("run")
+    own = {name: channels[name] for name in OWN if name in channels}
+    return cast("RunState", {**details, **own} if isinstance(details, dict) else own)
+
+
+def split(update: Mapping[str, Any]) -> dict[str, Any]:
+    """A run, or an update of one, as it is written to the channels."""
+    written = {name: update[name] for name in OWN if name in update}
+    details = {name: value for name, value in update.items() if name not in OWN}
+    return {**written, "run": details} if details else written
