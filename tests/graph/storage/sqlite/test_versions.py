@@ -95,7 +95,7 @@ async def test_what_an_earlier_version_stored_is_found_by_the_words_of_any_scrip
 ) -> None:
     """And is forgotten when its run is removed."""
     path = tmp_path / "runs.db"
-    with of_version(VERSION - 1, path) as earlier:
+    with of_version(12, path) as earlier:
         earlier.executemany(
             "INSERT INTO runs (run_id, owner, prompt, limits, created_at, status, starts)"
             " VALUES (?, 'me', ?, '{}', 1.5, 'completed', 1)",
