@@ -11,7 +11,6 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.runtime import Runtime
 from langgraph.store.base import BaseStore
-from langgraph.types import Overwrite
 
 from graph.edges import (
     AFTER_FALLBACK_PLAN,
@@ -29,7 +28,7 @@ from graph.state import (
     Limits,
     RunInput,
     RunState,
-    extend,
+    logged,
     split,
     whole,
 )
@@ -190,16 +189,11 @@ class Router(Runnable[Channels, str]):
 
 
 def _news(state: RunState, update: dict[str, Any]) -> list[Event]:
-    after = cast("RunState", {**state, **update, "log": _log(state, update)})
+    written = [update["log"]] if "log" in update else []
+    log = logged(state.get("log", []), written)
+    after = cast("RunState", {**state, **update, "log": log})
     try:
         continues = state.get("run_id") == after["run_id"]
         return events(after)[len(events(state)) if continues else 0 :]
     except _UNREADABLE:
         return []
-
-
-def _log(state: RunState, update: dict[str, Any]) -> list[Any]:
-    written = update.get("log", [])
-    if isinstance(written, Overwrite):
-        return list(written.value)
-    return extend(state.get("log", []), [written])

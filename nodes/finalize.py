@@ -5,6 +5,8 @@ import time
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from langgraph.types import Overwrite
+
 from graph.state import Result, RunState, is_said_done
 from graph.state.wording import counted
 from nodes.approval.edited_plan import PlanUnfit
@@ -21,8 +23,13 @@ async def finalize(
     """Completed with the last step's output, or failed where an earlier node left an error.
 
     Cancelled where a person did not want the plan to be executed. With `hand_edits` it fails also
-    where the state was edited by hand into one whose plan was not executed.
+    where the state was edited by hand into one whose plan was not executed. The log is written
+    whole, so that who reads the run need not put it together.
     """
+    return {"log": Overwrite(state.get("log", []))} | _settled(state, tools, hand_edits=hand_edits)
+
+
+def _settled(state: RunState, tools: Mapping[str, Tool], *, hand_edits: bool) -> dict[str, Any]:
     if hand_edits and (unfit := _unfit(state, tools)):
         failed = {"status": "failed", "completed_at": time.time(), "not_before": None}
         return refused(state, unfit) | failed

@@ -5,6 +5,7 @@ import time
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
+from langgraph.types import Overwrite
 
 from graph.record.events import next_event
 from graph.runs.context import RunContext
@@ -73,6 +74,8 @@ class Cancellations:
             state = {**state, "not_before": since["not_before"], "planning": since.get("planning")}
         cut_off = await self._cut_off(state) if begun else None
         update = self._update(state, row, cut_off, begun=begun)
+        if left.new:  # nothing of it is stored by now
+            update = {**state, **update}
         await self._graph.aupdate_state(config, split(update), as_node="finalize")
         return await state_at(self._graph, config)
 
@@ -108,7 +111,7 @@ class Cancellations:
         )
         return {
             "status": "cancelled",
-            "log": [mark] if cut_off is None else [mark, cut_off],
+            "log": Overwrite([*state.get("log", []), mark, *([cut_off] if cut_off else ())]),
             "error": run_error("cancelled", _summary(state, cut_off)),
             "planning": None,
             "planning_log": [*state["planning_log"], *(_call_cut_off(state) if begun else ())],

@@ -15,7 +15,7 @@ from graph.runs.live import Broadcaster, LiveRuns
 from graph.runs.quotas import NO_QUOTAS, Quotas
 from graph.runs.settled import SettledRuns
 from graph.state import Approve, Learned, Limits, RunState, learned_of, question_of, whole
-from graph.state.row import facts_of, state_of
+from graph.state.row import expiry_of, facts_of, state_of
 from graph.state.status import SETTLED, SETTLED_OR_WAITING
 from graph.storage.storage import Storage
 from nodes.approval.asking import EXPIRES
@@ -230,21 +230,22 @@ class Projection:
 
     async def write(self, state: RunState) -> None:
         """Raises what the storage raises."""
-        status = state["status"]
         # Before it is seen to wait, so that none waits for ever.
-        if question := question_of(state):
-            expires_at, number = question["expires_at"], question["number"]
-            await self._storage.index.note_expiry(state["run_id"], expires_at, number)
-        elif (approval := state.get("approval")) and status == "waiting":
-            await self._storage.index.note_expiry(state["run_id"], approval["expires_at"])
+        if expiry := expiry_of(state):
+            await self._storage.index.note_expiry(state["run_id"], *expiry)
         changed = await self._storage.index.project(
             state["run_id"],
-            status,
+            state["status"],
             started_at=state["started_at"],
             completed_at=state["completed_at"],
             facts=facts_of(state),
             generation=state["generation"],
         )
+        self.show(state, changed)
+
+    def show(self, state: RunState, changed: bool) -> None:
+        """Show a state that is in the index, `changed` with it or not."""
+        status = state["status"]
         if (live := self._live.get(state["run_id"])) and status in SETTLED_OR_WAITING:
             live.unsettled = False
         self.publish(state)

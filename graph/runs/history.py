@@ -138,9 +138,12 @@ def _entry(snapshot: StateSnapshot, older: StateSnapshot | None) -> CheckpointVi
 
 
 def _node(snapshot: StateSnapshot, older: StateSnapshot | None) -> str | None:
-    """The node that ran between two checkpoints."""
-    if (snapshot.metadata or {}).get("source") != "loop" or older is None:
+    """The node that ran between two checkpoints; before the first one it was `plan`."""
+    metadata = snapshot.metadata
+    if metadata is None or metadata.get("source") != "loop":
         return None
+    if older is None:
+        return "plan" if metadata.get("step") == 1 and not snapshot.parent_config else None
     return older.next[0] if older.next else None
 
 

@@ -9,10 +9,10 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from langchain_core.runnables import RunnableConfig
-from langgraph.types import Command, StateSnapshot
+from langgraph.types import Command, Overwrite, StateSnapshot
 
 from graph.build import RunGraph
 from graph.record.events import next_event
@@ -48,14 +48,15 @@ READABLE_VERSIONS = range(1, STATE_VERSION + 1)
 class Resumed:
     """Where a run stands: to be driven on, or settled or waiting with nothing executed.
 
-    `snapshot` is None for a run that was accepted and has only just begun. `left_at` is when it was
-    last got on with, epoch seconds; `ordered` says that it was retried just now, so that nobody has
-    left it.
+    `snapshot` is None for one of which there is no checkpoint, or there was none. `new` says that
+    its state is the input, which is stored in its row only. `left_at` is when it was last got on
+    with, epoch seconds; `ordered` says that it was retried just now, so that nobody has left it.
     """
 
     next: Literal["drive", "settled", "waiting"]
     state: RunState
     snapshot: StateSnapshot | None = None
+    new: bool = False
     left_at: float = 0.0
     ordered: bool = False
 
@@ -68,13 +69,16 @@ async def resume_left(
     A run that got no further in several starts is given up: it may be what ends the process.
     """
     resumed = await resume(graph, row, config)
-    if resumed.next != "drive" or resumed.snapshot is None or resumed.ordered:
+    if resumed.next != "drive" or resumed.ordered or not (resumed.snapshot or resumed.new):
         return resumed
     starts = _starts(row, resumed.snapshot)
     if starts > MAX_STARTS:
         reason = f"the run was started {MAX_STARTS} times in a row without getting any further"
         return Resumed("settled", await fail(graph, row, config, reason))
-    if resumed.snapshot.next:
+    if resumed.snapshot is None:
+        # Nobody knows whether it was begun; if it was, it may be what ends the process.
+        await index.note_start(row.run_id, starts=starts, checkpoint_id=None)
+    elif resumed.snapshot.next:
         marked = await _mark(graph, config, resumed, resumed.snapshot.next[0], starts)
         latest = marked["configurable"]["checkpoint_id"]
         await index.note_start(row.run_id, starts=starts, checkpoint_id=latest)
@@ -85,9 +89,11 @@ async def resume(graph: RunGraph, row: RunRow, config: RunnableConfig) -> Resume
     """Prepare a run to go on from its last checkpoint."""
     snapshot = await graph.aget_state(config)
     if not snapshot.created_at:
-        # Accepted, but never begun: the request in the index is all there is of it.
-        await begin(graph, config, state_of(row))
-        return Resumed("drive", state_of(row))
+        # Accepted, and no node has ended: the request in the index is all there is of it.
+        state = state_of(row)
+        if row.seed is not None:
+            await begin(graph, config, state)
+        return Resumed("drive", state, new=row.seed is None)
     if row.retry and is_settled(snapshot) and is_due(row.retry, _state(snapshot)):
         await apply_retry(graph, config, _state(snapshot), row.retry)
         return replace(await resume(graph, row, config), ordered=True)
@@ -109,7 +115,7 @@ async def resume(graph: RunGraph, row: RunRow, config: RunnableConfig) -> Resume
             return Resumed("settled", _state(snapshot))
     if is_waiting(_state(snapshot)):
         return Resumed("waiting", _state(snapshot))
-    return Resumed("drive", _state(snapshot), snapshot, left_at)
+    return Resumed("drive", _state(snapshot), snapshot, left_at=left_at)
 
 
 async def apply_stored_retry(graph: RunGraph, row: RunRow, config: RunnableConfig) -> None:
@@ -144,14 +150,16 @@ def is_settled(snapshot: StateSnapshot) -> bool:
 
 async def fail(graph: RunGraph, row: RunRow, config: RunnableConfig, reason: str) -> RunState:
     """Settle a run as failed for a reason outside its plan; the state as stored."""
-    begun = (await graph.aget_state(config)).created_at
+    snapshot = await graph.aget_state(config)
+    state = whole(snapshot.values) if snapshot.created_at else state_of(row)
     settled: dict[str, Any] = {
         "status": "failed",
+        "log": Overwrite(state.get("log", [])),
         "error": run_error("internal", reason),
         "not_before": None,
         "completed_at": time.time(),
     }
-    update = settled if begun else {**state_of(row), **settled}
+    update = settled if snapshot.created_at else {**state, **settled}
     await graph.aupdate_state(config, split(update), as_node="finalize")
     return await state_at(graph, config)
 
@@ -161,8 +169,10 @@ async def state_at(graph: RunGraph, config: RunnableConfig) -> RunState:
     return _state(await graph.aget_state(config))
 
 
-def _starts(row: RunRow, snapshot: StateSnapshot) -> int:
+def _starts(row: RunRow, snapshot: StateSnapshot | None) -> int:
     """The number of this start in the row of those that got no further."""
+    if snapshot is None:
+        return row.starts + 1
     if not _stood_still(row, snapshot):
         return 1
     waits = (_state(snapshot)["not_before"] or 0) > time.time()
@@ -228,8 +238,8 @@ async def apply_retry(
     await graph.aupdate_state(config, split(_retried(state, command)), as_node=node)
 
 
-async def set_running(graph: RunGraph, config: RunnableConfig, state: RunState) -> None:
-    """Note that a run continues with the plan that it was retried or forked with.
+async def set_running(graph: RunGraph, config: RunnableConfig, state: RunState) -> RunState:
+    """Note that a run continues with the plan that it was retried or forked with; its state then.
 
     Where nobody has approved that plan, it waits with it instead: both are one checkpoint, so that
     nothing can die in between. A run without a plan notes its start in planning.
@@ -237,6 +247,8 @@ async def set_running(graph: RunGraph, config: RunnableConfig, state: RunState) 
     if state["status"] == "pending" and state["plan"]["steps"]:
         update = {"status": "running", "started_at": time.time()} | approval_needed(state)
         await graph.aupdate_state(config, split(update), as_node="execute_step")
+        return cast("RunState", {**state, **update})
+    return state
 
 
 def _retried(state: RunState, command: RetryCommand) -> dict[str, Any]:
@@ -352,6 +364,6 @@ async def carry_out(
 
 
 async def begin(graph: RunGraph, config: RunnableConfig, state: RunState) -> None:
-    """Write the first checkpoint of a run: a fork that has a plan continues with its steps."""
+    """Write the first checkpoint of a fork: one that has a plan continues with its steps."""
     node = "execute_step" if state["plan"]["steps"] else "__start__"
     await graph.aupdate_state(config, split(state), as_node=node)

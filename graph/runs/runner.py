@@ -26,10 +26,10 @@ from graph.runs.recovery import (
     resume,
     resume_left,
     set_running,
-    state_at,
 )
-from graph.state import Channels, RunState, whole
+from graph.state import Channels, RunState, split
 from graph.state.row import RunRow, state_of
+from graph.storage.storage import Follower, RunSaver
 
 logger = logging.getLogger("runwright.runs")
 
@@ -55,7 +55,7 @@ class Runner:
         self._runs = context.live
         self._cancellations = Cancellations(context)
         self._projection = Projection(context.storage, context.live, context.broadcaster.publish)
-        self._graph_runner = GraphRunner(context.graph, self._projection)
+        self._graph_runner = GraphRunner(context.graph, context.storage.saver, self._projection)
         self._draining = False
         self._quarantine = Quarantine(context.live)
 
@@ -153,9 +153,7 @@ class Runner:
                     await self._projection.write(state)
                 return
             except GraphDrained:
-                # Its last step has ended, and no further node has told so.
-                self._projection.publish(await state_at(self._graph, thread(live.run_id)))
-                return
+                return  # after a checkpoint, which was told
             except asyncio.CancelledError:
                 if reason == "cancelling" or not _is_ordered(live):
                     raise
@@ -206,15 +204,16 @@ class Runner:
                 return await self._recover(live, row)
 
     async def _begin(self, live: LiveRun, row: RunRow) -> RunState | None:
-        """Drive a run from its first checkpoint on."""
-        config = self._config(row)
-        self._storage.expect_new(row.run_id)
+        """Drive a run that was just accepted."""
+        config, state = self._config(row), state_of(row)
         # The client that posted it and waits reads it now, and need not ask the storage.
-        live.state, live.row = state_of(row), None
+        live.state, live.row = state, None
+        new = row.seed is None
         try:
-            await begin(self._graph, config, live.state)
-            await set_running(self._graph, config, live.state)
-            return await self._graph_runner.advance(live, config)
+            if not new:
+                await begin(self._graph, config, state)
+                state = await set_running(self._graph, config, state)
+            return await self._graph_runner.advance(live, config, row, state, new=new)
         finally:
             live.state = None
 
@@ -246,8 +245,10 @@ class Runner:
             case "waiting":
                 return await self._answer(live, row, resumed.state)
             case "drive":
-                await set_running(self._graph, config, resumed.state)
-                return await self._graph_runner.advance(live, config, progressed)
+                state = await set_running(self._graph, config, resumed.state)
+                return await self._graph_runner.advance(
+                    live, config, row, state, new=resumed.new, progressed=progressed
+                )
 
     async def _answer(self, live: LiveRun, row: RunRow, state: RunState) -> RunState | None:
         """Drive a waiting run on if somebody has decided about it."""
@@ -263,7 +264,7 @@ class Runner:
                 self._end_wait(live)
                 if not live.holds_slot:
                     await self._executor.wait_until(time.time())
-            return await self._graph_runner.advance(live, config)
+            return await self._graph_runner.advance(live, config, row, state)
         finally:
             live.state = None
 
@@ -287,15 +288,12 @@ def _is_ordered(live: LiveRun) -> bool:
     return True
 
 
-#: The key under which LangGraph tells with a state that a node waits for an answer.
-INTERRUPT = "__interrupt__"
-
-
 class GraphRunner:
     """Lets the graph go on with runs, and shows each of their states once it is stored."""
 
-    def __init__(self, graph: RunGraph, projection: Projection) -> None:
+    def __init__(self, graph: RunGraph, saver: RunSaver, projection: Projection) -> None:
         self._graph = graph
+        self._saver = saver
         self._projection = projection
         self._control = RunControl()
 
@@ -307,38 +305,42 @@ class GraphRunner:
         self,
         live: LiveRun,
         config: RunnableConfig,
+        row: RunRow,
+        state: RunState,
+        *,
+        new: bool = False,
         progressed: Callable[[], Awaitable[None]] | None = None,
     ) -> RunState | None:
-        """Let the graph go on from its last checkpoint until it ends; the state there.
+        """Let the graph go on from a state until it ends, where there is nothing more to be shown.
 
+        The state is the one last stored; that of a `new` run is its input, and stored in its row.
         `progressed` is called once, when there is a new checkpoint.
         """
-        latest: RunState | None = None
-        announced = False
+
+        async def tell(stored: RunState, changed: bool) -> None:
+            nonlocal progressed
+            live.state = stored
+            self._projection.show(stored, changed)
+            if progressed is not None and stored["status"] == "running":
+                await progressed()
+                progressed = None
+
         try:
-            parts = self._graph.astream(
-                None,
-                config,
-                stream_mode=["values", "tasks"],
-                durability="sync",
-                control=self._control,
-            )
-            async for mode, part in parts:
-                if mode == "values":
-                    if INTERRUPT in part:
-                        continue  # the state before it, told again
-                    latest = whole(cast("Channels", part))
-                elif latest and "result" not in part and latest["status"] == "running":
-                    # A node begins: by now the state before it is stored, and may be shown.
-                    live.state = latest
-                    if not announced:
-                        announced = True
-                        await self._projection.write(latest)
-                        continue
-                    self._projection.publish(latest)
-                    if progressed is not None:
-                        await progressed()
-                        progressed = None
-            return latest
+            if state["status"] == "running" or is_waiting(state):
+                live.state = state
+                if state["status"] == row.status:
+                    self._projection.show(state, changed=False)
+                else:  # by a checkpoint that nobody has followed
+                    await self._projection.write(state)
+            follower = Follower(log=state.get("log", []), status=state["status"], tell=tell)
+            with self._saver.follow(live.run_id, follower, new=new):
+                await self._graph.ainvoke(
+                    cast("Channels", split(state)) if new else None,
+                    config,
+                    durability="sync",
+                    control=self._control,
+                    output_keys=[],
+                )
+            return None
         finally:
             live.state = None

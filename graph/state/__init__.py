@@ -5,7 +5,7 @@ Readers of the state import from here; which records there are, the files beside
 Others use `channels.DETAILS`, `row`, `status` and `wording`.
 """
 
-from graph.state.channels import Channels, split, whole
+from graph.state.channels import Channels, logged, split, whole
 from graph.state.doubts import (
     Question,
     in_doubt,
@@ -93,6 +93,7 @@ __all__ = [
     "in_doubt",
     "is_said_done",
     "learned_of",
+    "logged",
     "marks",
     "new_run",
     "outputs",

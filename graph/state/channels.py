@@ -4,10 +4,11 @@ Nodes, records and whoever else reads a run have it whole, as `RunState`; LangGr
 channel costs at every super-step, whether it was written or not.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, cast
 
 from langgraph.channels.delta import DeltaChannel
+from langgraph.types import Overwrite
 from typing_extensions import TypedDict
 
 from graph.state.log import extend
@@ -29,12 +30,12 @@ def merged(details: Any, changes: Any) -> Any:
 class Channels(TypedDict, total=False):
     """The state of the graph.
 
-    The log is stored as what each checkpoint adds, and whole at every fiftieth and at the end.
+    The log is stored as what each checkpoint adds, and whole at every hundredth and at the end.
     """
 
     prompt: str
     plan: Plan
-    log: Annotated[list[Any], DeltaChannel(extend, snapshot_frequency=50)]
+    log: Annotated[list[Any], DeltaChannel(extend, snapshot_frequency=100)]
     result: Result | None
     run: Annotated[RunDetails, merged]
 
@@ -58,3 +59,11 @@ def split(update: Mapping[str, Any]) -> dict[str, Any]:
     written = {name: update[name] for name in OWN if name in update}
     details = {name: value for name, value in update.items() if name not in OWN}
     return {**written, "run": details} if details else written
+
+
+def logged(log: list[Any], writes: Sequence[Any]) -> list[Any]:
+    """A log after what nodes have written to it in one super-step, as its channel has it then."""
+    for write in writes:
+        if isinstance(write, Overwrite):
+            return list(write.value)
+    return extend(log, writes)

@@ -22,6 +22,7 @@ from graph.state import (
     attempts,
     marks,
     new_run,
+    question_of,
 )
 from graph.state.status import SETTLED, SETTLED_OR_WAITING
 
@@ -144,6 +145,19 @@ def facts_of(state: RunState) -> Facts:
         retries=sum(attempt["attempt"] > 1 for attempt in made),
         taken_up=len(marks(state, "taken_up")),
     )
+
+
+def expiry_of(state: RunState) -> tuple[float, int | None] | None:
+    """Until when it may be decided about a run that waits, in epoch seconds; None of any other.
+
+    With the number of the question, where it is about a step in doubt.
+    """
+    if question := question_of(state):
+        return question["expires_at"], question["number"]
+    approval = state.get("approval")
+    if approval and state["status"] == "waiting":
+        return approval["expires_at"], None
+    return None
 
 
 #: How long a key stands for its first request, in seconds.

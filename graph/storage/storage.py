@@ -6,16 +6,17 @@ what a list shows; where the two differ, the checkpoint wins.
 
 import logging
 import time
+from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.store.base import BaseStore
 
-from graph.state import Learned, Status
+from graph.state import Learned, RunState, Status
 from graph.state.row import (
     NO_FACTS,
     NO_QUOTA,
@@ -249,24 +250,50 @@ class Spending(Protocol):
         """
 
 
+@dataclass(kw_only=True)
+class Follower:
+    """Who follows what is stored of a run while it is executed.
+
+    `log` is its log, and `status` the status that its row has, as last stored. `tell` is called
+    with each state once that is stored, and whether its row was changed with it; what the run does
+    next waits for it.
+    """
+
+    log: list[Any]
+    status: Status
+    tell: Callable[[RunState, bool], Awaitable[None]]
+
+
+class RunSaver(BaseCheckpointSaver[str]):
+    """A checkpointer that stores with each checkpoint of a run what its row is to say of it."""
+
+    @abstractmethod
+    def follow(
+        self, run_id: str, follower: Follower, *, new: bool = False
+    ) -> AbstractContextManager[None]:
+        """Let somebody follow a run for as long as the context lasts.
+
+        A `new` one has no checkpoint, so that none is looked for; its row holds the input, so that
+        this is not stored again: its first checkpoint is that of the first node.
+        """
+
+
 @dataclass(frozen=True)
 class Storage:
     """One opened backend. `reader` answers reads without queueing behind the writer.
 
-    `errors` are what the backend raises when it cannot be reached or written just now.
-    `expect_new` tells it that a thread has no checkpoint yet, so that it need not look for one.
-    `faults` is told of what it raised.
+    `errors` are what the backend raises when it cannot be reached or written just now. `faults` is
+    told of what it raised.
     """
 
     backend: str
-    saver: BaseCheckpointSaver[str]
+    saver: RunSaver
     reader: BaseCheckpointSaver[str]
     store: BaseStore
     index: RunIndex
     spending: Spending
     remove: DeleteRuns
     errors: tuple[type[Exception], ...]
-    expect_new: Callable[[str], None]
     faults: StorageFaults = field(default_factory=StorageFaults)
 
     @contextmanager

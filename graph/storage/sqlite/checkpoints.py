@@ -1,8 +1,11 @@
 """LangGraph's SQLite saver, its writes sent to the file's one writer."""
 
 import json
-from collections.abc import AsyncIterator, Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, cast
+from uuid import UUID
 
 import aiosqlite
 from langchain_core.runnables import RunnableConfig
@@ -16,9 +19,12 @@ from langgraph.checkpoint.base import (
 )
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
+from graph.state import logged, whole
+from graph.state.status import SETTLED
 from graph.storage.conversion import converted
-from graph.storage.sqlite.writer import SqliteWriter
-from graph.storage.storage import strict_serializer
+from graph.storage.sqlite.index import projecting
+from graph.storage.sqlite.writer import SqliteWriter, Statement
+from graph.storage.storage import Follower, RunSaver, strict_serializer
 
 _CHECKPOINT = (
     "INSERT OR REPLACE INTO checkpoints (thread_id, checkpoint_ns, checkpoint_id,"
@@ -28,30 +34,92 @@ _WRITE = (
     " INTO writes (thread_id, checkpoint_ns, checkpoint_id, task_id, task_path, idx, channel,"
     " type, value) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
+_STORED = (
+    "SELECT type, checkpoint FROM checkpoints"
+    " WHERE thread_id = ? AND checkpoint_ns = ? AND checkpoint_id = ?"
+)
+
+#: Channels that seldom change: a checkpoint that has not changed them names the one that has them.
+_SELDOM = ("prompt", "plan")
+
+#: Under which a stored checkpoint has the id of the one that it names.
+_ELSEWHERE = "elsewhere"
+
+#: What is not stored of a checkpoint.
+_UNSTORED = ("id", "updated_channels")
+
+#: The task of what comes from outside of all tasks.
+_NO_TASK = str(UUID(int=0))
+
+#: The channel whose value is put together from what was written to it.
+_LOG = "log"
 
 
-class SqliteSaver(AsyncSqliteSaver):
-    """Reads as the stock saver does, on a connection of its own; writes the same rows.
+class _Write(NamedTuple):
+    """Something that a task has written, the `position`-th of it."""
 
-    The stock saver needs three hops to its connection's thread for a write and makes every write a
-    transaction. The tables are the stock saver's and must exist; tests read with one what the
-    other wrote.
+    task_id: str
+    task_path: str
+    position: int
+    channel: str
+    value: Any
+
+
+@dataclass(slots=True)
+class _Thread:
+    """What is known of a thread that is being written to.
+
+    `writes` are those of the log that came after the checkpoint `written_at`; `place` is the
+    checkpoint that has what the `latest` may leave out. `is_new`: nothing of it is to be stored
+    before its first node has ended; `unstored` is the checkpoint that was left out.
+    """
+
+    written_at: str = ""
+    writes: list[_Write] = field(default_factory=list)
+    latest: str | None = None
+    place: str = ""
+    is_new: bool = False
+    unstored: str | None = None
+    follower: Follower | None = None
+
+
+class SqliteSaver(AsyncSqliteSaver, RunSaver):
+    """Reads as the stock saver does, on a connection of its own; writes less.
+
+    A super-step is one transaction, in which is everything that it has changed: its checkpoint,
+    what it has added to the log, and the run's row where a `Follower` is there. What tasks have
+    written waits for the checkpoint that comes of it; a graph whose super-steps have several tasks
+    would repeat all of them after a crash. The tables are the stock saver's and must exist; what
+    that one wrote is read as well, but not the other way around.
     """
 
     def __init__(self, connection: aiosqlite.Connection, writer: SqliteWriter) -> None:
         super().__init__(connection, serde=strict_serializer())
         self.is_setup = True
         self._writer = writer
-        #: Threads that are known to have no checkpoint yet, so that none has to be looked for.
-        self.new_threads: set[str] = set()
+        self._threads: dict[tuple[str, str], _Thread] = {}
+
+    @contextmanager
+    def follow(self, run_id: str, follower: Follower, *, new: bool = False) -> Iterator[None]:
+        self._threads[run_id, ""] = _Thread(is_new=new, follower=follower)
+        try:
+            yield
+        finally:
+            self._threads.pop((run_id, ""), None)
+
+    def get_next_version(self, current: str | None, channel: None) -> str:
+        """The version that follows: its number, after the count of its digits, so that texts are in
+        the order of their numbers, and after all that the stock saver makes, of 50 characters."""
+        number = str(_number(current) + 1)
+        return f"{len(number)}{number}"
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
-        thread_id = config["configurable"]["thread_id"]
-        if thread_id in self.new_threads:
-            self.new_threads.discard(thread_id)  # true once: what follows may write
+        place = config["configurable"]
+        thread = self._threads.get((str(place["thread_id"]), place.get("checkpoint_ns", "")))
+        if thread and thread.is_new:
             return None
         found = await super().aget_tuple(config)
-        return converted(found) if found else None
+        return await self._read(found, {}) if found else None
 
     async def alist(
         self,
@@ -61,8 +129,23 @@ class SqliteSaver(AsyncSqliteSaver):
         before: RunnableConfig | None = None,
         limit: int | None = None,
     ) -> AsyncIterator[CheckpointTuple]:
+        known: dict[str, Any] = {}
         async for found in super().alist(config, filter=filter, before=before, limit=limit):
-            yield converted(found)
+            yield await self._read(found, known)
+
+    async def _read(self, found: CheckpointTuple, known: dict[str, Any]) -> CheckpointTuple:
+        """A stored checkpoint with all its values; `known` are those of the ones it may name."""
+        stored: dict[str, Any] = cast("dict[str, Any]", found.checkpoint)
+        place = found.config["configurable"]
+        stored = {"id": place["checkpoint_id"], "updated_channels": None, **stored}
+        if elsewhere := stored.pop(_ELSEWHERE, None):
+            if elsewhere not in known:
+                where = place["thread_id"], place.get("checkpoint_ns", ""), elsewhere
+                [row] = await self.conn.execute_fetchall(_STORED, where)
+                known[elsewhere] = self.serde.loads_typed(tuple(row))["channel_values"]
+            kept = {name: known[elsewhere][name] for name in _SELDOM if name in known[elsewhere]}
+            stored["channel_values"] |= kept
+        return converted(found._replace(checkpoint=cast("Checkpoint", stored)))
 
     async def aput(
         self,
@@ -72,26 +155,81 @@ class SqliteSaver(AsyncSqliteSaver):
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
         place = config["configurable"]
-        thread_id, namespace = str(place["thread_id"]), place["checkpoint_ns"]
-        kind, stored = self.serde.dumps_typed(checkpoint)
-        described = json.dumps(get_checkpoint_metadata(config, metadata), ensure_ascii=False)
-        row = (
-            thread_id,
-            namespace,
-            checkpoint["id"],
-            place.get("checkpoint_id"),
-            kind,
-            stored,
-            described.encode("utf-8", "ignore"),
-        )
-        await self._writer.write((_CHECKPOINT, row))
-        return {
+        key = thread_id, namespace = str(place["thread_id"]), place["checkpoint_ns"]
+        thread = self._threads.setdefault(key, _Thread())
+        parent = place.get("checkpoint_id")
+        put: RunnableConfig = {
             "configurable": {
                 "thread_id": place["thread_id"],
                 "checkpoint_ns": namespace,
                 "checkpoint_id": checkpoint["id"],
             }
         }
+        if thread.is_new and metadata.get("step", 1) <= 0:
+            thread.unstored = checkpoint["id"]
+            return put
+        thread.is_new = False
+        writes = thread.writes if parent == thread.written_at else []
+        added = [write.value for write in writes]
+        if parent == thread.unstored:
+            parent = None
+            if added:  # there is no checkpoint to which it could be added
+                values = {**checkpoint["channel_values"], _LOG: logged([], added)}
+                checkpoint = {**checkpoint, "channel_values": values}
+        stored, rest = _stored(thread, parent, checkpoint, new_versions)
+        kind, packed = self.serde.dumps_typed(stored)
+        described = json.dumps(
+            {
+                name: value
+                for name, value in get_checkpoint_metadata(config, metadata).items()
+                if value != {}
+            },
+            ensure_ascii=False,
+        )
+        statements: list[Statement] = [
+            # What adds to a log that is stored whole is not read again.
+            *(
+                self._written(key, thread.written_at, write)
+                for write in writes
+                if _LOG not in checkpoint["channel_values"]
+            ),
+            (
+                _CHECKPOINT,
+                (
+                    thread_id,
+                    namespace,
+                    checkpoint["id"],
+                    parent,
+                    kind,
+                    packed,
+                    described.encode("utf-8", "ignore"),
+                ),
+            ),
+        ]
+        if thread.follower is None:
+            await self._writer.write(*statements)
+        else:
+            await self._put_followed(thread.follower, checkpoint, added, statements)
+        thread.writes, thread.latest, thread.place = [], checkpoint["id"], rest
+        if _is_settled(checkpoint):
+            self._threads.pop(key, None)
+        return put
+
+    async def _put_followed(
+        self,
+        follower: Follower,
+        checkpoint: Checkpoint,
+        added: Sequence[Any],
+        statements: Sequence[Statement],
+    ) -> None:
+        """Write a checkpoint, and what its run's row is to say, and tell the follower."""
+        log = logged(follower.log, added)
+        state = whole({**checkpoint["channel_values"], _LOG: log})
+        status = state["status"]
+        changes = projecting(state) if status != follower.status else []
+        changed = await self._writer.write(*statements, *changes, durable=status in SETTLED)
+        follower.log, follower.status = log, status
+        await follower.tell(state, bool(changes) and changed > 0)
 
     async def aput_writes(
         self,
@@ -101,28 +239,65 @@ class SqliteSaver(AsyncSqliteSaver):
         task_path: str = "",
     ) -> None:
         place = config["configurable"]
-        key = (str(place["thread_id"]), str(place["checkpoint_ns"]), str(place["checkpoint_id"]))
-        special = all(channel in WRITES_IDX_MAP for channel, _ in writes)
-        insert = ("INSERT OR REPLACE" if special else "INSERT OR IGNORE") + _WRITE
-        await self._writer.write(
-            *(
-                (
-                    insert,
-                    (
-                        *key,
-                        task_id,
-                        task_path,
-                        WRITES_IDX_MAP.get(channel, position),
-                        channel,
-                        *self.serde.dumps_typed(value),
-                    ),
-                )
-                for position, (channel, value) in enumerate(writes)
+        key = str(place["thread_id"]), str(place["checkpoint_ns"])
+        checkpoint_id = str(place["checkpoint_id"])
+        made = [_Write(task_id, task_path, at, *write) for at, write in enumerate(writes)]
+        special = [write.channel in WRITES_IDX_MAP for write in made]
+        if any(special) or task_id == _NO_TASK:  # of these, no checkpoint may come
+            again = "REPLACE" if all(special) else "IGNORE"
+            await self._writer.write(
+                *(self._written(key, checkpoint_id, write, again) for write in made)
             )
-        )
+            return
+        thread = self._threads.setdefault(key, _Thread())
+        if thread.written_at != checkpoint_id:
+            thread.written_at, thread.writes = checkpoint_id, []
+        thread.writes += [write for write in made if write.channel == _LOG]
+
+    def _written(
+        self, key: tuple[str, str], checkpoint_id: str, write: _Write, again: str = "IGNORE"
+    ) -> Statement:
+        place = WRITES_IDX_MAP.get(write.channel, write.position)
+        value = place, write.channel, *self.serde.dumps_typed(write.value)
+        task = write.task_id, write.task_path
+        return f"INSERT OR {again}{_WRITE}", (*key, checkpoint_id, *task, *value)
 
     async def adelete_thread(self, thread_id: str) -> None:
         await self._writer.write(
             ("DELETE FROM checkpoints WHERE thread_id = ?", (str(thread_id),)),
             ("DELETE FROM writes WHERE thread_id = ?", (str(thread_id),)),
         )
+
+
+def _number(version: str | None) -> int:
+    """The number of a version: of ours, or of the stock saver's, which have a point."""
+    if version is None:
+        return 0
+    return int(version.partition(".")[0] if "." in version else version[1:])
+
+
+def _stored(
+    thread: _Thread, parent: str | None, checkpoint: Checkpoint, new_versions: ChannelVersions
+) -> tuple[Mapping[str, Any], str]:
+    """A checkpoint as it is stored, and which one has its channels that seldom change.
+
+    That of a settled run is whole, so that it is read at once. Its id is in its row, and which
+    channels were written spares no search among so few nodes.
+    """
+    changed = (
+        parent is None or parent != thread.latest or not new_versions.keys().isdisjoint(_SELDOM)
+    )
+    place = checkpoint["id"] if changed else thread.place
+    stored: dict[str, Any] = {
+        name: value for name, value in checkpoint.items() if name not in _UNSTORED
+    }
+    if not changed and not _is_settled(checkpoint):
+        values = checkpoint["channel_values"]
+        kept = {channel: value for channel, value in values.items() if channel not in _SELDOM}
+        stored |= {"channel_values": kept, _ELSEWHERE: place}
+    return stored, place
+
+
+def _is_settled(checkpoint: Checkpoint) -> bool:
+    details = checkpoint["channel_values"].get("run")
+    return isinstance(details, dict) and details.get("status") in SETTLED

@@ -7,7 +7,7 @@ from typing import Any
 
 import aiosqlite
 
-from graph.state import Learned, Status
+from graph.state import Learned, RunState, Status
 from graph.state.row import (
     KEPT,
     NO_FACTS,
@@ -22,6 +22,8 @@ from graph.state.row import (
     RetryCommand,
     RunArtifacts,
     RunRow,
+    expiry_of,
+    facts_of,
 )
 from graph.state.status import SETTLED, SETTLED_OR_WAITING, UNSETTLED, leads_to
 from graph.storage.search import Found, Search
@@ -137,17 +139,9 @@ class SqliteIndex:
         facts: Facts = NO_FACTS,
         generation: int | None = None,
     ) -> bool:
-        sources = leads_to(status)
-        counted = f", bytes = {_BYTES}" if status in SETTLED_OR_WAITING else ""
-        update = (
-            "UPDATE runs SET status = ?, started_at = ?, completed_at = ?, seed = NULL,"  # noqa: S608 - constants only
-            f" planner = ?, model = ?, tools = ?, usd = ?, retries = ?, taken_up = ?{counted}"
-            " WHERE run_id = ? AND generation = coalesce(?, generation)"
-            f" AND status IN ({', '.join('?' * len(sources))})"
-        )
-        stored = (status, started_at, completed_at, *facts_values(facts))
-        values = (*stored, run_id, generation, *sources)
-        return await self._writer.write((update, values), durable=status in SETTLED) > 0
+        times = started_at, completed_at
+        statement = _projected(run_id, status, times, facts, generation)
+        return await self._writer.write(statement, durable=status in SETTLED) > 0
 
     async def request_cancel(self, run_id: str, *, at: float, by: str) -> bool:
         sources = [*leads_to("cancelled")]
@@ -176,10 +170,7 @@ class SqliteIndex:
         await self._writer.write((_FORGET_ANSWER, (run_id,)), durable=True)
 
     async def note_expiry(self, run_id: str, at: float, question: int | None = None) -> None:
-        statements: list[Statement] = [(_NOTE_EXPIRY, (at, run_id))]
-        if question is not None:
-            statements.append((_ASK, (question, question, run_id, None, question)))
-        await self._writer.write(*statements, durable=True)
+        await self._writer.write(*_expiring(run_id, at, question), durable=True)
 
     async def expired(self, now: float, limit: int) -> Sequence[str]:
         rows = await self._reader.execute_fetchall(_EXPIRED, (now, limit))
@@ -231,6 +222,45 @@ _BYTES = """
 _COUNT_BYTES = f"UPDATE runs SET bytes = {_BYTES} WHERE bytes IS NULL"  # noqa: S608 - constants only
 
 _KEPT = "SELECT runs, bytes FROM owners WHERE owner = ?"
+
+
+def projecting(state: RunState) -> list[Statement]:
+    """What makes the row of a run say what its state says; the last one changes it, or does not.
+
+    Until when it may be decided about a run that waits comes first, so that none waits for ever.
+    """
+    run_id, expiry = state["run_id"], expiry_of(state)
+    times = state["started_at"], state["completed_at"]
+    return [
+        *(_expiring(run_id, *expiry) if expiry else ()),
+        _projected(run_id, state["status"], times, facts_of(state), state["generation"]),
+    ]
+
+
+def _projected(
+    run_id: str,
+    status: Status,
+    times: tuple[float | None, float | None],
+    facts: Facts,
+    generation: int | None,
+) -> Statement:
+    sources = leads_to(status)
+    counted = f", bytes = {_BYTES}" if status in SETTLED_OR_WAITING else ""
+    update = (
+        "UPDATE runs SET status = ?, started_at = ?, completed_at = ?, seed = NULL,"  # noqa: S608 - constants only
+        f" planner = ?, model = ?, tools = ?, usd = ?, retries = ?, taken_up = ?{counted}"
+        " WHERE run_id = ? AND generation = coalesce(?, generation)"
+        f" AND status IN ({', '.join('?' * len(sources))})"
+    )
+    return update, (status, *times, *facts_values(facts), run_id, generation, *sources)
+
+
+def _expiring(run_id: str, at: float, question: int | None) -> list[Statement]:
+    noted: Statement = _NOTE_EXPIRY, (at, run_id)
+    if question is None:
+        return [noted]
+    return [noted, (_ASK, (question, question, run_id, None, question))]
+
 
 _OWNED = "SELECT 1 FROM runs WHERE run_id = ? AND owner = coalesce(?, owner)"
 

@@ -98,7 +98,6 @@ async def _open(path: Path, stack: AsyncExitStack, *, killed: bool) -> Storage:
         spending=spending,
         remove=SqliteDeletion(writer),
         errors=(sqlite3.Error,),
-        expect_new=saver.new_threads.add,
         faults=faults,
     )
 

@@ -157,7 +157,7 @@ async def killed(
     death = Death(writes, after_storing=after)
     saver = MortalSaver(storage.saver, death)
     async with opened(
-        replace(storage, saver=saver, expect_new=saver.new_threads.add),
+        replace(storage, saver=saver),
         counting,
         orderly=False,
         expanding=expanding,

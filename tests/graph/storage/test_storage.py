@@ -24,7 +24,8 @@ async def test_the_reader_sees_at_once_what_the_saver_wrote(storage: Storage) ->
     config: Any = {"configurable": {"thread_id": "t", "checkpoint_ns": ""}}
     written = await storage.saver.aput(config, checkpoint, {"step": 1}, {})
     await storage.saver.aput_writes(written, [("log", ["entry"])], "task")
-    read = await storage.reader.aget_tuple(config)
+    await storage.saver.aput(written, empty_checkpoint(), {"step": 2}, {})
+    read = await storage.reader.aget_tuple(written)
 
     assert read is not None
     assert read.checkpoint == checkpoint

@@ -1,23 +1,27 @@
-"""The saver writes what LangGraph's own would: each reads and resumes what the other wrote."""
+"""The saver reads and resumes what LangGraph's own wrote, and writes less than that."""
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
+from uuid import UUID
 
-import pytest
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 from langgraph.store.memory import InMemoryStore
 
 from graph.build import RunGraph, build_graph
+from graph.state import DEFAULT_LIMITS, Channels, RunState, split, whole
+from graph.state.row import RunRow, state_of
 from graph.storage.open import open_storage
-from graph.storage.storage import strict_serializer
+from graph.storage.storage import Follower, Storage, strict_serializer
 from tools.calculator import calculator
 from tools.registry import make_tools
 
 CONFIG: RunnableConfig = {"configurable": {"thread_id": "t"}}
+ACCEPTED: RunnableConfig = {"configurable": {"thread_id": str(UUID(int=1))}}
 PROMPT = {"prompt": "calculate 10 + 5, and then multiply it by 3"}
 
 
@@ -36,12 +40,6 @@ async def stock(path: Path) -> AsyncIterator[BaseCheckpointSaver[str]]:
         yield saver
 
 
-Opened = Callable[[Path], AbstractAsyncContextManager[BaseCheckpointSaver[str]]]
-both_ways = pytest.mark.parametrize(
-    ("writing", "reading"), [(ours, stock), (stock, ours)], ids=["ours-stock", "stock-ours"]
-)
-
-
 def graph_on(saver: BaseCheckpointSaver[str]) -> RunGraph:
     return build_graph(make_tools([calculator]), checkpointer=saver, store=InMemoryStore())
 
@@ -50,31 +48,27 @@ async def everything(saver: BaseCheckpointSaver[str]) -> list[Any]:
     return [found async for found in saver.alist(CONFIG)]
 
 
-@both_ways
-async def test_every_checkpoint_is_read_as_it_was_written(
-    tmp_path: Path, writing: Opened, reading: Opened
+async def test_every_checkpoint_of_the_stock_saver_is_read_as_it_was_written(
+    tmp_path: Path,
 ) -> None:
     path = tmp_path / "runs.db"
-    async with writing(path) as saver:
+    async with stock(path) as saver:
         await graph_on(saver).ainvoke(PROMPT, CONFIG, durability="sync")
         written = await everything(saver)
-    async with reading(path) as saver:
+    async with ours(path) as saver:
         read = await everything(saver)
 
     assert len(written) > 4
     assert read == written
 
 
-@both_ways
-async def test_a_run_goes_on_where_the_other_left_it(
-    tmp_path: Path, writing: Opened, reading: Opened
-) -> None:
+async def test_a_run_goes_on_where_the_stock_saver_left_it(tmp_path: Path) -> None:
     path = tmp_path / "runs.db"
-    async with writing(path) as saver:
+    async with stock(path) as saver:
         await graph_on(saver).ainvoke(
             PROMPT, CONFIG, durability="sync", interrupt_after=["execute_step"]
         )
-    async with reading(path) as saver:
+    async with ours(path) as saver:
         graph = graph_on(saver)
         before = (await graph.aget_state(CONFIG)).values
         await graph.ainvoke(None, CONFIG, durability="sync")
@@ -85,28 +79,150 @@ async def test_a_run_goes_on_where_the_other_left_it(
     assert after["run"]["status"] == "completed"
 
 
-@both_ways
-async def test_a_deleted_thread_is_gone_for_both(
-    tmp_path: Path, writing: Opened, reading: Opened
-) -> None:
+async def test_every_state_is_read_again_by_another_process(tmp_path: Path) -> None:
+    """Also where a checkpoint names another one for its plan, and the log is put together."""
     path = tmp_path / "runs.db"
-    async with writing(path) as saver:
-        await graph_on(saver).ainvoke(PROMPT, CONFIG, durability="sync")
-    async with reading(path) as saver:
-        await saver.adelete_thread("t")
-    async with writing(path) as saver:
-        assert await everything(saver) == []
+    async with ours(path) as saver:
+        streamed = graph_on(saver).astream(PROMPT, CONFIG, stream_mode="values", durability="sync")
+        states = [state async for state in streamed]
+    async with ours(path) as saver:
+        history = [one.values async for one in graph_on(saver).aget_state_history(CONFIG)]
+        one_by_one = [
+            (await graph_on(saver).aget_state(found.config)).values
+            for found in await everything(saver)
+        ]
+
+    assert len(history) == len(states) + 1 > 5  # with the input, before anything is in it
+    assert history[:-1] == states[::-1]
+    assert one_by_one == history
 
 
-async def test_a_thread_that_is_said_to_be_new_is_looked_up_once_it_has_a_checkpoint(
+async def test_a_copied_checkpoint_has_what_the_one_has_that_it_is_of(tmp_path: Path) -> None:
+    async with ours(tmp_path / "runs.db") as saver:
+        graph = graph_on(saver)
+        await graph.ainvoke(PROMPT, CONFIG, durability="sync", interrupt_after=["execute_step"])
+        before = await graph.aget_state(CONFIG)
+        await graph.aupdate_state(before.config, None, as_node="__copy__")
+        copy = await graph.aget_state(CONFIG)
+        done = await graph.ainvoke(None, CONFIG, durability="sync")
+
+    assert copy.config != before.config
+    assert copy.values == before.values
+    assert [entry["output"] for entry in done["log"]] == [15, 45]
+
+
+class Follow:
+    """Follows a run, and notes what it was told."""
+
+    def __init__(self) -> None:
+        self.told: list[RunState] = []
+        self.rows: list[tuple[str, bool]] = []
+
+    async def tell(self, state: RunState, changed: bool) -> None:
+        self.told.append(state)
+        self.rows.append((state["status"], changed))
+
+    def follower(self) -> Follower:
+        return Follower(log=[], status="pending", tell=self.tell)
+
+
+async def followed(storage: Storage) -> tuple[Follow, list[tuple[str, ...]]]:
+    """A run that was accepted and executed; who followed it, and what each transaction wrote."""
+    run_id = ACCEPTED["configurable"]["thread_id"]
+    row = RunRow(
+        run_id=run_id, owner="o", prompt=PROMPT["prompt"], limits=DEFAULT_LIMITS, created_at=1.0
+    )
+    await storage.index.accept(row)
+    written: list[tuple[str, ...]] = []
+    writer: Any = storage.saver._writer  # type: ignore[attr-defined]
+    write = writer.write
+
+    async def noted(*statements: Any, durable: bool = False) -> int:
+        tables = (sql.partition("INTO ")[2].partition(" ")[0] or "runs" for sql, _ in statements)
+        written.append((*tables, *(["on disk"] if durable else [])))
+        count = await write(*statements, durable=durable)
+        return int(count)
+
+    writer.write = noted
+    follow = Follow()
+    graph = build_graph(
+        make_tools([calculator]),
+        checkpointer=storage.saver,
+        store=InMemoryStore(),
+        input_schema=Channels,
+    )
+    given = cast("Channels", split(state_of(row)))
+    with storage.saver.follow(run_id, follow.follower(), new=True):
+        await graph.ainvoke(given, ACCEPTED, durability="sync")
+    return follow, written
+
+
+async def test_a_super_step_is_one_transaction_with_all_that_it_has_changed(
     tmp_path: Path,
 ) -> None:
-    """Sparing the first look-up must not hide what was written after it."""
+    """What it adds to the log, and the row of its run; one that is settled waits for the disk."""
     async with open_storage(f"sqlite:///{tmp_path}/runs.db") as storage:
-        storage.expect_new("t")
-        assert await storage.saver.aget_tuple(CONFIG) is None
-        await graph_on(storage.saver).ainvoke(PROMPT, CONFIG, durability="sync")
-        latest = await storage.saver.aget_tuple(CONFIG)
+        _, written = await followed(storage)
 
-    assert latest is not None
-    assert latest.checkpoint["channel_values"]["run"]["status"] == "completed"
+    assert written == [
+        ("checkpoints", "runs"),
+        ("checkpoints",),
+        ("writes", "checkpoints"),
+        ("writes", "checkpoints"),
+        ("checkpoints", "runs", "on disk"),
+    ]
+
+
+async def test_a_run_that_was_accepted_stores_no_input_once_more(tmp_path: Path) -> None:
+    async with open_storage(f"sqlite:///{tmp_path}/runs.db") as storage:
+        await followed(storage)
+        found = [found async for found in storage.saver.alist(ACCEPTED)]
+
+    first = found[-1]
+    assert len(found) == 5
+    assert first.parent_config is None
+    assert first.checkpoint["channel_values"]["run"]["status"] == "running"
+    assert "log" not in first.checkpoint["channel_values"]
+
+
+async def test_who_follows_a_run_is_told_each_state_that_is_stored_of_it(tmp_path: Path) -> None:
+    """With the log as it is read back, its last writing of the whole included."""
+    async with open_storage(f"sqlite:///{tmp_path}/runs.db") as storage:
+        follow, _ = await followed(storage)
+        graph = graph_on(storage.saver)
+        stored = [whole(one.values) async for one in graph.aget_state_history(ACCEPTED)]
+
+    assert follow.told[1:] == stored[::-1][1:]
+    assert {**follow.told[0], "log": []} == {**stored[-1], "log": []}
+    assert follow.rows == [
+        ("running", True),
+        ("running", False),
+        ("running", False),
+        ("running", False),
+        ("completed", True),
+    ]
+
+
+async def test_the_plan_is_stored_when_it_changes_and_at_the_end(tmp_path: Path) -> None:
+    """So that the last checkpoint alone tells of a run that is over."""
+    path = tmp_path / "runs.db"
+    async with open_storage(f"sqlite:///{path}") as storage:
+        await followed(storage)
+    with closing(sqlite3.connect(path)) as connection:
+        rows = connection.execute("SELECT type, checkpoint FROM checkpoints ORDER BY rowid")
+        stored = [strict_serializer().loads_typed(row)["channel_values"] for row in rows]
+
+    assert ["plan" in values for values in stored] == [True, True, False, False, True]
+    assert ["log" in values for values in stored] == [False] * 4 + [True]
+
+
+async def test_versions_are_short_and_in_order(tmp_path: Path) -> None:
+    """Also after those of the stock saver, with which an older run goes on."""
+    async with stock(tmp_path / "stock.db") as saver:
+        version = saver.get_next_version(None, None)
+    async with ours(tmp_path / "runs.db") as saver:
+        for _ in range(1000):
+            before, version = version, saver.get_next_version(version, None)
+            assert before < version
+            assert len(version) <= 5
+    assert version == "41001"
