@@ -203,6 +203,15 @@ class RunIndex(Protocol):
 DeleteRuns = Callable[[Sequence[RunArtifacts]], Awaitable[int]]
 
 
+#: Gives the room that removed runs have left back to the disk, where that is worth it; how many
+#: bytes. Raises the backend's error.
+GiveBack = Callable[[], Awaitable[int]]
+
+
+async def _nothing() -> int:
+    return 0
+
+
 @dataclass(frozen=True)
 class Spent:
     """What the calls of one day cost together; `usd` is None once a price is not known."""
@@ -256,6 +265,7 @@ class Storage:
     errors: tuple[type[Exception], ...]
     expect_new: Callable[[str], None]
     faults: StorageFaults = field(default_factory=StorageFaults)
+    give_back: GiveBack = _nothing
 
     @contextmanager
     def available(self) -> Iterator[None]:

@@ -13,6 +13,7 @@ from graph.storage.sqlite.index import SqliteDeletion, SqliteIndex
 from graph.storage.sqlite.ownership import ServerAddress, own
 from graph.storage.sqlite.probe import MALFORMED, TableProbe, checking, is_damage, watched, watching
 from graph.storage.sqlite.schema import APPLICATION_ID, VERSION
+from graph.storage.sqlite.space import SqliteSpace
 from graph.storage.sqlite.spending import SqliteSpending
 from graph.storage.sqlite.store import SqliteStore
 from graph.storage.sqlite.writer import BUSY_TIMEOUT, SqliteWriter
@@ -94,6 +95,7 @@ async def _open(path: Path, stack: AsyncExitStack, *, killed: bool) -> Storage:
         index=index,
         spending=spending,
         remove=SqliteDeletion(writer),
+        give_back=SqliteSpace(path, for_index, factory),
         errors=(sqlite3.Error,),
         expect_new=saver.new_threads.add,
         faults=faults,
