@@ -140,6 +140,7 @@ def _retention(settings: Settings, storage: Storage, runs: Runs) -> Retention | 
         runs.remove_settled,
         days=settings.retention,
         errors=(StorageUnavailable, *storage.errors),
+        give_back=storage.give_back,
     )
 
 

@@ -132,8 +132,8 @@ SHORTEST_PAUSE, LONGEST_PAUSE, FIRST = 0.5, 600.0, 5.0
 class Retention:
     """Removes what was settled more than `days` days ago.
 
-    `remove` removes runs by their ids and tells how many; `errors` are what it raises while the
-    storage does not answer.
+    `remove` removes runs by their ids and tells how many, `give_back` gives the room that they have
+    left back to the disk; `errors` are what both raise while the storage does not answer.
     """
 
     def __init__(
@@ -143,7 +143,9 @@ class Retention:
         *,
         days: float,
         errors: tuple[type[Exception], ...] = (),
+        give_back: Callable[[], Awaitable[int]] | None = None,
     ) -> None:
+        self._give_back = give_back
         self._index = index
         self._remove = remove
         self._kept = days * DAY
@@ -160,6 +162,8 @@ class Retention:
             await asyncio.sleep(REST * (time.monotonic() - began))
         if removed:
             retention_logger.info("runs removed", extra={"runs": removed})
+            if self._give_back:
+                await self._give_back()
         return removed
 
     async def keep_sweeping(self) -> None:

@@ -216,6 +216,15 @@ class RunIndex(Protocol):
 DeleteRuns = Callable[[Sequence[RunArtifacts]], Awaitable[int]]
 
 
+#: Gives the room that removed runs have left back to the disk, where that is worth it; how many
+#: bytes. Raises the backend's error.
+GiveBack = Callable[[], Awaitable[int]]
+
+
+async def _nothing() -> int:
+    return 0
+
+
 @dataclass(frozen=True)
 class Spent:
     """What the calls of one day cost together; `usd` is None once a price is not known."""
@@ -295,6 +304,7 @@ class Storage:
     remove: DeleteRuns
     errors: tuple[type[Exception], ...]
     faults: StorageFaults = field(default_factory=StorageFaults)
+    give_back: GiveBack = _nothing
 
     @contextmanager
     def available(self) -> Iterator[None]:

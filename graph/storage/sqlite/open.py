@@ -14,6 +14,7 @@ from graph.storage.sqlite.ownership import ServerAddress, own
 from graph.storage.sqlite.probe import MALFORMED, TableProbe, checking, is_damage, watched, watching
 from graph.storage.sqlite.schema import APPLICATION_ID, VERSION
 from graph.storage.sqlite.searcher import Searcher
+from graph.storage.sqlite.space import SqliteSpace
 from graph.storage.sqlite.spending import SqliteSpending
 from graph.storage.sqlite.store import SqliteStore
 from graph.storage.sqlite.writer import BUSY_TIMEOUT, SqliteWriter
@@ -97,6 +98,7 @@ async def _open(path: Path, stack: AsyncExitStack, *, killed: bool) -> Storage:
         index=index,
         spending=spending,
         remove=SqliteDeletion(writer),
+        give_back=SqliteSpace(path, for_index, factory),
         errors=(sqlite3.Error,),
         faults=faults,
     )
