@@ -24,7 +24,7 @@ from api.routes.retry import router as retry_router
 from api.routes.runs import router as run_router
 from api.routes.server import budget_router, docs_routes
 from api.routes.server import router as server_router
-from api.streams.admission import StreamRateLimit
+from api.streams.admission import StreamLimit
 from api.streams.sse import HEARTBEAT
 from api.streams.streams import EncodedEvents
 from graph.service import Runs
@@ -42,13 +42,15 @@ class HttpLimits:
 
     `allowed_hosts`: names besides the loopback ones that the server answers to, without a port;
     `"*"` is any. `max_body`: largest body, in bytes. `keys`: one of them has to come with it, if
-    there are any. `cors_origins`: other sites whose pages may call.
+    there are any. `cors_origins`: other sites whose pages may call. `streams`: so many of one
+    owner may be open.
     """
 
     allowed_hosts: tuple[str, ...] = ()
     max_body: int = 64 * 1024
     keys: KeyRing = field(default_factory=KeyRing)
     cors_origins: tuple[str, ...] = ()
+    streams: int = 300
 
 
 def create_app(
@@ -101,7 +103,7 @@ def create_app(
             ),
             Middleware(Authentication, keys=limits.keys),
             Middleware(BodyLimit, limit=limits.max_body),
-            Middleware(StreamRateLimit),
+            Middleware(StreamLimit, per_owner=limits.streams),
         ],
         exception_handlers=HANDLERS,
         redirect_slashes=False,

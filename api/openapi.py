@@ -14,7 +14,9 @@ from api.middleware.access import HostRefused, KeyRefused, NotJson, OriginRefuse
 from api.middleware.limits import BodyCutOff, BodyTooLarge
 from api.schemas import Problem
 from api.views.answers import Heartbeat, RunEvent
+from graph.queue.executor import QueueFull
 from graph.record.events import EVENT_TYPES
+from graph.runs.quotas import NoRoom, TooManyPosts
 from graph.runs.watch import RunChanged
 
 #: What any route may answer with: it takes no parameters but those that it names.
@@ -22,6 +24,9 @@ ALWAYS: tuple[Cause, ...] = (RequestValidationError, KeyRefused, HostRefused, Ex
 
 #: What any route that takes a body may answer with besides.
 WITH_BODY: tuple[Cause, ...] = (400, OriginRefused, BodyTooLarge, NotJson, BodyCutOff)
+
+#: What stands in the way of one more run.
+NEW_RUN: tuple[Cause, ...] = (TooManyPosts, QueueFull, NoRoom)
 
 #: The headers of an answer that tells of a new run.
 LOCATION = {"Location": {"description": "Where to read the run.", "schema": {"type": "string"}}}

@@ -16,9 +16,11 @@ from graph.queue.executor import Executor
 from graph.queue.model_calls import ModelCalls
 from graph.record.events import next_event
 from graph.runs.context import LateCalls, RunContext, RunPolicy, make_context
+from graph.runs.quotas import Quotas
 from graph.service import Runs
 from graph.settings import Settings
 from graph.state import RunState
+from graph.state.row import Quota
 from graph.storage.open import open_storage
 from graph.storage.sqlite.ownership import ServerAddress
 from graph.storage.storage import Storage, StorageError, StorageUnavailable
@@ -62,7 +64,9 @@ async def open_runs(
         calls = ModelCalls(settings.model_calls, executor.resting)
         if ladder:
             ladder = replace(ladder, turns=calls, budget_guard=daily)
-        policy = RunPolicy(settings.limits, settings.approve, settings.approval_expires)
+        policy = RunPolicy(
+            settings.limits, settings.approve, settings.approval_expires, _quotas(settings)
+        )
         context = _context(settings, storage, tools, ladder, executor)
         runs = Runs(context, policy, ladder, daily_budget=daily, calls=calls)
         try:
@@ -104,6 +108,14 @@ def _context(
         tool_errors=settings.tool_errors_told,
     )
     return make_context(graph, storage, executor, tools, threads, doubts)
+
+
+def _quotas(settings: Settings) -> Quotas:
+    return Quotas(
+        posts=settings.posts_per_minute,
+        retries=settings.retries_per_run,
+        keeping=Quota(settings.kept_runs, settings.kept_bytes, settings.forks_per_run),
+    )
 
 
 def _daily_budget(settings: Settings, storage: Storage) -> DailyBudget | None:

@@ -24,6 +24,7 @@ from graph.record.record import Record
 from graph.runs.accept import Acceptance, refuse_second
 from graph.runs.context import RunContext, RunPolicy, thread
 from graph.runs.history import Checkpoint, HistoryPage, checkpoint_of, page_of
+from graph.runs.quotas import Quotas, Usage
 from graph.runs.recovery import apply_stored_retry
 from graph.runs.runner import Runner
 from graph.runs.watch import RunSubscription
@@ -69,7 +70,7 @@ class Runs:
         self._sweeping: asyncio.Task[None] | None = None
         self._runner = Runner(context, models=models)
         self._previews = PlanPreviews(context.graph, context.tools, policy.limits, models)
-        self._acceptance = Acceptance(context)
+        self._acceptance = Acceptance(context, policy.quotas)
         expires = policy.approval_expires
         self._canceller = Canceller(context, self._runner, self._acceptance)
         self._retrier = Retrier(context, self._runner, self._acceptance, approval_expires=expires)
@@ -124,9 +125,9 @@ class Runs:
         """Accept a task; it is on disk when this returns, and executed soon after.
 
         `approve` says whether it waits after planning until somebody approves; without it, as all.
-        Raises `PromptRejected`, `QueueFull`, `StorageUnavailable`, and `NotAccepting` while the
-        process is ending. With a key that the owner has used before it raises `AlreadyAccepted` or
-        `KeyReused`.
+        Raises `PromptRejected`, `TooManyPosts`, `QueueFull`, `NoRoom`, `StorageUnavailable`, and
+        `NotAccepting` while the process is ending. With a key that the owner has used before it
+        raises `AlreadyAccepted` or `KeyReused`.
         """
         self._acceptance.check()
         if key is not None:
@@ -203,8 +204,9 @@ class Runs:
         goes on with: an edited input makes it another, steps that are left out do not.
 
         The command to do so is on disk when this returns. Raises `RunNotFound`, `NotRetryable`,
-        `NotPlanned`, `RetryRejected`, `QueueFull`, `NotAccepting` and `StorageUnavailable`; after
-        the last one it continues as soon as the storage answers, if the command was stored.
+        `NotPlanned`, `RetryRejected`, `RunUsedUp`, `TooManyPosts`, `NoRoom`, `QueueFull`,
+        `NotAccepting` and `StorageUnavailable`; after the last one it continues as soon as the
+        storage answers, if the command was stored.
         """
         return await self._retrier.retry(run_id, request, by=by, owner=owner)
 
@@ -260,8 +262,8 @@ class Runs:
         It has the owner of this one, and asks for approval as that does: an approval by then
         holds for the same plan, not for an edited one.
 
-        Raises `RunNotFound`, `CheckpointNotFound`, `ForkRejected`, `QueueFull`, `NotAccepting` and
-        `StorageUnavailable`.
+        Raises `RunNotFound`, `CheckpointNotFound`, `ForkRejected`, `TooManyPosts`, `QueueFull`,
+        `NoRoom`, `RunUsedUp`, `NotAccepting` and `StorageUnavailable`.
         """
         return await self._forker.fork(run_id, checkpoint_id, edits, owner=owner)
 
@@ -284,12 +286,13 @@ class Runs:
     ) -> PlanPreview:
         """The plan that a run of this prompt would be given; nothing is stored but what it cost.
 
-        Raises `PromptRejected`, `StorageUnavailable` where what it cost cannot be stored, and
-        `NotAccepting` while the process is ending.
+        Raises `PromptRejected`, `TooManyPosts`, `StorageUnavailable` where what it cost cannot be
+        stored, and `NotAccepting` while the process is ending.
         """
         self._acceptance.check()
         if reason := prompt_error(prompt, self._policy.limits["max_prompt"]):
             raise PromptRejected(reason)
+        self._acceptance.rate.take(owner)
         with self._storage.available():
             return await self._previews.make(prompt, owner=owner, budget=budget)
 
@@ -299,6 +302,12 @@ class Runs:
             return Account(DailyLimit(), None, renewal(time.time()))
         with self._storage.available():
             return await self._daily_budget.account(owner)
+
+    async def usage(self, owner: str) -> tuple[Quotas, Usage]:
+        """What the owner may take of the server, and has taken. Raises `StorageUnavailable`."""
+        with self._storage.available():
+            kept = await self._storage.index.kept(owner)
+        return self._policy.quotas, Usage(self._acceptance.rate.posted(owner), kept)
 
     async def history(
         self, run_id: str, *, owner: str | None, limit: int, before: str | None = None
@@ -323,7 +332,7 @@ class Runs:
     async def search(self, owner: str, search: Search, cursor: str | None = None) -> Page:
         """The runs of an owner that match, from where `cursor` says.
 
-        Raises `InvalidCursor` and `StorageUnavailable`.
+        Raises `InvalidCursor`, `SearchTooLarge` and `StorageUnavailable`.
         """
         if cursor is not None:
             search = replace(search, after=decode(cursor, search, owner=owner))

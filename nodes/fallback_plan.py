@@ -48,8 +48,14 @@ async def fallback_plan(
     return asking.about(state, update) if asking else update
 
 
+#: How much of what was not understood the message repeats, in characters.
+MOST_QUOTED = 500
+
+
 def _refusal(state: RunState, reading: Reading) -> str:
     words = "; ".join(f'"{part["text"]}"' for part in reading.unparsed)
+    if len(words) > MOST_QUOTED:  # all of it is in `unparsed`, and each checkpoint keeps both
+        words = f"{words[:MOST_QUOTED]}… (`unparsed` has all of it)"
     return f"{_before(state)}not understood: {words}. Nothing was done."
 
 

@@ -32,6 +32,7 @@ from graph.commands.retry import RetryRequest
 from graph.compose import open_runs
 from graph.queue.executor import QueueFull
 from graph.runs.context import RunNotFound
+from graph.runs.quotas import NoRoom, TooManyPosts
 from graph.service import PromptRejected, Runs
 from graph.settings import Settings
 from graph.settings.keys import DEFAULT_OWNER, KeyRing
@@ -86,7 +87,7 @@ async def _start(runs: Runs, task: str, owner: str) -> str:
     try:
         with told_in_a_line(NotStarted):
             return (await runs.start(task, owner=owner))["run_id"]
-    except PromptRejected as error:
+    except (PromptRejected, TooManyPosts, QueueFull, NoRoom) as error:
         raise NotStarted(str(error)) from None
 
 

@@ -69,6 +69,7 @@ async def _serve_on(listener: socket.socket, settings: Settings) -> None:
                         settings.max_body,
                         KeyRing(settings.api_keys),
                         settings.cors_origins,
+                        settings.streams_per_owner,
                     ),
                     address=address,
                 ),

@@ -1,5 +1,6 @@
 """What a kind of problem is: its status, its words, and the fields that are at fault."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -39,6 +40,12 @@ MEDIA_TYPE = "application/problem+json"
 
 #: What a client waits before it asks again where the server cannot say, in seconds.
 RETRY_AFTER = 1
+
+
+def retry_after(seconds: float) -> dict[str, str]:
+    """The header for who may come again in so many seconds."""
+    return {"Retry-After": str(max(1, math.ceil(seconds)))}
+
 
 #: What the table is keyed by: an exception, or the status of one that routing raised.
 Cause = int | type[Exception]

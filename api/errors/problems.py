@@ -1,6 +1,5 @@
 """Every error that leaves the server, in one table: exception to kind of problem."""
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,11 +7,11 @@ from fastapi import HTTPException, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.routing import Match
 
-from api.errors.kinds import RETRY_AFTER, Cause, FieldError, Kind, field_errors
+from api.errors.kinds import RETRY_AFTER, Cause, FieldError, Kind, field_errors, retry_after
+from api.errors.limits import LIMITS
 from api.middleware.access import HostRefused, KeyRefused, NotJson, OriginRefused
-from api.middleware.connections import HeadTooLarge, Malformed, TooManyConnections, TooSlow
-from api.middleware.limits import BodyCutOff, BodyTooLarge
-from api.streams.admission import TooManyStreams
+from api.middleware.connections import Malformed
+from api.middleware.limits import BodyCutOff
 from api.streams.streams import EventNotFound
 from graph.commands.approval import NotWaiting
 from graph.commands.cancel import AlreadySettled
@@ -20,12 +19,12 @@ from graph.commands.deletion import NotSettled
 from graph.commands.fork import ForkRejected
 from graph.commands.resolve import NotInDoubt
 from graph.commands.retry import NoBackoff, NotPlanned, NotRetryable, RetryRejected
-from graph.queue.executor import QueueFull
 from graph.runs.accept import KeyReused, NotAccepting
 from graph.runs.context import RunNotFound
 from graph.runs.history import CheckpointNotFound
 from graph.service import PromptRejected
 from graph.storage.pages import InvalidCursor
+from graph.storage.search import SearchTooLarge
 from graph.storage.storage import StorageUnavailable
 from nodes.approval.edited_plan import PlanUnfit
 from nodes.approval.in_doubt import AnswerUnfit
@@ -59,10 +58,6 @@ def _allow(_: HTTPException, request: Request) -> dict[str, str]:
         for method in getattr(route, "methods", ("GET",))
     }
     return {"Allow": ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods else set())))}
-
-
-def _retry_after(seconds: float) -> dict[str, str]:
-    return {"Retry-After": str(max(1, math.ceil(seconds)))}
 
 
 #: What may have been stored although it could not be told, by the end of its path.
@@ -116,6 +111,16 @@ PROBLEMS: Mapping[Cause, Kind] = {
             "and order only. Leave it out to begin with the first page."
         ),
         errors=lambda _: [FieldError(field="cursor", message="is none of this search")],
+    ),
+    SearchTooLarge: Kind(
+        400,
+        "search-too-large",
+        "Too many runs would have to be sorted",
+        lambda e, _: (
+            f"More runs have these words than are looked through to sort them by {e.sort}. Sort "
+            "by time, which goes on page by page, or look for rarer words."
+        ),
+        errors=lambda e: [FieldError(field="sort", message=str(e))],
     ),
     PlanUnfit: Kind(
         400,
@@ -236,12 +241,6 @@ PROBLEMS: Mapping[Cause, Kind] = {
         ),
         headers=_allow,
     ),
-    TooSlow: Kind(
-        408,
-        "too-slow",
-        "The request did not come in time",
-        lambda *_: "The request was begun and not ended in time; send it again as a whole.",
-    ),
     AlreadySettled: Kind(
         409,
         "already-settled",
@@ -317,15 +316,7 @@ PROBLEMS: Mapping[Cause, Kind] = {
             "The server stops before the body was whole; nothing was read of it. Send the "
             "request again, all of it, when the server is back."
         ),
-        headers=lambda *_: {"Connection": "close", **_retry_after(RETRY_AFTER)},
-    ),
-    BodyTooLarge: Kind(
-        413,
-        "body-too-large",
-        "The body is too large",
-        lambda e, _: f"The body may have {e.limit:,} bytes; this one has more.",
-        # What is left of the body would otherwise be read as the next request.
-        headers=lambda *_: {"Connection": "close"},
+        headers=lambda *_: {"Connection": "close", **retry_after(RETRY_AFTER)},
     ),
     NotJson: Kind(
         415,
@@ -337,60 +328,28 @@ PROBLEMS: Mapping[Cause, Kind] = {
         ),
         headers=lambda *_: {"Accept": "application/json"},
     ),
-    TooManyStreams: Kind(
-        429,
-        "too-many-streams",
-        "Too many streams are asked for at once",
-        lambda *_: "As many requests for streams as may wait do so already; come again later.",
-        headers=lambda e, _: _retry_after(e.seconds),
-    ),
-    HeadTooLarge: Kind(
-        431,
-        "head-too-large",
-        "The head of the request is too large",
-        lambda e, _: (
-            f"The head of a request, and what stands around the parts of its body, may have"
-            f" {e.limit:,} bytes; this one has more."
-        ),
-    ),
-    QueueFull: Kind(
-        429,
-        "queue-full",
-        "Too many runs are waiting",
-        lambda e, _: f"The queue is full. Post again in {math.ceil(e.retry_after)} s.",
-        headers=lambda e, _: _retry_after(e.retry_after),
-    ),
     NotAccepting: Kind(
         503,
         "not-accepting",
         "The server is stopping",
         lambda *_: "No new runs are taken. Accepted ones go on at the next start; post again then.",
-        headers=lambda *_: _retry_after(RETRY_AFTER),
+        headers=lambda *_: retry_after(RETRY_AFTER),
     ),
     StorageUnavailable: Kind(
         503,
         "storage-unavailable",
         "The storage does not answer",
         _storage_detail,
-        headers=lambda *_: _retry_after(RETRY_AFTER),
-    ),
-    TooManyConnections: Kind(
-        503,
-        "too-many-connections",
-        "There are too many connections",
-        lambda *_: (
-            "As many connections are open as may be, from this address or in all. Close some, or"
-            " set RUNWRIGHT_MAX_CONNECTIONS and RUNWRIGHT_MAX_CONNECTIONS_PER_ADDRESS."
-        ),
-        headers=lambda *_: _retry_after(RETRY_AFTER),
+        headers=lambda *_: retry_after(RETRY_AFTER),
     ),
     NotReady: Kind(
         503,
         "not-ready",
         "The server is not ready",
         lambda e, _: str(e),
-        headers=lambda *_: _retry_after(RETRY_AFTER),
+        headers=lambda *_: retry_after(RETRY_AFTER),
     ),
+    **LIMITS,
     Exception: Kind(
         500,
         "internal",

@@ -8,8 +8,8 @@ handing them on, and gives what is half sent a time.
 import asyncio
 import logging
 import time
-from collections import Counter, OrderedDict
-from collections.abc import Callable
+from collections import Counter, OrderedDict, defaultdict
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from ipaddress import ip_network
 from typing import Any, cast
@@ -26,6 +26,9 @@ ALIVE = b"/health/live"
 
 #: So many requests may be sent ahead on one connection.
 PIPELINED = 16
+
+#: So many clients of one address may be slow to read, however large their answers are.
+READERS = 8
 
 #: How often it is logged that connections are refused, in seconds.
 LOG_EVERY = 60.0
@@ -58,6 +61,7 @@ class Malformed(Exception):
 class ConnectionLimits:
     """`head`: bytes of a head, also of the trailers. `head_seconds`: time for a head, and for each
     `body_rate` times as many bytes of a body. `total`, `per_address`: connections at once.
+    `unread`: bytes that are sent to one address and not read.
     """
 
     head: int = 32 * 1024
@@ -65,6 +69,7 @@ class ConnectionLimits:
     body_rate: int = 1024
     total: int = 4_000
     per_address: int = 1_000
+    unread: int = 4 * 2**20
 
 
 @dataclass
@@ -75,6 +80,9 @@ class Connections:
     count: int = 0
     by_address: Counter[str] = field(default_factory=Counter)
     overflow: "OrderedDict[GuardedProtocol, None]" = field(default_factory=OrderedDict)
+    unread: "defaultdict[str, OrderedDict[GuardedProtocol, None]]" = field(
+        default_factory=lambda: defaultdict(OrderedDict)
+    )
     logged: float = -LOG_EVERY
     refused: int = 0
 
@@ -98,12 +106,31 @@ class Connections:
             self.logged, self.refused = time.monotonic(), 0
         return False
 
+    def note_unread(self, connection: "GuardedProtocol", address: str) -> None:
+        """It has more to read than it takes at once; too much of one address is thrown away."""
+        waiting = self.unread[address]
+        waiting[connection] = None
+        while len(waiting) > READERS and _unread(waiting) > self.limits.unread:
+            longest, _ = waiting.popitem(last=False)
+            longest.transport.abort()
+
+    def note_read(self, connection: "GuardedProtocol", address: str) -> None:
+        """It has read almost all that it was sent, or is closed."""
+        if address in self.unread:
+            self.unread[address].pop(connection, None)
+            if not self.unread[address]:
+                del self.unread[address]
+
     def leave(self, address: str) -> None:
         """One that was admitted is closed."""
         self.count -= 1
         self.by_address[address] -= 1
         if not self.by_address[address]:
             del self.by_address[address]
+
+
+def _unread(waiting: "Iterable[GuardedProtocol]") -> int:
+    return sum(one.transport.get_write_buffer_size() for one in waiting)
 
 
 class GuardedProtocol(HttpToolsProtocol):
@@ -146,6 +173,7 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._admitted:
             self._open.leave(self._address)
         self._open.overflow.pop(self, None)
+        self._open.note_read(self, self._address)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -165,6 +193,16 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def _is_idle(self) -> bool:
         return self.cycle is None or self.cycle.response_complete
+
+    def pause_writing(self) -> None:
+        """The client does not read as fast as it is answered."""
+        super().pause_writing()
+        self._open.note_unread(self, self._address)
+
+    def resume_writing(self) -> None:
+        """The client has read."""
+        super().resume_writing()
+        self._open.note_read(self, self._address)
 
     # What the parser hands on.
 

@@ -17,6 +17,7 @@ from graph.commands.preview import PlanPreview
 from graph.commands.resolve import NotInDoubt
 from graph.runs.accept import NotAccepting
 from graph.runs.context import RunNotFound
+from graph.runs.quotas import TooManyPosts
 from graph.service import PromptRejected
 from graph.state import ResolvedAs
 from graph.storage.storage import StorageUnavailable
@@ -163,7 +164,7 @@ async def resolve_run(
     response_class=JSONResponse,
     responses={
         200: answered(DraftAnswer, "Planned, or the reason why there is no plan."),
-        **problems(*WITH_BODY, PromptRejected, NotAccepting, StorageUnavailable),
+        **problems(*WITH_BODY, PromptRejected, TooManyPosts, NotAccepting, StorageUnavailable),
     },
 )
 async def make_plan(

@@ -8,17 +8,17 @@ from fastapi.responses import JSONResponse
 from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
-from api.openapi import LOCATION, WITH_BODY, problems
+from api.openapi import LOCATION, NEW_RUN, WITH_BODY, problems
 from api.parameters import OwnerDep, RunsDep
 from api.routes.approval import PlanEdit
 from api.schemas import Body, RunCreated, Words, whole
 from api.strict import StrictRoute
 from api.views.answers import json_answer
 from graph.commands.fork import Edits, ForkRejected
-from graph.queue.executor import QueueFull
 from graph.runs.accept import NotAccepting
 from graph.runs.context import RunNotFound
 from graph.runs.history import CheckpointNotFound
+from graph.runs.quotas import RunUsedUp
 from graph.storage.storage import StorageUnavailable
 
 router = APIRouter(route_class=StrictRoute, tags=["history"])
@@ -84,7 +84,8 @@ class ForkCreate(Body):
             ForkRejected,
             RunNotFound,
             CheckpointNotFound,
-            QueueFull,
+            *NEW_RUN,
+            RunUsedUp,
             NotAccepting,
             StorageUnavailable,
         ),

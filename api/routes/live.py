@@ -5,7 +5,7 @@ from contextlib import suppress
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
-from api.openapi import WITH_BODY, changes, problems, run_events
+from api.openapi import NEW_RUN, WITH_BODY, changes, problems, run_events
 from api.parameters import (
     PAGE,
     WAIT,
@@ -23,7 +23,6 @@ from api.streams.sse import unless_gone
 from api.streams.streams import ChangesStream, EventNotFound, RunStream, check_position
 from api.strict import StrictRoute
 from api.views.answers import EventPage, RunAnswer, answered, json_answer, run_answer
-from graph.queue.executor import QueueFull
 from graph.runs.accept import KeyReused, NotAccepting
 from graph.runs.context import RunNotFound
 from graph.service import PromptRejected
@@ -110,7 +109,7 @@ async def read_events(
             RunAnswer, "Accepted and on disk, not settled within the timeout.", headers=POSTED
         ),
         **problems(
-            *WITH_BODY, PromptRejected, KeyReused, QueueFull, NotAccepting, StorageUnavailable
+            *WITH_BODY, PromptRejected, KeyReused, *NEW_RUN, NotAccepting, StorageUnavailable
         ),
     },
 )

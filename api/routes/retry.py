@@ -7,16 +7,16 @@ from fastapi.responses import JSONResponse
 from pydantic import BeforeValidator, Field
 from typing_extensions import TypedDict
 
-from api.openapi import WITH_BODY, problems
+from api.openapi import NEW_RUN, WITH_BODY, problems
 from api.parameters import CallerDep, MaxValueBytes, OwnerDep, RunsDep
 from api.schemas import Body, whole
 from api.strict import StrictRoute
 from api.views.answers import RunAnswer, answered, json_answer, run_answer
 from graph.commands.retry import NoBackoff, NotPlanned, NotRetryable, RetryRejected, RetryRequest
-from graph.queue.executor import QueueFull
 from graph.record.record import Record
 from graph.runs.accept import NotAccepting
 from graph.runs.context import RunNotFound
+from graph.runs.quotas import RunUsedUp
 from graph.state import Status
 from graph.state.wording import Time, doc
 from graph.storage.storage import StorageUnavailable
@@ -86,7 +86,8 @@ router = APIRouter(route_class=StrictRoute, tags=["runs"])
             RunNotFound,
             NotRetryable,
             NotPlanned,
-            QueueFull,
+            *NEW_RUN,
+            RunUsedUp,
             NotAccepting,
             StorageUnavailable,
         ),

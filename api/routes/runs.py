@@ -13,7 +13,7 @@ from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
 from api.errors.problems import OutputNotFound
-from api.openapi import LOCATION, WITH_BODY, problems
+from api.openapi import LOCATION, NEW_RUN, WITH_BODY, problems
 from api.parameters import MOST, CallerDep, MaxValueBytes, OwnerDep, RunsDep
 from api.routes.search import RunList, RunQuery, RunSearch
 from api.schemas import CancelCreate, RunCreate, RunCreated
@@ -21,7 +21,6 @@ from api.strict import StrictRoute
 from api.views.answers import ExplanationAnswer, RunAnswer, answered, json_answer, run_answer
 from graph.commands.cancel import AlreadySettled
 from graph.commands.deletion import NotSettled
-from graph.queue.executor import QueueFull
 from graph.record.record import Record
 from graph.runs.accept import AlreadyAccepted, KeyReused, NotAccepting
 from graph.runs.context import RunNotFound
@@ -30,6 +29,7 @@ from graph.state import Attempt, Status
 from graph.state.row import IdempotencyKey
 from graph.state.wording import Time, doc
 from graph.storage.pages import InvalidCursor
+from graph.storage.search import SearchTooLarge
 from graph.storage.storage import StorageUnavailable
 from nodes.contract.steps import CUT_OFF
 
@@ -183,7 +183,7 @@ router = APIRouter(route_class=StrictRoute, tags=["runs"])
     responses={
         201: {"model": RunCreated, "description": "Accepted and on disk.", "headers": POSTED},
         **problems(
-            *WITH_BODY, PromptRejected, KeyReused, QueueFull, NotAccepting, StorageUnavailable
+            *WITH_BODY, PromptRejected, KeyReused, *NEW_RUN, NotAccepting, StorageUnavailable
         ),
     },
 )
@@ -217,7 +217,7 @@ async def read_run(
     response_class=JSONResponse,
     responses={
         200: answered(RunList, "A page of runs."),
-        **problems(InvalidCursor, StorageUnavailable),
+        **problems(InvalidCursor, SearchTooLarge, StorageUnavailable),
     },
 )
 async def list_runs(
@@ -233,7 +233,7 @@ async def list_runs(
     response_class=JSONResponse,
     responses={
         200: answered(RunList, "A page of runs."),
-        **problems(*WITH_BODY, InvalidCursor, StorageUnavailable),
+        **problems(*WITH_BODY, InvalidCursor, SearchTooLarge, StorageUnavailable),
     },
 )
 async def search_runs(body: RunSearch, runs: RunsDep, owner: OwnerDep) -> Response:

@@ -41,8 +41,43 @@ class DaySpent(TypedDict):
     calls: Annotated[int, doc("Calls of models that were paid for.")]
 
 
+class OwnerLimits(TypedDict):
+    """The most that an owner may take of the server; null is no limit."""
+
+    posts_per_minute: Annotated[
+        int | None, doc("Posts, previews, retries and forks, all together.")
+    ]
+    runs: Annotated[int | None, doc("Runs that are kept.")]
+    bytes: Annotated[int | None, doc("Bytes that are kept of runs.")]
+    retries_per_run: Annotated[int | None, doc("Retries of one run.")]
+    forks_per_run: Annotated[int | None, doc("Forks of one run.")]
+
+
+class OwnerUsage(TypedDict):
+    """What an owner has taken of it."""
+
+    posts: Annotated[
+        int, doc("Of the posts of a minute; they come back evenly, so many in a minute.")
+    ]
+    runs: Annotated[int, doc("Runs that are kept.")]
+    bytes: Annotated[
+        int,
+        doc(
+            "Bytes of their prompts and checkpoints; those of a run under way are counted when "
+            "it rests."
+        ),
+    ]
+
+
+class QuotaAnswer(TypedDict):
+    """What the caller may take of the server that others use too, and has taken."""
+
+    limit: Annotated[OwnerLimits, doc("The limits of every owner.")]
+    used: Annotated[OwnerUsage, doc("What the caller has taken.")]
+
+
 class BudgetAnswer(TypedDict):
-    """The caller's budget of the day, which every owner has alone."""
+    """The caller's budget of the day, and quota; every owner has both alone."""
 
     limit: Annotated[DailyLimits, doc("The limits of a day.")]
     spent: Annotated[
@@ -53,6 +88,7 @@ class BudgetAnswer(TypedDict):
         ),
     ]
     renewed_at: Annotated[Time, doc("When the next day begins: midnight, UTC.")]
+    quota: Annotated[QuotaAnswer, doc("What may be posted and kept, and is.")]
 
 
 @budget_router.get(
@@ -64,12 +100,23 @@ class BudgetAnswer(TypedDict):
     },
 )
 async def read_budget(runs: RunsDep, owner: OwnerDep) -> Response:
-    """What the caller may spend on planning by models today, and has spent.
+    """What the caller may spend on planning by models today, post and keep; and what is used of it.
 
     Where the next call does not fit into what is left, the pattern planner plans until the day
     ends.
     """
-    return json_answer(asdict(await runs.account(owner)), BudgetAnswer)
+    account, (quotas, usage) = await runs.account(owner), await runs.usage(owner)
+    quota = QuotaAnswer(
+        limit=OwnerLimits(
+            posts_per_minute=quotas.posts or None,
+            runs=quotas.keeping.runs or None,
+            bytes=quotas.keeping.bytes or None,
+            retries_per_run=quotas.retries or None,
+            forks_per_run=quotas.keeping.forks or None,
+        ),
+        used=OwnerUsage(posts=usage.posts, runs=usage.kept.runs, bytes=usage.kept.bytes),
+    )
+    return json_answer(asdict(account) | {"quota": quota}, BudgetAnswer)
 
 
 router = APIRouter(route_class=StrictRoute)

@@ -1,7 +1,10 @@
-"""Watchers that come by the hundred are let in one by one, so that no run waits for them."""
+"""How many streams one owner may have, and how those that come by the hundred are let in.
+
+One by one, so that no run waits for them.
+"""
 
 import asyncio
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from contextlib import suppress
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -17,41 +20,59 @@ MOST_WAITING = 1_000
 
 
 class TooManyStreams(Exception):
-    """As many requests for streams of this owner wait as may; `seconds` is for how long."""
+    """This owner has `limit` streams open, or as many requests for one wait as may.
 
-    def __init__(self, seconds: float) -> None:
-        super().__init__(seconds)
+    Those that wait do so for so many `seconds`.
+    """
+
+    def __init__(self, limit: int, seconds: float = 0.0) -> None:
+        super().__init__(limit, seconds)
+        self.limit = limit
         self.seconds = seconds
 
 
-class StreamRateLimit:
+class StreamLimit:
     """Lets requests for streams in at a bounded rate; one that comes alone does not wait.
 
-    Owners take turns, and who goes away gives back the place. Raises `TooManyStreams`.
+    Of one owner at most `per_owner` are open. Owners take turns, and who goes away gives back the
+    place. Raises `TooManyStreams`.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, per_owner: int) -> None:
         self._app = app
+        self._per_owner = per_owner
+        self._open: Counter[str | None] = Counter()
         self._next = 0.0  # the next free moment, by the loop's clock
         self._waiting: OrderedDict[str | None, deque[asyncio.Future[None]]] = OrderedDict()
         self._timer: asyncio.TimerHandle | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, as ASGI has it."""
-        if scope["type"] == "http" and scope["path"].endswith("/stream"):
-            now = asyncio.get_running_loop().time()
-            if self._timer is None and self._next <= now:
-                self._next = now + INTERVAL
-            elif not await unless_gone(receive, self._admitted(scope.get(OWNER))):
-                return
-        await self._app(scope, receive, send)
+        if scope["type"] != "http" or not scope["path"].endswith("/stream"):
+            await self._app(scope, receive, send)
+            return
+        owner = scope.get(OWNER)
+        now = asyncio.get_running_loop().time()
+        if self._timer is None and self._next <= now:
+            self._next = now + INTERVAL
+        elif not await unless_gone(receive, self._admitted(owner)):
+            return
+        if self._open[owner] >= self._per_owner:
+            raise TooManyStreams(self._per_owner)
+        self._open[owner] += 1
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            self._open[owner] -= 1
+            if not self._open[owner]:
+                del self._open[owner]
 
     async def _admitted(self, owner: str | None) -> bool:
         """Wait to be let in."""
         loop = asyncio.get_running_loop()
         waiting = self._waiting.setdefault(owner, deque())
         if len(waiting) >= MOST_WAITING:
-            raise TooManyStreams(len(waiting) * len(self._waiting) * INTERVAL)
+            raise TooManyStreams(MOST_WAITING, len(waiting) * len(self._waiting) * INTERVAL)
         waiter = loop.create_future()
         waiting.append(waiter)
         if self._timer is None:

@@ -202,6 +202,7 @@ class Retrier:
                 command = command_of(
                     state, request, self._context.tools, by=by, expires=self._approval_expires
                 )
+                await self._acceptance.admit_retry(state)
                 # As it was retried: by now it may be executing, or over.
                 return await self._reader.record(await self._apply(live, state["owner"], command))
         finally:

@@ -13,6 +13,7 @@ from graph.build import RunGraph
 from graph.queue.executor import Executor
 from graph.record.record import Record, record_of
 from graph.runs.live import Broadcaster, LiveRuns
+from graph.runs.quotas import NO_QUOTAS, Quotas
 from graph.state import Approve, Learned, Limits, RunState, learned_of, question_of
 from graph.state.row import facts_of, state_of
 from graph.state.status import SETTLED, SETTLED_OR_WAITING
@@ -165,11 +166,15 @@ def make_context(
 
 @dataclass(frozen=True)
 class RunPolicy:
-    """The limits of every run, whether its plan is asked about, and for how many seconds."""
+    """The limits of every run, whether its plan is asked about, and for how many seconds.
+
+    `quotas`: what each owner may take.
+    """
 
     limits: Limits
     approve: Approve = "never"
     approval_expires: float = EXPIRES
+    quotas: Quotas = NO_QUOTAS
 
 
 class LateCalls:

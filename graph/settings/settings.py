@@ -116,6 +116,9 @@ class Settings(BaseSettings):
     max_connections_per_address: int = Field(
         1_000, ge=1, le=10**6, description="the same from one address, as that of a proxy"
     )
+    streams_per_owner: int = Field(
+        300, ge=1, le=10**6, description="streams of events that one owner may have open"
+    )
 
     # Whose the runs are
     api_keys: Annotated[tuple[Key, ...], NoDecode] = Field(
@@ -224,6 +227,15 @@ class Settings(BaseSettings):
     grace: float = Field(
         5.0, ge=0, le=3600, description="time for attempts in flight at the end of the process, s"
     )
+
+    # What each owner may take
+    posts_per_minute: int = Field(
+        6_000, ge=0, le=10**9, description="posts, previews, retries and forks in a minute; 0: any"
+    )
+    kept_runs: int = Field(1_000_000, ge=0, le=10**12, description="runs that are kept; 0: any")
+    kept_bytes: int = Field(10 * 2**30, ge=0, le=2**60, description="bytes of kept runs; 0: any")
+    retries_per_run: int = Field(100, ge=0, le=10**6, description="retries of one run; 0: any")
+    forks_per_run: int = Field(100, ge=0, le=10**6, description="forks of one run; 0: any")
 
     # What is told
     log: Literal["text", "json"] = Field("text", description="form of the log lines")

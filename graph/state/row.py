@@ -167,6 +167,34 @@ class KeyedRun:
 
 
 @dataclass(frozen=True)
+class Kept:
+    """What is kept of one owner: runs, and the bytes of their requests, checkpoints and writes.
+
+    The bytes of a run are counted where it rests; until then they are those of its request.
+    """
+
+    runs: int = 0
+    bytes: int = 0
+
+
+@dataclass(frozen=True)
+class Quota:
+    """The most that may be kept of one owner, and of forks of one run; 0 is no limit."""
+
+    runs: int = 0
+    bytes: int = 0
+    forks: int = 0
+
+    def is_reached(self, kept: Kept) -> bool:
+        """Whether no further run of the owner may be kept."""
+        return 0 < self.runs <= kept.runs or 0 < self.bytes <= kept.bytes
+
+
+#: No limit at all.
+NO_QUOTA = Quota()
+
+
+@dataclass(frozen=True)
 class RunArtifacts:
     """What is kept of one run under other names than its own: the receipts of its steps,
     and the namespaces of the store that these are in.

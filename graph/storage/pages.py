@@ -43,7 +43,10 @@ class RunSummary(TypedDict):
 
 
 class Counts(TypedDict):
-    """How many runs have each status; exact up to 10,000, and then that many or more."""
+    """How many runs have each status; exact up to 10,000, and then that many or more.
+
+    With `total_is_lower_bound` each may be more than was counted.
+    """
 
     pending: Annotated[int, doc("Accepted, not begun.")]
     running: Annotated[int, doc("Being planned or executed.")]
@@ -60,13 +63,19 @@ class Page(TypedDict):
     total: Annotated[
         int, doc("How many runs match; exact up to 10,000, where `text` is sought up to 1,000.")
     ]
-    total_is_lower_bound: Annotated[bool, doc("Whether there are more than `total`.")]
+    total_is_lower_bound: Annotated[
+        bool, doc("Whether there are, or may be, more than `total`: a search goes only so far.")
+    ]
     counts: Annotated[
         Counts | None,
         doc("Those that match but for their status, by status; null where `text` is sought."),
     ]
     next_cursor: Annotated[
-        str | None, doc("Given as `cursor`, goes on after this page; null on the last one.")
+        str | None,
+        doc(
+            "Given as `cursor`, goes on after this page; null on the last one. Before that a page "
+            "may have fewer runs than were asked for, or none, where many had to be looked through."
+        ),
     ]
 
 

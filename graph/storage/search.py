@@ -17,9 +17,19 @@ MOST_COUNTED, MOST_COUNTED_BY_WORDS = 10_000, 1_000
 Sort = Literal["time", "duration", "cost"]
 
 
+class SearchTooLarge(Exception):
+    """Too many runs would have to be looked through before the first by this order is known."""
+
+    def __init__(self, sort: Sort) -> None:
+        super().__init__(f"too many runs to sort by {sort}")
+        self.sort = sort
+
+
 @dataclass(frozen=True, kw_only=True)
 class Position:
     """A place between two runs: after the one with this key, and this number of acceptance.
+
+    Numbers are counted by owner.
 
     `key` is the duration or cost that is sorted by, None where it is not known or not used.
     """
@@ -63,19 +73,21 @@ class Found:
     """One page of a search; `after` is where the next one begins, None at the end.
 
     `matching` is how many match, `counts` tells of each status how many runs with it match all but
-    `statuses`, None where words are sought. What is more than its bound is one more, or some.
+    `statuses`, None where words are sought. What is more than its bound is one more, or some. Where
+    it was not `complete`, as a search goes only so far, there may be more than was counted.
     """
 
     rows: Sequence[RunRow]
     matching: int
     counts: Mapping[Status, int] | None
     after: Position | None
+    complete: bool = True
 
 
 def total(found: Found, search: Search) -> tuple[int, bool]:
-    """How many runs match, and whether there are more than that."""
+    """How many runs match, and whether there are, or may be, more than that."""
     bound = MOST_COUNTED if search.text is None else MOST_COUNTED_BY_WORDS
-    return min(found.matching, bound), found.matching > bound
+    return min(found.matching, bound), found.matching > bound or not found.complete
 
 
 def duration(row: RunRow) -> float | None:

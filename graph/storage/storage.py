@@ -18,11 +18,14 @@ from langgraph.store.base import BaseStore
 from graph.state import Learned, Status
 from graph.state.row import (
     NO_FACTS,
+    NO_QUOTA,
     ApprovalAnswer,
     DoubtAnswer,
     Facts,
     IdempotencyKey,
+    Kept,
     KeyedRun,
+    Quota,
     RetryCommand,
     RunArtifacts,
     RunRow,
@@ -100,14 +103,23 @@ class StorageFaults:
 class RunIndex(Protocol):
     """What a backend keeps of runs beside their checkpoints."""
 
-    async def accept(self, row: RunRow) -> None:
-        """Store an accepted request; it survives power loss when this returns."""
+    async def accept(self, row: RunRow, quota: Quota = NO_QUOTA) -> bool:
+        """Store an accepted request; it survives power loss when this returns.
 
-    async def accept_once(self, row: RunRow, key: IdempotencyKey) -> KeyedRun:
+        Whether it was stored: nothing is where its owner keeps as much as `quota` allows.
+        """
+
+    async def accept_once(
+        self, row: RunRow, key: IdempotencyKey, quota: Quota = NO_QUOTA
+    ) -> KeyedRun | None:
         """Store an accepted request with its key, both or neither; durable as with `accept`.
 
-        The run that has the key from now on: this one, unless its owner has used it before.
+        The run that has the key from now on: this one, unless its owner has used it before. None
+        where nothing is stored, as with `accept`.
         """
+
+    async def kept(self, owner: str) -> Kept:
+        """What is kept of an owner."""
 
     async def find_key(self, owner: str, name: str, *, at: float) -> KeyedRun | None:
         """The run that an owner's key stands for at this time, in epoch seconds, or None."""

@@ -1,5 +1,6 @@
 """Reading a model's answer to the letter: what is cut, loose or unfit is rejected with reasons."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -63,7 +64,7 @@ def read_answer(completion: Completion, tools: Mapping[str, Tool], limits: Limit
 
 def _parsed(text: str) -> _Answer:
     try:
-        return _Answer.model_validate(_json(_unfenced(text)))
+        return _Answer.model_validate(_json(_unwrapped(text)))
     except ValidationError as invalid:
         raise AnswerRejected(
             *(
@@ -78,12 +79,28 @@ def _fault(error: ErrorDetails) -> str:
     return "Input should be an object" if error["type"] == "model_type" else error["msg"]
 
 
-def _unfenced(text: str) -> str:
-    """Models put their JSON between fences even when told not to; nothing else is forgiven."""
-    stripped = text.strip()
-    if stripped.startswith("```") and stripped.endswith("```") and stripped.count("```") == 2:
-        return stripped.removeprefix("```").removeprefix("json").removesuffix("```").strip()
-    return stripped
+#: How models mark what they thought, where their server leaves it in the answer.
+_THOUGHT = re.compile(r"<(/?)(?:think|thinking|thought|reasoning)>", re.IGNORECASE)
+
+_FENCE = re.compile(r"[^`]*```[ \t]*(?:json)?(?P<inside>[^`].*)```", re.IGNORECASE | re.DOTALL)
+
+
+def _unwrapped(text: str) -> str:
+    """What models put around their JSON even when told not to: thoughts, words before, a fence.
+
+    Nothing may follow it, and a thought that does not end has no answer after it.
+    """
+    stripped = text.strip().removeprefix("\ufeff").strip()
+    if stripped.startswith("{"):
+        return stripped
+    *_, last = [None, *_THOUGHT.finditer(stripped)]
+    if last is not None:
+        if not last[1]:
+            return stripped
+        stripped = stripped[last.end() :].strip()
+    if stripped.count("```") == 2 and (fence := _FENCE.fullmatch(stripped)):
+        return fence["inside"].strip()
+    return stripped[max(0, stripped.find("{")) :]
 
 
 def _json(text: str) -> Any:

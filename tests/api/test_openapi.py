@@ -54,8 +54,8 @@ async def test_every_call_is_described_with_every_status_it_answers(client):
         for method, operation in operations.items()
     }
     assert statuses == {
-        "POST /runs": "201 400 401 403 409 413 415 429 500 503",
-        "POST /runs/wait": "201 202 400 401 403 409 413 415 429 500 503",
+        "POST /runs": "201 400 401 403 409 413 415 429 500 503 507",
+        "POST /runs/wait": "201 202 400 401 403 409 413 415 429 500 503 507",
         "GET /runs": "200 400 401 403 500 503",
         "POST /runs/search": "200 400 401 403 413 415 500 503",
         "GET /runs/stream": "200 400 401 403 500",
@@ -70,11 +70,11 @@ async def test_every_call_is_described_with_every_status_it_answers(client):
         "POST /runs/{run_id}/approve": "200 400 401 403 404 409 413 415 500 503",
         "POST /runs/{run_id}/reject": "200 400 401 403 404 409 413 415 500 503",
         "POST /runs/{run_id}/resolve": "200 400 401 403 404 409 413 415 500 503",
-        "POST /plan": "200 400 401 403 413 415 500 503",
+        "POST /plan": "200 400 401 403 413 415 429 500 503",
         "GET /runs/{run_id}/history": "200 400 401 403 404 500 503",
         "GET /runs/{run_id}/history/{checkpoint_id}": "200 400 401 403 404 500 503",
-        "POST /runs/{run_id}/fork": "201 400 401 403 404 413 415 429 500 503",
-        "POST /runs/{run_id}/retry": "200 400 401 403 404 409 413 415 429 500 503",
+        "POST /runs/{run_id}/fork": "201 400 401 403 404 413 415 429 500 503 507",
+        "POST /runs/{run_id}/retry": "200 400 401 403 404 409 413 415 429 500 503 507",
         "POST /runs/{run_id}/retry-now": "200 400 401 403 404 409 413 415 500 503",
         "GET /budget": "200 400 401 403 500 503",
         "GET /tools": "200 400 401 403 500",

@@ -3,9 +3,8 @@
 import json
 from typing import Any
 
-import aiosqlite
-
 from graph.storage.search import Position, Search
+from graph.storage.sqlite.searcher import Searcher
 
 #: What each order sorts by before the number.
 KEYS = {"time": "NULL", "duration": "duration", "cost": "usd"}
@@ -83,14 +82,12 @@ FIRST, STEPS = 30, 300
 _ASKED = "number, status, created_at, planner, model, tools, usd, retries, taken_up, duration"
 
 
-async def walk(
-    connection: aiosqlite.Connection, owner: str, search: Search
-) -> list[Position] | None:
+async def walk(searcher: Searcher, owner: str, search: Search) -> list[Position] | None:
     """The places of one page and one more; None when they are not near, or not to be walked to."""
     if search.sort == "time" or (search.after is not None and search.after.key is None):
         return None
     for steps in (FIRST, STEPS):
-        rows = await connection.execute_fetchall(*_path(owner, search, steps))
+        rows = await searcher.fetch(owner, *_path(owner, search, steps))
         places = [Position(key=key, number=number) for key, number in rows]
         if len(places) > search.limit:
             return places

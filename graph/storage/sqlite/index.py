@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import aiosqlite
@@ -10,20 +11,25 @@ from graph.state import Learned, Status
 from graph.state.row import (
     KEPT,
     NO_FACTS,
+    NO_QUOTA,
     ApprovalAnswer,
     DoubtAnswer,
     Facts,
     IdempotencyKey,
+    Kept,
     KeyedRun,
+    Quota,
     RetryCommand,
     RunArtifacts,
     RunRow,
 )
-from graph.state.status import SETTLED, UNSETTLED, leads_to
+from graph.state.status import SETTLED, SETTLED_OR_WAITING, UNSETTLED, leads_to
 from graph.storage.search import Found, Search
+from graph.storage.sqlite.admission import FIND_KEY, room_for, taking
 from graph.storage.sqlite.probe import TableProbe
 from graph.storage.sqlite.schema import MIGRATIONS, VERSION, listed
 from graph.storage.sqlite.search import look_up
+from graph.storage.sqlite.searcher import Searcher
 from graph.storage.sqlite.writer import SqliteWriter, Statement
 
 
@@ -34,7 +40,7 @@ class SqliteIndex:
         self,
         reader: aiosqlite.Connection,
         writer: SqliteWriter,
-        searcher: aiosqlite.Connection,
+        searcher: Searcher,
         probe: TableProbe,
     ) -> None:
         self._reader = reader
@@ -44,8 +50,8 @@ class SqliteIndex:
         # Few runs are forked and every record asks; nobody else writes while this file is open.
         self._origins: set[str] = set()
 
-    async def migrate(self) -> None:
-        """Bring the tables to this program's version, in one transaction."""
+    async def migrate(self) -> bool:
+        """Bring the tables to this program's version, in one transaction; whether it had to."""
         [(present,)] = await self._reader.execute_fetchall("PRAGMA user_version")
         if present < VERSION:
             missing = [statement for step in MIGRATIONS[present:] for statement in step]
@@ -53,22 +59,37 @@ class SqliteIndex:
             await self._writer.write(*((one, ()) for one in [*missing, version]), durable=True)
         rows = await self._reader.execute_fetchall(_ORIGINS)
         self._origins = {origin for (origin,) in rows}
+        return bool(present < VERSION)
 
-    async def accept(self, row: RunRow) -> None:
+    async def count_bytes(self) -> None:
+        """Count what is kept of runs of which an earlier version did not."""
+        await self._writer.write((_COUNT_BYTES, ()))
+
+    async def accept(self, row: RunRow, quota: Quota = NO_QUOTA) -> bool:
         if row.forked_from is not None:
             self._origins.add(row.forked_from)
-        await self._writer.write((INSERT, values_of(row)), durable=True)
+        room, bounds = room_for(row, quota)
+        insert = f"{INSERT} WHERE {room}"
+        return await self._writer.write((insert, (*values_of(row), *bounds)), durable=True) > 0
 
-    async def accept_once(self, row: RunRow, key: IdempotencyKey) -> KeyedRun:
-        statements = taking(row, key, INSERT, values_of(row))
+    async def accept_once(
+        self, row: RunRow, key: IdempotencyKey, quota: Quota = NO_QUOTA
+    ) -> KeyedRun | None:
+        statements = taking(row, key, INSERT, values_of(row), room_for(row, quota))
         while not await self._writer.write(*statements, durable=True):
             if first := await self.find_key(row.owner, key.name, at=row.created_at):
                 return first
+            if quota.is_reached(await self.kept(row.owner)):
+                return None
             # The run that had the key was removed just now, and has left the key free.
         return KeyedRun(run_id=row.run_id, fingerprint=key.fingerprint)
 
+    async def kept(self, owner: str) -> Kept:
+        rows = await self._reader.execute_fetchall(_KEPT, (owner,))
+        return next((Kept(*row) for row in rows), Kept())
+
     async def find_key(self, owner: str, name: str, *, at: float) -> KeyedRun | None:
-        found = await self._reader.execute_fetchall(_FIND_KEY, (owner, name, at - KEPT))
+        found = await self._reader.execute_fetchall(FIND_KEY, (owner, name, at - KEPT))
         return next((KeyedRun(run_id=run_id, fingerprint=stored) for run_id, stored in found), None)
 
     async def find(self, run_id: str) -> RunRow | None:
@@ -85,18 +106,22 @@ class SqliteIndex:
         return [forked for (forked,) in rows]
 
     async def search(self, owner: str, search: Search) -> Found:
-        places, matching, counts = await look_up(self._searcher, owner, search)
+        looked, base = await look_up(self._searcher, owner, search)
+        places = looked.places
         page = [place.number for place in places[: search.limit]]
-        found = await self._searcher.execute_fetchall(
+        found = await self._searcher.fetch(
+            owner,
             f"SELECT number, {COLUMNS} FROM runs WHERE number IN ({', '.join('?' * len(page))})",  # noqa: S608 - constants only
             page,
         )
         rows = {number: row_of(row) for number, *row in found}
+        after = places[len(page) - 1] if len(places) > len(page) else looked.reached
         return Found(
             rows=[rows[number] for number in page if number in rows],
-            matching=matching,
-            counts=counts,
-            after=places[len(page) - 1] if len(places) > len(page) else None,
+            matching=looked.matching(search),
+            counts=looked.by_status(search),
+            after=after and replace(after, number=after.number - base),
+            complete=looked.complete,
         )
 
     async def unsettled(self) -> Sequence[RunRow]:
@@ -113,9 +138,10 @@ class SqliteIndex:
         generation: int | None = None,
     ) -> bool:
         sources = leads_to(status)
+        counted = f", bytes = {_BYTES}" if status in SETTLED_OR_WAITING else ""
         update = (
             "UPDATE runs SET status = ?, started_at = ?, completed_at = ?, seed = NULL,"  # noqa: S608 - constants only
-            " planner = ?, model = ?, tools = ?, usd = ?, retries = ?, taken_up = ?"
+            f" planner = ?, model = ?, tools = ?, usd = ?, retries = ?, taken_up = ?{counted}"
             " WHERE run_id = ? AND generation = coalesce(?, generation)"
             f" AND status IN ({', '.join('?' * len(sources))})"
         )
@@ -193,6 +219,18 @@ class SqliteIndex:
 
 # What is written and read of one run, as SQL.
 
+
+#: What is kept of a run, in bytes. Of what is large, only the length is read.
+_BYTES = """
+    length(CAST(prompt AS BLOB))
+    + (SELECT coalesce(sum(length(checkpoint) + length(metadata)), 0) FROM checkpoints
+        WHERE thread_id = run_id)
+    + (SELECT coalesce(sum(length(value)), 0) FROM writes WHERE thread_id = run_id)
+"""
+
+_COUNT_BYTES = f"UPDATE runs SET bytes = {_BYTES} WHERE bytes IS NULL"  # noqa: S608 - constants only
+
+_KEPT = "SELECT runs, bytes FROM owners WHERE owner = ?"
 
 _OWNED = "SELECT 1 FROM runs WHERE run_id = ? AND owner = coalesce(?, owner)"
 
@@ -292,47 +330,6 @@ def _written(name: str, value: Any) -> Any:
     if name not in _JSON:
         return value
     return json.dumps(value) if value else None
-
-
-# Idempotency keys on SQLite: a run and its key are written in one transaction, or neither is.
-
-
-#: How many keys whose time is over are removed whenever one is added, so that they do not pile up.
-_SWEPT = 100
-
-_FIND_KEY = (
-    "SELECT run_id, fingerprint FROM request_keys WHERE owner = ? AND name = ? AND created_at > ?"
-)
-
-_FREE_KEY = "DELETE FROM request_keys WHERE owner = ? AND name = ? AND created_at <= ?"
-
-_SWEEP_KEYS = """
-    DELETE FROM request_keys WHERE rowid IN
-    (SELECT rowid FROM request_keys WHERE created_at <= ? ORDER BY created_at LIMIT ?)
-"""
-
-_TAKE_KEY = "INSERT OR IGNORE INTO request_keys VALUES (?, ?, ?, ?, ?)"
-
-
-def taking(
-    row: RunRow, key: IdempotencyKey, insert: str, values: Sequence[Any]
-) -> tuple[Statement, ...]:
-    """What writes a run together with its key, or nothing where the key is taken.
-
-    `insert` ends with the source of its `values`. The last statement changes a row if it was free.
-    """
-    over = row.created_at - KEPT
-    named = (row.owner, key.name)
-    return (
-        (_FREE_KEY, (*named, over)),
-        (_SWEEP_KEYS, (over, _SWEPT)),
-        (_TAKE_KEY, (*named, key.fingerprint, row.run_id, row.created_at)),
-        (
-            f"{insert} WHERE EXISTS"  # noqa: S608 - `insert` is ours, values are bound
-            " (SELECT 1 FROM request_keys WHERE owner = ? AND name = ? AND run_id = ?)",
-            (*values, *named, row.run_id),
-        ),
-    )
 
 
 # Removing settled runs from a SQLite file, so that nothing of them is left or all of it.

@@ -13,6 +13,7 @@ from graph.storage.sqlite.index import SqliteDeletion, SqliteIndex
 from graph.storage.sqlite.ownership import ServerAddress, own
 from graph.storage.sqlite.probe import MALFORMED, TableProbe, checking, is_damage, watched, watching
 from graph.storage.sqlite.schema import APPLICATION_ID, VERSION
+from graph.storage.sqlite.searcher import Searcher
 from graph.storage.sqlite.spending import SqliteSpending
 from graph.storage.sqlite.writer import BUSY_TIMEOUT, SqliteWriter
 from graph.storage.storage import Storage, StorageError, StorageFaults
@@ -55,12 +56,14 @@ async def _open(path: Path, stack: AsyncExitStack, *, killed: bool) -> Storage:
     for_saver, for_reader, for_index, for_store, for_search = connections
     writer = SqliteWriter(path, factory)
     stack.push_async_callback(writer.aclose)
-    index = SqliteIndex(for_index, writer, for_search, TableProbe(for_index, writer))
-    await index.migrate()  # first, since it marks the file as ours
+    index = SqliteIndex(for_index, writer, Searcher(for_search), TableProbe(for_index, writer))
+    migrated = await index.migrate()  # first, since it marks the file as ours
     store = SqliteStore(for_store, writer)
     stack.push_async_callback(store.aclose)
     await AsyncSqliteSaver(for_saver).setup()
     await store.setup()
+    if migrated:
+        await index.count_bytes()
     for connection in connections:
         await connection.execute_fetchall("PRAGMA query_only=ON")
         # Every table has been made by now; a connection that knows them from before may miss some.

@@ -120,6 +120,7 @@ _READS = (
     "SELECT rowid, owner, name, run_id FROM request_keys ORDER BY rowid DESC LIMIT 1",
     "SELECT * FROM spending ORDER BY day DESC, owner DESC LIMIT 1",
     "SELECT * FROM spending_held LIMIT 1",
+    "SELECT * FROM owners ORDER BY ordinal DESC LIMIT 1",
     "SELECT rowid FROM runs_text WHERE runs_text MATCH 'probe' LIMIT 1",
 )
 

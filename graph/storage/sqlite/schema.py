@@ -148,6 +148,72 @@ TEXT_TABLES = (
     """,
 )
 
+#: The numbers of one owner's runs follow each other, those of the next begin so much further on:
+#: a part of the full-text index by itself, and no number tells how many runs others have.
+NUMBERS = 2**32
+
+_BYTES_ASKED = "length(CAST({run}.prompt AS BLOB)) + length(CAST(coalesce({run}.seed, '') AS BLOB))"
+
+#: What each owner keeps, summed up by triggers. `last` is the number of the latest run within those
+#: of its owner, and is given once. `bytes` of a run are those of its request until they are counted
+#: anew, which is done where it rests; null where that was never done.
+OWNER_TABLES = (
+    """
+    CREATE TABLE owners (
+        ordinal INTEGER PRIMARY KEY,
+        owner TEXT NOT NULL UNIQUE,
+        last INTEGER NOT NULL,
+        runs INTEGER NOT NULL,
+        bytes INTEGER NOT NULL DEFAULT 0
+    )
+    """,
+    """
+    INSERT INTO owners (owner, last, runs)
+    SELECT owner, count(*), count(*) FROM runs GROUP BY owner ORDER BY min(number)
+    """,
+    "ALTER TABLE runs ADD COLUMN bytes INTEGER",
+    "DROP INDEX runs_number",
+    f"""
+    UPDATE runs SET number = renumbered.number FROM (
+        SELECT run_id, ordinal * {NUMBERS}
+            + row_number() OVER (PARTITION BY runs.owner ORDER BY number) AS number
+        FROM runs JOIN owners ON owners.owner = runs.owner
+    ) AS renumbered
+    WHERE runs.run_id = renumbered.run_id
+    """,  # noqa: S608 - constants only
+    "CREATE UNIQUE INDEX runs_number ON runs (number)",
+    "INSERT INTO runs_text (runs_text) VALUES ('delete-all')",
+    """
+    INSERT INTO runs_text (rowid, prompt)
+    SELECT number, searchable(prompt) FROM runs ORDER BY number
+    """,
+    "DROP TRIGGER runs_numbered",
+    f"""
+    CREATE TRIGGER runs_numbered AFTER INSERT ON runs BEGIN
+        INSERT INTO owners (owner, last, runs) VALUES (new.owner, 1, 1)
+        ON CONFLICT (owner) DO UPDATE SET last = last + 1, runs = runs + 1;
+        UPDATE runs SET bytes = {_BYTES_ASKED.format(run="new")}, number = (
+            SELECT ordinal * {NUMBERS} + last FROM owners WHERE owner = new.owner
+        )
+        WHERE run_id = new.run_id;
+        INSERT INTO runs_text (rowid, prompt)
+        SELECT number, searchable(prompt) FROM runs WHERE run_id = new.run_id;
+    END
+    """,  # noqa: S608 - constants only
+    """
+    CREATE TRIGGER runs_counted AFTER UPDATE OF bytes ON runs BEGIN
+        UPDATE owners SET bytes = bytes + new.bytes - coalesce(old.bytes, 0)
+        WHERE owner = new.owner;
+    END
+    """,
+    """
+    CREATE TRIGGER runs_left AFTER DELETE ON runs BEGIN
+        UPDATE owners SET runs = runs - 1, bytes = bytes - coalesce(old.bytes, 0)
+        WHERE owner = old.owner;
+    END
+    """,
+)
+
 #: Steps from each version of the tables to the next; the version is SQLite's `user_version`.
 MIGRATIONS = (
     (
@@ -207,6 +273,7 @@ MIGRATIONS = (
     HELD_TABLES,
     DOUBT_COLUMNS,
     TEXT_TABLES,
+    OWNER_TABLES,
 )
 
 #: The version that this program writes; a database with a higher one is not opened.

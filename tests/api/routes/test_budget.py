@@ -40,6 +40,12 @@ async def test_a_server_without_a_daily_budget_says_so(client):
         "limit": {"usd": None, "tokens": None},
         "spent": None,
         "renewed_at": rfc3339(CREATED_AT),
+        "quota": {
+            "limit": dict.fromkeys(
+                ("posts_per_minute", "runs", "bytes", "retries_per_run", "forks_per_run")
+            ),
+            "used": {"posts": 0, "runs": 0, "bytes": 0},
+        },
     }
     documented(BudgetAnswer, answer.json())
 

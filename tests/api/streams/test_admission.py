@@ -8,7 +8,7 @@ from starlette.types import Receive, Scope, Send
 
 from api.middleware.access import OWNER
 from api.streams import admission
-from api.streams.admission import INTERVAL, MOST_WAITING, StreamRateLimit, TooManyStreams
+from api.streams.admission import INTERVAL, MOST_WAITING, StreamLimit, TooManyStreams
 
 
 class Inside:
@@ -29,7 +29,7 @@ async def stays() -> Any:
 async def visits(path: str, count: int) -> tuple[float, list[float]]:
     """When so many came at once, and when each was let in."""
     inside = Inside()
-    door = StreamRateLimit(inside)
+    door = StreamLimit(inside, 500)
     nothing: Any = None
     came = asyncio.get_running_loop().time()
     scope = {"type": "http", "path": path}
@@ -48,7 +48,7 @@ async def test_one_that_comes_alone_does_not_wait() -> None:
     """It is let in without giving way to anything else."""
     inside = Inside()
     nothing: Any = None
-    coming = StreamRateLimit(inside)({"type": "http", "path": "/runs/stream"}, nothing, nothing)
+    coming = StreamLimit(inside, 500)({"type": "http", "path": "/runs/stream"}, nothing, nothing)
     with pytest.raises(StopIteration):
         coming.send(None)
     assert len(inside.reached) == 1
@@ -57,7 +57,7 @@ async def test_one_that_comes_alone_does_not_wait() -> None:
 async def test_what_is_no_stream_is_not_held_up() -> None:
     """However much comes at once."""
     inside = Inside()
-    door = StreamRateLimit(inside)
+    door = StreamLimit(inside, 500)
     nothing: Any = None
     for _ in range(500):
         with pytest.raises(StopIteration):
@@ -74,7 +74,7 @@ async def test_owners_take_turns() -> None:
         order.append(scope[OWNER])
         await inside(scope, receive, send)
 
-    door = StreamRateLimit(note)
+    door = StreamLimit(note, 500)
     nothing: Any = None
 
     def come(owner: str) -> Any:
@@ -86,7 +86,7 @@ async def test_owners_take_turns() -> None:
 
 async def test_who_goes_away_gives_back_the_place() -> None:
     inside = Inside()
-    door = StreamRateLimit(inside)
+    door = StreamLimit(inside, 500)
     nothing: Any = None
     scope = {"type": "http", "path": "/runs/stream"}
 
@@ -104,7 +104,7 @@ async def test_who_goes_away_gives_back_the_place() -> None:
 
 async def test_so_many_of_one_owner_may_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(admission, "INTERVAL", 600.0)
-    door = StreamRateLimit(Inside())
+    door = StreamLimit(Inside(), 500)
     nothing: Any = None
     scope = {"type": "http", "path": "/runs/stream"}
     tasks = [asyncio.create_task(door(scope, stays, nothing)) for _ in range(MOST_WAITING + 2)]
@@ -114,3 +114,26 @@ async def test_so_many_of_one_owner_may_wait(monkeypatch: pytest.MonkeyPatch) ->
     for task in waiting:
         task.cancel()
     await asyncio.gather(*waiting, return_exceptions=True)
+
+
+async def test_so_many_of_one_owner_may_be_open() -> None:
+    """One that ends gives back its place, and other owners have places of their own."""
+    ends = asyncio.Event()
+
+    async def stay(scope: Scope, receive: Receive, send: Send) -> None:
+        await ends.wait()
+
+    door = StreamLimit(stay, 2)
+    nothing: Any = None
+
+    def come(owner: str) -> asyncio.Task[None]:
+        scope = {"type": "http", "path": "/runs/stream", OWNER: owner}
+        return asyncio.create_task(door(scope, stays, nothing))
+
+    inside = [come("ann"), come("ann")]
+    with pytest.raises(TooManyStreams, match="2"):
+        await come("ann")
+    inside.append(come("bob"))
+    ends.set()
+    await asyncio.gather(*inside)
+    await come("ann")

@@ -96,7 +96,7 @@ async def test_what_is_found_is_what_the_rows_say_while_runs_are_added(
     for _ in range(40):
         search = some_search(chance)
         while True:
-            mine = [(number, one) for number, one in enumerate(rows, 1) if one.owner == "me"]
+            mine = [*enumerate((one for one in rows if one.owner == "me"), 1)]
             found = await storage.index.search("me", search)
             assert found == search_rows(mine, search), search
             if found.after is None:

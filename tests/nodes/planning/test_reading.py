@@ -67,11 +67,20 @@ def assembling(**value: Any) -> dict[str, Any]:
         f"\n {ADD}\n",
         f"```json\n{ADD}\n```",
         f"```\n{ADD}\n```\n",
+        f"```JSON\n{ADD}\n```",
+        f"``` json {ADD}```",
+        f"\ufeff{ADD}",
+        f"Here is the plan:\n\n{ADD}",
+        f"Here is the plan:\n```json\n{ADD}\n```",
+        f"<think>Add {{two}} to it.</think>\n{ADD}",
+        f"<Thought>\n</Thought>```json\n{ADD}```",
+        f'They want {{"steps": []}}, or so.\n</think>\n\n{ADD}',
+        f"<thinking>one</thinking><reasoning>two</reasoning> So: {ADD}",
         json.dumps(json.loads(ADD), indent=2),
     ],
 )
 def test_a_whole_answer_is_the_plan(text: str) -> None:
-    """Fences are forgiven: models put them also where they are told not to."""
+    """Whatever a model puts around it where it is told not to."""
     assert read(text) == [
         {
             "step": 1,
@@ -81,6 +90,21 @@ def test_a_whole_answer_is_the_plan(text: str) -> None:
             "span": None,
         }
     ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"<think>Perhaps {ADD}",
+        f"<think>one</think> <think>Perhaps {ADD}",
+        f"{ADD}\nNo, better {ADD}",
+        f"Either {ADD} or {ADD}",
+        f"```json\n{ADD}\n``` or ```json\n{ADD}\n```",
+        f"{ADD} That is the plan.",
+    ],
+)
+def test_what_may_be_a_draft_is_no_plan(text: str) -> None:
+    assert len(reasons(text)) == 1
 
 
 @pytest.mark.parametrize("reason", ["stop", "tool_calls", "end_turn", None])

@@ -20,10 +20,11 @@ from graph.record.record import Record, record_of
 from graph.runs.accept import refuse_second
 from graph.runs.context import RunNotFound
 from graph.runs.live import Broadcaster, LiveRuns
+from graph.runs.quotas import Quotas, Usage
 from graph.runs.watch import RunSubscription
 from graph.service import PromptRejected, Runs
 from graph.state import Approve, Budget, RunState
-from graph.state.row import IdempotencyKey, KeyedRun, RunRow
+from graph.state.row import IdempotencyKey, Kept, KeyedRun, RunRow
 from graph.state.status import SETTLED
 from graph.storage.pages import Page, decode, found_page
 from graph.storage.search import Search
@@ -147,6 +148,10 @@ class FakeRuns:
     async def account(self, owner: str) -> Account:
         self._fail()
         return Account(DailyLimit(), None, CREATED_AT)
+
+    async def usage(self, owner: str) -> tuple[Quotas, Usage]:
+        self._fail()
+        return Quotas(), Usage(posts=0, kept=Kept(len(self.records), 0))
 
     def mermaid(self) -> str:
         return "graph TD;\n\tplan --> finalize;\n"

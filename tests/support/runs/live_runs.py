@@ -16,6 +16,7 @@ from graph.queue.model_calls import ModelCalls
 from graph.record.events import Event, events
 from graph.record.record import Record
 from graph.runs.context import RunPolicy, make_context
+from graph.runs.quotas import NO_QUOTAS, Quotas
 from graph.service import Runs
 from graph.state import DEFAULT_LIMITS, Limits, RunState
 from graph.storage.storage import Storage
@@ -179,6 +180,7 @@ async def process(
     model_calls: int = 32,
     limits: Limits = AT_ONCE,
     orderly: bool = True,
+    quotas: Quotas = NO_QUOTAS,
 ) -> AsyncIterator[Runs]:
     """Runs as a process has them that was just started on this storage.
 
@@ -196,7 +198,7 @@ async def process(
     )
     graph = gates.graph(storage, executor, ladder)
     context = make_context(graph, storage, executor, gates.tools, gates.threads)
-    runs = Runs(context, RunPolicy(limits), ladder, calls=calls)
+    runs = Runs(context, RunPolicy(limits, quotas=quotas), ladder, calls=calls)
     await runs.open(resume_unfinished=True)
     try:
         yield runs

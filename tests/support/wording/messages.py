@@ -67,8 +67,11 @@ def wording(key: str, **parts: object) -> str:
 
 
 def masked(text: str, **parts: object) -> str:
-    """`text` with what differs from run to run, or from use to use, as `<part>`."""
-    for part, value in parts.items():
+    """`text` with what differs from run to run, or from use to use, as `<part>`.
+
+    The longest first: a number may stand in the name of a folder.
+    """
+    for part, value in sorted(parts.items(), key=lambda item: -len(str(item[1]))):
         if str(value) not in text:
             raise ValueError(f"{value!r} is not in {text!r}")
         text = text.replace(str(value), f"<{part}>")

@@ -1,6 +1,6 @@
 """What a search costs on SQLite, in steps of its machine: those are the same on every computer."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from graph.storage.search import Position, Search
 from graph.storage.sqlite import search
 from graph.storage.sqlite.filters import walk
 from graph.storage.sqlite.search import look_up
+from graph.storage.sqlite.searcher import Rows, Searcher
 from tests.graph.storage.test_search import accept_all, ended
 
 #: As many runs that have ended, all with one word in their prompts, half of them with another.
@@ -43,18 +44,24 @@ async def connection(
         yield connection
 
 
-async def steps(connection: aiosqlite.Connection, **asked: Any) -> int:
-    """How many steps, in hundreds, a search takes."""
+class CountingSearcher(Searcher):
+    """Counts the steps of all that it reads, in hundreds."""
+
     taken = 0
 
-    def note() -> int:
-        nonlocal taken
-        taken += 1
-        return 0
+    async def read(
+        self, owner: str, sql: str, values: Sequence[Any], *, every: int, most: int | None
+    ) -> tuple[Rows | None, int]:
+        rows, steps = await super().read(owner, sql, values, every=100, most=None)
+        self.taken += steps // 100
+        return rows, steps
 
-    await connection.set_progress_handler(note, 100)
-    await look_up(connection, "me", Search(limit=5, **asked))
-    return taken
+
+async def steps(connection: aiosqlite.Connection, **asked: Any) -> int:
+    """How many steps, in hundreds, a search takes."""
+    searcher = CountingSearcher(connection)
+    await look_up(searcher, "me", Search(limit=5, **asked))
+    return searcher.taken
 
 
 async def test_a_page_in_the_middle_costs_as_much_as_the_first(
@@ -86,7 +93,7 @@ async def test_a_sorted_page_costs_a_few_steps(connection: aiosqlite.Connection,
 async def test_only_a_page_that_is_near_is_walked_to(connection: aiosqlite.Connection) -> None:
     """One for which hardly any of the first runs is sought, or very many are, is not."""
     near = Search(sort="duration", limit=5)
-    assert len(await walk(connection, "me", near) or []) == 6
-    assert await walk(connection, "you", near) is None
-    assert await walk(connection, "me", replace(near, statuses=("failed",))) is not None
-    assert await walk(connection, "me", replace(near, statuses=("cancelled",))) is None
+    assert len(await walk(Searcher(connection), "me", near) or []) == 6
+    assert await walk(Searcher(connection), "you", near) is None
+    assert await walk(Searcher(connection), "me", replace(near, statuses=("failed",))) is not None
+    assert await walk(Searcher(connection), "me", replace(near, statuses=("cancelled",))) is None

@@ -3,14 +3,15 @@
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from graph.state import DEFAULT_LIMITS
-from graph.state.row import RunArtifacts, RunRow
+from graph.state.row import Kept, Quota, RunArtifacts, RunRow
 from graph.storage.open import open_storage
-from graph.storage.search import Search
+from graph.storage.search import Search, searchable
 from graph.storage.sqlite.schema import MIGRATIONS, VERSION
 from tests.support.checkout import ROOT
 from tests.support.servers.server_process import serving
@@ -35,6 +36,7 @@ def test_a_run_that_version_1_left_is_resumed(tmp_path: Path) -> None:
 def of_version(version: int, path: Path) -> Iterator[sqlite3.Connection]:
     """A database with the tables of an earlier version, for what is to be in them."""
     with closing(sqlite3.connect(path)) as earlier, earlier:
+        earlier.create_function("searchable", 1, searchable, deterministic=True)
         for statements in MIGRATIONS[:version]:
             for statement in statements:
                 earlier.execute(statement)
@@ -95,7 +97,7 @@ async def test_what_an_earlier_version_stored_is_found_by_the_words_of_any_scrip
 ) -> None:
     """And is forgotten when its run is removed."""
     path = tmp_path / "runs.db"
-    with of_version(VERSION - 1, path) as earlier:
+    with of_version(12, path) as earlier:
         earlier.executemany(
             "INSERT INTO runs (run_id, owner, prompt, limits, created_at, status, starts)"
             " VALUES (?, 'me', ?, '{}', 1.5, 'completed', 1)",
@@ -107,6 +109,31 @@ async def test_what_an_earlier_version_stored_is_found_by_the_words_of_any_scrip
         after = await storage.index.search("me", Search(text="牛奶"))
     assert [[row.run_id for row in page.rows] for page in found] == [["a"], ["b"]]
     assert after.matching == 0
+
+
+async def test_runs_of_several_owners_are_numbered_and_counted_by_owner(tmp_path: Path) -> None:
+    """What was there before is found in its order, and counts for whoever it belongs to."""
+    path = tmp_path / "runs.db"
+    with of_version(11, path) as earlier:
+        earlier.executemany(
+            "INSERT INTO runs (run_id, owner, prompt, limits, created_at, status, starts)"
+            " VALUES (?, ?, 'task', '{}', 1.5, 'completed', 1)",
+            [(name, "me" if name in "bdf" else "you") for name in "abcdefg"],
+        )
+    async with open_storage(f"sqlite:///{path}") as storage:
+        index = storage.index
+        for owner, ids in (("me", "fdb"), ("you", "geca")):
+            for search in (Search(limit=2), Search(limit=2, text="task")):
+                first = await index.search(owner, search)
+                second = await index.search(owner, replace(search, after=first.after))
+                assert "".join(row.run_id for page in (first, second) for row in page.rows) == ids
+                assert first.after is not None
+                assert first.after.number == len(ids) - 1
+            assert await index.kept(owner) == Kept(runs=len(ids), bytes=len(ids) * len("task"))
+        new = RunRow(run_id="h", owner="me", prompt="x", limits=DEFAULT_LIMITS, created_at=2.5)
+        assert await index.accept(new, Quota(runs=4))
+        assert not await index.accept(replace(new, run_id="i"), Quota(runs=4))
+        assert [row.run_id for row in (await index.search("me", Search())).rows] == [*"hfdb"]
 
 
 async def test_a_migration_that_fails_leaves_the_tables_as_they_were(tmp_path: Path) -> None:

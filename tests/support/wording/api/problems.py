@@ -21,8 +21,10 @@ from graph.queue.executor import QueueFull
 from graph.runs.accept import KeyReused, NotAccepting
 from graph.runs.context import RunNotFound
 from graph.runs.history import CheckpointNotFound
+from graph.runs.quotas import NoRoom, RunUsedUp, TooManyPosts
 from graph.service import PromptRejected
 from graph.storage.pages import InvalidCursor
+from graph.storage.search import SearchTooLarge
 from graph.storage.sqlite.probe import MALFORMED
 from graph.storage.storage import StorageUnavailable
 from nodes.approval.edited_plan import PlanUnfit
@@ -38,6 +40,7 @@ _LAST: Any = "<last>"
 _FAILURES: dict[str, Exception] = {
     "prompt-rejected": PromptRejected("<reason>"),
     "invalid-cursor": InvalidCursor(),
+    "search-too-large": SearchTooLarge("duration"),
     "plan-unfit": PlanUnfit(["<reason>", "<another>"]),
     "answer-unfit": AnswerUnfit("output", ["<reason>", "<another>"]),
     "retry-rejected": RetryRejected("skip", ["<reason>", "<another>"]),
@@ -66,13 +69,18 @@ _FAILURES: dict[str, Exception] = {
     "no-backoff": NoBackoff(_RUN, _STATUS),
     "malformed": Malformed(),
     "too-slow": TooSlow(),
-    "too-many-streams": TooManyStreams(2.3),
+    "too-many-streams": TooManyStreams(1_000, 2.3),
     "head-too-large": HeadTooLarge(32_768),
     "too-many-connections": TooManyConnections(),
     "body-too-large": BodyTooLarge(65_536),
     "not-json.none": NotJson(""),
     "not-json.other": NotJson("text/plain"),
     "queue-full": QueueFull(10_000, 2.3),
+    "too-many-posts": TooManyPosts(6_000, 2.3),
+    "no-room.runs": NoRoom("runs", 1_000_000, 1_000_000),
+    "no-room.bytes": NoRoom("bytes", 10_000_001, 10_000_000),
+    "run-used-up.retries": RunUsedUp(_RUN, "retries", 100),
+    "run-used-up.forks": RunUsedUp(_RUN, "forks", 100),
     "not-accepting": NotAccepting(),
     "storage-unavailable": StorageUnavailable(),
     "storage-unavailable.damaged": StorageUnavailable(MALFORMED),

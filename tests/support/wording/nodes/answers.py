@@ -26,7 +26,7 @@ def with_step(**fields: Any) -> str:
 #: Answers with one fault, by what it is.
 ANSWERS: Mapping[str, str] = {
     "empty": "",
-    "prose": f"Sure! Here is the plan: {ADD}",
+    "prose": "Sure! I would add them.",
     "prose.after": f"{ADD} Done.",
     "fences": f"```json\n{ADD}\n``` and ```more```",
     "open": ADD[:-1],

@@ -1,0 +1,71 @@
+"""Under which conditions a new run is written: there is room for it, and its key is free."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from graph.state.row import KEPT, IdempotencyKey, Quota, RunRow
+from graph.storage.sqlite.writer import Statement
+
+#: Holds where another run, and another fork, may be kept.
+_ROOM = """
+    NOT EXISTS (SELECT 1 FROM owners WHERE owner = ?
+        AND (runs >= coalesce(nullif(?, 0), 1e18) OR bytes >= coalesce(nullif(?, 0), 1e18)))
+"""
+
+_FORK_ROOM = " AND (SELECT count(*) FROM runs WHERE forked_from = ?) < ?"
+
+
+def room_for(row: RunRow, quota: Quota) -> tuple[str, tuple[Any, ...]]:
+    """The condition that a run may be kept beside what there is, and its values."""
+    bounds = (row.owner, quota.runs, quota.bytes)
+    if row.forked_from is None or not quota.forks:
+        return _ROOM, bounds
+    return _ROOM + _FORK_ROOM, (*bounds, row.forked_from, quota.forks)
+
+
+# Idempotency keys on SQLite: a run and its key are written in one transaction, or neither is.
+
+
+#: How many keys whose time is over are removed whenever one is added, so that they do not pile up.
+_SWEPT = 100
+
+FIND_KEY = (
+    "SELECT run_id, fingerprint FROM request_keys WHERE owner = ? AND name = ? AND created_at > ?"
+)
+
+_FREE_KEY = "DELETE FROM request_keys WHERE owner = ? AND name = ? AND created_at <= ?"
+
+_SWEEP_KEYS = """
+    DELETE FROM request_keys WHERE rowid IN
+    (SELECT rowid FROM request_keys WHERE created_at <= ? ORDER BY created_at LIMIT ?)
+"""
+
+_TAKE_KEY = "INSERT OR IGNORE INTO request_keys SELECT ?, ?, ?, ?, ? WHERE "
+
+
+def taking(
+    row: RunRow,
+    key: IdempotencyKey,
+    insert: str,
+    values: Sequence[Any],
+    room: tuple[str, tuple[Any, ...]],
+) -> tuple[Statement, ...]:
+    """What writes a run together with its key, or nothing where the key is taken or no `room`.
+
+    `insert` ends with the source of its `values`. The last statement changes a row if it was free.
+    """
+    over = row.created_at - KEPT
+    named = (row.owner, key.name)
+    return (
+        (_FREE_KEY, (*named, over)),
+        (_SWEEP_KEYS, (over, _SWEPT)),
+        (
+            _TAKE_KEY + room[0],
+            (*named, key.fingerprint, row.run_id, row.created_at, *room[1]),
+        ),
+        (
+            f"{insert} WHERE EXISTS"  # noqa: S608 - `insert` is ours, values are bound
+            " (SELECT 1 FROM request_keys WHERE owner = ? AND name = ? AND run_id = ?)",
+            (*values, *named, row.run_id),
+        ),
+    )
