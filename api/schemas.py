@@ -176,8 +176,8 @@ class Health(Alive):
     )
     models: dict[str, Any] = Field(
         description="Each configured model: `ok`, `open` while it is left alone after failures, or "
-        "`misconfigured`, with the last error's class; and how many `calls` of it are under way, "
-        "and how many are `queued` for their turn.",
+        "`misconfigured`, with the last error's class; and how many `calls` for the caller are "
+        "under way, and how many are `queued` for their turn.",
         examples=[
             {
                 "openai/gpt-5-mini": {
@@ -191,10 +191,10 @@ class Health(Alive):
         ],
     )
     runs: dict[str, Any] = Field(
-        description="Runs of all owners: `in_flight` are begun, of which `executing` compute now "
+        description="Runs of the caller: `in_flight` are begun, of which `executing` compute now "
         "and the others wait for a model, a tool or their turn; `queued` are not begun; `backoff` "
-        "wait for a further attempt; with the most that there may be in flight and executing. "
-        "Empty without a key where there are keys.",
+        "wait for a further attempt; with the most that all callers may have in flight and "
+        "executing. Empty without a key where there are keys.",
         examples=[
             {
                 "in_flight": 3,

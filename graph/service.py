@@ -365,15 +365,15 @@ class Health:
         self._ladder = ladder
         self._calls = calls or ModelCalls(1)
 
-    def runs(self) -> Load:
-        """How many runs are under way and how many wait, of all owners."""
-        return self._executor.load
+    def runs(self, owner: str | None) -> Load:
+        """How many runs of the owner are under way and how many wait."""
+        return self._executor.load(owner)
 
-    def models(self) -> Mapping[str, Mapping[str, object]]:
-        """How each configured model does, with its calls under way and those that wait for their
-        turn; empty without models."""
+    def models(self, owner: str | None) -> Mapping[str, Mapping[str, object]]:
+        """How each configured model does, and how many calls for the owner are under way and wait
+        for their turn; empty without models."""
         states = self._ladder.breaker.state() if self._ladder else {}
-        loads = {name: self._calls.load(name) for name in states}
+        loads = {name: self._calls.load(name, owner) for name in states}
         return {
             name: {**state, "calls": loads[name][0], "queued": loads[name][1]}
             for name, state in states.items()

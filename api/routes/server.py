@@ -1,5 +1,6 @@
 """What is left of an owner's day."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Annotated, Any, cast
 
@@ -12,12 +13,12 @@ from starlette.staticfiles import StaticFiles
 from typing_extensions import TypedDict
 
 from api.errors.problems import NotReady
+from api.middleware.access import OWNER
 from api.openapi import problems
 from api.parameters import AnonymousDep, OwnerDep, RunsDep
 from api.schemas import Alive, Health, ToolList, ToolView
 from api.strict import StrictRoute
 from api.views.answers import answered, json_answer
-from graph.service import Runs
 from graph.state.wording import Time, doc, rfc3339
 from graph.storage.sqlite.ownership import ServerAddress
 from graph.storage.storage import StorageUnavailable
@@ -120,6 +121,9 @@ async def read_budget(runs: RunsDep, owner: OwnerDep) -> Response:
 
 router = APIRouter(route_class=StrictRoute)
 
+#: How models do, by their names.
+Models = Mapping[str, Mapping[str, object]]
+
 #: How a command that is about to send its key asks whether this is the server that has the file,
 #: and the header of the answer.
 NONCE, PROOF = "X-Runwright-Nonce", "X-Runwright-Proof"
@@ -173,7 +177,7 @@ async def draw_graph(runs: RunsDep) -> str:
 
 @router.get("/health", tags=["health"], responses=problems())
 async def read_health(request: Request, runs: RunsDep, anonymous: AnonymousDep) -> Health:
-    """The version, how storage and models do, and how many runs there are.
+    """The version, how storage and models do, and how many runs the caller has under way.
 
     `/health/ready` is the one to route traffic by.
 
@@ -182,14 +186,15 @@ async def read_health(request: Request, runs: RunsDep, anonymous: AnonymousDep) 
 
     Where there are keys, only a call with one is told more of the storage than whether it works.
     """
-    storage = await runs.health.storage()
-    healthy = runs.ready and storage["writable"] and _models_left(runs)
+    storage, owner = await runs.health.storage(), request.scope[OWNER]
+    models = runs.health.models(owner)
+    healthy = runs.ready and storage["writable"] and _models_left(models)
     return Health(
         status="ok" if healthy else "degraded",
         version=request.app.version,
         storage={"status": "ok" if storage["writable"] else "degraded"} if anonymous else storage,
-        models={} if anonymous else _models(runs),
-        runs={} if anonymous else dict(runs.health.runs()),
+        models={} if anonymous else _models(models),
+        runs={} if anonymous else dict(runs.health.runs(owner)),
     )
 
 
@@ -221,17 +226,17 @@ async def read_readiness(runs: RunsDep) -> Alive:
     return Alive(status="ok")
 
 
-def _models_left(runs: Runs) -> bool:
+def _models_left(models: Models) -> bool:
     """Whether any of the configured models can be asked; true as well where none is configured."""
-    states = [model["state"] for model in runs.health.models().values()]
+    states = [model["state"] for model in models.values()]
     return not states or "ok" in states
 
 
-def _models(runs: Runs) -> dict[str, Any]:
+def _models(models: Models) -> dict[str, Any]:
     """The models' states with their times in RFC 3339."""
     return {
         name: {**state, "until": until and rfc3339(cast("float", until))}
-        for name, state in runs.health.models().items()
+        for name, state in models.items()
         for until in [state["until"]]
     }
 

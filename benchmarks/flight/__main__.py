@@ -55,9 +55,8 @@ def memory(runs: int, calls: int) -> dict[str, float]:
     """What so many runs take that are all in flight, in so many calls that nobody answers."""
     with tempfile.TemporaryDirectory() as folder:
         late = Path(folder) / "late.json"
-        with _server(folder, late, runs, calls, 0.0) as started:
+        with _server(folder, late, runs, calls, 3600.0, first=BEFORE) as started:
             asyncio.run(_load(started, BEFORE))
-        with _server(folder, late, runs, calls, 3600.0) as started:
             before = started.memory_mb()
             asyncio.run(_post(started, runs))
             asyncio.run(_in_calls(started, min(runs, calls), runs))
@@ -68,8 +67,10 @@ def memory(runs: int, calls: int) -> dict[str, float]:
 
 
 @contextmanager
-def _server(folder: str, late: Path, runs: int, calls: int, delay: float) -> Iterator[Server]:
-    with provider(delay) as base:
+def _server(
+    folder: str, late: Path, runs: int, calls: int, delay: float, *, first: int = 0
+) -> Iterator[Server]:
+    with provider(delay, first=first) as base:
         started = Server(
             folder,
             command=(sys.executable, "-m", "benchmarks.flight.watched_server", str(late)),

@@ -1,10 +1,11 @@
-"""`python -m benchmarks.planning.provider [SECONDS]`: answers every request with one OpenAI plan.
+"""`python -m benchmarks.planning.provider [SECONDS [FIRST]]`: answers with one OpenAI plan.
 
-It does so at once, or after so many seconds. Prints its port. A process of its own, so that its CPU
-is not counted.
+It does so at once, or after so many seconds, but for the first requests. Prints its port. A process
+of its own, so that its CPU is not counted.
 """
 
 import asyncio
+import itertools
 import json
 import subprocess
 import sys
@@ -13,6 +14,11 @@ from contextlib import contextmanager
 
 #: What an answer takes, in seconds.
 DELAY = float(sys.argv[1]) if __name__ == "__main__" and len(sys.argv) > 1 else 0.0
+
+#: Which requests are answered at once whatever it takes.
+FIRST = range(int(sys.argv[2]) if __name__ == "__main__" and len(sys.argv) > 2 else 0)
+
+_requests = itertools.count()
 
 PLAN = json.dumps(
     {
@@ -45,9 +51,9 @@ ANSWER = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 
 
 
 @contextmanager
-def provider(delay: float = 0.0) -> Iterator[str]:
+def provider(delay: float = 0.0, *, first: int = 0) -> Iterator[str]:
     """Where the model answers, in a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.planning.provider", str(delay)]
+    command = [sys.executable, "-m", "benchmarks.planning.provider", str(delay), str(first)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         yield f"http://127.0.0.1:{process.stdout.readline().strip()}/v1"
@@ -63,7 +69,7 @@ async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
             head = (await reader.readuntil(b"\r\n\r\n")).lower()
             length = int(head.partition(b"content-length:")[2].split(b"\r\n")[0])
             await reader.readexactly(length)
-            if DELAY:
+            if next(_requests) not in FIRST:
                 await asyncio.sleep(DELAY)
             writer.write(ANSWER)
             await writer.drain()

@@ -153,14 +153,15 @@ class Executor:
         self._execute, self._release = execute, release
         self._dispatch()
 
-    @property
-    def load(self) -> Load:
-        """How many runs there are here."""
+    def load(self, owner: str | None = None) -> Load:
+        """How many runs of an owner there are here, or of all."""
+        jobs = [job for job in self._executing if owner in (job.owner, None)]
+        in_flight = sum(job.holds_place for job in jobs)
         return Load(
-            in_flight=self._in_flight,
-            executing=self._slots - self._free,
-            queued=self._queue.new,
-            backoff=len(self._executing) - self._in_flight,
+            in_flight=in_flight,
+            executing=sum(job.holds_slot for job in jobs),
+            queued=self._queue.new if owner is None else self._queue.new_of(owner),
+            backoff=len(jobs) - in_flight,
             max_in_flight=self._max_in_flight,
             max_executing=self._slots,
         )

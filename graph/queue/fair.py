@@ -42,6 +42,15 @@ class FairQueue(Generic[E]):
         """How many of them have not begun."""
         return self._new
 
+    def new_of(self, owner: str) -> int:
+        """How many of an owner have not begun."""
+        return len(self._owners[owner].new) if owner in self._owners else 0
+
+    def length_of(self, owner: str) -> int:
+        """How many an owner has in it."""
+        lanes = self._owners.get(owner)
+        return len(lanes.begun) + len(lanes.new) if lanes else 0
+
     def append(self, entry: E, owner: str, *, begun: bool = False) -> None:
         """Queue an entry behind the others of its owner that have begun, or have not, as it."""
         entry.owner, entry.queued = owner, True

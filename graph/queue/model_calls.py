@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ class _Line:
 
     def __init__(self, limit: int) -> None:
         self.free = limit
+        self.calls: Counter[str] = Counter()  # under way, by owner
         self.queue: FairQueue[_Waiting] = FairQueue(alternating=True)
 
     def let_in(self) -> None:
@@ -53,9 +55,11 @@ class ModelCalls:
         """
         line = self._lines.setdefault(model, _Line(self._limit))
         waited = await self._wait(line, owner, later=later)
+        line.calls[owner] += 1
         try:
             yield waited
         finally:
+            line.calls -= Counter((owner,))
             line.free += 1
             line.let_in()
 
@@ -75,7 +79,13 @@ class ModelCalls:
                 raise
         return time.monotonic() - due
 
-    def load(self, model: str) -> tuple[int, int]:
-        """How many calls of a model are under way, and how many wait for their turn."""
-        line = self._lines.get(model)
-        return (self._limit - line.free, len(line.queue)) if line else (0, 0)
+    def load(self, model: str, owner: str | None = None) -> tuple[int, int]:
+        """How many calls of a model are under way, and how many wait for their turn.
+
+        Those of an owner, or of all.
+        """
+        if (line := self._lines.get(model)) is None:
+            return 0, 0
+        if owner is None:
+            return self._limit - line.free, len(line.queue)
+        return line.calls[owner], line.queue.length_of(owner)

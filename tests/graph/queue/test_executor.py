@@ -1,6 +1,7 @@
 """The embedded executor: how many at once, in which order, and who holds a slot."""
 
 import asyncio
+import contextlib
 import time
 
 import pytest
@@ -16,7 +17,8 @@ class Jobs:
     def __init__(self, executor: Executor) -> None:
         self.jobs: dict[str, Job] = {}
         self.start, self.place, self.stop = executor.start, executor.place, executor.stop
-        self.wait_until = executor.wait_until
+        self.wait_until, self.resting = executor.wait_until, executor.resting
+        self.without_slot = executor.without_slot
         self._executor = executor
 
     def enqueue(self, run_id: str, owner: str) -> None:
@@ -476,3 +478,161 @@ async def test_nothing_begins_once_it_is_stopping() -> None:
     work.finish("a")
     await stopping
     assert work.begun == ["a"]
+
+
+# Runs in flight, and those of them that compute.
+
+
+class Calling:
+    """Executes runs that wait for what somebody else does, until they are told that it is done."""
+
+    def __init__(self, runs: Jobs) -> None:
+        self.asked: list[str] = []
+        self.computing: list[str] = []
+        self.most = 0
+        self.waited: dict[str, float] = {}
+        self._runs = runs
+        self._answers: dict[str, asyncio.Event] = {}
+        self._ends: dict[str, asyncio.Event] = {}
+
+    async def __call__(self, run_id: str) -> None:
+        async with self._runs.without_slot() as paused:
+            self.asked.append(run_id)
+            await self._event(self._answers, run_id).wait()
+        self.waited[run_id] = paused.seconds
+        self.computing.append(run_id)
+        self.most = max(self.most, len(self.computing))
+        await self._event(self._ends, run_id).wait()
+        self.computing.remove(run_id)
+
+    def answer(self, run_id: str) -> None:
+        self._event(self._answers, run_id).set()
+
+    def finish(self, run_id: str) -> None:
+        self._event(self._ends, run_id).set()
+
+    @staticmethod
+    def _event(events: dict[str, asyncio.Event], run_id: str) -> asyncio.Event:
+        return events.setdefault(run_id, asyncio.Event())
+
+
+async def test_runs_that_wait_for_others_hold_no_slot_until_they_go_on() -> None:
+    """All may wait at once; no more than there are slots compute afterwards."""
+    runs = executor(slots=2, in_flight=10)
+    work = Calling(runs)
+    runs.start(work)
+    for run_id in "abcde":
+        runs.enqueue(run_id, "default")
+    await settle()
+    assert work.asked == [*"abcde"]
+    assert not any(runs.holds_slot(run_id) for run_id in "abcde")
+    for run_id in "edcba":
+        work.answer(run_id)
+    await settle()
+    assert work.computing == ["e", "d"]
+    for run_id in "edcba":
+        work.finish(run_id)
+    await settle()
+    assert work.most == 2
+    assert sorted(work.waited) == [*"abcde"]
+    assert all(waited >= 0 for waited in work.waited.values())
+
+
+async def test_what_has_begun_goes_on_before_what_has_not() -> None:
+    """Of one owner; an owner whose runs have not begun has his turn between."""
+    runs = executor(slots=1, in_flight=10)
+    work = Calling(runs)
+    runs.start(work)
+    for run_id in ("a1", "a2", "a3"):
+        runs.enqueue(run_id, "a")
+    await settle()
+    work.answer("a1")
+    await settle()
+    assert work.computing == ["a1"]
+    runs.enqueue("a4", "a")
+    runs.enqueue("b1", "b")
+    for run_id in ("a2", "a3"):
+        work.answer(run_id)
+    await settle()
+    work.finish("a1")
+    await settle()
+    assert (work.computing, work.asked[3:]) == (["a2"], [])
+    work.finish("a2")
+    await settle()
+    assert (work.computing, work.asked[3:]) == (["a3"], ["b1"])
+    work.finish("a3")
+    await settle()
+    assert work.asked[3:] == ["b1", "a4"]
+    await runs.stop(grace=0)
+
+
+async def test_no_more_runs_begin_than_may_be_in_flight_but_one_of_each_other_owner() -> None:
+    """Slots are free all the time."""
+    runs = executor(slots=5, in_flight=2)
+    work = Calling(runs)
+    runs.start(work)
+    for run_id in ("a1", "a2", "a3"):
+        runs.enqueue(run_id, "a")
+    for run_id in ("b1", "b2"):
+        runs.enqueue(run_id, "b")
+    await settle()
+    assert work.asked == ["a1", "a2", "b1"]
+    assert [runs.position(run_id) for run_id in ("a1", "a3", "b2")] == [None, 1, 2]
+    for run_id, asked in (("a1", []), ("a2", ["a3", "b2"])):
+        work.answer(run_id)
+        work.finish(run_id)
+        await settle()
+        assert sorted(work.asked[3:]) == asked
+    await runs.stop(grace=0)
+
+
+async def test_a_run_cancelled_in_a_call_takes_no_slot_and_gives_its_place_away() -> None:
+    runs = executor(slots=1, in_flight=1)
+    work = Calling(runs)
+    runs.start(work)
+    runs.enqueue("a", "default")
+    runs.enqueue("b", "default")
+    await settle()
+    with contextlib.suppress(asyncio.CancelledError):
+        await runs.interrupt("a")
+    await settle()
+    assert (work.asked, work.computing) == (["a", "b"], [])
+    await runs.stop(grace=0)
+
+
+async def test_at_the_end_what_is_called_has_its_grace_and_a_slot_to_end_with() -> None:
+    """Nothing new begins then."""
+    runs = executor(slots=1, in_flight=2)
+    work = Calling(runs)
+    runs.start(work)
+    for run_id in "abc":
+        runs.enqueue(run_id, "default")
+    await settle()
+    stopping = asyncio.ensure_future(runs.stop(grace=patience()))
+    await settle()
+    for run_id in "ab":
+        work.answer(run_id)
+        work.finish(run_id)
+    await stopping
+    assert (work.asked, sorted(work.waited)) == (["a", "b"], ["a", "b"])
+
+
+async def test_runs_that_rest_are_told_to_stop_at_once() -> None:
+    """Nothing of theirs is under way."""
+    runs = executor(slots=1, in_flight=2)
+    stopped: list[str] = []
+
+    async def execute(run_id: str) -> None:
+        with runs.resting():
+            try:
+                await asyncio.sleep(3600)
+            except asyncio.CancelledError:
+                stopped.append(run_id)
+                raise
+
+    runs.start(execute)
+    runs.enqueue("a", "default")
+    await settle()
+    async with asyncio.timeout(patience()):
+        await runs.stop(grace=3600)
+    assert stopped == ["a"]

@@ -124,3 +124,36 @@ def test_what_is_not_in_it_has_no_position() -> None:
     assert (len(queue), queue.position("a0"), "a0" in queue) == (0, None, False)
     with pytest.raises(KeyError):
         queue.popleft()
+
+
+def lanes(*entries: tuple[str, str, bool], alternating: bool = False) -> list[str]:
+    """In which order these come, told by name, owner, and whether they have begun."""
+    queue: FairQueue[Job] = FairQueue(alternating=alternating)
+    for name, owner, begun in entries:
+        queue.append(Job(name), owner, begun=begun)
+    return [queue.popleft().run_id for _ in range(len(queue))]
+
+
+def test_what_has_begun_comes_first_in_the_turn_of_its_owner() -> None:
+    mixed = [("a1", "a", False), ("a2", "a", False), ("a3", "a", True), ("b1", "b", False)]
+    assert lanes(*mixed) == ["a3", "b1", "a1", "a2"]
+
+
+def test_where_they_alternate_neither_waits_for_all_of_the_other() -> None:
+    new = [(f"new{number}", "a", False) for number in range(3)]
+    begun = [(f"begun{number}", "a", True) for number in range(3)]
+    order = ["begun0", "new0", "begun1", "new1", "begun2", "new2"]
+    assert lanes(*new, *begun, alternating=True) == order
+    assert lanes(*new, alternating=True) == ["new0", "new1", "new2"]
+
+
+def test_who_may_begin_nothing_is_passed_by() -> None:
+    """What has begun goes on."""
+    queue: FairQueue[Job] = FairQueue()
+    for name, owner, begun in (("a1", "a", False), ("a2", "a", True), ("b1", "b", False)):
+        queue.append(Job(name), owner, begun=begun)
+    assert queue.popleft(lambda _: False).run_id == "a2"
+    assert queue.popleft(lambda owner: owner == "b").run_id == "b1"
+    with pytest.raises(KeyError):
+        queue.popleft(lambda _: False)
+    assert (len(queue), queue.new, queue.new_of("a"), queue.length_of("b")) == (1, 1, 1, 0)

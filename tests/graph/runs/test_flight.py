@@ -63,7 +63,7 @@ def held() -> HeldModel:
 
 def turns(runs: Runs) -> tuple[int, int]:
     """How many calls of the model are under way, and how many wait for their turn."""
-    model: Any = runs.health.models().get("some/model")
+    model: Any = runs.health.models(None).get("some/model")
     return (model["calls"], model["queued"]) if model else (0, 0)
 
 
@@ -73,8 +73,8 @@ async def test_runs_that_wait_for_a_model_hold_no_slot(storage: Storage) -> None
     async with process(storage, gates, model, slots=2, in_flight=1000) as runs:
         many = [await start(runs, f"run {number}") for number in range(30)]
         await until(lambda: len(model.held) == 30)
-        assert runs.health.runs()["executing"] == 0
-        assert runs.health.runs()["in_flight"] == 30
+        assert runs.health.runs(None)["executing"] == 0
+        assert runs.health.runs(None)["in_flight"] == 30
         other = await runs.start("pass other", owner="other", budget=BY_PATTERNS)
         record = await runs.wait(other["run_id"], patience(), owner="other")
         assert (record["status"], len(model.held)) == ("completed", 30)
@@ -90,7 +90,7 @@ async def test_a_tool_that_is_awaited_needs_no_slot_and_a_blocking_one_does(
         await until(lambda: len(gates.waiting) == 3)
         blocking = await start(runs, "block d")
         await until(lambda: gates.calls["d"])
-        assert runs.health.runs()["executing"] == 1
+        assert runs.health.runs(None)["executing"] == 1
         gates.end("a")
         behind = await start(runs, "pass e")
         await asyncio.sleep(0.02)
@@ -203,7 +203,7 @@ async def test_what_waits_at_the_end_of_a_process_is_done_by_the_next(storage: S
     async with process(storage, gates, model, in_flight=60, model_calls=5) as runs:
         ids = [await start(runs, f"run {number}") for number in range(100)]
         await until(lambda: turns(runs) == (5, 55))
-        assert runs.health.runs()["queued"] == 40
+        assert runs.health.runs(None)["queued"] == 40
     again = held()
     async with process(storage, Gates(), again, in_flight=60, model_calls=5) as runs:
         await again.answer_all(runs, ids)
@@ -259,7 +259,7 @@ async def test_a_run_in_its_backoff_is_not_in_flight(storage: Storage, wait: str
     async with process(storage, gates, *models, in_flight=1, limits=LONG) as runs:
         resting = await start(runs, "stumble b")
         await until(lambda: in_backoff(runs, resting))
-        load = runs.health.runs()
+        load = runs.health.runs(None)
         assert (load["in_flight"], load["executing"], load["backoff"]) == (0, 0, 1)
         done = await rested(runs, await start(runs, "pass a"))
         assert done["status"] == "completed"

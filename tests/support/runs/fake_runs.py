@@ -158,14 +158,14 @@ class FakeRuns:
     def mermaid(self) -> str:
         return "graph TD;\n\tplan --> finalize;\n"
 
-    def models(self) -> dict[str, dict[str, object]]:
+    def models(self, owner: str | None) -> dict[str, dict[str, object]]:
         return {
             "some/model": {"state": "open", "until": CREATED_AT, "error_class": "timeout"},
             "another/model": {"state": "ok", "until": None, "error_class": None},
         }
 
-    def runs(self) -> Load:
-        return Executor(slots=24, max_queued=100).load
+    def runs(self, owner: str | None) -> Load:
+        return Executor(slots=24, max_queued=100).load(owner)
 
     async def storage(self) -> dict[str, object]:
         self._fail()
