@@ -25,7 +25,8 @@ class Server:
 
     def __init__(self, folder: str, *, checkout: Path = HERE, **settings: str) -> None:
         environment = {
-            **os.environ,
+            # Compiled code is kept, as it is where this is not set.
+            **{name: one for name, one in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"},
             "PYTHONPATH": str(checkout),
             "RUNWRIGHT_DATABASE_URL": f"sqlite:///{folder}/runs.db",
             "RUNWRIGHT_PORT": "0",
