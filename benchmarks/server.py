@@ -28,7 +28,8 @@ class Server:
         self, folder: str, *, command: Sequence[str] = (), checkout: Path = HERE, **settings: str
     ) -> None:
         environment = {
-            **os.environ,
+            # Compiled code is kept, as it is where this is not set.
+            **{name: one for name, one in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"},
             "PYTHONPATH": str(checkout),
             "RUNWRIGHT_DATABASE_URL": f"sqlite:///{folder}/runs.db",
             "RUNWRIGHT_PORT": "0",

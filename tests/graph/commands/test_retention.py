@@ -254,6 +254,27 @@ async def test_a_sweep_removes_what_is_due_and_nothing_else(storage: Storage) ->
         assert (await rested(runs, open_run))["status"] == "completed"
 
 
+async def test_room_is_given_back_after_a_sweep_that_has_removed_something(
+    storage: Storage,
+) -> None:
+    asked = 0
+
+    async def give_back() -> int:
+        nonlocal asked
+        asked += 1
+        return 0
+
+    async def remove(run_ids: Sequence[str]) -> int:
+        return len(run_ids)
+
+    sweeper = Retention(storage.index, remove, days=1.0, give_back=give_back)
+    assert await sweeper.sweep(time.time()) == 0
+    assert asked == 0
+    await storage.index.accept(row("a", 1.0))
+    assert await sweeper.sweep(time.time()) == 1
+    assert asked == 1
+
+
 async def test_a_run_that_cannot_be_read_does_not_keep_the_others(
     storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
