@@ -34,7 +34,7 @@ soak-kills: .venv/.dev      ## ten rounds of the tests that kill, cancel and rac
 	  $(PYTEST) -m "not real_llm" -k "kill or crash or race or died" $(ARGS) || exit 1; done
 
 soak-effects: .venv/.dev    ## 200 kills around and inside calls of a tool whose effects are counted
-	EFFECT_KILLS=200 $(BIN)/python -m pytest -s -k killed_around tests/graph/runs/test_effects.py $(ARGS)
+	EFFECT_KILLS=200 $(BIN)/python -m pytest -s -k killed_around tests/graph/runs/killed/test_effects.py $(ARGS)
 
 test-real-llm: .venv/.real-llm ## let two small real models plan; downloads 1.3 GB the first time
 	$(BIN)/python -m pytest -m real_llm $(ARGS)

@@ -25,7 +25,6 @@ from graph.runs.accept import Acceptance, refuse_second
 from graph.runs.context import RunContext, RunPolicy, thread
 from graph.runs.history import Checkpoint, HistoryPage, checkpoint_of, page_of
 from graph.runs.quotas import Quotas, Usage
-from graph.runs.recovery import apply_stored_retry
 from graph.runs.runner import Runner
 from graph.runs.watch import RunSubscription
 from graph.state import Approve, Budget, ResolvedAs
@@ -89,7 +88,7 @@ class Runs:
     async def open(self, *, resume_unfinished: bool) -> None:
         """Begin to execute; with `resume_unfinished` also what an earlier process left."""
         if resume_unfinished:
-            await queue_unfinished(self._context, self._runner)
+            await self._runner.queue_unfinished()
         self._executor.start(self._runner.execute, self._context.live.release)
         if resume_unfinished:
             every = max(SHORTEST_SWEEP, min(SWEEP, self._policy.approval_expires / 10))
@@ -394,24 +393,3 @@ class Health:
         if damage := self._storage.faults.damage:
             state |= {"writable": False, "damage": damage}
         return state
-
-
-async def queue_unfinished(context: RunContext, runner: Runner) -> None:
-    """Settle the runs whose cancellation was asked for, and queue those that are to go on.
-
-    A run that waits for a person is left to wait. Raises what the storage raises.
-    """
-    left = await context.storage.index.unsettled()
-    for row in left:
-        if row.cancel_at is not None:
-            await runner.execute(row.run_id)
-    due = [
-        row
-        for row in left
-        if row.cancel_at is None and (row.status != "waiting" or row.approval_answer)
-    ]
-    for row in due:
-        await apply_stored_retry(context.graph, row, thread(row.run_id))
-    # First those that were started before and got no further.
-    for row in sorted(due, key=lambda row: row.checkpoint_id is None):
-        runner.enqueue_unfinished(row)

@@ -19,6 +19,7 @@ from graph.runs.quarantine import Quarantine
 from graph.runs.recovery import (
     MAX_STARTS,
     Resumed,
+    apply_stored_retry,
     begin,
     carry_out,
     fail,
@@ -74,7 +75,27 @@ class Runner:
                     await self._storage.index.note_start(live.run_id, starts=0, checkpoint_id=None)
                 self._runs.release(live)
 
-    def enqueue_unfinished(self, row: RunRow) -> None:
+    async def queue_unfinished(self) -> None:
+        """Settle the runs whose cancellation was asked for, and queue those that are to go on.
+
+        A run that waits for a person is left to wait. Raises what the storage raises.
+        """
+        left = await self._storage.index.unsettled()
+        for row in left:
+            if row.cancel_at is not None:
+                await self.execute(row.run_id)
+        due = [
+            row
+            for row in left
+            if row.cancel_at is None and (row.status != "waiting" or row.approval_answer)
+        ]
+        for row in due:
+            await apply_stored_retry(self._graph, row, thread(row.run_id))
+        # First those that were started before and got no further.
+        for row in sorted(due, key=lambda row: row.checkpoint_id is None):
+            self._enqueue_unfinished(row)
+
+    def _enqueue_unfinished(self, row: RunRow) -> None:
         """Let a run go on that an earlier process left: one that may have ended it, alone."""
         live = self._runs.of(row.run_id)
         live.reason = "recovered"

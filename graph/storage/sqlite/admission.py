@@ -6,6 +6,18 @@ from typing import Any
 from graph.state.row import KEPT, IdempotencyKey, Quota, RunRow
 from graph.storage.sqlite.writer import Statement
 
+#: What is kept of a run, in bytes. Of what is large, only the length is read.
+BYTES = """
+    length(CAST(prompt AS BLOB))
+    + (SELECT coalesce(sum(length(checkpoint) + length(metadata)), 0) FROM checkpoints
+        WHERE thread_id = run_id)
+    + (SELECT coalesce(sum(length(value)), 0) FROM writes WHERE thread_id = run_id)
+"""
+
+COUNTBYTES = f"UPDATE runs SET bytes = {BYTES} WHERE bytes IS NULL"  # noqa: S608 - constants only
+
+KEPT_OF = "SELECT runs, bytes FROM owners WHERE owner = ?"
+
 #: Holds where another run, and another fork, may be kept.
 _ROOM = """
     NOT EXISTS (SELECT 1 FROM owners WHERE owner = ?

@@ -27,7 +27,14 @@ from graph.state.row import (
 )
 from graph.state.status import SETTLED, SETTLED_OR_WAITING, UNSETTLED, leads_to
 from graph.storage.search import Found, Search
-from graph.storage.sqlite.admission import FIND_KEY, room_for, taking
+from graph.storage.sqlite.admission import (
+    BYTES,
+    COUNT_BYTES,
+    FIND_KEY,
+    KEPT_OF,
+    room_for,
+    taking,
+)
 from graph.storage.sqlite.probe import TableProbe
 from graph.storage.sqlite.schema import MIGRATIONS, VERSION, listed
 from graph.storage.sqlite.search import look_up
@@ -65,7 +72,7 @@ class SqliteIndex:
 
     async def count_bytes(self) -> None:
         """Count what is kept of runs of which an earlier version did not."""
-        await self._writer.write((_COUNT_BYTES, ()))
+        await self._writer.write((COUNT_BYTES, ()))
 
     async def accept(self, row: RunRow, quota: Quota = NO_QUOTA) -> bool:
         if row.forked_from is not None:
@@ -87,7 +94,7 @@ class SqliteIndex:
         return KeyedRun(run_id=row.run_id, fingerprint=key.fingerprint)
 
     async def kept(self, owner: str) -> Kept:
-        rows = await self._reader.execute_fetchall(_KEPT, (owner,))
+        rows = await self._reader.execute_fetchall(KEPT_OF, (owner,))
         return next((Kept(*row) for row in rows), Kept())
 
     async def find_key(self, owner: str, name: str, *, at: float) -> KeyedRun | None:
@@ -211,19 +218,6 @@ class SqliteIndex:
 # What is written and read of one run, as SQL.
 
 
-#: What is kept of a run, in bytes. Of what is large, only the length is read.
-_BYTES = """
-    length(CAST(prompt AS BLOB))
-    + (SELECT coalesce(sum(length(checkpoint) + length(metadata)), 0) FROM checkpoints
-        WHERE thread_id = run_id)
-    + (SELECT coalesce(sum(length(value)), 0) FROM writes WHERE thread_id = run_id)
-"""
-
-_COUNT_BYTES = f"UPDATE runs SET bytes = {_BYTES} WHERE bytes IS NULL"  # noqa: S608 - constants only
-
-_KEPT = "SELECT runs, bytes FROM owners WHERE owner = ?"
-
-
 def projecting(state: RunState) -> list[Statement]:
     """What makes the row of a run say what its state says; the last one changes it, or does not.
 
@@ -245,7 +239,7 @@ def _projected(
     generation: int | None,
 ) -> Statement:
     sources = leads_to(status)
-    counted = f", bytes = {_BYTES}" if status in SETTLED_OR_WAITING else ""
+    counted = f", bytes = {BYTES}" if status in SETTLED_OR_WAITING else ""
     update = (
         "UPDATE runs SET status = ?, started_at = ?, completed_at = ?, seed = NULL,"  # noqa: S608 - constants only
         f" planner = ?, model = ?, tools = ?, usd = ?, retries = ?, taken_up = ?{counted}"
