@@ -14,7 +14,7 @@ BYTES = """
     + (SELECT coalesce(sum(length(value)), 0) FROM writes WHERE thread_id = run_id)
 """
 
-COUNTBYTES = f"UPDATE runs SET bytes = {BYTES} WHERE bytes IS NULL"  # noqa: S608 - constants only
+COUNT_BYTES = f"UPDATE runs SET bytes = {BYTES} WHERE bytes IS NULL"  # noqa: S608 - constants only
 
 KEPT_OF = "SELECT runs, bytes FROM owners WHERE owner = ?"
 
