@@ -15,13 +15,15 @@ studio: .venv/.dev          ## the graph in LangGraph Studio, from http://127.0.
 
 # A third of its time a process waits for servers, so two cores have three. Files come in their order:
 # by their numbers of tests, the longest tests would come last and have the machine to themselves.
-PYTEST := $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+# The tests start hundreds of processes, each of which would compile the project if it had to.
+PYTEST := env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 test: lint .venv/.dev       ## lint, types, and the tests that need neither Docker nor long; ARGS="-k name" picks some
 	$(PYTEST) -m "not real_llm and not slow" $(ARGS)
 
-test-rest: .venv/.dev .venv/.fuzz .venv/.client ## what `make test` leaves out: deployment, installation, fuzzers, many kills
-	$(PYTEST) -m "not real_llm and slow" $(ARGS)
+# Properties once more, with all of their examples.
+test-rest: .venv/.dev .venv/.fuzz .venv/.client ## what `make test` leaves out: deployment, installation, fuzzers, many kills and examples
+	TEST_EXAMPLES=all $(PYTEST) -m "not real_llm and (slow or hypothesis)" $(ARGS)
 
 # One after the other, also with --jobs.
 test-all:                   ## both

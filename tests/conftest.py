@@ -18,6 +18,7 @@ from hypothesis import HealthCheck, settings
 from graph.storage.open import open_storage
 from graph.storage.storage import Storage
 from tests.support.clocks import Clocks
+from tests.support.examples import examples
 from tests.support.patience import SLOWNESS, patience
 from tests.support.runs.fake_runs import FakeRuns, application, serving
 from tests.support.servers.forked import share_servers
@@ -28,7 +29,12 @@ from tools.registry import Tool, make_tools
 stretch_waits()
 
 # A busy machine makes an example slow, not wrong.
-settings.register_profile("runwright", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(
+    "runwright",
+    max_examples=examples(100),
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.load_profile("runwright")
 
 

@@ -13,7 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from tests.support import pages
-from tests.support.checkout import packed_checkout
+from tests.support.checkout import copy_compiled, packed_checkout
 from tests.support.servers.server_process import ServerProcess, environment, serving
 
 SECTION = pages.README.read_text().split("## Add to it\n")[1].split("\n## ")[0]
@@ -32,6 +32,7 @@ class Copy:
         self.folder = folder / "checkout"
         self.folder.mkdir()
         subprocess.run(["tar", "-x"], cwd=self.folder, input=packed_checkout(), check=True)
+        copy_compiled(self.folder)
         self.changed: list[str] = []
         for name, at_end, code in NEW:
             if name.startswith(packages):

@@ -52,24 +52,17 @@ async def main():
 warmed = asyncio.run(main())
 """
 
-BARE = """
+WITHOUT = """
 import api.app
 from graph.compose import open_runs
 from graph.settings import Settings
 
-async def main():
+async def bare():
     async with open_runs(Settings(database_url="memory://")) as runs:
         run_id = (await runs.start("add 2 and 3"))["run_id"]
         return (await runs.wait(run_id, timeout=600, owner="default"))["status"]
 
-warmed = asyncio.run(main())
-"""
-
-KEYLESS = """
-from graph.compose import open_runs
-from graph.settings import Settings
-
-async def main():
+async def keyless():
     settings = Settings(
         database_url="memory://",
         models=["openai/gpt-5-mini", {"model": "anthropic/x", "api_key_env": "NOT_SET"}],
@@ -80,7 +73,7 @@ async def main():
         record = await runs.wait(run_id, timeout=600, owner="default")
     return [record["error"]["type"], [call["error_class"] for call in record["planning_log"]]]
 
-warmed = asyncio.run(main())
+warmed = [asyncio.run(bare()), asyncio.run(keyless())]
 """
 
 TELL = """
@@ -105,23 +98,16 @@ def run(script: str, folder: Path) -> tuple[str, list[Any]]:
     return process.stdout, json.loads(process.stderr.splitlines()[-1])
 
 
-def test_without_a_model_nothing_of_it_is_loaded(tmp_path: Path) -> None:
-    printed, (status, asked, clients, _) = run(BARE, tmp_path)
-
-    assert status == "completed"
-    assert clients == []
-    assert asked == []
-    assert printed == ""
-
-
-def test_without_a_key_nothing_of_it_is_loaded(
+def test_without_a_model_or_its_key_nothing_of_it_is_loaded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody waits for a client that cannot be used, not even where a budget would ask it first."""
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    _, (told, asked, clients, _) = run(KEYLESS, tmp_path)
+    printed, ((status, keyless), asked, clients, _) = run(WITHOUT, tmp_path)
 
-    assert told == ["planning_failed", ["no_api_key", "no_api_key", None]]
+    assert status == "completed"
+    assert keyless == ["planning_failed", ["no_api_key", "no_api_key", None]]
+    assert printed == ""
     assert clients == []
     assert asked == []
 

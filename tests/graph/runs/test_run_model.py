@@ -28,6 +28,7 @@ from graph.state.row import ApprovalAnswer
 from graph.state.status import SETTLED
 from graph.storage.open import open_storage
 from nodes.approval.edited_plan import PlanUnfit, read_plan
+from tests.support.examples import examples
 from tests.support.patience import patience, until
 from tests.support.runs.known_runs import Known
 from tests.support.runs.live_runs import AT_ONCE, LONG, Gates, process, told
@@ -425,7 +426,7 @@ class RunModel(RuleBasedStateMachine):
 
 def _examples(number: int) -> settings:
     return settings(
-        max_examples=number,
+        max_examples=examples(number),
         stateful_step_count=30,
         deadline=None,
         phases=(Phase.explicit, Phase.reuse, Phase.generate),  # an example takes long to shorten

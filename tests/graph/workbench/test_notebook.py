@@ -11,6 +11,8 @@ from graph.drawing import can_render
 from tests.support.checkout import ROOT
 from tests.support.notebook_run import executed, rows, shown, sources, stored, text
 from tests.support.servers.server_process import serving
+from tests.support.stored.comparison import compared
+from tests.support.stored.drawings import notebook_sheet
 
 
 @pytest.fixture(scope="module")
@@ -22,6 +24,12 @@ def fresh() -> Any:
 def test_what_is_stored_is_what_it_shows(fresh: Any) -> None:
     """A reader on a website sees what a run of it gives; `make notebook` stores it anew."""
     assert shown(stored()) == shown(fresh)
+
+
+def test_what_is_stored_of_it_elsewhere_is_what_it_shows(fresh: Any) -> None:
+    """Beside all else that is told of runs, with the words in its pictures."""
+    if told := compared({"notebook": notebook_sheet(fresh)}):
+        pytest.fail(told, pytrace=False)
 
 
 def test_nothing_goes_wrong_unseen(fresh: Any) -> None:

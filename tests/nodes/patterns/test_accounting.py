@@ -10,6 +10,7 @@ from nodes.patterns.english.accounted import ENTRIES, MOST_ENTRIES, talk_ends
 from nodes.patterns.grammar.words import read_words
 from nodes.patterns.planner import PatternPlanner, Reading
 from tests.nodes.patterns.composed import prompts
+from tests.support.examples import examples
 from tools.loading import BUILTIN
 from tools.registry import make_tools
 
@@ -54,7 +55,7 @@ def test_every_word_of_a_plan_is_accounted_for(prompt: str) -> None:
     assert uncovered(prompt, reading) == ""
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(200), deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.one_of(st.sampled_from(SEEN), prompts.map(lambda prompt: prompt[0])))
 def test_the_accounts_of_a_plan_are_its_whole_prompt(prompt: str) -> None:
     reading = PLANNER.read(prompt)
@@ -63,7 +64,7 @@ def test_the_accounts_of_a_plan_are_its_whole_prompt(prompt: str) -> None:
         assert uncovered(prompt, reading) == ""
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(200), deadline=None, suppress_health_check=list(HealthCheck))
 @given(prompts, st.data())
 def test_a_word_left_out_changes_the_plan_or_its_accounts(
     prompt: tuple[str, str], data: st.DataObject

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nodes.patterns.planner import PatternPlanner
+from tests.support.examples import examples
 from tools.loading import BUILTIN
 from tools.registry import make_tools
 
@@ -65,19 +66,19 @@ def assert_linear(piece: str, size: int) -> None:
     assert whole <= LINES_ANYHOW + 7 * lines_run(piece * (times // 4))
 
 
-@pytest.mark.parametrize("size", [LIMIT // 4, pytest.param(LIMIT, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("size", [LIMIT // 8, pytest.param(LIMIT, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("piece", PIECES)
 def test_work_on_a_repeated_piece_is_bounded_per_character(piece: str, size: int) -> None:
     assert_linear(piece, size)
 
 
-@settings(deadline=None, max_examples=40, suppress_health_check=list(HealthCheck))
+@settings(deadline=None, max_examples=examples(40), suppress_health_check=list(HealthCheck))
 @given(st.lists(st.sampled_from(PIECES), min_size=1, max_size=6), st.integers(1_000, LIMIT))
 def test_work_on_repeated_mixtures_is_bounded_per_character(mixture: list[str], size: int) -> None:
     assert_linear("".join(mixture), size)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=examples(200))
 @given(st.one_of(st.text(max_size=300), st.lists(st.sampled_from(PIECES), max_size=40)))
 def test_any_text_is_read_and_every_span_lies_in_it(text: str | list[str]) -> None:
     prompt = text if isinstance(text, str) else "".join(text)

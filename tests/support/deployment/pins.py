@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import distribution
 from pathlib import Path
 
@@ -44,8 +45,14 @@ def for_here(pins: Mapping[str, Pin]) -> set[str]:
 
 def megabytes(names: Iterable[str]) -> float:
     """What the packages have on the disk of this environment, compiled files too."""
-    files = (file.locate() for name in names for file in distribution(name).files or ())
-    return sum(Path(str(file)).stat().st_size for file in files if Path(str(file)).exists()) / 1e6
+    return sum(map(_size, names)) / 1e6
+
+
+@cache
+def _size(name: str) -> int:
+    """In bytes; there are thousands of files to look at."""
+    files = (Path(str(file.locate())) for file in distribution(name).files or ())
+    return sum(file.stat().st_size for file in files if file.exists())
 
 
 def needed(requirements: Iterable[str]) -> set[str]:

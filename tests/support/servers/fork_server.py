@@ -24,10 +24,11 @@ import api.cli.command  # all that the command takes  # noqa: F401
 from api.__main__ import main as runwright
 from api.app import HttpLimits, create_app
 from graph.compose import open_runs
-from graph.models.client import LiteLlmModel
+from graph.models.client import close_clients
 from graph.settings.settings import Settings
-from tests.support.models.llm_calls import ANSWERS
+from tests.support.models.llm_calls import ANSWERS, complete
 from tests.support.patience import patience
+from tests.support.servers.capture_server import capturing
 from tests.support.servers.forked import HEADER, received
 from tests.support.servers.stretched import set_waits, stretch_waits
 
@@ -127,13 +128,20 @@ async def _used_once() -> None:
         await runs.wait(record["run_id"], timeout=patience(), owner="default")
 
 
+async def _asked_once() -> None:
+    """Load what the first call of each provider's model loads; its connections are closed."""
+    with capturing() as provider:
+        for name, provider.answer in ANSWERS.items():
+            await complete(provider, name)
+        await close_clients()
+
+
 def main() -> int:
     """Load the program, then be a server and, in its forks, the program."""
     stretch_waits()
     asyncio.run(_used_once())
     if Path(sys.argv[1]).name == "models":
-        for name in ANSWERS:
-            LiteLlmModel(name, max_tokens=8, api_base="http://127.0.0.1:9").warm()
+        asyncio.run(_asked_once())
     assert threading.active_count() == 1, "a fork would be without the other threads"
     serve(sys.argv[1])
     set_waits()

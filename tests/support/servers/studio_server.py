@@ -15,12 +15,11 @@ from typing import Any, cast
 import httpx
 from langgraph_sdk import get_sync_client
 
-from tests.support.checkout import ROOT
+from tests.support.checkout import PACKAGES, ROOT
 from tests.support.patience import patience, wait_until
 from tests.support.servers.server_process import make
 from tests.support.servers.silent_server import SilentServer, silence
 
-_PACKAGES = ("graph", "nodes", "tools", "api", "examples")
 _FILES = ("Makefile", "langgraph.json", "pyproject.toml")
 
 
@@ -133,7 +132,7 @@ def copy_checkout(folder: Path) -> Path:
     With what Python has compiled of it, which takes a second each time.
     """
     clone = folder / "clone"
-    for name in _PACKAGES:
+    for name in PACKAGES:
         half_written = shutil.ignore_patterns("*.pyc.*")
         shutil.copytree(ROOT / name, clone / name, ignore=half_written, dirs_exist_ok=True)
     for name in _FILES:

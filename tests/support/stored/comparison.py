@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from tests.support.notebook_run import executed, stored
 from tests.support.servers.server_process import ServerProcess
 from tests.support.stored.command_lines import beside_sheet, commands_sheet, watching_sheet
 from tests.support.stored.drawings import notebook_sheet, studio_sheet
@@ -66,7 +67,7 @@ PARTS: Mapping[str, Callable[[Path], Mapping[str, Sheet]]] = {
     "fresh": lambda folder: {"fresh": fresh_sheet(folder)},
     "commands": lambda folder: {"commands": commands_sheet(folder)},
     "studio": lambda folder: {"studio": studio_sheet(folder)},
-    "notebook": lambda folder: {"notebook": notebook_sheet(folder)},
+    "notebook": lambda folder: {"notebook": notebook_sheet(executed(stored(), folder))},
 }
 
 

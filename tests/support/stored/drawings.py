@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.checkout import ROOT
-from tests.support.notebook_run import executed, shown, stored
+from tests.support.notebook_run import shown
 from tests.support.servers.server_process import environment
 from tests.support.stored.sheet import Sheet
 from tests.support.stored.stored_runs import TOOLS_AFTERWARDS
@@ -41,12 +41,11 @@ def studio_sheet(folder: Path) -> Sheet:
     return {f"{name}: {what}": _readable(value) for name, what, value in told}
 
 
-def notebook_sheet(folder: Path) -> Sheet:
-    """What each cell of the notebook shows, executed in a folder.
+def notebook_sheet(notebook: Any) -> Sheet:
+    """What each cell of the executed notebook shows.
 
     `tests.support.notebook_run` says what varies in it.
     """
-    notebook = executed(stored(), folder)
     sheet = {
         f"cell {cell}: {number} {kind}": text
         for cell, outputs in shown(notebook).items()
