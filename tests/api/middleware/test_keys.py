@@ -112,6 +112,7 @@ async def test_strangers_learn_of_the_health_only_how_it_is():
     assert (told["status"], told["storage"], told["models"]) == ("ok", {"status": "ok"}, {})
     assert known["storage"] == {"backend": "memory", "writable": True}
     assert "some/model" in known["models"]
+    assert (told["runs"], known["runs"]["in_flight"]) == ({}, 0)
     assert (degraded["status"], degraded["storage"]) == ("degraded", {"status": "degraded"})
 
 

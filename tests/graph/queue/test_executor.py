@@ -18,7 +18,7 @@ class Jobs:
         self.jobs: dict[str, Job] = {}
         self.start, self.place, self.stop = executor.start, executor.place, executor.stop
         self.wait_until, self.resting = executor.wait_until, executor.resting
-        self.without_slot = executor.without_slot
+        self.without_slot, self.load = executor.without_slot, executor.load
         self._executor = executor
 
     def enqueue(self, run_id: str, owner: str) -> None:
@@ -583,6 +583,25 @@ async def test_no_more_runs_begin_than_may_be_in_flight_but_one_of_each_other_ow
         work.finish(run_id)
         await settle()
         assert sorted(work.asked[3:]) == asked
+    await runs.stop(grace=0)
+
+
+async def test_it_tells_how_many_runs_of_an_owner_there_are() -> None:
+    """Or of all; the most that there may be are everybody's."""
+    runs = executor(slots=2, in_flight=2)
+    work = Calling(runs)
+    runs.start(work)
+    for run_id in ("a1", "a2", "a3", "a4"):
+        runs.enqueue(run_id, "a")
+    runs.enqueue("b1", "b")
+    await settle()
+    work.answer("a1")
+    await settle()
+    most = {"max_in_flight": 2, "max_executing": 2}
+    assert runs.load("a") == {"in_flight": 2, "executing": 1, "queued": 2, "backoff": 0} | most
+    assert runs.load("b") == {"in_flight": 1, "executing": 0, "queued": 0, "backoff": 0} | most
+    assert runs.load() == {"in_flight": 3, "executing": 1, "queued": 2, "backoff": 0} | most
+    assert runs.load("c")["queued"] == 0
     await runs.stop(grace=0)
 
 

@@ -78,6 +78,7 @@ async def test_no_more_calls_of_a_model_are_made_at_once_than_may_be() -> None:
     await calls.make("other", model=OTHER)
     assert calls.turns == ["a", "b", "other"]
     assert (calls.calls.load(ONE), calls.calls.load(OTHER)) == ((2, 2), (1, 0))
+    assert (calls.calls.load(ONE, "me"), calls.calls.load(ONE, "you")) == ((2, 2), (0, 0))
     await calls.end("b")
     assert calls.turns == ["a", "b", "other", "c"]
     await calls.end_all()
