@@ -148,11 +148,11 @@ def test_the_milk_prompt_comes_out_with_a_readable_state(
     thread_id, done = milk
     state: Any = server.client.threads.get_state(thread_id)
 
-    assert done["status"] == "completed"
+    assert done["run"]["status"] == "completed"
     assert done["result"]["summary"] == "2 steps done; 1 to-do"
     assert (state["values"], state["next"]) == (done, [])
     assert [step["tool"] for step in done["plan"]["steps"]] == ["todo_store.add", "todo_store.list"]
-    assert (done["cursor"], done["attempt"]) == (2, 0)
+    assert (done["run"]["cursor"], done["run"]["attempt"]) == (2, 0)
     assert [(entry["step"], entry["attempt"], entry["status"]) for entry in done["log"]] == [
         (1, 1, "ok"),
         (2, 1, "ok"),
@@ -208,12 +208,12 @@ def test_every_node_is_seen_in_each_way_of_streaming(server: StudioServer) -> No
 def test_retries_of_a_tool_of_ones_own_are_states_of_their_own(server: StudioServer) -> None:
     thread_id, done = server.run("fail 2 times")
     attempts = [
-        entry["values"]["attempt"]
+        entry["values"]["run"]["attempt"]
         for entry in server.history(thread_id)
         if entry["next"] == ["execute_step"]
     ]
 
-    assert done["status"] == "completed"
+    assert done["run"]["status"] == "completed"
     assert [entry["status"] for entry in done["log"]] == ["error", "error", "ok"]
     assert [entry["error"] and entry["error"]["retryable"] for entry in done["log"]] == [
         True,
@@ -233,18 +233,18 @@ def test_a_tool_that_blocks_its_thread_blocks_nothing_else(server: StudioServer)
 def test_what_is_not_understood_fails_with_the_words(server: StudioServer) -> None:
     done = server.run("reticulate the splines")[1]
 
-    assert (done["status"], done["error"]["type"]) == ("failed", "not_understood")
-    assert "reticulate the splines" in done["error"]["message"]
+    assert (done["run"]["status"], done["run"]["error"]["type"]) == ("failed", "not_understood")
+    assert "reticulate the splines" in done["run"]["error"]["message"]
 
 
 def test_two_prompts_on_one_thread_are_two_runs(server: StudioServer) -> None:
     thread_id, first = server.run("what is 2 + 2")
     second = server.wait(thread_id, {"prompt": "what is 6 * 7, then what is 9 - 4"})
 
-    assert (first["status"], second["status"]) == ("completed", "completed")
+    assert (first["run"]["status"], second["run"]["status"]) == ("completed", "completed")
     assert [entry["output"] for entry in first["log"]] == [4]
     assert [entry["output"] for entry in second["log"]] == [42, 5]
-    assert first["run_id"] != second["run_id"]
+    assert first["run"]["run_id"] != second["run"]["run_id"]
 
 
 # Going back
@@ -272,7 +272,7 @@ def test_a_plan_edited_in_the_state_is_what_is_executed(server: StudioServer) ->
     done = server.wait(thread_id)
 
     assert edited["next"] == ["execute_step"]
-    assert done["status"] == "completed"
+    assert done["run"]["status"] == "completed"
     assert done["log"][0]["output"]["text"] == "feed the dog"
     assert texts(done["result"]["output"])[-2:] == ["feed the cat", "feed the dog"]
 
@@ -294,8 +294,8 @@ def test_an_edited_plan_that_is_bad_fails_with_the_reason(
     server.client.threads.update_state(thread_id, {"plan": plan}, checkpoint=at["checkpoint"])
     done = server.wait(thread_id)
 
-    assert (done["status"], done["error"]["type"]) == ("failed", "plan_rejected")
-    assert (wording(key) if key else ": step 1: ") in done["error"]["message"]
+    assert (done["run"]["status"], done["run"]["error"]["type"]) == ("failed", "plan_rejected")
+    assert (wording(key) if key else ": step 1: ") in done["run"]["error"]["message"]
     assert len(done["log"]) == step - 1
 
 
@@ -306,7 +306,7 @@ def test_an_edited_plan_that_is_bad_fails_with_the_reason(
 def waiting(asking: StudioServer) -> str:
     """A thread whose plan waits for a person."""
     thread_id, asked = asking.run(QUESTION)
-    assert asked["status"] == "waiting"
+    assert asked["run"]["status"] == "waiting"
     assert [tool["tool"] for tool in question(asked)["tools"]] == ["todo_store.add", "calculator"]
     return thread_id
 
@@ -317,15 +317,15 @@ def test_a_plan_is_approved(asking: StudioServer, waiting: str) -> None:
 
     assert state["next"] == ["execute_step"]
     assert state["interrupts"][0]["value"]["plan"] == state["values"]["plan"]
-    assert (done["status"], done["result"]["output"]) == ("completed", 5)
+    assert (done["run"]["status"], done["result"]["output"]) == ("completed", 5)
     assert done["log"][0]["what"] == "approved"
 
 
 def test_a_plan_is_rejected(asking: StudioServer, waiting: str) -> None:
     done = asking.wait(waiting, command={"resume": {"what": "rejected", "reason": "no milk"}})
 
-    assert (done["status"], done["error"]["type"]) == ("cancelled", "rejected")
-    assert "no milk" in done["error"]["message"]
+    assert (done["run"]["status"], done["run"]["error"]["type"]) == ("cancelled", "rejected")
+    assert "no milk" in done["run"]["error"]["message"]
     assert [entry["kind"] for entry in done["log"]] == ["mark"]
 
 
@@ -337,9 +337,9 @@ def test_a_bad_plan_is_asked_about_again_and_a_good_one_executed(
     again = asking.wait(waiting, command={"resume": {"plan": bad}})
     done = asking.wait(waiting, command={"resume": {"plan": good}})
 
-    assert again["status"] == "waiting"
+    assert again["run"]["status"] == "waiting"
     assert [reason[:8] for reason in question(again)["reasons"]] == ["step 1: "]
-    assert (done["status"], done["result"]["output"]) == ("completed", 42)
+    assert (done["run"]["status"], done["result"]["output"]) == ("completed", 42)
 
 
 def test_a_waiting_plan_edited_in_the_state_is_asked_about_as_it_stands(
@@ -363,7 +363,7 @@ def test_what_waits_can_be_answered_after_an_orderly_restart(restarted: Restarte
     done = restarted.server.wait(restarted.waits, command={"resume": True})
     todos = restarted.server.client.store.search_items(["todos"])["items"]
 
-    assert (done["status"], done["result"]["output"]) == ("completed", 5)
+    assert (done["run"]["status"], done["result"]["output"]) == ("completed", 5)
     assert len(todos) == restarted.todos + 1
 
 
@@ -373,7 +373,7 @@ def test_a_model_plans_without_a_call_that_blocks(restarted: Restarted) -> None:
     thread_id, asked = server.run("what is the answer to everything")
     done = server.wait(thread_id, command={"resume": True})
 
-    assert asked["planned_by"]["source"] == done["planned_by"]["source"] == "llm"
+    assert asked["run"]["planned_by"]["source"] == done["run"]["planned_by"]["source"] == "llm"
     assert done["result"]["output"] == 42
     assert complaints(server) == []
     assert server.outside.accepted == []
@@ -409,5 +409,5 @@ def test_what_the_server_keeps_lies_in_the_folder_it_was_started_in(
     server: StudioServer, milk: tuple[str, dict[str, Any]]
 ) -> None:
     """Not in the checkout of whoever runs the tests, where the next start would take it up."""
-    assert milk[1]["status"] == "completed"
+    assert milk[1]["run"]["status"] == "completed"
     assert (server.folder / ".langgraph_api").is_dir()

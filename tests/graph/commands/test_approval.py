@@ -221,7 +221,7 @@ async def test_whoever_was_told_that_a_run_waits_can_decide_about_it(
         return await read(*arguments)
 
     async def returns_late(*arguments: Any) -> Any:
-        status = arguments[1]["channel_values"].get("status")
+        status = arguments[1]["channel_values"].get("run", {}).get("status")
         if status == "pending":
             await begun.wait()
         written = await put(*arguments)
@@ -340,22 +340,14 @@ async def test_a_restart_leaves_a_waiting_run_untouched(storage: Storage, orderl
 
 
 async def test_a_run_whose_waiting_was_not_projected_is_found_to_wait(storage: Storage):
-    """The process has died between the checkpoint and the index."""
+    """A process of an earlier version has died between the checkpoint and the index."""
     gates = Gates()
     async with process(storage, gates, orderly=False) as runs:
-        project = storage.index.project
-        stopped = asyncio.Event()
-
-        async def dies(run_id: str, status: Any, **times: Any) -> bool:
-            if status == "waiting":
-                stopped.set()
-                await asyncio.sleep(600)
-            return await project(run_id, status, **times)
-
-        cast("Any", storage.index).project = dies
         run_id = (await runs.start(PROMPT, approve="always"))["run_id"]
-        await stopped.wait()
-        del cast("Any", storage.index).project
+        await until_async(storage, run_id, "waiting")
+    await cast("Any", storage.saver)._writer.write(
+        ("UPDATE runs SET status = 'running', expires_at = NULL", ())
+    )
     assert await row_status(storage, run_id) != "waiting"
     async with process(storage, gates) as runs:
         record = await runs.wait(run_id, timeout=patience(), owner=None)

@@ -251,7 +251,7 @@ async def test_killed_before_it_is_seen_to_wait_again_it_waits(storage: Storage,
 
         async def dies(*arguments: Any) -> Any:
             stored = await put(*arguments)
-            if arguments[1]["channel_values"]["status"] == moment or moment == "ordered":
+            if arguments[1]["channel_values"]["run"]["status"] == moment or moment == "ordered":
                 dead.set()
                 await asyncio.Event().wait()
             return stored

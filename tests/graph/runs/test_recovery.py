@@ -285,6 +285,24 @@ async def _until_projected(storage: Storage, run_id: str) -> RunRow:
     return row
 
 
+async def test_a_run_that_ends_its_process_before_its_first_checkpoint_is_given_up(
+    tmp_path: Path,
+) -> None:
+    """Nobody knows which of those without one was begun, so that each start of one counts."""
+    async with open_storage(f"sqlite:///{tmp_path}/runs.db") as storage:
+        run_id = await killed(storage, Counting(), writes=1, after=False)
+        for _ in range(MAX_STARTS - 1):
+            death = Death(1, after_storing=False)
+            mortal = replace(storage, saver=MortalSaver(storage.saver, death))
+            async with opened(mortal, Counting(), orderly=False):
+                await until(lambda: death.came)  # noqa: B023 - it is awaited here
+        async with opened(storage, Counting()) as runs:
+            record = await settled(runs, run_id)
+    assert (record["status"], record["execution_log"]) == ("failed", [])
+    assert record["error"] is not None
+    assert record["error"]["type"] == "internal"
+
+
 async def test_a_run_that_gets_no_further_is_given_up_after_three_starts(tmp_path: Path) -> None:
     """A run that kills its process must not do so for ever; the reason is in the record."""
     async with open_storage(f"sqlite:///{tmp_path}/runs.db") as storage:

@@ -10,6 +10,7 @@ from langgraph.channels.delta import DeltaChannel
 from graph.state import (
     DEFAULT_LIMITS,
     STATE_VERSION,
+    Channels,
     ErrorType,
     Plan,
     RunState,
@@ -56,7 +57,7 @@ def test_two_new_runs_share_nothing_that_can_change() -> None:
 
 
 def test_the_log_is_kept_as_differences_with_a_snapshot_now_and_then() -> None:
-    (channel,) = get_type_hints(RunState, include_extras=True)["log"].__metadata__
+    (channel,) = get_type_hints(Channels, include_extras=True)["log"].__metadata__
 
     assert isinstance(channel, DeltaChannel)
     assert 20 <= channel.snapshot_frequency <= 100

@@ -76,7 +76,7 @@ class StudioServer:
         return next(
             entry
             for entry in self.history(thread_id)
-            if entry["next"] == ["execute_step"] and entry["values"]["cursor"] == step - 1
+            if entry["next"] == ["execute_step"] and entry["values"]["run"]["cursor"] == step - 1
         )
 
     def stop(self) -> None:

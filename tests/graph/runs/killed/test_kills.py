@@ -26,6 +26,23 @@ REMOVAL = "graph.storage.sqlite.index:SqliteDeletion"
 #: Inside the transaction that removes runs, when all of it is written and none of it committed.
 UNCOMMITTED = "after graph.storage.sqlite.writer:SqliteWriter._execute DELETE FROM runs"
 
+#: The moments around the one transaction of a super-step, by what has happened by then.
+SUPER_STEP = {
+    "nothing is written": (
+        "before graph.storage.sqlite.checkpoints:SqliteSaver.aput 'source': 'loop', 'step': {step},"
+    ),
+    "written, not committed": (
+        'after graph.storage.sqlite.writer:SqliteWriter._execute "source": "loop", "step": {step}'
+    ),
+    "committed, nobody told": (
+        "after graph.storage.sqlite.writer:SqliteWriter._transaction"
+        ' "source": "loop", "step": {step}'
+    ),
+    "told": (
+        "after graph.storage.sqlite.checkpoints:SqliteSaver.aput 'source': 'loop', 'step': {step},"
+    ),
+}
+
 #: Days that are over as soon as a run is settled.
 AT_END = "0.000001"
 
@@ -104,6 +121,27 @@ def test_killed_between_an_approval_and_the_first_step(mortal: Mortal) -> None:
             body = {"prompt": f"add todo milk {len(asked)}", "mode": "plan"}
             asked.append(server.client.post("/runs/wait?timeout=300", json=body).json()["run_id"])
             mortal.dies(server, "POST", f"/runs/{asked[-1]}/approve")
+    assert orphans(mortal.folder / "runs.db") == []
+
+
+@pytest.mark.parametrize("moment", SUPER_STEP.values(), ids=SUPER_STEP)
+def test_killed_between_the_end_of_a_node_and_what_is_told_of_it(
+    mortal: Mortal, moment: str
+) -> None:
+    """At each of its super-steps: nothing is lost, no effect comes twice, no event is another."""
+    steps = range(1, 6)  # two nodes that plan, two attempts, the end
+    for step in [*steps, None]:
+        with mortal.serving(moment.format(step=step) if step else None) as server:
+            for run_id in kept(mortal.folder):
+                record = whole(server, run_id)
+                assert record["status"] == "completed"
+                attempts = [(entry["step"], entry["attempt"]) for entry in record["execution_log"]]
+                assert attempts == [(1, 1), (2, 1)]
+            if step is None:
+                assert todos(server) == {f"milk {number}": 1 for number in steps}
+                break
+            task = {"prompt": f"add todo milk {step}, then calculate 2 + 2"}
+            mortal.dies(server, "POST", "/runs", task)
     assert orphans(mortal.folder / "runs.db") == []
 
 
