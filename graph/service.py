@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from typing import Any
@@ -17,12 +17,12 @@ from graph.commands.resolve import Resolver
 from graph.commands.retry import Retrier, RetryRequest
 from graph.drawing import draw
 from graph.models.daily_budget import Account, DailyBudget, DailyLimit, renewal
-from graph.queue.executor import Executor, Load
 from graph.queue.model_calls import ModelCalls
 from graph.record.explain import Explanation, explain
 from graph.record.record import Record
 from graph.runs.accept import Acceptance, refuse_second
 from graph.runs.context import RunContext, RunPolicy, thread
+from graph.runs.health import Health
 from graph.runs.history import Checkpoint, HistoryPage, checkpoint_of, page_of
 from graph.runs.quotas import Quotas, Usage
 from graph.runs.runner import Runner
@@ -31,7 +31,6 @@ from graph.state import Approve, Budget, ResolvedAs
 from graph.state.row import IdempotencyKey, RunRow
 from graph.storage.pages import Page, decode, found_page
 from graph.storage.search import Search
-from graph.storage.storage import Storage
 from nodes.plan import prompt_error
 from nodes.planning.model import ModelLadder
 
@@ -343,53 +342,3 @@ class Runs:
     def mermaid(self) -> str:
         """The graph as a mermaid drawing."""
         return draw(self.graph).mermaid
-
-
-#: How long a probe of the storage may take, in seconds.
-CHECK_TIMEOUT = 1.0
-
-
-class Health:
-    """Looks at the storage when it is asked, and at what the last calls of the models told."""
-
-    def __init__(
-        self,
-        storage: Storage,
-        executor: Executor,
-        ladder: ModelLadder | None,
-        calls: ModelCalls | None,
-    ) -> None:
-        self._storage = storage
-        self._executor = executor
-        self._ladder = ladder
-        self._calls = calls or ModelCalls(1)
-
-    def runs(self, owner: str | None) -> Load:
-        """How many runs of the owner are under way and how many wait."""
-        return self._executor.load(owner)
-
-    def models(self, owner: str | None) -> Mapping[str, Mapping[str, object]]:
-        """How each configured model does, and how many calls for the owner are under way and wait
-        for their turn; empty without models."""
-        states = self._ladder.breaker.state() if self._ladder else {}
-        loads = {name: self._calls.load(name, owner) for name in states}
-        return {
-            name: {**state, "calls": loads[name][0], "queued": loads[name][1]}
-            for name, state in states.items()
-        }
-
-    async def storage(self) -> dict[str, object]:
-        """The backend, whether it can be read and written just now, and what is to be done if it
-        is damaged."""
-        unavailable: tuple[type[Exception], ...] = (TimeoutError, *self._storage.errors)
-        try:
-            async with asyncio.timeout(CHECK_TIMEOUT):
-                await self._storage.index.check()
-            writable = True
-        except unavailable as error:
-            self._storage.faults.tell(error)
-            writable = False
-        state: dict[str, object] = {"backend": self._storage.backend, "writable": writable}
-        if damage := self._storage.faults.damage:
-            state |= {"writable": False, "damage": damage}
-        return state

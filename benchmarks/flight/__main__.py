@@ -124,7 +124,9 @@ async def _load(server: Server, runs: int) -> dict[str, float]:
     await posting
     seconds = time.perf_counter() - began
     _, after = await ask(server.url, "GET", "/runs?limit=1")
-    assert after["counts"]["completed"] == done, after["counts"]
+    if after["counts"]["completed"] != done:
+        _, failed = await ask(server.url, "GET", "/runs?status=failed&limit=1")
+        raise AssertionError((after["counts"], failed["runs"]))
     return {"seconds": seconds, "cpu": (server.cpu_ms() - cpu) / runs, "in_flight": most}
 
 

@@ -286,8 +286,8 @@ async def test_an_approved_run_waits_for_a_slot_and_can_be_cancelled_meanwhile(s
     gates = Gates()
     async with process(storage, gates, slots=1) as runs:
         first, second = await waiting(runs, "pass a"), await waiting(runs, "pass b")
-        busy = (await runs.start("gate x"))["run_id"]
-        await until(lambda: gates.waiting)
+        busy = (await runs.start("block x"))["run_id"]
+        await until(lambda: gates.calls["x"])
         approved = await runs.approve(first, by="ann", owner=None)
         assert (await runs.approve(second, by="ann", owner=None))["status"] == "running"
         cancelled = await runs.cancel(second, by="bob", owner=None)
@@ -296,7 +296,7 @@ async def test_an_approved_run_waits_for_a_slot_and_can_be_cancelled_meanwhile(s
         assert gates.calls == {"x": 1}
         assert cancelled["execution_log"] == []
         assert marks(cancelled) == ["approved", "cancel"]
-        await gates.end_next("x")
+        gates.unblock.set()
         assert (await rested(runs, first))["status"] == "completed"
         assert (await rested(runs, busy))["status"] == "completed"
         await told(runs, second)

@@ -14,10 +14,9 @@ import sys
 def stretch_waits() -> None:
     """Multiply what the modules of this process wait for."""
     from api.cli import serve, server_run
-    from graph import service
     from graph.commands import retry
     from graph.queue import executor
-    from graph.runs import quarantine, runner
+    from graph.runs import health, quarantine, runner
     from graph.storage.sqlite import open as opening
     from graph.storage.sqlite import writer
     from tests.support.patience import patience
@@ -26,7 +25,7 @@ def stretch_waits() -> None:
     for module, name in (
         (runner, "CANCEL_WAIT"),
         (executor, "CANCEL_GRACE"),
-        (service, "CHECK_TIMEOUT"),
+        (health, "CHECK_TIMEOUT"),
         (invocation, "STOP_GRACE"),
         (quarantine, "SLOT_SECONDS"),
         (quarantine, "QUARANTINE_SECONDS"),
