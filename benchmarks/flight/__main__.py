@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.live.connection import ask
-from benchmarks.planning.provider import provider
+from benchmarks.planning.provider import SUMS, provider
 from benchmarks.server import Server
 from benchmarks.table import print_table
 
@@ -70,7 +70,7 @@ def memory(runs: int, calls: int) -> dict[str, float]:
 def _server(
     folder: str, late: Path, runs: int, calls: int, delay: float, *, first: int = 0
 ) -> Iterator[Server]:
-    with provider(delay, first=first) as base:
+    with provider(delay, first=first, plan=SUMS) as base:
         started = Server(
             folder,
             command=(sys.executable, "-m", "benchmarks.flight.watched_server", str(late)),

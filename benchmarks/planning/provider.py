@@ -1,4 +1,4 @@
-"""`python -m benchmarks.planning.provider [SECONDS [FIRST]]`: answers with one OpenAI plan.
+"""`python -m benchmarks.planning.provider [SECONDS FIRST PLAN]`: answers with one OpenAI plan.
 
 It does so at once, or after so many seconds, but for the first requests. Prints its port. A process
 of its own, so that its CPU is not counted.
@@ -13,14 +13,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 #: What an answer takes, in seconds.
-DELAY = float(sys.argv[1]) if __name__ == "__main__" and len(sys.argv) > 1 else 0.0
+DELAY = float(sys.argv[1]) if __name__ == "__main__" else 0.0
 
 #: Which requests are answered at once whatever it takes.
-FIRST = range(int(sys.argv[2]) if __name__ == "__main__" and len(sys.argv) > 2 else 0)
+FIRST = range(int(sys.argv[2]) if __name__ == "__main__" else 0)
 
 _requests = itertools.count()
 
-PLAN = json.dumps(
+TODOS = json.dumps(
     {
         "steps": [
             {"reasoning": "add it", "tool": "todo_store.add", "input": {"text": "buy milk"}},
@@ -28,6 +28,18 @@ PLAN = json.dumps(
         ]
     }
 )
+
+#: Two steps that cost the same after any number of runs, where a list would have grown.
+SUMS = json.dumps(
+    {
+        "steps": [
+            {"reasoning": "add", "tool": "calculator", "input": {"expression": "40 + 2"}},
+            {"reasoning": "double", "tool": "calculator", "input": {"expression": "42 * 2"}},
+        ]
+    }
+)
+
+PLAN = sys.argv[3] if __name__ == "__main__" else TODOS
 BODY = json.dumps(
     {
         "id": "chatcmpl-1",
@@ -51,9 +63,9 @@ ANSWER = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 
 
 
 @contextmanager
-def provider(delay: float = 0.0, *, first: int = 0) -> Iterator[str]:
+def provider(delay: float = 0.0, *, first: int = 0, plan: str = TODOS) -> Iterator[str]:
     """Where the model answers, in a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.planning.provider", str(delay), str(first)]
+    command = [sys.executable, "-m", "benchmarks.planning.provider", str(delay), str(first), plan]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         yield f"http://127.0.0.1:{process.stdout.readline().strip()}/v1"
