@@ -79,9 +79,9 @@ async def resume_left(
         # Nobody knows whether it was begun; if it was, it may be what ends the process.
         await index.note_start(row.run_id, starts=starts, checkpoint_id=None)
     elif resumed.snapshot.next:
-        marked = await _mark(graph, config, resumed, resumed.snapshot.next[0], starts)
-        latest = marked["configurable"]["checkpoint_id"]
+        latest, state = await _mark(graph, config, resumed, resumed.snapshot.next[0], starts)
         await index.note_start(row.run_id, starts=starts, checkpoint_id=latest)
+        return replace(resumed, state=state)
     return resumed
 
 
@@ -188,7 +188,8 @@ def _stood_still(row: RunRow, snapshot: StateSnapshot) -> bool:
 
 async def _mark(
     graph: RunGraph, config: RunnableConfig, left: Resumed, node: str, starts: int
-) -> Any:
+) -> tuple[str, RunState]:
+    """Mark that a run is taken up; the id of the checkpoint, and the state with it."""
     state = left.state
     mark = Mark(
         kind="mark",
@@ -198,11 +199,13 @@ async def _mark(
         detail=f"start {starts} since the last checkpoint" if starts > 1 else None,
         event=next_event(state),
     )
-    update: dict[str, Any] = {"log": [mark]}
+    paused = state.get("paused", 0.0)
     if state["started_at"] is not None:
-        down = max(0.0, mark["at"] - left.left_at)
-        update["paused"] = state.get("paused", 0.0) + down
-    return await graph.aupdate_state(config, split(update), as_node=_before(graph, node))
+        paused += max(0.0, mark["at"] - left.left_at)
+    update: dict[str, Any] = {"log": [mark], "paused": paused}
+    marked = await graph.aupdate_state(config, split(update), as_node=_before(graph, node))
+    after: dict[str, Any] = {**state, **update, "log": [*state["log"], mark]}
+    return marked["configurable"]["checkpoint_id"], cast("RunState", after)
 
 
 def _before(graph: RunGraph, node: str) -> str:
