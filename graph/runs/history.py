@@ -11,6 +11,7 @@ from langgraph.checkpoint.base import (
     DeltaChannelHistory,
     copy_checkpoint,
 )
+from langgraph.constants import START
 from langgraph.types import StateSnapshot
 from pydantic import Field
 from typing_extensions import TypedDict
@@ -87,7 +88,7 @@ async def page_of(
     more = len(snapshots) > limit
     return HistoryPage(
         checkpoints=[
-            _entry(snapshot, older)
+            _entry(snapshot, older, _first_node(graph))
             for snapshot, older in zip(shown, [*snapshots[1:], None], strict=False)
         ],
         before=_id(shown[-1]) if more else None,
@@ -100,7 +101,10 @@ async def checkpoint_of(graph: RunGraph, config: RunnableConfig, checkpoint_id: 
     parent = snapshot.parent_config
     older = await graph.aget_state(parent) if parent else None
     state = whole(snapshot.values)
-    return Checkpoint(entry=_entry(snapshot, older), state=state if state.get("status") else None)
+    return Checkpoint(
+        entry=_entry(snapshot, older, _first_node(graph)),
+        state=state if state.get("status") else None,
+    )
 
 
 async def _found(graph: RunGraph, config: RunnableConfig) -> StateSnapshot:
@@ -119,13 +123,18 @@ def _at(config: RunnableConfig, checkpoint_id: str) -> RunnableConfig:
     return {"configurable": {**config["configurable"], "checkpoint_id": checkpoint_id}}
 
 
-def _entry(snapshot: StateSnapshot, older: StateSnapshot | None) -> CheckpointView:
+def _first_node(graph: RunGraph) -> str:
+    """The node that every run begins with."""
+    return next(end for start, end in graph.builder.edges if start == START)
+
+
+def _entry(snapshot: StateSnapshot, older: StateSnapshot | None, first: str) -> CheckpointView:
     values: dict[str, Any] = {**whole(snapshot.values)}
     before: dict[str, Any] = {**whole(older.values)} if older else {}
     added = values.get("log", [])[len(before.get("log", [])) :]
     return CheckpointView(
         checkpoint_id=_id(snapshot),
-        node=_node(snapshot, older),
+        node=_node(snapshot, older, first),
         status=values.get("status"),
         cursor=values.get("cursor"),
         next=list(snapshot.next),
@@ -137,13 +146,13 @@ def _entry(snapshot: StateSnapshot, older: StateSnapshot | None) -> CheckpointVi
     )
 
 
-def _node(snapshot: StateSnapshot, older: StateSnapshot | None) -> str | None:
-    """The node that ran between two checkpoints; before the first one it was `plan`."""
+def _node(snapshot: StateSnapshot, older: StateSnapshot | None, first: str) -> str | None:
+    """The node that ran between two checkpoints; before that of an accepted run, the `first`."""
     metadata = snapshot.metadata
     if metadata is None or metadata.get("source") != "loop":
         return None
     if older is None:
-        return "plan" if metadata.get("step") == 1 and not snapshot.parent_config else None
+        return first if metadata.get("step") == 1 and not snapshot.parent_config else None
     return older.next[0] if older.next else None
 
 

@@ -45,7 +45,8 @@ def test_in_studio(tmp_path: Path) -> None:
         printed, names = asyncio.run(printed_by(program))
         names["client"].http.client.close()
     assert printed == PRINTED
-    assert {"run_id", "log", "cursor", "plan"} <= set(names["state"])
+    assert {"log", "plan", "run"} <= set(names["state"])
+    assert {"run_id", "cursor"} <= set(names["state"]["run"])
 
 
 async def test_in_a_notebook() -> None:

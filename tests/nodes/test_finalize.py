@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from langgraph.types import Overwrite
 
 from graph.state import DEFAULT_LIMITS, Attempt, Plan, RunState, Step, new_run, run_error
 from nodes.finalize import finalize
@@ -98,6 +99,7 @@ async def test_a_run_with_an_error_is_failed_and_has_no_result(tools: Mapping[st
     update = await finalize(state, tools=tools)
 
     assert update == {
+        "log": Overwrite(state["log"]),
         "status": "failed",
         "completed_at": update["completed_at"],
         "not_before": None,

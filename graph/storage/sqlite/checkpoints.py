@@ -69,13 +69,13 @@ class _Write(NamedTuple):
 class _Thread:
     """What is known of a thread that is being written to.
 
-    `writes` are those of the log that came after the checkpoint `written_at`; `place` is the
+    `writes` are those of the log, by the checkpoint after which they came: unless a caller waits
+    for each, those of the next super-step come before a checkpoint is written. `place` is the
     checkpoint that has what the `latest` may leave out. `is_new`: nothing of it is to be stored
     before its first node has ended; `unstored` is the checkpoint that was left out.
     """
 
-    written_at: str = ""
-    writes: list[_Write] = field(default_factory=list)
+    writes: dict[str, list[_Write]] = field(default_factory=dict)
     latest: str | None = None
     place: str = ""
     is_new: bool = False
@@ -157,7 +157,7 @@ class SqliteSaver(AsyncSqliteSaver, RunSaver):
         place = config["configurable"]
         key = thread_id, namespace = str(place["thread_id"]), place["checkpoint_ns"]
         thread = self._threads.setdefault(key, _Thread())
-        parent = place.get("checkpoint_id")
+        parent = written_at = place.get("checkpoint_id")
         put: RunnableConfig = {
             "configurable": {
                 "thread_id": place["thread_id"],
@@ -169,7 +169,7 @@ class SqliteSaver(AsyncSqliteSaver, RunSaver):
             thread.unstored = checkpoint["id"]
             return put
         thread.is_new = False
-        writes = thread.writes if parent == thread.written_at else []
+        writes = thread.writes.pop(written_at, []) if written_at else []
         added = [write.value for write in writes]
         if parent == thread.unstored:
             parent = None
@@ -189,7 +189,7 @@ class SqliteSaver(AsyncSqliteSaver, RunSaver):
         statements: list[Statement] = [
             # What adds to a log that is stored whole is not read again.
             *(
-                self._written(key, thread.written_at, write)
+                self._written(key, str(written_at), write)
                 for write in writes
                 if _LOG not in checkpoint["channel_values"]
             ),
@@ -210,7 +210,7 @@ class SqliteSaver(AsyncSqliteSaver, RunSaver):
             await self._writer.write(*statements)
         else:
             await self._put_followed(thread.follower, checkpoint, added, statements)
-        thread.writes, thread.latest, thread.place = [], checkpoint["id"], rest
+        thread.latest, thread.place = checkpoint["id"], rest
         if _is_settled(checkpoint):
             self._threads.pop(key, None)
         return put
@@ -250,9 +250,11 @@ class SqliteSaver(AsyncSqliteSaver, RunSaver):
             )
             return
         thread = self._threads.setdefault(key, _Thread())
-        if thread.written_at != checkpoint_id:
-            thread.written_at, thread.writes = checkpoint_id, []
-        thread.writes += [write for write in made if write.channel == _LOG]
+        earlier = thread.writes.get(checkpoint_id, ())
+        thread.writes[checkpoint_id] = [
+            *(write for write in earlier if write.task_id != task_id),  # else it runs once more
+            *(write for write in made if write.channel == _LOG),
+        ]
 
     def _written(
         self, key: tuple[str, str], checkpoint_id: str, write: _Write, again: str = "IGNORE"

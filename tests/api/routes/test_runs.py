@@ -142,6 +142,14 @@ async def test_health_tells_version_and_storage(client):
         "status": "ok",
         "version": health["version"],
         "storage": {"backend": "memory", "writable": True},
+        "runs": {
+            "in_flight": 0,
+            "executing": 0,
+            "queued": 0,
+            "backoff": 0,
+            "max_in_flight": health["runs"]["max_in_flight"],
+            "max_executing": health["runs"]["max_executing"],
+        },
         "models": {
             "some/model": {
                 "state": "open",

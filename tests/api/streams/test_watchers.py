@@ -20,7 +20,7 @@ def watch(app: FastAPI, run_id: str) -> AbstractAsyncContextManager[Visit]:
     return visiting(app, f"/runs/{run_id}/stream")
 
 
-async def test_500_watchers_are_one_read_and_one_encoding_and_leave_nothing(runs, app, monkeypatch):
+async def test_250_watchers_are_one_read_and_one_encoding_and_leave_nothing(runs, app, monkeypatch):
     encoded = []
 
     def counting(event):
@@ -34,7 +34,7 @@ async def test_500_watchers_are_one_read_and_one_encoding_and_leave_nothing(runs
     before = len(asyncio.all_tasks())
 
     async with AsyncExitStack() as crowd:
-        visits = [await crowd.enter_async_context(watch(app, run_id)) for _ in range(500)]
+        visits = [await crowd.enter_async_context(watch(app, run_id)) for _ in range(250)]
         for visit in visits:
             await visit.until(7)
         runs.store(state := attempted(state))

@@ -151,8 +151,7 @@ async def test_what_was_accepted_is_there_when_the_file_is_opened_again(tmp_path
 async def test_every_connection_reads_a_log_that_writers_do_not_hold_up(tmp_path: Path) -> None:
     async with open_storage(f"sqlite:///{tmp_path}/runs.db") as storage:
         connections = [
-            cast("AsyncSqliteSaver", part).conn
-            for part in (storage.saver, storage.reader, storage.store)
+            cast("AsyncSqliteSaver", part).conn for part in (storage.saver, storage.reader)
         ]
         for connection in connections:
             [(journal,)] = await connection.execute_fetchall("PRAGMA journal_mode")
@@ -162,3 +161,6 @@ async def test_every_connection_reads_a_log_that_writers_do_not_hold_up(tmp_path
             assert (journal, query_only, timeout) == ("wal", 1, BUSY_TIMEOUT * 1000)
             with pytest.raises(sqlite3.OperationalError, match="readonly"):
                 await connection.execute_fetchall("DELETE FROM request_keys")
+        store: Any = storage.store
+        with pytest.raises(sqlite3.OperationalError, match="readonly"):
+            store._stock.conn.execute("DELETE FROM request_keys")

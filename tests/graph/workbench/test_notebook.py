@@ -150,7 +150,6 @@ def test_a_fork_goes_on_from_the_checkpoint(fresh: Any) -> None:
     nodes = [row[1:4] for row in rows(fresh, "history")]
 
     assert nodes == [
-        ["", "pending", "0"],
         ["plan", "running", "0"],
         ["fallback_plan", "running", "0"],
         ["execute_step", "running", "1"],

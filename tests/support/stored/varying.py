@@ -33,6 +33,7 @@ _TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z"
 STORED = (
     Rule(rf'("server_time": ?"){_TIME}"', r'\1NOW"', "the clock when it was read"),
     Rule(rf'("renewed_at": ?"){_TIME}"', r'\1MIDNIGHT"', "the end of the day when it was read"),
+    Rule(r'("posts": ?)\d+', r'\1"COUNT"', "what was posted counts less as time passes"),
     Rule(r"127\.0\.0\.1:\d{4,5}\b", "127.0.0.1:PORT", "servers take any port that is free"),
 )
 
