@@ -78,7 +78,7 @@ bench-house: .venv/.installed ## sizes, imports, private words, files entered by
 	$(BIN)/python -m benchmarks.house $(ARGS)
 
 notebook: .venv/.dev        ## execute the notebook and keep what it shows
-	$(BIN)/python -m tests.support.notebook_run
+	$(BIN)/python -m tests.support.runs.notebook_run
 
 models: .venv/.models       ## what is needed beside to plan with models; `make run` sees to it by itself
 

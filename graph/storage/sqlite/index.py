@@ -27,14 +27,7 @@ from graph.state.row import (
 )
 from graph.state.status import SETTLED, SETTLED_OR_WAITING, UNSETTLED, leads_to
 from graph.storage.search import Found, Search
-from graph.storage.sqlite.admission import (
-    BYTES,
-    COUNT_BYTES,
-    FIND_KEY,
-    KEPT_OF,
-    room_for,
-    taking,
-)
+from graph.storage.sqlite import admission
 from graph.storage.sqlite.probe import TableProbe
 from graph.storage.sqlite.schema import MIGRATIONS, VERSION, listed
 from graph.storage.sqlite.search import look_up
@@ -72,19 +65,21 @@ class SqliteIndex:
 
     async def count_bytes(self) -> None:
         """Count what is kept of runs of which an earlier version did not."""
-        await self._writer.write((COUNT_BYTES, ()))
+        await self._writer.write((admission.COUNT_BYTES, ()))
 
     async def accept(self, row: RunRow, quota: Quota = NO_QUOTA) -> bool:
         if row.forked_from is not None:
             self._origins.add(row.forked_from)
-        room, bounds = room_for(row, quota)
+        room, bounds = admission.room_for(row, quota)
         insert = f"{INSERT} WHERE {room}"
         return await self._writer.write((insert, (*values_of(row), *bounds)), durable=True) > 0
 
     async def accept_once(
         self, row: RunRow, key: IdempotencyKey, quota: Quota = NO_QUOTA
     ) -> KeyedRun | None:
-        statements = taking(row, key, INSERT, values_of(row), room_for(row, quota))
+        statements = admission.taking(
+            row, key, INSERT, values_of(row), admission.room_for(row, quota)
+        )
         while not await self._writer.write(*statements, durable=True):
             if first := await self.find_key(row.owner, key.name, at=row.created_at):
                 return first
@@ -94,11 +89,11 @@ class SqliteIndex:
         return KeyedRun(run_id=row.run_id, fingerprint=key.fingerprint)
 
     async def kept(self, owner: str) -> Kept:
-        rows = await self._reader.execute_fetchall(KEPT_OF, (owner,))
+        rows = await self._reader.execute_fetchall(admission.KEPT_OF, (owner,))
         return next((Kept(*row) for row in rows), Kept())
 
     async def find_key(self, owner: str, name: str, *, at: float) -> KeyedRun | None:
-        found = await self._reader.execute_fetchall(FIND_KEY, (owner, name, at - KEPT))
+        found = await self._reader.execute_fetchall(admission.FIND_KEY, (owner, name, at - KEPT))
         return next((KeyedRun(run_id=run_id, fingerprint=stored) for run_id, stored in found), None)
 
     async def find(self, run_id: str) -> RunRow | None:
@@ -239,7 +234,7 @@ def _projected(
     generation: int | None,
 ) -> Statement:
     sources = leads_to(status)
-    counted = f", bytes = {BYTES}" if status in SETTLED_OR_WAITING else ""
+    counted = f", bytes = {admission.BYTES}" if status in SETTLED_OR_WAITING else ""
     update = (
         "UPDATE runs SET status = ?, started_at = ?, completed_at = ?, seed = NULL,"  # noqa: S608 - constants only
         f" planner = ?, model = ?, tools = ?, usd = ?, retries = ?, taken_up = ?{counted}"
@@ -251,9 +246,8 @@ def _projected(
 
 def _expiring(run_id: str, at: float, question: int | None) -> list[Statement]:
     noted: Statement = _NOTE_EXPIRY, (at, run_id)
-    if question is None:
-        return [noted]
-    return [noted, (_ASK, (question, question, run_id, None, question))]
+    asked: Statement = _ASK, (question, question, run_id, None, question)
+    return [noted] if question is None else [noted, asked]
 
 
 _OWNED = "SELECT 1 FROM runs WHERE run_id = ? AND owner = coalesce(?, owner)"

@@ -9,7 +9,7 @@ import pytest
 
 from graph.drawing import can_render
 from tests.support.checkout import ROOT
-from tests.support.notebook_run import executed, rows, shown, sources, stored, text
+from tests.support.runs.notebook_run import executed, rows, shown, sources, stored, text
 from tests.support.servers.server_process import serving
 from tests.support.stored.comparison import compared
 from tests.support.stored.drawings import notebook_sheet

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tests.support.notebook_run import executed, stored
+from tests.support.runs.notebook_run import executed, stored
 from tests.support.servers.server_process import ServerProcess
 from tests.support.stored.command_lines import beside_sheet, commands_sheet, watching_sheet
 from tests.support.stored.drawings import notebook_sheet, studio_sheet

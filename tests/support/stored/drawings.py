@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.checkout import ROOT
-from tests.support.notebook_run import shown
+from tests.support.runs.notebook_run import shown
 from tests.support.servers.server_process import environment
 from tests.support.stored.sheet import Sheet
 from tests.support.stored.stored_runs import TOOLS_AFTERWARDS
@@ -44,7 +44,7 @@ def studio_sheet(folder: Path) -> Sheet:
 def notebook_sheet(notebook: Any) -> Sheet:
     """What each cell of the executed notebook shows.
 
-    `tests.support.notebook_run` says what varies in it.
+    `tests.support.runs.notebook_run` says what varies in it.
     """
     sheet = {
         f"cell {cell}: {number} {kind}": text
