@@ -48,12 +48,9 @@ LIMITS: Mapping[Cause, Kind] = {
         429,
         "too-many-streams",
         "There are too many streams",
-        lambda e, _: (
-            f"{e.limit:,} streams of yours {'wait to begin' if e.seconds else 'are open'}, as many"
-            f" as may; {'come again later' if e.seconds else 'close some'}."
-        ),
+        lambda e, _: f"{e.limit:,} streams of yours are open, as many as may; close some.",
         # Who asks for so many would keep as many connections.
-        headers=lambda e, _: {"Connection": "close", **retry_after(e.seconds)},
+        headers=lambda *_: {"Connection": "close", **retry_after(RETRY_AFTER)},
     ),
     QueueFull: Kind(
         429,

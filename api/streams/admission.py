@@ -15,27 +15,20 @@ from api.streams.sse import unless_gone
 #: The time between two of them when many come at once, in seconds; one costs a sixteenth.
 INTERVAL = 0.008
 
-#: So many of one owner may wait to be let in.
-MOST_WAITING = 1_000
-
 
 class TooManyStreams(Exception):
-    """This owner has `limit` streams open, or as many requests for one wait as may.
+    """This owner has `limit` streams, open or waiting to be let in."""
 
-    Those that wait do so for so many `seconds`.
-    """
-
-    def __init__(self, limit: int, seconds: float = 0.0) -> None:
-        super().__init__(limit, seconds)
+    def __init__(self, limit: int) -> None:
+        super().__init__(limit)
         self.limit = limit
-        self.seconds = seconds
 
 
 class StreamLimit:
     """Lets requests for streams in at a bounded rate; one that comes alone does not wait.
 
-    Of one owner at most `per_owner` are open. Owners take turns, and who goes away gives back the
-    place. Raises `TooManyStreams`.
+    Of one owner at most `per_owner` are open or wait. Owners take turns, and who goes away gives
+    back the place. Raises `TooManyStreams`.
     """
 
     def __init__(self, app: ASGIApp, per_owner: int) -> None:
@@ -52,15 +45,15 @@ class StreamLimit:
             await self._app(scope, receive, send)
             return
         owner = scope.get(OWNER)
-        now = asyncio.get_running_loop().time()
-        if self._timer is None and self._next <= now:
-            self._next = now + INTERVAL
-        elif not await unless_gone(receive, self._admitted(owner)):
-            return
         if self._open[owner] >= self._per_owner:
             raise TooManyStreams(self._per_owner)
         self._open[owner] += 1
         try:
+            now = asyncio.get_running_loop().time()
+            if self._timer is None and self._next <= now:
+                self._next = now + INTERVAL
+            elif not await unless_gone(receive, self._admitted(owner)):
+                return
             await self._app(scope, receive, send)
         finally:
             self._open[owner] -= 1
@@ -71,8 +64,6 @@ class StreamLimit:
         """Wait to be let in."""
         loop = asyncio.get_running_loop()
         waiting = self._waiting.setdefault(owner, deque())
-        if len(waiting) >= MOST_WAITING:
-            raise TooManyStreams(MOST_WAITING, len(waiting) * len(self._waiting) * INTERVAL)
         waiter = loop.create_future()
         waiting.append(waiter)
         if self._timer is None:

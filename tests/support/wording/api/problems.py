@@ -69,7 +69,7 @@ _FAILURES: dict[str, Exception] = {
     "no-backoff": NoBackoff(_RUN, _STATUS),
     "malformed": Malformed(),
     "too-slow": TooSlow(),
-    "too-many-streams": TooManyStreams(1_000, 2.3),
+    "too-many-streams": TooManyStreams(300),
     "head-too-large": HeadTooLarge(32_768),
     "too-many-connections": TooManyConnections(),
     "body-too-large": BodyTooLarge(65_536),
