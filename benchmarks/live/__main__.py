@@ -1,11 +1,11 @@
-"""`python -m benchmarks.live [part …]`: waiting, watchers, a flood of posts, a kill, memory."""
+"""`python -m benchmarks.live [part …]`: waiting, watchers, posts, a kill, neighbours, memory."""
 
 import argparse
 
-from benchmarks.live import flood, memory, recovery, waiting, watchers
+from benchmarks.live import flood, memory, neighbours, recovery, waiting, watchers
 from benchmarks.table import print_table
 
-PARTS = ("waiting", "watchers", "flood", "recovery", "memory")
+PARTS = ("waiting", "watchers", "flood", "recovery", "neighbours", "memory")
 
 
 def main() -> None:
@@ -23,6 +23,7 @@ def main() -> None:
         "watchers": watchers.measure,
         "flood": lambda: flood.measure(options.posts),
         "recovery": recovery.measure,
+        "neighbours": neighbours.measure,
         "memory": lambda: memory.measure(options.many),
     }
     for part in options.parts:

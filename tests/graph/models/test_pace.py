@@ -1,11 +1,21 @@
 """Calls of models hold the event loop one at a time: to be prepared, and to be read."""
 
 import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
 
 from graph.models import connections
+from graph.models.client import close_clients
 from tests.support.models.llm_calls import ANSWERS, MESSAGES, OPENAI, SCHEMA, model
 from tests.support.patience import patience
 from tests.support.servers.capture_server import capturing
+
+
+@pytest.fixture(autouse=True)
+async def _closed() -> AsyncIterator[None]:
+    yield
+    await close_clients()
 
 
 async def test_a_call_is_sent_when_the_one_before_it_is_prepared() -> None:
