@@ -145,6 +145,7 @@ class ToolView(BaseModel):
     attempts: int | None = Field(
         description="Most attempts at a step; null where the run's limit holds."
     )
+    server: str | None = Field(description="The MCP server that has it; null for all others.")
 
 
 class ToolList(BaseModel):
@@ -186,6 +187,22 @@ class Health(Alive):
                     "error_class": None,
                     "calls": 3,
                     "queued": 0,
+                }
+            }
+        ],
+    )
+    servers: dict[str, Any] = Field(
+        description="Each MCP server: its `state` (`connecting`, `ready`, `reconnecting` or "
+        "`missing`) with the `reason` where it is not ready, the revision of the `protocol`, how "
+        "many `tools` of it there are, and what of it is `left_out`, and why.",
+        examples=[
+            {
+                "time": {
+                    "state": "ready",
+                    "reason": None,
+                    "protocol": "2026-07-28",
+                    "tools": 2,
+                    "left_out": [],
                 }
             }
         ],

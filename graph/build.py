@@ -96,6 +96,7 @@ def build_graph(
             tools=tools,
             asking=asking,
             hand_edits=by_hand,
+            without_slot=without_slot,
         ),
         "execute_step": partial(
             execute_step,

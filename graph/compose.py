@@ -6,6 +6,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from importlib.util import find_spec
 from typing import Any
 
 from graph.build import build_graph
@@ -17,6 +18,7 @@ from graph.queue.executor import Executor
 from graph.queue.model_calls import ModelCalls
 from graph.record.events import next_event
 from graph.runs.context import LateCalls, RunContext, RunPolicy, make_context
+from graph.runs.health import Servers
 from graph.runs.quotas import Quotas
 from graph.runs.settled import LARGEST, SettledRuns
 from graph.service import Runs
@@ -30,8 +32,9 @@ from nodes.approval.in_doubt import DoubtGate
 from nodes.fallback_plan import LazyPlanner
 from nodes.planning.model import ModelLadder
 from tools.loading import BUILTIN, load
-from tools.registry import Tool, make_tools, undeclared, undeclared_words
+from tools.registry import InvalidTool, Tool, make_tools, undeclared, undeclared_words
 from tools.threads import ToolThreads
+from tools.toolbox import Toolbox
 
 logger = logging.getLogger("runwright.tools")
 
@@ -54,11 +57,16 @@ async def open_runs(
     and `InvalidSettings`.
     """
     tools, ladder = open_tools(settings, functions), make_ladder(settings)
+    if settings.mcp:
+        tools = Toolbox(tools)
     _warn_of_overlaps(tools)
     planner = LazyPlanner(tools)
     if resume_unfinished and (names := undeclared(tools)):
         logger.warning("%s", undeclared_words(names))
-    async with open_storage(settings.database_url, server=server) as storage:
+    async with (
+        open_storage(settings.database_url, server=server) as storage,
+        open_mcp(settings, tools) as servers,
+    ):
         daily = _daily_budget(settings, storage)
         executor = Executor(
             slots=settings.max_executing,
@@ -74,7 +82,7 @@ async def open_runs(
         # A server's states are changed through it alone; a notebook's may be edited by hand.
         settled = SettledRuns(LARGEST if server else 0)
         context = _context(settings, storage, tools, ladder, executor, planner, settled)
-        runs = Runs(context, policy, ladder, daily_budget=daily, calls=calls)
+        runs = Runs(context, policy, ladder, daily_budget=daily, calls=calls, servers=servers)
         try:
             await runs.open(resume_unfinished=resume_unfinished)
         except storage.errors as error:
@@ -183,6 +191,25 @@ async def _warm(
         await asyncio.to_thread(planner.load)
     if answering:
         gc.freeze()  # it stays as well, and is in no collection to come
+
+
+@asynccontextmanager
+async def open_mcp(settings: Settings, tools: Mapping[str, Tool]) -> AsyncIterator[Servers]:
+    """The MCP servers of the settings, which put their tools into these; how each of them does.
+
+    Raises `InvalidTool`.
+    """
+    if settings.mcp is None or not isinstance(tools, Toolbox):
+        yield dict
+        return
+    if find_spec("mcp") is None:
+        raise InvalidTool(
+            "RUNWRIGHT_MCP is set, and what it needs is not installed; `make mcp` installs it"
+        )
+    from tools.mcp.servers import open_servers  # the SDK is half a second of a start
+
+    async with open_servers(settings.mcp, tools) as servers:
+        yield servers.health
 
 
 def open_tools(

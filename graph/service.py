@@ -22,7 +22,7 @@ from graph.record.explain import Explanation, explain
 from graph.record.record import Record
 from graph.runs.accept import Acceptance, refuse_second
 from graph.runs.context import RunContext, RunPolicy, thread
-from graph.runs.health import Health
+from graph.runs.health import Health, Servers
 from graph.runs.history import Checkpoint, HistoryPage, checkpoint_of, page_of
 from graph.runs.quotas import Quotas, Usage
 from graph.runs.runner import Runner
@@ -54,6 +54,7 @@ class Runs:
         *,
         daily_budget: DailyBudget | None = None,
         calls: ModelCalls | None = None,
+        servers: Servers = dict,
     ) -> None:
         models = len(ladder.models) if ladder else 0
         self._context = context
@@ -77,7 +78,7 @@ class Runs:
         self._deletion = Deletion(context)
         self.approval_gate = ApprovalGate(context, self._runner, self._acceptance)
         self._resolver = Resolver(context, self._runner, self._acceptance)
-        self.health = Health(context.storage, context.executor, ladder, calls)
+        self.health = Health(context.storage, context.executor, ladder, calls, servers)
 
     @property
     def ready(self) -> bool:

@@ -43,6 +43,7 @@ from tools.invocation import MAX_MESSAGE, Failure, Outcome, ToolErrors, invoke
 from tools.receipts import Begun, find_begun, forget_begun, note_begun, note_returned
 from tools.registry import Tool, ToolCall
 from tools.threads import ToolThreads
+from tools.toolbox import absence, arrived, snapshot, to_come
 
 logger = logging.getLogger("runwright.steps")
 
@@ -92,6 +93,10 @@ async def execute_step(
         # Clamped, since a clock that was set back would make it wait by as much longer.
         await wait(min(state["not_before"], time.time() + MAX_WAIT))
     step = state["plan"]["steps"][state["cursor"]]
+    if step["tool"] not in tools and to_come(tools):
+        async with without_slot():
+            await arrived(tools)
+    tools = snapshot(tools, state["owner"])
     tool = tools.get(step["tool"])
     if tool and (rest := doubts.ask_again(state, step["step"], tool)):
         return rest
@@ -156,6 +161,9 @@ class _Caller:
         """The resolved input, how the call with it ended, and its receipt if it was made before."""
         tool = self.tools.get(step["tool"])
         if tool is None:
+            if away := absence(self.tools, step["tool"]):  # it may be there at the next attempt
+                failure = Failure("ServerAway", away, retryable=True)
+                return step["input"], Outcome("error", failure=failure, called=False), None
             message = f"there is no tool {step['tool']!r} here; it must be loaded to go on"
             return step["input"], _error("UnknownTool", message), None
         try:

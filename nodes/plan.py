@@ -35,6 +35,8 @@ async def plan(
             state = _given(state)
         elif unfit := fault_of(state):
             return refused(state, unfit)
+    if models is not None:
+        models = await models.of(state.get("owner", "default"))
     planning = state.get("planning")
     if planning and planning["prompt"] == state["prompt"]:
         if models is None:  # the settings have changed since the run was begun

@@ -11,8 +11,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal
 
-from pydantic import ValidationError
-
+from tools.inputs import UnfitInput
 from tools.outputs import UnfitOutput, plain_data
 from tools.registry import Tool, ToolCall, ToolError
 from tools.threads import Late, ToolThreads
@@ -91,8 +90,9 @@ async def invoke(
     """
     try:
         arguments = _arguments(tool, value, call)
-    except ValidationError as invalid:
-        return _failed("InvalidInput", _explain(tool, invalid), called=False)
+    except UnfitInput as unfit:
+        message = f"{tool.name} cannot take this input: {unfit}"
+        return _failed("InvalidInput", message, called=False)
     try:
         outcome = await _run(tool, arguments, call.step_key, timeout, threads, begin, late)
     except _NotBegun as unnoted:
@@ -243,19 +243,10 @@ async def _within(
 
 def _arguments(tool: Tool, value: Mapping[str, Any], call: ToolCall) -> dict[str, Any]:
     # A copy: what a tool does to its arguments must not change the record of the attempt.
-    model = tool.schema_model.model_validate(copy.deepcopy(value))
-    arguments = {name: getattr(model, name) for name in tool.schema_model.model_fields}
+    arguments = tool.arguments(copy.deepcopy(value))
     if tool.call_parameter is not None:
         arguments[tool.call_parameter] = call
     return arguments
-
-
-def _explain(tool: Tool, invalid: ValidationError) -> str:
-    parts = [
-        f"{'.'.join(map(str, error['loc'])) or 'input'}: {error['msg']}"
-        for error in invalid.errors(include_url=False, include_context=False)
-    ]
-    return f"{tool.name} cannot take this input: {'; '.join(parts)}"
 
 
 def _failed(kind: str, message: object, retryable: bool = False, *, called: bool = True) -> Outcome:

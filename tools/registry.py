@@ -21,6 +21,7 @@ from pydantic import (
 )
 from pydantic_core import SchemaError
 
+from tools.inputs import InputFault, Parameter, UnfitInput, faults_of, parameter_of
 from tools.outputs import UnfitOutput, check_type
 
 #: The longest time of an attempt, in seconds, and the most attempts that a tool may ask for.
@@ -95,7 +96,8 @@ class Tool(StructuredTool):
     one of its outputs is called in a summary ("2 to-dos"). `sets`: arguments that may name several
     things, as a list, or all, as the word "all", each with what all of them are ("every to-do").
     `timeout`: the longest time of an attempt, in seconds, and `attempts`: the most at one step;
-    where it says nothing of them, the run's limits hold.
+    where it says nothing of them, the run's limits hold. `server`: the MCP server that has it, and
+    `owners`: whose runs may call it; None is everybody's.
     """
 
     effects: bool = True
@@ -108,6 +110,8 @@ class Tool(StructuredTool):
     timeout: float | None = Field(None, gt=0, le=MAX_TIMEOUT, strict=True)
     attempts: int | None = Field(None, ge=1, le=MAX_ATTEMPTS, strict=True)
     call_parameter: str | None = None
+    server: str | None = None
+    owners: tuple[str, ...] | None = None
 
     @property
     def repeatable(self) -> bool:
@@ -127,6 +131,32 @@ class Tool(StructuredTool):
         assert isinstance(schema, type)
         assert issubclass(schema, BaseModel)
         return schema
+
+    @property
+    def json_schema(self) -> dict[str, Any]:
+        """The JSON Schema of the input, as planners and people are shown it."""
+        return self.schema_model.model_json_schema()
+
+    @property
+    def parameters(self) -> Mapping[str, Parameter]:
+        """Its arguments by name."""
+        return {name: parameter_of(field) for name, field in self.schema_model.model_fields.items()}
+
+    def faults(self, value: Mapping[str, Any]) -> list[InputFault]:
+        """What is wrong with an input; empty where nothing is."""
+        try:
+            self.schema_model.model_validate(value)
+        except ValidationError as invalid:
+            return faults_of(invalid)
+        return []
+
+    def arguments(self, value: Mapping[str, Any]) -> dict[str, Any]:
+        """What it is called with for this input. Raises `UnfitInput`."""
+        try:
+            model = self.schema_model.model_validate(value)
+        except ValidationError as invalid:
+            raise UnfitInput(faults_of(invalid)) from invalid
+        return {name: getattr(model, name) for name in self.schema_model.model_fields}
 
     def scope(self, value: Mapping[str, Any]) -> str | None:
         """What a call with this input is about, in words, where it names a set; else None."""

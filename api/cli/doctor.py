@@ -9,13 +9,13 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import redirect_stdout
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
-from typing import Literal
+from typing import Literal, cast
 from urllib.parse import urlsplit
 
 from api.cli.lines import line
 from api.cli.serve import PortTaken, check_exposure, listen
 from graph.build import build_graph
-from graph.compose import open_tools
+from graph.compose import open_mcp, open_tools
 from graph.models.client import LiteLlmModel, close_clients
 from graph.models.ladder import make_ladder
 from graph.settings import InvalidSettings, Settings, read_settings
@@ -27,6 +27,7 @@ from graph.storage.storage import StorageError
 from nodes.patterns.overlaps import overlapping_phrases
 from nodes.planning.model import ModelFailure
 from tools.registry import InvalidTool, undeclared, undeclared_words
+from tools.toolbox import Toolbox, arrived
 
 #: As short as a question with an answer of a given form can be.
 MESSAGES = [{"role": "user", "content": 'Answer with {"ok": true}.'}]
@@ -73,6 +74,9 @@ async def _examine(*, call_models: bool) -> AsyncIterator[Finding]:
     yield Finding("settings", "ok", f"{count}, the others have their defaults")
     for finding in _tools(settings):
         yield finding
+    if settings.mcp:
+        for finding in await _servers(settings):
+            yield finding
     database, served = await _database(settings)
     yield database
     yield _port(settings, served)
@@ -91,6 +95,27 @@ def _tools(settings: Settings) -> list[Finding]:
         overlaps.append(Finding("tools", "warning", undeclared_words(names)))
     count = f"{len(tools)} tools, {len(settings.tools)} of them your own"
     return [*overlaps, Finding("tools", "ok", count)]
+
+
+async def _servers(settings: Settings) -> list[Finding]:
+    """Connect to every MCP server of the file."""
+    try:
+        tools = Toolbox(open_tools(settings))
+        async with open_mcp(settings, tools) as servers:
+            await arrived(tools)
+            found = servers()
+    except InvalidTool as error:
+        return [Finding("mcp", "fails", str(error))]
+    findings = []
+    for name, server in found.items():
+        left_out = cast("list[str]", server["left_out"])
+        findings += [Finding("mcp", "warning", f"{name}: {fault}") for fault in left_out]
+        if server["state"] == "ready":
+            count = counted(cast("int", server["tools"]), "tool")
+            findings.append(Finding("mcp", "ok", f"{name}: {count}, MCP {server['protocol']}"))
+        else:
+            findings.append(Finding("mcp", "warning", f"{name} is not there: {server['reason']}"))
+    return findings
 
 
 async def _database(settings: Settings) -> tuple[Finding, str | None]:

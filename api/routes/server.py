@@ -22,6 +22,7 @@ from api.views.answers import answered, json_answer
 from graph.state.wording import Time, doc, rfc3339
 from graph.storage.sqlite.ownership import ServerAddress
 from graph.storage.storage import StorageUnavailable
+from tools.toolbox import snapshot
 
 budget_router = APIRouter(route_class=StrictRoute, tags=["server"])
 
@@ -149,22 +150,23 @@ _PROVEN = {
 
 
 @router.get("/tools", tags=["server"], responses=problems())
-async def list_tools(runs: RunsDep) -> ToolList:
-    """The tools that plans may use."""
+async def list_tools(runs: RunsDep, owner: OwnerDep) -> ToolList:
+    """The tools that plans of the caller may use."""
     return ToolList(
         tools=[
             ToolView(
                 name=tool.name,
                 description=tool.description,
-                input_schema=tool.schema_model.model_json_schema(),
+                input_schema=tool.json_schema,
                 effects=tool.effects,
                 idempotent=tool.idempotent,
                 in_doubt=tool.in_doubt,
                 repeatable=tool.idempotent,
                 timeout=tool.timeout,
                 attempts=tool.attempts,
+                server=tool.server,
             )
-            for tool in runs.tools.values()
+            for tool in snapshot(runs.tools, owner).values()
         ]
     )
 
@@ -194,6 +196,7 @@ async def read_health(request: Request, runs: RunsDep, anonymous: AnonymousDep) 
         version=request.app.version,
         storage={"status": "ok" if storage["writable"] else "degraded"} if anonymous else storage,
         models={} if anonymous else _models(models),
+        servers={} if anonymous else dict(runs.health.servers()),
         runs={} if anonymous else dict(runs.health.runs(owner)),
     )
 

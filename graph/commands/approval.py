@@ -15,6 +15,7 @@ from graph.storage.storage import StorageUnavailable
 from nodes.approval.edited_plan import PlanUnfit, check_editable, read_plan
 from nodes.contract.plan_check import check_plan
 from nodes.planning.budget import limits_of
+from tools.toolbox import snapshot
 
 #: How often it is looked for plans that nobody has decided on, in seconds; sooner where they may
 #: wait for minutes only, but never all the time.
@@ -56,13 +57,13 @@ class ApprovalGate:
         """As `Runs.approve`."""
         state = await self._reader.admitted(run_id, owner)
         _check_waiting(state)
-        limits = limits_of(state)
+        limits, tools = limits_of(state), snapshot(self._tools, state["owner"])
         if plan is not None:
             check_editable(state)
-            edited = read_plan(plan, self._tools, limits)
+            edited = read_plan(plan, tools, limits)
         else:
             edited = None
-            if reasons := check_plan(state["plan"]["steps"], self._tools, limits):
+            if reasons := check_plan(state["plan"]["steps"], tools, limits):
                 raise PlanUnfit(reasons)
         approval_answer = ApprovalAnswer(
             what="approved", at=time.time(), by=by, reason=None, plan=edited

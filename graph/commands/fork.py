@@ -17,6 +17,7 @@ from nodes.approval.edited_plan import PlanUnfit, read_plan
 from nodes.contract.steps import next_cursor
 from nodes.plan import prompt_error
 from tools.registry import Tool
+from tools.toolbox import snapshot
 
 
 class ForkRejected(Exception):
@@ -179,7 +180,7 @@ class Forker:
         seed = seed_of(
             state,
             edits,
-            self._context.tools,
+            snapshot(self._context.tools, state["owner"]),
             checkpoint_id=checkpoint_id,
             run_id=str(uuid4()),
             created_at=time.time(),

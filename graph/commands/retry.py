@@ -22,6 +22,7 @@ from nodes.contract.json_data import InvalidOutput, plain
 from nodes.contract.plan_check import check_plan
 from nodes.contract.steps import missed
 from tools.registry import Tool
+from tools.toolbox import snapshot
 
 
 class NotRetryable(WrongStatus):
@@ -200,7 +201,11 @@ class Retrier:
                     raise NotRetryable(run_id, state["status"])
                 self._acceptance.check()
                 command = command_of(
-                    state, request, self._context.tools, by=by, expires=self._approval_expires
+                    state,
+                    request,
+                    snapshot(self._context.tools, state["owner"]),
+                    by=by,
+                    expires=self._approval_expires,
                 )
                 await self._acceptance.admit_retry(state)
                 # As it was retried: by now it may be executing, or over.

@@ -1,7 +1,7 @@
 """How the server does: its storage, its models, and how many runs are under way."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from graph.queue.executor import Executor, Load
 from graph.queue.model_calls import ModelCalls
@@ -10,6 +10,10 @@ from nodes.planning.model import ModelLadder
 
 #: How long a probe of the storage may take, in seconds.
 CHECK_TIMEOUT = 1.0
+
+
+#: How each MCP server does, by its name.
+Servers = Callable[[], Mapping[str, Mapping[str, object]]]
 
 
 class Health:
@@ -21,11 +25,13 @@ class Health:
         executor: Executor,
         ladder: ModelLadder | None,
         calls: ModelCalls | None,
+        servers: Servers = dict,
     ) -> None:
         self._storage = storage
         self._executor = executor
         self._ladder = ladder
         self._calls = calls or ModelCalls(1)
+        self._servers = servers
 
     def runs(self, owner: str | None) -> Load:
         """How many runs of the owner are under way and how many wait."""
@@ -40,6 +46,10 @@ class Health:
             name: {**state, "calls": loads[name][0], "queued": loads[name][1]}
             for name, state in states.items()
         }
+
+    def servers(self) -> Mapping[str, Mapping[str, object]]:
+        """How each MCP server does that the operator's file names."""
+        return self._servers()
 
     async def storage(self) -> dict[str, object]:
         """The backend, whether it can be read and written just now, and what is to be done if it

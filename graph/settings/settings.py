@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -143,6 +144,9 @@ class Settings(BaseSettings):
     # What runs may do
     tools: CommaSeparated = Field(
         (), description="your own tools: module:function or ./file.py:function, …"
+    )
+    mcp: Path | None = Field(
+        None, description="file of MCP servers whose tools plans may use, as mcp.json"
     )
     tool_errors: ToolErrors | None = Field(
         None,

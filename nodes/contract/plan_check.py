@@ -3,12 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pydantic import ValidationError
-
 from graph.state import Limits, Step
 from nodes.contract.json_data import InvalidOutput, plain
 from nodes.contract.references import InvalidReference, has_reference, references, resolve
 from tools.registry import Tool
+from tools.toolbox import absence
 
 
 def check_plan(steps: Sequence[Step], tools: Mapping[str, Tool], limits: Limits) -> list[str]:
@@ -33,6 +32,8 @@ def check_plan(steps: Sequence[Step], tools: Mapping[str, Tool], limits: Limits)
 
 def _check_step(number: int, step: Step, tools: Mapping[str, Tool], max_input: int) -> list[str]:
     tool = tools.get(step["tool"])
+    if tool is None and (away := absence(tools, step["tool"])):
+        return [f"there is no tool {step['tool']!r} now; {away}"]
     if tool is None:
         return [f"there is no tool {step['tool']!r}; there are {', '.join(tools)}"]
     try:
@@ -55,15 +56,11 @@ def input_errors(tool: Tool, value: Mapping[str, Any]) -> list[str]:
     depends = has_reference(value)
     if not depends:
         value = resolve(value, {})  # a limit on length is meant for the words, not their escapes
-    try:
-        tool.schema_model.model_validate(value)
-    except ValidationError as invalid:
-        return [
-            f"{'.'.join(map(str, error['loc'])) or 'input'} of {tool.name}: {error['msg']}"
-            for error in invalid.errors(include_url=False, include_context=False)
-            if not (depends and _may_pass(value, error["loc"], error["type"]))
-        ]
-    return []
+    return [
+        f"{'.'.join(map(str, fault.place)) or 'input'} of {tool.name}: {fault.message}"
+        for fault in tool.faults(value)
+        if not (depends and _may_pass(value, fault.place, fault.kind))
+    ]
 
 
 def _may_pass(value: Any, location: tuple[int | str, ...], kind: str) -> bool:

@@ -20,6 +20,6 @@ Before all of them come the lines of a prompt and their marks (`lines`), then cl
 plan has used is kept in `accounting`: a word that nothing accounts for refuses the plan, and the
 words that may stand without effect are the one list of `english.accounted`.
 
-Others use `grammar.phrases.word_set`, `overlaps.overlapping_phrases`, `planner.PatternPlanner` and
-`planner.Reading`.
+Others use `grammar.phrases.word_set`, `overlaps.overlapping_phrases`,
+`own_phrases.InvalidPhrase`, `planner.PatternPlanner` and `planner.Reading`.
 """

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import get_args
 
 from nodes.patterns.grammar.calls import Call, Earlier, is_whole, literal
 from nodes.patterns.grammar.numbers import read_number
@@ -19,6 +18,7 @@ class InvalidPhrase(InvalidTool):
 
     def __init__(self, tool: str, phrase: str, reason: str) -> None:
         super().__init__(f"phrase {phrase!r} of tool {tool!r}: {reason}")
+        self.tool = tool
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,7 @@ def _compile(tool: Tool, line: str) -> OwnPhrase:
     parts = _SLOT.split(line)
     literals = tuple(tuple(read_words(part).words) for part in parts[0::2])
     slots = tuple(parts[1::2])
-    fields = tool.schema_model.model_fields
+    fields = tool.parameters
     known = ", ".join(f"{{{name}}}" for name in fields) or "none"
     if any("{" in words or "}" in words for words in literals):
         raise InvalidPhrase(tool.name, line, "write a parameter as {name}, both braces closed")
@@ -124,7 +124,7 @@ def _compile(tool: Tool, line: str) -> OwnPhrase:
             raise InvalidPhrase(
                 tool.name, line, f"{{{slot}}} is no parameter of the tool; it has {known}"
             )
-    missing = [name for name, field in fields.items() if field.is_required() and name not in slots]
+    missing = [name for name, field in fields.items() if field.required and name not in slots]
     if missing:
         raise InvalidPhrase(
             tool.name, line, f"add {{{missing[0]}}}: the tool cannot be called without it"
@@ -141,12 +141,8 @@ def _compile(tool: Tool, line: str) -> OwnPhrase:
 
 
 def _numbers(tool: Tool) -> dict[str, type]:
-    found: dict[str, type] = {}
-    for name, field in tool.schema_model.model_fields.items():
-        kinds = {field.annotation, *get_args(field.annotation)}
-        if kinds & {int, float}:
-            found[name] = float if float in kinds else int
-    return found
+    parameters = tool.parameters.items()
+    return {name: one.number for name, one in parameters if one.number is not None}
 
 
 def _find(words: Sequence[str], wanted: tuple[str, ...], start: int, end: int) -> int | None:

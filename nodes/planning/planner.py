@@ -1,7 +1,7 @@
 """Asking models for a plan."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from graph.state import PlannedBy, Planning, RunState
@@ -31,8 +31,12 @@ from nodes.planning.outcomes import (
 )
 from nodes.planning.prompt import instructions, messages, repair
 from nodes.planning.reading import AnswerRejected, read_answer
-from nodes.planning.schema import AnswerForm
+from nodes.planning.schema import AnswerForm, answer_form
 from tools.registry import Tool
+from tools.toolbox import arrived, snapshot, to_come, version
+
+#: How many sets of tools are remembered as models are told them.
+MOST_SEEN = 8
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,22 @@ class ModelPlanner:
     tools: Mapping[str, Tool]
     form: AnswerForm
     without_slot: WithoutSlot = no_slots
+    _seen: "dict[str, ModelPlanner]" = field(default_factory=dict, compare=False, repr=False)
+
+    async def of(self, owner: str) -> "ModelPlanner":
+        """The planner over the tools that this owner has now, which do not change under it."""
+        if to_come(self.tools):
+            async with self.without_slot():
+                await arrived(self.tools)
+        tools = snapshot(self.tools, owner)
+        if tools is self.tools:
+            return self
+        if (seen := self._seen.get(version(tools))) is None:
+            if len(self._seen) >= MOST_SEEN:
+                self._seen.pop(next(iter(self._seen)))
+            seen = replace(self, tools=tools, form=answer_form(tools))
+            self._seen[version(tools)] = seen
+        return seen
 
     def judge(self, prompt: str) -> tuple[Planning, PlannedBy]:
         """Which models to ask for this task, and why them."""

@@ -137,12 +137,9 @@ def _drop_nulls(value: dict[str, Any], tool: Tool) -> None:
 
     A strict schema has no optional properties, so null is how a model leaves one out.
     """
-    try:
-        tool.schema_model.model_validate(value)
-    except ValidationError as invalid:
-        for error in invalid.errors(include_url=False, include_context=False):
-            if error["input"] is None:
-                _drop_null(value, error["loc"])
+    for fault in tool.faults(value):
+        if fault.value is None:
+            _drop_null(value, fault.place)
 
 
 def _drop_null(value: Any, location: Sequence[int | str]) -> None:

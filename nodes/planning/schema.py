@@ -41,7 +41,7 @@ def answer_form(tools: Mapping[str, Tool], *, max_union: int = MAX_UNION) -> Ans
 
 def arguments_schema(tool: Tool) -> JsonSchema:
     """A tool's own schema with its `$ref`s replaced; one that refers to itself is open there."""
-    schema = tool.schema_model.model_json_schema()
+    schema = tool.json_schema
     definitions = schema.get("$defs", {})
 
     def inline(part: Any, inside: tuple[str, ...]) -> Any:

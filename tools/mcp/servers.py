@@ -1,0 +1,108 @@
+"""All servers of the file: their sessions, and what of them is among the tools."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import TypedDict
+
+from tools.mcp.definitions import ServerDefinition, ServerFault, read_definitions
+from tools.mcp.listing import tools_of
+from tools.mcp.session import ServerSession, State
+from tools.toolbox import Toolbox
+
+logger = logging.getLogger("runwright.mcp")
+
+
+class ServerHealth(TypedDict):
+    """How a server does: `tools` are counted, `reason` says why it is not `ready`.
+
+    `left_out`: what is wrong with tools of it, and with what the file says of them.
+    """
+
+    state: State
+    reason: str | None
+    protocol: str | None
+    tools: int
+    left_out: list[str]
+
+
+class McpServers:
+    """The servers of a file; their tools are put into a toolbox as they come and go."""
+
+    def __init__(
+        self, definitions: Sequence[ServerDefinition | ServerFault], toolbox: Toolbox
+    ) -> None:
+        self._toolbox = toolbox
+        self._faults = {one.name: one.reason for one in definitions if isinstance(one, ServerFault)}
+        self._left_out: dict[str, list[str]] = {}
+        self._sessions = {
+            one.name: ServerSession(one, partial(self._changed, one.name))
+            for one in definitions
+            if isinstance(one, ServerDefinition)
+        }
+
+    def start(self) -> None:
+        """Open every session, in the background."""
+        for name, reason in self._faults.items():
+            logger.warning("MCP server %s is left out: %s", name, reason)
+            self._toolbox.put(name, {}, reason)
+        for name, session in self._sessions.items():
+            self._toolbox.expect(name)
+            session.start()
+
+    async def close(self) -> None:
+        """End every session, all at once."""
+        await asyncio.gather(*(session.close() for session in self._sessions.values()))
+
+    def health(self) -> Mapping[str, ServerHealth]:
+        """How each server does, those included with which something is wrong in the file."""
+        states: dict[str, ServerHealth] = {
+            name: ServerHealth(
+                state=session.state,
+                reason=session.reason,
+                protocol=session.protocol,
+                tools=sum(tool.server == name for tool in self._toolbox.values()),
+                left_out=self._left_out.get(name, []),
+            )
+            for name, session in self._sessions.items()
+        }
+        for name, reason in self._faults.items():
+            states[name] = ServerHealth(
+                state="missing", reason=reason, protocol=None, tools=0, left_out=[]
+            )
+        return states
+
+    def _changed(self, name: str) -> None:
+        session = self._sessions[name]
+        tools, left_out = tools_of(
+            session.definition, session.tools, session.call, self._toolbox.fixed
+        )
+        left_out += [f"{name}.{one} is left out: {why}" for one, why in session.unfit.items()]
+        if session.state == "missing":
+            left_out = []
+        for fault in left_out:
+            if fault not in self._left_out.get(name, []):
+                logger.warning("MCP server %s: %s", name, fault)
+        self._left_out[name] = left_out
+        absent = (session.reason or "it is not connected") if session.state == "missing" else None
+        self._toolbox.put(name, tools, absent)
+
+
+@asynccontextmanager
+async def open_servers(path: Path, toolbox: Toolbox) -> AsyncIterator[McpServers]:
+    """The servers of a file, for as long as the context lasts; they connect beside what follows.
+
+    Raises `InvalidTool` for a file that has none.
+    """
+    servers = McpServers(read_definitions(path), toolbox)
+    # A line that is no message is the SDK's to log, with a traceback each: a server could fill a
+    # disk. What becomes of the session is told here.
+    logging.getLogger("mcp").setLevel(logging.CRITICAL)
+    servers.start()
+    try:
+        yield servers
+    finally:
+        await servers.close()

@@ -1,0 +1,134 @@
+"""A tool whose input is described by a JSON Schema that somebody else wrote."""
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import SchemaError, ValidationError
+from jsonschema.protocols import Validator
+from jsonschema.validators import validator_for
+from pydantic import PrivateAttr
+from referencing import Registry
+from referencing.exceptions import Unresolvable
+
+from tools.inputs import InputFault, Parameter, UnfitInput
+from tools.registry import InvalidTool, Tool
+
+#: The largest schema that is kept, in characters: planners are sent all of it.
+MAX_SCHEMA = 64 * 1024
+
+_MOST_FAULTS = 20
+
+
+class SchemaTool(Tool):
+    """A tool that is checked by its JSON Schema; its arguments reach it as they are."""
+
+    _validator: Validator = PrivateAttr()
+
+    def model_post_init(self, context: Any, /) -> None:
+        """Make the validator once."""
+        super().model_post_init(context)
+        self._validator = _validator(self.json_schema)
+
+    @property
+    def json_schema(self) -> dict[str, Any]:
+        """The schema as it was written."""
+        return cast("dict[str, Any]", self.args_schema)
+
+    @property
+    def parameters(self) -> Mapping[str, Parameter]:
+        """The properties of the schema."""
+        required = self.json_schema.get("required", [])
+        properties: Mapping[str, Any] = self.json_schema.get("properties", {})
+        return {
+            name: Parameter(name in required, _number(schema))
+            for name, schema in properties.items()
+        }
+
+    def faults(self, value: Mapping[str, Any]) -> list[InputFault]:
+        """What the schema does not allow."""
+        found: list[InputFault] = []
+        try:
+            for error in self._validator.iter_errors(value):
+                found += _told(error)
+                if len(found) >= _MOST_FAULTS:
+                    break
+        except (Unresolvable, RecursionError) as error:  # a reference that leads nowhere, or round
+            kind = type(error).__name__
+            return [*found, InputFault((), "schema", f"its schema cannot be followed ({kind})")]
+        return found
+
+    def arguments(self, value: Mapping[str, Any]) -> dict[str, Any]:
+        """The input itself. Raises `UnfitInput`."""
+        if faults := self.faults(value):
+            raise UnfitInput(faults)
+        return dict(value)
+
+
+def check_schema(schema: Any) -> dict[str, Any]:
+    """The schema, where it can be one of an input. Raises `InvalidTool` with what is wrong."""
+    if not isinstance(schema, dict) or schema.get("type", "object") != "object":
+        raise InvalidTool("the schema of its input describes no object")
+    if len(str(schema)) > MAX_SCHEMA:
+        raise InvalidTool(f"the schema of its input has more than {MAX_SCHEMA} characters")
+    if not isinstance(schema.get("properties", {}), dict):
+        raise InvalidTool("the schema of its input has properties that are no object")
+    try:
+        _validator_class(schema).check_schema(schema)
+        list(_validator(schema).iter_errors({}))  # its references lead somewhere
+    except SchemaError as error:
+        raise InvalidTool(f"the schema of its input is none: {_short(error.message)}") from None
+    except (Unresolvable, RecursionError) as error:
+        why = f"has a reference that cannot be followed ({type(error).__name__})"
+        raise InvalidTool(f"the schema of its input {why}") from None
+    except Exception as error:  # whatever a stranger's schema does to the library
+        why = f"cannot be used ({type(error).__name__})"
+        raise InvalidTool(f"the schema of its input {why}") from None
+    return schema
+
+
+def _validator_class(schema: Mapping[str, Any]) -> type[Validator]:
+    return validator_for(schema, default=Draft202012Validator)
+
+
+def _validator(schema: Mapping[str, Any]) -> Validator:
+    # An empty registry: no reference is ever fetched from elsewhere.
+    return _validator_class(schema)(schema, registry=Registry())
+
+
+def _told(error: ValidationError) -> list[InputFault]:
+    place = tuple(error.absolute_path)
+    match error.validator:
+        case "required":
+            instance = cast("Mapping[str, Any]", error.instance)
+            missing = [
+                name for name in cast("list[str]", error.validator_value) if name not in instance
+            ]
+            # One error a name: this one's is in its message.
+            name = next((one for one in missing if error.message.startswith(repr(one))), missing[0])
+            return [InputFault((*place, name), "missing", "Field required", instance)]
+        case "additionalProperties":
+            known = cast("Mapping[str, Any]", error.schema).get("properties", {})
+            extra = [
+                name for name in cast("Mapping[str, Any]", error.instance) if name not in known
+            ]
+            return [
+                InputFault((*place, name), "extra_forbidden", "there is no such argument")
+                for name in extra[:_MOST_FAULTS]
+            ]
+        case _:
+            return [InputFault(place, str(error.validator), _short(error.message), error.instance)]
+
+
+def _short(message: str) -> str:
+    return message if len(message) <= 300 else f"{message[:300]}…"
+
+
+def _number(schema: Any) -> type[int] | type[float] | None:
+    if not isinstance(schema, dict):
+        return None
+    branches = [schema, *schema.get("anyOf", ())]
+    kinds = {str(one.get("type")) for one in branches if isinstance(one, dict)}
+    if "number" in kinds:
+        return float
+    return int if "integer" in kinds else None
