@@ -1,0 +1,152 @@
+"""Whole runs with the tools of MCP servers: what the runtime promises holds for them, too."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from graph.compose import open_runs
+from graph.record.record import Record
+from graph.service import Runs
+from graph.settings import Settings
+from nodes.approval.edited_plan import PlanUnfit
+from tests.support.own_tools.mcp_files import lines, mcp_file, rude
+from tests.support.patience import patience, until
+from tools.toolbox import Toolbox, arrived
+
+PHRASES = {
+    "echo": {"phrases": ["echo {text}"]},
+    "pay": {"phrases": ["pay {text}"]},
+    "set": {"phrases": ["set {text}"]},
+    "slow": {"phrases": ["dawdle"]},
+    "fail": {"phrases": ["fail badly"]},
+    "large": {"phrases": ["fetch all"]},
+}
+
+
+@asynccontextmanager
+async def opened(folder: Path, *habits: str, **settings: Any) -> AsyncIterator[Runs]:
+    """Runs with the server of bad manners; `others` are entries beside it."""
+    others = settings.pop("others", {})
+    ours = settings.pop("ours", {"tools": PHRASES})
+    file = mcp_file(folder, rude=rude(folder, *habits, **ours), **others)
+    configured = Settings(database_url="memory://", mcp=file, **{"backoff": 0.01, **settings})
+    async with open_runs(configured) as runs:
+        yield runs
+
+
+async def ended(runs: Runs, prompt: str, **given: Any) -> Record:
+    """The record of a run of this prompt once it is settled, or waits."""
+    run = await runs.start(prompt, **given)
+    return await runs.wait(run["run_id"], patience(), owner=None)
+
+
+async def test_a_run_that_comes_before_its_server_is_connected_waits_for_it(
+    tmp_path: Path,
+) -> None:
+    async with opened(tmp_path) as runs:
+        assert runs.health.servers()["rude"]["state"] == "connecting"
+
+        record = await ended(runs, "echo tea")
+
+        assert (record["status"], record["result"]["output"]) == ("completed", "tea")
+        assert [step["tool"] for step in record["plan"]["steps"]] == ["rude.echo"]
+
+
+async def test_what_needs_no_server_does_not_wait_for_one(tmp_path: Path) -> None:
+    async with opened(tmp_path, "silent") as runs:
+        record = await ended(runs, "what is 6 * 7")
+
+        assert record["result"]["output"] == 42
+        assert runs.health.servers()["rude"]["state"] == "connecting"
+
+
+async def test_a_failure_that_the_server_tells_is_a_failed_attempt(tmp_path: Path) -> None:
+    async with opened(tmp_path) as runs:
+        record = await ended(runs, "fail badly")
+
+        assert record["status"] == "failed"
+        [attempt] = record["execution_log"]
+        assert attempt["error"]["message"] == "the drawer is stuck"
+        assert attempt["status"] == "error"
+
+
+async def test_a_call_that_was_lost_is_in_doubt(tmp_path: Path) -> None:
+    async with opened(tmp_path) as runs:
+        record = await ended(runs, "pay die")
+
+        assert record["status"] == "waiting"
+        assert record["execution_log"][-1]["status"] == "in_doubt"
+        assert lines(tmp_path, "calls") == ['pay {"text": "die"}']
+
+
+async def test_a_lost_call_that_may_be_repeated_is(tmp_path: Path) -> None:
+    async with opened(tmp_path) as runs:
+        record = await ended(runs, "set die once")
+
+        assert record["status"] == "completed"
+        assert [attempt["status"] for attempt in record["execution_log"]] == ["error", "ok"]
+        assert len(lines(tmp_path, "calls")) == 2
+
+
+async def test_a_cancelled_run_cancels_its_call_and_keeps_the_session(tmp_path: Path) -> None:
+    async with opened(tmp_path) as runs:
+        run = await runs.start("dawdle")
+        await until(lambda: lines(tmp_path, "calls"))
+
+        await runs.cancel(run["run_id"], by="test", owner=None)
+
+        await until(lambda: lines(tmp_path, "cancelled"))
+        assert (await ended(runs, "echo hi"))["status"] == "completed"
+        assert len(lines(tmp_path, "starts")) == 1
+
+
+async def test_a_timeout_reaches_the_server_and_keeps_the_session(tmp_path: Path) -> None:
+    tools = {**PHRASES, "slow": {"phrases": ["dawdle"], "timeout": 0.3, "attempts": 1}}
+    async with opened(tmp_path, ours={"tools": tools}) as runs:
+        record = await ended(runs, "dawdle")
+
+        assert record["execution_log"][-1]["status"] == "timeout"
+        await until(lambda: lines(tmp_path, "cancelled"))
+        assert (await ended(runs, "echo hi"))["status"] == "completed"
+
+
+async def test_an_output_that_is_too_large_is_refused_and_the_run_can_be_read(
+    tmp_path: Path,
+) -> None:
+    async with opened(tmp_path) as runs:
+        record = await ended(runs, "fetch all")
+
+        assert record["execution_log"][-1]["error"]["type"] == "InvalidOutput"
+        assert len(str(record)) < 10_000
+
+
+async def test_a_plan_for_a_server_that_is_away_is_refused_with_its_name(tmp_path: Path) -> None:
+    others = {"gone": {"command": "there-is-no-such-command"}}
+    async with opened(tmp_path, approve="always", others=others) as runs:
+        run = await ended(runs, "echo hi")
+        assert isinstance(runs.tools, Toolbox)
+        await arrived(runs.tools)
+
+        plan = {"steps": [{"tool": "gone.read", "input": {}}]}
+        with pytest.raises(PlanUnfit, match="the MCP server 'gone' is not there"):
+            await runs.approve(run["run_id"], by="test", owner=None, plan=plan)
+
+
+async def test_tools_of_some_owners_are_refused_to_others(tmp_path: Path) -> None:
+    async with opened(tmp_path, ours={"tools": PHRASES, "owners": ["ann"]}) as runs:
+        assert (await ended(runs, "echo hi", owner="ann"))["status"] == "completed"
+        record = await ended(runs, "echo hi", owner="bob")
+
+        assert record["status"] == "failed"
+        assert record["error"]["type"] == "not_understood"
+        assert "echo" not in str(record["error"]["examples"])
+
+
+async def test_a_phrase_that_is_no_good_costs_only_the_phrases_of_its_tool(tmp_path: Path) -> None:
+    tools = {"echo": {"phrases": ["echo {word}"]}, "pay": {"phrases": ["pay {text}"]}}
+    async with opened(tmp_path, ours={"tools": tools}) as runs:
+        assert (await ended(runs, "pay rent"))["status"] == "completed"
+        assert "rude.echo" in runs.tools
