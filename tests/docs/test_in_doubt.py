@@ -1,4 +1,4 @@
-"""docs/in_doubt.md tells the truth: its tables are compared, its declarations made."""
+"""docs/tools/in_doubt.md tells the truth: its tables are compared, its declarations made."""
 
 import re
 
@@ -6,7 +6,7 @@ from nodes.approval.in_doubt import ANSWERS
 from tests.support import pages
 from tools.registry import ToolCall, make_tool, tool
 
-PAGE = (pages.DOCS / "in_doubt.md").read_text()
+PAGE = (pages.DOCS / "tools" / "in_doubt.md").read_text()
 
 
 def test_every_answer_is_in_the_table() -> None:

@@ -15,6 +15,8 @@ from tests.support.patience import patience
 
 LEAF = "graph.state"
 MODEL_CLIENTS = ("litellm", "langchain_litellm")
+#: What is loaded only where the settings name MCP servers.
+OF_SERVERS = ("mcp", "mcp_types", "httpx2", "jsonschema", "tools.mcp", "tools.schema_tool")
 HOUSE = House(ROOT)
 
 
@@ -123,8 +125,8 @@ def test_a_package_is_found_in_the_project_and_re_exports_nothing(layer: str) ->
     assert isinstance(only, ast.Expr)
 
 
-def test_a_model_client_is_not_loaded_before_a_model_is_configured() -> None:
-    """It costs seconds, 200 MB and a look at the network."""
+def test_what_is_not_configured_is_not_loaded() -> None:
+    """A client of models costs seconds, 200 MB and a look at the network; MCP half a second."""
     loaded = subprocess.run(
         [sys.executable, "-c", "import api.app, graph.compose, sys; print(*sys.modules)"],
         cwd=ROOT,
@@ -135,4 +137,4 @@ def test_a_model_client_is_not_loaded_before_a_model_is_configured() -> None:
     ).stdout.split()
 
     assert {"api.app", "graph.compose"} <= set(loaded)
-    assert not set(loaded) & set(MODEL_CLIENTS)
+    assert not set(loaded) & {*MODEL_CLIENTS, *OF_SERVERS}

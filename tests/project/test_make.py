@@ -106,6 +106,14 @@ def test_the_client_of_models_comes_with_the_first_run_that_has_a_model(checkout
     assert checkout.make("run", RUNWRIGHT_MODELS=models).stdout == "serving\n"
 
 
+def test_what_servers_need_comes_with_the_first_run_that_has_some(checkout: Checkout) -> None:
+    checkout.make("run")
+    told, *others = checkout.make("run", RUNWRIGHT_MCP="mcp.json").stdout.splitlines()
+    assert_told(told, pins_for_here("-mcp") - pins_for_here())
+    assert others == ["serving"]
+    assert checkout.installed == ["constraints-mcp.txt"]
+
+
 def test_the_page_about_models_says_what_they_add() -> None:
     page = (ROOT / "docs" / "multi_provider_llm.md").read_text()
     [(models, running)] = re.findall(r"it is (\d+) MB, beside (\d+)\.", page)

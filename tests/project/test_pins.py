@@ -16,11 +16,12 @@ EXTRAS: dict[str, list[str]] = _TABLE["optional-dependencies"]
 #: What each file of pins is resolved from.
 ASKED = {
     "": [*_TABLE["dependencies"], *EXTRAS["checkout"]],
+    "-mcp": [*_TABLE["dependencies"], *EXTRAS["checkout"], *EXTRAS["mcp"]],
     "-models": [*_TABLE["dependencies"], *EXTRAS["checkout"], *EXTRAS["models"]],
     "-dev": [*_TABLE["dependencies"], *(one for extra in EXTRAS.values() for one in extra)],
 }
 PINS = {which: read_pins(ROOT / f"constraints{which}.txt") for which in ASKED}
-RUNNING, MODELS, DEVELOPING = PINS.values()
+RUNNING, SERVED, MODELS, DEVELOPING = PINS.values()
 
 #: What tools of developers and the client of models bring along, the heaviest of it.
 FOREIGN = {"boto3", "cryptography", "grpcio", "ipython", "jupyter-client", "langgraph-api"}
@@ -41,11 +42,13 @@ def test_every_dependency_has_its_reason_beside_it() -> None:
 def test_what_runs_has_no_tools_of_developers_and_no_client_of_models() -> None:
     tools = names(EXTRAS["dev"] + EXTRAS["drawing"]) - {"packaging"}  # langchain-core needs it too
     assert not (tools | FOREIGN | names(EXTRAS["models"])) & RUNNING.keys()
-    assert not (tools - {"jsonschema"}) & MODELS.keys()  # the client of models checks by it, too
+    # The client of models and the tools of servers are checked by it, too.
+    assert not (tools - {"jsonschema"}) & (MODELS.keys() | SERVED.keys())
 
 
 def test_the_files_agree_on_versions_and_hashes() -> None:
-    for fewer, more in ((RUNNING, MODELS), (MODELS, DEVELOPING)):
+    pairs = ((RUNNING, SERVED), (SERVED, DEVELOPING), (RUNNING, MODELS), (MODELS, DEVELOPING))
+    for fewer, more in pairs:
         assert fewer.keys() < more.keys()
         for name, pin in fewer.items():
             assert (pin.version, pin.hashes) == (more[name].version, more[name].hashes), name
@@ -70,5 +73,7 @@ def test_what_runs_stays_light() -> None:
     """Packages and megabytes, as installed here: a start took 182 and 807 once."""
     assert len(for_here(RUNNING)) <= 70
     assert megabytes(for_here(RUNNING)) <= 130
+    assert len(for_here(SERVED)) <= 80
+    assert megabytes(for_here(SERVED)) <= 170
     assert len(for_here(MODELS)) <= 115
     assert megabytes(for_here(MODELS)) <= 430

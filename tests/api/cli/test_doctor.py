@@ -16,6 +16,7 @@ import pytest
 from graph.settings.keys import new_key
 from graph.storage.sqlite.schema import VERSION
 from tests.support.checkout import ROOT
+from tests.support.own_tools.mcp_files import mcp_file, rude
 from tests.support.patience import patience
 from tests.support.servers.capture_server import capturing, openai_answer
 from tests.support.servers.command_call import Called, call
@@ -299,3 +300,18 @@ def test_where_it_is_asked_for_each_model_is_called_once(tmp_path: Path) -> None
     assert one["message"].startswith(answered.partition("<seconds>")[0])
     assert two["message"] == "openai/two: unauthorized"
     assert three["message"] == "openai/three: unreachable"
+
+
+def test_each_server_is_told_by_what_it_has_or_why_it_is_not_there(tmp_path: Path) -> None:
+    servers = {"rude": rude(tmp_path, "schemas"), "gone": {"command": "there-is-no-such-command"}}
+    code, found = doctor_called(tmp_path, mcp=str(mcp_file(tmp_path, **servers)))
+    told = {(one["status"], one["message"].partition(" ")[0]) for one in found["mcp"]}
+    assert code == 0
+    assert told == {("ok", "rude:"), ("warning", "rude:"), ("warning", "gone")}
+
+
+def test_a_file_without_servers_is_told(tmp_path: Path) -> None:
+    code, found = doctor_called(tmp_path, mcp=str(tmp_path / "none.json"))
+    status, message = only(found, "mcp")
+    assert (code, status) == (1, "fails")
+    assert "none.json" in message

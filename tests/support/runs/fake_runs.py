@@ -158,6 +158,9 @@ class FakeRuns:
     def mermaid(self) -> str:
         return "graph TD;\n\tplan --> finalize;\n"
 
+    def servers(self) -> Mapping[str, Mapping[str, object]]:
+        return {}
+
     def models(self, owner: str | None) -> dict[str, dict[str, object]]:
         return {
             "some/model": {"state": "open", "until": CREATED_AT, "error_class": "timeout"},
