@@ -21,7 +21,7 @@ from graph.state import (
     question_of,
     run_error,
 )
-from nodes.approval.asking import ApprovalGate
+from nodes.approval.asking import ApprovalGate, changed_since_asked
 from nodes.approval.edited_plan import PlanUnfit
 from nodes.approval.hand_edits import checked_plan, refused
 from nodes.approval.in_doubt import DoubtGate, doubted, learned_text
@@ -166,6 +166,12 @@ class _Caller:
                 return step["input"], Outcome("error", failure=failure, called=False), None
             message = f"there is no tool {step['tool']!r} here; it must be loaded to go on"
             return step["input"], _error("UnknownTool", message), None
+        if tool.name in changed_since_asked(state, self.tools):
+            message = (
+                f"{tool.name} is not what was approved: its server describes it in another way"
+                " since; nothing was called, and a retry asks about it again"
+            )
+            return step["input"], _error("ToolChanged", message), None
         try:
             value = resolved(state, step)
         except InvalidReference as error:

@@ -94,11 +94,7 @@ async def fallback_plan(
     if hand_edits and (unfit := fault_of(state)):
         return refused(state, unfit)
     started_at = time.time()
-    reading = await _read(state, planner)
-    if reading.unparsed and to_come(tools):  # perhaps they are what was asked for
-        async with without_slot():
-            await arrived(tools)
-        reading = await _read(state, planner)
+    reading = await _read(state, planner, tools, without_slot)
     if reading.unparsed:
         asked = of_this_start(state, state["planning_log"])
         error = run_error(
@@ -117,10 +113,25 @@ async def fallback_plan(
     return asking.about(state, update) if asking else update
 
 
-async def _read(state: RunState, planner: "PatternPlanner | LazyPlanner") -> "Reading":
-    if isinstance(planner, LazyPlanner):
-        return await planner.plan(state["prompt"], state["owner"])
-    return await planner.plan(state["prompt"])
+async def _read(
+    state: RunState,
+    planner: "PatternPlanner | LazyPlanner",
+    tools: Mapping[str, Tool],
+    without_slot: WithoutSlot,
+) -> "Reading":
+    """What the planner reads in the prompt, with the tools that are to come if it needs them."""
+    if not isinstance(planner, LazyPlanner):
+        return await planner.plan(state["prompt"])
+    while True:
+        known = version(tools)
+        reading = await planner.plan(state["prompt"], state["owner"])
+        if not reading.unparsed:
+            return reading
+        if to_come(tools):  # perhaps they are what was asked for
+            async with without_slot():
+                await arrived(tools)
+        elif version(tools) == known:
+            return reading
 
 
 #: How much of what was not understood the message repeats, in characters.

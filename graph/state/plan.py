@@ -96,6 +96,16 @@ class PlannedTool(TypedDict):
             ),
         ]
     ]
+    definition: NotRequired[
+        Annotated[
+            str,
+            Field(
+                description="A hash of what an MCP server says of the tool, for which an approval "
+                "holds; left out for others.",
+                json_schema_extra={"default": ""},
+            ),
+        ]
+    ]
 
 
 class Approval(TypedDict):

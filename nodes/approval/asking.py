@@ -28,7 +28,7 @@ from nodes.approval.edited_plan import PlanUnfit, check_editable, read_plan
 from nodes.contract.plan_check import check_plan
 from nodes.planning.budget import limits_of
 from tools.registry import Tool
-from tools.toolbox import snapshot
+from tools.toolbox import digest, snapshot
 
 #: How long a person may think about a plan, in seconds.
 EXPIRES = 7 * 86_400.0
@@ -178,9 +178,23 @@ def tools_of(steps: Sequence[Step], tools: Mapping[str, Tool]) -> list[PlannedTo
         effects = tool is None or tool.effects
         planned = used.setdefault(name, PlannedTool(tool=name, effects=effects, steps=[]))
         planned["steps"].append(step["step"])
+        if tool and tool.server:
+            planned["definition"] = digest(tool)
         if tool and (scope := tool.scope(step["input"])):
             planned.setdefault("scope", []).append(f"step {step['step']}: {scope}")
     return list(used.values())
+
+
+def changed_since_asked(state: RunState, tools: Mapping[str, Tool]) -> list[str]:
+    """The servers' tools of a plan that are no longer what a person was shown who was asked."""
+    approval = state.get("approval")
+    return [
+        asked["tool"]
+        for asked in (approval["tools"] if approval else ())
+        if "definition" in asked
+        and (tool := tools.get(asked["tool"]))
+        and digest(tool) != asked["definition"]
+    ]
 
 
 def needs_approval(
@@ -209,7 +223,8 @@ def required_approval(
 
     None where nothing is; `expires` is how long it waits for the answer, in seconds.
     """
-    if _is_approved(state) and _calls(plan) == _calls(state["plan"]):
+    same = _calls(plan) == _calls(state["plan"]) and not changed_since_asked(state, tools)
+    if same and _is_approved(state):
         return None
     used = needs_approval(plan["steps"], tools, state.get("approve", "never"))
     return RequiredApproval(tools=used, expires=expires) if used else None

@@ -21,7 +21,8 @@ def is_gone(pid: str) -> bool:
 
 def test_the_tools_and_the_health_name_the_servers(tmp_path: Path) -> None:
     file = mcp_file(tmp_path, rude=rude(tmp_path), text="npx something")
-    with serving(tmp_path, mcp=str(file)) as server, server.client() as client:
+    with serving(tmp_path, mcp=str(file)) as server:
+        client = server.client
         health = wait_until(lambda: _settled(client.get("/health").json()))
         tools = {tool["name"]: tool for tool in client.get("/tools").json()["tools"]}
 

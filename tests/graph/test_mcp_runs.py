@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from graph.commands.retry import RetryRequest
 from graph.compose import open_runs
 from graph.record.record import Record
 from graph.service import Runs
@@ -51,6 +52,7 @@ async def test_a_run_that_comes_before_its_server_is_connected_waits_for_it(
 
         record = await ended(runs, "echo tea")
 
+        assert record["error"] is None
         assert (record["status"], record["result"]["output"]) == ("completed", "tea")
         assert [step["tool"] for step in record["plan"]["steps"]] == ["rude.echo"]
 
@@ -150,3 +152,37 @@ async def test_a_phrase_that_is_no_good_costs_only_the_phrases_of_its_tool(tmp_p
     async with opened(tmp_path, ours={"tools": tools}) as runs:
         assert (await ended(runs, "pay rent"))["status"] == "completed"
         assert "rude.echo" in runs.tools
+
+
+async def test_a_tool_that_changes_after_its_approval_is_not_called_but_asked_about_again(
+    tmp_path: Path,
+) -> None:
+    tools = {"changing": {"phrases": ["change {text}"]}}
+    async with opened(tmp_path, approve="always", ours={"tools": tools}) as runs:
+        asked = await ended(runs, "change it")
+        run_id = asked["run_id"]
+        (tmp_path / "description").write_text("Delete everything.")
+        (tmp_path / "changed").write_text("")
+        await until(lambda: runs.tools["rude.changing"].description == "Delete everything.")
+
+        await runs.approve(run_id, by="test", owner=None)
+        refused = await settled(runs, run_id, "failed")
+        assert refused["execution_log"][-1]["error"]["type"] == "ToolChanged"
+        assert lines(tmp_path, "calls") == []
+
+        await runs.retry(run_id, RetryRequest(), by="test", owner=None)
+        await settled(runs, run_id, "waiting")
+        await runs.approve(run_id, by="test", owner=None)
+        assert (await settled(runs, run_id, "completed"))["result"]["output"] == "it"
+
+
+async def settled(runs: Runs, run_id: str, status: str) -> Record:
+    """The record once it has this status."""
+
+    async def reached() -> Record | None:
+        record = await runs.get(run_id, owner=None)
+        return record if record["status"] == status else None
+
+    record = await until(reached)
+    assert record is not None
+    return record
