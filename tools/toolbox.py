@@ -40,7 +40,10 @@ class ToolSnapshot(Mapping[str, Tool]):
             if tool.owners is None or owner in tool.owners
         }
         # As many as there are sets of servers, not as there are owners.
-        return self._seen.setdefault(frozenset(tools), ToolSnapshot(tools, self.absent))
+        names = frozenset(tools)
+        if names not in self._seen:
+            self._seen[names] = ToolSnapshot(tools, self.absent)
+        return self._seen[names]
 
 
 class Toolbox(Mapping[str, Tool]):

@@ -1,7 +1,10 @@
 """Whole runs with the tools of MCP servers: what the runtime promises holds for them, too."""
 
+import os
+import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -186,3 +189,26 @@ async def settled(runs: Runs, run_id: str, status: str) -> Record:
     record = await until(reached)
     assert record is not None
     return record
+
+
+async def test_of_many_calls_and_deaths_of_the_server_none_is_lost(tmp_path: Path) -> None:
+    """Each attempt that a death has cut off is made again; the others are made once."""
+    tools = {"set": {"phrases": ["set {text}"], "attempts": 20}}
+    async with opened(tmp_path, ours={"tools": tools}) as runs:
+        first = await ended(runs, "set it")
+        assert first["status"] == "completed"
+        started = [await runs.start(f"set {number}") for number in range(40)]
+        for deaths in range(1, 5):
+            await until(partial(connected_again, runs, tmp_path, deaths))
+            os.kill(int(lines(tmp_path, "starts")[-1]), signal.SIGKILL)
+        records = [await runs.wait(run["run_id"], patience(), owner=None) for run in started]
+
+        assert {record["status"] for record in records} == {"completed"}
+        outputs = [record["result"]["output"] for record in records if record["result"]]
+        assert outputs == [str(number) for number in range(40)]
+
+
+def connected_again(runs: Runs, folder: Path, starts: int) -> bool:
+    """Whether there is a session with the process that was started last."""
+    state = runs.health.servers()["rude"]["state"]
+    return state == "ready" and len(lines(folder, "starts")) >= starts

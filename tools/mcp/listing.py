@@ -23,10 +23,7 @@ MAX_NAME, MAX_DESCRIPTION = 128, 4_000
 
 @dataclass(frozen=True)
 class Hints:
-    """What the server's annotations say, for whoever believes them.
-
-    `says`: what a person reads who is asked to approve.
-    """
+    """What the server's annotations say, for whoever believes them; `declared`: anything at all."""
 
     effects: bool = True
     idempotent: bool = False
@@ -40,8 +37,8 @@ def hints_of(annotations: "ToolAnnotations | None") -> Hints:
     if annotations.read_only_hint:
         return Hints(effects=False, idempotent=True, declared=True)
     said = (annotations.read_only_hint, annotations.idempotent_hint, annotations.destructive_hint)
-    # The hint speaks of the same arguments again, which an attempt has; not of two calls at once,
-    # which never happen: a later attempt begins when the one before is over.
+    # The hint speaks of the same arguments again, which the next attempt has. It does not speak of
+    # two calls at once; it is taken for that too, where a server still works at one given up.
     return Hints(
         idempotent=bool(annotations.idempotent_hint), declared=any(one is not None for one in said)
     )

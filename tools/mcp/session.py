@@ -112,7 +112,7 @@ class ServerSession:
         """What became of a call, in the words that the runtime knows."""
         import httpx2
         from mcp import MCPError
-        from mcp.types import CONNECTION_CLOSED, REQUEST_TIMEOUT
+        from mcp.types import CONNECTION_CLOSED, INTERNAL_ERROR, REQUEST_TIMEOUT
 
         name = self.definition.name
         if isinstance(error, MCPError):
@@ -124,6 +124,8 @@ class ServerSession:
             if error.message == "Session terminated":  # it knows nothing of us, so nothing was done
                 self._lose()
                 return ConnectionRefusedError(f"the MCP server {name!r} has ended the session")
+            if error.code == INTERNAL_ERROR:  # of a proxy as well, which has handed the call on
+                return ConnectionError(f"the MCP server {name!r} has failed: {error.message}")
             return ToolError(f"the MCP server {name!r} refuses: {error.message}")
         if isinstance(error, httpx2.HTTPError):
             self._lose()
@@ -157,6 +159,7 @@ class ServerSession:
         self.state = state
         if state == "missing":
             self.tools = ()
+            self._open.set()  # who waits for it waits for nothing
         self._tell()
 
     async def _live(self) -> None:
