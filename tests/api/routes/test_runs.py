@@ -142,6 +142,7 @@ async def test_health_tells_version_and_storage(client):
         "status": "ok",
         "version": health["version"],
         "storage": {"backend": "memory", "writable": True},
+        "servers": {},
         "runs": {
             "in_flight": 0,
             "executing": 0,
