@@ -53,6 +53,7 @@ class Lives:
     """Servers that follow each other on one database; `accepted` has runs and their numbers."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        folder.mkdir()
         self._folder = folder
         self._armed = folder / "armed"
         self._set = monkeypatch.setenv
@@ -88,7 +89,7 @@ class Lives:
             self._url = None
         assert [one["error"] for one in records if one["status"] != "completed"] == []
         texts = Counter(todo["text"] for todo in listed)
-        assert set(texts.values()) == {1}
+        assert set(texts.values()) <= {1}
         assert texts.keys() >= {
             f"number {number} part {part}"
             for number in self.accepted.values()
@@ -99,7 +100,6 @@ class Lives:
             assert watcher.seen == seen
             assert [event["id"] for event in seen] == list(range(1, len(seen) + 1))
         assert orphans(self._folder / "runs.db") == []
-        self.accepted, self.watchers = {}, []
 
     def _accept(self, server: ServerProcess) -> None:
         number = next(self._numbers)
@@ -116,7 +116,7 @@ def test_nothing_is_lost_doubled_or_renumbered_at_any_point_of_a_checkpoint(
     """All accepted runs complete, each effect is there once, watchers see each event once."""
     kills = int(os.environ.get("POINT_KILLS", "20"))
     chance = random.Random(17)
-    lives = Lives(tmp_path, monkeypatch)
+    lives = Lives(tmp_path / "0", monkeypatch)
     deaths: Counter[str] = Counter()
     for turn, point in enumerate(itertools.cycle(POINTS)):
         if deaths.total() >= kills:
@@ -124,6 +124,7 @@ def test_nothing_is_lost_doubled_or_renumbered_at_any_point_of_a_checkpoint(
         deaths[point] += lives.die(point, chance.randrange(MOST))
         if turn % 2:  # before three lives without a step done give a run up
             lives.settle()
+            lives = Lives(tmp_path / str(turn), monkeypatch)
     lives.settle()
     assert deaths.keys() == set(POINTS)
     assert min(deaths.values()) > 0
