@@ -50,6 +50,7 @@ def make_ladder(settings: Settings) -> ModelLadder | None:
         timeout=settings.model_timeout,
         fallback=settings.fallback,
         lacks_key=lacks_key,
+        instructions=settings.instructions,
     )
 
 

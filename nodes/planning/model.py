@@ -245,6 +245,7 @@ class ModelLadder:
     `timeout` is the longest time of one call, in seconds; `budget_guard` pays for calls, where an
     owner's day has a budget. `lacks_key` looks whether a model has no key, before anything is
     loaded for it. `turns` bounds how many calls of a model there are at once.
+    `instructions` are what whoever runs the server wants of every plan.
     """
 
     models: Mapping[str, Model]
@@ -257,6 +258,7 @@ class ModelLadder:
     budget_guard: BudgetGuard | None = None
     lacks_key: Callable[[str], bool] = lambda _: False
     turns: ModelTurns = field(default_factory=NoTurns)
+    instructions: str = ""
 
     def queue(self, score: float) -> list[str]:
         """The models to ask for a task of this complexity, one after the other."""

@@ -82,6 +82,12 @@ class ModelAttempt:
         return self.ladder.models[self.name]
 
     @property
+    def is_chosen(self) -> bool:
+        """Whether the run was told which model to ask, so that there is no other."""
+        choice = self.state.get("choice")
+        return bool(choice and choice["model"] is not None)
+
+    @property
     def deadline(self) -> PlanningDeadline:
         """How long the run can still wait for models, after what is in the log."""
         return deadline_of(self.state, self.planning, self.log, self.ladder.timeout)
@@ -137,7 +143,8 @@ def planned(attempt: ModelAttempt, completion: Completion, steps: list[Step]) ->
     """The plan is made and checked."""
     earlier = _told_once(attempt.of_this_start)
     attempt.note("planned", completion)
-    reason = f"after {earlier}" if earlier else "the first model that was asked"
+    first = "the model of the run" if attempt.is_chosen else "the first model that was asked"
+    reason = f"after {earlier}" if earlier else first
     return _ended(attempt) | {
         "plan": Plan(steps=steps),
         "planned_by": _planned_by(attempt, "llm", attempt.name, reason),
@@ -257,7 +264,7 @@ def _is_about_the_model(failure: ModelFailure, had: PlanningDeadline) -> bool:
 def _passed_on(attempt: ModelAttempt, *, bigger: bool = False) -> Update:
     """The next model is asked; where a `bigger` one is needed, that for complex tasks is."""
     rest = attempt.planning["queue"][1:]
-    large = attempt.ladder.complex_model
+    large = None if attempt.is_chosen else attempt.ladder.complex_model
     if bigger and large and large not in {entry["model"] for entry in attempt.log}:
         rest = [large, *(name for name in rest if name != large)]
     if not rest:
