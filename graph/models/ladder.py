@@ -50,7 +50,7 @@ def make_ladder(settings: Settings) -> ModelLadder | None:
         timeout=settings.model_timeout,
         fallback=settings.fallback,
         lacks_key=lacks_key,
-        instructions=settings.instructions,
+        instructions=settings.instructions or "",
     )
 
 
@@ -81,5 +81,6 @@ def _model(configured: ModelSettings, settings: Settings) -> LiteLlmModel:
         temperature=settings.temperature,
         api_base=configured.api_base,
         api_key_env=configured.api_key_env,
-        price=None if price is None else Price(price.input, price.output),
+        params=configured.params,
+        price=None if price is None else Price(price.input, price.output, price.cached),
     )

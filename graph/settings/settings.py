@@ -152,10 +152,8 @@ class Settings(BaseSettings):
     temperature: float | None = Field(
         None, ge=0, le=2, description="sent to models only where it is set"
     )
-    instructions: str = Field(
-        "",
-        max_length=8_000,
-        description="what models are told to heed in every plan, after the rules; characters",
+    instructions: str | None = Field(
+        None, max_length=8_000, description="what models are told to heed in every plan"
     )
     model_prices: Annotated[dict[str, ModelPrice], NoDecode] = Field(
         {},

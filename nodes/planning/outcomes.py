@@ -135,6 +135,10 @@ class ModelAttempt:
                 rejected_plan=rejected_plan,
             )
         )
+        if completion:
+            self.log[-1]["raw"] = shortened_raw(completion.text)
+            if completion.cached_tokens is not None:
+                self.log[-1]["cached_tokens"] = completion.cached_tokens
         if self.queued:
             self.log[-1]["queued_ms"] = round(self.queued * 1000, 3)
 
@@ -346,6 +350,15 @@ def _shortened(reasons: list[str]) -> list[str]:
     first = [storable(reason)[:300] for reason in reasons[:_MOST_REASONS]]
     more = len(reasons) - len(first)
     return [*first, f"and {more} more"] if more else first
+
+
+#: Bytes of an answer that are kept, to be read and replayed.
+MAX_RAW = 32_000
+
+
+def shortened_raw(text: str) -> str:
+    """An answer as the record keeps it."""
+    return storable(text).encode()[:MAX_RAW].decode(errors="ignore")
 
 
 # The plans of models that the plan check rejected, as the record keeps them.
