@@ -37,8 +37,8 @@ class LiteLlmModel:
 
     `api_base` is an endpoint other than the provider's. `api_key_env` names the environment
     variable that holds the key; without it the provider's usual one is read, and nothing for an
-    `api_base`. `temperature` is sent only where it is given, since some models refuse it; of `params`
-    all is sent. `price` comes before LiteLLM's price map.
+    `api_base`. `temperature` is sent only where it is given, since some models refuse it, `params`
+    with every call. `price` comes before LiteLLM's price map.
     """
 
     def __init__(
