@@ -51,6 +51,7 @@ def make_ladder(settings: Settings) -> ModelLadder | None:
         fallback=settings.fallback,
         lacks_key=lacks_key,
         instructions=settings.instructions or "",
+        shortlist=settings.shortlist,
     )
 
 

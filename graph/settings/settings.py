@@ -155,6 +155,12 @@ class Settings(BaseSettings):
     instructions: str | None = Field(
         None, max_length=8_000, description="what models are told to heed in every plan"
     )
+    shortlist: int = Field(
+        40,
+        ge=0,
+        le=10_000,
+        description="tools that a model is told of, those that fit the request best; 0: all",
+    )
     model_prices: Annotated[dict[str, ModelPrice], NoDecode] = Field(
         {},
         description='own prices, USD per million tokens: {"openai/x": {"input": 1, "output": 2}}',

@@ -199,6 +199,12 @@ class PlanningCall(TypedDict):
             doc("The answer as it came, cut after 32 kB; missing where none came."),
         ]
     ]
+    shortlist: NotRequired[
+        Annotated[
+            list[str],
+            doc("The tools that the model was told of; missing where these were all."),
+        ]
+    ]
     queued_ms: NotRequired[
         Annotated[
             float,

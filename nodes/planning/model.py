@@ -248,7 +248,8 @@ class ModelLadder:
     `timeout` is the longest time of one call, in seconds; `budget_guard` pays for calls, where an
     owner's day has a budget. `lacks_key` looks whether a model has no key, before anything is
     loaded for it. `turns` bounds how many calls of a model there are at once.
-    `instructions` are what whoever runs the server wants of every plan.
+    `instructions` are what whoever runs the server wants of every plan; `shortlist` is how many
+    tools a model is told of at most, 0 for all.
     """
 
     models: Mapping[str, Model]
@@ -262,6 +263,7 @@ class ModelLadder:
     lacks_key: Callable[[str], bool] = lambda _: False
     turns: ModelTurns = field(default_factory=NoTurns)
     instructions: str = ""
+    shortlist: int = 0
 
     def queue(self, score: float) -> list[str]:
         """The models to ask for a task of this complexity, one after the other."""

@@ -60,7 +60,8 @@ def first_of(prompt: str, queue: list[str], *, waited: float = 0.0) -> Planning:
 class ModelAttempt:
     """What the visit found, and the log that it goes on writing; it begins as it is made.
 
-    `queued` is how long it waited for its turn before, in seconds.
+    `queued` is how long it waited for its turn before, in seconds, `shortlist` the tools that the
+    model is told of where these are not all.
     """
 
     state: RunState
@@ -68,6 +69,7 @@ class ModelAttempt:
     ladder: ModelLadder
     log: list[PlanningCall]
     queued: float = 0.0
+    shortlist: list[str] | None = None
     ended: list[float] = field(default_factory=list)  # one, once the call is over
     _began: float = field(default_factory=lambda: time.perf_counter())  # as it is by then
 
@@ -139,6 +141,8 @@ class ModelAttempt:
             self.log[-1]["raw"] = shortened_raw(completion.text)
             if completion.cached_tokens is not None:
                 self.log[-1]["cached_tokens"] = completion.cached_tokens
+        if self.shortlist is not None and outcome != "skipped":
+            self.log[-1]["shortlist"] = self.shortlist
         if self.queued:
             self.log[-1]["queued_ms"] = round(self.queued * 1000, 3)
 

@@ -65,8 +65,8 @@ class ModelPlanner:
         log = list(state["planning_log"])
         if unusable := _unusable(ModelAttempt(state, planning, self.ladder, log)):
             return unusable
-        offer = self._offers.of(state)
-        asked = messages(state["prompt"], offer.told(state))
+        offer = self._offers.of(state, planning["answer"])
+        asked = messages(state["prompt"], offer.text)
         if planning["reasons"]:
             asked = repair(asked, planning["answer"], planning["reasons"])
         name, owner = planning["queue"][0], state["owner"]
@@ -76,7 +76,7 @@ class ModelPlanner:
         ):
             # Waiting for the turn is no time of the model's, nor of the run's own.
             waited: RunState = {**state, "paused": state.get("paused", 0.0) + queued}
-            attempt = ModelAttempt(waited, planning, self.ladder, log, queued)
+            attempt = ModelAttempt(waited, planning, self.ladder, log, queued, offer.shortlist)
             answer = await self._call(attempt, asked, offer)
             attempt.end()
         update = answer if isinstance(answer, dict) else self._read(attempt, answer, offer)
@@ -86,7 +86,7 @@ class ModelPlanner:
 
     @cached_property
     def _offers(self) -> Offers:
-        return Offers(self.tools, self.ladder.instructions)
+        return Offers(self.tools, self.ladder.instructions, self.ladder.shortlist)
 
     async def _call(
         self, attempt: ModelAttempt, asked: Sequence[Message], offer: Offer
