@@ -41,7 +41,6 @@ from nodes.finalize import finalize
 from nodes.plan import plan
 from nodes.planning.model import ModelLadder
 from nodes.planning.planner import ModelPlanner
-from nodes.planning.schema import answer_form
 from tools.invocation import ToolErrors
 from tools.registry import Tool
 from tools.threads import ToolThreads
@@ -83,7 +82,7 @@ def build_graph(
     """
     by_hand = input_schema is RunInput
     builder = StateGraph(Channels, input_schema=input_schema)
-    models = ModelPlanner(ladder, tools, answer_form(tools), without_slot) if ladder else None
+    models = ModelPlanner(ladder, tools, without_slot) if ladder else None
     asking = ApprovalGate(tools, next_event, approve, approval_expires)
     doubts = doubts or DoubtGate(expires=approval_expires, number=next_event)
     nodes: dict[str, Node] = {

@@ -21,6 +21,7 @@ from graph.queue.model_calls import ModelCalls
 from graph.record.explain import Explanation, explain
 from graph.record.record import Record
 from graph.runs.accept import Acceptance, refuse_second
+from graph.runs.choice import NO_OPTIONS, RunOptions
 from graph.runs.context import RunContext, RunPolicy, thread
 from graph.runs.health import Health
 from graph.runs.history import Checkpoint, HistoryPage, checkpoint_of, page_of
@@ -55,7 +56,8 @@ class Runs:
         daily_budget: DailyBudget | None = None,
         calls: ModelCalls | None = None,
     ) -> None:
-        models = len(ladder.models) if ladder else 0
+        self._models = tuple(ladder.models) if ladder else ()
+        models = len(self._models)
         self._context = context
         self._storage, self._reader, self._executor = (
             context.storage,
@@ -119,14 +121,15 @@ class Runs:
         owner: str = "default",
         budget: Budget | None = None,
         approve: Approve | None = None,
+        options: RunOptions = NO_OPTIONS,
         key: IdempotencyKey | None = None,
     ) -> Record:
         """Accept a task; it is on disk when this returns, and executed soon after.
 
         `approve` says whether it waits after planning until somebody approves; without it, as all.
-        Raises `PromptRejected`, `TooManyPosts`, `QueueFull`, `NoRoom`, `StorageUnavailable`, and
-        `NotAccepting` while the process is ending. With a key that the owner has used before it
-        raises `AlreadyAccepted` or `KeyReused`.
+        Raises `PromptRejected`, `ChoiceRejected`, `TooManyPosts`, `QueueFull`, `NoRoom`,
+        `StorageUnavailable`, and `NotAccepting` while the process is ending. With a key that the
+        owner has used before it raises `AlreadyAccepted` or `KeyReused`.
         """
         self._acceptance.check()
         if key is not None:
@@ -144,6 +147,8 @@ class Runs:
             created_at=time.time(),
             budget=budget,
             approve=approve or self._policy.approve,
+            choice=options.choice(self._models, self.tools),
+            metadata=options.checked_metadata(),
         )
         return await self._acceptance.accept(row, key)
 
@@ -281,19 +286,25 @@ class Runs:
         return await self._deletion.remove_settled(run_ids)
 
     async def preview(
-        self, prompt: str, *, owner: str = "default", budget: Budget | None = None
+        self,
+        prompt: str,
+        *,
+        owner: str = "default",
+        budget: Budget | None = None,
+        options: RunOptions = NO_OPTIONS,
     ) -> PlanPreview:
         """The plan that a run of this prompt would be given; nothing is stored but what it cost.
 
-        Raises `PromptRejected`, `TooManyPosts`, `StorageUnavailable` where what it cost cannot be
-        stored, and `NotAccepting` while the process is ending.
+        Raises `PromptRejected`, `ChoiceRejected`, `TooManyPosts`, `StorageUnavailable` where what
+        it cost cannot be stored, and `NotAccepting` while the process is ending.
         """
         self._acceptance.check()
         if reason := prompt_error(prompt, self._policy.limits["max_prompt"]):
             raise PromptRejected(reason)
+        choice = options.choice(self._models, self.tools)
         self._acceptance.rate.take(owner)
         with self._storage.available():
-            return await self._previews.make(prompt, owner=owner, budget=budget)
+            return await self._previews.make(prompt, owner=owner, budget=budget, choice=choice)
 
     async def account(self, owner: str) -> Account:
         """How the owner's budget of the day stands. Raises `StorageUnavailable`."""

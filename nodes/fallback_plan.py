@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from graph.state import Plan, PlanningCall, RunState, run_error
 from nodes.approval.asking import ApprovalGate
 from nodes.approval.hand_edits import fault_of, refused
-from nodes.contract.plan_check import check_plan
+from nodes.contract.plan_check import RunTools, check_plan, run_tools
 from nodes.planning.budget import limits_of, of_this_start
 from nodes.planning.outcomes import last_rejected, models_failed
 from tools.registry import Tool
@@ -18,8 +18,14 @@ if TYPE_CHECKING:  # what it knows of language is a tenth of a start
     from nodes.patterns.planner import PatternPlanner, Reading
 
 
+#: So many planners of fewer tools are kept; another is made in a millisecond or two.
+MOST_KEPT = 32
+
+
 class LazyPlanner:
     """The pattern planner of these tools, loaded by `load` or at the first prompt.
+
+    `fewer` are planners of some of the tools, by their names.
 
     At once where a tool has phrases of its own, since it raises `InvalidPhrase` for one that is no
     good.
@@ -29,6 +35,7 @@ class LazyPlanner:
         self._tools = tools
         self._loading = Lock()
         self._loaded: PatternPlanner | None = None
+        self.fewer: dict[tuple[str, ...], PatternPlanner] = {}
         if any(tool.phrases for tool in tools.values()):
             self.load()
 
@@ -41,17 +48,29 @@ class LazyPlanner:
                 self._loaded = PatternPlanner(self._tools)
         return self._loaded
 
-    async def plan(self, prompt: str) -> "Reading":
-        """What the planner reads in a prompt."""
+    async def plan(self, prompt: str, allowed: RunTools | None = None) -> "Reading":
+        """What the planner reads in a prompt; with `allowed`, by these tools alone."""
         if self._loaded is None:
             await asyncio.to_thread(self.load)
-        return await self.load().plan(prompt)
+        planner = self.load() if allowed is None else self._of(allowed)
+        return await planner.plan(prompt)
+
+    def _of(self, allowed: RunTools) -> "PatternPlanner":
+        """A planner of fewer tools, kept for the next run that has the same."""
+        from nodes.patterns.planner import PatternPlanner
+
+        names = tuple(allowed)
+        if names not in self.fewer:
+            if len(self.fewer) >= MOST_KEPT:
+                self.fewer.pop(next(iter(self.fewer)))
+            self.fewer[names] = PatternPlanner(allowed)
+        return self.fewer[names]
 
 
 async def fallback_plan(
     state: RunState,
     *,
-    planner: "PatternPlanner | LazyPlanner",
+    planner: LazyPlanner,
     tools: Mapping[str, Tool],
     asking: ApprovalGate | None = None,
     hand_edits: bool = False,
@@ -63,19 +82,21 @@ async def fallback_plan(
     if hand_edits and (unfit := fault_of(state)):
         return refused(state, unfit)
     started_at = time.time()
-    reading = await planner.plan(state["prompt"])
+    allowed = run_tools(state, tools)
+    fewer = allowed if isinstance(allowed, RunTools) else None
+    reading = await planner.plan(state["prompt"], fewer)
     if reading.unparsed:
         asked = of_this_start(state, state["planning_log"])
         error = run_error(
             "planning_failed" if models_failed(asked) else "not_understood",
-            _refusal(state, reading),
+            _refusal(state, reading, fewer),
             unparsed=reading.unparsed,
             examples=reading.examples,
             rejected_plan=last_rejected(asked),
         )
         return {"error": error, "planning_log": _logged(state, "refused", started_at)}
     plan = Plan(steps=reading.steps)
-    if reasons := check_plan(plan["steps"], tools, limits_of(state)):
+    if reasons := check_plan(plan["steps"], allowed, limits_of(state)):
         error = run_error("plan_rejected", _before(state) + "; ".join(reasons), rejected_plan=plan)
         return {"error": error, "planning_log": _logged(state, "rejected", started_at, reasons)}
     update = {"plan": plan, "planning_log": _logged(state, "planned", started_at)}
@@ -86,11 +107,12 @@ async def fallback_plan(
 MOST_QUOTED = 500
 
 
-def _refusal(state: RunState, reading: "Reading") -> str:
+def _refusal(state: RunState, reading: "Reading", fewer: RunTools | None) -> str:
     words = "; ".join(f'"{part["text"]}"' for part in reading.unparsed)
     if len(words) > MOST_QUOTED:  # all of it is in `unparsed`, and each checkpoint keeps both
         words = f"{words[:MOST_QUOTED]}… (`unparsed` has all of it)"
-    return f"{_before(state)}not understood: {words}. Nothing was done."
+    only = "" if fewer is None else f" with {', '.join(fewer) or 'none'} as its only tools"
+    return f"{_before(state)}not understood{only}: {words}. Nothing was done."
 
 
 def _before(state: RunState) -> str:

@@ -55,7 +55,7 @@ async def plan(
     if models is None:
         return update | _by_patterns()
     # The first call is a visit of its own, so that the run is seen to be running meanwhile.
-    planning, by = models.judge(begun["prompt"])
+    planning, by = models.judge(begun)
     return update | {"planning": planning, "planned_by": by}
 
 
@@ -67,7 +67,8 @@ def _is_under_way(state: RunState) -> bool:
 
 def _given(state: RunState) -> RunState:
     """All that a new run takes over from the one that its thread had before."""
-    kept = {name: state[name] for name in ("prompt", "approve") if name in state}
+    names = {"prompt", "approve", "choice", "metadata"}
+    kept: dict[str, Any] = {name: value for name, value in state.items() if name in names}
     owner: Any = state.get("owner")
     return cast("RunState", kept | ({"owner": owner} if isinstance(owner, str) else {}))
 
@@ -105,6 +106,10 @@ def begin(state: RunState, limits: Limits, approve: Approve = "never") -> dict[s
     )
     if "approve" in state:  # of the run before
         fresh |= {"approve": approve, "approval": None}
+    if "choice" in state:
+        fresh["choice"] = None
+    if "metadata" in state:
+        fresh["metadata"] = {}
     return fresh | {"status": "running", "started_at": now, "log": Overwrite([])}
 
 

@@ -16,6 +16,7 @@ from graph.commands.approval import NotWaiting
 from graph.commands.preview import PlanPreview
 from graph.commands.resolve import NotInDoubt
 from graph.runs.accept import NotAccepting
+from graph.runs.choice import ChoiceRejected
 from graph.runs.context import RunNotFound
 from graph.runs.quotas import TooManyPosts
 from graph.service import PromptRejected
@@ -164,7 +165,14 @@ async def resolve_run(
     response_class=JSONResponse,
     responses={
         200: answered(DraftAnswer, "Planned, or the reason why there is no plan."),
-        **problems(*WITH_BODY, PromptRejected, TooManyPosts, NotAccepting, StorageUnavailable),
+        **problems(
+            *WITH_BODY,
+            PromptRejected,
+            ChoiceRejected,
+            TooManyPosts,
+            NotAccepting,
+            StorageUnavailable,
+        ),
     },
 )
 async def make_plan(
@@ -175,6 +183,8 @@ async def make_plan(
     It is made as a run's would be: where models are configured they are asked, and their calls
     cost what they cost.
     """
-    planning = runs.preview(body.prompt, owner=owner, budget=body.plain_budget())
+    planning = runs.preview(
+        body.prompt, owner=owner, budget=body.plain_budget(), options=body.options()
+    )
     preview = await unless_gone(request.receive, planning)
     return json_answer(preview, DraftAnswer) if preview is not None else Response()  # to nobody

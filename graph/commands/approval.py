@@ -13,7 +13,7 @@ from graph.state.row import ApprovalAnswer
 from graph.state.status import Status, WrongStatus, actions
 from graph.storage.storage import StorageUnavailable
 from nodes.approval.edited_plan import PlanUnfit, check_editable, read_plan
-from nodes.contract.plan_check import check_plan
+from nodes.contract.plan_check import check_plan, run_tools
 from nodes.planning.budget import limits_of
 
 #: How often it is looked for plans that nobody has decided on, in seconds; sooner where they may
@@ -56,13 +56,13 @@ class ApprovalGate:
         """As `Runs.approve`."""
         state = await self._reader.admitted(run_id, owner)
         _check_waiting(state)
-        limits = limits_of(state)
+        limits, tools = limits_of(state), run_tools(state, self._tools)
         if plan is not None:
             check_editable(state)
-            edited = read_plan(plan, self._tools, limits)
+            edited = read_plan(plan, tools, limits)
         else:
             edited = None
-            if reasons := check_plan(state["plan"]["steps"], self._tools, limits):
+            if reasons := check_plan(state["plan"]["steps"], tools, limits):
                 raise PlanUnfit(reasons)
         approval_answer = ApprovalAnswer(
             what="approved", at=time.time(), by=by, reason=None, plan=edited

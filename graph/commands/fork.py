@@ -14,6 +14,7 @@ from graph.state import ForkedFrom, Plan, RunState, Step, in_doubt, is_said_done
 from graph.state.row import RunRow
 from nodes.approval.asking import EXPIRES, required_approval
 from nodes.approval.edited_plan import PlanUnfit, read_plan
+from nodes.contract.plan_check import run_tools
 from nodes.contract.steps import next_cursor
 from nodes.plan import prompt_error
 from tools.registry import Tool
@@ -99,6 +100,8 @@ def _unplanned(state: RunState, prompt: str, *, run_id: str, created_at: float) 
         budget=state.get("budget"),
         created_at=created_at,
         approve=state.get("approve", "never"),
+        choice=state.get("choice"),
+        metadata=state.get("metadata"),
     )
 
 
@@ -107,7 +110,7 @@ def _plan(state: RunState, edits: Edits, tools: Mapping[str, Tool]) -> Plan:
         same = edits.prompt is None or edits.prompt == state["prompt"]
         return state["plan"] if same else Plan(steps=[])
     try:
-        return read_plan({"steps": list(edits.steps)}, tools, state["limits"])
+        return read_plan({"steps": list(edits.steps)}, run_tools(state, tools), state["limits"])
     except PlanUnfit as unfit:
         raise ForkRejected("state.plan", unfit.reasons) from None
 
@@ -193,6 +196,8 @@ class Forker:
             created_at=seed["created_at"],
             budget=seed["budget"],
             approve=seed.get("approve", "never"),
+            choice=seed.get("choice"),
+            metadata=seed.get("metadata"),
             forked_from=run_id,
             seed=seed,
         )

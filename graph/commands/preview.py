@@ -11,6 +11,7 @@ from langchain_core.runnables import RunnableConfig
 from graph.build import RunGraph, recursion_limit
 from graph.state import (
     Budget,
+    Choice,
     Limits,
     Plan,
     PlannedBy,
@@ -53,7 +54,9 @@ class PlanPreviews:
         self._config = RunnableConfig(recursion_limit=limit)
         self._slots = asyncio.Semaphore(AT_ONCE)
 
-    async def make(self, prompt: str, *, owner: str, budget: Budget | None) -> PlanPreview:
+    async def make(
+        self, prompt: str, *, owner: str, budget: Budget | None, choice: Choice | None = None
+    ) -> PlanPreview:
         """The plan of a prompt, or why there is none."""
         state = new_run(
             prompt,
@@ -61,6 +64,7 @@ class PlanPreviews:
             owner=owner,
             limits=self._limits,
             budget=budget,
+            choice=choice,
             created_at=time.time(),
         )
         async with self._slots:

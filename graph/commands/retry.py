@@ -19,7 +19,7 @@ from graph.state.status import WrongStatus, may_become
 from graph.storage.storage import StorageUnavailable
 from nodes.approval.asking import EXPIRES, required_approval
 from nodes.contract.json_data import InvalidOutput, plain
-from nodes.contract.plan_check import check_plan
+from nodes.contract.plan_check import check_plan, run_tools
 from nodes.contract.steps import missed
 from tools.registry import Tool
 
@@ -144,7 +144,8 @@ def _skip(state: RunState, request: RetryRequest, from_step: int) -> list[int]:
 def _check(state: RunState, command: RetryCommand, tools: Mapping[str, Tool]) -> None:
     """Raises `RetryRejected` for a plan that must not be executed."""
     steps = retried_plan(state["plan"], command)["steps"]
-    if command["input"] is not None and (reasons := check_plan(steps, tools, state["limits"])):
+    allowed = run_tools(state, tools)
+    if command["input"] is not None and (reasons := check_plan(steps, allowed, state["limits"])):
         raise RetryRejected("input", reasons)
     cursor = first_cursor(steps, command)
     if reasons := missed(steps, command["skip"], cursor):

@@ -50,6 +50,8 @@ def make_ladder(settings: Settings) -> ModelLadder | None:
         timeout=settings.model_timeout,
         fallback=settings.fallback,
         lacks_key=lacks_key,
+        instructions=settings.instructions or "",
+        shortlist=settings.shortlist,
     )
 
 
@@ -80,5 +82,6 @@ def _model(configured: ModelSettings, settings: Settings) -> LiteLlmModel:
         temperature=settings.temperature,
         api_base=configured.api_base,
         api_key_env=configured.api_key_env,
-        price=None if price is None else Price(price.input, price.output),
+        params=configured.params,
+        price=None if price is None else Price(price.input, price.output, price.cached),
     )

@@ -11,6 +11,7 @@ from graph.state import (
     Approval,
     Attempt,
     Budget,
+    Choice,
     Learned,
     Limits,
     Marked,
@@ -133,6 +134,12 @@ class Record(TypedDict):
     planning_log: Annotated[list[PlanningCall], doc("Every call of a planner, oldest first.")]
     limits: Annotated[Limits, doc("The limits in force for this run.")]
     budget: Annotated[Budget | None, doc("The budget that the run was given.")]
+    choice: NotRequired[  # nor this
+        Annotated[
+            Choice | None, doc("What it was given to be planned with; null where that is nothing.")
+        ]
+    ]
+    metadata: NotRequired[Annotated[dict[str, str], doc("What its caller calls it by.")]]
     in_doubt: NotRequired[  # not in those that earlier versions have printed
         Annotated[
             InDoubt | None,
@@ -195,6 +202,8 @@ def record_of(
         planning_log=state["planning_log"],
         limits=state["limits"],
         budget=state.get("budget"),
+        choice=state.get("choice"),
+        metadata=state.get("metadata", {}),
         in_doubt=question and _in_doubt(question, learned),
         current=_current(state),
         usage=state["usage"],

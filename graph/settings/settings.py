@@ -9,18 +9,15 @@ from difflib import get_close_matches
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
     Field,
     SecretStr,
     ValidationError,
     field_validator,
-    model_validator,
 )
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from graph.settings.configured import ModelName, ModelPrice, ModelSettings
 from graph.settings.keys import InvalidKey, Key, parse_keys, without_secrets
 from graph.state import Approve, Limits
 from nodes.planning.complexity import THRESHOLD
@@ -47,42 +44,6 @@ class InvalidSettings(Exception):
     def __init__(self, lines: str, fields: Iterable[str] = ()) -> None:
         super().__init__(lines)
         self.fields = tuple(fields)
-
-
-def _check_name(name: str) -> str:
-    if not re.fullmatch(r"[\w-]+/.+", name):
-        raise PydanticCustomError(
-            "model_name", "Input should be provider/name, as openai/gpt-5-mini"
-        )
-    return name
-
-
-#: A model with its provider.
-ModelName = Annotated[str, AfterValidator(_check_name)]
-
-
-class ModelSettings(BaseModel):
-    """One model; the key is read from the provider's own variable, or from `api_key_env`."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    model: ModelName
-    api_base: str | None = None
-    api_key_env: str | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _from_name(cls, value: Any) -> Any:
-        return {"model": value} if isinstance(value, str) else value
-
-
-class ModelPrice(BaseModel):
-    """What a million tokens cost, in USD."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    input: float = Field(ge=0)
-    output: float = Field(ge=0)
 
 
 class Settings(BaseSettings):
@@ -190,6 +151,15 @@ class Settings(BaseSettings):
     model_max_tokens: int = Field(2_000, ge=50, description="longest answer of a model, tokens")
     temperature: float | None = Field(
         None, ge=0, le=2, description="sent to models only where it is set"
+    )
+    instructions: str | None = Field(
+        None, max_length=8_000, description="what models are told to heed in every plan"
+    )
+    shortlist: int = Field(
+        40,
+        ge=0,
+        le=10_000,
+        description="tools that a model is told of, those that fit the request best; 0: all",
     )
     model_prices: Annotated[dict[str, ModelPrice], NoDecode] = Field(
         {},

@@ -33,6 +33,7 @@ from graph.state.log import (
 from graph.state.plan import (
     Approval,
     Approve,
+    Choice,
     Plan,
     PlannedBy,
     PlannedTool,
@@ -62,6 +63,7 @@ __all__ = [
     "AttemptError",
     "Budget",
     "Channels",
+    "Choice",
     "Ending",
     "ErrorType",
     "ForkedFrom",

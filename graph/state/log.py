@@ -184,6 +184,27 @@ class PlanningCall(TypedDict):
             Plan | None, doc("The plan that failed its check, unless it is too large to be kept.")
         ]
     ]
+    cached_tokens: NotRequired[
+        Annotated[
+            int,
+            doc(
+                "Tokens of those read that the provider had in a cache; missing where it does not "
+                "tell."
+            ),
+        ]
+    ]
+    raw: NotRequired[
+        Annotated[
+            str,
+            doc("The answer as it came, cut after 32 kB; missing where none came."),
+        ]
+    ]
+    shortlist: NotRequired[
+        Annotated[
+            list[str],
+            doc("The tools that the model was told of; missing where these were all."),
+        ]
+    ]
     queued_ms: NotRequired[
         Annotated[
             float,

@@ -62,6 +62,18 @@ class Planning(TypedDict):
     waited: NotRequired[float]
 
 
+class Choice(TypedDict):
+    """What a run was given to be planned with, beside its prompt."""
+
+    model: Annotated[str | None, doc("The model to be asked; null: those that are configured.")]
+    instructions: Annotated[
+        str | None, doc("How the caller wants it planned; told to models after our rules.")
+    ]
+    tools: Annotated[
+        list[str] | None, doc("The tools that its plans may use; null: all of the server.")
+    ]
+
+
 class Usage(TypedDict):
     """What planning took."""
 

@@ -12,6 +12,7 @@ from typing_extensions import TypedDict
 from graph.state import (
     Approve,
     Budget,
+    Choice,
     Learned,
     Limits,
     Plan,
@@ -102,7 +103,8 @@ class RunRow:
     decided about its plan or a step in doubt, `expires_at` until when that may be done. `question`
     is the number of what it asks about a step in doubt, or has asked last; `learned` how a call
     ended that it had left to itself. `generation` counts how often
-    it was retried, and `retry` is the last command to do so. A fork has the id of its origin in
+    it was retried, and `retry` is the last command to do so. `choice` and `metadata` are what it
+    was given beside its prompt, None for nothing. A fork has the id of its origin in
     `forked_from`, and until it is begun the state that it begins with in `seed`.
     """
 
@@ -126,6 +128,8 @@ class RunRow:
     learned: Learned | None = None
     generation: int = 0
     retry: RetryCommand | None = None
+    choice: Choice | None = None
+    metadata: dict[str, str] | None = None
     forked_from: str | None = None
     seed: RunState | None = None
     facts: Facts = NO_FACTS
@@ -233,5 +237,7 @@ def state_of(row: RunRow) -> RunState:
         limits=row.limits,
         budget=row.budget,
         approve=row.approve,
+        choice=row.choice,
+        metadata=row.metadata,
         created_at=row.created_at,
     )

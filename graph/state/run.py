@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from typing_extensions import TypedDict
 
 from graph.state.log import ForkedFrom, PlanningCall
-from graph.state.plan import Approval, Approve, Plan, PlannedBy, Planning, Usage
+from graph.state.plan import Approval, Approve, Choice, Plan, PlannedBy, Planning, Usage
 from graph.state.status import Result, RunError, Status
 from graph.state.wording import doc
 
@@ -57,7 +57,8 @@ class RunInput(TypedDict):
 class RunDetails(TypedDict, total=False):
     """What is known of a run beside its prompt, plan, log and result.
 
-    `approve` and `approval` are missing in runs that never ask: keys cost at every checkpoint.
+    `approve` and `approval` are missing in runs that never ask, `choice` and `metadata` in those
+    that were given none: keys cost at every checkpoint.
 
     `paused`: seconds since `started_at` in which nothing executed it, while its process was down or
     others had all the slots. `skipped`: the steps that a retry leaves out.
@@ -70,6 +71,8 @@ class RunDetails(TypedDict, total=False):
     status: Status
     approve: Approve
     approval: Approval | None
+    choice: Choice | None
+    metadata: dict[str, str]
     planned_by: PlannedBy | None
     plan_proposed: Plan | None
     cursor: int
@@ -107,6 +110,8 @@ def new_run(
     created_at: float,
     budget: Budget | None = None,
     approve: Approve = "never",
+    choice: Choice | None = None,
+    metadata: dict[str, str] | None = None,
 ) -> RunState:
     """The state of a run that was accepted and not yet looked at; `log` starts empty by itself."""
     state = RunState(
@@ -138,4 +143,8 @@ def new_run(
     )
     if approve != "never":
         state["approve"] = approve
+    if choice:
+        state["choice"] = choice
+    if metadata:
+        state["metadata"] = metadata
     return state

@@ -25,7 +25,7 @@ from graph.state import (
     run_error,
 )
 from nodes.approval.edited_plan import PlanUnfit, check_editable, read_plan
-from nodes.contract.plan_check import check_plan
+from nodes.contract.plan_check import check_plan, run_tools
 from nodes.planning.budget import limits_of
 from tools.registry import Tool
 
@@ -119,11 +119,11 @@ class ApprovalGate:
 
     def _checked(self, state: RunState, answer: _Answer) -> Plan:
         """The plan to be executed. Raises `PlanUnfit`: the tools may have changed meanwhile."""
-        limits = limits_of(state)
+        limits, tools = limits_of(state), run_tools(state, self.tools)
         if answer.plan is not None:
             check_editable(state)
-            return read_plan(answer.plan, self.tools, limits)
-        if reasons := check_plan(state["plan"]["steps"], self.tools, limits):
+            return read_plan(answer.plan, tools, limits)
+        if reasons := check_plan(state["plan"]["steps"], tools, limits):
             raise PlanUnfit(reasons)
         return state["plan"]
 

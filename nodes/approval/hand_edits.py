@@ -23,6 +23,7 @@ from graph.state import (
 )
 from nodes.approval.edited_plan import PlanUnfit, read_plan
 from nodes.contract.json_data import InvalidOutput
+from nodes.contract.plan_check import run_tools
 from nodes.contract.references import InvalidReference
 from nodes.contract.steps import next_cursor, resolved
 from nodes.planning.budget import limits_of
@@ -37,7 +38,7 @@ def checked_plan(state: RunState, tools: Mapping[str, Tool]) -> Plan:
     """
     if unfit := fault_of(state):
         raise unfit
-    plan = read_plan(state["plan"], tools, limits_of(state))
+    plan = read_plan(state["plan"], run_tools(state, tools), limits_of(state))
     cursor: Any = state["cursor"]
     count = len(plan["steps"])
     if type(cursor) is not int or not 0 <= cursor <= count:
@@ -140,6 +141,8 @@ def renewed(state: RunState, unfit: StateUnfit) -> dict[str, Any]:
         **_blank(time.time()),
         "approve": "never",
         "approval": None,
+        "choice": None,
+        "metadata": {},
         "log": Overwrite([entry for entry in _log(state) if not unread(_entry(), entry)]),
     }
     message = f"the state was edited so that no run can go on from it: {unfit}"

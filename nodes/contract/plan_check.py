@@ -5,10 +5,22 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from graph.state import Limits, Step
+from graph.state import Limits, RunState, Step
 from nodes.contract.json_data import InvalidOutput, plain
 from nodes.contract.references import InvalidReference, has_reference, references, resolve
 from tools.registry import Tool
+
+
+class RunTools(dict[str, Tool]):
+    """The tools that a run may use, where these are not all of the server."""
+
+
+def run_tools(state: RunState, tools: Mapping[str, Tool]) -> Mapping[str, Tool]:
+    """Those of the tools that a run may use: all, unless it was told which."""
+    choice = state.get("choice")
+    if not choice or choice["tools"] is None:
+        return tools
+    return RunTools({name: tools[name] for name in choice["tools"] if name in tools})
 
 
 def check_plan(steps: Sequence[Step], tools: Mapping[str, Tool], limits: Limits) -> list[str]:
@@ -34,7 +46,7 @@ def check_plan(steps: Sequence[Step], tools: Mapping[str, Tool], limits: Limits)
 def _check_step(number: int, step: Step, tools: Mapping[str, Tool], max_input: int) -> list[str]:
     tool = tools.get(step["tool"])
     if tool is None:
-        return [f"there is no tool {step['tool']!r}; there are {', '.join(tools)}"]
+        return [_missing(step["tool"], tools)]
     try:
         # As the attempt will find it, when steps before it are done already.
         plain(step["input"], max_bytes=max_input, what="input")
@@ -48,6 +60,12 @@ def _check_step(number: int, step: Step, tools: Mapping[str, Tool], max_input: i
         if target >= number
     ]
     return reasons + input_errors(tool, step["input"])
+
+
+def _missing(name: str, tools: Mapping[str, Tool]) -> str:
+    if isinstance(tools, RunTools):
+        return f"this run may not use a tool {name!r}; it may use {', '.join(tools) or 'none'}"
+    return f"there is no tool {name!r}; there are {', '.join(tools)}"
 
 
 def input_errors(tool: Tool, value: Mapping[str, Any]) -> list[str]:

@@ -60,7 +60,8 @@ def first_of(prompt: str, queue: list[str], *, waited: float = 0.0) -> Planning:
 class ModelAttempt:
     """What the visit found, and the log that it goes on writing; it begins as it is made.
 
-    `queued` is how long it waited for its turn before, in seconds.
+    `queued` is how long it waited for its turn before, in seconds, `shortlist` the tools that the
+    model is told of where these are not all.
     """
 
     state: RunState
@@ -68,6 +69,7 @@ class ModelAttempt:
     ladder: ModelLadder
     log: list[PlanningCall]
     queued: float = 0.0
+    shortlist: list[str] | None = None
     ended: list[float] = field(default_factory=list)  # one, once the call is over
     _began: float = field(default_factory=lambda: time.perf_counter())  # as it is by then
 
@@ -80,6 +82,12 @@ class ModelAttempt:
     def model(self) -> Model:
         """The model itself."""
         return self.ladder.models[self.name]
+
+    @property
+    def is_chosen(self) -> bool:
+        """Whether the run was told which model to ask, so that there is no other."""
+        choice = self.state.get("choice")
+        return bool(choice and choice["model"] is not None)
 
     @property
     def deadline(self) -> PlanningDeadline:
@@ -129,6 +137,12 @@ class ModelAttempt:
                 rejected_plan=rejected_plan,
             )
         )
+        if completion:
+            self.log[-1]["raw"] = shortened_raw(completion.text)
+            if completion.cached_tokens is not None:
+                self.log[-1]["cached_tokens"] = completion.cached_tokens
+        if self.shortlist is not None and outcome != "skipped":
+            self.log[-1]["shortlist"] = self.shortlist
         if self.queued:
             self.log[-1]["queued_ms"] = round(self.queued * 1000, 3)
 
@@ -137,7 +151,8 @@ def planned(attempt: ModelAttempt, completion: Completion, steps: list[Step]) ->
     """The plan is made and checked."""
     earlier = _told_once(attempt.of_this_start)
     attempt.note("planned", completion)
-    reason = f"after {earlier}" if earlier else "the first model that was asked"
+    first = "the model of the run" if attempt.is_chosen else "the first model that was asked"
+    reason = f"after {earlier}" if earlier else first
     return _ended(attempt) | {
         "plan": Plan(steps=steps),
         "planned_by": _planned_by(attempt, "llm", attempt.name, reason),
@@ -257,7 +272,7 @@ def _is_about_the_model(failure: ModelFailure, had: PlanningDeadline) -> bool:
 def _passed_on(attempt: ModelAttempt, *, bigger: bool = False) -> Update:
     """The next model is asked; where a `bigger` one is needed, that for complex tasks is."""
     rest = attempt.planning["queue"][1:]
-    large = attempt.ladder.complex_model
+    large = None if attempt.is_chosen else attempt.ladder.complex_model
     if bigger and large and large not in {entry["model"] for entry in attempt.log}:
         rest = [large, *(name for name in rest if name != large)]
     if not rest:
@@ -339,6 +354,15 @@ def _shortened(reasons: list[str]) -> list[str]:
     first = [storable(reason)[:300] for reason in reasons[:_MOST_REASONS]]
     more = len(reasons) - len(first)
     return [*first, f"and {more} more"] if more else first
+
+
+#: Bytes of an answer that are kept, to be read and replayed.
+MAX_RAW = 32_000
+
+
+def shortened_raw(text: str) -> str:
+    """An answer as the record keeps it."""
+    return storable(text).encode()[:MAX_RAW].decode(errors="ignore")
 
 
 # The plans of models that the plan check rejected, as the record keeps them.

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from graph.state import PlannedBy, Planning, RunState
+from nodes.contract.plan_check import run_tools
 from nodes.contract.steps import WithoutSlot, no_slots
 from nodes.planning.budget import add, exceeded, limits_of, of_this_start, over_time
 from nodes.planning.complexity import complexity
@@ -17,6 +18,7 @@ from nodes.planning.model import (
     ModelLadder,
     call_of,
 )
+from nodes.planning.offer import Offer, Offers
 from nodes.planning.outcomes import (
     ModelAttempt,
     Update,
@@ -29,9 +31,8 @@ from nodes.planning.outcomes import (
     rejected,
     skipped,
 )
-from nodes.planning.prompt import instructions, messages, repair
+from nodes.planning.prompt import messages, repair
 from nodes.planning.reading import AnswerRejected, read_answer
-from nodes.planning.schema import AnswerForm
 from tools.registry import Tool
 
 
@@ -44,15 +45,16 @@ class ModelPlanner:
 
     ladder: ModelLadder
     tools: Mapping[str, Tool]
-    form: AnswerForm
     without_slot: WithoutSlot = no_slots
 
-    def judge(self, prompt: str) -> tuple[Planning, PlannedBy]:
-        """Which models to ask for this task, and why them."""
-        score, features = complexity(prompt, self.tools)
+    def judge(self, state: RunState) -> tuple[Planning, PlannedBy]:
+        """Which models to ask for the task of a run, and why them."""
+        prompt, choice = state["prompt"], state.get("choice")
+        score, features = complexity(prompt, run_tools(state, self.tools))
         judged = {"score": score, "features": features}
         by = PlannedBy(source="llm", model=None, reason="being planned", complexity=judged)
-        return first_of(prompt, self.ladder.queue(score)), by
+        chosen = choice["model"] if choice else None
+        return first_of(prompt, [chosen] if chosen else self.ladder.queue(score)), by
 
     async def ask(self, state: RunState, planning: Planning) -> Update:
         """Ask the first model of the queue, or pass it by; the update that follows from it.
@@ -63,7 +65,8 @@ class ModelPlanner:
         log = list(state["planning_log"])
         if unusable := _unusable(ModelAttempt(state, planning, self.ladder, log)):
             return unusable
-        asked = messages(state["prompt"], self._instructions)
+        offer = self._offers.of(state, planning["answer"])
+        asked = messages(state["prompt"], offer.text)
         if planning["reasons"]:
             asked = repair(asked, planning["answer"], planning["reasons"])
         name, owner = planning["queue"][0], state["owner"]
@@ -73,19 +76,21 @@ class ModelPlanner:
         ):
             # Waiting for the turn is no time of the model's, nor of the run's own.
             waited: RunState = {**state, "paused": state.get("paused", 0.0) + queued}
-            attempt = ModelAttempt(waited, planning, self.ladder, log, queued)
-            answer = await self._call(attempt, asked)
+            attempt = ModelAttempt(waited, planning, self.ladder, log, queued, offer.shortlist)
+            answer = await self._call(attempt, asked, offer)
             attempt.end()
-        update = answer if isinstance(answer, dict) else self._read(attempt, answer)
+        update = answer if isinstance(answer, dict) else self._read(attempt, answer, offer)
         if lost := queued + paused.seconds:
             update |= {"paused": state.get("paused", 0.0) + lost}
         return update
 
     @cached_property
-    def _instructions(self) -> str:
-        return instructions(self.tools, self.form)
+    def _offers(self) -> Offers:
+        return Offers(self.tools, self.ladder.instructions, self.ladder.shortlist)
 
-    async def _call(self, attempt: ModelAttempt, asked: Sequence[Message]) -> Completion | Update:
+    async def _call(
+        self, attempt: ModelAttempt, asked: Sequence[Message], offer: Offer
+    ) -> Completion | Update:
         """The model's answer, or the update that follows from there being none."""
         # Not before its turn: of many who ask after a pause, one is let through to see.
         if not self.ladder.breaker.allows(attempt.name):
@@ -99,11 +104,12 @@ class ModelPlanner:
             if attempt.state.get("budget") or self.ladder.budget_guard:
                 if reason := over_time(attempt.state):
                     return not_affordable(attempt, reason)
-                cost = await attempt.model.max_cost(asked, self.form.schema, timeout=timeout)
+                schema = offer.form.schema
+                cost = await attempt.model.max_cost(asked, schema, timeout=timeout)
                 if reason := exceeded(attempt.state, cost):
                     return not_affordable(attempt, reason)
                 timeout = max(0.0, timeout - attempt.took)
-            completion = await self._charged(attempt, asked, cost, timeout)
+            completion = await self._charged(attempt, asked, offer, cost, timeout)
         except BudgetExceeded as refusal:
             return budget_exceeded(attempt, refusal)
         except ModelFailure as failure:
@@ -112,28 +118,33 @@ class ModelPlanner:
         return completion
 
     async def _charged(
-        self, attempt: ModelAttempt, asked: Sequence[Message], cost: Cost | None, timeout: float
+        self,
+        attempt: ModelAttempt,
+        asked: Sequence[Message],
+        offer: Offer,
+        cost: Cost | None,
+        timeout: float,
     ) -> Completion:
         """The model's answer, paid for where there is a budget guard. Raises `BudgetExceeded`."""
 
         async def ask() -> Completion:
-            return await attempt.model.complete(asked, self.form.schema, timeout=timeout)
+            return await attempt.model.complete(asked, offer.form.schema, timeout=timeout)
 
         if cost is None or self.ladder.budget_guard is None:
             return await ask()
         call = call_of(attempt.state, attempt.name)
         return await self.ladder.budget_guard.charge(call, cost, ask)
 
-    def _read(self, attempt: ModelAttempt, completion: Completion) -> Update:
+    def _read(self, attempt: ModelAttempt, completion: Completion, offer: Offer) -> Update:
         usage = {"usage": add(attempt.state["usage"], attempt.name, completion)}
-        return usage | self._outcome(attempt, completion)
+        return usage | self._outcome(attempt, completion, offer)
 
-    def _outcome(self, attempt: ModelAttempt, completion: Completion) -> Update:
+    def _outcome(self, attempt: ModelAttempt, completion: Completion, offer: Offer) -> Update:
         if completion.refused:
             attempt.note("refused", completion)
             return given_over(attempt, f"{attempt.name} refused the request")
         try:
-            steps = read_answer(completion, self.tools, limits_of(attempt.state))
+            steps = read_answer(completion, offer.tools, limits_of(attempt.state))
         except AnswerRejected as unfit:
             return rejected(attempt, completion, unfit.reasons, unfit.steps)
         if not steps:

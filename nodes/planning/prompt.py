@@ -27,6 +27,24 @@ Answer with JSON only.
 
 {examples}"""
 
+# What else is wanted of a plan, after the rules and tools: whose words it is, is said each time.
+
+_OPERATOR = """
+
+Whoever runs this server wants of every plan what stands between <operator> and </operator>. Follow
+it where the rules above leave a choice.
+<operator>
+{text}
+</operator>"""
+
+_CALLER = """
+
+The caller wants of this plan what stands between <instructions> and </instructions>. Follow it
+where all that stands above leaves a choice: it changes no rule, tool or form of the answer.
+<instructions>
+{text}
+</instructions>"""
+
 #: Requests and their steps: reasoning, tool, arguments.
 _EXAMPLES: tuple[tuple[str, tuple[tuple[str, str, Mapping[str, Any]], ...]], ...] = (
     (
@@ -41,6 +59,7 @@ _EXAMPLES: tuple[tuple[str, tuple[tuple[str, str, Mapping[str, Any]], ...]], ...
 
 # However it is written, a model could take it for the end, or the beginning, of the request.
 _DELIMITER = re.compile(r"<(?=\s*/?\s*request)", re.IGNORECASE)
+_WANTED = re.compile(r"<(?=\s*/?\s*(?:operator|instructions|request))", re.IGNORECASE)
 
 
 def instructions(tools: Mapping[str, Tool], form: AnswerForm) -> str:
@@ -53,6 +72,21 @@ def instructions(tools: Mapping[str, Tool], form: AnswerForm) -> str:
     return _RULES.format(
         tools="\n".join(map(signature, tools.values())), examples="\n\n".join(examples)
     )
+
+
+def of_operator(text: str) -> str:
+    """What follows the instructions for every request; empty where nothing is wanted."""
+    return _wanted(_OPERATOR, text)
+
+
+def of_caller(text: str | None) -> str:
+    """What follows that for the requests of one run; empty where its caller wants nothing."""
+    return _wanted(_CALLER, text or "")
+
+
+def _wanted(sentence: str, text: str) -> str:
+    stripped = text.strip()
+    return sentence.format(text=_WANTED.sub("&lt;", stripped)) if stripped else ""
 
 
 def messages(prompt: str, fixed: str) -> list[Message]:

@@ -175,8 +175,7 @@ class SqliteIndex:
         await self._writer.write(*_expiring(run_id, at, question), durable=True)
 
     async def expired(self, now: float, limit: int) -> Sequence[str]:
-        rows = await self._reader.execute_fetchall(_EXPIRED, (now, limit))
-        return [run_id for (run_id,) in rows]
+        return [one for (one,) in await self._reader.execute_fetchall(_EXPIRED, (now, limit))]
 
     async def request_retry(self, run_id: str, command: RetryCommand) -> bool:
         generation = command["generation"]
@@ -309,12 +308,13 @@ _NAMES = (
     *("run_id", "owner", "prompt", "limits", "created_at", "status", "started_at", "completed_at"),
     *("starts", "checkpoint_id", "budget", "cancel_at", "cancel_by", "approve", "expires_at"),
     *("question", "approval_answer", "learned"),
-    *("generation", "retry", "forked_from", "seed"),
+    *("choice", "metadata", "generation", "retry", "forked_from", "seed"),
     *_FACTS,
 )
 
 #: Those that hold JSON, or nothing.
-_JSON = frozenset({"limits", "budget", "approval_answer", "learned", "retry", "seed"})
+_ORDERS = frozenset({"approval_answer", "learned", "retry", "seed"})
+_JSON = _ORDERS | {"limits", "budget", "choice", "metadata"}
 
 #: The column kept its name when the field was given a better one.
 COLUMNS = ", ".join(_NAMES).replace("approval_answer", "decision")

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from graph.models.daily_budget import Call, DailyBudget, DailyLimit
-from graph.state import DEFAULT_LIMITS, Budget, RunState, new_run
+from graph.state import DEFAULT_LIMITS, Budget, Choice, RunState, new_run
 from graph.storage.open import open_storage
 from graph.storage.storage import Storage
 from nodes.planning.budget import exceeded
 from nodes.planning.model import BudgetExceeded, Completion, Cost
-from nodes.planning.prompt import instructions, repair
+from nodes.planning.prompt import instructions, of_caller, of_operator, repair
 from nodes.planning.prompt import messages as asked
 from nodes.planning.schema import answer_form
 from tests.support.models.planning_runs import Planning
@@ -28,6 +28,7 @@ from tools.registry import make_tools
 
 _EMPTY = answer('{"steps": []}')
 _REFUSED = Completion("I cannot help with that.", "content_filter", refused=True)
+_NAMED = Choice(model="<model>", instructions=None, tools=None)
 _SONG = "sing me a song"
 
 #: Budgets that a call of 101 tokens and 0.0051 USD does not fit into.
@@ -50,13 +51,14 @@ async def messages() -> dict[str, str]:
 
 
 async def _reasons(storage: Storage) -> dict[str, str]:
-    async def reason(*models: ScriptedModel) -> str:
-        planned_by = (await Planning(storage, *models).run()).state["planned_by"]
+    async def reason(*models: ScriptedModel, choice: Choice | None = None) -> str:
+        planned_by = (await Planning(storage, *models).run(choice=choice)).state["planned_by"]
         assert planned_by is not None
         return planned_by["reason"]
 
     return {
         "first": await reason(_model(calculation())),
+        "named": await reason(_model(calculation()), choice=_NAMED),
         "after": await reason(
             _model(misconfigured("<reason>")), _model(calculation(), name="b/two")
         ),
@@ -178,6 +180,8 @@ def _prompts() -> dict[str, str]:
     _, _, nothing, told = repair([system, user], "", ["<reason>", "<another>"])
     return {
         "prompt": str(system["content"]),
+        "prompt.operator": of_operator("<text>"),
+        "prompt.caller": of_caller("<text>"),
         "prompt.request": str(user["content"]),
         "prompt.repair": str(told["content"]),
         "prompt.no-answer": str(nothing["content"]),
