@@ -12,9 +12,9 @@ from typing_extensions import TypedDict
 from graph.state import (
     Approve,
     Budget,
+    EditedPlan,
     Learned,
     Limits,
-    Plan,
     RequiredApproval,
     ResolvedAs,
     RunState,
@@ -59,7 +59,7 @@ class ApprovalAnswer(TypedDict):
     at: float
     by: str
     reason: str | None
-    plan: Plan | None
+    plan: EditedPlan | None
 
 
 _DoubtAnswer = TypedDict("_DoubtAnswer", {"as": ResolvedAs})

@@ -17,8 +17,10 @@ from graph.state import (
     Step,
     run_error,
 )
+from graph.state.rounds import made, round_of, unmade
+from graph.state.status import IncompleteReason
 from nodes.contract.json_data import InvalidOutput, plain, storable
-from nodes.planning.budget import PlanningDeadline, deadline_of, of_this_start
+from nodes.planning.budget import PlanningDeadline, deadline_of, of_this_round
 from nodes.planning.model import (
     NOT_READY,
     BudgetExceeded,
@@ -27,6 +29,7 @@ from nodes.planning.model import (
     ModelFailure,
     ModelLadder,
 )
+from nodes.planning.reading import PlanAnswer
 
 logger = logging.getLogger("runwright.models")
 
@@ -34,6 +37,8 @@ logger = logging.getLogger("runwright.models")
 Update = dict[str, Any]
 
 _MOST_REASONS = 5  # of one answer
+
+_MOST_WORDS = 500  # characters of what a model says that gives up
 
 _BUDGETS = frozenset({"budget_exceeded", "daily_budget_exceeded"})
 
@@ -50,6 +55,9 @@ def first_of(prompt: str, queue: list[str], *, waited: float = 0.0) -> Planning:
         retried=False,
         not_before=None,
         waited=waited,
+        round=1,
+        why="first",
+        failure=None,
     )
 
 
@@ -60,7 +68,8 @@ def first_of(prompt: str, queue: list[str], *, waited: float = 0.0) -> Planning:
 class ModelAttempt:
     """What the visit found, and the log that it goes on writing; it begins as it is made.
 
-    `queued` is how long it waited for its turn before, in seconds.
+    `queued` is how long it waited for its turn before, in seconds; `left_out` how many outputs of
+    steps the model is not shown.
     """
 
     state: RunState
@@ -68,6 +77,7 @@ class ModelAttempt:
     ladder: ModelLadder
     log: list[PlanningCall]
     queued: float = 0.0
+    left_out: int = 0
     ended: list[float] = field(default_factory=list)  # one, once the call is over
     _began: float = field(default_factory=lambda: time.perf_counter())  # as it is by then
 
@@ -87,9 +97,14 @@ class ModelAttempt:
         return deadline_of(self.state, self.planning, self.log, self.ladder.timeout)
 
     @property
-    def of_this_start(self) -> list[PlanningCall]:
-        """What is in the log since the run was started last."""
-        return of_this_start(self.state, self.log)
+    def of_this_round(self) -> list[PlanningCall]:
+        """What is in the log since the run was started last, of the round that is planned."""
+        return of_this_round(self.state, self.planning, self.log)
+
+    @property
+    def is_later(self) -> bool:
+        """Whether it is about a later round, after steps were executed."""
+        return round_of(self.planning) > 1
 
     @property
     def took(self) -> float:
@@ -102,7 +117,9 @@ class ModelAttempt:
 
     def note(
         self,
-        outcome: Literal["planned", "empty", "refused", "rejected", "failed", "skipped"],
+        outcome: Literal[
+            "planned", "finished", "empty", "refused", "rejected", "failed", "skipped"
+        ],
         completion: Completion | None = None,
         *,
         error_class: str | None = None,
@@ -127,21 +144,32 @@ class ModelAttempt:
                 output_tokens=completion.output_tokens if completion else None,
                 usd=completion.usd if completion else None,
                 rejected_plan=rejected_plan,
+                round=round_of(self.planning),
+                purpose="plan",
             )
         )
+        if self.left_out:
+            self.log[-1]["left_out"] = self.left_out
         if self.queued:
             self.log[-1]["queued_ms"] = round(self.queued * 1000, 3)
 
 
-def planned(attempt: ModelAttempt, completion: Completion, steps: list[Step]) -> Update:
-    """The plan is made and checked."""
-    earlier = _told_once(attempt.of_this_start)
-    attempt.note("planned", completion)
+def planned(attempt: ModelAttempt, completion: Completion, answer: PlanAnswer) -> Update:
+    """The plan is made and checked; one of a later round without steps ends the run."""
+    earlier = _told_once(attempt.of_this_round)
+    attempt.note("planned" if answer.steps else "finished", completion)
     reason = f"after {earlier}" if earlier else "the first model that was asked"
-    return _ended(attempt) | {
-        "plan": Plan(steps=steps),
-        "planned_by": _planned_by(attempt, "llm", attempt.name, reason),
-    }
+    by = _planned_by(attempt, "llm", attempt.name, reason)
+    update = _ended(attempt) | {"planned_by": by}
+    return update | made(attempt.state, answer.steps, answer.then, by, calls=len(attempt.log))
+
+
+def gave_up(attempt: ModelAttempt, words: str | None) -> Update:
+    """A model has seen what was done and cannot go on; `words` are its reason."""
+    said = f": {storable(words)[:_MOST_WORDS]}" if words else ""
+    by = _planned_by(attempt, "llm", attempt.name, "gave up")
+    update = made(attempt.state, [], "refuse", by, calls=len(attempt.log))
+    return _incomplete(attempt, "gave_up", f"{attempt.name} gave up{said}") | update
 
 
 def rejected(
@@ -220,6 +248,8 @@ def not_affordable(attempt: ModelAttempt, reason: str) -> Update:
     """The budget does not allow the call: the way that costs nothing, or the end."""
     reason = f"the budget does not allow asking {attempt.name}: {reason}"
     attempt.note("skipped", error_class="budget_exceeded")
+    if attempt.is_later:
+        return _incomplete(attempt, "budget", reason)
     budget = attempt.state["budget"]
     if budget is not None and budget["on_exceeded"] == "fail":
         return _without_plan(attempt, "budget_exceeded", reason)
@@ -232,6 +262,8 @@ def budget_exceeded(attempt: ModelAttempt, refusal: BudgetExceeded) -> Update:
     Models are not asked, so that the policy for where they fail holds as well.
     """
     attempt.note("skipped", error_class="daily_budget_exceeded", transient=refusal.passes)
+    if attempt.is_later:
+        return _incomplete(attempt, "budget", refusal.reason)
     budget = attempt.state["budget"]
     if budget is not None and budget["on_exceeded"] == "fail":
         return _without_plan(attempt, "budget_exceeded", refusal.reason)
@@ -258,18 +290,27 @@ def _passed_on(attempt: ModelAttempt, *, bigger: bool = False) -> Update:
     """The next model is asked; where a `bigger` one is needed, that for complex tasks is."""
     rest = attempt.planning["queue"][1:]
     large = attempt.ladder.complex_model
-    if bigger and large and large not in {entry["model"] for entry in attempt.log}:
+    if bigger and large and large not in {entry["model"] for entry in attempt.of_this_round}:
         rest = [large, *(name for name in rest if name != large)]
     if not rest:
         return _no_model_left(attempt)
-    waited = attempt.planning.get("waited", 0.0)
-    return _continuing(attempt, first_of(attempt.planning["prompt"], rest, waited=waited))
+    following: Planning = {
+        **attempt.planning,
+        "queue": rest,
+        "answer": "",
+        "reasons": [],
+        "retried": False,
+        "not_before": None,
+    }
+    return _continuing(attempt, following)
 
 
 def _no_model_left(attempt: ModelAttempt) -> Update:
     """The pattern planner answers, if the policy lets it."""
-    asked = attempt.of_this_start
+    asked = attempt.of_this_round
     reason = f"no model made a plan: {_told_once(asked)}"
+    if attempt.is_later:
+        return _incomplete(attempt, "models", reason)
     if not _patterns_may_answer(attempt):
         kind: ErrorType = "planning_failed" if models_failed(asked) else "plan_rejected"
         return _without_plan(attempt, kind, f"{reason}. {_NO_PATTERNS}")
@@ -277,7 +318,7 @@ def _no_model_left(attempt: ModelAttempt) -> Update:
 
 
 def _patterns_may_answer(attempt: ModelAttempt) -> bool:
-    lasting = any(entry["transient"] is False for entry in attempt.of_this_start)
+    lasting = any(entry["transient"] is False for entry in attempt.of_this_round)
     fallback = attempt.ladder.fallback
     return not (fallback == "never" or (fallback == "transient" and lasting))
 
@@ -294,6 +335,26 @@ def _without_plan(attempt: ModelAttempt, kind: ErrorType, message: str) -> Updat
     by = _planned_by(attempt, "llm", None, "no plan was made")
     error = run_error(kind, message, rejected_plan=last_rejected(attempt.log))
     return _ended(attempt) | {"planned_by": by, "error": error}
+
+
+def _incomplete(attempt: ModelAttempt, reason: IncompleteReason, message: str) -> Update:
+    """The run ends with what was done; the pattern planner never answers after a step was."""
+    return _ended(attempt) | incomplete(attempt.state, reason, message, calls=len(attempt.log))
+
+
+def incomplete(state: RunState, reason: IncompleteReason, message: str, *, calls: int) -> Update:
+    """The error of a run of which something was done and the rest is left.
+
+    After a step that failed for good it is that failure. `calls`: entries of the log of planning.
+    """
+    planning = state.get("planning")
+    failure = planning.get("failure") if planning else None
+    if failure is None:
+        error = run_error("incomplete", f"{message}; what was done stays done", reason=reason)
+    else:
+        message = f"{failure['error']['message']} (not mended: {message})"
+        error = run_error("step_failed", message, step=failure["step"])
+    return {"error": error} | unmade(state, calls=calls)
 
 
 def _to_patterns(attempt: ModelAttempt, reason: str) -> Update:

@@ -4,10 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from graph.state import PlannedBy, Planning, RunState
+from graph.state import PlannedBy, Planning, RunState, outputs
+from graph.state.rounds import round_of
 from nodes.contract.steps import WithoutSlot, no_slots
 from nodes.planning.budget import add, exceeded, limits_of, of_this_start, over_time
 from nodes.planning.complexity import complexity
+from nodes.planning.conversation import Conversation
 from nodes.planning.model import (
     BudgetExceeded,
     Completion,
@@ -23,13 +25,14 @@ from nodes.planning.outcomes import (
     budget_exceeded,
     failed,
     first_of,
+    gave_up,
     given_over,
     not_affordable,
     planned,
     rejected,
     skipped,
 )
-from nodes.planning.prompt import instructions, messages, repair
+from nodes.planning.prompt import instructions, repair
 from nodes.planning.reading import AnswerRejected, read_answer
 from nodes.planning.schema import AnswerForm
 from tools.registry import Tool
@@ -47,6 +50,13 @@ class ModelPlanner:
     form: AnswerForm
     without_slot: WithoutSlot = no_slots
 
+    def queue(self, state: RunState) -> list[str]:
+        """Which models to ask for the next round of a run: as for its first one."""
+        by = state["planned_by"]
+        judged = by["complexity"] if by else None
+        score = judged["score"] if judged else complexity(state["prompt"], self.tools)[0]
+        return self.ladder.queue(score)
+
     def judge(self, prompt: str) -> tuple[Planning, PlannedBy]:
         """Which models to ask for this task, and why them."""
         score, features = complexity(prompt, self.tools)
@@ -63,7 +73,7 @@ class ModelPlanner:
         log = list(state["planning_log"])
         if unusable := _unusable(ModelAttempt(state, planning, self.ladder, log)):
             return unusable
-        asked = messages(state["prompt"], self._instructions)
+        asked, left_out = self._conversation.of(state)
         if planning["reasons"]:
             asked = repair(asked, planning["answer"], planning["reasons"])
         name, owner = planning["queue"][0], state["owner"]
@@ -73,7 +83,7 @@ class ModelPlanner:
         ):
             # Waiting for the turn is no time of the model's, nor of the run's own.
             waited: RunState = {**state, "paused": state.get("paused", 0.0) + queued}
-            attempt = ModelAttempt(waited, planning, self.ladder, log, queued)
+            attempt = ModelAttempt(waited, planning, self.ladder, log, queued, left_out)
             answer = await self._call(attempt, asked)
             attempt.end()
         update = answer if isinstance(answer, dict) else self._read(attempt, answer)
@@ -82,8 +92,9 @@ class ModelPlanner:
         return update
 
     @cached_property
-    def _instructions(self) -> str:
-        return instructions(self.tools, self.form)
+    def _conversation(self) -> Conversation:
+        fixed = instructions(self.tools, self.form)
+        return Conversation(fixed, self.form, self.ladder.output, self.ladder.context)
 
     async def _call(self, attempt: ModelAttempt, asked: Sequence[Message]) -> Completion | Update:
         """The model's answer, or the update that follows from there being none."""
@@ -129,17 +140,37 @@ class ModelPlanner:
         return usage | self._outcome(attempt, completion)
 
     def _outcome(self, attempt: ModelAttempt, completion: Completion) -> Update:
+        later = round_of(attempt.planning) > 1
         if completion.refused:
             attempt.note("refused", completion)
+            if later:
+                return gave_up(attempt, "it refused the request")
             return given_over(attempt, f"{attempt.name} refused the request")
+        state = attempt.state
+        done = outputs(state).keys() - {*state.get("skipped", [])} if later else ()
         try:
-            steps = read_answer(completion, self.tools, limits_of(attempt.state))
+            answer = read_answer(
+                completion,
+                self.tools,
+                limits_of(state),
+                first=len(state["plan"]["steps"]) + 1 if later else 1,
+                done=done,
+            )
         except AnswerRejected as unfit:
             return rejected(attempt, completion, unfit.reasons, unfit.steps)
-        if not steps:
-            attempt.note("empty", completion)
-            return given_over(attempt, f"{attempt.name} found no fitting tool")
-        return planned(attempt, completion, steps)
+        if answer.steps:
+            return planned(attempt, completion, answer)
+        # A model must not talk a failure into success: without steps it has given up.
+        if attempt.planning.get("failure") is None:
+            if answer.then == "look":
+                reasons = ['then: "look" goes with steps whose results are looked at']
+                return rejected(attempt, completion, reasons, [])
+            if later and answer.then == "done":
+                return planned(attempt, completion, answer)
+        attempt.note("empty", completion)
+        if later:
+            return gave_up(attempt, answer.answer)
+        return given_over(attempt, f"{attempt.name} found no fitting tool")
 
 
 def _unusable(attempt: ModelAttempt) -> Update | None:

@@ -277,6 +277,9 @@ MIGRATIONS = (
     # Checkpoints of five channels, which earlier programs would read as empty; of those that they
     # wrote, none is touched.
     (),
+    # Plans of several rounds, which earlier programs would go on with as if they were one; a plan
+    # that they made reads as one round.
+    (),
 )
 
 #: The version that this program writes; a database with a higher one is not opened.
