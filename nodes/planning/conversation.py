@@ -58,7 +58,7 @@ class Conversation:
         ]
         shown = [entry for entry in rounds_of(state) if entry["first"] <= entry["last"]]
         left_out = 0
-        for entry, following in zip(shown, [*shown[1:], None], strict=True):
+        for entry, following in zip(shown, [*shown, None][1:], strict=True):
             parts.append(("assistant", [self._answer(state, entry)]))
             parts.append(("user", list(self._returned(state, entry, following))))
             left_out += self._shorten([part for _, content in parts for part in content])
