@@ -12,7 +12,7 @@ from nodes.approval.asking import ApprovalGate
 from nodes.approval.hand_edits import fault_of, refused
 from nodes.contract.plan_check import check_plan
 from nodes.planning.budget import limits_of, of_this_start
-from nodes.planning.outcomes import last_rejected, models_failed
+from nodes.planning.unplanned import last_rejected, models_failed
 from tools.registry import Tool
 
 if TYPE_CHECKING:  # what it knows of language is a tenth of a start

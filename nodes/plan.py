@@ -13,8 +13,8 @@ from nodes.approval.hand_edits import fault_of, refused
 from nodes.contract.json_data import UNSTORABLE
 from nodes.contract.steps import Wait, sleep_until
 from nodes.planning.budget import most
-from nodes.planning.outcomes import incomplete
 from nodes.planning.planner import ModelPlanner
+from nodes.planning.unplanned import incomplete
 
 
 async def plan(

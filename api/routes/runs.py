@@ -93,7 +93,13 @@ async def post_run(runs: Runs, body: RunCreate, name: str | None, *, owner: str)
     key = IdempotencyKey(name=name, fingerprint=_fingerprint(body)) if name is not None else None
     try:
         record = await runs.start(
-            body.prompt, owner=owner, budget=body.plain_budget(), approve=body.approve, key=key
+            body.prompt,
+            owner=owner,
+            budget=body.plain_budget(),
+            approve=body.approve,
+            key=key,
+            max_rounds=body.max_rounds,
+            mend=body.mend,
         )
     except AlreadyAccepted as before:
         headers = {"Location": f"/runs/{before.run_id}", "Idempotency-Replayed": "true"}

@@ -1,5 +1,5 @@
 """How a model is asked for a plan, and how its answer is read.
 
-Others use `budget`, `complexity.THRESHOLD`, `model`, `outcomes.last_rejected`,
-`outcomes.models_failed`, `planner.ModelPlanner` and `schema.answer_form`.
+Others use `budget`, `complexity.THRESHOLD`, `model`, `planner.ModelPlanner`, `schema.answer_form`
+and `unplanned`.
 """

@@ -17,9 +17,9 @@ from graph.state import (
     Step,
     run_error,
 )
-from graph.state.rounds import made, round_of, unmade
+from graph.state.rounds import made, round_of
 from graph.state.status import IncompleteReason
-from nodes.contract.json_data import InvalidOutput, plain, storable
+from nodes.contract.json_data import storable
 from nodes.planning.budget import PlanningDeadline, deadline_of, of_this_round
 from nodes.planning.model import (
     NOT_READY,
@@ -30,6 +30,7 @@ from nodes.planning.model import (
     ModelLadder,
 )
 from nodes.planning.reading import PlanAnswer
+from nodes.planning.unplanned import incomplete, kept, last_rejected, models_failed
 
 logger = logging.getLogger("runwright.models")
 
@@ -39,8 +40,6 @@ Update = dict[str, Any]
 _MOST_REASONS = 5  # of one answer
 
 _MOST_WORDS = 500  # characters of what a model says that gives up
-
-_BUDGETS = frozenset({"budget_exceeded", "daily_budget_exceeded"})
 
 _NO_PATTERNS = "The pattern planner may not answer for them (RUNWRIGHT_FALLBACK)."
 
@@ -342,21 +341,6 @@ def _incomplete(attempt: ModelAttempt, reason: IncompleteReason, message: str) -
     return _ended(attempt) | incomplete(attempt.state, reason, message, calls=len(attempt.log))
 
 
-def incomplete(state: RunState, reason: IncompleteReason, message: str, *, calls: int) -> Update:
-    """The error of a run of which something was done and the rest is left.
-
-    After a step that failed for good it is that failure. `calls`: entries of the log of planning.
-    """
-    planning = state.get("planning")
-    failure = planning.get("failure") if planning else None
-    if failure is None:
-        error = run_error("incomplete", f"{message}; what was done stays done", reason=reason)
-    else:
-        message = f"{failure['error']['message']} (not mended: {message})"
-        error = run_error("step_failed", message, step=failure["step"])
-    return {"error": error} | unmade(state, calls=calls)
-
-
 def _to_patterns(attempt: ModelAttempt, reason: str) -> Update:
     return _ended(attempt) | {"planned_by": _planned_by(attempt, "pattern", None, reason)}
 
@@ -367,18 +351,6 @@ def _planned_by(
     judged = attempt.state["planned_by"]
     complexity = judged["complexity"] if judged else None
     return PlannedBy(source=source, model=model, reason=reason, complexity=complexity)
-
-
-def models_failed(log: Iterable[PlanningCall]) -> bool:
-    """Whether it was failures of models alone that left a run without their plan.
-
-    Not where one has answered, if only that it cannot or with no plan, nor where nothing but a
-    budget has kept the run from asking.
-    """
-    asked = [entry for entry in log if entry["planner"] == "llm"]
-    return all(entry.get("outcome") in ("failed", "skipped") for entry in asked) and any(
-        entry["error_class"] not in _BUDGETS for entry in asked
-    )
 
 
 def _told_once(log: Iterable[PlanningCall]) -> str:
@@ -400,26 +372,3 @@ def _shortened(reasons: list[str]) -> list[str]:
     first = [storable(reason)[:300] for reason in reasons[:_MOST_REASONS]]
     more = len(reasons) - len(first)
     return [*first, f"and {more} more"] if more else first
-
-
-# The plans of models that the plan check rejected, as the record keeps them.
-
-
-MAX_KEPT = 8_000  # bytes of JSON
-
-
-def kept(steps: Sequence[Step]) -> Plan | None:
-    """The plan of a rejected answer; None where it had none, or one too large to be kept."""
-    if not steps:
-        return None
-    try:
-        plan: Plan = plain(Plan(steps=list(steps)), max_bytes=MAX_KEPT, what="plan")
-    except InvalidOutput:
-        return None
-    return plan
-
-
-def last_rejected(log: Sequence[PlanningCall]) -> Plan | None:
-    """The latest plan of a model that was rejected and kept."""
-    plans = (entry.get("rejected_plan") for entry in reversed(log))
-    return next((plan for plan in plans if plan), None)

@@ -87,6 +87,8 @@ class FakeRuns:
         budget: Budget | None = None,
         approve: Approve | None = None,
         key: IdempotencyKey | None = None,
+        max_rounds: int | None = None,
+        mend: int | None = None,
     ) -> Record:
         self._fail()
         if key and (first := self.keys.get((owner, key.name))):
