@@ -51,7 +51,7 @@ def _result(state: RunState, tools: Mapping[str, Tool]) -> Result:
     """What came out, with how many steps were done, left out, and dropped for others."""
     skipped = state.get("skipped", [])
     output, tool = _last(state, skipped)
-    count, instead = state["cursor"] - len(skipped), dropped(state)
+    count, instead = len(state["plan"]["steps"]) - len(skipped), dropped(state)
     left_out = f", {len(skipped) - len(instead)} left out" if len(skipped) > len(instead) else ""
     failed = _failed(state, instead)
     if failed:
