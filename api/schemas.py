@@ -82,6 +82,7 @@ Metadata = Annotated[
 
 Tokens = Annotated[int, Field(ge=0, le=10**12), BeforeValidator(whole)]
 Steps = Annotated[int, Field(ge=1, le=10**6), BeforeValidator(whole)]
+Rounds = Annotated[int, Field(le=10**6), BeforeValidator(whole)]
 
 
 class BudgetCreate(Body):
@@ -146,6 +147,19 @@ class RunCreate(Task):
         "execute",
         description="`plan`: rest after planning, in the status `waiting`, until somebody approves "
         "the plan; `execute`: go on, unless the server asks for approval (RUNWRIGHT_APPROVE).",
+    )
+
+    max_rounds: Rounds | None = Field(
+        None,
+        ge=1,
+        description="Most rounds of planning by models, not more than RUNWRIGHT_MAX_ROUNDS; 1: "
+        "nothing is planned after a look at what steps returned.",
+    )
+    mend: Rounds | None = Field(
+        None,
+        ge=0,
+        description="How often a model may plan another way after a step that failed for good, not "
+        "more than RUNWRIGHT_MEND.",
     )
 
     metadata: Metadata = Field(

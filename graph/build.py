@@ -107,6 +107,7 @@ def build_graph(
             learn=learn,
             hand_edits=by_hand,
             errors=tool_errors,
+            models=models.queue if models else None,
         ),
         "finalize": partial(finalize, tools=tools, hand_edits=by_hand),
     }
@@ -123,12 +124,14 @@ def build_graph(
 def recursion_limit(limits: Limits, tools: Iterable[Tool] = (), *, models: int = 0) -> int:
     """Super-steps that a run within its limits can need, fixed before it is planned.
 
-    Every attempt is one super-step, and so is every call of a model: each model can be asked, tried
-    again after a failure, asked to repair, and tried again at that. The rest is `fallback_plan`,
-    `finalize`, the approval and a margin; a resumption after a crash starts the count anew.
+    Every attempt is one super-step, and so is every call of a model: in each round each model can
+    be asked, tried again after a failure, asked to repair, and tried again at that; beside that is
+    its beginning and its approval. The rest is `fallback_plan`, `finalize` and a margin; a
+    resumption after a crash starts the count anew.
     """
     attempts = max([limits["max_attempts"], *(tool.attempts or 1 for tool in tools)])
-    return limits["max_steps"] * attempts + 4 * models + 20
+    rounds = limits.get("max_rounds", 1) + limits.get("mend", 0)
+    return limits["max_steps"] * attempts + rounds * (4 * models + 3) + 20
 
 
 # Nodes and routers know runs, not channels.

@@ -28,7 +28,7 @@ from graph.runs.history import Checkpoint, HistoryPage, checkpoint_of, page_of
 from graph.runs.quotas import Quotas, Usage
 from graph.runs.runner import Runner
 from graph.runs.watch import RunSubscription
-from graph.state import Approve, Budget, ResolvedAs
+from graph.state import Approve, Budget, Limits, ResolvedAs
 from graph.state.row import IdempotencyKey, RunRow
 from graph.storage.pages import Page, decode, found_page
 from graph.storage.search import Search
@@ -75,7 +75,9 @@ class Runs:
         expires = policy.approval_expires
         self._canceller = Canceller(context, self._runner, self._acceptance)
         self._retrier = Retrier(context, self._runner, self._acceptance, approval_expires=expires)
-        self._forker = Forker(context, self._acceptance, approval_expires=expires)
+        self._forker = Forker(
+            context, self._acceptance, approval_expires=expires, models=ladder is not None
+        )
         self._deletion = Deletion(context)
         self.approval_gate = ApprovalGate(context, self._runner, self._acceptance)
         self._resolver = Resolver(context, self._runner, self._acceptance)
@@ -123,10 +125,13 @@ class Runs:
         approve: Approve | None = None,
         options: RunOptions = NO_OPTIONS,
         key: IdempotencyKey | None = None,
+        max_rounds: int | None = None,
+        mend: int | None = None,
     ) -> Record:
         """Accept a task; it is on disk when this returns, and executed soon after.
 
         `approve` says whether it waits after planning until somebody approves; without it, as all.
+        `max_rounds` and `mend` are limits below those that all runs have.
         Raises `PromptRejected`, `ChoiceRejected`, `TooManyPosts`, `QueueFull`, `NoRoom`,
         `StorageUnavailable`, and `NotAccepting` while the process is ending. With a key that the
         owner has used before it raises `AlreadyAccepted` or `KeyReused`.
@@ -143,7 +148,7 @@ class Runs:
             run_id=str(uuid4()),
             owner=owner,
             prompt=prompt,
-            limits=self._policy.limits,
+            limits=_lowered(self._policy.limits, max_rounds=max_rounds, mend=mend),
             created_at=time.time(),
             budget=budget,
             approve=approve or self._policy.approve,
@@ -353,3 +358,13 @@ class Runs:
     def mermaid(self) -> str:
         """The graph as a mermaid drawing."""
         return draw(self.graph).mermaid
+
+
+def _lowered(limits: Limits, *, max_rounds: int | None, mend: int | None) -> Limits:
+    """The limits with those that a run asks for, where they are lower."""
+    lowered: Limits = {**limits}
+    if max_rounds is not None:
+        lowered["max_rounds"] = min(max_rounds, limits.get("max_rounds", 1))
+    if mend is not None:
+        lowered["mend"] = min(mend, limits.get("mend", 0))
+    return lowered

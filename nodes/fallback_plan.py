@@ -7,11 +7,12 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal
 
 from graph.state import Plan, PlanningCall, RunState, run_error
+from graph.state.rounds import made
 from nodes.approval.asking import ApprovalGate
 from nodes.approval.hand_edits import fault_of, refused
 from nodes.contract.plan_check import RunTools, check_plan, run_tools
 from nodes.planning.budget import limits_of, of_this_start
-from nodes.planning.outcomes import last_rejected, models_failed
+from nodes.planning.unplanned import last_rejected, models_failed
 from tools.registry import Tool
 
 if TYPE_CHECKING:  # what it knows of language is a tenth of a start
@@ -99,7 +100,8 @@ async def fallback_plan(
     if reasons := check_plan(plan["steps"], allowed, limits_of(state)):
         error = run_error("plan_rejected", _before(state) + "; ".join(reasons), rejected_plan=plan)
         return {"error": error, "planning_log": _logged(state, "rejected", started_at, reasons)}
-    update = {"plan": plan, "planning_log": _logged(state, "planned", started_at)}
+    log, by = _logged(state, "planned", started_at), state["planned_by"]
+    update = made(state, plan["steps"], "done", by, calls=len(log)) | {"planning_log": log}
     return asking.about(state, update) if asking else update
 
 
@@ -140,5 +142,7 @@ def _logged(
         output_tokens=None,
         usd=None,
         rejected_plan=None,
+        round=1,
+        purpose="plan",
     )
     return [*state["planning_log"], call]

@@ -7,12 +7,14 @@ from uuid import uuid4
 from langgraph.types import Overwrite
 
 from graph.state import Approve, Limits, PlannedBy, Planning, RunState, new_run, run_error
+from graph.state.rounds import round_of
 from nodes.approval.asking import ApprovalGate
 from nodes.approval.hand_edits import fault_of, refused
 from nodes.contract.json_data import UNSTORABLE
 from nodes.contract.steps import Wait, sleep_until
 from nodes.planning.budget import most
 from nodes.planning.planner import ModelPlanner
+from nodes.planning.unplanned import incomplete
 
 
 async def plan(
@@ -24,7 +26,7 @@ async def plan(
     asking: ApprovalGate | None = None,
     hand_edits: bool = False,
 ) -> dict[str, Any]:
-    """Start the run, or go on where its planning stands.
+    """Start the run, or go on where the planning of its first or a later round stands.
 
     The beginning and every call, repair and next model are visits of their own, so that each is
     checkpointed and can be seen; without models the pattern planner is to answer at once.
@@ -38,7 +40,9 @@ async def plan(
     planning = state.get("planning")
     if planning and planning["prompt"] == state["prompt"]:
         if models is None:  # the settings have changed since the run was begun
-            return _by_patterns()
+            return _by_patterns() if round_of(planning) == 1 else _without_models(state)
+        if not planning["queue"]:  # begun where nobody knew the models
+            return {"planning": {**planning, "queue": models.queue(state)}}
         if planning["not_before"] is not None:
             # Clamped, since a clock that was set back would make it wait by as much longer.
             moment = min(planning["not_before"], time.time() + most(models.ladder.timeout))
@@ -83,6 +87,13 @@ async def _ask(
 def _by_patterns() -> dict[str, Any]:
     by = PlannedBy(source="pattern", model=None, reason="no model is configured", complexity=None)
     return {"planning": None, "planned_by": by}
+
+
+def _without_models(state: RunState) -> dict[str, Any]:
+    """The pattern planner never answers after a step was executed."""
+    calls = len(state["planning_log"])
+    message = "no model is configured that could plan on"
+    return {"planning": None} | incomplete(state, "models", message, calls=calls)
 
 
 def begin(state: RunState, limits: Limits, approve: Approve = "never") -> dict[str, Any]:

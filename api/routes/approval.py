@@ -1,6 +1,6 @@
 """An edited plan as it is sent, to be approved or to begin a fork with."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
@@ -46,7 +46,16 @@ class StepEdit(Body):
 class PlanEdit(Body):
     """A plan to be executed instead of the proposed one; it is checked as every plan is."""
 
-    steps: list[StepEdit] = Field(min_length=1, description="In the order of execution.")
+    steps: list[StepEdit] = Field(
+        min_length=1,
+        description="In the order of execution; of a later round its own steps only, numbered on.",
+    )
+    then: Literal["done", "look"] = Field(
+        "done",
+        description="What follows: `done` the end; `look`: a model sees what the steps returned, "
+        "and plans on.",
+    )
+    rounds: Any = Field(None, description="As records show them; not read.")
 
 
 # Plans that a person is asked about: what is sent to decide, and a plan without a run.

@@ -100,6 +100,8 @@ async def post_run(runs: Runs, body: RunCreate, name: str | None, *, owner: str)
             approve=body.approve,
             options=body.options(),
             key=key,
+            max_rounds=body.max_rounds,
+            mend=body.mend,
         )
     except AlreadyAccepted as before:
         headers = {"Location": f"/runs/{before.run_id}", "Idempotency-Replayed": "true"}

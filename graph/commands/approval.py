@@ -12,8 +12,9 @@ from graph.state import RunState, marks, question_of
 from graph.state.row import ApprovalAnswer
 from graph.state.status import Status, WrongStatus, actions
 from graph.storage.storage import StorageUnavailable
-from nodes.approval.edited_plan import PlanUnfit, check_editable, read_plan
-from nodes.contract.plan_check import check_plan, run_tools
+from nodes.approval.asking import check_left
+from nodes.approval.edited_plan import read_round
+from nodes.contract.plan_check import run_tools
 from nodes.planning.budget import limits_of
 
 #: How often it is looked for plans that nobody has decided on, in seconds; sooner where they may
@@ -58,12 +59,10 @@ class ApprovalGate:
         _check_waiting(state)
         limits, tools = limits_of(state), run_tools(state, self._tools)
         if plan is not None:
-            check_editable(state)
-            edited = read_plan(plan, tools, limits)
+            edited = read_round(plan, state, tools, limits)
         else:
             edited = None
-            if reasons := check_plan(state["plan"]["steps"], tools, limits):
-                raise PlanUnfit(reasons)
+            check_left(state, tools, limits)
         approval_answer = ApprovalAnswer(
             what="approved", at=time.time(), by=by, reason=None, plan=edited
         )

@@ -11,6 +11,7 @@ from graph.runs.accept import Acceptance
 from graph.runs.context import RunContext, thread
 from graph.runs.history import CheckpointNotFound, checkpoint_of
 from graph.state import ForkedFrom, Plan, RunState, Step, in_doubt, is_said_done, new_run
+from graph.state.rounds import after_steps, new_round, rounds_of
 from graph.state.row import RunRow
 from nodes.approval.asking import EXPIRES, required_approval
 from nodes.approval.edited_plan import PlanUnfit, read_plan
@@ -51,10 +52,12 @@ def seed_of(
     run_id: str,
     created_at: float,
     expires: float = EXPIRES,
+    models: bool = True,
 ) -> RunState:
     """The state that a fork begins with, which asks first about a plan that nobody has approved.
 
-    `expires` is how long it then waits, in seconds. Raises `ForkRejected`.
+    `expires` is how long it then waits, in seconds; `models` says whether there are any to look at
+    what was done. Raises `ForkRejected`.
     """
     prompt = state["prompt"] if edits.prompt is None else edits.prompt
     if reason := prompt_error(prompt, state["limits"]["max_prompt"]):
@@ -75,6 +78,7 @@ def seed_of(
         planned=len(state["planning_log"]) if planned else 0,
     )
     if planned:
+        fork["rounds"] = len(rounds_of({**state, "plan": plan}))
         seed["plan"] = plan
         seed["plan_proposed"] = _proposed(state, plan)
         seed["planned_by"] = state["planned_by"]
@@ -83,10 +87,15 @@ def seed_of(
         seed["skipped"] = skipped
         seed["log"] = log
         if cursor < len(plan["steps"]) and (
-            approval := required_approval(state, plan, tools, expires)
+            approval := required_approval(state, plan, tools, expires, cursor=cursor)
         ):
             fork["asks"] = approval
     seed["forked_from"] = fork
+    if planned and (look := after_steps(seed, cursor, at=created_at)):
+        if not models:
+            reason = "a model is to look at what was done, and none is configured"
+            raise ForkRejected("state.plan", [f"{reason}; give a plan with what is left to do"])
+        seed.update(look)  # type: ignore[typeddict-item]  # fields of it
     return seed
 
 
@@ -108,11 +117,23 @@ def _unplanned(state: RunState, prompt: str, *, run_id: str, created_at: float) 
 def _plan(state: RunState, edits: Edits, tools: Mapping[str, Tool]) -> Plan:
     if edits.steps is None:
         same = edits.prompt is None or edits.prompt == state["prompt"]
-        return state["plan"] if same else Plan(steps=[])
+        return _made(state) if same else Plan(steps=[])
     try:
-        return read_plan({"steps": list(edits.steps)}, run_tools(state, tools), state["limits"])
+        usable = run_tools(state, tools)
+        edited = read_plan({"steps": list(edits.steps)}, usable, state["limits"])
     except PlanUnfit as unfit:
         raise ForkRejected("state.plan", unfit.reasons) from None
+    calls = len(state["planning_log"])
+    one = new_round(state, edited["steps"], first=1, calls=[0, calls])
+    return Plan(steps=edited["steps"], rounds=[one])
+
+
+def _made(state: RunState) -> Plan:
+    """The plan without the round that was planned just then: that is begun anew."""
+    if not state["plan"]["steps"]:
+        return Plan(steps=[])
+    rounds = [entry for entry in rounds_of(state) if entry["then"] is not None]
+    return Plan(steps=state["plan"]["steps"], rounds=rounds)
 
 
 def _cursor(state: RunState, steps: Sequence[Step], edits: Edits) -> int:
@@ -161,9 +182,10 @@ class Forker:
     """Makes a new run of a checkpoint of another one; it is on disk before it is executed."""
 
     def __init__(
-        self, context: RunContext, acceptance: Acceptance, *, approval_expires: float
+        self, context: RunContext, acceptance: Acceptance, *, approval_expires: float, models: bool
     ) -> None:
         self._context = context
+        self._models = models
         self._reader = context.reader
         self._acceptance = acceptance
         self._approval_expires = approval_expires
@@ -187,6 +209,7 @@ class Forker:
             run_id=str(uuid4()),
             created_at=time.time(),
             expires=self._approval_expires,
+            models=self._models,
         )
         row = RunRow(
             run_id=seed["run_id"],

@@ -23,6 +23,7 @@ from graph.state import (
     split,
     whole,
 )
+from graph.state.rounds import rounds_of
 from graph.state.wording import doc
 from nodes.approval.asking import tools_of
 from tools.registry import Tool
@@ -74,6 +75,7 @@ class PlanPreviews:
         planned = whole(channels)
         return PlanPreview(
             steps=planned["plan"]["steps"],
+            rounds=rounds_of(planned),
             tools=tools_of(planned["plan"]["steps"], self._tools),
             planned_by=planned["planned_by"],
             planning_log=planned["planning_log"],

@@ -14,6 +14,7 @@ from graph.runs.live import LiveRun
 from graph.runs.recovery import first_cursor, resume, retried_plan
 from graph.runs.runner import Runner
 from graph.state import RunState, outputs
+from graph.state.rounds import dropped
 from graph.state.row import RetryCommand
 from graph.state.status import WrongStatus, may_become
 from graph.storage.storage import StorageUnavailable
@@ -88,8 +89,10 @@ def command_of(
     if from_step:
         _check(state, command, tools)
         plan = retried_plan(state["plan"], command)
-        left = first_cursor(plan["steps"], command) < len(plan["steps"])
-        if left and (approval := required_approval(state, plan, tools, expires)):
+        cursor = first_cursor(plan["steps"], command)
+        if cursor < len(plan["steps"]) and (
+            approval := required_approval(state, plan, tools, expires, cursor=cursor)
+        ):
             command["asks"] = approval
     return command
 
@@ -100,6 +103,9 @@ def _from_step(state: RunState, request: RetryRequest) -> int:
     if from_step != stopped and not 1 <= from_step <= min(stopped, steps):
         reason = f"the run stopped at step {stopped}; begin with that step or an earlier one"
         raise RetryRejected("from_step", [f"{reason}, and leave steps out by `skip`"])
+    if from_step in dropped(state):
+        reason = f"step {from_step} was dropped, and others were made instead of it"
+        raise RetryRejected("from_step", [f"{reason}; begin with one of these or an earlier one"])
     if request.input is not None and from_step > steps:
         raise RetryRejected("input", ["every step is done; say by from_step which one to do again"])
     return from_step
@@ -125,7 +131,7 @@ def _kept(value: dict[str, Any] | None, state: RunState) -> dict[str, Any] | Non
 
 def _skip(state: RunState, request: RetryRequest, from_step: int) -> list[int]:
     """The steps left out from now on: those before stay as they were."""
-    before = {step for step in state.get("skipped", []) if step < from_step}
+    before = {step for step in state.get("skipped", []) if step < from_step} | dropped(state)
     if request.skip is None:
         named = set() if request.from_step is None else {from_step}
         return sorted({*state.get("skipped", [])} - named | before)

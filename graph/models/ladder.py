@@ -49,6 +49,8 @@ def make_ladder(settings: Settings) -> ModelLadder | None:
         threshold=settings.complexity_threshold,
         timeout=settings.model_timeout,
         fallback=settings.fallback,
+        output=settings.model_output,
+        context=settings.model_context,
         lacks_key=lacks_key,
         instructions=settings.instructions or "",
         shortlist=settings.shortlist,

@@ -31,6 +31,7 @@ from graph.state import (
     marks,
     question_of,
 )
+from graph.state.rounds import is_planning, rounds_of
 from graph.state.status import actions
 from graph.state.wording import Time, doc
 
@@ -194,7 +195,7 @@ def record_of(
         prompt=state["prompt"],
         status=state["status"],
         planned_by=state["planned_by"],
-        plan=state["plan"],
+        plan=Plan(steps=state["plan"]["steps"], rounds=rounds_of(state)),
         plan_proposed=state["plan_proposed"],
         approval=state.get("approval"),
         execution_log=[cast("Attempt", {"may_have_acted": None, **attempt}) for attempt in made],
@@ -242,6 +243,8 @@ def progress_of(state: RunState) -> Progress:
 def _current(state: RunState) -> Current | None:
     steps = state["plan"]["steps"]
     if state["status"] != "running" or state["error"] or state["cursor"] >= len(steps):
+        return None
+    if is_planning(state):  # another way than the step that has failed
         return None
     return Current(
         step=steps[state["cursor"]]["step"],

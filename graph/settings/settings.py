@@ -120,6 +120,18 @@ class Settings(BaseSettings):
     max_output: int = Field(
         256 * 1024, ge=1024, le=2**26, description="largest output of a step, bytes"
     )
+    max_rounds: int = Field(
+        5,
+        ge=1,
+        le=100,
+        description="most rounds of planning: a model may look at what steps returned and plan on",
+    )
+    mend: int = Field(
+        1,
+        ge=0,
+        le=100,
+        description="how often a model may plan another way after a step that failed for good",
+    )
 
     # Which plans a person is asked about
     approve: Approve = Field(
@@ -149,6 +161,16 @@ class Settings(BaseSettings):
     )
     model_timeout: float = Field(20.0, gt=0, le=600, description="longest time of a model call, s")
     model_max_tokens: int = Field(2_000, ge=50, description="longest answer of a model, tokens")
+    model_output: int = Field(
+        4_000, ge=100, le=10**6, description="characters of a step's output that a model is shown"
+    )
+    model_context: int = Field(
+        200_000,
+        ge=10_000,
+        le=10**8,
+        description="characters that a model is told in all; beyond them the oldest outputs are "
+        "left out",
+    )
     temperature: float | None = Field(
         None, ge=0, le=2, description="sent to models only where it is set"
     )
@@ -306,6 +328,8 @@ class Settings(BaseSettings):
             max_prompt=self.max_prompt,
             max_steps=self.max_steps,
             max_output=self.max_output,
+            max_rounds=self.max_rounds,
+            mend=self.mend,
         )
 
 

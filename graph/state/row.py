@@ -13,9 +13,9 @@ from graph.state import (
     Approve,
     Budget,
     Choice,
+    EditedPlan,
     Learned,
     Limits,
-    Plan,
     RequiredApproval,
     ResolvedAs,
     RunState,
@@ -60,7 +60,7 @@ class ApprovalAnswer(TypedDict):
     at: float
     by: str
     reason: str | None
-    plan: Plan | None
+    plan: EditedPlan | None
 
 
 _DoubtAnswer = TypedDict("_DoubtAnswer", {"as": ResolvedAs})

@@ -1,6 +1,6 @@
 """The state of a run, how a new one begins, and what it may take and spend."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NotRequired
 
 from typing_extensions import TypedDict
 
@@ -19,6 +19,13 @@ class Limits(TypedDict):
     max_prompt: Annotated[int, doc("Longest prompt, in characters.")]
     max_steps: Annotated[int, doc("Most steps of a plan.")]
     max_output: Annotated[int, doc("Largest output of a step, in bytes.")]
+    # Those of earlier versions have neither: their runs are planned once.
+    max_rounds: NotRequired[
+        Annotated[int, doc("Most rounds of planning, those that mend not counted.")]
+    ]
+    mend: NotRequired[
+        Annotated[int, doc("How often a model may plan on after a step that failed for good.")]
+    ]
 
 
 class Budget(TypedDict):
@@ -42,10 +49,12 @@ DEFAULT_LIMITS = Limits(
     max_prompt=20_000,
     max_steps=100,
     max_output=256 * 1024,
+    max_rounds=5,
+    mend=1,
 )
 
 #: Version of the state's shape; written into every run.
-STATE_VERSION = 1
+STATE_VERSION = 2
 
 
 class RunInput(TypedDict):

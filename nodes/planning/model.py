@@ -246,7 +246,8 @@ class ModelLadder:
     """Models in the order of trial; `complex_model` is asked first for a task judged complex.
 
     `timeout` is the longest time of one call, in seconds; `budget_guard` pays for calls, where an
-    owner's day has a budget. `lacks_key` looks whether a model has no key, before anything is
+    owner's day has a budget. A model is shown `output` characters of what a step returned, and
+    `context` characters in all. `lacks_key` looks whether a model has no key, before anything is
     loaded for it. `turns` bounds how many calls of a model there are at once.
     `instructions` are what whoever runs the server wants of every plan; `shortlist` is how many
     tools a model is told of at most, 0 for all.
@@ -260,6 +261,8 @@ class ModelLadder:
     timeout: float = 20.0
     fallback: Fallback = "always"
     budget_guard: BudgetGuard | None = None
+    output: int = 4_000
+    context: int = 200_000
     lacks_key: Callable[[str], bool] = lambda _: False
     turns: ModelTurns = field(default_factory=NoTurns)
     instructions: str = ""

@@ -4,11 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from graph.state import PlannedBy, Planning, RunState
+from graph.state import PlannedBy, Planning, PlanningCall, RunState, outputs
+from graph.state.rounds import round_of
 from nodes.contract.plan_check import run_tools
 from nodes.contract.steps import WithoutSlot, no_slots
 from nodes.planning.budget import add, exceeded, limits_of, of_this_start, over_time
-from nodes.planning.complexity import complexity
+from nodes.planning.complexity import Features, complexity
+from nodes.planning.conversation import Conversation
 from nodes.planning.model import (
     BudgetExceeded,
     Completion,
@@ -25,13 +27,14 @@ from nodes.planning.outcomes import (
     budget_exceeded,
     failed,
     first_of,
+    gave_up,
     given_over,
     not_affordable,
     planned,
     rejected,
     skipped,
 )
-from nodes.planning.prompt import messages, repair
+from nodes.planning.prompt import repair
 from nodes.planning.reading import AnswerRejected, read_answer
 from tools.registry import Tool
 
@@ -47,14 +50,26 @@ class ModelPlanner:
     tools: Mapping[str, Tool]
     without_slot: WithoutSlot = no_slots
 
+    def queue(self, state: RunState) -> list[str]:
+        """Which models to ask for the next round of a run: as for its first one."""
+        by, choice = state["planned_by"], state.get("choice")
+        if choice and choice["model"]:
+            return [choice["model"]]
+        judged = by["complexity"] if by else None
+        score = judged["score"] if judged else self._complexity(state)[0]
+        return self.ladder.queue(score)
+
     def judge(self, state: RunState) -> tuple[Planning, PlannedBy]:
         """Which models to ask for the task of a run, and why them."""
         prompt, choice = state["prompt"], state.get("choice")
-        score, features = complexity(prompt, run_tools(state, self.tools))
+        score, features = self._complexity(state)
         judged = {"score": score, "features": features}
         by = PlannedBy(source="llm", model=None, reason="being planned", complexity=judged)
         chosen = choice["model"] if choice else None
         return first_of(prompt, [chosen] if chosen else self.ladder.queue(score)), by
+
+    def _complexity(self, state: RunState) -> tuple[float, Features]:
+        return complexity(state["prompt"], run_tools(state, self.tools))
 
     async def ask(self, state: RunState, planning: Planning) -> Update:
         """Ask the first model of the queue, or pass it by; the update that follows from it.
@@ -65,8 +80,9 @@ class ModelPlanner:
         log = list(state["planning_log"])
         if unusable := _unusable(ModelAttempt(state, planning, self.ladder, log)):
             return unusable
-        offer = self._offers.of(state, planning["answer"])
-        asked = messages(state["prompt"], offer.text)
+        offer = self._offers.of(state, _said(planning, log))
+        conversation = Conversation(offer.text, offer.form, self.ladder.output, self.ladder.context)
+        asked, left_out = conversation.of(state)
         if planning["reasons"]:
             asked = repair(asked, planning["answer"], planning["reasons"])
         name, owner = planning["queue"][0], state["owner"]
@@ -76,7 +92,9 @@ class ModelPlanner:
         ):
             # Waiting for the turn is no time of the model's, nor of the run's own.
             waited: RunState = {**state, "paused": state.get("paused", 0.0) + queued}
-            attempt = ModelAttempt(waited, planning, self.ladder, log, queued, offer.shortlist)
+            attempt = ModelAttempt(
+                waited, planning, self.ladder, log, queued, left_out, offer.shortlist
+            )
             answer = await self._call(attempt, asked, offer)
             attempt.end()
         update = answer if isinstance(answer, dict) else self._read(attempt, answer, offer)
@@ -140,17 +158,42 @@ class ModelPlanner:
         return usage | self._outcome(attempt, completion, offer)
 
     def _outcome(self, attempt: ModelAttempt, completion: Completion, offer: Offer) -> Update:
+        later = round_of(attempt.planning) > 1
         if completion.refused:
             attempt.note("refused", completion)
+            if later:
+                return gave_up(attempt, "it refused the request")
             return given_over(attempt, f"{attempt.name} refused the request")
+        state = attempt.state
+        done = outputs(state).keys() - {*state.get("skipped", [])} if later else ()
         try:
-            steps = read_answer(completion, offer.tools, limits_of(attempt.state))
+            answer = read_answer(
+                completion,
+                offer.tools,
+                limits_of(state),
+                first=len(state["plan"]["steps"]) + 1 if later else 1,
+                done=done,
+            )
         except AnswerRejected as unfit:
             return rejected(attempt, completion, unfit.reasons, unfit.steps)
-        if not steps:
-            attempt.note("empty", completion)
-            return given_over(attempt, f"{attempt.name} found no fitting tool")
-        return planned(attempt, completion, steps)
+        if answer.steps:
+            return planned(attempt, completion, answer)
+        # A model must not talk a failure into success: without steps it has given up.
+        if attempt.planning.get("failure") is None:
+            if answer.then == "look":
+                reasons = ['then: "look" goes with steps whose results are looked at']
+                return rejected(attempt, completion, reasons, [])
+            if later and answer.then == "done":
+                return planned(attempt, completion, answer)
+        attempt.note("empty", completion)
+        if later:
+            return gave_up(attempt, answer.answer)
+        return given_over(attempt, f"{attempt.name} found no fitting tool")
+
+
+def _said(planning: Planning, log: Sequence[PlanningCall]) -> str:
+    """What models have answered of this run: a tool that they name, they are told of then."""
+    return "\n".join([planning["answer"], *(entry.get("raw", "") for entry in log)])
 
 
 def _unusable(attempt: ModelAttempt) -> Update | None:

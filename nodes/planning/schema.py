@@ -1,4 +1,4 @@
-"""The JSON schema of a plan, built from the tools, in the subset that every provider enforces.
+"""The JSON schema of an answer, built from the tools, in the subset that every provider enforces.
 
 Closed objects, every property required, `anyOf`, no defaults and no bounds: strict modes refuse
 more, and an open object would come back empty. What it leaves out, the tool's own schema checks.
@@ -60,7 +60,14 @@ def arguments_schema(tool: Tool) -> JsonSchema:
 
 def _plan(branches: list[JsonSchema]) -> JsonSchema:
     step = branches[0] if len(branches) == 1 else {"anyOf": branches}
-    return _closed({"steps": {"type": "array", "items": step}})
+    return _closed(
+        {
+            "steps": {"type": "array", "items": step},
+            # After the steps, since models write in order.
+            "then": {"type": "string", "enum": ["done", "look", "refuse"]},
+            "answer": {"anyOf": [{"type": "string"}, {"type": "null"}]},
+        }
+    )
 
 
 def _branch(tool: str, arguments: JsonSchema) -> JsonSchema:

@@ -20,7 +20,7 @@ from graph.state import Budget, PlanningCall
 from nodes.planning import outcomes, planner
 from nodes.planning.budget import PlanningDeadline, most
 from nodes.planning.model import NOT_READY, Completion, Fallback, Model
-from nodes.planning.outcomes import MAX_KEPT
+from nodes.planning.unplanned import MAX_KEPT
 from tests.support import pages
 from tests.support.checkout import ROOT
 from tests.support.models.llm_calls import ANSWERS, MESSAGES, SCHEMA

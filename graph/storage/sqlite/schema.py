@@ -299,6 +299,9 @@ MIGRATIONS = (
     # wrote, none is touched.
     (),
     CHOICE_COLUMNS,
+    # Plans of several rounds, which earlier programs would go on with as if they were one; a plan
+    # that they made reads as one round.
+    (),
 )
 
 #: The version that this program writes; a database with a higher one is not opened.

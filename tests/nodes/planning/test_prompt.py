@@ -91,7 +91,7 @@ def test_every_example_is_an_answer_that_would_be_taken(
     form = answer_form(tools, max_union=10**6 if kind == "union" else 0)
     text = instructions(tools, form)
     examples = [line for line in text.splitlines() if line.startswith('{"steps"')]
-    read = [read_answer(answer(example), tools, DEFAULT_LIMITS) for example in examples]
+    read = [read_answer(answer(example), tools, DEFAULT_LIMITS).steps for example in examples]
 
     assert form.kind == kind
     assert [[step["tool"] for step in steps] for steps in read] == [

@@ -89,6 +89,8 @@ class FakeRuns:
         approve: Approve | None = None,
         options: RunOptions = NO_OPTIONS,
         key: IdempotencyKey | None = None,
+        max_rounds: int | None = None,
+        mend: int | None = None,
     ) -> Record:
         self._fail()
         if key and (first := self.keys.get((owner, key.name))):
