@@ -160,4 +160,6 @@ def _is_possible(position: Position, search: Search) -> bool:
 def _mark(search: Search, owner: str) -> str:
     """Tells this search from others; the size of its pages may change on the way."""
     asked = f"{owner!r} {replace(search, after=None, limit=0)!r}"
+    if search.metadata:  # else a cursor is as earlier versions gave it
+        asked += f" {search.metadata!r}"
     return hashlib.sha256(asked.encode()).hexdigest()[:12]

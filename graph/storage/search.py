@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from graph.state import Status
@@ -63,7 +63,7 @@ class Search:
     min_retries: int | None = None
     max_retries: int | None = None
     taken_up: bool | None = None
-    metadata: tuple[tuple[str, str], ...] = ()
+    metadata: tuple[tuple[str, str], ...] = field(default=(), repr=False)  # as cursors know it
     sort: Sort = "time"
     descending: bool = True
     limit: int = 50

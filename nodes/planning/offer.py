@@ -50,6 +50,10 @@ class Offers:
     most: int = 0
     _told: dict[tuple[str, ...], Told] = field(default_factory=dict, repr=False)
 
+    def __post_init__(self) -> None:
+        if not 0 < self.most < len(self.tools):
+            self._about(self.tools)  # takes milliseconds a tool: better now than in the first run
+
     def of(self, state: RunState, said: str = "") -> Offer:
         """What the models of this run are offered; of tools named in what they `said`, too."""
         allowed = run_tools(state, self.tools)

@@ -102,6 +102,9 @@ class ModelPlanner:
             update |= {"paused": state.get("paused", 0.0) + lost}
         return update
 
+    def __post_init__(self) -> None:
+        assert self._offers  # made with it
+
     @cached_property
     def _offers(self) -> Offers:
         return Offers(self.tools, self.ladder.instructions, self.ladder.shortlist)

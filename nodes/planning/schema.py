@@ -7,12 +7,18 @@ more, and an open object would come back empty. What it leaves out, the tool's o
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal
+
+from pydantic import BaseModel
 
 from tools.registry import Tool
 
 #: Above this many characters of JSON the compact form is sent.
 MAX_UNION = 8_000
+
+#: So many tools' schemas are kept: making one takes milliseconds, and each shortlist has others.
+MOST_SCHEMAS = 2_000
 
 JsonSchema = dict[str, Any]
 
@@ -40,8 +46,16 @@ def answer_form(tools: Mapping[str, Tool], *, max_union: int = MAX_UNION) -> Ans
 
 
 def arguments_schema(tool: Tool) -> JsonSchema:
-    """A tool's own schema with its `$ref`s replaced; one that refers to itself is open there."""
-    schema = tool.schema_model.model_json_schema()
+    """A tool's own schema with its `$ref`s replaced; one that refers to itself is open there.
+
+    It is the same object every time, and nobody's to change.
+    """
+    return _inlined(tool.schema_model)
+
+
+@lru_cache(MOST_SCHEMAS)
+def _inlined(model: type[BaseModel]) -> JsonSchema:
+    schema = model.model_json_schema()
     definitions = schema.get("$defs", {})
 
     def inline(part: Any, inside: tuple[str, ...]) -> Any:

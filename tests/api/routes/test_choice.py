@@ -53,6 +53,18 @@ async def test_runs_are_found_by_their_metadata(client: httpx.AsyncClient) -> No
             assert answer.json()["total"] == expected, answer.text
 
 
+async def test_a_cursor_is_of_the_metadata_that_was_sought(client: httpx.AsyncClient) -> None:
+    for _ in range(2):
+        await post(client, metadata={"team": "red"})
+    red, blue = ("/runs?limit=1&metadata=team:red", "/runs?limit=1&metadata=team:blue")
+
+    cursor = (await client.get(red)).json()["next_cursor"]
+
+    assert (await client.get(f"{red}&cursor={cursor}")).status_code == 200
+    assert (await client.get(f"{blue}&cursor={cursor}")).status_code == 400
+    assert (await client.get(f"/runs?limit=1&cursor={cursor}")).status_code == 400
+
+
 @pytest.mark.parametrize(
     ("given", "field"),
     [
