@@ -54,6 +54,7 @@ class _Answer(BaseModel):
     by: str = "whoever resumed it"
     reason: str | None = None
     plan: Any = None
+    question: int | None = None
 
 
 class _Unclear(Exception):
