@@ -82,6 +82,8 @@ async def test_the_record_of_a_call_says_what_it_took(storage: Storage) -> None:
         "output_tokens": 10,
         "usd": 0.25,
         "rejected_plan": None,
+        "round": 1,
+        "purpose": "plan",
     }
     assert planned.state["usage"] == {
         "calls": 1,
