@@ -226,7 +226,8 @@ class _Course:
         if steps is None:
             steps = steps_of(self._state["plan"], entry)
         node = "plan" if by and by["source"] == "llm" else "fallback_plan"
-        told = {"round": entry["round"], "planned_by": by, "steps": steps, "then": entry["then"]}
+        then = entry.get("proposed_then", entry["then"])
+        told = {"round": entry["round"], "planned_by": by, "steps": steps, "then": then}
         yield _event("plan.made", at, node, **told)
         if entry["approval"]:
             yield _waiting(entry["approval"])

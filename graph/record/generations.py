@@ -130,7 +130,7 @@ def _as_it_ended(state: RunState, ended: Ending, plan: Plan) -> RunState:
             **state,
             "status": ended["status"],
             "error": ended["error"],
-            "result": None,
+            "result": ended.get("result"),
             "usage": ended["usage"],
             "planned_by": ended["planned_by"],
             "plan": _cut(state, ended, plan) if ended["steps"] else Plan(steps=[]),

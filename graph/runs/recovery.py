@@ -30,7 +30,7 @@ from graph.state import (
     split,
     whole,
 )
-from graph.state.rounds import after_steps, rounds_of, steps_of
+from graph.state.rounds import after_steps, asked_about, rounds_of, steps_of
 from graph.state.row import RetryCommand, RunRow, state_of
 from graph.state.status import SETTLED
 from graph.storage.storage import RunIndex
@@ -308,7 +308,7 @@ def _retry_mark(state: RunState, command: RetryCommand) -> Mark:
 
 
 def _ending(state: RunState) -> Ending:
-    return Ending(
+    ended = Ending(
         status=state["status"],
         error=state["error"],
         usage=state["usage"],
@@ -321,6 +321,9 @@ def _ending(state: RunState) -> Ending:
         completed_at=state["completed_at"],
         approval=state.get("approval"),
     )
+    if state["result"] is not None:
+        ended["result"] = state["result"]
+    return ended
 
 
 def _detail(state: RunState, command: RetryCommand) -> str:
@@ -367,8 +370,9 @@ async def carry_out(
     Nothing is executed yet. Doing it again after a crash does it once.
     """
     question = question_of(state)
+    number = question["number"] if question else asked_about(state)
     answer: Any = row.approval_answer
-    if answer is None or answer.get("question") != (question and question["number"]):
+    if answer is None or answer.get("question") != number:
         return state  # none, or one that was carried out before
     command: Command[None] = Command(resume=row.approval_answer)
     await graph.ainvoke(command, config, interrupt_before="*", durability="sync")

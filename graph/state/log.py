@@ -7,7 +7,7 @@ from pydantic import WithJsonSchema
 from typing_extensions import TypedDict
 
 from graph.state.plan import Approval, Plan, PlannedBy, RequiredApproval, Step, Usage
-from graph.state.status import RunError, Status
+from graph.state.status import Result, RunError, Status
 from graph.state.wording import UNTOLD, Time, doc
 
 
@@ -48,6 +48,9 @@ class Ending(TypedDict):
     completed_at: Annotated[Time | None, doc("When it had been settled.")]
     approval: NotRequired[Annotated[Approval | None, UNTOLD]]  # not in those of earlier versions
     plan: NotRequired[Annotated[Plan, UNTOLD]]  # where a person may replace it from here on
+    result: NotRequired[  # of one that was incomplete
+        Annotated[Result, doc("What had come out by then.")]
+    ]
 
 
 class Retry(TypedDict):

@@ -116,6 +116,9 @@ class Round(TypedDict):
     proposed: Annotated[
         list[Step] | None, doc("Its steps as they were planned, if somebody has edited them.")
     ]
+    proposed_then: NotRequired[
+        Annotated[Then | None, doc("What was to follow them, where an edit has changed that.")]
+    ]
     dropped: Annotated[
         list[Step], doc("Its steps that a later round was made instead of: they are not executed.")
     ]

@@ -118,6 +118,18 @@ def dropped(state: Mapping[str, Any]) -> set[int]:
     return {step["step"] for entry in rounds_of(state) for step in entry["dropped"]}
 
 
+def asked_about(state: Mapping[str, Any]) -> int | None:
+    """The number of the question whether a later round is to be executed.
+
+    A later question of the run, also about a step in doubt, has a higher one. None for the plan
+    that the run began with since it was started last: that question is the first one.
+    """
+    begun_since = rounds_of(state)[carried(state) :]
+    if not begun_since or begun_since[-1]["round"] == 1:
+        return None
+    return len(state.get("log", ()))
+
+
 # How a round begins, and what comes of it.
 
 
@@ -260,5 +272,7 @@ def edited(state: Mapping[str, Any], entry: Round, steps: Sequence[Step], then: 
         "then": then,
         "proposed": before if entry["proposed"] is None else entry["proposed"],
     }
+    if then != entry["then"] and "proposed_then" not in entry:
+        changed["proposed_then"] = entry["then"]
     all_steps = [*state["plan"]["steps"][: entry["first"] - 1], *steps]
     return Plan(steps=all_steps, rounds=[*rounds_of(state)[:-1], changed])

@@ -28,7 +28,7 @@ from graph.state import (
     outputs,
     run_error,
 )
-from graph.state.rounds import digest, edited, rounds_of, steps_of
+from graph.state.rounds import asked_about, digest, edited, rounds_of, steps_of
 from nodes.approval.edited_plan import PlanUnfit, first_editable, read_round
 from nodes.contract.plan_check import check_plan, run_tools
 from nodes.planning.budget import limits_of
@@ -54,6 +54,7 @@ class _Answer(BaseModel):
     by: str = "whoever resumed it"
     reason: str | None = None
     plan: Any = None
+    question: int | None = None
 
 
 class _Unclear(Exception):
@@ -160,9 +161,11 @@ def _approved(plan: Plan, state: RunState) -> Plan:
 
 
 def _question(state: RunState, reasons: list[str], tools: Mapping[str, Tool]) -> dict[str, Any]:
+    # Of a later round its own steps, which an edited plan would replace.
+    first = 1 if asked_about(state) is None else first_editable(state)
     return {
         "question": f"Is this plan to be executed? {_HOW}.",
-        "plan": {"steps": state["plan"]["steps"]},
+        "plan": {"steps": state["plan"]["steps"][first - 1 :]},
         "tools": tools_of(state["plan"]["steps"][state["cursor"] :], tools),
         "reasons": reasons,
     }

@@ -43,7 +43,8 @@ async def test_a_good_reading_becomes_the_plan(tools: Mapping[str, Tool]) -> Non
     steps = [step("calculator", expression="2 + 2")]
     update = await planned(Reading(steps=steps), tools)
 
-    assert update["plan"] == {"steps": steps}
+    assert update["plan"]["steps"] == steps
+    assert [entry["then"] for entry in update["plan"]["rounds"]] == ["done"]
     assert "error" not in update
 
 

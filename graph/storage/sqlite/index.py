@@ -153,12 +153,25 @@ class SqliteIndex:
         )
         return await self._writer.write((update, (at, by, run_id, *sources)), durable=True) > 0
 
-    async def decide(self, run_id: str, approval_answer: ApprovalAnswer) -> bool:
+    async def decide(
+        self, run_id: str, approval_answer: ApprovalAnswer, *, generation: int
+    ) -> bool:
+        if (question := approval_answer.get("question")) is not None:
+            return await self._answer(run_id, approval_answer, question, generation)
         values = (json.dumps(approval_answer), run_id)
         return await self._writer.write((_DECIDE, values), durable=True) > 0
 
     async def resolve(self, run_id: str, answer: DoubtAnswer, *, generation: int) -> bool:
-        question = answer["question"]
+        return await self._answer(run_id, answer, answer["question"], generation)
+
+    async def _answer(
+        self,
+        run_id: str,
+        answer: ApprovalAnswer | DoubtAnswer,
+        question: int,
+        generation: int,
+    ) -> bool:
+        """Store the first answer to a question that has a number; whether it is that."""
         asked = (question, question, run_id, generation, question)
         values = (json.dumps(answer), run_id, generation, question)
         # Who has read the question in the checkpoint may come before the row was told of it.

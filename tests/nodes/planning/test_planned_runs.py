@@ -84,6 +84,8 @@ async def test_the_record_of_a_call_says_what_it_took(storage: Storage) -> None:
         "usd": 0.25,
         "raw": calculation().text,
         "rejected_plan": None,
+        "round": 1,
+        "purpose": "plan",
     }
     assert planned.state["usage"] == {
         "calls": 1,

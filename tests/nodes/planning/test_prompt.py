@@ -108,7 +108,7 @@ def test_no_example_names_a_tool_that_is_not_there() -> None:
     assert text.count("Example. Request: ") == 1
 
 
-@pytest.mark.parametrize(("count", "tokens"), [(2, 415), (20, 1450)])
+@pytest.mark.parametrize(("count", "tokens"), [(2, 469), (20, 1521)])
 def test_the_prompt_is_small(tools: Mapping[str, Tool], count: int, tokens: int) -> None:
     """A token is some four characters; the exact number is the tokenizer's of each provider."""
     chosen = some(tools, count)
