@@ -217,11 +217,13 @@ class _Course:
             return
         entry, calls = self._rounds[self._told], self._calls()
         self._told += 1
-        yield _event("plan.started", entry["at"], "plan", round=entry["round"], why=entry["why"])
-        yield from _calls(calls, entry, entry["at"])
+        # The first one begins with the generation, which those of earlier versions do not tell.
+        began = self._started_at if entry["round"] == 1 else entry["at"]
+        yield _event("plan.started", began, "plan", round=entry["round"], why=entry["why"])
+        yield from _calls(calls, entry, began)
         if entry["then"] is None:
             return
-        by, at = entry["planned_by"], ended_at(calls[-1]) if calls else entry["at"]
+        by, at = entry["planned_by"], ended_at(calls[-1]) if calls else began
         steps = entry["proposed"]
         if steps is None:
             steps = steps_of(self._state["plan"], entry)
