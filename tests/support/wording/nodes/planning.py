@@ -14,7 +14,8 @@ from nodes.planning.model import BudgetExceeded, Completion, Cost
 from nodes.planning.prompt import instructions, of_caller, of_operator, repair
 from nodes.planning.prompt import messages as asked
 from nodes.planning.schema import answer_form
-from tests.support.models.planning_runs import Planning
+from tests.support.models.planning_runs import LIMITS, Planning
+from tests.support.models.rounds import calculating, round_of_steps
 from tests.support.models.scripted_models import (
     ScriptedModel,
     Turn,
@@ -45,6 +46,7 @@ async def messages() -> dict[str, str]:
     """Reasons of plans, then of their failures, then of budgets; what models are told."""
     async with open_storage("memory://") as storage:
         told = await _reasons(storage) | await _failures(storage)
+        told |= await _later(storage)
         told |= _budgets()
         told |= await _of_the_day(storage)
     return told | _prompts()
@@ -86,6 +88,30 @@ async def _failures(storage: Storage) -> dict[str, str]:
         "failed.not-understood": (await end(_EMPTY, _SONG))[0],
         "budget": masked(over, reason="a call may take 100 tokens, 99 are left"),
     }
+
+
+async def _later(storage: Storage) -> dict[str, str]:
+    """How a run ends that has done something, and what a model is told after a round."""
+    look, failing = calculating("2 + 3", "look"), calculating("1 / 0")
+
+    async def end(*turns: Turn, **options: Any) -> str:
+        state = (await Planning(storage, _model(*turns), **options).run()).state
+        assert state["error"] is not None
+        return state["error"]["message"]
+
+    gives_up = round_of_steps(then="refuse", says="<words>")
+    shown, mended = _model(look, round_of_steps()), _model(failing, gives_up)
+    await Planning(storage, shown).run()
+    told = {
+        "incomplete.rounds": await end(look, look, limits={**LIMITS, "max_rounds": 2}),
+        "incomplete.one-round": await end(look, limits={**LIMITS, "max_rounds": 1}),
+        "incomplete.gave-up": await end(look, gives_up),
+        "incomplete.models": await end(look, misconfigured("<reason>")),
+        "not-mended": (await Planning(storage, mended).run()).state["error"]["message"],  # type: ignore[index]
+    }
+    told["look"] = shown.calls[1].messages[-1]["content"]
+    told["mend"] = mended.calls[1].messages[-1]["content"]
+    return told
 
 
 def _model(*script: Turn, name: str = "<model>") -> ScriptedModel:
