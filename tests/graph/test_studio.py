@@ -316,7 +316,8 @@ def test_a_plan_is_approved(asking: StudioServer, waiting: str) -> None:
     done = asking.wait(waiting, command={"resume": True})
 
     assert state["next"] == ["execute_step"]
-    assert state["interrupts"][0]["value"]["plan"] == state["values"]["plan"]
+    plan = state["interrupts"][0]["value"]["plan"]
+    assert plan == {"steps": state["values"]["plan"]["steps"]}
     assert (done["run"]["status"], done["result"]["output"]) == ("completed", 5)
     assert done["log"][0]["what"] == "approved"
 
