@@ -121,7 +121,7 @@ def test_the_drawing_has_the_four_nodes_and_a_label_at_every_conditional_edge(
         for source, targets in (
             ("plan", ("execute_step", "plan", "fallback_plan", "finalize")),
             ("fallback_plan", ("execute_step", "finalize")),
-            ("execute_step", ("execute_step", "finalize")),
+            ("execute_step", ("execute_step", "plan", "finalize")),
         )
         for target in targets
     }
