@@ -159,7 +159,7 @@ class RunIndex(Protocol):
         """Mark a run that is not settled as to be cancelled, unless it is; whether it is marked."""
 
     async def decide(
-        self, run_id: str, approval_answer: ApprovalAnswer, *, generation: int
+        self, run_id: str, approval_answer: ApprovalAnswer, *, generation: int = 0
     ) -> bool:
         """Store what was decided about a run's plan; whether it was the first thing said about it.
 

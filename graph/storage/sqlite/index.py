@@ -154,7 +154,7 @@ class SqliteIndex:
         return await self._writer.write((update, (at, by, run_id, *sources)), durable=True) > 0
 
     async def decide(
-        self, run_id: str, approval_answer: ApprovalAnswer, *, generation: int
+        self, run_id: str, approval_answer: ApprovalAnswer, *, generation: int = 0
     ) -> bool:
         if (question := approval_answer.get("question")) is not None:
             return await self._answer(run_id, approval_answer, question, generation)
