@@ -82,7 +82,7 @@ Metadata = Annotated[
 
 Tokens = Annotated[int, Field(ge=0, le=10**12), BeforeValidator(whole)]
 Steps = Annotated[int, Field(ge=1, le=10**6), BeforeValidator(whole)]
-Rounds = Annotated[int, Field(le=10**6), BeforeValidator(whole)]
+Mends = Annotated[int, Field(ge=0, le=10**6), BeforeValidator(whole)]
 
 
 class BudgetCreate(Body):
@@ -149,15 +149,13 @@ class RunCreate(Task):
         "the plan; `execute`: go on, unless the server asks for approval (RUNWRIGHT_APPROVE).",
     )
 
-    max_rounds: Rounds | None = Field(
+    max_rounds: Steps | None = Field(
         None,
-        ge=1,
         description="Most rounds of planning by models, not more than RUNWRIGHT_MAX_ROUNDS; 1: "
         "nothing is planned after a look at what steps returned.",
     )
-    mend: Rounds | None = Field(
+    mend: Mends | None = Field(
         None,
-        ge=0,
         description="How often a model may plan another way after a step that failed for good, not "
         "more than RUNWRIGHT_MEND.",
     )
