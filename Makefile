@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN    := .venv/bin
 
-.PHONY: run audit soak-effects soak-kills studio test test-rest test-all test-real-llm lint style types notebook models mcp dev lock clean bench-flight bench-house bench-keeping bench-live bench-planner bench-planning bench-runs bench-search
+.PHONY: run audit soak-effects soak-kills soak-points studio test test-rest test-all test-real-llm lint style types notebook models mcp dev lock clean bench-flight bench-house bench-keeping bench-live bench-planner bench-planning bench-runs bench-search
 
 # `value`, since in JSON there may be a $.
 run: .venv/.installed $(if $(value RUNWRIGHT_MODELS),.venv/.models) $(if $(value RUNWRIGHT_MCP),.venv/.mcp) ## start the server on http://127.0.0.1:8000
@@ -37,6 +37,9 @@ soak-kills: .venv/.dev      ## ten rounds of the tests that kill, cancel and rac
 
 soak-effects: .venv/.dev    ## 200 kills around and inside calls of a tool whose effects are counted
 	EFFECT_KILLS=200 $(BIN)/python -m pytest -s -k killed_around tests/graph/runs/killed/test_effects.py $(ARGS)
+
+soak-points: .venv/.dev     ## 1,000 kills between a node's end, its commit and what is told of it
+	POINT_KILLS=1000 $(BIN)/python -m pytest -s tests/graph/runs/killed/test_points.py $(ARGS)
 
 test-real-llm: .venv/.real-llm ## let two small real models plan; downloads 1.3 GB the first time
 	$(BIN)/python -m pytest -m real_llm $(ARGS)

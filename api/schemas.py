@@ -1,11 +1,19 @@
 """What goes in and out besides the record of a run."""
 
+from dataclasses import replace
 from typing import Annotated, Any, Literal, cast
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from api.errors.kinds import FieldError
+from graph.runs.choice import (
+    LONGEST_INSTRUCTIONS,
+    LONGEST_VALUE,
+    METADATA_KEY,
+    MOST_PAIRS,
+    RunOptions,
+)
 from graph.state import Approve, Budget, Status
 from nodes.contract.json_data import UNSTORABLE
 from tools.registry import InDoubt
@@ -58,8 +66,23 @@ def whole(number: Any) -> Any:
     return int(number) if isinstance(number, float) and number.is_integer() else number
 
 
+#: Longest name of a model or a tool, in characters, and most tools that are named.
+LONGEST_NAME, MOST_TOOLS = 200, 1_000
+
+Name = Annotated[Words, Field(min_length=1, max_length=LONGEST_NAME)]
+
+#: Text by names of the caller's own.
+Metadata = Annotated[
+    dict[
+        Annotated[str, Field(pattern=METADATA_KEY)],
+        Annotated[Words, Field(max_length=LONGEST_VALUE)],
+    ],
+    Field(max_length=MOST_PAIRS),
+]
+
 Tokens = Annotated[int, Field(ge=0, le=10**12), BeforeValidator(whole)]
 Steps = Annotated[int, Field(ge=1, le=10**6), BeforeValidator(whole)]
+Mends = Annotated[int, Field(ge=0, le=10**6), BeforeValidator(whole)]
 
 
 class BudgetCreate(Body):
@@ -90,9 +113,31 @@ class Task(Body):
         None, description="What the run may spend on planning by models."
     )
 
+    model: Name | None = Field(
+        None,
+        description="The model that plans it, one of those configured (RUNWRIGHT_MODELS); no other "
+        "is asked then.",
+    )
+    instructions: Words | None = Field(
+        None,
+        max_length=LONGEST_INSTRUCTIONS,
+        description="How it is to be planned, for models: told to them after our rules, as the "
+        "caller's. The pattern planner reads the prompt alone.",
+    )
+    tools: list[Name] | None = Field(
+        None,
+        min_length=1,
+        max_length=MOST_TOOLS,
+        description="The tools that its plans may use, by name; all of the server without it.",
+    )
+
     def plain_budget(self) -> Budget | None:
         """The budget as runs keep it."""
         return cast("Budget | None", self.budget and self.budget.model_dump())
+
+    def options(self) -> RunOptions:
+        """What else it is given, still to be checked."""
+        return RunOptions(model=self.model, instructions=self.instructions, tools=self.tools)
 
 
 class RunCreate(Task):
@@ -103,6 +148,26 @@ class RunCreate(Task):
         description="`plan`: rest after planning, in the status `waiting`, until somebody approves "
         "the plan; `execute`: go on, unless the server asks for approval (RUNWRIGHT_APPROVE).",
     )
+
+    max_rounds: Steps | None = Field(
+        None,
+        description="Most rounds of planning by models, not more than RUNWRIGHT_MAX_ROUNDS; 1: "
+        "nothing is planned after a look at what steps returned.",
+    )
+    mend: Mends | None = Field(
+        None,
+        description="How often a model may plan another way after a step that failed for good, not "
+        "more than RUNWRIGHT_MEND.",
+    )
+
+    metadata: Metadata = Field(
+        default_factory=dict,
+        description="Names and values of the caller's own, to find the run by.",
+    )
+
+    def options(self) -> RunOptions:
+        """What else it is given, still to be checked."""
+        return replace(super().options(), metadata=self.metadata)
 
     @property
     def approve(self) -> Approve | None:

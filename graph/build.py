@@ -41,7 +41,6 @@ from nodes.finalize import finalize
 from nodes.plan import plan
 from nodes.planning.model import ModelLadder
 from nodes.planning.planner import ModelPlanner
-from nodes.planning.schema import answer_form
 from tools.invocation import ToolErrors
 from tools.registry import Tool
 from tools.threads import ToolThreads
@@ -83,7 +82,7 @@ def build_graph(
     """
     by_hand = input_schema is RunInput
     builder = StateGraph(Channels, input_schema=input_schema)
-    models = ModelPlanner(ladder, tools, answer_form(tools), without_slot) if ladder else None
+    models = ModelPlanner(ladder, tools, without_slot) if ladder else None
     asking = ApprovalGate(tools, next_event, approve, approval_expires)
     doubts = doubts or DoubtGate(expires=approval_expires, number=next_event)
     nodes: dict[str, Node] = {
@@ -109,6 +108,7 @@ def build_graph(
             learn=learn,
             hand_edits=by_hand,
             errors=tool_errors,
+            models=models.queue if models else None,
         ),
         "finalize": partial(finalize, tools=tools, hand_edits=by_hand),
     }
@@ -125,12 +125,14 @@ def build_graph(
 def recursion_limit(limits: Limits, tools: Iterable[Tool] = (), *, models: int = 0) -> int:
     """Super-steps that a run within its limits can need, fixed before it is planned.
 
-    Every attempt is one super-step, and so is every call of a model: each model can be asked, tried
-    again after a failure, asked to repair, and tried again at that. The rest is `fallback_plan`,
-    `finalize`, the approval and a margin; a resumption after a crash starts the count anew.
+    Every attempt is one super-step, and so is every call of a model: in each round each model can
+    be asked, tried again after a failure, asked to repair, and tried again at that; beside that is
+    its beginning and its approval. The rest is `fallback_plan`, `finalize` and a margin; a
+    resumption after a crash starts the count anew.
     """
     attempts = max([limits["max_attempts"], *(tool.attempts or 1 for tool in tools)])
-    return limits["max_steps"] * attempts + 4 * models + 20
+    rounds = limits.get("max_rounds", 1) + limits.get("mend", 0)
+    return limits["max_steps"] * attempts + rounds * (4 * models + 3) + 20
 
 
 # Nodes and routers know runs, not channels.

@@ -9,33 +9,38 @@ from collections.abc import Hashable
 from typing import Any, Literal
 
 from graph.state import RunState
+from graph.state.rounds import is_planning
 
 #: Where each label leads.
 AFTER_PLAN: dict[Hashable, str] = {
     "planned": "execute_step",
     "repair or next model": "plan",
     "no model left": "fallback_plan",
-    "refused": "finalize",
+    "nothing to execute": "finalize",
 }
 AFTER_FALLBACK_PLAN: dict[Hashable, str] = {"planned": "execute_step", "refused": "finalize"}
 AFTER_STEP: dict[Hashable, str] = {
     "next step or retry": "execute_step",
+    "look or mend": "plan",
     "all done or failed": "finalize",
 }
 
 
 async def after_plan(
     state: RunState,
-) -> Literal["planned", "repair or next model", "no model left", "refused"]:
-    """A plan is executed, an error ends the run.
+) -> Literal["planned", "repair or next model", "no model left", "nothing to execute"]:
+    """What is left of a plan is executed, an error ends the run, and so does a plan that is done.
 
-    Without a plan a model is asked again, or the next one; when none is left, the pattern planner.
+    While a round is planned a model is asked again, or the next one; where none is left for the
+    first round, the pattern planner.
     """
     if state.get("error"):
-        return "refused"
-    if _steps(state) != []:
-        return "planned"
-    return "repair or next model" if state.get("planning") else "no model left"
+        return "nothing to execute"
+    if is_planning(state):
+        return "repair or next model"
+    if _steps(state) == []:
+        return "no model left"
+    return "nothing to execute" if _is_done(state) else "planned"
 
 
 async def after_fallback_plan(state: RunState) -> Literal["planned", "refused"]:
@@ -43,14 +48,24 @@ async def after_fallback_plan(state: RunState) -> Literal["planned", "refused"]:
     return "refused" if state.get("error") else "planned"
 
 
-async def after_step(state: RunState) -> Literal["next step or retry", "all done or failed"]:
-    """The next step, or the same one again, until all are done or one has failed for good."""
+async def after_step(
+    state: RunState,
+) -> Literal["next step or retry", "look or mend", "all done or failed"]:
+    """The next step, or the same one again, until all are done or one has failed for good.
+
+    Between two rounds a model is asked.
+    """
     if state.get("error"):
         return "all done or failed"
+    if is_planning(state):
+        return "look or mend"
+    return "all done or failed" if _is_done(state) else "next step or retry"
+
+
+def _is_done(state: RunState) -> bool:
+    """Whether no step is left; a plan edited by hand into none is for `execute_step` to refuse."""
     steps, cursor = _steps(state), state.get("cursor")
-    # A plan edited by hand into no plan at all is for `execute_step` to refuse.
-    done = steps and isinstance(cursor, int) and cursor >= len(steps)
-    return "all done or failed" if done else "next step or retry"
+    return bool(steps) and isinstance(cursor, int) and cursor >= len(steps or ())
 
 
 def _steps(state: RunState) -> list[Any] | None:

@@ -21,13 +21,14 @@ from graph.queue.model_calls import ModelCalls
 from graph.record.explain import Explanation, explain
 from graph.record.record import Record
 from graph.runs.accept import Acceptance, refuse_second
+from graph.runs.choice import NO_OPTIONS, RunOptions
 from graph.runs.context import RunContext, RunPolicy, thread
 from graph.runs.health import Health, Servers
 from graph.runs.history import Checkpoint, HistoryPage, checkpoint_of, page_of
 from graph.runs.quotas import Quotas, Usage
 from graph.runs.runner import Runner
 from graph.runs.watch import RunSubscription
-from graph.state import Approve, Budget, ResolvedAs
+from graph.state import Approve, Budget, Limits, ResolvedAs
 from graph.state.row import IdempotencyKey, RunRow
 from graph.storage.pages import Page, decode, found_page
 from graph.storage.search import Search
@@ -56,7 +57,8 @@ class Runs:
         calls: ModelCalls | None = None,
         servers: Servers = dict,
     ) -> None:
-        models = len(ladder.models) if ladder else 0
+        self._models = tuple(ladder.models) if ladder else ()
+        models = len(self._models)
         self._context = context
         self._storage, self._reader, self._executor = (
             context.storage,
@@ -74,7 +76,9 @@ class Runs:
         expires = policy.approval_expires
         self._canceller = Canceller(context, self._runner, self._acceptance)
         self._retrier = Retrier(context, self._runner, self._acceptance, approval_expires=expires)
-        self._forker = Forker(context, self._acceptance, approval_expires=expires)
+        self._forker = Forker(
+            context, self._acceptance, approval_expires=expires, models=ladder is not None
+        )
         self._deletion = Deletion(context)
         self.approval_gate = ApprovalGate(context, self._runner, self._acceptance)
         self._resolver = Resolver(context, self._runner, self._acceptance)
@@ -120,14 +124,18 @@ class Runs:
         owner: str = "default",
         budget: Budget | None = None,
         approve: Approve | None = None,
+        options: RunOptions = NO_OPTIONS,
         key: IdempotencyKey | None = None,
+        max_rounds: int | None = None,
+        mend: int | None = None,
     ) -> Record:
         """Accept a task; it is on disk when this returns, and executed soon after.
 
         `approve` says whether it waits after planning until somebody approves; without it, as all.
-        Raises `PromptRejected`, `TooManyPosts`, `QueueFull`, `NoRoom`, `StorageUnavailable`, and
-        `NotAccepting` while the process is ending. With a key that the owner has used before it
-        raises `AlreadyAccepted` or `KeyReused`.
+        `max_rounds` and `mend` are limits below those that all runs have.
+        Raises `PromptRejected`, `ChoiceRejected`, `TooManyPosts`, `QueueFull`, `NoRoom`,
+        `StorageUnavailable`, and `NotAccepting` while the process is ending. With a key that the
+        owner has used before it raises `AlreadyAccepted` or `KeyReused`.
         """
         self._acceptance.check()
         if key is not None:
@@ -141,10 +149,12 @@ class Runs:
             run_id=str(uuid4()),
             owner=owner,
             prompt=prompt,
-            limits=self._policy.limits,
+            limits=_lowered(self._policy.limits, max_rounds=max_rounds, mend=mend),
             created_at=time.time(),
             budget=budget,
             approve=approve or self._policy.approve,
+            choice=options.choice(self._models, self.tools),
+            metadata=options.checked_metadata(),
         )
         return await self._acceptance.accept(row, key)
 
@@ -282,19 +292,25 @@ class Runs:
         return await self._deletion.remove_settled(run_ids)
 
     async def preview(
-        self, prompt: str, *, owner: str = "default", budget: Budget | None = None
+        self,
+        prompt: str,
+        *,
+        owner: str = "default",
+        budget: Budget | None = None,
+        options: RunOptions = NO_OPTIONS,
     ) -> PlanPreview:
         """The plan that a run of this prompt would be given; nothing is stored but what it cost.
 
-        Raises `PromptRejected`, `TooManyPosts`, `StorageUnavailable` where what it cost cannot be
-        stored, and `NotAccepting` while the process is ending.
+        Raises `PromptRejected`, `ChoiceRejected`, `TooManyPosts`, `StorageUnavailable` where what
+        it cost cannot be stored, and `NotAccepting` while the process is ending.
         """
         self._acceptance.check()
         if reason := prompt_error(prompt, self._policy.limits["max_prompt"]):
             raise PromptRejected(reason)
+        choice = options.choice(self._models, self.tools)
         self._acceptance.rate.take(owner)
         with self._storage.available():
-            return await self._previews.make(prompt, owner=owner, budget=budget)
+            return await self._previews.make(prompt, owner=owner, budget=budget, choice=choice)
 
     async def account(self, owner: str) -> Account:
         """How the owner's budget of the day stands. Raises `StorageUnavailable`."""
@@ -343,3 +359,13 @@ class Runs:
     def mermaid(self) -> str:
         """The graph as a mermaid drawing."""
         return draw(self.graph).mermaid
+
+
+def _lowered(limits: Limits, *, max_rounds: int | None, mend: int | None) -> Limits:
+    """The limits with those that a run asks for, where they are lower."""
+    lowered: Limits = {**limits}
+    if max_rounds is not None:
+        lowered["max_rounds"] = min(max_rounds, limits.get("max_rounds", 1))
+    if mend is not None:
+        lowered["mend"] = min(mend, limits.get("mend", 0))
+    return lowered

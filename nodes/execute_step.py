@@ -4,7 +4,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -18,9 +18,13 @@ from graph.state import (
     Learned,
     RunState,
     Step,
+    StepFailure,
+    attempts,
+    ended_at,
     question_of,
     run_error,
 )
+from graph.state.rounds import after_steps, begun, mends_left
 from nodes.approval.asking import ApprovalGate, changed_since_asked
 from nodes.approval.edited_plan import PlanUnfit
 from nodes.approval.hand_edits import checked_plan, refused
@@ -50,6 +54,9 @@ logger = logging.getLogger("runwright.steps")
 #: Is told how a call ended that a run had left to itself.
 Learn = Callable[[str, Learned], None]
 
+#: The models that are to be asked for the next round of a run, the first one first.
+Queue = Callable[[RunState], Sequence[str]]
+
 
 async def execute_step(
     state: RunState,
@@ -64,8 +71,13 @@ async def execute_step(
     learn: Learn | None = None,
     hand_edits: bool = False,
     errors: ToolErrors = "text",
+    models: Queue | None = None,
 ) -> dict[str, Any]:
     """Make the next attempt at the step under the cursor and record it.
+
+    The attempt that ends a round after which a model is to look begins the next one in the same
+    update, and so does one that fails for good where a model may mend that; without `models` none
+    can.
 
     A plan that waits for a person is asked about first, in a visit of its own: the decision is
     stored before anything is executed. An attempt that may have acted is recorded in one visit, and
@@ -105,7 +117,7 @@ async def execute_step(
     awaited = tool is not None and tool.coroutine is not None
     record = await _recorded(state, step, caller, without_slot if awaited else no_slots)
     _log(state, record)
-    return _update(state, record)
+    return _update(state, record, tool, models)
 
 
 async def _recorded(
@@ -294,11 +306,15 @@ def _retry_at(state: RunState, outcome: Outcome, tool: Tool | None) -> float | N
     return time.time() + bounded(wait)
 
 
-def _update(state: RunState, record: Attempt) -> dict[str, Any]:
+def _update(
+    state: RunState, record: Attempt, tool: Tool | None, models: Queue | None
+) -> dict[str, Any]:
     if record["status"] == "ok":
         steps, skipped = state["plan"]["steps"], state.get("skipped", [])
         cursor = next_cursor(steps, skipped, state["cursor"] + 1)
-        return {"cursor": cursor, "attempt": 0, "not_before": None, "log": [record]}
+        done = {"cursor": cursor, "attempt": 0, "not_before": None, "log": [record]}
+        queue = models(state) if models and cursor == len(steps) else ()
+        return done | after_steps(state, cursor, queue, at=ended_at(record))
     update: dict[str, Any] = {
         "attempt": record["attempt"],
         "not_before": record["retry_at"],
@@ -308,8 +324,32 @@ def _update(state: RunState, record: Attempt) -> dict[str, Any]:
         return update | {"status": "waiting"}
     if record["retry_at"] is None:
         assert record["error"] is not None
+        if models is not None and _is_mendable(state, record, tool):
+            failure = StepFailure(
+                step=record["step"],
+                tool=record["tool"],
+                input=record["input"],
+                error=record["error"],
+            )
+            began = begun(state, "mend", models(state), at=ended_at(record), failure=failure)
+            return update | began
         update["error"] = run_error("step_failed", record["error"]["message"], step=record["step"])
     return update
+
+
+def _is_mendable(state: RunState, record: Attempt, tool: Tool | None) -> bool:
+    """Whether a model may plan on after a final failure: never where it may have acted.
+
+    Unless the tool is idempotent, that is so where any attempt may have that was made at the step
+    since it was last told to run.
+    """
+    if record["status"] == "in_doubt" or not mends_left(state):
+        return False
+    if tool is not None and tool.idempotent:
+        return True
+    made = [entry for entry in attempts(state) if entry["step"] == record["step"]]
+    made = [entry for entry in made if entry["generation"] == state["generation"]]
+    return not any(entry["may_have_acted"] is not False for entry in (*made, record))
 
 
 def _log(state: RunState, record: Attempt) -> None:

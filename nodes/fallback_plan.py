@@ -8,12 +8,13 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal
 
 from graph.state import Plan, PlanningCall, RunState, run_error
+from graph.state.rounds import made
 from nodes.approval.asking import ApprovalGate
 from nodes.approval.hand_edits import fault_of, refused
-from nodes.contract.plan_check import check_plan
+from nodes.contract.plan_check import RunTools, check_plan, run_tools
 from nodes.contract.steps import WithoutSlot, no_slots
 from nodes.planning.budget import limits_of, of_this_start
-from nodes.planning.outcomes import last_rejected, models_failed
+from nodes.planning.unplanned import last_rejected, models_failed
 from tools.registry import Tool
 from tools.toolbox import arrived, snapshot, to_come, version
 
@@ -23,12 +24,12 @@ if TYPE_CHECKING:  # what it knows of language is a tenth of a start
 
 logger = logging.getLogger("runwright.tools")
 
-#: How many planners are kept, each for another set of tools.
-MOST_LOADED = 8
+#: So many planners are kept, each of other tools; another is made in a millisecond or two.
+MOST_KEPT = 32
 
 
 class LazyPlanner:
-    """The pattern planner of these tools, loaded by `load` or at the first prompt.
+    """The pattern planners of these tools, and of some of them: loaded by `load` or when needed.
 
     At once where a tool has phrases of its own, since it raises `InvalidPhrase` for one that is no
     good.
@@ -37,30 +38,31 @@ class LazyPlanner:
     def __init__(self, tools: Mapping[str, Tool]) -> None:
         self._tools = tools
         self._loading = Lock()
-        self._loaded: dict[str, PatternPlanner] = {}
+        self.loaded: dict[str, PatternPlanner] = {}
         if any(tool.phrases for tool in tools.values()):
             self.load()
 
-    def load(self, owner: str | None = None) -> "PatternPlanner":
-        """Load that of an owner's tools, unless it is.
+    def load(self, tools: Mapping[str, Tool] | None = None) -> "PatternPlanner":
+        """Load that of these tools, of all without, unless it is.
 
         The first takes a tenth of a second, so call it in a thread.
         """
+        tools = snapshot(self._tools if tools is None else tools)
         with self._loading:
-            tools = snapshot(self._tools, owner)
-            if (loaded := self._loaded.get(version(tools))) is None:
-                loaded = _planner_of(tools)
-                if len(self._loaded) >= MOST_LOADED:
-                    self._loaded.pop(next(iter(self._loaded)))
-                self._loaded[version(tools)] = loaded
-        return loaded
+            if (planner := self.loaded.get(version(tools))) is None:
+                planner = _planner_of(tools)
+                if len(self.loaded) >= MOST_KEPT:
+                    self.loaded.pop(next(iter(self.loaded)))
+                self.loaded[version(tools)] = planner
+        return planner
 
-    async def plan(self, prompt: str, owner: str | None = None) -> "Reading":
-        """What the planner reads in a prompt of an owner."""
-        loaded = self._loaded.get(version(snapshot(self._tools, owner)))
-        if loaded is None:
-            loaded = await asyncio.to_thread(self.load, owner)
-        return await loaded.plan(prompt)
+    async def plan(self, prompt: str, tools: Mapping[str, Tool] | None = None) -> "Reading":
+        """What the planner of these tools reads in a prompt, of all without."""
+        tools = snapshot(self._tools if tools is None else tools)
+        planner = self.loaded.get(version(tools))
+        if planner is None:
+            planner = await asyncio.to_thread(self.load, tools)
+        return await planner.plan(prompt)
 
 
 def _planner_of(tools: Mapping[str, Tool]) -> "PatternPlanner":
@@ -81,7 +83,7 @@ def _planner_of(tools: Mapping[str, Tool]) -> "PatternPlanner":
 async def fallback_plan(
     state: RunState,
     *,
-    planner: "PatternPlanner | LazyPlanner",
+    planner: LazyPlanner,
     tools: Mapping[str, Tool],
     asking: ApprovalGate | None = None,
     hand_edits: bool = False,
@@ -94,55 +96,56 @@ async def fallback_plan(
     if hand_edits and (unfit := fault_of(state)):
         return refused(state, unfit)
     started_at = time.time()
-    reading = await _read(state, planner, tools, without_slot)
+    allowed, reading = await _read(state, planner, tools, without_slot)
+    fewer = allowed if isinstance(allowed, RunTools) else None
     if reading.unparsed:
         asked = of_this_start(state, state["planning_log"])
         error = run_error(
             "planning_failed" if models_failed(asked) else "not_understood",
-            _refusal(state, reading),
+            _refusal(state, reading, fewer),
             unparsed=reading.unparsed,
             examples=reading.examples,
             rejected_plan=last_rejected(asked),
         )
         return {"error": error, "planning_log": _logged(state, "refused", started_at)}
     plan = Plan(steps=reading.steps)
-    if reasons := check_plan(plan["steps"], snapshot(tools, state["owner"]), limits_of(state)):
+    if reasons := check_plan(plan["steps"], allowed, limits_of(state)):
         error = run_error("plan_rejected", _before(state) + "; ".join(reasons), rejected_plan=plan)
         return {"error": error, "planning_log": _logged(state, "rejected", started_at, reasons)}
-    update = {"plan": plan, "planning_log": _logged(state, "planned", started_at)}
+    log, by = _logged(state, "planned", started_at), state["planned_by"]
+    update = made(state, plan["steps"], "done", by, calls=len(log)) | {"planning_log": log}
     return asking.about(state, update) if asking else update
 
 
 async def _read(
-    state: RunState,
-    planner: "PatternPlanner | LazyPlanner",
-    tools: Mapping[str, Tool],
-    without_slot: WithoutSlot,
-) -> "Reading":
-    """What the planner reads in the prompt, with the tools that are to come if it needs them."""
-    if not isinstance(planner, LazyPlanner):
-        return await planner.plan(state["prompt"])
+    state: RunState, planner: LazyPlanner, tools: Mapping[str, Tool], without_slot: WithoutSlot
+) -> tuple[Mapping[str, Tool], "Reading"]:
+    """What the planner reads in the prompt, with the tools that are to come if it needs them.
+
+    Before it the tools that it reads by.
+    """
     while True:
-        known = version(tools)
-        reading = await planner.plan(state["prompt"], state["owner"])
+        allowed = run_tools(state, tools)
+        reading = await planner.plan(state["prompt"], allowed)
         if not reading.unparsed:
-            return reading
+            return allowed, reading
         if to_come(tools):  # perhaps they are what was asked for
             async with without_slot():
                 await arrived(tools)
-        elif version(tools) == known:
-            return reading
+        elif version(allowed) == version(run_tools(state, tools)):
+            return allowed, reading
 
 
 #: How much of what was not understood the message repeats, in characters.
 MOST_QUOTED = 500
 
 
-def _refusal(state: RunState, reading: "Reading") -> str:
+def _refusal(state: RunState, reading: "Reading", fewer: RunTools | None) -> str:
     words = "; ".join(f'"{part["text"]}"' for part in reading.unparsed)
     if len(words) > MOST_QUOTED:  # all of it is in `unparsed`, and each checkpoint keeps both
         words = f"{words[:MOST_QUOTED]}… (`unparsed` has all of it)"
-    return f"{_before(state)}not understood: {words}. Nothing was done."
+    only = "" if fewer is None else f" with {', '.join(fewer) or 'none'} as its only tools"
+    return f"{_before(state)}not understood{only}: {words}. Nothing was done."
 
 
 def _before(state: RunState) -> str:
@@ -170,5 +173,7 @@ def _logged(
         output_tokens=None,
         usd=None,
         rejected_plan=None,
+        round=1,
+        purpose="plan",
     )
     return [*state["planning_log"], call]

@@ -7,7 +7,8 @@ from typing import Any
 
 from langgraph.types import Overwrite
 
-from graph.state import Result, RunState, is_said_done
+from graph.state import Result, RunState, attempts, is_said_done
+from graph.state.rounds import dropped
 from graph.state.wording import counted
 from nodes.approval.edited_plan import PlanUnfit
 from nodes.approval.hand_edits import check_done, checked_plan, fault_of, refused
@@ -22,9 +23,10 @@ async def finalize(
 ) -> dict[str, Any]:
     """Completed with the last step's output, or failed where an earlier node left an error.
 
-    Cancelled where a person did not want the plan to be executed. With `hand_edits` it fails also
-    where the state was edited by hand into one whose plan was not executed. The log is written
-    whole, so that who reads the run need not put it together.
+    One that is incomplete has failed, and keeps what came out by then. Cancelled where a person did
+    not want the plan to be executed. With `hand_edits` it fails also where the state was edited by
+    hand into one whose plan was not executed. The log is written whole, so that who reads the run
+    need not put it together.
     """
     return {"log": Overwrite(state.get("log", []))} | _settled(state, tools, hand_edits=hand_edits)
 
@@ -36,17 +38,33 @@ def _settled(state: RunState, tools: Mapping[str, Tool], *, hand_edits: bool) ->
     if error := state["error"]:
         unwanted = error["type"] in ("rejected", "cancelled")
         status = "cancelled" if unwanted else "failed"
-        return {"status": status, "completed_at": time.time(), "not_before": None}
-    skipped = state.get("skipped", [])
-    output, tool = _last(state, skipped)
-    count = len(state["plan"]["steps"]) - len(skipped)
-    left_out = f", {len(skipped)} left out" if skipped else ""
-    summary = f"{counted(count, 'step')} done{left_out}; {_described(output, tools.get(tool))}"
+        update = {"status": status, "completed_at": time.time(), "not_before": None}
+        return update | ({"result": _result(state, tools)} if error.get("reason") else {})
     return {
         "status": "completed",
         "completed_at": time.time(),
-        "result": Result(output=output, summary=summary),
+        "result": _result(state, tools),
     }
+
+
+def _result(state: RunState, tools: Mapping[str, Tool]) -> Result:
+    """What came out, with how many steps were done, left out, and dropped for others."""
+    skipped = state.get("skipped", [])
+    output, tool = _last(state, skipped)
+    count, instead = len(state["plan"]["steps"]) - len(skipped), dropped(state)
+    left_out = f", {len(skipped) - len(instead)} left out" if len(skipped) > len(instead) else ""
+    failed = _failed(state, instead)
+    if failed:
+        left_out += f", {failed} failed"
+    if len(instead) > failed:
+        left_out += f", {len(instead) - failed} dropped"
+    summary = f"{counted(count, 'step')} done{left_out}; {_described(output, tools.get(tool))}"
+    return Result(output=output, summary=summary, answer=None)
+
+
+def _failed(state: RunState, instead: Collection[int]) -> int:
+    """How many of the dropped steps had failed, and not only been planned."""
+    return len({entry["step"] for entry in attempts(state)} & {*instead})
 
 
 def _last(state: RunState, skipped: Collection[int]) -> tuple[Any, str]:

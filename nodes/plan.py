@@ -7,12 +7,14 @@ from uuid import uuid4
 from langgraph.types import Overwrite
 
 from graph.state import Approve, Limits, PlannedBy, Planning, RunState, new_run, run_error
+from graph.state.rounds import round_of
 from nodes.approval.asking import ApprovalGate
 from nodes.approval.hand_edits import fault_of, refused
 from nodes.contract.json_data import UNSTORABLE
 from nodes.contract.steps import Wait, sleep_until
 from nodes.planning.budget import most
 from nodes.planning.planner import ModelPlanner
+from nodes.planning.unplanned import incomplete
 
 
 async def plan(
@@ -24,7 +26,7 @@ async def plan(
     asking: ApprovalGate | None = None,
     hand_edits: bool = False,
 ) -> dict[str, Any]:
-    """Start the run, or go on where its planning stands.
+    """Start the run, or go on where the planning of its first or a later round stands.
 
     The beginning and every call, repair and next model are visits of their own, so that each is
     checkpointed and can be seen; without models the pattern planner is to answer at once.
@@ -39,15 +41,7 @@ async def plan(
         models = await models.of(state.get("owner", "default"))
     planning = state.get("planning")
     if planning and planning["prompt"] == state["prompt"]:
-        if models is None:  # the settings have changed since the run was begun
-            return _by_patterns()
-        if planning["not_before"] is not None:
-            # Clamped, since a clock that was set back would make it wait by as much longer.
-            moment = min(planning["not_before"], time.time() + most(models.ladder.timeout))
-            paused = state.get("paused", 0.0) + await wait(moment)
-            state = {**state, "paused": paused}
-            return {"paused": paused} | await _ask(models, state, planning, asking)
-        return await _ask(models, state, planning, asking)
+        return await _go_on(models, state, planning, wait, asking)
     update = begin(state, limits, asking.default if asking else "never")
     begun = cast("RunState", {**state, **update})
     if reason := prompt_error(begun["prompt"], begun["limits"]["max_prompt"]):
@@ -57,8 +51,29 @@ async def plan(
     if models is None:
         return update | _by_patterns()
     # The first call is a visit of its own, so that the run is seen to be running meanwhile.
-    planning, by = models.judge(begun["prompt"])
+    planning, by = models.judge(begun)
     return update | {"planning": planning, "planned_by": by}
+
+
+async def _go_on(
+    models: ModelPlanner | None,
+    state: RunState,
+    planning: Planning,
+    wait: Wait,
+    asking: ApprovalGate | None,
+) -> dict[str, Any]:
+    """The update of the next call of a model, once it is due."""
+    if models is None:  # the settings have changed since the run was begun
+        return _by_patterns() if round_of(planning) == 1 else _without_models(state)
+    if not planning["queue"]:  # begun where nobody knew the models
+        return {"planning": {**planning, "queue": models.queue(state)}}
+    if planning["not_before"] is None:
+        return await _ask(models, state, planning, asking)
+    # Clamped, since a clock that was set back would make it wait by as much longer.
+    moment = min(planning["not_before"], time.time() + most(models.ladder.timeout))
+    paused = state.get("paused", 0.0) + await wait(moment)
+    state = {**state, "paused": paused}
+    return {"paused": paused} | await _ask(models, state, planning, asking)
 
 
 def _is_under_way(state: RunState) -> bool:
@@ -69,7 +84,8 @@ def _is_under_way(state: RunState) -> bool:
 
 def _given(state: RunState) -> RunState:
     """All that a new run takes over from the one that its thread had before."""
-    kept = {name: state[name] for name in ("prompt", "approve") if name in state}
+    names = {"prompt", "approve", "choice", "metadata"}
+    kept: dict[str, Any] = {name: value for name, value in state.items() if name in names}
     owner: Any = state.get("owner")
     return cast("RunState", kept | ({"owner": owner} if isinstance(owner, str) else {}))
 
@@ -84,6 +100,13 @@ async def _ask(
 def _by_patterns() -> dict[str, Any]:
     by = PlannedBy(source="pattern", model=None, reason="no model is configured", complexity=None)
     return {"planning": None, "planned_by": by}
+
+
+def _without_models(state: RunState) -> dict[str, Any]:
+    """The pattern planner never answers after a step was executed."""
+    calls = len(state["planning_log"])
+    message = "no model is configured that could plan on"
+    return {"planning": None} | incomplete(state, "models", message, calls=calls)
 
 
 def begin(state: RunState, limits: Limits, approve: Approve = "never") -> dict[str, Any]:
@@ -107,6 +130,10 @@ def begin(state: RunState, limits: Limits, approve: Approve = "never") -> dict[s
     )
     if "approve" in state:  # of the run before
         fresh |= {"approve": approve, "approval": None}
+    if "choice" in state:
+        fresh["choice"] = None
+    if "metadata" in state:
+        fresh["metadata"] = {}
     return fresh | {"status": "running", "started_at": now, "log": Overwrite([])}
 
 

@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import lru_cache
 from math import isfinite
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_type_hints
 
@@ -26,6 +27,9 @@ from tools.outputs import UnfitOutput, check_type
 
 #: The longest time of an attempt, in seconds, and the most attempts that a tool may ask for.
 MAX_TIMEOUT, MAX_ATTEMPTS = 86_400.0, 100
+
+#: So many tools' schemas are kept: making one takes milliseconds.
+MOST_SCHEMAS = 2_000
 
 _SHOWN = 5  # names of a set
 
@@ -86,6 +90,11 @@ class Declaration:
     attempts: int | None = None
 
 
+@lru_cache(MOST_SCHEMAS)
+def _schema_of(model: type[BaseModel]) -> dict[str, Any]:
+    return model.model_json_schema()
+
+
 class Tool(StructuredTool):
     """A LangChain tool that also says what a runtime has to know about it.
 
@@ -134,8 +143,8 @@ class Tool(StructuredTool):
 
     @property
     def json_schema(self) -> dict[str, Any]:
-        """The JSON Schema of the input, as planners and people are shown it."""
-        return self.schema_model.model_json_schema()
+        """The JSON Schema of the input, as planners and people are shown it; nobody's to change."""
+        return _schema_of(self.schema_model)
 
     @property
     def parameters(self) -> Mapping[str, Parameter]:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from hashlib import sha256
 
 from tools.registry import Tool
@@ -17,9 +18,13 @@ class ToolSnapshot(Mapping[str, Tool]):
     def __init__(self, tools: Mapping[str, Tool], absent: Mapping[str, str]) -> None:
         self._tools = dict(tools)
         self.absent = dict(absent)
-        self.version = _version(self._tools)
         self._restricted = any(tool.owners is not None for tool in self._tools.values())
         self._seen: dict[frozenset[str], ToolSnapshot] = {}
+
+    @cached_property
+    def version(self) -> str:
+        """What differs where the tools do."""
+        return _version(self._tools)
 
     def __getitem__(self, name: str) -> Tool:
         return self._tools[name]
@@ -136,11 +141,11 @@ def absence(tools: Mapping[str, Tool], name: str) -> str | None:
 
 
 def _version(tools: Mapping[str, Tool]) -> str:
-    told = [[name, digest(tool)] for name, tool in tools.items()]
+    told = [[name, definition_of(tool)] for name, tool in tools.items()]
     return sha256(json.dumps(told).encode()).hexdigest()[:16]
 
 
-def digest(tool: Tool) -> str:
+def definition_of(tool: Tool) -> str:
     """A hash of what a tool says of itself: it differs where an approval would not hold."""
     if tool.server is None:
         return ""  # of this program, which does not change while it runs

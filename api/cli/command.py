@@ -24,6 +24,7 @@ from api.cli.streams import (
     prepare_streams,
     say,
 )
+from graph.runs.choice import RunOptions
 from graph.settings import InvalidSettings, Settings, read_settings
 from graph.settings.keys import InvalidKey, new_key
 from graph.state.status import STATUSES
@@ -159,6 +160,12 @@ def _parser() -> argparse.ArgumentParser:
         "task", nargs="+", help="what is to be done, in plain words; - reads the standard input"
     )
     task.add_argument("--json", action="store_true", help="print the whole record as JSON")
+    task.add_argument("--model", help="the model that plans it, one of those configured")
+    task.add_argument("--instructions", help="how it is to be planned, for models")
+    task.add_argument(
+        "--tool", action="append", metavar="NAME", help="a tool that it may use; once or more"
+    )
+    _add_metadata(task, "stays with the run")
     task.set_defaults(command=_run)
     _add_commands_on_runs(commands)
     backup = commands.add_parser("backup", help="copy the database, while it is served or not")
@@ -179,6 +186,25 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_metadata(command: argparse.ArgumentParser, does: str) -> None:
+    command.add_argument(
+        "--metadata",
+        action="append",
+        default=[],
+        metavar="KEY:VALUE",
+        help=f"{does}; once or more",
+    )
+
+
+def _metadata(options: argparse.Namespace) -> dict[str, str]:
+    """Raises `NotStarted` for what is no pair."""
+    pairs = [given.partition(":") for given in options.metadata]
+    for key, colon, _ in pairs:
+        if not colon:
+            raise NotStarted(f"--metadata {key!r} should be a pair, as key:value")
+    return {key: value for key, _, value in pairs}
+
+
 def _add_commands_on_runs(commands: Any) -> None:
     """Those that take `--url`."""
     several = commands.add_parser("list", help="list the newest runs")
@@ -186,6 +212,7 @@ def _add_commands_on_runs(commands: Any) -> None:
         "--status", action="append", choices=STATUSES, default=[], help="only those; once or more"
     )
     several.add_argument("--text", help="only those with these words in the prompt")
+    _add_metadata(several, "only those that have it")
     several.add_argument(
         "--limit", type=int, choices=range(1, 201), default=20, metavar="N", help="how many, 1-200"
     )
@@ -234,7 +261,13 @@ def _serve(options: argparse.Namespace, runner: asyncio.Runner) -> int:
 
 def _run(options: argparse.Namespace, runner: asyncio.Runner) -> int:
     task = _standard_input() if options.task == ["-"] else " ".join(options.task)
-    return runner.run(run_task(_settings(), task, as_json=options.json))
+    given = RunOptions(
+        model=options.model,
+        instructions=options.instructions,
+        tools=options.tool,
+        metadata=_metadata(options),
+    )
+    return runner.run(run_task(_settings(), task, given, as_json=options.json))
 
 
 def _standard_input() -> str:
@@ -257,7 +290,8 @@ def _standard_input() -> str:
 
 
 def _list(options: argparse.Namespace, runner: asyncio.Runner) -> int:
-    asked = Asked(tuple(options.status), options.text, options.limit)
+    pairs = _metadata(options)
+    asked = Asked(tuple(options.status), options.text, options.limit, metadata=pairs)
     return _say(runner, listed(_settings(), asked, url=options.url, as_json=options.json))
 
 

@@ -164,6 +164,10 @@ async def _models(settings: Settings, *, call: bool) -> AsyncIterator[Finding]:
         await close_clients()
 
 
+def _params(model: LiteLlmModel) -> str:
+    return f" with {json.dumps(model.params)}" if model.params else ""
+
+
 async def _loaded(model: LiteLlmModel, timeout: float, *, call: bool) -> Finding:
     """Raises `ModelFailure`."""
     await asyncio.to_thread(model.warm)
@@ -172,13 +176,15 @@ async def _loaded(model: LiteLlmModel, timeout: float, *, call: bool) -> Finding
         names = [name if name.isupper() else "the variable in api_key_env" for name in missing]
         return Finding("models", "fails", f"{model.name}: {', '.join(names)} is not set")
     if not call:
-        return Finding("models", "ok", f"{model.name}: not asked (--call-models does)")
+        return Finding(
+            "models", "ok", f"{model.name}{_params(model)}: not asked (--call-models does)"
+        )
     began = time.monotonic()
     answer = await model.complete(MESSAGES, SCHEMA, timeout=timeout)
     used = answer.input_tokens, answer.output_tokens
     spent = "an unknown number of" if None in used else sum(number or 0 for number in used)
     took = f"{time.monotonic() - began:.1f} s, {spent} tokens"
-    return Finding("models", "ok", f"{model.name}: answered in {took}")
+    return Finding("models", "ok", f"{model.name}{_params(model)}: answered in {took}")
 
 
 def _json(findings: Sequence[Finding], *, sound: bool) -> str:

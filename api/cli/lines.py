@@ -80,7 +80,11 @@ def _asked(call: dict[str, Any]) -> str:
 def _plan(made: dict[str, Any]) -> str:
     by, steps = made["planned_by"], counted(len(made["steps"]), "step")
     planner = by["model"] or by["source"]
-    return f"plan by {planner} ({by['reason']}): {steps}"
+    number = made.get("round", 1)
+    plan = "plan" if number == 1 else f"round {number}, plan"
+    words = {"look": ", then a look at what they return", "refuse": "; it gave up"}
+    follows = words.get(str(made.get("then")), "")
+    return f"{plan} by {planner} ({by['reason']}): {steps}{follows}"
 
 
 def _scopes(tools: list[dict[str, Any]]) -> list[str]:

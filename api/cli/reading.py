@@ -1,7 +1,7 @@
 """`runwright list`, `show` and `explain`: what is kept of runs, texts once and not waited for."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from api.cli.lines import EventLines, line, pretty
@@ -28,6 +28,7 @@ class Asked:
     statuses: tuple[Status, ...] = ()
     text: str | None = None
     limit: int = 20
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 async def listed(settings: Settings, asked: Asked, *, url: str | None, as_json: bool) -> str:
@@ -46,7 +47,10 @@ async def listed(settings: Settings, asked: Asked, *, url: str | None, as_json: 
 async def _page(there: Any, settings: Settings, asked: Asked) -> Any:
     if isinstance(there, Runs):
         search = Search(
-            statuses=tuple(sorted(set(asked.statuses))), text=asked.text, limit=asked.limit
+            statuses=tuple(sorted(set(asked.statuses))),
+            text=asked.text,
+            metadata=tuple(sorted(asked.metadata.items())),
+            limit=asked.limit,
         )
         with told_in_a_line():
             found = await there.search(owner_here(settings), search)
@@ -54,6 +58,8 @@ async def _page(there: Any, settings: Settings, asked: Asked) -> Any:
     query: dict[str, Any] = {"limit": asked.limit, "status": list(asked.statuses)}
     if asked.text is not None:
         query["text"] = asked.text
+    if asked.metadata:
+        query["metadata"] = [f"{key}:{value}" for key, value in asked.metadata.items()]
     return await ask(there, "/runs", **query)
 
 

@@ -31,6 +31,7 @@ from api.cli.server_run import (
 from graph.commands.retry import RetryRequest
 from graph.compose import open_runs
 from graph.queue.executor import QueueFull
+from graph.runs.choice import NO_OPTIONS, ChoiceRejected, RunOptions
 from graph.runs.context import RunNotFound
 from graph.runs.quotas import NoRoom, TooManyPosts
 from graph.service import PromptRejected, Runs
@@ -42,13 +43,15 @@ from graph.storage.sqlite.ownership import FileOwned, own
 from graph.storage.storage import StorageUnavailable
 
 
-async def run_task(settings: Settings, task: str, *, as_json: bool) -> int:
-    """Run `task` and show how it goes; 0 when it completed, else 1.
+async def run_task(
+    settings: Settings, task: str, options: RunOptions = NO_OPTIONS, *, as_json: bool
+) -> int:
+    """Run `task` with these `options` and show how it goes; 0 when it completed, else 1.
 
     Raises what `open_runs` raises, `NotStarted`, `Detached` and `Interrupted`.
     """
     quiet_logging(settings)
-    async with _started(settings, task) as run:
+    async with _started(settings, task, options) as run:
         return 0 if await follow(run, as_json=as_json) else 1
 
 
@@ -59,16 +62,16 @@ def quiet_logging(settings: Settings) -> None:
 
 
 @asynccontextmanager
-async def _started(settings: Settings, task: str) -> AsyncIterator[RunSource]:
+async def _started(settings: Settings, task: str, options: RunOptions) -> AsyncIterator[RunSource]:
     try:
         async with open_runs(settings, resume_unfinished=False) as runs:
-            run_id = await _start(runs, task, owner_here(settings))
+            run_id = await _start(runs, task, owner_here(settings), options)
             yield LocalRun(runs, run_id, kept=settings.database_url != "memory://")
     except FileOwned as owned:
         if owned.owner is None or owned.owner.url is None:
             raise
         async with open_client(owned, settings.api_key) as client:
-            yield await post_task(client, task)
+            yield await post_task(client, task, options)
 
 
 def owner_here(settings: Settings) -> str:
@@ -83,10 +86,12 @@ def owner_here(settings: Settings) -> str:
     return owner
 
 
-async def _start(runs: Runs, task: str, owner: str) -> str:
+async def _start(runs: Runs, task: str, owner: str, options: RunOptions) -> str:
     try:
         with told_in_a_line(NotStarted):
-            return (await runs.start(task, owner=owner))["run_id"]
+            return (await runs.start(task, owner=owner, options=options))["run_id"]
+    except ChoiceRejected as error:
+        raise NotStarted(f"{error.field}: {error}") from None
     except (PromptRejected, TooManyPosts, QueueFull, NoRoom) as error:
         raise NotStarted(str(error)) from None
 

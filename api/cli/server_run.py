@@ -5,6 +5,7 @@ import secrets
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 from urllib.parse import quote
@@ -16,6 +17,7 @@ from pydantic import SecretStr
 from api.cli.local_run import Detached, NotCancelled, NotDecided, Note, NotStarted, NotWatched
 from api.routes.server import NONCE, PROOF
 from graph.record.events import TIMES, Event
+from graph.runs.choice import NO_OPTIONS, RunOptions
 from graph.storage.sqlite.ownership import FileOwned, read_owner
 
 #: How long a server that does not answer is tried again, in seconds: what a restart takes.
@@ -83,10 +85,14 @@ class _Proven(httpx.Auth):
         yield request
 
 
-async def post_task(client: httpx.AsyncClient, task: str) -> "ServerRun":
+async def post_task(
+    client: httpx.AsyncClient, task: str, options: RunOptions = NO_OPTIONS
+) -> "ServerRun":
     """Give the server a task. Raises `NotStarted`."""
+    # What is not given is not sent: an older server knows none of it.
+    given = {name: value for name, value in asdict(options).items() if value}
     try:
-        response = await client.post("/runs", json={"prompt": task})
+        response = await client.post("/runs", json={"prompt": task} | given)
         answer = response.json()
     except (httpx.HTTPError, ValueError) as error:
         reason = f"the server at {_name_of(client)} does not answer ({type(error).__name__})"

@@ -20,6 +20,7 @@ from graph.commands.fork import ForkRejected
 from graph.commands.resolve import NotInDoubt
 from graph.commands.retry import NoBackoff, NotPlanned, NotRetryable, RetryRejected
 from graph.runs.accept import KeyReused, NotAccepting
+from graph.runs.choice import ChoiceRejected
 from graph.runs.context import RunNotFound
 from graph.runs.history import CheckpointNotFound
 from graph.service import PromptRejected
@@ -101,6 +102,13 @@ PROBLEMS: Mapping[Cause, Kind] = {
         "The prompt is not accepted",
         lambda e, _: str(e),
         errors=lambda e: [FieldError(field="prompt", message=str(e))],
+    ),
+    ChoiceRejected: Kind(
+        400,
+        "choice-rejected",
+        "The run cannot be planned with this",
+        lambda e, _: f"{e.field}: {e}.",
+        errors=_reasons,
     ),
     InvalidCursor: Kind(
         400,

@@ -24,6 +24,9 @@ OVERFLOW, OVERFLOW_SECONDS = 64, 2.0
 #: What is answered beyond the limits too, so that nobody restarts a server that is only busy.
 ALIVE = b"/health/live"
 
+#: So many bytes are parsed before it is looked whether more may be.
+PARSED = 16 * 1024
+
 #: So many requests may be sent ahead on one connection.
 PIPELINED = 16
 
@@ -152,7 +155,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._reading = False  # a request has begun and is not whole
         self._in_body = False
         self._refused = False
-        self._unseen = 0  # bytes since the parser handed something on
+        self._unseen = 0  # bytes that the parser did not hand on
         self._received = 0  # bytes of the body since the timer was set
         self._timer: asyncio.TimerHandle | None = None
 
@@ -178,9 +181,12 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes have come: parse them, unless the connection is being closed."""
-        if not self._refused:
-            self._unseen += len(data)
-            super().data_received(data)
+        for start in range(0, len(data), PARSED):
+            if self._refused:
+                return
+            part = data[start : start + PARSED]
+            self._unseen += len(part)
+            super().data_received(part)
             self._check()
 
     def _check(self) -> None:
@@ -236,8 +242,8 @@ class GuardedProtocol(HttpToolsProtocol):
                 self.cycle.keep_alive = False
 
     def on_body(self, body: bytes) -> None:
-        """A part of a body."""
-        self._unseen = 0
+        """A part of a body, around which there may be as much again, and the bound beside."""
+        self._unseen = max(0, self._unseen - 2 * len(body))
         self._received += len(body)
         if not self._refused:
             super().on_body(body)

@@ -1,6 +1,6 @@
 """An edited plan as it is sent, to be approved or to begin a fork with."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
@@ -16,6 +16,7 @@ from graph.commands.approval import NotWaiting
 from graph.commands.preview import PlanPreview
 from graph.commands.resolve import NotInDoubt
 from graph.runs.accept import NotAccepting
+from graph.runs.choice import ChoiceRejected
 from graph.runs.context import RunNotFound
 from graph.runs.quotas import TooManyPosts
 from graph.service import PromptRejected
@@ -45,7 +46,16 @@ class StepEdit(Body):
 class PlanEdit(Body):
     """A plan to be executed instead of the proposed one; it is checked as every plan is."""
 
-    steps: list[StepEdit] = Field(min_length=1, description="In the order of execution.")
+    steps: list[StepEdit] = Field(
+        min_length=1,
+        description="In the order of execution; of a later round its own steps only, numbered on.",
+    )
+    then: Literal["done", "look"] = Field(
+        "done",
+        description="What follows: `done` the end; `look`: a model sees what the steps returned, "
+        "and plans on.",
+    )
+    rounds: Any = Field(None, description="As records show them; not read.")
 
 
 # Plans that a person is asked about: what is sent to decide, and a plan without a run.
@@ -164,7 +174,14 @@ async def resolve_run(
     response_class=JSONResponse,
     responses={
         200: answered(DraftAnswer, "Planned, or the reason why there is no plan."),
-        **problems(*WITH_BODY, PromptRejected, TooManyPosts, NotAccepting, StorageUnavailable),
+        **problems(
+            *WITH_BODY,
+            PromptRejected,
+            ChoiceRejected,
+            TooManyPosts,
+            NotAccepting,
+            StorageUnavailable,
+        ),
     },
 )
 async def make_plan(
@@ -175,6 +192,8 @@ async def make_plan(
     It is made as a run's would be: where models are configured they are asked, and their calls
     cost what they cost.
     """
-    planning = runs.preview(body.prompt, owner=owner, budget=body.plain_budget())
+    planning = runs.preview(
+        body.prompt, owner=owner, budget=body.plain_budget(), options=body.options()
+    )
     preview = await unless_gone(request.receive, planning)
     return json_answer(preview, DraftAnswer) if preview is not None else Response()  # to nobody

@@ -31,6 +31,7 @@ from graph.commands.cancel import AlreadySettled
 from graph.commands.deletion import NotSettled
 from graph.record.record import Record
 from graph.runs.accept import AlreadyAccepted, KeyReused, NotAccepting
+from graph.runs.choice import ChoiceRejected
 from graph.runs.context import RunNotFound
 from graph.service import PromptRejected, Runs
 from graph.state import Attempt, Status
@@ -93,7 +94,14 @@ async def post_run(runs: Runs, body: RunCreate, name: str | None, *, owner: str)
     key = IdempotencyKey(name=name, fingerprint=_fingerprint(body)) if name is not None else None
     try:
         record = await runs.start(
-            body.prompt, owner=owner, budget=body.plain_budget(), approve=body.approve, key=key
+            body.prompt,
+            owner=owner,
+            budget=body.plain_budget(),
+            approve=body.approve,
+            options=body.options(),
+            key=key,
+            max_rounds=body.max_rounds,
+            mend=body.mend,
         )
     except AlreadyAccepted as before:
         headers = {"Location": f"/runs/{before.run_id}", "Idempotency-Replayed": "true"}
@@ -191,7 +199,13 @@ router = APIRouter(route_class=StrictRoute, tags=["runs"])
     responses={
         201: {"model": RunCreated, "description": "Accepted and on disk.", "headers": POSTED},
         **problems(
-            *WITH_BODY, PromptRejected, KeyReused, *NEW_RUN, NotAccepting, StorageUnavailable
+            *WITH_BODY,
+            PromptRejected,
+            ChoiceRejected,
+            KeyReused,
+            *NEW_RUN,
+            NotAccepting,
+            StorageUnavailable,
         ),
     },
 )

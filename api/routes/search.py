@@ -1,13 +1,15 @@
 """What may be asked of runs: as a body, and in the address."""
 
 import re
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from api.schemas import Body, Text, whole
+from api.schemas import LONGEST_NAME, Body, Metadata, Text, whole
+from graph.runs.choice import LONGEST_VALUE, METADATA_KEY, MOST_PAIRS
 from graph.state import Status
 from graph.storage.pages import Page
 from graph.storage.search import Search, Sort, terms
@@ -15,8 +17,8 @@ from graph.storage.search import Search, Sort, terms
 #: Runs of a page, at most and unless fewer are asked for; most retries, and most US dollars.
 LONGEST_PAGE, PAGE, MOST_RETRIES, MOST_USD = 200, 50, 10**6, 10**6
 
-#: Longest text to look for, and longest name or cursor, in characters.
-LONGEST_TEXT, LONGEST_NAME = 1000, 200
+#: Longest text to look for, in characters.
+LONGEST_TEXT = 1000
 
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
@@ -50,6 +52,9 @@ Name = Annotated[Text, Field(min_length=1, max_length=LONGEST_NAME)]
 Usd = Annotated[float, Field(ge=0, le=MOST_USD)]
 Retries = Annotated[int, Field(ge=0, le=MOST_RETRIES), BeforeValidator(whole)]
 PageSize = Annotated[int, Field(ge=1, le=LONGEST_PAGE), BeforeValidator(whole)]
+Pair = Annotated[
+    Text, Field(max_length=65 + LONGEST_VALUE, pattern=f"{METADATA_KEY.removesuffix('$')}:")
+]
 Planner = Literal["llm", "pattern"]
 Order = Literal["desc", "asc"]
 
@@ -65,6 +70,7 @@ FROM = "Accepted at this time or later."
 BEFORE = "Accepted before this time."
 USD = "US dollars that its planning cost; only where that is known."
 RETRIES = "Attempts after the first one, of all its steps."
+METADATA = "With all of these pairs among its metadata."
 TAKEN_UP = "Whether it was gone on with after its server had ended."
 SORT = "`time` is the order of acceptance; where duration or cost is not known, it comes last."
 ORDER = "Newest, longest or dearest first, or last."
@@ -72,8 +78,8 @@ LIMIT = "Most runs of the answer."
 CURSOR = "The `next_cursor` of the page before, with the same filters and order."
 
 
-class RunSearch(Body):
-    """Which runs, and in which order; what is left out does not matter."""
+class RunFilters(Body):
+    """What a body and an address say alike."""
 
     status: list[Status] = Field(default_factory=list, description=STATUS)
     text: Words | None = Field(None, description=TEXT)
@@ -92,18 +98,43 @@ class RunSearch(Body):
     limit: PageSize = Field(PAGE, description=LIMIT)
     cursor: Name | None = Field(None, description=CURSOR)
 
+    @property
+    def pairs(self) -> Mapping[str, str]:
+        """The metadata sought."""
+        return {}
+
     def plain_search(self) -> Search:
         """The search as the index knows it; its cursor is still to be read."""
-        asked = self.model_dump(exclude={"status", "order", "cursor"})
+        asked = self.model_dump(exclude={"status", "order", "cursor", "metadata"})
         # In an order of their own, so that a cursor does not depend on how they were given.
-        statuses = tuple(sorted(set(self.status)))
-        return Search(statuses=statuses, descending=self.order == "desc", **asked)
+        statuses, pairs = tuple(sorted(set(self.status))), tuple(sorted(self.pairs.items()))
+        return Search(statuses=statuses, metadata=pairs, descending=self.order == "desc", **asked)
 
 
-class RunQuery(RunSearch):
+class RunSearch(RunFilters):
+    """Which runs, and in which order; what is left out does not matter."""
+
+    metadata: Metadata = Field(default_factory=dict, description=METADATA)
+
+    @property
+    def pairs(self) -> Mapping[str, str]:
+        """The metadata sought."""
+        return self.metadata
+
+
+class RunQuery(RunFilters):
     """The same in an address, where everything is text."""
 
     model_config = ConfigDict(strict=False)
+
+    metadata: list[Pair] = Field(
+        default_factory=list, max_length=MOST_PAIRS, description=f"{METADATA} Each as `key:value`."
+    )
+
+    @property
+    def pairs(self) -> Mapping[str, str]:
+        """The metadata sought; of two values of a key the last."""
+        return {key: value for key, _, value in (pair.partition(":") for pair in self.metadata)}
 
 
 class RunList(Page):

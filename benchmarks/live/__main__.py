@@ -1,11 +1,11 @@
-"""`python -m benchmarks.live [part …]`: waiting, watchers, posts, a kill, neighbours, memory."""
+"""`python -m benchmarks.live [part …]`: watchers, posts, a kill, neighbours, guards, memory."""
 
 import argparse
 
-from benchmarks.live import flood, memory, neighbours, recovery, waiting, watchers
+from benchmarks.live import flood, guards, memory, neighbours, recovery, waiting, watchers
 from benchmarks.table import print_table
 
-PARTS = ("waiting", "watchers", "flood", "recovery", "neighbours", "memory")
+PARTS = ("waiting", "watchers", "flood", "recovery", "neighbours", "guards", "memory")
 
 
 def main() -> None:
@@ -24,6 +24,7 @@ def main() -> None:
         "flood": lambda: flood.measure(options.posts),
         "recovery": recovery.measure,
         "neighbours": neighbours.measure,
+        "guards": guards.measure,
         "memory": lambda: memory.measure(options.many),
     }
     for part in options.parts:

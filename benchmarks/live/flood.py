@@ -14,7 +14,13 @@ QUEUED = "3000"
 
 def measure(posts: int) -> dict[str, float]:
     """What became of the posts, and how `/health` answered meanwhile."""
-    with server(max_queued=QUEUED) as measured:
+    connections = str(2 * posts)
+    with server(
+        max_queued=QUEUED,
+        max_connections=connections,
+        max_connections_per_address=connections,
+        posts_per_minute=connections,
+    ) as measured:
         return asyncio.run(_flood(measured.url, posts))
 
 

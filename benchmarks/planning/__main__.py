@@ -47,7 +47,7 @@ async def planning(base: str, calls: int) -> dict[str, float]:
     tools = open_tools(settings)
     form = answer_form(tools)
     ladder = make_ladder(settings)
-    planner = ModelPlanner(ladder, tools, form)
+    planner = ModelPlanner(ladder, tools)
     await warm(ladder)
     asked = messages(PROMPT, instructions(tools, form))
     named = {"name": "plan", "strict": True, "schema": form.schema}
@@ -61,7 +61,7 @@ async def planning(base: str, calls: int) -> dict[str, float]:
     frugal = {"usd": 1.0, "tokens": None, "seconds": None, "steps": None, "on_exceeded": "fail"}
 
     async def visit(budget: object) -> None:
-        turn, by = planner.judge(PROMPT)
+        turn, by = planner.judge(run)
         update = await planner.ask(run | {"planned_by": by, "budget": budget}, turn)
         assert update["plan"]["steps"], update
 

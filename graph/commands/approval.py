@@ -9,13 +9,14 @@ from graph.runs.accept import Acceptance
 from graph.runs.context import RunContext
 from graph.runs.runner import Runner
 from graph.state import RunState, marks, question_of
+from graph.state.rounds import asked_about
 from graph.state.row import ApprovalAnswer
 from graph.state.status import Status, WrongStatus, actions
 from graph.storage.storage import StorageUnavailable
-from nodes.approval.edited_plan import PlanUnfit, check_editable, read_plan
-from nodes.contract.plan_check import check_plan
+from nodes.approval.asking import check_left
+from nodes.approval.edited_plan import read_round
+from nodes.contract.plan_check import run_tools
 from nodes.planning.budget import limits_of
-from tools.toolbox import snapshot
 
 #: How often it is looked for plans that nobody has decided on, in seconds; sooner where they may
 #: wait for minutes only, but never all the time.
@@ -57,18 +58,16 @@ class ApprovalGate:
         """As `Runs.approve`."""
         state = await self._reader.admitted(run_id, owner)
         _check_waiting(state)
-        limits, tools = limits_of(state), snapshot(self._tools, state["owner"])
+        limits, tools = limits_of(state), run_tools(state, self._tools)
         if plan is not None:
-            check_editable(state)
-            edited = read_plan(plan, tools, limits)
+            edited = read_round(plan, state, tools, limits)
         else:
             edited = None
-            if reasons := check_plan(state["plan"]["steps"], tools, limits):
-                raise PlanUnfit(reasons)
+            check_left(state, tools, limits)
         approval_answer = ApprovalAnswer(
             what="approved", at=time.time(), by=by, reason=None, plan=edited
         )
-        return await self._decide(state, approval_answer)
+        return await self._decide(state, _numbered(approval_answer, state))
 
     async def reject(
         self, run_id: str, *, by: str, owner: str | None, reason: str | None = None
@@ -78,7 +77,7 @@ class ApprovalGate:
         approval_answer = ApprovalAnswer(
             what="rejected", at=time.time(), by=by, reason=reason, plan=None
         )
-        return await self._decide(state, approval_answer)
+        return await self._decide(state, _numbered(approval_answer, state))
 
     async def _decide(self, state: RunState, approval_answer: ApprovalAnswer) -> Record:
         self._acceptance.check()
@@ -97,7 +96,8 @@ class ApprovalGate:
         _check_waiting(state)
         if approval and time.time() >= approval["expires_at"] and await self.expire(run_id):
             raise NotWaiting(run_id, "cancelled")
-        if not await self._storage.index.decide(run_id, approval_answer):
+        generation = state["generation"]
+        if not await self._storage.index.decide(run_id, approval_answer, generation=generation):
             raise NotWaiting(run_id, state["status"])
         await self._runner.decide(run_id)
 
@@ -117,15 +117,20 @@ class ApprovalGate:
 
     async def expire(self, run_id: str) -> bool:
         """End a run about whose plan nobody has decided; whether that is so."""
-        row = await self._storage.index.find(run_id)
-        if row is not None and row.question is not None:
+        index = self._storage.index
+        row = await index.find(run_id)
+        state = await self._reader.state(run_id) if row and row.question is not None else None
+        if row is not None and row.question is not None and state and question_of(state):
             answer = expiry(row.question)
-            won = await self._storage.index.resolve(run_id, answer, generation=row.generation)
+            won = await index.resolve(run_id, answer, generation=row.generation)
         else:
             approval_answer = ApprovalAnswer(
                 what="expired", at=time.time(), by="server", reason=None, plan=None
             )
-            won = await self._storage.index.decide(run_id, approval_answer)
+            if row is not None and row.question is not None:
+                approval_answer["question"] = row.question
+            generation = row.generation if row is not None else 0
+            won = await index.decide(run_id, approval_answer, generation=generation)
         if won:
             await self._runner.decide(run_id)
         return won
@@ -135,6 +140,13 @@ def _check_waiting(state: RunState) -> None:
     in_doubt = question_of(state) is not None
     if "approve" not in actions(state["status"], in_doubt=in_doubt):
         raise NotWaiting(state["run_id"], state["status"], in_doubt=in_doubt)
+
+
+def _numbered(approval_answer: ApprovalAnswer, state: RunState) -> ApprovalAnswer:
+    """The decision with the number of its question, where that has one."""
+    if (question := asked_about(state)) is not None:
+        approval_answer["question"] = question
+    return approval_answer
 
 
 def is_carried_out(approval_answer: ApprovalAnswer, state: RunState) -> bool:

@@ -11,13 +11,14 @@ from graph.runs.accept import Acceptance
 from graph.runs.context import RunContext, thread
 from graph.runs.history import CheckpointNotFound, checkpoint_of
 from graph.state import ForkedFrom, Plan, RunState, Step, in_doubt, is_said_done, new_run
+from graph.state.rounds import after_steps, new_round, rounds_of
 from graph.state.row import RunRow
 from nodes.approval.asking import EXPIRES, required_approval
 from nodes.approval.edited_plan import PlanUnfit, read_plan
+from nodes.contract.plan_check import run_tools
 from nodes.contract.steps import next_cursor
 from nodes.plan import prompt_error
 from tools.registry import Tool
-from tools.toolbox import snapshot
 
 
 class ForkRejected(Exception):
@@ -51,10 +52,12 @@ def seed_of(
     run_id: str,
     created_at: float,
     expires: float = EXPIRES,
+    models: bool = True,
 ) -> RunState:
     """The state that a fork begins with, which asks first about a plan that nobody has approved.
 
-    `expires` is how long it then waits, in seconds. Raises `ForkRejected`.
+    `expires` is how long it then waits, in seconds; `models` says whether there are any to look at
+    what was done. Raises `ForkRejected`.
     """
     prompt = state["prompt"] if edits.prompt is None else edits.prompt
     if reason := prompt_error(prompt, state["limits"]["max_prompt"]):
@@ -75,6 +78,7 @@ def seed_of(
         planned=len(state["planning_log"]) if planned else 0,
     )
     if planned:
+        fork["rounds"] = len(rounds_of({**state, "plan": plan}))
         seed["plan"] = plan
         seed["plan_proposed"] = _proposed(state, plan)
         seed["planned_by"] = state["planned_by"]
@@ -83,10 +87,15 @@ def seed_of(
         seed["skipped"] = skipped
         seed["log"] = log
         if cursor < len(plan["steps"]) and (
-            approval := required_approval(state, plan, tools, expires)
+            approval := required_approval(state, plan, tools, expires, cursor=cursor)
         ):
             fork["asks"] = approval
     seed["forked_from"] = fork
+    if planned and (look := after_steps(seed, cursor, at=created_at)):
+        if not models:
+            reason = "a model is to look at what was done, and none is configured"
+            raise ForkRejected("state.plan", [f"{reason}; give a plan with what is left to do"])
+        seed.update(look)  # type: ignore[typeddict-item]  # fields of it
     return seed
 
 
@@ -100,17 +109,31 @@ def _unplanned(state: RunState, prompt: str, *, run_id: str, created_at: float) 
         budget=state.get("budget"),
         created_at=created_at,
         approve=state.get("approve", "never"),
+        choice=state.get("choice"),
+        metadata=state.get("metadata"),
     )
 
 
 def _plan(state: RunState, edits: Edits, tools: Mapping[str, Tool]) -> Plan:
     if edits.steps is None:
         same = edits.prompt is None or edits.prompt == state["prompt"]
-        return state["plan"] if same else Plan(steps=[])
+        return _made(state) if same else Plan(steps=[])
     try:
-        return read_plan({"steps": list(edits.steps)}, tools, state["limits"])
+        usable = run_tools(state, tools)
+        edited = read_plan({"steps": list(edits.steps)}, usable, state["limits"])
     except PlanUnfit as unfit:
         raise ForkRejected("state.plan", unfit.reasons) from None
+    calls = len(state["planning_log"])
+    one = new_round(state, edited["steps"], first=1, calls=[0, calls])
+    return Plan(steps=edited["steps"], rounds=[one])
+
+
+def _made(state: RunState) -> Plan:
+    """The plan without the round that was planned just then: that is begun anew."""
+    if not state["plan"]["steps"]:
+        return Plan(steps=[])
+    rounds = [entry for entry in rounds_of(state) if entry["then"] is not None]
+    return Plan(steps=state["plan"]["steps"], rounds=rounds)
 
 
 def _cursor(state: RunState, steps: Sequence[Step], edits: Edits) -> int:
@@ -159,9 +182,10 @@ class Forker:
     """Makes a new run of a checkpoint of another one; it is on disk before it is executed."""
 
     def __init__(
-        self, context: RunContext, acceptance: Acceptance, *, approval_expires: float
+        self, context: RunContext, acceptance: Acceptance, *, approval_expires: float, models: bool
     ) -> None:
         self._context = context
+        self._models = models
         self._reader = context.reader
         self._acceptance = acceptance
         self._approval_expires = approval_expires
@@ -180,11 +204,12 @@ class Forker:
         seed = seed_of(
             state,
             edits,
-            snapshot(self._context.tools, state["owner"]),
+            self._context.tools,
             checkpoint_id=checkpoint_id,
             run_id=str(uuid4()),
             created_at=time.time(),
             expires=self._approval_expires,
+            models=self._models,
         )
         row = RunRow(
             run_id=seed["run_id"],
@@ -194,6 +219,8 @@ class Forker:
             created_at=seed["created_at"],
             budget=seed["budget"],
             approve=seed.get("approve", "never"),
+            choice=seed.get("choice"),
+            metadata=seed.get("metadata"),
             forked_from=run_id,
             seed=seed,
         )

@@ -11,6 +11,7 @@ from langchain_core.runnables import RunnableConfig
 from graph.build import RunGraph, recursion_limit
 from graph.state import (
     Budget,
+    Choice,
     Limits,
     Plan,
     PlannedBy,
@@ -22,6 +23,7 @@ from graph.state import (
     split,
     whole,
 )
+from graph.state.rounds import rounds_of
 from graph.state.wording import doc
 from nodes.approval.asking import tools_of
 from tools.registry import Tool
@@ -53,7 +55,9 @@ class PlanPreviews:
         self._config = RunnableConfig(recursion_limit=limit)
         self._slots = asyncio.Semaphore(AT_ONCE)
 
-    async def make(self, prompt: str, *, owner: str, budget: Budget | None) -> PlanPreview:
+    async def make(
+        self, prompt: str, *, owner: str, budget: Budget | None, choice: Choice | None = None
+    ) -> PlanPreview:
         """The plan of a prompt, or why there is none."""
         state = new_run(
             prompt,
@@ -61,6 +65,7 @@ class PlanPreviews:
             owner=owner,
             limits=self._limits,
             budget=budget,
+            choice=choice,
             created_at=time.time(),
         )
         async with self._slots:
@@ -70,6 +75,7 @@ class PlanPreviews:
         planned = whole(channels)
         return PlanPreview(
             steps=planned["plan"]["steps"],
+            rounds=rounds_of(planned),
             tools=tools_of(planned["plan"]["steps"], self._tools),
             planned_by=planned["planned_by"],
             planning_log=planned["planning_log"],

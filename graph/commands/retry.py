@@ -14,15 +14,15 @@ from graph.runs.live import LiveRun
 from graph.runs.recovery import first_cursor, resume, retried_plan
 from graph.runs.runner import Runner
 from graph.state import RunState, outputs
+from graph.state.rounds import dropped
 from graph.state.row import RetryCommand
 from graph.state.status import WrongStatus, may_become
 from graph.storage.storage import StorageUnavailable
 from nodes.approval.asking import EXPIRES, required_approval
 from nodes.contract.json_data import InvalidOutput, plain
-from nodes.contract.plan_check import check_plan
+from nodes.contract.plan_check import check_plan, run_tools
 from nodes.contract.steps import missed
 from tools.registry import Tool
-from tools.toolbox import snapshot
 
 
 class NotRetryable(WrongStatus):
@@ -89,8 +89,10 @@ def command_of(
     if from_step:
         _check(state, command, tools)
         plan = retried_plan(state["plan"], command)
-        left = first_cursor(plan["steps"], command) < len(plan["steps"])
-        if left and (approval := required_approval(state, plan, tools, expires)):
+        cursor = first_cursor(plan["steps"], command)
+        if cursor < len(plan["steps"]) and (
+            approval := required_approval(state, plan, tools, expires, cursor=cursor)
+        ):
             command["asks"] = approval
     return command
 
@@ -101,6 +103,9 @@ def _from_step(state: RunState, request: RetryRequest) -> int:
     if from_step != stopped and not 1 <= from_step <= min(stopped, steps):
         reason = f"the run stopped at step {stopped}; begin with that step or an earlier one"
         raise RetryRejected("from_step", [f"{reason}, and leave steps out by `skip`"])
+    if from_step in dropped(state):
+        reason = f"step {from_step} was dropped, and others were made instead of it"
+        raise RetryRejected("from_step", [f"{reason}; begin with one of these or an earlier one"])
     if request.input is not None and from_step > steps:
         raise RetryRejected("input", ["every step is done; say by from_step which one to do again"])
     return from_step
@@ -126,7 +131,7 @@ def _kept(value: dict[str, Any] | None, state: RunState) -> dict[str, Any] | Non
 
 def _skip(state: RunState, request: RetryRequest, from_step: int) -> list[int]:
     """The steps left out from now on: those before stay as they were."""
-    before = {step for step in state.get("skipped", []) if step < from_step}
+    before = {step for step in state.get("skipped", []) if step < from_step} | dropped(state)
     if request.skip is None:
         named = set() if request.from_step is None else {from_step}
         return sorted({*state.get("skipped", [])} - named | before)
@@ -145,7 +150,8 @@ def _skip(state: RunState, request: RetryRequest, from_step: int) -> list[int]:
 def _check(state: RunState, command: RetryCommand, tools: Mapping[str, Tool]) -> None:
     """Raises `RetryRejected` for a plan that must not be executed."""
     steps = retried_plan(state["plan"], command)["steps"]
-    if command["input"] is not None and (reasons := check_plan(steps, tools, state["limits"])):
+    allowed = run_tools(state, tools)
+    if command["input"] is not None and (reasons := check_plan(steps, allowed, state["limits"])):
         raise RetryRejected("input", reasons)
     cursor = first_cursor(steps, command)
     if reasons := missed(steps, command["skip"], cursor):
@@ -203,7 +209,7 @@ class Retrier:
                 command = command_of(
                     state,
                     request,
-                    snapshot(self._context.tools, state["owner"]),
+                    self._context.tools,
                     by=by,
                     expires=self._approval_expires,
                 )

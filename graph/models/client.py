@@ -37,8 +37,8 @@ class LiteLlmModel:
 
     `api_base` is an endpoint other than the provider's. `api_key_env` names the environment
     variable that holds the key; without it the provider's usual one is read, and nothing for an
-    `api_base`. `temperature` is sent only where it is given, since some models refuse it. `price`
-    comes before LiteLLM's price map.
+    `api_base`. `temperature` is sent only where it is given, since some models refuse it, `params`
+    with every call. `price` comes before LiteLLM's price map.
     """
 
     def __init__(
@@ -49,6 +49,7 @@ class LiteLlmModel:
         temperature: float | None = None,
         api_base: str | None = None,
         api_key_env: str | None = None,
+        params: Mapping[str, Any] | None = None,
         price: Price | None = None,
     ) -> None:
         self._name = name
@@ -56,6 +57,7 @@ class LiteLlmModel:
         self._temperature = temperature
         self._api_base = api_base
         self._api_key_env = api_key_env
+        self._params = dict(params or {})
         self._price = price
         self._own_price = price is not None
         self._client: Any = None
@@ -165,6 +167,11 @@ class LiteLlmModel:
         raise ModelFailure("client_unavailable", transient=False, misconfigured=True)
 
     @property
+    def params(self) -> Mapping[str, Any]:
+        """What goes with every call; no secret is among it."""
+        return self._params
+
+    @property
     def _provider(self) -> str:
         return self._name.partition("/")[0]
 
@@ -184,7 +191,7 @@ class LiteLlmModel:
             temperature=self._temperature,
             # Retries are the graph's: this is one attempt here, and none more in OpenAI's client.
             max_retries=1,
-            model_kwargs={"max_retries": 0},
+            model_kwargs={**self._params, "max_retries": 0},
             # Who watches the graph's messages would turn the call into a stream, which loses
             # tokens and price; an answer from a cache would be none of this run's.
             disable_streaming=True,
@@ -199,6 +206,7 @@ class LiteLlmModel:
         known = _can_be(usage) and bool(usage.get("input_tokens") and usage.get("output_tokens"))
         input_tokens = usage["input_tokens"] if known else None
         output_tokens = usage["output_tokens"] if known else None
+        cached_tokens = usage.get("input_token_details", {}).get("cache_read") if known else None
         # An answer cut in a forced tool call, as Claude models that LiteLLM does not know are
         # asked, is reported as complete.
         if reason == "stop" and (output_tokens or 0) >= self._max_tokens:
@@ -210,16 +218,21 @@ class LiteLlmModel:
             refused=reason == "content_filter" or bool(extra.get("refusal")),
             input_tokens=input_tokens,
             output_tokens=output_tokens,
-            usd=self._usd(answer, input_tokens, output_tokens),
+            cached_tokens=cached_tokens,
+            usd=self._usd(answer, input_tokens, output_tokens, cached_tokens),
         )
 
     def _usd(
-        self, answer: Any, input_tokens: int | None, output_tokens: int | None
+        self,
+        answer: Any,
+        input_tokens: int | None,
+        output_tokens: int | None,
+        cached_tokens: int | None,
     ) -> float | None:
         if self._price is None or input_tokens is None or output_tokens is None:
             return None
         if self._own_price:
-            return self._price.of(input_tokens, output_tokens)
+            return self._price.of(input_tokens, output_tokens, cached_tokens or 0)
         cost: float | None = answer.response_metadata.get("response_cost")
         # Some providers tell it themselves.
         most = _MOST_TIMES_PRICE * self._price.of(input_tokens, output_tokens)

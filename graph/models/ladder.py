@@ -49,7 +49,11 @@ def make_ladder(settings: Settings) -> ModelLadder | None:
         threshold=settings.complexity_threshold,
         timeout=settings.model_timeout,
         fallback=settings.fallback,
+        output=settings.model_output,
+        context=settings.model_context,
         lacks_key=lacks_key,
+        instructions=settings.instructions or "",
+        shortlist=settings.shortlist,
     )
 
 
@@ -80,5 +84,6 @@ def _model(configured: ModelSettings, settings: Settings) -> LiteLlmModel:
         temperature=settings.temperature,
         api_base=configured.api_base,
         api_key_env=configured.api_key_env,
-        price=None if price is None else Price(price.input, price.output),
+        params=configured.params,
+        price=None if price is None else Price(price.input, price.output, price.cached),
     )

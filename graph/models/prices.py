@@ -9,14 +9,17 @@ _MILLION = 1_000_000
 
 @dataclass(frozen=True)
 class Price:
-    """USD per million tokens."""
+    """USD per million tokens; `cached` where what is read from a cache has a price of its own."""
 
     input: float
     output: float
+    cached: float | None = None
 
-    def of(self, input_tokens: int, output_tokens: int) -> float:
-        """The price of one call, USD."""
-        return (input_tokens * self.input + output_tokens * self.output) / _MILLION
+    def of(self, input_tokens: int, output_tokens: int, cached_tokens: int = 0) -> float:
+        """The price of one call, USD; `cached_tokens` are those of its input."""
+        cached = self.input if self.cached is None else self.cached
+        read = (input_tokens - cached_tokens) * self.input + cached_tokens * cached
+        return (read + output_tokens * self.output) / _MILLION
 
 
 def price_in_map(litellm: Any, name: str) -> Price | None:

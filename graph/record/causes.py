@@ -7,6 +7,7 @@ from typing_extensions import TypedDict
 
 from graph.record.generations import generations
 from graph.state import Attempt, Mark, RunError, RunState, attempts, marks
+from graph.state.rounds import round_of, rounds_of
 from graph.state.wording import Time, counted, doc
 
 #: Characters of a message that are told.
@@ -51,12 +52,15 @@ def _led_to(state: RunState, error: RunError) -> Iterator[Cause]:
     match error["type"]:
         case "step_failed":
             yield from _answers(state, error["step"])
+            yield from _mending(state)
             yield from _attempts(state, error["step"])
         case "cancelled" | "rejected":
             yield from _requests(state)
             yield from _cut_off(state)
         case "internal":
             yield from _interruptions(state)
+        case "incomplete":
+            yield from _planning(state, rounds_of(state)[-1]["round"])
         case _:  # it was not planned
             for part in error["unparsed"]:
                 yield cause("words", f'no planner could place "{part["text"]}"', None)
@@ -122,8 +126,17 @@ def _interruptions(state: RunState) -> Iterator[Cause]:
         yield cause("interruption", f"its process ended, and it was taken up{detail}", mark["at"])
 
 
-def _planning(state: RunState) -> Iterator[Cause]:
+def _mending(state: RunState) -> Iterator[Cause]:
+    """The calls of the round that was to mend, where that has come to no plan."""
+    last = rounds_of(state)[-1:]
+    if last and last[0]["why"] == "mend" and last[0]["first"] > last[0]["last"]:
+        yield from _planning(state, last[0]["round"])
+
+
+def _planning(state: RunState, number: int | None = None) -> Iterator[Cause]:
     for call in reversed(state["planning_log"]):
+        if number not in (None, round_of(call)):
+            continue
         who = call["model"] or "the pattern planner"
         why = "; ".join(filter(None, [call["error_class"], *call["reasons"]]))
         message = f"{who}: {call['outcome']}{f' ({why})' if why else ''}"

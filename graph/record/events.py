@@ -4,15 +4,16 @@ They are numbered from 1. A later record of the same run begins with the events 
 so a number means the same event whenever it is seen, also after a crash.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal, cast, get_args
 
 from annotated_types import Ge
 from pydantic import Field, PlainSerializer
 from typing_extensions import TypedDict
 
-from graph.record.generations import Generation, generations, original_plan
+from graph.record.generations import Generation, generations
 from graph.state import (
+    Approval,
     Attempt,
     Mark,
     PlanningCall,
@@ -20,6 +21,7 @@ from graph.state import (
     ended_at,
     marks,
 )
+from graph.state.rounds import steps_of
 from graph.state.status import SETTLED
 from graph.state.wording import Time, doc, rfc3339
 
@@ -143,75 +145,167 @@ def _of_generation(generation: Generation) -> Iterator[Event]:
     """What happened from a beginning to its end, which only a retry undoes."""
     state = generation.state
     if (started_at := state["started_at"]) is not None:
-        if generation.plans:
-            yield from _planning(state, started_at)
-        else:
-            yield _event("run.started", started_at, "execute_step")
-            if generation.asks:
-                yield from _waiting(state)
-        yield from _steps(generation)
+        node = "plan" if generation.plans else "execute_step"
+        yield _event("run.started", started_at, node)
+        yield from _Course(generation, started_at).events()
     if state["status"] in SETTLED:
         at = state["completed_at"] or state["created_at"]
         yield _settled(state, at)
         yield _event("end", at, status=state["status"])
 
 
-def _planning(state: RunState, started_at: float) -> Iterator[Event]:
-    yield _event("run.started", started_at, "plan")
-    yield _event("plan.started", started_at, "plan")
-    at = started_at
-    by = state["planned_by"]
-    for call in state["planning_log"]:
+class _Course:
+    """Goes along the rounds of a generation and its attempts, in the order of the log.
+
+    `due` is the attempt that is made or due next, `last` the last step of the plan so far, and
+    `asked` says that a person is asked about it. A round begins where nothing is due any more.
+    """
+
+    def __init__(self, generation: Generation, started_at: float) -> None:
+        self._generation = generation
+        self._state = generation.state
+        self._rounds = generation.rounds
+        self._started_at = started_at
+        self._told = 0  # of these rounds
+        self._doubts = {*generation.doubts}
+        self._asked = generation.asks
+        self._last = generation.before
+        self._due: dict[str, Any] | None = None
+
+    def events(self) -> Iterator[Event]:
+        """Two events for each attempt; of the one that is being made or is due, the first."""
+        if self._generation.plans:
+            yield from self._first()
+        else:
+            if self._generation.asks and (asked := self._state.get("approval")):
+                yield _waiting(asked)
+            if self._generation.first in range(1, self._last + 1):
+                self._due = {"step": self._generation.first, "attempt": 1, "at": self._started_at}
+            else:  # all that is left is a look, or to settle it
+                yield from self._next_round()
+        made = 0
+        for entry in self._state.get("log", []):
+            if entry["kind"] == "mark":
+                yield from self._after_mark(entry, made)
+                made = 0 if "as" in entry else made
+                continue
+            if self._due is not None:
+                yield self._started(entry["generation"])
+            yield _attempted(entry)
+            made = entry["attempt"]
+            self._due = self._after(entry)
+            if entry.get("expires_at"):
+                yield _asking(entry)
+                self._doubts.add(entry["step"])
+            elif self._due is None:
+                yield from self._next_round()
+        # One in doubt is not attempted again before somebody said so.
+        if self._due is not None and not self._asked and self._due["step"] not in self._doubts:
+            yield self._started(self._state["generation"])
+
+    def _first(self) -> Iterator[Event]:
+        """The round that is told from the start of its planning, whether it comes to a plan."""
+        if self._rounds:
+            yield from self._next_round()
+        else:
+            yield _event("plan.started", self._started_at, "plan", round=1, why="first")
+            yield from _calls(self._state["planning_log"], self._state, self._started_at)
+
+    def _next_round(self) -> Iterator[Event]:
+        """The planning of the next round, where there is one; its first step is due then."""
+        if self._told == len(self._rounds):
+            return
+        entry, calls = self._rounds[self._told], self._calls()
+        self._told += 1
+        # The first one begins with the generation, which those of earlier versions do not tell.
+        began = self._started_at if entry["round"] == 1 else entry["at"]
+        yield _event("plan.started", began, "plan", round=entry["round"], why=entry["why"])
+        yield from _calls(calls, entry, began)
+        if entry["then"] is None:
+            return
+        by, at = entry["planned_by"], ended_at(calls[-1]) if calls else began
+        steps = entry["proposed"]
+        if steps is None:
+            steps = steps_of(self._state["plan"], entry)
+        node = "plan" if by and by["source"] == "llm" else "fallback_plan"
+        then = entry.get("proposed_then", entry["then"])
+        told = {"round": entry["round"], "planned_by": by, "steps": steps, "then": then}
+        yield _event("plan.made", at, node, **told)
+        if entry["approval"]:
+            yield _waiting(entry["approval"])
+        self._asked, self._last = entry["approval"] is not None, entry["last"]
+        if first := self._generation.following(entry["first"] - 1, entry["last"]):
+            self._due = {"step": first, "attempt": 1, "at": at}
+
+    def _calls(self) -> list[PlanningCall]:
+        """The calls by which the next round was planned."""
+        offset = self._generation.planned
+        begin = self._rounds[self._told]["calls"][0] - offset
+        following = self._rounds[self._told + 1 :]
+        end = following[0]["calls"][0] - offset if following else None
+        return self._state["planning_log"][max(0, begin) : end]
+
+    def _after_mark(self, mark: Mark, made: int) -> Iterator[Event]:
+        """What a person has said: about the plan, or about a step in doubt.
+
+        `made`: attempts at it in this generation.
+        """
+        if mark["what"] == "approved":
+            self._asked = False
+        if mark["what"] not in ("resolved", "expired") or "step" not in mark:
+            return
+        self._doubts.discard(mark["step"])
+        self._due = None
+        match mark["as"]:
+            case "redo":
+                self._due = {"step": mark["step"], "attempt": made + 1, "at": mark["at"]}
+            case "done" | "skip":
+                if following := self._generation.following(mark["step"], self._last):
+                    self._due = {"step": following, "attempt": 1, "at": mark["at"]}
+                else:
+                    yield from self._next_round()
+
+    def _after(self, entry: Attempt) -> dict[str, Any] | None:
+        """The attempt that follows this one, if one does."""
+        at = ended_at(entry)
+        if entry["status"] == "ok":
+            following = self._generation.following(entry["step"], self._last)
+            return {"step": following, "attempt": 1, "at": at} if following else None
+        if entry["retry_at"] is None:
+            return None
+        again = entry["attempt"] + 1
+        return {"step": entry["step"], "attempt": again, "at": at, "not_before": entry["retry_at"]}
+
+    def _started(self, generation: int) -> Event:
+        due = self._due
+        assert due is not None
+        event = _event(
+            "step.started",
+            due["at"],
+            "execute_step",
+            tool=self._state["plan"]["steps"][due["step"] - 1]["tool"],
+            not_before=due.get("not_before"),
+        )
+        return {**event, "step": due["step"], "attempt": due["attempt"], "generation": generation}
+
+
+def _calls(calls: Sequence[PlanningCall], of: Mapping[str, Any], at: float) -> Iterator[Event]:
+    """The calls of planners, and that models have handed over; `of` has who planned."""
+    by = of["planned_by"]
+    for call in calls:
         if call["planner"] == "llm":
             at = ended_at(call)
             yield _called(call, "plan")
     if by and by["source"] == "pattern":
         yield _event("plan.fallback", at, "fallback_plan", reason=by["reason"])
-    for call in state["planning_log"]:
+    for call in calls:
         if call["planner"] == "pattern":
             yield _called(call, "fallback_plan")
-    if state["plan"]["steps"]:
-        steps = original_plan(state)["steps"]
-        node = "plan" if by and by["source"] == "llm" else "fallback_plan"
-        yield _event("plan.made", _planned_at(state), node, planned_by=by, steps=steps)
-    yield from _waiting(state)
 
 
-def _waiting(state: RunState) -> Iterator[Event]:
-    if asked := state.get("approval"):
-        tools, expires_at = asked["tools"], asked["expires_at"]
-        yield _event("run.waiting", asked["asked_at"], tools=tools, expires_at=expires_at)
-
-
-def _steps(generation: Generation) -> Iterator[Event]:
-    """Two events for each attempt; of the one that is being made or is due, the first."""
-    state = generation.state
-    steps = state["plan"]["steps"]
-    if not steps or not _may_begin(generation):
-        return
-    at = _planned_at(state) if generation.plans else state["started_at"]
-    due: dict[str, Any] | None = {"step": generation.first, "attempt": 1, "at": at}
-    if generation.first not in range(1, len(steps) + 1):
-        due = None  # all that is left is to settle it
-    doubts, made = {*generation.doubts}, 0
-    for entry in state.get("log", []):
-        if entry["kind"] == "mark":
-            if entry["what"] in ("resolved", "expired") and "step" in entry:
-                doubts.discard(entry["step"])
-                due = _due_after_answer(entry, made, generation)
-                made = 0
-            continue
-        if due is not None:
-            yield _started(due, steps, entry["generation"])
-        yield _attempted(entry)
-        made = entry["attempt"]
-        due = _due_after(entry, generation)
-        if entry.get("expires_at"):
-            yield _asking(entry)
-            doubts.add(entry["step"])
-    # One in doubt is not attempted again before somebody said so.
-    if due is not None and due["step"] not in doubts:
-        yield _started(due, steps, state["generation"])
+def _waiting(asked: Approval) -> Event:
+    tools, expires_at = asked["tools"], asked["expires_at"]
+    return _event("run.waiting", asked["asked_at"], tools=tools, expires_at=expires_at)
 
 
 def _asking(entry: Attempt) -> Event:
@@ -219,44 +313,6 @@ def _asking(entry: Attempt) -> Event:
     expires_at = entry.get("expires_at")
     event = _event("run.waiting", ended_at(entry), "execute_step", **asked, expires_at=expires_at)
     return {**event, "step": entry["step"], "attempt": entry["attempt"]}
-
-
-def _due_after_answer(mark: Mark, made: int, generation: Generation) -> dict[str, Any] | None:
-    """The attempt that follows once somebody has decided about a step in doubt.
-
-    `made`: attempts at it in this generation.
-    """
-    match mark["as"]:
-        case "redo":
-            return {"step": mark["step"], "attempt": made + 1, "at": mark["at"]}
-        case "done" | "skip":
-            following = generation.following(mark["step"])
-            return {"step": following, "attempt": 1, "at": mark["at"]} if following else None
-        case _:
-            return None
-
-
-def _due_after(entry: Attempt, generation: Generation) -> dict[str, Any] | None:
-    """The attempt that follows this one, if one does."""
-    at = ended_at(entry)
-    if entry["status"] == "ok":
-        following = generation.following(entry["step"])
-        return {"step": following, "attempt": 1, "at": at} if following else None
-    if entry["retry_at"] is None:
-        return None
-    again = entry["attempt"] + 1
-    return {"step": entry["step"], "attempt": again, "at": at, "not_before": entry["retry_at"]}
-
-
-def _started(due: dict[str, Any], steps: list[Any], generation: int) -> Event:
-    event = _event(
-        "step.started",
-        due["at"],
-        "execute_step",
-        tool=steps[due["step"] - 1]["tool"],
-        not_before=due.get("not_before"),
-    )
-    return {**event, "step": due["step"], "attempt": due["attempt"], "generation": generation}
 
 
 _ENDS: dict[str, EventType] = {"ok": "step.completed", "in_doubt": "step.in_doubt"}
@@ -303,13 +359,6 @@ def _marked(mark: Mark) -> Event:
     return {**event, "step": mark.get("step")}
 
 
-def _may_begin(generation: Generation) -> bool:
-    """Whether the plan may be executed: nobody is asked about it, or somebody approved it."""
-    if not (generation.asks or (generation.plans and generation.state.get("approval"))):
-        return True
-    return bool(marks(generation.state, "approved"))
-
-
 def _settled(state: RunState, at: float) -> Event:
     data: Any = {"result": state["result"], "error": state["error"], "usage": state["usage"]}
     match state["status"]:
@@ -325,10 +374,3 @@ def _event(kind: EventType, at: float, node: str | None = None, **data: Any) -> 
     return Event(
         id=0, type=kind, at=at, node=node, step=None, attempt=None, generation=None, data=data
     )
-
-
-def _planned_at(state: RunState) -> float:
-    calls = state["planning_log"]
-    if not calls:  # somebody wrote the plan into the state before a planner was asked
-        return state["started_at"] or state["created_at"]
-    return ended_at(calls[-1])

@@ -8,6 +8,7 @@ from typing_extensions import TypedDict
 from graph.record.causes import Cause, causes
 from graph.record.time_spent import PARTS, Part, Span, TimeSpent, time_spent
 from graph.state import RunState, Status, attempts, marks, question_of
+from graph.state.rounds import round_of, rounds_of
 from graph.state.status import SETTLED
 from graph.state.wording import Time, counted, doc, duration
 from nodes.contract.steps import left_out
@@ -27,7 +28,7 @@ class Retries(TypedDict):
     """What was done again."""
 
     attempts: Annotated[int, doc("Attempts that were not the first at their step.")]
-    planning: Annotated[int, doc("Calls of planners after the first.")]
+    planning: Annotated[int, doc("Calls of planners after the first of each round.")]
     taken_up: Annotated[int, doc("How often it was taken up after its process had ended.")]
     told: Annotated[int, doc("How often it was told to go on after its end.")]
 
@@ -98,9 +99,10 @@ def _steps(state: RunState, spans: Sequence[Span]) -> list[StepSpent]:
 
 def _retries(state: RunState) -> Retries:
     calls = [call for call in state["planning_log"] if call["outcome"] != "skipped"]
+    rounds = len({round_of(call) for call in calls})
     return Retries(
         attempts=sum(entry["attempt"] > 1 for entry in attempts(state)),
-        planning=max(0, len(calls) - 1),
+        planning=max(0, len(calls) - max(1, rounds)),
         taken_up=len(marks(state, "taken_up")),
         told=len(marks(state, "retry")),
     )
@@ -192,8 +194,10 @@ def _again(state: RunState, explained: Explanation) -> str:
     if not by or not state["plan"]["steps"]:
         return f"{again[0].upper()}{again[1:]}."
     planner = by["model"] or "the pattern planner"
-    calls = counted(retries["planning"] + 1, "call")
-    return f"The plan was made by {planner} in {calls} of planners; {again}."
+    rounds = len(rounds_of(state))
+    calls = counted(retries["planning"] + rounds, "call")
+    in_rounds = f" and {rounds} rounds" if rounds > 1 else ""
+    return f"The plan was made by {planner} in {calls} of planners{in_rounds}; {again}."
 
 
 def _times(number: int) -> str:

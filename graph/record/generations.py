@@ -4,7 +4,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
-from graph.state import Ending, ForkedFrom, Plan, Retry, RunState, in_doubt
+from graph.state import Ending, ForkedFrom, Plan, Retry, Round, RunState, in_doubt
+from graph.state.rounds import rounds_of
 
 #: The number of no step: none is due.
 NONE_DUE = 0
@@ -15,9 +16,10 @@ class Generation:
     """One generation as its run stood at the end of it, or stands now, with the logs of that
     generation only.
 
-    `plans`: whether a plan is made in it; `first`: the number of the step that it begins with;
-    `asks`: whether it begins with a plan that a person is asked about. `doubts`: the steps that
-    were in doubt when it began.
+    `plans`: whether the first plan is made in it; `first`: the number of the step that it begins
+    with; `asks`: whether it begins with a plan that a person is asked about. `doubts`: the steps
+    that were in doubt when it began. `carried` and `planned`: how many rounds and planning calls
+    the run had by then.
     """
 
     state: RunState
@@ -26,11 +28,24 @@ class Generation:
     skipped: frozenset[int]
     asks: bool = False
     doubts: frozenset[int] = frozenset()
+    carried: int = 0
+    planned: int = 0
 
-    def following(self, step: int) -> int:
-        """The number of the step to be executed after this one, or `NONE_DUE`."""
-        steps = range(step + 1, len(self.state["plan"]["steps"]) + 1)
+    def following(self, step: int, last: int) -> int:
+        """The number of the step to be executed after this one, up to `last`, or `NONE_DUE`."""
+        steps = range(step + 1, last + 1)
         return next((number for number in steps if number not in self.skipped), NONE_DUE)
+
+    @property
+    def rounds(self) -> list[Round]:
+        """The rounds that were begun in it."""
+        return rounds_of(self.state)[self.carried :]
+
+    @property
+    def before(self) -> int:
+        """The last step of the plan that it began with; 0 where it began with none."""
+        earlier = rounds_of(self.state)[: self.carried]
+        return earlier[-1]["last"] if earlier else 0
 
 
 def generations(state: RunState) -> Iterator[Generation]:
@@ -46,24 +61,20 @@ def generations(state: RunState) -> Iterator[Generation]:
             then = _as_it_ended(state, ended, _plan_at(state, log[place:]))
             then["log"] = log[logged:place]
             then["planning_log"] = planning_log[planned : ended["planned"]]
-            yield replace(_generation(then, begun), doubts=_in_doubt(log[:logged]))
+            one = replace(_generation(then, begun), doubts=_in_doubt(log[:logged]))
+            yield replace(one, planned=planned)
             begun, logged, planned = retry, place, ended["planned"]
     if begun is None:
         yield _generation(state, None)
     else:
         parts = RunState(log=log[logged:], planning_log=planning_log[planned:])
         last = _generation(cast("RunState", {**state, **parts}), begun)
-        yield replace(last, doubts=_in_doubt(log[:logged]))
+        yield replace(last, doubts=_in_doubt(log[:logged]), planned=planned)
 
 
 def _in_doubt(log: Sequence[Any]) -> frozenset[int]:
     steps = {entry["step"] for entry in log if entry.get("status") == "in_doubt"}
     return frozenset(step for step in steps if in_doubt({"log": log}, step))
-
-
-def original_plan(state: RunState) -> Plan:
-    """The plan as it was made, whatever was edited of it since."""
-    return state["plan_proposed"] or state["plan"]
 
 
 def _generation(state: RunState, begun: Retry | ForkedFrom | None) -> Generation:
@@ -75,14 +86,23 @@ def _generation(state: RunState, begun: Retry | ForkedFrom | None) -> Generation
         first=begun["from_step"],
         skipped=frozenset(begun["skip"]),
         asks="asks" in begun,
+        carried=_carried(begun),
     )
     return (
         generation if generation.first not in generation.skipped else _beginning_later(generation)
     )
 
 
+def _carried(begun: Retry | ForkedFrom) -> int:
+    """How many rounds there were; those of earlier versions had one, where they had a plan."""
+    had: Any = begun.get("ended", begun)
+    rounds: int = had.get("rounds", 1)
+    return rounds
+
+
 def _beginning_later(generation: Generation) -> Generation:
-    return replace(generation, first=generation.following(generation.first))
+    first = generation.following(generation.first, generation.before)
+    return replace(generation, first=first)
 
 
 def _plan_at(state: RunState, since: Sequence[Any]) -> Plan:
@@ -95,6 +115,14 @@ def _plan_at(state: RunState, since: Sequence[Any]) -> Plan:
     return next(kept, state["plan"])
 
 
+def _cut(state: RunState, ended: Ending, plan: Plan) -> Plan:
+    """The plan as far as it went: rounds are added to it, also after a retry."""
+    rounds = rounds_of({**state, "plan": plan})[: ended.get("rounds", 1)]
+    if "rounds" not in ended:  # of an earlier version, whose approval is that of the one round
+        rounds = [cast("Round", {**entry, "approval": ended.get("approval")}) for entry in rounds]
+    return Plan(steps=plan["steps"][: ended["steps"]], rounds=rounds)
+
+
 def _as_it_ended(state: RunState, ended: Ending, plan: Plan) -> RunState:
     return cast(
         "RunState",
@@ -102,10 +130,10 @@ def _as_it_ended(state: RunState, ended: Ending, plan: Plan) -> RunState:
             **state,
             "status": ended["status"],
             "error": ended["error"],
-            "result": None,
+            "result": ended.get("result"),
             "usage": ended["usage"],
             "planned_by": ended["planned_by"],
-            "plan": plan if ended["steps"] else Plan(steps=[]),
+            "plan": _cut(state, ended, plan) if ended["steps"] else Plan(steps=[]),
             "approval": ended.get("approval", state.get("approval")),
             "generation": ended["generation"],
             "started_at": ended["started_at"],

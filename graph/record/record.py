@@ -11,6 +11,7 @@ from graph.state import (
     Approval,
     Attempt,
     Budget,
+    Choice,
     Learned,
     Limits,
     Marked,
@@ -30,6 +31,7 @@ from graph.state import (
     marks,
     question_of,
 )
+from graph.state.rounds import is_planning, rounds_of
 from graph.state.status import actions
 from graph.state.wording import Time, doc
 
@@ -133,6 +135,12 @@ class Record(TypedDict):
     planning_log: Annotated[list[PlanningCall], doc("Every call of a planner, oldest first.")]
     limits: Annotated[Limits, doc("The limits in force for this run.")]
     budget: Annotated[Budget | None, doc("The budget that the run was given.")]
+    choice: NotRequired[  # nor this
+        Annotated[
+            Choice | None, doc("What it was given to be planned with; null where that is nothing.")
+        ]
+    ]
+    metadata: NotRequired[Annotated[dict[str, str], doc("What its caller calls it by.")]]
     in_doubt: NotRequired[  # not in those that earlier versions have printed
         Annotated[
             InDoubt | None,
@@ -187,7 +195,7 @@ def record_of(
         prompt=state["prompt"],
         status=state["status"],
         planned_by=state["planned_by"],
-        plan=state["plan"],
+        plan=Plan(steps=state["plan"]["steps"], rounds=rounds_of(state)),
         plan_proposed=state["plan_proposed"],
         approval=state.get("approval"),
         execution_log=[cast("Attempt", {"may_have_acted": None, **attempt}) for attempt in made],
@@ -195,6 +203,8 @@ def record_of(
         planning_log=state["planning_log"],
         limits=state["limits"],
         budget=state.get("budget"),
+        choice=state.get("choice"),
+        metadata=state.get("metadata", {}),
         in_doubt=question and _in_doubt(question, learned),
         current=_current(state),
         usage=state["usage"],
@@ -233,6 +243,8 @@ def progress_of(state: RunState) -> Progress:
 def _current(state: RunState) -> Current | None:
     steps = state["plan"]["steps"]
     if state["status"] != "running" or state["error"] or state["cursor"] >= len(steps):
+        return None
+    if is_planning(state):  # another way than the step that has failed
         return None
     return Current(
         step=steps[state["cursor"]]["step"],

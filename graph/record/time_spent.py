@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal, get_args
 
 from typing_extensions import TypedDict
 
-from graph.state import Attempt, Mark, PlanningCall, RunState, ended_at
+from graph.state import Attempt, Mark, PlanningCall, Round, RunState, ended_at
+from graph.state.rounds import is_planning, round_of, rounds_of
 from graph.state.status import SETTLED
 from graph.state.wording import doc
 
@@ -149,6 +150,8 @@ def _ending(state: RunState, *, queued: bool) -> Part:
         return "waiting"
     if queued:
         return "interruption"
+    if is_planning(state) and not state["error"]:
+        return "planning"
     if state["error"] or 0 < len(steps) <= state["cursor"]:
         return "other"
     return "tools" if steps else "planning"
@@ -180,16 +183,24 @@ def _moments(state: RunState) -> Iterator[_Moment]:
     log = state.get("log", [])[logged:]
     entries = [entry for entry in log if entry.get("what") != "cancel"]
     calls = state["planning_log"][made:]
-    starts = _starts(state, log)
+    starts, rounds = _starts(state, log), rounds_of(state)
     yield from next(starts)
     for entry in entries:
-        while calls and (entry["kind"] == "attempt" or calls[0]["started_at"] <= entry["at"]):
+        while calls and _precedes(calls[0], entry, rounds):
             yield _call(state, calls.pop(0), last=not calls)
         yield _attempt(entry) if entry["kind"] == "attempt" else _mark(entry)
         if "retry" in entry:
             yield from next(starts)
     while calls:
         yield _call(state, calls.pop(0), last=not calls)
+
+
+def _precedes(call: PlanningCall, entry: Any, rounds: Sequence[Round]) -> bool:
+    """Whether a call was made before something else happened; by rounds, since clocks are set."""
+    if entry["kind"] == "mark":
+        return bool(call["started_at"] <= entry["at"])
+    later = (one["round"] for one in rounds if one["first"] > entry["step"])
+    return round_of(call) < next(later, len(rounds) + 1)
 
 
 def _starts(state: RunState, log: Sequence[Any]) -> Iterator[list[_Moment]]:

@@ -21,6 +21,7 @@ from graph.state import (
     run_error,
     split,
 )
+from graph.state.rounds import is_planning, round_of, rounds_of
 from graph.state.row import RunRow
 from graph.state.status import SETTLED
 from nodes.contract.steps import interrupted, left_out, step_key
@@ -62,7 +63,7 @@ class Cancellations:
         left = await resume(self._graph, row, config)
         if left.next == "settled" or left.state["status"] in SETTLED:
             return left.state  # its last result was stored, and has only now become a checkpoint
-        if left.state["error"] or 0 < len(left.state["plan"]["steps"]) <= left.state["cursor"]:
+        if left.state["error"] or _is_done(left.state):
             # Nothing is left to cancel: all that is due is to settle it.
             await self._graph.ainvoke(None, config, durability="sync")
             return await state_at(self._graph, config)
@@ -72,7 +73,7 @@ class Cancellations:
         if since is not None and _moment(since) == _moment(state):
             # Its wait may have been cut short, which is not stored.
             state = {**state, "not_before": since["not_before"], "planning": since.get("planning")}
-        cut_off = await self._cut_off(state) if begun else None
+        cut_off = await self._cut_off(state) if begun and not is_planning(state) else None
         update = self._update(state, row, cut_off, begun=begun)
         if left.new:  # nothing of it is stored by now
             update = {**state, **update}
@@ -139,20 +140,27 @@ def _call_cut_off(state: RunState) -> list[PlanningCall]:
             input_tokens=None,
             output_tokens=None,
             usd=None,
+            round=round_of(planning),
+            purpose="plan",
         )
     ]
 
 
+def _is_done(state: RunState) -> bool:
+    """Whether no step is left, and no further round."""
+    return 0 < len(state["plan"]["steps"]) <= state["cursor"] and not is_planning(state)
+
+
 def _last_call(state: RunState) -> float:
     """When the call before has ended, or the planning begun."""
-    if not state["planning_log"]:
-        return state["started_at"] or state["created_at"]
-    return ended_at(state["planning_log"][-1])
+    rounds = rounds_of(state)
+    begun = rounds[-1]["at"] if rounds else state["started_at"] or state["created_at"]
+    return max(begun, ended_at(state["planning_log"][-1])) if state["planning_log"] else begun
 
 
 def _due(state: RunState) -> tuple[int, int, int] | None:
     """Which attempt is the next, once there is a plan that may be executed."""
-    if not state["plan"]["steps"] or state["status"] == "waiting":
+    if not state["plan"]["steps"] or state["status"] == "waiting" or is_planning(state):
         return None
     return state["generation"], state["cursor"], state["attempt"]
 

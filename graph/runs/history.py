@@ -18,6 +18,7 @@ from typing_extensions import TypedDict
 
 from graph.build import RunGraph
 from graph.state import RunState, Status, whole
+from graph.state.rounds import rounds_of
 from graph.state.wording import Time, doc
 
 
@@ -48,6 +49,7 @@ class CheckpointView(TypedDict):
     node: Annotated[str | None, doc("The node that led to it; null for what came from outside.")]
     status: Annotated[Status | None, doc("How the run stood; null for its input.")]
     cursor: Annotated[int | None, doc("Steps that were done or left out.")]
+    round: Annotated[int | None, doc("The round that is planned or executed; null before any.")]
     next: Annotated[list[str], doc("The node that was to follow; none at an end.")]
     changed: Annotated[list[str], doc("What is not as in the checkpoint before.")]
     logged: Annotated[list[LoggedView], doc("What was added to the log.")]
@@ -137,6 +139,7 @@ def _entry(snapshot: StateSnapshot, older: StateSnapshot | None, first: str) -> 
         node=_node(snapshot, older, first),
         status=values.get("status"),
         cursor=values.get("cursor"),
+        round=_round(values),
         next=list(snapshot.next),
         changed=sorted(
             name for name in values if name not in before or values[name] != before[name]
@@ -144,6 +147,13 @@ def _entry(snapshot: StateSnapshot, older: StateSnapshot | None, first: str) -> 
         logged=[_logged(entry) for entry in added],
         at=datetime.fromisoformat(snapshot.created_at or "").timestamp(),
     )
+
+
+def _round(values: Mapping[str, Any]) -> int | None:
+    """The last round that was begun; the first one is planned before there is a plan."""
+    if values.get("status") in (None, "pending"):
+        return None
+    return max(1, len(rounds_of(values)))
 
 
 def _node(snapshot: StateSnapshot, older: StateSnapshot | None, first: str) -> str | None:

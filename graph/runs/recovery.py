@@ -22,6 +22,7 @@ from graph.state import (
     Mark,
     Plan,
     Retry,
+    Round,
     RunState,
     Step,
     question_of,
@@ -29,6 +30,7 @@ from graph.state import (
     split,
     whole,
 )
+from graph.state.rounds import after_steps, asked_about, rounds_of, steps_of
 from graph.state.row import RetryCommand, RunRow, state_of
 from graph.state.status import SETTLED
 from graph.storage.storage import RunIndex
@@ -256,16 +258,17 @@ async def set_running(graph: RunGraph, config: RunnableConfig, state: RunState) 
 
 def _retried(state: RunState, command: RetryCommand) -> dict[str, Any]:
     """The update that turns a settled run into one that is to go on."""
-    plan = retried_plan(state["plan"], command)
+    plan, mark = retried_plan(state["plan"], command), _retry_mark(state, command)
+    cursor = first_cursor(plan["steps"], command)
     update: dict[str, Any] = {
         "status": "pending",
         "plan": plan,
-        "cursor": first_cursor(plan["steps"], command),
+        "cursor": cursor,
         "attempt": 0,
         "not_before": None,
         "generation": command["generation"],
         "skipped": command["skip"],
-        "log": [_retry_mark(state, command)],
+        "log": [mark],
         "planning": None,
         "result": None,
         "error": None,
@@ -274,10 +277,12 @@ def _retried(state: RunState, command: RetryCommand) -> dict[str, Any]:
         "completed_at": None,
     }
     if command["input"] is not None:
-        update["plan_proposed"] = state["plan_proposed"] or state["plan"]
+        update["plan_proposed"] = state["plan_proposed"] or Plan(steps=state["plan"]["steps"])
     if not plan["steps"]:
         update["planned_by"] = None
-    return update
+        return update
+    after = {**state, **update, "log": [*state.get("log", []), mark]}
+    return update | after_steps(after, cursor, at=command["at"])
 
 
 def _retry_mark(state: RunState, command: RetryCommand) -> Mark:
@@ -303,18 +308,22 @@ def _retry_mark(state: RunState, command: RetryCommand) -> Mark:
 
 
 def _ending(state: RunState) -> Ending:
-    return Ending(
+    ended = Ending(
         status=state["status"],
         error=state["error"],
         usage=state["usage"],
         planned_by=state["planned_by"],
         steps=len(state["plan"]["steps"]),
+        rounds=len(rounds_of(state)),
         planned=len(state["planning_log"]),
         generation=state["generation"],
         started_at=state["started_at"],
         completed_at=state["completed_at"],
         approval=state.get("approval"),
     )
+    if state["result"] is not None:
+        ended["result"] = state["result"]
+    return ended
 
 
 def _detail(state: RunState, command: RetryCommand) -> str:
@@ -337,7 +346,15 @@ def retried_plan(plan: Plan, command: RetryCommand) -> Plan:
         Step({**step, "input": command["input"]}) if step["step"] == command["from_step"] else step
         for step in plan["steps"]
     ]
-    return Plan(steps=steps)
+    if "rounds" not in plan:
+        return Plan(steps=steps)
+    rounds = [
+        cast("Round", {**entry, "proposed": entry["proposed"] or steps_of(plan, entry)})
+        if entry["first"] <= (command["from_step"] or 0) <= entry["last"]
+        else entry
+        for entry in plan["rounds"]
+    ]
+    return Plan(steps=steps, rounds=rounds)
 
 
 def first_cursor(steps: Sequence[Step], command: RetryCommand) -> int:
@@ -353,8 +370,9 @@ async def carry_out(
     Nothing is executed yet. Doing it again after a crash does it once.
     """
     question = question_of(state)
+    number = question["number"] if question else asked_about(state)
     answer: Any = row.approval_answer
-    if answer is None or answer.get("question") != (question and question["number"]):
+    if answer is None or answer.get("question") != number:
         return state  # none, or one that was carried out before
     command: Command[None] = Command(resume=row.approval_answer)
     await graph.ainvoke(command, config, interrupt_before="*", durability="sync")

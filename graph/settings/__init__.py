@@ -3,11 +3,11 @@
 Others use `keys`.
 """
 
+from graph.settings.configured import ModelSettings
 from graph.settings.settings import (
     PREFIX,
     SECRET,
     InvalidSettings,
-    ModelSettings,
     Settings,
     read_settings,
 )

@@ -10,18 +10,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
     Field,
     SecretStr,
     ValidationError,
     field_validator,
-    model_validator,
 )
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from graph.settings.configured import ModelName, ModelPrice, ModelSettings
 from graph.settings.keys import InvalidKey, Key, parse_keys, without_secrets
 from graph.state import Approve, Limits
 from nodes.planning.complexity import THRESHOLD
@@ -48,42 +45,6 @@ class InvalidSettings(Exception):
     def __init__(self, lines: str, fields: Iterable[str] = ()) -> None:
         super().__init__(lines)
         self.fields = tuple(fields)
-
-
-def _check_name(name: str) -> str:
-    if not re.fullmatch(r"[\w-]+/.+", name):
-        raise PydanticCustomError(
-            "model_name", "Input should be provider/name, as openai/gpt-5-mini"
-        )
-    return name
-
-
-#: A model with its provider.
-ModelName = Annotated[str, AfterValidator(_check_name)]
-
-
-class ModelSettings(BaseModel):
-    """One model; the key is read from the provider's own variable, or from `api_key_env`."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    model: ModelName
-    api_base: str | None = None
-    api_key_env: str | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _from_name(cls, value: Any) -> Any:
-        return {"model": value} if isinstance(value, str) else value
-
-
-class ModelPrice(BaseModel):
-    """What a million tokens cost, in USD."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    input: float = Field(ge=0)
-    output: float = Field(ge=0)
 
 
 class Settings(BaseSettings):
@@ -163,6 +124,18 @@ class Settings(BaseSettings):
     max_output: int = Field(
         256 * 1024, ge=1024, le=2**26, description="largest output of a step, bytes"
     )
+    max_rounds: int = Field(
+        5,
+        ge=1,
+        le=100,
+        description="most rounds of planning: a model may look at what steps returned and plan on",
+    )
+    mend: int = Field(
+        1,
+        ge=0,
+        le=100,
+        description="how often a model may plan another way after a step that failed for good",
+    )
 
     # Which plans a person is asked about
     approve: Approve = Field(
@@ -192,8 +165,27 @@ class Settings(BaseSettings):
     )
     model_timeout: float = Field(20.0, gt=0, le=600, description="longest time of a model call, s")
     model_max_tokens: int = Field(2_000, ge=50, description="longest answer of a model, tokens")
+    model_output: int = Field(
+        4_000, ge=100, le=10**6, description="characters of a step's output that a model is shown"
+    )
+    model_context: int = Field(
+        200_000,
+        ge=10_000,
+        le=10**8,
+        description="characters that a model is told in all; beyond them the oldest outputs are "
+        "left out",
+    )
     temperature: float | None = Field(
         None, ge=0, le=2, description="sent to models only where it is set"
+    )
+    instructions: str | None = Field(
+        None, max_length=8_000, description="what models are told to heed in every plan"
+    )
+    shortlist: int = Field(
+        40,
+        ge=0,
+        le=10_000,
+        description="tools that a model is told of, those that fit the request best; 0: all",
     )
     model_prices: Annotated[dict[str, ModelPrice], NoDecode] = Field(
         {},
@@ -340,6 +332,8 @@ class Settings(BaseSettings):
             max_prompt=self.max_prompt,
             max_steps=self.max_steps,
             max_output=self.max_output,
+            max_rounds=self.max_rounds,
+            mend=self.mend,
         )
 
 

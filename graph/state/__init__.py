@@ -2,7 +2,7 @@
 
 Readers of the state import from here; which records there are, the files beside this one tell.
 
-Others use `channels.DETAILS`, `row`, `status` and `wording`.
+Others use `channels.DETAILS`, `rounds`, `row`, `status` and `wording`.
 """
 
 from graph.state.channels import Channels, logged, split, whole
@@ -33,14 +33,20 @@ from graph.state.log import (
 from graph.state.plan import (
     Approval,
     Approve,
+    Choice,
+    EditedPlan,
     Plan,
     PlannedBy,
     PlannedTool,
     Planning,
     RequiredApproval,
+    Round,
     Span,
     Step,
+    StepFailure,
+    Then,
     Usage,
+    Why,
 )
 from graph.state.run import (
     DEFAULT_LIMITS,
@@ -62,6 +68,8 @@ __all__ = [
     "AttemptError",
     "Budget",
     "Channels",
+    "Choice",
+    "EditedPlan",
     "Ending",
     "ErrorType",
     "ForkedFrom",
@@ -79,14 +87,18 @@ __all__ = [
     "ResolvedAs",
     "Result",
     "Retry",
+    "Round",
     "RunError",
     "RunInput",
     "RunState",
     "Span",
     "Status",
     "Step",
+    "StepFailure",
+    "Then",
     "Unparsed",
     "Usage",
+    "Why",
     "attempts",
     "ended_at",
     "extend",

@@ -7,7 +7,7 @@ from pydantic import WithJsonSchema
 from typing_extensions import TypedDict
 
 from graph.state.plan import Approval, Plan, PlannedBy, RequiredApproval, Step, Usage
-from graph.state.status import RunError, Status
+from graph.state.status import Result, RunError, Status
 from graph.state.wording import UNTOLD, Time, doc
 
 
@@ -15,8 +15,8 @@ class ForkedFrom(TypedDict):
     """The checkpoint that a run was forked from; it continues with step `from_step`.
 
     `from_step` is null where it is planned anew. `logged` and `planned` are the lengths that its
-    logs have from there, `skip` the steps that were left out there. `asks` is there where nobody
-    has approved what it goes on with.
+    logs have from there, `rounds` how many its plan has, `skip` the steps that were left out there.
+    `asks` is there where nobody has approved what it goes on with.
     """
 
     run_id: str
@@ -25,6 +25,7 @@ class ForkedFrom(TypedDict):
     skip: list[int]
     logged: int
     planned: int
+    rounds: NotRequired[int]  # not in those of earlier versions
     asks: NotRequired[RequiredApproval]
 
 
@@ -38,12 +39,18 @@ class Ending(TypedDict):
     usage: Annotated[Usage, doc("What planning had taken by then.")]
     planned_by: Annotated[PlannedBy | None, doc("Who had planned it last.")]
     steps: Annotated[int, doc("Steps of its plan; 0 where it had none.")]
+    rounds: NotRequired[  # not in those of earlier versions
+        Annotated[int, doc("Rounds that its plan had been made in.")]
+    ]
     planned: Annotated[int, doc("Entries of its planning log.")]
     generation: Annotated[int, doc("How often it had been retried before.")]
     started_at: Annotated[Time | None, doc("When it had been started last.")]
     completed_at: Annotated[Time | None, doc("When it had been settled.")]
     approval: NotRequired[Annotated[Approval | None, UNTOLD]]  # not in those of earlier versions
     plan: NotRequired[Annotated[Plan, UNTOLD]]  # where a person may replace it from here on
+    result: NotRequired[  # of one that was incomplete
+        Annotated[Result, doc("What had come out by then.")]
+    ]
 
 
 class Retry(TypedDict):
@@ -167,7 +174,7 @@ class PlanningCall(TypedDict):
     planner: Annotated[Literal["llm", "pattern"], doc("Which planner was called.")]
     model: Annotated[str | None, doc("The model; null for the pattern planner.")]
     outcome: Annotated[
-        Literal["planned", "empty", "refused", "rejected", "failed", "skipped"],
+        Literal["planned", "finished", "empty", "refused", "rejected", "failed", "skipped"],
         WithJsonSchema({"type": "string"}, mode="serialization"),  # there may be more
         doc("What came of it."),
     ]
@@ -182,6 +189,40 @@ class PlanningCall(TypedDict):
     rejected_plan: NotRequired[  # not in those of earlier versions
         Annotated[
             Plan | None, doc("The plan that failed its check, unless it is too large to be kept.")
+        ]
+    ]
+    round: NotRequired[Annotated[int, doc("The round that it was about.")]]
+    purpose: NotRequired[
+        Annotated[Literal["plan", "answer"], doc("What was asked for: a plan, or an answer.")]
+    ]
+    left_out: NotRequired[
+        Annotated[
+            int,
+            doc(
+                "How many outputs of steps it was not shown, the oldest ones, since all would have "
+                "been too long; missing where it was shown all."
+            ),
+        ]
+    ]
+    cached_tokens: NotRequired[
+        Annotated[
+            int,
+            doc(
+                "Tokens of those read that the provider had in a cache; missing where it does not "
+                "tell."
+            ),
+        ]
+    ]
+    raw: NotRequired[
+        Annotated[
+            str,
+            doc("The answer as it came, cut after 32 kB; missing where none came."),
+        ]
+    ]
+    shortlist: NotRequired[
+        Annotated[
+            list[str],
+            doc("The tools that the model was told of; missing where these were all."),
         ]
     ]
     queued_ms: NotRequired[

@@ -25,12 +25,6 @@ class Step(TypedDict):
     ]
 
 
-class Plan(TypedDict):
-    """The steps; none while the run is unplanned and when it was refused."""
-
-    steps: Annotated[list[Step], doc("In the order of execution.")]
-
-
 class PlannedBy(TypedDict):
     """Who made the plan."""
 
@@ -40,44 +34,37 @@ class PlannedBy(TypedDict):
     complexity: Annotated[dict[str, Any] | None, doc("How complex the task was judged.")]
 
 
-# Planning by models: how far it is, and what it has cost.
+# Rounds: a model that has seen what steps returned plans on, or mends what has failed.
 
 
-class Planning(TypedDict):
-    """Where planning by models stands between two calls; null before and after.
+#: Why a round is planned: the task, what its steps returned, a step that failed for good, or a
+#: person who asked for another plan.
+Why = Literal["first", "look", "mend", "replan"]
 
-    `prompt` is what it is about: another one on the thread is a new run. `queue` holds the models
-    still to be asked, the current one first. `reasons` are what was wrong with its last `answer`,
-    which it may repair once; `retried` says that a passing failure of it was tried again.
-    `not_before` is the earliest time of the next call, in epoch seconds. `waited`: seconds that the
-    run was told to wait for its models so far; entries of earlier versions lack the key.
-    """
-
-    prompt: str
-    queue: list[str]
-    answer: str
-    reasons: list[str]
-    retried: bool
-    not_before: float | None
-    waited: NotRequired[float]
+#: What is to follow the steps of a round: the end, a look at what they returned, or nothing, since
+#: the planner has given up.
+Then = Literal["done", "look", "refuse"]
 
 
-class Usage(TypedDict):
-    """What planning took."""
+class Choice(TypedDict):
+    """What a run was given to be planned with, beside its prompt."""
 
-    calls: Annotated[int, doc("Calls of a model.")]
-    input_tokens: Annotated[int | None, doc("Tokens read; null when not known.")]
-    output_tokens: Annotated[int | None, doc("Tokens written; null when not known.")]
-    usd: Annotated[float | None, doc("Price in US dollars; null when not known, never 0.")]
-    by_model: Annotated[dict[str, Any], doc("The same for each model.")]
+    model: Annotated[str | None, doc("The model to be asked; null: those that are configured.")]
+    instructions: Annotated[
+        str | None, doc("How the caller wants it planned; told to models after our rules.")
+    ]
+    tools: Annotated[
+        list[str] | None, doc("The tools that its plans may use; null: all of the server.")
+    ]
 
 
-# Which plans a person is asked about, and with what.
+class StepFailure(TypedDict):
+    """A step that failed for good, which a model is to mend."""
 
-
-#: Which plans are executed only when a person has approved them: none, those that have a step whose
-#: tool has effects, or all.
-Approve = Literal["never", "effects", "always"]
+    step: Annotated[int, doc("The step of the plan.")]
+    tool: Annotated[str, doc("The tool that it called.")]
+    input: Annotated[Any, doc("What it was given.")]
+    error: Annotated[Any, doc("Why it failed, as its attempt has it.")]
 
 
 class PlannedTool(TypedDict):
@@ -114,6 +101,106 @@ class Approval(TypedDict):
     asked_at: Annotated[Time, doc("Since when.")]
     expires_at: Annotated[Time, doc("Until when; then the run is cancelled.")]
     tools: Annotated[list[PlannedTool], doc("The tools of the plan as it was proposed.")]
+
+
+class Round(TypedDict):
+    """One planning of the run, and the steps that came of it."""
+
+    round: Annotated[int, doc("Its number, counted from 1.")]
+    why: Annotated[
+        Why,
+        doc(
+            "Why it was planned: `first` for the task, `look` since a model was to see what steps "
+            "returned, `mend` since a step failed for good, `replan` since a person asked for it."
+        ),
+    ]
+    first: Annotated[int, doc("Its first step.")]
+    last: Annotated[int, doc("Its last step; before `first` where it has none.")]
+    then: Annotated[
+        Then | None,
+        doc(
+            "What follows its steps: `done` the end, `look` the next round; `refuse`: the planner "
+            "has given up; null while it is planned, and where no plan came of it."
+        ),
+    ]
+    proposed: Annotated[
+        list[Step] | None, doc("Its steps as they were planned, if somebody has edited them.")
+    ]
+    proposed_then: NotRequired[
+        Annotated[Then | None, doc("What was to follow them, where an edit has changed that.")]
+    ]
+    dropped: Annotated[
+        list[Step], doc("Its steps that a later round was made instead of: they are not executed.")
+    ]
+    planned_by: Annotated[PlannedBy | None, doc("Who planned it.")]
+    approval: Annotated[Approval | None, doc("What a person was asked about it.")]
+    calls: Annotated[
+        list[int], doc("`[from, to]`: the entries of `planning_log` by which it was planned.")
+    ]
+    at: Annotated[Time, doc("Since when it was planned.")]
+    # Left out where nobody has approved it, and in those of earlier versions.
+    approved: NotRequired[Annotated[str, doc("A digest of the calls that a person has approved.")]]
+
+
+class Plan(TypedDict):
+    """The steps; none while the run is unplanned and when it was refused."""
+
+    steps: Annotated[list[Step], doc("In the order of execution, those of all rounds.")]
+    rounds: NotRequired[  # not in those of earlier versions, nor in parts of plans
+        Annotated[list[Round], doc("The rounds that they were planned in, oldest first.")]
+    ]
+
+
+class EditedPlan(TypedDict):
+    """What a person wants to be executed instead; `then` is left out where nothing follows."""
+
+    steps: list[Step]
+    then: NotRequired[Literal["look"]]
+
+
+# Planning by models: how far it is, and what it has cost.
+
+
+class Planning(TypedDict):
+    """Where planning by models stands between two calls; null before and after.
+
+    `prompt` is what it is about: another one on the thread is a new run. `queue` holds the models
+    still to be asked, the current one first. `reasons` are what was wrong with its last `answer`,
+    which it may repair once; `retried` says that a passing failure of it was tried again.
+    `not_before` is the earliest time of the next call, in epoch seconds. `waited`: seconds that the
+    run was told to wait for its models so far. `round` is the number of the round that is planned,
+    `why` the reason for it, and `failure` what a round to mend is about. Entries of earlier
+    versions lack these four.
+    """
+
+    prompt: str
+    queue: list[str]
+    answer: str
+    reasons: list[str]
+    retried: bool
+    not_before: float | None
+    waited: NotRequired[float]
+    round: NotRequired[int]
+    why: NotRequired[Why]
+    failure: NotRequired[StepFailure | None]
+
+
+class Usage(TypedDict):
+    """What planning took."""
+
+    calls: Annotated[int, doc("Calls of a model.")]
+    input_tokens: Annotated[int | None, doc("Tokens read; null when not known.")]
+    output_tokens: Annotated[int | None, doc("Tokens written; null when not known.")]
+    usd: Annotated[float | None, doc("Price in US dollars; null when not known, never 0.")]
+    by_model: Annotated[dict[str, Any], doc("The same for each model.")]
+
+
+# Which plans a person is asked about, and with what.
+
+
+#: Which plans are executed only when a person has approved them: none, those that have a step whose
+#: tool has effects, or all.
+Approve = Literal["never", "effects", "always"]
 
 
 class RequiredApproval(TypedDict):

@@ -12,9 +12,10 @@ from typing_extensions import TypedDict
 from graph.state import (
     Approve,
     Budget,
+    Choice,
+    EditedPlan,
     Learned,
     Limits,
-    Plan,
     RequiredApproval,
     ResolvedAs,
     RunState,
@@ -24,6 +25,7 @@ from graph.state import (
     new_run,
     question_of,
 )
+from graph.state.rounds import asked_about
 from graph.state.status import SETTLED, SETTLED_OR_WAITING
 
 Planner = Literal["llm", "pattern"]
@@ -53,13 +55,15 @@ class ApprovalAnswer(TypedDict):
     """One decision, stored before it is carried out; `at` in epoch seconds.
 
     `plan` is what is to be executed instead of the plan that was proposed, if it was edited.
+    `question` is the number of the question, where it is about a later round.
     """
 
     what: Literal["approved", "rejected", "expired"]
     at: float
     by: str
     reason: str | None
-    plan: Plan | None
+    plan: EditedPlan | None
+    question: NotRequired[int]
 
 
 _DoubtAnswer = TypedDict("_DoubtAnswer", {"as": ResolvedAs})
@@ -100,9 +104,10 @@ class RunRow:
     `starts` counts how often in a row it was started with `checkpoint_id` as its latest checkpoint,
     so that a run which kills its process is not started for ever. `approval_answer` is what was
     decided about its plan or a step in doubt, `expires_at` until when that may be done. `question`
-    is the number of what it asks about a step in doubt, or has asked last; `learned` how a call
-    ended that it had left to itself. `generation` counts how often
-    it was retried, and `retry` is the last command to do so. A fork has the id of its origin in
+    is the number of what it asks about a step in doubt or a later round, or has asked last;
+    `learned` how a call ended that it had left to itself. `generation` counts how often it was
+    retried, and `retry` is the last command to do so. `choice` and `metadata` are what it was given
+    beside its prompt, None for nothing. A fork has the id of its origin in
     `forked_from`, and until it is begun the state that it begins with in `seed`.
     """
 
@@ -126,6 +131,8 @@ class RunRow:
     learned: Learned | None = None
     generation: int = 0
     retry: RetryCommand | None = None
+    choice: Choice | None = None
+    metadata: dict[str, str] | None = None
     forked_from: str | None = None
     seed: RunState | None = None
     facts: Facts = NO_FACTS
@@ -150,13 +157,13 @@ def facts_of(state: RunState) -> Facts:
 def expiry_of(state: RunState) -> tuple[float, int | None] | None:
     """Until when it may be decided about a run that waits, in epoch seconds; None of any other.
 
-    With the number of the question, where it is about a step in doubt.
+    With the number of the question, where it is not about the plan that the run began with.
     """
     if question := question_of(state):
         return question["expires_at"], question["number"]
     approval = state.get("approval")
     if approval and state["status"] == "waiting":
-        return approval["expires_at"], None
+        return approval["expires_at"], asked_about(state)
     return None
 
 
@@ -233,5 +240,7 @@ def state_of(row: RunRow) -> RunState:
         limits=row.limits,
         budget=row.budget,
         approve=row.approve,
+        choice=row.choice,
+        metadata=row.metadata,
         created_at=row.created_at,
     )

@@ -1,11 +1,11 @@
 """The state of a run, how a new one begins, and what it may take and spend."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NotRequired
 
 from typing_extensions import TypedDict
 
 from graph.state.log import ForkedFrom, PlanningCall
-from graph.state.plan import Approval, Approve, Plan, PlannedBy, Planning, Usage
+from graph.state.plan import Approval, Approve, Choice, Plan, PlannedBy, Planning, Usage
 from graph.state.status import Result, RunError, Status
 from graph.state.wording import doc
 
@@ -19,6 +19,13 @@ class Limits(TypedDict):
     max_prompt: Annotated[int, doc("Longest prompt, in characters.")]
     max_steps: Annotated[int, doc("Most steps of a plan.")]
     max_output: Annotated[int, doc("Largest output of a step, in bytes.")]
+    # Those of earlier versions have neither: their runs are planned once.
+    max_rounds: NotRequired[
+        Annotated[int, doc("Most rounds of planning, those that mend not counted.")]
+    ]
+    mend: NotRequired[
+        Annotated[int, doc("How often a model may plan on after a step that failed for good.")]
+    ]
 
 
 class Budget(TypedDict):
@@ -42,10 +49,12 @@ DEFAULT_LIMITS = Limits(
     max_prompt=20_000,
     max_steps=100,
     max_output=256 * 1024,
+    max_rounds=5,
+    mend=1,
 )
 
 #: Version of the state's shape; written into every run.
-STATE_VERSION = 1
+STATE_VERSION = 2
 
 
 class RunInput(TypedDict):
@@ -57,7 +66,8 @@ class RunInput(TypedDict):
 class RunDetails(TypedDict, total=False):
     """What is known of a run beside its prompt, plan, log and result.
 
-    `approve` and `approval` are missing in runs that never ask: keys cost at every checkpoint.
+    `approve` and `approval` are missing in runs that never ask, `choice` and `metadata` in those
+    that were given none: keys cost at every checkpoint.
 
     `paused`: seconds since `started_at` in which nothing executed it, while its process was down or
     others had all the slots. `skipped`: the steps that a retry leaves out.
@@ -70,6 +80,8 @@ class RunDetails(TypedDict, total=False):
     status: Status
     approve: Approve
     approval: Approval | None
+    choice: Choice | None
+    metadata: dict[str, str]
     planned_by: PlannedBy | None
     plan_proposed: Plan | None
     cursor: int
@@ -107,6 +119,8 @@ def new_run(
     created_at: float,
     budget: Budget | None = None,
     approve: Approve = "never",
+    choice: Choice | None = None,
+    metadata: dict[str, str] | None = None,
 ) -> RunState:
     """The state of a run that was accepted and not yet looked at; `log` starts empty by itself."""
     state = RunState(
@@ -138,4 +152,8 @@ def new_run(
     )
     if approve != "never":
         state["approve"] = approve
+    if choice:
+        state["choice"] = choice
+    if metadata:
+        state["metadata"] = metadata
     return state

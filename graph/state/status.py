@@ -1,7 +1,7 @@
 """How a run stands, what it may become, and what it has come to: a result, or an error."""
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, ClassVar, Literal, get_args
+from typing import Annotated, Any, ClassVar, Literal, NotRequired, get_args
 
 from typing_extensions import TypedDict
 
@@ -17,6 +17,7 @@ ErrorType = Literal[
     "planning_failed",
     "plan_rejected",
     "step_failed",
+    "incomplete",
     "budget_exceeded",
     "rejected",
     "cancelled",
@@ -24,11 +25,27 @@ ErrorType = Literal[
 ]
 
 
+#: Why a run that had done something left the rest: the rounds that it may have were over, or its
+#: budget was, no model could be asked, or a model gave up.
+IncompleteReason = Literal["rounds", "budget", "models", "gave_up"]
+
+
+class Answer(TypedDict):
+    """What a model says to whoever asked."""
+
+    text: Annotated[str, doc("The words.")]
+    model: Annotated[str, doc("The model.")]
+    source: Annotated[Literal["look", "finalize", "no_tools"], doc("When it was given.")]
+
+
 class Result(TypedDict):
     """What came out."""
 
     output: Annotated[Any, doc("The output of the last step.")]
     summary: Annotated[str, doc("One line that counts and never quotes.")]
+    answer: NotRequired[  # not in those of earlier versions
+        Annotated[Answer | None, doc("The answer in words; null where none was asked for.")]
+    ]
 
 
 class Unparsed(TypedDict):
@@ -45,7 +62,8 @@ class RunError(TypedDict):
         ErrorType,
         doc(
             "What kind of failure it is; `planning_failed`: the models that were to plan it "
-            "failed, and the pattern planner did not understand it or may not answer for them."
+            "failed, and the pattern planner did not understand it or may not answer for them; "
+            "`incomplete`: something was done, and the rest was left."
         ),
     ]
     message: Annotated[str, doc("The reason, in words.")]
@@ -53,6 +71,15 @@ class RunError(TypedDict):
     unparsed: Annotated[list[Unparsed], doc("The words that were not understood.")]
     examples: Annotated[list[str], doc("Requests that would be understood.")]
     rejected_plan: Annotated[Plan | None, doc("The plan that failed its check.")]
+    reason: NotRequired[
+        Annotated[
+            IncompleteReason,
+            doc(
+                "With `incomplete` only: why the rest was left: `rounds`, the last one was over; "
+                "`budget`; `models`, none could be asked; `gave_up`, a model did."
+            ),
+        ]
+    ]
 
 
 def run_error(
@@ -63,9 +90,10 @@ def run_error(
     unparsed: Sequence[Unparsed] = (),
     examples: Sequence[str] = (),
     rejected_plan: Plan | None = None,
+    reason: IncompleteReason | None = None,
 ) -> RunError:
-    """A run's error with all its fields, the unnamed ones empty."""
-    return RunError(
+    """A run's error with all its fields, the unnamed ones empty; `reason` of an incomplete one."""
+    error = RunError(
         type=kind,
         message=message,
         step=step,
@@ -73,6 +101,9 @@ def run_error(
         examples=list(examples),
         rejected_plan=rejected_plan,
     )
+    if reason is not None:
+        error["reason"] = reason
+    return error
 
 
 #: From each status to those that may follow it. Out of a settled one leads only a retry.

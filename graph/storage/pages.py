@@ -38,6 +38,7 @@ class RunSummary(TypedDict):
         float | None,
         doc("What its planning cost in US dollars; null while it goes on, or not known."),
     ]
+    metadata: Annotated[dict[str, str], doc("What its caller calls it by.")]
     retries: Annotated[int, doc("Attempts after the first one, of all its steps.")]
     taken_up: Annotated[int, doc("How often it was gone on with after its server had ended.")]
 
@@ -95,6 +96,7 @@ def summary_of(row: RunRow) -> RunSummary:
         model=row.facts.model,
         tools=list(row.facts.tools),
         usd=row.facts.usd,
+        metadata=row.metadata or {},
         retries=row.facts.retries,
         taken_up=row.facts.taken_up,
     )
@@ -158,4 +160,6 @@ def _is_possible(position: Position, search: Search) -> bool:
 def _mark(search: Search, owner: str) -> str:
     """Tells this search from others; the size of its pages may change on the way."""
     asked = f"{owner!r} {replace(search, after=None, limit=0)!r}"
+    if search.metadata:  # else a cursor is as earlier versions gave it
+        asked += f" {search.metadata!r}"
     return hashlib.sha256(asked.encode()).hexdigest()[:12]

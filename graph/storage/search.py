@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from graph.state import Status
@@ -45,7 +45,8 @@ class Search:
     `text`: every word of it is one of the prompt's, whatever its case, width and accents; words
     without a blank between them follow each other there, and so do the characters of a script that
     writes no blanks, within words as well. Times are epoch seconds: from `created_from` on,
-    before `created_before`; the other bounds are inclusive. `sort` by time is the order of
+    before `created_before`; the other bounds are inclusive. `metadata`: all of these
+    pairs are among the run's. `sort` by time is the order of
     acceptance. Runs whose duration or cost is not known come last in either order, and no bound of
     the cost holds for them.
     """
@@ -62,6 +63,7 @@ class Search:
     min_retries: int | None = None
     max_retries: int | None = None
     taken_up: bool | None = None
+    metadata: tuple[tuple[str, str], ...] = field(default=(), repr=False)  # as cursors know it
     sort: Sort = "time"
     descending: bool = True
     limit: int = 50

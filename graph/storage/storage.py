@@ -158,9 +158,13 @@ class RunIndex(Protocol):
     async def request_cancel(self, run_id: str, *, at: float, by: str) -> bool:
         """Mark a run that is not settled as to be cancelled, unless it is; whether it is marked."""
 
-    async def decide(self, run_id: str, approval_answer: ApprovalAnswer) -> bool:
+    async def decide(
+        self, run_id: str, approval_answer: ApprovalAnswer, *, generation: int = 0
+    ) -> bool:
         """Store what was decided about a run's plan; whether it was the first thing said about it.
 
+        About a later round it counts for the question that it names only, in the run as it was
+        retried so many times.
         A run that is settled, or marked as to be cancelled, has nothing to be decided.
         """
 

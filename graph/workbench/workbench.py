@@ -12,6 +12,7 @@ from graph.compose import open_runs
 from graph.drawing import Drawing, draw
 from graph.record.events import Event
 from graph.record.record import Record
+from graph.runs.choice import RunOptions
 from graph.service import Runs
 from graph.settings import read_settings
 from graph.settings.keys import DEFAULT_OWNER
@@ -95,21 +96,40 @@ class Workbench:
         """The graph as a picture."""
         return draw(self._runs.graph)
 
-    async def run(self, prompt: str, *, mode: Mode = "execute") -> "Run":
+    async def run(self, prompt: str, *, mode: Mode = "execute", **options: Any) -> "Run":
         """Run a task until it has ended, or waits for a person; with `mode="plan"` it does.
 
-        Stopping the cell does not stop the run. Raises `PromptRejected`.
+        `options` are those of `start`. Stopping the cell does not stop the run. Raises what `start`
+        raises.
         """
-        run = await self.start(prompt, mode=mode)
+        run = await self.start(prompt, mode=mode, **options)
         return await run.rest()
 
-    async def start(self, prompt: str, *, mode: Mode = "execute") -> "Run":
-        """Start a task and return at once. Raises `PromptRejected` and `WorkbenchClosed`."""
+    async def start(
+        self,
+        prompt: str,
+        *,
+        mode: Mode = "execute",
+        model: str | None = None,
+        instructions: str | None = None,
+        tools: Sequence[str] | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> "Run":
+        """Start a task and return at once.
+
+        `model` is asked alone, `instructions` are told to models, and of all tools the plan may use
+        these `tools`; `metadata` stays with the run. Raises `PromptRejected`, `ChoiceRejected` and
+        `WorkbenchClosed`.
+        """
         if mode not in get_args(Mode):
             raise ValueError(f'the mode is "execute" or "plan", not {mode!r}')
+        options = RunOptions(
+            model=model, instructions=instructions, tools=tools, metadata=metadata or {}
+        )
         approve: Approve | None = "always" if mode == "plan" else None
         runs = _opened(self._runs)
-        return Run(runs, await runs.start(prompt, owner=DEFAULT_OWNER, approve=approve))
+        record = await runs.start(prompt, owner=DEFAULT_OWNER, approve=approve, options=options)
+        return Run(runs, record)
 
     async def get(self, run_id: str) -> "Run":
         """The run with this id. Raises `RunNotFound`."""

@@ -1,9 +1,9 @@
 """Asking a person about a plan, and what follows from the answer."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from langgraph.types import interrupt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -12,23 +12,28 @@ from graph.state import (
     Approval,
     Approve,
     ForkedFrom,
+    Limits,
     Mark,
     Plan,
     PlannedTool,
     RequiredApproval,
     Retry,
+    Round,
     RunError,
     RunState,
     Step,
+    Then,
     attempts,
     marks,
+    outputs,
     run_error,
 )
-from nodes.approval.edited_plan import PlanUnfit, check_editable, read_plan
-from nodes.contract.plan_check import check_plan
+from graph.state.rounds import asked_about, digest, edited, rounds_of, steps_of
+from nodes.approval.edited_plan import PlanUnfit, first_editable, read_round
+from nodes.contract.plan_check import check_plan, run_tools
 from nodes.planning.budget import limits_of
 from tools.registry import Tool
-from tools.toolbox import digest, snapshot
+from tools.toolbox import definition_of
 
 #: How long a person may think about a plan, in seconds.
 EXPIRES = 7 * 86_400.0
@@ -50,6 +55,7 @@ class _Answer(BaseModel):
     by: str = "whoever resumed it"
     reason: str | None = None
     plan: Any = None
+    question: int | None = None
 
 
 class _Unclear(Exception):
@@ -76,14 +82,17 @@ class ApprovalGate:
     def about(self, state: RunState, update: dict[str, Any]) -> dict[str, Any]:
         """A planner's update, `waiting` added where a person is to be asked about its plan."""
         approve = state.get("approve", "never")
-        if "plan" not in update:
+        if "plan" not in update or "error" in update:
             return update
-        used = needs_approval(update["plan"]["steps"], self.tools, approve)
+        plan: Plan = update["plan"]
+        *earlier, made = plan["rounds"]
+        used = needs_approval(steps_of(plan, made), self.tools, approve)
         if not used:
             return update
         now = time.time()
         approval = Approval(asked_at=now, expires_at=now + self.expires, tools=used)
-        return update | {"status": "waiting", "approval": approval}
+        asked = Plan(steps=plan["steps"], rounds=[*earlier, {**made, "approval": approval}])
+        return update | {"status": "waiting", "approval": approval, "plan": asked}
 
     def answer(self, state: RunState) -> dict[str, Any]:
         """Rest until somebody decides, and the update that follows from the decision.
@@ -113,27 +122,52 @@ class ApprovalGate:
             return {"log": [mark], "error": _refused(state, answer)}
         plan = self._checked(state, answer)
         update: dict[str, Any] = {"status": "running", "log": [mark]}
-        if plan != state["plan"]:
-            mark["steps"] = plan["steps"]
-            update |= {"plan": plan, "plan_proposed": state["plan_proposed"] or state["plan"]}
-        return update
+        if plan["steps"] != state["plan"]["steps"]:
+            mark["steps"] = plan["steps"][first_editable(state) - 1 :]
+            proposed = state["plan_proposed"] or Plan(steps=state["plan"]["steps"])
+            update["plan_proposed"] = proposed
+        return update | {"plan": _approved(plan, state)}
 
     def _checked(self, state: RunState, answer: _Answer) -> Plan:
         """The plan to be executed. Raises `PlanUnfit`: the tools may have changed meanwhile."""
-        limits, tools = limits_of(state), snapshot(self.tools, state["owner"])
+        limits, tools = limits_of(state), run_tools(state, self.tools)
         if answer.plan is not None:
-            check_editable(state)
-            return read_plan(answer.plan, tools, limits)
-        if reasons := check_plan(state["plan"]["steps"], tools, limits):
-            raise PlanUnfit(reasons)
+            given = read_round(answer.plan, state, tools, limits)
+            *_, last = rounds_of(state)
+            then: Then = given.get("then", "done")
+            if (given["steps"], then) == (steps_of(state["plan"], last), last["then"]):
+                return state["plan"]  # as it was proposed
+            return edited(state, last, given["steps"], then)
+        check_left(state, tools, limits)
         return state["plan"]
 
 
+def check_left(state: RunState, tools: Mapping[str, Tool], limits: Limits) -> None:
+    """Raise `PlanUnfit` where the steps that are left must not be executed."""
+    cursor = state["cursor"]
+    left = state["plan"]["steps"][cursor:]
+    if reasons := check_plan(left, tools, limits, first=cursor + 1, done=outputs(state)):
+        raise PlanUnfit(reasons)
+
+
+def _approved(plan: Plan, state: RunState) -> Plan:
+    """The plan with the calls that are left noted as approved."""
+    rounds = [
+        {**entry, "approved": digest(steps_of(plan, entry))}
+        if entry["last"] > state["cursor"]
+        else entry
+        for entry in rounds_of({**state, "plan": plan})
+    ]
+    return Plan(steps=plan["steps"], rounds=cast("list[Round]", rounds))
+
+
 def _question(state: RunState, reasons: list[str], tools: Mapping[str, Tool]) -> dict[str, Any]:
+    # Of a later round its own steps, which an edited plan would replace.
+    first = 1 if asked_about(state) is None else first_editable(state)
     return {
         "question": f"Is this plan to be executed? {_HOW}.",
-        "plan": state["plan"],
-        "tools": tools_of(state["plan"]["steps"], tools),
+        "plan": {"steps": state["plan"]["steps"][first - 1 :]},
+        "tools": tools_of(state["plan"]["steps"][state["cursor"] :], tools),
         "reasons": reasons,
     }
 
@@ -179,22 +213,27 @@ def tools_of(steps: Sequence[Step], tools: Mapping[str, Tool]) -> list[PlannedTo
         planned = used.setdefault(name, PlannedTool(tool=name, effects=effects, steps=[]))
         planned["steps"].append(step["step"])
         if tool and tool.server:
-            planned["definition"] = digest(tool)
+            planned["definition"] = definition_of(tool)
         if tool and (scope := tool.scope(step["input"])):
             planned.setdefault("scope", []).append(f"step {step['step']}: {scope}")
     return list(used.values())
 
 
-def changed_since_asked(state: RunState, tools: Mapping[str, Tool]) -> list[str]:
-    """The servers' tools of a plan that are no longer what a person was shown who was asked."""
-    approval = state.get("approval")
-    return [
-        asked["tool"]
-        for asked in (approval["tools"] if approval else ())
-        if "definition" in asked
-        and (tool := tools.get(asked["tool"]))
-        and digest(tool) != asked["definition"]
-    ]
+def changed_since_asked(state: RunState, tools: Mapping[str, Tool]) -> set[str]:
+    """The servers' tools that are no longer what a person was shown who was asked about them."""
+    asked = [*(entry["approval"] for entry in rounds_of(state)), state.get("approval")]
+    shown = {
+        planned["tool"]: planned["definition"]
+        for approval in asked  # the latest last
+        if approval
+        for planned in approval["tools"]
+        if "definition" in planned
+    }
+    return {
+        name
+        for name, definition in shown.items()
+        if (tool := tools.get(name)) and definition_of(tool) != definition
+    }
 
 
 def needs_approval(
@@ -212,21 +251,32 @@ def needs_approval(
 # Plans that a retry or a fork continues with: asked about unless somebody has approved just them.
 #
 # One rule for both: a run that asks for approval executes no plan that nobody has approved. An
-# approval holds for the steps as they were approved, in the run and in its forks; an edited input
-# or an edited plan is another plan. Leaving steps out needs no approval.
+# approval holds for the calls of a round as they were approved, in the run and in its forks; an
+# edited input or an edited plan makes others of them. Leaving steps out needs no approval.
 
 
 def required_approval(
-    state: RunState, plan: Plan, tools: Mapping[str, Tool], expires: float
+    state: RunState, plan: Plan, tools: Mapping[str, Tool], expires: float, *, cursor: int = 0
 ) -> RequiredApproval | None:
     """What is to be asked before a run in this state continues with `plan`, perhaps an edited one.
 
-    None where nothing is; `expires` is how long it waits for the answer, in seconds.
+    None where nothing is; `expires` is how long it waits for the answer, in seconds. The rounds
+    that have steps left after `cursor` are asked about, unless a person has approved their calls.
     """
-    same = _calls(plan) == _calls(state["plan"]) and not changed_since_asked(state, tools)
-    if same and _is_approved(state):
-        return None
-    used = needs_approval(plan["steps"], tools, state.get("approve", "never"))
+    changed = changed_since_asked(state, tools)
+    rounds = rounds_of({**state, "plan": plan})
+    if not any("approved" in entry for entry in rounds):  # of an earlier version, or of nobody
+        if _is_approved(state) and _calls(plan) == _calls(state["plan"]) and not changed:
+            return None
+        unapproved = plan["steps"]
+    else:
+        unapproved = [
+            step
+            for entry in rounds
+            if entry["last"] > cursor and not _holds(entry, plan, changed)
+            for step in steps_of(plan, entry)
+        ]
+    used = needs_approval(unapproved, tools, state.get("approve", "never"))
     return RequiredApproval(tools=used, expires=expires) if used else None
 
 
@@ -241,6 +291,13 @@ def approval_needed(state: RunState) -> dict[str, Any]:
     now = time.time()
     approval = Approval(asked_at=now, expires_at=now + required["expires"], tools=required["tools"])
     return {"status": "waiting", "approval": approval}
+
+
+def _holds(entry: Round, plan: Plan, changed: Collection[str]) -> bool:
+    """Whether the calls of a round are as they were approved, and their tools too."""
+    steps = steps_of(plan, entry)
+    same = entry.get("approved") == digest(steps)
+    return same and not any(step["tool"] in changed for step in steps)
 
 
 def _is_approved(state: RunState) -> bool:

@@ -1,11 +1,12 @@
 """Reading a plan that a person gives instead of the proposed one, as strictly as a model's."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Collection, Mapping
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from graph.state import Limits, Plan, RunState, Step
+from graph.state import EditedPlan, Limits, RunState, Step, outputs
+from graph.state.rounds import rounds_of
 from nodes.contract.json_data import InvalidOutput, plain
 from nodes.contract.plan_check import check_plan
 from tools.registry import Tool
@@ -38,15 +39,23 @@ class _Plan(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     steps: list[_Step]
+    then: Literal["done", "look"] = "done"
+    rounds: Any = None  # as records show it; what is edited is the last one
+
+
+def first_editable(state: RunState) -> int:
+    """The step that an edited plan begins with: the first one of the round that is asked about."""
+    rounds = rounds_of(state)
+    return rounds[-1]["first"] if rounds else 1
 
 
 def check_editable(state: RunState) -> None:
-    """Raise `PlanUnfit` for a run that continues in the middle of its plan: that must stay as it
-    is.
+    """Raise `PlanUnfit` for a run that continues in the middle of a round: that must stay as it is.
 
     What is done, or left out, is told by its place in the plan.
     """
-    if state["cursor"] or state.get("skipped"):
+    first = first_editable(state)
+    if state["cursor"] != first - 1 or any(step >= first for step in state.get("skipped", ())):
         raise PlanUnfit(
             [
                 "steps of this run are done or left out already, so that its plan can only be"
@@ -55,10 +64,27 @@ def check_editable(state: RunState) -> None:
         )
 
 
-def read_plan(given: object, tools: Mapping[str, Tool], limits: Limits) -> Plan:
-    """The plan with its steps numbered, after the check that every plan passes.
+def read_round(
+    given: object, state: RunState, tools: Mapping[str, Tool], limits: Limits
+) -> EditedPlan:
+    """An edited last round as `read_plan` has it: its steps, and in `then` what follows them."""
+    check_editable(state)
+    done = outputs(state).keys() - {*state.get("skipped", ())}
+    first = first_editable(state)
+    return read_plan(given, tools, limits, first=first, done=done if first > 1 else ())
 
-    Raises `PlanUnfit`.
+
+def read_plan(
+    given: object,
+    tools: Mapping[str, Tool],
+    limits: Limits,
+    *,
+    first: int = 1,
+    done: Collection[int] = (),
+) -> EditedPlan:
+    """The plan with its steps numbered from `first`, after the check that every plan passes.
+
+    They may refer to the steps before that are `done`. Raises `PlanUnfit`.
     """
     if not isinstance(given, dict):
         raise PlanUnfit(['the plan should be an object: {"steps": […]}'])
@@ -71,10 +97,10 @@ def read_plan(given: object, tools: Mapping[str, Tool], limits: Limits) -> Plan:
                 for error in invalid.errors(include_url=False, include_context=False)
             ]
         ) from None
-    steps = [_step(number, step) for number, step in enumerate(read.steps, start=1)]
-    if reasons := check_plan(steps, tools, limits):
+    steps = [_step(number, step) for number, step in enumerate(read.steps, start=first)]
+    if reasons := check_plan(steps, tools, limits, first=first, done=done):
         raise PlanUnfit(reasons)
-    return Plan(steps=steps)
+    return EditedPlan(steps=steps) if read.then == "done" else EditedPlan(steps=steps, then="look")
 
 
 def _step(number: int, given: _Step) -> Step:

@@ -14,7 +14,9 @@ from graph.state import (
     Attempt,
     Mark,
     Plan,
+    Round,
     RunState,
+    Step,
     attempts,
     is_said_done,
     marks,
@@ -23,6 +25,7 @@ from graph.state import (
 )
 from nodes.approval.edited_plan import PlanUnfit, read_plan
 from nodes.contract.json_data import InvalidOutput
+from nodes.contract.plan_check import run_tools
 from nodes.contract.references import InvalidReference
 from nodes.contract.steps import next_cursor, resolved
 from nodes.planning.budget import limits_of
@@ -37,7 +40,8 @@ def checked_plan(state: RunState, tools: Mapping[str, Tool]) -> Plan:
     """
     if unfit := fault_of(state):
         raise unfit
-    plan = read_plan(state["plan"], tools, limits_of(state))
+    read = read_plan(state["plan"], run_tools(state, tools), limits_of(state))
+    plan = _in_rounds(read["steps"], state)
     cursor: Any = state["cursor"]
     count = len(plan["steps"])
     if type(cursor) is not int or not 0 <= cursor <= count:
@@ -49,6 +53,25 @@ def checked_plan(state: RunState, tools: Mapping[str, Tool]) -> Plan:
     if reasons := _changed({**state, "plan": plan}):
         raise PlanUnfit(reasons)
     return plan
+
+
+def _in_rounds(steps: list[Step], state: RunState) -> Plan:
+    """The steps in the rounds that the state has; one that was made longer or shorter is the last.
+
+    Rounds that are none, or that end beyond the plan, are all one.
+    """
+    given: Any = state["plan"]
+    if "rounds" not in given:
+        return Plan(steps=steps)
+    if unread(_rounds(), given["rounds"]):
+        return Plan(steps=steps)
+    rounds: list[Round] = given["rounds"]
+    if not rounds or rounds[-1]["last"] == len(steps):
+        return Plan(steps=steps, rounds=rounds)
+    *earlier, last = rounds
+    if last["first"] > len(steps):
+        return Plan(steps=steps)
+    return Plan(steps=steps, rounds=[*earlier, {**last, "last": len(steps)}])
 
 
 def check_done(plan: Plan, state: RunState) -> None:
@@ -77,6 +100,11 @@ def _is_plan(given: Any) -> bool:
 @cache
 def _plan() -> TypeAdapter[Any]:
     return TypeAdapter(Plan)
+
+
+@cache
+def _rounds() -> TypeAdapter[Any]:
+    return TypeAdapter(list[Round])
 
 
 def _changed(state: RunState) -> list[str]:
@@ -140,6 +168,8 @@ def renewed(state: RunState, unfit: StateUnfit) -> dict[str, Any]:
         **_blank(time.time()),
         "approve": "never",
         "approval": None,
+        "choice": None,
+        "metadata": {},
         "log": Overwrite([entry for entry in _log(state) if not unread(_entry(), entry)]),
     }
     message = f"the state was edited so that no run can go on from it: {unfit}"

@@ -18,6 +18,7 @@ from graph.state import (
     in_doubt,
     run_error,
 )
+from graph.state.rounds import after_steps
 from nodes.approval.asking import EXPIRES
 from nodes.contract.json_data import InvalidOutput, plain
 from nodes.contract.steps import missed, next_cursor
@@ -133,7 +134,7 @@ class DoubtGate:
             case "redo":
                 return update
         cursor = next_cursor(steps, skipped, state["cursor"] + 1)
-        return update | {"cursor": cursor, "attempt": 0}
+        return update | {"cursor": cursor, "attempt": 0} | after_steps(state, cursor, at=at)
 
     def _mark(self, state: RunState, what: Any, at: float, by: str, detail: str | None) -> Mark:
         mark = Mark(kind="mark", what=what, at=at, by=by, detail=detail)

@@ -1,41 +1,71 @@
 """The check that every plan passes before anything is executed, whichever planner made it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from graph.state import Limits, Step
+from graph.state import Limits, RunState, Step
 from nodes.contract.json_data import InvalidOutput, plain
 from nodes.contract.references import InvalidReference, has_reference, references, resolve
 from tools.registry import Tool
-from tools.toolbox import absence
+from tools.toolbox import ToolSnapshot, absence, snapshot
 
 
-def check_plan(steps: Sequence[Step], tools: Mapping[str, Tool], limits: Limits) -> list[str]:
+class RunTools(ToolSnapshot):
+    """The tools that a run may use, where these are not all of its owner."""
+
+
+def run_tools(state: RunState, tools: Mapping[str, Tool]) -> Mapping[str, Tool]:
+    """The tools of this moment that a run may use: all of its owner, unless it was told which."""
+    tools = snapshot(tools, state["owner"])
+    choice = state.get("choice")
+    if not choice or choice["tools"] is None:
+        return tools
+    absent = tools.absent if isinstance(tools, ToolSnapshot) else {}
+    return RunTools({name: tools[name] for name in choice["tools"] if name in tools}, absent)
+
+
+def check_plan(
+    steps: Sequence[Step],
+    tools: Mapping[str, Tool],
+    limits: Limits,
+    *,
+    first: int = 1,
+    done: Collection[int] = (),
+) -> list[str]:
     """Why this plan must not be executed; empty when it may.
 
     Tools exist, inputs fit their schemas and a checkpoint can hold them, references point to
-    earlier steps, limits hold.
+    earlier steps, limits hold. A later round begins with step `first`, and its references may point
+    to the steps before that are `done`.
     A value that holds a reference is checked again when the reference is resolved.
     """
     if not steps:
         return ["the plan has no steps"]
-    if len(steps) > limits["max_steps"]:
-        return [f"the plan has {len(steps)} steps; at most {limits['max_steps']} are allowed"]
+    if (count := first - 1 + len(steps)) > limits["max_steps"]:
+        before = f", {first - 1} of them before" if first > 1 else ""
+        return [f"the plan has {count} steps{before}; at most {limits['max_steps']} are allowed"]
     reasons = []
-    for number, step in enumerate(steps, start=1):
+    for number, step in enumerate(steps, start=first):
         if step["step"] != number:
-            reasons.append(f"step {number} is numbered {step['step']}; steps count from 1")
-        found = _check_step(number, step, tools, limits["max_output"])
+            reasons.append(f"step {number} is numbered {step['step']}; steps count from {first}")
+        known = {*done, *range(first, number)}
+        found = _check_step(number, step, tools, limits["max_output"], known)
         reasons += [f"step {number}: {reason}" for reason in found]
     return reasons
 
 
-def _check_step(number: int, step: Step, tools: Mapping[str, Tool], max_input: int) -> list[str]:
+def _check_step(
+    number: int,
+    step: Step,
+    tools: Mapping[str, Tool],
+    max_input: int,
+    known: Collection[int],
+) -> list[str]:
     tool = tools.get(step["tool"])
     if tool is None and (away := absence(tools, step["tool"])):
         return [f"there is no tool {step['tool']!r} now; {away}"]
     if tool is None:
-        return [f"there is no tool {step['tool']!r}; there are {', '.join(tools)}"]
+        return [_missing(step["tool"], tools)]
     try:
         # As the attempt will find it, when steps before it are done already.
         plain(step["input"], max_bytes=max_input, what="input")
@@ -43,12 +73,30 @@ def _check_step(number: int, step: Step, tools: Mapping[str, Tool], max_input: i
     except (InvalidOutput, InvalidReference) as error:
         return [str(error)]
     reasons = [
-        f"{{step_{target}_output}} does not come before it; "
-        + ("the first step can refer to none" if number == 1 else f"use steps 1 to {number - 1}")
-        for target in targets
+        f"{{step_{target}_output}} does not come before it; {_usable(known)}"
         if target >= number
+        else f"{{step_{target}_output}} is not there, since step {target} was not done;"
+        f" {_usable(known)}"
+        for target in targets
+        if target not in known
     ]
     return reasons + input_errors(tool, step["input"])
+
+
+def _missing(name: str, tools: Mapping[str, Tool]) -> str:
+    if isinstance(tools, RunTools):
+        return f"this run may not use a tool {name!r}; it may use {', '.join(tools) or 'none'}"
+    return f"there is no tool {name!r}; there are {', '.join(tools)}"
+
+
+def _usable(known: Collection[int]) -> str:
+    """Which steps can be referred to."""
+    if not known:
+        return "the first step can refer to none"
+    last = max(known)
+    if len(known) == last:
+        return f"use steps 1 to {last}"
+    return f"use steps {', '.join(map(str, sorted(known)))}"
 
 
 def input_errors(tool: Tool, value: Mapping[str, Any]) -> list[str]:

@@ -1,5 +1,4 @@
 """How a model is asked for a plan, and how its answer is read.
 
-Others use `budget`, `complexity.THRESHOLD`, `model`, `outcomes.last_rejected`,
-`outcomes.models_failed`, `planner.ModelPlanner` and `schema.answer_form`.
+Others use `budget`, `complexity.THRESHOLD`, `model`, `planner.ModelPlanner` and `unplanned`.
 """

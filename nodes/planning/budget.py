@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from graph.state import Budget, Limits, Planning, PlanningCall, RunState, Usage
+from graph.state.rounds import round_of
 from nodes.planning.model import Completion, Cost
 
 
@@ -97,20 +98,28 @@ def of_this_start(state: RunState, log: Sequence[PlanningCall]) -> list[Planning
     return [entry for entry in log if entry["started_at"] >= started_at]
 
 
-# How long the models of one run may keep it waiting.
+def of_this_round(
+    state: RunState, planning: Planning, log: Sequence[PlanningCall]
+) -> list[PlanningCall]:
+    """The entries of `log` since the run was started that are about the round being planned."""
+    number = round_of(planning)
+    return [entry for entry in of_this_start(state, log) if round_of(entry) == number]
+
+
+# How long the models of one round may keep it waiting.
 
 
 _SHORTEST = 20  # parts of the longest call; in less nobody answers
 
 
 def most(longest: float) -> float:
-    """How long all models together may keep a run waiting, where one call may take `longest`."""
+    """How long all models together may keep a round waiting, where one call may take `longest`."""
     return 2 * longest
 
 
 @dataclass(frozen=True)
 class PlanningDeadline:
-    """What a run has left for the models that it asks; all times in seconds.
+    """What a round has left for the models that it asks; all times in seconds.
 
     `left` is what they may take together, `longest` what one call may, `budget` what the run's own
     budget of seconds has left (None: no such limit).
@@ -148,8 +157,8 @@ class PlanningDeadline:
 def deadline_of(
     state: RunState, planning: Planning, log: Sequence[PlanningCall], longest: float
 ) -> PlanningDeadline:
-    """The deadline of a run after the calls in `log` and the waits that it was told."""
-    calls = of_this_start(state, log)
+    """The deadline of a round after the calls in `log` and the waits that it was told."""
+    calls = of_this_round(state, planning, log)
     called = sum(entry["duration_ms"] for entry in calls if entry["planner"] == "llm") / 1000
     left = most(longest) - called - planning.get("waited", 0.0)
     return PlanningDeadline(longest, left, seconds_left(state))

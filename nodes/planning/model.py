@@ -37,7 +37,8 @@ class Completion:
     """A model's answer as it came; tokens and price are None where the provider tells none.
 
     What cannot be counts as not told. `refused`: the provider said so, with a refusal or a content
-    filter. `usd` is never 0 for "not known".
+    filter. `cached_tokens` are those of the input that the
+    provider had in a cache. `usd` is never 0 for "not known".
     """
 
     text: str
@@ -46,11 +47,13 @@ class Completion:
     input_tokens: int | None = None
     output_tokens: int | None = None
     usd: float | None = None
+    cached_tokens: int | None = None
 
     def __post_init__(self) -> None:
-        counts = [count for count in (self.input_tokens, self.output_tokens) if count is not None]
-        if not all(map(is_count, counts)):
-            for name in ("input_tokens", "output_tokens", "usd"):  # the price is of these tokens
+        told = (self.input_tokens, self.output_tokens, self.cached_tokens)
+        if not all(is_count(count) for count in told if count is not None):
+            # The price is of these tokens.
+            for name in ("input_tokens", "output_tokens", "cached_tokens", "usd"):
                 object.__setattr__(self, name, None)
         if isinstance(usd := self.usd, int | float) and not 0 <= usd <= MOST_USD:
             object.__setattr__(self, "usd", None)
@@ -243,8 +246,11 @@ class ModelLadder:
     """Models in the order of trial; `complex_model` is asked first for a task judged complex.
 
     `timeout` is the longest time of one call, in seconds; `budget_guard` pays for calls, where an
-    owner's day has a budget. `lacks_key` looks whether a model has no key, before anything is
+    owner's day has a budget. A model is shown `output` characters of what a step returned, and
+    `context` characters in all. `lacks_key` looks whether a model has no key, before anything is
     loaded for it. `turns` bounds how many calls of a model there are at once.
+    `instructions` are what whoever runs the server wants of every plan; `shortlist` is how many
+    tools a model is told of at most, 0 for all.
     """
 
     models: Mapping[str, Model]
@@ -255,8 +261,12 @@ class ModelLadder:
     timeout: float = 20.0
     fallback: Fallback = "always"
     budget_guard: BudgetGuard | None = None
+    output: int = 4_000
+    context: int = 200_000
     lacks_key: Callable[[str], bool] = lambda _: False
     turns: ModelTurns = field(default_factory=NoTurns)
+    instructions: str = ""
+    shortlist: int = 0
 
     def queue(self, score: float) -> list[str]:
         """The models to ask for a task of this complexity, one after the other."""

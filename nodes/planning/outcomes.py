@@ -17,8 +17,10 @@ from graph.state import (
     Step,
     run_error,
 )
-from nodes.contract.json_data import InvalidOutput, plain, storable
-from nodes.planning.budget import PlanningDeadline, deadline_of, of_this_start
+from graph.state.rounds import made, round_of
+from graph.state.status import IncompleteReason
+from nodes.contract.json_data import storable
+from nodes.planning.budget import PlanningDeadline, deadline_of, of_this_round
 from nodes.planning.model import (
     NOT_READY,
     BudgetExceeded,
@@ -27,6 +29,8 @@ from nodes.planning.model import (
     ModelFailure,
     ModelLadder,
 )
+from nodes.planning.reading import PlanAnswer
+from nodes.planning.unplanned import incomplete, kept, last_rejected, models_failed
 
 logger = logging.getLogger("runwright.models")
 
@@ -35,7 +39,7 @@ Update = dict[str, Any]
 
 _MOST_REASONS = 5  # of one answer
 
-_BUDGETS = frozenset({"budget_exceeded", "daily_budget_exceeded"})
+_MOST_WORDS = 500  # characters of what a model says that gives up
 
 _NO_PATTERNS = "The pattern planner may not answer for them (RUNWRIGHT_FALLBACK)."
 
@@ -50,6 +54,9 @@ def first_of(prompt: str, queue: list[str], *, waited: float = 0.0) -> Planning:
         retried=False,
         not_before=None,
         waited=waited,
+        round=1,
+        why="first",
+        failure=None,
     )
 
 
@@ -60,7 +67,8 @@ def first_of(prompt: str, queue: list[str], *, waited: float = 0.0) -> Planning:
 class ModelAttempt:
     """What the visit found, and the log that it goes on writing; it begins as it is made.
 
-    `queued` is how long it waited for its turn before, in seconds.
+    `queued` is how long it waited for its turn before, in seconds; `left_out` how many outputs of
+    steps the model is not shown, `shortlist` the tools that it is told of where these are not all.
     """
 
     state: RunState
@@ -68,6 +76,8 @@ class ModelAttempt:
     ladder: ModelLadder
     log: list[PlanningCall]
     queued: float = 0.0
+    left_out: int = 0
+    shortlist: list[str] | None = None
     ended: list[float] = field(default_factory=list)  # one, once the call is over
     _began: float = field(default_factory=lambda: time.perf_counter())  # as it is by then
 
@@ -82,14 +92,25 @@ class ModelAttempt:
         return self.ladder.models[self.name]
 
     @property
+    def is_chosen(self) -> bool:
+        """Whether the run was told which model to ask, so that there is no other."""
+        choice = self.state.get("choice")
+        return bool(choice and choice["model"] is not None)
+
+    @property
     def deadline(self) -> PlanningDeadline:
         """How long the run can still wait for models, after what is in the log."""
         return deadline_of(self.state, self.planning, self.log, self.ladder.timeout)
 
     @property
-    def of_this_start(self) -> list[PlanningCall]:
-        """What is in the log since the run was started last."""
-        return of_this_start(self.state, self.log)
+    def of_this_round(self) -> list[PlanningCall]:
+        """What is in the log since the run was started last, of the round that is planned."""
+        return of_this_round(self.state, self.planning, self.log)
+
+    @property
+    def is_later(self) -> bool:
+        """Whether it is about a later round, after steps were executed."""
+        return round_of(self.planning) > 1
 
     @property
     def took(self) -> float:
@@ -102,7 +123,9 @@ class ModelAttempt:
 
     def note(
         self,
-        outcome: Literal["planned", "empty", "refused", "rejected", "failed", "skipped"],
+        outcome: Literal[
+            "planned", "finished", "empty", "refused", "rejected", "failed", "skipped"
+        ],
         completion: Completion | None = None,
         *,
         error_class: str | None = None,
@@ -127,21 +150,39 @@ class ModelAttempt:
                 output_tokens=completion.output_tokens if completion else None,
                 usd=completion.usd if completion else None,
                 rejected_plan=rejected_plan,
+                round=round_of(self.planning),
+                purpose="plan",
             )
         )
+        if completion:
+            self.log[-1]["raw"] = shortened_raw(completion.text)
+            if completion.cached_tokens is not None:
+                self.log[-1]["cached_tokens"] = completion.cached_tokens
+        if self.shortlist is not None and outcome != "skipped":
+            self.log[-1]["shortlist"] = self.shortlist
+        if self.left_out:
+            self.log[-1]["left_out"] = self.left_out
         if self.queued:
             self.log[-1]["queued_ms"] = round(self.queued * 1000, 3)
 
 
-def planned(attempt: ModelAttempt, completion: Completion, steps: list[Step]) -> Update:
-    """The plan is made and checked."""
-    earlier = _told_once(attempt.of_this_start)
-    attempt.note("planned", completion)
-    reason = f"after {earlier}" if earlier else "the first model that was asked"
-    return _ended(attempt) | {
-        "plan": Plan(steps=steps),
-        "planned_by": _planned_by(attempt, "llm", attempt.name, reason),
-    }
+def planned(attempt: ModelAttempt, completion: Completion, answer: PlanAnswer) -> Update:
+    """The plan is made and checked; one of a later round without steps ends the run."""
+    earlier = _told_once(attempt.of_this_round)
+    attempt.note("planned" if answer.steps else "finished", completion)
+    first = "the model of the run" if attempt.is_chosen else "the first model that was asked"
+    reason = f"after {earlier}" if earlier else first
+    by = _planned_by(attempt, "llm", attempt.name, reason)
+    update = _ended(attempt) | {"planned_by": by}
+    return update | made(attempt.state, answer.steps, answer.then, by, calls=len(attempt.log))
+
+
+def gave_up(attempt: ModelAttempt, words: str | None) -> Update:
+    """A model has seen what was done and cannot go on; `words` are its reason."""
+    said = f": {storable(words)[:_MOST_WORDS]}" if words else ""
+    by = _planned_by(attempt, "llm", attempt.name, "gave up")
+    update = made(attempt.state, [], "refuse", by, calls=len(attempt.log))
+    return _incomplete(attempt, "gave_up", f"{attempt.name} gave up{said}") | update
 
 
 def rejected(
@@ -220,6 +261,8 @@ def not_affordable(attempt: ModelAttempt, reason: str) -> Update:
     """The budget does not allow the call: the way that costs nothing, or the end."""
     reason = f"the budget does not allow asking {attempt.name}: {reason}"
     attempt.note("skipped", error_class="budget_exceeded")
+    if attempt.is_later:
+        return _incomplete(attempt, "budget", reason)
     budget = attempt.state["budget"]
     if budget is not None and budget["on_exceeded"] == "fail":
         return _without_plan(attempt, "budget_exceeded", reason)
@@ -232,6 +275,8 @@ def budget_exceeded(attempt: ModelAttempt, refusal: BudgetExceeded) -> Update:
     Models are not asked, so that the policy for where they fail holds as well.
     """
     attempt.note("skipped", error_class="daily_budget_exceeded", transient=refusal.passes)
+    if attempt.is_later:
+        return _incomplete(attempt, "budget", refusal.reason)
     budget = attempt.state["budget"]
     if budget is not None and budget["on_exceeded"] == "fail":
         return _without_plan(attempt, "budget_exceeded", refusal.reason)
@@ -257,19 +302,28 @@ def _is_about_the_model(failure: ModelFailure, had: PlanningDeadline) -> bool:
 def _passed_on(attempt: ModelAttempt, *, bigger: bool = False) -> Update:
     """The next model is asked; where a `bigger` one is needed, that for complex tasks is."""
     rest = attempt.planning["queue"][1:]
-    large = attempt.ladder.complex_model
-    if bigger and large and large not in {entry["model"] for entry in attempt.log}:
+    large = None if attempt.is_chosen else attempt.ladder.complex_model
+    if bigger and large and large not in {entry["model"] for entry in attempt.of_this_round}:
         rest = [large, *(name for name in rest if name != large)]
     if not rest:
         return _no_model_left(attempt)
-    waited = attempt.planning.get("waited", 0.0)
-    return _continuing(attempt, first_of(attempt.planning["prompt"], rest, waited=waited))
+    following: Planning = {
+        **attempt.planning,
+        "queue": rest,
+        "answer": "",
+        "reasons": [],
+        "retried": False,
+        "not_before": None,
+    }
+    return _continuing(attempt, following)
 
 
 def _no_model_left(attempt: ModelAttempt) -> Update:
     """The pattern planner answers, if the policy lets it."""
-    asked = attempt.of_this_start
+    asked = attempt.of_this_round
     reason = f"no model made a plan: {_told_once(asked)}"
+    if attempt.is_later:
+        return _incomplete(attempt, "models", reason)
     if not _patterns_may_answer(attempt):
         kind: ErrorType = "planning_failed" if models_failed(asked) else "plan_rejected"
         return _without_plan(attempt, kind, f"{reason}. {_NO_PATTERNS}")
@@ -277,7 +331,7 @@ def _no_model_left(attempt: ModelAttempt) -> Update:
 
 
 def _patterns_may_answer(attempt: ModelAttempt) -> bool:
-    lasting = any(entry["transient"] is False for entry in attempt.of_this_start)
+    lasting = any(entry["transient"] is False for entry in attempt.of_this_round)
     fallback = attempt.ladder.fallback
     return not (fallback == "never" or (fallback == "transient" and lasting))
 
@@ -296,6 +350,11 @@ def _without_plan(attempt: ModelAttempt, kind: ErrorType, message: str) -> Updat
     return _ended(attempt) | {"planned_by": by, "error": error}
 
 
+def _incomplete(attempt: ModelAttempt, reason: IncompleteReason, message: str) -> Update:
+    """The run ends with what was done; the pattern planner never answers after a step was."""
+    return _ended(attempt) | incomplete(attempt.state, reason, message, calls=len(attempt.log))
+
+
 def _to_patterns(attempt: ModelAttempt, reason: str) -> Update:
     return _ended(attempt) | {"planned_by": _planned_by(attempt, "pattern", None, reason)}
 
@@ -306,18 +365,6 @@ def _planned_by(
     judged = attempt.state["planned_by"]
     complexity = judged["complexity"] if judged else None
     return PlannedBy(source=source, model=model, reason=reason, complexity=complexity)
-
-
-def models_failed(log: Iterable[PlanningCall]) -> bool:
-    """Whether it was failures of models alone that left a run without their plan.
-
-    Not where one has answered, if only that it cannot or with no plan, nor where nothing but a
-    budget has kept the run from asking.
-    """
-    asked = [entry for entry in log if entry["planner"] == "llm"]
-    return all(entry.get("outcome") in ("failed", "skipped") for entry in asked) and any(
-        entry["error_class"] not in _BUDGETS for entry in asked
-    )
 
 
 def _told_once(log: Iterable[PlanningCall]) -> str:
@@ -341,24 +388,10 @@ def _shortened(reasons: list[str]) -> list[str]:
     return [*first, f"and {more} more"] if more else first
 
 
-# The plans of models that the plan check rejected, as the record keeps them.
+#: Bytes of an answer that are kept, to be read and replayed.
+MAX_RAW = 32_000
 
 
-MAX_KEPT = 8_000  # bytes of JSON
-
-
-def kept(steps: Sequence[Step]) -> Plan | None:
-    """The plan of a rejected answer; None where it had none, or one too large to be kept."""
-    if not steps:
-        return None
-    try:
-        plan: Plan = plain(Plan(steps=list(steps)), max_bytes=MAX_KEPT, what="plan")
-    except InvalidOutput:
-        return None
-    return plan
-
-
-def last_rejected(log: Sequence[PlanningCall]) -> Plan | None:
-    """The latest plan of a model that was rejected and kept."""
-    plans = (entry.get("rejected_plan") for entry in reversed(log))
-    return next((plan for plan in plans if plan), None)
+def shortened_raw(text: str) -> str:
+    """An answer as the record keeps it."""
+    return storable(text).encode()[:MAX_RAW].decode(errors="ignore")

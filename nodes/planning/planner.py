@@ -4,10 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from graph.state import PlannedBy, Planning, RunState
+from graph.state import PlannedBy, Planning, PlanningCall, RunState, outputs
+from graph.state.rounds import round_of
+from nodes.contract.plan_check import run_tools
 from nodes.contract.steps import WithoutSlot, no_slots
 from nodes.planning.budget import add, exceeded, limits_of, of_this_start, over_time
-from nodes.planning.complexity import complexity
+from nodes.planning.complexity import Features, complexity
+from nodes.planning.conversation import Conversation
 from nodes.planning.model import (
     BudgetExceeded,
     Completion,
@@ -17,21 +20,22 @@ from nodes.planning.model import (
     ModelLadder,
     call_of,
 )
+from nodes.planning.offer import Offer, Offers
 from nodes.planning.outcomes import (
     ModelAttempt,
     Update,
     budget_exceeded,
     failed,
     first_of,
+    gave_up,
     given_over,
     not_affordable,
     planned,
     rejected,
     skipped,
 )
-from nodes.planning.prompt import instructions, messages, repair
+from nodes.planning.prompt import repair
 from nodes.planning.reading import AnswerRejected, read_answer
-from nodes.planning.schema import AnswerForm, answer_form
 from tools.registry import Tool
 from tools.toolbox import arrived, snapshot, to_come, version
 
@@ -48,7 +52,6 @@ class ModelPlanner:
 
     ladder: ModelLadder
     tools: Mapping[str, Tool]
-    form: AnswerForm
     without_slot: WithoutSlot = no_slots
     _seen: "dict[str, ModelPlanner]" = field(default_factory=dict, compare=False, repr=False)
 
@@ -63,16 +66,30 @@ class ModelPlanner:
         if (seen := self._seen.get(version(tools))) is None:
             if len(self._seen) >= MOST_SEEN:
                 self._seen.pop(next(iter(self._seen)))
-            seen = replace(self, tools=tools, form=answer_form(tools))
+            seen = replace(self, tools=tools)
             self._seen[version(tools)] = seen
         return seen
 
-    def judge(self, prompt: str) -> tuple[Planning, PlannedBy]:
-        """Which models to ask for this task, and why them."""
-        score, features = complexity(prompt, self.tools)
+    def queue(self, state: RunState) -> list[str]:
+        """Which models to ask for the next round of a run: as for its first one."""
+        by, choice = state["planned_by"], state.get("choice")
+        if choice and choice["model"]:
+            return [choice["model"]]
+        judged = by["complexity"] if by else None
+        score = judged["score"] if judged else self._complexity(state)[0]
+        return self.ladder.queue(score)
+
+    def judge(self, state: RunState) -> tuple[Planning, PlannedBy]:
+        """Which models to ask for the task of a run, and why them."""
+        prompt, choice = state["prompt"], state.get("choice")
+        score, features = self._complexity(state)
         judged = {"score": score, "features": features}
         by = PlannedBy(source="llm", model=None, reason="being planned", complexity=judged)
-        return first_of(prompt, self.ladder.queue(score)), by
+        chosen = choice["model"] if choice else None
+        return first_of(prompt, [chosen] if chosen else self.ladder.queue(score)), by
+
+    def _complexity(self, state: RunState) -> tuple[float, Features]:
+        return complexity(state["prompt"], run_tools(state, self.tools))
 
     async def ask(self, state: RunState, planning: Planning) -> Update:
         """Ask the first model of the queue, or pass it by; the update that follows from it.
@@ -83,7 +100,9 @@ class ModelPlanner:
         log = list(state["planning_log"])
         if unusable := _unusable(ModelAttempt(state, planning, self.ladder, log)):
             return unusable
-        asked = messages(state["prompt"], self._instructions)
+        offer = self._offers.of(state, _said(planning, log))
+        conversation = Conversation(offer.text, offer.form, self.ladder.output, self.ladder.context)
+        asked, left_out = conversation.of(state)
         if planning["reasons"]:
             asked = repair(asked, planning["answer"], planning["reasons"])
         name, owner = planning["queue"][0], state["owner"]
@@ -93,19 +112,27 @@ class ModelPlanner:
         ):
             # Waiting for the turn is no time of the model's, nor of the run's own.
             waited: RunState = {**state, "paused": state.get("paused", 0.0) + queued}
-            attempt = ModelAttempt(waited, planning, self.ladder, log, queued)
-            answer = await self._call(attempt, asked)
+            attempt = ModelAttempt(
+                waited, planning, self.ladder, log, queued, left_out, offer.shortlist
+            )
+            answer = await self._call(attempt, asked, offer)
             attempt.end()
-        update = answer if isinstance(answer, dict) else self._read(attempt, answer)
+        update = answer if isinstance(answer, dict) else self._read(attempt, answer, offer)
         if lost := queued + paused.seconds:
             update |= {"paused": state.get("paused", 0.0) + lost}
         return update
 
-    @cached_property
-    def _instructions(self) -> str:
-        return instructions(self.tools, self.form)
+    def __post_init__(self) -> None:
+        if snapshot(self.tools) is self.tools:  # else it is those of a moment that are told
+            assert self._offers  # made with it
 
-    async def _call(self, attempt: ModelAttempt, asked: Sequence[Message]) -> Completion | Update:
+    @cached_property
+    def _offers(self) -> Offers:
+        return Offers(self.tools, self.ladder.instructions, self.ladder.shortlist)
+
+    async def _call(
+        self, attempt: ModelAttempt, asked: Sequence[Message], offer: Offer
+    ) -> Completion | Update:
         """The model's answer, or the update that follows from there being none."""
         # Not before its turn: of many who ask after a pause, one is let through to see.
         if not self.ladder.breaker.allows(attempt.name):
@@ -119,11 +146,12 @@ class ModelPlanner:
             if attempt.state.get("budget") or self.ladder.budget_guard:
                 if reason := over_time(attempt.state):
                     return not_affordable(attempt, reason)
-                cost = await attempt.model.max_cost(asked, self.form.schema, timeout=timeout)
+                schema = offer.form.schema
+                cost = await attempt.model.max_cost(asked, schema, timeout=timeout)
                 if reason := exceeded(attempt.state, cost):
                     return not_affordable(attempt, reason)
                 timeout = max(0.0, timeout - attempt.took)
-            completion = await self._charged(attempt, asked, cost, timeout)
+            completion = await self._charged(attempt, asked, offer, cost, timeout)
         except BudgetExceeded as refusal:
             return budget_exceeded(attempt, refusal)
         except ModelFailure as failure:
@@ -132,34 +160,64 @@ class ModelPlanner:
         return completion
 
     async def _charged(
-        self, attempt: ModelAttempt, asked: Sequence[Message], cost: Cost | None, timeout: float
+        self,
+        attempt: ModelAttempt,
+        asked: Sequence[Message],
+        offer: Offer,
+        cost: Cost | None,
+        timeout: float,
     ) -> Completion:
         """The model's answer, paid for where there is a budget guard. Raises `BudgetExceeded`."""
 
         async def ask() -> Completion:
-            return await attempt.model.complete(asked, self.form.schema, timeout=timeout)
+            return await attempt.model.complete(asked, offer.form.schema, timeout=timeout)
 
         if cost is None or self.ladder.budget_guard is None:
             return await ask()
         call = call_of(attempt.state, attempt.name)
         return await self.ladder.budget_guard.charge(call, cost, ask)
 
-    def _read(self, attempt: ModelAttempt, completion: Completion) -> Update:
+    def _read(self, attempt: ModelAttempt, completion: Completion, offer: Offer) -> Update:
         usage = {"usage": add(attempt.state["usage"], attempt.name, completion)}
-        return usage | self._outcome(attempt, completion)
+        return usage | self._outcome(attempt, completion, offer)
 
-    def _outcome(self, attempt: ModelAttempt, completion: Completion) -> Update:
+    def _outcome(self, attempt: ModelAttempt, completion: Completion, offer: Offer) -> Update:
+        later = round_of(attempt.planning) > 1
         if completion.refused:
             attempt.note("refused", completion)
+            if later:
+                return gave_up(attempt, "it refused the request")
             return given_over(attempt, f"{attempt.name} refused the request")
+        state = attempt.state
+        done = outputs(state).keys() - {*state.get("skipped", [])} if later else ()
         try:
-            steps = read_answer(completion, self.tools, limits_of(attempt.state))
+            answer = read_answer(
+                completion,
+                offer.tools,
+                limits_of(state),
+                first=len(state["plan"]["steps"]) + 1 if later else 1,
+                done=done,
+            )
         except AnswerRejected as unfit:
             return rejected(attempt, completion, unfit.reasons, unfit.steps)
-        if not steps:
-            attempt.note("empty", completion)
-            return given_over(attempt, f"{attempt.name} found no fitting tool")
-        return planned(attempt, completion, steps)
+        if answer.steps:
+            return planned(attempt, completion, answer)
+        # A model must not talk a failure into success: without steps it has given up.
+        if attempt.planning.get("failure") is None:
+            if answer.then == "look":
+                reasons = ['then: "look" goes with steps whose results are looked at']
+                return rejected(attempt, completion, reasons, [])
+            if later and answer.then == "done":
+                return planned(attempt, completion, answer)
+        attempt.note("empty", completion)
+        if later:
+            return gave_up(attempt, answer.answer)
+        return given_over(attempt, f"{attempt.name} found no fitting tool")
+
+
+def _said(planning: Planning, log: Sequence[PlanningCall]) -> str:
+    """What models have answered of this run: a tool that they name, they are told of then."""
+    return "\n".join([planning["answer"], *(entry.get("raw", "") for entry in log)])
 
 
 def _unusable(attempt: ModelAttempt) -> Update | None:

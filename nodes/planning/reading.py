@@ -1,13 +1,14 @@
 """Reading a model's answer to the letter: what is cut, loose or unfit is rejected with reasons."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
-from graph.state import Limits, Step
+from graph.state import Limits, Step, Then
 from nodes.contract.json_data import InvalidOutput, loads, plain, storable
 from nodes.contract.plan_check import check_plan
 from nodes.planning.model import Completion
@@ -46,20 +47,40 @@ class _Answer(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     steps: list[_Answered]
+    then: Then = "done"
+    answer: str | None = None
 
 
-def read_answer(completion: Completion, tools: Mapping[str, Tool], limits: Limits) -> list[Step]:
-    """The checked steps of an answer; none where the model found no fitting tool.
+@dataclass(frozen=True)
+class PlanAnswer:
+    """What a model wants: checked steps, what is to follow them, and words for whoever asked."""
+
+    steps: list[Step]
+    then: Then
+    answer: str | None
+
+
+def read_answer(
+    completion: Completion,
+    tools: Mapping[str, Tool],
+    limits: Limits,
+    *,
+    first: int = 1,
+    done: Collection[int] = (),
+) -> PlanAnswer:
+    """The answer with its steps checked, numbered from `first`; they may refer to those `done`.
 
     Raises `AnswerRejected`.
     """
     if completion.finish_reason not in WHOLE:
         raise AnswerRejected(f"the answer is not whole: it ended with {completion.finish_reason}")
     answer = _parsed(completion.text)
-    steps = [_step(number, given, tools) for number, given in enumerate(answer.steps, start=1)]
-    if steps and (reasons := check_plan(steps, tools, limits)):
+    steps = [_step(number, given, tools) for number, given in enumerate(answer.steps, start=first)]
+    if steps and (reasons := check_plan(steps, tools, limits, first=first, done=done)):
         raise AnswerRejected(*reasons, steps=steps)
-    return steps
+    if steps and answer.then == "refuse":
+        raise AnswerRejected('then: "refuse" goes with no steps', steps=steps)
+    return PlanAnswer(steps, answer.then, answer.answer)
 
 
 def _parsed(text: str) -> _Answer:

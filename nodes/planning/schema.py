@@ -1,4 +1,4 @@
-"""The JSON schema of a plan, built from the tools, in the subset that every provider enforces.
+"""The JSON schema of an answer, built from the tools, in the subset that every provider enforces.
 
 Closed objects, every property required, `anyOf`, no defaults and no bounds: strict modes refuse
 more, and an open object would come back empty. What it leaves out, the tool's own schema checks.
@@ -7,9 +7,10 @@ more, and an open object would come back empty. What it leaves out, the tool's o
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal
 
-from tools.registry import Tool
+from tools.registry import MOST_SCHEMAS, Tool
 
 #: Above this many characters of JSON the compact form is sent.
 MAX_UNION = 8_000
@@ -40,8 +41,16 @@ def answer_form(tools: Mapping[str, Tool], *, max_union: int = MAX_UNION) -> Ans
 
 
 def arguments_schema(tool: Tool) -> JsonSchema:
-    """A tool's own schema with its `$ref`s replaced; one that refers to itself is open there."""
-    schema = tool.json_schema
+    """A tool's own schema with its `$ref`s replaced; one that refers to itself is open there.
+
+    It is the same object every time, and nobody's to change.
+    """
+    return _inlined(json.dumps(tool.json_schema))
+
+
+@lru_cache(MOST_SCHEMAS)
+def _inlined(text: str) -> JsonSchema:
+    schema = json.loads(text)
     definitions = schema.get("$defs", {})
 
     def inline(part: Any, inside: tuple[str, ...]) -> Any:
@@ -60,7 +69,14 @@ def arguments_schema(tool: Tool) -> JsonSchema:
 
 def _plan(branches: list[JsonSchema]) -> JsonSchema:
     step = branches[0] if len(branches) == 1 else {"anyOf": branches}
-    return _closed({"steps": {"type": "array", "items": step}})
+    return _closed(
+        {
+            "steps": {"type": "array", "items": step},
+            # After the steps, since models write in order.
+            "then": {"type": "string", "enum": ["done", "look", "refuse"]},
+            "answer": {"anyOf": [{"type": "string"}, {"type": "null"}]},
+        }
+    )
 
 
 def _branch(tool: str, arguments: JsonSchema) -> JsonSchema:

@@ -17,7 +17,8 @@ SCHEMATHESIS = Path(sys.prefix) / "fuzz" / "bin" / "schemathesis"
 #: cannot be refused, and the key's own makes schemathesis want just that. No schema can tell a
 #: cursor that a search has answered from any other text. A fork names a checkpoint in its body: the
 #: 404 about one that is invented is not about the run in the path, which is there. Which inputs and
-#: plans fit depends on the run and its tools.
+#: plans fit depends on the run and its tools; which models and tools a run may be given, on the
+#: server.
 CONFIG = f"""
 request-timeout = {patience(30)}
 
@@ -35,6 +36,18 @@ checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "5xx"]
 [[operations]]
 include-name = "POST /runs/search"
 checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "5xx"]
+
+[[operations]]
+include-name = "POST /plan"
+checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "409", "429", "5xx"]
+
+[[operations]]
+include-name = "POST /runs"
+checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "409", "429", "5xx"]
+
+[[operations]]
+include-name = "POST /runs/wait"
+checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "409", "429", "5xx"]
 
 [[operations]]
 include-path = "/runs/{{run_id}}/fork"

@@ -19,13 +19,20 @@ from graph.settings import Settings, read_settings
 from graph.state import Budget, PlanningCall
 from nodes.planning import outcomes, planner
 from nodes.planning.budget import PlanningDeadline, most
-from nodes.planning.model import NOT_READY, Fallback
-from nodes.planning.outcomes import MAX_KEPT
+from nodes.planning.model import NOT_READY, Completion, Fallback, Model
+from nodes.planning.unplanned import MAX_KEPT
+from tests.support import pages
 from tests.support.checkout import ROOT
 from tests.support.models.llm_calls import ANSWERS, MESSAGES, SCHEMA
 from tests.support.models.llm_runs import plan_text, serving_models
 from tests.support.patience import patience
-from tests.support.servers.capture_server import CaptureServer, capturing, openai_answer
+from tests.support.servers.capture_server import (
+    CaptureServer,
+    anthropic_answer,
+    capturing,
+    ollama_answer,
+    openai_answer,
+)
 
 PAGE = (ROOT / "docs" / "multi_provider_llm.md").read_text()
 SETUPS = [
@@ -99,6 +106,79 @@ def at_server(settings: Settings, provider: CaptureServer) -> Settings:
         key = configured.api_key_env or (variable if variable in os.environ else None)
         moved.append(configured.model_copy(update={"api_base": base, "api_key_env": key}))
     return settings.model_copy(update={"models": tuple(moved)})
+
+
+#: Where a provider's paths begin, for those that are not at the root.
+PATHS = {
+    "openai": "/v1",
+    "mistral": "/v1",
+    "groq": "/openai/v1",
+    "xai": "/v1",
+    "openrouter": "/api/v1",
+    "together_ai": "/v1",
+}
+
+GEMINI = {
+    "candidates": [
+        {"content": {"role": "model", "parts": [{"text": PLAN}]}, "finishReason": "STOP"}
+    ],
+    "usageMetadata": {
+        "promptTokenCount": 100,
+        "candidatesTokenCount": 20,
+        "totalTokenCount": 120,
+        "cachedContentTokenCount": 64,
+    },
+}
+
+#: Parameters that a provider calls otherwise.
+SENT_AS = {("gemini", "reasoning_effort"): "thinking", ("azure", "api_version"): "api-version"}
+
+WAYS = pages.rows(PAGE, "served by")
+
+
+@pytest.mark.parametrize(("key", "entry"), [way[1:] for way in WAYS], ids=[way[0] for way in WAYS])
+async def test_a_way_to_serve_a_model_is_asked_as_its_server_wants_it(
+    key: str, entry: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One request with the key where it belongs, the schema, and all of `params`."""
+    variable = key.strip("`")
+    if variable != "none":
+        monkeypatch.setenv(variable, "canary-key-4711")
+    monkeypatch.setenv("RUNWRIGHT_MODELS", f"[{entry.strip('`')}]")
+    [configured] = read_settings().models
+    provider = configured.model.partition("/")[0]
+    with capturing() as server:
+        server.answer = {
+            "anthropic": anthropic_answer({"type": "text", "text": PLAN}),
+            "gemini": GEMINI,
+            "ollama_chat": ollama_answer(PLAN),
+        }.get(provider, openai_answer(PLAN) | {"service_tier": "default"})  # Groq's client reads it
+        key_env = configured.api_key_env or (None if variable == "none" else variable)
+        there = {"api_base": server.url + PATHS.get(provider, ""), "api_key_env": key_env}
+        moved = (configured.model_copy(update=there),)
+        ladder = make_ladder(read_settings().model_copy(update={"models": moved}))
+        assert ladder is not None
+        completion = await asked(ladder.models[configured.model])
+        [request] = server.requests
+    sent = json.dumps(request.body)
+    assert completion.text == PLAN
+    assert (variable == "none") is ("canary-key-4711" not in str(request.headers))
+    assert "canary-key-4711" not in sent + request.path
+    assert '"steps"' in sent
+    for name in parameters(configured.params):
+        assert SENT_AS.get((provider, name), name) in sent + request.path
+
+
+async def asked(model: Model) -> Completion:
+    await asyncio.to_thread(model.warm)
+    completion = await model.complete(MESSAGES, SCHEMA, timeout=patience())
+    await close_clients()
+    return completion
+
+
+def parameters(params: dict[str, Any]) -> list[str]:
+    """The names that are to be seen in a request."""
+    return [*params.get("extra_body", {}), *(name for name in params if name != "extra_body")]
 
 
 def own_variable(model: str) -> str:

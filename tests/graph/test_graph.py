@@ -125,6 +125,7 @@ def test_the_drawing_has_every_edge() -> None:
         ("plan", "execute_step", True),
         ("plan", "fallback_plan", True),
         ("plan", "plan", True),
+        ("execute_step", "plan", True),
         ("plan", "finalize", True),
         ("fallback_plan", "execute_step", True),
         ("fallback_plan", "finalize", True),

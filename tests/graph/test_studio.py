@@ -121,7 +121,7 @@ def test_the_drawing_has_the_four_nodes_and_a_label_at_every_conditional_edge(
         for source, targets in (
             ("plan", ("execute_step", "plan", "fallback_plan", "finalize")),
             ("fallback_plan", ("execute_step", "finalize")),
-            ("execute_step", ("execute_step", "finalize")),
+            ("execute_step", ("execute_step", "plan", "finalize")),
         )
         for target in targets
     }
@@ -316,7 +316,8 @@ def test_a_plan_is_approved(asking: StudioServer, waiting: str) -> None:
     done = asking.wait(waiting, command={"resume": True})
 
     assert state["next"] == ["execute_step"]
-    assert state["interrupts"][0]["value"]["plan"] == state["values"]["plan"]
+    plan = state["interrupts"][0]["value"]["plan"]
+    assert plan == {"steps": state["values"]["plan"]["steps"]}
     assert (done["run"]["status"], done["result"]["output"]) == ("completed", 5)
     assert done["log"][0]["what"] == "approved"
 

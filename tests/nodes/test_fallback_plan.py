@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from graph.state import DEFAULT_LIMITS, Limits, RunState, Step, Unparsed, new_run
-from nodes.fallback_plan import fallback_plan
+from nodes.contract.plan_check import RunTools
+from nodes.fallback_plan import MOST_KEPT, LazyPlanner, fallback_plan
 from nodes.patterns.planner import LONGEST_AT_ONCE, PatternPlanner, Reading
 from tests.support.patience import patience
 from tests.support.wording.messages import wording
@@ -20,7 +21,7 @@ class Reader:
     def __init__(self, reading: Reading) -> None:
         self._reading = reading
 
-    async def plan(self, prompt: str) -> Reading:
+    async def plan(self, prompt: str, allowed: RunTools | None = None) -> Reading:
         return self._reading
 
 
@@ -32,7 +33,7 @@ async def planned(reading: Reading, tools: Mapping[str, Tool], **limits: Any) ->
     allowed = cast("Limits", {**DEFAULT_LIMITS, **limits})
     state = new_run("task", run_id="r", owner="o", limits=allowed, created_at=0.0)
     state["planning_log"] = cast("Any", [{"planner": "llm"}])
-    planner = cast("PatternPlanner", Reader(reading))
+    planner = cast("LazyPlanner", Reader(reading))
     update = await fallback_plan(state, planner=planner, tools=tools)
     assert json.loads(json.dumps(update)) == update
     return update
@@ -42,7 +43,8 @@ async def test_a_good_reading_becomes_the_plan(tools: Mapping[str, Tool]) -> Non
     steps = [step("calculator", expression="2 + 2")]
     update = await planned(Reading(steps=steps), tools)
 
-    assert update["plan"] == {"steps": steps}
+    assert update["plan"]["steps"] == steps
+    assert [entry["then"] for entry in update["plan"]["rounds"]] == ["done"]
     assert "error" not in update
 
 
@@ -115,10 +117,29 @@ async def test_every_outcome_is_logged_after_what_was_tried_before(
 
 async def test_the_real_planner_plans_the_prompt_of_the_run(tools: Mapping[str, Tool]) -> None:
     state = new_run("what is 2 + 2", run_id="r", owner="o", limits=DEFAULT_LIMITS, created_at=0.0)
-    update = await fallback_plan(state, planner=PatternPlanner(tools), tools=tools)
+    update = await fallback_plan(state, planner=LazyPlanner(tools), tools=tools)
 
     (only,) = cast("RunState", update)["plan"]["steps"]
     assert (only["tool"], only["input"]) == ("calculator", {"expression": "2 + 2"})
+
+
+async def test_a_planner_of_fewer_tools_is_kept_for_the_next_run_with_them(
+    tools: Mapping[str, Tool],
+) -> None:
+    """As many as are wanted again; callers can name tools in more ways than can be kept."""
+    planner = LazyPlanner(tools)
+    for _ in range(2):
+        reading = await planner.plan("add todo milk", _only(calculator=tools["calculator"]))
+        assert reading.unparsed
+    kept = {**planner.loaded}
+    for number in range(2 * MOST_KEPT):
+        await planner.plan("add todo milk", _only(**{f"c{number}": tools["calculator"]}))
+    assert len(kept) == 1
+    assert len(planner.loaded) == MOST_KEPT
+
+
+def _only(**tools: Tool) -> RunTools:
+    return RunTools(tools, absent={})
 
 
 class Held(PatternPlanner):

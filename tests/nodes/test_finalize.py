@@ -56,7 +56,8 @@ def run(*log: Attempt, steps: int = 1) -> RunState:
 async def test_the_summary_counts_and_never_quotes(key: str, output: Any) -> None:
     update = await finalize(run(attempt(1, output)), tools=TOOLS)
 
-    assert update["result"] == {"output": output, "summary": wording(f"runs.summary.{key}")}
+    summary = wording(f"runs.summary.{key}")
+    assert update["result"] == {"output": output, "summary": summary, "answer": None}
 
 
 async def test_the_result_is_the_output_of_the_last_step() -> None:
@@ -67,7 +68,8 @@ async def test_the_result_is_the_output_of_the_last_step() -> None:
     ]
     update = await finalize(run(*log, steps=2), tools=TOOLS)
 
-    assert update["result"] == {"output": ["a", "b"], "summary": wording("runs.summary.steps")}
+    summary = wording("runs.summary.steps")
+    assert update["result"] == {"output": ["a", "b"], "summary": summary, "answer": None}
 
 
 async def test_a_mark_after_the_last_step_does_not_hide_its_output() -> None:

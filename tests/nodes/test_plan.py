@@ -43,7 +43,12 @@ async def test_a_prompt_on_a_new_thread_is_a_whole_run() -> None:
     """Studio and notebooks give a prompt and nothing else."""
     update = await plan(cast("RunState", {"prompt": "a task"}), limits=LIMITS)
 
-    assert set(update) == set(RunState.__annotations__) - {"approve", "approval"}
+    assert set(update) == set(RunState.__annotations__) - {
+        "approve",
+        "approval",
+        "choice",
+        "metadata",
+    }
     assert UUID(update["run_id"])
     assert (update["owner"], update["prompt"], update["limits"]) == ("default", "a task", LIMITS)
 

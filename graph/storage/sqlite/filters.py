@@ -30,7 +30,10 @@ def conditions(search: Search) -> Condition:
     given = [(sql, getattr(search, name)) for name, sql in _FILTERS]
     present = [(sql, value) for sql, value in given if value is not None]
     values = [json.dumps(search.tool) if "tools" in sql else value for sql, value in present]
-    return "".join(f" AND {sql}" for sql, _ in present), values
+    # In JSON a quote within a key or a value is escaped, so that this is a whole pair.
+    pairs = [f"{json.dumps(key)}: {json.dumps(value)}" for key, value in search.metadata]
+    held = " AND instr(metadata, ?) > 0" * len(pairs)
+    return "".join(f" AND {sql}" for sql, _ in present) + held, values + pairs
 
 
 def of_status(search: Search) -> Condition:
@@ -79,7 +82,9 @@ FIRST, STEPS = 30, 300
 
 
 #: What is asked about, without the prompt: that may be long.
-_ASKED = "number, status, created_at, planner, model, tools, usd, retries, taken_up, duration"
+_ASKED = (
+    "number, status, created_at, planner, model, tools, usd, retries, taken_up, duration, metadata"
+)
 
 
 async def walk(searcher: Searcher, owner: str, search: Search) -> list[Position] | None:

@@ -153,12 +153,25 @@ class SqliteIndex:
         )
         return await self._writer.write((update, (at, by, run_id, *sources)), durable=True) > 0
 
-    async def decide(self, run_id: str, approval_answer: ApprovalAnswer) -> bool:
+    async def decide(
+        self, run_id: str, approval_answer: ApprovalAnswer, *, generation: int = 0
+    ) -> bool:
+        if (question := approval_answer.get("question")) is not None:
+            return await self._answer(run_id, approval_answer, question, generation)
         values = (json.dumps(approval_answer), run_id)
         return await self._writer.write((_DECIDE, values), durable=True) > 0
 
     async def resolve(self, run_id: str, answer: DoubtAnswer, *, generation: int) -> bool:
-        question = answer["question"]
+        return await self._answer(run_id, answer, answer["question"], generation)
+
+    async def _answer(
+        self,
+        run_id: str,
+        answer: ApprovalAnswer | DoubtAnswer,
+        question: int,
+        generation: int,
+    ) -> bool:
+        """Store the first answer to a question that has a number; whether it is that."""
         asked = (question, question, run_id, generation, question)
         values = (json.dumps(answer), run_id, generation, question)
         # Who has read the question in the checkpoint may come before the row was told of it.
@@ -175,8 +188,7 @@ class SqliteIndex:
         await self._writer.write(*_expiring(run_id, at, question), durable=True)
 
     async def expired(self, now: float, limit: int) -> Sequence[str]:
-        rows = await self._reader.execute_fetchall(_EXPIRED, (now, limit))
-        return [run_id for (run_id,) in rows]
+        return [one for (one,) in await self._reader.execute_fetchall(_EXPIRED, (now, limit))]
 
     async def request_retry(self, run_id: str, command: RetryCommand) -> bool:
         generation = command["generation"]
@@ -309,12 +321,13 @@ _NAMES = (
     *("run_id", "owner", "prompt", "limits", "created_at", "status", "started_at", "completed_at"),
     *("starts", "checkpoint_id", "budget", "cancel_at", "cancel_by", "approve", "expires_at"),
     *("question", "approval_answer", "learned"),
-    *("generation", "retry", "forked_from", "seed"),
+    *("choice", "metadata", "generation", "retry", "forked_from", "seed"),
     *_FACTS,
 )
 
 #: Those that hold JSON, or nothing.
-_JSON = frozenset({"limits", "budget", "approval_answer", "learned", "retry", "seed"})
+_ORDERS = frozenset({"approval_answer", "learned", "retry", "seed"})
+_JSON = _ORDERS | {"limits", "budget", "choice", "metadata"}
 
 #: The column kept its name when the field was given a better one.
 COLUMNS = ", ".join(_NAMES).replace("approval_answer", "decision")

@@ -152,7 +152,21 @@ TEXT_TABLES = (
 #: a part of the full-text index by itself, and no number tells how many runs others have.
 NUMBERS = 2**32
 
-_BYTES_ASKED = "length(CAST({run}.prompt AS BLOB)) + length(CAST(coalesce({run}.seed, '') AS BLOB))"
+_BYTES_ASKED = "length(CAST(new.prompt AS BLOB)) + length(CAST(coalesce(new.seed, '') AS BLOB))"
+
+#: A new run gets its number, and its request is counted.
+_NUMBERED = f"""
+    CREATE TRIGGER runs_numbered AFTER INSERT ON runs BEGIN
+        INSERT INTO owners (owner, last, runs) VALUES (new.owner, 1, 1)
+        ON CONFLICT (owner) DO UPDATE SET last = last + 1, runs = runs + 1;
+        UPDATE runs SET bytes = {{bytes}}, number = (
+            SELECT ordinal * {NUMBERS} + last FROM owners WHERE owner = new.owner
+        )
+        WHERE run_id = new.run_id;
+        INSERT INTO runs_text (rowid, prompt)
+        SELECT number, searchable(prompt) FROM runs WHERE run_id = new.run_id;
+    END
+"""  # noqa: S608 - constants only
 
 #: What each owner keeps, summed up by triggers. `last` is the number of the latest run within those
 #: of its owner, and is given once. `bytes` of a run are those of its request until they are counted
@@ -188,18 +202,7 @@ OWNER_TABLES = (
     SELECT number, searchable(prompt) FROM runs ORDER BY number
     """,
     "DROP TRIGGER runs_numbered",
-    f"""
-    CREATE TRIGGER runs_numbered AFTER INSERT ON runs BEGIN
-        INSERT INTO owners (owner, last, runs) VALUES (new.owner, 1, 1)
-        ON CONFLICT (owner) DO UPDATE SET last = last + 1, runs = runs + 1;
-        UPDATE runs SET bytes = {_BYTES_ASKED.format(run="new")}, number = (
-            SELECT ordinal * {NUMBERS} + last FROM owners WHERE owner = new.owner
-        )
-        WHERE run_id = new.run_id;
-        INSERT INTO runs_text (rowid, prompt)
-        SELECT number, searchable(prompt) FROM runs WHERE run_id = new.run_id;
-    END
-    """,  # noqa: S608 - constants only
+    _NUMBERED.format(bytes=_BYTES_ASKED),
     """
     CREATE TRIGGER runs_counted AFTER UPDATE OF bytes ON runs BEGIN
         UPDATE owners SET bytes = bytes + new.bytes - coalesce(old.bytes, 0)
@@ -212,6 +215,24 @@ OWNER_TABLES = (
         WHERE owner = old.owner;
     END
     """,
+)
+
+#: What runs were given beside their prompts; the index of all filters covers what is sought.
+CHOICE_COLUMNS = (
+    "ALTER TABLE runs ADD COLUMN choice TEXT",
+    "ALTER TABLE runs ADD COLUMN metadata TEXT",
+    "DROP INDEX runs_facts",
+    """
+    CREATE INDEX runs_facts ON runs (
+        owner, status, number, created_at, planner, model, tools, usd, retries, taken_up, duration,
+        metadata
+    )
+    """,
+    "DROP TRIGGER runs_numbered",
+    _NUMBERED.format(
+        bytes=f"{_BYTES_ASKED} + length(CAST(coalesce(new.choice, '') AS BLOB))"
+        " + length(CAST(coalesce(new.metadata, '') AS BLOB))"
+    ),
 )
 
 #: Steps from each version of the tables to the next; the version is SQLite's `user_version`.
@@ -276,6 +297,10 @@ MIGRATIONS = (
     OWNER_TABLES,
     # Checkpoints of five channels, which earlier programs would read as empty; of those that they
     # wrote, none is touched.
+    (),
+    CHOICE_COLUMNS,
+    # Plans of several rounds, which earlier programs would go on with as if they were one; a plan
+    # that they made reads as one round.
     (),
 )
 

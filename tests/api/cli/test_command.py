@@ -203,3 +203,26 @@ def test_output_that_nobody_reads_is_no_traceback(tmp_path: Path) -> None:
         complaint = command.stderr.read()
     assert complaint == ""
     assert command.returncode == 141
+
+
+def test_a_task_is_given_options_here_and_on_a_server_and_found_by_them(tmp_path: Path) -> None:
+    """The same as over HTTP, the refusal too."""
+    options = ("--tool", "calculator", "--metadata", "team:red", "--metadata", "n:a:b")
+    here = call("run", "2 + 2", *options, "--json", folder=tmp_path)
+    refused = call("run", "2 + 2", "--tool", "fly", folder=tmp_path)
+    no_pair = call("run", "2 + 2", "--metadata", "red", folder=tmp_path)
+    with serving(tmp_path):
+        there = call("run", "2 + 2", *options, "--json", folder=tmp_path)
+        listed = call("list", "--metadata", "n:a:b", "--json", folder=tmp_path)
+        refused_there = call("run", "2 + 2", "--tool", "fly", folder=tmp_path)
+    by_itself = call("list", "--metadata", "team:blue", "--json", folder=tmp_path)
+    for done in (here, there):
+        record = json.loads(done.stdout)
+        assert record["choice"]["tools"] == ["calculator"]
+        assert record["metadata"] == {"n": "a:b", "team": "red"}
+    assert json.loads(listed.stdout)["total"] == 2
+    assert json.loads(by_itself.stdout)["total"] == 0
+    assert refused.returncode == refused_there.returncode == no_pair.returncode == 2
+    assert "there is no tool 'fly'" in refused.stderr
+    assert "there is no tool 'fly'" in refused_there.stderr
+    assert "key:value" in no_pair.stderr

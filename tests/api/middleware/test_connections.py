@@ -93,6 +93,20 @@ def test_what_is_no_request_yet_is_bounded(server: ServerProcess, attack: str) -
     assert server.client.get("/health/live").status_code == 200
 
 
+def test_a_body_may_come_in_small_parts_but_not_in_tiny_ones(
+    server: ServerProcess, key: tuple[str, str]
+) -> None:
+    """What stands around its parts costs as much to read as they do."""
+    lines = ("Transfer-Encoding: chunked", JSON, f"X-Api-Key: {key[0]}", "Connection: close")
+    head = request("/runs", *lines, method="POST")
+    body = b'{"prompt": "2 + 2"}'.ljust(48_000)
+    for size, status in ((1, b"431"), (64, b"201")):
+        parts = [body[start : start + size] for start in range(0, len(body), size)]
+        chunks = b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in parts)
+        answer = answer_to(server, head, chunks, b"0\r\n\r\n")
+        assert answer.startswith(b"HTTP/1.1 " + status)
+
+
 def test_a_head_that_is_too_large_is_told_with_the_limit(server: ServerProcess) -> None:
     answer = answer_to(server, request("/health/live", f"x-long: {'a' * 40_000}"))
     assert answer.startswith(b"HTTP/1.1 431")

@@ -51,7 +51,7 @@ async def test_the_question_shows_the_plan_and_what_it_changes(graph: RunGraph) 
 
     assert asked["status"] == "waiting"
     assert asked["log"] == []
-    assert question.value["plan"] == asked["plan"]
+    assert question.value["plan"] == {"steps": asked["plan"]["steps"]}
     assert [(tool["tool"], tool["effects"]) for tool in question.value["tools"]] == [
         ("todo_store.add", True),
         ("calculator", False),
@@ -83,7 +83,7 @@ async def test_an_edited_plan_is_executed_instead(graph: RunGraph) -> None:
     done = await resumed(graph, {"plan": EDITED})
 
     assert (done["status"], done["result"]["output"]) == ("completed", 42)
-    assert done["plan_proposed"] == proposed
+    assert done["plan_proposed"] == {"steps": proposed["steps"]}
     assert [event["type"] for event in events(cast("RunState", done))][-5:] == [
         "run.approved",
         "step.started",

@@ -196,6 +196,7 @@ async def test_steps_can_be_left_out(storage: Storage) -> None:
     assert record["result"] == {
         "output": "d",
         "summary": wording("runs.summary.left-out"),
+        "answer": None,
     }
     assert gates.calls == {"a": 1, "b": 1, "d": 1}
     assert [event["step"] for event in seen if event["type"] == "step.started"] == [1, 2, 4]

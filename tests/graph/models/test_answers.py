@@ -182,3 +182,45 @@ async def test_the_worst_case_of_an_unknown_model_has_tokens_and_no_price() -> N
 
     assert cost.tokens > 800
     assert cost.usd is None
+
+
+@pytest.mark.parametrize(
+    ("name", "usage", "input_tokens"),
+    [
+        (OPENAI, {"prompt_tokens_details": {"cached_tokens": 60}}, 100),
+        # Anthropic tells those of the cache beside the others.
+        (ANTHROPIC, {"input_tokens": 40, "cache_read_input_tokens": 60}, 100),
+        ("openai/of-mine", {"prompt_tokens_details": {"cached_tokens": 60}}, 100),
+    ],
+)
+async def test_cached_tokens_are_told_and_cost_their_own_price(
+    server: CaptureServer, name: str, usage: dict[str, Any], input_tokens: int
+) -> None:
+    answer = ANSWERS.get(name, ANSWERS[OPENAI])
+    server.answer = {**answer, "usage": answer["usage"] | usage}
+
+    told = await complete(server, name, price=Price(input=10, output=20, cached=1))
+    alike = await complete(server, name, price=Price(input=10, output=20))
+
+    assert (told.input_tokens, told.cached_tokens) == (input_tokens, 60)
+    assert told.usd == pytest.approx((40 * 10 + 60 * 1 + 20 * 20) / 1e6)
+    assert alike.usd == pytest.approx((100 * 10 + 20 * 20) / 1e6)
+
+
+@each_provider
+async def test_where_no_cache_is_told_of_nothing_is_said_of_it(
+    server: CaptureServer, name: str
+) -> None:
+    server.answer = ANSWERS[name]
+
+    assert not (await complete(server, name)).cached_tokens
+
+
+async def test_more_cached_tokens_than_were_read_are_unknown(server: CaptureServer) -> None:
+    answer = ANSWERS[OPENAI]
+    usage = answer["usage"] | {"prompt_tokens_details": {"cached_tokens": 101}}
+    server.answer = {**answer, "usage": usage}
+
+    completion = await complete(server, OPENAI)
+
+    assert (completion.input_tokens, completion.cached_tokens, completion.usd) == (None, None, None)

@@ -100,6 +100,45 @@ async def test_a_configured_temperature_is_sent(server: CaptureServer, name: str
     assert request.body.get("options", request.body)["temperature"] == 0.0
 
 
+@pytest.mark.parametrize(
+    ("name", "params"),
+    [
+        (OPENAI, {"reasoning_effort": "low", "service_tier": "flex"}),
+        (ANTHROPIC, {"thinking": {"type": "enabled", "budget_tokens": 1024}}),
+        (OLLAMA, {"keep_alive": "1h"}),
+    ],
+)
+async def test_configured_params_go_along(
+    server: CaptureServer, name: str, params: dict[str, Any]
+) -> None:
+    """And the limit stays as it is configured."""
+    server.answer = ANSWERS[name]
+
+    await complete(server, name, params=params)
+
+    (request,) = server.requests
+    assert params == {key: request.body[key] for key in params}
+    assert "800" in request.text
+
+
+async def test_a_param_comes_before_the_temperature_of_all_models(server: CaptureServer) -> None:
+    server.answer = openai_answer(PLAN)
+
+    await complete(server, "openai/gpt-4o-mini", temperature=0.0, params={"temperature": 0.5})
+
+    (request,) = server.requests
+    assert request.body["temperature"] == 0.5
+
+
+async def test_a_param_that_the_model_does_not_take_is_a_misconfiguration(
+    server: CaptureServer,
+) -> None:
+    fault = await failure(server, "openai/gpt-4o-mini", params={"reasoning_effort": "low"})
+
+    assert (fault.error_class, fault.misconfigured) == ("bad_request", True)
+    assert server.requests == []
+
+
 async def test_a_temperature_that_the_model_refuses_is_a_misconfiguration(
     server: CaptureServer,
 ) -> None:

@@ -10,7 +10,6 @@ import pytest
 from graph.models.ladder import make_ladder, warm
 from graph.settings import read_settings
 from nodes.planning.planner import ModelPlanner
-from nodes.planning.schema import answer_form
 from tests.support.models.llm_calls import ANTHROPIC, OLLAMA, OPENAI
 from tests.support.models.llm_runs import SUM, calls, run
 from tests.support.servers.capture_server import CaptureServer, capturing
@@ -161,7 +160,7 @@ async def test_no_repr_shows_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
     ladder = make_ladder(settings)
     assert ladder is not None
     await warm(ladder)
-    shown = f"{settings!r} {ladder!r} {ModelPlanner(ladder, {}, answer_form({}))!r}"
+    shown = f"{settings!r} {ladder!r} {ModelPlanner(ladder, {})!r}"
 
     assert OPENAI in shown
     assert not [canary for canary in CANARIES if canary in shown]

@@ -53,16 +53,22 @@ async def failure(server: MockLlm, name: str, timeout: float | None = None) -> M
 
 
 @pytest.mark.parametrize(
-    ("name", "input_tokens", "output_tokens", "usd"),
+    ("name", "input_tokens", "output_tokens", "cached_tokens", "usd"),
     [
-        ("openai/gpt-5-mini", 100, 20, 100 * 0.25e-6 + 20 * 2e-6),
-        ("anthropic/claude-sonnet-4-5", 100, 20, 100 * 3e-6 + 20 * 15e-6),
+        ("openai/gpt-5-mini", 100, 20, None, 100 * 0.25e-6 + 20 * 2e-6),
+        # Of Anthropic's cache the client says 0 where it was told nothing.
+        ("anthropic/claude-sonnet-4-5", 100, 20, 0, 100 * 3e-6 + 20 * 15e-6),
         # aimock counts no tokens for Ollama, and no price of a local model is known.
-        ("ollama_chat/qwen2.5:3b", None, None, None),
+        ("ollama_chat/qwen2.5:3b", None, None, None, None),
     ],
 )
 async def test_a_plan_comes_with_its_tokens_and_price(
-    server: MockLlm, name: str, input_tokens: int | None, output_tokens: int | None, usd: float
+    server: MockLlm,
+    name: str,
+    input_tokens: int | None,
+    output_tokens: int | None,
+    cached_tokens: int | None,
+    usd: float,
 ) -> None:
     server.answers(PLAN, usage=USAGE)
 
@@ -73,6 +79,7 @@ async def test_a_plan_comes_with_its_tokens_and_price(
         finish_reason="stop",
         input_tokens=input_tokens,
         output_tokens=output_tokens,
+        cached_tokens=cached_tokens,
         usd=usd if usd is None else pytest.approx(usd),
     )
     assert len(server.requests) == 1

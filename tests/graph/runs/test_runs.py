@@ -118,6 +118,7 @@ async def test_a_refused_prompt_does_nothing_at_all(runs: Runs) -> None:
     assert (await done(runs, "show my list"))["result"] == {
         "output": [],
         "summary": "1 step done; 0 to-dos",
+        "answer": None,
     }
 
 

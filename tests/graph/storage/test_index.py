@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from graph.state import DEFAULT_LIMITS, Status
+from graph.state import DEFAULT_LIMITS, Choice, Status
 from graph.state.row import ApprovalAnswer, DoubtAnswer, Facts, RunRow
 from graph.storage.search import Search
 from graph.storage.storage import RunIndex, Storage
@@ -46,6 +46,18 @@ async def test_an_accepted_run_is_found_as_it_was_accepted(index: RunIndex) -> N
 
     assert await index.find("a") == accepted
     assert await index.find("b") is None
+
+
+async def test_what_a_run_was_given_is_found_as_it_was_given(storage: Storage) -> None:
+    """And counts for what its owner keeps."""
+    choice = Choice(model="a/one", instructions="Be brief." * 100, tools=["calculator"])
+    given = row("a", choice=choice, metadata={"team": "röd"})
+    await storage.index.accept(given)
+    await storage.index.accept(row("b", owner="you"))
+
+    kept = [(await storage.index.kept(owner)).bytes for owner in ("me", "you")]
+    assert await storage.index.find("a") == given
+    assert kept[0] - kept[1] > 900
 
 
 async def test_the_newest_runs_come_first_in_the_order_of_acceptance(index: RunIndex) -> None:

@@ -39,9 +39,11 @@ async def ids(storage: Storage, owner: str = "me", **asked: Any) -> str:
 
 CALCULATED = Facts(planner="llm", model="a/b", tools=("calculator", "todo_store.add"), usd=0.5)
 RETRIED = Facts(planner="pattern", tools=("calc",), usd=0.0, retries=3, taken_up=1)
+PAIRS = {"n": "1", "team": "red"}
+QUOTED = {"n": 'a "b": "c"', "team": "red"}
 ROWS = [
-    row("a", status="completed", facts=CALCULATED, created_at=100.0),
-    row("b", status="failed", facts=RETRIED, created_at=200.0),
+    row("a", status="completed", facts=CALCULATED, created_at=100.0, metadata=PAIRS),
+    row("b", status="failed", facts=RETRIED, created_at=200.0, metadata=QUOTED),
     row("c", created_at=300.0),
     row("d", owner="you", status="completed", facts=CALCULATED, created_at=150.0),
 ]
@@ -74,6 +76,12 @@ ROWS = [
         ({"taken_up": False}, "c a"),
         ({"planner": "pattern", "taken_up": True, "statuses": ("failed",)}, "b"),
         ({"planner": "pattern", "taken_up": False}, ""),
+        ({"metadata": (("team", "red"),)}, "b a"),
+        ({"metadata": (("n", 'a "b": "c"'),)}, "b"),
+        ({"metadata": (("n", "1"), ("team", "red"))}, "a"),
+        ({"metadata": (("b", "c"),)}, ""),
+        ({"metadata": (("team", "re"),)}, ""),
+        ({"metadata": (("team", "red"),), "sort": "cost", "limit": 1}, "a"),
     ],
     ids=str,
 )

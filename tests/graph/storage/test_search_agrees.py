@@ -46,6 +46,7 @@ def some_row(number: int, chance: random.Random) -> RunRow:
         started_at=started,
         completed_at=None if None in (started, seconds) else started + seconds,
         facts=facts,
+        metadata=chance.choice((None, {"team": "red"}, {"n": "é", "team": "red"})),
     )
 
 
@@ -64,6 +65,7 @@ def some_search(chance: random.Random) -> Search:
         "min_retries": chance.randrange(3),
         "max_retries": chance.randrange(3),
         "taken_up": chance.random() < 0.5,
+        "metadata": chance.choice(((("team", "red"),), (("n", "é"),))),
     }
     names = chance.sample(sorted(filters), chance.choice((0, 0, 1, 1, 2, 3)))
     if chance.random() < 0.5:

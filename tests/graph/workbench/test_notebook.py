@@ -100,7 +100,7 @@ def test_the_graph_is_drawn_and_is_langgraphs_own(fresh: Any) -> None:
     assert ("image/svg+xml" in output.data) == can_render()
     assert text(fresh, "graph").splitlines() == [
         *("plan", "fallback_plan", "execute_step", "finalize"),
-        "{'output': 42, 'summary': '1 step done; the result is 42'}",
+        "{'output': 42, 'summary': '1 step done; the result is 42', 'answer': None}",
     ]
 
 

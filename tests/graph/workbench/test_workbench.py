@@ -11,6 +11,7 @@ from graph.commands.approval import NotWaiting
 from graph.commands.cancel import AlreadySettled
 from graph.commands.fork import ForkRejected
 from graph.commands.retry import NotRetryable
+from graph.runs.choice import ChoiceRejected
 from graph.runs.context import RunNotFound
 from graph.service import PromptRejected
 from graph.settings import InvalidSettings
@@ -280,3 +281,13 @@ async def test_a_fork_takes_steps_of_a_tool_and_its_input_only() -> None:
         assert (forked.status, forked.output) == ("completed", 42)
         forked = await run.fork(planned["checkpoint_id"], plan={"steps": [step]})
         assert (forked.status, forked.output) == ("completed", 42)
+
+
+async def test_a_task_may_be_given_tools_and_metadata(bench: Workbench) -> None:
+    run = await bench.run(SUMS, tools=["calculator"], metadata={"cell": "7"})
+
+    assert run.status == "completed"
+    assert run.record["choice"] == {"model": None, "instructions": None, "tools": ["calculator"]}
+    assert run.record["metadata"] == {"cell": "7"}
+    with pytest.raises(ChoiceRejected):
+        await bench.start(SUMS, model="openai/gpt-5-mini")

@@ -8,6 +8,7 @@ import pytest
 from graph.state import DEFAULT_LIMITS
 from graph.storage.storage import Storage
 from nodes.planning.model import Completion
+from nodes.planning.outcomes import MAX_RAW
 from tests.support.models.planning_runs import Planning
 from tests.support.models.scripted_models import (
     ScriptedModel,
@@ -81,7 +82,10 @@ async def test_the_record_of_a_call_says_what_it_took(storage: Storage) -> None:
         "input_tokens": 10,
         "output_tokens": 10,
         "usd": 0.25,
+        "raw": calculation().text,
         "rejected_plan": None,
+        "round": 1,
+        "purpose": "plan",
     }
     assert planned.state["usage"] == {
         "calls": 1,
@@ -218,3 +222,23 @@ async def test_a_run_is_seen_to_be_running_while_its_first_call_is_made(storage:
     [(status, started_at)] = seen
     assert status == "running"
     assert started_at is not None
+
+
+async def test_each_answer_is_kept_as_it_came(storage: Storage) -> None:
+    """With what the provider's cache had; nothing where no answer came, or nothing is told."""
+    told = Completion(PROSE, "stop", input_tokens=10, output_tokens=5, cached_tokens=8)
+    good = calculation()
+    planned = await Planning(storage, model("a/one", outage(), told, good)).run()
+
+    kept = [(entry.get("raw"), entry.get("cached_tokens")) for entry in planned.log]
+    assert kept == [(None, None), (PROSE, 8), (good.text, None)]
+
+
+@pytest.mark.parametrize("letter", ["x", "\N{EURO SIGN}", "\ud800"])
+async def test_of_a_long_answer_the_beginning_is_kept(storage: Storage, letter: str) -> None:
+    long = answer(letter * 40_000)
+    planned = await Planning(storage, model("a/one", long, calculation())).run()
+
+    raw = planned.log[0]["raw"]
+    assert MAX_RAW - 4 < len(raw.encode()) <= MAX_RAW
+    assert set(raw) == {"?" if letter == "\ud800" else letter}

@@ -43,7 +43,7 @@ DEEP = '{"steps": ' + "[" * 5_000 + "]" * 5_000 + "}"
 
 
 def read(text: str, **limits: Any) -> list[Step]:
-    return read_answer(answer(text), TOOLS, cast("Limits", {**DEFAULT_LIMITS, **limits}))
+    return read_answer(answer(text), TOOLS, cast("Limits", {**DEFAULT_LIMITS, **limits})).steps
 
 
 def reasons(completion: Completion | str, **limits: Any) -> list[str]:
@@ -109,7 +109,7 @@ def test_what_may_be_a_draft_is_no_plan(text: str) -> None:
 
 @pytest.mark.parametrize("reason", ["stop", "tool_calls", "end_turn", None])
 def test_a_whole_answer_has_one_of_these_ends(reason: str | None) -> None:
-    assert read_answer(Completion(ADD, reason), TOOLS, DEFAULT_LIMITS)
+    assert read_answer(Completion(ADD, reason), TOOLS, DEFAULT_LIMITS).steps
 
 
 @pytest.mark.parametrize("reason", ["length", "content_filter", "error", ""])

@@ -202,7 +202,7 @@ def test_every_valid_input_can_be_written_and_is_read_back(
     made = make_tools([function])
     (schema,) = inputs(function)
     asked = written(value, schema)
-    (step,) = read_answer(plan_of((function.__name__, asked)), made, DEFAULT_LIMITS)
+    (step,) = read_answer(plan_of((function.__name__, asked)), made, DEFAULT_LIMITS).steps
 
     assert fits(asked, schema)
     model = made[function.__name__].schema_model
@@ -226,7 +226,7 @@ def test_any_nested_input_survives_the_way_through_the_schema(value: dict[str, A
     made = make_tools([label])
     (schema,) = inputs(label)
     asked = written(value, schema)
-    (step,) = read_answer(plan_of(("label", asked)), made, DEFAULT_LIMITS)
+    (step,) = read_answer(plan_of(("label", asked)), made, DEFAULT_LIMITS).steps
     model = made["label"].schema_model
 
     assert fits(asked, schema)

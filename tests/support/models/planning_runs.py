@@ -14,6 +14,7 @@ from graph.state import (
     DEFAULT_LIMITS,
     Budget,
     Channels,
+    Choice,
     Limits,
     PlanningCall,
     RunState,
@@ -94,9 +95,14 @@ class Planning:
         )
 
     async def run(
-        self, prompt: str = "what is 2 + 2", *, thread: str | None = None, **budget: Any
+        self,
+        prompt: str = "what is 2 + 2",
+        *,
+        thread: str | None = None,
+        choice: Choice | None = None,
+        **budget: Any,
     ) -> Planned:
-        """A run accepted with this prompt and budget, to its end."""
+        """A run accepted with this prompt, choice and budget, to its end."""
         given: dict[str, Any] = {"usd": None, "tokens": None, "seconds": None, "steps": None}
         accepted = new_run(
             prompt,
@@ -104,6 +110,7 @@ class Planning:
             owner="default",
             limits=self.limits,
             created_at=time.time(),
+            choice=choice,
             budget=cast("Budget", {**given, "on_exceeded": "pattern", **budget})
             if budget
             else None,

@@ -3,6 +3,7 @@
 `DIE_AT` is `before` or `after`, a function as `module:name` or `module:Class.name`, and optionally
 what its arguments must contain: `after graph.runs.runner:begin`. It dies there when the file that
 `ARMED` names exists, which it removes, so that the next process with the same environment lives.
+A number in that file is how many times it gets by before.
 """
 
 import inspect
@@ -32,7 +33,11 @@ def _install(when: str, where: str, told: str) -> None:
 
     def die(at: str, arguments: tuple[Any, ...]) -> None:
         armed = Path(os.environ["ARMED"])
-        if when == at and told in repr(arguments) and armed.exists():
+        if when != at or told not in repr(arguments) or not armed.exists():
+            return
+        if left := int(armed.read_text() or 0):
+            armed.write_text(str(left - 1))
+        else:
             armed.unlink()
             os.kill(os.getpid(), signal.SIGKILL)
 

@@ -18,6 +18,7 @@ from graph.queue.executor import Executor, Load
 from graph.record.explain import Explanation, explain
 from graph.record.record import Record, record_of
 from graph.runs.accept import refuse_second
+from graph.runs.choice import NO_OPTIONS, RunOptions
 from graph.runs.context import RunNotFound
 from graph.runs.live import Broadcaster, LiveRuns
 from graph.runs.quotas import Quotas, Usage
@@ -86,7 +87,10 @@ class FakeRuns:
         owner: str = "default",
         budget: Budget | None = None,
         approve: Approve | None = None,
+        options: RunOptions = NO_OPTIONS,
         key: IdempotencyKey | None = None,
+        max_rounds: int | None = None,
+        mend: int | None = None,
     ) -> Record:
         self._fail()
         if key and (first := self.keys.get((owner, key.name))):
@@ -95,7 +99,9 @@ class FakeRuns:
             raise PromptRejected("the prompt is empty; say what is to be done")
         if len(prompt) > MAX_PROMPT:
             raise PromptRejected(f"the prompt has more than {MAX_PROMPT} characters")
-        record = self.add(accepted(prompt, owner=owner, budget=budget))
+        choice, metadata = options.choice((), self.tools), options.checked_metadata() or {}
+        given: dict[str, Any] = {"choice": choice, "metadata": metadata}
+        record = self.add(accepted(prompt, owner=owner, budget=budget, **given))
         self.started.append(record["run_id"])
         if key:
             first = KeyedRun(run_id=record["run_id"], fingerprint=key.fingerprint)
@@ -202,7 +208,8 @@ class FakeRuns:
 def _row(record: Record) -> RunRow:
     kept = ("run_id", "owner", "prompt", "limits", "status")
     times = ("created_at", "started_at", "completed_at")
-    return RunRow(**{name: record[name] for name in (*kept, *times)})  # type: ignore[literal-required]
+    row = RunRow(**{name: record[name] for name in (*kept, *times)})  # type: ignore[literal-required]
+    return replace(row, metadata=record["metadata"] or None)
 
 
 def accepted(prompt: str = "say hello", **fields: Any) -> Record:
@@ -221,6 +228,8 @@ def accepted(prompt: str = "say hello", **fields: Any) -> Record:
         "approval": None,
         "execution_log": [],
         "marks": [],
+        "choice": None,
+        "metadata": {},
         "planning_log": [],
         "limits": LIMITS,
         "budget": None,

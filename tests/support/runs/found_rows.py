@@ -62,6 +62,7 @@ def _matches(row: RunRow, search: Search) -> bool:
             _within(facts.usd, search.min_usd, search.max_usd),
             _within(facts.retries, search.min_retries, search.max_retries),
             search.taken_up in (None, facts.taken_up > 0),
+            {*search.metadata} <= {*(row.metadata or {}).items()},
         )
     )
 

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.support.patience import patience
-from tests.support.servers.server_process import ServerProcess, make, serving
+from tests.support.patience import patience, wait_until
+from tests.support.servers.server_process import ServerProcess, http_client, make, serving
 
 #: Where the page says that the server is.
 PLACE = "localhost:8000"
@@ -66,6 +66,8 @@ def replay(page: str, url: str) -> Iterator[Example]:
         command = example.command.replace(PLACE, url.removeprefix("http://"))
         for printed, here in ids.items():
             command = command.replace(printed, here)
+        if example.command.endswith("/health"):  # it is shown of a server at rest
+            wait_until(lambda: _is_at_rest(url))
         done = subprocess.run(
             ["bash", "-c", command],
             capture_output=True,
@@ -78,6 +80,11 @@ def replay(page: str, url: str) -> Iterator[Example]:
         printed_ids, here_ids = ID.findall(example.printed), ID.findall(example.answered)
         ids |= dict(zip(printed_ids, here_ids, strict=False))
         yield example
+
+
+def _is_at_rest(url: str) -> bool:
+    with http_client(url) as client:
+        return bool(client.get("/health").json()["runs"]["in_flight"] == 0)
 
 
 def normal(answer: str) -> Any:

@@ -33,7 +33,7 @@ BODIES: Mapping[str, tuple[bytes, str]] = {
     "body.string": (b'"hello"', "body"),
     "body.number": (b"42", "body"),
     "body.unknown-field": (b'{"promt": "hello"}', "body"),
-    "body.unknown-field-besides": (b'{"prompt": "hello", "model": "m"}', "body"),
+    "body.unknown-field-besides": (b'{"prompt": "hello", "engine": "m"}', "body"),
     "body.unknown-surrogate": (b'{"prompt": "hello", "\\ud800": 1}', "body"),
     "prompt.missing": (b"{}", "prompt"),
     "prompt.null": (b'{"prompt": null}', "prompt"),

@@ -19,6 +19,7 @@ from graph.commands.resolve import NotInDoubt
 from graph.commands.retry import NoBackoff, NotPlanned, NotRetryable, RetryRejected
 from graph.queue.executor import QueueFull
 from graph.runs.accept import KeyReused, NotAccepting
+from graph.runs.choice import ChoiceRejected
 from graph.runs.context import RunNotFound
 from graph.runs.history import CheckpointNotFound
 from graph.runs.quotas import NoRoom, RunUsedUp, TooManyPosts
@@ -39,6 +40,7 @@ _LAST: Any = "<last>"
 #: What goes wrong, by the key of its detail.
 _FAILURES: dict[str, Exception] = {
     "prompt-rejected": PromptRejected("<reason>"),
+    "choice-rejected": ChoiceRejected("<field>", ["<reason>", "<another>"]),
     "invalid-cursor": InvalidCursor(),
     "search-too-large": SearchTooLarge("duration"),
     "plan-unfit": PlanUnfit(["<reason>", "<another>"]),

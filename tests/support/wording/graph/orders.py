@@ -1,10 +1,11 @@
 """Why a run cannot be retried or forked in a way, and what the marks of such orders say."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from graph.commands.fork import Edits, ForkRejected, seed_of
 from graph.commands.retry import NotPlanned, RetryRejected, RetryRequest, command_of
+from graph.runs.choice import ChoiceRejected, RunOptions
 from graph.state import RunState, Step
 from graph.workbench import open_workbench
 from tests.support.runs.run_states import attempted, finished, planned, queued
@@ -43,7 +44,32 @@ async def messages() -> dict[str, str]:
     told["retry.no-plan"] = refusal(NotPlanned, _ordered, queued(run_id="<run_id>"), {"skip": ()})
     for key, edits in _FORKS.items():
         told[key] = refusal(ForkRejected, _forked, state, edits)
+    for key, options in _CHOICES.items():
+        told[key] = refusal(ChoiceRejected, _chosen, options)
+    told["choice.model.none"] = refusal(ChoiceRejected, _chosen, {"model": "<model>"}, ())
     return told | await _marks()
+
+
+#: What no run can be given.
+_CHOICES: Mapping[str, Mapping[str, Any]] = {
+    "choice.model": {"model": "<other>"},
+    "choice.tools": {"tools": ["<other>", "<another>"]},
+    "choice.tools.none": {"tools": []},
+    "choice.instructions": {"instructions": "x" * 4_001},
+    "choice.instructions.type": {"instructions": 1},
+    "choice.instructions.character": {"instructions": "\0"},
+    "choice.metadata.pairs": {"metadata": {str(number): "" for number in range(17)}},
+    "choice.metadata.key": {"metadata": {"<key>": ""}},
+    "choice.metadata.value": {"metadata": {"key": "x" * 201}},
+    "choice.metadata.type": {"metadata": {"key": 1}},
+    "choice.metadata.character": {"metadata": {"key": "\0"}},
+}
+
+
+def _chosen(options: Mapping[str, Any], models: Sequence[str] = ("<model>",)) -> None:
+    given = RunOptions(**options)
+    given.choice(models, ("<tool>",))
+    given.checked_metadata()
 
 
 async def _marks() -> dict[str, str]:

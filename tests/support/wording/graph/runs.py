@@ -16,9 +16,8 @@ from graph.state import Attempt, Channels, RunState, split
 from graph.state.row import RunRow
 from graph.storage.open import open_storage
 from graph.workbench import Workbench, open_workbench
-from nodes.fallback_plan import fallback_plan
+from nodes.fallback_plan import LazyPlanner, fallback_plan
 from nodes.finalize import finalize
-from nodes.patterns.planner import PatternPlanner
 from nodes.plan import plan, prompt_error
 from tests.support.runs.run_states import planned, queued
 from tests.support.runs.step_attempts import Attempts, plan_of, run
@@ -97,7 +96,7 @@ async def summary(
 async def _not_understood(prompt: str) -> str:
     tools = make_tools(BUILTIN)
     state = cast("RunState", {**queued(prompt), "status": "running"})
-    update = await fallback_plan(state, planner=PatternPlanner(tools), tools=tools)
+    update = await fallback_plan(state, planner=LazyPlanner(tools), tools=tools)
     return str(update["error"]["message"])
 
 

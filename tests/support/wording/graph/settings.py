@@ -34,6 +34,9 @@ VALUES: Mapping[str, tuple[str, str]] = {
 _OTHERS: Mapping[str, tuple[str, str]] = {
     "models.json": ("MODELS", "openai/gpt-5-mini"),
     "models.field": ("MODELS", '[{"model": "openai/x", "api_key": "sk-1"}]'),
+    "models.params.reserved": ("MODELS", '[{"model": "openai/x", "params": {"stream": true}}]'),
+    "models.params.secret": ("MODELS", '[{"model": "openai/x", "params": {"a": {"api_key": 1}}}]'),
+    "models.params.type": ("MODELS", '[{"model": "openai/x", "params": "low"}]'),
     "models.provider": ("MODELS", '["gpt-5"]'),
     "model-complex.provider": ("MODEL_COMPLEX", "gpt-5"),
     "model-prices.json": ("MODEL_PRICES", "openai/gpt-5-mini"),

@@ -6,15 +6,16 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from graph.models.daily_budget import Call, DailyBudget, DailyLimit
-from graph.state import DEFAULT_LIMITS, Budget, RunState, new_run
+from graph.state import DEFAULT_LIMITS, Budget, Choice, RunState, new_run
 from graph.storage.open import open_storage
 from graph.storage.storage import Storage
 from nodes.planning.budget import exceeded
 from nodes.planning.model import BudgetExceeded, Completion, Cost
-from nodes.planning.prompt import instructions, repair
+from nodes.planning.prompt import instructions, of_caller, of_operator, repair
 from nodes.planning.prompt import messages as asked
 from nodes.planning.schema import answer_form
-from tests.support.models.planning_runs import Planning
+from tests.support.models.planning_runs import LIMITS, Planning
+from tests.support.models.rounds import calculating, round_of_steps
 from tests.support.models.scripted_models import (
     ScriptedModel,
     Turn,
@@ -28,6 +29,7 @@ from tools.registry import make_tools
 
 _EMPTY = answer('{"steps": []}')
 _REFUSED = Completion("I cannot help with that.", "content_filter", refused=True)
+_NAMED = Choice(model="<model>", instructions=None, tools=None)
 _SONG = "sing me a song"
 
 #: Budgets that a call of 101 tokens and 0.0051 USD does not fit into.
@@ -44,19 +46,21 @@ async def messages() -> dict[str, str]:
     """Reasons of plans, then of their failures, then of budgets; what models are told."""
     async with open_storage("memory://") as storage:
         told = await _reasons(storage) | await _failures(storage)
+        told |= await _later(storage)
         told |= _budgets()
         told |= await _of_the_day(storage)
     return told | _prompts()
 
 
 async def _reasons(storage: Storage) -> dict[str, str]:
-    async def reason(*models: ScriptedModel) -> str:
-        planned_by = (await Planning(storage, *models).run()).state["planned_by"]
+    async def reason(*models: ScriptedModel, choice: Choice | None = None) -> str:
+        planned_by = (await Planning(storage, *models).run(choice=choice)).state["planned_by"]
         assert planned_by is not None
         return planned_by["reason"]
 
     return {
         "first": await reason(_model(calculation())),
+        "named": await reason(_model(calculation()), choice=_NAMED),
         "after": await reason(
             _model(misconfigured("<reason>")), _model(calculation(), name="b/two")
         ),
@@ -84,6 +88,30 @@ async def _failures(storage: Storage) -> dict[str, str]:
         "failed.not-understood": (await end(_EMPTY, _SONG))[0],
         "budget": masked(over, reason="a call may take 100 tokens, 99 are left"),
     }
+
+
+async def _later(storage: Storage) -> dict[str, str]:
+    """How a run ends that has done something, and what a model is told after a round."""
+    look, failing = calculating("2 + 3", "look"), calculating("1 / 0")
+
+    async def end(*turns: Turn, **options: Any) -> str:
+        state = (await Planning(storage, _model(*turns), **options).run()).state
+        assert state["error"] is not None
+        return state["error"]["message"]
+
+    gives_up = round_of_steps(then="refuse", says="<words>")
+    shown, mended = _model(look, round_of_steps()), _model(failing, gives_up)
+    await Planning(storage, shown).run()
+    told = {
+        "incomplete.rounds": await end(look, look, limits={**LIMITS, "max_rounds": 2}),
+        "incomplete.one-round": await end(look, limits={**LIMITS, "max_rounds": 1}),
+        "incomplete.gave-up": await end(look, gives_up),
+        "incomplete.models": await end(look, misconfigured("<reason>")),
+        "not-mended": (await Planning(storage, mended).run()).state["error"]["message"],  # type: ignore[index]
+    }
+    told["look"] = shown.calls[1].messages[-1]["content"]
+    told["mend"] = mended.calls[1].messages[-1]["content"]
+    return told
 
 
 def _model(*script: Turn, name: str = "<model>") -> ScriptedModel:
@@ -178,6 +206,8 @@ def _prompts() -> dict[str, str]:
     _, _, nothing, told = repair([system, user], "", ["<reason>", "<another>"])
     return {
         "prompt": str(system["content"]),
+        "prompt.operator": of_operator("<text>"),
+        "prompt.caller": of_caller("<text>"),
         "prompt.request": str(user["content"]),
         "prompt.repair": str(told["content"]),
         "prompt.no-answer": str(nothing["content"]),

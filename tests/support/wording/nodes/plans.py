@@ -1,10 +1,10 @@
 """Why a plan must not be executed."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
-from graph.state import DEFAULT_LIMITS, Step
-from nodes.contract.plan_check import check_plan
+from graph.state import DEFAULT_LIMITS, RunState, Step
+from nodes.contract.plan_check import check_plan, run_tools
 from nodes.contract.steps import missed
 from tests.support.wording.messages import masked
 from tools.loading import BUILTIN
@@ -44,9 +44,16 @@ def messages() -> dict[str, str]:
     told["tool"] = masked(
         _reason(_steps(("<tool>", {}))), tools="calculator, " + ", ".join([*_TOOLS][1:])
     )
+    told["tool.not-of-run"] = masked(_of_run(_steps(("<tool>", {}))), tools="calculator")
     told["forward"] = masked(_reason(_calculating("1", "{step_97_output}")), target=97)
     told["left-out"] = missed(_calculating("1", "2", "{step_2_output}"), [2], 0)[0]
     return told
+
+
+def _of_run(steps: list[Step]) -> str:
+    state = cast("RunState", {"owner": "default", "choice": {"tools": ["calculator"]}})
+    [reason] = check_plan(steps, run_tools(state, _TOOLS), DEFAULT_LIMITS)
+    return reason
 
 
 def _reason(steps: list[Step], **limits: Any) -> str:

@@ -1,0 +1,104 @@
+"""What a run may be given beside its prompt: a model, instructions, tools, and names of its own."""
+
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from graph.state import Choice
+from nodes.contract.json_data import UNSTORABLE
+
+#: Longest instructions of one run, in characters.
+LONGEST_INSTRUCTIONS = 4_000
+
+#: Most pairs of metadata, the longest value in characters, and what keys look like.
+MOST_PAIRS, LONGEST_VALUE = 16, 200
+METADATA_KEY = r"^[A-Za-z0-9_.-]{1,64}$"
+
+_KEY = re.compile(METADATA_KEY)
+
+
+class ChoiceRejected(Exception):
+    """Something that no run of this server can be given; `reasons` say what would be right."""
+
+    def __init__(self, field: str, reasons: Sequence[str]) -> None:
+        super().__init__("; ".join(reasons))
+        self.field = field
+        self.reasons = list(reasons)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """What the caller gives; what is left out (None, empty) is as for all runs of the server.
+
+    `model` is asked alone, `instructions` are told to it, `tools` are those that plans may use.
+    `metadata` is for the caller, to find the run by.
+    """
+
+    model: str | None = None
+    instructions: str | None = None
+    tools: Sequence[str] | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+    def choice(self, models: Collection[str], tools: Collection[str]) -> Choice | None:
+        """What it is to be planned with, None for nothing; `models` and `tools` are those there.
+
+        Raises `ChoiceRejected`.
+        """
+        if self.model is not None:
+            _check_known("model", [self.model], models)
+        if self.instructions is not None:
+            _check_text("instructions", self.instructions, LONGEST_INSTRUCTIONS)
+        if self.tools is not None:
+            if isinstance(self.tools, str) or not self.tools:
+                raise ChoiceRejected("tools", [f"name at least one; {_there_are('tool', tools)}"])
+            _check_known("tool", self.tools, tools)
+        allowed = None if self.tools is None else list(dict.fromkeys(self.tools))
+        choice = Choice(model=self.model, instructions=self.instructions or None, tools=allowed)
+        return choice if any(value is not None for value in choice.values()) else None
+
+    def checked_metadata(self) -> dict[str, str] | None:
+        """The pairs, in the order of their keys; None without any. Raises `ChoiceRejected`."""
+        if len(self.metadata) > MOST_PAIRS:
+            raise ChoiceRejected(
+                "metadata", [f"there are {len(self.metadata)} pairs; at most {MOST_PAIRS} are kept"]
+            )
+        for key, value in self.metadata.items():
+            if not isinstance(key, str) or not _KEY.fullmatch(key):
+                raise ChoiceRejected(
+                    "metadata",
+                    [f"the key {key!r} should be 1 to 64 letters, digits, dots, - and _"[:200]],
+                )
+            _check_text("metadata", value, LONGEST_VALUE, of=f"the value of {key}")
+        return dict(sorted(self.metadata.items())) or None
+
+
+#: Nothing: as for all runs.
+NO_OPTIONS = RunOptions()
+
+
+def _check_known(kind: str, given: Iterable[Any], known: Collection[str]) -> None:
+    unknown = [repr(name)[:100] for name in given if name not in known]
+    if unknown:
+        plural = "tools" if kind == "tool" else kind
+        reason = f"there is no {kind} {', '.join(unknown)}; {_there_are(kind, known)}"
+        raise ChoiceRejected(plural, [reason])
+
+
+def _there_are(kind: str, known: Collection[str]) -> str:
+    return f"there are {', '.join(known)}" if known else f"no {kind} is configured"
+
+
+def _check_text(field: str, given: Any, longest: int, *, of: str = "") -> None:
+    """Raises `ChoiceRejected` for what is no text, too long, or cannot be stored."""
+    what = of or "they"
+    if not isinstance(given, str):
+        raise ChoiceRejected(field, [f"{what} should be text, not {type(given).__name__}"])
+    if len(given) > longest:
+        has = "has" if of else "have"
+        reason = f"{what} {has} {len(given)} characters; at most {longest} are allowed"
+        raise ChoiceRejected(field, [reason])
+    if UNSTORABLE.search(given):
+        have = "holds" if of else "hold"
+        reason = f"{what} {have} a character that no text can have (NUL or half a surrogate pair)"
+        raise ChoiceRejected(field, [reason])

@@ -1,0 +1,112 @@
+"""One configured model: its name, where it is, and what it costs."""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+
+def _check_name(name: str) -> str:
+    if not re.fullmatch(r"[\w-]+/.+", name):
+        raise PydanticCustomError(
+            "model_name", "Input should be provider/name, as openai/gpt-5-mini"
+        )
+    return name
+
+
+#: A model with its provider.
+ModelName = Annotated[str, AfterValidator(_check_name)]
+
+
+#: What a call is made of, or is bounded by other settings: no parameter may be called so.
+RESERVED = frozenset(
+    {
+        *("model", "messages", "tools", "tool_choice", "functions", "function_call"),
+        *("response_format", "n", "max_tokens", "max_completion_tokens", "mock_response"),
+        *("stream", "stream_options", "timeout", "request_timeout", "max_retries", "num_retries"),
+        *("api_base", "api_key", "base_url", "custom_llm_provider"),
+        *("cache", "caching", "fallbacks"),
+    }
+)
+
+#: Largest parameters of one model, in bytes of JSON.
+LARGEST_PARAMS = 8_000
+
+#: Names whose values nobody is to read; `max_thinking_tokens` is none of them.
+_SECRET = re.compile(
+    r"(?:^|[_-])(?:keys?|secrets?|passwords?|passwd|authorization|credentials?|cookie"
+    r"|(?:access|auth|api|bearer|id|session)[_-]?token)$",
+    re.IGNORECASE,
+)
+
+
+def _names(value: Any) -> Iterator[str]:
+    """Every name within a value."""
+    if isinstance(value, dict):
+        for name, part in value.items():
+            yield name
+            yield from _names(part)
+    elif isinstance(value, list):
+        for part in value:
+            yield from _names(part)
+
+
+class ModelSettings(BaseModel):
+    """One model; the key is read from the provider's own variable, or from `api_key_env`.
+
+    `params` go to it with every call, as `{"reasoning_effort": "low"}`.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    model: ModelName
+    api_base: str | None = None
+    api_key_env: str | None = None
+    params: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_name(cls, value: Any) -> Any:
+        return {"model": value} if isinstance(value, str) else value
+
+    @field_validator("params")
+    @classmethod
+    def _check_params(cls, params: dict[str, Any]) -> dict[str, Any]:
+        if ours := sorted(params.keys() & RESERVED):
+            raise PydanticCustomError(
+                "reserved_param",
+                "params should not hold {names}, which Runwright sets itself",
+                {"names": ", ".join(ours)},
+            )
+        if secret := sorted({name for name in _names(params) if _SECRET.search(name)}):
+            raise PydanticCustomError(
+                "secret_param",
+                "params should hold no secret, as {names} would be; api_key_env names the variable"
+                " of a key",
+                {"names": ", ".join(secret)},
+            )
+        if len(json.dumps(params)) > LARGEST_PARAMS:
+            raise PydanticCustomError(
+                "large_params", "params should have at most {most} bytes", {"most": LARGEST_PARAMS}
+            )
+        return params
+
+
+class ModelPrice(BaseModel):
+    """What a million tokens cost, in USD; `cached` are those read from a provider's cache."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    input: float = Field(ge=0)
+    output: float = Field(ge=0)
+    cached: float | None = Field(None, ge=0)

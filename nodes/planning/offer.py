@@ -1,0 +1,85 @@
+"""What a run's models are offered: the tools that they may plan with, told in one fixed text."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from graph.state import RunState
+from nodes.contract.plan_check import run_tools
+from nodes.planning.prompt import instructions, of_caller, of_operator
+from nodes.planning.schema import AnswerForm, answer_form
+from nodes.planning.shortlist import ToolIndex
+from tools.registry import Tool
+
+#: So many texts are kept, for the next run that is told of the same tools.
+MOST_KEPT = 64
+
+
+@dataclass(frozen=True)
+class Told:
+    """The form of an answer over some tools, and the text about them."""
+
+    form: AnswerForm
+    fixed: str
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What a run may plan with.
+
+    A plan is held to `tools`; of those the model is told in `text`, and answers in `form`. Where
+    these are fewer, `shortlist` has their names.
+    """
+
+    tools: Mapping[str, Tool]
+    form: AnswerForm
+    text: str
+    shortlist: list[str] | None
+
+
+@dataclass(frozen=True)
+class Offers:
+    """The offers of a server.
+
+    `operator` is what whoever runs it wants of every plan; of more tools than `most` a model is
+    told only those that fit the request best, 0 for all.
+    """
+
+    tools: Mapping[str, Tool]
+    operator: str = ""
+    most: int = 0
+    _told: dict[tuple[str, ...], Told] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        if not 0 < self.most < len(self.tools):
+            self._about(self.tools)  # takes milliseconds a tool: better now than in the first run
+
+    def of(self, state: RunState, said: str = "") -> Offer:
+        """What the models of this run are offered; of tools named in what they `said`, too."""
+        allowed = run_tools(state, self.tools)
+        names = self._shortlist(state["prompt"], allowed, said)
+        shown = allowed if names is None else {name: allowed[name] for name in names}
+        told, choice = self._about(shown), state.get("choice")
+        text = told.fixed + of_caller(choice["instructions"] if choice else None)
+        return Offer(allowed, told.form, text, names)
+
+    def _shortlist(self, prompt: str, allowed: Collection[str], said: str) -> list[str] | None:
+        if not 0 < self.most < len(allowed):
+            return None
+        best = self._index.best(prompt, allowed, self.most)
+        named = {*best, *self._index.named_in(said, allowed)}
+        return [name for name in self.tools if name in named]
+
+    @cached_property
+    def _index(self) -> ToolIndex:
+        return ToolIndex(self.tools)
+
+    def _about(self, tools: Mapping[str, Tool]) -> Told:
+        names = tuple(tools)
+        if names not in self._told:
+            if len(self._told) >= MOST_KEPT:
+                self._told.pop(next(iter(self._told)))
+            form = answer_form(tools)
+            fixed = instructions(tools, form) + of_operator(self.operator)
+            self._told[names] = Told(form, fixed)
+        return self._told[names]
