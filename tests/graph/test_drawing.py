@@ -22,6 +22,7 @@ EDGES = {
     ("fallback_plan", "execute_step"),
     ("fallback_plan", "finalize"),
     ("execute_step", "execute_step"),
+    ("execute_step", "plan"),
     ("execute_step", "finalize"),
     ("finalize", "__end__"),
 }

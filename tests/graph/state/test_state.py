@@ -36,11 +36,12 @@ def test_a_new_run_survives_json_and_a_checkpoint(
     assert serializer.loads_typed(serializer.dumps_typed(state)) == state
 
 
-def test_a_new_run_has_every_key_but_the_log_and_those_of_approvals() -> None:
+def test_a_new_run_has_every_key_but_the_log_and_those_that_not_every_run_has() -> None:
     """The log is a channel of its own, empty by itself; a write would be one more entry of it."""
     state = new_run("task", run_id="r", owner="o", limits=DEFAULT_LIMITS, created_at=1.0)
 
-    assert set(state) == set(RunState.__annotations__) - {"log", "approve", "approval"}
+    rare = {"approve", "approval", "choice", "metadata"}
+    assert set(state) == set(RunState.__annotations__) - {"log", *rare}
     assert (state["version"], state["status"]) == (STATE_VERSION, "pending")
 
 
