@@ -25,7 +25,8 @@ from graph.state import (
     run_error,
 )
 from graph.state.rounds import after_steps, begun, mends_left
-from nodes.approval.asking import ApprovalGate, changed_since_asked
+from nodes.approval.asking import ApprovalGate
+from nodes.approval.drift import changed_since_planned
 from nodes.approval.edited_plan import PlanUnfit
 from nodes.approval.hand_edits import checked_plan, refused
 from nodes.approval.in_doubt import DoubtGate, doubted, learned_text
@@ -112,6 +113,8 @@ async def execute_step(
     tool = tools.get(step["tool"])
     if tool and (rest := doubts.ask_again(state, step["step"], tool)):
         return rest
+    if asking and (rest := asking.ask_again(state, step)):
+        return rest
     caller = _Caller(runtime, tools, threads, doubts, learn, hand_edits, errors)
     # A blocking tool works on this machine, in a thread that the slot stands for.
     awaited = tool is not None and tool.coroutine is not None
@@ -150,6 +153,8 @@ async def _recorded(
         started_at=started_at,
         duration_ms=round(duration * 1000, 3),
     )
+    if changed := changed_since_planned(state, step, tool):
+        record["changed"] = changed
     if in_doubt and tool and (expires_at := doubts.expiry(tool, time.time())):
         record["expires_at"] = expires_at
     return record
@@ -178,12 +183,6 @@ class _Caller:
                 return step["input"], Outcome("error", failure=failure, called=False), None
             message = f"there is no tool {step['tool']!r} here; it must be loaded to go on"
             return step["input"], _error("UnknownTool", message), None
-        if tool.name in changed_since_asked(state, self.tools):
-            message = (
-                f"{tool.name} is not what was approved: its server describes it in another way"
-                " since; nothing was called, and a retry asks about it again"
-            )
-            return step["input"], _error("ToolChanged", message), None
         try:
             value = resolved(state, step)
         except InvalidReference as error:

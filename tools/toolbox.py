@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from hashlib import sha256
+from typing import Any
 
 from tools.registry import Tool
 
@@ -141,14 +142,27 @@ def absence(tools: Mapping[str, Tool], name: str) -> str | None:
 
 
 def _version(tools: Mapping[str, Tool]) -> str:
-    told = [[name, definition_of(tool)] for name, tool in tools.items()]
-    return sha256(json.dumps(told).encode()).hexdigest()[:16]
+    told = [[name, definition_of(tool), tool.phrases, tool.owners] for name, tool in tools.items()]
+    return _hash(told, 16)
+
+
+#: What a definition is made of, in its order.
+_PARTS = ("description", "input_schema", "effects", "idempotent")
 
 
 def definition_of(tool: Tool) -> str:
-    """A hash of what a tool says of itself: it differs where an approval would not hold."""
+    """Hashes of what a server says of its tool; empty for one of this program."""
     if tool.server is None:
-        return ""  # of this program, which does not change while it runs
-    said = [tool.description, tool.json_schema, tool.effects, tool.idempotent, tool.phrases]
-    owners = None if tool.owners is None else list(tool.owners)
-    return sha256(json.dumps([*said, owners], sort_keys=True).encode()).hexdigest()[:16]
+        return ""  # it does not change while the program runs
+    said = (tool.description, tool.json_schema, tool.effects, tool.idempotent)
+    return "-".join(_hash(part, 8) for part in said)
+
+
+def changes(before: str, now: str) -> list[str]:
+    """In what two definitions of a tool differ."""
+    pairs = zip(_PARTS, before.split("-"), now.split("-"), strict=False)
+    return [part for part, then, since in pairs if then != since]
+
+
+def _hash(part: Any, length: int) -> str:
+    return sha256(json.dumps(part, sort_keys=True).encode()).hexdigest()[:length]

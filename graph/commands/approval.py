@@ -9,7 +9,7 @@ from graph.runs.accept import Acceptance
 from graph.runs.context import RunContext
 from graph.runs.runner import Runner
 from graph.state import RunState, marks, question_of
-from graph.state.rounds import asked_about
+from graph.state.rounds import approval_of, asked_about
 from graph.state.row import ApprovalAnswer
 from graph.state.status import Status, WrongStatus, actions
 from graph.storage.storage import StorageUnavailable
@@ -92,7 +92,7 @@ class ApprovalGate:
         return await self._reader.record(decided)
 
     async def _carry_out(self, state: RunState, approval_answer: ApprovalAnswer) -> None:
-        run_id, approval = state["run_id"], state.get("approval")
+        run_id, approval = state["run_id"], approval_of(state)
         _check_waiting(state)
         if approval and time.time() >= approval["expires_at"] and await self.expire(run_id):
             raise NotWaiting(run_id, "cancelled")

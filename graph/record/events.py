@@ -63,6 +63,7 @@ _MARKS: dict[str, EventType] = {
     "expired": "run.expired",
     "in_doubt": "run.waiting",
     "resolved": "run.resolved",
+    "changed": "run.waiting",
     "retry": "run.retried",
 }
 
@@ -353,7 +354,7 @@ def _marked(mark: Mark) -> Event:
         data["steps"] = mark["steps"]  # `plan.made` tells the proposed ones
     if "retry" in mark:
         data |= {key: value for key, value in mark["retry"].items() if key not in ("ended", "asks")}
-    shown = ("as", "output", "learned", "expires_at")
+    shown = ("as", "output", "learned", "tools", "expires_at")
     data |= {name: value for name, value in mark.items() if name in shown}
     event = _event(_MARKS[mark["what"]], mark["at"], **data)
     return {**event, "step": mark.get("step")}

@@ -31,7 +31,7 @@ from graph.state import (
     marks,
     question_of,
 )
-from graph.state.rounds import is_planning, rounds_of
+from graph.state.rounds import approval_of, is_planning, rounds_of
 from graph.state.status import actions
 from graph.state.wording import Time, doc
 
@@ -197,7 +197,7 @@ def record_of(
         planned_by=state["planned_by"],
         plan=Plan(steps=state["plan"]["steps"], rounds=rounds_of(state)),
         plan_proposed=state["plan_proposed"],
-        approval=state.get("approval"),
+        approval=approval_of(state),
         execution_log=[cast("Attempt", {"may_have_acted": None, **attempt}) for attempt in made],
         marks=[cast("Mark", {**_UNSAID, **mark}) for mark in marks(state)],
         planning_log=state["planning_log"],

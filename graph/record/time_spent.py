@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, get_args
 from typing_extensions import TypedDict
 
 from graph.state import Attempt, Mark, PlanningCall, Round, RunState, ended_at
-from graph.state.rounds import is_planning, round_of, rounds_of
+from graph.state.rounds import approval_of, is_planning, round_of, rounds_of
 from graph.state.status import SETTLED
 from graph.state.wording import doc
 
@@ -134,7 +134,15 @@ def _idle(before: _Moment | None, after: _Moment, *, due: bool) -> Part:
 
 def _is_word(moment: _Moment) -> bool:
     """Whether somebody said then that it is to go on, or not."""
-    return moment.what not in {"start", "call", "attempt", "taken_up", "in_doubt", *PARTS}
+    return moment.what not in {
+        "start",
+        "call",
+        "attempt",
+        "taken_up",
+        "in_doubt",
+        "changed",
+        *PARTS,
+    }
 
 
 def _ending(state: RunState, *, queued: bool) -> Part:
@@ -169,7 +177,7 @@ def _is_undecided(state: RunState) -> bool:
     rest = [entry for entry in state.get("log", []) if entry.get("what") != "cancel"]
     if rest and (rest[-1].get("expires_at") is not None):
         return True
-    approval = state.get("approval")
+    approval = approval_of(state)
     if approval is None:
         return False
     return all(entry.get("at", entry.get("started_at")) <= approval["asked_at"] for entry in rest)

@@ -6,7 +6,15 @@ from typing import Annotated, Any, Literal, NotRequired
 from pydantic import WithJsonSchema
 from typing_extensions import TypedDict
 
-from graph.state.plan import Approval, Plan, PlannedBy, RequiredApproval, Step, Usage
+from graph.state.plan import (
+    Approval,
+    Plan,
+    PlannedBy,
+    PlannedTool,
+    RequiredApproval,
+    Step,
+    Usage,
+)
 from graph.state.status import Result, RunError, Status
 from graph.state.wording import UNTOLD, Time, doc
 
@@ -104,6 +112,15 @@ class Attempt(TypedDict):
             doc("With `in_doubt`: until when a person may say what became of it."),
         ]
     ]
+    changed: NotRequired[
+        Annotated[
+            list[str],
+            doc(
+                "What the tool's server says otherwise since it was planned; missing where that is "
+                "nothing, or somebody has approved it."
+            ),
+        ]
+    ]
     started_at: Annotated[Time, doc("When it began.")]
     duration_ms: Annotated[float, doc("How long it took, or until it was found, in milliseconds.")]
 
@@ -136,10 +153,12 @@ class Marked(TypedDict):
             "expired",
             "in_doubt",
             "resolved",
+            "changed",
         ],
         doc(
             "What happened; `taken_up` is the resumption after a restart, `in_doubt` that a person "
-            "is asked again about an attempt before the retry."
+            "is asked again about an attempt before the retry, `changed` about the plan, since a "
+            "server says something else of its tool."
         ),
     ]
     at: Annotated[Time, doc("When.")]
@@ -155,7 +174,7 @@ class Mark(Marked, _As):
     """Something that happened to the run from outside its steps; what it does not say, it lacks.
 
     `step` is the one that an answer is about, `output` what it is taken to have returned, `learned`
-    how its call was known to have ended by then.
+    how its call was known to have ended by then, `tools` what a person is asked about again.
     """
 
     kind: Literal["mark"]
@@ -166,6 +185,7 @@ class Mark(Marked, _As):
     expires_at: NotRequired[float]
     output: NotRequired[Any]
     learned: NotRequired[Learned]
+    tools: NotRequired[list[PlannedTool]]
 
 
 class PlanningCall(TypedDict):

@@ -23,6 +23,15 @@ class Step(TypedDict):
     span: Annotated[
         Span | None, doc("`[start, end]` of the words in the prompt that the step is for.")
     ]
+    definition: NotRequired[
+        Annotated[
+            str,
+            doc(
+                "Hashes of what an MCP server said of the tool when it was planned; missing for "
+                "others."
+            ),
+        ]
+    ]
 
 
 class PlannedBy(TypedDict):
@@ -87,9 +96,20 @@ class PlannedTool(TypedDict):
         Annotated[
             str,
             Field(
-                description="A hash of what an MCP server says of the tool, for which an approval "
+                description="Hashes of what an MCP server says of the tool, for which an approval "
                 "holds; left out for others.",
                 json_schema_extra={"default": ""},
+            ),
+        ]
+    ]
+    changed: NotRequired[
+        Annotated[
+            list[str],
+            Field(
+                description="What its server says otherwise since somebody approved the plan, "
+                "where the run waits because of that: `description`, `input_schema`, `effects`, "
+                "`idempotent`.",
+                json_schema_extra={"default": []},
             ),
         ]
     ]

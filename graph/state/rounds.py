@@ -6,7 +6,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from graph.state.log import marks
-from graph.state.plan import Plan, PlannedBy, Planning, Round, Step, StepFailure, Then, Why
+from graph.state.plan import (
+    Approval,
+    Plan,
+    PlannedBy,
+    Planning,
+    Round,
+    Step,
+    StepFailure,
+    Then,
+    Why,
+)
 from graph.state.status import run_error
 
 #: A partial state.
@@ -118,13 +128,25 @@ def dropped(state: Mapping[str, Any]) -> set[int]:
     return {step["step"] for entry in rounds_of(state) for step in entry["dropped"]}
 
 
+def approval_of(state: Mapping[str, Any]) -> Approval | None:
+    """What a person is asked about the plan, or was asked last: about it, or about it again."""
+    approval: Approval | None = state.get("approval")
+    for mark in marks(state, "changed")[-1:]:
+        if approval is None or approval["asked_at"] <= mark["at"]:
+            return Approval(asked_at=mark["at"], expires_at=mark["expires_at"], tools=mark["tools"])
+    return approval
+
+
 def asked_about(state: Mapping[str, Any]) -> int | None:
-    """The number of the question whether a later round is to be executed.
+    """The number of the question whether a later round, or a changed tool, is to be executed.
 
     A later question of the run, also about a step in doubt, has a higher one. None for the plan
     that the run began with since it was started last: that question is the first one.
     """
     begun_since = rounds_of(state)[carried(state) :]
+    log = state.get("log", ())
+    if log and log[-1].get("what") == "changed":  # nothing is logged while a run waits
+        return len(log)
     if not begun_since or begun_since[-1]["round"] == 1:
         return None
     return len(state.get("log", ()))

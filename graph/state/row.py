@@ -25,7 +25,7 @@ from graph.state import (
     new_run,
     question_of,
 )
-from graph.state.rounds import asked_about
+from graph.state.rounds import approval_of, asked_about
 from graph.state.status import SETTLED, SETTLED_OR_WAITING
 
 Planner = Literal["llm", "pattern"]
@@ -161,7 +161,7 @@ def expiry_of(state: RunState) -> tuple[float, int | None] | None:
     """
     if question := question_of(state):
         return question["expires_at"], question["number"]
-    approval = state.get("approval")
+    approval = approval_of(state)
     if approval and state["status"] == "waiting":
         return approval["expires_at"], asked_about(state)
     return None

@@ -28,7 +28,8 @@ from graph.state import (
     outputs,
     run_error,
 )
-from graph.state.rounds import asked_about, digest, edited, rounds_of, steps_of
+from graph.state.rounds import approval_of, asked_about, digest, edited, rounds_of, steps_of
+from nodes.approval.drift import changed_since_asked, in_words, stamped, told
 from nodes.approval.edited_plan import PlanUnfit, first_editable, read_round
 from nodes.contract.plan_check import check_plan, run_tools
 from nodes.planning.budget import limits_of
@@ -86,6 +87,10 @@ class ApprovalGate:
             return update
         plan: Plan = update["plan"]
         *earlier, made = plan["rounds"]
+        before = plan["steps"][: made["first"] - 1]
+        planned = [stamped(step, self.tools) for step in steps_of(plan, made)]
+        plan = Plan(steps=[*before, *planned], rounds=plan["rounds"])
+        update = update | {"plan": plan}
         used = needs_approval(steps_of(plan, made), self.tools, approve)
         if not used:
             return update
@@ -93,6 +98,26 @@ class ApprovalGate:
         approval = Approval(asked_at=now, expires_at=now + self.expires, tools=used)
         asked = Plan(steps=plan["steps"], rounds=[*earlier, {**made, "approval": approval}])
         return update | {"status": "waiting", "approval": approval, "plan": asked}
+
+    def ask_again(self, state: RunState, step: Step) -> dict[str, Any] | None:
+        """The update by which a run waits that comes to a tool which is not what was approved."""
+        changed = changed_since_asked(state, self.tools)
+        if step["tool"] not in changed:
+            return None
+        now = time.time()
+        left = state["plan"]["steps"][state["cursor"] :]
+        mark = Mark(
+            kind="mark",
+            what="changed",
+            at=now,
+            by="server",
+            detail=in_words({step["tool"]: changed[step["tool"]]}),
+            event=self.number(state),
+            step=step["step"],
+            expires_at=now + self.expires,
+            tools=told(tools_of(left, self.tools), changed),
+        )
+        return {"status": "waiting", "log": [mark]}
 
     def answer(self, state: RunState) -> dict[str, Any]:
         """Rest until somebody decides, and the update that follows from the decision.
@@ -164,6 +189,9 @@ def _approved(plan: Plan, state: RunState) -> Plan:
 def _question(state: RunState, reasons: list[str], tools: Mapping[str, Tool]) -> dict[str, Any]:
     # Of a later round its own steps, which an edited plan would replace.
     first = 1 if asked_about(state) is None else first_editable(state)
+    marked = state["log"][-1] if state.get("log") else None
+    if marked and marked["kind"] == "mark" and marked["what"] == "changed":
+        reasons = [str(marked["detail"]), *reasons]
     return {
         "question": f"Is this plan to be executed? {_HOW}.",
         "plan": {"steps": state["plan"]["steps"][first - 1 :]},
@@ -192,7 +220,7 @@ def _refused(state: RunState, answer: _Answer) -> RunError:
     # Of a run that was retried or forked, steps may have been executed before it was asked about.
     undone = "nothing more was done" if attempts(state) else "nothing was done"
     if answer.what == "expired":
-        approval = state.get("approval")
+        approval = approval_of(state)
         days = (approval["expires_at"] - approval["asked_at"]) / 86_400 if approval else 0
         within = f"{days:g} days" if days >= 1 else f"{days * 86_400:g} s"
         message = f"nobody approved the plan within {within}; {undone}"
@@ -217,23 +245,6 @@ def tools_of(steps: Sequence[Step], tools: Mapping[str, Tool]) -> list[PlannedTo
         if tool and (scope := tool.scope(step["input"])):
             planned.setdefault("scope", []).append(f"step {step['step']}: {scope}")
     return list(used.values())
-
-
-def changed_since_asked(state: RunState, tools: Mapping[str, Tool]) -> set[str]:
-    """The servers' tools that are no longer what a person was shown who was asked about them."""
-    asked = [*(entry["approval"] for entry in rounds_of(state)), state.get("approval")]
-    shown = {
-        planned["tool"]: planned["definition"]
-        for approval in asked  # the latest last
-        if approval
-        for planned in approval["tools"]
-        if "definition" in planned
-    }
-    return {
-        name
-        for name, definition in shown.items()
-        if (tool := tools.get(name)) and definition_of(tool) != definition
-    }
 
 
 def needs_approval(

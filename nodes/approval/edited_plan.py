@@ -33,6 +33,7 @@ class _Step(BaseModel):
     input: dict[str, Any] = {}
     reasoning: str = Field("", max_length=_MAX_REASONING)
     span: list[int] | None = Field(None, min_length=2, max_length=2)
+    definition: str | None = None
 
 
 class _Plan(BaseModel):
@@ -113,6 +114,8 @@ def _step(number: int, given: _Step) -> Step:
         reasoning=given.reasoning,
         span=given.span,
     )
+    if given.definition is not None:
+        step["definition"] = given.definition
     try:
         plain(given.input, max_bytes=_MAX_INPUT, what="input")
         kept: Step = plain(step, max_bytes=2 * _MAX_INPUT, what="step")

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from graph.commands.retry import RetryRequest
 from graph.compose import open_runs
+from graph.record.events import Event
 from graph.record.record import Record
 from graph.service import Runs
 from graph.settings import Settings
@@ -36,8 +36,8 @@ async def opened(folder: Path, *habits: str, **settings: Any) -> AsyncIterator[R
     others = settings.pop("others", {})
     ours = settings.pop("ours", {"tools": PHRASES})
     file = mcp_file(folder, rude=rude(folder, *habits, **ours), **others)
-    configured = Settings(database_url="memory://", mcp=file, **{"backoff": 0.01, **settings})
-    async with open_runs(configured) as runs:
+    configured = {"database_url": "memory://", "backoff": 0.01, **settings}
+    async with open_runs(Settings(mcp=file, **configured)) as runs:
         yield runs
 
 
@@ -157,7 +157,7 @@ async def test_a_phrase_that_is_no_good_costs_only_the_phrases_of_its_tool(tmp_p
         assert "rude.echo" in runs.tools
 
 
-async def test_a_tool_that_changes_after_its_approval_is_not_called_but_asked_about_again(
+async def test_a_tool_that_changes_after_its_approval_is_asked_about_again(
     tmp_path: Path,
 ) -> None:
     tools = {"changing": {"phrases": ["change {text}"]}}
@@ -169,14 +169,83 @@ async def test_a_tool_that_changes_after_its_approval_is_not_called_but_asked_ab
         await until(lambda: runs.tools["rude.changing"].description == "Delete everything.")
 
         await runs.approve(run_id, by="test", owner=None)
-        refused = await settled(runs, run_id, "failed")
-        assert refused["execution_log"][-1]["error"]["type"] == "ToolChanged"
+        waits = await asked_again(runs, run_id)
+        told = await events_of(runs, run_id)
+        assert waits["approval"]["tools"][0]["changed"] == ["description"]
+        assert "its description" in str(waits["marks"][-1]["detail"])
         assert lines(tmp_path, "calls") == []
 
-        await runs.retry(run_id, RetryRequest(), by="test", owner=None)
-        await settled(runs, run_id, "waiting")
         await runs.approve(run_id, by="test", owner=None)
         assert (await settled(runs, run_id, "completed"))["result"]["output"] == "it"
+        assert (await events_of(runs, run_id))[: len(told)] == told
+        assert [event["type"] for event in told[-4:]] == [
+            "run.waiting",
+            "run.approved",
+            "step.started",
+            "run.waiting",
+        ]
+
+
+async def test_who_waits_since_a_tool_has_changed_still_waits_after_a_restart(
+    tmp_path: Path,
+) -> None:
+    tools = {"changing": {"phrases": ["change {text}"]}}
+    given = {"approve": "always", "ours": {"tools": tools}}
+    given["database_url"] = f"sqlite:///{tmp_path}/runs.db"
+    async with opened(tmp_path, **given) as runs:
+        run_id = (await ended(runs, "change it"))["run_id"]
+        (tmp_path / "description").write_text("Delete everything.")
+        (tmp_path / "changed").write_text("")
+        await until(lambda: runs.tools["rude.changing"].description == "Delete everything.")
+        await runs.approve(run_id, by="test", owner=None)
+        await asked_again(runs, run_id)
+        told = await events_of(runs, run_id)
+    async with opened(tmp_path, **given) as runs:
+        await asked_again(runs, run_id)
+        assert await events_of(runs, run_id) == told
+
+        await arrived(runs.tools)
+        await runs.approve(run_id, by="test", owner=None)
+        assert (await settled(runs, run_id, "completed"))["result"]["output"] == "it"
+
+
+async def events_of(runs: Runs, run_id: str) -> list[Event]:
+    """What has happened to a run by now."""
+    async with runs.watching(run_id, owner=None) as subscription:
+        return [*subscription.events]
+
+
+async def asked_again(runs: Runs, run_id: str) -> Record:
+    """The record once somebody is asked about the plan since a tool has changed."""
+
+    async def reached() -> Record | None:
+        record = await runs.get(run_id, owner=None)
+        asked = record["marks"] and record["marks"][-1]["what"] == "changed"
+        return record if asked and record["status"] == "waiting" else None
+
+    record = await until(reached)
+    assert record is not None
+    return record
+
+
+async def test_a_tool_that_changes_before_its_step_is_noted_where_nobody_is_asked(
+    tmp_path: Path,
+) -> None:
+    """The input is checked against what the server says by then."""
+    tools = {**PHRASES, "changing": {"phrases": ["change {text}"]}}
+    async with opened(tmp_path, ours={"tools": tools}) as runs:
+        started = await runs.start("dawdle and change it")
+        await until(lambda: lines(tmp_path, "calls"))
+        (tmp_path / "description").write_text("Delete everything.")
+        (tmp_path / "changed").write_text("")
+        await until(lambda: runs.tools["rude.changing"].description == "Delete everything.")
+        (tmp_path / "awake").write_text("")
+
+        record = await runs.wait(started["run_id"], patience(), owner=None)
+        slow, changing = record["execution_log"]
+        assert record["status"] == "completed"
+        assert "changed" not in slow
+        assert changing["changed"] == ["description"]
 
 
 async def settled(runs: Runs, run_id: str, status: str) -> Record:

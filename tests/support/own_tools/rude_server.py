@@ -88,10 +88,23 @@ def once(file: str) -> bool:
     return not before
 
 
-def answer(number: Any, name: str, text: str) -> dict[str, Any] | None:
+def dawdled(number: Any, token: Any) -> bool:
+    """Take a minute, or until there is a file `awake`, and tell how far it is; whether it did."""
+    for done in range(1, 1_201):
+        if given_up(number).wait(0.05):
+            return False
+        if (FOLDER / "awake").exists():
+            break
+        if token is not None:
+            told = {"progressToken": token, "progress": done, "total": 1_200, "message": "yawns"}
+            send({"method": "notifications/progress", "params": told})
+    return True
+
+
+def answer(number: Any, name: str, text: str, token: Any) -> dict[str, Any] | None:
     """The result of a call, unless it is given up."""
     content: list[dict[str, Any]] = [{"type": "text", "text": text}]
-    if name == "slow" and given_up(number).wait(60):
+    if name == "slow" and not dawdled(number, token):
         note("cancelled", name)
         return None
     if name == "fail":
@@ -118,13 +131,13 @@ def given_up(number: Any) -> threading.Event:
     return _cancelled.setdefault(number, threading.Event())
 
 
-def call(number: Any, name: str, arguments: dict[str, Any]) -> None:
+def call(number: Any, name: str, arguments: dict[str, Any], token: Any) -> None:
     note("calls", f"{name} {json.dumps(arguments)}")
     text = arguments.get("text", "")
     dies = name == "die" or text == "die"
     if dies or ((name == "die_once" or text == "die once") and once(f"died of {name}")):
         os._exit(1)
-    result = answer(number, name, text)
+    result = answer(number, name, text, token)
     if "flood" in HABITS:
         for _ in range(2_000):
             send({"method": "notifications/tools/list_changed"})
@@ -151,7 +164,8 @@ def handle(method: str | None, number: Any, params: dict[str, Any]) -> None:
             note("lists", "")
             send({"id": number, "result": {"tools": listed()}})
         case "tools/call":
-            given = (number, params["name"], params.get("arguments") or {})
+            token = (params.get("_meta") or {}).get("progressToken")
+            given = (number, params["name"], params.get("arguments") or {}, token)
             threading.Thread(target=call, args=given, daemon=True).start()
         case "notifications/cancelled":
             given_up(params.get("requestId")).set()
