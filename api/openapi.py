@@ -17,7 +17,7 @@ from api.views.answers import Heartbeat, RunEvent
 from graph.queue.executor import QueueFull
 from graph.record.events import EVENT_TYPES
 from graph.runs.quotas import NoRoom, TooManyPosts
-from graph.runs.watch import RunChanged
+from graph.runs.watch import RunChanged, StepProgress
 
 #: What any route may answer with: it takes no parameters but those that it names.
 ALWAYS: tuple[Cause, ...] = (RequestValidationError, KeyRefused, HostRefused, Exception)
@@ -50,7 +50,7 @@ KEYS: dict[str, dict[str, str]] = {
 _SCHEMAS = "#/components/schemas/"
 
 #: What no route answers as JSON.
-_MODELS: tuple[type, ...] = (Problem, RunEvent, RunChanged, Heartbeat)
+_MODELS: tuple[type, ...] = (Problem, RunEvent, StepProgress, RunChanged, Heartbeat)
 
 
 def problems(*causes: Cause) -> dict[int | str, dict[str, Any]]:
@@ -63,7 +63,8 @@ def problems(*causes: Cause) -> dict[int | str, dict[str, Any]]:
 
 def run_events(description: str) -> dict[str, Any]:
     """The answer of a route that streams the events of one run."""
-    return _stream(description, _message(EVENT_TYPES, RunEvent, numbered=True))
+    events = _message(EVENT_TYPES, RunEvent, numbered=True)
+    return _stream(description, events, _message(["step.progress"], StepProgress))
 
 
 def changes(description: str) -> dict[str, Any]:
@@ -130,10 +131,10 @@ def _response(kinds: list[Kind]) -> dict[str, Any]:
     return response
 
 
-def _stream(description: str, message: dict[str, Any]) -> dict[str, Any]:
+def _stream(description: str, *messages: dict[str, Any]) -> dict[str, Any]:
     due = _message(["heartbeat"], Heartbeat)
     # OpenAPI 3.2 has `itemSchema` for the events of a stream; 3.1 has nothing for them.
-    described = {"x-itemSchema": {"oneOf": [message, due]}}
+    described = {"x-itemSchema": {"oneOf": [*messages, due]}}
     return {"description": description, "content": {"text/event-stream": described}}
 
 

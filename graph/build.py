@@ -35,7 +35,7 @@ from graph.state import (
 from nodes.approval.asking import EXPIRES, ApprovalGate
 from nodes.approval.in_doubt import DoubtGate
 from nodes.contract.steps import Wait, WithoutSlot, no_slots, sleep_until
-from nodes.execute_step import Learn, execute_step
+from nodes.execute_step import Learn, Tell, execute_step
 from nodes.fallback_plan import LazyPlanner, fallback_plan
 from nodes.finalize import finalize
 from nodes.plan import plan
@@ -64,6 +64,7 @@ def build_graph(
     approval_expires: float = EXPIRES,
     doubts: DoubtGate | None = None,
     learn: Learn | None = None,
+    tell: Tell | None = None,
     tool_errors: ToolErrors = "text",
     planner: LazyPlanner | None = None,
 ) -> RunGraph:
@@ -77,8 +78,9 @@ def build_graph(
     state. `approve` is how runs ask for approval
     that bring no way of their own; every run waits `approval_expires` seconds for it. `doubts` says
     what becomes of a step that may have acted, `learn` is told how calls ended that were left to
-    themselves. `tool_errors` says what is told of exceptions that tools did not announce.
-    `planner` is the one that plans by patterns; without it the graph has one of its own.
+    themselves, `tell` how far calls say that they are. `tool_errors` says what is told of
+    exceptions that tools did not announce. `planner` is the one that plans by patterns; without it
+    the graph has one of its own.
     """
     by_hand = input_schema is RunInput
     builder = StateGraph(Channels, input_schema=input_schema)
@@ -106,6 +108,7 @@ def build_graph(
             asking=asking,
             doubts=doubts,
             learn=learn,
+            tell=tell,
             hand_edits=by_hand,
             errors=tool_errors,
             models=models.queue if models else None,

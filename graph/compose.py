@@ -19,6 +19,7 @@ from graph.queue.model_calls import ModelCalls
 from graph.record.events import next_event
 from graph.runs.context import LateCalls, RunContext, RunPolicy, make_context
 from graph.runs.health import Servers
+from graph.runs.live import LiveRuns
 from graph.runs.quotas import Quotas
 from graph.runs.settled import LARGEST, SettledRuns
 from graph.service import Runs
@@ -105,7 +106,7 @@ def _context(
     planner: LazyPlanner,
     settled: SettledRuns,
 ) -> RunContext:
-    threads = ToolThreads(settings.tool_threads)
+    threads, live = ToolThreads(settings.tool_threads), LiveRuns()
     doubts = DoubtGate(settings.in_doubt, settings.approval_expires, next_event)
     graph = build_graph(
         tools,
@@ -121,10 +122,11 @@ def _context(
         approval_expires=settings.approval_expires,
         doubts=doubts,
         learn=LateCalls(storage).learn,
+        tell=live.progressed,
         tool_errors=settings.tool_errors_told,
         planner=planner,
     )
-    return make_context(graph, storage, executor, tools, threads, doubts, settled)
+    return make_context(graph, storage, executor, tools, threads, doubts, settled, live)
 
 
 def _quotas(settings: Settings) -> Quotas:

@@ -34,6 +34,7 @@ from graph.storage.pages import Page, decode, found_page
 from graph.storage.search import Search
 from nodes.plan import prompt_error
 from nodes.planning.model import ModelLadder
+from tools.blobs import Blob
 
 
 class PromptRejected(Exception):
@@ -195,6 +196,13 @@ class Runs:
         await self._reader.admit(run_id, owner)
         async with self.broadcaster.watching(run_id, latest=latest) as subscription:
             yield subscription
+
+    async def blob(self, run_id: str, n: int, name: str, *, owner: str | None) -> Blob | None:
+        """The bytes of this name that the n-th attempt of a run has returned, or None.
+
+        Raises `RunNotFound` and `StorageUnavailable`.
+        """
+        return await self._reader.blob(run_id, n, name, owner)
 
     async def cancel(self, run_id: str, *, by: str, owner: str | None) -> Record:
         """Cancel a run; its record, which tells what was done and what was not.

@@ -5,7 +5,7 @@ import logging
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -46,7 +46,7 @@ from nodes.contract.steps import (
 )
 from tools.invocation import MAX_MESSAGE, Failure, Outcome, ToolErrors, invoke
 from tools.receipts import Begun, find_begun, forget_begun, note_begun, note_returned
-from tools.registry import Tool, ToolCall
+from tools.registry import Tool, ToolCall, ToolProgress
 from tools.threads import ToolThreads
 from tools.toolbox import absence, arrived, snapshot, to_come
 
@@ -54,6 +54,9 @@ logger = logging.getLogger("runwright.steps")
 
 #: Is told how a call ended that a run had left to itself.
 Learn = Callable[[str, Learned], None]
+
+#: Is told how far a call says that it is.
+Tell = Callable[[RunState, Step, ToolProgress], None]
 
 #: The models that are to be asked for the next round of a run, the first one first.
 Queue = Callable[[RunState], Sequence[str]]
@@ -70,6 +73,7 @@ async def execute_step(
     asking: ApprovalGate | None = None,
     doubts: DoubtGate | None = None,
     learn: Learn | None = None,
+    tell: Tell | None = None,
     hand_edits: bool = False,
     errors: ToolErrors = "text",
     models: Queue | None = None,
@@ -115,7 +119,7 @@ async def execute_step(
         return rest
     if asking and (rest := asking.ask_again(state, step)):
         return rest
-    caller = _Caller(runtime, tools, threads, doubts, learn, hand_edits, errors)
+    caller = _Caller(runtime, tools, threads, doubts, learn, tell, hand_edits, errors)
     # A blocking tool works on this machine, in a thread that the slot stands for.
     awaited = tool is not None and tool.coroutine is not None
     record = await _recorded(state, step, caller, without_slot if awaited else no_slots)
@@ -169,6 +173,7 @@ class _Caller:
     threads: ToolThreads
     doubts: DoubtGate
     learn: Learn | None
+    tell: Tell | None
     hand_edits: bool
     errors: ToolErrors
 
@@ -195,6 +200,8 @@ class _Caller:
         key = edited_step_key(state, step, value) if self.hand_edits else step_key(state, number)
         max_output = state["limits"]["max_output"]
         call = ToolCall(state["owner"], key, store, step["input"], max_output)
+        if self.tell is not None:
+            call = replace(call, progress=_soon(partial(self.tell, state, step)))
         if self.doubts.guards(tool):
             begun = await find_begun(store, state["owner"], key)
             if begun and begun.ended_at is not None:
@@ -250,6 +257,16 @@ class _Caller:
         logger.info("left call has %s", learned["ended"], extra={"run_id": state["run_id"]})
         if self.learn is not None:
             self.learn(state["run_id"], learned)
+
+
+def _soon(tell: Callable[[ToolProgress], None]) -> Callable[[ToolProgress], None]:
+    """The same from any thread."""
+    loop = asyncio.get_running_loop()
+
+    def told(progress: ToolProgress) -> None:
+        loop.call_soon_threadsafe(tell, progress)
+
+    return told
 
 
 def _kept(tool: Tool, outcome: Outcome, call: ToolCall) -> Outcome:

@@ -54,6 +54,19 @@ class InvalidTool(Exception):
 
 
 @dataclass(frozen=True)
+class ToolProgress:
+    """How far a call says that it is: `done` of `total`, where that is known, and in words."""
+
+    done: float
+    total: float | None = None
+    message: str | None = None
+
+
+def _nobody(progress: ToolProgress) -> None:
+    """Nobody watches."""
+
+
+@dataclass(frozen=True)
 class ToolCall:
     """What a tool may ask about the call it serves.
 
@@ -61,7 +74,8 @@ class ToolCall:
     `step_key` is the same for every attempt at one step, also after a crash: a tool whose
     effect must happen once keeps it beside the effect. `planned` is the input as the plan has it,
     references and all: what a person approved, where one was asked. `max_output`: bytes of the
-    longest output that is kept as JSON.
+    longest output that is kept as JSON. `progress` tells who watches the run how far it is, from
+    any thread; nothing of it is stored.
     """
 
     owner: str
@@ -69,6 +83,7 @@ class ToolCall:
     store: BaseStore
     planned: Mapping[str, Any] | None = None
     max_output: int | None = None
+    progress: Callable[[ToolProgress], None] = _nobody
 
 
 @dataclass(frozen=True)

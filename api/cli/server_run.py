@@ -295,11 +295,11 @@ def _detail(response: httpx.Response) -> str:
 
 
 def _event(message: ServerSentEvent) -> Event | None:
-    """The event of the run in a message, as it is in a process; None for a heartbeat.
+    """The event of the run in a message, as it is in a process; None for what has no number.
 
     Raises `NotWatched` for what this version does not read.
     """
-    if not message.data or message.event == "heartbeat":
+    if not message.data or message.event in ("heartbeat", "step.progress"):
         return None
     try:
         sent = message.json()

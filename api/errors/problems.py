@@ -36,12 +36,15 @@ class NotReady(Exception):
 
 
 class OutputNotFound(Exception):
-    """The log of the run has no `n`-th attempt, but `attempts`."""
+    """The log of the run has no `n`-th attempt, but `attempts`, or its output no such `blob`."""
 
-    def __init__(self, n: int, attempts: int) -> None:
-        super().__init__(f"there is no attempt {n}, but {attempts}")
-        self.n = n
-        self.attempts = attempts
+    def __init__(self, n: int, attempts: int, blob: str | None = None) -> None:
+        super().__init__(
+            f"The execution_log of the run has {attempts} attempts so far, counted from 1; "
+            f"there is no {n}."
+            if blob is None
+            else f"Attempt {n} has kept no bytes with the SHA-256 {blob}; its output names them."
+        )
 
 
 def _allow(_: HTTPException, request: Request) -> dict[str, str]:
@@ -228,11 +231,8 @@ PROBLEMS: Mapping[Cause, Kind] = {
     OutputNotFound: Kind(
         404,
         "output-not-found",
-        "The run has no such attempt",
-        lambda e, _: (
-            f"The execution_log of the run has {e.attempts} attempts so far, counted from 1; "
-            f"there is no {e.n}."
-        ),
+        "The run has no such output",
+        lambda e, _: str(e),
     ),
     404: Kind(
         404,

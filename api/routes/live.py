@@ -51,7 +51,10 @@ async def stream_changes(request: Request, runs: RunsDep, owner: OwnerDep) -> Re
     "/runs/{run_id}/stream",
     response_class=Response,
     responses={
-        200: run_events("The events in order, with their numbers as ids, and `heartbeat`s."),
+        200: run_events(
+            "The events in order, with their numbers as ids, and `heartbeat`s; how far an attempt "
+            "says that it is, as `step.progress`, is live only."
+        ),
         204: {"description": "`end` was seen: there is nothing to come again for."},
         **problems(RunNotFound, EventNotFound, StorageUnavailable),
     },

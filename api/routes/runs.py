@@ -272,11 +272,26 @@ async def search_runs(body: RunSearch, runs: RunsDep, owner: OwnerDep) -> Respon
     return json_answer(page, RunList)
 
 
+#: Kinds of bytes that are told as what they are; in none of them is anything that runs.
+SHOWN = frozenset(
+    {"image/png", "image/jpeg", "image/gif", "image/webp", "audio/mpeg", "audio/wav", "audio/ogg"}
+)
+
+UNTRUSTED = {
+    "content-security-policy": "sandbox; default-src 'none'",
+    "content-disposition": "attachment",
+    "x-content-type-options": "nosniff",
+}
+
+
 @router.get(
     "/runs/{run_id}/log/{n}/output",
     response_class=JSONResponse,
     responses={
-        200: {"description": "The output, whatever JSON it is; null of an attempt that failed."},
+        200: {
+            "description": "The output, whatever JSON it is; null of an attempt that failed.",
+            "content": {"application/octet-stream": {}},
+        },
         **problems(RunNotFound, OutputNotFound, StorageUnavailable),
     },
 )
@@ -287,12 +302,25 @@ async def read_output(
     ],
     runs: RunsDep,
     owner: OwnerDep,
+    blob: Annotated[
+        str | None,
+        Query(
+            pattern="^[0-9a-f]{64}$",
+            description="The SHA-256 of bytes that the output names and says to be `kept`.",
+        ),
+    ] = None,
 ) -> Response:
-    """The whole output of one attempt, however large."""
+    """The whole output of one attempt, however large; with `blob` bytes that came with it."""
     attempts = (await runs.get(run_id, owner=owner))["execution_log"]
     if n > len(attempts):
         raise OutputNotFound(n, len(attempts))
-    return json_answer(attempts[n - 1]["output"])
+    if blob is None:
+        return json_answer(attempts[n - 1]["output"])
+    if (found := await runs.blob(run_id, n, blob, owner=owner)) is None:
+        raise OutputNotFound(n, len(attempts), blob)
+    # What a stranger says of its kind is not believed where a browser would run it.
+    kind = found.mime if found.mime in SHOWN else "application/octet-stream"
+    return Response(found.data, media_type=kind, headers=UNTRUSTED)
 
 
 @router.post(

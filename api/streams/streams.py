@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 from api.streams.sse import RETRY, HeartbeatTimer, message, stream, unless_gone
 from api.views.answers import RunEvent, shape
 from graph.record.events import Event
-from graph.runs.watch import ChangeSubscription, RunChanged, RunSubscription
+from graph.runs.watch import ChangeSubscription, RunChanged, RunSubscription, StepProgress
 
 
 class EventNotFound(Exception):
@@ -63,6 +63,13 @@ def _encode(event: Event) -> bytes:
     return message(event["type"], shape(RunEvent).json(event), number=event["id"])
 
 
+def _progress(subscription: RunSubscription) -> bytes:
+    """How far the attempt is that is being made; live only, so that it has no number."""
+    if subscription.progress is None:
+        return b""
+    return message("step.progress", shape(StepProgress).json(subscription.progress))
+
+
 class RunStream(Response):
     """A watcher of a run for as long as its client stays; `heartbeat` in seconds.
 
@@ -96,7 +103,7 @@ class RunStream(Response):
 
     async def _messages(self, subscription: RunSubscription) -> AsyncGenerator[bytes, None]:
         heartbeats = HeartbeatTimer(self._heartbeat)
-        chunk, number = RETRY, self._after
+        chunk, number, tellings = RETRY, self._after, subscription.tellings
         while True:
             due, number = self._encoded.after(subscription, number)
             if chunk or due:
@@ -109,8 +116,11 @@ class RunStream(Response):
             if subscription.closed:
                 yield RETRY
                 return
-            await heartbeats.wait(subscription.after(number))
+            await heartbeats.wait(subscription.after(number, tellings))
             chunk = heartbeats.due()
+            if subscription.tellings != tellings:
+                chunk += _progress(subscription)
+                tellings = subscription.tellings
 
 
 # `GET /runs/stream`: which runs change, for a client that shows many of them.

@@ -13,6 +13,7 @@ from graph.state.row import RunArtifacts, RunRow, facts_of
 from graph.state.status import SETTLED, WrongStatus
 from graph.storage.storage import RunIndex, StorageUnavailable
 from nodes.contract.steps import step_key
+from tools.blobs import BLOBS
 from tools.receipts import BEGUN, RECEIPTS, namespace
 
 logger = logging.getLogger("runwright.runs")
@@ -103,7 +104,7 @@ def artifacts_of(state: RunState) -> RunArtifacts:
     return RunArtifacts(
         run_id=state["run_id"],
         generation=state["generation"],
-        receipts=[namespace(kind, state["owner"]) for kind in (RECEIPTS, BEGUN)],
+        receipts=[namespace(kind, state["owner"]) for kind in (RECEIPTS, BEGUN, BLOBS)],
         step_keys=[
             step_key({**state, "generation": generation}, step)
             for generation in range(state["generation"] + 1)

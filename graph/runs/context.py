@@ -14,12 +14,23 @@ from graph.record.record import Record, record_of
 from graph.runs.live import Broadcaster, LiveRuns
 from graph.runs.quotas import NO_QUOTAS, Quotas
 from graph.runs.settled import SettledRuns
-from graph.state import Approve, Learned, Limits, RunState, learned_of, question_of, whole
+from graph.state import (
+    Approve,
+    Learned,
+    Limits,
+    RunState,
+    attempts,
+    learned_of,
+    question_of,
+    whole,
+)
 from graph.state.row import expiry_of, facts_of, state_of
 from graph.state.status import SETTLED, SETTLED_OR_WAITING
 from graph.storage.storage import Storage
 from nodes.approval.asking import EXPIRES
 from nodes.approval.in_doubt import DoubtGate
+from nodes.contract.steps import step_key
+from tools.blobs import Blob, find
 from tools.registry import Tool
 from tools.threads import ToolThreads
 
@@ -116,6 +127,26 @@ class RunReader:
         row = await self._storage.index.find(state["run_id"]) if question else None
         return learned_of(question, row.learned) if question and row else None
 
+    async def blob(self, run_id: str, n: int, name: str, owner: str | None) -> Blob | None:
+        """The bytes of this name that the n-th attempt of a run has returned, or None.
+
+        What a fork has taken over is kept by its origin. Raises what `admitted` raises.
+        """
+        state = await self.admitted(run_id, owner)
+        made = attempts(state)[n - 1 : n]
+        while made:
+            of: RunState = {**state, "generation": made[0]["generation"]}
+            key = step_key(of, made[0]["step"])
+            with self._storage.available():
+                blob = await find(self._storage.store, state["owner"], key, name)
+            if blob is not None or not (fork := state.get("forked_from")):
+                return blob
+            try:
+                state = await self.state(fork["run_id"])
+            except RunNotFound:  # it was removed meanwhile
+                return None
+        return None
+
     def position(self, run_id: str) -> int | None:
         """The place of a run in the queue, counted from 1; None when it is not queued."""
         live = self._live.get(run_id)
@@ -162,14 +193,16 @@ def make_context(
     threads: ToolThreads | None = None,
     doubts: DoubtGate | None = None,
     settled: SettledRuns | None = None,
+    live: LiveRuns | None = None,
 ) -> RunContext:
     """A context that has no runs yet; the graph is one over this storage, with these tools.
 
     `threads` are those in which the graph calls blocking tools, `doubts` says which of its calls
     leave a receipt when they are begun. `settled` are kept in memory where nobody edits states by
-    hand.
+    hand. `live` are those that the graph tells the progress of.
     """
-    live, settled = LiveRuns(), settled or SettledRuns()
+    live = LiveRuns() if live is None else live  # an empty one counts
+    settled = settled or SettledRuns()
     reader = RunReader(graph, storage, live, executor, settled)
     return RunContext(
         graph=graph,

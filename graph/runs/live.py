@@ -11,9 +11,15 @@ from typing import Literal
 
 from graph.queue.executor import Job
 from graph.runs.settled import SettledRuns
-from graph.runs.watch import ChangeSubscription, RunSubscription, change_of
-from graph.state import RunState
+from graph.runs.watch import (
+    ChangeSubscription,
+    RunSubscription,
+    change_of,
+    progress_of_step,
+)
+from graph.state import RunState, Step
 from graph.state.row import RunRow, state_of
+from tools.registry import ToolProgress
 
 #: Why a run goes on: it was accepted, left by an earlier process, retried, decided about by a
 #: person, or it is to be cancelled.
@@ -97,6 +103,12 @@ class LiveRuns:
         live = self._runs.get(job.run_id)
         if live is job and live.idle:
             del self._runs[job.run_id]
+
+    def progressed(self, state: RunState, step: Step, progress: ToolProgress) -> None:
+        """Tell who watches a run how far the attempt at a step says that it is."""
+        live = self._runs.get(state["run_id"])
+        if live and live.subscription:
+            live.subscription.progressed(progress_of_step(state, step, progress))
 
     def state(self, run_id: str) -> RunState | None:
         """How a run stands that is here; None where only the storage can tell."""

@@ -7,19 +7,57 @@ from typing_extensions import TypedDict
 
 from graph.record.events import Event, events
 from graph.record.record import Progress, progress_of
-from graph.state import RunState, Status
+from graph.state import RunState, Status, Step
 from graph.state.status import SETTLED, SETTLED_OR_WAITING
 from graph.state.wording import doc
+from tools.registry import ToolProgress
+
+
+class StepProgress(TypedDict):
+    """How far the attempt at a step says that it is."""
+
+    step: Annotated[int, doc("The step of the plan.")]
+    attempt: Annotated[int, doc("Which attempt at the step, counted from 1.")]
+    tool: Annotated[str, doc("The tool that says so.")]
+    done: Annotated[float, doc("How much is done.")]
+    total: Annotated[float | None, doc("How much there is to be done; null where nobody knows.")]
+    message: Annotated[str | None, doc("The same in words, where the tool has some.")]
+
+
+#: The longest words of a tool about its progress, in characters.
+MAX_WORDS = 300
+
+#: The shortest time between two tellings of progress, in seconds: those in between are dropped.
+PROGRESS_PAUSE = 0.1
+
+
+def progress_of_step(state: RunState, step: Step, progress: ToolProgress) -> StepProgress:
+    """What a tool says, as it is told."""
+    words = progress.message and "".join(filter(str.isprintable, progress.message))[:MAX_WORDS]
+    return StepProgress(
+        step=step["step"],
+        attempt=state["attempt"] + 1,
+        tool=step["tool"],
+        done=progress.done,
+        total=progress.total,
+        message=words,
+    )
 
 
 class RunSubscription:
-    """The events of one run for its watchers, however many."""
+    """The events of one run for its watchers, however many.
+
+    `progress` is what was told last of the attempt that is being made, as so manieth of `tellings`.
+    """
 
     def __init__(self) -> None:
         self.state: RunState | None = None
         self.events: list[Event] = []
         self.closed = False
         self.watchers = 0
+        self.progress: StepProgress | None = None
+        self.tellings = 0
+        self._next_telling = 0.0
         self.reading = asyncio.Lock()
         self._notifier = Notifier(deferred=True)
         self._settlement = Notifier()
@@ -39,11 +77,19 @@ class RunSubscription:
         happened = events(state)
         if self.state is not None and len(happened) < len(self.events):
             return
-        self.state = state
+        self.state, self.progress = state, None
         self.events += happened[len(self.events) :]
         self._notifier.notify()
         if self.settled_or_waiting:
             self._settlement.notify()
+
+    def progressed(self, progress: StepProgress) -> None:
+        """Tell how far an attempt is, unless that was told just now."""
+        now = asyncio.get_running_loop().time()
+        if now >= self._next_telling:
+            self._next_telling = now + PROGRESS_PAUSE
+            self.progress, self.tellings = progress, self.tellings + 1
+            self._notifier.notify()
 
     def close(self) -> None:
         """Let nobody wait any more: the process is ending."""
@@ -51,9 +97,14 @@ class RunSubscription:
         self._notifier.notify()
         self._settlement.notify()
 
-    async def after(self, number: int) -> None:
-        """Wait until there is an event after this one, or nothing more to wait for."""
+    async def after(self, number: int, tellings: int | None = None) -> None:
+        """Wait until there is an event after this one, or nothing more to wait for.
+
+        Or another progress than the last of so many `tellings`.
+        """
         while len(self.events) <= number and not self.ended and not self.closed:
+            if tellings not in (None, self.tellings):
+                return
             await self._notifier.wait()
 
     async def until_settled(self) -> None:

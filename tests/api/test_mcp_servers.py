@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from httpx_sse import ServerSentEvent, connect_sse
 
 from tests.support.own_tools.mcp_files import lines, mcp_file, rude
 from tests.support.patience import wait_until
@@ -36,6 +37,59 @@ def test_the_tools_and_the_health_name_the_servers(tmp_path: Path) -> None:
 def _settled(health: dict[str, dict[str, dict[str, str]]]) -> dict[str, dict[str, dict[str, str]]]:
     connecting = [one for one in health["servers"].values() if one["state"] == "connecting"]
     return {} if connecting else health
+
+
+TOOLS = {"slow": {"phrases": ["dawdle"]}, "image": {"phrases": ["show a picture"]}}
+
+
+def test_what_a_server_tells_of_its_progress_is_streamed_and_not_stored(tmp_path: Path) -> None:
+    with serving(tmp_path, mcp=str(mcp_file(tmp_path, rude=rude(tmp_path, tools=TOOLS)))) as server:
+        run_id = server.client.post("/runs", json={"prompt": "dawdle"}).json()["run_id"]
+        told: list[ServerSentEvent] = []
+        with connect_sse(server.client, "GET", f"/runs/{run_id}/stream") as source:
+            for message in source.iter_sse():
+                told.append(message)
+                if message.event == "step.progress":
+                    (tmp_path / "awake").write_text("")
+        events = server.client.get(f"/runs/{run_id}/events").json()["events"]
+
+    progress = [message for message in told if message.event == "step.progress"]
+    said = progress[0].json()
+    assert (said["step"], said["attempt"], said["tool"]) == (1, 1, "rude.slow")
+    assert (said["done"] > 0, said["total"], said["message"]) == (True, 1_200, "yawns")
+    assert told[-1].event == "end"
+    assert [event["type"] for event in events] == [message.event for message in told if message.id]
+
+
+def test_bytes_that_a_server_returns_are_kept_as_long_as_the_run(tmp_path: Path) -> None:
+    with serving(tmp_path, mcp=str(mcp_file(tmp_path, rude=rude(tmp_path, tools=TOOLS)))) as server:
+        client = server.client
+        record = client.post("/runs/wait", json={"prompt": "show a picture"}).json()
+        [_, picture] = record["execution_log"][0]["output"]
+        output = f"/runs/{record['run_id']}/log/1/output"
+        history = client.get(f"/runs/{record['run_id']}/history").json()["checkpoints"]
+        forked = client.post(
+            f"/runs/{record['run_id']}/fork",
+            json={"checkpoint_id": history[0]["checkpoint_id"]},
+        ).json()
+        fetched = client.get(output, params={"blob": picture["sha256"]})
+        of_fork = client.get(
+            f"/runs/{forked['run_id']}/log/1/output", params={"blob": picture["sha256"]}
+        )
+        unknown = client.get(output, params={"blob": "0" * 64})
+        invalid = client.get(output, params={"blob": "../etc"})
+        whole = client.get(output).json()
+        client.delete(f"/runs/{record['run_id']}")
+        gone = client.get(
+            f"/runs/{forked['run_id']}/log/1/output", params={"blob": picture["sha256"]}
+        )
+
+    assert (picture["bytes"], picture["kept"]) == (5, True)
+    assert (fetched.content, fetched.headers["content-type"]) == (b"hello", "image/png")
+    assert fetched.headers["x-content-type-options"] == "nosniff"
+    assert of_fork.content == b"hello"
+    assert (unknown.status_code, invalid.status_code, gone.status_code) == (404, 400, 404)
+    assert whole == record["execution_log"][0]["output"]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from tools.mcp.definitions import ServerDefinition, ToolOverride
-from tools.registry import InvalidTool, Tool
+from tools.registry import InvalidTool, Tool, ToolCall
 from tools.schema_tool import SchemaTool, check_schema
 
 if TYPE_CHECKING:
@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from mcp.types import ToolAnnotations
 
 #: Calls a tool of the server by the server's own name for it.
-Call = Callable[[str, Mapping[str, Any]], Awaitable[Any]]
+Call = Callable[[str, Mapping[str, Any], ToolCall | None], Awaitable[Any]]
+
+#: What the runtime's part of a call is called beside the arguments.
+_ASKED = "runwright.call"
 
 #: Longest name and description that are taken over, in characters.
 MAX_NAME, MAX_DESCRIPTION = 128, 4_000
@@ -89,7 +92,8 @@ def _made(definition: ServerDefinition, listed: "Listed", name: str, call: Call)
     own_name = listed.name
 
     async def called(**arguments: Any) -> Any:
-        return await call(own_name, arguments)
+        asked = arguments.pop(_ASKED, None)
+        return await call(own_name, arguments, asked)
 
     described = (listed.description or listed.title or listed.name).strip()
     try:
@@ -98,6 +102,7 @@ def _made(definition: ServerDefinition, listed: "Listed", name: str, call: Call)
             description=described[:MAX_DESCRIPTION],
             args_schema=schema,
             coroutine=called,
+            call_parameter=_ASKED,
             effects=hints.effects if override.effects is None else override.effects,
             idempotent=hints.idempotent if override.idempotent is None else override.idempotent,
             in_doubt=override.in_doubt,

@@ -5,16 +5,19 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Literal
 
+from tools.blobs import Blob, keep
 from tools.mcp.definitions import ServerDefinition
 from tools.mcp.results import output_of
 from tools.mcp.transport import Transport
-from tools.registry import ToolError
+from tools.registry import ToolCall, ToolError, ToolProgress
 
 if TYPE_CHECKING:
     from mcp import Client
+    from mcp.shared.dispatcher import ProgressFnT
     from mcp.types import Tool as Listed
 
 logger = logging.getLogger("runwright.mcp")
@@ -89,8 +92,10 @@ class ServerSession:
             self._task.cancel()
             await asyncio.wait([self._task], timeout=CLOSED)
 
-    async def call(self, tool: str, arguments: Mapping[str, Any]) -> Any:
-        """What a tool of the server answers.
+    async def call(
+        self, tool: str, arguments: Mapping[str, Any], asked: ToolCall | None = None
+    ) -> Any:
+        """What a tool of the server answers, for whoever `asked`.
 
         Raises `ToolError` for a failure that the server tells, `ConnectionRefusedError` where the
         call was not sent, and `ConnectionError` or `TimeoutError` where nobody knows.
@@ -103,10 +108,11 @@ class ServerSession:
             name, why = self.definition.name, self.reason or "it is being connected"
             raise ConnectionRefusedError(f"the MCP server {name!r} is not there: {why}")
         try:
-            result = await client.call_tool(tool, dict(arguments))
+            telling = _telling(asked) if asked else None
+            result = await client.call_tool(tool, dict(arguments), progress_callback=telling)
         except Exception as error:
             raise self._failure(error) from error
-        return output_of(result)
+        return await output_of(result, partial(keep, asked) if asked else _kept_nowhere)
 
     def _failure(self, error: Exception) -> Exception:
         """What became of a call, in the words that the runtime knows."""
@@ -269,6 +275,19 @@ async def _follow(client: "Client", changed: Callable[[], None]) -> None:
             return
         await asyncio.sleep(PACE)
         changed()  # what was changed while nobody listened
+
+
+def _telling(asked: ToolCall) -> "ProgressFnT":
+    """Hands on how far the server says that it is; the time of the attempt stays what it is."""
+
+    async def tell(progress: float, total: float | None, message: str | None) -> None:
+        asked.progress(ToolProgress(progress, total, message))
+
+    return tell
+
+
+async def _kept_nowhere(blobs: Sequence[Blob]) -> set[str]:
+    return set()
 
 
 def _reason(error: BaseException) -> str:
