@@ -104,3 +104,18 @@ def test_a_server_does_not_outlive_a_kill_of_ours(tmp_path: Path) -> None:
         server.kill()
 
     wait_until(lambda: is_gone(pid))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_what_clings_on_after_a_kill_of_ours_is_ended_at_the_next_start(tmp_path: Path) -> None:
+    file = str(mcp_file(tmp_path, rude=rude(tmp_path, "clings")))
+    with serving(tmp_path, mcp=file) as server:
+        wait_until(lambda: lines(tmp_path, "lists"))
+        [first] = lines(tmp_path, "starts")
+        server.kill()
+    assert not is_gone(first)
+
+    with serving(tmp_path, mcp=file):
+        wait_until(lambda: is_gone(first))
+        wait_until(lambda: len(lines(tmp_path, "lists")) > 1)
+        assert not is_gone(lines(tmp_path, "starts")[-1])

@@ -10,6 +10,7 @@ from typing import TypedDict
 
 from tools.mcp.definitions import ServerDefinition, ServerFault, read_definitions
 from tools.mcp.listing import tools_of
+from tools.mcp.orphans import reap
 from tools.mcp.session import ServerSession, State
 from tools.toolbox import Toolbox
 
@@ -102,7 +103,9 @@ async def open_servers(path: Path, toolbox: Toolbox) -> AsyncIterator[McpServers
     # disk. What becomes of the session is told here.
     logging.getLogger("mcp").setLevel(logging.CRITICAL)
     servers.start()
+    reaping = asyncio.create_task(reap())
     try:
         yield servers
     finally:
         await servers.close()
+        await asyncio.wait([reaping])

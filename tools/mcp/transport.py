@@ -9,6 +9,7 @@ from typing import Any, TextIO
 from pydantic import ValidationError
 
 from tools.mcp.definitions import ServerDefinition
+from tools.mcp.orphans import marked
 
 #: How much of what a process says beside its answers is kept, in bytes.
 _KEPT = 2_000
@@ -105,9 +106,10 @@ class Transport:
 
         assert self._definition.command is not None
         # Its environment is the SDK's few variables and the file's: none of our keys.
+        command, args = marked(self._definition.command, self._definition.args)
         parameters = StdioServerParameters(
-            command=self._definition.command,
-            args=list(self._definition.args),
+            command=command,
+            args=args,
             env=dict(self._definition.env),
             cwd=self._definition.cwd,
         )
