@@ -18,6 +18,7 @@ from graph.settings import Settings
 from nodes.approval.edited_plan import PlanUnfit
 from tests.support.own_tools.mcp_files import lines, mcp_file, rude
 from tests.support.patience import patience, until
+from tools.mcp import session
 from tools.toolbox import Toolbox, arrived
 
 PHRASES = {
@@ -260,15 +261,21 @@ async def settled(runs: Runs, run_id: str, status: str) -> Record:
     return record
 
 
-async def test_of_many_calls_and_deaths_of_the_server_none_is_lost(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("calls", "deaths"), [(40, 4), pytest.param(200, 20, marks=pytest.mark.slow)]
+)
+async def test_of_many_calls_and_deaths_of_the_server_none_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, calls: int, deaths: int
+) -> None:
     """Each attempt that a death has cut off is made again; the others are made once."""
-    tools = {"set": {"phrases": ["set {text}"], "attempts": 20}}
+    monkeypatch.setattr(session, "LONGEST_WAIT", session.FIRST_WAIT)
+    tools = {"set": {"phrases": ["set {text}"], "attempts": 100}}
     async with opened(tmp_path, ours={"tools": tools}) as runs:
         first = await ended(runs, "set it")
         assert first["status"] == "completed"
-        started = [await runs.start(f"set {number}") for number in range(40)]
-        for deaths in range(1, 5):
-            await until(partial(connected_again, runs, tmp_path, deaths))
+        started = [await runs.start(f"set {number}") for number in range(calls)]
+        for death in range(1, deaths + 1):
+            await until(partial(connected_again, runs, tmp_path, death))
             os.kill(int(lines(tmp_path, "starts")[-1]), signal.SIGKILL)
         records = [await runs.wait(run["run_id"], patience(), owner=None) for run in started]
 
