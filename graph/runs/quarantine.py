@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from graph.runs.live import LiveRun, LiveRuns
+from nodes.contract.steps import WithoutSlot
 
 #: So many go on at once until they have got further: if this process ends as well, the others
 #: have not been started in vain.
@@ -12,7 +13,7 @@ AT_ONCE = 4
 
 #: How long one that does not get further keeps the next from going on, in seconds; a quarantined
 #: run keeps all others.
-SLOT_SECONDS, QUARANTINE_SECONDS = 0.25, 2.0
+TURN_SECONDS, QUARANTINE_SECONDS = 0.25, 2.0
 
 
 class Quarantine:
@@ -41,26 +42,35 @@ class Quarantine:
             self._clear.set()
 
     @asynccontextmanager
-    async def slot(self, live: LiveRun) -> AsyncIterator[Callable[[], None]]:
-        """Wait for a slot for the run; it calls what it is given here when it has got further."""
+    async def turn(
+        self, live: LiveRun, without_slot: WithoutSlot
+    ) -> AsyncIterator[Callable[[], None]]:
+        """Wait for the turn of the run; it calls what it is given here when it has got further.
+
+        It waits `without_slot`, since those that are let go on before it may need all there are.
+        """
         quarantined = live.quarantined
-        if not quarantined:
-            await self._clear.wait()
-        slots = self._alone if quarantined else self._some
-        await slots.acquire()
-        over = False
+        turns = self._alone if quarantined else self._some
+        over = True
 
         def end() -> None:
             nonlocal over
             if not over:
                 over = True
-                slots.release()
+                turns.release()
                 self.forget(live)
 
-        seconds = QUARANTINE_SECONDS if quarantined else SLOT_SECONDS
-        timer = asyncio.get_running_loop().call_later(seconds, end)
         try:
-            yield end
+            async with without_slot():
+                if not quarantined:
+                    await self._clear.wait()
+                await turns.acquire()
+                over = False
+            seconds = QUARANTINE_SECONDS if quarantined else TURN_SECONDS
+            timer = asyncio.get_running_loop().call_later(seconds, end)
+            try:
+                yield end
+            finally:
+                timer.cancel()
         finally:
-            timer.cancel()
             end()

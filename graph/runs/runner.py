@@ -101,7 +101,11 @@ class Runner:
         live.reason = "recovered"
         if row.starts >= MAX_STARTS - 1:
             self._quarantine.quarantine(live)
-        self._executor.enqueue(live, row.owner)
+            # Behind none of those that wait for it, which may have all places: they take turns.
+            live.owner = row.owner
+            self._executor.interrupt(live)
+        else:
+            self._executor.enqueue(live, row.owner)
 
     # Orders: each was stored before, and is carried out here.
 
@@ -240,13 +244,13 @@ class Runner:
 
     async def _recover(self, live: LiveRun, row: RunRow) -> RunState | None:
         """Drive a run on that another process left, beside few others until it gets further."""
-        async with self._quarantine.slot(live) as end_slot:
+        async with self._quarantine.turn(live, self._executor.without_slot) as end_turn:
             resumed = await resume_left(self._graph, self._storage.index, row, self._config(row))
             if resumed.next == "drive":
                 logger.info("run taken up", extra={"run_id": live.run_id})
 
             async def progressed() -> None:
-                end_slot()
+                end_turn()
                 await self._storage.index.note_start(live.run_id, starts=0, checkpoint_id=None)
 
             return await self._continue(live, row, resumed, progressed)

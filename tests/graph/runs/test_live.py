@@ -18,6 +18,7 @@ from graph.commands.retry import RetryRequest
 from graph.queue.executor import Executor
 from graph.record.record import Record
 from graph.runs.context import RunContext, RunNotFound, RunPolicy, make_context
+from graph.runs.recovery import MAX_STARTS
 from graph.runs.runner import Runner
 from graph.service import Runs
 from graph.state import Approve
@@ -26,7 +27,7 @@ from graph.state.status import SETTLED, WrongStatus
 from graph.storage.open import open_storage
 from graph.storage.storage import Storage, StorageUnavailable
 from tests.support.patience import patience, until
-from tests.support.runs.live_runs import AT_ONCE, Gates, process
+from tests.support.runs.live_runs import AT_ONCE, Gates, process, rested
 
 OWNER = "default"
 
@@ -120,6 +121,22 @@ async def test_a_worker_carries_out_what_was_ordered_elsewhere(storage: Storage)
     assert [one["status"] for one in ends] == ["completed", "cancelled", "failed"]
     assert [marks(one) for one in ends] == [["approved"], ["cancel"], ["retry"]]
     assert dict(gates.calls) == {"a": 1, "c": 1, "d": 1}
+
+
+@pytest.mark.parametrize("suspects", [1, 3])
+async def test_who_waits_for_a_quarantined_run_does_not_keep_it_from_going_on(
+    tmp_path: Path, suspects: int
+) -> None:
+    """Neither by a slot nor by a place, whoever was accepted first."""
+    gates = Gates()
+    async with open_storage(f"sqlite:///{tmp_path}/runs.db") as storage:
+        run_ids = [await accepted(storage, f"pass {number}") for number in range(6)]
+        for run_id in run_ids[-suspects:]:
+            await storage.index.note_start(run_id, starts=MAX_STARTS - 1, checkpoint_id=None)
+        async with process(storage, gates, slots=1) as runs:
+            records = [await rested(runs, run_id) for run_id in run_ids]
+    assert {record["status"] for record in records} == {"completed"}
+    assert set(gates.calls.values()) == {1}
 
 
 # Many orders at random moments.

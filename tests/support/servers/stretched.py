@@ -27,7 +27,7 @@ def stretch_waits() -> None:
         (executor, "CANCEL_GRACE"),
         (health, "CHECK_TIMEOUT"),
         (invocation, "STOP_GRACE"),
-        (quarantine, "SLOT_SECONDS"),
+        (quarantine, "TURN_SECONDS"),
         (quarantine, "QUARANTINE_SECONDS"),
         (retry, "END_TIMEOUT"),
         (opening, "BUSY_TIMEOUT"),
