@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN    := .venv/bin
 
-.PHONY: run audit soak-effects soak-kills soak-points studio test test-rest test-all test-real-llm lint style types notebook models mcp dev lock clean bench-flight bench-house bench-keeping bench-live bench-planner bench-planning bench-runs bench-search
+.PHONY: run audit soak-effects soak-kills soak-points studio test test-rest test-all test-real-llm lint style types notebook models mcp dev lock clean bench-flight bench-house bench-keeping bench-live bench-mcp bench-planner bench-planning bench-runs bench-search
 
 # `value`, since in JSON there may be a $.
 run: .venv/.installed $(if $(value RUNWRIGHT_MODELS),.venv/.models) $(if $(value RUNWRIGHT_MCP),.venv/.mcp) ## start the server on http://127.0.0.1:8000
@@ -70,6 +70,9 @@ bench-flight: .venv/.models ## thousands of runs that wait for a model; ARGS="--
 
 bench-live: .venv/.installed ## waiting, watchers, a flood of posts, a kill, memory; ARGS="waiting --rounds 1"
 	$(BIN)/python -m benchmarks.live $(ARGS)
+
+bench-mcp: .venv/.dev ## what attached MCP servers cost at a start, in a call, and in memory
+	$(BIN)/python -m benchmarks.mcp $(ARGS)
 
 bench-keeping: .venv/.installed ## size on disk before and after retention; explain a run killed twice; fork one of 200 steps
 	$(BIN)/python -m benchmarks.keeping $(ARGS)

@@ -66,7 +66,7 @@ async def open_runs(
         logger.warning("%s", undeclared_words(names))
     async with (
         open_storage(settings.database_url, server=server) as storage,
-        open_mcp(settings, tools) as servers,
+        open_mcp(settings, tools, answering) as servers,
     ):
         daily = _daily_budget(settings, storage)
         executor = Executor(
@@ -196,8 +196,12 @@ async def _warm(
 
 
 @asynccontextmanager
-async def open_mcp(settings: Settings, tools: Mapping[str, Tool]) -> AsyncIterator[Servers]:
+async def open_mcp(
+    settings: Settings, tools: Mapping[str, Tool], after: asyncio.Event | None = None
+) -> AsyncIterator[Servers]:
     """The MCP servers of the settings, which put their tools into these; how each of them does.
+
+    They are connected `after` something, where it is given.
 
     Raises `InvalidTool`.
     """
@@ -210,7 +214,7 @@ async def open_mcp(settings: Settings, tools: Mapping[str, Tool]) -> AsyncIterat
         )
     from tools.mcp.servers import open_servers  # the SDK is half a second of a start
 
-    async with open_servers(settings.mcp, tools) as servers:
+    async with open_servers(settings.mcp, tools, after) as servers:
         yield servers.health
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TypedDict
 
 from tools.mcp.definitions import ServerDefinition, ServerFault, read_definitions
-from tools.mcp.listing import tools_of
 from tools.mcp.orphans import reap
 from tools.mcp.session import ServerSession, State
 from tools.toolbox import Toolbox
@@ -45,14 +44,14 @@ class McpServers:
             if isinstance(one, ServerDefinition)
         }
 
-    def start(self) -> None:
-        """Open every session, in the background."""
+    def start(self, after: asyncio.Event | None = None) -> None:
+        """Open every session, in the background; `after` something has happened."""
         for name, reason in self._faults.items():
             logger.warning("MCP server %s is left out: %s", name, reason)
             self._toolbox.put(name, {}, reason)
         for name, session in self._sessions.items():
             self._toolbox.expect(name)
-            session.start()
+            session.start(after)
 
     async def close(self) -> None:
         """End every session, all at once."""
@@ -77,6 +76,8 @@ class McpServers:
         return states
 
     def _changed(self, name: str) -> None:
+        from tools.mcp.listing import tools_of  # loaded by the sessions, beside the loop
+
         session = self._sessions[name]
         tools, left_out = tools_of(
             session.definition, session.tools, session.call, self._toolbox.fixed
@@ -93,8 +94,12 @@ class McpServers:
 
 
 @asynccontextmanager
-async def open_servers(path: Path, toolbox: Toolbox) -> AsyncIterator[McpServers]:
+async def open_servers(
+    path: Path, toolbox: Toolbox, after: asyncio.Event | None = None
+) -> AsyncIterator[McpServers]:
     """The servers of a file, for as long as the context lasts; they connect beside what follows.
+
+    `after` is what they wait for before they do.
 
     Raises `InvalidTool` for a file that has none.
     """
@@ -102,7 +107,7 @@ async def open_servers(path: Path, toolbox: Toolbox) -> AsyncIterator[McpServers
     # A line that is no message is the SDK's to log, with a traceback each: a server could fill a
     # disk. What becomes of the session is told here.
     logging.getLogger("mcp").setLevel(logging.CRITICAL)
-    servers.start()
+    servers.start(after)
     reaping = asyncio.create_task(reap())
     try:
         yield servers

@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
+from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -76,9 +77,9 @@ class ServerSession:
         self._connecting, self._was_ready = False, False
         self._task: asyncio.Task[None] | None = None
 
-    def start(self) -> None:
-        """Open it, in the background."""
-        self._task = asyncio.create_task(self._keep(), name=f"mcp {self.definition.name}")
+    def start(self, after: asyncio.Event | None = None) -> None:
+        """Open it, in the background; `after` something has happened, where that is given."""
+        self._task = asyncio.create_task(self._keep(after), name=f"mcp {self.definition.name}")
 
     async def close(self) -> None:
         """End it, and the process that was started for it."""
@@ -141,7 +142,12 @@ class ServerSession:
         # The SDK's own: an answer that does not fit the output schema, or a question to the client.
         return ToolError(f"the MCP server {name!r} answers what cannot be used: {_words(error)}")
 
-    async def _keep(self) -> None:
+    async def _keep(self, after: asyncio.Event | None) -> None:
+        self._connecting = True
+        if after is not None:
+            await after.wait()
+        await asyncio.to_thread(_load)
+        self._connecting = False
         wait = FIRST_WAIT
         while not self._stop.is_set():
             began = time.monotonic()
@@ -288,6 +294,12 @@ def _telling(asked: ToolCall) -> "ProgressFnT":
 
 async def _kept_nowhere(blobs: Sequence[Blob]) -> set[str]:
     return set()
+
+
+def _load() -> None:
+    """Import what a session needs, which takes half a second."""
+    for name in ("mcp.client.stdio", "mcp.client.streamable_http", "tools.mcp.listing"):
+        import_module(name)
 
 
 def _reason(error: BaseException) -> str:

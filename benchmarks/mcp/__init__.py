@@ -1,0 +1,1 @@
+"""What attached MCP servers cost: at a start, in each call, and in memory."""
