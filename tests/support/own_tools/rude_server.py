@@ -58,7 +58,7 @@ def declared(name: str, schema: dict[str, Any] = NOTHING, **said: Any) -> dict[s
 def listed() -> list[dict[str, Any]]:
     file = FOLDER / "description"
     changing = file.read_text() if file.exists() else "Return the text."
-    quiet = ("slow", "die_once", "image", "large", "wrong_id")
+    quiet = ("slow", "die_once", "image", "large", "wrong_id", "structured", "empty")
     tools = [
         declared("echo", TEXT, hints=READ),
         declared("pay", TEXT),
@@ -111,6 +111,10 @@ def answer(number: Any, name: str, text: str, token: Any) -> dict[str, Any] | No
         return {"content": [{"type": "text", "text": "the drawer is stuck"}], "isError": True}
     if name == "image":
         content.append({"type": "image", "mimeType": "image/png", "data": "aGVsbG8="})
+    if name == "structured":
+        return {"content": [], "structuredContent": {"cups": 2}}
+    if name == "empty":
+        content = []
     if name == "large":
         content = [{"type": "text", "text": "x" * 5_000_000}]
     if name == "wrong_id":
@@ -160,6 +164,8 @@ def handle(method: str | None, number: Any, params: dict[str, Any]) -> None:
             pass
         case "initialize":
             send({"id": number, "result": initialized(params)})
+        case "tools/list" if "listless" in HABITS:
+            pass
         case "tools/list":
             note("lists", "")
             send({"id": number, "result": {"tools": listed()}})

@@ -66,6 +66,22 @@ async def test_a_server_that_never_answers_the_handshake_is_given_up(
         assert not [*tools]
 
 
+async def test_a_server_that_never_lists_its_tools_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "LIST", 0.5)
+
+    async with connected(tmp_path, rude=rude(tmp_path, "listless")) as (tools, opened):
+        assert opened.health()["rude"]["reason"] == "it did not list its tools within 0.5 s"
+        assert not [*tools]
+
+
+async def test_structured_content_alone_and_no_content_at_all_are_outputs(tmp_path: Path) -> None:
+    async with connected(tmp_path, rude=rude(tmp_path)) as (tools, _):
+        assert await called(tools, "structured") == {"cups": 2}
+        assert await called(tools, "empty") == ""
+
+
 async def test_a_session_is_opened_anew_after_the_server_has_died(tmp_path: Path) -> None:
     async with connected(tmp_path, rude=rude(tmp_path)) as (tools, opened):
         with pytest.raises(ConnectionError, match="lost during the call"):
