@@ -1,11 +1,11 @@
-"""`python -m benchmarks.live [part …]`: watchers, posts, a kill, neighbours, guards, memory."""
+"""`python -m benchmarks.live [part …]`: watchers, posts, a kill, neighbours, the door, memory."""
 
 import argparse
 
-from benchmarks.live import flood, guards, memory, neighbours, recovery, waiting, watchers
+from benchmarks.live import flood, guards, memory, neighbours, parsers, recovery, waiting, watchers
 from benchmarks.table import print_table
 
-PARTS = ("waiting", "watchers", "flood", "recovery", "neighbours", "guards", "memory")
+PARTS = ("waiting", "watchers", "flood", "recovery", "neighbours", "guards", "parsers", "memory")
 
 
 def main() -> None:
@@ -25,6 +25,7 @@ def main() -> None:
         "recovery": recovery.measure,
         "neighbours": neighbours.measure,
         "guards": guards.measure,
+        "parsers": parsers.measure,
         "memory": lambda: memory.measure(options.many),
     }
     for part in options.parts:
