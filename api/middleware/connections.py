@@ -25,7 +25,13 @@ OVERFLOW, OVERFLOW_SECONDS = 64, 2.0
 ALIVE = b"/health/live"
 
 #: So many bytes are parsed before it is looked whether more may be.
-PARSED = 16 * 1024
+PARSED = 2 * 1024
+
+#: So many parts of a body may have less than so many bytes: each costs as much as a large one.
+SMALL_PARTS, SMALL = 256, 16
+
+#: What is still read and dropped of a client that was told why it is refused, in bytes.
+DROPPED = 256 * 1024
 
 #: So many requests may be sent ahead on one connection.
 PIPELINED = 16
@@ -157,6 +163,8 @@ class GuardedProtocol(HttpToolsProtocol):
         self._refused = False
         self._unseen = 0  # bytes that the parser did not hand on
         self._received = 0  # bytes of the body since the timer was set
+        self._small = 0  # parts of the body
+        self._dropped = 0  # bytes since it was refused
         self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
@@ -183,11 +191,17 @@ class GuardedProtocol(HttpToolsProtocol):
         """Bytes have come: parse them, unless the connection is being closed."""
         for start in range(0, len(data), PARSED):
             if self._refused:
+                self._drop(len(data) - start)
                 return
             part = data[start : start + PARSED]
             self._unseen += len(part)
             super().data_received(part)
             self._check()
+
+    def _drop(self, count: int) -> None:
+        self._dropped += count
+        if self._dropped > DROPPED:
+            self.transport.pause_reading()  # it has not stopped to read why
 
     def _check(self) -> None:
         if self._refused:
@@ -217,7 +231,7 @@ class GuardedProtocol(HttpToolsProtocol):
         if len(self.pipeline) >= PIPELINED:
             self._refused = True
             self.cycle.keep_alive = False  # of the last one: who asked sends the others again
-        self._reading, self._in_body = True, False
+        self._reading, self._in_body, self._small = True, False, 0
         super().on_message_begin()
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -243,9 +257,14 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         """A part of a body, around which there may be as much again, and the bound beside."""
+        if self._refused:
+            return
         self._unseen = max(0, self._unseen - 2 * len(body))
         self._received += len(body)
-        if not self._refused:
+        self._small += len(body) < SMALL
+        if self._small > SMALL_PARTS:
+            self._refuse(HeadTooLarge(self._limits.head))
+        else:
             super().on_body(body)
 
     def on_message_complete(self) -> None:

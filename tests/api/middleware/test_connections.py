@@ -100,8 +100,10 @@ def test_a_body_may_come_in_small_parts_but_not_in_tiny_ones(
     lines = ("Transfer-Encoding: chunked", JSON, f"X-Api-Key: {key[0]}", "Connection: close")
     head = request("/runs", *lines, method="POST")
     body = b'{"prompt": "2 + 2"}'.ljust(48_000)
-    for size, status in ((1, b"431"), (64, b"201")):
-        parts = [body[start : start + size] for start in range(0, len(body), size)]
+    tiny = [body[start : start + 15] for start in range(0, 257 * 15, 15)]
+    few = [*tiny[:256], body[256 * 15 :]]
+    small = [body[start : start + 16] for start in range(0, len(body), 16)]
+    for parts, status in ((tiny, b"431"), (few, b"201"), (small, b"201")):
         chunks = b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in parts)
         answer = answer_to(server, head, chunks, b"0\r\n\r\n")
         assert answer.startswith(b"HTTP/1.1 " + status)
