@@ -163,7 +163,8 @@ class GuardedProtocol(HttpToolsProtocol):
         self._refused = False
         self._unseen = 0  # bytes that the parser did not hand on
         self._received = 0  # bytes of the body since the timer was set
-        self._small = 0  # parts of the body
+        self._chunk = 0  # bytes of this part of the body
+        self._small = 0  # parts of it
         self._dropped = 0  # bytes since it was refused
         self._timer: asyncio.TimerHandle | None = None
 
@@ -231,7 +232,8 @@ class GuardedProtocol(HttpToolsProtocol):
         if len(self.pipeline) >= PIPELINED:
             self._refused = True
             self.cycle.keep_alive = False  # of the last one: who asked sends the others again
-        self._reading, self._in_body, self._small = True, False, 0
+        self._reading, self._in_body = True, False
+        self._chunk = self._small = 0
         super().on_message_begin()
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -261,11 +263,15 @@ class GuardedProtocol(HttpToolsProtocol):
             return
         self._unseen = max(0, self._unseen - 2 * len(body))
         self._received += len(body)
-        self._small += len(body) < SMALL
-        if self._small > SMALL_PARTS:
+        self._chunk += len(body)
+        super().on_body(body)
+
+    def on_chunk_complete(self) -> None:
+        """A part of a body is whole that was sent in chunks."""
+        self._small += 0 < self._chunk < SMALL  # the last one is empty
+        self._chunk = 0
+        if self._small > SMALL_PARTS and not self._refused:
             self._refuse(HeadTooLarge(self._limits.head))
-        else:
-            super().on_body(body)
 
     def on_message_complete(self) -> None:
         """A request is whole."""
