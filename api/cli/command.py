@@ -170,8 +170,8 @@ def _parser() -> argparse.ArgumentParser:
     task.set_defaults(command=_run)
     _add_commands_on_runs(commands)
     mcp = commands.add_parser("mcp", help="offer runs to an MCP client that has started this")
-    mcp.add_argument("--url", help="their server, unless it is the one that has the database")
     mcp.set_defaults(command=_mcp)
+    _add_places(mcp, as_json=None)
     backup = commands.add_parser("backup", help="copy the database, while it is served or not")
     backup.add_argument("file", metavar="FILE", help="the copy; a file that is not there yet")
     backup.set_defaults(command=_backup)
@@ -348,8 +348,7 @@ def _backup(options: argparse.Namespace, _: asyncio.Runner) -> int:
 
 
 def _mcp(options: argparse.Namespace, runner: asyncio.Runner) -> int:
-    runner.run(serve_mcp(_settings(), url=options.url))
-    return 0
+    return runner.run(serve_mcp(_settings(), url=options.url))
 
 
 def _doctor(options: argparse.Namespace, runner: asyncio.Runner) -> int:

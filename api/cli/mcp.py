@@ -29,8 +29,8 @@ LEAVING = 1.0
 SILENCE = 60.0
 
 
-async def serve_mcp(settings: Settings, *, url: str | None) -> None:
-    """Answer until the client closes the input, or SIGTERM.
+async def serve_mcp(settings: Settings, *, url: str | None) -> int:
+    """Answer until the client closes the input, or SIGTERM; 0 then.
 
     Where a server has the configured database, or is at `url`, it does what is asked; else it is
     done here. Raises what `open_runs` raises, `NotStarted` and `NotWatched`.
@@ -40,7 +40,7 @@ async def serve_mcp(settings: Settings, *, url: str | None) -> None:
         raise NotStarted("what MCP needs is not installed; `make mcp` installs it")
     if url is not None:
         await _relay(settings, checked_url(url))
-        return
+        return 0
     owner = owner_here(settings)
     try:
         # As a server does, and unlike `run`: it stays, so that it goes on with what was left.
@@ -50,6 +50,7 @@ async def serve_mcp(settings: Settings, *, url: str | None) -> None:
         if owned.owner is None or owned.owner.url is None:
             raise
         await _relay(settings, owned)
+    return 0
 
 
 async def _serve(runs: Runs, owner: str, grace: float) -> None:

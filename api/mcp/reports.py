@@ -68,14 +68,12 @@ def report_of(record: Record, *, base_url: str | None, stopping: bool = False) -
 def _asked(record: Record) -> Asked | None:
     if record["status"] != "waiting":
         return None
-    doubt, steps = record.get("in_doubt"), record["plan"]["steps"]
-    approval = record["approval"]
+    doubt, approval, steps = record.get("in_doubt"), record["approval"], record["plan"]["steps"]
     if doubt:
-        due, expires_at = [step for step in steps if step["step"] == doubt["step"]], doubt
-        return _about("step", due, expires_at["expires_at"])
-    return _about(
-        "plan", steps[record["progress"]["done"] :], approval["expires_at"] if approval else None
-    )
+        due = [step for step in steps if step["step"] == doubt["step"]]
+        return _about("step", due, doubt["expires_at"])
+    due = steps[record["progress"]["done"] :]
+    return _about("plan", due, approval["expires_at"] if approval else None)
 
 
 def _about(about: Literal["plan", "step"], steps: Any, expires_at: float | None) -> Asked:
