@@ -32,12 +32,11 @@ async def connected(
 ) -> AsyncIterator[Client]:
     """The SDK's client at a server."""
     headers = {"Authorization": f"Bearer {key}"} if key else {}
-    async with httpx2.AsyncClient(headers=headers, timeout=patience(), trust_env=False) as http:
-        async with Client(
-            streamable_http_client(f"{url}/mcp", http_client=http), mode=era
-        ) as client:
-            assert client.protocol_version == REVISIONS[era]
-            yield client
+    http = httpx2.AsyncClient(headers=headers, timeout=patience(), trust_env=False)
+    streams = streamable_http_client(f"{url}/mcp", http_client=http)
+    async with http, Client(streams, mode=era) as client:
+        assert client.protocol_version == REVISIONS[era]
+        yield client
 
 
 def started(folder: Path, era: str = "auto", *arguments: str, **settings: str) -> Client:

@@ -39,7 +39,7 @@ def _said(*, stopping: bool = False, **fields: Any) -> str:
 
 
 async def _missing() -> str:
-    with mock.patch("api.cli.mcp.find_spec", lambda _: None):
+    with mock.patch("api.cli.mcp.find_spec", return_value=None):
         try:
             await serve_mcp(Settings(), url=None)
         except NotStarted as error:
