@@ -143,21 +143,20 @@ async def test_nothing_is_sent_to_what_does_not_prove_to_be_the_server(tmp_path:
 
 @each_era
 async def test_a_call_that_is_given_up_cancels_its_run(tmp_path: Path, era: str) -> None:
+    planned = asyncio.Event()
+
+    async def note(*_: object) -> None:
+        planned.set()
+
     async with started(tmp_path, era, tools=GATE) as client:
-        calling = asyncio.create_task(client.call_tool("run", {"prompt": "pass gate given-up"}))
-        await until(lambda: _at_gate(tmp_path))
+        task = {"prompt": "pass gate given-up"}
+        calling = asyncio.create_task(client.call_tool("run", task, progress_callback=note))
+        await planned.wait()
         calling.cancel()
         await asyncio.wait([calling])
         [resource] = (await client.list_resources()).resources
         named = {"run_id": str(resource.name), "wait": 60}
         assert told(await client.call_tool("get_run", named))["status"] == "cancelled"
-
-
-def _at_gate(folder: Path) -> bool:
-    """Whether a run has been accepted; the database is another process's."""
-    return (folder / "runs.db-wal").exists() and b"pass gate" in (
-        folder / "runs.db-wal"
-    ).read_bytes()
 
 
 def spawned(folder: Path, **settings: str) -> subprocess.Popen[str]:
@@ -181,10 +180,19 @@ def send(process: subprocess.Popen[str], *bodies: object) -> None:
     process.stdin.flush()
 
 
-def calling(tool: str, *, number: int = 1, **arguments: Any) -> dict[str, Any]:
+def calling(
+    tool: str, *, number: int = 1, token: str | None = None, **arguments: Any
+) -> dict[str, Any]:
     """A call of a tool by a client of 2026."""
-    _, body = message("auto", "tools/call", number=number, name=tool, arguments=arguments)
-    return body
+    called = {"name": tool, "arguments": arguments}
+    return message("auto", "tools/call", number=number, token=token, **called)[1]
+
+
+def begin(process: subprocess.Popen[str], prompt: str) -> None:
+    """Call `run`, and return when the run is planned."""
+    send(process, calling("run", token="first", prompt=prompt))
+    assert process.stdout is not None
+    assert json.loads(process.stdout.readline())["params"]["message"] == "planned 1 step"
 
 
 def test_only_messages_come_out_whatever_goes_in(tmp_path: Path) -> None:
@@ -215,8 +223,7 @@ def test_only_messages_come_out_whatever_goes_in(tmp_path: Path) -> None:
 
 def test_a_client_that_is_gone_cancels_what_it_waits_for(tmp_path: Path) -> None:
     with spawned(tmp_path, tools=GATE) as process:
-        send(process, calling("run", prompt="pass gate gone"))
-        wait_until(lambda: _at_gate(tmp_path))
+        begin(process, "pass gate gone")
         process.communicate(timeout=patience())
 
     assert process.returncode == 0
@@ -226,8 +233,7 @@ def test_a_client_that_is_gone_cancels_what_it_waits_for(tmp_path: Path) -> None
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_its_own_end_leaves_a_run_to_the_next_start(tmp_path: Path, number: int) -> None:
     with spawned(tmp_path, tools=GATE) as process:
-        send(process, calling("run", prompt="pass gate ended"))
-        wait_until(lambda: _at_gate(tmp_path))
+        begin(process, "pass gate ended")
         process.send_signal(number)
         assert process.wait(patience()) == (0 if number == signal.SIGTERM else -number)
     open_gate(tmp_path, "ended")

@@ -65,9 +65,12 @@ def refused(result: CallToolResult) -> str:
 
 
 def message(
-    era: str, method: str, *, number: int = 1, **params: Any
+    era: str, method: str, *, number: int = 1, token: str | None = None, **params: Any
 ) -> tuple[Mapping[str, str], dict[str, Any]]:
-    """The headers and the body of a request as a client of an era sends it."""
+    """The headers and the body of a request as a client of an era sends it.
+
+    With a `token` it wants to be told how far it is.
+    """
     revision = REVISIONS[era]
     headers = {"accept": "application/json, text/event-stream", "mcp-protocol-version": revision}
     if era == "auto":
@@ -78,5 +81,6 @@ def message(
             PROTOCOL_VERSION_META_KEY: revision,
             CLIENT_INFO_META_KEY: {"name": "tests", "version": "1"},
             CLIENT_CAPABILITIES_META_KEY: {},
+            **({"progressToken": token} if token else {}),
         }
     return headers, {"jsonrpc": "2.0", "id": number, "method": method, "params": params}
