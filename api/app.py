@@ -134,7 +134,10 @@ def _cors(origins: Sequence[str]) -> list[Middleware]:
             CORSMiddleware,
             allow_origins=origins,
             allow_methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
-            allow_headers=["Authorization", "Idempotency-Key", "Last-Event-ID", "X-Api-Key"],
-            expose_headers=["Location", "Retry-After", "Idempotency-Replayed"],
+            allow_headers=[
+                *("Authorization", "Idempotency-Key", "Last-Event-ID", "X-Api-Key"),
+                *("Mcp-Method", "Mcp-Name", "Mcp-Protocol-Version", "Mcp-Session-Id"),
+            ],
+            expose_headers=["Location", "Retry-After", "Idempotency-Replayed", "Mcp-Session-Id"],
         )
     ]

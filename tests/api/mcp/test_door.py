@@ -11,6 +11,7 @@ import pytest
 from jsonschema import Draft202012Validator
 from mcp.shared.exceptions import MCPError
 
+from api.app import HttpLimits
 from api.mcp import door
 from graph.settings.keys import new_key
 from tests.support.own_tools.gate_tool import GATE
@@ -417,6 +418,16 @@ async def test_calls_count_as_streams_of_their_owner(tmp_path: Path) -> None:
 
     assert refusal.status_code == 429
     assert refusal.json()["type"] == "urn:runwright:problem:too-many-streams"
+
+
+async def test_a_page_of_an_allowed_site_may_send_what_the_protocol_needs() -> None:
+    origin = "https://desk.example"
+    needed = "mcp-protocol-version, mcp-session-id, mcp-method, mcp-name"
+    ask = {"access-control-request-method": "POST", "access-control-request-headers": needed}
+    async with serving_fakes(FakeRuns(), HttpLimits(cors_origins=(origin,))) as client:
+        preflight = await client.options("/mcp", headers={"origin": origin, **ask})
+
+    assert preflight.status_code == 200
 
 
 async def test_where_it_is_not_installed_the_path_says_what_to_do(
