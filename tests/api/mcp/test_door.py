@@ -392,7 +392,7 @@ async def test_a_restart_of_the_server_strands_nobody(tmp_path: Path, era: str) 
 @each_era
 async def test_the_end_of_the_server_ends_a_call_and_not_its_run(tmp_path: Path, era: str) -> None:
     prompt = "pass gate end"
-    with serving(tmp_path, tools=GATE, grace="0.5") as server:
+    with serving(tmp_path, tools=GATE, grace="6") as server:
         async with connected(server.url, era) as client:
             await client.list_tools()  # or it would ask for the form of the answer afterwards
             calling = asyncio.create_task(client.call_tool("run", {"prompt": prompt}))
