@@ -100,8 +100,9 @@ class Door:
 
 
 def _load() -> Callable[..., Any]:
-    from api.mcp.server import open_http
+    from api.mcp.server import described_tools, open_http
 
+    described_tools()
     return open_http
 
 
