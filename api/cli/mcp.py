@@ -5,6 +5,7 @@ The standard output is the protocol's; what is logged goes to standard error.
 
 import asyncio
 import signal
+import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextlib import suppress
 from importlib.util import find_spec
@@ -38,6 +39,8 @@ async def serve_mcp(settings: Settings, *, url: str | None) -> int:
     quiet_logging(settings)
     if find_spec("mcp") is None:
         raise NotStarted("what MCP needs is not installed; `make mcp` installs it")
+    if sys.stdin is None:
+        raise NotStarted("the standard input is closed; an MCP client starts this command")
     if url is not None:
         await _relay(settings, checked_url(url))
         return 0

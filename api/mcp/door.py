@@ -11,6 +11,7 @@ from typing import Any, cast
 from uuid import uuid4
 
 from fastapi import Request
+from fastapi.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.errors.problems import McpMissing
@@ -28,6 +29,9 @@ SESSION = "mcp-session-id"
 
 #: Which revision of the protocol a client speaks; there are sessions up to this one.
 REVISION, LAST_WITH_SESSIONS = "mcp-protocol-version", "2025-11-25"
+
+#: What JSON-RPC calls a body that is no JSON.
+PARSE_ERROR = -32700
 
 #: Where a request keeps the call that it makes.
 CALL = "runwright.mcp.call"
@@ -51,9 +55,14 @@ class Door:
             raise McpMissing
         request = Request(scope, receive)
         body = await request.body()  # what is wrong with it is raised here, ahead of the SDK
+        try:
+            message = parse(body)
+        except ValueError as error:
+            # The SDK would take the last of two fields of one name, which may not be the one meant.
+            await JSONResponse(_unreadable(error), 400)(scope, receive, send)
+            return
         app = await self._opened(scope["app"].state.runs)
         owner, session = scope[OWNER], request.headers.get(SESSION, "")
-        message = _read(body)
         if (gives_up := given_up_id(message)) is not None:
             self._calls.give_up(owner, session, gives_up)
         receive = _again(body, receive)
@@ -117,12 +126,10 @@ def _caller(request: Request, report: Callable[..., Awaitable[None]]) -> Caller:
     )
 
 
-def _read(body: bytes) -> Any:
-    """The message, None where it is none: the SDK says what is wrong with it."""
-    try:
-        return parse(body)
-    except ValueError:
-        return None
+def _unreadable(error: ValueError) -> dict[str, Any]:
+    """What JSON-RPC answers to what is no JSON."""
+    told = {"code": PARSE_ERROR, "message": f"Parse error: {getattr(error, 'msg', error)}"}
+    return {"jsonrpc": "2.0", "id": None, "error": told}
 
 
 def _of_2026(request: Request) -> bool:

@@ -26,6 +26,7 @@ from graph.record.record import Record
 from graph.runs.watch import RunSubscription
 from graph.service import Runs
 from graph.state.wording import counted
+from graph.storage.storage import StorageUnavailable
 
 logger = logging.getLogger("runwright.mcp")
 
@@ -141,8 +142,12 @@ class Deeds:
         accepting = asyncio.create_task(post_run(self.runs, taken, None, owner=caller.owner))
         try:
             posted = await asyncio.shield(accepting)
-            await self._follow(caller, posted.run_id)
-            return await self._report(caller, posted.run_id)
+            try:
+                await self._follow(caller, posted.run_id)
+                return await self._report(caller, posted.run_id)
+            except StorageUnavailable:
+                # It is accepted: that its end cannot be read must not make anybody do it again.
+                return await self._accepted(caller, posted)
         except asyncio.CancelledError:
             meant = caller.call.attached or caller.call.given_up.is_set()
             if meant and self.runs.ready:
@@ -183,6 +188,9 @@ class Deeds:
     async def start_run(self, caller: Caller, taken: RunCreate) -> RunReport:
         """Accept a task, which goes on whatever becomes of its caller."""
         posted = await post_run(self.runs, taken, None, owner=caller.owner)
+        return await self._accepted(caller, posted)
+
+    async def _accepted(self, caller: Caller, posted: Posted) -> RunReport:
         if posted.record is None:
             return await self._report(caller, posted.run_id)
         return self._reported(caller, posted.record)

@@ -288,6 +288,16 @@ def test_beside_a_process_that_answers_nobody_it_says_so(tmp_path: Path) -> None
     assert os.path.sep in done.stderr
 
 
+def test_without_an_input_it_says_who_starts_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+    done = call("mcp", folder=tmp_path)
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "an MCP client starts this command" in done.stderr
+
+
 def test_where_it_is_not_installed_a_line_says_what_to_do(tmp_path: Path) -> None:
     hide = "import sys; sys.modules['mcp'] = None"
     done = subprocess.run(

@@ -324,6 +324,8 @@ async def test_only_posts_are_answered(server: ServerProcess, method: str) -> No
         ("{", -32700),
         (b"\xff", -32700),
         ("[" * 60_000, -32700),
+        ('{"jsonrpc": "2.0", "id": 1, "method": "tools/list", "method": "ping"}', -32700),
+        ('{"jsonrpc": "2.0", "id": NaN, "method": "tools/list"}', -32700),
         ('{"jsonrpc": "2.0", "id": 1, "method": "half \\ud83d"}', None),
         ("null", None),
         ("[]", None),

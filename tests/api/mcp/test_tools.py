@@ -1,6 +1,8 @@
 """What the tools do where a real client can hardly be made to leave: while a task is accepted."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any, cast
 
 import pytest
@@ -10,6 +12,7 @@ from api.mcp.reports import report_of
 from api.mcp.tools import TOOLS, Deeds, GivenUp
 from graph.commands.cancel import AlreadySettled
 from graph.service import Runs
+from graph.storage.storage import StorageUnavailable
 from tests.support.patience import until
 from tests.support.runs.fake_runs import accepted
 from tests.support.wording.messages import wording
@@ -88,6 +91,22 @@ async def test_a_lost_connection_or_our_own_end_cancels_nothing(
     await deeds.close()
 
     assert runs.cancelled == []
+
+
+async def test_a_run_whose_end_cannot_be_read_is_told_as_accepted() -> None:
+    """Not as a failure: whoever read that would do the task again."""
+
+    class Unreadable(SlowRuns):
+        @asynccontextmanager
+        async def watching(self, run_id: str, **_: Any) -> AsyncIterator[Any]:
+            raise StorageUnavailable
+            yield
+
+    runs = Unreadable()
+    runs.through.set()
+    _, call = calling(runs, Call())
+
+    assert (await call)["status"] == "pending"
 
 
 def test_a_run_with_a_step_in_doubt_says_who_can_resolve_it() -> None:
