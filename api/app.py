@@ -10,8 +10,10 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.middleware.gzip import GZipMiddleware
+from starlette.routing import Route
 
 from api.errors.answers import HANDLERS
+from api.mcp.door import PATH, Door
 from api.middleware.access import Authentication, Loopback
 from api.middleware.headers import AnswerHeaders, HeadAsGet
 from api.middleware.limits import BodyLimit
@@ -70,7 +72,12 @@ def create_app(
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with open_runs() as runs:
             app.state.runs = runs
-            yield
+            try:
+                yield
+            finally:
+                await door.close()
+
+    door = Door()
 
     app = FastAPI(
         title="Runwright",
@@ -87,6 +94,7 @@ def create_app(
             *budget_router.routes,
             *server_router.routes,
             *docs_routes(),
+            Route(PATH, door, methods=["POST"], include_in_schema=False),
         ],
         lifespan=lifespan,
         middleware=[
@@ -126,7 +134,10 @@ def _cors(origins: Sequence[str]) -> list[Middleware]:
             CORSMiddleware,
             allow_origins=origins,
             allow_methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
-            allow_headers=["Authorization", "Idempotency-Key", "Last-Event-ID", "X-Api-Key"],
-            expose_headers=["Location", "Retry-After", "Idempotency-Replayed"],
+            allow_headers=[
+                *("Authorization", "Idempotency-Key", "Last-Event-ID", "X-Api-Key"),
+                *("Mcp-Method", "Mcp-Name", "Mcp-Protocol-Version", "Mcp-Session-Id"),
+            ],
+            expose_headers=["Location", "Retry-After", "Idempotency-Replayed", "Mcp-Session-Id"],
         )
     ]

@@ -12,6 +12,7 @@ from typing import Any
 from api.cli.follow import Interrupted
 from api.cli.lines import line
 from api.cli.local_run import Detached, NotCancelled, NotDecided, NotStarted, NotWatched
+from api.cli.mcp import serve_mcp
 from api.cli.reading import Asked, explained, listed, shown
 from api.cli.run import Act, cancel_run, decide, resolve, retry_run, run_task, watch_run
 from api.cli.serve import PortTaken, serve
@@ -168,6 +169,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_metadata(task, "stays with the run")
     task.set_defaults(command=_run)
     _add_commands_on_runs(commands)
+    mcp = commands.add_parser("mcp", help="offer runs to an MCP client that has started this")
+    mcp.set_defaults(command=_mcp)
+    _add_places(mcp, as_json=None)
     backup = commands.add_parser("backup", help="copy the database, while it is served or not")
     backup.add_argument("file", metavar="FILE", help="the copy; a file that is not there yet")
     backup.set_defaults(command=_backup)
@@ -341,6 +345,10 @@ def _resolve(options: argparse.Namespace, runner: asyncio.Runner) -> int:
 def _backup(options: argparse.Namespace, _: asyncio.Runner) -> int:
     say(line(back_up_to(_settings(), options.file)))
     return 0
+
+
+def _mcp(options: argparse.Namespace, runner: asyncio.Runner) -> int:
+    return runner.run(serve_mcp(_settings(), url=options.url))
 
 
 def _doctor(options: argparse.Namespace, runner: asyncio.Runner) -> int:

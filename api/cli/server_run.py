@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import asdict
 from datetime import datetime
@@ -61,28 +61,42 @@ class _Proven(httpx.Auth):
     """Sends a request only where a proof was answered just before."""
 
     def __init__(self, owned: FileOwned) -> None:
-        self._path = owned.path
+        self._owned = owned
 
     async def async_auth_flow(
         self, request: httpx.Request
     ) -> AsyncGenerator[httpx.Request, httpx.Response]:
-        nonce = secrets.token_hex(32)
-        address = request.url.copy_with(raw_path=b"/health/live")
-        before = read_owner(self._path)
+        proof = Proof(self._owned)
+        address = request.url.copy_with(raw_path=proof.path)
         answer = yield httpx.Request(
-            "GET", address, headers={NONCE: nonce}, extensions=request.extensions
+            "GET", address, headers=proof.headers, extensions=request.extensions
         )
+        proof.check(answer.headers, str(request.url.copy_with(raw_path=b"/")))
+        yield request
+
+
+class Proof:
+    """What the server of a file is asked for, at `path` with these `headers`, before it is told
+    anything."""
+
+    path = b"/health/live"
+
+    def __init__(self, owned: FileOwned) -> None:
+        self._file = owned.path
+        self._nonce = secrets.token_hex(32)
+        self._before = read_owner(self._file)
+        self.headers = {NONCE: self._nonce}
+
+    def check(self, headers: Mapping[str, str], server: str) -> None:
+        """Raises `NotWatched` where the answer of `server` has no proof."""
         # The file's server may have begun anew, or ended, since the note was read.
-        proof = answer.headers.get(PROOF, "")
-        owners = before, read_owner(self._path)
-        if not any(owner.proves(nonce, proof) for owner in owners if owner):
-            server = request.url.copy_with(raw_path=b"/")
+        proof, owners = headers.get(PROOF, ""), (self._before, read_owner(self._file))
+        if not any(owner.proves(self._nonce, proof) for owner in owners if owner):
             raise NotWatched(
-                f"what answers at {server} does not prove that it is the server of {self._path},"
+                f"what answers at {server} does not prove that it is the server of {self._file},"
                 " so that neither key nor task is sent there; start the server anew, as the user"
                 " who runs this"
             )
-        yield request
 
 
 async def post_task(

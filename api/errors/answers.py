@@ -20,7 +20,13 @@ Handler = Callable[[Request, Any], Coroutine[Any, Any, Response]]
 
 
 async def respond(request: Request, error: Exception) -> Response:
-    """The answer to `error`; one that is nobody's request's fault is logged under a new id."""
+    """The answer to `error`."""
+    kind, body = problem(request, error)
+    return JSONResponse(body, kind.status, kind.headers(error, request), MEDIA_TYPE)
+
+
+def problem(request: Request, error: Exception) -> tuple[Kind, dict[str, Any]]:
+    """What is told of `error`; one that is nobody's request's fault is logged under a new id."""
     kind = _kind_of(error)
     body = _body(kind, kind.detail(error, request))
     if errors := kind.errors(error):
@@ -31,7 +37,7 @@ async def respond(request: Request, error: Exception) -> Response:
         logger.error(
             "%s %s failed, error id %s", request.method, request.url.path, error_id, exc_info=error
         )
-    return JSONResponse(body, kind.status, kind.headers(error, request), MEDIA_TYPE)
+    return kind, body
 
 
 def encoded(error: Exception) -> bytes:

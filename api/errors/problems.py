@@ -35,6 +35,10 @@ class NotReady(Exception):
     """The server is up but should get no traffic now; the message says why."""
 
 
+class McpMissing(Exception):
+    """What an MCP server needs is not installed."""
+
+
 class OutputNotFound(Exception):
     """The log of the run has no `n`-th attempt, but `attempts`, or its output no such `blob`."""
 
@@ -349,6 +353,12 @@ PROBLEMS: Mapping[Cause, Kind] = {
         "The storage does not answer",
         _storage_detail,
         headers=lambda *_: retry_after(RETRY_AFTER),
+    ),
+    McpMissing: Kind(
+        501,
+        "mcp-missing",
+        "MCP is not installed",
+        lambda *_: "What MCP needs is not installed at this server; `make mcp` installs it.",
     ),
     NotReady: Kind(
         503,

@@ -15,6 +15,9 @@ from api.streams.sse import unless_gone
 #: The time between two of them when many come at once, in seconds; one costs a sixteenth.
 INTERVAL = 0.008
 
+#: The path of MCP, at which a call may be answered by a stream.
+CALLS = "/mcp"
+
 
 class TooManyStreams(Exception):
     """This owner has `limit` streams, open or waiting to be let in."""
@@ -27,7 +30,8 @@ class TooManyStreams(Exception):
 class StreamLimit:
     """Lets requests for streams in at a bounded rate; one that comes alone does not wait.
 
-    Of one owner at most `per_owner` are open or wait. Owners take turns, and who goes away gives
+    Of one owner at most `per_owner` are open or wait; a call at `CALLS`, whose answer may be a
+    stream, is one of them. Owners take turns, and who goes away gives
     back the place. Raises `TooManyStreams`.
     """
 
@@ -41,7 +45,8 @@ class StreamLimit:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, as ASGI has it."""
-        if scope["type"] != "http" or not scope["path"].endswith("/stream"):
+        streams = scope["type"] == "http" and scope["path"].endswith("/stream")
+        if not streams and (scope["type"] != "http" or scope["path"] != CALLS):
             await self._app(scope, receive, send)
             return
         owner = scope.get(OWNER)
@@ -50,7 +55,9 @@ class StreamLimit:
         self._open[owner] += 1
         try:
             now = asyncio.get_running_loop().time()
-            if self._timer is None and self._next <= now:
+            if not streams:
+                pass  # it has a body, which nobody but its reader can wait for
+            elif self._timer is None and self._next <= now:
                 self._next = now + INTERVAL
             elif not await unless_gone(receive, self._admitted(owner)):
                 return

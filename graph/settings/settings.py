@@ -79,7 +79,10 @@ class Settings(BaseSettings):
         1_000, ge=1, le=10**6, description="the same from one address, as that of a proxy"
     )
     streams_per_owner: int = Field(
-        300, ge=1, le=10**6, description="streams of events that one owner may have open"
+        300,
+        ge=1,
+        le=10**6,
+        description="streams of events, and calls at /mcp, that one owner may have open",
     )
 
     # Whose the runs are

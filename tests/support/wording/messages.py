@@ -35,6 +35,7 @@ AREAS: Mapping[str, str] = {
     "explanation": "graph",
     "terminal": "api",
     "doctor": "api",
+    "mcp": "api",
     "storage": "graph",
     "workbench": "graph",
 }

@@ -1,0 +1,229 @@
+"""The server as the SDK knows it: its tools and resources, whoever asks over whatever."""
+
+import json
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from functools import cache
+from importlib.metadata import version
+from typing import Any
+
+from fastapi import Request
+from mcp.server import Server, ServerRequestContext
+from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
+from mcp.shared.exceptions import MCPError
+from mcp_types import (
+    INVALID_PARAMS,
+    CallToolRequestParams,
+    CallToolResult,
+    ListResourcesResult,
+    ListResourceTemplatesResult,
+    ListToolsResult,
+    PaginatedRequestParams,
+    ReadResourceRequestParams,
+    ReadResourceResult,
+    Resource,
+    ResourceTemplate,
+    TextContent,
+    TextResourceContents,
+    Tool,
+    ToolAnnotations,
+)
+from pydantic import TypeAdapter
+from starlette.types import ASGIApp
+
+from api.errors.answers import problem
+from api.mcp.calls import Caller, Report
+from api.mcp.reports import uri_of
+from api.mcp.tools import TOOLS, Deeds, GivenUp, Hints, RunTool
+from graph.runs.context import RunNotFound
+from graph.service import Runs
+from graph.storage.search import Search
+
+Context = ServerRequestContext[Any, Any]
+
+#: Who calls, by what came with the request.
+WhoCalls = Callable[[Context], Caller]
+
+#: What the 2025 era answers to a request that was given up; nobody waits for it.
+REQUEST_CANCELLED = -32800
+
+INSTRUCTIONS = (
+    "Runs of tasks in plain words. `run` does one and waits for it; `start_run` and `get_run` are"
+    " for long ones. A run whose status is `waiting` asks a person."
+)
+
+#: So many of the newest runs are listed as resources, and so much of what was asked names one.
+LISTED, TITLE = 50, 80
+
+_JSON = "application/json"
+
+
+def make_server(deeds: Deeds, who_calls: WhoCalls) -> Server[Any]:
+    """The server over some runs; `who_calls` says of each request whose it is."""
+    shelf = _Shelf(deeds, who_calls)
+    return named_server(
+        on_list_tools=_list_tools,
+        on_call_tool=shelf.call,
+        on_list_resources=shelf.list,
+        on_list_resource_templates=_list_templates,
+        on_read_resource=shelf.read,
+    )
+
+
+def named_server(**answers: Any) -> Server[Any]:
+    """The server that says what it is, with these answers."""
+    return Server(
+        "runwright",
+        version=version("runwright"),
+        title="Runwright",
+        instructions=INSTRUCTIONS,
+        get_tool_input_schema=lambda _: None,  # no part of an input comes in a header
+        **answers,
+    )
+
+
+@asynccontextmanager
+async def open_http(
+    runs: Runs, caller: Callable[[Request, Report], Caller]
+) -> AsyncIterator[ASGIApp]:
+    """The server over streamable HTTP, without sessions; `caller` says who has made a request."""
+
+    def who_calls(context: Context) -> Caller:
+        request: Request = context.request  # type: ignore[assignment]  # over HTTP there is one
+        return caller(request, context.session.report_progress)
+
+    deeds = Deeds(runs)
+    # Bodies are limited, and hosts and origins checked, before they come here.
+    streams = StreamableHTTPSessionManager(
+        make_server(deeds, who_calls), stateless=True, max_request_body_size=sys.maxsize
+    )
+    async with streams.run():
+        yield streams.handle_request
+    await deeds.close()
+
+
+async def _list_tools(_: Context, __: PaginatedRequestParams | None) -> ListToolsResult:
+    return described_tools()
+
+
+@cache
+def described_tools() -> ListToolsResult:
+    """The tools as clients are told of them; made once, which takes a tenth of a second."""
+    return ListToolsResult(tools=[_described(name, tool) for name, tool in TOOLS.items()])
+
+
+def _described(name: str, tool: RunTool) -> Tool:
+    return Tool(
+        name=name,
+        title=tool.title,
+        description=tool.description,
+        input_schema=tool.takes.model_json_schema(),
+        output_schema=TypeAdapter(tool.answers).json_schema(mode="serialization"),
+        annotations=_annotations(tool.hints),
+    )
+
+
+def _annotations(hints: Hints) -> ToolAnnotations:
+    if hints.reads_only:  # of which the other two say nothing
+        return ToolAnnotations(read_only_hint=True, open_world_hint=hints.open_world)
+    return ToolAnnotations(
+        read_only_hint=False,
+        destructive_hint=hints.destructive,
+        idempotent_hint=hints.idempotent,
+        open_world_hint=hints.open_world,
+    )
+
+
+async def _list_templates(
+    _: Context, __: PaginatedRequestParams | None
+) -> ListResourceTemplatesResult:
+    template = ResourceTemplate(
+        name="run",
+        title="A run",
+        uri_template=uri_of("{id}"),
+        description="The whole record of a run: plan, attempts, errors, usage and result.",
+        mime_type=_JSON,
+    )
+    return ListResourceTemplatesResult(resource_templates=[template])
+
+
+class _Shelf:
+    """What is asked of the runs of a caller."""
+
+    def __init__(self, deeds: Deeds, who_calls: WhoCalls) -> None:
+        self._deeds = deeds
+        self._who_calls = who_calls
+
+    async def call(self, context: Context, asked: CallToolRequestParams) -> CallToolResult:
+        """Call a tool; what goes wrong is told in the words of the table of problems."""
+        if (tool := TOOLS.get(asked.name)) is None:
+            known = ", ".join(TOOLS)
+            message = f"There is no tool {asked.name[:100]!r}; there are {known}."
+            raise MCPError(INVALID_PARAMS, message)
+        try:
+            answer = await tool.call(self._deeds, self._who_calls(context), asked.arguments or {})
+        except GivenUp:
+            raise MCPError(REQUEST_CANCELLED, "Request cancelled") from None
+        except Exception as error:
+            return failure(told(error, asked.name, asked.arguments or {}))
+        return CallToolResult(content=[_text(json.dumps(answer))], structured_content=answer)
+
+    async def list(self, context: Context, _: PaginatedRequestParams | None) -> ListResourcesResult:
+        """The newest runs."""
+        caller = self._who_calls(context)
+        page = await self._asked(self._deeds.runs.search(caller.owner, Search(limit=LISTED)))
+        return ListResourcesResult(
+            resources=[
+                Resource(
+                    name=one["run_id"],
+                    title=one["prompt"][:TITLE],
+                    uri=uri_of(one["run_id"]),
+                    description=f"{one['status']}, accepted {one['created_at']}",
+                    mime_type=_JSON,
+                )
+                for one in page["runs"]
+            ]
+        )
+
+    async def read(self, context: Context, asked: ReadResourceRequestParams) -> ReadResourceResult:
+        """The record of a run."""
+        uri = str(asked.uri)
+        run_id = uri.removeprefix(uri_of(""))
+        missing = RunNotFound(run_id)
+        if uri_of(run_id) != uri:
+            raise _refused(missing, uri)
+        caller = self._who_calls(context)
+        record = await self._asked(self._deeds.record(caller, run_id), uri)
+        text = TextResourceContents(uri=uri, mime_type=_JSON, text=record.decode())
+        return ReadResourceResult(contents=[text])
+
+    async def _asked(self, asking: Awaitable[Any], uri: str = "") -> Any:
+        try:
+            return await asking
+        except Exception as error:
+            raise _refused(error, uri) from None
+
+
+def _refused(error: Exception, uri: str) -> MCPError:
+    return MCPError(INVALID_PARAMS, told(error, "resource", {})["detail"], {"uri": uri})
+
+
+def told(error: Exception, name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """What HTTP would answer to the same; a fault of ours is logged, and told without its text."""
+    # The words about what may have been stored go by the end of a path.
+    act = arguments.get("decision", name) if name == "approve_run" else name.partition("_")[0]
+    path = f"/mcp/{name}/{act}"
+    scope = {"type": "http", "method": "POST", "path": path, "headers": [], "query_string": b""}
+    return problem(Request(scope), error)[1]
+
+
+def failure(body: Mapping[str, Any]) -> CallToolResult:
+    """The result of a call that did not do what was asked."""
+    return CallToolResult(
+        content=[_text(str(body["detail"]))], structured_content=dict(body), is_error=True
+    )
+
+
+def _text(text: str) -> TextContent:
+    return TextContent(type="text", text=text)
