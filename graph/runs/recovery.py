@@ -30,7 +30,7 @@ from graph.state import (
     split,
     whole,
 )
-from graph.state.rounds import after_steps, asked_about, rounds_of, steps_of
+from graph.state.rounds import after_steps, asked_about, replanned, rounds_of, steps_of
 from graph.state.row import RetryCommand, RunRow, state_of
 from graph.state.status import SETTLED
 from graph.storage.storage import RunIndex
@@ -258,7 +258,7 @@ async def set_running(graph: RunGraph, config: RunnableConfig, state: RunState) 
 
 def _retried(state: RunState, command: RetryCommand) -> dict[str, Any]:
     """The update that turns a settled run into one that is to go on."""
-    plan, mark = retried_plan(state["plan"], command), _retry_mark(state, command)
+    plan, mark = retried_plan(state, command), _retry_mark(state, command)
     cursor = first_cursor(plan["steps"], command)
     update: dict[str, Any] = {
         "status": "pending",
@@ -293,6 +293,8 @@ def _retry_mark(state: RunState, command: RetryCommand) -> Mark:
         generation=command["generation"],
         ended=_ending(state),
     )
+    if "replan" in command:
+        retry["replan"] = command["replan"]
     if "asks" in command:
         retry["asks"] = command["asks"]
         retry["ended"]["plan"] = state["plan"]  # who approves may edit it
@@ -333,13 +335,25 @@ def _detail(state: RunState, command: RetryCommand) -> str:
     words = f"from step {command['from_step']} of {len(state['plan']['steps'])}"
     if command["input"] is not None:
         words += ", with an edited input"
-    if command["skip"]:
-        words += f", without {', '.join(f'step {step}' for step in command['skip'])}"
+    left_out = [step for step in command["skip"] if step not in command.get("replan", ())]
+    if left_out:
+        words += f", without {', '.join(f'step {step}' for step in left_out)}"
+    if "replan" in command:
+        words += ", then planned anew" if _executes(state, command) else ", planned anew"
     return words
 
 
-def retried_plan(plan: Plan, command: RetryCommand) -> Plan:
-    """The plan that is retried: with the edited input in it, where the command has one."""
+def _executes(state: RunState, command: RetryCommand) -> bool:
+    """Whether a step is executed before anything else."""
+    steps = state["plan"]["steps"]
+    return first_cursor(steps, command) < len(steps)
+
+
+def retried_plan(state: RunState, command: RetryCommand) -> Plan:
+    """The plan that is retried: with the edited input in it, and without what is dropped."""
+    plan = state["plan"]
+    if "replan" in command:
+        plan = replanned(state, command["replan"])
     if command["input"] is None:
         return plan
     steps = [

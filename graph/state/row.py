@@ -93,6 +93,7 @@ class RetryCommand(TypedDict):
     generation: int
     by: str
     at: float
+    replan: NotRequired[list[int]]  # the steps that are dropped, where another plan is wanted
     asks: NotRequired[RequiredApproval]
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from graph.state import PlannedBy, Planning, PlanningCall, RunState, outputs
-from graph.state.rounds import round_of
+from graph.state.rounds import abandoned, round_of
 from nodes.contract.plan_check import run_tools
 from nodes.contract.steps import WithoutSlot, no_slots
 from nodes.planning.budget import add, exceeded, limits_of, of_this_start, over_time
@@ -203,7 +203,8 @@ class ModelPlanner:
         if answer.steps:
             return planned(attempt, completion, answer)
         # A model must not talk a failure into success: without steps it has given up.
-        if attempt.planning.get("failure") is None:
+        undone = any(step["step"] not in outputs(state) for step in abandoned(state))
+        if attempt.planning.get("failure") is None and not undone:
             if answer.then == "look":
                 reasons = ['then: "look" goes with steps whose results are looked at']
                 return rejected(attempt, completion, reasons, [])
