@@ -28,7 +28,7 @@ from api.cli.server_run import (
     post_order,
     post_task,
 )
-from graph.commands.retry import RetryRequest
+from graph.commands.retry import NotPlanned, RetryRejected, RetryRequest
 from graph.compose import open_runs
 from graph.queue.executor import QueueFull
 from graph.runs.choice import NO_OPTIONS, ChoiceRejected, RunOptions
@@ -222,7 +222,7 @@ def told_in_a_line(failure: type[Exception] = NotWatched) -> Iterator[None]:
         raise NotWatched(f"there is no run {error.run_id} in the configured database") from None
     except StorageUnavailable:
         raise failure("the database does not answer; the log line above says why") from None
-    except (WrongStatus, QueueFull) as error:
+    except (WrongStatus, QueueFull, NotPlanned, RetryRejected) as error:
         raise failure(str(error)) from None
 
 

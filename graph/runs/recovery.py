@@ -303,7 +303,7 @@ def _retry_mark(state: RunState, command: RetryCommand) -> Mark:
         what="retry",
         at=command["at"],
         by=command["by"],
-        detail=_detail(state, command),
+        detail=retry_detail(state, command),
         event=next_event(state),
         retry=retry,
     )
@@ -328,7 +328,7 @@ def _ending(state: RunState) -> Ending:
     return ended
 
 
-def _detail(state: RunState, command: RetryCommand) -> str:
+def retry_detail(state: RunState, command: RetryCommand) -> str:
     """What was asked for, in words."""
     if command["from_step"] is None:
         return "planned again"

@@ -291,26 +291,26 @@ def replanned(state: Mapping[str, Any], numbers: Collection[int]) -> Plan:
     steps = state["plan"]["steps"]
     left = [step for step in steps if step["step"] in numbers]
     rounds = [_without(entry, left) for entry in rounds_of(state)]
-    for place, entry in reversed([*enumerate(rounds)]):
-        if entry["then"] in ("done", "look"):
-            changed = Round({**entry, "then": "look"})
-            if entry["then"] != "look" and "proposed_then" not in entry:
-                changed["proposed_then"] = entry["then"]
-            rounds[place] = changed
-            break
+    place = max(place for place, entry in enumerate(rounds) if entry["then"] in ("done", "look"))
+    rounds[place] = _followed_by(rounds[place], "look")
     return Plan(steps=steps, rounds=rounds)
+
+
+def _followed_by(entry: Round, then: Then) -> Round:
+    """The round with something else to follow; what was proposed is kept."""
+    changed: Round = {**entry, "then": then}
+    if then != entry["then"] and "proposed_then" not in entry:
+        changed["proposed_then"] = entry["then"]
+    return changed
 
 
 def edited(state: Mapping[str, Any], entry: Round, steps: Sequence[Step], then: Then) -> Plan:
     """The plan with other steps in its last round, which is `entry`."""
     before = steps_of(state["plan"], entry)
     changed: Round = {
-        **entry,
+        **_followed_by(entry, then),
         "last": entry["first"] + len(steps) - 1,
-        "then": then,
         "proposed": before if entry["proposed"] is None else entry["proposed"],
     }
-    if then != entry["then"] and "proposed_then" not in entry:
-        changed["proposed_then"] = entry["then"]
     all_steps = [*state["plan"]["steps"][: entry["first"] - 1], *steps]
     return Plan(steps=all_steps, rounds=[*rounds_of(state)[:-1], changed])
