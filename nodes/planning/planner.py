@@ -100,7 +100,7 @@ class ModelPlanner:
         log = list(state["planning_log"])
         if unusable := _unusable(ModelAttempt(state, planning, self.ladder, log)):
             return unusable
-        offer = self._offers.of(state, _said(planning, log))
+        offer = self._offers.of(state, _answers(planning, log))
         conversation = Conversation(offer.text, offer.form, self.ladder.output, self.ladder.context)
         asked, left_out = conversation.of(state)
         if planning["reasons"]:
@@ -206,8 +206,10 @@ class ModelPlanner:
         undone = any(step["step"] not in outputs(state) for step in abandoned(state))
         if attempt.planning.get("failure") is None and not undone:
             if answer.then == "look":
-                reasons = ['then: "look" goes with steps whose results are looked at']
-                return rejected(attempt, completion, reasons, [])
+                reason = 'then: "look" goes with steps whose results are looked at'
+                if offer.shortlist is not None and answer.answer:
+                    reason += "; the tools that you asked for are among those above now"
+                return rejected(attempt, completion, [reason], [])
             if later and answer.then == "done":
                 return planned(attempt, completion, answer)
         attempt.note("empty", completion)
@@ -216,9 +218,9 @@ class ModelPlanner:
         return given_over(attempt, f"{attempt.name} found no fitting tool")
 
 
-def _said(planning: Planning, log: Sequence[PlanningCall]) -> str:
-    """What models have answered of this run: a tool that they name, they are told of then."""
-    return "\n".join([planning["answer"], *(entry.get("raw", "") for entry in log)])
+def _answers(planning: Planning, log: Sequence[PlanningCall]) -> list[str]:
+    """What models have answered of this run: a tool that they ask for, they are told of then."""
+    return [planning["answer"], *(entry.get("raw", "") for entry in log)]
 
 
 def _unusable(attempt: ModelAttempt) -> Update | None:

@@ -12,7 +12,7 @@ from graph.storage.open import open_storage
 from graph.storage.storage import Storage
 from nodes.planning.budget import exceeded
 from nodes.planning.model import BudgetExceeded, Completion, Cost
-from nodes.planning.prompt import instructions, of_caller, of_operator, repair
+from nodes.planning.prompt import instructions, of_caller, of_operator, of_others, repair
 from nodes.planning.prompt import messages as asked
 from nodes.planning.schema import answer_form
 from tests.support.models.planning_runs import LIMITS, Planning
@@ -222,6 +222,7 @@ def _prompts() -> dict[str, str]:
     _, _, nothing, told = repair([system, user], "", ["<reason>", "<another>"])
     return {
         "prompt": str(system["content"]),
+        "prompt.others": of_others(["<tool>", "<another>"]),
         "prompt.operator": of_operator("<text>"),
         "prompt.caller": of_caller("<text>"),
         "prompt.request": str(user["content"]),
