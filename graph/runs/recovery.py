@@ -250,7 +250,8 @@ async def set_running(graph: RunGraph, config: RunnableConfig, state: RunState) 
     nothing can die in between. A run without a plan notes its start in planning.
     """
     if state["status"] == "pending" and state["plan"]["steps"]:
-        update = {"status": "running", "started_at": time.time()} | approval_needed(state)
+        now = time.time()
+        update = {"status": "running", "started_at": now} | approval_needed(state, now)
         await graph.aupdate_state(config, split(update), as_node="execute_step")
         return cast("RunState", {**state, **update})
     return state

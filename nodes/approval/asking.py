@@ -282,17 +282,20 @@ def required_approval(
     return RequiredApproval(tools=used, expires=expires) if used else None
 
 
-def approval_needed(state: RunState) -> dict[str, Any]:
+def approval_needed(state: RunState, at: float) -> dict[str, Any]:
     """The update that lets a run wait which was retried or forked with an unapproved plan.
 
-    Empty for any other.
+    Empty for any other. It is asked about at this epoch second.
     """
     begun = _begun(state)
     if not begun or not (required := begun.get("asks")):
         return {}
-    now = time.time()
-    approval = Approval(asked_at=now, expires_at=now + required["expires"], tools=required["tools"])
-    return {"status": "waiting", "approval": approval}
+    return {"status": "waiting", "approval": asked_at(at, required)}
+
+
+def asked_at(at: float, required: RequiredApproval) -> Approval:
+    """What a person is asked from this epoch second on."""
+    return Approval(asked_at=at, expires_at=at + required["expires"], tools=required["tools"])
 
 
 def _holds(entry: Round, plan: Plan, changed: Collection[str]) -> bool:

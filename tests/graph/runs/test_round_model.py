@@ -44,7 +44,9 @@ REFUSED = (
     RetryRejected,
 )
 
-TOOLS = ("pass", "stumble", "fail", "missing", "refer")
+#: What a step does: pass by, fail once, fail for good after it may have acted, or before that, so
+#: that a model may mend it, or pass by with an earlier output.
+TOOLS = ("pass", "pass", "stumble", "fail", "missing", "refer")
 
 
 @dataclass(frozen=True)
@@ -58,9 +60,17 @@ class Reply:
 
 REPLIES = st.builds(
     Reply,
-    st.lists(st.sampled_from(TOOLS), max_size=3).map(tuple),
-    st.sampled_from(["look", "look", "done", "refuse"]),
-    st.sampled_from([None] * 8 + ["outage", "text"]),
+    st.lists(st.sampled_from(TOOLS), min_size=1, max_size=3).map(tuple),
+    st.sampled_from(["look", "look", "look", "done"]),
+    st.just(None),
+) | st.sampled_from(
+    [
+        Reply((), "done", None),
+        Reply((), "refuse", None),
+        Reply((), "look", None),
+        Reply((), "done", "outage"),
+        Reply((), "done", "text"),
+    ]
 )
 
 
@@ -75,13 +85,19 @@ class Order:
     then: str
 
 
+#: Once the run rests.
+AT_REST = 10**6
+
 ORDERS = st.builds(
     Order,
     st.sampled_from(
-        ["approve", "edit", "reject", "retry", "from", "skip", "cancel", "fork", "kill"]
+        [
+            *("approve", "approve", "retry", "retry", "edit", "reject"),
+            *("from", "skip", "cancel", "fork", "kill"),
+        ]
     ),
-    st.integers(0, 30) | st.just(10**6),
-    st.integers(1, 6),
+    st.just(AT_REST) | st.integers(0, 60),
+    st.integers(1, 4),
     st.booleans(),
     st.sampled_from(["done", "look"]),
 )
@@ -119,10 +135,10 @@ def _step(tool: str, label: str) -> tuple[str, dict[str, Any]]:
 
 
 @given(
-    replies=st.lists(REPLIES, min_size=1, max_size=10),
-    orders=st.lists(ORDERS, max_size=6),
-    approve=st.sampled_from(get_args(Approve)),
-    max_rounds=st.integers(1, 5),
+    replies=st.lists(REPLIES, min_size=3, max_size=12),
+    orders=st.lists(ORDERS, min_size=2, max_size=8),
+    approve=st.sampled_from(["never", *get_args(Approve)]),
+    max_rounds=st.sampled_from([1, 3, 5]),
     mend=st.integers(0, 2),
 )
 @settings(
@@ -157,7 +173,7 @@ async def _course(
                     if not killed:
                         await _obeyed(runs, ids, order)
                 if not killed:
-                    await _after(runs, ids, 10**6)
+                    await _after(runs, ids, AT_REST)
                     for run_id in ids:
                         await told(runs, run_id)
                         _check([*await history(runs, run_id)])
@@ -165,7 +181,7 @@ async def _course(
 
 async def _after(runs: Runs, ids: Sequence[str], ticks: int) -> None:
     """Wait so many turns of the loop, or until all rest."""
-    if ticks < 10**6:
+    if ticks < AT_REST:
         for _ in range(ticks):
             await asyncio.sleep(0)
         return
