@@ -76,7 +76,10 @@ REPLIES = st.builds(
 
 @dataclass(frozen=True)
 class Order:
-    """What somebody asks of the run, after so many turns of the loop, or that the process ends."""
+    """What somebody asks of the run, after so many turns of the loop, or that the process ends.
+
+    That is while a model is asked, or at rest: two processes in one do not write at once.
+    """
 
     what: str
     ticks: int
@@ -109,10 +112,14 @@ class Replying(ScriptedModel):
 
     script: list[Any] = field(default_factory=list)
     replies: list[Reply] = field(default_factory=list)
+    held: asyncio.Event | None = None
 
     async def complete(
         self, messages: Sequence[Message], schema: Mapping[str, Any], *, timeout: float
     ) -> Completion:
+        if self.held is not None:
+            self.held.set()
+            await asyncio.Event().wait()
         reply = self.replies.pop(0) if self.replies else Reply(("pass",), "done", None)
         self.script = [self._turn(reply, len(self.calls))]
         return await super().complete(messages, schema, timeout=timeout)
@@ -161,16 +168,18 @@ async def _course(
         gates, pending, ids = Gates(), list(orders), list[str]()
         killed = True
         while killed:
-            killed = False
+            killed, model.held = False, None
             ending = process(storage, gates, model, limits=limits, orderly=False)
             async with ending as runs:
                 if not ids:
                     ids.append((await runs.start("pass a", approve=approve))["run_id"])
                 while pending and not killed:
                     order = pending.pop(0)
-                    await _after(runs, ids, order.ticks)
                     killed = order.what == "kill"
-                    if not killed:
+                    if killed:
+                        await _held(runs, ids, model)
+                    else:
+                        await _after(runs, ids, order.ticks)
                         await _obeyed(runs, ids, order)
                 if not killed:
                     await _after(runs, ids, AT_REST)
@@ -188,6 +197,19 @@ async def _after(runs: Runs, ids: Sequence[str], ticks: int) -> None:
     for run_id in ids:
         record = await runs.wait(run_id, timeout=patience(), owner=None)
         assert record["status"] in SETTLED_OR_WAITING, record
+
+
+async def _held(runs: Runs, ids: Sequence[str], model: Replying) -> None:
+    """Wait until the model is asked in vain, or all rest."""
+    model.held = asyncio.Event()
+    held, rest = (
+        asyncio.ensure_future(model.held.wait()),
+        asyncio.ensure_future(_after(runs, ids, AT_REST)),
+    )
+    await asyncio.wait({held, rest}, return_when=asyncio.FIRST_COMPLETED)
+    for waiting in (held, rest):
+        waiting.cancel()
+    await asyncio.wait({held, rest})
 
 
 async def _obeyed(runs: Runs, ids: list[str], order: Order) -> None:
