@@ -63,6 +63,17 @@ async def test_the_messages_of_a_round_begin_with_those_of_the_round_before(
     assert len({json.dumps(call.schema) for call in only.calls}) == 1
 
 
+async def test_what_was_told_of_a_mended_round_stays_told(storage: Storage) -> None:
+    steps = [("calculator", {"expression": text}) for text in ("1 + 1", DIVIDED, "3")]
+    only = model(round_of_steps(*steps), calculating("4", "look"), calculating("5"))
+    state = (await Planning(storage, only).run()).state
+    _, second, third = (texts(call.messages) for call in only.calls)
+
+    assert state["status"] == "completed", state["error"]
+    assert third[: len(second)] == second
+    assert [len(second), len(third)] == [4, 6]
+
+
 async def test_a_look_that_finds_nothing_left_to_do_ends_the_run(storage: Storage) -> None:
     only = model(calculating("2 + 3", "look"), round_of_steps(says="It is five."))
     state = (await Planning(storage, only).run()).state
