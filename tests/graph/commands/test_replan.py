@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from graph.commands.fork import Edits
-from graph.commands.retry import RetryRejected, RetryRequest
+from graph.commands.retry import RetryRejected, RetryRequest, command_of
 from graph.record.record import Record
 from graph.service import Runs
 from graph.state import Approve
@@ -284,3 +284,19 @@ async def test_nothing_is_asked_where_what_is_dropped_changed_nothing(storage: S
         assert (record["status"], gates.calls) == ("completed", {"a": 1, "b": 1})
         assert rounds(record)[-1][0] == "replan"
         await told(runs, record["run_id"])
+
+
+async def test_another_plan_that_was_asked_for_is_made_after_a_kill(storage: Storage) -> None:
+    """The order is on disk before anything is done about it."""
+    gates = Gates()
+    async with process(storage, gates, model(passing("a", then="look"), *[outage()] * 2)) as runs:
+        run_id = (await resting(runs))["run_id"]
+        state = await runs._reader.state(run_id)
+        asked = command_of(state, RetryRequest(from_step=1, replan=True), gates.tools, by="ann")
+        assert await storage.index.request_retry(run_id, asked)
+    async with process(storage, gates, model(passing("b"))) as runs:
+        record = await rested(runs, run_id)
+
+        assert (record["status"], gates.calls) == ("completed", {"a": 2, "b": 1})
+        assert rounds(record)[-1] == ("replan", "done", [])
+        await told(runs, run_id)
