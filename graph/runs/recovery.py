@@ -340,14 +340,10 @@ def retry_detail(state: RunState, command: RetryCommand) -> str:
     if left_out:
         words += f", without {', '.join(f'step {step}' for step in left_out)}"
     if "replan" in command:
-        words += ", then planned anew" if _executes(state, command) else ", planned anew"
+        steps = state["plan"]["steps"]
+        words += ", then" if first_cursor(steps, command) < len(steps) else ","
+        words += " planned anew"
     return words
-
-
-def _executes(state: RunState, command: RetryCommand) -> bool:
-    """Whether a step is executed before anything else."""
-    steps = state["plan"]["steps"]
-    return first_cursor(steps, command) < len(steps)
 
 
 def retried_plan(state: RunState, command: RetryCommand) -> Plan:
