@@ -348,9 +348,7 @@ def retry_detail(state: RunState, command: RetryCommand) -> str:
 
 def retried_plan(state: RunState, command: RetryCommand) -> Plan:
     """The plan that is retried: with the edited input in it, and without what is dropped."""
-    plan = state["plan"]
-    if "replan" in command:
-        plan = replanned(state, command["replan"])
+    plan = replanned(state, command["replan"]) if "replan" in command else state["plan"]
     if command["input"] is None:
         return plan
     steps = [
