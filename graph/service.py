@@ -76,10 +76,15 @@ class Runs:
         self._acceptance = Acceptance(context, policy.quotas)
         expires = policy.approval_expires
         self._canceller = Canceller(context, self._runner, self._acceptance)
-        self._retrier = Retrier(context, self._runner, self._acceptance, approval_expires=expires)
-        self._forker = Forker(
-            context, self._acceptance, approval_expires=expires, models=ladder is not None
+        modelled = ladder is not None
+        self._retrier = Retrier(
+            context,
+            self._runner,
+            self._acceptance,
+            approval_expires=expires,
+            models=modelled,
         )
+        self._forker = Forker(context, self._acceptance, approval_expires=expires, models=modelled)
         self._deletion = Deletion(context)
         self.approval_gate = ApprovalGate(context, self._runner, self._acceptance)
         self._resolver = Resolver(context, self._runner, self._acceptance)

@@ -7,7 +7,7 @@ from typing import Any
 
 from langgraph.types import Overwrite
 
-from graph.state import Result, RunState, attempts, is_said_done
+from graph.state import Result, RunState, attempts, is_said_done, outputs
 from graph.state.rounds import dropped
 from graph.state.wording import counted
 from nodes.approval.edited_plan import PlanUnfit
@@ -63,8 +63,9 @@ def _result(state: RunState, tools: Mapping[str, Tool]) -> Result:
 
 
 def _failed(state: RunState, instead: Collection[int]) -> int:
-    """How many of the dropped steps had failed, and not only been planned."""
-    return len({entry["step"] for entry in attempts(state)} & {*instead})
+    """How many of the dropped steps had failed, and not only been planned, or done."""
+    tried = {entry["step"] for entry in attempts(state)} - outputs(state).keys()
+    return len(tried & {*instead})
 
 
 def _last(state: RunState, skipped: Collection[int]) -> tuple[Any, str]:

@@ -25,6 +25,7 @@ from api.cli.streams import (
     prepare_streams,
     say,
 )
+from graph.commands.retry import RetryRequest
 from graph.runs.choice import RunOptions
 from graph.settings import InvalidSettings, Settings, read_settings
 from graph.settings.keys import InvalidKey, new_key
@@ -235,6 +236,9 @@ def _add_commands_on_runs(commands: Any) -> None:
         one.add_argument("run_id", help="the run's id")
         if name == "reject":
             one.add_argument("--reason", help="why; it is kept in the record")
+        if name == "retry":
+            one.add_argument("--from-step", type=int, metavar="N", help="begin with this step")
+            one.add_argument("--replan", action="store_true", help="let a model plan anew")
         one.set_defaults(command=command, act=name, reason=None)
         _add_places(one, as_json=as_json)
     doubt = commands.add_parser("resolve", help="say what became of a step that may have acted")
@@ -315,7 +319,9 @@ def _watch(options: argparse.Namespace, runner: asyncio.Runner) -> int:
 
 
 def _retry(options: argparse.Namespace, runner: asyncio.Runner) -> int:
-    retrying = retry_run(_settings(), options.run_id, url=options.url, as_json=options.json)
+    request = RetryRequest(from_step=options.from_step, replan=options.replan)
+    settings, url = _settings(), options.url
+    retrying = retry_run(settings, options.run_id, request, url=url, as_json=options.json)
     return runner.run(retrying)
 
 

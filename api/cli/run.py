@@ -6,7 +6,7 @@ In this process, or on the server that has the database.
 import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import Literal
+from typing import Any, Literal
 
 import httpx
 
@@ -28,7 +28,7 @@ from api.cli.server_run import (
     post_order,
     post_task,
 )
-from graph.commands.retry import RetryRequest
+from graph.commands.retry import NotPlanned, RetryRejected, RetryRequest
 from graph.compose import open_runs
 from graph.queue.executor import QueueFull
 from graph.runs.choice import NO_OPTIONS, ChoiceRejected, RunOptions
@@ -222,7 +222,7 @@ def told_in_a_line(failure: type[Exception] = NotWatched) -> Iterator[None]:
         raise NotWatched(f"there is no run {error.run_id} in the configured database") from None
     except StorageUnavailable:
         raise failure("the database does not answer; the log line above says why") from None
-    except (WrongStatus, QueueFull) as error:
+    except (WrongStatus, QueueFull, NotPlanned, RetryRejected) as error:
         raise failure(str(error)) from None
 
 
@@ -264,7 +264,9 @@ async def _check_settled(runs: Runs, run_id: str) -> None:
 BY = "the command line"
 
 
-async def retry_run(settings: Settings, run_id: str, *, url: str | None, as_json: bool) -> int:
+async def retry_run(
+    settings: Settings, run_id: str, request: RetryRequest, *, url: str | None, as_json: bool
+) -> int:
     """Let a failed or cancelled run go on, and show it as `watch_run`; 0 when it completed, else 1.
 
     Raises what `watch_run` raises, and `NotStarted` where it does not go on.
@@ -274,10 +276,12 @@ async def retry_run(settings: Settings, run_id: str, *, url: str | None, as_json
         run: RunSource
         if isinstance(there, Runs):
             with told_in_a_line(NotStarted):
-                await there.retry(run_id, RetryRequest(), by=BY, owner=None)
+                await there.retry(run_id, request, by=BY, owner=None)
             run = LocalRun(there, run_id, kept=True)
         else:
-            await post_order(there, run_id, "retry", {}, what="the retry", failure=NotStarted)
+            begin = {} if request.from_step is None else {"from_step": request.from_step}
+            body: dict[str, Any] = begin | ({"replan": True} if request.replan else {})
+            await post_order(there, run_id, "retry", body, what="the retry", failure=NotStarted)
             run = ServerRun(there, run_id)
         return 0 if await follow(run, as_json=as_json) else 1
 

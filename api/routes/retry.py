@@ -39,11 +39,17 @@ class RetryCreate(Body):
         None,
         description="The steps to leave out; by default those that were left out before.",
     )
+    replan: bool = Field(
+        False,
+        description="Whether a model is to plan anew: instead of all that is left, or, with "
+        "`from_step`, instead of the rounds after that step's, once that one is executed again. "
+        "Where a step that is dropped may have changed something, a person is asked first.",
+    )
 
     def plain_request(self) -> RetryRequest:
         """The request as runs take it."""
         skip = None if self.skip is None else tuple(self.skip)
-        return RetryRequest(from_step=self.from_step, input=self.input, skip=skip)
+        return RetryRequest(self.from_step, self.input, skip, self.replan)
 
 
 class RetryNowCreate(Body):
@@ -104,7 +110,7 @@ async def retry_run(
     """Let a failed or cancelled run go on, from the step at which it stopped or an earlier one.
 
     A step can be given another input, and steps can be left out. A run that has no plan is planned
-    again.
+    again, and with `replan` a model plans anew what is left.
     """
     request = body.plain_request() if body else RetryRequest()
     return run_answer(await runs.retry(run_id, request, by=caller, owner=owner), max_value_bytes)

@@ -70,6 +70,7 @@ FROM = "Accepted at this time or later."
 BEFORE = "Accepted before this time."
 USD = "US dollars that its planning cost; only where that is known."
 RETRIES = "Attempts after the first one, of all its steps."
+ROUNDS = "Rounds that its plan was made in; 0 where it has none."
 METADATA = "With all of these pairs among its metadata."
 TAKEN_UP = "Whether it was gone on with after its server had ended."
 SORT = "`time` is the order of acceptance; where duration or cost is not known, it comes last."
@@ -92,6 +93,8 @@ class RunFilters(Body):
     max_usd: Usd | None = Field(None, description=f"At most: {USD}")
     min_retries: Retries | None = Field(None, description=f"At least: {RETRIES}")
     max_retries: Retries | None = Field(None, description=f"At most: {RETRIES}")
+    min_rounds: Retries | None = Field(None, description=f"At least: {ROUNDS}")
+    max_rounds: Retries | None = Field(None, description=f"At most: {ROUNDS}")
     taken_up: bool | None = Field(None, description=TAKEN_UP)
     sort: Sort = Field("time", description=SORT)
     order: Order = Field("desc", description=ORDER)

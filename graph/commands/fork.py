@@ -11,7 +11,7 @@ from graph.runs.accept import Acceptance
 from graph.runs.context import RunContext, thread
 from graph.runs.history import CheckpointNotFound, checkpoint_of
 from graph.state import ForkedFrom, Plan, RunState, Step, in_doubt, is_said_done, new_run
-from graph.state.rounds import after_steps, new_round, rounds_of
+from graph.state.rounds import after_steps, dropped, new_round, rounds_of
 from graph.state.row import RunRow
 from nodes.approval.asking import EXPIRES, required_approval
 from nodes.approval.edited_plan import PlanUnfit, read_plan
@@ -64,7 +64,8 @@ def seed_of(
         raise ForkRejected("state.prompt", [reason])
     plan = _plan(state, edits, tools)
     cursor = _cursor(state, plan["steps"], edits)
-    skipped = [step for step in state.get("skipped", []) if step <= cursor]
+    gone = dropped({**state, "plan": plan})
+    skipped = [step for step in state.get("skipped", []) if step <= cursor or step in gone]
     cursor = next_cursor(plan["steps"], skipped, cursor)
     seed = _unplanned(state, prompt, run_id=run_id, created_at=created_at)
     planned = bool(plan["steps"])

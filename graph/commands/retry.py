@@ -14,7 +14,7 @@ from graph.runs.live import LiveRun
 from graph.runs.recovery import first_cursor, resume, retried_plan
 from graph.runs.runner import Runner
 from graph.state import RunState, outputs
-from graph.state.rounds import dropped
+from graph.state.rounds import dropped, rounds_of, then_of
 from graph.state.row import RetryCommand
 from graph.state.status import WrongStatus, may_become
 from graph.storage.storage import StorageUnavailable
@@ -55,11 +55,14 @@ class RetryRequest:
 
     `from_step`: the step to begin with, by default the one at which the run stopped. `input`: an
     edited input of that step. `skip`: the steps to leave out; by default those left out before.
+    `replan`: a model is to plan anew, instead of the rounds after that of `from_step`, or without
+    `from_step` instead of all that is left.
     """
 
     from_step: int | None = None
     input: dict[str, Any] | None = None
     skip: tuple[int, ...] | None = None
+    replan: bool = False
 
 
 def command_of(
@@ -69,26 +72,34 @@ def command_of(
     *,
     by: str,
     expires: float = EXPIRES,
+    models: bool = True,
 ) -> RetryCommand:
     """The command to retry a settled run, which asks first about a plan that nobody has approved.
 
-    `expires` is how long it then waits, in seconds. Raises `NotPlanned` and `RetryRejected`.
+    `expires` is how long it then waits, in seconds; `models` says whether there are any to plan
+    anew. Raises `NotPlanned` and `RetryRejected`.
     """
+    if request.replan and not models:
+        reason = "a model is to plan anew, and none is configured; leave replan out"
+        raise RetryRejected("replan", [reason])
     steps = state["plan"]["steps"]
     if not steps:
         _check_unplanned(state, request)
     from_step = _from_step(state, request) if steps else None
+    instead = _instead(state, request, from_step) if from_step else []
     command = RetryCommand(
         from_step=from_step,
         input=_kept(request.input, state),
-        skip=_skip(state, request, from_step) if from_step else [],
+        skip=sorted({*_skip(state, request, from_step), *instead}) if from_step else [],
         generation=state["generation"] + 1,
         by=by,
         at=time.time(),
     )
     if from_step:
+        if request.replan:
+            command["replan"] = instead
         _check(state, command, tools)
-        plan = retried_plan(state["plan"], command)
+        plan = retried_plan(state, command)
         cursor = first_cursor(plan["steps"], command)
         if cursor < len(plan["steps"]) and (
             approval := required_approval(state, plan, tools, expires, cursor=cursor)
@@ -109,6 +120,22 @@ def _from_step(state: RunState, request: RetryRequest) -> int:
     if request.input is not None and from_step > steps:
         raise RetryRejected("input", ["every step is done; say by from_step which one to do again"])
     return from_step
+
+
+def _instead(state: RunState, request: RetryRequest, from_step: int) -> list[int]:
+    """The steps that are dropped, since a model is to plan anew instead of them."""
+    if not request.replan:
+        return []
+    begin = from_step
+    if request.from_step is not None:  # which is executed again, with the rest of its round
+        lasts = [entry["last"] for entry in rounds_of(state) if entry["last"] >= from_step]
+        begin = min(lasts, default=from_step) + 1
+    elif request.input is not None:
+        reason = f"step {from_step} is dropped; say by from_step that it is to be done again"
+        raise RetryRejected("input", [reason])
+    gone = dropped(state)
+    numbers = range(begin, len(state["plan"]["steps"]) + 1)
+    return [number for number in numbers if number not in gone]
 
 
 def _check_unplanned(state: RunState, request: RetryRequest) -> None:
@@ -149,14 +176,16 @@ def _skip(state: RunState, request: RetryRequest, from_step: int) -> list[int]:
 
 def _check(state: RunState, command: RetryCommand, tools: Mapping[str, Tool]) -> None:
     """Raises `RetryRejected` for a plan that must not be executed."""
-    steps = retried_plan(state["plan"], command)["steps"]
+    plan = retried_plan(state, command)
+    steps = plan["steps"]
     allowed = run_tools(state, tools)
     if command["input"] is not None and (reasons := check_plan(steps, allowed, state["limits"])):
         raise RetryRejected("input", reasons)
     cursor = first_cursor(steps, command)
     if reasons := missed(steps, command["skip"], cursor):
         raise RetryRejected("skip", list(dict.fromkeys(reasons)))
-    if cursor >= len(steps) and not outputs(state).keys() - {*command["skip"]}:
+    left = outputs(state).keys() - {*command["skip"]}
+    if cursor >= len(steps) and not left and then_of({**state, "plan": plan}) != "look":
         raise RetryRejected("skip", ["nothing of the run would be left; keep at least one step"])
 
 
@@ -182,8 +211,10 @@ class Retrier:
         acceptance: Acceptance,
         *,
         approval_expires: float,
+        models: bool,
     ) -> None:
         self._context = context
+        self._models = models
         self._reader = context.reader
         self._runner = runner
         self._acceptance = acceptance
@@ -212,6 +243,7 @@ class Retrier:
                     self._context.tools,
                     by=by,
                     expires=self._approval_expires,
+                    models=self._models,
                 )
                 await self._acceptance.admit_retry(state)
                 # As it was retried: by now it may be executing, or over.

@@ -24,6 +24,7 @@ from graph.state import (
 from graph.state.rounds import steps_of
 from graph.state.status import SETTLED
 from graph.state.wording import Time, doc, rfc3339
+from nodes.approval.asking import asked_at
 
 # The events of all generations, in order.
 
@@ -169,7 +170,7 @@ class _Course:
         self._started_at = started_at
         self._told = 0  # of these rounds
         self._doubts = {*generation.doubts}
-        self._asked = generation.asks
+        self._asked = generation.asks is not None
         self._last = generation.before
         self._due: dict[str, Any] | None = None
 
@@ -178,7 +179,7 @@ class _Course:
         if self._generation.plans:
             yield from self._first()
         else:
-            if self._generation.asks and (asked := self._state.get("approval")):
+            if asked := self._asked_at_first():
                 yield _waiting(asked)
             if self._generation.first in range(1, self._last + 1):
                 self._due = {"step": self._generation.first, "attempt": 1, "at": self._started_at}
@@ -203,6 +204,14 @@ class _Course:
         # One in doubt is not attempted again before somebody said so.
         if self._due is not None and not self._asked and self._due["step"] not in self._doubts:
             yield self._started(self._state["generation"])
+
+    def _asked_at_first(self) -> Approval | None:
+        """What a person was asked about the plan that the generation began with."""
+        required = self._generation.asks
+        if required and any(entry["approval"] for entry in self._rounds):
+            # The state tells of what was asked last, which is one of these rounds.
+            return asked_at(self._started_at, required)
+        return self._state.get("approval") if required else None
 
     def _first(self) -> Iterator[Event]:
         """The round that is told from the start of its planning, whether it comes to a plan."""

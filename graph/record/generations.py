@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
-from graph.state import Ending, ForkedFrom, Plan, Retry, Round, RunState, in_doubt
+from graph.state import Ending, ForkedFrom, Plan, RequiredApproval, Retry, Round, RunState, in_doubt
 from graph.state.rounds import rounds_of
 
 #: The number of no step: none is due.
@@ -17,16 +17,16 @@ class Generation:
     generation only.
 
     `plans`: whether the first plan is made in it; `first`: the number of the step that it begins
-    with; `asks`: whether it begins with a plan that a person is asked about. `doubts`: the steps
-    that were in doubt when it began. `carried` and `planned`: how many rounds and planning calls
-    the run had by then.
+    with; `asks`: what a person is asked about the plan that it begins with, if they are. `doubts`:
+    the steps that were in doubt when it began. `carried` and `planned`: how many rounds and
+    planning calls the run had by then.
     """
 
     state: RunState
     plans: bool
     first: int
     skipped: frozenset[int]
-    asks: bool = False
+    asks: RequiredApproval | None = None
     doubts: frozenset[int] = frozenset()
     carried: int = 0
     planned: int = 0
@@ -85,7 +85,7 @@ def _generation(state: RunState, begun: Retry | ForkedFrom | None) -> Generation
         plans=False,
         first=begun["from_step"],
         skipped=frozenset(begun["skip"]),
-        asks="asks" in begun,
+        asks=begun.get("asks"),
         carried=_carried(begun),
     )
     return (

@@ -30,7 +30,7 @@ from graph.state import (
     split,
     whole,
 )
-from graph.state.rounds import after_steps, asked_about, rounds_of, steps_of
+from graph.state.rounds import after_steps, asked_about, replanned, rounds_of, steps_of
 from graph.state.row import RetryCommand, RunRow, state_of
 from graph.state.status import SETTLED
 from graph.storage.storage import RunIndex
@@ -250,7 +250,8 @@ async def set_running(graph: RunGraph, config: RunnableConfig, state: RunState) 
     nothing can die in between. A run without a plan notes its start in planning.
     """
     if state["status"] == "pending" and state["plan"]["steps"]:
-        update = {"status": "running", "started_at": time.time()} | approval_needed(state)
+        now = time.time()
+        update = {"status": "running", "started_at": now} | approval_needed(state, now)
         await graph.aupdate_state(config, split(update), as_node="execute_step")
         return cast("RunState", {**state, **update})
     return state
@@ -258,7 +259,7 @@ async def set_running(graph: RunGraph, config: RunnableConfig, state: RunState) 
 
 def _retried(state: RunState, command: RetryCommand) -> dict[str, Any]:
     """The update that turns a settled run into one that is to go on."""
-    plan, mark = retried_plan(state["plan"], command), _retry_mark(state, command)
+    plan, mark = retried_plan(state, command), _retry_mark(state, command)
     cursor = first_cursor(plan["steps"], command)
     update: dict[str, Any] = {
         "status": "pending",
@@ -293,6 +294,8 @@ def _retry_mark(state: RunState, command: RetryCommand) -> Mark:
         generation=command["generation"],
         ended=_ending(state),
     )
+    if "replan" in command:
+        retry["replan"] = command["replan"]
     if "asks" in command:
         retry["asks"] = command["asks"]
         retry["ended"]["plan"] = state["plan"]  # who approves may edit it
@@ -301,7 +304,7 @@ def _retry_mark(state: RunState, command: RetryCommand) -> Mark:
         what="retry",
         at=command["at"],
         by=command["by"],
-        detail=_detail(state, command),
+        detail=retry_detail(state, command),
         event=next_event(state),
         retry=retry,
     )
@@ -326,20 +329,26 @@ def _ending(state: RunState) -> Ending:
     return ended
 
 
-def _detail(state: RunState, command: RetryCommand) -> str:
+def retry_detail(state: RunState, command: RetryCommand) -> str:
     """What was asked for, in words."""
     if command["from_step"] is None:
         return "planned again"
     words = f"from step {command['from_step']} of {len(state['plan']['steps'])}"
     if command["input"] is not None:
         words += ", with an edited input"
-    if command["skip"]:
-        words += f", without {', '.join(f'step {step}' for step in command['skip'])}"
+    left_out = [step for step in command["skip"] if step not in command.get("replan", ())]
+    if left_out:
+        words += f", without {', '.join(f'step {step}' for step in left_out)}"
+    if "replan" in command:
+        steps = state["plan"]["steps"]
+        words += ", then" if first_cursor(steps, command) < len(steps) else ","
+        words += " planned anew"
     return words
 
 
-def retried_plan(plan: Plan, command: RetryCommand) -> Plan:
-    """The plan that is retried: with the edited input in it, where the command has one."""
+def retried_plan(state: RunState, command: RetryCommand) -> Plan:
+    """The plan that is retried: with the edited input in it, and without what is dropped."""
+    plan = replanned(state, command["replan"]) if "replan" in command else state["plan"]
     if command["input"] is None:
         return plan
     steps = [

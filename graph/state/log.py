@@ -68,6 +68,15 @@ class Retry(TypedDict):
     input: Annotated[dict[str, Any] | None, doc("The edited input of that step.")]
     skip: Annotated[list[int], doc("The steps that are left out from then on.")]
     generation: Annotated[int, doc("What the keys of its steps are made with.")]
+    replan: NotRequired[  # where another plan was wanted
+        Annotated[
+            list[int],
+            doc(
+                "The steps that were dropped, since a model was to plan anew; missing where the "
+                "plan was to be kept."
+            ),
+        ]
+    ]
     ended: Annotated[Ending, doc("The end that it has undone.")]
     asks: NotRequired[Annotated[RequiredApproval, UNTOLD]]  # where nobody has approved that
 

@@ -147,10 +147,11 @@ class Round(TypedDict):
         list[Step] | None, doc("Its steps as they were planned, if somebody has edited them.")
     ]
     proposed_then: NotRequired[
-        Annotated[Then | None, doc("What was to follow them, where an edit has changed that.")]
+        Annotated[Then | None, doc("What was to follow them, where a person has changed that.")]
     ]
     dropped: Annotated[
-        list[Step], doc("Its steps that a later round was made instead of: they are not executed.")
+        list[Step],
+        doc("Its steps that a later round is made instead of: they are not executed."),
     ]
     planned_by: Annotated[PlannedBy | None, doc("Who planned it.")]
     approval: Annotated[Approval | None, doc("What a person was asked about it.")]

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from graph.state.log import marks
@@ -152,6 +152,20 @@ def asked_about(state: Mapping[str, Any]) -> int | None:
     return len(state.get("log", ()))
 
 
+def abandoned(state: Mapping[str, Any], before: int | None = None) -> list[Step]:
+    """The steps that a person wants others for, and no round was made instead of yet.
+
+    With `before`, as it was when the round of this number was planned.
+    """
+    found: list[Step] = []
+    for entry in reversed(rounds_of(state)[: None if before is None else before - 1]):
+        found = [*entry["dropped"], *found]
+        made = entry["then"] in ("done", "look")
+        if made and len(entry["dropped"]) <= entry["last"] - entry["first"]:
+            break
+    return found
+
+
 # How a round begins, and what comes of it.
 
 
@@ -166,7 +180,7 @@ def after_steps(
     if cursor < len(state["plan"]["steps"]) or then_of(state) != "look":
         return {}
     if rounds_left(state):
-        return begun(state, "look", queue, at=at)
+        return begun(state, _why(state), queue, at=at)
     most = state["limits"].get("max_rounds", 1)
     message = (
         f"the last of {most} rounds is over, and the model wanted to see what its steps returned"
@@ -174,6 +188,13 @@ def after_steps(
         else "the model wanted to see what its steps returned, and the run may have one round only"
     )
     return {"error": run_error("incomplete", message, reason="rounds")}
+
+
+def _why(state: Mapping[str, Any]) -> Why:
+    """Why a model is asked once all steps are done: a person may have wanted another plan."""
+    last = marks(state, "retry")[-1:]
+    told = bool(last and "replan" in last[0]["retry"]) and len(rounds_of(state)) == carried(state)
+    return "replan" if told or abandoned(state) else "look"
 
 
 def begun(
@@ -267,7 +288,9 @@ def _begin(state: Mapping[str, Any]) -> int:
 
 
 def _without(entry: Round, left: Sequence[Step]) -> Round:
+    gone = {step["step"] for step in entry["dropped"]}
     own = [step for step in left if entry["first"] <= step["step"] <= entry["last"]]
+    own = [step for step in own if step["step"] not in gone]
     return {**entry, "dropped": [*entry["dropped"], *own]} if own else entry
 
 
@@ -285,16 +308,31 @@ def steps_of(plan: Plan, entry: Round) -> list[Step]:
     return plan["steps"][entry["first"] - 1 : entry["last"]]
 
 
+def replanned(state: Mapping[str, Any], numbers: Collection[int]) -> Plan:
+    """The plan with these steps dropped, and a look instead of what was to follow."""
+    steps = state["plan"]["steps"]
+    left = [step for step in steps if step["step"] in numbers]
+    rounds = [_without(entry, left) for entry in rounds_of(state)]
+    place = max(place for place, entry in enumerate(rounds) if entry["then"] in ("done", "look"))
+    rounds[place] = _followed_by(rounds[place], "look")
+    return Plan(steps=steps, rounds=rounds)
+
+
+def _followed_by(entry: Round, then: Then) -> Round:
+    """The round with something else to follow; what was proposed is kept."""
+    changed: Round = {**entry, "then": then}
+    if then != entry["then"] and "proposed_then" not in entry:
+        changed["proposed_then"] = entry["then"]
+    return changed
+
+
 def edited(state: Mapping[str, Any], entry: Round, steps: Sequence[Step], then: Then) -> Plan:
     """The plan with other steps in its last round, which is `entry`."""
     before = steps_of(state["plan"], entry)
     changed: Round = {
-        **entry,
+        **_followed_by(entry, then),
         "last": entry["first"] + len(steps) - 1,
-        "then": then,
         "proposed": before if entry["proposed"] is None else entry["proposed"],
     }
-    if then != entry["then"] and "proposed_then" not in entry:
-        changed["proposed_then"] = entry["then"]
     all_steps = [*state["plan"]["steps"][: entry["first"] - 1], *steps]
     return Plan(steps=all_steps, rounds=[*rounds_of(state)[:-1], changed])

@@ -25,7 +25,7 @@ from graph.state import (
     new_run,
     question_of,
 )
-from graph.state.rounds import approval_of, asked_about
+from graph.state.rounds import approval_of, asked_about, rounds_of
 from graph.state.status import SETTLED, SETTLED_OR_WAITING
 
 Planner = Literal["llm", "pattern"]
@@ -36,7 +36,8 @@ class Facts:
     """A run's course as it was when its status was last written; null is not known.
 
     `tools` are those that it called and, while it is not settled, those that its plan calls. `usd`
-    is what its planning cost, known once it is settled or waits. `retries` and `taken_up` count.
+    is what its planning cost, known once it is settled or waits. `retries`, `taken_up` and `rounds`
+    count.
     """
 
     planner: Planner | None = None
@@ -45,6 +46,7 @@ class Facts:
     usd: float | None = None
     retries: int = 0
     taken_up: int = 0
+    rounds: int = 0
 
 
 #: Of a run that nobody has looked at.
@@ -93,6 +95,7 @@ class RetryCommand(TypedDict):
     generation: int
     by: str
     at: float
+    replan: NotRequired[list[int]]  # the steps that are dropped, where another plan is wanted
     asks: NotRequired[RequiredApproval]
 
 
@@ -150,6 +153,7 @@ def facts_of(state: RunState) -> Facts:
         tools=tuple(dict.fromkeys(tools)),
         usd=state["usage"]["usd"] if state["status"] in SETTLED_OR_WAITING else None,
         retries=sum(attempt["attempt"] > 1 for attempt in made),
+        rounds=len(rounds_of(state)),
         taken_up=len(marks(state, "taken_up")),
     )
 

@@ -40,6 +40,7 @@ class RunSummary(TypedDict):
     ]
     metadata: Annotated[dict[str, str], doc("What its caller calls it by.")]
     retries: Annotated[int, doc("Attempts after the first one, of all its steps.")]
+    rounds: Annotated[int, doc("Rounds that its plan was made in; 0 while it has none.")]
     taken_up: Annotated[int, doc("How often it was gone on with after its server had ended.")]
 
 
@@ -98,6 +99,7 @@ def summary_of(row: RunRow) -> RunSummary:
         usd=row.facts.usd,
         metadata=row.metadata or {},
         retries=row.facts.retries,
+        rounds=row.facts.rounds,
         taken_up=row.facts.taken_up,
     )
 

@@ -62,6 +62,8 @@ class Search:
     max_usd: float | None = None
     min_retries: int | None = None
     max_retries: int | None = None
+    min_rounds: int | None = None
+    max_rounds: int | None = None
     taken_up: bool | None = None
     metadata: tuple[tuple[str, str], ...] = field(default=(), repr=False)  # as cursors know it
     sort: Sort = "time"

@@ -29,6 +29,9 @@ _STEPS: Columns = {
     "duration": lambda row: _duration(row["duration_ms"]),
 }
 
+#: Beside the others, where there are several.
+_ROUND: Columns = {"round": lambda row: row["round"]}
+
 _LOG: Columns = {
     "step": lambda row: row["step"],
     "attempt": lambda row: row["attempt"],
@@ -104,11 +107,12 @@ class Table(Sequence[Row]):
 def run_table(record: AnyRecord) -> Table:
     """The steps of a run: how each stands, how often it was tried, and what its attempts took.
 
-    The caption tells how the run stands.
+    The caption tells how the run stands; a plan of several rounds tells that of each step.
     """
+    several = len(record["plan"].get("rounds", ())) > 1
     return Table(
         [_step(step, record) for step in record["plan"]["steps"]],
-        _STEPS,
+        {**_ROUND, **_STEPS} if several else _STEPS,
         caption=f"{record['status']}: {_outcome(record)}",
     )
 
@@ -124,16 +128,23 @@ def plan_table(record: AnyRecord) -> Table:
 
 
 def history_table(entries: Sequence[Mapping[str, Any]]) -> Table:
-    """Checkpoints, in the given order."""
-    return Table([dict(entry) for entry in entries], _HISTORY)
+    """Checkpoints, in the given order; where there are several rounds, each with its own."""
+    several = any((entry.get("round") or 1) > 1 for entry in entries)
+    columns = {**_ROUND, **_HISTORY} if several else _HISTORY
+    return Table([dict(entry) for entry in entries], columns)
 
 
 def _step(step: Mapping[str, Any], record: AnyRecord) -> Row:
-    made = [one for one in record["execution_log"] if one["step"] == step["step"]]
+    number = step["step"]
+    made = [one for one in record["execution_log"] if one["step"] == number]
+    rounds = record["plan"].get("rounds", ())
+    own = [entry for entry in rounds if entry["first"] <= number <= entry["last"]]
+    dropped = any(one["step"] == number for entry in own for one in entry["dropped"])
     return {
-        "step": step["step"],
+        "round": own[0]["round"] if own else 1,
+        "step": number,
         "tool": step["tool"],
-        "status": made[-1]["status"] if made else _untried(record),
+        "status": made[-1]["status"] if made else "dropped" if dropped else _untried(record),
         "attempts": len(made),
         "duration_ms": sum(one["duration_ms"] for one in made) if made else None,
     }

@@ -226,9 +226,14 @@ class Run:
         *,
         input: dict[str, Any] | None = None,  # noqa: A002 - what it is called over HTTP
         skip: Sequence[int] | None = None,
+        replan: bool = False,
     ) -> Self:
-        """Let it go on where it failed, perhaps with another input of that step, and wait."""
-        request = RetryRequest(from_step, input, None if skip is None else tuple(skip))
+        """Let it go on where it failed, perhaps with another input of that step, and wait.
+
+        With `replan` a model plans anew what is left, or what follows the round of `from_step`.
+        """
+        skipped = None if skip is None else tuple(skip)
+        request = RetryRequest(from_step, input, skipped, replan)
         await _opened(self._runs).retry(self.run_id, request, by=BY, owner=DEFAULT_OWNER)
         return await self.rest()
 

@@ -28,7 +28,16 @@ from graph.state import (
     outputs,
     run_error,
 )
-from graph.state.rounds import approval_of, asked_about, digest, edited, rounds_of, steps_of
+from graph.state.rounds import (
+    abandoned,
+    approval_of,
+    asked_about,
+    digest,
+    dropped,
+    edited,
+    rounds_of,
+    steps_of,
+)
 from nodes.approval.drift import changed_since_asked, in_words, stamped, told
 from nodes.approval.edited_plan import PlanUnfit, first_editable, read_round
 from nodes.contract.plan_check import check_plan, run_tools
@@ -82,7 +91,6 @@ class ApprovalGate:
 
     def about(self, state: RunState, update: dict[str, Any]) -> dict[str, Any]:
         """A planner's update, `waiting` added where a person is to be asked about its plan."""
-        approve = state.get("approve", "never")
         if "plan" not in update or "error" in update:
             return update
         plan: Plan = update["plan"]
@@ -91,6 +99,8 @@ class ApprovalGate:
         planned = [stamped(step, self.tools) for step in steps_of(plan, made)]
         plan = Plan(steps=[*before, *planned], rounds=plan["rounds"])
         update = update | {"plan": plan}
+        again = made["why"] == "replan" and _has_acted(state)
+        approve = "always" if again else state.get("approve", "never")
         used = needs_approval(steps_of(plan, made), self.tools, approve)
         if not used:
             return update
@@ -275,33 +285,37 @@ def required_approval(
     that have steps left after `cursor` are asked about, unless a person has approved their calls.
     """
     changed = changed_since_asked(state, tools)
-    rounds = rounds_of({**state, "plan": plan})
+    after: RunState = {**state, "plan": plan}
+    rounds, gone = rounds_of(after), dropped(after)
     if not any("approved" in entry for entry in rounds):  # of an earlier version, or of nobody
         if _is_approved(state) and _calls(plan) == _calls(state["plan"]) and not changed:
             return None
-        unapproved = plan["steps"]
     else:
-        unapproved = [
-            step
-            for entry in rounds
-            if entry["last"] > cursor and not _holds(entry, plan, changed)
-            for step in steps_of(plan, entry)
+        rounds = [
+            entry for entry in rounds if entry["last"] > cursor and not _holds(entry, plan, changed)
         ]
-    used = needs_approval(unapproved, tools, state.get("approve", "never"))
+    unapproved = [step for entry in rounds for step in steps_of(plan, entry)]
+    unapproved = [step for step in unapproved if step["step"] not in gone]
+    # What was asked about although the run does not ask is asked about until somebody says yes.
+    asked = any(entry["why"] == "replan" and entry["approval"] for entry in rounds)
+    used = needs_approval(unapproved, tools, "always" if asked else state.get("approve", "never"))
     return RequiredApproval(tools=used, expires=expires) if used else None
 
 
-def approval_needed(state: RunState) -> dict[str, Any]:
+def approval_needed(state: RunState, at: float) -> dict[str, Any]:
     """The update that lets a run wait which was retried or forked with an unapproved plan.
 
-    Empty for any other.
+    Empty for any other. It is asked about at this epoch second.
     """
     begun = _begun(state)
     if not begun or not (required := begun.get("asks")):
         return {}
-    now = time.time()
-    approval = Approval(asked_at=now, expires_at=now + required["expires"], tools=required["tools"])
-    return {"status": "waiting", "approval": approval}
+    return {"status": "waiting", "approval": asked_at(at, required)}
+
+
+def asked_at(at: float, required: RequiredApproval) -> Approval:
+    """What a person is asked from this epoch second on."""
+    return Approval(asked_at=at, expires_at=at + required["expires"], tools=required["tools"])
 
 
 def _holds(entry: Round, plan: Plan, changed: Collection[str]) -> bool:
@@ -309,6 +323,15 @@ def _holds(entry: Round, plan: Plan, changed: Collection[str]) -> bool:
     steps = steps_of(plan, entry)
     same = entry.get("approved") == digest(steps)
     return same and not any(step["tool"] in changed for step in steps)
+
+
+def _has_acted(state: RunState) -> bool:
+    """Whether a step that a person wants others for may have changed something."""
+    gone = {step["step"] for step in abandoned(state)}
+    return any(
+        entry["step"] in gone and entry.get("may_have_acted") is not False
+        for entry in attempts(state)
+    )
 
 
 def _is_approved(state: RunState) -> bool:

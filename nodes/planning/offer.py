@@ -1,15 +1,19 @@
 """What a run's models are offered: the tools that they may plan with, told in one fixed text."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
 from graph.state import RunState
 from nodes.contract.plan_check import run_tools
-from nodes.planning.prompt import instructions, of_caller, of_operator
+from nodes.planning.prompt import instructions, of_caller, of_operator, of_others
+from nodes.planning.reading import wanted
 from nodes.planning.schema import AnswerForm, answer_form
 from nodes.planning.shortlist import ToolIndex
 from tools.registry import Tool
+
+#: So many tools are told beside the others for words that a model has asked with.
+MOST_FITTING = 5
 
 #: So many texts are kept, for the next run that is told of the same tools.
 MOST_KEPT = 64
@@ -54,20 +58,29 @@ class Offers:
         if not 0 < self.most < len(self.tools):
             self._about(self.tools)  # takes milliseconds a tool: better now than in the first run
 
-    def of(self, state: RunState, said: str = "") -> Offer:
-        """What the models of this run are offered; of tools named in what they `said`, too."""
+    def of(self, state: RunState, answers: Sequence[str] = ()) -> Offer:
+        """What the models of this run are offered.
+
+        Also the tools that are named in what they have answered, and a few that fit the words best
+        with which they have asked for others.
+        """
         allowed = run_tools(state, self.tools)
-        names = self._shortlist(state["prompt"], allowed, said)
+        names = self._shortlist(state["prompt"], allowed, answers)
         shown = allowed if names is None else {name: allowed[name] for name in names}
         told, choice = self._about(shown), state.get("choice")
-        text = told.fixed + of_caller(choice["instructions"] if choice else None)
+        others = of_others([name for name in allowed if name not in shown])
+        text = told.fixed + others + of_caller(choice["instructions"] if choice else None)
         return Offer(allowed, told.form, text, names)
 
-    def _shortlist(self, prompt: str, allowed: Collection[str], said: str) -> list[str] | None:
+    def _shortlist(
+        self, prompt: str, allowed: Collection[str], answers: Sequence[str]
+    ) -> list[str] | None:
         if not 0 < self.most < len(allowed):
             return None
         best = self._index.best(prompt, allowed, self.most)
-        named = {*best, *self._index.named_in(said, allowed)}
+        named = {*best, *self._index.named_in("\n".join(answers), allowed)}
+        for words in filter(None, map(wanted, answers)):
+            named |= {*self._index.fitting(words, allowed, MOST_FITTING)}
         return [name for name in self.tools if name in named]
 
     @cached_property

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from graph.state import PlannedBy, Planning, PlanningCall, RunState, outputs
-from graph.state.rounds import round_of
+from graph.state.rounds import abandoned, round_of
 from nodes.contract.plan_check import run_tools
 from nodes.contract.steps import WithoutSlot, no_slots
 from nodes.planning.budget import add, exceeded, limits_of, of_this_start, over_time
@@ -100,7 +100,7 @@ class ModelPlanner:
         log = list(state["planning_log"])
         if unusable := _unusable(ModelAttempt(state, planning, self.ladder, log)):
             return unusable
-        offer = self._offers.of(state, _said(planning, log))
+        offer = self._offers.of(state, _answers(planning, log))
         conversation = Conversation(offer.text, offer.form, self.ladder.output, self.ladder.context)
         asked, left_out = conversation.of(state)
         if planning["reasons"]:
@@ -203,10 +203,13 @@ class ModelPlanner:
         if answer.steps:
             return planned(attempt, completion, answer)
         # A model must not talk a failure into success: without steps it has given up.
-        if attempt.planning.get("failure") is None:
+        undone = any(step["step"] not in outputs(state) for step in abandoned(state))
+        if attempt.planning.get("failure") is None and not undone:
             if answer.then == "look":
-                reasons = ['then: "look" goes with steps whose results are looked at']
-                return rejected(attempt, completion, reasons, [])
+                reason = 'then: "look" goes with steps whose results are looked at'
+                if offer.shortlist is not None and answer.answer:
+                    reason += "; the tools that you asked for are among those above now"
+                return rejected(attempt, completion, [reason], [])
             if later and answer.then == "done":
                 return planned(attempt, completion, answer)
         attempt.note("empty", completion)
@@ -215,9 +218,9 @@ class ModelPlanner:
         return given_over(attempt, f"{attempt.name} found no fitting tool")
 
 
-def _said(planning: Planning, log: Sequence[PlanningCall]) -> str:
-    """What models have answered of this run: a tool that they name, they are told of then."""
-    return "\n".join([planning["answer"], *(entry.get("raw", "") for entry in log)])
+def _answers(planning: Planning, log: Sequence[PlanningCall]) -> list[str]:
+    """What models have answered of this run: a tool that they ask for, they are told of then."""
+    return [planning["answer"], *(entry.get("raw", "") for entry in log)]
 
 
 def _unusable(attempt: ModelAttempt) -> Update | None:

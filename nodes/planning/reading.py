@@ -83,6 +83,15 @@ def read_answer(
     return PlanAnswer(steps, answer.then, answer.answer)
 
 
+def wanted(text: str) -> str:
+    """The words of an answer that asks to be told of tools; empty of any other."""
+    try:
+        answer = _parsed(text)
+    except AnswerRejected:
+        return ""
+    return (answer.answer or "") if answer.then == "look" else ""
+
+
 def _parsed(text: str) -> _Answer:
     try:
         return _Answer.model_validate(_json(_unwrapped(text)))

@@ -55,6 +55,10 @@ class ToolIndex:
         chosen = {*list(dict.fromkeys(ranked + others))[:size]}
         return [name for name in self._names if name in chosen]
 
+    def fitting(self, words: str, among: Collection[str], size: int) -> list[str]:
+        """At most `size` of the names `among` whose tools have one of the words, the best first."""
+        return [name for name in self._ranked(words) if name in among][:size]
+
     def named_in(self, text: str, among: Collection[str]) -> list[str]:
         """Those of the names `among` that a text has as they are written: how a model asks for
         tools that it was not told of."""

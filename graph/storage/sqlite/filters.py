@@ -19,6 +19,8 @@ _FILTERS = (
     ("max_usd", "usd <= ?"),
     ("min_retries", "retries >= ?"),
     ("max_retries", "retries <= ?"),
+    ("min_rounds", "rounds >= ?"),
+    ("max_rounds", "rounds <= ?"),
     ("taken_up", "(taken_up > 0) = ?"),
 )
 
@@ -83,7 +85,8 @@ FIRST, STEPS = 30, 300
 
 #: What is asked about, without the prompt: that may be long.
 _ASKED = (
-    "number, status, created_at, planner, model, tools, usd, retries, taken_up, duration, metadata"
+    "number, status, created_at, planner, model, tools, usd, retries, taken_up, duration, metadata,"
+    " rounds"
 )
 
 

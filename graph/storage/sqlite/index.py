@@ -249,7 +249,8 @@ def _projected(
     counted = f", bytes = {admission.BYTES}" if status in SETTLED_OR_WAITING else ""
     update = (
         "UPDATE runs SET status = ?, started_at = ?, completed_at = ?, seed = NULL,"  # noqa: S608 - constants only
-        f" planner = ?, model = ?, tools = ?, usd = ?, retries = ?, taken_up = ?{counted}"
+        " planner = ?, model = ?, tools = ?, usd = ?, retries = ?, taken_up = ?,"
+        f" rounds = ?{counted}"
         " WHERE run_id = ? AND generation = coalesce(?, generation)"
         f" AND status IN ({', '.join('?' * len(sources))})"
     )
@@ -314,7 +315,7 @@ _NOTE_START = """
 # A run of the index as a row of SQLite's table, and back.
 
 
-_FACTS = ("planner", "model", "tools", "usd", "retries", "taken_up")
+_FACTS = ("planner", "model", "tools", "usd", "retries", "taken_up", "rounds")
 
 #: The columns by the names of the fields, what is known of the run's course last.
 _NAMES = (
@@ -345,7 +346,8 @@ def values_of(row: RunRow) -> tuple[Any, ...]:
 def facts_values(facts: Facts) -> tuple[Any, ...]:
     """The last columns: what is known of the run's course."""
     tools = json.dumps(facts.tools)
-    return facts.planner, facts.model, tools, facts.usd, facts.retries, facts.taken_up
+    counts = facts.retries, facts.taken_up, facts.rounds
+    return facts.planner, facts.model, tools, facts.usd, *counts
 
 
 def row_of(row: Sequence[Any]) -> RunRow:

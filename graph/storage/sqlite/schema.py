@@ -235,6 +235,19 @@ CHOICE_COLUMNS = (
     ),
 )
 
+#: How many rounds a plan was made in, among what is sought; one that earlier programs made has one.
+ROUND_COLUMNS = (
+    "ALTER TABLE runs ADD COLUMN rounds INTEGER NOT NULL DEFAULT 0",
+    "UPDATE runs SET rounds = 1 WHERE planner IS NOT NULL",
+    "DROP INDEX runs_facts",
+    """
+    CREATE INDEX runs_facts ON runs (
+        owner, status, number, created_at, planner, model, tools, usd, retries, taken_up, duration,
+        metadata, rounds
+    )
+    """,
+)
+
 #: Steps from each version of the tables to the next; the version is SQLite's `user_version`.
 MIGRATIONS = (
     (
@@ -301,7 +314,7 @@ MIGRATIONS = (
     CHOICE_COLUMNS,
     # Plans of several rounds, which earlier programs would go on with as if they were one; a plan
     # that they made reads as one round.
-    (),
+    ROUND_COLUMNS,
 )
 
 #: The version that this program writes; a database with a higher one is not opened.

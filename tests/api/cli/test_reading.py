@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -134,6 +135,23 @@ def test_a_failed_run_goes_on_and_is_shown_to_its_end(tmp_path: Path, served: bo
     assert told.startswith(f"run {one}\n")
     assert told.splitlines()[-1] == "4"
     assert call("retry", one, "--json", folder=tmp_path).returncode == 2
+
+
+@pytest.mark.parametrize("served", [True, False])
+def test_a_retry_says_where_it_begins_and_that_a_model_is_to_plan_anew(
+    tmp_path: Path, served: bool
+) -> None:
+    """Without models that is refused in a line."""
+    one = run_id(tmp_path, "2 + 2, then delete the todo buy milk, then 3 + 3", code=1)
+    run_id(tmp_path, "add todo buy milk")
+    with serving(tmp_path) if served else nullcontext():
+        refused = call("retry", one, "--replan", folder=tmp_path)
+        told = done(tmp_path, "retry", one, "--from-step", "1", "--json").stdout
+    assert refused.returncode == 2
+    assert wording("orders.retry.replan.models") in refused.stderr
+    record = json.loads(told)
+    assert record["status"] == "completed"
+    assert record["marks"][-1]["retry"]["from_step"] == 1
 
 
 def test_what_cannot_be_done_is_one_line(tmp_path: Path) -> None:

@@ -170,3 +170,15 @@ def test_a_fork_takes_a_plan_as_the_record_shows_it(server):
     assert answer.status_code == 400
     assert answer.json()["errors"][0]["field"] == "state.plan"
     assert "step 2" in answer.json()["detail"]
+
+
+def test_a_model_that_is_to_plan_anew_must_be_configured(tmp_path: Path) -> None:
+    with serving(tmp_path) as server:
+        run_id = server.post("calculate 1 / 0")
+        server.settled(run_id)
+        answer = retry(server, run_id, {"replan": True})
+        wrong = retry(server, run_id, {"replan": 1})
+
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, "replan")
+    assert answer.json()["type"] == "urn:runwright:problem:retry-rejected"
+    assert wrong.json()["errors"][0]["field"] == "replan"

@@ -69,6 +69,8 @@ ASKED: list[tuple[dict[str, Any], str, list[int]]] = [
     ),
     ({"min_usd": 0}, "min_usd=0", []),
     ({"max_retries": 0, "taken_up": False}, "max_retries=0&taken_up=false", [4, 3, 2, 1, 0]),
+    ({"min_rounds": 0, "max_rounds": 1}, "min_rounds=0&max_rounds=1", [4, 3, 2, 1, 0]),
+    ({"min_rounds": 2}, "min_rounds=2", []),
     ({"planner": "llm"}, "planner=llm", []),
     ({"model": "some/model"}, "model=some/model", []),
     ({"tool": "notes.add"}, "tool=notes.add", []),

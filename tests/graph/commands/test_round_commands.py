@@ -67,6 +67,26 @@ async def test_each_round_is_asked_about_and_a_yes_to_one_is_none_to_the_next(
         assert types(await told(runs, run_id)).count("run.waiting") == 3
 
 
+async def test_what_was_asked_at_the_beginning_of_a_retry_stays_told(storage: Storage) -> None:
+    """Also once a later round has asked."""
+    script = [passing("a", then="look"), passing("b", then="look"), passing("c")]
+    async with process(storage, Gates(), model(*script)) as runs:
+        run_id = (await resting(runs, approve="always"))["run_id"]
+        await approved(runs, run_id)
+        await runs.reject(run_id, by="bob", owner=None)
+        await rested(runs, run_id)
+        assert asked(await retried(runs, run_id)) == [2]
+        assert asked(await approved(runs, run_id)) == [3]
+        await runs.reject(run_id, by="bob", owner=None)
+        await rested(runs, run_id)
+        assert asked(await retried(runs, run_id)) == [3]
+        assert (await approved(runs, run_id))["status"] == "completed"
+        waits = [one for one in await told(runs, run_id) if one["type"] == "run.waiting"]
+
+    steps = [[*tool["steps"]] for one in waits for tool in one["data"]["tools"]]
+    assert steps == [[1], [2], [2], [3], [3]]
+
+
 async def test_an_edit_replaces_the_steps_of_the_round_that_is_asked_about(
     storage: Storage,
 ) -> None:

@@ -38,7 +38,7 @@ async def ids(storage: Storage, owner: str = "me", **asked: Any) -> str:
 
 
 CALCULATED = Facts(planner="llm", model="a/b", tools=("calculator", "todo_store.add"), usd=0.5)
-RETRIED = Facts(planner="pattern", tools=("calc",), usd=0.0, retries=3, taken_up=1)
+RETRIED = Facts(planner="pattern", tools=("calc",), usd=0.0, retries=3, taken_up=1, rounds=2)
 PAIRS = {"n": "1", "team": "red"}
 QUOTED = {"n": 'a "b": "c"', "team": "red"}
 ROWS = [
@@ -72,6 +72,8 @@ ROWS = [
         ({"min_usd": 0.5, "max_usd": 0.5}, "a"),
         ({"min_retries": 1}, "b"),
         ({"max_retries": 2}, "c a"),
+        ({"min_rounds": 1}, "b"),
+        ({"max_rounds": 1}, "c a"),
         ({"taken_up": True}, "b"),
         ({"taken_up": False}, "c a"),
         ({"planner": "pattern", "taken_up": True, "statuses": ("failed",)}, "b"),

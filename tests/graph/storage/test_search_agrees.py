@@ -32,6 +32,7 @@ def some_row(number: int, chance: random.Random) -> RunRow:
         tools=tuple(chance.sample(TOOLS, chance.randrange(3))),
         usd=chance.choice((None, 0.0, 0.1, 0.25)),
         retries=chance.randrange(3),
+        rounds=chance.randrange(3),
         taken_up=chance.randrange(2),
     )
     started = chance.choice((None, 100.1, 100.7))
@@ -64,6 +65,8 @@ def some_search(chance: random.Random) -> Search:
         "max_usd": chance.choice((0.1, 0.3)),
         "min_retries": chance.randrange(3),
         "max_retries": chance.randrange(3),
+        "min_rounds": chance.randrange(3),
+        "max_rounds": chance.randrange(3),
         "taken_up": chance.random() < 0.5,
         "metadata": chance.choice(((("team", "red"),), (("n", "é"),))),
     }

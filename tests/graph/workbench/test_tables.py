@@ -136,3 +136,21 @@ def test_the_history_tells_where_a_fork_may_begin() -> None:
     entry = {"checkpoint_id": "c", "node": None, "status": "pending", "cursor": 0, "next": ["plan"]}
 
     assert history_table([entry]).cells[1] == ["c", "", "pending", "0", "plan"]
+
+
+def test_a_plan_of_several_rounds_tells_the_round_of_each_step() -> None:
+    run = record("completed", attempt(1, "ok"), attempt(2, "error"), attempt(4, "ok"), steps=4)
+    first = {"round": 1, "first": 1, "last": 3, "dropped": run["plan"]["steps"][1:3]}
+    run["plan"]["rounds"] = [first, {"round": 2, "first": 4, "last": 4, "dropped": []}]
+    run["result"] = {"output": 40, "summary": "done"}
+    shown = run_table(run)
+    run["plan"]["rounds"] = [{"round": 1, "first": 1, "last": 4, "dropped": []}]
+
+    assert shown.cells[0][:4] == ["round", "step", "tool", "status"]
+    assert [(row[0], row[1], row[3]) for row in shown.cells[1:]] == [
+        ("1", "1", "ok"),
+        ("1", "2", "error"),
+        ("1", "3", "dropped"),
+        ("2", "4", "ok"),
+    ]
+    assert run_table(run).cells[0][0] == "step"

@@ -255,6 +255,7 @@ async def test_a_refusal_says_of_which_run_it_could_be_asked() -> None:
             (run.reject(), NotWaiting),
             (run.cancel(), AlreadySettled),
             (run.retry(), NotRetryable),
+            (run.retry(replan=True), NotRetryable),
         ):
             with pytest.raises(kind) as error:
                 await refused

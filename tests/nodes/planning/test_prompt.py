@@ -98,17 +98,17 @@ def test_every_example_is_an_answer_that_would_be_taken(
         ["calculator", "todo_store.add"],
         [],
     ]
-    assert text.count("Example. Request: ") == 2
+    assert text.count("Example: ") == 2
 
 
 def test_no_example_names_a_tool_that_is_not_there() -> None:
     text = fixed(make_tools([send]))
 
     assert "calculator" not in text
-    assert text.count("Example. Request: ") == 1
+    assert text.count("Example: ") == 1
 
 
-@pytest.mark.parametrize(("count", "tokens"), [(2, 469), (20, 1521)])
+@pytest.mark.parametrize(("count", "tokens"), [(2, 420), (20, 1473)])
 def test_the_prompt_is_small(tools: Mapping[str, Tool], count: int, tokens: int) -> None:
     """A token is some four characters; the exact number is the tokenizer's of each provider."""
     chosen = some(tools, count)
@@ -116,7 +116,7 @@ def test_the_prompt_is_small(tools: Mapping[str, Tool], count: int, tokens: int)
     print(f"{count} tools: {len(text) // 4} tokens")  # noqa: T201 - for `pytest -s`
 
     assert len(chosen) == count
-    assert len(text) / 4 == pytest.approx(tokens, rel=0.1)
+    assert len(text) / 4 == pytest.approx(tokens, rel=0.02)
 
 
 def test_a_signature_is_one_line_with_every_argument_to_its_depth() -> None:

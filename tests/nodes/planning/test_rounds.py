@@ -11,7 +11,7 @@ from graph.state import RunState, whole
 from graph.storage.storage import Storage
 from tests.support.models.planning_runs import LIMITS, Planning
 from tests.support.models.rounds import calculating, round_of_steps, seen, texts
-from tests.support.models.scripted_models import ScriptedModel, Turn, answer, outage
+from tests.support.models.scripted_models import ScriptedModel, Turn, answer, misconfigured, outage
 
 DIVIDED = "1 / 0"
 
@@ -63,6 +63,17 @@ async def test_the_messages_of_a_round_begin_with_those_of_the_round_before(
     assert len({json.dumps(call.schema) for call in only.calls}) == 1
 
 
+async def test_what_was_told_of_a_mended_round_stays_told(storage: Storage) -> None:
+    steps = [("calculator", {"expression": text}) for text in ("1 + 1", DIVIDED, "3")]
+    only = model(round_of_steps(*steps), calculating("4", "look"), calculating("5"))
+    state = (await Planning(storage, only).run()).state
+    _, second, third = (texts(call.messages) for call in only.calls)
+
+    assert state["status"] == "completed", state["error"]
+    assert third[: len(second)] == second
+    assert [len(second), len(third)] == [4, 6]
+
+
 async def test_a_look_that_finds_nothing_left_to_do_ends_the_run(storage: Storage) -> None:
     only = model(calculating("2 + 3", "look"), round_of_steps(says="It is five."))
     state = (await Planning(storage, only).run()).state
@@ -100,6 +111,24 @@ async def test_the_pattern_planner_never_answers_after_a_step(storage: Storage) 
     assert (planned.state["status"], _reason(planned.state)) == ("failed", "models")
     assert "fallback_plan" not in planned.nodes
     assert seen(planned.state)[1:] == [(2, "look", 2, 1, None)]
+
+
+async def test_all_models_fail_in_the_third_round(storage: Storage) -> None:
+    first = model(calculating("2", "look"), calculating("{step_1_output} + 1", "look"), outage())
+    first.script.append(outage())
+    second = ScriptedModel("b/two", [misconfigured()])
+    planned = await Planning(storage, first, second).run("what is 2 + 3")
+    state = planned.state
+
+    assert (state["status"], _reason(state)) == ("failed", "models")
+    assert [entry["outcome"] for entry in state["planning_log"]] == [
+        *["planned"] * 2,
+        *["failed"] * 3,
+    ]
+    assert "fallback_plan" not in planned.nodes
+    assert seen(state)[2] == (3, "look", 3, 2, None)
+    assert state["result"] is not None
+    assert state["result"]["output"] == 3
 
 
 async def test_a_budget_that_is_over_ends_a_later_round(storage: Storage) -> None:

@@ -13,8 +13,9 @@ from graph.state import DEFAULT_LIMITS, Channels, RunState, new_run, split, whol
 from graph.storage.storage import Storage
 from nodes.planning.model import ModelLadder
 from nodes.planning.offer import MOST_KEPT, Offers
-from nodes.planning.prompt import signature
+from nodes.planning.prompt import MOST_NAMES, signature
 from nodes.planning.shortlist import ToolIndex
+from tests.support.models.rounds import round_of_steps
 from tests.support.models.scripted_models import ScriptedModel, plan_of
 from tools.loading import BUILTIN
 from tools.registry import Tool, make_tools, tool
@@ -125,7 +126,7 @@ def test_a_tool_that_was_named_is_told_the_next_time(many: Mapping[str, Tool]) -
     said = 'I need "filler.number149", and museum_dakar. Not filler.number14x or Calculator.'
 
     before = offers.of(state("weather in lima")).shortlist
-    after = offers.of(state("weather in lima"), said).shortlist
+    after = offers.of(state("weather in lima"), [said]).shortlist
 
     assert before is not None
     assert after is not None
@@ -164,7 +165,42 @@ async def test_the_log_says_which_tools_the_model_was_told_of(
     assert "weather_lima" in call["shortlist"]
     assert [name for name in many if signature(many[name]) in told] == call["shortlist"]
     assert all(name in str(model.calls[0].schema) for name in call["shortlist"])
-    assert "filler.number149" not in str(model.calls[0])
+    assert "filler.number149" not in str(model.calls[0].schema)
+
+
+def test_the_names_of_the_others_are_told_as_far_as_there_is_room(
+    many: Mapping[str, Tool],
+) -> None:
+    tail = Offers(many, most=5).of(state("weather in lima")).text[-2 * MOST_NAMES :]
+    names = tail[tail.index(f"{len(many) - 5} more tools") :].splitlines()[-1].split(", ")
+
+    assert names[-1] == "…"
+    assert len(names) > 50
+    assert {*names[:-1]} < {*many}
+    assert len(", ".join(names)) <= MOST_NAMES
+    assert "more tool" not in Offers(many).of(state("weather in lima")).text
+
+
+@pytest.mark.parametrize("asked", ["weather_lima, filler.number149", "the weather of Lima"])
+@pytest.mark.parametrize("first", [False, True])
+async def test_a_model_asks_for_a_tool_in_a_look_and_gets_it(
+    many: Mapping[str, Tool], storage: Storage, asked: str, first: bool
+) -> None:
+    """By its name or by words; with steps it is told of in the next round, without at once."""
+    steps = [("museum_dakar", {"day": "today"})] if first else []
+    looks = round_of_steps(*steps, then="look", says=asked)
+    plans = plan_of(("weather_lima", {"day": "today"}))
+    model = ScriptedModel("a/one", [looks, plans])
+
+    run = await planned(many, storage, model, "how was museum dakar")
+
+    line = signature(many["weather_lima"])
+    assert [line in call.messages[0]["content"] for call in model.calls] == [False, True]
+    assert ["weather_lima" in entry["shortlist"] for entry in run["planning_log"]] == [False, True]
+    assert "weather_lima" in str(model.calls[1].schema)
+    assert run["result"]
+    assert run["result"]["output"] == "weather_lima today"
+    assert [entry["round"] for entry in run["planning_log"]] == ([1, 2] if first else [1, 1])
 
 
 async def test_a_plan_may_use_a_tool_that_the_model_was_not_told_of(

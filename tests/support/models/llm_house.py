@@ -59,8 +59,8 @@ def folder_of(folder: Path, name: str) -> Path:
 
 
 @contextmanager
-def llm_house(folder: Path) -> Iterator[House]:
-    """The mock, the backup and the servers, whose client is loaded."""
+def llm_house(folder: Path, **settings: str) -> Iterator[House]:
+    """The mock, the backup and the servers, whose client is loaded, with these settings."""
     with ExitStack() as stack:
         mock = stack.enter_context(mock_llm())
         backup = stack.enter_context(capturing())
@@ -74,6 +74,7 @@ def llm_house(folder: Path) -> Iterator[House]:
                     # Each test is to meet the provider as if nothing had happened before.
                     breaker_failures="1000",
                     breaker_seconds="0",
+                    **settings,
                 )
             )
             for name in PROVIDERS

@@ -61,6 +61,7 @@ def _matches(row: RunRow, search: Search) -> bool:
             search.created_before is None or row.created_at < search.created_before,
             _within(facts.usd, search.min_usd, search.max_usd),
             _within(facts.retries, search.min_retries, search.max_retries),
+            _within(facts.rounds, search.min_rounds, search.max_rounds),
             search.taken_up in (None, facts.taken_up > 0),
             {*search.metadata} <= {*(row.metadata or {}).items()},
         )

@@ -6,6 +6,7 @@ from typing import Any
 from graph.commands.fork import Edits, ForkRejected, seed_of
 from graph.commands.retry import NotPlanned, RetryRejected, RetryRequest, command_of
 from graph.runs.choice import ChoiceRejected, RunOptions
+from graph.runs.recovery import retry_detail
 from graph.state import RunState, Step
 from graph.workbench import open_workbench
 from tests.support.runs.run_states import attempted, finished, planned, queued
@@ -24,6 +25,7 @@ _RETRIES: Mapping[str, dict[str, Any]] = {
     "retry.skip.both": {"skip": (2,), "input": {"expression": "1"}},
     "retry.skip.referred": {"skip": (2,)},
     "retry.skip.all": {"from_step": 1, "skip": (1, 2, 3)},
+    "retry.replan.input": {"replan": True, "input": {"expression": "1"}},
 }
 
 _FORKS: Mapping[str, dict[str, Any]] = {
@@ -41,6 +43,9 @@ async def messages() -> dict[str, str]:
         RetryRejected, _ordered, finished(), {"input": {"expression": "1"}}
     )
     told["retry.skip.none"] = refusal(RetryRejected, _ordered, finished(), {"skip": (1,)})
+    told["retry.replan.models"] = refusal(
+        RetryRejected, lambda: _ordered(state, {"replan": True}, models=False)
+    )
     told["retry.no-plan"] = refusal(NotPlanned, _ordered, queued(run_id="<run_id>"), {"skip": ()})
     for key, edits in _FORKS.items():
         told[key] = refusal(ForkRejected, _forked, state, edits)
@@ -87,11 +92,16 @@ async def _marks() -> dict[str, str]:
         await again.reject()
         details = [mark["detail"] for mark in run.record["marks"] if mark["what"] == "retry"]
     assert again.record["error"] is not None
+    anew = _failed()
+    replan = command_of(anew, RetryRequest(replan=True), _TOOLS, by="<name>")
+    then = command_of(anew, RetryRequest(from_step=2, replan=True), _TOOLS, by="<name>")
     return {
         "mark.anew": str(refused.record["marks"][-1]["detail"]),
         "mark.from": str(details[0]),
         "mark.skip": str(details[1]),
         "mark.input": str(again.record["marks"][1]["detail"]),
+        "mark.replan": retry_detail(anew, replan),
+        "mark.replan.then": retry_detail(anew, then),
         "rejected.later": again.record["error"]["message"],
     }
 
@@ -112,8 +122,8 @@ def _failed() -> RunState:
     return state
 
 
-def _ordered(state: RunState, asked: dict[str, Any]) -> Any:
-    return command_of(state, RetryRequest(**asked), _TOOLS, by="me")
+def _ordered(state: RunState, asked: dict[str, Any], *, models: bool = True) -> Any:
+    return command_of(state, RetryRequest(**asked), _TOOLS, by="me", models=models)
 
 
 def _forked(state: RunState, edits: dict[str, Any]) -> Any:

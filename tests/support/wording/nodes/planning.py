@@ -5,13 +5,14 @@ import time
 from collections.abc import Mapping
 from typing import Any, cast
 
+from graph.commands.retry import RetryRequest
 from graph.models.daily_budget import Call, DailyBudget, DailyLimit
 from graph.state import DEFAULT_LIMITS, Budget, Choice, RunState, new_run
 from graph.storage.open import open_storage
 from graph.storage.storage import Storage
 from nodes.planning.budget import exceeded
 from nodes.planning.model import BudgetExceeded, Completion, Cost
-from nodes.planning.prompt import instructions, of_caller, of_operator, repair
+from nodes.planning.prompt import instructions, of_caller, of_operator, of_others, repair
 from nodes.planning.prompt import messages as asked
 from nodes.planning.schema import answer_form
 from tests.support.models.planning_runs import LIMITS, Planning
@@ -23,6 +24,7 @@ from tests.support.models.scripted_models import (
     calculation,
     misconfigured,
 )
+from tests.support.runs.live_runs import Gates, process, rested
 from tests.support.wording.messages import masked
 from tools.loading import BUILTIN
 from tools.registry import make_tools
@@ -110,8 +112,22 @@ async def _later(storage: Storage) -> dict[str, str]:
         "not-mended": (await Planning(storage, mended).run()).state["error"]["message"],  # type: ignore[index]
     }
     told["look"] = shown.calls[1].messages[-1]["content"]
+    told["replan"] = await _replanned()
     told["mend"] = mended.calls[1].messages[-1]["content"]
     return told
+
+
+async def _replanned() -> str:
+    """What a model is told of steps that were done, have failed, or were not done."""
+    steps = [("pass", {"label": "a"}), ("fail", {"label": "b"}), ("pass", {"label": "c"})]
+    gives_up = round_of_steps(then="refuse")
+    model = _model(round_of_steps(*steps), gives_up)
+    async with open_storage("memory://") as storage, process(storage, Gates(), model) as runs:
+        run_id = (await runs.start("do it"))["run_id"]
+        await rested(runs, run_id)
+        await runs.retry(run_id, RetryRequest(replan=True), by="<name>", owner=None)
+        await rested(runs, run_id)
+    return model.calls[1].messages[-1]["content"]
 
 
 def _model(*script: Turn, name: str = "<model>") -> ScriptedModel:
@@ -206,6 +222,7 @@ def _prompts() -> dict[str, str]:
     _, _, nothing, told = repair([system, user], "", ["<reason>", "<another>"])
     return {
         "prompt": str(system["content"]),
+        "prompt.others": of_others(["<tool>", "<another>"]),
         "prompt.operator": of_operator("<text>"),
         "prompt.caller": of_caller("<text>"),
         "prompt.request": str(user["content"]),
