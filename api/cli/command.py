@@ -4,7 +4,7 @@ import argparse
 import asyncio
 import os
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from api.cli.local_run import Detached, NotCancelled, NotDecided, NotStarted, No
 from api.cli.mcp import serve_mcp
 from api.cli.reading import Asked, explained, listed, shown
 from api.cli.run import Act, cancel_run, decide, resolve, retry_run, run_task, watch_run
-from api.cli.serve import PortTaken, serve
+from api.cli.serve import PortTaken, loop_factory, serve
 from api.cli.streams import (
     BROKEN_PIPE,
     OUTPUT_LOST,
@@ -84,7 +84,7 @@ def run_command(arguments: list[str] | None) -> int:
         return ended(OUTPUT_LOST)
     except BrokenPipeError:
         return ended(BROKEN_PIPE)
-    runner = asyncio.Runner(loop_factory=_loop_factory())
+    runner = asyncio.Runner(loop_factory=loop_factory())
     code = ended(_exit_code(options, runner))
     if not runner.run(_others_end()):
         # Closing the loop would wait for a tool that swallows its cancellation; all is stored.
@@ -372,14 +372,6 @@ def _new_key(options: argparse.Namespace, _: asyncio.Runner) -> int:
 
 def _settings(**overrides: Any) -> Settings:
     return read_settings(**{name: value for name, value in overrides.items() if value is not None})
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    if sys.platform == "win32":  # there is no uvloop for it
-        return None
-    import uvloop
-
-    return uvloop.new_event_loop
 
 
 def back_up_to(settings: Settings, file: str) -> str:

@@ -6,7 +6,9 @@ import logging
 import os
 import resource
 import socket
+import sys
 import threading
+from collections.abc import Callable
 from contextlib import nullcontext
 from ipaddress import ip_address
 from types import FrameType
@@ -36,6 +38,15 @@ OTHER_FILES = 256
 
 #: The shortest time in which the process can end in order, in seconds.
 SHORTEST_GRACE = 1.0
+
+
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """The loop that every command runs in; None for Python's own."""
+    if sys.platform == "win32":  # there is no uvloop for it
+        return None
+    import uvloop
+
+    return uvloop.new_event_loop
 
 
 class PortTaken(Exception):

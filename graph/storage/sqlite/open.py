@@ -9,12 +9,12 @@ import aiosqlite
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
 from graph.storage.sqlite.checkpoints import SqliteSaver
-from graph.storage.sqlite.index import SqliteDeletion, SqliteIndex
+from graph.storage.sqlite.index import SqliteIndex
 from graph.storage.sqlite.ownership import ServerAddress, own
 from graph.storage.sqlite.probe import MALFORMED, TableProbe, checking, is_damage, watched, watching
 from graph.storage.sqlite.schema import APPLICATION_ID, VERSION
 from graph.storage.sqlite.searcher import Searcher
-from graph.storage.sqlite.space import SqliteSpace
+from graph.storage.sqlite.space import SqliteDeletion, SqliteSpace
 from graph.storage.sqlite.spending import SqliteSpending
 from graph.storage.sqlite.store import SqliteStore
 from graph.storage.sqlite.writer import BUSY_TIMEOUT, SqliteWriter

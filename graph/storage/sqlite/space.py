@@ -1,4 +1,4 @@
-"""Giving the room that removed runs have left in a SQLite file back to its disk.
+"""Removing runs from a SQLite file, and giving the room that they have left back to its disk.
 
 Pages that become free are used by the next runs, so most files keep the size that they need. One of
 which more than half is free is written anew. SQLite could move its last pages one by one instead
@@ -6,13 +6,18 @@ which more than half is free is written anew. SQLite could move its last pages o
 """
 
 import asyncio
+import json
 import logging
 import sqlite3
+from collections.abc import Sequence
 from pathlib import Path
 
 import aiosqlite
 
-from graph.storage.sqlite.writer import BUSY_TIMEOUT, LARGEST_WAL
+from graph.state.row import RunArtifacts
+from graph.state.status import SETTLED
+from graph.storage.sqlite.schema import listed
+from graph.storage.sqlite.writer import BUSY_TIMEOUT, LARGEST_WAL, SqliteWriter, Statement
 
 logger = logging.getLogger("runwright.storage")
 
@@ -69,3 +74,53 @@ class SqliteSpace:
         rows = [await self._reader.execute_fetchall(f"PRAGMA {name}") for name in names]
         size, count, free = (int(row[0]) for [row] in rows)
         return free * size, (count - free) * size
+
+
+# Removing settled runs from a SQLite file, so that nothing of them is left or all of it.
+
+
+#: Every table that has rows of runs besides `runs`, and the column that names the run.
+TABLES = {"checkpoints": "thread_id", "writes": "thread_id"}
+
+#: Those that are still settled when it comes to it: a run may have been told to go on meanwhile,
+#: and have come to another end, of which its receipts are not known.
+_SETTLED = f"""
+    SELECT run_id FROM json_each(?) AS artifact CROSS JOIN runs
+    ON run_id = json_extract(artifact.value, '$[0]')
+    AND generation = json_extract(artifact.value, '$[1]')
+    WHERE status IN ({listed(SETTLED)})
+"""  # noqa: S608 - constants only
+
+
+class SqliteDeletion:
+    """Removes runs through the file's one writer; the pages that become free are used again."""
+
+    def __init__(self, writer: SqliteWriter) -> None:
+        self._writer = writer
+
+    async def __call__(self, runs: Sequence[RunArtifacts]) -> int:
+        """Remove these runs, those of them that are settled; how many that were."""
+        ids = _named(*runs)
+        return await self._writer.write(
+            *(_receipts(run) for run in runs if run.step_keys),
+            *(
+                (f"DELETE FROM {table} WHERE {column} IN ({_SETTLED})", (ids,))  # noqa: S608 - constants only
+                for table, column in TABLES.items()
+            ),
+            (f"DELETE FROM runs WHERE run_id IN ({_SETTLED})", (ids,)),  # noqa: S608 - constants only
+        )
+
+
+def _receipts(run: RunArtifacts) -> Statement:
+    statement = (
+        "DELETE FROM store WHERE prefix IN (SELECT value FROM json_each(?))"  # noqa: S608 - constants only
+        " AND key IN (SELECT value FROM json_each(?))"
+        f" AND EXISTS ({_SETTLED})"
+    )
+    keys = json.dumps(run.step_keys)
+    prefixes = json.dumps([".".join(one) for one in run.receipts])
+    return statement, (prefixes, keys, _named(run))
+
+
+def _named(*runs: RunArtifacts) -> str:
+    return json.dumps([[run.run_id, run.generation] for run in runs])
