@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from httpx_sse import ServerSentEvent, connect_sse
 
+from graph.settings.keys import new_key
 from tests.support.own_tools.mcp_files import lines, mcp_file, rude
-from tests.support.patience import wait_until
+from tests.support.patience import patience, wait_until
 from tests.support.servers.server_process import serving
 
 
@@ -94,6 +95,65 @@ def test_bytes_that_a_server_returns_are_kept_as_long_as_the_run(tmp_path: Path)
     assert of_fork.content == b"hello"
     assert (unknown.status_code, invalid.status_code, gone.status_code) == (404, 400, 404)
     assert whole == record["execution_log"][0]["output"]
+
+
+PAYING = {"pay": {"phrases": ["pay {text}"]}, "set": {"phrases": ["set {text}"]}}
+
+
+@pytest.mark.parametrize(
+    ("prompt", "status", "calls"), [("pay slowly", "waiting", 1), ("set slowly", "completed", 2)]
+)
+def test_a_kill_of_ours_in_a_call_leaves_it_in_doubt_or_repeats_it(
+    tmp_path: Path, prompt: str, status: str, calls: int
+) -> None:
+    """As its server says of the tool: nothing, or that it may be called again."""
+    file = str(mcp_file(tmp_path, rude=rude(tmp_path, tools=PAYING)))
+    with serving(tmp_path, mcp=file) as server:
+        run_id = server.client.post("/runs", json={"prompt": prompt}).json()["run_id"]
+        wait_until(lambda: lines(tmp_path, "calls"))
+        server.kill()
+    (tmp_path / "awake").write_text("")
+    with serving(tmp_path, mcp=file) as server:
+        client = server.client
+        record = client.get(f"/runs/{run_id}/wait", params={"timeout": patience()}).json()
+
+        assert record["status"] == status
+        assert len(lines(tmp_path, "calls")) == calls
+        if status == "waiting":
+            answer = {"as": "done", "output": "paid"}
+            client.post(f"/runs/{run_id}/resolve", json=answer).raise_for_status()
+            record = client.get(f"/runs/{run_id}/wait", params={"timeout": patience()}).json()
+            assert (record["status"], record["result"]["output"]) == ("completed", "paid")
+
+
+def test_the_runs_of_one_server_are_tools_of_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Over HTTP, with a key that stands in a variable."""
+    folders = [tmp_path / name for name in ("a", "b")]
+    for folder in folders:
+        folder.mkdir()
+    key, kept = new_key("b")
+    monkeypatch.setenv("FIRST_KEY", key)
+    with serving(folders[0], api_keys=str(kept)) as first:
+        attached = {
+            "url": f"{first.url}/mcp",
+            "headers": {"Authorization": "Bearer ${FIRST_KEY}"},
+            "runwright": {"tools": {"run": {"phrases": ["let it do {prompt}"]}}},
+        }
+        file = mcp_file(folders[1], first=attached, other={**attached, "headers": {}})
+        with serving(folders[1], mcp=str(file)) as second:
+            health = wait_until(lambda: _settled(second.client.get("/health").json()))
+            record = second.client.post(
+                "/runs/wait", json={"prompt": "let it do what is 6 * 7"}
+            ).json()
+            told = first.client.get("/runs", headers={"x-api-key": key}).json()["runs"]
+
+    assert health["servers"]["first"]["state"] == "ready"
+    assert health["servers"]["other"]["state"] == "missing"
+    assert record["status"] == "completed", record["error"]
+    assert record["result"]["output"]["result"]["output"] == 42
+    assert [run["prompt"] for run in told] == ["what is 6 * 7"]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")

@@ -104,7 +104,7 @@ def dawdled(number: Any, token: Any) -> bool:
 def answer(number: Any, name: str, text: str, token: Any) -> dict[str, Any] | None:
     """The result of a call, unless it is given up."""
     content: list[dict[str, Any]] = [{"type": "text", "text": text}]
-    if name == "slow" and not dawdled(number, token):
+    if (name == "slow" or text == "slowly") and not dawdled(number, token):
         note("cancelled", name)
         return None
     if name == "fail":
