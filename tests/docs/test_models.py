@@ -23,16 +23,16 @@ from nodes.planning.model import NOT_READY, Completion, Fallback, Model
 from nodes.planning.unplanned import MAX_KEPT
 from tests.support import pages
 from tests.support.checkout import ROOT
-from tests.support.models.llm_calls import ANSWERS, MESSAGES, SCHEMA
-from tests.support.models.llm_runs import plan_text, serving_models
-from tests.support.patience import patience
-from tests.support.servers.capture_server import (
+from tests.support.models.capture_server import (
     CaptureServer,
     anthropic_answer,
     capturing,
     ollama_answer,
     openai_answer,
 )
+from tests.support.models.llm_calls import ANSWERS, MESSAGES, SCHEMA
+from tests.support.models.llm_runs import plan_text, serving_models
+from tests.support.patience import patience
 
 PAGE = (ROOT / "docs" / "multi_provider_llm.md").read_text()
 SETUPS = [

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.support.checkout import ROOT
-from tests.support.servers.capture_server import capturing, openai_answer
+from tests.support.models.capture_server import capturing, openai_answer
 from tests.support.servers.server_process import make
 from tests.support.servers.studio_server import StudioServer, copy_checkout, studio
 from tests.support.wording.messages import wording

@@ -10,9 +10,9 @@ import pytest
 
 from tests.support.checkout import ROOT, packed_checkout
 from tests.support.deployment.pins import for_here, read_pins
+from tests.support.models.capture_server import capturing, openai_answer
 from tests.support.models.llm_runs import plan_text
 from tests.support.patience import patience
-from tests.support.servers.capture_server import capturing, openai_answer
 from tests.support.servers.server_process import environment, serving
 
 # Two installations from the network.

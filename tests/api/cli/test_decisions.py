@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.servers.capture_server import capturing
+from tests.support.models.capture_server import capturing
 from tests.support.servers.command_call import call
 from tests.support.servers.command_process import running
 from tests.support.servers.server_process import ServerProcess, runwright, serving

@@ -8,9 +8,9 @@ import pytest
 
 from graph.settings.keys import new_key
 from graph.storage.sqlite.ownership import ServerAddress, own, read_owner
+from tests.support.models.capture_server import CaptureServer, capturing
 from tests.support.own_tools.gate_tool import GATE
 from tests.support.patience import patience, wait_until
-from tests.support.servers.capture_server import CaptureServer, capturing
 from tests.support.servers.command_call import call
 from tests.support.servers.command_process import running
 from tests.support.servers.server_process import ServerProcess, serving

@@ -14,15 +14,15 @@ from graph.models.daily_budget import Account, DailyLimit
 from graph.settings.keys import new_key
 from graph.state.wording import rfc3339
 from graph.storage.storage import Spent, StorageUnavailable
+from tests.support.models.capture_server import CaptureServer, capturing, openai_answer
 from tests.support.models.llm_runs import BACKUP, PRICES, SUM, calls, models, serving_models
+from tests.support.models.silent_server import silence
 from tests.support.patience import patience, wait_until
 from tests.support.runs.orphans import orphans
 from tests.support.runs.run_states import CREATED_AT
-from tests.support.servers.capture_server import CaptureServer, capturing, openai_answer
 from tests.support.servers.command_call import call
 from tests.support.servers.documented import documented
 from tests.support.servers.server_process import ServerProcess, serving
-from tests.support.servers.silent_server import silence
 from tests.support.wording.messages import wording
 
 (ALICE, ALICES), (BOB, BOBS) = new_key("alice"), new_key("bob")

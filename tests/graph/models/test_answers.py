@@ -10,6 +10,13 @@ import pytest
 
 from graph.models.client import LiteLlmModel, close_clients
 from graph.models.prices import Price
+from tests.support.models.capture_server import (
+    CaptureServer,
+    anthropic_answer,
+    capturing,
+    ollama_answer,
+    openai_answer,
+)
 from tests.support.models.llm_calls import (
     ANSWERS,
     ANTHROPIC,
@@ -23,13 +30,6 @@ from tests.support.models.llm_calls import (
     failure,
 )
 from tests.support.patience import patience
-from tests.support.servers.capture_server import (
-    CaptureServer,
-    anthropic_answer,
-    capturing,
-    ollama_answer,
-    openai_answer,
-)
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from graph.models.ladder import make_ladder, warm
 from graph.settings import Settings
 from graph.storage.storage import Storage
 from nodes.planning.model import NOT_READY, ModelFailure, ModelLadder
+from tests.support.models.capture_server import CaptureServer, capturing
 from tests.support.models.llm_calls import (
     ANSWERS,
     ANTHROPIC,
@@ -29,7 +30,6 @@ from tests.support.models.llm_calls import (
 from tests.support.models.planning_runs import Planning
 from tests.support.models.scripted_models import ScriptedModel, calculation
 from tests.support.patience import patience, until
-from tests.support.servers.capture_server import CaptureServer, capturing
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ import pytest
 
 from graph.models import connections
 from graph.models.client import close_clients
+from tests.support.models.capture_server import capturing
 from tests.support.models.llm_calls import ANSWERS, MESSAGES, OPENAI, SCHEMA, model
 from tests.support.patience import patience
-from tests.support.servers.capture_server import capturing
 
 
 @pytest.fixture(autouse=True)

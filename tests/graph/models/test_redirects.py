@@ -7,8 +7,8 @@ import pytest
 
 from graph.models.client import close_clients
 from nodes.planning.model import ModelFailure
+from tests.support.models.capture_server import CaptureServer, capturing
 from tests.support.models.llm_calls import ANSWERS, OPENAI, failure
-from tests.support.servers.capture_server import CaptureServer, capturing
 
 KEY = "sk-canary-0123456789abcdef"
 

@@ -11,6 +11,7 @@ from langgraph.graph import StateGraph
 from graph.models.client import LiteLlmModel, close_clients
 from nodes.planning.model import Completion, ModelFailure
 from tests.support.clocks import Clocks
+from tests.support.models.capture_server import CaptureServer, capturing, openai_answer
 from tests.support.models.llm_calls import (
     ANSWERS,
     ANTHROPIC,
@@ -26,7 +27,6 @@ from tests.support.models.llm_calls import (
     model,
 )
 from tests.support.patience import patience, until
-from tests.support.servers.capture_server import CaptureServer, capturing, openai_answer
 
 KEY = "sk-canary-4711"
 

@@ -10,9 +10,9 @@ import pytest
 from graph.models.ladder import make_ladder, warm
 from graph.settings import read_settings
 from nodes.planning.planner import ModelPlanner
+from tests.support.models.capture_server import CaptureServer, capturing
 from tests.support.models.llm_calls import ANTHROPIC, OLLAMA, OPENAI
 from tests.support.models.llm_runs import SUM, calls, run
-from tests.support.servers.capture_server import CaptureServer, capturing
 from tests.support.servers.server_process import ServerProcess, runwright, serving
 
 KEYS = {

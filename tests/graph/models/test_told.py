@@ -9,6 +9,7 @@ import pytest
 from graph.models.answers import checked
 from graph.models.client import close_clients
 from nodes.planning.model import MOST_TOKENS, Completion, ModelFailure
+from tests.support.models.capture_server import CaptureServer, capturing
 from tests.support.models.llm_calls import (
     ANSWERS,
     ANTHROPIC,
@@ -19,7 +20,6 @@ from tests.support.models.llm_calls import (
     each_provider,
     failure,
 )
-from tests.support.servers.capture_server import CaptureServer, capturing
 
 #: Where each provider tells the tokens that it read and wrote.
 COUNTS = {

@@ -77,7 +77,7 @@ def test_every_call_about_one_run_is_in_the_next_test():
 
     assert about_one == {
         *("get", "wait", "watching", "cancel", "approve", "reject", "retry", "retry_now"),
-        *("history", "checkpoint", "fork", "explain", "remove", "resolve"),
+        *("history", "checkpoint", "fork", "explain", "remove", "resolve", "blob"),
     }
 
 
@@ -95,6 +95,8 @@ async def test_anothers_run_takes_the_same_steps_as_one_that_is_not_there(
         for one in (str(uuid.uuid4()), run_id):
             with pytest.raises(RunNotFound):
                 await runs.get(one, owner="bob")
+            with pytest.raises(RunNotFound):
+                await runs.blob(one, 1, "0" * 64, owner="bob")
             with pytest.raises(RunNotFound):
                 await runs.wait(one, 5, owner="bob")
             with pytest.raises(RunNotFound):

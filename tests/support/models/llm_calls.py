@@ -7,13 +7,13 @@ import pytest
 
 from graph.models.client import LiteLlmModel
 from nodes.planning.model import Completion, ModelFailure
-from tests.support.patience import patience
-from tests.support.servers.capture_server import (
+from tests.support.models.capture_server import (
     CaptureServer,
     anthropic_answer,
     ollama_answer,
     openai_answer,
 )
+from tests.support.patience import patience
 
 OPENAI = "openai/gpt-5-mini"
 ANTHROPIC = "anthropic/claude-sonnet-4-5"

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from tests.support.models.capture_server import CaptureServer, capturing, openai_answer
 from tests.support.models.llm_runs import BACKUP, PRICES, SUM, models, run, serving_models
 from tests.support.models.mock_llm import PROVIDERS, MockLlm, mock_llm
-from tests.support.servers.capture_server import CaptureServer, capturing, openai_answer
 from tests.support.servers.server_process import ServerProcess
 
 PROMPT = "what is 40 + 2"

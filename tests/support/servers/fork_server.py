@@ -26,9 +26,9 @@ from api.app import HttpLimits, create_app
 from graph.compose import open_runs
 from graph.models.client import close_clients
 from graph.settings.settings import Settings
+from tests.support.models.capture_server import capturing
 from tests.support.models.llm_calls import ANSWERS, complete
 from tests.support.patience import patience
-from tests.support.servers.capture_server import capturing
 from tests.support.servers.forked import HEADER, received
 from tests.support.servers.stretched import set_waits, stretch_waits
 

@@ -16,9 +16,9 @@ import httpx
 from langgraph_sdk import get_sync_client
 
 from tests.support.checkout import PACKAGES, ROOT
+from tests.support.models.silent_server import SilentServer, silence
 from tests.support.patience import patience, wait_until
 from tests.support.servers.server_process import make
-from tests.support.servers.silent_server import SilentServer, silence
 
 _FILES = ("Makefile", "langgraph.json", "pyproject.toml")
 

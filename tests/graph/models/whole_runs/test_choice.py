@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.support.models.llm_runs import SUM, calls, health, models, plan_text, run, serving_models
-from tests.support.patience import patience
-from tests.support.servers.capture_server import (
+from tests.support.models.capture_server import (
     CaptureServer,
     capturing,
     ollama_answer,
     openai_answer,
 )
+from tests.support.models.llm_runs import SUM, calls, health, models, plan_text, run, serving_models
+from tests.support.patience import patience
 from tests.support.servers.server_process import ServerProcess
 
 SMALL = "ollama_chat/small"

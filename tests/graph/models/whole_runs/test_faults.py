@@ -30,8 +30,8 @@ from tests.support.models.llm_runs import (
     serving_models,
 )
 from tests.support.models.mock_llm import PROVIDERS
+from tests.support.models.silent_server import silence
 from tests.support.patience import patience
-from tests.support.servers.silent_server import silence
 
 
 @pytest.fixture(scope="module")

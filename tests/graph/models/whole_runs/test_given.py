@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
-from tests.support.models.llm_calls import ANTHROPIC, OLLAMA, OPENAI
-from tests.support.models.llm_runs import SUM, models, serving_models
-from tests.support.servers.capture_server import (
+from tests.support.models.capture_server import (
     CaptureServer,
     anthropic_answer,
     capturing,
     ollama_answer,
     openai_answer,
 )
+from tests.support.models.llm_calls import ANTHROPIC, OLLAMA, OPENAI
+from tests.support.models.llm_runs import SUM, models, serving_models
 from tests.support.servers.server_process import ServerProcess
 
 OPERATOR = "Write to-dos in English."

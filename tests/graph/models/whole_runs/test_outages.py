@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from tests.docs.test_tools import PROMPTS
+from tests.support.models.capture_server import capturing, ollama_answer, openai_answer
 from tests.support.models.llm_runs import SUM, calls, health, memory_mb, models, run, serving_models
 from tests.support.models.mock_llm import PROVIDERS
+from tests.support.models.silent_server import silence
 from tests.support.patience import patience, wait_until
-from tests.support.servers.capture_server import capturing, ollama_answer, openai_answer
 from tests.support.servers.server_process import SERVE, ServerProcess, serving
-from tests.support.servers.silent_server import silence
 
 SMALL = "ollama_chat/small"
 LARGE = "openai/large"

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from tests.support.models.capture_server import capturing, openai_answer
 from tests.support.models.llm_runs import PRICES, SUM, calls, models, run, serving_models
-from tests.support.servers.capture_server import capturing, openai_answer
 from tests.support.servers.server_process import ServerProcess
 
 MODEL = "openai/backup"

@@ -21,7 +21,7 @@ from tests.support.runs.stuck_runs import await_unstuck
 from tests.support.servers.server_process import ServerProcess, http_client, serving
 
 INDEX = "graph.storage.sqlite.index:SqliteIndex"
-REMOVAL = "graph.storage.sqlite.index:SqliteDeletion"
+REMOVAL = "graph.storage.sqlite.space:SqliteDeletion"
 
 #: Inside the transaction that removes runs, when all of it is written and none of it committed.
 UNCOMMITTED = "after graph.storage.sqlite.writer:SqliteWriter._execute DELETE FROM runs"

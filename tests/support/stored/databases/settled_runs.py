@@ -6,8 +6,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from tests.support.models.capture_server import CaptureServer, capturing, openai_answer
 from tests.support.models.llm_runs import loaded, models, plan_text
-from tests.support.servers.capture_server import CaptureServer, capturing, openai_answer
 from tests.support.servers.server_process import ServerProcess
 from tests.support.stored.stored_runs import TOOLS_WHEN_MADE
 from tests.support.stored.stored_server import Owner, stored_server

@@ -14,8 +14,8 @@ from pathlib import Path
 from graph.state import Plan, Step
 from graph.state.row import ApprovalAnswer, RetryCommand
 from graph.storage.open import open_storage
+from tests.support.models.capture_server import capturing
 from tests.support.models.llm_runs import models
-from tests.support.servers.capture_server import capturing
 from tests.support.servers.command_process import running
 from tests.support.servers.server_process import ServerProcess
 from tests.support.stored.databases.settled_runs import FOR_YEARS, MODEL

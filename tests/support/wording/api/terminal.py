@@ -31,8 +31,8 @@ from graph.settings import Settings
 from graph.state.row import RunRow
 from graph.storage.open import open_storage
 from graph.storage.sqlite.ownership import ServerAddress, own
+from tests.support.models.capture_server import capturing
 from tests.support.runs.run_states import queued
-from tests.support.servers.capture_server import capturing
 from tests.support.servers.command_call import call as command
 from tests.support.wording.messages import masked
 
