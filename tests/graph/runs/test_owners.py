@@ -126,7 +126,7 @@ async def test_anothers_run_takes_the_same_steps_as_one_that_is_not_there(
                     pass
             steps.append(asked.copy())
             asked.clear()
-        assert steps[0] == steps[1] == ["owned"] * 14
+        assert steps[0] == steps[1] == ["owned"] * 15
         monkeypatch.undo()
         assert await runs.get(run_id, owner="alice") == before
 
