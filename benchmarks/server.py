@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import httpx
 
@@ -38,17 +39,18 @@ class Server:
         self.began = time.perf_counter()
         log = Path(folder) / "log"
         with log.open("w") as stderr:
-            self.process = subprocess.Popen(
-                command or [sys.executable, "-m", "api", "serve"],
-                env=environment,
-                stderr=stderr,
-                cwd=folder,
-            )
+            self.process = self._process(command, environment, stderr, folder)
         while not (match := re.search(r"http://\S+", log.read_text())):
             time.sleep(0.01)
         self.url = match[0]
         httpx.get(f"{self.url}/health/ready", trust_env=False).raise_for_status()
         self.start_seconds = time.perf_counter() - self.began
+
+    def _process(
+        self, command: Sequence[str], environment: dict[str, str], stderr: IO[str], folder: str
+    ) -> subprocess.Popen[str]:
+        command = command or [sys.executable, "-m", "api", "serve"]
+        return subprocess.Popen(command, env=environment, stderr=stderr, cwd=folder)
 
     def cpu_ms(self) -> float:
         """CPU of all its threads so far, user and system."""

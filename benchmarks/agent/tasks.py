@@ -186,7 +186,8 @@ def _as_json_schema(part: Mapping[str, Any]) -> dict[str, Any]:
 def _parsed(text: str, tools: Mapping[str, Documented]) -> Call:
     """A call as the answers write it; what has no name gets that of its place."""
     expression = ast.parse(text, mode="eval").body
-    assert isinstance(expression, ast.Call) and isinstance(expression.func, ast.Name), text
+    assert isinstance(expression, ast.Call), text
+    assert isinstance(expression.func, ast.Name), text
     tool = expression.func.id
     places = list(tools[tool].schema["properties"])
     given = dict(zip(places, map(ast.literal_eval, expression.args), strict=False))
