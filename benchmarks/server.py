@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -64,7 +65,7 @@ class Server:
 
     def end(self) -> None:
         """SIGTERM, and wait."""
-        self.process.terminate()
+        self.process.send_signal(signal.SIGTERM)
         self.process.wait(15)
 
     def kill(self) -> None:
