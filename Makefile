@@ -173,7 +173,7 @@ TELL = @test -z "$(filter $(1),$?)" || echo "installing $$(($(call PINS,$(1)) - 
 	@touch $@
 
 # Tasks, their tools and their checker, which nothing else has; without their dependencies, which are
-# clients of every model that there is.
+# clients of every model that there is. `make lock` leaves the version: another one has other tasks.
 .venv/.bfcl: benchmarks/agent/constraints.txt
 	@echo "installing bfcl-eval into .venv/bfcl, about half a minute ..."
 	@$(PYTHON) -m venv .venv/bfcl

@@ -24,8 +24,8 @@ In the three turns that cannot be done nothing may be called.
   asked again, the model is right, but for the last two kinds. Once with the loop as it is, once
   with one round and no mending.
 
-Columns: `asked` are requests that reached the model, `lost` those of them of which no record tells,
-since the server was killed; `calls` those that reached a tool; `doubts` steps in doubt, as done and
+Columns: `asked` are requests that reached the model, and how many `a task`; `lost` those of them of
+which no record tells, since the server was killed; `calls` those that reached a tool; `doubts` steps in doubt, as done and
 to be made again; `unsaid` tasks that are not solved although all of their runs claim completion.
 """
 
@@ -45,7 +45,20 @@ MAX_ROUNDS = 5
 #: Every other setting of the loop as it is, and without the loop.
 LOOPS = {"as it is": {}, "one round, no mending": {"max_rounds": 1, "mend": 0}}
 
-HEAD = ("", "tasks", "solved", "%", "asked", "lost", "calls", "rounds", "looks", "mends", "repairs")
+HEAD = (
+    "",
+    "tasks",
+    "solved",
+    "%",
+    "asked",
+    "a task",
+    "lost",
+    "calls",
+    "rounds",
+    "looks",
+    "mends",
+    "repairs",
+)
 HEAD += ("kills", "doubts", "unsaid", "s")
 
 
@@ -82,7 +95,8 @@ def row(name: str, done: Sequence[Done], seconds: float) -> list[str]:
     asked, planned = sum(one.asked for one in done), sum(one.planned for one in done)
     doubts = [sum(one.in_doubt[how] for one in done) for how in ("done", "redo")]
     figures = (
-        *(len(done), solved, f"{100 * solved / max(1, len(done)):.1f}", asked, asked - planned),
+        *(len(done), solved, f"{100 * solved / max(1, len(done)):.1f}"),
+        *(asked, f"{asked / max(1, len(done)):.1f}", asked - planned),
         sum(len(one.journal) for one in done),
         sum(one.rounds() for one in done),
         *(sum(one.rounds(why) for one in done) for why in ("look", "mend")),
