@@ -25,8 +25,10 @@ In the three turns that cannot be done nothing may be called.
   with one round and no mending.
 
 Columns: `asked` are requests that reached the model, and how many `a task`; `lost` those of them of
-which no record tells, since the server was killed; `calls` those that reached a tool; `doubts` steps in doubt, as done and
-to be made again; `unsaid` tasks that are not solved although all of their runs claim completion.
+which no record tells, since the server was killed; `calls` those that reached a tool; `looks` and
+`mends` rounds planned after a look and after a failure; `repairs` plans that failed the check and
+were asked for again; `doubts` steps in doubt, as done and to be made again; `unsaid` tasks that are
+not solved although all of their runs claim completion.
 """
 
 import argparse
