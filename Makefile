@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN    := .venv/bin
 
-.PHONY: run audit soak-effects soak-kills soak-points studio test test-rest test-all test-real-llm lint style types notebook models mcp dev lock clean bench-flight bench-house bench-keeping bench-live bench-mcp bench-planner bench-planning bench-runs bench-search
+.PHONY: run audit soak-effects soak-kills soak-points studio test test-rest test-all test-real-llm lint style types notebook models mcp dev lock clean bench-agent bench-flight bench-house bench-keeping bench-live bench-mcp bench-planner bench-planning bench-runs bench-search
 
 # `value`, since in JSON there may be a $.
 run: .venv/.installed $(if $(value RUNWRIGHT_MODELS),.venv/.models) $(if $(value RUNWRIGHT_MCP),.venv/.mcp) ## start the server on http://127.0.0.1:8000
@@ -64,6 +64,9 @@ bench-planning: .venv/.models ## a planning call beside a raw HTTP call; start a
 
 bench-runs: .venv/.installed ## CPU, latency, disk and start beside LangGraph alone; ARGS="costs --against CHECKOUT"
 	$(BIN)/python -m benchmarks.runs $(ARGS)
+
+bench-agent: .venv/.dev .venv/.bfcl ## tasks that others wrote, with a scripted model: as they are, with kills, with errors; ARGS="--tasks 20"
+	$(BIN)/python -m benchmarks.agent $(ARGS)
 
 bench-flight: .venv/.models ## thousands of runs that wait for a model; ARGS="--runs 500 --parts few memory"
 	$(BIN)/python -m benchmarks.flight $(ARGS)
@@ -167,6 +170,14 @@ TELL = @test -z "$(filter $(1),$?)" || echo "installing $$(($(call PINS,$(1)) - 
 	@echo "installing pip-audit into .venv/audit, about half a minute ..."
 	@$(PYTHON) -m venv .venv/audit
 	@.venv/audit/bin/python $(INSTALL) tests/audit_constraints.txt
+	@touch $@
+
+# Tasks, their tools and their checker, which nothing else has; without their dependencies, which are
+# clients of every model that there is. `make lock` leaves the version: another one has other tasks.
+.venv/.bfcl: benchmarks/agent/constraints.txt
+	@echo "installing bfcl-eval into .venv/bfcl, about half a minute ..."
+	@$(PYTHON) -m venv .venv/bfcl
+	@.venv/bfcl/bin/python $(INSTALL) benchmarks/agent/constraints.txt
 	@touch $@
 
 # An inference engine and the weights of two models, whose hashes the tests check. Without their

@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -9,6 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import httpx
 
@@ -38,17 +40,18 @@ class Server:
         self.began = time.perf_counter()
         log = Path(folder) / "log"
         with log.open("w") as stderr:
-            self.process = subprocess.Popen(
-                command or [sys.executable, "-m", "api", "serve"],
-                env=environment,
-                stderr=stderr,
-                cwd=folder,
-            )
+            self.process = self._process(command, environment, stderr, folder)
         while not (match := re.search(r"http://\S+", log.read_text())):
             time.sleep(0.01)
         self.url = match[0]
         httpx.get(f"{self.url}/health/ready", trust_env=False).raise_for_status()
         self.start_seconds = time.perf_counter() - self.began
+
+    def _process(
+        self, command: Sequence[str], environment: dict[str, str], stderr: IO[str], folder: str
+    ) -> subprocess.Popen[str]:
+        command = command or [sys.executable, "-m", "api", "serve"]
+        return subprocess.Popen(command, env=environment, stderr=stderr, cwd=folder)
 
     def cpu_ms(self) -> float:
         """CPU of all its threads so far, user and system."""
@@ -62,7 +65,7 @@ class Server:
 
     def end(self) -> None:
         """SIGTERM, and wait."""
-        self.process.terminate()
+        self.process.send_signal(signal.SIGTERM)
         self.process.wait(15)
 
     def kill(self) -> None:

@@ -7,6 +7,8 @@ from typing import Any
 
 from graph.state import Choice
 from nodes.contract.json_data import UNSTORABLE
+from tools.registry import Tool
+from tools.toolbox import absence, to_come
 
 #: Longest instructions of one run, in characters.
 LONGEST_INSTRUCTIONS = 4_000
@@ -40,9 +42,10 @@ class RunOptions:
     tools: Sequence[str] | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
 
-    def choice(self, models: Collection[str], tools: Collection[str]) -> Choice | None:
+    def choice(self, models: Collection[str], tools: Mapping[str, Tool]) -> Choice | None:
         """What it is to be planned with, None for nothing; `models` and `tools` are those there.
 
+        Tools of a server that is being connected may be named: the run waits for them.
         Raises `ChoiceRejected`.
         """
         if self.model is not None:
@@ -52,7 +55,7 @@ class RunOptions:
         if self.tools is not None:
             if isinstance(self.tools, str) or not self.tools:
                 raise ChoiceRejected("tools", [f"name at least one; {_there_are('tool', tools)}"])
-            _check_known("tool", self.tools, tools)
+            _check_tools(self.tools, tools)
         allowed = None if self.tools is None else list(dict.fromkeys(self.tools))
         choice = Choice(model=self.model, instructions=self.instructions or None, tools=allowed)
         return choice if any(value is not None for value in choice.values()) else None
@@ -75,6 +78,15 @@ class RunOptions:
 
 #: Nothing: as for all runs.
 NO_OPTIONS = RunOptions()
+
+
+def _check_tools(given: Sequence[Any], tools: Mapping[str, Tool]) -> None:
+    away = {name: why for name in given if isinstance(name, str) and (why := absence(tools, name))}
+    if away and not to_come(tools):
+        raise ChoiceRejected(
+            "tools", [f"there is no tool {name[:100]!r} now; {why}" for name, why in away.items()]
+        )
+    _check_known("tool", [name for name in given if name not in away], tools)
 
 
 def _check_known(kind: str, given: Iterable[Any], known: Collection[str]) -> None:

@@ -13,11 +13,13 @@ import pytest
 from graph.compose import open_runs
 from graph.record.events import Event
 from graph.record.record import Record
+from graph.runs.choice import ChoiceRejected, RunOptions
 from graph.service import Runs
 from graph.settings import Settings
 from nodes.approval.edited_plan import PlanUnfit
 from tests.support.own_tools.mcp_files import lines, mcp_file, rude
 from tests.support.patience import patience, until
+from tests.support.wording.messages import wording
 from tools.mcp import session
 from tools.toolbox import Toolbox, arrived
 
@@ -59,6 +61,36 @@ async def test_a_run_that_comes_before_its_server_is_connected_waits_for_it(
         assert record["error"] is None
         assert (record["status"], record["result"]["output"]) == ("completed", "tea")
         assert [step["tool"] for step in record["plan"]["steps"]] == ["rude.echo"]
+
+
+async def test_a_run_may_name_tools_of_a_server_that_is_being_connected(tmp_path: Path) -> None:
+    async with opened(tmp_path) as runs:
+        assert runs.health.servers()["rude"]["state"] == "connecting"
+
+        named = RunOptions(tools=["rude.echo", "calculator"])
+        record = await ended(runs, "echo tea", options=named)
+
+        assert record["choice"] is not None
+        assert record["choice"]["tools"] == ["rude.echo", "calculator"]
+        assert (record["status"], record["result"]["output"]) == ("completed", "tea")
+        with pytest.raises(ChoiceRejected, match=r"rude\.nothing"):
+            await runs.start("echo tea", options=RunOptions(tools=["rude.nothing"]))
+
+
+async def test_tools_of_a_server_that_is_away_are_refused_with_the_reason(tmp_path: Path) -> None:
+    async with opened(tmp_path, "broken") as runs:
+        await until(lambda: runs.health.servers()["rude"]["state"] == "missing")
+
+        with pytest.raises(ChoiceRejected) as refused:
+            await runs.start("echo tea", options=RunOptions(tools=["rude.echo"]))
+
+        assert refused.value.reasons == [
+            wording("orders.choice.tools.away", server="rude", why=_reason(runs))
+        ]
+
+
+def _reason(runs: Runs) -> str:
+    return runs.health.servers()["rude"]["reason"] or ""
 
 
 async def test_what_needs_no_server_does_not_wait_for_one(tmp_path: Path) -> None:

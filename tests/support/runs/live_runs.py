@@ -126,7 +126,13 @@ class Gates:
             self.calls[label] += 1
             raise ToolError("never", retryable=False)
 
-        return [pass_by, stumble, fail]
+        @tool("burst", in_doubt="retry", phrases=["burst {label}"])
+        async def burst(label: str) -> None:
+            """End in a way that nobody has announced."""
+            self.calls[label] += 1
+            raise ValueError("odd")
+
+        return [pass_by, stumble, fail, burst]
 
     def _stubborn(self) -> list[Any]:
         @tool("look", effects=False, phrases=["look {label}"])

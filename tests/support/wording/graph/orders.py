@@ -13,6 +13,7 @@ from tests.support.runs.run_states import attempted, finished, planned, queued
 from tests.support.wording.messages import refusal
 from tools.loading import BUILTIN
 from tools.registry import make_tools
+from tools.toolbox import ToolSnapshot
 
 _TOOLS = make_tools(BUILTIN)
 
@@ -59,6 +60,7 @@ async def messages() -> dict[str, str]:
 _CHOICES: Mapping[str, Mapping[str, Any]] = {
     "choice.model": {"model": "<other>"},
     "choice.tools": {"tools": ["<other>", "<another>"]},
+    "choice.tools.away": {"tools": ["<server>.echo"]},
     "choice.tools.none": {"tools": []},
     "choice.instructions": {"instructions": "x" * 4_001},
     "choice.instructions.type": {"instructions": 1},
@@ -73,7 +75,7 @@ _CHOICES: Mapping[str, Mapping[str, Any]] = {
 
 def _chosen(options: Mapping[str, Any], models: Sequence[str] = ("<model>",)) -> None:
     given = RunOptions(**options)
-    given.choice(models, ("<tool>",))
+    given.choice(models, ToolSnapshot({"<tool>": _TOOLS["calculator"]}, {"<server>": "<why>"}))
     given.checked_metadata()
 
 
