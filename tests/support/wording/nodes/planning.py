@@ -123,7 +123,7 @@ async def _replanned() -> str:
     gives_up = round_of_steps(then="refuse")
     model = _model(round_of_steps(*steps), gives_up)
     async with open_storage("memory://") as storage, process(storage, Gates(), model) as runs:
-        run_id = (await runs.start("do it"))["run_id"]
+        run_id = (await runs.start("do it", mend=0))["run_id"]
         await rested(runs, run_id)
         await runs.retry(run_id, RetryRequest(replan=True), by="<name>", owner=None)
         await rested(runs, run_id)
