@@ -365,13 +365,7 @@ def _is_mendable(state: RunState, record: Attempt, tool: Tool | None) -> bool:
         return True
     made = [entry for entry in attempts(state) if entry["step"] == record["step"]]
     made = [entry for entry in made if entry["generation"] == state["generation"]]
-    return not any(_may_have_acted(entry) for entry in (*made, record))
-
-
-def _may_have_acted(entry: Attempt) -> bool:
-    """Whether nobody says that it has not: a tool that announces a failure says that."""
-    announced = entry["error"] is not None and entry["error"]["type"] == "ToolError"
-    return entry["may_have_acted"] is not False and not announced
+    return not any(entry["may_have_acted"] is not False for entry in (*made, record))
 
 
 def _log(state: RunState, record: Attempt) -> None:

@@ -126,13 +126,7 @@ class Gates:
             self.calls[label] += 1
             raise ToolError("never", retryable=False)
 
-        @tool("burst", in_doubt="retry", phrases=["burst {label}"])
-        async def burst(label: str) -> None:
-            """End in a way that nobody has announced."""
-            self.calls[label] += 1
-            raise ValueError("odd")
-
-        return [pass_by, stumble, fail, burst]
+        return [pass_by, stumble, fail]
 
     def _stubborn(self) -> list[Any]:
         @tool("look", effects=False, phrases=["look {label}"])
