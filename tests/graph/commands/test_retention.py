@@ -331,7 +331,7 @@ async def one_generation(runs: Runs, number: int) -> None:
 
 @pytest.mark.slow
 async def test_the_file_stops_growing_when_the_number_of_kept_runs_does(tmp_path: Path) -> None:
-    """Each generation lies in the pages that the one before has left."""
+    """Each generation lies in the pages that the one before has left; its to-dos stay."""
     path, sizes = tmp_path / "runs.db", []
     for number in range(6):
         async with generations(path) as (runs, storage):
@@ -342,7 +342,8 @@ async def test_the_file_stops_growing_when_the_number_of_kept_runs_does(tmp_path
         assert not path.with_name("runs.db-wal").exists()
     assert orphans(path) == []
     assert grown
-    assert sizes[5] <= sizes[1] * 1.05, sizes
+    # Four generations that were left whole would be four times this; their to-dos are a page each.
+    assert sizes[5] <= sizes[1] * 1.15, sizes
 
 
 # A server
