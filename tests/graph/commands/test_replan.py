@@ -8,28 +8,13 @@ from graph.commands.fork import Edits
 from graph.commands.retry import RetryRejected, RetryRequest, command_of
 from graph.record.record import Record
 from graph.service import Runs
-from graph.state import Approve
 from graph.storage.storage import Storage
-from tests.support.models.rounds import round_of_steps, texts
-from tests.support.models.scripted_models import ScriptedModel, Turn, outage
+from tests.support.models.rounds import model, passing, round_of_steps, texts
+from tests.support.models.scripted_models import outage
 from tests.support.patience import patience, until
-from tests.support.runs.live_runs import Gates, process, rested, told, types
+from tests.support.runs.live_runs import Gates, process, rested, resting, told, types
 
 FAILS = ("fail", {"label": "f"})
-
-
-def passing(*labels: str, then: str = "done") -> Turn:
-    """An answer whose steps pass these labels by."""
-    return round_of_steps(*(("pass", {"label": label}) for label in labels), then=then)
-
-
-def model(*script: Turn) -> ScriptedModel:
-    return ScriptedModel("a/one", list(script))
-
-
-async def resting(runs: Runs, prompt: str = "do it", approve: Approve = "never") -> Record:
-    run_id = (await runs.start(prompt, approve=approve))["run_id"]
-    return await runs.wait(run_id, timeout=patience(), owner=None)
 
 
 async def replanned(runs: Runs, record: Record, **request: Any) -> Record:

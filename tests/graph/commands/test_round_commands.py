@@ -8,26 +8,10 @@ from graph.commands.fork import Edits, ForkRejected
 from graph.commands.retry import RetryRejected, RetryRequest
 from graph.record.record import Record
 from graph.service import Runs
-from graph.state import Approve
 from graph.storage.storage import Storage
-from tests.support.models.rounds import round_of_steps
-from tests.support.models.scripted_models import ScriptedModel, Turn
+from tests.support.models.rounds import model, passing, round_of_steps
 from tests.support.patience import patience
-from tests.support.runs.live_runs import Gates, process, rested, told, types
-
-
-def passing(*labels: str, then: str = "done") -> Turn:
-    """An answer whose steps pass these labels by."""
-    return round_of_steps(*(("pass", {"label": label}) for label in labels), then=then)
-
-
-def model(*script: Turn) -> ScriptedModel:
-    return ScriptedModel("a/one", list(script))
-
-
-async def resting(runs: Runs, prompt: str = "do it", approve: Approve = "never") -> Record:
-    run_id = (await runs.start(prompt, approve=approve))["run_id"]
-    return await runs.wait(run_id, timeout=patience(), owner=None)
+from tests.support.runs.live_runs import Gates, process, rested, resting, told, types
 
 
 async def approved(runs: Runs, run_id: str, plan: object = None) -> Record:

@@ -6,7 +6,7 @@ from typing import Any
 
 from graph.state import RunState
 from nodes.planning.model import Completion
-from tests.support.models.scripted_models import answer
+from tests.support.models.scripted_models import ScriptedModel, Turn, answer
 
 
 def round_of_steps(
@@ -15,6 +15,16 @@ def round_of_steps(
     """A whole answer with these steps, what is to follow them, and words."""
     given = [{"reasoning": "as asked", "tool": tool, "input": value} for tool, value in steps]
     return answer(json.dumps({"steps": given, "then": then, "answer": says}))
+
+
+def passing(*labels: str, then: str = "done") -> Turn:
+    """An answer whose steps pass these labels by."""
+    return round_of_steps(*(("pass", {"label": label}) for label in labels), then=then)
+
+
+def model(*script: Turn) -> ScriptedModel:
+    """A model that answers by this script."""
+    return ScriptedModel("a/one", list(script))
 
 
 def calculating(expression: str, then: str = "done") -> Completion:

@@ -18,7 +18,7 @@ from graph.record.record import Record
 from graph.runs.context import RunPolicy, make_context
 from graph.runs.quotas import NO_QUOTAS, Quotas
 from graph.service import Runs
-from graph.state import DEFAULT_LIMITS, Channels, Limits, RunState, whole
+from graph.state import DEFAULT_LIMITS, Approve, Channels, Limits, RunState, whole
 from graph.storage.storage import Storage
 from nodes.contract.steps import Paused
 from nodes.planning.model import Completion, ModelLadder
@@ -205,6 +205,12 @@ async def process(
     finally:
         await runs.stop_sweeping()
         await (runs.close(grace=0.05) if orderly else executor.stop(grace=0))
+
+
+async def resting(runs: Runs, prompt: str = "do it", approve: Approve = "never") -> Record:
+    """The record of a new run once it has settled, or waits."""
+    run_id = (await runs.start(prompt, approve=approve))["run_id"]
+    return await runs.wait(run_id, timeout=patience(), owner=None)
 
 
 async def rested(runs: Runs, run_id: str) -> Record:

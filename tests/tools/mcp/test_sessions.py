@@ -56,23 +56,21 @@ async def test_one_server_that_cannot_be_reached_takes_only_its_own_tools_away(
         assert absence(tools, "rude.echo") is None
 
 
-async def test_a_server_that_never_answers_the_handshake_is_given_up(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("habit", "limit", "reason"),
+    [
+        ("silent", "CONNECT", "it did not answer within 0.5 s"),
+        ("listless", "LIST", "it did not list its tools within 0.5 s"),
+    ],
+)
+async def test_a_server_that_never_answers_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, habit: str, limit: str, reason: str
 ) -> None:
-    monkeypatch.setattr(session, "CONNECT", 0.5)
+    """Neither the handshake nor the question for its tools."""
+    monkeypatch.setattr(session, limit, 0.5)
 
-    async with connected(tmp_path, rude=rude(tmp_path, "silent")) as (tools, opened):
-        assert opened.health()["rude"]["reason"] == "it did not answer within 0.5 s"
-        assert not [*tools]
-
-
-async def test_a_server_that_never_lists_its_tools_is_given_up(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(session, "LIST", 0.5)
-
-    async with connected(tmp_path, rude=rude(tmp_path, "listless")) as (tools, opened):
-        assert opened.health()["rude"]["reason"] == "it did not list its tools within 0.5 s"
+    async with connected(tmp_path, rude=rude(tmp_path, habit)) as (tools, opened):
+        assert opened.health()["rude"]["reason"] == reason
         assert not [*tools]
 
 
