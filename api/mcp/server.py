@@ -30,6 +30,7 @@ from mcp_types import (
     ToolAnnotations,
 )
 from pydantic import TypeAdapter
+from sse_starlette.sse import AppStatus
 from starlette.types import ASGIApp
 
 from api.errors.answers import problem
@@ -93,6 +94,8 @@ async def open_http(
         request: Request = context.request  # type: ignore[assignment]  # over HTTP there is one
         return caller(request, context.session.report_progress)
 
+    # Else what the SDK streams with ends all streams half a second after a signal, answered or not.
+    AppStatus.enable_automatic_graceful_drain = False
     deeds = Deeds(runs)
     # Bodies are limited, and hosts and origins checked, before they come here.
     streams = StreamableHTTPSessionManager(

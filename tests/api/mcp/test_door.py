@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,9 @@ from api.mcp import door
 from graph.settings.keys import new_key
 from tests.support.own_tools.gate_tool import GATE
 from tests.support.patience import until
-from tests.support.runs.fake_runs import FakeRuns
+from tests.support.runs.fake_runs import FakeRuns, accepted
 from tests.support.runs.fake_runs import serving as serving_fakes
+from tests.support.runs.run_states import queued
 from tests.support.servers.mcp_client import ERAS, connected, message, refused, told
 from tests.support.servers.server_process import ServerProcess, serving
 from tests.support.wording.messages import wording
@@ -406,6 +408,40 @@ async def test_the_end_of_the_server_ends_a_call_and_not_its_run(tmp_path: Path,
     with serving(tmp_path, tools=GATE) as server:
         server.open_gate("end")
         assert server.settled(run_id)["status"] == "completed"
+
+
+class Ending:
+    """What uvicorn is from a signal on."""
+
+    should_exit = True
+
+    def handle_exit(self, number: int, frame: object) -> None:
+        """Called with a signal."""
+
+
+async def test_the_end_of_the_server_leaves_a_call_the_time_to_be_answered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What the SDK streams with ends every stream half a second after a signal, answered or not."""
+    monkeypatch.setattr(signal, "getsignal", lambda _: Ending().handle_exit)
+    runs = FakeRuns()
+    record = runs.add(accepted("calculate 1 + 1"))
+    runs.states[record["run_id"]] = queued("calculate 1 + 1", run_id=record["run_id"])
+    async with serving_fakes(runs) as client:
+        headers, body = message(
+            "legacy",
+            "tools/call",
+            name="get_run",
+            arguments={"run_id": record["run_id"], "wait": 60},
+        )
+        asking = asyncio.create_task(client.post("/mcp", json=body, headers=headers))
+        await until(lambda: bool(runs.watched()))
+        await asyncio.wait([asking], timeout=1.5)
+        await runs.cancel(record["run_id"], by="client", owner="default")
+        answer = await asking
+
+    told_last = json.loads(answer.text.rpartition("data: ")[2])
+    assert told_last["result"]["structuredContent"]["status"] == "cancelled"
 
 
 async def test_calls_count_as_streams_of_their_owner(tmp_path: Path) -> None:
