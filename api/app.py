@@ -61,11 +61,13 @@ def create_app(
     *,
     heartbeat: float = HEARTBEAT,
     address: ServerAddress | None = None,
+    each_tool: bool = False,
 ) -> FastAPI:
     """The application; its runs are opened when the server starts and closed when it ends.
 
     `heartbeat`: how often a stream says that it is alive, in seconds. `address`: the one in the
-    note beside the database, which it proves to be.
+    note beside the database, which it proves to be. With `each_tool` MCP clients may call every
+    tool of this process by itself.
     """
 
     @asynccontextmanager
@@ -77,7 +79,7 @@ def create_app(
             finally:
                 await door.close()
 
-    door = Door()
+    door = Door(each_tool=each_tool)
 
     app = FastAPI(
         title="Runwright",

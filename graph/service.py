@@ -2,13 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
 from graph.commands.approval import SHORTEST_SWEEP, SWEEP, ApprovalGate
+from graph.commands.call import ToolCaller
 from graph.commands.cancel import Canceller
 from graph.commands.deletion import Deletion
 from graph.commands.fork import Edits, Forker
@@ -74,6 +75,7 @@ class Runs:
         self._runner = Runner(context, models=models)
         self._previews = PlanPreviews(context.graph, context.tools, policy.limits, models)
         self._acceptance = Acceptance(context, policy.quotas)
+        self._tool_caller = ToolCaller(context, self._acceptance, policy)
         expires = policy.approval_expires
         self._canceller = Canceller(context, self._runner, self._acceptance)
         modelled = ladder is not None
@@ -163,6 +165,13 @@ class Runs:
             metadata=options.checked_metadata(),
         )
         return await self._acceptance.accept(row, key)
+
+    async def call(self, tool: str, given: Mapping[str, Any], *, owner: str) -> Record:
+        """Accept one call of a tool as a run, as `start` does a task; nobody has to plan it.
+
+        Raises what `start` raises; `ChoiceRejected` where the call is none that a plan may have.
+        """
+        return await self._tool_caller.call(tool, given, owner=owner)
 
     async def get(self, run_id: str, *, owner: str | None) -> Record:
         """The record of a run as last stored. Raises `RunNotFound` and `StorageUnavailable`."""

@@ -48,7 +48,7 @@ async def serve_mcp(settings: Settings, *, url: str | None) -> int:
     try:
         # As a server does, and unlike `run`: it stays, so that it goes on with what was left.
         async with open_runs(settings) as runs:
-            await _serve(runs, owner, min(settings.grace, LEAVING))
+            await _serve(runs, owner, settings)
     except FileOwned as owned:
         if owned.owner is None or owned.owner.url is None:
             raise
@@ -56,14 +56,14 @@ async def serve_mcp(settings: Settings, *, url: str | None) -> int:
     return 0
 
 
-async def _serve(runs: Runs, owner: str, grace: float) -> None:
+async def _serve(runs: Runs, owner: str, settings: Settings) -> None:
     from api.mcp.stdio import serve_runs  # with the SDK
 
     async def close() -> None:
-        await runs.close(grace)
+        await runs.close(min(settings.grace, LEAVING))
 
     try:
-        await _until_ended(serve_runs(runs, owner), close)
+        await _until_ended(serve_runs(runs, owner, each_tool=settings.mcp_each_tool), close)
     finally:
         await close()
 

@@ -85,6 +85,7 @@ async def _serve_on(listener: socket.socket, settings: Settings) -> None:
                         settings.streams_per_owner,
                     ),
                     address=address,
+                    each_tool=settings.mcp_each_tool,
                 ),
                 http=guarded(_connection_limits(settings), encoded),
                 log_config=None,

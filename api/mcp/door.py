@@ -40,10 +40,12 @@ CALL = "runwright.mcp.call"
 class Door:
     """Answers at `PATH`, from the first request on until it is closed.
 
-    Raises `McpMissing` where the SDK is not installed.
+    With `each_tool` every tool of this process is offered by itself too. Raises `McpMissing` where
+    the SDK is not installed.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, each_tool: bool = False) -> None:
+        self._each_tool = each_tool
         self._calls = Calls()
         self._opening: asyncio.Task[ASGIApp] | None = None
         self._closing = asyncio.Event()
@@ -99,7 +101,7 @@ class Door:
     ) -> None:
         """Keep it open: what the SDK opens in one task has to be closed in the same."""
         try:
-            async with make(runs, _caller) as app:
+            async with make(runs, _caller, each_tool=self._each_tool) as app:
                 opened.set_result(app)
                 await self._closing.wait()
         except Exception as error:

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import cache
 from importlib.metadata import version
@@ -35,11 +35,12 @@ from starlette.types import ASGIApp
 
 from api.errors.answers import problem
 from api.mcp.calls import Caller, Report
-from api.mcp.reports import uri_of
-from api.mcp.tools import TOOLS, Deeds, GivenUp, Hints, RunTool
+from api.mcp.reports import RunReport, uri_of
+from api.mcp.tools import TOOLS, Deeds, GivenUp, Hints, call_own, own_tools
 from graph.runs.context import RunNotFound
 from graph.service import Runs
 from graph.storage.search import Search
+from tools.registry import Tool as OwnTool
 
 Context = ServerRequestContext[Any, Any]
 
@@ -54,17 +55,26 @@ INSTRUCTIONS = (
     " for long ones. A run whose status is `waiting` asks a person."
 )
 
+#: What is told beside the description of a tool that is offered by itself.
+BY_ITSELF = (
+    "The call is recorded as a run, and attempted again where that is safe; `result.output` is what"
+    " the tool returns."
+)
+
 #: So many of the newest runs are listed as resources, and so much of what was asked names one.
 LISTED, TITLE = 50, 80
 
 _JSON = "application/json"
 
 
-def make_server(deeds: Deeds, who_calls: WhoCalls) -> Server[Any]:
-    """The server over some runs; `who_calls` says of each request whose it is."""
-    shelf = _Shelf(deeds, who_calls)
+def make_server(deeds: Deeds, who_calls: WhoCalls, *, each_tool: bool = False) -> Server[Any]:
+    """The server over some runs; `who_calls` says of each request whose it is.
+
+    With `each_tool` every tool of this process is offered by itself too.
+    """
+    shelf = _Shelf(deeds, who_calls, own_tools(deeds.runs) if each_tool else {})
     return named_server(
-        on_list_tools=_list_tools,
+        on_list_tools=shelf.list_tools,
         on_call_tool=shelf.call,
         on_list_resources=shelf.list,
         on_list_resource_templates=_list_templates,
@@ -86,9 +96,12 @@ def named_server(**answers: Any) -> Server[Any]:
 
 @asynccontextmanager
 async def open_http(
-    runs: Runs, caller: Callable[[Request, Report], Caller]
+    runs: Runs, caller: Callable[[Request, Report], Caller], *, each_tool: bool
 ) -> AsyncIterator[ASGIApp]:
-    """The server over streamable HTTP, without sessions; `caller` says who has made a request."""
+    """The server over streamable HTTP, without sessions; `caller` says who has made a request.
+
+    `each_tool` as `make_server` has it.
+    """
 
     def who_calls(context: Context) -> Caller:
         request: Request = context.request  # type: ignore[assignment]  # over HTTP there is one
@@ -98,33 +111,46 @@ async def open_http(
     AppStatus.enable_automatic_graceful_drain = False
     deeds = Deeds(runs)
     # Bodies are limited, and hosts and origins checked, before they come here.
+    server = make_server(deeds, who_calls, each_tool=each_tool)
     streams = StreamableHTTPSessionManager(
-        make_server(deeds, who_calls), stateless=True, max_request_body_size=sys.maxsize
+        server, stateless=True, max_request_body_size=sys.maxsize
     )
     async with streams.run():
         yield streams.handle_request
     await deeds.close()
 
 
-async def _list_tools(_: Context, __: PaginatedRequestParams | None) -> ListToolsResult:
-    return described_tools()
+@cache
+def described_tools() -> Sequence[Tool]:
+    """The tools as clients are told of them; made once, which takes a tenth of a second."""
+    return [
+        Tool(
+            name=name,
+            title=tool.title,
+            description=tool.description,
+            input_schema=tool.takes.model_json_schema(),
+            output_schema=_schema_of(tool.answers),
+            annotations=_annotations(tool.hints),
+        )
+        for name, tool in TOOLS.items()
+    ]
+
+
+def _described_own(name: str, tool: OwnTool) -> Tool:
+    # Nothing is known of how far it reaches, nor whether it overwrites.
+    hints = Hints(not tool.effects, tool.effects, tool.idempotent, open_world=True)
+    return Tool(
+        name=name,
+        description=f"{tool.description}\n\n{BY_ITSELF}",
+        input_schema=tool.json_schema,
+        output_schema=_schema_of(RunReport),
+        annotations=_annotations(hints),
+    )
 
 
 @cache
-def described_tools() -> ListToolsResult:
-    """The tools as clients are told of them; made once, which takes a tenth of a second."""
-    return ListToolsResult(tools=[_described(name, tool) for name, tool in TOOLS.items()])
-
-
-def _described(name: str, tool: RunTool) -> Tool:
-    return Tool(
-        name=name,
-        title=tool.title,
-        description=tool.description,
-        input_schema=tool.takes.model_json_schema(),
-        output_schema=TypeAdapter(tool.answers).json_schema(mode="serialization"),
-        annotations=_annotations(tool.hints),
-    )
+def _schema_of(answers: type) -> dict[str, Any]:
+    return TypeAdapter(answers).json_schema(mode="serialization")
 
 
 def _annotations(hints: Hints) -> ToolAnnotations:
@@ -154,22 +180,33 @@ async def _list_templates(
 class _Shelf:
     """What is asked of the runs of a caller."""
 
-    def __init__(self, deeds: Deeds, who_calls: WhoCalls) -> None:
+    def __init__(self, deeds: Deeds, who_calls: WhoCalls, own: Mapping[str, OwnTool]) -> None:
         self._deeds = deeds
         self._who_calls = who_calls
+        self._own = own
+
+    async def list_tools(self, _: Context, __: PaginatedRequestParams | None) -> ListToolsResult:
+        """What may be done with runs, and the tools that are offered by themselves."""
+        own = [_described_own(name, tool) for name, tool in self._own.items()]
+        return ListToolsResult(tools=[*described_tools(), *own])
 
     async def call(self, context: Context, asked: CallToolRequestParams) -> CallToolResult:
         """Call a tool; what goes wrong is told in the words of the table of problems."""
-        if (tool := TOOLS.get(asked.name)) is None:
-            known = ", ".join(TOOLS)
+        given = asked.arguments or {}
+        if (tool := TOOLS.get(asked.name)) is None and asked.name not in self._own:
+            known = ", ".join([*TOOLS, *self._own])
             message = f"There is no tool {asked.name[:100]!r}; there are {known}."
             raise MCPError(INVALID_PARAMS, message)
+        caller = self._who_calls(context)
         try:
-            answer = await tool.call(self._deeds, self._who_calls(context), asked.arguments or {})
+            if tool is None:
+                answer = await call_own(self._deeds, caller, asked.name, given)
+            else:
+                answer = await tool.call(self._deeds, caller, given)
         except GivenUp:
             raise MCPError(REQUEST_CANCELLED, "Request cancelled") from None
         except Exception as error:
-            return failure(told(error, asked.name, asked.arguments or {}))
+            return failure(told(error, asked.name, given))
         return CallToolResult(content=[_text(json.dumps(answer))], structured_content=answer)
 
     async def list(self, context: Context, _: PaginatedRequestParams | None) -> ListResourcesResult:

@@ -18,8 +18,11 @@ from graph.service import Runs
 from graph.settings.keys import DEFAULT_OWNER
 
 
-async def serve_runs(runs: Runs, owner: str) -> None:
-    """Answer until the client closes the input; what it still waits for is cancelled then."""
+async def serve_runs(runs: Runs, owner: str, *, each_tool: bool) -> None:
+    """Answer until the client closes the input; what it still waits for is cancelled then.
+
+    `each_tool` as `make_server` has it.
+    """
 
     def who_calls(context: Context) -> Caller:
         by = CLIENT if owner == DEFAULT_OWNER else owner
@@ -27,7 +30,7 @@ async def serve_runs(runs: Runs, owner: str) -> None:
 
     deeds = Deeds(runs)
     try:
-        await serve_streams(make_server(deeds, who_calls))
+        await serve_streams(make_server(deeds, who_calls, each_tool=each_tool))
     finally:
         await deeds.close()
 

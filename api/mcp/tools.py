@@ -7,7 +7,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from fastapi.exceptions import RequestValidationError
 from pydantic import Field, ValidationError, model_validator
@@ -27,8 +27,11 @@ from graph.runs.watch import RunSubscription
 from graph.service import Runs
 from graph.state.wording import counted
 from graph.storage.storage import StorageUnavailable
+from tools.registry import Tool
 
 logger = logging.getLogger("runwright.mcp")
+
+T = TypeVar("T")
 
 
 class RunNamed(Body):
@@ -97,16 +100,8 @@ class RunTool:
 
         Raises `GivenUp`, and what is in the table of problems.
         """
-        working = asyncio.create_task(self.act(deeds, caller, self._taken(arguments)))
-        leaving = asyncio.create_task(caller.call.given_up.wait())
-        try:
-            await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
-            if not working.done():
-                raise GivenUp
-            return shape(self.answers).plain(working.result())
-        finally:
-            working.cancel()
-            leaving.cancel()
+        answer = await _unless_given_up(caller, self.act(deeds, caller, self._taken(arguments)))
+        return shape(self.answers).plain(answer)
 
     def _taken(self, arguments: Mapping[str, Any]) -> Body:
         try:
@@ -119,6 +114,35 @@ class RunTool:
 
 class GivenUp(Exception):
     """The caller does not want the answer any more."""
+
+
+async def _unless_given_up(caller: Caller, work: Coroutine[Any, Any, T]) -> T:
+    """What comes of the work. Raises `GivenUp`."""
+    working = asyncio.create_task(work)
+    leaving = asyncio.create_task(caller.call.given_up.wait())
+    try:
+        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise GivenUp
+        return working.result()
+    finally:
+        working.cancel()
+        leaving.cancel()
+
+
+async def call_own(deeds: "Deeds", caller: Caller, name: str, given: Mapping[str, Any]) -> Any:
+    """Call one of the `own_tools` by itself, as a run; what `run` answers, as plain data.
+
+    Raises `GivenUp`, and what is in the table of problems.
+    """
+    return shape(RunReport).plain(await _unless_given_up(caller, deeds.call(caller, name, given)))
+
+
+def own_tools(runs: Runs) -> Mapping[str, Tool]:
+    """The tools of this process by their names, but for what is called like one of `TOOLS`."""
+    return {
+        name: tool for name, tool in runs.tools.items() if tool.server is None and name not in TOOLS
+    }
 
 
 class Deeds:
@@ -139,7 +163,23 @@ class Deeds:
         The run is cancelled with the call, unless the call ends since its connection is lost and
         that means nothing, or since this process ends: then it goes on at the next start.
         """
-        accepting = asyncio.create_task(post_run(self.runs, taken, None, owner=caller.owner))
+        return await self._seen_through(
+            caller, post_run(self.runs, taken, None, owner=caller.owner)
+        )
+
+    async def call(self, caller: Caller, tool: str, given: Mapping[str, Any]) -> RunReport:
+        """Call a tool, as a run of one step; what becomes of it and its caller is as of `run`."""
+
+        async def accept() -> Posted:
+            record = await self.runs.call(tool, given, owner=caller.owner)
+            return Posted(record["run_id"], record)
+
+        return await self._seen_through(caller, accept())
+
+    async def _seen_through(
+        self, caller: Caller, acceptance: Coroutine[Any, Any, Posted]
+    ) -> RunReport:
+        accepting = asyncio.create_task(acceptance)
         try:
             posted = await asyncio.shield(accepting)
             try:

@@ -11,6 +11,7 @@ from pydantic_core import PydanticCustomError
 from api.schemas import LONGEST_NAME, Body, Metadata, Text, whole
 from graph.runs.choice import LONGEST_VALUE, METADATA_KEY, MOST_PAIRS
 from graph.state import Status
+from graph.state.row import Planner
 from graph.storage.pages import Page
 from graph.storage.search import Search, Sort, terms
 
@@ -55,7 +56,6 @@ PageSize = Annotated[int, Field(ge=1, le=LONGEST_PAGE), BeforeValidator(whole)]
 Pair = Annotated[
     Text, Field(max_length=65 + LONGEST_VALUE, pattern=f"{METADATA_KEY.removesuffix('$')}:")
 ]
-Planner = Literal["llm", "pattern"]
 Order = Literal["desc", "asc"]
 
 STATUS = "With one of these; any when there are none."
@@ -64,7 +64,7 @@ TEXT = (
     "accents; of a script that writes no blanks, with these characters in a row."
 )
 TOOL = "That called this tool or, while they are not settled, plan to."
-PLANNER = "Planned by a model or by the pattern planner."
+PLANNER = "Planned by a model, by the pattern planner, or by who called a tool by itself."
 MODEL = "Planned by this model."
 FROM = "Accepted at this time or later."
 BEFORE = "Accepted before this time."

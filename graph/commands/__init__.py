@@ -2,6 +2,6 @@
 
 `deletion` is also the retention, which removes what has been kept long enough.
 
-Others use `approval`, `cancel.AlreadySettled`, `cancel.Canceller`, `deletion`, `fork`,
-`preview.PlanPreview`, `preview.PlanPreviews`, `resolve` and `retry`.
+Others use `approval`, `call.ToolCaller`, `cancel.AlreadySettled`, `cancel.Canceller`, `deletion`,
+`fork`, `preview.PlanPreview`, `preview.PlanPreviews`, `resolve` and `retry`.
 """

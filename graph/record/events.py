@@ -237,7 +237,7 @@ class _Course:
         steps = entry["proposed"]
         if steps is None:
             steps = steps_of(self._state["plan"], entry)
-        node = "plan" if by and by["source"] == "llm" else "fallback_plan"
+        node = _MADE_IN[by["source"] if by else "pattern"]
         then = entry.get("proposed_then", entry["then"])
         told = {"round": entry["round"], "planned_by": by, "steps": steps, "then": then}
         yield _event("plan.made", at, node, **told)
@@ -324,6 +324,9 @@ def _asking(entry: Attempt) -> Event:
     event = _event("run.waiting", ended_at(entry), "execute_step", **asked, expires_at=expires_at)
     return {**event, "step": entry["step"], "attempt": entry["attempt"]}
 
+
+#: The node that a plan is made in; none where it is given.
+_MADE_IN = {"llm": "plan", "pattern": "fallback_plan", "caller": None}
 
 _ENDS: dict[str, EventType] = {"ok": "step.completed", "in_doubt": "step.in_doubt"}
 

@@ -193,6 +193,8 @@ def _again(state: RunState, explained: Explanation) -> str:
     again = _joined(parts) if parts else "nothing was retried or taken up"
     if not by or not state["plan"]["steps"]:
         return f"{again[0].upper()}{again[1:]}."
+    if by["source"] == "caller":
+        return f"The plan is the call of a tool; {again}."
     planner = by["model"] or "the pattern planner"
     rounds = len(rounds_of(state))
     calls = counted(retries["planning"] + rounds, "call")

@@ -112,6 +112,9 @@ class Settings(BaseSettings):
     mcp: Path | None = Field(
         None, description="file of MCP servers whose tools plans may use, as mcp.json"
     )
+    mcp_each_tool: bool = Field(
+        False, description="MCP clients may call every tool of ours by itself, not just `run`"
+    )
     tool_errors: ToolErrors | None = Field(
         None,
         description="what is told of exceptions in tools: their text or only their type; text "

@@ -37,8 +37,11 @@ class Step(TypedDict):
 class PlannedBy(TypedDict):
     """Who made the plan."""
 
-    source: Annotated[Literal["llm", "pattern"], doc("A model, or the pattern planner.")]
-    model: Annotated[str | None, doc("The model's name; null for the pattern planner.")]
+    source: Annotated[
+        Literal["llm", "pattern", "caller"],
+        doc("A model, the pattern planner, or the caller, who called a tool by itself."),
+    ]
+    model: Annotated[str | None, doc("The model's name; null where it was none.")]
     reason: Annotated[str, doc("Why it was this planner.")]
     complexity: Annotated[dict[str, Any] | None, doc("How complex the task was judged.")]
 

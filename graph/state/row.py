@@ -28,7 +28,7 @@ from graph.state import (
 from graph.state.rounds import approval_of, asked_about, rounds_of
 from graph.state.status import SETTLED, SETTLED_OR_WAITING
 
-Planner = Literal["llm", "pattern"]
+Planner = Literal["llm", "pattern", "caller"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -303,12 +303,15 @@ def required_approval(
 
 
 def approval_needed(state: RunState, at: float) -> dict[str, Any]:
-    """The update that lets a run wait which was retried or forked with an unapproved plan.
+    """The update that lets a run wait which begins or goes on with a plan that nobody has approved.
 
-    Empty for any other. It is asked about at this epoch second.
+    Empty for any other. What was retried or forked is asked about at this epoch second.
     """
     begun = _begun(state)
-    if not begun or not (required := begun.get("asks")):
+    if not begun:
+        approval = approval_of(state)
+        return {"status": "waiting", "approval": approval} if approval else {}
+    if not (required := begun.get("asks")):
         return {}
     return {"status": "waiting", "approval": asked_at(at, required)}
 

@@ -1,0 +1,85 @@
+"""Calling one tool by itself: a run of one step, which nobody plans."""
+
+import json
+import time
+from collections.abc import Mapping
+from typing import Any
+from uuid import uuid4
+
+from graph.record.events import next_event
+from graph.record.record import Record
+from graph.runs.accept import Acceptance
+from graph.runs.choice import ChoiceRejected
+from graph.runs.context import RunContext, RunPolicy
+from graph.state import Limits, Plan, PlannedBy, RunState, Step, new_run
+from graph.state.rounds import new_round
+from graph.state.row import RunRow
+from nodes.approval.asking import ApprovalGate
+from nodes.contract.json_data import UNSTORABLE
+from nodes.contract.plan_check import check_plan, run_tools
+
+#: Who has planned it: whoever calls the tool.
+BY_CALLER = PlannedBy(source="caller", model=None, reason="the tool was called", complexity=None)
+
+
+class ToolCaller:
+    """Makes runs of calls of tools: recorded, attempted again and asked about like any other."""
+
+    def __init__(self, context: RunContext, acceptance: Acceptance, policy: RunPolicy) -> None:
+        self._acceptance = acceptance
+        self._limits = policy.limits
+        self._gate = ApprovalGate(
+            context.tools, next_event, policy.approve, policy.approval_expires
+        )
+
+    async def call(self, tool: str, given: Mapping[str, Any], *, owner: str) -> Record:
+        """As `Runs.call`."""
+        self._acceptance.check()
+        seed = seed_of(tool, given, self._limits, self._gate, owner=owner, at=time.time())
+        row = RunRow(
+            run_id=seed["run_id"],
+            owner=owner,
+            prompt=seed["prompt"],
+            limits=seed["limits"],
+            created_at=seed["created_at"],
+            approve=self._gate.default,
+            seed=seed,
+        )
+        return await self._acceptance.accept(row)
+
+
+def seed_of(
+    tool: str,
+    given: Mapping[str, Any],
+    limits: Limits,
+    gate: ApprovalGate,
+    *,
+    owner: str,
+    at: float,
+) -> RunState:
+    """The state that the run begins with: its plan is the call, checked as every plan is.
+
+    It says what a person is to be asked about it, if anything. Raises `ChoiceRejected`.
+    """
+    seed = new_run(
+        _prompt(tool, given, limits["max_prompt"]),
+        run_id=str(uuid4()),
+        owner=owner,
+        limits=limits,
+        created_at=at,
+        approve=gate.default,
+    )
+    step = Step(step=1, tool=tool, input=dict(given), reasoning="", span=None)
+    if reasons := check_plan([step], run_tools(seed, gate.tools), limits):
+        raise ChoiceRejected("arguments", [reason.removeprefix("step 1: ") for reason in reasons])
+    seed["planned_by"] = BY_CALLER
+    plan = Plan(steps=[step], rounds=[new_round(seed, [step], first=1, calls=[0, 0])])
+    asked = gate.about(seed, {"plan": plan})
+    seed["plan"], seed["approval"] = asked["plan"], asked.get("approval")
+    return seed
+
+
+def _prompt(tool: str, given: Mapping[str, Any], longest: int) -> str:
+    """What the run is found by: the call as text, of `longest` characters at most."""
+    text = f"{tool} {json.dumps(given, ensure_ascii=False)}"
+    return UNSTORABLE.sub("\ufffd", text if len(text) <= longest else f"{text[: longest - 1]}…")
