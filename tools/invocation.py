@@ -5,6 +5,7 @@ import copy
 import json
 import logging
 import sqlite3
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
@@ -13,7 +14,7 @@ from typing import Any, Literal
 
 from tools.inputs import UnfitInput
 from tools.outputs import UnfitOutput, plain_data
-from tools.registry import Tool, ToolCall, ToolError
+from tools.registry import Tool, ToolCall, ToolError, ToolProgress
 from tools.threads import Late, ToolThreads
 
 logger = logging.getLogger("runwright.tools")
@@ -86,8 +87,10 @@ async def invoke(
     moment before the tool is entered; everything else, the tool's own bugs too, becomes the
     outcome. An output is plain data by then. `late` is told how a call ended that was left to
     itself. `errors` says what is told of an exception that the tool did not announce; the log has
-    it whole.
+    it whole. What the tool says of its progress gives it no more time.
     """
+    progress = _LastProgress(call.progress)
+    call = replace(call, progress=progress)
     try:
         arguments = _arguments(tool, value, call)
     except UnfitInput as unfit:
@@ -111,7 +114,32 @@ async def invoke(
         logger.exception("tool %s broke", tool.name, extra={"step_key": call.step_key})
         kind = type(broken).__name__
         return _failed(kind, f"{tool.name} broke with {kind}{_details(broken, errors)}")
+    if outcome.status == "timeout":
+        return progress.added_to(outcome)
     return _as_plain_data(tool, outcome)
+
+
+class _LastProgress:
+    """Passes on how far a call says that it is, and keeps what it said last, and when."""
+
+    def __init__(self, tell: Callable[[ToolProgress], None]) -> None:
+        self._tell = tell
+        self._last: tuple[ToolProgress, float] | None = None
+
+    def __call__(self, progress: ToolProgress) -> None:
+        self._last = progress, time.monotonic()
+        self._tell(progress)
+
+    def added_to(self, late: Outcome) -> Outcome:
+        """The same, its message with how far the call was when its time was up."""
+        if self._last is None or late.failure is None:
+            return late
+        progress, at = self._last
+        of = "" if progress.total is None else f" of {progress.total:g}"
+        words = f"its last word was {progress.done:g}{of}, {time.monotonic() - at:.1f} s before"
+        return replace(
+            late, failure=replace(late.failure, message=f"{late.failure.message}; {words}")
+        )
 
 
 def _as_plain_data(tool: Tool, outcome: Outcome) -> Outcome:

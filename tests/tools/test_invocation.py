@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from dataclasses import replace
 from threading import Semaphore
 from typing import Annotated, Any
 
@@ -13,7 +14,7 @@ from tests.support.clocks import Clocks, settle
 from tests.support.patience import patience
 from tests.support.wording.messages import wording
 from tools.invocation import Outcome, invoke
-from tools.registry import Tool, ToolCall, ToolError, make_tool, tool
+from tools.registry import Tool, ToolCall, ToolError, ToolProgress, make_tool, tool
 from tools.threads import ToolThreads
 
 CALL = ToolCall("me", "step-1", InMemoryStore())
@@ -153,3 +154,23 @@ async def test_an_exception_is_told_in_one_printable_line(
     assert outcome.failure is not None
     assert outcome.failure.message == f"fail broke with ValueError{told}"
     assert outcome.failure.message.isprintable()
+
+
+async def test_a_call_whose_time_is_up_is_told_with_how_far_it_was() -> None:
+    told: list[ToolProgress] = []
+    call = replace(CALL, progress=told.append)
+
+    @tool()
+    async def count(call: ToolCall) -> None:
+        """Count sheep."""
+        call.progress(ToolProgress(1, 3))
+        call.progress(ToolProgress(2))
+        await asyncio.Event().wait()
+
+    outcome = await invoke(make_tool(count), {}, call, timeout=0.01, threads=ToolThreads(1))
+
+    assert outcome.failure is not None
+    message, _, before = outcome.failure.message.rpartition(", ")
+    assert message == "count took longer than 0.01 s; its last word was 2"
+    assert before.endswith(" s before")
+    assert told == [ToolProgress(1, 3), ToolProgress(2)]

@@ -2,17 +2,22 @@
 
 import asyncio
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from langgraph.store.memory import InMemoryStore
 
 from tests.support.own_tools.mcp_files import connected, lines, rude
 from tests.support.patience import until
+from tests.support.wording.messages import wording
+from tools.invocation import invoke
 from tools.loading import BUILTIN
 from tools.mcp import session
-from tools.registry import ToolError, make_tools
+from tools.registry import ToolCall, ToolError, make_tools
+from tools.threads import ToolThreads
 from tools.toolbox import Toolbox, absence
 
 
@@ -113,6 +118,25 @@ async def test_a_cancelled_call_reaches_the_server_and_the_session_stays(tmp_pat
         await until(lambda: lines(tmp_path, "cancelled"))
         assert await called(tools, "echo", text="still") == "still"
         assert len(lines(tmp_path, "starts")) == 1
+
+
+async def test_a_call_that_tells_its_progress_has_no_more_time_and_the_failure_says_how_far_it_was(
+    tmp_path: Path,
+) -> None:
+    call = ToolCall("me", "step-1", InMemoryStore())
+    async with connected(tmp_path, rude=rude(tmp_path)) as (tools, _):
+        for seconds in (1, 4, 16, 64):  # a busy machine may say nothing for a while
+            slow = tools["rude.slow"]
+            outcome = await invoke(slow, {}, call, timeout=seconds, threads=ToolThreads(1))
+            assert outcome.status == "timeout"
+            assert outcome.failure is not None
+            told = outcome.failure.message
+            assert told.startswith(wording("tools.timeout", tool="rude.slow", seconds=seconds))
+            if match := re.search(r"its last word was (\d+) of 1200, [\d.]+ s before$", told):
+                assert int(match[1]) >= 1
+                break
+        else:
+            pytest.fail(told)
 
 
 async def test_calls_that_run_at_once_share_one_session(tmp_path: Path) -> None:
