@@ -13,7 +13,7 @@ from api.cli.follow import Interrupted
 from api.cli.lines import line
 from api.cli.local_run import Detached, NotCancelled, NotDecided, NotStarted, NotWatched
 from api.cli.mcp import serve_mcp
-from api.cli.reading import Asked, explained, listed, shown
+from api.cli.reading import explained, listed, shown
 from api.cli.run import Act, cancel_run, decide, resolve, retry_run, run_task, watch_run
 from api.cli.serve import PortTaken, loop_factory, serve
 from api.cli.streams import (
@@ -32,6 +32,7 @@ from graph.settings.keys import InvalidKey, new_key
 from graph.state.status import STATUSES
 from graph.state.wording import counted
 from graph.storage.open import sqlite_path
+from graph.storage.search import Search
 from graph.storage.sqlite.backup import BackupFailed, back_up
 from graph.storage.sqlite.ownership import FileOwned
 from graph.storage.storage import StorageError
@@ -217,6 +218,13 @@ def _add_commands_on_runs(commands: Any) -> None:
         "--status", action="append", choices=STATUSES, default=[], help="only those; once or more"
     )
     several.add_argument("--text", help="only those with these words in the prompt")
+    for bound, at in (("min", "at least"), ("max", "at most")):
+        several.add_argument(
+            f"--{bound}-rounds",
+            type=int,
+            metavar="N",
+            help=f"only those whose plan was made in {at} N rounds",
+        )
     _add_metadata(several, "only those that have it")
     several.add_argument(
         "--limit", type=int, choices=range(1, 201), default=20, metavar="N", help="how many, 1-200"
@@ -298,9 +306,15 @@ def _standard_input() -> str:
 
 
 def _list(options: argparse.Namespace, runner: asyncio.Runner) -> int:
-    pairs = _metadata(options)
-    asked = Asked(tuple(options.status), options.text, options.limit, metadata=pairs)
-    return _say(runner, listed(_settings(), asked, url=options.url, as_json=options.json))
+    search = Search(
+        statuses=tuple(sorted(set(options.status))),
+        text=options.text,
+        min_rounds=options.min_rounds,
+        max_rounds=options.max_rounds,
+        metadata=tuple(sorted(_metadata(options).items())),
+        limit=options.limit,
+    )
+    return _say(runner, listed(_settings(), search, url=options.url, as_json=options.json))
 
 
 def _show(options: argparse.Namespace, runner: asyncio.Runner) -> int:

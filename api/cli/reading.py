@@ -1,7 +1,6 @@
 """`runwright list`, `show` and `explain`: what is kept of runs, texts once and not waited for."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from typing import Any
 
 from api.cli.lines import EventLines, line, pretty
@@ -12,54 +11,49 @@ from api.views.answers import ExplanationAnswer, Run, shape
 from graph.record.events import Event
 from graph.service import Runs
 from graph.settings import Settings
-from graph.state import Status
 from graph.state.wording import counted
 from graph.storage.pages import Page
-from graph.storage.search import Search, terms
+from graph.storage.search import LARGEST_BOUND, Search, terms
 
 #: Characters of a prompt in a line of the list.
 SHOWN = 60
 
 
-@dataclass(frozen=True)
-class Asked:
-    """Which runs are to be listed, the newest first."""
-
-    statuses: tuple[Status, ...] = ()
-    text: str | None = None
-    limit: int = 20
-    metadata: Mapping[str, str] = field(default_factory=dict)
-
-
-async def listed(settings: Settings, asked: Asked, *, url: str | None, as_json: bool) -> str:
-    """The caller's runs, one a line, or the page as JSON.
+async def listed(settings: Settings, search: Search, *, url: str | None, as_json: bool) -> str:
+    """The caller's runs, one a line, or the page as JSON; the newest first, on one page.
 
     Raises what `open_runs` raises, `NotStarted` where the caller has no key, and `NotWatched`.
     """
     quiet_logging(settings)
-    if asked.text is not None and not terms(asked.text):
-        raise NotWatched("--text must hold a word, of letters or digits")
+    _check(search)
     async with reached(settings, url) as there:
-        page = await _page(there, settings, asked)
+        page = await _page(there, settings, search)
     return pretty(page) if as_json else _table(page)
 
 
-async def _page(there: Any, settings: Settings, asked: Asked) -> Any:
+def _check(search: Search) -> None:
+    """As a server would. Raises `NotWatched`."""
+    if search.text is not None and not terms(search.text):
+        raise NotWatched("--text must hold a word, of letters or digits")
+    for name, bound in (("min", search.min_rounds), ("max", search.max_rounds)):
+        if bound is not None and not 0 <= bound <= LARGEST_BOUND:
+            raise NotWatched(f"--{name}-rounds must be from 0 to {LARGEST_BOUND:,}")
+
+
+async def _page(there: Any, settings: Settings, search: Search) -> Any:
     if isinstance(there, Runs):
-        search = Search(
-            statuses=tuple(sorted(set(asked.statuses))),
-            text=asked.text,
-            metadata=tuple(sorted(asked.metadata.items())),
-            limit=asked.limit,
-        )
         with told_in_a_line():
             found = await there.search(owner_here(settings), search)
         return shape(Page).plain(found)
-    query: dict[str, Any] = {"limit": asked.limit, "status": list(asked.statuses)}
-    if asked.text is not None:
-        query["text"] = asked.text
-    if asked.metadata:
-        query["metadata"] = [f"{key}:{value}" for key, value in asked.metadata.items()]
+    given = {
+        "limit": search.limit,
+        "status": search.statuses,
+        "text": search.text,
+        "min_rounds": search.min_rounds,
+        "max_rounds": search.max_rounds,
+        "metadata": [f"{key}:{value}" for key, value in search.metadata],
+    }
+    query = {name: value for name, value in given.items() if value is not None}
     return await ask(there, "/runs", **query)
 
 

@@ -13,10 +13,10 @@ from graph.runs.choice import LONGEST_VALUE, METADATA_KEY, MOST_PAIRS
 from graph.state import Status
 from graph.state.row import Planner
 from graph.storage.pages import Page
-from graph.storage.search import Search, Sort, terms
+from graph.storage.search import LARGEST_BOUND, Search, Sort, terms
 
-#: Runs of a page, at most and unless fewer are asked for; most retries, and most US dollars.
-LONGEST_PAGE, PAGE, MOST_RETRIES, MOST_USD = 200, 50, 10**6, 10**6
+#: Runs of a page, at most and unless fewer are asked for; most US dollars.
+LONGEST_PAGE, PAGE, MOST_USD = 200, 50, 10**6
 
 #: Longest text to look for, in characters.
 LONGEST_TEXT = 1000
@@ -51,7 +51,7 @@ Words = Annotated[
 ]
 Name = Annotated[Text, Field(min_length=1, max_length=LONGEST_NAME)]
 Usd = Annotated[float, Field(ge=0, le=MOST_USD)]
-Retries = Annotated[int, Field(ge=0, le=MOST_RETRIES), BeforeValidator(whole)]
+Bound = Annotated[int, Field(ge=0, le=LARGEST_BOUND), BeforeValidator(whole)]
 PageSize = Annotated[int, Field(ge=1, le=LONGEST_PAGE), BeforeValidator(whole)]
 Pair = Annotated[
     Text, Field(max_length=65 + LONGEST_VALUE, pattern=f"{METADATA_KEY.removesuffix('$')}:")
@@ -91,10 +91,10 @@ class RunFilters(Body):
     created_before: Moment | None = Field(None, description=BEFORE)
     min_usd: Usd | None = Field(None, description=f"At least: {USD}")
     max_usd: Usd | None = Field(None, description=f"At most: {USD}")
-    min_retries: Retries | None = Field(None, description=f"At least: {RETRIES}")
-    max_retries: Retries | None = Field(None, description=f"At most: {RETRIES}")
-    min_rounds: Retries | None = Field(None, description=f"At least: {ROUNDS}")
-    max_rounds: Retries | None = Field(None, description=f"At most: {ROUNDS}")
+    min_retries: Bound | None = Field(None, description=f"At least: {RETRIES}")
+    max_retries: Bound | None = Field(None, description=f"At most: {RETRIES}")
+    min_rounds: Bound | None = Field(None, description=f"At least: {ROUNDS}")
+    max_rounds: Bound | None = Field(None, description=f"At most: {ROUNDS}")
     taken_up: bool | None = Field(None, description=TAKEN_UP)
     sort: Sort = Field("time", description=SORT)
     order: Order = Field("desc", description=ORDER)

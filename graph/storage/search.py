@@ -14,6 +14,9 @@ from tools.todos import folded
 #: to be that.
 MOST_COUNTED, MOST_COUNTED_BY_WORDS = 10_000, 1_000
 
+#: The most retries, or rounds, that a bound may name.
+LARGEST_BOUND = 10**6
+
 Sort = Literal["time", "duration", "cost"]
 
 

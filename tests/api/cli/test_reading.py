@@ -83,6 +83,28 @@ def test_a_list_says_how_many_there_are_beside_it(tmp_path: Path) -> None:
     assert done(tmp_path, "list", "--status", "waiting").stdout == "no runs\n"
 
 
+def test_runs_are_sought_by_their_rounds(tmp_path: Path) -> None:
+    """By the server of the database, by its address from elsewhere, and without one."""
+    unplanned = run_id(tmp_path, "what's the capital of France", code=1)
+    planned = run_id(tmp_path, "2 + 2")
+    sought = {
+        ("--min-rounds", "0"): [planned, unplanned],
+        ("--min-rounds", "1"): [planned],
+        ("--max-rounds", "0"): [unplanned],
+        ("--min-rounds", "1", "--max-rounds", "1000000"): [planned],
+        ("--min-rounds", "2"): [],
+    }
+
+    def found(folder: Path, *more: str) -> list[list[str]]:
+        pages = [done(folder, "list", "--json", *bounds, *more).stdout for bounds in sought]
+        return [[run["run_id"] for run in json.loads(page)["runs"]] for page in pages]
+
+    here = found(tmp_path)
+    with serving(tmp_path) as server:
+        there, afar = found(tmp_path), found(tmp_path / "elsewhere", "--url", server.url)
+    assert here == there == afar == list(sought.values())
+
+
 def test_a_run_that_goes_on_is_shown_as_far_as_it_is(tmp_path: Path) -> None:
     """Nothing is waited for, and what a server left is told without one."""
     with serving(tmp_path, tools=GATE) as server:
@@ -159,6 +181,8 @@ def test_what_cannot_be_done_is_one_line(tmp_path: Path) -> None:
     completed = run_id(tmp_path, "2 + 2")
     commands = [(act, UNKNOWN) for act in ("show", "explain", "retry", "cancel")]
     commands += [(act, completed) for act in ("retry", "cancel")]
+    commands += [("list", bound, "-1") for bound in ("--min-rounds", "--max-rounds")]
+    commands += [("list", "--max-rounds", str(10**30))]
     commands += [("list", "--text", "!?"), ("show", "x", "--url", "localhost:8000")]
     here = [call(*command, folder=tmp_path) for command in commands]
     with serving(tmp_path):

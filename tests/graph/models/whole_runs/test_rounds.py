@@ -9,8 +9,8 @@ import pytest
 
 from tests.support.models.llm_house import House, each_provider, llm_house
 from tests.support.models.llm_runs import answer, calls, models, serving_models
-from tests.support.models.mock_llm import mock_llm
-from tests.support.servers.server_process import ServerProcess
+from tests.support.servers.command_process import running
+from tests.support.servers.server_process import ServerProcess, runwright
 
 OPENAI = "openai/gpt-5-mini"
 TOOLS = "tests.support.own_tools.uncertain:send,tests.support.own_tools.uncertain:refuse"
@@ -67,6 +67,12 @@ class Talk:
         assert answered.status_code == 200, answered.text
         self.record = resting(self.server, self.run_id)
         return self.record
+
+    def command(self, what: str, *arguments: str) -> tuple[int, list[str]]:
+        """How a command about the run ended, in a process of its own, and what it told."""
+        done = runwright(what, self.run_id, *arguments, folder=self.server.folder)
+        self.record = resting(self.server, self.run_id)
+        return done.returncode, (done.stdout + done.stderr).splitlines()
 
     @property
     def rounds(self) -> list[tuple[str, str | None]]:
@@ -291,26 +297,73 @@ def test_a_tool_beyond_the_shortlist_is_asked_for_in_a_look(house: House, name: 
     assert talk.attempts == [(1, "ok"), (2, "error")]
 
 
-def test_a_second_round_that_waits_for_approval_waits_after_a_kill(tmp_path: Path) -> None:
-    with mock_llm() as mock:
-        mock.script(looks("40 + 2"), ends("{step_1_output} * 2"))
-        settings = {"models": models((OPENAI, mock.base_of(OPENAI)))}
-        with serving_models(tmp_path, **settings) as server:
-            body = {"prompt": "go on", "mode": "plan"}
-            run_id = server.client.post("/runs", json=body).json()["run_id"]
-            assert resting(server, run_id)["status"] == "waiting"
-            server.client.post(f"/runs/{run_id}/approve")
-            before = resting(server, run_id)
-            server.kill()
-        with serving_models(tmp_path, **settings) as server:
-            after = server.get(run_id)
-            server.client.post(f"/runs/{run_id}/approve")
-            record = server.settled(run_id)
-        asked = len(mock.requests)
+@each_provider
+def test_the_terminal_lets_a_model_plan_anew(house: House, name: str) -> None:
+    """Where the run gave up; and finds it by its rounds."""
+    talk = Talk(house, name, looks("40 + 2"), GIVES_UP, ends("{step_1_output} * 2"))
+    assert talk.record["error"]["type"] == "incomplete"
+    code, lines = talk.command("retry", "--replan")
 
-    moment = {"server_time"}
-    assert {key: after[key] for key in after.keys() - moment} == {
-        key: before[key] for key in before.keys() - moment
-    }
+    assert (code, lines[0], lines[-1]) == (0, f"run {talk.run_id}", "84"), lines
+    sought = ("--min-rounds", "3", "--max-rounds", "3", "--limit", "1")
+    assert runwright("list", *sought, folder=talk.server.folder).stdout.startswith(talk.run_id)
+    assert (talk.record["status"], talk.record["result"]["output"]) == ("completed", 84)
+    assert talk.rounds == [("first", "look"), ("look", "refuse"), ("replan", "done")]
+    assert talk.attempts == [(1, "ok"), (2, "ok")]
+    assert talk.requests == 3
+
+
+@each_provider
+def test_the_terminal_waits_where_the_new_plan_does(house: House, name: str) -> None:
+    """For a person, as the step that is dropped may have changed something."""
+    deletes = answer(steps_text(("todo_store.delete", {"todo": "none such"}), then="done"))
+    talk = Talk(house, name, looks("1"), deletes, ends("{step_1_output} + 1"), mend=0)
+    assert talk.record["error"]["type"] == "step_failed"
+    with running("retry", talk.run_id, "--replan", folder=talk.server.folder) as retry:
+        retry.until("runwright approve")
+        assert talk.command("approve")[0] == 0
+        assert (retry.ended(), retry.lines[-1]) == (0, "2"), retry.output
+
+    assert talk.record["status"] == "completed", talk.record["error"]
+    assert talk.rounds == [("first", "look"), ("look", "look"), ("replan", "done")]
+    assert talk.attempts == [(1, "ok"), (2, "error"), (3, "ok")]
+    assert talk.requests == 3
+
+
+def test_the_terminal_lets_a_model_plan_anew_without_a_server(house: House, tmp_path: Path) -> None:
+    house.mock.script(looks("40 + 2"), GIVES_UP, ends("{step_1_output} * 2"))
+    settings = {"models": models((OPENAI, house.mock.base_of(OPENAI))), "model_timeout": "600"}
+    failed = runwright("run", "go on", "--json", folder=tmp_path, **settings)
+    assert failed.returncode == 1, failed
+    run_id = json.loads(failed.stdout)["run_id"]
+    done = runwright("retry", run_id, "--replan", "--json", folder=tmp_path, **settings)
+
+    assert (done.returncode, done.stderr) == (0, ""), done
+    record = json.loads(done.stdout)
+    assert (record["status"], record["result"]["output"]) == ("completed", 84)
+    assert [one["why"] for one in record["plan"]["rounds"]] == ["first", "look", "replan"]
+    assert [entry["step"] for entry in record["execution_log"]] == [1, 2]
+
+
+@each_provider
+def test_a_second_round_that_waits_for_approval_waits_after_a_kill(
+    house: House, name: str, tmp_path: Path
+) -> None:
+    """And is executed once it is approved; nothing is done or asked again."""
+    settings = {"models": models((name, house.mock.base_of(name)))}
+    with serving_models(tmp_path, **settings) as server:
+        script = [looks("40 + 2"), ends("{step_1_output} * 2")]
+        talk = Talk(House(house.mock, house.backup, {name: server}), name, *script, mode="plan")
+        before = talk.ask("approve")
+        server.kill()
+    with serving_models(tmp_path, **settings) as talk.server:
+        after = talk.server.get(talk.run_id)
+        talk.ask("approve")
+
     assert (before["status"], before["approval"]["tools"][0]["steps"]) == ("waiting", [2])
-    assert (record["status"], record["result"]["output"], asked) == ("completed", 84, 2)
+    assert after | {"server_time": before["server_time"]} == before
+    assert (talk.record["status"], talk.record["result"]["output"]) == ("completed", 84)
+    assert talk.rounds == [("first", "look"), ("look", "done")]
+    assert talk.attempts == [(1, "ok"), (2, "ok")]
+    assert talk.record["execution_log"][:1] == before["execution_log"]
+    assert (talk.requests, talk.record["usage"]["calls"]) == (2, 2)

@@ -275,6 +275,7 @@ _COMMANDS: Mapping[str, tuple[tuple[str, ...], str | None]] = {
     "key.name": (("key", "new", "two words"), None),
     "text": (("run", "add", "todo", "caf\udce9"), None),
     "list.text": (("list", "--text", "!?"), None),
+    "list.rounds": (("list", "--min-rounds", "-1"), None),
 }
 
 
