@@ -19,11 +19,13 @@ from api.cli.serve import PortTaken, loop_factory, serve
 from api.cli.streams import (
     BROKEN_PIPE,
     OUTPUT_LOST,
+    NotText,
     OutputLost,
     complain,
     ended,
     prepare_streams,
     say,
+    standard_input,
 )
 from graph.commands.retry import RetryRequest
 from graph.runs.choice import RunOptions
@@ -43,10 +45,6 @@ from tools.registry import InvalidTool
 
 class NotAName(Exception):
     """No key can be made for this name; the message says why."""
-
-
-class NotText(Exception):
-    """What was given cannot be read as text; the message says what."""
 
 
 #: What keeps a command from beginning, besides a file that another process has.
@@ -70,9 +68,6 @@ BEFORE_IT_BEGAN = (
 CANNOT_BEGIN = 2
 DETACHED = 3
 INTERRUPTED = 130
-
-#: The longest task that is read from the standard input, in bytes; what runs take is less.
-LONGEST_INPUT = 2**26
 
 
 def run_command(arguments: list[str] | None) -> int:
@@ -276,7 +271,7 @@ def _serve(options: argparse.Namespace, runner: asyncio.Runner) -> int:
 
 
 def _run(options: argparse.Namespace, runner: asyncio.Runner) -> int:
-    task = _standard_input() if options.task == ["-"] else " ".join(options.task)
+    task = standard_input() if options.task == ["-"] else " ".join(options.task)
     given = RunOptions(
         model=options.model,
         instructions=options.instructions,
@@ -284,25 +279,6 @@ def _run(options: argparse.Namespace, runner: asyncio.Runner) -> int:
         metadata=_metadata(options),
     )
     return runner.run(run_task(_settings(), task, given, as_json=options.json))
-
-
-def _standard_input() -> str:
-    """The task that is given there. Raises `NotText`."""
-    if sys.stdin is None:
-        raise NotText("the standard input is closed; it has no task")
-    try:
-        given = getattr(sys.stdin, "buffer", sys.stdin).read(LONGEST_INPUT + 1)
-        text = given if isinstance(given, str) else given.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        byte = error.object[error.start]
-        raise NotText(
-            f"the standard input is not text in UTF-8: byte {error.start + 1} is 0x{byte:02x}"
-        ) from None
-    except OSError as error:
-        raise NotText(f"the standard input cannot be read: {error.strerror or error}") from None
-    if len(given) > LONGEST_INPUT:
-        raise NotText(f"the standard input has more than {LONGEST_INPUT:,} bytes")
-    return text.rstrip("\r\n")
 
 
 def _list(options: argparse.Namespace, runner: asyncio.Runner) -> int:

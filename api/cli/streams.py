@@ -14,7 +14,14 @@ from graph.settings.keys import without_secrets
 OUTPUT_LOST = 74
 BROKEN_PIPE = 141
 
+#: The longest task that is read from the standard input, in bytes; what runs take is less.
+LONGEST_INPUT = 2**26
+
 _STREAMS = 2  # the highest number of theirs
+
+
+class NotText(Exception):
+    """What was given cannot be read as text; the message says what."""
 
 
 class OutputLost(Exception):
@@ -22,6 +29,25 @@ class OutputLost(Exception):
 
     def __init__(self, reason: str) -> None:
         super().__init__(f"the output cannot be written: {reason}")
+
+
+def standard_input() -> str:
+    """The task that is given there. Raises `NotText`."""
+    if sys.stdin is None:
+        raise NotText("the standard input is closed; it has no task")
+    try:
+        given = getattr(sys.stdin, "buffer", sys.stdin).read(LONGEST_INPUT + 1)
+        text = given if isinstance(given, str) else given.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        byte = error.object[error.start]
+        raise NotText(
+            f"the standard input is not text in UTF-8: byte {error.start + 1} is 0x{byte:02x}"
+        ) from None
+    except OSError as error:
+        raise NotText(f"the standard input cannot be read: {error.strerror or error}") from None
+    if len(given) > LONGEST_INPUT:
+        raise NotText(f"the standard input has more than {LONGEST_INPUT:,} bytes")
+    return text.rstrip("\r\n")
 
 
 def say(text: str, out: TextIO | None = None) -> None:
@@ -48,9 +74,6 @@ def complain(message: str) -> None:
     with suppress(OSError):  # the exit code tells
         for text in without_secrets(message).splitlines():
             print(line(f"runwright: {text}"), file=sys.stderr)  # noqa: T201 - the command line's
-
-
-# `runwright backup`: a consistent copy of the database, while it is served or not.
 
 
 def prepare_streams() -> None:
