@@ -8,6 +8,7 @@ import resource
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from ipaddress import ip_address
@@ -122,6 +123,16 @@ class _Server(uvicorn.Server):
         self.end_requested = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._grace = grace
+        # There from the start: a thread that a signal's handler begins would wait for ever, where
+        # the signal has interrupted the beginning of another.
+        self._told = threading.Event()
+        threading.Thread(target=self._end_at_last, name="the end", daemon=True).start()
+
+    def _end_at_last(self) -> None:
+        """Whatever does not end, a tool that blocks the event loop too: all is stored by then."""
+        self._told.wait()
+        time.sleep(max(self._grace, SHORTEST_GRACE))
+        os._exit(0)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Called by uvicorn: it answers from then on."""
@@ -133,10 +144,7 @@ class _Server(uvicorn.Server):
         if self.end_requested.is_set():
             self.should_exit = self.force_exit = True
             return
-        # Whatever does not end, a tool that blocks the event loop too: all is stored by then.
-        last = threading.Timer(max(self._grace, SHORTEST_GRACE), os._exit, [0])
-        last.daemon = True
-        last.start()
+        self._told.set()
         self._loop.call_soon_threadsafe(self.end_requested.set)
 
 
