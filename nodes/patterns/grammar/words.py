@@ -45,6 +45,7 @@ _WORD = re.compile(
     | [0-9]+(?:\.[0-9]+ | \.(?=\s*[-+*/^)]))? | \.[0-9]+
     | [^\W\d_]+(?:'[^\W\d_]+)*          # a word, also don't
     | (?<=[^\W\d_])-(?=[^\W\d_])        # the hyphen of to-do joins two words and is none itself
+    | [\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]+  # marks
     | \*\* | \n | [^\s]
     """,
     re.VERBOSE | re.IGNORECASE,

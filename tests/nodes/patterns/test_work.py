@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from nodes.patterns.grammar.words import read_words
 from nodes.patterns.planner import PatternPlanner
 from tests.support.examples import examples
 from tools.loading import BUILTIN
@@ -76,6 +77,13 @@ def test_work_on_a_repeated_piece_is_bounded_per_character(piece: str, size: int
 @given(st.lists(st.sampled_from(PIECES), min_size=1, max_size=6), st.integers(1_000, LIMIT))
 def test_work_on_repeated_mixtures_is_bounded_per_character(mixture: list[str], size: int) -> None:
     assert_linear("".join(mixture), size)
+
+
+def test_a_pile_of_marks_is_one_word() -> None:
+    """Each of them alone would be a sign to every reader."""
+    marks = "\u0301\u0323\u0489" * (LIMIT // 3)
+    assert read_words(f"add \u00e9{marks} tea").words == ["add", "\u00e9", marks, "tea"]
+    assert lines_run(f"add a{marks}") <= LINES_ANYHOW
 
 
 @settings(deadline=None, max_examples=examples(200))
