@@ -4,8 +4,10 @@ import asyncio
 import logging
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal
+from weakref import WeakValueDictionary
 
 from graph.state import Plan, PlanningCall, RunState, run_error
 from graph.state.rounds import made
@@ -27,6 +29,10 @@ logger = logging.getLogger("runwright.tools")
 #: So many planners are kept, each of other tools; another is made in a millisecond or two.
 MOST_KEPT = 32
 
+#: A prompt of more characters is read beside the event loop: the worst of so many take as long as
+#: anybody else may have to wait.
+LONGEST_AT_ONCE = 400
+
 
 class LazyPlanner:
     """The pattern planners of these tools, and of some of them: loaded by `load` or when needed.
@@ -38,6 +44,9 @@ class LazyPlanner:
     def __init__(self, tools: Mapping[str, Tool]) -> None:
         self._tools = tools
         self._loading = Lock()
+        # One thread: several would take the interpreter from the loop in turns.
+        self._beside = ThreadPoolExecutor(1, "planning")
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self.loaded: dict[str, PatternPlanner] = {}
         if any(tool.phrases for tool in tools.values()):
             self.load()
@@ -56,13 +65,22 @@ class LazyPlanner:
                 self.loaded[version(tools)] = planner
         return planner
 
-    async def plan(self, prompt: str, tools: Mapping[str, Tool] | None = None) -> "Reading":
-        """What the planner of these tools reads in a prompt, of all without."""
+    async def plan(
+        self, prompt: str, tools: Mapping[str, Tool] | None = None, *, owner: str = ""
+    ) -> "Reading":
+        """What the planner of these tools reads in a prompt, of all without.
+
+        A long prompt is read beside the event loop, one of each owner at a time, in turns.
+        """
         tools = snapshot(self._tools if tools is None else tools)
         planner = self.loaded.get(version(tools))
         if planner is None:
             planner = await asyncio.to_thread(self.load, tools)
-        return await planner.plan(prompt)
+        if len(prompt) <= LONGEST_AT_ONCE:
+            return planner.read(prompt)
+        loop, lock = asyncio.get_running_loop(), asyncio.Lock()
+        async with self._turns.setdefault(owner, lock):
+            return await loop.run_in_executor(self._beside, planner.read, prompt)
 
 
 def _planner_of(tools: Mapping[str, Tool]) -> "PatternPlanner":
@@ -126,7 +144,7 @@ async def _read(
     """
     while True:
         allowed = run_tools(state, tools)
-        reading = await planner.plan(state["prompt"], allowed)
+        reading = await planner.plan(state["prompt"], allowed, owner=state["owner"])
         if not reading.unparsed:
             return allowed, reading
         if to_come(tools):  # perhaps they are what was asked for

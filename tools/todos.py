@@ -3,7 +3,7 @@
 import json
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Literal, TypedDict, cast
 
@@ -172,14 +172,27 @@ _DOTTED = re.compile("i\u0307+")  # what casefolding makes of `İ`
 _SELECTORS = re.compile("[\ufe00-\ufe0f]")  # whether a character is shown as text or as a picture
 
 
+#: So many marks of one character count, as the Stream-Safe Text Format of Unicode has it (UAX 15):
+#: to put a pile of them in order takes the square of its height.
+MOST_MARKS = 30
+
+
+def _seen(text: str) -> Iterator[str]:
+    marks = 0
+    for char in text:
+        marks = marks + 1 if unicodedata.combining(char) else 0
+        if marks <= MOST_MARKS and unicodedata.category(char) != "Cf":
+            yield char
+
+
 def folded(text: str) -> str:
     """The text without regard to case, spacing, width, and the forms of quotes and dashes.
 
-    What cannot be seen is left out; `İ` is an i.
+    What cannot be seen is left out, and so are marks upon marks beyond `MOST_MARKS`; `İ` is an i.
     """
     if text.isascii():
         return " ".join(text.lower().replace("`", "'").split())
-    seen = "".join(char for char in text if unicodedata.category(char) != "Cf")
+    seen = "".join(_seen(text))
     # Before NFKC too, which parts a spacing accent into a space and a mark.
     plain = unicodedata.normalize("NFKC", _SELECTORS.sub("", seen).translate(_ALIKE)).casefold()
     plain = unicodedata.normalize("NFKC", plain).translate(_ALIKE)

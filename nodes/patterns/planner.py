@@ -1,8 +1,6 @@
 """The pattern planner: a prompt becomes steps, or is refused with the words not understood."""
 
-import asyncio
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from graph.state import Step, Unparsed
@@ -35,11 +33,6 @@ class Reading:
     accounts: list[Account] = field(default_factory=list)
 
 
-#: A prompt of more characters is read beside the event loop: the worst of so many take as long as
-#: anybody else may have to wait.
-LONGEST_AT_ONCE = 400
-
-
 class PatternPlanner:
     """Plans for the given tools; raises `InvalidPhrase` when a tool's own phrase is no good."""
 
@@ -53,14 +46,6 @@ class PatternPlanner:
             if phrase.literals[0]:
                 self._beginnings.add(Choice([list(phrase.literals[0])]), True)
         self._todos = TodoReader(self._tools)
-        # One thread: several would take the interpreter from the loop in turns.
-        self._beside = ThreadPoolExecutor(1, "planning")
-
-    async def plan(self, prompt: str) -> Reading:
-        """As `read`, without holding up the event loop."""
-        if len(prompt) <= LONGEST_AT_ONCE:
-            return self.read(prompt)
-        return await asyncio.get_running_loop().run_in_executor(self._beside, self.read, prompt)
 
     def read(self, prompt: str) -> Reading:
         """The plan for `prompt`. Never raises; takes time in proportion to its length."""

@@ -8,11 +8,12 @@ from typing import Any, cast
 
 from graph.state import DEFAULT_LIMITS, Limits, RunState, Step, Unparsed, new_run
 from nodes.contract.plan_check import RunTools
-from nodes.fallback_plan import MOST_KEPT, LazyPlanner, fallback_plan
-from nodes.patterns.planner import LONGEST_AT_ONCE, PatternPlanner, Reading
+from nodes.fallback_plan import LONGEST_AT_ONCE, MOST_KEPT, LazyPlanner, fallback_plan
+from nodes.patterns.planner import PatternPlanner, Reading
 from tests.support.patience import patience
 from tests.support.wording.messages import wording
 from tools.registry import Tool
+from tools.toolbox import snapshot, version
 
 
 class Reader:
@@ -21,7 +22,9 @@ class Reader:
     def __init__(self, reading: Reading) -> None:
         self._reading = reading
 
-    async def plan(self, prompt: str, allowed: RunTools | None = None) -> Reading:
+    async def plan(
+        self, prompt: str, allowed: RunTools | None = None, *, owner: str = ""
+    ) -> Reading:
         return self._reading
 
 
@@ -143,20 +146,44 @@ def _only(**tools: Tool) -> RunTools:
 
 
 class Held(PatternPlanner):
-    """Reads nothing before it is told to go on."""
+    """Reads nothing before it is told to go on, and notes in which order."""
 
     def __init__(self, tools: Mapping[str, Tool]) -> None:
         super().__init__(tools)
         self.may_read = threading.Event()
+        self.order: list[str] = []
 
     def read(self, prompt: str) -> Reading:
         assert self.may_read.wait(patience())
+        self.order.append(prompt.split()[-1])
         return super().read(prompt)
 
 
+def held(tools: Mapping[str, Tool]) -> tuple[LazyPlanner, Held]:
+    planner, holding = LazyPlanner(tools), Held(tools)
+    planner.loaded[version(snapshot(tools))] = holding
+    return planner, holding
+
+
 async def test_a_long_prompt_does_not_hold_up_anybody(tools: Mapping[str, Tool]) -> None:
-    planner = Held(tools)
+    planner, holding = held(tools)
     planning = asyncio.create_task(planner.plan(LONGEST_AT_ONCE * "add todo milk\n"))
     await asyncio.sleep(0)  # by now it is being read
-    planner.may_read.set()
+    holding.may_read.set()
     assert len((await planning).steps) == LONGEST_AT_ONCE
+
+
+async def test_the_many_long_prompts_of_one_owner_keep_that_of_another_waiting_for_one_of_them(
+    tools: Mapping[str, Tool],
+) -> None:
+    planner, holding = held(tools)
+    asked = [("many", "one"), ("many", "two"), ("many", "three"), ("other", "mine")]
+    plannings = []
+    for owner, word in asked:
+        prompt = LONGEST_AT_ONCE * "add todo milk\n" + word
+        plannings.append(asyncio.create_task(planner.plan(prompt, owner=owner)))
+        await asyncio.sleep(0)
+    holding.may_read.set()
+    await asyncio.gather(*plannings)
+
+    assert holding.order == ["one", "mine", "two", "three"]

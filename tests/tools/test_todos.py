@@ -18,7 +18,7 @@ from tests.support.wording.messages import wording
 from tests.support.wording.tools.todos import LIST, record
 from tools import todos
 from tools.registry import ToolCall, ToolError, make_tools
-from tools.todos import Todo, choose, folded, having
+from tools.todos import MOST_MARKS, Todo, choose, folded, having
 
 
 @pytest.fixture
@@ -463,6 +463,14 @@ def test_a_todo_is_found_by_its_own_words_in_any_case(text: str) -> None:
     for typed in (text, words, f"\u2060 {text}\u200b"):
         assert choose(todos, typed) is todos[1]
         assert todos[1] in having(todos, typed)
+
+
+def test_a_pile_of_marks_is_cut() -> None:
+    """To put the marks of one character in order takes the square of their number."""
+    pile = "a" + "\u0301\u0316" * 50_000
+    assert len(folded(pile)) <= 1 + MOST_MARKS
+    assert folded(f"{pile} b") == folded(f"{pile}\u0301 B")
+    assert folded("e\u0301" * 40) == "\u00e9" * 40
 
 
 @pytest.mark.parametrize(
