@@ -39,9 +39,14 @@ def plain(value: Any, *, max_bytes: int, what: str = "output") -> Any:
         ) from None
     except (TypeError, ValueError) as error:
         raise InvalidOutput(f"the {what} is not plain JSON data: {error}") from None
+    check_size(size, max_bytes=max_bytes, what=what)
+    return json.loads(text)
+
+
+def check_size(size: int, *, max_bytes: int, what: str = "output") -> None:
+    """Raises `InvalidOutput` for JSON of so many bytes, where that is too much."""
     if size > max_bytes:
         raise InvalidOutput(f"the {what} has {size} bytes; at most {max_bytes} are kept")
-    return json.loads(text)
 
 
 def _check(value: Any, what: str, depth: int = 0) -> None:

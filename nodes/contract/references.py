@@ -87,6 +87,45 @@ def resolve(value: Any, outputs: Mapping[int, Any]) -> Any:
     )
 
 
+def resolved_size(value: Any, outputs: Mapping[int, Any]) -> int:
+    """How many bytes of JSON `resolve` would make of the same, which may be too many to be made.
+
+    A few words can name a large output many times; it is looked at once.
+    """
+    return _size(value, outputs, {})
+
+
+def _size(value: Any, outputs: Mapping[int, Any], known: dict[str, tuple[int, int]]) -> int:
+    if isinstance(value, dict):
+        fields = (_length(key) + 4 + _size(item, outputs, known) for key, item in value.items())
+        return sum(fields, 2 if not value else 0)
+    if isinstance(value, list):
+        return sum((2 + _size(item, outputs, known) for item in value), 2 if not value else 0)
+    if not isinstance(value, str):
+        return _length(value)
+    pieces = list(_pieces(value))
+    if len(pieces) == 1 and isinstance(pieces[0], Reference):
+        return _sizes(pieces[0], outputs, known)[0]
+    return 2 + sum(
+        _sizes(piece, outputs, known)[1] if isinstance(piece, Reference) else _length(piece) - 2
+        for piece in pieces
+    )
+
+
+def _sizes(
+    reference: Reference, outputs: Mapping[int, Any], known: dict[str, tuple[int, int]]
+) -> tuple[int, int]:
+    """Of what a reference names: as a value, and within words, where it has no quotes."""
+    if reference.text not in known:
+        found = reference.find(outputs)
+        known[reference.text] = _length(found), _length(_as_text(found)) - 2
+    return known[reference.text]
+
+
+def _length(value: Any) -> int:
+    return len(json.dumps(value, ensure_ascii=False).encode(errors="replace"))
+
+
 def _has(value: Any, part: str | int) -> bool:
     if isinstance(part, str):
         return isinstance(value, dict) and part in value

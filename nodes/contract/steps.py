@@ -10,8 +10,8 @@ from typing import Any, Protocol
 from uuid import UUID, uuid5
 
 from graph.state import Attempt, AttemptError, RunState, Step, ended_at, outputs
-from nodes.contract.json_data import InvalidOutput, plain
-from nodes.contract.references import InvalidReference, references, resolve
+from nodes.contract.json_data import InvalidOutput, check_size, plain
+from nodes.contract.references import InvalidReference, references, resolve, resolved_size
 from tools.receipts import Begun
 from tools.registry import Tool
 from tools.threads import ToolThreads
@@ -44,8 +44,9 @@ def resolved(state: RunState, step: Step) -> Any:
     Raises `InvalidReference`, and `InvalidOutput` where it is larger than a step's output may be:
     few words of a plan can name large outputs many times.
     """
-    value = resolve(step["input"], outputs(state))
-    return plain(value, max_bytes=state["limits"]["max_output"], what="input")
+    most, done = state["limits"]["max_output"], outputs(state)
+    check_size(resolved_size(step["input"], done), max_bytes=most, what="input")
+    return plain(resolve(step["input"], done), max_bytes=most, what="input")
 
 
 def interrupted(

@@ -2,12 +2,16 @@
 
 import json
 import re
+import tracemalloc
 from decimal import Decimal
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from graph.state import DEFAULT_LIMITS, RunState, Step
+from nodes.contract.json_data import InvalidOutput
 from nodes.contract.references import (
     InvalidReference,
     Reference,
@@ -15,7 +19,9 @@ from nodes.contract.references import (
     has_reference,
     references,
     resolve,
+    resolved_size,
 )
+from nodes.contract.steps import resolved
 from tests.support.wording.messages import wording
 
 words = st.text() | st.text(alphabet="{}[]. _step_1_output")
@@ -228,3 +234,37 @@ def test_any_other_value_within_words_is_written_as_json(value: object) -> None:
 @given(st.dictionaries(words, st.just("{step_3_output}")))
 def test_names_of_fields_are_left_as_they_are(value: dict[str, str]) -> None:
     assert resolve(value, OUTPUTS) == dict.fromkeys(value, "plain")
+
+
+inputs = st.recursive(
+    st.none()
+    | numbers
+    | st.lists(
+        words.map(escape) | st.sampled_from(["{step_1_output}", "{step_2_output[1]}", '"', "\n"])
+    ).map("".join),
+    lambda inner: st.lists(inner) | st.dictionaries(words, inner),
+    max_leaves=10,
+)
+
+
+@given(inputs, values)
+def test_the_size_of_what_is_resolved_is_known_before_it_is_made(value: Any, output: Any) -> None:
+    outputs = {1: output, 2: [0, "\u00e9\U0001f600\\"]}
+    made = json.dumps(resolve(value, outputs), ensure_ascii=False)
+
+    assert resolved_size(value, outputs) == len(made.encode(errors="replace"))
+
+
+def test_a_large_output_that_is_named_often_is_refused_before_it_is_put_together() -> None:
+    """A gigabyte of it; few words of a plan can ask for that."""
+    done = {"step": 1, "status": "ok", "output": "x" * 250_000}
+    state = cast("RunState", {"log": [done], "limits": DEFAULT_LIMITS})
+    named = {"a": "{step_1_output}" * 4_000}
+    step = Step(step=2, tool="t", input=named, reasoning="", span=None)
+    tracemalloc.start()
+    try:
+        with pytest.raises(InvalidOutput, match="the input has 1000000009 bytes"):
+            resolved(state, step)
+        assert tracemalloc.get_traced_memory()[1] < 20_000_000
+    finally:
+        tracemalloc.stop()
