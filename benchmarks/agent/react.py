@@ -85,7 +85,8 @@ class React:
         answers = [one for one in messages if isinstance(one, AIMessage)]
         used = [one.usage_metadata for one in answers if one.usage_metadata]
         return Looped(
-            len(answers) + ended.startswith(("Bad", "Internal", "API")),
+            # A request that has failed was one, too.
+            len(answers) + (ended not in ("answer", "too many calls")),
             sum(one["input_tokens"] for one in used),
             sum(one["output_tokens"] for one in used),
             ended,
