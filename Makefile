@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN    := .venv/bin
 
-.PHONY: run audit soak-effects soak-kills soak-points studio test test-rest test-all test-real-llm lint style types notebook models mcp dev lock clean bench-agent bench-flight bench-house bench-keeping bench-live bench-mcp bench-planner bench-planning bench-runs bench-search
+.PHONY: run audit soak-effects soak-kills soak-points studio test test-rest test-all test-real-llm lint style types notebook models mcp dev lock clean bench-agent bench-agent-real bench-flight bench-house bench-keeping bench-live bench-mcp bench-planner bench-planning bench-runs bench-search
 
 # `value`, since in JSON there may be a $.
 run: .venv/.installed $(if $(value RUNWRIGHT_MODELS),.venv/.models) $(if $(value RUNWRIGHT_MCP),.venv/.mcp) ## start the server on http://127.0.0.1:8000
@@ -67,6 +67,9 @@ bench-runs: .venv/.installed ## CPU, latency, disk and start beside LangGraph al
 
 bench-agent: .venv/.dev .venv/.bfcl ## tasks that others wrote, with a scripted model: as they are, with kills, with errors; ARGS="--tasks 20"
 	$(BIN)/python -m benchmarks.agent $(ARGS)
+
+bench-agent-real: .venv/.real-llm .venv/.bfcl ## a small real model that plans, beside a call per step; an hour; ARGS="--tasks 12"
+	$(BIN)/python -m benchmarks.agent --parts real $(ARGS)
 
 bench-flight: .venv/.models ## thousands of runs that wait for a model; ARGS="--runs 500 --parts few memory"
 	$(BIN)/python -m benchmarks.flight $(ARGS)

@@ -1,6 +1,6 @@
 """`make bench-agent`: the 200 multi-turn tasks of the Berkeley Function-Calling Leaderboard.
 
-`python -m benchmarks.agent [--tasks N] [--parts perfect kills erring] [--seed N]`
+`python -m benchmarks.agent [--tasks N] [--parts perfect kills erring real] [--seed N]`
 
 Package, tasks, tools and checker are those of `bfcl-eval` (Apache-2.0), which others wrote; it is
 installed into an environment of its own, and nothing of it is kept here. A task is a talk of some
@@ -29,15 +29,38 @@ which no record tells, since the server was killed; `calls` those that reached a
 `mends` rounds planned after a look and after a failure; `repairs` plans that failed the check and
 were asked for again; `doubts` steps in doubt, as done and to be made again; `unsaid` tasks that are
 not solved although all of their runs claim completion.
+
+A fourth part, `real`, is done only where it is named, by `make bench-agent-real`, since it needs
+the larger model of `make test-real-llm`: 60 single-turn tasks (20 each of `simple_python`,
+`multiple` and `parallel`, spread over their files), planned by that model in a server of ours, and
+done by it in the loop of LangGraph's prebuilt agent (`create_react_agent`), which asks it after
+every call. Both have the same descriptions of the same tools, which return the same words without a
+value; a task is done by one right after the other, so that both have the same minutes, and
+`--minutes` ends both after as many tasks. Solved is what their checker says of the calls that were
+made, in any order.
+
+- `rounds`: a run with every setting as it is.
+- `one plan`: the same runs, judged after the first plan, which is what `max_rounds` 1 would have
+  made of them: the first plan is asked for in the same words.
+- `a call per step`: the loop. The model, which was made to write code, writes its calls as text;
+  they are read from there (column `as text`: how many answers), or the loop would solve nothing.
+- `its repeats aside`: the same, where a call that was made before, word for word, is not held
+  against it.
+
+Columns: `in` and `out` are tokens of requests and answers, those that the engine had in its cache
+included.
 """
 
 import argparse
 import random
 import time
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 
 from benchmarks.agent.driver import Bench, Done, bench
 from benchmarks.agent.kills import random_moment
+from benchmarks.agent.real import HEAD as REAL_HEAD
+from benchmarks.agent.real import real
 from benchmarks.agent.script import WAYS, Script, Turn, perfect
 from benchmarks.agent.tasks import Documented, Task, act, read_tasks, read_tools
 
@@ -108,10 +131,10 @@ def row(name: str, done: Sequence[Done], seconds: float) -> list[str]:
     return [name, *map(str, figures)]
 
 
-def print_rows(rows: Iterable[Sequence[str]]) -> None:
+def print_rows(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """The table, each column as wide as it must be."""
-    lines = [HEAD, *rows]
-    widths = [max(len(line[place]) for line in lines) for place in range(len(HEAD))]
+    lines = [head, *rows]
+    widths = [max(len(line[place]) for line in lines) for place in range(len(head))]
     for line in lines:
         rest = (cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True))
         print("  ".join([line[0].ljust(widths[0]), *rest]))
@@ -176,31 +199,41 @@ def erring(made: Bench, tasks: Sequence[Task]) -> list[list[str]]:
     return rows
 
 
-def main() -> None:
-    """Do the parts and print the table."""
-    parser = argparse.ArgumentParser(prog="benchmarks.agent")
-    parser.add_argument("--tasks", type=int, default=200, help="so many, spread over all")
-    parts = ("perfect", "kills", "erring")
-    parser.add_argument("--parts", nargs="+", choices=parts, default=parts)
-    parser.add_argument("--seed", type=int, default=1, help="of the moments of the kills")
-    options = parser.parse_args()
+def scripted(parts: Sequence[str], count: int, seed: int) -> None:
+    """The parts whose model is scripted, and their table."""
     tools = read_tools()
     tasks = read_tasks(tools)
-    tasks = [tasks[len(tasks) * n // options.tasks] for n in range(min(len(tasks), options.tasks))]
+    tasks = [tasks[len(tasks) * n // count] for n in range(min(len(tasks), count))]
     rows: list[list[str]] = []
     with bench(tools) as made:
-        if "perfect" in options.parts:
+        if "perfect" in parts:
             done, seconds = doing(
                 "perfect",
                 tasks,
                 lambda _, task: made.do(task, perfect_scripts(task), name="perfect"),
             )
             rows.append(row("perfect", done, seconds))
-        if "kills" in options.parts:
-            rows += kills(made, tasks, options.seed)
-        if "erring" in options.parts:
+        if "kills" in parts:
+            rows += kills(made, tasks, seed)
+        if "erring" in parts:
             rows += erring(made, tasks)
-    print_rows(rows)
+    print_rows(HEAD, rows)
+
+
+def main() -> None:
+    """Do the parts and print the table."""
+    parser = argparse.ArgumentParser(prog="benchmarks.agent")
+    parser.add_argument("--tasks", type=int, help="so many, spread over all")
+    parts = ("perfect", "kills", "erring")
+    parser.add_argument("--parts", nargs="+", choices=(*parts, "real"), default=parts)
+    parser.add_argument("--seed", type=int, default=1, help="of the moments of the kills")
+    parser.add_argument("--minutes", type=float, default=60.0, help="of the part `real`")
+    parser.add_argument("--keep", type=Path, help="a file for the records of the part `real`")
+    options = parser.parse_args()
+    if set(options.parts) & set(parts):
+        scripted(options.parts, options.tasks or 200, options.seed)
+    if "real" in options.parts:
+        print_rows(REAL_HEAD, real(options.tasks or 60, options.minutes, options.keep))
 
 
 if __name__ == "__main__":

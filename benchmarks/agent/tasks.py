@@ -43,7 +43,7 @@ CLASSES = (
 )
 
 #: What JSON Schema calls the types of the documentation.
-_TYPES = {"dict": "object", "float": "number"}
+_TYPES = {"dict": "object", "float": "number", "tuple": "array", "any": "string"}
 
 #: Beginnings of the names of tools that change nothing, but for those of MathAPI, which never do.
 _READS = (
@@ -143,7 +143,7 @@ def read_tools() -> dict[str, Documented]:
         file = DATA / "multi_turn_func_doc" / MULTI_TURN_FUNC_DOC_FILE_MAPPING[name]
         for line in file.read_text().splitlines():
             one = json.loads(line)
-            schema = _as_json_schema(one["parameters"])
+            schema = as_json_schema(one["parameters"])
             for tool, argument in _ALSO_TEXT:
                 if tool == one["name"]:
                     schema["properties"][argument]["type"] = ["integer", "string"]
@@ -153,33 +153,36 @@ def read_tools() -> dict[str, Documented]:
 
 def read_tasks(tools: Mapping[str, Documented]) -> list[Task]:
     """All tasks with their answers."""
-    answers = {one["id"]: one["ground_truth"] for one in _lines(DATA / "possible_answer" / SUITE)}
+    answers = read_lines(DATA / "possible_answer" / SUITE)
+    truths = {one["id"]: one["ground_truth"] for one in answers}
     return [
         Task(
             name=entry["id"],
             prompts=[turn[0]["content"] for turn in entry["question"]],
-            calls=[[_parsed(text, tools) for text in turn] for turn in answers[entry["id"]]],
+            calls=[[_parsed(text, tools) for text in turn] for turn in truths[entry["id"]]],
             classes=entry["involved_classes"],
             entry=entry,
-            truth=answers[entry["id"]],
+            truth=truths[entry["id"]],
         )
-        for entry in _lines(DATA / SUITE)
+        for entry in read_lines(DATA / SUITE)
     ]
 
 
-def _lines(file: Path) -> list[Any]:
+def read_lines(file: Path) -> list[Any]:
+    """A file of theirs, a value a line."""
     return [json.loads(line) for line in file.read_text().splitlines()]
 
 
-def _as_json_schema(part: Mapping[str, Any]) -> dict[str, Any]:
+def as_json_schema(part: Mapping[str, Any]) -> dict[str, Any]:
+    """What their documentation says of an input, as JSON Schema."""
     schema = dict(part)
     schema["type"] = _TYPES.get(part["type"], part["type"])
     if "properties" in part:
         schema["properties"] = {
-            name: _as_json_schema(one) for name, one in part["properties"].items()
+            name: as_json_schema(one) for name, one in part["properties"].items()
         }
     if "items" in part:
-        schema["items"] = _as_json_schema(part["items"])
+        schema["items"] = as_json_schema(part["items"])
     return schema
 
 

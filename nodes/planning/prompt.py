@@ -70,6 +70,9 @@ _EXAMPLES: tuple[tuple[str, tuple[tuple[str, str, Mapping[str, Any]], ...]], ...
     ("Translate my list into French.", ()),
 )
 
+#: Characters of what a tool says of an argument that a model is told.
+MOST_OF_ARGUMENT = 100
+
 # However it is written, a model could take it for the end, or the beginning, of the request.
 _DELIMITER = re.compile(r"<(?=\s*/?\s*request)", re.IGNORECASE)
 _WANTED = re.compile(r"<(?=\s*/?\s*(?:operator|instructions|request))", re.IGNORECASE)
@@ -146,9 +149,24 @@ def repair(
 
 
 def signature(tool: Tool) -> str:
-    """A tool in one line, as a model reads it: name, arguments with types, what it does."""
+    """A tool in one line, as a model reads it: name, arguments with types, what it and they are."""
     does = " ".join(tool.description.split())
-    return f"- {tool.name}({_fields(arguments_schema(tool))}) - {does}"
+    schema = arguments_schema(tool)
+    return f"- {tool.name}({_fields(schema)}) - {does}{_described(schema)}"
+
+
+def _described(schema: Mapping[str, Any]) -> str:
+    """What a tool says of its arguments, since defaults and formats often stand nowhere else."""
+    texts = {
+        name: " ".join(text.split())
+        for name, value in schema.get("properties", {}).items()
+        if isinstance(value, dict) and isinstance(text := value.get("description"), str)
+    }
+    return "".join(
+        f" `{name}`: {f'{text[: MOST_OF_ARGUMENT - 1]}…' if len(text) > MOST_OF_ARGUMENT else text}"
+        for name, text in texts.items()
+        if text
+    )
 
 
 def _example(

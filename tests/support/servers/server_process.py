@@ -122,14 +122,14 @@ class ServerProcess:
         assert response.status_code == 200, response.text
         return dict(response.json())
 
-    def settled(self, run_id: str) -> dict[str, Any]:
-        """The record once the run is settled."""
+    def settled(self, run_id: str, *, seconds: float = 60.0) -> dict[str, Any]:
+        """The record once the run is settled, for which a quick machine has so many seconds."""
         wait = f"/runs/{run_id}/wait?timeout=60"  # it also ends where a run rests for a person
 
         def settles() -> bool:
             return self.client.get(wait).json()["status"] in ("completed", "failed", "cancelled")
 
-        wait_until(settles, otherwise=lambda: str(self.get(run_id)))
+        wait_until(settles, seconds=seconds, otherwise=lambda: str(self.get(run_id)))
         return self.get(run_id)
 
     def until(self, run_id: str, condition: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
