@@ -23,6 +23,7 @@ from graph.edges import (
 from graph.record.events import Event, events, next_event
 from graph.state import (
     DEFAULT_LIMITS,
+    MOST_KEPT,
     Approve,
     Channels,
     Limits,
@@ -67,6 +68,7 @@ def build_graph(
     tell: Tell | None = None,
     tool_errors: ToolErrors = "text",
     planner: LazyPlanner | None = None,
+    max_kept: int = MOST_KEPT,
 ) -> RunGraph:
     """Compile the graph over the given tools.
 
@@ -79,7 +81,8 @@ def build_graph(
     that bring no way of their own; every run waits `approval_expires` seconds for it. `doubts` says
     what becomes of a step that may have acted, `learn` is told how calls ended that were left to
     themselves, `tell` how far calls say that they are. `tool_errors` says what is told of
-    exceptions that tools did not announce. `planner` is the one that plans by patterns; without it
+    exceptions that tools did not announce, `max_kept` how many bytes the attempts of a run keep.
+    `planner` is the one that plans by patterns; without it
     the graph has one of its own.
     """
     by_hand = input_schema is RunInput
@@ -112,6 +115,7 @@ def build_graph(
             hand_edits=by_hand,
             errors=tool_errors,
             models=models.queue if models else None,
+            max_kept=max_kept,
         ),
         "finalize": partial(finalize, tools=tools, hand_edits=by_hand),
     }

@@ -124,6 +124,7 @@ def _context(
         learn=LateCalls(storage).learn,
         tell=live.progressed,
         tool_errors=settings.tool_errors_told,
+        max_kept=settings.max_kept,
         planner=planner,
     )
     return make_context(graph, storage, executor, tools, threads, doubts, settled, live)

@@ -22,4 +22,5 @@ graph = build_graph(
     approval_expires=_settings.approval_expires,
     doubts=DoubtGate(_settings.in_doubt, _settings.approval_expires, next_event),
     tool_errors=_settings.tool_errors_told,
+    max_kept=_settings.max_kept,
 )

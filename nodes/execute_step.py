@@ -13,6 +13,7 @@ from typing import Any
 from langgraph.runtime import Runtime
 
 from graph.state import (
+    MOST_KEPT,
     Attempt,
     AttemptError,
     Learned,
@@ -30,7 +31,7 @@ from nodes.approval.drift import changed_since_planned
 from nodes.approval.edited_plan import PlanUnfit
 from nodes.approval.hand_edits import checked_plan, refused
 from nodes.approval.in_doubt import DoubtGate, doubted, learned_text
-from nodes.contract.json_data import InvalidOutput, plain
+from nodes.contract.json_data import InvalidOutput, check_size, plain
 from nodes.contract.references import InvalidReference
 from nodes.contract.steps import (
     MAX_WAIT,
@@ -38,6 +39,7 @@ from nodes.contract.steps import (
     WithoutSlot,
     bounded,
     edited_step_key,
+    kept_with,
     next_cursor,
     no_slots,
     resolved,
@@ -77,6 +79,7 @@ async def execute_step(
     hand_edits: bool = False,
     errors: ToolErrors = "text",
     models: Queue | None = None,
+    max_kept: int = MOST_KEPT,
 ) -> dict[str, Any]:
     """Make the next attempt at the step under the cursor and record it.
 
@@ -88,8 +91,8 @@ async def execute_step(
     stored before anything is executed. An attempt that may have acted is recorded in one visit, and
     asked about in the next. With `hand_edits` the plan may have been edited in the state since the
     last visit, and is checked again before anything else. A tool that is awaited is called
-    `without_slot`. `errors` says what is told of exceptions
-    that tools did not announce.
+    `without_slot`. `errors` says what is told of exceptions that tools did not announce. The inputs
+    and outputs of all attempts have `max_kept` bytes at most: reading a record takes that long.
     """
     if hand_edits:
         try:
@@ -119,12 +122,13 @@ async def execute_step(
         return rest
     if asking and (rest := asking.ask_again(state, step)):
         return rest
-    caller = _Caller(runtime, tools, threads, doubts, learn, tell, hand_edits, errors)
+    caller = _Caller(runtime, tools, threads, doubts, learn, tell, hand_edits, errors, max_kept)
     # A blocking tool works on this machine, in a thread that the slot stands for.
     awaited = tool is not None and tool.coroutine is not None
     record = await _recorded(state, step, caller, without_slot if awaited else no_slots)
     _log(state, record)
-    return _update(state, record, tool, models)
+    kept = kept_with(state, record["input"], record["output"])
+    return _update(state, record, tool, models) | ({"kept": kept} if kept else {})
 
 
 async def _recorded(
@@ -176,6 +180,7 @@ class _Caller:
     tell: Tell | None
     hand_edits: bool
     errors: ToolErrors
+    max_kept: int
 
     async def attempt(
         self, state: RunState, step: Step
@@ -190,6 +195,7 @@ class _Caller:
             return step["input"], _error("UnknownTool", message), None
         try:
             value = resolved(state, step)
+            self._check_room(state, value)
         except InvalidReference as error:
             return step["input"], _error("InvalidReference", str(error)), None
         except InvalidOutput as error:
@@ -239,10 +245,15 @@ class _Caller:
                 errors=self.errors,
             ),
             call,
+            partial(self._check_room, state, value),
         )
         if guarded:
             await _note_end(call, begun, outcome)
         return outcome
+
+    def _check_room(self, state: RunState, *values: Any) -> None:
+        kept = kept_with(state, *values)
+        check_size(kept, max_bytes=self.max_kept, what="record of this run")
 
     def _late(self, state: RunState, step: int, value: Any, error: BaseException | None) -> None:
         """Tell how a call ended that was left to itself."""
@@ -269,13 +280,15 @@ def _soon(tell: Callable[[ToolProgress], None]) -> Callable[[ToolProgress], None
     return told
 
 
-def _kept(tool: Tool, outcome: Outcome, call: ToolCall) -> Outcome:
-    """The outcome with its output as it is kept."""
+def _kept(tool: Tool, outcome: Outcome, call: ToolCall, check: Callable[[Any], None]) -> Outcome:
+    """The outcome with its output as it is kept, unless `check` refuses it."""
     if outcome.status != "ok":
         return outcome
     assert call.max_output is not None
     try:
-        return Outcome("ok", plain(outcome.output, max_bytes=call.max_output))
+        output = plain(outcome.output, max_bytes=call.max_output)
+        check(output)
+        return Outcome("ok", output)
     except InvalidOutput as error:
         return _error("InvalidOutput", f"{tool.name}: {error}", called=True)
 

@@ -134,6 +134,8 @@ def begin(state: RunState, limits: Limits, approve: Approve = "never") -> dict[s
         fresh["choice"] = None
     if "metadata" in state:
         fresh["metadata"] = {}
+    if "kept" in state:
+        fresh["kept"] = 0
     return fresh | {"status": "running", "started_at": now, "log": Overwrite([])}
 
 

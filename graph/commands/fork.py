@@ -15,6 +15,7 @@ from graph.state.rounds import after_steps, dropped, new_round, rounds_of
 from graph.state.row import RunRow
 from nodes.approval.asking import EXPIRES, required_approval
 from nodes.approval.edited_plan import PlanUnfit, read_plan
+from nodes.contract.json_data import counted_size
 from nodes.contract.plan_check import run_tools
 from nodes.contract.steps import next_cursor
 from nodes.plan import prompt_error
@@ -87,6 +88,9 @@ def seed_of(
         seed["cursor"] = cursor
         seed["skipped"] = skipped
         seed["log"] = log
+        values = (entry.get(name) for entry in log for name in ("input", "output"))
+        if kept := counted_size(*values):
+            seed["kept"] = kept
         if cursor < len(plan["steps"]) and (
             approval := required_approval(state, plan, tools, expires, cursor=cursor)
         ):

@@ -120,6 +120,9 @@ class LiveRuns:
 #: another, as a crowd does that has lost its connections, are told from one read too.
 KEPT = 16
 
+#: So many bytes of what their attempts keep, beside which there is as much for their watchers.
+KEPT_BYTES = 4 * 2**20
+
 #: Reads the state of a run as last stored.
 Read = Callable[[str], Awaitable[RunState]]
 
@@ -193,8 +196,11 @@ class Broadcaster:
             self._drop(live)
             return
         self._kept[live.run_id] = live
-        for longest in list(self._kept)[:-KEPT]:
-            self._drop(self._kept[longest])
+        size = 0
+        for number, last in enumerate(reversed(list(self._kept.values())), start=1):
+            size += _size(last)
+            if number > KEPT or size > KEPT_BYTES:
+                self._drop(last)
 
     def _drop(self, live: LiveRun) -> None:
         self._kept.pop(live.run_id, None)
@@ -211,3 +217,9 @@ class Broadcaster:
             yield changes
         finally:
             self._changes.discard(changes)
+
+
+def _size(live: LiveRun) -> int:
+    """How many bytes the attempts of a run keep, but for small ones."""
+    state = live.subscription.state if live.subscription else None
+    return state.get("kept", 0) if state else 0

@@ -20,7 +20,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from graph.settings.configured import ModelName, ModelPrice, ModelSettings
 from graph.settings.keys import InvalidKey, Key, parse_keys, without_secrets
-from graph.state import Approve, Limits
+from graph.state import MOST_KEPT, Approve, Limits
 from nodes.planning.complexity import THRESHOLD
 from tools.invocation import ToolErrors
 from tools.registry import InDoubt
@@ -130,6 +130,7 @@ class Settings(BaseSettings):
     max_output: int = Field(
         256 * 1024, ge=1024, le=2**26, description="largest output of a step, bytes"
     )
+    max_kept: int = Field(MOST_KEPT, ge=2**16, le=2**30, description="most that a run keeps, bytes")
     max_rounds: int = Field(
         5,
         ge=1,

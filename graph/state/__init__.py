@@ -50,6 +50,7 @@ from graph.state.plan import (
 )
 from graph.state.run import (
     DEFAULT_LIMITS,
+    MOST_KEPT,
     STATE_VERSION,
     Budget,
     Limits,
@@ -61,6 +62,7 @@ from graph.state.status import ErrorType, Result, RunError, Status, Unparsed, ru
 
 __all__ = [
     "DEFAULT_LIMITS",
+    "MOST_KEPT",
     "STATE_VERSION",
     "Approval",
     "Approve",

@@ -53,6 +53,9 @@ DEFAULT_LIMITS = Limits(
     mend=1,
 )
 
+#: Most bytes of inputs and outputs that the attempts of one run keep.
+MOST_KEPT = 8 * 1024 * 1024
+
 #: Version of the state's shape; written into every run.
 STATE_VERSION = 2
 
@@ -66,6 +69,7 @@ class RunInput(TypedDict):
 class RunDetails(TypedDict, total=False):
     """What is known of a run beside its prompt, plan, log and result.
 
+    `kept`: bytes of the inputs and outputs of all attempts, missing where all are small.
     `approve` and `approval` are missing in runs that never ask, `choice` and `metadata` in those
     that were given none: keys cost at every checkpoint.
 
@@ -89,6 +93,7 @@ class RunDetails(TypedDict, total=False):
     not_before: float | None
     generation: int
     skipped: list[int]
+    kept: int
     planning: Planning | None
     planning_log: list[PlanningCall]
     limits: Limits

@@ -49,6 +49,16 @@ def check_size(size: int, *, max_bytes: int, what: str = "output") -> None:
         raise InvalidOutput(f"the {what} has {size} bytes; at most {max_bytes} are kept")
 
 
+#: What has fewer bytes counts for nothing in the size of a record: a plan is short enough.
+SMALL = 1024
+
+
+def counted_size(*values: Any) -> int:
+    """How many bytes of JSON these have, plain data that are not small, together."""
+    sizes = (len(json.dumps(value, ensure_ascii=False).encode()) for value in values)
+    return sum(size for size in sizes if size >= SMALL)
+
+
 def _check(value: Any, what: str, depth: int = 0) -> None:
     if isinstance(value, int) and not -_INT64 <= value < _INT64:
         raise InvalidOutput(f"the {what} holds an integer beyond 64 bits; write it as text")

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from uuid import UUID, uuid5
 
 from graph.state import Attempt, AttemptError, RunState, Step, ended_at, outputs
-from nodes.contract.json_data import InvalidOutput, check_size, plain
+from nodes.contract.json_data import InvalidOutput, check_size, counted_size, plain
 from nodes.contract.references import InvalidReference, references, resolve, resolved_size
 from tools.receipts import Begun
 from tools.registry import Tool
@@ -47,6 +47,11 @@ def resolved(state: RunState, step: Step) -> Any:
     most, done = state["limits"]["max_output"], outputs(state)
     check_size(resolved_size(step["input"], done), max_bytes=most, what="input")
     return plain(resolve(step["input"], done), max_bytes=most, what="input")
+
+
+def kept_with(state: RunState, *values: Any) -> int:
+    """How many bytes the attempts of a run keep with these inputs and outputs."""
+    return state.get("kept", 0) + counted_size(*values)
 
 
 def interrupted(

@@ -114,6 +114,31 @@ async def test_few_words_that_name_a_large_output_often_are_not_built_up() -> No
     assert record["error"]["message"] == wording("runs.attempt.input.large")
 
 
+async def test_what_all_attempts_keep_is_bounded_whether_it_was_given_or_returned() -> None:
+    text = "x" * 2_000
+    again = run(*[("echo", {"value": text})] * 3, ("echo", {"value": "y"}))
+    attempts = Attempts(again, max_kept=9_000)
+    first, second, third = await attempts.make_all()
+
+    assert (first["status"], second["status"], third["output"]) == ("ok", "ok", None)
+    assert third["error"] is not None
+    assert third["error"]["message"] == wording("runs.attempt.kept.input")
+    assert third["input"] == {"value": text}  # as it is planned, and kept there
+    assert attempts.state["kept"] == 2 * (2_002 + 2_013) + 2_013
+
+    *_, last = await Attempts(again, max_kept=11_000).make_all()
+    assert (last["step"], last["output"]) == (3, None)
+    assert last["error"] is not None
+    assert (last["error"]["type"], last["may_have_acted"]) == ("InvalidOutput", True)
+    assert last["error"]["message"] == wording("runs.attempt.kept.output")
+
+
+async def test_small_inputs_and_outputs_count_for_nothing() -> None:
+    attempts = Attempts(run(*[("echo", {"value": "x" * 900})] * 3), max_kept=1_000)
+    assert [record["status"] for record in await attempts.make_all()] == ["ok"] * 3
+    assert "kept" not in attempts.state
+
+
 async def test_what_a_tool_does_to_its_arguments_changes_no_record() -> None:
     attempts = Attempts(
         run(

@@ -8,7 +8,7 @@ from typing import Any, cast
 from langgraph.runtime import Runtime
 from langgraph.store.memory import InMemoryStore
 
-from graph.state import DEFAULT_LIMITS, Attempt, Plan, RunState, Step, new_run
+from graph.state import DEFAULT_LIMITS, MOST_KEPT, Attempt, Plan, RunState, Step, new_run
 from nodes.execute_step import execute_step
 from tools.invocation import ToolErrors
 from tools.registry import Tool, ToolCall, ToolError, make_tools, tool
@@ -79,9 +79,15 @@ class Attempts:
     """Makes attempts as the graph would; remembers what was waited for."""
 
     def __init__(
-        self, state: RunState, tools: Mapping[str, Tool] = TOOLS, *, errors: ToolErrors = "text"
+        self,
+        state: RunState,
+        tools: Mapping[str, Tool] = TOOLS,
+        *,
+        errors: ToolErrors = "text",
+        max_kept: int = MOST_KEPT,
     ) -> None:
         self.state = state
+        self._max_kept = max_kept
         self._errors = errors
         self.waited: list[float] = []
         self._tools = tools
@@ -97,6 +103,7 @@ class Attempts:
             threads=self._threads,
             wait=self._wait,
             errors=self._errors,
+            max_kept=self._max_kept,
         )
         assert json.loads(json.dumps(update)) == update
         (record,) = update.pop("log")

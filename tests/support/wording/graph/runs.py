@@ -123,12 +123,17 @@ async def _attempts() -> dict[str, str]:
     large = ("echo", {"value": "{step_1_output}" * 100})
     inputs = await Attempts(run(("echo", {"value": "x" * 900}), large, max_output=1_000)).make_all()
     outputs = await Attempts(run(("echo", {"value": "x" * 99}), max_output=50)).make()
+    kept = [("echo", {"value": "x" * 2_000})] * 3
+    given = await Attempts(run(*kept), max_kept=9_000).make_all()
+    returned = await Attempts(run(*kept), max_kept=11_000).make_all()
     unread = await Attempts(run(("odd", {})), make_tools([odd])).make()
     return {
         "attempt.no-tool": masked(_error(none), tool="'fly'"),
         "attempt.still-running": masked(_error(blocked), tool="block"),
         "attempt.input.large": _error(inputs[-1]),
         "attempt.output.large": _error(outputs),
+        "attempt.kept.input": _error(given[-1]),
+        "attempt.kept.output": _error(returned[-1]),
         "attempt.output.unread": _error(unread),
     }
 
