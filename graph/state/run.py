@@ -54,7 +54,7 @@ DEFAULT_LIMITS = Limits(
 )
 
 #: Most bytes of inputs and outputs that the attempts of one run keep.
-MOST_KEPT = 8 * 1024 * 1024
+MOST_KEPT = 4 * 1024 * 1024
 
 #: Version of the state's shape; written into every run.
 STATE_VERSION = 2
