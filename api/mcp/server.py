@@ -137,8 +137,9 @@ def described_tools() -> Sequence[Tool]:
 
 
 def _described_own(name: str, tool: OwnTool) -> Tool:
-    # Nothing is known of how far it reaches, nor whether it overwrites.
-    hints = Hints(not tool.effects, tool.effects, tool.idempotent, open_world=True)
+    # Nothing is known of how far it reaches, nor whether it overwrites. `idempotent` is said of one
+    # step: a second call is another, and adds a second to-do.
+    hints = Hints(not tool.effects, tool.effects, idempotent=False, open_world=True)
     return Tool(
         name=name,
         description=f"{tool.description}\n\n{BY_ITSELF}",
