@@ -275,10 +275,6 @@ def docs_routes() -> list[BaseRoute]:
     ]
 
 
-#: With what an answer says that it is compressed, and that another may not be.
-_COMPRESSED = {"Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
-
-
 def _takes_gzip(headers: Headers) -> bool:
     return "gzip" in headers.get("accept-encoding", "")
 
@@ -293,10 +289,12 @@ def _document() -> Callable[[Request], Awaitable[Response]]:
         if not forms:
             plain = bytes(JSONResponse(request.app.openapi()).body)
             forms.update(plain=plain, small=await asyncio.to_thread(gzip.compress, plain))
-        if _takes_gzip(request.headers):
-            return Response(forms["small"], 200, _COMPRESSED, "application/json")
-        vary = {"Vary": "Accept-Encoding"}
-        return Response(forms["plain"], 200, vary, "application/json")
+        small = _takes_gzip(request.headers)
+        answer = Response(forms["small" if small else "plain"], media_type="application/json")
+        answer.headers["Vary"] = "Accept-Encoding"
+        if small:
+            answer.headers["Content-Encoding"] = "gzip"
+        return answer
 
     return document
 
@@ -318,8 +316,9 @@ class _Assets(StaticFiles):
         if file not in self._small:
             plain = await asyncio.to_thread(Path(file).read_bytes)
             self._small[file] = await asyncio.to_thread(gzip.compress, plain)
-        kept = {name: answer.headers[name] for name in ("etag", "last-modified")}
-        return Response(self._small[file], 200, kept | _COMPRESSED, answer.media_type)
+        headers = {name: answer.headers[name] for name in ("etag", "last-modified")}
+        headers |= {"Vary": "Accept-Encoding", "Content-Encoding": "gzip"}
+        return Response(self._small[file], 200, headers, answer.media_type)
 
 
 async def _front(_: Request) -> Response:
