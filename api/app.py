@@ -117,6 +117,7 @@ def create_app(
         ],
         exception_handlers=HANDLERS,
         redirect_slashes=False,
+        openapi_url=None,
         docs_url=None,
         redoc_url=None,
     )

@@ -19,7 +19,8 @@ import uvicorn
 from api.app import HttpLimits, create_app
 from api.cli.logs import configure_logging
 from api.errors.answers import encoded
-from api.middleware.connections import ConnectionLimits, guarded
+from api.middleware.connections import guarded
+from api.middleware.places import ConnectionLimits
 from graph.compose import open_runs
 from graph.settings import InvalidSettings, Settings
 from graph.settings.keys import KeyRing
@@ -182,6 +183,7 @@ def _host_names(settings: Settings) -> tuple[str, ...]:
 def _connection_limits(settings: Settings) -> ConnectionLimits:
     return ConnectionLimits(
         head=settings.max_head,
+        body=settings.max_body,
         head_seconds=settings.head_timeout,
         body_rate=settings.body_rate,
         total=_room_for(settings.max_connections, OTHER_FILES + _most_calls(settings)),

@@ -4,7 +4,14 @@ import math
 from collections.abc import Mapping
 
 from api.errors.kinds import RETRY_AFTER, Cause, Kind, retry_after
-from api.middleware.connections import SMALL, SMALL_PARTS, HeadTooLarge, TooManyConnections, TooSlow
+from api.middleware.connections import (
+    LINES,
+    PART,
+    PARTS,
+    HeadTooLarge,
+    TooManyConnections,
+    TooSlow,
+)
 from api.middleware.limits import BodyTooLarge
 from api.streams.admission import TooManyStreams
 from graph.queue.executor import QueueFull
@@ -31,8 +38,8 @@ LIMITS: Mapping[Cause, Kind] = {
         "The head of the request is too large",
         lambda e, _: (
             f"The head of a request, and what stands around the parts of its body, may have"
-            f" {e.limit:,} bytes, and of its parts {SMALL_PARTS:,} may have fewer than {SMALL};"
-            " this one has more."
+            f" {e.limit:,} bytes, the head {LINES:,} lines, and the body {PARTS:,} parts and one"
+            f" more for each {PART:,} bytes; this one has more."
         ),
     ),
     TooManyConnections: Kind(

@@ -2,9 +2,9 @@
 
 import json
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
-from functools import cache
+from functools import cache, cached_property
 from importlib.metadata import version
 from typing import Any
 
@@ -128,7 +128,7 @@ def described_tools() -> Sequence[Tool]:
             name=name,
             title=tool.title,
             description=tool.description,
-            input_schema=tool.takes.model_json_schema(),
+            input_schema=_without({"title"}, tool.takes.model_json_schema()),
             output_schema=_schema_of(tool.answers),
             annotations=_annotations(tool.hints),
         )
@@ -151,7 +151,30 @@ def _described_own(name: str, tool: OwnTool) -> Tool:
 
 @cache
 def _schema_of(answers: type) -> dict[str, Any]:
-    return TypeAdapter(answers).json_schema(mode="serialization")
+    """What an answer is checked by. The words about its parts, which are the half of it, are in the
+    description of `/runs/{run_id}`: a list of tools is encoded whenever somebody asks for it.
+    """
+    schema = TypeAdapter(answers).json_schema(mode="serialization")
+    return dict(_without({"title", "description", "examples"}, schema))
+
+
+#: Where a schema has names of ours instead of words of JSON Schema.
+_NAMES = ("$defs", "properties")
+
+
+def _without(words: Collection[str], schema: Any) -> Any:
+    """The schema without these words, by which nothing is checked."""
+    if isinstance(schema, list):
+        return [_without(words, one) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    return {
+        word: {name: _without(words, one) for name, one in value.items()}
+        if word in _NAMES
+        else _without(words, value)
+        for word, value in schema.items()
+        if word not in words
+    }
 
 
 def _annotations(hints: Hints) -> ToolAnnotations:
@@ -186,10 +209,15 @@ class _Shelf:
         self._who_calls = who_calls
         self._own = own
 
-    async def list_tools(self, _: Context, __: PaginatedRequestParams | None) -> ListToolsResult:
+    async def list_tools(self, _: Context, __: PaginatedRequestParams | None) -> dict[str, Any]:
         """What may be done with runs, and the tools that are offered by themselves."""
+        return self._listed
+
+    @cached_property
+    def _listed(self) -> dict[str, Any]:
         own = [_described_own(name, tool) for name, tool in self._own.items()]
-        return ListToolsResult(tools=[*described_tools(), *own])
+        listed = ListToolsResult(tools=[*described_tools(), *own])
+        return listed.model_dump(mode="json", by_alias=True, exclude_none=True)
 
     async def call(self, context: Context, asked: CallToolRequestParams) -> CallToolResult:
         """Call a tool; what goes wrong is told in the words of the table of problems."""

@@ -13,7 +13,12 @@ LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 #: Methods that change nothing; a page of another site cannot read their answers anyway.
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
-_HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[^\s,:/@\[\]]+)(:\d+)?", re.IGNORECASE)
+_HOST = re.compile(
+    r"(?P<name>\[[0-9a-f:.]+\]|[^\s,:/@\[\]]+)(:(?P<port>[0-9]{1,5}))?", re.IGNORECASE
+)
+
+#: The last of the ports.
+_PORTS = 65_535
 
 
 class HostRefused(Exception):
@@ -71,7 +76,11 @@ class Loopback:
     def _check_host(self, headers: Headers) -> None:
         host = ", ".join(headers.getlist("host"))
         parsed = _HOST.fullmatch(host)
-        if parsed is None or not {parsed["name"].lower(), "*"} & self.names:
+        if (
+            parsed is None
+            or int(parsed["port"] or 0) > _PORTS
+            or not {parsed["name"].lower(), "*"} & self.names
+        ):
             raise HostRefused(host)
 
 

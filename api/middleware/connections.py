@@ -6,20 +6,18 @@ handing them on, and gives what is half sent a time.
 """
 
 import asyncio
-import logging
-import time
-from collections import Counter, OrderedDict, defaultdict
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from ipaddress import ip_network
+import re
+from collections.abc import Callable
 from typing import Any, cast
 
+from httptools import HttpParserError, HttpParserUpgrade
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-logger = logging.getLogger("runwright.http")
+from api.middleware.limits import BodyTooLarge
+from api.middleware.places import ConnectionLimits, Connections, network
 
-#: Of connections beyond the limits so many may ask for `ALIVE`, each for so many seconds.
-OVERFLOW, OVERFLOW_SECONDS = 64, 2.0
+#: What a connection beyond the limits may take to ask for `ALIVE`, in seconds.
+OVERFLOW_SECONDS = 2.0
 
 #: What is answered beyond the limits too, so that nobody restarts a server that is only busy.
 ALIVE = b"/health/live"
@@ -27,20 +25,20 @@ ALIVE = b"/health/live"
 #: So many bytes are parsed before it is looked whether more may be.
 PARSED = 2 * 1024
 
-#: So many parts of a body may have less than so many bytes: each costs as much as a large one.
-SMALL_PARTS, SMALL = 256, 16
+#: So many lines may a head have, with the trailers: each costs as much as a long one.
+LINES = 100
 
-#: What is still read and dropped of a client that was told why it is refused, in bytes.
+#: So many parts may a body have that comes in chunks, and one more for each `PART` bytes.
+PARTS, PART = 256, 64
+
+#: What is still read and dropped of a client that has its answer, in bytes.
 DROPPED = 256 * 1024
 
 #: So many requests may be sent ahead on one connection.
-PIPELINED = 16
+PIPELINED = 4
 
-#: So many clients of one address may be slow to read, however large their answers are.
-READERS = 8
-
-#: How often it is logged that connections are refused, in seconds.
-LOG_EVERY = 60.0
+#: The host that a whole address names, as the target of a request.
+_AUTHORITY = re.compile(rb"[a-z][a-z0-9+.-]*://([^/?#]*)", re.IGNORECASE)
 
 #: What the answer before the connection is closed may take to be read, in seconds.
 LINGER = 2.0
@@ -66,82 +64,6 @@ class Malformed(Exception):
     """What came is no HTTP."""
 
 
-@dataclass(frozen=True)
-class ConnectionLimits:
-    """`head`: bytes of a head, also of the trailers. `head_seconds`: time for a head, and for each
-    `body_rate` times as many bytes of a body. `total`, `per_address`: connections at once.
-    `unread`: bytes that are sent to one address and not read.
-    """
-
-    head: int = 32 * 1024
-    head_seconds: float = 30.0
-    body_rate: int = 1024
-    total: int = 4_000
-    per_address: int = 1_000
-    unread: int = 4 * 2**20
-
-
-@dataclass
-class Connections:
-    """Those that are open."""
-
-    limits: ConnectionLimits
-    count: int = 0
-    by_address: Counter[str] = field(default_factory=Counter)
-    overflow: "OrderedDict[GuardedProtocol, None]" = field(default_factory=OrderedDict)
-    unread: "defaultdict[str, OrderedDict[GuardedProtocol, None]]" = field(
-        default_factory=lambda: defaultdict(OrderedDict)
-    )
-    logged: float = -LOG_EVERY
-    refused: int = 0
-
-    def admit(self, address: str) -> bool:
-        """Count one more, or say that it is one too many."""
-        if self.count < self.limits.total and self.by_address[address] < self.limits.per_address:
-            self.count += 1
-            self.by_address[address] += 1
-            return True
-        self.refused += 1
-        if time.monotonic() - self.logged >= LOG_EVERY:
-            logger.warning(
-                "connections refused",
-                extra={
-                    "address": address,
-                    "refused": self.refused,
-                    "open": self.count,
-                    "of_address": self.by_address[address],
-                },
-            )
-            self.logged, self.refused = time.monotonic(), 0
-        return False
-
-    def note_unread(self, connection: "GuardedProtocol", address: str) -> None:
-        """It has more to read than it takes at once; too much of one address is thrown away."""
-        waiting = self.unread[address]
-        waiting[connection] = None
-        while len(waiting) > READERS and _unread(waiting) > self.limits.unread:
-            longest, _ = waiting.popitem(last=False)
-            longest.transport.abort()
-
-    def note_read(self, connection: "GuardedProtocol", address: str) -> None:
-        """It has read almost all that it was sent, or is closed."""
-        if address in self.unread:
-            self.unread[address].pop(connection, None)
-            if not self.unread[address]:
-                del self.unread[address]
-
-    def leave(self, address: str) -> None:
-        """One that was admitted is closed."""
-        self.count -= 1
-        self.by_address[address] -= 1
-        if not self.by_address[address]:
-            del self.by_address[address]
-
-
-def _unread(waiting: "Iterable[GuardedProtocol]") -> int:
-    return sum(one.transport.get_write_buffer_size() for one in waiting)
-
-
 class GuardedProtocol(HttpToolsProtocol):
     """uvicorn's protocol over httptools, with bounds.
 
@@ -163,29 +85,24 @@ class GuardedProtocol(HttpToolsProtocol):
         self._refused = False
         self._unseen = 0  # bytes that the parser did not hand on
         self._received = 0  # bytes of the body since the timer was set
-        self._chunk = 0  # bytes of this part of the body
-        self._small = 0  # parts of it
-        self._dropped = 0  # bytes since it was refused
+        self._lines = 0  # of the head
+        self._body = 0  # bytes of it
+        self._parts = 0  # of the body
+        self._ahead = 0  # bytes of what was asked before an answer was whole
+        self._dropped = 0  # bytes since there is an answer
         self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """A client has come; beyond the limits it may ask for `ALIVE` only."""
         super().connection_made(transport)
-        self._address = _network(self.client[0]) if self.client else ""
-        self._admitted = self._open.admit(self._address)
-        if not self._admitted:
-            self._open.overflow[self] = None
-            if len(self._open.overflow) > OVERFLOW:
-                self._open.overflow.popitem(last=False)[0].transport.abort()
+        self._address = network(self.client[0]) if self.client else ""
+        self._admitted = self._open.admit(transport, self._address)
         self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client has gone, or was sent away."""
         self._unwatch()
-        if self._admitted:
-            self._open.leave(self._address)
-        self._open.overflow.pop(self, None)
-        self._open.note_read(self, self._address)
+        self._open.leave(self.transport, self._address, admitted=self._admitted)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -196,12 +113,27 @@ class GuardedProtocol(HttpToolsProtocol):
                 return
             part = data[start : start + PARSED]
             self._unseen += len(part)
-            super().data_received(part)
+            self._parse(part)
             self._check()
+
+    def _parse(self, part: bytes) -> None:
+        """What uvicorn does with bytes, but that it logs each that is no HTTP, or asks to speak
+        another protocol.
+        """
+        self._unset_keepalive_if_required()
+        try:
+            self.parser.feed_data(part)
+        except HttpParserUpgrade:
+            pass  # it goes on in this one
+        except HttpParserError:
+            if not self._refused:
+                self._open.malformed.note(address=self._address)
+                self._refuse(Malformed())
 
     def _drop(self, count: int) -> None:
         self._dropped += count
         if self._dropped > DROPPED:
+            self._refuse(BodyTooLarge(self._limits.body))
             self.transport.pause_reading()  # it has not stopped to read why
 
     def _check(self) -> None:
@@ -218,27 +150,33 @@ class GuardedProtocol(HttpToolsProtocol):
     def pause_writing(self) -> None:
         """The client does not read as fast as it is answered."""
         super().pause_writing()
-        self._open.note_unread(self, self._address)
+        self._open.note_unread(self.transport, self._address)
 
     def resume_writing(self) -> None:
         """The client has read."""
         super().resume_writing()
-        self._open.note_read(self, self._address)
+        self._open.note_read(self.transport, self._address)
 
     # What the parser hands on.
 
     def on_message_begin(self) -> None:
         """A request begins."""
-        if len(self.pipeline) >= PIPELINED:
-            self._refused = True
-            self.cycle.keep_alive = False  # of the last one: who asked sends the others again
+        if not self.pipeline:
+            self._ahead = 0
+        elif len(self.pipeline) >= PIPELINED:
+            self._read_no_further()
         self._reading, self._in_body = True, False
-        self._chunk = self._small = 0
+        self._lines = self._body = self._parts = 0
+        if not self._refused:
+            self._dropped = 0
         super().on_message_begin()
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A line of the head; one of the trailers says nothing to us."""
-        if not self._in_body:
+        self._lines += 1
+        if self._lines > LINES:
+            self._refuse(HeadTooLarge(self._limits.head))
+        elif not self._in_body:
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
@@ -246,6 +184,8 @@ class GuardedProtocol(HttpToolsProtocol):
         self._in_body = True
         head = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
         self._unseen = 0
+        if not self._is_idle():
+            self._count_ahead(head)
         if self._refused:
             return
         if head > self._limits.head:
@@ -253,9 +193,25 @@ class GuardedProtocol(HttpToolsProtocol):
         elif not self._admitted and self.url.partition(b"?")[0] != ALIVE:
             self._refuse(TooManyConnections())
         else:
+            self._name_host()
             super().on_headers_complete()
             if not self._admitted:
                 self.cycle.keep_alive = False
+
+    def _count_ahead(self, count: int) -> None:
+        """So many bytes have come of requests that wait for the answer to another."""
+        self._ahead += count
+        if self._ahead > self._limits.head + self._limits.body:
+            self._read_no_further()
+
+    def _name_host(self) -> None:
+        """Where the target of a request names its host, the line that does so counts for nothing
+        (RFC 9112, 3.2.2).
+        """
+        if not self.url.startswith(b"/") and (named := _AUTHORITY.match(self.url)):
+            self.headers[:] = [
+                (name, named[1] if name == b"host" else value) for name, value in self.headers
+            ]
 
     def on_body(self, body: bytes) -> None:
         """A part of a body, around which there may be as much again, and the bound beside."""
@@ -263,14 +219,18 @@ class GuardedProtocol(HttpToolsProtocol):
             return
         self._unseen = max(0, self._unseen - 2 * len(body))
         self._received += len(body)
-        self._chunk += len(body)
-        super().on_body(body)
+        self._body += len(body)
+        if self.pipeline:
+            self._count_ahead(len(body))
+        elif self.cycle.response_complete:
+            self._drop(len(body))
+        if not self._refused:
+            super().on_body(body)
 
     def on_chunk_complete(self) -> None:
         """A part of a body is whole that was sent in chunks."""
-        self._small += 0 < self._chunk < SMALL  # the last one is empty
-        self._chunk = 0
-        if self._small > SMALL_PARTS and not self._refused:
+        self._parts += 1
+        if self._parts > PARTS + self._body // PART:
             self._refuse(HeadTooLarge(self._limits.head))
 
     def on_message_complete(self) -> None:
@@ -305,20 +265,30 @@ class GuardedProtocol(HttpToolsProtocol):
 
     # The end.
 
-    def send_400_response(self, msg: str) -> None:
-        """What came is no HTTP: told as every other fault is."""
-        if not self._refused:
-            self._refuse(Malformed())
+    def on_response_complete(self) -> None:
+        """An answer is whole; where the next request will never be, there is no other."""
+        if self._refused and self.pipeline and self.pipeline[-1][0].more_body:
+            self.transport.close()
+        else:
+            super().on_response_complete()
+
+    def _read_no_further(self) -> None:
+        """What was asked is answered, and then it closes; who asked more sends it again."""
+        self._refused = True
+        self._unwatch()
+        self.cycle.keep_alive = False
 
     def _refuse(self, error: Exception) -> None:
         """Tell why, unless an answer is on its way, and close; what comes meanwhile is dropped."""
+        if self._refused:
+            return
         self._refused = True
         self._unwatch()
         cycle = self.cycle
         if self.transport.is_closing():
             return
         if cycle is not None and not cycle.response_complete and not self._is_of(cycle):
-            cycle.keep_alive = False  # what was asked before is answered first, and then it closes
+            self._read_no_further()
             return
         if cycle is None or not self._is_of(cycle):
             self.transport.write(self._answer(error))
@@ -336,13 +306,6 @@ class GuardedProtocol(HttpToolsProtocol):
     def _is_of(self, cycle: RequestResponseCycle) -> bool:
         """Whether it answers the request whose body is coming, the only one that is asked."""
         return cycle.scope is self.scope and not self.pipeline
-
-
-def _network(address: str) -> str:
-    """The address, or what one household of IPv6 has of them."""
-    if ":" not in address:
-        return address
-    return str(ip_network((address.partition("%")[0], 64), strict=False))
 
 
 def guarded(

@@ -1,15 +1,20 @@
 """What is left of an owner's day."""
 
-from collections.abc import Mapping
+import asyncio
+import gzip
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated, Any, cast
 
 from fastapi import APIRouter, Header, Request, Response
 from fastapi.openapi.docs import get_swagger_ui_html
-from fastapi.responses import JSONResponse, PlainTextResponse, RedirectResponse
+from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, RedirectResponse
 from pydantic import WithJsonSchema
+from starlette.datastructures import Headers
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
 from typing_extensions import TypedDict
 
 from api.errors.problems import NotReady
@@ -257,12 +262,63 @@ _POLICY = (
 
 
 def docs_routes() -> list[BaseRoute]:
-    """`/docs`, and below it the files of Swagger UI that the package fastapi-offline ships.
+    """`/openapi.json`; `/docs`, and below it the files of Swagger UI that the package
+    fastapi-offline ships.
 
     Whoever opens the server's address in a browser is led there.
     """
-    assets = StaticFiles(packages=[("fastapi_offline", "static")])
-    return [Route("/", _front), Route("/docs", _page), Mount("/docs/assets", assets)]
+    return [
+        Route("/", _front),
+        Route("/openapi.json", _document()),
+        Route("/docs", _page),
+        Mount("/docs/assets", _Assets(packages=[("fastapi_offline", "static")])),
+    ]
+
+
+def _takes_gzip(headers: Headers) -> bool:
+    return "gzip" in headers.get("accept-encoding", "")
+
+
+def _document() -> Callable[[Request], Awaitable[Response]]:
+    """Answers what the API says of itself, which is encoded and compressed once: anybody may ask
+    for it.
+    """
+    forms: dict[str, bytes] = {}
+
+    async def document(request: Request) -> Response:
+        if not forms:
+            plain = bytes(JSONResponse(request.app.openapi()).body)
+            forms.update(plain=plain, small=await asyncio.to_thread(gzip.compress, plain))
+        small = _takes_gzip(request.headers)
+        answer = Response(forms["small" if small else "plain"], media_type="application/json")
+        answer.headers["Vary"] = "Accept-Encoding"
+        if small:
+            answer.headers["Content-Encoding"] = "gzip"
+        return answer
+
+    return document
+
+
+class _Assets(StaticFiles):
+    """The files, each of which is compressed once: anybody may ask for them."""
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**given)
+        self._small: dict[str, bytes] = {}
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        """A file, as it is or compressed."""
+        answer = await super().get_response(path, scope)
+        asked = Headers(scope=scope)
+        if not isinstance(answer, FileResponse) or not _takes_gzip(asked) or "range" in asked:
+            return answer
+        file = str(answer.path)
+        if file not in self._small:
+            plain = await asyncio.to_thread(Path(file).read_bytes)
+            self._small[file] = await asyncio.to_thread(gzip.compress, plain)
+        headers = {name: answer.headers[name] for name in ("etag", "last-modified")}
+        headers |= {"Vary": "Accept-Encoding", "Content-Encoding": "gzip"}
+        return Response(self._small[file], 200, headers, answer.media_type)
 
 
 async def _front(_: Request) -> Response:

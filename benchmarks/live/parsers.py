@@ -19,7 +19,8 @@ SENT = 64
 #: An application that answers at once, behind a parser.
 _SERVE = """
 import sys, socket, uvicorn
-from api.middleware.connections import ConnectionLimits, guarded
+from api.middleware.connections import guarded
+from api.middleware.places import ConnectionLimits
 async def app(scope, receive, send):
     if scope["type"] != "http":
         return

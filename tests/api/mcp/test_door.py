@@ -382,6 +382,15 @@ async def test_what_is_said_of_the_tools_is_true_and_has_its_form(server: Server
 
 
 @each_era
+async def test_the_list_of_tools_is_small(server: ServerProcess, era: str) -> None:
+    """Anybody may ask for it as often as he likes, and it is encoded each time."""
+    _, body = message(era, "tools/list")
+    answer = await posted(server, body)
+    assert answer.status_code == 200
+    assert len(answer.content) < 40_000
+
+
+@each_era
 async def test_a_restart_of_the_server_strands_nobody(tmp_path: Path, era: str) -> None:
     with serving(tmp_path) as first:
         port = first.url.rpartition(":")[2]

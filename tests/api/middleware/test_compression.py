@@ -2,7 +2,10 @@
 
 import gzip
 import json
+import zlib
+from typing import Any
 
+import httpx
 import pytest
 
 from api.app import LARGE
@@ -35,6 +38,28 @@ async def test_a_large_answer_is_compressed_and_the_same(many, path):
     assert small.headers.get("content-length", str(len(sent))) == str(len(sent))
     assert head.headers["content-encoding"] == "gzip"
     assert head.content == b""
+
+
+async def test_what_never_changes_is_encoded_and_compressed_once(app, monkeypatch):
+    """Anybody may ask for it, as often as he likes."""
+    encoded, compressed = [], []
+    describe, compress = app.openapi, zlib.compressobj
+
+    def compressobj(*given: Any, **more: Any) -> Any:
+        compressed.append(given)
+        return compress(*given, **more)
+
+    monkeypatch.setattr(app, "openapi", lambda: encoded.append("openapi") or describe())
+    monkeypatch.setattr(zlib, "compressobj", compressobj)
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+        client.headers["accept-encoding"] = "gzip"
+        for path in ("/openapi.json", "/docs/assets/swagger-ui-bundle.js"):
+            answers = [await client.get(path) for _ in range(3)]
+            assert {answer.headers["content-encoding"] for answer in answers} == {"gzip"}
+            assert len({answer.content for answer in answers}) == 1
+
+    assert (encoded, compressed) == (["openapi"], [])
 
 
 async def test_a_small_answer_is_sent_as_it_is(client):

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from graph.settings.keys import new_key
+from tests.support.own_tools.gate_tool import GATE
 from tests.support.patience import patience, wait_until
 from tests.support.servers.server_process import SERVE, ServerProcess, serving
 
@@ -93,20 +94,102 @@ def test_what_is_no_request_yet_is_bounded(server: ServerProcess, attack: str) -
     assert server.client.get("/health/live").status_code == 200
 
 
-def test_a_body_may_come_in_small_parts_but_not_in_tiny_ones(
+def taken(server: ServerProcess, head: bytes, piece: bytes) -> int | None:
+    """The bytes of a body that are taken before the connection is closed; None where all are."""
+    count = 0
+    with closing(connect(server)) as connection:
+        connection.sendall(head)
+        received = connection.recv(PIECE)  # the answer, ahead of all of the body
+        assert received.startswith(b"HTTP/1.1 ")
+        with suppress(OSError):
+            for pieces in endless(piece):
+                connection.sendall(pieces)
+                count += len(pieces)
+            return None
+    return count
+
+
+LONG = f"Content-Length: {10**12}"
+
+
+@pytest.mark.parametrize(
+    ("head", "piece"),
+    [
+        (request("/runs", LONG, JSON, method="POST"), b"x"),
+        (request("/health/live", LONG), b"x"),
+        (CHUNKED, b"1000\r\n%s\r\n" % (b"x" * 4096)),
+        (CHUNKED, b"10\r\n%s\r\n" % (b"x" * 16)),
+        (request("/health/live", "Transfer-Encoding: chunked"), b"400\r\n%s\r\n" % (b"x" * 1024)),
+    ],
+    ids=["no key", "health", "no key, in chunks", "no key, in small chunks", "health, in chunks"],
+)
+def test_the_body_of_a_request_that_has_its_answer_is_bounded(
+    server: ServerProcess, head: bytes, piece: bytes
+) -> None:
+    before = memory(server)
+    count = taken(server, head, piece)
+    # What lies between the two processes is counted too.
+    assert count is not None
+    assert count < GROWTH
+    assert memory(server) - before < GROWTH
+
+
+def test_a_connection_whose_request_was_answered_early_serves_the_next(
+    server: ServerProcess,
+) -> None:
+    """Where the rest of its body is no larger than others."""
+    body = b"x" * 60_000
+    with closing(connect(server)) as connection:
+        for _ in range(8):
+            head = request("/runs", f"Content-Length: {len(body)}", JSON, method="POST")
+            connection.sendall(head)
+            answer = b""
+            while not answer.endswith(b"}"):
+                answer += connection.recv(PIECE)
+            assert answer.startswith(b"HTTP/1.1 401")
+            connection.sendall(body)
+        connection.sendall(request("/health/live", "Connection: close"))
+        assert rest(connection).startswith(b"HTTP/1.1 200")
+
+
+def test_a_body_may_come_in_parts_but_not_in_small_ones_only(
     server: ServerProcess, key: tuple[str, str]
 ) -> None:
     """What stands around its parts costs as much to read as they do."""
     lines = ("Transfer-Encoding: chunked", JSON, f"X-Api-Key: {key[0]}", "Connection: close")
     head = request("/runs", *lines, method="POST")
     body = b'{"prompt": "2 + 2"}'.ljust(48_000)
-    tiny = [body[start : start + 15] for start in range(0, 257 * 15, 15)]
-    few = [*tiny[:256], body[256 * 15 :]]
-    small = [body[start : start + 16] for start in range(0, len(body), 16)]
-    for parts, status in ((tiny, b"431"), (few, b"201"), (small, b"201")):
+
+    def in_parts(size: int, end: int = len(body)) -> list[bytes]:
+        return [body[start : start + size] for start in range(0, end, size)]
+
+    few = [*in_parts(1, 250), body[250:]]
+    for parts, status in (
+        (in_parts(1), b"431"),
+        (in_parts(16), b"431"),
+        (in_parts(40), b"431"),
+        (in_parts(64), b"201"),
+        (few, b"201"),
+    ):
         chunks = b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in parts)
         answer = answer_to(server, head, chunks, b"0\r\n\r\n")
         assert answer.startswith(b"HTTP/1.1 " + status)
+
+
+@pytest.mark.parametrize(("count", "status"), [(98, b"200"), (99, b"431"), (5_000, b"431")])
+def test_the_lines_of_a_head_and_of_trailers_are_counted(
+    server: ServerProcess, count: int, status: bytes
+) -> None:
+    """With the two that are there anyway, there may be a hundred."""
+    lines = ["a:b"] * count
+    in_head = answer_to(server, request("/health/live", *lines, "Connection: close"))
+    assert in_head.startswith(b"HTTP/1.1 " + status)
+    trailers = "".join(f"{line}\r\n" for line in lines).encode()
+    head = request("/health/live", "Transfer-Encoding: chunked")
+    behind = request("/health", "Connection: close")
+    in_trailers = answer_to(server, head + b"0\r\n" + trailers + b"\r\n" + behind)
+    assert in_trailers.startswith(b"HTTP/1.1 " + status)
+    assert (b"models" in in_trailers) == (status == b"200")
 
 
 def test_a_head_that_is_too_large_is_told_with_the_limit(server: ServerProcess) -> None:
@@ -145,6 +228,80 @@ def test_only_so_many_are_kept_that_are_sent_ahead(server: ServerProcess) -> Non
     answer = answer_to(server, request("/health/live") * 100_000)
     assert memory(server) - before < GROWTH
     assert 1 <= answer.count(b"HTTP/1.1 200 OK") < 100_000
+
+
+HOSTS = {
+    "http://evil.example": b"403",
+    "http://evil.example:80": b"403",
+    "https://me@localhost": b"403",
+    "HTTP://localhost": b"200",
+    "http://127.0.0.1:8000": b"200",
+}
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_the_host_that_a_whole_address_names_is_the_one_that_counts(
+    server: ServerProcess, host: str
+) -> None:
+    for named in ("localhost", "evil.example"):
+        head = f"GET {host}/health/live HTTP/1.1\r\nHost: {named}\r\nConnection: close\r\n\r\n"
+        assert answer_to(server, head.encode()).startswith(b"HTTP/1.1 " + HOSTS[host])
+    without = f"GET {host}/health/live HTTP/1.1\r\nConnection: close\r\n\r\n"
+    assert answer_to(server, without.encode()).startswith(b"HTTP/1.1 403")
+
+
+def test_what_is_no_http_fills_no_log(tmp_path: Path) -> None:
+    with serving(tmp_path) as server:
+        for _ in range(50):
+            assert answer_to(server, b"hello\r\n\r\n").startswith(b"HTTP/1.1 400")
+            upgrade = request("/health/live", "Upgrade: h2c", "Connection: Upgrade, close")
+            assert answer_to(server, upgrade).startswith(b"HTTP/1.1 200")
+        server.client.get("/health")
+        server.terminate()
+        lines = [line for line in server.lines if "warning" in line]
+    [line] = [line for line in lines if "127.0.0.1" in line]
+    assert "malformed requests refused" in line
+    assert not [line for line in lines if "upgrade" in line or "Invalid" in line]
+
+
+@pytest.fixture(scope="module")
+def gated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """A server whose answer to one request comes when the test says so."""
+    limits = {"max_head": "4096", "max_body": "1024"}
+    with serving(tmp_path_factory.mktemp("server"), tools=GATE, **limits) as started:
+        yield started
+
+
+def answers_behind_one(server: ServerProcess, gate: str, *ahead: bytes) -> list[bytes]:
+    """All answers, where these were sent while the first one was awaited."""
+    body = f'{{"prompt": "pass gate {gate}"}}'.encode()
+    with closing(connect(server)) as connection:
+        head = request("/runs/wait", f"Content-Length: {len(body)}", JSON, method="POST")
+        connection.sendall(head + body)
+        wait_until(lambda: server.client.get("/runs").json()["runs"][0]["status"] == "running")
+        with suppress(OSError):
+            for part in ahead:
+                connection.sendall(part)
+        server.open_gate(gate)
+        return rest(connection).split(b"HTTP/1.1 ")[1:]
+
+
+def test_only_a_few_wait_for_the_answer_to_another(gated: ServerProcess) -> None:
+    answers = answers_behind_one(gated, "few", request("/health/live") * 100)
+    assert [answer[:3] for answer in answers] == [b"201", *[b"200"] * 4]
+
+
+def test_only_so_many_bytes_wait_for_the_answer_to_another(gated: ServerProcess) -> None:
+    """As many as one request may have: here 5 kB, with its body."""
+    ahead = request("/health/live", f"a: {'b' * 2_000}")
+    answers = answers_behind_one(gated, "bytes", ahead * 3)
+    assert [answer[:3] for answer in answers] == [b"201", b"200", b"200"]
+
+
+def test_what_is_no_http_behind_another_request_ends_the_connection(gated: ServerProcess) -> None:
+    post = request("/runs", "Transfer-Encoding: chunked", JSON, method="POST")
+    answers = answers_behind_one(gated, "broken", post + b"1\r\n{\r\nzz\r\n")
+    assert [answer[:3] for answer in answers] == [b"201"]
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,15 @@ PROMPT = {"prompt": "hello"}
 
 @pytest.mark.parametrize(
     "host",
-    ["localhost", "localhost:8000", "LocalHost:1", "127.0.0.1", "127.0.0.1:80", "[::1]:8000"],
+    [
+        "localhost",
+        "localhost:8000",
+        "LocalHost:1",
+        "localhost:65535",
+        "127.0.0.1",
+        "127.0.0.1:80",
+        "[::1]:8000",
+    ],
 )
 async def test_loopback_names_are_answered_on_any_port(host):
     async with serving(FakeRuns()) as client:
@@ -28,6 +36,8 @@ async def test_loopback_names_are_answered_on_any_port(host):
         "127.0.0.1.evil.example:8000",
         "me@localhost",
         "localhost:x",
+        "localhost:65536",
+        "localhost:99999999",
         "localhost/",
         "localhost localhost",
         "::1",

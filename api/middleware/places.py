@@ -1,0 +1,115 @@
+"""Which connections are open, of which address, and what is told of those that are refused."""
+
+import asyncio
+import logging
+import time
+from collections import Counter, OrderedDict, defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from ipaddress import ip_network
+
+logger = logging.getLogger("runwright.http")
+
+#: Of connections beyond the limits so many may ask whether the server lives.
+OVERFLOW = 64
+
+#: So many clients of one address may be slow to read, however large their answers are.
+READERS = 8
+
+#: How often it is logged that connections, or what comes on them, are refused, in seconds.
+LOG_EVERY = 60.0
+
+
+@dataclass(frozen=True)
+class ConnectionLimits:
+    """`head`: bytes of a head, also of the trailers. `body`: bytes of a body. `head_seconds`: time
+    for a head, and for each `body_rate` times as many bytes of a body. `total`, `per_address`:
+    connections at once. `unread`: bytes that are sent to one address and not read.
+    """
+
+    head: int = 32 * 1024
+    body: int = 64 * 1024
+    head_seconds: float = 30.0
+    body_rate: int = 1024
+    total: int = 4_000
+    per_address: int = 1_000
+    unread: int = 4 * 2**20
+
+
+@dataclass
+class Refusals:
+    """Those of one kind: a line in the log now and then, with how many there were since."""
+
+    what: str
+    count: int = 0
+    logged: float = -LOG_EVERY
+
+    def note(self, **fields: object) -> None:
+        """There is one more."""
+        self.count += 1
+        if time.monotonic() - self.logged >= LOG_EVERY:
+            logger.warning(self.what, extra={**fields, "refused": self.count})
+            self.logged, self.count = time.monotonic(), 0
+
+
+@dataclass
+class Connections:
+    """Those that are open."""
+
+    limits: ConnectionLimits
+    count: int = 0
+    by_address: Counter[str] = field(default_factory=Counter)
+    overflow: OrderedDict[asyncio.Transport, None] = field(default_factory=OrderedDict)
+    unread: defaultdict[str, OrderedDict[asyncio.Transport, None]] = field(
+        default_factory=lambda: defaultdict(OrderedDict)
+    )
+    refused: Refusals = field(default_factory=lambda: Refusals("connections refused"))
+    malformed: Refusals = field(default_factory=lambda: Refusals("malformed requests refused"))
+
+    def admit(self, connection: asyncio.Transport, address: str) -> bool:
+        """Count one more, or say that it is one too many, and close the oldest of those."""
+        if self.count < self.limits.total and self.by_address[address] < self.limits.per_address:
+            self.count += 1
+            self.by_address[address] += 1
+            return True
+        self.refused.note(address=address, open=self.count, of_address=self.by_address[address])
+        self.overflow[connection] = None
+        if len(self.overflow) > OVERFLOW:
+            self.overflow.popitem(last=False)[0].abort()
+        return False
+
+    def note_unread(self, connection: asyncio.Transport, address: str) -> None:
+        """It has more to read than it takes at once; too much of one address is thrown away."""
+        waiting = self.unread[address]
+        waiting[connection] = None
+        while len(waiting) > READERS and _unread(waiting) > self.limits.unread:
+            longest, _ = waiting.popitem(last=False)
+            longest.abort()
+
+    def note_read(self, connection: asyncio.Transport, address: str) -> None:
+        """It has read almost all that it was sent, or is closed."""
+        if address in self.unread:
+            self.unread[address].pop(connection, None)
+            if not self.unread[address]:
+                del self.unread[address]
+
+    def leave(self, connection: asyncio.Transport, address: str, *, admitted: bool) -> None:
+        """One is closed that was admitted or not."""
+        self.overflow.pop(connection, None)
+        self.note_read(connection, address)
+        if admitted:
+            self.count -= 1
+            self.by_address[address] -= 1
+            if not self.by_address[address]:
+                del self.by_address[address]
+
+
+def _unread(waiting: Iterable[asyncio.Transport]) -> int:
+    return sum(one.get_write_buffer_size() for one in waiting)
+
+
+def network(address: str) -> str:
+    """The address, or what one household of IPv6 has of them."""
+    if ":" not in address:
+        return address
+    return str(ip_network((address.partition("%")[0], 64), strict=False))
