@@ -32,6 +32,15 @@ ROUND = {
     "$ref": "#/$defs/a",
     "$defs": {"a": {"$ref": "#/$defs/a"}},
 }
+#: Each is twice the next one.
+DOUBLING = {
+    "type": "object",
+    "$ref": "#/$defs/a0",
+    "$defs": {
+        **{f"a{at}": {"allOf": [{"$ref": f"#/$defs/a{at + 1}"}] * 2} for at in range(40)},
+        "a40": {},
+    },
+}
 
 _writing = threading.Lock()
 _cancelled: dict[Any, threading.Event] = {}
@@ -72,6 +81,7 @@ def listed() -> list[dict[str, Any]]:
         unknown = {"type": "object", "properties": {"a": {"type": "x"}}}
         tools += [
             declared("endless", ROUND),
+            declared("doubling", DOUBLING),
             declared("list", {"type": "array"}),
             declared("unknown", unknown),
             declared("elsewhere", {"type": "object", "$ref": "http://127.0.0.1:9/x"}),

@@ -50,7 +50,7 @@ async def test_one_bad_schema_costs_one_tool(tmp_path: Path) -> None:
         left_out = " ".join(opened.health()["rude"]["left_out"])
 
         assert {"rude.echo", "rude.tree", "rude.pay"} <= {*tools}
-        for name in ("endless", "unknown", "elsewhere", "list", "two words", "echo"):
+        for name in ("endless", "doubling", "unknown", "elsewhere", "list", "two words", "echo"):
             assert f"rude.{name} is left out" in left_out
         assert not {"rude.endless", "rude.list"} & {*tools}
 
