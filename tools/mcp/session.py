@@ -196,7 +196,8 @@ class ServerSession:
                 async with _following(client, self._listing.set):
                     await self._until_lost(client)
         except Exception as error:
-            raise ServerLost(f"{_reason(error)}{transport.said()}") from error
+            reason = transport.broken or _reason(error)
+            raise ServerLost(f"{reason}{transport.said()}") from error
         finally:
             self._connecting = False
             self._lose()

@@ -11,6 +11,7 @@ import queue
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -68,13 +69,14 @@ def listed() -> list[dict[str, Any]]:
     file = FOLDER / "description"
     changing = file.read_text() if file.exists() else "Return the text."
     quiet = ("slow", "die_once", "image", "large", "wrong_id", "structured", "empty")
+    broken = ("too_large", "endless", "no_text")
     tools = [
         declared("echo", TEXT, hints=READ),
         declared("pay", TEXT),
         declared("set", TEXT, hints={"idempotentHint": True}),
         declared("changing", TEXT, description=changing, hints=READ),
         declared("tree", CYCLE, hints=READ),
-        *(declared(name, hints=READ) for name in quiet),
+        *(declared(name, hints=READ) for name in (*quiet, *broken)),
         *(declared(name) for name in ("die", "fail", "ask")),
     ]
     if "schemas" in HABITS:
@@ -141,6 +143,18 @@ def answer(number: Any, name: str, text: str, token: Any) -> dict[str, Any] | No
     return {"content": content}
 
 
+def write_badly(name: str) -> None:
+    """Write what nobody should have to read."""
+    with _writing, suppress(BrokenPipeError):
+        if name == "too_large":
+            sys.stdout.write("x" * 17_000_000 + "\n")
+        while name == "endless":
+            sys.stdout.write("x" * 1_000_000)
+        if name == "no_text":
+            sys.stdout.buffer.write(b"\xff\xfe\n")
+        sys.stdout.flush()
+
+
 def given_up(number: Any) -> threading.Event:
     return _cancelled.setdefault(number, threading.Event())
 
@@ -151,6 +165,7 @@ def call(number: Any, name: str, arguments: dict[str, Any], token: Any) -> None:
     dies = name == "die" or text == "die"
     if dies or ((name == "die_once" or text == "die once") and once(f"died of {name}")):
         os._exit(1)
+    write_badly(name)
     result = answer(number, name, text, token)
     if "flood" in HABITS:
         for _ in range(2_000):
