@@ -1,4 +1,4 @@
-"""How large a message of a server may be: what it sends beyond that is not read, nor kept."""
+"""How much a server may send: what is beyond that is not read, nor kept."""
 
 import codecs
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 #: The largest message of a server, in bytes: a line of a process, an answer or an event of an
 #: address. It is more than is kept of any output, and read at once.
 MAX_MESSAGE = 16 * 1024 * 1024
+
+#: The most tools of a listing, and of a page of it.
+MAX_TOOLS = 1_000
 
 _TOO_LARGE = f"it sent a message of more than {MAX_MESSAGE // 1024 // 1024} MB"
 _NO_TEXT = "it sent bytes that are no UTF-8"

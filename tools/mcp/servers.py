@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypedDict
 
+from graph.state.wording import printable
 from tools.mcp.definitions import ServerDefinition, ServerFault, read_definitions
 from tools.mcp.orphans import reap
 from tools.mcp.session import ServerSession, State
@@ -76,19 +77,22 @@ class McpServers:
         return states
 
     def _changed(self, name: str) -> None:
-        from tools.mcp.listing import tools_of  # loaded by the sessions, beside the loop
+        from tools.mcp.listing import MAX_NAME, tools_of  # loaded by the sessions, beside the loop
 
         session = self._sessions[name]
         tools, left_out = tools_of(
             session.definition, session.tools, session.call, self._toolbox.fixed
         )
-        left_out += [f"{name}.{one} is left out: {why}" for one, why in session.unfit.items()]
+        left_out += [
+            f"{name}.{one[:MAX_NAME]} is left out: {why}" for one, why in session.unfit.items()
+        ]
         if session.state == "missing":
             left_out = []
-        for fault in left_out:
-            if fault not in self._left_out.get(name, []):
+        told = {*self._left_out.get(name, [])}
+        self._left_out[name] = [printable(fault) for fault in left_out]  # the server's names
+        for fault in self._left_out[name]:
+            if fault not in told:
                 logger.warning("MCP server %s: %s", name, fault)
-        self._left_out[name] = left_out
         absent = (session.reason or "it is not connected") if session.state == "missing" else None
         self._toolbox.put(name, tools, absent)
 

@@ -10,7 +10,9 @@ from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Literal
 
+from graph.state.wording import printable
 from tools.blobs import Blob, keep
+from tools.mcp.bounds import MAX_TOOLS
 from tools.mcp.definitions import ServerDefinition
 from tools.mcp.results import output_of
 from tools.mcp.transport import Transport
@@ -37,8 +39,8 @@ FIRST_WAIT, LONGEST_WAIT, LASTING = 0.25, 60.0, 30.0
 #: The least time between two listings, in seconds, whatever the server tells of changes.
 PACE = 1.0
 
-#: The most pages and tools of a listing.
-MAX_PAGES, MAX_TOOLS = 50, 1_000
+#: The most pages of a listing.
+MAX_PAGES = 50
 
 #: How long the end of a session may take: its process is killed before that, in seconds.
 CLOSED = 8.0
@@ -315,5 +317,5 @@ def _reason(error: BaseException) -> str:
 
 
 def _words(error: BaseException) -> str:
-    said = " ".join(str(error).split())
+    said = printable(" ".join(str(error).split()))
     return said[:300] if said else type(error).__name__

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from pydantic import ValidationError
 
-from tools.mcp.bounds import MAX_MESSAGE, bounded_body, bounded_lines
+from tools.mcp.bounds import MAX_MESSAGE, MAX_TOOLS, bounded_body, bounded_lines
 from tools.mcp.definitions import ServerDefinition
 from tools.mcp.orphans import marked
 
@@ -83,7 +83,7 @@ class Transport:
         result = getattr(getattr(message, "message", None), "result", None)
         if isinstance(result, dict) and isinstance(result.get("tools"), list):
             self.unfit.clear()
-            result["tools"] = [one for one in result["tools"] if self._fits(one)]
+            result["tools"] = [one for one in result["tools"][:MAX_TOOLS] if self._fits(one)]
 
     def _fits(self, tool: Any) -> bool:
         from mcp.types import Tool

@@ -33,6 +33,8 @@ ROUND = {
     "$ref": "#/$defs/a",
     "$defs": {"a": {"$ref": "#/$defs/a"}},
 }
+#: The title of a terminal, its colour, and the direction of its text.
+ESCAPES = "\x1b]0;mine\x07\x1b[31m\u202e"
 #: Each is twice the next one.
 DOUBLING = {
     "type": "object",
@@ -69,7 +71,7 @@ def listed() -> list[dict[str, Any]]:
     file = FOLDER / "description"
     changing = file.read_text() if file.exists() else "Return the text."
     quiet = ("slow", "die_once", "image", "large", "wrong_id", "structured", "empty")
-    broken = ("too_large", "endless", "no_text")
+    broken = ("too_large", "unending", "no_text")
     tools = [
         declared("echo", TEXT, hints=READ),
         declared("pay", TEXT),
@@ -79,6 +81,8 @@ def listed() -> list[dict[str, Any]]:
         *(declared(name, hints=READ) for name in (*quiet, *broken)),
         *(declared(name) for name in ("die", "fail", "ask")),
     ]
+    if "escapes" in HABITS:
+        tools += [declared(f"painted{ESCAPES}"), {"name": f"none{ESCAPES}"}]
     if "schemas" in HABITS:
         unknown = {"type": "object", "properties": {"a": {"type": "x"}}}
         tools += [
@@ -148,7 +152,7 @@ def write_badly(name: str) -> None:
     with _writing, suppress(BrokenPipeError):
         if name == "too_large":
             sys.stdout.write("x" * 17_000_000 + "\n")
-        while name == "endless":
+        while name == "unending":
             sys.stdout.write("x" * 1_000_000)
         if name == "no_text":
             sys.stdout.buffer.write(b"\xff\xfe\n")
@@ -215,6 +219,8 @@ def main() -> None:
     note("starts", str(os.getpid()))
     if "broken" in HABITS:
         sys.exit("the drawer has no lock")
+    if "paints" in HABITS:
+        sys.exit(f"painted {ESCAPES}")
     threading.Thread(target=watch, daemon=True).start()
     for line in sys.stdin:
         message = json.loads(line)

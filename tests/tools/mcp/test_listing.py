@@ -55,6 +55,20 @@ async def test_one_bad_schema_costs_one_tool(tmp_path: Path) -> None:
         assert not {"rude.endless", "rude.list"} & {*tools}
 
 
+async def test_names_have_no_power_over_a_terminal_or_a_line_of_a_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with connected(
+        tmp_path, rude=rude(tmp_path, "escapes"), other=rude(tmp_path, "paints")
+    ) as (_, opened):
+        health = opened.health()
+
+    told = [*health["rude"]["left_out"], *caplog.messages, str(health["other"]["reason"])]
+    assert len(health["rude"]["left_out"]) == 2
+    assert all("painted" in one or "none" in one for one in told)
+    assert all(one.isprintable() for one in told)
+
+
 async def test_a_name_that_is_taken_stays_with_who_has_it(tmp_path: Path) -> None:
     @tool("rude.echo", effects=False)
     def own(text: str) -> str:

@@ -108,7 +108,7 @@ async def test_a_session_is_opened_anew_after_the_server_has_died(tmp_path: Path
     ("name", "reason"),
     [
         ("too_large", "it sent a message of more than 16 MB"),
-        ("endless", "it sent a message of more than 16 MB"),
+        ("unending", "it sent a message of more than 16 MB"),
         ("no_text", "it sent bytes that are no UTF-8"),
     ],
 )
