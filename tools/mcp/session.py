@@ -16,7 +16,7 @@ from tools.mcp.bounds import MAX_TOOLS
 from tools.mcp.definitions import ServerDefinition
 from tools.mcp.results import output_of
 from tools.mcp.transport import Transport
-from tools.registry import ToolCall, ToolError, ToolProgress
+from tools.registry import Tool, ToolCall, ToolError, ToolProgress
 
 if TYPE_CHECKING:
     from mcp import Client
@@ -45,6 +45,12 @@ MAX_PAGES = 50
 #: How long the end of a session may take: its process is killed before that, in seconds.
 CLOSED = 8.0
 
+#: Tools by their names, and what is wrong with others, a sentence each.
+Taken = tuple[Mapping[str, Tool], Sequence[str]]
+
+#: What is taken of the tools that a server lists.
+Take = Callable[[Sequence["Listed"]], Taken]
+
 State = Literal["connecting", "ready", "reconnecting", "missing"]
 
 #: The first revision without a handshake, where changes are told to who subscribes.
@@ -58,19 +64,21 @@ class ServerLost(Exception):
 class ServerSession:
     """The session with a server, in a task of its own.
 
-    `tools` are those that it lists, and `unfit` what it lists beside them that is no tool, each
-    with why; `reason` says why it is not `ready`, `protocol` which revision was agreed on.
-    `changed` is called when any of them is another.
+    `tools` are what `take` makes of those that it lists, in a thread, and `unfit` what it lists
+    beside them that is no tool, each with why; `reason` says why it is not `ready`, `protocol`
+    which revision was agreed on. `changed` is called when any of them is another.
     """
 
-    def __init__(self, definition: ServerDefinition, changed: Callable[[], None]) -> None:
+    def __init__(
+        self, definition: ServerDefinition, take: Take, changed: Callable[[], None]
+    ) -> None:
         self.definition = definition
         self.state: State = "connecting"
         self.reason: str | None = None
         self.protocol: str | None = None
-        self.tools: Sequence[Listed] = ()
+        self.tools: Taken = ({}, [])
         self.unfit: Mapping[str, str] = {}
-        self._tell = changed
+        self._take, self._tell = take, changed
         self._client: Client | None = None
         self._open = asyncio.Event()
         self._stop = asyncio.Event()
@@ -172,7 +180,7 @@ class ServerSession:
     def _become(self, state: State) -> None:
         self.state = state
         if state == "missing":
-            self.tools = ()
+            self.tools = ({}, [])
             self._open.set()  # who waits for it waits for nothing
         self._tell()
 
@@ -255,7 +263,8 @@ class ServerSession:
                         break
         except TimeoutError:
             raise ServerLost(f"it did not list its tools within {LIST:g} s") from None
-        self.tools = listed[:MAX_TOOLS]
+        # A thousand schemas take a second, or half a minute where they are made for it.
+        self.tools = await asyncio.to_thread(self._take, listed[:MAX_TOOLS])
 
 
 @asynccontextmanager
