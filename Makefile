@@ -144,7 +144,7 @@ TELL = @test -z "$(filter $(1),$?)" || echo "installing $$(($(call PINS,$(1)) - 
 	@touch $@
 
 .venv/.mcp: constraints-mcp.txt .venv/.installed
-	$(call TELL,constraints-mcp.txt,constraints.txt,25 MB,about half a minute)
+	$(call TELL,constraints-mcp.txt,constraints.txt,34 MB,about half a minute)
 	@$(BIN)/python $(INSTALL) constraints-mcp.txt
 	@touch $@
 

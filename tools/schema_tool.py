@@ -3,32 +3,30 @@
 from collections.abc import Mapping
 from typing import Any, cast
 
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import SchemaError, ValidationError
-from jsonschema.protocols import Validator
-from jsonschema.validators import validator_for
+from jsonschema.exceptions import ValidationError
 from pydantic import PrivateAttr
-from referencing import Registry
 from referencing.exceptions import Unresolvable
 
 from tools.inputs import InputFault, Parameter, UnfitInput
 from tools.registry import InvalidTool, Tool
+from tools.schema_budget import Checker, Exhausted, InvalidSchema
 
 #: The largest schema that is kept, in characters: planners are sent all of it.
 MAX_SCHEMA = 64 * 1024
 
 _MOST_FAULTS = 20
+_EXHAUSTED = "its schema takes too much work to check"
 
 
 class SchemaTool(Tool):
     """A tool that is checked by its JSON Schema; its arguments reach it as they are."""
 
-    _validator: Validator = PrivateAttr()
+    _checker: Checker = PrivateAttr()
 
     def model_post_init(self, context: Any, /) -> None:
-        """Make the validator once."""
+        """Make what checks once."""
         super().model_post_init(context)
-        self._validator = _validator(self.json_schema)
+        self._checker = Checker(self.json_schema)
 
     @property
     def json_schema(self) -> dict[str, Any]:
@@ -47,16 +45,14 @@ class SchemaTool(Tool):
 
     def faults(self, value: Mapping[str, Any]) -> list[InputFault]:
         """What the schema does not allow."""
-        found: list[InputFault] = []
         try:
-            for error in self._validator.iter_errors(value):
-                found += _told(error)
-                if len(found) >= _MOST_FAULTS:
-                    break
-        except (Unresolvable, RecursionError) as error:  # a reference that leads nowhere, or round
+            errors = self._checker.errors(value, _MOST_FAULTS)
+        except Exhausted:
+            return [InputFault((), "schema", _EXHAUSTED)]
+        except Exception as error:  # whatever a stranger's schema does to the library
             kind = type(error).__name__
-            return [*found, InputFault((), "schema", f"its schema cannot be followed ({kind})")]
-        return found
+            return [InputFault((), "schema", f"its schema cannot be followed ({kind})")]
+        return [fault for error in errors for fault in _told(error)][:_MOST_FAULTS]
 
     def arguments(self, value: Mapping[str, Any]) -> dict[str, Any]:
         """The input itself. Raises `UnfitInput`."""
@@ -74,26 +70,18 @@ def check_schema(schema: Any) -> dict[str, Any]:
     if not isinstance(schema.get("properties", {}), dict):
         raise InvalidTool("the schema of its input has properties that are no object")
     try:
-        _validator_class(schema).check_schema(schema)
-        list(_validator(schema).iter_errors({}))  # its references lead somewhere
-    except SchemaError as error:
-        raise InvalidTool(f"the schema of its input is none: {_short(error.message)}") from None
+        Checker(schema).check()
+    except Exhausted:
+        raise InvalidTool(_EXHAUSTED) from None
     except (Unresolvable, RecursionError) as error:
         why = f"has a reference that cannot be followed ({type(error).__name__})"
         raise InvalidTool(f"the schema of its input {why}") from None
+    except InvalidSchema as error:
+        raise InvalidTool(f"the schema of its input is none: {_short(str(error))}") from None
     except Exception as error:  # whatever a stranger's schema does to the library
         why = f"cannot be used ({type(error).__name__})"
         raise InvalidTool(f"the schema of its input {why}") from None
     return schema
-
-
-def _validator_class(schema: Mapping[str, Any]) -> type[Validator]:
-    return validator_for(schema, default=Draft202012Validator)
-
-
-def _validator(schema: Mapping[str, Any]) -> Validator:
-    # An empty registry: no reference is ever fetched from elsewhere.
-    return _validator_class(schema)(schema, registry=Registry())
 
 
 def _told(error: ValidationError) -> list[InputFault]:

@@ -13,6 +13,7 @@ from typing import Literal, cast
 from urllib.parse import urlsplit
 
 from api.cli.lines import line
+from api.cli.run import quiet_logging
 from api.cli.serve import PortTaken, check_exposure, listen
 from graph.build import build_graph
 from graph.compose import open_mcp, open_tools
@@ -70,6 +71,7 @@ async def _examine(*, call_models: bool) -> AsyncIterator[Finding]:
         for said in str(invalid).splitlines():
             yield Finding("settings", "fails", said)
         return
+    quiet_logging(settings)
     count = f"{len(settings.model_fields_set)} of {len(Settings.model_fields)} set"
     yield Finding("settings", "ok", f"{count}, the others have their defaults")
     for finding in _tools(settings):

@@ -118,7 +118,7 @@ async def fallback_plan(
 ) -> dict[str, Any]:
     """The plan of the pattern planner, checked."""
     started_at = time.time()
-    reading = await planner.plan(state["prompt"])
+    reading = planner.read(state["prompt"])
     assert not check_plan(reading.steps, tools, state["limits"])
     unknown = dict.fromkeys(
         ("model", "error_class", "transient", "input_tokens", "output_tokens", "usd")

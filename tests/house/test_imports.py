@@ -16,7 +16,10 @@ from tests.support.patience import patience
 LEAF = "graph.state"
 MODEL_CLIENTS = ("litellm", "langchain_litellm")
 #: What is loaded only where the settings name MCP servers.
-OF_SERVERS = ("mcp", "mcp_types", "jsonschema", "tools.mcp", "tools.schema_tool")
+OF_SERVERS = (
+    *("mcp", "mcp_types", "jsonschema", "jsonschema_rs"),
+    *("tools.mcp", "tools.schema_budget", "tools.schema_tool"),
+)
 HOUSE = House(ROOT)
 
 

@@ -6,12 +6,16 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
+from graph.state.wording import printable
 from tools.mcp.definitions import ServerDefinition, ServerFault, read_definitions
 from tools.mcp.orphans import reap
-from tools.mcp.session import ServerSession, State
+from tools.mcp.session import ServerSession, State, Taken
 from tools.toolbox import Toolbox
+
+if TYPE_CHECKING:
+    from mcp.types import Tool as Listed
 
 logger = logging.getLogger("runwright.mcp")
 
@@ -39,7 +43,9 @@ class McpServers:
         self._faults = {one.name: one.reason for one in definitions if isinstance(one, ServerFault)}
         self._left_out: dict[str, list[str]] = {}
         self._sessions = {
-            one.name: ServerSession(one, partial(self._changed, one.name))
+            one.name: ServerSession(
+                one, partial(self._taken, one.name), partial(self._changed, one.name)
+            )
             for one in definitions
             if isinstance(one, ServerDefinition)
         }
@@ -75,20 +81,22 @@ class McpServers:
             )
         return states
 
-    def _changed(self, name: str) -> None:
+    def _taken(self, name: str, listed: "Sequence[Listed]") -> Taken:
         from tools.mcp.listing import tools_of  # loaded by the sessions, beside the loop
 
         session = self._sessions[name]
-        tools, left_out = tools_of(
-            session.definition, session.tools, session.call, self._toolbox.fixed
-        )
-        left_out += [f"{name}.{one} is left out: {why}" for one, why in session.unfit.items()]
-        if session.state == "missing":
-            left_out = []
-        for fault in left_out:
-            if fault not in self._left_out.get(name, []):
+        return tools_of(session.definition, listed, session.call, self._toolbox.fixed)
+
+    def _changed(self, name: str) -> None:
+        session = self._sessions[name]
+        tools, faults = session.tools
+        unfit = [f"{name}.{one[:100]} is left out: {why}" for one, why in session.unfit.items()]
+        left_out = [*faults, *unfit] if session.state != "missing" else []
+        told = {*self._left_out.get(name, [])}
+        self._left_out[name] = [printable(fault) for fault in left_out]  # the server's names
+        for fault in self._left_out[name]:
+            if fault not in told:
                 logger.warning("MCP server %s: %s", name, fault)
-        self._left_out[name] = left_out
         absent = (session.reason or "it is not connected") if session.state == "missing" else None
         self._toolbox.put(name, tools, absent)
 

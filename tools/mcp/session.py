@@ -10,11 +10,13 @@ from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Literal
 
+from graph.state.wording import printable
 from tools.blobs import Blob, keep
+from tools.mcp.bounds import MAX_TOOLS
 from tools.mcp.definitions import ServerDefinition
 from tools.mcp.results import output_of
 from tools.mcp.transport import Transport
-from tools.registry import ToolCall, ToolError, ToolProgress
+from tools.registry import Tool, ToolCall, ToolError, ToolProgress
 
 if TYPE_CHECKING:
     from mcp import Client
@@ -37,11 +39,17 @@ FIRST_WAIT, LONGEST_WAIT, LASTING = 0.25, 60.0, 30.0
 #: The least time between two listings, in seconds, whatever the server tells of changes.
 PACE = 1.0
 
-#: The most pages and tools of a listing.
-MAX_PAGES, MAX_TOOLS = 50, 1_000
+#: The most pages of a listing.
+MAX_PAGES = 50
 
 #: How long the end of a session may take: its process is killed before that, in seconds.
 CLOSED = 8.0
+
+#: Tools by their names, and what is wrong with others, a sentence each.
+Taken = tuple[Mapping[str, Tool], Sequence[str]]
+
+#: What is taken of the tools that a server lists.
+Take = Callable[[Sequence["Listed"]], Taken]
 
 State = Literal["connecting", "ready", "reconnecting", "missing"]
 
@@ -56,19 +64,21 @@ class ServerLost(Exception):
 class ServerSession:
     """The session with a server, in a task of its own.
 
-    `tools` are those that it lists, and `unfit` what it lists beside them that is no tool, each
-    with why; `reason` says why it is not `ready`, `protocol` which revision was agreed on.
-    `changed` is called when any of them is another.
+    `tools` are what `take` makes of those that it lists, in a thread, and `unfit` what it lists
+    beside them that is no tool, each with why; `reason` says why it is not `ready`, `protocol`
+    which revision was agreed on. `changed` is called when any of them is another.
     """
 
-    def __init__(self, definition: ServerDefinition, changed: Callable[[], None]) -> None:
+    def __init__(
+        self, definition: ServerDefinition, take: Take, changed: Callable[[], None]
+    ) -> None:
         self.definition = definition
         self.state: State = "connecting"
         self.reason: str | None = None
         self.protocol: str | None = None
-        self.tools: Sequence[Listed] = ()
+        self.tools: Taken = ({}, [])
         self.unfit: Mapping[str, str] = {}
-        self._tell = changed
+        self._take, self._tell = take, changed
         self._client: Client | None = None
         self._open = asyncio.Event()
         self._stop = asyncio.Event()
@@ -170,7 +180,7 @@ class ServerSession:
     def _become(self, state: State) -> None:
         self.state = state
         if state == "missing":
-            self.tools = ()
+            self.tools = ({}, [])
             self._open.set()  # who waits for it waits for nothing
         self._tell()
 
@@ -196,7 +206,8 @@ class ServerSession:
                 async with _following(client, self._listing.set):
                     await self._until_lost(client)
         except Exception as error:
-            raise ServerLost(f"{_reason(error)}{transport.said()}") from error
+            reason = transport.broken or _reason(error)
+            raise ServerLost(f"{reason}{transport.said()}") from error
         finally:
             self._connecting = False
             self._lose()
@@ -252,7 +263,8 @@ class ServerSession:
                         break
         except TimeoutError:
             raise ServerLost(f"it did not list its tools within {LIST:g} s") from None
-        self.tools = listed[:MAX_TOOLS]
+        # A thousand schemas take a second, or half a minute where they are made for it.
+        self.tools = await asyncio.to_thread(self._take, listed[:MAX_TOOLS])
 
 
 @asynccontextmanager
@@ -314,5 +326,5 @@ def _reason(error: BaseException) -> str:
 
 
 def _words(error: BaseException) -> str:
-    said = " ".join(str(error).split())
+    said = printable(" ".join(str(error).split()))
     return said[:300] if said else type(error).__name__

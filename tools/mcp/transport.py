@@ -4,12 +4,16 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from pydantic import ValidationError
 
+from tools.mcp.bounds import MAX_MESSAGE, MAX_TOOLS, bounded_body, bounded_lines
 from tools.mcp.definitions import ServerDefinition
 from tools.mcp.orphans import marked
+
+if TYPE_CHECKING:
+    import anyio
 
 #: How much of what a process says beside its answers is kept, in bytes.
 _KEPT = 2_000
@@ -21,14 +25,17 @@ _REACHED = 15.0
 class Transport:
     """The streams of one session with a server; `lost` is called when they end.
 
-    `unfit`: of the last list of tools, those that are none, each with the reason.
+    `unfit`: of the last list of tools, those that are none, each with the reason. `broken`: why we
+    have ended the session ourselves, where we have.
     """
 
     def __init__(self, definition: ServerDefinition, lost: Callable[[], None]) -> None:
         self._definition = definition
         self._lost = lost
         self._tail: _Tail | None = None
+        self._passing: anyio.CancelScope | None = None
         self.unfit: dict[str, str] = {}
+        self.broken: str | None = None
 
     def said(self) -> str:
         """The last line that the process has said beside its answers, as the end of a sentence."""
@@ -51,9 +58,11 @@ class Transport:
             async def pass_on() -> None:
                 with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
                     async with sender:
-                        async for message in messages:
-                            self._look(message)
-                            await sender.send(message)
+                        with anyio.CancelScope() as self._passing:
+                            if self.broken is None:
+                                async for message in messages:
+                                    self._look(message)
+                                    await sender.send(message)
                 self._lost()
 
             async with receiver, anyio.create_task_group() as passing:
@@ -63,12 +72,18 @@ class Transport:
                 finally:
                     passing.cancel_scope.cancel()
 
+    def _break(self, reason: str) -> None:
+        """End the session, for what the server has sent; the SDK would read on."""
+        self.broken = self.broken or reason
+        if self._passing is not None:
+            self._passing.cancel()
+
     def _look(self, message: Any) -> None:
         """Take out of a list of tools what is no tool."""
         result = getattr(getattr(message, "message", None), "result", None)
         if isinstance(result, dict) and isinstance(result.get("tools"), list):
             self.unfit.clear()
-            result["tools"] = [one for one in result["tools"] if self._fits(one)]
+            result["tools"] = [one for one in result["tools"][:MAX_TOOLS] if self._fits(one)]
 
     def _fits(self, tool: Any) -> bool:
         from mcp.types import Tool
@@ -95,8 +110,14 @@ class Transport:
         timeout = httpx2.Timeout(_REACHED, read=None)
         headers = dict(self._definition.headers)
         async with (
-            httpx2.AsyncClient(headers=headers, timeout=timeout) as http,
-            streamable_http_client(self._definition.url, http_client=http) as streams,
+            httpx2.AsyncClient(
+                headers={"Accept-Encoding": "identity"} | headers,
+                timeout=timeout,
+                event_hooks={"response": [bounded_body(self._break)]},
+            ) as http,
+            streamable_http_client(
+                self._definition.url, http_client=http, max_sse_event_size=MAX_MESSAGE
+            ) as streams,
         ):
             yield streams
 
@@ -114,7 +135,7 @@ class Transport:
             cwd=self._definition.cwd,
         )
         self._tail = _Tail()
-        with self._tail as errors:
+        with self._tail as errors, bounded_lines(self._break) as parameters.encoding:
             async with stdio_client(parameters, errlog=errors) as streams:
                 yield streams
 

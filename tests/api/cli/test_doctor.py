@@ -310,6 +310,16 @@ def test_each_server_is_told_by_what_it_has_or_why_it_is_not_there(tmp_path: Pat
     assert told == {("ok", "rude:"), ("warning", "rude:"), ("warning", "gone")}
 
 
+def test_a_server_writes_nothing_to_the_terminal_by_its_names(tmp_path: Path) -> None:
+    """Neither what was found nor a line of the log."""
+    file = mcp_file(tmp_path, rude=rude(tmp_path, "escapes"), other=rude(tmp_path, "paints"))
+    with chdir(tmp_path):
+        done = call("doctor", folder=tmp_path, mcp=str(file))
+    lines = [*done.stdout.splitlines(), *done.stderr.splitlines()]
+    assert any("painted" in one for one in lines)
+    assert all(one.isprintable() for one in lines)
+
+
 def test_a_file_without_servers_is_told(tmp_path: Path) -> None:
     code, found = doctor_called(tmp_path, mcp=str(tmp_path / "none.json"))
     status, message = only(found, "mcp")

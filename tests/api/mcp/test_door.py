@@ -457,6 +457,7 @@ async def test_calls_count_as_streams_of_their_owner(tmp_path: Path) -> None:
     prompt = "pass gate counted"
     with serving(tmp_path, tools=GATE, streams_per_owner="1") as server:
         async with connected(server.url) as client:
+            await client.list_tools()  # or it would ask for the form of the answer beside the call
             calling = asyncio.create_task(client.call_tool("run", {"prompt": prompt}))
             await begun(server, prompt)
             refusal = await posted(server, message("legacy", "tools/list")[1], key=None)

@@ -11,6 +11,7 @@ import queue
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,17 @@ ROUND = {
     "properties": {},
     "$ref": "#/$defs/a",
     "$defs": {"a": {"$ref": "#/$defs/a"}},
+}
+#: The title of a terminal, its colour, and the direction of its text.
+ESCAPES = "\x1b]0;mine\x07\x1b[31m\u202e"
+#: Each is twice the next one.
+DOUBLING = {
+    "type": "object",
+    "$ref": "#/$defs/a0",
+    "$defs": {
+        **{f"a{at}": {"allOf": [{"$ref": f"#/$defs/a{at + 1}"}] * 2} for at in range(40)},
+        "a40": {},
+    },
 }
 
 _writing = threading.Lock()
@@ -59,19 +71,23 @@ def listed() -> list[dict[str, Any]]:
     file = FOLDER / "description"
     changing = file.read_text() if file.exists() else "Return the text."
     quiet = ("slow", "die_once", "image", "large", "wrong_id", "structured", "empty")
+    broken = ("too_large", "unending", "no_text")
     tools = [
         declared("echo", TEXT, hints=READ),
         declared("pay", TEXT),
         declared("set", TEXT, hints={"idempotentHint": True}),
         declared("changing", TEXT, description=changing, hints=READ),
         declared("tree", CYCLE, hints=READ),
-        *(declared(name, hints=READ) for name in quiet),
+        *(declared(name, hints=READ) for name in (*quiet, *broken)),
         *(declared(name) for name in ("die", "fail", "ask")),
     ]
+    if "escapes" in HABITS:
+        tools += [declared(f"painted{ESCAPES}"), {"name": f"none{ESCAPES}"}]
     if "schemas" in HABITS:
         unknown = {"type": "object", "properties": {"a": {"type": "x"}}}
         tools += [
             declared("endless", ROUND),
+            declared("doubling", DOUBLING),
             declared("list", {"type": "array"}),
             declared("unknown", unknown),
             declared("elsewhere", {"type": "object", "$ref": "http://127.0.0.1:9/x"}),
@@ -131,6 +147,18 @@ def answer(number: Any, name: str, text: str, token: Any) -> dict[str, Any] | No
     return {"content": content}
 
 
+def write_badly(name: str) -> None:
+    """Write what nobody should have to read."""
+    with _writing, suppress(BrokenPipeError):
+        if name == "too_large":
+            sys.stdout.write("x" * 17_000_000 + "\n")
+        while name == "unending":
+            sys.stdout.write("x" * 1_000_000)
+        if name == "no_text":
+            sys.stdout.buffer.write(b"\xff\xfe\n")
+        sys.stdout.flush()
+
+
 def given_up(number: Any) -> threading.Event:
     return _cancelled.setdefault(number, threading.Event())
 
@@ -141,6 +169,7 @@ def call(number: Any, name: str, arguments: dict[str, Any], token: Any) -> None:
     dies = name == "die" or text == "die"
     if dies or ((name == "die_once" or text == "die once") and once(f"died of {name}")):
         os._exit(1)
+    write_badly(name)
     result = answer(number, name, text, token)
     if "flood" in HABITS:
         for _ in range(2_000):
@@ -190,6 +219,8 @@ def main() -> None:
     note("starts", str(os.getpid()))
     if "broken" in HABITS:
         sys.exit("the drawer has no lock")
+    if "paints" in HABITS:
+        sys.exit(f"painted {ESCAPES}")
     threading.Thread(target=watch, daemon=True).start()
     for line in sys.stdin:
         message = json.loads(line)

@@ -1,5 +1,6 @@
 """What a server lists becomes tools: their names, schemas, and what their hints declare."""
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 from mcp.types import ToolAnnotations
 
 from tests.support.own_tools.mcp_files import connected, rude
+from tools.mcp import listing
 from tools.mcp.listing import hints_of
 from tools.registry import make_tools, tool
 from tools.schema_tool import SchemaTool, check_schema
@@ -50,9 +52,39 @@ async def test_one_bad_schema_costs_one_tool(tmp_path: Path) -> None:
         left_out = " ".join(opened.health()["rude"]["left_out"])
 
         assert {"rude.echo", "rude.tree", "rude.pay"} <= {*tools}
-        for name in ("endless", "unknown", "elsewhere", "list", "two words", "echo"):
+        for name in ("endless", "doubling", "unknown", "elsewhere", "list", "two words", "echo"):
             assert f"rude.{name} is left out" in left_out
         assert not {"rude.endless", "rude.list"} & {*tools}
+
+
+async def test_schemas_are_checked_beside_the_loop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each may take long, and there may be a thousand of them."""
+    threads = set()
+
+    def checked(schema: Any) -> Any:
+        threads.add(threading.current_thread())
+        return check_schema(schema)
+
+    monkeypatch.setattr(listing, "check_schema", checked)
+    async with connected(tmp_path, rude=rude(tmp_path)):
+        assert threads
+        assert threading.current_thread() not in threads
+
+
+async def test_names_have_no_power_over_a_terminal_or_a_line_of_a_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with connected(
+        tmp_path, rude=rude(tmp_path, "escapes"), other=rude(tmp_path, "paints")
+    ) as (_, opened):
+        health = opened.health()
+
+    told = [*health["rude"]["left_out"], *caplog.messages, str(health["other"]["reason"])]
+    assert len(health["rude"]["left_out"]) == 2
+    assert all("painted" in one or "none" in one for one in told)
+    assert all(one.isprintable() for one in told)
 
 
 async def test_a_name_that_is_taken_stays_with_who_has_it(tmp_path: Path) -> None:
