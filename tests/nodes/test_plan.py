@@ -47,6 +47,7 @@ async def test_a_prompt_on_a_new_thread_is_a_whole_run() -> None:
         "approve",
         "approval",
         "choice",
+        "kept",
         "metadata",
     }
     assert UUID(update["run_id"])
