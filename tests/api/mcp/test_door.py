@@ -454,18 +454,24 @@ async def test_the_end_of_the_server_leaves_a_call_the_time_to_be_answered(
 
 
 async def test_calls_count_as_streams_of_their_owner(tmp_path: Path) -> None:
-    prompt = "pass gate counted"
-    with serving(tmp_path, tools=GATE, streams_per_owner="1") as server:
+    """Three may be open: two whose answers a client has may be about to end when the next comes."""
+    prompts = [f"pass gate counted-{number}" for number in range(3)]
+    with serving(tmp_path, tools=GATE, streams_per_owner="3") as server:
         async with connected(server.url) as client:
-            await client.list_tools()  # or it would ask for the form of the answer beside the call
-            calling = asyncio.create_task(client.call_tool("run", {"prompt": prompt}))
-            await begun(server, prompt)
+            await client.list_tools()  # or it would ask for the form of the answer beside the calls
+            calls = []
+            for prompt in prompts:
+                run = client.call_tool("run", {"prompt": prompt})
+                calls.append(asyncio.create_task(run))
+                await begun(server, prompt)
             refusal = await posted(server, message("legacy", "tools/list")[1], key=None)
-            server.open_gate("counted")
-            assert told(await calling)["status"] == "completed"
+            for prompt in prompts:
+                server.open_gate(prompt.split()[-1])
+            ended = [told(one)["status"] for one in await asyncio.gather(*calls)]
 
     assert refusal.status_code == 429
     assert refusal.json()["type"] == "urn:runwright:problem:too-many-streams"
+    assert ended == ["completed"] * 3
 
 
 async def test_a_page_of_an_allowed_site_may_send_what_the_protocol_needs() -> None:
