@@ -142,7 +142,9 @@ def main() -> int:
     asyncio.run(_used_once())
     if Path(sys.argv[1]).name == "models":
         asyncio.run(_asked_once())
-    assert threading.active_count() == 1, "a fork would be without the other threads"
+    for other in {*threading.enumerate()} - {threading.main_thread()}:
+        other.join(patience())  # what served a connection that has just been closed
+    assert threading.active_count() == 1, f"a fork would be without {threading.enumerate()}"
     serve(sys.argv[1])
     set_waits()
     return runwright()
