@@ -17,6 +17,8 @@ from api.mcp.door import PATH, Door
 from api.middleware.access import Authentication, Loopback
 from api.middleware.headers import AnswerHeaders, HeadAsGet
 from api.middleware.limits import BodyLimit
+from api.middleware.metrics import PATH as METRICS
+from api.middleware.metrics import CountedRequests, MetricsPage
 from api.openapi import description_of
 from api.routes.approval import router as approval_router
 from api.routes.fork import router as fork_router
@@ -45,7 +47,7 @@ class HttpLimits:
     `allowed_hosts`: names besides the loopback ones that the server answers to, without a port;
     `"*"` is any. `max_body`: largest body, in bytes. `keys`: one of them has to come with it, if
     there are any. `cors_origins`: other sites whose pages may call. `streams`: so many of one
-    owner may be open.
+    owner may be open. `metrics`: who may read these where there are keys, as `READERS` describes.
     """
 
     allowed_hosts: tuple[str, ...] = ()
@@ -53,6 +55,7 @@ class HttpLimits:
     keys: KeyRing = field(default_factory=KeyRing)
     cors_origins: tuple[str, ...] = ()
     streams: int = 300
+    metrics: str = "local"
 
 
 def create_app(
@@ -80,6 +83,7 @@ def create_app(
                 await door.close()
 
     door = Door(each_tool=each_tool)
+    page = MetricsPage(limits.metrics, keys=bool(limits.keys))
 
     app = FastAPI(
         title="Runwright",
@@ -97,12 +101,14 @@ def create_app(
             *server_router.routes,
             *docs_routes(),
             Route(PATH, door, methods=["POST"], include_in_schema=False),
+            Route(METRICS, page.answer, methods=["GET"], include_in_schema=False),
         ],
         lifespan=lifespan,
         middleware=[
             Middleware(AnswerHeaders),
             *_cors(limits.cors_origins),
             Middleware(HeadAsGet),
+            Middleware(CountedRequests),
             # Streams of events are none of its media types and pass as they come.
             Middleware(GZipMiddleware, minimum_size=LARGE, compresslevel=COMPRESSION),
             # What the guards below raise never reaches FastAPI's own handlers. It also keeps an

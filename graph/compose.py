@@ -29,6 +29,9 @@ from graph.state.row import Quota
 from graph.storage.open import open_storage
 from graph.storage.sqlite.ownership import ServerAddress
 from graph.storage.storage import Storage, StorageError, StorageUnavailable
+from graph.telemetry.lag import measuring
+from graph.telemetry.metrics import Metrics
+from graph.telemetry.observer import RunObserver
 from nodes.approval.in_doubt import DoubtGate
 from nodes.fallback_plan import LazyPlanner
 from nodes.planning.model import ModelLadder
@@ -58,6 +61,7 @@ async def open_runs(
     and `InvalidSettings`.
     """
     tools, ladder = open_tools(settings, functions), make_ladder(settings)
+    metrics = Metrics()
     if settings.mcp:
         tools = Toolbox(tools)
     _warn_of_overlaps(tools)
@@ -65,7 +69,9 @@ async def open_runs(
     if resume_unfinished and (names := undeclared(tools)):
         logger.warning("%s", undeclared_words(names))
     async with (
-        open_storage(settings.database_url, server=server) as storage,
+        open_storage(
+            settings.database_url, server=server, timed=metrics.write_seconds.observe
+        ) as storage,
         open_mcp(settings, tools, answering) as servers,
     ):
         daily = _daily_budget(settings, storage)
@@ -82,15 +88,27 @@ async def open_runs(
         )
         # A server's states are changed through it alone; a notebook's may be edited by hand.
         settled = SettledRuns(LARGEST if server else 0)
-        context = _context(settings, storage, tools, ladder, executor, planner, settled)
-        runs = Runs(context, policy, ladder, daily_budget=daily, calls=calls, servers=servers)
+        context = _context(settings, storage, tools, ladder, executor, planner, settled, metrics)
+        runs = Runs(
+            context,
+            policy,
+            ladder,
+            daily_budget=daily,
+            calls=calls,
+            servers=servers,
+            metrics=metrics,
+        )
         try:
             await runs.open(resume_unfinished=resume_unfinished)
         except storage.errors as error:
             raise StorageError(storage.faults.explained(error)) from error
         # Who leaves other runs alone does not remove them either.
         retention = _retention(settings, storage, runs) if resume_unfinished else None
-        async with _warming(ladder, planner, answering), sweeping(retention):
+        async with (
+            _warming(ladder, planner, answering),
+            sweeping(retention),
+            measuring(metrics),
+        ):
             try:
                 yield runs
             finally:
@@ -105,6 +123,7 @@ def _context(
     executor: Executor,
     planner: LazyPlanner,
     settled: SettledRuns,
+    metrics: Metrics,
 ) -> RunContext:
     threads, live = ToolThreads(settings.tool_threads), LiveRuns()
     doubts = DoubtGate(settings.in_doubt, settings.approval_expires, next_event)
@@ -127,7 +146,8 @@ def _context(
         max_kept=settings.max_kept,
         planner=planner,
     )
-    return make_context(graph, storage, executor, tools, threads, doubts, settled, live)
+    observe = RunObserver(metrics)
+    return make_context(graph, storage, executor, tools, threads, doubts, settled, live, observe)
 
 
 def _quotas(settings: Settings) -> Quotas:

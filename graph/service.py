@@ -33,6 +33,8 @@ from graph.state import Approve, Budget, Limits, ResolvedAs
 from graph.state.row import IdempotencyKey, RunRow
 from graph.storage.pages import Page, decode, found_page
 from graph.storage.search import Search
+from graph.telemetry.metrics import Metrics
+from graph.telemetry.scrape import Scrape
 from nodes.plan import prompt_error
 from nodes.planning.model import ModelLadder
 from tools.blobs import Blob
@@ -58,6 +60,7 @@ class Runs:
         daily_budget: DailyBudget | None = None,
         calls: ModelCalls | None = None,
         servers: Servers = dict,
+        metrics: Metrics | None = None,
     ) -> None:
         self._models = tuple(ladder.models) if ladder else ()
         models = len(self._models)
@@ -91,6 +94,7 @@ class Runs:
         self.approval_gate = ApprovalGate(context, self._runner, self._acceptance)
         self._resolver = Resolver(context, self._runner, self._acceptance)
         self.health = Health(context.storage, context.executor, ladder, calls, servers)
+        self.metrics = Scrape(metrics, context, ladder, calls, servers) if metrics else None
 
     @property
     def ready(self) -> bool:

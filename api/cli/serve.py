@@ -85,6 +85,7 @@ async def _serve_on(listener: socket.socket, settings: Settings) -> None:
                         KeyRing(settings.api_keys),
                         settings.cors_origins,
                         settings.streams_per_owner,
+                        settings.metrics,
                     ),
                     address=address,
                     each_tool=settings.mcp_each_tool,

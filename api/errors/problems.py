@@ -12,6 +12,7 @@ from api.errors.limits import LIMITS
 from api.middleware.access import HostRefused, KeyRefused, NotJson, OriginRefused
 from api.middleware.connections import Malformed
 from api.middleware.limits import BodyCutOff
+from api.middleware.metrics import MetricsRefused
 from api.streams.streams import EventNotFound
 from graph.commands.approval import NotWaiting
 from graph.commands.cancel import AlreadySettled
@@ -186,6 +187,15 @@ PROBLEMS: Mapping[Cause, Kind] = {
             + " Send yours as `Authorization: Bearer KEY` or as `x-api-key: KEY`."
         ),
         headers=lambda *_: {"WWW-Authenticate": "Bearer"},
+    ),
+    MetricsRefused: Kind(
+        403,
+        "metrics-refused",
+        "The metrics are for others",
+        lambda *_: (
+            "They count what all owners do. They are read on the server's machine, or by whom "
+            "RUNWRIGHT_METRICS names."
+        ),
     ),
     HostRefused: Kind(
         403,

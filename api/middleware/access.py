@@ -113,8 +113,8 @@ OWNER = "runwright.owner"
 #: How records name a caller whom the server knows by no key.
 CLIENT = "client"
 
-#: What is told to anonymous callers.
-_OPEN = re.compile(r"/|/health(/.*)?|/docs(/.*)?|/openapi\.json")
+#: Where anonymous callers come in; `/metrics` has a rule of its own.
+_OPEN = re.compile(r"/|/health(/.*)?|/docs(/.*)?|/openapi\.json|/metrics")
 
 
 class KeyRefused(Exception):
@@ -142,7 +142,8 @@ class Authentication:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            scope = {**scope, OWNER: self._owner(scope)}
+            # Into the same scope, so that who is outside sees which route has answered.
+            scope[OWNER] = self._owner(scope)
         await self.app(scope, receive, send)
 
     def _owner(self, scope: Scope) -> str | None:

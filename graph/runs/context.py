@@ -11,7 +11,7 @@ from langchain_core.runnables import RunnableConfig
 from graph.build import RunGraph
 from graph.queue.executor import Executor
 from graph.record.record import Record, record_of
-from graph.runs.live import Broadcaster, LiveRuns
+from graph.runs.live import Broadcaster, LiveRuns, Observe
 from graph.runs.quotas import NO_QUOTAS, Quotas
 from graph.runs.settled import SettledRuns
 from graph.state import (
@@ -194,12 +194,13 @@ def make_context(
     doubts: DoubtGate | None = None,
     settled: SettledRuns | None = None,
     live: LiveRuns | None = None,
+    observe: Observe | None = None,
 ) -> RunContext:
     """A context that has no runs yet; the graph is one over this storage, with these tools.
 
     `threads` are those in which the graph calls blocking tools, `doubts` says which of its calls
     leave a receipt when they are begun. `settled` are kept in memory where nobody edits states by
-    hand. `live` are those that the graph tells the progress of.
+    hand. `live` are those that the graph tells the progress of. `observe` is shown what is stored.
     """
     live = LiveRuns() if live is None else live  # an empty one counts
     settled = settled or SettledRuns()
@@ -214,7 +215,7 @@ def make_context(
         live=live,
         settled=settled,
         reader=reader,
-        broadcaster=Broadcaster(reader.state, live, settled),
+        broadcaster=Broadcaster(reader.state, live, settled, observe),
     )
 
 

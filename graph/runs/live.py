@@ -127,10 +127,20 @@ KEPT_BYTES = 4 * 2**20
 Read = Callable[[str], Awaitable[RunState]]
 
 
-class Broadcaster:
-    """Tells what is stored of the runs to everybody who watches one of them, or all."""
+#: Is shown every state that is stored of a run.
+Observe = Callable[[RunState], None]
 
-    def __init__(self, read: Read, runs: LiveRuns, settled: SettledRuns) -> None:
+
+class Broadcaster:
+    """Tells what is stored of the runs to everybody who watches one of them, or all.
+
+    `observe` is shown it first.
+    """
+
+    def __init__(
+        self, read: Read, runs: LiveRuns, settled: SettledRuns, observe: Observe | None = None
+    ) -> None:
+        self._observe = observe
         self._read = read
         self._runs = runs
         self._settled = settled
@@ -140,6 +150,8 @@ class Broadcaster:
 
     def publish(self, state: RunState) -> None:
         """Tell that a state of a run has been stored."""
+        if self._observe:
+            self._observe(state)
         self._settled.keep(state)
         if state["status"] == "pending" and (fork := state.get("forked_from")):
             self._settled.drop(fork["run_id"])  # its record names its forks
@@ -153,6 +165,12 @@ class Broadcaster:
             for changes in self._changes:
                 if changes.owner in (state["owner"], None):
                     changes.show(change)
+
+    @property
+    def watchers(self) -> int:
+        """How many watch a run, or all."""
+        watched = (live.subscription for live in self._runs)
+        return len(self._changes) + sum(one.watchers for one in watched if one)
 
     def forget(self, run_id: str) -> None:
         """Tell nobody any more of a run that is removed, who does not watch it already."""

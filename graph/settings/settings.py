@@ -9,12 +9,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    Field,
-    SecretStr,
-    ValidationError,
-    field_validator,
-)
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -79,10 +74,12 @@ class Settings(BaseSettings):
         1_000, ge=1, le=10**6, description="the same from one address, as that of a proxy"
     )
     streams_per_owner: int = Field(
-        300,
-        ge=1,
-        le=10**6,
-        description="streams of events, and calls at /mcp, that one owner may have open",
+        300, ge=1, le=10**6, description="streams of events, and calls at /mcp, open of one owner"
+    )
+    metrics: str = Field(
+        "local",
+        pattern=r"^(local|open|off|key:[^\s:,]+)$",
+        description="with keys, who reads /metrics: local (on this machine), open, off, key:name",
     )
 
     # Whose the runs are

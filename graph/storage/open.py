@@ -2,7 +2,7 @@
 
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -17,18 +17,24 @@ TEMPORARY = "runwright-memory-"
 
 
 @asynccontextmanager
-async def open_storage(url: str, *, server: ServerAddress | None = None) -> AsyncIterator[Storage]:
+async def open_storage(
+    url: str,
+    *,
+    server: ServerAddress | None = None,
+    timed: Callable[[float], None] | None = None,
+) -> AsyncIterator[Storage]:
     """Open the backend that `url` names, for as long as the context lasts.
 
     `memory://`, `sqlite:///relative.db` or `sqlite:////absolute.db`. `server` is noted as
-    the owner of a file. Raises `StorageError`, and `FileOwned` when another process has the file.
+    the owner of a file, `timed` is told how long each transaction took, in seconds. Raises
+    `StorageError`, and `FileOwned` when another process has the file.
     """
     if url == "memory://":
         with _temporary_folder() as folder:
-            async with open_sqlite(folder / "runs.db", server=server) as storage:
+            async with open_sqlite(folder / "runs.db", server=server, timed=timed) as storage:
                 yield replace(storage, backend="memory")
     else:
-        async with open_sqlite(sqlite_path(url), server=server) as storage:
+        async with open_sqlite(sqlite_path(url), server=server, timed=timed) as storage:
             yield storage
 
 

@@ -7,7 +7,7 @@ what a list shows; where the two differ, the checkpoint wins.
 import logging
 import time
 from abc import abstractmethod
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -101,6 +101,17 @@ class StorageFaults:
             raise StorageUnavailable(self.damage)
 
 
+@dataclass(frozen=True)
+class Unsettled:
+    """How many runs have each status that is none of an end.
+
+    `oldest` is when the first of those was accepted that wait for their beginning, epoch seconds.
+    """
+
+    counts: Mapping[Status, int]
+    oldest: float | None = None
+
+
 class RunIndex(Protocol):
     """What a backend keeps of runs beside their checkpoints."""
 
@@ -139,6 +150,9 @@ class RunIndex(Protocol):
 
     async def unsettled(self) -> Sequence[RunRow]:
         """Every run that is not settled, in the order of acceptance."""
+
+    async def count_unsettled(self) -> Unsettled:
+        """How many runs of all owners are not settled."""
 
     async def project(
         self,
@@ -296,7 +310,7 @@ class Storage:
     """One opened backend. `reader` answers reads without queueing behind the writer.
 
     `errors` are what the backend raises when it cannot be reached or written just now. `faults` is
-    told of what it raised.
+    told of what it raised. `sizes` are the bytes of its files, by what they hold.
     """
 
     backend: str
@@ -309,6 +323,7 @@ class Storage:
     errors: tuple[type[Exception], ...]
     faults: StorageFaults = field(default_factory=StorageFaults)
     give_back: GiveBack = _nothing
+    sizes: Callable[[], Mapping[str, int]] = dict
 
     @contextmanager
     def available(self) -> Iterator[None]:

@@ -31,7 +31,7 @@ FLOORS = (
     ("graph.studio", "graph.workbench"),
     ("graph.compose",),
     ("graph.service",),
-    ("graph.commands",),
+    ("graph.commands", "graph.telemetry"),
     ("graph.runs", "graph.drawing"),
     ("graph.queue", "graph.models"),
     ("graph.storage",),

@@ -32,6 +32,7 @@ from graph.storage.sqlite.schema import MIGRATIONS, VERSION, listed
 from graph.storage.sqlite.search import look_up
 from graph.storage.sqlite.searcher import Searcher
 from graph.storage.sqlite.writer import SqliteWriter, Statement
+from graph.storage.storage import Unsettled
 
 
 class SqliteIndex:
@@ -129,6 +130,11 @@ class SqliteIndex:
 
     async def unsettled(self) -> Sequence[RunRow]:
         return await self._select(f"WHERE status IN ({listed(UNSETTLED)}) ORDER BY rowid")
+
+    async def count_unsettled(self) -> Unsettled:
+        rows = await self._reader.execute_fetchall(_COUNT_UNSETTLED)
+        pending = [first for status, _, first in rows if status == "pending"]
+        return Unsettled({status: count for status, count, _ in rows}, *pending)
 
     async def project(
         self,
@@ -261,6 +267,11 @@ def _expiring(run_id: str, at: float, question: int | None) -> list[Statement]:
     asked: Statement = _ASK, (question, question, run_id, None, question)
     return [noted] if question is None else [noted, asked]
 
+
+_COUNT_UNSETTLED = f"""
+    SELECT status, count(*), min(created_at) FROM runs WHERE status IN ({listed(UNSETTLED)})
+    GROUP BY status
+"""  # noqa: S608 - constants only
 
 _OWNED = "SELECT 1 FROM runs WHERE run_id = ? AND owner = coalesce(?, owner)"
 

@@ -1,8 +1,9 @@
 """Storage in one SQLite file, owned by one process."""
 
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, closing
+from functools import partial
 from pathlib import Path
 
 import aiosqlite
@@ -29,8 +30,10 @@ SEARCHED = 2**30
 
 
 @asynccontextmanager
-async def open_sqlite(path: Path, *, server: ServerAddress | None) -> AsyncIterator[Storage]:
-    """Own the file and open it.
+async def open_sqlite(
+    path: Path, *, server: ServerAddress | None, timed: Callable[[float], None] | None = None
+) -> AsyncIterator[Storage]:
+    """Own the file and open it; `timed` is told how long each transaction took, in seconds.
 
     Raises `FileOwned` when another process has it, `StorageError` when it cannot be used.
     """
@@ -38,7 +41,7 @@ async def open_sqlite(path: Path, *, server: ServerAddress | None) -> AsyncItera
         try:
             ownership = stack.enter_context(own(path, server))
             ownership.make_database()
-            storage = await _open(path, stack, killed=ownership.killed)
+            storage = await _open(path, stack, killed=ownership.killed, timed=timed)
             ownership.keep()
         except (sqlite3.Error, OSError) as error:
             if is_damage(error) and _is_ours(path):
@@ -50,7 +53,9 @@ async def open_sqlite(path: Path, *, server: ServerAddress | None) -> AsyncItera
         yield storage
 
 
-async def _open(path: Path, stack: AsyncExitStack, *, killed: bool) -> Storage:
+async def _open(
+    path: Path, stack: AsyncExitStack, *, killed: bool, timed: Callable[[float], None] | None
+) -> Storage:
     # Before aiosqlite: a connection that cannot be opened leaves its thread behind.
     _check(path)
     faults = StorageFaults()
@@ -63,7 +68,7 @@ async def _open(path: Path, stack: AsyncExitStack, *, killed: bool) -> Storage:
     for_store = stack.enter_context(
         closing(sqlite3.connect(path, timeout=READ_TIMEOUT, isolation_level=None, factory=factory))
     )
-    writer = SqliteWriter(path, factory)
+    writer = SqliteWriter(path, factory, timed)
     stack.push_async_callback(writer.aclose)
     index = SqliteIndex(for_index, writer, Searcher(for_search), TableProbe(for_index, writer))
     migrated = await index.migrate()  # first, since it marks the file as ours
@@ -101,7 +106,13 @@ async def _open(path: Path, stack: AsyncExitStack, *, killed: bool) -> Storage:
         give_back=SqliteSpace(path, for_index, factory),
         errors=(sqlite3.Error,),
         faults=faults,
+        sizes=partial(_sizes, path),
     )
+
+
+def _sizes(path: Path) -> Mapping[str, int]:
+    files = {"database": path, "log": path.with_name(f"{path.name}-wal")}
+    return {part: file.stat().st_size for part, file in files.items() if file.exists()}
 
 
 async def _connect(

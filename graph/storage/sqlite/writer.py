@@ -8,7 +8,8 @@ import asyncio
 import queue
 import sqlite3
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,10 +45,17 @@ class _Submission:
 class SqliteWriter:
     """Writes what is submitted, in that order, several submissions in one transaction.
 
-    Raises `sqlite3.Error` when the file cannot be used.
+    `timed` is told in the writer's thread how long each transaction took, in seconds. Raises
+    `sqlite3.Error` when the file cannot be used.
     """
 
-    def __init__(self, path: Path, factory: type[sqlite3.Connection] = sqlite3.Connection) -> None:
+    def __init__(
+        self,
+        path: Path,
+        factory: type[sqlite3.Connection] = sqlite3.Connection,
+        timed: Callable[[float], None] | None = None,
+    ) -> None:
+        self._timed = timed
         self._connection = sqlite3.connect(
             path,
             timeout=BUSY_TIMEOUT,
@@ -102,6 +110,7 @@ class SqliteWriter:
             self._write(batch)
 
     def _write(self, batch: list[_Submission]) -> None:
+        began = time.perf_counter()
         try:
             counts: list[int | Exception] = [*self._transaction(batch)]
         except sqlite3.OperationalError as error:
@@ -110,6 +119,8 @@ class SqliteWriter:
         except Exception as error:
             # One bad submission must not fail the others: each gets a transaction of its own.
             counts = [error] if len(batch) == 1 else [self._alone(one) for one in batch]
+        if self._timed:
+            self._timed(time.perf_counter() - began)
         loops = {submission.loop for submission in batch}
         for loop in loops:
             outcomes = [

@@ -1,0 +1,164 @@
+"""Every metric, with its labels: none of them names a run, an owner or a prompt.
+
+Counters and histograms count from the start of the process, as Prometheus expects; gauges are set
+when they are asked for. Times are in seconds, as is the custom there.
+"""
+
+from collections.abc import Callable, Iterable
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.gc_collector import GCCollector
+from prometheus_client.platform_collector import PlatformCollector
+from prometheus_client.process_collector import ProcessCollector
+
+#: What answers are declared as.
+MEDIA_TYPE = CONTENT_TYPE_PLAIN_0_0_4
+
+#: How many names of one kind are told apart: tools come and go with their servers.
+MOST_NAMES = 300
+
+#: What stands for all others.
+OTHER = "other"
+
+#: What a request, a statement and a step may take, and a run or a wait for a person.
+_SHORT = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+_MIDDLE = (0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
+_LONG = (0.01, 0.05, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200, 86_400)
+
+
+class Names:
+    """The first so many names of a kind; the rest is one."""
+
+    def __init__(self, most: int = MOST_NAMES) -> None:
+        self._most = most
+        self._known: set[str] = set()
+
+    def bounded(self, name: str) -> str:
+        """The name, or `other` where there are too many already."""
+        if name not in self._known:
+            if len(self._known) >= self._most:
+                return OTHER
+            self._known.add(name)
+        return name
+
+
+class Metrics:
+    """The metrics of one process, in a registry of their own."""
+
+    def __init__(self) -> None:
+        # The start of the process says since when all of them count.
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # theirs
+        self.registry = CollectorRegistry()
+        self.names = Names()
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
+        GCCollector(registry=self.registry)
+
+        # Runs
+        self.runs = self._gauge("runs", "Runs that are not settled, by status.", "status")
+        self.accepted = self._counter("runs_accepted", "Runs and forks that were accepted.")
+        self.retried = self._counter("runs_retried", "Retries of runs.")
+        self.settled = self._counter(
+            "runs_settled", "Runs that came to their end, by status and error.", "status", "error"
+        )
+        self.run_seconds = self._histogram(
+            "run_seconds", "From acceptance or retry to the end.", _LONG, "status"
+        )
+        self.queue_seconds = self._histogram(
+            "run_queue_seconds", "From acceptance to the first checkpoint.", _LONG
+        )
+
+        # The queue
+        self.queued = self._gauge("queue_runs", "Runs that wait for their beginning.")
+        self.oldest = self._gauge("queue_oldest_seconds", "How long the oldest of them waits.")
+        self.in_flight = self._gauge("in_flight_runs", "Runs that were begun and are not at rest.")
+        self.max_in_flight = self._gauge("in_flight_runs_max", "How many may be.")
+        self.slots_used = self._gauge("slots_used", "Runs that compute.")
+        self.slots = self._gauge("slots", "How many may compute at once.")
+        self.backoff = self._gauge("backoff_runs", "Runs that wait for their next attempt.")
+
+        # Steps and people
+        self.attempts = self._counter(
+            "step_attempts", "Attempts at steps, by tool and outcome.", "tool", "outcome"
+        )
+        self.step_seconds = self._histogram(
+            "step_seconds", "How long an attempt took.", _MIDDLE, "tool"
+        )
+        self.marks = self._counter(
+            "run_marks", "What came to runs from outside: crashes, orders, decisions.", "what"
+        )
+
+        # Models
+        labels = ("model", "purpose", "outcome")
+        self.model_calls = self._counter("model_calls", "Calls of models that have ended.", *labels)
+        self.model_seconds = self._histogram(
+            "model_call_seconds", "How long a call took.", _MIDDLE, "model"
+        )
+        self.model_tokens = self._counter(
+            "model_tokens", "Tokens of calls whose provider tells them.", "model", "direction"
+        )
+        self.model_usd = self._counter(
+            "model_usd", "US dollars of calls whose price is known.", "model"
+        )
+        self.planning_seconds = self._histogram(
+            "planning_seconds", "How long a planner took.", _MIDDLE, "planner"
+        )
+        self.model_in_flight = self._gauge("model_calls_in_flight", "Calls under way.", "model")
+        self.model_queued = self._gauge("model_calls_queued", "Calls that wait.", "model")
+        self.model_state = self._gauge(
+            "model_state", "1 for the state that its breaker has the model in.", "model", "state"
+        )
+
+        # Beside runs
+        self.servers = self._gauge(
+            "mcp_server_up", "Whether the session of an MCP server is open.", "server"
+        )
+        self.watchers = self._gauge("watchers", "Who watches a run or all.")
+        self.http = self._counter(
+            "http_requests", "Requests, by route, method and status.", "route", "method", "status"
+        )
+        self.http_seconds = self._histogram(
+            "http_request_seconds", "Until an answer began.", _SHORT, "route"
+        )
+        self.write_seconds = self._histogram(
+            "storage_write_seconds", "How long a transaction of the storage took.", _SHORT
+        )
+        self.storage_bytes = self._gauge(
+            "storage_bytes", "Bytes of the database and of its log of writes.", "part"
+        )
+        self.loop_lag = self._histogram(
+            "loop_lag_seconds", "How late the event loop does what is due, twice a second.", _SHORT
+        )
+        self.heartbeat = self._gauge(
+            "heartbeat_timestamp_seconds", "When the event loop was last seen to turn."
+        )
+        self.faults = self._counter("observer_faults", "States that could not be counted.")
+
+    def text(self) -> bytes:
+        """All of them in Prometheus' text format."""
+        return generate_latest(self.registry)
+
+    def _counter(self, name: str, words: str, *labels: str) -> Counter:
+        return Counter(f"runwright_{name}", words, labels, registry=self.registry)
+
+    def _gauge(self, name: str, words: str, *labels: str) -> Gauge:
+        return Gauge(f"runwright_{name}", words, labels, registry=self.registry)
+
+    def _histogram(
+        self, name: str, words: str, buckets: Iterable[float], *labels: str
+    ) -> Histogram:
+        return Histogram(
+            f"runwright_{name}", words, labels, buckets=(*buckets,), registry=self.registry
+        )
+
+
+#: Is told how long something took, in seconds; from any thread.
+Timed = Callable[[float], None]
