@@ -19,7 +19,7 @@ from graph.queue.model_calls import ModelCalls
 from graph.record.events import next_event
 from graph.runs.context import LateCalls, RunContext, RunPolicy, make_context
 from graph.runs.health import Servers
-from graph.runs.live import LiveRuns
+from graph.runs.live import LiveRuns, Observe
 from graph.runs.quotas import Quotas
 from graph.runs.settled import LARGEST, SettledRuns
 from graph.service import Runs
@@ -31,7 +31,8 @@ from graph.storage.sqlite.ownership import ServerAddress
 from graph.storage.storage import Storage, StorageError, StorageUnavailable
 from graph.telemetry.lag import measuring
 from graph.telemetry.metrics import Metrics
-from graph.telemetry.observer import RunObserver
+from graph.telemetry.observer import RunObserver, together
+from graph.telemetry.traces import tell_again, tracing
 from nodes.approval.in_doubt import DoubtGate
 from nodes.fallback_plan import LazyPlanner
 from nodes.planning.model import ModelLadder
@@ -73,6 +74,7 @@ async def open_runs(
             settings.database_url, server=server, timed=metrics.write_seconds.observe
         ) as storage,
         open_mcp(settings, tools, answering) as servers,
+        tracing(metrics, wanted=settings.traces == "otlp") as traces,
     ):
         daily = _daily_budget(settings, storage)
         executor = Executor(
@@ -88,7 +90,8 @@ async def open_runs(
         )
         # A server's states are changed through it alone; a notebook's may be edited by hand.
         settled = SettledRuns(LARGEST if server else 0)
-        context = _context(settings, storage, tools, ladder, executor, planner, settled, metrics)
+        observe = together(RunObserver(metrics), traces)
+        context = _context(settings, storage, tools, ladder, executor, planner, settled, observe)
         runs = Runs(
             context,
             policy,
@@ -100,6 +103,8 @@ async def open_runs(
         )
         try:
             await runs.open(resume_unfinished=resume_unfinished)
+            if traces and resume_unfinished:
+                await tell_again(traces, storage.index, context.reader.state)
         except storage.errors as error:
             raise StorageError(storage.faults.explained(error)) from error
         # Who leaves other runs alone does not remove them either.
@@ -123,7 +128,7 @@ def _context(
     executor: Executor,
     planner: LazyPlanner,
     settled: SettledRuns,
-    metrics: Metrics,
+    observe: Observe,
 ) -> RunContext:
     threads, live = ToolThreads(settings.tool_threads), LiveRuns()
     doubts = DoubtGate(settings.in_doubt, settings.approval_expires, next_event)
@@ -146,7 +151,6 @@ def _context(
         max_kept=settings.max_kept,
         planner=planner,
     )
-    observe = RunObserver(metrics)
     return make_context(graph, storage, executor, tools, threads, doubts, settled, live, observe)
 
 

@@ -238,6 +238,9 @@ class Settings(BaseSettings):
     forks_per_run: int = Field(100, ge=0, le=10**6, description="forks of one run; 0: any")
 
     # What is told
+    traces: Literal["off", "otlp"] = Field(
+        "off", description="whether spans of runs are exported, as OTEL_… variables say"
+    )
     log: Literal["text", "json"] = Field("text", description="form of the log lines")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="debug adds prompts and outputs"

@@ -222,6 +222,9 @@ class RunIndex(Protocol):
     ) -> Sequence[RunRow]:
         """The runs settled before an epoch second, the first first, from beyond `after` on."""
 
+    async def settled_last(self, seconds: float, *, limit: int) -> Sequence[RunRow]:
+        """The runs settled within so many seconds before the last that was, the last one first."""
+
     async def check(self) -> None:
         """Raise the backend's error when something that runs need cannot be read or written now.
 

@@ -1,4 +1,5 @@
-"""What operators see of all runs together, as Prometheus reads it.
+"""What operators see of all runs: together, as Prometheus reads it, and one by one as traces.
 
-Others use `metrics`, `observer.RunObserver`, `lag.measuring` and `scrape.Scrape`.
+Others use `metrics`, `observer`, `lag.measuring`, `scrape.Scrape`
+and `traces`.
 """

@@ -140,6 +140,9 @@ class Metrics:
         self.heartbeat = self._gauge(
             "heartbeat_timestamp_seconds", "When the event loop was last seen to turn."
         )
+        self.spans = self._counter(
+            "spans", "Spans of traces: exported, failed at that, or dropped.", "outcome"
+        )
         self.faults = self._counter("observer_faults", "States that could not be counted.")
 
     def text(self) -> bytes:

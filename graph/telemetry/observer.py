@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from graph.runs.live import Observe
 from graph.state import PlanningCall, RunState, ended_at
 from graph.state.status import SETTLED
 from graph.telemetry.metrics import Metrics
@@ -102,6 +103,17 @@ class RunObserver:
             return  # an earlier process has counted it
         self._metrics.settled.labels(status, error["type"] if error else "").inc()
         self._metrics.run_seconds.labels(status).observe(max(0.0, ended - _begun(state)))
+
+
+def together(*observers: Observe | None) -> Observe:
+    """One observer that shows each state to all of these that there are."""
+    there = [one for one in observers if one]
+
+    def observe(state: RunState) -> None:
+        for one in there:
+            one(state)
+
+    return observe
 
 
 def _begun(state: RunState) -> float:

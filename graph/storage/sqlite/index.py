@@ -216,6 +216,15 @@ class SqliteIndex:
             limit,
         )
 
+    async def settled_last(self, seconds: float, *, limit: int) -> Sequence[RunRow]:
+        settled = f"status IN ({listed(SETTLED)})"
+        last = f"SELECT max(completed_at) FROM runs WHERE {settled}"  # noqa: S608 - constants only
+        return await self._select(
+            f"WHERE {settled} AND completed_at >= ({last}) - ?"
+            " ORDER BY completed_at DESC, run_id LIMIT ?",
+            *(seconds, limit),
+        )
+
     async def check(self) -> None:
         await self._probe.check()
 

@@ -1,0 +1,219 @@
+"""Exports the spans of runs by OTLP, as OpenTelemetry's own variables say (`OTEL_…`).
+
+Only this file imports its SDK, which is an extra, and only where traces are wanted.
+"""
+
+import asyncio
+import logging
+import os
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from importlib.metadata import version
+from typing import Any, cast
+
+from graph.state import RunState
+from graph.state.status import SETTLED
+from graph.storage.storage import RunIndex
+from graph.telemetry.metrics import Metrics
+from graph.telemetry.spans import Place, Span, Told, spans
+
+logger = logging.getLogger("runwright.traces")
+
+#: The standard variable by which contents are told.
+CONTENTS = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
+
+#: So long the last spans are waited for at the end, in seconds.
+FLUSH = 1.5
+
+#: How many may wait to be sent unless a variable says otherwise: the default of the SDK.
+MOST_WAITING = 2_048
+
+#: Runs that settled within so many seconds before the last that did are told again at a start, and
+#: so many at most. The SDK sends every five seconds, and tries for ten.
+AGAIN, MOST_AGAIN = 60.0, 1_000
+
+NOTHING = Told()
+
+#: Reads the state of a run as last stored.
+Read = Callable[[str], Awaitable[RunState]]
+
+
+class TracesMissing(Exception):
+    """What exports traces is not installed."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "RUNWRIGHT_TRACES is set, and what exports them is not installed; `make otel` does"
+        )
+
+
+class TraceObserver:
+    """Is shown each state of a run once it is stored, and hands over what of it is over.
+
+    A run that it has not seen before is told from its beginning, since the process that left it may
+    have ended before it could. What is told again has the same ids. It never waits, nor fails.
+    """
+
+    def __init__(self, hand_over: Callable[[Span], None], metrics: Metrics) -> None:
+        self._hand_over = hand_over
+        self._metrics = metrics
+        self._version = version("runwright")
+        self._contents = os.environ.get(CONTENTS, "").lower() == "true"
+        self._told: dict[str, Told] = {}
+
+    @property
+    def followed(self) -> int:
+        """Of how many runs it knows what was told."""
+        return len(self._told)
+
+    def __call__(self, state: RunState) -> None:
+        """Hand over the spans that are over since the last state."""
+        try:
+            self._tell(state)
+        except Exception:
+            self._metrics.faults.inc()
+            logger.exception("a run could not be traced", extra={"run_id": state.get("run_id")})
+
+    def _tell(self, state: RunState) -> None:
+        run_id, settled = state["run_id"], state["status"] in SETTLED
+        now = Told(len(state.get("log", [])), len(state["planning_log"]))
+        if state["status"] == "pending":
+            # What a retry brings along was told, what a fork does, of its origin.
+            if now != NOTHING:
+                self._told[run_id] = now
+            return
+        before = self._told.get(run_id, NOTHING)
+        if settled:
+            self._told.pop(run_id, None)
+        elif now == before:
+            return
+        else:
+            self._told[run_id] = now
+        for span in spans(state, after=before, version=self._version, contents=self._contents):
+            self._hand_over(span)
+
+
+class Exporter:
+    """Hands spans to OpenTelemetry's processor, which sends them in batches from its own thread.
+
+    It holds as many as `OTEL_BSP_MAX_QUEUE_SIZE` says; those beyond are dropped, and counted.
+    """
+
+    def __init__(self, metrics: Metrics) -> None:
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+        from opentelemetry.sdk.resources import Resource
+        from opentelemetry.sdk.trace import TracerProvider
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+        # What the standard variables say goes first.
+        attributes = os.environ.get("OTEL_RESOURCE_ATTRIBUTES", "")
+        named = "OTEL_SERVICE_NAME" in os.environ or "service.name" in attributes
+        resource = Resource.create({} if named else {"service.name": "runwright"})
+        provider = TracerProvider(resource=resource, shutdown_on_exit=False)
+        self._resource = provider.resource
+        self._sampler = provider.sampler
+        self._metrics = metrics
+        self._room = threading.Semaphore(_queue_size())
+        self._processor = BatchSpanProcessor(_counting(OTLPSpanExporter(), metrics, self._room))
+
+    def hand_over(self, span: Span) -> None:
+        """Have it sent, unless it is not sampled or there is no room."""
+        from opentelemetry.sdk.trace import ReadableSpan
+        from opentelemetry.trace import Link, SpanKind, Status, StatusCode
+
+        sampled = self._sampler.should_sample(None, span.place.trace_id, span.name)
+        if not sampled.decision.is_sampled():  # type: ignore[no-untyped-call]  # theirs
+            return
+        if not self._room.acquire(blocking=False):
+            self._metrics.spans.labels("dropped").inc()
+            return
+        ended = ReadableSpan(
+            name=span.name,
+            context=_context(span.place),
+            parent=_context(span.parent) if span.parent else None,
+            resource=self._resource,
+            attributes=span.attributes,
+            links=[Link(_context(link)) for link in span.links],
+            kind=SpanKind.CLIENT if span.kind == "client" else SpanKind.INTERNAL,
+            status=Status(StatusCode.ERROR, span.error) if span.error else Status(),
+            start_time=int(span.start * 1e9),
+            end_time=int(span.end * 1e9),
+        )
+        self._processor.on_end(ended)
+
+    async def close(self) -> None:
+        """Send what is left, for as long as `FLUSH`."""
+        loop, done = asyncio.get_running_loop(), asyncio.Event()
+
+        def shut_down() -> None:
+            self._processor.shutdown()  # type: ignore[no-untyped-call]  # theirs
+            with suppress(RuntimeError):  # the loop has ended, and nobody waits
+                loop.call_soon_threadsafe(done.set)
+
+        # A daemon: a collector that does not answer must not keep the process.
+        threading.Thread(target=shut_down, name="last spans", daemon=True).start()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FLUSH):
+                await done.wait()
+
+
+def _queue_size() -> int:
+    size = os.environ.get("OTEL_BSP_MAX_QUEUE_SIZE", "")
+    return int(size) if size.isdecimal() and int(size) else MOST_WAITING
+
+
+def _counting(exporter: Any, metrics: Metrics, room: threading.Semaphore) -> Any:
+    """The exporter, which counts what becomes of spans and makes room for others."""
+    from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+
+    class Counting(SpanExporter):
+        def export(self, spans: Any) -> SpanExportResult:
+            outcome = SpanExportResult.FAILURE
+            try:
+                outcome = exporter.export(spans)
+            finally:
+                room.release(len(spans))
+                told = "exported" if outcome is SpanExportResult.SUCCESS else "failed"
+                metrics.spans.labels(told).inc(len(spans))
+            return cast("SpanExportResult", outcome)
+
+        def shutdown(self) -> None:
+            exporter.shutdown()
+
+    return Counting()
+
+
+def _context(place: Place) -> Any:
+    from opentelemetry.trace import SpanContext, TraceFlags
+
+    sampled = TraceFlags(TraceFlags.SAMPLED)
+    return SpanContext(place.trace_id, place.span_id, is_remote=False, trace_flags=sampled)
+
+
+@asynccontextmanager
+async def tracing(metrics: Metrics, *, wanted: bool) -> AsyncIterator[TraceObserver | None]:
+    """An observer that exports for as long as the context lasts; None where that is not `wanted`.
+
+    Raises `TracesMissing`.
+    """
+    if not wanted:
+        yield None
+        return
+    try:
+        exporter = Exporter(metrics)
+    except ImportError:
+        raise TracesMissing from None
+    try:
+        yield TraceObserver(exporter.hand_over, metrics)
+    finally:
+        await exporter.close()
+
+
+async def tell_again(observer: TraceObserver, index: RunIndex, read: Read) -> None:
+    """Tell once more of the runs that had settled last when the process before this one ended.
+
+    It may have been killed before it could send them. Raises what the storage raises.
+    """
+    for row in await index.settled_last(AGAIN, limit=MOST_AGAIN):
+        observer(await read(row.run_id))

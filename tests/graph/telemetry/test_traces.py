@@ -1,0 +1,144 @@
+"""A server exports the spans of its runs: all of them, also after a kill, at no cost of theirs."""
+
+import sqlite3
+from contextlib import closing
+
+import pytest
+
+from graph.build import build_graph
+from graph.runs.context import thread
+from graph.state import Channels, whole
+from graph.storage.open import open_storage
+from graph.telemetry.spans import Span, spans
+from tests.support.patience import wait_until
+from tests.support.servers.server_process import ServerProcess, serving
+from tests.support.telemetry.otlp_receiver import Manner, Receiver, receiving
+
+PROMPTS = ("what is 2 plus 3", "divide 1 by 0", "hello there", "add milk to my to-do list")
+
+
+@pytest.fixture
+def receiver():
+    with receiving() as receiver:
+        yield receiver
+
+
+@pytest.fixture
+def exporting(monkeypatch):
+    """Sets the standard variables for servers that export to this address."""
+
+    def export(receiver: Receiver, **variables: str) -> None:
+        variables = {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url, **variables}
+        variables = {"OTEL_BSP_SCHEDULE_DELAY": "100", **variables}
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+
+    return export
+
+
+async def expected(folder) -> dict[int, Span]:
+    """The spans of everything that the database has, by their ids."""
+    async with open_storage(f"sqlite:///{folder}/runs.db") as storage:
+        graph = build_graph({}, checkpointer=storage.reader, input_schema=Channels)
+        rows = await storage.index.settled_last(1e12, limit=1_000)
+        states = [whole((await graph.aget_state(thread(row.run_id))).values) for row in rows]
+    return {span.place.span_id: span for state in states for span in spans(state)}
+
+
+def assert_same(receiver: Receiver, told: dict[int, Span]) -> None:
+    """What came is what the records say, however often each of it came."""
+    for span_id, sent in receiver.spans.items():
+        span = told[span_id]
+        for one in sent:
+            assert one.name == span.name
+            assert int.from_bytes(one.trace_id) == span.place.trace_id
+            parent = span.parent.span_id if span.parent else 0
+            assert int.from_bytes(one.parent_span_id) == parent
+            assert one.start_time_unix_nano == int(span.start * 1e9)
+            assert one.end_time_unix_nano == int(span.end * 1e9)
+            linked = [int.from_bytes(link.span_id) for link in one.links]
+            assert linked == [link.span_id for link in span.links]
+            assert (one.status.message or None) == span.error
+    assert receiver.spans.keys() == told.keys()
+
+
+def settle_all(server: ServerProcess, *, retried: bool) -> None:
+    begun = [server.post(prompt) for prompt in PROMPTS]
+    for run_id in begun:
+        server.settled(run_id)
+    if retried:
+        assert server.client.post(f"/runs/{begun[1]}/retry", json={}).is_success
+        server.settled(begun[1])
+
+
+async def test_what_is_exported_is_what_the_records_say(tmp_path, receiver, exporting):
+    exporting(receiver, OTEL_SERVICE_NAME="our agents")
+    with serving(tmp_path, traces="otlp") as server:
+        settle_all(server, retried=True)
+        assert server.terminate() == 0
+
+    assert_same(receiver, await expected(tmp_path))
+    assert receiver.services == {"our agents"}
+    assert receiver.names.count("invoke_agent runwright") == len(PROMPTS) + 1
+
+
+async def test_nothing_is_exported_where_an_endpoint_is_merely_set(tmp_path, receiver, exporting):
+    exporting(receiver)
+    with serving(tmp_path) as server:
+        settle_all(server, retried=False)
+        server.terminate()
+
+    assert receiver.asked == 0
+
+
+async def test_what_is_not_sampled_is_not_exported(tmp_path, receiver, exporting):
+    exporting(receiver, OTEL_TRACES_SAMPLER="always_off")
+    with serving(tmp_path, traces="otlp") as server:
+        settle_all(server, retried=False)
+        server.terminate()
+
+    assert receiver.asked == 0
+
+
+@pytest.mark.slow
+async def test_after_twenty_kills_no_span_is_missing(tmp_path, receiver, exporting):
+    """Runs that a kill has cut off, and those that had settled just before it."""
+    exporting(receiver)
+    begun: list[str] = []
+    for number in range(20):
+        with serving(tmp_path, traces="otlp") as server:
+            begun += [server.post(PROMPTS[(number + more) % 4]) for more in range(3)]
+            if number % 2:
+                server.settled(begun[-1])
+            server.kill()
+    with serving(tmp_path, traces="otlp") as server:
+        for run_id in begun:
+            server.settled(run_id)
+        server.terminate()
+
+    assert_same(receiver, await expected(tmp_path))
+
+
+@pytest.mark.parametrize("manner", ["fails", "garbage", "elsewhere", "never"])
+def test_a_bad_collector_costs_no_run_and_no_end(tmp_path, exporting, manner: Manner):
+    with receiving(manner) as receiver:
+        exporting(receiver, OTEL_BSP_MAX_QUEUE_SIZE="8", OTEL_BSP_MAX_EXPORT_BATCH_SIZE="8")
+        with serving(tmp_path, traces="otlp") as server:
+            settle_all(server, retried=True)
+            wait_until(lambda: receiver.asked)
+            settle_all(server, retried=True)
+            told = server.client.get("/metrics").text
+            assert server.terminate() == 0
+
+    with closing(sqlite3.connect(tmp_path / "runs.db")) as connection:
+        rows = connection.execute("SELECT count(*) FROM runs WHERE completed_at IS NOT NULL")
+        assert rows.fetchall() == [(2 * len(PROMPTS),)]
+    if manner in ("fails", "never"):
+        assert 'runwright_spans_total{outcome="dropped"}' in told
+    assert "note" not in "\n".join(server.lines)
+
+
+def test_a_server_that_cannot_export_says_what_is_missing(tmp_path, monkeypatch):
+    from graph.telemetry.traces import TracesMissing
+
+    assert "make otel" in str(TracesMissing())
