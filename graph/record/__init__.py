@@ -1,4 +1,5 @@
 """What the state of a run shows: record, events, explanation. Pure functions, no input or output.
 
-Others use `events`, `explain.Explanation`, `explain.explain` and `record`.
+Others use `events`, `generations`, `explain.Explanation`, `explain.explain`, `record` and
+`time_spent`.
 """

@@ -114,6 +114,14 @@ def test_what_servers_need_comes_with_the_first_run_that_has_some(checkout: Chec
     assert checkout.installed == ["constraints-mcp.txt"]
 
 
+def test_what_exports_traces_comes_with_the_first_run_that_does(checkout: Checkout) -> None:
+    assert checkout.make("run", RUNWRIGHT_TRACES="off").stdout.splitlines()[1:] == ["serving"]
+    told, *others = checkout.make("run", RUNWRIGHT_TRACES="otlp").stdout.splitlines()
+    assert_told(told, pins_for_here("-otel") - pins_for_here())
+    assert others == ["serving"]
+    assert checkout.installed == ["constraints-otel.txt"]
+
+
 def test_the_page_about_models_says_what_they_add() -> None:
     page = (ROOT / "docs" / "multi_provider_llm.md").read_text()
     [(models, running)] = re.findall(r"it is (\d+) MB, beside (\d+)\.", page)

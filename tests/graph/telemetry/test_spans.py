@@ -129,7 +129,8 @@ async def test_stored_runs_of_every_kind_have_spans(name, tmp_path):
     unpack(name, tmp_path)
     async with open_storage(f"sqlite:///{tmp_path}/runs.db") as storage:
         graph = build_graph({}, checkpointer=storage.reader, input_schema=Channels)
-        rows = await storage.index.settled_last(1e12, limit=1_000)
+        settled = await storage.index.settled_last(1e12, limit=1_000)
+        rows = [*settled, *await storage.index.unsettled()]
         states = [whole((await graph.aget_state(thread(row.run_id))).values) for row in rows]
     assert len(states) > 5
     for state in (state for state in states if state):
