@@ -6,7 +6,7 @@ Others use `channels.DETAILS`, `rounds`, `row`, `status` and `wording`.
 """
 
 from graph.state.channels import Channels, logged, split, whole
-from graph.state.conversation import Conversation, Referent, Turn
+from graph.state.conversation import Conversation, Referent, Turn, conversation_of
 from graph.state.doubts import (
     Question,
     in_doubt,
@@ -106,6 +106,7 @@ __all__ = [
     "Usage",
     "Why",
     "attempts",
+    "conversation_of",
     "ended_at",
     "extend",
     "in_doubt",

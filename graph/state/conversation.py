@@ -1,5 +1,6 @@
 """What a run is given of its thread: the runs before it, as they were when it began."""
 
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal
 
 from typing_extensions import TypedDict
@@ -38,3 +39,49 @@ class Conversation(TypedDict):
         Referent | None,
         doc("What the last of them returned; null where that is nothing, or too large."),
     ]
+
+
+def conversation_of(
+    earlier: Iterable[Mapping[str, Any]], *, characters: int, total: int | None = None
+) -> Conversation:
+    """What a run is given of the runs before it, the newest of which comes first in `earlier`.
+
+    No more of them is read than fits into so many `characters`. `total` is how many there are.
+    """
+    turns: list[Turn] = []
+    last: Referent | None = None
+    left = characters
+    seen = 0
+    for state in earlier:
+        seen += 1
+        if seen == 1:
+            last = _referent(state)
+        turn = _turn(state)
+        left -= len(turn["prompt"]) + len(turn["text"])
+        if left < 0:
+            break
+        turns.append(turn)
+    return Conversation(
+        turns=turns[::-1],
+        left_out=(seen if total is None else total) - len(turns),
+        last=last,
+    )
+
+
+def _turn(state: Mapping[str, Any]) -> Turn:
+    result, error = state["result"], state["error"]
+    text = result["summary"] if result else error["message"] if error else ""
+    return Turn(
+        run_id=state["run_id"],
+        prompt=state["prompt"],
+        status=state["status"],
+        text=text,
+        source="summary" if result else "error",
+    )
+
+
+def _referent(state: Mapping[str, Any]) -> Referent | None:
+    if state["status"] != "completed" or not state["result"] or not state["plan"]["steps"]:
+        return None
+    tool = state["plan"]["steps"][-1]["tool"]
+    return Referent(run_id=state["run_id"], tool=tool, output=state["result"]["output"])
