@@ -28,6 +28,7 @@ from api.routes.retry import router as retry_router
 from api.routes.runs import router as run_router
 from api.routes.server import budget_router, docs_routes
 from api.routes.server import router as server_router
+from api.routes.threads import router as thread_router
 from api.streams.admission import StreamLimit
 from api.streams.sse import HEARTBEAT
 from api.streams.streams import EncodedEvents
@@ -97,6 +98,7 @@ def create_app(
             *retry_router.routes,
             *history_router.routes,
             *fork_router.routes,
+            *thread_router.routes,
             *budget_router.routes,
             *server_router.routes,
             *docs_routes(),

@@ -15,6 +15,7 @@ from graph.runs.choice import (
     RunOptions,
 )
 from graph.state import Approve, Budget, Status
+from graph.storage.threads import LONGEST_THREAD_NAME, THREAD_NAME
 from nodes.contract.json_data import UNSTORABLE
 from tools.registry import InDoubt
 
@@ -78,6 +79,12 @@ Metadata = Annotated[
         Annotated[Words, Field(max_length=LONGEST_VALUE)],
     ],
     Field(max_length=MOST_PAIRS),
+]
+
+#: What a thread is called; blanks at its ends would make two names that look alike.
+ThreadName = Annotated[
+    Text,
+    Field(min_length=1, max_length=LONGEST_THREAD_NAME, pattern=THREAD_NAME),
 ]
 
 Tokens = Annotated[int, Field(ge=0, le=10**12), BeforeValidator(whole)]
@@ -164,6 +171,22 @@ class RunCreate(Task):
         default_factory=dict,
         description="Names and values of the caller's own, to find the run by.",
     )
+    thread_id: Name | None = Field(
+        None,
+        description="The thread that it goes on with: it begins when the runs before it have "
+        "ended, and a model sees what was asked and came out. Without it, it begins a thread.",
+    )
+    thread_name: ThreadName | None = Field(
+        None,
+        description="The same by the thread's name; where the caller has none of that name, the "
+        "run begins it.",
+    )
+
+    @model_validator(mode="after")
+    def _check_thread(self) -> "RunCreate":
+        if self.thread_id is not None and self.thread_name is not None:
+            raise PydanticCustomError("thread", "thread_id and thread_name: give one of them")
+        return self
 
     def options(self) -> RunOptions:
         """What else it is given, still to be checked."""

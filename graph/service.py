@@ -16,6 +16,7 @@ from graph.commands.fork import Edits, Forker
 from graph.commands.preview import PlanPreview, PlanPreviews
 from graph.commands.resolve import Resolver
 from graph.commands.retry import Retrier, RetryRequest
+from graph.commands.threads import Threads
 from graph.drawing import draw
 from graph.models.daily_budget import Account, DailyBudget, DailyLimit, renewal
 from graph.queue.model_calls import ModelCalls
@@ -91,6 +92,7 @@ class Runs:
         )
         self._forker = Forker(context, self._acceptance, approval_expires=expires, models=modelled)
         self._deletion = Deletion(context)
+        self.threads = Threads(context, self._deletion)
         self.approval_gate = ApprovalGate(context, self._runner, self._acceptance)
         self._resolver = Resolver(context, self._runner, self._acceptance)
         self.health = Health(context.storage, context.executor, ladder, calls, servers)
@@ -140,14 +142,17 @@ class Runs:
         key: IdempotencyKey | None = None,
         max_rounds: int | None = None,
         mend: int | None = None,
+        thread_id: str | None = None,
+        thread_name: str | None = None,
     ) -> Record:
         """Accept a task; it is on disk when this returns, and executed soon after.
 
         `approve` says whether it waits after planning until somebody approves; without it, as all.
-        `max_rounds` and `mend` are limits below those that all runs have.
-        Raises `PromptRejected`, `ChoiceRejected`, `TooManyPosts`, `QueueFull`, `NoRoom`,
-        `StorageUnavailable`, and `NotAccepting` while the process is ending. With a key that the
-        owner has used before it raises `AlreadyAccepted` or `KeyReused`.
+        `max_rounds` and `mend` are limits below those that all runs have. It goes on with the
+        thread of this id, or name, which it begins where there is none of the name.
+        Raises `ThreadNotFound`, `PromptRejected`, `ChoiceRejected`, `TooManyPosts`, `QueueFull`,
+        `NoRoom`, `StorageUnavailable`, and `NotAccepting` while the process is ending. With a key
+        that the owner has used before it raises `AlreadyAccepted` or `KeyReused`.
         """
         self._acceptance.check()
         if key is not None:
@@ -167,6 +172,8 @@ class Runs:
             approve=approve or self._policy.approve,
             choice=options.choice(self._models, self.tools),
             metadata=options.checked_metadata(),
+            thread_id=thread_id,
+            thread_name=thread_name,
         )
         return await self._acceptance.accept(row, key)
 

@@ -13,7 +13,7 @@ from api.cli.follow import Interrupted
 from api.cli.lines import line
 from api.cli.local_run import Detached, NotCancelled, NotDecided, NotStarted, NotWatched
 from api.cli.mcp import serve_mcp
-from api.cli.reading import explained, listed, shown
+from api.cli.reading import add_threads, explained, listed, order_of, shown, threads
 from api.cli.run import Act, cancel_run, decide, resolve, retry_run, run_task, watch_run
 from api.cli.serve import PortTaken, loop_factory, serve
 from api.cli.streams import (
@@ -165,6 +165,7 @@ def _parser() -> argparse.ArgumentParser:
     task.add_argument(
         "--tool", action="append", metavar="NAME", help="a tool that it may use; once or more"
     )
+    task.add_argument("--thread", help="what it goes on with, by name or id; a new name begins it")
     _add_metadata(task, "stays with the run")
     task.set_defaults(command=_run)
     _add_commands_on_runs(commands)
@@ -215,6 +216,7 @@ def _add_commands_on_runs(commands: Any) -> None:
         "--status", action="append", choices=STATUSES, default=[], help="only those; once or more"
     )
     several.add_argument("--text", help="only those with these words in the prompt")
+    several.add_argument("--thread", help="only those of this thread, by name or id")
     for bound, at in (("min", "at least"), ("max", "at most")):
         several.add_argument(
             f"--{bound}-rounds",
@@ -228,6 +230,9 @@ def _add_commands_on_runs(commands: Any) -> None:
     )
     several.set_defaults(command=_list)
     _add_places(several, as_json="the page")
+    conversations = add_threads(commands)
+    conversations.set_defaults(command=_threads)
+    _add_places(conversations, as_json="what is shown")
     for name, does, command, as_json in (
         ("show", "show what has happened in a run so far", _show, "the record"),
         ("explain", "say where the time of a run went, and why it failed", _explain, "it all"),
@@ -267,8 +272,7 @@ def _add_places(command: argparse.ArgumentParser, *, as_json: str | None) -> Non
 
 
 def _serve(options: argparse.Namespace, runner: asyncio.Runner) -> int:
-    settings = _settings(host=options.host, port=options.port)
-    runner.run(serve(settings))
+    runner.run(serve(_settings(host=options.host, port=options.port)))
     return 0
 
 
@@ -280,7 +284,8 @@ def _run(options: argparse.Namespace, runner: asyncio.Runner) -> int:
         tools=options.tool,
         metadata=_metadata(options),
     )
-    return runner.run(run_task(_settings(), task, given, as_json=options.json))
+    thread, as_json = options.thread, options.json
+    return runner.run(run_task(_settings(), task, given, thread=thread, as_json=as_json))
 
 
 def _list(options: argparse.Namespace, runner: asyncio.Runner) -> int:
@@ -292,7 +297,13 @@ def _list(options: argparse.Namespace, runner: asyncio.Runner) -> int:
         metadata=tuple(sorted(_metadata(options).items())),
         limit=options.limit,
     )
-    return _say(runner, listed(_settings(), search, url=options.url, as_json=options.json))
+    places = {"thread": options.thread, "url": options.url, "as_json": options.json}
+    return _say(runner, listed(_settings(), search, **places))
+
+
+def _threads(options: argparse.Namespace, runner: asyncio.Runner) -> int:
+    order, places = order_of(options), {"url": options.url, "as_json": options.json}
+    return _say(runner, threads(_settings(), order, **places))
 
 
 def _show(options: argparse.Namespace, runner: asyncio.Runner) -> int:

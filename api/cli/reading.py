@@ -1,32 +1,53 @@
-"""`runwright list`, `show` and `explain`: what is kept of runs, texts once and not waited for."""
+"""`runwright list`, `show`, `explain` and `threads`: what is kept, told once and not waited for."""
 
-from collections.abc import Sequence
+import argparse
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import Any
+from urllib.parse import quote
 
 from api.cli.lines import EventLines, line, pretty
 from api.cli.local_run import NotWatched
-from api.cli.run import owner_here, quiet_logging, reached, told_in_a_line
-from api.cli.server_run import ask, ask_events, ask_of_run
+from api.cli.run import is_id, owner_here, quiet_logging, reached, told_in_a_line
+from api.cli.server_run import ask, ask_events, ask_of_run, send
 from api.views.answers import ExplanationAnswer, Run, shape
+from graph.commands.deletion import ThreadNotSettled
 from graph.record.events import Event
+from graph.runs.choice import ChoiceRejected
+from graph.runs.threads import ThreadNotFound
 from graph.service import Runs
 from graph.settings import Settings
 from graph.state.wording import counted
 from graph.storage.pages import Page
 from graph.storage.search import LARGEST_BOUND, Search, terms
+from graph.storage.threads import NameTaken, Thread, ThreadChange, ThreadPage
 
 #: Characters of a prompt in a line of the list.
 SHOWN = 60
 
 
-async def listed(settings: Settings, search: Search, *, url: str | None, as_json: bool) -> str:
+async def listed(
+    settings: Settings,
+    search: Search,
+    *,
+    thread: str | None = None,
+    url: str | None,
+    as_json: bool,
+) -> str:
     """The caller's runs, one a line, or the page as JSON; the newest first, on one page.
+
+    Those of a `thread` by its id or name, if one is given.
 
     Raises what `open_runs` raises, `NotStarted` where the caller has no key, and `NotWatched`.
     """
     quiet_logging(settings)
     _check(search)
     async with reached(settings, url) as there:
+        if thread is not None:
+            search = replace(
+                search, thread_id=(await _thread(there, settings, thread))["thread_id"]
+            )
         page = await _page(there, settings, search)
     return pretty(page) if as_json else _table(page)
 
@@ -52,6 +73,7 @@ async def _page(there: Any, settings: Settings, search: Search) -> Any:
         "min_rounds": search.min_rounds,
         "max_rounds": search.max_rounds,
         "metadata": [f"{key}:{value}" for key, value in search.metadata],
+        "thread_id": search.thread_id,
     }
     query = {name: value for name, value in given.items() if value is not None}
     return await ask(there, "/runs", **query)
@@ -114,3 +136,129 @@ async def explained(settings: Settings, run_id: str, *, url: str | None, as_json
         return pretty(explanation)
     causes = [f"  because {cause['message']}" for cause in explanation["causes"]]
     return "\n".join(map(line, [*explanation["sentences"], *causes]))
+
+
+# `runwright threads`: conversations, listed and shown, named, exported and removed.
+
+
+@dataclass(frozen=True, kw_only=True)
+class ThreadOrder:
+    """What is asked of one `thread`, by its id or name, or without it of all: to be listed."""
+
+    thread: str | None = None
+    rename: str | None = None
+    delete: bool = False
+    export: bool = False
+    limit: int = 20
+
+
+def add_threads(commands: Any) -> argparse.ArgumentParser:
+    """The command line that an order is read from."""
+    command: argparse.ArgumentParser = commands.add_parser(
+        "threads", help="list conversations, or show, name, export or remove one"
+    )
+    command.add_argument("thread", nargs="?", help="one of them, by name or id")
+    act = command.add_mutually_exclusive_group()
+    act.add_argument("--rename", metavar="NAME", help="call it so")
+    act.add_argument("--delete", action="store_true", help="remove it with all of its runs")
+    act.add_argument("--export", action="store_true", help="print it with all records, as JSON")
+    command.add_argument(
+        "--limit", type=int, choices=range(1, 201), default=20, metavar="N", help="how many, 1-200"
+    )
+    return command
+
+
+def order_of(options: argparse.Namespace) -> ThreadOrder:
+    """What was asked."""
+    return ThreadOrder(**{name: getattr(options, name) for name in ThreadOrder.__annotations__})
+
+
+async def threads(settings: Settings, order: ThreadOrder, *, url: str | None, as_json: bool) -> str:
+    """The threads, one a line; the runs of one; or what has become of it.
+
+    Raises what `listed` raises.
+    """
+    quiet_logging(settings)
+    if order.thread is None and (order.rename or order.delete or order.export):
+        raise NotWatched("name the thread, by its id or its name")
+    async with reached(settings, url) as there:
+        if order.thread is None:
+            page = await _threads(there, settings, limit=order.limit)
+            rows = [_thread_row(thread) for thread in page["threads"]] or ["no threads"]
+            return pretty(page) if as_json else "\n".join(rows)
+        thread = await _thread(there, settings, order.thread)
+        thread_id = thread["thread_id"]
+        if order.export:
+            return pretty(await _exported(there, thread))
+        if order.delete or order.rename:
+            await _changed(there, thread_id, order)
+            done = "removed" if order.delete else f"named {order.rename}"
+            return line(f"thread {thread_id} is {done}")
+        page = await _page(there, settings, Search(thread_id=thread_id, limit=order.limit))
+    return pretty(thread | page) if as_json else f"{_thread_row(thread)}\n{_table(page)}"
+
+
+async def _threads(there: Any, settings: Settings, **asked: Any) -> Any:
+    if isinstance(there, Runs):
+        with told_in_a_line():
+            found = await there.threads.page(owner_here(settings), **asked)
+        return shape(ThreadPage).plain(found)
+    return await ask(there, "/threads", **asked)
+
+
+async def _thread(there: Any, settings: Settings, named: str) -> Any:
+    """Raises `NotWatched` where there is none."""
+    if not is_id(named):
+        found = await _threads(there, settings, limit=1, name=named)
+        if not found["threads"]:
+            raise NotWatched(f"there is no thread {named}; `runwright threads` lists them")
+        return found["threads"][0]
+    if isinstance(there, Runs):
+        with _told():
+            return shape(Thread).plain(await there.threads.get(named, owner=owner_here(settings)))
+    return await ask(there, _path(named))
+
+
+async def _changed(there: Any, thread_id: str, order: ThreadOrder) -> None:
+    if isinstance(there, Runs):
+        with _told():
+            if order.delete:
+                return await there.threads.remove(thread_id, owner=None)
+            change = ThreadChange(renamed=True, name=order.rename)
+            await there.threads.change(thread_id, change, owner=None)
+            return None
+    method, body = ("DELETE", None) if order.delete else ("PATCH", {"name": order.rename})
+    hint = "`runwright threads` tells what became of it"
+    return await send(there, method, _path(thread_id), body, hint=hint, failure=NotWatched)
+
+
+async def _exported(there: Any, thread: Any) -> Any:
+    thread_id = thread["thread_id"]
+    if not isinstance(there, Runs):
+        return await ask(there, f"{_path(thread_id)}/export")
+    with told_in_a_line():
+        records = [
+            shape(Run).plain(one) async for one in there.threads.records(thread_id, owner=None)
+        ]
+    return thread | {"records": records}
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    try:
+        with told_in_a_line():
+            yield
+    except (ThreadNotFound, ThreadNotSettled, NameTaken, ChoiceRejected) as error:
+        raise NotWatched(str(error)) from None
+
+
+def _path(thread_id: str) -> str:
+    return f"/threads/{quote(thread_id, safe='')}"
+
+
+def _thread_row(thread: Any) -> str:
+    last = thread["last_run"]
+    called = thread["name"] or " ".join(last["prompt"].split())
+    shown = called if len(called) <= SHOWN else f"{called[: SHOWN - 1]}…"
+    runs = counted(thread["runs"], "run", grouped=True)
+    return line(f"{thread['thread_id']}  {runs:<8}  {last['created_at'][:19]}Z  {shown}")

@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Literal
+from uuid import UUID
 
 import httpx
 
@@ -34,6 +35,7 @@ from graph.queue.executor import QueueFull
 from graph.runs.choice import NO_OPTIONS, ChoiceRejected, RunOptions
 from graph.runs.context import RunNotFound
 from graph.runs.quotas import NoRoom, TooManyPosts
+from graph.runs.threads import ThreadNotFound
 from graph.service import PromptRejected, Runs
 from graph.settings import Settings
 from graph.settings.keys import DEFAULT_OWNER, KeyRing
@@ -44,14 +46,20 @@ from graph.storage.storage import StorageUnavailable
 
 
 async def run_task(
-    settings: Settings, task: str, options: RunOptions = NO_OPTIONS, *, as_json: bool
+    settings: Settings,
+    task: str,
+    options: RunOptions = NO_OPTIONS,
+    *,
+    thread: str | None = None,
+    as_json: bool,
 ) -> int:
     """Run `task` with these `options` and show how it goes; 0 when it completed, else 1.
 
-    Raises what `open_runs` raises, `NotStarted`, `Detached` and `Interrupted`.
+    It goes on with the `thread` of this id or name, which it begins where there is none of the
+    name. Raises what `open_runs` raises, `NotStarted`, `Detached` and `Interrupted`.
     """
     quiet_logging(settings)
-    async with _started(settings, task, options) as run:
+    async with _started(settings, task, options, thread) as run:
         return 0 if await follow(run, as_json=as_json) else 1
 
 
@@ -62,16 +70,45 @@ def quiet_logging(settings: Settings) -> None:
 
 
 @asynccontextmanager
-async def _started(settings: Settings, task: str, options: RunOptions) -> AsyncIterator[RunSource]:
+async def _started(
+    settings: Settings, task: str, options: RunOptions, thread: str | None
+) -> AsyncIterator[RunSource]:
     try:
         async with open_runs(settings, resume_unfinished=False) as runs:
-            run_id = await _start(runs, task, owner_here(settings), options)
+            run_id = await _start(runs, task, owner_here(settings), options, thread)
             yield LocalRun(runs, run_id, kept=settings.database_url != "memory://")
     except FileOwned as owned:
         if owned.owner is None or owned.owner.url is None:
             raise
         async with open_client(owned, settings.api_key) as client:
-            yield await post_task(client, task, options)
+            yield await post_task(client, task, options, **_of_thread(thread))
+
+
+def _of_thread(thread: str | None) -> dict[str, str]:
+    """A thread as a run names it: by its id, or by a name."""
+    if thread is None:
+        return {}
+    return {"thread_id" if is_id(thread) else "thread_name": thread}
+
+
+def is_id(thread: str) -> bool:
+    """Whether it is the id of a thread, and not a name."""
+    try:
+        return str(UUID(thread)) == thread
+    except ValueError:
+        return False
+
+
+async def _check_free(
+    runs: Runs, owner: str, *, thread_id: str | None = None, thread_name: str | None = None
+) -> None:
+    """Raises `NotStarted` where a run of the thread has not ended: nothing executes that here."""
+    head = await runs.threads.head(owner, thread_id=thread_id, name=thread_name)
+    if head is not None:
+        raise NotStarted(
+            f"run {head.run_id} of the thread is {head.status} and comes first; start one with"
+            " `runwright serve`, where it goes on, and try again"
+        )
 
 
 def owner_here(settings: Settings) -> str:
@@ -86,13 +123,16 @@ def owner_here(settings: Settings) -> str:
     return owner
 
 
-async def _start(runs: Runs, task: str, owner: str, options: RunOptions) -> str:
+async def _start(runs: Runs, task: str, owner: str, options: RunOptions, thread: str | None) -> str:
+    given: dict[str, Any] = _of_thread(thread)
     try:
         with told_in_a_line(NotStarted):
-            return (await runs.start(task, owner=owner, options=options))["run_id"]
+            if given:
+                await _check_free(runs, owner, **given)
+            return (await runs.start(task, owner=owner, options=options, **given))["run_id"]
     except ChoiceRejected as error:
         raise NotStarted(f"{error.field}: {error}") from None
-    except (PromptRejected, TooManyPosts, QueueFull, NoRoom) as error:
+    except (PromptRejected, TooManyPosts, QueueFull, NoRoom, ThreadNotFound) as error:
         raise NotStarted(str(error)) from None
 
 
@@ -276,6 +316,8 @@ async def retry_run(
         run: RunSource
         if isinstance(there, Runs):
             with told_in_a_line(NotStarted):
+                retried = await there.get(run_id, owner=None)
+                await _check_free(there, retried["owner"], thread_id=retried["thread_id"])
                 await there.retry(run_id, request, by=BY, owner=None)
             run = LocalRun(there, run_id, kept=True)
         else:

@@ -100,11 +100,11 @@ class Proof:
 
 
 async def post_task(
-    client: httpx.AsyncClient, task: str, options: RunOptions = NO_OPTIONS
+    client: httpx.AsyncClient, task: str, options: RunOptions = NO_OPTIONS, **thread: str
 ) -> "ServerRun":
-    """Give the server a task. Raises `NotStarted`."""
+    """Give the server a task, perhaps of a thread by its id or name. Raises `NotStarted`."""
     # What is not given is not sent: an older server knows none of it.
-    given = {name: value for name, value in asdict(options).items() if value}
+    given = {name: value for name, value in asdict(options).items() if value} | thread
     try:
         response = await client.post("/runs", json={"prompt": task} | given)
         answer = response.json()
@@ -136,11 +136,27 @@ async def post_order(
 
     Asked once: an order that was taken must not be given twice.
     """
+    hint = f"whether it took {what}, `runwright watch {run_id}` tells"
+    await send(client, "POST", f"{_path(run_id)}/{act}", body, hint=hint, failure=failure)
+
+
+async def send(
+    client: httpx.AsyncClient,
+    method: str,
+    path: str,
+    body: object = None,
+    *,
+    hint: str,
+    failure: type[Exception],
+) -> None:
+    """Tell the server to change something, once. Raises the `failure`.
+
+    The `hint` says where to look whether it was heard.
+    """
     try:
-        response = await client.post(f"{_path(run_id)}/{act}", json=body)
+        response = await client.request(method, path, json=body)
     except httpx.HTTPError as error:
         reason = f"the server at {_name_of(client)} does not answer ({type(error).__name__})"
-        hint = f"whether it took {what}, `runwright watch {run_id}` tells"
         raise failure(f"{reason}; {hint}") from None
     if not response.is_success:  # a redirect decides nothing either
         raise failure(_refusal(response))

@@ -9,6 +9,7 @@ from starlette.routing import Match
 
 from api.errors.kinds import RETRY_AFTER, Cause, FieldError, Kind, field_errors, retry_after
 from api.errors.limits import LIMITS
+from api.errors.threads import THREADS
 from api.middleware.access import HostRefused, KeyRefused, NotJson, OriginRefused
 from api.middleware.connections import Malformed
 from api.middleware.limits import BodyCutOff
@@ -378,6 +379,7 @@ PROBLEMS: Mapping[Cause, Kind] = {
         headers=lambda *_: retry_after(RETRY_AFTER),
     ),
     **LIMITS,
+    **THREADS,
     Exception: Kind(
         500,
         "internal",

@@ -33,6 +33,9 @@ class RunReport(TypedDict):
     """A run as it stands."""
 
     run_id: Annotated[str, doc("The id of the run.")]
+    thread_id: Annotated[
+        str, doc("Its thread; given with the next task, that goes on from what came out of this.")
+    ]
     status: Annotated[Status, doc("Where the run stands.")]
     message: Annotated[str, doc("The same in words, and what may be done next.")]
     result: Annotated[Result | None, doc("What came out of a completed run.")]
@@ -54,6 +57,7 @@ def report_of(record: Record, *, base_url: str | None, stopping: bool = False) -
     asked = _asked(record)
     return RunReport(
         run_id=run_id,
+        thread_id=record.get("thread_id", run_id),
         status=record["status"],
         message=_message(record, asked, stopping=stopping),
         result=record["result"],
@@ -99,4 +103,8 @@ def _message(record: Record, asked: Asked | None, *, stopping: bool) -> str:
         )
     if stopping:
         return "The server is stopping. The run is stored and goes on at the next start."
+    if before := record.get("waits_for_run"):
+        needs = {"approval": ", whose plan waits for a person", "in_doubt": ", which is in doubt"}
+        what = needs.get(before["why"], "")
+        return f"The run begins when run {before['run_id']} of its thread has ended{what}."
     return "The run goes on. The tool get_run tells how it stands."

@@ -1,7 +1,7 @@
 """One file for each thing that is asked for: the route, its body and its answer.
 
 `runs` has what is asked of one run or all (start, read, cancel, remove), `server` what is asked of
-the server (health, tools, the drawing).
+the server (health, tools, the drawing), `threads` what is asked of conversations.
 
-Others use `approval`, `fork`, `history`, `live`, `retry`, `runs` and `server`.
+Others use `approval`, `fork`, `history`, `live`, `retry`, `runs`, `server` and `threads`.
 """

@@ -25,6 +25,7 @@ from api.strict import StrictRoute
 from api.views.answers import EventPage, RunAnswer, answered, json_answer, run_answer
 from graph.runs.accept import KeyReused, NotAccepting
 from graph.runs.context import RunNotFound
+from graph.runs.threads import ThreadNotFound
 from graph.service import PromptRejected
 from graph.state.status import SETTLED
 from graph.storage.storage import StorageUnavailable
@@ -112,7 +113,13 @@ async def read_events(
             RunAnswer, "Accepted and on disk, not settled within the timeout.", headers=POSTED
         ),
         **problems(
-            *WITH_BODY, PromptRejected, KeyReused, *NEW_RUN, NotAccepting, StorageUnavailable
+            *WITH_BODY,
+            PromptRejected,
+            ThreadNotFound,
+            KeyReused,
+            *NEW_RUN,
+            NotAccepting,
+            StorageUnavailable,
         ),
     },
 )

@@ -33,6 +33,7 @@ from graph.record.record import Record
 from graph.runs.accept import AlreadyAccepted, KeyReused, NotAccepting
 from graph.runs.choice import ChoiceRejected
 from graph.runs.context import RunNotFound
+from graph.runs.threads import ThreadNotFound
 from graph.service import PromptRejected, Runs
 from graph.state import Attempt, Status
 from graph.state.row import IdempotencyKey
@@ -102,6 +103,8 @@ async def post_run(runs: Runs, body: RunCreate, name: str | None, *, owner: str)
             key=key,
             max_rounds=body.max_rounds,
             mend=body.mend,
+            thread_id=body.thread_id,
+            thread_name=body.thread_name,
         )
     except AlreadyAccepted as before:
         headers = {"Location": f"/runs/{before.run_id}", "Idempotency-Replayed": "true"}
@@ -202,6 +205,7 @@ router = APIRouter(route_class=StrictRoute, tags=["runs"])
             *WITH_BODY,
             PromptRejected,
             ChoiceRejected,
+            ThreadNotFound,
             KeyReused,
             *NEW_RUN,
             NotAccepting,

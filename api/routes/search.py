@@ -73,6 +73,7 @@ RETRIES = "Attempts after the first one, of all its steps."
 ROUNDS = "Rounds that its plan was made in; 0 where it has none."
 METADATA = "With all of these pairs among its metadata."
 TAKEN_UP = "Whether it was gone on with after its server had ended."
+THREAD = "Of this thread."
 SORT = "`time` is the order of acceptance; where duration or cost is not known, it comes last."
 ORDER = "Newest, longest or dearest first, or last."
 LIMIT = "Most runs of the answer."
@@ -96,6 +97,7 @@ class RunFilters(Body):
     min_rounds: Bound | None = Field(None, description=f"At least: {ROUNDS}")
     max_rounds: Bound | None = Field(None, description=f"At most: {ROUNDS}")
     taken_up: bool | None = Field(None, description=TAKEN_UP)
+    thread_id: Name | None = Field(None, description=THREAD)
     sort: Sort = Field("time", description=SORT)
     order: Order = Field("desc", description=ORDER)
     limit: PageSize = Field(PAGE, description=LIMIT)

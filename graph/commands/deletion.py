@@ -8,7 +8,8 @@ from contextlib import asynccontextmanager
 
 from graph.runs.context import RunContext, RunNotFound
 from graph.runs.recovery import is_due
-from graph.state import RunState, attempts
+from graph.runs.threads import ThreadNotFound
+from graph.state import RunState, Status, attempts
 from graph.state.row import RunArtifacts, RunRow, facts_of
 from graph.state.status import SETTLED, WrongStatus
 from graph.storage.storage import RunIndex, StorageUnavailable
@@ -25,6 +26,16 @@ class NotSettled(WrongStatus):
     rule = "only one that has ended can be removed"
 
 
+class ThreadNotSettled(Exception):
+    """A run of the thread has not ended, so that nothing of it can be removed."""
+
+    def __init__(self, thread_id: str, run_id: str, status: Status) -> None:
+        super().__init__(f"run {run_id} of thread {thread_id} is {status}")
+        self.thread_id = thread_id
+        self.run_id = run_id
+        self.status = status
+
+
 class Deletion:
     """Removes what is settled, with everything that is kept of it, and nothing else."""
 
@@ -36,7 +47,40 @@ class Deletion:
 
     async def remove(self, run_id: str, *, owner: str | None) -> None:
         """As `Runs.remove`."""
-        state = await self._reader.admitted(run_id, owner)
+        await self._settle(await self._reader.admitted(run_id, owner))
+        if await self.remove_settled([run_id]):
+            return
+        with self._storage.available():
+            row = await self._storage.index.find(run_id)  # gone, or told to go on meanwhile
+        if row is None:
+            raise RunNotFound(run_id)
+        raise NotSettled(run_id, row.status)
+
+    async def remove_thread(self, thread_id: str, *, owner: str | None) -> None:
+        """As `Threads.remove`."""
+        threads, removed = self._storage.threads, 0
+        with self._storage.available():
+            members = await threads.members(thread_id, owner)
+        try:
+            states = [await self._reader.state(run_id) for run_id, _ in members]
+            for state in states:
+                await self._settle(state)
+            removed = await self._remove(states, thread_id) if states else 0
+        except NotSettled as error:
+            raise ThreadNotSettled(thread_id, error.run_id, error.status) from None
+        except RunNotFound:
+            pass  # it was removed meanwhile
+        if removed:
+            return
+        with self._storage.available():
+            left = await threads.members(thread_id, owner)
+        for run_id, status in left:  # told to go on, or posted, meanwhile
+            raise ThreadNotSettled(thread_id, run_id, status)
+        raise ThreadNotFound(thread_id)
+
+    async def _settle(self, state: RunState) -> None:
+        """See that the row of a run says that it has ended. Raises `NotSettled`."""
+        run_id = state["run_id"]
         if state["status"] not in SETTLED:
             raise NotSettled(run_id, state["status"])
         # The checkpoint wins, and what its projection lacks must not keep it.
@@ -52,43 +96,37 @@ class Deletion:
                 facts=facts_of(state),
                 generation=state["generation"],
             )
-        if await self.remove_settled([run_id]):
-            return
-        with self._storage.available():
-            row = await self._storage.index.find(run_id)  # gone, or told to go on meanwhile
-        if row is None:
-            raise RunNotFound(run_id)
-        raise NotSettled(run_id, row.status)
 
     async def remove_settled(self, run_ids: Sequence[str]) -> int:
         """Remove those of these runs that are settled, together; how many that were.
 
         A run whose state cannot be read stays. Raises `StorageUnavailable`.
         """
-        found: list[RunArtifacts] = []
-        changed: list[
-            str
-        ] = []  # records that name what is removed: those of runs it was forked from
+        found: list[RunState] = []
         for run_id in run_ids:
             try:
                 state = await self._reader.state(run_id)
                 if state["status"] in SETTLED:
-                    found.append(artifacts_of(state))
-                    changed += [fork["run_id"]] if (fork := state.get("forked_from")) else []
+                    found.append(state)
             except RunNotFound:
                 continue
             except StorageUnavailable:
                 raise
             except Exception:
                 logger.exception("run cannot be read, and stays", extra={"run_id": run_id})
-        if not found:
-            return 0
+        return await self._remove(found) if found else 0
+
+    async def _remove(self, states: Sequence[RunState], thread_id: str | None = None) -> int:
+        """Remove runs as far as the storage lets them go; how many it did."""
+        found = [artifacts_of(state) for state in states]
         with self._storage.available():
-            removed = await asyncio.shield(self._storage.remove(found))
-        for one in found:
-            self._subscriptions.forget(one.run_id)
-        for origin in changed:
-            self._settled.drop(origin)
+            remove = self._storage.remove
+            removing = remove(found) if thread_id is None else remove(found, thread_id)
+            removed = await asyncio.shield(removing)
+        for state in states:
+            self._subscriptions.forget(state["run_id"])
+            if fork := state.get("forked_from"):
+                self._settled.drop(fork["run_id"])  # its record names its forks
         return removed
 
 

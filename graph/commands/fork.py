@@ -105,8 +105,11 @@ def seed_of(
 
 
 def _unplanned(state: RunState, prompt: str, *, run_id: str, created_at: float) -> RunState:
-    """A run of this prompt under the conditions of another, which nobody has looked at yet."""
-    return new_run(
+    """A run of this prompt under the conditions of another, which nobody has looked at yet.
+
+    It begins a thread of its own, with what went before the other.
+    """
+    seed = new_run(
         prompt,
         run_id=run_id,
         owner=state["owner"],
@@ -117,6 +120,9 @@ def _unplanned(state: RunState, prompt: str, *, run_id: str, created_at: float) 
         choice=state.get("choice"),
         metadata=state.get("metadata"),
     )
+    if conversation := state.get("conversation"):
+        seed["conversation"] = conversation
+    return seed
 
 
 def _plan(state: RunState, edits: Edits, tools: Mapping[str, Tool]) -> Plan:

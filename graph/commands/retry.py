@@ -247,11 +247,12 @@ class Retrier:
                 )
                 await self._acceptance.admit_retry(state)
                 # As it was retried: by now it may be executing, or over.
-                return await self._reader.record(await self._apply(live, state["owner"], command))
+                return await self._reader.record(await self._apply(live, state, command))
         finally:
             self._context.live.release(live)
 
-    async def _apply(self, live: LiveRun, owner: str, command: RetryCommand) -> RunState:
+    async def _apply(self, live: LiveRun, state: RunState, command: RetryCommand) -> RunState:
+        thread_id = state.get("thread_id", live.run_id)
         run_id, context, index = live.run_id, self._context, self._context.storage.index
         # What has settled it may be about to tell the index so; two may not write its checkpoints.
         if not await context.executor.ended(live, timeout=END_TIMEOUT):
@@ -267,9 +268,12 @@ class Retrier:
                 assert found is not None
                 resumed = await resume(context.graph, found, thread(run_id))
                 context.broadcaster.publish(resumed.state)
-                return resumed.state
-            finally:
-                context.executor.enqueue(live, owner)
+            except BaseException:  # the command is stored, and carried out all the same
+                context.turns.park(live, state["owner"], thread_id)
+                context.turns.pass_on(thread_id)
+                raise
+            await context.turns.enqueue(live, state["owner"], thread_id)
+            return resumed.state
 
     async def retry_now(self, run_id: str, *, owner: str | None) -> Record:
         """As `Runs.retry_now`."""

@@ -45,9 +45,6 @@ class _Returning(Entry):
     slot: asyncio.Future[None]
 
 
-# How fast runs come to their end, so that a refused client can be told when to come again.
-
-
 #: How far back is looked, in seconds, and over how many ends at most.
 WINDOW, ENDS = 60.0, 1000
 
@@ -56,7 +53,10 @@ SHORTEST, LONGEST = 1.0, 60.0
 
 
 class Throughput:
-    """The measured rate of ends; `clock` in seconds."""
+    """The measured rate of ends, so that a refused client can be told when to come again.
+
+    `clock` in seconds.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -139,6 +139,7 @@ class Executor:
         self._in_flight = 0
         self._of_owner: Counter[str] = Counter()  # of those in flight
         self._executing: set[Job] = set()
+        self.parked: set[Job] = set()  # accepted, and not to be queued yet
         self._stopping = False
 
     def start(
@@ -160,7 +161,8 @@ class Executor:
         return Load(
             in_flight=in_flight,
             executing=sum(job.holds_slot for job in jobs),
-            queued=self._queue.new if owner is None else self._queue.new_of(owner),
+            queued=(self._queue.new if owner is None else self._queue.new_of(owner))
+            + sum(job.owner == owner or owner is None for job in self.parked),
             backoff=len(jobs) - in_flight,
             max_in_flight=self._max_in_flight,
             max_executing=self._slots,
@@ -173,7 +175,7 @@ class Executor:
         Raises `QueueFull` when no more runs may wait, for their beginning or in a backoff.
         """
         backoff = len(self._executing) - self._in_flight
-        waiting = self._queue.new + backoff + self._accepting
+        waiting = self._queue.new + len(self.parked) + backoff + self._accepting
         if waiting >= self._max_queued + self._room:
             # When a tenth of them has ended, there is room for more than the first who asks.
             raise QueueFull(waiting, retry_after=self._throughput.time_for(waiting / 10))
@@ -190,9 +192,15 @@ class Executor:
 
     def enqueue(self, job: Job, owner: str) -> None:
         """Execute a run as soon as its turn comes. A run that is here already is not added."""
+        self.parked.discard(job)
         if job.task is None and not job.queued:
             self._queue.append(job, owner)
             self._dispatch()
+
+    def park(self, job: Job, owner: str) -> None:
+        """Count a run among the queued that must not begin before `enqueue`."""
+        job.owner = owner
+        self.parked.add(job)
 
     def is_far(self, job: Job) -> bool:
         """Whether more runs are to begin before this one than may be in flight now."""
@@ -212,6 +220,7 @@ class Executor:
                 job.task.cancel()
             return job.task
         self._queue.remove(job)
+        self.parked.discard(job)
         return self._begin(job)
 
     async def wait_until(self, moment: float) -> float:

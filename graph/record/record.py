@@ -1,7 +1,7 @@
 """The record of a run as callers read it: a view of the state, nothing added but names."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any, NotRequired, cast
+from typing import Annotated, Any, Literal, NotRequired, cast
 
 from annotated_types import Ge
 from typing_extensions import TypedDict
@@ -12,6 +12,7 @@ from graph.state import (
     Attempt,
     Budget,
     Choice,
+    Conversation,
     Learned,
     Limits,
     Marked,
@@ -65,6 +66,27 @@ class InDoubt(TypedDict):
     expires_at: Annotated[Time, doc("Until when; then the step fails, and the run with it.")]
 
 
+class WaitsFor(TypedDict):
+    """The run of its thread that has to end before this one begins."""
+
+    run_id: Annotated[str, doc("The run.")]
+    why: Annotated[
+        Literal["pending", "running", "approval", "in_doubt"],
+        doc(
+            "What that is at: `pending` or `running`; with `approval` a person is to decide about "
+            "its plan, with `in_doubt` about a step that may have acted."
+        ),
+    ]
+
+
+def waiting_for(run_id: str, status: Status, state: RunState | None) -> WaitsFor:
+    """What the next run of a thread waits for; the `state` is that of a run that waits itself."""
+    if status != "waiting":
+        return WaitsFor(run_id=run_id, why="pending" if status == "pending" else "running")
+    in_doubt = state is not None and question_of(state) is not None
+    return WaitsFor(run_id=run_id, why="in_doubt" if in_doubt else "approval")
+
+
 class Origin(TypedDict):
     """The checkpoint that a run was forked from; the run may have been removed since."""
 
@@ -114,6 +136,9 @@ class Record(TypedDict):
 
     version: Annotated[int, doc("Version of the record's shape.")]
     run_id: Annotated[str, doc("The id of the run.")]
+    thread_id: NotRequired[  # as those below
+        Annotated[str, doc("The thread that it belongs to; its own id where it began one.")]
+    ]
     owner: Annotated[str, doc("Whose run it is; `default` where there are no keys.")]
     prompt: Annotated[str, doc("What was asked, exactly as it was sent.")]
     status: Annotated[Status, doc("Where the run stands.")]
@@ -161,7 +186,21 @@ class Record(TypedDict):
             "`cancel` at `/runs/{run_id}/cancel`."
         ),
     ]
-    queue_position: Annotated[int | None, doc("Its place among the waiting, from 1.")]
+    queue_position: Annotated[
+        int | None,
+        doc("Its place among the waiting, from 1; null while it `waits_for_run` another."),
+    ]
+    waits_for_run: NotRequired[
+        Annotated[
+            WaitsFor | None, doc("The run of its thread that has to end first; null of any other.")
+        ]
+    ]
+    conversation: NotRequired[
+        Annotated[
+            Conversation | None,
+            doc("What went before in its thread, as it was when it began; null where nothing did."),
+        ]
+    ]
     created_at: Annotated[Time, doc("When it was accepted.")]
     started_at: Annotated[Time | None, doc("When its planning began.")]
     completed_at: Annotated[Time | None, doc("When it was settled.")]
@@ -177,11 +216,12 @@ def record_of(
     queue_position: int | None = None,
     forks: Sequence[str] = (),
     learned: Learned | None = None,
+    waits_for_run: WaitsFor | None = None,
 ) -> Record:
     """The record of a run; `queue_position` is its place, while it is queued.
 
     `forks` are the ids of the runs that were forked from it, `learned` how the call ended that it
-    asks about.
+    asks about. `waits_for_run` is the run that has to end before it begins.
     """
     question = question_of(state)
     fork = state.get("forked_from")
@@ -189,6 +229,7 @@ def record_of(
     return Record(
         version=state["version"],
         run_id=state["run_id"],
+        thread_id=state.get("thread_id", state["run_id"]),
         forked_from=fork and Origin(run_id=fork["run_id"], checkpoint_id=fork["checkpoint_id"]),
         forks=list(forks),
         owner=state["owner"],
@@ -215,6 +256,8 @@ def record_of(
         last_event_id=len(events(state)),
         actions=actions(state["status"], in_doubt=question is not None),
         queue_position=queue_position,
+        waits_for_run=waits_for_run,
+        conversation=state.get("conversation"),
         created_at=state["created_at"],
         started_at=state["started_at"],
         completed_at=state["completed_at"],

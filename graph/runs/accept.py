@@ -2,10 +2,13 @@
 
 import asyncio
 import logging
+from contextlib import suppress
+from dataclasses import replace
 
 from graph.record.record import Record, record_of
 from graph.runs.context import RunContext
 from graph.runs.quotas import NO_QUOTAS, NoRoom, PostRate, Quotas, RunUsedUp, refusal
+from graph.runs.threads import ThreadNotFound, check_name
 from graph.state import RunState
 from graph.state.row import IdempotencyKey, KeyedRun, Quota, RunRow, state_of
 
@@ -56,14 +59,18 @@ class Acceptance:
     async def accept(self, row: RunRow, key: IdempotencyKey | None = None) -> Record:
         """Store a new run and queue it; its record.
 
-        Raises `TooManyPosts`, `QueueFull`, `NoRoom`, `RunUsedUp`, `StorageUnavailable`, and with a
-        key `AlreadyAccepted` or `KeyReused`.
+        Raises `ChoiceRejected`, `ThreadNotFound`, `TooManyPosts`, `QueueFull`, `NoRoom`,
+        `RunUsedUp`, `StorageUnavailable`, and with a key `AlreadyAccepted` or `KeyReused`.
         The caller may go away meanwhile: what is stored is executed.
         """
         return await asyncio.shield(self._accept(row, key))
 
     async def _accept(self, row: RunRow, key: IdempotencyKey | None) -> Record:
         context, index = self._context, self._context.storage.index
+        if row.thread_name is not None:
+            check_name(row.thread_name)
+        with context.storage.available():
+            await self._check_thread(row)
         self.rate.take(row.owner)
         quota = self.quotas.keeping
         with context.executor.place(), context.storage.available():
@@ -77,16 +84,37 @@ class Acceptance:
                 ):  # another request with the key came between
                     refuse_second(first, key)
             if not stored:
+                await self._check_thread(row)
                 raise refusal(row, await index.kept(row.owner), quota)
+            if row.thread_name is not None:
+                row = replace(row, thread_id=await self._thread_of(row), thread_name=None)
         logger.info("run accepted", extra={"run_id": row.run_id})
         logger.debug("run prompt", extra={"run_id": row.run_id, "prompt": row.prompt})
         live = context.live.of(row.run_id)
         live.reason = "new"
-        context.executor.enqueue(live, row.owner)
-        if not context.executor.is_far(live):
-            live.row = row  # else the storage keeps it until its turn comes
-        context.broadcaster.publish(state_of(row))
-        return record_of(state_of(row), queue_position=context.executor.position(live))
+        state, waits_for_run = state_of(row), None
+        context.broadcaster.publish(state)
+        if row.thread_id is None:
+            context.turns.enqueue_head(live, row)
+            if not context.executor.is_far(live):
+                live.row = row  # else the storage keeps it until its turn comes
+        else:
+            await context.turns.enqueue(live, row.owner, row.thread_id)
+            with suppress(*context.storage.errors):  # it is accepted all the same
+                waits_for_run = await context.reader.waits_for_run(state)
+        position = context.executor.position(live)
+        return record_of(state, queue_position=position, waits_for_run=waits_for_run)
+
+    async def _check_thread(self, row: RunRow) -> None:
+        """Raises `ThreadNotFound` where a run is to go on with a thread that is not its owner's."""
+        threads, thread_id = self._context.storage.threads, row.thread_id
+        if thread_id is not None and not await threads.owned(thread_id, row.owner):
+            raise ThreadNotFound(thread_id)
+
+    async def _thread_of(self, row: RunRow) -> str | None:
+        """The thread that a run has found by its name; None where it has begun it."""
+        found = await self._context.storage.threads.of_run(row.run_id)
+        return None if found == row.run_id else found
 
 
 class AlreadyAccepted(Exception):

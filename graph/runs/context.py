@@ -10,10 +10,11 @@ from langchain_core.runnables import RunnableConfig
 
 from graph.build import RunGraph
 from graph.queue.executor import Executor
-from graph.record.record import Record, record_of
+from graph.record.record import Record, WaitsFor, record_of, waiting_for
 from graph.runs.live import Broadcaster, LiveRuns, Observe
 from graph.runs.quotas import NO_QUOTAS, Quotas
 from graph.runs.settled import SettledRuns
+from graph.runs.threads import CHARACTERS, Conversations, ThreadTurns
 from graph.state import (
     Approve,
     Learned,
@@ -119,7 +120,32 @@ class RunReader:
         with self._storage.available():
             forks = await self._storage.index.forks(run_id)
             learned = await self.learned(state)
-        return record_of(state, queue_position=self.position(run_id), forks=forks, learned=learned)
+            waits_for_run = await self.waits_for_run(state)
+        return record_of(
+            state,
+            queue_position=self.position(run_id),
+            forks=forks,
+            learned=learned,
+            waits_for_run=waits_for_run,
+        )
+
+    async def waits_for_run(self, state: RunState) -> WaitsFor | None:
+        """The run of its thread that one waits for which has not begun, and is not queued."""
+        run_id = state["run_id"]
+        if state["status"] != "pending" or self.position(run_id) is not None:
+            return None
+        head = await self._storage.threads.head(state.get("thread_id", run_id))
+        if head is None or head.run_id == run_id:
+            return None
+        before = await self.kept(head.run_id) if head.status == "waiting" else None
+        return waiting_for(head.run_id, head.status, before)
+
+    async def kept(self, run_id: str) -> RunState | None:
+        """The state of a run as last stored, None where none is. Raises what the storage raises."""
+        if state := self._live.state(run_id) or self._settled.state(run_id):
+            return state
+        snapshot = await self.graph.aget_state(thread(run_id))
+        return whole(snapshot.values) if snapshot.created_at else None
 
     async def learned(self, state: RunState) -> Learned | None:
         """What was learned of the step in doubt that a run asks about, since it asks."""
@@ -170,7 +196,8 @@ class RunContext:
     """One graph over one storage, the executor of its runs, and how they stand.
 
     `live` knows how they stand in this process, `settled` those that have ended of late; `reader`
-    tells it to callers and `broadcaster` to who watches. `make_context` makes one.
+    tells it to callers and `broadcaster` to who watches. `turns` queues those of one thread one
+    after the other, and `conversations` has what went before. `make_context` makes one.
     """
 
     graph: RunGraph
@@ -183,6 +210,8 @@ class RunContext:
     settled: SettledRuns
     reader: RunReader
     broadcaster: Broadcaster
+    turns: ThreadTurns
+    conversations: Conversations
 
 
 def make_context(
@@ -195,12 +224,14 @@ def make_context(
     settled: SettledRuns | None = None,
     live: LiveRuns | None = None,
     observe: Observe | None = None,
+    characters: int = CHARACTERS,
 ) -> RunContext:
     """A context that has no runs yet; the graph is one over this storage, with these tools.
 
     `threads` are those in which the graph calls blocking tools, `doubts` says which of its calls
     leave a receipt when they are begun. `settled` are kept in memory where nobody edits states by
     hand. `live` are those that the graph tells the progress of. `observe` is shown what is stored.
+    So many `characters` of what went before in its thread a run is given.
     """
     live = LiveRuns() if live is None else live  # an empty one counts
     settled = settled or SettledRuns()
@@ -216,6 +247,8 @@ def make_context(
         settled=settled,
         reader=reader,
         broadcaster=Broadcaster(reader.state, live, settled, observe),
+        turns=ThreadTurns(storage, executor),
+        conversations=Conversations(storage, reader.kept, characters),
     )
 
 

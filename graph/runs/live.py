@@ -42,16 +42,17 @@ class Cancellation:
 class LiveRun(Job):
     """One run; each field has one writer, and what the queue writes is in `Job`.
 
-    Orders write `reason`, with the `row` of a new run that is soon to begin, the `cancellation`,
-    and `carried_out`, which ends the wait for a decision; they hold `lock` while they check and
-    store. The runner takes the reason away at the end, and writes `state`, which is the one last
-    stored while the run is executed, and `unsettled`, for as long as it has neither settled nor
-    waits. One that may have ended its process is `quarantined`. The broadcaster writes
+    Orders write `reason`, with the `thread_id`, the `row` of a new run that is soon to begin, the
+    `cancellation`, and `carried_out`, which ends the wait for a decision; they hold `lock` while
+    they check and store. The runner takes the reason away at the end, and writes `state`, which is
+    the one last stored while the run is executed, and `unsettled`, for as long as it has neither
+    settled nor waits. One that may have ended its process is `quarantined`. The broadcaster writes
     `subscription`.
     """
 
     reason: Reason | None = None
     row: RunRow | None = None
+    thread_id: str = ""
     cancellation: Cancellation | None = None
     carried_out: asyncio.Future[None] | None = None
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)

@@ -57,6 +57,7 @@ class Runner:
         self._cancellations = Cancellations(context)
         self._projection = Projection(context.storage, context.live, context.broadcaster.publish)
         self._graph_runner = GraphRunner(context.graph, context.storage.saver, self._projection)
+        self._turns, self._conversations = context.turns, context.conversations
         self._draining = False
         self._quarantine = Quarantine(context.live)
 
@@ -67,6 +68,7 @@ class Runner:
 
     async def close(self) -> None:
         """Note that what has not ended was left in order, when nothing is executing any more."""
+        await self._turns.close()
         for live in self._runs:
             if live.unsettled:
                 live.unsettled = False
@@ -84,28 +86,30 @@ class Runner:
         for row in left:
             if row.cancel_at is not None:
                 await self.execute(row.run_id)
-        due = [
-            row
-            for row in left
-            if row.cancel_at is None and (row.status != "waiting" or row.approval_answer)
-        ]
+        left = [row for row in left if row.cancel_at is None]
+        heads: dict[str, RunRow] = {}
+        for row in sorted(left, key=lambda row: row.status == "pending"):
+            heads.setdefault(row.thread, row)
+        due = [row for row in left if row.status != "waiting" or row.approval_answer]
         for row in due:
             await apply_stored_retry(self._graph, row, thread(row.run_id))
         # First those that were started before and got no further.
         for row in sorted(due, key=lambda row: row.checkpoint_id is None):
-            self._enqueue_unfinished(row)
+            self._enqueue_unfinished(row, is_head=heads[row.thread] is row)
 
-    def _enqueue_unfinished(self, row: RunRow) -> None:
+    def _enqueue_unfinished(self, row: RunRow, *, is_head: bool) -> None:
         """Let a run go on that an earlier process left: one that may have ended it, alone."""
         live = self._runs.of(row.run_id)
         live.reason = "recovered"
-        if row.starts >= MAX_STARTS - 1:
+        if not is_head:
+            self._turns.park(live, row.owner, row.thread)
+        elif row.starts >= MAX_STARTS - 1:
             self._quarantine.quarantine(live)
             # Behind none of those that wait for it, which may have all places: they take turns.
             live.owner = row.owner
             self._executor.interrupt(live)
         else:
-            self._executor.enqueue(live, row.owner)
+            self._turns.enqueue_head(live, row)
 
     # Orders: each was stored before, and is carried out here.
 
@@ -166,6 +170,7 @@ class Runner:
             self._end_wait(live)
             if live.quarantined:
                 self._quarantine.forget(live)  # also one that was cancelled before it had a slot
+            self._turns.pass_on(live.thread_id)
             self._runs.release(live)
 
     async def _persist(self, live: LiveRun) -> None:
@@ -208,6 +213,7 @@ class Runner:
         live.row = None
         if row is None:
             return None
+        live.thread_id = row.thread
         if not live.owner:  # nobody has queued it
             live.owner = row.owner
         config = self._config(row)
@@ -230,7 +236,8 @@ class Runner:
 
     async def _begin(self, live: LiveRun, row: RunRow) -> RunState | None:
         """Drive a run that was just accepted."""
-        config, state = self._config(row), state_of(row)
+        config = self._config(row)
+        state = await self._conversations.placed(row, state_of(row))
         # The client that posted it and waits reads it now, and need not ask the storage.
         live.state, live.row = state, None
         new = row.seed is None
@@ -270,10 +277,22 @@ class Runner:
             case "waiting":
                 return await self._answer(live, row, resumed.state)
             case "drive":
-                state = await set_running(self._graph, config, resumed.state)
+                state = await self._placed(row, config, resumed)
+                state = await set_running(self._graph, config, state)
                 return await self._graph_runner.advance(
                     live, config, row, state, new=resumed.new, progressed=progressed
                 )
+
+    async def _placed(self, row: RunRow, config: RunnableConfig, resumed: Resumed) -> RunState:
+        """The state of a run that goes on, with what went before in its thread."""
+        state = resumed.state
+        if not resumed.new and (state["status"] != "pending" or state["planning_log"]):
+            return state  # it began with it, or without
+        placed = await self._conversations.placed(row, state)
+        if placed is not state and not resumed.new:  # it was cancelled before it began
+            update = split({"conversation": placed["conversation"]})
+            await self._graph.aupdate_state(config, update, as_node="__start__")
+        return placed
 
     async def _answer(self, live: LiveRun, row: RunRow, state: RunState) -> RunState | None:
         """Drive a waiting run on if somebody has decided about it."""

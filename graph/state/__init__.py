@@ -6,6 +6,7 @@ Others use `channels.DETAILS`, `rounds`, `row`, `status` and `wording`.
 """
 
 from graph.state.channels import Channels, logged, split, whole
+from graph.state.conversation import Conversation, Referent, Turn, conversation_of
 from graph.state.doubts import (
     Question,
     in_doubt,
@@ -71,6 +72,7 @@ __all__ = [
     "Budget",
     "Channels",
     "Choice",
+    "Conversation",
     "EditedPlan",
     "Ending",
     "ErrorType",
@@ -85,6 +87,7 @@ __all__ = [
     "Planning",
     "PlanningCall",
     "Question",
+    "Referent",
     "RequiredApproval",
     "ResolvedAs",
     "Result",
@@ -98,10 +101,12 @@ __all__ = [
     "Step",
     "StepFailure",
     "Then",
+    "Turn",
     "Unparsed",
     "Usage",
     "Why",
     "attempts",
+    "conversation_of",
     "ended_at",
     "extend",
     "in_doubt",

@@ -111,7 +111,9 @@ class RunRow:
     `learned` how a call ended that it had left to itself. `generation` counts how often it was
     retried, and `retry` is the last command to do so. `choice` and `metadata` are what it was given
     beside its prompt, None for nothing. A fork has the id of its origin in
-    `forked_from`, and until it is begun the state that it begins with in `seed`.
+    `forked_from`, and until it is begun the state that it begins with in `seed`. `thread_id` is the
+    thread that it goes on with, None where it begins one; `thread_name` is how a new one names the
+    thread, which it begins where its owner has none of that name.
     """
 
     run_id: str
@@ -138,7 +140,14 @@ class RunRow:
     metadata: dict[str, str] | None = None
     forked_from: str | None = None
     seed: RunState | None = None
+    thread_id: str | None = None
+    thread_name: str | None = None
     facts: Facts = NO_FACTS
+
+    @property
+    def thread(self) -> str:
+        """The thread that it belongs to: its own where it names none."""
+        return self.thread_id or self.run_id
 
 
 def facts_of(state: RunState) -> Facts:
@@ -247,4 +256,5 @@ def state_of(row: RunRow) -> RunState:
         choice=row.choice,
         metadata=row.metadata,
         created_at=row.created_at,
+        thread_id=row.thread_id,
     )

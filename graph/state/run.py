@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal, NotRequired
 
 from typing_extensions import TypedDict
 
+from graph.state.conversation import Conversation
 from graph.state.log import ForkedFrom, PlanningCall
 from graph.state.plan import Approval, Approve, Choice, Plan, PlannedBy, Planning, Usage
 from graph.state.status import Result, RunError, Status
@@ -71,7 +72,8 @@ class RunDetails(TypedDict, total=False):
 
     `kept`: bytes of the inputs and outputs of all attempts, missing where all are small.
     `approve` and `approval` are missing in runs that never ask, `choice` and `metadata` in those
-    that were given none: keys cost at every checkpoint.
+    that were given none: keys cost at every checkpoint. So are `thread_id` in a run that is a
+    thread of its own, and `conversation` where nothing went before.
 
     `paused`: seconds since `started_at` in which nothing executed it, while its process was down or
     others had all the slots. `skipped`: the steps that a retry leaves out.
@@ -86,6 +88,8 @@ class RunDetails(TypedDict, total=False):
     approval: Approval | None
     choice: Choice | None
     metadata: dict[str, str]
+    thread_id: str
+    conversation: Conversation
     planned_by: PlannedBy | None
     plan_proposed: Plan | None
     cursor: int
@@ -126,6 +130,7 @@ def new_run(
     approve: Approve = "never",
     choice: Choice | None = None,
     metadata: dict[str, str] | None = None,
+    thread_id: str | None = None,
 ) -> RunState:
     """The state of a run that was accepted and not yet looked at; `log` starts empty by itself."""
     state = RunState(
@@ -161,4 +166,6 @@ def new_run(
         state["choice"] = choice
     if metadata:
         state["metadata"] = metadata
+    if thread_id is not None and thread_id != run_id:
+        state["thread_id"] = thread_id
     return state

@@ -19,6 +19,7 @@ class RunSummary(TypedDict):
     """One run in a list."""
 
     run_id: Annotated[str, doc("The id of the run.")]
+    thread_id: Annotated[str, doc("The thread that it belongs to; its own id where it began one.")]
     owner: Annotated[str, doc("Whose run it is; `default` where there are no keys.")]
     prompt: Annotated[str, doc("What was asked.")]
     status: Annotated[Status, doc("Where the run stands.")]
@@ -86,6 +87,7 @@ def summary_of(row: RunRow) -> RunSummary:
     seconds = duration(row)
     return RunSummary(
         run_id=row.run_id,
+        thread_id=row.thread,
         owner=row.owner,
         prompt=row.prompt,
         status=row.status,
@@ -164,4 +166,6 @@ def _mark(search: Search, owner: str) -> str:
     asked = f"{owner!r} {replace(search, after=None, limit=0)!r}"
     if search.metadata:  # else a cursor is as earlier versions gave it
         asked += f" {search.metadata!r}"
+    if search.thread_id is not None:
+        asked += f" of {search.thread_id!r}"
     return hashlib.sha256(asked.encode()).hexdigest()[:12]

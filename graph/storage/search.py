@@ -49,7 +49,7 @@ class Search:
     without a blank between them follow each other there, and so do the characters of a script that
     writes no blanks, within words as well. Times are epoch seconds: from `created_from` on,
     before `created_before`; the other bounds are inclusive. `metadata`: all of these
-    pairs are among the run's. `sort` by time is the order of
+    pairs are among the run's. `thread_id`: those of this thread. `sort` by time is the order of
     acceptance. Runs whose duration or cost is not known come last in either order, and no bound of
     the cost holds for them.
     """
@@ -69,6 +69,7 @@ class Search:
     max_rounds: int | None = None
     taken_up: bool | None = None
     metadata: tuple[tuple[str, str], ...] = field(default=(), repr=False)  # as cursors know it
+    thread_id: str | None = field(default=None, repr=False)  # as well
     sort: Sort = "time"
     descending: bool = True
     limit: int = 50

@@ -32,6 +32,7 @@ from graph.state.row import (
     RunRow,
 )
 from graph.storage.search import Found, Search
+from graph.storage.threads import ThreadIndex
 from nodes.planning.model import Call, Cost
 
 
@@ -232,9 +233,14 @@ class RunIndex(Protocol):
         """
 
 
-#: Removes settled runs in one transaction; how many. One that is not settled, was retried since, or
-#: is gone, is left.
-DeleteRuns = Callable[[Sequence[RunArtifacts]], Awaitable[int]]
+class DeleteRuns(Protocol):
+    """Removes settled runs in one transaction."""
+
+    async def __call__(self, runs: Sequence[RunArtifacts], thread_id: str | None = None) -> int:
+        """How many were removed. One that is not settled, was retried since, or is gone, is left.
+
+        With a thread all of its runs, or none unless these are all that it has, and settled.
+        """
 
 
 #: Gives the room that removed runs have left back to the disk, where that is worth it; how many
@@ -321,6 +327,7 @@ class Storage:
     reader: BaseCheckpointSaver[str]
     store: BaseStore
     index: RunIndex
+    threads: ThreadIndex
     spending: Spending
     remove: DeleteRuns
     errors: tuple[type[Exception], ...]

@@ -1,5 +1,5 @@
 """The door for notebooks and scripts: the runs of a server, without the server."""
 
-from graph.workbench.workbench import Run, Workbench, WorkbenchClosed, open_workbench
+from graph.workbench.workbench import Conversation, Run, Workbench, WorkbenchClosed, open_workbench
 
-__all__ = ["Run", "Workbench", "WorkbenchClosed", "open_workbench"]
+__all__ = ["Conversation", "Run", "Workbench", "WorkbenchClosed", "open_workbench"]

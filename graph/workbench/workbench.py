@@ -1,5 +1,6 @@
 """The door for notebooks and scripts: the runs of a server, without the server."""
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
@@ -114,12 +115,15 @@ class Workbench:
         instructions: str | None = None,
         tools: Sequence[str] | None = None,
         metadata: Mapping[str, str] | None = None,
+        thread_id: str | None = None,
+        thread_name: str | None = None,
     ) -> "Run":
         """Start a task and return at once.
 
         `model` is asked alone, `instructions` are told to models, and of all tools the plan may use
-        these `tools`; `metadata` stays with the run. Raises `PromptRejected`, `ChoiceRejected` and
-        `WorkbenchClosed`.
+        these `tools`; `metadata` stays with the run. It goes on with the thread of that id or name,
+        which `thread` does by itself. Raises `PromptRejected`, `ChoiceRejected`, `ThreadNotFound`
+        and `WorkbenchClosed`.
         """
         if mode not in get_args(Mode):
             raise ValueError(f'the mode is "execute" or "plan", not {mode!r}')
@@ -128,12 +132,55 @@ class Workbench:
         )
         approve: Approve | None = "always" if mode == "plan" else None
         runs = _opened(self._runs)
-        record = await runs.start(prompt, owner=DEFAULT_OWNER, approve=approve, options=options)
+        record = await runs.start(
+            prompt,
+            owner=DEFAULT_OWNER,
+            approve=approve,
+            options=options,
+            thread_id=thread_id,
+            thread_name=thread_name,
+        )
         return Run(runs, record)
+
+    def thread(self, name: str | None = None) -> "Conversation":
+        """A conversation, to be gone on with by its `run`; that of this name, if there is one."""
+        return Conversation(self, name)
 
     async def get(self, run_id: str) -> "Run":
         """The run with this id. Raises `RunNotFound`."""
         return Run(self._runs, await _opened(self._runs).get(str(run_id), owner=DEFAULT_OWNER))
+
+
+class Conversation:
+    """Runs that go on one after the other, each with what went before it; `thread` makes one.
+
+    `runs` are those that it has begun. `thread_id` is known once there is one.
+    """
+
+    def __init__(self, bench: Workbench, name: str | None = None) -> None:
+        self._bench = bench
+        self._name = name
+        self.thread_id: str | None = None
+        self.runs: list[Run] = []
+        self._starting = asyncio.Lock()  # two at once begin one conversation
+
+    async def run(self, prompt: str, **options: Any) -> "Run":
+        """Go on with a task, as `Workbench.run` does. Raises what `start` raises."""
+        return await (await self.start(prompt, **options)).rest()
+
+    async def start(self, prompt: str, **options: Any) -> "Run":
+        """Go on with a task and return at once; it begins when those before it have ended."""
+        async with self._starting:
+            own = self.thread_id
+            place = {"thread_name": self._name} if own is None else {"thread_id": own}
+            run = await self._bench.start(prompt, **options, **place)
+            self.thread_id = run.thread_id
+            self.runs.append(run)
+        return run
+
+    def __repr__(self) -> str:
+        turns = [f"> {run.record['prompt']}\n{run.said}" for run in self.runs]
+        return "\n".join(turns) or "<Conversation without a run>"
 
 
 class Run:
@@ -153,9 +200,23 @@ class Run:
         return self.record["run_id"]
 
     @property
+    def thread_id(self) -> str:
+        """The conversation that it belongs to."""
+        return self.record["thread_id"]
+
+    @property
     def status(self) -> str:
         """How it stood."""
         return self.record["status"]
+
+    @property
+    def said(self) -> str:
+        """What came of it, in words."""
+        result, error = self.record["result"], self.record["error"]
+        answer = result and result.get("answer")
+        if answer:
+            return answer["text"]
+        return result["summary"] if result else error["message"] if error else self.status
 
     @property
     def output(self) -> Any:

@@ -1,9 +1,10 @@
 """Under which conditions a new run is written: there is room for it, and its key is free."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from graph.state.row import KEPT, IdempotencyKey, Quota, RunRow
+from graph.storage.sqlite.threads import THREAD_IS_KEPT
 from graph.storage.sqlite.writer import Statement
 
 #: What is kept of a run, in bytes. Of what is large, only the length is read.
@@ -29,10 +30,13 @@ _FORK_ROOM = " AND (SELECT count(*) FROM runs WHERE forked_from = ?) < ?"
 
 def room_for(row: RunRow, quota: Quota) -> tuple[str, tuple[Any, ...]]:
     """The condition that a run may be kept beside what there is, and its values."""
-    bounds = (row.owner, quota.runs, quota.bytes)
-    if row.forked_from is None or not quota.forks:
-        return _ROOM, bounds
-    return _ROOM + _FORK_ROOM, (*bounds, row.forked_from, quota.forks)
+    room = _ROOM
+    bounds: tuple[Any, ...] = (row.owner, quota.runs, quota.bytes)
+    if row.forked_from is not None and quota.forks:
+        room, bounds = room + _FORK_ROOM, (*bounds, row.forked_from, quota.forks)
+    if row.thread_id is not None:
+        room, bounds = room + THREAD_IS_KEPT, (*bounds, row.thread_id, row.owner)
+    return room, bounds
 
 
 # Idempotency keys on SQLite: a run and its key are written in one transaction, or neither is.
@@ -55,16 +59,16 @@ _SWEEP_KEYS = """
 _TAKE_KEY = "INSERT OR IGNORE INTO request_keys SELECT ?, ?, ?, ?, ? WHERE "
 
 
+#: What writes a run where a condition with these values holds; the last statement does, or not.
+Inserting = Callable[[str, Sequence[Any]], Sequence[Statement]]
+
+
 def taking(
-    row: RunRow,
-    key: IdempotencyKey,
-    insert: str,
-    values: Sequence[Any],
-    room: tuple[str, tuple[Any, ...]],
+    row: RunRow, key: IdempotencyKey, inserting: Inserting, room: tuple[str, tuple[Any, ...]]
 ) -> tuple[Statement, ...]:
     """What writes a run together with its key, or nothing where the key is taken or no `room`.
 
-    `insert` ends with the source of its `values`. The last statement changes a row if it was free.
+    The last statement changes a row if it was free.
     """
     over = row.created_at - KEPT
     named = (row.owner, key.name)
@@ -75,9 +79,8 @@ def taking(
             _TAKE_KEY + room[0],
             (*named, key.fingerprint, row.run_id, row.created_at, *room[1]),
         ),
-        (
-            f"{insert} WHERE EXISTS"  # noqa: S608 - `insert` is ours, values are bound
-            " (SELECT 1 FROM request_keys WHERE owner = ? AND name = ? AND run_id = ?)",
-            (*values, *named, row.run_id),
-        ),
+        *inserting(_HAS_KEY, (*named, row.run_id)),
     )
+
+
+_HAS_KEY = "EXISTS (SELECT 1 FROM request_keys WHERE owner = ? AND name = ? AND run_id = ?)"

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import aiosqlite
@@ -29,8 +30,9 @@ from graph.storage.search import Found, Search
 from graph.storage.sqlite import admission
 from graph.storage.sqlite.probe import TableProbe
 from graph.storage.sqlite.schema import MIGRATIONS, VERSION, listed
-from graph.storage.sqlite.search import look_up
-from graph.storage.sqlite.searcher import Searcher
+from graph.storage.sqlite.search.passage import look_up
+from graph.storage.sqlite.search.searcher import Searcher
+from graph.storage.sqlite.threads import THREAD_OWNED, by_name, naming
 from graph.storage.sqlite.writer import SqliteWriter, Statement
 from graph.storage.storage import Unsettled
 
@@ -71,19 +73,20 @@ class SqliteIndex:
         if row.forked_from is not None:
             self._origins.add(row.forked_from)
         room, bounds = admission.room_for(row, quota)
-        insert = f"{INSERT} WHERE {room}"
-        return await self._writer.write((insert, (*values_of(row), *bounds)), durable=True) > 0
+        return await self._writer.write(*inserting(row, room, bounds), durable=True) > 0
 
     async def accept_once(
         self, row: RunRow, key: IdempotencyKey, quota: Quota = NO_QUOTA
     ) -> KeyedRun | None:
-        statements = admission.taking(
-            row, key, INSERT, values_of(row), admission.room_for(row, quota)
-        )
+        room = admission.room_for(row, quota)
+        statements = admission.taking(row, key, partial(inserting, row), room)
         while not await self._writer.write(*statements, durable=True):
             if first := await self.find_key(row.owner, key.name, at=row.created_at):
                 return first
-            if quota.is_reached(await self.kept(row.owner)):
+            gone = row.thread_id and not await self._reader.execute_fetchall(
+                THREAD_OWNED, (row.thread_id, row.owner)
+            )
+            if gone or quota.is_reached(await self.kept(row.owner)):
                 return None
             # The run that had the key was removed just now, and has left the key free.
         return KeyedRun(run_id=row.run_id, fingerprint=key.fingerprint)
@@ -129,7 +132,8 @@ class SqliteIndex:
         )
 
     async def unsettled(self) -> Sequence[RunRow]:
-        return await self._select(f"WHERE status IN ({listed(UNSETTLED)}) ORDER BY rowid")
+        among = f"INDEXED BY runs_unsettled WHERE status IN ({listed(UNSETTLED)})"
+        return await self._select(f"{among} ORDER BY rowid")
 
     async def count_unsettled(self) -> Unsettled:
         rows = await self._reader.execute_fetchall(_COUNT_UNSETTLED)
@@ -341,7 +345,7 @@ _NAMES = (
     *("run_id", "owner", "prompt", "limits", "created_at", "status", "started_at", "completed_at"),
     *("starts", "checkpoint_id", "budget", "cancel_at", "cancel_by", "approve", "expires_at"),
     *("question", "approval_answer", "learned"),
-    *("choice", "metadata", "generation", "retry", "forked_from", "seed"),
+    *("choice", "metadata", "generation", "retry", "forked_from", "seed", "thread_id"),
     *_FACTS,
 )
 
@@ -352,14 +356,16 @@ _JSON = _ORDERS | {"limits", "budget", "choice", "metadata"}
 #: The column kept its name when the field was given a better one.
 COLUMNS = ", ".join(_NAMES).replace("approval_answer", "decision")
 
-#: Ends with the source of its values, so that a condition may follow.
-INSERT = f"INSERT INTO runs ({COLUMNS}) SELECT {', '.join('?' * len(_NAMES))}"
 
-
-def values_of(row: RunRow) -> tuple[Any, ...]:
-    """What a new row is written with, in the order of `COLUMNS`."""
-    own = (_written(name, getattr(row, name)) for name in _NAMES[: -len(_FACTS)])
-    return *own, *facts_values(row.facts)
+def inserting(row: RunRow, condition: str, bounds: Sequence[Any]) -> list[Statement]:
+    """What writes a new run where the condition holds; the last statement does, or not."""
+    own = [_written(name, getattr(row, name)) for name in _NAMES[: -len(_FACTS)]]
+    *others, _ = own  # the thread comes last
+    thread, of = ("?", [row.thread]) if row.thread_name is None else by_name(row)
+    marks = ", ".join([*("?" for _ in others), thread, *("?" for _ in _FACTS)])
+    insert = f"INSERT INTO runs ({COLUMNS}) SELECT {marks} WHERE {condition}"
+    values = (*others, *of, *facts_values(row.facts), *bounds)
+    return [*naming(row, condition, bounds), (insert, values)]
 
 
 def facts_values(facts: Facts) -> tuple[Any, ...]:
@@ -375,6 +381,8 @@ def row_of(row: Sequence[Any]) -> RunRow:
     facts = {name: named.pop(name) for name in _FACTS}
     for name in _JSON:
         named[name] = json.loads(named[name]) if named[name] else None
+    if named["thread_id"] == named["run_id"]:
+        named["thread_id"] = None
     return RunRow(**named, facts=Facts(**{**facts, "tools": tuple(json.loads(facts["tools"]))}))
 
 

@@ -14,10 +14,11 @@ from graph.storage.sqlite.index import SqliteIndex
 from graph.storage.sqlite.ownership import ServerAddress, own
 from graph.storage.sqlite.probe import MALFORMED, TableProbe, checking, is_damage, watched, watching
 from graph.storage.sqlite.schema import APPLICATION_ID, VERSION
-from graph.storage.sqlite.searcher import Searcher
+from graph.storage.sqlite.search.searcher import Searcher
 from graph.storage.sqlite.space import SqliteDeletion, SqliteSpace
 from graph.storage.sqlite.spending import SqliteSpending
 from graph.storage.sqlite.store import SqliteStore
+from graph.storage.sqlite.threads import SqliteThreads
 from graph.storage.sqlite.writer import BUSY_TIMEOUT, SqliteWriter
 from graph.storage.storage import Storage, StorageError, StorageFaults
 
@@ -70,7 +71,8 @@ async def _open(
     )
     writer = SqliteWriter(path, factory, timed)
     stack.push_async_callback(writer.aclose)
-    index = SqliteIndex(for_index, writer, Searcher(for_search), TableProbe(for_index, writer))
+    searcher = Searcher(for_search)
+    index = SqliteIndex(for_index, writer, searcher, TableProbe(for_index, writer))
     migrated = await index.migrate()  # first, since it marks the file as ours
     store = SqliteStore(for_store, writer)
     await AsyncSqliteSaver(for_saver).setup()
@@ -101,6 +103,7 @@ async def _open(
         reader=SqliteSaver(for_reader, writer),
         store=store,
         index=index,
+        threads=SqliteThreads(for_index, writer, searcher),
         spending=spending,
         remove=SqliteDeletion(writer),
         give_back=SqliteSpace(path, for_index, factory),

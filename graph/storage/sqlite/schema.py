@@ -248,6 +248,35 @@ ROUND_COLUMNS = (
     """,
 )
 
+#: Which conversation a run belongs to: an earlier run is one of its own. A thread has a row only
+#: where it has a name or metadata; it goes with the last of its runs.
+THREAD_TABLES = (
+    "ALTER TABLE runs ADD COLUMN thread_id TEXT",
+    "UPDATE runs SET thread_id = run_id",
+    "CREATE INDEX runs_in_thread ON runs (thread_id, number)",
+    "DROP INDEX runs_unsettled",
+    f"""
+    CREATE INDEX runs_unsettled ON runs (thread_id, number, status)
+    WHERE status IN ({listed(UNSETTLED)})
+    """,
+    """
+    CREATE TABLE threads (
+        thread_id TEXT PRIMARY KEY,
+        owner TEXT NOT NULL,
+        name TEXT,
+        metadata TEXT,
+        created_at REAL NOT NULL
+    ) WITHOUT ROWID
+    """,
+    "CREATE UNIQUE INDEX threads_by_name ON threads (owner, name) WHERE name IS NOT NULL",
+    """
+    CREATE TRIGGER threads_left AFTER DELETE ON runs
+    WHEN NOT EXISTS (SELECT 1 FROM runs WHERE thread_id = old.thread_id) BEGIN
+        DELETE FROM threads WHERE thread_id = old.thread_id;
+    END
+    """,
+)
+
 #: Steps from each version of the tables to the next; the version is SQLite's `user_version`.
 MIGRATIONS = (
     (
@@ -315,6 +344,7 @@ MIGRATIONS = (
     # Plans of several rounds, which earlier programs would go on with as if they were one; a plan
     # that they made reads as one round.
     ROUND_COLUMNS,
+    THREAD_TABLES,
 )
 
 #: The version that this program writes; a database with a higher one is not opened.

@@ -98,9 +98,14 @@ class SqliteDeletion:
     def __init__(self, writer: SqliteWriter) -> None:
         self._writer = writer
 
-    async def __call__(self, runs: Sequence[RunArtifacts]) -> int:
-        """Remove these runs, those of them that are settled; how many that were."""
+    async def __call__(self, runs: Sequence[RunArtifacts], thread_id: str | None = None) -> int:
+        """Remove these runs, those of them that are settled; how many that were.
+
+        With a thread all of them, or none unless that has no others.
+        """
         ids = _named(*runs)
+        if thread_id is not None:
+            return await self._remove_thread(thread_id, runs, ids)
         return await self._writer.write(
             *(_receipts(run) for run in runs if run.step_keys),
             *(
@@ -110,13 +115,39 @@ class SqliteDeletion:
             (f"DELETE FROM runs WHERE run_id IN ({_SETTLED})", (ids,)),  # noqa: S608 - constants only
         )
 
+    async def _remove_thread(self, thread_id: str, runs: Sequence[RunArtifacts], ids: str) -> int:
+        # Each condition is looked at once, before its statement removes anything; the runs that it
+        # counts are the last to go.
+        keys = json.dumps([key for run in runs for key in run.step_keys])
+        prefixes = json.dumps(sorted({".".join(one) for run in runs for one in run.receipts}))
+        whole = (thread_id, ids)
+        return await self._writer.write(
+            (f"{_RECEIPTS} AND {_WHOLE}", (prefixes, keys, *whole)),
+            *(
+                (
+                    f"DELETE FROM {table} WHERE {column} IN ({_SETTLED}) AND {_WHOLE}",  # noqa: S608 - constants only
+                    (ids, *whole),
+                )
+                for table, column in (TABLES | {"runs": "run_id"}).items()
+            ),
+            durable=True,
+        )
+
+
+#: Receipts of these step keys.
+_RECEIPTS = (
+    "DELETE FROM store WHERE prefix IN (SELECT value FROM json_each(?))"
+    " AND key IN (SELECT value FROM json_each(?))"
+)
+
+#: Holds where a thread has no other runs than these, and all of them are settled.
+_WHOLE = f"""
+    (SELECT count(*) FROM runs WHERE thread_id = ?) = (SELECT count(*) FROM ({_SETTLED}))
+"""  # noqa: S608 - constants only
+
 
 def _receipts(run: RunArtifacts) -> Statement:
-    statement = (
-        "DELETE FROM store WHERE prefix IN (SELECT value FROM json_each(?))"  # noqa: S608 - constants only
-        " AND key IN (SELECT value FROM json_each(?))"
-        f" AND EXISTS ({_SETTLED})"
-    )
+    statement = f"{_RECEIPTS} AND EXISTS ({_SETTLED})"
     keys = json.dumps(run.step_keys)
     prefixes = json.dumps([".".join(one) for one in run.receipts])
     return statement, (prefixes, keys, _named(run))

@@ -10,7 +10,7 @@ from graph.state import DEFAULT_LIMITS
 from graph.state.row import Facts, RunRow
 from graph.state.status import STATUSES
 from graph.storage.search import Search
-from graph.storage.sqlite import filters as sqlite_filters
+from graph.storage.sqlite.search import filters as sqlite_filters
 from graph.storage.storage import Storage
 from tests.graph.storage.test_search import row
 from tests.support.runs.found_rows import search_rows
@@ -89,7 +89,7 @@ async def test_what_is_found_is_what_the_rows_say_while_runs_are_added(
     near: tuple[int, int],
     bound: int,
 ) -> None:
-    for module in ("tests.support.runs.found_rows", "graph.storage.sqlite.search"):
+    for module in ("tests.support.runs.found_rows", "graph.storage.sqlite.search.passage"):
         monkeypatch.setattr(f"{module}.MOST_COUNTED", bound)
         monkeypatch.setattr(f"{module}.MOST_COUNTED_BY_WORDS", bound)
     monkeypatch.setattr(sqlite_filters, "FIRST", near[0])

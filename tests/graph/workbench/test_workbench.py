@@ -292,3 +292,21 @@ async def test_a_task_may_be_given_tools_and_metadata(bench: Workbench) -> None:
     assert run.record["metadata"] == {"cell": "7"}
     with pytest.raises(ChoiceRejected):
         await bench.start(SUMS, model="openai/gpt-5-mini")
+
+
+async def test_a_conversation_goes_on_in_one_thread_and_is_found_by_its_name() -> None:
+    async with await open_workbench() as bench:
+        talk = bench.thread()
+        first, second = await asyncio.gather(talk.start("calculate 6 * 7"), talk.start("2 + 2"))
+        third = await talk.run("3 + 3")
+        other = await bench.thread("sums").run("4 + 4")
+        again = await bench.thread("sums").run("5 + 5")
+
+    assert {run.thread_id for run in (first, second, third)} == {first.run_id}
+    assert [turn["prompt"] for turn in third.record["conversation"]["turns"]] == [
+        "calculate 6 * 7",
+        "2 + 2",
+    ]
+    assert third.output == 6
+    assert repr(talk).splitlines()[-2:] == ["> 3 + 3", third.said]
+    assert again.thread_id == other.run_id

@@ -10,10 +10,10 @@ import pytest
 
 from graph.storage.open import open_storage
 from graph.storage.search import Position, Search
-from graph.storage.sqlite import search
-from graph.storage.sqlite.filters import walk
-from graph.storage.sqlite.search import look_up
-from graph.storage.sqlite.searcher import Rows, Searcher
+from graph.storage.sqlite.search import passage as search
+from graph.storage.sqlite.search.filters import walk
+from graph.storage.sqlite.search.passage import look_up
+from graph.storage.sqlite.search.searcher import Rows, Searcher
 from tests.graph.storage.test_search import accept_all, ended
 
 #: As many runs that have ended, all with one word in their prompts, half of them with another.

@@ -11,9 +11,9 @@ import pytest
 
 from graph.storage.open import open_storage
 from graph.storage.search import Found, Search, SearchTooLarge, total
-from graph.storage.sqlite import search as by_parts
-from graph.storage.sqlite.search import Pace, look_up
-from graph.storage.sqlite.searcher import Searcher, Turns
+from graph.storage.sqlite.search import passage as by_parts
+from graph.storage.sqlite.search.passage import Pace, look_up
+from graph.storage.sqlite.search.searcher import Searcher, Turns
 from graph.storage.storage import Storage
 from tests.graph.storage.sqlite.test_search_work import CountingSearcher
 from tests.graph.storage.test_search import accept_all, ended

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from graph.storage.search import Position, Search
-from graph.storage.sqlite.searcher import Searcher
+from graph.storage.sqlite.search.searcher import Searcher
 
 #: What each order sorts by before the number.
 KEYS = {"time": "NULL", "duration": "duration", "cost": "usd"}
@@ -22,6 +22,7 @@ _FILTERS = (
     ("min_rounds", "rounds >= ?"),
     ("max_rounds", "rounds <= ?"),
     ("taken_up", "(taken_up > 0) = ?"),
+    ("thread_id", "thread_id = ?"),
 )
 
 Condition = tuple[str, list[Any]]
@@ -86,7 +87,7 @@ FIRST, STEPS = 30, 300
 #: What is asked about, without the prompt: that may be long.
 _ASKED = (
     "number, status, created_at, planner, model, tools, usd, retries, taken_up, duration, metadata,"
-    " rounds"
+    " rounds, thread_id"
 )
 
 

@@ -20,7 +20,8 @@ from graph.storage.search import (
     full_text_query,
     sort_key,
 )
-from graph.storage.sqlite.filters import (
+from graph.storage.sqlite.schema import NUMBERS
+from graph.storage.sqlite.search.filters import (
     KEYS,
     Condition,
     beginning,
@@ -29,8 +30,7 @@ from graph.storage.sqlite.filters import (
     ordering,
     walk,
 )
-from graph.storage.sqlite.schema import NUMBERS
-from graph.storage.sqlite.searcher import Rows, Searcher
+from graph.storage.sqlite.search.searcher import Rows, Searcher
 
 
 @dataclass(frozen=True)
@@ -217,7 +217,7 @@ class _Passage:
         search, within = self._search, [self._owner, part.low, part.high]
         condition, values = conditions(search)
         source = (
-            "FROM runs INDEXED BY runs_facts"
+            f"FROM runs INDEXED BY {'runs_facts' if search.thread_id is None else 'runs_in_thread'}"
             " WHERE owner = ? AND number BETWEEN ? AND ? AND status = '{}'" + condition
         )
         parts, given = [], []

@@ -1,0 +1,97 @@
+"""What is done with threads as a whole: listed, named, read, removed."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+from graph.commands.deletion import Deletion
+from graph.record.record import Record
+from graph.runs.context import RunContext, RunNotFound
+from graph.runs.threads import ThreadNotFound, check_name
+from graph.storage.pages import decode, encode
+from graph.storage.search import Position, Search
+from graph.storage.threads import Head, Thread, ThreadChange, ThreadPage
+
+#: What cursors of lists of threads are bound to: the search of runs in a thread that cannot be.
+_LIST = Search(thread_id="")
+
+
+class Threads:
+    """The threads of owners: another's are not found; an `owner` of None finds all."""
+
+    def __init__(self, context: RunContext, deletion: Deletion) -> None:
+        self._storage = context.storage
+        self._threads = context.storage.threads
+        self._reader = context.reader
+        self._deletion = deletion
+
+    async def check(self, thread_id: str, *, owner: str | None) -> None:
+        """Raises `ThreadNotFound` where the owner has no such thread, and `StorageUnavailable`."""
+        with self._storage.available():
+            if not await self._threads.owned(thread_id, owner):
+                raise ThreadNotFound(thread_id)
+
+    async def page(
+        self, owner: str, *, limit: int, cursor: str | None = None, name: str | None = None
+    ) -> ThreadPage:
+        """Threads of an owner, those with the newest runs first, or the one of a name.
+
+        Raises `InvalidCursor` and `StorageUnavailable`.
+        """
+        search = replace(_LIST, text=name)
+        before = None if cursor is None else decode(cursor, search, owner=owner).number
+        with self._storage.available():
+            found, more = await self._threads.page(owner, limit=limit, before=before, name=name)
+        after = (
+            None if more is None else encode(Position(key=None, number=more), search, owner=owner)
+        )
+        return ThreadPage(threads=list(found), next_cursor=after)
+
+    async def get(self, thread_id: str, *, owner: str | None) -> Thread:
+        """One thread. Raises `ThreadNotFound` and `StorageUnavailable`."""
+        with self._storage.available():
+            found = await self._threads.find(thread_id, owner)
+        if found is None:
+            raise ThreadNotFound(thread_id)
+        return found
+
+    async def head(self, owner: str, *, thread_id: str | None, name: str | None) -> Head | None:
+        """The run that a thread of the owner is at. Raises `StorageUnavailable`."""
+        with self._storage.available():
+            if name is not None:
+                thread_id = await self._threads.named(owner, name)
+            if thread_id is None or not await self._threads.owned(thread_id, owner):
+                return None
+            return await self._threads.head(thread_id)
+
+    async def change(self, thread_id: str, change: ThreadChange, *, owner: str | None) -> Thread:
+        """Name a thread, or say what it is known by.
+
+        Raises `ChoiceRejected`, `ThreadNotFound`, `NameTaken` and `StorageUnavailable`.
+        """
+        if change.name is not None:
+            check_name(change.name)
+        with self._storage.available():
+            if not await self._threads.change(thread_id, owner, change):
+                raise ThreadNotFound(thread_id)
+        return await self.get(thread_id, owner=owner)
+
+    async def remove(self, thread_id: str, *, owner: str | None) -> None:
+        """Remove a thread with all of its runs, for good.
+
+        Raises `ThreadNotFound`, `ThreadNotSettled` and `StorageUnavailable`, and then nothing of it
+        is removed.
+        """
+        await self._deletion.remove_thread(thread_id, owner=owner)
+
+    async def records(self, thread_id: str, *, owner: str | None) -> AsyncIterator[Record]:
+        """The records of its runs, in the order of acceptance; without those removed meanwhile.
+
+        Raises `StorageUnavailable`.
+        """
+        with self._storage.available():
+            members = await self._threads.members(thread_id, owner)
+        for run_id, _ in members:
+            try:
+                yield await self._reader.record(await self._reader.state(run_id))
+            except RunNotFound:
+                continue

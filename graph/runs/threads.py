@@ -1,0 +1,192 @@
+"""Runs of one thread in order, one after the other, and what each is given of those before it.
+
+The table of runs decides whose turn it is; what is kept here is only who waits in this process.
+"""
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+
+from graph.queue.executor import Executor
+from graph.runs.choice import ChoiceRejected
+from graph.runs.live import LiveRun
+from graph.state import Conversation, Result, RunState, Turn, conversation_of, run_error
+from graph.state.row import RunRow
+from graph.state.status import SETTLED, Answer
+from graph.storage.storage import Storage
+from graph.storage.threads import LONGEST_THREAD_NAME, THREAD_NAME
+
+
+class ThreadNotFound(Exception):
+    """The owner has no thread with this id, or name."""
+
+    def __init__(self, thread_id: str) -> None:
+        super().__init__(f"there is no thread {thread_id}")
+        self.thread_id = thread_id
+
+
+def check_name(name: str) -> None:
+    """Raises `ChoiceRejected` for what no thread can be called."""
+    if len(name) > LONGEST_THREAD_NAME or not re.fullmatch(THREAD_NAME, name):
+        reason = f"a name has 1 to {LONGEST_THREAD_NAME} characters in one line"
+        raise ChoiceRejected("thread_name", [f"{reason}, and no blank at its ends"])
+
+
+#: The first and longest wait between two tries to ask whose turn it is, in seconds.
+PAUSE, LONGEST_PAUSE = 0.5, 30.0
+
+#: Most characters of the conversation that a run is given.
+CHARACTERS = 16_000
+
+#: So many earlier runs are read at first, and so many times more while these all fit.
+FIRST_READ, MORE = 8, 4
+
+#: Reads the last checkpoint of a run; None where it has none, or is gone. Raises what the storage
+#: raises.
+Read = Callable[[str], Awaitable[RunState | None]]
+
+
+class ThreadTurns:
+    """Queues runs once their threads are free.
+
+    A thread is at one run: at that which has begun and not ended, else at the earliest that has
+    not begun. No other of its runs begins before that has ended, so that one which waits for a
+    person, or is retried, makes all of them wait, without a slot or a place in the queue.
+    """
+
+    def __init__(self, storage: Storage, executor: Executor) -> None:
+        self._storage = storage
+        self._executor = executor
+        self._waiting: dict[str, dict[str, LiveRun]] = {}
+        self._waking: set[asyncio.Task[None]] = set()
+
+    async def enqueue(self, live: LiveRun, owner: str, thread_id: str) -> None:
+        """Execute a run as soon as its thread and the queue let it; what it is to do is stored."""
+        self.park(live, owner, thread_id)  # first, so that what ends meanwhile finds it waiting
+        try:
+            await self._begin_next(thread_id)
+        except self._storage.errors as error:
+            self._storage.faults.tell(error)
+            self.pass_on(thread_id)
+
+    def park(self, live: LiveRun, owner: str, thread_id: str) -> None:
+        """The same for a run that is known to have another before it."""
+        live.thread_id = thread_id
+        self._waiting.setdefault(thread_id, {})[live.run_id] = live
+        self._executor.park(live, owner)
+
+    def enqueue_head(self, live: LiveRun, row: RunRow) -> None:
+        """The same for a run that is known to have none."""
+        live.thread_id = row.thread
+        self._executor.enqueue(live, row.owner)
+
+    def pass_on(self, thread_id: str) -> None:
+        """A run of the thread goes on no further now: see whose turn it is."""
+        if thread_id in self._waiting:
+            waking = asyncio.create_task(self._wake(thread_id))
+            self._waking.add(waking)
+            waking.add_done_callback(self._waking.discard)
+
+    async def close(self) -> None:
+        """Let no further run begin."""
+        self._waiting.clear()
+        for waking in self._waking:
+            waking.cancel()
+        if self._waking:
+            await asyncio.wait(self._waking)
+
+    async def _wake(self, thread_id: str) -> None:
+        pause = PAUSE
+        while thread_id in self._waiting:
+            try:
+                await self._begin_next(thread_id)
+                break
+            except self._storage.errors as error:
+                self._storage.faults.tell(error)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
+
+    async def _begin_next(self, thread_id: str) -> None:
+        """Queue the run that the thread is at, if it waits here. Raises what the storage raises."""
+        head = await self._storage.threads.head(thread_id)
+        waiting = self._waiting.get(thread_id, {})
+        for run_id, live in [*waiting.items()]:
+            if live not in self._executor.parked:  # it was cancelled, and waits no more
+                del waiting[run_id]
+        if head and head.run_id in waiting:
+            due = waiting.pop(head.run_id)
+            self._executor.enqueue(due, due.owner)
+        if not waiting:
+            self._waiting.pop(thread_id, None)
+
+
+class Conversations:
+    """What runs are given of their threads; `read` reads the runs before them."""
+
+    def __init__(self, storage: Storage, read: Read, characters: int = CHARACTERS) -> None:
+        self._threads = storage.threads
+        self._read = read
+        self._characters = characters
+
+    async def placed(self, row: RunRow, state: RunState) -> RunState:
+        """The state of a run that begins, with what went before it in its thread.
+
+        It is the same whenever it is asked for: the runs before have ended. A state that has its
+        conversation keeps it. Raises what the storage raises.
+        """
+        if row.thread_id is None or "conversation" in state:
+            return state
+        conversation = await self._before(row.run_id)
+        return {**state, "conversation": conversation} if conversation else state
+
+    async def _before(self, run_id: str) -> Conversation | None:
+        total = await self._threads.count_earlier(run_id)
+        states: list[RunState] = []
+        read, size = 0, FIRST_READ
+        while read < total:
+            ids = await self._threads.earlier(run_id, limit=size, after=read)
+            found = [await self._read(one) for one in ids]
+            states += [state for state in found if state and state["status"] in SETTLED]
+            read, size = read + len(ids), size * MORE
+            if read >= total or not ids:
+                break
+            taken = _Counted(states)
+            conversation = conversation_of(taken, characters=self._characters, total=total)
+            if not taken.all_read:
+                return conversation
+        if not states:
+            return None
+        # The first run of a thread has a conversation where it is a fork, which goes on here. Of
+        # any other first run, those before were removed.
+        inherited = states[-1].get("conversation")
+        if inherited and states[-1].get("forked_from"):
+            states += [_as_run(turn) for turn in reversed(inherited["turns"])]
+            total += len(inherited["turns"]) + inherited["left_out"]
+        return conversation_of(states, characters=self._characters, total=total)
+
+
+class _Counted:
+    """States one after the other; `all_read` tells whether more of them could have been used."""
+
+    def __init__(self, states: Sequence[RunState]) -> None:
+        self._states = states
+        self.all_read = False
+
+    def __iter__(self) -> Iterator[RunState]:
+        yield from self._states
+        self.all_read = True
+
+
+def _as_run(turn: Turn) -> RunState:
+    """A run that is known only as others saw it."""
+    state = RunState(
+        run_id=turn["run_id"], prompt=turn["prompt"], status=turn["status"], result=None, error=None
+    )
+    state["plan"] = {"steps": []}
+    if turn["source"] == "error":
+        state["error"] = run_error("internal", turn["text"])
+    else:
+        state["result"] = Result(output=None, summary=turn["text"])
+    if turn["source"] == "answer" and state["result"]:
+        state["result"]["answer"] = Answer(text=turn["text"], model="", source="finalize")
+    return state

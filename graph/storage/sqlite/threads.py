@@ -1,0 +1,185 @@
+"""Threads on SQLite: read off the rows of their runs, but for names and metadata."""
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from typing import Any
+
+import aiosqlite
+
+from graph.state import Status
+from graph.state.row import RunRow
+from graph.state.status import UNSETTLED
+from graph.storage.sqlite.schema import NUMBERS, listed
+from graph.storage.sqlite.search.searcher import Searcher
+from graph.storage.sqlite.writer import SqliteWriter, Statement
+from graph.storage.threads import Head, LastRun, NameTaken, Thread, ThreadChange
+
+
+class SqliteThreads:
+    """Lists are read on the connection that searches, everything else on that of the index."""
+
+    def __init__(
+        self, reader: aiosqlite.Connection, writer: SqliteWriter, searcher: Searcher
+    ) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._searcher = searcher
+
+    async def owned(self, thread_id: str, owner: str | None) -> bool:
+        return bool(await self._rows(THREAD_OWNED, thread_id, owner))
+
+    async def named(self, owner: str, name: str) -> str | None:
+        return next((found for (found,) in await self._rows(_NAMED, owner, name)), None)
+
+    async def of_run(self, run_id: str) -> str | None:
+        return next((found for (found,) in await self._rows(_OF_RUN, run_id)), None)
+
+    async def head(self, thread_id: str) -> Head | None:
+        return next((Head(*found) for found in await self._rows(_HEAD, thread_id)), None)
+
+    async def earlier(self, run_id: str, *, limit: int, after: int = 0) -> Sequence[str]:
+        return [found for (found,) in await self._rows(_EARLIER, run_id, limit, after)]
+
+    async def count_earlier(self, run_id: str) -> int:
+        [(count,)] = await self._rows(_COUNT_EARLIER, run_id)
+        return int(count)
+
+    async def find(self, thread_id: str, owner: str | None) -> Thread | None:
+        rows = await self._rows(f"{_THREADS} {_ONE}", thread_id, owner)
+        return next((_thread(row) for row in rows), None)
+
+    async def page(
+        self, owner: str, *, limit: int, before: int | None, name: str | None
+    ) -> tuple[Sequence[Thread], int | None]:
+        known = await self._searcher.fetch(owner, _ORDINAL, (owner,))
+        base = known[0][0] * NUMBERS if known else 0
+        thread_id = None if name is None else await self.named(owner, name)
+        if not known or (name is not None and thread_id is None):
+            return [], None
+        below = base + (NUMBERS if before is None else min(before, NUMBERS))
+        last, values = (_LAST, []) if thread_id is None else (_LAST_OF, [thread_id])
+        rows = await self._searcher.fetch(
+            owner, f"{_THREADS} {last}", (owner, base, below, *values, limit + 1)
+        )
+        more = rows[limit - 1][-1] - base if len(rows) > limit else None
+        return [_thread(row) for row in rows[:limit]], more
+
+    async def change(self, thread_id: str, owner: str | None, change: ThreadChange) -> bool:
+        metadata = None if change.metadata is None else json.dumps(dict(change.metadata))
+        values = (change.renamed, change.name, metadata, thread_id)
+        try:
+            # It gets a row where it had none, unless it has gone meanwhile.
+            return (
+                await self._writer.write(
+                    (_KEEP, (thread_id, owner)), (_CHANGE, (*values, owner)), durable=True
+                )
+                > 0
+            )
+        except sqlite3.IntegrityError:
+            raise NameTaken(change.name or "") from None
+
+    async def members(self, thread_id: str, owner: str | None) -> Sequence[tuple[str, Status]]:
+        return [*await self._rows(_MEMBERS, thread_id, owner)]
+
+    async def _rows(self, sql: str, *values: Any) -> list[Any]:
+        return [*await self._reader.execute_fetchall(sql, values)]
+
+
+def naming(row: RunRow, condition: str, bounds: Sequence[Any]) -> list[Statement]:
+    """What gives the thread that a run begins its name, where the run's own condition holds.
+
+    It comes before the run, which then finds its thread by that name.
+    """
+    if row.thread_name is None:
+        return []
+    values = (row.thread, row.owner, row.thread_name, row.created_at, *bounds)
+    return [(f"INSERT OR IGNORE INTO threads SELECT ?, ?, ?, NULL, ? WHERE {condition}", values)]
+
+
+def by_name(row: RunRow) -> Statement:
+    """How a run that names its thread finds the id of it: a value of what inserts the run."""
+    return f"({_NAMED})", (row.owner, row.thread_name)
+
+
+#: Holds while the thread that a run goes on with has another run of its owner.
+THREAD_IS_KEPT = " AND EXISTS (SELECT 1 FROM runs WHERE thread_id = ? AND owner = ?)"
+
+THREAD_OWNED = "SELECT 1 FROM runs WHERE thread_id = ? AND owner = coalesce(?, owner) LIMIT 1"
+
+_NAMED = "SELECT thread_id FROM threads WHERE owner = ? AND name = ?"
+
+_OF_RUN = "SELECT thread_id FROM runs WHERE run_id = ?"
+
+_HEAD = f"""
+    SELECT run_id, status FROM runs INDEXED BY runs_unsettled
+    WHERE thread_id = ? AND status IN ({listed(UNSETTLED)})
+    ORDER BY status = 'pending', number LIMIT 1
+"""  # noqa: S608 - constants only
+
+_BEFORE = """
+    FROM runs AS own JOIN runs AS other
+    ON other.thread_id = own.thread_id AND other.number < own.number
+    WHERE own.run_id = ?
+"""
+
+_EARLIER = f"SELECT other.run_id {_BEFORE} ORDER BY other.number DESC LIMIT ? OFFSET ?"
+
+_COUNT_EARLIER = f"SELECT count(*) {_BEFORE}"
+
+_ORDINAL = "SELECT ordinal FROM owners WHERE owner = ?"
+
+#: A thread is found by the last of its runs.
+_THREADS = """
+    SELECT last.thread_id, last.owner, name, threads.metadata,
+        (SELECT count(*) FROM runs WHERE thread_id = last.thread_id),
+        coalesce(threads.created_at, (
+            SELECT created_at FROM runs WHERE thread_id = last.thread_id ORDER BY number LIMIT 1
+        )),
+        run_id, prompt, status, last.created_at, number
+    FROM runs AS last LEFT JOIN threads ON threads.thread_id = last.thread_id
+"""
+
+_ONE = """
+    WHERE last.thread_id = ? AND last.owner = coalesce(?, last.owner)
+    ORDER BY number DESC LIMIT 1
+"""
+
+_LAST = """
+    WHERE last.owner = ? AND number > ? AND number < ? AND NOT EXISTS (
+        SELECT 1 FROM runs AS later
+        WHERE later.thread_id = last.thread_id AND later.number > last.number
+    )
+    ORDER BY number DESC LIMIT ?
+"""
+
+_LAST_OF = _LAST.replace("AND NOT EXISTS", "AND last.thread_id = ? AND NOT EXISTS")
+
+_KEEP = """
+    INSERT OR IGNORE INTO threads
+    SELECT thread_id, owner, NULL, NULL, created_at FROM runs
+    WHERE thread_id = ? AND owner = coalesce(?, owner) ORDER BY number LIMIT 1
+"""
+
+_CHANGE = """
+    UPDATE threads SET name = CASE WHEN ? THEN ? ELSE name END, metadata = coalesce(?, metadata)
+    WHERE thread_id = ? AND owner = coalesce(?, owner)
+"""
+
+_MEMBERS = """
+    SELECT run_id, status FROM runs
+    WHERE thread_id = ? AND owner = coalesce(?, owner) ORDER BY number
+"""
+
+
+def _thread(row: Sequence[Any]) -> Thread:
+    thread_id, owner, name, metadata, runs, created_at, *last, _ = row
+    return Thread(
+        thread_id=thread_id,
+        owner=owner,
+        name=name,
+        metadata=json.loads(metadata) if metadata else {},
+        runs=runs,
+        created_at=created_at,
+        last_run=LastRun(run_id=last[0], prompt=last[1], status=last[2], created_at=last[3]),
+    )
