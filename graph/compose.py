@@ -33,6 +33,7 @@ from graph.telemetry.lag import measuring
 from graph.telemetry.metrics import Metrics
 from graph.telemetry.observer import RunObserver, together
 from graph.telemetry.traces import tell_again, tracing
+from graph.telemetry.webhooks import WebhookSender, make_endpoints, sending, subscriptions
 from nodes.approval.in_doubt import DoubtGate
 from nodes.fallback_plan import LazyPlanner
 from nodes.planning.model import ModelLadder
@@ -58,11 +59,11 @@ async def open_runs(
     `server` is where this process answers, for others that find the file in use. Without
     `resume_unfinished`, runs that an earlier process left stay as they are. `functions` become
     tools beside the configured ones. What the first run needs is loaded in the background, soon
-    after `answering` is set where it is given. Raises `StorageError`, `FileOwned`, `InvalidTool`
-    and `InvalidSettings`.
+    after `answering` is set where it is given. Raises `StorageError`, `FileOwned`, `InvalidTool`,
+    `InvalidSettings`, `TracesMissing` and `WebhookUnsigned`.
     """
     tools, ladder = open_tools(settings, functions), make_ladder(settings)
-    metrics = Metrics()
+    metrics, endpoints = Metrics(), make_endpoints(settings.webhooks)
     if settings.mcp:
         tools = Toolbox(tools)
     _warn_of_overlaps(tools)
@@ -90,8 +91,11 @@ async def open_runs(
         )
         # A server's states are changed through it alone; a notebook's may be edited by hand.
         settled = SettledRuns(LARGEST if server else 0)
-        observe = together(RunObserver(metrics), traces)
+        observers: list[Observe] = [RunObserver(metrics), *([traces] if traces else [])]
+        observe = together(observers)
         context = _context(settings, storage, tools, ladder, executor, planner, settled, observe)
+        sender = WebhookSender(storage, endpoints, metrics, context.reader.state, settled.drop)
+        observers.append(sender.notice)
         runs = Runs(
             context,
             policy,
@@ -102,6 +106,8 @@ async def open_runs(
             metrics=metrics,
         )
         try:
+            if resume_unfinished:
+                await storage.outbox.subscribe(subscriptions(settings.webhooks))
             await runs.open(resume_unfinished=resume_unfinished)
             if traces and resume_unfinished:
                 await tell_again(traces, storage.index, context.reader.state)
@@ -113,6 +119,7 @@ async def open_runs(
             _warming(ladder, planner, answering),
             sweeping(retention),
             measuring(metrics),
+            sending(sender if resume_unfinished else None),
         ):
             try:
                 yield runs

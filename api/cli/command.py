@@ -39,6 +39,7 @@ from graph.storage.sqlite.backup import BackupFailed, back_up
 from graph.storage.sqlite.ownership import FileOwned
 from graph.storage.storage import StorageError
 from graph.telemetry.traces import TracesMissing
+from graph.telemetry.webhooks import WebhookUnsigned
 from tools.registry import InvalidTool
 
 # `runwright key new`: a key, told this once, and the line by which a server knows it.
@@ -62,6 +63,7 @@ BEFORE_IT_BEGAN = (
     PortTaken,
     StorageError,
     TracesMissing,
+    WebhookUnsigned,
 )
 
 #: Exit codes: 0 done, 1 the run failed or was cancelled, 2 it could not begin, 3 its end was not

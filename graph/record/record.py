@@ -87,6 +87,17 @@ def waiting_for(run_id: str, status: Status, state: RunState | None) -> WaitsFor
     return WaitsFor(run_id=run_id, why="in_doubt" if in_doubt else "approval")
 
 
+class Undelivered(TypedDict):
+    """Something that was to be posted of the run, and was tried without success."""
+
+    url: Annotated[str, doc("Where.")]
+    event: Annotated[str, doc("What, as `run.completed`.")]
+    at: Annotated[Time, doc("When it happened.")]
+    attempts: Annotated[int, doc("How often it was tried.")]
+    failure: Annotated[str, doc("Why the last attempt failed.")]
+    given_up: Annotated[bool, doc("Whether it is tried no more.")]
+
+
 class Origin(TypedDict):
     """The checkpoint that a run was forked from; the run may have been removed since."""
 
@@ -201,6 +212,12 @@ class Record(TypedDict):
             doc("What went before in its thread, as it was when it began; null where nothing did."),
         ]
     ]
+    webhooks: NotRequired[
+        Annotated[
+            list[Undelivered],
+            doc("What of it could not be posted as yet, or at all; missing where that is nothing."),
+        ]
+    ]
     created_at: Annotated[Time, doc("When it was accepted.")]
     started_at: Annotated[Time | None, doc("When its planning began.")]
     completed_at: Annotated[Time | None, doc("When it was settled.")]
@@ -217,16 +234,18 @@ def record_of(
     forks: Sequence[str] = (),
     learned: Learned | None = None,
     waits_for_run: WaitsFor | None = None,
+    undelivered: Sequence[Undelivered] = (),
 ) -> Record:
     """The record of a run; `queue_position` is its place, while it is queued.
 
     `forks` are the ids of the runs that were forked from it, `learned` how the call ended that it
-    asks about. `waits_for_run` is the run that has to end before it begins.
+    asks about. `waits_for_run` is the run that has to end before it begins. `undelivered` is what
+    could not be posted of it.
     """
     question = question_of(state)
     fork = state.get("forked_from")
     made = attempts(state)
-    return Record(
+    record = Record(
         version=state["version"],
         run_id=state["run_id"],
         thread_id=state.get("thread_id", state["run_id"]),
@@ -262,6 +281,9 @@ def record_of(
         started_at=state["started_at"],
         completed_at=state["completed_at"],
     )
+    if undelivered:
+        record["webhooks"] = list(undelivered)
+    return record
 
 
 def _in_doubt(question: Question, learned: Learned | None) -> InDoubt:

@@ -10,7 +10,7 @@ from langchain_core.runnables import RunnableConfig
 
 from graph.build import RunGraph
 from graph.queue.executor import Executor
-from graph.record.record import Record, WaitsFor, record_of, waiting_for
+from graph.record.record import Record, Undelivered, WaitsFor, record_of, waiting_for
 from graph.runs.live import Broadcaster, LiveRuns, Observe
 from graph.runs.quotas import NO_QUOTAS, Quotas
 from graph.runs.settled import SettledRuns
@@ -121,12 +121,24 @@ class RunReader:
             forks = await self._storage.index.forks(run_id)
             learned = await self.learned(state)
             waits_for_run = await self.waits_for_run(state)
+            undelivered = await self._storage.outbox.undelivered(run_id)
         return record_of(
             state,
             queue_position=self.position(run_id),
             forks=forks,
             learned=learned,
             waits_for_run=waits_for_run,
+            undelivered=[
+                Undelivered(
+                    url=one.endpoint,
+                    event=f"run.{one.status}",
+                    at=one.at,
+                    attempts=one.attempts,
+                    failure=one.failure,
+                    given_up=bool(one.given_up),
+                )
+                for one in undelivered
+            ],
         )
 
     async def waits_for_run(self, state: RunState) -> WaitsFor | None:

@@ -1,6 +1,6 @@
 """What the process is told by its environment: the settings, and the keys of those who call.
 
-Others use `keys`.
+Others use `keys` and `webhooks`.
 """
 
 from graph.settings.configured import ModelSettings

@@ -1,4 +1,4 @@
-"""One configured model: its name, where it is, and what it costs."""
+"""What single settings hold: a model with its place and its price, and lists of names."""
 
 import json
 import re
@@ -110,3 +110,30 @@ class ModelPrice(BaseModel):
     input: float = Field(ge=0)
     output: float = Field(ge=0)
     cached: float | None = Field(None, ge=0)
+
+
+# Names in lists.
+
+
+_HOST = re.compile(r"\*|\[[0-9a-fA-F:.]+\]|[^\s,:/?#@*\[\]]+")
+_ORIGIN = re.compile(r"https?://[^\s/?#@*,]+")
+
+
+def check_hosts(hosts: tuple[str, ...]) -> tuple[str, ...]:
+    """Names that a Host header may have, without a port."""
+    if not all(map(_HOST.fullmatch, hosts)):
+        raise PydanticCustomError(
+            "host", "Input should be names without scheme or port, as agent.example"
+        )
+    return hosts
+
+
+def check_origins(origins: tuple[str, ...]) -> tuple[str, ...]:
+    """Sites as browsers name them, in small letters."""
+    for origin in origins:
+        if not _ORIGIN.fullmatch(origin):
+            raise PydanticCustomError(
+                "origin",
+                "Input should name origins as https://one.example or http://localhost:3000",
+            )
+    return tuple(origin.lower() for origin in origins)

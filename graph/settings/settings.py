@@ -9,12 +9,19 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from graph.settings.configured import ModelName, ModelPrice, ModelSettings
+from graph.settings.configured import (
+    ModelName,
+    ModelPrice,
+    ModelSettings,
+    check_hosts,
+    check_origins,
+)
 from graph.settings.keys import InvalidKey, Key, parse_keys, without_secrets
+from graph.settings.webhooks import WebhookSettings
 from graph.state import MOST_KEPT, Approve, Limits
 from nodes.planning.complexity import THRESHOLD
 from tools.invocation import ToolErrors
@@ -24,9 +31,6 @@ PREFIX = "RUNWRIGHT_"
 
 #: Settings whose values are told to nobody, not even when they are wrong.
 SECRET = frozenset({"api_key", "api_keys"})
-
-_HOST = re.compile(r"\*|\[[0-9a-fA-F:.]+\]|[^\s,:/?#@*\[\]]+")
-_ORIGIN = re.compile(r"https?://[^\s/?#@*,]+")
 
 CommaSeparated = Annotated[tuple[str, ...], NoDecode]
 
@@ -50,13 +54,13 @@ class Settings(BaseSettings):
     # Where the server listens
     host: str = Field("127.0.0.1", min_length=1, description="address to listen on")
     port: int = Field(8000, ge=0, le=65535, description="port to listen on; 0 takes a free one")
-    allowed_hosts: CommaSeparated = Field(
+    allowed_hosts: Annotated[CommaSeparated, AfterValidator(check_hosts)] = Field(
         (), description="names beside the loopback ones that the Host header may have"
     )
     open_to_all: bool = Field(
         False, description="whether a server without keys may listen beyond loopback"
     )
-    cors_origins: CommaSeparated = Field(
+    cors_origins: Annotated[CommaSeparated, AfterValidator(check_origins)] = Field(
         (), description="other sites whose pages may call: https://one.example,…"
     )
     max_body: int = Field(64 * 1024, ge=1024, le=2**30, description="largest request body, bytes")
@@ -238,6 +242,9 @@ class Settings(BaseSettings):
     forks_per_run: int = Field(100, ge=0, le=10**6, description="forks of one run; 0: any")
 
     # What is told
+    webhooks: Annotated[tuple[WebhookSettings, ...], NoDecode] = Field(
+        (), description='where ends and waits of runs are posted: [{"url": …, "secret_env": …}]'
+    )
     traces: Literal["off", "otlp"] = Field(
         "off", description="whether spans of runs are exported, as OTEL_… variables say"
     )
@@ -270,26 +277,6 @@ class Settings(BaseSettings):
             raise PydanticCustomError("key", "Input should be a key as `runwright key new` prints")
         return value.strip() or None
 
-    @field_validator("allowed_hosts")
-    @classmethod
-    def _check_hosts(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
-        if not all(map(_HOST.fullmatch, hosts)):
-            raise PydanticCustomError(
-                "host", "Input should be names without scheme or port, as agent.example"
-            )
-        return hosts
-
-    @field_validator("cors_origins")
-    @classmethod
-    def _check_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
-        for origin in origins:
-            if not _ORIGIN.fullmatch(origin):
-                raise PydanticCustomError(
-                    "origin",
-                    "Input should name origins as https://one.example or http://localhost:3000",
-                )
-        return tuple(origin.lower() for origin in origins)
-
     @field_validator("allowed_hosts", "cors_origins", "tools", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
@@ -297,7 +284,7 @@ class Settings(BaseSettings):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
 
-    @field_validator("models", "model_prices", mode="before")
+    @field_validator("models", "model_prices", "webhooks", mode="before")
     @classmethod
     def _decode(cls, value: Any) -> Any:
         try:

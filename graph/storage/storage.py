@@ -31,6 +31,7 @@ from graph.state.row import (
     RunArtifacts,
     RunRow,
 )
+from graph.storage.outbox import Outbox
 from graph.storage.search import Found, Search
 from graph.storage.threads import ThreadIndex
 from nodes.planning.model import Call, Cost
@@ -333,6 +334,7 @@ class Storage:
     errors: tuple[type[Exception], ...]
     faults: StorageFaults = field(default_factory=StorageFaults)
     give_back: GiveBack = _nothing
+    outbox: Outbox = field(kw_only=True)
     sizes: Callable[[], Mapping[str, int]] = dict
 
     @contextmanager

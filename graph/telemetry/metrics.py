@@ -143,6 +143,7 @@ class Metrics:
         self.spans = self._counter(
             "spans", "Spans of traces: exported, failed at that, or dropped.", "outcome"
         )
+        self.webhooks = self._counter("webhooks", "Attempts to post, by outcome.", "outcome")
         self.faults = self._counter("observer_faults", "States that could not be counted.")
 
     def text(self) -> bytes:

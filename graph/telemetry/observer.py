@@ -105,12 +105,11 @@ class RunObserver:
         self._metrics.run_seconds.labels(status).observe(max(0.0, ended - _begun(state)))
 
 
-def together(*observers: Observe | None) -> Observe:
-    """One observer that shows each state to all of these that there are."""
-    there = [one for one in observers if one]
+def together(observers: Sequence[Observe]) -> Observe:
+    """One observer that shows each state to all that are in the list by then."""
 
     def observe(state: RunState) -> None:
-        for one in there:
+        for one in observers:
             one(state)
 
     return observe

@@ -9,6 +9,8 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+
 from api.cli.command import CANNOT_BEGIN
 from api.parameters import LONGEST_WAIT
 from api.streams.sse import HEARTBEAT
@@ -31,6 +33,22 @@ def test_the_page_names_settings_that_there_are_and_log_lines_that_are_written()
         calls = "exception|error" if level == "error" else level
         assert re.search(rf'logger\.({calls})\(\s*"[^"]*{line}', sources), line
     assert 'logger.info("run taken up"' in sources
+
+
+def test_a_server_with_traces_and_webhooks_as_the_page_has_them_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = in_a_shell(page.TRACES + page.WEBHOOKS + "env -0", {"PATH": "/usr/bin:/bin"}).stdout
+    variables = dict(line.split("=", 1) for line in told.split("\0") if line)
+    prefix = "RUNWRIGHT_"
+    settings = {name: text for name, text in variables.items() if name.startswith(prefix)}
+    for name in ("HOOK_SECRET", "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_SERVICE_NAME"):
+        monkeypatch.setenv(name, variables[name])
+    given = {name.removeprefix(prefix).lower(): text for name, text in settings.items()}
+    assert set(given) == {"traces", "webhooks"}
+    with serving(tmp_path, **given) as server:
+        server.settled(server.post("what is 2 plus 3"))
+        assert server.terminate() == 0
 
 
 def test_the_commands_do_what_is_told_beside_a_server(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
 from graph.storage.sqlite.checkpoints import SqliteSaver
 from graph.storage.sqlite.index import SqliteIndex
+from graph.storage.sqlite.outbox import SqliteOutbox
 from graph.storage.sqlite.ownership import ServerAddress, own
 from graph.storage.sqlite.probe import MALFORMED, TableProbe, checking, is_damage, watched, watching
 from graph.storage.sqlite.schema import APPLICATION_ID, VERSION
@@ -86,6 +87,8 @@ async def _open(
     for_store.execute("PRAGMA query_only=ON")
     await for_search.execute_fetchall(f"PRAGMA mmap_size={SEARCHED}")
     saver = SqliteSaver(for_saver, writer)
+    outbox = SqliteOutbox(for_index, writer)
+    await outbox.open()
     spending = SqliteSpending(for_reader, writer)
     await spending.count_left()
     try:
@@ -109,6 +112,7 @@ async def _open(
         give_back=SqliteSpace(path, for_index, factory),
         errors=(sqlite3.Error,),
         faults=faults,
+        outbox=outbox,
         sizes=partial(_sizes, path),
     )
 

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 
 from graph.state import Status
-from graph.state.status import SETTLED, STATUSES, UNSETTLED
+from graph.state.status import SETTLED, SETTLED_OR_WAITING, STATUSES, UNSETTLED
 
 
 def listed(statuses: Collection[Status]) -> str:
@@ -277,6 +277,43 @@ THREAD_TABLES = (
     """,
 )
 
+#: Who is told of changes, and what is to be posted to them; it goes with its run.
+OUTBOX_TABLES = (
+    "ALTER TABLE runs ADD COLUMN webhook TEXT",
+    "CREATE TABLE webhooks (endpoint TEXT PRIMARY KEY, statuses TEXT NOT NULL)",
+    """
+    CREATE TABLE outbox (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        run_id TEXT NOT NULL,
+        endpoint TEXT NOT NULL,
+        status TEXT NOT NULL,
+        at REAL NOT NULL,
+        due REAL NOT NULL,
+        attempts INTEGER NOT NULL DEFAULT 0,
+        failure TEXT,
+        given_up INTEGER NOT NULL DEFAULT 0
+    )
+    """,
+    "CREATE INDEX outbox_of_run ON outbox (run_id, endpoint, number)",
+    "CREATE INDEX outbox_due ON outbox (due) WHERE NOT given_up",
+    f"""
+    CREATE TRIGGER outbox_filled AFTER UPDATE OF status ON runs
+    WHEN new.status IS NOT old.status AND new.status IN ({listed(SETTLED_OR_WAITING)}) BEGIN
+        INSERT INTO outbox (run_id, endpoint, status, at, due)
+        SELECT new.run_id, endpoint, new.status, moment, moment
+        FROM (SELECT (julianday('now') - 2440587.5) * 86400.0 AS moment) CROSS JOIN (
+            SELECT endpoint FROM webhooks, json_each(statuses) WHERE value = new.status
+            UNION SELECT new.webhook WHERE new.webhook IS NOT NULL
+        );
+    END
+    """,  # noqa: S608 - constants only
+    """
+    CREATE TRIGGER outbox_left AFTER DELETE ON runs BEGIN
+        DELETE FROM outbox WHERE run_id = old.run_id;
+    END
+    """,
+)
+
 #: Steps from each version of the tables to the next; the version is SQLite's `user_version`.
 MIGRATIONS = (
     (
@@ -345,6 +382,7 @@ MIGRATIONS = (
     # that they made reads as one round.
     ROUND_COLUMNS,
     THREAD_TABLES,
+    OUTBOX_TABLES,
 )
 
 #: The version that this program writes; a database with a higher one is not opened.

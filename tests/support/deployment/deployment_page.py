@@ -25,6 +25,8 @@ def blocks(language: str) -> list[str]:
     CONTAINER_BACKUP,
     UPGRADE,
     CONTAINER_UPGRADE,
+    TRACES,
+    WEBHOOKS,
 ] = blocks("sh")
 [UNIT, SETTINGS] = blocks("ini")
 [DOCKERFILE, OWN_TOOLS] = blocks("dockerfile")
