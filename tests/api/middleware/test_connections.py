@@ -223,6 +223,20 @@ def test_requests_sent_ahead_are_answered_in_order(server: ServerProcess) -> Non
     assert len(answers) == 5
 
 
+def test_a_connection_on_which_some_are_always_ahead_is_kept(server: ServerProcess) -> None:
+    """With three under way all the time, however many there have been."""
+    one = request("/health/live", f"a: {'b' * 400}")
+    with closing(connect(server)) as connection:
+        connection.sendall(one * 3)
+        received, answered = b"", 0
+        while answered < 2_000 and (piece := connection.recv(PIECE)):
+            received += piece
+            more = received.count(b"HTTP/1.1 200") - answered
+            connection.sendall(one * more)
+            answered += more
+        assert answered >= 2_000
+
+
 def test_only_so_many_are_kept_that_are_sent_ahead(server: ServerProcess) -> None:
     before = memory(server)
     answer = answer_to(server, request("/health/live") * 100_000)
