@@ -72,45 +72,50 @@ class Checker:
 
     def errors(self, value: Any, most: int) -> list[ValidationError]:
         """What is wrong with a value, at first. Raises `Exhausted`, and what references do."""
-        token = _budget.set(_Budget(self._lookup))
+        token = _budget.set(Budget(lookup=self._lookup))
         try:
             return list(islice(self._validator.iter_errors(value), most))
         finally:
             _budget.reset(token)
 
-    def check(self) -> None:
+    def check(self, budget: "Budget") -> None:
         """See that the schema is one, and that what it refers to is there.
 
         Raises `InvalidSchema`, `Exhausted`, and what references do.
         """
+        budget.spend(_size(self._schema) / 4 + _characters(self._schema) / 1_000)
         dialect = self._dialect.META_SCHEMA["$schema"]
         try:
             # The dialect is always one that is known: another would be asked for at its address.
             jsonschema_rs.meta.validate({**self._schema, "$schema": dialect})
         except jsonschema_rs.ValidationError as error:
             raise InvalidSchema(error.message) from None
-        made = _Budget(0)
         for pattern in sorted(set(_patterns(self._schema))):
-            made.spend(len(pattern) / 5)
-            made.spend(_compiled(pattern).made)
-        self.errors({}, MAX_STEPS)
+            budget.spend(len(pattern) / 5)
+            budget.spend(_compiled(pattern).made)
+        budget.lookup = self._lookup
+        token = _budget.set(budget)
+        try:
+            list(islice(self._validator.iter_errors({}), MAX_STEPS))
+        finally:
+            _budget.reset(token)
 
 
-class _Budget:
+class Budget:
     """The steps that are left of a check; `lookup` are those of a reference by a name."""
 
-    def __init__(self, lookup: int) -> None:
+    def __init__(self, steps: float = MAX_STEPS, *, lookup: int = 0) -> None:
+        self.left = steps
         self.lookup = lookup
-        self._left: float = MAX_STEPS
 
     def spend(self, steps: float) -> None:
         """Take steps. Raises `Exhausted`."""
-        self._left -= steps
-        if self._left < 0:
+        self.left -= steps
+        if self.left < 0:
             raise Exhausted
 
 
-_budget: ContextVar[_Budget] = ContextVar("budget")
+_budget: ContextVar[Budget] = ContextVar("budget")
 
 
 def _within(value: Any) -> Iterator[dict[str, Any]]:
