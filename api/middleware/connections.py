@@ -122,14 +122,17 @@ class GuardedProtocol(HttpToolsProtocol):
         another protocol.
         """
         self._unset_keepalive_if_required()
-        try:
-            self.parser.feed_data(part)
-        except HttpParserUpgrade:
-            pass  # it goes on in this one
-        except HttpParserError:
-            if not self._refused:
-                self._open.malformed.note(address=self._address)
-                self._refuse(Malformed())
+        while part:
+            try:
+                self.parser.feed_data(part)
+                return
+            except HttpParserUpgrade as asked:
+                part = part[asked.args[0] :]  # it goes on in this one
+            except HttpParserError:
+                if not self._refused:
+                    self._open.malformed.note(address=self._address)
+                    self._refuse(Malformed())
+                return
 
     def _drop(self, count: int) -> None:
         self._dropped += count
