@@ -77,7 +77,9 @@ def seed_of(
     seed["planned_by"] = BY_CALLER
     plan = Plan(steps=[step], rounds=[new_round(seed, [step], first=1, calls=[0, 0])])
     asked = gate.about(seed, {"plan": plan})
-    seed["plan"], seed["approval"] = asked["plan"], asked.get("approval")
+    seed["plan"] = asked["plan"]
+    if "approval" in asked:
+        seed["approval"] = asked["approval"]
     return seed
 
 

@@ -4,12 +4,16 @@ from typing import Any
 
 import pytest
 
+from graph.commands.call import seed_of
 from graph.commands.retry import RetryRejected, RetryRequest
+from graph.record.events import next_event
 from graph.record.record import Record
 from graph.service import Runs
+from graph.state import Approve, RunState
 from graph.storage.storage import Storage
+from nodes.approval.asking import ApprovalGate, approval_needed
 from tests.support.models.rounds import model, passing
-from tests.support.runs.live_runs import Gates, process, rested, told
+from tests.support.runs.live_runs import AT_ONCE, Gates, process, rested, told
 from tests.support.wording.messages import wording
 from tools.registry import ToolError, tool
 
@@ -59,3 +63,23 @@ async def test_braces_in_the_arguments_of_a_call_are_text(storage: Storage, text
     assert record["result"] is not None
     assert record["result"]["output"] == text
     assert [entry["input"] for entry in record["execution_log"]] == [{"label": text}]
+
+
+def seed(approve: Approve) -> RunState:
+    gate = ApprovalGate(Gates().tools, next_event, approve, expires=60.0)
+    return seed_of("pass", {"label": "a"}, AT_ONCE, gate, owner="default", at=100.0)
+
+
+def test_a_call_is_asked_about_from_when_it_begins() -> None:
+    """It may have waited in the queue before."""
+    asked = approval_needed(seed("always"), at=200.0)
+
+    approval = asked["approval"]
+    assert (asked["status"], approval["asked_at"], approval["expires_at"]) == ("waiting", 200, 260)
+    [made] = asked["plan"]["rounds"]
+    assert made["approval"] == approval
+
+
+def test_a_call_that_nobody_is_asked_about_has_no_approval() -> None:
+    assert "approval" not in seed("never")
+    assert approval_needed(seed("never"), at=200.0) == {}
