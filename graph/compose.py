@@ -37,7 +37,7 @@ from graph.telemetry.webhooks import WebhookSender, make_endpoints, sending, sub
 from nodes.approval.in_doubt import DoubtGate
 from nodes.fallback_plan import LazyPlanner
 from nodes.planning.model import ModelLadder
-from tools.loading import BUILTIN, load
+from tools.loading import builtin, load
 from tools.registry import InvalidTool, Tool, make_tools, undeclared, undeclared_words
 from tools.threads import ToolThreads
 from tools.toolbox import Toolbox
@@ -254,4 +254,4 @@ def open_tools(
     settings: Settings, functions: Iterable[Callable[..., Any]] = ()
 ) -> Mapping[str, Tool]:
     """The built-in tools, the user's own, and these functions. Raises `InvalidTool`."""
-    return make_tools([*BUILTIN, *map(load, settings.tools), *functions])
+    return make_tools([*builtin(settings.kept_todos), *map(load, settings.tools), *functions])

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -31,18 +30,17 @@ from nodes.approval.drift import changed_since_planned
 from nodes.approval.edited_plan import PlanUnfit
 from nodes.approval.hand_edits import checked_plan, refused
 from nodes.approval.in_doubt import DoubtGate, doubted, learned_text
-from nodes.contract.json_data import InvalidOutput, check_size, plain
+from nodes.contract.json_data import InvalidOutput, check_size, counted, counted_size, measured
 from nodes.contract.references import InvalidReference
 from nodes.contract.steps import (
     MAX_WAIT,
     Wait,
     WithoutSlot,
-    bounded,
     edited_step_key,
-    kept_with,
     next_cursor,
     no_slots,
     resolved,
+    retry_at,
     sleep_until,
     step_key,
 )
@@ -125,20 +123,20 @@ async def execute_step(
     caller = _Caller(runtime, tools, threads, doubts, learn, tell, hand_edits, errors, max_kept)
     # A blocking tool works on this machine, in a thread that the slot stands for.
     awaited = tool is not None and tool.coroutine is not None
-    record = await _recorded(state, step, caller, without_slot if awaited else no_slots)
+    record, size = await _recorded(state, step, caller, without_slot if awaited else no_slots)
     _log(state, record)
-    kept = kept_with(state, record["input"], record["output"])
+    kept = state.get("kept", 0) + size
     return _update(state, record, tool, models) | ({"kept": kept} if kept else {})
 
 
 async def _recorded(
     state: RunState, step: Step, caller: "_Caller", without_slot: WithoutSlot
-) -> Attempt:
-    """Make the attempt; its record."""
+) -> tuple[Attempt, int]:
+    """Make the attempt; its record, and how many bytes it counts in that of the run."""
     tool, doubts = caller.tools.get(step["tool"]), caller.doubts
     started_at, clock = time.time(), time.perf_counter()
     async with without_slot():
-        value, outcome, begun = await caller.attempt(state, step)
+        value, outcome, begun, size = await caller.attempt(state, step)
         duration = time.perf_counter() - clock
     if begun is not None:  # an earlier process, or another branch, has made this attempt
         started_at, duration = begun.at, max(0.0, (begun.ended_at or time.time()) - begun.at)
@@ -155,7 +153,7 @@ async def _recorded(
         status="in_doubt" if in_doubt else outcome.status,
         output=outcome.output,
         error=_as_error(outcome.failure),
-        retry_at=_retry_at(state, outcome, tool),
+        retry_at=retry_at(state, outcome, tool),
         thread_running=outcome.thread_running,
         may_have_acted=in_doubt or (outcome.called and tool is not None and tool.effects),
         started_at=started_at,
@@ -165,7 +163,7 @@ async def _recorded(
         record["changed"] = changed
     if in_doubt and tool and (expires_at := doubts.expiry(tool, time.time())):
         record["expires_at"] = expires_at
-    return record
+    return record, size
 
 
 @dataclass(frozen=True)
@@ -184,22 +182,25 @@ class _Caller:
 
     async def attempt(
         self, state: RunState, step: Step
-    ) -> tuple[dict[str, Any], Outcome, Begun | None]:
-        """The resolved input, how the call with it ended, and its receipt if it was made before."""
+    ) -> tuple[dict[str, Any], Outcome, Begun | None, int]:
+        """The resolved input, how the call with it ended, its receipt if it was made before, and
+        what both count in the size of the record; an input that is refused stands in the plan.
+        """
         tool = self.tools.get(step["tool"])
         if tool is None:
             if away := absence(self.tools, step["tool"]):  # it may be there at the next attempt
                 failure = Failure("ServerAway", away, retryable=True)
-                return step["input"], Outcome("error", failure=failure, called=False), None
+                return step["input"], Outcome("error", failure=failure, called=False), None, 0
             message = f"there is no tool {step['tool']!r} here; it must be loaded to go on"
-            return step["input"], _error("UnknownTool", message), None
+            return step["input"], _error("UnknownTool", message), None, 0
         try:
-            value = resolved(state, step)
-            self._check_room(state, value)
+            value, size = resolved(state, step)
+            size = counted(size)
+            self._check_room(state, size)
         except InvalidReference as error:
-            return step["input"], _error("InvalidReference", str(error)), None
+            return step["input"], _error("InvalidReference", str(error)), None, 0
         except InvalidOutput as error:
-            return step["input"], _error("InvalidInput", f"{tool.name}: {error}"), None
+            return step["input"], _error("InvalidInput", f"{tool.name}: {error}"), None, 0
         store = self.runtime.store
         assert store is not None, "the graph runs with a store"
         number = step["step"]
@@ -211,14 +212,15 @@ class _Caller:
         if self.doubts.guards(tool):
             begun = await find_begun(store, state["owner"], key)
             if begun and begun.ended_at is not None:
-                return value, Outcome("ok", begun.output), begun
+                return value, Outcome("ok", begun.output), begun, size + counted_size(begun.output)
             if begun and begun.attempt > state["attempt"]:
-                return value, _left(tool, begun), begun
-        return value, await self._call(state, step, tool, value, call), None
+                return value, _left(tool, begun), begun, size
+        outcome, more = await self._call(state, step, tool, value, call, size)
+        return value, outcome, None, size + more
 
     async def _call(
-        self, state: RunState, step: Step, tool: Tool, value: Any, call: ToolCall
-    ) -> Outcome:
+        self, state: RunState, step: Step, tool: Tool, value: Any, call: ToolCall, size: int
+    ) -> tuple[Outcome, int]:
         timeout = tool.timeout or state["limits"]["step_timeout"]
         try:
             if not tool.idempotent:
@@ -228,11 +230,12 @@ class _Caller:
         except TimeoutError:
             message = f"{tool.name} has not returned from an earlier attempt and must not run twice"
             failure = Failure("StillRunning", message, retryable=False)
-            return Outcome(
-                "timeout", failure=failure, thread_running=True, called=False, doubtful=True
+            late = Outcome(
+                "timeout", None, failure, thread_running=True, called=False, doubtful=True
             )
+            return late, 0
         guarded, begun = self.doubts.guards(tool), Begun(state["attempt"] + 1, time.time())
-        outcome = _kept(
+        outcome, more = _kept(
             tool,
             await invoke(
                 tool,
@@ -245,14 +248,14 @@ class _Caller:
                 errors=self.errors,
             ),
             call,
-            partial(self._check_room, state, value),
+            partial(self._check_room, state, size),
         )
         if guarded:
             await _note_end(call, begun, outcome)
-        return outcome
+        return outcome, more
 
-    def _check_room(self, state: RunState, *values: Any) -> None:
-        kept = kept_with(state, *values)
+    def _check_room(self, state: RunState, *sizes: int) -> None:
+        kept = state.get("kept", 0) + sum(sizes)
         check_size(kept, max_bytes=self.max_kept, what="record of this run")
 
     def _late(self, state: RunState, step: int, value: Any, error: BaseException | None) -> None:
@@ -280,17 +283,19 @@ def _soon(tell: Callable[[ToolProgress], None]) -> Callable[[ToolProgress], None
     return told
 
 
-def _kept(tool: Tool, outcome: Outcome, call: ToolCall, check: Callable[[Any], None]) -> Outcome:
-    """The outcome with its output as it is kept, unless `check` refuses it."""
+def _kept(
+    tool: Tool, outcome: Outcome, call: ToolCall, check: Callable[[int], None]
+) -> tuple[Outcome, int]:
+    """The outcome with its output as it is kept, unless `check` refuses it, and what it counts."""
     if outcome.status != "ok":
-        return outcome
+        return outcome, 0
     assert call.max_output is not None
     try:
-        output = plain(outcome.output, max_bytes=call.max_output)
-        check(output)
-        return Outcome("ok", output)
+        output, size = measured(outcome.output, max_bytes=call.max_output)
+        check(counted(size))
+        return Outcome("ok", output), counted(size)
     except InvalidOutput as error:
-        return _error("InvalidOutput", f"{tool.name}: {error}", called=True)
+        return _error("InvalidOutput", f"{tool.name}: {error}", called=True), 0
 
 
 async def _note_end(call: ToolCall, begun: Begun, outcome: Outcome) -> None:
@@ -322,17 +327,6 @@ def _as_error(failure: Failure | None) -> AttemptError | None:
     if failure is None:
         return None
     return AttemptError(type=failure.type, message=failure.message, retryable=failure.retryable)
-
-
-def _retry_at(state: RunState, outcome: Outcome, tool: Tool | None) -> float | None:
-    """When the next attempt is due: base · 2^(n-1), spread by a quarter so that herds disperse."""
-    made, limits = state["attempt"] + 1, state["limits"]
-    most = (tool and tool.attempts) or limits["max_attempts"]
-    if not (outcome.failure and outcome.failure.retryable and made < most):
-        return None
-    spread = random.uniform(0.75, 1.25)  # noqa: S311 - spreads load, guards nothing
-    wait: float = limits["backoff"] * 2 ** min(made - 1, 40) * spread
-    return time.time() + bounded(wait)
 
 
 def _update(

@@ -11,6 +11,7 @@ from functools import lru_cache, partial
 from itertools import islice
 from typing import Any, cast
 
+import attrs
 import jsonschema_rs
 from jsonschema import (
     Draft4Validator,
@@ -64,65 +65,57 @@ class Checker:
         self._dialect = validator_for(schema, default=Draft202012Validator)
         if self._dialect not in _DIALECTS:
             self._dialect = Draft202012Validator
-        # Without names of dialects in it: at each the library would go on with its own keywords.
-        self._schema = _undialected(schema)
+        self._schema = schema
         # An empty registry: no reference is ever fetched from elsewhere.
         self._validator = _counted(self._dialect)(self._schema, registry=Registry())
         self._lookup = _lookup(self._dialect, self._schema)
 
     def errors(self, value: Any, most: int) -> list[ValidationError]:
         """What is wrong with a value, at first. Raises `Exhausted`, and what references do."""
-        token = _budget.set(_Budget(self._lookup))
+        token = _budget.set(Budget(lookup=self._lookup))
         try:
             return list(islice(self._validator.iter_errors(value), most))
         finally:
             _budget.reset(token)
 
-    def check(self) -> None:
+    def check(self, budget: "Budget") -> None:
         """See that the schema is one, and that what it refers to is there.
 
         Raises `InvalidSchema`, `Exhausted`, and what references do.
         """
+        budget.spend(_size(self._schema) / 4 + _characters(self._schema) / 1_000)
         dialect = self._dialect.META_SCHEMA["$schema"]
         try:
             # The dialect is always one that is known: another would be asked for at its address.
             jsonschema_rs.meta.validate({**self._schema, "$schema": dialect})
         except jsonschema_rs.ValidationError as error:
             raise InvalidSchema(error.message) from None
-        made = _Budget(0)
         for pattern in sorted(set(_patterns(self._schema))):
-            made.spend(len(pattern) / 5)
-            made.spend(_compiled(pattern).made)
-        self.errors({}, MAX_STEPS)
+            budget.spend(len(pattern) / 5)
+            budget.spend(_compiled(pattern).made)
+        budget.lookup = self._lookup
+        token = _budget.set(budget)
+        try:
+            list(islice(self._validator.iter_errors({}), MAX_STEPS))
+        finally:
+            _budget.reset(token)
 
 
-class _Budget:
+class Budget:
     """The steps that are left of a check; `lookup` are those of a reference by a name."""
 
-    def __init__(self, lookup: int) -> None:
+    def __init__(self, steps: float = MAX_STEPS, *, lookup: int = 0) -> None:
+        self.left = steps
         self.lookup = lookup
-        self._left: float = MAX_STEPS
 
     def spend(self, steps: float) -> None:
         """Take steps. Raises `Exhausted`."""
-        self._left -= steps
-        if self._left < 0:
+        self.left -= steps
+        if self.left < 0:
             raise Exhausted
 
 
-_budget: ContextVar[_Budget] = ContextVar("budget")
-
-
-def _undialected(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_undialected(one) for one in value]
-    if not isinstance(value, dict):
-        return value
-    return {
-        name: _undialected(one)
-        for name, one in value.items()
-        if name != "$schema" or not isinstance(one, str)  # a property may be called so
-    }
+_budget: ContextVar[Budget] = ContextVar("budget")
 
 
 def _within(value: Any) -> Iterator[dict[str, Any]]:
@@ -143,13 +136,19 @@ def _patterns(schema: Mapping[str, Any]) -> Iterator[str]:
             yield from named
 
 
+#: What gives a part of a schema a name to refer to it by.
+_NAMES = ("$id", "$anchor", "$dynamicAnchor")
+
+
 def _lookup(dialect: type[Validator], schema: Mapping[str, Any]) -> int:
     """What a reference takes, in steps: for names all of a schema is gone through, each time."""
-    own = "id" if dialect is Draft4Validator else "$id"
-    names = (own, "$anchor", "$dynamicAnchor", "$recursiveAnchor")
+    every = list(_within(schema))
+    # A part may name a dialect of its own, which is counted as text: a property may be called so.
+    old = dialect is Draft4Validator or any("draft-04" in str(one.get("$schema")) for one in every)
+    names = ("id", *_NAMES) if old else _NAMES
     named = any(
-        name in one and not (name == own and one is schema)
-        for one in _within(schema)
+        isinstance(one.get(name), str) and not (name in ("id", "$id") and one is schema)
+        for one in every
         for name in names
     )
     return 3 * _size(schema) if named else 0
@@ -160,6 +159,15 @@ def _size(value: Any) -> int:
     if isinstance(value, dict):
         return 1 + sum(map(_size, value.values()))
     return 1 + sum(map(_size, value)) if isinstance(value, list) else 1
+
+
+def _characters(value: Any) -> int:
+    """How long its texts and names are together."""
+    if isinstance(value, dict):
+        return sum(map(len, value)) + sum(map(_characters, value.values()))
+    if isinstance(value, list):
+        return sum(map(_characters, value))
+    return len(value) if isinstance(value, str) else 0
 
 
 def _length(value: Any) -> int:
@@ -176,8 +184,18 @@ def _counted(dialect: type[Validator]) -> type[Validator]:
         name: _OWN.get(name, keyword) for name, keyword in dialect.VALIDATORS.items()
     }
     counted = {name: partial(_applied, name, keyword) for name, keyword in keywords.items()}
-    made = extend(dialect, counted)  # type: ignore[no-untyped-call] # half typed
+    made = cast("Any", extend(dialect, counted))  # type: ignore[no-untyped-call] # half typed
+    made.evolve = _evolved
     return cast("type[Validator]", made)
+
+
+def _evolved(validator: Any, **changes: Any) -> Any:
+    """What applies a schema within: a step, and so many for names that are no keywords.
+
+    The library would go on with its own keywords where that schema names a dialect.
+    """
+    _budget.get().spend(1 + _length(changes.get("schema")) / 16)
+    return attrs.evolve(validator, **changes)
 
 
 def _applied(
@@ -194,14 +212,16 @@ def _applied(
 def _cost(name: str, value: Any, instance: Any, lookup: int) -> float:
     """What a keyword takes beside the schemas that it applies, in steps."""
     match name:
-        case "enum" | "const" | "required" | "dependentRequired" | "dependencies":
+        case "required" | "dependentRequired" | "dependencies":
             return _size(value) / 8
+        case "enum" | "const":  # what lies deeper is compared value by value
+            return _length(value) / 8 + (_size(value) - _length(value)) / 2
         case "properties":
             return _length(value) / 16
         case "items" | "additionalItems" | "contains" | "propertyNames" | "additionalProperties":
-            return _length(instance)
+            return _length(instance) / 4
         case "uniqueItems":
-            return _size(instance)
+            return _size(instance) + _characters(instance) / 250
         case "$ref":
             return 8 + lookup + len(str(value)) / 8
         case "$dynamicRef" | "$recursiveRef":

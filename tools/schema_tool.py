@@ -9,13 +9,14 @@ from referencing.exceptions import Unresolvable
 
 from tools.inputs import InputFault, Parameter, UnfitInput
 from tools.registry import InvalidTool, Tool
-from tools.schema_budget import Checker, Exhausted, InvalidSchema
+from tools.schema_budget import MAX_STEPS, Budget, Checker, Exhausted, InvalidSchema
 
 #: The largest schema that is kept, in characters: planners are sent all of it.
 MAX_SCHEMA = 64 * 1024
 
 _MOST_FAULTS = 20
 _EXHAUSTED = "its schema takes too much work to check"
+_ALL_EXHAUSTED = "the schemas of all tools of the server take too much work; leave some out"
 
 
 class SchemaTool(Tool):
@@ -61,18 +62,25 @@ class SchemaTool(Tool):
         return dict(value)
 
 
-def check_schema(schema: Any) -> dict[str, Any]:
-    """The schema, where it can be one of an input. Raises `InvalidTool` with what is wrong."""
+def check_schema(schema: Any, whole: Budget | None = None) -> dict[str, Any]:
+    """The schema, where it can be one of an input. Raises `InvalidTool` with what is wrong.
+
+    What that takes is spent of what is left for the `whole` of a listing as well.
+    """
+    if whole and whole.left <= 0:
+        raise InvalidTool(_ALL_EXHAUSTED)
     if not isinstance(schema, dict) or schema.get("type", "object") != "object":
         raise InvalidTool("the schema of its input describes no object")
     if len(str(schema)) > MAX_SCHEMA:
         raise InvalidTool(f"the schema of its input has more than {MAX_SCHEMA} characters")
     if not isinstance(schema.get("properties", {}), dict):
         raise InvalidTool("the schema of its input has properties that are no object")
+    most = min(MAX_STEPS, whole.left) if whole else MAX_STEPS
+    budget = Budget(most)
     try:
-        Checker(schema).check()
+        Checker(schema).check(budget)
     except Exhausted:
-        raise InvalidTool(_EXHAUSTED) from None
+        raise InvalidTool(_EXHAUSTED if most == MAX_STEPS else _ALL_EXHAUSTED) from None
     except (Unresolvable, RecursionError) as error:
         why = f"has a reference that cannot be followed ({type(error).__name__})"
         raise InvalidTool(f"the schema of its input {why}") from None
@@ -81,6 +89,9 @@ def check_schema(schema: Any) -> dict[str, Any]:
     except Exception as error:  # whatever a stranger's schema does to the library
         why = f"cannot be used ({type(error).__name__})"
         raise InvalidTool(f"the schema of its input {why}") from None
+    finally:
+        if whole:
+            whole.left -= most - max(budget.left, 0)
     return schema
 
 

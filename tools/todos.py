@@ -3,7 +3,7 @@
 import json
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Literal, TypedDict, cast
 
@@ -201,6 +201,8 @@ def folded(text: str) -> str:
 
 MAX_TEXT = 2_000  # characters of a to-do
 
+MOST = 10_000  # to-dos of an owner, but for those that are being added at the same moment
+
 # A store's search returns 10 unless told otherwise. This is the most that every backend takes: all
 # of them in one statement, so that none is missed while another is written.
 _ALL = 2**31 - 1
@@ -227,25 +229,28 @@ Name = Annotated[str, AfterValidator(_named)]
 Names = Annotated[str | list[str], AfterValidator(_named)]
 
 
-@tool("todo_store.add", idempotent=True, noun="to-do")
-async def add(text: Words, call: ToolCall) -> Todo:
-    """Add one to-do to the list and return it; `text` is what to do, in the person's own words."""
-    words = _checked(text)
+def adding(most: int = MOST) -> Callable[[str, ToolCall], Awaitable[Todo]]:
+    """The tool that adds a to-do where its owner has fewer than so many; 0 is any number."""
 
-    async def effect() -> tuple[Todo, Writes]:
-        now = _now()
-        todo = Todo(
-            id=call.step_key,
-            text=words,
-            completed=False,
-            created_at=now,
-            updated_at=now,
-            completed_at=None,
-        )
-        return todo, [_put(call, todo)]
+    @tool("todo_store.add", idempotent=True, noun="to-do")
+    async def add(text: Words, call: ToolCall) -> Todo:
+        """Add one to-do to the list and return it; `text` is what to do, in the person's own words."""  # noqa: E501 - models are told it in one line
+        words, kept = _checked(text), namespace("todos", call.owner)
 
-    # A new to-do depends on no other: only the same step must wait for itself.
-    return await once(call, effect, among=call.step_key)
+        async def effect() -> tuple[Todo, Writes]:
+            if most and await call.store.asearch(kept, limit=1, offset=most - 1):
+                raise ToolError(f"no more than {most} to-dos are kept; delete some first")
+            times = {"created_at": (now := _now()), "updated_at": now, "completed_at": None}
+            todo = cast("Todo", {"id": call.step_key, "text": words, "completed": False, **times})
+            return todo, [_put(call, todo)]
+
+        # A new to-do depends on no other: only the same step must wait for itself.
+        return await once(call, effect, among=call.step_key)
+
+    return add
+
+
+add = adding()
 
 
 @tool("todo_store.list", effects=False, idempotent=True, noun="to-do")

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from ipaddress import ip_address
+from queue import SimpleQueue
 from types import FrameType
 
 import uvicorn
@@ -125,14 +126,14 @@ class _Server(uvicorn.Server):
         self.end_requested = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._grace = grace
-        # There from the start: a thread that a signal's handler begins would wait for ever, where
-        # the signal has interrupted the beginning of another.
-        self._told = threading.Event()
+        # There from the start, and told by a queue: what begins a thread or sets an event holds a
+        # lock, for which a handler would wait for ever that has interrupted the same.
+        self._told: SimpleQueue[int] = SimpleQueue()
         threading.Thread(target=self._end_at_last, name="the end", daemon=True).start()
 
     def _end_at_last(self) -> None:
         """Whatever does not end, a tool that blocks the event loop too: all is stored by then."""
-        self._told.wait()
+        self._told.get()
         time.sleep(max(self._grace, SHORTEST_GRACE))
         os._exit(0)
 
@@ -146,7 +147,7 @@ class _Server(uvicorn.Server):
         if self.end_requested.is_set():
             self.should_exit = self.force_exit = True
             return
-        self._told.set()
+        self._told.put(sig)
         self._loop.call_soon_threadsafe(self.end_requested.set)
 
 

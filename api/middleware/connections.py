@@ -7,6 +7,7 @@ handing them on, and gives what is half sent a time.
 
 import asyncio
 import re
+from collections import deque
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -88,7 +89,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._lines = 0  # of the head
         self._body = 0  # bytes of it
         self._parts = 0  # of the body
-        self._ahead = 0  # bytes of what was asked before an answer was whole
+        self._ahead: deque[int] = deque()  # bytes of each request in the pipeline
         self._dropped = 0  # bytes since there is an answer
         self._timer: asyncio.TimerHandle | None = None
 
@@ -121,14 +122,17 @@ class GuardedProtocol(HttpToolsProtocol):
         another protocol.
         """
         self._unset_keepalive_if_required()
-        try:
-            self.parser.feed_data(part)
-        except HttpParserUpgrade:
-            pass  # it goes on in this one
-        except HttpParserError:
-            if not self._refused:
-                self._open.malformed.note(address=self._address)
-                self._refuse(Malformed())
+        while part:
+            try:
+                self.parser.feed_data(part)
+                return
+            except HttpParserUpgrade as asked:
+                part = part[asked.args[0] :]  # it goes on in this one
+            except HttpParserError:
+                if not self._refused:
+                    self._open.malformed.note(address=self._address)
+                    self._refuse(Malformed())
+                return
 
     def _drop(self, count: int) -> None:
         self._dropped += count
@@ -161,9 +165,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         """A request begins."""
-        if not self.pipeline:
-            self._ahead = 0
-        elif len(self.pipeline) >= PIPELINED:
+        if len(self.pipeline) >= PIPELINED:
             self._read_no_further()
         self._reading, self._in_body = True, False
         self._lines = self._body = self._parts = 0
@@ -185,6 +187,7 @@ class GuardedProtocol(HttpToolsProtocol):
         head = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
         self._unseen = 0
         if not self._is_idle():
+            self._ahead.append(0)
             self._count_ahead(head)
         if self._refused:
             return
@@ -199,9 +202,9 @@ class GuardedProtocol(HttpToolsProtocol):
                 self.cycle.keep_alive = False
 
     def _count_ahead(self, count: int) -> None:
-        """So many bytes have come of requests that wait for the answer to another."""
-        self._ahead += count
-        if self._ahead > self._limits.head + self._limits.body:
+        """So many bytes more have come of the last request in the pipeline."""
+        self._ahead[-1] += count
+        if sum(self._ahead) > self._limits.head + self._limits.body:
             self._read_no_further()
 
     def _name_host(self) -> None:
@@ -269,8 +272,10 @@ class GuardedProtocol(HttpToolsProtocol):
         """An answer is whole; where the next request will never be, there is no other."""
         if self._refused and self.pipeline and self.pipeline[-1][0].more_body:
             self.transport.close()
-        else:
-            super().on_response_complete()
+            return
+        if self.pipeline:
+            self._ahead.popleft()
+        super().on_response_complete()
 
     def _read_no_further(self) -> None:
         """What was asked is answered, and then it closes; who asked more sends it again."""

@@ -13,7 +13,7 @@ from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, Red
 from pydantic import WithJsonSchema
 from starlette.datastructures import Headers
 from starlette.routing import BaseRoute, Mount, Route
-from starlette.staticfiles import StaticFiles
+from starlette.staticfiles import NotModifiedResponse, StaticFiles
 from starlette.types import Scope
 from typing_extensions import TypedDict
 
@@ -267,11 +267,12 @@ def docs_routes() -> list[BaseRoute]:
 
     Whoever opens the server's address in a browser is led there.
     """
+    compressed = _Compressed()
     return [
         Route("/", _front),
-        Route("/openapi.json", _document()),
+        Route("/openapi.json", _document(compressed)),
         Route("/docs", _page),
-        Mount("/docs/assets", _Assets(packages=[("fastapi_offline", "static")])),
+        Mount("/docs/assets", _Assets(compressed, packages=[("fastapi_offline", "static")])),
     ]
 
 
@@ -279,46 +280,58 @@ def _takes_gzip(headers: Headers) -> bool:
     return "gzip" in headers.get("accept-encoding", "")
 
 
-def _document() -> Callable[[Request], Awaitable[Response]]:
-    """Answers what the API says of itself, which is encoded and compressed once: anybody may ask
-    for it.
-    """
-    forms: dict[str, bytes] = {}
+class _Compressed:
+    """What never changes is compressed once: anybody may ask for it."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, bytes] = {}
+
+    async def answer(
+        self, name: str, read: Callable[[], bytes], kind: str | None, **headers: str
+    ) -> Response:
+        """The compressed form of what `read` returns, of some media type."""
+        if name not in self._kept:
+            self._kept[name] = await asyncio.to_thread(lambda: gzip.compress(read()))
+        named = {**headers, "Vary": "Accept-Encoding", "Content-Encoding": "gzip"}
+        return Response(self._kept[name], 200, named, kind)
+
+
+def _document(compressed: _Compressed) -> Callable[[Request], Awaitable[Response]]:
+    """Answers what the API says of itself, which is encoded once."""
+    encoded: list[bytes] = []
 
     async def document(request: Request) -> Response:
-        if not forms:
-            plain = bytes(JSONResponse(request.app.openapi()).body)
-            forms.update(plain=plain, small=await asyncio.to_thread(gzip.compress, plain))
-        small = _takes_gzip(request.headers)
-        answer = Response(forms["small" if small else "plain"], media_type="application/json")
-        answer.headers["Vary"] = "Accept-Encoding"
-        if small:
-            answer.headers["Content-Encoding"] = "gzip"
-        return answer
+        if not encoded:
+            encoded.append(bytes(JSONResponse(request.app.openapi()).body))
+        kind, path = "application/json", request.url.path
+        if _takes_gzip(request.headers):
+            return await compressed.answer(path, lambda: encoded[0], kind)
+        return Response(encoded[0], 200, {"Vary": "Accept-Encoding"}, kind)
 
     return document
 
 
 class _Assets(StaticFiles):
-    """The files, each of which is compressed once: anybody may ask for them."""
+    """The files, as they are or compressed."""
 
-    def __init__(self, **given: Any) -> None:
+    def __init__(self, compressed: _Compressed, **given: Any) -> None:
         super().__init__(**given)
-        self._small: dict[str, bytes] = {}
+        self._compressed = compressed
 
     async def get_response(self, path: str, scope: Scope) -> Response:
-        """A file, as it is or compressed."""
+        """A file; each form of it has an ETag of its own."""
         answer = await super().get_response(path, scope)
         asked = Headers(scope=scope)
         if not isinstance(answer, FileResponse) or not _takes_gzip(asked) or "range" in asked:
             return answer
-        file = str(answer.path)
-        if file not in self._small:
-            plain = await asyncio.to_thread(Path(file).read_bytes)
-            self._small[file] = await asyncio.to_thread(gzip.compress, plain)
-        headers = {name: answer.headers[name] for name in ("etag", "last-modified")}
-        headers |= {"Vary": "Accept-Encoding", "Content-Encoding": "gzip"}
-        return Response(self._small[file], 200, headers, answer.media_type)
+        etag = answer.headers["etag"].removesuffix('"') + '-gzip"'
+        headers = {"ETag": etag, "Last-Modified": answer.headers["last-modified"]}
+        if self.is_not_modified(Headers(headers), asked):
+            return NotModifiedResponse(Headers({**headers, "Vary": "Accept-Encoding"}))
+        file = Path(answer.path)
+        return await self._compressed.answer(
+            str(file), file.read_bytes, answer.media_type, **headers
+        )
 
 
 async def _front(_: Request) -> Response:

@@ -17,6 +17,7 @@ from graph.state.row import RunRow
 from nodes.approval.asking import ApprovalGate
 from nodes.contract.json_data import UNSTORABLE
 from nodes.contract.plan_check import check_plan, run_tools
+from nodes.contract.references import escaped
 
 #: Who has planned it: whoever calls the tool.
 BY_CALLER = PlannedBy(source="caller", model=None, reason="the tool was called", complexity=None)
@@ -69,13 +70,16 @@ def seed_of(
         created_at=at,
         approve=gate.default,
     )
-    step = Step(step=1, tool=tool, input=dict(given), reasoning="", span=None)
+    # Whoever calls a tool knows of no steps to refer to: braces are text.
+    step = Step(step=1, tool=tool, input=escaped(dict(given)), reasoning="", span=None)
     if reasons := check_plan([step], run_tools(seed, gate.tools), limits):
         raise ChoiceRejected("arguments", [reason.removeprefix("step 1: ") for reason in reasons])
     seed["planned_by"] = BY_CALLER
     plan = Plan(steps=[step], rounds=[new_round(seed, [step], first=1, calls=[0, 0])])
     asked = gate.about(seed, {"plan": plan})
-    seed["plan"], seed["approval"] = asked["plan"], asked.get("approval")
+    seed["plan"] = asked["plan"]
+    if "approval" in asked:
+        seed["approval"] = asked["approval"]
     return seed
 
 

@@ -14,7 +14,7 @@ from graph.runs.live import LiveRun
 from graph.runs.recovery import first_cursor, resume, retried_plan
 from graph.runs.runner import Runner
 from graph.state import RunState, outputs
-from graph.state.rounds import dropped, rounds_of, then_of
+from graph.state.rounds import dropped, is_called, rounds_of, then_of
 from graph.state.row import RetryCommand
 from graph.state.status import WrongStatus, may_become
 from graph.storage.storage import StorageUnavailable
@@ -81,6 +81,9 @@ def command_of(
     """
     if request.replan and not models:
         reason = "a model is to plan anew, and none is configured; leave replan out"
+        raise RetryRejected("replan", [reason])
+    if request.replan and is_called(state):
+        reason = "the run is the call of a tool, which no model plans anew; leave replan out"
         raise RetryRejected("replan", [reason])
     steps = state["plan"]["steps"]
     if not steps:

@@ -238,6 +238,7 @@ class Settings(BaseSettings):
     )
     kept_runs: int = Field(1_000_000, ge=0, le=10**12, description="runs that are kept; 0: any")
     kept_bytes: int = Field(10 * 2**30, ge=0, le=2**60, description="bytes of kept runs; 0: any")
+    kept_todos: int = Field(10_000, ge=0, le=10**9, description="to-dos that are kept; 0: any")
     retries_per_run: int = Field(100, ge=0, le=10**6, description="retries of one run; 0: any")
     forks_per_run: int = Field(100, ge=0, le=10**6, description="forks of one run; 0: any")
 

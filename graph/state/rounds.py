@@ -100,6 +100,12 @@ def carried(state: Mapping[str, Any]) -> int:
     return fork.get("rounds", min(fork["planned"], 1)) if fork else 0
 
 
+def is_called(state: Mapping[str, Any]) -> bool:
+    """Whether the plan is the call of one tool, which is exactly what its caller wanted."""
+    by: PlannedBy | None = state["planned_by"]
+    return by is not None and by["source"] == "caller"
+
+
 def rounds_left(state: Mapping[str, Any]) -> int:
     """How many more rounds, but for those that mend, may be begun since the run was started."""
     made = sum(entry["why"] != "mend" for entry in rounds_of(state)[carried(state) :])
@@ -108,7 +114,9 @@ def rounds_left(state: Mapping[str, Any]) -> int:
 
 
 def mends_left(state: Mapping[str, Any]) -> int:
-    """How many more rounds may be begun to mend."""
+    """How many more rounds may be begun to mend; none where the plan is the call of a tool."""
+    if is_called(state):
+        return 0
     made = sum(entry["why"] == "mend" for entry in rounds_of(state)[carried(state) :])
     left: int = state["limits"].get("mend", 0) - made
     return max(0, left)

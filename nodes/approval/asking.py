@@ -305,15 +305,25 @@ def required_approval(
 def approval_needed(state: RunState, at: float) -> dict[str, Any]:
     """The update that lets a run wait which begins or goes on with a plan that nobody has approved.
 
-    Empty for any other. What was retried or forked is asked about at this epoch second.
+    Empty for any other. It is asked about at this epoch second.
     """
     begun = _begun(state)
     if not begun:
-        approval = approval_of(state)
-        return {"status": "waiting", "approval": approval} if approval else {}
+        return _asked_now(state, at)
     if not (required := begun.get("asks")):
         return {}
     return {"status": "waiting", "approval": asked_at(at, required)}
+
+
+def _asked_now(state: RunState, at: float) -> dict[str, Any]:
+    """Of a run that was given its plan, and has waited in the queue since."""
+    if not (approval := approval_of(state)):
+        return {}
+    expires = approval["expires_at"] - approval["asked_at"]
+    approval = asked_at(at, RequiredApproval(tools=approval["tools"], expires=expires))
+    plan = state["plan"]
+    rounds = [{**entry, "approval": entry["approval"] and approval} for entry in plan["rounds"]]
+    return {"status": "waiting", "approval": approval, "plan": {**plan, "rounds": rounds}}
 
 
 def asked_at(at: float, required: RequiredApproval) -> Approval:

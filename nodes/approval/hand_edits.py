@@ -120,7 +120,7 @@ def _changed(state: RunState) -> list[str]:
         if step["step"] in state["skipped"] or step["step"] in said:
             continue
         try:
-            as_planned = step["tool"], resolved(state, step)
+            as_planned = step["tool"], resolved(state, step)[0]
         except (InvalidReference, InvalidOutput):
             as_planned = None
         if step["step"] not in done or done[step["step"]] != as_planned:

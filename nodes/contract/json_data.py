@@ -29,6 +29,11 @@ def plain(value: Any, *, max_bytes: int, what: str = "output") -> Any:
     (a checkpoint cannot hold them) and for more than `max_bytes` bytes of JSON. `what` names the
     value in the message.
     """
+    return measured(value, max_bytes=max_bytes, what=what)[0]
+
+
+def measured(value: Any, *, max_bytes: int, what: str = "output") -> tuple[Any, int]:
+    """The value as `plain` has it, and how many bytes of JSON that are."""
     try:
         _check(value, what)
         text = json.dumps(value, ensure_ascii=False, allow_nan=False)
@@ -40,7 +45,7 @@ def plain(value: Any, *, max_bytes: int, what: str = "output") -> Any:
     except (TypeError, ValueError) as error:
         raise InvalidOutput(f"the {what} is not plain JSON data: {error}") from None
     check_size(size, max_bytes=max_bytes, what=what)
-    return json.loads(text)
+    return json.loads(text), size
 
 
 def check_size(size: int, *, max_bytes: int, what: str = "output") -> None:
@@ -55,8 +60,12 @@ SMALL = 1024
 
 def counted_size(*values: Any) -> int:
     """How many bytes of JSON these have, plain data that are not small, together."""
-    sizes = (len(json.dumps(value, ensure_ascii=False).encode()) for value in values)
-    return sum(size for size in sizes if size >= SMALL)
+    return sum(counted(len(json.dumps(value, ensure_ascii=False).encode())) for value in values)
+
+
+def counted(size: int) -> int:
+    """What JSON of so many bytes counts in the size of a record."""
+    return size if size >= SMALL else 0
 
 
 def _check(value: Any, what: str, depth: int = 0) -> None:

@@ -55,6 +55,15 @@ def escape(words: str) -> str:
     return words.replace("{", "{{").replace("}", "}}")
 
 
+def escaped(value: Any) -> Any:
+    """An input that is to be taken as it stands: what `resolve` makes of it is the value."""
+    if isinstance(value, dict):
+        return {key: escaped(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [escaped(item) for item in value]
+    return escape(value) if isinstance(value, str) else value
+
+
 def references(value: Any) -> Iterator[Reference]:
     """Every reference in an input, however deep. Raises `InvalidReference` on a malformed one."""
     for text in _texts(value):

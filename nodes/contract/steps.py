@@ -3,6 +3,7 @@
 import asyncio
 import json
 import math
+import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -10,8 +11,15 @@ from typing import Any, Protocol
 from uuid import UUID, uuid5
 
 from graph.state import Attempt, AttemptError, RunState, Step, ended_at, outputs
-from nodes.contract.json_data import InvalidOutput, check_size, counted_size, plain
-from nodes.contract.references import InvalidReference, references, resolve, resolved_size
+from nodes.contract.json_data import InvalidOutput, check_size, measured
+from nodes.contract.references import (
+    InvalidReference,
+    has_reference,
+    references,
+    resolve,
+    resolved_size,
+)
+from tools.invocation import Outcome
 from tools.receipts import Begun
 from tools.registry import Tool
 from tools.threads import ToolThreads
@@ -38,20 +46,16 @@ def edited_step_key(state: RunState, step: Step, value: Any) -> str:
     return str(uuid5(UUID(step_key(state, step["step"])), asked))
 
 
-def resolved(state: RunState, step: Step) -> Any:
-    """The step's input with every reference replaced.
+def resolved(state: RunState, step: Step) -> tuple[Any, int]:
+    """The step's input with every reference replaced, and how many bytes of JSON that are.
 
     Raises `InvalidReference`, and `InvalidOutput` where it is larger than a step's output may be:
     few words of a plan can name large outputs many times.
     """
     most, done = state["limits"]["max_output"], outputs(state)
-    check_size(resolved_size(step["input"], done), max_bytes=most, what="input")
-    return plain(resolve(step["input"], done), max_bytes=most, what="input")
-
-
-def kept_with(state: RunState, *values: Any) -> int:
-    """How many bytes the attempts of a run keep with these inputs and outputs."""
-    return state.get("kept", 0) + counted_size(*values)
+    if has_reference(step["input"]):  # or else it is as large as it stands
+        check_size(resolved_size(step["input"], done), max_bytes=most, what="input")
+    return measured(resolve(step["input"], done), max_bytes=most, what="input")
 
 
 def interrupted(
@@ -78,7 +82,7 @@ def interrupted(
     if guarded:
         may_have_acted = in_doubt
     try:
-        value = resolved(state, step)
+        value, _ = resolved(state, step)
     except (InvalidReference, InvalidOutput):
         value = step["input"]
     if guarded and not in_doubt:
@@ -153,6 +157,17 @@ MAX_WAIT = 3600.0
 def bounded(wait: float) -> float:
     """A wait as it is kept, in seconds: not before now, and at most `MAX_WAIT`."""
     return min(max(wait, 0.0), MAX_WAIT) if not math.isnan(wait) else 0.0
+
+
+def retry_at(state: RunState, outcome: Outcome, tool: Tool | None) -> float | None:
+    """When the next attempt is due: base · 2^(n-1), spread by a quarter so that herds disperse."""
+    made, limits = state["attempt"] + 1, state["limits"]
+    most = (tool and tool.attempts) or limits["max_attempts"]
+    if not (outcome.failure and outcome.failure.retryable and made < most):
+        return None
+    spread = random.uniform(0.75, 1.25)  # noqa: S311 - spreads load, guards nothing
+    wait: float = limits["backoff"] * 2 ** min(made - 1, 40) * spread
+    return time.time() + bounded(wait)
 
 
 #: Sits out a backoff until the given epoch second; the seconds that passed after it, while others

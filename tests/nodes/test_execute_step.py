@@ -1,5 +1,6 @@
 """The node `execute_step`: one attempt at one step and its record."""
 
+import json
 import time
 from collections.abc import Callable
 from typing import Any
@@ -98,6 +99,23 @@ async def test_a_resolved_input_is_checked_again() -> None:
     assert ": number: " in record["error"]["message"]
 
 
+async def test_what_is_kept_is_measured_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The input of an attempt and its output: each may be large."""
+    written, dumps = [], json.dumps
+
+    def counted(value: Any, **how: Any) -> str:
+        text = dumps(value, **how)
+        if len(text) > 5_000 and "cursor" not in text:  # which is the test's own copy of the update
+            written.append(text[:10])
+        return text
+
+    attempts = Attempts(run(("echo", {"value": "x" * 6_000})))
+    monkeypatch.setattr(json, "dumps", counted)
+    await attempts.make()
+
+    assert written == ['{"value": ', '"xxxxxxxxx']
+
+
 async def test_few_words_that_name_a_large_output_often_are_not_built_up() -> None:
     attempts = Attempts(
         run(
@@ -124,7 +142,7 @@ async def test_what_all_attempts_keep_is_bounded_whether_it_was_given_or_returne
     assert third["error"] is not None
     assert third["error"]["message"] == wording("runs.attempt.kept.input")
     assert third["input"] == {"value": text}  # as it is planned, and kept there
-    assert attempts.state["kept"] == 2 * (2_002 + 2_013) + 2_013
+    assert attempts.state["kept"] == 2 * (2_002 + 2_013)
 
     *_, last = await Attempts(again, max_kept=11_000).make_all()
     assert (last["step"], last["output"]) == (3, None)

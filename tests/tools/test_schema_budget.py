@@ -1,5 +1,7 @@
 """Checks by schemas of strangers: their work is bounded, and what fits is told from what not."""
 
+import copy
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -207,3 +209,40 @@ def test_a_dialect_is_known_or_passed_over_and_never_fetched(dialect: str) -> No
 def test_what_breaks_the_check_is_a_fault_of_the_schema() -> None:
     """Such as numbers that are too large for the library."""
     assert told(tool(x={"multipleOf": 0.1}), 10**400) == ["schema"]
+
+
+UNKNOWN = {f"k{number}": 1 for number in range(5_000)}
+EMPTY = {f"k{number}": {} for number in range(2_500)}
+NESTED: Any = functools.reduce(lambda within, _: [within], range(90), 1)
+
+
+@pytest.mark.parametrize(
+    ("schema", "value"),
+    [
+        ({"allOf": [{"uniqueItems": True}] * 1_900}, ["a" * 60_000, "b" * 60_000]),
+        ({"allOf": [{"uniqueItems": True}] * 1_900}, [{"a" * 60_000: 1}]),
+        ({"items": {"const": NESTED}}, [copy.deepcopy(NESTED) for _ in range(300)]),
+        ({"items": {"enum": [NESTED] * 10}}, [copy.deepcopy(NESTED) for _ in range(30)]),
+        ({"items": UNKNOWN}, [1] * 100),
+        ({"items": {"properties": EMPTY}}, [dict.fromkeys(EMPTY, 1)] * 10),
+    ],
+)
+def test_what_takes_long_beside_the_keywords_counts_too(schema: Any, value: Any) -> None:
+    """The characters and values that are compared, and names and schemas that say nothing."""
+    assert told(tool(x=schema), value) == ["schema"]
+
+
+def test_data_of_a_schema_is_compared_as_it_is() -> None:
+    made = tool(x={"const": {"$schema": DIALECT, "$id": 1}}, y={"enum": [{"$schema": "a"}]})
+
+    assert made.faults({"x": {"$schema": DIALECT, "$id": 1}, "y": {"$schema": "a"}}) == []
+    assert told(made, {"$id": 1}) == ["const"]
+
+
+def test_properties_that_are_called_like_keywords_cost_nothing_more() -> None:
+    schema = {
+        "properties": {"x": {"items": {"$ref": "#/$defs/one"}}},
+        "$defs": {"one": {"type": "integer"}, "two": {"properties": {"$id": {}, "$anchor": {}}}},
+        "examples": [{"x": number} for number in range(100)],
+    }
+    assert Checker(schema).errors({"x": [1] * 500}, 1) == []

@@ -647,3 +647,18 @@ def test_the_tools_are_declared_and_all_may_be_repeated() -> None:
     }
     assert all(tool.idempotent for tool in tools.values())
     assert all("call" not in tool.schema_model.model_fields for tool in tools.values())
+
+
+async def test_an_owner_may_have_only_so_many(step: Step) -> None:
+    add = todos.adding(most=3)
+    for _ in range(3):
+        await add("milk", step("ann"))
+    with pytest.raises(ToolError) as refused:
+        await add("milk", step("ann"))
+    assert str(refused.value) == wording("todos.most").replace("1", "3")
+    assert not refused.value.retryable
+
+    await add("milk", step("bob"))
+    await todos.delete("1", step("ann"))
+    await add("milk", step("ann"))
+    assert await todos.list_todos(step("ann"), show="count") == 3

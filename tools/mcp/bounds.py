@@ -1,7 +1,8 @@
 """How much a server may send: what is beyond that is not read, nor kept."""
 
 import codecs
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+import re
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
@@ -13,13 +14,27 @@ if TYPE_CHECKING:
 #: address. It is more than is kept of any output, and read at once.
 MAX_MESSAGE = 16 * 1024 * 1024
 
+#: What is larger, in bytes, may have so many values at most: reading it takes as long as they are
+#: many, and holds the event loop, from a thread too.
+LARGE, MAX_VALUES = 256 * 1024, 200_000
+
+#: The most parts of what a tool answers, each of which is looked at three times.
+MAX_PARTS = 5_000
+
 #: The most tools of a listing, and of a page of it.
 MAX_TOOLS = 1_000
 
+#: The most steps of the checks of all schemas of a listing: some seconds of a quiet machine.
+MAX_STEPS = 500_000
+
 _TOO_LARGE = f"it sent a message of more than {MAX_MESSAGE // 1024 // 1024} MB"
 _NO_TEXT = "it sent bytes that are no UTF-8"
+_TOO_MANY = f"it sent a message of more than {MAX_VALUES:,} values"
 
 _CODEC = "runwright_lines"
+
+#: The end of an event of an address, and of its only message where it sends no events.
+_EVENT, _NEVER = re.compile(rb"(?:\r\n|\n|\r(?!\n)){2}"), re.compile(rb"(?!)")
 
 #: What is told why reading ends.
 Break = Callable[[str], None]
@@ -27,8 +42,31 @@ Break = Callable[[str], None]
 _breaks: ContextVar[Break] = ContextVar("breaks")
 
 
+def fault_of(message: bytes | bytearray, *, event: bool = False) -> str | None:
+    """Why a message, or an event with one, is not to be read; None where it may be."""
+    if len(message) > MAX_MESSAGE:
+        return _TOO_LARGE
+    lines = message.count(b"\n") + message.count(b"\r")
+    signs = lines + message.count(b",") + message.count(b'"')
+    if len(message) <= LARGE or signs <= MAX_VALUES:
+        return None
+    return _TOO_MANY if lines > MAX_VALUES or _values(message, event) > MAX_VALUES else None
+
+
+def _values(message: bytes | bytearray, event: bool) -> int:
+    """How many texts, names and other values there are; what stands within a text is none."""
+    if event:
+        fields = (line.removeprefix(codecs.BOM_UTF8) for line in message.splitlines())
+        message = b"\n".join(line for line in fields if line.startswith(b"data"))
+    message = message.replace(b"\\\\", b"").replace(b'\\"', b"")
+    texts = message.count(b'"') // 2
+    if texts > MAX_VALUES:  # it would be cut into too many pieces
+        return texts
+    return texts + sum(between.count(b",") for between in message.split(b'"')[::2])
+
+
 class _Lines(codecs.IncrementalDecoder):
-    """UTF-8 by whole lines, each of `MAX_MESSAGE` at most.
+    """UTF-8 by whole lines, each of which is looked at.
 
     The SDK would put a line together anew with each piece of it, however long it becomes.
     """
@@ -36,26 +74,28 @@ class _Lines(codecs.IncrementalDecoder):
     def __init__(self, errors: str = "strict") -> None:
         super().__init__(errors)
         self._break = _breaks.get()
-        self._begun: list[bytes] = []
-        self._length = 0
+        self._read = bytearray()
 
     def decode(self, data: Any, final: bool = False) -> str:
         """The lines that end in `data`. Raises `ConnectionError` where they cannot be read on."""
-        whole, end, rest = bytes(data).rpartition(b"\n")
-        text = b"".join([*self._begun, whole, end]) if end else b""
-        if end:
-            self._begun, self._length = [], 0
-        self._begun.append(rest)
-        self._length += len(rest)
-        if max(self._length, *map(len, text.split(b"\n"))) > MAX_MESSAGE:
+        before = len(self._read)
+        self._read += data
+        end = self._read.rfind(b"\n", before) + 1
+        whole = self._read[:end]
+        del self._read[:end]
+        if len(self._read) > MAX_MESSAGE:
             raise self._broken(_TOO_LARGE)
+        if len(whole) > LARGE:
+            for line in whole.split(b"\n"):
+                if fault := fault_of(line):
+                    raise self._broken(fault)
         try:
-            return text.decode()
+            return whole.decode()
         except UnicodeDecodeError:
             raise self._broken(_NO_TEXT) from None
 
     def _broken(self, reason: str) -> ConnectionError:
-        self._begun, self._length = [], 0
+        self._read.clear()
         self._break(reason)
         return ConnectionError(reason)  # which the SDK takes for the end of the stream
 
@@ -83,34 +123,52 @@ def bounded_lines(breaks: Break) -> Iterator[str]:
         _breaks.reset(token)
 
 
+async def _whole(
+    stream: AsyncIterable[bytes], event: bool, look: Callable[[bytearray, bool], bytes]
+) -> AsyncIterator[bytes]:
+    """What comes, by messages that have come to their end and were looked at."""
+    read, end = bytearray(), _EVENT if event else _NEVER
+    seen = 0  # how much of it has no end
+    async for data in stream:
+        read += data
+        while found := end.search(read, max(0, seen - 3)):
+            yield look(read[: found.end()], event)
+            del read[: found.end()]
+            seen = 0
+        seen = len(read)
+        if seen > MAX_MESSAGE:
+            look(read, event)
+    yield look(read, event)
+
+
 def bounded_body(breaks: Break) -> "Callable[[httpx2.Response], Awaitable[None]]":
     """What bounds each answer of an address, once its headers are there."""
     import httpx2
 
     class Bounded(httpx2.AsyncByteStream):
-        def __init__(self, stream: httpx2.AsyncByteStream) -> None:
+        def __init__(self, stream: httpx2.AsyncByteStream, event: bool) -> None:
             self._stream = stream
+            self._event = event
 
-        async def __aiter__(self) -> AsyncIterator[bytes]:
-            length = 0
-            async for data in self._stream:
-                length += len(data)
-                if length > MAX_MESSAGE:
-                    breaks(_TOO_LARGE)
-                    raise httpx2.ReadError(_TOO_LARGE)
-                yield data
+        def __aiter__(self) -> AsyncIterator[bytes]:
+            return _whole(self._stream, self._event, look)
 
         async def aclose(self) -> None:
             await self._stream.aclose()
+
+    def look(message: bytearray, event: bool) -> bytes:
+        if fault := fault_of(message, event=event):
+            breaks(fault)
+            raise httpx2.ReadError(fault)
+        return bytes(message)
 
     async def bound(response: httpx2.Response) -> None:
         if response.headers.get("content-encoding", "identity") != "identity":
             # Nobody knows how large it is before it is unpacked.
             breaks("it sent a packed answer")
             raise httpx2.ReadError("packed")
-        events = response.headers.get("content-type", "").lower().startswith("text/event-stream")
-        if not events:  # each of which has this bound
-            assert isinstance(response.stream, httpx2.AsyncByteStream)
-            response.stream = Bounded(response.stream)
+        kind = response.headers.get("content-type", "").lower()
+        assert isinstance(response.stream, httpx2.AsyncByteStream)
+        response.stream = Bounded(response.stream, kind.startswith("text/event-stream"))
 
     return bound

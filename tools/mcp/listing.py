@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from tools.mcp.bounds import MAX_STEPS
 from tools.mcp.definitions import ServerDefinition, ToolOverride
 from tools.registry import InvalidTool, Tool, ToolCall
+from tools.schema_budget import Budget
 from tools.schema_tool import SchemaTool, check_schema
 
 if TYPE_CHECKING:
@@ -48,23 +50,31 @@ def hints_of(annotations: "ToolAnnotations | None") -> Hints:
 
 
 def tools_of(
-    definition: ServerDefinition, listed: Iterable["Listed"], call: Call, taken: Mapping[str, Tool]
+    definition: ServerDefinition,
+    listed: Iterable["Listed"],
+    call: Call,
+    taken: Mapping[str, Tool],
+    is_ending: Callable[[], bool] = lambda: False,
 ) -> tuple[dict[str, Tool], list[str]]:
     """The tools that are taken from a server, and what is wrong with others, a sentence each.
 
-    `taken` are the tools of other origin, whose names are theirs.
+    `taken` are the tools of other origin, whose names are theirs. Once it `is_ending` the rest is
+    left: nobody asks for it any more.
     """
+    budget = Budget(MAX_STEPS)
     made: dict[str, Tool] = {}
     faults = []
     names = set()
     for one in listed:
+        if is_ending():
+            break
         names.add(one.name)
         if not definition.takes(one.name):
             continue
         name = f"{definition.name}.{one.name}"
         try:
             _check_name(name, made, taken)
-            made[name] = _made(definition, one, name, call)
+            made[name] = _made(definition, one, name, call, budget)
         except InvalidTool as error:
             faults.append(f"{name[:MAX_NAME]} is left out: {error}")
     wanted = {*(definition.take or ()), *definition.leave, *definition.overrides}
@@ -85,8 +95,10 @@ def _check_name(name: str, made: Mapping[str, Tool], taken: Mapping[str, Tool]) 
         raise InvalidTool("a tool of this program has the same name; give the server another")
 
 
-def _made(definition: ServerDefinition, listed: "Listed", name: str, call: Call) -> Tool:
-    schema = check_schema(listed.input_schema)
+def _made(
+    definition: ServerDefinition, listed: "Listed", name: str, call: Call, budget: Budget
+) -> Tool:
+    schema = check_schema(listed.input_schema, budget)
     override = definition.overrides.get(listed.name, ToolOverride())
     hints = hints_of(listed.annotations if definition.trusted else None)
     own_name = listed.name

@@ -85,7 +85,8 @@ class McpServers:
         from tools.mcp.listing import tools_of  # loaded by the sessions, beside the loop
 
         session = self._sessions[name]
-        return tools_of(session.definition, listed, session.call, self._toolbox.fixed)
+        fixed = self._toolbox.fixed
+        return tools_of(session.definition, listed, session.call, fixed, session.is_ending)
 
     def _changed(self, name: str) -> None:
         session = self._sessions[name]

@@ -91,6 +91,10 @@ class ServerSession:
         """Open it, in the background; `after` something has happened, where that is given."""
         self._task = asyncio.create_task(self._keep(after), name=f"mcp {self.definition.name}")
 
+    def is_ending(self) -> bool:
+        """Whether it is to be closed; any thread may ask."""
+        return self._stop.is_set()
+
     async def close(self) -> None:
         """End it, and the process that was started for it."""
         self._stop.set()
@@ -149,7 +153,7 @@ class ServerSession:
             refused = isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout)
             kind = ConnectionRefusedError if refused else ConnectionError
             return kind(f"the MCP server {name!r} cannot be reached: {_words(error)}")
-        # The SDK's own: an answer that does not fit the output schema, or a question to the client.
+        # The SDK's own, such as a question to the client.
         return ToolError(f"the MCP server {name!r} answers what cannot be used: {_words(error)}")
 
     async def _keep(self, after: asyncio.Event | None) -> None:

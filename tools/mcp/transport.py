@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from pydantic import ValidationError
 
-from tools.mcp.bounds import MAX_MESSAGE, MAX_TOOLS, bounded_body, bounded_lines
+from tools.mcp.bounds import MAX_MESSAGE, MAX_PARTS, MAX_TOOLS, bounded_body, bounded_lines
 from tools.mcp.definitions import ServerDefinition
 from tools.mcp.orphans import marked
 
@@ -79,11 +79,20 @@ class Transport:
             self._passing.cancel()
 
     def _look(self, message: Any) -> None:
-        """Take out of a list of tools what is no tool."""
+        """Take out of a list of tools what is no tool, and end it at what has too many parts.
+
+        The schemas of answers are left out too: the SDK would check by them as long as it takes.
+        """
         result = getattr(getattr(message, "message", None), "result", None)
-        if isinstance(result, dict) and isinstance(result.get("tools"), list):
+        if not isinstance(result, dict):
+            return
+        if isinstance(parts := result.get("content"), list) and len(parts) > MAX_PARTS:
+            self._break(f"it sent an answer of more than {MAX_PARTS:,} parts")
+        if isinstance(result.get("tools"), list):
             self.unfit.clear()
             result["tools"] = [one for one in result["tools"][:MAX_TOOLS] if self._fits(one)]
+            for one in result["tools"]:
+                one.pop("outputSchema", None)
 
     def _fits(self, tool: Any) -> bool:
         from mcp.types import Tool

@@ -91,7 +91,6 @@ async def test_a_call_is_a_run_of_one_step_that_nobody_planned(
     [
         ("calculator", {}, "expression"),
         ("calculator", {"expression": 1, "more": 2}, "more"),
-        ("calculator", {"expression": "{step_1_output} + 1"}, "does not come before it"),
     ],
 )
 async def test_arguments_that_no_plan_may_have_are_refused(

@@ -101,7 +101,7 @@ def taken(server: ServerProcess, head: bytes, piece: bytes) -> int | None:
         connection.sendall(head)
         received = connection.recv(PIECE)  # the answer, ahead of all of the body
         assert received.startswith(b"HTTP/1.1 ")
-        with suppress(OSError):
+        with suppress(ConnectionError):
             for pieces in endless(piece):
                 connection.sendall(pieces)
                 count += len(pieces)
@@ -221,6 +221,28 @@ def test_requests_sent_ahead_are_answered_in_order(server: ServerProcess) -> Non
     answers = answer_to(server, ahead).split(b"HTTP/1.1 ")[1:]
     assert [answer[:3] for answer in answers[:4]] == [b"200", b"401", b"200", b"200"]
     assert len(answers) == 5
+
+
+def test_what_comes_behind_a_request_for_another_protocol_is_answered(
+    server: ServerProcess,
+) -> None:
+    upgrade = request("/health/live", "Upgrade: h2c", "Connection: Upgrade")
+    answer = answer_to(server, upgrade * 2 + request("/health/live", "Connection: close"))
+    assert answer.count(b"HTTP/1.1 200") == 3
+
+
+def test_a_connection_on_which_some_are_always_ahead_is_kept(server: ServerProcess) -> None:
+    """With three under way all the time, however many there have been."""
+    one = request("/health/live", f"a: {'b' * 400}")
+    with closing(connect(server)) as connection:
+        connection.sendall(one * 3)
+        received, answered = b"", 0
+        while answered < 2_000 and (piece := connection.recv(PIECE)):
+            received += piece
+            more = received.count(b"HTTP/1.1 200") - answered
+            connection.sendall(one * more)
+            answered += more
+        assert answered >= 2_000
 
 
 def test_only_so_many_are_kept_that_are_sent_ahead(server: ServerProcess) -> None:

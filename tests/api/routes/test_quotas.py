@@ -13,6 +13,7 @@ from api.routes.server import BudgetAnswer
 from graph.settings.keys import new_key
 from tests.support.servers.documented import documented
 from tests.support.servers.server_process import http_client, serving
+from tests.support.wording.messages import wording
 
 (ALICE, ALICES), (BOB, BOBS) = new_key("alice"), new_key("bob")
 
@@ -87,6 +88,20 @@ def test_runs_that_are_kept(tmp_path: Path, keyed: bool) -> None:
         assert quota(alice)["used"]["runs"] == 1
         again = alice.post("/runs", json={"prompt": REFUSED}, headers=headers)
         assert again.status_code == 201
+
+
+def test_todos_that_are_kept(tmp_path: Path) -> None:
+    def added(client: httpx.Client, text: str) -> Any:
+        return client.post("/runs/wait", json={"prompt": f"add todo {text}"}).json()
+
+    with owners(tmp_path, kept_todos="2") as (alice, bob):
+        assert [added(alice, text)["status"] for text in ("milk", "bread")] == ["completed"] * 2
+        over = added(alice, "eggs")
+        assert (over["status"], over["error"]["message"]) == (
+            "failed",
+            wording("todos.most").replace("1", "2"),
+        )
+        assert added(bob, "eggs")["status"] == "completed"
 
 
 def test_bytes_that_are_kept(tmp_path: Path) -> None:

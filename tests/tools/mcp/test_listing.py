@@ -1,18 +1,24 @@
 """What a server lists becomes tools: their names, schemas, and what their hints declare."""
 
+import asyncio
 import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
+from mcp.types import Tool as Listed
 from mcp.types import ToolAnnotations
 
-from tests.support.own_tools.mcp_files import connected, rude
+from tests.support.own_tools.mcp_files import connected, mcp_file, rude
+from tests.support.patience import patience, until
 from tools.mcp import listing
-from tools.mcp.listing import hints_of
+from tools.mcp.definitions import ServerDefinition
+from tools.mcp.listing import hints_of, tools_of
+from tools.mcp.servers import open_servers
 from tools.registry import make_tools, tool
+from tools.schema_budget import Budget
 from tools.schema_tool import SchemaTool, check_schema
-from tools.toolbox import snapshot
+from tools.toolbox import Toolbox, snapshot
 
 
 @pytest.mark.parametrize(
@@ -63,14 +69,54 @@ async def test_schemas_are_checked_beside_the_loop(
     """Each may take long, and there may be a thousand of them."""
     threads = set()
 
-    def checked(schema: Any) -> Any:
+    def checked(schema: Any, whole: Budget) -> Any:
         threads.add(threading.current_thread())
-        return check_schema(schema)
+        return check_schema(schema, whole)
 
     monkeypatch.setattr(listing, "check_schema", checked)
     async with connected(tmp_path, rude=rude(tmp_path)):
         assert threads
         assert threading.current_thread() not in threads
+
+
+async def test_the_check_of_a_listing_ends_with_the_session(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, closing, checks = threading.Event(), threading.Event(), []
+
+    def checked(schema: Any, whole: Budget) -> Any:
+        checks.append(schema)
+        begun.set()
+        assert closing.wait(patience())
+        return check_schema(schema, whole)
+
+    monkeypatch.setattr(listing, "check_schema", checked)
+    async with open_servers(mcp_file(tmp_path, rude=rude(tmp_path)), Toolbox({})) as opened:
+        await asyncio.to_thread(begun.wait, patience())
+        ending = asyncio.create_task(opened.close())
+        await until(opened._sessions["rude"].is_ending)
+        closing.set()
+        await ending
+
+    assert len(checks) == 1
+
+
+def test_the_schemas_of_a_listing_are_bounded_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is left out is told with the reason."""
+    monkeypatch.setattr(listing, "MAX_STEPS", 10_000)
+    large: Any = {"type": "object", "allOf": [{}] * 1_500}  # some 3,500 steps each
+    listed = [Listed(name=f"large{number}", input_schema=large) for number in range(5)]
+    listed.append(Listed(name="small", input_schema={"type": "object"}))
+
+    async def call(*_: Any) -> None:
+        raise NotImplementedError
+
+    made, faults = tools_of(ServerDefinition("many", command="x"), listed, call, {})
+
+    assert [*made] == ["many.large0", "many.large1"]
+    left_out = [fault.partition(" is")[0] for fault in faults]
+    assert left_out == ["many.large2", "many.large3", "many.large4", "many.small"]
+    assert all("the schemas of all tools of the server" in fault for fault in faults)
 
 
 async def test_names_have_no_power_over_a_terminal_or_a_line_of_a_log(

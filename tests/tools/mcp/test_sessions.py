@@ -1,14 +1,9 @@
 """Sessions with servers: kept, opened anew, and never more than one server's loss."""
 
 import asyncio
-import codecs
-import json
 import os
 import re
 import sys
-import threading
-from contextlib import suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +16,6 @@ from tests.support.wording.messages import wording
 from tools.invocation import invoke
 from tools.loading import BUILTIN
 from tools.mcp import session
-from tools.mcp.bounds import bounded_lines
 from tools.registry import ToolCall, ToolError, make_tools
 from tools.threads import ToolThreads
 from tools.toolbox import Toolbox, absence
@@ -122,54 +116,6 @@ async def test_a_session_ends_at_a_line_that_is_too_large_or_no_text_and_is_open
         await until(lambda: opened.health()["rude"]["state"] == "ready")
         assert await called(tools, "echo", text="again") == "again"
     assert f"rude is not there: {reason}" in caplog.text
-
-
-async def test_a_line_that_comes_in_many_pieces_is_put_together_once(tmp_path: Path) -> None:
-    """Each piece is looked at, and none of those before it again."""
-    with bounded_lines(pytest.fail) as name:
-        decoder = codecs.getincrementaldecoder(name)()
-
-    assert [decoder.decode(piece) for piece in (b'{"a', b"\xc3", b"\xa9", b'": 1}\n{')] == [
-        *("", "", ""),
-        '{"aé": 1}\n',
-    ]
-    assert decoder.decode(b"}\n\n{") == "{}\n\n"
-
-
-async def test_an_answer_of_an_address_has_the_same_bound(
-    tmp_path: Path,
-) -> None:
-    class Address(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
-            method, params = asked["method"], asked.get("params", {})
-            result: dict[str, Any] = {"tools": [], "_meta": {"x": "y" * 17_000_000}}
-            if method == "initialize":
-                result = {
-                    "protocolVersion": params["protocolVersion"],
-                    "capabilities": {"tools": {}},
-                    "serverInfo": {"name": "far", "version": "1"},
-                }
-            answer = {"jsonrpc": "2.0", "id": asked.get("id"), "result": result}
-            if method not in ("initialize", "tools/list"):
-                answer = {"jsonrpc": "2.0", "id": asked.get("id"), "error": NO_METHOD}
-            body = json.dumps(answer).encode()
-            self.send_response(200 if "id" in asked else 202)
-            self.send_header("content-type", "application/json")
-            self.send_header("content-length", str(len(body)) if "id" in asked else "0")
-            self.end_headers()
-            with suppress(OSError):
-                self.wfile.write(body if "id" in asked else b"")
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Address) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        entry = {"url": f"http://127.0.0.1:{server.server_port}/mcp"}
-        async with connected(tmp_path, far=entry) as (_, opened):
-            assert opened.health()["far"]["reason"] == "it sent a message of more than 16 MB"
-        server.shutdown()
 
 
 async def test_what_cannot_be_sent_is_told_as_refused(tmp_path: Path) -> None:

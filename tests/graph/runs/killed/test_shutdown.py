@@ -1,5 +1,7 @@
 """The orderly end of a server: what it still answers, what it leaves, and that it comes."""
 
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -86,3 +88,31 @@ def test_many_watchers_are_let_go_at_once(tmp_path: Path) -> None:
             wait_until(lambda: "step.started" in stream.text)  # noqa: B023 - called at once
         assert server.terminate() == 0
     assert all(stream.joined().rstrip().endswith("retry: 2000") for stream in streams)
+
+
+#: A server that is told to end at every moment at which it is being told so.
+TOLD_ANEW = """
+import asyncio, os, signal, sys, uvicorn
+from api.cli.serve import _Server
+
+async def main():
+    server = _Server(3600, asyncio.Event(), uvicorn.Config(None))
+    sys.setprofile(lambda *_: server.handle_exit(signal.SIGTERM, None))
+    server.handle_exit(signal.SIGTERM, None)
+    sys.setprofile(None)
+    await server.end_requested.wait()
+    os._exit(3)
+
+asyncio.run(main())
+"""
+
+
+def test_a_signal_may_come_while_another_is_dealt_with() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", TOLD_ANEW],
+        capture_output=True,
+        text=True,
+        timeout=patience(),
+        check=False,
+    )
+    assert ended.returncode == 3, ended.stderr

@@ -7,7 +7,7 @@ from graph.commands.fork import Edits, ForkRejected, seed_of
 from graph.commands.retry import NotPlanned, RetryRejected, RetryRequest, command_of
 from graph.runs.choice import ChoiceRejected, RunOptions
 from graph.runs.recovery import retry_detail
-from graph.state import RunState, Step
+from graph.state import PlannedBy, RunState, Step
 from graph.workbench import open_workbench
 from tests.support.runs.run_states import attempted, finished, planned, queued
 from tests.support.wording.messages import refusal
@@ -47,6 +47,9 @@ async def messages() -> dict[str, str]:
     told["retry.replan.models"] = refusal(
         RetryRejected, lambda: _ordered(state, {"replan": True}, models=False)
     )
+    by = PlannedBy(source="caller", model=None, reason="", complexity=None)
+    called: RunState = {**state, "planned_by": by}
+    told["retry.replan.call"] = refusal(RetryRejected, _ordered, called, {"replan": True})
     told["retry.no-plan"] = refusal(NotPlanned, _ordered, queued(run_id="<run_id>"), {"skip": ()})
     for key, edits in _FORKS.items():
         told[key] = refusal(ForkRejected, _forked, state, edits)

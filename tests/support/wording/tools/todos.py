@@ -59,6 +59,7 @@ async def messages() -> dict[str, str]:
     for key, text in _TEXTS.items():
         told[f"text.{key}"] = await _failure(todos.add(text, call))
     await todos.add("milk", call)
+    told["most"] = await _failure(todos.adding(1)("bread", replace(call, step_key="more")))
     told["several.size"] = await _failure(todos.delete("all", replace(call, step_key="next")))
     return told
 
