@@ -58,6 +58,46 @@ async def test_a_second_prompt_on_the_thread_is_a_new_run(graph: RunGraph) -> No
     assert [todo["text"] for todo in second["result"]["output"]] == ["milk"]
 
 
+async def test_a_further_prompt_on_the_thread_is_given_the_runs_before_it(
+    graph: RunGraph,
+) -> None:
+    config = thread()
+    prompts = ["what is 6 times 7", "play some jazz", "add todo milk", "show my list"]
+    states = [flat(await graph.ainvoke({"prompt": prompt}, config)) for prompt in prompts]
+
+    assert "conversation" not in states[0]
+    conversation = states[-1]["conversation"]
+    assert [turn["run_id"] for turn in conversation["turns"]] == [
+        state["run_id"] for state in states[:-1]
+    ]
+    assert [turn["prompt"] for turn in conversation["turns"]] == prompts[:-1]
+    assert [turn["status"] for turn in conversation["turns"]] == [
+        "completed",
+        "failed",
+        "completed",
+    ]
+    assert conversation["left_out"] == 0
+    assert conversation["last"] == {
+        "run_id": states[2]["run_id"],
+        "tool": "todo_store.add",
+        "output": states[2]["result"]["output"],
+    }
+    assert states[2]["conversation"]["last"] is None
+
+
+async def test_of_a_state_that_was_edited_into_none_nothing_is_told_to_the_next_run(
+    graph: RunGraph,
+) -> None:
+    config = thread()
+    for prompt in ("what is 6 times 7", "what is 6 times 8"):
+        await graph.ainvoke({"prompt": prompt}, config)
+    await graph.aupdate_state(config, {"run": {"status": "odd"}}, as_node="finalize")
+    state = flat(await graph.ainvoke({"prompt": "what is 6 times 9"}, config))
+
+    assert state["status"] == "completed"
+    assert state["conversation"] == {"turns": [], "left_out": 0, "last": None}
+
+
 async def test_a_prompt_after_a_failed_one_starts_afresh(graph: RunGraph) -> None:
     """No error, attempt or plan of the first run is left in the second."""
     config = thread()
