@@ -67,9 +67,12 @@ class OwnPhrase:
     def _value(
         self, slot: str, prompt: Words, first: int, last: int, earlier: Earlier
     ) -> str | int | float | None:
-        if earlier.number is not None and is_whole(prompt.words, first, last):
-            return earlier.number
         kind = self.numbers.get(slot)
+        if is_whole(prompt.words, first, last):
+            if earlier.number is not None:
+                return earlier.number
+            if kind is None and earlier.is_before and earlier.result is not None:
+                return earlier.result
         if kind is None:
             return literal(wording(prompt, first, last)) or None
         sign = -1 if prompt.words[first] in ("-", "minus", "negative") else 1
