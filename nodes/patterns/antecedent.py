@@ -248,7 +248,7 @@ def _as_number(value: Any) -> str | None:
 
 def _described(output: Any) -> str:
     if (number := _as_number(output)) is not None:
-        return number if len(number) <= _SHOWN_TEXT else "the number"
+        return number if len(number) <= _SHOWN_TEXT else f"a number of {len(number)} characters"
     if _is_todo(output):
         text = output["text"]
         short = text if len(text) <= _SHOWN_TEXT else f"{text[: _SHOWN_TEXT - 1]}…"

@@ -69,10 +69,11 @@ class OwnPhrase:
     ) -> str | int | float | None:
         kind = self.numbers.get(slot)
         if is_whole(prompt.words, first, last):
+            if earlier.before and earlier.is_before:
+                earlier.before.meant_otherwise = True
+                return earlier.before.name if kind is None else earlier.number
             if earlier.number is not None:
                 return earlier.number
-            if kind is None and earlier.is_before and earlier.result is not None:
-                return earlier.result
         if kind is None:
             return literal(wording(prompt, first, last)) or None
         sign = -1 if prompt.words[first] in ("-", "minus", "negative") else 1

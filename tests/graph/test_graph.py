@@ -12,6 +12,7 @@ from graph.state import DEFAULT_LIMITS, Limits
 from graph.storage.storage import Storage
 from nodes.plan import prompt_error
 from tests.support.runs.channels import flat
+from tests.support.wording.messages import wording
 from tools.loading import BUILTIN
 from tools.registry import make_tools
 
@@ -83,6 +84,39 @@ async def test_a_further_prompt_on_the_thread_is_given_the_runs_before_it(
         "output": states[2]["result"]["output"],
     }
     assert states[2]["conversation"]["last"] is None
+
+
+async def test_words_for_something_said_before_mean_what_the_run_before_returned(
+    graph: RunGraph,
+) -> None:
+    config = thread()
+
+    async def said(prompt: str) -> Any:
+        return flat(await graph.ainvoke({"prompt": prompt}, config))
+
+    await said("what is 6 times 7")
+    assert (await said("add 8 to it"))["result"]["output"] == 50
+    added = await said("add it to my list")
+    todo = added["result"]["output"]
+    assert todo["text"] == "50"
+    done = await said("mark it as done")
+    [step] = done["plan"]["steps"]
+    assert step["input"] == {"todo": todo["id"]}
+    assert added["run_id"] in step["reasoning"]
+    assert done["result"]["output"]["completed"]
+
+
+async def test_words_that_can_mean_nothing_said_before_refuse_the_run_with_the_reason(
+    graph: RunGraph,
+) -> None:
+    config = thread()
+    await graph.ainvoke({"prompt": "calculate 1 / 0"}, config)
+    refused = flat(await graph.ainvoke({"prompt": "now double it"}, config))
+
+    assert refused["status"] == "failed"
+    assert refused["error"]["type"] == "not_understood"
+    assert refused["error"]["unparsed"] == [{"text": "it", "span": [11, 13]}]
+    assert wording("antecedent.failed") in refused["error"]["message"]
 
 
 async def test_of_a_state_that_was_edited_into_none_nothing_is_told_to_the_next_run(

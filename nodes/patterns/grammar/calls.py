@@ -122,6 +122,7 @@ class Earlier:
 
     def __init__(self, before: Before | None = None) -> None:
         self.before = before
+        self.is_before = before is not None  # whether words refer to that, and to no step
         self.steps = 0
         self.last: str | None = None  # the tool of the last step
         self.about_todos = False  # whether the last step was about to-dos
@@ -134,8 +135,10 @@ class Earlier:
 
     def follow(self, tool: str) -> None:
         """Take note of one more step."""
-        if not self.steps:
-            self.results, self.result = [], None
+        if self.is_before:
+            self.is_before, self.results, self.result = False, [], None
+        if tool == f"{STORE}list":
+            self.before = None  # places are those of the list that this step shows
         self.steps += 1
         self.last = tool
         self.about_todos = tool.startswith(STORE)
@@ -149,6 +152,7 @@ class Earlier:
         """These steps and one more."""
         later = Earlier(self.before)
         later.steps, later.last, later.about_todos = self.steps, self.last, self.about_todos
+        later.is_before = self.is_before
         later.results, later.result, later.todo = [*self.results], self.result, self.todo
         later.follow(tool)
         return later
@@ -158,11 +162,6 @@ class Earlier:
         """A reference to the latest computed value."""
         return (self.results[-1] or None) if self.results else None
 
-    @property
-    def is_before(self) -> bool:
-        """Whether words refer to what was there before the first step."""
-        return self.before is not None and not self.steps
-
     def place(self, place: str, symbols: Sequence[str]) -> str | None:
         """The to-do at a place of the list, or of what was listed before; None for none."""
         return place if self.before is None else self.before.at(place, symbols)
@@ -170,11 +169,11 @@ class Earlier:
     @property
     def everyone(self) -> list[str] | None:
         """References to all to-dos, where nothing says of which; None for those of the list."""
-        return self.before.everyone if self.before and not self.steps else None
+        return self.before.everyone if self.before and self.is_before else None
 
     def all_todos(self, symbols: Sequence[str]) -> list[str] | None:
         """References to all the to-dos before, where the words are for all of them."""
-        return self.before.all_todos(symbols) if self.before and not self.steps else None
+        return self.before.all_todos(symbols) if self.before and self.is_before else None
 
 
 def is_whole(table_words: Sequence[str], start: int, end: int, *, todo: bool = False) -> bool:

@@ -1,5 +1,6 @@
 """Earlier results inside the words of a to-do: "pay that amount", "the answer and milk"."""
 
+from nodes.patterns.english.politeness import is_shortened
 from nodes.patterns.grammar.calls import Before, Earlier, is_whole, literal
 from nodes.patterns.grammar.phrases import phrase_set, word_set
 from nodes.patterns.grammar.words import Words
@@ -65,6 +66,8 @@ def _text_after(prompt: Words, start: int, end: int, before: Before, result: str
     A pronoun inside of an item stays as it was said: it may mean anything.
     """
     words = prompt.words
+    if end - start > 1 and words[end - 1] == "." and not is_shortened(words[end - 2]):
+        end -= 1
     holds = end - start > 1 and words[start] in _HOLDING
     if is_whole(words, start + holds, end):
         before.meant_otherwise = True
