@@ -24,6 +24,7 @@ from graph.record.events import Event, events, next_event
 from graph.state import (
     DEFAULT_LIMITS,
     MOST_KEPT,
+    THREAD_CONTEXT,
     Approve,
     Channels,
     Limits,
@@ -69,6 +70,7 @@ def build_graph(
     tool_errors: ToolErrors = "text",
     planner: LazyPlanner | None = None,
     max_kept: int = MOST_KEPT,
+    thread_context: int = THREAD_CONTEXT,
 ) -> RunGraph:
     """Compile the graph over the given tools.
 
@@ -82,8 +84,8 @@ def build_graph(
     what becomes of a step that may have acted, `learn` is told how calls ended that were left to
     themselves, `tell` how far calls say that they are. `tool_errors` says what is told of
     exceptions that tools did not announce, `max_kept` how many bytes the attempts of a run keep.
-    `planner` is the one that plans by patterns; without it
-    the graph has one of its own.
+    `planner` is the one that plans by patterns; without it the graph has one of its own. A second
+    prompt that is given by hand to a thread has `thread_context` characters of what went before.
     """
     by_hand = input_schema is RunInput
     builder = StateGraph(Channels, input_schema=input_schema)
@@ -92,7 +94,13 @@ def build_graph(
     doubts = doubts or DoubtGate(expires=approval_expires, number=next_event)
     nodes: dict[str, Node] = {
         "plan": partial(
-            plan, limits=limits, models=models, wait=wait, asking=asking, hand_edits=by_hand
+            plan,
+            limits=limits,
+            models=models,
+            wait=wait,
+            asking=asking,
+            hand_edits=by_hand,
+            context=thread_context,
         ),
         "fallback_plan": partial(
             fallback_plan,

@@ -23,4 +23,5 @@ graph = build_graph(
     doubts=DoubtGate(_settings.in_doubt, _settings.approval_expires, next_event),
     tool_errors=_settings.tool_errors_told,
     max_kept=_settings.max_kept,
+    thread_context=_settings.thread_context,
 )

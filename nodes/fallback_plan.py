@@ -9,7 +9,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal
 from weakref import WeakValueDictionary
 
-from graph.state import Plan, PlanningCall, RunState, run_error
+from graph.state import Conversation, Plan, PlanningCall, RunState, run_error
 from graph.state.rounds import made
 from nodes.approval.asking import ApprovalGate
 from nodes.approval.hand_edits import fault_of, refused
@@ -66,10 +66,16 @@ class LazyPlanner:
         return planner
 
     async def plan(
-        self, prompt: str, tools: Mapping[str, Tool] | None = None, *, owner: str = ""
+        self,
+        prompt: str,
+        tools: Mapping[str, Tool] | None = None,
+        *,
+        owner: str = "",
+        conversation: Conversation | None = None,
     ) -> "Reading":
         """What the planner of these tools reads in a prompt, of all without.
 
+        Words for something said before mean what the last run of the `conversation` returned.
         A long prompt is read beside the event loop, one of each owner at a time, in turns.
         """
         tools = snapshot(self._tools if tools is None else tools)
@@ -77,10 +83,10 @@ class LazyPlanner:
         if planner is None:
             planner = await asyncio.to_thread(self.load, tools)
         if len(prompt) <= LONGEST_AT_ONCE:
-            return planner.read(prompt)
+            return planner.read(prompt, conversation)
         loop, lock = asyncio.get_running_loop(), asyncio.Lock()
         async with self._turns.setdefault(owner, lock):
-            return await loop.run_in_executor(self._beside, planner.read, prompt)
+            return await loop.run_in_executor(self._beside, planner.read, prompt, conversation)
 
 
 def _planner_of(tools: Mapping[str, Tool]) -> "PatternPlanner":
@@ -144,7 +150,12 @@ async def _read(
     """
     while True:
         allowed = run_tools(state, tools)
-        reading = await planner.plan(state["prompt"], allowed, owner=state["owner"])
+        reading = await planner.plan(
+            state["prompt"],
+            allowed,
+            owner=state["owner"],
+            conversation=state.get("conversation"),
+        )
         if not reading.unparsed:
             return allowed, reading
         if to_come(tools):  # perhaps they are what was asked for
@@ -163,7 +174,8 @@ def _refusal(state: RunState, reading: "Reading", fewer: RunTools | None) -> str
     if len(words) > MOST_QUOTED:  # all of it is in `unparsed`, and each checkpoint keeps both
         words = f"{words[:MOST_QUOTED]}… (`unparsed` has all of it)"
     only = "" if fewer is None else f" with {', '.join(fewer) or 'none'} as its only tools"
-    return f"{_before(state)}not understood{only}: {words}. Nothing was done."
+    why = f"{words}. {reading.reason}" if reading.reason else words
+    return f"{_before(state)}not understood{only}: {why}. Nothing was done."
 
 
 def _before(state: RunState) -> str:

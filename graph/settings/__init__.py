@@ -4,12 +4,7 @@ Others use `keys` and `webhooks`.
 """
 
 from graph.settings.configured import ModelSettings
-from graph.settings.settings import (
-    PREFIX,
-    SECRET,
-    InvalidSettings,
-    Settings,
-    read_settings,
-)
+from graph.settings.reading import read_settings
+from graph.settings.settings import PREFIX, SECRET, InvalidSettings, Settings
 
 __all__ = ["PREFIX", "SECRET", "InvalidSettings", "ModelSettings", "Settings", "read_settings"]

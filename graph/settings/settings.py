@@ -1,15 +1,13 @@
-"""Every setting, read once from the environment (`RUNWRIGHT_…`) and never changed."""
+"""Every setting: its name, what it may be, and what it is for."""
 
 import json
-import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator
+from pydantic import AfterValidator, Field, SecretStr, field_validator
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -20,9 +18,9 @@ from graph.settings.configured import (
     check_hosts,
     check_origins,
 )
-from graph.settings.keys import InvalidKey, Key, parse_keys, without_secrets
+from graph.settings.keys import InvalidKey, Key, parse_keys
 from graph.settings.webhooks import WebhookSettings
-from graph.state import MOST_KEPT, Approve, Limits
+from graph.state import MOST_KEPT, THREAD_CONTEXT, Approve, Limits
 from nodes.planning.complexity import THRESHOLD
 from tools.invocation import ToolErrors
 from tools.registry import InDoubt
@@ -143,6 +141,13 @@ class Settings(BaseSettings):
         ge=0,
         le=100,
         description="how often a model may plan another way after a step that failed for good",
+    )
+
+    thread_context: int = Field(
+        THREAD_CONTEXT,
+        ge=0,
+        le=10**6,
+        description="characters of its thread's earlier runs that a run is given",
     )
 
     # Which plans a person is asked about
@@ -330,58 +335,3 @@ class Settings(BaseSettings):
             max_rounds=self.max_rounds,
             mend=self.mend,
         )
-
-
-def read_settings(**overrides: Any) -> Settings:
-    """The settings from the environment; `overrides` (from the command line) come first.
-
-    Raises `InvalidSettings`.
-    """
-    lines = _unknown_names(os.environ)
-    try:
-        settings = Settings(**overrides)
-    except ValidationError as invalid:
-        errors = invalid.errors(include_url=False)
-        lines += [_line(error, overrides) for error in errors]
-        fields = dict.fromkeys(_field(error) for error in errors)
-        raise InvalidSettings("\n".join(lines), fields) from None
-    own = {configured.api_key_env for configured in settings.models}
-    if lines := [line for line in lines if line.partition(" ")[0] not in own]:
-        raise InvalidSettings("\n".join(lines))
-    return settings
-
-
-def _unknown_names(environment: Mapping[str, str]) -> list[str]:
-    """What is set and read by nothing: a misspelt name of the keys would serve without any."""
-    known = [name.upper() for name in Settings.model_fields]
-    found = []
-    for name in sorted(environment):
-        own = name.upper().removeprefix(PREFIX)
-        if name.upper().startswith(PREFIX) and own not in known:
-            alike = [f"; did you mean {PREFIX}{one}?" for one in get_close_matches(own, known, n=1)]
-            found.append(f"{name} is set, but there is no such setting{''.join(alike)}")
-    return found
-
-
-def _field(error: Any) -> str:
-    return str(error["loc"][0]).lower().removeprefix(PREFIX.lower())
-
-
-def _as_given(value: Any) -> Any:
-    """A list as it is written in a variable; anything else as it is."""
-    return ",".join(map(str, value)) if isinstance(value, tuple) else value
-
-
-def _line(error: Any, overrides: dict[str, Any]) -> str:
-    field = _field(error)
-    name = f"--{field.replace('_', '-')}" if field in overrides else f"{PREFIX}{field.upper()}"
-    described = Settings.model_fields[field].description if field in Settings.model_fields else ""
-    unknown = error["type"] == "extra_forbidden" and len(error["loc"]) > 1
-    message = f"has the unknown field {error['loc'][-1]!r}" if unknown else error["msg"]
-    # Somebody may have put a key where only the name of its variable belongs.
-    hidden = field in SECRET or unknown or error["type"] == "json"
-    hidden = hidden or isinstance(error["input"], dict)
-    value = "…" if hidden else without_secrets(str(_as_given(error["input"])))
-    if not described:
-        return f"{name}: there is no such setting"
-    return f"{name}={value}: {message} ({described})"

@@ -6,7 +6,14 @@ Others use `channels.DETAILS`, `rounds`, `row`, `status` and `wording`.
 """
 
 from graph.state.channels import Channels, logged, split, whole
-from graph.state.conversation import Conversation, Referent, Turn, conversation_of
+from graph.state.conversation import (
+    THREAD_CONTEXT,
+    Conversation,
+    Referent,
+    Turn,
+    conversation_of,
+    followed,
+)
 from graph.state.doubts import (
     Question,
     in_doubt,
@@ -65,6 +72,7 @@ __all__ = [
     "DEFAULT_LIMITS",
     "MOST_KEPT",
     "STATE_VERSION",
+    "THREAD_CONTEXT",
     "Approval",
     "Approve",
     "Attempt",
@@ -109,6 +117,7 @@ __all__ = [
     "conversation_of",
     "ended_at",
     "extend",
+    "followed",
     "in_doubt",
     "is_said_done",
     "learned_of",

@@ -1,21 +1,41 @@
 """What a run is given of its thread: the runs before it, as they were when it began."""
 
+import json
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, Literal
+from itertools import chain
+from typing import Annotated, Any, Literal, cast
 
 from typing_extensions import TypedDict
 
-from graph.state.status import Status
+from graph.state.doubts import is_said_done
+from graph.state.status import SETTLED, Status
 from graph.state.wording import doc
+
+#: Characters of the earlier runs that a run is shown, unless the settings say otherwise.
+THREAD_CONTEXT = 16_000
+
+#: The largest output that "it" can be, in bytes of JSON: every checkpoint of the run has it.
+LARGEST_REFERENT = 16 * 1024
+
+#: Most characters of one prompt and of one text; where little is shown, a part of that.
+_MOST_OF_PROMPT, _PART_OF_PROMPT = 1_000, 12
+_MOST_OF_TEXT, _PART_OF_TEXT = 3_000, 6
+
+#: As many turns are left out at once, so that the prompts of that many runs begin with the same
+#: words, which providers cache.
+_BLOCK = 8
 
 
 class Turn(TypedDict):
     """An earlier run of the thread, as later ones see it."""
 
     run_id: Annotated[str, doc("The run.")]
-    prompt: Annotated[str, doc("What was asked.")]
+    prompt: Annotated[str, doc("What was asked; what is long is cut, and says so.")]
     status: Annotated[Status, doc("How it ended.")]
-    text: Annotated[str, doc("Its answer in words, else its summary, else why it failed.")]
+    text: Annotated[
+        str,
+        doc("Its answer in words, else its summary, else why it failed; what is long is cut."),
+    ]
     source: Annotated[Literal["answer", "summary", "error"], doc("Which of them `text` is.")]
 
 
@@ -44,44 +64,114 @@ class Conversation(TypedDict):
 def conversation_of(
     earlier: Iterable[Mapping[str, Any]], *, characters: int, total: int | None = None
 ) -> Conversation:
-    """What a run is given of the runs before it, the newest of which comes first in `earlier`.
+    """What a run is given of the settled runs before it in its thread, the newest of them first.
 
-    No more of them is read than fits into so many `characters`. `total` is how many there are.
+    Its turns have at most so many `characters`, prompts and texts together. Not more of `earlier`
+    is read than it takes to know that, where `total` says how many runs there are; else all of it
+    is counted.
     """
-    turns: list[Turn] = []
-    last: Referent | None = None
-    left = characters
-    seen = 0
-    for state in earlier:
-        seen += 1
-        if seen == 1:
-            last = _referent(state)
-        turn = _turn(state)
+    runs = iter(earlier)
+    newest = next(runs, None)
+    if newest is None:
+        return Conversation(turns=[], left_out=total or 0, last=None)
+    turns = (turn_of(state, characters) for state in chain([newest], runs))
+    return _bounded(turns, characters, total, referent_of(newest))
+
+
+def followed(state: Mapping[str, Any], *, characters: int) -> Conversation | None:
+    """What the next run on the same LangGraph thread is given; None where nothing went before.
+
+    `state` is that of the run before, but for its prompt, which the next one has replaced. A run
+    that has not ended is none of the earlier ones, and leaves nothing to refer to.
+    """
+    before: Conversation = state.get("conversation") or Conversation(
+        turns=[], left_out=0, last=None
+    )
+    turns, total, last = before["turns"][::-1], before["left_out"] + len(before["turns"]), None
+    if state.get("status") in SETTLED and "asked" in state:
+        ended = {**state, "prompt": state["asked"]}
+        turns, total = [turn_of(ended, characters), *turns], total + 1
+        last = referent_of(ended)
+    return _bounded(turns, characters, total, last) if total else None
+
+
+def turn_of(state: Mapping[str, Any], characters: int = THREAD_CONTEXT) -> Turn:
+    """A settled run as later ones see it, where all that they see has so many `characters`."""
+    result, error = state.get("result"), state.get("error")
+    source: Literal["answer", "summary", "error"]
+    if result and (answer := result.get("answer")):
+        text, source = answer["text"], "answer"
+    elif result:
+        text, source = result["summary"], "summary"
+    else:
+        text, source = error["message"] if error else state["status"], "error"
+    return Turn(
+        run_id=state["run_id"],
+        prompt=_cut(state["prompt"], min(_MOST_OF_PROMPT, characters // _PART_OF_PROMPT)),
+        status=state["status"],
+        text=_cut(text, min(_MOST_OF_TEXT, characters // _PART_OF_TEXT)),
+        source=source,
+    )
+
+
+def referent_of(state: Mapping[str, Any]) -> Referent | None:
+    """What "it" can mean after this run; None unless it completed with an output, not too large."""
+    result = state.get("result")
+    if state["status"] != "completed" or not result or result["output"] is None:
+        return None
+    output, tool = result["output"], _tool_of_output(state)
+    size = len(json.dumps(output, ensure_ascii=False).encode(errors="replace"))
+    if tool is None or size > LARGEST_REFERENT:
+        return None
+    return Referent(run_id=state["run_id"], tool=tool, output=output)
+
+
+def _tool_of_output(state: Mapping[str, Any]) -> str | None:
+    """The tool of the step that was done last, whose output is the result's."""
+    skipped = state.get("skipped", [])
+    for entry in reversed(state.get("log", [])):
+        done = entry.get("status") == "ok" or is_said_done(entry)
+        if done and entry["step"] not in skipped:
+            steps = state["plan"]["steps"]
+            return cast("str", entry.get("tool") or steps[entry["step"] - 1]["tool"])
+    return None
+
+
+def _bounded(
+    newest_first: Iterable[Turn], characters: int, total: int | None, last: Referent | None
+) -> Conversation:
+    """The conversation of these turns that has at most so many characters."""
+    runs, fitting, read = iter(newest_first), list[Turn](), 0
+    left = characters if characters >= _PART_OF_PROMPT else -1  # else nothing is left of a prompt
+    for turn in runs:
+        read += 1
         left -= len(turn["prompt"]) + len(turn["text"])
         if left < 0:
             break
-        turns.append(turn)
-    return Conversation(
-        turns=turns[::-1],
-        left_out=(seen if total is None else total) - len(turns),
-        last=last,
-    )
+        fitting.append(turn)
+    known = read + sum(1 for _ in runs) if total is None else max(total, read)
+    left_out = _in_blocks(known - len(fitting), known)
+    return Conversation(turns=fitting[: known - left_out][::-1], left_out=left_out, last=last)
 
 
-def _turn(state: Mapping[str, Any]) -> Turn:
-    result, error = state["result"], state["error"]
-    text = result["summary"] if result else error["message"] if error else ""
-    return Turn(
-        run_id=state["run_id"],
-        prompt=state["prompt"],
-        status=state["status"],
-        text=text,
-        source="summary" if result else "error",
-    )
+def _in_blocks(least: int, total: int) -> int:
+    """How many of all turns are left out where `least` do not fit: in blocks, as far as it goes.
+
+    At least half of those that fit stay.
+    """
+    if not least:
+        return 0
+    block = _BLOCK
+    while block > 1 and block > (total - least) // 2:
+        block //= 2
+    return -(-least // block) * block
 
 
-def _referent(state: Mapping[str, Any]) -> Referent | None:
-    if state["status"] != "completed" or not state["result"] or not state["plan"]["steps"]:
-        return None
-    tool = state["plan"]["steps"][-1]["tool"]
-    return Referent(run_id=state["run_id"], tool=tool, output=state["result"]["output"])
+def _cut(text: str, most: int) -> str:
+    """The text with at most so many characters; one that is cut says so."""
+    if len(text) <= most:
+        return text
+    mark = f"… (cut; it has {len(text)} characters)"
+    if len(mark) > most // 2:
+        mark = "…"[:most]
+    return text[: most - len(mark)] + mark

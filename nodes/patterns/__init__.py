@@ -15,6 +15,9 @@
 A tool brings its own sentences with `@tool(phrases=["sleep {seconds} seconds"])` and needs no
 change here.
 
+In a conversation, `antecedent` says what words for something said before mean after the thread's
+last run; sentences that are said only then stand in `conversation_words`.
+
 Before all of them come the lines of a prompt and their marks (`lines`), then clauses
 (`clauses`), then explicit openings (`todo_openings`), after which the rest is the item. What a
 plan has used is kept in `accounting`: a word that nothing accounts for refuses the plan, and the

@@ -67,9 +67,13 @@ class OwnPhrase:
     def _value(
         self, slot: str, prompt: Words, first: int, last: int, earlier: Earlier
     ) -> str | int | float | None:
-        if earlier.number is not None and is_whole(prompt.words, first, last):
-            return earlier.number
         kind = self.numbers.get(slot)
+        if is_whole(prompt.words, first, last):
+            if earlier.before and earlier.is_before:
+                earlier.before.meant_otherwise = True
+                return earlier.before.name if kind is None else earlier.number
+            if earlier.number is not None:
+                return earlier.number
         if kind is None:
             return literal(wording(prompt, first, last)) or None
         sign = -1 if prompt.words[first] in ("-", "minus", "negative") else 1

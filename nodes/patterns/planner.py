@@ -1,10 +1,11 @@
 """The pattern planner: a prompt becomes steps, or is refused with the words not understood."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from graph.state import Step, Unparsed
+from graph.state import Conversation, Step, Unparsed
 from nodes.patterns.accounting import Account
+from nodes.patterns.antecedent import Antecedent, antecedent_of, is_used, referring, supposed
 from nodes.patterns.english.connectors import BEGINNINGS
 from nodes.patterns.english.politeness import take_off_closing, take_off_opening
 from nodes.patterns.english.small_talk import asks_permission
@@ -19,18 +20,23 @@ from nodes.patterns.todos.fuzzy import is_worth_a_fuzzy_reading
 from nodes.patterns.todos.reader import TodoReader
 from tools.registry import Tool
 
+#: Words of a prompt of which it is said why they refer to nothing; a longer one is only refused.
+_LONGEST_SUPPOSED = 60
+
 
 @dataclass(frozen=True)
 class Reading:
     """What was read: steps, or, when anything was not understood, no steps and what that was.
 
-    With steps, `accounts` says what each word of the prompt was used for.
+    With steps, `accounts` says what each word of the prompt was used for. `reason` says what a word
+    for something said before could not be.
     """
 
     steps: list[Step]
     unparsed: list[Unparsed] = field(default_factory=list)
     examples: list[str] = field(default_factory=list)
     accounts: list[Account] = field(default_factory=list)
+    reason: str | None = None
 
 
 class PatternPlanner:
@@ -46,19 +52,61 @@ class PatternPlanner:
             if phrase.literals[0]:
                 self._beginnings.add(Choice([list(phrase.literals[0])]), True)
         self._todos = TodoReader(self._tools)
+        self._numbers = {phrase.tool: phrase.numbers for phrase in self._phrases}
 
-    def read(self, prompt: str) -> Reading:
-        """The plan for `prompt`. Never raises; takes time in proportion to its length."""
+    def read(self, prompt: str, conversation: Conversation | None = None) -> Reading:
+        """The plan for `prompt`. Never raises; takes time in proportion to its length.
+
+        Words that refer to nothing in it mean what the last run of the `conversation` returned.
+        """
         words = read_words(prompt)
-        exact = self._planning(words)
+        reading = self._reading(words)
+        before = antecedent_of(conversation)
+        if before is None or (reading.steps and not before.may_mean_otherwise(words.words)):
+            return reading
+        after = self._reading(words, before)
+        if reading.steps and not before.meant_otherwise:
+            return reading
+        if after.steps:
+            return replace(after, steps=before.filled(after.steps, self._numbers))
+        return self._refused(words, after, before)
+
+    def _refused(self, words: Words, reading: Reading, before: Antecedent) -> Reading:
+        """The refusal; it is for what the last run returned where something else would do."""
+        if len(words.words) > _LONGEST_SUPPOSED:
+            return reading
+        for needed, antecedent in supposed():
+            if is_used(self._reading(words, antecedent).steps):
+                return self._refers_to_nothing(words, reading, before, needed)
+        return reading
+
+    def _refers_to_nothing(
+        self, words: Words, reading: Reading, before: Antecedent, needed: str
+    ) -> Reading:
+        unparsed: list[Unparsed] = []
+        for part in reading.unparsed:
+            first, last = part["span"] or [0, 0]
+            inside = [at for at in range(len(words.words)) if first <= words.starts[at] < last]
+            found = referring(words.words, inside[0], inside[-1] + 1) if inside else None
+            if found is not None:
+                span = [words.starts[found[0]], words.ends[found[1] - 1]]
+                unparsed.append({"text": words.text[span[0] : span[1]], "span": span})
+        unparsed = unparsed or reading.unparsed
+        said = " and ".join(f'"{part["text"]}"' for part in unparsed)
+        reason = f"{said} could not be {needed}: the last run of the thread {before.described}"
+        return replace(reading, unparsed=unparsed, reason=reason)
+
+    def _reading(self, words: Words, before: Antecedent | None = None) -> Reading:
+        """The first reading that understands all of the words, after what was there before."""
+        exact = self._planning(words, before)
         if steps := exact.steps():
             return Reading(steps, accounts=exact.ledger.accounts())
         plannings = []
         corrected = correct(words)
         if corrected is not None:
-            plannings.append(self._planning(corrected))
+            plannings.append(self._planning(corrected, before))
         plannings += [
-            self._planning(spelling, fuzzy=True)
+            self._planning(spelling, before, fuzzy=True)
             for spelling in (words, corrected)
             if spelling is not None and is_worth_a_fuzzy_reading(spelling.words)
         ]
@@ -86,10 +134,12 @@ class PatternPlanner:
             return None if asks_permission(prompt.words, start, end) else calls
         return calls
 
-    def _planning(self, words: Words, *, fuzzy: bool = False) -> Planning:
+    def _planning(
+        self, words: Words, before: Antecedent | None, *, fuzzy: bool = False
+    ) -> Planning:
         understand = self._calls_fuzzily if fuzzy else self._calls
         readers = Readers(understand, self._calls_fuzzily, self._todos.open)
-        return Planning(words, self._beginnings, readers, fuzzy)
+        return Planning(words, self._beginnings, readers, fuzzy, before)
 
     def _calls(self, prompt: Words, start: int, end: int, earlier: Earlier) -> list[Call] | None:
         """What one clause asks for, or None when it is not understood."""
@@ -100,12 +150,16 @@ class PatternPlanner:
         if call is not None:
             return [call]
         end = take_off_closing(prompt.words, start, end)
+        if earlier.is_before and (done := self._todos.said_done(prompt, start, end, earlier)):
+            return done
         begin = take_off_opening(prompt.words, start, end)
         if begin >= end:
             return None
         call = self._own(prompt, begin, end, earlier)
         if call is None:
             call = self._calculation(prompt, begin, end, earlier)
+        if call is None and earlier.is_before:  # "plus 4" goes on with what was there before
+            call = self._calculation(prompt, start, end, earlier)
         if call is not None:
             return [call]
         calls = self._todos.read(prompt, begin, end, earlier)

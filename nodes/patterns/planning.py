@@ -8,11 +8,12 @@ from graph.state import Step, Unparsed
 from nodes.patterns.accounting import CONNECTOR, MARK, POLITENESS, REMARK, Ledger
 from nodes.patterns.clauses import divide
 from nodes.patterns.english.connectors import Bond
+from nodes.patterns.english.conversation_words import SECOND_THOUGHTS
 from nodes.patterns.english.list_names import is_name_of_list, names_list
 from nodes.patterns.english.politeness import take_off_opening
 from nodes.patterns.english.small_talk import asks_permission, is_small_talk
 from nodes.patterns.english.todo_openings import OTHER_REQUESTS, Opens
-from nodes.patterns.grammar.calls import CALCULATOR, STORE, Call, Earlier, Use
+from nodes.patterns.grammar.calls import CALCULATOR, STORE, Before, Call, Earlier, Use
 from nodes.patterns.grammar.phrases import PhraseTable
 from nodes.patterns.grammar.words import Words
 from nodes.patterns.ignorable import is_courtesy, is_echo, is_reason, repeats_list
@@ -44,13 +45,14 @@ class Planning:
         beginnings: PhraseTable[bool],
         readers: Readers,
         fuzzy: bool = False,
+        before: Before | None = None,
     ) -> None:
         self.prompt = prompt
         self.readers = readers
         self.fuzzy = fuzzy
         self.lines = read_lines(prompt)
         self.clauses = divide(prompt, self.lines, beginnings)
-        self.earlier = Earlier()
+        self.earlier = Earlier(before)
         self.calls: list[Call] = []
         self.unparsed: list[Unparsed] = []
         self.ledger = Ledger(prompt)
@@ -76,7 +78,8 @@ class Planning:
         if following is not None:
             return following
         start, end = self.clauses[at].start, self.clauses[at].end
-        if self.is_talk(start, end):
+        only = self.earlier.is_before and len(self.clauses) == 1  # "it's done" is no courtesy then
+        if not (only and self.read(at, at)) and self.is_talk(at):
             self.ledger.use(start, end, POLITENESS)
             return at + 1
         alone = self.read(at, at)
@@ -230,9 +233,13 @@ class Planning:
 
     # Clauses that ask for nothing, and clauses that belong together.
 
-    def is_talk(self, start: int, end: int) -> bool:
-        """Whether a clause asks for nothing at all."""
-        words = self.prompt.words
+    def is_talk(self, at: int) -> bool:
+        """Whether the clause at `at` asks for nothing at all."""
+        words, start, end = self.prompt.words, self.clauses[at].start, self.clauses[at].end
+        if self.earlier.is_before and at + 1 < len(self.clauses):
+            found = SECOND_THOUGHTS.longest(words, start, end)
+            if found is not None and found[0] == end:
+                return True
         return is_courtesy(words, start, end) or (self.fuzzy and is_small_talk(words, start, end))
 
     def is_ignorable(self, at: int) -> bool:

@@ -65,7 +65,7 @@ class Offers:
         with which they have asked for others.
         """
         allowed = run_tools(state, self.tools)
-        names = self._shortlist(state["prompt"], allowed, answers)
+        names = self._shortlist(_words(state), allowed, answers)
         shown = allowed if names is None else {name: allowed[name] for name in names}
         told, choice = self._about(shown), state.get("choice")
         others = of_others([name for name in allowed if name not in shown])
@@ -73,14 +73,14 @@ class Offers:
         return Offer(allowed, told.form, text, names)
 
     def _shortlist(
-        self, prompt: str, allowed: Collection[str], answers: Sequence[str]
+        self, words: str, allowed: Collection[str], answers: Sequence[str]
     ) -> list[str] | None:
         if not 0 < self.most < len(allowed):
             return None
-        best = self._index.best(prompt, allowed, self.most)
+        best = self._index.best(words, allowed, self.most)
         named = {*best, *self._index.named_in("\n".join(answers), allowed)}
-        for words in filter(None, map(wanted, answers)):
-            named |= {*self._index.fitting(words, allowed, MOST_FITTING)}
+        for asked in filter(None, map(wanted, answers)):
+            named |= {*self._index.fitting(asked, allowed, MOST_FITTING)}
         return [name for name in self.tools if name in named]
 
     @cached_property
@@ -96,3 +96,10 @@ class Offers:
             fixed = instructions(tools, form) + of_operator(self.operator)
             self._told[names] = Told(form, fixed)
         return self._told[names]
+
+
+def _words(state: RunState) -> str:
+    """The words by which tools are found: also those of the prompt before, which "it" is about."""
+    conversation = state.get("conversation")
+    before = conversation["turns"][-1:] if conversation else []
+    return "\n".join([state["prompt"], *(turn["prompt"] for turn in before)])

@@ -12,6 +12,7 @@ from graph.state import DEFAULT_LIMITS, Limits
 from graph.storage.storage import Storage
 from nodes.plan import prompt_error
 from tests.support.runs.channels import flat
+from tests.support.wording.messages import wording
 from tools.loading import BUILTIN
 from tools.registry import make_tools
 
@@ -56,6 +57,79 @@ async def test_a_second_prompt_on_the_thread_is_a_new_run(graph: RunGraph) -> No
     assert second["run_id"] != first["run_id"]
     assert [entry["tool"] for entry in second["log"]] == ["todo_store.list"]
     assert [todo["text"] for todo in second["result"]["output"]] == ["milk"]
+
+
+async def test_a_further_prompt_on_the_thread_is_given_the_runs_before_it(
+    graph: RunGraph,
+) -> None:
+    config = thread()
+    prompts = ["what is 6 times 7", "play some jazz", "add todo milk", "show my list"]
+    states = [flat(await graph.ainvoke({"prompt": prompt}, config)) for prompt in prompts]
+
+    assert "conversation" not in states[0]
+    conversation = states[-1]["conversation"]
+    assert [turn["run_id"] for turn in conversation["turns"]] == [
+        state["run_id"] for state in states[:-1]
+    ]
+    assert [turn["prompt"] for turn in conversation["turns"]] == prompts[:-1]
+    assert [turn["status"] for turn in conversation["turns"]] == [
+        "completed",
+        "failed",
+        "completed",
+    ]
+    assert conversation["left_out"] == 0
+    assert conversation["last"] == {
+        "run_id": states[2]["run_id"],
+        "tool": "todo_store.add",
+        "output": states[2]["result"]["output"],
+    }
+    assert states[2]["conversation"]["last"] is None
+
+
+async def test_words_for_something_said_before_mean_what_the_run_before_returned(
+    graph: RunGraph,
+) -> None:
+    config = thread()
+
+    async def said(prompt: str) -> Any:
+        return flat(await graph.ainvoke({"prompt": prompt}, config))
+
+    await said("what is 6 times 7")
+    assert (await said("add 8 to it"))["result"]["output"] == 50
+    added = await said("add it to my list")
+    todo = added["result"]["output"]
+    assert todo["text"] == "50"
+    done = await said("mark it as done")
+    [step] = done["plan"]["steps"]
+    assert step["input"] == {"todo": todo["id"]}
+    assert added["run_id"] in step["reasoning"]
+    assert done["result"]["output"]["completed"]
+
+
+async def test_words_that_can_mean_nothing_said_before_refuse_the_run_with_the_reason(
+    graph: RunGraph,
+) -> None:
+    config = thread()
+    await graph.ainvoke({"prompt": "calculate 1 / 0"}, config)
+    refused = flat(await graph.ainvoke({"prompt": "now double it"}, config))
+
+    assert refused["status"] == "failed"
+    assert refused["error"]["type"] == "not_understood"
+    assert refused["error"]["unparsed"] == [{"text": "it", "span": [11, 13]}]
+    assert wording("antecedent.failed") in refused["error"]["message"]
+
+
+async def test_of_a_state_that_was_edited_into_none_nothing_is_told_to_the_next_run(
+    graph: RunGraph,
+) -> None:
+    config = thread()
+    for prompt in ("what is 6 times 7", "what is 6 times 8"):
+        await graph.ainvoke({"prompt": prompt}, config)
+    await graph.aupdate_state(config, {"run": {"status": "odd"}}, as_node="finalize")
+    state = flat(await graph.ainvoke({"prompt": "what is 6 times 9"}, config))
+
+    assert state["status"] == "completed"
+    assert state["conversation"] == {"turns": [], "left_out": 0, "last": None}
 
 
 async def test_a_prompt_after_a_failed_one_starts_afresh(graph: RunGraph) -> None:

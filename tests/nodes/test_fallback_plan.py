@@ -6,7 +6,7 @@ import threading
 from collections.abc import Mapping
 from typing import Any, cast
 
-from graph.state import DEFAULT_LIMITS, Limits, RunState, Step, Unparsed, new_run
+from graph.state import DEFAULT_LIMITS, Conversation, Limits, RunState, Step, Unparsed, new_run
 from nodes.contract.plan_check import RunTools
 from nodes.fallback_plan import LONGEST_AT_ONCE, MOST_KEPT, LazyPlanner, fallback_plan
 from nodes.patterns.planner import PatternPlanner, Reading
@@ -22,9 +22,7 @@ class Reader:
     def __init__(self, reading: Reading) -> None:
         self._reading = reading
 
-    async def plan(
-        self, prompt: str, allowed: RunTools | None = None, *, owner: str = ""
-    ) -> Reading:
+    async def plan(self, prompt: str, allowed: RunTools | None = None, **others: Any) -> Reading:
         return self._reading
 
 
@@ -153,10 +151,10 @@ class Held(PatternPlanner):
         self.may_read = threading.Event()
         self.order: list[str] = []
 
-    def read(self, prompt: str) -> Reading:
+    def read(self, prompt: str, conversation: Conversation | None = None) -> Reading:
         assert self.may_read.wait(patience())
         self.order.append(prompt.split()[-1])
-        return super().read(prompt)
+        return super().read(prompt, conversation)
 
 
 def held(tools: Mapping[str, Tool]) -> tuple[LazyPlanner, Held]:

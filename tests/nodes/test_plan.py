@@ -46,9 +46,12 @@ async def test_a_prompt_on_a_new_thread_is_a_whole_run() -> None:
     assert set(update) == set(RunState.__annotations__) - {
         "approve",
         "approval",
+        "asked",
         "choice",
+        "conversation",
         "kept",
         "metadata",
+        "thread_id",
     }
     assert UUID(update["run_id"])
     assert (update["owner"], update["prompt"], update["limits"]) == ("default", "a task", LIMITS)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from nodes.patterns.grammar.phrases import phrase_set
 
@@ -46,6 +46,11 @@ def literal(text: str) -> str:
     return text
 
 
+def refers_before(calls: Sequence[Call]) -> bool:
+    """Whether calls refer to what was there before the first step."""
+    return any("{step_0_output" in str(call.input) for call in calls)
+
+
 # What "it", "that" and "the result" stand for: the output of an earlier step.
 
 
@@ -72,19 +77,68 @@ TODOS = phrase_set(
 _RECORDS = frozenset(STORE + name for name in ("add", "get", "update", "complete"))
 
 
-class Earlier:
-    """The steps planned so far, as far as later words can refer to them."""
+class Before(Protocol):
+    """What was there to refer to before the first step; references as those to steps."""
 
-    def __init__(self) -> None:
+    #: Whether words of the prompt mean something else by it than they would alone.
+    meant_otherwise: bool
+
+    @property
+    def results(self) -> list[str]:
+        """To values."""
+
+    @property
+    def text(self) -> str | None:
+        """To what can become the words of a to-do."""
+
+    @property
+    def name(self) -> str | None:
+        """To the words by which it can be looked for."""
+
+    @property
+    def todo(self) -> str | None:
+        """To the id of the one to-do."""
+
+    @property
+    def gone(self) -> str | None:
+        """To the words of a to-do that was deleted."""
+
+    @property
+    def everyone(self) -> list[str] | None:
+        """To the ids of all to-dos, where nothing says of which; None for those of the list."""
+
+    def all_todos(self, symbols: Sequence[str]) -> list[str] | None:
+        """To the ids of all to-dos, where the words are for all of them."""
+
+    def at(self, place: str, symbols: Sequence[str]) -> str | None:
+        """To the id of the to-do at a place, the place itself, or None where there is none."""
+
+
+class Earlier:
+    """The steps planned so far, as far as later words can refer to them.
+
+    What was there `before` them is referred to only by the words of the first, but for places.
+    """
+
+    def __init__(self, before: Before | None = None) -> None:
+        self.before = before
+        self.is_before = before is not None  # whether words refer to that, and to no step
         self.steps = 0
         self.last: str | None = None  # the tool of the last step
         self.about_todos = False  # whether the last step was about to-dos
-        self.results: list[str] = []  # references to the values computed so far
-        self.result: str | None = None  # to the latest output that is more than a to-do
-        self.todo: str | None = None  # to the id of the to-do that the last step handled
+        # References to the values computed so far, the last of which is "it".
+        self.results: list[str] = before.results if before else []
+        # To the latest output that is more than a to-do.
+        self.result: str | None = before.text if before else None
+        # To the id of the to-do that the last step handled.
+        self.todo: str | None = before.todo if before else None
 
     def follow(self, tool: str) -> None:
         """Take note of one more step."""
+        if self.is_before:
+            self.is_before, self.results, self.result = False, [], None
+        if tool == f"{STORE}list":
+            self.before = None  # places are those of the list that this step shows
         self.steps += 1
         self.last = tool
         self.about_todos = tool.startswith(STORE)
@@ -96,8 +150,9 @@ class Earlier:
 
     def and_then(self, tool: str) -> "Earlier":
         """These steps and one more."""
-        later = Earlier()
+        later = Earlier(self.before)
         later.steps, later.last, later.about_todos = self.steps, self.last, self.about_todos
+        later.is_before = self.is_before
         later.results, later.result, later.todo = [*self.results], self.result, self.todo
         later.follow(tool)
         return later
@@ -105,7 +160,20 @@ class Earlier:
     @property
     def number(self) -> str | None:
         """A reference to the latest computed value."""
-        return self.results[-1] if self.results else None
+        return (self.results[-1] or None) if self.results else None
+
+    def place(self, place: str, symbols: Sequence[str]) -> str | None:
+        """The to-do at a place of the list, or of what was listed before; None for none."""
+        return place if self.before is None else self.before.at(place, symbols)
+
+    @property
+    def everyone(self) -> list[str] | None:
+        """References to all to-dos, where nothing says of which; None for those of the list."""
+        return self.before.everyone if self.before and self.is_before else None
+
+    def all_todos(self, symbols: Sequence[str]) -> list[str] | None:
+        """References to all the to-dos before, where the words are for all of them."""
+        return self.before.all_todos(symbols) if self.before and self.is_before else None
 
 
 def is_whole(table_words: Sequence[str], start: int, end: int, *, todo: bool = False) -> bool:

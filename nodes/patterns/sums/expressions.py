@@ -44,6 +44,10 @@ class TooDeep(NotArithmetic):
     """The words are nested deeper than anyone would say."""
 
 
+#: The number that was there before the prompt.
+_BEFORE = "{step_0_output}"
+
+
 class ExpressionParser:
     """Reads one expression; `at` is the word after it, `operations` how much there is to do."""
 
@@ -78,7 +82,7 @@ class ExpressionParser:
     def continuation(self) -> str | None:
         found = CONTINUATIONS.longest(self.words, self.at, self.end)
         if found is None or found[0] == self.end:
-            return None
+            return self.said_of_before()
         self.at, template = found
         try:
             operand = self.operand()
@@ -86,10 +90,26 @@ class ExpressionParser:
             raise
         except NotArithmetic:
             return None
+        sign = template[4:-4]
+        if self.number == _BEFORE and sign in "+-" and self.percent_sign():
+            template = f"{{0}} * (100 {sign} {{1}}) / 100"
+        if not is_talk_after(self.words, self.at, self.end):
+            return None
+        if operand == (f"({_BEFORE})", True):
+            raise NotArithmetic  # "minus that" names one number only
+        self.operations += 1
+        return template.format(f"({self.number})", atom(operand))
+
+    def said_of_before(self) -> str | None:
+        """What is done to the number that was there before the prompt: "and squared?"."""
+        found = POSTFIXES.longest(self.words, self.at, self.end)
+        if self.number != _BEFORE or found is None:
+            return None
+        self.at, template = found
         if not is_talk_after(self.words, self.at, self.end):
             return None
         self.operations += 1
-        return template.format(f"({self.number})", atom(operand))
+        return template.format(f"({self.number})")
 
     def percent_sign(self) -> bool:
         """Whether a percent sign comes next that is no remainder; it is passed over."""
@@ -229,14 +249,14 @@ class ExpressionParser:
         nth = NTH_RESULT.longest(self.words, self.at, self.end)
         if nth is not None and (len(self.results) > 1 or nth[0] - self.at > 2):
             self.at, place = nth
-            if place >= len(self.results):
+            if place >= len(self.results) or not self.results[place]:
                 raise NotArithmetic
             return self.results[place]
         found = RESULTS.longest(self.words, self.at, self.end)
         if found is None:
             return None
         self.at = found[0]
-        return self.number
+        return self.number or None
 
     def skip_sharers(self) -> None:
         found = SHARERS.longest(self.words, self.at, self.end)

@@ -42,8 +42,10 @@ def read_opened(
             return None
     action = _SET_ACTIONS.get(opening.kind)
     if action is not None:
-        todos = [_named(prompt, *part) for part in parts]
-        return make(action, [({"todo": todos}, opening.start, parts[-1][1])])
+        todos = [_named(prompt, *part, earlier) for part in parts]
+        return (
+            make(action, [({"todo": todos}, opening.start, parts[-1][1])]) if all(todos) else None
+        )
     try:
         texts = [text_with_results(prompt, *part, earlier) for part in parts]
     except Ambiguous:
@@ -52,9 +54,10 @@ def read_opened(
     return make("add", made) if all(texts) else None
 
 
-def _named(prompt: Words, start: int, end: int) -> str:
-    place = items.position(prompt.words[start:end], numbered=True)
-    return place or literal(items.wording(prompt, start, end))
+def _named(prompt: Words, start: int, end: int, earlier: Earlier) -> str | None:
+    symbols = prompt.words[start:end]
+    place = items.position(symbols, numbered=True)
+    return earlier.place(place, symbols) if place else literal(items.wording(prompt, start, end))
 
 
 def _one(

@@ -5,7 +5,8 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
-from nodes.patterns.english.list_names import TODOS, View, view
+from nodes.patterns.english.conversation_words import AFTER_TEMPLATES, SAID_DONE, WISHES
+from nodes.patterns.english.list_names import LIST, TODO, TODOS, View, view
 from nodes.patterns.english.rejected_items import (
     PLACING,
     is_vague,
@@ -22,6 +23,7 @@ from nodes.patterns.grammar.calls import (
     Use,
     calculation,
     literal,
+    refers_before,
 )
 from nodes.patterns.grammar.numbers import read_number
 from nodes.patterns.grammar.phrases import phrase_set
@@ -58,9 +60,13 @@ _REASONS = {
 
 
 @cache
-def _templates() -> tuple[TemplateTable, TemplateTable]:
-    """The whole sentences and the elliptic ones: the same for every reader, and slow to make."""
-    return TemplateTable(TEMPLATES, CLASSES), TemplateTable(ELLIPTIC_TEMPLATES, CLASSES)
+def _templates() -> tuple[TemplateTable, ...]:
+    """The whole sentences, the elliptic ones, and those that follow another run.
+
+    They are the same for every reader, and slow to make.
+    """
+    tables = (TEMPLATES, ELLIPTIC_TEMPLATES, AFTER_TEMPLATES)
+    return tuple(TemplateTable(table, CLASSES) for table in tables)
 
 
 class TodoReader:
@@ -68,23 +74,33 @@ class TodoReader:
 
     def __init__(self, tools: Container[str]) -> None:
         self._tools = tools
-        self._templates, self._elliptic = _templates()
+        self._templates, self._elliptic, self._after = _templates()
 
     def read(self, prompt: Words, start: int, end: int, earlier: Earlier) -> list[Call] | None:
         """The calls that the words from `start` to `end` ask for, or None."""
+        calls = self._read(prompt, start, end, earlier)
+        if calls is None and earlier.is_before:
+            shorter = sets.before_haste(prompt.words, start, end)
+            calls = self._read(prompt, start, shorter, earlier) if shorter < end else None
+            return calls if calls and refers_before(calls) else None
+        return calls
+
+    def _read(self, prompt: Words, start: int, end: int, earlier: Earlier) -> list[Call] | None:
         seen = view(prompt.words, start, end)
         shown = read_listing(seen.symbols, about_todos=earlier.about_todos)
+        if shown is not None and _wishes_for_it(prompt.words, start, end, earlier):
+            shown = None
         if shown is not None and names_other_time(prompt.words, start, end):
             return None
         if shown is not None:
             return self._calls("list", [(shown, start, end)])
         action = sets.read_all(prompt.words, seen)
         if action is not None:
-            return self._calls(action, [({"todo": sets.EVERY}, start, end)])
-        fits = self._templates.fits(seen.symbols)
-        if earlier.about_todos:
-            fits += self._elliptic.fits(seen.symbols)
-        for fit in fits:
+            unnamed = {LIST, TODOS, TODO}.isdisjoint(seen.symbols)
+            everyone = earlier.everyone if unnamed else None
+            todos = sets.EVERY if everyone is None else everyone
+            return self._calls(action, [({"todo": todos}, start, end)]) if todos else None
+        for fit in self._fits(seen, earlier):
             calls = self._fill(fit, Slots(prompt, seen, fit, earlier))
             if calls is not None:
                 return calls or None
@@ -94,6 +110,20 @@ class TodoReader:
                 if fit.template.action == "add several":
                     return self._several(Slots(prompt, seen, fit, earlier), count)
         return None
+
+    def _fits(self, seen: View, earlier: Earlier) -> list[Fit]:
+        """The sentences that the words may be, the likeliest first."""
+        fits = self._templates.fits(seen.symbols)
+        if earlier.about_todos:
+            fits += self._elliptic.fits(seen.symbols)
+        return self._after.fits(seen.symbols) + fits if earlier.is_before else fits
+
+    def said_done(self, prompt: Words, start: int, end: int, earlier: Earlier) -> list[Call] | None:
+        """The call where "it's done" is said of a to-do that was there before the prompt."""
+        found = SAID_DONE.longest(prompt.words, start, end)
+        if found is None or found[0] != end or earlier.todo is None:
+            return None
+        return self._calls("complete", [({"todo": earlier.todo}, start, end)])
 
     def open(
         self,
@@ -135,14 +165,15 @@ class TodoReader:
         for slot in fit.places:
             if slot == "place" and items.position(slots.symbols(slot), numbered=True) is None:
                 return None
-            is_text = slot in _TEXTS or (slot == "few" and action == "add")
-            words = (
-                slots.text(slot)
-                if is_text
-                else slots.todo(slot, several=action in ("complete", "delete"))
-            )
+            is_text = slot in _TEXTS or (slot in ("few", "gone") and action == "add")
+            if slot == "gone":
+                words: str | list[str] | None = slots.gone()
+            elif is_text:
+                words = slots.text(slot)
+            else:
+                words = slots.todo(slot, several=action in ("complete", "delete"))
             if not words:
-                return None if slot in ("known", "place") else []
+                return None if slot in ("known", "place", "gone") else []
             given["text" if is_text else "todo"] = words
         return self._calls(action, [(given, start, end)])
 
@@ -190,6 +221,14 @@ class TodoReader:
         return [
             Call(tool, dict(given), _REASONS[action], start, end) for given, start, end in inputs
         ]
+
+
+def _wishes_for_it(words: Sequence[str], start: int, end: int, earlier: Earlier) -> bool:
+    """Whether what was there before the prompt is to go on the list: "i need that on my list"."""
+    if earlier.before is None or not earlier.is_before or not WISHES.longest(words, start, end):
+        return False
+    earlier.before.meant_otherwise = True
+    return True
 
 
 def _take_count(seen: View) -> int | None:

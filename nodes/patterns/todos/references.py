@@ -1,6 +1,7 @@
 """Earlier results inside the words of a to-do: "pay that amount", "the answer and milk"."""
 
-from nodes.patterns.grammar.calls import Earlier, is_whole, literal
+from nodes.patterns.english.politeness import is_shortened
+from nodes.patterns.grammar.calls import Before, Earlier, is_whole, literal
 from nodes.patterns.grammar.phrases import phrase_set, word_set
 from nodes.patterns.grammar.words import Words
 from nodes.patterns.todos.items import wording
@@ -36,6 +37,8 @@ def text_with_results(
     if earlier.result is None or named or _is_quoted(prompt, start, end):
         return literal(wording(prompt, start, end))
     words = prompt.words
+    if earlier.before and earlier.is_before:
+        return _text_after(prompt, start, end, earlier.before, earlier.result)
     if end - start > 1 and words[start] in _HOLDING and is_whole(words, start + 1, end):
         return earlier.result
     if is_whole(words, start, end):
@@ -55,6 +58,28 @@ def text_with_results(
         begin = at
     rest = wording(prompt, begin, end) if text == "" else prompt.source(begin, end)
     return text + literal(rest)
+
+
+def _text_after(prompt: Words, start: int, end: int, before: Before, result: str) -> str:
+    """The same of what was there before the prompt, which only words that point to it mean.
+
+    A pronoun inside of an item stays as it was said: it may mean anything.
+    """
+    words = prompt.words
+    if end - start > 1 and words[end - 1] == "." and not is_shortened(words[end - 2]):
+        end -= 1
+    holds = end - start > 1 and words[start] in _HOLDING
+    if is_whole(words, start + holds, end):
+        before.meant_otherwise = True
+        return result
+    for at in range(start + 1, end):
+        found = _POINTING.longest(words, at, end)
+        if found is not None:
+            before.meant_otherwise = True
+            first = literal(prompt.text[prompt.starts[start] : prompt.starts[at]])
+            rest = literal(prompt.text[prompt.ends[found[0] - 1] : prompt.ends[end - 1]])
+            return first + result + rest
+    return literal(wording(prompt, start, end))
 
 
 def _is_quoted(prompt: Words, start: int, end: int) -> bool:

@@ -9,6 +9,7 @@ from nodes.patterns.todos.items import position
 
 EVERY = "all"
 _MOST = 50  # places that "the first 50" or "1 to 50" may stand for
+_LONGEST_HASTE = 3  # words
 _TO = frozenset({"to", "through", "thru", "-", "till", "until"})
 
 
@@ -109,6 +110,14 @@ def names_another(symbols: Sequence[str]) -> bool:
         for at, symbol in enumerate(symbols)
         if at > 0
     )
+
+
+def before_haste(words: Sequence[str], start: int, end: int) -> int:
+    """Where the "again" or "for me" begins that ends a request; `end` where there is none."""
+    for at in range(max(start + 1, end - _LONGEST_HASTE), end):
+        if HASTE.skip(words, at, end) == end:
+            return at
+    return end
 
 
 def without_haste(symbols: list[str]) -> list[str]:

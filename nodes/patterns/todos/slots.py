@@ -47,6 +47,7 @@ def slot_is_quoted(words: list[str], start: int, end: int) -> bool:
 
 
 _PARTING = frozenset({"in", "at", "which", "that", "with", "where", "from", "due"})
+_PRONOUNS = frozenset({"it", "them"})
 _ADDRESSED = frozenset({"you", "ya", "u"})
 
 
@@ -86,11 +87,19 @@ class Slots:
         words = self.prompt.words
         if start >= end or words[start] in CHANGING or words[end - 1] in DENYING:
             return None  # "do i need to add soap to my list"
+        if self.earlier.before and self.earlier.is_before and self._refers(start, end):
+            self.earlier.before.meant_otherwise = True
+            name = self.earlier.before.name
+            return {"show": "exists", "text": name} if name else None
         try:
             text = text_with_results(self.prompt, start, end, self.earlier)
         except Ambiguous:
             return None
         return {"show": "exists", "text": text}
+
+    def _refers(self, start: int, end: int) -> bool:
+        words = self.prompt.words
+        return is_whole(words, start, end) or is_whole(words, start, end, todo=True)
 
     def text(self, slot: str) -> str | None:
         """The words of a new to-do, or a reference to a computed value."""
@@ -98,6 +107,9 @@ class Slots:
         symbols = self.symbols(slot)
         if is_whole(self.prompt.words, start, end):
             return None if self._is_named(start) else self.earlier.result
+        if self.earlier.before and self.earlier.is_before and symbols[0] in _PRONOUNS:
+            self.earlier.before.meant_otherwise = True
+            return None  # "put it back on my list"
         if is_vague(symbols) or sets.is_quantity(symbols) or not self._is_ours(symbols):
             return None
         if symbols[0][0] == '"' and len(symbols) > 1:
@@ -105,12 +117,22 @@ class Slots:
         if symbols[0] in NO_ITEM_BEGINS or (slot == "few" and not is_plain(symbols)):
             return None
         first, last = self._trimmed(slot, TEXT_FRONTS, TEXT_ENDS)
+        if self.earlier.is_before and last - first > 1 and self.prompt.words[last - 1] == "instead":
+            last -= 1
         try:
             return text_with_results(
                 self.prompt, first, last, self.earlier, named=self._is_named(start)
             )
         except Ambiguous:
             return None
+
+    def gone(self) -> str | None:
+        """The words of a deleted to-do, where nothing but "it" stands for it."""
+        start, end = self.words("gone")
+        if self.earlier.before is None or not self._refers(start, end):
+            return None
+        self.earlier.before.meant_otherwise = True
+        return self.earlier.before.gone
 
     def _is_named(self, start: int) -> bool:
         """Whether the word before says that a name follows, which stands for nothing else."""
@@ -126,8 +148,10 @@ class Slots:
         symbols = self.symbols(slot)
         if self._is_named(start) or slot_is_quoted(self.prompt.words, start, end):
             return self._by_name(start, end, symbols, several=several)
+        if several and (everyone := self.earlier.all_todos(symbols)) is not None:
+            return everyone
         if (many := self._many(start, end, symbols)) is not None:
-            return many if several else None
+            return (many or None) if several else None
         if symbols[0] in ALL or TODOS in symbols or sets.names_another(symbols):
             return None  # "everything except milk", "half of my todos"
         numbered = not {TODO, TODOS}.isdisjoint(self.seen.symbols[:first])
@@ -137,13 +161,19 @@ class Slots:
             return None
         place = items.position(symbols, numbered=numbered)
         if place is not None:
-            return place
+            return self._at(place, symbols)
         if is_whole(self.prompt.words, start, end, todo=True):
             return self.earlier.todo
         if slot == "known" or not self._is_todo(slot, symbols, numbered=numbered):
             return None
         start, end = self._trimmed(slot, TODO_FRONTS, TODO_ENDS)
         return literal(items.wording(self.prompt, start, end))
+
+    def _at(self, place: str, symbols: list[str]) -> str | None:
+        """The to-do at a place: of the list where that is named, else of what was listed."""
+        if LIST in self.seen.symbols:
+            return place
+        return self.earlier.place(place, symbols)
 
     def _is_todo(self, slot: str, symbols: list[str], *, numbered: bool) -> bool:
         """Whether the words of a slot can be those of a to-do that is on the list."""
@@ -159,9 +189,13 @@ class Slots:
         return named or not is_foreign(symbols)
 
     def _many(self, start: int, end: int, symbols: list[str]) -> list[str] | None:
-        """Several places, or several quotations; the quoted word "all" is no order for all."""
+        """Several places, or several quotations; the quoted word "all" is no order for all.
+
+        None of them where nothing is at one of the places.
+        """
         if (many := sets.places(symbols)) is not None:
-            return many
+            found = [self._at(place, symbols) for place in many]
+            return [place for place in found if place] if all(found) else []
         words = self.prompt.words
         quoted = items.quotations(words, start, end)
         texts = [literal(items.wording(self.prompt, *part)) for part in quoted]

@@ -40,7 +40,8 @@ def test_a_new_run_has_every_key_but_the_log_and_those_that_not_every_run_has() 
     """The log is a channel of its own, empty by itself; a write would be one more entry of it."""
     state = new_run("task", run_id="r", owner="o", limits=DEFAULT_LIMITS, created_at=1.0)
 
-    rare = {"approve", "approval", "choice", "kept", "metadata"}
+    rare = {"approve", "approval", "asked", "choice", "conversation", "kept"}
+    rare |= {"metadata", "thread_id"}
     assert set(state) == set(RunState.__annotations__) - {"log", *rare}
     assert (state["version"], state["status"]) == (STATE_VERSION, "pending")
 

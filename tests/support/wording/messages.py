@@ -22,6 +22,7 @@ AREAS: Mapping[str, str] = {
     "references": "nodes",
     "json_data": "nodes",
     "answers": "nodes",
+    "antecedent": "nodes",
     "calculator": "tools",
     "todos": "tools",
     "tools": "tools",
