@@ -173,6 +173,12 @@ class RunReader:
                 return None
         return None
 
+    def is_queued(self, run_id: str) -> bool:
+        """Whether it waits for its turn, in the queue or behind another run of its thread."""
+        live = self._live.get(run_id)
+        parked = live is not None and live in self._executor.parked
+        return parked or self.position(run_id) is not None
+
     def position(self, run_id: str) -> int | None:
         """The place of a run in the queue, counted from 1; None when it is not queued."""
         live = self._live.get(run_id)
