@@ -158,7 +158,18 @@ def _context(
         max_kept=settings.max_kept,
         planner=planner,
     )
-    return make_context(graph, storage, executor, tools, threads, doubts, settled, live, observe)
+    return make_context(
+        graph,
+        storage,
+        executor,
+        tools,
+        threads,
+        doubts,
+        settled,
+        live,
+        observe,
+        settings.thread_context,
+    )
 
 
 def _quotas(settings: Settings) -> Quotas:

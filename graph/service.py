@@ -195,7 +195,7 @@ class Runs:
         Raises `RunNotFound` and `StorageUnavailable`.
         """
         state = await self._reader.admitted(run_id, owner)
-        queued = self._reader.position(run_id) is not None
+        queued = self._reader.is_queued(run_id)
         return explain(state, now=time.time(), queued=queued)
 
     async def wait(self, run_id: str, timeout: float, *, owner: str | None) -> Record:

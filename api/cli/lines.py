@@ -7,6 +7,15 @@ from graph.record.events import Event
 from graph.state.wording import counted, printable, rfc3339
 
 
+def waiting_behind(run_id: str, why: str) -> str:
+    """What a run of a thread waits for, in words."""
+    asked = {
+        "approval": f"; that waits for a person: `runwright approve {run_id}`",
+        "in_doubt": f"; that waits for a person: {resolving(run_id)}",
+    }
+    return f"it begins when run {run_id} of its thread has ended{asked.get(why, '')}"
+
+
 class EventLines:
     """Puts the events of one run into words, in their order.
 

@@ -5,7 +5,7 @@ In this process, or on the server that has the database.
 
 import json
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, Literal
 from uuid import UUID
 
@@ -24,6 +24,7 @@ from api.cli.local_run import (
 from api.cli.logs import configure_logging
 from api.cli.server_run import (
     ServerRun,
+    ask_of_run,
     open_client,
     post_approval_answer,
     post_order,
@@ -81,7 +82,11 @@ async def _started(
         if owned.owner is None or owned.owner.url is None:
             raise
         async with open_client(owned, settings.api_key) as client:
-            yield await post_task(client, task, options, **_of_thread(thread))
+            run = await post_task(client, task, options, **_of_thread(thread))
+            if thread is not None:
+                with suppress(NotWatched):  # it is accepted all the same
+                    run.behind = (await ask_of_run(client, run.run_id)).get("waits_for_run")
+            yield run
 
 
 def _of_thread(thread: str | None) -> dict[str, str]:

@@ -14,6 +14,7 @@ import httpx
 from httpx_sse import ServerSentEvent, SSEError, aconnect_sse
 from pydantic import SecretStr
 
+from api.cli.lines import waiting_behind
 from api.cli.local_run import Detached, NotCancelled, NotDecided, Note, NotStarted, NotWatched
 from api.routes.server import NONCE, PROOF
 from graph.record.events import TIMES, Event
@@ -202,10 +203,14 @@ def _name_of(client: httpx.AsyncClient) -> str:
 
 
 class ServerRun:
-    """One run of a server that may go away for a while."""
+    """One run of a server that may go away for a while.
+
+    `behind` is the run of its thread that it waited for when that was asked, as its record says.
+    """
 
     def __init__(self, client: httpx.AsyncClient, run_id: str) -> None:
         self.run_id = run_id
+        self.behind: dict[str, str] | None = None
         self._client = client
         self._path = _path(run_id)
 
@@ -214,6 +219,8 @@ class ServerRun:
 
         Raises `Detached`, and `NotWatched` where the server has no such run.
         """
+        if self.behind:
+            note(waiting_behind(**self.behind))
         seen = 0
         ended = False
         alive_at = time.monotonic()

@@ -14,8 +14,9 @@ from graph.record.record import Record, Undelivered, WaitsFor, record_of, waitin
 from graph.runs.live import Broadcaster, LiveRuns, Observe
 from graph.runs.quotas import NO_QUOTAS, Quotas
 from graph.runs.settled import SettledRuns
-from graph.runs.threads import CHARACTERS, Conversations, ThreadTurns
+from graph.runs.threads import Conversations, ThreadTurns
 from graph.state import (
+    THREAD_CONTEXT,
     Approve,
     Learned,
     Limits,
@@ -185,6 +186,12 @@ class RunReader:
                 return None
         return None
 
+    def is_queued(self, run_id: str) -> bool:
+        """Whether it waits for its turn, in the queue or behind another run of its thread."""
+        live = self._live.get(run_id)
+        parked = live is not None and live in self._executor.parked
+        return parked or self.position(run_id) is not None
+
     def position(self, run_id: str) -> int | None:
         """The place of a run in the queue, counted from 1; None when it is not queued."""
         live = self._live.get(run_id)
@@ -236,7 +243,7 @@ def make_context(
     settled: SettledRuns | None = None,
     live: LiveRuns | None = None,
     observe: Observe | None = None,
-    characters: int = CHARACTERS,
+    characters: int = THREAD_CONTEXT,
 ) -> RunContext:
     """A context that has no runs yet; the graph is one over this storage, with these tools.
 

@@ -10,7 +10,15 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from graph.queue.executor import Executor
 from graph.runs.choice import ChoiceRejected
 from graph.runs.live import LiveRun
-from graph.state import Conversation, Result, RunState, Turn, conversation_of, run_error
+from graph.state import (
+    THREAD_CONTEXT,
+    Conversation,
+    Result,
+    RunState,
+    Turn,
+    conversation_of,
+    run_error,
+)
 from graph.state.row import RunRow
 from graph.state.status import SETTLED, Answer
 from graph.storage.storage import Storage
@@ -34,9 +42,6 @@ def check_name(name: str) -> None:
 
 #: The first and longest wait between two tries to ask whose turn it is, in seconds.
 PAUSE, LONGEST_PAUSE = 0.5, 30.0
-
-#: Most characters of the conversation that a run is given.
-CHARACTERS = 16_000
 
 #: So many earlier runs are read at first, and so many times more while these all fit.
 FIRST_READ, MORE = 8, 4
@@ -123,7 +128,7 @@ class ThreadTurns:
 class Conversations:
     """What runs are given of their threads; `read` reads the runs before them."""
 
-    def __init__(self, storage: Storage, read: Read, characters: int = CHARACTERS) -> None:
+    def __init__(self, storage: Storage, read: Read, characters: int = THREAD_CONTEXT) -> None:
         self._threads = storage.threads
         self._read = read
         self._characters = characters

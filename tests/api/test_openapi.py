@@ -54,8 +54,8 @@ async def test_every_call_is_described_with_every_status_it_answers(client):
         for method, operation in operations.items()
     }
     assert statuses == {
-        "POST /runs": "201 400 401 403 409 413 415 429 500 503 507",
-        "POST /runs/wait": "201 202 400 401 403 409 413 415 429 500 503 507",
+        "POST /runs": "201 400 401 403 404 409 413 415 429 500 503 507",
+        "POST /runs/wait": "201 202 400 401 403 404 409 413 415 429 500 503 507",
         "GET /runs": "200 400 401 403 500 503",
         "POST /runs/search": "200 400 401 403 413 415 500 503",
         "GET /runs/stream": "200 400 401 403 500",
@@ -73,6 +73,12 @@ async def test_every_call_is_described_with_every_status_it_answers(client):
         "POST /plan": "200 400 401 403 413 415 429 500 503",
         "GET /runs/{run_id}/history": "200 400 401 403 404 500 503",
         "GET /runs/{run_id}/history/{checkpoint_id}": "200 400 401 403 404 500 503",
+        "GET /threads": "200 400 401 403 500 503",
+        "GET /threads/{thread_id}": "200 400 401 403 404 500 503",
+        "PATCH /threads/{thread_id}": "200 400 401 403 404 409 413 415 500 503",
+        "DELETE /threads/{thread_id}": "204 400 401 403 404 409 413 415 500 503",
+        "GET /threads/{thread_id}/runs": "200 400 401 403 404 500 503",
+        "GET /threads/{thread_id}/export": "200 400 401 403 404 500 503",
         "POST /runs/{run_id}/fork": "201 400 401 403 404 413 415 429 500 503 507",
         "POST /runs/{run_id}/retry": "200 400 401 403 404 409 413 415 429 500 503 507",
         "POST /runs/{run_id}/retry-now": "200 400 401 403 404 409 413 415 500 503",

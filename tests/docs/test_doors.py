@@ -14,7 +14,8 @@ from tests.support.checkout import ROOT
 from tests.support.servers.server_process import serving
 from tests.support.servers.studio_server import studio
 
-PAGE = (ROOT / "docs" / "doors.md").read_text()
+PAGE, _, TALK = (ROOT / "docs" / "doors.md").read_text().partition("## A conversation\n")
+TALK, _, NAMES = TALK.partition("## The same thing")
 [PRINTED] = re.findall(r"```text\n(.*?)```", PAGE, re.DOTALL)
 HTTP, STUDIO, NOTEBOOK = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 
@@ -52,7 +53,7 @@ def test_in_studio(tmp_path: Path) -> None:
 async def test_in_a_notebook() -> None:
     printed, names = await printed_by(NOTEBOOK)
     assert printed == PRINTED
-    for name in re.findall(r"`(?:await )?run\.(\w+)", PAGE):
+    for name in re.findall(r"`(?:await )?run\.(\w+)", NAMES):
         assert hasattr(names["run"], name), name
     assert isinstance(names["run"], Run)
     assert {"marks", "progress"} <= set(names["run"].record)
@@ -63,3 +64,13 @@ def test_the_task_is_the_same_in_each() -> None:
         re.findall(r'"(calculate [^"]+)"', program)[0] for program in (HTTP, STUDIO, NOTEBOOK)
     }
     assert task
+
+
+async def test_a_conversation_is_the_same_over_http_and_in_a_notebook(tmp_path: Path) -> None:
+    [told] = re.findall(r"```text\n(.*?)```", TALK, re.DOTALL)
+    http, notebook = re.findall(r"```python\n(.*?)```", TALK, re.DOTALL)
+    assert (await printed_by(notebook))[0] == told
+    with serving(tmp_path) as server:
+        printed, names = await printed_by(http.replace("http://localhost:8000", server.url))
+        names["client"].close()
+    assert printed == told

@@ -1,6 +1,7 @@
 """Whose a run is: for everybody else it is not there, wherever they ask and however long."""
 
 import inspect
+import json
 import re
 import uuid
 from collections.abc import Callable
@@ -12,11 +13,14 @@ import pytest
 
 from graph.commands.fork import Edits
 from graph.commands.retry import RetryRequest
+from graph.commands.threads import Threads
 from graph.runs.context import RunNotFound
+from graph.runs.threads import ThreadNotFound
 from graph.service import Runs
 from graph.settings.keys import new_key
 from graph.storage.search import Search
 from graph.storage.storage import Storage
+from graph.storage.threads import ThreadChange
 from tests.support.patience import until
 from tests.support.runs.live_runs import Gates, process, start
 from tests.support.servers.api_calls import calls
@@ -81,6 +85,52 @@ def test_every_call_about_one_run_is_in_the_next_test():
     }
 
 
+def test_every_call_about_one_thread_is_in_the_next_test():
+    about_one = {
+        name
+        for name, call in inspect.getmembers(Threads, callable)
+        if not name.startswith("_")
+        and {"thread_id", "owner"} <= {*inspect.signature(call).parameters}
+    }
+
+    assert about_one == {"check", "get", "head", "change", "remove", "records"}
+
+
+async def test_anothers_thread_takes_the_same_steps_as_one_that_is_not_there(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+):
+    async with process(storage, Gates()) as runs:
+        hers = (await runs.start("pass by", owner="alice", thread_name="plans"))["run_id"]
+        await runs.wait(hers, 5, owner="alice")
+        before = await runs.threads.get(hers, owner="alice")
+        asked = _noted(storage, monkeypatch)
+        steps = []
+        for one in (str(uuid.uuid4()), hers):
+            threads = runs.threads
+            for asking in (
+                lambda: threads.check(one, owner="bob"),  # noqa: B023
+                lambda: threads.get(one, owner="bob"),  # noqa: B023
+                lambda: threads.change(one, ThreadChange(metadata={}), owner="bob"),  # noqa: B023
+                lambda: threads.remove(one, owner="bob"),  # noqa: B023
+                lambda: runs.start("pass by", owner="bob", thread_id=one),  # noqa: B023
+            ):
+                with pytest.raises(ThreadNotFound):
+                    await asking()
+            assert await threads.head("bob", thread_id=one, name=None) is None
+            assert await threads.head("bob", thread_id=None, name="plans") is None
+            assert [record async for record in threads.records(one, owner="bob")] == []
+            found = await runs.search("bob", Search(thread_id=one))
+            assert (found["runs"], found["total"]) == ([], 0)
+            page = await threads.page("bob", limit=5, name="plans")
+            assert page["threads"] == (await threads.page("bob", limit=5))["threads"] == []
+            steps.append(asked.copy())
+            asked.clear()
+        assert steps[0] == steps[1]
+        assert {*steps[0]} == {"owned", "thread", "members", "change", "named", "page"}
+        monkeypatch.undo()
+        assert await runs.threads.get(hers, owner="alice") == before
+
+
 @pytest.mark.parametrize("make", [settled_run, executing_run, queued_run, waiting_run])
 async def test_anothers_run_takes_the_same_steps_as_one_that_is_not_there(
     storage: Storage, make: Callable[[Runs, Gates], Any], monkeypatch: pytest.MonkeyPatch
@@ -138,12 +188,17 @@ def _noted(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         (storage.index, "owned"),
         (storage.index, "find"),
         (storage.reader, "aget_tuple"),
+        *((storage.threads, name) for name in ("owned", "members", "change", "named", "page")),
+        (storage.threads, "find"),
     ):
         read = getattr(part, name)
+        called = "thread" if (part, name) == (storage.threads, "find") else name
 
-        async def noting(*arguments: Any, name: str = name, read: Any = read) -> Any:
-            asked.append(name)
-            return await read(*arguments)
+        async def noting(
+            *arguments: Any, called: str = called, read: Any = read, **named: Any
+        ) -> Any:
+            asked.append(called)
+            return await read(*arguments, **named)
 
         monkeypatch.setattr(part, name, noting, raising=True)
     return asked
@@ -201,24 +256,34 @@ def strangers_finds(server: ServerProcess, ids: Any) -> dict[str, Any]:
     with client_of(server, BOB) as bob:
         document = bob.get("/openapi.json").json()
         of_runs = [call for call in calls(document) if "{run_id}" in call[1]]
-        assert len(of_runs) >= 6
+        of_runs += [call for call in calls(document) if "{thread_id}" in call[1]]
+        assert len(of_runs) >= 20
+        of_runs.append(("POST", "/runs", {"prompt": "2 + 2", "thread_id": "{run_id}"}))
         for method, path, body in of_runs:
             for run_id in ids:
                 answers = [
-                    bob.request(method, filled(path, one), json=body) for one in (unknown, run_id)
+                    bob.request(method, filled(path, one), json=named(body, one))
+                    for one in (unknown, run_id)
                 ]
                 told = [(answer.status_code, answer.text) for answer in answers]
                 alike = told[0] == (404, told[1][1].replace(run_id, unknown))
                 if not alike or told[1][0] != 404:
                     found[f"{method} {path}"] = told
-        assert "run-not-found" in answers[0].text
+        assert "thread-not-found" in answers[0].text
+        assert bob.get("/threads").json()["threads"] == []
         assert not set(ids) & set(re.findall(r"[0-9a-f-]{36}", bob.get("/runs").text))
     return found
 
 
 def filled(path: str, run_id: str) -> str:
-    """The path of a call, with this run and anything else it names."""
-    return re.sub(r"\{\w+\}", "1", path.replace("{run_id}", run_id))
+    """The path of a call, with this run, or its thread, and anything else it names."""
+    path = path.replace("{run_id}", run_id).replace("{thread_id}", run_id)
+    return re.sub(r"\{\w+\}", "1", path)
+
+
+def named(body: Any, run_id: str) -> Any:
+    """The body of a call, with this run where it names one."""
+    return json.loads(json.dumps(body).replace("{run_id}", run_id))
 
 
 def posted(client: httpx.Client, prompt: str) -> str:

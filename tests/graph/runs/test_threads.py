@@ -61,6 +61,7 @@ async def test_a_run_begins_when_the_one_before_it_in_its_thread_has_ended(
             assert record["waits_for_run"] == {"run_id": first, "why": "running"}
             assert record["thread_id"] == first
         assert runs._executor.load("default")["queued"] == 2
+        assert (await runs.explain(second, **OWN))["time_ms"]["queue"] > 0
         gates.end("one")
         await until(lambda: gates.waiting == ["two"])
         assert await waits_for(runs, third) == {"run_id": second, "why": "running"}

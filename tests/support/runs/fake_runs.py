@@ -23,6 +23,7 @@ from graph.runs.context import RunNotFound
 from graph.runs.live import Broadcaster, LiveRuns
 from graph.runs.quotas import Quotas, Usage
 from graph.runs.settled import SettledRuns
+from graph.runs.threads import ThreadNotFound
 from graph.runs.watch import RunSubscription
 from graph.service import PromptRejected, Runs
 from graph.state import Approve, Budget, RunState
@@ -91,8 +92,12 @@ class FakeRuns:
         key: IdempotencyKey | None = None,
         max_rounds: int | None = None,
         mend: int | None = None,
+        thread_id: str | None = None,
+        thread_name: str | None = None,
     ) -> Record:
         self._fail()
+        if thread_id is not None and thread_id not in self.records:
+            raise ThreadNotFound(thread_id)
         if key and (first := self.keys.get((owner, key.name))):
             refuse_second(first, key)
         if not prompt.strip():

@@ -13,7 +13,7 @@ from api.streams.admission import TooManyStreams
 from api.streams.streams import EventNotFound
 from graph.commands.approval import NotWaiting
 from graph.commands.cancel import AlreadySettled
-from graph.commands.deletion import NotSettled
+from graph.commands.deletion import NotSettled, ThreadNotSettled
 from graph.commands.fork import ForkRejected
 from graph.commands.resolve import NotInDoubt
 from graph.commands.retry import NoBackoff, NotPlanned, NotRetryable, RetryRejected
@@ -23,11 +23,13 @@ from graph.runs.choice import ChoiceRejected
 from graph.runs.context import RunNotFound
 from graph.runs.history import CheckpointNotFound
 from graph.runs.quotas import NoRoom, RunUsedUp, TooManyPosts
+from graph.runs.threads import ThreadNotFound
 from graph.service import PromptRejected
 from graph.storage.pages import InvalidCursor
 from graph.storage.search import SearchTooLarge
 from graph.storage.sqlite.probe import MALFORMED
 from graph.storage.storage import StorageUnavailable
+from graph.storage.threads import NameTaken
 from nodes.approval.edited_plan import PlanUnfit
 from nodes.approval.in_doubt import AnswerUnfit
 from tests.support.runs.fake_runs import FakeRuns, serving
@@ -61,6 +63,9 @@ _FAILURES: dict[str, Exception] = {
     "already-settled": AlreadySettled(_RUN, _STATUS),
     "key-reused": KeyReused("<name>", _RUN),
     "not-settled": NotSettled(_RUN, _STATUS),
+    "thread-not-found": ThreadNotFound("<thread_id>"),
+    "thread-name-taken": NameTaken("<name>"),
+    "thread-not-settled": ThreadNotSettled("<thread_id>", _RUN, _STATUS),
     "not-waiting": NotWaiting(_RUN, _STATUS),
     "not-waiting.in-doubt": NotWaiting(_RUN, "waiting", in_doubt=True),
     "not-in-doubt": NotInDoubt(_RUN, _STATUS),
