@@ -40,6 +40,7 @@ from nodes.execute_step import Learn, Tell, execute_step
 from nodes.fallback_plan import LazyPlanner, fallback_plan
 from nodes.finalize import finalize
 from nodes.plan import plan
+from nodes.planning.answering import AnswerWriter, Audience, Nobody
 from nodes.planning.model import ModelLadder
 from nodes.planning.planner import ModelPlanner
 from tools.invocation import ToolErrors
@@ -69,6 +70,7 @@ def build_graph(
     tool_errors: ToolErrors = "text",
     planner: LazyPlanner | None = None,
     max_kept: int = MOST_KEPT,
+    audience: Audience | None = None,
 ) -> RunGraph:
     """Compile the graph over the given tools.
 
@@ -83,7 +85,7 @@ def build_graph(
     themselves, `tell` how far calls say that they are. `tool_errors` says what is told of
     exceptions that tools did not announce, `max_kept` how many bytes the attempts of a run keep.
     `planner` is the one that plans by patterns; without it
-    the graph has one of its own.
+    the graph has one of its own. The `audience` hears answers while they are given.
     """
     by_hand = input_schema is RunInput
     builder = StateGraph(Channels, input_schema=input_schema)
@@ -117,7 +119,12 @@ def build_graph(
             models=models.queue if models else None,
             max_kept=max_kept,
         ),
-        "finalize": partial(finalize, tools=tools, hand_edits=by_hand),
+        "finalize": partial(
+            finalize,
+            tools=tools,
+            hand_edits=by_hand,
+            answers=AnswerWriter(ladder, without_slot, audience or Nobody()),
+        ),
     }
     for name, node in nodes.items():
         builder.add_node(name, visiting(node, tells=by_hand))

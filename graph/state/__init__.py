@@ -23,6 +23,7 @@ from graph.state.log import (
     Learned,
     Mark,
     Marked,
+    Outcome,
     PlanningCall,
     ResolvedAs,
     Retry,
@@ -59,12 +60,22 @@ from graph.state.run import (
     RunState,
     new_run,
 )
-from graph.state.status import ErrorType, Result, RunError, Status, Unparsed, run_error
+from graph.state.status import (
+    Answer,
+    ErrorType,
+    Result,
+    RunError,
+    Status,
+    Structured,
+    Unparsed,
+    run_error,
+)
 
 __all__ = [
     "DEFAULT_LIMITS",
     "MOST_KEPT",
     "STATE_VERSION",
+    "Answer",
     "Approval",
     "Approve",
     "Attempt",
@@ -81,6 +92,7 @@ __all__ = [
     "Limits",
     "Mark",
     "Marked",
+    "Outcome",
     "Plan",
     "PlannedBy",
     "PlannedTool",
@@ -100,6 +112,7 @@ __all__ = [
     "Status",
     "Step",
     "StepFailure",
+    "Structured",
     "Then",
     "Turn",
     "Unparsed",

@@ -182,3 +182,13 @@ def _failed(state: Mapping[str, Any]) -> dict[int, str]:
     """Why the latest attempt at each step failed that has."""
     errors = ((entry["step"], entry["error"]) for entry in attempts(state))
     return {step: f"{error['type']}: {error['message']}" for step, error in errors if error}
+
+
+def earlier_turns(state: RunState) -> list[Message]:
+    """What was asked and answered before in the thread of a run, oldest first."""
+    conversation = state.get("conversation")
+    turns = conversation["turns"] if conversation else []
+    told = [(("user", turn["prompt"]), ("assistant", turn["text"])) for turn in turns]
+    return [
+        {"role": role, "content": text.replace("<", "&lt;")} for pair in told for role, text in pair
+    ]
