@@ -1,12 +1,18 @@
 """The whole wiring on one screen: four nodes, their edges, and what each node is given."""
 
 import inspect
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, cast
+from uuid import uuid4
 
+from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, LLMResult
 from langchain_core.runnables import Runnable, RunnableConfig
+from langchain_core.runnables.config import get_async_callback_manager_for_config
 from langgraph.checkpoint.base import BaseCheckpointSaver
+from langgraph.config import get_config, get_stream_writer
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.runtime import Runtime
@@ -40,7 +46,7 @@ from nodes.execute_step import Learn, Tell, execute_step
 from nodes.fallback_plan import LazyPlanner, fallback_plan
 from nodes.finalize import finalize
 from nodes.plan import plan
-from nodes.planning.answering import AnswerWriter, Audience, Nobody
+from nodes.planning.answering import AnswerWriter, Audience, Nobody, Say
 from nodes.planning.model import ModelLadder
 from nodes.planning.planner import ModelPlanner
 from tools.invocation import ToolErrors
@@ -92,6 +98,7 @@ def build_graph(
     models = ModelPlanner(ladder, tools, without_slot) if ladder else None
     asking = ApprovalGate(tools, next_event, approve, approval_expires)
     doubts = doubts or DoubtGate(expires=approval_expires, number=next_event)
+    heard = LangGraphAudience() if by_hand else Nobody()
     nodes: dict[str, Node] = {
         "plan": partial(
             plan, limits=limits, models=models, wait=wait, asking=asking, hand_edits=by_hand
@@ -123,7 +130,7 @@ def build_graph(
             finalize,
             tools=tools,
             hand_edits=by_hand,
-            answers=AnswerWriter(ladder, without_slot, audience or Nobody()),
+            answers=AnswerWriter(ladder, without_slot, audience or heard),
         ),
     }
     for name, node in nodes.items():
@@ -203,6 +210,37 @@ class Router(Runnable[Channels, str]):
         **kwargs: Any,
     ) -> str:
         return await self._route(whole(input))
+
+
+class LangGraphAudience:
+    """Whoever streams the graph: the words of an answer in the modes `messages` and `custom`."""
+
+    def waits(self, _state: RunState) -> bool:
+        """It does."""
+        return True
+
+    @asynccontextmanager
+    async def speaking(self, _state: RunState) -> AsyncIterator[Say]:
+        """What streams the words, as those of a chat model that is called in the node."""
+        config, write = get_config(), get_stream_writer()
+        callbacks = get_async_callback_manager_for_config(config)
+        [call] = await callbacks.on_chat_model_start({"name": "answer"}, [[]])
+        message, said = f"answer-{uuid4()}", ""
+
+        async def say(text: str, offset: int) -> None:
+            nonlocal said
+            said = said[:offset] + text
+            write({"type": "answer.delta", "text": text, "offset": offset})
+            part = ChatGenerationChunk(message=AIMessageChunk(content=text, id=message))
+            await call.on_llm_new_token(text, chunk=part)
+
+        try:
+            yield say
+        except BaseException as error:
+            await call.on_llm_error(error)
+            raise
+        whole = ChatGeneration(message=AIMessage(content=said, id=message))
+        await call.on_llm_end(LLMResult(generations=[[whole]] if said else []))
 
 
 def _news(state: RunState, update: dict[str, Any]) -> list[Event]:

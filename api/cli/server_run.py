@@ -14,10 +14,20 @@ import httpx
 from httpx_sse import ServerSentEvent, SSEError, aconnect_sse
 from pydantic import SecretStr
 
-from api.cli.local_run import Detached, NotCancelled, NotDecided, Note, NotStarted, NotWatched
+from api.cli.local_run import (
+    Detached,
+    Hear,
+    NotCancelled,
+    NotDecided,
+    Note,
+    NotStarted,
+    NotWatched,
+    unheard,
+)
 from api.routes.server import NONCE, PROOF
 from graph.record.events import TIMES, Event
 from graph.runs.choice import NO_OPTIONS, RunOptions
+from graph.runs.watch import AnswerDelta
 from graph.storage.sqlite.ownership import FileOwned, read_owner
 
 #: How long a server that does not answer is tried again, in seconds: what a restart takes.
@@ -104,7 +114,9 @@ async def post_task(
 ) -> "ServerRun":
     """Give the server a task. Raises `NotStarted`."""
     # What is not given is not sent: an older server knows none of it.
-    given = {name: value for name, value in asdict(options).items() if value}
+    given = {name: value for name, value in asdict(options).items() if value or value is False}
+    if options.result_schema is not None:
+        given["result_schema"] = dict(options.result_schema)
     try:
         response = await client.post("/runs", json={"prompt": task} | given)
         answer = response.json()
@@ -193,7 +205,7 @@ class ServerRun:
         self._client = client
         self._path = _path(run_id)
 
-    async def events(self, note: Note) -> AsyncGenerator[Event, None]:
+    async def events(self, note: Note, hear: Hear = unheard) -> AsyncGenerator[Event, None]:
         """Its events from the first one on, without a gap or a repeat over lost connections.
 
         Raises `Detached`, and `NotWatched` where the server has no such run.
@@ -210,6 +222,9 @@ class ServerRun:
                         alive_at, noted = time.monotonic(), False
                         if message.retry is not None:
                             pause = min(message.retry / 1000, LONGEST_PAUSE)
+                        if message.event == "answer.delta":
+                            hear(_delta(message))
+                            continue
                         event = _event(message)
                         if event is None or event["id"] <= seen:
                             continue
@@ -320,6 +335,15 @@ def _event(message: ServerSentEvent) -> Event | None:
     except ValueError as error:
         raise NotWatched(f"the server sent an event of another form ({error!r})") from None
     return _as_event(sent)
+
+
+def _delta(message: ServerSentEvent) -> AnswerDelta:
+    """The next words of the answer in a message. Raises `NotWatched`."""
+    try:
+        sent = message.json()
+        return AnswerDelta(text=str(sent["text"]), offset=int(sent["offset"]))
+    except (ValueError, KeyError, TypeError) as error:
+        raise NotWatched(f"the server sent an answer of another form ({error!r})") from None
 
 
 def _as_event(sent: Any) -> Event:

@@ -8,7 +8,7 @@ from typing_extensions import TypedDict
 from graph.record.causes import Cause, causes
 from graph.record.time_spent import PARTS, Part, Span, TimeSpent, time_spent
 from graph.state import RunState, Status, attempts, marks, question_of
-from graph.state.rounds import round_of, rounds_of
+from graph.state.rounds import is_answered, round_of, rounds_of
 from graph.state.status import SETTLED
 from graph.state.wording import Time, counted, doc, duration
 from nodes.contract.steps import left_out
@@ -98,7 +98,8 @@ def _steps(state: RunState, spans: Sequence[Span]) -> list[StepSpent]:
 
 
 def _retries(state: RunState) -> Retries:
-    calls = [call for call in state["planning_log"] if call["outcome"] != "skipped"]
+    log = [call for call in state["planning_log"] if call.get("purpose") != "answer"]
+    calls = [call for call in log if call["outcome"] != "skipped"]
     rounds = len({round_of(call) for call in calls})
     return Retries(
         attempts=sum(entry["attempt"] > 1 for entry in attempts(state)),
@@ -132,6 +133,8 @@ def sentences(state: RunState, explained: Explanation) -> list[str]:
 def _outcome(state: RunState, explained: Explanation) -> str:
     steps, status = state["plan"]["steps"], state["status"]
     done = _done(state) if steps else "no plan"
+    if is_answered(state):
+        done = "an answer instead of a plan"
     took = duration(explained["total_ms"])
     if status == "completed":
         return f"The run completed in {took} with {done}."

@@ -7,6 +7,7 @@ from typing import Any
 
 from graph.state import Choice
 from nodes.contract.json_data import UNSTORABLE
+from nodes.planning.structured import schema_fault
 from tools.registry import Tool
 from tools.toolbox import absence, to_come
 
@@ -34,12 +35,16 @@ class RunOptions:
     """What the caller gives; what is left out (None, empty) is as for all runs of the server.
 
     `model` is asked alone, `instructions` are told to it, `tools` are those that plans may use.
+    `answer` says whether a model answers in words at the end, and `result_schema`, a JSON Schema,
+    in which shape it does so as well.
     `metadata` is for the caller, to find the run by.
     """
 
     model: str | None = None
     instructions: str | None = None
     tools: Sequence[str] | None = None
+    answer: bool | None = None
+    result_schema: Mapping[str, Any] | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
 
     def choice(self, models: Collection[str], tools: Mapping[str, Tool]) -> Choice | None:
@@ -50,6 +55,7 @@ class RunOptions:
         """
         if self.model is not None:
             _check_known("model", [self.model], models)
+        self._check_answer(models)
         if self.instructions is not None:
             _check_text("instructions", self.instructions, LONGEST_INSTRUCTIONS)
         if self.tools is not None:
@@ -58,7 +64,27 @@ class RunOptions:
             _check_tools(self.tools, tools)
         allowed = None if self.tools is None else list(dict.fromkeys(self.tools))
         choice = Choice(model=self.model, instructions=self.instructions or None, tools=allowed)
+        if self.answer is not None:
+            choice["answer"] = self.answer
+        if self.result_schema is not None:
+            choice["result_schema"] = dict(self.result_schema)
         return choice if any(value is not None for value in choice.values()) else None
+
+    def _check_answer(self, models: Collection[str]) -> None:
+        """Raises `ChoiceRejected` for an answer that nobody could give."""
+        if self.answer is not None and not isinstance(self.answer, bool):
+            raise ChoiceRejected("answer", ["it should be true or false"])
+        if self.answer and not models:
+            raise ChoiceRejected("answer", [f"{_NOBODY} that could answer in words"])
+        if self.result_schema is None:
+            return
+        if not models:
+            raise ChoiceRejected("result_schema", [f"{_NOBODY} that could answer in a shape"])
+        if self.answer is False:
+            reason = "there is no answer to have this shape: leave `answer` out, or say true"
+            raise ChoiceRejected("result_schema", [reason])
+        if fault := schema_fault(self.result_schema):
+            raise ChoiceRejected("result_schema", [fault])
 
     def checked_metadata(self) -> dict[str, str] | None:
         """The pairs, in the order of their keys; None without any. Raises `ChoiceRejected`."""
@@ -75,6 +101,9 @@ class RunOptions:
             _check_text("metadata", value, LONGEST_VALUE, of=f"the value of {key}")
         return dict(sorted(self.metadata.items())) or None
 
+
+#: Why an answer that is asked for is refused.
+_NOBODY = "no model is configured (RUNWRIGHT_MODELS)"
 
 #: Nothing: as for all runs.
 NO_OPTIONS = RunOptions()

@@ -9,12 +9,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    Field,
-    SecretStr,
-    ValidationError,
-    field_validator,
-)
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -193,6 +188,9 @@ class Settings(BaseSettings):
         ge=0,
         le=10_000,
         description="tools that a model is told of, those that fit the request best; 0: all",
+    )
+    answer: Literal["auto", "never"] = Field(
+        "auto", description="whether a model that has planned a run answers in words at its end"
     )
     model_prices: Annotated[dict[str, ModelPrice], NoDecode] = Field(
         {},

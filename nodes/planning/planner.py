@@ -36,7 +36,7 @@ from nodes.planning.outcomes import (
     shortened_raw,
     skipped,
 )
-from nodes.planning.prompt import repair
+from nodes.planning.prompt import MAY_ANSWER, repair
 from nodes.planning.reading import AnswerRejected, PlanAnswer, read_answer
 from tools.registry import Tool
 from tools.toolbox import arrived, snapshot, to_come, version
@@ -103,7 +103,11 @@ class ModelPlanner:
         if unusable := _unusable(ModelAttempt(state, planning, self.ladder, log)):
             return unusable
         offer = self._offers.of(state, _answers(planning, log))
-        conversation = Conversation(offer.text, offer.form, self.ladder.output, self.ladder.context)
+        answers = wanted(state, self.ladder.answer)
+        fixed = offer.text + (MAY_ANSWER if answers else "")
+        conversation = Conversation(
+            fixed, offer.form, self.ladder.output, self.ladder.context, answers
+        )
         asked, left_out = conversation.of(state)
         if planning["reasons"]:
             asked = repair(asked, planning["answer"], planning["reasons"])

@@ -250,5 +250,3 @@ async def test_a_mock_that_others_wrote_streams_to_us(mock: MockLlm, name: str) 
     if name != OLLAMA:  # of which aimock counts no tokens
         assert (completion.input_tokens, completion.output_tokens) == (100, 20)
         assert completion.usd == pytest.approx(300e-6)
-
-
