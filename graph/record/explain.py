@@ -137,13 +137,26 @@ def _outcome(state: RunState, explained: Explanation) -> str:
         done = "an answer instead of a plan"
     took = duration(explained["total_ms"])
     if status == "completed":
-        return f"The run completed in {took} with {done}."
+        return f"The run completed in {took} with {done}{_answered(state)}."
     if status in SETTLED:
         ended = "was cancelled" if status == "cancelled" else "failed"
         why = explained["causes"][0]["message"].rstrip(".") if explained["causes"] else "unknown"
         return f"The run {ended} after {took} with {done} ({why})."
     doing = {"pending": "is in the queue", "waiting": "waits for a person"}.get(status, "goes on")
     return f"The run {doing} after {took} with {done} so far{_asking(state)}."
+
+
+def _answered(state: RunState) -> str:
+    """Who has answered in words, or why nobody has that was asked."""
+    result = state["result"]
+    answer = result.get("answer") if result else None
+    if answer:
+        return f", and {answer['model']} has answered in words"
+    asked = [call for call in state["planning_log"] if call.get("purpose") == "answer"]
+    if not asked:
+        return ""
+    why = ": ".join(filter(None, [asked[-1]["error_class"], *asked[-1]["reasons"][:1]]))
+    return f", and no answer in words ({asked[-1]['model']}: {why or asked[-1]['outcome']})"
 
 
 def _asking(state: RunState) -> str:
