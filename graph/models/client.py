@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any, TypeVar
@@ -365,6 +366,8 @@ def _library() -> Any:
     import langchain_litellm  # noqa: F401  # loaded with it, so that no call has to
     import litellm
 
+    # At the end of each streamed answer, of its own use of pydantic.
+    warnings.filterwarnings("ignore", r"Accessing the 'model_\w+' attribute", DeprecationWarning)
     litellm.suppress_debug_info = True
     litellm.disable_streaming_logging = True  # at each part of an answer, for nobody
     for name in ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy"):

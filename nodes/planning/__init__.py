@@ -1,5 +1,5 @@
-"""How a model is asked for a plan, and how its answer is read.
+"""How a model is asked for a plan, or for an answer in words, and how what it says is read.
 
 Others use `answering`, `budget`, `complexity.THRESHOLD`, `model`, `planner.ModelPlanner`,
-`structured` and `unplanned`. `answer` is what it is told that answers in words at a run's end.
+`structured` and `unplanned`.
 """
