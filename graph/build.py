@@ -98,7 +98,8 @@ def build_graph(
     models = ModelPlanner(ladder, tools, without_slot) if ladder else None
     asking = ApprovalGate(tools, next_event, approve, approval_expires)
     doubts = doubts or DoubtGate(expires=approval_expires, number=next_event)
-    heard = LangGraphAudience() if by_hand else Nobody()
+    if audience is None:  # one without runs so far counts
+        audience = LangGraphAudience() if by_hand else Nobody()
     nodes: dict[str, Node] = {
         "plan": partial(
             plan, limits=limits, models=models, wait=wait, asking=asking, hand_edits=by_hand
@@ -130,7 +131,7 @@ def build_graph(
             finalize,
             tools=tools,
             hand_edits=by_hand,
-            answers=AnswerWriter(ladder, without_slot, audience or heard),
+            answers=AnswerWriter(ladder, without_slot, audience),
         ),
     }
     for name, node in nodes.items():
