@@ -2,18 +2,20 @@
 
 import json
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
 from graph.record.events import events
 from graph.record.explain import explain
-from graph.state import Choice, RunState
+from graph.state import Choice, RunState, new_run
 from graph.storage.storage import Storage
 from nodes.planning.model import Completion, Cost
 from tests.support.models.planning_runs import LIMITS, Planned, Planning
 from tests.support.models.rounds import calculating, model, round_of_steps, texts
 from tests.support.models.scripted_models import (
     Broken,
+    Killed,
     ScriptedModel,
     Turn,
     answer,
@@ -411,3 +413,26 @@ async def test_an_answer_of_a_look_is_put_into_the_shape(storage: Storage) -> No
 
     assert result(planned)["answer"]["source"] == "look"
     assert result(planned)["structured"]["value"] == {"total": 42}
+
+
+# A process that ends while an answer is given.
+
+
+async def test_an_answer_that_a_crash_cut_off_is_given_anew_and_noted_once(
+    storage: Storage,
+) -> None:
+    """What the crash has left is as if it had not been."""
+    only = ScriptedModel("a/one", [calculating("6 * 7"), Killed()])
+    planning = Planning(storage, only, answer="auto")
+    run_id = str(uuid4())
+    accepted = new_run("6 * 7", run_id=run_id, owner="me", limits=LIMITS, created_at=1.0)
+    with pytest.raises(Killed):
+        await planning.drive(accepted, run_id)
+    only.script = [WORDS]
+    planned = await planning.drive(None, run_id)
+
+    assert planned.state["status"] == "completed"
+    assert result(planned)["answer"]["text"] == "It is 42."
+    assert planned.outcomes == [("a/one", "planned"), ("a/one", "answered")]
+    assert planned.state["usage"]["calls"] == 2
+    assert len(planned.state["log"]) == 1
