@@ -1,6 +1,7 @@
 """The whole wiring on one screen: four nodes, their edges, and what each node is given."""
 
 import inspect
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
@@ -231,7 +232,7 @@ class LangGraphAudience:
         async def say(text: str, offset: int) -> None:
             nonlocal said
             said = said[:offset] + text
-            write({"type": "answer.delta", "text": text, "offset": offset})
+            write(_live("answer.delta", "finalize", text=text, offset=offset))
             part = ChatGenerationChunk(message=AIMessageChunk(content=text, id=message))
             await call.on_llm_new_token(text, chunk=part)
 
@@ -242,6 +243,12 @@ class LangGraphAudience:
             raise
         whole = ChatGeneration(message=AIMessage(content=said, id=message))
         await call.on_llm_end(LLMResult(generations=[[whole]] if said else []))
+
+
+def _live(kind: str, node: str, **data: Any) -> dict[str, Any]:
+    """What is streamed among the events of a run and is none: it has no number."""
+    nothing = dict.fromkeys(("id", "step", "attempt", "generation"))
+    return {**nothing, "type": kind, "at": time.time(), "node": node, "data": data}
 
 
 def _news(state: RunState, update: dict[str, Any]) -> list[Event]:

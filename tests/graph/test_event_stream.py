@@ -110,7 +110,7 @@ async def test_a_chat_shows_the_words_of_the_answer_and_never_a_plan() -> None:
 
     assert [message.content for message in chat] == ["It", " is", " forty-two."]
     assert len({message.id for message in chat}) == 1
-    assert [(part["text"], part["offset"]) for part in deltas] == [
+    assert [(part["data"]["text"], part["data"]["offset"]) for part in deltas] == [
         ("It", 0),
         (" is", 2),
         (" forty-two.", 5),
