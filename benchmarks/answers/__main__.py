@@ -112,10 +112,11 @@ def tokens(*calls: Any) -> float:
     return float(litellm.token_counter(model=MODEL, messages=json.loads(json.dumps(asked))))
 
 
-async def figures(base: str) -> dict[str, float]:
-    """One round."""
-    model = LiteLlmModel(MODEL, max_tokens=2_000, api_base=base)
+async def figures(base: str, long: str) -> dict[str, float]:
+    """One round; at `base` answers are short, at `long` they have `WORDS`."""
+    model, talker = (LiteLlmModel(MODEL, max_tokens=2_000, api_base=one) for one in (base, long))
     await asyncio.to_thread(model.warm)
+    await asyncio.to_thread(talker.warm)
     asked, _ = answer_messages(answerable("milk", MILK, LISTED), output=4_000, context=200_000)
     try:
         alone, ours = await raw(base, asked), await first_token(model, asked)
@@ -123,7 +124,7 @@ async def figures(base: str) -> dict[str, float]:
             "first token, raw call (ms)": alone,
             "first token, ours (ms)": ours,
             "over the raw call (ms)": ours - alone,
-            "CPU for 1,000 parts, client (ms)": await client_cpu(model, asked),
+            "CPU for 1,000 parts, client (ms)": await client_cpu(talker, asked),
             f"CPU for 1,000 parts, {WATCHERS} watchers (ms)": await watchers_cpu(),
             "tokens of the prompt, 2 steps": tokens(MILK, LISTED),
             "tokens of the prompt, 20 steps": tokens(*[MILK, LISTED] * 10),
@@ -137,8 +138,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     rounds = parser.parse_args().rounds
-    with provider(WORDS) as base:
-        print_table([asyncio.run(figures(base)) for _ in range(rounds)])
+    with provider(10) as base, provider(WORDS) as long:
+        print_table([asyncio.run(figures(base, long)) for _ in range(rounds)])
 
 
 if __name__ == "__main__":

@@ -184,6 +184,7 @@ class LiteLlmModel:
                     if part := choice.delta.content:
                         text += part
                         await tell(part)
+                await asyncio.sleep(0)  # many come at once, and each takes a millisecond
         if facts.is_cut:
             raise ModelFailure("answer_cut", transient=True)
         if not facts.told_usage or usage is None:

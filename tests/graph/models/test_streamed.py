@@ -235,6 +235,28 @@ async def test_a_plan_is_never_seen_as_what_is_said(server: CaptureServer) -> No
     assert one._client.tags == ["nostream"]
 
 
+async def test_others_have_their_turn_while_many_parts_are_read(server: CaptureServer) -> None:
+    """They come in one piece, as from a provider that was slow and catches up."""
+    words = [f"word{number} " for number in range(100)]
+    streams(server, OPENAI, *openai_stream(words))
+    one, turns, begun = model(server, OPENAI), [0], [0]
+    await asyncio.to_thread(one.warm)
+
+    async def other() -> None:
+        while True:
+            turns[0] += 1
+            await asyncio.sleep(0)
+
+    async def tell(_: str) -> None:
+        begun[0] = begun[0] or turns[0]
+
+    waiting = asyncio.create_task(other())
+    await one.say(MESSAGES, timeout=patience(), tell=tell)
+    waiting.cancel()
+
+    assert turns[0] - begun[0] >= len(words) - 1
+
+
 @pytest.mark.parametrize("name", PROVIDERS)
 async def test_a_mock_that_others_wrote_streams_to_us(mock: MockLlm, name: str) -> None:
     usage = {"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120}
