@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN    := .venv/bin
 
-.PHONY: run audit soak-effects soak-kills soak-points studio test test-rest test-all test-real-llm lint style types notebook models mcp otel dev lock clean bench-agent bench-agent-real bench-flight bench-house bench-keeping bench-live bench-mcp bench-planner bench-planning bench-runs bench-search
+.PHONY: run audit soak-effects soak-kills soak-points studio test test-rest test-all test-real-llm lint style types notebook models mcp dev lock clean bench-agent bench-agent-real bench-answers bench-answers-real bench-flight bench-house bench-keeping bench-live bench-mcp bench-planner bench-planning bench-runs bench-search
 
 # `value`, since in JSON there may be a $.
 run: .venv/.installed $(if $(value RUNWRIGHT_MODELS),.venv/.models) $(if $(value RUNWRIGHT_MCP),.venv/.mcp) $(if $(filter otlp,$(value RUNWRIGHT_TRACES)),.venv/.otel) ## start the server on http://127.0.0.1:8000
@@ -58,6 +58,12 @@ audit: .venv/.audit         ## advisories against the pinned versions; ends with
 
 bench-planner: .venv/.installed ## score the pattern planner; ARGS="--data DIR --misses"
 	$(BIN)/python -m benchmarks.planner $(ARGS)
+
+bench-answers: .venv/.models ## an answer in words: its first token, CPU of its parts, length of its prompt
+	$(BIN)/python -m benchmarks.answers $(ARGS)
+
+bench-answers-real: .venv/.real-llm ## how often a small real model claims success of runs with failed steps; ARGS="--minutes 1"
+	$(BIN)/python -m benchmarks.answers.real $(ARGS)
 
 bench-planning: .venv/.models ## a planning call beside a raw HTTP call; start and memory
 	$(BIN)/python -m benchmarks.planning $(ARGS)

@@ -167,6 +167,18 @@ class RunCreate(Task):
         "more than RUNWRIGHT_MEND.",
     )
 
+    answer: bool | None = Field(
+        None,
+        description="Whether a model answers in words at the end, beside the summary of ours; "
+        "without it as the server does (RUNWRIGHT_ANSWER): where a model has planned the run.",
+    )
+    result_schema: dict[str, Any] | None = Field(
+        None,
+        description="JSON Schema of the shape in which the answer is given as well, up to 8,000 "
+        "characters: what fits it is `result.structured.value`.",
+        examples=[{"type": "object", "properties": {"total": {"type": "number"}}}],
+    )
+
     metadata: Metadata = Field(
         default_factory=dict,
         description="Names and values of the caller's own, to find the run by.",
@@ -190,7 +202,12 @@ class RunCreate(Task):
 
     def options(self) -> RunOptions:
         """What else it is given, still to be checked."""
-        return replace(super().options(), metadata=self.metadata)
+        return replace(
+            super().options(),
+            answer=self.answer,
+            result_schema=self.result_schema,
+            metadata=self.metadata,
+        )
 
     @property
     def approve(self) -> Approve | None:

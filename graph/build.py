@@ -1,12 +1,19 @@
 """The whole wiring on one screen: four nodes, their edges, and what each node is given."""
 
 import inspect
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, cast
+from uuid import uuid4
 
+from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, LLMResult
 from langchain_core.runnables import Runnable, RunnableConfig
+from langchain_core.runnables.config import get_async_callback_manager_for_config
 from langgraph.checkpoint.base import BaseCheckpointSaver
+from langgraph.config import get_config, get_stream_writer
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.runtime import Runtime
@@ -41,6 +48,7 @@ from nodes.execute_step import Learn, Tell, execute_step
 from nodes.fallback_plan import LazyPlanner, fallback_plan
 from nodes.finalize import finalize
 from nodes.plan import plan
+from nodes.planning.answering import AnswerWriter, Audience, Nobody, Say
 from nodes.planning.model import ModelLadder
 from nodes.planning.planner import ModelPlanner
 from tools.invocation import ToolErrors
@@ -71,6 +79,7 @@ def build_graph(
     planner: LazyPlanner | None = None,
     max_kept: int = MOST_KEPT,
     thread_context: int = THREAD_CONTEXT,
+    audience: Audience | None = None,
 ) -> RunGraph:
     """Compile the graph over the given tools.
 
@@ -86,12 +95,15 @@ def build_graph(
     exceptions that tools did not announce, `max_kept` how many bytes the attempts of a run keep.
     `planner` is the one that plans by patterns; without it the graph has one of its own. A second
     prompt that is given by hand to a thread has `thread_context` characters of what went before.
+    The `audience` hears answers while they are given.
     """
     by_hand = input_schema is RunInput
     builder = StateGraph(Channels, input_schema=input_schema)
     models = ModelPlanner(ladder, tools, without_slot) if ladder else None
     asking = ApprovalGate(tools, next_event, approve, approval_expires)
     doubts = doubts or DoubtGate(expires=approval_expires, number=next_event)
+    if audience is None:  # one without runs so far counts
+        audience = LangGraphAudience() if by_hand else Nobody()
     nodes: dict[str, Node] = {
         "plan": partial(
             plan,
@@ -125,7 +137,12 @@ def build_graph(
             models=models.queue if models else None,
             max_kept=max_kept,
         ),
-        "finalize": partial(finalize, tools=tools, hand_edits=by_hand),
+        "finalize": partial(
+            finalize,
+            tools=tools,
+            hand_edits=by_hand,
+            answers=AnswerWriter(ladder, without_slot, audience),
+        ),
     }
     for name, node in nodes.items():
         builder.add_node(name, visiting(node, tells=by_hand))
@@ -204,6 +221,43 @@ class Router(Runnable[Channels, str]):
         **kwargs: Any,
     ) -> str:
         return await self._route(whole(input))
+
+
+class LangGraphAudience:
+    """Whoever streams the graph: the words of an answer in the modes `messages` and `custom`."""
+
+    def waits(self, _state: RunState) -> bool:
+        """It does."""
+        return True
+
+    @asynccontextmanager
+    async def speaking(self, _state: RunState) -> AsyncIterator[Say]:
+        """What streams the words, as those of a chat model that is called in the node."""
+        config, write = get_config(), get_stream_writer()
+        callbacks = get_async_callback_manager_for_config(config)
+        [call] = await callbacks.on_chat_model_start({"name": "answer"}, [[]])
+        message, said = f"answer-{uuid4()}", ""
+
+        async def say(text: str, offset: int) -> None:
+            nonlocal said
+            said = said[:offset] + text
+            write(_live("answer.delta", "finalize", text=text, offset=offset))
+            part = ChatGenerationChunk(message=AIMessageChunk(content=text, id=message))
+            await call.on_llm_new_token(text, chunk=part)
+
+        try:
+            yield say
+        except BaseException as error:
+            await call.on_llm_error(error)
+            raise
+        whole = ChatGeneration(message=AIMessage(content=said, id=message))
+        await call.on_llm_end(LLMResult(generations=[[whole]] if said else []))
+
+
+def _live(kind: str, node: str, **data: Any) -> dict[str, Any]:
+    """What is streamed among the events of a run and is none: it has no number."""
+    nothing = dict.fromkeys(("id", "step", "attempt", "generation"))
+    return {**nothing, "type": kind, "at": time.time(), "node": node, "data": data}
 
 
 def _news(state: RunState, update: dict[str, Any]) -> list[Event]:

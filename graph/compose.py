@@ -154,6 +154,7 @@ def _context(
         doubts=doubts,
         learn=LateCalls(storage).learn,
         tell=live.progressed,
+        audience=live,
         tool_errors=settings.tool_errors_told,
         max_kept=settings.max_kept,
         planner=planner,

@@ -9,7 +9,7 @@ from collections.abc import Hashable
 from typing import Any, Literal
 
 from graph.state import RunState
-from graph.state.rounds import is_planning
+from graph.state.rounds import is_answered, is_planning
 
 #: Where each label leads.
 AFTER_PLAN: dict[Hashable, str] = {
@@ -29,7 +29,8 @@ AFTER_STEP: dict[Hashable, str] = {
 async def after_plan(
     state: RunState,
 ) -> Literal["planned", "repair or next model", "no model left", "nothing to execute"]:
-    """What is left of a plan is executed, an error ends the run, and so does a plan that is done.
+    """What is left of a plan is executed; an error ends the run, and so does a plan that is done,
+    or an answer instead of one.
 
     While a round is planned a model is asked again, or the next one; where none is left for the
     first round, the pattern planner.
@@ -38,6 +39,8 @@ async def after_plan(
         return "nothing to execute"
     if is_planning(state):
         return "repair or next model"
+    if is_answered(state):
+        return "nothing to execute"
     if _steps(state) == []:
         return "no model left"
     return "nothing to execute" if _is_done(state) else "planned"

@@ -23,14 +23,14 @@ from graph.queue.model_calls import ModelCalls
 from graph.record.explain import Explanation, explain
 from graph.record.record import Record
 from graph.runs.accept import Acceptance, refuse_second
-from graph.runs.choice import NO_OPTIONS, RunOptions
+from graph.runs.choice import NO_OPTIONS, RunOptions, lowered
 from graph.runs.context import RunContext, RunPolicy, thread
 from graph.runs.health import Health, Servers
 from graph.runs.history import Checkpoint, HistoryPage, checkpoint_of, page_of
 from graph.runs.quotas import Quotas, Usage
 from graph.runs.runner import Runner
 from graph.runs.watch import RunSubscription
-from graph.state import Approve, Budget, Limits, ResolvedAs
+from graph.state import Approve, Budget, ResolvedAs
 from graph.state.row import IdempotencyKey, RunRow
 from graph.storage.pages import Page, decode, found_page
 from graph.storage.search import Search
@@ -166,12 +166,13 @@ class Runs:
             run_id=str(uuid4()),
             owner=owner,
             prompt=prompt,
-            limits=_lowered(self._policy.limits, max_rounds=max_rounds, mend=mend),
+            limits=lowered(self._policy.limits, max_rounds=max_rounds, mend=mend),
             created_at=time.time(),
             budget=budget,
             approve=approve or self._policy.approve,
             choice=options.choice(self._models, self.tools),
             metadata=options.checked_metadata(),
+            webhook=options.checked_webhook(self._policy.webhooks),
             thread_id=thread_id,
             thread_name=thread_name,
         )
@@ -392,13 +393,3 @@ class Runs:
     def mermaid(self) -> str:
         """The graph as a mermaid drawing."""
         return draw(self.graph).mermaid
-
-
-def _lowered(limits: Limits, *, max_rounds: int | None, mend: int | None) -> Limits:
-    """The limits with those that a run asks for, where they are lower."""
-    lowered: Limits = {**limits}
-    if max_rounds is not None:
-        lowered["max_rounds"] = min(max_rounds, limits.get("max_rounds", 1))
-    if mend is not None:
-        lowered["mend"] = min(mend, limits.get("mend", 0))
-    return lowered

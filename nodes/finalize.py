@@ -3,32 +3,46 @@
 import re
 import time
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import Any, cast
 
 from langgraph.types import Overwrite
 
 from graph.state import Result, RunState, attempts, is_said_done, outputs
-from graph.state.rounds import dropped
+from graph.state.rounds import dropped, is_answered
 from graph.state.wording import counted
 from nodes.approval.edited_plan import PlanUnfit
 from nodes.approval.hand_edits import check_done, checked_plan, fault_of, refused
+from nodes.planning.answering import AnswerWriter
 from tools.registry import Tool
 
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?(E[+-]?[0-9]+)?")
+
+#: Of a run whose planner has answered, and planned nothing.
+_WITHOUT_TOOLS = "answered without tools; nothing was done"
+
 _LONGEST_NUMBER = 40  # characters; a longer one is counted, as other text is
 
 
 async def finalize(
-    state: RunState, *, tools: Mapping[str, Tool], hand_edits: bool = False
+    state: RunState,
+    *,
+    tools: Mapping[str, Tool],
+    hand_edits: bool = False,
+    answers: AnswerWriter | None = None,
 ) -> dict[str, Any]:
     """Completed with the last step's output, or failed where an earlier node left an error.
 
     One that is incomplete has failed, and keeps what came out by then. Cancelled where a person did
     not want the plan to be executed. With `hand_edits` it fails also where the state was edited by
     hand into one whose plan was not executed. The log is written whole, so that who reads the run
-    need not put it together.
+    need not put it together. With `answers` a model says in words what came out, where that is
+    wanted of a run that is completed or incomplete; what it says decides nothing.
     """
-    return {"log": Overwrite(state.get("log", []))} | _settled(state, tools, hand_edits=hand_edits)
+    settled = _settled(state, tools, hand_edits=hand_edits)
+    if answers is not None and settled.get("result") is not None:
+        settled |= await answers.write(cast("RunState", {**state, **settled}))
+        settled["completed_at"] = time.time()
+    return {"log": Overwrite(state.get("log", []))} | settled
 
 
 def _settled(state: RunState, tools: Mapping[str, Tool], *, hand_edits: bool) -> dict[str, Any]:
@@ -49,6 +63,8 @@ def _settled(state: RunState, tools: Mapping[str, Tool], *, hand_edits: bool) ->
 
 def _result(state: RunState, tools: Mapping[str, Tool]) -> Result:
     """What came out, with how many steps were done, left out, and dropped for others."""
+    if not state["plan"]["steps"]:
+        return Result(output=None, summary=_WITHOUT_TOOLS, answer=None)
     skipped = state.get("skipped", [])
     output, tool = _last(state, skipped)
     count, instead = len(state["plan"]["steps"]) - len(skipped), dropped(state)
@@ -81,6 +97,8 @@ def _last(state: RunState, skipped: Collection[int]) -> tuple[Any, str]:
 def _unfit(state: RunState, tools: Mapping[str, Tool]) -> PlanUnfit | None:
     """Why a state that may have been edited is not that of a run whose plan was executed."""
     if state.get("error"):
+        return fault_of(state)
+    if is_answered(state):  # there is no plan to be checked
         return fault_of(state)
     try:
         check_done(checked_plan(state, tools), state)

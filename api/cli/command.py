@@ -13,6 +13,7 @@ from api.cli.follow import Interrupted
 from api.cli.lines import line
 from api.cli.local_run import Detached, NotCancelled, NotDecided, NotStarted, NotWatched
 from api.cli.mcp import serve_mcp
+from api.cli.options import add_metadata, add_task, metadata_of, task_options
 from api.cli.reading import add_threads, explained, listed, order_of, shown, threads
 from api.cli.run import Act, cancel_run, decide, resolve, retry_run, run_task, watch_run
 from api.cli.serve import PortTaken, loop_factory, serve
@@ -28,7 +29,6 @@ from api.cli.streams import (
     standard_input,
 )
 from graph.commands.retry import RetryRequest
-from graph.runs.choice import RunOptions
 from graph.settings import InvalidSettings, Settings, read_settings
 from graph.settings.keys import InvalidKey, new_key
 from graph.state.status import STATUSES
@@ -158,17 +158,7 @@ def _parser() -> argparse.ArgumentParser:
     server.add_argument("--port", help="port to listen on, 0 for a free one (RUNWRIGHT_PORT)")
     server.set_defaults(command=_serve)
     task = commands.add_parser("run", help="run one task here, or on the server that has the file")
-    task.add_argument(
-        "task", nargs="+", help="what is to be done, in plain words; - reads the standard input"
-    )
-    task.add_argument("--json", action="store_true", help="print the whole record as JSON")
-    task.add_argument("--model", help="the model that plans it, one of those configured")
-    task.add_argument("--instructions", help="how it is to be planned, for models")
-    task.add_argument(
-        "--tool", action="append", metavar="NAME", help="a tool that it may use; once or more"
-    )
-    task.add_argument("--thread", help="what it goes on with, by name or id; a new name begins it")
-    _add_metadata(task, "stays with the run")
+    add_task(task)
     task.set_defaults(command=_run)
     _add_commands_on_runs(commands)
     mcp = commands.add_parser("mcp", help="offer runs to an MCP client that has started this")
@@ -192,25 +182,6 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_metadata(command: argparse.ArgumentParser, does: str) -> None:
-    command.add_argument(
-        "--metadata",
-        action="append",
-        default=[],
-        metavar="KEY:VALUE",
-        help=f"{does}; once or more",
-    )
-
-
-def _metadata(options: argparse.Namespace) -> dict[str, str]:
-    """Raises `NotStarted` for what is no pair."""
-    pairs = [given.partition(":") for given in options.metadata]
-    for key, colon, _ in pairs:
-        if not colon:
-            raise NotStarted(f"--metadata {key!r} should be a pair, as key:value")
-    return {key: value for key, _, value in pairs}
-
-
 def _add_commands_on_runs(commands: Any) -> None:
     """Those that take `--url`."""
     several = commands.add_parser("list", help="list the newest runs")
@@ -226,7 +197,7 @@ def _add_commands_on_runs(commands: Any) -> None:
             metavar="N",
             help=f"only those whose plan was made in {at} N rounds",
         )
-    _add_metadata(several, "only those that have it")
+    add_metadata(several, "only those that have it")
     several.add_argument(
         "--limit", type=int, choices=range(1, 201), default=20, metavar="N", help="how many, 1-200"
     )
@@ -280,12 +251,7 @@ def _serve(options: argparse.Namespace, runner: asyncio.Runner) -> int:
 
 def _run(options: argparse.Namespace, runner: asyncio.Runner) -> int:
     task = standard_input() if options.task == ["-"] else " ".join(options.task)
-    given = RunOptions(
-        model=options.model,
-        instructions=options.instructions,
-        tools=options.tool,
-        metadata=_metadata(options),
-    )
+    given = task_options(options)
     thread, as_json = options.thread, options.json
     return runner.run(run_task(_settings(), task, given, thread=thread, as_json=as_json))
 
@@ -296,7 +262,7 @@ def _list(options: argparse.Namespace, runner: asyncio.Runner) -> int:
         text=options.text,
         min_rounds=options.min_rounds,
         max_rounds=options.max_rounds,
-        metadata=tuple(sorted(_metadata(options).items())),
+        metadata=tuple(sorted(metadata_of(options).items())),
         limit=options.limit,
     )
     places = {"thread": options.thread, "url": options.url, "as_json": options.json}

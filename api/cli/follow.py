@@ -47,7 +47,7 @@ async def _watched(run: RunSource, view: View) -> str:
 async def _shown(run: RunSource, view: View) -> str:
     """Show the events; the status that the run ended with at last."""
     ended: str | None = None
-    async with aclosing(run.events(view.note)) as events:
+    async with aclosing(run.events(view.note, view.hear)) as events:
         async for event in events:
             view.show(event)
             ended = str(event["data"]["status"]) if event["type"] == "end" else None

@@ -4,7 +4,11 @@ import json
 from typing import Any
 
 from graph.record.events import Event
+from graph.runs.watch import AnswerDelta
 from graph.state.wording import counted, printable, rfc3339
+
+#: The events that have what came of a run.
+ENDS = ("run.completed", "run.failed")
 
 
 def waiting_behind(run_id: str, why: str) -> str:
@@ -25,6 +29,35 @@ class EventLines:
     def __init__(self, run_id: str) -> None:
         self._run_id = run_id
         self._models_asked = False
+        self._heard = ""
+
+    def hear(self, delta: AnswerDelta) -> str:
+        """The words of the answer that follow those before; none where some were missed.
+
+        Where it begins anew, they are on a line of their own.
+        """
+        if delta["offset"] == 0 and self._heard:
+            self._heard = delta["text"]
+            return f"\n{delta['text']}"
+        if delta["offset"] != len(self._heard):
+            return ""
+        self._heard += delta["text"]
+        return delta["text"]
+
+    def rest(self, event: Event) -> str:
+        """What an event at the end of a run has of the answer that was not heard yet."""
+        result = event["data"].get("result") if event["type"] in ENDS else None
+        answer = result.get("answer") if result else None
+        if not answer:
+            return ""
+        heard, self._heard = self._heard, ""
+        text: str = answer["text"]
+        return text.removeprefix(heard) if text.startswith(heard) else f"\n{text}"
+
+    def texts(self, event: Event) -> list[str]:
+        """All that is to be said of an event to somebody who has heard nothing of an answer."""
+        rest, words = printable(self.rest(event), keep="\n\t"), self.words(event)
+        return [text for text in (rest, words) if text]
 
     def words(self, event: Event) -> str | None:
         """What to say of an event; None where it says nothing that the others do not."""
@@ -73,7 +106,7 @@ def _of_the_run(event: Event) -> str | None:
         case "run.retried":
             return line(f"retried by {data['by']}{_in_brackets(data['detail'])}")
         case "run.completed":
-            return _output(data["result"]["output"])
+            return _result(data["result"])
         case "run.failed" | "run.cancelled":
             return _reason(event["type"].removeprefix("run."), data["error"])
         case _:
@@ -112,6 +145,16 @@ def _attempt(event: Event) -> str:
     if made["retry_at"]:
         words += f", again at {rfc3339(made['retry_at'])}"
     return words
+
+
+def _result(result: dict[str, Any]) -> str:
+    """What came out; below an answer in words what we say of it, which counts and never quotes."""
+    if not result.get("answer"):
+        return _output(result["output"])
+    lines = [line(f"({result['summary']})")]
+    if shaped := result.get("structured"):
+        lines.append(line(shaped["reason"]) if shaped["reason"] else pretty(shaped["value"]))
+    return "\n".join(lines)
 
 
 def _output(value: Any) -> str:

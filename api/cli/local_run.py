@@ -7,12 +7,20 @@ from api.cli.lines import resolving
 from api.views.answers import Run, shape
 from graph.commands.cancel import AlreadySettled
 from graph.record.events import Event
+from graph.runs.watch import AnswerDelta
 from graph.service import Runs
 from graph.state import question_of
 from graph.storage.storage import StorageUnavailable
 
 #: Says something about the watching to the watcher.
 Note = Callable[[str], None]
+
+#: Hears the next words of the answer, while it is given.
+Hear = Callable[[AnswerDelta], None]
+
+
+def unheard(_delta: AnswerDelta) -> None:
+    """Nobody listens."""
 
 
 class NotStarted(Exception):
@@ -63,8 +71,8 @@ class RunSource(Protocol):
 
     run_id: str
 
-    def events(self, note: Note) -> AsyncGenerator[Event, None]:
-        """Its events from the first one on, as they happen, up to `end`.
+    def events(self, note: Note, hear: Hear = unheard) -> AsyncGenerator[Event, None]:
+        """Its events from the first one on, as they happen, up to `end`; beside them its answer.
 
         Raises `Detached` and `NotWatched`.
         """
@@ -90,12 +98,13 @@ class LocalRun:
         self._runs = runs
         self._kept = kept
 
-    async def events(self, note: Note) -> AsyncGenerator[Event, None]:
+    async def events(self, note: Note, hear: Hear = unheard) -> AsyncGenerator[Event, None]:
         """Its events from the first one on, as they are stored. Raises `Detached` and
         `AwaitingApproval`."""
         seen = 0
         try:
             async with self._runs.watching(self.run_id, owner=None) as subscription:
+                spoken = subscription.spoken
                 while not (subscription.closed or subscription.ended) or seen < len(
                     subscription.events
                 ):
@@ -107,7 +116,10 @@ class LocalRun:
                         state = subscription.state
                         asked = question_of(state) if state else None
                         raise AwaitingApproval(self.run_id, in_doubt=asked is not None)
-                    await subscription.after(seen)
+                    await subscription.after(seen, spoken=spoken)
+                    for delta in subscription.deltas_after(spoken):
+                        hear(delta)
+                    spoken = subscription.spoken
                     for event in subscription.events[seen:]:
                         seen = event["id"]
                         yield event

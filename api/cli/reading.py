@@ -114,7 +114,7 @@ async def shown(settings: Settings, run_id: str, *, url: str | None, as_json: bo
 
 def _summary(record: Any, events: Sequence[Event]) -> str:
     lines = EventLines(record["run_id"])
-    texts = [words for event in events if (words := lines.words(event)) is not None]
+    texts = [text for event in events for text in lines.texts(event)]
     first, *others = texts
     return "\n".join([f"{first}: {record['status']}", line(f"> {record['prompt']}"), *others])
 

@@ -15,10 +15,20 @@ from httpx_sse import ServerSentEvent, SSEError, aconnect_sse
 from pydantic import SecretStr
 
 from api.cli.lines import waiting_behind
-from api.cli.local_run import Detached, NotCancelled, NotDecided, Note, NotStarted, NotWatched
+from api.cli.local_run import (
+    Detached,
+    Hear,
+    NotCancelled,
+    NotDecided,
+    Note,
+    NotStarted,
+    NotWatched,
+    unheard,
+)
 from api.routes.server import NONCE, PROOF
 from graph.record.events import TIMES, Event
 from graph.runs.choice import NO_OPTIONS, RunOptions
+from graph.runs.watch import AnswerDelta
 from graph.storage.sqlite.ownership import FileOwned, read_owner
 
 #: How long a server that does not answer is tried again, in seconds: what a restart takes.
@@ -105,7 +115,12 @@ async def post_task(
 ) -> "ServerRun":
     """Give the server a task, perhaps of a thread by its id or name. Raises `NotStarted`."""
     # What is not given is not sent: an older server knows none of it.
-    given = {name: value for name, value in asdict(options).items() if value} | thread
+    given: dict[str, Any] = {
+        name: value for name, value in asdict(options).items() if value or value is False
+    }
+    if options.result_schema is not None:
+        given["result_schema"] = dict(options.result_schema)
+    given |= thread
     try:
         response = await client.post("/runs", json={"prompt": task} | given)
         answer = response.json()
@@ -214,13 +229,12 @@ class ServerRun:
         self._client = client
         self._path = _path(run_id)
 
-    async def events(self, note: Note) -> AsyncGenerator[Event, None]:
+    async def events(self, note: Note, hear: Hear = unheard) -> AsyncGenerator[Event, None]:
         """Its events from the first one on, without a gap or a repeat over lost connections.
 
         Raises `Detached`, and `NotWatched` where the server has no such run.
         """
-        if self.behind:
-            note(waiting_behind(**self.behind))
+        self._tell_behind(note)
         seen = 0
         ended = False
         alive_at = time.monotonic()
@@ -233,6 +247,9 @@ class ServerRun:
                         alive_at, noted = time.monotonic(), False
                         if message.retry is not None:
                             pause = min(message.retry / 1000, LONGEST_PAUSE)
+                        if message.event == "answer.delta":
+                            hear(_delta(message))
+                            continue
                         event = _event(message)
                         if event is None or event["id"] <= seen:
                             continue
@@ -248,6 +265,10 @@ class ServerRun:
             if time.monotonic() - alive_at > SILENCE_LIMIT:
                 raise Detached(self.run_id)
             await asyncio.sleep(pause)
+
+    def _tell_behind(self, note: Note) -> None:
+        if self.behind:
+            note(waiting_behind(**self.behind))
 
     async def _messages(self, seen: int) -> AsyncGenerator[ServerSentEvent, None]:
         headers = {"Last-Event-ID": str(seen)} if seen else {}
@@ -343,6 +364,15 @@ def _event(message: ServerSentEvent) -> Event | None:
     except ValueError as error:
         raise NotWatched(f"the server sent an event of another form ({error!r})") from None
     return _as_event(sent)
+
+
+def _delta(message: ServerSentEvent) -> AnswerDelta:
+    """The next words of the answer in a message. Raises `NotWatched`."""
+    try:
+        sent = message.json()
+        return AnswerDelta(text=str(sent["text"]), offset=int(sent["offset"]))
+    except (ValueError, KeyError, TypeError) as error:
+        raise NotWatched(f"the server sent an answer of another form ({error!r})") from None
 
 
 def _as_event(sent: Any) -> Event:

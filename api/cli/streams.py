@@ -50,7 +50,7 @@ def standard_input() -> str:
     return text.rstrip("\r\n")
 
 
-def say(text: str, out: TextIO | None = None) -> None:
+def say(text: str, out: TextIO | None = None, *, end: str = "\n") -> None:
     """Write lines to the standard output, or to `out`, at once.
 
     Raises `OutputLost`, but `BrokenPipeError` where nobody reads any more.
@@ -59,7 +59,7 @@ def say(text: str, out: TextIO | None = None) -> None:
     if out is None:
         raise OutputLost("the standard output is closed")
     try:
-        out.write(f"{text}\n")
+        out.write(f"{text}{end}")
         out.flush()
     except BrokenPipeError:
         raise

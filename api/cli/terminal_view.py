@@ -16,6 +16,8 @@ from rich.text import Text
 
 from api.cli.lines import EventLines, line
 from graph.record.events import Event, EventType
+from graph.runs.watch import AnswerDelta
+from graph.state.wording import printable
 
 #: How often what it is doing is drawn, a second.
 FRAMES = 8
@@ -82,6 +84,7 @@ class TerminalView:
         self._console = console
         self._now = now
         self._activity: Activity | None = None
+        self._answer = ""
         self._spinner = Spinner("line" if console.options.ascii_only else "dots")
         self._live = Live(
             get_renderable=self._current,
@@ -103,15 +106,28 @@ class TerminalView:
     def show(self, event: Event) -> None:
         """Print the event's line, if it has one, and draw what follows."""
         self._activity = activity_after(event, self._activity)
+        self._answer = ""
+        if rest := self._lines.rest(event):
+            self._console.print(Text(printable(rest, keep="\n\t")))
         self._live.refresh()  # or the line would be followed by what it was doing before
         if (words := self._lines.words(event)) is not None:
             self._console.print(Text(words, STYLES.get(event["type"], "")))
+
+    def hear(self, delta: AnswerDelta) -> None:
+        """Draw the answer as far as it was given; it is printed at the end."""
+        if delta["offset"] <= len(self._answer):
+            self._answer = self._answer[: delta["offset"]] + delta["text"]
 
     def note(self, text: str) -> None:
         """Print a line among the others."""
         self._console.print(Text(line(text), "yellow"))
 
     def _current(self) -> RenderableType:
+        if self._answer:
+            # As much of its end as there is room for.
+            room = self._console.width * max(1, self._console.height - 2)
+            lines = printable(self._answer, keep="\n\t")[-room:].split("\n")
+            return Text("\n".join(lines[-max(1, self._console.height - 2) :]))
         activity = self._activity
         if activity is None:
             return Text()

@@ -8,6 +8,8 @@ from typing import Protocol, Self, TextIO
 from api.cli.lines import EventLines, line
 from api.cli.streams import say
 from graph.record.events import Event
+from graph.runs.watch import AnswerDelta
+from graph.state.wording import printable
 
 
 class View(Protocol):
@@ -25,6 +27,9 @@ class View(Protocol):
     def show(self, event: Event) -> None:
         """Show the next event."""
 
+    def hear(self, delta: AnswerDelta) -> None:
+        """Show the next words of the answer, while it is given."""
+
     def note(self, text: str) -> None:
         """Say something about the watching itself, in one line."""
 
@@ -36,6 +41,7 @@ class PlainView:
         self._lines = EventLines(run_id)
         self._out = out
         self._notes = notes
+        self._heard = False  # words that are behind nothing but each other, on a line
 
     def __enter__(self) -> Self:
         return self
@@ -44,9 +50,19 @@ class PlainView:
         """Nothing is left to be done: every line is out."""
 
     def show(self, event: Event) -> None:
-        """Write the event's line, if it has one."""
+        """Write the event's line, if it has one, below all of the answer."""
+        rest = self._lines.rest(event)
+        if rest or self._heard:
+            say(printable(rest, keep="\n\t"), self._out)
+            self._heard = False
         if (words := self._lines.words(event)) is not None:
             say(words, self._out)
+
+    def hear(self, delta: AnswerDelta) -> None:
+        """Write the words behind those before; what was missed in between is written at the end."""
+        if words := self._lines.hear(delta):
+            say(printable(words, keep="\n\t"), self._out, end="")
+            self._heard = True
 
     def note(self, text: str) -> None:
         """Write a line beside the output, so that the output is the run's alone."""
@@ -59,6 +75,9 @@ class NoView(PlainView):
     """Notes only: the output is for a program."""
 
     def show(self, event: Event) -> None:
+        """Keep it."""
+
+    def hear(self, delta: AnswerDelta) -> None:
         """Keep it."""
 
 

@@ -87,10 +87,13 @@ def _about(about: Literal["plan", "step"], steps: Any, expires_at: float | None)
 
 def _message(record: Record, asked: Asked | None, *, stopping: bool) -> str:
     run_id = record["run_id"]
-    if record["status"] == "completed" and record["result"]:
-        return record["result"]["summary"]
+    result = record["result"]
+    answer = result.get("answer") if result else None
+    said = f"{answer['text']}\n\n" if answer else ""
+    if record["status"] == "completed" and result:
+        return f"{said}({result['summary']})" if said else result["summary"]
     if record["error"] and record["status"] in SETTLED:
-        return record["error"]["message"]
+        return f"{said}{record['error']['message']}"
     if asked and asked["about"] == "plan":
         return (
             "The plan waits for a person to approve or reject it. Show it to the person whom you"

@@ -1,8 +1,10 @@
 """`GET /runs/{run_id}/stream`: the events of one run, those of the past and then as they come."""
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from itertools import islice
 from weakref import WeakKeyDictionary
 
 from pydantic_core import to_json
@@ -12,7 +14,14 @@ from starlette.types import Receive, Scope, Send
 from api.streams.sse import RETRY, HeartbeatTimer, message, stream, unless_gone
 from api.views.answers import RunEvent, shape
 from graph.record.events import Event
-from graph.runs.watch import ChangeSubscription, RunChanged, RunSubscription, StepProgress
+from graph.runs.watch import (
+    KEPT_DELTAS,
+    AnswerDelta,
+    ChangeSubscription,
+    RunChanged,
+    RunSubscription,
+    StepProgress,
+)
 
 
 class EventNotFound(Exception):
@@ -42,6 +51,7 @@ class EncodedEvents:
 
     def __init__(self) -> None:
         self._encoded: WeakKeyDictionary[RunSubscription, dict[int, bytes]] = WeakKeyDictionary()
+        self._deltas: WeakKeyDictionary[RunSubscription, _Deltas] = WeakKeyDictionary()
 
     def after(self, subscription: RunSubscription, number: int) -> tuple[bytes, int]:
         """The next events after this one in one piece, and the number of the last one in it."""
@@ -57,6 +67,31 @@ class EncodedEvents:
             if size >= BATCH:
                 break
         return b"".join(due), number + len(due)
+
+    def spoken_after(self, subscription: RunSubscription, spoken: int) -> bytes:
+        """The parts of the answer after the first so many, as far as they are kept."""
+        if spoken == subscription.spoken:
+            return b""
+        deltas = self._deltas.setdefault(subscription, _Deltas())
+        return deltas.after(subscription, spoken)
+
+
+class _Deltas:
+    """The parts of the answer that a subscription keeps, each encoded at its first sending."""
+
+    def __init__(self) -> None:
+        self._encoded: deque[bytes] = deque(maxlen=KEPT_DELTAS)
+        self._spoken = 0
+
+    def after(self, subscription: RunSubscription, spoken: int) -> bytes:
+        self._encoded.extend(map(_delta, subscription.deltas_after(self._spoken)))
+        self._spoken = subscription.spoken
+        due = min(subscription.spoken - spoken, len(self._encoded))
+        return b"".join(islice(self._encoded, len(self._encoded) - due, None))
+
+
+def _delta(delta: AnswerDelta) -> bytes:
+    return message("answer.delta", to_json(delta))
 
 
 def _encode(event: Event) -> bytes:
@@ -104,10 +139,12 @@ class RunStream(Response):
     async def _messages(self, subscription: RunSubscription) -> AsyncGenerator[bytes, None]:
         heartbeats = HeartbeatTimer(self._heartbeat)
         chunk, number, tellings = RETRY, self._after, subscription.tellings
+        spoken = subscription.spoken  # whoever comes later gets the whole at the end
         while True:
+            words, spoken = self._spoken(subscription, number, spoken)
             due, number = self._encoded.after(subscription, number)
-            if chunk or due:
-                yield chunk + due
+            if chunk or words or due:
+                yield chunk + words + due
             chunk = b""
             if number < len(subscription.events):
                 continue
@@ -116,11 +153,20 @@ class RunStream(Response):
             if subscription.closed:
                 yield RETRY
                 return
-            await heartbeats.wait(subscription.after(number, tellings))
+            await heartbeats.wait(subscription.after(number, tellings, spoken))
             chunk = heartbeats.due()
             if subscription.tellings != tellings:
                 chunk += _progress(subscription)
                 tellings = subscription.tellings
+
+    def _spoken(self, subscription: RunSubscription, number: int, spoken: int) -> tuple[bytes, int]:
+        """The words of the answer for one who has read so many events, and how many that were.
+
+        They come after what happened before, and before the end of the run.
+        """
+        if number < subscription.spoken_at:
+            return b"", spoken
+        return self._encoded.spoken_after(subscription, spoken), subscription.spoken
 
 
 # `GET /runs/stream`: which runs change, for a client that shows many of them.

@@ -28,7 +28,7 @@ def checked(raw: bytes) -> bytes:
         body = json.loads(raw, parse_int=_integer)
     except (ValueError, RecursionError):
         return raw
-    if _holds_error(body):
+    if holds_error(body):
         raise ModelFailure("error_in_answer", transient=True)
     if not isinstance(body, dict):
         return raw
@@ -40,9 +40,10 @@ def _integer(digits: str) -> float:
     return int(digits) if len(digits) <= _MOST_DIGITS else float("inf")
 
 
-def _holds_error(body: Any) -> bool:
+def holds_error(body: Any) -> bool:
+    """Whether an answer, or a part of one, says that something went wrong."""
     if isinstance(body, list):
-        return any(map(_holds_error, body))
+        return any(map(holds_error, body))
     if not isinstance(body, dict):
         return False
     if body.get("error") or body.get("errors") or "error" in (body.get("type"), body.get("object")):
@@ -72,7 +73,7 @@ def _without_impossible_usage(body: dict[str, Any]) -> bool:
     if changed:
         body["usage"] = {}
     for name in _USAGE:
-        if name in body and not _can_be(body[name]):
+        if name in body and not can_be(body[name]):
             usage = body[name] if isinstance(body[name], dict) else {}
             body[name] = {key: 0 for key in usage if _COUNT.search(key) and "etails" not in key}
             changed = True
@@ -83,7 +84,8 @@ def _without_impossible_usage(body: dict[str, Any]) -> bool:
     return changed
 
 
-def _can_be(usage: Any) -> bool:
+def can_be(usage: Any) -> bool:
+    """Whether what a provider says of the tokens of a call can be."""
     return isinstance(usage, dict) and _counts_can_be(usage, "") and _parts_can_be(usage)
 
 

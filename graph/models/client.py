@@ -7,13 +7,18 @@ import json
 import logging
 import os
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import aclosing
 from typing import Any, TypeVar
+
+from langgraph.constants import TAG_NOSTREAM
 
 from graph.models.connections import disconnect, hold_clients, paced_call
 from graph.models.failures import failure_of
 from graph.models.prices import Price, missing_variables, price_in_map
-from nodes.planning.model import NOT_READY, Completion, Cost, Message, ModelFailure, is_count
+from graph.models.streamed import StreamFacts, expected
+from nodes.planning.model import NOT_READY, Completion, Cost, Message, ModelFailure, Tell, is_count
 
 logger = logging.getLogger("runwright.models")
 
@@ -123,6 +128,82 @@ class LiteLlmModel:
         # Raised here, not in the handler: the context would carry the provider's text along.
         raise failure
 
+    async def say(self, messages: Sequence[Message], *, timeout: float, tell: Tell) -> Completion:
+        """Exactly one request for an answer in words, of which each part is told as it comes.
+
+        Raises `ModelFailure`.
+        """
+        if self._key_missing:
+            raise ModelFailure("no_api_key", transient=False, misconfigured=True)
+        loading, facts = self._client is None, StreamFacts()
+        seen = expected.set(facts)
+        try:
+            if loading:
+                began = time.monotonic()
+                async with asyncio.timeout(timeout):
+                    await asyncio.to_thread(self.warm)
+                timeout -= time.monotonic() - began
+            loading = False
+            async with paced_call(_library(), timeout):
+                return await self._streamed(messages, facts, tell)
+        except TimeoutError:
+            failure = ModelFailure(NOT_READY if loading else "timeout", transient=True)
+        except Exception as error:  # as in `complete`
+            failure = failure_of(error)
+        finally:
+            expected.reset(seen)
+        raise failure
+
+    async def _streamed(
+        self, messages: Sequence[Message], facts: StreamFacts, tell: Tell
+    ) -> Completion:
+        """The answer, whose parts are told as they come.
+
+        Not with the client of `complete`: at each part it takes as long again as LiteLLM does.
+        """
+        text, reason, usage = "", None, None
+        answer = await _library().acompletion(
+            **{"temperature": self._temperature} if self._temperature is not None else {},
+            **self._params,
+            model=self._name,
+            messages=[dict(message) for message in messages],
+            api_base=self._api_base,
+            api_key=self._key,
+            max_tokens=self._max_tokens,
+            max_retries=0,
+            stream=True,
+            stream_options={"include_usage": True},
+            # In what is packed nobody could see whether it is whole.
+            extra_headers={"Accept-Encoding": "identity"},
+        )
+        async with aclosing(answer):
+            async for chunk in answer:
+                usage = getattr(chunk, "usage", None) or usage
+                for choice in chunk.choices[:1]:
+                    reason = choice.finish_reason or reason
+                    if part := choice.delta.content:
+                        text += part
+                        await tell(part)
+                await asyncio.sleep(0)  # many come at once, and each takes a millisecond
+        if facts.is_cut:
+            raise ModelFailure("answer_cut", transient=True)
+        if not facts.told_usage or usage is None:
+            return Completion(text, reason, refused=_is_refused(reason, facts))
+        details = getattr(usage, "prompt_tokens_details", None)
+        cached = getattr(details, "cached_tokens", None)
+        read, written = usage.prompt_tokens, usage.completion_tokens
+        if reason == "stop" and written >= self._max_tokens:
+            reason = "length"
+        return Completion(
+            text,
+            reason,
+            refused=_is_refused(reason, facts),
+            input_tokens=read,
+            output_tokens=written,
+            cached_tokens=cached,
+            usd=self._usd(getattr(usage, "cost", None), read, written, cached),
+        )
+
     async def max_cost(
         self,
         messages: Sequence[Message],
@@ -179,21 +260,28 @@ class LiteLlmModel:
     def _key_missing(self) -> bool:
         return self._api_key_env is not None and not os.environ.get(self._api_key_env)
 
+    @property
+    def _key(self) -> str | None:
+        """The key that is sent; None where the client is to find the provider's usual one."""
+        default = _NO_KEY if self._api_base is not None else None
+        return os.environ[self._api_key_env] if self._api_key_env else default
+
     def _make_client(self) -> Any:
         from langchain_litellm import ChatLiteLLM
 
-        default = _NO_KEY if self._api_base is not None else None
         return ChatLiteLLM(
             model=self._name,
             api_base=self._api_base,
-            api_key=os.environ[self._api_key_env] if self._api_key_env else default,
+            api_key=self._key,
             max_tokens=self._max_tokens,
             temperature=self._temperature,
             # Retries are the graph's: this is one attempt here, and none more in OpenAI's client.
             max_retries=1,
             model_kwargs={**self._params, "max_retries": 0},
             # Who watches the graph's messages would turn the call into a stream, which loses
-            # tokens and price; an answer from a cache would be none of this run's.
+            # tokens and price, and see the plan as what is said; an answer from a cache would be
+            # none of this run's.
+            tags=[TAG_NOSTREAM],
             disable_streaming=True,
             cache=False,
         )
@@ -219,12 +307,17 @@ class LiteLlmModel:
             input_tokens=input_tokens,
             output_tokens=output_tokens,
             cached_tokens=cached_tokens,
-            usd=self._usd(answer, input_tokens, output_tokens, cached_tokens),
+            usd=self._usd(
+                answer.response_metadata.get("response_cost"),
+                input_tokens,
+                output_tokens,
+                cached_tokens,
+            ),
         )
 
     def _usd(
         self,
-        answer: Any,
+        cost: float | None,
         input_tokens: int | None,
         output_tokens: int | None,
         cached_tokens: int | None,
@@ -233,10 +326,13 @@ class LiteLlmModel:
             return None
         if self._own_price:
             return self._price.of(input_tokens, output_tokens, cached_tokens or 0)
-        cost: float | None = answer.response_metadata.get("response_cost")
         # Some providers tell it themselves.
         most = _MOST_TIMES_PRICE * self._price.of(input_tokens, output_tokens)
         return cost if cost is not None and cost <= most else None
+
+
+def _is_refused(reason: str | None, facts: StreamFacts) -> bool:
+    return reason == "content_filter" or facts.refused
 
 
 def is_installed() -> bool:
@@ -271,7 +367,10 @@ def _library() -> Any:
     import langchain_litellm  # noqa: F401  # loaded with it, so that no call has to
     import litellm
 
+    # At the end of each streamed answer, of its own use of pydantic.
+    warnings.filterwarnings("ignore", r"Accessing the 'model_\w+' attribute", DeprecationWarning)
     litellm.suppress_debug_info = True
+    litellm.disable_streaming_logging = True  # at each part of an answer, for nobody
     for name in ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy"):
         # Its lines may quote prompts; what failed comes as an exception anyway.
         logging.getLogger(name).setLevel(logging.CRITICAL)

@@ -11,6 +11,7 @@ import httpx
 
 from graph.models.answers import checked
 from graph.models.failures import leads_elsewhere, redirected
+from graph.models.streamed import SeenStream, expected, is_stream
 
 
 @dataclass
@@ -89,6 +90,8 @@ def connect(litellm: Any) -> None:
         handler = type(litellm.module_level_aclient)()
         _hold(handler)
         _session = _Session(loop, handler)
+        # Through this one goes what is streamed; it would be of the loop that used it first.
+        litellm.module_level_aclient = handler
     litellm.aclient_session = _session.handler.client
 
 
@@ -109,10 +112,17 @@ def _hold(handler: Any) -> None:
 
 
 async def _check(response: httpx.Response) -> None:
-    """Replace the body of an answer by the `checked` one. Raises `ModelFailure`."""
+    """Replace the body of an answer by the `checked` one, or have a stream looked at as it comes.
+
+    Raises `ModelFailure`.
+    """
     if leads_elsewhere(response):  # before anybody looks at the place
         raise redirected(response)
     if not response.is_success:
+        return
+    facts = expected.get()
+    if facts is not None and is_stream(response):
+        response.stream = SeenStream(response.stream, facts)  # type: ignore[arg-type]  # it is an async one
         return
     raw = b"".join([part async for part in response.stream])  # type: ignore[union-attr]  # it is an async one
     await response.stream.aclose()  # type: ignore[union-attr]

@@ -54,6 +54,7 @@ def make_ladder(settings: Settings) -> ModelLadder | None:
         lacks_key=lacks_key,
         instructions=settings.instructions or "",
         shortlist=settings.shortlist,
+        answer=settings.answer,
     )
 
 

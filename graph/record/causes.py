@@ -135,7 +135,7 @@ def _mending(state: RunState) -> Iterator[Cause]:
 
 def _planning(state: RunState, number: int | None = None) -> Iterator[Cause]:
     for call in reversed(state["planning_log"]):
-        if number not in (None, round_of(call)):
+        if number not in (None, round_of(call)) or call.get("purpose") == "answer":
             continue
         who = call["model"] or "the pattern planner"
         why = "; ".join(filter(None, [call["error_class"], *call["reasons"]]))

@@ -48,6 +48,7 @@ EventType = Literal[
     "run.resolved",
     "run.cancelling",
     "run.retried",
+    "answer.attempt",
     "run.completed",
     "run.failed",
     "run.cancelled",
@@ -151,6 +152,9 @@ def _of_generation(generation: Generation) -> Iterator[Event]:
         yield _event("run.started", started_at, node)
         yield from _Course(generation, started_at).events()
     if state["status"] in SETTLED:
+        answers = (call for call in state["planning_log"] if call.get("purpose") == "answer")
+        for call in answers:
+            yield _event("answer.attempt", ended_at(call), "finalize", **call)
         at = state["completed_at"] or state["created_at"]
         yield _settled(state, at)
         yield _event("end", at, status=state["status"])
@@ -253,7 +257,8 @@ class _Course:
         begin = self._rounds[self._told]["calls"][0] - offset
         following = self._rounds[self._told + 1 :]
         end = following[0]["calls"][0] - offset if following else None
-        return self._state["planning_log"][max(0, begin) : end]
+        calls = self._state["planning_log"][max(0, begin) : end]
+        return [call for call in calls if call.get("purpose") != "answer"]
 
     def _after_mark(self, mark: Mark, made: int) -> Iterator[Event]:
         """What a person has said: about the plan, or about a step in doubt.

@@ -8,7 +8,7 @@ from typing_extensions import TypedDict
 from graph.record.causes import Cause, causes
 from graph.record.time_spent import PARTS, Part, Span, TimeSpent, time_spent
 from graph.state import RunState, Status, attempts, marks, question_of
-from graph.state.rounds import round_of, rounds_of
+from graph.state.rounds import is_answered, round_of, rounds_of
 from graph.state.status import SETTLED
 from graph.state.wording import Time, counted, doc, duration
 from nodes.contract.steps import left_out
@@ -98,7 +98,8 @@ def _steps(state: RunState, spans: Sequence[Span]) -> list[StepSpent]:
 
 
 def _retries(state: RunState) -> Retries:
-    calls = [call for call in state["planning_log"] if call["outcome"] != "skipped"]
+    log = [call for call in state["planning_log"] if call.get("purpose") != "answer"]
+    calls = [call for call in log if call["outcome"] != "skipped"]
     rounds = len({round_of(call) for call in calls})
     return Retries(
         attempts=sum(entry["attempt"] > 1 for entry in attempts(state)),
@@ -132,15 +133,30 @@ def sentences(state: RunState, explained: Explanation) -> list[str]:
 def _outcome(state: RunState, explained: Explanation) -> str:
     steps, status = state["plan"]["steps"], state["status"]
     done = _done(state) if steps else "no plan"
+    if is_answered(state):
+        done = "an answer instead of a plan"
     took = duration(explained["total_ms"])
     if status == "completed":
-        return f"The run completed in {took} with {done}."
+        return f"The run completed in {took} with {done}{_answered(state)}."
     if status in SETTLED:
         ended = "was cancelled" if status == "cancelled" else "failed"
         why = explained["causes"][0]["message"].rstrip(".") if explained["causes"] else "unknown"
         return f"The run {ended} after {took} with {done} ({why})."
     doing = {"pending": "is in the queue", "waiting": "waits for a person"}.get(status, "goes on")
     return f"The run {doing} after {took} with {done} so far{_asking(state)}."
+
+
+def _answered(state: RunState) -> str:
+    """Who has answered in words, or why nobody has that was asked."""
+    result = state["result"]
+    answer = result.get("answer") if result else None
+    if answer:
+        return f", and {answer['model']} has answered in words"
+    asked = [call for call in state["planning_log"] if call.get("purpose") == "answer"]
+    if not asked:
+        return ""
+    why = ": ".join(filter(None, [asked[-1]["error_class"], *asked[-1]["reasons"][:1]]))
+    return f", and no answer in words ({asked[-1]['model']}: {why or asked[-1]['outcome']})"
 
 
 def _asking(state: RunState) -> str:

@@ -186,7 +186,7 @@ class Record(TypedDict):
     current: Annotated[Current | None, doc("The attempt being made or waited for.")]
     progress: Annotated[Progress, doc("Steps that are done, and steps in all.")]
     retries: Annotated[int, doc("How many attempts were not the first at their step.")]
-    usage: Annotated[Usage, doc("Calls, tokens and price of its planning.")]
+    usage: Annotated[Usage, doc("Calls of models, their tokens and price.")]
     result: Annotated[Result | None, doc("What came out of a completed run.")]
     error: Annotated[RunError | None, doc("Why the run did not complete.")]
     last_event_id: Annotated[int, Ge(1), doc("The number of its last event so far.")]

@@ -19,7 +19,7 @@ class TimeSpent(TypedDict):
     queue: Annotated[
         float, doc("Waiting to begin, to go on after a backoff, and for a turn at a model.")
     ]
-    planning: Annotated[float, doc("Calls of planners.")]
+    planning: Annotated[float, doc("Calls of planners, and of the model that answers in words.")]
     waiting: Annotated[float, doc("Waiting for a person.")]
     backoff: Annotated[float, doc("Waits before a further attempt or call.")]
     tools: Annotated[float, doc("Attempts at steps.")]
@@ -207,6 +207,8 @@ def _precedes(call: PlanningCall, entry: Any, rounds: Sequence[Round]) -> bool:
     """Whether a call was made before something else happened; by rounds, since clocks are set."""
     if entry["kind"] == "mark":
         return bool(call["started_at"] <= entry["at"])
+    if call.get("purpose") == "answer":  # which comes after all steps, until a retry
+        return False
     later = (one["round"] for one in rounds if one["first"] > entry["step"])
     return round_of(call) < next(later, len(rounds) + 1)
 

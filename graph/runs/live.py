@@ -12,6 +12,7 @@ from typing import Literal
 from graph.queue.executor import Job
 from graph.runs.settled import SettledRuns
 from graph.runs.watch import (
+    AnswerDelta,
     ChangeSubscription,
     RunSubscription,
     change_of,
@@ -19,6 +20,7 @@ from graph.runs.watch import (
 )
 from graph.state import RunState, Step
 from graph.state.row import RunRow, state_of
+from nodes.planning.answering import Say
 from tools.registry import ToolProgress
 
 #: Why a run goes on: it was accepted, left by an earlier process, retried, decided about by a
@@ -110,6 +112,22 @@ class LiveRuns:
         live = self._runs.get(state["run_id"])
         if live and live.subscription:
             live.subscription.progressed(progress_of_step(state, step, progress))
+
+    def waits(self, state: RunState) -> bool:
+        """Whether an answer of a run is still wanted: not once it is to be cancelled."""
+        live = self._runs.get(state["run_id"])
+        return live is None or live.reason != "cancelling"
+
+    @asynccontextmanager
+    async def speaking(self, state: RunState) -> AsyncIterator[Say]:
+        """What tells who watches a run the words of its answer as they come."""
+
+        async def say(text: str, offset: int) -> None:
+            live = self._runs.get(state["run_id"])
+            if live and live.subscription:
+                live.subscription.answered(AnswerDelta(text=text, offset=offset))
+
+        yield say
 
     def state(self, run_id: str) -> RunState | None:
         """How a run stands that is here; None where only the storage can tell."""

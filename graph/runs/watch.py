@@ -1,6 +1,8 @@
 """Watching: what is stored of a run is told once to everybody who watches it."""
 
 import asyncio
+from collections import deque
+from itertools import islice
 from typing import Annotated
 
 from typing_extensions import TypedDict
@@ -23,6 +25,22 @@ class StepProgress(TypedDict):
     total: Annotated[float | None, doc("How much there is to be done; null where nobody knows.")]
     message: Annotated[str | None, doc("The same in words, where the tool has some.")]
 
+
+class AnswerDelta(TypedDict):
+    """The next words of an answer, while it is given."""
+
+    text: Annotated[str, doc("The words.")]
+    offset: Annotated[
+        int,
+        doc(
+            "At which character of the answer they stand: more than was read by then, where "
+            "something was missed; 0, where the answer begins anew."
+        ),
+    ]
+
+
+#: So many parts of an answer are kept for watchers that are slow; older ones they miss.
+KEPT_DELTAS = 256
 
 #: The longest words of a tool about its progress, in characters.
 MAX_WORDS = 300
@@ -48,6 +66,8 @@ class RunSubscription:
     """The events of one run for its watchers, however many.
 
     `progress` is what was told last of the attempt that is being made, as so manieth of `tellings`.
+    `deltas` are the latest parts of the answer that is being given, the last of `spoken` in all;
+    before it there were `spoken_at` events.
     """
 
     def __init__(self) -> None:
@@ -57,6 +77,9 @@ class RunSubscription:
         self.watchers = 0
         self.progress: StepProgress | None = None
         self.tellings = 0
+        self.deltas: deque[AnswerDelta] = deque(maxlen=KEPT_DELTAS)
+        self.spoken = 0
+        self.spoken_at = 0
         self._next_telling = 0.0
         self.reading = asyncio.Lock()
         self._notifier = Notifier(deferred=True)
@@ -91,19 +114,34 @@ class RunSubscription:
             self.progress, self.tellings = progress, self.tellings + 1
             self._notifier.notify()
 
+    def answered(self, delta: AnswerDelta) -> None:
+        """Tell the next part of the answer; whoever is slow misses what is kept no more."""
+        self.spoken_at = len(self.events)
+        self.deltas.append(delta)
+        self.spoken += 1
+        self._notifier.notify()
+
+    def deltas_after(self, spoken: int) -> list[AnswerDelta]:
+        """What is kept of the parts after the first so many."""
+        due = min(self.spoken - spoken, len(self.deltas))
+        return [*islice(self.deltas, len(self.deltas) - due, None)]
+
     def close(self) -> None:
         """Let nobody wait any more: the process is ending."""
         self.closed = True
         self._notifier.notify()
         self._settlement.notify()
 
-    async def after(self, number: int, tellings: int | None = None) -> None:
+    async def after(
+        self, number: int, tellings: int | None = None, spoken: int | None = None
+    ) -> None:
         """Wait until there is an event after this one, or nothing more to wait for.
 
-        Or another progress than the last of so many `tellings`.
+        Or another progress than the last of so many `tellings`, or more of the answer than `spoken`
+        parts.
         """
         while len(self.events) <= number and not self.ended and not self.closed:
-            if tellings not in (None, self.tellings):
+            if tellings not in (None, self.tellings) or spoken not in (None, self.spoken):
                 return
             await self._notifier.wait()
 

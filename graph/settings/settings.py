@@ -200,6 +200,9 @@ class Settings(BaseSettings):
         le=10_000,
         description="tools that a model is told of, those that fit the request best; 0: all",
     )
+    answer: Literal["auto", "never"] = Field(
+        "auto", description="whether a model that has planned a run answers in words at its end"
+    )
     model_prices: Annotated[dict[str, ModelPrice], NoDecode] = Field(
         {},
         description='own prices, USD per million tokens: {"openai/x": {"input": 1, "output": 2}}',

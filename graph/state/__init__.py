@@ -30,6 +30,7 @@ from graph.state.log import (
     Learned,
     Mark,
     Marked,
+    Outcome,
     PlanningCall,
     ResolvedAs,
     Retry,
@@ -66,13 +67,23 @@ from graph.state.run import (
     RunState,
     new_run,
 )
-from graph.state.status import ErrorType, Result, RunError, Status, Unparsed, run_error
+from graph.state.status import (
+    Answer,
+    ErrorType,
+    Result,
+    RunError,
+    Status,
+    Structured,
+    Unparsed,
+    run_error,
+)
 
 __all__ = [
     "DEFAULT_LIMITS",
     "MOST_KEPT",
     "STATE_VERSION",
     "THREAD_CONTEXT",
+    "Answer",
     "Approval",
     "Approve",
     "Attempt",
@@ -89,6 +100,7 @@ __all__ = [
     "Limits",
     "Mark",
     "Marked",
+    "Outcome",
     "Plan",
     "PlannedBy",
     "PlannedTool",
@@ -108,6 +120,7 @@ __all__ = [
     "Status",
     "Step",
     "StepFailure",
+    "Structured",
     "Then",
     "Turn",
     "Unparsed",

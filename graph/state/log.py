@@ -197,13 +197,19 @@ class Mark(Marked, _As):
     tools: NotRequired[list[PlannedTool]]
 
 
+#: What comes of a call of a planner.
+Outcome = Literal[
+    "planned", "finished", "answered", "empty", "refused", "rejected", "failed", "skipped"
+]
+
+
 class PlanningCall(TypedDict):
     """One call of a planner."""
 
     planner: Annotated[Literal["llm", "pattern"], doc("Which planner was called.")]
     model: Annotated[str | None, doc("The model; null for the pattern planner.")]
     outcome: Annotated[
-        Literal["planned", "finished", "empty", "refused", "rejected", "failed", "skipped"],
+        Outcome,
         WithJsonSchema({"type": "string"}, mode="serialization"),  # there may be more
         doc("What came of it."),
     ]

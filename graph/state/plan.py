@@ -68,6 +68,18 @@ class Choice(TypedDict):
     tools: Annotated[
         list[str] | None, doc("The tools that its plans may use; null: all of the server.")
     ]
+    # Only where they are said, and in none of earlier versions.
+    answer: NotRequired[
+        Annotated[
+            bool, doc("Whether a model is to answer in words; left out: as the server does it.")
+        ]
+    ]
+    result_schema: NotRequired[
+        Annotated[
+            dict[str, Any],
+            doc("JSON Schema of the shape in which the answer is also given; left out for none."),
+        ]
+    ]
 
 
 class StepFailure(TypedDict):

@@ -85,6 +85,19 @@ def is_planning(state: Mapping[str, Any]) -> bool:
     return round_of(planning) > 1 or not written
 
 
+def is_answered(state: Mapping[str, Any]) -> bool:
+    """Whether the first round has come to an answer instead of a plan.
+
+    What somebody edited into no plan is none either.
+    """
+    plan: Any = state.get("plan")
+    if not isinstance(plan, dict) or plan.get("steps") != []:
+        return False
+    rounds = plan.get("rounds")
+    last = rounds[-1] if isinstance(rounds, list) and rounds else None
+    return isinstance(last, dict) and last.get("then") == "done"
+
+
 def round_of(entry: Mapping[str, Any]) -> int:
     """The round that planning, or a call of a planner, is about."""
     number = entry.get("round", 1)

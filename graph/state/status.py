@@ -35,7 +35,20 @@ class Answer(TypedDict):
 
     text: Annotated[str, doc("The words.")]
     model: Annotated[str, doc("The model.")]
-    source: Annotated[Literal["look", "finalize", "no_tools"], doc("When it was given.")]
+    source: Annotated[
+        Literal["look", "finalize", "no_tools"],
+        doc(
+            "When it was given: `finalize`, at the end, from the record; `look`, by the model that "
+            "saw nothing left to plan; `no_tools`, instead of a plan."
+        ),
+    ]
+
+
+class Structured(TypedDict):
+    """The answer in the shape that was asked for."""
+
+    value: Annotated[Any, doc("What fits the run's `result_schema`; null where nothing did.")]
+    reason: Annotated[str | None, doc("Why there is none; null where there is one.")]
 
 
 class Result(TypedDict):
@@ -44,7 +57,12 @@ class Result(TypedDict):
     output: Annotated[Any, doc("The output of the last step.")]
     summary: Annotated[str, doc("One line that counts and never quotes.")]
     answer: NotRequired[  # not in those of earlier versions
-        Annotated[Answer | None, doc("The answer in words; null where none was asked for.")]
+        Annotated[Answer | None, doc("The answer in words; null where there is none.")]
+    ]
+    structured: NotRequired[  # only of runs with a `result_schema`
+        Annotated[
+            Structured, doc("The answer in the shape of `result_schema`; left out without one.")
+        ]
     ]
 
 

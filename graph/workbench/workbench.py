@@ -114,6 +114,8 @@ class Workbench:
         model: str | None = None,
         instructions: str | None = None,
         tools: Sequence[str] | None = None,
+        answer: bool | None = None,
+        result_schema: Mapping[str, Any] | None = None,
         metadata: Mapping[str, str] | None = None,
         thread_id: str | None = None,
         thread_name: str | None = None,
@@ -121,14 +123,20 @@ class Workbench:
         """Start a task and return at once.
 
         `model` is asked alone, `instructions` are told to models, and of all tools the plan may use
-        these `tools`; `metadata` stays with the run. It goes on with the thread of that id or name,
-        which `thread` does by itself. Raises `PromptRejected`, `ChoiceRejected`, `ThreadNotFound`
-        and `WorkbenchClosed`.
+        these `tools`; `answer` says whether one answers in words at the end, and `result_schema` in
+        which shape as well; `metadata` stays with the run. It goes on with the thread of that id or
+        name, which `thread` does by itself. Raises `PromptRejected`, `ChoiceRejected`,
+        `ThreadNotFound` and `WorkbenchClosed`.
         """
         if mode not in get_args(Mode):
             raise ValueError(f'the mode is "execute" or "plan", not {mode!r}')
         options = RunOptions(
-            model=model, instructions=instructions, tools=tools, metadata=metadata or {}
+            model=model,
+            instructions=instructions,
+            tools=tools,
+            answer=answer,
+            result_schema=result_schema,
+            metadata=metadata or {},
         )
         approve: Approve | None = "always" if mode == "plan" else None
         runs = _opened(self._runs)
@@ -225,6 +233,19 @@ class Run:
         return result and result["output"]
 
     @property
+    def answer(self) -> str | None:
+        """What a model says of it in words; `summary` is what we say. None where there is none."""
+        result = self.record["result"]
+        answer = result.get("answer") if result else None
+        return answer["text"] if answer else None
+
+    @property
+    def summary(self) -> str | None:
+        """What came out in one line that counts, whatever a model says; None until it has ended."""
+        result = self.record["result"]
+        return result["summary"] if result else None
+
+    @property
     def plan(self) -> Table:
         """Its steps as planned; the rows are copies, to be edited and given to `approve`."""
         return plan_table(self.record)
@@ -255,6 +276,25 @@ class Run:
                 if subscription.closed:
                     break
         self.record = await _opened(self._runs).get(self.run_id, owner=DEFAULT_OWNER)
+
+    async def words(self) -> AsyncIterator[str]:
+        """The words of its answer as they come, until the run is settled or waits.
+
+        Who begins to listen in the middle, or is slow, gets what was missed at the end.
+        """
+        async with _opened(self._runs).watching(self.run_id, owner=DEFAULT_OWNER) as subscription:
+            spoken, heard = subscription.spoken, 0
+            while not (subscription.settled_or_waiting or subscription.closed):
+                events = len(subscription.events)
+                await subscription.after(events, spoken=spoken)
+                for delta in subscription.deltas_after(spoken):
+                    if delta["offset"] == heard:
+                        heard += len(delta["text"])
+                        yield delta["text"]
+                spoken = subscription.spoken
+        self.record = await _opened(self._runs).get(self.run_id, owner=DEFAULT_OWNER)
+        if rest := (self.answer or "")[heard:]:
+            yield rest
 
     async def approve(
         self, plan: Sequence[Mapping[str, Any]] | Mapping[str, Any] | None = None

@@ -1,4 +1,5 @@
-"""How a model is asked for a plan, and how its answer is read.
+"""How a model is asked for a plan, or for an answer in words, and how what it says is read.
 
-Others use `budget`, `complexity.THRESHOLD`, `model`, `planner.ModelPlanner` and `unplanned`.
+Others use `answering`, `budget`, `complexity.THRESHOLD`, `model`, `planner.ModelPlanner`,
+`structured` and `unplanned`.
 """

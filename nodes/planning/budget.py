@@ -103,7 +103,8 @@ def of_this_round(
 ) -> list[PlanningCall]:
     """The entries of `log` since the run was started that are about the round being planned."""
     number = round_of(planning)
-    return [entry for entry in of_this_start(state, log) if round_of(entry) == number]
+    calls = (entry for entry in of_this_start(state, log) if entry.get("purpose") != "answer")
+    return [entry for entry in calls if round_of(entry) == number]
 
 
 # How long the models of one round may keep it waiting.

@@ -103,6 +103,10 @@ class ModelFailure(Exception):
         )
 
 
+#: Is told the next part of an answer.
+Tell = Callable[[str], Awaitable[None]]
+
+
 class Model(Protocol):
     """One configured model."""
 
@@ -118,6 +122,13 @@ class Model(Protocol):
         Raises `ModelFailure`.
         """
 
+    async def say(self, messages: Sequence[Message], *, timeout: float, tell: Tell) -> Completion:
+        """Exactly one request for an answer in words, of which each part is told as it comes.
+
+        The `Completion` has them all, as they came. Raises `ModelFailure`, also where the answer
+        ended before its end.
+        """
+
     def warm(self) -> None:
         """Load what the first call needs; it may take seconds and blocks.
 
@@ -125,7 +136,7 @@ class Model(Protocol):
         """
 
     async def max_cost(
-        self, messages: Sequence[Message], schema: Mapping[str, Any], *, timeout: float
+        self, messages: Sequence[Message], schema: Mapping[str, Any] | None, *, timeout: float
     ) -> Cost:
         """What a call with these messages can cost at most, told within `timeout` seconds.
 
@@ -236,6 +247,10 @@ class NoTurns:
 # The configured models, and the order in which a task asks them.
 
 
+#: Whether a model answers in words at the end of a run that does not say so itself: where a model
+#: has planned it, or never.
+AnswerPolicy = Literal["auto", "never"]
+
 #: Whether the pattern planner may answer where models fail: always, only where every failure may
 #: pass by itself, or never.
 Fallback = Literal["always", "transient", "never"]
@@ -250,7 +265,7 @@ class ModelLadder:
     `context` characters in all. `lacks_key` looks whether a model has no key, before anything is
     loaded for it. `turns` bounds how many calls of a model there are at once.
     `instructions` are what whoever runs the server wants of every plan; `shortlist` is how many
-    tools a model is told of at most, 0 for all.
+    tools a model is told of at most, 0 for all. `answer` says whether one answers at the end.
     """
 
     models: Mapping[str, Model]
@@ -267,6 +282,7 @@ class ModelLadder:
     turns: ModelTurns = field(default_factory=NoTurns)
     instructions: str = ""
     shortlist: int = 0
+    answer: AnswerPolicy = "never"
 
     def queue(self, score: float) -> list[str]:
         """The models to ask for a task of this complexity, one after the other."""

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from graph.state import (
     ErrorType,
+    Outcome,
     Plan,
     PlannedBy,
     Planning,
@@ -78,6 +79,7 @@ class ModelAttempt:
     queued: float = 0.0
     left_out: int = 0
     shortlist: list[str] | None = None
+    purpose: Literal["plan", "answer"] = "plan"
     ended: list[float] = field(default_factory=list)  # one, once the call is over
     _began: float = field(default_factory=lambda: time.perf_counter())  # as it is by then
 
@@ -123,9 +125,7 @@ class ModelAttempt:
 
     def note(
         self,
-        outcome: Literal[
-            "planned", "finished", "empty", "refused", "rejected", "failed", "skipped"
-        ],
+        outcome: Outcome,
         completion: Completion | None = None,
         *,
         error_class: str | None = None,
@@ -151,7 +151,7 @@ class ModelAttempt:
                 usd=completion.usd if completion else None,
                 rejected_plan=rejected_plan,
                 round=round_of(self.planning),
-                purpose="plan",
+                purpose=self.purpose,
             )
         )
         if completion:

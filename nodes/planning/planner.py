@@ -8,17 +8,18 @@ from graph.state import PlannedBy, Planning, PlanningCall, RunState, outputs
 from graph.state.rounds import abandoned, round_of
 from nodes.contract.plan_check import run_tools
 from nodes.contract.steps import WithoutSlot, no_slots
-from nodes.planning.budget import add, exceeded, limits_of, of_this_start, over_time
+from nodes.planning.answer import wanted
+from nodes.planning.budget import add, limits_of, of_this_start
+from nodes.planning.charging import NotAffordable, charged
 from nodes.planning.complexity import Features, complexity
 from nodes.planning.conversation import Conversation
 from nodes.planning.model import (
+    AnswerPolicy,
     BudgetExceeded,
     Completion,
-    Cost,
     Message,
     ModelFailure,
     ModelLadder,
-    call_of,
 )
 from nodes.planning.offer import Offer, Offers
 from nodes.planning.outcomes import (
@@ -32,10 +33,11 @@ from nodes.planning.outcomes import (
     not_affordable,
     planned,
     rejected,
+    shortened_raw,
     skipped,
 )
-from nodes.planning.prompt import repair
-from nodes.planning.reading import AnswerRejected, read_answer
+from nodes.planning.prompt import MAY_ANSWER, repair
+from nodes.planning.reading import AnswerRejected, PlanAnswer, read_answer
 from tools.registry import Tool
 from tools.toolbox import arrived, snapshot, to_come, version
 
@@ -101,7 +103,11 @@ class ModelPlanner:
         if unusable := _unusable(ModelAttempt(state, planning, self.ladder, log)):
             return unusable
         offer = self._offers.of(state, _answers(planning, log))
-        conversation = Conversation(offer.text, offer.form, self.ladder.output, self.ladder.context)
+        answers = wanted(state, self.ladder.answer)
+        fixed = offer.text + (MAY_ANSWER if answers else "")
+        conversation = Conversation(
+            fixed, offer.form, self.ladder.output, self.ladder.context, answers
+        )
         asked, left_out = conversation.of(state)
         if planning["reasons"]:
             asked = repair(asked, planning["answer"], planning["reasons"])
@@ -137,45 +143,21 @@ class ModelPlanner:
         # Not before its turn: of many who ask after a pause, one is let through to see.
         if not self.ladder.breaker.allows(attempt.name):
             return _left_alone(attempt)
-        deadline = attempt.deadline
-        timeout = deadline.deadline
+        deadline, schema = attempt.deadline, offer.form.schema
+
+        async def ask(timeout: float) -> Completion:
+            return await attempt.model.complete(asked, schema, timeout=timeout)
+
         try:
-            cost: Cost | None = None
-            if self.ladder.lacks_key(attempt.name):
-                raise ModelFailure("no_api_key", transient=False, misconfigured=True)
-            if attempt.state.get("budget") or self.ladder.budget_guard:
-                if reason := over_time(attempt.state):
-                    return not_affordable(attempt, reason)
-                schema = offer.form.schema
-                cost = await attempt.model.max_cost(asked, schema, timeout=timeout)
-                if reason := exceeded(attempt.state, cost):
-                    return not_affordable(attempt, reason)
-                timeout = max(0.0, timeout - attempt.took)
-            completion = await self._charged(attempt, asked, offer, cost, timeout)
+            completion = await charged(attempt, asked, schema, ask, timeout=deadline.deadline)
+        except NotAffordable as refusal:
+            return not_affordable(attempt, refusal.reason)
         except BudgetExceeded as refusal:
             return budget_exceeded(attempt, refusal)
         except ModelFailure as failure:
             return failed(attempt, failure, deadline)
         self.ladder.breaker.succeeded(attempt.name)
         return completion
-
-    async def _charged(
-        self,
-        attempt: ModelAttempt,
-        asked: Sequence[Message],
-        offer: Offer,
-        cost: Cost | None,
-        timeout: float,
-    ) -> Completion:
-        """The model's answer, paid for where there is a budget guard. Raises `BudgetExceeded`."""
-
-        async def ask() -> Completion:
-            return await attempt.model.complete(asked, offer.form.schema, timeout=timeout)
-
-        if cost is None or self.ladder.budget_guard is None:
-            return await ask()
-        call = call_of(attempt.state, attempt.name)
-        return await self.ladder.budget_guard.charge(call, cost, ask)
 
     def _read(self, attempt: ModelAttempt, completion: Completion, offer: Offer) -> Update:
         usage = {"usage": add(attempt.state["usage"], attempt.name, completion)}
@@ -210,12 +192,23 @@ class ModelPlanner:
                 if offer.shortlist is not None and answer.answer:
                     reason += "; the tools that you asked for are among those above now"
                 return rejected(attempt, completion, [reason], [])
-            if later and answer.then == "done":
+            policy = self.ladder.answer
+            if answer.then == "done" and (later or _is_answered(state, completion, answer, policy)):
                 return planned(attempt, completion, answer)
         attempt.note("empty", completion)
         if later:
             return gave_up(attempt, answer.answer)
         return given_over(attempt, f"{attempt.name} found no fitting tool")
+
+
+def _is_answered(
+    state: RunState, completion: Completion, answer: PlanAnswer, policy: AnswerPolicy
+) -> bool:
+    """Whether words are all that is wanted, and given: nothing was asked that needs a tool."""
+    words = (answer.answer or "").strip()
+    # It is read again from the record, which has so much of it.
+    whole = shortened_raw(completion.text) == completion.text
+    return bool(words) and whole and wanted(state, policy)
 
 
 def _answers(planning: Planning, log: Sequence[PlanningCall]) -> list[str]:

@@ -73,6 +73,12 @@ _EXAMPLES: tuple[tuple[str, tuple[tuple[str, str, Mapping[str, Any]], ...]], ...
 #: Characters of what a tool says of an argument that a model is told.
 MOST_OF_ARGUMENT = 100
 
+#: What follows all that where a model may answer in words.
+MAY_ANSWER = """
+
+A question that needs no tool is answered, not refused: no steps, `then`: "done", and the words in
+`answer`. Never so where a tool is for what is asked: words do nothing, and nothing was done."""
+
 # However it is written, a model could take it for the end, or the beginning, of the request.
 _DELIMITER = re.compile(r"<(?=\s*/?\s*request)", re.IGNORECASE)
 _WANTED = re.compile(r"<(?=\s*/?\s*(?:operator|instructions|request))", re.IGNORECASE)

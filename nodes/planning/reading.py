@@ -92,6 +92,15 @@ def wanted(text: str) -> str:
     return (answer.answer or "") if answer.then == "look" else ""
 
 
+def said(text: str) -> str:
+    """The words of an answer that ends a run without further steps; empty of any other."""
+    try:
+        answer = _parsed(text)
+    except AnswerRejected:
+        return ""
+    return (answer.answer or "").strip() if answer.then == "done" and not answer.steps else ""
+
+
 def _parsed(text: str) -> _Answer:
     try:
         return _Answer.model_validate(_json(_unwrapped(text)))

@@ -12,9 +12,11 @@ from graph.drawing import draw
 from graph.settings import Settings
 from tests.support import pages
 from tests.support.checkout import ROOT
+from tests.support.models.llm_runs import models, plan_text
+from tests.support.models.stream_server import stream_server
 from tests.support.pages import blocks, contains, curl, examples, printed_by
 from tests.support.pages import without_numbers_of_the_day as same
-from tests.support.servers.server_process import serving
+from tests.support.servers.server_process import runwright, serving
 
 README = pages.README.read_text()
 
@@ -58,6 +60,19 @@ def test_its_model_is_set_up_as_on_the_page_about_models() -> None:
     [block] = [block for block in blocks(README, "sh") if "RUNWRIGHT_MODELS" in block]
     assert len(assigned(block)) == 2
     assert assigned(block) in [assigned(setup) for setup in blocks(page, "sh")]
+
+
+def test_with_a_model_it_talks_as_printed(tmp_path: Path) -> None:
+    """What the model says is ours here; how it is shown, and what is counted beside it, is not."""
+    [block] = [block for block in blocks(README, "text") if block.startswith("> ")]
+    command, *printed = block.strip().splitlines()
+    [task] = re.findall(r'^> \.venv/bin/runwright run "(.*)"$', command)
+    plan = plan_text(("todo_store.add", {"text": "milk"}), ("todo_store.list", {}))
+    with stream_server(plan, re.findall(r"\S+\s*", printed[0])) as provider:
+        provider.let(100)
+        given = models(("openai/gpt-5-mini", provider.url))
+        done = runwright("run", task, folder=tmp_path, models=given, model_timeout="600")
+    assert done.stdout.splitlines()[-len(printed) :] == printed, done.stderr
 
 
 def assigned(block: str) -> set[str]:

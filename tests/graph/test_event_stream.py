@@ -9,12 +9,18 @@ from langgraph.types import Command
 
 from examples.flaky import fail_times
 from graph.build import RunGraph, build_graph
+from graph.models.breaker import CircuitBreaker
 from graph.record.events import Event, events
 from graph.state import DEFAULT_LIMITS, Channels, whole
+from nodes.planning.model import ModelLadder
+from tests.support.models.rounds import calculating, model, round_of_steps
+from tests.support.models.scripted_models import Turn, answer, outage
 from tools.loading import BUILTIN
 from tools.registry import make_tools
 
 CONFIG: Any = {"configurable": {"thread_id": "one"}}
+
+CHAT: Any = ["messages", "custom"]
 
 
 def graph_of(**options: Any) -> RunGraph:
@@ -83,3 +89,50 @@ async def test_a_plan_edited_into_none_ends_with_its_failure() -> None:
 async def test_a_graph_behind_a_server_tells_nothing() -> None:
     """Its watchers are told after the checkpoint is stored, and it pays for no second telling."""
     assert await told(graph_of(input_schema=Channels), {"prompt": "2 + 2"}) == []
+
+
+# Answers in words, as a chat shows them.
+
+
+def answering(*script: Turn) -> RunGraph:
+    only = model(*script)
+    breaker = CircuitBreaker((), threshold=9, pause=9.0)
+    models = {only.name: only}
+    ladder = ModelLadder(models=models, order=[*models], breaker=breaker, answer="auto")
+    return graph_of(ladder=ladder)
+
+
+async def test_a_chat_shows_the_words_of_the_answer_and_never_a_plan() -> None:
+    graph = answering(calculating("6 * 7"), answer("<think>hm</think>It is forty-two."))
+    parts = [part async for part in graph.astream({"prompt": "6 * 7"}, CONFIG, stream_mode=CHAT)]
+    chat = [part[0] for mode, part in parts if mode == "messages"]
+    deltas = [part for mode, part in parts if mode == "custom" and part["type"] == "answer.delta"]
+
+    assert [message.content for message in chat] == ["It", " is", " forty-two."]
+    assert len({message.id for message in chat}) == 1
+    assert [(part["data"]["text"], part["data"]["offset"]) for part in deltas] == [
+        ("It", 0),
+        (" is", 2),
+        (" forty-two.", 5),
+    ]
+    kinds = [part["type"] for mode, part in parts if mode == "custom"]
+    assert kinds.index("answer.delta") > kinds.index("step.completed")
+    assert kinds[-3:] == ["answer.attempt", "run.completed", "end"]
+
+
+async def test_a_chat_shows_an_answer_without_tools_in_one_part() -> None:
+    graph = answering(round_of_steps(says="Paris."))
+    parts = [part async for part in graph.astream({"prompt": "?"}, CONFIG, stream_mode="messages")]
+
+    assert [message.content for message, _ in parts] == ["Paris."]
+    state = whole((await graph.aget_state(CONFIG)).values)
+    assert state["status"] == "completed"
+    assert state["result"]
+    assert state["result"]["summary"] == "answered without tools; nothing was done"
+
+
+async def test_a_chat_shows_nothing_where_no_answer_comes() -> None:
+    graph = answering(calculating("6 * 7"), outage())
+    parts = [part async for part in graph.astream({"prompt": "?"}, CONFIG, stream_mode="messages")]
+
+    assert parts == []

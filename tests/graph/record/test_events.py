@@ -12,6 +12,7 @@ from graph.record.record import record_of
 from graph.service import Runs
 from graph.state import DEFAULT_LIMITS, RunState, new_run
 from graph.storage.storage import Storage
+from tests.support.models.rounds import round_of_steps
 from tests.support.models.scripted_models import (
     ScriptedModel,
     Turn,
@@ -388,7 +389,8 @@ async def test_every_type_of_event_can_be_reached(storage: Storage) -> None:
             await asyncio.sleep(0.002)
         found.update(types(await told(runs, asked)))
     doubts = {"step.in_doubt", "run.resolved"}  # reached in the tests of `resolve`
-    assert found | doubts == set(get_args(EventType))
+    answers = {"answer.attempt"}  # in those of answers
+    assert found | doubts | answers == set(get_args(EventType))
 
 
 def state(**fields: Any) -> RunState:
@@ -460,3 +462,23 @@ def test_marks_of_an_earlier_version_have_no_number_and_are_told_by_their_time(
     later = events(state(log=[*log, ok], status="completed", completed_at=212.0))
     assert later[: len(earlier)] == earlier
     assert [event["id"] for event in later] == list(range(1, len(later) + 1))
+
+
+async def test_each_generation_tells_of_its_own_answer_before_its_end(storage: Storage) -> None:
+    looks = [round_of_steps(("pass", {"label": label}), then="look") for label in ("a", "b")]
+    model = ScriptedModel("a/one", [looks[0], answer("Half."), looks[1], answer("More.")])
+    async with process(storage, Gates(), model, answer="auto") as runs:
+        run_id = (await runs.start("do it", max_rounds=1))["run_id"]
+        first = await rested(runs, run_id)
+        await runs.retry(run_id, RetryRequest(), by="me", owner=None)
+        second = await rested(runs, run_id)
+        seen = types(await told(runs, run_id))
+
+    assert first["result"] and first["result"]["answer"]  # noqa: PT018 - one is in the other
+    assert second["result"] and second["result"]["answer"]  # noqa: PT018 - as above
+    assert first["result"]["answer"]["text"] == "Half."
+    assert second["result"]["answer"]["text"] == "More."
+    assert seen.count("answer.attempt") == 2
+    end = seen.index("run.failed")
+    assert seen[end - 1] == "answer.attempt"
+    assert seen[-3:] == ["answer.attempt", "run.failed", "end"]

@@ -214,3 +214,60 @@ async def test_a_preview_is_made_with_the_same(runs: Runs, models: list[Scripted
     assert "- cling(" not in given(models[1])
     with pytest.raises(ChoiceRejected):
         await runs.preview(PASS, options=RunOptions(model="c/three"))
+
+
+# Answers in words, and their shape.
+
+
+TOTAL = {"type": "object", "properties": {"total": {"type": "integer"}}, "required": ["total"]}
+
+
+@pytest.mark.parametrize(
+    ("given", "field", "reason"),
+    [
+        ({"answer": "yes"}, "answer", "true or false"),
+        ({"result_schema": "integer"}, "result_schema", "is an object"),
+        ({"result_schema": {"type": "many"}}, "result_schema", "no JSON Schema"),
+        ({"result_schema": {"$ref": "#/nowhere"}}, "result_schema", "cannot be followed"),
+        ({"result_schema": {"title": "x" * 9_000}}, "result_schema", "at most 8000"),
+        ({"result_schema": {"unevaluatedItems": False}}, "result_schema", "is not checked"),
+        ({"result_schema": {"enum": [float("nan")]}}, "result_schema", "JSON lacks"),
+        ({"result_schema": {"enum": ["\ud800"]}}, "result_schema", "surrogate"),
+        ({"result_schema": TOTAL, "answer": False}, "result_schema", "no answer"),
+    ],
+)
+async def test_an_answer_that_nobody_could_give_is_refused(
+    runs: Runs, given: dict[str, Any], field: str, reason: str
+) -> None:
+    with pytest.raises(ChoiceRejected) as refused:
+        await run(runs, **given)
+
+    assert refused.value.field == field
+    assert reason in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "field"), [({"answer": True}, "answer"), ({"result_schema": TOTAL}, "result_schema")]
+)
+async def test_without_a_model_nobody_answers(
+    storage: Storage, given: dict[str, Any], field: str
+) -> None:
+    async with process(storage, Gates()) as bare:
+        with pytest.raises(ChoiceRejected, match="no model is configured") as refused:
+            await run(bare, **given)
+        assert refused.value.field == field
+        assert (await run(bare, answer=False))["status"] == "completed"
+
+
+async def test_what_a_run_wants_of_its_answer_stays_with_it(
+    runs: Runs, models: list[ScriptedModel]
+) -> None:
+    models[0].script = [passing("a"), answer('It is one. <value>{"total": 1}</value>')]
+
+    record = await run(runs, answer=True, result_schema=TOTAL)
+
+    assert record["choice"]
+    assert record["choice"]["answer"] is True
+    assert record["choice"]["result_schema"] == TOTAL
+    assert record["result"]
+    assert record["result"]["structured"] == {"value": {"total": 1}, "reason": None}

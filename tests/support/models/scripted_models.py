@@ -1,11 +1,12 @@
 """Models that answer from a script and remember what they were asked."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from nodes.planning.model import Completion, Cost, Message, ModelFailure
+from nodes.planning.model import Completion, Cost, Message, ModelFailure, Tell
 
 #: What a scripted model does at one call: answer, or raise.
 Turn = Completion | Exception
@@ -13,6 +14,21 @@ Turn = Completion | Exception
 
 class Killed(Exception):
     """The process is gone while a model is being asked: nothing of the call is stored."""
+
+
+#: The schema of a call for an answer in words: none.
+SAID: Mapping[str, Any] = {}
+
+WORDS = re.compile(r"\s*\S+\s*")
+
+
+@dataclass(frozen=True)
+class Broken(Completion):
+    """An answer whose stream breaks after its text."""
+
+    failure: ModelFailure = field(
+        default_factory=lambda: ModelFailure("unreachable", transient=True)
+    )
 
 
 @dataclass(frozen=True)
@@ -43,11 +59,20 @@ class ScriptedModel:
             raise turn
         return turn
 
+    async def say(self, messages: Sequence[Message], *, timeout: float, tell: Tell) -> Completion:
+        """The next of the script, told word by word; one that is `Broken` then fails."""
+        completion = await self.complete(messages, SAID, timeout=timeout)
+        for word in WORDS.findall(completion.text):
+            await tell(word)
+        if isinstance(completion, Broken):
+            raise completion.failure
+        return completion
+
     def warm(self) -> None:
         """There is nothing to load."""
 
     async def max_cost(
-        self, messages: Sequence[Message], schema: Mapping[str, Any], *, timeout: float
+        self, messages: Sequence[Message], schema: Mapping[str, Any] | None, *, timeout: float
     ) -> Cost:
         return self.cost
 

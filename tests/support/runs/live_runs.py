@@ -16,12 +16,13 @@ from graph.queue.model_calls import ModelCalls
 from graph.record.events import Event, events
 from graph.record.record import Record
 from graph.runs.context import RunPolicy, make_context
+from graph.runs.live import LiveRuns
 from graph.runs.quotas import NO_QUOTAS, Quotas
 from graph.service import Runs
 from graph.state import DEFAULT_LIMITS, Approve, Channels, Limits, RunState, whole
 from graph.storage.storage import Storage
 from nodes.contract.steps import Paused
-from nodes.planning.model import Completion, ModelLadder
+from nodes.planning.model import AnswerPolicy, Completion, ModelLadder
 from tests.support.models.scripted_models import ScriptedModel
 from tests.support.patience import patience, until
 from tools.registry import Tool, ToolError, make_tools, tool
@@ -44,7 +45,13 @@ class Gates:
         self._graph: RunGraph | None = None
         self._executor: Executor | None = None
 
-    def graph(self, storage: Storage, executor: Executor, ladder: ModelLadder | None) -> RunGraph:
+    def graph(
+        self,
+        storage: Storage,
+        executor: Executor,
+        ladder: ModelLadder | None,
+        live: LiveRuns | None = None,
+    ) -> RunGraph:
         """A graph over these tools; without models it is made once, since that takes a while."""
         self._executor = executor
         if ladder or self._graph is None:
@@ -55,6 +62,7 @@ class Gates:
                 wait=self._wait,
                 without_slot=self._without_slot,
                 input_schema=Channels,
+                audience=live,
             )
             self._graph = None if ladder else made
         else:
@@ -182,6 +190,7 @@ async def process(
     limits: Limits = AT_ONCE,
     orderly: bool = True,
     quotas: Quotas = NO_QUOTAS,
+    answer: AnswerPolicy = "never",
 ) -> AsyncIterator[Runs]:
     """Runs as a process has them that was just started on this storage.
 
@@ -199,12 +208,14 @@ async def process(
             breaker=breaker,
             turns=calls,
             timeout=model_timeout,
+            answer=answer,
         )
         if models
         else None
     )
-    graph = gates.graph(storage, executor, ladder)
-    context = make_context(graph, storage, executor, gates.tools, gates.threads)
+    live = LiveRuns()
+    graph = gates.graph(storage, executor, ladder, live)
+    context = make_context(graph, storage, executor, gates.tools, gates.threads, live=live)
     runs = Runs(context, RunPolicy(limits, quotas=quotas), ladder, calls=calls)
     await runs.open(resume_unfinished=True)
     try:

@@ -1,0 +1,322 @@
+"""Asking a model for an answer in words at the end of a run: one model, once."""
+
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from graph.state import Answer, PlannedBy, Planning, PlanningCall, Result, RunState, Structured
+from graph.state.rounds import rounds_of
+from nodes.contract.steps import WithoutSlot, no_slots
+from nodes.planning.answer import answer_messages, given, schema_of, value_messages, wanted
+from nodes.planning.budget import add, seconds_left
+from nodes.planning.charging import NotAffordable, charged
+from nodes.planning.model import (
+    AnswerPolicy,
+    BudgetExceeded,
+    Completion,
+    Message,
+    ModelFailure,
+    ModelLadder,
+    Tell,
+)
+from nodes.planning.outcomes import ModelAttempt, Update, first_of
+from nodes.planning.prompt import repair
+from nodes.planning.reading import WHOLE
+from nodes.planning.spoken import SpokenText
+from nodes.planning.structured import fitting
+
+logger = logging.getLogger("runwright.models")
+
+#: Is told the next words of an answer, and at which character of it they stand.
+Say = Callable[[str, int], Awaitable[None]]
+
+
+class Audience(Protocol):
+    """Who hears an answer while it is given."""
+
+    def waits(self, state: RunState) -> bool:
+        """Whether an answer is still wanted: not of a run that is being cancelled."""
+
+    def speaking(self, state: RunState) -> AbstractAsyncContextManager[Say]:
+        """For as long as one answer takes: what tells the words of it."""
+
+
+class Nobody:
+    """Hears nothing, and waits for the answer."""
+
+    def waits(self, _state: RunState) -> bool:
+        """It does."""
+        return True
+
+    @asynccontextmanager
+    async def speaking(self, _state: RunState) -> AsyncIterator[Say]:
+        """What tells nobody."""
+
+        async def say(_text: str, _offset: int) -> None:
+            pass
+
+        yield say
+
+
+@dataclass
+class _Course:
+    """What has come of the answer of a run so far; `state` is the run's with all of that in it."""
+
+    state: RunState
+    text: str = ""
+    model: str | None = None
+    source: Literal["look", "finalize", "no_tools"] = "finalize"
+    value: str | None = None
+    why: str = "no model was asked"
+
+    @property
+    def log(self) -> list[PlanningCall]:
+        return self.state["planning_log"]
+
+    def took(self, attempt: ModelAttempt, completion: Completion | None, paused: float) -> None:
+        """Take over what a call has cost."""
+        usage, lost = self.state["usage"], self.state.get("paused", 0.0) + paused
+        if completion is not None:
+            usage = add(usage, attempt.name, completion)
+        self.state = {
+            **self.state,
+            "planning_log": attempt.log,
+            "usage": usage,
+            "paused": lost,
+        }
+
+
+@dataclass(frozen=True)
+class AnswerWriter:
+    """Writes the answers of runs; without a `ladder` only those that came with planning.
+
+    The run that waits for one does so `without_slot`; the `audience` hears the words as they come.
+    """
+
+    ladder: ModelLadder | None = None
+    without_slot: WithoutSlot = no_slots
+    audience: Audience = field(default_factory=Nobody)
+
+    async def write(self, state: RunState) -> Update:
+        """What the answer adds to a run that is settled in this state, if one is wanted.
+
+        The run keeps its status, whatever becomes of the answer.
+        """
+        result = state["result"]
+        policy: AnswerPolicy = self.ladder.answer if self.ladder else "auto"
+        if result is None or not wanted(state, policy) or not self.audience.waits(state):
+            return {}
+        schema = schema_of(state)
+        course = _Course(state)
+        async with self.audience.speaking(state) as say:
+            if text := given(state):
+                await say(text, 0)
+                by = rounds_of(state)[-1]["planned_by"]
+                course.text, course.model = text, by["model"] if by else None
+                course.source = "look" if state["plan"]["steps"] else "no_tools"
+            elif self.ladder is not None:
+                await self._speak(self.ladder, course, say)
+        shaped = None if schema is None else await self._shaped(course, schema)
+        return _written(course, result, shaped)
+
+    async def _speak(self, ladder: ModelLadder, course: _Course, say: Say) -> None:
+        """Ask for the words, which are told as they come."""
+        spoken = SpokenText()
+
+        async def tell(part: str) -> None:
+            text, offset = spoken.feed(part)
+            if text or offset < told[0]:
+                told[0] = offset + len(text)
+                await say(text, offset)
+
+        told = [0]
+        asked, left_out = answer_messages(
+            course.state, output=ladder.output, context=ladder.context
+        )
+        completion = await self._call(ladder, course, asked, tell, left_out)
+        if completion is None:
+            return
+        text, offset = spoken.end()
+        if text:
+            await say(text, offset)
+        course.text, course.value = spoken.text, spoken.value
+        last = course.log[-1]
+        course.model = last["model"]
+        if completion.refused:
+            last["outcome"], course.why = "refused", "the model refused to answer"
+            course.text, course.value = "", None
+        elif not course.text:
+            last["outcome"], course.why = "empty", "the model's answer has no words"
+        elif completion.finish_reason not in WHOLE:
+            last["reasons"] = [f"it is not whole: it ended with {completion.finish_reason}"]
+            course.text += "…"
+
+    async def _shaped(self, course: _Course, schema: dict[str, Any]) -> Structured:
+        """The answer as the schema has it: checked, asked for once more, or none."""
+        most = course.state["limits"]["max_output"]
+        if not course.text or course.model is None:
+            return Structured(value=None, reason=f"there is no answer: {course.why}")
+        text, reasons = course.value, ["there is no value"]
+        if text is not None:
+            value, reasons = fitting(text, schema, max_bytes=most)
+            if not reasons:
+                return Structured(value=value, reason=None)
+            course.log[-1]["reasons"] = [*course.log[-1]["reasons"], *reasons]
+        text, failure = await self._value(course, schema, reasons)
+        if text is None:
+            return Structured(value=None, reason=f"{'; '.join(reasons)}; {failure}")
+        value, reasons = fitting(text, schema, max_bytes=most)
+        if reasons:
+            course.log[-1]["outcome"], course.log[-1]["reasons"] = "rejected", reasons
+        return Structured(value=value, reason="; ".join(reasons) or None)
+
+    async def _value(
+        self, course: _Course, schema: dict[str, Any], reasons: list[str]
+    ) -> tuple[str | None, str]:
+        """Ask for the value alone; its text, or why there is none."""
+        if self.ladder is None:
+            return None, "no model is configured that could give it"
+        asked, left_out = answer_messages(
+            course.state, output=self.ladder.output, context=self.ladder.context
+        )
+        asked = value_messages(asked, course.text, schema)
+        if course.value is not None:
+            asked = repair(asked, course.value, reasons)
+        completion = await self._call(self.ladder, course, asked, None, left_out)
+        if completion is None or completion.refused:
+            return None, f"it was not given when it was asked for: {course.why}"
+        spoken = SpokenText()
+        spoken.feed(completion.text)
+        spoken.end()
+        return (spoken.text if spoken.value is None else spoken.value), ""
+
+    async def _call(
+        self,
+        ladder: ModelLadder,
+        course: _Course,
+        asked: list[Message],
+        tell: Tell | None,
+        left_out: int,
+    ) -> Completion | None:
+        """Make one call, and note it; None where it brought nothing."""
+        state = course.state
+        name = course.model or _model(ladder, state)
+        if name is None:
+            return None
+        log = list(state["planning_log"])
+        async with (
+            self.without_slot() as paused,
+            ladder.turns.turn(name, state["owner"], later=True) as queued,
+        ):
+            waited: RunState = {**state, "paused": state.get("paused", 0.0) + queued}
+            attempt = ModelAttempt(
+                waited, _planning(state, name), ladder, log, queued, left_out, purpose="answer"
+            )
+            completion = await _asked(attempt, asked, tell)
+            attempt.end()
+        if isinstance(completion, Completion):
+            attempt.note("answered", completion)
+        else:
+            course.why = completion
+        course.took(
+            attempt,
+            completion if isinstance(completion, Completion) else None,
+            queued + paused.seconds,
+        )
+        return completion if isinstance(completion, Completion) else None
+
+
+async def _asked(
+    attempt: ModelAttempt, asked: list[Message], tell: Tell | None
+) -> Completion | str:
+    """The model's answer, or why there is none, which is noted then."""
+    ladder, name, state = attempt.ladder, attempt.name, attempt.state
+    left = seconds_left(state)
+    timeout = ladder.timeout if left is None else max(0.0, min(ladder.timeout, left))
+
+    async def ask(seconds: float) -> Completion:
+        return await attempt.model.say(asked, timeout=seconds, tell=tell or _unheard)
+
+    if name not in ladder.models:
+        return _skipped(attempt, "not_configured", f"{name} is configured no more")
+    if not ladder.breaker.allows(name):
+        return _skipped(attempt, "circuit_open", f"{name} is left alone after failures")
+    try:
+        completion = await charged(attempt, asked, None, ask, timeout=timeout)
+    except NotAffordable as refusal:
+        return _skipped(attempt, "budget_exceeded", refusal.reason)
+    except BudgetExceeded as refusal:
+        return _skipped(attempt, "daily_budget_exceeded", refusal.reason)
+    except ModelFailure as failure:
+        return _failed(attempt, failure, cut_short=timeout < ladder.timeout)
+    ladder.breaker.succeeded(name)
+    return completion
+
+
+async def _unheard(_part: str) -> None:
+    """Nobody is told."""
+
+
+def _skipped(attempt: ModelAttempt, error_class: str, reason: str) -> str:
+    attempt.note("skipped", error_class=error_class, reasons=[reason])
+    return reason
+
+
+def _failed(attempt: ModelAttempt, failure: ModelFailure, *, cut_short: bool) -> str:
+    """It is not tried again: the run is done, and somebody waits for its end."""
+    attempt.note(
+        "failed",
+        error_class=failure.error_class,
+        transient=failure.transient,
+        reasons=[failure.detail] if failure.detail else [],
+    )
+    run_id = attempt.state["run_id"]
+    logger.warning(
+        "model gave no answer",
+        extra={"run_id": run_id, "model": attempt.name, "error": failure.error_class},
+    )
+    if not (cut_short and failure.error_class == "timeout"):
+        attempt.ladder.breaker.failed(attempt.name, failure, given_up=True, run_id=run_id)
+    return f"{attempt.name}: {failure.error_class}"
+
+
+def _model(ladder: ModelLadder, state: RunState) -> str | None:
+    """Who answers: who planned last, else the first one that can be asked now."""
+    choice = state.get("choice")
+    if choice and choice["model"] is not None:
+        return choice["model"]
+    planners: list[PlannedBy | None] = [entry["planned_by"] for entry in rounds_of(state)[::-1]]
+    planned = [by["model"] for by in planners if by and by["model"] is not None]
+    judged = next((by["complexity"] for by in planners if by and by["complexity"]), None)
+    names = [*planned, *ladder.queue(judged["score"] if judged else 0.0)]
+    usable = [
+        name
+        for name in names
+        if name in ladder.models
+        and not ladder.breaker.holds_back(name)
+        and not ladder.lacks_key(name)
+    ]
+    return next(iter([*usable, *names]), None)
+
+
+def _planning(state: RunState, name: str) -> Planning:
+    """What a call is noted by: of the last round, which is over."""
+    planning = first_of(state["prompt"], [name])
+    planning["round"] = max(1, len(rounds_of(state)))
+    return planning
+
+
+def _written(course: _Course, result: Result, shaped: Structured | None) -> Update:
+    """The update with the answer in the result, and with what it has cost."""
+    if course.text and course.model is not None:
+        answer = Answer(text=course.text, model=course.model, source=course.source)
+        result = {**result, "answer": answer}
+    if shaped is not None:
+        result = {**result, "structured": shaped}
+    names = ("planning_log", "usage", "paused")
+    changed: Update = {name: course.state.get(name) for name in names}
+    return {"result": result} | {
+        name: value for name, value in changed.items() if value is not None
+    }

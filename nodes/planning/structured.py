@@ -1,0 +1,85 @@
+"""The answer in a shape that the caller has described by a JSON Schema."""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from nodes.contract.json_data import InvalidOutput, loads, plain
+
+#: The largest schema, in characters of its JSON: a model is sent all of it.
+LONGEST_SCHEMA = 8_000
+
+#: Keywords that are not checked here, so that what they forbid would be taken for fitting.
+_UNCHECKED = ("unevaluatedItems", "unevaluatedProperties")
+
+_MOST_REASONS, _LONGEST_REASON = 5, 200
+
+_TOO_MUCH = "takes too much work to check"
+
+
+def schema_fault(schema: Any) -> str | None:
+    """Why no answer can be held to a schema, and what would be right; None where one can."""
+    if not isinstance(schema, dict):
+        return "it should be a JSON Schema, which is an object"
+    try:
+        size = len(json.dumps(plain(schema, max_bytes=4 * LONGEST_SCHEMA, what="schema")))
+    except InvalidOutput as error:
+        return str(error)
+    if size > LONGEST_SCHEMA:
+        return f"it has {size} characters of JSON; at most {LONGEST_SCHEMA} are allowed"
+    if unchecked := [name for name in _UNCHECKED if _has(schema, name)]:
+        return f"it has {', '.join(unchecked)}, which is not checked here; leave that out"
+    # Half a second to load, and needed by few.
+    from tools.schema_budget import MAX_STEPS, Budget, Checker, Exhausted, InvalidSchema
+
+    try:
+        Checker(schema).check(Budget(MAX_STEPS))
+    except Exhausted:
+        return f"it {_TOO_MUCH}; make it simpler"
+    except InvalidSchema as error:
+        return f"it is no JSON Schema: {_short(str(error))}"
+    except Exception as error:  # whatever a stranger's schema does to the library
+        return f"it cannot be followed ({type(error).__name__})"
+    return None
+
+
+def fitting(text: str, schema: Mapping[str, Any], *, max_bytes: int) -> tuple[Any, list[str]]:
+    """The value in a model's text, and what is wrong with it; None where something is."""
+    try:
+        value = plain(loads(_unfenced(text)), max_bytes=max_bytes, what="value")
+    except (ValueError, RecursionError, InvalidOutput) as error:
+        return None, [f"it is not valid JSON: {_short(str(error))}"]
+    reasons = list(_faults(value, schema))
+    return (None, reasons) if reasons else (value, [])
+
+
+def _faults(value: Any, schema: Mapping[str, Any]) -> Iterator[str]:
+    from tools.schema_budget import Checker, Exhausted
+
+    try:
+        for error in Checker(schema).errors(value, _MOST_REASONS):
+            place = ".".join(map(str, error.absolute_path)) or "the value"
+            yield f"{place}: {_short(error.message)}"
+    except Exhausted:
+        yield f"it {_TOO_MUCH}"
+    except Exception as error:  # as above
+        yield f"the schema cannot be followed ({type(error).__name__})"
+
+
+def _has(value: Any, name: str) -> bool:
+    """Whether a schema has a keyword; a property that is only called so counts, too."""
+    if isinstance(value, dict):
+        return name in value or any(_has(one, name) for one in value.values())
+    return isinstance(value, list) and any(_has(one, name) for one in value)
+
+
+def _unfenced(text: str) -> str:
+    """The text without the fence that models put around JSON."""
+    stripped = text.strip()
+    if stripped.startswith("```") and stripped.endswith("```") and "\n" in stripped:
+        return stripped[stripped.index("\n") : -3].strip()
+    return stripped
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _LONGEST_REASON else f"{text[:_LONGEST_REASON]}…"
