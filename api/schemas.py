@@ -10,6 +10,7 @@ from api.errors.kinds import FieldError
 from graph.runs.choice import (
     LONGEST_INSTRUCTIONS,
     LONGEST_VALUE,
+    LONGEST_WEBHOOK,
     METADATA_KEY,
     MOST_PAIRS,
     RunOptions,
@@ -179,6 +180,12 @@ class RunCreate(Task):
         examples=[{"type": "object", "properties": {"total": {"type": "number"}}}],
     )
 
+    webhook: Words | None = Field(
+        None,
+        max_length=LONGEST_WEBHOOK,
+        description="Where its end, and that it waits for a person, is posted as well; at a host "
+        "of RUNWRIGHT_WEBHOOKS.",
+    )
     metadata: Metadata = Field(
         default_factory=dict,
         description="Names and values of the caller's own, to find the run by.",
@@ -206,6 +213,7 @@ class RunCreate(Task):
             super().options(),
             answer=self.answer,
             result_schema=self.result_schema,
+            webhook=self.webhook,
             metadata=self.metadata,
         )
 

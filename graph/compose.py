@@ -86,8 +86,9 @@ async def open_runs(
         calls = ModelCalls(settings.model_calls, executor.resting)
         if ladder:
             ladder = replace(ladder, turns=calls, budget_guard=daily)
+        hooks = tuple(one.url for one in settings.webhooks)
         policy = RunPolicy(
-            settings.limits, settings.approve, settings.approval_expires, _quotas(settings)
+            settings.limits, settings.approve, settings.approval_expires, _quotas(settings), hooks
         )
         # A server's states are changed through it alone; a notebook's may be edited by hand.
         settled = SettledRuns(LARGEST if server else 0)

@@ -275,13 +275,14 @@ def make_context(
 class RunPolicy:
     """The limits of every run, whether its plan is asked about, and for how many seconds.
 
-    `quotas`: what each owner may take.
+    `quotas`: what each owner may take. `webhooks`: the places that are told of all runs.
     """
 
     limits: Limits
     approve: Approve = "never"
     approval_expires: float = EXPIRES
     quotas: Quotas = NO_QUOTAS
+    webhooks: tuple[str, ...] = ()
 
 
 class LateCalls:

@@ -12,22 +12,22 @@ HookEvent = Literal["run.waiting", "run.completed", "run.failed", "run.cancelled
 EVENTS: tuple[HookEvent, ...] = ("run.waiting", "run.completed", "run.failed", "run.cancelled")
 
 
-def _check_url(url: str) -> str:
+def is_address(url: str) -> bool:
+    """Whether it can be posted to: no name or password is in it."""
     try:
         parts = urlsplit(url)
         port = parts.port  # raises where it is none
     except ValueError:
-        parts, port = urlsplit(""), None
-    if (
-        parts.scheme not in ("http", "https")
-        or not parts.hostname
-        or port == 0
-        or not url.isprintable()
-        or " " in url
-    ):
-        raise PydanticCustomError("url", "Input should be an address as https://host/path")
-    if "@" in parts.netloc:
-        raise PydanticCustomError("url", "Input should hold no name or password")
+        return False
+    written = url.isprintable() and " " not in url and "@" not in parts.netloc
+    return written and parts.scheme in ("http", "https") and bool(parts.hostname) and port != 0
+
+
+def _check_url(url: str) -> str:
+    if not is_address(url):
+        raise PydanticCustomError(
+            "url", "Input should be an address as https://host/path, without name or password"
+        )
     return url
 
 

@@ -260,3 +260,19 @@ async def test_a_message_is_given_up_after_a_day(monkeypatch):
     old = webhooks.Delivery(1, "id", "https://hooks.example", "failed", at=0.0, attempts=30)
     await sender._deliver(None, old)  # type: ignore[arg-type]
     assert given_up == ["it answered 500"]
+
+
+def test_a_run_may_name_where_its_end_is_posted_at_a_host_that_is_known(tmp_path, hook):
+    own = hook.url.replace("/hook?of=us", "/mine")
+    other = hook.url.replace("/hook", ":1/hook").replace("127.0.0.1", "localhost")
+    with serving(tmp_path, webhooks=hooked(hook, events=["run.failed"])) as server:
+        task = {"prompt": "what is 2 plus 3"}
+        for wrong in ("https://elsewhere.example/", other, "mine", "http://u:p@127.0.0.1/"):
+            refused = server.client.post("/runs", json=task | {"webhook": wrong})
+            assert refused.status_code == 400
+            assert refused.json()["errors"][0]["field"] == "webhook"
+        run_id = server.client.post("/runs", json=task | {"webhook": own}).json()["run_id"]
+        wait_until(lambda: hook.types(run_id) == ["run.completed"])
+
+    assert len(hook.posted) == 1
+    assert_signed(*hook.posted[0])
