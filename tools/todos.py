@@ -3,6 +3,7 @@
 import json
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Literal, TypedDict, cast
@@ -200,7 +201,6 @@ def folded(text: str) -> str:
 
 
 MAX_TEXT = 2_000  # characters of a to-do
-
 MOST = 10_000  # to-dos of an owner, but for those that are being added at the same moment
 
 # A store's search returns 10 unless told otherwise. This is the most that every backend takes: all
@@ -231,6 +231,7 @@ Names = Annotated[str | list[str], AfterValidator(_named)]
 
 def adding(most: int = MOST) -> Callable[[str, ToolCall], Awaitable[Todo]]:
     """The tool that adds a to-do where its owner has fewer than so many; 0 is any number."""
+    room: Counter[str] = Counter()  # how many an owner may add before they are counted again
 
     @tool("todo_store.add", idempotent=True, noun="to-do")
     async def add(text: Words, call: ToolCall) -> Todo:
@@ -238,8 +239,11 @@ def adding(most: int = MOST) -> Callable[[str, ToolCall], Awaitable[Todo]]:
         words, kept = _checked(text), namespace("todos", call.owner)
 
         async def effect() -> tuple[Todo, Writes]:
-            if most and await call.store.asearch(kept, limit=1, offset=most - 1):
-                raise ToolError(f"no more than {most} to-dos are kept; delete some first")
+            if most and room[call.owner] <= 0:
+                room[call.owner] = most - len(await call.store.asearch(kept, limit=most))
+                if room[call.owner] <= 0:
+                    raise ToolError(f"no more than {most} to-dos are kept; delete some first")
+            room[call.owner] -= 1
             times = {"created_at": (now := _now()), "updated_at": now, "completed_at": None}
             todo = cast("Todo", {"id": call.step_key, "text": words, "completed": False, **times})
             return todo, [_put(call, todo)]

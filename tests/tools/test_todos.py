@@ -315,9 +315,11 @@ async def test_a_time_limit_that_ends_in_a_write_is_still_a_timeout() -> None:
 
 
 async def test_add_costs_one_read_and_one_batch_of_effect_and_receipt() -> None:
-    store = HeldStore()
+    store, add = HeldStore(), todos.adding()
     store.let_go.set()
-    await todos.add("milk", ToolCall("me", "step-1", store))
+    await add("milk", ToolCall("me", "step-1", store))  # which counts what there is
+    store.batches.clear()
+    await add("milk", ToolCall("me", "step-2", store))
 
     read, write = store.batches
     assert len(read) == 1
