@@ -49,6 +49,30 @@ async def test_a_good_reading_becomes_the_plan(tools: Mapping[str, Tool]) -> Non
     assert "error" not in update
 
 
+async def test_words_for_something_said_before_are_read_in_the_conversation_of_the_run(
+    tools: Mapping[str, Tool],
+) -> None:
+    last = {"run_id": "before", "tool": "calculator", "output": 42}
+    turn = {"run_id": "before", "prompt": "6 * 7", "status": "completed", "text": "42"}
+    prompts = ("double it", "double it\n" + " " * LONGEST_AT_ONCE, "delete it")
+    updates = []
+    for prompt in prompts:
+        state = new_run(prompt, run_id="r", owner="o", limits=DEFAULT_LIMITS, created_at=0.0)
+        state["conversation"] = cast("Any", {"turns": [turn], "left_out": 0, "last": last})
+        updates.append(await fallback_plan(state, planner=LazyPlanner(tools), tools=tools))
+        assert json.loads(json.dumps(updates[-1])) == updates[-1]
+
+    for planned_at_once_or_beside in updates[:2]:
+        [done] = planned_at_once_or_beside["plan"]["steps"]
+        assert done["input"] == {"expression": "42 * 2"}
+    error = updates[2]["error"]
+    assert (error["type"], error["unparsed"]) == (
+        "not_understood",
+        [{"text": "it", "span": [7, 9]}],
+    )
+    assert wording("antecedent.value") in error["message"]
+
+
 async def test_words_that_were_not_understood_refuse_the_whole(tools: Mapping[str, Tool]) -> None:
     """Also what was understood beside them is not done."""
     unparsed = [

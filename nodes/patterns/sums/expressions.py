@@ -56,6 +56,7 @@ class ExpressionParser:
         self.end = end
         self.results = results
         self.number = results[-1] if results else None
+        self.first = 0  # word of the clause
         self.at = 0
         self.depth = 0
         self.operations = 0
@@ -83,6 +84,8 @@ class ExpressionParser:
         found = CONTINUATIONS.longest(self.words, self.at, self.end)
         if found is None or found[0] == self.end:
             return self.said_of_before()
+        if self.number == _BEFORE and self.words[self.at] in ("+", "-") and self.at > self.first:
+            return None  # "what is -2" names a number
         self.at, template = found
         try:
             operand = self.operand()

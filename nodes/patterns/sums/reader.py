@@ -40,7 +40,7 @@ def read_expression(
     if is_dialled(words, start, end):
         return None
     parser = CalculationParser(words, end, results)
-    at = start
+    at = parser.first = start
     while at < end:
         try:
             expression = parser.whole(at)
