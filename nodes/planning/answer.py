@@ -130,25 +130,22 @@ def answer_messages(state: RunState, *, output: int, context: int) -> tuple[list
     schema = schema_of(state)
     rules = _RULES + (_SHAPE.format(schema=_written(schema)) if schema is not None else "")
     request = _cut(state["prompt"], max(0, context // 4))
-    earlier = earlier_turns(state)
-    if _length(earlier) > context // 4:
-        earlier = []
-    opening = f"<request>\n{_DELIMITER.sub('&lt;', request)}\n</request>\n<record>\n"
+    earlier = earlier_turns(state, output=output)
+    if len(earlier) > context // 4:
+        earlier = ""
+    opening = f"{earlier}\n" if earlier else ""
+    opening += f"<request>\n{_DELIMITER.sub('&lt;', request)}\n</request>\n<record>\n"
     closing = f"{_end(state)}\n</record>\nAnswer the request now."
-    room = context - len(rules) - _length(earlier) - len(opening) - len(closing)
+    room = context - len(rules) - len(opening) - len(closing)
     record, left_out = _record(state, output, max(0, room))
     asked = {"role": "user", "content": f"{opening}{record}{closing}"}
-    return [{"role": "system", "content": rules}, *earlier, asked], left_out
+    return [{"role": "system", "content": rules}, asked], left_out
 
 
 def value_messages(asked: list[Message], text: str, schema: Mapping[str, Any]) -> list[Message]:
     """The messages that ask for the shaped answer alone, once there are words."""
     wish = _VALUE_ONLY.format(schema=_written(schema))
     return [*asked, {"role": "assistant", "content": text}, {"role": "user", "content": wish}]
-
-
-def _length(messages: list[Message]) -> int:
-    return sum(len(message["content"]) for message in messages)
 
 
 def _record(state: RunState, output: int, room: int) -> tuple[str, int]:
