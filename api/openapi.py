@@ -17,7 +17,7 @@ from api.views.answers import Heartbeat, RunEvent
 from graph.queue.executor import QueueFull
 from graph.record.events import EVENT_TYPES
 from graph.runs.quotas import NoRoom, TooManyPosts
-from graph.runs.watch import RunChanged, StepProgress
+from graph.runs.watch import AnswerDelta, RunChanged, StepProgress
 
 #: What any route may answer with: it takes no parameters but those that it names.
 ALWAYS: tuple[Cause, ...] = (RequestValidationError, KeyRefused, HostRefused, Exception)
@@ -50,7 +50,14 @@ KEYS: dict[str, dict[str, str]] = {
 _SCHEMAS = "#/components/schemas/"
 
 #: What no route answers as JSON.
-_MODELS: tuple[type, ...] = (Problem, RunEvent, StepProgress, RunChanged, Heartbeat)
+_MODELS: tuple[type, ...] = (
+    Problem,
+    RunEvent,
+    StepProgress,
+    AnswerDelta,
+    RunChanged,
+    Heartbeat,
+)
 
 
 def problems(*causes: Cause) -> dict[int | str, dict[str, Any]]:
@@ -64,7 +71,8 @@ def problems(*causes: Cause) -> dict[int | str, dict[str, Any]]:
 def run_events(description: str) -> dict[str, Any]:
     """The answer of a route that streams the events of one run."""
     events = _message(EVENT_TYPES, RunEvent, numbered=True)
-    return _stream(description, events, _message(["step.progress"], StepProgress))
+    progress = _message(["step.progress"], StepProgress)
+    return _stream(description, events, progress, _message(["answer.delta"], AnswerDelta))
 
 
 def changes(description: str) -> dict[str, Any]:

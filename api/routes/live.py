@@ -54,7 +54,8 @@ async def stream_changes(request: Request, runs: RunsDep, owner: OwnerDep) -> Re
     responses={
         200: run_events(
             "The events in order, with their numbers as ids, and `heartbeat`s; how far an attempt "
-            "says that it is, as `step.progress`, is live only."
+            "says that it is, as `step.progress`, and the words of the answer while it is given, "
+            "as `answer.delta`, are live only."
         ),
         204: {"description": "`end` was seen: there is nothing to come again for."},
         **problems(RunNotFound, EventNotFound, StorageUnavailable),

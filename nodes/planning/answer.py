@@ -131,12 +131,14 @@ def answer_messages(state: RunState, *, output: int, context: int) -> tuple[list
     rules = _RULES + (_SHAPE.format(schema=_written(schema)) if schema is not None else "")
     request = _cut(state["prompt"], max(0, context // 4))
     earlier = earlier_turns(state, output=output)
-    earlier = f"{earlier}\n\n" if earlier and len(earlier) <= context // 4 else ""
-    opening = f"<request>\n{_DELIMITER.sub('&lt;', request)}\n</request>\n<record>\n"
+    if len(earlier) > context // 4:
+        earlier = ""
+    opening = f"{earlier}\n" if earlier else ""
+    opening += f"<request>\n{_DELIMITER.sub('&lt;', request)}\n</request>\n<record>\n"
     closing = f"{_end(state)}\n</record>\nAnswer the request now."
-    room = context - len(rules) - len(earlier) - len(opening) - len(closing)
+    room = context - len(rules) - len(opening) - len(closing)
     record, left_out = _record(state, output, max(0, room))
-    asked = {"role": "user", "content": f"{earlier}{opening}{record}{closing}"}
+    asked = {"role": "user", "content": f"{opening}{record}{closing}"}
     return [{"role": "system", "content": rules}, asked], left_out
 
 

@@ -15,6 +15,7 @@ from api.cli.lines import EventLines, pretty
 from api.cli.terminal_view import Activity, TerminalView, activity_after
 from api.cli.view import NoView, PlainView, open_view
 from graph.record.events import Event
+from graph.runs.watch import AnswerDelta
 from graph.state.wording import printable
 from tests.support.wording.api.terminal import (
     GOING_ON,
@@ -177,3 +178,73 @@ def test_the_drawing_is_gone_when_it_ends() -> None:
     assert drawn.index(going_on) < drawn.index(f"{ok}\n")
     assert going_on not in drawn[drawn.index(ok) :]
     assert drawn.endswith("\x1b[?25h\r\x1b[1A\x1b[2K")
+
+
+# The answer while it is given.
+
+
+def settled(text: str = "It is 42.", **more: Any) -> Event:
+    answer = {"text": text, "model": "a/one", "source": "finalize"}
+    result = {"output": 42, "summary": "1 step done; the result is 42", "answer": answer, **more}
+    return event("run.completed", result=result)
+
+
+def written(*deltas: tuple[str, int], end: Event | None = None) -> str:
+    """What a pipe gets of an answer in parts, and of the end."""
+    out = io.StringIO()
+    with PlainView(RUN_ID, out, io.StringIO()) as view:
+        for text, offset in deltas:
+            view.hear(AnswerDelta(text=text, offset=offset))
+        view.show(end or settled())
+    return out.getvalue()
+
+
+COUNTED = "(1 step done; the result is 42)\n"
+
+
+@pytest.mark.parametrize(
+    "deltas",
+    [
+        [],
+        [("It", 0), (" is", 2), (" 42.", 5)],
+        [("It", 0), (" 42.", 5)],  # one is missed
+        [(" 42.", 5)],  # who came in the middle
+    ],
+    ids=["none", "all", "missed", "late"],
+)
+def test_the_answer_is_printed_once_and_whole_however_much_was_heard(
+    deltas: list[tuple[str, int]],
+) -> None:
+    assert written(*deltas) == f"It is 42.\n{COUNTED}"
+
+
+def test_an_answer_that_begins_anew_is_printed_below() -> None:
+    assert written(("They", 0), ("It is 42.", 0)) == f"They\nIt is 42.\n{COUNTED}"
+
+
+def test_an_answer_has_no_power_over_a_terminal() -> None:
+    out = written((HOSTILE, 0), end=settled(HOSTILE))
+
+    assert "\x1b" not in out
+    assert "\u202e" not in out
+
+
+def test_the_shape_of_an_answer_is_printed_below_it() -> None:
+    shaped = settled(structured={"value": {"total": 42}, "reason": None})
+    assert written(end=shaped).endswith(f'{COUNTED}{{\n  "total": 42\n}}\n')
+    none = settled(structured={"value": None, "reason": "total: not a number"})
+    assert written(end=none).endswith(f"{COUNTED}total: not a number\n")
+
+
+def test_a_terminal_draws_the_answer_as_far_as_it_was_given() -> None:
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=True, width=40, height=6, markup=False)
+    with TerminalView(RUN_ID, console) as view:
+        view.hear(AnswerDelta(text="It is", offset=0))
+        assert str(view._current()) == "It is"
+        view.hear(AnswerDelta(text=" 42.", offset=5))
+        assert str(view._current()) == "It is 42."
+        view.show(settled())
+        assert str(view._current()) == ""
+    assert "It is 42." in out.getvalue()
+    assert COUNTED.strip() in out.getvalue()

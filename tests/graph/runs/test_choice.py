@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from api.mcp.reports import report_of
 from graph.commands.fork import Edits
 from graph.commands.retry import RetryRequest
 from graph.record.record import Record
@@ -12,6 +13,7 @@ from graph.runs.choice import MOST_PAIRS, ChoiceRejected, RunOptions
 from graph.service import Runs
 from graph.storage.search import Search
 from graph.storage.storage import Storage
+from graph.workbench import Run
 from nodes.approval.edited_plan import PlanUnfit
 from tests.support.models.scripted_models import (
     ScriptedModel,
@@ -271,3 +273,21 @@ async def test_what_a_run_wants_of_its_answer_stays_with_it(
     assert record["choice"]["result_schema"] == TOTAL
     assert record["result"]
     assert record["result"]["structured"] == {"value": {"total": 1}, "reason": None}
+
+
+async def test_a_notebook_and_an_mcp_client_see_the_answer_with_our_summary(
+    storage: Storage,
+) -> None:
+    model = ScriptedModel("a/one", [passing("a"), answer("All <b>done</b>.")])
+    async with process(storage, Gates(), model, answer="auto") as runs:
+        cell = Run(runs, await runs.start("do it"))
+        said = [part async for part in cell.words()]
+        report = report_of(cell.record, base_url=None)
+
+    assert "".join(said) == cell.answer == "All <b>done</b>."
+    assert cell.summary == "1 step done; 1 character"
+    assert "All <b>done</b>." in repr(cell)
+    assert "(1 step done; 1 character)" in repr(cell)
+    assert "&lt;b&gt;done" in cell._repr_html_()
+    assert report["message"] == "All <b>done</b>.\n\n(1 step done; 1 character)"
+    assert report["result"] == cell.record["result"]
