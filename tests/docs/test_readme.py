@@ -62,17 +62,42 @@ def test_its_model_is_set_up_as_on_the_page_about_models() -> None:
     assert assigned(block) in [assigned(setup) for setup in blocks(page, "sh")]
 
 
+#: The runs of the two conversations: the thread, the task, and what is printed.
+TALK = [
+    (thread, task, printed.splitlines())
+    for block in blocks(README, "text")
+    for thread, task, printed in re.findall(
+        r'> \.venv/bin/runwright run --thread (\w+) "(.*)"\n((?:[^>\n].*\n)+)', block
+    )
+]
+WITH_A_MODEL, WITHOUT = TALK[:2], TALK[2:]
+
+#: What the model plans in the first one.
+PLANS = (
+    plan_text(("todo_store.add", {"text": "milk"})),
+    plan_text(("todo_store.add", {"text": "eggs"}), ("todo_store.list", {})),
+)
+
+
 def test_with_a_model_it_talks_as_printed(tmp_path: Path) -> None:
     """What the model says is ours here; how it is shown, and what is counted beside it, is not."""
-    [block] = [block for block in blocks(README, "text") if block.startswith("> ")]
-    command, *printed = block.strip().splitlines()
-    [task] = re.findall(r'^> \.venv/bin/runwright run "(.*)"$', command)
-    plan = plan_text(("todo_store.add", {"text": "milk"}), ("todo_store.list", {}))
-    with stream_server(plan, re.findall(r"\S+\s*", printed[0])) as provider:
-        provider.let(100)
-        given = models(("openai/gpt-5-mini", provider.url))
-        done = runwright("run", task, folder=tmp_path, models=given, model_timeout="600")
-    assert done.stdout.splitlines()[-len(printed) :] == printed, done.stderr
+    for (thread, task, printed), plan in zip(WITH_A_MODEL, PLANS, strict=True):
+        with stream_server(plan, re.findall(r"\S+\s*", printed[0])) as provider:
+            provider.let(100)
+            done = runwright(
+                *("run", "--thread", thread, task),
+                folder=tmp_path,
+                models=models(("openai/gpt-5-mini", provider.url)),
+                model_timeout="600",
+            )
+        assert done.stdout.splitlines()[-len(printed) :] == printed, done.stderr
+
+
+def test_without_one_it_talks_as_printed(tmp_path: Path) -> None:
+    assert len(WITHOUT) == 2
+    for thread, task, printed in WITHOUT:
+        done = runwright("run", "--thread", thread, task, folder=tmp_path)
+        assert done.stdout.splitlines()[-len(printed) :] == printed, done.stderr
 
 
 def assigned(block: str) -> set[str]:
