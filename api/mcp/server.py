@@ -152,10 +152,28 @@ def _described_own(name: str, tool: OwnTool) -> Tool:
 @cache
 def _schema_of(answers: type) -> dict[str, Any]:
     """What an answer is checked by. The words about its parts, which are the half of it, are in the
-    description of `/runs/{run_id}`: a list of tools is encoded whenever somebody asks for it.
+    description of `/runs/{run_id}`: a list of tools is encoded whenever somebody asks for it. There
+    are the parts of a round, too, which clients read in the record if at all.
     """
     schema = TypeAdapter(answers).json_schema(mode="serialization")
-    return dict(_without({"title", "description", "examples"}, schema))
+    schema = dict(_without({"title", "description", "examples"}, schema))
+    defined = schema.get("$defs", {})
+    if "Round" in defined:
+        defined["Round"] = {"type": "object"}
+    while left := [name for name in defined if f"#/$defs/{name}" not in _references(schema)]:
+        for name in left:
+            del defined[name]
+    return schema
+
+
+def _references(schema: Any) -> set[str]:
+    """What a schema refers to."""
+    if isinstance(schema, list):
+        return {found for one in schema for found in _references(one)}
+    if not isinstance(schema, dict):
+        return set()
+    own = {schema["$ref"]} if isinstance(schema.get("$ref"), str) else set()
+    return own | {found for one in schema.values() for found in _references(one)}
 
 
 #: Where a schema has names of ours instead of words of JSON Schema.
