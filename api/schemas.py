@@ -170,14 +170,13 @@ class RunCreate(Task):
 
     answer: bool | None = Field(
         None,
-        description="Whether a model answers in words at the end, beside the summary of ours; "
-        "without it as the server does (RUNWRIGHT_ANSWER): where a model has planned the run.",
+        description="Whether a model answers in words at the end; without it as the server does "
+        "(RUNWRIGHT_ANSWER).",
     )
     result_schema: dict[str, Any] | None = Field(
         None,
-        description="JSON Schema of the shape in which the answer is given as well, up to 8,000 "
-        "characters: what fits it is `result.structured.value`.",
-        examples=[{"type": "object", "properties": {"total": {"type": "number"}}}],
+        description="JSON Schema, up to 8,000 characters, of a shape in which the answer is given "
+        "as well.",
     )
 
     webhook: Words | None = Field(

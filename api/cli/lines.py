@@ -108,7 +108,9 @@ def _of_the_run(event: Event) -> str | None:
         case "run.completed":
             return _result(data["result"])
         case "run.failed" | "run.cancelled":
-            return _reason(event["type"].removeprefix("run."), data["error"])
+            reason = _reason(event["type"].removeprefix("run."), data["error"])
+            result = data.get("result")
+            return f"{_result(result)}\n{reason}" if result and result.get("answer") else reason
         case _:
             return None
 

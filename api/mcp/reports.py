@@ -89,11 +89,11 @@ def _message(record: Record, asked: Asked | None, *, stopping: bool) -> str:
     run_id = record["run_id"]
     result = record["result"]
     answer = result.get("answer") if result else None
-    said = f"{answer['text']}\n\n" if answer else ""
+    said = f"{answer['text']}\n\n({result['summary']})" if result and answer else ""
     if record["status"] == "completed" and result:
-        return f"{said}({result['summary']})" if said else result["summary"]
+        return said or result["summary"]
     if record["error"] and record["status"] in SETTLED:
-        return f"{said}{record['error']['message']}"
+        return f"{said}\n\n{record['error']['message']}".lstrip()
     if asked and asked["about"] == "plan":
         return (
             "The plan waits for a person to approve or reject it. Show it to the person whom you"

@@ -37,10 +37,7 @@ class Answer(TypedDict):
     model: Annotated[str, doc("The model.")]
     source: Annotated[
         Literal["look", "finalize", "no_tools"],
-        doc(
-            "When it was given: `finalize`, at the end, from the record; `look`, by the model that "
-            "saw nothing left to plan; `no_tools`, instead of a plan."
-        ),
+        doc("When: `finalize`, at the end; `look`, with the last look; `no_tools`, for a plan."),
     ]
 
 

@@ -158,11 +158,11 @@ def _outcome(record: AnyRecord) -> str:
     result = record["result"]
     said = result.get("answer") if result else None
     # In quotes, since they are a model's words; ours are beside them.
-    answer = f"“{printable(said['text'])}” " if said else ""
+    answer = f"“{printable(said['text'])}” ({result['summary']})" if said else ""
     if record["error"]:
-        return f"{answer}{record['error']['message']}"
+        return f"{answer} {record['error']['message']}".lstrip()
     if result:
-        return f"{answer}({result['summary']})" if said else str(result["summary"])
+        return answer or str(result["summary"])
     steps = len(record["plan"]["steps"])
     if asked := record.get("in_doubt"):
         return f"whether step {asked['step']} ({asked['tool']}) has acted is to be resolved"

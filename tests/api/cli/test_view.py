@@ -218,6 +218,14 @@ def test_the_answer_is_printed_once_and_whole_however_much_was_heard(
     assert written(*deltas) == f"It is 42.\n{COUNTED}"
 
 
+def test_an_incomplete_run_has_its_answer_our_count_and_the_reason() -> None:
+    result = settled()["data"]["result"]
+    error = {"type": "incomplete", "message": "no model could plan on", "examples": []}
+    out = written(("It", 0), end=event("run.failed", result=result, error=error))
+
+    assert out == f"It is 42.\n{COUNTED}failed: no model could plan on\n"
+
+
 def test_an_answer_that_begins_anew_is_printed_below() -> None:
     assert written(("They", 0), ("It is 42.", 0)) == f"They\nIt is 42.\n{COUNTED}"
 

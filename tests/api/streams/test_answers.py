@@ -90,6 +90,7 @@ async def test_a_slow_watcher_loses_parts_and_never_the_end(runs, app):
         for place, word in enumerate(many):
             say(runs, run_id, word, offset=2 * place)
             await quick.until(8 + place + 1)
+        assert len(runs.watched()[run_id].deltas) == KEPT_DELTAS
         runs.store(ended(state))
         heard = await quick.end()
         slow.throughput.set()
