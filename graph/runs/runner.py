@@ -107,6 +107,7 @@ class Runner:
             self._quarantine.quarantine(live)
             # Behind none of those that wait for it, which may have all places: they take turns.
             live.owner = row.owner
+            self._turns.begin(live, row.thread)
             self._executor.interrupt(live)
         else:
             self._turns.enqueue_head(live, row)
@@ -170,7 +171,7 @@ class Runner:
             self._end_wait(live)
             if live.quarantined:
                 self._quarantine.forget(live)  # also one that was cancelled before it had a slot
-            self._turns.pass_on(live.thread_id)
+            self._turns.end(live)
             self._runs.release(live)
 
     async def _persist(self, live: LiveRun) -> None:

@@ -64,6 +64,8 @@ class ThreadTurns:
         self._executor = executor
         self._waiting: dict[str, dict[str, LiveRun]] = {}
         self._waking: set[asyncio.Task[None]] = set()
+        #: Who may begin, or has, by thread: until there is a checkpoint, the table does not tell.
+        self._at: dict[str, LiveRun] = {}
 
     async def enqueue(self, live: LiveRun, owner: str, thread_id: str) -> None:
         """Execute a run as soon as its thread and the queue let it; what it is to do is stored."""
@@ -82,11 +84,22 @@ class ThreadTurns:
 
     def enqueue_head(self, live: LiveRun, row: RunRow) -> None:
         """The same for a run that is known to have none."""
-        live.thread_id = row.thread
+        self.begin(live, row.thread)
         self._executor.enqueue(live, row.owner)
 
+    def begin(self, live: LiveRun, thread_id: str) -> None:
+        """Let no other of the thread begin before this one is passed on from."""
+        live.thread_id = thread_id
+        self._at[thread_id] = live
+
+    def end(self, live: LiveRun) -> None:
+        """A run goes on no further now."""
+        if self._at.get(live.thread_id) is live:
+            del self._at[live.thread_id]
+        self.pass_on(live.thread_id)
+
     def pass_on(self, thread_id: str) -> None:
-        """A run of the thread goes on no further now: see whose turn it is."""
+        """See whose turn it is in a thread."""
         if thread_id in self._waiting:
             waking = asyncio.create_task(self._wake(thread_id))
             self._waking.add(waking)
@@ -118,8 +131,9 @@ class ThreadTurns:
         for run_id, live in [*waiting.items()]:
             if live not in self._executor.parked:  # it was cancelled, and waits no more
                 del waiting[run_id]
-        if head and head.run_id in waiting:
+        if head and head.run_id in waiting and thread_id not in self._at:
             due = waiting.pop(head.run_id)
+            self.begin(due, thread_id)
             self._executor.enqueue(due, due.owner)
         if not waiting:
             self._waiting.pop(thread_id, None)

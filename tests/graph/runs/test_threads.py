@@ -215,6 +215,28 @@ async def test_a_retry_of_an_earlier_run_waits_for_its_thread_and_repeats_no_oth
         assert await prompts(runs, fourth) == ["pass zero", "fail one", "gate two"]
 
 
+async def test_a_retry_does_not_pass_a_run_that_is_about_to_begin(storage: Storage) -> None:
+    """That one is pending as well, as long as it waits for a slot."""
+    gates = Gates()
+    async with process(storage, gates, slots=1) as runs:
+        first = await post(runs, "fail zero")
+        await rested(runs, first)
+        other = await post(runs, "gate other")
+        await until(lambda: gates.waiting == ["other"])
+        behind = await post(runs, "gate behind", first)
+        assert (await runs.get(behind, **OWN))["queue_position"] == 1
+        await runs.retry(first, RetryRequest(), by="me", **OWN)
+        assert (await runs.get(first, **OWN))["queue_position"] is None
+        gates.end("other")
+        await until(lambda: gates.waiting == ["behind"])
+        assert gates.calls["zero"] == 1
+        gates.end("behind")
+        assert (await rested(runs, first))["status"] == "failed"
+        assert gates.calls["zero"] == 2
+        assert (await rested(runs, other))["status"] == "completed"
+        assert runs._context.turns._at == {}
+
+
 async def test_what_went_before_is_fixed_with_the_first_checkpoint(storage: Storage) -> None:
     """So that a run is given the same wherever its process dies, and at its retry."""
     gates = Gates()

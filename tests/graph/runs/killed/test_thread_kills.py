@@ -49,7 +49,12 @@ def test_a_thread_of_thirty_prompts_goes_on_over_a_kill_and_a_stop(tmp_path: Pat
         assert {record["status"] for record in records} == {"completed"}
         assert {record["thread_id"] for record in records} == {thread_id}
         assert [record["conversation"] is None for record in records] == [True] + [False] * 29
-        assert [asked(record) for record in records[1:]] == [PROMPTS[:n] for n in range(1, 30)]
+        # One that begins in the moment of the retry does not have what is being retried.
+        others = [prompt for prompt in PROMPTS if prompt != PROMPTS[4]]
+        given = [asked(record) for record in records[1:]]
+        without = [n for n, prompts in enumerate(given, 1) if prompts != PROMPTS[:n]]
+        assert len(without) <= 1
+        assert all(given[n - 1] == others[: n - 1] for n in without)
         words = [todo["text"] for todo in alone]
         assert [word for word in words if word != "number 5"] == [
             f"number {n}" for n in range(1, 31) if n != 5
