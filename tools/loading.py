@@ -126,7 +126,11 @@ def _hidden(package: str) -> str:
 
 def builtin(most_todos: int = todos.MOST) -> tuple[Callable[..., Any], ...]:
     """The tools, by which an owner may have so many to-dos; 0 is any number."""
-    return (calculator.calculator, todos.adding(most_todos), *todos.TODO_TOOLS[1:])
+    return (
+        calculator.calculator,
+        todos.adding(most_todos),
+        *todos.TODO_TOOLS[1:],
+    )
 
 
 BUILTIN = builtin()

@@ -39,6 +39,7 @@ async def bench(
         "models": models((request.param, mock.base_of(request.param))),
         "model_timeout": 600,
         "mend": 0,
+        "answer": "never",
     }
     async with await open_workbench(refuse, break_off, **settings) as opened:
         yield opened

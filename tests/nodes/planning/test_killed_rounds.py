@@ -82,7 +82,7 @@ async def driven(
 
 def untimed(value: Any) -> Any:
     """The same without times, and without the id of the run."""
-    times = ("at", "started_at", "completed_at", "duration_ms", "run_id")
+    times = ("at", "started_at", "completed_at", "duration_ms", "run_id", "thread_id")
     if isinstance(value, dict):
         return {key: untimed(item) for key, item in value.items() if key not in times}
     return [untimed(item) for item in value] if isinstance(value, list) else value
