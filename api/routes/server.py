@@ -9,7 +9,7 @@ from typing import Annotated, Any, cast
 
 from fastapi import APIRouter, Header, Request, Response
 from fastapi.openapi.docs import get_swagger_ui_html
-from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, RedirectResponse
+from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse
 from pydantic import WithJsonSchema
 from starlette.datastructures import Headers
 from starlette.routing import BaseRoute, Mount, Route
@@ -264,11 +264,8 @@ _POLICY = (
 def docs_routes() -> list[BaseRoute]:
     """`/openapi.json`; `/docs`, and below it the files of Swagger UI that the package
     fastapi-offline ships.
-
-    Whoever opens the server's address in a browser is led there.
     """
     return [
-        Route("/", _front),
         Route("/openapi.json", _document()),
         Route("/docs", _page),
         Mount("/docs/assets", _Assets(packages=[("fastapi_offline", "static")])),
@@ -319,10 +316,6 @@ class _Assets(StaticFiles):
         headers = {name: answer.headers[name] for name in ("etag", "last-modified")}
         headers |= {"Vary": "Accept-Encoding", "Content-Encoding": "gzip"}
         return Response(self._small[file], 200, headers, answer.media_type)
-
-
-async def _front(_: Request) -> Response:
-    return RedirectResponse("docs", 303)
 
 
 async def _page(request: Request) -> Response:
