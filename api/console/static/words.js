@@ -80,6 +80,16 @@ export function pieces(prompt, spans) {
   });
 }
 
+// `rows` are lists of cells, or whole rows; `#` before the name of a column makes it one of numbers.
+export function Table({ caption, head, rows, kind = "log" }) {
+  const number = (index) => (head[index]?.[0] === "#" ? "number" : undefined);
+  return html`<div class="scroll"><table class=${kind}><caption class="hidden">${caption}</caption>
+    <thead><tr>${head.map((name, index) => html`<th scope="col" class=${number(index)}>${name[0] === "." ? html`<span class="hidden">${name.slice(1)}</span>` : name.replace("#", "")}</th>`)}</tr></thead>
+    <tbody>${rows.map((row) => (Array.isArray(row) ? html`<tr>${row.map((cell, index) => html`<td class=${number(index)}>${cell}</td>`)}</tr>` : row))}</tbody></table></div>`;
+}
+
+export const Wrong = ({ problem }) => problem && problem.status !== 401 && html`<p class="wrong" role="alert">${problem.message}</p>`;
+
 // A value that a user, a tool or a model has written: as text, in a box of its own.
 export function Value({ value, href }) {
   if (value && typeof value === "object" && value.shortened === true) {

@@ -156,6 +156,62 @@ def test_a_plan_is_edited_and_approved(browser: Browser, server: ServerProcess) 
         expect(page.get_by_role("tabpanel")).to_contain_text("As it was proposed")
 
 
+def test_who_knows_what_became_of_a_step_in_doubt_says_so(
+    browser: Browser, server: ServerProcess
+) -> None:
+    with page_of(browser, server.url) as page:
+        open_run(page, server.post("ship tea, then calculate 1 + 1"))
+        asked = page.get_by_role("region", name="Has step 1")
+        expect(asked).to_contain_text("Nobody knows")
+        expect(asked.get_by_role("button", name="Decide")).to_be_disabled()
+        asked.get_by_label("done").check()
+        asked.get_by_label("What it has returned").fill('"shipped"')
+        asked.get_by_role("button", name="Decide").click()
+        expect(status(page)).to_have_text("✓ completed")
+
+
+def test_a_run_is_forked_from_one_of_its_states(browser: Browser, server: ServerProcess) -> None:
+    run_id = server.post("calculate 6 * 7, then say hi")
+    server.settled(run_id)
+    with page_of(browser, server.url) as page:
+        open_run(page, run_id)
+        page.get_by_role("tab", name="States").click()
+        state = page.get_by_role("row", name="execute_step").nth(1)
+        state.get_by_role("button", name="Fork …").click()
+        expect(page.get_by_role("tabpanel")).to_contain_text("1 step done by then is not executed")
+        page.get_by_label("The task").fill("calculate 2 + 2")
+        expect(page.get_by_role("tabpanel")).to_contain_text("planned anew")
+        page.get_by_role("button", name="Fork", exact=True).click()
+        expect(page.locator(".crumb")).to_contain_text("forked from")
+        expect(page.locator(".outcome .large")).to_have_text("4")
+
+
+def test_several_runs_are_cancelled_at_once_and_rows_are_reached_by_keys(
+    browser: Browser, server: ServerProcess
+) -> None:
+    for name in "abc":
+        server.post(f"pass gate several-{name}")
+    with page_of(browser, server.url) as page:
+        page.goto("/#/?text=several")
+        found = page.get_by_role("row", name="pass gate several")
+        expect(found).to_have_count(3)
+        for place in range(3):
+            found.nth(place).get_by_role("checkbox").check()
+        page.get_by_role("button", name="Cancel 3").click()
+        page.get_by_role("button", name="Yes, cancel them").click()
+        expect(page.locator("tbody .s-cancelled")).to_have_count(3)
+
+        page.locator("h1").first.focus()
+        page.keyboard.press("/")
+        expect(page.get_by_label("Search the prompts")).to_be_focused()
+        page.keyboard.press("Escape")
+        page.keyboard.press("j")
+        page.keyboard.press("j")
+        expect(found.nth(1).get_by_role("link")).to_be_focused()
+        page.keyboard.press("Enter")
+        expect(status(page)).to_have_text("⊘ cancelled")
+
+
 def test_a_run_is_cancelled_and_the_list_changes_by_itself(
     browser: Browser, server: ServerProcess
 ) -> None:

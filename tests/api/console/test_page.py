@@ -78,9 +78,10 @@ def test_no_file_of_ours_names_another_host_or_has_inline_code():
     assert not re.search(r"<style|\bstyle=|\bon[a-z]+=|<script(?![^>]*\bsrc=)", page)
 
 
-def test_modules_are_short():
-    for path in OWN:
-        assert path.suffix == ".css" or len(path.read_text().splitlines()) <= 200, path
+def test_modules_are_short_and_all_of_them_are_small():
+    modules = [path for path in OWN if path.suffix != ".css"]
+    assert all(len(path.read_text().splitlines()) <= 200 for path in modules)
+    assert sum(path.stat().st_size for path in modules) <= 90_000
 
 
 def test_folders_of_the_page_are_no_long_listings():

@@ -28,7 +28,7 @@ def take() -> None:
     """Take them anew."""
     with (
         tempfile.TemporaryDirectory() as place,
-        serving(Path(place), tools=SHOP) as server,
+        serving(Path(place), tools=SHOP, backoff="0.2") as server,
         chromium() as browser,
         page_of(browser, server.url, viewport=SIZE) as page,
     ):
@@ -40,7 +40,7 @@ def take() -> None:
 
 def _run(page: Page, server: ServerProcess) -> None:
     """One whose step was refused twice."""
-    run_id = server.post("calculate 6 * 7, then order bread, then show me all my tasks")
+    run_id = server.post("calculate 6 * 7, then order flour, then show me all my tasks")
     server.settled(run_id)
     page.goto(f"/#/runs/{run_id}")
     page.locator(".g-node").first.wait_for()

@@ -26,10 +26,10 @@ function Attempt({ record, index }) {
       <${Field} name="Input"><${Value} value=${entry.input} /><//>
       ${template && html`<${Field} name="As planned"><${Value} value=${template} /><//>`}
       ${entry.status === "ok" && html`<${Field} name="Output"><${Value} value=${entry.output} href=${href} /><//>`}
-      ${entry.may_have_acted && html`<${Field} name="Effects">It ${entry.status === "ok" ? "may have changed" : "may have changed"} something.<//>`}
+      ${entry.may_have_acted && html`<${Field} name="Effects">It may have changed something.<//>`}
       ${entry.thread_running && html`<${Field} name="Left behind">Its tool could not be stopped, and may still be running.<//>`}
       ${entry.changed?.length > 0 && html`<${Field} name="Changed since">${entry.changed.join(", ")}<//>`}
-      <${Field} name="Generation">${entry.generation}<//>
+      ${entry.generation > 0 && html`<${Field} name="Generation">${entry.generation}<//>`}
     </dl></section>`;
 }
 

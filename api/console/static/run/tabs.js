@@ -1,7 +1,7 @@
 // The rest of a record, as far as one wants to look: result, plan, log, states, events, raw.
 import { useEffect, useState } from "../vendor/hooks.mjs";
 import { call } from "../api.js";
-import { brief, clockTime, counted, duration, html, json, Status, Time, Value } from "../words.js";
+import { brief, clockTime, counted, duration, html, json, Status, Table, Time, Value, Wrong } from "../words.js";
 import { Plan, useTools } from "./plan.js";
 
 function Result({ record }) {
@@ -23,12 +23,11 @@ function Log({ record }) {
     ...record.marks.map((mark) => ({ at: mark.at, mark })),
   ].sort((a, b) => Date.parse(a.at) - Date.parse(b.at));
   if (!entries.length) return html`<p class="quiet">Nothing is logged yet.</p>`;
-  return html`<div class="scroll"><table class="log"><caption class="hidden">Attempts, and what came from outside</caption>
-    <thead><tr><th scope="col">Time</th><th scope="col">What</th><th scope="col">How</th><th scope="col" class="number">Took</th></tr></thead>
-    <tbody>${entries.map(({ at, entry, mark }) => entry
-      ? html`<tr><td class="number">${clockTime(at, true)}</td><td><b class="step">${entry.step}</b> <code>${entry.tool}</code> ${brief(entry.input)}</td>
-          <td><${Status} status=${entry.status} /> ${entry.error?.message ?? ""}</td><td class="number">${duration(entry.duration_ms)}</td></tr>`
-      : html`<tr><td class="number">${clockTime(at, true)}</td><td>${mark.what.replace("_", " ")}</td><td colspan="2">by ${mark.by}${mark.detail ? `: ${mark.detail}` : ""}</td></tr>`)}</tbody></table></div>`;
+  return html`<${Table} caption="Attempts, and what came from outside" head=${["#Time", "What", "How", "#Took"]} rows=${entries.map(({ at, entry, mark }) => [
+    clockTime(at, true),
+    ...(entry
+      ? [html`<b class="step">${entry.step}</b> <code>${entry.tool}</code> ${brief(entry.input)}`, html`<${Status} status=${entry.status} /> ${entry.error?.message ?? ""}`, duration(entry.duration_ms)]
+      : [mark.what.replace("_", " "), `by ${mark.by}${mark.detail ? `: ${mark.detail}` : ""}`, ""])])} />`;
 }
 
 function Fork({ record, from, close }) {
@@ -45,7 +44,7 @@ function Fork({ record, from, close }) {
     <p>A new run begins as this one was at ${clockTime(from.time, true)}; this one stays as it is.
       ${edited ? " With other words it is planned anew, and all of that plan is executed." : from.cursor ? ` ${counted(from.cursor, "step")} done by then ${from.cursor === 1 ? "is" : "are"} not executed again.` : " Nothing was done by then: all of it is executed."}</p>
     <button class="primary" onClick=${fork}>Fork</button> <button class="plain" onClick=${close}>Leave it</button>
-    ${wrong && html`<p class="wrong" role="alert">${wrong.message}</p>`}</div>`;
+    <${Wrong} problem=${wrong} /></div>`;
 }
 
 function States({ record }) {
@@ -58,12 +57,10 @@ function States({ record }) {
   if (!page) return html`<p class="quiet">Reading …</p>`;
   if (!page.checkpoints.length) return html`<p class="quiet">Nothing is stored yet.</p>`;
   return html`<p class="quiet">What is on disk after each node. A fork begins a new run from one of these.</p>
-    <div class="scroll"><table class="log"><caption class="hidden">Checkpoints, the newest first</caption>
-    <thead><tr><th scope="col">Stored</th><th scope="col">After</th><th scope="col">Status</th><th scope="col">Done</th><th scope="col">Changed</th><th scope="col">Next</th><th><span class="hidden">Fork</span></th></tr></thead>
-    <tbody>${page.checkpoints.map((one) => html`<tr><td class="number">${clockTime(one.time, true)}</td><td>${one.node ?? "outside"}</td>
-      <td>${one.status && html`<${Status} status=${one.status} />`}</td><td class="number">${one.cursor ?? ""}</td><td class="quiet">${one.changed.join(", ")}</td><td>${one.next.join(", ") || "–"}</td>
-      <td>${one.status && html`<button onClick=${() => choose(one)}>Fork …</button>`}</td></tr>
-      ${from === one && html`<tr><td colspan="7"><${Fork} record=${record} from=${one} close=${() => choose(null)} /></td></tr>`}`)}</tbody></table></div>
+    <${Table} caption="Checkpoints, the newest first" head=${["#Stored", "After", "Status", "#Done", "Changed", "Next", ".Fork"]} rows=${page.checkpoints.flatMap((one) => [
+      [clockTime(one.time, true), one.node ?? "outside", one.status && html`<${Status} status=${one.status} />`, one.cursor ?? "", one.changed.join(", "), one.next.join(", ") || "–",
+        one.status && html`<button onClick=${() => choose(one)}>Fork …</button>`],
+      ...(from === one ? [html`<tr><td colspan="7"><${Fork} record=${record} from=${one} close=${() => choose(null)} /></td></tr>`] : [])])} />
     ${page.before && html`<button onClick=${() => older(page.before)}>Older</button>`}`;
 }
 
@@ -74,10 +71,8 @@ function Events({ record }) {
     call(`runs/${record.run_id}/events?limit=200&after=${after}`).then(show, () => show({ events: [] }));
   }, [record.run_id, record.last_event_id, after]);
   if (!page) return html`<p class="quiet">Reading …</p>`;
-  return html`<div class="scroll"><table class="log"><caption class="hidden">Events, in order</caption>
-    <thead><tr><th scope="col" class="number">No.</th><th scope="col">Time</th><th scope="col">Event</th><th scope="col">Step</th><th scope="col">Node</th></tr></thead>
-    <tbody>${page.events.map((event) => html`<tr><td class="number">${event.id}</td><td class="number">${clockTime(event.time, true)}</td><td>${event.type}</td>
-      <td class="number">${event.step ? `${event.step}${event.attempt ? `.${event.attempt}` : ""}` : ""}</td><td class="quiet">${event.node ?? ""}</td></tr>`)}</tbody></table></div>
+  return html`<${Table} caption="Events, in order" head=${["#No.", "#Time", "Event", "Step", "Node"]} rows=${page.events.map((event) => [
+      event.id, clockTime(event.time, true), event.type, event.step ? `${event.step}${event.attempt ? `.${event.attempt}` : ""}` : "", event.node ?? ""])} />
     ${after > 0 && html`<button onClick=${() => go(Math.max(0, after - 200))}>Earlier</button>`}
     ${page.last_event_id > after + 200 && html`<button onClick=${() => go(after + 200)}>Later</button>`}`;
 }

@@ -30,18 +30,11 @@ export function grown(record, explained, now) {
   return spans;
 }
 
-function attemptsOf(record) {
-  const rest = record.execution_log.map((entry, index) => ({ entry, index, start: offset(record, entry.started_at) }));
-  return (span) => {
-    const at = rest.findIndex(({ entry, start }) => entry.step === span.step && Math.abs(start - span.start_ms) < NEAR);
-    return at < 0 ? null : rest.splice(at, 1)[0];
-  };
-}
-
-function callsOf(record) {
-  const rest = record.planning_log.map((entry, index) => ({ entry, index, start: offset(record, entry.started_at) }));
-  return (span) => {
-    const at = rest.findIndex(({ start }) => Math.abs(start - span.start_ms) < NEAR);
+// Takes the entry of a log that a span is of, each once.
+function taken(record, log) {
+  const rest = log.map((entry, index) => ({ entry, index, start: offset(record, entry.started_at) }));
+  return (span, step) => {
+    const at = rest.findIndex(({ entry, start }) => entry.step === step && Math.abs(start - span.start_ms) < NEAR);
     return at < 0 ? null : rest.splice(at, 1)[0];
   };
 }
@@ -50,40 +43,35 @@ function callsOf(record) {
 // them, where there are several. `live` marks the bar that grows.
 export function rows(record, spans) {
   const byKey = new Map();
-  const attempt = attemptsOf(record), planning = callsOf(record);
-  const row = (key, label, more = {}) => {
-    if (!byKey.has(key)) byKey.set(key, { key, label, bars: [], parts: [], ...more });
+  const attempt = taken(record, record.execution_log), planning = taken(record, record.planning_log);
+  const row = (key, label, step) => {
+    if (!byKey.has(key)) byKey.set(key, { key, label, step, bars: [], parts: [] });
     return byKey.get(key);
   };
   const settled = ["completed", "failed", "cancelled"].includes(record.status);
-  const stepRow = (step) => row(`step-${step}`, record.plan.steps[step - 1]?.tool ?? "step", { step });
+  const stepRow = (step) => row(`step-${step}`, record.plan.steps[step - 1]?.tool ?? "step", step);
   let part = null; // where what follows an attempt or a call belongs
   spans.forEach((span, index) => {
     const bar = { ...span, live: !settled && index === spans.length - 1 };
-    if (span.part === "tools" || (span.part === "backoff" && span.step)) {
-      const step = span.step ?? record.current?.step ?? record.progress.done + 1;
-      const of = stepRow(step), found = span.part === "tools" && attempt({ ...span, step });
-      if (span.part === "tools") {
-        bar.status = found ? found.entry.status : bar.live ? "running" : "cancelled";
-        bar.at = found ? `a${found.index}` : null;
-        const number = found ? found.entry.attempt : record.current?.attempt ?? of.parts.length + 1;
-        const generation = found?.entry.generation ?? 0;
-        part = { key: `${of.key}-${index}`, label: `attempt ${number}`, again: generation, number, bars: [], at: bar.at, status: bar.status };
-        of.parts.push(part);
-      }
-      of.bars.push(bar);
-      part?.bars.push(bar);
-    } else if (span.part === "planning" || span.part === "backoff") {
-      const of = row("plan", "plan"), found = span.part === "planning" && planning(span);
-      if (span.part === "planning") {
-        bar.status = found ? found.entry.outcome : bar.live ? "running" : "planned";
-        bar.at = found ? `p${found.index}` : null;
-        part = { key: `plan-${index}`, label: found?.entry.model ?? "pattern planner", bars: [], at: bar.at, status: bar.status };
-        of.parts.push(part);
-      }
-      of.bars.push(bar);
-      part?.bars.push(bar);
-    } else row(span.part, PARTS[span.part], { idle: true }).bars.push(bar);
+    const ofStep = span.part === "tools" || (span.part === "backoff" && span.step);
+    if (!ofStep && span.part !== "planning" && span.part !== "backoff") {
+      row(span.part, PARTS[span.part]).bars.push(bar);
+      return;
+    }
+    const step = ofStep ? span.step ?? record.current?.step ?? record.progress.done + 1 : undefined;
+    const of = ofStep ? stepRow(step) : row("plan", "plan");
+    if (span.part !== "backoff") {
+      const found = ofStep ? attempt(span, step) : planning(span);
+      const entry = found?.entry ?? {};
+      bar.status = entry.outcome ?? entry.status ?? (bar.live ? "running" : "cancelled");
+      bar.at = found ? `${ofStep ? "a" : "p"}${found.index}` : null;
+      const number = entry.attempt ?? record.current?.attempt ?? of.parts.length + 1;
+      const label = ofStep ? `attempt ${number}` : entry.model ?? "pattern planner";
+      part = { key: `${of.key}-${index}`, label, again: entry.generation, bars: [], at: bar.at, status: bar.status };
+      of.parts.push(part);
+    }
+    of.bars.push(bar);
+    part?.bars.push(bar);
   });
   const sum = (bars) => bars.reduce((total, bar) => total + bar.length_ms, 0);
   // Steps to come have a row, so that one sees what the plan is before it is done.

@@ -9,21 +9,18 @@ const MANY = 40;
 
 const BAD = new Set(["error", "timeout", "in_doubt", "failed", "rejected", "refused"]);
 
+// How often a growing bar is drawn anew, in ms: seldom where there is much to draw, or motion is unwanted.
+const OFTEN = 50, SELDOM = 500;
+
 // The time until which a run is drawn: it stands still while the page is not live.
-function useNow(growing) {
+function useNow(growing, many) {
   const [now, tick] = useState(clock.now());
   useEffect(() => {
     if (!growing) return undefined;
-    const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
-    let frame, timer;
-    const next = () => {
-      tick(live.state === "lost" ? live.until : clock.now());
-      if (still) timer = setTimeout(next, 1000);
-      else frame = requestAnimationFrame(next);
-    };
-    next();
-    return () => { cancelAnimationFrame(frame); clearTimeout(timer); };
-  }, [growing]);
+    const still = many || matchMedia("(prefers-reduced-motion: reduce)").matches;
+    const timer = setInterval(() => tick(live.state === "lost" ? live.until : clock.now()), still ? SELDOM : OFTEN);
+    return () => clearInterval(timer);
+  }, [growing, many]);
   return now;
 }
 
@@ -59,12 +56,12 @@ function Row({ row, place, select, chosen, depth, open, toggle }) {
 export function Waterfall({ record, explained, select, chosen }) {
   const [fold, setFold] = useState(true);
   const [turned, turn] = useState({});
-  const now = useNow(!SETTLED.has(record.status));
+  const few = record.execution_log.length <= MANY;
+  const now = useNow(!SETTLED.has(record.status), !few);
   const spans = grown(record, explained, now);
   const place = scale(spans, fold);
   const foldable = scale(spans, true).folds.length > 0;
   const all = rows(record, spans);
-  const few = record.execution_log.length <= MANY;
   const shown = all.flatMap((row) => {
     const open = row.parts.length > 0 && (turned[row.key] ?? (few || row.parts.some((part) => part.at === chosen)));
     const line = { row, depth: 1, open, toggle: () => turn((before) => ({ ...before, [row.key]: !open })) };

@@ -1,7 +1,7 @@
 // A new run: the plan appears while one types, and what no planner can place is underlined.
 import { useEffect, useRef, useState } from "../vendor/hooks.mjs";
 import { call } from "../api.js";
-import { brief, html, pieces } from "../words.js";
+import { brief, html, pieces, Wrong } from "../words.js";
 
 const SENTENCES = [
   "Add a todo to buy milk, then show me all my tasks",
@@ -70,7 +70,7 @@ export function Compose({ first }) {
         <label class="check"><input type="checkbox" checked=${approve} onChange=${(event) => ask(event.target.checked)} /> show me the plan first</label>
         <span class="quiet keyhint">Enter runs it, Shift+Enter is a new line</span>
       </div>
-      ${wrong && html`<p class="wrong" role="alert">${wrong.message}</p>`}
+      <${Wrong} problem=${wrong} />
     </form>
     <div id="preview" class="preview" aria-live="polite">
       ${steps.length > 0 && html`<ol class="plan">${steps.map((step) =>

@@ -1,7 +1,7 @@
 // The runs: searched, filtered, counted, a page at a time, and changed where they lie.
 import { useEffect, useRef, useState } from "../vendor/hooks.mjs";
 import { call, follow } from "../api.js";
-import { counted, duration, html, SETTLED, Status, STATUSES, Time } from "../words.js";
+import { counted, duration, html, SETTLED, Status, STATUSES, Table, Time, Wrong } from "../words.js";
 import { Compose } from "./compose.js";
 
 // Changes that come close together are read once, in ms.
@@ -132,14 +132,11 @@ export function Runs({ query }) {
     <h1 class="hidden">Runs</h1>
     <${Compose} first=${empty && !filtered} />
     <${Filters} query=${query} page=${page} />
-    ${wrong && wrong.status !== 401 && html`<p class="wrong" role="alert">${wrong.message}</p>`}
+    <${Wrong} problem=${wrong} />
     <${Several} runs=${runs} chosen=${chosen} choose=${choose} reload=${reload} />
     ${empty && filtered && html`<p class="card">No run matches. <a href="#/">Show all runs</a></p>`}
-    ${runs.length > 0 && html`<div class="scroll"><table class="runs"><caption class="hidden">Runs, the newest first</caption>
-      <thead><tr><th><span class="hidden">Selected</span></th><th scope="col">Run</th><th scope="col">Status</th><th scope="col">Tools</th><th scope="col" class="number">Again</th>
-        <th scope="col" class="number">Took</th><th scope="col" class="number">Accepted</th></tr></thead>
-      <tbody>${runs.map((run, index) => html`<${Row} key=${run.run_id} run=${run} current=${index === row} picked=${chosen.has(run.run_id)} pick=${() => toggle(run.run_id)} />`)}</tbody>
-    </table></div>`}
+    ${runs.length > 0 && html`<${Table} kind="runs" caption="Runs, the newest first" head=${[".Selected", "Run", "Status", "Tools", "#Again", "#Took", "#Accepted"]}
+      rows=${runs.map((run, index) => html`<${Row} key=${run.run_id} run=${run} current=${index === row} picked=${chosen.has(run.run_id)} pick=${() => toggle(run.run_id)} />`)} />`}
     <nav class="pages" aria-label="Pages of runs">
       ${page && html`<span class="quiet">${page.total_is_lower_bound ? "at least " : ""}${counted(page.total, "run")}</span>`}
       ${cursors.length > 0 && html`<button onClick=${() => turn(cursors.slice(0, -1))}>Newer</button>`}

@@ -1,14 +1,10 @@
 // How the server does: its storage, queue, models, MCP servers and the caller's budget.
 import { useEffect, useState } from "../vendor/hooks.mjs";
 import { call } from "../api.js";
-import { html, moment, money } from "../words.js";
+import { html, moment, money, Table, Wrong } from "../words.js";
 
 // Nothing pushes these; they are read so often while somebody looks, in ms.
 const EVERY = 5000;
-
-const Table = ({ caption, head, rows }) => html`<div class="scroll"><table class="log"><caption class="hidden">${caption}</caption>
-  <thead><tr>${head.map((name) => html`<th scope="col">${name}</th>`)}</tr></thead>
-  <tbody>${rows.map((row) => html`<tr>${row.map((cell) => html`<td>${cell}</td>`)}</tr>`)}</tbody></table></div>`;
 
 const State = ({ good, children }) => html`<span class=${`status s-${good ? "completed" : "failed"}`}><span aria-hidden="true">${good ? "✓" : "✕"}</span> ${children}</span>`;
 
@@ -26,7 +22,7 @@ export default function Health() {
     read();
     return () => clearTimeout(timer);
   }, []);
-  if (!told) return wrong && wrong.status !== 401 ? html`<p class="wrong" role="alert">${wrong.message}</p>` : null;
+  if (!told) return html`<${Wrong} problem=${wrong} />`;
   const { health, budget } = told;
   const runs = health.runs, models = Object.entries(health.models), servers = Object.entries(health.servers);
   return html`<div class="title"><h1>Health</h1><${State} good=${!wrong && health.status === "ok"}>${wrong ? "no answer" : health.status}<//><span class="quiet">Runwright ${health.version}</span></div>
@@ -36,8 +32,8 @@ export default function Health() {
       : html`<p>None is configured: the pattern planner makes every plan. <code>RUNWRIGHT_MODELS</code> names models.</p>`}<//>
     ${servers.length > 0 && html`<${Card} title="MCP servers"><${Table} caption="MCP servers" head=${["Server", "State", "Protocol", "Tools", "Reason"]} rows=${servers.map(([name, server]) => [html`<code>${name}</code>`, html`<${State} good=${server.state === "ready"}>${server.state}<//>`, server.protocol ?? "", server.tools, server.reason ?? ""])} /><//>`}
     <${Card} title="Yours today"><${Figures} figures=${[
-      ["spent", budget.spent ? money(budget.spent.usd) : "not counted"], ["of", budget.limit.usd === null ? null : money(budget.limit.usd)], ["tokens", budget.spent?.tokens], ["of tokens", budget.limit.tokens],
-      ["runs kept", budget.quota.used.runs], ["of runs", budget.quota.limit.runs], ["posts a minute", budget.quota.limit.posts_per_minute]]} />
+      ["spent", budget.spent ? money(budget.spent.usd) : "not counted"], ["spent at most", budget.limit.usd === null ? null : money(budget.limit.usd)], ["tokens", budget.spent?.tokens], ["tokens at most", budget.limit.tokens],
+      ["runs kept", budget.quota.used.runs], ["runs at most", budget.quota.limit.runs], ["posts a minute", budget.quota.limit.posts_per_minute]]} />
       <p class="quiet">The day ends at ${moment(budget.renewed_at)}.</p><//>
     <p class="quiet"><code>runwright doctor</code> looks at settings, database, models and tools in more detail.</p>`;
 }

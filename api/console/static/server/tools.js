@@ -1,7 +1,7 @@
 // The tools that plans may use.
 import { useEffect, useState } from "../vendor/hooks.mjs";
 import { call } from "../api.js";
-import { counted, html } from "../words.js";
+import { counted, html, Table, Wrong } from "../words.js";
 import { Effects } from "../run/plan.js";
 
 const typed = (schema) => schema.enum?.map((one) => JSON.stringify(one)).join(" | ") ?? schema.type ?? (schema.anyOf ?? schema.oneOf)?.map(typed).join(" | ") ?? (schema.$ref ?? "any").split("/").at(-1);
@@ -16,8 +16,8 @@ function Tool({ tool }) {
       tool.effects ? (tool.idempotent ? "a further call with the same key has no second effect" : "never called again where it may have acted") : "changes nothing",
       tool.timeout && `at most ${tool.timeout} s`, tool.attempts && counted(tool.attempts, "attempt"),
     ].filter(Boolean).join(" · ")}</p>
-    ${names.length > 0 && html`<div class="scroll"><table class="log"><caption class="hidden">Its input</caption><thead><tr><th scope="col">Input</th><th scope="col">Type</th><th scope="col">What it is</th></tr></thead>
-      <tbody>${names.map((name) => html`<tr><td><code>${name}</code>${required.includes(name) ? "" : html` <small class="quiet">optional</small>`}</td><td><code>${typed(properties[name])}</code></td><td>${properties[name].description ?? ""}</td></tr>`)}</tbody></table></div>`}
+    ${names.length > 0 && html`<${Table} caption="Its input" head=${["Input", "Type", "What it is"]} rows=${names.map((name) => [
+      html`<code>${name}</code>${!required.includes(name) && html` <small>optional</small>`}`, html`<code>${typed(properties[name])}</code>`, properties[name].description ?? ""])} />`}
     <p><a href=${`#/?tool=${encodeURIComponent(tool.name)}`}>Its runs</a></p></article>`;
 }
 
@@ -29,6 +29,6 @@ export default function Tools() {
   const found = (tools ?? []).filter((tool) => `${tool.name} ${tool.description}`.toLowerCase().includes(wanted.toLowerCase()));
   return html`<div class="title"><h1>Tools</h1><span class="quiet">${tools && counted(found.length, "tool")}</span>
       <input type="search" aria-label="Search the tools" placeholder="Search the tools" data-key="/" value=${wanted} onInput=${(event) => seek(event.target.value)} /></div>
-    ${wrong && wrong.status !== 401 && html`<p class="wrong" role="alert">${wrong.message}</p>`}
+    <${Wrong} problem=${wrong} />
     ${found.map((tool) => html`<${Tool} key=${tool.name} tool=${tool} />`)}`;
 }
