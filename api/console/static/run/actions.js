@@ -64,7 +64,7 @@ function Retry({ record, reload, close }) {
   return html`<div class="form">
     <label>Begin with <select value=${from} onChange=${(event) => begin(Number(event.target.value))}>
       ${steps.filter((one) => one.step <= stopped).map((one) => html`<option value=${one.step} selected=${one.step === from}>step ${one.step}: ${one.tool} ${brief(one.input)}</option>`)}</select></label>
-    <label>Its input <textarea rows=${Math.min(10, text.split("\n").length)} spellcheck=${false} aria-invalid=${Boolean(wrong)} value=${text} onInput=${(event) => write({ ...texts, [from]: event.target.value })}></textarea></label>
+    <label>Its input <textarea readonly=${step.input.shortened === true} rows=${Math.min(10, text.split("\n").length)} spellcheck=${false} aria-invalid=${Boolean(wrong)} value=${text} onInput=${(event) => write({ ...texts, [from]: event.target.value })}></textarea></label>
     ${wrong && html`<p class="wrong">It ${wrong}.</p>`}
     <fieldset><legend>Leave out</legend>${steps.filter((one) => one.step >= from).map((one) => html`<label class="check"><input type="checkbox" checked=${skip.includes(one.step)}
       onChange=${(event) => leave(event.target.checked ? [...skip, one.step] : skip.filter((each) => each !== one.step))} /> step ${one.step}: ${one.tool}</label>`)}</fieldset>
@@ -82,8 +82,8 @@ function Approve({ record, reload }) {
   const [draft, edit] = useState(drafted(asked));
   const [reason, say] = useState("");
   const { send, busy, said } = useOrder(reload);
-  const wrong = faults(draft, tools);
   const edited = json(planOf(draft, round.first).map(({ tool, input }) => ({ tool, input }))) !== json(asked.map(({ tool, input }) => ({ tool, input })));
+  const wrong = faults(draft, tools, edited);
   const acting = draft.filter((step) => tools[step.tool]?.effects).length;
   const scopes = (record.approval?.tools ?? []).flatMap((tool) => tool.scope ?? []);
   return html`<section class="approve card" aria-labelledby="approve"><h2 id="approve">Shall this be done?</h2>

@@ -31,16 +31,18 @@ export function parsed(text) {
 }
 
 // Steps as they are edited: `text` is the input as it is typed.
-export const drafted = (steps) => steps.map((step) => ({ key: step.step, tool: step.tool, text: json(step.input), reasoning: step.reasoning, span: step.span }));
+export const drafted = (steps) => steps.map((step) => ({ key: step.step, tool: step.tool, text: json(step.input), big: step.input.shortened === true, reasoning: step.reasoning, span: step.span }));
 
 export function planOf(draft, first) {
   return draft.map(({ tool, text, reasoning, span }, index) => ({ step: first + index, tool, input: parsed(text).value, reasoning, span }));
 }
 
-// What the server would refuse at once, in words; it checks the rest when the plan is sent.
-export function faults(draft, tools) {
+// What the server would refuse at once, in words; it checks the rest when the plan is sent. A large
+// input is not here as a whole, so that the plan can be approved with it but not sent.
+export function faults(draft, tools, edited) {
   if (!draft.length) return ["A plan needs a step; reject it to do nothing."];
-  return draft.flatMap(({ tool, text }, index) => {
+  return draft.flatMap(({ tool, text, big }, index) => {
+    if (big) return edited ? [`Step ${index + 1}: its input is too large for this page; send the edited plan by POST /runs/…/approve.`] : [];
     const { wrong } = parsed(text);
     const missing = (tools[tool]?.input_schema.required ?? []).filter((name) => !wrong && !(name in parsed(text).value));
     return [
@@ -64,7 +66,7 @@ export function Editor({ draft, edit, tools, first }) {
       <b class="step">${first + index}</b>
       <select aria-label=${`Tool of step ${first + index}`} value=${step.tool} onChange=${(event) => change(index, { tool: event.target.value })}>
         ${[...new Set([step.tool, ...names])].map((name) => html`<option value=${name} selected=${name === step.tool}>${name}</option>`)}</select>
-      <textarea aria-label=${`Input of step ${first + index}`} rows=${Math.min(8, step.text.split("\n").length)} spellcheck=${false} value=${step.text}
+      <textarea aria-label=${`Input of step ${first + index}`} rows=${Math.min(8, step.text.split("\n").length)} spellcheck=${false} readonly=${step.big} value=${step.text}
         onInput=${(event) => change(index, { text: event.target.value })}
         onKeyDown=${(event) => { if (event.altKey && (event.key === "ArrowUp" || event.key === "ArrowDown")) { event.preventDefault(); move(index, event.key === "ArrowUp" ? -1 : 1); } }}></textarea>
       <span class="tools-of"><button type="button" title="Earlier (Alt+↑)" aria-label=${`Move step ${first + index} up`} disabled=${index === 0} onClick=${() => move(index, -1)}>↑</button>

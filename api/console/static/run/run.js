@@ -139,6 +139,7 @@ export default function Run({ id }) {
   if (!record) return html`<p class="quiet" role="status">Reading the run …</p>`;
   return html`<article class="run">
     <p class="crumb"><a href="#/">‹ Runs</a> <code class="quiet">${id}</code>
+      ${Object.entries(record.metadata ?? {}).map(([name, text]) => html` <span class="tag">${name}: ${text}</span>`)}
       ${record.forked_from && html` forked from <a href=${`#/runs/${record.forked_from.run_id}`}>${record.forked_from.run_id.slice(0, 8)}</a>`}
       ${record.forks.length > 0 && html` forks: ${record.forks.map((fork) => html` <a href=${`#/runs/${fork}`}>${fork.slice(0, 8)}</a>`)}`}</p>
     <${Sentence} record=${record} chosen=${lit} choose=${light} />

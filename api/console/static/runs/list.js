@@ -64,6 +64,7 @@ function Several({ runs, chosen, choose, reload }) {
       const count = all.filter(TOGETHER[name].may).length;
       return html`<button disabled=${!count} aria-expanded=${asked === name} onClick=${() => ask(name)}>${name[0].toUpperCase() + name.slice(1)} ${count}</button>`;
     })}
+    ${all.length < runs.length && html`<button class="plain" onClick=${() => choose(new Set(runs.map((run) => run.run_id)))}>Select all ${runs.length}</button>`}
     <button class="plain" onClick=${() => choose(new Set())}>Select none</button>
     ${asked && html`<p>${TOGETHER[asked].said} <button class="primary" onClick=${carryOut}>Yes, ${asked} them</button>
       <button class="plain" onClick=${() => ask(null)}>No</button></p>`}
