@@ -98,6 +98,12 @@ bench-house: .venv/.installed ## sizes, imports, private words, files entered by
 notebook: .venv/.dev        ## execute the notebook and keep what it shows
 	$(BIN)/python -m tests.support.runs.notebook_run
 
+vendor: .venv/.dev          ## fetch anew what the page loads of others, with npm; the versions are in tests/support/servers/vendored.py
+	$(BIN)/python -m tests.support.servers.vendored
+
+pictures: .venv/.dev        ## take the pictures of the page that README and docs show, with Chromium
+	$(BIN)/python -m tests.support.servers.pictures
+
 models: .venv/.models       ## what is needed beside to plan with models; `make run` sees to it by itself
 
 mcp: .venv/.mcp             ## what is needed beside for the tools of MCP servers; `make run` sees to it by itself
@@ -163,7 +169,7 @@ TELL = @test -z "$(filter $(1),$?)" || echo "installing $$(($(call PINS,$(1)) - 
 	@touch $@
 
 .venv/.dev: constraints-dev.txt .venv/.installed
-	$(call TELL,constraints-dev.txt,constraints.txt,600 MB,about two minutes)
+	$(call TELL,constraints-dev.txt,constraints.txt,800 MB,about two minutes)
 	@$(BIN)/python $(INSTALL) constraints-dev.txt
 	@touch .venv/.models .venv/.mcp .venv/.otel $@
 

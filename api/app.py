@@ -12,6 +12,8 @@ from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.routing import Route
 
+from api.console.page import page_routes
+from api.console.session import session_routes
 from api.errors.answers import HANDLERS
 from api.mcp.door import PATH, Door
 from api.middleware.access import Authentication, Loopback
@@ -19,6 +21,7 @@ from api.middleware.headers import AnswerHeaders, HeadAsGet
 from api.middleware.limits import BodyLimit
 from api.middleware.metrics import PATH as METRICS
 from api.middleware.metrics import CountedRequests, MetricsPage
+from api.middleware.sessions import Sessions
 from api.openapi import description_of
 from api.routes.approval import router as approval_router
 from api.routes.fork import router as fork_router
@@ -85,6 +88,7 @@ def create_app(
 
     door = Door(each_tool=each_tool)
     page = MetricsPage(limits.metrics, keys=bool(limits.keys))
+    sessions = Sessions()
 
     app = FastAPI(
         title="Runwright",
@@ -102,6 +106,8 @@ def create_app(
             *budget_router.routes,
             *server_router.routes,
             *docs_routes(),
+            *page_routes(),
+            *session_routes(limits.keys, sessions),
             Route(PATH, door, methods=["POST"], include_in_schema=False),
             Route(METRICS, page.answer, methods=["GET"], include_in_schema=False),
         ],
@@ -119,7 +125,7 @@ def create_app(
             Middleware(
                 Loopback, allowed_hosts=limits.allowed_hosts, allowed_origins=limits.cors_origins
             ),
-            Middleware(Authentication, keys=limits.keys),
+            Middleware(Authentication, keys=limits.keys, sessions=sessions),
             Middleware(BodyLimit, limit=limits.max_body),
             Middleware(StreamLimit, per_owner=limits.streams),
         ],

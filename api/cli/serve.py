@@ -104,7 +104,7 @@ async def _serve_on(listener: socket.socket, settings: Settings) -> None:
         # answers under load.
         gc.collect()
         gc.freeze()
-        logger.info("serving", extra={"url": address.url})
+        logger.info("serving", extra={"url": address.url, "page": f"{address.url}/"})
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         await asyncio.wait(
             [serving, asyncio.create_task(server.end_requested.wait())],

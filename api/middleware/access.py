@@ -6,6 +6,7 @@ from collections.abc import Collection
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from api.middleware.sessions import Sessions
 from graph.settings.keys import DEFAULT_OWNER, KeyRing
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
@@ -113,8 +114,9 @@ OWNER = "runwright.owner"
 #: How records name a caller whom the server knows by no key.
 CLIENT = "client"
 
-#: Where anonymous callers come in; `/metrics` has a rule of its own.
-_OPEN = re.compile(r"/|/health(/.*)?|/docs(/.*)?|/openapi\.json|/metrics")
+#: Where anonymous callers come in: the page, which has no data, and what they may know; `/metrics`
+#: has a rule of its own.
+_OPEN = re.compile(r"/|/console/.*|/session|/health(/.*)?|/docs(/.*)?|/openapi\.json|/metrics")
 
 
 class KeyRefused(Exception):
@@ -133,12 +135,14 @@ def is_open(path: str) -> bool:
 class Authentication:
     """Notes in every request whose it is, by its key; without keys it is nobody's in particular.
 
+    Where no key comes with it, one of `sessions` does as well, if it is a request of our page.
     Raises `KeyRefused` ahead of everything that reads the request, also for what does not exist.
     """
 
-    def __init__(self, app: ASGIApp, keys: KeyRing) -> None:
+    def __init__(self, app: ASGIApp, keys: KeyRing, sessions: Sessions | None = None) -> None:
         self.app = app
         self._keys = keys
+        self._sessions = sessions or Sessions()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -149,8 +153,11 @@ class Authentication:
     def _owner(self, scope: Scope) -> str | None:
         if not self._keys:
             return DEFAULT_OWNER
-        given = _given(Headers(scope=scope))
-        owner = self._keys.owner(given) if given else None
+        headers = Headers(scope=scope)
+        if given := _given(headers):
+            owner = self._keys.owner(given)
+        else:
+            owner = self._sessions.owner_of(scope["method"], headers)
         if owner is None and not is_open(scope["path"]):
             raise KeyRefused(given=bool(given))
         return owner

@@ -9,7 +9,7 @@ from typing import Annotated, Any, cast
 
 from fastapi import APIRouter, Header, Request, Response
 from fastapi.openapi.docs import get_swagger_ui_html
-from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, RedirectResponse
+from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse
 from pydantic import WithJsonSchema
 from starlette.datastructures import Headers
 from starlette.routing import BaseRoute, Mount, Route
@@ -264,12 +264,9 @@ _POLICY = (
 def docs_routes() -> list[BaseRoute]:
     """`/openapi.json`; `/docs`, and below it the files of Swagger UI that the package
     fastapi-offline ships.
-
-    Whoever opens the server's address in a browser is led there.
     """
     compressed = _Compressed()
     return [
-        Route("/", _front),
         Route("/openapi.json", _document(compressed)),
         Route("/docs", _page),
         Mount("/docs/assets", _Assets(compressed, packages=[("fastapi_offline", "static")])),
@@ -332,10 +329,6 @@ class _Assets(StaticFiles):
         return await self._compressed.answer(
             str(file), file.read_bytes, answer.media_type, **headers
         )
-
-
-async def _front(_: Request) -> Response:
-    return RedirectResponse("docs", 303)
 
 
 async def _page(request: Request) -> Response:

@@ -24,6 +24,15 @@ class StepSpent(TypedDict):
     backoff_ms: Annotated[float, doc("Waits between them, in milliseconds.")]
 
 
+class Stretch(TypedDict):
+    """A stretch of the run's time that was all of one part."""
+
+    part: Annotated[Part, doc("Which part.")]
+    start_ms: Annotated[float, doc("From the run's acceptance, in milliseconds.")]
+    length_ms: Annotated[float, doc("In milliseconds.")]
+    step: Annotated[int | None, doc("The step that it was spent on; null where that is none.")]
+
+
 class Retries(TypedDict):
     """What was done again."""
 
@@ -41,6 +50,10 @@ class Explanation(TypedDict):
     until: Annotated[Time, doc("When it was settled, or now.")]
     total_ms: Annotated[float, doc("From its acceptance until then, in milliseconds.")]
     time_ms: Annotated[TimeSpent, doc("The parts of that time.")]
+    spans: Annotated[
+        list[Stretch],
+        doc("The same time in order: each begins where the one before ends, the first at 0."),
+    ]
     steps: Annotated[list[StepSpent], doc("The steps of the plan.")]
     retries: Annotated[Retries, doc("How often something was done again.")]
     causes: Annotated[
@@ -71,12 +84,22 @@ def explain(state: RunState, *, now: float, queued: bool = False) -> Explanation
         until=state["created_at"] + total / 1_000_000,
         total_ms=total / 1000,
         time_ms=cast("TimeSpent", {part: length / 1000 for part, length in spent.items()}),
+        spans=[_stretch(span) for span in spans],
         steps=_steps(state, spans),
         retries=_retries(state),
         causes=causes(state),
         sentences=[],
     )
     return {**explanation, "sentences": sentences(state, explanation)}
+
+
+def _stretch(span: Span) -> Stretch:
+    return Stretch(
+        part=span.part,
+        start_ms=span.start / 1000,
+        length_ms=span.length / 1000,
+        step=span.step,
+    )
 
 
 def _length(spans: Sequence[Span], part: Part, step: int | None = None) -> int:

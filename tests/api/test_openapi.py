@@ -120,27 +120,6 @@ async def test_operations_are_named_as_what_they_do(client):
     assert names["GET /health"] == "read_health"
 
 
-async def test_the_address_of_the_server_leads_a_browser_to_the_documentation(client):
-    answer = await client.get("/", headers={"accept": "text/html"})
-    page = await client.get(urljoin("/", answer.headers["location"]))
-    behind_a_proxy = urljoin("/runwright/", answer.headers["location"])
-
-    assert answer.status_code == 303
-    assert page.status_code == 200
-    assert page.headers["content-type"].startswith("text/html")
-    assert behind_a_proxy == "/runwright/docs"
-
-
-async def test_the_address_of_the_server_leads_there_without_a_key():
-    limits = HttpLimits(keys=KeyRing((new_key("me")[1],)))
-    async with serving(FakeRuns(), limits) as client:
-        followed = await client.get("/", follow_redirects=True)
-        head = await client.head("/")
-
-    assert (followed.status_code, followed.url.path) == (200, "/docs")
-    assert head.status_code == 303
-
-
 async def test_every_error_is_described_as_a_problem_of_a_named_type(client):
     paths = (await client.get("/openapi.json")).json()["paths"]
 

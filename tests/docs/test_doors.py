@@ -1,4 +1,4 @@
-"""docs/doors.md tells the truth: one task, three doors, one output."""
+"""docs/doors/three_doors.md tells the truth: one task, three doors, one output."""
 
 import ast
 import asyncio
@@ -14,7 +14,9 @@ from tests.support.checkout import ROOT
 from tests.support.servers.server_process import serving
 from tests.support.servers.studio_server import studio
 
-PAGE, _, TALK = (ROOT / "docs" / "doors.md").read_text().partition("## A conversation\n")
+PAGE, _, TALK = (
+    (ROOT / "docs" / "doors" / "three_doors.md").read_text().partition("## A conversation\n")
+)
 TALK, _, NAMES = TALK.partition("## The same thing")
 [PRINTED] = re.findall(r"```text\n(.*?)```", PAGE, re.DOTALL)
 HTTP, STUDIO, NOTEBOOK = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)

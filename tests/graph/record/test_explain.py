@@ -117,6 +117,8 @@ def test_the_parts_of_any_state_add_up_to_the_total(
     total = spans[-1].end if spans else 0
     assert round(explained["total_ms"] * 1000) == total
     assert round(sum(explained["time_ms"].values()) * 1000) == total
+    assert [one["start_ms"] for one in explained["spans"]] == [one.start / 1000 for one in spans]
+    assert round(sum(one["length_ms"] for one in explained["spans"]) * 1000) == total
     assert list(explained["time_ms"]) == list(PARTS)
     assert len(explained["sentences"]) == 3
     assert all(sentence.endswith(".") for sentence in explained["sentences"])

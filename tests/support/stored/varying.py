@@ -42,6 +42,11 @@ WAITING = (
     Rule(rf'("until": ?"){_TIME}"', r'\1NOW"', "it has waited until now"),
     Rule(r'("total_ms": ?)[\d.]+', r'\1"MS"', "it has waited until now"),
     Rule(r'("waiting": ?)[\d.]+', r'\1"MS"', "it has waited until now"),
+    Rule(
+        r'("part": ?"waiting",\s*"start_ms": ?[\d.]+,\s*"length_ms": ?)[\d.]+',
+        r'\1"MS"',
+        "it has waited until now",
+    ),
     Rule(r"\d+(\.\d+)? (ms|s|minutes|hours|days)\b", "DURATION", "the sentences count until now"),
 )
 

@@ -1,0 +1,91 @@
+"""The page at `/` and the files below `/console`: read once, compressed once, from the package."""
+
+import asyncio
+import gzip
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from fastapi import HTTPException, Request, Response
+from starlette.routing import BaseRoute, Route
+
+FOLDER = Path(__file__).parent / "static"
+
+#: What the files are; a folder has no others to give away.
+TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".mjs": "text/javascript; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+}
+
+#: All that the page may load or call lies on this server, and nothing in it is code but its files.
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+
+
+@dataclass(frozen=True)
+class File:
+    """One file as it is sent."""
+
+    path: Path
+
+    @cached_property
+    def plain(self) -> bytes:
+        """Its bytes."""
+        return self.path.read_bytes()
+
+    @cached_property
+    def small(self) -> bytes:
+        """The same, compressed."""
+        return gzip.compress(self.plain, mtime=0)
+
+    @cached_property
+    def etag(self) -> str:
+        """What a browser asks by whether it has changed."""
+        return f'"{hashlib.sha256(self.plain).hexdigest()[:20]}"'
+
+
+class Files:
+    """The files of the page, by their names; only these are answered, whatever the path says."""
+
+    def __init__(self, folder: Path = FOLDER) -> None:
+        self._files = {
+            path.relative_to(folder).as_posix(): File(path)
+            for path in folder.rglob("*")
+            if path.suffix in TYPES
+        }
+
+    async def answer(self, request: Request) -> Response:
+        """A file below `/console`."""
+        return await self._send(request, request.path_params["name"])
+
+    async def page(self, request: Request) -> Response:
+        """The page itself; it names its files relatively, so that it works below any prefix."""
+        return await self._send(request, "index.html")
+
+    async def _send(self, request: Request, name: str) -> Response:
+        if (file := self._files.get(name)) is None:
+            raise HTTPException(404)
+        # Read and compressed beside the loop, which has runs to execute.
+        etag = await asyncio.to_thread(lambda: file.etag)
+        headers = {"ETag": etag, "Vary": "Accept-Encoding", "Content-Security-Policy": POLICY}
+        if request.headers.get("if-none-match") == etag:
+            return Response(None, 304, headers)
+        body = file.plain
+        if "gzip" in request.headers.get("accept-encoding", ""):
+            body = await asyncio.to_thread(lambda: file.small)
+            headers["Content-Encoding"] = "gzip"
+        return Response(body, 200, headers, TYPES[file.path.suffix])
+
+
+def page_routes() -> list[BaseRoute]:
+    """The page and its files, which anybody may have: there is no data in them."""
+    files = Files()
+    return [
+        Route("/", files.page, include_in_schema=False),
+        Route("/console/{name:path}", files.answer, include_in_schema=False),
+    ]

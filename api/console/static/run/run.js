@@ -1,0 +1,158 @@
+// One run: what was asked, where it is, where its time went, and what can be done with it.
+import { useEffect, useRef, useState } from "../vendor/hooks.mjs";
+import { call, clock, follow } from "../api.js";
+import { brief, counted, duration, html, money, pieces, SETTLED, Status, Time } from "../words.js";
+import { Actions } from "./actions.js";
+import { Detail } from "./detail.js";
+import { Graph } from "./graph.js";
+import { Tabs } from "./tabs.js";
+import { Waterfall } from "./waterfall.js";
+
+// Longer values come shortened; they are to be downloaded whole.
+const MOST = 4096;
+
+const EVENTS = [
+  "run.queued", "run.started", "run.taken_up", "plan.started", "plan.attempt", "plan.fallback", "plan.made",
+  "step.started", "step.failed", "step.completed", "step.in_doubt", "step.progress", "run.waiting", "run.approved",
+  "run.rejected", "run.expired", "run.resolved", "run.cancelling", "run.retried", "run.completed", "run.failed",
+  "run.cancelled", "answer.delta", "end",
+];
+
+// The record and its explanation, read again after what happens; one reading at a time.
+function useRun(id) {
+  const [run, show] = useState(null);
+  const [wrong, tell] = useState(null);
+  const [progress, advance] = useState(null);
+  const [answer, say] = useState("");
+  const state = useRef({}).current;
+
+  async function reload() {
+    if (state.busy) { state.again = true; return; }
+    state.busy = true;
+    try {
+      const [record, explained] = await Promise.all([call(`runs/${id}?max_value_bytes=${MOST}`), call(`runs/${id}/explain`)]);
+      clock.sync(record.server_time);
+      state.last = record.last_event_id;
+      if (SETTLED.has(record.status)) advance(null);
+      show({ record, explained });
+      tell(null);
+    } catch (problem) {
+      tell(problem);
+    }
+    state.busy = false;
+    if (state.again) { state.again = false; reload(); }
+  }
+  const settled = run ? SETTLED.has(run.record.status) : null;
+  useEffect(() => { reload(); }, [id]);
+  useEffect(() => {
+    if (settled === null) return undefined;
+    // A settled run has no more events, unless somebody retries it: all changes tell of that.
+    if (settled) return follow(() => "runs/stream", ["run.changed"], (type, change) => { if (type !== "run.changed" || change.run_id === id) reload(); });
+    return follow((last) => `runs/${id}/stream?after=${last}`, EVENTS, (type, event) => {
+      if (type === "step.progress") advance(event);
+      else if (type === "answer.delta") say((before) => before + (event.data?.text ?? event.text ?? ""));
+      else {
+        if (type === "step.started") advance(null);
+        reload();
+      }
+    }, state.last);
+  }, [id, settled]);
+  return { run, wrong, reload, progress, answer };
+}
+
+function Sentence({ record, chosen, choose }) {
+  const unparsed = (record.error?.unparsed ?? []).map((one) => ({ ...one, kind: "unplaced" }));
+  const marked = pieces(record.prompt, [...record.plan.steps, ...unparsed]);
+  return html`<h1 class="sentence">${marked.map(({ text, over }) => {
+    const step = over.find((one) => one.step);
+    if (over.some((one) => one.kind)) return html`<span class="unplaced" title="not understood">${text}</span>`;
+    if (!step) return text;
+    return html`<span class=${`placed ${chosen === step.step ? "lit" : ""}`} onMouseEnter=${() => choose(step.step)} onMouseLeave=${() => choose(null)}
+      title=${`step ${step.step}: ${step.tool}`}>${text}<sup class="step">${step.step}</sup></span>`;
+  })}</h1>`;
+}
+
+// What happened, in one line of figures.
+function Facts({ record, explained }) {
+  const by = record.planned_by, tokens = record.usage.input_tokens + record.usage.output_tokens;
+  const taken = record.marks.filter((mark) => mark.what === "taken_up").length;
+  const facts = [
+    SETTLED.has(record.status) && duration(explained.total_ms),
+    record.progress.of && `${record.progress.done} of ${counted(record.progress.of, "step")} done`,
+    counted(record.execution_log.length, "attempt"),
+    by && `planned by ${by.model ?? (by.source === "pattern" ? "the pattern planner" : "the caller")}`,
+    record.usage.calls > 0 && `${counted(record.usage.calls, "call")} of models, ${tokens} tokens, ${money(record.usage.usd)}`,
+    taken > 0 && `taken up again ${taken === 1 ? "once" : `${taken} times`}`,
+    record.queue_position && `place ${record.queue_position} in the queue`,
+  ].filter(Boolean);
+  return html`<p class="facts">${facts.map((fact, index) => html`${index > 0 && html`<span aria-hidden="true"> · </span>`}<span>${fact}</span>`)}</p>`;
+}
+
+function Now({ record, progress, answer }) {
+  const current = record.current;
+  const wait = current?.not_before && Date.parse(current.not_before) > clock.now();
+  return html`${current && html`<p class="now"><b>step ${current.step}</b> <code>${record.plan.steps[current.step - 1]?.tool}</code>${" "}
+      ${brief(record.plan.steps[current.step - 1]?.input)} · attempt ${current.attempt} of ${record.limits.max_attempts}
+      ${wait && html` · waits until <${Time} time=${current.not_before} exact />`}</p>`}
+    ${progress && html`<p class="now"><progress max=${progress.total ?? undefined} value=${progress.total ? progress.done : undefined} aria-label="Progress of the attempt"></progress>
+      <span class="number"> ${progress.done}${progress.total ? ` of ${progress.total}` : ""}</span> ${progress.message ?? ""}</p>`}
+    ${answer && !record.result && html`<p class="answer" aria-live="polite">${answer}</p>`}`;
+}
+
+function Outcome({ record, explained }) {
+  const { result, error } = record;
+  if (error) {
+    return html`<div class="outcome bad"><p><b>${error.message}</b></p>
+      ${explained.causes.slice(1).map((cause) => html`<p class="because">because ${cause.message}</p>`)}
+      ${error.examples.length > 0 && html`<p class="quiet">These would be understood: ${error.examples.map((one, index) => html`${index > 0 && ", "}<q>${one}</q>`)}.</p>`}</div>`;
+  }
+  if (!result) return null;
+  const output = result.output;
+  const short = result.answer?.text ?? (typeof output === "string" || typeof output === "number" || typeof output === "boolean" ? String(output) : null);
+  return html`<div class="outcome good">${short !== null && html`<p class=${short.length < 40 ? "large" : "answer"}>${short}</p>`}<p>${result.summary}</p></div>`;
+}
+
+export default function Run({ id }) {
+  const { run, wrong, reload, progress, answer } = useRun(id);
+  const [at, select] = useState(null);
+  const [lit, light] = useState(null);
+  const followed = useRef(false);
+  const record = run?.record;
+
+  useEffect(() => { if (record) document.title = `${record.status}: ${record.prompt.slice(0, 60)} · Runwright`; }, [record?.status]);
+  // The eye is led to what went wrong; else to the attempt that was made last.
+  useEffect(() => {
+    if (!record || followed.current) return;
+    const log = record.execution_log;
+    const bad = log.findLastIndex((entry) => entry.status !== "ok");
+    if (record.status === "failed" && bad >= 0) select(`a${bad}`);
+    else if (log.length) select(`a${log.length - 1}`);
+    else if (record.planning_log.length) select(`p${record.planning_log.length - 1}`);
+  }, [record?.status, record?.execution_log.length, record?.planning_log.length]);
+  const choose = (place) => { followed.current = true; select(place); };
+
+  if (wrong && !record) {
+    if (wrong.status === 401) return null;
+    return html`<section class="card"><h1>${wrong.title}</h1><p class="wrong" role="alert">${wrong.message}</p>
+      ${wrong.status === 404 && html`<p class="quiet">It may never have been, have been deleted, or be removed by now: the server keeps settled runs for RUNWRIGHT_RETENTION days.</p>`}<p><a href="#/">All runs</a></p></section>`;
+  }
+  if (!record) return html`<p class="quiet" role="status">Reading the run …</p>`;
+  return html`<article class="run">
+    <p class="crumb"><a href="#/">‹ Runs</a> <code class="quiet">${id}</code>
+      ${Object.entries(record.metadata ?? {}).map(([name, text]) => html` <span class="tag">${name}: ${text}</span>`)}
+      ${record.forked_from && html` forked from <a href=${`#/runs/${record.forked_from.run_id}`}>${record.forked_from.run_id.slice(0, 8)}</a>`}
+      ${record.forks.length > 0 && html` forks: ${record.forks.map((fork) => html` <a href=${`#/runs/${fork}`}>${fork.slice(0, 8)}</a>`)}`}</p>
+    <${Sentence} record=${record} chosen=${lit} choose=${light} />
+    <div class="state"><${Status} status=${record.status} /><${Facts} record=${record} explained=${run.explained} /></div>
+    <div role="status" aria-live="polite"><${Outcome} record=${record} explained=${run.explained} /><${Now} record=${record} progress=${progress} answer=${answer} /></div>
+    ${wrong && wrong.status !== 0 && html`<p class="wrong" role="alert">${wrong.message}</p>`}
+    <${Actions} record=${record} reload=${reload} at=${at} />
+    <${Graph} record=${record} />
+    <div class="beside">
+      <${Waterfall} record=${record} explained=${run.explained} select=${choose} chosen=${at} />
+      ${at && html`<${Detail} record=${record} at=${at} />`}
+    </div>
+    <ul class="sentences-told">${run.explained.sentences.map((sentence) => html`<li>${sentence}</li>`)}</ul>
+    <${Tabs} record=${record} reload=${reload} />
+  </article>`;
+}

@@ -1,0 +1,101 @@
+// How things are said: statuses, times, lengths, values. Everything here is pure but `html`.
+import { h } from "./vendor/preact.mjs";
+import htm from "./vendor/htm.mjs";
+
+// What it makes is text, never markup, whatever a user, a tool or a model has written.
+export const html = htm.bind(h);
+
+// A shape beside each word, so that no status is told by its colour alone.
+export const STATUSES = {
+  pending: "◌", running: "◐", waiting: "◆", completed: "✓", failed: "✕", cancelled: "⊘",
+};
+
+export const SETTLED = new Set(["completed", "failed", "cancelled"]);
+
+const GLYPHS = {
+  ...STATUSES, ok: "✓", error: "✕", timeout: "✕", in_doubt: "?", planned: "✓", finished: "✓",
+};
+
+const SAID = { in_doubt: "in doubt", timeout: "timed out" };
+
+export const Status = ({ status }) => html`<span class=${`status s-${status}`}>
+  <span aria-hidden="true">${GLYPHS[status] ?? "·"}</span> ${SAID[status] ?? status}</span>`;
+
+export function duration(ms) {
+  if (ms === null || ms === undefined) return "–";
+  if (ms < 1) return `${Math.round(ms * 1000)} µs`;
+  if (ms < 10) return `${ms.toFixed(1)} ms`;
+  if (ms < 1000) return `${Math.round(ms)} ms`;
+  if (ms < 60_000) return `${(ms / 1000).toFixed(ms < 10_000 ? 2 : 1)} s`;
+  const seconds = Math.floor(ms / 1000), minutes = Math.floor(seconds / 60);
+  if (minutes < 60) return `${minutes} min ${seconds % 60} s`;
+  const hours = Math.floor(minutes / 60);
+  return hours < 48 ? `${hours} h ${minutes % 60} min` : `${Math.floor(hours / 24)} d ${hours % 24} h`;
+}
+
+export function clockTime(time, withMs = false) {
+  if (!time) return "–";
+  const at = new Date(time);
+  const clock = at.toTimeString().slice(0, 8);
+  return withMs ? `${clock}.${String(at.getMilliseconds()).padStart(3, "0")}` : clock;
+}
+
+export function moment(time) {
+  if (!time) return "–";
+  const at = new Date(time);
+  if (at.toDateString() === new Date().toDateString()) return clockTime(time);
+  const day = at.toLocaleDateString("en", { month: "short", day: "numeric" });
+  return `${day} ${clockTime(time).slice(0, 5)}`;
+}
+
+export const Time = ({ time, exact }) => html`<time datetime=${time ?? ""} title=${time ?? ""}>
+  ${exact ? clockTime(time, true) : moment(time)}</time>`;
+
+export const counted = (count, one, many = `${one}s`) => `${count} ${count === 1 ? one : many}`;
+
+export const size = (bytes) => (bytes < 1024 ? `${bytes} B` : `${(bytes / 1024).toFixed(1)} kB`);
+
+export const money = (usd) => (usd === null || usd === undefined ? "price not known" : `$${usd === 0 ? 0 : usd.toPrecision(2)}`);
+
+export const json = (value) => JSON.stringify(value, null, 2);
+
+// A call in one line: the values of its input, shortened.
+export function brief(input) {
+  const said = Object.entries(input ?? {}).map(([, value]) =>
+    typeof value === "string" ? `“${value}”` : JSON.stringify(value));
+  const line = said.join(", ");
+  return line.length > 120 ? `${line.slice(0, 119)}…` : line;
+}
+
+// The prompt in pieces, each with what lies over it. Spans count characters, not units of UTF-16.
+export function pieces(prompt, spans) {
+  const characters = Array.from(prompt);
+  const cuts = new Set([0, characters.length]);
+  for (const { span } of spans) if (span) span.forEach((at) => cuts.add(Math.min(at, characters.length)));
+  const places = [...cuts].sort((a, b) => a - b);
+  return places.slice(1).map((end, index) => {
+    const start = places[index];
+    const over = spans.filter(({ span }) => span && span[0] <= start && span[1] >= end);
+    return { text: characters.slice(start, end).join(""), over };
+  });
+}
+
+// `rows` are lists of cells, or whole rows; `#` before the name of a column makes it one of numbers.
+export function Table({ caption, head, rows, kind = "log" }) {
+  const number = (index) => (head[index]?.[0] === "#" ? "number" : undefined);
+  return html`<div class="scroll"><table class=${kind}><caption class="hidden">${caption}</caption>
+    <thead><tr>${head.map((name, index) => html`<th scope="col" class=${number(index)}>${name[0] === "." ? html`<span class="hidden">${name.slice(1)}</span>` : name.replace("#", "")}</th>`)}</tr></thead>
+    <tbody>${rows.map((row) => (Array.isArray(row) ? html`<tr>${row.map((cell, index) => html`<td class=${number(index)}>${cell}</td>`)}</tr>` : row))}</tbody></table></div>`;
+}
+
+export const Wrong = ({ problem }) => problem && problem.status !== 401 && html`<p class="wrong" role="alert">${problem.message}</p>`;
+
+// A value that a user, a tool or a model has written: as text, in a box of its own.
+export function Value({ value, href }) {
+  if (value && typeof value === "object" && value.shortened === true) {
+    return html`<pre class="value" tabindex="0">${value.start}…</pre>
+      <p class="quiet">${size(value.bytes)} in all. ${href && html`<a href=${href} download>Download it whole</a>`}</p>`;
+  }
+  const text = typeof value === "string" ? value : json(value);
+  return html`<pre class="value" tabindex="0">${text}</pre>`;
+}

@@ -1,0 +1,356 @@
+"""What a person does on the page, in a real Chromium, at a real server."""
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from graph.settings.keys import new_key
+from tests.support.own_tools.gate_tool import GATE
+from tests.support.own_tools.shop_tool import MARKUP, SHOP
+from tests.support.patience import patience
+from tests.support.servers.browser import chromium, page_of
+from tests.support.servers.server_process import ServerProcess, serving
+
+pytestmark = pytest.mark.slow
+
+expect.set_options(timeout=patience(30) * 1000)
+
+#: What a page may ask for before there is something to be seen.
+MOST_REQUESTS = 14
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    folder = tmp_path_factory.mktemp("server")
+    with serving(folder, tools=f"{SHOP},{GATE}", backoff="0.01") as started:
+        yield started
+
+
+def open_run(page: Page, run_id: str) -> None:
+    page.goto(f"/#/runs/{run_id}")
+
+
+def status(page: Page) -> Any:
+    return page.locator(".state .status")
+
+
+def rows(page: Page) -> list[str]:
+    """The rows of the waterfall, as a screen reader has them."""
+    told: list[str] = page.locator("[role=treegrid] .w-bars > .hidden").all_text_contents()
+    return told[1:]
+
+
+def test_a_newcomer_clicks_a_sentence_and_sees_what_came_of_it(
+    browser: Browser, server: ServerProcess
+) -> None:
+    with page_of(browser, server.url) as page:
+        page.goto("/")
+        expect(page.locator(".live")).to_have_text("● live")
+        assert len(page.asked) <= MOST_REQUESTS  # type: ignore[attr-defined]
+
+        page.get_by_role("button", name="what is (41*7)+13").click()
+
+        expect(page.locator(".outcome .large")).to_have_text("300")
+        expect(status(page)).to_have_text("✓ completed")
+        expect(page.get_by_role("heading", level=1)).to_contain_text("what is (41*7)+13")
+        page.get_by_role("link", name="Runs", exact=True).click()
+        expect(page.get_by_role("row", name="what is (41*7)+13")).to_contain_text("completed")
+
+
+def test_the_plan_appears_while_one_types_and_unplaced_words_are_underlined(
+    browser: Browser, server: ServerProcess
+) -> None:
+    with page_of(browser, server.url) as page:
+        page.goto("/")
+        field = page.get_by_label("What should be done?")
+        field.fill("add a todo: call 👩‍🚀 Ann, then show my tasks")
+        expect(page.locator("#preview li")).to_have_text(
+            ["1 todo_store.add “call 👩‍🚀 Ann”", "2 todo_store.list "]
+        )
+        field.fill("what is the capital of France, and add a todo to visit it")
+        expect(page.locator(".under .unplaced")).to_have_text("what is the capital of France")
+        field.press("Enter")
+        expect(status(page)).to_have_text("✕ failed")
+        expect(page.locator(".sentence .unplaced")).to_have_text("what is the capital of France")
+
+
+def test_a_failure_is_explained_and_mended_with_another_input(
+    browser: Browser, server: ServerProcess
+) -> None:
+    run_id = server.post("calculate 6 * 7, then order a unicorn")
+    server.settled(run_id)
+    with page_of(browser, server.url) as page:
+        open_run(page, run_id)
+        expect(page.locator(".detail")).to_contain_text("ValueError")
+        expect(page.locator(".outcome")).to_contain_text("the shop has no a unicorn")
+
+        page.keyboard.press("r")
+        expect(page.locator(".panel")).to_contain_text("Not executed again: step 1.")
+        page.get_by_label("Its input").fill('{"item": ')
+        expect(page.get_by_role("button", name="Retry from step 2")).to_be_disabled()
+        page.get_by_label("Its input").fill('{"item": "cake"}')
+        page.get_by_role("button", name="Retry from step 2").click()
+
+        expect(status(page)).to_have_text("✓ completed")
+        expect(page.locator(".outcome .large")).to_have_text("ordered cake")
+        expect(page.get_by_role("row", name="attempt 1")).to_have_count(2)
+
+
+def test_attempts_and_the_waits_between_them_add_up_to_the_run(
+    browser: Browser, server: ServerProcess
+) -> None:
+    run_id = server.post("order bread")
+    server.settled(run_id)
+    with page_of(browser, server.url) as page:
+        open_run(page, run_id)
+        expect(page.get_by_role("row", name="attempt 3")).to_contain_text("succeeded")
+        assert [row.split(":")[0] for row in rows(page) if row.startswith("attempt")] == [
+            "attempt 1",
+            "attempt 2",
+            "attempt 3",
+        ]
+        assert "failed" in rows(page)[3]
+        assert "backoff" in rows(page)[3]
+        summed = page.evaluate(
+            """async (id) => {
+                const {rows, grown} = await import('/console/run/timeline.js');
+                const read = async (path) => (await fetch(path)).json();
+                const record = await read(`/runs/${id}`), told = await read(`/runs/${id}/explain`);
+                const all = rows(record, grown(record, told, 0));
+                return [all.reduce((sum, row) => sum + row.ms, 0), told.total_ms];
+            }""",
+            run_id,
+        )
+        assert summed[0] == pytest.approx(summed[1], abs=0.001)
+
+
+def test_a_plan_is_edited_and_approved(browser: Browser, server: ServerProcess) -> None:
+    with page_of(browser, server.url) as page:
+        page.goto("/")
+        page.get_by_label("show me the plan first").check()
+        page.get_by_label("What should be done?").fill("order a pizza, then calculate 1 + 1")
+        page.get_by_role("button", name="Run", exact=True).click()
+        expect(page.locator(".approve")).to_contain_text("of which 1 changes something")
+
+        page.get_by_label("Input of step 1").fill("{}")
+        expect(page.locator(".approve .wrong")).to_have_text("Step 1: shop.order needs item.")
+        page.get_by_label("Input of step 1").fill('{"item": "soup"}')
+        page.get_by_role("button", name="Remove step 2").click()
+        page.get_by_role("button", name="Approve the edited plan").click()
+
+        expect(status(page)).to_have_text("✓ completed")
+        expect(page.locator(".outcome .large")).to_have_text("ordered soup")
+        page.get_by_role("tab", name="Plan").click()
+        expect(page.get_by_role("tabpanel")).to_contain_text("As it was proposed")
+
+
+def test_who_knows_what_became_of_a_step_in_doubt_says_so(
+    browser: Browser, server: ServerProcess
+) -> None:
+    with page_of(browser, server.url) as page:
+        open_run(page, server.post("ship tea, then calculate 1 + 1"))
+        asked = page.get_by_role("region", name="Has step 1")
+        expect(asked).to_contain_text("Nobody knows")
+        expect(asked.get_by_role("button", name="Decide")).to_be_disabled()
+        asked.get_by_label("done").check()
+        asked.get_by_label("What it has returned").fill('"shipped"')
+        asked.get_by_role("button", name="Decide").click()
+        expect(status(page)).to_have_text("✓ completed")
+
+
+def test_a_run_is_forked_from_one_of_its_states(browser: Browser, server: ServerProcess) -> None:
+    run_id = server.post("calculate 6 * 7, then say hi")
+    server.settled(run_id)
+    with page_of(browser, server.url) as page:
+        open_run(page, run_id)
+        page.get_by_role("tab", name="States").click()
+        state = page.get_by_role("row", name="execute_step").nth(1)
+        state.get_by_role("button", name="Fork …").click()
+        expect(page.get_by_role("tabpanel")).to_contain_text("1 step done by then is not executed")
+        page.get_by_label("The task").fill("calculate 2 + 2")
+        expect(page.get_by_role("tabpanel")).to_contain_text("planned anew")
+        page.get_by_role("button", name="Fork", exact=True).click()
+        expect(page.locator(".crumb")).to_contain_text("forked from")
+        expect(page.locator(".outcome .large")).to_have_text("4")
+
+
+def test_several_runs_are_cancelled_at_once_and_rows_are_reached_by_keys(
+    browser: Browser, server: ServerProcess
+) -> None:
+    for name in "abc":
+        server.post(f"pass gate several-{name}")
+    with page_of(browser, server.url) as page:
+        page.goto("/#/?text=several")
+        found = page.get_by_role("row", name="pass gate several")
+        expect(found).to_have_count(3)
+        found.first.get_by_role("checkbox").check()
+        page.get_by_role("button", name="Select all 3").click()
+        page.get_by_role("button", name="Cancel 3").click()
+        page.get_by_role("button", name="Yes, cancel them").click()
+        expect(page.locator("tbody .s-cancelled")).to_have_count(3)
+
+        page.locator("h1").first.focus()
+        page.keyboard.press("/")
+        expect(page.get_by_label("Search the prompts")).to_be_focused()
+        page.keyboard.press("Escape")
+        page.keyboard.press("j")
+        page.keyboard.press("j")
+        expect(found.nth(1).get_by_role("link")).to_be_focused()
+        page.keyboard.press("Enter")
+        expect(status(page)).to_have_text("⊘ cancelled")
+
+
+def test_a_run_is_cancelled_and_the_list_changes_by_itself(
+    browser: Browser, server: ServerProcess
+) -> None:
+    with (
+        page_of(browser, server.url) as page,
+        page_of(browser, server.url) as listed,
+    ):
+        listed.goto("/")
+        run_id = server.post("pass gate never, then calculate 1 + 1")
+        open_run(page, run_id)
+        row = listed.get_by_role("row", name="pass gate never")
+        expect(row).to_contain_text("running")
+        page.get_by_role("button", name="Cancel …").click()
+        expect(page.locator(".panel")).to_contain_text("Not done: steps 1 and 2.")
+        page.get_by_role("button", name="Yes, cancel it").click()
+        expect(status(page)).to_have_text("⊘ cancelled")
+        expect(row).to_contain_text("cancelled")
+
+
+def test_a_server_is_killed_and_started_again_while_one_watches(
+    browser: Browser, tmp_path: Path
+) -> None:
+    first = ServerProcess(tmp_path, tools=GATE)
+    port = first.url.rpartition(":")[2]
+    run_id = first.post("calculate 6 * 7, then pass gate crash, then calculate 1 + 1")
+    with page_of(browser, first.url) as page:
+        open_run(page, run_id)
+        running = page.locator(".r-running")
+        running.wait_for()
+        first.kill()
+        expect(page.locator(".live")).to_contain_text("not live: as of")
+        with serving(tmp_path, tools=GATE, port=port) as second:
+            expect(page.locator(".live")).to_have_text("● live")
+            expect(page.locator(".facts")).to_contain_text("taken up again once")
+            expect(running).to_have_count(1)
+            second.open_gate("crash")
+            expect(status(page)).to_have_text("✓ completed")
+            steps = page.locator("[role=row][aria-level='1']")
+            expect(steps.filter(has_text="calculator").locator(".bar")).to_have_count(2)
+            expect(steps.filter(has_text="gate").locator(".bar")).to_have_count(1)
+            expect(steps.filter(has_text="crash until recovery").locator(".bar")).to_have_count(1)
+
+
+def test_what_others_have_written_is_text_wherever_it_stands(
+    browser: Browser, server: ServerProcess
+) -> None:
+    """The page notices what runs, or is an element, though it was given as text."""
+    said = server.post(f"say {MARKUP}")
+    failed = server.post(f"order unicorn {MARKUP}")
+    body = {"prompt": f"say {MARKUP}", "mode": "plan", "metadata": {"ticket": MARKUP}}
+    asked = server.client.post("/runs", json=body).json()["run_id"]
+    unsaid = server.post(f"what is the capital of {MARKUP}")
+    for run_id in (said, failed, unsaid):
+        server.settled(run_id)
+    server.until(asked, lambda record: record["status"] == "waiting")
+    with page_of(browser, server.url) as page:
+        page.goto("/#/tools")
+        expect(page.locator("main")).to_contain_text("onerror=hacked()")
+        page.goto("/")
+        expect(page.locator("table")).to_contain_text("onerror=hacked()")
+        page.get_by_label("What should be done?").fill(f"say {MARKUP}, and {MARKUP}")
+        expect(page.locator("#preview")).to_contain_text("onerror=hacked()")
+        for run_id in (said, failed, unsaid, asked):
+            open_run(page, run_id)
+            expect(page.locator(".sentence")).to_contain_text("onerror=hacked()")
+            for name in ("Plan", "Log", "Events", "States", "Raw", "Result"):
+                page.get_by_role("tab", name=name).click()
+                page.get_by_role("tabpanel").wait_for()
+            assert page.locator("img, main script").count() == 0
+        expect(page.locator(".editor textarea")).to_have_value(re.compile("onerror=hacked"))
+        page.get_by_label("Why not").fill(MARKUP)
+        page.get_by_role("button", name="Reject").click()
+        expect(status(page)).to_have_text("⊘ cancelled")
+        page.get_by_role("tab", name="Log").click()
+        expect(page.get_by_role("tabpanel")).to_contain_text(f"by client: {MARKUP}")
+
+
+def test_with_keys_the_page_asks_for_one_and_shows_what_is_its_owner_s(
+    browser: Browser, tmp_path: Path
+) -> None:
+    (alices, alice), (bobs, bob) = new_key("alice"), new_key("bob")
+    with serving(tmp_path, api_keys=f"{alice},{bob}") as server:
+        server.client.headers["x-api-key"] = bobs
+        server.post("calculate 2 + 2")
+        with page_of(browser, server.url) as page:
+            page.goto("/")
+            page.get_by_label("Key", exact=True).fill("wrong")
+            page.get_by_role("button", name="Enter").click()
+            expect(page.get_by_role("alert")).to_contain_text("none of this server's keys")
+            page.get_by_label("Key", exact=True).fill(alices)
+            page.get_by_role("button", name="Enter").click()
+            expect(page.locator(".owner")).to_contain_text("alice")
+            expect(page.locator(".pages")).to_contain_text("0 runs")
+            page.get_by_role("button", name="what is (41*7)+13").click()
+            expect(page.locator(".outcome .large")).to_have_text("300")
+            assert page.evaluate("document.cookie") == ""
+            assert alices not in page.evaluate("JSON.stringify(localStorage)")
+            page.get_by_role("button", name="Log out").click()
+            page.get_by_label("Key", exact=True).wait_for()
+            assert page.locator("table, .sentence").count() == 0
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_stands_in_the_way_of_who_uses_the_page_otherwise(
+    browser: Browser, server: ServerProcess, scheme: str
+) -> None:
+    """By the rules of axe, in the scheme that the system has; and nothing overflows a telephone."""
+    asked = server.client.post("/runs", json={"prompt": "order tea", "mode": "plan"})
+    waiting = asked.json()["run_id"]
+    failed = server.post("calculate 6 * 7, then order a unicorn")
+    server.settled(failed)
+    server.until(waiting, lambda record: record["status"] == "waiting")
+    places = [
+        "/",
+        f"/#/runs/{failed}",
+        f"/#/runs/{waiting}",
+        "/#/tools",
+        "/#/health",
+    ]
+    with page_of(browser, server.url, color_scheme=scheme) as page:
+        for place in places:
+            page.goto("about:blank")
+            page.goto(place)
+            page.locator("main .card").first.wait_for()
+            if "runs" in place:
+                page.get_by_role("tab", name="Log").click()
+            page.wait_for_load_state("domcontentloaded")
+            assert violations(page) == [], place
+            page.set_viewport_size({"width": 360, "height": 700})
+            assert page.evaluate("document.documentElement.scrollWidth") <= 360, place
+            page.set_viewport_size({"width": 1240, "height": 900})
+
+
+def violations(page: Page) -> list[str]:
+    """What axe finds."""
+    axe = Path(os.environ.get("MCP_NODE_MODULES", ""), "axe-core/axe.min.js")
+    if not axe.is_file():
+        assert not os.environ.get("CI"), "axe-core is not installed"
+        pytest.skip("needs axe-core from npm, and MCP_NODE_MODULES that says where it is")
+    page.evaluate(axe.read_text())
+    found = page.evaluate("axe.run()")["violations"]
+    return [json.dumps([one["id"], [node["target"] for node in one["nodes"]]]) for one in found]

@@ -1,0 +1,104 @@
+"""The page is served from the package: nothing of others, nothing inline, each compressed once."""
+
+import gzip
+import hashlib
+import json
+import re
+from pathlib import Path
+
+from api.console.page import FOLDER, POLICY
+from tests.support.runs.fake_runs import FakeRuns, serving
+
+OWN = sorted(
+    path
+    for path in FOLDER.rglob("*")
+    if path.suffix in (".js", ".css", ".html") and "vendor" not in path.parts
+)
+
+
+async def test_the_address_of_the_server_has_the_page_and_its_files():
+    async with serving(FakeRuns()) as client:
+        page = await client.get("/", headers={"accept-encoding": "identity"})
+        named = re.findall(r'(?:href|src)="(console/[^"]+)"', page.text)
+        files = {name: await client.get(f"/{name}") for name in named}
+        head = await client.head("/")
+
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    assert page.headers["content-security-policy"] == POLICY
+    assert "unsafe" not in POLICY
+    assert len(named) > 5
+    assert {file.status_code for file in files.values()} == {200}
+    assert files["console/main.js"].headers["content-type"].startswith("text/javascript")
+    assert files["console/vendor/htm.mjs"].headers["content-type"].startswith("text/javascript")
+    assert head.status_code == 200
+
+
+async def test_a_file_is_compressed_and_sent_again_only_when_it_has_changed():
+    async with serving(FakeRuns()) as client:
+        async with client.stream("GET", "/console/style.css") as answer:
+            raw = b"".join([part async for part in answer.aiter_raw()])
+        again = await client.get(
+            "/console/style.css", headers={"if-none-match": answer.headers["etag"]}
+        )
+
+    assert answer.headers["content-encoding"] == "gzip"
+    assert answer.headers["cache-control"] == "no-cache"
+    assert gzip.decompress(raw) == (FOLDER / "style.css").read_bytes()
+    assert (again.status_code, again.content) == (304, b"")
+
+
+async def test_only_the_files_of_the_page_are_given_away():
+    names = ("vendor/vendor.json", "vendor", "", "nothing.js", "..%2fpage.py", "%2e%2e/session.py")
+    async with serving(FakeRuns()) as client:
+        answers = [(await client.get(f"/console/{name}")).status_code for name in names]
+
+    assert answers == [404] * len(names)
+
+
+def test_what_others_wrote_is_as_its_sums_say_and_has_its_licence():
+    folder = FOLDER / "vendor"
+    packages = json.loads((folder / "vendor.json").read_text())
+
+    sums = {name: digest for package in packages for name, digest in package["sha256"].items()}
+    assert {path.name for path in folder.iterdir()} == {*sums, "vendor.json"}
+    for name, digest in sums.items():
+        assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest, name
+    for package in packages:
+        assert f"{package['name']}.LICENSE" in package["sha256"]
+
+
+def test_no_file_of_ours_names_another_host_or_has_inline_code():
+    for path in OWN:
+        text = path.read_text().replace("http://www.w3.org/2000/svg", "")  # a name, not an address
+        assert not re.search(r"https?://|//[a-z]+\.[a-z]", text), path
+        assert not re.search(r"innerHTML|dangerously|\beval\b|new Function|insertAdjacent", text), (
+            path
+        )
+    page = (FOLDER / "index.html").read_text()
+    assert not re.search(r"<style|\bstyle=|\bon[a-z]+=|<script(?![^>]*\bsrc=)", page)
+
+
+def test_modules_are_short_and_all_of_them_are_small():
+    modules = [path for path in OWN if path.suffix != ".css"]
+    assert all(len(path.read_text().splitlines()) <= 200 for path in modules)
+    assert sum(path.stat().st_size for path in modules) <= 90_000
+
+
+def test_folders_of_the_page_are_no_long_listings():
+    for folder in {path.parent for path in FOLDER.rglob("*")}:
+        assert len([*folder.iterdir()]) <= 15
+
+
+def test_the_wheel_has_the_files(tmp_path: Path):
+    """As hatchling is told: all of the four packages, whatever the kind of file."""
+    from hatchling.builders.wheel import WheelBuilder
+
+    builder = WheelBuilder(str(FOLDER.parents[2]))
+    packed = {file.distribution_path for file in builder.recurse_included_files()}
+
+    wanted = {
+        path.relative_to(FOLDER.parents[2]).as_posix()
+        for path in FOLDER.rglob("*")
+        if path.is_file()
+    }
+    assert wanted <= packed
