@@ -67,7 +67,8 @@ export const live = {
 };
 
 // Follow a stream of events. `path` gives its address after the last number that was seen; `onEvent`
-// gets type and data, and "opened" each time that it is connected anew: what was missed is read then.
+// gets type and data, and "opened" each time that it is connected, with how often it was before: what
+// was missed is read then.
 export function follow(path, types, onEvent, last = 0) {
   let source, again, heard = Date.now(), opened = 0, ended = false;
 
@@ -94,7 +95,7 @@ export function follow(path, types, onEvent, last = 0) {
     source = new EventSource(at(path(last)));
     source.onopen = () => {
       alive();
-      if (opened++) onEvent("opened");
+      onEvent("opened", opened++);
     };
     source.onerror = lost;
     for (const type of [...types, "heartbeat"]) {
@@ -116,10 +117,7 @@ export function follow(path, types, onEvent, last = 0) {
   // A browser has few connections to a server: what nobody sees needs none.
   const shown = () => {
     if (document.hidden) close();
-    else {
-      open();
-      onEvent("opened");
-    }
+    else open();
   };
   function stop() {
     ended = true;

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from graph.settings.keys import new_key
 from tests.support.own_tools.gate_tool import GATE
 from tests.support.own_tools.shop_tool import MARKUP, SHOP
-from tests.support.patience import patience
+from tests.support.patience import patience, wait_until
 from tests.support.servers.browser import chromium, page_of
 from tests.support.servers.server_process import ServerProcess, serving
 
@@ -67,6 +67,20 @@ def test_a_newcomer_clicks_a_sentence_and_sees_what_came_of_it(
         expect(page.get_by_role("heading", level=1)).to_contain_text("what is (41*7)+13")
         page.get_by_role("link", name="Runs", exact=True).click()
         expect(page.get_by_role("row", name="what is (41*7)+13")).to_contain_text("completed")
+
+
+def test_what_changed_before_the_page_was_told_of_changes_is_seen(
+    browser: Browser, server: ServerProcess
+) -> None:
+    with page_of(browser, server.url) as page:
+        held: list[Route] = []
+        page.route("**/runs/stream", lambda route: held.append(route))
+        page.goto("/")
+        expect(page.locator(".pages")).to_contain_text("run")
+        server.settled(server.post("calculate 1234 * 2"))
+        wait_until(lambda: held or page.wait_for_timeout(1))
+        held[0].continue_()
+        expect(page.get_by_role("row", name="calculate 1234 * 2")).to_be_visible()
 
 
 def test_the_plan_appears_while_one_types_and_unplaced_words_are_underlined(
@@ -184,6 +198,15 @@ def test_a_run_is_forked_from_one_of_its_states(browser: Browser, server: Server
         page.get_by_role("button", name="Fork", exact=True).click()
         expect(page.locator(".crumb")).to_contain_text("forked from")
         expect(page.locator(".outcome .large")).to_have_text("4")
+
+        open_run(page, run_id)
+        page.get_by_role("tab", name="States").click()
+        state.get_by_role("button", name="Fork …").click()
+        page.get_by_role("button", name="Edit its plan").click()
+        page.get_by_label("Tool of step 2").select_option("calculator")
+        page.get_by_label("Input of step 2").fill('{"expression": "{step_1_output} + 1"}')
+        page.get_by_role("button", name="Fork", exact=True).click()
+        expect(page.locator(".outcome .large")).to_have_text("43")
 
 
 def test_several_runs_are_cancelled_at_once_and_rows_are_reached_by_keys(

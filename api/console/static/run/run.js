@@ -51,7 +51,8 @@ function useRun(id) {
     return follow((last) => `runs/${id}/stream?after=${last}`, EVENTS, (type, event) => {
       if (type === "step.progress") advance(event);
       else if (type === "answer.delta") say((before) => before + (event.data?.text ?? event.text ?? ""));
-      else {
+      // It goes on from the record that is shown.
+      else if (type !== "opened" || event > 0) {
         if (type === "step.started") advance(null);
         reload();
       }

@@ -2,7 +2,7 @@
 import { useEffect, useState } from "../vendor/hooks.mjs";
 import { call } from "../api.js";
 import { brief, clockTime, counted, duration, html, json, Status, Table, Time, Value, Wrong } from "../words.js";
-import { Plan, useTools } from "./plan.js";
+import { drafted, Editor, faults, Plan, planOf, useTools } from "./plan.js";
 
 function Result({ record }) {
   if (!record.result) return html`<p class="quiet">There is no result${record.error ? ": the run did not complete" : " yet"}.</p>`;
@@ -31,19 +31,27 @@ function Log({ record }) {
 }
 
 function Fork({ record, from, close }) {
+  const tools = useTools();
   const [prompt, write] = useState(record.prompt);
+  const [draft, edit] = useState(null);
   const [wrong, tell] = useState(null);
   const edited = prompt !== record.prompt;
+  const unfit = draft ? faults(draft, tools, true) : [];
+  const state = { ...(edited ? { prompt } : {}), ...(draft ? { plan: { steps: planOf(draft, 1) } } : {}) };
   async function fork() {
     try {
-      const made = await call(`runs/${record.run_id}/fork`, { method: "POST", body: { checkpoint_id: from.checkpoint_id, ...(edited ? { state: { prompt } } : {}) } });
+      const made = await call(`runs/${record.run_id}/fork`, { method: "POST", body: { checkpoint_id: from.checkpoint_id, ...(edited || draft ? { state } : {}) } });
       location.hash = `#/runs/${made.run_id}`;
     } catch (problem) { tell(problem); }
   }
+  const done = from.cursor ? ` ${counted(from.cursor, "step")} done by then ${from.cursor === 1 ? "is" : "are"} not executed again.` : " Nothing was done by then: all of it is executed.";
   return html`<div class="form"><label>The task <textarea rows="2" value=${prompt} onInput=${(event) => write(event.target.value)}></textarea></label>
+    ${draft ? html`<${Editor} draft=${draft} edit=${edit} tools=${tools} first=${1} />`
+      : record.plan.steps.length > 0 && html`<button onClick=${() => edit(drafted(record.plan.steps))}>Edit its plan</button>`}
+    ${unfit.map((fault) => html`<p class="wrong">${fault}</p>`)}
     <p>A new run begins as this one was at ${clockTime(from.time, true)}; this one stays as it is.
-      ${edited ? " With other words it is planned anew, and all of that plan is executed." : from.cursor ? ` ${counted(from.cursor, "step")} done by then ${from.cursor === 1 ? "is" : "are"} not executed again.` : " Nothing was done by then: all of it is executed."}</p>
-    <button class="primary" onClick=${fork}>Fork</button> <button class="plain" onClick=${close}>Leave it</button>
+      ${draft ? " Steps that were done by then and are the same are not executed again; all others of your plan are." : edited ? " With other words it is planned anew, and all of that plan is executed." : done}</p>
+    <button class="primary" disabled=${unfit.length > 0} onClick=${fork}>Fork</button> <button class="plain" onClick=${close}>Leave it</button>
     <${Wrong} problem=${wrong} /></div>`;
 }
 
