@@ -98,11 +98,11 @@ bench-house: .venv/.installed ## sizes, imports, private words, files entered by
 notebook: .venv/.dev        ## execute the notebook and keep what it shows
 	$(BIN)/python -m tests.support.runs.notebook_run
 
-vendor: .venv/.dev          ## fetch anew what the page loads of others, with npm; the versions are in tests/support/servers/vendored.py
-	$(BIN)/python -m tests.support.servers.vendored
+vendor: .venv/.dev          ## fetch anew what the page loads of others, with npm; the versions are in tests/support/console/vendored.py
+	$(BIN)/python -m tests.support.console.vendored
 
 pictures: .venv/.dev        ## take the pictures of the page that README and docs show, with Chromium
-	$(BIN)/python -m tests.support.servers.pictures
+	$(BIN)/python -m tests.support.console.pictures
 
 models: .venv/.models       ## what is needed beside to plan with models; `make run` sees to it by itself
 

@@ -41,6 +41,7 @@ from graph.state import (
     split,
     whole,
 )
+from nodes.answers.writer import AnswerWriter, Audience, Nobody, Say
 from nodes.approval.asking import EXPIRES, ApprovalGate
 from nodes.approval.in_doubt import DoubtGate
 from nodes.contract.steps import Wait, WithoutSlot, no_slots, sleep_until
@@ -48,7 +49,6 @@ from nodes.execute_step import Learn, Tell, execute_step
 from nodes.fallback_plan import LazyPlanner, fallback_plan
 from nodes.finalize import finalize
 from nodes.plan import plan
-from nodes.planning.answering import AnswerWriter, Audience, Nobody, Say
 from nodes.planning.model import ModelLadder
 from nodes.planning.planner import ModelPlanner
 from tools.invocation import ToolErrors

@@ -29,9 +29,9 @@ from graph.state.row import Quota
 from graph.storage.open import open_storage
 from graph.storage.sqlite.ownership import ServerAddress
 from graph.storage.storage import Storage, StorageError, StorageUnavailable
-from graph.telemetry.lag import measuring
 from graph.telemetry.metrics import Metrics
 from graph.telemetry.observer import RunObserver, together
+from graph.telemetry.scrape import measuring
 from graph.telemetry.traces import tell_again, tracing
 from graph.telemetry.webhooks import WebhookSender, make_endpoints, sending, subscriptions
 from nodes.approval.in_doubt import DoubtGate

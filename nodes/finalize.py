@@ -10,9 +10,9 @@ from langgraph.types import Overwrite
 from graph.state import Result, RunState, attempts, is_said_done, outputs
 from graph.state.rounds import dropped, is_answered
 from graph.state.wording import counted
+from nodes.answers.writer import AnswerWriter
 from nodes.approval.edited_plan import PlanUnfit
 from nodes.approval.hand_edits import check_done, checked_plan, fault_of, refused
-from nodes.planning.answering import AnswerWriter
 from tools.registry import Tool
 
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?(E[+-]?[0-9]+)?")

@@ -15,9 +15,9 @@ from typing import Any
 from benchmarks.answers.states import answerable
 from graph.models.client import LiteLlmModel, close_clients
 from graph.state import RunState, run_error
-from nodes.planning.answer import answer_messages
+from nodes.answers.prompt import answer_messages
+from nodes.answers.spoken import SpokenText
 from nodes.planning.model import ModelFailure
-from nodes.planning.spoken import SpokenText
 from tests.support.models.real_model import real_model
 
 #: Words of whoever does not claim that all went well.

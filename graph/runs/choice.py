@@ -7,8 +7,8 @@ from typing import Any
 
 from graph.settings.webhooks import is_address, origin_of
 from graph.state import Choice, Limits
+from nodes.answers.structured import schema_fault
 from nodes.contract.json_data import UNSTORABLE
-from nodes.planning.structured import schema_fault
 from tools.registry import Tool
 from tools.toolbox import absence, to_come
 

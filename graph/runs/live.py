@@ -20,7 +20,7 @@ from graph.runs.watch import (
 )
 from graph.state import RunState, Step
 from graph.state.row import RunRow, state_of
-from nodes.planning.answering import Say
+from nodes.answers.writer import Say
 from tools.registry import ToolProgress
 
 #: Why a run goes on: it was accepted, left by an earlier process, retried, decided about by a

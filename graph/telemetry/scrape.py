@@ -1,7 +1,9 @@
 """One answer to Prometheus: what was counted, and how everything stands just now."""
 
+import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 
 from graph.queue.model_calls import ModelCalls
 from graph.runs.context import RunContext
@@ -71,3 +73,30 @@ class Scrape:
                 under_way, waiting = self._calls.load(name)
                 self.metrics.model_in_flight.labels(name).set(under_way)
                 self.metrics.model_queued.labels(name).set(waiting)
+
+
+# How late the event loop is: what holds it up keeps everybody waiting.
+
+
+#: How often it is looked at, in seconds.
+EVERY = 0.5
+
+
+@asynccontextmanager
+async def measuring(metrics: Metrics, every: float = EVERY) -> AsyncIterator[None]:
+    """Look at it for as long as the context lasts."""
+    task = asyncio.create_task(_measure(metrics, every))
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+async def _measure(metrics: Metrics, every: float) -> None:
+    loop = asyncio.get_running_loop()
+    while True:
+        metrics.heartbeat.set(time.time())
+        due = loop.time() + every
+        await asyncio.sleep(every)
+        metrics.loop_lag.observe(max(0.0, loop.time() - due))

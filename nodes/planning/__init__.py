@@ -1,5 +1,5 @@
-"""How a model is asked for a plan, or for an answer in words, and how what it says is read.
+"""How a model is asked for a plan, and how what it says is read.
 
-Others use `answering`, `budget`, `complexity.THRESHOLD`, `model`, `planner.ModelPlanner`,
-`structured` and `unplanned`.
+Others use `budget`, `charging`, `complexity.THRESHOLD`, `conversation`, `model`, `outcomes`,
+`planner.ModelPlanner`, `prompt.repair`, `reading` and `unplanned`.
 """

@@ -289,3 +289,23 @@ class ModelLadder:
         if self.complex_model is None or score < self.threshold:
             return list(self.order)
         return [self.complex_model, *(name for name in self.order if name != self.complex_model)]
+
+
+# What a run wants of a model at its end.
+
+
+def answer_wanted(state: RunState, policy: AnswerPolicy) -> bool:
+    """Whether a model is to answer in words: as the run was told, else as the server does it."""
+    choice = state.get("choice")
+    if choice and "answer" in choice:
+        return choice["answer"]
+    if schema_of(state) is not None:
+        return True
+    by = state["planned_by"]
+    return policy == "auto" and by is not None and by["source"] == "llm"
+
+
+def schema_of(state: RunState) -> dict[str, Any] | None:
+    """The JSON Schema of the shape in which the answer is given as well; None where it is not."""
+    choice = state.get("choice")
+    return choice.get("result_schema") if choice else None

@@ -8,7 +8,6 @@ from graph.state import PlannedBy, Planning, PlanningCall, RunState, outputs
 from graph.state.rounds import abandoned, round_of
 from nodes.contract.plan_check import run_tools
 from nodes.contract.steps import WithoutSlot, no_slots
-from nodes.planning.answer import wanted
 from nodes.planning.budget import add, limits_of, of_this_start
 from nodes.planning.charging import NotAffordable, charged
 from nodes.planning.complexity import Features, complexity
@@ -20,6 +19,7 @@ from nodes.planning.model import (
     Message,
     ModelFailure,
     ModelLadder,
+    answer_wanted,
 )
 from nodes.planning.offer import Offer, Offers
 from nodes.planning.outcomes import (
@@ -103,7 +103,7 @@ class ModelPlanner:
         if unusable := _unusable(ModelAttempt(state, planning, self.ladder, log)):
             return unusable
         offer = self._offers.of(state, _answers(planning, log))
-        answers = wanted(state, self.ladder.answer)
+        answers = answer_wanted(state, self.ladder.answer)
         fixed = offer.text + (MAY_ANSWER if answers else "")
         conversation = Conversation(
             fixed, offer.form, self.ladder.output, self.ladder.context, answers
@@ -208,7 +208,7 @@ def _is_answered(
     words = (answer.answer or "").strip()
     # It is read again from the record, which has so much of it.
     whole = shortened_raw(completion.text) == completion.text
-    return bool(words) and whole and wanted(state, policy)
+    return bool(words) and whole and answer_wanted(state, policy)
 
 
 def _answers(planning: Planning, log: Sequence[PlanningCall]) -> list[str]:

@@ -40,7 +40,7 @@ FLOORS = (
     ("graph.record",),
     ("graph.settings",),
     ("nodes.plan", "nodes.fallback_plan", "nodes.execute_step", "nodes.finalize"),
-    ("nodes.approval",),
+    ("nodes.answers", "nodes.approval"),
     ("nodes.planning",),
     ("nodes.contract", "nodes.patterns"),
     ("tools",),

@@ -11,10 +11,10 @@ import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
 from graph.settings.keys import new_key
+from tests.support.console.browser import chromium, page_of
 from tests.support.own_tools.gate_tool import GATE
 from tests.support.own_tools.shop_tool import MARKUP, SHOP
 from tests.support.patience import patience, wait_until
-from tests.support.servers.browser import chromium, page_of
 from tests.support.servers.server_process import ServerProcess, serving
 
 pytestmark = pytest.mark.slow

@@ -5,7 +5,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nodes.planning.spoken import LONGEST, SpokenText
+from nodes.answers.spoken import LONGEST, SpokenText
 
 PIECES = [
     "<think>",

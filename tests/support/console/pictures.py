@@ -6,8 +6,8 @@ from pathlib import Path
 from playwright.sync_api import Page
 
 from tests.support.checkout import ROOT
+from tests.support.console.browser import chromium, page_of
 from tests.support.own_tools.shop_tool import SHOP
-from tests.support.servers.browser import chromium, page_of
 from tests.support.servers.server_process import ServerProcess, serving
 
 FOLDER = ROOT / "docs/doors"

@@ -8,8 +8,10 @@ from typing import Any, Literal, Protocol
 
 from graph.state import Answer, PlannedBy, Planning, PlanningCall, Result, RunState, Structured
 from graph.state.rounds import rounds_of
+from nodes.answers.prompt import answer_messages, given, value_messages
+from nodes.answers.spoken import SpokenText
+from nodes.answers.structured import fitting
 from nodes.contract.steps import WithoutSlot, no_slots
-from nodes.planning.answer import answer_messages, given, schema_of, value_messages, wanted
 from nodes.planning.budget import add, seconds_left
 from nodes.planning.charging import NotAffordable, charged
 from nodes.planning.model import (
@@ -20,12 +22,12 @@ from nodes.planning.model import (
     ModelFailure,
     ModelLadder,
     Tell,
+    answer_wanted,
+    schema_of,
 )
 from nodes.planning.outcomes import ModelAttempt, Update, first_of
 from nodes.planning.prompt import repair
 from nodes.planning.reading import WHOLE
-from nodes.planning.spoken import SpokenText
-from nodes.planning.structured import fitting
 
 logger = logging.getLogger("runwright.models")
 
@@ -106,7 +108,7 @@ class AnswerWriter:
         """
         result = state["result"]
         policy: AnswerPolicy = self.ladder.answer if self.ladder else "auto"
-        if result is None or not wanted(state, policy) or not self.audience.waits(state):
+        if result is None or not answer_wanted(state, policy) or not self.audience.waits(state):
             return {}
         schema = schema_of(state)
         course = _Course(state)

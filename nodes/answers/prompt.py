@@ -9,7 +9,7 @@ from typing import Any
 from graph.state import RunState, Step, attempts, in_doubt, outputs
 from graph.state.rounds import dropped, rounds_of
 from nodes.planning.conversation import earlier_turns
-from nodes.planning.model import AnswerPolicy, Message
+from nodes.planning.model import Message, schema_of
 from nodes.planning.reading import said
 
 _RULES = """\
@@ -45,23 +45,6 @@ _LEFT_OUT = "(not shown: the record would be too long)"
 _MOST_INPUT, _MOST_WORDS = 500, 500
 
 _DELIMITER = re.compile(r"<(?=\s*/?\s*(?:request|record|step|value))", re.IGNORECASE)
-
-
-def wanted(state: RunState, policy: AnswerPolicy) -> bool:
-    """Whether a model is to answer in words: as the run was told, else as the server does it."""
-    choice = state.get("choice")
-    if choice and "answer" in choice:
-        return choice["answer"]
-    if schema_of(state) is not None:
-        return True
-    by = state["planned_by"]
-    return policy == "auto" and by is not None and by["source"] == "llm"
-
-
-def schema_of(state: RunState) -> dict[str, Any] | None:
-    """The JSON Schema of the shape in which the answer is given as well; None where it is not."""
-    choice = state.get("choice")
-    return choice.get("result_schema") if choice else None
 
 
 def given(state: RunState) -> str:
