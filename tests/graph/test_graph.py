@@ -211,7 +211,7 @@ def test_the_drawing_has_every_edge() -> None:
 
 def test_studio_gets_the_graph_without_storage_of_its_own() -> None:
     """The server that loads it brings its own, and refuses one that comes with any."""
-    from graph.studio import graph as studio_graph
+    from graph.workbench.studio import graph as studio_graph
 
     assert studio_graph.checkpointer is None
     assert studio_graph.store is None

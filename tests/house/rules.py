@@ -28,7 +28,7 @@ FLOORS = (
     ("api.middleware",),
     ("api.views",),
     ("api.strict",),
-    ("graph.studio", "graph.workbench"),
+    ("graph.workbench",),
     ("graph.compose",),
     ("graph.service",),
     ("graph.commands", "graph.telemetry"),

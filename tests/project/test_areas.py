@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.areas import Budgets, Times, area_of, main, read_budgets
 from tests.support.checkout import ROOT
 from tests.support.patience import patience
+from tests.support.timing.areas import Budgets, Times, area_of, main, read_budgets
 
 BUDGETS = Budgets({"graph/runs": 5.0, "lint": 10.0}, other=1.0, total=60.0)
 
@@ -80,7 +80,7 @@ def test_what_pytest_counts_is_counted_over_all_its_processes(
     env["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # the others take seconds to be loaded
     times = tmp_path / "times.jsonl"
     times.write_text(json.dumps({"area": "install", "seconds": 3}) + "\n")
-    plugins = ("-p", "xdist.plugin", "-p", "tests.support.areas", "-p", "no:cacheprovider")
+    plugins = ("-p", "xdist.plugin", "-p", "tests.support.timing.areas", "-p", "no:cacheprovider")
     own = ("-c", "/dev/null", "--rootdir", str(tmp_path), "--times", str(times))
     for processes in ("0", "2"):
         ran = subprocess.run(

@@ -10,9 +10,9 @@ from graph.runs.context import thread
 from graph.state import Channels, whole
 from graph.storage.open import open_storage
 from graph.telemetry.spans import Span, spans
+from tests.support.deployment.otlp_receiver import Manner, Receiver, receiving
 from tests.support.patience import wait_until
 from tests.support.servers.server_process import ServerProcess, serving
-from tests.support.telemetry.otlp_receiver import Manner, Receiver, receiving
 
 PROMPTS = ("what is 2 plus 3", "divide 1 by 0", "hello there", "add milk to my to-do list")
 

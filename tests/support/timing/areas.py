@@ -1,8 +1,8 @@
 """Where the time of CI goes: its slowest tests, and its areas beside what each may take.
 
-`python -m pytest -p tests.support.areas --times FILE` appends what its tests take to a file, a JSON
-object a line; `python -m tests.support.areas FILE` tells what stands in it. Whatever else takes
-time appends `{"area": NAME, "seconds": N}`. An area of tests is the first two folders below
+`python -m pytest -p tests.support.timing.areas --times FILE` appends what its tests take to a file, a
+JSON object a line; `python -m tests.support.timing.areas FILE` tells what stands in it. Whatever else
+takes time appends `{"area": NAME, "seconds": N}`. An area of tests is the first two folders below
 `tests/`; what its tests take is the sum over the processes, some of which run at the same time.
 """
 
@@ -118,7 +118,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print what a file tells."""
-    parser = argparse.ArgumentParser(prog="python -m tests.support.areas")
+    parser = argparse.ArgumentParser(prog="python -m tests.support.timing.areas")
     parser.add_argument("file", type=Path)
     parser.add_argument("--elapsed", type=float, default=0.0, help="seconds that all of it took")
     options = parser.parse_args(arguments)

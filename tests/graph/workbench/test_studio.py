@@ -403,7 +403,7 @@ def test_the_graphs_module_is_loaded_once() -> None:
     """A file loaded by its path would be a second copy beside the package's own."""
     listed = json.loads((ROOT / "langgraph.json").read_text())
 
-    assert listed["graphs"] == {"runwright": "graph.studio:graph"}
+    assert listed["graphs"] == {"runwright": "graph.workbench.studio:graph"}
 
 
 def test_what_the_server_keeps_lies_in_the_folder_it_was_started_in(
