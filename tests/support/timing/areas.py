@@ -3,7 +3,7 @@
 `python -m pytest -p tests.support.timing.areas --times FILE` appends what its tests take to a file,
 a JSON object a line; `python -m tests.support.timing.areas FILE` tells what stands in it. Whatever
 else takes time appends `{"area": NAME, "seconds": N}`. An area of tests is the first two folders
-below `tests/`; what its tests take is the sum over the processes, some of which run at the same time.
+below `tests/`; what its tests take is the sum over the processes, some of which run at once.
 """
 
 import argparse
