@@ -27,7 +27,7 @@ function Attempt({ record, index }) {
       ${template && html`<${Field} name="As planned"><${Value} value=${template} /><//>`}
       ${entry.status === "ok" && html`<${Field} name="Output"><${Value} value=${entry.output} href=${href} /><//>`}
       ${entry.may_have_acted && html`<${Field} name="Effects">It may have changed something.<//>`}
-      ${entry.thread_running && html`<${Field} name="Left behind">Its tool could not be stopped, and may still be running.<//>`}
+      ${entry.thread_running && html`<${Field} name="Left behind">Its tool could not be stopped; it may still run.<//>`}
       ${entry.changed?.length > 0 && html`<${Field} name="Changed since">${entry.changed.join(", ")}<//>`}
       ${entry.generation > 0 && html`<${Field} name="Generation">${entry.generation}<//>`}
     </dl></section>`;

@@ -135,7 +135,7 @@ export default function Run({ id }) {
   if (wrong && !record) {
     if (wrong.status === 401) return null;
     return html`<section class="card"><h1>${wrong.title}</h1><p class="wrong" role="alert">${wrong.message}</p>
-      ${wrong.status === 404 && html`<p class="quiet">It may never have been, have been deleted, or be removed by now: the server keeps settled runs for RUNWRIGHT_RETENTION days.</p>`}<p><a href="#/">All runs</a></p></section>`;
+      ${wrong.status === 404 && html`<p class="quiet">It may have been deleted, or removed after RUNWRIGHT_RETENTION days.</p>`}<p><a href="#/">All runs</a></p></section>`;
   }
   if (!record) return html`<p class="quiet" role="status">Reading the run …</p>`;
   return html`<article class="run">
