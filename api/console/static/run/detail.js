@@ -20,7 +20,7 @@ function Attempt({ record, index }) {
     <p class="fate"><${Status} status=${entry.status} /> <span class="number">${duration(entry.duration_ms)}</span>
       <span class="quiet number"> ${clockTime(entry.started_at, true)} → ${clockTime(ended, true)}</span></p>
     ${entry.error && html`<div class="error"><b>${entry.error.type}</b> ${entry.error.message}
-      <p class="quiet">${entry.error.retryable ? "Another attempt may succeed." : "Another attempt would fail in the same way."}
+      <p class="quiet">${entry.status === "in_doubt" ? "So it is not called again by itself." : entry.error.retryable ? "Another attempt may succeed." : "Another would fail alike."}
         ${entry.retry_at && html` The next one is due at <${Time} time=${entry.retry_at} exact />.`}</p></div>`}
     <dl>
       <${Field} name="Input"><${Value} value=${entry.input} /><//>

@@ -32,9 +32,10 @@ function useRun(id) {
     try {
       const [record, explained] = await Promise.all([call(`runs/${id}?max_value_bytes=${MOST}`), call(`runs/${id}/explain`)]);
       clock.sync(record.server_time);
+      const settled = SETTLED.has(record.status), known = settled && record.last_event_id === state.last;
       state.last = record.last_event_id;
-      if (SETTLED.has(record.status)) advance(null);
-      show({ record, explained });
+      if (settled) advance(null);
+      if (!known) show({ record, explained });
       tell(null);
     } catch (problem) {
       tell(problem);
