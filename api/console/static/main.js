@@ -60,8 +60,7 @@ function Login({ problem, entered }) {
       onInput=${(event) => write(event.target.value)} />
     <button class="primary">Enter</button>
     ${wrong && html`<p class="wrong" role="alert">${wrong}</p>`}
-    <p class="quiet">The browser keeps a session that no script can read, for as long as it is open; the
-      server forgets it after 12 hours without a call, and when it ends.</p>
+    <p class="quiet">The browser keeps a session that no script can read, until it is closed.</p>
   </form>`;
 }
 
@@ -84,6 +83,7 @@ function App() {
   const [loaded, load] = useState({});
   const [shownTheme, show] = useState(theme());
   const [keys, showKeys] = useState(false);
+  const turn = () => show(theme(THEMES[(THEMES.indexOf(theme()) + 1) % 3]));
 
   const ask = () => call("session").then((told) => {
     know(told);
@@ -113,7 +113,7 @@ function App() {
         return;
       }
       if (event.key === "?") showKeys((now) => !now);
-      else if (event.key === "t") show(theme(THEMES[(THEMES.indexOf(theme()) + 1) % 3]));
+      else if (event.key === "t") turn();
       else if (event.key === "Escape" && keys) showKeys(false);
       else if (event.key === "Escape" && place.name !== "runs") location.hash = "#/";
       else if (event.key === "n" && place.name !== "runs") location.hash = "#/";
@@ -144,7 +144,7 @@ function App() {
       <${Live} />
       ${session.keys && session.owner && html`<span class="owner">${session.owner} <button class="plain" onClick=${leave}>Log out</button></span>`}
       <button class="plain" title="Light, dark, or as the system (t)" aria-label=${`Theme: ${shownTheme}`}
-        onClick=${() => show(theme(THEMES[(THEMES.indexOf(shownTheme) + 1) % 3]))}>◑</button>
+        onClick=${turn}>◑</button>
       <button class="plain" title="Keys (?)" aria-label="Keys" aria-expanded=${keys} onClick=${() => showKeys(!keys)}>?</button>
     </header>
     <main id="main" tabindex="-1">

@@ -337,6 +337,40 @@ def test_with_keys_the_page_asks_for_one_and_shows_what_is_its_owner_s(
             assert page.locator("table, .sentence").count() == 0
 
 
+_ATTACK = """async (url) => {
+    const said = [];
+    const json = { 'content-type': 'application/json' }, body = '{"prompt": "what is 1 + 1"}';
+    for (const options of [
+        { credentials: 'include' },
+        { method: 'POST', credentials: 'include', headers: json, body },
+        { method: 'POST', credentials: 'include', mode: 'no-cors', body },
+    ]) said.push(await fetch(`${url}/runs`, options).then((told) => told.type, () => 'refused'));
+    return said;
+}"""
+
+
+def test_a_page_of_another_port_can_do_nothing_by_the_session(
+    browser: Browser, tmp_path: Path
+) -> None:
+    """It is of the same site, so that the browser sends the cookie with what it asks."""
+    key, kept = new_key("alice")
+    with serving(tmp_path, api_keys=str(kept)) as server:
+        other = "http://127.0.0.1:1/"
+        context = browser.new_context()
+        page = context.new_page()
+        page.goto(server.url)
+        page.get_by_label("Key", exact=True).fill(key)
+        page.get_by_role("button", name="Enter").click()
+        page.locator(".owner").wait_for()
+        page.route(other, lambda route: route.fulfill(body="<p>hello", content_type="text/html"))
+        page.goto(other)
+
+        assert page.evaluate(_ATTACK, server.url) == ["refused"] * 3
+        server.client.headers["x-api-key"] = key
+        assert server.client.get("/runs").json()["total"] == 0
+        context.close()
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_nothing_stands_in_the_way_of_who_uses_the_page_otherwise(
     browser: Browser, server: ServerProcess, scheme: str

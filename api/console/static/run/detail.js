@@ -20,14 +20,14 @@ function Attempt({ record, index }) {
     <p class="fate"><${Status} status=${entry.status} /> <span class="number">${duration(entry.duration_ms)}</span>
       <span class="quiet number"> ${clockTime(entry.started_at, true)} → ${clockTime(ended, true)}</span></p>
     ${entry.error && html`<div class="error"><b>${entry.error.type}</b> ${entry.error.message}
-      <p class="quiet">${entry.error.retryable ? "Another attempt may succeed." : "Another attempt would fail in the same way."}
+      <p class="quiet">${entry.status === "in_doubt" ? "So it is not called again by itself." : entry.error.retryable ? "Another attempt may succeed." : "Another would fail alike."}
         ${entry.retry_at && html` The next one is due at <${Time} time=${entry.retry_at} exact />.`}</p></div>`}
     <dl>
       <${Field} name="Input"><${Value} value=${entry.input} /><//>
       ${template && html`<${Field} name="As planned"><${Value} value=${template} /><//>`}
       ${entry.status === "ok" && html`<${Field} name="Output"><${Value} value=${entry.output} href=${href} /><//>`}
       ${entry.may_have_acted && html`<${Field} name="Effects">It may have changed something.<//>`}
-      ${entry.thread_running && html`<${Field} name="Left behind">Its tool could not be stopped, and may still be running.<//>`}
+      ${entry.thread_running && html`<${Field} name="Left behind">Its tool could not be stopped; it may still run.<//>`}
       ${entry.changed?.length > 0 && html`<${Field} name="Changed since">${entry.changed.join(", ")}<//>`}
       ${entry.generation > 0 && html`<${Field} name="Generation">${entry.generation}<//>`}
     </dl></section>`;

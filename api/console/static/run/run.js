@@ -32,9 +32,10 @@ function useRun(id) {
     try {
       const [record, explained] = await Promise.all([call(`runs/${id}?max_value_bytes=${MOST}`), call(`runs/${id}/explain`)]);
       clock.sync(record.server_time);
+      const settled = SETTLED.has(record.status), known = settled && record.last_event_id === state.last;
       state.last = record.last_event_id;
-      if (SETTLED.has(record.status)) advance(null);
-      show({ record, explained });
+      if (settled) advance(null);
+      if (!known) show({ record, explained });
       tell(null);
     } catch (problem) {
       tell(problem);
@@ -135,7 +136,7 @@ export default function Run({ id }) {
   if (wrong && !record) {
     if (wrong.status === 401) return null;
     return html`<section class="card"><h1>${wrong.title}</h1><p class="wrong" role="alert">${wrong.message}</p>
-      ${wrong.status === 404 && html`<p class="quiet">It may never have been, have been deleted, or be removed by now: the server keeps settled runs for RUNWRIGHT_RETENTION days.</p>`}<p><a href="#/">All runs</a></p></section>`;
+      ${wrong.status === 404 && html`<p class="quiet">It may have been deleted, or removed after RUNWRIGHT_RETENTION days.</p>`}<p><a href="#/">All runs</a></p></section>`;
   }
   if (!record) return html`<p class="quiet" role="status">Reading the run …</p>`;
   return html`<article class="run">

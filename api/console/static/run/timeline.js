@@ -3,6 +3,8 @@
 // The server accounts for every microsecond of a run in spans that follow each other without a gap.
 // Each span is one bar in one row here, so the rows add up to the run's length by construction.
 
+import { SETTLED } from "../words.js";
+
 export const PARTS = {
   queue: "in the queue", planning: "planning", waiting: "waiting for a person", backoff: "backoff",
   tools: "tools", interruption: "crash until recovery", other: "storage and all else",
@@ -21,7 +23,7 @@ const offset = (record, time) => Date.parse(time) - Date.parse(record.created_at
 // The spans of a run that goes on, the last one grown until `now`.
 export function grown(record, explained, now) {
   const spans = explained.spans.map((span) => ({ ...span }));
-  const settled = ["completed", "failed", "cancelled"].includes(record.status);
+  const settled = SETTLED.has(record.status);
   if (settled) return spans;
   const end = Math.max(explained.total_ms, now - Date.parse(record.created_at));
   const last = spans.at(-1);
@@ -48,7 +50,7 @@ export function rows(record, spans) {
     if (!byKey.has(key)) byKey.set(key, { key, label, step, bars: [], parts: [] });
     return byKey.get(key);
   };
-  const settled = ["completed", "failed", "cancelled"].includes(record.status);
+  const settled = SETTLED.has(record.status);
   const stepRow = (step) => row(`step-${step}`, record.plan.steps[step - 1]?.tool ?? "step", step);
   let part = null; // where what follows an attempt or a call belongs
   spans.forEach((span, index) => {

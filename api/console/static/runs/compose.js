@@ -61,7 +61,7 @@ export function Compose({ first }) {
         <div class="under" aria-hidden="true">${marked.map(({ text, over }) =>
           html`<span class=${over.some((one) => one.kind) ? "unplaced" : over.length ? "placed" : ""}>${text}</span>`)}${" "}</div>
         <textarea id="prompt" ref=${field} rows="1" data-key="n" autofocus value=${prompt} spellcheck=${false}
-          aria-describedby="preview" placeholder="Add a todo to buy milk, then show me all my tasks"
+          aria-describedby="preview" placeholder="In your own words"
           onInput=${(event) => write(event.target.value)}
           onKeyDown=${(event) => { if (event.key === "Enter" && !event.shiftKey) { event.preventDefault(); start(); } }}></textarea>
       </div>

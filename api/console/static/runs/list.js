@@ -39,7 +39,7 @@ function Filters({ query, page }) {
     <div class="chips" role="group" aria-label="Status">${chip("", total)}${Object.keys(STATUSES).map((status) => chip(status, counts?.[status]))}</div>
     <form role="search" onSubmit=${(event) => event.preventDefault()}>
       <input type="search" aria-label="Search the prompts" placeholder="Search the prompts" data-key="/" value=${query.get("text") ?? ""}
-        onInput=${(event) => { const text = event.target.value; history.replaceState(null, "", hashOf(query, { text: /[\p{L}\p{N}]/u.test(text) ? text : "" })); dispatchEvent(new HashChangeEvent("hashchange")); }} />
+        onInput=${({ target: { value } }) => location.replace(hashOf(query, { text: /[\p{L}\p{N}]/u.test(value) ? value : "" }))} />
     </form></div>`;
 }
 
