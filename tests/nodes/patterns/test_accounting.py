@@ -9,7 +9,7 @@ from nodes.patterns.accounting import Ledger
 from nodes.patterns.english.accounted import ENTRIES, MOST_ENTRIES, talk_ends
 from nodes.patterns.grammar.words import read_words
 from nodes.patterns.planner import PatternPlanner, Reading
-from tests.nodes.patterns.composed import prompts
+from tests.nodes.patterns.texts.composed import prompts
 from tests.support.examples import examples
 from tools.loading import BUILTIN
 from tools.registry import make_tools

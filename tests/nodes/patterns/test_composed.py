@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 
 from benchmarks.planner.plans import Verdict, read_plans, short_form
 from nodes.patterns.planner import PatternPlanner
-from tests.nodes.patterns.composed import prompts
+from tests.nodes.patterns.texts.composed import prompts
 from tools.loading import BUILTIN
 from tools.registry import make_tools
 

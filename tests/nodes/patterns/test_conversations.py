@@ -13,7 +13,7 @@ from tests.support.wording.messages import wording
 from tools.loading import BUILTIN
 from tools.registry import Tool, make_tools, tool
 
-DIALOGUES = Path(__file__).parent / "dialogues.txt"
+DIALOGUES = Path(__file__).parent / "texts" / "dialogues.txt"
 
 
 def todo(name: str, text: str) -> dict[str, Any]:
