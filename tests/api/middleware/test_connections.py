@@ -300,7 +300,7 @@ def answers_behind_one(server: ServerProcess, gate: str, *ahead: bytes) -> list[
     with closing(connect(server)) as connection:
         head = request("/runs/wait", f"Content-Length: {len(body)}", JSON, method="POST")
         connection.sendall(head + body)
-        wait_until(lambda: server.client.get("/runs").json()["runs"][0]["status"] == "running")
+        wait_until(lambda: server.client.get("/runs", params={"status": "running"}).json()["runs"])
         with suppress(OSError):
             for part in ahead:
                 connection.sendall(part)
