@@ -10,6 +10,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from graph.settings.keys import new_key
 from tests.support.own_tools.shop_tool import MARKUP
+from tests.support.patience import wait_until
 from tests.support.servers.browser import open_run, page_of, status
 from tests.support.servers.server_process import ServerProcess, serving
 
@@ -73,6 +74,31 @@ def test_with_keys_the_page_asks_for_one_and_shows_what_is_its_owner_s(
             page.get_by_role("button", name="Log out").click()
             page.get_by_label("Key", exact=True).wait_for()
             assert page.locator("table, .sentence").count() == 0
+
+
+def test_a_session_that_ended_with_its_server_is_asked_for_anew(
+    browser: Browser, tmp_path: Path
+) -> None:
+    key, kept = new_key("alice")
+    first = ServerProcess(tmp_path, api_keys=str(kept))
+    port = first.url.rpartition(":")[2]
+    with page_of(browser, first.url) as page:
+        page.goto("/")
+        page.get_by_label("Key", exact=True).fill(key)
+        page.get_by_role("button", name="Enter").click()
+        expect(page.locator(".live")).to_have_text("● live")
+        # Refused, read, and read again since it is connected: it asks for no more by itself.
+        wait_until(lambda: lists(page) == 3 or page.wait_for_timeout(1))
+        first.kill()
+        with serving(tmp_path, api_keys=str(kept), port=port):
+            page.get_by_label("Key", exact=True).fill(key)
+            page.get_by_role("button", name="Enter").click()
+            expect(page.locator(".live")).to_have_text("● live")
+
+
+def lists(page: Page) -> int:
+    """How often the page has asked for the list."""
+    return sum("/runs?limit=50" in one for one in page.asked)  # type: ignore[attr-defined]
 
 
 _ATTACK = """async (url) => {
