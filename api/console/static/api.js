@@ -86,6 +86,7 @@ export function follow(path, types, onEvent, last = 0) {
     live.tell("lost");
     if (source?.readyState !== EventSource.CONNECTING) {
       close();
+      call("runs?limit=1").catch(() => {}); // which tells whether a key is wanted
       again = setTimeout(open, AGAIN);
     }
   }

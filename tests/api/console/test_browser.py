@@ -1,49 +1,19 @@
 """What a person does on the page, in a real Chromium, at a real server."""
 
-import json
-import os
-import re
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
-from graph.settings.keys import new_key
-from tests.support.console.browser import chromium, page_of
+from tests.support.console.browser import open_run, page_of, status
 from tests.support.own_tools.gate_tool import GATE
-from tests.support.own_tools.shop_tool import MARKUP, SHOP
-from tests.support.patience import patience, wait_until
+from tests.support.patience import wait_until
 from tests.support.servers.server_process import ServerProcess, serving
 
 pytestmark = pytest.mark.slow
 
-expect.set_options(timeout=patience(30) * 1000)
-
 #: What a page may ask for before there is something to be seen.
 MOST_REQUESTS = 14
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as started:
-        yield started
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    folder = tmp_path_factory.mktemp("server")
-    with serving(folder, tools=f"{SHOP},{GATE}", backoff="0.01") as started:
-        yield started
-
-
-def open_run(page: Page, run_id: str) -> None:
-    page.goto(f"/#/runs/{run_id}")
-
-
-def status(page: Page) -> Any:
-    return page.locator(".state .status")
 
 
 def rows(page: Page) -> list[str]:
@@ -276,138 +246,3 @@ def test_a_server_is_killed_and_started_again_while_one_watches(
             expect(steps.filter(has_text="calculator").locator(".bar")).to_have_count(2)
             expect(steps.filter(has_text="gate").locator(".bar")).to_have_count(1)
             expect(steps.filter(has_text="crash until recovery").locator(".bar")).to_have_count(1)
-
-
-def test_what_others_have_written_is_text_wherever_it_stands(
-    browser: Browser, server: ServerProcess
-) -> None:
-    """The page notices what runs, or is an element, though it was given as text."""
-    said = server.post(f"say {MARKUP}")
-    failed = server.post(f"order unicorn {MARKUP}")
-    body = {"prompt": f"say {MARKUP}", "mode": "plan", "metadata": {"ticket": MARKUP}}
-    asked = server.client.post("/runs", json=body).json()["run_id"]
-    unsaid = server.post(f"what is the capital of {MARKUP}")
-    for run_id in (said, failed, unsaid):
-        server.settled(run_id)
-    server.until(asked, lambda record: record["status"] == "waiting")
-    with page_of(browser, server.url) as page:
-        page.goto("/#/tools")
-        expect(page.locator("main")).to_contain_text("onerror=hacked()")
-        page.goto("/")
-        expect(page.locator("table")).to_contain_text("onerror=hacked()")
-        page.get_by_label("What should be done?").fill(f"say {MARKUP}, and {MARKUP}")
-        expect(page.locator("#preview")).to_contain_text("onerror=hacked()")
-        for run_id in (said, failed, unsaid, asked):
-            open_run(page, run_id)
-            expect(page.locator(".sentence")).to_contain_text("onerror=hacked()")
-            for name in ("Plan", "Log", "Events", "States", "Raw", "Result"):
-                page.get_by_role("tab", name=name).click()
-                page.get_by_role("tabpanel").wait_for()
-            assert page.locator("img, main script").count() == 0
-        expect(page.locator(".editor textarea")).to_have_value(re.compile("onerror=hacked"))
-        page.get_by_label("Why not").fill(MARKUP)
-        page.get_by_role("button", name="Reject").click()
-        expect(status(page)).to_have_text("⊘ cancelled")
-        page.get_by_role("tab", name="Log").click()
-        expect(page.get_by_role("tabpanel")).to_contain_text(f"by client: {MARKUP}")
-
-
-def test_with_keys_the_page_asks_for_one_and_shows_what_is_its_owner_s(
-    browser: Browser, tmp_path: Path
-) -> None:
-    (alices, alice), (bobs, bob) = new_key("alice"), new_key("bob")
-    with serving(tmp_path, api_keys=f"{alice},{bob}") as server:
-        server.client.headers["x-api-key"] = bobs
-        server.post("calculate 2 + 2")
-        with page_of(browser, server.url) as page:
-            page.goto("/")
-            page.get_by_label("Key", exact=True).fill("wrong")
-            page.get_by_role("button", name="Enter").click()
-            expect(page.get_by_role("alert")).to_contain_text("none of this server's keys")
-            page.get_by_label("Key", exact=True).fill(alices)
-            page.get_by_role("button", name="Enter").click()
-            expect(page.locator(".owner")).to_contain_text("alice")
-            expect(page.locator(".pages")).to_contain_text("0 runs")
-            page.get_by_role("button", name="what is (41*7)+13").click()
-            expect(page.locator(".outcome .large")).to_have_text("300")
-            assert page.evaluate("document.cookie") == ""
-            assert alices not in page.evaluate("JSON.stringify(localStorage)")
-            page.get_by_role("button", name="Log out").click()
-            page.get_by_label("Key", exact=True).wait_for()
-            assert page.locator("table, .sentence").count() == 0
-
-
-_ATTACK = """async (url) => {
-    const said = [];
-    const json = { 'content-type': 'application/json' }, body = '{"prompt": "what is 1 + 1"}';
-    for (const options of [
-        { credentials: 'include' },
-        { method: 'POST', credentials: 'include', headers: json, body },
-        { method: 'POST', credentials: 'include', mode: 'no-cors', body },
-    ]) said.push(await fetch(`${url}/runs`, options).then((told) => told.type, () => 'refused'));
-    return said;
-}"""
-
-
-def test_a_page_of_another_port_can_do_nothing_by_the_session(
-    browser: Browser, tmp_path: Path
-) -> None:
-    """It is of the same site, so that the browser sends the cookie with what it asks."""
-    key, kept = new_key("alice")
-    with serving(tmp_path, api_keys=str(kept)) as server:
-        other = "http://127.0.0.1:1/"
-        context = browser.new_context()
-        page = context.new_page()
-        page.goto(server.url)
-        page.get_by_label("Key", exact=True).fill(key)
-        page.get_by_role("button", name="Enter").click()
-        page.locator(".owner").wait_for()
-        page.route(other, lambda route: route.fulfill(body="<p>hello", content_type="text/html"))
-        page.goto(other)
-
-        assert page.evaluate(_ATTACK, server.url) == ["refused"] * 3
-        server.client.headers["x-api-key"] = key
-        assert server.client.get("/runs").json()["total"] == 0
-        context.close()
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_nothing_stands_in_the_way_of_who_uses_the_page_otherwise(
-    browser: Browser, server: ServerProcess, scheme: str
-) -> None:
-    """By the rules of axe, in the scheme that the system has; and nothing overflows a telephone."""
-    asked = server.client.post("/runs", json={"prompt": "order tea", "mode": "plan"})
-    waiting = asked.json()["run_id"]
-    failed = server.post("calculate 6 * 7, then order a unicorn")
-    server.settled(failed)
-    server.until(waiting, lambda record: record["status"] == "waiting")
-    places = [
-        "/",
-        f"/#/runs/{failed}",
-        f"/#/runs/{waiting}",
-        "/#/tools",
-        "/#/health",
-    ]
-    with page_of(browser, server.url, color_scheme=scheme) as page:
-        for place in places:
-            page.goto("about:blank")
-            page.goto(place)
-            page.locator("main .card").first.wait_for()
-            if "runs" in place:
-                page.get_by_role("tab", name="Log").click()
-            page.wait_for_load_state("domcontentloaded")
-            assert violations(page) == [], place
-            page.set_viewport_size({"width": 360, "height": 700})
-            assert page.evaluate("document.documentElement.scrollWidth") <= 360, place
-            page.set_viewport_size({"width": 1240, "height": 900})
-
-
-def violations(page: Page) -> list[str]:
-    """What axe finds."""
-    axe = Path(os.environ.get("MCP_NODE_MODULES", ""), "axe-core/axe.min.js")
-    if not axe.is_file():
-        assert not os.environ.get("CI"), "axe-core is not installed"
-        pytest.skip("needs axe-core from npm, and MCP_NODE_MODULES that says where it is")
-    page.evaluate(axe.read_text())
-    found = page.evaluate("axe.run()")["violations"]
-    return [json.dumps([one["id"], [node["target"] for node in one["nodes"]]]) for one in found]

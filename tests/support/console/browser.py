@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 from tests.support.patience import patience
 
@@ -16,6 +16,8 @@ OPTIONS = (
     *("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"),
     *("--disable-component-update", "--disable-sync"),
 )
+
+expect.set_options(timeout=patience(30) * 1000)
 
 _NOTICE = """
 window.violations = [];
@@ -62,3 +64,13 @@ def page_of(browser: Browser, url: str, **options: Any) -> Iterator[Page]:
     context.close()
     foreign = [one for one in asked if not one.startswith((url, "data:"))]
     assert (foreign, violations, thrown) == ([], [], [])
+
+
+def open_run(page: Page, run_id: str) -> None:
+    """Show a run."""
+    page.goto(f"/#/runs/{run_id}")
+
+
+def status(page: Page) -> Locator:
+    """Where it says how the run stands."""
+    return page.locator(".state .status")
