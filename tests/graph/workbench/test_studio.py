@@ -13,12 +13,14 @@ from typing import Any
 import pytest
 
 from tests.support.checkout import ROOT
-from tests.support.models.capture_server import capturing, openai_answer
+from tests.support.models.llm_runs import plan_text
+from tests.support.models.stream_server import stream_server
 from tests.support.servers.server_process import make
 from tests.support.servers.studio_server import StudioServer, copy_checkout, studio
 from tests.support.wording.messages import wording
 
 MILK = "Add a todo to buy milk, then show me all my tasks"
+WORDS = ["It", " is", " forty-two."]
 QUESTION = "add a todo to buy milk, then what is 2 + 3"
 
 
@@ -57,9 +59,8 @@ def restarted(asking: StudioServer) -> Iterator[Restarted]:
     asking.wait(answered, command={"resume": True})
     known = asking.client.store.search_items(["todos"])["items"]
     asking.stop()
-    with capturing() as provider:
-        steps = [{"tool": "calculator", "input": {"expression": "7 * 6"}, "reasoning": "as asked"}]
-        provider.answer = openai_answer(json.dumps({"steps": steps}))
+    with stream_server(plan_text(("calculator", {"expression": "7 * 6"})), WORDS) as provider:
+        provider.let(len(WORDS) + 1)
         models = json.dumps([{"model": "openai/m", "api_base": provider.url}])
         folder = asking.folder.parent
         with studio(folder, approve="always", models=models, model_timeout="600") as server:
@@ -376,8 +377,23 @@ def test_a_model_plans_without_a_call_that_blocks(restarted: Restarted) -> None:
 
     assert asked["run"]["planned_by"]["source"] == done["run"]["planned_by"]["source"] == "llm"
     assert done["result"]["output"] == 42
+    assert done["result"]["answer"]["text"] == "".join(WORDS)
     assert complaints(server) == []
     assert server.outside.accepted == []
+
+
+def test_the_words_of_an_answer_are_streamed_as_messages_and_no_plan_is(
+    restarted: Restarted,
+) -> None:
+    server = restarted.server
+    thread_id, _ = server.run("what is the answer to everything")
+    streamed = server.client.runs.stream(
+        thread_id, "runwright", command={"resume": True}, stream_mode="messages-tuple"
+    )
+    parts = [part.data[0]["content"] for part in streamed if part.event == "messages"]
+
+    assert parts[: len(WORDS)] == WORDS
+    assert not [part for part in parts if "calculator" in part]
 
 
 # The command
