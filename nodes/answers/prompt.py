@@ -8,6 +8,7 @@ from typing import Any
 
 from graph.state import RunState, Step, attempts, in_doubt, outputs
 from graph.state.rounds import dropped, rounds_of
+from graph.state.wording import counted
 from nodes.planning.conversation import earlier_turns
 from nodes.planning.model import Message, schema_of
 from nodes.planning.reading import said
@@ -43,6 +44,9 @@ _LEFT_OUT = "(not shown: the record would be too long)"
 
 #: Characters of a step's input, and of what is told of a failure.
 _MOST_INPUT, _MOST_WORDS = 500, 500
+
+#: How many steps of one status are named again at the end.
+_MOST_NAMED = 10
 
 _DELIMITER = re.compile(r"<(?=\s*/?\s*(?:request|record|step|value))", re.IGNORECASE)
 
@@ -118,7 +122,7 @@ def answer_messages(state: RunState, *, output: int, context: int) -> tuple[list
         earlier = ""
     opening = f"{earlier}\n" if earlier else ""
     opening += f"<request>\n{_DELIMITER.sub('&lt;', request)}\n</request>\n<record>\n"
-    closing = f"{_end(state)}\n</record>\nAnswer the request now."
+    closing = f"{_end(state)}\n</record>\n{_ask(state)}"
     room = context - len(rules) - len(opening) - len(closing)
     record, left_out = _record(state, output, max(0, room))
     asked = {"role": "user", "content": f"{opening}{record}{closing}"}
@@ -181,9 +185,37 @@ def _end(state: RunState) -> str:
         return f"The request was not worked off to its end: {why}"
     if not state["plan"]["steps"]:
         return "Nothing was done: no tool was called."
-    if any(status != "done" for status in statuses(state).values()):
-        return "The work is over. Not all of the steps above were done."
-    return "The work is over. All of the steps above were done."
+    if _is_all_done(state):
+        return "The work is over. All of the steps above were done."
+    return f"The work is over. Not all of the steps above were done.\n{_by_status(state)}"
+
+
+def _ask(state: RunState) -> str:
+    """What is asked for at last; a small model keeps to what it has read just before."""
+    if _is_all_done(state):
+        return "Answer the request now."
+    return (
+        "Answer the request now. Tell what the steps that are done have returned, and say of each"
+        " other one that it was not done."
+    )
+
+
+def _is_all_done(state: RunState) -> bool:
+    return all(status == "done" for status in statuses(state).values())
+
+
+def _by_status(state: RunState) -> str:
+    """The steps once more, by how they stand: `failed: step 1 (mail.send)`."""
+    tools = {step["step"]: step["tool"] for step in state["plan"]["steps"]}
+    groups: dict[str, list[str]] = {}
+    for number, status in statuses(state).items():
+        groups.setdefault(status, []).append(f"step {number} ({tools[number]})")
+    lines = []
+    for status, steps in groups.items():
+        more = len(steps) - _MOST_NAMED
+        rest = f" and {counted(more, 'more step')}" if more > 0 else ""
+        lines.append(f"{status}: {', '.join(steps[:_MOST_NAMED])}{rest}")
+    return "\n".join(lines)
 
 
 def _written(schema: Mapping[str, Any]) -> str:
