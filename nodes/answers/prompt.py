@@ -195,8 +195,8 @@ def _ask(state: RunState) -> str:
     if _is_all_done(state):
         return "Answer the request now."
     return (
-        "Answer the request now, in a few plain sentences to the person: what was done and what"
-        " came of it, and what was not done, with the reason. Do not list steps."
+        "Answer the request now. Tell what the steps that are done have returned, and say of each"
+        " other one that it was not done."
     )
 
 
