@@ -79,7 +79,8 @@ Metadata = Annotated[
         Annotated[str, Field(pattern=METADATA_KEY)],
         Annotated[Words, Field(max_length=LONGEST_VALUE)],
     ],
-    Field(max_length=MOST_PAIRS),
+    # What a key is not, no other property may be.
+    Field(max_length=MOST_PAIRS, json_schema_extra={"additionalProperties": False}),
 ]
 
 #: What a thread is called; blanks at its ends would make two names that look alike.

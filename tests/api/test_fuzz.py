@@ -15,10 +15,10 @@ SCHEMATHESIS = Path(sys.prefix) / "fuzz" / "bin" / "schemathesis"
 
 #: An endless stream is read for a moment. Headers that a call does not name are let be: they
 #: cannot be refused, and the key's own makes schemathesis want just that. No schema can tell a
-#: cursor that a search has answered from any other text. A fork names a checkpoint in its body: the
-#: 404 about one that is invented is not about the run in the path, which is there. Which inputs and
-#: plans fit depends on the run and its tools; which models and tools a run may be given, on the
-#: server.
+#: cursor that a search has answered from any other text, nor a thread that is there. A fork names a
+#: checkpoint in its body: the 404 about one that is invented is not about the run in the path, which
+#: is there. Which inputs and plans fit depends on the run and its tools; which models and tools a
+#: run may be given, on the server.
 CONFIG = f"""
 request-timeout = {patience(30)}
 
@@ -38,16 +38,24 @@ include-name = "POST /runs/search"
 checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "5xx"]
 
 [[operations]]
+include-name = "GET /threads"
+checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "5xx"]
+
+[[operations]]
+include-name = "GET /threads/{{thread_id}}/runs"
+checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "404", "5xx"]
+
+[[operations]]
 include-name = "POST /plan"
 checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "409", "429", "5xx"]
 
 [[operations]]
 include-name = "POST /runs"
-checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "409", "429", "5xx"]
+checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "404", "409", "429", "5xx"]
 
 [[operations]]
 include-name = "POST /runs/wait"
-checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "409", "429", "5xx"]
+checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "404", "409", "429", "5xx"]
 
 [[operations]]
 include-path = "/runs/{{run_id}}/fork"
@@ -94,5 +102,5 @@ def test_no_request_makes_it_fail_or_answer_what_is_not_documented(tmp_path: Pat
         faults = [line for line in server.lines if "failed, error id" in line]
 
     assert fuzzing.returncode == 0, fuzzing.stdout + fuzzing.stderr
-    assert "28 selected" in fuzzing.stdout
+    assert "34 selected" in fuzzing.stdout
     assert faults == []
