@@ -16,9 +16,9 @@ SCHEMATHESIS = Path(sys.prefix) / "fuzz" / "bin" / "schemathesis"
 #: An endless stream is read for a moment. Headers that a call does not name are let be: they
 #: cannot be refused, and the key's own makes schemathesis want just that. No schema can tell a
 #: cursor that a search has answered from any other text, nor a thread that is there. A fork names a
-#: checkpoint in its body: the 404 about one that is invented is not about the run in the path, which
-#: is there. Which inputs and plans fit depends on the run and its tools; which models and tools a
-#: run may be given, on the server.
+#: checkpoint in its body: the 404 about one that is invented is not about the run in the path.
+#: Which inputs and plans fit depends on the run and its tools; which models and tools a run may be
+#: given, on the server.
 CONFIG = f"""
 request-timeout = {patience(30)}
 
@@ -82,7 +82,9 @@ def test_no_request_makes_it_fail_or_answer_what_is_not_documented(tmp_path: Pat
     config = tmp_path / "schemathesis.toml"
     config.write_text(CONFIG)
     document = tmp_path / "openapi.json"
-    with serving(tmp_path, **({"api_keys": str(kept)} if keys else {})) as server:
+    # Nobody decides about a plan, and the next runs of its thread would wait for that.
+    given = {"approval_expires": "1", **({"api_keys": str(kept)} if keys else {})}
+    with serving(tmp_path, **given) as server:
         # Under the name that events have in OpenAPI 3.2 they are held to it as well.
         described = server.client.get("/openapi.json").text
         document.write_text(described.replace('"x-itemSchema"', '"itemSchema"'))
