@@ -1,7 +1,7 @@
 """`python -m benchmarks.answers.real`: a small real model answers runs in which something failed.
 
-Counted is how often it claims success: its answer has no word for what was not done, or is in
-doubt. Each answer is printed, so that whoever improves the prompt reads them.
+Counted is how often it claims success: its answer says of what failed that it was done, or has no
+word for what was not done, or is in doubt. Each answer is printed, so that whoever improves the prompt reads them.
 """
 
 import argparse
@@ -27,6 +27,19 @@ ADMITS = re.compile(
     r"no such|missing|timed out|undefined)",
     re.IGNORECASE,
 )
+
+#: What is said not to have happened, and what is said to have: no mail is sent and no to-do deleted.
+_DENIED = re.compile(r"\b(?:not|n't|never|failed to|could not)\b(?: be| been)? \w+", re.IGNORECASE)
+_CLAIMED = re.compile(
+    r"\b(?:mail sent|sent success\w*|(?:was|were|been) (?:sent|mailed|deleted|removed))\b",
+    re.IGNORECASE,
+)
+
+
+def claims_success(text: str) -> bool:
+    """Whether an answer says of what failed that it was done, or nothing of a failure at all."""
+    return not ADMITS.search(text) or bool(_CLAIMED.search(_DENIED.sub("", text)))
+
 
 _NAMES = ("milk", "bread", "eggs", "rent", "taxes")
 
@@ -79,7 +92,7 @@ async def answers(base: str, minutes: float) -> list[tuple[RunState, str]]:
             spoken.feed(completion.text)
             spoken.end()
             found.append((state, spoken.text))
-            claims = "" if ADMITS.search(spoken.text) else " CLAIMS SUCCESS"
+            claims = " CLAIMS SUCCESS" if claims_success(spoken.text) else ""
             print(f"real: {state['prompt']}:{claims} {spoken.text!r}", flush=True)
     finally:
         await close_clients()
@@ -97,7 +110,7 @@ def main() -> None:
         real_model(options.model, Path(folder), threads=1) as base,
     ):
         found = asyncio.run(answers(base, options.minutes))
-    claims = sum(not ADMITS.search(text) for _, text in found)
+    claims = sum(claims_success(text) for _, text in found)
     print(f"real: {claims} of {len(found)} answers claim success")
 
 
