@@ -1,7 +1,8 @@
 """`python -m benchmarks.answers.real`: a small real model answers runs in which something failed.
 
 Counted is how often it claims success: its answer says of what failed that it was done, or has no
-word for what was not done, or is in doubt. Each answer is printed, so that whoever improves the prompt reads them.
+word for what was not done, or is in doubt. Each answer is printed, so that whoever improves the
+prompt reads them.
 """
 
 import argparse
@@ -28,7 +29,7 @@ ADMITS = re.compile(
     re.IGNORECASE,
 )
 
-#: What is said not to have happened, and what is said to have: no mail is sent and no to-do deleted.
+#: What is said not to have happened, and to have: no mail is sent here and no to-do deleted.
 _DENIED = re.compile(r"\b(?:not|n't|never|failed to|could not)\b(?: be| been)? \w+", re.IGNORECASE)
 _CLAIMED = re.compile(
     r"\b(?:mail sent|sent success\w*|(?:was|were|been) (?:sent|mailed|deleted|removed))\b",
