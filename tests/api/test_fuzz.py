@@ -13,12 +13,12 @@ from tests.support.servers.server_process import serving
 #: In an environment of its own; `make test` makes it.
 SCHEMATHESIS = Path(sys.prefix) / "fuzz" / "bin" / "schemathesis"
 
-#: An endless stream is read for a moment. Headers that a call does not name are let be: they
-#: cannot be refused, and the key's own makes schemathesis want just that. No schema can tell a
-#: cursor that a search has answered from any other text, nor a thread that is there. A fork names a
-#: checkpoint in its body: the 404 about one that is invented is not about the run in the path.
-#: Which inputs and plans fit depends on the run and its tools; which models and tools a run may be
-#: given, on the server.
+#: An endless stream is read for a moment. Headers that a call does not name are let be: they cannot
+#: be refused, and the key's own makes schemathesis want just that. No schema can tell a cursor that
+#: a search has answered from any other text, nor a thread that is there, nor a name that is
+#: printable. A fork names a checkpoint in its body: the 404 about one that is invented is not about
+#: the run in the path. Which inputs and plans fit depends on the run and its tools; which models
+#: and tools a run may be given, on the server.
 CONFIG = f"""
 request-timeout = {patience(30)}
 
@@ -44,6 +44,10 @@ checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "5xx"]
 [[operations]]
 include-name = "GET /threads/{{thread_id}}/runs"
 checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "404", "5xx"]
+
+[[operations]]
+include-name = "PATCH /threads/{{thread_id}}"
+checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "404", "409", "5xx"]
 
 [[operations]]
 include-name = "POST /plan"
