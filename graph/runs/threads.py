@@ -161,20 +161,25 @@ class Conversations:
     async def _before(self, run_id: str) -> Conversation | None:
         total = await self._threads.count_earlier(run_id)
         states: list[RunState] = []
-        read, size = 0, FIRST_READ
+        read, size, going_on = 0, FIRST_READ, 0
         while read < total:
             ids = await self._threads.earlier(run_id, limit=size, after=read)
             found = [await self._read(one) for one in ids]
-            states += [state for state in found if state and state["status"] in SETTLED]
+            ended = [state for state in found if state and state["status"] in SETTLED]
+            states += ended
+            # One that is being retried is none of them, and none that was left out.
+            going_on += len(ids) - len(ended)
             read, size = read + len(ids), size * MORE
             if read >= total or not ids:
                 break
             taken = _Counted(states)
-            conversation = conversation_of(taken, characters=self._characters, total=total)
+            count = total - going_on
+            conversation = conversation_of(taken, characters=self._characters, total=count)
             if not taken.all_read:
                 return conversation
         if not states:
             return None
+        total -= going_on
         # The first run of a thread has a conversation where it is a fork, which goes on here. Of
         # any other first run, those before were removed.
         inherited = states[-1].get("conversation")
