@@ -75,7 +75,7 @@ class _Course:
     text: str = ""
     model: str | None = None
     source: Literal["look", "finalize", "no_tools"] = "finalize"
-    value: str | None = None
+    values: list[str] = field(default_factory=list)
     why: str = "no model was asked"
 
     @property
@@ -146,7 +146,7 @@ class AnswerWriter:
 
     async def _speak(self, ladder: ModelLadder, course: _Course, say: Say) -> None:
         """Ask for the words, which are told as they come."""
-        spoken = SpokenText()
+        spoken = SpokenText(shaped=schema_of(course.state) is not None)
 
         async def tell(part: str) -> None:
             text, offset = spoken.feed(part)
@@ -164,17 +164,20 @@ class AnswerWriter:
         text, offset = spoken.end()
         if text:
             await say(text, offset)
-        course.text, course.value = spoken.text, spoken.value
+        course.text, course.values = spoken.text, spoken.values
         last = course.log[-1]
         course.model = last["model"]
         timed_out = last["error_class"] == TIMED_OUT
+        if spoken.in_value and completion.finish_reason not in WHOLE:
+            course.values = course.values[:-1]  # a number may have lost its last digits
         if completion.refused:
             last["outcome"], course.why = "refused", "the model refused to answer"
-            course.text, course.value = "", None
+            course.text, course.values = "", []
         elif not course.text and timed_out:
             last["outcome"], course.why = "failed", f"{course.model}: {TIMED_OUT}"
         elif not course.text:
             last["outcome"], course.why = "empty", "the model's answer has no words"
+            last["reasons"] = [course.why]
         elif completion.finish_reason not in WHOLE:
             last["reasons"] = [f"it is not whole: it ended with {completion.finish_reason}"]
             course.text += "…"
@@ -182,41 +185,43 @@ class AnswerWriter:
     async def _shaped(self, course: _Course, schema: dict[str, Any]) -> Structured:
         """The answer as the schema has it: checked, asked for once more, or none."""
         most = course.state["limits"]["max_output"]
-        if not course.text or course.model is None:
+        if course.model is None or not (course.text or course.values):
             return _no_answer(course)
-        text, reasons = course.value, ["there is no value"]
-        if text is not None:
-            value, reasons = fitting(text, schema, max_bytes=most)
+        reasons = ["there is no value"]
+        if course.values:
+            value, reasons = _read(course.values, schema, most)
             if not reasons:
                 return Structured(value=value, reason=None)
             course.log[-1]["reasons"] = [*course.log[-1]["reasons"], *reasons]
-        text, failure = await self._value(course, schema, reasons)
-        if text is None:
+            if not course.text:
+                return Structured(value=None, reason="; ".join(reasons))
+        texts, failure = await self._value(course, schema, reasons)
+        if texts is None:
             return Structured(value=None, reason=f"{'; '.join(reasons)}; {failure}")
-        value, reasons = fitting(text, schema, max_bytes=most)
+        value, reasons = _read(texts, schema, most)
         if reasons:
             course.log[-1]["outcome"], course.log[-1]["reasons"] = "rejected", reasons
         return Structured(value=value, reason="; ".join(reasons) or None)
 
     async def _value(
         self, course: _Course, schema: dict[str, Any], reasons: list[str]
-    ) -> tuple[str | None, str]:
-        """Ask for the value alone; its text, or why there is none."""
+    ) -> tuple[list[str] | None, str]:
+        """Ask for the value alone; its texts, one as it should be, or why there are none."""
         if self.ladder is None:
             return None, "no model is configured that could give it"
         asked, left_out = answer_messages(
             course.state, output=self.ladder.output, context=self.ladder.context
         )
         asked = value_messages(asked, course.text, schema)
-        if course.value is not None:
-            asked = repair(asked, course.value, reasons)
+        if course.values:
+            asked = repair(asked, "\n".join(course.values), reasons)
         completion = await self._call(self.ladder, course, asked, None, left_out)
         if completion is None or completion.refused:
             return None, f"it was not given when it was asked for: {course.why}"
-        spoken = SpokenText()
+        spoken = SpokenText(shaped=True)
         spoken.feed(completion.text)
         spoken.end()
-        return (spoken.text if spoken.value is None else spoken.value), ""
+        return spoken.values or [spoken.text], ""
 
     async def _call(
         self,
@@ -342,6 +347,13 @@ def _planning(state: RunState, name: str) -> Planning:
     planning = first_of(state["prompt"], [name])
     planning["round"] = max(1, len(rounds_of(state)))
     return planning
+
+
+def _read(texts: list[str], schema: dict[str, Any], max_bytes: int) -> tuple[Any, list[str]]:
+    """The one value, and what is wrong with it; None where something is."""
+    if len(texts) > 1:
+        return None, [f"there are {len(texts)} values instead of one"]
+    return fitting(texts[0], schema, max_bytes=max_bytes)
 
 
 def _no_answer(course: _Course) -> Structured:
