@@ -260,6 +260,11 @@ class _Pattern:
             return False
         return True
 
+    @property
+    def holds(self) -> bool:
+        """Whether texts can be held to it."""
+        return self._matches is not None
+
     def found(self, text: str) -> bool:
         """Whether it is anywhere in the text. Raises `Exhausted`."""
         if self._matches is None:
@@ -277,6 +282,11 @@ class _Pattern:
 
 #: More than a schema may have: each takes more steps than a check has by this number.
 _compiled = lru_cache(maxsize=256)(_Pattern)
+
+
+def holds(pattern: str) -> bool:
+    """Whether a check holds texts to a pattern: not to one that is invalid, or too large."""
+    return _compiled(pattern).holds
 
 
 def _pattern(

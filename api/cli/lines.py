@@ -10,6 +10,8 @@ from graph.state.wording import counted, printable, rfc3339
 #: The events that have what came of a run.
 ENDS = ("run.completed", "run.failed")
 
+_CUT_OFF = "… (the answer was cut off)"
+
 
 def waiting_behind(run_id: str, why: str) -> str:
     """What a run of a thread waits for, in words."""
@@ -30,6 +32,7 @@ class EventLines:
         self._run_id = run_id
         self._models_asked = False
         self._heard = ""
+        self._cut_off = False
 
     def hear(self, delta: AnswerDelta) -> str:
         """The words of the answer that follow those before; none where some were missed.
@@ -45,12 +48,18 @@ class EventLines:
         return delta["text"]
 
     def rest(self, event: Event) -> str:
-        """What an event at the end of a run has of the answer that was not heard yet."""
+        """What an event at the end of a run has of the answer that was not heard yet.
+
+        Where no answer came of what was heard, that it was cut off.
+        """
         result = event["data"].get("result") if event["type"] in ENDS else None
         answer = result.get("answer") if result else None
-        if not answer:
+        if not answer and not (self._heard and event["type"] in ENDS):
             return ""
         heard, self._heard = self._heard, ""
+        if not answer:
+            self._cut_off = True
+            return _CUT_OFF
         text: str = answer["text"]
         return text.removeprefix(heard) if text.startswith(heard) else f"\n{text}"
 
@@ -80,6 +89,8 @@ class EventLines:
                 return line(_plan(data))
             case "step.completed" | "step.failed" | "step.in_doubt":
                 return line(_attempt(event))
+            case "run.completed" if self._cut_off:
+                return f"{line(_summary(data['result']))}\n{_result(data['result'])}"
             case _:
                 return _of_the_run(event)
 
@@ -151,12 +162,14 @@ def _attempt(event: Event) -> str:
 
 def _result(result: dict[str, Any]) -> str:
     """What came out; below an answer in words what we say of it, which counts and never quotes."""
-    if not result.get("answer"):
-        return _output(result["output"])
-    lines = [line(f"({result['summary']})")]
+    lines = [line(_summary(result)) if result.get("answer") else _output(result["output"])]
     if shaped := result.get("structured"):
         lines.append(line(shaped["reason"]) if shaped["reason"] else pretty(shaped["value"]))
     return "\n".join(lines)
+
+
+def _summary(result: dict[str, Any]) -> str:
+    return f"({result['summary']})"
 
 
 def _output(value: Any) -> str:

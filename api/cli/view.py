@@ -51,11 +51,11 @@ class PlainView:
 
     def show(self, event: Event) -> None:
         """Write the event's line, if it has one, below all of the answer."""
-        rest = self._lines.rest(event)
-        if rest or self._heard:
+        rest, words = self._lines.rest(event), self._lines.words(event)
+        if rest or (self._heard and words is not None):
             say(printable(rest, keep="\n\t"), self._out)
             self._heard = False
-        if (words := self._lines.words(event)) is not None:
+        if words is not None:
             say(words, self._out)
 
     def hear(self, delta: AnswerDelta) -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from graph.commands.deletion import Deletion
 from graph.record.record import Record
 from graph.runs.context import RunContext, RunNotFound
-from graph.runs.threads import ThreadNotFound, check_name
+from graph.runs.threads import ThreadNotFound, checked_name, normal_name
 from graph.storage.pages import decode, encode
 from graph.storage.search import Position, Search
 from graph.storage.threads import Head, Thread, ThreadChange, ThreadPage
@@ -37,6 +37,7 @@ class Threads:
 
         Raises `InvalidCursor` and `StorageUnavailable`.
         """
+        name = None if name is None else normal_name(name)
         search = replace(_LIST, text=name)
         before = None if cursor is None else decode(cursor, search, owner=owner).number
         with self._storage.available():
@@ -58,7 +59,7 @@ class Threads:
         """The run that a thread of the owner is at. Raises `StorageUnavailable`."""
         with self._storage.available():
             if name is not None:
-                thread_id = await self._threads.named(owner, name)
+                thread_id = await self._threads.named(owner, normal_name(name))
             if thread_id is None or not await self._threads.owned(thread_id, owner):
                 return None
             return await self._threads.head(thread_id)
@@ -69,7 +70,7 @@ class Threads:
         Raises `ChoiceRejected`, `ThreadNotFound`, `NameTaken` and `StorageUnavailable`.
         """
         if change.name is not None:
-            check_name(change.name)
+            change = replace(change, name=checked_name(change.name))
         with self._storage.available():
             if not await self._threads.change(thread_id, owner, change):
                 raise ThreadNotFound(thread_id)

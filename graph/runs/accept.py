@@ -8,7 +8,7 @@ from dataclasses import replace
 from graph.record.record import Record, record_of
 from graph.runs.context import RunContext
 from graph.runs.quotas import NO_QUOTAS, NoRoom, PostRate, Quotas, RunUsedUp, refusal
-from graph.runs.threads import ThreadNotFound, check_name
+from graph.runs.threads import ThreadNotFound, checked_name
 from graph.state import RunState
 from graph.state.row import IdempotencyKey, KeyedRun, Quota, RunRow, state_of
 
@@ -68,7 +68,7 @@ class Acceptance:
     async def _accept(self, row: RunRow, key: IdempotencyKey | None) -> Record:
         context, index = self._context, self._context.storage.index
         if row.thread_name is not None:
-            check_name(row.thread_name)
+            row = replace(row, thread_name=checked_name(row.thread_name))
         with context.storage.available():
             await self._check_thread(row)
         self.rate.take(row.owner)

@@ -5,6 +5,7 @@ The table of runs decides whose turn it is; what is kept here is only who waits 
 
 import asyncio
 import re
+import unicodedata
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 
 from graph.queue.executor import Executor
@@ -33,11 +34,22 @@ class ThreadNotFound(Exception):
         self.thread_id = thread_id
 
 
-def check_name(name: str) -> None:
-    """Raises `ChoiceRejected` for what no thread can be called."""
-    if len(name) > LONGEST_THREAD_NAME or not re.fullmatch(THREAD_NAME, name):
-        reason = f"a name has 1 to {LONGEST_THREAD_NAME} characters in one line"
+def checked_name(name: str) -> str:
+    """The name as it is kept: in one form (NFC), so that two that look alike are one.
+
+    Raises `ChoiceRejected` for what no thread can be called.
+    """
+    kept = normal_name(name)
+    is_in_form = len(kept) <= LONGEST_THREAD_NAME and re.fullmatch(THREAD_NAME, kept)
+    if not is_in_form or not kept.isprintable():  # format characters are not printable either
+        reason = f"a name has 1 to {LONGEST_THREAD_NAME} printable characters in one line"
         raise ChoiceRejected("thread_name", [f"{reason}, and no blank at its ends"])
+    return kept
+
+
+def normal_name(name: str) -> str:
+    """What a thread of this name is found by."""
+    return unicodedata.normalize("NFC", name)
 
 
 #: The first and longest wait between two tries to ask whose turn it is, in seconds.
@@ -212,5 +224,6 @@ def _as_run(turn: Turn) -> RunState:
     else:
         state["result"] = Result(output=None, summary=turn["text"])
     if turn["source"] == "answer" and state["result"]:
+        state["result"]["summary"] = ""  # it is in the text
         state["result"]["answer"] = Answer(text=turn["text"], model="", source="finalize")
     return state

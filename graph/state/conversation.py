@@ -34,7 +34,10 @@ class Turn(TypedDict):
     status: Annotated[Status, doc("How it ended.")]
     text: Annotated[
         str,
-        doc("Its answer in words, else its summary, else why it failed; what is long is cut."),
+        doc(
+            "Its answer in words with its summary below, else its summary, else why it failed; "
+            "what is long is cut."
+        ),
     ]
     source: Annotated[Literal["answer", "summary", "error"], doc("Which of them `text` is.")]
 
@@ -99,8 +102,9 @@ def turn_of(state: Mapping[str, Any], characters: int = THREAD_CONTEXT) -> Turn:
     """A settled run as later ones see it, where all that they see has so many `characters`."""
     result, error = state.get("result"), state.get("error")
     source: Literal["answer", "summary", "error"]
+    most = min(_MOST_OF_TEXT, characters // _PART_OF_TEXT)
     if result and (answer := result.get("answer")):
-        text, source = answer["text"], "answer"
+        text, source = _with_summary(answer["text"], result["summary"], most), "answer"
     elif result:
         text, source = result["summary"], "summary"
     else:
@@ -109,7 +113,7 @@ def turn_of(state: Mapping[str, Any], characters: int = THREAD_CONTEXT) -> Turn:
         run_id=state["run_id"],
         prompt=_cut(state["prompt"], min(_MOST_OF_PROMPT, characters // _PART_OF_PROMPT)),
         status=state["status"],
-        text=_cut(text, min(_MOST_OF_TEXT, characters // _PART_OF_TEXT)),
+        text=_cut(text, most),
         source=source,
     )
 
@@ -152,6 +156,14 @@ def _bounded(
     known = read + sum(1 for _ in runs) if total is None else max(total, read)
     left_out = _in_blocks(known - len(fitting), known)
     return Conversation(turns=fitting[: known - left_out][::-1], left_out=left_out, last=last)
+
+
+def _with_summary(text: str, summary: str, most: int) -> str:
+    """An answer with what we counted below, which stays where the answer is cut: words may lie."""
+    counted = f"\n({summary})" if summary else ""
+    if len(counted) > most // 2:
+        return f"{text}{counted}"
+    return f"{_cut(text, most - len(counted))}{counted}"
 
 
 def _in_blocks(least: int, total: int) -> int:

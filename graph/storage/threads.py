@@ -13,9 +13,14 @@ from typing_extensions import TypedDict
 from graph.state import Status
 from graph.state.wording import Time, doc
 
-#: Longest name of a thread, in characters, and what it looks like: one line, no blank at its ends.
+#: Longest name of a thread, in characters, and what it looks like: one line, no blank at its ends,
+#: none of the characters that nobody sees. Of those the pattern has only the common ones.
 LONGEST_THREAD_NAME = 100
-THREAD_NAME = r"^[^\s\x00-\x1f\x7f]([^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f])?$"
+_UNSEEN = (
+    r"\x00-\x1f\x7f-\xa0\xad\u0600-\u0605\u061c\u06dd\u070f\u180e\u2000-\u200f\u2028-\u202f"
+    r"\u205f-\u206f\u3000\ufeff\ufff9-\ufffb"
+)
+THREAD_NAME = rf"^[^\s{_UNSEEN}]([^{_UNSEEN}]*[^\s{_UNSEEN}])?$"
 
 
 class LastRun(TypedDict):

@@ -187,7 +187,10 @@ class WebhookSender:
 
 
 def message(one: Delivery, state: RunState) -> dict[str, Any]:
-    """What is posted: the change, and what the run says of itself, no prompt and no output."""
+    """What is posted: the change, and what the run says of itself, no prompt and no output.
+
+    Of an error that is its kind: its words may quote the prompt.
+    """
     data: dict[str, Any] = {
         "run_id": one.run_id,
         "thread_id": state.get("thread_id", one.run_id),
@@ -197,7 +200,9 @@ def message(one: Delivery, state: RunState) -> dict[str, Any]:
     }
     if state["status"] == one.status:  # it has not gone on since
         error, result = state["error"], state["result"]
-        data["error"] = error and {"type": error["type"], "message": error["message"]}
+        data["error"] = error and {
+            name: error[name] for name in ("type", "step", "reason") if error.get(name) is not None
+        }
         data["summary"] = result["summary"] if result else None
     return {"type": f"run.{one.status}", "timestamp": rfc3339(one.at), "data": data}
 

@@ -9,6 +9,7 @@ from typing import Any
 from graph.state import RunState, Step, attempts, in_doubt, outputs
 from graph.state.rounds import dropped, rounds_of
 from graph.state.wording import counted
+from nodes.answers.spoken import SpokenText
 from nodes.planning.conversation import earlier_turns
 from nodes.planning.model import Message, schema_of
 from nodes.planning.reading import said
@@ -57,7 +58,12 @@ def given(state: RunState) -> str:
     if not last or last[0]["then"] != "done" or last[0]["first"] <= last[0]["last"]:
         return ""
     made = [entry for entry in state["planning_log"] if entry["outcome"] == "finished"]
-    return said(made[-1].get("raw", "")) if made else ""
+    if not made:
+        return ""
+    spoken = SpokenText(shaped=schema_of(state) is not None)
+    spoken.feed(said(made[-1].get("raw", "")))
+    spoken.end()
+    return spoken.text
 
 
 # How each step stands: in one word for the model, and for whoever reads that it was told so.

@@ -12,6 +12,12 @@ LONGEST_SCHEMA = 8_000
 #: Keywords that are not checked here, so that what they forbid would be taken for fitting.
 _UNCHECKED = ("unevaluatedItems", "unevaluatedProperties")
 
+#: Keywords whose value is by names of the caller's, and those that have values and no schemas.
+_BY_NAME = frozenset(
+    ("properties", "patternProperties", "$defs", "definitions", "dependentSchemas", "dependencies")
+)
+_VALUES = frozenset(("const", "enum", "default", "examples"))
+
 _MOST_REASONS, _LONGEST_REASON = 5, 200
 
 _TOO_MUCH = "takes too much work to check"
@@ -27,10 +33,11 @@ def schema_fault(schema: Any) -> str | None:
         return str(error)
     if size > LONGEST_SCHEMA:
         return f"it has {size} characters of JSON; at most {LONGEST_SCHEMA} are allowed"
-    if unchecked := [name for name in _UNCHECKED if _has(schema, name)]:
+    keywords = [one for one in _schemas(schema) if isinstance(one, dict)]
+    if unchecked := [name for name in _UNCHECKED if any(name in one for one in keywords)]:
         return f"it has {', '.join(unchecked)}, which is not checked here; leave that out"
     # Half a second to load, and needed by few.
-    from tools.schema_budget import MAX_STEPS, Budget, Checker, Exhausted, InvalidSchema
+    from tools.schema_budget import MAX_STEPS, Budget, Checker, Exhausted, InvalidSchema, holds
 
     try:
         Checker(schema).check(Budget(MAX_STEPS))
@@ -39,7 +46,13 @@ def schema_fault(schema: Any) -> str | None:
     except InvalidSchema as error:
         return f"it is no JSON Schema: {_short(str(error))}"
     except Exception as error:  # whatever a stranger's schema does to the library
-        return f"it cannot be followed ({type(error).__name__})"
+        return f"it cannot be followed: {_why(error)}"
+    for pattern in (found for one in keywords for found in _patterns(one)):
+        if not holds(pattern):
+            wrong = (
+                f"it has the pattern {_short(json.dumps(pattern))}, which is invalid or too large"
+            )
+            return f"{wrong}; it should be a regular expression of ECMA 262"
     return None
 
 
@@ -47,7 +60,9 @@ def fitting(text: str, schema: Mapping[str, Any], *, max_bytes: int) -> tuple[An
     """The value in a model's text, and what is wrong with it; None where something is."""
     try:
         value = plain(loads(_unfenced(text)), max_bytes=max_bytes, what="value")
-    except (ValueError, RecursionError, InvalidOutput) as error:
+    except RecursionError:
+        return None, ["it is nested too deeply"]
+    except (ValueError, InvalidOutput) as error:
         return None, [f"it is not valid JSON: {_short(str(error))}"]
     reasons = list(_faults(value, schema))
     return (None, reasons) if reasons else (value, [])
@@ -63,14 +78,39 @@ def _faults(value: Any, schema: Mapping[str, Any]) -> Iterator[str]:
     except Exhausted:
         yield f"it {_TOO_MUCH}"
     except Exception as error:  # as above
-        yield f"the schema cannot be followed ({type(error).__name__})"
+        yield f"the schema cannot be followed: {_why(error)}"
 
 
-def _has(value: Any, name: str) -> bool:
-    """Whether a schema has a keyword; a property that is only called so counts, too."""
-    if isinstance(value, dict):
-        return name in value or any(_has(one, name) for one in value.values())
-    return isinstance(value, list) and any(_has(one, name) for one in value)
+def _schemas(schema: Any) -> Iterator[Any]:
+    """The schema and all within it: what stands for a value, or only for a name, is none."""
+    yield schema
+    if isinstance(schema, list):
+        for one in schema:
+            yield from _schemas(one)
+    elif isinstance(schema, dict):
+        for keyword, value in schema.items():
+            if keyword in _BY_NAME and isinstance(value, dict):
+                for one in value.values():
+                    yield from _schemas(one)
+            elif keyword not in _VALUES:
+                yield from _schemas(value)
+
+
+def _patterns(schema: Mapping[str, Any]) -> Iterator[str]:
+    if isinstance(pattern := schema.get("pattern"), str):
+        yield pattern
+    yield from schema.get("patternProperties", {})
+
+
+def _why(error: Exception) -> str:
+    """What the library could not do, without its names for it."""
+    from referencing.exceptions import Unresolvable
+
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    if isinstance(error, Unresolvable):
+        return "it refers to something that is not there"
+    return "it is not understood"
 
 
 def _unfenced(text: str) -> str:

@@ -31,6 +31,11 @@ from nodes.planning.reading import WHOLE
 
 logger = logging.getLogger("runwright.models")
 
+#: How a call ends, beside what providers say, that has brought words when its time was over.
+TIMED_OUT = "timeout"
+
+_CANCELLED = "the run was cancelled while its answer was given"
+
 #: Is told the next words of an answer, and at which character of it they stand.
 Say = Callable[[str, int], Awaitable[None]]
 
@@ -70,7 +75,7 @@ class _Course:
     text: str = ""
     model: str | None = None
     source: Literal["look", "finalize", "no_tools"] = "finalize"
-    value: str | None = None
+    values: list[str] = field(default_factory=list)
     why: str = "no model was asked"
 
     @property
@@ -108,10 +113,14 @@ class AnswerWriter:
         """
         result = state["result"]
         policy: AnswerPolicy = self.ladder.answer if self.ladder else "auto"
-        if result is None or not answer_wanted(state, policy) or not self.audience.waits(state):
+        if result is None or not answer_wanted(state, policy):
             return {}
         schema = schema_of(state)
         course = _Course(state)
+        if not self.audience.waits(state):
+            self._leave(course)
+            shaped = None if schema is None else _no_answer(course)
+            return _written(course, result, shaped)
         async with self.audience.speaking(state) as say:
             if text := given(state):
                 await say(text, 0)
@@ -123,9 +132,21 @@ class AnswerWriter:
         shaped = None if schema is None else await self._shaped(course, schema)
         return _written(course, result, shaped)
 
+    def _leave(self, course: _Course) -> None:
+        """Note that the run was cancelled while its answer was given, or before."""
+        course.why = _CANCELLED
+        state = course.state
+        if self.ladder is None or (name := _model(self.ladder, state)) is None:
+            return
+        log = list(state["planning_log"])
+        planning = _planning(state, name)
+        attempt = ModelAttempt(state, planning, self.ladder, log, purpose="answer")
+        _skipped(attempt, "cancelled", _CANCELLED)
+        course.took(attempt, None, 0.0)
+
     async def _speak(self, ladder: ModelLadder, course: _Course, say: Say) -> None:
         """Ask for the words, which are told as they come."""
-        spoken = SpokenText()
+        spoken = SpokenText(shaped=schema_of(course.state) is not None)
 
         async def tell(part: str) -> None:
             text, offset = spoken.feed(part)
@@ -143,14 +164,20 @@ class AnswerWriter:
         text, offset = spoken.end()
         if text:
             await say(text, offset)
-        course.text, course.value = spoken.text, spoken.value
+        course.text, course.values = spoken.text, spoken.values
         last = course.log[-1]
         course.model = last["model"]
+        timed_out = last["error_class"] == TIMED_OUT
+        if spoken.in_value and completion.finish_reason not in WHOLE:
+            course.values = course.values[:-1]  # a number may have lost its last digits
         if completion.refused:
             last["outcome"], course.why = "refused", "the model refused to answer"
-            course.text, course.value = "", None
+            course.text, course.values = "", []
+        elif not course.text and timed_out:
+            last["outcome"], course.why = "failed", f"{course.model}: {TIMED_OUT}"
         elif not course.text:
             last["outcome"], course.why = "empty", "the model's answer has no words"
+            last["reasons"] = [course.why]
         elif completion.finish_reason not in WHOLE:
             last["reasons"] = [f"it is not whole: it ended with {completion.finish_reason}"]
             course.text += "…"
@@ -158,41 +185,43 @@ class AnswerWriter:
     async def _shaped(self, course: _Course, schema: dict[str, Any]) -> Structured:
         """The answer as the schema has it: checked, asked for once more, or none."""
         most = course.state["limits"]["max_output"]
-        if not course.text or course.model is None:
-            return Structured(value=None, reason=f"there is no answer: {course.why}")
-        text, reasons = course.value, ["there is no value"]
-        if text is not None:
-            value, reasons = fitting(text, schema, max_bytes=most)
+        if course.model is None or not (course.text or course.values):
+            return _no_answer(course)
+        reasons = ["there is no value"]
+        if course.values:
+            value, reasons = _read(course.values, schema, most)
             if not reasons:
                 return Structured(value=value, reason=None)
             course.log[-1]["reasons"] = [*course.log[-1]["reasons"], *reasons]
-        text, failure = await self._value(course, schema, reasons)
-        if text is None:
+            if not course.text:
+                return Structured(value=None, reason="; ".join(reasons))
+        texts, failure = await self._value(course, schema, reasons)
+        if texts is None:
             return Structured(value=None, reason=f"{'; '.join(reasons)}; {failure}")
-        value, reasons = fitting(text, schema, max_bytes=most)
+        value, reasons = _read(texts, schema, most)
         if reasons:
             course.log[-1]["outcome"], course.log[-1]["reasons"] = "rejected", reasons
         return Structured(value=value, reason="; ".join(reasons) or None)
 
     async def _value(
         self, course: _Course, schema: dict[str, Any], reasons: list[str]
-    ) -> tuple[str | None, str]:
-        """Ask for the value alone; its text, or why there is none."""
+    ) -> tuple[list[str] | None, str]:
+        """Ask for the value alone; its texts, one as it should be, or why there are none."""
         if self.ladder is None:
             return None, "no model is configured that could give it"
         asked, left_out = answer_messages(
             course.state, output=self.ladder.output, context=self.ladder.context
         )
         asked = value_messages(asked, course.text, schema)
-        if course.value is not None:
-            asked = repair(asked, course.value, reasons)
+        if course.values:
+            asked = repair(asked, "\n".join(course.values), reasons)
         completion = await self._call(self.ladder, course, asked, None, left_out)
         if completion is None or completion.refused:
             return None, f"it was not given when it was asked for: {course.why}"
-        spoken = SpokenText()
+        spoken = SpokenText(shaped=True)
         spoken.feed(completion.text)
         spoken.end()
-        return (spoken.text if spoken.value is None else spoken.value), ""
+        return spoken.values or [spoken.text], ""
 
     async def _call(
         self,
@@ -219,7 +248,8 @@ class AnswerWriter:
             completion = await _asked(attempt, asked, tell)
             attempt.end()
         if isinstance(completion, Completion):
-            attempt.note("answered", completion)
+            late = TIMED_OUT if completion.finish_reason == TIMED_OUT else None
+            attempt.note("answered", completion, error_class=late)
         else:
             course.why = completion
         course.took(
@@ -238,8 +268,15 @@ async def _asked(
     left = seconds_left(state)
     timeout = ladder.timeout if left is None else max(0.0, min(ladder.timeout, left))
 
+    heard: list[str] = []
+
+    async def listen(part: str) -> None:
+        heard.append(part)
+        if tell is not None:
+            await tell(part)
+
     async def ask(seconds: float) -> Completion:
-        return await attempt.model.say(asked, timeout=seconds, tell=tell or _unheard)
+        return await attempt.model.say(asked, timeout=seconds, tell=listen)
 
     if name not in ladder.models:
         return _skipped(attempt, "not_configured", f"{name} is configured no more")
@@ -252,13 +289,11 @@ async def _asked(
     except BudgetExceeded as refusal:
         return _skipped(attempt, "daily_budget_exceeded", refusal.reason)
     except ModelFailure as failure:
-        return _failed(attempt, failure, cut_short=timeout < ladder.timeout)
+        if tell is not None and heard and failure.error_class == "timeout":
+            return Completion("".join(heard), TIMED_OUT)  # what was said is worth keeping
+        return _failed(attempt, failure, silent=not heard)
     ladder.breaker.succeeded(name)
     return completion
-
-
-async def _unheard(_part: str) -> None:
-    """Nobody is told."""
 
 
 def _skipped(attempt: ModelAttempt, error_class: str, reason: str) -> str:
@@ -266,8 +301,12 @@ def _skipped(attempt: ModelAttempt, error_class: str, reason: str) -> str:
     return reason
 
 
-def _failed(attempt: ModelAttempt, failure: ModelFailure, *, cut_short: bool) -> str:
-    """It is not tried again: the run is done, and somebody waits for its end."""
+def _failed(attempt: ModelAttempt, failure: ModelFailure, *, silent: bool) -> str:
+    """It is not tried again: the run is done, and somebody waits for its end.
+
+    Planning is held back only by what would stop it, too: a model that cannot be reached, or does
+    not let us in. A long answer says nothing of plans.
+    """
     attempt.note(
         "failed",
         error_class=failure.error_class,
@@ -279,8 +318,8 @@ def _failed(attempt: ModelAttempt, failure: ModelFailure, *, cut_short: bool) ->
         "model gave no answer",
         extra={"run_id": run_id, "model": attempt.name, "error": failure.error_class},
     )
-    if not (cut_short and failure.error_class == "timeout"):
-        attempt.ladder.breaker.failed(attempt.name, failure, given_up=True, run_id=run_id)
+    if silent and (failure.misconfigured or failure.error_class == "unreachable"):
+        attempt.ladder.breaker.failed(attempt.name, failure, given_up=False, run_id=run_id)
     return f"{attempt.name}: {failure.error_class}"
 
 
@@ -308,6 +347,17 @@ def _planning(state: RunState, name: str) -> Planning:
     planning = first_of(state["prompt"], [name])
     planning["round"] = max(1, len(rounds_of(state)))
     return planning
+
+
+def _read(texts: list[str], schema: dict[str, Any], max_bytes: int) -> tuple[Any, list[str]]:
+    """The one value, and what is wrong with it; None where something is."""
+    if len(texts) > 1:
+        return None, [f"there are {len(texts)} values instead of one"]
+    return fitting(texts[0], schema, max_bytes=max_bytes)
+
+
+def _no_answer(course: _Course) -> Structured:
+    return Structured(value=None, reason=f"there is no answer: {course.why}")
 
 
 def _written(course: _Course, result: Result, shaped: Structured | None) -> Update:

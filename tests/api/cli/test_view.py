@@ -230,6 +230,20 @@ def test_an_answer_that_begins_anew_is_printed_below() -> None:
     assert written(("They", 0), ("It is 42.", 0)) == f"They\nIt is 42.\n{COUNTED}"
 
 
+def test_an_answer_that_was_cut_off_says_so_with_our_count_below() -> None:
+    out = io.StringIO()
+    with PlainView(RUN_ID, out, io.StringIO()) as view:
+        view.hear(AnswerDelta(text="Half an ans", offset=0))
+        view.show(event("answer.attempt", outcome="failed"))
+        view.show(settled(answer=None))
+    assert out.getvalue() == f"Half an ans… (the answer was cut off)\n{COUNTED}42\n"
+
+
+def test_a_shape_without_an_answer_is_printed_below_the_output() -> None:
+    shaped = settled(answer=None, structured={"value": {"total": 42}, "reason": None})
+    assert written(end=shaped) == '42\n{\n  "total": 42\n}\n'
+
+
 def test_an_answer_has_no_power_over_a_terminal() -> None:
     out = written((HOSTILE, 0), end=settled(HOSTILE))
 

@@ -231,6 +231,18 @@ TOTAL = {"type": "object", "properties": {"total": {"type": "integer"}}, "requir
         ({"result_schema": "integer"}, "result_schema", "is an object"),
         ({"result_schema": {"type": "many"}}, "result_schema", "no JSON Schema"),
         ({"result_schema": {"$ref": "#/nowhere"}}, "result_schema", "cannot be followed"),
+        ({"result_schema": {"$ref": "#/nowhere"}}, "result_schema", "something that is not there"),
+        ({"result_schema": {"pattern": "("}}, "result_schema", 'the pattern "("'),
+        (
+            {"result_schema": {"patternProperties": {"[a": True}}},
+            "result_schema",
+            'the pattern "[a"',
+        ),
+        (
+            {"result_schema": {"items": {"allOf": [{"unevaluatedItems": False}]}}},
+            "result_schema",
+            "is not checked",
+        ),
         ({"result_schema": {"title": "x" * 9_000}}, "result_schema", "at most 8000"),
         ({"result_schema": {"unevaluatedItems": False}}, "result_schema", "is not checked"),
         ({"result_schema": {"enum": [float("nan")]}}, "result_schema", "JSON lacks"),

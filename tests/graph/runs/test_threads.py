@@ -13,6 +13,7 @@ from graph.commands.deletion import NotSettled, ThreadNotSettled
 from graph.commands.fork import Edits
 from graph.commands.retry import RetryRequest
 from graph.queue.executor import QueueFull
+from graph.runs.choice import ChoiceRejected
 from graph.runs.threads import ThreadNotFound
 from graph.service import Runs
 from graph.state.row import IdempotencyKey
@@ -397,6 +398,34 @@ async def test_nothing_of_a_thread_is_removed_where_a_run_was_told_to_go_on_mean
         assert (await runs.get(first, **OWN))["status"] == "completed"
         assert (await rested(runs, failed))["status"] == "failed"
         assert len((await rested(runs, failed))["execution_log"]) == 2
+
+
+@pytest.mark.parametrize(
+    "name", ["a\u202eb", "a\u200bb", "a\u2028b", "\ufeffa", "a\x9bb", "a\u2066b", "a\ue000b"]
+)
+async def test_a_name_has_no_characters_that_nobody_sees(storage: Storage, name: str) -> None:
+    async with process(storage, Gates()) as runs:
+        first = await post(runs, "pass one")
+        with pytest.raises(ChoiceRejected):
+            await post(runs, "pass two", thread_name=name)
+        with pytest.raises(ChoiceRejected):
+            await runs.threads.change(first, ThreadChange(renamed=True, name=name), **OWN)
+
+
+async def test_names_that_look_alike_are_one_however_they_are_written(storage: Storage) -> None:
+    composed, decomposed = "caf\u00e9", "cafe\u0301"
+    async with process(storage, Gates()) as runs:
+        first = await post(runs, "pass one", thread_name=decomposed)
+        second = await post(runs, "pass two", thread_name=composed)
+        for one in (first, second):
+            await runs.wait(one, patience(), owner=None)
+        for name in (composed, decomposed):
+            [found] = (await runs.threads.page("default", limit=10, name=name))["threads"]
+            assert (found["name"], found["runs"]) == (composed, 2)
+        other = await post(runs, "pass three")
+        change = ThreadChange(renamed=True, name=decomposed)
+        with pytest.raises(NameTaken):
+            await runs.threads.change(other, change, **OWN)
 
 
 async def test_a_name_is_one_threads_of_an_owner_and_goes_with_its_last_run(

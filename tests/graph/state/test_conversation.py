@@ -42,12 +42,23 @@ def test_turns_come_oldest_first_with_what_was_said() -> None:
     assert [(turn["text"], turn["source"], turn["status"]) for turn in conversation["turns"]] == [
         ("1 step done; the result is 42", "summary", "completed"),
         ("gone", "error", "failed"),
-        ("No", "answer", "completed"),
+        ("No\n(s)", "answer", "completed"),
     ]
     assert [turn["prompt"] for turn in conversation["turns"]][::2] == [
         "what is 6 times 7",
         "what is on it",
     ]
+
+
+def test_our_summary_stays_below_an_answer_that_is_cut() -> None:
+    """Or what a model only claims to have done would pass for a fact."""
+    nothing = "answered without tools; nothing was done"
+    result = {"output": None, "summary": nothing, "answer": {"text": "Bought. " * 900}}
+    for characters in (THREAD_CONTEXT, 1_200):
+        [turn] = conversation_of([ran(result=result)], characters=characters)["turns"]
+        assert turn["text"].startswith("Bought.")
+        assert turn["text"].endswith(f"\n({nothing})")
+        assert len(turn["text"]) <= min(3_000, characters // 6)
 
 
 def test_without_earlier_runs_there_is_nothing() -> None:

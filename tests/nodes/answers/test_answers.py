@@ -6,6 +6,7 @@ from uuid import uuid4
 
 import pytest
 
+from graph.models.breaker import CircuitBreaker
 from graph.record.events import events
 from graph.record.explain import explain
 from graph.state import Choice, RunState, new_run
@@ -436,3 +437,99 @@ async def test_an_answer_that_a_crash_cut_off_is_given_anew_and_noted_once(
     assert planned.outcomes == [("a/one", "planned"), ("a/one", "answered")]
     assert planned.state["usage"]["calls"] == 2
     assert len(planned.state["log"]) == 1
+
+
+# A time that is over, and what becomes of the model then.
+
+
+def broken(text: str, error_class: str) -> Broken:
+    return Broken(text, None, failure=outage(error_class))
+
+
+async def test_a_time_limit_keeps_the_words_that_came_and_says_nothing_against_the_model(
+    storage: Storage,
+) -> None:
+    only = model(calculating("6 * 7"), broken("It is 42, and", "timeout"))
+    planning = Planning(storage, only, answer="auto")
+    planned = await planning.run()
+
+    assert planned.state["status"] == "completed"
+    assert result(planned)["answer"]["text"] == "It is 42, and…"
+    assert planned.outcomes[-1] == ("a/one", "answered")
+    assert planned.log[-1]["error_class"] == "timeout"
+    assert "timeout" in planned.log[-1]["reasons"][0]
+    assert planned.state["usage"]["calls"] == 2
+    assert planning.breaker.state()["a/one"]["state"] == "ok"
+
+
+@pytest.mark.parametrize(
+    "turn",
+    [broken("It is", "unreachable"), outage("timeout"), broken("<think>hm", "timeout")],
+    ids=["broken", "silent", "thoughts"],
+)
+async def test_an_answer_that_fails_does_not_keep_plans_from_the_model(
+    storage: Storage, turn: Turn
+) -> None:
+    breaker = CircuitBreaker((), threshold=2, pause=60.0)
+    only = model(calculating("6 * 7"), turn, calculating("6 * 7"), turn)
+    planning = Planning(storage, only, breaker=breaker, answer="auto")
+    await planning.run()
+    planned = await planning.run()
+
+    assert result(planned)["answer"] is None
+    assert planned.outcomes[-1] == ("a/one", "failed")
+    assert planning.breaker.state()["a/one"]["state"] == "ok"
+
+
+async def test_a_key_that_is_refused_at_the_answer_is_remembered(storage: Storage) -> None:
+    planning = Planning(storage, model(calculating("6 * 7"), misconfigured()), answer="auto")
+    await planning.run()
+
+    assert planning.breaker.state()["a/one"]["state"] == "misconfigured"
+
+
+async def test_what_is_thought_in_an_answer_that_came_with_planning_is_no_part_of_it(
+    storage: Storage,
+) -> None:
+    planned, _ = await answered(
+        storage, words("<think>It is Paris.</think>\0Paris."), prompt="what is France's capital"
+    )
+    assert result(planned)["answer"]["text"] == "Paris."
+
+    script = [calculating("6 * 7", "look"), words("<think>42.</think>It is 42.")]
+    planned, _ = await answered(storage, *script)
+    assert result(planned)["answer"]["text"] == "It is 42."
+
+
+async def test_a_value_in_words_stays_where_no_shape_was_asked_for(storage: Storage) -> None:
+    planned, _ = await answered(storage, calculating("6 * 7"), shaped("42"))
+
+    assert result(planned)["answer"]["text"] == "It is 42.\n<value>42</value>"
+
+
+async def test_a_value_without_words_is_kept_and_no_answer(storage: Storage) -> None:
+    only_value = answer('<value>{"total": 42}</value>')
+    planned, _ = await answered(storage, calculating("6 * 7"), only_value, choice=SHAPED)
+
+    assert result(planned)["structured"] == {"value": {"total": 42}, "reason": None}
+    assert result(planned)["answer"] is None
+    assert planned.outcomes[-1] == ("a/one", "empty")
+    assert "no words" in planned.log[-1]["reasons"][0]
+
+
+async def test_of_two_values_none_is_taken(storage: Storage) -> None:
+    two = answer('It is 42. <value>{"total": 42}</value><value>{"total": 43}</value>')
+    script = [calculating("6 * 7"), two, answer('{"total": 42}')]
+    planned, only = await answered(storage, *script, choice=SHAPED)
+
+    assert result(planned)["structured"]["value"] == {"total": 42}
+    assert "2 values" in planned.log[-2]["reasons"][0]
+    assert "2 values" in asked(only)[-1]
+
+
+async def test_a_value_that_was_cut_is_none_though_it_fits(storage: Storage) -> None:
+    cut = Completion("It is 42. <value>4", "length", input_tokens=1, output_tokens=1, usd=0.001)
+    script = [calculating("6 * 7"), cut, answer("42")]
+    planned, _ = await answered(storage, *script, choice=choice(result_schema={"type": "integer"}))
+
+    assert result(planned)["structured"]["value"] == 42

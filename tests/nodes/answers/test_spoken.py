@@ -28,9 +28,9 @@ PIECES = [
 ]
 
 
-def heard(parts: list[str]) -> tuple[str, SpokenText]:
+def heard(parts: list[str], *, shaped: bool = False) -> tuple[str, SpokenText]:
     """What a watcher has who puts together what is told, and the text itself."""
-    spoken, text = SpokenText(), ""
+    spoken, text = SpokenText(shaped=shaped), ""
     for told, offset in [*map(spoken.feed, parts), spoken.end()]:
         if told or offset < len(text):
             assert offset <= len(text), "a watcher would miss something"
@@ -78,10 +78,20 @@ def test_a_thought_whose_beginning_was_not_marked_is_taken_back() -> None:
 
 
 def test_what_is_for_programs_is_kept_apart() -> None:
-    text, spoken = heard(["Two are open.\n<val", 'ue>{"open": "<think>"', "}</value>"])
+    text, spoken = heard(["Two are open.\n<val", 'ue>{"open": "<think>"', "}</value>"], shaped=True)
 
     assert text == "Two are open."
-    assert spoken.value == '{"open": "<think>"}'
+    assert spoken.values == ['{"open": "<think>"}']
+
+
+def test_a_value_is_only_for_programs_where_one_was_asked_for() -> None:
+    assert shown("Write <val", "ue>4</value> there.") == "Write <value>4</value> there."
+
+
+def test_words_before_an_end_of_thought_that_nothing_follows_are_shown() -> None:
+    assert shown("Answer one.", "</th", "ink>\n") == "Answer one."
+    assert shown("Thought.</think>Answer one.</think>") == "Answer one."
+    assert heard(["Thought.</think><value>4</value>"], shaped=True)[0] == ""
 
 
 def test_an_answer_without_end_is_cut() -> None:
@@ -96,16 +106,18 @@ def test_what_no_record_can_hold_is_not_shown() -> None:
     assert shown("a\0b\ud83d") == "ab?"
 
 
-@given(st.lists(st.sampled_from(PIECES), max_size=12), st.data())
-def test_any_split_of_an_answer_shows_the_same(pieces: list[str], data: st.DataObject) -> None:
+@given(st.lists(st.sampled_from(PIECES), max_size=12), st.booleans(), st.data())
+def test_any_split_of_an_answer_shows_the_same(
+    pieces: list[str], shaped: bool, data: st.DataObject
+) -> None:
     whole = "".join(pieces)
     cuts = data.draw(st.lists(st.integers(0, len(whole)), max_size=8).map(sorted))
     places = [0, *cuts, len(whole)]
     parts = [whole[begin:end] for begin, end in pairwise(places)]
 
-    text, spoken = heard(parts)
-    at_once, other = heard([whole])
+    text, spoken = heard(parts, shaped=shaped)
+    at_once, other = heard([whole], shaped=shaped)
 
     assert text == spoken.text == at_once
-    assert spoken.value == other.value
+    assert spoken.values == other.values
     assert "\0" not in text

@@ -103,15 +103,26 @@ def test_who_cancels_in_the_middle_of_an_answer_ends_the_answer(
     """Nothing else is left to cancel: all steps are done."""
     provider.let(1)
     with serving(tmp_path, provider) as server:
-        run_id = server.post("what is 40 + 2")
+        given = {"prompt": "what is 40 + 2", "result_schema": {"type": "object"}}
+        run_id = server.client.post("/runs", json=given).json()["run_id"]
         told(server, run_id, until="answer.delta")
         answer = server.client.post(f"/runs/{run_id}/cancel")
         record = server.settled(run_id)
+        later = [kind for kind, _ in told(server, run_id)]
 
     assert answer.status_code == 409
     assert record["status"] == "completed"
     assert record["result"]["output"] == 42
     assert record["result"]["answer"] is None
+    assert record["result"]["structured"]["value"] is None
+    assert "cancelled" in record["result"]["structured"]["reason"]
+    last = record["planning_log"][-1]
+    assert (last["purpose"], last["outcome"], last["error_class"]) == (
+        "answer",
+        "skipped",
+        "cancelled",
+    )
+    assert later[-3:] == ["answer.attempt", "run.completed", "end"]
     assert provider.streams == 1
 
 
