@@ -161,6 +161,9 @@ class TodoReader:
             return [] if asked is None else self._calls("list", [(asked, start, end)])
         if action == "add" and (calls := self._quoted(slots) or self._computed(slots)):
             return calls
+        if action == "update" and slots.says_state():
+            todo = slots.todo(fit.template.slots[0]) if slots.says_done() else None
+            return self._calls("complete", [({"todo": todo}, start, end)]) if todo else []
         given: dict[str, str | list[str]] = {}
         for slot in fit.places:
             if slot == "place" and items.position(slots.symbols(slot), numbered=True) is None:

@@ -19,6 +19,7 @@ from nodes.patterns.english.rejected_items import (
     is_vague,
 )
 from nodes.patterns.english.set_words import ALL
+from nodes.patterns.english.state_words import TO_A_STATE
 from nodes.patterns.english.todo_words import (
     LONGEST_END,
     TEXT_ENDS,
@@ -39,6 +40,7 @@ from nodes.patterns.todos.openings import (
     NAMING,
 )
 from nodes.patterns.todos.references import Ambiguous, text_with_results
+from nodes.patterns.todos.states import is_done_state, is_state
 
 
 def slot_is_quoted(words: list[str], start: int, end: int) -> bool:
@@ -48,6 +50,8 @@ def slot_is_quoted(words: list[str], start: int, end: int) -> bool:
 
 _PARTING = frozenset({"in", "at", "which", "that", "with", "where", "from", "due"})
 _PRONOUNS = frozenset({"it", "them"})
+_WORDING = frozenset({"text", "name", "title", "description", "wording"})
+_TO_STATE = frozenset({"to", "into", "as", "be"})
 _ADDRESSED = frozenset({"you", "ya", "u"})
 
 
@@ -125,6 +129,29 @@ class Slots:
             )
         except Ambiguous:
             return None
+
+    def says_state(self) -> bool:
+        """Whether the new text of a to-do is none, but says in which state it is or should be.
+
+        So does all that a to-do "should be", unless that is quoted.
+        """
+        start, end = self.words("text")
+        words = self.prompt.words
+        if slot_is_quoted(words, start, end):
+            return False
+        return self._should_be(start) or is_state(words, start, end)
+
+    def says_done(self) -> bool:
+        """Whether that state is that it is done, and nothing else can be meant."""
+        start, end = self.words("text")
+        words = self.prompt.words
+        changes = TO_A_STATE.longest(words, self.seen.at[0], end) is not None
+        changes = changes and words[start - 1] in _TO_STATE
+        changes = changes and _WORDING.isdisjoint(words[self.seen.at[0] : start])
+        return (changes or self._should_be(start)) and is_done_state(words, start, end)
+
+    def _should_be(self, start: int) -> bool:
+        return self.prompt.words[start - 2 : start] == ["should", "be"]
 
     def gone(self) -> str | None:
         """The words of a deleted to-do, where nothing but "it" stands for it."""
