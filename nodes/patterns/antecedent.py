@@ -20,7 +20,7 @@ from tools.registry import number_text
 #: What the last run left: `gone` is a to-do that it deleted, `several` more values than one.
 Kind = Literal["number", "text", "todo", "todos", "gone", "several", "nothing"]
 
-_OUTPUT = "{step_0_output}"
+OUTPUT = "{step_0_output}"
 _TOKEN = re.compile(r"\{\{|\}\}|\{step_0_output(?:\[(?P<place>[0-9]+)\])?(?:\.(?P<field>\w+))?\}")
 _IN_BRACKETS = re.compile(r"\((\{step_0_output(?:\[[0-9]+\])?\})\)")
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
@@ -51,7 +51,7 @@ class Antecedent:
     def results(self) -> list[str]:
         """To its values; of several the last one is empty, since "it" is none of them."""
         if self.kind == "number":
-            return [_OUTPUT]
+            return [OUTPUT]
         if self.kind == "several" and all(_as_number(value) for value in self.values):
             return [*(f"{{step_0_output[{at}]}}" for at in range(len(self.values))), ""]
         return []
@@ -59,7 +59,7 @@ class Antecedent:
     @property
     def text(self) -> str | None:
         """To what can become the words of a to-do."""
-        return _OUTPUT if self.kind in ("number", "text") else self.gone
+        return OUTPUT if self.kind in ("number", "text") else self.gone
 
     @property
     def name(self) -> str | None:
@@ -124,7 +124,9 @@ class Antecedent:
 
     def may_mean_otherwise(self, words: Sequence[str]) -> bool:
         """Whether a prompt that is understood alone can mean something else after the last run."""
-        return self.is_listing or not _TELLING.isdisjoint(words)
+        if self.is_listing or self.kind == "number":
+            return True
+        return not _TELLING.isdisjoint(words)
 
     def filled(self, steps: Sequence[Step], numbers: Mapping[str, Mapping[str, Any]]) -> list[Step]:
         """The steps with its values for the references to it, and with where these come from.
@@ -138,7 +140,7 @@ class Antecedent:
         for name, value in step["input"].items():
             if step["tool"] == CALCULATOR and isinstance(value, str):
                 value = _IN_BRACKETS.sub(self._operand, value)
-            if name in numbers and value == _OUTPUT:
+            if name in numbers and value == OUTPUT:
                 used[_described(self.output)] = None
                 value = self.output
             else:

@@ -5,7 +5,14 @@ from dataclasses import dataclass, field, replace
 
 from graph.state import Conversation, Step, Unparsed
 from nodes.patterns.accounting import Account
-from nodes.patterns.antecedent import Antecedent, antecedent_of, is_used, referring, supposed
+from nodes.patterns.antecedent import (
+    OUTPUT,
+    Antecedent,
+    antecedent_of,
+    is_used,
+    referring,
+    supposed,
+)
 from nodes.patterns.english.connectors import BEGINNINGS
 from nodes.patterns.english.politeness import take_off_closing, take_off_opening
 from nodes.patterns.english.small_talk import asks_permission
@@ -15,7 +22,12 @@ from nodes.patterns.grammar.phrases import Choice, phrase_set
 from nodes.patterns.grammar.words import Words, correct, read_words
 from nodes.patterns.own_phrases import own_phrases
 from nodes.patterns.planning import Planning, Readers
-from nodes.patterns.sums.reader import looks_like_arithmetic, read_expression
+from nodes.patterns.sums.reader import (
+    continues,
+    is_only_mark,
+    looks_like_arithmetic,
+    read_expression,
+)
 from nodes.patterns.todos.fuzzy import is_worth_a_fuzzy_reading
 from nodes.patterns.todos.reader import TodoReader
 from tools.registry import Tool
@@ -180,6 +192,15 @@ class PatternPlanner:
             prompt.words, start, end, results
         ):
             return None
+        if (before := earlier.before) and earlier.is_before and results[-1:] == [OUTPUT]:
+            words = prompt.words
+            if start and words[start - 1] == "plus":
+                start -= 1
+            if continues(words, start, end):
+                before.meant_otherwise = True  # and is no number with a sign
+            if is_only_mark(words, start):
+                before.meant_otherwise = True
+                return None  # "* (3 + 2)" is no item of a list
         expression = read_expression(prompt.words, start, end, results)
         if expression is None:
             return None

@@ -27,7 +27,33 @@ STATES = phrase_set(
 
 #: Words that no new text of a to-do begins with: "done by Friday", "not done".
 STATE_FRONTS = frozenset(
-    ["done", "completed", "finished", "checked", "ticked", "closed", "crossed", "accomplished", "resolved", "marked", "deleted", "removed", "gone", "erased", "dropped", "cancelled", "canceled", "archived", "undone", "unchecked", "incomplete", "not", "already", "at", "by"]
+    [
+        "done",
+        "completed",
+        "finished",
+        "checked",
+        "ticked",
+        "closed",
+        "crossed",
+        "accomplished",
+        "resolved",
+        "marked",
+        "deleted",
+        "removed",
+        "gone",
+        "erased",
+        "dropped",
+        "cancelled",
+        "canceled",
+        "archived",
+        "undone",
+        "unchecked",
+        "incomplete",
+        "not",
+        "already",
+        "at",
+        "by",
+    ]
 )
 #: What leads to them.
 BEFORE_STATES = frozenset({"now", "already", "all", "fully", "set", "to", "be", "as"})
