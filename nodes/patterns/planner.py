@@ -119,7 +119,7 @@ class PatternPlanner:
         unparsed = unparsed or reading.unparsed
         said = " and ".join(f'"{part["text"]}"' for part in unparsed)
         reason = f"{said} could not be {needed}: the last run of the thread {before.described}"
-        if needed == LISTED:
+        if needed == LISTED and not before.is_listing:
             reason += "; show the list again, or name it"
         return replace(reading, unparsed=unparsed, reason=reason)
 
