@@ -58,7 +58,7 @@ class Conversation(TypedDict):
     last: Annotated[
         Referent | None,
         doc(
-            "What the last of them returned; null where it is nothing, one of several, or too large."
+            "What the last of them returned; null where it is nothing, one of several, or too big."
         ),
     ]
 
