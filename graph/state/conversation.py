@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, cast
 
 from typing_extensions import TypedDict
 
-from graph.state.doubts import is_said_done
+from graph.state.doubts import is_said_done, outputs
 from graph.state.status import SETTLED, Status
 from graph.state.wording import doc
 
@@ -60,7 +60,9 @@ class Conversation(TypedDict):
     left_out: Annotated[int, doc("How many still earlier ones were left out, to keep it short.")]
     last: Annotated[
         Referent | None,
-        doc("What the last of them returned; null where that is nothing, or too large."),
+        doc(
+            "What the last of them returned; null where it is nothing, one of several, or too big."
+        ),
     ]
 
 
@@ -119,13 +121,16 @@ def turn_of(state: Mapping[str, Any], characters: int = THREAD_CONTEXT) -> Turn:
 
 
 def referent_of(state: Mapping[str, Any]) -> Referent | None:
-    """What "it" can mean after this run; None unless it completed with an output, not too large."""
+    """What "it" can mean after this run; None unless it completed with an output, not too large.
+
+    None too where that is only the last of several records, such as two to-dos that were added.
+    """
     result = state.get("result")
     if state["status"] != "completed" or not result or result["output"] is None:
         return None
     output, tool = result["output"], _tool_of_output(state)
     size = len(json.dumps(output, ensure_ascii=False).encode(errors="replace"))
-    if tool is None or size > LARGEST_REFERENT:
+    if tool is None or size > LARGEST_REFERENT or _is_one_of_several(state, tool, output):
         return None
     return Referent(run_id=state["run_id"], tool=tool, output=output)
 
@@ -139,6 +144,18 @@ def _tool_of_output(state: Mapping[str, Any]) -> str | None:
             steps = state["plan"]["steps"]
             return cast("str", entry.get("tool") or steps[entry["step"] - 1]["tool"])
     return None
+
+
+def _is_one_of_several(state: Mapping[str, Any], tool: str, output: Any) -> bool:
+    """Whether other steps of the same tool have returned records with another id."""
+    if not isinstance(output, dict) or "id" not in output:
+        return False
+    steps, skipped = state["plan"]["steps"] if state.get("plan") else [], state.get("skipped", [])
+    return any(
+        isinstance(other, dict) and other.get("id", output["id"]) != output["id"]
+        for step, other in outputs(state).items()
+        if step <= len(steps) and step not in skipped and steps[step - 1]["tool"] == tool
+    )
 
 
 def _bounded(

@@ -14,13 +14,12 @@ from graph.state import Conversation, Referent, Step
 from graph.state.wording import counted
 from nodes.patterns.english.conversation_words import ALL_OF_THEM, BOTH, PLACES
 from nodes.patterns.grammar.calls import CALCULATOR, RESULTS, STORE, TODOS, literal
-from nodes.patterns.grammar.phrases import word_set
 from tools.registry import number_text
 
 #: What the last run left: `gone` is a to-do that it deleted, `several` more values than one.
 Kind = Literal["number", "text", "todo", "todos", "gone", "several", "nothing"]
 
-_OUTPUT = "{step_0_output}"
+OUTPUT = "{step_0_output}"
 _TOKEN = re.compile(r"\{\{|\}\}|\{step_0_output(?:\[(?P<place>[0-9]+)\])?(?:\.(?P<field>\w+))?\}")
 _IN_BRACKETS = re.compile(r"\((\{step_0_output(?:\[[0-9]+\])?\})\)")
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
@@ -51,7 +50,7 @@ class Antecedent:
     def results(self) -> list[str]:
         """To its values; of several the last one is empty, since "it" is none of them."""
         if self.kind == "number":
-            return [_OUTPUT]
+            return [OUTPUT]
         if self.kind == "several" and all(_as_number(value) for value in self.values):
             return [*(f"{{step_0_output[{at}]}}" for at in range(len(self.values))), ""]
         return []
@@ -59,7 +58,7 @@ class Antecedent:
     @property
     def text(self) -> str | None:
         """To what can become the words of a to-do."""
-        return _OUTPUT if self.kind in ("number", "text") else self.gone
+        return OUTPUT if self.kind in ("number", "text") else self.gone
 
     @property
     def name(self) -> str | None:
@@ -102,16 +101,11 @@ class Antecedent:
     def at(self, place: str, symbols: Sequence[str]) -> str | None:
         """To the id of the to-do at a place of what was listed; None where there is none.
 
-        The place itself, on the whole list, where nothing was listed.
+        None too where nothing was listed: an earlier listing may be meant, or the whole list.
         """
-        if not self.is_listing:
-            if self.kind in ("todos", "several", "nothing") and not {"one", "ones"}.isdisjoint(
-                symbols
-            ):
-                self.meant_otherwise = True
-                return None
-            return place
         self.meant_otherwise = True
+        if not self.is_listing:
+            return None
         count = len(self.values)
         at = count if place == "last" else int(place)
         return self._field(at - 1, "id") if 1 <= at <= count else None
@@ -121,10 +115,6 @@ class Antecedent:
         return f"{{step_0_output{place}.{name}}}"
 
     # What comes of a reading.
-
-    def may_mean_otherwise(self, words: Sequence[str]) -> bool:
-        """Whether a prompt that is understood alone can mean something else after the last run."""
-        return self.is_listing or not _TELLING.isdisjoint(words)
 
     def filled(self, steps: Sequence[Step], numbers: Mapping[str, Mapping[str, Any]]) -> list[Step]:
         """The steps with its values for the references to it, and with where these come from.
@@ -138,7 +128,7 @@ class Antecedent:
         for name, value in step["input"].items():
             if step["tool"] == CALCULATOR and isinstance(value, str):
                 value = _IN_BRACKETS.sub(self._operand, value)
-            if name in numbers and value == _OUTPUT:
+            if name in numbers and value == OUTPUT:
                 used[_described(self.output)] = None
                 value = self.output
             else:
@@ -180,13 +170,6 @@ class Antecedent:
         part = self._part(token["place"])
         value = part[token["field"]] if token["field"] else part
         return _as_number(value) or str(value)
-
-
-#: Words that may mean something else after the last run, whatever it returned.
-_TELLING = word_set(
-    "it that this these those them one ones both all everything result answer outcome output amount"
-    " sum total value number figure"
-)
 
 
 def antecedent_of(conversation: Conversation | None) -> Antecedent | None:
@@ -263,6 +246,7 @@ def _todos(count: int) -> list[dict[str, str]]:
     return [{"id": "an id", "text": "a to-do"}] * count
 
 
+LISTED = "one of a list of to-dos"
 #: What the last run could have returned, and how it is called.
 _SUPPOSED = {
     "a value": Antecedent("", "number", 1, (1,), ""),
@@ -270,7 +254,7 @@ _SUPPOSED = {
     "a deleted to-do": Antecedent("", "gone", _todos(1)[0], _todos(1), ""),
     "several to-dos": Antecedent("", "todos", _todos(3), _todos(3), ""),
     "two to-dos": Antecedent("", "todos", _todos(2), _todos(2), ""),
-    "one of a list of to-dos": Antecedent("", "todos", _todos(50), _todos(50), "", is_listing=True),
+    LISTED: Antecedent("", "todos", _todos(50), _todos(50), "", is_listing=True),
 }
 
 

@@ -5,17 +5,30 @@ from dataclasses import dataclass, field, replace
 
 from graph.state import Conversation, Step, Unparsed
 from nodes.patterns.accounting import Account
-from nodes.patterns.antecedent import Antecedent, antecedent_of, is_used, referring, supposed
+from nodes.patterns.antecedent import (
+    LISTED,
+    OUTPUT,
+    Antecedent,
+    antecedent_of,
+    is_used,
+    referring,
+    supposed,
+)
 from nodes.patterns.english.connectors import BEGINNINGS
 from nodes.patterns.english.politeness import take_off_closing, take_off_opening
-from nodes.patterns.english.small_talk import asks_permission
+from nodes.patterns.english.small_talk import asks_permission, is_question
 from nodes.patterns.examples import Examples
 from nodes.patterns.grammar.calls import CALCULATOR, STORE, Call, Earlier, calculation
 from nodes.patterns.grammar.phrases import Choice, phrase_set
 from nodes.patterns.grammar.words import Words, correct, read_words
 from nodes.patterns.own_phrases import own_phrases
 from nodes.patterns.planning import Planning, Readers
-from nodes.patterns.sums.reader import looks_like_arithmetic, read_expression
+from nodes.patterns.sums.reader import (
+    continues,
+    is_only_mark,
+    looks_like_arithmetic,
+    read_expression,
+)
 from nodes.patterns.todos.fuzzy import is_worth_a_fuzzy_reading
 from nodes.patterns.todos.reader import TodoReader
 from tools.registry import Tool
@@ -62,14 +75,26 @@ class PatternPlanner:
         words = read_words(prompt)
         reading = self._reading(words)
         before = antecedent_of(conversation)
-        if before is None or (reading.steps and not before.may_mean_otherwise(words.words)):
+        if before is None:
             return reading
         after = self._reading(words, before)
         if reading.steps and not before.meant_otherwise:
             return reading
+        used = is_used(after.steps)
+        if used and self._is_only_asked(words, after.steps):
+            return Reading([], [_whole(words)], self._examples.nearest(words.words))
+        if after.steps and reading.steps and not used and after.steps != reading.steps:
+            after = replace(after, steps=[], unparsed=[_whole(words)])  # a last resort
         if after.steps:
             return replace(after, steps=before.filled(after.steps, self._numbers))
         return self._refused(words, after, before)
+
+    def _is_only_asked(self, words: Words, steps: list[Step]) -> bool:
+        """Whether a change is asked about, as in "it's done?", or said to be done once more."""
+        changing = [step["tool"] for step in steps if step["tool"] not in self._asking]
+        if f"{STORE}complete" in changing and "again" in words.words:
+            return True
+        return bool(changing) and is_question(words.text)
 
     def _refused(self, words: Words, reading: Reading, before: Antecedent) -> Reading:
         """The refusal; it is for what the last run returned where something else would do."""
@@ -94,6 +119,8 @@ class PatternPlanner:
         unparsed = unparsed or reading.unparsed
         said = " and ".join(f'"{part["text"]}"' for part in unparsed)
         reason = f"{said} could not be {needed}: the last run of the thread {before.described}"
+        if needed == LISTED and not before.is_listing:
+            reason += "; show the list again, or name it"
         return replace(reading, unparsed=unparsed, reason=reason)
 
     def _reading(self, words: Words, before: Antecedent | None = None) -> Reading:
@@ -180,7 +207,20 @@ class PatternPlanner:
             prompt.words, start, end, results
         ):
             return None
+        if (before := earlier.before) and earlier.is_before and results[-1:] == [OUTPUT]:
+            words = prompt.words
+            if start and words[start - 1] == "plus":
+                start -= 1
+            if continues(words, start, end):
+                before.meant_otherwise = True  # and is no number with a sign
+            if is_only_mark(words, start):
+                before.meant_otherwise = True
+                return None  # "* (3 + 2)" is no item of a list
         expression = read_expression(prompt.words, start, end, results)
         if expression is None:
             return None
         return calculation(expression[0], start, end, expression[1])
+
+
+def _whole(words: Words) -> Unparsed:
+    return {"text": words.text, "span": [0, len(words.text)]}

@@ -92,7 +92,7 @@ def test_the_tool_of_the_page_is_asked_for_in_its_phrases(prompt: str, plan: str
 
 def test_the_page_has_examples_of_each_kind() -> None:
     assert len(examples("prompt")) > 50
-    assert len(dialogues("the last run returned")) == 10
-    assert len(dialogues("it returned")) == 5
+    assert len(dialogues("the last run returned")) == 11
+    assert len(dialogues("it returned")) == 7
     assert len(examples("refused prompt")) > 5
     assert len(examples("prompt, with this tool")) > 1

@@ -4,6 +4,7 @@ The closed class of the loose readings: a word that is neither here nor part of 
 makes them refuse. Negations, conditions, units and things to act on must never be added.
 """
 
+import re
 from collections.abc import Sequence, Set
 
 from nodes.patterns.english.politeness import OPENINGS
@@ -268,3 +269,15 @@ def is_small_talk(words: Sequence[str], start: int, end: int) -> bool:
             return False
         at = after
     return True
+
+
+#: A question that is a request: "could you delete it?".
+_REQUESTING = re.compile(
+    r"\b((can|could|would|will|can't|won't) (you|u|ya|we)|please|pls|mind)\b", re.I
+)
+_QUESTION_MARK = re.compile(r"\?(?=[\s?!.]|$)")
+
+
+def is_question(text: str) -> bool:
+    """Whether a prompt with a question mark requests nothing: "it's done?"."""
+    return bool(_QUESTION_MARK.search(text)) and _REQUESTING.search(text) is None

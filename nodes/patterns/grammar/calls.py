@@ -122,6 +122,7 @@ class Earlier:
 
     def __init__(self, before: Before | None = None) -> None:
         self.before = before
+        self.conversation = before  # the same, whatever steps there are
         self.is_before = before is not None  # whether words refer to that, and to no step
         self.steps = 0
         self.last: str | None = None  # the tool of the last step
@@ -151,6 +152,7 @@ class Earlier:
     def and_then(self, tool: str) -> "Earlier":
         """These steps and one more."""
         later = Earlier(self.before)
+        later.conversation = self.conversation
         later.steps, later.last, later.about_todos = self.steps, self.last, self.about_todos
         later.is_before = self.is_before
         later.results, later.result, later.todo = [*self.results], self.result, self.todo

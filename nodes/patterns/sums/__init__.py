@@ -1,4 +1,5 @@
 """Reads clauses as arithmetic.
 
-Others use `reader.looks_like_arithmetic` and `reader.read_expression`.
+Others use `reader.continues`, `reader.is_only_mark`, `reader.looks_like_arithmetic` and
+`reader.read_expression`.
 """

@@ -46,6 +46,9 @@ class TooDeep(NotArithmetic):
 
 #: The number that was there before the prompt.
 _BEFORE = "{step_0_output}"
+_BEFORE_OPERAND = f"({_BEFORE})"
+#: Words after which a sign belongs to a number: "what is -2 + 5".
+_NAMES_NUMBER = frozenset({"is", "what's", "whats", "calculate", "compute", "evaluate", "solve"})
 
 
 class ExpressionParser:
@@ -84,8 +87,8 @@ class ExpressionParser:
         found = CONTINUATIONS.longest(self.words, self.at, self.end)
         if found is None or found[0] == self.end:
             return self.said_of_before()
-        if self.number == _BEFORE and self.words[self.at] in ("+", "-") and self.at > self.first:
-            return None  # "what is -2" names a number
+        if self.number == _BEFORE:
+            return self.continuation_of_before(*found)
         self.at, template = found
         try:
             operand = self.operand()
@@ -93,15 +96,39 @@ class ExpressionParser:
             raise
         except NotArithmetic:
             return None
-        sign = template[4:-4]
-        if self.number == _BEFORE and sign in "+-" and self.percent_sign():
-            template = f"{{0}} * (100 {sign} {{1}}) / 100"
         if not is_talk_after(self.words, self.at, self.end):
             return None
-        if operand == (f"({_BEFORE})", True):
-            raise NotArithmetic  # "minus that" names one number only
         self.operations += 1
         return template.format(f"({self.number})", atom(operand))
+
+    def continuation_of_before(self, after: int, template: str) -> str | None:
+        """The number that was there before the prompt, and all that is done to it.
+
+        Raises `NotArithmetic` where only a number with a sign would be left otherwise.
+        """
+        begin = self.at
+        signed = self.words[begin] in _SIGNS
+        if (
+            self.words[begin] in ("+", "-")
+            and begin > self.first
+            and self.words[begin - 1] in _NAMES_NUMBER
+        ):
+            return None  # "what is -2" names a number
+        self.at = after
+        try:
+            text = self.chain(self.with_right_side([_BEFORE_OPERAND], template[4:-4]))
+        except TooDeep:
+            raise
+        except NotArithmetic:
+            text = ""
+        if text and is_talk_after(self.words, self.at, self.end):
+            if text == f"{_BEFORE_OPERAND} {template[4:-4]} {_BEFORE_OPERAND}":
+                raise NotArithmetic  # "minus that" names one number only
+            self.operations += 1
+            return text
+        if signed or self.words[begin] == "plus":
+            raise NotArithmetic
+        return None
 
     def said_of_before(self) -> str | None:
         """What is done to the number that was there before the prompt: "and squared?"."""
@@ -132,14 +159,19 @@ class ExpressionParser:
         if self.depth > MAX_DEPTH:
             raise TooDeep
         left = self.operand()
-        parts = [left[0]]
+        text = self.chain([left[0]], left)
+        self.depth -= 1
+        return text, text == left[0] and left[1]
+
+    def chain(self, parts: list[str], left: tuple[str, bool] = ("", True)) -> str:
+        """The rest of an infix chain that begins with `parts`, of which `left` is the only one."""
         while (found := self.operator(parts)) is not None:
             before = self.at
             self.at, operator = found
             if before == self.sum_ends and operator in "*/%**" and not self.names_operation():
                 raise NotArithmetic  # "the sum of 5 and 6 times 2" has two readings
             self.operations += 1
-            if len(parts) == 1:
+            if len(parts) == 1 and left[0]:
                 parts = [atom(left)]
             kind, _, sign = operator.rpartition(" ")
             if kind and len(parts) > 1:
@@ -150,8 +182,7 @@ class ExpressionParser:
             parts = self.with_right_side(parts, sign)
             if self.words[before] in SHARING:
                 self.skip_sharers()
-        self.depth -= 1
-        return " ".join(parts), len(parts) == 1 and left[1]
+        return " ".join(parts)
 
     def with_right_side(self, parts: list[str], sign: str) -> list[str]:
         """The chain with its next operand; a percentage is one of all that stands before it."""
@@ -172,7 +203,8 @@ class ExpressionParser:
     def operator(self, parts: list[str]) -> tuple[int, str] | None:
         """The next operator; "of" is one after a fraction, as in "3/4 of 18"."""
         following = self.words[self.at : self.at + 1] if self.at < self.end else []
-        if following == ["of"] and len(parts) == 3 and parts[1] == "/":
+        is_fraction = len(parts) == 3 and parts[1] == "/" and parts[0] != _BEFORE_OPERAND
+        if following == ["of"] and is_fraction:
             return self.at + 1, "*"
         if following == ["("]:
             if "/" in parts:

@@ -17,6 +17,9 @@ from nodes.patterns.grammar.numbers import NUMBER_WORDS, is_digits
 from nodes.patterns.sums.calculations import CalculationParser
 from nodes.patterns.sums.expressions import NotArithmetic, TooDeep
 
+#: Signs with which no calculation begins that goes on with nothing.
+_SIGNS = frozenset({"plus", "minus", "+", "-", "*", "/", "times"})
+
 
 def looks_like_arithmetic(words: list[str], start: int, end: int, results: Sequence[str]) -> bool:
     """Whether a clause has anything to compute with; most clauses have not."""
@@ -55,6 +58,21 @@ def read_expression(
             named = _is_what_was_named(words[start:at], expression)
             return (expression, (at, parser.at)) if named else None
     return None
+
+
+def continues(words: list[str], start: int, end: int) -> bool:
+    """Whether a clause begins with what goes on with a value: "plus 4", "- (3 + 2)"."""
+    while start < end and words[start] not in _SIGNS:
+        after = skip_talk(words, start, end)
+        if after is None:
+            return False
+        start = after
+    return start < end and words[start] in _SIGNS
+
+
+def is_only_mark(words: list[str], start: int) -> bool:
+    """Whether a prompt of one line has before this word a sign, which was taken for a mark."""
+    return start == 1 and words[0] in "*-+" and "\n" not in words
 
 
 def is_dialled(words: list[str], start: int, end: int) -> bool:

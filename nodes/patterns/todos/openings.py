@@ -81,6 +81,9 @@ def find_opening(prompt: Words, start: int, end: int) -> Opening | None:
         count = 2
     if kind is Opens.BARE and not _STATING.isdisjoint(words[after:end]):
         return None
+    of_number = words[after + 1 : after + 2] == ["should"] and not signed and not named
+    if of_number and read_number(words, after, after + 1) is not None:
+        return None  # "task 2 should be first"
     return Opening(kind, start, after, words[after - 1] == ":", named, priority, count)
 
 

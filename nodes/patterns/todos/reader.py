@@ -38,6 +38,7 @@ from nodes.patterns.todos.openings import (
     Opening,
 )
 from nodes.patterns.todos.slots import Slots
+from nodes.patterns.todos.states import is_reference
 
 _TEXTS = frozenset({"text"})
 #: "the sum of 3 and 4", as something to put on the list, is computed first.
@@ -88,7 +89,10 @@ class TodoReader:
     def _read(self, prompt: Words, start: int, end: int, earlier: Earlier) -> list[Call] | None:
         seen = view(prompt.words, start, end)
         shown = read_listing(seen.symbols, about_todos=earlier.about_todos)
-        if shown is not None and _wishes_for_it(prompt.words, start, end, earlier):
+        if shown is not None and (
+            _wishes_for_it(prompt.words, start, end, earlier)
+            or _asks_for_it(prompt.words, start, earlier)
+        ):
             shown = None
         if shown is not None and names_other_time(prompt.words, start, end):
             return None
@@ -146,6 +150,8 @@ class TodoReader:
             lambda first, last: self.read(prompt, first, last, earlier),
             lambda action, given: self._calls(action, [(given, start, end)]),
         )
+        if calls and _is_of_reference(calls[0], prompt.words, start, earlier):
+            return None
         if calls and calls[0].tool == f"{STORE}list" and names_other_time(prompt.words, start, end):
             return None
         return calls
@@ -161,6 +167,9 @@ class TodoReader:
             return [] if asked is None else self._calls("list", [(asked, start, end)])
         if action == "add" and (calls := self._quoted(slots) or self._computed(slots)):
             return calls
+        if action == "update" and slots.says_state():
+            todo = slots.todo(fit.template.slots[0]) if slots.says_done() else None
+            return self._calls("complete", [({"todo": todo}, start, end)]) if todo else []
         given: dict[str, str | list[str]] = {}
         for slot in fit.places:
             if slot == "place" and items.position(slots.symbols(slot), numbered=True) is None:
@@ -228,6 +237,33 @@ def _wishes_for_it(words: Sequence[str], start: int, end: int, earlier: Earlier)
     if earlier.before is None or not earlier.is_before or not WISHES.longest(words, start, end):
         return False
     earlier.before.meant_otherwise = True
+    return True
+
+
+def _asks_for_it(words: Sequence[str], start: int, earlier: Earlier) -> bool:
+    """Whether it is asked of what was there before: "is that on my list?"."""
+    if earlier.before is None or not earlier.is_before:
+        return False
+    if words[start] not in ("is", "was") or words[start + 1 : start + 2] not in (
+        ["it"],
+        ["that"],
+        ["this"],
+    ):
+        return False
+    earlier.before.meant_otherwise = True
+    return True
+
+
+def _is_of_reference(call: Call, words: Sequence[str], start: int, earlier: Earlier) -> bool:
+    """Whether, in a conversation, the words of a to-do or a question are for something before."""
+    if earlier.conversation is None:
+        return False
+    if call.tool == f"{STORE}list":
+        return _asks_for_it(words, start, earlier)
+    said = str(call.input.get("text") or call.input.get("todo") or "").casefold().split()
+    if not said or not is_reference(said, 0, len(said)):
+        return False
+    earlier.conversation.meant_otherwise = True
     return True
 
 

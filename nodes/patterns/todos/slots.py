@@ -19,6 +19,7 @@ from nodes.patterns.english.rejected_items import (
     is_vague,
 )
 from nodes.patterns.english.set_words import ALL
+from nodes.patterns.english.state_words import TO_A_STATE
 from nodes.patterns.english.todo_words import (
     LONGEST_END,
     TEXT_ENDS,
@@ -39,6 +40,7 @@ from nodes.patterns.todos.openings import (
     NAMING,
 )
 from nodes.patterns.todos.references import Ambiguous, text_with_results
+from nodes.patterns.todos.states import is_done_state, is_number, is_reference, is_state
 
 
 def slot_is_quoted(words: list[str], start: int, end: int) -> bool:
@@ -47,7 +49,8 @@ def slot_is_quoted(words: list[str], start: int, end: int) -> bool:
 
 
 _PARTING = frozenset({"in", "at", "which", "that", "with", "where", "from", "due"})
-_PRONOUNS = frozenset({"it", "them"})
+_WORDING = frozenset({"text", "name", "title", "description", "wording"})
+_TO_STATE = frozenset({"to", "into", "as", "be"})
 _ADDRESSED = frozenset({"you", "ya", "u"})
 
 
@@ -89,7 +92,7 @@ class Slots:
             return None  # "do i need to add soap to my list"
         if self.earlier.before and self.earlier.is_before and self._refers(start, end):
             self.earlier.before.meant_otherwise = True
-            name = self.earlier.before.name
+            name = None if self.earlier.results else self.earlier.before.name
             return {"show": "exists", "text": name} if name else None
         try:
             text = text_with_results(self.prompt, start, end, self.earlier)
@@ -107,9 +110,12 @@ class Slots:
         symbols = self.symbols(slot)
         if is_whole(self.prompt.words, start, end):
             return None if self._is_named(start) else self.earlier.result
-        if self.earlier.before and self.earlier.is_before and symbols[0] in _PRONOUNS:
-            self.earlier.before.meant_otherwise = True
-            return None  # "put it back on my list"
+        if self.earlier.conversation and is_reference(self.prompt.words, start, end):
+            self.earlier.conversation.meant_otherwise = True
+            return None  # "put it back on my list", "add the first one to my list"
+        if self.earlier.conversation and slot == "few" and is_number(symbols):
+            self.earlier.conversation.meant_otherwise = True
+            return None  # "add it to my list and add 1 to it"
         if is_vague(symbols) or sets.is_quantity(symbols) or not self._is_ours(symbols):
             return None
         if symbols[0][0] == '"' and len(symbols) > 1:
@@ -125,6 +131,29 @@ class Slots:
             )
         except Ambiguous:
             return None
+
+    def says_state(self) -> bool:
+        """Whether the new text of a to-do is none, but says in which state it is or should be.
+
+        So does all that a to-do "should be", unless that is quoted.
+        """
+        start, end = self.words("text")
+        words = self.prompt.words
+        if slot_is_quoted(words, start, end):
+            return False
+        return self._should_be(start) or is_state(words, start, end)
+
+    def says_done(self) -> bool:
+        """Whether that state is that it is done, and nothing else can be meant."""
+        start, end = self.words("text")
+        words = self.prompt.words
+        changes = TO_A_STATE.longest(words, self.seen.at[0], end) is not None
+        changes = changes and words[start - 1] in _TO_STATE
+        changes = changes and _WORDING.isdisjoint(words[self.seen.at[0] : start])
+        return (changes or self._should_be(start)) and is_done_state(words, start, end)
+
+    def _should_be(self, start: int) -> bool:
+        return self.prompt.words[start - 2 : start] == ["should", "be"]
 
     def gone(self) -> str | None:
         """The words of a deleted to-do, where nothing but "it" stands for it."""
@@ -179,6 +208,9 @@ class Slots:
         """Whether the words of a slot can be those of a to-do that is on the list."""
         if numbered and (symbols[0] in _PARTING or symbols == ["count"]):
             return False  # "delete the todo which contains soap"
+        if self.earlier.conversation and symbols[0] == "it":
+            self.earlier.conversation.meant_otherwise = True
+            return False  # "make it say done"
         if self.earlier.results and is_whole(self.prompt.words, *self.words(slot)):
             return False  # a value is no to-do
         if slot == "few" and not is_plain(symbols):

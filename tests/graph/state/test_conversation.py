@@ -185,3 +185,20 @@ def test_a_run_that_has_not_ended_leaves_nothing_to_refer_to(status: str) -> Non
 
     assert followed(unsettled, characters=THREAD_CONTEXT) == {**before, "last": None}
     assert followed({**ran(status=status), "asked": "and 8?"}, characters=99) is None
+
+
+def test_it_is_none_of_several_records_that_a_run_has_made() -> None:
+    def added(*ids: str) -> RunState:
+        steps = [{"step": at, "tool": "todo_store.add"} for at in range(1, len(ids) + 1)]
+        log = [
+            {"kind": "attempt", **step, "status": "ok", "output": {"id": made}}
+            for step, made in zip(steps, ids, strict=True)
+        ]
+        plan: Any = {"steps": steps}
+        return ran(output={"id": ids[-1]}, log=log, plan=plan)
+
+    assert conversation_of([added("a", "b")], characters=100)["last"] is None
+    for one in (added("a"), added("a", "a")):
+        last = conversation_of([one], characters=100)["last"]
+        assert last is not None
+        assert last["output"] == {"id": "a"}

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks.planner.plans import short_form
 from nodes.patterns.planner import PatternPlanner
 from tools.loading import BUILTIN
 from tools.registry import make_tools
@@ -159,3 +160,23 @@ def test_a_request_before_a_request_is_never_part_of_an_item() -> None:
     reading = PLANNER.read("delete my alarm and put milk on my list")
     assert reading.steps == []
     assert [part["text"] for part in reading.unparsed] == ["delete my alarm"]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "plan"),
+    [
+        ("task 2 should be done", 'complete "2"'),
+        ("change task 1 to done", 'complete "1"'),
+        ("change task 1 to finished", 'complete "1"'),
+        ('todo 2 should be "buy bread"', 'update "2" to "buy bread"'),
+        ("task 2 should say buy bread", 'update "2" to "buy bread"'),
+        ("task 2 should be deleted", None),
+        ("task 2 should be first", None),
+        ("change task 1 to deleted", None),
+        ("rename tea to done", None),
+        ("change the text of tea to done", None),
+    ],
+)
+def test_a_state_is_never_the_new_text_of_a_todo(prompt: str, plan: str | None) -> None:
+    steps = PatternPlanner(make_tools(BUILTIN)).read(prompt).steps
+    assert (short_form(steps) if steps else None) == plan

@@ -29,6 +29,7 @@ _SAID: Mapping[str, tuple[str, str, Any]] = {
     "todos.none": ("delete them all", "todo_store.list", []),
     "deleted": ("delete it", "todo_store.delete", _TODO),
     "deleted.several": ("delete it", "todo_store.delete", [_TODO] * 2),
+    "place": ("delete task 2", "todo_store.complete", _TODO),
     "twice": ("delete it, then show my list", "calculator", 42),
 }
 _ENDED: Mapping[str, Status] = {
