@@ -32,7 +32,7 @@ from graph.storage.storage import Storage, StorageError, StorageUnavailable
 from graph.telemetry.metrics import Metrics
 from graph.telemetry.observer import RunObserver, together
 from graph.telemetry.scrape import measuring
-from graph.telemetry.traces import tell_again, tracing
+from graph.telemetry.traces import telling_again, tracing
 from graph.telemetry.webhooks import WebhookSender, make_endpoints, sending, subscriptions
 from nodes.approval.in_doubt import DoubtGate
 from nodes.fallback_plan import LazyPlanner
@@ -93,10 +93,12 @@ async def open_runs(
         # A server's states are changed through it alone; a notebook's may be edited by hand.
         settled = SettledRuns(LARGEST if server else 0)
         observers: list[Observe] = [RunObserver(metrics), *([traces] if traces else [])]
-        observe = together(observers)
+        observe = together(observers, metrics)
         context = _context(settings, storage, tools, ladder, executor, planner, settled, observe)
-        sender = WebhookSender(storage, endpoints, metrics, context.reader.state, settled.drop)
-        observers.append(sender.notice)
+        sender = None
+        if endpoints:
+            sender = WebhookSender(storage, endpoints, metrics, context.reader.state, settled.drop)
+            observers.append(sender.notice)
         runs = Runs(
             context,
             policy,
@@ -110,8 +112,6 @@ async def open_runs(
             if resume_unfinished:
                 await storage.outbox.subscribe(subscriptions(settings.webhooks))
             await runs.open(resume_unfinished=resume_unfinished)
-            if traces and resume_unfinished:
-                await tell_again(traces, storage.index, context.reader.state)
         except storage.errors as error:
             raise StorageError(storage.faults.explained(error)) from error
         # Who leaves other runs alone does not remove them either.
@@ -121,6 +121,7 @@ async def open_runs(
             sweeping(retention),
             measuring(metrics),
             sending(sender if resume_unfinished else None),
+            telling_again(traces if resume_unfinished else None, storage, context.reader.state),
         ):
             try:
                 yield runs

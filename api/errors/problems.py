@@ -7,17 +7,14 @@ from fastapi import HTTPException, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.routing import Match
 
+from api.errors.access import ACCESS
 from api.errors.kinds import RETRY_AFTER, Cause, FieldError, Kind, field_errors, retry_after
 from api.errors.limits import LIMITS
-from api.errors.threads import THREADS
-from api.middleware.access import HostRefused, KeyRefused, NotJson, OriginRefused
-from api.middleware.connections import Malformed
 from api.middleware.limits import BodyCutOff
-from api.middleware.metrics import MetricsRefused
 from api.streams.streams import EventNotFound
 from graph.commands.approval import NotWaiting
 from graph.commands.cancel import AlreadySettled
-from graph.commands.deletion import NotSettled
+from graph.commands.deletion import NotSettled, ThreadNotSettled
 from graph.commands.fork import ForkRejected
 from graph.commands.resolve import NotInDoubt
 from graph.commands.retry import NoBackoff, NotPlanned, NotRetryable, RetryRejected
@@ -25,10 +22,12 @@ from graph.runs.accept import KeyReused, NotAccepting
 from graph.runs.choice import ChoiceRejected
 from graph.runs.context import RunNotFound
 from graph.runs.history import CheckpointNotFound
+from graph.runs.threads import ThreadNotFound
 from graph.service import PromptRejected
 from graph.storage.pages import InvalidCursor
 from graph.storage.search import SearchTooLarge
 from graph.storage.storage import StorageUnavailable
+from graph.storage.threads import NameTaken
 from nodes.approval.edited_plan import PlanUnfit
 from nodes.approval.in_doubt import AnswerUnfit
 
@@ -173,49 +172,6 @@ PROBLEMS: Mapping[Cause, Kind] = {
         "The body could not be read",
         lambda *_: "The body ended early or could not be read; send the request again.",
     ),
-    Malformed: Kind(
-        400,
-        "malformed",
-        "This is no HTTP",
-        lambda *_: "What came is no request of HTTP/1.1; the connection is closed.",
-    ),
-    KeyRefused: Kind(
-        401,
-        "key-refused",
-        "A key is needed",
-        lambda e, _: (
-            ("The key is none of this server's." if e.given else "No key came with the request.")
-            + " Send yours as `Authorization: Bearer KEY` or as `x-api-key: KEY`."
-        ),
-        headers=lambda *_: {"WWW-Authenticate": "Bearer"},
-    ),
-    MetricsRefused: Kind(
-        403,
-        "metrics-refused",
-        "The metrics are for others",
-        lambda *_: (
-            "They count what all owners do. They are read on the server's machine, or by whom "
-            "RUNWRIGHT_METRICS names."
-        ),
-    ),
-    HostRefused: Kind(
-        403,
-        "host-refused",
-        "The host is not one of ours",
-        lambda e, _: (
-            f"Host {e.host[:100]!r} is not answered. Use localhost, 127.0.0.1 or [::1], or add "
-            "the name to RUNWRIGHT_ALLOWED_HOSTS."
-        ),
-    ),
-    OriginRefused: Kind(
-        403,
-        "origin-refused",
-        "Another site's page may not change anything",
-        lambda e, _: (
-            f"The request comes from a page of {e.origin[:100]!r}. Only pages served by this "
-            "server, and clients that are no browser, may change something."
-        ),
-    ),
     RunNotFound: Kind(
         404,
         "run-not-found",
@@ -341,16 +297,6 @@ PROBLEMS: Mapping[Cause, Kind] = {
         ),
         headers=lambda *_: {"Connection": "close", **retry_after(RETRY_AFTER)},
     ),
-    NotJson: Kind(
-        415,
-        "not-json",
-        "The body is not declared as JSON",
-        lambda e, _: (
-            "Send the body as JSON with the header Content-Type: application/json; "
-            f"it came with {repr(e.content_type[:100]) if e.content_type else 'none'}."
-        ),
-        headers=lambda *_: {"Accept": "application/json"},
-    ),
     NotAccepting: Kind(
         503,
         "not-accepting",
@@ -378,8 +324,33 @@ PROBLEMS: Mapping[Cause, Kind] = {
         lambda e, _: str(e),
         headers=lambda *_: retry_after(RETRY_AFTER),
     ),
+    ThreadNotFound: Kind(
+        404,
+        "thread-not-found",
+        "There is no such thread",
+        lambda e, _: (
+            f"No thread has the id {e.thread_id[:100]!r}. A thread has the id of its first run; "
+            "GET /threads lists those that there are."
+        ),
+    ),
+    NameTaken: Kind(
+        409,
+        "thread-name-taken",
+        "Another thread has this name",
+        lambda e, _: f"Another of your threads is named {e.name!r}; choose another name.",
+        errors=lambda e: [FieldError(field="name", message="is that of another thread")],
+    ),
+    ThreadNotSettled: Kind(
+        409,
+        "thread-not-settled",
+        "A run of the thread has not ended",
+        lambda e, _: (
+            f"Run {e.run_id} of the thread is {e.status}, so that nothing of it was removed; wait "
+            f"for its end, or cancel it with POST /runs/{e.run_id}/cancel."
+        ),
+    ),
+    **ACCESS,
     **LIMITS,
-    **THREADS,
     Exception: Kind(
         500,
         "internal",

@@ -8,7 +8,7 @@ import logging
 import os
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any, TypeVar
 
@@ -104,6 +104,32 @@ class LiteLlmModel:
 
         Raises `ModelFailure`.
         """
+
+        async def ask() -> Any:
+            return await self._client.ainvoke(
+                [dict(message) for message in messages],
+                response_format=_response_format(schema),
+            )
+
+        return self._completion(await self._within(timeout, ask))
+
+    async def say(self, messages: Sequence[Message], *, timeout: float, tell: Tell) -> Completion:
+        """Exactly one request for an answer in words, of which each part is told as it comes.
+
+        Raises `ModelFailure`.
+        """
+        facts = StreamFacts()
+        seen = expected.set(facts)
+        try:
+            return await self._within(timeout, lambda: self._streamed(messages, facts, tell))
+        finally:
+            expected.reset(seen)
+
+    async def _within(self, timeout: float, call: Callable[[], Awaitable[_Loaded]]) -> _Loaded:
+        """What a call brings within so many seconds; the first one's go to loading as well.
+
+        Raises `ModelFailure`.
+        """
         if self._key_missing:  # nobody waits for a client that cannot be used
             raise ModelFailure("no_api_key", transient=False, misconfigured=True)
         loading = self._client is None
@@ -114,44 +140,14 @@ class LiteLlmModel:
                 async with asyncio.timeout(timeout):
                     await asyncio.to_thread(self.warm)
                 timeout -= time.monotonic() - began
+                loading = False
             async with paced_call(_library(), timeout):
-                answer = await self._client.ainvoke(
-                    [dict(message) for message in messages],
-                    response_format=_response_format(schema),
-                )
+                return await call()
         except TimeoutError:
             failure = ModelFailure(NOT_READY if loading else "timeout", transient=True)
         except Exception as error:  # of no common class: an empty answer is an IndexError
             failure = failure_of(error)
-        else:
-            return self._completion(answer)
         # Raised here, not in the handler: the context would carry the provider's text along.
-        raise failure
-
-    async def say(self, messages: Sequence[Message], *, timeout: float, tell: Tell) -> Completion:
-        """Exactly one request for an answer in words, of which each part is told as it comes.
-
-        Raises `ModelFailure`.
-        """
-        if self._key_missing:
-            raise ModelFailure("no_api_key", transient=False, misconfigured=True)
-        loading, facts = self._client is None, StreamFacts()
-        seen = expected.set(facts)
-        try:
-            if loading:
-                began = time.monotonic()
-                async with asyncio.timeout(timeout):
-                    await asyncio.to_thread(self.warm)
-                timeout -= time.monotonic() - began
-            loading = False
-            async with paced_call(_library(), timeout):
-                return await self._streamed(messages, facts, tell)
-        except TimeoutError:
-            failure = ModelFailure(NOT_READY if loading else "timeout", transient=True)
-        except Exception as error:  # as in `complete`
-            failure = failure_of(error)
-        finally:
-            expected.reset(seen)
         raise failure
 
     async def _streamed(

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from graph.settings.webhooks import is_address, origin_of
+from graph.settings.configured import is_address, origin_of
 from graph.state import Choice, Limits
 from nodes.answers.structured import schema_fault
 from nodes.contract.json_data import UNSTORABLE

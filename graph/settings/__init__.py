@@ -1,6 +1,6 @@
 """What the process is told by its environment: the settings, and the keys of those who call.
 
-Others use `keys` and `webhooks`.
+Others use `configured` and `keys`.
 """
 
 from graph.settings.configured import ModelSettings

@@ -15,11 +15,11 @@ from graph.settings.configured import (
     ModelName,
     ModelPrice,
     ModelSettings,
+    WebhookSettings,
     check_hosts,
     check_origins,
 )
 from graph.settings.keys import InvalidKey, Key, parse_keys
-from graph.settings.webhooks import WebhookSettings
 from graph.state import MOST_KEPT, THREAD_CONTEXT, Approve, Limits
 from nodes.planning.complexity import THRESHOLD
 from tools.invocation import ToolErrors

@@ -26,7 +26,7 @@ class RunObserver:
     """Is shown each state of a run once it is stored, and counts what is new in it.
 
     Of a run that it has not seen before it counts what happened after `since`, in epoch seconds:
-    an earlier process has counted the rest. A fault of its own never reaches the run.
+    an earlier process has counted the rest.
     """
 
     def __init__(self, metrics: Metrics, *, since: float | None = None) -> None:
@@ -41,13 +41,6 @@ class RunObserver:
 
     def __call__(self, state: RunState) -> None:
         """Count what is new."""
-        try:
-            self._count(state)
-        except Exception:
-            self._metrics.faults.inc()
-            logger.exception("a run could not be counted", extra={"run_id": state.get("run_id")})
-
-    def _count(self, state: RunState) -> None:
         log, planning = state.get("log", []), state["planning_log"]
         run_id, status = state["run_id"], state["status"]
         if status == "pending":
@@ -105,12 +98,19 @@ class RunObserver:
         self._metrics.run_seconds.labels(status).observe(max(0.0, ended - _begun(state)))
 
 
-def together(observers: Sequence[Observe]) -> Observe:
-    """One observer that shows each state to all that are in the list by then."""
+def together(observers: Sequence[Observe], metrics: Metrics) -> Observe:
+    """One observer that shows each state to all that are in the list by then.
+
+    A fault of theirs never reaches the run; it is counted, and logged.
+    """
 
     def observe(state: RunState) -> None:
         for one in observers:
-            one(state)
+            try:
+                one(state)
+            except Exception:
+                metrics.faults.inc()
+                logger.exception("a run was not observed", extra={"run_id": state.get("run_id")})
 
     return observe
 

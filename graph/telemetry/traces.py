@@ -12,9 +12,10 @@ from contextlib import asynccontextmanager, suppress
 from importlib.metadata import version
 from typing import Any, cast
 
+from graph.runs.context import RunNotFound
 from graph.state import RunState
 from graph.state.status import SETTLED
-from graph.storage.storage import RunIndex
+from graph.storage.storage import Storage
 from graph.telemetry.metrics import Metrics
 from graph.telemetry.spans import Place, Span, Told, spans
 
@@ -52,12 +53,11 @@ class TraceObserver:
     """Is shown each state of a run once it is stored, and hands over what of it is over.
 
     A run that it has not seen before is told from its beginning, since the process that left it may
-    have ended before it could. What is told again has the same ids. It never waits, nor fails.
+    have ended before it could. What is told again has the same ids. It never waits.
     """
 
-    def __init__(self, hand_over: Callable[[Span], None], metrics: Metrics) -> None:
+    def __init__(self, hand_over: Callable[[Span], None]) -> None:
         self._hand_over = hand_over
-        self._metrics = metrics
         self._version = version("runwright")
         self._contents = os.environ.get(CONTENTS, "").lower() == "true"
         self._told: dict[str, Told] = {}
@@ -69,13 +69,6 @@ class TraceObserver:
 
     def __call__(self, state: RunState) -> None:
         """Hand over the spans that are over since the last state."""
-        try:
-            self._tell(state)
-        except Exception:
-            self._metrics.faults.inc()
-            logger.exception("a run could not be traced", extra={"run_id": state.get("run_id")})
-
-    def _tell(self, state: RunState) -> None:
         run_id, settled = state["run_id"], state["status"] in SETTLED
         now = Told(len(state.get("log", [])), len(state["planning_log"]))
         if state["status"] == "pending":
@@ -90,7 +83,11 @@ class TraceObserver:
             return
         else:
             self._told[run_id] = now
-        for span in spans(state, after=before, version=self._version, contents=self._contents):
+        self.tell(state, before)
+
+    def tell(self, state: RunState, after: Told) -> None:
+        """Hand over the spans of a state that are not among those told by then."""
+        for span in spans(state, after=after, version=self._version, contents=self._contents):
             self._hand_over(span)
 
 
@@ -205,15 +202,36 @@ async def tracing(metrics: Metrics, *, wanted: bool) -> AsyncIterator[TraceObser
     except ImportError:
         raise TracesMissing from None
     try:
-        yield TraceObserver(exporter.hand_over, metrics)
+        yield TraceObserver(exporter.hand_over)
     finally:
         await exporter.close()
 
 
-async def tell_again(observer: TraceObserver, index: RunIndex, read: Read) -> None:
+@asynccontextmanager
+async def telling_again(
+    observer: TraceObserver | None, storage: Storage, read: Read
+) -> AsyncIterator[None]:
     """Tell once more of the runs that had settled last when the process before this one ended.
 
-    It may have been killed before it could send them. Raises what the storage raises.
+    It may have been killed before it could send them. It is done beside everything else.
     """
-    for row in await index.settled_last(AGAIN, limit=MOST_AGAIN):
-        observer(await read(row.run_id))
+    if observer is None:
+        yield
+        return
+    task = asyncio.create_task(_tell_again(observer, storage, read))
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+async def _tell_again(observer: TraceObserver, storage: Storage, read: Read) -> None:
+    try:
+        with storage.available():
+            rows = await storage.index.settled_last(AGAIN, limit=MOST_AGAIN)
+        for row in rows:
+            with suppress(RunNotFound):  # it was removed meanwhile
+                observer.tell(await read(row.run_id), Told())
+    except Exception:
+        logger.exception("the runs that had settled last could not be traced again")

@@ -23,7 +23,7 @@ from urllib.parse import urlsplit, urlunsplit
 import httpx
 
 from graph.runs.context import RunNotFound
-from graph.settings.webhooks import WebhookSettings, origin_of
+from graph.settings.configured import WebhookSettings, origin_of
 from graph.state import RunState, Status
 from graph.state.status import SETTLED_OR_WAITING
 from graph.state.wording import printable, rfc3339

@@ -13,7 +13,6 @@ from nodes.answers.spoken import SpokenText
 from nodes.answers.structured import fitting
 from nodes.contract.steps import WithoutSlot, no_slots
 from nodes.planning.budget import add, seconds_left
-from nodes.planning.charging import NotAffordable, charged
 from nodes.planning.model import (
     AnswerPolicy,
     BudgetExceeded,
@@ -26,6 +25,7 @@ from nodes.planning.model import (
     schema_of,
 )
 from nodes.planning.outcomes import ModelAttempt, Update, first_of
+from nodes.planning.planner import NotAffordable, charged
 from nodes.planning.prompt import repair
 from nodes.planning.reading import WHOLE
 

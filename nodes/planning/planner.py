@@ -1,25 +1,27 @@
 """Asking models for a plan."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 from graph.state import PlannedBy, Planning, PlanningCall, RunState, outputs
 from graph.state.rounds import abandoned, round_of
 from nodes.contract.plan_check import run_tools
 from nodes.contract.steps import WithoutSlot, no_slots
-from nodes.planning.budget import add, limits_of, of_this_start
-from nodes.planning.charging import NotAffordable, charged
+from nodes.planning.budget import add, exceeded, limits_of, of_this_start, over_time
 from nodes.planning.complexity import Features, complexity
 from nodes.planning.conversation import Conversation
 from nodes.planning.model import (
     AnswerPolicy,
     BudgetExceeded,
     Completion,
+    Cost,
     Message,
     ModelFailure,
     ModelLadder,
     answer_wanted,
+    call_of,
 )
 from nodes.planning.offer import Offer, Offers
 from nodes.planning.outcomes import (
@@ -232,3 +234,47 @@ def _unusable(attempt: ModelAttempt) -> Update | None:
 def _left_alone(attempt: ModelAttempt) -> Update:
     lasts = attempt.ladder.breaker.misconfigured(attempt.name)
     return skipped(attempt, "circuit_open", transient=not lasts)
+
+
+# One call of a model that is made only while it can be paid for.
+
+
+class NotAffordable(Exception):
+    """The run's own budget does not allow the call; `reason` says why."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+#: Makes the call, within so many seconds.
+Ask = Callable[[float], Awaitable[Completion]]
+
+
+async def charged(
+    attempt: ModelAttempt,
+    asked: Sequence[Message],
+    schema: Mapping[str, Any] | None,
+    ask: Ask,
+    *,
+    timeout: float,
+) -> Completion:
+    """The model's answer, paid for; the most that it can cost is known before it is asked.
+
+    Raises `NotAffordable`, `BudgetExceeded` and `ModelFailure`.
+    """
+    ladder = attempt.ladder
+    if ladder.lacks_key(attempt.name):
+        raise ModelFailure("no_api_key", transient=False, misconfigured=True)
+    cost: Cost | None = None
+    if attempt.state.get("budget") or ladder.budget_guard:
+        if reason := over_time(attempt.state):
+            raise NotAffordable(reason)
+        cost = await attempt.model.max_cost(asked, schema, timeout=timeout)
+        if reason := exceeded(attempt.state, cost):
+            raise NotAffordable(reason)
+        timeout = max(0.0, timeout - attempt.took)
+    if cost is None or ladder.budget_guard is None:
+        return await ask(timeout)
+    call = call_of(attempt.state, attempt.name)
+    return await ladder.budget_guard.charge(call, cost, lambda: ask(timeout))

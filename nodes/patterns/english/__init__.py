@@ -2,5 +2,5 @@
 
 Others use `accounted`, `arithmetic_words`, `connectors`, `conversation_words`, `fuzzy_words`,
 `list_names`, `list_words`, `politeness`, `rejected_items`, `set_words`, `small_talk`,
-`state_words`, `todo_openings`, `todo_templates` and `todo_words`.
+`todo_openings`, `todo_templates` and `todo_words`.
 """

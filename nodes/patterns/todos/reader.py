@@ -32,13 +32,13 @@ from nodes.patterns.grammar.words import Words
 from nodes.patterns.sums.reader import read_expression
 from nodes.patterns.todos import items, sets
 from nodes.patterns.todos.fuzzy import read_fuzzily
+from nodes.patterns.todos.items import is_reference
 from nodes.patterns.todos.listing import names_other_time, read_listing
 from nodes.patterns.todos.opened import read_opened
 from nodes.patterns.todos.openings import (
     Opening,
 )
 from nodes.patterns.todos.slots import Slots
-from nodes.patterns.todos.states import is_reference
 
 _TEXTS = frozenset({"text"})
 #: "the sum of 3 and 4", as something to put on the list, is computed first.

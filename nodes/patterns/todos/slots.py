@@ -19,11 +19,11 @@ from nodes.patterns.english.rejected_items import (
     is_vague,
 )
 from nodes.patterns.english.set_words import ALL
-from nodes.patterns.english.state_words import TO_A_STATE
 from nodes.patterns.english.todo_words import (
     LONGEST_END,
     TEXT_ENDS,
     TEXT_FRONTS,
+    TO_A_STATE,
     TODO_ENDS,
     TODO_FRONTS,
 )
@@ -36,11 +36,11 @@ from nodes.patterns.grammar.phrases import PhraseTable
 from nodes.patterns.grammar.templates import Fit
 from nodes.patterns.grammar.words import Words
 from nodes.patterns.todos import items, sets
+from nodes.patterns.todos.items import is_done_state, is_number, is_reference, is_state
 from nodes.patterns.todos.openings import (
     NAMING,
 )
 from nodes.patterns.todos.references import Ambiguous, text_with_results
-from nodes.patterns.todos.states import is_done_state, is_number, is_reference, is_state
 
 
 def slot_is_quoted(words: list[str], start: int, end: int) -> bool:

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from api.cli.follow import NoView, PlainView, open_view
 from api.cli.lines import EventLines, pretty
 from api.cli.terminal_view import Activity, TerminalView, activity_after
-from api.cli.view import NoView, PlainView, open_view
 from graph.record.events import Event
 from graph.runs.watch import AnswerDelta
 from graph.state.wording import printable

@@ -6,7 +6,7 @@ import pytest
 
 from graph.state import Mark, RunState
 from graph.telemetry.metrics import OTHER, Metrics, Names
-from graph.telemetry.observer import RunObserver
+from graph.telemetry.observer import RunObserver, together
 from tests.support.runs.run_states import (
     CREATED_AT,
     attempted,
@@ -150,10 +150,12 @@ def test_calls_of_models_are_counted_with_what_they_cost(metrics, observe):
 
 def test_a_fault_of_counting_never_reaches_the_run(metrics, observe, caplog):
     broken: Any = {**course()[2], "log": [{"kind": "attempt"}]}
-    observe(broken)
+    seen: list[RunState] = []
+    together([observe, seen.append], metrics)(broken)
 
     assert value(metrics, "observer_faults_total") == 1
-    assert "could not be counted" in caplog.text
+    assert "was not observed" in caplog.text
+    assert seen == [broken]  # nor another observer
 
 
 def test_nothing_is_kept_of_a_run_that_has_ended(metrics, observe):

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from graph.settings.webhooks import WebhookSettings
+from graph.settings.configured import WebhookSettings
 from graph.telemetry import webhooks
 from tests.support.patience import wait_until
 from tests.support.servers.server_process import ServerProcess, serving

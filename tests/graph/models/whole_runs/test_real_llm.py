@@ -59,9 +59,15 @@ class Planned:
     record: dict[str, Any]
 
     @property
+    def planning(self) -> list[dict[str, Any]]:
+        """The calls of planners, without the one for the answer in words."""
+        log: list[dict[str, Any]] = self.record["planning_log"]
+        return [entry for entry in log if entry.get("purpose") != "answer"]
+
+    @property
     def calls(self) -> list[dict[str, Any]]:
-        """The calls of the model: its answer, and the repair where there was one."""
-        return [entry for entry in self.record["planning_log"] if entry["planner"] == "llm"]
+        """The calls of the model for a plan: its answer, and the repair where there was one."""
+        return [entry for entry in self.planning if entry["planner"] == "llm"]
 
     @property
     def outcomes(self) -> list[str]:
@@ -214,11 +220,22 @@ def check_executed(planned: Planned, tools: Mapping[str, Tool]) -> None:
     assert first in ("planned", "empty", "rejected"), planned.record["planning_log"]
     assert len(repaired) == (first == "rejected"), planned.record["planning_log"]
     # Only a plan that passed is executed; otherwise the pattern planner has the last word.
-    last = planned.record["planning_log"][-1]
+    last = planned.planning[-1]
     if planned.outcomes[-1] == "planned":
         assert (planned.by, last["planner"]) == ("llm", "llm")
+        assert_answered(planned.record)
     else:
         assert (planned.by, last["planner"]) == ("pattern", "pattern")
+
+
+def assert_answered(record: Mapping[str, Any]) -> None:
+    """Who has planned says what came out, beside what we count; a failure is answered by nobody."""
+    if record["status"] != "completed":
+        return
+    [asked] = [entry for entry in record["planning_log"] if entry.get("purpose") == "answer"]
+    assert asked["outcome"] == "answered", asked
+    assert record["result"]["answer"]["text"].strip()
+    assert record["result"]["summary"]
 
 
 def references(step: dict[str, Any]) -> list[int]:
