@@ -6,24 +6,25 @@ The table of runs decides whose turn it is; what is kept here is only who waits 
 import asyncio
 import re
 import unicodedata
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from graph.queue.executor import Executor
 from graph.runs.choice import ChoiceRejected
 from graph.runs.live import LiveRun
 from graph.state import (
+    NOTHING_BEFORE,
     THREAD_CONTEXT,
+    TURN,
     Conversation,
-    Result,
     RunState,
     Turn,
     conversation_of,
-    run_error,
+    referent_of,
+    turn_of,
 )
 from graph.state.row import RunRow
-from graph.state.status import SETTLED, Answer
 from graph.storage.storage import Storage
-from graph.storage.threads import LONGEST_THREAD_NAME, THREAD_NAME
+from graph.storage.threads import LONGEST_THREAD_NAME, THREAD_NAME, Earlier
 
 
 class ThreadNotFound(Exception):
@@ -54,9 +55,6 @@ def normal_name(name: str) -> str:
 
 #: The first and longest wait between two tries to ask whose turn it is, in seconds.
 PAUSE, LONGEST_PAUSE = 0.5, 30.0
-
-#: So many earlier runs are read at first, and so many times more while these all fit.
-FIRST_READ, MORE = 8, 4
 
 #: Reads the last checkpoint of a run; None where it has none, or is gone. Raises what the storage
 #: raises.
@@ -171,59 +169,44 @@ class Conversations:
         return {**state, "conversation": conversation} if conversation else state
 
     async def _before(self, run_id: str) -> Conversation | None:
-        total = await self._threads.count_earlier(run_id)
-        states: list[RunState] = []
-        read, size, going_on = 0, FIRST_READ, 0
-        while read < total:
-            ids = await self._threads.earlier(run_id, limit=size, after=read)
-            found = [await self._read(one) for one in ids]
-            ended = [state for state in found if state and state["status"] in SETTLED]
-            states += ended
-            # One that is being retried is none of them, and none that was left out.
-            going_on += len(ids) - len(ended)
-            read, size = read + len(ids), size * MORE
-            if read >= total or not ids:
-                break
-            taken = _Counted(states)
-            count = total - going_on
-            conversation = conversation_of(taken, characters=self._characters, total=count)
-            if not taken.all_read:
-                return conversation
-        if not states:
+        earlier, total = await self._threads.earlier(run_id, limit=self._characters // TURN + 1)
+        newest = await self._read(earlier[0].run_id) if earlier else None
+        if newest is None:
             return None
-        total -= going_on
-        # The first run of a thread has a conversation where it is a fork, which goes on here. Of
-        # any other first run, those before were removed.
-        inherited = states[-1].get("conversation")
-        if inherited and states[-1].get("forked_from"):
-            states += [_as_run(turn) for turn in reversed(inherited["turns"])]
-            total += len(inherited["turns"]) + inherited["left_out"]
-        return conversation_of(states, characters=self._characters, total=total)
+        shown = newest.get("conversation", NOTHING_BEFORE)
+        known = {turn["run_id"]: turn for turn in shown["turns"]}
+        turns = await self._turns(earlier, newest, known)
+        # It was shown more than there is now where runs were removed, or a fork brought some along.
+        if total == len(turns) and len(known) + shown["left_out"] >= total:
+            first = await self._read(earlier[-1].run_id)
+            if first and first.get("forked_from"):
+                brought = first.get("conversation", NOTHING_BEFORE)
+                turns += brought["turns"][::-1]
+                total += len(brought["turns"]) + brought["left_out"]
+        last = referent_of(newest)
+        return conversation_of(turns, last, characters=self._characters, total=total)
 
+    async def _turns(
+        self, earlier: Sequence[Earlier], newest: RunState, known: Mapping[str, Turn]
+    ) -> list[Turn]:
+        """The turns of these runs, newest first, as far as there is room for them.
 
-class _Counted:
-    """States one after the other; `all_read` tells whether more of them could have been used."""
-
-    def __init__(self, states: Sequence[RunState]) -> None:
-        self._states = states
-        self.all_read = False
-
-    def __iter__(self) -> Iterator[RunState]:
-        yield from self._states
-        self.all_read = True
-
-
-def _as_run(turn: Turn) -> RunState:
-    """A run that is known only as others saw it."""
-    state = RunState(
-        run_id=turn["run_id"], prompt=turn["prompt"], status=turn["status"], result=None, error=None
-    )
-    state["plan"] = {"steps": []}
-    if turn["source"] == "error":
-        state["error"] = run_error("internal", turn["text"])
-    else:
-        state["result"] = Result(output=None, summary=turn["text"])
-    if turn["source"] == "answer" and state["result"]:
-        state["result"]["summary"] = ""  # it is in the text
-        state["result"]["answer"] = Answer(text=turn["text"], model="", source="finalize")
-    return state
+        The newest of them has those of the others, as they were when it began; a run that has
+        ended since, since it was retried, is read again.
+        """
+        began = newest["started_at"] if newest["generation"] == 0 else None
+        since = began or newest["created_at"]
+        turns: list[Turn] = []
+        left = self._characters
+        for one in earlier:
+            turn = known.get(one.run_id)
+            if turn is None or one.completed_at >= since:
+                state = newest if one is earlier[0] else await self._read(one.run_id)
+                if state is None:  # it was removed meanwhile
+                    continue
+                turn = turn_of(state, self._characters)
+            turns.append(turn)
+            left -= TURN + len(turn["prompt"]) + len(turn["text"])
+            if left < 0:
+                break
+        return turns

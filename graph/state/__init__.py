@@ -7,12 +7,16 @@ Others use `channels.DETAILS`, `rounds`, `row`, `status` and `wording`.
 
 from graph.state.channels import Channels, logged, split, whole
 from graph.state.conversation import (
+    NOTHING_BEFORE,
     THREAD_CONTEXT,
+    TURN,
     Conversation,
     Referent,
     Turn,
     conversation_of,
     followed,
+    referent_of,
+    turn_of,
 )
 from graph.state.doubts import (
     Question,
@@ -81,8 +85,10 @@ from graph.state.status import (
 __all__ = [
     "DEFAULT_LIMITS",
     "MOST_KEPT",
+    "NOTHING_BEFORE",
     "STATE_VERSION",
     "THREAD_CONTEXT",
+    "TURN",
     "Answer",
     "Approval",
     "Approve",
@@ -139,7 +145,9 @@ __all__ = [
     "new_run",
     "outputs",
     "question_of",
+    "referent_of",
     "run_error",
     "split",
+    "turn_of",
     "whole",
 ]

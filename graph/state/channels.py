@@ -11,6 +11,7 @@ from langgraph.channels.delta import DeltaChannel
 from langgraph.types import Overwrite
 from typing_extensions import TypedDict
 
+from graph.state.conversation import Conversation
 from graph.state.log import extend
 from graph.state.plan import Plan
 from graph.state.run import RunDetails, RunState
@@ -31,17 +32,19 @@ class Channels(TypedDict, total=False):
     """The state of the graph.
 
     The log is stored as what each checkpoint adds, and whole at every hundredth and at the end.
+    What went before in a thread is a channel, since it may be long and never changes.
     """
 
     prompt: str
     plan: Plan
     log: Annotated[list[Any], DeltaChannel(extend, snapshot_frequency=100)]
     result: Result | None
+    conversation: Conversation
     run: Annotated[RunDetails, merged]
 
 
 #: The fields of a run that are channels of their own.
-OWN = ("prompt", "plan", "log", "result")
+OWN = ("prompt", "plan", "log", "result", "conversation")
 
 #: Those that are in `run`.
 DETAILS = frozenset(RunDetails.__annotations__)

@@ -1,8 +1,7 @@
 """What a run is given of its thread: the runs before it, as they were when it began."""
 
 import json
-from collections.abc import Iterable, Mapping
-from itertools import chain
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, cast
 
 from typing_extensions import TypedDict
@@ -20,6 +19,9 @@ LARGEST_REFERENT = 16 * 1024
 #: Most characters of one prompt and of one text; where little is shown, a part of that.
 _MOST_OF_PROMPT, _PART_OF_PROMPT = 1_000, 12
 _MOST_OF_TEXT, _PART_OF_TEXT = 3_000, 6
+
+#: What a turn takes beside its prompt and its text, in characters: ids, names of fields, tags.
+TURN = 120
 
 #: As many turns are left out at once, so that the prompts of that many runs begin with the same
 #: words, which providers cache.
@@ -66,21 +68,31 @@ class Conversation(TypedDict):
     ]
 
 
-def conversation_of(
-    earlier: Iterable[Mapping[str, Any]], *, characters: int, total: int | None = None
-) -> Conversation:
-    """What a run is given of the settled runs before it in its thread, the newest of them first.
+#: The conversation of a run that is the first of its thread.
+NOTHING_BEFORE = Conversation(turns=[], left_out=0, last=None)
 
-    Its turns have at most so many `characters`, prompts and texts together. Not more of `earlier`
-    is read than it takes to know that, where `total` says how many runs there are; else all of it
-    is counted.
+
+def conversation_of(
+    newest_first: Sequence[Turn],
+    last: Referent | None,
+    *,
+    characters: int,
+    total: int | None = None,
+) -> Conversation:
+    """What a run is given of the settled runs before it in its thread.
+
+    The turns that it keeps have at most so many `characters`, with what each takes beside its
+    words. `total` is how many there were, where these are not all.
     """
-    runs = iter(earlier)
-    newest = next(runs, None)
-    if newest is None:
-        return Conversation(turns=[], left_out=total or 0, last=None)
-    turns = (turn_of(state, characters) for state in chain([newest], runs))
-    return _bounded(turns, characters, total, referent_of(newest))
+    fitting, left = list[Turn](), characters
+    for turn in newest_first:
+        left -= TURN + len(turn["prompt"]) + len(turn["text"])
+        if left < 0:
+            break
+        fitting.append(turn)
+    known = max(len(newest_first), total or 0)
+    left_out = _in_blocks(known - len(fitting), known)
+    return Conversation(turns=fitting[: known - left_out][::-1], left_out=left_out, last=last)
 
 
 def followed(state: Mapping[str, Any], *, characters: int) -> Conversation | None:
@@ -89,15 +101,13 @@ def followed(state: Mapping[str, Any], *, characters: int) -> Conversation | Non
     `state` is that of the run before, but for its prompt, which the next one has replaced. A run
     that has not ended is none of the earlier ones, and leaves nothing to refer to.
     """
-    before: Conversation = state.get("conversation") or Conversation(
-        turns=[], left_out=0, last=None
-    )
+    before: Conversation = state.get("conversation", NOTHING_BEFORE)
     turns, total, last = before["turns"][::-1], before["left_out"] + len(before["turns"]), None
     if state.get("status") in SETTLED and "asked" in state:
         ended = {**state, "prompt": state["asked"]}
         turns, total = [turn_of(ended, characters), *turns], total + 1
         last = referent_of(ended)
-    return _bounded(turns, characters, total, last) if total else None
+    return conversation_of(turns, last, characters=characters, total=total) if total else None
 
 
 def turn_of(state: Mapping[str, Any], characters: int = THREAD_CONTEXT) -> Turn:
@@ -156,23 +166,6 @@ def _is_one_of_several(state: Mapping[str, Any], tool: str, output: Any) -> bool
         for step, other in outputs(state).items()
         if step <= len(steps) and step not in skipped and steps[step - 1]["tool"] == tool
     )
-
-
-def _bounded(
-    newest_first: Iterable[Turn], characters: int, total: int | None, last: Referent | None
-) -> Conversation:
-    """The conversation of these turns that has at most so many characters."""
-    runs, fitting, read = iter(newest_first), list[Turn](), 0
-    left = characters if characters >= _PART_OF_PROMPT else -1  # else nothing is left of a prompt
-    for turn in runs:
-        read += 1
-        left -= len(turn["prompt"]) + len(turn["text"])
-        if left < 0:
-            break
-        fitting.append(turn)
-    known = read + sum(1 for _ in runs) if total is None else max(total, read)
-    left_out = _in_blocks(known - len(fitting), known)
-    return Conversation(turns=fitting[: known - left_out][::-1], left_out=left_out, last=last)
 
 
 def _with_summary(text: str, summary: str, most: int) -> str:

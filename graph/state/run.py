@@ -72,9 +72,9 @@ class RunDetails(TypedDict, total=False):
 
     `kept`: bytes of the inputs and outputs of all attempts, missing where all are small.
     `approve` and `approval` are missing in runs that never ask, `choice` and `metadata` in those
-    that were given none: keys cost at every checkpoint. So are `thread_id` in a run that is a
-    thread of its own, and `conversation` where nothing went before. `asked`: the prompt, of runs
-    that are begun by hand: the next prompt on their thread replaces it before a node sees it.
+    that were given none: keys cost at every checkpoint. So is `thread_id` in a run that is a
+    thread of its own. `asked`: the prompt, of runs that are begun by hand: the next prompt on
+    their thread replaces it before a node sees it.
 
     `paused`: seconds since `started_at` in which nothing executed it, while its process was down or
     others had all the slots. `skipped`: the steps that a retry leaves out.
@@ -90,7 +90,6 @@ class RunDetails(TypedDict, total=False):
     choice: Choice | None
     metadata: dict[str, str]
     thread_id: str
-    conversation: Conversation
     asked: str
     planned_by: PlannedBy | None
     plan_proposed: Plan | None
@@ -119,6 +118,7 @@ class RunState(RunDetails, total=False):
     plan: Plan
     log: list[Any]
     result: Result | None
+    conversation: Conversation  # missing where nothing went before
 
 
 def new_run(

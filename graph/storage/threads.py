@@ -69,6 +69,14 @@ class Head:
     status: Status
 
 
+@dataclass(frozen=True)
+class Earlier:
+    """A settled run of a thread; `completed_at` in epoch seconds."""
+
+    run_id: str
+    completed_at: float
+
+
 @dataclass(frozen=True, kw_only=True)
 class ThreadChange:
     """What a thread is called from now on; `metadata` None leaves that as it is.
@@ -97,11 +105,8 @@ class ThreadIndex(Protocol):
         """The run that the thread is at: one that has begun and not ended, else the earliest that
         has not begun. None where all have ended."""
 
-    async def earlier(self, run_id: str, *, limit: int, after: int = 0) -> Sequence[str]:
-        """The ids of the runs before this one in its thread, newest first, from the n-th on."""
-
-    async def count_earlier(self, run_id: str) -> int:
-        """How many there are."""
+    async def earlier(self, run_id: str, *, limit: int) -> tuple[Sequence[Earlier], int]:
+        """The settled runs before this one in its thread, newest first, and how many there are."""
 
     async def find(self, thread_id: str, owner: str | None) -> Thread | None:
         """The thread, if it is the owner's."""

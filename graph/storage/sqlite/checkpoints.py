@@ -40,7 +40,7 @@ _STORED = (
 )
 
 #: Channels that seldom change: a checkpoint that has not changed them names the one that has them.
-_SELDOM = ("prompt", "plan")
+_SELDOM = ("prompt", "plan", "conversation")
 
 #: Under which a stored checkpoint has the id of the one that it names.
 _ELSEWHERE = "elsewhere"

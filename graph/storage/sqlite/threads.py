@@ -9,11 +9,11 @@ import aiosqlite
 
 from graph.state import Status
 from graph.state.row import RunRow
-from graph.state.status import UNSETTLED
+from graph.state.status import SETTLED, UNSETTLED
 from graph.storage.sqlite.schema import NUMBERS, listed
 from graph.storage.sqlite.search.searcher import Searcher
 from graph.storage.sqlite.writer import SqliteWriter, Statement
-from graph.storage.threads import Head, LastRun, NameTaken, Thread, ThreadChange
+from graph.storage.threads import Earlier, Head, LastRun, NameTaken, Thread, ThreadChange
 
 
 class SqliteThreads:
@@ -38,12 +38,12 @@ class SqliteThreads:
     async def head(self, thread_id: str) -> Head | None:
         return next((Head(*found) for found in await self._rows(_HEAD, thread_id)), None)
 
-    async def earlier(self, run_id: str, *, limit: int, after: int = 0) -> Sequence[str]:
-        return [found for (found,) in await self._rows(_EARLIER, run_id, limit, after)]
-
-    async def count_earlier(self, run_id: str) -> int:
+    async def earlier(self, run_id: str, *, limit: int) -> tuple[Sequence[Earlier], int]:
+        found = [Earlier(*row) for row in await self._rows(_EARLIER, run_id, limit)]
+        if len(found) < limit:
+            return found, len(found)
         [(count,)] = await self._rows(_COUNT_EARLIER, run_id)
-        return int(count)
+        return found, int(count)
 
     async def find(self, thread_id: str, owner: str | None) -> Thread | None:
         rows = await self._rows(f"{_THREADS} {_ONE}", thread_id, owner)
@@ -117,13 +117,13 @@ _HEAD = f"""
     ORDER BY status = 'pending', number LIMIT 1
 """  # noqa: S608 - constants only
 
-_BEFORE = """
+_BEFORE = f"""
     FROM runs AS own JOIN runs AS other
     ON other.thread_id = own.thread_id AND other.number < own.number
-    WHERE own.run_id = ?
+    WHERE own.run_id = ? AND other.status IN ({listed(SETTLED)})
 """
 
-_EARLIER = f"SELECT other.run_id {_BEFORE} ORDER BY other.number DESC LIMIT ? OFFSET ?"
+_EARLIER = f"SELECT other.run_id, other.completed_at {_BEFORE} ORDER BY other.number DESC LIMIT ?"
 
 _COUNT_EARLIER = f"SELECT count(*) {_BEFORE}"
 

@@ -16,6 +16,7 @@ from graph.queue.executor import QueueFull
 from graph.runs.choice import ChoiceRejected
 from graph.runs.threads import ThreadNotFound
 from graph.service import Runs
+from graph.state import RunState
 from graph.state.row import IdempotencyKey
 from graph.state.status import WrongStatus
 from graph.storage.open import open_storage
@@ -25,6 +26,7 @@ from graph.storage.threads import NameTaken, ThreadChange
 from tests.support.examples import examples
 from tests.support.patience import patience, until
 from tests.support.runs.live_runs import Gates, history, process, rested, row_status, told, types
+from tools.registry import ToolError
 
 OWN: dict[str, Any] = {"owner": "default"}
 
@@ -278,24 +280,79 @@ async def test_a_fork_begins_a_thread_with_what_its_origin_was_given(storage: St
 
         assert record["thread_id"] == forked
         assert await prompts(runs, forked) == ["pass one"]
-        behind = await post(runs, "pass four", forked)
-        await rested(runs, behind)
-        assert await prompts(runs, behind) == ["pass one", "pass three"]
+        for prompt, before in (("pass four", []), ("pass five", ["pass four"])):
+            behind = await post(runs, prompt, forked)
+            await rested(runs, behind)
+            assert await prompts(runs, behind) == ["pass one", "pass three", *before]
 
 
-async def test_more_than_is_read_at_first_goes_before_a_run(storage: Storage) -> None:
+async def test_a_run_of_a_long_thread_is_given_what_the_run_before_it_was_given(
+    storage: Storage,
+) -> None:
+    """So that the length of a thread is not read again with every run of it."""
+    gates, read = Gates(), list[str]()
+    async with process(storage, gates) as runs:
+        conversations = runs._context.conversations
+        kept = conversations._read
+
+        async def counted(run_id: str) -> RunState | None:
+            read.append(run_id)
+            return await kept(run_id)
+
+        conversations._read = counted
+        posted = [await post(runs, "gate 0")]
+        posted += [await post(runs, f"pass {number}", posted[0]) for number in range(1, 45)]
+        await gates.end_next("0")
+        await rested(runs, posted[-1])
+
+        assert await prompts(runs, posted[-1]) == [
+            "gate 0",
+            *(f"pass {number}" for number in range(1, 44)),
+        ]
+        assert read == posted[:-1]
+
+
+async def test_a_run_that_was_retried_meanwhile_is_shown_as_it_has_ended_now(
+    storage: Storage,
+) -> None:
+    gates = Gates()
+    async with process(storage, gates) as runs:
+        first = await post(runs, "gate one")
+        await until(lambda: gates.waiting)
+        second = await post(runs, "pass two", first)
+        gates.end("one", ToolError("not today", retryable=False))
+        await rested(runs, second)
+        await runs.retry(first, RetryRequest(), by="me", **OWN)
+        await gates.end_next("one")
+        await rested(runs, first)
+        third = await post(runs, "pass three", first)
+        await rested(runs, third)
+
+        for run_id, statuses in ((second, ["failed"]), (third, ["completed", "completed"])):
+            conversation = (await runs.get(run_id, **OWN))["conversation"]
+            assert conversation is not None
+            assert [turn["status"] for turn in conversation["turns"]] == statuses
+
+
+async def test_runs_that_were_removed_do_not_go_before_others(storage: Storage) -> None:
     async with process(storage, Gates()) as runs:
-        first = await post(runs, "pass 0")
-        for number in range(1, 45):
-            last = await post(runs, f"pass {number}", first)
+        first = await post(runs, "pass one")
+        posted = [await post(runs, f"pass {number}", first) for number in ("two", "three")]
+        await rested(runs, posted[-1])
+        await runs.remove(first, **OWN)
+        last = await post(runs, "pass four", first)
         await rested(runs, last)
 
-        assert await prompts(runs, last) == [f"pass {number}" for number in range(44)]
+        assert await prompts(runs, posted[-1]) == ["pass one", "pass two"]
+        conversation = (await runs.get(last, **OWN))["conversation"]
+        assert conversation is not None
+        assert [turn["prompt"] for turn in conversation["turns"]] == ["pass two", "pass three"]
+        assert conversation["left_out"] == 0
 
 
 async def test_what_does_not_fit_is_left_out_and_counted(storage: Storage) -> None:
     async with process(storage, Gates()) as runs:
-        runs._context.conversations._characters = 300
+        runs._context.conversations._characters = 1_200
         first = await post(runs, "pass 0")
         for number in range(1, 30):
             last = await post(runs, f"pass {number}", first)

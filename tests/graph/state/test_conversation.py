@@ -1,7 +1,7 @@
 """What a run is given of the runs before it in its thread."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -12,11 +12,15 @@ from hypothesis import strategies as st
 from graph.state import (
     DEFAULT_LIMITS,
     THREAD_CONTEXT,
+    TURN,
+    Conversation,
     RunState,
     conversation_of,
     followed,
     new_run,
+    referent_of,
     run_error,
+    turn_of,
 )
 from graph.state.conversation import LARGEST_REFERENT
 
@@ -35,9 +39,18 @@ def failed(message: str = "step 1 failed", status: str = "failed") -> RunState:
     return ran(status=status, result=None, error=run_error("step_failed", message), log=[])
 
 
+def before(
+    newest_first: Sequence[RunState], *, characters: int, total: int | None = None
+) -> Conversation:
+    """What a run is given that comes after these."""
+    turns = [turn_of(state, characters) for state in newest_first]
+    last = referent_of(newest_first[0]) if newest_first else None
+    return conversation_of(turns, last, characters=characters, total=total)
+
+
 def test_turns_come_oldest_first_with_what_was_said() -> None:
     answered = ran("what is on it", result={"output": [], "summary": "s", "answer": {"text": "No"}})
-    conversation = conversation_of([answered, failed("gone"), ran()], characters=THREAD_CONTEXT)
+    conversation = before([answered, failed("gone"), ran()], characters=THREAD_CONTEXT)
 
     assert [(turn["text"], turn["source"], turn["status"]) for turn in conversation["turns"]] == [
         ("1 step done; the result is 42", "summary", "completed"),
@@ -55,23 +68,23 @@ def test_our_summary_stays_below_an_answer_that_is_cut() -> None:
     nothing = "answered without tools; nothing was done"
     result = {"output": None, "summary": nothing, "answer": {"text": "Bought. " * 900}}
     for characters in (THREAD_CONTEXT, 1_200):
-        [turn] = conversation_of([ran(result=result)], characters=characters)["turns"]
+        [turn] = before([ran(result=result)], characters=characters)["turns"]
         assert turn["text"].startswith("Bought.")
         assert turn["text"].endswith(f"\n({nothing})")
         assert len(turn["text"]) <= min(3_000, characters // 6)
 
 
 def test_without_earlier_runs_there_is_nothing() -> None:
-    assert conversation_of([], characters=100) == {"turns": [], "left_out": 0, "last": None}
+    assert before([], characters=100) == {"turns": [], "left_out": 0, "last": None}
 
 
 def test_it_is_what_the_last_run_returned_and_nothing_after_one_that_failed() -> None:
-    conversation = conversation_of([ran(run_id="b"), failed()], characters=100)
+    conversation = before([ran(run_id="b"), failed()], characters=100)
     assert conversation["last"] == {"run_id": "b", "tool": "calculator", "output": 42}
     for unsuccessful in (failed(), failed(status="cancelled")):
-        assert conversation_of([unsuccessful, ran()], characters=100)["last"] is None
+        assert before([unsuccessful, ran()], characters=100)["last"] is None
     incomplete = ran(status="failed", error=run_error("incomplete", "gave up", reason="gave_up"))
-    assert conversation_of([incomplete], characters=100)["last"] is None
+    assert before([incomplete], characters=100)["last"] is None
 
 
 def test_it_is_of_the_last_step_that_was_done_and_kept() -> None:
@@ -80,43 +93,34 @@ def test_it_is_of_the_last_step_that_was_done_and_kept() -> None:
         {"kind": "attempt", "step": 2, "tool": "b", "status": "ok", "output": 2},
         {"kind": "attempt", "step": 3, "tool": "c", "status": "error", "output": None},
     ]
-    conversation = conversation_of([ran(output=1, log=log, skipped=[2])], characters=100)
+    conversation = before([ran(output=1, log=log, skipped=[2])], characters=100)
     assert conversation["last"] == {"run_id": "r", "tool": "a", "output": 1}
 
     said = {"kind": "mark", "what": "resolved", "as": "done", "step": 1, "output": 1}
     plan = {"steps": [{"step": 1, "tool": "paid"}]}
-    conversation = conversation_of([ran(output=1, log=[said], plan=plan)], characters=100)
+    conversation = before([ran(output=1, log=[said], plan=plan)], characters=100)
     assert conversation["last"] == {"run_id": "r", "tool": "paid", "output": 1}
 
 
 def test_an_output_that_is_too_large_is_no_it() -> None:
     within = "x" * (LARGEST_REFERENT - 2)
-    fitting = conversation_of([ran(output=within)], characters=100)["last"]
+    fitting = before([ran(output=within)], characters=100)["last"]
     assert fitting is not None
     assert fitting["output"] == within
-    assert conversation_of([ran(output=within + "x")], characters=100)["last"] is None
-    assert (
-        conversation_of([ran(output="é" * (LARGEST_REFERENT // 2))], characters=9)["last"] is None
-    )
+    assert before([ran(output=within + "x")], characters=100)["last"] is None
+    assert before([ran(output="é" * (LARGEST_REFERENT // 2))], characters=9)["last"] is None
 
 
 def test_what_is_long_is_cut_and_says_how_long_it_was() -> None:
-    [turn] = conversation_of([ran("p" * 9_000)], characters=THREAD_CONTEXT)["turns"]
+    [turn] = before([ran("p" * 9_000)], characters=THREAD_CONTEXT)["turns"]
     assert turn["prompt"].endswith("p… (cut; it has 9000 characters)")
     assert len(turn["prompt"]) == 1_000
 
 
-def test_not_more_runs_are_read_than_are_shown_and_one() -> None:
-    read = 0
-
-    def newest_first() -> Iterator[RunState]:
-        nonlocal read
-        for number in range(100):
-            read += 1
-            yield ran("x" * 70, run_id=str(number))
-
-    conversation = conversation_of(newest_first(), characters=1_000, total=100)
-    assert read == 11
+def test_short_turns_count_for_more_than_their_words() -> None:
+    """Each has an id and the names of its fields, in the state and before a model."""
+    conversation = before([ran("x", 1) for _ in range(100)], characters=1_000)
+    assert len(conversation["turns"]) <= 1_000 // TURN
     assert conversation["left_out"] + len(conversation["turns"]) == 100
 
 
@@ -124,7 +128,7 @@ def test_oldest_are_left_out_in_blocks_so_that_prompts_begin_alike() -> None:
     firsts = []
     for count in range(1, 80):
         runs = [ran("x" * 50, run_id=str(number)) for number in range(count)][::-1]
-        conversation = conversation_of(runs, characters=2_000)
+        conversation = before(runs, characters=5_000)
         assert len(conversation["turns"]) >= min(count, 12)
         firsts.append(conversation["turns"][0]["run_id"])
     changes = [now for before, now in pairwise(firsts) if now != before]
@@ -146,10 +150,11 @@ def test_a_conversation_never_exceeds_its_bound_and_counts_every_run(
     earlier: list[RunState], characters: int, counted: bool
 ) -> None:
     total = len(earlier) if counted else None
-    conversation = conversation_of(iter(earlier), characters=characters, total=total)
+    conversation = before(earlier, characters=characters, total=total)
     turns = conversation["turns"]
 
-    assert sum(len(turn["prompt"]) + len(turn["text"]) for turn in turns) <= characters
+    sizes = [TURN + len(turn["prompt"]) + len(turn["text"]) for turn in turns]
+    assert sum(sizes) <= characters
     assert conversation["left_out"] + len(turns) == len(earlier)
     assert json.loads(json.dumps(conversation)) == conversation
 
@@ -167,7 +172,7 @@ def test_run_after_run_of_one_thread_is_the_same_as_all_at_once(
             state["conversation"] = conversation
     grown = followed(state, characters=characters)
     assert grown is not None
-    at_once = conversation_of(earlier[::-1], characters=characters)
+    at_once = before(earlier[::-1], characters=characters)
 
     assert grown["last"] == at_once["last"]
     assert grown["left_out"] + len(grown["turns"]) == len(earlier)
@@ -179,11 +184,11 @@ def test_run_after_run_of_one_thread_is_the_same_as_all_at_once(
 @pytest.mark.parametrize("status", ["pending", "running", "waiting"])
 def test_a_run_that_has_not_ended_leaves_nothing_to_refer_to(status: str) -> None:
     first = {**ran(), "asked": "what is 6 times 7"}
-    before = followed(first, characters=THREAD_CONTEXT)
-    assert before is not None
-    unsettled = {**ran(status=status), "asked": "and 8?", "conversation": before}
+    given = followed(first, characters=THREAD_CONTEXT)
+    assert given is not None
+    unsettled = {**ran(status=status), "asked": "and 8?", "conversation": given}
 
-    assert followed(unsettled, characters=THREAD_CONTEXT) == {**before, "last": None}
+    assert followed(unsettled, characters=THREAD_CONTEXT) == {**given, "last": None}
     assert followed({**ran(status=status), "asked": "and 8?"}, characters=99) is None
 
 
@@ -197,8 +202,8 @@ def test_it_is_none_of_several_records_that_a_run_has_made() -> None:
         plan: Any = {"steps": steps}
         return ran(output={"id": ids[-1]}, log=log, plan=plan)
 
-    assert conversation_of([added("a", "b")], characters=100)["last"] is None
+    assert before([added("a", "b")], characters=100)["last"] is None
     for one in (added("a"), added("a", "a")):
-        last = conversation_of([one], characters=100)["last"]
+        last = before([one], characters=100)["last"]
         assert last is not None
         assert last["output"] == {"id": "a"}

@@ -10,7 +10,7 @@ from langgraph.store.memory import InMemoryStore
 
 from graph.build import build_graph
 from graph.models.breaker import CircuitBreaker
-from graph.state import DEFAULT_LIMITS, RunState, conversation_of, new_run
+from graph.state import DEFAULT_LIMITS, RunState, conversation_of, new_run, referent_of, turn_of
 from nodes.planning.conversation import Conversation, earlier_turns
 from nodes.planning.model import ModelLadder
 from nodes.planning.offer import Offers
@@ -33,7 +33,9 @@ def ran(number: int, prompt: str = "what is 6 * 7", output: Any = 42) -> RunStat
 def asked(*earlier: RunState, characters: int = 16_000) -> RunState:
     state = new_run("double it", run_id="now", owner="o", limits=DEFAULT_LIMITS, created_at=2.0)
     if earlier:
-        state["conversation"] = conversation_of(earlier[::-1], characters=characters)
+        turns = [turn_of(one, characters) for one in earlier[::-1]]
+        last = referent_of(earlier[-1])
+        state["conversation"] = conversation_of(turns, last, characters=characters)
     return state
 
 
@@ -91,7 +93,7 @@ def test_the_next_run_is_told_what_the_one_before_was_and_one_turn_more() -> Non
 
 
 def test_how_many_are_left_out_is_said() -> None:
-    turns = earlier_turns(asked(*(ran(number, "p" * 80) for number in range(30)), characters=1_000))
+    turns = earlier_turns(asked(*(ran(number, "p" * 80) for number in range(30)), characters=2_000))
     assert "without the 24 oldest turns" in turns
 
 
