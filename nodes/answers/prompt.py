@@ -10,7 +10,7 @@ from graph.state import RunState, Step, attempts, in_doubt, outputs
 from graph.state.rounds import dropped, rounds_of
 from graph.state.wording import counted
 from nodes.answers.spoken import SpokenText
-from nodes.planning.conversation import earlier_turns
+from nodes.planning.conversation import as_text, cut, earlier_turns, escaped
 from nodes.planning.model import Message, schema_of
 from nodes.planning.reading import said
 
@@ -122,7 +122,7 @@ def answer_messages(state: RunState, *, output: int, context: int) -> tuple[list
     """
     schema = schema_of(state)
     rules = _RULES + (_SHAPE.format(schema=_written(schema)) if schema is not None else "")
-    request = _cut(state["prompt"], max(0, context // 4))
+    request = cut(state["prompt"], max(0, context // 4))
     earlier = earlier_turns(state, output=output)
     if len(earlier) > context // 4:
         earlier = ""
@@ -172,14 +172,14 @@ def _entries(state: RunState, output: int) -> Iterator[_Entry]:
         status = found[number]
         text = None
         if number in done and status.startswith("done"):
-            text = _cut(_text(done[number]), output)
+            text = cut(as_text(done[number]), output)
         elif (error := errors.get(number)) is not None:
-            text = _cut(f"{error['type']}: {error['message']}", _MOST_WORDS)
-        yield _Entry(_opening(step, status), None if text is None else _escaped(text), status)
+            text = cut(f"{error['type']}: {error['message']}", _MOST_WORDS)
+        yield _Entry(_opening(step, status), None if text is None else escaped(text), status)
 
 
 def _opening(step: Step, status: str) -> str:
-    given_input = _escaped(_cut(json.dumps(step["input"], ensure_ascii=False), _MOST_INPUT))
+    given_input = escaped(cut(json.dumps(step["input"], ensure_ascii=False), _MOST_INPUT))
     return f'<step n="{step["step"]}" tool="{step["tool"]}" status="{status}" input={given_input}'
 
 
@@ -187,7 +187,7 @@ def _end(state: RunState) -> str:
     """How the run stands as a whole."""
     error = state.get("error")
     if error is not None:
-        why = _escaped(_cut(error["message"], _MOST_WORDS))
+        why = escaped(cut(error["message"], _MOST_WORDS))
         return f"The request was not worked off to its end: {why}"
     if not state["plan"]["steps"]:
         return "Nothing was done: no tool was called."
@@ -227,17 +227,3 @@ def _by_status(state: RunState) -> str:
 def _written(schema: Mapping[str, Any]) -> str:
     """As JSON in which nothing reads as a tag."""
     return json.dumps(schema, ensure_ascii=False).replace("<", "\\u003c")
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def _cut(text: str, most: int) -> str:
-    if len(text) <= most:
-        return text
-    return f"{text[:most]}… (cut; it has {len(text)} characters)"
-
-
-def _escaped(text: str) -> str:
-    return text.replace("<", "&lt;")
