@@ -128,9 +128,10 @@ def answer_messages(state: RunState, *, output: int, context: int) -> tuple[list
         earlier = ""
     opening = f"{earlier}\n" if earlier else ""
     opening += f"<request>\n{_DELIMITER.sub('&lt;', request)}\n</request>\n<record>\n"
-    closing = f"{_end(state)}\n</record>\n{_ask(state)}"
+    stands = statuses(state)
+    closing = f"{_end(state, stands)}\n</record>\n{_ask(stands)}"
     room = context - len(rules) - len(opening) - len(closing)
-    record, left_out = _record(state, output, max(0, room))
+    record, left_out = _record(state, stands, output, max(0, room))
     asked = {"role": "user", "content": f"{opening}{record}{closing}"}
     return [{"role": "system", "content": rules}, asked], left_out
 
@@ -141,9 +142,9 @@ def value_messages(asked: list[Message], text: str, schema: Mapping[str, Any]) -
     return [*asked, {"role": "assistant", "content": text}, {"role": "user", "content": wish}]
 
 
-def _record(state: RunState, output: int, room: int) -> tuple[str, int]:
+def _record(state: RunState, stands: Mapping[int, str], output: int, room: int) -> tuple[str, int]:
     """The steps in lines, the oldest outputs left out where all would be too long."""
-    entries = list(_entries(state, output))
+    entries = list(_entries(state, stands, output))
     length, left_out = sum(len(str(entry)) + 1 for entry in entries), 0
     if length > room:
         for entry in entries:
@@ -164,12 +165,12 @@ def _first(entries: list[_Entry], status: str) -> int | None:
     return next(places, None)
 
 
-def _entries(state: RunState, output: int) -> Iterator[_Entry]:
-    done, found = outputs(state), statuses(state)
+def _entries(state: RunState, stands: Mapping[int, str], output: int) -> Iterator[_Entry]:
+    done = outputs(state)
     errors = {entry["step"]: entry["error"] for entry in attempts(state) if entry["error"]}
     for step in state["plan"]["steps"]:
         number = step["step"]
-        status = found[number]
+        status = stands[number]
         text = None
         if number in done and status.startswith("done"):
             text = cut(as_text(done[number]), output)
@@ -183,7 +184,7 @@ def _opening(step: Step, status: str) -> str:
     return f'<step n="{step["step"]}" tool="{step["tool"]}" status="{status}" input={given_input}'
 
 
-def _end(state: RunState) -> str:
+def _end(state: RunState, stands: Mapping[int, str]) -> str:
     """How the run stands as a whole."""
     error = state.get("error")
     if error is not None:
@@ -191,14 +192,14 @@ def _end(state: RunState) -> str:
         return f"The request was not worked off to its end: {why}"
     if not state["plan"]["steps"]:
         return "Nothing was done: no tool was called."
-    if _is_all_done(state):
+    if _is_all_done(stands):
         return "The work is over. All of the steps above were done."
-    return f"The work is over. Not all of the steps above were done.\n{_by_status(state)}"
+    return f"The work is over. Not all of the steps above were done.\n{_by_status(state, stands)}"
 
 
-def _ask(state: RunState) -> str:
+def _ask(stands: Mapping[int, str]) -> str:
     """What is asked for at last; a small model keeps to what it has read just before."""
-    if _is_all_done(state):
+    if _is_all_done(stands):
         return "Answer the request now."
     return (
         "Answer the request now. Tell what the steps that are done have returned, and say of each"
@@ -206,15 +207,15 @@ def _ask(state: RunState) -> str:
     )
 
 
-def _is_all_done(state: RunState) -> bool:
-    return all(status == "done" for status in statuses(state).values())
+def _is_all_done(stands: Mapping[int, str]) -> bool:
+    return all(status == "done" for status in stands.values())
 
 
-def _by_status(state: RunState) -> str:
+def _by_status(state: RunState, stands: Mapping[int, str]) -> str:
     """The steps once more, by how they stand: `failed: step 1 (mail.send)`."""
     tools = {step["step"]: step["tool"] for step in state["plan"]["steps"]}
     groups: dict[str, list[str]] = {}
-    for number, status in statuses(state).items():
+    for number, status in stands.items():
         groups.setdefault(status, []).append(f"step {number} ({tools[number]})")
     lines = []
     for status, steps in groups.items():
