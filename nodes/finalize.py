@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from langgraph.types import Overwrite
 
-from graph.state import Result, RunState, attempts, is_said_done, outputs
+from graph.state import Result, RunState, attempts, last_done, outputs
 from graph.state.rounds import dropped, is_answered
 from graph.state.wording import counted
 from nodes.answers.writer import AnswerWriter
@@ -66,7 +66,7 @@ def _result(state: RunState, tools: Mapping[str, Tool]) -> Result:
     if not state["plan"]["steps"]:
         return Result(output=None, summary=_WITHOUT_TOOLS, answer=None)
     skipped = state.get("skipped", [])
-    output, tool = _last(state, skipped)
+    output, tool = last_done(state) or (None, "")
     count, instead = len(state["plan"]["steps"]) - len(skipped), dropped(state)
     left_out = f", {len(skipped) - len(instead)} left out" if len(skipped) > len(instead) else ""
     failed = _failed(state, instead)
@@ -82,16 +82,6 @@ def _failed(state: RunState, instead: Collection[int]) -> int:
     """How many of the dropped steps had failed, and not only been planned, or done."""
     tried = {entry["step"] for entry in attempts(state)} - outputs(state).keys()
     return len(tried & {*instead})
-
-
-def _last(state: RunState, skipped: Collection[int]) -> tuple[Any, str]:
-    """The output of the step that was done last, and its tool; None where all were left out."""
-    for entry in state.get("log", [])[::-1]:
-        done = entry.get("status") == "ok" or is_said_done(entry)
-        if done and entry["step"] not in skipped:
-            planned = state["plan"]["steps"][entry["step"] - 1]
-            return entry["output"], entry.get("tool", planned["tool"])
-    return None, ""
 
 
 def _unfit(state: RunState, tools: Mapping[str, Tool]) -> PlanUnfit | None:

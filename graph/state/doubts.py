@@ -63,6 +63,17 @@ def outputs(state: Mapping[str, Any]) -> dict[int, Any]:
     return found
 
 
+def last_done(state: Mapping[str, Any]) -> tuple[Any, str] | None:
+    """The output and the tool of the step that was done last; None where all were left out."""
+    skipped = state.get("skipped", ())
+    for entry in reversed(state.get("log", ())):
+        done = entry.get("status") == "ok" or is_said_done(entry)
+        if done and entry["step"] not in skipped:
+            tool = entry.get("tool") or state["plan"]["steps"][entry["step"] - 1]["tool"]
+            return entry.get("output"), tool
+    return None
+
+
 def is_said_done(entry: Attempt | Mark) -> bool:
     """Whether an entry of the log says that a step in doubt was done."""
     said: Any = entry

@@ -10,7 +10,7 @@ from graph.state import RunState, Step, attempts, in_doubt, outputs
 from graph.state.rounds import dropped, rounds_of
 from graph.state.wording import counted
 from nodes.answers.spoken import SpokenText
-from nodes.planning.conversation import earlier_turns
+from nodes.planning.conversation import as_text, cut, earlier_turns, escaped
 from nodes.planning.model import Message, schema_of
 from nodes.planning.reading import said
 
@@ -122,15 +122,16 @@ def answer_messages(state: RunState, *, output: int, context: int) -> tuple[list
     """
     schema = schema_of(state)
     rules = _RULES + (_SHAPE.format(schema=_written(schema)) if schema is not None else "")
-    request = _cut(state["prompt"], max(0, context // 4))
+    request = cut(state["prompt"], max(0, context // 4))
     earlier = earlier_turns(state, output=output)
     if len(earlier) > context // 4:
         earlier = ""
     opening = f"{earlier}\n" if earlier else ""
     opening += f"<request>\n{_DELIMITER.sub('&lt;', request)}\n</request>\n<record>\n"
-    closing = f"{_end(state)}\n</record>\n{_ask(state)}"
+    stands = statuses(state)
+    closing = f"{_end(state, stands)}\n</record>\n{_ask(stands)}"
     room = context - len(rules) - len(opening) - len(closing)
-    record, left_out = _record(state, output, max(0, room))
+    record, left_out = _record(state, stands, output, max(0, room))
     asked = {"role": "user", "content": f"{opening}{record}{closing}"}
     return [{"role": "system", "content": rules}, asked], left_out
 
@@ -141,9 +142,9 @@ def value_messages(asked: list[Message], text: str, schema: Mapping[str, Any]) -
     return [*asked, {"role": "assistant", "content": text}, {"role": "user", "content": wish}]
 
 
-def _record(state: RunState, output: int, room: int) -> tuple[str, int]:
+def _record(state: RunState, stands: Mapping[int, str], output: int, room: int) -> tuple[str, int]:
     """The steps in lines, the oldest outputs left out where all would be too long."""
-    entries = list(_entries(state, output))
+    entries = list(_entries(state, stands, output))
     length, left_out = sum(len(str(entry)) + 1 for entry in entries), 0
     if length > room:
         for entry in entries:
@@ -164,41 +165,41 @@ def _first(entries: list[_Entry], status: str) -> int | None:
     return next(places, None)
 
 
-def _entries(state: RunState, output: int) -> Iterator[_Entry]:
-    done, found = outputs(state), statuses(state)
+def _entries(state: RunState, stands: Mapping[int, str], output: int) -> Iterator[_Entry]:
+    done = outputs(state)
     errors = {entry["step"]: entry["error"] for entry in attempts(state) if entry["error"]}
     for step in state["plan"]["steps"]:
         number = step["step"]
-        status = found[number]
+        status = stands[number]
         text = None
         if number in done and status.startswith("done"):
-            text = _cut(_text(done[number]), output)
+            text = cut(as_text(done[number]), output)
         elif (error := errors.get(number)) is not None:
-            text = _cut(f"{error['type']}: {error['message']}", _MOST_WORDS)
-        yield _Entry(_opening(step, status), None if text is None else _escaped(text), status)
+            text = cut(f"{error['type']}: {error['message']}", _MOST_WORDS)
+        yield _Entry(_opening(step, status), None if text is None else escaped(text), status)
 
 
 def _opening(step: Step, status: str) -> str:
-    given_input = _escaped(_cut(json.dumps(step["input"], ensure_ascii=False), _MOST_INPUT))
+    given_input = escaped(cut(json.dumps(step["input"], ensure_ascii=False), _MOST_INPUT))
     return f'<step n="{step["step"]}" tool="{step["tool"]}" status="{status}" input={given_input}'
 
 
-def _end(state: RunState) -> str:
+def _end(state: RunState, stands: Mapping[int, str]) -> str:
     """How the run stands as a whole."""
     error = state.get("error")
     if error is not None:
-        why = _escaped(_cut(error["message"], _MOST_WORDS))
+        why = escaped(cut(error["message"], _MOST_WORDS))
         return f"The request was not worked off to its end: {why}"
     if not state["plan"]["steps"]:
         return "Nothing was done: no tool was called."
-    if _is_all_done(state):
+    if _is_all_done(stands):
         return "The work is over. All of the steps above were done."
-    return f"The work is over. Not all of the steps above were done.\n{_by_status(state)}"
+    return f"The work is over. Not all of the steps above were done.\n{_by_status(state, stands)}"
 
 
-def _ask(state: RunState) -> str:
+def _ask(stands: Mapping[int, str]) -> str:
     """What is asked for at last; a small model keeps to what it has read just before."""
-    if _is_all_done(state):
+    if _is_all_done(stands):
         return "Answer the request now."
     return (
         "Answer the request now. Tell what the steps that are done have returned, and say of each"
@@ -206,15 +207,15 @@ def _ask(state: RunState) -> str:
     )
 
 
-def _is_all_done(state: RunState) -> bool:
-    return all(status == "done" for status in statuses(state).values())
+def _is_all_done(stands: Mapping[int, str]) -> bool:
+    return all(status == "done" for status in stands.values())
 
 
-def _by_status(state: RunState) -> str:
+def _by_status(state: RunState, stands: Mapping[int, str]) -> str:
     """The steps once more, by how they stand: `failed: step 1 (mail.send)`."""
     tools = {step["step"]: step["tool"] for step in state["plan"]["steps"]}
     groups: dict[str, list[str]] = {}
-    for number, status in statuses(state).items():
+    for number, status in stands.items():
         groups.setdefault(status, []).append(f"step {number} ({tools[number]})")
     lines = []
     for status, steps in groups.items():
@@ -227,17 +228,3 @@ def _by_status(state: RunState) -> str:
 def _written(schema: Mapping[str, Any]) -> str:
     """As JSON in which nothing reads as a tag."""
     return json.dumps(schema, ensure_ascii=False).replace("<", "\\u003c")
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def _cut(text: str, most: int) -> str:
-    if len(text) <= most:
-        return text
-    return f"{text[:most]}… (cut; it has {len(text)} characters)"
-
-
-def _escaped(text: str) -> str:
-    return text.replace("<", "&lt;")

@@ -77,10 +77,20 @@ class _Course:
     source: Literal["look", "finalize", "no_tools"] = "finalize"
     values: list[str] = field(default_factory=list)
     why: str = "no model was asked"
+    asked: tuple[list[Message], int] | None = None
 
     @property
     def log(self) -> list[PlanningCall]:
         return self.state["planning_log"]
+
+    def messages(self, ladder: ModelLadder) -> tuple[list[Message], int]:
+        """The messages that ask for the answer, and how many outputs are left out; built once.
+
+        They show nothing that a call changes in the state: usage, planning log, time paused.
+        """
+        if self.asked is None:
+            self.asked = answer_messages(self.state, output=ladder.output, context=ladder.context)
+        return self.asked
 
     def took(self, attempt: ModelAttempt, completion: Completion | None, paused: float) -> None:
         """Take over what a call has cost."""
@@ -147,17 +157,16 @@ class AnswerWriter:
     async def _speak(self, ladder: ModelLadder, course: _Course, say: Say) -> None:
         """Ask for the words, which are told as they come."""
         spoken = SpokenText(shaped=schema_of(course.state) is not None)
+        heard = 0
 
         async def tell(part: str) -> None:
+            nonlocal heard
             text, offset = spoken.feed(part)
-            if text or offset < told[0]:
-                told[0] = offset + len(text)
+            if text or offset < heard:
+                heard = offset + len(text)
                 await say(text, offset)
 
-        told = [0]
-        asked, left_out = answer_messages(
-            course.state, output=ladder.output, context=ladder.context
-        )
+        asked, left_out = course.messages(ladder)
         completion = await self._call(ladder, course, asked, tell, left_out)
         if completion is None:
             return
@@ -209,9 +218,7 @@ class AnswerWriter:
         """Ask for the value alone; its texts, one as it should be, or why there are none."""
         if self.ladder is None:
             return None, "no model is configured that could give it"
-        asked, left_out = answer_messages(
-            course.state, output=self.ladder.output, context=self.ladder.context
-        )
+        asked, left_out = course.messages(self.ladder)
         asked = value_messages(asked, course.text, schema)
         if course.values:
             asked = repair(asked, "\n".join(course.values), reasons)
@@ -250,14 +257,11 @@ class AnswerWriter:
         if isinstance(completion, Completion):
             late = TIMED_OUT if completion.finish_reason == TIMED_OUT else None
             attempt.note("answered", completion, error_class=late)
+            answer = completion
         else:
-            course.why = completion
-        course.took(
-            attempt,
-            completion if isinstance(completion, Completion) else None,
-            queued + paused.seconds,
-        )
-        return completion if isinstance(completion, Completion) else None
+            course.why, answer = completion, None
+        course.took(attempt, answer, queued + paused.seconds)
+        return answer
 
 
 async def _asked(

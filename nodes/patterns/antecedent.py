@@ -78,7 +78,6 @@ class Antecedent:
         """To the words of the to-do that it deleted."""
         return self._field(0, "text") if self.kind == "gone" else None
 
-    @property
     def everyone(self) -> list[str] | None:
         """To the ids of all to-dos, where nothing says of which; None for those of the list."""
         if self.kind not in ("todos", "nothing"):

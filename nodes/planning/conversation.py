@@ -50,8 +50,8 @@ def earlier_turns(state: RunState, *, output: int = 4_000) -> str:
     for turn in turns:
         lines += [
             f'<turn status="{turn["status"]}">',
-            f"<asked>\n{_escaped(turn['prompt'])}\n</asked>",
-            f"<{turn['source']}>\n{_escaped(turn['text'])}\n</{turn['source']}>",
+            f"<asked>\n{escaped(turn['prompt'])}\n</asked>",
+            f"<{turn['source']}>\n{escaped(turn['text'])}\n</{turn['source']}>",
             "</turn>",
         ]
     if last := conversation["last"]:
@@ -60,16 +60,27 @@ def earlier_turns(state: RunState, *, output: int = 4_000) -> str:
     return "\n".join(lines)
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
+    """The text in which nothing reads as a tag."""
     return text.replace("<", "&lt;")
+
+
+def as_text(value: Any) -> str:
+    """A value as a model is shown it: a text as it is, all else as JSON."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def cut(text: str, most: int) -> str:
+    """The text, cut after so many characters; one that is cut says so behind them."""
+    if len(text) <= most:
+        return text
+    return f"{text[:most]}… (cut; it has {len(text)} characters)"
 
 
 def _fenced(tag: str, value: Any, most: int) -> "_Output":
     """A value between tags, cut at so many characters."""
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    if len(text) > most:
-        text = f"{text[:most]}… (cut; it has {len(text)} characters)"
-    return _Output(f"<{tag}>", _escaped(text), f"</{tag.partition(' ')[0]}>")
+    text = escaped(cut(as_text(value), most))
+    return _Output(f"<{tag}>", text, f"</{tag.partition(' ')[0]}>")
 
 
 @dataclass

@@ -103,7 +103,6 @@ class Before(Protocol):
     def gone(self) -> str | None:
         """To the words of a to-do that was deleted."""
 
-    @property
     def everyone(self) -> list[str] | None:
         """To the ids of all to-dos, where nothing says of which; None for those of the list."""
 
@@ -168,10 +167,9 @@ class Earlier:
         """The to-do at a place of the list, or of what was listed before; None for none."""
         return place if self.before is None else self.before.at(place, symbols)
 
-    @property
     def everyone(self) -> list[str] | None:
         """References to all to-dos, where nothing says of which; None for those of the list."""
-        return self.before.everyone if self.before and self.is_before else None
+        return self.before.everyone() if self.before and self.is_before else None
 
     def all_todos(self, symbols: Sequence[str]) -> list[str] | None:
         """References to all the to-dos before, where the words are for all of them."""

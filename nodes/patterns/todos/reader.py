@@ -101,7 +101,7 @@ class TodoReader:
         action = sets.read_all(prompt.words, seen)
         if action is not None:
             unnamed = {LIST, TODOS, TODO}.isdisjoint(seen.symbols)
-            everyone = earlier.everyone if unnamed else None
+            everyone = earlier.everyone() if unnamed else None
             todos = sets.EVERY if everyone is None else everyone
             return self._calls(action, [({"todo": todos}, start, end)]) if todos else None
         for fit in self._fits(seen, earlier):
