@@ -66,28 +66,17 @@ class Acceptance:
         return await asyncio.shield(self._accept(row, key))
 
     async def _accept(self, row: RunRow, key: IdempotencyKey | None) -> Record:
-        context, index = self._context, self._context.storage.index
+        context = self._context
         if row.thread_name is not None:
             row = replace(row, thread_name=checked_name(row.thread_name))
         with context.storage.available():
             await self._check_thread(row)
         self.rate.take(row.owner)
-        quota = self.quotas.keeping
-        with context.executor.place(), context.storage.available():
-            if key is None:
-                stored = await index.accept(row, quota)
-            else:
-                first = await index.accept_once(row, key, quota)
-                stored = first is not None
-                if (
-                    first and first.run_id != row.run_id
-                ):  # another request with the key came between
-                    refuse_second(first, key)
-            if not stored:
-                await self._check_thread(row)
-                raise refusal(row, await index.kept(row.owner), quota)
+        with context.executor.place():
+            with context.storage.available():
+                await self._store(row, key)
             if row.thread_name is not None:
-                row = replace(row, thread_id=await self._thread_of(row), thread_name=None)
+                row = replace(row, thread_id=await context.turns.joined(row), thread_name=None)
         logger.info("run accepted", extra={"run_id": row.run_id})
         logger.debug("run prompt", extra={"run_id": row.run_id, "prompt": row.prompt})
         live = context.live.of(row.run_id)
@@ -105,16 +94,25 @@ class Acceptance:
         position = context.executor.position(live)
         return record_of(state, queue_position=position, waits_for_run=waits_for_run)
 
+    async def _store(self, row: RunRow, key: IdempotencyKey | None) -> None:
+        """Store a run, durably, or raise why it is not; the storage's own errors among these."""
+        index, quota = self._context.storage.index, self.quotas.keeping
+        if key is None:
+            stored = await index.accept(row, quota)
+        else:
+            first = await index.accept_once(row, key, quota)
+            stored = first is not None
+            if first and first.run_id != row.run_id:  # another request with the key came between
+                refuse_second(first, key)
+        if not stored:
+            await self._check_thread(row)
+            raise refusal(row, await index.kept(row.owner), quota)
+
     async def _check_thread(self, row: RunRow) -> None:
         """Raises `ThreadNotFound` where a run is to go on with a thread that is not its owner's."""
         threads, thread_id = self._context.storage.threads, row.thread_id
         if thread_id is not None and not await threads.owned(thread_id, row.owner):
             raise ThreadNotFound(thread_id)
-
-    async def _thread_of(self, row: RunRow) -> str | None:
-        """The thread that a run has found by its name; None where it has begun it."""
-        found = await self._context.storage.threads.of_run(row.run_id)
-        return None if found == row.run_id else found
 
 
 class AlreadyAccepted(Exception):

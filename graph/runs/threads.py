@@ -77,6 +77,21 @@ class ThreadTurns:
         #: Who may begin, or has, by thread: until there is a checkpoint, the table does not tell.
         self._at: dict[str, LiveRun] = {}
 
+    async def joined(self, row: RunRow) -> str | None:
+        """The thread that an accepted run has found by its name; None where it has begun it.
+
+        It is stored, so that it is asked for until the storage answers: nobody else would queue it.
+        """
+        pause = PAUSE
+        while True:
+            try:
+                found = await self._storage.threads.of_run(row.run_id)
+                return None if found == row.run_id else found
+            except self._storage.errors as error:
+                self._storage.faults.tell(error)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
+
     async def enqueue(self, live: LiveRun, owner: str, thread_id: str) -> None:
         """Execute a run as soon as its thread and the queue let it; what it is to do is stored."""
         self.park(live, owner, thread_id)  # first, so that what ends meanwhile finds it waiting

@@ -16,19 +16,31 @@ from graph.queue.executor import QueueFull
 from graph.runs.choice import ChoiceRejected
 from graph.runs.threads import ThreadNotFound
 from graph.service import Runs
-from graph.state import RunState
+from graph.state import Limits, RunState
 from graph.state.row import IdempotencyKey
 from graph.state.status import WrongStatus
 from graph.storage.open import open_storage
 from graph.storage.search import Search
-from graph.storage.storage import Storage
+from graph.storage.storage import Storage, StorageUnavailable
 from graph.storage.threads import NameTaken, ThreadChange
 from tests.support.examples import examples
 from tests.support.patience import patience, until
-from tests.support.runs.live_runs import Gates, history, process, rested, row_status, told, types
+from tests.support.runs.live_runs import (
+    AT_ONCE,
+    Gates,
+    history,
+    process,
+    rested,
+    row_status,
+    told,
+    types,
+)
 from tools.registry import ToolError
 
 OWN: dict[str, Any] = {"owner": "default"}
+
+#: Limits with which no step is tried again.
+ONCE: Limits = {**AT_ONCE, "max_attempts": 1}
 
 
 async def post(runs: Runs, prompt: str, thread_id: str | None = None, **given: Any) -> str:
@@ -256,6 +268,50 @@ async def test_what_went_before_is_fixed_with_the_first_checkpoint(storage: Stor
         assert (await rested(runs, second))["conversation"] == given
         await runs.remove(first, **OWN)
         assert (await runs.get(second, **OWN))["conversation"] == given
+
+
+async def test_what_went_before_stays_as_it_was_over_a_retry(storage: Storage) -> None:
+    """Whatever has become of the runs before since: removed, or retried to another end."""
+    gates = Gates()
+    async with process(storage, gates, limits=ONCE) as runs:
+        first = await post(runs, "pass one")
+        second = await post(runs, "stumble two", first)
+        third = await post(runs, "fail three", first)
+        given = (await rested(runs, third))["conversation"]
+        assert given is not None
+        assert [turn["status"] for turn in given["turns"]] == ["completed", "failed"]
+        await runs.remove(first, **OWN)
+        await runs.retry(second, RetryRequest(), by="me", **OWN)
+        assert (await rested(runs, second))["status"] == "completed"
+
+        await runs.retry(third, RetryRequest(), by="me", **OWN)
+
+        retried = await rested(runs, third)
+        assert (retried["conversation"], gates.calls["three"]) == (given, 2)
+
+
+async def test_a_retry_that_was_stored_is_carried_out_though_it_could_not_be_read_back(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was stored, so that it is carried out, though nobody asks for anything more."""
+    gates = Gates()
+    async with process(storage, gates, limits=ONCE) as runs:
+        first = await post(runs, "stumble one")
+        await rested(runs, first)
+        find = storage.index.find
+
+        async def failing(run_id: str) -> Any:
+            monkeypatch.setattr(storage.index, "find", find)
+            raise storage.errors[0]("disk I/O error")
+
+        monkeypatch.setattr(storage.index, "find", failing)
+        with pytest.raises(StorageUnavailable):
+            await runs.retry(first, RetryRequest(), by="me", **OWN)
+
+        await until(lambda: gates.calls["one"] == 2)
+        second = await post(runs, "pass two", first)
+        assert (await rested(runs, second))["status"] == "completed"
+        assert (await rested(runs, first))["status"] == "completed"
 
 
 async def test_events_of_a_run_in_a_thread_are_those_of_a_run_alone(storage: Storage) -> None:
@@ -554,6 +610,33 @@ async def test_no_post_is_lost_while_the_storage_does_not_say_whose_turn_it_is(
         await rested(runs, first)
         fails = False
         assert (await rested(runs, second))["status"] == "completed"
+
+
+async def test_a_run_that_names_its_thread_is_not_lost_while_the_storage_does_not_say_which(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gates, asked, fails = Gates(), 0, True
+    of_run = storage.threads.of_run
+
+    async def failing(run_id: str) -> Any:
+        nonlocal asked
+        asked += 1
+        if fails:
+            raise storage.errors[0]("disk I/O error")
+        return await of_run(run_id)
+
+    monkeypatch.setattr("graph.runs.threads.PAUSE", 0.01)
+    async with process(storage, gates) as runs:
+        first = await post(runs, "gate one", thread_name="mine")
+        await until(lambda: gates.waiting)
+        monkeypatch.setattr(storage.threads, "of_run", failing)
+        posting = asyncio.create_task(post(runs, "pass two", thread_name="mine"))
+        await until(lambda: asked > 1)
+        fails = False
+        second = await posting
+        assert await waits_for(runs, second) == {"run_id": first, "why": "running"}
+        gates.end("one")
+        assert (await rested(runs, second))["thread_id"] == first
 
 
 @pytest.mark.parametrize("seed", range(examples(12)))
