@@ -180,10 +180,10 @@ class Conversations:
         """
         if row.thread_id is None or "conversation" in state:
             return state
-        conversation = await self._before(row.run_id)
+        conversation = await self._before(row.run_id, row.thread_id)
         return {**state, "conversation": conversation} if conversation else state
 
-    async def _before(self, run_id: str) -> Conversation | None:
+    async def _before(self, run_id: str, thread_id: str) -> Conversation | None:
         earlier, total = await self._threads.earlier(run_id, limit=self._characters // TURN + 1)
         newest = await self._read(earlier[0].run_id) if earlier else None
         if newest is None:
@@ -192,11 +192,12 @@ class Conversations:
         known = {turn["run_id"]: turn for turn in shown["turns"]}
         turns = await self._turns(earlier, newest, known)
         # It was shown more than there is now where runs were removed, or a fork brought some along.
-        if total == len(turns) and len(known) + shown["left_out"] >= total:
-            first = await self._read(earlier[-1].run_id)
+        if len(known) + shown["left_out"] >= total:
+            first = await self._read(thread_id)
             if first and first.get("forked_from"):
                 brought = first.get("conversation", NOTHING_BEFORE)
-                turns += brought["turns"][::-1]
+                if total == len(turns):  # there may be room for them
+                    turns += brought["turns"][::-1]
                 total += len(brought["turns"]) + brought["left_out"]
         last = referent_of(newest)
         return conversation_of(turns, last, characters=self._characters, total=total)

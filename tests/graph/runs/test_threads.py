@@ -166,6 +166,38 @@ async def test_a_run_waits_for_one_that_waits_for_a_person_and_says_so(storage: 
         assert await prompts(runs, behind) == ["pass one"]
 
 
+async def test_a_run_that_waits_for_one_in_doubt_says_so(storage: Storage) -> None:
+    gates = Gates()
+    async with process(storage, gates) as runs:
+        doubtful = await post(runs, "lose one")
+        await runs.wait(doubtful, patience(), **OWN)
+        behind = await post(runs, "pass two", doubtful)
+        assert await waits_for(runs, behind) == {"run_id": doubtful, "why": "in_doubt"}
+    async with process(storage, gates) as runs:
+        assert await waits_for(runs, behind) == {"run_id": doubtful, "why": "in_doubt"}
+        await runs.cancel(doubtful, by="me", **OWN)
+        assert (await rested(runs, behind))["status"] == "completed"
+
+
+async def test_after_a_restart_a_thread_goes_on_where_it_was(storage: Storage) -> None:
+    """With the run that had begun, before one that was told before it to begin again."""
+    gates = Gates()
+    async with process(storage, gates, orderly=False) as runs:
+        failed = await post(runs, "fail one")
+        second = await post(runs, "gate two", failed)
+        third = await post(runs, "pass three", failed)
+        await until(lambda: gates.waiting == ["two"])
+        await runs.retry(failed, RetryRequest(), by="me", **OWN)
+    async with process(storage, gates, slots=4) as runs:
+        await until(lambda: gates.waiting == ["two"])
+        assert await waits_for(runs, failed) == {"run_id": second, "why": "running"}
+        assert await waits_for(runs, third) == {"run_id": second, "why": "running"}
+        assert gates.calls["one"] == 1
+        gates.end("two")
+        assert (await rested(runs, third))["status"] == "completed"
+        assert gates.calls["one"] == 2
+
+
 @pytest.mark.parametrize("how", ["cancel", "reject", "expire"])
 async def test_the_next_one_begins_however_the_one_before_it_ends(
     storage: Storage, how: str
@@ -340,6 +372,26 @@ async def test_a_fork_begins_a_thread_with_what_its_origin_was_given(storage: St
             behind = await post(runs, prompt, forked)
             await rested(runs, behind)
             assert await prompts(runs, behind) == ["pass one", "pass three", *before]
+
+
+async def test_a_fork_does_not_count_twice_what_was_left_out_of_its_origin(
+    storage: Storage,
+) -> None:
+    async with process(storage, Gates()) as runs:
+        runs._context.conversations._characters = 400
+        first = await post(runs, "pass 0")
+        for number in range(1, 9):
+            last = await post(runs, f"pass {number}", first)
+        await rested(runs, last)
+        page = await runs.history(last, limit=1, **OWN)
+        checkpoint = page["checkpoints"][0]["checkpoint_id"]
+        forked = (await runs.fork(last, checkpoint, Edits(prompt="pass on"), **OWN))["run_id"]
+        for number in range(8, 12):  # eight runs before the fork, then the fork, and so on
+            await rested(runs, forked)
+            behind = await post(runs, f"pass {number}", forked)
+            conversation = (await rested(runs, behind))["conversation"]
+            assert conversation is not None
+            assert len(conversation["turns"]) + conversation["left_out"] == number + 1
 
 
 async def test_a_run_of_a_long_thread_is_given_what_the_run_before_it_was_given(

@@ -134,7 +134,13 @@ class Gates:
             self.calls[label] += 1
             raise ToolError("never", retryable=False)
 
-        return [pass_by, stumble, fail]
+        @tool("lose", phrases=["lose {label}"])
+        async def lose(label: str) -> None:
+            """Leave it open whether it has acted."""
+            self.calls[label] += 1
+            raise ConnectionResetError
+
+        return [pass_by, stumble, fail, lose]
 
     def _stubborn(self) -> list[Any]:
         @tool("look", effects=False, phrases=["look {label}"])
