@@ -25,6 +25,13 @@ from tests.support.patience import patience
 
 WORDS = ["There", " are ", "three."]
 
+#: Of a hundred tokens two hundred came from a cache.
+MORE_CACHED = {
+    "prompt_tokens": 100,
+    "completion_tokens": 20,
+    "prompt_tokens_details": {"cached_tokens": 200},
+}
+
 each_format = pytest.mark.parametrize("name", STREAMS)
 
 
@@ -134,8 +141,9 @@ async def test_a_stream_that_ends_in_the_middle_is_a_failure(
         {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0},
         {"prompt_tokens": 100, "completion_tokens": 0, "total_tokens": 100},
         {"prompt_tokens": 10**16, "completion_tokens": 20, "total_tokens": 10**16},
+        MORE_CACHED,
     ],
-    ids=["none", "negative", "no number", "zeros", "one zero", "impossible"],
+    ids=["none", "negative", "no number", "zeros", "one zero", "impossible", "more cached"],
 )
 async def test_tokens_that_a_stream_does_not_tell_are_not_made_up(
     server: CaptureServer, usage: dict[str, Any]
