@@ -63,7 +63,9 @@ async def open_runs(
     `InvalidSettings`, `TracesMissing` and `WebhookUnsigned`.
     """
     tools, ladder = open_tools(settings, functions), make_ladder(settings)
-    metrics, endpoints = Metrics(), make_endpoints(settings.webhooks)
+    # What watches all runs belongs to who has them all; a command of the terminal does without.
+    metrics = Metrics() if resume_unfinished else None
+    endpoints = make_endpoints(settings.webhooks) if resume_unfinished else ()
     if settings.mcp:
         tools = Toolbox(tools)
     _warn_of_overlaps(tools)
@@ -72,7 +74,9 @@ async def open_runs(
         logger.warning("%s", undeclared_words(names))
     async with (
         open_storage(
-            settings.database_url, server=server, timed=metrics.write_seconds.observe
+            settings.database_url,
+            server=server,
+            timed=metrics.write_seconds.observe if metrics else None,
         ) as storage,
         open_mcp(settings, tools, answering) as servers,
         tracing(metrics, wanted=settings.traces == "otlp") as traces,
@@ -92,11 +96,12 @@ async def open_runs(
         )
         # A server's states are changed through it alone; a notebook's may be edited by hand.
         settled = SettledRuns(LARGEST if server else 0)
-        observers: list[Observe] = [RunObserver(metrics), *([traces] if traces else [])]
+        observers: list[Observe] = [traces] if traces else []
+        observers += [RunObserver(metrics)] if metrics else []
         observe = together(observers, metrics)
         context = _context(settings, storage, tools, ladder, executor, planner, settled, observe)
         sender = None
-        if endpoints:
+        if endpoints and metrics:
             sender = WebhookSender(storage, endpoints, metrics, context.reader.state, settled.drop)
             observers.append(sender.notice)
         runs = Runs(
@@ -120,7 +125,7 @@ async def open_runs(
             _warming(ladder, planner, answering),
             sweeping(retention),
             measuring(metrics),
-            sending(sender if resume_unfinished else None),
+            sending(sender),
             telling_again(traces if resume_unfinished else None, storage, context.reader.state),
         ):
             try:

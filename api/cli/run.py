@@ -245,7 +245,7 @@ async def reached(
     if server is None:
         check_kept(settings.database_url)
         try:
-            reading = settings.model_copy(update={"tools": (), "models": ()})
+            reading = settings.model_copy(update={"tools": (), "models": (), "traces": "off"})
             opened = open_runs(settings if executing else reading, resume_unfinished=False)
             async with opened as runs:
                 yield runs

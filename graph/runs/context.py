@@ -15,6 +15,7 @@ from graph.runs.live import Broadcaster, LiveRuns, Observe
 from graph.runs.quotas import NO_QUOTAS, Quotas
 from graph.runs.settled import SettledRuns
 from graph.runs.threads import Conversations, ThreadTurns
+from graph.settings.configured import site_of
 from graph.state import (
     THREAD_CONTEXT,
     Approve,
@@ -131,7 +132,7 @@ class RunReader:
             waits_for_run=waits_for_run,
             undelivered=[
                 Undelivered(
-                    url=one.endpoint,
+                    url=site_of(one.endpoint),
                     event=f"run.{one.status}",
                     at=one.at,
                     attempts=one.attempts,

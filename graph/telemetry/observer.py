@@ -98,10 +98,10 @@ class RunObserver:
         self._metrics.run_seconds.labels(status).observe(max(0.0, ended - _begun(state)))
 
 
-def together(observers: Sequence[Observe], metrics: Metrics) -> Observe:
+def together(observers: Sequence[Observe], metrics: Metrics | None) -> Observe:
     """One observer that shows each state to all that are in the list by then.
 
-    A fault of theirs never reaches the run; it is counted, and logged.
+    A fault of theirs never reaches the run; it is counted, where there are metrics, and logged.
     """
 
     def observe(state: RunState) -> None:
@@ -109,7 +109,8 @@ def together(observers: Sequence[Observe], metrics: Metrics) -> Observe:
             try:
                 one(state)
             except Exception:
-                metrics.faults.inc()
+                if metrics:
+                    metrics.faults.inc()
                 logger.exception("a run was not observed", extra={"run_id": state.get("run_id")})
 
     return observe

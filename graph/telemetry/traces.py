@@ -97,7 +97,7 @@ class Exporter:
     It holds as many as `OTEL_BSP_MAX_QUEUE_SIZE` says; those beyond are dropped, and counted.
     """
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: Metrics | None) -> None:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
         from opentelemetry.sdk.resources import Resource
         from opentelemetry.sdk.trace import TracerProvider
@@ -123,7 +123,7 @@ class Exporter:
         if not sampled.decision.is_sampled():  # type: ignore[no-untyped-call]  # theirs
             return
         if not self._room.acquire(blocking=False):
-            self._metrics.spans.labels("dropped").inc()
+            _count(self._metrics, "dropped")
             return
         ended = ReadableSpan(
             name=span.name,
@@ -160,7 +160,12 @@ def _queue_size() -> int:
     return int(size) if size.isdecimal() and int(size) else MOST_WAITING
 
 
-def _counting(exporter: Any, metrics: Metrics, room: threading.Semaphore) -> Any:
+def _count(metrics: Metrics | None, outcome: str, spans: int = 1) -> None:
+    if metrics:  # a command of the terminal has none
+        metrics.spans.labels(outcome).inc(spans)
+
+
+def _counting(exporter: Any, metrics: Metrics | None, room: threading.Semaphore) -> Any:
     """The exporter, which counts what becomes of spans and makes room for others."""
     from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
@@ -172,7 +177,7 @@ def _counting(exporter: Any, metrics: Metrics, room: threading.Semaphore) -> Any
             finally:
                 room.release(len(spans))
                 told = "exported" if outcome is SpanExportResult.SUCCESS else "failed"
-                metrics.spans.labels(told).inc(len(spans))
+                _count(metrics, told, len(spans))
             return cast("SpanExportResult", outcome)
 
         def shutdown(self) -> None:
@@ -189,7 +194,7 @@ def _context(place: Place) -> Any:
 
 
 @asynccontextmanager
-async def tracing(metrics: Metrics, *, wanted: bool) -> AsyncIterator[TraceObserver | None]:
+async def tracing(metrics: Metrics | None, *, wanted: bool) -> AsyncIterator[TraceObserver | None]:
     """An observer that exports for as long as the context lasts; None where that is not `wanted`.
 
     Raises `TracesMissing`.

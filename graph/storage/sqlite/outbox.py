@@ -1,7 +1,7 @@
 """The outbox on SQLite: a trigger on the table of runs fills it, in the change's transaction."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import aiosqlite
 
@@ -9,14 +9,25 @@ from graph.state import Status
 from graph.storage.outbox import Delivery, Undelivered
 from graph.storage.sqlite.writer import SqliteWriter
 
-_FIRST = """
-    SELECT number, run_id, endpoint, status, at, attempts FROM outbox AS one
-    WHERE due <= ? AND NOT given_up AND NOT EXISTS (
+#: One that stands behind an earlier one of its run and endpoint is not due, whenever that is.
+_IS_FIRST = """
+    NOT given_up AND NOT EXISTS (
         SELECT 1 FROM outbox AS earlier WHERE earlier.run_id = one.run_id
         AND earlier.endpoint = one.endpoint AND earlier.number < one.number
         AND NOT earlier.given_up
-    ) ORDER BY number LIMIT ?
+    )
 """
+
+_DUE = f"""
+    SELECT number, run_id, endpoint, status, at, attempts FROM outbox AS one
+    WHERE due <= ? AND {_IS_FIRST} AND NOT EXISTS (
+        SELECT 1 FROM json_each(?) WHERE substr(endpoint || '/', 1, length(value)) = value
+    ) ORDER BY number LIMIT ?
+"""  # noqa: S608 - constants only
+
+_NEXT_DUE = f"""
+    SELECT due FROM outbox AS one WHERE due > ? AND {_IS_FIRST} ORDER BY due LIMIT 1
+"""  # noqa: S608 - constants only
 
 _UNDELIVERED = """
     SELECT endpoint, status, at, attempts, failure, given_up FROM outbox
@@ -50,15 +61,16 @@ class SqliteOutbox:
                 durable=True,
             )
 
-    async def due(self, now: float, *, limit: int) -> Sequence[Delivery]:
-        rows = await self._reader.execute_fetchall(_FIRST, (now, limit))
+    async def due(
+        self, now: float, *, limit: int, without: Collection[str] = ()
+    ) -> Sequence[Delivery]:
+        values = (now, json.dumps([*without]), limit)
+        rows = await self._reader.execute_fetchall(_DUE, values)
         return [Delivery(*row) for row in rows]
 
-    async def next_due(self) -> float | None:
-        [(moment,)] = await self._reader.execute_fetchall(
-            "SELECT min(due) FROM outbox WHERE NOT given_up"
-        )
-        return None if moment is None else float(moment)
+    async def next_due(self, *, after: float) -> float | None:
+        rows = await self._reader.execute_fetchall(_NEXT_DUE, (after,))
+        return next((float(moment) for (moment,) in rows), None)
 
     async def delivered(self, number: int) -> None:
         await self._writer.write(("DELETE FROM outbox WHERE number = ?", (number,)))
