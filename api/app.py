@@ -32,10 +32,12 @@ from api.routes.runs import router as run_router
 from api.routes.server import budget_router, docs_routes
 from api.routes.server import router as server_router
 from api.routes.threads import router as thread_router
+from api.routes.tools import router as tool_router
 from api.streams.admission import StreamLimit
 from api.streams.sse import HEARTBEAT
 from api.streams.streams import EncodedEvents
 from graph.service import Runs
+from graph.settings import Settings
 from graph.settings.keys import KeyRing
 from graph.storage.sqlite.ownership import ServerAddress
 
@@ -69,12 +71,13 @@ def create_app(
     heartbeat: float = HEARTBEAT,
     address: ServerAddress | None = None,
     each_tool: bool = False,
+    settings: Settings | None = None,
 ) -> FastAPI:
     """The application; its runs are opened when the server starts and closed when it ends.
 
     `heartbeat`: how often a stream says that it is alive, in seconds. `address`: the one in the
     note beside the database, which it proves to be. With `each_tool` MCP clients may call every
-    tool of this process by itself.
+    tool of this process by itself. `settings` are those that `GET /doctor` tells of.
     """
 
     @asynccontextmanager
@@ -103,6 +106,7 @@ def create_app(
             *history_router.routes,
             *fork_router.routes,
             *thread_router.routes,
+            *tool_router.routes,
             *budget_router.routes,
             *server_router.routes,
             *docs_routes(),
@@ -138,6 +142,7 @@ def create_app(
     app.state.encoded_events = EncodedEvents()
     app.state.heartbeat = heartbeat
     app.state.address = address
+    app.state.settings = settings
     app.openapi = description_of(app, keys=bool(limits.keys))  # type: ignore[method-assign]  # as FastAPI documents it
     return app
 

@@ -90,6 +90,7 @@ async def _serve_on(listener: socket.socket, settings: Settings) -> None:
                     ),
                     address=address,
                     each_tool=settings.mcp_each_tool,
+                    settings=settings,
                 ),
                 http=guarded(_connection_limits(settings), encoded),
                 log_config=None,

@@ -73,7 +73,7 @@ def seed_of(
     # Whoever calls a tool knows of no steps to refer to: braces are text.
     step = Step(step=1, tool=tool, input=escaped(dict(given)), reasoning="", span=None)
     if reasons := check_plan([step], run_tools(seed, gate.tools), limits):
-        raise ChoiceRejected("arguments", [reason.removeprefix("step 1: ") for reason in reasons])
+        raise ChoiceRejected("input", [reason.removeprefix("step 1: ") for reason in reasons])
     seed["planned_by"] = BY_CALLER
     plan = Plan(steps=[step], rounds=[new_round(seed, [step], first=1, calls=[0, 0])])
     asked = gate.about(seed, {"plan": plan})

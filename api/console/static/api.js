@@ -1,4 +1,5 @@
 // Calls of the server, and following its streams honestly.
+import { useRef } from "./vendor/hooks.mjs";
 
 // The page's own address without what a proxy may have put before it.
 const at = (path) => new URL(path, document.baseURI.split("#")[0]).href;
@@ -46,7 +47,19 @@ export async function call(path, { method = "GET", body, signal } = {}) {
   throw problem;
 }
 
-export const address = at;
+// A reading that is asked for again and again: one at a time, and one more for all who asked meanwhile.
+export function useReading(read) {
+  const state = useRef({}).current;
+  state.read = read;
+  state.reload ??= async () => {
+    if (state.busy) { state.again = true; return; }
+    state.busy = true;
+    await state.read();
+    state.busy = false;
+    if (state.again) { state.again = false; state.reload(); }
+  };
+  return state.reload;
+}
 
 // A heartbeat comes every 5 s: after so long without anything the stream is dead, whatever the
 // socket says.

@@ -8,6 +8,8 @@ import { Runs } from "./runs/list.js";
 // What few need at first is loaded when they come to it.
 const PAGES = {
   run: () => import("./run/run.js"),
+  threads: () => import("./threads/list.js"),
+  thread: () => import("./threads/thread.js"),
   tools: () => import("./server/tools.js"),
   health: () => import("./server/health.js"),
 };
@@ -17,7 +19,8 @@ const PAGES = {
 function here() {
   const [path, query] = location.hash.replace(/^#\/?/, "").split("?");
   const [name, id] = path.split("/");
-  return { name: name === "runs" && id ? "run" : name || "runs", id, query: new URLSearchParams(query) };
+  const one = { runs: "run", threads: "thread" }[name];
+  return { name: (id && one) || name || "runs", id, query: new URLSearchParams(query) };
 }
 
 function Live() {
@@ -139,7 +142,7 @@ function App() {
     <a class="skip" href="#main" onClick=${(event) => { event.preventDefault(); document.getElementById("main").focus(); }}>Skip to the content</a>
     <header class="top">
       <a class="brand" href="#/">Runwright</a>
-      <nav aria-label="Pages">${tab("runs", "Runs", "#/")}${tab("tools", "Tools", "#/tools")}${tab("health", "Health", "#/health")}
+      <nav aria-label="Pages">${tab("runs", "Runs", "#/")}${tab("threads", "Threads", "#/threads")}${tab("tools", "Tools", "#/tools")}${tab("health", "Health", "#/health")}
         <a href="docs">API</a></nav>
       <${Live} />
       ${session.keys && session.owner && html`<span class="owner">${session.owner} <button class="plain" onClick=${leave}>Log out</button></span>`}

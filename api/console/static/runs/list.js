@@ -1,6 +1,6 @@
 // The runs: searched, filtered, counted, a page at a time, and changed where they lie.
 import { useEffect, useRef, useState } from "../vendor/hooks.mjs";
-import { call, follow } from "../api.js";
+import { call, follow, useReading } from "../api.js";
 import { counted, duration, html, SETTLED, Status, STATUSES, Table, Time, Wrong } from "../words.js";
 import { Compose } from "./compose.js";
 
@@ -94,23 +94,16 @@ export function Runs({ query }) {
   const [row, move] = useState(-1);
   const asked = query.toString();
   const cursor = cursors.at(-1);
-  const reading = useRef({});
-
-  async function reload() {
-    const state = reading.current;
-    if (state.busy) { state.again = true; return; }
-    state.busy = true;
+  const address = useRef();
+  const reload = useReading(async () => {
     try {
-      const wanted = state.address;
-      const told = await call(wanted);
-      if (wanted === state.address) { show(told); tell(null); } else state.again = true;
+      const wanted = address.current, told = await call(wanted);
+      if (wanted === address.current) { show(told); tell(null); }
     } catch (problem) { tell(problem); }
-    state.busy = false;
-    if (state.again) { state.again = false; reload(); }
-  }
+  });
   useEffect(() => turn([]), [asked]);
   useEffect(() => {
-    reading.current.address = addressOf(query, cursor);
+    address.current = addressOf(query, cursor);
     move(-1);
     reload();
   }, [asked, cursor]);
