@@ -7,8 +7,7 @@ import pytest
 
 from graph.state import DEFAULT_LIMITS
 from graph.storage.storage import Storage
-from nodes.planning.model import Completion
-from nodes.planning.outcomes import MAX_RAW
+from nodes.planning.model import MAX_RAW, Completion
 from tests.support.models.planning_runs import Planning
 from tests.support.models.scripted_models import (
     ScriptedModel,
