@@ -78,6 +78,8 @@ def recorded_ladder(recorded: RunState, policy: ModelLadder) -> RecordedLadder |
 
 def _asked_next(left: Sequence[PlanningCall]) -> list[str]:
     """The models that the round was planned by that comes first, in the order of their calls."""
+    if left[0]["model"] is not None and left[0].get("purpose") == "answer":
+        return [left[0]["model"]]
     names: dict[str, None] = {}
     for entry in left:
         same = round_of(entry) == round_of(left[0]) and entry.get("purpose") != "answer"

@@ -244,13 +244,15 @@ class _Replay:
         if not self._stops:
             await self._graph.ainvoke(given, self._config, durability="sync", output_keys=[])
             return await self._state()
-        while True:
+        while given is not None or not self._rests(await self._state()):
             await self._graph.ainvoke(
                 given, self._config, durability="sync", output_keys=[], interrupt_before="*"
             )
-            state, given = await self._state(), None
-            if state["status"] in SETTLED or is_waiting(state) or self._is_end(state):
-                return state
+            given = None
+        return await self._state()
+
+    def _rests(self, state: RunState) -> bool:
+        return state["status"] in SETTLED or is_waiting(state) or self._is_end(state)
 
     async def _state(self) -> RunState:
         return await state_at(self._graph, self._config)

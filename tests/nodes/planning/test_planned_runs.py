@@ -71,6 +71,7 @@ async def test_the_record_of_a_call_says_what_it_took(storage: Storage) -> None:
 
     assert entry.pop("started_at") > 0  # type: ignore[misc]
     assert entry.pop("duration_ms") >= 0  # type: ignore[misc]
+    assert len(entry.pop("asked")) == 16  # type: ignore[misc]
     assert entry == {
         "planner": "llm",
         "model": "a/one",
