@@ -12,6 +12,7 @@ from typing import Any
 from graph.record.diff import planned_steps
 from graph.state import PlanningCall, RunState
 from graph.state.rounds import round_of, rounds_of
+from nodes.answers.writer import Nobody
 from nodes.planning.model import (
     MAX_RAW,
     BudgetExceeded,
@@ -60,10 +61,8 @@ class RecordedLadder(ModelLadder):
         )
 
 
-def recorded_ladder(recorded: RunState, policy: ModelLadder) -> RecordedLadder | None:
-    """The ladder of a recorded run, None where it asked no model; the `policy` is today's."""
-    if not any(entry["planner"] == "llm" for entry in recorded["planning_log"]):
-        return None
+def recorded_ladder(recorded: RunState, policy: ModelLadder) -> RecordedLadder:
+    """The ladder of a recorded run, which asks as the `policy` of today says."""
     set_today = ("fallback", "output", "context", "instructions", "shortlist", "answer")
     return RecordedLadder(
         models={},
@@ -207,6 +206,18 @@ class RecordedBreaker:
 
     def _is_open(self) -> bool:
         return self._entry is not None and self._entry["error_class"] == "circuit_open"
+
+
+class RecordedAudience(Nobody):
+    """Hears nothing, and stops waiting for an answer where that was recorded."""
+
+    def __init__(self, recorded: RunState) -> None:
+        self._log = recorded["planning_log"]
+
+    def waits(self, state: RunState) -> bool:
+        """Whether the run was not being cancelled then."""
+        left = self._log[len(state["planning_log"]) :]
+        return not left or left[0]["error_class"] != "cancelled"
 
 
 #: How models are asked where nobody says so, without any.

@@ -8,7 +8,7 @@ import copy
 import logging
 import time
 from collections import defaultdict, deque
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
@@ -20,7 +20,7 @@ from langgraph.store.memory import InMemoryStore
 from langgraph.types import Command, Overwrite
 
 from graph.build import RunGraph, build_graph, recursion_limit
-from graph.models.recorded import NO_MODELS, recorded_ladder
+from graph.models.recorded import NO_MODELS, RecordedAudience, recorded_ladder
 from graph.record.beginning import seed_of
 from graph.runs.context import thread
 from graph.runs.recovery import apply_retry, begin, is_waiting, set_running, state_at
@@ -35,7 +35,6 @@ from graph.state import (
 from graph.state.rounds import rounds_of, steps_of
 from graph.state.row import RetryCommand
 from graph.state.status import SETTLED
-from nodes.answers.writer import Nobody
 from nodes.contract.json_data import InvalidOutput
 from nodes.contract.references import InvalidReference
 from nodes.contract.steps import CUT_OFF, resolved, step_key
@@ -85,15 +84,18 @@ class Replayer:
         """
         tools = snapshot(self.tools, recorded["owner"])
         _check_live(live, tools)
-        graph = self.build(
-            tools,
-            checkpointer=InMemorySaver(),
-            store=InMemoryStore(),
-            ladder=recorded_ladder(recorded, self.policy),
-            wait=_at_once,
-            calls=RecordedCalls(recorded, live).make,
-            audience=RecordedAudience(recorded),
-        )
+        ladder = recorded_ladder(recorded, self.policy)
+        parts: dict[str, Any] = {
+            "checkpointer": InMemorySaver(),
+            "store": InMemoryStore(),
+            "wait": _at_once,
+            "calls": RecordedCalls(recorded, live).make,
+            "audience": RecordedAudience(recorded),
+        }
+
+        def graph(modelled: bool) -> RunGraph:
+            return self.build(tools, ladder=ladder if modelled else None, **parts)
+
         for name in _SILENT:
             logging.getLogger(name).addFilter(_as_it_happens)
         replaying = _replaying.set(True)
@@ -124,23 +126,6 @@ def _as_it_happens(_record: logging.LogRecord) -> bool:
 async def _at_once(_moment: float) -> float:
     """Sits nothing out."""
     return 0.0
-
-
-class RecordedAudience(Nobody):
-    """Hears nothing, and stops waiting for an answer where that was recorded."""
-
-    def __init__(self, recorded: RunState) -> None:
-        self._recorded = recorded
-
-    def waits(self, state: RunState) -> bool:
-        """Whether the run was not being cancelled then."""
-        entry = _next_call(self._recorded, state)
-        return entry is None or entry["error_class"] != "cancelled"
-
-
-def _next_call(recorded: RunState, state: RunState) -> PlanningCall | None:
-    left = recorded["planning_log"][len(state["planning_log"]) :]
-    return left[0] if left else None
 
 
 # What tools returned.
@@ -210,10 +195,17 @@ def _outcome(entry: Attempt) -> Outcome:
 
 
 class _Replay:
-    """Drives the graph to where the record ends, or where it goes another way."""
+    """Drives the graph to where the record ends, or where it goes another way.
 
-    def __init__(self, recorded: RunState, graph: RunGraph, tools: Mapping[str, Tool]) -> None:
-        self._recorded, self._graph = recorded, graph
+    `make` makes it with models that plan, or without.
+    """
+
+    def __init__(
+        self, recorded: RunState, make: Callable[[bool], RunGraph], tools: Mapping[str, Tool]
+    ) -> None:
+        self._recorded, self._make = recorded, make
+        self._graph: RunGraph
+        self._modelled: bool | None = None
         self._log = [one for one in recorded.get("log", []) if one.get("what") != "taken_up"]
         self._planned = recorded["planning_log"]
         models = len({entry["model"] for entry in self._planned})
@@ -233,11 +225,20 @@ class _Replay:
 
     async def _begun(self) -> RunState:
         state = seed_of(self._recorded)
+        self._start(state)
         if not state["plan"]["steps"] and not state.get("forked_from"):
             return await self._advance(split(state))
         await begin(self._graph, self._config, state)
         await set_running(self._graph, self._config, state)
         return await self._advance(None)
+
+    def _start(self, state: RunState) -> None:
+        """A server that begins with a run, or with its retry, has models or not, until it ends."""
+        planned, _ = self._extent(self._ended(self._left(state)))
+        calls = self._planned[len(state["planning_log"]) : planned]
+        modelled = any(entry["planner"] == "llm" for entry in calls)
+        if modelled != self._modelled:
+            self._graph, self._modelled = self._make(modelled), modelled
 
     async def _advance(self, given: Any) -> RunState:
         """Let the graph go on until it rests, or to where it was ended from outside."""
@@ -272,7 +273,8 @@ class _Replay:
                 return await self._end(state, [mark, *self._cut_off(state, left[1:2])])
             case "retry" if mark and settled:
                 await apply_retry(self._graph, self._config, state, _command(mark))
-                await set_running(self._graph, self._config, await self._state())
+                self._start(state := await self._state())
+                await set_running(self._graph, self._config, state)
                 return await self._advance(None)
             case "approved" | "rejected" | "expired" | "resolved" if mark and is_waiting(state):
                 answer = self._answer(mark, state)
