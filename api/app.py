@@ -27,6 +27,7 @@ from api.routes.approval import router as approval_router
 from api.routes.fork import router as fork_router
 from api.routes.history import router as history_router
 from api.routes.live import router as live_router
+from api.routes.replay import router as replay_router
 from api.routes.retry import router as retry_router
 from api.routes.runs import router as run_router
 from api.routes.server import budget_router, docs_routes
@@ -105,6 +106,7 @@ def create_app(
             *retry_router.routes,
             *history_router.routes,
             *fork_router.routes,
+            *replay_router.routes,
             *thread_router.routes,
             *tool_router.routes,
             *budget_router.routes,

@@ -6,6 +6,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from importlib.util import find_spec
 from typing import Any
 
@@ -13,7 +14,7 @@ from graph.build import build_graph
 from graph.commands.deletion import Retention, sweeping
 from graph.models.client import close_clients
 from graph.models.daily_budget import DailyBudget, DailyLimit
-from graph.models.ladder import make_ladder, warm
+from graph.models.ladder import make_ladder, make_policy, warm
 from graph.queue.executor import Executor
 from graph.queue.model_calls import ModelCalls
 from graph.record.events import next_event
@@ -21,6 +22,7 @@ from graph.runs.context import LateCalls, RunContext, RunPolicy, make_context
 from graph.runs.health import Servers
 from graph.runs.live import LiveRuns, Observe
 from graph.runs.quotas import Quotas
+from graph.runs.replay import Build, Replayer
 from graph.runs.settled import LARGEST, SettledRuns
 from graph.service import Runs
 from graph.settings import Settings
@@ -99,7 +101,11 @@ async def open_runs(
         observers: list[Observe] = [traces] if traces else []
         observers += [RunObserver(metrics)] if metrics else []
         observe = together(observers, metrics)
-        context = _context(settings, storage, tools, ladder, executor, planner, settled, observe)
+        doubts = DoubtGate(settings.in_doubt, settings.approval_expires, next_event)
+        build = _build(settings, planner, doubts)
+        context = _context(
+            settings, storage, tools, ladder, executor, build, doubts, settled, observe
+        )
         sender = None
         if endpoints and metrics:
             sender = WebhookSender(storage, endpoints, metrics, context.reader.state, settled.drop)
@@ -112,6 +118,7 @@ async def open_runs(
             calls=calls,
             servers=servers,
             metrics=metrics,
+            replayer=Replayer(tools, build, make_policy(settings)),
         )
         try:
             if resume_unfinished:
@@ -140,31 +147,23 @@ def _context(
     tools: Mapping[str, Tool],
     ladder: ModelLadder | None,
     executor: Executor,
-    planner: LazyPlanner,
+    build: Build,
+    doubts: DoubtGate,
     settled: SettledRuns,
     observe: Observe,
 ) -> RunContext:
     threads, live = ToolThreads(settings.tool_threads), LiveRuns()
-    doubts = DoubtGate(settings.in_doubt, settings.approval_expires, next_event)
-    graph = build_graph(
+    graph = build(
         tools,
         checkpointer=storage.saver,
         store=storage.store,
-        limits=settings.limits,
         threads=threads,
         ladder=ladder,
         wait=executor.wait_until,
         without_slot=executor.without_slot,
-        input_schema=Channels,
-        approve=settings.approve,
-        approval_expires=settings.approval_expires,
-        doubts=doubts,
         learn=LateCalls(storage).learn,
         tell=live.progressed,
         audience=live,
-        tool_errors=settings.tool_errors_told,
-        max_kept=settings.max_kept,
-        planner=planner,
     )
     return make_context(
         graph,
@@ -178,6 +177,29 @@ def _context(
         observe,
         settings.thread_context,
     )
+
+
+def _build(settings: Settings, planner: LazyPlanner, doubts: DoubtGate) -> Build:
+    """Builds the graph of all runs, whose world is the parts that it is then given."""
+    return partial(
+        build_graph,
+        limits=settings.limits,
+        input_schema=Channels,
+        approve=settings.approve,
+        approval_expires=settings.approval_expires,
+        doubts=doubts,
+        tool_errors=settings.tool_errors_told,
+        max_kept=settings.max_kept,
+        planner=planner,
+    )
+
+
+def make_replayer(settings: Settings) -> Replayer:
+    """What runs recorded runs again, without storage, models or servers. Raises `InvalidTool`."""
+    tools = open_tools(settings)
+    doubts = DoubtGate(settings.in_doubt, settings.approval_expires, next_event)
+    build = _build(settings, LazyPlanner(tools), doubts)
+    return Replayer(tools, build, make_policy(settings))
 
 
 def _quotas(settings: Settings) -> Quotas:

@@ -14,6 +14,7 @@ from graph.commands.cancel import Canceller
 from graph.commands.deletion import Deletion
 from graph.commands.fork import Edits, Forker
 from graph.commands.preview import PlanPreview, PlanPreviews
+from graph.commands.replay import Replays
 from graph.commands.resolve import Resolver
 from graph.commands.retry import Retrier, RetryRequest
 from graph.commands.threads import Threads
@@ -28,6 +29,7 @@ from graph.runs.context import RunContext, RunPolicy, thread
 from graph.runs.health import Health, Servers
 from graph.runs.history import Checkpoint, HistoryPage, checkpoint_of, page_of
 from graph.runs.quotas import Quotas, Usage
+from graph.runs.replay import Replayer
 from graph.runs.runner import Runner
 from graph.runs.watch import RunSubscription
 from graph.state import Approve, Budget, ResolvedAs
@@ -62,6 +64,7 @@ class Runs:
         calls: ModelCalls | None = None,
         servers: Servers = dict,
         metrics: Metrics | None = None,
+        replayer: Replayer | None = None,
     ) -> None:
         self._models = tuple(ladder.models) if ladder else ()
         models = len(self._models)
@@ -93,6 +96,7 @@ class Runs:
         self._forker = Forker(context, self._acceptance, approval_expires=expires, models=modelled)
         self._deletion = Deletion(context)
         self.threads = Threads(context, self._deletion)
+        self.replays = Replays(context, self._acceptance, replayer or Replayer(context.tools))
         self.approval_gate = ApprovalGate(context, self._runner, self._acceptance)
         self._resolver = Resolver(context, self._runner, self._acceptance)
         self.health = Health(context.storage, context.executor, ladder, calls, servers)

@@ -62,6 +62,10 @@ class Outcome:
 Begin = Callable[[], Awaitable[None]]
 
 
+#: Makes a call as `invoke` does, or stands for one that was made.
+Invoke = Callable[..., Awaitable[Outcome]]
+
+
 async def _at_once() -> None:
     """Nothing is to be noted."""
 

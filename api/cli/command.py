@@ -15,6 +15,7 @@ from api.cli.local_run import Detached, NotCancelled, NotDecided, NotStarted, No
 from api.cli.mcp import serve_mcp
 from api.cli.options import add_metadata, add_task, metadata_of, task_options
 from api.cli.reading import add_threads, explained, listed, order_of, shown, threads
+from api.cli.replay import NotReplayed, add_replays
 from api.cli.run import Act, cancel_run, decide, resolve, retry_run, run_task, watch_run
 from api.cli.serve import PortTaken, loop_factory, serve
 from api.cli.streams import (
@@ -57,6 +58,7 @@ BEFORE_IT_BEGAN = (
     NotAName,
     NotCancelled,
     NotDecided,
+    NotReplayed,
     NotStarted,
     NotText,
     NotWatched,
@@ -206,6 +208,9 @@ def _add_commands_on_runs(commands: Any) -> None:
     conversations = add_threads(commands)
     conversations.set_defaults(command=_threads)
     _add_places(conversations, as_json="what is shown")
+    for replay, told in add_replays(commands):
+        replay.set_defaults(command=_replays)
+        _add_places(replay, as_json=told)
     for name, does, command, as_json in (
         ("show", "show what has happened in a run so far", _show, "the record"),
         ("explain", "say where the time of a run went, and why it failed", _explain, "it all"),
@@ -310,6 +315,12 @@ def _say(runner: asyncio.Runner, telling: Coroutine[Any, Any, str]) -> int:
     """Do it, and print what it tells, of which each line is printable."""
     say(runner.run(telling))
     return 0
+
+
+def _replays(options: argparse.Namespace, runner: asyncio.Runner) -> int:
+    told, code = runner.run(options.act(_settings(), options))
+    say(told)
+    return int(code)
 
 
 def _resolve(options: argparse.Namespace, runner: asyncio.Runner) -> int:

@@ -46,9 +46,9 @@ async def listed(
     async with reached(settings, url) as there:
         if thread is not None:
             search = replace(
-                search, thread_id=(await _thread(there, settings, thread))["thread_id"]
+                search, thread_id=(await found_thread(there, settings, thread))["thread_id"]
             )
-        page = await _page(there, settings, search)
+        page = await found_page(there, settings, search)
     return pretty(page) if as_json else _table(page)
 
 
@@ -61,10 +61,13 @@ def _check(search: Search) -> None:
             raise NotWatched(f"--{name}-rounds must be from 0 to {LARGEST_BOUND:,}")
 
 
-async def _page(there: Any, settings: Settings, search: Search) -> Any:
+async def found_page(
+    there: Any, settings: Settings, search: Search, cursor: str | None = None
+) -> Any:
+    """A page of the caller's runs. Raises `NotWatched`."""
     if isinstance(there, Runs):
         with told_in_a_line():
-            found = await there.search(owner_here(settings), search)
+            found = await there.search(owner_here(settings), search, cursor)
         return shape(Page).plain(found)
     given = {
         "limit": search.limit,
@@ -74,6 +77,7 @@ async def _page(there: Any, settings: Settings, search: Search) -> Any:
         "max_rounds": search.max_rounds,
         "metadata": [f"{key}:{value}" for key, value in search.metadata],
         "thread_id": search.thread_id,
+        "cursor": cursor,
     }
     query = {name: value for name, value in given.items() if value is not None}
     return await ask(there, "/runs", **query)
@@ -186,7 +190,7 @@ async def threads(settings: Settings, order: ThreadOrder, *, url: str | None, as
             page = await _threads(there, settings, limit=order.limit)
             rows = [_thread_row(thread) for thread in page["threads"]] or ["no threads"]
             return pretty(page) if as_json else "\n".join(rows)
-        thread = await _thread(there, settings, order.thread)
+        thread = await found_thread(there, settings, order.thread)
         thread_id = thread["thread_id"]
         if order.export:
             return pretty(await _exported(there, thread))
@@ -194,7 +198,7 @@ async def threads(settings: Settings, order: ThreadOrder, *, url: str | None, as
             await _changed(there, thread_id, order)
             done = "removed" if order.delete else f"named {order.rename}"
             return line(f"thread {thread_id} is {done}")
-        page = await _page(there, settings, Search(thread_id=thread_id, limit=order.limit))
+        page = await found_page(there, settings, Search(thread_id=thread_id, limit=order.limit))
     return pretty(thread | page) if as_json else f"{_thread_row(thread)}\n{_table(page)}"
 
 
@@ -206,8 +210,8 @@ async def _threads(there: Any, settings: Settings, **asked: Any) -> Any:
     return await ask(there, "/threads", **asked)
 
 
-async def _thread(there: Any, settings: Settings, named: str) -> Any:
-    """Raises `NotWatched` where there is none."""
+async def found_thread(there: Any, settings: Settings, named: str) -> Any:
+    """The caller's thread of this id or name. Raises `NotWatched` where there is none."""
     if not is_id(named):
         found = await _threads(there, settings, limit=1, name=named)
         if not found["threads"]:
@@ -229,7 +233,8 @@ async def _changed(there: Any, thread_id: str, order: ThreadOrder) -> None:
             return None
     method, body = ("DELETE", None) if order.delete else ("PATCH", {"name": order.rename})
     hint = "`runwright threads` tells what became of it"
-    return await send(there, method, _path(thread_id), body, hint=hint, failure=NotWatched)
+    await send(there, method, _path(thread_id), body, hint=hint, failure=NotWatched)
+    return None
 
 
 async def _exported(there: Any, thread: Any) -> Any:

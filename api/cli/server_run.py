@@ -164,8 +164,8 @@ async def send(
     *,
     hint: str,
     failure: type[Exception],
-) -> None:
-    """Tell the server to change something, once. Raises the `failure`.
+) -> httpx.Response:
+    """What the server answers that is told to do something, once. Raises the `failure`.
 
     The `hint` says where to look whether it was heard.
     """
@@ -176,6 +176,7 @@ async def send(
         raise failure(f"{reason}; {hint}") from None
     if not response.is_success:  # a redirect decides nothing either
         raise failure(_refusal(response))
+    return response
 
 
 async def ask(client: httpx.AsyncClient, path: str, **query: Any) -> Any:

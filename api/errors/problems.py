@@ -16,12 +16,14 @@ from graph.commands.approval import NotWaiting
 from graph.commands.cancel import AlreadySettled
 from graph.commands.deletion import NotSettled, ThreadNotSettled
 from graph.commands.fork import ForkRejected
+from graph.commands.replay import NotReplayable
 from graph.commands.resolve import NotInDoubt
 from graph.commands.retry import NoBackoff, NotPlanned, NotRetryable, RetryRejected
 from graph.runs.accept import KeyReused, NotAccepting
 from graph.runs.choice import ChoiceRejected
 from graph.runs.context import RunNotFound
 from graph.runs.history import CheckpointNotFound
+from graph.runs.replay import LiveRejected
 from graph.runs.threads import ThreadNotFound
 from graph.service import PromptRejected
 from graph.storage.pages import InvalidCursor
@@ -166,6 +168,13 @@ PROBLEMS: Mapping[Cause, Kind] = {
         lambda e, _: f"{e}.",
         errors=_reasons,
     ),
+    LiveRejected: Kind(
+        400,
+        "live-rejected",
+        "The run cannot be replayed with this tool",
+        lambda e, _: f"{e}.",
+        errors=_reasons,
+    ),
     400: Kind(
         400,
         "unreadable-body",
@@ -271,6 +280,14 @@ PROBLEMS: Mapping[Cause, Kind] = {
         "The run cannot be retried now",
         lambda e, _: (
             f"The run is {e.status}; {e.rule}. GET /runs/{e.run_id} tells where it stands."
+        ),
+    ),
+    NotReplayable: Kind(
+        409,
+        "not-replayable",
+        "The run cannot be replayed now",
+        lambda e, _: (
+            f"The run is {e.status}; {e.rule}. GET /runs/{e.run_id}/wait answers when it has."
         ),
     ),
     NotPlanned: Kind(

@@ -4,5 +4,5 @@
 that may have ended it.
 
 Others use `accept`, `choice`, `context`, `health`, `history`, `live`, `quotas`, `recovery`,
-`runner.Runner`, `settled`, `threads` and `watch`.
+`replay`, `runner.Runner`, `settled`, `threads` and `watch`.
 """

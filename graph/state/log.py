@@ -254,6 +254,18 @@ class PlanningCall(TypedDict):
             doc("The answer as it came, cut after 32 kB; missing where none came."),
         ]
     ]
+    finish_reason: NotRequired[
+        Annotated[str, doc("Why the answer ended; missing where it is whole, or none came.")]
+    ]
+    asked: NotRequired[
+        Annotated[
+            str,
+            doc(
+                "A digest of the messages that the model was asked with; missing where it was not, "
+                "and in records of earlier versions."
+            ),
+        ]
+    ]
     shortlist: NotRequired[
         Annotated[
             list[str],
