@@ -20,7 +20,7 @@ from graph.storage.search import (
     full_text_query,
     sort_key,
 )
-from graph.storage.sqlite.schema import NUMBERS
+from graph.storage.sql.statements import NUMBERS
 from graph.storage.sqlite.search.filters import (
     KEYS,
     Condition,
