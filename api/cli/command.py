@@ -34,9 +34,9 @@ from graph.settings.keys import InvalidKey, new_key
 from graph.state.status import STATUSES
 from graph.state.wording import counted
 from graph.storage.open import sqlite_path
+from graph.storage.owned import DatabaseOwned
 from graph.storage.search import Search
 from graph.storage.sqlite.backup import BackupFailed, back_up
-from graph.storage.sqlite.ownership import FileOwned
 from graph.storage.storage import StorageError
 from graph.telemetry.traces import TracesMissing
 from graph.telemetry.webhooks import WebhookUnsigned
@@ -99,8 +99,8 @@ def _exit_code(options: argparse.Namespace, runner: asyncio.Runner) -> int:
         if sys.stdout is None and options.command is not _serve:
             raise OutputLost("the standard output is closed")
         return int(options.command(options, runner))
-    except FileOwned as error:
-        complain(f"{error}; stop it first, or set RUNWRIGHT_DATABASE_URL to another file")
+    except DatabaseOwned as error:
+        complain(f"{error}; stop it first, or set RUNWRIGHT_DATABASE_URL to another {error.kind}")
         return CANNOT_BEGIN
     except BEFORE_IT_BEGAN as error:
         complain(str(error))

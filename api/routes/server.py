@@ -25,7 +25,7 @@ from api.schemas import Alive, Health, ToolList, ToolView
 from api.strict import StrictRoute
 from api.views.answers import answered, json_answer
 from graph.state.wording import Time, doc, rfc3339
-from graph.storage.sqlite.ownership import ServerAddress
+from graph.storage.owned import ServerAddress
 from graph.storage.storage import StorageUnavailable
 from tools.toolbox import snapshot
 

@@ -5,11 +5,14 @@ import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 
 from graph.settings.keys import without_secrets
+from graph.storage.owned import ServerAddress
 from graph.storage.sqlite.open import open_sqlite
-from graph.storage.sqlite.ownership import FileOwned, ServerAddress, own
+from graph.storage.sqlite.ownership import FileOwned, own
 from graph.storage.storage import Storage, StorageError
 
 #: What the folders of `memory://` are named by, in the one for temporary files.
@@ -25,14 +28,17 @@ async def open_storage(
 ) -> AsyncIterator[Storage]:
     """Open the backend that `url` names, for as long as the context lasts.
 
-    `memory://`, `sqlite:///relative.db` or `sqlite:////absolute.db`. `server` is noted as
-    the owner of a file, `timed` is told how long each transaction took, in seconds. Raises
-    `StorageError`, and `FileOwned` when another process has the file.
+    `memory://`, `sqlite:///relative.db`, `sqlite:////absolute.db` or `postgresql://…`. `server` is
+    noted as the owner of a database, `timed` is told how long each transaction took, in seconds.
+    Raises `StorageError`, and `DatabaseOwned` when another process has the database.
     """
     if url == "memory://":
         with _temporary_folder() as folder:
             async with open_sqlite(folder / "runs.db", server=server, timed=timed) as storage:
                 yield replace(storage, backend="memory")
+    elif is_postgres(url):
+        async with postgres().open_postgres(url, server=server, timed=timed) as storage:
+            yield storage
     else:
         async with open_sqlite(sqlite_path(url), server=server, timed=timed) as storage:
             yield storage
@@ -64,13 +70,46 @@ def _remove_unless_owned(left: Path) -> None:
         pass
 
 
+@asynccontextmanager
+async def owning(url: str) -> AsyncIterator[None]:
+    """Hold a database that is kept, and nothing else; the same errors."""
+    if is_postgres(url):
+        async with postgres().owning_postgres(url):
+            yield
+    else:
+        with own(sqlite_path(url)):
+            yield
+
+
+def is_postgres(url: str) -> bool:
+    """Whether a URL names a Postgres database."""
+    return url.startswith(("postgresql://", "postgres://"))
+
+
+def postgres() -> ModuleType:
+    """What opens a Postgres database. Raises `StorageError` where its driver is not installed."""
+    if find_spec("psycopg") is None:
+        raise StorageError(
+            "RUNWRIGHT_DATABASE_URL names a Postgres database, and what it needs is not installed;"
+            " `make postgres` installs it"
+        )
+    from graph.storage.postgres import open as opening  # with the driver, which few need
+
+    return opening
+
+
+def kept_in(url: str) -> Path | None:
+    """The file that has what is kept, None where a server of databases has it."""
+    return None if is_postgres(url) else sqlite_path(url)
+
+
 def sqlite_path(url: str) -> Path:
     """The file that a `sqlite:///` URL names. Raises `StorageError` for any other URL."""
     prefix = "sqlite:///"
     path = url.removeprefix(prefix)
     if not url.startswith(prefix) or not path or path == ":memory:" or path.endswith("/"):
         raise StorageError(
-            f"{without_secrets(url)!r} names no database; use sqlite:///relative.db, sqlite:////absolute.db"
-            " or memory:// (RUNWRIGHT_DATABASE_URL)"
+            f"{without_secrets(url)!r} names no database; use sqlite:///relative.db, sqlite:////absolute.db,"
+            " postgresql://role@host/name or memory:// (RUNWRIGHT_DATABASE_URL)"
         )
     return Path(path)

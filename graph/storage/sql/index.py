@@ -2,8 +2,9 @@
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 from graph.state import Learned, RunState, Status
@@ -49,13 +50,13 @@ class SqlIndex(ABC):
         if row.forked_from is not None:
             self._origins.add(row.forked_from)
         room, bounds = admission.room_for(row, quota)
-        return await self._writer.write(*inserting(row, room, bounds), durable=True) > 0
+        return await self._writer.write(*self._inserting(row, room, bounds), durable=True) > 0
 
     async def accept_once(
         self, row: RunRow, key: IdempotencyKey, quota: Quota = NO_QUOTA
     ) -> KeyedRun | None:
         room = admission.room_for(row, quota)
-        statements = admission.taking(row, key, partial(inserting, row), room)
+        statements = admission.taking(row, key, partial(self._inserting, row), room)
         while not await self._writer.write(*statements, durable=True):
             if first := await self.find_key(row.owner, key.name, at=row.created_at):
                 return first
@@ -195,6 +196,9 @@ class SqlIndex(ABC):
     async def check(self) -> None:
         """Raise the backend's error when something cannot be read or written now."""
 
+    def _inserting(self, row: RunRow, condition: str, bounds: Sequence[Any]) -> Sequence[Statement]:
+        return inserting(row, condition, bounds)
+
     async def _select(self, rest: str, *parameters: Any) -> list[RunRow]:
         rows = await self._reader.execute_fetchall(
             f"SELECT {COLUMNS} FROM runs {rest}",  # noqa: S608 - `rest` is ours, values are bound
@@ -319,15 +323,23 @@ _JSON = _ORDERS | {"limits", "budget", "choice", "metadata"}
 #: The column kept its name when the field was given a better one.
 COLUMNS = ", ".join(_NAMES).replace("approval_answer", "decision")
 
+NO_MORE: Mapping[str, str] = MappingProxyType({})
 
-def inserting(row: RunRow, condition: str, bounds: Sequence[Any]) -> list[Statement]:
-    """What writes a new run where the condition holds; the last statement does, or not."""
+
+def inserting(
+    row: RunRow, condition: str, bounds: Sequence[Any], more: Mapping[str, str] = NO_MORE
+) -> list[Statement]:
+    """What writes a new run where the condition holds; the last statement does, or not.
+
+    `more` are columns that one backend has beside those of all.
+    """
     own = [_written(name, getattr(row, name)) for name in _NAMES[: -len(_FACTS)]]
     *others, _ = own  # the thread comes last
     thread, of = ("?", [row.thread]) if row.thread_name is None else by_name(row)
-    marks = ", ".join([*("?" for _ in others), thread, *("?" for _ in _FACTS)])
-    insert = f"INSERT INTO runs ({COLUMNS}) SELECT {marks} WHERE {condition}"
-    values = (*others, *of, *facts_values(row.facts), *bounds)
+    marks = ", ".join([*("?" for _ in others), thread, *("?" for _ in (*_FACTS, *more))])
+    columns = ", ".join((COLUMNS, *more))
+    insert = f"INSERT INTO runs ({columns}) SELECT {marks} WHERE {condition}"
+    values = (*others, *of, *facts_values(row.facts), *more.values(), *bounds)
     return [*naming(row, condition, bounds), (insert, values)]
 
 

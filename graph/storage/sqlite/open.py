@@ -9,12 +9,13 @@ from pathlib import Path
 import aiosqlite
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
+from graph.storage.owned import ServerAddress
 from graph.storage.sql.outbox import SqlOutbox
 from graph.storage.sql.spending import SqlSpending
 from graph.storage.sql.threads import SqlThreads
 from graph.storage.sqlite.checkpoints import SqliteSaver
 from graph.storage.sqlite.index import SqliteIndex
-from graph.storage.sqlite.ownership import ServerAddress, own
+from graph.storage.sqlite.ownership import own
 from graph.storage.sqlite.probe import MALFORMED, TableProbe, checking, is_damage, watched, watching
 from graph.storage.sqlite.schema import APPLICATION_ID, VERSION
 from graph.storage.sqlite.search.searcher import Searcher
