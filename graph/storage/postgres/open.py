@@ -96,6 +96,15 @@ async def _owned(url: str, stack: AsyncExitStack) -> Ownership:
     return ownership
 
 
+def migrate_postgres(url: str) -> tuple[int, int]:
+    """Make the tables, or bring them to this program's version; the versions before and now.
+
+    Raises `StorageError`.
+    """
+    with explained(url):
+        return asyncio.run(_migrate(url))
+
+
 async def _migrate(url: str) -> tuple[int, int]:
     connection = await connecting(url)()
     try:

@@ -237,7 +237,7 @@ def _projected(
         " planner = ?, model = ?, tools = ?, usd = ?, retries = ?, taken_up = ?,"
         f" rounds = ?{counted}"
         " WHERE run_id = ? AND generation = coalesce(?, generation)"
-        f" AND status IN ({', '.join('?' * len(sources))})"
+        f" AND status IN ({', '.join('?' * len(sources)) or 'NULL'})"
     )
     return update, (status, *times, *facts_values(facts), run_id, generation, *sources)
 
