@@ -1,6 +1,7 @@
 """The backends of storage, chosen by URL."""
 
 import shutil
+import sqlite3
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -8,12 +9,16 @@ from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 from graph.settings.keys import without_secrets
 from graph.storage.owned import ServerAddress
 from graph.storage.sqlite.open import open_sqlite
 from graph.storage.sqlite.ownership import FileOwned, own
 from graph.storage.storage import Storage, StorageError
+
+if TYPE_CHECKING:
+    from graph.storage.postgres.move import Moved
 
 #: What the folders of `memory://` are named by, in the one for temporary files.
 TEMPORARY = "runwright-memory-"
@@ -96,6 +101,40 @@ def postgres() -> ModuleType:
     from graph.storage.postgres import open as opening  # with the driver, which few need
 
     return opening
+
+
+def migrate(url: str) -> tuple[int, int]:
+    """Make the tables of a Postgres database, or upgrade them; the versions before and now.
+
+    Raises `StorageError`.
+    """
+    _check_postgres(url)
+    return postgres().migrate_postgres(url)  # type: ignore[no-any-return]
+
+
+async def move(source: str, url: str) -> "Moved":
+    """Copy the runs of a SQLite database, to-dos and all, to a Postgres database that has nothing.
+
+    All of it or nothing. Raises `StorageError`, and `DatabaseOwned` where a process has either.
+    """
+    _check_postgres(url)
+    file = sqlite_path(source)
+    if not file.exists():
+        raise StorageError(f"there is no database {file} to move (--from)")
+    # Brought to this program's version, and nobody writes to it.
+    async with open_storage(source):
+        try:
+            return await postgres().move_into(url, file)  # type: ignore[no-any-return]
+        except sqlite3.Error as error:
+            raise StorageError(f"cannot read the database {file}: {error}") from None
+
+
+def _check_postgres(url: str) -> None:
+    if not is_postgres(url):
+        raise StorageError(
+            "RUNWRIGHT_DATABASE_URL names no Postgres database; a SQLite file is brought to this"
+            " program's version where it is opened"
+        )
 
 
 def kept_in(url: str) -> Path | None:

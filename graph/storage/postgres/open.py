@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -16,6 +17,7 @@ from graph.state.row import RunRow
 from graph.storage.owned import Owner, ServerAddress
 from graph.storage.postgres.checkpoints import PostgresSaver
 from graph.storage.postgres.connection import CONNECT_TIMEOUT, SCHEMA, PostgresReader, connecting
+from graph.storage.postgres.move import Moved, move
 from graph.storage.postgres.ownership import Ownership, own
 from graph.storage.postgres.schema import migrate
 from graph.storage.postgres.search import LONGEST, SEARCHERS, look_up, row_of_words
@@ -74,7 +76,7 @@ async def open_postgres(
     async with AsyncExitStack() as stack:
         with explained(url):
             ownership = await _owned(url, stack)
-            await _migrate(url)
+            await _migrate(url, owned=True)
             await ownership.take(server)
             await stack.enter_async_context(ownership.watching())
             storage = await _open(url, stack, ownership, timed)
@@ -102,13 +104,28 @@ def migrate_postgres(url: str) -> tuple[int, int]:
     Raises `StorageError`.
     """
     with explained(url):
-        return asyncio.run(_migrate(url))
+        return asyncio.run(_migrate(url, owned=False))
 
 
-async def _migrate(url: str) -> tuple[int, int]:
+async def move_into(url: str, source: Path) -> Moved:
+    """Copy what a SQLite file has, which this process owns, into a database where nothing is.
+
+    Raises `DatabaseOwned` where a process has it, and `StorageError`.
+    """
+    with explained(url):
+        async with owning_postgres(url):
+            await _migrate(url, owned=True)
+            connection = await connecting(url)()
+            try:
+                return await move(source, connection, place(url))
+            finally:
+                await connection.close()
+
+
+async def _migrate(url: str, *, owned: bool) -> tuple[int, int]:
     connection = await connecting(url)()
     try:
-        before, now = await migrate(connection, place(url))
+        before, now = await migrate(connection, place(url), owned=owned)
     finally:
         await connection.close()
     if before != now:

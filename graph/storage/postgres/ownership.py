@@ -146,6 +146,17 @@ class Ownership:
             await connection.close()
 
 
+async def _locked(connection: Connection) -> bool:
+    """Whether the lock was got; one that was killed just now keeps it for some milliseconds."""
+    for wait in (0.02, 0.05, 0.1, 0.2, 0.0):
+        cursor = await execute(connection, _LOCK, (APPLICATION, OWNER))
+        [locked] = await cursor.fetchone()
+        if locked:
+            return True
+        await asyncio.sleep(wait)
+    return False
+
+
 async def own(
     connect: Connect,
     place: str,
@@ -158,9 +169,7 @@ async def own(
     """
     connection = await connect()
     try:
-        cursor = await execute(connection, _LOCK, (APPLICATION, OWNER))
-        [locked] = await cursor.fetchone()
-        if not locked:
+        if not await _locked(connection):
             owner = await asyncio.to_thread(owner_now)
             raise DatabaseOwned(place, owner, kind="database", owner_now=owner_now)
     except BaseException:

@@ -274,11 +274,12 @@ MIGRATIONS: Sequence[Sequence[str]] = (
 VERSION = len(MIGRATIONS)
 
 
-async def migrate(connection: Connection, place: str) -> tuple[int, int]:
+async def migrate(connection: Connection, place: str, *, owned: bool) -> tuple[int, int]:
     """Bring the tables to this program's version, in one transaction; the versions before and now.
 
-    Two at once do it once: the second one waits. Raises `StorageError` where the tables are of a
-    newer program, and `psycopg.Error`.
+    Two at once do it once: the second one waits. Unless this process has `owned` the database,
+    nobody may while tables change that are there. Raises `StorageError` where somebody does, or
+    the tables are of a newer program, and `psycopg.Error`.
     """
     async with connection.transaction():
         await execute(connection, f"SELECT pg_advisory_xact_lock({APPLICATION}, {TABLES})")
@@ -288,6 +289,11 @@ async def migrate(connection: Connection, place: str) -> tuple[int, int]:
                 f"{place} has version {present} and was written by a newer Runwright; this one"
                 f" reads up to version {VERSION}: upgrade it or choose another database"
             )
+        if 0 < present < VERSION and not owned:
+            lock = f"SELECT pg_try_advisory_xact_lock({APPLICATION}, {OWNER})"
+            [free] = await _row(connection, lock)
+            if not free:
+                raise StorageError(f"{place} is in use by a server of an earlier version; stop it")
         if present < VERSION:
             await _upgrade(connection, place, present)
     return present, VERSION
