@@ -40,7 +40,7 @@ from api.streams.streams import EncodedEvents
 from graph.service import Runs
 from graph.settings import Settings
 from graph.settings.keys import KeyRing
-from graph.storage.sqlite.ownership import ServerAddress
+from graph.storage.owned import ServerAddress
 
 #: From which size an answer is compressed for who asks for it, in bytes, and how hard: a record of
 #: an ordinary run has less, and more effort would save a tenth for three times the work.

@@ -29,7 +29,7 @@ from graph.settings import Settings
 from graph.state import Channels
 from graph.state.row import Quota
 from graph.storage.open import open_storage
-from graph.storage.sqlite.ownership import ServerAddress
+from graph.storage.owned import ServerAddress
 from graph.storage.storage import Storage, StorageError, StorageUnavailable
 from graph.telemetry.metrics import Metrics
 from graph.telemetry.observer import RunObserver, together
@@ -61,8 +61,8 @@ async def open_runs(
     `server` is where this process answers, for others that find the file in use. Without
     `resume_unfinished`, runs that an earlier process left stay as they are. `functions` become
     tools beside the configured ones. What the first run needs is loaded in the background, soon
-    after `answering` is set where it is given. Raises `StorageError`, `FileOwned`, `InvalidTool`,
-    `InvalidSettings`, `TracesMissing` and `WebhookUnsigned`.
+    after `answering` is set where it is given. Raises `StorageError`, `DatabaseOwned`,
+    `InvalidTool`, `InvalidSettings`, `TracesMissing` and `WebhookUnsigned`.
     """
     tools, ladder = open_tools(settings, functions), make_ladder(settings)
     # What watches all runs belongs to who has them all; a command of the terminal does without.

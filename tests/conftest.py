@@ -4,7 +4,7 @@ import asyncio
 import gc
 import os
 import shutil
-from collections.abc import AsyncIterator, Generator, Mapping
+from collections.abc import AsyncIterator, Generator, Iterator, Mapping
 from pathlib import Path
 
 # Read when LangGraph is imported: a type that a checkpoint cannot rebuild is an error, not a hint.
@@ -18,6 +18,7 @@ from hypothesis import HealthCheck, settings
 from graph.storage.open import open_storage
 from graph.storage.storage import Storage
 from tests.support.clocks import Clocks
+from tests.support.databases.postgres import PostgresServer
 from tests.support.examples import examples
 from tests.support.patience import SLOWNESS, patience
 from tests.support.runs.fake_runs import FakeRuns, application, serving
@@ -57,6 +58,18 @@ def pytest_collection() -> Generator[None, object, object]:
         gc.enable()
 
 
+#: Whose tests run on both backends in `make test`; the others do on Postgres in `make test-rest`.
+ON_BOTH = ("tests/graph/storage/", "tests/graph/runs/test_threads.py", "tests/graph/runs/test_runs")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that need no second backend each time are slow on it."""
+    for item in items:
+        parameters = getattr(getattr(item, "callspec", None), "params", {})
+        if parameters.get("database_url") == "postgres" and not item.nodeid.startswith(ON_BOTH):
+            item.add_marker(pytest.mark.slow)
+
+
 def pytest_report_header() -> str:
     """How slow this machine is."""
     return f"slowness: {SLOWNESS:g} (TEST_SLOWNESS sets it)"
@@ -94,10 +107,20 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(params=["sqlite"])
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A server of databases, of this process of tests alone."""
+    with PostgresServer() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path, empty_database: Path) -> str:
     """An empty database on each backend; one more joins by its parameter, and its URL here."""
-    return {"sqlite": f"sqlite:///{shutil.copy(empty_database, tmp_path)}"}[request.param]
+    if request.param == "postgres":
+        server: PostgresServer = request.getfixturevalue("postgres")
+        return server.empty()
+    return f"sqlite:///{shutil.copy(empty_database, tmp_path)}"
 
 
 @pytest.fixture

@@ -34,10 +34,10 @@ from graph.settings import InvalidSettings, Settings, read_settings
 from graph.settings.keys import InvalidKey, new_key
 from graph.state.status import STATUSES
 from graph.state.wording import counted
-from graph.storage.open import sqlite_path
+from graph.storage.open import is_postgres, migrate, move, sqlite_path
+from graph.storage.owned import DatabaseOwned
 from graph.storage.search import Search
 from graph.storage.sqlite.backup import BackupFailed, back_up
-from graph.storage.sqlite.ownership import FileOwned
 from graph.storage.storage import StorageError
 from graph.telemetry.traces import TracesMissing
 from graph.telemetry.webhooks import WebhookUnsigned
@@ -101,8 +101,8 @@ def _exit_code(options: argparse.Namespace, runner: asyncio.Runner) -> int:
         if sys.stdout is None and options.command is not _serve:
             raise OutputLost("the standard output is closed")
         return int(options.command(options, runner))
-    except FileOwned as error:
-        complain(f"{error}; stop it first, or set RUNWRIGHT_DATABASE_URL to another file")
+    except DatabaseOwned as error:
+        complain(f"{error}; stop it first, or set RUNWRIGHT_DATABASE_URL to another {error.kind}")
         return CANNOT_BEGIN
     except BEFORE_IT_BEGAN as error:
         complain(str(error))
@@ -169,6 +169,13 @@ def _parser() -> argparse.ArgumentParser:
     backup = commands.add_parser("backup", help="copy the database, while it is served or not")
     backup.add_argument("file", metavar="FILE", help="the copy; a file that is not there yet")
     backup.set_defaults(command=_backup)
+    migrate = commands.add_parser(
+        "migrate", help="make the tables in Postgres, or bring them to this version"
+    )
+    migrate.add_argument(
+        "--from", dest="source", metavar="URL", help="move the runs of this SQLite database there"
+    )
+    migrate.set_defaults(command=_migrate)
     doctor = commands.add_parser(
         "doctor", help="open what a start opens, and say what does not work"
     )
@@ -335,6 +342,19 @@ def _backup(options: argparse.Namespace, _: asyncio.Runner) -> int:
     return 0
 
 
+def _migrate(options: argparse.Namespace, runner: asyncio.Runner) -> int:
+    settings = _settings()
+    if options.source is not None:
+        moved = runner.run(move(options.source, settings.database_url))
+        runs, stored = counted(moved.runs, "run", grouped=True), f"{moved.stored:,} entries"
+        say(line(f"{runs} with {moved.checkpoints:,} checkpoints and {stored} of the store moved"))
+        return 0
+    before, now = migrate(settings.database_url)
+    said = "already has" if before == now else "now has"
+    say(line(f"the database {said} version {now} of the tables"))
+    return 0
+
+
 def _mcp(options: argparse.Namespace, runner: asyncio.Runner) -> int:
     return runner.run(serve_mcp(_settings(), url=options.url))
 
@@ -363,6 +383,8 @@ def back_up_to(settings: Settings, file: str) -> str:
     """
     if settings.database_url == "memory://":
         raise BackupFailed("memory:// has no file to copy; set RUNWRIGHT_DATABASE_URL to the one")
+    if is_postgres(settings.database_url):
+        raise BackupFailed("a Postgres database is copied with pg_dump")
     copied = back_up(sqlite_path(settings.database_url), Path(file))
     return f"{file}: {counted(copied.runs, 'run', grouped=True)}, {copied.size:,} bytes"
 

@@ -23,7 +23,7 @@ from graph.settings import InvalidSettings, Settings, read_settings
 from graph.settings.keys import without_secrets
 from graph.state.wording import counted
 from graph.storage.open import open_storage
-from graph.storage.sqlite.ownership import FileOwned
+from graph.storage.owned import DatabaseOwned
 from graph.storage.storage import StorageError
 from nodes.planning.model import ModelFailure
 from tools.registry import InvalidTool
@@ -104,7 +104,7 @@ async def _database(settings: Settings) -> tuple[Finding, str | None]:
     try:
         async with open_storage(url) as storage:
             left = counted(len(await storage.index.unsettled()), "run")
-    except FileOwned as owned:  # as it should be beside a server
+    except DatabaseOwned as owned:  # as it should be beside a server
         return Finding("database", "ok", str(owned)), owned.owner.url if owned.owner else None
     except StorageError as error:
         return Finding("database", "fails", str(error)), None

@@ -17,7 +17,7 @@ from api.cli.server_run import Proof
 from graph.compose import open_runs
 from graph.service import Runs
 from graph.settings import Settings
-from graph.storage.sqlite.ownership import FileOwned
+from graph.storage.owned import DatabaseOwned
 
 if TYPE_CHECKING:
     import httpx2
@@ -49,7 +49,7 @@ async def serve_mcp(settings: Settings, *, url: str | None) -> int:
         # As a server does, and unlike `run`: it stays, so that it goes on with what was left.
         async with open_runs(settings) as runs:
             await _serve(runs, owner, settings)
-    except FileOwned as owned:
+    except DatabaseOwned as owned:
         if owned.owner is None or owned.owner.url is None:
             raise
         await _relay(settings, owned)
@@ -68,7 +68,7 @@ async def _serve(runs: Runs, owner: str, settings: Settings) -> None:
         await close()
 
 
-async def _relay(settings: Settings, server: str | FileOwned) -> None:
+async def _relay(settings: Settings, server: str | DatabaseOwned) -> None:
     from api.mcp.relay import serve_relayed  # with the SDK
 
     url = server if isinstance(server, str) else (server.owner and server.owner.url) or ""
@@ -100,7 +100,7 @@ async def _until_ended(
         work.result()
 
 
-def _client(settings: Settings, server: str | FileOwned) -> "httpx2.AsyncClient":
+def _client(settings: Settings, server: str | DatabaseOwned) -> "httpx2.AsyncClient":
     """As `open_client` has it, for the SDK; what the server refuses is raised in its words."""
     import httpx2
 
@@ -112,7 +112,7 @@ def _client(settings: Settings, server: str | FileOwned) -> "httpx2.AsyncClient"
         async def async_auth_flow(
             self, request: httpx2.Request
         ) -> AsyncGenerator[httpx2.Request, httpx2.Response]:
-            assert isinstance(server, FileOwned)
+            assert isinstance(server, DatabaseOwned)
             proof = Proof(server)
             address = request.url.copy_with(raw_path=proof.path)
             answer = yield httpx2.Request(
@@ -130,6 +130,6 @@ def _client(settings: Settings, server: str | FileOwned) -> "httpx2.AsyncClient"
         headers={"x-api-key": settings.api_key.get_secret_value()} if settings.api_key else {},
         timeout=httpx2.Timeout(SILENCE, connect=5),
         trust_env=False,
-        auth=Proven() if isinstance(server, FileOwned) else None,
+        auth=Proven() if isinstance(server, DatabaseOwned) else None,
         event_hooks={"response": [refuse]},
     )

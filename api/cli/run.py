@@ -41,8 +41,8 @@ from graph.service import PromptRejected, Runs
 from graph.settings import Settings
 from graph.settings.keys import DEFAULT_OWNER, KeyRing
 from graph.state.status import SETTLED, WrongStatus
-from graph.storage.open import sqlite_path
-from graph.storage.sqlite.ownership import FileOwned, own
+from graph.storage.open import kept_in, owning
+from graph.storage.owned import DatabaseOwned
 from graph.storage.storage import StorageUnavailable
 
 
@@ -78,7 +78,7 @@ async def _started(
         async with open_runs(settings, resume_unfinished=False) as runs:
             run_id = await _start(runs, task, owner_here(settings), options, thread)
             yield LocalRun(runs, run_id, kept=settings.database_url != "memory://")
-    except FileOwned as owned:
+    except DatabaseOwned as owned:
         if owned.owner is None or owned.owner.url is None:
             raise
         async with open_client(owned, settings.api_key) as client:
@@ -161,21 +161,21 @@ async def decide(
     Without `url` at the server that has the configured database. Raises `NotDecided`, and
     `NotWatched` where no run can be.
     """
-    server = checked_url(url) if url is not None else _serving(settings.database_url, run_id)
+    server = checked_url(url) if url is not None else await _serving(settings.database_url, run_id)
     body = {} if reason is None else {"reason": reason}
     async with open_client(server, settings.api_key) as client:
         await post_approval_answer(client, run_id, act, body)
     return line(f"run {run_id} is {_OUTCOME[act].format(run_id=run_id)}")
 
 
-def _serving(database_url: str, run_id: str) -> FileOwned:
+async def _serving(database_url: str, run_id: str) -> DatabaseOwned:
     """The server that has the database. Raises `NotDecided` where there is none."""
     check_kept(database_url)
     try:
-        with own(sqlite_path(database_url)):
+        async with owning(database_url):
             start = "start one with `runwright serve`"
             raise NotDecided(f"no server is there to execute run {run_id}; {start}, then try again")
-    except FileOwned as owned:
+    except DatabaseOwned as owned:
         if owned.owner is None or owned.owner.url is None:
             raise NotDecided(
                 f"{owned}, which answers nobody; try again when it has ended"
@@ -199,7 +199,7 @@ async def resolve(
             body["output"] = json.loads(output)
         except ValueError as error:
             raise NotDecided(f"--output should be JSON, as 42 or '\"words\"': {error}") from None
-    server = checked_url(url) if url is not None else _serving(settings.database_url, run_id)
+    server = checked_url(url) if url is not None else await _serving(settings.database_url, run_id)
     async with open_client(server, settings.api_key) as client:
         if decided is None:
             return in_doubt_lines(await ServerRun(client, run_id).record())
@@ -241,7 +241,7 @@ async def reached(
     Nothing goes on here that an earlier process left, and where nothing is to be `executing`,
     neither tools nor models are needed. Raises what `open_runs` raises, and `NotWatched`.
     """
-    server: str | FileOwned | None = checked_url(url) if url is not None else None
+    server: str | DatabaseOwned | None = checked_url(url) if url is not None else None
     if server is None:
         check_kept(settings.database_url)
         try:
@@ -250,7 +250,7 @@ async def reached(
             async with opened as runs:
                 yield runs
                 return
-        except FileOwned as owned:
+        except DatabaseOwned as owned:
             if owned.owner is None or owned.owner.url is None:
                 raise NotWatched(f"{owned}, which answers nobody; watch the run there") from None
             server = owned
@@ -286,8 +286,8 @@ def check_kept(database_url: str) -> None:
     """Raises `NotWatched` where there can be no run, and nothing is to be created for that."""
     if database_url == "memory://":
         raise NotWatched("memory:// keeps runs inside their process; name its server with --url")
-    path = sqlite_path(database_url)
-    if not path.exists():
+    path = kept_in(database_url)
+    if path is not None and not path.exists():
         raise NotWatched(f"there is no database {path}; RUNWRIGHT_DATABASE_URL names another one")
 
 

@@ -25,7 +25,7 @@ from api.middleware.places import ConnectionLimits
 from graph.compose import open_runs
 from graph.settings import InvalidSettings, Settings
 from graph.settings.keys import KeyRing
-from graph.storage.sqlite.ownership import ServerAddress
+from graph.storage.owned import ServerAddress
 
 logger = logging.getLogger("runwright.server")
 

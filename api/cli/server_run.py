@@ -29,7 +29,7 @@ from api.routes.server import NONCE, PROOF
 from graph.record.events import TIMES, Event
 from graph.runs.choice import NO_OPTIONS, RunOptions
 from graph.runs.watch import AnswerDelta
-from graph.storage.sqlite.ownership import FileOwned, read_owner
+from graph.storage.owned import DatabaseOwned
 
 #: How long a server that does not answer is tried again, in seconds: what a restart takes.
 SILENCE_LIMIT = 15.0
@@ -48,7 +48,7 @@ class _Unreachable(Exception):
     """The server does not answer just now."""
 
 
-def open_client(server: str | FileOwned, key: SecretStr | None) -> httpx.AsyncClient:
+def open_client(server: str | DatabaseOwned, key: SecretStr | None) -> httpx.AsyncClient:
     """A client of the server at a URL, or of the one that has a file, with the key it sends there.
 
     The second is asked for a proof ahead of each request, without which nothing is sent: where it
@@ -71,7 +71,7 @@ def open_client(server: str | FileOwned, key: SecretStr | None) -> httpx.AsyncCl
 class _Proven(httpx.Auth):
     """Sends a request only where a proof was answered just before."""
 
-    def __init__(self, owned: FileOwned) -> None:
+    def __init__(self, owned: DatabaseOwned) -> None:
         self._owned = owned
 
     async def async_auth_flow(
@@ -92,21 +92,21 @@ class Proof:
 
     path = b"/health/live"
 
-    def __init__(self, owned: FileOwned) -> None:
-        self._file = owned.path
+    def __init__(self, owned: DatabaseOwned) -> None:
+        self._owned = owned
         self._nonce = secrets.token_hex(32)
-        self._before = read_owner(self._file)
+        self._before = owned.owner_now()
         self.headers = {NONCE: self._nonce}
 
     def check(self, headers: Mapping[str, str], server: str) -> None:
         """Raises `NotWatched` where the answer of `server` has no proof."""
         # The file's server may have begun anew, or ended, since the note was read.
-        proof, owners = headers.get(PROOF, ""), (self._before, read_owner(self._file))
+        proof, owners = headers.get(PROOF, ""), (self._before, self._owned.owner_now())
         if not any(owner.proves(self._nonce, proof) for owner in owners if owner):
             raise NotWatched(
-                f"what answers at {server} does not prove that it is the server of {self._file},"
-                " so that neither key nor task is sent there; start the server anew, as the user"
-                " who runs this"
+                f"what answers at {server} does not prove that it is the server of"
+                f" {self._owned.place}, so that neither key nor task is sent there; start the"
+                " server anew, as the user who runs this"
             )
 
 

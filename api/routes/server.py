@@ -35,7 +35,7 @@ from api.views.findings import (
 from graph.settings import Settings, setting_values
 from graph.settings.keys import without_secrets
 from graph.state.wording import Time, counted, doc, rfc3339
-from graph.storage.sqlite.ownership import ServerAddress
+from graph.storage.owned import ServerAddress
 from graph.storage.storage import StorageUnavailable
 from tools.toolbox import snapshot
 

@@ -1,16 +1,24 @@
 """The backends of storage, chosen by URL."""
 
 import shutil
+import sqlite3
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 from graph.settings.keys import without_secrets
+from graph.storage.owned import ServerAddress
 from graph.storage.sqlite.open import open_sqlite
-from graph.storage.sqlite.ownership import FileOwned, ServerAddress, own
+from graph.storage.sqlite.ownership import FileOwned, own
 from graph.storage.storage import Storage, StorageError
+
+if TYPE_CHECKING:
+    from graph.storage.postgres.move import Moved
 
 #: What the folders of `memory://` are named by, in the one for temporary files.
 TEMPORARY = "runwright-memory-"
@@ -25,14 +33,17 @@ async def open_storage(
 ) -> AsyncIterator[Storage]:
     """Open the backend that `url` names, for as long as the context lasts.
 
-    `memory://`, `sqlite:///relative.db` or `sqlite:////absolute.db`. `server` is noted as
-    the owner of a file, `timed` is told how long each transaction took, in seconds. Raises
-    `StorageError`, and `FileOwned` when another process has the file.
+    `memory://`, `sqlite:///relative.db`, `sqlite:////absolute.db` or `postgresql://…`. `server` is
+    noted as the owner of a database, `timed` is told how long each transaction took, in seconds.
+    Raises `StorageError`, and `DatabaseOwned` when another process has the database.
     """
     if url == "memory://":
         with _temporary_folder() as folder:
             async with open_sqlite(folder / "runs.db", server=server, timed=timed) as storage:
                 yield replace(storage, backend="memory")
+    elif is_postgres(url):
+        async with postgres().open_postgres(url, server=server, timed=timed) as storage:
+            yield storage
     else:
         async with open_sqlite(sqlite_path(url), server=server, timed=timed) as storage:
             yield storage
@@ -64,13 +75,80 @@ def _remove_unless_owned(left: Path) -> None:
         pass
 
 
+@asynccontextmanager
+async def owning(url: str) -> AsyncIterator[None]:
+    """Hold a database that is kept, and nothing else; the same errors."""
+    if is_postgres(url):
+        async with postgres().owning_postgres(url):
+            yield
+    else:
+        with own(sqlite_path(url)):
+            yield
+
+
+def is_postgres(url: str) -> bool:
+    """Whether a URL names a Postgres database."""
+    return url.startswith(("postgresql://", "postgres://"))
+
+
+def postgres() -> ModuleType:
+    """What opens a Postgres database. Raises `StorageError` where its driver is not installed."""
+    if find_spec("psycopg") is None:
+        raise StorageError(
+            "RUNWRIGHT_DATABASE_URL names a Postgres database, and what it needs is not installed;"
+            " `make postgres` installs it"
+        )
+    from graph.storage.postgres import open as opening  # with the driver, which few need
+
+    return opening
+
+
+def migrate(url: str) -> tuple[int, int]:
+    """Make the tables of a Postgres database, or upgrade them; the versions before and now.
+
+    Raises `StorageError`.
+    """
+    _check_postgres(url)
+    return postgres().migrate_postgres(url)  # type: ignore[no-any-return]
+
+
+async def move(source: str, url: str) -> "Moved":
+    """Copy the runs of a SQLite database, to-dos and all, to a Postgres database that has nothing.
+
+    All of it or nothing. Raises `StorageError`, and `DatabaseOwned` where a process has either.
+    """
+    _check_postgres(url)
+    file = sqlite_path(source)
+    if not file.exists():
+        raise StorageError(f"there is no database {file} to move (--from)")
+    # Brought to this program's version, and nobody writes to it.
+    async with open_storage(source):
+        try:
+            return await postgres().move_into(url, file)  # type: ignore[no-any-return]
+        except sqlite3.Error as error:
+            raise StorageError(f"cannot read the database {file}: {error}") from None
+
+
+def _check_postgres(url: str) -> None:
+    if not is_postgres(url):
+        raise StorageError(
+            "RUNWRIGHT_DATABASE_URL names no Postgres database; a SQLite file is brought to this"
+            " program's version where it is opened"
+        )
+
+
+def kept_in(url: str) -> Path | None:
+    """The file that has what is kept, None where a server of databases has it."""
+    return None if is_postgres(url) else sqlite_path(url)
+
+
 def sqlite_path(url: str) -> Path:
     """The file that a `sqlite:///` URL names. Raises `StorageError` for any other URL."""
     prefix = "sqlite:///"
     path = url.removeprefix(prefix)
     if not url.startswith(prefix) or not path or path == ":memory:" or path.endswith("/"):
         raise StorageError(
-            f"{without_secrets(url)!r} names no database; use sqlite:///relative.db, sqlite:////absolute.db"
-            " or memory:// (RUNWRIGHT_DATABASE_URL)"
+            f"{without_secrets(url)!r} names no database; use sqlite:///relative.db, sqlite:////absolute.db,"
+            " postgresql://role@host/name or memory:// (RUNWRIGHT_DATABASE_URL)"
         )
     return Path(path)

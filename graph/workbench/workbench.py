@@ -19,7 +19,7 @@ from graph.settings import read_settings
 from graph.settings.keys import DEFAULT_OWNER
 from graph.state import Approve, ResolvedAs
 from graph.state.status import SETTLED_OR_WAITING
-from graph.storage.sqlite.ownership import FileOwned
+from graph.storage.owned import DatabaseOwned
 from graph.workbench.tables import Table, history_table, log_table, plan_table, run_table
 
 #: Who decides about the runs of a workbench.
@@ -50,13 +50,13 @@ async def open_workbench(
 
     `settings` are those of the server, by their names in lower case without the prefix
     (`backoff=0.1`); what is not given comes from the environment. A database can be open in one
-    process at a time. Raises `InvalidSettings`, `InvalidTool`, `StorageError` and `FileOwned`.
+    process at a time. Raises `InvalidSettings`, `InvalidTool`, `StorageError` and `DatabaseOwned`.
     """
     configured = read_settings(database_url=database_url, **settings)
     opened = AsyncExitStack()
     try:
         runs = await opened.enter_async_context(open_runs(configured, functions=tools))
-    except FileOwned as owned:
+    except DatabaseOwned as owned:
         if owned.owner and owned.owner.pid == os.getpid():  # as when a cell is executed twice
             owned.add_note("that is this process: close the workbench that has it open first")
         raise

@@ -9,17 +9,18 @@ from pathlib import Path
 import aiosqlite
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
+from graph.storage.owned import ServerAddress
+from graph.storage.sql.outbox import SqlOutbox
+from graph.storage.sql.spending import SqlSpending
+from graph.storage.sql.threads import SqlThreads
 from graph.storage.sqlite.checkpoints import SqliteSaver
 from graph.storage.sqlite.index import SqliteIndex
-from graph.storage.sqlite.outbox import SqliteOutbox
-from graph.storage.sqlite.ownership import ServerAddress, own
+from graph.storage.sqlite.ownership import own
 from graph.storage.sqlite.probe import MALFORMED, TableProbe, checking, is_damage, watched, watching
 from graph.storage.sqlite.schema import APPLICATION_ID, VERSION
 from graph.storage.sqlite.search.searcher import Searcher
 from graph.storage.sqlite.space import SqliteDeletion, SqliteSpace
-from graph.storage.sqlite.spending import SqliteSpending
 from graph.storage.sqlite.store import SqliteStore
-from graph.storage.sqlite.threads import SqliteThreads
 from graph.storage.sqlite.writer import BUSY_TIMEOUT, SqliteWriter
 from graph.storage.storage import Storage, StorageError, StorageFaults
 
@@ -87,9 +88,9 @@ async def _open(
     for_store.execute("PRAGMA query_only=ON")
     await for_search.execute_fetchall(f"PRAGMA mmap_size={SEARCHED}")
     saver = SqliteSaver(for_saver, writer)
-    outbox = SqliteOutbox(for_index, writer)
+    outbox = SqlOutbox(for_index, writer)
     await outbox.open()
-    spending = SqliteSpending(for_reader, writer)
+    spending = SqlSpending(for_reader, writer)
     await spending.count_left()
     try:
         await index.check()
@@ -106,7 +107,7 @@ async def _open(
         reader=SqliteSaver(for_reader, writer),
         store=store,
         index=index,
-        threads=SqliteThreads(for_index, writer, searcher),
+        threads=SqlThreads(for_index, writer, searcher.fetch, sqlite3.IntegrityError),
         spending=spending,
         remove=SqliteDeletion(writer),
         give_back=SqliteSpace(path, for_index, factory),

@@ -5,18 +5,16 @@ another user has put there, and nothing is written through a symbolic link.
 """
 
 import errno
-import hmac
 import json
 import os
-import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from graph.storage.owned import DatabaseOwned, Owner, ServerAddress
 from graph.storage.storage import StorageError
 
 #: Who may read and write what is made here: this user alone.
@@ -26,45 +24,12 @@ PRIVATE = 0o600
 BESIDE = ("-wal", "-shm", "-journal", ".lock", ".owner")
 
 
-@dataclass(frozen=True)
-class ServerAddress:
-    """Where a server answers, and the secret by which it proves that it is the one of the note."""
-
-    url: str
-    secret: str = field(default_factory=lambda: secrets.token_hex(32), repr=False)
-
-    def proof(self, nonce: str) -> str:
-        """What only who knows the secret can answer to a nonce, in hex."""
-        message = f"{self.url}\n{nonce}".encode()
-        return hmac.new(self.secret.encode(), message, "sha256").hexdigest()
-
-
-@dataclass(frozen=True)
-class Owner:
-    """Who holds a file; `url` is where its server answers, None for a process without one.
-
-    `secret` is None where there is none, or the note may be another user's.
-    """
-
-    pid: int
-    url: str | None
-    secret: str | None = field(default=None, repr=False, compare=False)
-
-    def proves(self, nonce: str, proof: str) -> bool:
-        """Whether it is this owner's server that answers so."""
-        if self.url is None or self.secret is None:
-            return False
-        expected = ServerAddress(self.url, self.secret).proof(nonce)
-        return hmac.compare_digest(expected.encode(), proof.encode())
-
-
-class FileOwned(Exception):
+class FileOwned(DatabaseOwned):
     """Another process owns the file. `owner` is None when it left no readable note."""
 
     def __init__(self, path: Path, owner: Owner | None) -> None:
         self.path = path
-        self.owner = owner
-        super().__init__(f"{path} is in use by {_named(owner)}")
+        super().__init__(str(path), owner, kind="file", owner_now=lambda: read_owner(path))
 
 
 class Ownership:
@@ -192,10 +157,3 @@ def _write(note: Path, server: ServerAddress | None) -> None:
         content["secret"] = server.secret
     with os.fdopen(os.open(note, os.O_CREAT | os.O_EXCL | os.O_WRONLY, PRIVATE), "w") as file:
         file.write(json.dumps(content))
-
-
-def _named(owner: Owner | None) -> str:
-    if owner is None:
-        return "another process"
-    where = f"the server at {owner.url}" if owner.url else "a `runwright run` or a notebook"
-    return f"{where} (process {owner.pid})"

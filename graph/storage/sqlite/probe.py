@@ -16,7 +16,8 @@ from typing import Any, cast
 
 import aiosqlite
 
-from graph.storage.sqlite.writer import SqliteWriter, Statement
+from graph.storage.sql.statements import Statement
+from graph.storage.sqlite.writer import SqliteWriter
 from graph.storage.storage import StorageFaults
 
 logger = logging.getLogger("runwright.storage")

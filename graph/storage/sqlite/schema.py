@@ -1,15 +1,7 @@
 """The versions of the tables beside LangGraph's own, and how each comes from the one before."""
 
-from collections.abc import Collection
-
-from graph.state import Status
-from graph.state.status import SETTLED, SETTLED_OR_WAITING, STATUSES, UNSETTLED
-
-
-def listed(statuses: Collection[Status]) -> str:
-    """Statuses as a list of SQL, in the order that the table of statuses has."""
-    return ", ".join(f"'{status}'" for status in STATUSES if status in statuses)
-
+from graph.state.status import SETTLED, SETTLED_OR_WAITING, UNSETTLED
+from graph.storage.sql.statements import NUMBERS, listed
 
 #: Marks a SQLite file as ours ("RUNW"), where `file` and `PRAGMA application_id` show it.
 APPLICATION_ID = 0x52554E57
@@ -147,10 +139,6 @@ TEXT_TABLES = (
     END
     """,
 )
-
-#: The numbers of one owner's runs follow each other, those of the next begin so much further on:
-#: a part of the full-text index by itself, and no number tells how many runs others have.
-NUMBERS = 2**32
 
 _BYTES_ASKED = "length(CAST(new.prompt AS BLOB)) + length(CAST(coalesce(new.seed, '') AS BLOB))"
 

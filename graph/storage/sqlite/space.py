@@ -6,18 +6,14 @@ which more than half is free is written anew. SQLite could move its last pages o
 """
 
 import asyncio
-import json
 import logging
 import sqlite3
-from collections.abc import Sequence
 from pathlib import Path
 
 import aiosqlite
 
-from graph.state.row import RunArtifacts
-from graph.state.status import SETTLED
-from graph.storage.sqlite.schema import listed
-from graph.storage.sqlite.writer import BUSY_TIMEOUT, LARGEST_WAL, SqliteWriter, Statement
+from graph.storage.sql.deletion import JsonLists, SqlDeletion
+from graph.storage.sqlite.writer import BUSY_TIMEOUT, LARGEST_WAL, SqliteWriter
 
 logger = logging.getLogger("runwright.storage")
 
@@ -76,82 +72,15 @@ class SqliteSpace:
         return free * size, (count - free) * size
 
 
-# Removing settled runs from a SQLite file, so that nothing of them is left or all of it.
-
-
-#: Every table that has rows of runs besides `runs`, and the column that names the run.
-TABLES = {"checkpoints": "thread_id", "writes": "thread_id"}
-
-#: Those that are still settled when it comes to it: a run may have been told to go on meanwhile,
-#: and have come to another end, of which its receipts are not known.
-_SETTLED = f"""
-    SELECT run_id FROM json_each(?) AS artifact CROSS JOIN runs
-    ON run_id = json_extract(artifact.value, '$[0]')
-    AND generation = json_extract(artifact.value, '$[1]')
-    WHERE status IN ({listed(SETTLED)})
-"""  # noqa: S608 - constants only
-
-
-class SqliteDeletion:
-    """Removes runs through the file's one writer; the pages that become free are used again."""
+class SqliteDeletion(SqlDeletion):
+    """Removes runs through the file's one writer."""
 
     def __init__(self, writer: SqliteWriter) -> None:
-        self._writer = writer
-
-    async def __call__(self, runs: Sequence[RunArtifacts], thread_id: str | None = None) -> int:
-        """Remove these runs, those of them that are settled; how many that were.
-
-        With a thread all of them, or none unless that has no others.
-        """
-        ids = _named(*runs)
-        if thread_id is not None:
-            return await self._remove_thread(thread_id, runs, ids)
-        return await self._writer.write(
-            *(_receipts(run) for run in runs if run.step_keys),
-            *(
-                (f"DELETE FROM {table} WHERE {column} IN ({_SETTLED})", (ids,))  # noqa: S608 - constants only
-                for table, column in TABLES.items()
-            ),
-            (f"DELETE FROM runs WHERE run_id IN ({_SETTLED})", (ids,)),  # noqa: S608 - constants only
-        )
-
-    async def _remove_thread(self, thread_id: str, runs: Sequence[RunArtifacts], ids: str) -> int:
-        # Each condition is looked at once, before its statement removes anything; the runs that it
-        # counts are the last to go.
-        keys = json.dumps([key for run in runs for key in run.step_keys])
-        prefixes = json.dumps(sorted({".".join(one) for run in runs for one in run.receipts}))
-        whole = (thread_id, ids)
-        return await self._writer.write(
-            (f"{_RECEIPTS} AND {_WHOLE}", (prefixes, keys, *whole)),
-            *(
-                (
-                    f"DELETE FROM {table} WHERE {column} IN ({_SETTLED}) AND {_WHOLE}",  # noqa: S608 - constants only
-                    (ids, *whole),
-                )
-                for table, column in (TABLES | {"runs": "run_id"}).items()
-            ),
-            durable=True,
-        )
+        super().__init__(writer, _LISTS)
 
 
-#: Receipts of these step keys.
-_RECEIPTS = (
-    "DELETE FROM store WHERE prefix IN (SELECT value FROM json_each(?))"
-    " AND key IN (SELECT value FROM json_each(?))"
+_LISTS = JsonLists(
+    pairs="SELECT json_extract(value, '$[0]') AS id, json_extract(value, '$[1]') AS generation"
+    " FROM json_each(?)",
+    values="SELECT value FROM json_each(?)",
 )
-
-#: Holds where a thread has no other runs than these, and all of them are settled.
-_WHOLE = f"""
-    (SELECT count(*) FROM runs WHERE thread_id = ?) = (SELECT count(*) FROM ({_SETTLED}))
-"""  # noqa: S608 - constants only
-
-
-def _receipts(run: RunArtifacts) -> Statement:
-    statement = f"{_RECEIPTS} AND EXISTS ({_SETTLED})"
-    keys = json.dumps(run.step_keys)
-    prefixes = json.dumps([".".join(one) for one in run.receipts])
-    return statement, (prefixes, keys, _named(run))
-
-
-def _named(*runs: RunArtifacts) -> str:
-    return json.dumps([[run.run_id, run.generation] for run in runs])

@@ -12,9 +12,9 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from graph.storage.search import searchable
+from graph.storage.sql.statements import Statement
 
 #: How long a transaction waits for another process's lock on the file, in seconds.
 BUSY_TIMEOUT = 5.0
@@ -28,8 +28,6 @@ LARGEST_WAL = 4 * 2**20
 
 #: Most submissions in one transaction, so that none waits long for the others.
 MAX_BATCH = 64
-
-Statement = tuple[str, Sequence[Any]]
 
 
 @dataclass(frozen=True)

@@ -89,7 +89,11 @@ async def test_what_is_found_is_what_the_rows_say_while_runs_are_added(
     near: tuple[int, int],
     bound: int,
 ) -> None:
-    for module in ("tests.support.runs.found_rows", "graph.storage.sqlite.search.passage"):
+    for module in (
+        "tests.support.runs.found_rows",
+        "graph.storage.search",
+        "graph.storage.sqlite.search.passage",
+    ):
         monkeypatch.setattr(f"{module}.MOST_COUNTED", bound)
         monkeypatch.setattr(f"{module}.MOST_COUNTED_BY_WORDS", bound)
     monkeypatch.setattr(sqlite_filters, "FIRST", near[0])

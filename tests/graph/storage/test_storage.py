@@ -59,7 +59,7 @@ def test_a_url_names_a_relative_or_an_absolute_file(url: str, path: str) -> None
         "sqlite:///:memory:",
         "SQLITE:///runs.db",
         "memory:///",
-        "postgres://localhost/runs",
+        "mysql://localhost/runs",
     ],
 )
 async def test_any_other_url_is_told_what_is_possible(url: str) -> None:

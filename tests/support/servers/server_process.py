@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 
 from tests.support.checkout import ROOT
+from tests.support.databases.postgres import database_of
 from tests.support.own_tools.gate_tool import open_gate
 from tests.support.patience import patience, wait_until
 from tests.support.servers.forked import Forked
@@ -27,7 +28,7 @@ def environment(folder: Path, **settings: str) -> dict[str, str]:
     inherited = {name: value for name, value in os.environ.items() if "RUNWRIGHT" not in name}
     return {
         **inherited,
-        "RUNWRIGHT_DATABASE_URL": f"sqlite:///{folder}/runs.db",
+        "RUNWRIGHT_DATABASE_URL": database_of(folder),
         "RUNWRIGHT_PORT": "0",
         "RUNWRIGHT_STEP_TIMEOUT": "3600",  # longer than any test
         "GATES": str(folder),

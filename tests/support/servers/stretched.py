@@ -17,6 +17,7 @@ def stretch_waits() -> None:
     from graph.commands import retry
     from graph.queue import executor
     from graph.runs import health, quarantine, runner
+    from graph.storage.postgres import connection, ownership, search
     from graph.storage.sqlite import open as opening
     from graph.storage.sqlite import writer
     from tests.support.patience import patience
@@ -32,6 +33,10 @@ def stretch_waits() -> None:
         (retry, "END_TIMEOUT"),
         (opening, "BUSY_TIMEOUT"),
         (writer, "BUSY_TIMEOUT"),
+        (connection, "CONNECT_TIMEOUT"),
+        (connection, "READER_WAIT"),
+        (ownership, "LATE"),
+        (search, "LONGEST"),
         (serve, "CLOSING"),
         (serve, "REQUEST_GRACE"),
         (server_run, "SILENCE_LIMIT"),

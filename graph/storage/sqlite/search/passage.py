@@ -20,16 +20,9 @@ from graph.storage.search import (
     full_text_query,
     sort_key,
 )
-from graph.storage.sqlite.schema import NUMBERS
-from graph.storage.sqlite.search.filters import (
-    KEYS,
-    Condition,
-    beginning,
-    conditions,
-    of_status,
-    ordering,
-    walk,
-)
+from graph.storage.sql.filters import KEYS, Condition, beginning, conditions, of_status, ordering
+from graph.storage.sql.statements import NUMBERS
+from graph.storage.sqlite.search.filters import walk
 from graph.storage.sqlite.search.searcher import Rows, Searcher
 
 

@@ -1,13 +1,11 @@
-"""The outbox on SQLite: a trigger on the table of runs fills it, in the change's transaction."""
+"""The outbox: a trigger on the table of runs fills it, in the change's transaction."""
 
 import json
 from collections.abc import Collection, Mapping, Sequence
 
-import aiosqlite
-
 from graph.state import Status
 from graph.storage.outbox import Delivery, Undelivered
-from graph.storage.sqlite.writer import SqliteWriter
+from graph.storage.sql.statements import Reader, Writer
 
 #: One that stands behind an earlier one of its run and endpoint is not due, whenever that is.
 _IS_FIRST = """
@@ -38,10 +36,10 @@ _UNDELIVERED = """
 _ANY_FAILED = "SELECT 1 FROM outbox WHERE failure IS NOT NULL LIMIT 1"
 
 
-class SqliteOutbox:
-    """Reads on the connection of the index, writes through the file's one writer."""
+class SqlOutbox:
+    """Reads as the index does, and writes through the process's one writer."""
 
-    def __init__(self, reader: aiosqlite.Connection, writer: SqliteWriter) -> None:
+    def __init__(self, reader: Reader, writer: Writer) -> None:
         self._reader = reader
         self._writer = writer
         self._failed = True  # whether anything may have; every record asks
@@ -88,7 +86,7 @@ class SqliteOutbox:
         self._failed = True
         await self._writer.write(
             (
-                "UPDATE outbox SET given_up = 1, failure = ?, attempts = attempts + 1"
+                "UPDATE outbox SET given_up = TRUE, failure = ?, attempts = attempts + 1"
                 " WHERE number = ?",
                 (failure, number),
             )

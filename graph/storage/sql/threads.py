@@ -1,30 +1,29 @@
-"""Threads on SQLite: read off the rows of their runs, but for names and metadata."""
+"""Threads: read off the rows of their runs, but for names and metadata."""
 
 import json
-import sqlite3
 from collections.abc import Sequence
 from typing import Any
-
-import aiosqlite
 
 from graph.state import Status
 from graph.state.row import RunRow
 from graph.state.status import SETTLED, UNSETTLED
-from graph.storage.sqlite.schema import NUMBERS, listed
-from graph.storage.sqlite.search.searcher import Searcher
-from graph.storage.sqlite.writer import SqliteWriter, Statement
+from graph.storage.sql.statements import NUMBERS, Fetch, Reader, Statement, Writer, listed
 from graph.storage.threads import Earlier, Head, LastRun, NameTaken, Thread, ThreadChange
 
 
-class SqliteThreads:
-    """Lists are read on the connection that searches, everything else on that of the index."""
+class SqlThreads:
+    """Lists are read as searches are, by `fetch`; everything else as one run is.
+
+    `taken` is what the backend raises where something is to be there once and is already.
+    """
 
     def __init__(
-        self, reader: aiosqlite.Connection, writer: SqliteWriter, searcher: Searcher
+        self, reader: Reader, writer: Writer, fetch: Fetch, taken: type[Exception]
     ) -> None:
         self._reader = reader
         self._writer = writer
-        self._searcher = searcher
+        self._fetch = fetch
+        self._taken = taken
 
     async def owned(self, thread_id: str, owner: str | None) -> bool:
         return bool(await self._rows(THREAD_OWNED, thread_id, owner))
@@ -52,14 +51,14 @@ class SqliteThreads:
     async def page(
         self, owner: str, *, limit: int, before: int | None, name: str | None
     ) -> tuple[Sequence[Thread], int | None]:
-        known = await self._searcher.fetch(owner, _ORDINAL, (owner,))
+        known = await self._fetch(owner, _ORDINAL, (owner,))
         base = known[0][0] * NUMBERS if known else 0
         thread_id = None if name is None else await self.named(owner, name)
         if not known or (name is not None and thread_id is None):
             return [], None
         below = base + (NUMBERS if before is None else min(before, NUMBERS))
         last, values = (_LAST, []) if thread_id is None else (_LAST_OF, [thread_id])
-        rows = await self._searcher.fetch(
+        rows = await self._fetch(
             owner, f"{_THREADS} {last}", (owner, base, below, *values, limit + 1)
         )
         more = rows[limit - 1][-1] - base if len(rows) > limit else None
@@ -76,7 +75,7 @@ class SqliteThreads:
                 )
                 > 0
             )
-        except sqlite3.IntegrityError:
+        except self._taken:
             raise NameTaken(change.name or "") from None
 
     async def members(self, thread_id: str, owner: str | None) -> Sequence[tuple[str, Status]]:
@@ -94,7 +93,8 @@ def naming(row: RunRow, condition: str, bounds: Sequence[Any]) -> list[Statement
     if row.thread_name is None:
         return []
     values = (row.thread, row.owner, row.thread_name, row.created_at, *bounds)
-    return [(f"INSERT OR IGNORE INTO threads SELECT ?, ?, ?, NULL, ? WHERE {condition}", values)]
+    named = f"INSERT INTO threads SELECT ?, ?, ?, NULL, ? WHERE {condition} ON CONFLICT DO NOTHING"
+    return [(named, values)]
 
 
 def by_name(row: RunRow) -> Statement:
@@ -156,9 +156,9 @@ _LAST = """
 _LAST_OF = _LAST.replace("AND NOT EXISTS", "AND last.thread_id = ? AND NOT EXISTS")
 
 _KEEP = """
-    INSERT OR IGNORE INTO threads
-    SELECT thread_id, owner, NULL, NULL, created_at FROM runs
+    INSERT INTO threads SELECT thread_id, owner, NULL, NULL, created_at FROM runs
     WHERE thread_id = ? AND owner = coalesce(?, owner) ORDER BY number LIMIT 1
+    ON CONFLICT DO NOTHING
 """
 
 _CHANGE = """

@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from graph.state.row import KEPT, IdempotencyKey, Quota, RunRow
-from graph.storage.sqlite.threads import THREAD_IS_KEPT
-from graph.storage.sqlite.writer import Statement
+from graph.storage.sql.statements import Statement
+from graph.storage.sql.threads import THREAD_IS_KEPT
 
 #: What is kept of a run, in bytes. Of what is large, only the length is read.
 BYTES = """
@@ -14,8 +14,6 @@ BYTES = """
         WHERE thread_id = run_id)
     + (SELECT coalesce(sum(length(value)), 0) FROM writes WHERE thread_id = run_id)
 """
-
-COUNT_BYTES = f"UPDATE runs SET bytes = {BYTES} WHERE bytes IS NULL"  # noqa: S608 - constants only
 
 KEPT_OF = "SELECT runs, bytes FROM owners WHERE owner = ?"
 
@@ -39,7 +37,7 @@ def room_for(row: RunRow, quota: Quota) -> tuple[str, tuple[Any, ...]]:
     return room, bounds
 
 
-# Idempotency keys on SQLite: a run and its key are written in one transaction, or neither is.
+# Idempotency keys: a run and its key are written in one transaction, or neither is.
 
 
 #: How many keys whose time is over are removed whenever one is added, so that they do not pile up.
@@ -52,11 +50,11 @@ FIND_KEY = (
 _FREE_KEY = "DELETE FROM request_keys WHERE owner = ? AND name = ? AND created_at <= ?"
 
 _SWEEP_KEYS = """
-    DELETE FROM request_keys WHERE rowid IN
-    (SELECT rowid FROM request_keys WHERE created_at <= ? ORDER BY created_at LIMIT ?)
+    DELETE FROM request_keys WHERE (owner, name) IN
+    (SELECT owner, name FROM request_keys WHERE created_at <= ? ORDER BY created_at LIMIT ?)
 """
 
-_TAKE_KEY = "INSERT OR IGNORE INTO request_keys SELECT ?, ?, ?, ?, ? WHERE "
+_TAKE_KEY = "INSERT INTO request_keys SELECT ?, ?, ?, ?, ? WHERE {} ON CONFLICT DO NOTHING"
 
 
 #: What writes a run where a condition with these values holds; the last statement does, or not.
@@ -76,7 +74,7 @@ def taking(
         (_FREE_KEY, (*named, over)),
         (_SWEEP_KEYS, (over, _SWEPT)),
         (
-            _TAKE_KEY + room[0],
+            _TAKE_KEY.format(room[0]),
             (*named, key.fingerprint, row.run_id, row.created_at, *room[1]),
         ),
         *inserting(_HAS_KEY, (*named, row.run_id)),

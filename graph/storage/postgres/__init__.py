@@ -1,0 +1,7 @@
+"""Storage in one Postgres database, owned by one process: one connection writes, several read.
+
+`schema` has the tables, which are SQLite's, and `ownership` says who may write. Nothing of
+`psycopg` is imported before this folder is, which is where a URL names such a database.
+
+Others use `open`.
+"""

@@ -1,0 +1,138 @@
+"""Connections to Postgres, what is read on them, and how SQL is put for it.
+
+Values are put into the SQL on this side (psycopg's client cursors), so that a whole transaction is
+one message and one answer: the loop of this process is what runs wait for, not the database.
+"""
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import lru_cache, partial
+from typing import Any, TypeAlias
+
+import psycopg
+from psycopg import AsyncClientCursor, AsyncConnection
+from psycopg.conninfo import conninfo_to_dict
+from psycopg.pq import TransactionStatus
+
+Connection: TypeAlias = AsyncConnection[tuple[Any, ...]]
+Connect = Callable[[], Awaitable[Connection]]
+
+#: Where the tables are, beside those of other programs in the same database.
+SCHEMA = "runwright"
+
+#: How long it is tried to connect, in seconds.
+CONNECT_TIMEOUT = 5
+
+#: After so many seconds of silence the other end is asked whether it is there, and given up after
+#: three times as many: without that a cut cable would be noticed after hours.
+KEEPALIVE = 5
+
+#: Most connections that read runs, and how long one of them is waited for, in seconds.
+READERS, READER_WAIT = 6, 5.0
+
+
+class TooManyReaders(psycopg.OperationalError):
+    """No connection became free in time."""
+
+    def __init__(self) -> None:
+        super().__init__(f"no connection was free for {READER_WAIT:g} s")
+
+
+def connecting(url: str, *, statement_timeout: float = 0) -> Connect:
+    """What connects to the database of a URL; statements may take so many seconds, 0 is for ever.
+
+    Raises `psycopg.ProgrammingError` for a URL that cannot be read.
+    """
+    given = conninfo_to_dict(url)
+    options = (
+        f"-c search_path={SCHEMA} -c default_transaction_isolation=read\\ committed"
+        f" -c statement_timeout={statement_timeout * 1000:.0f}"
+    )
+    parameters = {
+        "application_name": "runwright",
+        "connect_timeout": CONNECT_TIMEOUT,
+        "keepalives_idle": KEEPALIVE,
+        "keepalives_interval": KEEPALIVE,
+        "keepalives_count": 2,
+        **given,
+        "options": f"{given.get('options', '')} {options}".strip(),
+        "client_encoding": "utf8",
+    }
+    return partial(_connect, parameters)
+
+
+async def _connect(parameters: dict[str, Any]) -> Connection:
+    connection = await AsyncConnection.connect(**parameters, autocommit=True)
+    connection.prepare_threshold = None
+    return connection
+
+
+async def execute(connection: Connection, sql: str, values: Iterable[Any] = ()) -> Any:
+    """The cursor after these statements, which are one transaction."""
+    cursor = AsyncClientCursor(connection)
+    return await cursor.execute(translated(sql).encode(), [*values])
+
+
+_HINT = re.compile(r" INDEXED BY \w+")
+_LENGTH = re.compile(r"length\(CAST\((\w+) AS BLOB\)\)")
+
+
+@lru_cache(maxsize=2_000)
+def translated(sql: str) -> str:
+    """SQL as Postgres reads it: other marks for values, no hints, other names of two functions."""
+    sql = _LENGTH.sub(r"octet_length(\1)", _HINT.sub("", sql)).replace("instr(", "strpos(")
+    return sql.replace("%", "%%").replace("?", "%s")
+
+
+class PostgresReader:
+    """Reads on up to so many connections, which are made where they are needed.
+
+    One that was cut is noticed where it is used, and what was to be read is read on another one.
+    """
+
+    def __init__(self, connect: Connect, most: int = READERS) -> None:
+        self._connect = connect
+        self._places = asyncio.Semaphore(most)
+        self._idle: list[Connection] = []
+
+    async def execute_fetchall(
+        self, sql: str, parameters: Iterable[Any] = (), /
+    ) -> Sequence[tuple[Any, ...]]:
+        """The rows of a statement that changes nothing. Raises `psycopg.Error`."""
+        try:
+            async with asyncio.timeout(READER_WAIT if self._places.locked() else None):
+                await self._places.acquire()
+        except TimeoutError:
+            raise TooManyReaders from None
+        try:
+            return await self._read(sql, [*parameters])
+        finally:
+            self._places.release()
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        while self._idle:
+            await self._idle.pop().close()
+
+    async def _read(self, sql: str, values: Sequence[Any]) -> Sequence[tuple[Any, ...]]:
+        while self._idle:
+            connection = self._idle.pop()
+            try:
+                return await self._read_on(connection, sql, values)
+            except psycopg.OperationalError:
+                if not connection.broken:
+                    raise
+        return await self._read_on(await self._connect(), sql, values)
+
+    async def _read_on(
+        self, connection: Connection, sql: str, values: Sequence[Any]
+    ) -> Sequence[tuple[Any, ...]]:
+        try:
+            cursor = await execute(connection, sql, values)
+            return list(await cursor.fetchall())
+        finally:
+            if connection.closed or connection.info.transaction_status != TransactionStatus.IDLE:
+                await connection.close()
+            else:
+                self._idle.append(connection)

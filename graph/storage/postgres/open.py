@@ -1,0 +1,252 @@
+"""Storage in one Postgres database, owned by one process."""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+
+from graph.settings.keys import without_secrets
+from graph.state.row import RunRow
+from graph.storage.owned import Owner, ServerAddress
+from graph.storage.postgres.checkpoints import PostgresSaver
+from graph.storage.postgres.connection import CONNECT_TIMEOUT, SCHEMA, PostgresReader, connecting
+from graph.storage.postgres.move import Moved, move
+from graph.storage.postgres.ownership import Ownership, own
+from graph.storage.postgres.schema import migrate
+from graph.storage.postgres.search import LONGEST, SEARCHERS, look_up, row_of_words
+from graph.storage.postgres.store import PostgresStore
+from graph.storage.postgres.writer import PostgresWriter
+from graph.storage.search import Found, Search
+from graph.storage.sql.deletion import JsonLists, SqlDeletion
+from graph.storage.sql.index import SqlIndex, inserting
+from graph.storage.sql.outbox import SqlOutbox
+from graph.storage.sql.spending import SqlSpending
+from graph.storage.sql.statements import Statement
+from graph.storage.sql.threads import SqlThreads
+from graph.storage.storage import Storage, StorageError
+
+logger = logging.getLogger("runwright.storage")
+
+#: How often the size of the database is asked for, in seconds.
+SIZES_EVERY = 30.0
+
+_LISTS = JsonLists(
+    pairs="SELECT value->>0 AS id, (value->>1)::integer AS generation"
+    " FROM json_array_elements(?::json)",
+    values="SELECT value FROM json_array_elements_text(?::json)",
+)
+
+
+class PostgresIndex(SqlIndex):
+    """The run index; searches have connections of their own."""
+
+    def __init__(
+        self, reader: PostgresReader, writer: PostgresWriter, searcher: PostgresReader
+    ) -> None:
+        super().__init__(reader, writer)
+        self._searcher = searcher
+
+    async def search(self, owner: str, search: Search) -> Found:
+        return await look_up(self._searcher, owner, search)
+
+    async def check(self) -> None:
+        await self._writer.write(("UPDATE probe SET at = ? WHERE id = 1", (time.time(),)))
+        await self._reader.execute_fetchall("SELECT run_id FROM runs ORDER BY number LIMIT 1")
+
+    def _inserting(self, row: RunRow, condition: str, bounds: Sequence[Any]) -> Sequence[Statement]:
+        return inserting(row, condition, bounds, {"words": row_of_words(row.prompt)})
+
+
+@asynccontextmanager
+async def open_postgres(
+    url: str, *, server: ServerAddress | None, timed: Callable[[float], None] | None = None
+) -> AsyncIterator[Storage]:
+    """Own the database and open it; `timed` is told how long each transaction took, in seconds.
+
+    The tables are made, or brought to this program's version: nobody else has the database. Raises
+    `DatabaseOwned` when another process has it, `StorageError` when it cannot be used.
+    """
+    async with AsyncExitStack() as stack:
+        with explained(url):
+            ownership = await _owned(url, stack)
+            await _migrate(url, owned=True)
+            await ownership.take(server)
+            await stack.enter_async_context(ownership.watching())
+            storage = await _open(url, stack, ownership, timed)
+        yield storage
+
+
+@asynccontextmanager
+async def owning_postgres(url: str) -> AsyncIterator[None]:
+    """Hold the database; the same errors."""
+    async with AsyncExitStack() as stack:
+        with explained(url):
+            await _owned(url, stack)
+        yield
+
+
+async def _owned(url: str, stack: AsyncExitStack) -> Ownership:
+    ownership = await own(connecting(url), place(url), lambda: owner_now(url))
+    stack.push_async_callback(ownership.close)
+    return ownership
+
+
+def migrate_postgres(url: str) -> tuple[int, int]:
+    """Make the tables, or bring them to this program's version; the versions before and now.
+
+    Raises `StorageError`.
+    """
+    with explained(url):
+        return asyncio.run(_migrate(url, owned=False))
+
+
+async def move_into(url: str, source: Path) -> Moved:
+    """Copy what a SQLite file has, which this process owns, into a database where nothing is.
+
+    Raises `DatabaseOwned` where a process has it, and `StorageError`.
+    """
+    with explained(url):
+        async with owning_postgres(url):
+            await _migrate(url, owned=True)
+            connection = await connecting(url)()
+            try:
+                return await move(source, connection, place(url))
+            finally:
+                await connection.close()
+
+
+async def _migrate(url: str, *, owned: bool) -> tuple[int, int]:
+    connection = await connecting(url)()
+    try:
+        before, now = await migrate(connection, place(url), owned=owned)
+    finally:
+        await connection.close()
+    if before != now:
+        logger.info("tables made", extra={"version": now, "before": before})
+    return before, now
+
+
+async def _open(
+    url: str,
+    stack: AsyncExitStack,
+    ownership: Ownership,
+    timed: Callable[[float], None] | None,
+) -> Storage:
+    writer = PostgresWriter(connecting(url), ownership.fence, timed)
+    stack.push_async_callback(writer.aclose)
+    reader = PostgresReader(connecting(url))
+    stack.push_async_callback(reader.aclose)
+    searcher = PostgresReader(connecting(url, statement_timeout=LONGEST), SEARCHERS)
+    stack.push_async_callback(searcher.aclose)
+    index = PostgresIndex(reader, writer, searcher)
+    await index.open()
+    outbox = SqlOutbox(reader, writer)
+    await outbox.open()
+    spending = SqlSpending(reader, writer)
+    await spending.count_left()
+    sizes: dict[str, int] = {}
+    await stack.enter_async_context(_measured(reader, sizes))
+
+    async def fetch(_: str, sql: str, values: Sequence[Any]) -> Sequence[tuple[Any, ...]]:
+        return await searcher.execute_fetchall(sql, values)
+
+    return Storage(
+        backend="postgres",
+        saver=PostgresSaver(reader, writer),
+        reader=PostgresSaver(reader, writer),
+        store=PostgresStore(reader, writer),
+        index=index,
+        threads=SqlThreads(reader, writer, fetch, psycopg.IntegrityError),
+        spending=spending,
+        remove=SqlDeletion(writer, _LISTS),
+        errors=(psycopg.Error,),
+        outbox=outbox,
+        sizes=lambda: sizes,
+    )
+
+
+@asynccontextmanager
+async def _measured(reader: PostgresReader, sizes: dict[str, int]) -> AsyncIterator[None]:
+    """Look every now and then at how large the database is, for as long as the context lasts."""
+
+    async def look() -> None:
+        while True:
+            with suppress(psycopg.Error):
+                [(size,)] = await reader.execute_fetchall(_SIZE)
+                sizes["database"] = int(size)
+                [(log,)] = await reader.execute_fetchall(_LOG)  # some may not
+                sizes["log"] = int(log)
+            await asyncio.sleep(SIZES_EVERY)
+
+    looking = asyncio.create_task(look())
+    try:
+        yield
+    finally:
+        looking.cancel()
+        await asyncio.wait([looking])
+
+
+_SIZE = "SELECT pg_database_size(current_database())"
+
+_LOG = "SELECT coalesce(sum(size), 0)::bigint FROM pg_ls_waldir()"
+
+
+# What is told of a database: where it is, and never a password.
+
+
+def place(url: str) -> str:
+    """The database that a URL names, without who uses it."""
+    given = conninfo_to_dict(url)
+    host = given.get("host") or given.get("hostaddr") or ""
+    port = f":{given['port']}" if given.get("port") else ""
+    return f"postgresql://{quote(str(host), safe=':,/')}{port}/{given.get('dbname') or ''}"
+
+
+@contextmanager
+def explained(url: str) -> Iterator[None]:
+    """What is raised inside becomes a `StorageError` of one line, without the password."""
+    try:
+        yield
+    except psycopg.ProgrammingError as error:
+        if isinstance(error, psycopg.errors.InsufficientPrivilege):
+            raise StorageError(
+                f"cannot make the tables in {place(url)}: {_plain(error, url)}; let a role that may"
+                " do so run `runwright migrate`, or grant it"
+            ) from None
+        raise StorageError(f"{_beginning(error, url)} (RUNWRIGHT_DATABASE_URL)") from None
+    except (psycopg.Error, OSError) as error:
+        raise StorageError(
+            f"{_beginning(error, url)}; the server must answer, and have this database and role"
+            " (RUNWRIGHT_DATABASE_URL)"
+        ) from None
+
+
+def _beginning(error: Exception, url: str) -> str:
+    try:
+        return f"cannot use the database {place(url)}: {_plain(error, url)}"
+    except psycopg.ProgrammingError:  # the URL is what cannot be read, and may be all a secret
+        return "cannot read the URL of the database; it has the form postgresql://role@host/name"
+
+
+def _plain(error: Exception, url: str) -> str:
+    said = " ".join(str(error).split())
+    password = conninfo_to_dict(url).get("password")
+    if password:
+        said = said.replace(str(password), "…").replace(quote(str(password)), "…")
+    return without_secrets(said)
+
+
+def owner_now(url: str) -> Owner | None:
+    """Who has the database just now, None where that cannot be read."""
+    sql = f"SELECT pid, url, secret FROM {SCHEMA}.owner"  # noqa: S608 - constants only
+    with suppress(psycopg.Error), psycopg.connect(url, connect_timeout=CONNECT_TIMEOUT) as there:
+        row = there.execute(sql.encode()).fetchone()
+        return Owner(*row) if row and row[0] is not None else None
+    return None

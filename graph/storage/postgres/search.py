@@ -1,0 +1,170 @@
+"""Searching runs on Postgres: one statement for the page, one for how many match.
+
+What a search may take is bounded by time, on connections of its own: whoever asks for too much is
+told so, and holds up nobody who reads one run.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any
+
+import psycopg
+
+from graph.state import Status
+from graph.state.status import STATUSES
+from graph.storage import search as bounds
+from graph.storage.postgres.connection import PostgresReader
+from graph.storage.search import (
+    Found,
+    Position,
+    Search,
+    SearchTooLarge,
+    is_of_word,
+    searchable,
+    terms,
+)
+from graph.storage.sql.filters import KEYS, Condition, beginning, conditions, of_status, ordering
+from graph.storage.sql.index import COLUMNS, row_of
+from graph.storage.sql.statements import NUMBERS
+
+#: The longest that a statement of a search may take, in seconds, and how many of them there may be
+#: at once.
+LONGEST, SEARCHERS = 5.0, 2
+
+_ORDINAL = "SELECT ordinal FROM owners WHERE owner = ?"
+
+
+async def look_up(reader: PostgresReader, owner: str, search: Search) -> Found:
+    """The runs of an owner that match, a page of them.
+
+    Raises `SearchTooLarge` where a page in this order takes too long.
+    """
+    sought = [words_of(term) for term in terms(search.text)] if search.text is not None else None
+    known = [*await reader.execute_fetchall(_ORDINAL, (owner,))]
+    if not known or sought == []:
+        counts = None if sought is not None else dict.fromkeys(STATUSES, 0)
+        return Found(rows=[], matching=0, counts=counts, after=None)
+    base = int(known[0][0]) * NUMBERS
+    if search.after is not None:
+        number = min(search.after.number, NUMBERS) + base
+        search = replace(search, after=replace(search.after, number=number))
+    words, values = _having(sought)
+    held, given = conditions(search)
+    among = f"FROM runs WHERE owner = ?{held}{words}", [owner, *given, *values]
+    try:
+        places, rows = await _page(reader, search, among)
+    except psycopg.errors.QueryCanceled:
+        if search.sort == "time":
+            raise
+        raise SearchTooLarge(search.sort) from None
+    try:
+        matching, by_status = await _count(reader, search, among)
+        complete = True
+    except psycopg.errors.QueryCanceled:
+        matching, by_status, complete = len(rows), None, False
+        if search.text is None:
+            by_status = dict.fromkeys(STATUSES, 0)
+    after = places[search.limit - 1] if len(places) > search.limit else None
+    return Found(
+        rows=[row_of(row) for row in rows[: search.limit]],
+        matching=matching,
+        counts=by_status,
+        after=after and replace(after, number=after.number - base),
+        complete=complete,
+    )
+
+
+async def _page(
+    reader: PostgresReader, search: Search, among: Condition
+) -> tuple[list[Position], list[Sequence[Any]]]:
+    """The places and rows of one page and one more."""
+    source, values = among
+    key = KEYS[search.sort]
+    status, statuses = of_status(search)
+    begin, begun = beginning(search, key)
+    found = await reader.execute_fetchall(
+        f"SELECT {key} AS key, number, {COLUMNS} {source}{status}{begin}"
+        f" ORDER BY {ordering(search)} LIMIT ?",
+        (*values, *statuses, *begun, search.limit + 1),
+    )
+    places = [Position(key=row[0], number=row[1]) for row in found]
+    return places, [row[2:] for row in found]
+
+
+async def _count(
+    reader: PostgresReader, search: Search, among: Condition
+) -> tuple[int, Mapping[Status, int] | None]:
+    """How many match, and without words how many of each status, up to one more than the bound."""
+    source, values = among
+    if search.text is not None:
+        status, statuses = of_status(search)
+        bound = bounds.MOST_COUNTED_BY_WORDS + 1
+        counting = f"SELECT count(*) FROM (SELECT 1 {source}{status} LIMIT {bound}) AS counted"  # noqa: S608 - constants only
+        [(count,)] = await reader.execute_fetchall(counting, (*values, *statuses))
+        return int(count), None
+    bound = bounds.MOST_COUNTED + 1
+    parts = " UNION ALL ".join(
+        f"SELECT '{one}', count(*) FROM"  # noqa: S608 - constants only
+        f" (SELECT 1 {source} AND status = '{one}' LIMIT {bound}) AS counted"
+        for one in STATUSES
+    )
+    rows = await reader.execute_fetchall(parts, values * len(STATUSES))
+    counts: dict[Status, int] = dict(rows)
+    return sum(counts[status] for status in search.statuses or STATUSES), counts
+
+
+def _having(sought: Sequence[Sequence[str]] | None) -> Condition:
+    """That a prompt has the words of each term, in a row."""
+    if sought is None:
+        return "", []
+    single = sorted({word[:LONGEST_WORD] for words in sought for word in words})
+    rows = [f" {' '.join(words)} " for words in sought]
+    held = f" AND words_of(words) @> ARRAY[{', '.join('?' * len(single))}]"
+    return held + " AND instr(words, ?) > 0" * len(rows), [*single, *rows]
+
+
+# The words of a text as SQLite's full-text search reads them (`unicode61`, no diacritics).
+
+
+#: As much of a word as the index has.
+LONGEST_WORD = 64
+
+_PLAIN = re.compile(r"[0-9a-z]+")
+
+
+def row_of_words(text: str) -> str:
+    """The words of a prompt, each between blanks, in their order."""
+    return f" {' '.join(words_of(text))} "
+
+
+def words_of(text: str) -> list[str]:
+    """The words of a text in their order, without regard to case, width and accents."""
+    plain = searchable(text)
+    return _PLAIN.findall(plain) if plain.isascii() else list(_words(plain))
+
+
+def _words(plain: str) -> Iterator[str]:
+    word = ""
+    for character in plain:
+        bare = _bare(character)
+        if bare is None:
+            continue
+        if is_of_word(bare):
+            word += bare
+        elif word:
+            yield word
+            word = ""
+    if word:
+        yield word
+
+
+@lru_cache(maxsize=10_000)
+def _bare(character: str) -> str | None:
+    """A Latin letter without its accents, None for an accent, and all else as it is."""
+    if "\u0300" <= character <= "\u036f":
+        return None
+    first = unicodedata.normalize("NFD", character)[:1]
+    return first if first.isascii() and first.isalpha() else character

