@@ -16,7 +16,8 @@ from api.lg.questions import question
 from api.lg.views import OURS, RUN_STATUS, error_of, values_of
 from graph.record.events import Event
 from graph.state import RunState, new_run, split
-from graph.state.status import SETTLED, SETTLED_OR_WAITING
+from graph.state.rounds import is_called
+from graph.state.status import SETTLED
 from tools.registry import Tool
 
 #: What can be streamed, and how it is told again: of the others, clients are told that they are
@@ -24,7 +25,8 @@ from tools.registry import Tool
 MODES = ("values", "updates", "messages-tuple", "messages", "custom", "lifecycle")
 
 #: Places of what is told at one number of events, in this order.
-FIRST_MESSAGE, VALUES, ERROR, END, PARTS = 2, 900, 998, 999, 1_000
+LIFECYCLE, UPDATES, FIRST_MESSAGE = 1, 2, 3
+VALUES, ERROR, END, PARTS = 900, 998, 999, 1_000
 
 
 @dataclass(frozen=True, order=True)
@@ -104,11 +106,11 @@ class Teller:
             for event in events:
                 yield Frame("custom", event, Position(event["id"], 0))
         if "lifecycle" in self.modes and (told := _lifecycle(before, state)):
-            yield Frame("lifecycle", told, Position(number, 0 if "custom" not in self.modes else 1))
+            yield Frame("lifecycle", told, Position(number, LIFECYCLE))
         if "updates" in self.modes and before is not None:
             node = next((event["node"] for event in events if event["node"]), None)
             if node is not None and (changed := update_of(before, state)):
-                yield Frame("updates", {node: changed}, Position(number, 1))
+                yield Frame("updates", {node: changed}, Position(number, UPDATES))
         yield from self._messages(before, state, number)
         asked = question(state, self.tools)
         if "updates" in self.modes and asked:
@@ -116,7 +118,6 @@ class Teller:
         if "values" in self.modes:
             values = values_of(state, [*self.earlier, *messages_of(state)], self.tools)
             yield Frame("values", values, Position(number, VALUES))
-        yield from ending(state, number)
 
     def _messages(self, before: RunState | None, state: RunState, number: int) -> Iterator[Frame]:
         if not {"messages", "messages-tuple"} & {*self.modes}:
@@ -196,9 +197,7 @@ def _lifecycle(before: RunState | None, state: RunState) -> dict[str, Any] | Non
 
 
 def ending(state: RunState, number: int) -> Iterator[Frame]:
-    """What a stream closes with once nothing happens without a person."""
-    if state["status"] not in SETTLED_OR_WAITING:
-        return
+    """What a stream closes with, of a run that has ended or waits."""
     if error := error_of(state):
         yield Frame("error", error, Position(number, ERROR))
     told = {"run_id": state["run_id"], "status": RUN_STATUS[state["status"]]}
@@ -234,6 +233,9 @@ def accepted(state: RunState) -> RunState:
         metadata=state.get("metadata"),
         thread_id=state.get("thread_id"),
     )
-    if (fork := state.get("forked_from")) is not None:
-        first["forked_from"] = fork
     return {**first, "log": []}
+
+
+def is_seed(state: RunState) -> bool:
+    """Whether a run was given a state to begin with, which is its first checkpoint."""
+    return state.get("forked_from") is not None or is_called(state)

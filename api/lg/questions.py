@@ -144,6 +144,8 @@ def _is_id(name: str) -> bool:
 
 
 def _read(kind: type[Any], given: Any) -> Any:
+    if not isinstance(given, dict):
+        raise unprocessable("command.resume", "decides nothing; see the question's response_schema")
     try:
         return kind.model_validate(given)
     except ValidationError as invalid:

@@ -217,7 +217,8 @@ class RunCalls:
 
 def _modes(value: str) -> list[str]:
     """JavaScript's client sends several as JSON, or as parameters each."""
-    return [part.strip(' "') for part in value.strip("[]").split(",")]
+    parts = (part.strip(' "') for part in value.strip("[]").split(","))
+    return [part for part in parts if part]
 
 
 def _view(record: Record) -> dict[str, Any]:

@@ -1,13 +1,13 @@
 """Streams of runs: what the record tells from where a reader is, and then each step as it comes."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from api.lg.frames import BEGINNING, PARTS, Frame, Position, Teller, accepted
+from api.lg.frames import BEGINNING, PARTS, Frame, Position, Teller, accepted, ending, is_seed
 from api.streams.sse import HEADERS, unless_gone
 from graph.record.events import events
 from graph.runs.watch import RunSubscription
@@ -53,7 +53,8 @@ class Reading:
             due, seen = states[seen:], len(states)
             if due:
                 continue
-            if self._is_over(subscription):
+            if self._last is not None and self._is_over(subscription):
+                yield self._encoded(ending(self._last, self._number))
                 return
             yield self._parts(subscription, spoken)
             spoken = subscription.spoken
@@ -71,13 +72,17 @@ class Reading:
             return []
         snapshots = await self._runs.threads.snapshots(self._run_id)
         found = [whole(snapshot.values) for snapshot in reversed(snapshots)]
-        found = [accepted(state), *(one for one in found if one.get("status"))]
+        found = [one for one in found if one.get("status")]
+        if not is_seed(state):
+            found.insert(0, accepted(state))
         return [(len(events(one)), one) for one in found]
 
     def _step(self, number: int, state: RunState, subscription: RunSubscription) -> bytes:
         """What is to be told of a state, if it is a later one."""
         if number <= self._number:
             return b""
+        if number == 1 and not is_seed(state):
+            state = accepted(state)  # what went before it is added when it begins
         before, since = self._last, self._number
         self._last, self._number = state, number
         if number < self._place.events:
@@ -85,13 +90,12 @@ class Reading:
         if self._place.events < number and self._place.place >= PARTS:
             self._teller.answering.known = self._place.place - PARTS
         happened = subscription.events[since:number]
-        frames = self._teller.step(before, state, number, happened)
-        return b"".join(one.encoded() for one in frames if self._is_due(one))
+        return self._encoded(self._teller.step(before, state, number, happened))
 
-    def _is_due(self, frame: Frame) -> bool:
-        if frame.at is None:
-            return True
-        return frame.at > self._place
+    def _encoded(self, frames: Iterable[Frame]) -> bytes:
+        """Those that the reader has not been told."""
+        due = (one for one in frames if one.at is None or one.at > self._place)
+        return b"".join(one.encoded() for one in due)
 
     def _parts(self, subscription: RunSubscription, spoken: int) -> bytes:
         if subscription.spoken == spoken or self._last is None:
@@ -99,7 +103,7 @@ class Reading:
         told: list[Frame] = []
         for delta in subscription.deltas_after(spoken):
             told += self._teller.part(self._last, delta["text"], delta["offset"], self._number)
-        return b"".join(one.encoded() for one in told)
+        return self._encoded(told)
 
     def _is_over(self, subscription: RunSubscription) -> bool:
         """Whether the end was told of all that there is."""
