@@ -15,6 +15,7 @@ from starlette.routing import Route
 from api.console.page import page_routes
 from api.console.session import session_routes
 from api.errors.answers import HANDLERS
+from api.lg.routes import lg_routes
 from api.mcp.door import PATH, Door
 from api.middleware.access import Authentication, Loopback
 from api.middleware.headers import AnswerHeaders, HeadAsGet
@@ -114,6 +115,7 @@ def create_app(
             *docs_routes(),
             *page_routes(),
             *session_routes(limits.keys, sessions),
+            *lg_routes(),
             Route(PATH, door, methods=["POST"], include_in_schema=False),
             Route(METRICS, page.answer, methods=["GET"], include_in_schema=False),
         ],
@@ -161,7 +163,13 @@ def _cors(origins: Sequence[str]) -> list[Middleware]:
             allow_headers=[
                 *("Authorization", "Idempotency-Key", "Last-Event-ID", "X-Api-Key"),
                 *("Mcp-Method", "Mcp-Name", "Mcp-Protocol-Version", "Mcp-Session-Id"),
+                *("X-Auth-Scheme", "X-User-Id", "X-Tenant-Id", "X-Organization-Id"),
             ],
-            expose_headers=["Location", "Retry-After", "Idempotency-Replayed", "Mcp-Session-Id"],
+            # A page from elsewhere may ask for a server on this machine, if it may call at all.
+            allow_private_network=True,
+            expose_headers=[
+                *("Location", "Retry-After", "Idempotency-Replayed", "Mcp-Session-Id"),
+                *("Content-Location", "X-Pagination-Total", "X-Pagination-Next"),
+            ],
         )
     ]

@@ -303,17 +303,23 @@ class Runs:
         return await self._resolver.resolve(run_id, decided, output, by=by, owner=owner)
 
     async def fork(
-        self, run_id: str, checkpoint_id: str, edits: Edits, *, owner: str | None
+        self,
+        run_id: str,
+        checkpoint_id: str,
+        edits: Edits,
+        *,
+        owner: str | None,
+        thread_id: str | None = None,
     ) -> Record:
         """Accept a new run that continues from a checkpoint of this one; it is on disk then.
 
         It has the owner of this one, and asks for approval as that does: an approval by then
-        holds for the same plan, not for an edited one.
-
-        Raises `RunNotFound`, `CheckpointNotFound`, `ForkRejected`, `TooManyPosts`, `QueueFull`,
-        `NoRoom`, `RunUsedUp`, `NotAccepting` and `StorageUnavailable`.
+        holds for the same plan, not for an edited one. It begins a thread unless it is told one.
+        Raises `RunNotFound`, `CheckpointNotFound`, `ThreadNotFound`, `ForkRejected`,
+        `TooManyPosts`, `QueueFull`, `NoRoom`, `RunUsedUp`, `NotAccepting`, `StorageUnavailable`.
         """
-        return await self._forker.fork(run_id, checkpoint_id, edits, owner=owner)
+        given = (run_id, checkpoint_id, edits)
+        return await self._forker.fork(*given, owner=owner, thread_id=thread_id)
 
     async def remove(self, run_id: str, *, owner: str | None) -> None:
         """Remove a settled run with everything that is kept of it, for good.

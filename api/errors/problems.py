@@ -10,6 +10,7 @@ from starlette.routing import Match
 from api.errors.access import ACCESS
 from api.errors.kinds import RETRY_AFTER, Cause, FieldError, Kind, field_errors, retry_after
 from api.errors.limits import LIMITS
+from api.errors.protocol import PROTOCOL
 from api.middleware.limits import BodyCutOff
 from api.streams.streams import EventNotFound
 from graph.commands.approval import NotWaiting
@@ -368,6 +369,7 @@ PROBLEMS: Mapping[Cause, Kind] = {
     ),
     **ACCESS,
     **LIMITS,
+    **PROTOCOL,
     Exception: Kind(
         500,
         "internal",

@@ -10,9 +10,21 @@ from graph.record.record import Record
 from graph.runs.accept import Acceptance
 from graph.runs.context import RunContext, thread
 from graph.runs.history import CheckpointNotFound, checkpoint_of
-from graph.state import ForkedFrom, Plan, RunState, Step, in_doubt, is_said_done, new_run
+from graph.state import (
+    NOTHING_BEFORE,
+    THREAD_CONTEXT,
+    ForkedFrom,
+    Plan,
+    RunState,
+    Step,
+    followed,
+    in_doubt,
+    is_said_done,
+    new_run,
+)
 from graph.state.rounds import after_steps, dropped, new_round, rounds_of
 from graph.state.row import RunRow
+from graph.state.status import SETTLED
 from nodes.approval.asking import EXPIRES, required_approval
 from nodes.approval.edited_plan import PlanUnfit, read_plan
 from nodes.contract.json_data import counted_size
@@ -35,13 +47,15 @@ class ForkRejected(Exception):
 class Edits:
     """What is to be another in the forked state; None is what the checkpoint has.
 
-    With another `prompt` and no `steps` the fork is planned anew. `cursor`: how many steps count as
-    done; by default as many as are the same as in the checkpoint.
+    With another `prompt` and no `steps` the fork is planned anew; with `anew` it is whatever the
+    prompt. `cursor`: how many steps count as done; by default as many as are the same as in the
+    checkpoint.
     """
 
     prompt: str | None = None
     steps: Sequence[Mapping[str, Any]] | None = None
     cursor: int | None = None
+    anew: bool = False
 
 
 def seed_of(
@@ -125,10 +139,21 @@ def _unplanned(state: RunState, prompt: str, *, run_id: str, created_at: float) 
     return seed
 
 
+def _in_thread(seed: RunState, state: RunState, edits: Edits, thread_id: str) -> RunState:
+    """The fork as a run of a thread that goes on from the checkpoint, not from its last run.
+
+    Another task after the end of a run has that run before it, too.
+    """
+    before = seed.get("conversation", NOTHING_BEFORE)
+    if edits.prompt is not None and state["status"] in SETTLED:
+        before = followed({**state, "asked": state["prompt"]}, characters=THREAD_CONTEXT) or before
+    return {**seed, "thread_id": thread_id, "conversation": before}
+
+
 def _plan(state: RunState, edits: Edits, tools: Mapping[str, Tool]) -> Plan:
     if edits.steps is None:
         same = edits.prompt is None or edits.prompt == state["prompt"]
-        return _made(state) if same else Plan(steps=[])
+        return _made(state) if same and not edits.anew else Plan(steps=[])
     try:
         usable = run_tools(state, tools)
         edited = read_plan({"steps": list(edits.steps)}, usable, state["limits"])
@@ -202,7 +227,13 @@ class Forker:
         self._approval_expires = approval_expires
 
     async def fork(
-        self, run_id: str, checkpoint_id: str, edits: Edits, *, owner: str | None
+        self,
+        run_id: str,
+        checkpoint_id: str,
+        edits: Edits,
+        *,
+        owner: str | None,
+        thread_id: str | None = None,
     ) -> Record:
         """As `Runs.fork`."""
         self._acceptance.check()
@@ -222,6 +253,8 @@ class Forker:
             expires=self._approval_expires,
             models=self._models,
         )
+        if thread_id is not None:
+            seed = _in_thread(seed, state, edits, thread_id)
         row = RunRow(
             run_id=seed["run_id"],
             owner=seed["owner"],
@@ -234,5 +267,6 @@ class Forker:
             metadata=seed.get("metadata"),
             forked_from=run_id,
             seed=seed,
+            thread_id=thread_id,
         )
         return await self._acceptance.accept(row)
