@@ -5,6 +5,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
+from datetime import UTC
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +121,7 @@ async def test_all_that_is_kept_beside_runs_moves_with_them(
         assert (due.run_id, due.status) == ("a", "completed")
         assert item is not None
         assert moved is not None
-        assert (moved.value, moved.created_at) == (item.value, item.created_at)
+        assert (moved.value, moved.created_at) == (item.value, item.created_at.replace(tzinfo=UTC))
         assert await storage.threads.named("me", "home") == "a"
         assert [row.run_id for row in found.rows] == ["b", "a"]
         assert [row.run_id for row in last.rows] == ["c"]
