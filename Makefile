@@ -1,10 +1,10 @@
 PYTHON ?= python3
 BIN    := .venv/bin
 
-.PHONY: run audit soak-effects soak-kills soak-points studio test test-rest test-all test-real-llm lint style types notebook models mcp dev lock clean bench-agent bench-agent-real bench-answers bench-answers-real bench-flight bench-house bench-keeping bench-live bench-mcp bench-planner bench-planning bench-runs bench-search
+.PHONY: run audit soak-effects soak-kills soak-points studio test test-rest test-all test-real-llm lint style types notebook models mcp otel postgres dev lock clean bench-agent bench-agent-real bench-answers bench-answers-real bench-flight bench-house bench-keeping bench-live bench-mcp bench-planner bench-planning bench-runs bench-search
 
 # `value`, since in JSON there may be a $.
-run: .venv/.installed $(if $(value RUNWRIGHT_MODELS),.venv/.models) $(if $(value RUNWRIGHT_MCP),.venv/.mcp) $(if $(filter otlp,$(value RUNWRIGHT_TRACES)),.venv/.otel) ## start the server on http://127.0.0.1:8000
+run: .venv/.installed $(if $(value RUNWRIGHT_MODELS),.venv/.models) $(if $(value RUNWRIGHT_MCP),.venv/.mcp) $(if $(filter otlp,$(value RUNWRIGHT_TRACES)),.venv/.otel) $(if $(filter postgres%,$(value RUNWRIGHT_DATABASE_URL)),.venv/.postgres) ## start the server on http://127.0.0.1:8000
 	@exec $(BIN)/runwright serve
 
 # It tells nobody anything: no usage statistics, no look for newer versions, no traces, and no key
@@ -110,6 +110,8 @@ mcp: .venv/.mcp             ## what is needed beside for the tools of MCP server
 
 otel: .venv/.otel           ## what is needed beside to export traces; `make run` sees to it by itself
 
+postgres: .venv/.postgres   ## what is needed beside to keep runs in Postgres; `make run` sees to it by itself
+
 dev: .venv/.dev             ## what tests, Studio and the notebook need; their targets see to it by themselves
 
 # Without it every pin stays that still fits.
@@ -126,6 +128,7 @@ lock:                       ## resolve the newest allowed versions into the cons
 	$(LOCK) -c constraints-dev.txt --extra checkout --extra models pyproject.toml -o constraints-models.txt
 	$(LOCK) -c constraints-dev.txt --extra checkout --extra mcp pyproject.toml -o constraints-mcp.txt
 	$(LOCK) -c constraints-dev.txt --extra checkout --extra otel pyproject.toml -o constraints-otel.txt
+	$(LOCK) -c constraints-dev.txt --extra checkout --extra postgres pyproject.toml -o constraints-postgres.txt
 	echo 'schemathesis>=4.32' | $(LOCK) - -o tests/fuzz_constraints.txt
 	echo 'openapi-python-client>=0.29' | $(LOCK) - -o tests/client_constraints.txt
 	echo 'pip-audit>=2.10.1' | $(LOCK) - -o tests/audit_constraints.txt
@@ -168,10 +171,15 @@ TELL = @test -z "$(filter $(1),$?)" || echo "installing $$(($(call PINS,$(1)) - 
 	@$(BIN)/python $(INSTALL) constraints-otel.txt
 	@touch $@
 
+.venv/.postgres: constraints-postgres.txt .venv/.installed
+	$(call TELL,constraints-postgres.txt,constraints.txt,13 MB,about half a minute)
+	@$(BIN)/python $(INSTALL) constraints-postgres.txt
+	@touch $@
+
 .venv/.dev: constraints-dev.txt .venv/.installed
 	$(call TELL,constraints-dev.txt,constraints.txt,800 MB,about two minutes)
 	@$(BIN)/python $(INSTALL) constraints-dev.txt
-	@touch .venv/.models .venv/.mcp .venv/.otel $@
+	@touch .venv/.models .venv/.mcp .venv/.otel .venv/.postgres $@
 
 # The fuzzer has an environment of its own: it and LangGraph's server ask for different versions of
 # one package.

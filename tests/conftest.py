@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, settings
 from graph.storage.open import open_storage
 from graph.storage.storage import Storage
 from tests.support.clocks import Clocks
-from tests.support.databases.postgres import PostgresServer
+from tests.support.databases.postgres import EVERYWHERE, PostgresServer, runs_kept_in
 from tests.support.examples import examples
 from tests.support.patience import SLOWNESS, patience
 from tests.support.runs.fake_runs import FakeRuns, application, serving
@@ -59,14 +59,20 @@ def pytest_collection() -> Generator[None, object, object]:
 
 
 #: Whose tests run on both backends in `make test`; the others do on Postgres in `make test-rest`.
-ON_BOTH = ("tests/graph/storage/", "tests/graph/runs/test_threads.py", "tests/graph/runs/test_runs")
+ON_BOTH = (
+    "tests/graph/storage/",
+    "tests/graph/runs/test_threads.py",
+    "tests/graph/runs/test_runs.py",
+    "tests/graph/runs/killed/test_crashes.py",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests that need no second backend each time are slow on it."""
     for item in items:
         parameters = getattr(getattr(item, "callspec", None), "params", {})
-        if parameters.get("database_url") == "postgres" and not item.nodeid.startswith(ON_BOTH):
+        on = parameters.get("database_url") or parameters.get("kept_on")
+        if on == "postgres" and not item.nodeid.startswith(ON_BOTH):
             item.add_marker(pytest.mark.slow)
 
 
@@ -114,6 +120,13 @@ def postgres() -> Iterator[PostgresServer]:
         yield server
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _everywhere(request: pytest.FixtureRequest) -> None:
+    """With `TEST_BACKEND=postgres` all servers that tests start keep their runs there."""
+    if os.environ.get("TEST_BACKEND") == "postgres":
+        EVERYWHERE.append(request.getfixturevalue("postgres"))
+
+
 @pytest.fixture(params=["sqlite", "postgres"])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path, empty_database: Path) -> str:
     """An empty database on each backend; one more joins by its parameter, and its URL here."""
@@ -121,6 +134,17 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path, empty_database:
         server: PostgresServer = request.getfixturevalue("postgres")
         return server.empty()
     return f"sqlite:///{shutil.copy(empty_database, tmp_path)}"
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def kept_on(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """What the servers of the test's folder keep their runs in, each backend in turn."""
+    if request.param == "sqlite":
+        yield "sqlite"
+        return
+    server: PostgresServer = request.getfixturevalue("postgres")
+    with runs_kept_in(tmp_path, server.empty()):
+        yield "postgres"
 
 
 @pytest.fixture

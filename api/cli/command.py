@@ -349,7 +349,7 @@ def _migrate(options: argparse.Namespace, runner: asyncio.Runner) -> int:
         runs, stored = counted(moved.runs, "run", grouped=True), f"{moved.stored:,} entries"
         say(line(f"{runs} with {moved.checkpoints:,} checkpoints and {stored} of the store moved"))
         return 0
-    before, now = migrate(settings.database_url)
+    before, now = runner.run(migrate(settings.database_url))
     said = "already has" if before == now else "now has"
     say(line(f"the database {said} version {now} of the tables"))
     return 0

@@ -95,7 +95,7 @@ class Settings(BaseSettings):
     # Where runs are kept
     database_url: str = Field(
         "sqlite:///runwright.db",
-        description="sqlite:///relative.db, sqlite:////absolute.db or memory://",
+        description="sqlite:///relative.db, sqlite:////absolute.db, postgresql://… or memory://",
     )
     retention: float = Field(
         30.0,

@@ -103,13 +103,13 @@ def postgres() -> ModuleType:
     return opening
 
 
-def migrate(url: str) -> tuple[int, int]:
+async def migrate(url: str) -> tuple[int, int]:
     """Make the tables of a Postgres database, or upgrade them; the versions before and now.
 
     Raises `StorageError`.
     """
     _check_postgres(url)
-    return postgres().migrate_postgres(url)  # type: ignore[no-any-return]
+    return await postgres().migrate_postgres(url)  # type: ignore[no-any-return]
 
 
 async def move(source: str, url: str) -> "Moved":

@@ -16,6 +16,7 @@ from api.parameters import LONGEST_WAIT
 from api.streams.sse import HEARTBEAT
 from graph.settings import Settings
 from tests.support.checkout import ROOT
+from tests.support.databases.postgres import PostgresServer, runs_kept_in
 from tests.support.deployment import deployment_page as page
 from tests.support.servers.server_process import environment, runwright, serving
 
@@ -49,6 +50,28 @@ def test_a_server_with_traces_and_webhooks_as_the_page_has_them_starts(
     with serving(tmp_path, **given) as server:
         server.settled(server.post("what is 2 plus 3"))
         assert server.terminate() == 0
+
+
+def test_what_a_file_has_is_moved_to_postgres_and_served_from_there(
+    tmp_path: Path, postgres: PostgresServer
+) -> None:
+    making, setting, migrating, serves, moving = page.POSTGRES.splitlines()
+    url = postgres.make("documented")
+    with serving(tmp_path) as server:
+        run_id = server.post("add todo milk")
+        server.settled(run_id)
+        server.terminate()
+    for line in (migrating, moving.replace("runwright.db", f"{tmp_path}/runs.db")):
+        done = runwright(
+            *arguments_of(line.split("#")[0].strip()), folder=tmp_path, database_url=url
+        )
+        assert done.returncode == 0, (line, done.stderr)
+
+    assert making.startswith("make postgres ")
+    assert setting.startswith("export RUNWRIGHT_DATABASE_URL=postgresql://")
+    assert serves == "runwright serve"
+    with runs_kept_in(tmp_path, url), serving(tmp_path) as server:
+        assert server.get(run_id)["status"] == "completed"
 
 
 def test_the_commands_do_what_is_told_beside_a_server(tmp_path: Path) -> None:

@@ -122,6 +122,17 @@ def test_what_exports_traces_comes_with_the_first_run_that_does(checkout: Checko
     assert checkout.installed == ["constraints-otel.txt"]
 
 
+def test_the_driver_of_postgres_comes_with_the_first_run_that_keeps_runs_there(
+    checkout: Checkout,
+) -> None:
+    checkout.make("run", RUNWRIGHT_DATABASE_URL="sqlite:///runs.db")
+    url = "postgresql://me:a$b@host/runs"
+    told, *others = checkout.make("run", RUNWRIGHT_DATABASE_URL=url).stdout.splitlines()
+    assert_told(told, pins_for_here("-postgres") - pins_for_here())
+    assert others == ["serving"]
+    assert checkout.installed == ["constraints-postgres.txt"]
+
+
 def test_the_page_about_models_says_what_they_add() -> None:
     page = (ROOT / "docs" / "multi_provider_llm.md").read_text()
     [(models, running)] = re.findall(r"it is (\d+) MB, beside (\d+)\.", page)

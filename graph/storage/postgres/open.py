@@ -98,13 +98,13 @@ async def _owned(url: str, stack: AsyncExitStack) -> Ownership:
     return ownership
 
 
-def migrate_postgres(url: str) -> tuple[int, int]:
+async def migrate_postgres(url: str) -> tuple[int, int]:
     """Make the tables, or bring them to this program's version; the versions before and now.
 
     Raises `StorageError`.
     """
     with explained(url):
-        return asyncio.run(_migrate(url, owned=False))
+        return await _migrate(url, owned=False)
 
 
 async def move_into(url: str, source: Path) -> Moved:
@@ -139,7 +139,7 @@ async def _open(
     ownership: Ownership,
     timed: Callable[[float], None] | None,
 ) -> Storage:
-    writer = PostgresWriter(connecting(url), ownership.fence, timed)
+    writer = PostgresWriter(connecting(url), ownership.fence, ownership.refused, timed)
     stack.push_async_callback(writer.aclose)
     reader = PostgresReader(connecting(url))
     stack.push_async_callback(reader.aclose)
@@ -202,11 +202,19 @@ _LOG = "SELECT coalesce(sum(size), 0)::bigint FROM pg_ls_waldir()"
 
 
 def place(url: str) -> str:
-    """The database that a URL names, without who uses it."""
+    """The database that a URL names, without who uses it.
+
+    Raises `psycopg.ProgrammingError` where it cannot be read, or would be read wrong: a password
+    with a / or an @ that is written as it is makes other parts of what follows.
+    """
     given = conninfo_to_dict(url)
-    host = given.get("host") or given.get("hostaddr") or ""
-    port = f":{given['port']}" if given.get("port") else ""
-    return f"postgresql://{quote(str(host), safe=':,/')}{port}/{given.get('dbname') or ''}"
+    host = str(given.get("host") or given.get("hostaddr") or "")
+    port, name = str(given.get("port") or ""), str(given.get("dbname") or "")
+    if (not port.replace(",", "").isdecimal() and port) or {"@", "/"} & {*name}:
+        raise psycopg.ProgrammingError("no port, or no name of a database")
+    if host.startswith("/"):  # a socket
+        return f"postgresql:///{name}?host={host}"
+    return f"postgresql://{host}{':' if port else ''}{port}/{name}"
 
 
 @contextmanager
@@ -232,7 +240,10 @@ def _beginning(error: Exception, url: str) -> str:
     try:
         return f"cannot use the database {place(url)}: {_plain(error, url)}"
     except psycopg.ProgrammingError:  # the URL is what cannot be read, and may be all a secret
-        return "cannot read the URL of the database; it has the form postgresql://role@host/name"
+        return (
+            "cannot read the URL of the database; it has the form postgresql://role@host/name, and"
+            " what else than letters and digits is in a password is written as %40 is for @"
+        )
 
 
 def _plain(error: Exception, url: str) -> str:

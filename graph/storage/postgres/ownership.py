@@ -28,6 +28,9 @@ APPLICATION, OWNER, WRITERS, TABLES = 0x52554E57, 1, 2, 3
 #: take; how often it is tried to take the lock back. All in seconds.
 BEAT, LATE, AGAIN = 2.0, 8.0, 0.5
 
+#: How Postgres names what `fence` raises.
+FENCED = "55RUN"
+
 #: What the process ends with when the database has come to belong to another one.
 TAKEN = 75
 
@@ -83,6 +86,15 @@ class Ownership:
             raise DatabaseLost
         return f"SELECT fence({self.epoch}, {str(durable).lower()})"
 
+    def refused(self, error: psycopg.Error) -> None:
+        """What the database raised; the process ends where that is its fence."""
+        if error.sqlstate == FENCED:
+            self._taken()
+
+    def _taken(self) -> None:
+        logger.error("%s belongs to another process now; this one ends", self._place)
+        self._end()
+
     async def take(self, server: ServerAddress | None) -> None:
         """Become the one whose transactions are let through; the tables are there."""
         values = os.getpid(), server and server.url, server and server.secret, time()
@@ -136,8 +148,7 @@ class Ownership:
             [locked] = await cursor.fetchone()
             owner = await (await execute(connection, _EPOCH)).fetchone()
             if owner is None or owner[0] != self.epoch:
-                logger.error("%s belongs to another process now; this one ends", self._place)
-                self._end()
+                self._taken()
                 return False
             if locked:
                 self._connection, connection = connection, self._connection

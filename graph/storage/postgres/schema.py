@@ -10,7 +10,7 @@ from typing import Any
 
 from graph.state.status import SETTLED, SETTLED_OR_WAITING, UNSETTLED
 from graph.storage.postgres.connection import SCHEMA, Connection, execute
-from graph.storage.postgres.ownership import APPLICATION, OWNER, TABLES, WRITERS
+from graph.storage.postgres.ownership import APPLICATION, FENCED, OWNER, TABLES, WRITERS
 from graph.storage.sql.statements import NUMBERS, listed
 from graph.storage.storage import StorageError
 
@@ -254,7 +254,7 @@ _OWNER = f"""
     CREATE FUNCTION fence(mine bigint, durable boolean) RETURNS void LANGUAGE plpgsql AS $$ BEGIN
         PERFORM pg_advisory_xact_lock_shared({APPLICATION}, {WRITERS});
         IF NOT EXISTS (SELECT 1 FROM owner WHERE id = {OWNER} AND epoch = mine) THEN
-            RAISE EXCEPTION 'the database belongs to another process' USING ERRCODE = '55RUN';
+            RAISE EXCEPTION 'the database belongs to another process' USING ERRCODE = '{FENCED}';
         END IF;
         IF NOT durable THEN
             PERFORM set_config('synchronous_commit', 'off', true);

@@ -39,18 +39,20 @@ class PostgresWriter:
     """Writes what is submitted, in that order, several submissions in one transaction.
 
     `fence` gives what each transaction begins with, for one that waits for the disk or does not: it
-    fails in a process to which the database no longer belongs. `timed` is told how long each
-    transaction took, in seconds. Raises `psycopg.Error`.
+    fails in a process to which the database no longer belongs; `refused` is given what it raised.
+    `timed` is told how long each transaction took, in seconds. Raises `psycopg.Error`.
     """
 
     def __init__(
         self,
         connect: Connect,
         fence: Callable[[bool], str],
+        refused: Callable[[psycopg.Error], None],
         timed: Callable[[float], None] | None = None,
     ) -> None:
         self._connect = connect
         self._fence = fence
+        self._refused = refused
         self._timed = timed
         self._connection: Connection | None = None
         self._submitted: asyncio.Queue[_Submission | None] = asyncio.Queue()
@@ -96,6 +98,7 @@ class PostgresWriter:
         try:
             outcomes = [*await self._transaction(batch)]
         except psycopg.OperationalError as error:
+            self._refused(error)
             # The database is not there or its disk full, which is no better for each of them alone.
             outcomes = [error] * len(batch)
         except Exception as error:

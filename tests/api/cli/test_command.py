@@ -94,7 +94,7 @@ def test_a_taken_port_is_one_line(tmp_path: Path) -> None:
     ("url", "named"),
     [
         ("sqlite:////proc/none/runs.db", "/proc/none/runs.db"),
-        ("postgres://localhost/runs", "'postgres://localhost/runs'"),
+        ("mysql://localhost/runs", "'mysql://localhost/runs'"),
         ("sqlite:///", "'sqlite:///'"),
     ],
 )

@@ -212,7 +212,7 @@ def test_a_database_that_is_served_is_told_with_its_server(tmp_path: Path) -> No
 def test_a_database_that_cannot_be_used_is_told_as_a_start_tells_it(
     tmp_path: Path, kept: bool
 ) -> None:
-    url = f"sqlite:///{tmp_path}/none/runs.db" if kept else "postgres://x"
+    url = f"sqlite:///{tmp_path}/none/runs.db" if kept else "mysql://x"
     code, found = doctor_called(tmp_path, database_url=url)
     started = call("serve", folder=tmp_path, database_url=url)
 

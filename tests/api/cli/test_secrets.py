@@ -11,7 +11,7 @@ from tests.support.servers.command_call import call
 
 KEY, _ = new_key("alice")
 PASSWORD = "hunter2-p@ss/w"
-URL = f"postgres://ann:{PASSWORD}@db.example/runs?sslpassword=hunter3"
+URL = f"mysql://ann:{PASSWORD}@db.example/runs?sslpassword=hunter3"
 
 #: Forms of a secret, each with the words that nobody may see.
 SECRETS = {
@@ -64,7 +64,7 @@ def test_a_password_in_the_url_of_a_server_is_not_printed(tmp_path: Path) -> Non
 def test_doctor_says_where_the_fault_is_all_the_same(tmp_path: Path) -> None:
     done = call("doctor", "--json", folder=tmp_path, database_url=URL)
     [told] = [one for one in json.loads(done.stdout)["checks"] if one["check"] == "database"]
-    assert told["message"].startswith("'postgres://…@db.example/runs?sslpassword=…' names no")
+    assert told["message"].startswith("'mysql://…@db.example/runs?sslpassword=…' names no")
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
@@ -66,9 +65,9 @@ async def begin(graph: RunGraph, steps: int) -> None:
     await graph.aupdate_state(CONFIG, split(state), as_node="plan")
 
 
-async def die_in_step(path: str, number: int) -> None:
+async def die_in_step(url: str, number: int) -> None:
     """Execute a run of 80 steps in this process until a step kills it."""
-    async with open_storage(f"sqlite:///{path}") as storage:
+    async with open_storage(url) as storage:
         graph = graph_on(storage, deadly=number)
         await begin(graph, 80)
         await graph.ainvoke(None, CONFIG, durability="sync")
@@ -80,9 +79,9 @@ async def resume(graph: RunGraph, config: RunnableConfig = CONFIG) -> list[Any]:
     return list(values["log"])
 
 
-async def stored(path: Path) -> RunState:
+async def stored(url: str) -> RunState:
     """The state as a process reads it that was just started."""
-    async with open_storage(f"sqlite:///{path}") as storage:
+    async with open_storage(url) as storage:
         snapshot = await graph_on(storage).aget_state(CONFIG)
         return whole(snapshot.values)
 
@@ -99,13 +98,12 @@ async def history(graph: RunGraph) -> dict[int, StateSnapshot]:
     return found
 
 
-async def test_a_log_longer_than_its_snapshots_is_read_back_whole(tmp_path: Path) -> None:
-    path = tmp_path / "runs.db"
-    async with open_storage(f"sqlite:///{path}") as storage:
+async def test_a_log_longer_than_its_snapshots_is_read_back_whole(database_url: str) -> None:
+    async with open_storage(database_url) as storage:
         graph = graph_on(storage)
         await begin(graph, 120)
         log = await resume(graph)
-    state = await stored(path)
+    state = await stored(database_url)
 
     assert steps(log) == list(range(1, 121))
     assert state["log"] == log
@@ -113,10 +111,10 @@ async def test_a_log_longer_than_its_snapshots_is_read_back_whole(tmp_path: Path
 
 
 async def test_a_snapshot_of_the_log_is_stored_now_and_then_and_not_each_time(
-    tmp_path: Path,
+    database_url: str,
 ) -> None:
     """Without any, reading a long run would replay it all; with all, it would grow by squares."""
-    async with open_storage(f"sqlite:///{tmp_path}/runs.db") as storage:
+    async with open_storage(database_url) as storage:
         graph = graph_on(storage)
         await begin(graph, 120)
         await resume(graph)
@@ -125,8 +123,8 @@ async def test_a_snapshot_of_the_log_is_stored_now_and_then_and_not_each_time(
     assert sum("log" in checkpoint["channel_values"] for checkpoint in checkpoints) == 2
 
 
-async def test_every_checkpoint_of_a_run_has_the_log_of_its_moment(tmp_path: Path) -> None:
-    async with open_storage(f"sqlite:///{tmp_path}/runs.db") as storage:
+async def test_every_checkpoint_of_a_run_has_the_log_of_its_moment(database_url: str) -> None:
+    async with open_storage(database_url) as storage:
         graph = graph_on(storage)
         await begin(graph, 60)
         await resume(graph)
@@ -140,10 +138,9 @@ async def test_every_checkpoint_of_a_run_has_the_log_of_its_moment(tmp_path: Pat
 
 
 async def test_a_fork_from_an_older_checkpoint_goes_on_from_the_log_of_then(
-    tmp_path: Path,
+    database_url: str,
 ) -> None:
-    path = tmp_path / "runs.db"
-    async with open_storage(f"sqlite:///{path}") as storage:
+    async with open_storage(database_url) as storage:
         graph = graph_on(storage)
         await begin(graph, 60)
         first = await resume(graph)
@@ -151,46 +148,43 @@ async def test_a_fork_from_an_older_checkpoint_goes_on_from_the_log_of_then(
         fork = await graph.aupdate_state(old.config, {"log": [MARK]}, as_node="execute_step")
         await resume(graph, fork)
         trunk = await graph.aget_state(old.config)
-    log = (await stored(path))["log"]
+    log = (await stored(database_url))["log"]
 
     assert steps(log) == [*range(1, 56), "mark", *range(56, 61)]
     assert log[:55] == first[:55]
     assert steps(trunk.values["log"]) == list(range(1, 56))
 
 
-async def test_an_entry_added_from_outside_is_there_once(tmp_path: Path) -> None:
-    path = tmp_path / "runs.db"
-    async with open_storage(f"sqlite:///{path}") as storage:
+async def test_an_entry_added_from_outside_is_there_once(database_url: str) -> None:
+    async with open_storage(database_url) as storage:
         graph = graph_on(storage)
         await begin(graph, 2)
         await graph.aupdate_state(CONFIG, {"log": [MARK]}, as_node="plan")
         await resume(graph)
         await graph.aupdate_state(CONFIG, {"log": [MARK, MARK]}, as_node="finalize")
 
-    assert steps((await stored(path))["log"]) == ["mark", 1, 2, "mark", "mark"]
+    assert steps((await stored(database_url))["log"]) == ["mark", 1, 2, "mark", "mark"]
 
 
-async def test_a_second_prompt_on_a_thread_begins_with_an_empty_log(tmp_path: Path) -> None:
-    path = tmp_path / "runs.db"
-    async with open_storage(f"sqlite:///{path}") as storage:
+async def test_a_second_prompt_on_a_thread_begins_with_an_empty_log(database_url: str) -> None:
+    async with open_storage(database_url) as storage:
         graph = graph_on(storage)
         await begin(graph, 55)
         await resume(graph)
         await graph.ainvoke({"prompt": "what is 2 + 2"}, CONFIG, durability="sync")
-    state = await stored(path)
+    state = await stored(database_url)
 
     assert [(entry["tool"], entry["output"]) for entry in state["log"]] == [("calculator", 4)]
     assert state["run_id"] != RUN_ID
 
 
-async def test_a_killed_process_loses_no_entry_and_doubles_none(tmp_path: Path) -> None:
-    path = tmp_path / "runs.db"
-    for_kill = [sys.executable, "-c", _DIES_IN_A_RUN, str(path), "60"]
+async def test_a_killed_process_loses_no_entry_and_doubles_none(database_url: str) -> None:
+    for_kill = [sys.executable, "-c", _DIES_IN_A_RUN, database_url, "60"]
     process = subprocess.run(for_kill, cwd=ROOT, timeout=patience(), check=False)  # noqa: ASYNC221
     assert process.returncode == -signal.SIGKILL
-    assert steps((await stored(path))["log"]) == list(range(1, 60))
-    async with open_storage(f"sqlite:///{path}") as storage:
+    assert steps((await stored(database_url))["log"]) == list(range(1, 60))
+    async with open_storage(database_url) as storage:
         log = await resume(graph_on(storage))
 
     assert steps(log) == list(range(1, 81))
-    assert (await stored(path))["log"] == log
+    assert (await stored(database_url))["log"] == log

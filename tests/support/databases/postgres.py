@@ -1,12 +1,15 @@
 """A real Postgres for the tests, from a wheel that has its programs in it."""
 
+import asyncio
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Self
@@ -20,15 +23,21 @@ from tests.support.patience import wait_until
 #: Who it runs as where the tests run as root, which it refuses to.
 USER = "nobody"
 
-#: The database that tests get, empty.
-NAME = "runwright"
+#: The database that tests get, empty, and what it is copied from.
+NAME, TEMPLATE = "runwright", "template_of_runs"
 
 #: What each folder of a test has its runs in, where that is no file of its own.
 DATABASES: dict[Path, str] = {}
 
 
+#: The server on which every folder has a database, where all servers are to be tried on Postgres.
+EVERYWHERE: list["PostgresServer"] = []
+
+
 def database_of(folder: Path) -> str:
     """The URL of the database of a folder."""
+    if EVERYWHERE and folder not in DATABASES:
+        DATABASES[folder] = EVERYWHERE[0].make(f"runs_{len(DATABASES)}")
     return DATABASES.get(folder, f"sqlite:///{folder}/runs.db")
 
 
@@ -40,6 +49,16 @@ def runs_kept_in(folder: Path, url: str) -> Iterator[None]:
         yield
     finally:
         del DATABASES[folder]
+
+
+def rows_of(folder: Path, sql: str) -> list[tuple[Any, ...]]:
+    """What a folder's database has, whichever it is; beside a live server, too."""
+    if url := DATABASES.get(folder):
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute(f"SET search_path TO {SCHEMA}".encode())
+            return connection.execute(sql.encode()).fetchall()
+    with closing(sqlite3.connect(folder / "runs.db")) as database:
+        return database.execute(sql).fetchall()
 
 
 class PostgresServer:
@@ -58,8 +77,10 @@ class PostgresServer:
         self._run("initdb", *initdb, "--locale=C.UTF-8", "--no-sync")
         self._process: subprocess.Popen[bytes] | None = None
         self.start()
-        self.execute(f"CREATE DATABASE {NAME}", database="postgres")
-        migrate_postgres(self.url)
+        self.execute(f"CREATE DATABASE {TEMPLATE}", database="postgres")
+        with ThreadPoolExecutor(1) as thread:  # also where a loop runs in this one
+            thread.submit(asyncio.run, migrate_postgres(self.url_of(TEMPLATE))).result()
+        self.make(NAME)
 
     def __enter__(self) -> Self:
         return self
@@ -76,6 +97,11 @@ class PostgresServer:
     def url_of(self, database: str, user: str = "postgres") -> str:
         """Any database."""
         return f"postgresql://{user}@/{database}?host={self._data}"
+
+    def make(self, database: str) -> str:
+        """The URL of a new database, with tables in which nothing is."""
+        self.execute(f"CREATE DATABASE {database} TEMPLATE {TEMPLATE}", database="postgres")
+        return self.url_of(database)
 
     def start(self) -> None:
         """Start it; it answers when this returns."""

@@ -23,6 +23,7 @@ def blocks(language: str) -> list[str]:
     BACKUP,
     BACKUP_FOLDER,
     CONTAINER_BACKUP,
+    POSTGRES,
     UPGRADE,
     CONTAINER_UPGRADE,
     TRACES,

@@ -4,10 +4,9 @@ A run that several starts in a row brought no further is given up, as it may be 
 process. Where a test kills servers at random, a slow machine makes every run look like that.
 """
 
-import sqlite3
-from contextlib import closing
 from pathlib import Path
 
+from tests.support.databases.postgres import rows_of
 from tests.support.patience import wait_until
 
 _STUCK = """
@@ -19,14 +18,12 @@ _STUCK = """
 
 def await_unstuck(folder: Path) -> None:
     """Wait until the server has brought each run further that was started more than once."""
-    with closing(sqlite3.connect(folder / "runs.db")) as database:
-        wait_until(
-            lambda: not database.execute(_STUCK).fetchall(),
-            otherwise=lambda: f"stuck: {database.execute(_STUCK).fetchall()}",
-        )
+    wait_until(
+        lambda: not rows_of(folder, _STUCK),
+        otherwise=lambda: f"stuck: {rows_of(folder, _STUCK)}",
+    )
 
 
 def starts(folder: Path) -> list[tuple[str, int]]:
     """How often each run was taken up."""
-    with closing(sqlite3.connect(folder / "runs.db")) as database:
-        return database.execute("SELECT run_id, taken_up FROM runs ORDER BY run_id").fetchall()
+    return rows_of(folder, "SELECT run_id, taken_up FROM runs ORDER BY run_id")

@@ -79,7 +79,7 @@ def runwright(
 def make(*arguments: str) -> list[str]:
     """The command, with the environment that the tests run in instead of one of its own."""
     programs = Path(sys.executable).parent
-    stamps = [f"--old-file=.venv/.{name}" for name in ("installed", "models", "dev")]
+    stamps = [f"--old-file=.venv/.{name}" for name in ("installed", "models", "postgres", "dev")]
     return ["make", *stamps, f"BIN={programs}", *arguments]
 
 

@@ -30,7 +30,7 @@ WRONG = (
     {"port": "http", "step_timeout": "-1", "log": "xml"},
     {"tools": "nowhere:nothing"},
     {"tools": "examples.flaky"},
-    {"database_url": "postgres://localhost/runs"},
+    {"database_url": "mysql://localhost/runs"},
     {"models": '["gpt"]'},
     {"api_keys": "alice"},
     {"host": "0.0.0.0", "api_keys": ""},

@@ -10,6 +10,8 @@ import pytest
 
 from tests.support.servers.server_process import ServerProcess, serving
 
+pytestmark = pytest.mark.usefixtures("kept_on")
+
 RUNS = 300
 TOOLS = "examples.flaky:sleep,examples.flaky:fail_times"
 

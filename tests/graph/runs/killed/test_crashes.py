@@ -5,10 +5,14 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.support.own_tools.gate_tool import GATE
 from tests.support.patience import patience
 from tests.support.servers.server_process import serving
 from tests.support.wording.messages import wording
+
+pytestmark = pytest.mark.usefixtures("kept_on")
 
 FLAKY = "examples.flaky:sleep,examples.flaky:fail_times"
 

@@ -1,9 +1,13 @@
 """A retry that was ordered just before the process ended is seen and obeyed in the next one."""
 
+import pytest
+
 from graph.state.row import RetryCommand
 from graph.storage.storage import Storage
 from tests.support.patience import until
 from tests.support.runs.live_runs import Gates, process, rested, start, told, types
+
+pytestmark = pytest.mark.usefixtures("kept_on")
 
 ORDER = RetryCommand(from_step=2, input=None, skip=[2], generation=1, by="me", at=1.0)
 

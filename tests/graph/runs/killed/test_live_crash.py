@@ -15,6 +15,8 @@ from tests.support.runs.stuck_runs import await_unstuck, starts
 from tests.support.servers.event_reader import Watcher
 from tests.support.servers.server_process import ServerProcess, http_client
 
+pytestmark = pytest.mark.usefixtures("kept_on")
+
 FLAKY = "examples.flaky:sleep"
 RUNS, KILLS, ADDS = 50, 20, 18
 

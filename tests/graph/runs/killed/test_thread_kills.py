@@ -3,8 +3,12 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.support.patience import wait_until
 from tests.support.servers.server_process import ServerProcess, serving
+
+pytestmark = pytest.mark.usefixtures("kept_on")
 
 #: Prompts of the thread, of which the fifth fails.
 PROMPTS = [

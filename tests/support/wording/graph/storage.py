@@ -20,7 +20,7 @@ from tests.support.wording.messages import masked, refusal
 
 async def messages() -> dict[str, str]:
     """Of the database first, then of its owner, then of copies."""
-    url = "postgres://x"
+    url = "mysql://x"
     told = {"url": masked(refusal(StorageError, sqlite_path, url), url=repr(url))}
     with TemporaryDirectory() as name:
         folder = Path(name)

@@ -1,0 +1,147 @@
+"""What a server does while its Postgres is away, restarts, or cuts it off: it goes on."""
+
+import asyncio
+import signal
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from graph.storage.open import open_storage
+from graph.storage.postgres import connection
+from graph.storage.postgres.connection import PostgresReader, TooManyReaders, connecting
+from graph.storage.storage import Storage
+from tests.support.databases.postgres import PostgresServer, runs_kept_in
+from tests.support.patience import wait_until
+from tests.support.servers.server_process import ServerProcess, serving
+
+FLAKY = "examples.flaky:sleep"
+
+
+def check_once(server: ServerProcess, ids: Sequence[str]) -> None:
+    """All of them completed, and each added its to-do once."""
+    records = [server.settled(run_id) for run_id in ids]
+    todos = server.settled(server.post("show my list"))["result"]["output"]
+    assert {record["status"] for record in records} == {"completed"}
+    assert Counter(todo["text"] for todo in todos) == {f"number {n}": 1 for n in range(len(ids))}
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGQUIT], ids=["fast", "at once"])
+def test_runs_go_on_after_a_restart_of_the_database(
+    postgres: PostgresServer, tmp_path: Path, how: signal.Signals
+) -> None:
+    with runs_kept_in(tmp_path, postgres.empty()), serving(tmp_path, tools=FLAKY) as server:
+        ids = [server.post(f"sleep 0.3 seconds, then add todo number {n}") for n in range(20)]
+        postgres.stop(how)
+        try:
+            refused = server.client.post("/runs", json={"prompt": "add more"})
+            health = server.client.get("/health").json()
+            alive = server.client.get("/health/live")
+        finally:
+            postgres.start()
+        wait_until(lambda: server.client.get("/health").json()["storage"]["writable"])
+
+        assert (refused.status_code, "retry-after" in refused.headers) == (503, True)
+        assert health["storage"] == {"backend": "postgres", "writable": False}
+        assert alive.status_code == 200
+        check_once(server, ids)
+
+
+def test_runs_go_on_however_often_their_connections_are_cut(
+    postgres: PostgresServer, tmp_path: Path
+) -> None:
+    with runs_kept_in(tmp_path, postgres.empty()), serving(tmp_path, tools=FLAKY) as server:
+        ids: list[str] = []
+        while len(ids) < 20:
+            n = len(ids)
+            answer = server.client.post(
+                "/runs",
+                json={"prompt": f"sleep 0.2 seconds, then add todo number {n}"},
+                headers={"idempotency-key": f"{n}"},
+            )
+            if answer.status_code in (200, 201):
+                ids.append(answer.json()["run_id"])
+            else:
+                assert answer.status_code == 503, answer.text
+            if n % 5 == 0:
+                postgres.cut("datname = 'runwright'")
+        check_once(server, ids)
+
+
+async def test_a_reader_whose_connections_were_cut_reads_on_others(
+    postgres: PostgresServer,
+) -> None:
+    reader = PostgresReader(connecting(postgres.empty()))
+    sleeping = [reader.execute_fetchall("SELECT 1 FROM pg_sleep(0.1)") for _ in range(3)]
+    await asyncio.gather(*sleeping)
+    assert postgres.cut("datname = 'runwright'") == 3
+
+    assert await reader.execute_fetchall("SELECT 2") == [(2,)]
+    await reader.aclose()
+
+
+async def test_who_finds_every_connection_taken_is_told_after_a_while(
+    postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "READER_WAIT", 0.01)
+    reader = PostgresReader(connecting(postgres.empty()), most=1)
+    taken = asyncio.create_task(reader.execute_fetchall("SELECT 1 FROM pg_sleep(60)"))
+    await asyncio.sleep(0)
+    with pytest.raises(TooManyReaders):
+        await reader.execute_fetchall("SELECT 2")
+
+    postgres.cut("query LIKE '%pg_sleep%'")
+    with pytest.raises(psycopg.OperationalError):
+        await taken
+    assert await reader.execute_fetchall("SELECT 2") == [(2,)]
+    await reader.aclose()
+
+
+async def test_a_read_whose_caller_went_away_leaves_nothing_behind(
+    postgres: PostgresServer,
+) -> None:
+    reader = PostgresReader(connecting(postgres.empty()), most=1)
+    await reader.execute_fetchall("SELECT 1")
+    reading = asyncio.create_task(reader.execute_fetchall("SELECT 1 FROM pg_sleep(60)"))
+    await asyncio.sleep(0.05)
+    reading.cancel()
+    began = time.monotonic()
+    with pytest.raises(asyncio.CancelledError):
+        await reading
+
+    assert await reader.execute_fetchall("SELECT 2") == [(2,)]
+    assert time.monotonic() - began < 59
+    await reader.aclose()
+
+
+async def test_one_bad_write_fails_none_of_those_beside_it(postgres: PostgresServer) -> None:
+    put = "INSERT INTO store (prefix, key, value) VALUES (?, ?, ?)"
+    async with open_storage(postgres.empty()) as storage:
+        writes = [
+            _writer(storage).write((put, ("p", key, value)))
+            for key, value in (("a", "1"), ("a", "twice"), ("b", "nul\x00"), ("c", "1"))
+        ]
+        outcomes = await asyncio.gather(*writes, return_exceptions=True)
+
+    kinds = [one if isinstance(one, int) else type(one) for one in outcomes]
+    assert kinds == [1, psycopg.errors.UniqueViolation, psycopg.DataError, 1]
+
+
+async def test_what_waits_for_the_disk_says_so_to_the_database(postgres: PostgresServer) -> None:
+    asked = "INSERT INTO store (prefix, key, value) SELECT 'p', ?, current_setting(?)"
+    async with open_storage(postgres.empty()) as storage:
+        for durable in (True, False):
+            values = (str(durable), "synchronous_commit")
+            await _writer(storage).write((asked, values), durable=durable)
+
+    said = dict(postgres.execute("SELECT key, value FROM runwright.store"))
+    assert said == {"True": "on", "False": "off"}
+
+
+def _writer(storage: Storage) -> Any:
+    index: Any = storage.index
+    return index._writer
