@@ -27,7 +27,6 @@ FLAGS = {
     "langsmith_tracing_session_on_runs": False,
     "strict_resume": True,
     "store": False,
-    "update_state": False,
     "event_streaming": False,
 }
 

@@ -14,12 +14,13 @@ from api.lg.messages import SettledMessages, prompt_of
 from api.lg.questions import answer
 from api.lg.requests import NO_RECURSION_LIMIT, Choices, RunBody, as_text
 from api.lg.views import ASSISTANT_ID, GRAPH
-from graph.commands.fork import Edits
+from graph.commands.fork import EDITED, Edits
 from graph.commands.retry import RetryRequest
 from graph.record.record import Record
 from graph.runs.choice import RunOptions
 from graph.runs.threads import ThreadNotFound
 from graph.service import Runs
+from graph.state import RunState, marks, question_of
 from graph.state.status import SETTLED
 
 
@@ -99,7 +100,7 @@ class Beginner:
         head = thread.head
         if body.multitask_strategy == "reject" and head and head[1] not in SETTLED:
             raise ThreadBusy(*head)
-        if place is not None:
+        if place is not None and not (prompt is None and await thread.rests_at(place)):
             return await _forked(runs, body, choices, thread, place, prompt, owner=owner)
         if prompt is None:
             return await _continued(runs, thread, by=by, owner=owner)
@@ -198,6 +199,15 @@ def _options(body: RunBody, choices: Choices) -> RunOptions:
     )
 
 
+def is_edited(state: RunState) -> bool:
+    """Whether a run waits to go on from a state that somebody edited, and asks nothing else."""
+    return (
+        EDITED in state.get("metadata", {})
+        and question_of(state) is None
+        and not marks(state, "approved")
+    )
+
+
 async def _start(
     runs: Runs,
     body: RunBody,
@@ -258,7 +268,10 @@ async def _continued(runs: Runs, thread: ThreadHistory, *, by: str, owner: str) 
         raise unprocessable("input", "the thread has nothing to go on with: give an input")
     run_id, status = thread.head
     if status == "waiting":
-        raise NothingAsked(f"run {run_id} of the thread waits for an answer, as command.resume")
+        state = await thread.state(run_id)
+        if not is_edited(state):
+            raise NothingAsked(f"run {run_id} of the thread waits for an answer, as command.resume")
+        return await _answered(runs, thread, True, by=by, owner=owner)
     if status not in ("failed", "cancelled"):
         raise unprocessable("input", f"run {run_id} of the thread is {status}: give an input")
     told = await runs.get(run_id, owner=owner)

@@ -119,6 +119,14 @@ class ThreadHistory:
             return Place(run_id, snapshot)
         raise CheckpointNotFound(self.thread_id, checkpoint_id)
 
+    async def rests_at(self, checkpoint_id: str) -> bool:
+        """Whether it waits for a person, and stands there. Raises `CheckpointNotFound`."""
+        place = await self.find(checkpoint_id)
+        if self.head is None or self.head != (place.run_id, "waiting"):
+            return False
+        newest = await self._runs.threads.snapshots(place.run_id, limit=1)
+        return _id(newest[0]) == checkpoint_id
+
     async def at(self, checkpoint_id: str) -> dict[str, Any]:
         """The thread at a checkpoint. Raises `CheckpointNotFound`."""
         place = await self.find(checkpoint_id)

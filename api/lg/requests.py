@@ -194,7 +194,7 @@ class UpdateBody(Body):
     """What is to be another in the state of a thread."""
 
     values: Any = None
-    as_node: str | None = None
+    as_node: Literal["plan", "fallback_plan", "execute_step"] | None = None
     checkpoint: CheckpointPlace | None = None
     checkpoint_id: str | None = None
 

@@ -110,7 +110,12 @@ class RunCalls:
         after = Position.read(request.headers.get("last-event-id", ""))
         record = await _found(caller, request)
         return self._stream(
-            caller, record, modes, after, cancels=flag(given, "cancel_on_disconnect")
+            caller,
+            record,
+            modes,
+            after,
+            cancels=flag(given, "cancel_on_disconnect"),
+            knows=after is not None,
         )
 
     async def cancel(self, request: Request) -> Response:
@@ -146,10 +151,11 @@ class RunCalls:
         after: Position | None,
         *,
         cancels: bool,
+        knows: bool = False,
     ) -> Response:
         run_id, thread_id = record["run_id"], record["thread_id"]
         headers = _places(Begun(record), "stream", modes)
-        messages = self._messages(caller, run_id, thread_id, modes, after)
+        messages = self._messages(caller, run_id, thread_id, modes, after, knows=knows)
 
         async def left() -> None:
             try:
@@ -166,6 +172,8 @@ class RunCalls:
         thread_id: str,
         modes: list[str],
         after: Position | None,
+        *,
+        knows: bool,
     ) -> AsyncGenerator[bytes, None]:
         runs, owner = caller.runs, caller.owner
         async with runs.watching(run_id, owner=owner, latest=after is not None) as subscription:
@@ -174,7 +182,7 @@ class RunCalls:
             if "values" in modes and run_id != thread_id:
                 thread = await opened(runs, thread_id, self._beginner.settled, owner=owner)
                 teller.earlier = await thread.before(subscription.state)
-            reading = Reading(runs, teller, run_id, after)
+            reading = Reading(runs, teller, run_id, after, knows=knows)
             async for part in reading.frames(subscription, caller.heartbeat):
                 yield part
 

@@ -21,13 +21,24 @@ HEARTBEAT = b": heartbeat\n\n"
 
 
 class Reading:
-    """One reader of a run, from a position on; None is the beginning, and is told the run's id."""
+    """One reader of a run, from a position on; None is the beginning.
 
-    def __init__(self, runs: Runs, teller: Teller, run_id: str, after: Position | None) -> None:
+    It is told the run's id first unless it `knows` that, since it comes again.
+    """
+
+    def __init__(
+        self,
+        runs: Runs,
+        teller: Teller,
+        run_id: str,
+        after: Position | None,
+        *,
+        knows: bool = False,
+    ) -> None:
         self._runs = runs
+        self._knows = knows
         self._teller = teller
         self._run_id = run_id
-        self.after = after
         self._place = after or BEGINNING
         self._last: RunState | None = None
         self._number = 0
@@ -39,9 +50,9 @@ class Reading:
 
         It breaks off without an end where the process is ending.
         """
-        if self.after is None:
+        if not self._knows:
             told = {"run_id": self._run_id, "attempt": 1}
-            yield Frame("metadata", told, BEGINNING).encoded()
+            yield Frame("metadata", told, self._place).encoded()
         if self._place.place >= PARTS:
             self._teller.answering.known = self._place.place - PARTS
         states = subscription.keep_states()
@@ -56,8 +67,9 @@ class Reading:
             if self._last is not None and self._is_over(subscription):
                 yield self._encoded(ending(self._last, self._number))
                 return
-            yield self._parts(subscription, spoken)
-            spoken = subscription.spoken
+            # Before it is told, since more may be said meanwhile.
+            words, spoken = self._parts(subscription, spoken), subscription.spoken
+            yield words
             if subscription.closed:
                 return
             happening = subscription.after(self._number, None, spoken)

@@ -7,7 +7,7 @@ from uuid import uuid4
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.errors.protocol import ThreadExists, Unsupported, unprocessable
+from api.errors.protocol import ThreadBusy, ThreadExists, unprocessable
 from api.lg.calls import Caller, json_response
 from api.lg.history import ThreadHistory, opened
 from api.lg.messages import SettledMessages, messages_of
@@ -18,19 +18,27 @@ from api.lg.requests import (
     ThreadBody,
     ThreadChangeBody,
     ThreadSearchBody,
+    UpdateBody,
     as_text,
+    checked,
     flag,
     id_of,
     queried,
     read,
 )
-from api.lg.views import OURS, THREAD_STATUS, selected, thread_view
+from api.lg.views import OURS, THREAD_STATUS, checkpoint_view, selected, thread_view
+from api.routes.approval import StepEdit
+from graph.commands.fork import Edits
 from graph.runs.choice import RunOptions
 from graph.runs.threads import ThreadNotFound
+from graph.state.status import SETTLED
 from graph.storage.threads import OpenedThread, Thread
 
 #: So many threads are looked through for those that are sought.
 MOST_SOUGHT = 5_000
+
+#: How long a forked run may take to come to rest before it is told of, in seconds.
+REST = 5.0
 
 #: So many are read at a time.
 PAGE = 200
@@ -153,8 +161,32 @@ class ThreadCalls:
         return json_response(selected(view, select))
 
     async def update(self, request: Request) -> Response:
-        """Not yet."""
-        raise Unsupported("changing the state of a thread")
+        """Make another state of a checkpoint: a run that is forked there, and waits to go on.
+
+        A run without an input lets it.
+        """
+        caller = Caller.of(request)
+        queried(request)
+        body = await read(request, UpdateBody)
+        thread = await self._thread(caller, request)
+        edits = _edits(body.values)
+        at = body.checkpoint_id
+        if body.checkpoint:
+            at = _named(body.checkpoint, thread.thread_id)
+        if thread.head and thread.head[1] not in SETTLED:
+            raise ThreadBusy(*thread.head)
+        if at is None:
+            at = (await thread.latest())["checkpoint_id"]
+            if at is None:
+                raise unprocessable("checkpoint", "the thread has no state as yet")
+        place = await thread.find(at)
+        runs, owner = caller.runs, caller.owner
+        record = await runs.fork(place.run_id, at, edits, owner=owner, thread_id=thread.thread_id)
+        await runs.wait(record["run_id"], REST, owner=owner)
+        newest = await runs.threads.snapshots(record["run_id"], limit=1)
+        checkpoint = newest[0].config["configurable"]["checkpoint_id"] if newest else None
+        place_view = checkpoint_view(thread.thread_id, checkpoint)
+        return json_response({"checkpoint": place_view, "configurable": place_view})
 
     async def history(self, request: Request) -> Response:
         """States of a thread, the newest first."""
@@ -222,6 +254,27 @@ def _checked(metadata: dict[str, Any]) -> dict[str, str]:
     """Metadata as threads keep it; what we know them by anyway is not kept. Raises what runs do."""
     given = {name: value for name, value in metadata.items() if OURS.get(name) != value}
     return RunOptions(metadata=as_text(given)).checked_metadata() or {}
+
+
+def _edits(values: Any) -> Edits:
+    """What of a state is to be another. Raises `Unprocessable`."""
+    if values is None:
+        return Edits(asks=True)
+    if not isinstance(values, dict):
+        raise unprocessable("values", 'is {"plan": {"steps": […]}, "run": {"cursor": …}}')
+    if unknown := [name for name in values if name not in ("plan", "run")]:
+        words = "cannot be edited: plan, and run.cursor, can; another task is an input"
+        raise unprocessable(f"values.{unknown[0][:60]}", words)
+    plan, run = values.get("plan"), values.get("run", {})
+    if not isinstance(run, dict) or {*run} - {"cursor"}:
+        raise unprocessable("values.run", "of it only the cursor can be edited")
+    cursor = run.get("cursor")
+    if cursor is not None and type(cursor) is not int:
+        raise unprocessable("values.run.cursor", "is a number of steps")
+    if plan is not None and not (isinstance(plan, dict) and isinstance(plan.get("steps"), list)):
+        raise unprocessable("values.plan", 'is {"steps": […]}')
+    steps = None if plan is None else [checked(StepEdit, one).model_dump() for one in plan["steps"]]
+    return Edits(steps=steps, cursor=cursor, asks=True)
 
 
 def _named(place: CheckpointPlace, thread_id: str) -> str | None:

@@ -1,9 +1,10 @@
 """What is not supported is refused with the reason, and nothing is taken and ignored."""
 
-import uuid
 from typing import Any
 
 import pytest
+
+THREAD = "0a1b2c3d-0000-4000-8000-000000000000"
 
 PROMPT: dict[str, Any] = {"assistant_id": "runwright", "input": {"prompt": "calculate 6 * 7"}}
 
@@ -50,9 +51,9 @@ def test_an_option_that_is_not_supported_is_a_422_that_names_it(server, given, f
         ("POST", "/assistants"),
         ("POST", "/threads/count"),
         ("POST", "/threads/prune"),
-        ("POST", f"/threads/{uuid.uuid4()}/copy"),
-        ("POST", f"/threads/{uuid.uuid4()}/commands"),
-        ("POST", f"/threads/{uuid.uuid4()}/stream/events"),
+        ("POST", f"/threads/{THREAD}/copy"),
+        ("POST", f"/threads/{THREAD}/commands"),
+        ("POST", f"/threads/{THREAD}/stream/events"),
         ("POST", "/runs/batch"),
         ("POST", "/runs/cancel"),
         ("POST", "/runs/crons/search"),

@@ -361,7 +361,7 @@ def test_a_waiting_plan_edited_in_the_state_is_asked_about_as_it_stands(
 
 
 def test_what_waits_can_be_answered_after_an_orderly_restart(restarted: Restarted) -> None:
-    """By then the to-dos are there, too; docs/studio.md tells what a kill takes with it."""
+    """By then the to-dos are there, too; docs/doors/studio.md tells what a kill takes with it."""
     done = restarted.server.wait(restarted.waits, command={"resume": True})
     todos = restarted.server.client.store.search_items(["todos"])["items"]
 

@@ -1,5 +1,6 @@
 """A proxy that cuts streams: each of them so many bytes after the head of its answer."""
 
+import re
 import socket
 import threading
 from collections.abc import Iterator, Sequence
@@ -58,30 +59,39 @@ class CuttingProxy:
         server.close()
 
     def _answer(self, server: socket.socket, client: socket.socket) -> None:
-        head, left = b"", None
-        while data := server.recv(65_536):
-            if left is None:
-                head += data
-                if b"\r\n\r\n" not in head:
-                    continue
-                top, _, data = head.partition(b"\r\n\r\n")
-                client.sendall(top + b"\r\n\r\n")
-                head = b""
-                if b"text/event-stream" in top:
-                    left = self._next_cut()
-                if left is None:
-                    client.sendall(data)
-                    continue
-            part = data[:left]
-            client.sendall(part)
-            left -= len(part)
-            if left == 0:
+        kept = b""
+        while True:
+            while b"\r\n\r\n" not in kept:
+                if not (data := server.recv(65_536)):
+                    return
+                kept += data
+            head, _, kept = kept.partition(b"\r\n\r\n")
+            client.sendall(head + b"\r\n\r\n")
+            if b"text/event-stream" in head and (left := self._next_cut()) is not None:
+                _pass(server, client, kept, left)
                 self.made += 1
                 return
+            size = re.search(rb"content-length: *([0-9]+)", head, re.IGNORECASE)
+            if size is None:
+                _pass(server, client, kept, None)
+                return
+            kept = _pass(server, client, kept, int(size[1]))
 
     def _next_cut(self) -> int | None:
         with self._lock:
             return self._cuts.pop(0) if self._cuts else None
+
+
+def _pass(source: socket.socket, sink: socket.socket, kept: bytes, count: int | None) -> bytes:
+    """Pass so many bytes, or all, of what was `kept` and what comes; what is left over."""
+    while count is None or count > 0:
+        if not kept and not (kept := source.recv(65_536)):
+            return b""
+        part = kept[:count]
+        sink.sendall(part)
+        kept = kept[len(part) :]
+        count = None if count is None else count - len(part)
+    return kept
 
 
 def _pump(source: socket.socket, sink: socket.socket) -> None:
