@@ -46,8 +46,6 @@ export async function call(path, { method = "GET", body, signal } = {}) {
   throw problem;
 }
 
-export const address = at;
-
 // A heartbeat comes every 5 s: after so long without anything the stream is dead, whatever the
 // socket says.
 const SILENCE = 11_000;
