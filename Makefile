@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN    := .venv/bin
 
-.PHONY: run audit soak-effects soak-kills soak-points studio test test-rest test-all test-real-llm lint style types notebook models mcp otel postgres dev lock clean bench-agent bench-agent-real bench-answers bench-answers-real bench-flight bench-house bench-keeping bench-live bench-mcp bench-planner bench-planning bench-runs bench-search
+.PHONY: run audit soak-effects soak-kills soak-points studio test test-rest test-all test-real-llm lint style types notebook models mcp otel postgres dev lock clean bench-agent bench-agent-real bench-answers bench-answers-real bench-flight bench-house bench-keeping bench-live bench-mcp bench-planner bench-planning bench-replay bench-runs bench-search
 
 # `value`, since in JSON there may be a $.
 run: .venv/.installed $(if $(value RUNWRIGHT_MODELS),.venv/.models) $(if $(value RUNWRIGHT_MCP),.venv/.mcp) $(if $(filter otlp,$(value RUNWRIGHT_TRACES)),.venv/.otel) $(if $(filter postgres%,$(value RUNWRIGHT_DATABASE_URL)),.venv/.postgres) ## start the server on http://127.0.0.1:8000
@@ -88,6 +88,9 @@ bench-mcp: .venv/.dev ## what attached MCP servers cost at a start, in a call, a
 
 bench-keeping: .venv/.installed ## size on disk before and after retention; explain a run killed twice; fork one of 200 steps
 	$(BIN)/python -m benchmarks.keeping $(ARGS)
+
+bench-replay: .venv/.installed ## CPU of the replay of a run of ten steps; ARGS="--rounds 1"
+	$(BIN)/python -m benchmarks.replay $(ARGS)
 
 bench-search: .venv/.installed ## searches among 100,000 runs, filter by filter; ARGS="--runs 10000"
 	$(BIN)/python -m benchmarks.search $(ARGS)

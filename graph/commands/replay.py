@@ -102,7 +102,7 @@ class Replays:
     def __init__(self, context: RunContext, acceptance: Acceptance, replayer: Replayer) -> None:
         self._reader = context.reader
         self._acceptance = acceptance
-        self._replayer = replayer
+        self.replayer = replayer
         self._turns = asyncio.Semaphore(AT_ONCE)
 
     async def export(self, run_id: str, *, owner: str | None) -> RunExport:
@@ -123,7 +123,7 @@ class Replays:
         self._acceptance.check()
         self._acceptance.rate.take(recorded["owner"])
         async with self._turns:
-            return await compared(self._replayer, recorded, live)
+            return await compared(self.replayer, recorded, live)
 
     async def diff(self, run_id: str, other_id: str, *, owner: str | None) -> RunDiff:
         """Two runs as last stored. Raises `RunNotFound` and `StorageUnavailable`."""

@@ -14,8 +14,7 @@ const PAGES = {
   health: () => import("./server/health.js"),
 };
 
-// `#/runs/ID`, `#/tools`, and `#/?status=failed&text=milk`: what comes behind # is the page's alone,
-// so that every address of the API keeps its meaning.
+// `#/runs/ID`, `#/tools`, and `#/?status=failed&text=milk`: what comes behind # is the page's alone.
 function here() {
   const [path, query] = location.hash.replace(/^#\/?/, "").split("?");
   const [name, id] = path.split("/");
@@ -118,8 +117,7 @@ function App() {
       if (event.key === "?") showKeys((now) => !now);
       else if (event.key === "t") turn();
       else if (event.key === "Escape" && keys) showKeys(false);
-      else if (event.key === "Escape" && place.name !== "runs") location.hash = "#/";
-      else if (event.key === "n" && place.name !== "runs") location.hash = "#/";
+      else if (["Escape", "n"].includes(event.key) && place.name !== "runs") location.hash = "#/";
       else {
         const target = document.querySelector(`[data-key~="${CSS.escape(event.key)}"]`);
         if (!target) return;

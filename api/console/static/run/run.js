@@ -76,10 +76,10 @@ function Facts({ record, explained }) {
 }
 
 function Now({ record, progress, answer }) {
-  const current = record.current;
+  const current = record.current, step = record.plan.steps[current?.step - 1];
   const wait = current?.not_before && Date.parse(current.not_before) > clock.now();
-  return html`${current && html`<p class="now"><b>step ${current.step}</b> <code>${record.plan.steps[current.step - 1]?.tool}</code>${" "}
-      ${brief(record.plan.steps[current.step - 1]?.input)} · attempt ${current.attempt} of ${record.limits.max_attempts}
+  return html`${current && html`<p class="now"><b>step ${current.step}</b> <code>${step?.tool}</code>${" "}
+      ${brief(step?.input)} · attempt ${current.attempt} of ${record.limits.max_attempts}
       ${wait && html` · waits until <${Time} time=${current.not_before} exact />`}</p>`}
     ${progress && html`<p class="now"><progress max=${progress.total ?? undefined} value=${progress.total ? progress.done : undefined} aria-label="Progress of the attempt"></progress>
       <span class="number"> ${progress.done}${progress.total ? ` of ${progress.total}` : ""}</span> ${progress.message ?? ""}</p>`}

@@ -1,7 +1,6 @@
 // A run's time as rows of bars: pure, from its record and its explanation.
 //
-// The server accounts for every microsecond of a run in spans that follow each other without a gap.
-// Each span is one bar in one row here, so the rows add up to the run's length by construction.
+// The server's spans follow each other without a gap; each is one bar, so that the rows add up.
 
 import { SETTLED } from "../words.js";
 
@@ -18,13 +17,14 @@ const FOLDED = 0.2, SHARE = 0.1, SHORT = 1000;
 // Times in records are in ms, those of spans in µs.
 const NEAR = 1.5;
 
+const sum = (spans) => spans.reduce((total, span) => total + span.length_ms, 0);
+
 const offset = (record, time) => Date.parse(time) - Date.parse(record.created_at);
 
 // The spans of a run that goes on, the last one grown until `now`.
 export function grown(record, explained, now) {
   const spans = explained.spans.map((span) => ({ ...span }));
-  const settled = SETTLED.has(record.status);
-  if (settled) return spans;
+  if (SETTLED.has(record.status)) return spans;
   const end = Math.max(explained.total_ms, now - Date.parse(record.created_at));
   const last = spans.at(-1);
   if (last) last.length_ms = Math.max(last.length_ms, end - last.start_ms);
@@ -75,7 +75,6 @@ export function rows(record, spans) {
     of.bars.push(bar);
     part?.bars.push(bar);
   });
-  const sum = (bars) => bars.reduce((total, bar) => total + bar.length_ms, 0);
   // Steps to come have a row, so that one sees what the plan is before it is done.
   for (const { step } of record.plan.steps) stepRow(step);
   const ranks = { queue: -2, plan: -1, waiting: 1e6, interruption: 2e6, other: 3e6 };
@@ -95,10 +94,9 @@ export function totals(spans) {
 
 // From a time to its place between 0 and 1; long idle stretches are folded, and told as `folds`.
 export function scale(spans, fold) {
-  const total = spans.reduce((sum, span) => sum + span.length_ms, 0) || 1;
+  const total = sum(spans) || 1;
   const long = (span) => fold && IDLE.has(span.part) && span.length_ms > Math.max(SHORT, FOLDED * total);
-  const shown = spans.filter((span) => !long(span)).reduce((sum, span) => sum + span.length_ms, 0);
-  const folded = spans.filter(long);
+  const folded = spans.filter(long), shown = sum(spans) - sum(folded);
   // Where all is idle there is nothing to make room for.
   const folds = shown > 0 && folded.length < 9 ? folded : [];
   const room = 1 - SHARE * folds.length;
@@ -119,7 +117,7 @@ export function scale(spans, fold) {
 
 // Round times for the axis, those that would stand too close left out.
 export function ticks({ total, at, folds }) {
-  const spread = total - folds.reduce((sum, span) => sum + span.length_ms, 0);
+  const spread = total - sum(folds);
   const rough = spread / 6, power = 10 ** Math.floor(Math.log10(rough || 1));
   const step = power * ([1, 2, 5, 10].find((one) => one * power >= rough) ?? 10);
   const times = [0];

@@ -72,7 +72,7 @@ export function Waterfall({ record, explained, select, chosen }) {
   const nextError = () => select((errors[errors.findIndex((row) => row.at === chosen) + 1] ?? errors[0]).at);
   return html`<section class="waterfall card" aria-labelledby="w-title">
     <div class="head"><h2 id="w-title">Where the time went</h2>
-      <span class="total number">${duration(place.total === 1 && !spans.length ? 0 : place.total)}</span>
+      <span class="total number">${duration(spans.length ? place.total : 0)}</span>
       ${foldable && html`<label class="check"><input type="checkbox" checked=${fold} onChange=${(event) => setFold(event.target.checked)} /> fold idle time</label>`}
       ${errors.length > 0 && html`<button class="plain" data-key="e" onClick=${nextError}>Next error</button>`}</div>
     <div class="sums" aria-label="Parts of the time">

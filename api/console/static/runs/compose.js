@@ -1,5 +1,5 @@
 // A new run: the plan appears while one types, and what no planner can place is underlined.
-import { useEffect, useRef, useState } from "../vendor/hooks.mjs";
+import { useEffect, useState } from "../vendor/hooks.mjs";
 import { call } from "../api.js";
 import { brief, html, pieces, Wrong } from "../words.js";
 
@@ -22,7 +22,6 @@ export function Compose({ first }) {
   const [approve, ask] = useState(false);
   const [wrong, tell] = useState(null);
   const [busy, hold] = useState(false);
-  const field = useRef();
 
   useEffect(() => {
     preview(null);
@@ -60,7 +59,7 @@ export function Compose({ first }) {
       <div class="paper">
         <div class="under" aria-hidden="true">${marked.map(({ text, over }) =>
           html`<span class=${over.some((one) => one.kind) ? "unplaced" : over.length ? "placed" : ""}>${text}</span>`)}${" "}</div>
-        <textarea id="prompt" ref=${field} rows="1" data-key="n" autofocus value=${prompt} spellcheck=${false}
+        <textarea id="prompt" rows="1" data-key="n" autofocus value=${prompt} spellcheck=${false}
           aria-describedby="preview" placeholder="In your own words"
           onInput=${(event) => write(event.target.value)}
           onKeyDown=${(event) => { if (event.key === "Enter" && !event.shiftKey) { event.preventDefault(); start(); } }}></textarea>

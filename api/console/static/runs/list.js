@@ -7,10 +7,12 @@ import { Compose } from "./compose.js";
 // Changes that come close together are read once, in ms.
 const PAUSE = 250;
 
+const post = (order) => (id) => call(`runs/${id}/${order}`, { method: "POST" });
+
 // What can be done with several at once, and with which of them.
 const TOGETHER = {
-  cancel: { may: (run) => !SETTLED.has(run.status), said: "What is done stays done; what is under way is cut off.", send: (id) => call(`runs/${id}/cancel`, { method: "POST" }) },
-  retry: { may: (run) => run.status === "failed" || run.status === "cancelled", said: "Each goes on where it stopped; finished steps are not executed again.", send: (id) => call(`runs/${id}/retry`, { method: "POST" }) },
+  cancel: { may: (run) => !SETTLED.has(run.status), said: "What is done stays done; what is under way is cut off.", send: post("cancel") },
+  retry: { may: (run) => ["failed", "cancelled"].includes(run.status), said: "Each goes on where it stopped; finished steps are not executed again.", send: post("retry") },
   delete: { may: (run) => SETTLED.has(run.status), said: "The records are removed for good. What the runs did, as to-dos, stays.", send: (id) => call(`runs/${id}`, { method: "DELETE" }) },
 };
 
@@ -34,7 +36,7 @@ function Filters({ query, page }) {
   const chip = (status, count) => html`<a class=${`chip ${status && `s-${status}`}`} href=${hashOf(query, { status })}
     aria-current=${chosen === status ? "true" : undefined}>
     ${status && html`<span aria-hidden="true">${STATUSES[status]}</span>`} ${status || "all"}
-    ${count !== undefined && count !== null && html` <b>${count}</b>`}</a>`;
+    ${count != null && html` <b>${count}</b>`}</a>`;
   return html`<div class="filters">
     <div class="chips" role="group" aria-label="Status">${chip("", total)}${Object.keys(STATUSES).map((status) => chip(status, counts?.[status]))}</div>
     <form role="search" onSubmit=${(event) => event.preventDefault()}>
