@@ -1,7 +1,7 @@
 // What can be done with a run: each button says what it will do, and what it will not, before it does.
-import { useState } from "../vendor/hooks.mjs";
+import { useRef, useState } from "../vendor/hooks.mjs";
 import { call } from "../api.js";
-import { brief, counted, html, json, Time } from "../words.js";
+import { brief, counted, html, json, Time, Wrong } from "../words.js";
 import { drafted, Editor, faults, parsed, planOf, useTools } from "./plan.js";
 
 const list = (numbers) => (numbers.length === 1 ? `step ${numbers[0]}` : `steps ${numbers.slice(0, -1).join(", ")} and ${numbers.at(-1)}`);
@@ -17,7 +17,9 @@ const users = (record, step) => record.plan.steps.filter((one) => JSON.stringify
 function useOrder(record, reload, done) {
   const [wrong, tell] = useState(null);
   const [busy, hold] = useState(false);
+  const last = useRef();
   const send = async (order, body) => {
+    last.current = [order, body];
     hold(true);
     tell(null);
     try {
@@ -29,9 +31,7 @@ function useOrder(record, reload, done) {
     }
     hold(false);
   };
-  const said = wrong && html`<div class="wrong" role="alert"><p>${wrong.message}</p>
-    ${wrong.retryAfter && html`<p>Ask again in ${counted(wrong.retryAfter, "second")}.</p>`}
-    ${wrong.errors.map((one) => html`<p><code>${one.field}</code> ${one.message}</p>`)}</div>`;
+  const said = html`<${Wrong} problem=${wrong} again=${() => send(...last.current)} />`;
   return { send, busy, said };
 }
 
@@ -138,7 +138,7 @@ export function Actions({ record, reload }) {
     ${may.includes("approve") && html`<${Approve} key=${record.last_event_id} record=${record} reload=${reload} />`}
     ${may.includes("resolve") && record.in_doubt && html`<${Resolve} key=${record.last_event_id} record=${record} reload=${reload} />`}
     ${(names.length > 0 || waits) && html`<div class="actions">
-      ${waits && html`<button disabled=${busy} title="Makes the next attempt at once; nothing else changes" onClick=${() => send("retry-now")}>Try again now</button>`}
+      ${waits && html`<span><button disabled=${busy} data-key="." onClick=${() => send("retry-now")}>Try again now</button> <small>makes the next attempt at once; nothing else changes</small></span>`}
       ${names.map((name) => html`<button class=${name === "retry" ? "primary" : ""} data-key=${PANELS[name][1]} aria-expanded=${open === name} onClick=${() => show(open === name ? null : name)}>${PANELS[name][0]} …</button>`)}${said}</div>`}
     ${Panel && html`<section class="panel card" aria-label=${PANELS[open][0]}><${Panel} record=${record} reload=${reload} close=${close} />
       <button class="plain" onClick=${close}>Leave it as it is</button></section>`}`;

@@ -22,12 +22,15 @@ export function heard({ text, at }, words) {
   return { text: `${text}${words.offset > at ? "… " : ""}${words.text}`, at: next };
 }
 
+const again = (prompt) => `#/?${new URLSearchParams({ prompt })}`;
+
 export function Outcome({ record, causes = [] }) {
   const { result, error } = record;
   if (error) {
     return html`<div class="outcome bad"><p><b>${error.message}</b></p>
       ${causes.slice(1).map((cause) => html`<p class="because">because ${cause.message}</p>`)}
-      ${error.examples.length > 0 && html`<p class="quiet">These would be understood: ${error.examples.map((one, index) => html`${index > 0 && ", "}<q>${one}</q>`)}.</p>`}</div>`;
+      ${error.examples.length > 0 && html`<p class="quiet">These would be understood: ${error.examples.map((one, index) => html`${index > 0 && ", "}<a href=${again(one)}><q>${one}</q></a>`)}.</p>`}
+      ${error.unparsed?.length > 0 && html`<p>Nothing was done. <a href=${again(record.prompt)}>Edit and run</a></p>`}</div>`;
   }
   if (!result) return null;
   const output = result.output;

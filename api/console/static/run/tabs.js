@@ -8,7 +8,8 @@ import { drafted, Editor, faults, Plan, planOf, useTools } from "./plan.js";
 function Result({ record }) {
   if (!record.result) return html`<p class="quiet">There is no result${record.error ? ": the run did not complete" : " yet"}.</p>`;
   const { answer, output, summary } = record.result;
-  return html`${answer && html`<p class="answer">${answer.text}</p>`}<p>${summary}</p><${Value} value=${output} />`;
+  const last = record.execution_log.findLastIndex((entry) => entry.status === "ok");
+  return html`${answer && html`<p class="answer">${answer.text}</p>`}<p>${summary}</p><${Value} value=${output} href=${`runs/${record.run_id}/log/${last + 1}/output`} />`;
 }
 
 function PlanTab({ record }) {
@@ -106,5 +107,5 @@ export function Tabs({ record }) {
   return html`<section class="tabs card"><div role="tablist" aria-label="The record" onKeyDown=${pressed}>${names.map((name) => html`<button role="tab" id=${`tab-${name}`} aria-controls="tabpanel"
       aria-selected=${name === chosen} tabindex=${name === chosen ? 0 : -1} onClick=${() => choose(name)}>${name}</button>`)}</div>
     <div role="tabpanel" id="tabpanel" aria-labelledby=${`tab-${chosen}`} tabindex="0"><${Tab} record=${record} /></div>
-    <button class="hidden" tabindex="-1" data-key="]" onClick=${() => turn(1)}>Next tab</button><button class="hidden" tabindex="-1" data-key="[" onClick=${() => turn(-1)}>Previous tab</button></section>`;
+    <button class="hidden" tabindex="-1" data-key="f" onClick=${() => choose("States")}>Fork from a state</button><button class="hidden" tabindex="-1" data-key="]" onClick=${() => turn(1)}>Next tab</button><button class="hidden" tabindex="-1" data-key="[" onClick=${() => turn(-1)}>Previous tab</button></section>`;
 }

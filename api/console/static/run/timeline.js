@@ -66,7 +66,8 @@ export function rows(record, spans) {
       const found = ofStep ? attempt(span, step) : planning(span);
       const entry = found?.entry ?? {};
       bar.status = entry.outcome ?? entry.status ?? (bar.live ? "running" : "cancelled");
-      bar.at = found ? `${ofStep ? "a" : "p"}${found.index}` : null;
+      // "c" is the attempt that is being made, which no log has yet.
+      bar.at = found ? `${ofStep ? "a" : "p"}${found.index}` : ofStep && bar.live ? "c" : null;
       const number = entry.attempt ?? record.current?.attempt ?? of.parts.length + 1;
       const label = ofStep ? `attempt ${number}` : entry.model ?? "pattern planner";
       part = { key: `${of.key}-${index}`, label, again: entry.generation, bars: [], at: bar.at, status: bar.status };

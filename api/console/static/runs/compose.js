@@ -16,8 +16,8 @@ const FREE = { tokens: 0 };
 // Typing rests for so long, in ms, before a plan is asked for.
 const REST = 120;
 
-export function Compose({ first }) {
-  const [prompt, write] = useState("");
+export function Compose({ first, given }) {
+  const [prompt, write] = useState(given ?? "");
   const [plan, preview] = useState(null);
   const [approve, ask] = useState(false);
   const [wrong, tell] = useState(null);
@@ -69,7 +69,7 @@ export function Compose({ first }) {
         <label class="check"><input type="checkbox" checked=${approve} onChange=${(event) => ask(event.target.checked)} /> show me the plan first</label>
         <span class="quiet keyhint">Enter runs it, Shift+Enter is a new line</span>
       </div>
-      <${Wrong} problem=${wrong} />
+      <${Wrong} problem=${wrong} again=${() => start()} />
     </form>
     <div id="preview" class="preview" aria-live="polite">
       ${steps.length > 0 && html`<ol class="plan">${steps.map((step) =>
@@ -77,6 +77,7 @@ export function Compose({ first }) {
       ${plan?.prompt === prompt && plan.error && html`<p class="unsaid">${unplaced.length
         ? html`Not understood without a model: ${unplaced.map((one, index) => html`${index > 0 && ", "}<q>${one.text}</q>`)}. Nothing would be done.`
         : plan.error.message}</p>`}
+      ${first && !prompt && html`<p class="quiet">Or from a terminal: <code>curl ${location.origin}/runs -H 'content-type: application/json' -d '{"prompt": "${SENTENCES[1]}"}'</code>. What is there to be used: <a href="#/tools">tools</a>.</p>`}
       ${!prompt && html`<p class="quiet">${first ? "Nothing has been run yet. Click one of these:" : "Or one of these:"}</p>
         <ul class="sentences">${SENTENCES.map((sentence) =>
           html`<li><button onClick=${() => { write(sentence); start(sentence); }} disabled=${busy}>${sentence}</button></li>`)}</ul>`}
