@@ -19,7 +19,8 @@ studio: .venv/.dev          ## the graph in LangGraph Studio, from http://127.0.
 PYTEST := env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 test: lint .venv/.dev       ## lint, types, and the tests that need neither Docker nor long; ARGS="-k name" picks some
-	$(PYTEST) -m "not real_llm and not slow" $(ARGS)
+	PYTEST_DEBUG_TEMPROOT=$${PYTEST_DEBUG_TEMPROOT:-$$($(BIN)/python -m tests.support.databases.place)} \
+	  $(PYTEST) -m "not real_llm and not slow" $(ARGS)
 
 # Properties once more, with all of their examples.
 test-rest: .venv/.dev .venv/.fuzz .venv/.client ## what `make test` leaves out: deployment, installation, fuzzers, many kills and examples

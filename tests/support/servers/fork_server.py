@@ -21,7 +21,6 @@ from typing import Any
 
 import httpx
 import uvicorn
-from fastapi import FastAPI
 
 import api.cli.command  # all that the command takes
 import api.mcp.relay
@@ -130,21 +129,27 @@ async def _used_once() -> None:
     async with open_runs(Settings(database_url="memory://")) as runs:
         app = create_app(lambda: nullcontext(runs), HttpLimits())
         uvicorn.Config(app, log_config=None).load()
-        record = await runs.start("add todo milk, then 2 + 2")
-        await runs.wait(record["run_id"], timeout=patience(), owner="default")
-        await _called_once(app)
+        transport = httpx.ASGITransport(app)
+        async with (
+            app.router.lifespan_context(app),
+            httpx.AsyncClient(transport=transport, base_url="http://localhost") as client,
+        ):
+            await _requested_once(client)
 
 
-async def _called_once(app: FastAPI) -> None:
-    """Load what the first call over MCP loads, by HTTP and by the standard streams."""
+async def _requested_once(client: httpx.AsyncClient) -> None:
+    """Make what the first request of each kind makes, with a run; and load what MCP takes."""
+    made = await client.post("/runs", json={"prompt": "add todo milk, then 2 + 2"})
+    run = made.headers["location"]
     headers, body = message("auto", "tools/list")
-    transport = httpx.ASGITransport(app)
-    async with (
-        app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=transport, base_url="http://localhost") as client,
-    ):
-        answer = await client.post("/mcp", headers=headers, json=body)
-    assert answer.status_code == 200, answer.text
+    answers = [
+        made,
+        await client.get(f"{run}/stream"),  # to its end
+        *[await client.get(f"{run}/{part}") for part in ("wait", "events", "explain", "history")],
+        *[await client.get(path) for path in (run, "/runs", "/tools", "/health")],
+        await client.post("/mcp", headers=headers, json=body),
+    ]
+    assert all(answer.is_success for answer in answers), answers
 
 
 async def _asked_once() -> None:
