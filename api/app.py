@@ -24,6 +24,7 @@ from api.middleware.metrics import CountedRequests, MetricsPage
 from api.middleware.sessions import Sessions
 from api.openapi import description_of
 from api.routes.approval import router as approval_router
+from api.routes.audit import router as audit_router
 from api.routes.fork import router as fork_router
 from api.routes.history import router as history_router
 from api.routes.live import router as live_router
@@ -103,6 +104,7 @@ def create_app(
             *history_router.routes,
             *fork_router.routes,
             *thread_router.routes,
+            *audit_router.routes,
             *budget_router.routes,
             *server_router.routes,
             *docs_routes(),

@@ -9,6 +9,7 @@ from typing import Any
 from uuid import uuid4
 
 from graph.commands.approval import SHORTEST_SWEEP, SWEEP, ApprovalGate
+from graph.commands.audit import AuditTrail
 from graph.commands.call import ToolCaller
 from graph.commands.cancel import Canceller
 from graph.commands.deletion import Deletion
@@ -66,11 +67,8 @@ class Runs:
         self._models = tuple(ladder.models) if ladder else ()
         models = len(self._models)
         self._context = context
-        self._storage, self._reader, self._executor = (
-            context.storage,
-            context.reader,
-            context.executor,
-        )
+        self._storage, self._reader = context.storage, context.reader
+        self._executor = context.executor
         self.graph, self.tools, self.broadcaster = context.graph, context.tools, context.broadcaster
         self.settled = context.settled
         self._policy = policy
@@ -84,14 +82,10 @@ class Runs:
         self._canceller = Canceller(context, self._runner, self._acceptance)
         modelled = ladder is not None
         self._retrier = Retrier(
-            context,
-            self._runner,
-            self._acceptance,
-            approval_expires=expires,
-            models=modelled,
+            context, self._runner, self._acceptance, approval_expires=expires, models=modelled
         )
         self._forker = Forker(context, self._acceptance, approval_expires=expires, models=modelled)
-        self._deletion = Deletion(context)
+        self._deletion, self.audit = Deletion(context), AuditTrail(context.storage)
         self.threads = Threads(context, self._deletion)
         self.approval_gate = ApprovalGate(context, self._runner, self._acceptance)
         self._resolver = Resolver(context, self._runner, self._acceptance)
@@ -144,6 +138,7 @@ class Runs:
         mend: int | None = None,
         thread_id: str | None = None,
         thread_name: str | None = None,
+        by: str | None = None,
     ) -> Record:
         """Accept a task; it is on disk when this returns, and executed soon after.
 
@@ -173,6 +168,7 @@ class Runs:
             choice=options.choice(self._models, self.tools),
             metadata=options.checked_metadata(),
             webhook=options.checked_webhook(self._policy.webhooks),
+            posted_by=by,
             thread_id=thread_id,
             thread_name=thread_name,
         )
@@ -299,7 +295,13 @@ class Runs:
         return await self._resolver.resolve(run_id, decided, output, by=by, owner=owner)
 
     async def fork(
-        self, run_id: str, checkpoint_id: str, edits: Edits, *, owner: str | None
+        self,
+        run_id: str,
+        checkpoint_id: str,
+        edits: Edits,
+        *,
+        owner: str | None,
+        by: str | None = None,
     ) -> Record:
         """Accept a new run that continues from a checkpoint of this one; it is on disk then.
 
@@ -309,14 +311,14 @@ class Runs:
         Raises `RunNotFound`, `CheckpointNotFound`, `ForkRejected`, `TooManyPosts`, `QueueFull`,
         `NoRoom`, `RunUsedUp`, `NotAccepting` and `StorageUnavailable`.
         """
-        return await self._forker.fork(run_id, checkpoint_id, edits, owner=owner)
+        return await self._forker.fork(run_id, checkpoint_id, edits, owner=owner, by=by)
 
-    async def remove(self, run_id: str, *, owner: str | None) -> None:
-        """Remove a settled run with everything that is kept of it, for good.
+    async def remove(self, run_id: str, *, owner: str | None, by: str | None = None) -> None:
+        """Remove a settled run with everything that is kept of it but who did what, for good.
 
         Raises `RunNotFound`, `NotSettled` and `StorageUnavailable`.
         """
-        await self._deletion.remove(run_id, owner=owner)
+        await self._deletion.remove(run_id, owner=owner, by=by)
 
     async def remove_settled(self, run_ids: Sequence[str]) -> int:
         """Remove those of these runs that are settled, together; how many that were.

@@ -1,7 +1,8 @@
 """One file for each thing that is asked for: the route, its body and its answer.
 
 `runs` has what is asked of one run or all (start, read, cancel, remove), `server` what is asked of
-the server (health, tools, the drawing), `threads` what is asked of conversations.
+the server (health, tools, the drawing), `threads` what is asked of conversations, `audit`
+who did what.
 
-Others use `approval`, `fork`, `history`, `live`, `retry`, `runs`, `server` and `threads`.
+Others use `approval`, `audit`, `fork`, `history`, `live`, `retry`, `runs`, `server` and `threads`.
 """

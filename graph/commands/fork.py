@@ -202,7 +202,7 @@ class Forker:
         self._approval_expires = approval_expires
 
     async def fork(
-        self, run_id: str, checkpoint_id: str, edits: Edits, *, owner: str | None
+        self, run_id: str, checkpoint_id: str, edits: Edits, *, owner: str | None, by: str | None
     ) -> Record:
         """As `Runs.fork`."""
         self._acceptance.check()
@@ -234,5 +234,6 @@ class Forker:
             metadata=seed.get("metadata"),
             forked_from=run_id,
             seed=seed,
+            posted_by=by,
         )
         return await self._acceptance.accept(row)

@@ -111,7 +111,8 @@ class RunRow:
     `learned` how a call ended that it had left to itself. `generation` counts how often it was
     retried, and `retry` is the last command to do so. `choice` and `metadata` are what it was given
     beside its prompt, None for nothing. A fork has the id of its origin in
-    `forked_from`, and until it is begun the state that it begins with in `seed`. `webhook` is where
+    `forked_from`, and until it is begun the state that it begins with in `seed`. `posted_by` is who
+    posted or forked it, None where that is its owner. `webhook` is where
     its end is posted, beside the places that are told of all runs. `thread_id` is the thread that
     it goes on with, None where it begins one; `thread_name` is how a new one names the thread,
     which it begins where its owner has none of that name.
@@ -141,6 +142,7 @@ class RunRow:
     metadata: dict[str, str] | None = None
     forked_from: str | None = None
     seed: RunState | None = None
+    posted_by: str | None = None
     webhook: str | None = None
     thread_id: str | None = None
     thread_name: str | None = None

@@ -82,6 +82,7 @@ async def test_every_call_is_described_with_every_status_it_answers(client):
         "POST /runs/{run_id}/fork": "201 400 401 403 404 413 415 429 500 503 507",
         "POST /runs/{run_id}/retry": "200 400 401 403 404 409 413 415 429 500 503 507",
         "POST /runs/{run_id}/retry-now": "200 400 401 403 404 409 413 415 500 503",
+        "GET /audit": "200 400 401 403 500 503",
         "GET /budget": "200 400 401 403 500 503",
         "GET /tools": "200 400 401 403 500",
         "GET /graph": "200 400 401 403 500",

@@ -9,9 +9,9 @@ from pathlib import Path
 import aiosqlite
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
+from graph.storage.sqlite.changes import SqliteAudit, SqliteOutbox
 from graph.storage.sqlite.checkpoints import SqliteSaver
 from graph.storage.sqlite.index import SqliteIndex
-from graph.storage.sqlite.outbox import SqliteOutbox
 from graph.storage.sqlite.ownership import ServerAddress, own
 from graph.storage.sqlite.probe import MALFORMED, TableProbe, checking, is_damage, watched, watching
 from graph.storage.sqlite.schema import APPLICATION_ID, VERSION
@@ -113,6 +113,7 @@ async def _open(
         errors=(sqlite3.Error,),
         faults=faults,
         outbox=outbox,
+        audit=SqliteAudit(searcher, writer),
         sizes=partial(_sizes, path),
     )
 

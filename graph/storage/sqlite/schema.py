@@ -4,6 +4,7 @@ from collections.abc import Collection
 
 from graph.state import Status
 from graph.state.status import SETTLED, SETTLED_OR_WAITING, STATUSES, UNSETTLED
+from graph.storage.sqlite.changes import AUDIT_TABLES
 
 
 def listed(statuses: Collection[Status]) -> str:
@@ -383,6 +384,7 @@ MIGRATIONS = (
     ROUND_COLUMNS,
     THREAD_TABLES,
     OUTBOX_TABLES,
+    AUDIT_TABLES,
 )
 
 #: The version that this program writes; a database with a higher one is not opened.

@@ -9,6 +9,7 @@ import asyncio
 import json
 import logging
 import sqlite3
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import aiosqlite
 
 from graph.state.row import RunArtifacts
 from graph.state.status import SETTLED
+from graph.storage.sqlite.changes import REMOVED
 from graph.storage.sqlite.schema import listed
 from graph.storage.sqlite.writer import BUSY_TIMEOUT, LARGEST_WAL, SqliteWriter, Statement
 
@@ -98,15 +100,18 @@ class SqliteDeletion:
     def __init__(self, writer: SqliteWriter) -> None:
         self._writer = writer
 
-    async def __call__(self, runs: Sequence[RunArtifacts], thread_id: str | None = None) -> int:
+    async def __call__(
+        self, runs: Sequence[RunArtifacts], thread_id: str | None = None, *, by: str = "server"
+    ) -> int:
         """Remove these runs, those of them that are settled; how many that were.
 
         With a thread all of them, or none unless that has no others.
         """
-        ids = _named(*runs)
+        ids, noted = _named(*runs), (time.time(), by)
         if thread_id is not None:
-            return await self._remove_thread(thread_id, runs, ids)
+            return await self._remove_thread(thread_id, runs, ids, noted)
         return await self._writer.write(
+            (f"{REMOVED} ({_SETTLED})", (*noted, ids)),
             *(_receipts(run) for run in runs if run.step_keys),
             *(
                 (f"DELETE FROM {table} WHERE {column} IN ({_SETTLED})", (ids,))  # noqa: S608 - constants only
@@ -115,13 +120,16 @@ class SqliteDeletion:
             (f"DELETE FROM runs WHERE run_id IN ({_SETTLED})", (ids,)),  # noqa: S608 - constants only
         )
 
-    async def _remove_thread(self, thread_id: str, runs: Sequence[RunArtifacts], ids: str) -> int:
+    async def _remove_thread(
+        self, thread_id: str, runs: Sequence[RunArtifacts], ids: str, noted: tuple[float, str]
+    ) -> int:
         # Each condition is looked at once, before its statement removes anything; the runs that it
         # counts are the last to go.
         keys = json.dumps([key for run in runs for key in run.step_keys])
         prefixes = json.dumps(sorted({".".join(one) for run in runs for one in run.receipts}))
         whole = (thread_id, ids)
         return await self._writer.write(
+            (f"{REMOVED} ({_SETTLED}) AND {_WHOLE}", (*noted, ids, *whole)),
             (f"{_RECEIPTS} AND {_WHOLE}", (prefixes, keys, *whole)),
             *(
                 (
