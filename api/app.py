@@ -17,7 +17,7 @@ from api.console.session import session_routes
 from api.errors.answers import HANDLERS
 from api.mcp.door import PATH, Door
 from api.middleware.access import Authentication, Loopback
-from api.middleware.headers import AnswerHeaders, HeadAsGet
+from api.middleware.headers import AnswerHeaders, CallerTrace, HeadAsGet
 from api.middleware.limits import BodyLimit
 from api.middleware.metrics import PATH as METRICS
 from api.middleware.metrics import CountedRequests, MetricsPage
@@ -118,6 +118,7 @@ def create_app(
             Middleware(AnswerHeaders),
             *_cors(limits.cors_origins),
             Middleware(HeadAsGet),
+            Middleware(CallerTrace),
             Middleware(CountedRequests),
             # Streams of events are none of its media types and pass as they come.
             Middleware(GZipMiddleware, minimum_size=LARGE, compresslevel=COMPRESSION),

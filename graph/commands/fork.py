@@ -79,6 +79,8 @@ def seed_of(
         logged=len(log),
         planned=len(state["planning_log"]) if planned else 0,
     )
+    if origin := state.get("traceparent"):
+        fork["traceparent"] = origin
     if planned:
         fork["rounds"] = len(rounds_of({**state, "plan": plan}))
         seed["plan"] = plan

@@ -190,6 +190,7 @@ def _noting(name: str, event: str, when: str, values: str) -> str:
 #: Who did what, beyond the run; what is known of runs that there are is the first of it.
 AUDIT_TABLES = (
     "ALTER TABLE runs ADD COLUMN posted_by TEXT",
+    "ALTER TABLE runs ADD COLUMN traceparent TEXT",
     """
     CREATE TABLE audit (
         number INTEGER PRIMARY KEY AUTOINCREMENT,

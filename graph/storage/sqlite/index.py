@@ -346,7 +346,7 @@ _NAMES = (
     *("starts", "checkpoint_id", "budget", "cancel_at", "cancel_by", "approve", "expires_at"),
     *("question", "approval_answer", "learned"),
     *("choice", "metadata", "generation", "retry", "forked_from", "seed", "posted_by", "webhook"),
-    *("thread_id", *_FACTS),
+    *("traceparent", "thread_id", *_FACTS),
 )
 
 #: Those that hold JSON, or nothing.
