@@ -18,13 +18,14 @@ from api.errors.answers import HANDLERS
 from api.lg.routes import lg_routes
 from api.mcp.door import PATH, Door
 from api.middleware.access import Authentication, Loopback
-from api.middleware.headers import AnswerHeaders, HeadAsGet
+from api.middleware.headers import AnswerHeaders, CallerTrace, HeadAsGet
 from api.middleware.limits import BodyLimit
 from api.middleware.metrics import PATH as METRICS
 from api.middleware.metrics import CountedRequests, MetricsPage
 from api.middleware.sessions import Sessions
 from api.openapi import description_of
 from api.routes.approval import router as approval_router
+from api.routes.audit import router as audit_router
 from api.routes.fork import router as fork_router
 from api.routes.history import router as history_router
 from api.routes.live import router as live_router
@@ -110,6 +111,7 @@ def create_app(
             *replay_router.routes,
             *thread_router.routes,
             *tool_router.routes,
+            *audit_router.routes,
             *budget_router.routes,
             *server_router.routes,
             *docs_routes(),
@@ -124,6 +126,7 @@ def create_app(
             Middleware(AnswerHeaders),
             *_cors(limits.cors_origins),
             Middleware(HeadAsGet),
+            Middleware(CallerTrace),
             Middleware(CountedRequests),
             # Streams of events are none of its media types and pass as they come.
             Middleware(GZipMiddleware, minimum_size=LARGE, compresslevel=COMPRESSION),

@@ -216,12 +216,14 @@ def _daily_budget(settings: Settings, storage: Storage) -> DailyBudget | None:
 
 
 def _retention(settings: Settings, storage: Storage, runs: Runs) -> Retention | None:
-    if not settings.retention:
+    if not (settings.retention or settings.audit_retention):
         return None
     return Retention(
         storage.index,
         runs.remove_settled,
         days=settings.retention,
+        audit=storage.audit,
+        audit_days=settings.audit_retention,
         errors=(StorageUnavailable, *storage.errors),
         give_back=storage.give_back,
     )

@@ -9,6 +9,7 @@ from typing import Any
 from uuid import uuid4
 
 from graph.commands.approval import SHORTEST_SWEEP, SWEEP, ApprovalGate
+from graph.commands.audit import AuditTrail
 from graph.commands.call import ToolCaller
 from graph.commands.cancel import Canceller
 from graph.commands.deletion import Deletion
@@ -69,11 +70,8 @@ class Runs:
         self._models = tuple(ladder.models) if ladder else ()
         models = len(self._models)
         self._context = context
-        self._storage, self._reader, self._executor = (
-            context.storage,
-            context.reader,
-            context.executor,
-        )
+        self._storage, self._reader = context.storage, context.reader
+        self._executor = context.executor
         self.graph, self.tools, self.broadcaster = context.graph, context.tools, context.broadcaster
         self.settled = context.settled
         self._policy = policy
@@ -87,14 +85,10 @@ class Runs:
         self._canceller = Canceller(context, self._runner, self._acceptance)
         modelled = ladder is not None
         self._retrier = Retrier(
-            context,
-            self._runner,
-            self._acceptance,
-            approval_expires=expires,
-            models=modelled,
+            context, self._runner, self._acceptance, approval_expires=expires, models=modelled
         )
         self._forker = Forker(context, self._acceptance, approval_expires=expires, models=modelled)
-        self._deletion = Deletion(context)
+        self._deletion, self.audit = Deletion(context), AuditTrail(context.storage)
         self.threads = Threads(context, self._deletion)
         self.replays = Replays(context, self._acceptance, replayer or Replayer(context.tools))
         self.approval_gate = ApprovalGate(context, self._runner, self._acceptance)
@@ -148,6 +142,7 @@ class Runs:
         mend: int | None = None,
         thread_id: str | None = None,
         thread_name: str | None = None,
+        by: str | None = None,
     ) -> Record:
         """Accept a task; it is on disk when this returns, and executed soon after.
 
@@ -177,17 +172,20 @@ class Runs:
             choice=options.choice(self._models, self.tools),
             metadata=options.checked_metadata(),
             webhook=options.checked_webhook(self._policy.webhooks),
+            posted_by=by,
             thread_id=thread_id,
             thread_name=thread_name,
         )
         return await self._acceptance.accept(row, key)
 
-    async def call(self, tool: str, given: Mapping[str, Any], *, owner: str) -> Record:
+    async def call(
+        self, tool: str, given: Mapping[str, Any], *, owner: str, by: str | None = None
+    ) -> Record:
         """Accept one call of a tool as a run, as `start` does a task; nobody has to plan it.
 
         Raises what `start` raises; `ChoiceRejected` where the call is none that a plan may have.
         """
-        return await self._tool_caller.call(tool, given, owner=owner)
+        return await self._tool_caller.call(tool, given, owner=owner, by=by)
 
     async def get(self, run_id: str, *, owner: str | None) -> Record:
         """The record of a run as last stored. Raises `RunNotFound` and `StorageUnavailable`."""
@@ -310,6 +308,7 @@ class Runs:
         *,
         owner: str | None,
         thread_id: str | None = None,
+        by: str | None = None,
     ) -> Record:
         """Accept a new run that continues from a checkpoint of this one; it is on disk then.
 
@@ -319,14 +318,14 @@ class Runs:
         `TooManyPosts`, `QueueFull`, `NoRoom`, `RunUsedUp`, `NotAccepting`, `StorageUnavailable`.
         """
         given = (run_id, checkpoint_id, edits)
-        return await self._forker.fork(*given, owner=owner, thread_id=thread_id)
+        return await self._forker.fork(*given, owner=owner, thread_id=thread_id, by=by)
 
-    async def remove(self, run_id: str, *, owner: str | None) -> None:
-        """Remove a settled run with everything that is kept of it, for good.
+    async def remove(self, run_id: str, *, owner: str | None, by: str | None = None) -> None:
+        """Remove a settled run with everything that is kept of it but who did what, for good.
 
         Raises `RunNotFound`, `NotSettled` and `StorageUnavailable`.
         """
-        await self._deletion.remove(run_id, owner=owner)
+        await self._deletion.remove(run_id, owner=owner, by=by)
 
     async def remove_settled(self, run_ids: Sequence[str]) -> int:
         """Remove those of these runs that are settled, together; how many that were.

@@ -14,7 +14,16 @@ from api.cli.lines import line
 from api.cli.local_run import Detached, NotCancelled, NotDecided, NotStarted, NotWatched
 from api.cli.mcp import serve_mcp
 from api.cli.options import add_metadata, add_task, metadata_of, task_options
-from api.cli.reading import add_threads, explained, listed, order_of, shown, threads
+from api.cli.reading import (
+    add_audit,
+    add_threads,
+    audited,
+    explained,
+    listed,
+    order_of,
+    shown,
+    threads,
+)
 from api.cli.replay import NotReplayed, add_replays
 from api.cli.run import Act, cancel_run, decide, resolve, retry_run, run_task, watch_run
 from api.cli.serve import PortTaken, loop_factory, serve
@@ -34,6 +43,7 @@ from graph.settings import InvalidSettings, Settings, read_settings
 from graph.settings.keys import InvalidKey, new_key
 from graph.state.status import STATUSES
 from graph.state.wording import counted
+from graph.storage.audit import AuditQuery
 from graph.storage.open import is_postgres, migrate, move, sqlite_path
 from graph.storage.owned import DatabaseOwned
 from graph.storage.search import Search
@@ -218,6 +228,9 @@ def _add_commands_on_runs(commands: Any) -> None:
     for replay, told in add_replays(commands):
         replay.set_defaults(command=_replays)
         _add_places(replay, as_json=told)
+    audit = add_audit(commands)
+    audit.set_defaults(command=_audit)
+    _add_places(audit, as_json="the page")
     for name, does, command, as_json in (
         ("show", "show what has happened in a run so far", _show, "the record"),
         ("explain", "say where the time of a run went, and why it failed", _explain, "it all"),
@@ -284,6 +297,12 @@ def _list(options: argparse.Namespace, runner: asyncio.Runner) -> int:
 def _threads(options: argparse.Namespace, runner: asyncio.Runner) -> int:
     order, places = order_of(options), {"url": options.url, "as_json": options.json}
     return _say(runner, threads(_settings(), order, **places))
+
+
+def _audit(options: argparse.Namespace, runner: asyncio.Runner) -> int:
+    query = AuditQuery(kinds=tuple(sorted(set(options.kind))), run_id=options.run_id)
+    places = {"limit": options.limit, "url": options.url, "as_json": options.json}
+    return _say(runner, audited(_settings(), query, **places))
 
 
 def _show(options: argparse.Namespace, runner: asyncio.Runner) -> int:

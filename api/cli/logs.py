@@ -7,6 +7,7 @@ from textwrap import indent
 from typing import Any, Literal
 
 from graph.state.wording import printable, rfc3339
+from graph.telemetry.logs import AboutRuns
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
@@ -43,6 +44,7 @@ class JsonFormatter(logging.Formatter):
 def configure_logging(form: Literal["text", "json"], level: str) -> None:
     """Send every log line of this process to standard error in one form."""
     handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(AboutRuns())
     handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     logging.getLogger("runwright").setLevel(level.upper())

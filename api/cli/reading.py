@@ -1,15 +1,15 @@
-"""`runwright list`, `show`, `explain` and `threads`: what is kept, told once and not waited for."""
+"""`runwright list`, `show`, `explain`, `threads` and `audit`: what is kept, told once."""
 
 import argparse
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, get_args
 from urllib.parse import quote
 
 from api.cli.lines import EventLines, line, pretty
 from api.cli.local_run import NotWatched
-from api.cli.run import is_id, owner_here, quiet_logging, reached, told_in_a_line
+from api.cli.run import BY, is_id, owner_here, quiet_logging, reached, told_in_a_line
 from api.cli.server_run import ask, ask_events, ask_of_run, send
 from api.views.answers import ExplanationAnswer, Run, shape
 from graph.commands.deletion import ThreadNotSettled
@@ -19,6 +19,7 @@ from graph.runs.threads import ThreadNotFound
 from graph.service import Runs
 from graph.settings import Settings
 from graph.state.wording import counted
+from graph.storage.audit import Act, AuditPage, AuditQuery
 from graph.storage.pages import Page
 from graph.storage.search import LARGEST_BOUND, Search, terms
 from graph.storage.threads import NameTaken, Thread, ThreadChange, ThreadPage
@@ -227,7 +228,7 @@ async def _changed(there: Any, thread_id: str, order: ThreadOrder) -> None:
     if isinstance(there, Runs):
         with _told():
             if order.delete:
-                return await there.threads.remove(thread_id, owner=None)
+                return await there.threads.remove(thread_id, owner=None, by=BY)
             change = ThreadChange(renamed=True, name=order.rename)
             await there.threads.change(thread_id, change, owner=None)
             return None
@@ -267,3 +268,49 @@ def _thread_row(thread: Any) -> str:
     shown = called if len(called) <= SHOWN else f"{called[: SHOWN - 1]}…"
     runs = counted(thread["runs"], "run", grouped=True)
     return line(f"{thread['thread_id']}  {runs:<8}  {last['created_at'][:19]}Z  {shown}")
+
+
+# `runwright audit`: who did what with runs, those that were removed among them.
+
+
+def add_audit(commands: Any) -> argparse.ArgumentParser:
+    """The command line."""
+    command: argparse.ArgumentParser = commands.add_parser("audit", help="list who did what")
+    command.add_argument(
+        "run_id", nargs="?", help="with this run, removed or not; without it with any"
+    )
+    command.add_argument(
+        "--kind", action="append", choices=get_args(Act), default=[], help="only that; once or more"
+    )
+    command.add_argument(
+        "--limit", type=int, choices=range(1, 201), default=20, metavar="N", help="how many, 1-200"
+    )
+    return command
+
+
+async def audited(
+    settings: Settings, query: AuditQuery, *, limit: int, url: str | None, as_json: bool
+) -> str:
+    """Who did what, one a line, or the page as JSON; the latest first.
+
+    Of a database that no server has, it is told of all owners. Raises what `listed` raises.
+    """
+    quiet_logging(settings)
+    async with reached(settings, url) as there:
+        if isinstance(there, Runs):
+            with told_in_a_line():
+                found = await there.audit.page(query, owner=None, limit=limit)
+            page: Any = shape(AuditPage).plain(found)
+        else:
+            asked: dict[str, Any] = {"limit": limit, "kind": query.kinds}
+            if query.run_id is not None:
+                asked["run_id"] = query.run_id
+            page = await ask(there, "/audit", **asked)
+    if as_json:
+        return pretty(page)
+    return "\n".join(map(_audit_row, page["entries"])) or "nothing"
+
+
+def _audit_row(entry: Any) -> str:
+    what = f"{entry['at'][:19]}Z  {entry['kind']:<8}{entry['run_id']}"
+    return line(f"{what}  by {entry['by']}, of {entry['owner']}")

@@ -134,7 +134,7 @@ async def _start(runs: Runs, task: str, owner: str, options: RunOptions, thread:
         with told_in_a_line(NotStarted):
             if given:
                 await _check_free(runs, owner, **given)
-            return (await runs.start(task, owner=owner, options=options, **given))["run_id"]
+            return (await runs.start(task, owner=owner, options=options, by=BY, **given))["run_id"]
     except ChoiceRejected as error:
         raise NotStarted(f"{error.field}: {error}") from None
     except (PromptRejected, TooManyPosts, QueueFull, NoRoom, ThreadNotFound) as error:

@@ -67,7 +67,7 @@ class Beginner:
                 raise unprocessable("command.resume", "names no thread, so that nothing is asked")
             if place is not None:
                 raise unprocessable("checkpoint", "goes with a thread")
-            return await _start(runs, body, choices, prompt, None, owner=owner)
+            return await _start(runs, body, choices, prompt, None, by=by, owner=owner)
         async with self._alone(thread_id):
             return await self._on_thread(
                 runs, body, choices, prompt, place, thread_id, owner=owner, by=by
@@ -101,10 +101,10 @@ class Beginner:
         if body.multitask_strategy == "reject" and head and head[1] not in SETTLED:
             raise ThreadBusy(*head)
         if place is not None and not (prompt is None and await thread.rests_at(place)):
-            return await _forked(runs, body, choices, thread, place, prompt, owner=owner)
+            return await _forked(runs, body, choices, thread, place, prompt, by=by, owner=owner)
         if prompt is None:
             return await _continued(runs, thread, by=by, owner=owner)
-        return await _start(runs, body, choices, prompt, thread_id, owner=owner)
+        return await _start(runs, body, choices, prompt, thread_id, by=by, owner=owner)
 
     @asynccontextmanager
     async def _alone(self, thread_id: str) -> AsyncIterator[None]:
@@ -215,6 +215,7 @@ async def _start(
     prompt: str | None,
     thread_id: str | None,
     *,
+    by: str,
     owner: str,
 ) -> Begun:
     if prompt is None:
@@ -225,6 +226,7 @@ async def _start(
         approve="always" if choices.approve else None,
         options=_options(body, choices),
         thread_id=thread_id,
+        by=by,
     )
     return Begun(record)
 
@@ -248,6 +250,7 @@ async def _forked(
     checkpoint_id: str,
     prompt: str | None,
     *,
+    by: str,
     owner: str,
 ) -> Begun:
     options = _options(body, choices)
@@ -257,7 +260,7 @@ async def _forked(
     place = await thread.find(checkpoint_id)
     edits = Edits(prompt=prompt, anew=prompt is not None)
     record = await runs.fork(
-        place.run_id, checkpoint_id, edits, owner=owner, thread_id=thread.thread_id
+        place.run_id, checkpoint_id, edits, owner=owner, thread_id=thread.thread_id, by=by
     )
     return Begun(record)
 

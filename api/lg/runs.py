@@ -90,7 +90,7 @@ class RunCalls:
         caller = Caller.of(request)
         queried(request)
         record = await _found(caller, request)
-        await caller.runs.remove(record["run_id"], owner=caller.owner)
+        await caller.runs.remove(record["run_id"], owner=caller.owner, by=caller.by)
         return Response(status_code=204)
 
     async def join(self, request: Request) -> Response:

@@ -89,7 +89,7 @@ class ThreadCalls:
         queried(request)
         await caller.runs.threads.check(thread_id, owner=caller.owner)
         if not await caller.runs.threads.close(thread_id, owner=caller.owner):
-            await caller.runs.threads.remove(thread_id, owner=caller.owner)
+            await caller.runs.threads.remove(thread_id, owner=caller.owner, by=caller.by)
         return Response(status_code=204)
 
     async def search(self, request: Request) -> Response:
@@ -180,8 +180,10 @@ class ThreadCalls:
             if at is None:
                 raise unprocessable("checkpoint", "the thread has no state as yet")
         place = await thread.find(at)
-        runs, owner = caller.runs, caller.owner
-        record = await runs.fork(place.run_id, at, edits, owner=owner, thread_id=thread.thread_id)
+        runs, owner, within = caller.runs, caller.owner, thread.thread_id
+        record = await runs.fork(
+            place.run_id, at, edits, owner=owner, thread_id=within, by=caller.by
+        )
         await runs.wait(record["run_id"], REST, owner=owner)
         newest = await runs.threads.snapshots(record["run_id"], limit=1)
         checkpoint = newest[0].config["configurable"]["checkpoint_id"] if newest else None

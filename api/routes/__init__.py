@@ -2,7 +2,8 @@
 
 `runs` has what is asked of one run or all (start, read, cancel, remove), `server` what is asked of
 the server (health, its settings, the drawing), `threads` what is asked of conversations, `tools`
-what is asked of tools.
+what is asked of tools, `audit` who did what.
 
-Others use `approval`, `fork`, `history`, `live`, `retry`, `runs`, `server`, `threads` and `tools`.
+Others use `approval`, `audit`, `fork`, `history`, `live`, `retry`, `runs`, `server`, `threads` and
+`tools`.
 """

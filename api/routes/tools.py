@@ -8,7 +8,7 @@ from fastapi.responses import JSONResponse
 from pydantic import Field
 
 from api.openapi import LOCATION, NEW_RUN, WITH_BODY, problems
-from api.parameters import OwnerDep, RunsDep
+from api.parameters import CallerDep, OwnerDep, RunsDep
 from api.schemas import Body, RunCreated, ToolList, ToolView
 from api.strict import StrictRoute
 from api.views.answers import json_answer
@@ -72,11 +72,13 @@ async def list_tools(runs: RunsDep, owner: OwnerDep) -> ToolList:
         **problems(*WITH_BODY, ChoiceRejected, *NEW_RUN, NotAccepting, StorageUnavailable),
     },
 )
-async def call_tool(name: str, body: ToolCallCreate, runs: RunsDep, owner: OwnerDep) -> Response:
+async def call_tool(
+    name: str, body: ToolCallCreate, runs: RunsDep, owner: OwnerDep, caller: CallerDep
+) -> Response:
     """Accept one call of a tool as a run of one step, which nobody has to plan.
 
     It is recorded, attempted again and, as RUNWRIGHT_APPROVE says, asked about like any other.
     """
-    record = await runs.call(name, body.input, owner=owner)
+    record = await runs.call(name, body.input, owner=owner, by=caller)
     told = {"run_id": record["run_id"], "status": record["status"]}
     return json_answer(told, None, 201, {"Location": f"/runs/{record['run_id']}"})

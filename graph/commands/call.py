@@ -33,7 +33,9 @@ class ToolCaller:
             context.tools, next_event, policy.approve, policy.approval_expires
         )
 
-    async def call(self, tool: str, given: Mapping[str, Any], *, owner: str) -> Record:
+    async def call(
+        self, tool: str, given: Mapping[str, Any], *, owner: str, by: str | None
+    ) -> Record:
         """As `Runs.call`."""
         self._acceptance.check()
         seed = seed_of(tool, given, self._limits, self._gate, owner=owner, at=time.time())
@@ -45,6 +47,7 @@ class ToolCaller:
             created_at=seed["created_at"],
             approve=self._gate.default,
             seed=seed,
+            posted_by=by,
         )
         return await self._acceptance.accept(row)
 

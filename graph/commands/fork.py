@@ -101,6 +101,8 @@ def seed_of(
         logged=len(log),
         planned=len(state["planning_log"]) if planned else 0,
     )
+    if origin := state.get("traceparent"):
+        fork["traceparent"] = origin
     if planned:
         fork["rounds"] = len(rounds_of({**state, "plan": plan}))
         seed["plan"] = plan
@@ -261,6 +263,7 @@ class Forker:
         *,
         owner: str | None,
         thread_id: str | None = None,
+        by: str | None = None,
     ) -> Record:
         """As `Runs.fork`."""
         self._acceptance.check()
@@ -295,5 +298,6 @@ class Forker:
             forked_from=run_id,
             seed=seed,
             thread_id=thread_id,
+            posted_by=by,
         )
         return await self._acceptance.accept(row)

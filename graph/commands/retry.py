@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from graph.record.record import Record
-from graph.runs.accept import Acceptance
+from graph.record.trace import checked, trace_id_of
+from graph.runs.accept import CALLER_TRACE, Acceptance
 from graph.runs.context import RunContext, thread
 from graph.runs.live import LiveRun
 from graph.runs.recovery import first_cursor, resume, retried_plan
@@ -98,6 +99,8 @@ def command_of(
         by=by,
         at=time.time(),
     )
+    if traceparent := checked(CALLER_TRACE.get()):
+        command["traceparent"] = traceparent
     if from_step:
         if request.replan:
             command["replan"] = instead
@@ -264,12 +267,13 @@ class Retrier:
             if not await index.request_retry(run_id, command):
                 raise NotRetryable(run_id, (await context.reader.state(run_id))["status"])
             context.settled.drop(run_id)
-            logger.info("run retried", extra={"run_id": run_id})
             live.reason = "retried"
             try:
                 found = await index.find(run_id)
                 assert found is not None
                 resumed = await resume(context.graph, found, thread(run_id))
+                about = {"run_id": run_id, "trace_id": trace_id_of(resumed.state)}
+                logger.info("run retried", extra=about)
                 context.broadcaster.publish(resumed.state)
             except BaseException:  # the command is stored, and carried out all the same
                 context.turns.park(live, state["owner"], thread_id)

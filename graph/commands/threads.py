@@ -155,13 +155,13 @@ class Threads:
         with self._storage.available():
             return await snapshot_of(self._reader.graph, place)
 
-    async def remove(self, thread_id: str, *, owner: str | None) -> None:
+    async def remove(self, thread_id: str, *, owner: str | None, by: str | None = None) -> None:
         """Remove a thread with all of its runs, for good.
 
         Raises `ThreadNotFound`, `ThreadNotSettled` and `StorageUnavailable`, and then nothing of it
         is removed.
         """
-        await self._deletion.remove_thread(thread_id, owner=owner)
+        await self._deletion.remove_thread(thread_id, owner=owner, by=by)
 
     async def records(self, thread_id: str, *, owner: str | None) -> AsyncIterator[Record]:
         """The records of its runs, in the order of acceptance; without those removed meanwhile.

@@ -19,6 +19,7 @@ def seed_of(recorded: RunState) -> RunState:
         choice=recorded.get("choice"),
         metadata=recorded.get("metadata"),
         thread_id=recorded.get("thread_id"),
+        traceparent=recorded.get("traceparent"),
     )
     if conversation := recorded.get("conversation"):
         seed["conversation"] = conversation

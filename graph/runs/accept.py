@@ -3,9 +3,11 @@
 import asyncio
 import logging
 from contextlib import suppress
+from contextvars import ContextVar
 from dataclasses import replace
 
 from graph.record.record import Record, record_of
+from graph.record.trace import checked, trace_id_of
 from graph.runs.context import RunContext
 from graph.runs.quotas import NO_QUOTAS, NoRoom, PostRate, Quotas, RunUsedUp, refusal
 from graph.runs.threads import ThreadNotFound, checked_name
@@ -13,6 +15,9 @@ from graph.state import RunState
 from graph.state.row import IdempotencyKey, KeyedRun, Quota, RunRow, state_of
 
 logger = logging.getLogger("runwright.runs")
+
+#: Where in a trace of theirs the caller is who is being served, as they say it.
+CALLER_TRACE: ContextVar[str | None] = ContextVar("caller_trace", default=None)
 
 
 class NotAccepting(Exception):
@@ -69,6 +74,9 @@ class Acceptance:
         context = self._context
         if row.thread_name is not None:
             row = replace(row, thread_name=checked_name(row.thread_name))
+        if traceparent := checked(CALLER_TRACE.get()):
+            seed: RunState | None = row.seed and {**row.seed, "traceparent": traceparent}
+            row = replace(row, traceparent=traceparent, seed=seed)
         with context.storage.available():
             await self._check_thread(row)
         self.rate.take(row.owner)
@@ -77,11 +85,12 @@ class Acceptance:
                 await self._store(row, key)
             if row.thread_name is not None:
                 row = replace(row, thread_id=await context.turns.joined(row), thread_name=None)
-        logger.info("run accepted", extra={"run_id": row.run_id})
-        logger.debug("run prompt", extra={"run_id": row.run_id, "prompt": row.prompt})
+        state, waits_for_run = state_of(row), None
+        about = {"run_id": row.run_id, "trace_id": trace_id_of(state)}
+        logger.info("run accepted", extra=about)
+        logger.debug("run prompt", extra={**about, "prompt": row.prompt})
         live = context.live.of(row.run_id)
         live.reason = "new"
-        state, waits_for_run = state_of(row), None
         context.broadcaster.publish(state)
         if row.thread_id is None:
             context.turns.enqueue_head(live, row)

@@ -11,6 +11,7 @@ from langchain_core.runnables import RunnableConfig
 from graph.build import RunGraph
 from graph.queue.executor import Executor
 from graph.record.record import Record, Undelivered, WaitsFor, record_of, waiting_for
+from graph.record.trace import trace_id_of
 from graph.runs.live import Broadcaster, LiveRuns, Observe
 from graph.runs.quotas import NO_QUOTAS, Quotas
 from graph.runs.settled import SettledRuns
@@ -342,5 +343,9 @@ class Projection:
             logger.info(
                 "run %s",
                 status,
-                extra={"run_id": state["run_id"], "error": error and error["type"]},
+                extra={
+                    "run_id": state["run_id"],
+                    "trace_id": trace_id_of(state),
+                    "error": error and error["type"],
+                },
             )

@@ -381,6 +381,8 @@ def _command(mark: Mark) -> RetryCommand:
     )
     if "replan" in retry:
         command["replan"] = retry["replan"]
+    if "traceparent" in retry:
+        command["traceparent"] = retry["traceparent"]
     if "asks" in retry:
         command["asks"] = retry["asks"]
     return command

@@ -103,6 +103,9 @@ class Settings(BaseSettings):
         le=36_500,
         description="days that settled runs are kept; 0 or none keeps them for ever",
     )
+    audit_retention: float = Field(
+        90.0, ge=0, le=36_500, description="days that who did what outlasts a run; 0: for ever"
+    )
 
     # What runs may do
     tools: CommaSeparated = Field(
@@ -303,7 +306,7 @@ class Settings(BaseSettings):
                 "json", "Input should be JSON, which this is not: {why}", {"why": str(error)}
             ) from None
 
-    @field_validator("retention", mode="before")
+    @field_validator("retention", "audit_retention", mode="before")
     @classmethod
     def _none_is_for_ever(cls, value: Any) -> Any:
         return 0.0 if isinstance(value, str) and value.strip().lower() == "none" else value

@@ -35,6 +35,7 @@ class ForkedFrom(TypedDict):
     planned: int
     rounds: NotRequired[int]  # not in those of earlier versions
     asks: NotRequired[RequiredApproval]
+    traceparent: NotRequired[str]  # that of its origin
 
 
 class Ending(TypedDict):
@@ -79,6 +80,7 @@ class Retry(TypedDict):
     ]
     ended: Annotated[Ending, doc("The end that it has undone.")]
     asks: NotRequired[Annotated[RequiredApproval, UNTOLD]]  # where nobody has approved that
+    traceparent: NotRequired[Annotated[str, UNTOLD]]  # who called for it, in a trace of theirs
 
 
 class AttemptError(TypedDict):

@@ -56,8 +56,8 @@ class Outbox(Protocol):
     async def next_due(self, *, after: float) -> float | None:
         """When the next is due of those that stand first, and are not due by `after`; or None."""
 
-    async def delivered(self, number: int) -> None:
-        """Forget one that was posted."""
+    async def delivered(self, one: Delivery) -> None:
+        """Forget one that was posted, and write down that its host was told."""
 
     async def postpone(self, number: int, *, until: float, failure: str) -> None:
         """Try one again later."""

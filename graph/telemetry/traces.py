@@ -12,12 +12,13 @@ from contextlib import asynccontextmanager, suppress
 from importlib.metadata import version
 from typing import Any, cast
 
+from graph.record.trace import Place
 from graph.runs.context import RunNotFound
 from graph.state import RunState
 from graph.state.status import SETTLED
 from graph.storage.storage import Storage
 from graph.telemetry.metrics import Metrics
-from graph.telemetry.spans import Place, Span, Told, spans
+from graph.telemetry.spans import Span, Told, spans
 
 logger = logging.getLogger("runwright.traces")
 
@@ -117,9 +118,19 @@ class Exporter:
     def hand_over(self, span: Span) -> None:
         """Have it sent, unless it is not sampled or there is no room."""
         from opentelemetry.sdk.trace import ReadableSpan
-        from opentelemetry.trace import Link, SpanKind, Status, StatusCode
+        from opentelemetry.trace import (
+            Link,
+            NonRecordingSpan,
+            SpanKind,
+            Status,
+            StatusCode,
+            set_span_in_context,
+        )
 
-        sampled = self._sampler.should_sample(None, span.place.trace_id, span.name)
+        called = None
+        if span.place.sampled is not None:  # a sampler that asks parents is told what theirs said
+            called = set_span_in_context(NonRecordingSpan(_context(span.place, remote=True)))
+        sampled = self._sampler.should_sample(called, span.place.trace_id, span.name)
         if not sampled.decision.is_sampled():  # type: ignore[no-untyped-call]  # theirs
             return
         if not self._room.acquire(blocking=False):
@@ -186,11 +197,12 @@ def _counting(exporter: Any, metrics: Metrics | None, room: threading.Semaphore)
     return Counting()
 
 
-def _context(place: Place) -> Any:
+def _context(place: Place, *, remote: bool = False) -> Any:
     from opentelemetry.trace import SpanContext, TraceFlags
 
-    sampled = TraceFlags(TraceFlags.SAMPLED)
-    return SpanContext(place.trace_id, place.span_id, is_remote=False, trace_flags=sampled)
+    sampled = not remote or place.sampled
+    flags = TraceFlags(TraceFlags.SAMPLED if sampled else TraceFlags.DEFAULT)
+    return SpanContext(place.trace_id, place.span_id, is_remote=remote, trace_flags=flags)
 
 
 @asynccontextmanager

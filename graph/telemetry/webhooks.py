@@ -202,7 +202,7 @@ class WebhookSender:
             logger.exception("webhook failed unexpectedly", extra={"run_id": one.run_id})
             await self._note_failure(one, NotPosted(type(error).__name__))
         else:
-            await self._outbox.delivered(one.number)
+            await self._outbox.delivered(one)
             self._metrics.webhooks.labels("delivered").inc()
             if one.attempts:
                 self._changed(one.run_id)

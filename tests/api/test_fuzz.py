@@ -42,6 +42,10 @@ include-name = "GET /threads"
 checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "5xx"]
 
 [[operations]]
+include-name = "GET /audit"
+checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "5xx"]
+
+[[operations]]
 include-name = "GET /threads/{{thread_id}}/runs"
 checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "404", "5xx"]
 

@@ -93,6 +93,7 @@ def test_every_call_is_described_with_every_status_it_answers(document):
         "GET /runs/{run_id}/diff/{other_id}": "200 400 401 403 404 500 503",
         "POST /runs/{run_id}/retry": "200 400 401 403 404 409 413 415 429 500 503 507",
         "POST /runs/{run_id}/retry-now": "200 400 401 403 404 409 413 415 500 503",
+        "GET /audit": "200 400 401 403 500 503",
         "GET /budget": "200 400 401 403 500 503",
         "GET /tools": "200 400 401 403 500",
         "POST /tools/{name}/call": "201 400 401 403 413 415 429 500 503 507",

@@ -24,11 +24,12 @@ from graph.storage.postgres.search import LONGEST, SEARCHERS, look_up, row_of_wo
 from graph.storage.postgres.store import PostgresStore
 from graph.storage.postgres.writer import PostgresWriter
 from graph.storage.search import Found, Search
-from graph.storage.sql.deletion import JsonLists, SqlDeletion
+from graph.storage.sql.audit import SqlAudit
+from graph.storage.sql.deletion import SqlDeletion
 from graph.storage.sql.index import SqlIndex, inserting
 from graph.storage.sql.outbox import SqlOutbox
 from graph.storage.sql.spending import SqlSpending
-from graph.storage.sql.statements import Statement
+from graph.storage.sql.statements import JsonLists, Statement
 from graph.storage.sql.threads import SqlThreads
 from graph.storage.storage import Storage, StorageError
 
@@ -147,7 +148,7 @@ async def _open(
     stack.push_async_callback(searcher.aclose)
     index = PostgresIndex(reader, writer, searcher)
     await index.open()
-    outbox = SqlOutbox(reader, writer)
+    outbox = SqlOutbox(reader, writer, _LISTS)
     await outbox.open()
     spending = SqlSpending(reader, writer)
     await spending.count_left()
@@ -168,6 +169,7 @@ async def _open(
         remove=SqlDeletion(writer, _LISTS),
         errors=(psycopg.Error,),
         outbox=outbox,
+        audit=SqlAudit(fetch, writer),
         sizes=lambda: sizes,
     )
 

@@ -94,6 +94,7 @@ class FakeRuns:
         mend: int | None = None,
         thread_id: str | None = None,
         thread_name: str | None = None,
+        by: str | None = None,
     ) -> Record:
         self._fail()
         if thread_id is not None and thread_id not in self.records:
@@ -145,7 +146,7 @@ class FakeRuns:
     async def explain(self, run_id: str, *, owner: str | None) -> Explanation:
         return explain(await self._state(run_id), now=CREATED_AT + 100)
 
-    async def remove(self, run_id: str, *, owner: str | None) -> None:
+    async def remove(self, run_id: str, *, owner: str | None, by: str | None = None) -> None:
         state = await self._state(run_id)
         if state["status"] not in SETTLED:
             raise NotSettled(run_id, state["status"])
