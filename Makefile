@@ -22,9 +22,14 @@ test: lint .venv/.dev       ## lint, types, and the tests that need neither Dock
 	PYTEST_DEBUG_TEMPROOT=$${PYTEST_DEBUG_TEMPROOT:-$$($(BIN)/python -m tests.support.databases.place)} \
 	  $(PYTEST) -m "not real_llm and not slow" $(ARGS)
 
+# Tests whose servers keep their runs in Postgres once more. Those that open a storage by themselves do
+# so on both databases: some of them always, the others here, as slow ones.
+ON_POSTGRES := tests/api/routes tests/api/streams
+
 # Properties once more, with all of their examples.
 test-rest: .venv/.dev .venv/.fuzz .venv/.client ## what `make test` leaves out: deployment, installation, fuzzers, many kills and examples
 	TEST_EXAMPLES=all $(PYTEST) -m "not real_llm and (slow or hypothesis)" $(ARGS)
+	TEST_BACKEND=postgres $(PYTEST) -m "not real_llm and not slow and not sqlite" $(ON_POSTGRES) $(ARGS)
 
 # One after the other, also with --jobs.
 test-all:                   ## both

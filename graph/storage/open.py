@@ -149,6 +149,6 @@ def sqlite_path(url: str) -> Path:
     if not url.startswith(prefix) or not path or path == ":memory:" or path.endswith("/"):
         raise StorageError(
             f"{without_secrets(url)!r} names no database; use sqlite:///relative.db, sqlite:////absolute.db,"
-            " postgresql://role@host/name or memory:// (RUNWRIGHT_DATABASE_URL)"
+            " postgresql://host/name or memory:// (RUNWRIGHT_DATABASE_URL)"
         )
     return Path(path)

@@ -60,9 +60,6 @@ class _ReadingSaver(BaseCheckpointSaver[str]):
         super().__init__(serde=strict_serializer())
         self._reader = reader
 
-    async def _rows(self, sql: str, values: Sequence[Any]) -> Iterable[Sequence[Any]]:
-        return await self._reader.execute_fetchall(sql, values)
-
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         place = config["configurable"]
         values = [str(place["thread_id"]), place.get("checkpoint_ns", "")]
@@ -71,7 +68,7 @@ class _ReadingSaver(BaseCheckpointSaver[str]):
             which = "AND checkpoint_id = ?"
             values.append(checkpoint_id)
         sql = f"{_CHECKPOINTS} WHERE thread_id = ? AND checkpoint_ns = ? {which}"
-        for row in await self._rows(sql, values):
+        for row in await self._reader.execute_fetchall(sql, values):
             return await self._tuple(row, config if checkpoint_id else None)
         return None
 
@@ -94,7 +91,7 @@ class _ReadingSaver(BaseCheckpointSaver[str]):
         among = f" LIMIT {int(limit)}" if limit is not None and not filter else ""
         sql = f"{_CHECKPOINTS}{where} ORDER BY checkpoint_id DESC{among}"
         count = 0
-        for row in await self._rows(sql, bounds):
+        for row in await self._reader.execute_fetchall(sql, bounds):
             found = await self._tuple(row, None)
             described = cast("dict[str, Any]", found.metadata)
             if all(described.get(name) == value for name, value in (filter or {}).items()):
@@ -108,7 +105,7 @@ class _ReadingSaver(BaseCheckpointSaver[str]):
         writes: Iterable[Sequence[Any]] = ()
         if written:
             of_it = (thread_id, namespace, checkpoint_id)
-            writes = await self._rows(f"{_WRITES} AND checkpoint_id = ?", of_it)
+            writes = await self._reader.execute_fetchall(f"{_WRITES} AND checkpoint_id = ?", of_it)
         return CheckpointTuple(
             config or _at(thread_id, namespace, checkpoint_id),
             self.serde.loads_typed((kind, packed)),
@@ -137,7 +134,9 @@ class _ReadingSaver(BaseCheckpointSaver[str]):
         among = f" AND channel IN ({marks[0]}) AND checkpoint_id IN ({marks[1]})"
         rows: Iterable[Sequence[Any]] = ()
         if ancestors:
-            rows = await self._rows(_WRITES + among, (*where, *channels, *ancestors))
+            rows = await self._reader.execute_fetchall(
+                _WRITES + among, (*where, *channels, *ancestors)
+            )
         written: dict[tuple[str, str], list[PendingWrite]] = {}
         for checkpoint_id, write in self._loaded(rows):
             written.setdefault((write[1], checkpoint_id), []).append(write)
@@ -158,7 +157,9 @@ class _ReadingSaver(BaseCheckpointSaver[str]):
         seeds: dict[str, Any] = {}
         known, begin = {target}, target
         while True:
-            rows = [*await self._rows(_ANCESTORS, (*where, begin, *where, *where))][1:]
+            rows = [
+                *await self._reader.execute_fetchall(_ANCESTORS, (*where, begin, *where, *where))
+            ][1:]
             for checkpoint_id, kind, packed in rows:
                 if checkpoint_id in known or len(seeds) == len(lines):
                     return lines, seeds
@@ -187,7 +188,4 @@ class PostgresSaver(FoldingSaver, _ReadingSaver):
     """Reads on any connection, and writes on the one of this process."""
 
     def __init__(self, reader: Reader, writer: Writer) -> None:
-        super().__init__(writer, reader)
-
-    async def _rows(self, sql: str, values: Sequence[Any]) -> Iterable[Sequence[Any]]:
-        return await self._reader.execute_fetchall(sql, values)
+        super().__init__(reader, writer, reader)

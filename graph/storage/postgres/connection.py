@@ -55,6 +55,7 @@ def connecting(url: str, *, statement_timeout: float = 0) -> Connect:
         "keepalives_idle": KEEPALIVE,
         "keepalives_interval": KEEPALIVE,
         "keepalives_count": 2,
+        "tcp_user_timeout": 3 * KEEPALIVE * 1000,
         **given,
         "options": f"{given.get('options', '')} {options}".strip(),
         "client_encoding": "utf8",

@@ -243,7 +243,7 @@ def _beginning(error: Exception, url: str) -> str:
         return f"cannot use the database {place(url)}: {_plain(error, url)}"
     except psycopg.ProgrammingError:  # the URL is what cannot be read, and may be all a secret
         return (
-            "cannot read the URL of the database; it has the form postgresql://role@host/name, and"
+            "cannot read the URL of the database; it has the form postgresql://host/name, and"
             " what else than letters and digits is in a password is written as %40 is for @"
         )
 

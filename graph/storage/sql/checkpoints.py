@@ -1,8 +1,7 @@
 """Checkpoints as they are written: a super-step is one transaction that repeats little."""
 
 import json
-from abc import abstractmethod
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, cast
@@ -22,7 +21,7 @@ from graph.state import logged, whole
 from graph.state.status import SETTLED
 from graph.storage.conversion import converted
 from graph.storage.sql.index import projecting
-from graph.storage.sql.statements import Statement, Writer
+from graph.storage.sql.statements import Reader, Statement, Writer
 from graph.storage.storage import Follower, RunSaver
 
 _CHECKPOINT = (
@@ -101,14 +100,11 @@ class FoldingSaver(RunSaver):
     that one wrote is read as well, but not the other way around.
     """
 
-    def __init__(self, writer: Writer, *arguments: Any, **options: Any) -> None:
+    def __init__(self, reader: Reader, writer: Writer, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
+        self._reader = reader
         self._writer = writer
         self._threads: dict[tuple[str, str], _Thread] = {}
-
-    @abstractmethod
-    async def _rows(self, sql: str, values: Sequence[Any]) -> Iterable[Sequence[Any]]:
-        """The rows of a statement."""
 
     @contextmanager
     def follow(self, run_id: str, follower: Follower, *, new: bool = False) -> Iterator[None]:
@@ -152,7 +148,7 @@ class FoldingSaver(RunSaver):
         if elsewhere := stored.pop(_ELSEWHERE, None):
             if elsewhere not in known:
                 where = place["thread_id"], place.get("checkpoint_ns", ""), elsewhere
-                [row] = await self._rows(_STORED, where)
+                [row] = await self._reader.execute_fetchall(_STORED, where)
                 known[elsewhere] = self.serde.loads_typed(tuple(row))["channel_values"]
             kept = {name: known[elsewhere][name] for name in _SELDOM if name in known[elsewhere]}
             stored["channel_values"] |= kept

@@ -106,6 +106,7 @@ def budget(server: ServerProcess, key: str) -> dict[str, Any]:
     return dict(answer.json())
 
 
+@pytest.mark.sqlite
 def test_each_owner_has_the_budget_alone_and_a_kill_gives_nothing_back(
     tmp_path: Path, provider: CaptureServer
 ) -> None:

