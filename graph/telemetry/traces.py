@@ -166,6 +166,12 @@ class Exporter:
                 await done.wait()
 
 
+def _switched_off() -> bool:
+    """Whether the standard variables say that nothing is exported."""
+    disabled = os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true"
+    return disabled or os.environ.get("OTEL_TRACES_EXPORTER", "").lower() == "none"
+
+
 def _queue_size() -> int:
     size = os.environ.get("OTEL_BSP_MAX_QUEUE_SIZE", "")
     return int(size) if size.isdecimal() and int(size) else MOST_WAITING
@@ -211,7 +217,7 @@ async def tracing(metrics: Metrics | None, *, wanted: bool) -> AsyncIterator[Tra
 
     Raises `TracesMissing`.
     """
-    if not wanted:
+    if not wanted or _switched_off():
         yield None
         return
     try:

@@ -232,9 +232,10 @@ def failed(attempt: ModelAttempt, failure: ModelFailure, had: PlanningDeadline) 
             "error": failure.error_class,
             "transient": failure.transient,
             "retry_after": failure.retry_after,
-            "detail": failure.detail,
         },
     )
+    # A provider may quote the prompt, or what it was asked with.
+    logger.debug("model said", extra={"model": attempt.name, "detail": failure.detail})
     breaker, wait = attempt.ladder.breaker, failure.retry_after or 0.0
     given_up = _gives_up(attempt, failure, wait)
     if _is_about_the_model(failure, had):

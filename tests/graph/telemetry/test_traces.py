@@ -91,8 +91,18 @@ async def test_nothing_is_exported_where_an_endpoint_is_merely_set(tmp_path, rec
     assert receiver.asked == 0
 
 
-async def test_what_is_not_sampled_is_not_exported(tmp_path, receiver, exporting):
-    exporting(receiver, OTEL_TRACES_SAMPLER="always_off")
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"OTEL_TRACES_SAMPLER": "always_off"},
+        {"OTEL_SDK_DISABLED": "true"},
+        {"OTEL_TRACES_EXPORTER": "none"},
+    ],
+)
+async def test_what_the_standard_variables_switch_off_is_not_exported(
+    tmp_path, receiver, exporting, variables
+):
+    exporting(receiver, **variables)
     with serving(tmp_path, traces="otlp") as server:
         settle_all(server, retried=False)
         server.terminate()
