@@ -9,7 +9,6 @@ from typing import Any
 from uuid import uuid4
 
 from graph.commands.approval import SHORTEST_SWEEP, SWEEP, ApprovalGate
-from graph.commands.audit import AuditTrail
 from graph.commands.call import ToolCaller
 from graph.commands.cancel import Canceller
 from graph.commands.deletion import Deletion
@@ -24,7 +23,7 @@ from graph.models.daily_budget import Account, DailyBudget, DailyLimit, renewal
 from graph.queue.model_calls import ModelCalls
 from graph.record.explain import Explanation, explain
 from graph.record.record import Record
-from graph.runs.accept import Acceptance, refuse_second
+from graph.runs.accept import Acceptance
 from graph.runs.choice import NO_OPTIONS, RunOptions, lowered
 from graph.runs.context import RunContext, RunPolicy, thread
 from graph.runs.health import Health, Servers
@@ -35,7 +34,7 @@ from graph.runs.runner import Runner
 from graph.runs.watch import RunSubscription
 from graph.state import Approve, Budget, ResolvedAs
 from graph.state.row import IdempotencyKey, RunRow
-from graph.storage.pages import Page, decode, found_page
+from graph.storage.pages import AuditTrail, Page, decode, found_page
 from graph.storage.search import Search
 from graph.telemetry.metrics import Metrics
 from graph.telemetry.scrape import Scrape
@@ -154,11 +153,8 @@ class Runs:
         that the owner has used before it raises `AlreadyAccepted` or `KeyReused`.
         """
         self._acceptance.check()
-        if key is not None:
-            with self._storage.available():
-                first = await self._storage.index.find_key(owner, key.name, at=time.time())
-            if first is not None:  # whatever else stands in the way of a new run
-                refuse_second(first, key)
+        if key is not None:  # whatever else stands in the way of a new run
+            await self._acceptance.check_key(owner, key)
         if reason := prompt_error(prompt, self._policy.limits["max_prompt"]):
             raise PromptRejected(reason)
         row = RunRow(

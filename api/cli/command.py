@@ -13,19 +13,31 @@ from api.cli.follow import Interrupted
 from api.cli.lines import line
 from api.cli.local_run import Detached, NotCancelled, NotDecided, NotStarted, NotWatched
 from api.cli.mcp import serve_mcp
-from api.cli.options import add_metadata, add_task, metadata_of, task_options
+from api.cli.options import add_task, task_options
 from api.cli.reading import (
     add_audit,
+    add_list,
     add_threads,
     audited,
     explained,
     listed,
     order_of,
+    query_of,
+    search_of,
     shown,
     threads,
 )
 from api.cli.replay import NotReplayed, add_replays
-from api.cli.run import Act, cancel_run, decide, resolve, retry_run, run_task, watch_run
+from api.cli.run import (
+    Act,
+    add_resolve,
+    cancel_run,
+    decide,
+    resolve,
+    retry_run,
+    run_task,
+    watch_run,
+)
 from api.cli.serve import PortTaken, loop_factory, serve
 from api.cli.streams import (
     BROKEN_PIPE,
@@ -41,12 +53,9 @@ from api.cli.streams import (
 from graph.commands.retry import RetryRequest
 from graph.settings import InvalidSettings, Settings, read_settings
 from graph.settings.keys import InvalidKey, new_key
-from graph.state.status import STATUSES
 from graph.state.wording import counted
-from graph.storage.audit import AuditQuery
 from graph.storage.open import is_postgres, migrate, move, sqlite_path
 from graph.storage.owned import DatabaseOwned
-from graph.storage.search import Search
 from graph.storage.sqlite.backup import BackupFailed, back_up
 from graph.storage.storage import StorageError
 from graph.telemetry.traces import TracesMissing
@@ -203,23 +212,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_commands_on_runs(commands: Any) -> None:
     """Those that take `--url`."""
-    several = commands.add_parser("list", help="list the newest runs")
-    several.add_argument(
-        "--status", action="append", choices=STATUSES, default=[], help="only those; once or more"
-    )
-    several.add_argument("--text", help="only those with these words in the prompt")
-    several.add_argument("--thread", help="only those of this thread, by name or id")
-    for bound, at in (("min", "at least"), ("max", "at most")):
-        several.add_argument(
-            f"--{bound}-rounds",
-            type=int,
-            metavar="N",
-            help=f"only those whose plan was made in {at} N rounds",
-        )
-    add_metadata(several, "only those that have it")
-    several.add_argument(
-        "--limit", type=int, choices=range(1, 201), default=20, metavar="N", help="how many, 1-200"
-    )
+    several = add_list(commands)
     several.set_defaults(command=_list)
     _add_places(several, as_json="the page")
     conversations = add_threads(commands)
@@ -249,16 +242,7 @@ def _add_commands_on_runs(commands: Any) -> None:
             one.add_argument("--replan", action="store_true", help="let a model plan anew")
         one.set_defaults(command=command, act=name, reason=None)
         _add_places(one, as_json=as_json)
-    doubt = commands.add_parser("resolve", help="say what became of a step that may have acted")
-    doubt.add_argument("run_id", help="the run's id")
-    doubt.add_argument(
-        "--as",
-        dest="decided",
-        choices=["done", "redo", "skip", "fail"],
-        help="it has acted; call it again; go on without it; fail the run. "
-        "Left out: print what is known",
-    )
-    doubt.add_argument("--output", metavar="JSON", help="with done: what it has returned")
+    doubt = add_resolve(commands)
     doubt.set_defaults(command=_resolve)
     _add_places(doubt, as_json=None)
 
@@ -282,16 +266,8 @@ def _run(options: argparse.Namespace, runner: asyncio.Runner) -> int:
 
 
 def _list(options: argparse.Namespace, runner: asyncio.Runner) -> int:
-    search = Search(
-        statuses=tuple(sorted(set(options.status))),
-        text=options.text,
-        min_rounds=options.min_rounds,
-        max_rounds=options.max_rounds,
-        metadata=tuple(sorted(metadata_of(options).items())),
-        limit=options.limit,
-    )
     places = {"thread": options.thread, "url": options.url, "as_json": options.json}
-    return _say(runner, listed(_settings(), search, **places))
+    return _say(runner, listed(_settings(), search_of(options), **places))
 
 
 def _threads(options: argparse.Namespace, runner: asyncio.Runner) -> int:
@@ -300,9 +276,8 @@ def _threads(options: argparse.Namespace, runner: asyncio.Runner) -> int:
 
 
 def _audit(options: argparse.Namespace, runner: asyncio.Runner) -> int:
-    query = AuditQuery(kinds=tuple(sorted(set(options.kind))), run_id=options.run_id)
     places = {"limit": options.limit, "url": options.url, "as_json": options.json}
-    return _say(runner, audited(_settings(), query, **places))
+    return _say(runner, audited(_settings(), query_of(options), **places))
 
 
 def _show(options: argparse.Namespace, runner: asyncio.Runner) -> int:

@@ -8,7 +8,7 @@ from traceback import format_tb
 from typing import Any, Literal
 
 from graph.state.wording import printable, rfc3339
-from graph.telemetry.logs import AboutRuns
+from graph.telemetry.observer import AboutRuns
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
@@ -30,7 +30,7 @@ class TextFormatter(logging.Formatter):
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line, as `logs.schema.json` describes it."""
+    """One JSON object a line, as `docs/logs.schema.json` describes it."""
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, Any] = {

@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from api.cli.lines import EventLines, line, pretty
 from api.cli.local_run import NotWatched
+from api.cli.options import add_metadata, metadata_of
 from api.cli.run import BY, is_id, owner_here, quiet_logging, reached, told_in_a_line
 from api.cli.server_run import ask, ask_events, ask_of_run, send
 from api.views.answers import ExplanationAnswer, Run, shape
@@ -18,6 +19,7 @@ from graph.runs.choice import ChoiceRejected
 from graph.runs.threads import ThreadNotFound
 from graph.service import Runs
 from graph.settings import Settings
+from graph.state.status import STATUSES
 from graph.state.wording import counted
 from graph.storage.audit import Act, AuditPage, AuditQuery
 from graph.storage.pages import Page
@@ -26,6 +28,40 @@ from graph.storage.threads import NameTaken, Thread, ThreadChange, ThreadPage
 
 #: Characters of a prompt in a line of the list.
 SHOWN = 60
+
+
+def add_list(commands: Any) -> argparse.ArgumentParser:
+    """The command line of `list`."""
+    several: argparse.ArgumentParser = commands.add_parser("list", help="list the newest runs")
+    several.add_argument(
+        "--status", action="append", choices=STATUSES, default=[], help="only those; once or more"
+    )
+    several.add_argument("--text", help="only those with these words in the prompt")
+    several.add_argument("--thread", help="only those of this thread, by name or id")
+    for bound, at in (("min", "at least"), ("max", "at most")):
+        several.add_argument(
+            f"--{bound}-rounds",
+            type=int,
+            metavar="N",
+            help=f"only those whose plan was made in {at} N rounds",
+        )
+    add_metadata(several, "only those that have it")
+    several.add_argument(
+        "--limit", type=int, choices=range(1, 201), default=20, metavar="N", help="how many, 1-200"
+    )
+    return several
+
+
+def search_of(options: argparse.Namespace) -> Search:
+    """What it looks for."""
+    return Search(
+        statuses=tuple(sorted(set(options.status))),
+        text=options.text,
+        min_rounds=options.min_rounds,
+        max_rounds=options.max_rounds,
+        metadata=tuple(sorted(metadata_of(options).items())),
+        limit=options.limit,
+    )
 
 
 async def listed(
@@ -286,6 +322,11 @@ def add_audit(commands: Any) -> argparse.ArgumentParser:
         "--limit", type=int, choices=range(1, 201), default=20, metavar="N", help="how many, 1-200"
     )
     return command
+
+
+def query_of(options: argparse.Namespace) -> AuditQuery:
+    """What a command line asks for."""
+    return AuditQuery(kinds=tuple(sorted(set(options.kind))), run_id=options.run_id)
 
 
 async def audited(

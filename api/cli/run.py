@@ -3,6 +3,7 @@
 In this process, or on the server that has the database.
 """
 
+import argparse
 import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -184,6 +185,23 @@ async def _serving(database_url: str, run_id: str) -> DatabaseOwned:
 
 
 # `runwright resolve`: what became of a step that may have acted, told to its server.
+
+
+def add_resolve(commands: Any) -> argparse.ArgumentParser:
+    """The command line of `resolve`."""
+    doubt: argparse.ArgumentParser = commands.add_parser(
+        "resolve", help="say what became of a step that may have acted"
+    )
+    doubt.add_argument("run_id", help="the run's id")
+    doubt.add_argument(
+        "--as",
+        dest="decided",
+        choices=["done", "redo", "skip", "fail"],
+        help="it has acted; call it again; go on without it; fail the run. "
+        "Left out: print what is known",
+    )
+    doubt.add_argument("--output", metavar="JSON", help="with done: what it has returned")
+    return doubt
 
 
 async def resolve(

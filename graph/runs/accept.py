@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import replace
@@ -60,6 +61,14 @@ class Acceptance:
             kept = await self._context.storage.index.kept(owner)
         if quota.is_reached(kept):
             raise NoRoom("bytes", kept.bytes, quota.bytes)
+
+    async def check_key(self, owner: str, key: IdempotencyKey) -> None:
+        """Raises `AlreadyAccepted`, `KeyReused` and `StorageUnavailable`."""
+        storage = self._context.storage
+        with storage.available():
+            first = await storage.index.find_key(owner, key.name, at=time.time())
+        if first is not None:
+            refuse_second(first, key)
 
     async def accept(self, row: RunRow, key: IdempotencyKey | None = None) -> Record:
         """Store a new run and queue it; its record.

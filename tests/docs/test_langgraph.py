@@ -9,8 +9,8 @@ import pytest
 from api.lg.frames import MODES
 from api.lg.requests import Choices
 from tests.support.checkout import ROOT
-from tests.support.servers.lg_conformance import compared
-from tests.support.servers.lg_javascript import node_modules
+from tests.support.servers.lg.conformance import compared
+from tests.support.servers.lg.javascript import node_modules
 from tests.support.servers.server_process import serving
 
 PAGE = (ROOT / "docs" / "langgraph.md").read_text()

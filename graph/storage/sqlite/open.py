@@ -14,14 +14,13 @@ from graph.storage.sql.audit import SqlAudit
 from graph.storage.sql.outbox import SqlOutbox
 from graph.storage.sql.spending import SqlSpending
 from graph.storage.sql.threads import SqlThreads
-from graph.storage.sqlite.checkpoints import SqliteSaver
 from graph.storage.sqlite.index import SqliteIndex
 from graph.storage.sqlite.ownership import own
 from graph.storage.sqlite.probe import MALFORMED, TableProbe, checking, is_damage, watched, watching
 from graph.storage.sqlite.schema import APPLICATION_ID, VERSION
 from graph.storage.sqlite.search.searcher import Searcher
 from graph.storage.sqlite.space import LISTS, SqliteDeletion, SqliteSpace
-from graph.storage.sqlite.store import SqliteStore
+from graph.storage.sqlite.store import SqliteSaver, SqliteStore
 from graph.storage.sqlite.writer import BUSY_TIMEOUT, SqliteWriter
 from graph.storage.storage import Storage, StorageError, StorageFaults
 

@@ -1,15 +1,27 @@
-"""LangGraph's SQLite store: read on the loop's thread, written by the file's one writer."""
+"""LangGraph's saver and store on SQLite, whose writes are sent to the file's one writer."""
 
 import asyncio
 import sqlite3
 from collections.abc import Iterable
 from typing import Any
 
+import aiosqlite
+from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 from langgraph.store.base import BaseStore, Op, PutOp, Result
 from langgraph.store.sqlite.base import SqliteStore as StockStore
 
+from graph.storage.sql.checkpoints import FoldingSaver
 from graph.storage.sqlite.writer import SqliteWriter
+from graph.storage.storage import strict_serializer
 from tools.receipts import waits_for_disk
+
+
+class SqliteSaver(FoldingSaver, AsyncSqliteSaver):
+    """Reads as the stock saver does, on a connection of its own. The tables must exist."""
+
+    def __init__(self, connection: aiosqlite.Connection, writer: SqliteWriter) -> None:
+        super().__init__(connection, writer, connection, serde=strict_serializer())
+        self.is_setup = True
 
 
 class SqliteStore(BaseStore):

@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from tests.support.servers.command_call import Called, call
+from tests.support.servers.commands.call import Called, call
 from tests.support.servers.server_process import serving
 
 TOOLS = "examples.flaky:fail_times"

@@ -12,10 +12,10 @@ import pytest
 from tests.support.checkout import ROOT
 from tests.support.own_tools.gate_tool import GATE
 from tests.support.patience import wait_until
-from tests.support.servers.command_call import call
-from tests.support.servers.command_process import running
+from tests.support.servers.commands.call import call
+from tests.support.servers.commands.process import running
+from tests.support.servers.commands.shell import shell_word
 from tests.support.servers.server_process import environment, forked, runwright, serving
-from tests.support.servers.shell_command import shell_word
 from tests.support.wording.messages import wording
 
 TOOLS = "examples.flaky:sleep,examples.flaky:fail_times"

@@ -6,7 +6,7 @@ import uuid
 import pytest
 
 from tests.support.servers.cutting_proxy import cutting
-from tests.support.servers.lg_javascript import JavaScriptError, javascript
+from tests.support.servers.lg.javascript import JavaScriptError, javascript
 
 PROMPT = {"prompt": "add a todo to buy milk, then calculate 6 * 7, then show me all my tasks"}
 ALL = ["values", "updates", "messages-tuple", "custom", "lifecycle"]

@@ -24,8 +24,8 @@ from graph.storage.threads import ThreadChange
 from tests.support.patience import until
 from tests.support.runs.live_runs import Gates, process, start
 from tests.support.servers.api_calls import calls
-from tests.support.servers.command_call import call
-from tests.support.servers.command_process import running
+from tests.support.servers.commands.call import call
+from tests.support.servers.commands.process import running
 from tests.support.servers.server_process import ServerProcess, http_client, runwright, serving
 from tests.support.wording.messages import wording
 

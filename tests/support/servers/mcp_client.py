@@ -17,8 +17,8 @@ from mcp_types import (
 
 from tests.support.checkout import ROOT
 from tests.support.patience import patience
+from tests.support.servers.commands.shell import forking
 from tests.support.servers.server_process import environment
-from tests.support.servers.shell_command import forking
 
 #: The two eras of the protocol, as the SDK's client is told which one to begin with.
 ERAS = ("auto", "legacy")

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-_SCRIPT = Path(__file__).with_name("lg_client.mjs")
+_SCRIPT = Path(__file__).with_name("client.mjs")
 
 _PACKAGE = "@langchain/langgraph-sdk"
 

@@ -1,5 +1,5 @@
 // The official JavaScript client against a server: each line of the input is a call, each of the
-// output what it answered. `node lg_client.mjs MODULES URL KEY` with MODULES as a file: address.
+// output what it answered. `node client.mjs MODULES URL KEY` with MODULES as a file: address.
 import { createInterface } from "node:readline";
 
 const [modules, apiUrl, apiKey] = process.argv.slice(2);

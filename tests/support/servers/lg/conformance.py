@@ -1,6 +1,6 @@
 """Call by call, client by client: what `/lg` answers beside LangGraph's development server.
 
-`python -m tests.support.servers.lg_conformance` starts both and writes the table of
+`python -m tests.support.servers.lg.conformance` starts both and writes the table of
 `docs/langgraph.md`. A difference that has no reason here is an error.
 """
 
@@ -17,7 +17,7 @@ from langgraph_sdk import get_sync_client
 from langgraph_sdk.client import SyncLangGraphClient
 
 from tests.support.checkout import ROOT
-from tests.support.servers.lg_javascript import JavaScriptClient, javascript
+from tests.support.servers.lg.javascript import JavaScriptClient, javascript
 from tests.support.servers.server_process import serving
 from tests.support.servers.studio_server import studio
 
