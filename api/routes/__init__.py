@@ -3,5 +3,7 @@
 `runs` has what is asked of one run or all (start, read, cancel, remove), `server` what is asked of
 the server (health, tools, the drawing), `threads` what is asked of conversations.
 
-Others use `approval`, `fork`, `history`, `live`, `retry`, `runs`, `server` and `threads`.
+`replay` has what is asked of runs that are over: exported, run again, compared.
+
+Others use `approval`, `fork`, `history`, `live`, `replay`, `retry`, `runs`, `server` and `threads`.
 """
