@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -99,7 +100,8 @@ def test_a_list_of_a_hundred_thousand_runs_is_read_a_page_at_a_time(
         async with open_storage(f"sqlite:///{tmp_path}/runs.db") as storage:
             await fill(storage.index, RUNS, settled_row)
 
-    asyncio.run(filled())
+    with ThreadPoolExecutor(1) as beside:  # the browser's driver has the loop of this thread
+        beside.submit(lambda: asyncio.run(filled())).result()
     with serving(tmp_path) as server, page_of(browser, server.url) as page:
         page.goto("/")
         expect(page.locator("tbody tr")).to_have_count(PAGE)
