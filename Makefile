@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN    := .venv/bin
 
-.PHONY: run audit soak-effects soak-kills soak-points studio test test-rest test-all test-real-llm lint style types notebook models mcp otel postgres dev lock clean bench-agent bench-agent-real bench-answers bench-answers-real bench-flight bench-house bench-keeping bench-live bench-mcp bench-planner bench-planning bench-replay bench-runs bench-search
+.PHONY: run audit soak-effects soak-kills soak-points studio test test-rest test-all test-real-llm lint style types notebook models mcp otel postgres dev lock clean bench-agent bench-agent-real bench-answers bench-answers-real bench-flight bench-house bench-keeping bench-lg bench-live bench-mcp bench-planner bench-planning bench-replay bench-runs bench-search
 
 # `value`, since in JSON there may be a $.
 run: .venv/.installed $(if $(value RUNWRIGHT_MODELS),.venv/.models) $(if $(value RUNWRIGHT_MCP),.venv/.mcp) $(if $(filter otlp,$(value RUNWRIGHT_TRACES)),.venv/.otel) $(if $(filter postgres%,$(value RUNWRIGHT_DATABASE_URL)),.venv/.postgres) ## start the server on http://127.0.0.1:8000
@@ -85,6 +85,9 @@ bench-agent-real: .venv/.real-llm .venv/.bfcl ## a small real model that plans, 
 
 bench-flight: .venv/.models ## thousands of runs that wait for a model; ARGS="--runs 500 --parts few memory"
 	$(BIN)/python -m benchmarks.flight $(ARGS)
+
+bench-lg: .venv/.dev ## CPU of a run through /lg beside /runs, and runs/s beside langgraph dev; ARGS="costs --rounds 1"
+	$(BIN)/python -m benchmarks.lg $(ARGS)
 
 bench-live: .venv/.installed ## waiting, watchers, a flood of posts, a kill, memory; ARGS="waiting --rounds 1"
 	$(BIN)/python -m benchmarks.live $(ARGS)

@@ -4,6 +4,8 @@
 the server (health, its settings, the drawing), `threads` what is asked of conversations, `tools`
 what is asked of tools, `audit` who did what.
 
-Others use `approval`, `audit`, `fork`, `history`, `live`, `retry`, `runs`, `server`, `threads` and
-`tools`.
+`replay` has what is asked of runs that are over: exported, run again, compared.
+
+Others use `approval`, `audit`, `fork`, `history`, `live`, `replay`, `retry`, `runs`, `server`,
+`threads` and `tools`.
 """

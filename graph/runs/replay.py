@@ -10,7 +10,7 @@ import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol, cast
 
@@ -42,6 +42,7 @@ from nodes.planning.model import ModelLadder
 from tools.inputs import UnfitInput
 from tools.invocation import TRANSIENT, Failure, Outcome, invoke
 from tools.registry import Tool, ToolCall
+from tools.threads import ToolThreads
 from tools.toolbox import snapshot
 
 
@@ -69,12 +70,14 @@ _BUILD = partial(build_graph, input_schema=Channels)
 class Replayer:
     """Runs recorded runs again, by the graph that is built as that of all runs is.
 
-    `policy` is how models are asked, of which none is.
+    `policy` is how models are asked, of which none is; blocking tools that are live run in
+    `threads`.
     """
 
     tools: Mapping[str, Tool]
     build: Build = _BUILD
     policy: ModelLadder = NO_MODELS
+    threads: ToolThreads = field(default_factory=ToolThreads)
 
     async def replay(self, recorded: RunState, live: Collection[str] = ()) -> RunState:
         """The state in which a run ends today, as far as it goes the way that is recorded.
@@ -88,6 +91,7 @@ class Replayer:
         parts: dict[str, Any] = {
             "checkpointer": InMemorySaver(),
             "store": InMemoryStore(),
+            "threads": self.threads,
             "wait": _at_once,
             "calls": RecordedCalls(recorded, live).make,
             "audience": RecordedAudience(recorded),

@@ -245,7 +245,10 @@ class Settings(BaseSettings):
 
     # What each owner may take
     posts_per_minute: int = Field(
-        6_000, ge=0, le=10**9, description="posts, previews, retries and forks in a minute; 0: any"
+        6_000,
+        ge=0,
+        le=10**9,
+        description="posts, previews, replays, retries and forks in a minute; 0: any",
     )
     kept_runs: int = Field(1_000_000, ge=0, le=10**12, description="runs that are kept; 0: any")
     kept_bytes: int = Field(10 * 2**30, ge=0, le=2**60, description="bytes of kept runs; 0: any")

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import re
+from typing import Any
 
 import pytest
 
@@ -20,15 +21,19 @@ PROGRAMS = re.findall(r"```python\n(.*?)```\n\n```text\n(.*?)```", PAGE, re.DOTA
 
 @pytest.mark.parametrize(("program", "printed"), PROGRAMS)
 def test_a_program_prints_what_the_page_says(tmp_path, program, printed):
-    told = io.StringIO()
+    told, names = io.StringIO(), dict[str, Any]()
     with serving(tmp_path) as server, contextlib.redirect_stdout(told):
-        exec(program.replace("http://127.0.0.1:8000", server.url), {})
+        exec(program.replace("http://127.0.0.1:8000", server.url), names)
+        for client in (names.get("client"), getattr(names.get("remote"), "sync_client", None)):
+            if client is not None:
+                client.http.client.close()
     lines = told.getvalue().splitlines()
     assert lines == printed.splitlines()
 
 
 def test_the_modes_of_the_page_are_those_that_are_streamed():
-    told = re.findall(r"^\| ((?:`[\w-]+`(?:, )?)+) \| yes", PAGE, re.MULTILINE)
+    streams = PAGE.partition("## Streams")[2].partition("\n## ")[0]
+    told = re.findall(r"^\| ((?:`[\w-]+`(?:, )?)+) \| yes", streams, re.MULTILINE)
     assert sorted(re.findall(r"`([\w-]+)`", " ".join(told))) == sorted(MODES)
 
 

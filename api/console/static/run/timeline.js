@@ -97,9 +97,9 @@ export function totals(spans) {
 export function scale(spans, fold) {
   const total = sum(spans) || 1;
   const long = (span) => fold && IDLE.has(span.part) && span.length_ms > Math.max(SHORT, FOLDED * total);
-  const folded = spans.filter(long), shown = sum(spans) - sum(folded);
+  const folded = spans.filter(long), few = folded.length < 9, shown = sum(spans) - sum(folded);
   // Where all is idle there is nothing to make room for.
-  const folds = shown > 0 && folded.length < 9 ? folded : [];
+  const folds = shown > 0 && few ? folded : [];
   const room = 1 - SHARE * folds.length;
   const pieces = [];
   let place = 0;
@@ -109,8 +109,15 @@ export function scale(spans, fold) {
     place += width;
   }
   const at = (time) => {
-    const piece = pieces.findLast((one) => one.start <= time) ?? pieces[0];
-    if (!piece) return 0;
+    if (!pieces.length) return 0;
+    // The last piece that does not begin later: there are two for each attempt, and each has a bar.
+    let low = 0, high = pieces.length;
+    while (high - low > 1) {
+      const middle = (low + high) >> 1;
+      if (pieces[middle].start <= time) low = middle;
+      else high = middle;
+    }
+    const piece = pieces[low];
     return piece.place + (piece.length ? Math.min(1, (time - piece.start) / piece.length) : 0) * piece.width;
   };
   return { total, at, folds };

@@ -280,6 +280,7 @@ def compared(folder: Path) -> list[str]:
         graphs = []
         for url in urls:
             client = get_sync_client(url=url)
+            opened.callback(client.http.client.close)
             sessions = [python(client), javascripted(opened.enter_context(javascript(url)))]
             for session in sessions:
                 scenario(session)
