@@ -61,7 +61,8 @@ def _traceback(formatter: logging.Formatter, record: logging.LogRecord) -> str:
     debugged = logging.getLogger("runwright").isEnabledFor(logging.DEBUG)
     if kind is None or debugged or not getattr(record, "quotes", False):
         return formatter.formatException(record.exc_info)
-    return "".join([*format_tb(trace), kind.__qualname__])
+    lines = ["Traceback (most recent call last):\n", *format_tb(trace), kind.__qualname__]
+    return "".join(lines)
 
 
 def _fields(record: logging.LogRecord) -> dict[str, Any]:

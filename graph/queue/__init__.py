@@ -1,5 +1,5 @@
 """Which accepted run goes on next, and how many at once; fair between owners.
 
-Others use `executor.Executor`, `executor.Job`, `executor.Load`, `executor.QueueFull` and
-`model_calls.ModelCalls`.
+Others use `executor.CURRENT`, `executor.Executor`, `executor.Job`, `executor.Load`,
+`executor.QueueFull` and `model_calls.ModelCalls`.
 """
