@@ -73,7 +73,8 @@ LIMITS: Mapping[Cause, Kind] = {
         "Too much is posted in a minute",
         lambda e, _: (
             f"Of posts, previews, replays, retries and forks together, {e.limit:,} a minute are"
-            f" allowed. Post again in {math.ceil(e.retry_after)} s; GET /budget tells how many are left."
+            f" allowed. Post again in {math.ceil(e.retry_after)} s; GET /budget tells how many are"
+            " left."
         ),
         headers=lambda e, _: retry_after(e.retry_after),
     ),
