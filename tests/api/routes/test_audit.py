@@ -1,10 +1,8 @@
 """Who did what with runs: written with the change, told to owners, and kept when a run is not."""
 
 import json
-import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +14,7 @@ from graph.settings.keys import new_key
 from graph.storage.audit import AuditQuery
 from graph.storage.open import open_storage
 from tests.graph.telemetry.test_webhooks import SECRET, listening
+from tests.support.databases.postgres import database_of, rows_of
 from tests.support.patience import wait_until
 from tests.support.servers.server_process import ServerProcess, http_client, runwright, serving
 
@@ -25,7 +24,7 @@ KEYS = {name: new_key(name) for name in ("alice", "bob")}
 
 
 @pytest.fixture
-def keyed(tmp_path: Path) -> Iterator[ServerProcess]:
+def keyed(tmp_path: Path, kept_on: str) -> Iterator[ServerProcess]:
     entries = ",".join(str(kept) for _, kept in KEYS.values())
     tools = "tests.support.own_tools.uncertain:send"
     with serving(tmp_path, api_keys=entries, approve="always", tools=tools) as server:
@@ -121,7 +120,7 @@ def test_every_order_is_told_by_who_gave_it_and_to_nobody_else(keyed):
         assert keyed.client.get("/audit").status_code == 401
 
 
-def test_what_endpoints_were_told_is_among_it_by_their_hosts(tmp_path, monkeypatch):
+def test_what_endpoints_were_told_is_among_it_by_their_hosts(tmp_path, kept_on, monkeypatch):
     monkeypatch.setenv("HOOK_SECRET", SECRET.decode())
     with listening() as hook:
         one = {"url": hook.url, "secret_env": "HOOK_SECRET", "allow_private": True}
@@ -147,14 +146,14 @@ def test_the_terminal_tells_all_of_a_database_and_its_own_of_a_server(tmp_path):
         assert runwright("audit", "--kind", "fork", folder=tmp_path).stdout == "nothing\n"
 
 
-async def test_entries_outlast_their_run_for_a_time(tmp_path):
+async def test_entries_outlast_their_run_for_a_time(tmp_path, kept_on):
     with serving(tmp_path, retention="0") as server:
         kept, gone = server.post("what is 2 plus 3"), server.post("hello there")
         for run_id in (kept, gone):
             server.settled(run_id)
         server.client.delete(f"/runs/{gone}")
         server.terminate()
-    async with open_storage(f"sqlite:///{tmp_path}/runs.db") as storage:
+    async with open_storage(database_of(tmp_path)) as storage:
         sweeper = Retention(
             storage.index, storage.remove, days=0, audit=storage.audit, audit_days=7
         )
@@ -171,16 +170,13 @@ async def test_entries_outlast_their_run_for_a_time(tmp_path):
         assert left["run_id"] == kept
 
 
-def test_what_a_kill_cuts_off_is_written_with_its_change_or_not_at_all(tmp_path):
+def test_what_a_kill_cuts_off_is_written_with_its_change_or_not_at_all(tmp_path, kept_on):
     for _ in range(5):
         with serving(tmp_path, approve="always") as server:
             begun = [server.post("what is 2 plus 3") for _ in range(4)]
             server.client.post(f"/runs/{begun[0]}/cancel", json={})
             server.kill()
-    with closing(sqlite3.connect(tmp_path / "runs.db")) as connection:
-        entries = connection.execute("SELECT run_id, kind FROM audit ORDER BY 1, 2").fetchall()
-        runs = connection.execute("SELECT run_id, 'post' FROM runs").fetchall()
-        runs += connection.execute(
-            "SELECT run_id, 'cancel' FROM runs WHERE cancel_at IS NOT NULL"
-        ).fetchall()
-    assert entries == sorted(runs)
+    entries = rows_of(tmp_path, "SELECT run_id, kind FROM audit")
+    runs = rows_of(tmp_path, "SELECT run_id, 'post' FROM runs")
+    runs += rows_of(tmp_path, "SELECT run_id, 'cancel' FROM runs WHERE cancel_at IS NOT NULL")
+    assert sorted(entries) == sorted(runs)
