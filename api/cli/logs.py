@@ -30,7 +30,7 @@ class TextFormatter(logging.Formatter):
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line, as `docs/logs.schema.json` describes it."""
+    """One JSON object a line, as `docs/doors/logs.schema.json` describes it."""
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, Any] = {

@@ -68,9 +68,9 @@ class Frame:
     data: Any
     at: Position | None = None
 
-    def encoded(self) -> bytes:
-        """The event on the wire."""
-        number = f"id: {self.at}\n" if self.at else ""
+    def encoded(self, of: str = "") -> bytes:
+        """The event on the wire; `of` comes before its id."""
+        number = f"id: {of}{self.at}\n" if self.at else ""
         return f"{number}event: {self.event}\ndata: ".encode() + to_json(self.data) + b"\n\n"
 
 

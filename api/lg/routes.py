@@ -10,6 +10,7 @@ from api.errors.protocol import Unsupported
 from api.lg import assistants
 from api.lg.begin import Beginner
 from api.lg.calls import Caller, CountedRoute
+from api.lg.follow import Follower
 from api.lg.messages import SettledMessages
 from api.lg.runs import RunCalls
 from api.lg.threads import ThreadCalls
@@ -37,7 +38,6 @@ _UNSUPPORTED = {
     "pruning threads": ("POST /threads/prune",),
     "copying threads": (f"POST {_THREAD}/copy",),
     "changing the metadata of a state": (f"PATCH {_THREAD}/state",),
-    "streaming a thread": (f"GET {_THREAD}/stream",),
     "the event-streaming protocol": (
         f"POST {_THREAD}/stream/events",
         f"GET {_THREAD}/stream/events",
@@ -92,6 +92,7 @@ def lg_routes() -> list[BaseRoute]:
         (f"POST {_THREAD}/runs", runs.create),
         (f"POST {_THREAD}/runs/stream", runs.create_and_stream),
         (f"POST {_THREAD}/runs/wait", runs.create_and_wait),
+        (f"GET {_THREAD}/stream", Follower(settled).stream),
         (f"GET {_THREAD}/runs", runs.of_thread),
         (f"GET {_RUN}", runs.get),
         (f"DELETE {_RUN}", runs.delete),

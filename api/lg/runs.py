@@ -105,7 +105,7 @@ class RunCalls:
         caller = Caller.of(request)
         given = queried(request, "cancel_on_disconnect", "stream_mode")
         modes = check_modes(
-            [mode for value in given.get("stream_mode", ()) for mode in _modes(value)]
+            [mode for value in given.get("stream_mode", ()) for mode in mode_names(value)]
         )
         after = Position.read(request.headers.get("last-event-id", ""))
         record = await _found(caller, request)
@@ -223,7 +223,7 @@ class RunCalls:
         return to_json(await thread.values(state, told=True))
 
 
-def _modes(value: str) -> list[str]:
+def mode_names(value: str) -> list[str]:
     """JavaScript's client sends several as JSON, or as parameters each."""
     parts = (part.strip(' "') for part in value.strip("[]").split(","))
     return [part for part in parts if part]

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from api.lg.frames import BEGINNING, PARTS, Frame, Position, Teller, accepted, ending, is_seed
+from api.lg.frames import BEGINNING, END, PARTS, Frame, Position, Teller, accepted, ending, is_seed
 from api.streams.sse import HEADERS, unless_gone
 from graph.record.events import events
 from graph.runs.watch import RunSubscription
@@ -23,7 +23,8 @@ HEARTBEAT = b": heartbeat\n\n"
 class Reading:
     """One reader of a run, from a position on; None is the beginning.
 
-    It is told the run's id first unless it `knows` that, since it comes again.
+    It is told the run's id first unless it `knows` that, since it comes again. What it is told has
+    ids that begin with `of`.
     """
 
     def __init__(
@@ -34,8 +35,10 @@ class Reading:
         after: Position | None,
         *,
         knows: bool = False,
+        of: str = "",
     ) -> None:
         self._runs = runs
+        self._of = of
         self._knows = knows
         self._teller = teller
         self._run_id = run_id
@@ -52,7 +55,7 @@ class Reading:
         """
         if not self._knows:
             told = {"run_id": self._run_id, "attempt": 1}
-            yield Frame("metadata", told, self._place).encoded()
+            yield Frame("metadata", told, self._place).encoded(self._of)
         if self._place.place >= PARTS:
             self._teller.answering.known = self._place.place - PARTS
         states = subscription.keep_states()
@@ -75,6 +78,11 @@ class Reading:
             happening = subscription.after(self._number, None, spoken)
             if not await within(happening, heartbeat):
                 yield HEARTBEAT
+
+    @property
+    def place(self) -> Position:
+        """Where the reader is at the end of what it was told."""
+        return Position(self._number, END) if self._number else self._place
 
     async def _past(self, subscription: RunSubscription) -> Sequence[tuple[int, RunState]]:
         """The states that were stored before it was watched, as far as they are to be told."""
@@ -107,7 +115,7 @@ class Reading:
     def _encoded(self, frames: Iterable[Frame]) -> bytes:
         """Those that the reader has not been told."""
         due = (one for one in frames if one.at is None or one.at > self._place)
-        return b"".join(one.encoded() for one in due)
+        return b"".join(one.encoded(self._of) for one in due)
 
     def _parts(self, subscription: RunSubscription, spoken: int) -> bytes:
         if subscription.spoken == spoken or self._last is None:

@@ -15,7 +15,7 @@ from tests.support.own_tools.mcp_files import mcp_file, rude
 from tests.support.patience import wait_until
 from tests.support.servers.server_process import ServerProcess, http_client, serving
 
-SCHEMA = Draft202012Validator(json.loads((ROOT / "docs/logs.schema.json").read_text()))
+SCHEMA = Draft202012Validator(json.loads((ROOT / "docs/doors/logs.schema.json").read_text()))
 
 MARKER = "xylophone"
 

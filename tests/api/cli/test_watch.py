@@ -117,7 +117,7 @@ def test_where_there_is_no_database_none_is_made(tmp_path: Path) -> None:
         (["--url", "http://"], {}, "terminal.watch.url"),
         (["--url", "http://[::1"], {}, "terminal.watch.url"),
         ([], {"database_url": "memory://"}, "terminal.watch.memory"),
-        ([], {"database_url": "postgres://x"}, "storage.url"),
+        ([], {"database_url": "mysql://x"}, "storage.url"),
     ],
 )
 def test_what_cannot_be_watched_is_one_line(
@@ -128,7 +128,7 @@ def test_what_cannot_be_watched_is_one_line(
     assert done.returncode == 2
     [line] = done.stderr.splitlines()
     said = wording(key).replace("localhost:8000", "".join(arguments[1:]))
-    assert line.endswith(said.replace("<url>", "'postgres://x'"))
+    assert line.endswith(said.replace("<url>", "'mysql://x'"))
 
 
 def test_the_run_of_another_command_is_watched_there(tmp_path: Path) -> None:

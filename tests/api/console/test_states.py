@@ -129,7 +129,9 @@ def test_a_page_of_another_version_than_its_server_says_so(
     first = ServerProcess(tmp_path, tools=GATE)
     port = first.url.rpartition(":")[2]
     with page_of(browser, first.url) as page:
-        page.goto("/")
+        with page.expect_response("**/session") as told:  # by which it knows the version
+            page.goto("/")
+        told.value.finished()
         expect(page.locator(".live")).to_have_text("● live")
         first.kill()
         newer = json.dumps({"keys": False, "owner": "default", "version": "99.0"})

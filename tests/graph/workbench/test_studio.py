@@ -136,7 +136,7 @@ def test_a_person_fills_in_a_prompt_and_nothing_else(server: StudioServer) -> No
     assert schemas["input_schema"]["required"] == ["prompt"]
     for kind in ("output_schema", "state_schema"):
         named = schemas[kind]["properties"]
-        assert set(named) == {"prompt", "plan", "log", "result", "run"}
+        assert set(named) == {"prompt", "plan", "log", "result", "conversation", "run"}
         assert named["plan"]["$ref"].endswith("/Plan")
 
 

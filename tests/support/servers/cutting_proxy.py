@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from urllib.parse import urlsplit
 
+_LAST_CHUNK = b"\r\n0\r\n\r\n"
+
 
 class CuttingProxy:
     """Forwards connections; `cuts` are the bytes of the next streams after which they end.
@@ -72,26 +74,38 @@ class CuttingProxy:
                 self.made += 1
                 return
             size = re.search(rb"content-length: *([0-9]+)", head, re.IGNORECASE)
-            if size is None:
-                _pass(server, client, kept, None)
-                return
-            kept = _pass(server, client, kept, int(size[1]))
+            if size is None and b"chunked" in head.lower():
+                kept = _pass_chunks(server, client, kept)
+            else:
+                kept = _pass(server, client, kept, int(size[1]) if size else 0)
 
     def _next_cut(self) -> int | None:
         with self._lock:
             return self._cuts.pop(0) if self._cuts else None
 
 
-def _pass(source: socket.socket, sink: socket.socket, kept: bytes, count: int | None) -> bytes:
-    """Pass so many bytes, or all, of what was `kept` and what comes; what is left over."""
-    while count is None or count > 0:
+def _pass(source: socket.socket, sink: socket.socket, kept: bytes, count: int) -> bytes:
+    """Pass so many bytes of what was `kept` and what comes; what is left over."""
+    while count > 0:
         if not kept and not (kept := source.recv(65_536)):
             return b""
         part = kept[:count]
         sink.sendall(part)
         kept = kept[len(part) :]
-        count = None if count is None else count - len(part)
+        count -= len(part)
     return kept
+
+
+def _pass_chunks(source: socket.socket, sink: socket.socket, kept: bytes) -> bytes:
+    """The same up to the last chunk, whose mark is in no event: their lines end without a CR."""
+    sink.sendall(kept)
+    tail = kept[-len(_LAST_CHUNK) :]
+    while not tail.endswith(_LAST_CHUNK):
+        if not (data := source.recv(65_536)):
+            return b""
+        sink.sendall(data)
+        tail = (tail + data)[-len(_LAST_CHUNK) :]
+    return b""
 
 
 def _pump(source: socket.socket, sink: socket.socket) -> None:

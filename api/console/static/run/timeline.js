@@ -94,17 +94,21 @@ export function totals(spans) {
 }
 
 // From a time to its place between 0 and 1; long idle stretches are folded, and told as `folds`.
-export function scale(spans, fold) {
+// While a run goes on the end of the axis grows in steps, so that bars keep their places in between;
+// `key` is the same as long as they do.
+export function scale(spans, fold, grows = false) {
   const total = sum(spans) || 1;
   const long = (span) => fold && IDLE.has(span.part) && span.length_ms > Math.max(SHORT, FOLDED * total);
   const folded = spans.filter(long), few = folded.length < 9, shown = sum(spans) - sum(folded);
   // Where all is idle there is nothing to make room for.
   const folds = shown > 0 && few ? folded : [];
   const room = 1 - SHARE * folds.length;
+  const length = folds.length ? shown : total, step = 2 ** Math.ceil(Math.log2(length)) / 32;
+  const whole = grows ? Math.ceil(length / step) * step : length;
   const pieces = [];
   let place = 0;
   for (const span of spans) {
-    const width = folds.includes(span) ? SHARE : folds.length ? (span.length_ms / shown) * room : span.length_ms / total;
+    const width = folds.includes(span) ? SHARE : (span.length_ms / whole) * room;
     pieces.push({ start: span.start_ms, length: span.length_ms, place, width });
     place += width;
   }
@@ -120,7 +124,7 @@ export function scale(spans, fold) {
     const piece = pieces[low];
     return piece.place + (piece.length ? Math.min(1, (time - piece.start) / piece.length) : 0) * piece.width;
   };
-  return { total, at, folds };
+  return { total, at, folds, key: `${whole} ${folds.length}` };
 }
 
 // Round times for the axis, those that would stand too close left out.

@@ -1,5 +1,5 @@
 // The waterfall: what the run did with its time, and the sum of it.
-import { useEffect, useState } from "../vendor/hooks.mjs";
+import { useEffect, useRef, useState } from "../vendor/hooks.mjs";
 import { clock, live } from "../api.js";
 import { duration, html, SETTLED } from "../words.js";
 import { grown, PARTS, rows, scale, ticks, totals } from "./timeline.js";
@@ -70,7 +70,7 @@ export function Waterfall({ record, explained, select, chosen, lit, light }) {
   const few = record.execution_log.length <= MANY;
   const now = useNow(!SETTLED.has(record.status), !few);
   const spans = grown(record, explained, now);
-  const place = scale(spans, fold);
+  const place = scale(spans, fold, !SETTLED.has(record.status));
   const foldable = scale(spans, true).folds.length > 0;
   const all = rows(record, spans);
   const shown = all.flatMap((row) => {
@@ -79,6 +79,16 @@ export function Waterfall({ record, explained, select, chosen, lit, light }) {
     return open ? [line, ...row.parts.map((part) => ({ row: part, depth: 2 }))] : [line];
   });
   const errors = all.flatMap((row) => (row.parts.length ? row.parts : [{ ...row, status: row.bars.findLast((bar) => bar.status)?.status }])).filter((row) => BAD.has(row.status) && row.at);
+  // Of hundreds of rows an event, or a look at another, changes one or two: the others stay as they are.
+  const drawn = useRef(new Map()).current;
+  const line = ({ row, depth, open, toggle }) => {
+    const last = row.bars.at(-1);
+    const said = [row.ms, row.at, row.bars.length, last?.status, depth, open, row.step === lit, row.bars.some((bar) => bar.at && bar.at === chosen), row.at === chosen, place.key].join();
+    if (drawn.get(row.key)?.said !== said) {
+      drawn.set(row.key, { said, row: html`<${Row} key=${row.key} row=${row} depth=${depth} open=${open} toggle=${toggle} place=${place} select=${select} chosen=${chosen} lit=${lit} light=${light} />` });
+    }
+    return drawn.get(row.key).row;
+  };
   const sums = totals(spans);
   const nextError = () => select((errors[errors.findIndex((row) => row.at === chosen) + 1] ?? errors[0]).at);
   return html`<section class="waterfall card" aria-labelledby="w-title">
@@ -93,7 +103,7 @@ export function Waterfall({ record, explained, select, chosen, lit, light }) {
     <div class=${`grid ${shown.length > 100 ? "many" : ""}`} role="treegrid" aria-label="Attempts over time" tabindex="0" data-key="w" onKeyDown=${arrows}>
       <div class="w-row axis" role="row"><span role="columnheader"><span class="hidden">What</span></span><span role="columnheader"><span class="hidden">Took</span></span>
         <span role="columnheader" class="w-bars">${ticks(place).map(({ time, place: at }) => html`<small class="number" style=${{ left: `${at * 100}%` }}>${time === 0 ? "0" : duration(time)}</small>`)}<span class="hidden">When</span></span></div>
-      ${shown.map(({ row, depth, open, toggle }) => html`<${Row} key=${row.key} row=${row} depth=${depth} open=${open} toggle=${toggle} place=${place} select=${select} chosen=${chosen} lit=${lit} light=${light} />`)}
+      ${shown.map(line)}
     </div>
   </section>`;
 }

@@ -16,7 +16,7 @@ from graph.storage.postgres import connection
 from graph.storage.postgres.connection import PostgresReader, TooManyReaders, connecting
 from graph.storage.storage import Storage
 from tests.support.databases.postgres import PostgresServer, runs_kept_in
-from tests.support.patience import wait_until
+from tests.support.patience import until, wait_until
 from tests.support.servers.server_process import ServerProcess, serving
 
 FLAKY = "examples.flaky:sleep"
@@ -94,7 +94,7 @@ async def test_who_finds_every_connection_taken_is_told_after_a_while(
     with pytest.raises(TooManyReaders):
         await reader.execute_fetchall("SELECT 2")
 
-    postgres.cut("query LIKE '%pg_sleep%'")
+    await until(lambda: postgres.cut("query LIKE '%pg_sleep%'"))
     with pytest.raises(psycopg.OperationalError):
         await taken
     assert await reader.execute_fetchall("SELECT 2") == [(2,)]

@@ -115,3 +115,23 @@ def test_a_killed_server_leaves_a_database_that_the_next_one_takes_at_once(
             todos = server.settled(server.post("show my list"))["result"]["output"]
 
     assert [todo["text"] for todo in todos] == ["milk", "bread"]
+
+
+def test_commands_find_the_server_that_has_the_database_or_read_it_themselves(
+    postgres: PostgresServer, tmp_path: Path
+) -> None:
+    with runs_kept_in(tmp_path, postgres.empty()):
+        with serving(tmp_path, approve="always") as server:
+            run_id = server.post("add todo milk")
+            server.until(run_id, lambda record: record["status"] == "waiting")
+            approved = runwright("approve", run_id, folder=tmp_path)
+            assert server.settled(run_id)["status"] == "completed"
+            server.terminate()
+        shown = runwright("show", run_id, folder=tmp_path)
+        alone = runwright("approve", run_id, folder=tmp_path)
+        task = runwright("run", "add todo bread", folder=tmp_path)
+
+    assert (approved.returncode, approved.stderr) == (0, "")
+    assert (shown.returncode, "milk" in shown.stdout) == (0, True)
+    assert "no server is there to execute run" in alone.stderr
+    assert (task.returncode, task.stderr) == (0, "")
