@@ -2,7 +2,7 @@
 
 import pytest
 
-from graph.storage.sqlite import threads
+from graph.storage.sql import threads
 from graph.storage.storage import Storage
 from graph.storage.threads import OpenedThread, ThreadChange
 
