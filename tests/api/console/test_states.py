@@ -139,7 +139,8 @@ def test_a_page_of_another_version_than_its_server_says_so(
             "**/session", lambda route: route.fulfill(body=newer, content_type="application/json")
         )
         with serving(tmp_path, tools=GATE, port=port):
-            expect(page.get_by_role("alert")).to_contain_text("of another version now")
+            told_so = page.get_by_role("alert").filter(has_text="of another version now")
+            expect(told_so).to_be_visible()
             page.get_by_role("button", name="Reload the page").click()
             expect(page.locator(".live")).to_have_text("● live")
 
