@@ -198,12 +198,14 @@ class Deeds:
         """Report how far it is until nothing happens without a person."""
         async with self.runs.watching(run_id, owner=caller.owner) as subscription:
             told = Told(subscription)
-            while True:
+            over = False
+            while not over:
+                # Before the news are read: what happens while one is sent is read once more.
+                over = subscription.settled_or_waiting or subscription.closed
                 for done, of, words in told.news():
                     await caller.report(done, of, words)
-                if subscription.settled_or_waiting or subscription.closed:
-                    return
-                await subscription.after(told.events)
+                if not over:
+                    await subscription.after(told.events)
 
     async def _report(self, caller: Caller, run_id: str) -> RunReport:
         return self._reported(caller, await self.runs.get(run_id, owner=caller.owner))

@@ -12,9 +12,11 @@ from api.mcp.reports import report_of
 from api.mcp.tools import TOOLS, Deeds, GivenUp
 from graph.commands.cancel import AlreadySettled
 from graph.service import Runs
-from graph.storage.storage import StorageUnavailable
+from graph.storage.search import Search
+from graph.storage.storage import Storage, StorageUnavailable
 from tests.support.patience import until
 from tests.support.runs.fake_runs import accepted
+from tests.support.runs.live_runs import Gates, process, rested
 from tests.support.wording.messages import wording
 
 
@@ -125,3 +127,22 @@ def test_a_run_with_a_step_in_doubt_says_who_can_resolve_it() -> None:
     assert report["waits_for"] == {"about": "step", "steps": [steps[1]], "expires_at": 5.0}
     assert report["message"] == wording("mcp.run.waits-in-doubt", run_id="doubtful")
     assert report["url"] == "http://here:1/runs/doubtful"
+
+
+async def test_what_happens_while_a_report_is_sent_is_reported_too(storage: Storage) -> None:
+    gates, reported = Gates(), list[float]()
+    async with process(storage, gates) as runs:
+        deeds = Deeds(runs)
+
+        async def report(done: float, of: float | None, words: str | None) -> None:
+            reported.append(done)
+            if not done:  # the plan
+                await until(lambda: gates.waiting)
+                gates.end("it")
+                [run] = (await runs.search("default", Search()))["runs"]
+                await rested(runs, run["run_id"])
+
+        caller = Caller(owner="default", by="me", report=report)
+        answer = await TOOLS["run"].call(deeds, caller, {"prompt": "gate it"})
+
+    assert (answer["status"], reported) == ("completed", [0, 1])
