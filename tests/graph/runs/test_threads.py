@@ -147,7 +147,7 @@ async def test_many_threads_at_once_are_each_in_order(storage: Storage) -> None:
             assert all(before[1] <= after[0] for before, after in pairwise(ends))
             expected = [f"pass {number}-{turn}" for turn in (0, 1)]
             assert await prompts(runs, run_ids[2]) == expected
-        assert runs._context.turns._waiting == {}
+        await until(lambda: not runs._context.turns._waiting)
         assert not runs._executor.parked
 
 
