@@ -7,7 +7,8 @@ from graph.state import Status
 from graph.storage.outbox import Delivery, Undelivered
 from graph.storage.sql.statements import Reader, Writer
 
-_FIRST = """
+#: The first of each run and endpoint that is due.
+FIRST = """
     SELECT number, run_id, endpoint, status, at, attempts FROM outbox AS one
     WHERE due <= ? AND NOT given_up AND NOT EXISTS (
         SELECT 1 FROM outbox AS earlier WHERE earlier.run_id = one.run_id
@@ -49,7 +50,7 @@ class SqlOutbox:
             )
 
     async def due(self, now: float, *, limit: int) -> Sequence[Delivery]:
-        rows = await self._reader.execute_fetchall(_FIRST, (now, limit))
+        rows = await self._reader.execute_fetchall(FIRST, (now, limit))
         return [Delivery(*row) for row in rows]
 
     async def next_due(self) -> float | None:
