@@ -72,7 +72,10 @@ async def open_runs(
         logger.warning("%s", undeclared_words(names))
     async with (
         open_storage(
-            settings.database_url, server=server, timed=metrics.write_seconds.observe
+            settings.database_url,
+            server=server,
+            timed=metrics.write_seconds.observe,
+            shared=settings.workers is not None,
         ) as storage,
         open_mcp(settings, tools, answering) as servers,
         tracing(metrics, wanted=settings.traces == "otlp") as traces,
@@ -91,8 +94,10 @@ async def open_runs(
             settings.limits, settings.approve, settings.approval_expires, _quotas(settings), hooks
         )
         # A server's states are changed through it alone; a notebook's may be edited by hand.
-        settled = SettledRuns(LARGEST if server else 0)
+        settled = SettledRuns(LARGEST if server and not storage.fleet else 0)
         observers: list[Observe] = [RunObserver(metrics), *([traces] if traces else [])]
+        if notices := storage.fleet and storage.fleet.notices:
+            observers.append(lambda state: notices.tell(state["run_id"]))
         observe = together(observers, metrics)
         context = _context(settings, storage, tools, ladder, executor, planner, settled, observe)
         sender = None
@@ -107,6 +112,7 @@ async def open_runs(
             calls=calls,
             servers=servers,
             metrics=metrics,
+            work=settings.workers != 0,
         )
         try:
             if resume_unfinished:

@@ -25,6 +25,7 @@ from graph.record.record import Record
 from graph.runs.accept import Acceptance, refuse_second
 from graph.runs.choice import NO_OPTIONS, RunOptions, lowered
 from graph.runs.context import RunContext, RunPolicy, thread
+from graph.runs.fleet import FleetRuns, Orders
 from graph.runs.health import Health, Servers
 from graph.runs.history import Checkpoint, HistoryPage, checkpoint_of, page_of
 from graph.runs.quotas import Quotas, Usage
@@ -62,39 +63,34 @@ class Runs:
         calls: ModelCalls | None = None,
         servers: Servers = dict,
         metrics: Metrics | None = None,
+        work: bool = True,
     ) -> None:
         self._models = tuple(ladder.models) if ladder else ()
         models = len(self._models)
         self._context = context
-        self._storage, self._reader, self._executor = (
-            context.storage,
-            context.reader,
-            context.executor,
-        )
+        self._storage, self._reader = context.storage, context.reader
+        self._executor = context.executor
         self.graph, self.tools, self.broadcaster = context.graph, context.tools, context.broadcaster
         self.settled = context.settled
         self._policy = policy
         self._daily_budget = daily_budget
         self._sweeping: asyncio.Task[None] | None = None
         self._runner = Runner(context, models=models)
+        fleet, self._work = context.storage.fleet, work
+        self._fleet = FleetRuns(context, self._runner, fleet) if fleet else None
+        orders: Orders = self._fleet or self._runner
         self._previews = PlanPreviews(context.graph, context.tools, policy.limits, models)
         self._acceptance = Acceptance(context, policy.quotas)
         self._tool_caller = ToolCaller(context, self._acceptance, policy)
         expires = policy.approval_expires
-        self._canceller = Canceller(context, self._runner, self._acceptance)
-        modelled = ladder is not None
-        self._retrier = Retrier(
-            context,
-            self._runner,
-            self._acceptance,
-            approval_expires=expires,
-            models=modelled,
-        )
-        self._forker = Forker(context, self._acceptance, approval_expires=expires, models=modelled)
+        self._canceller = Canceller(context, orders, self._acceptance)
+        given: Any = {"approval_expires": expires, "models": ladder is not None}
+        self._retrier = Retrier(context, orders, self._acceptance, **given)
+        self._forker = Forker(context, self._acceptance, **given)
         self._deletion = Deletion(context)
         self.threads = Threads(context, self._deletion)
-        self.approval_gate = ApprovalGate(context, self._runner, self._acceptance)
-        self._resolver = Resolver(context, self._runner, self._acceptance)
+        self.approval_gate = ApprovalGate(context, orders, self._acceptance)
+        self._resolver = Resolver(context, orders, self._acceptance)
         self.health = Health(context.storage, context.executor, ladder, calls, servers)
         self.metrics = Scrape(metrics, context, ladder, calls, servers) if metrics else None
 
@@ -105,9 +101,12 @@ class Runs:
 
     async def open(self, *, resume_unfinished: bool) -> None:
         """Begin to execute; with `resume_unfinished` also what an earlier process left."""
-        if resume_unfinished:
-            await self._runner.queue_unfinished()
-        self._executor.start(self._runner.execute, self._context.live.release)
+        if self._fleet:
+            await self._fleet.open(work=self._work)
+        else:
+            if resume_unfinished:
+                await self._runner.queue_unfinished()
+            self._executor.start(self._runner.execute, self._context.live.release)
         if resume_unfinished:
             every = max(SHORTEST_SWEEP, min(SWEEP, self._policy.approval_expires / 10))
             self._sweeping = asyncio.create_task(self.approval_gate.sweep(every))
@@ -120,8 +119,12 @@ class Runs:
         """
         self._acceptance.ready = False
         await self.stop_sweeping()
+        if self._fleet:
+            await self._fleet.stop_taking()
         self._runner.drain()
         await self._executor.stop(grace)
+        if self._fleet:
+            await self._fleet.close()
         await self._runner.close()
         self.broadcaster.close()
 
@@ -196,7 +199,8 @@ class Runs:
         Raises `RunNotFound` and `StorageUnavailable`.
         """
         state = await self._reader.admitted(run_id, owner)
-        queued = self._reader.is_queued(run_id)
+        with self._storage.available():
+            queued = await self._reader.is_queued(run_id)
         return explain(state, now=time.time(), queued=queued)
 
     async def wait(self, run_id: str, timeout: float, *, owner: str | None) -> Record:

@@ -28,6 +28,7 @@ from api.cli.streams import (
     say,
     standard_input,
 )
+from api.cli.worker import add_worker, work, worker_settings
 from graph.commands.retry import RetryRequest
 from graph.settings import InvalidSettings, Settings, read_settings
 from graph.settings.keys import InvalidKey, new_key
@@ -157,6 +158,7 @@ def _parser() -> argparse.ArgumentParser:
     server.add_argument("--host", help="address to listen on (RUNWRIGHT_HOST)")
     server.add_argument("--port", help="port to listen on, 0 for a free one (RUNWRIGHT_PORT)")
     server.set_defaults(command=_serve)
+    add_worker(commands, server).set_defaults(command=_work)
     task = commands.add_parser("run", help="run one task here, or on the server that has the file")
     add_task(task)
     task.set_defaults(command=_run)
@@ -252,7 +254,13 @@ def _add_places(command: argparse.ArgumentParser, *, as_json: str | None) -> Non
 
 
 def _serve(options: argparse.Namespace, runner: asyncio.Runner) -> int:
-    runner.run(serve(_settings(host=options.host, port=options.port)))
+    given = {"host": options.host, "port": options.port, "workers": options.workers}
+    runner.run(serve(_settings(**given)))
+    return 0
+
+
+def _work(options: argparse.Namespace, runner: asyncio.Runner) -> int:
+    runner.run(work(_settings(**worker_settings(options))))
     return 0
 
 

@@ -7,7 +7,7 @@ from graph.commands.resolve import expiry
 from graph.record.record import Record
 from graph.runs.accept import Acceptance
 from graph.runs.context import RunContext
-from graph.runs.runner import Runner
+from graph.runs.fleet import Orders
 from graph.state import RunState, marks, question_of
 from graph.state.rounds import approval_of, asked_about
 from graph.state.row import ApprovalAnswer
@@ -45,7 +45,7 @@ class NotWaiting(WrongStatus):
 class ApprovalGate:
     """Decisions about plans: each stored first, exactly one for a plan, and then carried out."""
 
-    def __init__(self, context: RunContext, runner: Runner, acceptance: Acceptance) -> None:
+    def __init__(self, context: RunContext, runner: Orders, acceptance: Acceptance) -> None:
         self._storage = context.storage
         self._tools = context.tools
         self._reader = context.reader

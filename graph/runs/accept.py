@@ -90,6 +90,8 @@ class Acceptance:
                 row = replace(row, thread_id=await self._thread_of(row), thread_name=None)
         logger.info("run accepted", extra={"run_id": row.run_id})
         logger.debug("run prompt", extra={"run_id": row.run_id, "prompt": row.prompt})
+        if context.storage.fleet is not None:
+            return await self._accepted_for_all(row)
         live = context.live.of(row.run_id)
         live.reason = "new"
         state, waits_for_run = state_of(row), None
@@ -103,6 +105,17 @@ class Acceptance:
             with suppress(*context.storage.errors):  # it is accepted all the same
                 waits_for_run = await context.reader.waits_for_run(state)
         position = context.executor.position(live)
+        return record_of(state, queue_position=position, waits_for_run=waits_for_run)
+
+    async def _accepted_for_all(self, row: RunRow) -> Record:
+        """The record of a run that whichever process has room executes: its job was stored too."""
+        context, state = self._context, state_of(row)
+        context.broadcaster.publish(state)
+        position = waits_for_run = None
+        with suppress(*context.storage.errors):  # it is accepted all the same
+            position = await context.reader.position(row.run_id)
+            if row.thread_id is not None:
+                waits_for_run = await context.reader.waits_for_run(state)
         return record_of(state, queue_position=position, waits_for_run=waits_for_run)
 
     async def _check_thread(self, row: RunRow) -> None:
