@@ -1,4 +1,4 @@
-"""Storage in one Postgres database, owned by one process."""
+"""Storage in one Postgres database, owned by one process or shared by many."""
 
 import asyncio
 import logging
@@ -13,11 +13,15 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from graph.settings.keys import without_secrets
+from graph.state import Learned
 from graph.state.row import RunRow
-from graph.storage.owned import Owner, ServerAddress
+from graph.storage.fleet import Fleet, without_lease
+from graph.storage.owned import DatabaseOwned, Owner, ServerAddress
 from graph.storage.postgres.checkpoints import PostgresSaver
 from graph.storage.postgres.connection import CONNECT_TIMEOUT, SCHEMA, PostgresReader, connecting
+from graph.storage.postgres.jobs import PostgresJobs, ordering, queueing
 from graph.storage.postgres.move import Moved, move
+from graph.storage.postgres.notices import PostgresNotices
 from graph.storage.postgres.ownership import Ownership, own
 from graph.storage.postgres.schema import migrate
 from graph.storage.postgres.search import LONGEST, SEARCHERS, look_up, row_of_words
@@ -34,6 +38,9 @@ from graph.storage.sql.threads import SqlThreads
 from graph.storage.storage import Storage, StorageError
 
 logger = logging.getLogger("runwright.storage")
+
+#: Connections for jobs and news, which nothing that is read or written of runs holds up.
+CONNECTIONS = 3
 
 #: How often the size of the database is asked for, in seconds.
 SIZES_EVERY = 30.0
@@ -65,22 +72,75 @@ class PostgresIndex(SqlIndex):
         return inserting(row, condition, bounds, {"words": row_of_words(row.prompt)})
 
 
+class SharedIndex(PostgresIndex):
+    """The run index of many processes: what is accepted or ordered of a run brings its job along.
+
+    Whether a run was forked is asked each time, since others may have done so.
+    """
+
+    async def forks(self, run_id: str) -> Sequence[str]:
+        self._origins.add(run_id)
+        try:
+            return await super().forks(run_id)
+        finally:
+            self._origins.discard(run_id)
+
+    async def note_learned(self, run_id: str, learned: Learned) -> None:
+        with without_lease():  # the run waits by then, and nobody has it
+            await super().note_learned(run_id, learned)
+
+    async def _order(self, run_id: str, *statements: Statement) -> bool:
+        return await super()._order(run_id, ordering(run_id), *statements)
+
+    def _inserting(self, row: RunRow, condition: str, bounds: Sequence[Any]) -> Sequence[Statement]:
+        return [*super()._inserting(row, condition, bounds), queueing(row)]
+
+
+#: How long a process has for what it took from the outbox before another one takes it, in seconds.
+POSTING = 60.0
+
+_CLAIM = "UPDATE outbox SET due = ? WHERE number = ? AND due <= ? AND NOT given_up"
+
+
+class SharedOutbox(SqlOutbox):
+    """The outbox of many processes: what one has taken the others leave alone for a while."""
+
+    async def open(self) -> None:
+        """Any of them may have tried something without success."""
+
+    async def take(self, number: int, now: float) -> bool:
+        return await self._writer.write((_CLAIM, (now + POSTING, number, now))) > 0
+
+
 @asynccontextmanager
 async def open_postgres(
-    url: str, *, server: ServerAddress | None, timed: Callable[[float], None] | None = None
+    url: str,
+    *,
+    server: ServerAddress | None,
+    timed: Callable[[float], None] | None = None,
+    shared: bool = False,
 ) -> AsyncIterator[Storage]:
-    """Own the database and open it; `timed` is told how long each transaction took, in seconds.
+    """Open the database, alone or `shared`; `timed` is told how long each transaction took, in
+    seconds.
 
-    The tables are made, or brought to this program's version: nobody else has the database. Raises
-    `DatabaseOwned` when another process has it, `StorageError` when it cannot be used.
+    The tables are made, or brought to this program's version, unless others have the database.
+    Raises `DatabaseOwned` when another process has it alone, or has it at all and it is not to be
+    shared; `StorageError` when it cannot be used.
     """
     async with AsyncExitStack() as stack:
+        if shared:
+            with explained(url):
+                storage = await _open_shared(url, stack, timed)
+            yield storage
+            return
         with explained(url):
             ownership = await _owned(url, stack)
             await _migrate(url, owned=True)
             await ownership.take(server)
             await stack.enter_async_context(ownership.watching())
-            storage = await _open(url, stack, ownership, timed)
+            writer = PostgresWriter(connecting(url), ownership.fence, ownership.refused, timed)
+            stack.push_async_callback(writer.aclose)
+            storage = await _open(url, stack, writer)
         yield storage
 
 
@@ -134,24 +194,50 @@ async def _migrate(url: str, *, owned: bool) -> tuple[int, int]:
     return before, now
 
 
-async def _open(
-    url: str,
-    stack: AsyncExitStack,
-    ownership: Ownership,
-    timed: Callable[[float], None] | None,
+async def _open_shared(
+    url: str, stack: AsyncExitStack, timed: Callable[[float], None] | None
 ) -> Storage:
-    writer = PostgresWriter(connecting(url), ownership.fence, ownership.refused, timed)
+    await _migrate(url, owned=False)
+    connections = PostgresReader(connecting(url), CONNECTIONS)
+    stack.push_async_callback(connections.aclose)
+    notices = PostgresNotices(connecting(url), connections)
+    stack.push_async_callback(notices.aclose)
+    if not await notices.share():
+        owner = await asyncio.to_thread(owner_now, url)
+        raise DatabaseOwned(place(url), owner, kind="database", owner_now=lambda: owner_now(url))
+    writer = PostgresWriter(connecting(url), _durability, _not_refused, timed)
     stack.push_async_callback(writer.aclose)
+    fleet = Fleet(
+        PostgresJobs(connections),
+        notices,
+        lambda: PostgresJobs(PostgresReader(connecting(url, statement_timeout=CONNECT_TIMEOUT), 1)),
+    )
+    return await _open(url, stack, writer, fleet)
+
+
+def _durability(durable: bool) -> str:
+    """What a transaction begins with, that waits for the disk or does not."""
+    return "SELECT 1" if durable else "SELECT set_config('synchronous_commit', 'off', true)"
+
+
+def _not_refused(_: psycopg.Error) -> None:
+    """Nobody has the database alone, so that no transaction is refused as a whole."""
+
+
+async def _open(
+    url: str, stack: AsyncExitStack, writer: PostgresWriter, fleet: Fleet | None = None
+) -> Storage:
     reader = PostgresReader(connecting(url))
     stack.push_async_callback(reader.aclose)
     searcher = PostgresReader(connecting(url, statement_timeout=LONGEST), SEARCHERS)
     stack.push_async_callback(searcher.aclose)
-    index = PostgresIndex(reader, writer, searcher)
+    index = (SharedIndex if fleet else PostgresIndex)(reader, writer, searcher)
     await index.open()
-    outbox = SqlOutbox(reader, writer, _LISTS)
+    outbox = (SharedOutbox if fleet else SqlOutbox)(reader, writer, _LISTS)
     await outbox.open()
     spending = SqlSpending(reader, writer)
-    await spending.count_left()
+    if fleet is None:  # else others make calls just now
+        await spending.count_left()
     sizes: dict[str, int] = {}
     await stack.enter_async_context(_measured(reader, sizes))
 
@@ -171,6 +257,7 @@ async def _open(
         outbox=outbox,
         audit=SqlAudit(fetch, writer),
         sizes=lambda: sizes,
+        fleet=fleet,
     )
 
 
