@@ -107,6 +107,10 @@ class PostgresWriter:
         outcomes: list[int | Exception]
         try:
             outcomes = [*await self._transaction(batch)]
+        except psycopg.errors.DeadlockDetected:
+            # With another process, over rows of several owners: each of them alone is in no other's
+            # way.
+            outcomes = [await self._alone(one) for one in batch]
         except psycopg.OperationalError as error:
             self._refused(error)
             # The database is not there or its disk full, which is no better for each of them alone.
