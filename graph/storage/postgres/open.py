@@ -19,7 +19,7 @@ from graph.storage.postgres.connection import CONNECT_TIMEOUT, SCHEMA, PostgresR
 from graph.storage.postgres.jobs import PostgresJobs
 from graph.storage.postgres.move import Moved, move
 from graph.storage.postgres.notices import PostgresNotices
-from graph.storage.postgres.ownership import Ownership, own
+from graph.storage.postgres.ownership import APPLICATION, Ownership, own
 from graph.storage.postgres.schema import migrate
 from graph.storage.postgres.search import LONGEST, SEARCHERS, PostgresIndex
 from graph.storage.postgres.shared import SharedIndex, SharedOutbox, SharedStore
@@ -37,6 +37,9 @@ logger = logging.getLogger("runwright.storage")
 
 #: Connections for jobs and news, which nothing that is read or written of runs holds up.
 CONNECTIONS = 3
+
+#: The advisory lock of transactions that change several runs.
+SEVERAL = 5
 
 #: How often the size of the database is asked for, in seconds.
 SIZES_EVERY = 30.0
@@ -141,7 +144,7 @@ async def _open_shared(
     if not await notices.share():
         owner = await asyncio.to_thread(owner_now, url)
         raise DatabaseOwned(place(url), owner, kind="database", owner_now=lambda: owner_now(url))
-    writer = PostgresWriter(connecting(url), _durability, _not_refused, timed)
+    writer = PostgresWriter(connecting(url), _beginning_shared, _not_refused, timed)
     stack.push_async_callback(writer.aclose)
     fleet = Fleet(
         PostgresJobs(connections),
@@ -151,9 +154,14 @@ async def _open_shared(
     return await _open(url, stack, writer, fleet)
 
 
-def _durability(durable: bool) -> str:
-    """What a transaction begins with, that waits for the disk or does not."""
-    return "SELECT 1" if durable else "SELECT set_config('synchronous_commit', 'off', true)"
+def _beginning_shared(durable: bool, several: bool) -> str:
+    """What a transaction begins with, that waits for the disk or not, with `several` runs or not.
+
+    Of two that change rows of the same owners in another order each would wait for the other; what
+    arrives while one of them is waited for is written together then.
+    """
+    first = "1" if durable else "set_config('synchronous_commit', 'off', true)"
+    return f"SELECT {first}" + f", pg_advisory_xact_lock({APPLICATION}, {SEVERAL})" * several
 
 
 def _not_refused(_: psycopg.Error) -> None:

@@ -50,7 +50,7 @@ async def changes(url: str, name: str) -> None:
 
 def run_of(owner: str) -> RunRow:
     limits, now = DEFAULT_LIMITS, time.time()
-    return RunRow(str(uuid4()), owner, prompt="what is 2 + 3", limits=limits, created_at=now)
+    return RunRow(run_id=str(uuid4()), owner=owner, prompt="add tea", limits=limits, created_at=now)
 
 
 def of(storage: Storage, key: str) -> ToolCall:
