@@ -1,13 +1,14 @@
 """Threads of the protocol: opened, sought, read, changed, removed."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.errors.protocol import ThreadBusy, ThreadExists, unprocessable
+from api.errors.protocol import ThreadExists, unprocessable
 from api.lg.calls import Caller, json_response
 from api.lg.history import ThreadHistory, opened
 from api.lg.messages import SettledMessages, messages_of
@@ -30,7 +31,7 @@ from api.lg.views import OURS, THREAD_STATUS, checkpoint_view, selected, thread_
 from api.routes.approval import StepEdit
 from graph.commands.fork import Edits
 from graph.runs.choice import RunOptions
-from graph.runs.threads import ThreadNotFound
+from graph.runs.threads import ThreadBusy, ThreadNotFound
 from graph.state.status import SETTLED
 from graph.storage.threads import OpenedThread, Thread
 
@@ -179,11 +180,9 @@ class ThreadCalls:
             at = (await thread.latest())["checkpoint_id"]
             if at is None:
                 raise unprocessable("checkpoint", "the thread has no state as yet")
-        place = await thread.find(at)
+        origin, given = await thread.find(at), replace(edits, alone=True)
         runs, owner, within = caller.runs, caller.owner, thread.thread_id
-        record = await runs.fork(
-            place.run_id, at, edits, owner=owner, thread_id=within, by=caller.by
-        )
+        record = await runs.fork(origin, at, given, owner=owner, thread_id=within, by=caller.by)
         await runs.wait(record["run_id"], REST, owner=owner)
         newest = await runs.threads.snapshots(record["run_id"], limit=1)
         checkpoint = newest[0].config["configurable"]["checkpoint_id"] if newest else None

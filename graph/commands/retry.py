@@ -14,6 +14,7 @@ from graph.runs.context import RunContext, thread
 from graph.runs.live import LiveRun
 from graph.runs.recovery import first_cursor, resume, retried_plan
 from graph.runs.runner import Runner
+from graph.runs.threads import ThreadBusy
 from graph.state import RunState, outputs
 from graph.state.rounds import dropped, is_called, rounds_of, then_of
 from graph.state.row import RetryCommand
@@ -57,13 +58,15 @@ class RetryRequest:
     `from_step`: the step to begin with, by default the one at which the run stopped. `input`: an
     edited input of that step. `skip`: the steps to leave out; by default those left out before.
     `replan`: a model is to plan anew, instead of the rounds after that of `from_step`, or without
-    `from_step` instead of all that is left.
+    `from_step` instead of all that is left. `alone`: it is refused while another run of the thread
+    has not ended.
     """
 
     from_step: int | None = None
     input: dict[str, Any] | None = None
     skip: tuple[int, ...] | None = None
     replan: bool = False
+    alone: bool = False
 
 
 def command_of(
@@ -253,18 +256,24 @@ class Retrier:
                 )
                 await self._acceptance.admit_retry(state)
                 # As it was retried: by now it may be executing, or over.
-                return await self._reader.record(await self._apply(live, state, command))
+                retried = await self._apply(live, state, command, alone=request.alone)
+                return await self._reader.record(retried)
         finally:
             self._context.live.release(live)
 
-    async def _apply(self, live: LiveRun, state: RunState, command: RetryCommand) -> RunState:
+    async def _apply(
+        self, live: LiveRun, state: RunState, command: RetryCommand, *, alone: bool
+    ) -> RunState:
         thread_id = state.get("thread_id", live.run_id)
         run_id, context, index = live.run_id, self._context, self._context.storage.index
         # What has settled it may be about to tell the index so; two may not write its checkpoints.
         if not await context.executor.ended(live, timeout=END_TIMEOUT):
             raise StorageUnavailable
         with context.executor.place(), context.storage.available():
-            if not await index.request_retry(run_id, command):
+            row = await index.find(run_id) if alone else None
+            if not await index.request_retry(run_id, command, alone=row):
+                if alone and (head := await context.storage.threads.head(thread_id)):
+                    raise ThreadBusy(head.run_id, head.status)
                 raise NotRetryable(run_id, (await context.reader.state(run_id))["status"])
             context.settled.drop(run_id)
             live.reason = "retried"
