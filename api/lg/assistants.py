@@ -12,6 +12,7 @@ from api.lg.begin import check_assistant
 from api.lg.calls import Caller, json_response
 from api.lg.requests import AssistantSearchBody, Choices, as_text, queried, read
 from api.lg.views import ASSISTANT_ID, GRAPH, selected
+from api.middleware.access import OWNER
 from graph.state import Channels, RunInput
 
 #: The version of the protocol that is spoken, as LangGraph's server counts it: clients take older
@@ -48,20 +49,17 @@ ASSISTANT: dict[str, Any] = {
 
 
 async def info(request: Request) -> Response:
-    """What this server is, and what it has."""
-    Caller.of(request)
-    told = {
-        "version": PROTOCOL,
-        "langgraph_py_version": version("langgraph"),
-        "runwright_version": version("runwright"),
-        "flags": FLAGS,
-    }
+    """What this server is, and what it has; without a key only what clients ask it for."""
+    queried(request)
+    told: dict[str, Any] = {"version": PROTOCOL, "flags": FLAGS}
+    if request.scope[OWNER] is not None:
+        told["langgraph_py_version"] = version("langgraph")
+        told["runwright_version"] = version("runwright")
     return json_response(told)
 
 
 async def ok(request: Request) -> Response:
-    """That it answers."""
-    Caller.of(request)
+    """That it answers, to anybody."""
     queried(request, "check_db")
     return json_response({"ok": True})
 

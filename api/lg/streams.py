@@ -1,13 +1,16 @@
 """Streams of runs: what the record tells from where a reader is, and then each step as it comes."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Sequence
+from itertools import chain
 from typing import Any, TypeVar
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from api.lg.frames import BEGINNING, END, PARTS, Frame, Position, Teller, accepted, ending, is_seed
+from api.lg.history import ThreadHistory
+from api.lg.tasks import View, told_of
 from api.streams.sse import HEADERS, unless_gone
 from graph.record.events import events
 from graph.runs.watch import RunSubscription
@@ -24,7 +27,7 @@ class Reading:
     """One reader of a run, from a position on; None is the beginning.
 
     It is told the run's id first unless it `knows` that, since it comes again. What it is told has
-    ids that begin with `of`.
+    ids that begin with `of`. Who looks into it does so by the `thread`.
     """
 
     def __init__(
@@ -36,8 +39,11 @@ class Reading:
         *,
         knows: bool = False,
         of: str = "",
+        thread: ThreadHistory | None = None,
     ) -> None:
         self._runs = runs
+        self._thread = thread
+        self._views: dict[int, tuple[View | None, View]] = {}
         self._of = of
         self._knows = knows
         self._teller = teller
@@ -62,6 +68,7 @@ class Reading:
         due = await self._past(subscription)
         seen = spoken = 0
         while True:
+            await self._look(due)
             for number, state in due:
                 yield self._step(number, state, subscription)
             due, seen = states[seen:], len(states)
@@ -110,7 +117,30 @@ class Reading:
         if self._place.events < number and self._place.place >= PARTS:
             self._teller.answering.known = self._place.place - PARTS
         happened = subscription.events[since:number]
-        return self._encoded(self._teller.step(before, state, number, happened))
+        frames = self._teller.step(before, state, number, happened)
+        if self._thread is not None:
+            frames = chain(frames, self._looked(number, state))
+        return self._encoded(frames)
+
+    async def _look(self, due: Sequence[tuple[int, RunState]]) -> None:
+        """Read the checkpoints of the states that are to be told, for who looks into them."""
+        wanted = {number for number, _ in due if number > 1 and number >= self._place.events}
+        if self._thread is None or not wanted - self._views.keys():
+            return
+        for limit in (len(due) + 1, None):  # they are the last ones, unless it has gone on since
+            older = None
+            self._views.clear()
+            for number, view in await self._thread.of_run(self._run_id, limit=limit):
+                self._views[number], older = (older, view), view
+            first = min(self._views, default=0)
+            if not {number for number in wanted if number <= first}:
+                return
+
+    def _looked(self, number: int, state: RunState) -> Iterator[Frame]:
+        if number in self._views:
+            yield from told_of(self._teller.modes, number, state, *self._views[number])
+        elif number == 1:
+            yield from told_of(self._teller.modes, number, state, None, None)
 
     def _encoded(self, frames: Iterable[Frame]) -> bytes:
         """Those that the reader has not been told."""
