@@ -10,10 +10,10 @@ from typing import Any
 from graph.record.record import Record
 from graph.record.trace import checked, trace_id_of
 from graph.runs.accept import CALLER_TRACE, Acceptance
-from graph.runs.context import RunContext, thread
+from graph.runs.context import RunContext, after_retry, thread, without_wait
+from graph.runs.fleet import Orders
 from graph.runs.live import LiveRun
 from graph.runs.recovery import first_cursor, resume, retried_plan
-from graph.runs.runner import Runner
 from graph.runs.threads import ThreadBusy
 from graph.state import RunState, outputs
 from graph.state.rounds import dropped, is_called, rounds_of, then_of
@@ -216,7 +216,7 @@ class Retrier:
     def __init__(
         self,
         context: RunContext,
-        runner: Runner,
+        runner: Orders,
         acceptance: Acceptance,
         *,
         approval_expires: float,
@@ -264,17 +264,15 @@ class Retrier:
     async def _apply(
         self, live: LiveRun, state: RunState, command: RetryCommand, *, alone: bool
     ) -> RunState:
+        if self._context.storage.fleet is not None:
+            return await self._order(state, command, alone=alone)
         thread_id = state.get("thread_id", live.run_id)
         run_id, context, index = live.run_id, self._context, self._context.storage.index
         # What has settled it may be about to tell the index so; two may not write its checkpoints.
         if not await context.executor.ended(live, timeout=END_TIMEOUT):
             raise StorageUnavailable
         with context.executor.place(), context.storage.available():
-            row = await index.find(run_id) if alone else None
-            if not await index.request_retry(run_id, command, alone=row):
-                if alone and (head := await context.storage.threads.head(thread_id)):
-                    raise ThreadBusy(head.run_id, head.status)
-                raise NotRetryable(run_id, (await context.reader.state(run_id))["status"])
+            await self._store(run_id, command, alone=alone)
             context.settled.drop(run_id)
             live.reason = "retried"
             try:
@@ -291,9 +289,30 @@ class Retrier:
             await context.turns.enqueue(live, state["owner"], thread_id)
             return resumed.state
 
+    async def _store(self, run_id: str, command: RetryCommand, *, alone: bool) -> None:
+        """Store the command, durably. Raises `NotRetryable`, `ThreadBusy` and the storage's own."""
+        context, index = self._context, self._context.storage.index
+        row = await index.find(run_id) if alone else None
+        if await index.request_retry(run_id, command, alone=row):
+            return
+        if row and (head := await context.storage.threads.head(row.thread)):
+            raise ThreadBusy(head.run_id, head.status)
+        raise NotRetryable(run_id, (await context.reader.state(run_id))["status"])
+
+    async def _order(self, state: RunState, command: RetryCommand, *, alone: bool) -> RunState:
+        """Store the command, which whichever process has room carries out; the state after it."""
+        context, run_id = self._context, state["run_id"]
+        with context.executor.place(), context.storage.available():
+            await self._store(run_id, command, alone=alone)
+        retried = after_retry(state, command)
+        about = {"run_id": run_id, "trace_id": trace_id_of(retried)}
+        logger.info("run retried", extra=about)
+        context.broadcaster.publish(retried)
+        return retried
+
     async def retry_now(self, run_id: str, *, owner: str | None) -> Record:
         """As `Runs.retry_now`."""
         state = await self._reader.admitted(run_id, owner)
-        if not self._runner.hurry(run_id):
+        if not await self._runner.hurry(run_id):
             raise NoBackoff(run_id, state["status"])
-        return await self._reader.record(await self._reader.state(run_id))
+        return await self._reader.record(without_wait(await self._reader.state(run_id)))
