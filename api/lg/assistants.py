@@ -8,9 +8,10 @@ from pydantic import TypeAdapter
 from starlette.requests import Request
 from starlette.responses import Response
 
+from api.errors.problems import NotReady
 from api.lg.begin import check_assistant
 from api.lg.calls import Caller, json_response
-from api.lg.requests import AssistantSearchBody, Choices, as_text, queried, read
+from api.lg.requests import AssistantSearchBody, Choices, as_text, flag, queried, read
 from api.lg.views import ASSISTANT_ID, GRAPH, selected
 from api.middleware.access import OWNER
 from graph.state import Channels, RunInput
@@ -60,7 +61,10 @@ async def info(request: Request) -> Response:
 
 async def ok(request: Request) -> Response:
     """That it answers, to anybody."""
-    queried(request, "check_db")
+    if flag(queried(request, "check_db"), "check_db"):
+        storage = await request.app.state.runs.health.storage()
+        if not storage["writable"]:
+            raise NotReady("Storage cannot be read or written; see /health.")
     return json_response({"ok": True})
 
 
@@ -89,7 +93,8 @@ async def get(request: Request) -> Response:
 async def graph(request: Request) -> Response:
     """Its nodes and edges; it has no subgraphs, so that `xray` shows nothing more."""
     caller = _named(request)
-    queried(request, "xray")
+    if (depth := queried(request, "xray").get("xray", ["0"])[-1]) and not depth.isdecimal():
+        flag({"xray": [depth]}, "xray")
     return json_response(caller.runs.graph.get_graph().to_json())
 
 
@@ -103,7 +108,7 @@ async def schemas(request: Request) -> Response:
 async def subgraphs(request: Request) -> Response:
     """None."""
     _named(request)
-    queried(request, "recurse")
+    flag(queried(request, "recurse"), "recurse")
     return json_response({})
 
 

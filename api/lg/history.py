@@ -160,18 +160,29 @@ class ThreadHistory:
         return {**empty_state(self.thread_id), "values": values, "next": ["plan"]}
 
     async def page(
-        self, *, limit: int, before: str | None, metadata: Mapping[str, Any] | None
+        self,
+        *,
+        limit: int,
+        before: str | None,
+        metadata: Mapping[str, Any] | None,
+        including: bool = False,
     ) -> list[dict[str, Any]]:
-        """So many states of the thread, the newest first. Raises `CheckpointNotFound`."""
+        """So many states of the thread, the newest first; those before one, or that one, too.
+
+        Raises `CheckpointNotFound`.
+        """
         found: list[dict[str, Any]] = []
+        wanted = metadata or {}
         if before is not None:
-            await self.find(before)
+            place = (await self.find(before), before)
+            first = await self._views([place]) if including else []
+            found = [one for one in first if wanted.items() <= one["metadata"].items()]
         sought = 0
         while len(found) < limit and sought < MOST_SOUGHT:
             most = SOUGHT_AT_ONCE if metadata else limit
             line = await self._line(limit=most, before=before)
             views = await self._views(line)
-            found += [one for one in views if (metadata or {}).items() <= one["metadata"].items()]
+            found += [one for one in views if wanted.items() <= one["metadata"].items()]
             if len(line) < most:
                 break
             sought, before = sought + most, line[-1][1]

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Sequence
 from itertools import chain
+from operator import itemgetter
 from typing import Any, TypeVar
 
 from starlette.responses import Response
@@ -68,6 +69,7 @@ class Reading:
         due = await self._past(subscription)
         seen = spoken = 0
         while True:
+            due = await self._with_those_between(due, len(subscription.events))
             await self._look(due)
             for number, state in due:
                 yield self._step(number, state, subscription)
@@ -103,6 +105,25 @@ class Reading:
         if not is_seed(state):
             found.insert(0, accepted(state))
         return [(len(events(one)), one) for one in found]
+
+    async def _with_those_between(
+        self, due: Sequence[tuple[int, RunState]], last: int
+    ) -> Sequence[tuple[int, RunState]]:
+        """The states, and those before them that another process has stored meanwhile.
+
+        Of what is executed elsewhere only that it has changed is heard here, now and then.
+        """
+        if not due or not self._runs.broadcaster.shared or due[-1][0] <= self._number:
+            return due
+        between: dict[int, RunState] = {}
+        for limit in (len(due) + 4, None):
+            snapshots = await self._runs.threads.snapshots(self._run_id, limit=limit)
+            found = [whole(snapshot.values) for snapshot in snapshots]
+            between = {len(events(one)): one for one in found if one.get("status")}
+            if min(between, default=0) <= self._number:
+                break
+        known = {number: one for number, one in between.items() if number <= last}
+        return sorted({**known, **dict(due)}.items(), key=itemgetter(0))
 
     def _step(self, number: int, state: RunState, subscription: RunSubscription) -> bytes:
         """What is to be told of a state, if it is a later one."""

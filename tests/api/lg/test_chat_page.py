@@ -18,7 +18,7 @@ from tests.support.servers.lg.javascript import JavaScriptClient, javascript
 PINNED = "chat-page-sdk"
 
 WORDS = ["It ", "is ", "done."]
-ASKING = plan_text(("todo", {"action": "add", "title": "buy milk"}))
+ASKING = plan_text(("todo_store.add", {"text": "buy milk"}))
 MODES = ["values", "messages-tuple", "custom"]
 
 
@@ -130,9 +130,10 @@ def test_three_turns_with_tokens_a_question_and_a_refresh_in_between(server, pro
         assert (found["thread_id"], found["status"]) == (page.thread, "interrupted")
         page = Page(js, url, page.thread)
         [action] = page.interrupt["action_requests"]
-        assert (action["name"], action["args"]["title"]) == ("todo", "buy milk")
+        assert (action["name"], action["args"]) == ("todo_store.add", {"text": "buy milk"})
         [config] = page.interrupt["review_configs"]
-        assert (config["action_name"], "approve" in config["allowed_decisions"]) == ("todo", True)
+        assert config["action_name"] == "todo_store.add"
+        assert "approve" in config["allowed_decisions"]
         told = page.answer({"type": "approve"})
         assert told[-1]["data"]["status"] == "success"
         assert "".join(page.tokens) == "It is done."

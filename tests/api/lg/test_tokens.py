@@ -44,7 +44,7 @@ def test_they_come_in_parts_in_both_forms_and_are_the_answer_at_the_end(tmp_path
         thread = lg.threads.create()["thread_id"]
         shown = []
         for mode in ("messages-tuple", "messages"):
-            mock.script(answer(SUM), answer(TEXT))
+            mock.script(answer(SUM), answer(TEXT) | {"chunkSize": 4})
             given = {**ASKED, "stream_mode": [mode, "values"]}
             shown.append([*lg.runs.stream(thread, "runwright", **given)])
             assert shown[-1][-1].data["status"] == "success"
