@@ -56,6 +56,7 @@ REASONS: Sequence[tuple[str, str]] = (
     (r"/state: .*(run\.|log)|after an edit: ", "what was executed stays: an edit is another run"),
     (r"wait, failed: ", "a run that failed is an error; there its graph has ended as it should"),
     (r"/stream: the answer|\{run\}/stream: ", "a run is told again for as long as it is kept"),
+    (r"checkpoint_ns$", "a checkpoint is named as everywhere else"),
     (r"cancel: the answer", "answered without a body, as the SDKs expect"),
     (r"response_schema", "what fits as an answer is told"),
     (r"(action_requests|review_configs)", "chat pages show what is to be reviewed"),

@@ -56,7 +56,7 @@ class JavaScriptClient:
         self._process.stdout.close()
 
 
-def node_modules(package: str) -> Path:
+def node_modules(package: str = _PACKAGE) -> Path:
     """Where the client is; without it the test is skipped, in CI it fails."""
     modules = Path(os.environ.get("MCP_NODE_MODULES", ""))
     if which("node") and (modules / package).is_dir():
