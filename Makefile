@@ -24,7 +24,7 @@ test: lint .venv/.dev       ## lint, types, and the tests that need neither Dock
 
 # Tests whose servers keep their runs in Postgres once more. Those that open a storage by themselves do
 # so on both databases: some of them always, the others here, as slow ones.
-ON_POSTGRES := tests/api/routes tests/api/streams
+ON_POSTGRES := tests/api/routes tests/api/streams tests/api/lg
 
 # Properties once more, with all of their examples.
 test-rest: .venv/.dev .venv/.fuzz .venv/.client ## what `make test` leaves out: deployment, installation, fuzzers, many kills and examples

@@ -147,10 +147,8 @@ class Runs:
 
         `approve` says whether it waits after planning until somebody approves; without it, as all.
         `max_rounds` and `mend` are limits below those that all runs have. It goes on with the
-        thread of this id, or name, which it begins where there is none of the name.
-        Raises `ThreadNotFound`, `PromptRejected`, `ChoiceRejected`, `TooManyPosts`, `QueueFull`,
-        `NoRoom`, `StorageUnavailable`, and `NotAccepting` while the process is ending. With a key
-        that the owner has used before it raises `AlreadyAccepted` or `KeyReused`.
+        thread of this id, or name, which it begins where there is none of the name. Raises what
+        `Acceptance.accept` does, `PromptRejected`, and `NotAccepting` while the process is ending.
         """
         self._acceptance.check()
         if key is not None:  # whatever else stands in the way of a new run
@@ -171,6 +169,7 @@ class Runs:
             posted_by=by,
             thread_id=thread_id,
             thread_name=thread_name,
+            alone=options.alone,
         )
         return await self._acceptance.accept(row, key)
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from fastapi import Request
 
 from api.errors.kinds import Cause, FieldError, Kind
+from graph.runs.threads import ThreadBusy
 
 
 class Unprocessable(Exception):
@@ -30,15 +31,6 @@ class AssistantNotFound(Exception):
 
 class ThreadExists(Exception):
     """A thread cannot be opened under an id that is taken."""
-
-
-class ThreadBusy(Exception):
-    """The thread is at the run `run_id`, and the new one was to be refused then."""
-
-    def __init__(self, run_id: str, status: str) -> None:
-        super().__init__(run_id)
-        self.run_id = run_id
-        self.status = status
 
 
 class NothingAsked(Exception):

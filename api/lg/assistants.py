@@ -8,10 +8,12 @@ from pydantic import TypeAdapter
 from starlette.requests import Request
 from starlette.responses import Response
 
+from api.errors.problems import NotReady
 from api.lg.begin import check_assistant
 from api.lg.calls import Caller, json_response
-from api.lg.requests import AssistantSearchBody, Choices, as_text, queried, read
+from api.lg.requests import AssistantSearchBody, Choices, as_text, flag, queried, read
 from api.lg.views import ASSISTANT_ID, GRAPH, selected
+from api.middleware.access import OWNER
 from graph.state import Channels, RunInput
 
 #: The version of the protocol that is spoken, as LangGraph's server counts it: clients take older
@@ -48,21 +50,21 @@ ASSISTANT: dict[str, Any] = {
 
 
 async def info(request: Request) -> Response:
-    """What this server is, and what it has."""
-    Caller.of(request)
-    told = {
-        "version": PROTOCOL,
-        "langgraph_py_version": version("langgraph"),
-        "runwright_version": version("runwright"),
-        "flags": FLAGS,
-    }
+    """What this server is, and what it has; without a key only what clients ask it for."""
+    queried(request)
+    told: dict[str, Any] = {"version": PROTOCOL, "flags": FLAGS}
+    if request.scope[OWNER] is not None:
+        told["langgraph_py_version"] = version("langgraph")
+        told["runwright_version"] = version("runwright")
     return json_response(told)
 
 
 async def ok(request: Request) -> Response:
-    """That it answers."""
-    Caller.of(request)
-    queried(request, "check_db")
+    """That it answers, to anybody."""
+    if flag(queried(request, "check_db"), "check_db"):
+        storage = await request.app.state.runs.health.storage()
+        if not storage["writable"]:
+            raise NotReady("Storage cannot be read or written; see /health.")
     return json_response({"ok": True})
 
 
@@ -91,7 +93,8 @@ async def get(request: Request) -> Response:
 async def graph(request: Request) -> Response:
     """Its nodes and edges; it has no subgraphs, so that `xray` shows nothing more."""
     caller = _named(request)
-    queried(request, "xray")
+    if (depth := queried(request, "xray").get("xray", ["0"])[-1]) and not depth.isdecimal():
+        flag({"xray": [depth]}, "xray")
     return json_response(caller.runs.graph.get_graph().to_json())
 
 
@@ -105,7 +108,7 @@ async def schemas(request: Request) -> Response:
 async def subgraphs(request: Request) -> Response:
     """None."""
     _named(request)
-    queried(request, "recurse")
+    flag(queried(request, "recurse"), "recurse")
     return json_response({})
 
 

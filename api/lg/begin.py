@@ -1,13 +1,9 @@
 """From a request to a run: begun anew, gone on with, answered, or forked from a checkpoint."""
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, fields, replace
 from typing import Any
-from weakref import WeakValueDictionary
 
-from api.errors.protocol import AssistantNotFound, NothingAsked, ThreadBusy, unprocessable
+from api.errors.protocol import AssistantNotFound, NothingAsked, unprocessable
 from api.lg.frames import END, MODES, Position
 from api.lg.history import ThreadHistory, opened
 from api.lg.messages import SettledMessages, prompt_of
@@ -18,7 +14,7 @@ from graph.commands.fork import EDITED, Edits
 from graph.commands.retry import RetryRequest
 from graph.record.record import Record
 from graph.runs.choice import RunOptions
-from graph.runs.threads import ThreadNotFound
+from graph.runs.threads import ThreadBusy, ThreadNotFound
 from graph.service import Runs
 from graph.state import RunState, marks, question_of
 from graph.state.status import SETTLED
@@ -44,10 +40,9 @@ class Begun:
 
 @dataclass
 class Beginner:
-    """Begins runs for callers; one thread's one after the other, where one may be refused."""
+    """Begins runs for callers, or lets them go on."""
 
     settled: SettledMessages
-    _locks: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)
 
     async def begin(
         self, runs: Runs, body: RunBody, thread_id: str | None, *, owner: str, by: str
@@ -68,10 +63,8 @@ class Beginner:
             if place is not None:
                 raise unprocessable("checkpoint", "goes with a thread")
             return await _start(runs, body, choices, prompt, None, by=by, owner=owner)
-        async with self._alone(thread_id):
-            return await self._on_thread(
-                runs, body, choices, prompt, place, thread_id, owner=owner, by=by
-            )
+        given = body, choices, prompt, place
+        return await self._on_thread(runs, *given, thread_id, owner=owner, by=by)
 
     async def _on_thread(
         self,
@@ -90,27 +83,25 @@ class Beginner:
         except ThreadNotFound:
             if body.if_not_exists != "create":
                 raise
-            if not await runs.threads.open(thread_id, {}, owner=owner):
-                raise  # it is another's
+            await runs.threads.open(thread_id, {}, owner=owner)
+            # It is another's where it is not found now, either.
             thread = await opened(runs, thread_id, self.settled, owner=owner)
         if body.command is not None and body.command.resume is not None:
             if prompt is not None:
                 raise unprocessable("input", "goes without a command that resumes")
+            _check_given_nothing(body, choices)
+            if place is not None and not await thread.rests_at(place):
+                raise NothingAsked("the thread asks nothing at this checkpoint")
             return await _answered(runs, thread, body.command.resume, by=by, owner=owner)
         head = thread.head
-        if body.multitask_strategy == "reject" and head and head[1] not in SETTLED:
+        if is_alone(body) and head and head[1] not in SETTLED:
             raise ThreadBusy(*head)
-        if place is not None and not (prompt is None and await thread.rests_at(place)):
+        stands_at = thread.rests_at if prompt is None else thread.ended_at
+        if place is not None and not await stands_at(place):
             return await _forked(runs, body, choices, thread, place, prompt, by=by, owner=owner)
         if prompt is None:
-            return await _continued(runs, thread, by=by, owner=owner)
+            return await _continued(runs, body, choices, thread, by=by, owner=owner)
         return await _start(runs, body, choices, prompt, thread_id, by=by, owner=owner)
-
-    @asynccontextmanager
-    async def _alone(self, thread_id: str) -> AsyncIterator[None]:
-        lock = self._locks.setdefault(thread_id, asyncio.Lock())
-        async with lock:
-            yield
 
 
 def check_assistant(name: str) -> None:
@@ -125,6 +116,11 @@ def check_modes(modes: list[str]) -> list[str]:
         if mode not in MODES:
             raise unprocessable("stream_mode", f"{mode[:60]!r} is none of {', '.join(MODES)}")
     return modes or ["values"]
+
+
+def is_alone(body: RunBody) -> bool:
+    """Whether a run is to be refused beside another, which the storage decides where two race."""
+    return body.multitask_strategy == "reject"
 
 
 def _check(body: RunBody) -> None:
@@ -174,6 +170,8 @@ def _prompt(given: Any) -> str | None:
     if not isinstance(given, dict):
         raise unprocessable("input", 'is {"prompt": …} or {"messages": […]}')
     given = {name: value for name, value in given.items() if value is not None}
+    if not given:
+        return None  # as chat pages send it beside an answer
     if unknown := [name for name in given if name not in ("prompt", "messages")]:
         raise unprocessable(f"input.{unknown[0][:60]}", "is not supported: prompt or messages is")
     if len(given) != 1:
@@ -196,7 +194,18 @@ def _options(body: RunBody, choices: Choices) -> RunOptions:
         answer=choices.answer,
         webhook=body.webhook,
         metadata=as_text({**body.config.metadata, **body.metadata}),
+        alone=is_alone(body),
     )
+
+
+def _check_given_nothing(body: RunBody, choices: Choices) -> None:
+    """Raises `Unprocessable` where a run that goes on is given what only a new one can be."""
+    given, nothing = replace(_options(body, choices), alone=False), RunOptions()
+    for name in (field.name for field in fields(RunOptions)):
+        if getattr(given, name) != getattr(nothing, name):
+            raise unprocessable(name, "a run that goes on keeps what it was given when it began")
+    if choices.approve:
+        raise unprocessable("approve", "a run that goes on asks as it did when it began")
 
 
 def is_edited(state: RunState) -> bool:
@@ -253,20 +262,20 @@ async def _forked(
     by: str,
     owner: str,
 ) -> Begun:
-    options = _options(body, choices)
-    if options != RunOptions() or choices.approve:
-        words = "a run from a checkpoint has what the run of the checkpoint was given"
-        raise unprocessable("config", words)
-    place = await thread.find(checkpoint_id)
-    edits = Edits(prompt=prompt, anew=prompt is not None)
+    _check_given_nothing(body, choices)
+    origin = await thread.find(checkpoint_id)
+    edits = Edits(prompt=prompt, anew=prompt is not None, alone=is_alone(body))
     record = await runs.fork(
-        place.run_id, checkpoint_id, edits, owner=owner, thread_id=thread.thread_id, by=by
+        origin, checkpoint_id, edits, owner=owner, thread_id=thread.thread_id, by=by
     )
     return Begun(record)
 
 
-async def _continued(runs: Runs, thread: ThreadHistory, *, by: str, owner: str) -> Begun:
+async def _continued(
+    runs: Runs, body: RunBody, choices: Choices, thread: ThreadHistory, *, by: str, owner: str
+) -> Begun:
     """Let the thread go on where it stands: with its last run, if that failed or was cancelled."""
+    _check_given_nothing(body, choices)
     if thread.head is None:
         raise unprocessable("input", "the thread has nothing to go on with: give an input")
     run_id, status = thread.head
@@ -278,5 +287,6 @@ async def _continued(runs: Runs, thread: ThreadHistory, *, by: str, owner: str) 
     if status not in ("failed", "cancelled"):
         raise unprocessable("input", f"run {run_id} of the thread is {status}: give an input")
     told = await runs.get(run_id, owner=owner)
-    record = await runs.retry(run_id, RetryRequest(), by=by, owner=owner)
+    request = RetryRequest(alone=is_alone(body))
+    record = await runs.retry(run_id, request, by=by, owner=owner)
     return Begun(record, Position(told["last_event_id"], END))

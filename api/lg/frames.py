@@ -22,7 +22,10 @@ from tools.registry import Tool
 
 #: What can be streamed, and how it is told again: of the others, clients are told that they are
 #: not supported.
-MODES = ("values", "updates", "messages-tuple", "messages", "custom", "lifecycle")
+MODES = (
+    *("values", "updates", "messages-tuple", "messages", "custom", "lifecycle"),
+    *("tasks", "debug", "checkpoints"),
+)
 
 #: Places of what is told at one number of events, in this order.
 LIFECYCLE, UPDATES, FIRST_MESSAGE = 1, 2, 3

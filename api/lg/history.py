@@ -1,17 +1,23 @@
-"""Threads as the protocol has them: one line of checkpoints over all of their runs.
+"""Threads as the protocol has them: the checkpoints of all of their runs, in order of id.
 
 The parent of a run's first checkpoint is the last of the run before, or the checkpoint that the
-run was forked from; a checkpoint leads to its run.
+run was forked from; a checkpoint leads to its run. Where runs overlap, since one was retried after
+another or cancelled behind it, their checkpoints come in between each other, and the last before a
+run's first is the one that the thread was at when that run began: what it follows stays the same
+whatever becomes of an earlier run, and each parent is older than its child.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 from langgraph.types import StateSnapshot
 
 from api.lg.messages import MOST_RUNS, Message, SettledMessages, messages_of
+from api.lg.requests import canonical
 from api.lg.views import empty_state, state_view, values_of
+from graph.record.events import events
 from graph.runs.history import CheckpointNotFound
 from graph.runs.threads import ThreadNotFound
 from graph.service import Runs
@@ -19,15 +25,7 @@ from graph.state import RunState, Status, whole
 from graph.state.status import SETTLED
 
 #: So many checkpoints are looked through for those that a filter lets pass.
-MOST_SOUGHT = 2_000
-
-
-@dataclass(frozen=True)
-class Place:
-    """A checkpoint, and the run of the thread that it is of."""
-
-    run_id: str
-    snapshot: StateSnapshot
+MOST_SOUGHT, SOUGHT_AT_ONCE = 2_000, 200
 
 
 class ThreadHistory:
@@ -65,14 +63,14 @@ class ThreadHistory:
         run_id = state["run_id"]
         if run_id not in self._before:
             lines: list[list[Message]] = []
-            async for earlier in self._line(state):
+            async for earlier in self._earlier(state):
                 lines.append(self._settled.of(earlier))
                 if len(lines) == MOST_RUNS:
                     break
             self._before[run_id] = [message for line in reversed(lines) for message in line]
         return self._before[run_id]
 
-    async def _line(self, state: RunState) -> Any:
+    async def _earlier(self, state: RunState) -> Any:
         """The states of the runs before one, the nearest first."""
         order = [run_id for run_id, _ in self.members]
         while True:
@@ -109,39 +107,52 @@ class ThreadHistory:
         messages = [*await self.before(state), *messages_of(state)]
         return values_of(state, messages, self._runs.tools if told else None)
 
-    async def find(self, checkpoint_id: str) -> Place:
-        """A checkpoint of the thread. Raises `CheckpointNotFound`."""
-        for run_id, _ in reversed(self.members):
-            try:
-                snapshot = await self._runs.threads.snapshot(run_id, checkpoint_id)
-            except CheckpointNotFound:
-                continue
-            return Place(run_id, snapshot)
-        raise CheckpointNotFound(self.thread_id, checkpoint_id)
+    async def find(self, checkpoint_id: str) -> str:
+        """The run that has a checkpoint of the thread. Raises `CheckpointNotFound`."""
+        known = canonical(checkpoint_id) == checkpoint_id
+        found = await self._line(limit=1, at=checkpoint_id) if known else ()
+        if not found:
+            raise CheckpointNotFound(self.thread_id, checkpoint_id)
+        return found[0][0]
 
     async def rests_at(self, checkpoint_id: str) -> bool:
         """Whether it waits for a person, and stands there. Raises `CheckpointNotFound`."""
-        place = await self.find(checkpoint_id)
-        if self.head is None or self.head != (place.run_id, "waiting"):
+        run_id = await self.find(checkpoint_id)
+        if self.head != (run_id, "waiting"):
             return False
-        newest = await self._runs.threads.snapshots(place.run_id, limit=1)
+        newest = await self._runs.threads.snapshots(run_id, limit=1)
         return _id(newest[0]) == checkpoint_id
+
+    async def ended_at(self, checkpoint_id: str) -> bool:
+        """Whether all that there is of it is before this. Raises `CheckpointNotFound`."""
+        run_id = await self.find(checkpoint_id)
+        if self.members[-1][0] != run_id or any(one[1] not in SETTLED for one in self.members):
+            return False
+        return [(run_id, checkpoint_id)] == [*await self._line(limit=1)]
+
+    async def of_run(
+        self, run_id: str, *, limit: int | None = None
+    ) -> list[tuple[int, dict[str, Any]]]:
+        """The newest states of one of its runs in their order, each after its number of events."""
+        found = await self._runs.threads.snapshots(run_id, limit=limit)
+        numbered = []
+        for snapshot, parent in zip(found, [*found[1:], None], strict=True):
+            state = whole(snapshot.values)
+            if state.get("status"):
+                view = await self._view(snapshot, parent)
+                numbered.append((len(events(state)), view))
+        return numbered[::-1]
 
     async def at(self, checkpoint_id: str) -> dict[str, Any]:
         """The thread at a checkpoint. Raises `CheckpointNotFound`."""
-        place = await self.find(checkpoint_id)
-        older = await self._runs.threads.snapshots(place.run_id, limit=1, before=checkpoint_id)
-        return await self._view(place, older[0] if older else None)
+        [view] = await self._views([(await self.find(checkpoint_id), checkpoint_id)])
+        return view
 
     async def latest(self) -> dict[str, Any]:
         """The thread as it stands."""
-        for run_id, status in reversed(self.members):
-            newest = await self._runs.threads.snapshots(run_id, limit=2)
-            if newest:
-                return await self._view(Place(run_id, newest[0]), (*newest, None)[1])
-            if status == "pending" and run_id == self.members[-1][0]:
-                return await self._accepted(run_id)
-        return empty_state(self.thread_id)
+        for view in await self._views(await self._line(limit=1)):
+            return view
+        return await self._accepted(self.head[0]) if self.head else empty_state(self.thread_id)
 
     async def _accepted(self, run_id: str) -> dict[str, Any]:
         """The thread with a run of which nothing is stored as yet but its request."""
@@ -149,48 +160,69 @@ class ThreadHistory:
         return {**empty_state(self.thread_id), "values": values, "next": ["plan"]}
 
     async def page(
-        self, *, limit: int, before: str | None, metadata: Mapping[str, Any] | None
+        self,
+        *,
+        limit: int,
+        before: str | None,
+        metadata: Mapping[str, Any] | None,
+        including: bool = False,
     ) -> list[dict[str, Any]]:
-        """So many states of the thread, the newest first. Raises `CheckpointNotFound`."""
+        """So many states of the thread, the newest first; those before one, or that one, too.
+
+        Raises `CheckpointNotFound`.
+        """
         found: list[dict[str, Any]] = []
-        start = await self.find(before) if before is not None else None
+        wanted = metadata or {}
+        if before is not None:
+            place = (await self.find(before), before)
+            first = await self._views([place]) if including else []
+            found = [one for one in first if wanted.items() <= one["metadata"].items()]
         sought = 0
-        for run_id, _ in reversed(self.members):
-            if start is not None and start.run_id != run_id:
-                continue
-            older = before if start is not None else None
-            start = None
-            most = MOST_SOUGHT - sought if metadata else limit - len(found) + 1
-            snapshots = await self._runs.threads.snapshots(run_id, limit=most, before=older)
-            for snapshot, parent in zip(snapshots, [*snapshots[1:], None], strict=True):
-                if len(found) == limit:
-                    return found
-                sought += 1
-                view = await self._view(Place(run_id, snapshot), parent)
-                if not metadata or metadata.items() <= view["metadata"].items():
-                    found.append(view)
-            if sought >= MOST_SOUGHT:
+        while len(found) < limit and sought < MOST_SOUGHT:
+            most = SOUGHT_AT_ONCE if metadata else limit
+            line = await self._line(limit=most, before=before)
+            views = await self._views(line)
+            found += [one for one in views if wanted.items() <= one["metadata"].items()]
+            if len(line) < most:
                 break
-        return found
+            sought, before = sought + most, line[-1][1]
+        return found[:limit]
 
-    async def _view(self, place: Place, parent: StateSnapshot | None) -> dict[str, Any]:
-        state = whole(place.snapshot.values)
+    async def _line(
+        self, *, limit: int, before: str | None = None, at: str | None = None
+    ) -> Sequence[tuple[str, str]]:
+        """The runs and ids of its checkpoints, the newest first."""
+        threads = self._runs.threads
+        return await threads.checkpoints(self.thread_id, limit=limit, before=before, at=at)
+
+    async def _views(self, line: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
+        """The states of checkpoints; those that follow each other in a run are read together."""
+        views = []
+        for run_id, group in groupby(line, key=itemgetter(0)):
+            newest, *others = [checkpoint_id for _, checkpoint_id in group]
+            try:
+                first = await self._runs.threads.snapshot(run_id, newest)
+                most = len(others) + 1
+                older = await self._runs.threads.snapshots(run_id, limit=most, before=newest)
+            except CheckpointNotFound:  # the run was removed meanwhile
+                continue
+            shown = [first, *older[: len(others)]]
+            for snapshot, parent in zip(shown, [*older, None], strict=False):
+                views.append(await self._view(snapshot, parent))
+        return views
+
+    async def _view(self, snapshot: StateSnapshot, parent: StateSnapshot | None) -> dict[str, Any]:
+        state = whole(snapshot.values)
         messages = [*await self.before(state), *messages_of(state)] if state.get("status") else []
-        before = parent and _id(parent)
-        if before is None and state.get("status"):
-            before = await self._parent(state)
-        return state_view(self.thread_id, place.snapshot, before, messages, self._runs.tools)
+        before = _id(parent) if parent else await self._parent(snapshot, state)
+        return state_view(self.thread_id, snapshot, before, messages, self._runs.tools)
 
-    async def _parent(self, state: RunState) -> str | None:
+    async def _parent(self, first: StateSnapshot, state: RunState) -> str | None:
         """What comes before the first checkpoint of a run."""
-        order = [run_id for run_id, _ in self.members]
-        if (fork := state.get("forked_from")) and fork["run_id"] in order:
+        fork = state.get("forked_from")
+        if fork and fork["run_id"] in [run_id for run_id, _ in self.members]:
             return fork["checkpoint_id"]
-        place = order.index(state["run_id"]) if state["run_id"] in order else 0
-        for run_id in reversed(order[:place]):
-            if newest := await self._runs.threads.snapshots(run_id, limit=1):
-                return _id(newest[0])
-        return None
+        return next((one for _, one in await self._line(limit=1, before=_id(first))), None)
 
 
 async def opened(

@@ -21,8 +21,9 @@ LONGEST_OUTPUT = 32_000
 #: So many runs of a thread are shown as messages, the newest ones.
 MOST_RUNS = 100
 
-#: What a client says who is asked, whatever it calls them.
+#: What a client says who is asked, whatever it calls them, and what else a thread has.
 _HUMAN = frozenset({"human", "user"})
+_OURS = frozenset({"ai", "assistant", "AIMessageChunk", "tool"})
 
 
 def messages_of(state: RunState) -> list[Message]:
@@ -178,8 +179,11 @@ def prompt_of(messages: Any) -> str:
             return message
         if not isinstance(message, Mapping):
             raise ValueError("a message is an object with `type` and `content`")
-        if message.get("type", message.get("role")) in _HUMAN:
+        kind = message.get("type", message.get("role"))
+        if kind in _HUMAN:
             return _words(message.get("content"))
+        if kind not in _OURS:
+            raise ValueError(f"no thread has a message of the type {kind!r}"[:200])
     raise ValueError("none of the messages is of a person: one has the type `human`")
 
 

@@ -1,6 +1,6 @@
 """What runs ask a person, as interrupts; and the answers to them, as decisions about runs."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 from uuid import NAMESPACE_URL, uuid5
 
@@ -43,8 +43,19 @@ PLAN_SCHEMA: dict[str, Any] = {
             "required": ["what"],
             "additionalProperties": False,
         },
+        {
+            "type": "object",
+            "description": "As chat pages decide: one for each step that is asked about, in their "
+            "order. One that is rejected rejects the plan.",
+            "properties": {"decisions": {"type": "array", "items": {"type": "object"}}},
+            "required": ["decisions"],
+            "additionalProperties": False,
+        },
     ]
 }
+
+#: What may be decided about each step.
+_DECISIONS = ("approve", "edit", "reject")
 
 #: What fits the question whether a step has acted.
 DOUBT_SCHEMA: dict[str, Any] = {
@@ -77,10 +88,70 @@ def question(state: RunState, tools: Mapping[str, Tool]) -> dict[str, Any] | Non
         value, schema, number = doubt_question(doubt), DOUBT_SCHEMA, f"doubt {doubt['number']}"
     else:
         approval = approval_of(state)
-        value, schema = plan_question(state, tools), PLAN_SCHEMA
+        value, schema = _with_actions(plan_question(state, tools)), PLAN_SCHEMA
         number = f"plan {asked_about(state)} {approval and approval['asked_at']}"
     place = f"{state['run_id']} {state['generation']} {number}"
     return {"value": value, "id": uuid5(NAMESPACE_URL, place).hex, "response_schema": schema}
+
+
+def _with_actions(value: dict[str, Any]) -> dict[str, Any]:
+    """The question about a plan with its steps as chat pages show what is to be reviewed."""
+    steps = value["plan"]["steps"]
+    actions = [
+        {"name": step["tool"], "args": step["input"], "description": step["reasoning"]}
+        for step in steps
+    ]
+    configs = [
+        {"action_name": name, "allowed_decisions": [*_DECISIONS]}
+        for name in dict.fromkeys(step["tool"] for step in steps)
+    ]
+    return {**value, "action_requests": actions, "review_configs": configs}
+
+
+class _Action(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    name: str
+    args: dict[str, Any]
+
+
+class _Decision(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    kind: Literal["approve", "edit", "reject"] = Field(alias="type")
+    message: str | None = None
+    edited_action: _Action | None = None
+
+
+class _Decisions(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    decisions: list[_Decision]
+
+
+def _decided(given: dict[str, Any], steps: Sequence[Mapping[str, Any]]) -> Any:
+    """What decisions about each step come to for the plan. Raises `Unprocessable`."""
+    decisions = _read(_Decisions, given).decisions
+    if len(decisions) != len(steps):
+        raise unprocessable("command.resume.decisions", f"are as many as steps: {len(steps)}")
+    for number, one in enumerate(decisions):
+        where = f"command.resume.decisions.{number}"
+        if (one.kind == "edit") != (one.edited_action is not None):
+            raise unprocessable(f"{where}.edited_action", "goes with edit, and edit with it")
+        if one.message is not None and one.kind != "reject":
+            raise unprocessable(f"{where}.message", "goes with reject only")
+    if refused := [one for one in decisions if one.kind == "reject"]:
+        said = "; ".join(one.message for one in refused if one.message)
+        return {"what": "rejected", "reason": said or None}
+    if not any(one.edited_action for one in decisions):
+        return True
+    edited = [
+        {"tool": one.edited_action.name, "input": one.edited_action.args}
+        if one.edited_action
+        else {"tool": step["tool"], "input": step["input"], "reasoning": step["reasoning"]}
+        for one, step in zip(decisions, steps, strict=True)
+    ]
+    return {"plan": {"steps": edited}}
 
 
 class _PlanAnswer(BaseModel):
@@ -113,6 +184,8 @@ async def answer(runs: Runs, state: RunState, given: Any, *, by: str, owner: str
         if question_of(state):
             doubt = _read(_DoubtAnswer, {"as": given} if isinstance(given, str) else given)
             return await runs.resolve(run_id, doubt.decided, doubt.output, by=by, owner=owner)
+        if isinstance(given, dict) and "decisions" in given:
+            given = _decided(given, asked["value"]["plan"]["steps"])
         if isinstance(given, bool):
             given = {"what": "approved" if given else "rejected"}
         plan = _read(_PlanAnswer, given)

@@ -15,6 +15,7 @@ from api.lg.frames import Position, Teller
 from api.lg.history import opened
 from api.lg.requests import RunBody, count, flag, id_of, one_of, queried, read
 from api.lg.streams import EventStream, Reading
+from api.lg.tasks import LOOKING
 from api.lg.views import RUN_STATUS, cancel_reason_of, error_of, run_view, selected
 from api.streams.sse import unless_gone
 from graph.commands.cancel import AlreadySettled
@@ -178,11 +179,12 @@ class RunCalls:
         runs, owner = caller.runs, caller.owner
         async with runs.watching(run_id, owner=owner, latest=after is not None) as subscription:
             assert subscription.state is not None
-            teller = Teller(modes, runs.tools, thread_id)
-            if "values" in modes and run_id != thread_id:
+            teller, thread = Teller(modes, runs.tools, thread_id), None
+            if LOOKING & {*modes} or ("values" in modes and run_id != thread_id):
                 thread = await opened(runs, thread_id, self._beginner.settled, owner=owner)
                 teller.earlier = await thread.before(subscription.state)
-            reading = Reading(runs, teller, run_id, after, knows=knows)
+            looking = thread if LOOKING & {*modes} else None
+            reading = Reading(runs, teller, run_id, after, knows=knows, thread=looking)
             async for part in reading.frames(subscription, caller.heartbeat):
                 yield part
 

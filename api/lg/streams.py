@@ -1,13 +1,17 @@
 """Streams of runs: what the record tells from where a reader is, and then each step as it comes."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Sequence
+from itertools import chain
+from operator import itemgetter
 from typing import Any, TypeVar
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from api.lg.frames import BEGINNING, END, PARTS, Frame, Position, Teller, accepted, ending, is_seed
+from api.lg.history import ThreadHistory
+from api.lg.tasks import View, told_of
 from api.streams.sse import HEADERS, unless_gone
 from graph.record.events import events
 from graph.runs.watch import RunSubscription
@@ -24,7 +28,7 @@ class Reading:
     """One reader of a run, from a position on; None is the beginning.
 
     It is told the run's id first unless it `knows` that, since it comes again. What it is told has
-    ids that begin with `of`.
+    ids that begin with `of`. Who looks into it does so by the `thread`.
     """
 
     def __init__(
@@ -36,8 +40,11 @@ class Reading:
         *,
         knows: bool = False,
         of: str = "",
+        thread: ThreadHistory | None = None,
     ) -> None:
         self._runs = runs
+        self._thread = thread
+        self._views: dict[int, tuple[View | None, View]] = {}
         self._of = of
         self._knows = knows
         self._teller = teller
@@ -62,6 +69,8 @@ class Reading:
         due = await self._past(subscription)
         seen = spoken = 0
         while True:
+            due = await self._with_those_between(due, len(subscription.events))
+            await self._look(due)
             for number, state in due:
                 yield self._step(number, state, subscription)
             due, seen = states[seen:], len(states)
@@ -97,6 +106,25 @@ class Reading:
             found.insert(0, accepted(state))
         return [(len(events(one)), one) for one in found]
 
+    async def _with_those_between(
+        self, due: Sequence[tuple[int, RunState]], last: int
+    ) -> Sequence[tuple[int, RunState]]:
+        """The states, and those before them that another process has stored meanwhile.
+
+        Of what is executed elsewhere only that it has changed is heard here, now and then.
+        """
+        if not due or not self._runs.broadcaster.shared or due[-1][0] <= self._number:
+            return due
+        between: dict[int, RunState] = {}
+        for limit in (len(due) + 4, None):
+            snapshots = await self._runs.threads.snapshots(self._run_id, limit=limit)
+            found = [whole(snapshot.values) for snapshot in snapshots]
+            between = {len(events(one)): one for one in found if one.get("status")}
+            if min(between, default=0) <= self._number:
+                break
+        known = {number: one for number, one in between.items() if number <= last}
+        return sorted({**known, **dict(due)}.items(), key=itemgetter(0))
+
     def _step(self, number: int, state: RunState, subscription: RunSubscription) -> bytes:
         """What is to be told of a state, if it is a later one."""
         if number <= self._number:
@@ -110,7 +138,30 @@ class Reading:
         if self._place.events < number and self._place.place >= PARTS:
             self._teller.answering.known = self._place.place - PARTS
         happened = subscription.events[since:number]
-        return self._encoded(self._teller.step(before, state, number, happened))
+        frames = self._teller.step(before, state, number, happened)
+        if self._thread is not None:
+            frames = chain(frames, self._looked(number, state))
+        return self._encoded(frames)
+
+    async def _look(self, due: Sequence[tuple[int, RunState]]) -> None:
+        """Read the checkpoints of the states that are to be told, for who looks into them."""
+        wanted = {number for number, _ in due if number > 1 and number >= self._place.events}
+        if self._thread is None or not wanted - self._views.keys():
+            return
+        for limit in (len(due) + 1, None):  # they are the last ones, unless it has gone on since
+            older = None
+            self._views.clear()
+            for number, view in await self._thread.of_run(self._run_id, limit=limit):
+                self._views[number], older = (older, view), view
+            first = min(self._views, default=0)
+            if not {number for number in wanted if number <= first}:
+                return
+
+    def _looked(self, number: int, state: RunState) -> Iterator[Frame]:
+        if number in self._views:
+            yield from told_of(self._teller.modes, number, state, *self._views[number])
+        elif number == 1:
+            yield from told_of(self._teller.modes, number, state, None, None)
 
     def _encoded(self, frames: Iterable[Frame]) -> bytes:
         """Those that the reader has not been told."""

@@ -1,13 +1,14 @@
 """Threads of the protocol: opened, sought, read, changed, removed."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.errors.protocol import ThreadBusy, ThreadExists, unprocessable
+from api.errors.protocol import ThreadExists, unprocessable
 from api.lg.calls import Caller, json_response
 from api.lg.history import ThreadHistory, opened
 from api.lg.messages import SettledMessages, messages_of
@@ -26,11 +27,11 @@ from api.lg.requests import (
     queried,
     read,
 )
-from api.lg.views import OURS, THREAD_STATUS, checkpoint_view, selected, thread_view
+from api.lg.views import GRAPH, OURS, THREAD_STATUS, checkpoint_view, selected, thread_view
 from api.routes.approval import StepEdit
 from graph.commands.fork import Edits
 from graph.runs.choice import RunOptions
-from graph.runs.threads import ThreadNotFound
+from graph.runs.threads import ThreadBusy, ThreadNotFound
 from graph.state.status import SETTLED
 from graph.storage.threads import OpenedThread, Thread
 
@@ -38,7 +39,7 @@ from graph.storage.threads import OpenedThread, Thread
 MOST_SOUGHT = 5_000
 
 #: How long a forked run may take to come to rest before it is told of, in seconds.
-REST = 5.0
+REST = 60.0
 
 #: So many are read at a time.
 PAGE = 200
@@ -56,6 +57,8 @@ class ThreadCalls:
         queried(request)
         body = await read(request, ThreadBody)
         thread_id = body.thread_id or str(uuid4())
+        if body.metadata.get("graph_id", GRAPH) != GRAPH:
+            raise unprocessable("metadata.graph_id", f"is {GRAPH}, or left out")
         metadata = _checked({**body.metadata})
         kept = await caller.runs.threads.open(thread_id, metadata, owner=caller.owner)
         if kept is not None:
@@ -171,24 +174,25 @@ class ThreadCalls:
         thread = await self._thread(caller, request)
         edits = _edits(body.values)
         at = body.checkpoint_id
-        if body.checkpoint:
-            at = _named(body.checkpoint, thread.thread_id)
+        if body.checkpoint and (named := _named(body.checkpoint, thread.thread_id)):
+            if at not in (None, named):
+                raise unprocessable("checkpoint_id", "is another than that of the checkpoint")
+            at = named
         if thread.head and thread.head[1] not in SETTLED:
             raise ThreadBusy(*thread.head)
         if at is None:
             at = (await thread.latest())["checkpoint_id"]
             if at is None:
                 raise unprocessable("checkpoint", "the thread has no state as yet")
-        place = await thread.find(at)
+        origin, given = await thread.find(at), replace(edits, alone=True)
         runs, owner, within = caller.runs, caller.owner, thread.thread_id
-        record = await runs.fork(
-            place.run_id, at, edits, owner=owner, thread_id=within, by=caller.by
-        )
+        record = await runs.fork(origin, at, given, owner=owner, thread_id=within, by=caller.by)
         await runs.wait(record["run_id"], REST, owner=owner)
         newest = await runs.threads.snapshots(record["run_id"], limit=1)
         checkpoint = newest[0].config["configurable"]["checkpoint_id"] if newest else None
         place_view = checkpoint_view(thread.thread_id, checkpoint)
-        return json_response({"checkpoint": place_view, "configurable": place_view})
+        told = {"checkpoint": place_view, "configurable": place_view, "checkpoint_id": checkpoint}
+        return json_response(told)
 
     async def history(self, request: Request) -> Response:
         """States of a thread, the newest first."""
@@ -206,13 +210,15 @@ class ThreadCalls:
         before = body.before
         if isinstance(before, CheckpointPlace):
             before = _named(before, thread.thread_id)
-        if body.checkpoint and (at := _named(body.checkpoint, thread.thread_id)):
-            # That checkpoint and those before it.
-            first = [await thread.at(at)]
-            rest = await thread.page(limit=body.limit - 1, before=at, metadata=body.metadata)
-            found = [*first, *rest]
-        else:
-            found = await thread.page(limit=body.limit, before=before, metadata=body.metadata)
+        at = _named(body.checkpoint, thread.thread_id) if body.checkpoint else None
+        if at is not None and before is not None:
+            raise unprocessable("before", "goes without a checkpoint, which says where to begin")
+        found = await thread.page(
+            limit=body.limit,
+            before=before or at,
+            metadata=body.metadata,
+            including=at is not None,
+        )
         return json_response([selected(one, body.select) for one in found])
 
     async def _thread(self, caller: Caller, request: Request) -> ThreadHistory:

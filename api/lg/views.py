@@ -95,7 +95,6 @@ def checkpoint_view(thread_id: str, checkpoint_id: str | None) -> dict[str, Any]
         "thread_id": thread_id,
         **_NO_SUBGRAPH,
         "checkpoint_id": checkpoint_id,
-        "checkpoint_map": None,
     }
 
 

@@ -130,7 +130,9 @@ CLIENT = "client"
 
 #: Where anonymous callers come in: the page, which has no data, and what they may know; `/metrics`
 #: has a rule of its own.
-_OPEN = re.compile(r"/|/console/.*|/session|/health(/.*)?|/docs(/.*)?|/openapi\.json|/metrics")
+_OPEN = re.compile(
+    r"/|/console/.*|/session|/health(/.*)?|/docs(/.*)?|/openapi\.json|/metrics|/lg/(info|ok)"
+)
 
 
 class KeyRefused(Exception):

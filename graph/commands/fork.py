@@ -54,7 +54,8 @@ class Edits:
 
     With another `prompt` and no `steps` the fork is planned anew; with `anew` it is whatever the
     prompt. `cursor`: how many steps count as done; by default as many as are the same as in the
-    checkpoint. With `asks` a person is asked about what is left, whoever has approved it.
+    checkpoint. With `asks` a person is asked about what is left, whoever has approved it. One that
+    is to be `alone` is refused while a run of its thread has not ended.
     """
 
     prompt: str | None = None
@@ -62,6 +63,7 @@ class Edits:
     cursor: int | None = None
     anew: bool = False
     asks: bool = False
+    alone: bool = False
 
 
 def seed_of(
@@ -299,5 +301,6 @@ class Forker:
             seed=seed,
             thread_id=thread_id,
             posted_by=by,
+            alone=edits.alone,
         )
         return await self._acceptance.accept(row)

@@ -14,6 +14,7 @@ from graph.runs.context import RunContext, after_retry, thread, without_wait
 from graph.runs.fleet import Orders
 from graph.runs.live import LiveRun
 from graph.runs.recovery import first_cursor, resume, retried_plan
+from graph.runs.threads import ThreadBusy
 from graph.state import RunState, outputs
 from graph.state.rounds import dropped, is_called, rounds_of, then_of
 from graph.state.row import RetryCommand
@@ -57,13 +58,15 @@ class RetryRequest:
     `from_step`: the step to begin with, by default the one at which the run stopped. `input`: an
     edited input of that step. `skip`: the steps to leave out; by default those left out before.
     `replan`: a model is to plan anew, instead of the rounds after that of `from_step`, or without
-    `from_step` instead of all that is left.
+    `from_step` instead of all that is left. `alone`: it is refused while another run of the thread
+    has not ended.
     """
 
     from_step: int | None = None
     input: dict[str, Any] | None = None
     skip: tuple[int, ...] | None = None
     replan: bool = False
+    alone: bool = False
 
 
 def command_of(
@@ -253,21 +256,23 @@ class Retrier:
                 )
                 await self._acceptance.admit_retry(state)
                 # As it was retried: by now it may be executing, or over.
-                return await self._reader.record(await self._apply(live, state, command))
+                retried = await self._apply(live, state, command, alone=request.alone)
+                return await self._reader.record(retried)
         finally:
             self._context.live.release(live)
 
-    async def _apply(self, live: LiveRun, state: RunState, command: RetryCommand) -> RunState:
+    async def _apply(
+        self, live: LiveRun, state: RunState, command: RetryCommand, *, alone: bool
+    ) -> RunState:
         if self._context.storage.fleet is not None:
-            return await self._order(state, command)
+            return await self._order(state, command, alone=alone)
         thread_id = state.get("thread_id", live.run_id)
         run_id, context, index = live.run_id, self._context, self._context.storage.index
         # What has settled it may be about to tell the index so; two may not write its checkpoints.
         if not await context.executor.ended(live, timeout=END_TIMEOUT):
             raise StorageUnavailable
         with context.executor.place(), context.storage.available():
-            if not await index.request_retry(run_id, command):
-                raise NotRetryable(run_id, (await context.reader.state(run_id))["status"])
+            await self._store(run_id, command, alone=alone)
             context.settled.drop(run_id)
             live.reason = "retried"
             try:
@@ -284,12 +289,21 @@ class Retrier:
             await context.turns.enqueue(live, state["owner"], thread_id)
             return resumed.state
 
-    async def _order(self, state: RunState, command: RetryCommand) -> RunState:
+    async def _store(self, run_id: str, command: RetryCommand, *, alone: bool) -> None:
+        """Store the command, durably. Raises `NotRetryable`, `ThreadBusy` and the storage's own."""
+        context, index = self._context, self._context.storage.index
+        row = await index.find(run_id) if alone else None
+        if await index.request_retry(run_id, command, alone=row):
+            return
+        if row and (head := await context.storage.threads.head(row.thread)):
+            raise ThreadBusy(head.run_id, head.status)
+        raise NotRetryable(run_id, (await context.reader.state(run_id))["status"])
+
+    async def _order(self, state: RunState, command: RetryCommand, *, alone: bool) -> RunState:
         """Store the command, which whichever process has room carries out; the state after it."""
         context, run_id = self._context, state["run_id"]
         with context.executor.place(), context.storage.available():
-            if not await context.storage.index.request_retry(run_id, command):
-                raise NotRetryable(run_id, (await context.reader.state(run_id))["status"])
+            await self._store(run_id, command, alone=alone)
         retried = after_retry(state, command)
         about = {"run_id": run_id, "trace_id": trace_id_of(retried)}
         logger.info("run retried", extra=about)

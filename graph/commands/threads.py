@@ -123,6 +123,15 @@ class Threads:
         with self._storage.available():
             return await self._threads.members(thread_id, owner)
 
+    async def checkpoints(
+        self, thread_id: str, *, limit: int, before: str | None = None, at: str | None = None
+    ) -> Sequence[tuple[str, str]]:
+        """The runs and ids of a thread's checkpoints, whoever's it is, those with the greatest ids
+        first: before one, or only that. Raises `StorageUnavailable`.
+        """
+        with self._storage.available():
+            return await self._threads.checkpoints(thread_id, limit=limit, before=before, at=at)
+
     async def state(self, run_id: str) -> RunState | None:
         """A run of a thread as last stored, whoever's it is; None where it is gone.
 

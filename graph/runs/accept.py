@@ -11,7 +11,7 @@ from graph.queue.quotas import NO_QUOTAS, NoRoom, PostRate, Quotas, RunUsedUp, r
 from graph.record.record import Record, record_of
 from graph.record.trace import checked, trace_id_of
 from graph.runs.context import RunContext
-from graph.runs.threads import ThreadNotFound, checked_name
+from graph.runs.threads import ThreadBusy, ThreadNotFound, checked_name
 from graph.state import RunState
 from graph.state.row import IdempotencyKey, KeyedRun, Quota, RunRow, state_of
 
@@ -73,8 +73,8 @@ class Acceptance:
     async def accept(self, row: RunRow, key: IdempotencyKey | None = None) -> Record:
         """Store a new run and queue it; its record.
 
-        Raises `ChoiceRejected`, `ThreadNotFound`, `TooManyPosts`, `QueueFull`, `NoRoom`,
-        `RunUsedUp`, `StorageUnavailable`, and with a key `AlreadyAccepted` or `KeyReused`.
+        Raises `ChoiceRejected`, `ThreadNotFound`, `ThreadBusy`, `TooManyPosts`, `QueueFull`,
+        `NoRoom`, `RunUsedUp`, `StorageUnavailable`, and with a key `AlreadyAccepted`, `KeyReused`.
         The caller may go away meanwhile: what is stored is executed.
         """
         return await asyncio.shield(self._accept(row, key))
@@ -128,17 +128,25 @@ class Acceptance:
 
     async def _store(self, row: RunRow, key: IdempotencyKey | None) -> None:
         """Store a run, durably, or raise why it is not; the storage's own errors among these."""
-        index, quota = self._context.storage.index, self.quotas.keeping
-        if key is None:
-            stored = await index.accept(row, quota)
-        else:
-            first = await index.accept_once(row, key, quota)
-            stored = first is not None
-            if first and first.run_id != row.run_id:  # another request with the key came between
-                refuse_second(first, key)
-        if not stored:
+        quota = self.quotas.keeping
+        while not await self._stored(row, key, quota):
             await self._check_thread(row)
-            raise refusal(row, await index.kept(row.owner), quota)
+            kept = await self._context.storage.index.kept(row.owner)
+            head = await self._context.storage.threads.head(row.thread) if row.alone else None
+            if head is not None:
+                raise ThreadBusy(head.run_id, head.status)
+            if not row.alone or row.forked_from is not None or quota.is_reached(kept):
+                raise refusal(row, kept, quota)
+            # What the thread was at has ended just now.
+
+    async def _stored(self, row: RunRow, key: IdempotencyKey | None, quota: Quota) -> bool:
+        index = self._context.storage.index
+        if key is None:
+            return await index.accept(row, quota)
+        first = await index.accept_once(row, key, quota)
+        if first and first.run_id != row.run_id:  # another request with the key came between
+            refuse_second(first, key)
+        return first is not None
 
     async def _check_thread(self, row: RunRow) -> None:
         """Raises `ThreadNotFound` where a run is to go on with a thread that is not its owner's."""

@@ -17,6 +17,7 @@ from graph.state import (
     TURN,
     Conversation,
     RunState,
+    Status,
     Turn,
     conversation_of,
     referent_of,
@@ -33,6 +34,15 @@ class ThreadNotFound(Exception):
     def __init__(self, thread_id: str) -> None:
         super().__init__(f"there is no thread {thread_id}")
         self.thread_id = thread_id
+
+
+class ThreadBusy(Exception):
+    """The thread is at the run `run_id`, and what came was to be alone in it."""
+
+    def __init__(self, run_id: str, status: Status) -> None:
+        super().__init__(f"run {run_id} of the thread is {status}")
+        self.run_id = run_id
+        self.status = status
 
 
 def checked_name(name: str) -> str:

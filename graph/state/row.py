@@ -117,7 +117,8 @@ class RunRow:
     theirs, as W3C has it. `webhook` is where
     its end is posted, beside the places that are told of all runs. `thread_id` is the thread that
     it goes on with, None where it begins one; `thread_name` is how a new one names the thread,
-    which it begins where its owner has none of that name.
+    which it begins where its owner has none of that name. One that is to be `alone` is accepted
+    only while every run of its thread has ended.
     """
 
     run_id: str
@@ -149,6 +150,7 @@ class RunRow:
     webhook: str | None = None
     thread_id: str | None = None
     thread_name: str | None = None
+    alone: bool = False
     facts: Facts = NO_FACTS
 
     @property

@@ -122,7 +122,8 @@ class RunIndex(Protocol):
     async def accept(self, row: RunRow, quota: Quota = NO_QUOTA) -> bool:
         """Store an accepted request; it survives power loss when this returns.
 
-        Whether it was stored: nothing is where its owner keeps as much as `quota` allows.
+        Whether it was stored: nothing is where its owner keeps as much as `quota` allows, or where
+        it is to be alone in its thread and is not.
         """
 
     async def accept_once(
@@ -209,10 +210,13 @@ class RunIndex(Protocol):
     async def expired(self, now: float, limit: int) -> Sequence[str]:
         """The ids of waiting runs about which it may no longer be decided, the earliest first."""
 
-    async def request_retry(self, run_id: str, command: RetryCommand) -> bool:
+    async def request_retry(
+        self, run_id: str, command: RetryCommand, *, alone: RunRow | None = None
+    ) -> bool:
         """Make a settled run one that is to go on, as if it had just been accepted.
 
-        Whether it is: of several commands with one generation, the first counts.
+        Whether it is: of several commands with one generation, the first counts. With its row in
+        `alone` it is while every other run of its thread has ended.
         """
 
     async def note_start(self, run_id: str, *, starts: int, checkpoint_id: str | None) -> None:

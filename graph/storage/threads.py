@@ -147,3 +147,11 @@ class ThreadIndex(Protocol):
 
     async def members(self, thread_id: str, owner: str | None) -> Sequence[tuple[str, Status]]:
         """The runs of a thread with their statuses, in the order of acceptance."""
+
+    async def checkpoints(
+        self, thread_id: str, *, limit: int, before: str | None = None, at: str | None = None
+    ) -> Sequence[tuple[str, str]]:
+        """The checkpoints of all runs of a thread, each after its run, in order of id from the end.
+
+        So many of those whose ids are before one, or only that with this id.
+        """

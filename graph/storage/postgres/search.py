@@ -40,6 +40,14 @@ LONGEST, SEARCHERS = 5.0, 2
 _ORDINAL = "SELECT ordinal FROM owners WHERE owner = ?"
 
 
+#: Of two who are to be alone in a thread the second looks when the first has been written: what is
+#: inserted takes the same lock, of the row that counts it.
+_LOCK_OWNER = """
+    INSERT INTO owners AS one (owner, last, runs) VALUES (?, 0, 0)
+    ON CONFLICT (owner) DO UPDATE SET runs = one.runs
+"""
+
+
 class PostgresIndex(SqlIndex):
     """The run index; searches have connections of their own."""
 
@@ -55,6 +63,9 @@ class PostgresIndex(SqlIndex):
     async def check(self) -> None:
         await self._writer.write(("UPDATE probe SET at = ? WHERE id = 1", (time.time(),)))
         await self._reader.execute_fetchall("SELECT run_id FROM runs ORDER BY number LIMIT 1")
+
+    def _deciding(self, row: RunRow) -> Sequence[Statement]:
+        return [(_LOCK_OWNER, (row.owner,))] if row.alone else ()
 
     def _inserting(self, row: RunRow, condition: str, bounds: Sequence[Any]) -> Sequence[Statement]:
         return inserting(row, condition, bounds, {"words": row_of_words(row.prompt)})

@@ -5,7 +5,7 @@ from typing import Any
 
 from graph.state.row import KEPT, IdempotencyKey, Quota, RunRow
 from graph.storage.sql.statements import Statement
-from graph.storage.sql.threads import THREAD_IS_KEPT
+from graph.storage.sql.threads import THREAD_HAS_ENDED, THREAD_IS_KEPT
 
 #: What is kept of a run, in bytes. Of what is large, only the length is read.
 BYTES = """
@@ -34,6 +34,8 @@ def room_for(row: RunRow, quota: Quota) -> tuple[str, tuple[Any, ...]]:
         room, bounds = room + _FORK_ROOM, (*bounds, row.forked_from, quota.forks)
     if row.thread_id is not None:
         room, bounds = room + THREAD_IS_KEPT, (*bounds, row.thread_id, row.owner)
+    if row.alone:
+        room, bounds = room + THREAD_HAS_ENDED, (*bounds, row.thread)
     return room, bounds
 
 

@@ -28,7 +28,7 @@ from graph.state.status import SETTLED, SETTLED_OR_WAITING, UNSETTLED, leads_to
 from graph.storage.search import Found, Search
 from graph.storage.sql import admission
 from graph.storage.sql.statements import Reader, Statement, Writer, listed
-from graph.storage.sql.threads import THREAD_OWNED, by_name, naming
+from graph.storage.sql.threads import THREAD_HAS_ENDED, THREAD_OWNED, by_name, naming
 from graph.storage.storage import Unsettled
 
 
@@ -50,13 +50,15 @@ class SqlIndex(ABC):
         if row.forked_from is not None:
             self._origins.add(row.forked_from)
         room, bounds = admission.room_for(row, quota)
-        return await self._writer.write(*self._inserting(row, room, bounds), durable=True) > 0
+        statements = (*self._deciding(row), *self._inserting(row, room, bounds))
+        return await self._writer.write(*statements, durable=True) > 0
 
     async def accept_once(
         self, row: RunRow, key: IdempotencyKey, quota: Quota = NO_QUOTA
     ) -> KeyedRun | None:
         room = admission.room_for(row, quota)
-        statements = admission.taking(row, key, partial(self._inserting, row), room)
+        taking = admission.taking(row, key, partial(self._inserting, row), room)
+        statements = (*self._deciding(row), *taking)
         while not await self._writer.write(*statements, durable=True):
             if first := await self.find_key(row.owner, key.name, at=row.created_at):
                 return first
@@ -161,10 +163,15 @@ class SqlIndex(ABC):
     async def expired(self, now: float, limit: int) -> Sequence[str]:
         return [one for (one,) in await self._reader.execute_fetchall(_EXPIRED, (now, limit))]
 
-    async def request_retry(self, run_id: str, command: RetryCommand) -> bool:
+    async def request_retry(
+        self, run_id: str, command: RetryCommand, *, alone: RunRow | None = None
+    ) -> bool:
         generation = command["generation"]
-        values = (generation, json.dumps(command), run_id, generation - 1)
-        return await self._order(run_id, (_RETRY, values))
+        retry, values = _RETRY, [generation, json.dumps(command), run_id, generation - 1]
+        if alone:
+            retry, values = retry + THREAD_HAS_ENDED, [*values, alone.thread]
+        first = self._deciding(alone) if alone else ()
+        return await self._order(run_id, *first, (retry, values))
 
     async def _order(self, run_id: str, *statements: Statement) -> bool:
         """Store what somebody has ordered of a run; whether the last statement did."""
@@ -198,6 +205,10 @@ class SqlIndex(ABC):
     @abstractmethod
     async def check(self) -> None:
         """Raise the backend's error when something cannot be read or written now."""
+
+    def _deciding(self, row: RunRow) -> Sequence[Statement]:
+        """What comes before a condition on other runs is looked at, so that it still holds then."""
+        return ()
 
     def _inserting(self, row: RunRow, condition: str, bounds: Sequence[Any]) -> Sequence[Statement]:
         return inserting(row, condition, bounds)

@@ -102,6 +102,11 @@ class SqlThreads:
     async def members(self, thread_id: str, owner: str | None) -> Sequence[tuple[str, Status]]:
         return [*await self._rows(_MEMBERS, thread_id, owner)]
 
+    async def checkpoints(
+        self, thread_id: str, *, limit: int, before: str | None = None, at: str | None = None
+    ) -> Sequence[tuple[str, str]]:
+        return [*await self._rows(_CHECKPOINTS, thread_id, before, at, limit)]
+
     async def _rows(self, sql: str, *values: Any) -> list[Any]:
         return [*await self._reader.execute_fetchall(sql, values)]
 
@@ -132,6 +137,11 @@ _IS_OWNED = """
 
 #: Holds while the thread that a run goes on with has another run of its owner, or was opened.
 THREAD_IS_KEPT = f" AND (SELECT {_IS_OWNED} FROM (SELECT ? AS id, ? AS owner) AS given)"  # noqa: S608 - constants only
+
+#: Holds while no run of a thread is to begin, or has begun and not ended.
+THREAD_HAS_ENDED = f"""
+    AND NOT EXISTS (SELECT 1 FROM runs WHERE thread_id = ? AND status IN ({listed(UNSETTLED)}))
+"""  # noqa: S608 - constants only
 
 THREAD_OWNED = f"SELECT 1 FROM (SELECT ? AS id, ? AS owner) AS given WHERE {_IS_OWNED}"  # noqa: S608 - constants only
 
@@ -222,6 +232,16 @@ _CHANGE = """
 _MEMBERS = """
     SELECT run_id, status FROM runs
     WHERE thread_id = ? AND owner = coalesce(?, owner) ORDER BY number
+"""
+
+
+#: No id is as great as a tilde.
+_CHECKPOINTS = """
+    SELECT run_id, checkpoints.checkpoint_id FROM runs
+    JOIN checkpoints ON checkpoints.thread_id = run_id AND checkpoint_ns = ''
+    WHERE runs.thread_id = ? AND checkpoints.checkpoint_id < coalesce(?, '~')
+    AND checkpoints.checkpoint_id = coalesce(?, checkpoints.checkpoint_id)
+    ORDER BY checkpoints.checkpoint_id DESC LIMIT ?
 """
 
 

@@ -26,7 +26,9 @@ async def nothing(*_: Any, **__: Any) -> list[Any]:
     return []
 
 
-RUNS: Any = SimpleNamespace(threads=SimpleNamespace(snapshots=nothing))
+RUNS: Any = SimpleNamespace(
+    threads=SimpleNamespace(snapshots=nothing), broadcaster=SimpleNamespace(shared=False)
+)
 
 
 class Reader:

@@ -1,10 +1,16 @@
 """What runs ask a person: raised as interrupts, and answered as Studio answers them."""
 
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
 import pytest
 from langgraph_sdk.errors import ConflictError, UnprocessableEntityError
 
+from tests.support.patience import patience
+
 ASKING = {"context": {"approve": True}}
 PROMPT = {"prompt": "calculate 6 * 7"}
+EDIT = {"type": "edit", "edited_action": {"name": "calculator", "args": {"expression": "8"}}}
 
 
 def asked(lg, thread):
@@ -19,6 +25,8 @@ def test_a_plan_is_asked_about_with_what_fits_as_an_answer(lg, thread):
 
     [question] = values["__interrupt__"]
     assert question["value"]["plan"]["steps"][0]["input"] == {"expression": "6 * 7"}
+    assert question["value"]["action_requests"][0]["args"] == {"expression": "6 * 7"}
+    assert question["value"]["review_configs"][0]["action_name"] == "calculator"
     assert question["response_schema"]["oneOf"][0]["type"] == "boolean"
     state = lg.threads.get_state(thread)
     assert state["interrupts"] == [question]
@@ -65,6 +73,9 @@ def test_whoever_joins_before_or_after_the_question_is_told_it(server, lg, threa
         (False, "interrupted", None),
         ({"what": "rejected", "reason": "no"}, "interrupted", None),
         ({"plan": {"steps": [{"tool": "calculator", "input": {"expression": "9"}}]}}, "success", 9),
+        ({"decisions": [{"type": "approve"}]}, "success", 42),
+        ({"decisions": [{"type": "reject", "message": "no"}]}, "interrupted", None),
+        ({"decisions": [EDIT]}, "success", 8),
     ],
 )
 def test_an_answer_decides(lg, thread, answer, status, output):
@@ -93,6 +104,11 @@ def test_an_answer_may_name_the_question_that_it_answers(lg, thread):
         {"what": "expired"},
         {"plan": {"steps": [{"tool": "rm", "input": {}}]}},
         {"what": "approved", "reason": "why not"},
+        {"decisions": []},
+        {"decisions": [{"type": "approve"}] * 2},
+        {"decisions": [{"type": "approve", "message": "yes"}]},
+        {"decisions": [{"type": "edit"}]},
+        {"decisions": [{"type": "respond"}]},
         [],
     ],
 )
@@ -130,6 +146,66 @@ def test_a_new_input_waits_behind_a_question_or_is_refused(server, lg, thread):
     assert lg.threads.get(thread)["status"] == "interrupted"
     lg.runs.wait(thread, "runwright", command={"resume": True})
     assert lg.runs.join(thread, later["run_id"])["result"]["output"] == 2
+
+
+@pytest.mark.parametrize("turn", range(3))
+def test_of_many_at_once_that_are_to_be_refused_beside_another_one_is_taken(
+    server, lg, thread, turn
+):
+    given = {"assistant_id": "runwright", "input": {"prompt": f"pass gate raced{turn}"}}
+    body = given | {"multitask_strategy": "reject"}
+
+    def ask(_):
+        return httpx.post(
+            f"{server.url}/lg/threads/{thread}/runs", json=body, timeout=patience(), trust_env=False
+        ).status_code
+
+    with ThreadPoolExecutor(8) as clients:
+        told = sorted(clients.map(ask, range(8)))
+    assert told == [200, *[409] * 7]
+    server.open_gate(f"raced{turn}")
+    [run] = lg.runs.list(thread)
+    assert lg.runs.join(thread, run["run_id"])["result"]
+
+
+@pytest.mark.parametrize(
+    ("given", "field"),
+    [
+        ({"metadata": {"a": "b"}}, "metadata"),
+        ({"config": {"metadata": {"a": "b"}}}, "metadata"),
+        ({"webhook": "https://example.org/"}, "webhook"),
+        ({"context": {"answer": False}}, "answer"),
+        ({"context": {"instructions": "Be brief."}}, "instructions"),
+        ({"config": {"configurable": {"approve": True}}}, "approve"),
+    ],
+)
+def test_what_only_a_new_run_can_be_given_is_refused_with_an_answer(
+    server, lg, thread, given, field
+):
+    question = asked(lg, thread)
+    body = {"assistant_id": "runwright", "command": {"resume": True}, **given}
+    answer = server.client.post(f"/lg/threads/{thread}/runs", json=body)
+
+    assert answer.status_code == 422, answer.text
+    assert answer.json()["errors"][0]["field"] == field
+    assert lg.threads.get_state(thread)["interrupts"] == [question]
+
+
+def test_an_answer_may_come_with_the_checkpoint_at_which_it_is_asked_for_and_no_other(lg, thread):
+    asked(lg, thread)
+    newest, older = lg.threads.get_history(thread, limit=2)
+    with pytest.raises(ConflictError):
+        lg.runs.create(
+            thread, "runwright", command={"resume": True}, checkpoint=older["checkpoint"]
+        )
+    values = lg.runs.wait(
+        thread,
+        "runwright",
+        input={},
+        command={"resume": True},
+        checkpoint=newest["checkpoint"],
+    )
+    assert values["result"]["output"] == 42
 
 
 def test_two_that_are_to_be_refused_beside_another_are_one(server, lg, thread):

@@ -96,9 +96,16 @@ def test_no_id_of_anothers_can_be_taken_and_none_is_listed(keyed):
 
 
 def test_nobody_is_answered_without_a_key(keyed):
-    server, alice, _, _ = keyed
-    for method, path in (("GET", "/info"), ("GET", "/ok"), ("POST", "/assistants/search")):
+    server = keyed[0]
+    for method, path in (("GET", "/assistants/runwright"), ("POST", "/assistants/search")):
         assert server.client.request(method, f"/lg{path}").status_code == 401
     assert server.client.post(f"/lg/threads/{uuid.uuid4()}/copy").status_code == 401
-    told = server.client.get("/lg/info", headers={"x-api-key": alice})
-    assert told.status_code == 200
+
+
+def test_who_has_no_key_is_told_what_there_is_and_nothing_of_what_it_is_made_of(keyed):
+    server, alice, _, _ = keyed
+    assert server.client.get("/lg/ok").json() == {"ok": True}
+    told = server.client.get("/lg/info").json()
+    assert [*told] == ["version", "flags"]
+    known = server.client.get("/lg/info", headers={"x-api-key": alice}).json()
+    assert [*known] == [*told, "langgraph_py_version", "runwright_version"]

@@ -34,6 +34,8 @@ PROMPT: dict[str, Any] = {"assistant_id": "runwright", "input": {"prompt": "calc
         ({"input": {"question": "?"}}, "input.question"),
         ({"input": {"prompt": 3}}, "input.prompt"),
         ({"input": {"messages": [{"type": "ai", "content": "x"}]}}, "input.messages"),
+        ({"input": {"messages": [{"type": "system", "content": "x"}]}}, "input.messages"),
+        ({"input": {}}, "input"),
         ({"input": None}, "input"),
         ({"surprise": 1}, "surprise"),
     ],
@@ -43,6 +45,43 @@ def test_an_option_that_is_not_supported_is_a_422_that_names_it(server, given, f
 
     assert answer.status_code == 422, answer.text
     assert answer.json()["errors"][0]["field"] == field
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "given", "field"),
+    [
+        ("POST", "/threads", {"metadata": {"graph_id": "another"}}, "metadata.graph_id"),
+        ("POST", "/threads", {"ttl": 60}, "ttl"),
+        ("POST", "/threads/search", {"values": {"a": 1}}, "values"),
+        ("GET", "/assistants/runwright/graph?xray=much", None, "xray"),
+        ("GET", "/assistants/runwright/subgraphs?recurse=much", None, "recurse"),
+        ("GET", "/ok?check_db=perhaps", None, "check_db"),
+    ],
+)
+def test_no_other_call_takes_and_ignores_anything(server, method, path, given, field):
+    answer = server.client.request(method, f"/lg{path}", json=given)
+
+    assert answer.status_code == 422, answer.text
+    assert answer.json()["errors"][0]["field"] == field
+
+
+def test_two_places_that_contradict_each_other_are_refused(server, lg, thread):
+    lg.runs.wait(thread, "runwright", input=PROMPT["input"])
+    newest, older = [one["checkpoint"] for one in lg.threads.get_history(thread, limit=2)]
+    asked = {"checkpoint": newest, "checkpoint_id": older["checkpoint_id"]}
+    state = server.client.post(f"/lg/threads/{thread}/state", json=asked | {"values": None})
+    assert state.json()["errors"][0]["field"] == "checkpoint_id"
+    asked = {"checkpoint": newest, "before": older}
+    told = server.client.post(f"/lg/threads/{thread}/history", json=asked)
+    assert told.json()["errors"][0]["field"] == "before"
+    from_there = lg.threads.get_history(thread, checkpoint=older, limit=1)
+    assert [one["checkpoint"] for one in from_there] == [older]
+    another = {"run_id": THREAD}
+    assert lg.threads.get_history(thread, checkpoint=older, metadata=another) == []
+
+
+def test_the_database_is_looked_at_where_that_is_asked_for(server):
+    assert server.client.get("/lg/ok?check_db=1").json() == {"ok": True}
 
 
 @pytest.mark.parametrize(

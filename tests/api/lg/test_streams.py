@@ -13,7 +13,10 @@ from tests.support.servers.cutting_proxy import cutting
 
 PROMPT = {"prompt": "add a todo to buy milk, then calculate 6 * 7, then show me all my tasks"}
 
-ALL = ["values", "updates", "messages-tuple", "custom", "lifecycle"]
+ALL = [
+    *("values", "updates", "messages-tuple", "custom", "lifecycle"),
+    *("tasks", "debug", "checkpoints"),
+]
 
 
 def parts(stream: Any) -> list[tuple[str | None, str, Any]]:
@@ -42,7 +45,8 @@ def test_a_stream_begins_with_the_run_and_ends_with_how_it_ended(lg, thread):
     assert told[-1][1:] == ("end", {"run_id": run_id, "status": "success"})
     assert order(told) == sorted(set(order(told)))
     assert {kind for _, kind, _ in told[1:-1]} == {
-        *("values", "updates", "messages", "custom", "lifecycle")
+        *("values", "updates", "messages", "custom", "lifecycle"),
+        *("tasks", "debug", "checkpoints"),
     }
 
 
@@ -63,6 +67,55 @@ def test_updates_are_named_by_the_nodes_that_the_history_has(lg, thread):
     assert nodes == ["plan", *following]
     logged = [data["execute_step"]["log"] for _, kind, data in told if "execute_step" in data]
     assert [len(entries) for entries in logged] == [1, 1, 1]
+
+
+def test_each_task_begins_and_ends_under_the_id_that_the_state_has(server, lg, thread):
+    run = lg.runs.create(thread, "runwright", input={"prompt": "pass gate traced"})
+    stream = iter(lg.runs.join_stream(thread, run["run_id"], stream_mode="tasks"))
+    told = []
+    while not told or told[-1][2].get("name") != "execute_step":
+        part = next(stream)
+        told.append((part.id, part.event, part.data))
+    # It is told while the task goes on.
+    [task] = lg.threads.get_state(thread)["tasks"]
+    assert task["id"] == told[-1][2]["id"]
+    assert lg.runs.get(thread, run["run_id"])["status"] == "running"
+    server.open_gate("traced")
+    told += parts(stream)
+
+    tasks = [data for _, kind, data in told if kind == "tasks"]
+    begun = [one["id"] for one in tasks if "triggers" in one]
+    assert [one["id"] for one in tasks if "result" in one] == begun
+    assert tasks[-1]["result"]["result"]["output"] == "traced"
+    again = lg.runs.join_stream(thread, run["run_id"], stream_mode="tasks")
+    assert parts(again) == told
+
+
+def test_checkpoints_are_those_of_the_history_and_debug_has_both(lg, thread):
+    modes = ["checkpoints", "debug", "tasks"]
+    told = parts(lg.runs.stream(thread, "runwright", input=PROMPT, stream_mode=modes))
+
+    history = lg.threads.get_history(thread, limit=100)[::-1]
+    found = [data for _, kind, data in told if kind == "checkpoints"]
+    for name in ("values", "next", "metadata", "checkpoint", "parent_checkpoint"):
+        assert [one[name] for one in found] == [one[name] for one in history]
+    assert found[0]["config"]["configurable"] == found[0]["checkpoint"]
+    debug = [data for _, kind, data in told if kind == "debug"]
+    assert [one["payload"] for one in debug if one["type"] == "checkpoint"] == found
+    tasks = [data for _, kind, data in told if kind == "tasks"]
+    assert [one["payload"] for one in debug if one["type"] != "checkpoint"] == tasks
+    steps = [one["step"] for one in debug if one["type"] == "checkpoint"]
+    assert steps == sorted(steps)
+
+
+def test_a_task_that_asks_ends_with_its_question(lg, thread):
+    context = {"approve": True}
+    given = {"input": PROMPT, "stream_mode": "tasks", "context": context}
+    told = [one.data for one in lg.runs.stream(thread, "runwright", **given)]
+
+    [question] = lg.threads.get_state(thread)["interrupts"]
+    assert told[-2]["interrupts"] == [question]
+    assert told[-3]["id"] == told[-2]["id"]
 
 
 def test_custom_events_are_those_of_the_record(server, lg, thread):
@@ -126,14 +179,18 @@ def test_a_stream_cut_at_random_bytes_loses_and_repeats_nothing(server, lg, thre
 # A stream that is cut before its first id is told from the beginning.
 @pytest.mark.filterwarnings("ignore:Reconnecting without")
 async def test_the_asynchronous_client_survives_cuts_too(server, lg, thread):
-    with cutting(server.url, 300, 2_000, 5_000) as proxy:
+    chosen = random.Random(11)
+    with cutting(server.url) as proxy:
         client = get_client(url=f"{proxy.url}/lg")
-        stream = client.runs.stream(thread, "runwright", input=PROMPT, stream_mode=ALL)
-        told = [(part.id, part.event, part.data) async for part in stream]
+        for _ in range(10):
+            proxy.cut(chosen.randrange(1, 30_000), chosen.randrange(1, 9_000))
+            stream = client.runs.stream(thread, "runwright", input=PROMPT, stream_mode=ALL)
+            told = [(part.id, part.event, part.data) async for part in stream]
+            run_id = told[0][2]["run_id"]
+            again = lg.runs.join_stream(thread, run_id, stream_mode=ALL, last_event_id="-1")
+            assert told == parts(again)
         await client.http.client.aclose()
-        assert proxy.made == 3
-    run_id = told[0][2]["run_id"]
-    assert told == parts(lg.runs.join_stream(thread, run_id, stream_mode=ALL))
+        assert proxy.made == 20
 
 
 def test_a_watcher_that_joins_in_the_middle_is_told_what_was_before(server, lg, thread):

@@ -69,6 +69,38 @@ def test_a_thread_that_has_ended_has_nothing_to_go_on_with(lg, thread):
         lg.runs.create(thread, "runwright", command={"resume": True})
 
 
+def test_the_history_of_runs_that_overlap_is_in_order_of_id(server, lg, thread):
+    """A run that was retried after another goes on in the history where it went on."""
+    first = lg.runs.create(thread, "runwright", input={"prompt": "pass gate overlapped"})
+    behind = lg.runs.create(thread, "runwright", input={"prompt": "calculate 1 + 1"})
+    lg.runs.cancel(thread, behind["run_id"], wait=True)
+    lg.runs.cancel(thread, first["run_id"], wait=True)
+    lg.runs.wait(thread, "runwright", input={"prompt": "calculate 2 + 2"})
+    before = lg.threads.get_history(thread, limit=100)
+    server.open_gate("overlapped")
+    assert server.client.post(f"/runs/{first['run_id']}/retry").status_code == 200
+    lg.runs.join(thread, first["run_id"])
+
+    history = lg.threads.get_history(thread, limit=100)
+    ids = [one["checkpoint"]["checkpoint_id"] for one in history]
+    assert ids == sorted(ids, reverse=True)
+    for name in ("checkpoint", "parent_checkpoint", "metadata"):  # these stay as they were
+        assert [one[name] for one in history[-len(before) :]] == [one[name] for one in before]
+    assert lg.threads.get_state(thread) == history[0]
+    assert history[0]["metadata"]["run_id"] == first["run_id"]
+    runs = {}
+    for state in reversed(history):
+        parent = state["parent_checkpoint"] and state["parent_checkpoint"]["checkpoint_id"]
+        place = state["checkpoint"]["checkpoint_id"]
+        newest = max((one for one in ids if one < place), default=None)
+        assert parent == runs.get(state["metadata"]["run_id"], newest)
+        runs[state["metadata"]["run_id"]] = place
+    pages = lg.threads.get_history(thread, limit=2)
+    while len(pages) < len(history):
+        pages += lg.threads.get_history(thread, limit=2, before=pages[-1]["checkpoint"])
+    assert pages == history
+
+
 def test_a_checkpoint_of_another_thread_is_not_found(lg, thread):
     lg.runs.wait(thread, "runwright", input=PROMPT)
     at = before_step(lg, thread, 2)["checkpoint"]["checkpoint_id"]

@@ -45,6 +45,41 @@ async def test_a_run_goes_on_with_a_thread_of_its_own_owner_only(
     assert await storage.threads.members("a", None) == [("a", "pending"), ("b", "pending")]
 
 
+@pytest.mark.parametrize("keyed", [False, True])
+async def test_a_run_that_is_to_be_alone_is_stored_while_the_others_of_its_thread_have_ended(
+    storage: Storage, keyed: bool
+) -> None:
+    async def accepted(one: RunRow) -> bool:
+        if not keyed:
+            return await storage.index.accept(one)
+        key = IdempotencyKey(name=one.run_id, fingerprint="f")
+        return await storage.index.accept_once(one, key) is not None
+
+    await storage.index.accept(row("other"))
+    assert await accepted(row("a", alone=True))
+    if not keyed:  # a key is free again only where what stands in the way has gone
+        assert not await accepted(row("b", thread_id="a", alone=True))
+        assert await accepted(row("c", thread_id="a"))
+        await became(storage, "c", "running", "completed")
+        assert not await accepted(row("d", thread_id="a", alone=True))
+    await became(storage, "a", "running", "completed")
+    assert await accepted(row("e", thread_id="a", alone=True))
+
+
+async def test_a_run_is_retried_alone_while_the_others_of_its_thread_have_ended(
+    storage: Storage,
+) -> None:
+    await storage.index.accept(row("a"))
+    await became(storage, "a", "running", "failed")
+    await storage.index.accept(row("b", thread_id="a"))
+    first = await storage.index.find("a")
+    command = RetryCommand(from_step=None, input=None, skip=[], generation=1, by="me", at=1e9)
+
+    assert not await storage.index.request_retry("a", command, alone=first)
+    await became(storage, "b", "running", "completed")
+    assert await storage.index.request_retry("a", command, alone=first)
+
+
 async def test_a_thread_is_at_the_run_that_has_begun_before_one_that_has_not(
     storage: Storage,
 ) -> None:

@@ -1,5 +1,9 @@
-"""A proxy that cuts streams: each of them so many bytes after the head of its answer."""
+"""A proxy that cuts streams: each of them so many bytes after the head of its answer.
 
+Before several servers it is a balancer, too: each request goes to the next of them.
+"""
+
+import itertools
 import re
 import socket
 import threading
@@ -13,12 +17,14 @@ _LAST_CHUNK = b"\r\n0\r\n\r\n"
 class CuttingProxy:
     """Forwards connections; `cuts` are the bytes of the next streams after which they end.
 
-    An answer that is no stream, and a stream for which there is no cut left, passes whole.
+    An answer that is no stream, and a stream for which there is no cut left, passes whole. With
+    several targets every connection is for one request.
     """
 
-    def __init__(self, target: str, cuts: Sequence[int] = ()) -> None:
-        place = urlsplit(target)
-        self._target = (place.hostname or "", place.port or 80)
+    def __init__(self, targets: Sequence[str], cuts: Sequence[int] = ()) -> None:
+        places = map(urlsplit, targets)
+        self._targets = [(place.hostname or "", place.port or 80) for place in places]
+        self._next = itertools.cycle(self._targets)  # one step of it is atomic
         self._cuts = [*cuts]
         self._lock = threading.Lock()
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -48,7 +54,7 @@ class CuttingProxy:
             threading.Thread(target=self._serve, args=(client,), daemon=True).start()
 
     def _serve(self, client: socket.socket) -> None:
-        server = socket.create_connection(self._target)
+        server = socket.create_connection(next(self._next))
         asking = threading.Thread(target=_pump, args=(client, server), daemon=True)
         asking.start()
         with suppress(OSError):
@@ -68,7 +74,8 @@ class CuttingProxy:
                     return
                 kept += data
             head, _, kept = kept.partition(b"\r\n\r\n")
-            client.sendall(head + b"\r\n\r\n")
+            is_only = len(self._targets) > 1
+            client.sendall(head + (b"\r\nconnection: close" if is_only else b"") + b"\r\n\r\n")
             if b"text/event-stream" in head and (left := self._next_cut()) is not None:
                 _pass(server, client, kept, left)
                 self.made += 1
@@ -78,6 +85,8 @@ class CuttingProxy:
                 kept = _pass_chunks(server, client, kept)
             else:
                 kept = _pass(server, client, kept, int(size[1]) if size else 0)
+            if is_only:
+                return
 
     def _next_cut(self) -> int | None:
         with self._lock:
@@ -116,9 +125,9 @@ def _pump(source: socket.socket, sink: socket.socket) -> None:
 
 
 @contextmanager
-def cutting(target: str, *cuts: int) -> Iterator[CuttingProxy]:
-    """A proxy that is closed at the end."""
-    proxy = CuttingProxy(target, cuts)
+def cutting(target: str | Sequence[str], *cuts: int) -> Iterator[CuttingProxy]:
+    """A proxy before one server or several, that is closed at the end."""
+    proxy = CuttingProxy([target] if isinstance(target, str) else target, cuts)
     try:
         yield proxy
     finally:

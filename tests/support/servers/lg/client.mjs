@@ -1,9 +1,9 @@
 // The official JavaScript client against a server: each line of the input is a call, each of the
-// output what it answered. `node client.mjs MODULES URL KEY` with MODULES as a file: address.
+// output what it answered. `node client.mjs PACKAGE URL KEY` with PACKAGE as a file: address.
 import { createInterface } from "node:readline";
 
-const [modules, apiUrl, apiKey] = process.argv.slice(2);
-const { Client } = await import(`${modules}/@langchain/langgraph-sdk/dist/index.js`);
+const [sdk, apiUrl, apiKey] = process.argv.slice(2);
+const { Client } = await import(`${sdk}/dist/index.js`);
 const client = new Client({ apiUrl, apiKey: apiKey || null, callerOptions: { maxRetries: 0 } });
 
 const collected = async (stream) => {

@@ -4,8 +4,9 @@
 `docs/langgraph.md`. A difference that has no reason here is an error.
 """
 
+import re
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,8 +16,10 @@ from uuid import uuid4
 from langgraph.pregel.remote import RemoteGraph
 from langgraph_sdk import get_sync_client
 from langgraph_sdk.client import SyncLangGraphClient
+from langgraph_sdk.errors import UnprocessableEntityError
 
 from tests.support.checkout import ROOT
+from tests.support.servers.lg.comparing import differences, grouped, settled, told
 from tests.support.servers.lg.javascript import JavaScriptClient, javascript
 from tests.support.servers.server_process import serving
 from tests.support.servers.studio_server import studio
@@ -27,40 +30,39 @@ BEGIN, END = "<!-- conformance: written by a script -->", "<!-- end of conforman
 PROMPT = {"prompt": "calculate 6 * 7"}
 ASSISTANT = "runwright"
 
-#: What is not as with the development server, and why.
-_VALUES = "`messages` are a projection of the thread"
-_RUN = "why it was cancelled is told; no traces go to LangSmith"
-_THREAD = "what it asks, and why it failed, are told from the beginning"
-_END = "`end` closes a stream, so that a cut is told from it"
-REASONS: Mapping[str, str] = {
-    "GET /assistants/{id}": "the graph's name goes wherever an id does",
-    "GET /assistants/{id}/schemas": "the graph's name goes wherever an id does",
-    "GET /assistants/{id}/subgraphs": "the graph's name goes wherever an id does",
-    "POST /threads": _THREAD,
-    "GET /threads/{id}": _THREAD,
-    "PATCH /threads/{id}": _THREAD,
-    "POST /threads/{id}/state": "what was executed stays: the edited state is a run that waits",
-    "POST /threads/{id}/runs": _RUN,
-    "GET /threads/{id}/runs": _RUN,
-    "GET /threads/{id}/runs/{run}": _RUN,
-    "GET /threads/{id}/runs/{run}/join": _VALUES,
-    "GET /threads/{id}/runs/{run}/stream": "a run is told again for as long as it is kept",
-    "POST /threads/{id}/runs, slow": _RUN,
-    "POST /threads/{id}/runs/wait": _VALUES,
-    "POST /threads/{id}/runs/wait, after an edit": _VALUES,
-    "POST /threads/{id}/runs/wait, failed": "a run that failed is an error; there, its graph has "
-    "ended as it should",
-    "POST /threads/{id}/runs/stream": _END,
-    "POST /threads/{id}/runs/stream, updates": _END,
-    "POST /threads/{id}/runs/stream, custom": _END,
-    "POST /threads/{id}/runs/stream, messages-tuple": f"the plan and outputs are messages; {_END}",
-    "POST /threads/{id}/runs/stream, asking": _END,
-    "POST /threads/{id}/runs/stream, answered": f"the same run goes on; {_END}",
-    "POST /threads/{id}/runs/{run}/cancel": "answered without a body",
-    "GET /threads/{id}/state, asking": _VALUES,
-    "POST /runs/wait": _VALUES,
-    "POST /runs/stream": _END,
-}
+#: Why a field is not as with the development server: the first that fits a call and its field.
+REASONS: Sequence[tuple[str, str]] = (
+    (r"/assistants/\{id\}.*: the answer", "the graph's name goes wherever an id does"),
+    (r": \[\]\.description", "it says what it is"),
+    (r"/graph: \+ nodes\[\]\.data\.id", "a node's data names its class by its path"),
+    (r"(messages|values.*\.messages)$", "the thread is told as messages, plan and outputs too"),
+    (r": \+ end$", "`end` closes a stream, so that a cut is told from it"),
+    (r": \+ (\[\]\.)?cancel_reason$", "why it was cancelled is told"),
+    (r"/threads.*: \+ (error|interrupts)$", "what it asks, and why it failed, from the beginning"),
+    (r": - (\[\]\.)?kwargs\.", "of a request what the run is given is kept: its input"),
+    (r": - (\[\]\.)?langsmith_session_name$", "no traces go to LangSmith"),
+    (
+        r"metadata\.(created_by|who|more|langgraph_|parents|run_attempt|user_id|step|counters|source)",
+        "metadata is that of the run, and steps are counted in each; a thread's is the thread's",
+    ),
+    (r"config\.configurable$", "what a run was given is with the run"),
+    (r"run\.asked$", "the request is stored with the run, not in its state"),
+    (r"conversation|thread_id$", "a run has what went before in its thread from the server"),
+    (
+        r"(updates\.plan|updates\.execute_step|updates\.finalize|tasks\[\]\.result)",
+        "an update has what has changed: the state is whole from acceptance on",
+    ),
+    (r"values\[\]\.", "the state is whole from acceptance on"),
+    (r"/state: .*(run\.|log)|after an edit: ", "what was executed stays: an edit is another run"),
+    (r"wait, failed: ", "a run that failed is an error; there its graph has ended as it should"),
+    (r"/stream: the answer|\{run\}/stream: ", "a run is told again for as long as it is kept"),
+    (r"checkpoint_ns$", "a checkpoint is named as everywhere else"),
+    (r"cancel: the answer", "answered without a body, as the SDKs expect"),
+    (r"response_schema", "what fits as an answer is told"),
+    (r"(action_requests|review_configs)", "chat pages show what is to be reviewed"),
+    (r", answered: ", "the same run goes on, with its decision in the log"),
+    (r"history: .*(parent|length|next|tasks|values)", "a run's own input is no checkpoint"),
+)
 
 
 @dataclass
@@ -78,22 +80,9 @@ class Session:
         except Exception as error:
             self.told[name] = f"refused: {type(error).__name__}"
             return None
-        self.told[name] = shape(answer)
+        is_stream = isinstance(answer, list) and bool(answer) and "event" in answer[0]
+        self.told[name] = settled(told(answer) if is_stream else answer)
         return answer
-
-
-def shape(answer: Any) -> Any:
-    """What of an answer is compared: its fields, and how it ended."""
-    if isinstance(answer, list) and answer and "event" in answer[0]:
-        kinds = list(dict.fromkeys(part["event"] for part in answer))
-        last = answer[-1]["data"]
-        return {"events": kinds, "fields": sorted(last) if isinstance(last, dict) else None}
-    if isinstance(answer, list):
-        return [shape(answer[0])] if answer else []
-    if isinstance(answer, dict):
-        known = {"status", "next", "graph_id"}
-        return {name: value if name in known else "…" for name, value in sorted(answer.items())}
-    return answer
 
 
 def scenario(session: Session) -> None:
@@ -121,7 +110,7 @@ def scenario(session: Session) -> None:
     state = ask("GET /threads/{id}/state", "threads.get_state", thread)
     at = state["checkpoint"]["checkpoint_id"]
     ask("GET /threads/{id}/state/{checkpoint}", "threads.get_state", thread, checkpoint_id=at)
-    history = ask("POST /threads/{id}/history", "threads.get_history", thread, limit=100)
+    history = ask("POST /threads/{id}/history", "threads.get_history", thread, limit=4)
     before = next(one for one in history if one["next"] == ["execute_step"])
     ask(
         "POST /threads/{id}/state",
@@ -147,7 +136,7 @@ def scenario(session: Session) -> None:
 
 def questions(session: Session, given: Mapping[str, Any]) -> None:
     """A run that asks about its plan, for which `given` sees; and the answer."""
-    thread: str = session.ask("POST /threads", "threads.create")["thread_id"]
+    thread: str = session.ask("POST /threads, asking", "threads.create")["thread_id"]
     stream = "POST /threads/{id}/runs/stream"
     both: Mapping[str, Any] = {"input": PROMPT, "stream_mode": "updates"}
     session.ask(f"{stream}, asking", "runs.stream", thread, ASSISTANT, **both, **given)
@@ -216,43 +205,67 @@ def remote(client: SyncLangGraphClient) -> dict[str, str]:
     return told
 
 
+#: All modes that clients can ask for.
+MODES = (
+    *("values", "updates", "messages-tuple", "messages", "custom", "lifecycle", "tasks"),
+    *("debug", "checkpoints", "tools", "events"),
+)
+
+
+def streamed(client: SyncLangGraphClient) -> dict[str, str]:
+    """By mode, whether a run is streamed in it, and whether it is told again to who comes later."""
+    found = {}
+    for mode in MODES:
+        asked: Any = {"stream_mode": mode}
+        thread = client.threads.create()["thread_id"]
+        try:
+            parts = [*client.runs.stream(thread, ASSISTANT, input=PROMPT, **asked)]
+        except UnprocessableEntityError:
+            found[mode] = "refused with a 422"
+            continue
+        run_id = parts[0].data["run_id"]
+        again = [*client.runs.join_stream(thread, run_id, last_event_id="-1", **asked)]
+        if not {part.event for part in parts} - {"metadata", "end"}:
+            found[mode] = "nothing is told"
+        else:
+            found[mode] = "live, and told again" if again == parts else "live"
+    return found
+
+
+def modes_table(ours: Mapping[str, str], theirs: Mapping[str, str]) -> list[str]:
+    """The lines about the modes."""
+    head = ["", "| mode of a stream | here | development server |", "| --- | --- | --- |"]
+    return [*head, *(f"| `{mode}` | {ours[mode]} | {theirs[mode]} |" for mode in MODES)]
+
+
 def table(ours: list[Session], theirs: list[Session], graphs: list[dict[str, str]]) -> list[str]:
-    """The lines of the page."""
+    """The lines about the calls."""
     lines = [
-        "| call | Python | JavaScript | development server | what differs | why |",
-        "| --- | --- | --- | --- | --- | --- |",
+        "`+` is here only, `-` there only; ids, moments and durations are not compared.",
+        "",
+        "| call | Python | JavaScript | development server | what differs, and why |",
+        "| --- | --- | --- | --- | --- |",
     ]
-    for name, told in ours[0].told.items():
-        own = " | ".join(_worked(session.told.get(name, "not made")) for session in ours)
+    for name, answer in ours[0].told.items():
+        javascript = ours[1].told.get(name, "not made")
+        same = javascript == answer or isinstance(javascript, str)
+        own = f"{_worked(answer)} | {_worked(javascript) if same else 'another answer'}"
         official = theirs[0].told.get(name, "not made")
-        differs = difference(told, official)
-        why = REASONS.get(name, "?") if differs else ""
-        lines.append(f"| `{name}` | {own} | {_worked(official)} | {differs} | {why} |")
+        why = "; ".join(explained(name, differences(answer, official)))
+        lines.append(f"| `{name}` | {own} | {_worked(official)} | {why} |")
     lines += ["", "| `RemoteGraph` | here | development server |", "| --- | --- | --- |"]
     lines += [f"| `{name}` | {told} | {graphs[1][name]} |" for name, told in graphs[0].items()]
     return lines
 
 
-def difference(ours: Any, theirs: Any) -> str:
-    """What one answer has and the other has not, field by field."""
-    if ours == theirs:
-        return ""
-    if isinstance(ours, list) and isinstance(theirs, list) and ours and theirs:
-        return difference(ours[0], theirs[0])
-    if not isinstance(ours, dict) or not isinstance(theirs, dict):
-        return "the answer"
-    told = [f"here `{name}`" for name in ours if name not in theirs]
-    told += [f"there `{name}`" for name in theirs if name not in ours]
-    for name in ours:
-        if name in theirs and ours[name] != theirs[name]:
-            if isinstance(ours[name], list):
-                more = [one for one in ours[name] if one not in (theirs[name] or ())]
-                less = [one for one in theirs[name] or () if one not in ours[name]]
-                told += [f"here `{one}` in {name}" for one in more if name == "events"]
-                told += [f"there `{one}` in {name}" for one in less if name == "events"]
-            else:
-                told.append(f"`{name}`: {ours[name]}, there {theirs[name]}")
-    return ", ".join(told) or "the last event"
+def explained(call: str, found: Iterable[str]) -> Iterator[str]:
+    """The differences of a call, those with one reason together; one that is missing is `?`."""
+    by_reason: dict[str, list[str]] = {}
+    for path in found:
+        known = (why for pattern, why in REASONS if re.search(pattern, f"{call}: {path}"))
+        by_reason.setdefault(next(known, "?"), []).append(path)
+    for reason, paths in by_reason.items():
+        yield f"{grouped(paths)}: {reason}"
 
 
 def _worked(told: Any) -> str:
@@ -267,7 +280,7 @@ def both(folder: Path) -> Iterator[tuple[str, str]]:
     (folder / "theirs").mkdir()
     (folder / "asking").mkdir()
     with (
-        serving(folder / "ours", tools=tools) as own,
+        serving(folder / "ours", tools=tools, step_timeout="30") as own,
         studio(folder / "theirs", tools=tools) as dev,
     ):
         yield f"{own.url}/lg", dev.url
@@ -277,7 +290,7 @@ def compared(folder: Path) -> list[str]:
     """The table, from servers that are started for it."""
     with both(folder) as urls, ExitStack() as opened:
         sides: list[list[Session]] = []
-        graphs = []
+        graphs, modes = [], []
         for url in urls:
             client = get_sync_client(url=url)
             opened.callback(client.http.client.close)
@@ -289,12 +302,13 @@ def compared(folder: Path) -> list[str]:
                     questions(session, {"context": {"approve": True}})
             sides.append(sessions)
             graphs.append(remote(client))
+            modes.append(streamed(client))
     # There only the settings say that plans are asked about.
     with studio(folder / "asking", approve="always") as dev:
         asked = python(dev.client)
         questions(asked, {})
         sides[1][0].told |= {name: told for name, told in asked.told.items() if "," in name}
-    return table(sides[0], sides[1], graphs)
+    return [*table(sides[0], sides[1], graphs), *modes_table(*modes)]
 
 
 def main() -> None:
@@ -305,7 +319,7 @@ def main() -> None:
     head, _, rest = text.partition(BEGIN)
     _, _, tail = rest.partition(END)
     PAGE.write_text("\n".join([head + BEGIN, "", *lines, "", END + tail]))
-    if unexplained := [line for line in lines if line.endswith("| ? |")]:
+    if unexplained := [line for line in lines if ": ?" in line]:
         raise SystemExit("\n".join(["differences without a reason:", *unexplained]))
 
 

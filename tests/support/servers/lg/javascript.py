@@ -21,12 +21,15 @@ class JavaScriptError(Exception):
 
 
 class JavaScriptClient:
-    """One process of Node with a client of the server at `url`."""
+    """One process of Node with a client of the server at `url`; of the `package`, if it is given.
 
-    def __init__(self, url: str, key: str = "") -> None:
-        modules = node_modules()
+    That one has another version of it under a name of its own.
+    """
+
+    def __init__(self, url: str, key: str = "", package: str = _PACKAGE) -> None:
+        modules = node_modules(package)
         self._process = subprocess.Popen(
-            ["node", str(_SCRIPT), modules.as_uri(), url, key],
+            ["node", str(_SCRIPT), (modules / package).as_uri(), url, key],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -53,20 +56,20 @@ class JavaScriptClient:
         self._process.stdout.close()
 
 
-def node_modules() -> Path:
+def node_modules(package: str = _PACKAGE) -> Path:
     """Where the client is; without it the test is skipped, in CI it fails."""
     modules = Path(os.environ.get("MCP_NODE_MODULES", ""))
-    if which("node") and (modules / _PACKAGE).is_dir():
+    if which("node") and (modules / package).is_dir():
         return modules
     if os.environ.get("CI"):
-        raise AssertionError(f"{_PACKAGE} is not at MCP_NODE_MODULES, or there is no node")
-    pytest.skip(f"needs Node, and {_PACKAGE} at MCP_NODE_MODULES")
+        raise AssertionError(f"{package} is not at MCP_NODE_MODULES, or there is no node")
+    pytest.skip(f"needs Node, and {package} at MCP_NODE_MODULES")
 
 
 @contextmanager
-def javascript(url: str, key: str = "") -> Iterator[JavaScriptClient]:
+def javascript(url: str, key: str = "", package: str = _PACKAGE) -> Iterator[JavaScriptClient]:
     """A client that is closed at the end."""
-    client = JavaScriptClient(url, key)
+    client = JavaScriptClient(url, key, package)
     try:
         yield client
     finally:
