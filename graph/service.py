@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
-from graph.commands.approval import SHORTEST_SWEEP, SWEEP, ApprovalGate
+from graph.commands.approval import ApprovalGate
 from graph.commands.call import ToolCaller
 from graph.commands.cancel import Canceller
 from graph.commands.deletion import Deletion
@@ -18,17 +18,17 @@ from graph.commands.replay import Replays
 from graph.commands.resolve import Resolver
 from graph.commands.retry import Retrier, RetryRequest
 from graph.commands.threads import Threads
-from graph.drawing import draw
 from graph.models.daily_budget import Account, DailyBudget, DailyLimit, renewal
 from graph.queue.model_calls import ModelCalls
+from graph.queue.quotas import Quotas, Usage
 from graph.record.explain import Explanation, explain
 from graph.record.record import Record
 from graph.runs.accept import Acceptance
 from graph.runs.choice import NO_OPTIONS, RunOptions, lowered
 from graph.runs.context import RunContext, RunPolicy, thread
+from graph.runs.fleet import FleetRuns, Orders
 from graph.runs.health import Health, Servers
 from graph.runs.history import Checkpoint, HistoryPage, checkpoint_of, page_of
-from graph.runs.quotas import Quotas, Usage
 from graph.runs.replay import Replayer
 from graph.runs.runner import Runner
 from graph.runs.watch import RunSubscription
@@ -64,6 +64,7 @@ class Runs:
         calls: ModelCalls | None = None,
         servers: Servers = dict,
         metrics: Metrics | None = None,
+        work: bool = True,
         replayer: Replayer | None = None,
     ) -> None:
         self._models = tuple(ladder.models) if ladder else ()
@@ -75,23 +76,23 @@ class Runs:
         self.settled = context.settled
         self._policy = policy
         self._daily_budget = daily_budget
-        self._sweeping: asyncio.Task[None] | None = None
         self._runner = Runner(context, models=models)
+        fleet, self._work = context.storage.fleet, work
+        self._fleet = FleetRuns(context, self._runner, fleet) if fleet else None
+        orders: Orders = self._fleet or self._runner
         self._previews = PlanPreviews(context.graph, context.tools, policy.limits, models)
         self._acceptance = Acceptance(context, policy.quotas)
         self._tool_caller = ToolCaller(context, self._acceptance, policy)
         expires = policy.approval_expires
-        self._canceller = Canceller(context, self._runner, self._acceptance)
-        modelled = ladder is not None
-        self._retrier = Retrier(
-            context, self._runner, self._acceptance, approval_expires=expires, models=modelled
-        )
-        self._forker = Forker(context, self._acceptance, approval_expires=expires, models=modelled)
+        self._canceller = Canceller(context, orders, self._acceptance)
+        given: Any = {"approval_expires": expires, "models": ladder is not None}
+        self._retrier = Retrier(context, orders, self._acceptance, **given)
+        self._forker = Forker(context, self._acceptance, **given)
         self._deletion, self.audit = Deletion(context), AuditTrail(context.storage)
         self.threads = Threads(context, self._deletion)
         self.replays = Replays(context, self._acceptance, replayer or Replayer(context.tools))
-        self.approval_gate = ApprovalGate(context, self._runner, self._acceptance)
-        self._resolver = Resolver(context, self._runner, self._acceptance)
+        self.approval_gate = ApprovalGate(context, orders, self._acceptance)
+        self._resolver = Resolver(context, orders, self._acceptance)
         self.health = Health(context.storage, context.executor, ladder, calls, servers)
         self.metrics = Scrape(metrics, context, ladder, calls, servers) if metrics else None
 
@@ -102,12 +103,14 @@ class Runs:
 
     async def open(self, *, resume_unfinished: bool) -> None:
         """Begin to execute; with `resume_unfinished` also what an earlier process left."""
+        if self._fleet:
+            await self._fleet.open(work=self._work)
+        else:
+            if resume_unfinished:
+                await self._runner.queue_unfinished()
+            self._executor.start(self._runner.execute, self._context.live.release)
         if resume_unfinished:
-            await self._runner.queue_unfinished()
-        self._executor.start(self._runner.execute, self._context.live.release)
-        if resume_unfinished:
-            every = max(SHORTEST_SWEEP, min(SWEEP, self._policy.approval_expires / 10))
-            self._sweeping = asyncio.create_task(self.approval_gate.sweep(every))
+            self.approval_gate.start_sweeping(self._policy.approval_expires)
         self._acceptance.ready = True
 
     async def close(self, grace: float) -> None:
@@ -116,17 +119,15 @@ class Runs:
         What is left is resumed from its last checkpoint at the next start. Who watches is let go.
         """
         self._acceptance.ready = False
-        await self.stop_sweeping()
+        await self.approval_gate.stop_sweeping()
+        if self._fleet:
+            await self._fleet.stop_taking()
         self._runner.drain()
         await self._executor.stop(grace)
+        if self._fleet:
+            await self._fleet.close()
         await self._runner.close()
         self.broadcaster.close()
-
-    async def stop_sweeping(self) -> None:
-        """Let no plan expire any more."""
-        if self._sweeping is not None:
-            self._sweeping.cancel()
-            await asyncio.wait([self._sweeping])
 
     async def start(
         self,
@@ -194,7 +195,8 @@ class Runs:
         Raises `RunNotFound` and `StorageUnavailable`.
         """
         state = await self._reader.admitted(run_id, owner)
-        queued = self._reader.is_queued(run_id)
+        with self._storage.available():
+            queued = await self._reader.is_queued(run_id)
         return explain(state, now=time.time(), queued=queued)
 
     async def wait(self, run_id: str, timeout: float, *, owner: str | None) -> Record:
@@ -394,7 +396,3 @@ class Runs:
         with self._storage.available():
             found = await self._storage.index.search(owner, search)
         return found_page(found, search, owner=owner)
-
-    def mermaid(self) -> str:
-        """The graph as a mermaid drawing."""
-        return draw(self.graph).mermaid

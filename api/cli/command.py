@@ -38,7 +38,7 @@ from api.cli.run import (
     run_task,
     watch_run,
 )
-from api.cli.serve import PortTaken, loop_factory, serve
+from api.cli.serve import PortTaken, loop_factory
 from api.cli.streams import (
     BROKEN_PIPE,
     OUTPUT_LOST,
@@ -50,6 +50,7 @@ from api.cli.streams import (
     say,
     standard_input,
 )
+from api.cli.worker import add_processes, process_settings
 from graph.commands.retry import RetryRequest
 from graph.settings import InvalidSettings, Settings, read_settings
 from graph.settings.keys import InvalidKey, new_key
@@ -174,10 +175,8 @@ def _parser() -> argparse.ArgumentParser:
     shown = f"runwright {version('runwright')}"
     parser.add_argument("--version", action="version", version=shown, help="print the version")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    server = commands.add_parser("serve", help="start the HTTP server")
-    server.add_argument("--host", help="address to listen on (RUNWRIGHT_HOST)")
-    server.add_argument("--port", help="port to listen on, 0 for a free one (RUNWRIGHT_PORT)")
-    server.set_defaults(command=_serve)
+    for process in add_processes(commands):
+        process.set_defaults(command=_serve)
     task = commands.add_parser("run", help="run one task here, or on the server that has the file")
     add_task(task)
     task.set_defaults(command=_run)
@@ -254,7 +253,7 @@ def _add_places(command: argparse.ArgumentParser, *, as_json: str | None) -> Non
 
 
 def _serve(options: argparse.Namespace, runner: asyncio.Runner) -> int:
-    runner.run(serve(_settings(host=options.host, port=options.port)))
+    runner.run(options.process(_settings(**process_settings(options))))
     return 0
 
 

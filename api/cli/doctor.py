@@ -22,6 +22,7 @@ from graph.models.ladder import make_ladder
 from graph.settings import InvalidSettings, Settings, read_settings
 from graph.settings.keys import without_secrets
 from graph.state.wording import counted
+from graph.storage.fleet import is_heard
 from graph.storage.open import open_storage
 from graph.storage.owned import DatabaseOwned
 from graph.storage.storage import StorageError
@@ -37,6 +38,15 @@ SCHEMA = {
     "required": ["ok"],
     "additionalProperties": False,
 }
+
+
+#: How long a notice of our own is waited for, in seconds.
+NOTICE_WAIT = 5.0
+
+NOT_HEARD = (
+    "it can be used, but its notices do not arrive, so that processes hear of each other within a"
+    " second only: LISTEN needs a direct connection, or a pooler in session mode"
+)
 
 
 async def examined(*, call_models: bool, as_json: bool) -> tuple[str, bool]:
@@ -102,8 +112,10 @@ async def _database(settings: Settings) -> tuple[Finding, str | None]:
     """What opening it says, and where the server is that has it."""
     url = settings.database_url
     try:
-        async with open_storage(url) as storage:
+        async with open_storage(url, shared=settings.workers is not None) as storage:
             left = counted(len(await storage.index.unsettled()), "run")
+            if storage.fleet and not await is_heard(storage.fleet.notices, NOTICE_WAIT):
+                return Finding("database", "warning", NOT_HEARD), None
     except DatabaseOwned as owned:  # as it should be beside a server
         return Finding("database", "ok", str(owned)), owned.owner.url if owned.owner else None
     except StorageError as error:

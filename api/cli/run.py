@@ -22,7 +22,6 @@ from api.cli.local_run import (
     NotWatched,
     RunSource,
 )
-from api.cli.logs import configure_logging
 from api.cli.server_run import (
     ServerRun,
     ask_of_run,
@@ -34,9 +33,9 @@ from api.cli.server_run import (
 from graph.commands.retry import NotPlanned, RetryRejected, RetryRequest
 from graph.compose import open_runs
 from graph.queue.executor import QueueFull
+from graph.queue.quotas import NoRoom, TooManyPosts
 from graph.runs.choice import NO_OPTIONS, ChoiceRejected, RunOptions
 from graph.runs.context import RunNotFound
-from graph.runs.quotas import NoRoom, TooManyPosts
 from graph.runs.threads import ThreadNotFound
 from graph.service import PromptRejected, Runs
 from graph.settings import Settings
@@ -45,6 +44,7 @@ from graph.state.status import SETTLED, WrongStatus
 from graph.storage.open import kept_in, owning
 from graph.storage.owned import DatabaseOwned
 from graph.storage.storage import StorageUnavailable
+from graph.telemetry.logs import configure_logging
 
 
 async def run_task(

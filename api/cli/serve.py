@@ -18,7 +18,6 @@ from types import FrameType
 import uvicorn
 
 from api.app import HttpLimits, create_app
-from api.cli.logs import configure_logging
 from api.errors.answers import encoded
 from api.middleware.connections import guarded
 from api.middleware.places import ConnectionLimits
@@ -26,6 +25,7 @@ from graph.compose import open_runs
 from graph.settings import InvalidSettings, Settings
 from graph.settings.keys import KeyRing
 from graph.storage.owned import ServerAddress
+from graph.telemetry.logs import configure_logging
 
 logger = logging.getLogger("runwright.server")
 

@@ -15,7 +15,7 @@ from api.middleware.connections import (
 from api.middleware.limits import BodyTooLarge
 from api.streams.admission import TooManyStreams
 from graph.queue.executor import QueueFull
-from graph.runs.quotas import NoRoom, RunUsedUp, TooManyPosts
+from graph.queue.quotas import NoRoom, RunUsedUp, TooManyPosts
 
 LIMITS: Mapping[Cause, Kind] = {
     TooSlow: Kind(

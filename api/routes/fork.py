@@ -15,10 +15,10 @@ from api.schemas import Body, RunCreated, Words, whole
 from api.strict import StrictRoute
 from api.views.answers import json_answer
 from graph.commands.fork import Edits, ForkRejected
+from graph.queue.quotas import RunUsedUp
 from graph.runs.accept import NotAccepting
 from graph.runs.context import RunNotFound
 from graph.runs.history import CheckpointNotFound
-from graph.runs.quotas import RunUsedUp
 from graph.storage.storage import StorageUnavailable
 
 router = APIRouter(route_class=StrictRoute, tags=["history"])

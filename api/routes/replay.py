@@ -12,9 +12,9 @@ from api.schemas import MOST_TOOLS, Body, Name
 from api.strict import StrictRoute
 from api.views.answers import answered, json_answer
 from graph.commands.replay import NotReplayable, RunDiff, RunExport, RunReplay
+from graph.queue.quotas import TooManyPosts
 from graph.runs.accept import NotAccepting
 from graph.runs.context import RunNotFound
-from graph.runs.quotas import TooManyPosts
 from graph.runs.replay import LiveRejected
 from graph.storage.storage import StorageUnavailable
 

@@ -6,7 +6,7 @@ import time
 from graph.record.record import Record
 from graph.runs.accept import Acceptance
 from graph.runs.context import RunContext
-from graph.runs.runner import Runner
+from graph.runs.fleet import Orders
 from graph.state.status import SETTLED, WrongStatus, may_become
 from graph.storage.storage import StorageUnavailable
 
@@ -20,7 +20,7 @@ class AlreadySettled(WrongStatus):
 class Canceller:
     """Cancels runs: a run whose mark is stored is cancelled, whatever happens."""
 
-    def __init__(self, context: RunContext, runner: Runner, acceptance: Acceptance) -> None:
+    def __init__(self, context: RunContext, runner: Orders, acceptance: Acceptance) -> None:
         self._storage, self._reader = context.storage, context.reader
         self._runner = runner
         self._acceptance = acceptance

@@ -7,7 +7,7 @@ from typing import Any
 from graph.record.record import Record
 from graph.runs.accept import Acceptance
 from graph.runs.context import RunContext
-from graph.runs.runner import Runner
+from graph.runs.fleet import Orders
 from graph.state import Question, ResolvedAs, RunState, learned_of, question_of
 from graph.state.row import DoubtAnswer, RunRow
 from graph.state.status import Status, WrongStatus
@@ -34,7 +34,7 @@ class NotInDoubt(WrongStatus):
 class Resolver:
     """Decisions about steps in doubt: exactly one for each time that it is asked."""
 
-    def __init__(self, context: RunContext, runner: Runner, acceptance: Acceptance) -> None:
+    def __init__(self, context: RunContext, runner: Orders, acceptance: Acceptance) -> None:
         self._storage = context.storage
         self._reader = context.reader
         self._runner = runner

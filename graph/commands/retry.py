@@ -10,10 +10,10 @@ from typing import Any
 from graph.record.record import Record
 from graph.record.trace import checked, trace_id_of
 from graph.runs.accept import CALLER_TRACE, Acceptance
-from graph.runs.context import RunContext, thread
+from graph.runs.context import RunContext, after_retry, thread, without_wait
+from graph.runs.fleet import Orders
 from graph.runs.live import LiveRun
 from graph.runs.recovery import first_cursor, resume, retried_plan
-from graph.runs.runner import Runner
 from graph.state import RunState, outputs
 from graph.state.rounds import dropped, is_called, rounds_of, then_of
 from graph.state.row import RetryCommand
@@ -213,7 +213,7 @@ class Retrier:
     def __init__(
         self,
         context: RunContext,
-        runner: Runner,
+        runner: Orders,
         acceptance: Acceptance,
         *,
         approval_expires: float,
@@ -258,6 +258,8 @@ class Retrier:
             self._context.live.release(live)
 
     async def _apply(self, live: LiveRun, state: RunState, command: RetryCommand) -> RunState:
+        if self._context.storage.fleet is not None:
+            return await self._order(state, command)
         thread_id = state.get("thread_id", live.run_id)
         run_id, context, index = live.run_id, self._context, self._context.storage.index
         # What has settled it may be about to tell the index so; two may not write its checkpoints.
@@ -282,9 +284,21 @@ class Retrier:
             await context.turns.enqueue(live, state["owner"], thread_id)
             return resumed.state
 
+    async def _order(self, state: RunState, command: RetryCommand) -> RunState:
+        """Store the command, which whichever process has room carries out; the state after it."""
+        context, run_id = self._context, state["run_id"]
+        with context.executor.place(), context.storage.available():
+            if not await context.storage.index.request_retry(run_id, command):
+                raise NotRetryable(run_id, (await context.reader.state(run_id))["status"])
+        retried = after_retry(state, command)
+        about = {"run_id": run_id, "trace_id": trace_id_of(retried)}
+        logger.info("run retried", extra=about)
+        context.broadcaster.publish(retried)
+        return retried
+
     async def retry_now(self, run_id: str, *, owner: str | None) -> Record:
         """As `Runs.retry_now`."""
         state = await self._reader.admitted(run_id, owner)
-        if not self._runner.hurry(run_id):
+        if not await self._runner.hurry(run_id):
             raise NoBackoff(run_id, state["status"])
-        return await self._reader.record(await self._reader.state(run_id))
+        return await self._reader.record(without_wait(await self._reader.state(run_id)))

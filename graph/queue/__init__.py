@@ -1,5 +1,7 @@
 """Which accepted run goes on next, and how many at once; fair between owners.
 
+`worker` takes jobs that several processes share, and gives the runs to the executor of this one.
+
 Others use `executor.CURRENT`, `executor.Executor`, `executor.Job`, `executor.Load`,
-`executor.QueueFull` and `model_calls.ModelCalls`.
+`executor.QueueFull`, `model_calls.ModelCalls`, `quotas` and `worker`.
 """

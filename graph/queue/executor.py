@@ -79,7 +79,6 @@ class Throughput:
 
 logger = logging.getLogger("runwright.executor")
 
-
 #: How long a cancelled run may take to end before it is left behind, in seconds.
 CANCEL_GRACE = 2.0
 
@@ -136,6 +135,7 @@ class Executor:
         self._queue: FairQueue[Job | _Returning] = FairQueue()
         self._throughput = Throughput()
         self._accepting = 0
+        self.elsewhere = 0  # runs that wait, and are taken by whichever process has room
         self._in_flight = 0
         self._of_owner: Counter[str] = Counter()  # of those in flight
         self._executing: set[Job] = set()
@@ -175,7 +175,7 @@ class Executor:
         Raises `QueueFull` when no more runs may wait, for their beginning or in a backoff.
         """
         backoff = len(self._executing) - self._in_flight
-        waiting = self._queue.new + len(self.parked) + backoff + self._accepting
+        waiting = self._queue.new + len(self.parked) + backoff + self._accepting + self.elsewhere
         if waiting >= self._max_queued + self._room:
             # When a tenth of them has ended, there is room for more than the first who asks.
             raise QueueFull(waiting, retry_after=self._throughput.time_for(waiting / 10))

@@ -7,10 +7,10 @@ from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import replace
 
+from graph.queue.quotas import NO_QUOTAS, NoRoom, PostRate, Quotas, RunUsedUp, refusal
 from graph.record.record import Record, record_of
 from graph.record.trace import checked, trace_id_of
 from graph.runs.context import RunContext
-from graph.runs.quotas import NO_QUOTAS, NoRoom, PostRate, Quotas, RunUsedUp, refusal
 from graph.runs.threads import ThreadNotFound, checked_name
 from graph.state import RunState
 from graph.state.row import IdempotencyKey, KeyedRun, Quota, RunRow, state_of
@@ -94,10 +94,13 @@ class Acceptance:
                 await self._store(row, key)
             if row.thread_name is not None:
                 row = replace(row, thread_id=await context.turns.joined(row), thread_name=None)
-        state, waits_for_run = state_of(row), None
+        state = state_of(row)
         about = {"run_id": row.run_id, "trace_id": trace_id_of(state)}
         logger.info("run accepted", extra=about)
         logger.debug("run prompt", extra={**about, "prompt": row.prompt})
+        if context.storage.fleet is not None:
+            return await self._accepted_for_all(state)
+        waits_for_run = None
         live = context.live.of(row.run_id)
         live.reason = "new"
         context.broadcaster.publish(state)
@@ -110,6 +113,17 @@ class Acceptance:
             with suppress(*context.storage.errors):  # it is accepted all the same
                 waits_for_run = await context.reader.waits_for_run(state)
         position = context.executor.position(live)
+        return record_of(state, queue_position=position, waits_for_run=waits_for_run)
+
+    async def _accepted_for_all(self, state: RunState) -> Record:
+        """The record of a run that whichever process has room executes: its job was stored too."""
+        reader, run_id = self._context.reader, state["run_id"]
+        self._context.broadcaster.publish(state)
+        position = waits_for_run = None
+        with suppress(*self._context.storage.errors):  # it is accepted all the same
+            position = await reader.position(run_id)
+            if state.get("thread_id", run_id) != run_id:
+                waits_for_run = await reader.waits_for_run(state)
         return record_of(state, queue_position=position, waits_for_run=waits_for_run)
 
     async def _store(self, row: RunRow, key: IdempotencyKey | None) -> None:

@@ -4,16 +4,18 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import cast
 from uuid import UUID
 
 from langchain_core.runnables import RunnableConfig
 
 from graph.build import RunGraph
 from graph.queue.executor import Executor
+from graph.queue.quotas import NO_QUOTAS, Quotas
 from graph.record.record import Record, Undelivered, WaitsFor, record_of, waiting_for
 from graph.record.trace import trace_id_of
 from graph.runs.live import Broadcaster, LiveRuns, Observe
-from graph.runs.quotas import NO_QUOTAS, Quotas
+from graph.runs.recovery import is_due, retried
 from graph.runs.settled import SettledRuns
 from graph.runs.threads import Conversations, ThreadTurns
 from graph.settings.configured import site_of
@@ -23,12 +25,14 @@ from graph.state import (
     Learned,
     Limits,
     RunState,
+    Status,
     attempts,
     learned_of,
+    logged,
     question_of,
     whole,
 )
-from graph.state.row import expiry_of, facts_of, state_of
+from graph.state.row import RetryCommand, expiry_of, facts_of, state_of
 from graph.state.status import SETTLED, SETTLED_OR_WAITING
 from graph.storage.storage import Storage
 from nodes.approval.asking import EXPIRES
@@ -109,13 +113,29 @@ class RunReader:
             if state := self._live.state(run_id):
                 return state
             if snapshot.created_at:
-                stored = whole(snapshot.values)
+                stored = await self._retried(whole(snapshot.values))
                 self._settled.keep_read(stored, begun)
                 return stored
             found = await self._storage.index.find(run_id)
         if found is None:
             raise RunNotFound(run_id)
         return state_of(found)
+
+    async def stored(self, run_id: str) -> RunState:
+        """The state of a run of any owner as it is stored; the same errors."""
+        return await self._stored(run_id, object())
+
+    async def _retried(self, stored: RunState) -> RunState:
+        """The state with the command to retry it that nobody has carried out yet, if there is one.
+
+        Where this process executes its runs alone it has carried it out by then.
+        """
+        if self._storage.fleet is None or stored["status"] not in SETTLED:
+            return stored
+        row = await self._storage.index.find(stored["run_id"])
+        if row is None or row.retry is None or not is_due(row.retry, stored):
+            return stored
+        return after_retry(stored, row.retry)
 
     async def record(self, state: RunState) -> Record:
         """The record of a state, with the runs forked from it. Raises `StorageUnavailable`."""
@@ -127,7 +147,7 @@ class RunReader:
             undelivered = await self._storage.outbox.undelivered(run_id)
         return record_of(
             state,
-            queue_position=self.position(run_id),
+            queue_position=await self.position(run_id, state["status"]),
             forks=forks,
             learned=learned,
             waits_for_run=waits_for_run,
@@ -147,7 +167,9 @@ class RunReader:
     async def waits_for_run(self, state: RunState) -> WaitsFor | None:
         """The run of its thread that one waits for which has not begun, and is not queued."""
         run_id = state["run_id"]
-        if state["status"] != "pending" or self.position(run_id) is not None:
+        if state["status"] != "pending":
+            return None
+        if self._storage.fleet is None and await self.position(run_id) is not None:
             return None
         head = await self._storage.threads.head(state.get("thread_id", run_id))
         if head is None or head.run_id == run_id:
@@ -188,16 +210,35 @@ class RunReader:
                 return None
         return None
 
-    def is_queued(self, run_id: str) -> bool:
+    async def is_queued(self, run_id: str) -> bool:
         """Whether it waits for its turn, in the queue or behind another run of its thread."""
         live = self._live.get(run_id)
         parked = live is not None and live in self._executor.parked
-        return parked or self.position(run_id) is not None
+        return parked or await self.position(run_id) is not None
 
-    def position(self, run_id: str) -> int | None:
-        """The place of a run in the queue, counted from 1; None when it is not queued."""
+    async def position(self, run_id: str, status: Status = "pending") -> int | None:
+        """The place of a run in the queue, counted from 1; None when it is not queued.
+
+        Only a `pending` one can be. Raises what the storage raises.
+        """
         live = self._live.get(run_id)
-        return self._executor.position(live) if live else None
+        if self._storage.fleet is None or (live and live.queued):
+            return self._executor.position(live) if live else None
+        return await self._storage.fleet.jobs.position(run_id) if status == "pending" else None
+
+
+def after_retry(state: RunState, command: RetryCommand) -> RunState:
+    """A settled state as it is once it has taken over the command."""
+    update = retried(state, command)
+    log = logged(state.get("log", []), [update.pop("log")])
+    return cast("RunState", {**state, **update, "log": log})
+
+
+def without_wait(state: RunState) -> RunState:
+    """A state as it is once its next attempt, or call of a model, is waited for no more."""
+    planning = state.get("planning")
+    planning = planning and {**planning, "not_before": None}
+    return {**state, "not_before": None, "planning": planning}
 
 
 def thread(run_id: str) -> RunnableConfig:

@@ -4,8 +4,9 @@ Beside it is who tells those that watch.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -20,6 +21,7 @@ from graph.runs.watch import (
 )
 from graph.state import RunState, Step
 from graph.state.row import RunRow, state_of
+from graph.storage.fleet import AnswerPart, Fleet
 from nodes.answers.writer import Say
 from tools.registry import ToolProgress
 
@@ -86,6 +88,8 @@ class LiveRuns:
 
     def __init__(self) -> None:
         self._runs: dict[str, LiveRun] = {}
+        #: Is told the words of answers too, for who watches elsewhere.
+        self.overhears: Callable[[RunState, AnswerDelta], None] | None = None
 
     def __iter__(self) -> Iterator[LiveRun]:
         return iter([*self._runs.values()])
@@ -123,9 +127,11 @@ class LiveRuns:
         """What tells who watches a run the words of its answer as they come."""
 
         async def say(text: str, offset: int) -> None:
-            live = self._runs.get(state["run_id"])
+            live, delta = self._runs.get(state["run_id"]), AnswerDelta(text=text, offset=offset)
             if live and live.subscription:
-                live.subscription.answered(AnswerDelta(text=text, offset=offset))
+                live.subscription.answered(delta)
+            if self.overhears:
+                self.overhears(state, delta)
 
         yield say
 
@@ -166,11 +172,21 @@ class Broadcaster:
         self._kept: dict[str, LiveRun] = {}  # ended, and watched by nobody
         self._changes: set[ChangeSubscription] = set()
         self._closed = False
+        self.shared = False  # whether other processes have to do with the runs, too
 
     def publish(self, state: RunState) -> None:
-        """Tell that a state of a run has been stored."""
+        """Tell that a state of a run has been stored here."""
         if self._observe:
             self._observe(state)
+        self.show(state)
+
+    def follows(self, run_id: str) -> bool:
+        """Whether anybody watches the run, or all."""
+        live = self._runs.get(run_id)
+        return bool(self._changes or (live and live.subscription))
+
+    def show(self, state: RunState) -> None:
+        """Tell that a state of a run has been stored, by whatever process."""
         self._settled.keep(state)
         if state["status"] == "pending" and (fork := state.get("forked_from")):
             self._settled.drop(fork["run_id"])  # its record names its forks
@@ -220,7 +236,8 @@ class Broadcaster:
         subscription.closed = self._closed
         try:
             async with subscription.reading:
-                if latest or subscription.state is None:
+                # What has ended may have been retried elsewhere, which is heard a moment later.
+                if latest or subscription.state is None or (self.shared and subscription.ended):
                     subscription.show(await self._read(run_id))
             yield subscription
         finally:
@@ -260,3 +277,53 @@ def _size(live: LiveRun) -> int:
     """How many bytes the attempts of a run keep, but for small ones."""
     state = live.subscription.state if live.subscription else None
     return state.get("kept", 0) if state else 0
+
+
+# The words of answers, for who watches in other processes.
+
+
+#: So often are they stored, in seconds.
+SPOKEN = 0.1
+
+
+class Speech:
+    """Stores the words of answers for who watches elsewhere, together every so often."""
+
+    def __init__(self, fleet: Fleet, errors: tuple[type[Exception], ...]) -> None:
+        self._fleet = fleet
+        self._errors = errors
+        self._parts: dict[str, list[AnswerPart]] = {}
+        self._number = 0
+        self._wake = asyncio.Event()
+
+    def hear(self, state: RunState, delta: AnswerDelta) -> None:
+        """Words of an answer that is given here."""
+        # Later than those of a process that had the run before, and than the last one here.
+        self._number = max(self._number + 1, int(time.time() * 1000))
+        parts = self._parts.setdefault(state["run_id"], [])
+        parts.append(AnswerPart(self._number, delta["text"], delta["offset"]))
+        self._wake.set()
+
+    async def store(self) -> None:
+        """Store what was heard, until cancelled."""
+        while True:
+            await self._wake.wait()
+            await asyncio.sleep(SPOKEN)
+            self._wake.clear()
+            heard, self._parts = self._parts, {}
+            for run_id, parts in heard.items():
+                with suppress(*self._errors):  # they are live only
+                    await self._fleet.jobs.speak(run_id, _joined(parts))
+                    self._fleet.notices.tell(run_id)
+
+
+def _joined(parts: Sequence[AnswerPart]) -> list[AnswerPart]:
+    """The parts with those that follow each other as one."""
+    joined: list[AnswerPart] = []
+    for part in parts:
+        last = joined[-1] if joined else None
+        if last and part.offset == last.offset + len(last.text):
+            joined[-1] = AnswerPart(part.number, last.text + part.text, last.offset)
+        else:
+            joined.append(part)
+    return joined

@@ -240,7 +240,7 @@ async def apply_retry(
 ) -> None:
     """Let a settled run take over the command: it is pending then, with a mark that says so."""
     node = "execute_step" if state["plan"]["steps"] else "__start__"
-    await graph.aupdate_state(config, split(_retried(state, command)), as_node=node)
+    await graph.aupdate_state(config, split(retried(state, command)), as_node=node)
 
 
 async def set_running(graph: RunGraph, config: RunnableConfig, state: RunState) -> RunState:
@@ -257,7 +257,7 @@ async def set_running(graph: RunGraph, config: RunnableConfig, state: RunState) 
     return state
 
 
-def _retried(state: RunState, command: RetryCommand) -> dict[str, Any]:
+def retried(state: RunState, command: RetryCommand) -> dict[str, Any]:
     """The update that turns a settled run into one that is to go on."""
     plan, mark = retried_plan(state, command), _retry_mark(state, command)
     cursor = first_cursor(plan["steps"], command)

@@ -13,7 +13,7 @@ from langgraph.runtime import RunControl
 
 from graph.build import RunGraph, recursion_limit
 from graph.runs.cancellation import Cancellations
-from graph.runs.context import Projection, RunContext, thread
+from graph.runs.context import Projection, RunContext, thread, without_wait
 from graph.runs.live import Cancellation, LiveRun, Reason
 from graph.runs.quarantine import Quarantine
 from graph.runs.recovery import (
@@ -30,6 +30,7 @@ from graph.runs.recovery import (
 )
 from graph.state import Channels, RunState, split
 from graph.state.row import RunRow, state_of
+from graph.storage.fleet import LeaseLost
 from graph.storage.storage import Follower, RunSaver
 
 logger = logging.getLogger("runwright.runs")
@@ -95,9 +96,9 @@ class Runner:
             await apply_stored_retry(self._graph, row, thread(row.run_id))
         # First those that were started before and got no further.
         for row in sorted(due, key=lambda row: row.checkpoint_id is None):
-            self._enqueue_unfinished(row, is_head=heads[row.thread] is row)
+            self.enqueue_unfinished(row, is_head=heads[row.thread] is row)
 
-    def _enqueue_unfinished(self, row: RunRow, *, is_head: bool) -> None:
+    def enqueue_unfinished(self, row: RunRow, *, is_head: bool) -> None:
         """Let a run go on that an earlier process left: one that may have ended it, alone."""
         live = self._runs.of(row.run_id)
         live.reason = "recovered"
@@ -141,17 +142,12 @@ class Runner:
         self._executor.interrupt(live)
         await asyncio.wait([carried_out], timeout=CANCEL_WAIT)
 
-    def hurry(self, run_id: str) -> bool:
+    async def hurry(self, run_id: str) -> bool:
         """End the wait for the next attempt of a run, or call of a model; whether it was in one."""
         live = self._runs.get(run_id)
         if live is None or live.state is None or not self._executor.hurry(live):
             return False
-        planning = live.state.get("planning")
-        live.state = {
-            **live.state,
-            "not_before": None,
-            "planning": planning and {**planning, "not_before": None},
-        }
+        live.state = without_wait(live.state)
         return True
 
     # Execution.
@@ -185,6 +181,8 @@ class Runner:
                 return
             except GraphDrained:
                 return  # after a checkpoint, which was told
+            except LeaseLost:
+                raise  # whoever has the run goes on with it
             except asyncio.CancelledError:
                 if reason == "cancelling" or not _is_ordered(live):
                     raise

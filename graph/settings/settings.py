@@ -107,6 +107,14 @@ class Settings(BaseSettings):
         90.0, ge=0, le=36_500, description="days that who did what outlasts a run; 0: for ever"
     )
 
+    workers: int | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="shares a Postgres database with other processes: 1 executes runs here, too; 0 "
+        "leaves all of them to workers; without it the process has the database alone",
+    )
+
     # What runs may do
     tools: CommaSeparated = Field(
         (), description="your own tools: module:function or ./file.py:function, …"

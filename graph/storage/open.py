@@ -30,19 +30,26 @@ async def open_storage(
     *,
     server: ServerAddress | None = None,
     timed: Callable[[float], None] | None = None,
+    shared: bool = False,
 ) -> AsyncIterator[Storage]:
     """Open the backend that `url` names, for as long as the context lasts.
 
     `memory://`, `sqlite:///relative.db`, `sqlite:////absolute.db` or `postgresql://…`. `server` is
     noted as the owner of a database, `timed` is told how long each transaction took, in seconds.
+    With `shared` any number of processes may have a Postgres database.
     Raises `StorageError`, and `DatabaseOwned` when another process has the database.
     """
+    if shared and not is_postgres(url):
+        raise StorageError(
+            "several processes share a Postgres database only; RUNWRIGHT_DATABASE_URL names none"
+        )
     if url == "memory://":
         with _temporary_folder() as folder:
             async with open_sqlite(folder / "runs.db", server=server, timed=timed) as storage:
                 yield replace(storage, backend="memory")
     elif is_postgres(url):
-        async with postgres().open_postgres(url, server=server, timed=timed) as storage:
+        opening = postgres().open_postgres(url, server=server, timed=timed, shared=shared)
+        async with opening as storage:
             yield storage
     else:
         async with open_sqlite(sqlite_path(url), server=server, timed=timed) as storage:

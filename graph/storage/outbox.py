@@ -53,6 +53,9 @@ class Outbox(Protocol):
         Left out are endpoints that begin with one of `without`, as they do with a slash behind.
         """
 
+    async def take(self, number: int, now: float) -> bool:
+        """Have one that is due to oneself for a while; False where another process posts it."""
+
     async def next_due(self, *, after: float) -> float | None:
         """When the next is due of those that stand first, and are not due by `after`; or None."""
 

@@ -32,6 +32,7 @@ from graph.state.row import (
     RunRow,
 )
 from graph.storage.audit import Audit
+from graph.storage.fleet import Fleet
 from graph.storage.outbox import Outbox
 from graph.storage.search import Found, Search
 from graph.storage.threads import ThreadIndex
@@ -284,6 +285,12 @@ class Spending(Protocol):
     async def release(self, call: Call) -> None:
         """The call has ended and costs nothing."""
 
+    async def count_left(self, of_run: str | None = None) -> None:
+        """Count, with all that they may have cost, the calls that a killed process has left.
+
+        Those of one run where others are executed elsewhere.
+        """
+
     async def add(self, call: Call, day: str, cost: Cost) -> bool:
         """Count a call, durably; False where it was counted before.
 
@@ -324,7 +331,8 @@ class Storage:
     """One opened backend. `reader` answers reads without queueing behind the writer.
 
     `errors` are what the backend raises when it cannot be reached or written just now. `faults` is
-    told of what it raised. `sizes` are the bytes of its files, by what they hold.
+    told of what it raised. `sizes` are the bytes of its files, by what they hold. `fleet` is there
+    where other processes execute its runs as well.
     """
 
     backend: str
@@ -341,6 +349,7 @@ class Storage:
     outbox: Outbox = field(kw_only=True)
     audit: Audit = field(kw_only=True)
     sizes: Callable[[], Mapping[str, int]] = dict
+    fleet: Fleet | None = None
 
     @contextmanager
     def available(self) -> Iterator[None]:

@@ -183,7 +183,8 @@ class WebhookSender:
         """Post one; whatever comes of it is a matter of this one alone."""
         try:
             with self._storage.available():
-                await self._attempt(one)
+                if await self._outbox.take(one.number, time.time()):
+                    await self._attempt(one)
         except StorageUnavailable:  # it stays due, and the storage is not asked all the time
             await asyncio.sleep(BACKOFF[0])
         except Exception:

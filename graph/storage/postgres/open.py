@@ -1,8 +1,7 @@
-"""Storage in one Postgres database, owned by one process."""
+"""Storage in one Postgres database, owned by one process or shared by many."""
 
 import asyncio
 import logging
-import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
@@ -13,27 +12,31 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from graph.settings.keys import without_secrets
-from graph.state.row import RunRow
-from graph.storage.owned import Owner, ServerAddress
+from graph.storage.fleet import Fleet
+from graph.storage.owned import DatabaseOwned, Owner, ServerAddress
 from graph.storage.postgres.checkpoints import PostgresSaver
 from graph.storage.postgres.connection import CONNECT_TIMEOUT, SCHEMA, PostgresReader, connecting
+from graph.storage.postgres.jobs import PostgresJobs
 from graph.storage.postgres.move import Moved, move
+from graph.storage.postgres.notices import PostgresNotices
 from graph.storage.postgres.ownership import Ownership, own
 from graph.storage.postgres.schema import migrate
-from graph.storage.postgres.search import LONGEST, SEARCHERS, look_up, row_of_words
+from graph.storage.postgres.search import LONGEST, SEARCHERS, PostgresIndex
+from graph.storage.postgres.shared import SharedIndex, SharedOutbox, SharedStore
 from graph.storage.postgres.store import PostgresStore
 from graph.storage.postgres.writer import PostgresWriter
-from graph.storage.search import Found, Search
 from graph.storage.sql.audit import SqlAudit
 from graph.storage.sql.deletion import SqlDeletion
-from graph.storage.sql.index import SqlIndex, inserting
 from graph.storage.sql.outbox import SqlOutbox
 from graph.storage.sql.spending import SqlSpending
-from graph.storage.sql.statements import JsonLists, Statement
+from graph.storage.sql.statements import JsonLists
 from graph.storage.sql.threads import SqlThreads
 from graph.storage.storage import Storage, StorageError
 
 logger = logging.getLogger("runwright.storage")
+
+#: Connections for jobs and news, which nothing that is read or written of runs holds up.
+CONNECTIONS = 3
 
 #: How often the size of the database is asked for, in seconds.
 SIZES_EVERY = 30.0
@@ -45,42 +48,35 @@ _LISTS = JsonLists(
 )
 
 
-class PostgresIndex(SqlIndex):
-    """The run index; searches have connections of their own."""
-
-    def __init__(
-        self, reader: PostgresReader, writer: PostgresWriter, searcher: PostgresReader
-    ) -> None:
-        super().__init__(reader, writer)
-        self._searcher = searcher
-
-    async def search(self, owner: str, search: Search) -> Found:
-        return await look_up(self._searcher, owner, search)
-
-    async def check(self) -> None:
-        await self._writer.write(("UPDATE probe SET at = ? WHERE id = 1", (time.time(),)))
-        await self._reader.execute_fetchall("SELECT run_id FROM runs ORDER BY number LIMIT 1")
-
-    def _inserting(self, row: RunRow, condition: str, bounds: Sequence[Any]) -> Sequence[Statement]:
-        return inserting(row, condition, bounds, {"words": row_of_words(row.prompt)})
-
-
 @asynccontextmanager
 async def open_postgres(
-    url: str, *, server: ServerAddress | None, timed: Callable[[float], None] | None = None
+    url: str,
+    *,
+    server: ServerAddress | None,
+    timed: Callable[[float], None] | None = None,
+    shared: bool = False,
 ) -> AsyncIterator[Storage]:
-    """Own the database and open it; `timed` is told how long each transaction took, in seconds.
+    """Open the database, alone or `shared`; `timed` is told how long each transaction took, in
+    seconds.
 
-    The tables are made, or brought to this program's version: nobody else has the database. Raises
-    `DatabaseOwned` when another process has it, `StorageError` when it cannot be used.
+    The tables are made, or brought to this program's version, unless others have the database.
+    Raises `DatabaseOwned` when another process has it alone, or has it at all and it is not to be
+    shared; `StorageError` when it cannot be used.
     """
     async with AsyncExitStack() as stack:
+        if shared:
+            with explained(url):
+                storage = await _open_shared(url, stack, timed)
+            yield storage
+            return
         with explained(url):
             ownership = await _owned(url, stack)
             await _migrate(url, owned=True)
             await ownership.take(server)
             await stack.enter_async_context(ownership.watching())
-            storage = await _open(url, stack, ownership, timed)
+            writer = PostgresWriter(connecting(url), ownership.fence, ownership.refused, timed)
+            stack.push_async_callback(writer.aclose)
+            storage = await _open(url, stack, writer)
         yield storage
 
 
@@ -134,24 +130,50 @@ async def _migrate(url: str, *, owned: bool) -> tuple[int, int]:
     return before, now
 
 
-async def _open(
-    url: str,
-    stack: AsyncExitStack,
-    ownership: Ownership,
-    timed: Callable[[float], None] | None,
+async def _open_shared(
+    url: str, stack: AsyncExitStack, timed: Callable[[float], None] | None
 ) -> Storage:
-    writer = PostgresWriter(connecting(url), ownership.fence, ownership.refused, timed)
+    await _migrate(url, owned=False)
+    connections = PostgresReader(connecting(url), CONNECTIONS)
+    stack.push_async_callback(connections.aclose)
+    notices = PostgresNotices(connecting(url), connections)
+    stack.push_async_callback(notices.aclose)
+    if not await notices.share():
+        owner = await asyncio.to_thread(owner_now, url)
+        raise DatabaseOwned(place(url), owner, kind="database", owner_now=lambda: owner_now(url))
+    writer = PostgresWriter(connecting(url), _durability, _not_refused, timed)
     stack.push_async_callback(writer.aclose)
+    fleet = Fleet(
+        PostgresJobs(connections),
+        notices,
+        lambda: PostgresJobs(PostgresReader(connecting(url, statement_timeout=CONNECT_TIMEOUT), 1)),
+    )
+    return await _open(url, stack, writer, fleet)
+
+
+def _durability(durable: bool) -> str:
+    """What a transaction begins with, that waits for the disk or does not."""
+    return "SELECT 1" if durable else "SELECT set_config('synchronous_commit', 'off', true)"
+
+
+def _not_refused(_: psycopg.Error) -> None:
+    """Nobody has the database alone, so that no transaction is refused as a whole."""
+
+
+async def _open(
+    url: str, stack: AsyncExitStack, writer: PostgresWriter, fleet: Fleet | None = None
+) -> Storage:
     reader = PostgresReader(connecting(url))
     stack.push_async_callback(reader.aclose)
     searcher = PostgresReader(connecting(url, statement_timeout=LONGEST), SEARCHERS)
     stack.push_async_callback(searcher.aclose)
-    index = PostgresIndex(reader, writer, searcher)
+    index = (SharedIndex if fleet else PostgresIndex)(reader, writer, searcher)
     await index.open()
-    outbox = SqlOutbox(reader, writer, _LISTS)
+    outbox = (SharedOutbox if fleet else SqlOutbox)(reader, writer, _LISTS)
     await outbox.open()
     spending = SqlSpending(reader, writer)
-    await spending.count_left()
+    if fleet is None:  # else others make calls just now
+        await spending.count_left()
     sizes: dict[str, int] = {}
     await stack.enter_async_context(_measured(reader, sizes))
 
@@ -162,7 +184,7 @@ async def _open(
         backend="postgres",
         saver=PostgresSaver(reader, writer),
         reader=PostgresSaver(reader, writer),
-        store=PostgresStore(reader, writer),
+        store=(SharedStore if fleet else PostgresStore)(reader, writer),
         index=index,
         threads=SqlThreads(reader, writer, fetch, psycopg.IntegrityError),
         spending=spending,
@@ -171,6 +193,7 @@ async def _open(
         outbox=outbox,
         audit=SqlAudit(fetch, writer),
         sizes=lambda: sizes,
+        fleet=fleet,
     )
 
 

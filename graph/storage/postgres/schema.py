@@ -5,11 +5,12 @@ the other as it is. What is JSON is text, since `jsonb` would change numbers and
 are compared byte by byte, whatever the language of the database.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from graph.state.status import SETTLED, SETTLED_OR_WAITING, UNSETTLED
 from graph.storage.postgres.connection import SCHEMA, Connection, execute
+from graph.storage.postgres.jobs import LEASE_TABLES, job_tables
 from graph.storage.postgres.ownership import APPLICATION, FENCED, OWNER, TABLES, WRITERS
 from graph.storage.sql.audit import ANSWER, FIRST_ENTRY
 from graph.storage.sql.statements import NUMBERS, listed
@@ -316,11 +317,12 @@ _OWNER = f"""
 """  # noqa: S608 - constants only
 
 #: Steps from each version of the tables to the next.
-MIGRATIONS: Sequence[Sequence[str]] = (
+MIGRATIONS: Sequence[Sequence[str | Callable[[], str]]] = (
     (
         *(_RUNS, _WORDS, _OWNERS, _KEYS, _SPENDING, _THREADS, _OUTBOX, _AUDIT, _LEAVING),
         *(_CHECKPOINTS, _STORE, _OWNER),
     ),
+    (job_tables, LEASE_TABLES),
 )
 
 #: The version that this program writes; a database with a higher one is not opened.
@@ -367,7 +369,8 @@ async def _upgrade(connection: Connection, place: str, present: int) -> None:
         )
     for step in MIGRATIONS[present:]:
         for statements in step:
-            await execute(connection, statements)
+            sql = statements if isinstance(statements, str) else statements()
+            await execute(connection, sql)
     await execute(connection, "UPDATE version SET number = ?", [VERSION])
 
 

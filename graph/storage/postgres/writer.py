@@ -12,7 +12,9 @@ from typing import Any
 
 import psycopg
 
+from graph.storage.fleet import LeaseLost, lease
 from graph.storage.postgres.connection import Connect, Connection, execute
+from graph.storage.postgres.jobs import LEASE_LOST, check
 from graph.storage.sql.statements import Statement
 
 #: Most submissions in one transaction, so that none waits long for the others, and most bytes of
@@ -65,13 +67,21 @@ class PostgresWriter:
         The death of the process after this returned loses nothing; one of the database's machine
         may, unless it was `durable`. A caller that is cancelled does not undo its write. Raises
         `psycopg.Error`, and then nothing of it was written, unless the connection was lost: then
-        that is not known.
+        that is not known. Raises `LeaseLost` where another process executes by now the run that
+        is executed here; then nothing was written either.
         """
         if self._closed:
             raise psycopg.InterfaceError("the database is closed")
         done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        if (mine := lease.get()) is not None:
+            statements = (check(mine), *statements)
         self._submitted.put_nowait(_Submission(statements, durable, done))
-        return await done
+        try:
+            return await done
+        except psycopg.DatabaseError as error:
+            if error.sqlstate == LEASE_LOST:
+                raise LeaseLost from None
+            raise
 
     async def aclose(self) -> None:
         """Write what was submitted, then close the connection."""
@@ -97,6 +107,10 @@ class PostgresWriter:
         outcomes: list[int | Exception]
         try:
             outcomes = [*await self._transaction(batch)]
+        except psycopg.errors.DeadlockDetected:
+            # With another process, over rows of several owners: each of them alone is in no other's
+            # way.
+            outcomes = [await self._alone(one) for one in batch]
         except psycopg.OperationalError as error:
             self._refused(error)
             # The database is not there or its disk full, which is no better for each of them alone.

@@ -123,7 +123,7 @@ class SqlIndex(ABC):
             "UPDATE runs SET cancel_at = coalesce(cancel_at, ?), cancel_by = coalesce(cancel_by, ?)"  # noqa: S608 - constants only
             f" WHERE run_id = ? AND status IN ({', '.join('?' * len(sources))})"
         )
-        return await self._writer.write((update, (at, by, run_id, *sources)), durable=True) > 0
+        return await self._order(run_id, (update, (at, by, run_id, *sources)))
 
     async def decide(
         self, run_id: str, approval_answer: ApprovalAnswer, *, generation: int = 0
@@ -131,7 +131,7 @@ class SqlIndex(ABC):
         if (question := approval_answer.get("question")) is not None:
             return await self._answer(run_id, approval_answer, question, generation)
         values = (json.dumps(approval_answer), run_id)
-        return await self._writer.write((_DECIDE, values), durable=True) > 0
+        return await self._order(run_id, (_DECIDE, values))
 
     async def resolve(self, run_id: str, answer: DoubtAnswer, *, generation: int) -> bool:
         return await self._answer(run_id, answer, answer["question"], generation)
@@ -147,8 +147,7 @@ class SqlIndex(ABC):
         asked = (question, question, run_id, generation, question)
         values = (json.dumps(answer), run_id, generation, question)
         # Who has read the question in the checkpoint may come before the row was told of it.
-        statements = ((_ASK, asked), (_RESOLVE, values))
-        return await self._writer.write(*statements, durable=True) > 0
+        return await self._order(run_id, (_ASK, asked), (_RESOLVE, values))
 
     async def note_learned(self, run_id: str, learned: Learned) -> None:
         await self._writer.write((_NOTE_LEARNED, (json.dumps(learned), run_id)), durable=True)
@@ -165,7 +164,11 @@ class SqlIndex(ABC):
     async def request_retry(self, run_id: str, command: RetryCommand) -> bool:
         generation = command["generation"]
         values = (generation, json.dumps(command), run_id, generation - 1)
-        return await self._writer.write((_RETRY, values), durable=True) > 0
+        return await self._order(run_id, (_RETRY, values))
+
+    async def _order(self, run_id: str, *statements: Statement) -> bool:
+        """Store what somebody has ordered of a run; whether the last statement did."""
+        return await self._writer.write(*statements, durable=True) > 0
 
     async def note_start(self, run_id: str, *, starts: int, checkpoint_id: str | None) -> None:
         values = (starts, checkpoint_id, int(starts > 0), run_id)

@@ -12,7 +12,7 @@ _HOLD = (
 
 _RELEASE = "DELETE FROM spending_held WHERE run = ? AND call = ?"
 
-_LEFT = "SELECT run, call, day, owner, usd, tokens FROM spending_held"
+_LEFT = "SELECT run, call, day, owner, usd, tokens FROM spending_held WHERE run = coalesce(?, run)"
 
 _FIND = "SELECT usd, tokens, calls FROM spending WHERE day = ? AND owner = ?"
 
@@ -52,12 +52,11 @@ class SqlSpending:
         [row] = await self._reader.execute_fetchall(_HELD, (day, owner))
         return Spent(*row)
 
-    async def count_left(self) -> None:
-        """Count, with all that they may have cost, the calls that a killed process has left.
-
-        A run makes its call again, which is another one to whoever is paid.
-        """
-        for run_id, key, day, owner, usd, tokens in await self._reader.execute_fetchall(_LEFT):
+    async def count_left(self, of_run: str | None = None) -> None:
+        # A run makes its call again, which is another one to whoever is paid.
+        for run_id, key, day, owner, usd, tokens in await self._reader.execute_fetchall(
+            _LEFT, (of_run,)
+        ):
             await self._writer.write(
                 (_RELEASE, (run_id, key)),
                 _added(day, owner, Cost(usd=usd, tokens=tokens)),

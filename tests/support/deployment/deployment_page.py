@@ -24,6 +24,7 @@ def blocks(language: str) -> list[str]:
     BACKUP_FOLDER,
     CONTAINER_BACKUP,
     POSTGRES,
+    FLEET,
     UPGRADE,
     CONTAINER_UPGRADE,
     TRACES,

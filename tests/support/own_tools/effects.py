@@ -1,5 +1,6 @@
 """Tools with an effect that can be counted: a line in the file that NOTES names, for each call."""
 
+import asyncio
 import os
 import time
 from pathlib import Path
@@ -35,6 +36,18 @@ async def send(words: str, call: ToolCall) -> Any:
 
     async def effect() -> tuple[str, list[PutOp]]:
         place = namespace("sent", call.owner)
+        return words, [PutOp(place, call.step_key, {"words": words}, index=False)]
+
+    return await once(call, effect)
+
+
+@tool(idempotent=True, phrases=["lay {words}"])
+async def lay(words: str, call: ToolCall) -> Any:
+    """As `send`, after PAUSE seconds, so that there is time to die in it."""
+    await asyncio.sleep(float(os.environ.get("PAUSE", "0")))
+
+    async def effect() -> tuple[str, list[PutOp]]:
+        place = namespace("laid", call.owner)
         return words, [PutOp(place, call.step_key, {"words": words}, index=False)]
 
     return await once(call, effect)

@@ -15,13 +15,13 @@ from graph.commands.cancel import AlreadySettled
 from graph.commands.deletion import NotSettled
 from graph.models.daily_budget import Account, DailyLimit
 from graph.queue.executor import Executor, Load
+from graph.queue.quotas import Quotas, Usage
 from graph.record.explain import Explanation, explain
 from graph.record.record import Record, record_of
 from graph.runs.accept import refuse_second
 from graph.runs.choice import NO_OPTIONS, RunOptions
 from graph.runs.context import RunNotFound
 from graph.runs.live import Broadcaster, LiveRuns
-from graph.runs.quotas import Quotas, Usage
 from graph.runs.settled import SettledRuns
 from graph.runs.threads import ThreadNotFound
 from graph.runs.watch import RunSubscription

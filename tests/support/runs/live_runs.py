@@ -13,11 +13,11 @@ from graph.build import RunGraph, build_graph
 from graph.models.breaker import CircuitBreaker
 from graph.queue.executor import Executor
 from graph.queue.model_calls import ModelCalls
+from graph.queue.quotas import NO_QUOTAS, Quotas
 from graph.record.events import Event, events
 from graph.record.record import Record
 from graph.runs.context import RunPolicy, make_context
 from graph.runs.live import LiveRuns
-from graph.runs.quotas import NO_QUOTAS, Quotas
 from graph.service import Runs
 from graph.state import DEFAULT_LIMITS, Approve, Channels, Limits, RunState, whole
 from graph.storage.storage import Storage
@@ -227,7 +227,7 @@ async def process(
     try:
         yield runs
     finally:
-        await runs.stop_sweeping()
+        await runs.approval_gate.stop_sweeping()
         await (runs.close(grace=0.05) if orderly else executor.stop(grace=0))
 
 

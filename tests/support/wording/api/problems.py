@@ -20,11 +20,11 @@ from graph.commands.replay import NotReplayable
 from graph.commands.resolve import NotInDoubt
 from graph.commands.retry import NoBackoff, NotPlanned, NotRetryable, RetryRejected
 from graph.queue.executor import QueueFull
+from graph.queue.quotas import NoRoom, RunUsedUp, TooManyPosts
 from graph.runs.accept import KeyReused, NotAccepting
 from graph.runs.choice import ChoiceRejected
 from graph.runs.context import RunNotFound
 from graph.runs.history import CheckpointNotFound
-from graph.runs.quotas import NoRoom, RunUsedUp, TooManyPosts
 from graph.runs.replay import LiveRejected
 from graph.runs.threads import ThreadNotFound
 from graph.service import PromptRejected

@@ -1,0 +1,364 @@
+"""Runs of a database that many processes share: executed by any of them, ordered about from all.
+
+What is ordered is stored with a job that carries it out, in one transaction; news only make it
+sooner. A process that does not execute a run reads its states when it hears that they changed, and
+looks each second for what it did not hear.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Container, Coroutine
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from graph.queue.executor import Job
+from graph.queue.worker import LOOK, Carried, Heart, JobWorker
+from graph.runs.context import RunContext, RunNotFound
+from graph.runs.live import LiveRun, Speech
+from graph.runs.runner import CANCEL_WAIT, Runner
+from graph.runs.watch import AnswerDelta
+from graph.state import RunState
+from graph.state.row import RunRow
+from graph.state.status import SETTLED
+from graph.storage.fleet import (
+    NO_LEASE,
+    Fleet,
+    HeldRun,
+    LeaseLost,
+    News,
+    QueuedRun,
+    StoredRun,
+    lease,
+)
+from graph.storage.storage import Storage
+
+logger = logging.getLogger("runwright.runs")
+
+
+class Orders(Protocol):
+    """Carries out what was ordered of runs, and stored before, here or elsewhere."""
+
+    async def cancel(self, run_id: str) -> None:
+        """As `Runner.cancel`."""
+
+    async def decide(self, run_id: str) -> None:
+        """As `Runner.decide`."""
+
+    async def hurry(self, run_id: str) -> bool:
+        """As `Runner.hurry`."""
+
+
+@dataclass(eq=False)
+class _Execution:
+    """A run that is executed here, under a lease."""
+
+    taken: QueuedRun
+    lost: bool = False
+    hurries: int = 0
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class FleetRuns:
+    """What one process has to do with the runs of all: watches, orders and, as a worker, executes.
+
+    `make_heart` makes what gives the worker's signs of life.
+    """
+
+    def __init__(
+        self,
+        context: RunContext,
+        runner: Runner,
+        fleet: Fleet,
+        make_heart: Callable[[int], Heart] | None = None,
+    ) -> None:
+        self._context, self._runner = context, runner
+        self._storage: Storage = context.storage
+        self._executor, self._runs = context.executor, context.live
+        self._jobs, self._notices = fleet.jobs, fleet.notices
+        self._executions: dict[str, _Execution] = {}
+        self._stopping = False
+        self._stack = AsyncExitStack()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._orders: set[asyncio.Task[None]] = set()
+        self._worker: JobWorker | None = None
+        self._watching = _Watching(context, fleet)
+        self._speech = Speech(fleet, context.storage.errors)
+        self._make_heart = make_heart or (lambda worker: Heart(fleet.other_jobs, worker))
+
+    async def open(self, *, work: bool) -> None:
+        """Begin to hear, and to take jobs if it is to `work`. Raises what the storage raises."""
+        self._executor.start(self._execute, self._release)
+        self._context.broadcaster.shared = True
+        if work:
+            self._worker = JobWorker(
+                self._jobs,
+                self._make_heart,
+                self._storage.errors,
+                room=self._has_room,
+                carry=self._carry,
+                ordered=self._ordered,
+                lose=self._lose,
+            )
+            await self._jobs.audit()
+            await self._worker.open()
+            self._runs.overhears = self._speech.hear
+            self._tasks.append(asyncio.create_task(self._speech.store()))
+        self._tasks += [
+            asyncio.create_task(self._watching.read()),
+            asyncio.create_task(self._look()),
+        ]
+        await self._stack.enter_async_context(self._notices.hearing(self._hear))
+
+    async def stop_taking(self) -> None:
+        """Take no further jobs."""
+        self._stopping = True
+        if self._worker:
+            await self._worker.stop_taking()
+
+    async def close(self) -> None:
+        """Give back what has not ended, and hear no more."""
+        if self._worker:
+            await self._worker.close()
+        for task in (*self._tasks, *self._orders):
+            task.cancel()
+        await asyncio.gather(*self._tasks, *self._orders, return_exceptions=True)
+        await self._stack.aclose()
+
+    # Orders, which were stored with a job.
+
+    async def cancel(self, run_id: str) -> None:
+        """Return when the run is settled, or after `CANCEL_WAIT` seconds."""
+        await self._until(run_id, lambda state: state["status"] in SETTLED)
+
+    async def decide(self, run_id: str) -> None:
+        """Return when the run waits no more, or after `CANCEL_WAIT` seconds."""
+        await self._until(run_id, lambda state: state["status"] != "waiting")
+
+    async def hurry(self, run_id: str) -> bool:
+        """Tell whoever executes the run not to wait for its next attempt; whether it does."""
+        state = await self._context.reader.state(run_id)
+        planning = state.get("planning")
+        if not (state["not_before"] or (planning and planning["not_before"])):
+            return False
+        with self._storage.available():
+            hurried = await self._jobs.hurry(run_id)
+        self._notices.tell(run_id, "ordered")
+        return hurried
+
+    async def _until(self, run_id: str, holds: Callable[[RunState], bool]) -> None:
+        self._notices.tell(run_id, "ordered")
+        with suppress(TimeoutError, RunNotFound):
+            async with (
+                asyncio.timeout(CANCEL_WAIT),
+                self._context.broadcaster.watching(run_id, latest=True) as subscription,
+            ):
+                while subscription.state and not holds(subscription.state):
+                    if subscription.ended or subscription.closed:
+                        return
+                    await subscription.after(len(subscription.events))
+
+    # What is heard.
+
+    def _hear(self, news: News, run_id: str) -> None:
+        if news in ("ordered", "queued", "missed") and self._worker:
+            (self._worker.look if news == "ordered" else self._worker.ring)()
+        if news == "missed":
+            self._watching.look.set()
+        elif news == "changed" and run_id not in self._executions:
+            self._watching.heard(run_id)
+
+    async def _look(self) -> None:
+        """Look each second for what was not heard."""
+        while True:
+            with suppress(*self._storage.errors):
+                self._executor.elsewhere = await self._jobs.waiting()
+                await self._watching.catch_up(self._executions)
+            self._watching.look.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOOK):
+                    await self._watching.look.wait()
+
+    # Execution.
+
+    def _has_room(self) -> bool:
+        """Whether a run that is taken now begins soon: others may have the room for it."""
+        load = self._executor.load()
+        waiting = load["queued"] + sum(
+            not execution.ended.is_set() and self._not_begun(run_id)
+            for run_id, execution in self._executions.items()
+        )
+        taken = load["in_flight"] + load["queued"] < load["max_in_flight"]
+        return taken and waiting < max(1, load["max_executing"] // 4)
+
+    def _not_begun(self, run_id: str) -> bool:
+        live = self._runs.get(run_id)
+        return live is None or (live.task is None and not live.queued)
+
+    async def _carry(self, taken: QueuedRun) -> Carried:
+        run_id, index = taken.run_id, self._storage.index
+        row = await index.find(run_id)
+        if row is None or not await self._is_due(row):
+            return Carried("done", row.thread if row else "")
+        if taken.lease.attempts:
+            await self._storage.spending.count_left(run_id)
+        execution = self._executions[run_id] = _Execution(taken)
+        try:
+            self._begin(self._runs.of(run_id), row, taken)
+            await execution.ended.wait()
+        finally:
+            del self._executions[run_id]
+        if execution.lost:
+            return Carried("lost")
+        row = await index.find(run_id)
+        if row is None or row.status in SETTLED or row.status == "waiting":
+            return Carried("done", row.thread if row else "")
+        return await self._give_back(taken)
+
+    async def _is_due(self, row: RunRow) -> bool:
+        """Whether there is something to be done about a run now."""
+        if row.status in SETTLED:
+            return False
+        if row.cancel_at is not None:
+            return True
+        if row.status == "waiting":
+            return row.approval_answer is not None
+        head = await self._storage.threads.head(row.thread)
+        return head is None or head.run_id == row.run_id
+
+    def _begin(self, live: LiveRun, row: RunRow, taken: QueuedRun) -> None:
+        if row.cancel_at is not None or row.status == "waiting":
+            # Somebody waits for it: it begins at once, without a slot.
+            live.reason, live.owner = "recovered" if row.cancel_at else "decided", row.owner
+            self._context.turns.begin(live, row.thread)
+            self._executor.interrupt(live)
+        elif taken.lease.attempts:
+            self._runner.enqueue_unfinished(row, is_head=True)
+        else:
+            live.reason = "new" if taken.new else "decided"
+            live.row = row if taken.new else None
+            self._context.turns.enqueue_head(live, row)
+
+    async def _give_back(self, taken: QueuedRun) -> Carried:
+        """Let another go on with a run that was left in order, as at the end of this process."""
+        live = self._runs.of(taken.run_id)
+        live.unsettled = False
+        self._runs.release(live)
+        if not self._stopping:
+            return Carried("again", pause=LOOK)
+        token = lease.set(taken.lease)
+        try:
+            await self._storage.index.note_start(taken.run_id, starts=0, checkpoint_id=None)
+        except LeaseLost:
+            return Carried("lost")
+        finally:
+            lease.reset(token)
+        return Carried("again")
+
+    async def _execute(self, run_id: str) -> None:
+        """As `Runner.execute`, but what it writes is refused once another process has the run."""
+        execution = self._executions.get(run_id)
+        lease.set(execution.taken.lease if execution else NO_LEASE)
+        if execution is None or execution.lost:
+            return
+        if self._worker:
+            self._worker.ring()  # there may be room for another one
+        try:
+            await self._runner.execute(run_id)
+        except LeaseLost:
+            execution.lost = True
+            logger.warning("run is executed elsewhere", extra={"run_id": run_id})
+        if execution.lost:
+            self._runs.of(run_id).unsettled = False
+
+    def _release(self, job: Job) -> None:
+        if execution := self._executions.get(job.run_id):
+            execution.ended.set()
+        self._runs.release(job)
+        if self._worker:
+            self._worker.ring()
+
+    def _ordered(self, taken: QueuedRun, held: HeldRun) -> None:
+        execution = self._executions.get(taken.run_id)
+        if execution is None or execution.taken is not taken:
+            return
+        live = self._runs.get(taken.run_id)
+        if held.cancelled and live and live.reason != "cancelling":
+            self._do(self._runner.cancel(taken.run_id))
+        elif held.hurries > execution.hurries:
+            execution.hurries = held.hurries
+            self._do(self._hurry(taken.run_id))
+
+    async def _hurry(self, run_id: str) -> None:
+        await self._runner.hurry(run_id)
+
+    def _lose(self, taken: QueuedRun) -> None:
+        execution, live = self._executions.get(taken.run_id), self._runs.get(taken.run_id)
+        if execution is None or execution.taken is not taken or execution.lost or live is None:
+            return
+        execution.lost = True
+        logger.warning("run is executed elsewhere", extra={"run_id": taken.run_id})
+        self._executor.interrupt(live)
+
+    def _do(self, order: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(order)
+        self._orders.add(task)
+        task.add_done_callback(self._orders.discard)
+
+
+class _Watching:
+    """Reads the states of runs that are executed elsewhere, and watched here."""
+
+    def __init__(self, context: RunContext, fleet: Fleet) -> None:
+        self._context, self._jobs = context, fleet.jobs
+        self._due: dict[str, None] = {}
+        self._wake = asyncio.Event()
+        self._seen: dict[str, StoredRun] = {}
+        self._spoken: dict[str, int] = {}
+        self.look = asyncio.Event()
+
+    def heard(self, run_id: str) -> None:
+        """A run has changed, or its answer has got longer."""
+        if self._context.broadcaster.follows(run_id):
+            self._due[run_id] = None
+            self._wake.set()
+
+    async def catch_up(self, here: Container[str]) -> None:
+        """Look what was not heard of those that are watched, and not executed here."""
+        runs = self._context.live
+        watched = [one.run_id for one in runs if one.subscription and one.run_id not in here]
+        self._seen = {run_id: seen for run_id, seen in self._seen.items() if run_id in watched}
+        self._spoken = {run_id: last for run_id, last in self._spoken.items() if run_id in watched}
+        if not watched:
+            return
+        for run_id, stored in (await self._jobs.stored(watched)).items():
+            if self._seen.get(run_id) != stored:
+                self._seen[run_id] = stored
+                self.heard(run_id)
+
+    async def read(self) -> None:
+        """Read what is due, until cancelled."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            due, self._due = self._due, {}
+            for run_id in due:
+                try:
+                    await self._read(run_id)
+                except RunNotFound:
+                    continue
+                except self._context.storage.errors:
+                    self._seen.pop(run_id, None)  # it is read again within a second
+                except Exception:
+                    logger.exception("run cannot be shown", extra={"run_id": run_id})
+
+    async def _read(self, run_id: str) -> None:
+        state = await self._context.reader.stored(run_id)
+        self._context.broadcaster.show(state)
+        live = self._context.live.get(run_id)
+        if live is None or live.subscription is None or state["status"] != "running":
+            return
+        last = self._spoken.get(run_id, 0)
+        for part in await self._jobs.spoken(run_id, last):
+            live.subscription.answered(AnswerDelta(text=part.text, offset=part.offset))
+            self._spoken[run_id] = part.number

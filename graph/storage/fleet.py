@@ -1,0 +1,188 @@
+"""What several processes over one database tell each other: who has which run, and what changed.
+
+A run is executed by whoever has its job; that is the lease, and its number of attempts is the
+token that a process keeps which was taken for dead. The lease is looked at within each transaction
+that is written while the run is executed.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, contextmanager, suppress
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Literal, Protocol
+from uuid import uuid4
+
+
+@dataclass(frozen=True)
+class Lease:
+    """The right to execute a run, for as long as its job is being done at this attempt."""
+
+    job: int
+    attempts: int
+
+
+#: No job has it, so that nothing is written by who executes without one.
+NO_LEASE = Lease(0, -1)
+
+
+class LeaseLost(Exception):
+    """Another process executes the run by now; nothing was written."""
+
+    def __init__(self) -> None:
+        super().__init__("the run was taken over by another process")
+
+
+#: The lease of the run that is executed in this context; None where what is written belongs to no
+#: execution, as orders and what is accepted.
+lease: ContextVar[Lease | None] = ContextVar("lease", default=None)
+
+
+@contextmanager
+def without_lease() -> Iterator[None]:
+    """Write what is to be kept whoever executes the run."""
+    token = lease.set(None)
+    try:
+        yield
+    finally:
+        lease.reset(token)
+
+
+@dataclass(frozen=True)
+class QueuedRun:
+    """A job that was taken; `new` says that nobody has begun the run, if it is a first attempt."""
+
+    run_id: str
+    lease: Lease
+    new: bool
+
+
+@dataclass(frozen=True)
+class HeldRun:
+    """What is to be known of a run that is executed here: orders that came from elsewhere.
+
+    `hurries` counts how often somebody asked not to wait for its next attempt.
+    """
+
+    lease: Lease
+    cancelled: bool
+    hurries: int
+
+
+@dataclass(frozen=True)
+class StoredRun:
+    """How far a run is, as it is stored: its latest checkpoint, and how often it was retried."""
+
+    checkpoint_id: str | None
+    generation: int
+
+
+@dataclass(frozen=True)
+class AnswerPart:
+    """Words of an answer that is being given; `number` orders those of a run."""
+
+    number: int
+    text: str
+    offset: int
+
+
+#: What is told: that a run has changed, that something was ordered of it, that there is a job, and
+#: that anything may have been missed.
+News = Literal["changed", "ordered", "queued", "missed"]
+
+#: Is told the news of a run.
+Hear = Callable[[News, str], None]
+
+
+class RunJobs(Protocol):
+    """The jobs of all processes. Each call raises what the storage raises."""
+
+    async def join(self) -> int:
+        """Become one of those that take jobs; under which number."""
+
+    async def leave(self, worker: int) -> None:
+        """Take no more; what this one has not given back is taken by others."""
+
+    async def beat(self, worker: int) -> bool:
+        """Say that this one lives; whether the others did not take it for dead meanwhile."""
+
+    async def take(self, worker: int, *, orders_only: bool) -> QueuedRun | None:
+        """Take the job that is next, or None; with `orders_only` none of a run that may wait."""
+
+    async def finish(self, lease: Lease, thread_id: str) -> None:
+        """A job is done; the run of the thread that is next gets one, if it had to wait."""
+
+    async def give_back(self, lease: Lease, *, pause: float = 0.0) -> None:
+        """Let another process take the job, in so many seconds."""
+
+    async def held(self, leases: Sequence[Lease]) -> Sequence[HeldRun]:
+        """Those of these leases that are good."""
+
+    async def doing(self, worker: int) -> Sequence[int]:
+        """The jobs that a worker is said to do."""
+
+    async def sweep(self, worker: int, left: Sequence[int], *, silent: float, steady: bool) -> int:
+        """Give back what nobody does any more; how many jobs that were.
+
+        Those `left` of this worker, of which it does not know, and if it is `steady` also what
+        those have that were `silent` for so many seconds.
+        """
+
+    async def audit(self) -> int:
+        """Give each run that is to go on a job if it has none; how many that were."""
+
+    async def hurry(self, run_id: str) -> bool:
+        """Ask whoever executes a run not to wait; whether anybody does."""
+
+    async def position(self, run_id: str) -> int | None:
+        """The place of a run among those that wait for their beginning, counted from 1."""
+
+    async def waiting(self) -> int:
+        """How many jobs wait."""
+
+    async def stored(self, run_ids: Sequence[str]) -> Mapping[str, StoredRun]:
+        """How far these runs are; of those that are gone nothing."""
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+
+    async def speak(self, run_id: str, parts: Sequence[AnswerPart]) -> None:
+        """Keep parts of an answer for who watches elsewhere, until the run is settled."""
+
+    async def spoken(self, run_id: str, after: int) -> Sequence[AnswerPart]:
+        """The parts of an answer after the number of one."""
+
+
+class Notices(Protocol):
+    """News, told to all processes soon; one that is lost is made up for by a look each second."""
+
+    def tell(self, run_id: str, news: News = "changed") -> None:
+        """Tell it to all, this process too."""
+
+    def hearing(self, hear: Hear) -> AbstractAsyncContextManager[None]:
+        """Be told, for as long as the context lasts."""
+
+
+async def is_heard(notices: Notices, seconds: float) -> bool:
+    """Whether what this process tells comes back to it in so many seconds."""
+    heard, name = asyncio.Event(), str(uuid4())
+
+    def hear(_: News, run_id: str) -> None:
+        if run_id == name:
+            heard.set()
+
+    with suppress(TimeoutError):
+        async with notices.hearing(hear), asyncio.timeout(seconds):
+            notices.tell(name)
+            await heard.wait()
+    return heard.is_set()
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """What a database has beside the rest that serves several processes."""
+
+    jobs: RunJobs
+    notices: Notices
+    #: Jobs over connections of their own, for another event loop.
+    other_jobs: Callable[[], RunJobs]

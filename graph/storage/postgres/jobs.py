@@ -1,0 +1,289 @@
+"""Jobs of runs in Procrastinate's tables, taken and given back by its rules and its functions.
+
+Its own worker is not used, and its functions that end a job are not: the worker stops itself when
+one connection fails, waits for its jobs then without a sign of life, and ends a job whoever has it
+by now. Here each statement says at which attempt it had the job.
+"""
+
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from typing import Any
+
+from graph.state.row import RunRow
+from graph.state.status import UNSETTLED
+from graph.storage.fleet import AnswerPart, HeldRun, Lease, QueuedRun, StoredRun
+from graph.storage.postgres.connection import PostgresReader
+from graph.storage.postgres.ownership import APPLICATION
+from graph.storage.sql.statements import Statement, listed
+
+#: The queues: runs in the order of acceptance, and orders, which are carried out before.
+RUNS, ORDERS = "runs", "orders"
+
+#: On which channels Procrastinate tells that there is a job.
+CHANNELS = tuple(f"procrastinate_queue_v1#{queue}" for queue in (RUNS, ORDERS))
+
+#: How Postgres names what `check_lease` raises: of a class that is none of its own.
+LEASE_LOST = "RUNLL"
+
+#: And what `note_written` raises.
+OUTDATED = "RUNOD"
+
+#: The advisory lock of who looks for jobs that nobody does.
+SWEEP = 4
+
+LEASE_TABLES = f"""
+    CREATE FUNCTION check_lease(mine bigint, at integer) RETURNS void LANGUAGE plpgsql AS $$ BEGIN
+        PERFORM 1 FROM procrastinate_jobs
+        WHERE id = mine AND status = 'doing' AND attempts = at FOR SHARE;
+        IF NOT FOUND THEN
+            RAISE EXCEPTION 'the run was taken over' USING ERRCODE = '{LEASE_LOST}';
+        END IF;
+    END $$;
+    CREATE TABLE store_versions (prefix text COLLATE "C" PRIMARY KEY, version bigint NOT NULL);
+    CREATE FUNCTION note_written(place text, seen bigint) RETURNS void LANGUAGE plpgsql AS $$ BEGIN
+        INSERT INTO store_versions AS one VALUES (place, 1) ON CONFLICT (prefix)
+            DO UPDATE SET version = one.version + 1 WHERE seen IS NULL OR one.version = seen;
+        IF NOT FOUND THEN
+            RAISE EXCEPTION 'changed since it was read' USING ERRCODE = '{OUTDATED}';
+        END IF;
+    END $$;
+    CREATE UNLOGGED TABLE answer_parts (
+        run_id text COLLATE "C" NOT NULL,
+        number bigint NOT NULL,
+        text text NOT NULL,
+        start integer NOT NULL,
+        PRIMARY KEY (run_id, number)
+    );
+    CREATE FUNCTION end_answer() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        DELETE FROM answer_parts WHERE run_id = NEW.run_id;
+        RETURN NULL;
+    END $$;
+    CREATE TRIGGER answers_ended AFTER UPDATE OF status ON runs FOR EACH ROW
+        WHEN (NEW.completed_at IS NOT NULL) EXECUTE FUNCTION end_answer()
+"""  # noqa: S608 - constants only
+
+
+def job_tables() -> str:
+    """Procrastinate's own tables, of the one version that is pinned."""
+    return files("procrastinate").joinpath("sql", "schema.sql").read_text()
+
+
+def check(lease: Lease) -> Statement:
+    """What fails in a transaction of who has not the lease any more."""
+    return "SELECT check_lease(?, ?)", (lease.job, lease.attempts)
+
+
+def queueing(row: RunRow) -> Statement:
+    """What gives a run that was written just before its first job."""
+    return _QUEUE, (row.run_id,)
+
+
+def ordering(run_id: str) -> Statement:
+    """What gives a run a job before those that wait, or moves the one that it has."""
+    return _ORDER, (run_id,)
+
+
+_COLUMNS = "procrastinate_jobs (queue_name, priority, task_name, lock, queueing_lock, args)"
+
+#: Of two jobs of one run only one is done at a time (`lock`) and one waits (`queueing_lock`).
+_QUEUE = f"""
+    INSERT INTO {_COLUMNS} SELECT '{RUNS}', 0, 'run', run_id, run_id, '{{"new": true}}' FROM runs
+    WHERE run_id = ? ON CONFLICT DO NOTHING
+"""  # noqa: S608 - constants only
+
+_ORDER = f"""
+    INSERT INTO {_COLUMNS} SELECT '{ORDERS}', 1, 'run', run_id, run_id, '{{}}' FROM runs
+    WHERE run_id = ?
+    ON CONFLICT (queueing_lock) WHERE status = 'todo'
+    DO UPDATE SET queue_name = '{ORDERS}', priority = 1, scheduled_at = NULL
+"""  # noqa: S608 - constants only
+
+_TAKE = """
+    SELECT id, attempts, queueing_lock, coalesce((args->>'new')::boolean, FALSE)
+    FROM procrastinate_fetch_job_v2(?::varchar[], ?) WHERE id IS NOT NULL
+"""
+
+#: The run that the thread is at has no job where it found another one before it.
+_FINISH = f"""
+    DELETE FROM procrastinate_jobs WHERE id = ? AND attempts = ? AND status = 'doing' RETURNING id;
+    INSERT INTO {_COLUMNS} SELECT '{RUNS}', 0, 'run', run_id, run_id, '{{}}' FROM (
+        SELECT run_id, status FROM runs WHERE thread_id = ? AND status IN ({listed(UNSETTLED)})
+        ORDER BY status = 'pending', number LIMIT 1
+    ) AS head WHERE status = 'pending' AND NOT EXISTS (
+        SELECT 1 FROM procrastinate_jobs WHERE lock = run_id AND status = 'doing'
+    ) ON CONFLICT DO NOTHING
+"""  # noqa: S608 - constants only
+
+#: Where another job of the run waits, that one goes on instead, and knows of the attempts.
+_GIVE_BACK = """
+    WITH gone AS (
+        SELECT one.id, twin.id AS twin, one.attempts FROM procrastinate_jobs AS one
+        LEFT JOIN procrastinate_jobs AS twin
+        ON twin.queueing_lock = one.queueing_lock AND twin.status = 'todo'
+        WHERE one.status = 'doing' AND {which} FOR UPDATE OF one
+    ), joined AS (
+        UPDATE procrastinate_jobs SET attempts = gone.attempts + 1 FROM gone
+        WHERE procrastinate_jobs.id = gone.twin
+    ), removed AS (
+        DELETE FROM procrastinate_jobs USING gone
+        WHERE procrastinate_jobs.id = gone.id AND gone.twin IS NOT NULL
+    )
+    UPDATE procrastinate_jobs SET status = 'todo', attempts = gone.attempts + 1, worker_id = NULL,
+        scheduled_at = {at}
+    FROM gone WHERE procrastinate_jobs.id = gone.id AND gone.twin IS NULL
+    RETURNING pg_notify('{channel}', '')
+"""
+
+_NOW = {"at": "NULL", "channel": CHANNELS[0]}
+
+_GIVE_BACK_ONE = _GIVE_BACK.format(which="one.id = ? AND one.attempts = ?", **_NOW)
+
+_GIVE_BACK_LATER = _GIVE_BACK.format(
+    which="one.id = ? AND one.attempts = ?",
+    at="now() + make_interval(secs => ?)",
+    channel=CHANNELS[0],
+)
+
+_GIVE_BACK_GHOSTS = _GIVE_BACK.format(which="one.worker_id = ? AND one.id = ANY(?)", **_NOW)
+
+#: A worker that has left in order or was forgotten has no number in its jobs any more.
+_GIVE_BACK_STALLED = _GIVE_BACK.format(which="one.worker_id IS NULL", **_NOW)
+
+_FORGET = """
+    DELETE FROM procrastinate_workers WHERE id <> ?
+    AND last_heartbeat < now() - make_interval(secs => ?)
+    AND pg_try_advisory_xact_lock(?, ?) RETURNING id
+"""
+
+_DOING = "SELECT id FROM procrastinate_jobs WHERE worker_id = ? AND status = 'doing'"
+
+_HELD = """
+    SELECT job.id, job.attempts, coalesce(run.cancel_at IS NOT NULL, FALSE),
+        coalesce((job.args->>'hurries')::integer, 0)
+    FROM procrastinate_jobs AS job LEFT JOIN runs AS run ON run.run_id = job.lock
+    WHERE job.id = ANY(?) AND job.status = 'doing'
+"""
+
+_HURRY = """
+    UPDATE procrastinate_jobs SET args = jsonb_set(
+        args, '{hurries}', to_jsonb(coalesce((args->>'hurries')::integer, 0) + 1)
+    ) WHERE lock = ? AND status = 'doing' RETURNING id
+"""
+
+#: Runs that another program has written, or the mode of one process, have no jobs.
+_AUDIT = f"""
+    INSERT INTO {_COLUMNS} SELECT '{RUNS}', 0, 'run', run_id, run_id, '{{}}' FROM runs
+    WHERE (status IN ('pending', 'running')
+        OR status = 'waiting' AND (decision IS NOT NULL OR cancel_at IS NOT NULL))
+    AND NOT EXISTS (SELECT 1 FROM procrastinate_jobs AS job
+        WHERE job.queueing_lock = run_id AND job.status IN ('todo', 'doing'))
+    AND (status <> 'pending' OR cancel_at IS NOT NULL OR NOT EXISTS (SELECT 1 FROM runs AS other
+        WHERE other.thread_id = runs.thread_id AND other.run_id <> runs.run_id
+        AND other.status IN ({listed(UNSETTLED)})
+        AND (other.status <> 'pending' OR other.number < runs.number)))
+    ORDER BY rowid ON CONFLICT DO NOTHING RETURNING id
+"""  # noqa: S608 - constants only
+
+_POSITION = """
+    SELECT (SELECT count(*) FROM procrastinate_jobs AS other
+        WHERE other.status = 'todo' AND other.id <= job.id)
+    FROM procrastinate_jobs AS job WHERE job.queueing_lock = ? AND job.status = 'todo'
+"""
+
+_WAITING = "SELECT count(*) FROM procrastinate_jobs WHERE status = 'todo'"
+
+_STORED = """
+    SELECT run_id, (SELECT max(checkpoint_id) FROM checkpoints WHERE thread_id = run_id
+        AND checkpoint_ns = ''), generation
+    FROM runs WHERE run_id = ANY(?)
+"""
+
+_SPEAK = """
+    INSERT INTO answer_parts SELECT ?, * FROM unnest(?::bigint[], ?::text[], ?::int[])
+    ON CONFLICT DO NOTHING RETURNING number
+"""
+
+_SPOKEN = """
+    SELECT number, text, start FROM answer_parts WHERE run_id = ? AND number > ?
+    ORDER BY number
+"""
+
+
+class PostgresJobs:
+    """Each call is a transaction of its own, on connections that nothing else holds up."""
+
+    def __init__(self, connections: PostgresReader) -> None:
+        self._connections = connections
+
+    async def join(self) -> int:
+        [(worker,)] = await self._rows("SELECT worker_id FROM procrastinate_register_worker_v1()")
+        return int(worker)
+
+    async def leave(self, worker: int) -> None:
+        await self._rows("SELECT procrastinate_unregister_worker_v1(?)", worker)
+
+    async def beat(self, worker: int) -> bool:
+        sql = "UPDATE procrastinate_workers SET last_heartbeat = now() WHERE id = ? RETURNING 1"
+        return bool(await self._rows(sql, worker))
+
+    async def take(self, worker: int, *, orders_only: bool) -> QueuedRun | None:
+        queues = [ORDERS] if orders_only else [ORDERS, RUNS]
+        for job, attempts, run_id, new in await self._rows(_TAKE, queues, worker):
+            return QueuedRun(run_id, Lease(job, attempts), new)
+        return None
+
+    async def finish(self, lease: Lease, thread_id: str) -> None:
+        await self._rows(_FINISH, lease.job, lease.attempts, thread_id)
+
+    async def give_back(self, lease: Lease, *, pause: float = 0.0) -> None:
+        if pause:
+            await self._rows(_GIVE_BACK_LATER, lease.job, lease.attempts, pause)
+        else:
+            await self._rows(_GIVE_BACK_ONE, lease.job, lease.attempts)
+
+    async def held(self, leases: Sequence[Lease]) -> Sequence[HeldRun]:
+        rows = await self._rows(_HELD, [one.job for one in leases])
+        return [HeldRun(Lease(job, at), cancelled, hurries) for job, at, cancelled, hurries in rows]
+
+    async def doing(self, worker: int) -> Sequence[int]:
+        return [job for (job,) in await self._rows(_DOING, worker)]
+
+    async def sweep(self, worker: int, left: Sequence[int], *, silent: float, steady: bool) -> int:
+        given = 0
+        if left:
+            given += len(await self._rows(_GIVE_BACK_GHOSTS, worker, [*left]))
+        if steady:
+            await self._rows(_FORGET, worker, silent, APPLICATION, SWEEP)
+            given += len(await self._rows(_GIVE_BACK_STALLED))
+        return given
+
+    async def audit(self) -> int:
+        return len(await self._rows(_AUDIT))
+
+    async def hurry(self, run_id: str) -> bool:
+        return bool(await self._rows(_HURRY, run_id))
+
+    async def position(self, run_id: str) -> int | None:
+        return next((int(place) for (place,) in await self._rows(_POSITION, run_id)), None)
+
+    async def waiting(self) -> int:
+        [(count,)] = await self._rows(_WAITING)
+        return int(count)
+
+    async def stored(self, run_ids: Sequence[str]) -> Mapping[str, StoredRun]:
+        rows = await self._rows(_STORED, [*run_ids])
+        return {run_id: StoredRun(latest, generation) for run_id, latest, generation in rows}
+
+    async def speak(self, run_id: str, parts: Sequence[AnswerPart]) -> None:
+        columns = ("number", "text", "offset")
+        values = ([getattr(part, name) for part in parts] for name in columns)
+        await self._rows(_SPEAK, run_id, *values)
+
+    async def spoken(self, run_id: str, after: int) -> Sequence[AnswerPart]:
+        return [AnswerPart(*row) for row in await self._rows(_SPOKEN, run_id, after)]
+
+    async def aclose(self) -> None:
+        await self._connections.aclose()
+
+    async def _rows(self, sql: str, *values: Any) -> Sequence[Any]:
+        return await self._connections.execute_fetchall(sql, values)

@@ -1,0 +1,112 @@
+"""News between processes by NOTIFY: ids of runs only, and in transactions of their own.
+
+A transaction with a NOTIFY holds a lock of the whole database until it is on disk, so that none
+that writes a run has one. Nothing is kept for who is away: after a cut all may have been missed.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+
+import psycopg
+
+from graph.storage.fleet import Hear, News
+from graph.storage.postgres.connection import Connect, Connection, PostgresReader, execute
+from graph.storage.postgres.jobs import CHANNELS
+from graph.storage.postgres.ownership import APPLICATION, BEAT, OWNER
+
+logger = logging.getLogger("runwright.storage")
+
+#: How long news are gathered before they are told together, in seconds.
+GATHERED = 0.01
+
+#: The wait before a lost connection is made again, in seconds.
+AGAIN = 0.5
+
+_CHANNELS: Mapping[str, News] = {
+    "runwright_changed": "changed",
+    "runwright_ordered": "ordered",
+    **dict.fromkeys(CHANNELS, "queued"),
+}
+
+_TELL = """
+    SELECT count(pg_notify('runwright_' || news, run_id))
+    FROM unnest(?::text[], ?::text[]) AS told (news, run_id)
+"""
+
+#: Of a process that has the database alone, others keep out, and it of theirs.
+_SHARE = "SELECT pg_try_advisory_lock_shared(?, ?)"
+
+
+class PostgresNotices:
+    """Tells on connections that are used for more, and hears on one of its own."""
+
+    def __init__(self, connect: Connect, connections: PostgresReader) -> None:
+        self._connect = connect
+        self._connections = connections
+        self._news: dict[tuple[News, str], None] = {}
+        self._telling: asyncio.Task[None] | None = None
+        self._connection: Connection | None = None
+
+    async def share(self) -> bool:
+        """Connect, and keep out who wants the database alone; whether nobody has it alone."""
+        connection = await self._connect()
+        try:
+            cursor = await execute(connection, _SHARE, (APPLICATION, OWNER))
+            row = await cursor.fetchone()
+            for channel in _CHANNELS:
+                await connection.execute(f'LISTEN "{channel}"'.encode())
+        except BaseException:
+            await connection.close()
+            raise
+        self._connection = connection
+        return bool(row and row[0])
+
+    async def aclose(self) -> None:
+        """Tell what is left, and close the connection."""
+        while self._telling:
+            await asyncio.wait([self._telling])
+        if self._connection:
+            await self._connection.close()
+
+    def tell(self, run_id: str, news: News = "changed") -> None:
+        self._news[news, run_id] = None
+        if self._telling is None:
+            self._telling = asyncio.create_task(self._tell())
+
+    async def _tell(self) -> None:
+        try:
+            while self._news:
+                await asyncio.sleep(GATHERED)
+                told, self._news = [*self._news], {}
+                values = [news for news, _ in told], [run_id for _, run_id in told]
+                with suppress(psycopg.Error):  # all look every second
+                    await self._connections.execute_fetchall(_TELL, values)
+        finally:
+            self._telling = None
+
+    @asynccontextmanager
+    async def hearing(self, hear: Hear) -> AsyncIterator[None]:
+        task = asyncio.create_task(self._listen(hear))
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+
+    async def _listen(self, hear: Hear) -> None:
+        while True:
+            with suppress(psycopg.Error, OSError):
+                if self._connection is None or self._connection.closed:
+                    await self.share()
+                    hear("missed", "")
+                assert self._connection is not None
+                while True:
+                    async for notice in self._connection.notifies(timeout=BEAT):
+                        if news := _CHANNELS.get(notice.channel):
+                            hear(news, notice.payload)
+                    await execute(self._connection, "SELECT 1")
+            if self._connection:
+                await self._connection.close()
+            await asyncio.sleep(AGAIN)

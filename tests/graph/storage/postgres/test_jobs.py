@@ -1,0 +1,234 @@
+"""Jobs that processes share: one has a run at a time, and who had it before can do nothing."""
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from uuid import uuid4
+
+import psycopg
+import pytest
+
+from graph.state import DEFAULT_LIMITS
+from graph.state.row import IdempotencyKey, RunRow
+from graph.storage.fleet import (
+    AnswerPart,
+    Fleet,
+    Lease,
+    LeaseLost,
+    QueuedRun,
+    is_heard,
+    lease,
+    without_lease,
+)
+from graph.storage.open import open_storage
+from graph.storage.owned import DatabaseOwned
+from graph.storage.storage import Storage, StorageError
+from tests.support.databases.postgres import PostgresServer
+from tests.support.patience import patience, until
+
+#: Procrastinate's functions look for its tables on the path.
+IN_SCHEMA = "SET search_path = runwright;"
+
+
+@pytest.fixture
+async def shared(postgres: PostgresServer) -> AsyncIterator[Storage]:
+    """A database that processes share, with nothing in it."""
+    async with open_storage(postgres.empty(), shared=True) as storage:
+        yield storage
+
+
+@pytest.fixture
+def fleet(shared: Storage) -> Fleet:
+    assert shared.fleet is not None
+    return shared.fleet
+
+
+def row(**given: object) -> RunRow:
+    fields = {"run_id": str(uuid4()), "owner": "ada", "prompt": "what is 2 + 3"}
+    fields |= {"limits": DEFAULT_LIMITS, "created_at": time.time(), **given}
+    return RunRow(**fields)  # type: ignore[arg-type]
+
+
+async def taken(storage: Storage, worker: int) -> QueuedRun:
+    assert storage.fleet is not None
+    found = await storage.fleet.jobs.take(worker, orders_only=False)
+    assert found is not None
+    return found
+
+
+@asynccontextmanager
+async def under(mine: Lease) -> AsyncIterator[None]:
+    token = lease.set(mine)
+    try:
+        yield
+    finally:
+        lease.reset(token)
+
+
+async def test_an_accepted_run_has_one_job_whoever_takes_it(shared: Storage, fleet: Fleet) -> None:
+    one, other = await fleet.jobs.join(), await fleet.jobs.join()
+    accepted = row()
+    assert await shared.index.accept(accepted)
+    found = await taken(shared, one)
+    assert (found.run_id, found.new, found.lease.attempts) == (accepted.run_id, True, 0)
+    assert await fleet.jobs.take(other, orders_only=False) is None
+
+
+async def test_a_request_made_twice_has_one_job(shared: Storage, fleet: Fleet) -> None:
+    key = IdempotencyKey(name="k", fingerprint="f")
+    await shared.index.accept_once(row(), key)
+    await shared.index.accept_once(row(), key)
+    assert await fleet.jobs.waiting() == 1
+
+
+async def test_who_had_a_job_before_writes_nothing(shared: Storage, fleet: Fleet) -> None:
+    worker = await fleet.jobs.join()
+    accepted = row()
+    await shared.index.accept(accepted)
+    first = await taken(shared, worker)
+    async with under(first.lease):
+        await shared.index.note_start(accepted.run_id, starts=2, checkpoint_id=None)
+    await fleet.jobs.give_back(first.lease)
+    async with under(first.lease):
+        with pytest.raises(LeaseLost):
+            await shared.index.note_start(accepted.run_id, starts=7, checkpoint_id=None)
+        with pytest.raises(LeaseLost):
+            await shared.store.aput(("todos", "ada"), "one", {"text": "milk"})
+        with without_lease():
+            await shared.store.aput(("todos", "ada"), "two", {"text": "tea"})
+    found = await shared.index.find(accepted.run_id)
+    assert found is not None
+    assert found.starts == 2
+    assert [item.key for item in await shared.store.asearch(("todos", "ada"))] == ["two"]
+
+
+async def test_a_refused_write_does_not_fail_those_beside_it(shared: Storage) -> None:
+    async with under(Lease(0, 0)):
+        refused = shared.index.note_start("x", starts=7, checkpoint_id=None)
+        with pytest.raises(LeaseLost):
+            await refused
+    accepted = row()
+    assert await shared.index.accept(accepted)
+
+
+async def test_who_had_a_job_before_does_not_end_it(shared: Storage, fleet: Fleet) -> None:
+    worker = await fleet.jobs.join()
+    await shared.index.accept(row())
+    first = await taken(shared, worker)
+    await fleet.jobs.give_back(first.lease)
+    second = await taken(shared, worker)
+    assert second.lease == Lease(first.lease.job, 1)
+    await fleet.jobs.finish(first.lease, first.run_id)
+    await fleet.jobs.give_back(first.lease)
+    assert [held.lease for held in await fleet.jobs.held([first.lease, second.lease])] == [
+        second.lease
+    ]
+
+
+async def test_an_order_about_a_run_that_is_executed_waits_until_it_is_not(
+    shared: Storage, fleet: Fleet
+) -> None:
+    worker = await fleet.jobs.join()
+    accepted = row()
+    await shared.index.accept(accepted)
+    first = await taken(shared, worker)
+    assert await shared.index.request_cancel(accepted.run_id, at=1.0, by="ada")
+    assert await fleet.jobs.take(worker, orders_only=False) is None
+    assert [held.cancelled for held in await fleet.jobs.held([first.lease])] == [True]
+    # Given back, the order's job goes on in its place, and knows that the run was begun.
+    await fleet.jobs.give_back(first.lease)
+    second = await taken(shared, worker)
+    assert (second.run_id, second.new, second.lease.attempts) == (accepted.run_id, False, 1)
+
+
+async def test_orders_come_before_runs(shared: Storage, fleet: Fleet) -> None:
+    worker = await fleet.jobs.join()
+    first, second = row(), row()
+    await shared.index.accept(first)
+    await shared.index.accept(second)
+    assert [await fleet.jobs.position(one.run_id) for one in (first, second)] == [1, 2]
+    assert await fleet.jobs.take(worker, orders_only=True) is None
+    await shared.index.request_cancel(second.run_id, at=1.0, by="ada")
+    found = await fleet.jobs.take(worker, orders_only=True)
+    assert found is not None
+    assert found.run_id == second.run_id
+
+
+async def test_a_silent_workers_jobs_are_given_to_others(
+    shared: Storage, fleet: Fleet, postgres: PostgresServer
+) -> None:
+    silent, alive = await fleet.jobs.join(), await fleet.jobs.join()
+    await shared.index.accept(row())
+    first = await taken(shared, silent)
+    assert await fleet.jobs.sweep(alive, [], silent=5.0, steady=True) == 0
+    postgres.execute(
+        "UPDATE runwright.procrastinate_workers SET last_heartbeat = now() - interval '6 s'"
+        " WHERE id = %s",
+        silent,
+    )
+    assert await fleet.jobs.sweep(alive, [], silent=5.0, steady=False) == 0
+    assert await fleet.jobs.sweep(alive, [], silent=5.0, steady=True) == 1
+    assert not await fleet.jobs.beat(silent)
+    assert await fleet.jobs.beat(alive)
+    assert (await taken(shared, alive)).lease == Lease(first.lease.job, 1)
+
+
+async def test_a_run_without_a_job_gets_one(
+    shared: Storage, fleet: Fleet, postgres: PostgresServer
+) -> None:
+    for _ in range(2):
+        await shared.index.accept(row())
+    postgres.execute(f"{IN_SCHEMA} DELETE FROM procrastinate_jobs WHERE id = 1")
+    assert await fleet.jobs.audit() == 1
+    assert await fleet.jobs.audit() == 0
+    assert await fleet.jobs.waiting() == 2
+
+
+async def test_who_wants_the_database_alone_and_who_shares_it_keep_each_other_out(
+    shared: Storage, postgres: PostgresServer
+) -> None:
+    async with open_storage(postgres.url, shared=True):
+        pass
+    with pytest.raises(DatabaseOwned):
+        async with open_storage(postgres.url):
+            pass
+
+
+async def test_words_of_an_answer_are_kept_until_its_run_is_settled(
+    shared: Storage, fleet: Fleet
+) -> None:
+    accepted = row()
+    await shared.index.accept(accepted)
+    parts = [AnswerPart(1, "Five", 0), AnswerPart(2, " it is", 4)]
+    await fleet.jobs.speak(accepted.run_id, parts)
+    assert [*await fleet.jobs.spoken(accepted.run_id, 0)] == parts
+    assert [*await fleet.jobs.spoken(accepted.run_id, 1)] == parts[1:]
+    times = {"started_at": 1.0, "completed_at": 2.0}
+    assert await shared.index.project(accepted.run_id, "failed", **times)
+    assert [*await fleet.jobs.spoken(accepted.run_id, 0)] == []
+
+
+async def test_what_is_told_comes_to_all_after_a_cut_too(
+    fleet: Fleet, postgres: PostgresServer
+) -> None:
+    assert await is_heard(fleet.notices, patience())
+    async with open_storage(postgres.url, shared=True) as other:
+        assert other.fleet is not None
+        heard: list[tuple[str, str]] = []
+        async with other.fleet.notices.hearing(lambda news, run_id: heard.append((news, run_id))):
+            postgres.cut("datname = 'runwright'")
+            await until(lambda: ("missed", "") in heard)
+            fleet.notices.tell("one")
+            await until(lambda: ("changed", "one") in heard)
+
+
+async def test_a_file_is_not_shared() -> None:
+    with pytest.raises(StorageError):
+        async with open_storage("sqlite:///x.db", shared=True):
+            pass
+
+
+async def test_the_fence_is_known_by_its_state(shared: Storage, postgres: PostgresServer) -> None:
+    with pytest.raises(psycopg.DatabaseError) as raised:
+        postgres.execute(f"{IN_SCHEMA} SELECT check_lease(0, 0)")
+    assert raised.value.sqlstate == "RUNLL"

@@ -1,0 +1,99 @@
+"""A fleet of real processes over one Postgres: servers that execute nothing, and workers."""
+
+import os
+import re
+import signal
+import subprocess
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Self
+
+from tests.support.patience import patience, wait_until
+from tests.support.servers.server_process import ServerProcess, forked
+
+
+class WorkerProcess:
+    """A started `runwright worker`; `lines` are what it logged so far."""
+
+    def __init__(self, folder: Path, command: Sequence[str] = ("worker",), **settings: str) -> None:
+        self.lines: list[str] = []
+        self.process = forked(*command, folder=folder, stderr=subprocess.PIPE, **settings)
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def logs(self, words: str) -> str:
+        """The line with these words, once it is logged."""
+        return wait_until(
+            lambda: next((line for line in list(self.lines) if words in line), None),
+            otherwise=lambda: "\n".join(self.lines),
+        )
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to a process that may have ended by itself."""
+        with suppress(ProcessLookupError):
+            os.kill(self.process.pid, number)
+
+    def ended(self) -> int:
+        """Wait for its end; the exit code."""
+        code = self.process.wait(patience())
+        self._reader.join(patience())
+        assert self.process.stderr is not None
+        self.process.stderr.close()
+        return code
+
+    def kill(self) -> None:
+        """SIGKILL, whatever state it is in."""
+        if self.process.poll() is None:
+            self.signal(signal.SIGKILL)
+        self.ended()
+
+    @property
+    def took(self) -> set[str]:
+        """The runs that it has logged."""
+        return set(re.findall(r"run_id=([0-9a-f-]{36})", "\n".join(self.lines)))
+
+    def _read(self) -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            self.lines.append(line.rstrip())
+
+
+class FleetProcesses:
+    """So many servers and workers; a worker that ends by itself is started again when asked for."""
+
+    def __init__(self, folder: Path, *, servers: int, workers: int, **settings: str) -> None:
+        self._folder, self._settings = folder, settings
+        self.servers = [ServerProcess(folder, workers="0", **settings) for _ in range(servers)]
+        self.workers = [self.start() for _ in range(workers)]
+
+    def __enter__(self) -> Self:
+        for worker in self.workers:
+            worker.logs("working")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for server in self.servers:
+            server.kill()
+        for worker in self.workers:
+            worker.kill()
+
+    def start(self) -> WorkerProcess:
+        """One more worker, which is starting."""
+        return WorkerProcess(self._folder, **self._settings)
+
+    def replace(self, index: int) -> None:
+        """Kill a worker, and start another one in its place, as a supervisor does."""
+        self.workers[index].kill()
+        self.workers[index] = self.start()
+
+
+@contextmanager
+def frozen(worker: WorkerProcess) -> Iterator[None]:
+    """The worker stands still for as long as the context lasts."""
+    worker.signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        worker.signal(signal.SIGCONT)
