@@ -178,7 +178,7 @@ class Runs:
     ) -> Record:
         """Accept one call of a tool as a run, as `start` does a task; nobody has to plan it.
 
-        Raises what `start` raises; `ChoiceRejected` where the call is none that a plan may have.
+        Raises `ToolNotFound` and what `start` raises; `ChoiceRejected` of what no plan may have.
         """
         return await self._tool_caller.call(tool, given, owner=owner, by=by)
 

@@ -14,6 +14,7 @@ from api.errors.protocol import PROTOCOL
 from api.middleware.limits import BodyCutOff
 from api.streams.streams import EventNotFound
 from graph.commands.approval import NotWaiting
+from graph.commands.call import ToolNotFound
 from graph.commands.cancel import AlreadySettled
 from graph.commands.deletion import NotSettled, ThreadNotSettled
 from graph.commands.fork import ForkRejected
@@ -208,6 +209,12 @@ PROBLEMS: Mapping[Cause, Kind] = {
             f"Event {e.number} cannot be gone on from: the run has {e.last} so far. "
             "Ask for what comes after 0 to begin with the first."
         ),
+    ),
+    ToolNotFound: Kind(
+        404,
+        "tool-not-found",
+        "There is no such tool",
+        lambda e, _: f"{str(e)[:1].upper()}{str(e)[1:]}.",
     ),
     OutputNotFound: Kind(
         404,

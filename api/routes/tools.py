@@ -12,6 +12,7 @@ from api.parameters import CallerDep, OwnerDep, RunsDep
 from api.schemas import Body, RunCreated, ToolList, ToolView
 from api.strict import StrictRoute
 from api.views.answers import json_answer
+from graph.commands.call import ToolNotFound
 from graph.runs.accept import NotAccepting
 from graph.runs.choice import ChoiceRejected
 from graph.storage.storage import StorageUnavailable
@@ -69,7 +70,10 @@ async def list_tools(runs: RunsDep, owner: OwnerDep) -> ToolList:
     response_class=JSONResponse,
     responses={
         201: {"model": RunCreated, "description": "Accepted and on disk.", "headers": LOCATION},
-        **problems(*WITH_BODY, ChoiceRejected, *NEW_RUN, NotAccepting, StorageUnavailable),
+        **problems(
+            *(*WITH_BODY, ChoiceRejected, ToolNotFound),
+            *(*NEW_RUN, NotAccepting, StorageUnavailable),
+        ),
     },
 )
 async def call_tool(

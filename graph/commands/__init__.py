@@ -2,7 +2,7 @@
 
 `deletion` is also the retention, which removes what has been kept long enough.
 
-Others use `approval`, `call.ToolCaller`, `cancel.AlreadySettled`, `cancel.Canceller`,
+Others use `approval`, `call`, `cancel.AlreadySettled`, `cancel.Canceller`,
 `deletion`, `fork`, `preview.PlanPreview`, `preview.PlanPreviews`, `replay`, `resolve`, `retry` and
 `threads.Threads`.
 """

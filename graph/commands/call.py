@@ -16,11 +16,15 @@ from graph.state.rounds import new_round
 from graph.state.row import RunRow
 from nodes.approval.asking import ApprovalGate
 from nodes.contract.json_data import UNSTORABLE
-from nodes.contract.plan_check import check_plan, run_tools
+from nodes.contract.plan_check import check_plan, missing, run_tools
 from nodes.contract.references import escaped
 
 #: Who has planned it: whoever calls the tool.
 BY_CALLER = PlannedBy(source="caller", model=None, reason="the tool was called", complexity=None)
+
+
+class ToolNotFound(Exception):
+    """There is no tool of this name; the message says which there are."""
 
 
 class ToolCaller:
@@ -63,7 +67,8 @@ def seed_of(
 ) -> RunState:
     """The state that the run begins with: its plan is the call, checked as every plan is.
 
-    It says what a person is to be asked about it, if anything. Raises `ChoiceRejected`.
+    It says what a person is to be asked about it, if anything. Raises `ToolNotFound` and
+    `ChoiceRejected`.
     """
     seed = new_run(
         _prompt(tool, given, limits["max_prompt"]),
@@ -75,7 +80,9 @@ def seed_of(
     )
     # Whoever calls a tool knows of no steps to refer to: braces are text.
     step = Step(step=1, tool=tool, input=escaped(dict(given)), reasoning="", span=None)
-    if reasons := check_plan([step], run_tools(seed, gate.tools), limits):
+    if tool not in (usable := run_tools(seed, gate.tools)):
+        raise ToolNotFound(missing(tool[:100], usable))
+    if reasons := check_plan([step], usable, limits):
         raise ChoiceRejected("input", [reason.removeprefix("step 1: ") for reason in reasons])
     seed["planned_by"] = BY_CALLER
     plan = Plan(steps=[step], rounds=[new_round(seed, [step], first=1, calls=[0, 0])])

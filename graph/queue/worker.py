@@ -111,7 +111,7 @@ class JobWorker:
     """Takes jobs as long as there is `room`, and orders always; `carry` does one.
 
     `ordered` is shown what was ordered of a run that is held, `lose` is told of one that another
-    process has by now. `errors` are the storage's.
+    process has by now, `bury` that other workers were found dead. `errors` are the storage's.
     """
 
     def __init__(
@@ -124,6 +124,7 @@ class JobWorker:
         carry: Callable[[QueuedRun], Awaitable[Carried]],
         ordered: Callable[[QueuedRun, HeldRun], None],
         lose: Callable[[QueuedRun], None],
+        bury: Callable[[], None],
     ) -> None:
         self._jobs = jobs
         self._make_heart = heart
@@ -132,6 +133,7 @@ class JobWorker:
         self._carry = carry
         self._ordered = ordered
         self._lose = lose
+        self._bury = bury
         self._held: dict[QueuedRun, asyncio.Task[None]] = {}
         self._queued, self._look = asyncio.Event(), asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -243,7 +245,10 @@ class JobWorker:
         ghosts = doing - {one.lease.job for one in self._held}
         left = sorted(ghosts & self._ghosts)
         self._ghosts = ghosts
-        if given := await self._jobs.sweep(self._worker, left, silent=LEASE, steady=steady):
+        given, dead = await self._jobs.sweep(self._worker, left, silent=LEASE, steady=steady)
+        if dead:
+            self._bury()
+        if given:
             logger.warning("jobs that nobody did are done by others", extra={"jobs": given})
         if steady and time.monotonic() - self._audited > AUDIT:
             self._audited = time.monotonic()

@@ -19,6 +19,7 @@ def seed_of(recorded: RunState) -> RunState:
         choice=recorded.get("choice"),
         metadata=recorded.get("metadata"),
         thread_id=recorded.get("thread_id"),
+        posted_by=recorded.get("posted_by"),
         traceparent=recorded.get("traceparent"),
     )
     if conversation := recorded.get("conversation"):

@@ -132,7 +132,8 @@ def next_event(state: RunState) -> int:
 
 def _happened(state: RunState) -> Iterator[Event]:
     """All but what came from outside."""
-    yield _event("run.queued", state["created_at"], owner=state["owner"], **_forked(state))
+    by = {"by": state["posted_by"]} if "posted_by" in state else {}
+    yield _event("run.queued", state["created_at"], owner=state["owner"], **by, **_forked(state))
     for generation in generations(state):
         yield from _of_generation(generation)
 

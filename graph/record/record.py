@@ -151,6 +151,12 @@ class Record(TypedDict):
         Annotated[str, doc("The thread that it belongs to; its own id where it began one.")]
     ]
     owner: Annotated[str, doc("Whose run it is; `default` where there are no keys.")]
+    posted_by: NotRequired[  # not in those of earlier versions
+        Annotated[
+            str,
+            doc("Who posted or forked it, as marks say `by`; missing of one that Studio began."),
+        ]
+    ]
     prompt: Annotated[str, doc("What was asked, exactly as it was sent.")]
     status: Annotated[Status, doc("Where the run stands.")]
     planned_by: Annotated[PlannedBy | None, doc("Who made the plan, and why it was them.")]
@@ -281,6 +287,8 @@ def record_of(
         started_at=state["started_at"],
         completed_at=state["completed_at"],
     )
+    if "posted_by" in state:
+        record["posted_by"] = state["posted_by"]
     if undelivered:
         record["webhooks"] = list(undelivered)
     return record

@@ -77,7 +77,7 @@ class FleetRuns:
         self._context, self._runner = context, runner
         self._storage: Storage = context.storage
         self._executor, self._runs = context.executor, context.live
-        self._jobs, self._notices = fleet.jobs, fleet.notices
+        self._jobs, self._notices, self._deaths = fleet.jobs, fleet.notices, fleet.deaths
         self._executions: dict[str, _Execution] = {}
         self._work, self._stopping = work, False
         self._stack = AsyncExitStack()
@@ -101,6 +101,7 @@ class FleetRuns:
                 carry=self._carry,
                 ordered=self._ordered,
                 lose=self._lose,
+                bury=self._deaths.set,
             )
             await self._jobs.audit()
             await self._worker.open()

@@ -254,7 +254,7 @@ class RunArtifacts:
 def state_of(row: RunRow) -> RunState:
     """The state that an accepted request begins with."""
     if row.seed is not None:
-        return row.seed
+        return row.seed if row.posted_by is None else {**row.seed, "posted_by": row.posted_by}
     return new_run(
         row.prompt,
         run_id=row.run_id,
@@ -266,5 +266,6 @@ def state_of(row: RunRow) -> RunState:
         metadata=row.metadata,
         created_at=row.created_at,
         thread_id=row.thread_id,
+        posted_by=row.posted_by,
         traceparent=row.traceparent,
     )

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager, suppress
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 from uuid import uuid4
 
@@ -121,8 +121,10 @@ class RunJobs(Protocol):
     async def doing(self, worker: int) -> Sequence[int]:
         """The jobs that a worker is said to do."""
 
-    async def sweep(self, worker: int, left: Sequence[int], *, silent: float, steady: bool) -> int:
-        """Give back what nobody does any more; how many jobs that were.
+    async def sweep(
+        self, worker: int, left: Sequence[int], *, silent: float, steady: bool
+    ) -> tuple[int, int]:
+        """Give back what nobody does any more; how many jobs that were, and how many are dead.
 
         Those `left` of this worker, of which it does not know, and if it is `steady` also what
         those have that were `silent` for so many seconds.
@@ -186,3 +188,5 @@ class Fleet:
     notices: Notices
     #: Jobs over connections of their own, for another event loop.
     other_jobs: Callable[[], RunJobs]
+    #: Set when this process finds another one dead.
+    deaths: asyncio.Event = field(default_factory=asyncio.Event)

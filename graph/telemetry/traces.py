@@ -35,6 +35,9 @@ MOST_WAITING = 2_048
 #: so many at most. The SDK sends every five seconds, and tries for ten.
 AGAIN, MOST_AGAIN = 60.0, 1_000
 
+#: Of so many runs is known what was told; others are told from their beginning.
+MOST_FOLLOWED = 10_000
+
 NOTHING = Told()
 
 #: Reads the state of a run as last stored.
@@ -75,16 +78,19 @@ class TraceObserver:
         if state["status"] == "pending":
             # What a retry brings along was told, what a fork does, of its origin.
             if now != NOTHING:
-                self._told[run_id] = now
+                self._note(run_id, now)
             return
-        before = self._told.get(run_id, NOTHING)
-        if settled:
-            self._told.pop(run_id, None)
-        elif now == before:
-            return
-        else:
-            self._told[run_id] = now
-        self.tell(state, before)
+        before = self._told.pop(run_id, NOTHING)
+        if not settled:
+            self._note(run_id, now)
+        if settled or now != before:
+            self.tell(state, before)
+
+    def _note(self, run_id: str, told: Told) -> None:
+        # Other processes may go on with runs: what is followed no more is the first in the order.
+        self._told[run_id] = told
+        if len(self._told) > MOST_FOLLOWED:
+            del self._told[next(iter(self._told))]
 
     def tell(self, state: RunState, after: Told) -> None:
         """Hand over the spans of a state that are not among those told by then."""
@@ -234,7 +240,8 @@ async def tracing(metrics: Metrics | None, *, wanted: bool) -> AsyncIterator[Tra
 async def telling_again(
     observer: TraceObserver | None, storage: Storage, read: Read
 ) -> AsyncIterator[None]:
-    """Tell once more of the runs that had settled last when the process before this one ended.
+    """Tell once more of the runs that had settled last when the process before this one ended, or
+    another one of a fleet died.
 
     It may have been killed before it could send them. It is done beside everything else.
     """
@@ -250,6 +257,14 @@ async def telling_again(
 
 
 async def _tell_again(observer: TraceObserver, storage: Storage, read: Read) -> None:
+    await _tell_settled(observer, storage, read)
+    while storage.fleet:
+        await storage.fleet.deaths.wait()
+        storage.fleet.deaths.clear()
+        await _tell_settled(observer, storage, read)
+
+
+async def _tell_settled(observer: TraceObserver, storage: Storage, read: Read) -> None:
     try:
         with storage.available():
             rows = await storage.index.settled_last(AGAIN, limit=MOST_AGAIN)

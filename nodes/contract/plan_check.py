@@ -62,10 +62,8 @@ def _check_step(
     known: Collection[int],
 ) -> list[str]:
     tool = tools.get(step["tool"])
-    if tool is None and (away := absence(tools, step["tool"])):
-        return [f"there is no tool {step['tool']!r} now; {away}"]
     if tool is None:
-        return [_missing(step["tool"], tools)]
+        return [missing(step["tool"], tools)]
     try:
         # As the attempt will find it, when steps before it are done already.
         plain(step["input"], max_bytes=max_input, what="input")
@@ -83,7 +81,10 @@ def _check_step(
     return reasons + input_errors(tool, step["input"])
 
 
-def _missing(name: str, tools: Mapping[str, Tool]) -> str:
+def missing(name: str, tools: Mapping[str, Tool]) -> str:
+    """Why none of these tools has this name, and which there are."""
+    if away := absence(tools, name):
+        return f"there is no tool {name!r} now; {away}"
     if isinstance(tools, RunTools):
         return f"this run may not use a tool {name!r}; it may use {', '.join(tools) or 'none'}"
     return f"there is no tool {name!r}; there are {', '.join(tools)}"

@@ -96,7 +96,7 @@ def test_every_call_is_described_with_every_status_it_answers(document):
         "GET /audit": "200 400 401 403 500 503",
         "GET /budget": "200 400 401 403 500 503",
         "GET /tools": "200 400 401 403 500",
-        "POST /tools/{name}/call": "201 400 401 403 413 415 429 500 503 507",
+        "POST /tools/{name}/call": "201 400 401 403 404 413 415 429 500 503 507",
         "GET /doctor": "200 400 401 403 500",
         "GET /graph": "200 400 401 403 500",
         "GET /health": "200 400 403 500",

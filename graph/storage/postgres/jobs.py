@@ -248,14 +248,16 @@ class PostgresJobs:
     async def doing(self, worker: int) -> Sequence[int]:
         return [job for (job,) in await self._rows(_DOING, worker)]
 
-    async def sweep(self, worker: int, left: Sequence[int], *, silent: float, steady: bool) -> int:
-        given = 0
+    async def sweep(
+        self, worker: int, left: Sequence[int], *, silent: float, steady: bool
+    ) -> tuple[int, int]:
+        given = dead = 0
         if left:
             given += len(await self._rows(_GIVE_BACK_GHOSTS, worker, [*left]))
         if steady:
-            await self._rows(_FORGET, worker, silent, APPLICATION, SWEEP)
+            dead = len(await self._rows(_FORGET, worker, silent, APPLICATION, SWEEP))
             given += len(await self._rows(_GIVE_BACK_STALLED))
-        return given
+        return given, dead
 
     async def audit(self) -> int:
         return len(await self._rows(_AUDIT))

@@ -167,6 +167,7 @@ def test_a_run_is_forked_from_one_of_its_states(browser: Browser, server: Server
         expect(page.get_by_role("tabpanel")).to_contain_text("planned anew")
         page.get_by_role("button", name="Fork", exact=True).click()
         expect(page.locator(".crumb")).to_contain_text("forked from")
+        expect(page.locator(".crumb")).to_contain_text("forked by client")
         expect(page.locator(".outcome .large")).to_have_text("4")
 
         open_run(page, run_id)

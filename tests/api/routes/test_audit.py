@@ -84,6 +84,10 @@ def test_every_order_is_told_by_who_gave_it_and_to_nobody_else(keyed):
         wait_until(lambda: alice.get(f"/runs/{third}").json()["in_doubt"])
         ordered(alice, third, "resolve", **{"as": "fail"})
         at_rest(alice, third)
+        for run_id in (first, fork):
+            assert alice.get(f"/runs/{run_id}").json()["posted_by"] == "alice"
+            [queued, *_] = alice.get(f"/runs/{run_id}/events").json()["events"]
+            assert (queued["type"], queued["data"]["by"]) == ("run.queued", "alice")
         other = post(bob, "what is 2 plus 3")
         assert alice.delete(f"/runs/{second}").status_code == 204
 

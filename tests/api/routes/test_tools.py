@@ -31,8 +31,9 @@ def test_a_tool_is_called_by_itself_as_a_recorded_run(tmp_path: Path) -> None:
     assert sum_["prompt"] == 'calculator {"expression": "6 * 7"}'
     assert [entry["status"] for entry in bread["execution_log"]] == ["error", "error", "ok"]
     assert "{step_1_output}" in braces["result"]["output"]
-    assert (unknown.status_code, unfit.status_code) == (400, 400)
-    assert unknown.json()["type"] == unfit.json()["type"]
+    assert (unknown.status_code, unfit.status_code) == (404, 400)
+    assert unknown.json()["type"] == "urn:runwright:problem:tool-not-found"
+    assert "there are calculator, " in unknown.json()["detail"]
     assert unfit.json()["errors"][0]["field"] == "input"
 
 

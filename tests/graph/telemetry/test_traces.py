@@ -17,25 +17,6 @@ from tests.support.servers.server_process import ServerProcess, serving
 PROMPTS = ("what is 2 plus 3", "divide 1 by 0", "hello there", "add milk to my to-do list")
 
 
-@pytest.fixture
-def receiver():
-    with receiving() as receiver:
-        yield receiver
-
-
-@pytest.fixture
-def exporting(monkeypatch):
-    """Sets the standard variables for servers that export to this address."""
-
-    def export(receiver: Receiver, **variables: str) -> None:
-        variables = {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url, **variables}
-        variables = {"OTEL_BSP_SCHEDULE_DELAY": "100", **variables}
-        for name, value in variables.items():
-            monkeypatch.setenv(name, value)
-
-    return export
-
-
 async def expected(folder) -> dict[int, Span]:
     """The spans of everything that the database has, by their ids."""
     async with open_storage(f"sqlite:///{folder}/runs.db") as storage:
@@ -108,25 +89,6 @@ async def test_what_the_standard_variables_switch_off_is_not_exported(
         server.terminate()
 
     assert receiver.asked == 0
-
-
-@pytest.mark.slow
-async def test_after_twenty_kills_no_span_is_missing(tmp_path, receiver, exporting):
-    """Runs that a kill has cut off, and those that had settled just before it."""
-    exporting(receiver)
-    begun: list[str] = []
-    for number in range(20):
-        with serving(tmp_path, traces="otlp") as server:
-            begun += [server.post(PROMPTS[(number + more) % 4]) for more in range(3)]
-            if number % 2:
-                server.settled(begun[-1])
-            server.kill()
-    with serving(tmp_path, traces="otlp") as server:
-        for run_id in begun:
-            server.settled(run_id)
-        server.terminate()
-
-    assert_same(receiver, await expected(tmp_path))
 
 
 @pytest.mark.parametrize("manner", ["fails", "garbage", "elsewhere", "never"])

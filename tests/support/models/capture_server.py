@@ -31,7 +31,7 @@ class Captured:
 
 @dataclass
 class CaptureServer:
-    """`answer` goes to every request: JSON, or text as it is.
+    """`answer` goes to every request: JSON, text as it is, or what makes JSON of its body.
 
     While `speaks` is cleared no request gets one: whatever time it is given, it runs out.
     """
@@ -95,7 +95,8 @@ def capturing(port: int = 0) -> Iterator[CaptureServer]:
             headers = {name.lower(): value for name, value in self.headers.items()}
             server.requests.append(Captured(self.path, headers, text))
             server.speaks.wait()
-            answer = server.answer if isinstance(server.answer, str) else json.dumps(server.answer)
+            made = server.answer(json.loads(text)) if callable(server.answer) else server.answer
+            answer = made if isinstance(made, str) else json.dumps(made)
             self.send_response(server.status)
             for name, value in {"Content-Type": "application/json", **server.headers}.items():
                 self.send_header(name, value)

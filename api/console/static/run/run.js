@@ -129,6 +129,7 @@ export default function Run({ id }) {
   return html`<article class="run">
     <p class="crumb"><a href="#/">‹ Runs</a> <code class="quiet">${id}</code>
       ${Object.entries(record.metadata ?? {}).map(([name, text]) => html` <span class="tag">${name}: ${text}</span>`)}
+      ${record.posted_by && ` ${record.forked_from ? "forked" : "posted"} by ${record.posted_by},`}
       ${record.thread_id && html` of <a href=${`#/threads/${record.thread_id}`}>its thread</a>${record.conversation && `, with ${counted(record.conversation.turns.length, "earlier run")} in mind`}`}
       ${record.forked_from && html` forked from <a href=${`#/runs/${record.forked_from.run_id}`}>${record.forked_from.run_id.slice(0, 8)}</a>`}
       ${record.forks.length > 0 && html` forks: ${record.forks.map((fork) => html` <a href=${`#/runs/${fork}`}>${fork.slice(0, 8)}</a>`)}`}</p>

@@ -160,14 +160,14 @@ async def test_a_silent_workers_jobs_are_given_to_others(
     silent, alive = await fleet.jobs.join(), await fleet.jobs.join()
     await shared.index.accept(row())
     first = await taken(shared, silent)
-    assert await fleet.jobs.sweep(alive, [], silent=5.0, steady=True) == 0
+    assert await fleet.jobs.sweep(alive, [], silent=5.0, steady=True) == (0, 0)
     postgres.execute(
         "UPDATE runwright.procrastinate_workers SET last_heartbeat = now() - interval '6 s'"
         " WHERE id = %s",
         silent,
     )
-    assert await fleet.jobs.sweep(alive, [], silent=5.0, steady=False) == 0
-    assert await fleet.jobs.sweep(alive, [], silent=5.0, steady=True) == 1
+    assert await fleet.jobs.sweep(alive, [], silent=5.0, steady=False) == (0, 0)
+    assert await fleet.jobs.sweep(alive, [], silent=5.0, steady=True) == (1, 1)
     assert not await fleet.jobs.beat(silent)
     assert await fleet.jobs.beat(alive)
     assert (await taken(shared, alive)).lease == Lease(first.lease.job, 1)

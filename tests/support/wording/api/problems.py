@@ -12,6 +12,7 @@ from api.middleware.limits import BodyTooLarge
 from api.streams.admission import TooManyStreams
 from api.streams.streams import EventNotFound
 from graph.commands.approval import NotWaiting
+from graph.commands.call import ToolNotFound
 from graph.commands.cancel import AlreadySettled
 from graph.commands.deletion import NotSettled, ThreadNotSettled
 from graph.commands.fork import ForkRejected
@@ -60,6 +61,7 @@ _FAILURES: dict[str, Exception] = {
     "checkpoint-not-found": CheckpointNotFound(_RUN, "<checkpoint_id>"),
     "event-not-found": EventNotFound(_NUMBER, _LAST),
     "output-not-found": OutputNotFound(_NUMBER, _LAST),
+    "tool-not-found": ToolNotFound("there is no tool <name>; there are <tools>"),
     "path-not-found": HTTPException(404),
     "method-not-allowed": HTTPException(405),
     "already-settled": AlreadySettled(_RUN, _STATUS),
