@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN    := .venv/bin
 
-.PHONY: run audit soak-chaos soak-effects soak-kills soak-points studio test test-rest test-all test-real-llm lint style types notebook models mcp otel postgres dev lock clean bench-agent bench-agent-real bench-answers bench-answers-real bench-flight bench-house bench-keeping bench-live bench-mcp bench-planner bench-planning bench-runs bench-search
+.PHONY: run audit soak-chaos soak-effects soak-kills soak-points studio test test-rest test-all test-real-llm lint style types notebook models mcp otel postgres dev lock clean bench-agent bench-agent-real bench-answers bench-answers-real bench-flight bench-house bench-keeping bench-lg bench-live bench-mcp bench-planner bench-planning bench-replay bench-runs bench-search
 
 # `value`, since in JSON there may be a $.
 run: .venv/.installed $(if $(value RUNWRIGHT_MODELS),.venv/.models) $(if $(value RUNWRIGHT_MCP),.venv/.mcp) $(if $(filter otlp,$(value RUNWRIGHT_TRACES)),.venv/.otel) $(if $(filter postgres%,$(value RUNWRIGHT_DATABASE_URL)),.venv/.postgres) ## start the server on http://127.0.0.1:8000
@@ -19,7 +19,8 @@ studio: .venv/.dev          ## the graph in LangGraph Studio, from http://127.0.
 PYTEST := env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 test: lint .venv/.dev       ## lint, types, and the tests that need neither Docker nor long; ARGS="-k name" picks some
-	$(PYTEST) -m "not real_llm and not slow" $(ARGS)
+	PYTEST_DEBUG_TEMPROOT=$${PYTEST_DEBUG_TEMPROOT:-$$($(BIN)/python -m tests.support.databases.place)} \
+	  $(PYTEST) -m "not real_llm and not slow" $(ARGS)
 
 # Tests whose servers keep their runs in Postgres once more. Those that open a storage by themselves do
 # so on both databases: some of them always, the others here, as slow ones.
@@ -88,6 +89,9 @@ bench-agent-real: .venv/.real-llm .venv/.bfcl ## a small real model that plans, 
 bench-flight: .venv/.models ## thousands of runs that wait for a model; ARGS="--runs 500 --parts few memory"
 	$(BIN)/python -m benchmarks.flight $(ARGS)
 
+bench-lg: .venv/.dev ## CPU of a run through /lg beside /runs, and runs/s beside langgraph dev; ARGS="costs --rounds 1"
+	$(BIN)/python -m benchmarks.lg $(ARGS)
+
 bench-live: .venv/.installed ## waiting, watchers, a flood of posts, a kill, memory; ARGS="waiting --rounds 1"
 	$(BIN)/python -m benchmarks.live $(ARGS)
 
@@ -96,6 +100,9 @@ bench-mcp: .venv/.dev ## what attached MCP servers cost at a start, in a call, a
 
 bench-keeping: .venv/.installed ## size on disk before and after retention; explain a run killed twice; fork one of 200 steps
 	$(BIN)/python -m benchmarks.keeping $(ARGS)
+
+bench-replay: .venv/.installed ## CPU of the replay of a run of ten steps; ARGS="--rounds 1"
+	$(BIN)/python -m benchmarks.replay $(ARGS)
 
 bench-search: .venv/.installed ## searches among 100,000 runs, filter by filter; ARGS="--runs 10000"
 	$(BIN)/python -m benchmarks.search $(ARGS)

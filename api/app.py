@@ -15,27 +15,32 @@ from starlette.routing import Route
 from api.console.page import page_routes
 from api.console.session import session_routes
 from api.errors.answers import HANDLERS
+from api.lg.routes import lg_routes
 from api.mcp.door import PATH, Door
 from api.middleware.access import Authentication, Loopback
-from api.middleware.headers import AnswerHeaders, HeadAsGet
+from api.middleware.headers import AnswerHeaders, CallerTrace, HeadAsGet
 from api.middleware.limits import BodyLimit
 from api.middleware.metrics import PATH as METRICS
 from api.middleware.metrics import CountedRequests, MetricsPage
 from api.middleware.sessions import Sessions
 from api.openapi import description_of
 from api.routes.approval import router as approval_router
+from api.routes.audit import router as audit_router
 from api.routes.fork import router as fork_router
 from api.routes.history import router as history_router
 from api.routes.live import router as live_router
+from api.routes.replay import router as replay_router
 from api.routes.retry import router as retry_router
 from api.routes.runs import router as run_router
 from api.routes.server import budget_router, docs_routes
 from api.routes.server import router as server_router
 from api.routes.threads import router as thread_router
+from api.routes.tools import router as tool_router
 from api.streams.admission import StreamLimit
 from api.streams.sse import HEARTBEAT
 from api.streams.streams import EncodedEvents
 from graph.service import Runs
+from graph.settings import Settings
 from graph.settings.keys import KeyRing
 from graph.storage.owned import ServerAddress
 
@@ -69,12 +74,13 @@ def create_app(
     heartbeat: float = HEARTBEAT,
     address: ServerAddress | None = None,
     each_tool: bool = False,
+    settings: Settings | None = None,
 ) -> FastAPI:
     """The application; its runs are opened when the server starts and closed when it ends.
 
     `heartbeat`: how often a stream says that it is alive, in seconds. `address`: the one in the
     note beside the database, which it proves to be. With `each_tool` MCP clients may call every
-    tool of this process by itself.
+    tool of this process by itself. `settings` are those that `GET /doctor` tells of.
     """
 
     @asynccontextmanager
@@ -102,12 +108,16 @@ def create_app(
             *retry_router.routes,
             *history_router.routes,
             *fork_router.routes,
+            *replay_router.routes,
             *thread_router.routes,
+            *tool_router.routes,
+            *audit_router.routes,
             *budget_router.routes,
             *server_router.routes,
             *docs_routes(),
             *page_routes(),
             *session_routes(limits.keys, sessions),
+            *lg_routes(),
             Route(PATH, door, methods=["POST"], include_in_schema=False),
             Route(METRICS, page.answer, methods=["GET"], include_in_schema=False),
         ],
@@ -116,6 +126,7 @@ def create_app(
             Middleware(AnswerHeaders),
             *_cors(limits.cors_origins),
             Middleware(HeadAsGet),
+            Middleware(CallerTrace),
             Middleware(CountedRequests),
             # Streams of events are none of its media types and pass as they come.
             Middleware(GZipMiddleware, minimum_size=LARGE, compresslevel=COMPRESSION),
@@ -138,6 +149,7 @@ def create_app(
     app.state.encoded_events = EncodedEvents()
     app.state.heartbeat = heartbeat
     app.state.address = address
+    app.state.settings = settings
     app.openapi = description_of(app, keys=bool(limits.keys))  # type: ignore[method-assign]  # as FastAPI documents it
     return app
 
@@ -154,7 +166,13 @@ def _cors(origins: Sequence[str]) -> list[Middleware]:
             allow_headers=[
                 *("Authorization", "Idempotency-Key", "Last-Event-ID", "X-Api-Key"),
                 *("Mcp-Method", "Mcp-Name", "Mcp-Protocol-Version", "Mcp-Session-Id"),
+                *("X-Auth-Scheme", "X-User-Id", "X-Tenant-Id", "X-Organization-Id"),
             ],
-            expose_headers=["Location", "Retry-After", "Idempotency-Replayed", "Mcp-Session-Id"],
+            # A page from elsewhere may ask for a server on this machine, if it may call at all.
+            allow_private_network=True,
+            expose_headers=[
+                *("Location", "Retry-After", "Idempotency-Replayed", "Mcp-Session-Id"),
+                *("Content-Location", "X-Pagination-Total", "X-Pagination-Next"),
+            ],
         )
     ]

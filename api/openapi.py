@@ -15,8 +15,8 @@ from api.middleware.limits import BodyCutOff, BodyTooLarge
 from api.schemas import Problem
 from api.views.answers import Heartbeat, RunEvent
 from graph.queue.executor import QueueFull
+from graph.queue.quotas import NoRoom, TooManyPosts
 from graph.record.events import EVENT_TYPES
-from graph.runs.quotas import NoRoom, TooManyPosts
 from graph.runs.watch import AnswerDelta, RunChanged, StepProgress
 
 #: What any route may answer with: it takes no parameters but those that it names.

@@ -259,6 +259,7 @@ class ToolView(BaseModel):
         description="Most attempts at a step; null where the run's limit holds."
     )
     server: str | None = Field(description="The MCP server that has it; null for all others.")
+    builtin: bool = Field(description="Whether it comes with Runwright.")
 
 
 class ToolList(BaseModel):

@@ -51,7 +51,7 @@ from nodes.finalize import finalize
 from nodes.plan import plan
 from nodes.planning.model import ModelLadder
 from nodes.planning.planner import ModelPlanner
-from tools.invocation import ToolErrors
+from tools.invocation import Invoke, ToolErrors, invoke
 from tools.registry import Tool
 from tools.threads import ToolThreads
 
@@ -76,6 +76,7 @@ def build_graph(
     learn: Learn | None = None,
     tell: Tell | None = None,
     tool_errors: ToolErrors = "text",
+    calls: Invoke = invoke,
     planner: LazyPlanner | None = None,
     max_kept: int = MOST_KEPT,
     thread_context: int = THREAD_CONTEXT,
@@ -92,10 +93,10 @@ def build_graph(
     that bring no way of their own; every run waits `approval_expires` seconds for it. `doubts` says
     what becomes of a step that may have acted, `learn` is told how calls ended that were left to
     themselves, `tell` how far calls say that they are. `tool_errors` says what is told of
-    exceptions that tools did not announce, `max_kept` how many bytes the attempts of a run keep.
-    `planner` is the one that plans by patterns; without it the graph has one of its own. A second
-    prompt that is given by hand to a thread has `thread_context` characters of what went before.
-    The `audience` hears answers while they are given.
+    exceptions that tools did not announce, `calls` calls the tools, and `max_kept` is how many
+    bytes the attempts of a run keep. `planner` is the one that plans by patterns; without it the
+    graph has one of its own. A second prompt that is given by hand to a thread has `thread_context`
+    characters of what went before. The `audience` hears answers while they are given.
     """
     by_hand = input_schema is RunInput
     builder = StateGraph(Channels, input_schema=input_schema)
@@ -136,6 +137,7 @@ def build_graph(
             errors=tool_errors,
             models=models.queue if models else None,
             max_kept=max_kept,
+            calls=calls,
         ),
         "finalize": partial(
             finalize,

@@ -6,6 +6,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from importlib.util import find_spec
 from typing import Any
 
@@ -13,14 +14,15 @@ from graph.build import build_graph
 from graph.commands.deletion import Retention, sweeping
 from graph.models.client import close_clients
 from graph.models.daily_budget import DailyBudget, DailyLimit
-from graph.models.ladder import make_ladder, warm
+from graph.models.ladder import make_ladder, make_policy, warm
 from graph.queue.executor import Executor
 from graph.queue.model_calls import ModelCalls
+from graph.queue.quotas import Quotas
 from graph.record.events import next_event
 from graph.runs.context import LateCalls, RunContext, RunPolicy, make_context
 from graph.runs.health import Servers
 from graph.runs.live import LiveRuns, Observe
-from graph.runs.quotas import Quotas
+from graph.runs.replay import Build, Replayer
 from graph.runs.settled import LARGEST, SettledRuns
 from graph.service import Runs
 from graph.settings import Settings
@@ -63,7 +65,9 @@ async def open_runs(
     `InvalidTool`, `InvalidSettings`, `TracesMissing` and `WebhookUnsigned`.
     """
     tools, ladder = open_tools(settings, functions), make_ladder(settings)
-    metrics, endpoints = Metrics(), make_endpoints(settings.webhooks)
+    # What watches all runs belongs to who has them all; a command of the terminal does without.
+    metrics = Metrics() if resume_unfinished else None
+    endpoints = make_endpoints(settings.webhooks) if resume_unfinished else ()
     if settings.mcp:
         tools = Toolbox(tools)
     _warn_of_overlaps(tools)
@@ -74,7 +78,7 @@ async def open_runs(
         open_storage(
             settings.database_url,
             server=server,
-            timed=metrics.write_seconds.observe,
+            timed=metrics.write_seconds.observe if metrics else None,
             shared=settings.workers is not None,
         ) as storage,
         open_mcp(settings, tools, answering) as servers,
@@ -95,13 +99,18 @@ async def open_runs(
         )
         # A server's states are changed through it alone; a notebook's may be edited by hand.
         settled = SettledRuns(LARGEST if server and not storage.fleet else 0)
-        observers: list[Observe] = [RunObserver(metrics), *([traces] if traces else [])]
+        observers: list[Observe] = [traces] if traces else []
+        observers += [RunObserver(metrics)] if metrics else []
         if notices := storage.fleet and storage.fleet.notices:
             observers.append(lambda state: notices.tell(state["run_id"]))
         observe = together(observers, metrics)
-        context = _context(settings, storage, tools, ladder, executor, planner, settled, observe)
+        doubts = DoubtGate(settings.in_doubt, settings.approval_expires, next_event)
+        build = _build(settings, planner, doubts)
+        context = _context(
+            settings, storage, tools, ladder, executor, build, doubts, settled, observe
+        )
         sender = None
-        if endpoints:
+        if endpoints and metrics:
             sender = WebhookSender(storage, endpoints, metrics, context.reader.state, settled.drop)
             observers.append(sender.notice)
         runs = Runs(
@@ -113,6 +122,7 @@ async def open_runs(
             servers=servers,
             metrics=metrics,
             work=settings.workers != 0,
+            replayer=Replayer(tools, build, make_policy(settings)),
         )
         try:
             if resume_unfinished:
@@ -126,7 +136,7 @@ async def open_runs(
             _warming(ladder, planner, answering),
             sweeping(retention),
             measuring(metrics),
-            sending(sender if resume_unfinished else None),
+            sending(sender),
             telling_again(traces if resume_unfinished else None, storage, context.reader.state),
         ):
             try:
@@ -141,31 +151,23 @@ def _context(
     tools: Mapping[str, Tool],
     ladder: ModelLadder | None,
     executor: Executor,
-    planner: LazyPlanner,
+    build: Build,
+    doubts: DoubtGate,
     settled: SettledRuns,
     observe: Observe,
 ) -> RunContext:
     threads, live = ToolThreads(settings.tool_threads), LiveRuns()
-    doubts = DoubtGate(settings.in_doubt, settings.approval_expires, next_event)
-    graph = build_graph(
+    graph = build(
         tools,
         checkpointer=storage.saver,
         store=storage.store,
-        limits=settings.limits,
         threads=threads,
         ladder=ladder,
         wait=executor.wait_until,
         without_slot=executor.without_slot,
-        input_schema=Channels,
-        approve=settings.approve,
-        approval_expires=settings.approval_expires,
-        doubts=doubts,
         learn=LateCalls(storage).learn,
         tell=live.progressed,
         audience=live,
-        tool_errors=settings.tool_errors_told,
-        max_kept=settings.max_kept,
-        planner=planner,
     )
     return make_context(
         graph,
@@ -179,6 +181,29 @@ def _context(
         observe,
         settings.thread_context,
     )
+
+
+def _build(settings: Settings, planner: LazyPlanner, doubts: DoubtGate) -> Build:
+    """Builds the graph of all runs, whose world is the parts that it is then given."""
+    return partial(
+        build_graph,
+        limits=settings.limits,
+        input_schema=Channels,
+        approve=settings.approve,
+        approval_expires=settings.approval_expires,
+        doubts=doubts,
+        tool_errors=settings.tool_errors_told,
+        max_kept=settings.max_kept,
+        planner=planner,
+    )
+
+
+def make_replayer(settings: Settings) -> Replayer:
+    """What runs recorded runs again, without storage, models or servers. Raises `InvalidTool`."""
+    tools = open_tools(settings)
+    doubts = DoubtGate(settings.in_doubt, settings.approval_expires, next_event)
+    build = _build(settings, LazyPlanner(tools), doubts)
+    return Replayer(tools, build, make_policy(settings))
 
 
 def _quotas(settings: Settings) -> Quotas:
@@ -195,12 +220,14 @@ def _daily_budget(settings: Settings, storage: Storage) -> DailyBudget | None:
 
 
 def _retention(settings: Settings, storage: Storage, runs: Runs) -> Retention | None:
-    if not settings.retention:
+    if not (settings.retention or settings.audit_retention):
         return None
     return Retention(
         storage.index,
         runs.remove_settled,
         days=settings.retention,
+        audit=storage.audit,
+        audit_days=settings.audit_retention,
         errors=(StorageUnavailable, *storage.errors),
         give_back=storage.give_back,
     )

@@ -8,32 +8,33 @@ from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
-from graph.commands.approval import SHORTEST_SWEEP, SWEEP, ApprovalGate
+from graph.commands.approval import ApprovalGate
 from graph.commands.call import ToolCaller
 from graph.commands.cancel import Canceller
 from graph.commands.deletion import Deletion
 from graph.commands.fork import Edits, Forker
 from graph.commands.preview import PlanPreview, PlanPreviews
+from graph.commands.replay import Replays
 from graph.commands.resolve import Resolver
 from graph.commands.retry import Retrier, RetryRequest
 from graph.commands.threads import Threads
-from graph.drawing import draw
 from graph.models.daily_budget import Account, DailyBudget, DailyLimit, renewal
 from graph.queue.model_calls import ModelCalls
+from graph.queue.quotas import Quotas, Usage
 from graph.record.explain import Explanation, explain
 from graph.record.record import Record
-from graph.runs.accept import Acceptance, refuse_second
+from graph.runs.accept import Acceptance
 from graph.runs.choice import NO_OPTIONS, RunOptions, lowered
 from graph.runs.context import RunContext, RunPolicy, thread
 from graph.runs.fleet import FleetRuns, Orders
 from graph.runs.health import Health, Servers
 from graph.runs.history import Checkpoint, HistoryPage, checkpoint_of, page_of
-from graph.runs.quotas import Quotas, Usage
+from graph.runs.replay import Replayer
 from graph.runs.runner import Runner
 from graph.runs.watch import RunSubscription
 from graph.state import Approve, Budget, ResolvedAs
 from graph.state.row import IdempotencyKey, RunRow
-from graph.storage.pages import Page, decode, found_page
+from graph.storage.pages import AuditTrail, Page, decode, found_page
 from graph.storage.search import Search
 from graph.telemetry.metrics import Metrics
 from graph.telemetry.scrape import Scrape
@@ -64,6 +65,7 @@ class Runs:
         servers: Servers = dict,
         metrics: Metrics | None = None,
         work: bool = True,
+        replayer: Replayer | None = None,
     ) -> None:
         self._models = tuple(ladder.models) if ladder else ()
         models = len(self._models)
@@ -74,7 +76,6 @@ class Runs:
         self.settled = context.settled
         self._policy = policy
         self._daily_budget = daily_budget
-        self._sweeping: asyncio.Task[None] | None = None
         self._runner = Runner(context, models=models)
         fleet, self._work = context.storage.fleet, work
         self._fleet = FleetRuns(context, self._runner, fleet) if fleet else None
@@ -87,8 +88,9 @@ class Runs:
         given: Any = {"approval_expires": expires, "models": ladder is not None}
         self._retrier = Retrier(context, orders, self._acceptance, **given)
         self._forker = Forker(context, self._acceptance, **given)
-        self._deletion = Deletion(context)
+        self._deletion, self.audit = Deletion(context), AuditTrail(context.storage)
         self.threads = Threads(context, self._deletion)
+        self.replays = Replays(context, self._acceptance, replayer or Replayer(context.tools))
         self.approval_gate = ApprovalGate(context, orders, self._acceptance)
         self._resolver = Resolver(context, orders, self._acceptance)
         self.health = Health(context.storage, context.executor, ladder, calls, servers)
@@ -108,8 +110,7 @@ class Runs:
                 await self._runner.queue_unfinished()
             self._executor.start(self._runner.execute, self._context.live.release)
         if resume_unfinished:
-            every = max(SHORTEST_SWEEP, min(SWEEP, self._policy.approval_expires / 10))
-            self._sweeping = asyncio.create_task(self.approval_gate.sweep(every))
+            self.approval_gate.start_sweeping(self._policy.approval_expires)
         self._acceptance.ready = True
 
     async def close(self, grace: float) -> None:
@@ -118,7 +119,7 @@ class Runs:
         What is left is resumed from its last checkpoint at the next start. Who watches is let go.
         """
         self._acceptance.ready = False
-        await self.stop_sweeping()
+        await self.approval_gate.stop_sweeping()
         if self._fleet:
             await self._fleet.stop_taking()
         self._runner.drain()
@@ -127,12 +128,6 @@ class Runs:
             await self._fleet.close()
         await self._runner.close()
         self.broadcaster.close()
-
-    async def stop_sweeping(self) -> None:
-        """Let no plan expire any more."""
-        if self._sweeping is not None:
-            self._sweeping.cancel()
-            await asyncio.wait([self._sweeping])
 
     async def start(
         self,
@@ -147,6 +142,7 @@ class Runs:
         mend: int | None = None,
         thread_id: str | None = None,
         thread_name: str | None = None,
+        by: str | None = None,
     ) -> Record:
         """Accept a task; it is on disk when this returns, and executed soon after.
 
@@ -158,11 +154,8 @@ class Runs:
         that the owner has used before it raises `AlreadyAccepted` or `KeyReused`.
         """
         self._acceptance.check()
-        if key is not None:
-            with self._storage.available():
-                first = await self._storage.index.find_key(owner, key.name, at=time.time())
-            if first is not None:  # whatever else stands in the way of a new run
-                refuse_second(first, key)
+        if key is not None:  # whatever else stands in the way of a new run
+            await self._acceptance.check_key(owner, key)
         if reason := prompt_error(prompt, self._policy.limits["max_prompt"]):
             raise PromptRejected(reason)
         row = RunRow(
@@ -176,17 +169,20 @@ class Runs:
             choice=options.choice(self._models, self.tools),
             metadata=options.checked_metadata(),
             webhook=options.checked_webhook(self._policy.webhooks),
+            posted_by=by,
             thread_id=thread_id,
             thread_name=thread_name,
         )
         return await self._acceptance.accept(row, key)
 
-    async def call(self, tool: str, given: Mapping[str, Any], *, owner: str) -> Record:
+    async def call(
+        self, tool: str, given: Mapping[str, Any], *, owner: str, by: str | None = None
+    ) -> Record:
         """Accept one call of a tool as a run, as `start` does a task; nobody has to plan it.
 
         Raises what `start` raises; `ChoiceRejected` where the call is none that a plan may have.
         """
-        return await self._tool_caller.call(tool, given, owner=owner)
+        return await self._tool_caller.call(tool, given, owner=owner, by=by)
 
     async def get(self, run_id: str, *, owner: str | None) -> Record:
         """The record of a run as last stored. Raises `RunNotFound` and `StorageUnavailable`."""
@@ -303,24 +299,31 @@ class Runs:
         return await self._resolver.resolve(run_id, decided, output, by=by, owner=owner)
 
     async def fork(
-        self, run_id: str, checkpoint_id: str, edits: Edits, *, owner: str | None
+        self,
+        run_id: str,
+        checkpoint_id: str,
+        edits: Edits,
+        *,
+        owner: str | None,
+        thread_id: str | None = None,
+        by: str | None = None,
     ) -> Record:
         """Accept a new run that continues from a checkpoint of this one; it is on disk then.
 
         It has the owner of this one, and asks for approval as that does: an approval by then
-        holds for the same plan, not for an edited one.
-
-        Raises `RunNotFound`, `CheckpointNotFound`, `ForkRejected`, `TooManyPosts`, `QueueFull`,
-        `NoRoom`, `RunUsedUp`, `NotAccepting` and `StorageUnavailable`.
+        holds for the same plan, not for an edited one. It begins a thread unless it is told one.
+        Raises `RunNotFound`, `CheckpointNotFound`, `ThreadNotFound`, `ForkRejected`,
+        `TooManyPosts`, `QueueFull`, `NoRoom`, `RunUsedUp`, `NotAccepting`, `StorageUnavailable`.
         """
-        return await self._forker.fork(run_id, checkpoint_id, edits, owner=owner)
+        given = (run_id, checkpoint_id, edits)
+        return await self._forker.fork(*given, owner=owner, thread_id=thread_id, by=by)
 
-    async def remove(self, run_id: str, *, owner: str | None) -> None:
-        """Remove a settled run with everything that is kept of it, for good.
+    async def remove(self, run_id: str, *, owner: str | None, by: str | None = None) -> None:
+        """Remove a settled run with everything that is kept of it but who did what, for good.
 
         Raises `RunNotFound`, `NotSettled` and `StorageUnavailable`.
         """
-        await self._deletion.remove(run_id, owner=owner)
+        await self._deletion.remove(run_id, owner=owner, by=by)
 
     async def remove_settled(self, run_ids: Sequence[str]) -> int:
         """Remove those of these runs that are settled, together; how many that were.
@@ -393,7 +396,3 @@ class Runs:
         with self._storage.available():
             found = await self._storage.index.search(owner, search)
         return found_page(found, search, owner=owner)
-
-    def mermaid(self) -> str:
-        """The graph as a mermaid drawing."""
-        return draw(self.graph).mermaid

@@ -44,7 +44,7 @@ from nodes.contract.steps import (
     sleep_until,
     step_key,
 )
-from tools.invocation import MAX_MESSAGE, Failure, Outcome, ToolErrors, invoke
+from tools.invocation import MAX_MESSAGE, Failure, Invoke, Outcome, ToolErrors, invoke
 from tools.receipts import Begun, find_begun, forget_begun, note_begun, note_returned
 from tools.registry import Tool, ToolCall, ToolProgress
 from tools.threads import ToolThreads
@@ -78,6 +78,7 @@ async def execute_step(
     errors: ToolErrors = "text",
     models: Queue | None = None,
     max_kept: int = MOST_KEPT,
+    calls: Invoke = invoke,
 ) -> dict[str, Any]:
     """Make the next attempt at the step under the cursor and record it.
 
@@ -90,7 +91,8 @@ async def execute_step(
     asked about in the next. With `hand_edits` the plan may have been edited in the state since the
     last visit, and is checked again before anything else. A tool that is awaited is called
     `without_slot`. `errors` says what is told of exceptions that tools did not announce. The inputs
-    and outputs of all attempts have `max_kept` bytes at most: reading a record takes that long.
+    and outputs of all attempts have `max_kept` bytes at most: reading a record takes that long. A
+    tool is called by `calls`.
     """
     if hand_edits:
         try:
@@ -120,7 +122,8 @@ async def execute_step(
         return rest
     if asking and (rest := asking.ask_again(state, step)):
         return rest
-    caller = _Caller(runtime, tools, threads, doubts, learn, tell, hand_edits, errors, max_kept)
+    limits = (errors, max_kept, calls)
+    caller = _Caller(runtime, tools, threads, doubts, learn, tell, hand_edits, *limits)
     # A blocking tool works on this machine, in a thread that the slot stands for.
     awaited = tool is not None and tool.coroutine is not None
     record, size = await _recorded(state, step, caller, without_slot if awaited else no_slots)
@@ -179,6 +182,7 @@ class _Caller:
     hand_edits: bool
     errors: ToolErrors
     max_kept: int
+    calls: Invoke
 
     async def attempt(
         self, state: RunState, step: Step
@@ -237,7 +241,7 @@ class _Caller:
         guarded, begun = self.doubts.guards(tool), Begun(state["attempt"] + 1, time.time())
         outcome, more = _kept(
             tool,
-            await invoke(
+            await self.calls(
                 tool,
                 value,
                 call,

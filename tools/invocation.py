@@ -62,6 +62,10 @@ class Outcome:
 Begin = Callable[[], Awaitable[None]]
 
 
+#: Makes a call as `invoke` does, or stands for one that was made.
+Invoke = Callable[..., Awaitable[Outcome]]
+
+
 async def _at_once() -> None:
     """Nothing is to be noted."""
 
@@ -87,7 +91,8 @@ async def invoke(
     moment before the tool is entered; everything else, the tool's own bugs too, becomes the
     outcome. An output is plain data by then. `late` is told how a call ended that was left to
     itself. `errors` says what is told of an exception that the tool did not announce; the log has
-    it whole. What the tool says of its progress gives it no more time.
+    where it came from, and at debug it whole. What the tool says of its progress gives it no more
+    time.
     """
     progress = _LastProgress(call.progress)
     call = replace(call, progress=progress)
@@ -103,20 +108,23 @@ async def invoke(
     except ToolError as error:
         return _failed("ToolError", error.message, retryable=bool(error.retryable))
     except TRANSIENT as error:
-        logger.warning(
-            "tool %s failed", tool.name, exc_info=error, extra={"step_key": call.step_key}
-        )
+        logger.warning("tool %s failed", tool.name, exc_info=error, extra=_quoting(call))
         said = f"{tool.name} could not reach what it needs{_details(error, errors)}"
         failed = _failed(type(error).__name__, said, True)
         return replace(failed, doubtful=not isinstance(error, ConnectionRefusedError))
     except Exception as error:
         broken = error.__cause__ if isinstance(error, _Escaped) else error
-        logger.exception("tool %s broke", tool.name, extra={"step_key": call.step_key})
+        logger.exception("tool %s broke", tool.name, extra=_quoting(call))
         kind = type(broken).__name__
         return _failed(kind, f"{tool.name} broke with {kind}{_details(broken, errors)}")
     if outcome.status == "timeout":
         return progress.added_to(outcome)
     return _as_plain_data(tool, outcome)
+
+
+def _quoting(call: ToolCall) -> dict[str, object]:
+    """What a line is about whose exception may quote the call's input."""
+    return {"step_key": call.step_key, "quotes": True}
 
 
 class _LastProgress:

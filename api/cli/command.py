@@ -13,10 +13,32 @@ from api.cli.follow import Interrupted
 from api.cli.lines import line
 from api.cli.local_run import Detached, NotCancelled, NotDecided, NotStarted, NotWatched
 from api.cli.mcp import serve_mcp
-from api.cli.options import add_metadata, add_task, metadata_of, task_options
-from api.cli.reading import add_threads, explained, listed, order_of, shown, threads
-from api.cli.run import Act, cancel_run, decide, resolve, retry_run, run_task, watch_run
-from api.cli.serve import PortTaken, loop_factory, serve
+from api.cli.options import add_task, task_options
+from api.cli.reading import (
+    add_audit,
+    add_list,
+    add_threads,
+    audited,
+    explained,
+    listed,
+    order_of,
+    query_of,
+    search_of,
+    shown,
+    threads,
+)
+from api.cli.replay import NotReplayed, add_replays
+from api.cli.run import (
+    Act,
+    add_resolve,
+    cancel_run,
+    decide,
+    resolve,
+    retry_run,
+    run_task,
+    watch_run,
+)
+from api.cli.serve import PortTaken, loop_factory
 from api.cli.streams import (
     BROKEN_PIPE,
     OUTPUT_LOST,
@@ -28,15 +50,13 @@ from api.cli.streams import (
     say,
     standard_input,
 )
-from api.cli.worker import add_worker, work, worker_settings
+from api.cli.worker import add_processes, process_settings
 from graph.commands.retry import RetryRequest
 from graph.settings import InvalidSettings, Settings, read_settings
 from graph.settings.keys import InvalidKey, new_key
-from graph.state.status import STATUSES
 from graph.state.wording import counted
 from graph.storage.open import is_postgres, migrate, move, sqlite_path
 from graph.storage.owned import DatabaseOwned
-from graph.storage.search import Search
 from graph.storage.sqlite.backup import BackupFailed, back_up
 from graph.storage.storage import StorageError
 from graph.telemetry.traces import TracesMissing
@@ -58,6 +78,7 @@ BEFORE_IT_BEGAN = (
     NotAName,
     NotCancelled,
     NotDecided,
+    NotReplayed,
     NotStarted,
     NotText,
     NotWatched,
@@ -154,11 +175,8 @@ def _parser() -> argparse.ArgumentParser:
     shown = f"runwright {version('runwright')}"
     parser.add_argument("--version", action="version", version=shown, help="print the version")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    server = commands.add_parser("serve", help="start the HTTP server")
-    server.add_argument("--host", help="address to listen on (RUNWRIGHT_HOST)")
-    server.add_argument("--port", help="port to listen on, 0 for a free one (RUNWRIGHT_PORT)")
-    server.set_defaults(command=_serve)
-    add_worker(commands, server).set_defaults(command=_work)
+    for process in add_processes(commands):
+        process.set_defaults(command=_serve)
     task = commands.add_parser("run", help="run one task here, or on the server that has the file")
     add_task(task)
     task.set_defaults(command=_run)
@@ -193,28 +211,18 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_commands_on_runs(commands: Any) -> None:
     """Those that take `--url`."""
-    several = commands.add_parser("list", help="list the newest runs")
-    several.add_argument(
-        "--status", action="append", choices=STATUSES, default=[], help="only those; once or more"
-    )
-    several.add_argument("--text", help="only those with these words in the prompt")
-    several.add_argument("--thread", help="only those of this thread, by name or id")
-    for bound, at in (("min", "at least"), ("max", "at most")):
-        several.add_argument(
-            f"--{bound}-rounds",
-            type=int,
-            metavar="N",
-            help=f"only those whose plan was made in {at} N rounds",
-        )
-    add_metadata(several, "only those that have it")
-    several.add_argument(
-        "--limit", type=int, choices=range(1, 201), default=20, metavar="N", help="how many, 1-200"
-    )
+    several = add_list(commands)
     several.set_defaults(command=_list)
     _add_places(several, as_json="the page")
     conversations = add_threads(commands)
     conversations.set_defaults(command=_threads)
     _add_places(conversations, as_json="what is shown")
+    for replay, told in add_replays(commands):
+        replay.set_defaults(command=_replays)
+        _add_places(replay, as_json=told)
+    audit = add_audit(commands)
+    audit.set_defaults(command=_audit)
+    _add_places(audit, as_json="the page")
     for name, does, command, as_json in (
         ("show", "show what has happened in a run so far", _show, "the record"),
         ("explain", "say where the time of a run went, and why it failed", _explain, "it all"),
@@ -233,16 +241,7 @@ def _add_commands_on_runs(commands: Any) -> None:
             one.add_argument("--replan", action="store_true", help="let a model plan anew")
         one.set_defaults(command=command, act=name, reason=None)
         _add_places(one, as_json=as_json)
-    doubt = commands.add_parser("resolve", help="say what became of a step that may have acted")
-    doubt.add_argument("run_id", help="the run's id")
-    doubt.add_argument(
-        "--as",
-        dest="decided",
-        choices=["done", "redo", "skip", "fail"],
-        help="it has acted; call it again; go on without it; fail the run. "
-        "Left out: print what is known",
-    )
-    doubt.add_argument("--output", metavar="JSON", help="with done: what it has returned")
+    doubt = add_resolve(commands)
     doubt.set_defaults(command=_resolve)
     _add_places(doubt, as_json=None)
 
@@ -254,13 +253,7 @@ def _add_places(command: argparse.ArgumentParser, *, as_json: str | None) -> Non
 
 
 def _serve(options: argparse.Namespace, runner: asyncio.Runner) -> int:
-    given = {"host": options.host, "port": options.port, "workers": options.workers}
-    runner.run(serve(_settings(**given)))
-    return 0
-
-
-def _work(options: argparse.Namespace, runner: asyncio.Runner) -> int:
-    runner.run(work(_settings(**worker_settings(options))))
+    runner.run(options.process(_settings(**process_settings(options))))
     return 0
 
 
@@ -272,21 +265,18 @@ def _run(options: argparse.Namespace, runner: asyncio.Runner) -> int:
 
 
 def _list(options: argparse.Namespace, runner: asyncio.Runner) -> int:
-    search = Search(
-        statuses=tuple(sorted(set(options.status))),
-        text=options.text,
-        min_rounds=options.min_rounds,
-        max_rounds=options.max_rounds,
-        metadata=tuple(sorted(metadata_of(options).items())),
-        limit=options.limit,
-    )
     places = {"thread": options.thread, "url": options.url, "as_json": options.json}
-    return _say(runner, listed(_settings(), search, **places))
+    return _say(runner, listed(_settings(), search_of(options), **places))
 
 
 def _threads(options: argparse.Namespace, runner: asyncio.Runner) -> int:
     order, places = order_of(options), {"url": options.url, "as_json": options.json}
     return _say(runner, threads(_settings(), order, **places))
+
+
+def _audit(options: argparse.Namespace, runner: asyncio.Runner) -> int:
+    places = {"limit": options.limit, "url": options.url, "as_json": options.json}
+    return _say(runner, audited(_settings(), query_of(options), **places))
 
 
 def _show(options: argparse.Namespace, runner: asyncio.Runner) -> int:
@@ -325,6 +315,12 @@ def _say(runner: asyncio.Runner, telling: Coroutine[Any, Any, str]) -> int:
     """Do it, and print what it tells, of which each line is printable."""
     say(runner.run(telling))
     return 0
+
+
+def _replays(options: argparse.Namespace, runner: asyncio.Runner) -> int:
+    told, code = runner.run(options.act(_settings(), options))
+    say(told)
+    return int(code)
 
 
 def _resolve(options: argparse.Namespace, runner: asyncio.Runner) -> int:

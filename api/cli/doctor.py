@@ -7,14 +7,14 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import redirect_stdout
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from importlib.metadata import version
-from typing import Literal, cast
 from urllib.parse import urlsplit
 
 from api.cli.lines import line
 from api.cli.run import quiet_logging
 from api.cli.serve import PortTaken, check_exposure, listen
+from api.views.findings import Finding, server_findings, tool_findings
 from graph.build import build_graph
 from graph.compose import open_mcp, open_tools
 from graph.models.client import LiteLlmModel, close_clients
@@ -26,9 +26,8 @@ from graph.storage.fleet import is_heard
 from graph.storage.open import open_storage
 from graph.storage.owned import DatabaseOwned
 from graph.storage.storage import StorageError
-from nodes.patterns.overlaps import overlapping_phrases
 from nodes.planning.model import ModelFailure
-from tools.registry import InvalidTool, undeclared, undeclared_words
+from tools.registry import InvalidTool
 from tools.toolbox import Toolbox, arrived
 
 #: As short as a question with an answer of a given form can be.
@@ -48,15 +47,6 @@ NOT_HEARD = (
     "it can be used, but its notices do not arrive, so that processes hear of each other within a"
     " second only: LISTEN needs a direct connection, or a pooler in session mode"
 )
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One line: what was opened, and what that says. `fails` keeps a server or a model from it."""
-
-    check: str
-    status: Literal["ok", "warning", "fails"]
-    message: str
 
 
 async def examined(*, call_models: bool, as_json: bool) -> tuple[str, bool]:
@@ -100,13 +90,11 @@ def _tools(settings: Settings) -> list[Finding]:
     try:
         tools = open_tools(settings)
         build_graph(tools)  # which reads their phrases
-        overlaps = [Finding("tools", "warning", str(one)) for one in overlapping_phrases(tools)]
+        findings = list(tool_findings(tools))
     except InvalidTool as error:
         return [Finding("tools", "fails", str(error))]
-    if names := undeclared(tools):
-        overlaps.append(Finding("tools", "warning", undeclared_words(names)))
     count = f"{len(tools)} tools, {len(settings.tools)} of them your own"
-    return [*overlaps, Finding("tools", "ok", count)]
+    return [*findings, Finding("tools", "ok", count)]
 
 
 async def _servers(settings: Settings) -> list[Finding]:
@@ -115,19 +103,9 @@ async def _servers(settings: Settings) -> list[Finding]:
         tools = Toolbox(open_tools(settings))
         async with open_mcp(settings, tools) as servers:
             await arrived(tools)
-            found = servers()
+            return list(server_findings(servers()))
     except InvalidTool as error:
         return [Finding("mcp", "fails", str(error))]
-    findings = []
-    for name, server in found.items():
-        left_out = cast("list[str]", server["left_out"])
-        findings += [Finding("mcp", "warning", f"{name}: {fault}") for fault in left_out]
-        if server["state"] == "ready":
-            count = counted(cast("int", server["tools"]), "tool")
-            findings.append(Finding("mcp", "ok", f"{name}: {count}, MCP {server['protocol']}"))
-        else:
-            findings.append(Finding("mcp", "warning", f"{name} is not there: {server['reason']}"))
-    return findings
 
 
 async def _database(settings: Settings) -> tuple[Finding, str | None]:

@@ -1,15 +1,16 @@
-"""`runwright list`, `show`, `explain` and `threads`: what is kept, told once and not waited for."""
+"""`runwright list`, `show`, `explain`, `threads` and `audit`: what is kept, told once."""
 
 import argparse
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, get_args
 from urllib.parse import quote
 
 from api.cli.lines import EventLines, line, pretty
 from api.cli.local_run import NotWatched
-from api.cli.run import is_id, owner_here, quiet_logging, reached, told_in_a_line
+from api.cli.options import add_metadata, metadata_of
+from api.cli.run import BY, is_id, owner_here, quiet_logging, reached, told_in_a_line
 from api.cli.server_run import ask, ask_events, ask_of_run, send
 from api.views.answers import ExplanationAnswer, Run, shape
 from graph.commands.deletion import ThreadNotSettled
@@ -18,13 +19,49 @@ from graph.runs.choice import ChoiceRejected
 from graph.runs.threads import ThreadNotFound
 from graph.service import Runs
 from graph.settings import Settings
+from graph.state.status import STATUSES
 from graph.state.wording import counted
+from graph.storage.audit import Act, AuditPage, AuditQuery
 from graph.storage.pages import Page
 from graph.storage.search import LARGEST_BOUND, Search, terms
 from graph.storage.threads import NameTaken, Thread, ThreadChange, ThreadPage
 
 #: Characters of a prompt in a line of the list.
 SHOWN = 60
+
+
+def add_list(commands: Any) -> argparse.ArgumentParser:
+    """The command line of `list`."""
+    several: argparse.ArgumentParser = commands.add_parser("list", help="list the newest runs")
+    several.add_argument(
+        "--status", action="append", choices=STATUSES, default=[], help="only those; once or more"
+    )
+    several.add_argument("--text", help="only those with these words in the prompt")
+    several.add_argument("--thread", help="only those of this thread, by name or id")
+    for bound, at in (("min", "at least"), ("max", "at most")):
+        several.add_argument(
+            f"--{bound}-rounds",
+            type=int,
+            metavar="N",
+            help=f"only those whose plan was made in {at} N rounds",
+        )
+    add_metadata(several, "only those that have it")
+    several.add_argument(
+        "--limit", type=int, choices=range(1, 201), default=20, metavar="N", help="how many, 1-200"
+    )
+    return several
+
+
+def search_of(options: argparse.Namespace) -> Search:
+    """What it looks for."""
+    return Search(
+        statuses=tuple(sorted(set(options.status))),
+        text=options.text,
+        min_rounds=options.min_rounds,
+        max_rounds=options.max_rounds,
+        metadata=tuple(sorted(metadata_of(options).items())),
+        limit=options.limit,
+    )
 
 
 async def listed(
@@ -46,9 +83,9 @@ async def listed(
     async with reached(settings, url) as there:
         if thread is not None:
             search = replace(
-                search, thread_id=(await _thread(there, settings, thread))["thread_id"]
+                search, thread_id=(await found_thread(there, settings, thread))["thread_id"]
             )
-        page = await _page(there, settings, search)
+        page = await found_page(there, settings, search)
     return pretty(page) if as_json else _table(page)
 
 
@@ -61,10 +98,13 @@ def _check(search: Search) -> None:
             raise NotWatched(f"--{name}-rounds must be from 0 to {LARGEST_BOUND:,}")
 
 
-async def _page(there: Any, settings: Settings, search: Search) -> Any:
+async def found_page(
+    there: Any, settings: Settings, search: Search, cursor: str | None = None
+) -> Any:
+    """A page of the caller's runs. Raises `NotWatched`."""
     if isinstance(there, Runs):
         with told_in_a_line():
-            found = await there.search(owner_here(settings), search)
+            found = await there.search(owner_here(settings), search, cursor)
         return shape(Page).plain(found)
     given = {
         "limit": search.limit,
@@ -74,6 +114,7 @@ async def _page(there: Any, settings: Settings, search: Search) -> Any:
         "max_rounds": search.max_rounds,
         "metadata": [f"{key}:{value}" for key, value in search.metadata],
         "thread_id": search.thread_id,
+        "cursor": cursor,
     }
     query = {name: value for name, value in given.items() if value is not None}
     return await ask(there, "/runs", **query)
@@ -186,7 +227,7 @@ async def threads(settings: Settings, order: ThreadOrder, *, url: str | None, as
             page = await _threads(there, settings, limit=order.limit)
             rows = [_thread_row(thread) for thread in page["threads"]] or ["no threads"]
             return pretty(page) if as_json else "\n".join(rows)
-        thread = await _thread(there, settings, order.thread)
+        thread = await found_thread(there, settings, order.thread)
         thread_id = thread["thread_id"]
         if order.export:
             return pretty(await _exported(there, thread))
@@ -194,7 +235,7 @@ async def threads(settings: Settings, order: ThreadOrder, *, url: str | None, as
             await _changed(there, thread_id, order)
             done = "removed" if order.delete else f"named {order.rename}"
             return line(f"thread {thread_id} is {done}")
-        page = await _page(there, settings, Search(thread_id=thread_id, limit=order.limit))
+        page = await found_page(there, settings, Search(thread_id=thread_id, limit=order.limit))
     return pretty(thread | page) if as_json else f"{_thread_row(thread)}\n{_table(page)}"
 
 
@@ -206,8 +247,8 @@ async def _threads(there: Any, settings: Settings, **asked: Any) -> Any:
     return await ask(there, "/threads", **asked)
 
 
-async def _thread(there: Any, settings: Settings, named: str) -> Any:
-    """Raises `NotWatched` where there is none."""
+async def found_thread(there: Any, settings: Settings, named: str) -> Any:
+    """The caller's thread of this id or name. Raises `NotWatched` where there is none."""
     if not is_id(named):
         found = await _threads(there, settings, limit=1, name=named)
         if not found["threads"]:
@@ -223,13 +264,14 @@ async def _changed(there: Any, thread_id: str, order: ThreadOrder) -> None:
     if isinstance(there, Runs):
         with _told():
             if order.delete:
-                return await there.threads.remove(thread_id, owner=None)
+                return await there.threads.remove(thread_id, owner=None, by=BY)
             change = ThreadChange(renamed=True, name=order.rename)
             await there.threads.change(thread_id, change, owner=None)
             return None
     method, body = ("DELETE", None) if order.delete else ("PATCH", {"name": order.rename})
     hint = "`runwright threads` tells what became of it"
-    return await send(there, method, _path(thread_id), body, hint=hint, failure=NotWatched)
+    await send(there, method, _path(thread_id), body, hint=hint, failure=NotWatched)
+    return None
 
 
 async def _exported(there: Any, thread: Any) -> Any:
@@ -262,3 +304,54 @@ def _thread_row(thread: Any) -> str:
     shown = called if len(called) <= SHOWN else f"{called[: SHOWN - 1]}…"
     runs = counted(thread["runs"], "run", grouped=True)
     return line(f"{thread['thread_id']}  {runs:<8}  {last['created_at'][:19]}Z  {shown}")
+
+
+# `runwright audit`: who did what with runs, those that were removed among them.
+
+
+def add_audit(commands: Any) -> argparse.ArgumentParser:
+    """The command line."""
+    command: argparse.ArgumentParser = commands.add_parser("audit", help="list who did what")
+    command.add_argument(
+        "run_id", nargs="?", help="with this run, removed or not; without it with any"
+    )
+    command.add_argument(
+        "--kind", action="append", choices=get_args(Act), default=[], help="only that; once or more"
+    )
+    command.add_argument(
+        "--limit", type=int, choices=range(1, 201), default=20, metavar="N", help="how many, 1-200"
+    )
+    return command
+
+
+def query_of(options: argparse.Namespace) -> AuditQuery:
+    """What a command line asks for."""
+    return AuditQuery(kinds=tuple(sorted(set(options.kind))), run_id=options.run_id)
+
+
+async def audited(
+    settings: Settings, query: AuditQuery, *, limit: int, url: str | None, as_json: bool
+) -> str:
+    """Who did what, one a line, or the page as JSON; the latest first.
+
+    Of a database that no server has, it is told of all owners. Raises what `listed` raises.
+    """
+    quiet_logging(settings)
+    async with reached(settings, url) as there:
+        if isinstance(there, Runs):
+            with told_in_a_line():
+                found = await there.audit.page(query, owner=None, limit=limit)
+            page: Any = shape(AuditPage).plain(found)
+        else:
+            asked: dict[str, Any] = {"limit": limit, "kind": query.kinds}
+            if query.run_id is not None:
+                asked["run_id"] = query.run_id
+            page = await ask(there, "/audit", **asked)
+    if as_json:
+        return pretty(page)
+    return "\n".join(map(_audit_row, page["entries"])) or "nothing"
+
+
+def _audit_row(entry: Any) -> str:
+    what = f"{entry['at'][:19]}Z  {entry['kind']:<8}{entry['run_id']}"
+    return line(f"{what}  by {entry['by']}, of {entry['owner']}")

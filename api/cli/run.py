@@ -3,6 +3,7 @@
 In this process, or on the server that has the database.
 """
 
+import argparse
 import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -21,7 +22,6 @@ from api.cli.local_run import (
     NotWatched,
     RunSource,
 )
-from api.cli.logs import configure_logging
 from api.cli.server_run import (
     ServerRun,
     ask_of_run,
@@ -33,9 +33,9 @@ from api.cli.server_run import (
 from graph.commands.retry import NotPlanned, RetryRejected, RetryRequest
 from graph.compose import open_runs
 from graph.queue.executor import QueueFull
+from graph.queue.quotas import NoRoom, TooManyPosts
 from graph.runs.choice import NO_OPTIONS, ChoiceRejected, RunOptions
 from graph.runs.context import RunNotFound
-from graph.runs.quotas import NoRoom, TooManyPosts
 from graph.runs.threads import ThreadNotFound
 from graph.service import PromptRejected, Runs
 from graph.settings import Settings
@@ -44,6 +44,7 @@ from graph.state.status import SETTLED, WrongStatus
 from graph.storage.open import kept_in, owning
 from graph.storage.owned import DatabaseOwned
 from graph.storage.storage import StorageUnavailable
+from graph.telemetry.logs import configure_logging
 
 
 async def run_task(
@@ -134,7 +135,7 @@ async def _start(runs: Runs, task: str, owner: str, options: RunOptions, thread:
         with told_in_a_line(NotStarted):
             if given:
                 await _check_free(runs, owner, **given)
-            return (await runs.start(task, owner=owner, options=options, **given))["run_id"]
+            return (await runs.start(task, owner=owner, options=options, by=BY, **given))["run_id"]
     except ChoiceRejected as error:
         raise NotStarted(f"{error.field}: {error}") from None
     except (PromptRejected, TooManyPosts, QueueFull, NoRoom, ThreadNotFound) as error:
@@ -184,6 +185,23 @@ async def _serving(database_url: str, run_id: str) -> DatabaseOwned:
 
 
 # `runwright resolve`: what became of a step that may have acted, told to its server.
+
+
+def add_resolve(commands: Any) -> argparse.ArgumentParser:
+    """The command line of `resolve`."""
+    doubt: argparse.ArgumentParser = commands.add_parser(
+        "resolve", help="say what became of a step that may have acted"
+    )
+    doubt.add_argument("run_id", help="the run's id")
+    doubt.add_argument(
+        "--as",
+        dest="decided",
+        choices=["done", "redo", "skip", "fail"],
+        help="it has acted; call it again; go on without it; fail the run. "
+        "Left out: print what is known",
+    )
+    doubt.add_argument("--output", metavar="JSON", help="with done: what it has returned")
+    return doubt
 
 
 async def resolve(
@@ -245,7 +263,7 @@ async def reached(
     if server is None:
         check_kept(settings.database_url)
         try:
-            reading = settings.model_copy(update={"tools": (), "models": ()})
+            reading = settings.model_copy(update={"tools": (), "models": (), "traces": "off"})
             opened = open_runs(settings if executing else reading, resume_unfinished=False)
             async with opened as runs:
                 yield runs

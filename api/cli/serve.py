@@ -18,7 +18,6 @@ from types import FrameType
 import uvicorn
 
 from api.app import HttpLimits, create_app
-from api.cli.logs import configure_logging
 from api.errors.answers import encoded
 from api.middleware.connections import guarded
 from api.middleware.places import ConnectionLimits
@@ -26,6 +25,7 @@ from graph.compose import open_runs
 from graph.settings import InvalidSettings, Settings
 from graph.settings.keys import KeyRing
 from graph.storage.owned import ServerAddress
+from graph.telemetry.logs import configure_logging
 
 logger = logging.getLogger("runwright.server")
 
@@ -90,6 +90,7 @@ async def _serve_on(listener: socket.socket, settings: Settings) -> None:
                     ),
                     address=address,
                     each_tool=settings.mcp_each_tool,
+                    settings=settings,
                 ),
                 http=guarded(_connection_limits(settings), encoded),
                 log_config=None,

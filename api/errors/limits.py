@@ -15,7 +15,7 @@ from api.middleware.connections import (
 from api.middleware.limits import BodyTooLarge
 from api.streams.admission import TooManyStreams
 from graph.queue.executor import QueueFull
-from graph.runs.quotas import NoRoom, RunUsedUp, TooManyPosts
+from graph.queue.quotas import NoRoom, RunUsedUp, TooManyPosts
 
 LIMITS: Mapping[Cause, Kind] = {
     TooSlow: Kind(
@@ -72,8 +72,9 @@ LIMITS: Mapping[Cause, Kind] = {
         "too-many-posts",
         "Too much is posted in a minute",
         lambda e, _: (
-            f"Of posts, previews, retries and forks together, {e.limit:,} a minute are allowed. "
-            f"Post again in {math.ceil(e.retry_after)} s; GET /budget tells how many are left."
+            f"Of posts, previews, replays, retries and forks together, {e.limit:,} a minute are"
+            f" allowed. Post again in {math.ceil(e.retry_after)} s; GET /budget tells how many are"
+            " left."
         ),
         headers=lambda e, _: retry_after(e.retry_after),
     ),

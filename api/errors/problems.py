@@ -10,18 +10,21 @@ from starlette.routing import Match
 from api.errors.access import ACCESS
 from api.errors.kinds import RETRY_AFTER, Cause, FieldError, Kind, field_errors, retry_after
 from api.errors.limits import LIMITS
+from api.errors.protocol import PROTOCOL
 from api.middleware.limits import BodyCutOff
 from api.streams.streams import EventNotFound
 from graph.commands.approval import NotWaiting
 from graph.commands.cancel import AlreadySettled
 from graph.commands.deletion import NotSettled, ThreadNotSettled
 from graph.commands.fork import ForkRejected
+from graph.commands.replay import NotReplayable
 from graph.commands.resolve import NotInDoubt
 from graph.commands.retry import NoBackoff, NotPlanned, NotRetryable, RetryRejected
 from graph.runs.accept import KeyReused, NotAccepting
 from graph.runs.choice import ChoiceRejected
 from graph.runs.context import RunNotFound
 from graph.runs.history import CheckpointNotFound
+from graph.runs.replay import LiveRejected
 from graph.runs.threads import ThreadNotFound
 from graph.service import PromptRejected
 from graph.storage.pages import InvalidCursor
@@ -166,6 +169,13 @@ PROBLEMS: Mapping[Cause, Kind] = {
         lambda e, _: f"{e}.",
         errors=_reasons,
     ),
+    LiveRejected: Kind(
+        400,
+        "live-rejected",
+        "The run cannot be replayed with this tool",
+        lambda e, _: f"{e}.",
+        errors=_reasons,
+    ),
     400: Kind(
         400,
         "unreadable-body",
@@ -273,6 +283,14 @@ PROBLEMS: Mapping[Cause, Kind] = {
             f"The run is {e.status}; {e.rule}. GET /runs/{e.run_id} tells where it stands."
         ),
     ),
+    NotReplayable: Kind(
+        409,
+        "not-replayable",
+        "The run cannot be replayed now",
+        lambda e, _: (
+            f"The run is {e.status}; {e.rule}. GET /runs/{e.run_id}/wait answers when it has."
+        ),
+    ),
     NotPlanned: Kind(
         409,
         "not-planned",
@@ -351,6 +369,7 @@ PROBLEMS: Mapping[Cause, Kind] = {
     ),
     **ACCESS,
     **LIMITS,
+    **PROTOCOL,
     Exception: Kind(
         500,
         "internal",

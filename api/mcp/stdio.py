@@ -2,9 +2,10 @@
 
 import asyncio
 import os
+import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, cast
 
 from mcp.server import Server
@@ -40,7 +41,11 @@ async def serve_streams(server: Server[Any]) -> None:
     with _input() as file:
         lines: Any = _Lines(file)
         async with stdio_server(stdin=cast("Any", lines)) as (read, write):
-            await server.run(read, write, server.create_initialization_options())
+            try:
+                await server.run(read, write, server.create_initialization_options())
+            finally:
+                with suppress(OSError):  # what tools have printed; later it would be on the wire
+                    sys.stdout.flush()
 
 
 @contextmanager

@@ -164,14 +164,14 @@ class Deeds:
         that means nothing, or since this process ends: then it goes on at the next start.
         """
         return await self._seen_through(
-            caller, post_run(self.runs, taken, None, owner=caller.owner)
+            caller, post_run(self.runs, taken, None, owner=caller.owner, by=caller.by)
         )
 
     async def call(self, caller: Caller, tool: str, given: Mapping[str, Any]) -> RunReport:
         """Call a tool, as a run of one step; what becomes of it and its caller is as of `run`."""
 
         async def accept() -> Posted:
-            record = await self.runs.call(tool, given, owner=caller.owner)
+            record = await self.runs.call(tool, given, owner=caller.owner, by=caller.by)
             return Posted(record["run_id"], record)
 
         return await self._seen_through(caller, accept())
@@ -227,7 +227,7 @@ class Deeds:
 
     async def start_run(self, caller: Caller, taken: RunCreate) -> RunReport:
         """Accept a task, which goes on whatever becomes of its caller."""
-        posted = await post_run(self.runs, taken, None, owner=caller.owner)
+        posted = await post_run(self.runs, taken, None, owner=caller.owner, by=caller.by)
         return await self._accepted(caller, posted)
 
     async def _accepted(self, caller: Caller, posted: Posted) -> RunReport:

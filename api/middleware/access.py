@@ -11,6 +11,9 @@ from graph.settings.keys import DEFAULT_OWNER, KeyRing
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
+#: Where LangGraph's protocol is, whose bodies are JSON whatever they are said to be.
+PLAIN_JSON = "/lg/"
+
 #: Methods that change nothing; a page of another site cannot read their answers anyway.
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -69,9 +72,11 @@ class Loopback:
             headers = Headers(scope=scope)
             self._check_host(headers)
             if scope["method"] not in SAFE_METHODS:
-                if headers.get("origin") not in self.origins:
+                allowed = headers.get("origin") in self.origins
+                if not allowed:
                     _check_origin(headers)
-                _check_content_type(headers)
+                if not (allowed and _is_plain_json(scope["path"], headers)):
+                    _check_content_type(headers)
         await self.app(scope, receive, send)
 
     def _check_host(self, headers: Headers) -> None:
@@ -95,6 +100,15 @@ def _check_origin(headers: Headers) -> None:
     # Browsers send it even where they leave the origin out; other clients send neither.
     if headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
         raise OriginRefused(origin or headers["sec-fetch-site"])
+
+
+def _is_plain_json(path: str, headers: Headers) -> bool:
+    """Whether it is JSON that a page calls text, so that the browser need not ask before.
+
+    Studio does so; it is believed of pages that may call anyway, and of no other client.
+    """
+    media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+    return path.startswith(PLAIN_JSON) and media_type == "text/plain"
 
 
 def _check_content_type(headers: Headers) -> None:

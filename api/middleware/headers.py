@@ -2,6 +2,8 @@
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from graph.runs.accept import CALLER_TRACE
+
 #: Unless an answer has its own; the pages for people have a policy that lets them work.
 DEFAULTS = (
     (b"x-content-type-options", b"nosniff"),
@@ -34,6 +36,22 @@ class AnswerHeaders:
             await send(message)
 
         await self.app(scope, receive, send_with_headers if scope["type"] == "http" else send)
+
+
+# In which trace the caller is.
+
+
+class CallerTrace:
+    """Keeps what a request says of its trace (`traceparent`) for the runs that it calls for."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        said = [value for name, value in scope.get("headers", ()) if name == b"traceparent"]
+        # Each request is served in a context of its own.
+        CALLER_TRACE.set(said[0].decode("latin-1") if len(said) == 1 else None)
+        await self.app(scope, receive, send)
 
 
 # HEAD on every path that answers GET.

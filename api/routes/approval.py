@@ -15,10 +15,10 @@ from api.views.answers import RunAnswer, answered, json_answer, run_answer
 from graph.commands.approval import NotWaiting
 from graph.commands.preview import PlanPreview
 from graph.commands.resolve import NotInDoubt
+from graph.queue.quotas import TooManyPosts
 from graph.runs.accept import NotAccepting
 from graph.runs.choice import ChoiceRejected
 from graph.runs.context import RunNotFound
-from graph.runs.quotas import TooManyPosts
 from graph.service import PromptRejected
 from graph.state import ResolvedAs
 from graph.storage.storage import StorageUnavailable

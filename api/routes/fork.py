@@ -9,16 +9,16 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
 from api.openapi import LOCATION, NEW_RUN, WITH_BODY, problems
-from api.parameters import OwnerDep, RunsDep
+from api.parameters import CallerDep, OwnerDep, RunsDep
 from api.routes.approval import PlanEdit
 from api.schemas import Body, RunCreated, Words, whole
 from api.strict import StrictRoute
 from api.views.answers import json_answer
 from graph.commands.fork import Edits, ForkRejected
+from graph.queue.quotas import RunUsedUp
 from graph.runs.accept import NotAccepting
 from graph.runs.context import RunNotFound
 from graph.runs.history import CheckpointNotFound
-from graph.runs.quotas import RunUsedUp
 from graph.storage.storage import StorageUnavailable
 
 router = APIRouter(route_class=StrictRoute, tags=["history"])
@@ -91,11 +91,13 @@ class ForkCreate(Body):
         ),
     },
 )
-async def fork_run(run_id: str, body: ForkCreate, runs: RunsDep, owner: OwnerDep) -> Response:
+async def fork_run(
+    run_id: str, body: ForkCreate, runs: RunsDep, owner: OwnerDep, caller: CallerDep
+) -> Response:
     """Begin a new run from a checkpoint; the run itself stays as it is.
 
     Steps that were done by then are not executed again, unless they are edited.
     """
-    record = await runs.fork(run_id, body.checkpoint_id, body.edits(), owner=owner)
+    record = await runs.fork(run_id, body.checkpoint_id, body.edits(), owner=owner, by=caller)
     created = {"run_id": record["run_id"], "status": record["status"]}
     return json_answer(created, None, 201, {"Location": f"/runs/{record['run_id']}"})

@@ -10,6 +10,7 @@ from api.parameters import (
     PAGE,
     WAIT,
     After,
+    CallerDep,
     LastEventId,
     Limit,
     MaxValueBytes,
@@ -129,6 +130,7 @@ async def create_run_and_wait(
     request: Request,
     runs: RunsDep,
     owner: OwnerDep,
+    caller: CallerDep,
     timeout: Timeout = WAIT,
     max_value_bytes: MaxValueBytes = None,
     idempotency_key: IdempotencyKeyHeader = None,
@@ -138,7 +140,7 @@ async def create_run_and_wait(
     One that rests until its plan is approved is answered at once, with 202. The run
     goes on when the client leaves or the time is up.
     """
-    posted = await post_run(runs, body, idempotency_key, owner=owner)
+    posted = await post_run(runs, body, idempotency_key, owner=owner, by=caller)
     run_id = posted.run_id
     accepted = posted.record or await runs.get(run_id, owner=owner)
     # It is accepted: that its end cannot be read must not make anybody post it again.

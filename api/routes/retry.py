@@ -13,10 +13,10 @@ from api.schemas import Body, whole
 from api.strict import StrictRoute
 from api.views.answers import RunAnswer, answered, json_answer, run_answer
 from graph.commands.retry import NoBackoff, NotPlanned, NotRetryable, RetryRejected, RetryRequest
+from graph.queue.quotas import RunUsedUp
 from graph.record.record import Record
 from graph.runs.accept import NotAccepting
 from graph.runs.context import RunNotFound
-from graph.runs.quotas import RunUsedUp
 from graph.state import Status
 from graph.state.wording import Time, doc
 from graph.storage.storage import StorageUnavailable

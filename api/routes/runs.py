@@ -87,7 +87,9 @@ class Posted:
     headers: dict[str, str] = field(default_factory=dict)
 
 
-async def post_run(runs: Runs, body: RunCreate, name: str | None, *, owner: str) -> Posted:
+async def post_run(
+    runs: Runs, body: RunCreate, name: str | None, *, owner: str, by: str | None = None
+) -> Posted:
     """Accept a task, unless it was accepted before under this key.
 
     Raises what `Runs.start` raises, but `AlreadyAccepted`.
@@ -105,6 +107,7 @@ async def post_run(runs: Runs, body: RunCreate, name: str | None, *, owner: str)
             mend=body.mend,
             thread_id=body.thread_id,
             thread_name=body.thread_name,
+            by=by,
         )
     except AlreadyAccepted as before:
         headers = {"Location": f"/runs/{before.run_id}", "Idempotency-Replayed": "true"}
@@ -214,10 +217,14 @@ router = APIRouter(route_class=StrictRoute, tags=["runs"])
     },
 )
 async def create_run(
-    body: RunCreate, runs: RunsDep, owner: OwnerDep, idempotency_key: IdempotencyKeyHeader = None
+    body: RunCreate,
+    runs: RunsDep,
+    owner: OwnerDep,
+    caller: CallerDep,
+    idempotency_key: IdempotencyKeyHeader = None,
 ) -> Response:
     """Accept a task. It is planned and executed after the answer; read the run to follow it."""
-    posted = await post_run(runs, body, idempotency_key, owner=owner)
+    posted = await post_run(runs, body, idempotency_key, owner=owner, by=caller)
     # The first answer again: a run that is just accepted is pending.
     status = posted.record["status"] if posted.record else "pending"
     return json_answer({"run_id": posted.run_id, "status": status}, None, 201, posted.headers)
@@ -372,11 +379,14 @@ async def explain_run(run_id: str, runs: RunsDep, owner: OwnerDep) -> Response:
     status_code=204,
     response_class=Response,
     responses={
-        204: {"description": "It is gone, with everything that was kept of it."},
+        204: {"description": "It is gone, with everything that was kept of its content."},
         **problems(*WITH_BODY, RunNotFound, NotSettled, StorageUnavailable),
     },
 )
-async def remove_run(run_id: str, runs: RunsDep, owner: OwnerDep) -> Response:
-    """Remove a settled run for good: record, events and log. What it did, as to-dos, stays."""
-    await runs.remove(run_id, owner=owner)
+async def remove_run(run_id: str, runs: RunsDep, owner: OwnerDep, caller: CallerDep) -> Response:
+    """Remove a settled run for good: record, events and log. What it did, as to-dos, stays.
+
+    Who did what with it is kept at `GET /audit` for a time: its id, times and names, no content.
+    """
+    await runs.remove(run_id, owner=owner, by=caller)
     return Response(status_code=204)

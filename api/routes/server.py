@@ -1,9 +1,9 @@
-"""What is left of an owner's day."""
+"""The server itself: what is left of an owner's day, how it does, and what it says of itself."""
 
 import asyncio
 import gzip
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any, cast
 
@@ -21,10 +21,21 @@ from api.errors.problems import NotReady
 from api.middleware.access import OWNER
 from api.openapi import problems
 from api.parameters import AnonymousDep, OwnerDep, RunsDep
-from api.schemas import Alive, Health, ToolList, ToolView
+from api.schemas import Alive, Health
 from api.strict import StrictRoute
 from api.views.answers import answered, json_answer
-from graph.state.wording import Time, doc, rfc3339
+from api.views.findings import (
+    DoctorAnswer,
+    Finding,
+    model_findings,
+    server_findings,
+    storage_finding,
+    tool_findings,
+)
+from graph.drawing import draw
+from graph.settings import Settings, setting_values
+from graph.settings.keys import without_secrets
+from graph.state.wording import Time, counted, doc, rfc3339
 from graph.storage.owned import ServerAddress
 from graph.storage.storage import StorageUnavailable
 from tools.toolbox import snapshot
@@ -154,32 +165,10 @@ _PROVEN = {
 }
 
 
-@router.get("/tools", tags=["server"], responses=problems())
-async def list_tools(runs: RunsDep, owner: OwnerDep) -> ToolList:
-    """The tools that plans of the caller may use."""
-    return ToolList(
-        tools=[
-            ToolView(
-                name=tool.name,
-                description=tool.description,
-                input_schema=tool.json_schema,
-                effects=tool.effects,
-                idempotent=tool.idempotent,
-                in_doubt=tool.in_doubt,
-                repeatable=tool.idempotent,
-                timeout=tool.timeout,
-                attempts=tool.attempts,
-                server=tool.server,
-            )
-            for tool in snapshot(runs.tools, owner).values()
-        ]
-    )
-
-
 @router.get("/graph", tags=["server"], response_class=PlainTextResponse, responses=problems())
 async def draw_graph(runs: RunsDep) -> str:
     """The graph that executes every run, as Mermaid text."""
-    return runs.mermaid()
+    return draw(runs.graph).mermaid
 
 
 @router.get("/health", tags=["health"], responses=problems())
@@ -232,6 +221,37 @@ async def read_readiness(runs: RunsDep) -> Alive:
     if not storage["writable"]:
         raise NotReady("Storage cannot be read or written; see /health.")
     return Alive(status="ok")
+
+
+@router.get(
+    "/doctor",
+    tags=["health"],
+    response_class=JSONResponse,
+    responses={200: answered(DoctorAnswer, "What was found."), **problems()},
+)
+async def examine(request: Request, runs: RunsDep, owner: OwnerDep) -> Response:
+    """What `runwright doctor` would say of this server, as far as the process can tell, and its
+    settings but for texts.
+
+    No model is asked and nothing is opened for it.
+    """
+    health, tools = runs.health, snapshot(runs.tools, owner)
+    settings: Settings | None = request.app.state.settings
+    checks = [
+        # It reads every phrase of the tools; runs go on meanwhile.
+        *await asyncio.to_thread(lambda: list(tool_findings(tools))),
+        Finding("tools", "ok", counted(len(tools), "tool")),
+        *server_findings(health.servers()),
+        storage_finding(await health.storage()),
+        *model_findings(health.models(owner)),
+    ]
+    answer = DoctorAnswer(
+        version=request.app.version,
+        ok=all(check.status != "fails" for check in checks),
+        checks=[replace(check, message=without_secrets(check.message)) for check in checks],
+        settings=setting_values(settings) if settings else [],
+    )
+    return json_answer(answer, DoctorAnswer)
 
 
 def _models_left(models: Models) -> bool:

@@ -8,7 +8,7 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from pydantic import Field
 
 from api.openapi import WITH_BODY, problems
-from api.parameters import OwnerDep, RunsDep
+from api.parameters import CallerDep, OwnerDep, RunsDep
 from api.routes.search import CURSOR, LIMIT, LONGEST_PAGE, ORDER, PAGE, Name, Order, RunList
 from api.schemas import Body, Metadata, ThreadName
 from api.strict import StrictRoute
@@ -139,9 +139,14 @@ async def list_thread_runs(
         **problems(*WITH_BODY, ThreadNotFound, ThreadNotSettled, StorageUnavailable),
     },
 )
-async def remove_thread(thread_id: str, runs: RunsDep, owner: OwnerDep) -> Response:
-    """Remove a thread with all of its runs for good, or nothing while one of them goes on."""
-    await runs.threads.remove(thread_id, owner=owner)
+async def remove_thread(
+    thread_id: str, runs: RunsDep, owner: OwnerDep, caller: CallerDep
+) -> Response:
+    """Remove a thread with all of its runs for good, or nothing while one of them goes on.
+
+    Who did what with its runs is kept at `GET /audit` for a time: ids, times and names, no content.
+    """
+    await runs.threads.remove(thread_id, owner=owner, by=caller)
     return Response(status_code=204)
 
 

@@ -55,7 +55,7 @@ class StreamLimit:
         self._open[owner] += 1
         try:
             now = asyncio.get_running_loop().time()
-            if not streams:
+            if not streams or scope.get("method") == "POST":
                 pass  # it has a body, which nobody but its reader can wait for
             elif self._timer is None and self._next <= now:
                 self._next = now + INTERVAL

@@ -4,6 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from functools import lru_cache
 from itertools import islice
 from weakref import WeakKeyDictionary
 
@@ -22,6 +23,7 @@ from graph.runs.watch import (
     RunSubscription,
     StepProgress,
 )
+from graph.state import Status
 
 
 class EventNotFound(Exception):
@@ -102,7 +104,13 @@ def _progress(subscription: RunSubscription) -> bytes:
     """How far the attempt is that is being made; live only, so that it has no number."""
     if subscription.progress is None:
         return b""
-    return message("step.progress", shape(StepProgress).json(subscription.progress))
+    return _encoded_progress(tuple(subscription.progress.items()))
+
+
+@lru_cache(maxsize=256)
+def _encoded_progress(progress: tuple[tuple[str, object], ...]) -> bytes:
+    """Encoded once, too, for all who watch the run at the time."""
+    return message("step.progress", shape(StepProgress).json(dict(progress)))
 
 
 class RunStream(Response):
@@ -204,4 +212,23 @@ class ChangesStream(Response):
 
 
 def _changed(change: RunChanged) -> bytes:
-    return message("run.changed", to_json(change))
+    said = (change["run_id"], change["status"], change["last_event_id"])
+    return _encoded_change(*said, tuple(change["progress"].items()))
+
+
+@lru_cache(maxsize=1024)
+def _encoded_change(
+    run_id: str, status: Status, last_event_id: int, progress: tuple[tuple[str, object], ...]
+) -> bytes:
+    """Encoded once for all who watch the owner's runs, whenever each of them is told."""
+    return message(
+        "run.changed",
+        to_json(
+            {
+                "run_id": run_id,
+                "status": status,
+                "last_event_id": last_event_id,
+                "progress": dict(progress),
+            }
+        ),
+    )

@@ -1,4 +1,4 @@
-"""What the API answers with: the record, its events and its explanation as JSON.
+"""What the API answers with: the record, its events and its explanation as JSON, and findings.
 
-Others use `answers`.
+Others use `answers` and `findings`.
 """

@@ -2,6 +2,7 @@
 
 `deletion` is also the retention, which removes what has been kept long enough.
 
-Others use `approval`, `call.ToolCaller`, `cancel.AlreadySettled`, `cancel.Canceller`, `deletion`,
-`fork`, `preview.PlanPreview`, `preview.PlanPreviews`, `resolve`, `retry` and `threads.Threads`.
+Others use `approval`, `call.ToolCaller`, `cancel.AlreadySettled`, `cancel.Canceller`,
+`deletion`, `fork`, `preview.PlanPreview`, `preview.PlanPreviews`, `replay`, `resolve`, `retry` and
+`threads.Threads`.
 """

@@ -51,6 +51,7 @@ class ApprovalGate:
         self._reader = context.reader
         self._runner = runner
         self._acceptance = acceptance
+        self._sweeping: asyncio.Task[None] | None = None
 
     async def approve(
         self, run_id: str, *, by: str, owner: str | None, plan: object = None
@@ -100,6 +101,17 @@ class ApprovalGate:
         if not await self._storage.index.decide(run_id, approval_answer, generation=generation):
             raise NotWaiting(run_id, state["status"])
         await self._runner.decide(run_id)
+
+    def start_sweeping(self, expires: float) -> None:
+        """Look from now on which plans have expired, in proportion to when they do, in seconds."""
+        every = max(SHORTEST_SWEEP, min(SWEEP, expires / 10))
+        self._sweeping = asyncio.create_task(self.sweep(every))
+
+    async def stop_sweeping(self) -> None:
+        """Let no plan expire any more."""
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+            await asyncio.wait([self._sweeping])
 
     async def sweep(self, every: float = SWEEP) -> None:
         """End the runs about whose plans nobody decides in time, at once and every so many seconds.

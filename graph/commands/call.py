@@ -33,7 +33,9 @@ class ToolCaller:
             context.tools, next_event, policy.approve, policy.approval_expires
         )
 
-    async def call(self, tool: str, given: Mapping[str, Any], *, owner: str) -> Record:
+    async def call(
+        self, tool: str, given: Mapping[str, Any], *, owner: str, by: str | None
+    ) -> Record:
         """As `Runs.call`."""
         self._acceptance.check()
         seed = seed_of(tool, given, self._limits, self._gate, owner=owner, at=time.time())
@@ -45,6 +47,7 @@ class ToolCaller:
             created_at=seed["created_at"],
             approve=self._gate.default,
             seed=seed,
+            posted_by=by,
         )
         return await self._acceptance.accept(row)
 
@@ -73,7 +76,7 @@ def seed_of(
     # Whoever calls a tool knows of no steps to refer to: braces are text.
     step = Step(step=1, tool=tool, input=escaped(dict(given)), reasoning="", span=None)
     if reasons := check_plan([step], run_tools(seed, gate.tools), limits):
-        raise ChoiceRejected("arguments", [reason.removeprefix("step 1: ") for reason in reasons])
+        raise ChoiceRejected("input", [reason.removeprefix("step 1: ") for reason in reasons])
     seed["planned_by"] = BY_CALLER
     plan = Plan(steps=[step], rounds=[new_round(seed, [step], first=1, calls=[0, 0])])
     asked = gate.about(seed, {"plan": plan})

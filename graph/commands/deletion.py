@@ -12,12 +12,16 @@ from graph.runs.threads import ThreadNotFound
 from graph.state import RunState, Status, attempts
 from graph.state.row import RunArtifacts, RunRow, facts_of
 from graph.state.status import SETTLED, WrongStatus
+from graph.storage.audit import Audit
 from graph.storage.storage import RunIndex, StorageUnavailable
 from nodes.contract.steps import step_key
 from tools.blobs import BLOBS
 from tools.receipts import BEGUN, RECEIPTS, namespace
 
 logger = logging.getLogger("runwright.runs")
+
+#: Who removes runs that were kept long enough, and those of all owners where nobody is named.
+RETENTION, SERVER = "retention", "server"
 
 
 class NotSettled(WrongStatus):
@@ -45,10 +49,10 @@ class Deletion:
         self._subscriptions = context.broadcaster
         self._settled = context.settled
 
-    async def remove(self, run_id: str, *, owner: str | None) -> None:
+    async def remove(self, run_id: str, *, owner: str | None, by: str | None = None) -> None:
         """As `Runs.remove`."""
         await self._settle(await self._reader.admitted(run_id, owner))
-        if await self.remove_settled([run_id]):
+        if await self.remove_settled([run_id], by=by or owner or SERVER):
             return
         with self._storage.available():
             row = await self._storage.index.find(run_id)  # gone, or told to go on meanwhile
@@ -56,7 +60,9 @@ class Deletion:
             raise RunNotFound(run_id)
         raise NotSettled(run_id, row.status)
 
-    async def remove_thread(self, thread_id: str, *, owner: str | None) -> None:
+    async def remove_thread(
+        self, thread_id: str, *, owner: str | None, by: str | None = None
+    ) -> None:
         """As `Threads.remove`."""
         threads, removed = self._storage.threads, 0
         with self._storage.available():
@@ -65,7 +71,9 @@ class Deletion:
             states = [await self._reader.state(run_id) for run_id, _ in members]
             for state in states:
                 await self._settle(state)
-            removed = await self._remove(states, thread_id) if states else 0
+            removed = 0
+            if states:
+                removed = await self._remove(states, thread_id, by=by or owner or SERVER)
         except NotSettled as error:
             raise ThreadNotSettled(thread_id, error.run_id, error.status) from None
         except RunNotFound:
@@ -97,7 +105,7 @@ class Deletion:
                 generation=state["generation"],
             )
 
-    async def remove_settled(self, run_ids: Sequence[str]) -> int:
+    async def remove_settled(self, run_ids: Sequence[str], *, by: str = RETENTION) -> int:
         """Remove those of these runs that are settled, together; how many that were.
 
         A run whose state cannot be read stays. Raises `StorageUnavailable`.
@@ -114,14 +122,15 @@ class Deletion:
                 raise
             except Exception:
                 logger.exception("run cannot be read, and stays", extra={"run_id": run_id})
-        return await self._remove(found) if found else 0
+        return await self._remove(found, by=by) if found else 0
 
-    async def _remove(self, states: Sequence[RunState], thread_id: str | None = None) -> int:
+    async def _remove(
+        self, states: Sequence[RunState], thread_id: str | None = None, *, by: str
+    ) -> int:
         """Remove runs as far as the storage lets them go; how many it did."""
         found = [artifacts_of(state) for state in states]
         with self._storage.available():
-            remove = self._storage.remove
-            removing = remove(found) if thread_id is None else remove(found, thread_id)
+            removing = self._storage.remove(found, thread_id, by=by)
             removed = await asyncio.shield(removing)
         for state in states:
             self._subscriptions.forget(state["run_id"])
@@ -169,7 +178,8 @@ SHORTEST_PAUSE, LONGEST_PAUSE, FIRST = 0.5, 600.0, 5.0
 
 
 class Retention:
-    """Removes what was settled more than `days` days ago.
+    """Removes what was settled more than `days` days ago, and who did what with it after another
+    `audit_days`; 0 of either is never.
 
     `remove` removes runs by their ids and tells how many, `give_back` gives the room that they have
     left back to the disk; `errors` are what both raise while the storage does not answer.
@@ -181,6 +191,8 @@ class Retention:
         remove: Callable[[Sequence[str]], Awaitable[int]],
         *,
         days: float,
+        audit: Audit | None = None,
+        audit_days: float = 0,
         errors: tuple[type[Exception], ...] = (),
         give_back: Callable[[], Awaitable[int]] | None = None,
     ) -> None:
@@ -188,12 +200,19 @@ class Retention:
         self._index = index
         self._remove = remove
         self._kept = days * DAY
+        self._audit = audit
+        self._audit_kept = audit_days * DAY
         self._errors = errors
 
     async def sweep(self, now: float) -> int:
         """Remove all that is due at an epoch second, in small batches; how many runs that were."""
         removed = 0
         last: RunRow | None = None
+        if self._audit and self._audit_kept:
+            while await self._audit.prune(now - self._audit_kept, limit=BATCH):
+                pass
+        if not self._kept:
+            return 0
         # Beyond the last one seen, since a run that cannot be removed must not stop the others.
         while due := await self._index.settled_before(now - self._kept, after=last, limit=BATCH):
             last, began = due[-1], time.monotonic()
@@ -207,7 +226,7 @@ class Retention:
 
     async def keep_sweeping(self) -> None:
         """Sweep until cancelled; a sweep that fails is made up for by the next."""
-        pause = min(max(self._kept / 10, SHORTEST_PAUSE), LONGEST_PAUSE)
+        pause = min(max((self._kept or DAY) / 10, SHORTEST_PAUSE), LONGEST_PAUSE)
         await asyncio.sleep(min(pause, FIRST))
         while True:
             try:

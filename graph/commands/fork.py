@@ -10,10 +10,23 @@ from graph.record.record import Record
 from graph.runs.accept import Acceptance
 from graph.runs.context import RunContext, thread
 from graph.runs.history import CheckpointNotFound, checkpoint_of
-from graph.state import ForkedFrom, Plan, RunState, Step, in_doubt, is_said_done, new_run
+from graph.state import (
+    NOTHING_BEFORE,
+    THREAD_CONTEXT,
+    ForkedFrom,
+    Plan,
+    RequiredApproval,
+    RunState,
+    Step,
+    followed,
+    in_doubt,
+    is_said_done,
+    new_run,
+)
 from graph.state.rounds import after_steps, dropped, new_round, rounds_of
 from graph.state.row import RunRow
-from nodes.approval.asking import EXPIRES, required_approval
+from graph.state.status import SETTLED
+from nodes.approval.asking import EXPIRES, required_approval, tools_of
 from nodes.approval.edited_plan import PlanUnfit, read_plan
 from nodes.contract.json_data import counted_size
 from nodes.contract.plan_check import run_tools
@@ -31,17 +44,24 @@ class ForkRejected(Exception):
         self.reasons = list(reasons)
 
 
+#: By which a run is known that was forked to be asked about: it is a state that somebody edited.
+EDITED = "edited_state"
+
+
 @dataclass(frozen=True)
 class Edits:
     """What is to be another in the forked state; None is what the checkpoint has.
 
-    With another `prompt` and no `steps` the fork is planned anew. `cursor`: how many steps count as
-    done; by default as many as are the same as in the checkpoint.
+    With another `prompt` and no `steps` the fork is planned anew; with `anew` it is whatever the
+    prompt. `cursor`: how many steps count as done; by default as many as are the same as in the
+    checkpoint. With `asks` a person is asked about what is left, whoever has approved it.
     """
 
     prompt: str | None = None
     steps: Sequence[Mapping[str, Any]] | None = None
     cursor: int | None = None
+    anew: bool = False
+    asks: bool = False
 
 
 def seed_of(
@@ -71,6 +91,8 @@ def seed_of(
     seed = _unplanned(state, prompt, run_id=run_id, created_at=created_at)
     planned = bool(plan["steps"])
     log = _done(state, cursor, plan["steps"])
+    if edits.asks and cursor >= len(plan["steps"]):
+        raise ForkRejected("state.plan", ["no step of it is left to do"])
     fork = ForkedFrom(
         run_id=state["run_id"],
         checkpoint_id=checkpoint_id,
@@ -79,6 +101,8 @@ def seed_of(
         logged=len(log),
         planned=len(state["planning_log"]) if planned else 0,
     )
+    if origin := state.get("traceparent"):
+        fork["traceparent"] = origin
     if planned:
         fork["rounds"] = len(rounds_of({**state, "plan": plan}))
         seed["plan"] = plan
@@ -91,9 +115,7 @@ def seed_of(
         values = (entry.get(name) for entry in log for name in ("input", "output"))
         if kept := counted_size(*values):
             seed["kept"] = kept
-        if cursor < len(plan["steps"]) and (
-            approval := required_approval(state, plan, tools, expires, cursor=cursor)
-        ):
+        if approval := _asked(state, plan, tools, edits, cursor, expires):
             fork["asks"] = approval
     seed["forked_from"] = fork
     if planned and (look := after_steps(seed, cursor, at=created_at)):
@@ -102,6 +124,24 @@ def seed_of(
             raise ForkRejected("state.plan", [f"{reason}; give a plan with what is left to do"])
         seed.update(look)  # type: ignore[typeddict-item]  # fields of it
     return seed
+
+
+def _asked(
+    state: RunState,
+    plan: Plan,
+    tools: Mapping[str, Tool],
+    edits: Edits,
+    cursor: int,
+    expires: float,
+) -> RequiredApproval | None:
+    """What a person is asked before the steps are executed that are left; None for nothing."""
+    left = plan["steps"][cursor:]
+    if not left:
+        return None
+    required = required_approval(state, plan, tools, expires, cursor=cursor)
+    if required or not edits.asks:
+        return required
+    return RequiredApproval(tools=tools_of(left, tools), expires=expires)
 
 
 def _unplanned(state: RunState, prompt: str, *, run_id: str, created_at: float) -> RunState:
@@ -125,10 +165,24 @@ def _unplanned(state: RunState, prompt: str, *, run_id: str, created_at: float) 
     return seed
 
 
+def _in_thread(seed: RunState, state: RunState, edits: Edits, thread_id: str) -> RunState:
+    """The fork as a run of a thread that goes on from the checkpoint, not from its last run.
+
+    Another task after the end of a run has that run before it, too.
+    """
+    before = seed.get("conversation", NOTHING_BEFORE)
+    if edits.prompt is not None and state["status"] in SETTLED:
+        before = followed({**state, "asked": state["prompt"]}, characters=THREAD_CONTEXT) or before
+    seed = {**seed, "thread_id": thread_id, "conversation": before}
+    if edits.asks:
+        seed["metadata"] = {**seed.get("metadata", {}), EDITED: "1"}
+    return seed
+
+
 def _plan(state: RunState, edits: Edits, tools: Mapping[str, Tool]) -> Plan:
     if edits.steps is None:
         same = edits.prompt is None or edits.prompt == state["prompt"]
-        return _made(state) if same else Plan(steps=[])
+        return _made(state) if same and not edits.anew else Plan(steps=[])
     try:
         usable = run_tools(state, tools)
         edited = read_plan({"steps": list(edits.steps)}, usable, state["limits"])
@@ -202,7 +256,14 @@ class Forker:
         self._approval_expires = approval_expires
 
     async def fork(
-        self, run_id: str, checkpoint_id: str, edits: Edits, *, owner: str | None
+        self,
+        run_id: str,
+        checkpoint_id: str,
+        edits: Edits,
+        *,
+        owner: str | None,
+        thread_id: str | None = None,
+        by: str | None = None,
     ) -> Record:
         """As `Runs.fork`."""
         self._acceptance.check()
@@ -222,6 +283,8 @@ class Forker:
             expires=self._approval_expires,
             models=self._models,
         )
+        if thread_id is not None:
+            seed = _in_thread(seed, state, edits, thread_id)
         row = RunRow(
             run_id=seed["run_id"],
             owner=seed["owner"],
@@ -234,5 +297,7 @@ class Forker:
             metadata=seed.get("metadata"),
             forked_from=run_id,
             seed=seed,
+            thread_id=thread_id,
+            posted_by=by,
         )
         return await self._acceptance.accept(row)

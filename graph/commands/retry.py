@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from graph.record.record import Record
-from graph.runs.accept import Acceptance
+from graph.record.trace import checked, trace_id_of
+from graph.runs.accept import CALLER_TRACE, Acceptance
 from graph.runs.context import RunContext, after_retry, thread, without_wait
 from graph.runs.fleet import Orders
 from graph.runs.live import LiveRun
@@ -98,6 +99,8 @@ def command_of(
         by=by,
         at=time.time(),
     )
+    if traceparent := checked(CALLER_TRACE.get()):
+        command["traceparent"] = traceparent
     if from_step:
         if request.replan:
             command["replan"] = instead
@@ -266,12 +269,13 @@ class Retrier:
             if not await index.request_retry(run_id, command):
                 raise NotRetryable(run_id, (await context.reader.state(run_id))["status"])
             context.settled.drop(run_id)
-            logger.info("run retried", extra={"run_id": run_id})
             live.reason = "retried"
             try:
                 found = await index.find(run_id)
                 assert found is not None
                 resumed = await resume(context.graph, found, thread(run_id))
+                about = {"run_id": run_id, "trace_id": trace_id_of(resumed.state)}
+                logger.info("run retried", extra=about)
                 context.broadcaster.publish(resumed.state)
             except BaseException:  # the command is stored, and carried out all the same
                 context.turns.park(live, state["owner"], thread_id)
@@ -286,8 +290,9 @@ class Retrier:
         with context.executor.place(), context.storage.available():
             if not await context.storage.index.request_retry(run_id, command):
                 raise NotRetryable(run_id, (await context.reader.state(run_id))["status"])
-        logger.info("run retried", extra={"run_id": run_id})
         retried = after_retry(state, command)
+        about = {"run_id": run_id, "trace_id": trace_id_of(retried)}
+        logger.info("run retried", extra=about)
         context.broadcaster.publish(retried)
         return retried
 

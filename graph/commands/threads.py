@@ -1,15 +1,20 @@
-"""What is done with threads as a whole: listed, named, read, removed."""
+"""What is done with threads as a whole: opened, listed, named, read, removed."""
 
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
+
+from langgraph.types import StateSnapshot
 
 from graph.commands.deletion import Deletion
 from graph.record.record import Record
-from graph.runs.context import RunContext, RunNotFound
+from graph.runs.context import RunContext, RunNotFound, thread
+from graph.runs.history import snapshot_of, snapshots_of
 from graph.runs.threads import ThreadNotFound, checked_name, normal_name
+from graph.state import RunState, Status
 from graph.storage.pages import decode, encode
 from graph.storage.search import Position, Search
-from graph.storage.threads import Head, Thread, ThreadChange, ThreadPage
+from graph.storage.threads import Head, OpenedThread, Thread, ThreadChange, ThreadPage
 
 #: What cursors of lists of threads are bound to: the search of runs in a thread that cannot be.
 _LIST = Search(thread_id="")
@@ -76,13 +81,87 @@ class Threads:
                 raise ThreadNotFound(thread_id)
         return await self.get(thread_id, owner=owner)
 
-    async def remove(self, thread_id: str, *, owner: str | None) -> None:
+    async def open(
+        self, thread_id: str, metadata: Mapping[str, str], *, owner: str
+    ) -> OpenedThread | None:
+        """Keep a thread ahead of its first run; None where its id is taken.
+
+        Raises `StorageUnavailable`.
+        """
+        opened = OpenedThread(thread_id, metadata, time.time())
+        with self._storage.available():
+            return opened if await self._threads.open(opened, owner) else None
+
+    async def opened(self, owner: str, thread_id: str | None = None) -> Sequence[OpenedThread]:
+        """The owner's threads without a run, the newest first, or the one with this id.
+
+        Raises `StorageUnavailable`.
+        """
+        with self._storage.available():
+            return await self._threads.opened(owner, thread_id)
+
+    async def remark(self, thread_id: str, metadata: Mapping[str, str], *, owner: str) -> None:
+        """Say what a thread is known by, be it one without a run.
+
+        Raises `ThreadNotFound` and `StorageUnavailable`.
+        """
+        with self._storage.available():
+            change = ThreadChange(metadata=metadata)
+            if not await self._threads.change(thread_id, owner, change):
+                raise ThreadNotFound(thread_id)
+
+    async def close(self, thread_id: str, *, owner: str | None) -> bool:
+        """Forget a thread without a run; whether there was one. Raises `StorageUnavailable`."""
+        with self._storage.available():
+            return await self._threads.close(thread_id, owner)
+
+    async def members(self, thread_id: str, *, owner: str | None) -> Sequence[tuple[str, Status]]:
+        """The runs of a thread and how they stand, in the order of acceptance.
+
+        Raises `StorageUnavailable`.
+        """
+        with self._storage.available():
+            return await self._threads.members(thread_id, owner)
+
+    async def state(self, run_id: str) -> RunState | None:
+        """A run of a thread as last stored, whoever's it is; None where it is gone.
+
+        Raises `StorageUnavailable`.
+        """
+        try:
+            return await self._reader.state(run_id)
+        except RunNotFound:
+            return None
+
+    async def snapshots(
+        self, run_id: str, *, limit: int | None = None, before: str | None = None
+    ) -> Sequence[StateSnapshot]:
+        """The checkpoints of a run, whoever's it is, the newest first; those before one.
+
+        Raises `CheckpointNotFound` and `StorageUnavailable`.
+        """
+        with self._storage.available():
+            return await snapshots_of(
+                self._reader.graph, thread(run_id), limit=limit, before=before
+            )
+
+    async def snapshot(self, run_id: str, checkpoint_id: str) -> StateSnapshot:
+        """One checkpoint of a run, whoever's it is.
+
+        Raises `CheckpointNotFound` and `StorageUnavailable`.
+        """
+        place = thread(run_id)
+        place["configurable"]["checkpoint_id"] = checkpoint_id
+        with self._storage.available():
+            return await snapshot_of(self._reader.graph, place)
+
+    async def remove(self, thread_id: str, *, owner: str | None, by: str | None = None) -> None:
         """Remove a thread with all of its runs, for good.
 
         Raises `ThreadNotFound`, `ThreadNotSettled` and `StorageUnavailable`, and then nothing of it
         is removed.
         """
-        await self._deletion.remove_thread(thread_id, owner=owner)
+        await self._deletion.remove_thread(thread_id, owner=owner, by=by)
 
     async def records(self, thread_id: str, *, owner: str | None) -> AsyncIterator[Record]:
         """The records of its runs, in the order of acceptance; without those removed meanwhile.

@@ -2,10 +2,12 @@
 
 import asyncio
 import logging
+from dataclasses import replace
 
 from graph.models.breaker import CircuitBreaker
 from graph.models.client import LiteLlmModel, is_installed
 from graph.models.prices import Price, missing_keys
+from graph.models.recorded import NO_MODELS
 from graph.settings import InvalidSettings, ModelSettings, Settings
 from nodes.planning.model import ModelFailure, ModelLadder
 
@@ -39,19 +41,27 @@ def make_ladder(settings: Settings) -> ModelLadder | None:
         one = configured[name]
         return bool(missing_keys(name, one.api_base, one.api_key_env))
 
-    return ModelLadder(
+    return replace(
+        make_policy(settings),
         models=models,
         order=[one.model for one in settings.models],
         breaker=CircuitBreaker(
             models, threshold=settings.breaker_failures, pause=settings.breaker_seconds
         ),
         complex_model=settings.model_complex,
+        lacks_key=lacks_key,
+    )
+
+
+def make_policy(settings: Settings) -> ModelLadder:
+    """How models are asked, without any that could be."""
+    return replace(
+        NO_MODELS,
         threshold=settings.complexity_threshold,
         timeout=settings.model_timeout,
         fallback=settings.fallback,
         output=settings.model_output,
         context=settings.model_context,
-        lacks_key=lacks_key,
         instructions=settings.instructions or "",
         shortlist=settings.shortlist,
         answer=settings.answer,

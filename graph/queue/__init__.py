@@ -2,6 +2,6 @@
 
 `worker` takes jobs that several processes share, and gives the runs to the executor of this one.
 
-Others use `executor.Executor`, `executor.Job`, `executor.Load`, `executor.QueueFull`,
-`model_calls.ModelCalls` and `worker`.
+Others use `executor.CURRENT`, `executor.Executor`, `executor.Job`, `executor.Load`,
+`executor.QueueFull`, `model_calls.ModelCalls`, `quotas` and `worker`.
 """

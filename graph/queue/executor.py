@@ -93,7 +93,7 @@ class QueueFull(Exception):
 
 
 #: The job of which this is the execution.
-_current: ContextVar[Job] = ContextVar("current_job")
+CURRENT: ContextVar[Job] = ContextVar("current_job")
 
 
 def _keep(job: Job) -> None:
@@ -228,7 +228,7 @@ class Executor:
 
         Returns how long it then waited for a slot, in seconds.
         """
-        job = _current.get(None)
+        job = CURRENT.get(None)
         if job is None:
             return await sleep_until(moment)
         with self.resting():
@@ -265,7 +265,7 @@ class Executor:
         It has one again at the end, and knows then how long it waited for it. A run that is told to
         stop meanwhile gets none.
         """
-        job, paused = _current.get(None), Paused()
+        job, paused = CURRENT.get(None), Paused()
         if job is None or not job.holds_slot:
             yield paused
             return
@@ -282,7 +282,7 @@ class Executor:
     @contextmanager
     def resting(self) -> Iterator[None]:
         """Note that nothing of the run is under way, so that it may be told to stop at once."""
-        job = _current.get(None)
+        job = CURRENT.get(None)
         if job is None:
             yield
             return
@@ -364,7 +364,7 @@ class Executor:
     async def _run(self, job: Job) -> None:
         assert self._execute is not None
         job.begun = True
-        _current.set(job)
+        CURRENT.set(job)
         try:
             await self._execute(job.run_id)
         except Exception:  # a run that cannot even be settled must not take the others with it

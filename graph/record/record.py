@@ -90,7 +90,7 @@ def waiting_for(run_id: str, status: Status, state: RunState | None) -> WaitsFor
 class Undelivered(TypedDict):
     """Something that was to be posted of the run, and was tried without success."""
 
-    url: Annotated[str, doc("Where.")]
+    url: Annotated[str, doc("Where: scheme and host, since the rest may hold a secret.")]
     event: Annotated[str, doc("What, as `run.completed`.")]
     at: Annotated[Time, doc("When it happened.")]
     attempts: Annotated[int, doc("How often it was tried.")]

@@ -2,17 +2,23 @@
 
 import asyncio
 import logging
+import time
 from contextlib import suppress
+from contextvars import ContextVar
 from dataclasses import replace
 
+from graph.queue.quotas import NO_QUOTAS, NoRoom, PostRate, Quotas, RunUsedUp, refusal
 from graph.record.record import Record, record_of
+from graph.record.trace import checked, trace_id_of
 from graph.runs.context import RunContext
-from graph.runs.quotas import NO_QUOTAS, NoRoom, PostRate, Quotas, RunUsedUp, refusal
 from graph.runs.threads import ThreadNotFound, checked_name
 from graph.state import RunState
 from graph.state.row import IdempotencyKey, KeyedRun, Quota, RunRow, state_of
 
 logger = logging.getLogger("runwright.runs")
+
+#: Where in a trace of theirs the caller is who is being served, as they say it.
+CALLER_TRACE: ContextVar[str | None] = ContextVar("caller_trace", default=None)
 
 
 class NotAccepting(Exception):
@@ -56,6 +62,14 @@ class Acceptance:
         if quota.is_reached(kept):
             raise NoRoom("bytes", kept.bytes, quota.bytes)
 
+    async def check_key(self, owner: str, key: IdempotencyKey) -> None:
+        """Raises `AlreadyAccepted`, `KeyReused` and `StorageUnavailable`."""
+        storage = self._context.storage
+        with storage.available():
+            first = await storage.index.find_key(owner, key.name, at=time.time())
+        if first is not None:
+            refuse_second(first, key)
+
     async def accept(self, row: RunRow, key: IdempotencyKey | None = None) -> Record:
         """Store a new run and queue it; its record.
 
@@ -66,35 +80,29 @@ class Acceptance:
         return await asyncio.shield(self._accept(row, key))
 
     async def _accept(self, row: RunRow, key: IdempotencyKey | None) -> Record:
-        context, index = self._context, self._context.storage.index
+        context = self._context
         if row.thread_name is not None:
             row = replace(row, thread_name=checked_name(row.thread_name))
+        if traceparent := checked(CALLER_TRACE.get()):
+            seed: RunState | None = row.seed and {**row.seed, "traceparent": traceparent}
+            row = replace(row, traceparent=traceparent, seed=seed)
         with context.storage.available():
             await self._check_thread(row)
         self.rate.take(row.owner)
-        quota = self.quotas.keeping
-        with context.executor.place(), context.storage.available():
-            if key is None:
-                stored = await index.accept(row, quota)
-            else:
-                first = await index.accept_once(row, key, quota)
-                stored = first is not None
-                if (
-                    first and first.run_id != row.run_id
-                ):  # another request with the key came between
-                    refuse_second(first, key)
-            if not stored:
-                await self._check_thread(row)
-                raise refusal(row, await index.kept(row.owner), quota)
+        with context.executor.place():
+            with context.storage.available():
+                await self._store(row, key)
             if row.thread_name is not None:
-                row = replace(row, thread_id=await self._thread_of(row), thread_name=None)
-        logger.info("run accepted", extra={"run_id": row.run_id})
-        logger.debug("run prompt", extra={"run_id": row.run_id, "prompt": row.prompt})
+                row = replace(row, thread_id=await context.turns.joined(row), thread_name=None)
+        state = state_of(row)
+        about = {"run_id": row.run_id, "trace_id": trace_id_of(state)}
+        logger.info("run accepted", extra=about)
+        logger.debug("run prompt", extra={**about, "prompt": row.prompt})
         if context.storage.fleet is not None:
-            return await self._accepted_for_all(row)
+            return await self._accepted_for_all(state)
+        waits_for_run = None
         live = context.live.of(row.run_id)
         live.reason = "new"
-        state, waits_for_run = state_of(row), None
         context.broadcaster.publish(state)
         if row.thread_id is None:
             context.turns.enqueue_head(live, row)
@@ -107,27 +115,36 @@ class Acceptance:
         position = context.executor.position(live)
         return record_of(state, queue_position=position, waits_for_run=waits_for_run)
 
-    async def _accepted_for_all(self, row: RunRow) -> Record:
+    async def _accepted_for_all(self, state: RunState) -> Record:
         """The record of a run that whichever process has room executes: its job was stored too."""
-        context, state = self._context, state_of(row)
-        context.broadcaster.publish(state)
+        reader, run_id = self._context.reader, state["run_id"]
+        self._context.broadcaster.publish(state)
         position = waits_for_run = None
-        with suppress(*context.storage.errors):  # it is accepted all the same
-            position = await context.reader.position(row.run_id)
-            if row.thread_id is not None:
-                waits_for_run = await context.reader.waits_for_run(state)
+        with suppress(*self._context.storage.errors):  # it is accepted all the same
+            position = await reader.position(run_id)
+            if state.get("thread_id", run_id) != run_id:
+                waits_for_run = await reader.waits_for_run(state)
         return record_of(state, queue_position=position, waits_for_run=waits_for_run)
+
+    async def _store(self, row: RunRow, key: IdempotencyKey | None) -> None:
+        """Store a run, durably, or raise why it is not; the storage's own errors among these."""
+        index, quota = self._context.storage.index, self.quotas.keeping
+        if key is None:
+            stored = await index.accept(row, quota)
+        else:
+            first = await index.accept_once(row, key, quota)
+            stored = first is not None
+            if first and first.run_id != row.run_id:  # another request with the key came between
+                refuse_second(first, key)
+        if not stored:
+            await self._check_thread(row)
+            raise refusal(row, await index.kept(row.owner), quota)
 
     async def _check_thread(self, row: RunRow) -> None:
         """Raises `ThreadNotFound` where a run is to go on with a thread that is not its owner's."""
         threads, thread_id = self._context.storage.threads, row.thread_id
         if thread_id is not None and not await threads.owned(thread_id, row.owner):
             raise ThreadNotFound(thread_id)
-
-    async def _thread_of(self, row: RunRow) -> str | None:
-        """The thread that a run has found by its name; None where it has begun it."""
-        found = await self._context.storage.threads.of_run(row.run_id)
-        return None if found == row.run_id else found
 
 
 class AlreadyAccepted(Exception):

@@ -11,12 +11,14 @@ from langchain_core.runnables import RunnableConfig
 
 from graph.build import RunGraph
 from graph.queue.executor import Executor
+from graph.queue.quotas import NO_QUOTAS, Quotas
 from graph.record.record import Record, Undelivered, WaitsFor, record_of, waiting_for
+from graph.record.trace import trace_id_of
 from graph.runs.live import Broadcaster, LiveRuns, Observe
-from graph.runs.quotas import NO_QUOTAS, Quotas
 from graph.runs.recovery import is_due, retried
 from graph.runs.settled import SettledRuns
 from graph.runs.threads import Conversations, ThreadTurns
+from graph.settings.configured import site_of
 from graph.state import (
     THREAD_CONTEXT,
     Approve,
@@ -151,7 +153,7 @@ class RunReader:
             waits_for_run=waits_for_run,
             undelivered=[
                 Undelivered(
-                    url=one.endpoint,
+                    url=site_of(one.endpoint),
                     event=f"run.{one.status}",
                     at=one.at,
                     attempts=one.attempts,
@@ -382,5 +384,9 @@ class Projection:
             logger.info(
                 "run %s",
                 status,
-                extra={"run_id": state["run_id"], "error": error and error["type"]},
+                extra={
+                    "run_id": state["run_id"],
+                    "trace_id": trace_id_of(state),
+                    "error": error and error["type"],
+                },
             )

@@ -78,14 +78,7 @@ async def page_of(
 
     Raises `CheckpointNotFound` where there is no checkpoint `before`.
     """
-    saver = cast("BaseCheckpointSaver[str]", graph.checkpointer)
-    start = _at(config, before) if before is not None else None
-    if start is not None and await saver.aget_tuple(start) is None:
-        raise _not_found(start)
-    found = graph.copy({"checkpointer": ReadOnce(saver)}).aget_state_history(
-        config, before=start, limit=limit + 1
-    )
-    snapshots = [snapshot async for snapshot in found]
+    snapshots = await snapshots_of(graph, config, limit=limit + 1, before=before)
     shown = snapshots[:limit]
     more = len(snapshots) > limit
     return HistoryPage(
@@ -97,9 +90,26 @@ async def page_of(
     )
 
 
+async def snapshots_of(
+    graph: RunGraph, config: RunnableConfig, *, limit: int | None = None, before: str | None = None
+) -> list[StateSnapshot]:
+    """So many checkpoints of a thread as LangGraph has them, the newest first.
+
+    With `before` those older than it. Raises `CheckpointNotFound` where there is none `before`.
+    """
+    saver = cast("BaseCheckpointSaver[str]", graph.checkpointer)
+    start = _at(config, before) if before is not None else None
+    if start is not None and await saver.aget_tuple(start) is None:
+        raise _not_found(start)
+    found = graph.copy({"checkpointer": ReadOnce(saver)}).aget_state_history(
+        config, before=start, limit=limit
+    )
+    return [snapshot async for snapshot in found]
+
+
 async def checkpoint_of(graph: RunGraph, config: RunnableConfig, checkpoint_id: str) -> Checkpoint:
     """One checkpoint of a thread. Raises `CheckpointNotFound`."""
-    snapshot = await _found(graph, _at(config, checkpoint_id))
+    snapshot = await snapshot_of(graph, _at(config, checkpoint_id))
     parent = snapshot.parent_config
     older = await graph.aget_state(parent) if parent else None
     state = whole(snapshot.values)
@@ -109,7 +119,8 @@ async def checkpoint_of(graph: RunGraph, config: RunnableConfig, checkpoint_id: 
     )
 
 
-async def _found(graph: RunGraph, config: RunnableConfig) -> StateSnapshot:
+async def snapshot_of(graph: RunGraph, config: RunnableConfig) -> StateSnapshot:
+    """The checkpoint of this place as LangGraph has it. Raises `CheckpointNotFound`."""
     snapshot = await graph.aget_state(config)
     if not snapshot.created_at:
         raise _not_found(config)

@@ -294,8 +294,9 @@ def _retry_mark(state: RunState, command: RetryCommand) -> Mark:
         generation=command["generation"],
         ended=_ending(state),
     )
-    if "replan" in command:
-        retry["replan"] = command["replan"]
+    for name in ("replan", "traceparent"):
+        if name in command:
+            retry[name] = command[name]
     if "asks" in command:
         retry["asks"] = command["asks"]
         retry["ended"]["plan"] = state["plan"]  # who approves may edit it

@@ -77,6 +77,21 @@ class ThreadTurns:
         #: Who may begin, or has, by thread: until there is a checkpoint, the table does not tell.
         self._at: dict[str, LiveRun] = {}
 
+    async def joined(self, row: RunRow) -> str | None:
+        """The thread that an accepted run has found by its name; None where it has begun it.
+
+        It is stored, so that it is asked for until the storage answers: nobody else would queue it.
+        """
+        pause = PAUSE
+        while True:
+            try:
+                found = await self._storage.threads.of_run(row.run_id)
+                return None if found == row.run_id else found
+            except self._storage.errors as error:
+                self._storage.faults.tell(error)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
+
     async def enqueue(self, live: LiveRun, owner: str, thread_id: str) -> None:
         """Execute a run as soon as its thread and the queue let it; what it is to do is stored."""
         self.park(live, owner, thread_id)  # first, so that what ends meanwhile finds it waiting
@@ -165,10 +180,10 @@ class Conversations:
         """
         if row.thread_id is None or "conversation" in state:
             return state
-        conversation = await self._before(row.run_id)
+        conversation = await self._before(row.run_id, row.thread_id)
         return {**state, "conversation": conversation} if conversation else state
 
-    async def _before(self, run_id: str) -> Conversation | None:
+    async def _before(self, run_id: str, thread_id: str) -> Conversation | None:
         earlier, total = await self._threads.earlier(run_id, limit=self._characters // TURN + 1)
         newest = await self._read(earlier[0].run_id) if earlier else None
         if newest is None:
@@ -177,11 +192,12 @@ class Conversations:
         known = {turn["run_id"]: turn for turn in shown["turns"]}
         turns = await self._turns(earlier, newest, known)
         # It was shown more than there is now where runs were removed, or a fork brought some along.
-        if total == len(turns) and len(known) + shown["left_out"] >= total:
-            first = await self._read(earlier[-1].run_id)
+        if len(known) + shown["left_out"] >= total:
+            first = await self._read(thread_id)
             if first and first.get("forked_from"):
                 brought = first.get("conversation", NOTHING_BEFORE)
-                turns += brought["turns"][::-1]
+                if total == len(turns):  # there may be room for them
+                    turns += brought["turns"][::-1]
                 total += len(brought["turns"]) + brought["left_out"]
         last = referent_of(newest)
         return conversation_of(turns, last, characters=self._characters, total=total)

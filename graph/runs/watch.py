@@ -67,7 +67,8 @@ class RunSubscription:
 
     `progress` is what was told last of the attempt that is being made, as so manieth of `tellings`.
     `deltas` are the latest parts of the answer that is being given, the last of `spoken` in all;
-    before it there were `spoken_at` events.
+    before it there were `spoken_at` events. `states` are those that were stored since somebody has
+    begun to `keep_states`, each with its number of events, which is higher than that before it.
     """
 
     def __init__(self) -> None:
@@ -80,6 +81,7 @@ class RunSubscription:
         self.deltas: deque[AnswerDelta] = deque(maxlen=KEPT_DELTAS)
         self.spoken = 0
         self.spoken_at = 0
+        self.states: list[tuple[int, RunState]] | None = None
         self._next_telling = 0.0
         self.reading = asyncio.Lock()
         self._notifier = Notifier(deferred=True)
@@ -95,11 +97,19 @@ class RunSubscription:
         """Whether nothing happens without a person."""
         return self.state is not None and self.state["status"] in SETTLED_OR_WAITING
 
+    def keep_states(self) -> list[tuple[int, RunState]]:
+        """Keep each state from now on, not only the last, for as long as somebody watches."""
+        if self.states is None:
+            self.states = [(len(self.events), self.state)] if self.state is not None else []
+        return self.states
+
     def show(self, state: RunState) -> None:
         """Take over a stored state, if it is no older one."""
         happened = events(state)
         if self.state is not None and len(happened) < len(self.events):
             return
+        if self.states is not None and len(happened) > len(self.events):
+            self.states.append((len(happened), state))
         self.state, self.progress = state, None
         self.events += happened[len(self.events) :]
         self._notifier.notify()

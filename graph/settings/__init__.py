@@ -4,7 +4,16 @@ Others use `configured` and `keys`.
 """
 
 from graph.settings.configured import ModelSettings
-from graph.settings.reading import read_settings
+from graph.settings.reading import SettingValue, read_settings, setting_values
 from graph.settings.settings import PREFIX, SECRET, InvalidSettings, Settings
 
-__all__ = ["PREFIX", "SECRET", "InvalidSettings", "ModelSettings", "Settings", "read_settings"]
+__all__ = [
+    "PREFIX",
+    "SECRET",
+    "InvalidSettings",
+    "ModelSettings",
+    "SettingValue",
+    "Settings",
+    "read_settings",
+    "setting_values",
+]

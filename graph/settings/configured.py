@@ -154,6 +154,7 @@ def is_address(url: str) -> bool:
     try:
         parts = urlsplit(url)
         port = parts.port  # raises where it is none
+        (parts.hostname or "").encode("idna")  # raises where no such name can be looked up
     except ValueError:
         return False
     written = url.isprintable() and " " not in url and "@" not in parts.netloc
@@ -190,3 +191,10 @@ def origin_of(url: str) -> tuple[str, str, int]:
         parts.hostname or "",
         parts.port or (443 if parts.scheme == "https" else 80),
     )
+
+
+def site_of(url: str) -> str:
+    """What may be shown of an address: its path and query may hold a secret."""
+    scheme, host, _ = origin_of(url)
+    port = urlsplit(url).port
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}{f':{port}' if port else ''}"

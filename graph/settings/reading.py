@@ -3,12 +3,14 @@
 import os
 from collections.abc import Mapping
 from difflib import get_close_matches
-from typing import Any
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import ValidationError
+from typing_extensions import TypedDict
 
 from graph.settings.keys import without_secrets
 from graph.settings.settings import PREFIX, SECRET, InvalidSettings, Settings
+from graph.state.wording import doc
 
 
 def read_settings(**overrides: Any) -> Settings:
@@ -64,3 +66,33 @@ def _line(error: Any, overrides: dict[str, Any]) -> str:
     if not described:
         return f"{name}: there is no such setting"
     return f"{name}={value}: {message} ({described})"
+
+
+class SettingValue(TypedDict):
+    """A setting, as far as it may be told to who uses the server."""
+
+    name: Annotated[str, doc("The variable that sets it.")]
+    description: Annotated[str, doc("What it is.")]
+    given: Annotated[bool, doc("Whether the variable is set; else it has its default.")]
+    value: Annotated[
+        float | bool | str | None,
+        doc("A number, a choice, or yes or no; null where it is none, and of all others."),
+    ]
+
+
+def setting_values(settings: Settings) -> list[SettingValue]:
+    """Every setting. Texts and lists are not told, since they may hold names, places and keys."""
+    return [
+        SettingValue(
+            name=f"{PREFIX}{name.upper()}",
+            description=field.description or "",
+            given=name in settings.model_fields_set,
+            value=value if isinstance(value, int | float) or _is_choice(field.annotation) else None,
+        )
+        for name, field in Settings.model_fields.items()
+        for value in [getattr(settings, name)]
+    ]
+
+
+def _is_choice(annotation: Any) -> bool:
+    return get_origin(annotation) is Literal or any(map(_is_choice, get_args(annotation)))

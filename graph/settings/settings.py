@@ -103,6 +103,9 @@ class Settings(BaseSettings):
         le=36_500,
         description="days that settled runs are kept; 0 or none keeps them for ever",
     )
+    audit_retention: float = Field(
+        90.0, ge=0, le=36_500, description="days that who did what outlasts a run; 0: for ever"
+    )
 
     workers: int | None = Field(
         None,
@@ -250,7 +253,10 @@ class Settings(BaseSettings):
 
     # What each owner may take
     posts_per_minute: int = Field(
-        6_000, ge=0, le=10**9, description="posts, previews, retries and forks in a minute; 0: any"
+        6_000,
+        ge=0,
+        le=10**9,
+        description="posts, previews, replays, retries and forks in a minute; 0: any",
     )
     kept_runs: int = Field(1_000_000, ge=0, le=10**12, description="runs that are kept; 0: any")
     kept_bytes: int = Field(10 * 2**30, ge=0, le=2**60, description="bytes of kept runs; 0: any")
@@ -311,7 +317,7 @@ class Settings(BaseSettings):
                 "json", "Input should be JSON, which this is not: {why}", {"why": str(error)}
             ) from None
 
-    @field_validator("retention", mode="before")
+    @field_validator("retention", "audit_retention", mode="before")
     @classmethod
     def _none_is_for_ever(cls, value: Any) -> Any:
         return 0.0 if isinstance(value, str) and value.strip().lower() == "none" else value

@@ -35,6 +35,7 @@ class ForkedFrom(TypedDict):
     planned: int
     rounds: NotRequired[int]  # not in those of earlier versions
     asks: NotRequired[RequiredApproval]
+    traceparent: NotRequired[str]  # that of its origin
 
 
 class Ending(TypedDict):
@@ -79,6 +80,7 @@ class Retry(TypedDict):
     ]
     ended: Annotated[Ending, doc("The end that it has undone.")]
     asks: NotRequired[Annotated[RequiredApproval, UNTOLD]]  # where nobody has approved that
+    traceparent: NotRequired[Annotated[str, UNTOLD]]  # who called for it, in a trace of theirs
 
 
 class AttemptError(TypedDict):
@@ -252,6 +254,18 @@ class PlanningCall(TypedDict):
         Annotated[
             str,
             doc("The answer as it came, cut after 32 kB; missing where none came."),
+        ]
+    ]
+    finish_reason: NotRequired[
+        Annotated[str, doc("Why the answer ended; missing where it is whole, or none came.")]
+    ]
+    asked: NotRequired[
+        Annotated[
+            str,
+            doc(
+                "A digest of the messages that the model was asked with; missing where it was not, "
+                "and in records of earlier versions."
+            ),
         ]
     ]
     shortlist: NotRequired[

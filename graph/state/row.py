@@ -97,6 +97,7 @@ class RetryCommand(TypedDict):
     at: float
     replan: NotRequired[list[int]]  # the steps that are dropped, where another plan is wanted
     asks: NotRequired[RequiredApproval]
+    traceparent: NotRequired[str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +112,9 @@ class RunRow:
     `learned` how a call ended that it had left to itself. `generation` counts how often it was
     retried, and `retry` is the last command to do so. `choice` and `metadata` are what it was given
     beside its prompt, None for nothing. A fork has the id of its origin in
-    `forked_from`, and until it is begun the state that it begins with in `seed`. `webhook` is where
+    `forked_from`, and until it is begun the state that it begins with in `seed`. `posted_by` is who
+    posted or forked it, None where that is its owner; `traceparent` where that was in a trace of
+    theirs, as W3C has it. `webhook` is where
     its end is posted, beside the places that are told of all runs. `thread_id` is the thread that
     it goes on with, None where it begins one; `thread_name` is how a new one names the thread,
     which it begins where its owner has none of that name.
@@ -141,6 +144,8 @@ class RunRow:
     metadata: dict[str, str] | None = None
     forked_from: str | None = None
     seed: RunState | None = None
+    posted_by: str | None = None
+    traceparent: str | None = None
     webhook: str | None = None
     thread_id: str | None = None
     thread_name: str | None = None
@@ -259,4 +264,5 @@ def state_of(row: RunRow) -> RunState:
         metadata=row.metadata,
         created_at=row.created_at,
         thread_id=row.thread_id,
+        traceparent=row.traceparent,
     )

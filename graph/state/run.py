@@ -109,6 +109,7 @@ class RunDetails(TypedDict, total=False):
     started_at: float | None
     paused: float
     completed_at: float | None
+    traceparent: str  # who called for it, in a trace of theirs; missing where nobody said so
 
 
 class RunState(RunDetails, total=False):
@@ -133,6 +134,7 @@ def new_run(
     choice: Choice | None = None,
     metadata: dict[str, str] | None = None,
     thread_id: str | None = None,
+    traceparent: str | None = None,
 ) -> RunState:
     """The state of a run that was accepted and not yet looked at; `log` starts empty by itself."""
     state = RunState(
@@ -170,4 +172,6 @@ def new_run(
         state["metadata"] = metadata
     if thread_id is not None and thread_id != run_id:
         state["thread_id"] = thread_id
+    if traceparent:
+        state["traceparent"] = traceparent
     return state

@@ -4,7 +4,7 @@ A change of a run's status and what is to be posted of it are one transaction, s
 lost where the process dies between the two.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -45,14 +45,22 @@ class Outbox(Protocol):
     async def subscribe(self, endpoints: Mapping[str, Sequence[Status]]) -> None:
         """From now on these endpoints are told of changes to these statuses, and no others."""
 
-    async def due(self, now: float, *, limit: int) -> Sequence[Delivery]:
-        """The first of each run and endpoint that is due by now, in order."""
+    async def due(
+        self, now: float, *, limit: int, without: Collection[str] = ()
+    ) -> Sequence[Delivery]:
+        """The first of each run and endpoint that is due by now, in order.
 
-    async def next_due(self) -> float | None:
-        """When the next one is due; None where there is none."""
+        Left out are endpoints that begin with one of `without`, as they do with a slash behind.
+        """
 
-    async def delivered(self, number: int) -> None:
-        """Forget one that was posted."""
+    async def take(self, number: int, now: float) -> bool:
+        """Have one that is due to oneself for a while; False where another process posts it."""
+
+    async def next_due(self, *, after: float) -> float | None:
+        """When the next is due of those that stand first, and are not due by `after`; or None."""
+
+    async def delivered(self, one: Delivery) -> None:
+        """Forget one that was posted, and write down that its host was told."""
 
     async def postpone(self, number: int, *, until: float, failure: str) -> None:
         """Try one again later."""

@@ -1,4 +1,4 @@
-"""Runs as a list shows them, a page at a time."""
+"""Runs as a list shows them, and who did what with them, a page at a time."""
 
 import base64
 import hashlib
@@ -12,7 +12,9 @@ from typing_extensions import TypedDict
 from graph.state import Status
 from graph.state.row import Planner, RunRow
 from graph.state.wording import Time, doc
+from graph.storage.audit import AuditPage, AuditQuery
 from graph.storage.search import MOST_COUNTED, Found, Position, Search, duration, total
+from graph.storage.storage import Storage
 
 
 class RunSummary(TypedDict):
@@ -119,6 +121,31 @@ def found_page(found: Found, search: Search, *, owner: str) -> Page:
         counts=cast("Counts | None", counts),
         next_cursor=encode(found.after, search, owner=owner) if found.after else None,
     )
+
+
+class AuditTrail:
+    """What was done with the runs of an owner; an `owner` of None is told of all."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+
+    async def page(
+        self, query: AuditQuery, *, owner: str | None, limit: int, cursor: str | None = None
+    ) -> AuditPage:
+        """The entries that are asked for, from beyond the page whose `next_cursor` this is.
+
+        Raises `InvalidCursor` and `StorageUnavailable`.
+        """
+        # What cursors are bound to: a search of runs that cannot be.
+        search, whose = Search(thread_id="", text=repr(query)), owner or ""
+        before = None if cursor is None else decode(cursor, search, owner=whose).number
+        with self._storage.available():
+            found, more = await self._storage.audit.page(owner, query, limit=limit, before=before)
+        after = Position(key=None, number=more) if more is not None else None
+        return AuditPage(
+            entries=[*found],
+            next_cursor=encode(after, search, owner=whose) if after else None,
+        )
 
 
 # Where a search goes on: a position as clients carry it, bound to the search that it is of.

@@ -31,6 +31,7 @@ from graph.state.row import (
     RunArtifacts,
     RunRow,
 )
+from graph.storage.audit import Audit
 from graph.storage.fleet import Fleet
 from graph.storage.outbox import Outbox
 from graph.storage.search import Found, Search
@@ -238,9 +239,12 @@ class RunIndex(Protocol):
 class DeleteRuns(Protocol):
     """Removes settled runs in one transaction."""
 
-    async def __call__(self, runs: Sequence[RunArtifacts], thread_id: str | None = None) -> int:
+    async def __call__(
+        self, runs: Sequence[RunArtifacts], thread_id: str | None = None, *, by: str = "server"
+    ) -> int:
         """How many were removed. One that is not settled, was retried since, or is gone, is left.
 
+        It is written down `by` whom each was.
         With a thread all of its runs, or none unless these are all that it has, and settled.
         """
 
@@ -343,6 +347,7 @@ class Storage:
     faults: StorageFaults = field(default_factory=StorageFaults)
     give_back: GiveBack = _nothing
     outbox: Outbox = field(kw_only=True)
+    audit: Audit = field(kw_only=True)
     sizes: Callable[[], Mapping[str, int]] = dict
     fleet: Fleet | None = None
 

@@ -1,7 +1,8 @@
 """Threads: conversations of an owner's runs, as every backend keeps them.
 
 A thread is there for as long as a run of it is: the first one gives it its id. It has a row of its
-own only where it has a name or metadata, so that nothing is written for a run that is alone.
+own only where it has a name or metadata, so that nothing is written for a run that is alone; or
+where it was opened ahead of its first run, for who goes on with it by an id of their own.
 """
 
 from collections.abc import Mapping, Sequence
@@ -70,6 +71,19 @@ class Head:
 
 
 @dataclass(frozen=True)
+class OpenedThread:
+    """A thread without any run as yet; `created_at` in epoch seconds."""
+
+    thread_id: str
+    metadata: Mapping[str, str]
+    created_at: float
+
+
+#: So many threads without a run are kept of an owner; of more, the oldest are forgotten.
+MOST_OPENED = 1_000
+
+
+@dataclass(frozen=True)
 class Earlier:
     """A settled run of a thread; `completed_at` in epoch seconds."""
 
@@ -93,7 +107,16 @@ class ThreadIndex(Protocol):
     """What a backend knows of threads; `owner` None is the owner of the storage, who finds all."""
 
     async def owned(self, thread_id: str, owner: str | None) -> bool:
-        """Whether the thread has a run, and is the owner's."""
+        """Whether the thread has a run, or was opened, and is the owner's."""
+
+    async def open(self, thread: OpenedThread, owner: str) -> bool:
+        """Keep a thread ahead of its first run; whether it is new, and its id is nobody's."""
+
+    async def opened(self, owner: str, thread_id: str | None = None) -> Sequence[OpenedThread]:
+        """The owner's threads without a run, the newest first, or the one with this id."""
+
+    async def close(self, thread_id: str, owner: str | None) -> bool:
+        """Forget a thread without a run; whether there was one."""
 
     async def named(self, owner: str, name: str) -> str | None:
         """The id of the owner's thread of that name."""

@@ -25,5 +25,8 @@ ERROR = "error.type"
 #: What viewers of another convention (OpenInference) tell kinds of spans by.
 VIEWER_KIND = "openinference.span.kind"
 
+#: A call of an MCP server, as its own conventions name it.
+MCP_METHOD, TOOLS_CALL = "mcp.method.name", "tools/call"
+
 #: The operations that there are, and how spans of each are named.
 INVOKE_AGENT, CHAT, EXECUTE_TOOL, PLAN = "invoke_agent", "chat", "execute_tool", "plan"

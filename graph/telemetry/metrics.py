@@ -5,22 +5,13 @@ when they are asked for. Times are in seconds, as is the custom there.
 """
 
 from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    Histogram,
-    disable_created_metrics,
-    generate_latest,
-)
-from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
-from prometheus_client.gc_collector import GCCollector
-from prometheus_client.platform_collector import PlatformCollector
-from prometheus_client.process_collector import ProcessCollector
+if TYPE_CHECKING:
+    from prometheus_client import Counter, Gauge, Histogram
 
 #: What answers are declared as.
-MEDIA_TYPE = CONTENT_TYPE_PLAIN_0_0_4
+MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 #: How many names of one kind are told apart: tools come and go with their servers.
 MOST_NAMES = 300
@@ -54,6 +45,12 @@ class Metrics:
     """The metrics of one process, in a registry of their own."""
 
     def __init__(self) -> None:
+        # Only a server has metrics, and what makes them takes its time to load.
+        from prometheus_client import CollectorRegistry, disable_created_metrics
+        from prometheus_client.gc_collector import GCCollector
+        from prometheus_client.platform_collector import PlatformCollector
+        from prometheus_client.process_collector import ProcessCollector
+
         # The start of the process says since when all of them count.
         disable_created_metrics()  # type: ignore[no-untyped-call]  # theirs
         self.registry = CollectorRegistry()
@@ -148,17 +145,25 @@ class Metrics:
 
     def text(self) -> bytes:
         """All of them in Prometheus' text format."""
+        from prometheus_client import generate_latest
+
         return generate_latest(self.registry)
 
-    def _counter(self, name: str, words: str, *labels: str) -> Counter:
+    def _counter(self, name: str, words: str, *labels: str) -> "Counter":
+        from prometheus_client import Counter
+
         return Counter(f"runwright_{name}", words, labels, registry=self.registry)
 
-    def _gauge(self, name: str, words: str, *labels: str) -> Gauge:
+    def _gauge(self, name: str, words: str, *labels: str) -> "Gauge":
+        from prometheus_client import Gauge
+
         return Gauge(f"runwright_{name}", words, labels, registry=self.registry)
 
     def _histogram(
         self, name: str, words: str, buckets: Iterable[float], *labels: str
-    ) -> Histogram:
+    ) -> "Histogram":
+        from prometheus_client import Histogram
+
         return Histogram(
             f"runwright_{name}", words, labels, buckets=(*buckets,), registry=self.registry
         )

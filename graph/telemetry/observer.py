@@ -1,4 +1,4 @@
-"""Counts what becomes of runs, from the states that are stored of them."""
+"""What is seen of runs while they go on: their states are counted, their log lines name them."""
 
 import logging
 import time
@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from graph.runs.live import Observe
+from graph.queue.executor import CURRENT
+from graph.record.trace import trace_id_of
+from graph.runs.live import LiveRun, Observe
 from graph.state import PlanningCall, RunState, ended_at
 from graph.state.status import SETTLED
 from graph.telemetry.metrics import Metrics
@@ -98,10 +100,10 @@ class RunObserver:
         self._metrics.run_seconds.labels(status).observe(max(0.0, ended - _begun(state)))
 
 
-def together(observers: Sequence[Observe], metrics: Metrics) -> Observe:
+def together(observers: Sequence[Observe], metrics: Metrics | None) -> Observe:
     """One observer that shows each state to all that are in the list by then.
 
-    A fault of theirs never reaches the run; it is counted, and logged.
+    A fault of theirs never reaches the run; it is counted, where there are metrics, and logged.
     """
 
     def observe(state: RunState) -> None:
@@ -109,7 +111,8 @@ def together(observers: Sequence[Observe], metrics: Metrics) -> Observe:
             try:
                 one(state)
             except Exception:
-                metrics.faults.inc()
+                if metrics:
+                    metrics.faults.inc()
                 logger.exception("a run was not observed", extra={"run_id": state.get("run_id")})
 
     return observe
@@ -127,3 +130,22 @@ def _before(entries: Sequence[Any], moment: float) -> int:
         if (entry["at"] if entry.get("kind") == "mark" else ended_at(entry)) >= moment:
             return number
     return len(entries)
+
+
+# Which run a line of the log is about, and in which trace that is.
+
+
+class AboutRuns(logging.Filter):
+    """Adds `run_id` and `trace_id` to every line that is logged while a run is executed.
+
+    Also to those of its tools, models and threads; what a line says itself stays.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Called by the handler; always true."""
+        job = CURRENT.get(None)
+        if isinstance(job, LiveRun) and getattr(record, "run_id", job.run_id) == job.run_id:
+            record.run_id = job.run_id
+            if not hasattr(record, "trace_id") and (state := job.seen):
+                record.trace_id = trace_id_of(state)
+        return True

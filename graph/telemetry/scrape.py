@@ -83,8 +83,11 @@ EVERY = 0.5
 
 
 @asynccontextmanager
-async def measuring(metrics: Metrics, every: float = EVERY) -> AsyncIterator[None]:
-    """Look at it for as long as the context lasts."""
+async def measuring(metrics: Metrics | None, every: float = EVERY) -> AsyncIterator[None]:
+    """Look at it for as long as the context lasts, where there are metrics."""
+    if metrics is None:
+        yield
+        return
     task = asyncio.create_task(_measure(metrics, every))
     try:
         yield

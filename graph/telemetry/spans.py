@@ -5,14 +5,14 @@ exported twice, or by another process after a crash, is the same span. Every gen
 of its own; a retry links to the generation before it, and a fork to its origin.
 """
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from graph.record.generations import Generation, generations
 from graph.record.time_spent import time_spent
+from graph.record.trace import Place, caller, root, span_id, traceparents
 from graph.state import Attempt, PlanningCall, Round, RunState, ended_at
 from graph.state.status import SETTLED
 from graph.telemetry import genai
@@ -25,14 +25,6 @@ WAITS = frozenset({"queue", "waiting", "backoff", "interruption"})
 MOST_CONTENT = 16_000
 
 Attributes = Mapping[str, str | int | float | bool]
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a span is: its trace and its id."""
-
-    trace_id: int
-    span_id: int
 
 
 @dataclass(frozen=True)
@@ -78,12 +70,6 @@ def spans(
         yield from _waits(state)
 
 
-def root(run_id: str, generation: int) -> Place:
-    """Where the span of one generation of a run is."""
-    trace_id = int.from_bytes(_hash(f"{run_id}:{generation}", 16)) or 1
-    return Place(trace_id, _span_id(run_id, f"{generation}"))
-
-
 @dataclass(frozen=True)
 class _Trace:
     """One generation of a run, whose log begins at the entry `logged` of the run's."""
@@ -105,7 +91,9 @@ class _Trace:
         new = max(0, self.after.logged - self.logged)
         for entry in self.state.get("log", [])[new:]:
             if entry["kind"] == "attempt":
-                yield self._attempt(entry)
+                attempt = self._attempt(entry)
+                yield attempt
+                yield from self._server_call(entry, attempt)
         calls, first = self.state["planning_log"], self.generation.planned
         rounds = self.generation.rounds
         begins = [max(0, entry["calls"][0] - first) for entry in rounds]
@@ -126,11 +114,11 @@ class _Trace:
         return range(max(begin, self.after.planned - self.generation.planned), end)
 
     def _place(self, about: str) -> Place:
-        return Place(self._root.trace_id, _span_id(self.run["run_id"], f"{self.number}:{about}"))
+        return replace(self._root, span_id=span_id(self.run["run_id"], f"{self.number}:{about}"))
 
     @property
     def _root(self) -> Place:
-        return root(self.run["run_id"], self.number)
+        return root(self.run["run_id"], self.number, traceparents(self.run)[self.number])
 
     def _whole(self) -> Span:
         state, error = self.state, self.state["error"]
@@ -156,7 +144,7 @@ class _Trace:
         return Span(
             name="invoke_agent runwright",
             place=self._root,
-            parent=None,
+            parent=caller(traceparents(self.run)[self.number]),
             start=begun[0] if begun else state["created_at"],
             end=end,
             attributes=attributes,
@@ -167,9 +155,10 @@ class _Trace:
     def _links(self) -> Iterator[Place]:
         fork = self.run.get("forked_from")
         if self.number:
-            yield root(self.run["run_id"], self.number - 1)
+            before = self.number - 1
+            yield root(self.run["run_id"], before, traceparents(self.run)[before])
         elif fork:
-            yield root(fork["run_id"], 0)
+            yield root(fork["run_id"], 0, fork.get("traceparent"))
 
     def _round(self, entry: Round, begin: int, end: int) -> Iterator[Span]:
         """The calls of a round, and its planning once that has come to its end."""
@@ -255,6 +244,26 @@ class _Trace:
             error=(error["type"] if error else attempt["status"]) if failed else None,
         )
 
+    def _server_call(self, attempt: Attempt, within: Span) -> Iterator[Span]:
+        """The call of an MCP server that an attempt was, if it was one."""
+        steps = self.run["plan"]["steps"]
+        step = next((one for one in steps if one["step"] == attempt["step"]), None)
+        error = attempt["error"]
+        refused = error is not None and error["type"] == "InvalidInput"
+        if step is None or "definition" not in step or refused:
+            return
+        _, _, name = attempt["tool"].partition(".")
+        yield replace(
+            within,
+            name=f"{genai.TOOLS_CALL} {name}",
+            place=self._place(
+                f"mcp {attempt['step']}:{attempt['generation']}:{attempt['attempt']}"
+            ),
+            parent=within.place,
+            kind="client",
+            attributes={genai.MCP_METHOD: genai.TOOLS_CALL, genai.TOOL: name},
+        )
+
 
 def _waits(state: RunState) -> Iterator[Span]:
     """For what the run waited, in the generation in which it did; told once it has ended."""
@@ -266,10 +275,10 @@ def _waits(state: RunState) -> Iterator[Span]:
             continue
         start, end = (state["created_at"] + at / 1e6 for at in (wait.start, wait.end))
         generation = max(0, sum(at <= start for at in begun) - 1)
-        within = root(state["run_id"], generation)
+        within = root(state["run_id"], generation, traceparents(state)[generation])
         yield Span(
             name=f"wait {wait.part}",
-            place=Place(within.trace_id, _span_id(state["run_id"], f"{generation}:wait {number}")),
+            place=replace(within, span_id=span_id(state["run_id"], f"{generation}:wait {number}")),
             parent=within,
             start=start,
             end=end,
@@ -284,11 +293,3 @@ def _is_answer(call: PlanningCall) -> bool:
 def _content(value: Any) -> str:
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return text[:MOST_CONTENT]
-
-
-def _span_id(run_id: str, about: str) -> int:
-    return int.from_bytes(_hash(f"{run_id}:{about}", 8)) or 1
-
-
-def _hash(text: str, length: int) -> bytes:
-    return hashlib.sha256(text.encode()).digest()[:length]

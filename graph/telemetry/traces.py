@@ -12,12 +12,13 @@ from contextlib import asynccontextmanager, suppress
 from importlib.metadata import version
 from typing import Any, cast
 
+from graph.record.trace import Place
 from graph.runs.context import RunNotFound
 from graph.state import RunState
 from graph.state.status import SETTLED
 from graph.storage.storage import Storage
 from graph.telemetry.metrics import Metrics
-from graph.telemetry.spans import Place, Span, Told, spans
+from graph.telemetry.spans import Span, Told, spans
 
 logger = logging.getLogger("runwright.traces")
 
@@ -97,7 +98,7 @@ class Exporter:
     It holds as many as `OTEL_BSP_MAX_QUEUE_SIZE` says; those beyond are dropped, and counted.
     """
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: Metrics | None) -> None:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
         from opentelemetry.sdk.resources import Resource
         from opentelemetry.sdk.trace import TracerProvider
@@ -117,13 +118,23 @@ class Exporter:
     def hand_over(self, span: Span) -> None:
         """Have it sent, unless it is not sampled or there is no room."""
         from opentelemetry.sdk.trace import ReadableSpan
-        from opentelemetry.trace import Link, SpanKind, Status, StatusCode
+        from opentelemetry.trace import (
+            Link,
+            NonRecordingSpan,
+            SpanKind,
+            Status,
+            StatusCode,
+            set_span_in_context,
+        )
 
-        sampled = self._sampler.should_sample(None, span.place.trace_id, span.name)
+        called = None
+        if span.place.sampled is not None:  # a sampler that asks parents is told what theirs said
+            called = set_span_in_context(NonRecordingSpan(_context(span.place, remote=True)))
+        sampled = self._sampler.should_sample(called, span.place.trace_id, span.name)
         if not sampled.decision.is_sampled():  # type: ignore[no-untyped-call]  # theirs
             return
         if not self._room.acquire(blocking=False):
-            self._metrics.spans.labels("dropped").inc()
+            _count(self._metrics, "dropped")
             return
         ended = ReadableSpan(
             name=span.name,
@@ -155,12 +166,23 @@ class Exporter:
                 await done.wait()
 
 
+def _switched_off() -> bool:
+    """Whether the standard variables say that nothing is exported."""
+    disabled = os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true"
+    return disabled or os.environ.get("OTEL_TRACES_EXPORTER", "").lower() == "none"
+
+
 def _queue_size() -> int:
     size = os.environ.get("OTEL_BSP_MAX_QUEUE_SIZE", "")
     return int(size) if size.isdecimal() and int(size) else MOST_WAITING
 
 
-def _counting(exporter: Any, metrics: Metrics, room: threading.Semaphore) -> Any:
+def _count(metrics: Metrics | None, outcome: str, spans: int = 1) -> None:
+    if metrics:  # a command of the terminal has none
+        metrics.spans.labels(outcome).inc(spans)
+
+
+def _counting(exporter: Any, metrics: Metrics | None, room: threading.Semaphore) -> Any:
     """The exporter, which counts what becomes of spans and makes room for others."""
     from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
@@ -172,7 +194,7 @@ def _counting(exporter: Any, metrics: Metrics, room: threading.Semaphore) -> Any
             finally:
                 room.release(len(spans))
                 told = "exported" if outcome is SpanExportResult.SUCCESS else "failed"
-                metrics.spans.labels(told).inc(len(spans))
+                _count(metrics, told, len(spans))
             return cast("SpanExportResult", outcome)
 
         def shutdown(self) -> None:
@@ -181,20 +203,21 @@ def _counting(exporter: Any, metrics: Metrics, room: threading.Semaphore) -> Any
     return Counting()
 
 
-def _context(place: Place) -> Any:
+def _context(place: Place, *, remote: bool = False) -> Any:
     from opentelemetry.trace import SpanContext, TraceFlags
 
-    sampled = TraceFlags(TraceFlags.SAMPLED)
-    return SpanContext(place.trace_id, place.span_id, is_remote=False, trace_flags=sampled)
+    sampled = not remote or place.sampled
+    flags = TraceFlags(TraceFlags.SAMPLED if sampled else TraceFlags.DEFAULT)
+    return SpanContext(place.trace_id, place.span_id, is_remote=remote, trace_flags=flags)
 
 
 @asynccontextmanager
-async def tracing(metrics: Metrics, *, wanted: bool) -> AsyncIterator[TraceObserver | None]:
+async def tracing(metrics: Metrics | None, *, wanted: bool) -> AsyncIterator[TraceObserver | None]:
     """An observer that exports for as long as the context lasts; None where that is not `wanted`.
 
     Raises `TracesMissing`.
     """
-    if not wanted:
+    if not wanted or _switched_off():
         yield None
         return
     try:

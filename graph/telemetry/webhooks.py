@@ -12,6 +12,7 @@ import os
 import random
 import socket
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from urllib.parse import urlsplit, urlunsplit
 import httpx
 
 from graph.runs.context import RunNotFound
-from graph.settings.configured import WebhookSettings, origin_of
+from graph.settings.configured import WebhookSettings, origin_of, site_of
 from graph.state import RunState, Status
 from graph.state.status import SETTLED_OR_WAITING
 from graph.state.wording import printable, rfc3339
@@ -39,8 +40,9 @@ BACKOFF = (5.0, 30.0, 120.0, 600.0, 1800.0, 3600.0)
 #: How long a message is tried, and one attempt at it may take, in seconds.
 TRIED, TIMEOUT = 86_400.0, 10.0
 
-#: How many are posted at once.
-AT_ONCE = 8
+#: How many are posted at once to one host, so that a slow one holds up nothing but its own, and how
+#: many are looked for at once.
+PER_HOST, LOOKED_FOR = 4, 32
 
 #: How long nothing is looked for where nothing is due, in seconds; what happens here wakes it.
 IDLE = 60.0
@@ -85,8 +87,8 @@ def _secret(one: WebhookSettings, environment: Mapping[str, str]) -> bytes:
         secret = b""
     if len(secret) < SHORTEST_SECRET:
         raise WebhookUnsigned(
-            f"the webhook {one.url} needs a secret of {SHORTEST_SECRET} bytes or more in"
-            f" {one.secret_env}, as whsec_ and base64"
+            f"the webhook at {site_of(one.url)} needs a secret of {SHORTEST_SECRET} bytes or more"
+            f" in {one.secret_env}, as whsec_ and base64"
         )
     return secret
 
@@ -110,6 +112,9 @@ class WebhookSender:
         self._read = read
         self._changed = changed
         self._woken = asyncio.Event()
+        self._posting: dict[int, asyncio.Task[None]] = {}
+        self._busy: Counter[tuple[str, str, int]] = Counter()
+        self._client: httpx.AsyncClient | None = None
 
     def notice(self, state: RunState) -> None:
         """Look for something to be posted soon, where a run has come to its end or waits."""
@@ -118,48 +123,105 @@ class WebhookSender:
 
     async def work(self) -> None:
         """Post until cancelled."""
-        async with httpx.AsyncClient(timeout=TIMEOUT, trust_env=False) as client:
+        try:
             while True:
                 self._woken.clear()
-                try:
-                    with self._storage.available():
-                        due = await self._outbox.due(time.time(), limit=AT_ONCE)
-                        await asyncio.gather(*(self._deliver(client, one) for one in due))
-                        pause = 0.0 if due else await self._pause()
-                except StorageUnavailable:
-                    pause = BACKOFF[0]
-                if pause:
-                    with suppress(TimeoutError):
-                        async with asyncio.timeout(pause):
-                            await self._woken.wait()
+                pause = await self._begin_due()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(pause):
+                        await self._woken.wait()
+        finally:
+            posting = [*self._posting.values()]
+            for task in posting:
+                task.cancel()
+            if posting:
+                await asyncio.wait(posting)
+            if self._client:
+                await self._client.aclose()
 
-    async def _pause(self) -> float:
-        due = await self._outbox.next_due()
-        return IDLE if due is None else min(IDLE, max(0.05, due - time.time()))
+    async def _begin_due(self) -> float:
+        """Begin what is due at hosts that are not busy; the pause until more is, in seconds.
 
-    async def _deliver(self, client: httpx.AsyncClient, one: Delivery) -> None:
+        What ends meanwhile ends the pause.
+        """
+        now, busy = time.time(), set[str]()
         try:
-            await self._post(client, one)
+            with self._storage.available():
+                more = True
+                while more:
+                    posting = {*self._posting}  # one of them may end while the others are found
+                    limit = LOOKED_FOR + len(posting)
+                    found = await self._outbox.due(now, limit=limit, without=busy)
+                    for one in found:
+                        if one.number not in posting and not self._begin(one):
+                            busy.add(_beginning(one.endpoint))
+                    more = len(found) == limit
+                due = await self._outbox.next_due(after=now)
+        except StorageUnavailable:
+            return BACKOFF[0]
+        except Exception:
+            logger.exception("what is to be posted was not found")
+            return BACKOFF[0]
+        return IDLE if due is None else min(IDLE, max(0.0, due - time.time()))
+
+    def _begin(self, one: Delivery) -> bool:
+        """Have one posted, unless its host is busy; whether it is posted."""
+        origin = origin_of(one.endpoint)
+        if self._busy[origin] >= PER_HOST:
+            return False
+        self._busy[origin] += 1
+        task = self._posting[one.number] = asyncio.create_task(self._deliver(one))
+        task.add_done_callback(lambda _: self._end(one.number, origin))
+        return True
+
+    def _end(self, number: int, origin: tuple[str, str, int]) -> None:
+        del self._posting[number]
+        self._busy[origin] -= 1
+        self._woken.set()
+
+    async def _deliver(self, one: Delivery) -> None:
+        """Post one; whatever comes of it is a matter of this one alone."""
+        try:
+            with self._storage.available():
+                if await self._outbox.take(one.number, time.time()):
+                    await self._attempt(one)
+        except StorageUnavailable:  # it stays due, and the storage is not asked all the time
+            await asyncio.sleep(BACKOFF[0])
+        except Exception:
+            logger.exception("webhook not noted", extra={"run_id": one.run_id})
+            await asyncio.sleep(BACKOFF[0])
+
+    async def _attempt(self, one: Delivery) -> None:
+        """Raises what the storage raises."""
+        try:
+            await self._post(one)
         except NotPosted as failed:
-            reason, wait = str(failed), _wait(one.attempts)
-            told = {"run_id": one.run_id, "url": one.endpoint, "error": reason}
-            if failed.lasting or time.time() + wait > one.at + TRIED:
-                await self._outbox.give_up(one.number, failure=reason)
-                self._metrics.webhooks.labels("given_up").inc()
-                logger.error("webhook given up", extra=told)
-            else:
-                until = time.time() + wait
-                await self._outbox.postpone(one.number, until=until, failure=reason)
-                self._metrics.webhooks.labels("failed").inc()
-                logger.warning("webhook failed", extra=told)
-            self._changed(one.run_id)
+            await self._note_failure(one, failed)
+        except Exception as error:
+            if isinstance(error, (StorageUnavailable, *self._storage.errors)):
+                raise
+            logger.exception("webhook failed unexpectedly", extra={"run_id": one.run_id})
+            await self._note_failure(one, NotPosted(type(error).__name__))
         else:
-            await self._outbox.delivered(one.number)
+            await self._outbox.delivered(one)
             self._metrics.webhooks.labels("delivered").inc()
             if one.attempts:
                 self._changed(one.run_id)
 
-    async def _post(self, client: httpx.AsyncClient, one: Delivery) -> None:
+    async def _note_failure(self, one: Delivery, failed: NotPosted) -> None:
+        reason, wait = str(failed), _wait(one.attempts)
+        told = {"run_id": one.run_id, "endpoint": site_of(one.endpoint), "error": reason}
+        if failed.lasting or time.time() + wait > one.at + TRIED:
+            await self._outbox.give_up(one.number, failure=reason)
+            self._metrics.webhooks.labels("given_up").inc()
+            logger.error("webhook given up", extra=told)
+        else:
+            await self._outbox.postpone(one.number, until=time.time() + wait, failure=reason)
+            self._metrics.webhooks.labels("failed").inc()
+            logger.warning("webhook failed", extra=told)
+        self._changed(one.run_id)
+
+    async def _post(self, one: Delivery) -> None:
         """Raises `NotPosted`, and what the storage raises."""
         endpoint = self._by_url.get(one.endpoint) or self._by_origin.get(origin_of(one.endpoint))
         if endpoint is None:
@@ -170,20 +232,40 @@ class WebhookSender:
             return
         body = json.dumps(message(one, state), ensure_ascii=False).encode()
         headers = signed(one, body, endpoint.secret, at=int(time.time()))
-        url, host = await _located(one.endpoint, allow_private=endpoint.configured.allow_private)
+        allow_private = endpoint.configured.allow_private
         try:
-            async with client.stream(
-                "POST",
-                url,
-                content=body,
-                headers={**headers, "host": host},
-                extensions={"sni_hostname": urlsplit(one.endpoint).hostname or ""},
-            ) as answer:  # whose body is nobody's
-                status = answer.status_code
+            async with asyncio.timeout(TIMEOUT):  # its name is looked up in it, too
+                status = await self._answer(one.endpoint, body, headers, allow_private)
+        except TimeoutError:
+            raise NotPosted("it did not answer in time") from None
         except httpx.HTTPError as error:
             raise NotPosted(type(error).__name__) from None
+        except (httpx.InvalidURL, UnicodeError):
+            raise NotPosted("its address cannot be asked") from None
         if not 200 <= status < 300:
             raise NotPosted(f"it answered {status}", lasting=status == httpx.codes.GONE)
+
+    async def _answer(
+        self, endpoint: str, body: bytes, headers: Mapping[str, str], allow_private: bool
+    ) -> int:
+        """The status that it answers. Raises `NotPosted`, `TimeoutError`, and what httpx does."""
+        url, host = await _located(endpoint, allow_private=allow_private)
+        if self._client is None:
+            self._client = httpx.AsyncClient(timeout=TIMEOUT, trust_env=False)
+        async with self._client.stream(
+            "POST",
+            url,
+            content=body,
+            headers={**headers, "host": host},
+            extensions={"sni_hostname": _ascii(urlsplit(endpoint).hostname or "")},
+        ) as answer:  # whose body is nobody's
+            return answer.status_code
+
+
+def _beginning(url: str) -> str:
+    """Scheme and host as they are written, and what follows."""
+    end = len(url.split("://")[0]) + 3 + len(urlsplit(url).netloc)
+    return f"{url}/"[: end + 1]
 
 
 def message(one: Delivery, state: RunState) -> dict[str, Any]:
@@ -235,7 +317,14 @@ async def _located(url: str, *, allow_private: bool) -> tuple[str, str]:
     if not allow_private and not all(ip_address(one.split("%")[0]).is_global for one in addresses):
         raise NotPosted("its address is private, which its entry does not allow", lasting=True)
     number = f"[{addresses[0]}]" if ":" in addresses[0] else addresses[0]
-    return urlunsplit((parts.scheme, f"{number}:{port}", parts.path, parts.query, "")), parts.netloc
+    return urlunsplit((parts.scheme, f"{number}:{port}", parts.path, parts.query, "")), _ascii(
+        parts.netloc
+    )
+
+
+def _ascii(name: str) -> str:
+    """A name as it is asked for. Raises `UnicodeError`."""
+    return name if name.isascii() else name.encode("idna").decode()
 
 
 def _wait(attempts: int) -> float:

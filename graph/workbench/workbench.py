@@ -147,6 +147,7 @@ class Workbench:
             options=options,
             thread_id=thread_id,
             thread_name=thread_name,
+            by=BY,
         )
         return Run(runs, record)
 
@@ -358,7 +359,7 @@ class Run:
         """
         edits = Edits(prompt=prompt, steps=_steps(plan), cursor=cursor)
         forked = await _opened(self._runs).fork(
-            self.run_id, checkpoint_id, edits, owner=DEFAULT_OWNER
+            self.run_id, checkpoint_id, edits, owner=DEFAULT_OWNER, by=BY
         )
         return await Run(self._runs, forked).rest()
 

@@ -22,6 +22,7 @@ from nodes.planning.model import (
     ModelLadder,
     Tell,
     answer_wanted,
+    digest,
     schema_of,
 )
 from nodes.planning.outcomes import ModelAttempt, Update, first_of
@@ -146,7 +147,7 @@ class AnswerWriter:
         """Note that the run was cancelled while its answer was given, or before."""
         course.why = _CANCELLED
         state = course.state
-        if self.ladder is None or (name := _model(self.ladder, state)) is None:
+        if self.ladder is None or (name := _model(self.ladder.at(state), state)) is None:
             return
         log = list(state["planning_log"])
         planning = _planning(state, name)
@@ -240,6 +241,7 @@ class AnswerWriter:
     ) -> Completion | None:
         """Make one call, and note it; None where it brought nothing."""
         state = course.state
+        ladder = ladder.at(state)
         name = course.model or _model(ladder, state)
         if name is None:
             return None
@@ -250,7 +252,14 @@ class AnswerWriter:
         ):
             waited: RunState = {**state, "paused": state.get("paused", 0.0) + queued}
             attempt = ModelAttempt(
-                waited, _planning(state, name), ladder, log, queued, left_out, purpose="answer"
+                waited,
+                _planning(state, name),
+                ladder,
+                log,
+                queued,
+                left_out,
+                asked=digest(asked),
+                purpose="answer",
             )
             completion = await _asked(attempt, asked, tell)
             attempt.end()

@@ -137,7 +137,7 @@ class ApprovalGate:
         """
         reasons: list[str] = []
         while True:
-            given = interrupt(_question(state, reasons, self.tools))
+            given = interrupt(plan_question(state, self.tools, reasons))
             try:
                 return self._update(state, _read(given))
             except (PlanUnfit, _Unclear) as error:
@@ -196,17 +196,20 @@ def _approved(plan: Plan, state: RunState) -> Plan:
     return Plan(steps=plan["steps"], rounds=cast("list[Round]", rounds))
 
 
-def _question(state: RunState, reasons: list[str], tools: Mapping[str, Tool]) -> dict[str, Any]:
+def plan_question(
+    state: RunState, tools: Mapping[str, Tool], reasons: Sequence[str] = ()
+) -> dict[str, Any]:
+    """What a person is asked about a plan; `reasons` say why it is asked again."""
     # Of a later round its own steps, which an edited plan would replace.
     first = 1 if asked_about(state) is None else first_editable(state)
     marked = state["log"][-1] if state.get("log") else None
     if marked and marked["kind"] == "mark" and marked["what"] == "changed":
-        reasons = [str(marked["detail"]), *reasons]
+        reasons = (str(marked["detail"]), *reasons)
     return {
         "question": f"Is this plan to be executed? {_HOW}.",
         "plan": {"steps": state["plan"]["steps"][first - 1 :]},
         "tools": tools_of(state["plan"]["steps"][state["cursor"] :], tools),
-        "reasons": reasons,
+        "reasons": [*reasons],
     }
 
 

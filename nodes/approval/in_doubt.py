@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -104,7 +104,7 @@ class DoubtGate:
         """
         reasons: list[str] = []
         while True:
-            given = interrupt(_asked(question, reasons))
+            given = interrupt(doubt_question(question, reasons))
             try:
                 return self.carried_out(state, question, given)
             except AnswerUnfit as error:
@@ -180,7 +180,8 @@ def _failed(question: Question, answer: _Answer) -> str:
     return f"{about} was in doubt and is taken as failed{known}"
 
 
-def _asked(question: Question, reasons: list[str]) -> dict[str, Any]:
+def doubt_question(question: Question, reasons: Sequence[str] = ()) -> dict[str, Any]:
+    """What a person is asked about a step in doubt; `reasons` say why it is asked again."""
     attempt = question["attempt"]
     error = attempt["error"]
     return {
@@ -191,7 +192,7 @@ def _asked(question: Question, reasons: list[str]) -> dict[str, Any]:
         "known": error and error["message"],
         "expires_at": question["expires_at"],
         "answers": dict(ANSWERS),
-        "reasons": reasons,
+        "reasons": [*reasons],
     }
 
 

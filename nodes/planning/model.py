@@ -1,11 +1,13 @@
 """What the planner needs of a language model of any provider."""
 
+import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from graph.state import RunState
+from nodes.contract.json_data import storable
 from nodes.contract.steps import bounded
 from nodes.planning.complexity import THRESHOLD
 
@@ -284,11 +286,35 @@ class ModelLadder:
     shortlist: int = 0
     answer: AnswerPolicy = "never"
 
+    def at(self, _state: RunState) -> "ModelLadder":
+        """The ladder for the next call of this run: another where it stands for recorded ones."""
+        return self
+
     def queue(self, score: float) -> list[str]:
         """The models to ask for a task of this complexity, one after the other."""
         if self.complex_model is None or score < self.threshold:
             return list(self.order)
         return [self.complex_model, *(name for name in self.order if name != self.complex_model)]
+
+
+# What a record keeps of a call.
+
+
+#: Bytes of an answer that are kept, to be read and replayed.
+MAX_RAW = 32_000
+
+
+def shortened_raw(text: str) -> str:
+    """An answer as the record keeps it."""
+    return storable(text).encode()[:MAX_RAW].decode(errors="ignore")
+
+
+def digest(asked: Sequence[Message]) -> str:
+    """What tells the messages of a call from others, in 16 digits: they are too long to be kept."""
+    told = hashlib.sha256()
+    for message in asked:
+        told.update(f"{message['role']}\0{message['content']}\0".encode(errors="replace"))
+    return told.hexdigest()[:16]
 
 
 # What a run wants of a model at its end.

@@ -29,8 +29,9 @@ from nodes.planning.model import (
     Model,
     ModelFailure,
     ModelLadder,
+    shortened_raw,
 )
-from nodes.planning.reading import PlanAnswer
+from nodes.planning.reading import WHOLE, PlanAnswer
 from nodes.planning.unplanned import incomplete, kept, last_rejected, models_failed
 
 logger = logging.getLogger("runwright.models")
@@ -69,7 +70,8 @@ class ModelAttempt:
     """What the visit found, and the log that it goes on writing; it begins as it is made.
 
     `queued` is how long it waited for its turn before, in seconds; `left_out` how many outputs of
-    steps the model is not shown, `shortlist` the tools that it is told of where these are not all.
+    steps the model is not shown, `shortlist` the tools that it is told of where these are not all,
+    `asked` the digest of what it is asked.
     """
 
     state: RunState
@@ -79,6 +81,7 @@ class ModelAttempt:
     queued: float = 0.0
     left_out: int = 0
     shortlist: list[str] | None = None
+    asked: str | None = None
     purpose: Literal["plan", "answer"] = "plan"
     ended: list[float] = field(default_factory=list)  # one, once the call is over
     _began: float = field(default_factory=lambda: time.perf_counter())  # as it is by then
@@ -158,6 +161,10 @@ class ModelAttempt:
             self.log[-1]["raw"] = shortened_raw(completion.text)
             if completion.cached_tokens is not None:
                 self.log[-1]["cached_tokens"] = completion.cached_tokens
+            if completion.finish_reason not in WHOLE:
+                self.log[-1]["finish_reason"] = storable(str(completion.finish_reason))[:100]
+        if self.asked is not None and outcome != "skipped":
+            self.log[-1]["asked"] = self.asked
         if self.shortlist is not None and outcome != "skipped":
             self.log[-1]["shortlist"] = self.shortlist
         if self.left_out:
@@ -225,9 +232,10 @@ def failed(attempt: ModelAttempt, failure: ModelFailure, had: PlanningDeadline) 
             "error": failure.error_class,
             "transient": failure.transient,
             "retry_after": failure.retry_after,
-            "detail": failure.detail,
         },
     )
+    # A provider may quote the prompt, or what it was asked with.
+    logger.debug("model said", extra={"model": attempt.name, "detail": failure.detail})
     breaker, wait = attempt.ladder.breaker, failure.retry_after or 0.0
     given_up = _gives_up(attempt, failure, wait)
     if _is_about_the_model(failure, had):
@@ -386,12 +394,3 @@ def _shortened(reasons: list[str]) -> list[str]:
     first = [storable(reason)[:300] for reason in reasons[:_MOST_REASONS]]
     more = len(reasons) - len(first)
     return [*first, f"and {more} more"] if more else first
-
-
-#: Bytes of an answer that are kept, to be read and replayed.
-MAX_RAW = 32_000
-
-
-def shortened_raw(text: str) -> str:
-    """An answer as the record keeps it."""
-    return storable(text).encode()[:MAX_RAW].decode(errors="ignore")

@@ -22,6 +22,8 @@ from nodes.planning.model import (
     ModelLadder,
     answer_wanted,
     call_of,
+    digest,
+    shortened_raw,
 )
 from nodes.planning.offer import Offer, Offers
 from nodes.planning.outcomes import (
@@ -35,7 +37,6 @@ from nodes.planning.outcomes import (
     not_affordable,
     planned,
     rejected,
-    shortened_raw,
     skipped,
 )
 from nodes.planning.prompt import MAY_ANSWER, repair
@@ -81,7 +82,7 @@ class ModelPlanner:
             return [choice["model"]]
         judged = by["complexity"] if by else None
         score = judged["score"] if judged else self._complexity(state)[0]
-        return self.ladder.queue(score)
+        return self.ladder.at(state).queue(score)
 
     def judge(self, state: RunState) -> tuple[Planning, PlannedBy]:
         """Which models to ask for the task of a run, and why them."""
@@ -90,7 +91,7 @@ class ModelPlanner:
         judged = {"score": score, "features": features}
         by = PlannedBy(source="llm", model=None, reason="being planned", complexity=judged)
         chosen = choice["model"] if choice else None
-        return first_of(prompt, [chosen] if chosen else self.ladder.queue(score)), by
+        return first_of(prompt, [chosen] if chosen else self.ladder.at(state).queue(score)), by
 
     def _complexity(self, state: RunState) -> tuple[float, Features]:
         return complexity(state["prompt"], run_tools(state, self.tools))
@@ -101,27 +102,25 @@ class ModelPlanner:
         With a plan, `plan` is set. Otherwise `planning` says what is asked next; where it is null
         and there is no error, the pattern planner is to answer.
         """
-        log = list(state["planning_log"])
-        if unusable := _unusable(ModelAttempt(state, planning, self.ladder, log)):
+        log, ladder = list(state["planning_log"]), self.ladder.at(state)
+        if unusable := _unusable(ModelAttempt(state, planning, ladder, log)):
             return unusable
         offer = self._offers.of(state, _answers(planning, log))
-        answers = answer_wanted(state, self.ladder.answer)
+        answers = answer_wanted(state, ladder.answer)
         fixed = offer.text + (MAY_ANSWER if answers else "")
-        conversation = Conversation(
-            fixed, offer.form, self.ladder.output, self.ladder.context, answers
-        )
+        conversation = Conversation(fixed, offer.form, ladder.output, ladder.context, answers)
         asked, left_out = conversation.of(state)
         if planning["reasons"]:
             asked = repair(asked, planning["answer"], planning["reasons"])
         name, owner = planning["queue"][0], state["owner"]
         async with (
             self.without_slot() as paused,
-            self.ladder.turns.turn(name, owner, later=bool(of_this_start(state, log))) as queued,
+            ladder.turns.turn(name, owner, later=bool(of_this_start(state, log))) as queued,
         ):
             # Waiting for the turn is no time of the model's, nor of the run's own.
             waited: RunState = {**state, "paused": state.get("paused", 0.0) + queued}
             attempt = ModelAttempt(
-                waited, planning, self.ladder, log, queued, left_out, offer.shortlist
+                waited, planning, ladder, log, queued, left_out, offer.shortlist, digest(asked)
             )
             answer = await self._call(attempt, asked, offer)
             attempt.end()
@@ -143,7 +142,7 @@ class ModelPlanner:
     ) -> Completion | Update:
         """The model's answer, or the update that follows from there being none."""
         # Not before its turn: of many who ask after a pause, one is let through to see.
-        if not self.ladder.breaker.allows(attempt.name):
+        if not attempt.ladder.breaker.allows(attempt.name):
             return _left_alone(attempt)
         deadline, schema = attempt.deadline, offer.form.schema
 
@@ -158,7 +157,7 @@ class ModelPlanner:
             return budget_exceeded(attempt, refusal)
         except ModelFailure as failure:
             return failed(attempt, failure, deadline)
-        self.ladder.breaker.succeeded(attempt.name)
+        attempt.ladder.breaker.succeeded(attempt.name)
         return completion
 
     def _read(self, attempt: ModelAttempt, completion: Completion, offer: Offer) -> Update:

@@ -18,7 +18,7 @@ SCHEMATHESIS = Path(sys.prefix) / "fuzz" / "bin" / "schemathesis"
 #: a search has answered from any other text, nor a thread that is there, nor a name that is
 #: printable. A fork names a checkpoint in its body: the 404 about one that is invented is not about
 #: the run in the path. Which inputs and plans fit depends on the run and its tools; which models
-#: and tools a run may be given, on the server.
+#: and tools a run may be given, replayed with or called by, on the server.
 CONFIG = f"""
 request-timeout = {patience(30)}
 
@@ -39,6 +39,10 @@ checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "5xx"]
 
 [[operations]]
 include-name = "GET /threads"
+checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "5xx"]
+
+[[operations]]
+include-name = "GET /audit"
 checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "5xx"]
 
 [[operations]]
@@ -73,6 +77,14 @@ checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "404", "409",
 [[operations]]
 include-path = "/runs/{{run_id}}/approve"
 checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "404", "409", "5xx"]
+
+[[operations]]
+include-path = "/runs/{{run_id}}/replay"
+checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "404", "409", "429", "5xx"]
+
+[[operations]]
+include-path = "/tools/{{name}}/call"
+checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "404", "409", "429", "5xx"]
 """
 
 
@@ -108,5 +120,5 @@ def test_no_request_makes_it_fail_or_answer_what_is_not_documented(tmp_path: Pat
         faults = [line for line in server.lines if "failed, error id" in line]
 
     assert fuzzing.returncode == 0, fuzzing.stdout + fuzzing.stderr
-    assert "34 selected" in fuzzing.stdout
+    assert "40 selected" in fuzzing.stdout
     assert faults == []

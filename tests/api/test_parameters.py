@@ -34,7 +34,9 @@ def named(method: str, path: str) -> Iterator[str]:
 
 
 def address(path: str, run_id: str) -> str:
-    return path.format(run_id=run_id, thread_id=run_id, n=1, checkpoint_id="a")
+    return path.format(
+        run_id=run_id, other_id=run_id, thread_id=run_id, n=1, checkpoint_id="a", name="sleep"
+    )
 
 
 @pytest.mark.parametrize(("method", "path"), CALLS, ids=[f"{m} {p}" for m, p in CALLS])

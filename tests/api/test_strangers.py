@@ -111,7 +111,7 @@ def body_of(path: str, body: Any, checkpoint: str) -> Any:
 
 
 def filled(path: str, run_id: str, checkpoint: str) -> str:
-    named = {"run_id": run_id, "checkpoint_id": checkpoint, "n": "1"}
+    named = {"run_id": run_id, "other_id": run_id, "checkpoint_id": checkpoint, "n": "1"}
     found = re.sub(r"\{(\w+)\}", lambda match: named[match[1]], path)
     return f"{found}?timeout=0.1" if path.endswith("/wait") else found
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from tests.support import pages
 from tests.support.checkout import ROOT
+from tests.support.servers.commands.shell import shell_word
 from tests.support.servers.server_process import ServerProcess, environment, runwright, serving
-from tests.support.servers.shell_command import shell_word
 
 PAGE = (pages.DOCS / "keys.md").read_text()
 START, CALL = pages.blocks(PAGE, "sh")

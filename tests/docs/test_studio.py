@@ -1,4 +1,4 @@
-"""docs/studio.md tells the truth: its calls and its code are run, and print what it says."""
+"""docs/doors/studio.md tells the truth: its calls and its code are run, and print what it says."""
 
 import contextlib
 import io
@@ -16,7 +16,7 @@ from tests.support.checkout import ROOT
 from tests.support.patience import patience
 from tests.support.servers.studio_server import StudioServer, studio
 
-DOC = (ROOT / "docs" / "studio.md").read_text()
+DOC = (ROOT / "docs" / "doors" / "studio.md").read_text()
 
 CALLS = [
     (command.replace("\\\n", " "), json.loads(printed))

@@ -19,7 +19,7 @@ FLOORS = (
     ("api.__main__",),
     ("api.cli",),
     ("api.app",),
-    ("api.console", "api.mcp"),
+    ("api.console", "api.mcp", "api.lg"),
     ("api.routes",),
     ("api.openapi",),
     ("api.schemas",),

@@ -5,6 +5,7 @@ import importlib
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -25,16 +26,19 @@ HOUSE = House(ROOT)
 
 def imported(path: Path) -> set[str]:
     """The modules of anybody that a file imports anywhere in it, also inside functions."""
-    names: set[str] = set()
-    for node in imports_in(path.read_text()):
-        if isinstance(node, ast.Import):
-            names.update(alias.name for alias in node.names)
-        elif node.module:
-            names.add(node.module)
-    return names
+    return {name for node in imports_in(path.read_text()) for name in names_of(node)}
 
 
-each_source = pytest.mark.parametrize("name", HOUSE.modules)
+def names_of(node: ast.AST) -> list[str]:
+    """The modules that a statement imports."""
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    return [node.module] if isinstance(node, ast.ImportFrom) and node.module else []
+
+
+def clients(names: Iterable[str]) -> set[str]:
+    """Those that are a client of models, or part of one."""
+    return {name for name in names if any(below(name, client) for client in MODEL_CLIENTS)}
 
 
 def test_every_module_has_a_room_on_a_floor() -> None:
@@ -87,27 +91,28 @@ def test_a_planted_breach_is_found(tmp_path: Path, rule: str, planted_in: str, l
     assert all(planted_in.removesuffix(".py").split("/")[1] in breach for breach in breaches)
 
 
-@each_source
-def test_imports_are_absolute(name: str) -> None:
+def test_imports_are_absolute() -> None:
     """A file that a tool loads by its path has no package to be relative to."""
-    found = imports_in(HOUSE.modules[name].read_text())
+    relative = [
+        name
+        for name, path in HOUSE.modules.items()
+        for node in imports_in(path.read_text())
+        if isinstance(node, ast.ImportFrom) and node.level
+    ]
 
-    assert not [node for node in found if isinstance(node, ast.ImportFrom) and node.level]
+    assert relative == []
 
 
-@each_source
-def test_only_one_file_imports_a_model_client_and_only_when_called(name: str) -> None:
-    path = HOUSE.modules[name]
-    wanted = {one for one in imported(path) if any(below(one, client) for client in MODEL_CLIENTS)}
+def test_only_one_file_imports_a_model_client_and_only_when_called() -> None:
+    importing = {name for name, path in HOUSE.modules.items() if clients(imported(path))}
     at_import = {
-        one
-        for node in ast.parse(path.read_text()).body
-        for one in ([node.module or ""] if isinstance(node, ast.ImportFrom) else [])
-        + ([alias.name for alias in node.names] if isinstance(node, ast.Import) else [])
+        name
+        for name, path in HOUSE.modules.items()
+        if clients(named for node in ast.parse(path.read_text()).body for named in names_of(node))
     }
 
-    assert not wanted or name == "graph.models.client"
-    assert not wanted & at_import
+    assert importing == {"graph.models.client"}
+    assert at_import == set()
 
 
 @pytest.mark.parametrize("name", [name for name in HOUSE.modules if below(name, LEAF)])

@@ -52,6 +52,7 @@ async def test_a_prompt_on_a_new_thread_is_a_whole_run() -> None:
         "kept",
         "metadata",
         "thread_id",
+        "traceparent",
     }
     assert UUID(update["run_id"])
     assert (update["owner"], update["prompt"], update["limits"]) == ("default", "a task", LIMITS)

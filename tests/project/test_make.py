@@ -7,11 +7,13 @@ import os
 import re
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from tests.support.checkout import ROOT
+from tests.support.databases import place
 from tests.support.deployment.pins import for_here, megabytes, read_pins
 from tests.support.patience import patience
 
@@ -174,3 +176,14 @@ def test_a_changed_project_is_installed_anew_without_a_word(checkout: Checkout) 
     os.utime(checkout.folder / "constraints.txt", (stamp - 1, stamp - 1))
     assert checkout.make("run").stdout == "serving\n"
     assert checkout.installed == ["constraints.txt"]
+
+
+def test_what_tests_store_lies_in_memory_where_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual, free = Path(tempfile.gettempdir()), shutil.disk_usage(tmp_path).free
+    monkeypatch.setattr(place, "ROOM", free // 2)
+    assert place.place(tmp_path) == tmp_path
+    assert place.place(tmp_path / "none") == usual
+    monkeypatch.setattr(place, "ROOM", free * 2)
+    assert place.place(tmp_path) == usual

@@ -12,7 +12,7 @@ from graph.settings import InvalidSettings, read_settings
 from graph.workbench import open_workbench
 from tests.support.checkout import ROOT
 from tests.support.patience import patience
-from tests.support.servers.command_call import call
+from tests.support.servers.commands.call import call
 from tests.support.servers.server_process import environment
 
 MODELS = '["openai/gpt-5-mini"]'

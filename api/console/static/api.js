@@ -1,4 +1,5 @@
 // Calls of the server, and following its streams honestly.
+import { useRef } from "./vendor/hooks.mjs";
 
 // The page's own address without what a proxy may have put before it.
 const at = (path) => new URL(path, document.baseURI.split("#")[0]).href;
@@ -9,7 +10,7 @@ export class Problem extends Error {
     this.status = status;
     this.title = body?.title ?? "No answer";
     this.errors = body?.errors ?? [];
-    this.retryAfter = retryAfter;
+    this.until = retryAfter && Date.now() + retryAfter * 1000;
   }
 }
 
@@ -46,21 +47,39 @@ export async function call(path, { method = "GET", body, signal } = {}) {
   throw problem;
 }
 
-export const address = at;
+// A reading that is asked for again and again: one at a time, and one more for all who asked meanwhile.
+export function useReading(read) {
+  const state = useRef({}).current;
+  state.read = read;
+  state.reload ??= async () => {
+    if (state.busy) { state.again = true; return; }
+    state.busy = true;
+    await state.read();
+    state.busy = false;
+    if (state.again) { state.again = false; state.reload(); }
+  };
+  return state.reload;
+}
 
 // A heartbeat comes every 5 s: after so long without anything the stream is dead, whatever the
 // socket says.
 const SILENCE = 11_000;
 const AGAIN = 1_000;
 
-// Whether what is shown is live: "off", "live", or "lost" with the time until which it was.
+// Whether what is shown is live: "off", "live", "paused" by who watches, or "lost" with the time until
+// which it was.
 export const live = {
   state: "off",
   until: 0,
   watchers: new Set(),
+  pause() {
+    if (this.state === "off") return;
+    this.tell(this.state === "paused" ? "lost" : "paused");
+    document.dispatchEvent(new Event("visibilitychange"));
+  },
   tell(state) {
     if (state === this.state) return;
-    if (state === "lost" && this.state === "off") this.until = clock.now();
+    if (state === "paused" || (state === "lost" && this.state === "off")) this.until = clock.now();
     this.state = document.documentElement.dataset.live = state;
     for (const watcher of this.watchers) watcher(state);
   },
@@ -111,13 +130,14 @@ export function follow(path, types, onEvent, last = 0) {
     }
   }
   const watch = setInterval(() => {
-    if (ended || document.hidden || Date.now() - heard < SILENCE) return;
+    if (ended || unwatched() || Date.now() - heard < SILENCE) return;
     live.tell("lost");
     open();
   }, 1000);
   // A browser has few connections to a server: what nobody sees needs none.
+  const unwatched = () => document.hidden || live.state === "paused";
   const shown = () => {
-    if (document.hidden) close();
+    if (unwatched()) close();
     else open();
   };
   function stop() {
@@ -128,6 +148,6 @@ export function follow(path, types, onEvent, last = 0) {
     live.tell("off");
   }
   document.addEventListener("visibilitychange", shown);
-  open();
+  shown();
   return stop;
 }

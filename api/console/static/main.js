@@ -1,6 +1,6 @@
 // The frame of the page: where one is, whether it is live, and the key where one is wanted.
 import { render } from "./vendor/preact.mjs";
-import { useEffect, useState } from "./vendor/hooks.mjs";
+import { useEffect, useRef, useState } from "./vendor/hooks.mjs";
 import { call, live } from "./api.js";
 import { clockTime, html } from "./words.js";
 import { Runs } from "./runs/list.js";
@@ -8,16 +8,18 @@ import { Runs } from "./runs/list.js";
 // What few need at first is loaded when they come to it.
 const PAGES = {
   run: () => import("./run/run.js"),
+  threads: () => import("./threads/list.js"),
+  thread: () => import("./threads/thread.js"),
   tools: () => import("./server/tools.js"),
   health: () => import("./server/health.js"),
 };
 
-// `#/runs/ID`, `#/tools`, and `#/?status=failed&text=milk`: what comes behind # is the page's alone,
-// so that every address of the API keeps its meaning.
+// `#/runs/ID`, `#/tools`, and `#/?status=failed&text=milk`: what comes behind # is the page's alone.
 function here() {
   const [path, query] = location.hash.replace(/^#\/?/, "").split("?");
   const [name, id] = path.split("/");
-  return { name: name === "runs" && id ? "run" : name || "runs", id, query: new URLSearchParams(query) };
+  const one = { runs: "run", threads: "thread" }[name];
+  return { name: (id && one) || name || "runs", id, query: new URLSearchParams(query) };
 }
 
 function Live() {
@@ -26,9 +28,10 @@ function Live() {
     live.watchers.add(tell);
     return () => live.watchers.delete(tell);
   }, []);
-  const said = { off: "", live: "live", lost: `not live: as of ${clockTime(live.until)}` }[state];
+  const said = { off: "", live: "live", paused: `paused at ${clockTime(live.until)}`, lost: `not live: as of ${clockTime(live.until)}` }[state];
   return html`<span class=${`live l-${state}`} role="status" aria-live="polite">
-    ${said && html`<span aria-hidden="true">${state === "live" ? "●" : "◌"}</span> ${said}`}</span>`;
+    ${said && html`<span aria-hidden="true">${{ live: "●", paused: "■" }[state] ?? "◌"}</span> ${said}`}</span>
+    ${said && html`<button class="plain" data-key="l" aria-pressed=${state === "paused"} title="Stand still, or go on (l)" onClick=${() => live.pause()}>${state === "paused" ? "Go on" : "Pause"}</button>`}`;
 }
 
 const THEMES = ["auto", "light", "dark"];
@@ -66,8 +69,9 @@ function Login({ problem, entered }) {
 
 const KEYS = [
   ["n", "a new run"], ["/", "search runs"], ["j  k", "next and previous row"], ["Enter", "open the row"],
-  ["e", "next error of a run"], ["[  ]", "previous and next tab of a run"], ["c", "cancel the run"],
-  ["r", "retry the run"], ["a", "approve the plan"], ["t", "light, dark, or as the system"],
+  ["w", "the waterfall of a run, with ↑ ↓ ← → in it"], ["e", "next error of a run"], ["[  ]", "previous and next tab of a run"],
+  [".", "make the next attempt now"], ["c", "cancel the run"], ["r", "retry the run"], ["f", "fork the run"], ["a", "approve the plan"],
+  ["l", "stand still, or go on live"], ["t", "light, dark, or as the system"],
   ["?", "these keys"], ["Esc", "back"],
 ];
 
@@ -76,6 +80,9 @@ const Keys = ({ close }) => html`<section class="card keys" aria-labelledby="key
   <dl>${KEYS.map(([key, what]) => html`<dt><kbd>${key}</kbd></dt><dd>${what}</dd>`)}</dl>
   <button onClick=${close}>Close</button></section>`;
 
+// Where the server was away just when a part of the page was wanted.
+const Unloaded = () => html`<p class="card" role="alert">The server does not answer, so this could not be loaded. <button onClick=${() => location.reload()}>Again</button></p>`;
+
 function App() {
   const [place, go] = useState(here());
   const [wanted, want] = useState(null);
@@ -83,10 +90,11 @@ function App() {
   const [loaded, load] = useState({});
   const [shownTheme, show] = useState(theme());
   const [keys, showKeys] = useState(false);
+  const was = useRef();
   const turn = () => show(theme(THEMES[(THEMES.indexOf(theme()) + 1) % 3]));
 
   const ask = () => call("session").then((told) => {
-    know(told);
+    know((before) => ({ ...told, newer: before.version && before.version !== told.version }));
     if (told.keys && !told.owner) want(new Error(""));
   }).catch(() => {});
   useEffect(() => {
@@ -95,14 +103,19 @@ function App() {
     addEventListener("hashchange", moved);
     document.addEventListener("key-wanted", refused);
     ask();
+    const back = (state) => state === "live" && was.current === "lost" && ask();
+    const watch = (state) => { back(state); was.current = state; };
+    live.watchers.add(watch);
     return () => {
+      live.watchers.delete(watch);
       removeEventListener("hashchange", moved);
       document.removeEventListener("key-wanted", refused);
     };
   }, []);
   useEffect(() => {
     if (PAGES[place.name] && !loaded[place.name]) {
-      PAGES[place.name]().then((module) => load((before) => ({ ...before, [place.name]: module.default })));
+      PAGES[place.name]().then((module) => load((before) => ({ ...before, [place.name]: module.default })),
+        () => load((before) => ({ ...before, [place.name]: Unloaded })));
     }
     document.title = place.name === "runs" ? "Runwright" : `${place.name} · Runwright`;
   }, [place.name]);
@@ -115,13 +128,12 @@ function App() {
       if (event.key === "?") showKeys((now) => !now);
       else if (event.key === "t") turn();
       else if (event.key === "Escape" && keys) showKeys(false);
-      else if (event.key === "Escape" && place.name !== "runs") location.hash = "#/";
-      else if (event.key === "n" && place.name !== "runs") location.hash = "#/";
+      else if (["Escape", "n"].includes(event.key) && place.name !== "runs") location.hash = "#/";
       else {
         const target = document.querySelector(`[data-key~="${CSS.escape(event.key)}"]`);
         if (!target) return;
         event.preventDefault();
-        if (target.matches("input, textarea")) target.focus();
+        if (target.matches("input, textarea, [role=treegrid]")) target.focus();
         else target.click();
       }
     };
@@ -139,7 +151,7 @@ function App() {
     <a class="skip" href="#main" onClick=${(event) => { event.preventDefault(); document.getElementById("main").focus(); }}>Skip to the content</a>
     <header class="top">
       <a class="brand" href="#/">Runwright</a>
-      <nav aria-label="Pages">${tab("runs", "Runs", "#/")}${tab("tools", "Tools", "#/tools")}${tab("health", "Health", "#/health")}
+      <nav aria-label="Pages">${tab("runs", "Runs", "#/")}${tab("threads", "Threads", "#/threads")}${tab("tools", "Tools", "#/tools")}${tab("health", "Health", "#/health")}
         <a href="docs">API</a></nav>
       <${Live} />
       ${session.keys && session.owner && html`<span class="owner">${session.owner} <button class="plain" onClick=${leave}>Log out</button></span>`}
@@ -148,6 +160,7 @@ function App() {
       <button class="plain" title="Keys (?)" aria-label="Keys" aria-expanded=${keys} onClick=${() => showKeys(!keys)}>?</button>
     </header>
     <main id="main" tabindex="-1">
+      ${session.newer && html`<p class="card" role="alert">The server is of another version now. <button onClick=${() => location.reload()}>Reload the page</button></p>`}
       ${keys && html`<${Keys} close=${() => showKeys(false)} />`}
       ${wanted
         ? html`<${Login} problem=${wanted} entered=${() => { want(null); ask(); }} />`

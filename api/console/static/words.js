@@ -1,5 +1,6 @@
-// How things are said: statuses, times, lengths, values. Everything here is pure but `html`.
+// How things are said: statuses, times, lengths, values.
 import { h } from "./vendor/preact.mjs";
+import { useEffect, useState } from "./vendor/hooks.mjs";
 import htm from "./vendor/htm.mjs";
 
 // What it makes is text, never markup, whatever a user, a tool or a model has written.
@@ -88,14 +89,30 @@ export function Table({ caption, head, rows, kind = "log" }) {
     <tbody>${rows.map((row) => (Array.isArray(row) ? html`<tr>${row.map((cell, index) => html`<td class=${number(index)}>${cell}</td>`)}</tr>` : row))}</tbody></table></div>`;
 }
 
-export const Wrong = ({ problem }) => problem && problem.status !== 401 && html`<p class="wrong" role="alert">${problem.message}</p>`;
+// The time until a moment of the browser's clock, in ms; `children` stand there once it has come.
+export function Countdown({ until, children }) {
+  const [left, count] = useState(until - Date.now());
+  useEffect(() => {
+    const timer = setInterval(() => count(until - Date.now()), 250);
+    return () => clearInterval(timer);
+  }, [until]);
+  return left > 0 ? html`<span class="number" role="timer">in ${Math.ceil(left / 1000)} s</span>` : children ?? null;
+}
+
+// A refusal beside what caused it; where the server says when to ask again, the time is counted down.
+export const Wrong = ({ problem, again }) => problem && problem.status !== 401 && html`<div class="wrong" role="alert"><p>${problem.message}</p>
+  ${problem.errors?.map((one) => html`<p><code>${one.field}</code> ${one.message}</p>`)}
+  ${problem.until && html`<p>Ask again <${Countdown} until=${problem.until}>${again ? html`<button type="button" onClick=${again}>now</button>` : "now"}<//></p>`}</div>`;
+
+// So much of a large value is shown when it is asked for, in characters.
+const MUCH = 64 * 1024;
 
 // A value that a user, a tool or a model has written: as text, in a box of its own.
 export function Value({ value, href }) {
-  if (value && typeof value === "object" && value.shortened === true) {
-    return html`<pre class="value" tabindex="0">${value.start}…</pre>
-      <p class="quiet">${size(value.bytes)} in all. ${href && html`<a href=${href} download>Download it whole</a>`}</p>`;
-  }
-  const text = typeof value === "string" ? value : json(value);
-  return html`<pre class="value" tabindex="0">${text}</pre>`;
+  const [more, show] = useState(null);
+  const big = value && typeof value === "object" && value.shortened === true;
+  const text = more ?? (big ? `${value.start}…` : typeof value === "string" ? value : json(value));
+  const read = () => fetch(href).then((answer) => answer.text()).then((whole) => show(whole.length > MUCH ? `${whole.slice(0, MUCH)}…` : whole), () => {});
+  return html`<pre class="value" tabindex="0">${text}</pre>
+    ${big && html`<p class="quiet">${size(value.bytes)} in all. ${href && html`${more === null && html`<button class="plain" onClick=${read}>Show ${size(Math.min(MUCH, value.bytes))}</button> `}<a href=${href} download>Download it whole</a>`}</p>`}`;
 }

@@ -25,6 +25,7 @@ TABLES: Mapping[str, str | None] = {
     "spending_held": None,
     "webhooks": None,
     "outbox": "number",
+    "audit": "number",
     "checkpoints": None,
     "writes": None,
     "store": None,

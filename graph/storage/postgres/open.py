@@ -16,7 +16,6 @@ from graph.settings.keys import without_secrets
 from graph.state import Learned
 from graph.state.row import RunRow
 from graph.storage.fleet import Fleet, without_lease
-from graph.storage.outbox import Delivery
 from graph.storage.owned import DatabaseOwned, Owner, ServerAddress
 from graph.storage.postgres.checkpoints import PostgresSaver
 from graph.storage.postgres.connection import CONNECT_TIMEOUT, SCHEMA, PostgresReader, connecting
@@ -29,11 +28,12 @@ from graph.storage.postgres.search import LONGEST, SEARCHERS, look_up, row_of_wo
 from graph.storage.postgres.store import PostgresStore
 from graph.storage.postgres.writer import PostgresWriter
 from graph.storage.search import Found, Search
-from graph.storage.sql.deletion import JsonLists, SqlDeletion
+from graph.storage.sql.audit import SqlAudit
+from graph.storage.sql.deletion import SqlDeletion
 from graph.storage.sql.index import SqlIndex, inserting
-from graph.storage.sql.outbox import FIRST, SqlOutbox
+from graph.storage.sql.outbox import SqlOutbox
 from graph.storage.sql.spending import SqlSpending
-from graph.storage.sql.statements import Statement
+from graph.storage.sql.statements import JsonLists, Statement
 from graph.storage.sql.threads import SqlThreads
 from graph.storage.storage import Storage, StorageError
 
@@ -99,10 +99,7 @@ class SharedIndex(PostgresIndex):
 #: How long a process has for what it took from the outbox before another one takes it, in seconds.
 POSTING = 60.0
 
-_CLAIM = f"""
-    UPDATE outbox SET due = ? WHERE due <= ? AND number IN (SELECT number FROM ({FIRST}) AS first)
-    RETURNING number, run_id, endpoint, status, at, attempts
-"""  # noqa: S608 - constants only
+_CLAIM = "UPDATE outbox SET due = ? WHERE number = ? AND due <= ? AND NOT given_up"
 
 
 class SharedOutbox(SqlOutbox):
@@ -111,9 +108,8 @@ class SharedOutbox(SqlOutbox):
     async def open(self) -> None:
         """Any of them may have tried something without success."""
 
-    async def due(self, now: float, *, limit: int) -> Sequence[Delivery]:
-        rows = await self._reader.execute_fetchall(_CLAIM, (now + POSTING, now, now, limit))
-        return sorted((Delivery(*row) for row in rows), key=lambda one: one.number)
+    async def take(self, number: int, now: float) -> bool:
+        return await self._writer.write((_CLAIM, (now + POSTING, number, now))) > 0
 
 
 @asynccontextmanager
@@ -237,7 +233,7 @@ async def _open(
     stack.push_async_callback(searcher.aclose)
     index = (SharedIndex if fleet else PostgresIndex)(reader, writer, searcher)
     await index.open()
-    outbox = (SharedOutbox if fleet else SqlOutbox)(reader, writer)
+    outbox = (SharedOutbox if fleet else SqlOutbox)(reader, writer, _LISTS)
     await outbox.open()
     spending = SqlSpending(reader, writer)
     if fleet is None:  # else others make calls just now
@@ -259,6 +255,7 @@ async def _open(
         remove=SqlDeletion(writer, _LISTS),
         errors=(psycopg.Error,),
         outbox=outbox,
+        audit=SqlAudit(fetch, writer),
         sizes=lambda: sizes,
         fleet=fleet,
     )

@@ -4,7 +4,6 @@ LangGraph's own one keeps values as `jsonb`, which makes another number of 1e22 
 with a NUL: here they are kept as they are written. What is found by meaning is in none of them.
 """
 
-import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,7 +11,6 @@ from typing import Any
 import orjson
 import psycopg
 from langgraph.store.base import (
-    BaseStore,
     GetOp,
     Item,
     ListNamespacesOp,
@@ -25,6 +23,7 @@ from langgraph.store.base import (
 )
 
 from graph.storage.sql.statements import Reader, Statement, Writer
+from graph.storage.sql.store import LoopStore
 from tools.receipts import waits_for_disk
 
 _COLUMNS = "prefix, key, value, created_at, updated_at"
@@ -51,28 +50,13 @@ class StoreUnreachable(psycopg.OperationalError, ConnectionError):
     """The database did not answer; to a tool it is what any lost connection is."""
 
 
-class PostgresStore(BaseStore):
+class PostgresStore(LoopStore):
     """Reads on any connection, and writes on the one of this process."""
 
-    supports_ttl = True
-
     def __init__(self, reader: Reader, writer: Writer) -> None:
+        super().__init__()
         self._reader = reader
         self._writer = writer
-        self._loop = asyncio.get_running_loop()
-
-    def batch(self, ops: Iterable[Op]) -> list[Result]:
-        """The same for a tool in a thread of its own.
-
-        Raises `asyncio.InvalidStateError` on the loop's thread, which would wait for itself.
-        """
-        try:
-            running = asyncio.get_running_loop()
-        except RuntimeError:
-            running = None
-        if running is self._loop:
-            raise asyncio.InvalidStateError("call `abatch`, `aget`, … where the event loop runs")
-        return asyncio.run_coroutine_threadsafe(self.abatch(ops), self._loop).result()
 
     async def abatch(self, ops: Iterable[Op]) -> list[Result]:
         """Read what is asked for as it was before this batch, then write what is to be written."""

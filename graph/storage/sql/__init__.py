@@ -3,6 +3,6 @@
 The tables are the same, column by column. Statements are written as SQLite reads them, in what
 Postgres reads too; `statements` names the few differences.
 
-Others use `admission.BYTES`, `checkpoints`, `deletion`, `filters`, `index`, `outbox`, `spending`,
-`statements` and `threads`.
+Others use `admission.BYTES`, `audit`, `checkpoints`, `deletion`, `filters`, `index`, `outbox`,
+`spending`, `statements`, `store` and `threads`.
 """

@@ -1,26 +1,16 @@
 """Removing settled runs, so that nothing of them is left or all of it."""
 
 import json
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from graph.state.row import RunArtifacts
 from graph.state.status import SETTLED
-from graph.storage.sql.statements import Statement, Writer, listed
+from graph.storage.sql.audit import REMOVED
+from graph.storage.sql.statements import JsonLists, Statement, Writer, listed
 
 #: Every table that has rows of runs besides `runs`, and the column that names the run.
 TABLES = {"checkpoints": "thread_id", "writes": "thread_id"}
-
-
-@dataclass(frozen=True)
-class JsonLists:
-    """How a backend reads lists out of JSON text that is given as a value.
-
-    `pairs` is a query for `id` and `generation`, `values` one for texts.
-    """
-
-    pairs: str
-    values: str
 
 
 class SqlDeletion:
@@ -45,15 +35,18 @@ class SqlDeletion:
             = (SELECT count(*) FROM ({self._settled}) AS ended)
         """  # noqa: S608 - constants only
 
-    async def __call__(self, runs: Sequence[RunArtifacts], thread_id: str | None = None) -> int:
+    async def __call__(
+        self, runs: Sequence[RunArtifacts], thread_id: str | None = None, *, by: str = "server"
+    ) -> int:
         """Remove these runs, those of them that are settled; how many that were.
 
         With a thread all of them, or none unless that has no others.
         """
-        ids = _named(*runs)
+        ids, noted = _named(*runs), (time.time(), by)
         if thread_id is not None:
-            return await self._remove_thread(thread_id, runs, ids)
+            return await self._remove_thread(thread_id, runs, ids, noted)
         return await self._writer.write(
+            (f"{REMOVED} ({self._settled})", (*noted, ids)),
             *(self._receipts_of(run) for run in runs if run.step_keys),
             *(
                 (f"DELETE FROM {table} WHERE {column} IN ({self._settled})", (ids,))  # noqa: S608 - constants only
@@ -62,13 +55,16 @@ class SqlDeletion:
             (f"DELETE FROM runs WHERE run_id IN ({self._settled})", (ids,)),  # noqa: S608 - constants only
         )
 
-    async def _remove_thread(self, thread_id: str, runs: Sequence[RunArtifacts], ids: str) -> int:
+    async def _remove_thread(
+        self, thread_id: str, runs: Sequence[RunArtifacts], ids: str, noted: tuple[float, str]
+    ) -> int:
         # Each condition is looked at once, before its statement removes anything; the runs that it
         # counts are the last to go.
         keys = json.dumps([key for run in runs for key in run.step_keys])
         prefixes = json.dumps(sorted({".".join(one) for run in runs for one in run.receipts}))
         whole = (thread_id, ids)
         return await self._writer.write(
+            (f"{REMOVED} ({self._settled}) AND {self._whole}", (*noted, ids, *whole)),
             (f"{self._receipts} AND {self._whole}", (prefixes, keys, *whole)),
             *(
                 (

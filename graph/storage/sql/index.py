@@ -315,8 +315,8 @@ _NAMES = (
     *("run_id", "owner", "prompt", "limits", "created_at", "status", "started_at", "completed_at"),
     *("starts", "checkpoint_id", "budget", "cancel_at", "cancel_by", "approve", "expires_at"),
     *("question", "approval_answer", "learned"),
-    *("choice", "metadata", "generation", "retry", "forked_from", "seed", "webhook", "thread_id"),
-    *_FACTS,
+    *("choice", "metadata", "generation", "retry", "forked_from", "seed", "posted_by", "webhook"),
+    *("traceparent", "thread_id", *_FACTS),
 )
 
 #: Those that hold JSON, or nothing.

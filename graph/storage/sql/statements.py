@@ -5,6 +5,7 @@ there for Postgres: the marks of values, hints about indexes, and the length of 
 """
 
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from graph.state import Status
@@ -37,6 +38,17 @@ class Reader(Protocol):
         self, sql: str, parameters: Iterable[Any] = (), /
     ) -> Iterable[Sequence[Any]]:
         """The rows of a statement."""
+
+
+@dataclass(frozen=True)
+class JsonLists:
+    """How a backend reads lists out of JSON text that is given as a value.
+
+    `pairs` is a query for `id` and `generation`, `values` one for texts.
+    """
+
+    pairs: str
+    values: str
 
 
 #: The rows of a statement that takes an owner's turn among those who search.

@@ -8,7 +8,16 @@ from graph.state import Status
 from graph.state.row import RunRow
 from graph.state.status import SETTLED, UNSETTLED
 from graph.storage.sql.statements import NUMBERS, Fetch, Reader, Statement, Writer, listed
-from graph.storage.threads import Earlier, Head, LastRun, NameTaken, Thread, ThreadChange
+from graph.storage.threads import (
+    MOST_OPENED,
+    Earlier,
+    Head,
+    LastRun,
+    NameTaken,
+    OpenedThread,
+    Thread,
+    ThreadChange,
+)
 
 
 class SqlThreads:
@@ -27,6 +36,18 @@ class SqlThreads:
 
     async def owned(self, thread_id: str, owner: str | None) -> bool:
         return bool(await self._rows(THREAD_OWNED, thread_id, owner))
+
+    async def open(self, thread: OpenedThread, owner: str) -> bool:
+        values = (thread.thread_id, owner, json.dumps(dict(thread.metadata)), thread.created_at)
+        stale = (_FORGET, (owner, owner, MOST_OPENED - 1))
+        return await self._writer.write(stale, (_OPEN, (*values, thread.thread_id))) > 0
+
+    async def opened(self, owner: str, thread_id: str | None = None) -> Sequence[OpenedThread]:
+        rows = await self._rows(_OPENED, owner, thread_id, MOST_OPENED)
+        return [OpenedThread(found, json.loads(kept or "{}"), at) for found, kept, at in rows]
+
+    async def close(self, thread_id: str, owner: str | None) -> bool:
+        return await self._writer.write((_CLOSE, (thread_id, owner)), durable=True) > 0
 
     async def named(self, owner: str, name: str) -> str | None:
         return next((found for (found,) in await self._rows(_NAMED, owner, name)), None)
@@ -102,10 +123,42 @@ def by_name(row: RunRow) -> Statement:
     return f"({_NAMED})", (row.owner, row.thread_name)
 
 
-#: Holds while the thread that a run goes on with has another run of its owner.
-THREAD_IS_KEPT = " AND EXISTS (SELECT 1 FROM runs WHERE thread_id = ? AND owner = ?)"
+_IS_OWNED = """
+    EXISTS (SELECT 1 FROM runs WHERE thread_id = given.id AND owner = coalesce(given.owner, owner))
+    OR EXISTS (
+        SELECT 1 FROM threads WHERE thread_id = given.id AND owner = coalesce(given.owner, owner)
+    )
+"""
 
-THREAD_OWNED = "SELECT 1 FROM runs WHERE thread_id = ? AND owner = coalesce(?, owner) LIMIT 1"
+#: Holds while the thread that a run goes on with has another run of its owner, or was opened.
+THREAD_IS_KEPT = f" AND (SELECT {_IS_OWNED} FROM (SELECT ? AS id, ? AS owner) AS given)"  # noqa: S608 - constants only
+
+THREAD_OWNED = f"SELECT 1 FROM (SELECT ? AS id, ? AS owner) AS given WHERE {_IS_OWNED}"  # noqa: S608 - constants only
+
+_NO_RUN = "NOT EXISTS (SELECT 1 FROM runs WHERE runs.thread_id = threads.thread_id)"
+
+_OPENED = f"""
+    SELECT thread_id, metadata, created_at FROM threads
+    WHERE owner = ? AND thread_id = coalesce(?, thread_id) AND {_NO_RUN}
+    ORDER BY created_at DESC LIMIT ?
+"""  # noqa: S608 - constants only
+
+_OPEN = """
+    INSERT INTO threads
+    SELECT ?, ?, NULL, ?, ? WHERE NOT EXISTS (SELECT 1 FROM runs WHERE thread_id = ?)
+    ON CONFLICT DO NOTHING
+"""
+
+_FORGET = f"""
+    DELETE FROM threads WHERE owner = ? AND {_NO_RUN} AND thread_id IN (
+        SELECT thread_id FROM threads WHERE owner = ? AND {_NO_RUN}
+        ORDER BY created_at DESC LIMIT 1000000 OFFSET ?
+    )
+"""  # noqa: S608 - constants only
+
+_CLOSE = f"""
+    DELETE FROM threads WHERE thread_id = ? AND owner = coalesce(?, owner) AND {_NO_RUN}
+"""  # noqa: S608 - constants only
 
 _NAMED = "SELECT thread_id FROM threads WHERE owner = ? AND name = ?"
 

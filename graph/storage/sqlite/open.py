@@ -10,17 +10,17 @@ import aiosqlite
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
 from graph.storage.owned import ServerAddress
+from graph.storage.sql.audit import SqlAudit
 from graph.storage.sql.outbox import SqlOutbox
 from graph.storage.sql.spending import SqlSpending
 from graph.storage.sql.threads import SqlThreads
-from graph.storage.sqlite.checkpoints import SqliteSaver
 from graph.storage.sqlite.index import SqliteIndex
 from graph.storage.sqlite.ownership import own
 from graph.storage.sqlite.probe import MALFORMED, TableProbe, checking, is_damage, watched, watching
 from graph.storage.sqlite.schema import APPLICATION_ID, VERSION
 from graph.storage.sqlite.search.searcher import Searcher
-from graph.storage.sqlite.space import SqliteDeletion, SqliteSpace
-from graph.storage.sqlite.store import SqliteStore
+from graph.storage.sqlite.space import LISTS, SqliteDeletion, SqliteSpace
+from graph.storage.sqlite.store import SqliteSaver, SqliteStore
 from graph.storage.sqlite.writer import BUSY_TIMEOUT, SqliteWriter
 from graph.storage.storage import Storage, StorageError, StorageFaults
 
@@ -88,7 +88,7 @@ async def _open(
     for_store.execute("PRAGMA query_only=ON")
     await for_search.execute_fetchall(f"PRAGMA mmap_size={SEARCHED}")
     saver = SqliteSaver(for_saver, writer)
-    outbox = SqlOutbox(for_index, writer)
+    outbox = SqlOutbox(for_index, writer, LISTS)
     await outbox.open()
     spending = SqlSpending(for_reader, writer)
     await spending.count_left()
@@ -114,6 +114,7 @@ async def _open(
         errors=(sqlite3.Error,),
         faults=faults,
         outbox=outbox,
+        audit=SqlAudit(searcher.fetch, writer),
         sizes=partial(_sizes, path),
     )
 

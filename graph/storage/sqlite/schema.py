@@ -2,6 +2,7 @@
 
 from graph.state.status import SETTLED, SETTLED_OR_WAITING, UNSETTLED
 from graph.storage.sql.statements import NUMBERS, listed
+from graph.storage.sqlite.audit import AUDIT_TABLES
 
 #: Marks a SQLite file as ours ("RUNW"), where `file` and `PRAGMA application_id` show it.
 APPLICATION_ID = 0x52554E57
@@ -371,6 +372,7 @@ MIGRATIONS = (
     ROUND_COLUMNS,
     THREAD_TABLES,
     OUTBOX_TABLES,
+    AUDIT_TABLES,
 )
 
 #: The version that this program writes; a database with a higher one is not opened.

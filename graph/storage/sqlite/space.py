@@ -12,7 +12,8 @@ from pathlib import Path
 
 import aiosqlite
 
-from graph.storage.sql.deletion import JsonLists, SqlDeletion
+from graph.storage.sql.deletion import SqlDeletion
+from graph.storage.sql.statements import JsonLists
 from graph.storage.sqlite.writer import BUSY_TIMEOUT, LARGEST_WAL, SqliteWriter
 
 logger = logging.getLogger("runwright.storage")
@@ -76,10 +77,10 @@ class SqliteDeletion(SqlDeletion):
     """Removes runs through the file's one writer."""
 
     def __init__(self, writer: SqliteWriter) -> None:
-        super().__init__(writer, _LISTS)
+        super().__init__(writer, LISTS)
 
 
-_LISTS = JsonLists(
+LISTS = JsonLists(
     pairs="SELECT json_extract(value, '$[0]') AS id, json_extract(value, '$[1]') AS generation"
     " FROM json_each(?)",
     values="SELECT value FROM json_each(?)",

@@ -1,18 +1,30 @@
-"""LangGraph's SQLite store: read on the loop's thread, written by the file's one writer."""
+"""LangGraph's saver and store on SQLite, whose writes are sent to the file's one writer."""
 
-import asyncio
 import sqlite3
 from collections.abc import Iterable
 from typing import Any
 
-from langgraph.store.base import BaseStore, Op, PutOp, Result
+import aiosqlite
+from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
+from langgraph.store.base import Op, PutOp, Result
 from langgraph.store.sqlite.base import SqliteStore as StockStore
 
+from graph.storage.sql.checkpoints import FoldingSaver
+from graph.storage.sql.store import LoopStore
 from graph.storage.sqlite.writer import SqliteWriter
+from graph.storage.storage import strict_serializer
 from tools.receipts import waits_for_disk
 
 
-class SqliteStore(BaseStore):
+class SqliteSaver(FoldingSaver, AsyncSqliteSaver):
+    """Reads as the stock saver does, on a connection of its own. The tables must exist."""
+
+    def __init__(self, connection: aiosqlite.Connection, writer: SqliteWriter) -> None:
+        super().__init__(connection, writer, connection, serde=strict_serializer())
+        self.is_setup = True
+
+
+class SqliteStore(LoopStore):
     """A store whose batches are written all or not at all, and never find the file locked.
 
     To read an owner's list takes less than to ask a thread for it: a reader of a log of writes
@@ -25,29 +37,14 @@ class SqliteStore(BaseStore):
     `connection` is this thread's, which is the loop's; nothing is written on it once it is set up.
     """
 
-    supports_ttl = True
-
     def __init__(self, connection: sqlite3.Connection, writer: SqliteWriter) -> None:
+        super().__init__()
         self._stock = StockStore(connection)
         self._writer = writer
-        self._loop = asyncio.get_running_loop()
 
     def setup(self) -> None:
         """Make the tables, or bring them to the version of the library."""
         self._stock.setup()
-
-    def batch(self, ops: Iterable[Op]) -> list[Result]:
-        """The same for a tool in a thread of its own.
-
-        Raises `asyncio.InvalidStateError` on the loop's thread, which would wait for itself.
-        """
-        try:
-            running = asyncio.get_running_loop()
-        except RuntimeError:
-            running = None
-        if running is self._loop:
-            raise asyncio.InvalidStateError("call `abatch`, `aget`, … where the event loop runs")
-        return asyncio.run_coroutine_threadsafe(self.abatch(ops), self._loop).result()
 
     async def abatch(self, ops: Iterable[Op]) -> list[Result]:
         """Read what is asked for as it was before this batch, then write what is to be written."""

@@ -12,7 +12,7 @@ import pytest
 from graph.storage.sqlite.schema import VERSION
 from tests.support.own_tools.gate_tool import GATE
 from tests.support.patience import patience
-from tests.support.servers.command_call import call
+from tests.support.servers.commands.call import call
 from tests.support.servers.server_process import forked, runwright, serving
 from tests.support.wording.messages import wording
 

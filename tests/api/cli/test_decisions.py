@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.models.capture_server import capturing
-from tests.support.servers.command_call import call
-from tests.support.servers.command_process import running
+from tests.support.servers.commands.call import call
+from tests.support.servers.commands.process import running
 from tests.support.servers.server_process import ServerProcess, runwright, serving
 from tests.support.wording.messages import wording
 

@@ -11,7 +11,7 @@ import pytest
 from api.__main__ import main
 from tests.support.models.silent_server import silence
 from tests.support.patience import patience, wait_until
-from tests.support.servers.command_process import running
+from tests.support.servers.commands.process import running
 from tests.support.servers.server_process import ServerProcess, serving
 from tests.support.wording.messages import wording
 

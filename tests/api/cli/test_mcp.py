@@ -16,12 +16,16 @@ from graph.settings.keys import new_key
 from tests.support.checkout import ROOT
 from tests.support.own_tools.gate_tool import GATE, open_gate
 from tests.support.patience import patience, until, wait_until
-from tests.support.servers.command_call import call
+from tests.support.servers.commands.call import call
+from tests.support.servers.forked import Forked
 from tests.support.servers.mcp_client import ERAS, message, refused, started, told
-from tests.support.servers.server_process import environment, runwright, serving
+from tests.support.servers.server_process import environment, forked, runwright, serving
 
 KEY, KEPT = new_key("alice")
 OTHER, OTHERS = new_key("bob")
+
+#: The command as users have it; others are forked, which takes a tenth of the time.
+STARTED = [sys.executable, "-m", "api"]
 
 each_era = pytest.mark.parametrize("era", ERAS)
 
@@ -33,15 +37,17 @@ def listed(folder: Path, **settings: str) -> list[dict[str, Any]]:
     return list(json.loads(done.stdout)["runs"])
 
 
-@each_era
-async def test_without_a_server_it_does_the_runs_itself(tmp_path: Path, era: str) -> None:
+@pytest.mark.parametrize(("era", "command"), [("auto", STARTED), ("legacy", None)])
+async def test_without_a_server_it_does_the_runs_itself(
+    tmp_path: Path, era: str, command: list[str] | None
+) -> None:
     steps: list[float] = []
 
     async def note(done: float, *_: object) -> None:
         steps.append(done)
 
     task = {"prompt": "calculate 10 + 5, and then multiply it by 3"}
-    async with started(tmp_path, era) as client:
+    async with started(tmp_path, era, command=command) as client:
         report = told(await client.call_tool("run", task, progress_callback=note))
         read = await client.read_resource(report["uri"])
         long = await client.call_tool("run", {"prompt": "x" * 5_000_000})
@@ -159,20 +165,13 @@ async def test_a_call_that_is_given_up_cancels_its_run(tmp_path: Path, era: str)
         assert told(await client.call_tool("get_run", named))["status"] == "cancelled"
 
 
-def spawned(folder: Path, **settings: str) -> subprocess.Popen[str]:
+def spawned(folder: Path, **settings: str) -> Forked:
     """The command in a process of its own, to be talked to by hand."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "api", "mcp"],
-        cwd=ROOT,
-        env=environment(folder, **settings),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    pipe = subprocess.PIPE
+    return forked("mcp", folder=folder, stdin=pipe, stdout=pipe, stderr=pipe, **settings)
 
 
-def send(process: subprocess.Popen[str], *bodies: object) -> None:
+def send(process: Forked, *bodies: object) -> None:
     """Write messages, each a line."""
     assert process.stdin is not None
     for body in bodies:
@@ -188,7 +187,7 @@ def calling(
     return message("auto", "tools/call", number=number, token=token, **called)[1]
 
 
-def begin(process: subprocess.Popen[str], prompt: str) -> None:
+def begin(process: Forked, prompt: str) -> None:
     """Call `run`, and return when the run is planned."""
     send(process, calling("run", token="first", prompt=prompt))
     assert process.stdout is not None

@@ -11,8 +11,8 @@ from graph.storage.sqlite.ownership import ServerAddress, own, read_owner
 from tests.support.models.capture_server import CaptureServer, capturing
 from tests.support.own_tools.gate_tool import GATE
 from tests.support.patience import patience, wait_until
-from tests.support.servers.command_call import call
-from tests.support.servers.command_process import running
+from tests.support.servers.commands.call import call
+from tests.support.servers.commands.process import running
 from tests.support.servers.server_process import ServerProcess, serving
 from tests.support.wording.messages import wording
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.own_tools.gate_tool import GATE
-from tests.support.servers.command_call import Called, call
-from tests.support.servers.command_process import running
+from tests.support.servers.commands.call import Called, call
+from tests.support.servers.commands.process import running
 from tests.support.servers.server_process import serving
 from tests.support.wording.messages import wording
 

@@ -7,7 +7,7 @@ import pytest
 
 from graph.settings import Settings
 from graph.settings.keys import new_key, without_secrets
-from tests.support.servers.command_call import call
+from tests.support.servers.commands.call import call
 
 KEY, _ = new_key("alice")
 PASSWORD = "hunter2-p@ss/w"

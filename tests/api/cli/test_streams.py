@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.support.checkout import ROOT
-from tests.support.servers.command_call import Called, call
+from tests.support.servers.commands.call import Called, call
+from tests.support.servers.commands.shell import shell_word
 from tests.support.servers.server_process import environment
-from tests.support.servers.shell_command import shell_word
 
 #: What `$R` stands for where Python's own start is part of what is shown.
 STARTED = f"{sys.executable} -m api"

@@ -12,10 +12,10 @@ import pytest
 from tests.support.checkout import ROOT
 from tests.support.own_tools.gate_tool import GATE
 from tests.support.patience import wait_until
-from tests.support.servers.command_call import call
-from tests.support.servers.command_process import running
+from tests.support.servers.commands.call import call
+from tests.support.servers.commands.process import running
+from tests.support.servers.commands.shell import shell_word
 from tests.support.servers.server_process import environment, forked, runwright, serving
-from tests.support.servers.shell_command import shell_word
 from tests.support.wording.messages import wording
 
 TOOLS = "examples.flaky:sleep,examples.flaky:fail_times"
@@ -117,7 +117,7 @@ def test_where_there_is_no_database_none_is_made(tmp_path: Path) -> None:
         (["--url", "http://"], {}, "terminal.watch.url"),
         (["--url", "http://[::1"], {}, "terminal.watch.url"),
         ([], {"database_url": "memory://"}, "terminal.watch.memory"),
-        ([], {"database_url": "postgres://x"}, "storage.url"),
+        ([], {"database_url": "mysql://x"}, "storage.url"),
     ],
 )
 def test_what_cannot_be_watched_is_one_line(
@@ -128,7 +128,7 @@ def test_what_cannot_be_watched_is_one_line(
     assert done.returncode == 2
     [line] = done.stderr.splitlines()
     said = wording(key).replace("localhost:8000", "".join(arguments[1:]))
-    assert line.endswith(said.replace("<url>", "'postgres://x'"))
+    assert line.endswith(said.replace("<url>", "'mysql://x'"))
 
 
 def test_the_run_of_another_command_is_watched_there(tmp_path: Path) -> None:

@@ -179,6 +179,26 @@ def test_a_run_is_forked_from_one_of_its_states(browser: Browser, server: Server
         expect(page.locator(".outcome .large")).to_have_text("43")
 
 
+def test_a_run_is_compared_with_another(browser: Browser, server: ServerProcess) -> None:
+    first, second = (server.post(f"calculate 6 * {n}, then 2 + 2") for n in (7, 8))
+    for run_id in (first, second):
+        server.settled(run_id)
+    with page_of(browser, server.url) as page:
+        open_run(page, first)
+        page.get_by_role("tab", name="Compare").click()
+        other, panel = page.get_by_label("Another run"), page.get_by_role("tabpanel")
+        other.fill(second)
+        other.press("Enter")
+        expect(panel.get_by_role("row", name="output")).to_contain_text("42")
+        expect(panel.get_by_role("row", name="output")).to_contain_text("48")
+        other.fill(first)
+        other.press("Enter")
+        expect(panel).to_contain_text("Nothing differs.")
+        other.fill("no such run")
+        other.press("Enter")
+        expect(panel.get_by_role("alert")).to_contain_text("No run has the id")
+
+
 def test_several_runs_are_cancelled_at_once_and_rows_are_reached_by_keys(
     browser: Browser, server: ServerProcess
 ) -> None:

@@ -149,6 +149,8 @@ def test_nothing_stands_in_the_way_of_who_uses_the_page_otherwise(
         "/",
         f"/#/runs/{failed}",
         f"/#/runs/{waiting}",
+        "/#/threads",
+        f"/#/threads/{failed}",
         "/#/tools",
         "/#/health",
     ]
@@ -157,6 +159,8 @@ def test_nothing_stands_in_the_way_of_who_uses_the_page_otherwise(
             page.goto("about:blank")
             page.goto(place)
             page.locator("main .card").first.wait_for()
+            if place.endswith("tools"):
+                page.get_by_role("button", name="Try …").first.click()
             if "runs" in place:
                 page.get_by_role("tab", name="Log").click()
             page.wait_for_load_state("domcontentloaded")

@@ -20,7 +20,7 @@ from tests.support.models.silent_server import silence
 from tests.support.patience import patience, wait_until
 from tests.support.runs.orphans import orphans
 from tests.support.runs.run_states import CREATED_AT
-from tests.support.servers.command_call import call
+from tests.support.servers.commands.call import call
 from tests.support.servers.documented import documented
 from tests.support.servers.server_process import ServerProcess, serving
 from tests.support.wording.messages import wording

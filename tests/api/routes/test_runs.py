@@ -125,7 +125,7 @@ async def test_a_tool_tells_how_to_call_it_and_what_a_call_does(client):
     assert list(view.input_schema["properties"]) == ["text"]
     assert view.effects
     assert view.idempotent
-    assert (view.timeout, view.attempts) == (None, 4)
+    assert (view.timeout, view.attempts, view.builtin) == (None, 4, False)
 
 
 async def test_the_graph_is_mermaid_text(client):

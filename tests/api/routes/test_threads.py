@@ -9,8 +9,8 @@ import pytest
 
 from api.routes.search import RunList
 from api.routes.threads import ThreadAnswer, ThreadExport, ThreadList
-from tests.support.servers.command_call import call
-from tests.support.servers.command_process import running
+from tests.support.servers.commands.call import call
+from tests.support.servers.commands.process import running
 from tests.support.servers.documented import documented
 from tests.support.servers.server_process import ServerProcess, serving
 

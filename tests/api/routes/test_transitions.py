@@ -33,8 +33,9 @@ REFUSED = {
 #: An action that has been carried out may be asked for again, and changes nothing.
 DONE_ALREADY = {("cancelled", "cancel")}
 
-#: Calls that change something and are no action: when they can be made is not told by the table.
+#: Calls that are no action: when they can be made is not told by the table.
 OTHERS = {
+    ("POST", "/runs/{run_id}/replay"),
     ("POST", "/runs/{run_id}/retry-now"),
     ("POST", "/runs/{run_id}/fork"),
     ("DELETE", "/runs/{run_id}"),

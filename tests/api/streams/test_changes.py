@@ -4,6 +4,7 @@ import asyncio
 
 from pydantic import TypeAdapter
 
+from api.streams import sse, streams
 from graph.runs.watch import RunChanged
 from tests.support.runs.fake_runs import application, serving
 from tests.support.runs.run_states import attempted, finished, planned, queued
@@ -74,3 +75,24 @@ async def test_its_path_is_no_run(runs):
 
     assert head.headers["content-type"].startswith("text/event-stream")
     assert posted.status_code == 405
+
+
+async def test_a_change_is_encoded_once_for_all_who_watch(runs, app, monkeypatch):
+    encoded = []
+
+    def message(kind, data, **more):
+        encoded.append(kind)
+        return sse.message(kind, data, **more)
+
+    monkeypatch.setattr(streams, "message", message)
+    async with (
+        visiting(app, "/runs/stream") as one,
+        visiting(app, "/runs/stream") as another,
+    ):
+        await one.begun()
+        await another.begun()
+        runs.store(queued())
+        told = [(await visit.until(1))[0].data for visit in (one, another)]
+
+    assert told[0] == told[1]
+    assert encoded == ["run.changed"]

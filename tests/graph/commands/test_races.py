@@ -168,10 +168,10 @@ async def test_a_sweep_leaves_a_run_that_was_retried_since_it_looked(
         run_id = await failed(runs)
         remove = storage.remove
 
-        async def removing(found: Any) -> int:
+        async def removing(found: Any, thread_id: str | None, *, by: str) -> int:
             await runs.retry(run_id, SKIP, by="me", owner=None)
             await rested(runs, run_id)
-            return await remove(found)
+            return await remove(found, thread_id, by=by)
 
         monkeypatch.setattr(runs._deletion, "_storage", replace(storage, remove=removing))
         assert await runs.remove_settled([run_id]) == 0

@@ -333,7 +333,8 @@ async def one_generation(runs: Runs, number: int) -> None:
 async def test_the_file_stops_growing_when_the_number_of_kept_runs_does(tmp_path: Path) -> None:
     """Each generation lies in the pages that the one before has left.
 
-    To-dos are no part of runs, and stay; they are taken out, so that nothing but runs is weighed.
+    To-dos are no part of runs, and stay, as does who did what with runs, for longer; both are taken
+    out, so that nothing but runs is weighed.
     """
     path, sizes = tmp_path / "runs.db", []
     for number in range(6):
@@ -343,6 +344,7 @@ async def test_the_file_stops_growing_when_the_number_of_kept_runs_does(tmp_path
             assert await retention(storage, runs).sweep(time.time() + 31 * DAY) == 20
         with closing(sqlite3.connect(path)) as database, database:
             assert database.execute("DELETE FROM store WHERE prefix LIKE 'todos.%'").rowcount == 20
+            assert database.execute("DELETE FROM audit").rowcount >= 40
         sizes.append(path.stat().st_size)  # closed: nothing is beside it
         assert not path.with_name("runs.db-wal").exists()
     assert orphans(path) == []

@@ -24,8 +24,8 @@ from graph.storage.threads import ThreadChange
 from tests.support.patience import until
 from tests.support.runs.live_runs import Gates, process, start
 from tests.support.servers.api_calls import calls
-from tests.support.servers.command_call import call
-from tests.support.servers.command_process import running
+from tests.support.servers.commands.call import call
+from tests.support.servers.commands.process import running
 from tests.support.servers.server_process import ServerProcess, http_client, runwright, serving
 from tests.support.wording.messages import wording
 
@@ -93,7 +93,11 @@ def test_every_call_about_one_thread_is_in_the_next_test():
         and {"thread_id", "owner"} <= {*inspect.signature(call).parameters}
     }
 
-    assert about_one == {"check", "get", "head", "change", "remove", "records"}
+    # Whose id is taken is told by `open`, to whoever knows it.
+    assert about_one - {"open"} == {
+        *("check", "get", "head", "change", "remove", "records"),
+        *("opened", "remark", "close", "members"),
+    }
 
 
 async def test_anothers_thread_takes_the_same_steps_as_one_that_is_not_there(
@@ -111,6 +115,7 @@ async def test_anothers_thread_takes_the_same_steps_as_one_that_is_not_there(
                 lambda: threads.check(one, owner="bob"),  # noqa: B023
                 lambda: threads.get(one, owner="bob"),  # noqa: B023
                 lambda: threads.change(one, ThreadChange(metadata={}), owner="bob"),  # noqa: B023
+                lambda: threads.remark(one, {}, owner="bob"),  # noqa: B023
                 lambda: threads.remove(one, owner="bob"),  # noqa: B023
                 lambda: runs.start("pass by", owner="bob", thread_id=one),  # noqa: B023
             ):
@@ -119,6 +124,9 @@ async def test_anothers_thread_takes_the_same_steps_as_one_that_is_not_there(
             assert await threads.head("bob", thread_id=one, name=None) is None
             assert await threads.head("bob", thread_id=None, name="plans") is None
             assert [record async for record in threads.records(one, owner="bob")] == []
+            assert await threads.members(one, owner="bob") == []
+            assert await threads.opened("bob", one) == []
+            assert await threads.close(one, owner="bob") is False
             found = await runs.search("bob", Search(thread_id=one))
             assert (found["runs"], found["total"]) == ([], 0)
             page = await threads.page("bob", limit=5, name="plans")

@@ -16,19 +16,31 @@ from graph.queue.executor import QueueFull
 from graph.runs.choice import ChoiceRejected
 from graph.runs.threads import ThreadNotFound
 from graph.service import Runs
-from graph.state import RunState
+from graph.state import Limits, RunState
 from graph.state.row import IdempotencyKey
 from graph.state.status import WrongStatus
 from graph.storage.open import open_storage
 from graph.storage.search import Search
-from graph.storage.storage import Storage
+from graph.storage.storage import Storage, StorageUnavailable
 from graph.storage.threads import NameTaken, ThreadChange
 from tests.support.examples import examples
 from tests.support.patience import patience, until
-from tests.support.runs.live_runs import Gates, history, process, rested, row_status, told, types
+from tests.support.runs.live_runs import (
+    AT_ONCE,
+    Gates,
+    history,
+    process,
+    rested,
+    row_status,
+    told,
+    types,
+)
 from tools.registry import ToolError
 
 OWN: dict[str, Any] = {"owner": "default"}
+
+#: Limits with which no step is tried again.
+ONCE: Limits = {**AT_ONCE, "max_attempts": 1}
 
 
 async def post(runs: Runs, prompt: str, thread_id: str | None = None, **given: Any) -> str:
@@ -154,6 +166,38 @@ async def test_a_run_waits_for_one_that_waits_for_a_person_and_says_so(storage: 
         assert await prompts(runs, behind) == ["pass one"]
 
 
+async def test_a_run_that_waits_for_one_in_doubt_says_so(storage: Storage) -> None:
+    gates = Gates()
+    async with process(storage, gates) as runs:
+        doubtful = await post(runs, "lose one")
+        await runs.wait(doubtful, patience(), **OWN)
+        behind = await post(runs, "pass two", doubtful)
+        assert await waits_for(runs, behind) == {"run_id": doubtful, "why": "in_doubt"}
+    async with process(storage, gates) as runs:
+        assert await waits_for(runs, behind) == {"run_id": doubtful, "why": "in_doubt"}
+        await runs.cancel(doubtful, by="me", **OWN)
+        assert (await rested(runs, behind))["status"] == "completed"
+
+
+async def test_after_a_restart_a_thread_goes_on_where_it_was(storage: Storage) -> None:
+    """With the run that had begun, before one that was told before it to begin again."""
+    gates = Gates()
+    async with process(storage, gates, orderly=False) as runs:
+        failed = await post(runs, "fail one")
+        second = await post(runs, "gate two", failed)
+        third = await post(runs, "pass three", failed)
+        await until(lambda: gates.waiting == ["two"])
+        await runs.retry(failed, RetryRequest(), by="me", **OWN)
+    async with process(storage, gates, slots=4) as runs:
+        await until(lambda: gates.waiting == ["two"])
+        assert await waits_for(runs, failed) == {"run_id": second, "why": "running"}
+        assert await waits_for(runs, third) == {"run_id": second, "why": "running"}
+        assert gates.calls["one"] == 1
+        gates.end("two")
+        assert (await rested(runs, third))["status"] == "completed"
+        assert gates.calls["one"] == 2
+
+
 @pytest.mark.parametrize("how", ["cancel", "reject", "expire"])
 async def test_the_next_one_begins_however_the_one_before_it_ends(
     storage: Storage, how: str
@@ -258,6 +302,50 @@ async def test_what_went_before_is_fixed_with_the_first_checkpoint(storage: Stor
         assert (await runs.get(second, **OWN))["conversation"] == given
 
 
+async def test_what_went_before_stays_as_it_was_over_a_retry(storage: Storage) -> None:
+    """Whatever has become of the runs before since: removed, or retried to another end."""
+    gates = Gates()
+    async with process(storage, gates, limits=ONCE) as runs:
+        first = await post(runs, "pass one")
+        second = await post(runs, "stumble two", first)
+        third = await post(runs, "fail three", first)
+        given = (await rested(runs, third))["conversation"]
+        assert given is not None
+        assert [turn["status"] for turn in given["turns"]] == ["completed", "failed"]
+        await runs.remove(first, **OWN)
+        await runs.retry(second, RetryRequest(), by="me", **OWN)
+        assert (await rested(runs, second))["status"] == "completed"
+
+        await runs.retry(third, RetryRequest(), by="me", **OWN)
+
+        retried = await rested(runs, third)
+        assert (retried["conversation"], gates.calls["three"]) == (given, 2)
+
+
+async def test_a_retry_that_was_stored_is_carried_out_though_it_could_not_be_read_back(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was stored, so that it is carried out, though nobody asks for anything more."""
+    gates = Gates()
+    async with process(storage, gates, limits=ONCE) as runs:
+        first = await post(runs, "stumble one")
+        await rested(runs, first)
+        find = storage.index.find
+
+        async def failing(run_id: str) -> Any:
+            monkeypatch.setattr(storage.index, "find", find)
+            raise storage.errors[0]("disk I/O error")
+
+        monkeypatch.setattr(storage.index, "find", failing)
+        with pytest.raises(StorageUnavailable):
+            await runs.retry(first, RetryRequest(), by="me", **OWN)
+
+        await until(lambda: gates.calls["one"] == 2)
+        second = await post(runs, "pass two", first)
+        assert (await rested(runs, second))["status"] == "completed"
+        assert (await rested(runs, first))["status"] == "completed"
+
+
 async def test_events_of_a_run_in_a_thread_are_those_of_a_run_alone(storage: Storage) -> None:
     gates = Gates()
     async with process(storage, gates) as runs:
@@ -284,6 +372,26 @@ async def test_a_fork_begins_a_thread_with_what_its_origin_was_given(storage: St
             behind = await post(runs, prompt, forked)
             await rested(runs, behind)
             assert await prompts(runs, behind) == ["pass one", "pass three", *before]
+
+
+async def test_a_fork_does_not_count_twice_what_was_left_out_of_its_origin(
+    storage: Storage,
+) -> None:
+    async with process(storage, Gates()) as runs:
+        runs._context.conversations._characters = 400
+        first = await post(runs, "pass 0")
+        for number in range(1, 9):
+            last = await post(runs, f"pass {number}", first)
+        await rested(runs, last)
+        page = await runs.history(last, limit=1, **OWN)
+        checkpoint = page["checkpoints"][0]["checkpoint_id"]
+        forked = (await runs.fork(last, checkpoint, Edits(prompt="pass on"), **OWN))["run_id"]
+        for number in range(8, 12):  # eight runs before the fork, then the fork, and so on
+            await rested(runs, forked)
+            behind = await post(runs, f"pass {number}", forked)
+            conversation = (await rested(runs, behind))["conversation"]
+            assert conversation is not None
+            assert len(conversation["turns"]) + conversation["left_out"] == number + 1
 
 
 async def test_a_run_of_a_long_thread_is_given_what_the_run_before_it_was_given(
@@ -554,6 +662,33 @@ async def test_no_post_is_lost_while_the_storage_does_not_say_whose_turn_it_is(
         await rested(runs, first)
         fails = False
         assert (await rested(runs, second))["status"] == "completed"
+
+
+async def test_a_run_that_names_its_thread_is_not_lost_while_the_storage_does_not_say_which(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gates, asked, fails = Gates(), 0, True
+    of_run = storage.threads.of_run
+
+    async def failing(run_id: str) -> Any:
+        nonlocal asked
+        asked += 1
+        if fails:
+            raise storage.errors[0]("disk I/O error")
+        return await of_run(run_id)
+
+    monkeypatch.setattr("graph.runs.threads.PAUSE", 0.01)
+    async with process(storage, gates) as runs:
+        first = await post(runs, "gate one", thread_name="mine")
+        await until(lambda: gates.waiting)
+        monkeypatch.setattr(storage.threads, "of_run", failing)
+        posting = asyncio.create_task(post(runs, "pass two", thread_name="mine"))
+        await until(lambda: asked > 1)
+        fails = False
+        second = await posting
+        assert await waits_for(runs, second) == {"run_id": first, "why": "running"}
+        gates.end("one")
+        assert (await rested(runs, second))["thread_id"] == first
 
 
 @pytest.mark.parametrize("seed", range(examples(12)))

@@ -41,7 +41,7 @@ def test_a_new_run_has_every_key_but_the_log_and_those_that_not_every_run_has() 
     state = new_run("task", run_id="r", owner="o", limits=DEFAULT_LIMITS, created_at=1.0)
 
     rare = {"approve", "approval", "asked", "choice", "conversation", "kept"}
-    rare |= {"metadata", "thread_id"}
+    rare |= {"metadata", "thread_id", "traceparent"}
     assert set(state) == set(RunState.__annotations__) - {"log", *rare}
     assert (state["version"], state["status"]) == (STATE_VERSION, "pending")
 

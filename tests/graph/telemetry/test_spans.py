@@ -6,11 +6,12 @@ import pytest
 
 from graph.build import build_graph
 from graph.record.generations import generations
+from graph.record.trace import checked, root
 from graph.runs.context import thread
 from graph.state import Channels, Mark, RunState, attempts, whole
 from graph.state.status import SETTLED
 from graph.storage.open import open_storage
-from graph.telemetry.spans import Span, Told, root, spans
+from graph.telemetry.spans import Span, Told, spans
 from tests.support.runs.run_states import attempted, cancelled, completed, planned, queued
 from tests.support.stored.stored_runs import unpack
 
@@ -148,3 +149,37 @@ async def test_stored_runs_of_every_kind_have_spans(name, tmp_path):
         ended = [one for one in generations(state) if one.state["status"] in SETTLED]
         assert sum(span.parent is None for span in told) == len(ended)
         assert all(span.start <= span.end for span in told)
+
+
+def test_a_call_of_an_mcp_server_is_a_child_of_the_attempt():
+    end = course()[-1]
+    [first, *others] = end["plan"]["steps"]
+    steps = [{**first, "tool": "files.read", "definition": "x"}, *others]
+    log = [
+        {**entry, "tool": "files.read"} if entry.get("step") == 1 else entry for entry in end["log"]
+    ]
+    made = [*spans(cast("RunState", {**end, "plan": {**end["plan"], "steps": steps}, "log": log}))]
+    calls = [span for span in made if span.name == "tools/call read"]
+    tried = [span for span in made if span.name == "execute_tool files.read"]
+
+    assert [call.parent for call in calls] == [attempt.place for attempt in tried]
+    assert [call.kind for call in calls] == ["client", "client"]
+    assert [call.error for call in calls] == ["OSError", None]
+    assert len({span.place for span in made}) == len(made)
+
+
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [
+        (f"00-{'a' * 32}-{'b' * 16}-01", f"00-{'a' * 32}-{'b' * 16}-01"),
+        (f"01-{'a' * 32}-{'b' * 16}-00-more", f"00-{'a' * 32}-{'b' * 16}-00"),
+        (f"00-{'0' * 32}-{'b' * 16}-01", None),
+        (f"00-{'a' * 32}-{'0' * 16}-01", None),
+        (f"ff-{'a' * 32}-{'b' * 16}-01", None),
+        (f"00-{'A' * 32}-{'b' * 16}-01", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_what_a_caller_says_of_its_trace_is_taken_over_where_it_is_understood(said, kept):
+    assert checked(said) == kept

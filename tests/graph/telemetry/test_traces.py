@@ -91,8 +91,18 @@ async def test_nothing_is_exported_where_an_endpoint_is_merely_set(tmp_path, rec
     assert receiver.asked == 0
 
 
-async def test_what_is_not_sampled_is_not_exported(tmp_path, receiver, exporting):
-    exporting(receiver, OTEL_TRACES_SAMPLER="always_off")
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"OTEL_TRACES_SAMPLER": "always_off"},
+        {"OTEL_SDK_DISABLED": "true"},
+        {"OTEL_TRACES_EXPORTER": "none"},
+    ],
+)
+async def test_what_the_standard_variables_switch_off_is_not_exported(
+    tmp_path, receiver, exporting, variables
+):
+    exporting(receiver, **variables)
     with serving(tmp_path, traces="otlp") as server:
         settle_all(server, retried=False)
         server.terminate()
@@ -142,3 +152,54 @@ def test_a_server_that_cannot_export_says_what_is_missing(tmp_path, monkeypatch)
     from graph.telemetry.traces import TracesMissing
 
     assert "make otel" in str(TracesMissing())
+
+
+CALLER = "0af7651916cd43dd8448eb211c80319c"
+
+
+def called(server: ServerProcess, path: str, body: object, span: str, flags: str = "01") -> str:
+    answer = server.client.post(
+        path, json=body, headers={"traceparent": f"00-{CALLER}-{span}-{flags}"}
+    )
+    assert answer.is_success, answer.text
+    return str(answer.json()["run_id"])
+
+
+async def test_a_run_goes_on_in_the_trace_of_its_caller_also_elsewhere(
+    tmp_path, receiver, exporting
+):
+    """A post, a retry and a fork of callers with traces; the process that took them is killed."""
+    exporting(receiver)
+    with serving(tmp_path, traces="otlp") as server:
+        posted = called(server, "/runs", {"prompt": "divide 1 by 0"}, "b" * 16)
+        server.settled(posted)
+        called(server, f"/runs/{posted}/retry", {}, "c" * 16)
+        server.settled(posted)
+        history = server.client.get(f"/runs/{posted}/history").json()["checkpoints"]
+        body = {"checkpoint_id": history[0]["checkpoint_id"]}
+        fork = called(server, f"/runs/{posted}/fork", body, "d" * 16)
+        garbled = server.client.post(
+            "/runs", json={"prompt": "what is 2 plus 3"}, headers={"traceparent": "00-1-2-3"}
+        ).json()["run_id"]
+        server.kill()
+    with serving(tmp_path, traces="otlp") as server:
+        server.settled(fork)
+        server.settled(garbled)
+        assert server.terminate() == 0
+
+    assert_same(receiver, await expected(tmp_path))
+    ours = [one for sent in receiver.spans.values() for one in sent]
+    roots = [one for one in ours if one.name == "invoke_agent runwright"]
+    within = {one.parent_span_id.hex() for one in roots if one.trace_id.hex() == CALLER}
+    assert within == {"b" * 16, "c" * 16, "d" * 16}
+    assert {one.parent_span_id for one in roots if one.trace_id.hex() != CALLER} == {b""}
+
+
+async def test_what_a_caller_does_not_sample_is_not_exported(tmp_path, receiver, exporting):
+    exporting(receiver)
+    with serving(tmp_path, traces="otlp") as server:
+        run_id = called(server, "/runs", {"prompt": "what is 2 plus 3"}, "b" * 16, "00")
+        server.settled(run_id)
+        assert server.terminate() == 0
+
+    assert receiver.spans == {}

@@ -136,7 +136,7 @@ def test_a_person_fills_in_a_prompt_and_nothing_else(server: StudioServer) -> No
     assert schemas["input_schema"]["required"] == ["prompt"]
     for kind in ("output_schema", "state_schema"):
         named = schemas[kind]["properties"]
-        assert set(named) == {"prompt", "plan", "log", "result", "run"}
+        assert set(named) == {"prompt", "plan", "log", "result", "conversation", "run"}
         assert named["plan"]["$ref"].endswith("/Plan")
 
 
@@ -361,7 +361,7 @@ def test_a_waiting_plan_edited_in_the_state_is_asked_about_as_it_stands(
 
 
 def test_what_waits_can_be_answered_after_an_orderly_restart(restarted: Restarted) -> None:
-    """By then the to-dos are there, too; docs/studio.md tells what a kill takes with it."""
+    """By then the to-dos are there, too; docs/doors/studio.md tells what a kill takes with it."""
     done = restarted.server.wait(restarted.waits, command={"resume": True})
     todos = restarted.server.client.store.search_items(["todos"])["items"]
 

@@ -74,7 +74,10 @@ def test_work_on_a_repeated_piece_is_bounded_per_character(piece: str, size: int
 
 
 @settings(deadline=None, max_examples=examples(40), suppress_health_check=list(HealthCheck))
-@given(st.lists(st.sampled_from(PIECES), min_size=1, max_size=6), st.integers(1_000, LIMIT))
+@given(
+    st.lists(st.sampled_from(PIECES), min_size=1, max_size=6),
+    st.integers(1_000, examples(LIMIT)),  # all lengths with all examples
+)
 def test_work_on_repeated_mixtures_is_bounded_per_character(mixture: list[str], size: int) -> None:
     assert_linear("".join(mixture), size)
 

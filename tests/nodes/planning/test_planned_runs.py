@@ -7,8 +7,7 @@ import pytest
 
 from graph.state import DEFAULT_LIMITS
 from graph.storage.storage import Storage
-from nodes.planning.model import Completion
-from nodes.planning.outcomes import MAX_RAW
+from nodes.planning.model import MAX_RAW, Completion
 from tests.support.models.planning_runs import Planning
 from tests.support.models.scripted_models import (
     ScriptedModel,
@@ -72,6 +71,7 @@ async def test_the_record_of_a_call_says_what_it_took(storage: Storage) -> None:
 
     assert entry.pop("started_at") > 0  # type: ignore[misc]
     assert entry.pop("duration_ms") >= 0  # type: ignore[misc]
+    assert len(entry.pop("asked")) == 16  # type: ignore[misc]
     assert entry == {
         "planner": "llm",
         "model": "a/one",

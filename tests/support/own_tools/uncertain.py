@@ -5,7 +5,7 @@ import asyncio
 from tools.registry import ToolError, tool
 
 
-@tool("send", timeout=0.05)
+@tool("send", timeout=0.05, phrases=["courier {to}"])
 async def send(to: str) -> str:
     """Send something, and never come back."""
     await asyncio.Event().wait()

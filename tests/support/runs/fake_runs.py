@@ -15,13 +15,13 @@ from graph.commands.cancel import AlreadySettled
 from graph.commands.deletion import NotSettled
 from graph.models.daily_budget import Account, DailyLimit
 from graph.queue.executor import Executor, Load
+from graph.queue.quotas import Quotas, Usage
 from graph.record.explain import Explanation, explain
 from graph.record.record import Record, record_of
 from graph.runs.accept import refuse_second
 from graph.runs.choice import NO_OPTIONS, RunOptions
 from graph.runs.context import RunNotFound
 from graph.runs.live import Broadcaster, LiveRuns
-from graph.runs.quotas import Quotas, Usage
 from graph.runs.settled import SettledRuns
 from graph.runs.threads import ThreadNotFound
 from graph.runs.watch import RunSubscription
@@ -94,6 +94,7 @@ class FakeRuns:
         mend: int | None = None,
         thread_id: str | None = None,
         thread_name: str | None = None,
+        by: str | None = None,
     ) -> Record:
         self._fail()
         if thread_id is not None and thread_id not in self.records:
@@ -145,7 +146,7 @@ class FakeRuns:
     async def explain(self, run_id: str, *, owner: str | None) -> Explanation:
         return explain(await self._state(run_id), now=CREATED_AT + 100)
 
-    async def remove(self, run_id: str, *, owner: str | None) -> None:
+    async def remove(self, run_id: str, *, owner: str | None, by: str | None = None) -> None:
         state = await self._state(run_id)
         if state["status"] not in SETTLED:
             raise NotSettled(run_id, state["status"])

@@ -13,11 +13,11 @@ from graph.build import RunGraph, build_graph
 from graph.models.breaker import CircuitBreaker
 from graph.queue.executor import Executor
 from graph.queue.model_calls import ModelCalls
+from graph.queue.quotas import NO_QUOTAS, Quotas
 from graph.record.events import Event, events
 from graph.record.record import Record
 from graph.runs.context import RunPolicy, make_context
 from graph.runs.live import LiveRuns
-from graph.runs.quotas import NO_QUOTAS, Quotas
 from graph.service import Runs
 from graph.state import DEFAULT_LIMITS, Approve, Channels, Limits, RunState, whole
 from graph.storage.storage import Storage
@@ -134,7 +134,13 @@ class Gates:
             self.calls[label] += 1
             raise ToolError("never", retryable=False)
 
-        return [pass_by, stumble, fail]
+        @tool("lose", phrases=["lose {label}"])
+        async def lose(label: str) -> None:
+            """Leave it open whether it has acted."""
+            self.calls[label] += 1
+            raise ConnectionResetError
+
+        return [pass_by, stumble, fail, lose]
 
     def _stubborn(self) -> list[Any]:
         @tool("look", effects=False, phrases=["look {label}"])
@@ -221,7 +227,7 @@ async def process(
     try:
         yield runs
     finally:
-        await runs.stop_sweeping()
+        await runs.approval_gate.stop_sweeping()
         await (runs.close(grace=0.05) if orderly else executor.stop(grace=0))
 
 

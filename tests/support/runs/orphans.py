@@ -13,6 +13,9 @@ NAMES = ("run_id", "thread_id")
 #: Tables whose rows belong to a run in another way, and when they do.
 BELONGS = {
     "writes": "(thread_id, checkpoint_id) IN (SELECT thread_id, checkpoint_id FROM checkpoints)",
+    # Who did what outlasts its run, where its removal is part of that.
+    "audit": "run_id IN (SELECT run_id FROM runs UNION ALL"
+    " SELECT run_id FROM audit WHERE kind = 'delete')",
 }
 
 #: Receipts are looked for under the keys of so many generations and steps of each run.
@@ -39,7 +42,7 @@ def _without_run(database: sqlite3.Connection) -> Iterator[str]:
     tables = database.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
     for (table,) in tables:
         columns = [name for _, name, *_ in database.execute(f"PRAGMA table_info({table})")]
-        for column in set(columns) & set(NAMES):
+        for column in set(columns) & set(NAMES) if table != "audit" else ():
             rows = database.execute(
                 f"SELECT DISTINCT {column} FROM {table} WHERE {column} IS NOT NULL"
                 f" AND {column} NOT IN (SELECT run_id FROM runs)"

@@ -4,6 +4,7 @@ It goes on as long as they do. `Forked` is who asks it.
 """
 
 import asyncio
+import atexit
 import gc
 import json
 import os
@@ -18,9 +19,12 @@ from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
+import httpx
 import uvicorn
 
-import api.cli.command  # all that the command takes  # noqa: F401
+import api.cli.command  # all that the command takes
+import api.mcp.relay
+import api.mcp.stdio  # noqa: F401
 from api.__main__ import main as runwright
 from api.app import HttpLimits, create_app
 from graph.compose import open_runs
@@ -30,6 +34,7 @@ from tests.support.models.capture_server import capturing
 from tests.support.models.llm_calls import ANSWERS, complete
 from tests.support.patience import patience
 from tests.support.servers.forked import HEADER, received
+from tests.support.servers.mcp_client import message
 from tests.support.servers.stretched import set_waits, stretch_waits
 
 
@@ -124,8 +129,27 @@ async def _used_once() -> None:
     async with open_runs(Settings(database_url="memory://")) as runs:
         app = create_app(lambda: nullcontext(runs), HttpLimits())
         uvicorn.Config(app, log_config=None).load()
-        record = await runs.start("add todo milk, then 2 + 2")
-        await runs.wait(record["run_id"], timeout=patience(), owner="default")
+        transport = httpx.ASGITransport(app)
+        async with (
+            app.router.lifespan_context(app),
+            httpx.AsyncClient(transport=transport, base_url="http://localhost") as client,
+        ):
+            await _requested_once(client)
+
+
+async def _requested_once(client: httpx.AsyncClient) -> None:
+    """Make what the first request of each kind makes, with a run; and load what MCP takes."""
+    made = await client.post("/runs", json={"prompt": "add todo milk, then 2 + 2"})
+    run = made.headers["location"]
+    headers, body = message("auto", "tools/list")
+    answers = [
+        made,
+        await client.get(f"{run}/stream"),  # to its end
+        *[await client.get(f"{run}/{part}") for part in ("wait", "events", "explain", "history")],
+        *[await client.get(path) for path in (run, "/runs", "/tools", "/health")],
+        await client.post("/mcp", headers=headers, json=body),
+    ]
+    assert all(answer.is_success for answer in answers), answers
 
 
 async def _asked_once() -> None:
@@ -134,6 +158,21 @@ async def _asked_once() -> None:
         for name, provider.answer in ANSWERS.items():
             await complete(provider, name)
         await close_clients()
+
+
+def _end(code: int) -> None:
+    """End as Python would, without taking all apart that was loaded, most of what an end takes.
+
+    Where a stream cannot be written, Python is left to say so.
+    """
+    threading._shutdown()  # type: ignore[attr-defined]
+    gc.collect()  # what was left open is complained about
+    with suppress(OSError, ValueError):
+        for stream in (sys.stdout, sys.stderr):
+            if stream:
+                stream.flush()
+        atexit._run_exitfuncs()
+        os._exit(code)
 
 
 def main() -> int:
@@ -147,7 +186,9 @@ def main() -> int:
     assert threading.active_count() == 1, f"a fork would be without {threading.enumerate()}"
     serve(sys.argv[1])
     set_waits()
-    return runwright()
+    code = runwright()
+    _end(code)
+    return code
 
 
 if __name__ == "__main__":

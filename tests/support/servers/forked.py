@@ -49,7 +49,7 @@ class Forked:
             os.open(os.devnull, os.O_RDWR)  # has the lowest number that is free
         self.stdout, out = _stream(stdout, 1)
         self.stderr, err = _stream(stderr, 2)
-        into = os.open(os.devnull, os.O_RDONLY) if stdin == subprocess.DEVNULL else os.dup(0)
+        self.stdin, into = _input(stdin)
         told = {"arguments": [*arguments], "cwd": str(cwd), "env": {**env}, "closed": closed}
         order = json.dumps(told).encode()
         try:
@@ -97,7 +97,10 @@ class Forked:
         self.send_signal(signal.SIGKILL)
 
     def communicate(self, timeout: float | None = None) -> tuple[str, str]:
-        """All that it wrote, once it has ended."""
+        """All that it wrote, once it has ended; its input is closed."""
+        if self.stdin:
+            with suppress(BrokenPipeError):
+                self.stdin.close()
         told = {"stdout": "", "stderr": ""}
 
         def read(name: str, stream: IO[str]) -> None:
@@ -124,9 +127,10 @@ class Forked:
         self.wait()
 
     def _close(self) -> None:
-        for stream in (self.stdout, self.stderr):
+        for stream in (self.stdin, self.stdout, self.stderr):
             if stream:
-                stream.close()
+                with suppress(BrokenPipeError):
+                    stream.close()
 
 
 def _is_open(number: int) -> bool:
@@ -135,6 +139,16 @@ def _is_open(number: int) -> bool:
     except OSError:
         return False
     return True
+
+
+def _input(given: int | None) -> tuple[IO[str] | None, int]:
+    """Our end of the input, if it has one, and a descriptor of the other one."""
+    if given == subprocess.DEVNULL:
+        return None, os.open(os.devnull, os.O_RDONLY)
+    if given != subprocess.PIPE:
+        return None, os.dup(0 if given is None else given)
+    theirs, ours = os.pipe()
+    return os.fdopen(ours, "w", encoding="utf-8"), theirs
 
 
 def _stream(given: int | None, own: int) -> tuple[IO[str] | None, int]:

@@ -1,7 +1,6 @@
 """Clients of our MCP server: the SDK's own, and one that sends what it is told to."""
 
-import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from mcp_types import (
 
 from tests.support.checkout import ROOT
 from tests.support.patience import patience
+from tests.support.servers.commands.shell import forking
 from tests.support.servers.server_process import environment
 
 #: The two eras of the protocol, as the SDK's client is told which one to begin with.
@@ -39,15 +39,22 @@ async def connected(
         yield client
 
 
-def started(folder: Path, era: str = "auto", *arguments: str, **settings: str) -> Client:
-    """The SDK's client of a `runwright mcp` that it starts."""
-    command = StdioServerParameters(
-        command=sys.executable,
-        args=["-m", "api", "mcp", *arguments],
+def started(
+    folder: Path,
+    era: str = "auto",
+    *arguments: str,
+    command: Sequence[str] | None = None,
+    **settings: str,
+) -> Client:
+    """The SDK's client of a `runwright mcp` that it starts; without a `command` it is forked."""
+    program, *first = command or forking()
+    parameters = StdioServerParameters(
+        command=program,
+        args=[*first, "mcp", *arguments],
         env=environment(folder, **settings),
         cwd=ROOT,
     )
-    return Client(command, mode=era)
+    return Client(parameters, mode=era)
 
 
 def told(result: CallToolResult) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 from unittest.mock import patch
 
 from tests.support.checkout import ROOT
-from tests.support.servers.command_call import call
+from tests.support.servers.commands.call import call
 from tests.support.servers.server_process import ServerProcess, runwright
 from tests.support.stored.sheet import Sheet
 from tests.support.stored.stored_runs import API_KEYS, KEYS, TOOLS_AFTERWARDS

@@ -56,6 +56,9 @@ FRESH = (
     Rule(_TIME, "TIME", "when it happened"),
     Rule(r'("[a-z_]*(_ms|paused)": ?)[\d.e+-]+', r'\1"MS"', "how long it took"),
     Rule(r"\b(duration_ms=)[\d.e+-]+", r"\1MS", "how long it took, in a line of the log"),
+    Rule(
+        r'(trace_id(=|": ?"))[0-9a-f]{32}', r"\1TRACE", "it follows from the run, whose id is new"
+    ),
     Rule(r'("bytes": ?)\d+', r'\1"SIZE"', "checkpoints hold times of any length"),
     Rule(r"\bin \d+(\.\d+)? m?s\b", "in DURATION", "how long it took, in the terminal"),
     Rule(r"(?m)(^ +Traceback .*\n)( +File .*\n( {8}.*\n)*)+", r"\1", "files and lines may move"),

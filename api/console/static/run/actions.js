@@ -1,7 +1,7 @@
 // What can be done with a run: each button says what it will do, and what it will not, before it does.
-import { useState } from "../vendor/hooks.mjs";
+import { useRef, useState } from "../vendor/hooks.mjs";
 import { call } from "../api.js";
-import { brief, counted, html, json, Time } from "../words.js";
+import { brief, counted, html, json, Time, Wrong } from "../words.js";
 import { drafted, Editor, faults, parsed, planOf, useTools } from "./plan.js";
 
 const list = (numbers) => (numbers.length === 1 ? `step ${numbers[0]}` : `steps ${numbers.slice(0, -1).join(", ")} and ${numbers.at(-1)}`);
@@ -14,14 +14,16 @@ const doneSteps = (record) => record.plan.steps.map(({ step }) => step).filter((
 const users = (record, step) => record.plan.steps.filter((one) => JSON.stringify(one.input).includes(`step_${step}_output`)).map((one) => one.step);
 
 // Sends an order, and shows beside the button what was wrong with it.
-function useOrder(reload, done) {
+function useOrder(record, reload, done) {
   const [wrong, tell] = useState(null);
   const [busy, hold] = useState(false);
-  const send = async (path, body) => {
+  const last = useRef();
+  const send = async (order, body) => {
+    last.current = [order, body];
     hold(true);
     tell(null);
     try {
-      const told = await call(path, { method: "POST", body });
+      const told = await call(`runs/${record.run_id}/${order}`, { method: "POST", body });
       done?.(told);
       await reload();
     } catch (problem) {
@@ -29,22 +31,20 @@ function useOrder(reload, done) {
     }
     hold(false);
   };
-  const said = wrong && html`<div class="wrong" role="alert"><p>${wrong.message}</p>
-    ${wrong.retryAfter && html`<p>Ask again in ${counted(wrong.retryAfter, "second")}.</p>`}
-    ${wrong.errors.map((one) => html`<p><code>${one.field}</code> ${one.message}</p>`)}</div>`;
+  const said = html`<${Wrong} problem=${wrong} again=${() => send(...last.current)} />`;
   return { send, busy, said };
 }
 
 function Cancel({ record, reload, close }) {
-  const { send, busy, said } = useOrder(reload, close);
+  const { send, busy, said } = useOrder(record, reload, close);
   const done = doneSteps(record), rest = record.plan.steps.map(({ step }) => step).filter((step) => !done.includes(step));
   return html`<p>${done.length ? `What is done stays: ${list(done)}. ` : "Nothing is done yet. "}
       ${rest.length ? `Not done: ${list(rest)}. ` : ""}${record.current && !record.current.not_before ? "The attempt under way is cut off; it may have acted by then. " : ""}A cancelled run can be retried.</p>
-    <button class="danger" disabled=${busy} onClick=${() => send(`runs/${record.run_id}/cancel`)}>Yes, cancel it</button>${said}`;
+    <button class="danger" disabled=${busy} onClick=${() => send("cancel")}>Yes, cancel it</button>${said}`;
 }
 
 function Retry({ record, reload, close }) {
-  const { send, busy, said } = useOrder(reload, close);
+  const { send, busy, said } = useOrder(record, reload, close);
   const steps = record.plan.steps;
   const stopped = record.error?.step ?? steps.find(({ step }) => !isDone(record, step))?.step ?? steps[0]?.step;
   const [from, begin] = useState(stopped);
@@ -52,11 +52,10 @@ function Retry({ record, reload, close }) {
   const [texts, write] = useState({});
   if (!steps.length) {
     return html`<p>It has no plan: it is planned again, from the same words. Nothing was executed.</p>
-      <button class="primary" disabled=${busy} onClick=${() => send(`runs/${record.run_id}/retry`, {})}>Plan and run it again</button>${said}`;
+      <button class="primary" disabled=${busy} onClick=${() => send("retry", {})}>Plan and run it again</button>${said}`;
   }
   const step = steps.find((one) => one.step === from);
-  const before = steps.filter((one) => one.step < from && isDone(record, one.step)).map((one) => one.step);
-  const again = steps.filter((one) => one.step >= from && isDone(record, one.step)).map((one) => one.step);
+  const done = doneSteps(record), before = done.filter((one) => one < from), again = done.filter((one) => one >= from);
   const text = texts[from] ?? json(step.input), edited = text !== json(step.input), { value, wrong } = parsed(text);
   const needed = skip.filter((one) => users(record, one).some((user) => !skip.includes(user)));
   const body = { from_step: from, ...(edited ? { input: value } : {}), ...(skip.length ? { skip } : {}) };
@@ -72,7 +71,7 @@ function Retry({ record, reload, close }) {
       ${skip.length ? `Left out: ${list(skip)}. ` : ""}${edited ? "The edited input is checked as a plan is. " : ""}
       ${acted ? "An attempt from here on may have changed something already. " : ""}
       ${needed.map((one) => `Step ${one} gives ${list(users(record, one))} its input: leaving it out will be refused. `)}</p>
-    <button class="primary" disabled=${busy || Boolean(wrong)} onClick=${() => send(`runs/${record.run_id}/retry`, body)}>Retry from step ${from}</button>${said}</div>`;
+    <button class="primary" disabled=${busy || Boolean(wrong)} onClick=${() => send("retry", body)}>Retry from step ${from}</button>${said}</div>`;
 }
 
 function Approve({ record, reload }) {
@@ -81,8 +80,9 @@ function Approve({ record, reload }) {
   const asked = record.plan.steps.filter((step) => step.step >= round.first && step.step <= round.last);
   const [draft, edit] = useState(drafted(asked));
   const [reason, say] = useState("");
-  const { send, busy, said } = useOrder(reload);
-  const edited = json(planOf(draft, round.first).map(({ tool, input }) => ({ tool, input }))) !== json(asked.map(({ tool, input }) => ({ tool, input })));
+  const { send, busy, said } = useOrder(record, reload);
+  const calls = (plan) => json(plan.map(({ tool, input }) => ({ tool, input })));
+  const edited = calls(planOf(draft, round.first)) !== calls(asked);
   const wrong = faults(draft, tools, edited);
   const acting = draft.filter((step) => tools[step.tool]?.effects).length;
   const scopes = (record.approval?.tools ?? []).flatMap((tool) => tool.scope ?? []);
@@ -94,11 +94,11 @@ function Approve({ record, reload }) {
     ${wrong.map((fault) => html`<p class="wrong">${fault}</p>`)}
     <p>${counted(draft.length, "step")} will be executed${acting ? `, of which ${acting} ${acting === 1 ? "changes" : "change"} something` : "; none changes anything"}.
       ${edited ? " It is your plan then; the proposed one stays in the record." : ""}</p>
-    <div class="row"><button class="primary" data-key="a" disabled=${busy || wrong.length > 0} onClick=${() => send(`runs/${record.run_id}/approve`, edited ? { plan: { steps: planOf(draft, round.first), then: round.then ?? "done" } } : undefined)}>
+    <div class="row"><button class="primary" data-key="a" disabled=${busy || wrong.length > 0} onClick=${() => send("approve", edited ? { plan: { steps: planOf(draft, round.first), then: round.then ?? "done" } } : undefined)}>
         ${edited ? "Approve the edited plan" : "Approve"}</button>
       ${edited && html`<button class="plain" onClick=${() => edit(drafted(asked))}>As it was proposed</button>`}
       <label class="reason">Why not <input value=${reason} placeholder="a reason, kept in the record" onInput=${(event) => say(event.target.value)} /></label>
-      <button class="danger" disabled=${busy} onClick=${() => send(`runs/${record.run_id}/reject`, reason ? { reason } : {})}>Reject</button></div>${said}</section>`;
+      <button class="danger" disabled=${busy} onClick=${() => send("reject", reason ? { reason } : {})}>Reject</button></div>${said}</section>`;
 }
 
 const DECISIONS = {
@@ -111,7 +111,7 @@ const DECISIONS = {
 function Resolve({ record, reload }) {
   const [as, decide] = useState(null);
   const [text, write] = useState("null");
-  const { send, busy, said } = useOrder(reload);
+  const { send, busy, said } = useOrder(record, reload);
   const doubt = record.in_doubt;
   let output, wrong = null;
   try { output = JSON.parse(text); } catch (error) { wrong = error.message; }
@@ -121,14 +121,14 @@ function Resolve({ record, reload }) {
     <p class="quiet">Nobody knows, so nothing goes on since <${Time} time=${doubt.asked_at} />; by <${Time} time=${doubt.expires_at} /> the run fails.</p>
     <fieldset><legend class="hidden">What became of it</legend>${Object.entries(DECISIONS).map(([name, said]) => html`<label class="check"><input type="radio" name="as" checked=${as === name} onChange=${() => decide(name)} /> <b>${name}</b> ${said}</label>`)}</fieldset>
     ${as === "done" && html`<label>What it has returned, as JSON <textarea rows="2" value=${text} onInput=${(event) => write(event.target.value)}></textarea></label>${wrong && html`<p class="wrong">${wrong}</p>`}`}
-    <button class="primary" disabled=${busy || !as || (as === "done" && wrong)} onClick=${() => send(`runs/${record.run_id}/resolve`, body)}>Decide</button>${said}</section>`;
+    <button class="primary" disabled=${busy || !as || (as === "done" && wrong)} onClick=${() => send("resolve", body)}>Decide</button>${said}</section>`;
 }
 
 const PANELS = { cancel: ["Cancel", "c", Cancel], retry: ["Retry", "r", Retry] };
 
 export function Actions({ record, reload }) {
   const [open, show] = useState(null);
-  const { send, busy, said } = useOrder(reload);
+  const { send, busy, said } = useOrder(record, reload);
   const may = record.actions;
   const close = () => show(null);
   const waits = record.status === "running" && record.current?.not_before;
@@ -138,7 +138,7 @@ export function Actions({ record, reload }) {
     ${may.includes("approve") && html`<${Approve} key=${record.last_event_id} record=${record} reload=${reload} />`}
     ${may.includes("resolve") && record.in_doubt && html`<${Resolve} key=${record.last_event_id} record=${record} reload=${reload} />`}
     ${(names.length > 0 || waits) && html`<div class="actions">
-      ${waits && html`<button disabled=${busy} title="Makes the next attempt at once; nothing else changes" onClick=${() => send(`runs/${record.run_id}/retry-now`)}>Try again now</button>`}
+      ${waits && html`<span><button disabled=${busy} data-key="." onClick=${() => send("retry-now")}>Try again now</button> <small>makes the next attempt at once; nothing else changes</small></span>`}
       ${names.map((name) => html`<button class=${name === "retry" ? "primary" : ""} data-key=${PANELS[name][1]} aria-expanded=${open === name} onClick=${() => show(open === name ? null : name)}>${PANELS[name][0]} …</button>`)}${said}</div>`}
     ${Panel && html`<section class="panel card" aria-label=${PANELS[open][0]}><${Panel} record=${record} reload=${reload} close=${close} />
       <button class="plain" onClick=${close}>Leave it as it is</button></section>`}`;

@@ -52,8 +52,24 @@ function PlanningCall({ record, index }) {
     </dl></section>`;
 }
 
-// `at` is "a" or "p" with the place in the log of attempts or of planning.
-export function Detail({ record, at }) {
+// The attempt that is being made: what is known of it before it is logged.
+function Current({ record, explained, progress }) {
+  const { current } = record, step = current && record.plan.steps[current.step - 1];
+  if (!step) return null;
+  const begun = new Date(Date.parse(record.created_at) + (explained.spans.at(-1)?.start_ms ?? 0)).toISOString();
+  return html`<section class="detail card" aria-labelledby="d-title">
+    <h2 id="d-title"><b class="step">${current.step}</b> <code>${step.tool}</code> <small>attempt ${current.attempt} of ${record.limits.max_attempts}</small></h2>
+    <p class="fate"><${Status} status="running" /> <span class="quiet number">since ${clockTime(begun, true)}, at most ${duration(record.limits.step_timeout * 1000)}</span></p>
+    <dl><${Field} name="As planned"><${Value} value=${step.input} /><//>
+      ${progress && html`<${Field} name="Progress"><${Progress} progress=${progress} /><//>`}</dl></section>`;
+}
+
+export const Progress = ({ progress }) => html`<progress max=${progress.total ?? undefined} value=${progress.total ? progress.done : undefined} aria-label="Progress of the attempt"></progress>
+  <span class="number"> ${progress.done}${progress.total ? ` of ${progress.total}` : ""}</span> ${progress.message ?? ""}`;
+
+// `at` is "c", or "a" or "p" with the place in the log of attempts or of planning.
+export function Detail({ record, explained, progress, at }) {
+  if (at === "c") return html`<${Current} record=${record} explained=${explained} progress=${progress} />`;
   const index = Number(at.slice(1));
   return at[0] === "a" ? html`<${Attempt} record=${record} index=${index} />` : html`<${PlanningCall} record=${record} index=${index} />`;
 }

@@ -1,7 +1,7 @@
 // The graph that executes every run, with where this one is and where it has been.
 import { useEffect, useState } from "../vendor/hooks.mjs";
 import { call } from "../api.js";
-import { html, SETTLED } from "../words.js";
+import { html } from "../words.js";
 
 const NODE = /^\s*(\w+)[([]/;
 const EDGE = /^\s*(\w+) (?:-->|-\. (.*?) \.->) (\w+);/;
@@ -43,20 +43,20 @@ export function Graph({ record }) {
   if (!drawn?.order.length) return null;
   const { order, edges } = drawn;
   const way = path(record);
-  const here = SETTLED.has(record.status) ? null : record.status === "running" ? way.at(-1) : null;
+  const here = record.status === "running" ? way.at(-1) : null;
   const taken = new Set(way.slice(1).map((name, index) => `${way[index]} ${name}`));
   const WIDE = 128, GAP = 52, HIGH = 30, MIDDLE = 78;
   const width = order.map((name) => (name.startsWith("__") ? 14 : WIDE));
   const left = order.map((_, index) => 6 + width.slice(0, index).reduce((sum, one) => sum + one + GAP, 0));
   const total = left.at(-1) + width.at(-1) + 6;
-  const at = (name) => order.indexOf(name);
+  const at = (name) => order.indexOf(name), mid = (index) => left[index] + width[index] / 2;
   const arrow = ({ from, to }) => {
     const a = at(from), b = at(to);
     const x1 = left[a] + width[a], x2 = left[b];
-    if (a === b) { const x = left[a] + width[a] / 2; return `M${x - 22} ${MIDDLE - HIGH / 2} C${x - 30} ${MIDDLE - 46} ${x + 30} ${MIDDLE - 46} ${x + 22} ${MIDDLE - HIGH / 2 - 2}`; }
+    if (a === b) { const x = mid(a); return `M${x - 22} ${MIDDLE - HIGH / 2} C${x - 30} ${MIDDLE - 46} ${x + 30} ${MIDDLE - 46} ${x + 22} ${MIDDLE - HIGH / 2 - 2}`; }
     if (b === a + 1) return `M${x1} ${MIDDLE} L${x2 - 3} ${MIDDLE}`;
     const up = b > a ? -1 : 1, reach = Math.abs(b - a) * 13 + 14;
-    const from_x = left[a] + width[a] / 2 + 14 * Math.sign(b - a), to_x = left[b] + width[b] / 2 - 14 * Math.sign(b - a);
+    const from_x = mid(a) - 14 * up, to_x = mid(b) + 14 * up;
     const y = MIDDLE + (up * HIGH) / 2;
     return `M${from_x} ${y} C${from_x} ${y + up * reach} ${to_x} ${y + up * reach} ${to_x} ${y + up * 3}`;
   };
@@ -69,7 +69,7 @@ export function Graph({ record }) {
       ? html`<circle class=${`g-end ${way.includes(name) ? "been" : ""}`} cx=${left[index] + 7} cy=${MIDDLE} r="6" />`
       : html`<g class=${`g-node ${way.includes(name) ? "been" : ""} ${here === name ? "here" : ""}`}>
           <rect x=${left[index]} y=${MIDDLE - HIGH / 2} width=${width[index]} height=${HIGH} rx="6" />
-          <text x=${left[index] + width[index] / 2} y=${MIDDLE + 4} text-anchor="middle">${name}</text></g>`)}
-    ${here === "execute_step" && attempt > 1 && html`<text class="g-note" x=${left[at(here)] + WIDE / 2} y=${MIDDLE - 42} text-anchor="middle">attempt ${attempt} of ${record.limits.max_attempts}</text>`}
+          <text x=${mid(index)} y=${MIDDLE + 4} text-anchor="middle">${name}</text></g>`)}
+    ${here === "execute_step" && attempt > 1 && html`<text class="g-note" x=${mid(at(here))} y=${MIDDLE - 42} text-anchor="middle">attempt ${attempt} of ${record.limits.max_attempts}</text>`}
   </svg></figure>`;
 }

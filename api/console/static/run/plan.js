@@ -68,7 +68,7 @@ export function Editor({ draft, edit, tools, first }) {
         ${[...new Set([step.tool, ...names])].map((name) => html`<option value=${name} selected=${name === step.tool}>${name}</option>`)}</select>
       <textarea aria-label=${`Input of step ${first + index}`} rows=${Math.min(8, step.text.split("\n").length)} spellcheck=${false} readonly=${step.big} value=${step.text}
         onInput=${(event) => change(index, { text: event.target.value })}
-        onKeyDown=${(event) => { if (event.altKey && (event.key === "ArrowUp" || event.key === "ArrowDown")) { event.preventDefault(); move(index, event.key === "ArrowUp" ? -1 : 1); } }}></textarea>
+        onKeyDown=${(event) => { const by = { ArrowUp: -1, ArrowDown: 1 }[event.key]; if (event.altKey && by) { event.preventDefault(); move(index, by); } }}></textarea>
       <span class="tools-of"><button type="button" title="Earlier (Alt+↑)" aria-label=${`Move step ${first + index} up`} disabled=${index === 0} onClick=${() => move(index, -1)}>↑</button>
         <button type="button" title="Later (Alt+↓)" aria-label=${`Move step ${first + index} down`} disabled=${index === draft.length - 1} onClick=${() => move(index, 1)}>↓</button>
         <button type="button" aria-label=${`Remove step ${first + index}`} onClick=${() => edit(draft.filter((_, place) => place !== index))}>✕</button></span>

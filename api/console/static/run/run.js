@@ -1,34 +1,23 @@
 // One run: what was asked, where it is, where its time went, and what can be done with it.
 import { useEffect, useRef, useState } from "../vendor/hooks.mjs";
-import { call, clock, follow } from "../api.js";
-import { brief, counted, duration, html, money, pieces, SETTLED, Status, Time } from "../words.js";
+import { call, clock, follow, useReading } from "../api.js";
+import { brief, counted, Countdown, duration, html, money, pieces, SETTLED, Status, Time } from "../words.js";
 import { Actions } from "./actions.js";
-import { Detail } from "./detail.js";
+import { Detail, Progress } from "./detail.js";
 import { Graph } from "./graph.js";
+import { EVENTS, heard, MOST, Outcome, SILENT, Spoken } from "./outcome.js";
 import { Tabs } from "./tabs.js";
 import { Waterfall } from "./waterfall.js";
-
-// Longer values come shortened; they are to be downloaded whole.
-const MOST = 4096;
-
-const EVENTS = [
-  "run.queued", "run.started", "run.taken_up", "plan.started", "plan.attempt", "plan.fallback", "plan.made",
-  "step.started", "step.failed", "step.completed", "step.in_doubt", "step.progress", "run.waiting", "run.approved",
-  "run.rejected", "run.expired", "run.resolved", "run.cancelling", "run.retried", "run.completed", "run.failed",
-  "run.cancelled", "answer.delta", "end",
-];
 
 // The record and its explanation, read again after what happens; one reading at a time.
 function useRun(id) {
   const [run, show] = useState(null);
   const [wrong, tell] = useState(null);
   const [progress, advance] = useState(null);
-  const [answer, say] = useState("");
+  const [answer, say] = useState(SILENT);
   const state = useRef({}).current;
 
-  async function reload() {
-    if (state.busy) { state.again = true; return; }
-    state.busy = true;
+  const reload = useReading(async () => {
     try {
       const [record, explained] = await Promise.all([call(`runs/${id}?max_value_bytes=${MOST}`), call(`runs/${id}/explain`)]);
       clock.sync(record.server_time);
@@ -37,12 +26,8 @@ function useRun(id) {
       if (settled) advance(null);
       if (!known) show({ record, explained });
       tell(null);
-    } catch (problem) {
-      tell(problem);
-    }
-    state.busy = false;
-    if (state.again) { state.again = false; reload(); }
-  }
+    } catch (problem) { tell(problem); }
+  });
   const settled = run ? SETTLED.has(run.record.status) : null;
   useEffect(() => { reload(); }, [id]);
   useEffect(() => {
@@ -51,7 +36,7 @@ function useRun(id) {
     if (settled) return follow(() => "runs/stream", ["run.changed"], (type, change) => { if (type !== "run.changed" || change.run_id === id) reload(); });
     return follow((last) => `runs/${id}/stream?after=${last}`, EVENTS, (type, event) => {
       if (type === "step.progress") advance(event);
-      else if (type === "answer.delta") say((before) => before + (event.data?.text ?? event.text ?? ""));
+      else if (type === "answer.delta") say((before) => heard(before, event));
       // It goes on from the record that is shown.
       else if (type !== "opened" || event > 0) {
         if (type === "step.started") advance(null);
@@ -62,15 +47,16 @@ function useRun(id) {
   return { run, wrong, reload, progress, answer };
 }
 
-function Sentence({ record, chosen, choose }) {
+function Sentence({ record, lit, light, select }) {
   const unparsed = (record.error?.unparsed ?? []).map((one) => ({ ...one, kind: "unplaced" }));
   const marked = pieces(record.prompt, [...record.plan.steps, ...unparsed]);
   return html`<h1 class="sentence">${marked.map(({ text, over }) => {
     const step = over.find((one) => one.step);
     if (over.some((one) => one.kind)) return html`<span class="unplaced" title="not understood">${text}</span>`;
     if (!step) return text;
-    return html`<span class=${`placed ${chosen === step.step ? "lit" : ""}`} onMouseEnter=${() => choose(step.step)} onMouseLeave=${() => choose(null)}
-      title=${`step ${step.step}: ${step.tool}`}>${text}<sup class="step">${step.step}</sup></span>`;
+    const made = record.execution_log.findLastIndex((entry) => entry.step === step.step);
+    return html`<button class=${`placed ${lit === step.step ? "lit" : ""}`} onMouseEnter=${() => light(step.step)} onMouseLeave=${() => light(null)} onFocus=${() => light(step.step)} onBlur=${() => light(null)}
+      onClick=${() => made >= 0 && select(`a${made}`)} title=${`step ${step.step}: ${step.tool}`}>${text}<sup class="step">${step.step}</sup></button>`;
   })}</h1>`;
 }
 
@@ -91,28 +77,28 @@ function Facts({ record, explained }) {
 }
 
 function Now({ record, progress, answer }) {
-  const current = record.current;
+  const current = record.current, step = record.plan.steps[current?.step - 1];
   const wait = current?.not_before && Date.parse(current.not_before) > clock.now();
-  return html`${current && html`<p class="now"><b>step ${current.step}</b> <code>${record.plan.steps[current.step - 1]?.tool}</code>${" "}
-      ${brief(record.plan.steps[current.step - 1]?.input)} · attempt ${current.attempt} of ${record.limits.max_attempts}
-      ${wait && html` · waits until <${Time} time=${current.not_before} exact />`}</p>`}
-    ${progress && html`<p class="now"><progress max=${progress.total ?? undefined} value=${progress.total ? progress.done : undefined} aria-label="Progress of the attempt"></progress>
-      <span class="number"> ${progress.done}${progress.total ? ` of ${progress.total}` : ""}</span> ${progress.message ?? ""}</p>`}
-    ${answer && !record.result && html`<p class="answer" aria-live="polite">${answer}</p>`}`;
+  return html`${current && html`<p class="now"><b>step ${current.step}</b> <code>${step?.tool}</code>${" "}
+      ${brief(step?.input)} · attempt ${current.attempt} of ${record.limits.max_attempts}
+      ${wait && html` · waits until <${Time} time=${current.not_before} exact />, <${Countdown} until=${Date.parse(current.not_before) - clock.skew}>due<//>`}</p>`}
+    ${record.waits_for_run && html`<p class="now">It begins when <a href=${`#/runs/${record.waits_for_run.run_id}`}>the run before it</a> in its thread has ended.</p>`}
+    ${progress && html`<p class="now"><${Progress} progress=${progress} /></p>`}
+    ${answer.text && !record.result && html`<p class="answer streamed">${answer.text}</p>`}`;
 }
 
-function Outcome({ record, explained }) {
-  const { result, error } = record;
-  if (error) {
-    return html`<div class="outcome bad"><p><b>${error.message}</b></p>
-      ${explained.causes.slice(1).map((cause) => html`<p class="because">because ${cause.message}</p>`)}
-      ${error.examples.length > 0 && html`<p class="quiet">These would be understood: ${error.examples.map((one, index) => html`${index > 0 && ", "}<q>${one}</q>`)}.</p>`}</div>`;
-  }
-  if (!result) return null;
-  const output = result.output;
-  const short = result.answer?.text ?? (typeof output === "string" || typeof output === "number" || typeof output === "boolean" ? String(output) : null);
-  return html`<div class="outcome good">${short !== null && html`<p class=${short.length < 40 ? "large" : "answer"}>${short}</p>`}<p>${result.summary}</p></div>`;
+// Why there may be no such run, by how long this server keeps them.
+function Gone() {
+  const [days, tell] = useState(null);
+  useEffect(() => { call("doctor").then(({ settings }) => tell(settings.find((one) => one.name === "RUNWRIGHT_RETENTION")?.value), () => {}); }, []);
+  return html`<p class="quiet">Somebody may have deleted it${days === 0 ? "; this server removes none by itself" : html`, or it was settled more than ${days ?? "RUNWRIGHT_RETENTION"} days ago and removed (<code>RUNWRIGHT_RETENTION</code>)`}.</p>`;
 }
+
+// What a screen reader is told of it, in one line.
+const spokenOf = ({ status, current, error, result }, progress) => [
+  status, current && `step ${current.step}, attempt ${current.attempt}`, progress && `${progress.done}${progress.total ? ` of ${progress.total}` : ""}`,
+  error?.message ?? result?.answer?.text ?? result?.summary,
+].filter(Boolean).join(", ");
 
 export default function Run({ id }) {
   const { run, wrong, reload, progress, answer } = useRun(id);
@@ -128,6 +114,7 @@ export default function Run({ id }) {
     const log = record.execution_log;
     const bad = log.findLastIndex((entry) => entry.status !== "ok");
     if (record.status === "failed" && bad >= 0) select(`a${bad}`);
+    else if (record.current && !record.current.not_before) select("c");
     else if (log.length) select(`a${log.length - 1}`);
     else if (record.planning_log.length) select(`p${record.planning_log.length - 1}`);
   }, [record?.status, record?.execution_log.length, record?.planning_log.length]);
@@ -136,25 +123,27 @@ export default function Run({ id }) {
   if (wrong && !record) {
     if (wrong.status === 401) return null;
     return html`<section class="card"><h1>${wrong.title}</h1><p class="wrong" role="alert">${wrong.message}</p>
-      ${wrong.status === 404 && html`<p class="quiet">It may have been deleted, or removed after RUNWRIGHT_RETENTION days.</p>`}<p><a href="#/">All runs</a></p></section>`;
+      ${wrong.status === 404 && html`<${Gone} />`}<p><a href="#/">All runs</a></p></section>`;
   }
   if (!record) return html`<p class="quiet" role="status">Reading the run …</p>`;
   return html`<article class="run">
     <p class="crumb"><a href="#/">‹ Runs</a> <code class="quiet">${id}</code>
       ${Object.entries(record.metadata ?? {}).map(([name, text]) => html` <span class="tag">${name}: ${text}</span>`)}
+      ${record.thread_id && html` of <a href=${`#/threads/${record.thread_id}`}>its thread</a>${record.conversation && `, with ${counted(record.conversation.turns.length, "earlier run")} in mind`}`}
       ${record.forked_from && html` forked from <a href=${`#/runs/${record.forked_from.run_id}`}>${record.forked_from.run_id.slice(0, 8)}</a>`}
       ${record.forks.length > 0 && html` forks: ${record.forks.map((fork) => html` <a href=${`#/runs/${fork}`}>${fork.slice(0, 8)}</a>`)}`}</p>
-    <${Sentence} record=${record} chosen=${lit} choose=${light} />
+    <${Sentence} record=${record} lit=${lit} light=${light} select=${choose} />
     <div class="state"><${Status} status=${record.status} /><${Facts} record=${record} explained=${run.explained} /></div>
-    <div role="status" aria-live="polite"><${Outcome} record=${record} explained=${run.explained} /><${Now} record=${record} progress=${progress} answer=${answer} /></div>
+    <${Outcome} record=${record} causes=${run.explained.causes} /><${Now} record=${record} progress=${progress} answer=${answer} />
+    <${Spoken} text=${spokenOf(record, progress)} />
     ${wrong && wrong.status !== 0 && html`<p class="wrong" role="alert">${wrong.message}</p>`}
     <${Actions} record=${record} reload=${reload} at=${at} />
     <${Graph} record=${record} />
     <div class="beside">
-      <${Waterfall} record=${record} explained=${run.explained} select=${choose} chosen=${at} />
-      ${at && html`<${Detail} record=${record} at=${at} />`}
+      <${Waterfall} record=${record} explained=${run.explained} select=${choose} chosen=${at} lit=${lit} light=${light} />
+      ${at && html`<${Detail} record=${record} explained=${run.explained} progress=${progress} at=${at === "c" && !record.current ? `a${record.execution_log.length - 1}` : at} />`}
     </div>
     <ul class="sentences-told">${run.explained.sentences.map((sentence) => html`<li>${sentence}</li>`)}</ul>
-    <${Tabs} record=${record} reload=${reload} />
+    <${Tabs} record=${record} />
   </article>`;
 }

@@ -2,12 +2,14 @@
 import { useEffect, useState } from "../vendor/hooks.mjs";
 import { call } from "../api.js";
 import { brief, clockTime, counted, duration, html, json, Status, Table, Time, Value, Wrong } from "../words.js";
+import { Compare } from "./compare.js";
 import { drafted, Editor, faults, Plan, planOf, useTools } from "./plan.js";
 
 function Result({ record }) {
   if (!record.result) return html`<p class="quiet">There is no result${record.error ? ": the run did not complete" : " yet"}.</p>`;
   const { answer, output, summary } = record.result;
-  return html`${answer && html`<p class="answer">${answer.text}</p>`}<p>${summary}</p><${Value} value=${output} />`;
+  const last = record.execution_log.findLastIndex((entry) => entry.status === "ok");
+  return html`${answer && html`<p class="answer">${answer.text}</p>`}<p>${summary}</p><${Value} value=${output} href=${`runs/${record.run_id}/log/${last + 1}/output`} />`;
 }
 
 function PlanTab({ record }) {
@@ -55,13 +57,17 @@ function Fork({ record, from, close }) {
     <${Wrong} problem=${wrong} /></div>`;
 }
 
-function States({ record }) {
+// A page of something of a run, read again after what happens.
+function usePage({ run_id, last_event_id }, path, nothing) {
   const [page, show] = useState(null);
+  useEffect(() => { call(`runs/${run_id}/${path}`).then(show, () => show(nothing)); }, [run_id, last_event_id, path]);
+  return page;
+}
+
+function States({ record }) {
   const [from, choose] = useState(null);
-  const [before, older] = useState(null);
-  useEffect(() => {
-    call(`runs/${record.run_id}/history?limit=50${before ? `&before=${before}` : ""}`).then(show, () => show({ checkpoints: [] }));
-  }, [record.run_id, record.last_event_id, before]);
+  const [before, older] = useState("");
+  const page = usePage(record, `history?limit=50${before && `&before=${before}`}`, { checkpoints: [] });
   if (!page) return html`<p class="quiet">Reading …</p>`;
   if (!page.checkpoints.length) return html`<p class="quiet">Nothing is stored yet.</p>`;
   return html`<p class="quiet">What is on disk after each node. A fork begins a new run from one of these.</p>
@@ -73,11 +79,8 @@ function States({ record }) {
 }
 
 function Events({ record }) {
-  const [page, show] = useState(null);
   const [after, go] = useState(0);
-  useEffect(() => {
-    call(`runs/${record.run_id}/events?limit=200&after=${after}`).then(show, () => show({ events: [] }));
-  }, [record.run_id, record.last_event_id, after]);
+  const page = usePage(record, `events?limit=200&after=${after}`, { events: [] });
   if (!page) return html`<p class="quiet">Reading …</p>`;
   return html`<${Table} caption="Events, in order" head=${["#No.", "#Time", "Event", "Step", "Node"]} rows=${page.events.map((event) => [
       event.id, clockTime(event.time, true), event.type, event.step ? `${event.step}${event.attempt ? `.${event.attempt}` : ""}` : "", event.node ?? ""])} />
@@ -87,21 +90,22 @@ function Events({ record }) {
 
 const Raw = ({ record }) => html`<p><a href=${`runs/${record.run_id}`}>The whole record</a> · accepted <${Time} time=${record.created_at} exact /> · here values above 4 kB are shortened</p><${Value} value=${json(record)} />`;
 
-const TABS = { Result, Plan: PlanTab, Log, States, Events, Raw };
+const TABS = { Result, Plan: PlanTab, Log, States, Events, Compare, Raw };
 
 export function Tabs({ record }) {
   const [chosen, choose] = useState("Result");
   const names = Object.keys(TABS);
-  const turn = (by) => choose(names[(names.indexOf(chosen) + by + names.length) % names.length]);
+  const place = (by) => (names.indexOf(chosen) + by + names.length) % names.length;
+  const turn = (by) => choose(names[place(by)]);
   const pressed = (event) => {
     const by = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
     if (!by) return;
     turn(by);
-    event.currentTarget.children[(names.indexOf(chosen) + by + names.length) % names.length].focus();
+    event.currentTarget.children[place(by)].focus();
   };
   const Tab = TABS[chosen];
   return html`<section class="tabs card"><div role="tablist" aria-label="The record" onKeyDown=${pressed}>${names.map((name) => html`<button role="tab" id=${`tab-${name}`} aria-controls="tabpanel"
       aria-selected=${name === chosen} tabindex=${name === chosen ? 0 : -1} onClick=${() => choose(name)}>${name}</button>`)}</div>
     <div role="tabpanel" id="tabpanel" aria-labelledby=${`tab-${chosen}`} tabindex="0"><${Tab} record=${record} /></div>
-    <button class="hidden" tabindex="-1" data-key="]" onClick=${() => turn(1)}>Next tab</button><button class="hidden" tabindex="-1" data-key="[" onClick=${() => turn(-1)}>Previous tab</button></section>`;
+    <button class="hidden" tabindex="-1" data-key="f" onClick=${() => choose("States")}>Fork from a state</button><button class="hidden" tabindex="-1" data-key="]" onClick=${() => turn(1)}>Next tab</button><button class="hidden" tabindex="-1" data-key="[" onClick=${() => turn(-1)}>Previous tab</button></section>`;
 }

@@ -1,7 +1,6 @@
 // A run's time as rows of bars: pure, from its record and its explanation.
 //
-// The server accounts for every microsecond of a run in spans that follow each other without a gap.
-// Each span is one bar in one row here, so the rows add up to the run's length by construction.
+// The server's spans follow each other without a gap; each is one bar, so that the rows add up.
 
 import { SETTLED } from "../words.js";
 
@@ -18,13 +17,14 @@ const FOLDED = 0.2, SHARE = 0.1, SHORT = 1000;
 // Times in records are in ms, those of spans in µs.
 const NEAR = 1.5;
 
+const sum = (spans) => spans.reduce((total, span) => total + span.length_ms, 0);
+
 const offset = (record, time) => Date.parse(time) - Date.parse(record.created_at);
 
 // The spans of a run that goes on, the last one grown until `now`.
 export function grown(record, explained, now) {
   const spans = explained.spans.map((span) => ({ ...span }));
-  const settled = SETTLED.has(record.status);
-  if (settled) return spans;
+  if (SETTLED.has(record.status)) return spans;
   const end = Math.max(explained.total_ms, now - Date.parse(record.created_at));
   const last = spans.at(-1);
   if (last) last.length_ms = Math.max(last.length_ms, end - last.start_ms);
@@ -66,7 +66,8 @@ export function rows(record, spans) {
       const found = ofStep ? attempt(span, step) : planning(span);
       const entry = found?.entry ?? {};
       bar.status = entry.outcome ?? entry.status ?? (bar.live ? "running" : "cancelled");
-      bar.at = found ? `${ofStep ? "a" : "p"}${found.index}` : null;
+      // "c" is the attempt that is being made, which no log has yet.
+      bar.at = found ? `${ofStep ? "a" : "p"}${found.index}` : ofStep && bar.live ? "c" : null;
       const number = entry.attempt ?? record.current?.attempt ?? of.parts.length + 1;
       const label = ofStep ? `attempt ${number}` : entry.model ?? "pattern planner";
       part = { key: `${of.key}-${index}`, label, again: entry.generation, bars: [], at: bar.at, status: bar.status };
@@ -75,7 +76,6 @@ export function rows(record, spans) {
     of.bars.push(bar);
     part?.bars.push(bar);
   });
-  const sum = (bars) => bars.reduce((total, bar) => total + bar.length_ms, 0);
   // Steps to come have a row, so that one sees what the plan is before it is done.
   for (const { step } of record.plan.steps) stepRow(step);
   const ranks = { queue: -2, plan: -1, waiting: 1e6, interruption: 2e6, other: 3e6 };
@@ -94,32 +94,42 @@ export function totals(spans) {
 }
 
 // From a time to its place between 0 and 1; long idle stretches are folded, and told as `folds`.
-export function scale(spans, fold) {
-  const total = spans.reduce((sum, span) => sum + span.length_ms, 0) || 1;
+// While a run goes on the end of the axis grows in steps, so that bars keep their places in between;
+// `key` is the same as long as they do.
+export function scale(spans, fold, grows = false) {
+  const total = sum(spans) || 1;
   const long = (span) => fold && IDLE.has(span.part) && span.length_ms > Math.max(SHORT, FOLDED * total);
-  const shown = spans.filter((span) => !long(span)).reduce((sum, span) => sum + span.length_ms, 0);
-  const folded = spans.filter(long);
+  const folded = spans.filter(long), few = folded.length < 9, shown = sum(spans) - sum(folded);
   // Where all is idle there is nothing to make room for.
-  const folds = shown > 0 && folded.length < 9 ? folded : [];
+  const folds = shown > 0 && few ? folded : [];
   const room = 1 - SHARE * folds.length;
+  const length = folds.length ? shown : total, step = 2 ** Math.ceil(Math.log2(length)) / 32;
+  const whole = grows ? Math.ceil(length / step) * step : length;
   const pieces = [];
   let place = 0;
   for (const span of spans) {
-    const width = folds.includes(span) ? SHARE : folds.length ? (span.length_ms / shown) * room : span.length_ms / total;
+    const width = folds.includes(span) ? SHARE : (span.length_ms / whole) * room;
     pieces.push({ start: span.start_ms, length: span.length_ms, place, width });
     place += width;
   }
   const at = (time) => {
-    const piece = pieces.findLast((one) => one.start <= time) ?? pieces[0];
-    if (!piece) return 0;
+    if (!pieces.length) return 0;
+    // The last piece that does not begin later: there are two for each attempt, and each has a bar.
+    let low = 0, high = pieces.length;
+    while (high - low > 1) {
+      const middle = (low + high) >> 1;
+      if (pieces[middle].start <= time) low = middle;
+      else high = middle;
+    }
+    const piece = pieces[low];
     return piece.place + (piece.length ? Math.min(1, (time - piece.start) / piece.length) : 0) * piece.width;
   };
-  return { total, at, folds };
+  return { total, at, folds, key: `${whole} ${folds.length}` };
 }
 
 // Round times for the axis, those that would stand too close left out.
 export function ticks({ total, at, folds }) {
-  const spread = total - folds.reduce((sum, span) => sum + span.length_ms, 0);
+  const spread = total - sum(folds);
   const rough = spread / 6, power = 10 ** Math.floor(Math.log10(rough || 1));
   const step = power * ([1, 2, 5, 10].find((one) => one * power >= rough) ?? 10);
   const times = [0];

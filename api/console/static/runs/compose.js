@@ -1,5 +1,5 @@
 // A new run: the plan appears while one types, and what no planner can place is underlined.
-import { useEffect, useRef, useState } from "../vendor/hooks.mjs";
+import { useEffect, useState } from "../vendor/hooks.mjs";
 import { call } from "../api.js";
 import { brief, html, pieces, Wrong } from "../words.js";
 
@@ -16,13 +16,12 @@ const FREE = { tokens: 0 };
 // Typing rests for so long, in ms, before a plan is asked for.
 const REST = 120;
 
-export function Compose({ first }) {
-  const [prompt, write] = useState("");
+export function Compose({ first, given }) {
+  const [prompt, write] = useState(given ?? "");
   const [plan, preview] = useState(null);
   const [approve, ask] = useState(false);
   const [wrong, tell] = useState(null);
   const [busy, hold] = useState(false);
-  const field = useRef();
 
   useEffect(() => {
     preview(null);
@@ -60,7 +59,7 @@ export function Compose({ first }) {
       <div class="paper">
         <div class="under" aria-hidden="true">${marked.map(({ text, over }) =>
           html`<span class=${over.some((one) => one.kind) ? "unplaced" : over.length ? "placed" : ""}>${text}</span>`)}${" "}</div>
-        <textarea id="prompt" ref=${field} rows="1" data-key="n" autofocus value=${prompt} spellcheck=${false}
+        <textarea id="prompt" rows="1" data-key="n" autofocus value=${prompt} spellcheck=${false}
           aria-describedby="preview" placeholder="In your own words"
           onInput=${(event) => write(event.target.value)}
           onKeyDown=${(event) => { if (event.key === "Enter" && !event.shiftKey) { event.preventDefault(); start(); } }}></textarea>
@@ -70,7 +69,7 @@ export function Compose({ first }) {
         <label class="check"><input type="checkbox" checked=${approve} onChange=${(event) => ask(event.target.checked)} /> show me the plan first</label>
         <span class="quiet keyhint">Enter runs it, Shift+Enter is a new line</span>
       </div>
-      <${Wrong} problem=${wrong} />
+      <${Wrong} problem=${wrong} again=${() => start()} />
     </form>
     <div id="preview" class="preview" aria-live="polite">
       ${steps.length > 0 && html`<ol class="plan">${steps.map((step) =>
@@ -78,6 +77,7 @@ export function Compose({ first }) {
       ${plan?.prompt === prompt && plan.error && html`<p class="unsaid">${unplaced.length
         ? html`Not understood without a model: ${unplaced.map((one, index) => html`${index > 0 && ", "}<q>${one.text}</q>`)}. Nothing would be done.`
         : plan.error.message}</p>`}
+      ${first && !prompt && html`<p class="quiet">Or from a terminal: <code>curl ${location.origin}/runs -H 'content-type: application/json' -d '{"prompt": "${SENTENCES[1]}"}'</code>. What is there to be used: <a href="#/tools">tools</a>.</p>`}
       ${!prompt && html`<p class="quiet">${first ? "Nothing has been run yet. Click one of these:" : "Or one of these:"}</p>
         <ul class="sentences">${SENTENCES.map((sentence) =>
           html`<li><button onClick=${() => { write(sentence); start(sentence); }} disabled=${busy}>${sentence}</button></li>`)}</ul>`}

@@ -1,28 +1,35 @@
 // The runs: searched, filtered, counted, a page at a time, and changed where they lie.
 import { useEffect, useRef, useState } from "../vendor/hooks.mjs";
-import { call, follow } from "../api.js";
+import { call, follow, useReading } from "../api.js";
 import { counted, duration, html, SETTLED, Status, STATUSES, Table, Time, Wrong } from "../words.js";
 import { Compose } from "./compose.js";
 
 // Changes that come close together are read once, in ms.
 const PAUSE = 250;
 
+const post = (order) => (id) => call(`runs/${id}/${order}`, { method: "POST" });
+
 // What can be done with several at once, and with which of them.
 const TOGETHER = {
-  cancel: { may: (run) => !SETTLED.has(run.status), said: "What is done stays done; what is under way is cut off.", send: (id) => call(`runs/${id}/cancel`, { method: "POST" }) },
-  retry: { may: (run) => run.status === "failed" || run.status === "cancelled", said: "Each goes on where it stopped; finished steps are not executed again.", send: (id) => call(`runs/${id}/retry`, { method: "POST" }) },
+  cancel: { may: (run) => !SETTLED.has(run.status), said: "What is done stays done; what is under way is cut off.", send: post("cancel") },
+  retry: { may: (run) => ["failed", "cancelled"].includes(run.status), said: "Each goes on where it stopped; finished steps are not executed again.", send: post("retry") },
   delete: { may: (run) => SETTLED.has(run.status), said: "The records are removed for good. What the runs did, as to-dos, stays.", send: (id) => call(`runs/${id}`, { method: "DELETE" }) },
 };
 
+// What the address of the page may ask for, and what it is called where it finds nothing.
+const ASKED = { status: "the status", text: "the words", tool: "the tool", min_retries: "retried", taken_up: "resumed after a restart" };
+
+const askedOf = (query) => Object.keys(ASKED).filter((name) => query.get(name));
+
 function addressOf(query, cursor) {
-  const asked = new URLSearchParams();
-  for (const name of ["status", "text", "tool"]) for (const value of query.getAll(name)) if (value) asked.append(name, value);
+  const asked = new URLSearchParams(askedOf(query).map((name) => [name, query.get(name)]));
   if (cursor) asked.set("cursor", cursor);
   return `runs?limit=50&${asked}`;
 }
 
 function hashOf(query, changes) {
   const next = new URLSearchParams(query);
+  next.delete("prompt");
   for (const [name, value] of Object.entries(changes)) value ? next.set(name, value) : next.delete(name);
   return `#/${next.size ? `?${next}` : ""}`;
 }
@@ -34,9 +41,12 @@ function Filters({ query, page }) {
   const chip = (status, count) => html`<a class=${`chip ${status && `s-${status}`}`} href=${hashOf(query, { status })}
     aria-current=${chosen === status ? "true" : undefined}>
     ${status && html`<span aria-hidden="true">${STATUSES[status]}</span>`} ${status || "all"}
-    ${count !== undefined && count !== null && html` <b>${count}</b>`}</a>`;
+    ${count != null && html` <b>${count}</b>`}</a>`;
   return html`<div class="filters">
     <div class="chips" role="group" aria-label="Status">${chip("", total)}${Object.keys(STATUSES).map((status) => chip(status, counts?.[status]))}</div>
+    <label class="check"><input type="checkbox" checked=${query.get("min_retries")} onChange=${({ target }) => { location.hash = hashOf(query, { min_retries: target.checked && "1" }); }} /> with retries</label>
+    <label class="check"><input type="checkbox" checked=${query.get("taken_up")} onChange=${({ target }) => { location.hash = hashOf(query, { taken_up: target.checked && "true" }); }} /> resumed</label>
+    ${query.get("tool") && html`<a class="chip" href=${hashOf(query, { tool: "" })} aria-label="Drop the filter: the tool ${query.get("tool")}">${query.get("tool")} ✕</a>`}
     <form role="search" onSubmit=${(event) => event.preventDefault()}>
       <input type="search" aria-label="Search the prompts" placeholder="Search the prompts" data-key="/" value=${query.get("text") ?? ""}
         onInput=${({ target: { value } }) => location.replace(hashOf(query, { text: /[\p{L}\p{N}]/u.test(value) ? value : "" }))} />
@@ -71,6 +81,18 @@ function Several({ runs, chosen, choose, reload }) {
   </div>`;
 }
 
+// Which filter to drop where nothing is found, and how many runs it hides.
+function Nothing({ query }) {
+  const [hidden, count] = useState({});
+  const asked = askedOf(query);
+  const without = (name) => { const rest = new URLSearchParams(query); rest.delete(name); return rest; };
+  useEffect(() => {
+    for (const name of asked) call(addressOf(without(name)).replace("limit=50", "limit=1")).then((page) => count((before) => ({ ...before, [name]: page.total })), () => {});
+  }, [query.toString()]);
+  return html`<div class="card"><p>No run matches.</p><ul class="plain-list">${asked.map((name) => html`<li><a href=${hashOf(query, { [name]: "" })}>Without ${ASKED[name]}${["text", "tool", "status"].includes(name) && html` <q>${query.get(name)}</q>`}</a>${hidden[name] !== undefined && html`: ${counted(hidden[name], "run")}`}</li>`)}
+    <li><a href="#/">Show all runs</a></li></ul></div>`;
+}
+
 function Row({ run, picked, pick, current }) {
   const row = useRef();
   useEffect(() => { if (current) row.current.querySelector("a").focus(); }, [current]);
@@ -92,25 +114,18 @@ export function Runs({ query }) {
   const [cursors, turn] = useState([]);
   const [chosen, choose] = useState(new Set());
   const [row, move] = useState(-1);
-  const asked = query.toString();
+  const asked = addressOf(query);
   const cursor = cursors.at(-1);
-  const reading = useRef({});
-
-  async function reload() {
-    const state = reading.current;
-    if (state.busy) { state.again = true; return; }
-    state.busy = true;
+  const address = useRef();
+  const reload = useReading(async () => {
     try {
-      const wanted = state.address;
-      const told = await call(wanted);
-      if (wanted === state.address) { show(told); tell(null); } else state.again = true;
+      const wanted = address.current, told = await call(wanted);
+      if (wanted === address.current) { show(told); tell(null); }
     } catch (problem) { tell(problem); }
-    state.busy = false;
-    if (state.again) { state.again = false; reload(); }
-  }
+  });
   useEffect(() => turn([]), [asked]);
   useEffect(() => {
-    reading.current.address = addressOf(query, cursor);
+    address.current = addressOf(query, cursor);
     move(-1);
     reload();
   }, [asked, cursor]);
@@ -128,14 +143,14 @@ export function Runs({ query }) {
   const runs = page?.runs ?? [];
   const step = (by) => move((now) => Math.max(0, Math.min(runs.length - 1, now + by)));
   const toggle = (id) => choose((before) => { const after = new Set(before); after.delete(id) || after.add(id); return after; });
-  const empty = page && !runs.length, filtered = asked !== "";
+  const empty = page && !runs.length, filtered = askedOf(query).length > 0;
   return html`
     <h1 class="hidden">Runs</h1>
-    <${Compose} first=${empty && !filtered} />
+    <${Compose} key=${query.get("prompt")} first=${empty && !filtered} given=${query.get("prompt")} />
     <${Filters} query=${query} page=${page} />
     <${Wrong} problem=${wrong} />
     <${Several} runs=${runs} chosen=${chosen} choose=${choose} reload=${reload} />
-    ${empty && filtered && html`<p class="card">No run matches. <a href="#/">Show all runs</a></p>`}
+    ${empty && filtered && html`<${Nothing} query=${query} />`}
     ${runs.length > 0 && html`<${Table} kind="runs" caption="Runs, the newest first" head=${[".Selected", "Run", "Status", "Tools", "#Again", "#Took", "#Accepted"]}
       rows=${runs.map((run, index) => html`<${Row} key=${run.run_id} run=${run} current=${index === row} picked=${chosen.has(run.run_id)} pick=${() => toggle(run.run_id)} />`)} />`}
     <nav class="pages" aria-label="Pages of runs">

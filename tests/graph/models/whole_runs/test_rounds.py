@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.models.llm_house import House, each_provider, llm_house
 from tests.support.models.llm_runs import answer, calls, models, serving_models
-from tests.support.servers.command_process import running
+from tests.support.servers.commands.process import running
 from tests.support.servers.server_process import ServerProcess, runwright
 
 OPENAI = "openai/gpt-5-mini"

@@ -25,6 +25,13 @@ from tests.support.patience import patience
 
 WORDS = ["There", " are ", "three."]
 
+#: Of a hundred tokens two hundred came from a cache.
+MORE_CACHED = {
+    "prompt_tokens": 100,
+    "completion_tokens": 20,
+    "prompt_tokens_details": {"cached_tokens": 200},
+}
+
 each_format = pytest.mark.parametrize("name", STREAMS)
 
 
@@ -127,8 +134,16 @@ async def test_a_stream_that_ends_in_the_middle_is_a_failure(
 
 @pytest.mark.parametrize(
     "usage",
-    [{}, {"prompt_tokens": -1, "completion_tokens": 20}, {"prompt_tokens": True}],
-    ids=["none", "negative", "no number"],
+    [
+        {},
+        {"prompt_tokens": -1, "completion_tokens": 20},
+        {"prompt_tokens": True},
+        {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0},
+        {"prompt_tokens": 100, "completion_tokens": 0, "total_tokens": 100},
+        {"prompt_tokens": 10**16, "completion_tokens": 20, "total_tokens": 10**16},
+        MORE_CACHED,
+    ],
+    ids=["none", "negative", "no number", "zeros", "one zero", "impossible", "more cached"],
 )
 async def test_tokens_that_a_stream_does_not_tell_are_not_made_up(
     server: CaptureServer, usage: dict[str, Any]
@@ -165,6 +180,18 @@ async def test_an_answer_that_was_too_long_says_so(server: CaptureServer) -> Non
     completion, _ = await said(model(server, OPENAI))
 
     assert completion.finish_reason == "length"
+
+
+@pytest.mark.parametrize(("most", "reason"), [(20, "length"), (21, "stop")])
+async def test_an_answer_that_has_all_tokens_it_may_have_was_cut(
+    server: CaptureServer, most: int, reason: str
+) -> None:
+    """Whatever its provider says: some end with `stop` there."""
+    streams(server, OPENAI)
+
+    completion, _ = await said(model(server, OPENAI, max_tokens=most))
+
+    assert (completion.output_tokens, completion.finish_reason) == (20, reason)
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ UNCOMMITTED = "after graph.storage.sqlite.writer:SqliteWriter._execute DELETE FR
 #: The moments around the one transaction of a super-step, by what has happened by then.
 SUPER_STEP = {
     "nothing is written": (
-        "before graph.storage.sqlite.checkpoints:SqliteSaver.aput 'source': 'loop', 'step': {step},"
+        "before graph.storage.sqlite.store:SqliteSaver.aput 'source': 'loop', 'step': {step},"
     ),
     "written, not committed": (
         'after graph.storage.sqlite.writer:SqliteWriter._execute "source": "loop", "step": {step}'
@@ -38,9 +38,7 @@ SUPER_STEP = {
         "after graph.storage.sqlite.writer:SqliteWriter._transaction"
         ' "source": "loop", "step": {step}'
     ),
-    "told": (
-        "after graph.storage.sqlite.checkpoints:SqliteSaver.aput 'source': 'loop', 'step': {step},"
-    ),
+    "told": ("after graph.storage.sqlite.store:SqliteSaver.aput 'source': 'loop', 'step': {step},"),
 }
 
 #: Days that are over as soon as a run is settled.

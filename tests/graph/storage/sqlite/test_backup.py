@@ -18,7 +18,7 @@ from graph.storage.sqlite.backup import BackupFailed, back_up
 from tests.support.own_tools.gate_tool import GATE
 from tests.support.patience import patience
 from tests.support.runs.orphans import orphans
-from tests.support.servers.command_call import call
+from tests.support.servers.commands.call import call
 from tests.support.servers.server_process import ServerProcess, runwright, serving
 from tests.support.wording.messages import wording
 

@@ -1,5 +1,6 @@
 """Databases that an older program left."""
 
+import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -10,6 +11,7 @@ import pytest
 
 from graph.state import DEFAULT_LIMITS
 from graph.state.row import Kept, Quota, RunArtifacts, RunRow
+from graph.storage.audit import AuditQuery
 from graph.storage.open import open_storage
 from graph.storage.search import Search, searchable
 from graph.storage.sqlite.schema import MIGRATIONS, VERSION
@@ -149,3 +151,28 @@ async def test_a_migration_that_fails_leaves_the_tables_as_they_were(tmp_path: P
         assert "cancel_at" not in columns
         assert after.execute("PRAGMA user_version").fetchone() == (2,)
     after.close()
+
+
+async def test_who_did_what_before_is_told_as_far_as_the_rows_say_it(tmp_path: Path) -> None:
+    path = tmp_path / "runs.db"
+    orders = {"retry": {"at": 3.0, "by": "me"}, "decision": {"what": "approved", "at": 2.0}}
+    with of_version(19, path) as earlier:
+        earlier.executemany(
+            "INSERT INTO runs (run_id, owner, prompt, limits, created_at, status, starts,"
+            " forked_from, cancel_at, cancel_by, retry, decision)"
+            " VALUES (?, 'me', 'task', '{}', 1.0, 'completed', 1, ?, ?, ?, ?, ?)",
+            [
+                ("a", None, None, None, json.dumps(orders["retry"]), None),
+                ("b", "a", 4.0, "you", None, json.dumps({**orders["decision"], "by": "boss"})),
+            ],
+        )
+    async with open_storage(f"sqlite:///{path}") as storage:
+        found, more = await storage.audit.page(None, AuditQuery(), limit=9, before=None)
+    assert more is None
+    assert [(entry["kind"], entry["run_id"], entry["by"]) for entry in found] == [
+        ("cancel", "b", "you"),
+        ("retry", "a", "me"),
+        ("approve", "b", "boss"),
+        ("fork", "b", "me"),
+        ("post", "a", "me"),
+    ]

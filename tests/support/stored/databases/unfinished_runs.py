@@ -16,7 +16,7 @@ from graph.state.row import ApprovalAnswer, RetryCommand
 from graph.storage.open import open_storage
 from tests.support.models.capture_server import capturing
 from tests.support.models.llm_runs import models
-from tests.support.servers.command_process import running
+from tests.support.servers.commands.process import running
 from tests.support.servers.server_process import ServerProcess
 from tests.support.stored.databases.settled_runs import FOR_YEARS, MODEL
 from tests.support.stored.stored_runs import API_KEYS, KEYS, OWNERS, TOOLS_WHEN_MADE

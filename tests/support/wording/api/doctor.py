@@ -12,7 +12,7 @@ import pytest
 
 from graph.models.client import LiteLlmModel
 from nodes.planning.model import Completion
-from tests.support.servers.command_call import call
+from tests.support.servers.commands.call import call
 from tests.support.wording.messages import masked
 
 MODELS = '["openai/x"]'

@@ -15,14 +15,16 @@ from graph.commands.approval import NotWaiting
 from graph.commands.cancel import AlreadySettled
 from graph.commands.deletion import NotSettled, ThreadNotSettled
 from graph.commands.fork import ForkRejected
+from graph.commands.replay import NotReplayable
 from graph.commands.resolve import NotInDoubt
 from graph.commands.retry import NoBackoff, NotPlanned, NotRetryable, RetryRejected
 from graph.queue.executor import QueueFull
+from graph.queue.quotas import NoRoom, RunUsedUp, TooManyPosts
 from graph.runs.accept import KeyReused, NotAccepting
 from graph.runs.choice import ChoiceRejected
 from graph.runs.context import RunNotFound
 from graph.runs.history import CheckpointNotFound
-from graph.runs.quotas import NoRoom, RunUsedUp, TooManyPosts
+from graph.runs.replay import LiveRejected
 from graph.runs.threads import ThreadNotFound
 from graph.service import PromptRejected
 from graph.storage.pages import InvalidCursor
@@ -73,6 +75,8 @@ _FAILURES: dict[str, Exception] = {
     "not-waiting.decided": NotWaiting(_RUN, "waiting"),
     "not-retryable": NotRetryable(_RUN, _STATUS),
     "not-planned": NotPlanned(_RUN, "from_step"),
+    "not-replayable": NotReplayable(_RUN, _STATUS),
+    "live-rejected": LiveRejected("<reason>", "<another>"),
     "no-backoff": NoBackoff(_RUN, _STATUS),
     "malformed": Malformed(),
     "too-slow": TooSlow(),

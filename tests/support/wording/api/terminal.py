@@ -33,7 +33,7 @@ from graph.storage.open import open_storage
 from graph.storage.sqlite.ownership import ServerAddress, own
 from tests.support.models.capture_server import capturing
 from tests.support.runs.run_states import queued
-from tests.support.servers.command_call import call as command
+from tests.support.servers.commands.call import call as command
 from tests.support.wording.messages import masked
 
 _LEFT = "5c1f4f0e-9a51-4c8f-8b0f-7e110d9b3a52"

@@ -27,7 +27,7 @@ async def messages() -> dict[str, str]:
         told["unusable"] = masked(
             await _unopened(folder / "none" / "runs.db"), path=folder / "none" / "runs.db"
         ).replace(str(folder / "none"), "<folder>")
-        told["newer"] = masked(await _newer(folder / "newer.db"), path=folder / "newer.db")
+        told["newer"] = await _newer(folder / "newer.db")
         told["foreign"] = masked(await _foreign(folder / "other.db"), path=folder / "other.db")
         told["copy.is-none"] = masked(
             refusal(BackupFailed, back_up, folder / "other.db", folder / "copy"),
@@ -80,12 +80,8 @@ async def _no_temporary(folder: Path) -> str:
 async def _newer(path: Path) -> str:
     with closing(sqlite3.connect(path)) as newer:
         newer.execute(f"PRAGMA user_version = {VERSION + 1}")
-    return masked(
-        masked(await _unopened(path), known=f"to version {VERSION}").replace(
-            "<known>", "to version <known>"
-        ),
-        version=VERSION + 1,
-    )
+    said = masked(await _unopened(path), path=path, known=f"to version {VERSION}")
+    return masked(said.replace("<known>", "to version <known>"), version=VERSION + 1)
 
 
 async def _foreign(path: Path) -> str:

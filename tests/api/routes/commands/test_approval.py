@@ -14,7 +14,7 @@ from api.routes.approval import DraftAnswer
 from api.schemas import Problem
 from api.views.answers import RunAnswer
 from tests.support.patience import patience
-from tests.support.servers.command_call import call
+from tests.support.servers.commands.call import call
 from tests.support.servers.documented import documented
 from tests.support.servers.server_process import ServerProcess, http_client, serving
 from tests.support.wording.messages import wording

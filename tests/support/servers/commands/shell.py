@@ -1,4 +1,4 @@
-"""`runwright` for shells, forked: `python -m tests.support.servers.shell_command ARGUMENTS`.
+"""`runwright` for shells, forked: `python -m tests.support.servers.commands.shell ARGUMENTS`.
 
 It starts in a twentieth of the time, with the streams, folder and environment that the shell gives
 it. `shell_word` is what to write in a script.
@@ -12,10 +12,15 @@ from pathlib import Path
 from tests.support.servers.forked import Forked, fork_server
 
 
+def forking() -> list[str]:
+    """The command, for what starts a program by its name, in the project's folder."""
+    fork_server()  # here, not by a command whose streams may be closed
+    return [sys.executable, "-S", "-m", "tests.support.servers.commands.shell"]
+
+
 def shell_word() -> str:
     """The command, for a shell whose folder is the project's."""
-    fork_server()  # here, not by a command whose streams may be closed
-    return shlex.join([sys.executable, "-m", "tests.support.servers.shell_command"])
+    return shlex.join(forking())
 
 
 def main() -> int:

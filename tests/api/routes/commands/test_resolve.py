@@ -8,7 +8,7 @@ import pytest
 from api.schemas import Problem
 from api.views.answers import RunAnswer
 from tests.support.patience import wait_until
-from tests.support.servers.command_call import call
+from tests.support.servers.commands.call import call
 from tests.support.servers.documented import documented
 from tests.support.servers.server_process import ServerProcess, serving
 

@@ -4,11 +4,16 @@ import json
 import logging
 import sys
 from textwrap import indent
+from traceback import format_tb
 from typing import Any, Literal
 
 from graph.state.wording import printable, rfc3339
+from graph.telemetry.observer import AboutRuns
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+#: What says something of the line and not of what it is about.
+_ABOUT_THE_LINE = frozenset({"quotes"})
 
 
 class TextFormatter(logging.Formatter):
@@ -19,13 +24,13 @@ class TextFormatter(logging.Formatter):
         words += [f"{name}={_value(value)}" for name, value in _fields(record).items()]
         line = " ".join(words)
         if record.exc_info:  # indented, so that no line of it can pass for one of the log
-            trace = printable(self.formatException(record.exc_info), keep="\n")
+            trace = printable(_traceback(self, record), keep="\n")
             line += "\n" + indent(trace, "    ", lambda _: True)
         return line
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line, `time`, `level` and `message` first."""
+    """One JSON object a line, as `docs/doors/logs.schema.json` describes it."""
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, Any] = {
@@ -36,20 +41,33 @@ class JsonFormatter(logging.Formatter):
             **_fields(record),
         }
         if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
+            line["exception"] = _traceback(self, record)
         return json.dumps(line, default=str).replace("\x7f", "\\u007f")
 
 
 def configure_logging(form: Literal["text", "json"], level: str) -> None:
     """Send every log line of this process to standard error in one form."""
     handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(AboutRuns())
     handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     logging.getLogger("runwright").setLevel(level.upper())
 
 
+def _traceback(formatter: logging.Formatter, record: logging.LogRecord) -> str:
+    """Without its words, unless debugged, where these may quote the input of a tool (`quotes`)."""
+    assert isinstance(record.exc_info, tuple)
+    kind, _, trace = record.exc_info
+    debugged = logging.getLogger("runwright").isEnabledFor(logging.DEBUG)
+    if kind is None or debugged or not getattr(record, "quotes", False):
+        return formatter.formatException(record.exc_info)
+    lines = ["Traceback (most recent call last):\n", *format_tb(trace), kind.__qualname__]
+    return "".join(lines)
+
+
 def _fields(record: logging.LogRecord) -> dict[str, Any]:
-    extra = {name: value for name, value in vars(record).items() if name not in _STANDARD}
+    left_out = _STANDARD | _ABOUT_THE_LINE
+    extra = {name: value for name, value in vars(record).items() if name not in left_out}
     return {name: value for name, value in extra.items() if value is not None}
 
 

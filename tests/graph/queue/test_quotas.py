@@ -9,8 +9,8 @@ import pytest
 
 from graph.commands.fork import Edits
 from graph.commands.retry import RetryRequest
+from graph.queue.quotas import NoRoom, PostRate, Quotas, RunUsedUp, TooManyPosts
 from graph.runs.accept import AlreadyAccepted
-from graph.runs.quotas import NoRoom, PostRate, Quotas, RunUsedUp, TooManyPosts
 from graph.service import Runs
 from graph.state import DEFAULT_LIMITS
 from graph.state.row import NO_QUOTA, IdempotencyKey, Kept, Quota, RunRow

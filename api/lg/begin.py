@@ -1,0 +1,282 @@
+"""From a request to a run: begun anew, gone on with, answered, or forked from a checkpoint."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from weakref import WeakValueDictionary
+
+from api.errors.protocol import AssistantNotFound, NothingAsked, ThreadBusy, unprocessable
+from api.lg.frames import END, MODES, Position
+from api.lg.history import ThreadHistory, opened
+from api.lg.messages import SettledMessages, prompt_of
+from api.lg.questions import answer
+from api.lg.requests import NO_RECURSION_LIMIT, Choices, RunBody, as_text
+from api.lg.views import ASSISTANT_ID, GRAPH
+from graph.commands.fork import EDITED, Edits
+from graph.commands.retry import RetryRequest
+from graph.record.record import Record
+from graph.runs.choice import RunOptions
+from graph.runs.threads import ThreadNotFound
+from graph.service import Runs
+from graph.state import RunState, marks, question_of
+from graph.state.status import SETTLED
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A run that was told to go: `after` is what happened to it before that; None of a new one."""
+
+    record: Record
+    after: Position | None = None
+
+    @property
+    def run_id(self) -> str:
+        """The id of the run."""
+        return self.record["run_id"]
+
+    @property
+    def thread_id(self) -> str:
+        """The thread that it belongs to."""
+        return self.record["thread_id"]
+
+
+@dataclass
+class Beginner:
+    """Begins runs for callers; one thread's one after the other, where one may be refused."""
+
+    settled: SettledMessages
+    _locks: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)
+
+    async def begin(
+        self, runs: Runs, body: RunBody, thread_id: str | None, *, owner: str, by: str
+    ) -> Begun:
+        """Let a run begin or go on as a request says.
+
+        Raises `Unprocessable`, `AssistantNotFound`, `ThreadNotFound`, `ThreadBusy`,
+        `NothingAsked`, and what `Runs.start`, `Runs.fork`, `Runs.retry` and decisions raise.
+        """
+        check_assistant(body.assistant_id)
+        _check(body)
+        choices = _choices(body, thread_id)
+        prompt = _prompt(body.input)
+        place = _checkpoint(body, choices, thread_id)
+        if thread_id is None:
+            if body.command is not None and body.command.resume is not None:
+                raise unprocessable("command.resume", "names no thread, so that nothing is asked")
+            if place is not None:
+                raise unprocessable("checkpoint", "goes with a thread")
+            return await _start(runs, body, choices, prompt, None, by=by, owner=owner)
+        async with self._alone(thread_id):
+            return await self._on_thread(
+                runs, body, choices, prompt, place, thread_id, owner=owner, by=by
+            )
+
+    async def _on_thread(
+        self,
+        runs: Runs,
+        body: RunBody,
+        choices: Choices,
+        prompt: str | None,
+        place: str | None,
+        thread_id: str,
+        *,
+        owner: str,
+        by: str,
+    ) -> Begun:
+        try:
+            thread = await opened(runs, thread_id, self.settled, owner=owner)
+        except ThreadNotFound:
+            if body.if_not_exists != "create":
+                raise
+            if not await runs.threads.open(thread_id, {}, owner=owner):
+                raise  # it is another's
+            thread = await opened(runs, thread_id, self.settled, owner=owner)
+        if body.command is not None and body.command.resume is not None:
+            if prompt is not None:
+                raise unprocessable("input", "goes without a command that resumes")
+            return await _answered(runs, thread, body.command.resume, by=by, owner=owner)
+        head = thread.head
+        if body.multitask_strategy == "reject" and head and head[1] not in SETTLED:
+            raise ThreadBusy(*head)
+        if place is not None and not (prompt is None and await thread.rests_at(place)):
+            return await _forked(runs, body, choices, thread, place, prompt, by=by, owner=owner)
+        if prompt is None:
+            return await _continued(runs, thread, by=by, owner=owner)
+        return await _start(runs, body, choices, prompt, thread_id, by=by, owner=owner)
+
+    @asynccontextmanager
+    async def _alone(self, thread_id: str) -> AsyncIterator[None]:
+        lock = self._locks.setdefault(thread_id, asyncio.Lock())
+        async with lock:
+            yield
+
+
+def check_assistant(name: str) -> None:
+    """Raises `AssistantNotFound` for what is neither the assistant's id nor its graph's name."""
+    if name not in (GRAPH, ASSISTANT_ID):
+        raise AssistantNotFound(name)
+
+
+def check_modes(modes: list[str]) -> list[str]:
+    """The modes that are streamed; `values` where none are said. Raises `Unprocessable`."""
+    for mode in modes:
+        if mode not in MODES:
+            raise unprocessable("stream_mode", f"{mode[:60]!r} is none of {', '.join(MODES)}")
+    return modes or ["values"]
+
+
+def _check(body: RunBody) -> None:
+    """Raises `Unprocessable` for what no run here can be given."""
+    check_modes(body.stream_mode)
+    if body.multitask_strategy not in ("enqueue", "reject"):
+        words = "is enqueue or reject: what a run has done stays done"
+        raise unprocessable("multitask_strategy", words)
+    if body.on_completion == "delete":
+        raise unprocessable("on_completion", "runs are kept; DELETE removes one")
+    if body.durability == "exit" or body.checkpoint_during is False:
+        raise unprocessable("durability", "is sync: every step is stored before the next begins")
+    limit = body.config.recursion_limit
+    if limit is not None and limit < NO_RECURSION_LIMIT:
+        words = f"the server's limits hold; it may be {NO_RECURSION_LIMIT} or more, which is none"
+        raise unprocessable("config.recursion_limit", words)
+
+
+def _choices(body: RunBody, thread_id: str | None) -> Choices:
+    configured, context = body.config.configurable, body.context or Choices()
+    for name in Choices.model_fields:
+        said = getattr(configured, name), getattr(context, name)
+        if None not in said and said[0] != said[1]:
+            raise unprocessable(f"context.{name}", f"is another in config.configurable.{name}")
+        if said[0] is None and said[1] is not None:
+            configured = configured.model_copy(update={name: said[1]})
+    if configured.thread_id is not None and configured.thread_id != thread_id:
+        raise unprocessable("config.configurable.thread_id", "is not the thread of this call")
+    return configured
+
+
+def _checkpoint(body: RunBody, choices: Choices, thread_id: str | None) -> str | None:
+    named = body.checkpoint
+    if named and named.thread_id and named.thread_id != thread_id:
+        raise unprocessable("checkpoint.thread_id", "is not the thread of this call")
+    said = (body.checkpoint_id, named.checkpoint_id if named else None, choices.checkpoint_id)
+    given = {one for one in said if one is not None}
+    if len(given) > 1:
+        raise unprocessable("checkpoint_id", "is another than that of the checkpoint")
+    return next(iter(given), None)
+
+
+def _prompt(given: Any) -> str | None:
+    """The task of an input, None without one. Raises `Unprocessable`."""
+    if given is None:
+        return None
+    if not isinstance(given, dict):
+        raise unprocessable("input", 'is {"prompt": …} or {"messages": […]}')
+    given = {name: value for name, value in given.items() if value is not None}
+    if unknown := [name for name in given if name not in ("prompt", "messages")]:
+        raise unprocessable(f"input.{unknown[0][:60]}", "is not supported: prompt or messages is")
+    if len(given) != 1:
+        raise unprocessable("input", "has either a prompt or messages")
+    if "prompt" in given:
+        if not isinstance(given["prompt"], str):
+            raise unprocessable("input.prompt", "must be text")
+        return given["prompt"]
+    try:
+        return prompt_of(given["messages"])
+    except ValueError as error:
+        raise unprocessable("input.messages", str(error)) from None
+
+
+def _options(body: RunBody, choices: Choices) -> RunOptions:
+    return RunOptions(
+        model=choices.model,
+        instructions=choices.instructions,
+        tools=choices.tools,
+        answer=choices.answer,
+        webhook=body.webhook,
+        metadata=as_text({**body.config.metadata, **body.metadata}),
+    )
+
+
+def is_edited(state: RunState) -> bool:
+    """Whether a run waits to go on from a state that somebody edited, and asks nothing else."""
+    return (
+        EDITED in state.get("metadata", {})
+        and question_of(state) is None
+        and not marks(state, "approved")
+    )
+
+
+async def _start(
+    runs: Runs,
+    body: RunBody,
+    choices: Choices,
+    prompt: str | None,
+    thread_id: str | None,
+    *,
+    by: str,
+    owner: str,
+) -> Begun:
+    if prompt is None:
+        raise unprocessable("input", 'is {"prompt": …} or {"messages": […]}')
+    record = await runs.start(
+        prompt,
+        owner=owner,
+        approve="always" if choices.approve else None,
+        options=_options(body, choices),
+        thread_id=thread_id,
+        by=by,
+    )
+    return Begun(record)
+
+
+async def _answered(runs: Runs, thread: ThreadHistory, given: Any, *, by: str, owner: str) -> Begun:
+    if thread.head is None:
+        raise NothingAsked("the thread has no run, and asks nothing")
+    state = await thread.state(thread.head[0])
+    if state["status"] != "waiting":
+        raise NothingAsked(f"run {state['run_id']} of the thread is {state['status']}")
+    told = await runs.get(state["run_id"], owner=owner)
+    record = await answer(runs, state, given, by=by, owner=owner)
+    return Begun(record, Position(told["last_event_id"], END))
+
+
+async def _forked(
+    runs: Runs,
+    body: RunBody,
+    choices: Choices,
+    thread: ThreadHistory,
+    checkpoint_id: str,
+    prompt: str | None,
+    *,
+    by: str,
+    owner: str,
+) -> Begun:
+    options = _options(body, choices)
+    if options != RunOptions() or choices.approve:
+        words = "a run from a checkpoint has what the run of the checkpoint was given"
+        raise unprocessable("config", words)
+    place = await thread.find(checkpoint_id)
+    edits = Edits(prompt=prompt, anew=prompt is not None)
+    record = await runs.fork(
+        place.run_id, checkpoint_id, edits, owner=owner, thread_id=thread.thread_id, by=by
+    )
+    return Begun(record)
+
+
+async def _continued(runs: Runs, thread: ThreadHistory, *, by: str, owner: str) -> Begun:
+    """Let the thread go on where it stands: with its last run, if that failed or was cancelled."""
+    if thread.head is None:
+        raise unprocessable("input", "the thread has nothing to go on with: give an input")
+    run_id, status = thread.head
+    if status == "waiting":
+        state = await thread.state(run_id)
+        if not is_edited(state):
+            raise NothingAsked(f"run {run_id} of the thread waits for an answer, as command.resume")
+        return await _answered(runs, thread, True, by=by, owner=owner)
+    if status not in ("failed", "cancelled"):
+        raise unprocessable("input", f"run {run_id} of the thread is {status}: give an input")
+    told = await runs.get(run_id, owner=owner)
+    record = await runs.retry(run_id, RetryRequest(), by=by, owner=owner)
+    return Begun(record, Position(told["last_event_id"], END))

@@ -1,0 +1,241 @@
+"""What a stream tells of one step of a run, from one stored state to the next.
+
+All but the parts of an answer is a function of the two states, so that it can be told again from
+the record, under the same ids.
+"""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic_core import to_json
+
+from api.errors.protocol import unprocessable
+from api.lg.messages import Message, ai, answer_id, final, messages_of
+from api.lg.questions import question
+from api.lg.views import OURS, RUN_STATUS, error_of, values_of
+from graph.record.events import Event
+from graph.state import RunState, new_run, split
+from graph.state.rounds import is_called
+from graph.state.status import SETTLED
+from tools.registry import Tool
+
+#: What can be streamed, and how it is told again: of the others, clients are told that they are
+#: not supported.
+MODES = ("values", "updates", "messages-tuple", "messages", "custom", "lifecycle")
+
+#: Places of what is told at one number of events, in this order.
+LIFECYCLE, UPDATES, FIRST_MESSAGE = 1, 2, 3
+VALUES, ERROR, END, PARTS = 900, 998, 999, 1_000
+
+
+@dataclass(frozen=True, order=True)
+class Position:
+    """Where a reader is: after so many events of the run, and so many things told there.
+
+    From `PARTS` on the place says how many characters of the answer were told.
+    """
+
+    events: int
+    place: int
+
+    def __str__(self) -> str:
+        return f"{self.events}-{self.place}"
+
+    @classmethod
+    def read(cls, text: str) -> "Position | None":
+        """The position that a reader names; None for all from the beginning.
+
+        Raises `Unprocessable`.
+        """
+        if text in ("", "-1"):
+            return None
+        events, _, place = text.partition("-")
+        if not (events.isascii() and events.isdigit() and place.isascii() and place.isdigit()):
+            raise unprocessable("last-event-id", "is the id of an event of this run, or -1")
+        return cls(int(events[:9]), int(place[:9]))
+
+
+#: Before everything.
+BEGINNING = Position(0, 0)
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One event of a stream; one without a position is live only."""
+
+    event: str
+    data: Any
+    at: Position | None = None
+
+    def encoded(self, of: str = "") -> bytes:
+        """The event on the wire; `of` comes before its id."""
+        number = f"id: {of}{self.at}\n" if self.at else ""
+        return f"{number}event: {self.event}\ndata: ".encode() + to_json(self.data) + b"\n\n"
+
+
+@dataclass
+class Answering:
+    """How much of a run's answer a reader has been told."""
+
+    said: str = ""
+    known: int = 0  # characters, of who comes again
+    beginnings: int = 1
+
+    @property
+    def count(self) -> int:
+        """Characters."""
+        return self.known + len(self.said)
+
+
+@dataclass
+class Teller:
+    """What a reader of a run is told, who has asked for these modes."""
+
+    modes: Collection[str]
+    tools: Mapping[str, Tool]
+    thread_id: str
+    earlier: Sequence[Message] = ()
+    answering: Answering = field(default_factory=Answering)
+
+    def step(
+        self, before: RunState | None, state: RunState, number: int, events: Sequence[Event]
+    ) -> Iterator[Frame]:
+        """What is told of a state with so many events, and of the `events` that led to it."""
+        if "custom" in self.modes:
+            for event in events:
+                yield Frame("custom", event, Position(event["id"], 0))
+        if "lifecycle" in self.modes and (told := _lifecycle(before, state)):
+            yield Frame("lifecycle", told, Position(number, LIFECYCLE))
+        if "updates" in self.modes and before is not None:
+            node = next((event["node"] for event in events if event["node"]), None)
+            if node is not None and (changed := update_of(before, state)):
+                yield Frame("updates", {node: changed}, Position(number, UPDATES))
+        yield from self._messages(before, state, number)
+        asked = question(state, self.tools)
+        if "updates" in self.modes and asked:
+            yield Frame("updates", {"__interrupt__": [asked]}, Position(number, VALUES - 1))
+        if "values" in self.modes:
+            values = values_of(state, [*self.earlier, *messages_of(state)], self.tools)
+            yield Frame("values", values, Position(number, VALUES))
+
+    def _messages(self, before: RunState | None, state: RunState, number: int) -> Iterator[Frame]:
+        if not {"messages", "messages-tuple"} & {*self.modes}:
+            return
+        known = {message["id"]: message for message in messages_of(before)} if before else {}
+        for place, message in enumerate(messages_of(state), start=FIRST_MESSAGE):
+            if message["type"] == "human" or known.get(message["id"]) == message:
+                continue
+            at = Position(number, min(place, VALUES - 2))
+            if state["status"] not in SETTLED or message["id"] != answer_id(state):
+                yield from self.message(message, at)
+            elif rest := self._rest(state):
+                yield from self.message(rest, at)
+
+    def _rest(self, state: RunState) -> Message | None:
+        """What of the answer was not told: all of it, or what is left of its parts."""
+        whole = final(state)
+        told = self.answering
+        text = whole["content"]
+        if not told.count:
+            return whole
+        if told.beginnings > 1 or not text[told.known :].startswith(told.said):
+            return {**whole, "id": f"{whole['id']}-whole"}
+        left = text[told.count :]
+        return chunk(whole["id"], left) if left else None
+
+    def message(self, message: Message, at: Position | None) -> Iterator[Frame]:
+        """A message in the forms that were asked for."""
+        node = {"ai": "plan", "tool": "execute_step"}.get(message["type"], "finalize")
+        known = {**OURS, "thread_id": self.thread_id, "langgraph_node": node}
+        if "messages-tuple" in self.modes:
+            yield Frame("messages", [message, known], at)
+        if "messages" in self.modes:
+            if message["type"] == "AIMessageChunk":
+                said = self.answering.said
+                message = ai(message["id"], said or message["content"])
+                yield Frame("messages/partial", [message], at)
+            else:
+                yield Frame("messages/metadata", {message["id"]: {"metadata": known}}, None)
+                yield Frame("messages/complete", [message], at)
+
+    def part(self, state: RunState, text: str, offset: int, number: int) -> Iterator[Frame]:
+        """The next words of an answer that is being given, unless the reader has them."""
+        told = self.answering
+        if offset == 0 and told.count and told.said:
+            told.said, told.known, told.beginnings = "", 0, told.beginnings + 1
+        if offset > told.count:
+            return  # something was missed: the whole comes at the end
+        text = text[told.count - offset :]
+        if not text:
+            return
+        told.said += text
+        name = answer_id(state)
+        if told.beginnings > 1:
+            name = f"{name}-{told.beginnings}"
+        at = Position(number, PARTS + told.count) if told.beginnings == 1 else None
+        yield from self.message(chunk(name, text), at)
+
+
+def chunk(name: str, text: str) -> Message:
+    """A part of a message of ours."""
+    return {**ai(name, text), "type": "AIMessageChunk", "tool_call_chunks": []}
+
+
+def _lifecycle(before: RunState | None, state: RunState) -> dict[str, Any] | None:
+    if before is not None and before["status"] == state["status"]:
+        return None
+    told = {"pending": "started", "waiting": "interrupted", "cancelled": "interrupted"}
+    event: str = told.get(state["status"], state["status"])
+    error = error_of(state)
+    return {
+        "event": event,
+        "namespace": [],
+        "run_id": state["run_id"],
+        **({"error": error["message"]} if error else {}),
+    }
+
+
+def ending(state: RunState, number: int) -> Iterator[Frame]:
+    """What a stream closes with, of a run that has ended or waits."""
+    if error := error_of(state):
+        yield Frame("error", error, Position(number, ERROR))
+    told = {"run_id": state["run_id"], "status": RUN_STATUS[state["status"]]}
+    yield Frame("end", told, Position(number, END))
+
+
+def update_of(before: RunState, state: RunState) -> dict[str, Any]:
+    """What of the channels is not as it was: of the log what was added, of `run` what changed."""
+    old, new = split(before), split(state)
+    changed = {name: value for name, value in new.items() if name not in old or old[name] != value}
+    if "log" in changed:
+        changed["log"] = new["log"][len(old.get("log", ())) :]
+    if "run" in changed:
+        changed["run"] = {
+            name: value
+            for name, value in new["run"].items()
+            if name not in old["run"] or old["run"][name] != value
+        }
+    return changed
+
+
+def accepted(state: RunState) -> RunState:
+    """A run as it was when it was accepted: what comes before all of its checkpoints."""
+    first = new_run(
+        state["prompt"],
+        run_id=state["run_id"],
+        owner=state["owner"],
+        limits=state["limits"],
+        created_at=state["created_at"],
+        budget=state.get("budget"),
+        approve=state.get("approve", "never"),
+        choice=state.get("choice"),
+        metadata=state.get("metadata"),
+        thread_id=state.get("thread_id"),
+    )
+    return {**first, "log": []}
+
+
+def is_seed(state: RunState) -> bool:
+    """Whether a run was given a state to begin with, which is its first checkpoint."""
+    return state.get("forked_from") is not None or is_called(state)

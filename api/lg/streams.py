@@ -1,0 +1,178 @@
+"""Streams of runs: what the record tells from where a reader is, and then each step as it comes."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
+from typing import Any, TypeVar
+
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from api.lg.frames import BEGINNING, END, PARTS, Frame, Position, Teller, accepted, ending, is_seed
+from api.streams.sse import HEADERS, unless_gone
+from graph.record.events import events
+from graph.runs.watch import RunSubscription
+from graph.service import Runs
+from graph.state import RunState, whole
+
+T = TypeVar("T")
+
+#: What says that a stream is alive; clients do not take it for an event.
+HEARTBEAT = b": heartbeat\n\n"
+
+
+class Reading:
+    """One reader of a run, from a position on; None is the beginning.
+
+    It is told the run's id first unless it `knows` that, since it comes again. What it is told has
+    ids that begin with `of`.
+    """
+
+    def __init__(
+        self,
+        runs: Runs,
+        teller: Teller,
+        run_id: str,
+        after: Position | None,
+        *,
+        knows: bool = False,
+        of: str = "",
+    ) -> None:
+        self._runs = runs
+        self._of = of
+        self._knows = knows
+        self._teller = teller
+        self._run_id = run_id
+        self._place = after or BEGINNING
+        self._last: RunState | None = None
+        self._number = 0
+
+    async def frames(
+        self, subscription: RunSubscription, heartbeat: float
+    ) -> AsyncGenerator[bytes, None]:
+        """What is told until the run has ended, or waits; nothing at a heartbeat's time is one.
+
+        It breaks off without an end where the process is ending.
+        """
+        if not self._knows:
+            told = {"run_id": self._run_id, "attempt": 1}
+            yield Frame("metadata", told, self._place).encoded(self._of)
+        if self._place.place >= PARTS:
+            self._teller.answering.known = self._place.place - PARTS
+        states = subscription.keep_states()
+        due = await self._past(subscription)
+        seen = spoken = 0
+        while True:
+            for number, state in due:
+                yield self._step(number, state, subscription)
+            due, seen = states[seen:], len(states)
+            if due:
+                continue
+            if self._last is not None and self._is_over(subscription):
+                yield self._encoded(ending(self._last, self._number))
+                return
+            # Before it is told, since more may be said meanwhile.
+            words, spoken = self._parts(subscription, spoken), subscription.spoken
+            yield words
+            if subscription.closed:
+                return
+            happening = subscription.after(self._number, None, spoken)
+            if not await within(happening, heartbeat):
+                yield HEARTBEAT
+
+    @property
+    def place(self) -> Position:
+        """Where the reader is at the end of what it was told."""
+        return Position(self._number, END) if self._number else self._place
+
+    async def _past(self, subscription: RunSubscription) -> Sequence[tuple[int, RunState]]:
+        """The states that were stored before it was watched, as far as they are to be told."""
+        state = subscription.state
+        assert state is not None
+        if len(subscription.events) == 1:
+            return []
+        snapshots = await self._runs.threads.snapshots(self._run_id)
+        found = [whole(snapshot.values) for snapshot in reversed(snapshots)]
+        found = [one for one in found if one.get("status")]
+        if not is_seed(state):
+            found.insert(0, accepted(state))
+        return [(len(events(one)), one) for one in found]
+
+    def _step(self, number: int, state: RunState, subscription: RunSubscription) -> bytes:
+        """What is to be told of a state, if it is a later one."""
+        if number <= self._number:
+            return b""
+        if number == 1 and not is_seed(state):
+            state = accepted(state)  # what went before it is added when it begins
+        before, since = self._last, self._number
+        self._last, self._number = state, number
+        if number < self._place.events:
+            return b""
+        if self._place.events < number and self._place.place >= PARTS:
+            self._teller.answering.known = self._place.place - PARTS
+        happened = subscription.events[since:number]
+        return self._encoded(self._teller.step(before, state, number, happened))
+
+    def _encoded(self, frames: Iterable[Frame]) -> bytes:
+        """Those that the reader has not been told."""
+        due = (one for one in frames if one.at is None or one.at > self._place)
+        return b"".join(one.encoded(self._of) for one in due)
+
+    def _parts(self, subscription: RunSubscription, spoken: int) -> bytes:
+        if subscription.spoken == spoken or self._last is None:
+            return b""
+        told: list[Frame] = []
+        for delta in subscription.deltas_after(spoken):
+            told += self._teller.part(self._last, delta["text"], delta["offset"], self._number)
+        return self._encoded(told)
+
+    def _is_over(self, subscription: RunSubscription) -> bool:
+        """Whether the end was told of all that there is."""
+        return subscription.settled_or_waiting and self._number >= len(subscription.events)
+
+
+async def within(happening: Awaitable[Any], seconds: float) -> bool:
+    """Whether it happened in so many seconds."""
+    try:
+        async with asyncio.timeout(seconds):
+            await happening
+    except TimeoutError:
+        return False
+    return True
+
+
+class EventStream(Response):
+    """Answers with a stream for as long as its client stays.
+
+    `left` is called where the client goes before the end. What `open` raises ahead of the first
+    event is answered as any other error.
+    """
+
+    def __init__(
+        self,
+        messages: AsyncGenerator[bytes, None],
+        headers: dict[str, str],
+        left: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        super().__init__()
+        self._messages = messages
+        self._places = headers
+        self._left = left
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, as ASGI has it."""
+        try:
+            if not await unless_gone(receive, self._stream(send)) and self._left:
+                await asyncio.shield(self._left())
+        finally:
+            await self._messages.aclose()
+
+    async def _stream(self, send: Send) -> bool:
+        first = await anext(self._messages, b"")
+        named = [(name.encode(), value.encode()) for name, value in self._places.items()]
+        await send({"type": "http.response.start", "status": 200, "headers": [*HEADERS, *named]})
+        await send({"type": "http.response.body", "body": first, "more_body": True})
+        async for part in self._messages:
+            if part:
+                await send({"type": "http.response.body", "body": part, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+        return True

@@ -1,0 +1,1 @@
+"""What it costs to replay a recorded run."""

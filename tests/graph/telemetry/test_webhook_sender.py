@@ -1,0 +1,218 @@
+"""One endpoint never holds up another: not by a bad address, a fault of ours, or being slow."""
+
+import asyncio
+import base64
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, closing
+
+import pytest
+
+from graph.settings.configured import WebhookSettings, is_address
+from graph.state import RunState, new_run
+from graph.storage.open import open_storage
+from graph.storage.storage import Storage
+from graph.telemetry import webhooks
+from graph.telemetry.metrics import Metrics
+from tests.support.checkout import ROOT
+from tests.support.patience import patience
+from tests.support.runs.fake_runs import LIMITS
+from tests.support.servers.server_process import environment
+
+SECRET = f"whsec_{base64.b64encode(bytes(32)).decode()}"
+
+
+@pytest.fixture
+async def storage(tmp_path) -> AsyncIterator[Storage]:
+    async with open_storage(f"sqlite:///{tmp_path}/runs.db") as storage:
+        yield storage
+
+
+@pytest.fixture
+def put(tmp_path) -> Callable[..., None]:
+    """Puts messages into the outbox, each as its run and endpoint, in this order."""
+
+    def put(*messages: tuple[str, str], at: float | None = None) -> None:
+        with closing(sqlite3.connect(tmp_path / "runs.db", isolation_level=None)) as connection:
+            connection.executemany(
+                "INSERT INTO outbox (run_id, endpoint, status, at, due)"
+                " VALUES (?, ?, 'failed', ?, 0)",
+                [(*one, time.time() if at is None else at) for one in messages],
+            )
+
+    return put
+
+
+class Endpoint:
+    """Takes what is posted to it; it answers that, or never."""
+
+    def __init__(self, *, answers: bool) -> None:
+        self.answers = answers
+        self.asked = 0
+        self.host = ""
+        self._changed = asyncio.Event()
+        self._over = asyncio.Event()
+
+    @asynccontextmanager
+    async def listening(self) -> AsyncIterator["Endpoint"]:
+        async with await asyncio.start_server(self._serve, "127.0.0.1", 0) as server:
+            self.host = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+            try:
+                yield self
+            finally:
+                self._over.set()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        self.asked += 1
+        self._changed.set()
+        if self.answers:
+            writer.write(b"HTTP/1.1 204 \r\nconnection: close\r\n\r\n")
+        else:
+            await self._over.wait()
+        writer.close()
+
+    async def until(self, asked: int) -> None:
+        async with asyncio.timeout(patience()):
+            while self.asked < asked:
+                self._changed.clear()
+                await self._changed.wait()
+
+
+async def _read(run_id: str) -> RunState:
+    if run_id == "broken":
+        raise ZeroDivisionError
+    return new_run("x", run_id=run_id, owner="default", limits=LIMITS, created_at=0.0)
+
+
+@asynccontextmanager
+async def posting(storage: Storage, *urls: str) -> AsyncIterator[asyncio.Event]:
+    """Post to these addresses; what it yields is set where a record has changed."""
+    changed = asyncio.Event()
+    configured = [
+        WebhookSettings.model_construct(url=url, secret_env="S", allow_private=True) for url in urls
+    ]
+    endpoints = webhooks.make_endpoints(configured, {"S": SECRET})
+    sender = webhooks.WebhookSender(storage, endpoints, Metrics(), _read, lambda _: changed.set())
+    async with webhooks.sending(sender):
+        yield changed
+
+
+async def failures(storage: Storage, run_id: str, changed: asyncio.Event) -> Sequence[str]:
+    """Why what was to be posted of a run was not, once a record has changed."""
+    async with asyncio.timeout(patience()):
+        await changed.wait()
+    return [one.failure for one in await storage.outbox.undelivered(run_id)]
+
+
+@pytest.mark.parametrize(
+    ("run_id", "bad"),
+    [
+        ("odd", "http://a..b/x"),
+        ("odd", f"http://{'a' * 64}.example/x"),
+        ("odd", "http://\U00010c92.example/x"),
+        ("broken", "http://127.0.0.1:9/x"),
+    ],
+)
+async def test_one_bad_endpoint_is_put_off_and_holds_up_nobody(storage, put, run_id, bad):
+    async with Endpoint(answers=True).listening() as good:
+        put((run_id, bad), ("fine", f"{good.host}/hook"))
+        async with posting(storage, bad, f"{good.host}/hook") as changed:
+            await good.until(1)
+            [failure] = await failures(storage, run_id, changed)
+            put(("later", f"{good.host}/hook"))
+        async with posting(storage, bad, f"{good.host}/hook"):
+            await good.until(2)
+
+    assert failure in ("its address cannot be asked", "ZeroDivisionError") or "found" in failure
+
+
+async def test_a_slow_host_is_asked_a_few_times_at_once_and_holds_up_nobody(storage, put):
+    slow, good = Endpoint(answers=False), Endpoint(answers=True)
+    async with slow.listening(), good.listening():
+        put(*[(f"{n}", f"{slow.host}/hook") for n in range(50)])
+        put(*[(f"own {n}", f"{slow.host}?run={n}") for n in range(50)])
+        put(("fine", f"{good.host}/hook"), ("fine", f"{good.host}"))
+        async with posting(storage, f"{slow.host}/hook", f"{good.host}/hook"):
+            await good.until(2)
+            await slow.until(webhooks.PER_HOST)
+            assert slow.asked == webhooks.PER_HOST
+
+
+async def test_the_time_for_one_attempt_includes_the_look_up_of_its_host(storage, put, monkeypatch):
+    async def never(*_: object, **__: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", never)
+    monkeypatch.setattr(webhooks, "TIMEOUT", 0.01)
+    put(("slow", "http://hooks.example/x"))
+    async with posting(storage, "http://hooks.example/x") as changed:
+        assert await failures(storage, "slow", changed) == ["it did not answer in time"]
+
+
+async def test_a_message_is_given_up_after_a_day(storage, put):
+    put(("old", "http://127.0.0.1:9/x"), at=time.time() - 86_400)
+    async with posting(storage, "http://127.0.0.1:9/x") as changed:
+        await failures(storage, "old", changed)
+        [told] = await storage.outbox.undelivered("old")
+
+    assert told.given_up
+
+
+async def test_what_stands_behind_an_earlier_message_is_not_what_is_due_next(storage, put):
+    put(("one", "http://a/x"), ("one", "http://a/x"), ("two", "http://a/x"))
+    outbox, now = storage.outbox, time.time()
+    first, other = await outbox.due(now, limit=9)
+    assert await outbox.next_due(after=now) is None
+    await outbox.postpone(first.number, until=now + 900, failure="x")
+    await outbox.postpone(first.number + 1, until=now + 300, failure="x")
+    await outbox.postpone(other.number, until=now + 600, failure="x")
+
+    assert await outbox.due(now, limit=9) == []
+    assert await outbox.next_due(after=now) == now + 600
+    await outbox.give_up(first.number, failure="x")
+    assert await outbox.next_due(after=now) == now + 300
+
+
+async def test_hosts_that_can_take_no_more_are_left_out(storage, put):
+    urls = ("http://a/x", "http://a", "http://a?x", "http://ab/x", "http://a:80/x")
+    put(*[(url, url) for url in urls])
+
+    async def left(*without: str) -> list[str]:
+        due = await storage.outbox.due(time.time(), limit=9, without=without)
+        return [one.endpoint for one in due]
+
+    assert await left("http://a/") == ["http://a?x", "http://ab/x", "http://a:80/x"]
+    assert await left(*map(webhooks._beginning, urls)) == []
+
+
+@pytest.mark.parametrize("url", ["http://a..b/", f"http://{'a' * 64}.example/", "http://.b/"])
+def test_a_host_that_no_name_can_have_is_refused(url):
+    assert not is_address(url)
+
+
+_LIST = """
+import sys
+from api.cli.command import run_command
+code = run_command(["list"])
+print("prometheus_client" in sys.modules, code)
+"""
+
+
+async def test_a_command_that_reads_needs_no_secret_and_loads_no_metrics(tmp_path):
+    async with open_storage(f"sqlite:///{tmp_path}/runs.db"):
+        pass  # it is made
+    hooks = '[{"url": "https://hooks.example/x", "secret_env": "NOT_SET"}]'
+    command = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", _LIST),
+        cwd=ROOT,
+        env=environment(tmp_path, webhooks=hooks, traces="otlp"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    out, err = await command.communicate()
+
+    assert out.decode() == "no runs\nFalse 0\n", err.decode()
