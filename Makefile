@@ -26,10 +26,16 @@ test: lint .venv/.dev       ## lint, types, and the tests that need neither Dock
 # so on both databases: some of them always, the others here, as slow ones.
 ON_POSTGRES := tests/api/routes tests/api/streams
 
+# What a server of databases has to do is tried on Debian's Postgres, too, where there is one: the other
+# is newer, and comes from a wheel.
+DEBIANS := $(lastword $(sort $(wildcard /usr/lib/postgresql/*/bin)))
+ON_DEBIANS := tests/graph/storage/postgres tests/graph/runs/killed/test_fleet.py
+
 # Properties once more, with all of their examples.
 test-rest: .venv/.dev .venv/.fuzz .venv/.client .venv/.kube ## what `make test` leaves out: deployment, installation, fuzzers, many kills and examples
 	TEST_EXAMPLES=all $(PYTEST) -m "not real_llm and (slow or hypothesis)" $(ARGS)
 	TEST_BACKEND=postgres $(PYTEST) -m "not real_llm and not slow and not sqlite" $(ON_POSTGRES) $(ARGS)
+	$(if $(DEBIANS),TEST_POSTGRES=$(DEBIANS) $(PYTEST) -m "not real_llm and not slow" $(ON_DEBIANS) $(ARGS))
 
 # One after the other, also with --jobs.
 test-all:                   ## both

@@ -79,8 +79,9 @@ def costs(database: Database, runs: int, workers: list[int]) -> Figures:
         kept_in, start, _ = systems[name]
         with start(count) as system:
             load(system, WARM)
-            for figure, value in _of_a_run(database, kept_in, system, runs).items():
-                figures[f"{name}, {count}: {figure}"] = value
+            found = _of_a_run(database, kept_in, system, runs)
+        print(f"  {name}, {count}: {found}", flush=True)
+        figures |= {f"{name}, {count}: {figure}": value for figure, value in found.items()}
     ratios = {}
     for count in workers:
         mine = figures[f"ours, {count}: CPU-ms of servers and workers"]

@@ -1,4 +1,4 @@
-"""docs/doors/notebook.md tells the truth: its cells are executed, its outputs and names compared."""
+"""docs/doors/notebook.md tells the truth: its cells are executed, its outputs compared."""
 
 import ast
 import inspect

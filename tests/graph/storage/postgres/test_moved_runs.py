@@ -53,7 +53,8 @@ async def make(runs: Runs, number: int) -> None:
     """One run, of a kind that its number says, until it rests."""
     owner = OWNERS[number % len(OWNERS)]
     if number % UNFINISHED == 3:
-        run = await runs.start("add early, then pass gate a, then add late", owner=owner)
+        prompt = "add early to my list, then pass gate a, then add late to my list"
+        await runs.start(prompt, owner=owner)
         return
     match number % 10:
         case 0:
