@@ -18,6 +18,7 @@ from graph.commands.replay import Replays
 from graph.commands.resolve import Resolver
 from graph.commands.retry import Retrier, RetryRequest
 from graph.commands.threads import Threads
+from graph.drawing import draw
 from graph.models.daily_budget import Account, DailyBudget, DailyLimit, renewal
 from graph.queue.model_calls import ModelCalls
 from graph.queue.quotas import Quotas, Usage
@@ -71,21 +72,19 @@ class Runs:
         models = len(self._models)
         self._context = context
         self._storage, self._reader = context.storage, context.reader
-        self._executor = context.executor
         self.graph, self.tools, self.broadcaster = context.graph, context.tools, context.broadcaster
         self.settled = context.settled
         self._policy = policy
         self._daily_budget = daily_budget
         self._runner = Runner(context, models=models)
-        fleet, self._work = context.storage.fleet, work
-        self._fleet = FleetRuns(context, self._runner, fleet) if fleet else None
+        fleet = context.storage.fleet
+        self._fleet = FleetRuns(context, self._runner, fleet, work=work) if fleet else None
         orders: Orders = self._fleet or self._runner
         self._previews = PlanPreviews(context.graph, context.tools, policy.limits, models)
         self._acceptance = Acceptance(context, policy.quotas)
         self._tool_caller = ToolCaller(context, self._acceptance, policy)
-        expires = policy.approval_expires
         self._canceller = Canceller(context, orders, self._acceptance)
-        given: Any = {"approval_expires": expires, "models": ladder is not None}
+        given: Any = {"approval_expires": policy.approval_expires, "models": ladder is not None}
         self._retrier = Retrier(context, orders, self._acceptance, **given)
         self._forker = Forker(context, self._acceptance, **given)
         self._deletion, self.audit = Deletion(context), AuditTrail(context.storage)
@@ -104,11 +103,11 @@ class Runs:
     async def open(self, *, resume_unfinished: bool) -> None:
         """Begin to execute; with `resume_unfinished` also what an earlier process left."""
         if self._fleet:
-            await self._fleet.open(work=self._work)
+            await self._fleet.open()
         else:
             if resume_unfinished:
                 await self._runner.queue_unfinished()
-            self._executor.start(self._runner.execute, self._context.live.release)
+            self._context.executor.start(self._runner.execute, self._context.live.release)
         if resume_unfinished:
             self.approval_gate.start_sweeping(self._policy.approval_expires)
         self._acceptance.ready = True
@@ -123,7 +122,7 @@ class Runs:
         if self._fleet:
             await self._fleet.stop_taking()
         self._runner.drain()
-        await self._executor.stop(grace)
+        await self._context.executor.stop(grace)
         if self._fleet:
             await self._fleet.close()
         await self._runner.close()
@@ -396,3 +395,7 @@ class Runs:
         with self._storage.available():
             found = await self._storage.index.search(owner, search)
         return found_page(found, search, owner=owner)
+
+    def mermaid(self) -> str:
+        """The graph as a mermaid drawing."""
+        return draw(self.graph).mermaid

@@ -32,6 +32,13 @@ def namespace(kind: str, owner: str) -> tuple[str, str]:
     return (kind, label)
 
 
+class Outdated(Exception):
+    """What an effect has read was changed by another process meanwhile; nothing was written.
+
+    Raised by stores that processes share, of a batch with a receipt.
+    """
+
+
 #: What the store has the receipts of effects under.
 RECEIPTS = "receipts"
 
@@ -42,19 +49,23 @@ async def once(call: ToolCall, effect: Effect[T], *, among: str = "") -> T:
     `effect` reads what it needs and returns its output and the writes. No other effect of the owner
     under the same name `among` (default: one name for all) runs in between. The receipt goes in
     the same batch as the writes; a step that has one gets its stored output, with no second effect.
+    Where processes share the store, `effect` is called again if another one came between.
     A cancellation during the write is raised when the write has ended.
     """
     receipts = namespace(RECEIPTS, call.owner)
     async with _lock(call.owner, among):
-        receipt = await call.store.aget(receipts, call.step_key)
-        if receipt is not None:
-            return cast("T", copy.deepcopy(receipt.value["output"]))
-        output, writes = await effect()
-        stored = {"output": copy.deepcopy(output)}
-        await _finish(
-            call.store.abatch([*writes, PutOp(receipts, call.step_key, stored, index=False)])
-        )
-        return output
+        while True:
+            receipt = await call.store.aget(receipts, call.step_key)
+            if receipt is not None:
+                return cast("T", copy.deepcopy(receipt.value["output"]))
+            output, writes = await effect()
+            stored = {"output": copy.deepcopy(output)}
+            written = [*writes, PutOp(receipts, call.step_key, stored, index=False)]
+            try:
+                await _finish(call.store.abatch(written))
+            except Outdated:
+                continue
+            return output
 
 
 # Calls whose effect may happen at every call: a receipt is stored before the tool is entered, and

@@ -32,7 +32,6 @@ from api.views.findings import (
     storage_finding,
     tool_findings,
 )
-from graph.drawing import draw
 from graph.settings import Settings, setting_values
 from graph.settings.keys import without_secrets
 from graph.state.wording import Time, counted, doc, rfc3339
@@ -168,7 +167,7 @@ _PROVEN = {
 @router.get("/graph", tags=["server"], response_class=PlainTextResponse, responses=problems())
 async def draw_graph(runs: RunsDep) -> str:
     """The graph that executes every run, as Mermaid text."""
-    return draw(runs.graph).mermaid
+    return runs.mermaid()
 
 
 @router.get("/health", tags=["health"], responses=problems())

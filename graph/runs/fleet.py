@@ -71,13 +71,15 @@ class FleetRuns:
         runner: Runner,
         fleet: Fleet,
         make_heart: Callable[[int], Heart] | None = None,
+        *,
+        work: bool = True,
     ) -> None:
         self._context, self._runner = context, runner
         self._storage: Storage = context.storage
         self._executor, self._runs = context.executor, context.live
         self._jobs, self._notices = fleet.jobs, fleet.notices
         self._executions: dict[str, _Execution] = {}
-        self._stopping = False
+        self._work, self._stopping = work, False
         self._stack = AsyncExitStack()
         self._tasks: list[asyncio.Task[None]] = []
         self._orders: set[asyncio.Task[None]] = set()
@@ -86,11 +88,11 @@ class FleetRuns:
         self._speech = Speech(fleet, context.storage.errors)
         self._make_heart = make_heart or (lambda worker: Heart(fleet.other_jobs, worker))
 
-    async def open(self, *, work: bool) -> None:
+    async def open(self) -> None:
         """Begin to hear, and to take jobs if it is to `work`. Raises what the storage raises."""
         self._executor.start(self._execute, self._release)
         self._context.broadcaster.shared = True
-        if work:
+        if self._work:
             self._worker = JobWorker(
                 self._jobs,
                 self._make_heart,

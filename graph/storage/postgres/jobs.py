@@ -25,6 +25,9 @@ CHANNELS = tuple(f"procrastinate_queue_v1#{queue}" for queue in (RUNS, ORDERS))
 #: How Postgres names what `check_lease` raises: of a class that is none of its own.
 LEASE_LOST = "RUNLL"
 
+#: And what `note_written` raises.
+OUTDATED = "RUNOD"
+
 #: The advisory lock of who looks for jobs that nobody does.
 SWEEP = 4
 
@@ -34,6 +37,14 @@ LEASE_TABLES = f"""
         WHERE id = mine AND status = 'doing' AND attempts = at FOR SHARE;
         IF NOT FOUND THEN
             RAISE EXCEPTION 'the run was taken over' USING ERRCODE = '{LEASE_LOST}';
+        END IF;
+    END $$;
+    CREATE TABLE store_versions (prefix text COLLATE "C" PRIMARY KEY, version bigint NOT NULL);
+    CREATE FUNCTION note_written(place text, seen bigint) RETURNS void LANGUAGE plpgsql AS $$ BEGIN
+        INSERT INTO store_versions AS one VALUES (place, 1) ON CONFLICT (prefix)
+            DO UPDATE SET version = one.version + 1 WHERE seen IS NULL OR one.version = seen;
+        IF NOT FOUND THEN
+            RAISE EXCEPTION 'changed since it was read' USING ERRCODE = '{OUTDATED}';
         END IF;
     END $$;
     CREATE UNLOGGED TABLE answer_parts (

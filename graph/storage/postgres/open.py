@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
@@ -13,27 +12,24 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from graph.settings.keys import without_secrets
-from graph.state import Learned
-from graph.state.row import RunRow
-from graph.storage.fleet import Fleet, without_lease
+from graph.storage.fleet import Fleet
 from graph.storage.owned import DatabaseOwned, Owner, ServerAddress
 from graph.storage.postgres.checkpoints import PostgresSaver
 from graph.storage.postgres.connection import CONNECT_TIMEOUT, SCHEMA, PostgresReader, connecting
-from graph.storage.postgres.jobs import PostgresJobs, ordering, queueing
+from graph.storage.postgres.jobs import PostgresJobs
 from graph.storage.postgres.move import Moved, move
 from graph.storage.postgres.notices import PostgresNotices
-from graph.storage.postgres.ownership import Ownership, own
+from graph.storage.postgres.ownership import APPLICATION, Ownership, own
 from graph.storage.postgres.schema import migrate
-from graph.storage.postgres.search import LONGEST, SEARCHERS, look_up, row_of_words
+from graph.storage.postgres.search import LONGEST, SEARCHERS, PostgresIndex
+from graph.storage.postgres.shared import SharedIndex, SharedOutbox, SharedStore
 from graph.storage.postgres.store import PostgresStore
 from graph.storage.postgres.writer import PostgresWriter
-from graph.storage.search import Found, Search
 from graph.storage.sql.audit import SqlAudit
 from graph.storage.sql.deletion import SqlDeletion
-from graph.storage.sql.index import SqlIndex, inserting
 from graph.storage.sql.outbox import SqlOutbox
 from graph.storage.sql.spending import SqlSpending
-from graph.storage.sql.statements import JsonLists, Statement
+from graph.storage.sql.statements import JsonLists
 from graph.storage.sql.threads import SqlThreads
 from graph.storage.storage import Storage, StorageError
 
@@ -41,6 +37,9 @@ logger = logging.getLogger("runwright.storage")
 
 #: Connections for jobs and news, which nothing that is read or written of runs holds up.
 CONNECTIONS = 3
+
+#: The advisory lock of transactions that change several runs.
+SEVERAL = 5
 
 #: How often the size of the database is asked for, in seconds.
 SIZES_EVERY = 30.0
@@ -50,66 +49,6 @@ _LISTS = JsonLists(
     " FROM json_array_elements(?::json)",
     values="SELECT value FROM json_array_elements_text(?::json)",
 )
-
-
-class PostgresIndex(SqlIndex):
-    """The run index; searches have connections of their own."""
-
-    def __init__(
-        self, reader: PostgresReader, writer: PostgresWriter, searcher: PostgresReader
-    ) -> None:
-        super().__init__(reader, writer)
-        self._searcher = searcher
-
-    async def search(self, owner: str, search: Search) -> Found:
-        return await look_up(self._searcher, owner, search)
-
-    async def check(self) -> None:
-        await self._writer.write(("UPDATE probe SET at = ? WHERE id = 1", (time.time(),)))
-        await self._reader.execute_fetchall("SELECT run_id FROM runs ORDER BY number LIMIT 1")
-
-    def _inserting(self, row: RunRow, condition: str, bounds: Sequence[Any]) -> Sequence[Statement]:
-        return inserting(row, condition, bounds, {"words": row_of_words(row.prompt)})
-
-
-class SharedIndex(PostgresIndex):
-    """The run index of many processes: what is accepted or ordered of a run brings its job along.
-
-    Whether a run was forked is asked each time, since others may have done so.
-    """
-
-    async def forks(self, run_id: str) -> Sequence[str]:
-        self._origins.add(run_id)
-        try:
-            return await super().forks(run_id)
-        finally:
-            self._origins.discard(run_id)
-
-    async def note_learned(self, run_id: str, learned: Learned) -> None:
-        with without_lease():  # the run waits by then, and nobody has it
-            await super().note_learned(run_id, learned)
-
-    async def _order(self, run_id: str, *statements: Statement) -> bool:
-        return await super()._order(run_id, ordering(run_id), *statements)
-
-    def _inserting(self, row: RunRow, condition: str, bounds: Sequence[Any]) -> Sequence[Statement]:
-        return [*super()._inserting(row, condition, bounds), queueing(row)]
-
-
-#: How long a process has for what it took from the outbox before another one takes it, in seconds.
-POSTING = 60.0
-
-_CLAIM = "UPDATE outbox SET due = ? WHERE number = ? AND due <= ? AND NOT given_up"
-
-
-class SharedOutbox(SqlOutbox):
-    """The outbox of many processes: what one has taken the others leave alone for a while."""
-
-    async def open(self) -> None:
-        """Any of them may have tried something without success."""
-
-    async def take(self, number: int, now: float) -> bool:
-        return await self._writer.write((_CLAIM, (now + POSTING, number, now))) > 0
 
 
 @asynccontextmanager
@@ -205,7 +144,7 @@ async def _open_shared(
     if not await notices.share():
         owner = await asyncio.to_thread(owner_now, url)
         raise DatabaseOwned(place(url), owner, kind="database", owner_now=lambda: owner_now(url))
-    writer = PostgresWriter(connecting(url), _durability, _not_refused, timed)
+    writer = PostgresWriter(connecting(url), _beginning_shared, _not_refused, timed)
     stack.push_async_callback(writer.aclose)
     fleet = Fleet(
         PostgresJobs(connections),
@@ -215,9 +154,14 @@ async def _open_shared(
     return await _open(url, stack, writer, fleet)
 
 
-def _durability(durable: bool) -> str:
-    """What a transaction begins with, that waits for the disk or does not."""
-    return "SELECT 1" if durable else "SELECT set_config('synchronous_commit', 'off', true)"
+def _beginning_shared(durable: bool, several: bool) -> str:
+    """What a transaction begins with, that waits for the disk or not, with `several` runs or not.
+
+    Of two that change rows of the same owners in another order each would wait for the other; what
+    arrives while one of them is waited for is written together then.
+    """
+    first = "1" if durable else "set_config('synchronous_commit', 'off', true)"
+    return f"SELECT {first}" + f", pg_advisory_xact_lock({APPLICATION}, {SEVERAL})" * several
 
 
 def _not_refused(_: psycopg.Error) -> None:
@@ -248,7 +192,7 @@ async def _open(
         backend="postgres",
         saver=PostgresSaver(reader, writer),
         reader=PostgresSaver(reader, writer),
-        store=PostgresStore(reader, writer),
+        store=(SharedStore if fleet else PostgresStore)(reader, writer),
         index=index,
         threads=SqlThreads(reader, writer, fetch, psycopg.IntegrityError),
         spending=spending,

@@ -77,7 +77,7 @@ class Ownership:
         self._held = True
         self.epoch = 0
 
-    def fence(self, durable: bool) -> str:
+    def fence(self, durable: bool, _: bool) -> str:
         """What a transaction begins with, that waits for the disk or does not.
 
         Raises `DatabaseLost` while nothing is to be written.

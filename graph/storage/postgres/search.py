@@ -1,10 +1,11 @@
-"""Searching runs on Postgres: one statement for the page, one for how many match.
+"""The run index on Postgres. A search is one statement for the page, one for how many match.
 
 What a search may take is bounded by time, on connections of its own: whoever asks for too much is
 told so, and holds up nobody who reads one run.
 """
 
 import re
+import time
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -14,9 +15,11 @@ from typing import Any
 import psycopg
 
 from graph.state import Status
+from graph.state.row import RunRow
 from graph.state.status import STATUSES
 from graph.storage import search as bounds
 from graph.storage.postgres.connection import PostgresReader
+from graph.storage.postgres.writer import PostgresWriter
 from graph.storage.search import (
     Found,
     Position,
@@ -27,14 +30,34 @@ from graph.storage.search import (
     terms,
 )
 from graph.storage.sql.filters import KEYS, Condition, beginning, conditions, of_status, ordering
-from graph.storage.sql.index import COLUMNS, row_of
-from graph.storage.sql.statements import NUMBERS
+from graph.storage.sql.index import COLUMNS, SqlIndex, inserting, row_of
+from graph.storage.sql.statements import NUMBERS, Statement
 
 #: The longest that a statement of a search may take, in seconds, and how many of them there may be
 #: at once.
 LONGEST, SEARCHERS = 5.0, 2
 
 _ORDINAL = "SELECT ordinal FROM owners WHERE owner = ?"
+
+
+class PostgresIndex(SqlIndex):
+    """The run index; searches have connections of their own."""
+
+    def __init__(
+        self, reader: PostgresReader, writer: PostgresWriter, searcher: PostgresReader
+    ) -> None:
+        super().__init__(reader, writer)
+        self._searcher = searcher
+
+    async def search(self, owner: str, search: Search) -> Found:
+        return await look_up(self._searcher, owner, search)
+
+    async def check(self) -> None:
+        await self._writer.write(("UPDATE probe SET at = ? WHERE id = 1", (time.time(),)))
+        await self._reader.execute_fetchall("SELECT run_id FROM runs ORDER BY number LIMIT 1")
+
+    def _inserting(self, row: RunRow, condition: str, bounds: Sequence[Any]) -> Sequence[Statement]:
+        return inserting(row, condition, bounds, {"words": row_of_words(row.prompt)})
 
 
 async def look_up(reader: PostgresReader, owner: str, search: Search) -> Found:

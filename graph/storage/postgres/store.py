@@ -67,16 +67,19 @@ class PostgresStore(LoopStore):
             puts = {(op.namespace, op.key): op for op in ops if isinstance(op, PutOp)}
             if puts:
                 durable = any(map(waits_for_disk, puts.values()))
-                await self._writer.write(*map(_written, puts.values()), durable=durable)
+                await self._writer.write(*self._written([*puts.values()]), durable=durable)
         except psycopg.OperationalError as error:
             raise StoreUnreachable(*error.args) from error
         return results
+
+    def _written(self, puts: Sequence[PutOp]) -> Sequence[Statement]:
+        return [_written(one) for one in puts]
 
     async def _read(self, op: Op) -> Result:
         match op:
             case GetOp():
                 sql = f"SELECT {_COLUMNS} FROM store WHERE prefix = ? AND key = ?"  # noqa: S608 - constants only
-                rows = await self._reader.execute_fetchall(sql, (_text(op.namespace), op.key))
+                rows = await self._reader.execute_fetchall(sql, (text_of(op.namespace), op.key))
                 return next((_item(Item, row) for row in rows), None)
             case SearchOp():
                 return await self._search(op)
@@ -89,7 +92,7 @@ class PostgresStore(LoopStore):
         if not op.filter:
             among, bounds = " LIMIT ? OFFSET ?", [op.limit, op.offset]
         if op.namespace_prefix:
-            path = _text(op.namespace_prefix)
+            path = text_of(op.namespace_prefix)
             values: list[Any] = [path, f"{path}.", f"{path}/"]
             rows = await self._reader.execute_fetchall(_BELOW + among, [*values, *bounds])
         else:
@@ -111,14 +114,15 @@ class PostgresStore(LoopStore):
 
 
 def _written(op: PutOp) -> Statement:
-    place = _text(op.namespace), op.key
+    place = text_of(op.namespace), op.key
     if op.value is None:
         return _FORGET, place
     expires = None if op.ttl is None else datetime.now(UTC) + timedelta(minutes=op.ttl)
     return _PUT, (*place, orjson.dumps(dict(op.value)).decode(), expires, op.ttl)
 
 
-def _text(namespace: Sequence[str]) -> str:
+def text_of(namespace: Sequence[str]) -> str:
+    """A namespace as a row has it."""
     return ".".join(namespace)
 
 

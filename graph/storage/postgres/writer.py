@@ -31,6 +31,11 @@ class _Submission:
     done: asyncio.Future[int]
 
     @property
+    def is_of_run(self) -> bool:
+        """Whether it changes rows that those of other runs change, too, as their owner's."""
+        return any(" runs " in sql or "note_written" in sql for sql, _ in self.statements)
+
+    @property
     def size(self) -> int:
         """The bytes of its values, about."""
         given = (value for _, values in self.statements for value in values)
@@ -40,15 +45,16 @@ class _Submission:
 class PostgresWriter:
     """Writes what is submitted, in that order, several submissions in one transaction.
 
-    `fence` gives what each transaction begins with, for one that waits for the disk or does not: it
-    fails in a process to which the database no longer belongs; `refused` is given what it raised.
+    `fence` gives what each transaction begins with, for one that waits for the disk or does not,
+    and that changes several runs or does not: it fails in a process to which the database no longer
+    belongs; `refused` is given what it raised.
     `timed` is told how long each transaction took, in seconds. Raises `psycopg.Error`.
     """
 
     def __init__(
         self,
         connect: Connect,
-        fence: Callable[[bool], str],
+        fence: Callable[[bool, bool], str],
         refused: Callable[[psycopg.Error], None],
         timed: Callable[[float], None] | None = None,
     ) -> None:
@@ -107,6 +113,9 @@ class PostgresWriter:
         outcomes: list[int | Exception]
         try:
             outcomes = [*await self._transaction(batch)]
+        except psycopg.errors.DeadlockDetected:
+            # With another process, over the rows of several runs: each alone is in no other's way.
+            outcomes = [await self._alone(one) for one in batch]
         except psycopg.OperationalError as error:
             self._refused(error)
             # The database is not there or its disk full, which is no better for each of them alone.
@@ -131,7 +140,8 @@ class PostgresWriter:
             return error
 
     async def _transaction(self, batch: Sequence[_Submission]) -> list[int]:
-        texts = [self._fence(any(submission.durable for submission in batch))]
+        several = sum(submission.is_of_run for submission in batch) > 1
+        texts = [self._fence(any(submission.durable for submission in batch), several)]
         values: list[Any] = []
         for submission in batch:
             for sql, given in submission.statements:

@@ -1,0 +1,109 @@
+"""What processes that share a database do otherwise than one that has it alone."""
+
+from collections.abc import Iterable, Sequence
+from contextvars import ContextVar
+from typing import Any
+
+import psycopg
+from langgraph.store.base import GetOp, Op, PutOp, Result, SearchOp
+
+from graph.state import Learned
+from graph.state.row import RunRow
+from graph.storage.fleet import without_lease
+from graph.storage.postgres.jobs import OUTDATED, ordering, queueing
+from graph.storage.postgres.search import PostgresIndex
+from graph.storage.postgres.store import PostgresStore, text_of
+from graph.storage.sql.outbox import SqlOutbox
+from graph.storage.sql.statements import Statement
+from tools.receipts import RECEIPTS, Outdated
+
+
+class SharedIndex(PostgresIndex):
+    """The run index of many processes: what is accepted or ordered of a run brings its job along.
+
+    Whether a run was forked is asked each time, since others may have done so.
+    """
+
+    async def forks(self, run_id: str) -> Sequence[str]:
+        self._origins.add(run_id)
+        try:
+            return await super().forks(run_id)
+        finally:
+            self._origins.discard(run_id)
+
+    async def note_learned(self, run_id: str, learned: Learned) -> None:
+        with without_lease():  # the run waits by then, and nobody has it
+            await super().note_learned(run_id, learned)
+
+    async def _order(self, run_id: str, *statements: Statement) -> bool:
+        return await super()._order(run_id, ordering(run_id), *statements)
+
+    def _inserting(self, row: RunRow, condition: str, bounds: Sequence[Any]) -> Sequence[Statement]:
+        return [*super()._inserting(row, condition, bounds), queueing(row)]
+
+
+#: How long a process has for what it took from the outbox before another one takes it, in seconds.
+POSTING = 60.0
+
+_CLAIM = "UPDATE outbox SET due = ? WHERE number = ? AND due <= ? AND NOT given_up"
+
+
+class SharedOutbox(SqlOutbox):
+    """The outbox of many processes: what one has taken the others leave alone for a while."""
+
+    async def open(self) -> None:
+        """Any of them may have tried something without success."""
+
+    async def take(self, number: int, now: float) -> bool:
+        return await self._writer.write((_CLAIM, (now + POSTING, number, now))) > 0
+
+
+#: At which version what the effect of this context reads was before; its receipt is read first.
+_seen: ContextVar[dict[str, int] | None] = ContextVar("seen", default=None)
+
+
+class SharedStore(PostgresStore):
+    """The store of many processes, in which no effect rests on what another one has changed since.
+
+    An effect is what `tools.receipts.once` does: it reads its receipt, then what it needs, and puts
+    what it changes together with the receipt. Of two that change one namespace the second to write
+    is refused if it has read before the first one wrote.
+    """
+
+    async def abatch(self, ops: Iterable[Op]) -> list[Result]:
+        """As `PostgresStore.abatch`. Raises `Outdated` too."""
+        try:
+            return await super().abatch(ops)
+        except psycopg.DatabaseError as error:
+            if error.sqlstate == OUTDATED:
+                raise Outdated from None
+            raise
+
+    async def _read(self, op: Op) -> Result:
+        match op:
+            case GetOp() if op.namespace[0] == RECEIPTS:
+                _seen.set({})
+            case GetOp():
+                await self._note(text_of(op.namespace))
+            case SearchOp() if op.namespace_prefix:
+                await self._note(text_of(op.namespace_prefix))
+        return await super()._read(op)
+
+    async def _note(self, prefix: str) -> None:
+        seen = _seen.get()
+        if seen is not None and prefix not in seen:
+            rows = await self._reader.execute_fetchall(_VERSION, (prefix,))
+            seen[prefix] = next((version for (version,) in rows), 0)
+
+    def _written(self, puts: Sequence[PutOp]) -> Sequence[Statement]:
+        written = super()._written(puts)
+        changed = {text_of(one.namespace) for one in puts if one.namespace[0] != RECEIPTS}
+        if not any(one.namespace[0] == RECEIPTS for one in puts):
+            return written
+        seen = _seen.get() or {}
+        return [*((_NOTE_WRITTEN, (one, seen.get(one))) for one in sorted(changed)), *written]
+
+
+_VERSION = "SELECT version FROM store_versions WHERE prefix = ?"
+
+_NOTE_WRITTEN = "SELECT note_written(?, ?)"
