@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN    := .venv/bin
 
-.PHONY: run audit soak-chaos soak-effects soak-kills soak-points studio test test-rest test-all test-real-llm lint style types notebook models mcp otel postgres dev lock clean bench-agent bench-agent-real bench-answers bench-answers-real bench-flight bench-house bench-keeping bench-lg bench-live bench-mcp bench-planner bench-planning bench-replay bench-runs bench-search
+.PHONY: run audit soak-chaos soak-effects soak-kills soak-migration soak-net soak-points studio test test-rest test-all test-real-llm lint style types notebook models mcp otel postgres dev lock clean bench-agent bench-agent-real bench-answers bench-answers-real bench-flight bench-house bench-keeping bench-lg bench-live bench-mcp bench-planner bench-planning bench-replay bench-runs bench-scale bench-search
 
 # `value`, since in JSON there may be a $.
 run: .venv/.installed $(if $(value RUNWRIGHT_MODELS),.venv/.models) $(if $(value RUNWRIGHT_MCP),.venv/.mcp) $(if $(filter otlp,$(value RUNWRIGHT_TRACES)),.venv/.otel) $(if $(filter postgres%,$(value RUNWRIGHT_DATABASE_URL)),.venv/.postgres) ## start the server on http://127.0.0.1:8000
@@ -26,10 +26,16 @@ test: lint .venv/.dev       ## lint, types, and the tests that need neither Dock
 # so on both databases: some of them always, the others here, as slow ones.
 ON_POSTGRES := tests/api/routes tests/api/streams tests/api/lg
 
+# What a server of databases has to do is tried on Debian's Postgres, too, where there is one: the other
+# is newer, and comes from a wheel.
+DEBIANS := $(lastword $(sort $(wildcard /usr/lib/postgresql/*/bin)))
+ON_DEBIANS := tests/graph/storage/postgres tests/graph/runs/killed/test_fleet.py
+
 # Properties once more, with all of their examples.
-test-rest: .venv/.dev .venv/.fuzz .venv/.client ## what `make test` leaves out: deployment, installation, fuzzers, many kills and examples
+test-rest: .venv/.dev .venv/.fuzz .venv/.client .venv/.kube ## what `make test` leaves out: deployment, installation, fuzzers, many kills and examples
 	TEST_EXAMPLES=all $(PYTEST) -m "not real_llm and (slow or hypothesis)" $(ARGS)
 	TEST_BACKEND=postgres $(PYTEST) -m "not real_llm and not slow and not sqlite" $(ON_POSTGRES) $(ARGS)
+	$(if $(DEBIANS),TEST_POSTGRES=$(DEBIANS) $(PYTEST) -m "not real_llm and not slow" $(ON_DEBIANS) $(ARGS))
 
 # One after the other, also with --jobs.
 test-all:                   ## both
@@ -49,6 +55,12 @@ soak-points: .venv/.dev     ## 1,000 kills between a node's end, its commit and 
 
 soak-chaos: .venv/.dev      ## 600 runs in a fleet whose processes are killed, frozen and cut off
 	CHAOS_RUNS=600 CHAOS_KILLS=8 $(BIN)/python -m pytest -s tests/graph/runs/killed/test_fleet_chaos.py $(ARGS)
+
+soak-migration: .venv/.dev  ## 10,000 runs of a SQLite file moved to Postgres, compared record by record
+	MOVED_RUNS=10000 $(BIN)/python -m pytest -s tests/graph/storage/postgres/test_moved_runs.py $(ARGS)
+
+soak-net: .venv/.dev        ## a fleet in three network namespaces, of which one is cut off for 20 s; as root
+	CUT_SECONDS=20 $(BIN)/python -m pytest -s tests/graph/runs/killed/test_fleet_net.py $(ARGS)
 
 test-real-llm: .venv/.real-llm ## let two small real models plan; downloads 1.3 GB the first time
 	$(BIN)/python -m pytest -m real_llm $(ARGS)
@@ -104,6 +116,9 @@ bench-keeping: .venv/.installed ## size on disk before and after retention; expl
 bench-replay: .venv/.installed ## CPU of the replay of a run of ten steps; ARGS="--rounds 1"
 	$(BIN)/python -m benchmarks.replay $(ARGS)
 
+bench-scale: .venv/.dev .venv/.bare ## a fleet beside a bare engine and, where it is installed, Aegra; ARGS="costs --runs 200"
+	$(BIN)/python -m benchmarks.scale $(ARGS)
+
 bench-search: .venv/.installed ## searches among 100,000 runs, filter by filter; ARGS="--runs 10000"
 	$(BIN)/python -m benchmarks.search $(ARGS)
 
@@ -146,6 +161,7 @@ lock:                       ## resolve the newest allowed versions into the cons
 	$(LOCK) -c constraints-dev.txt --extra checkout --extra postgres pyproject.toml -o constraints-postgres.txt
 	echo 'schemathesis>=4.32' | $(LOCK) - -o tests/fuzz_constraints.txt
 	echo 'openapi-python-client>=0.29' | $(LOCK) - -o tests/client_constraints.txt
+	echo 'kubernetes-validate>=1.37' | $(LOCK) - -o tests/kube_constraints.txt
 	echo 'pip-audit>=2.10.1' | $(LOCK) - -o tests/audit_constraints.txt
 
 clean:                      ## remove the environment and every cache
@@ -209,6 +225,18 @@ TELL = @test -z "$(filter $(1),$?)" || echo "installing $$(($(call PINS,$(1)) - 
 	@echo "installing the generator of clients into .venv/client, about half a minute ..."
 	@$(PYTHON) -m venv .venv/client
 	@.venv/client/bin/python $(INSTALL) tests/client_constraints.txt
+	@touch $@
+
+# So has what knows the objects of Kubernetes, 108 MB of them.
+.venv/.kube: tests/kube_constraints.txt
+	@echo "installing the schemas of Kubernetes into .venv/kube, about half a minute ..."
+	@$(PYTHON) -m venv .venv/kube
+	@.venv/kube/bin/python $(INSTALL) tests/kube_constraints.txt
+	@touch $@
+
+# LangGraph's own saver, which ours is measured beside.
+.venv/.bare: benchmarks/scale/constraints.txt .venv/.dev
+	@$(BIN)/python $(INSTALL) benchmarks/scale/constraints.txt
 	@touch $@
 
 # And what asks for advisories, which needs nothing of what it asks about.

@@ -19,13 +19,14 @@ import pytest
 
 from tests.support.checkout import ROOT
 from tests.support.deployment import deployment_page as page
+from tests.support.deployment.composed import Composed
 from tests.support.deployment.debian_images import make_machine_image, make_python_image
 from tests.support.deployment.deployed_container import DOCTOR, Container
 from tests.support.deployment.deployed_service import HOST, Service
 from tests.support.deployment.docker_engine import DockerEngine, docker_engine
 from tests.support.deployment.machine import machine
 from tests.support.deployment.pins import for_here, read_pins
-from tests.support.patience import patience
+from tests.support.patience import patience, wait_until
 
 # The first test that needs an image, or the machine, waits until it is made.
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(patience(1800))]
@@ -52,6 +53,13 @@ def container(
     yield container
     container.client.close()
     context.run("docker rm --force runwright")
+
+
+@pytest.fixture(scope="module")
+def composed(context: DockerEngine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Composed]:
+    composed = Composed(context, tmp_path_factory.mktemp("composed"))
+    yield composed
+    composed.down()
 
 
 @pytest.fixture(scope="module")
@@ -123,6 +131,35 @@ def test_an_image_of_ones_own_has_tools_of_ones_own(container: Container, tmp_pa
 
 def test_a_container_lets_nobody_in_without_a_key(container: Container) -> None:
     assert container.client.get("/runs", headers={"x-api-key": "rw_none"}).status_code == 401
+
+
+def test_the_fleet_of_the_compose_file_goes_on_when_a_worker_is_killed(composed: Composed) -> None:
+    """Every run settles, and the worker is there again."""
+    workers = composed.containers("worker")
+    assert len(workers) == 2
+    assert len(composed.containers("server")) == len(composed.containers("postgres")) == 1
+    steps = ", then ".join(f"calculate {number} + 1" for number in range(20))
+    posted = [composed.client.post("/runs", json={"prompt": steps}) for _ in range(60)]
+    assert {answer.status_code for answer in posted} == {201}
+    composed.kill(workers[0])
+    for answer in posted:
+        run_id = answer.json()["run_id"]
+        record = composed.client.get(f"/runs/{run_id}/wait?timeout=300").json()
+        assert record["status"] == "completed"
+        assert len(record["execution_log"]) == 20
+    wait_until(lambda: composed.restarts(workers[0]) == 1, otherwise=lambda: composed.compose("ps"))
+    assert sorted(composed.containers("worker")) == sorted(workers)
+
+
+def test_a_stopped_fleet_goes_on_with_what_it_had(composed: Composed) -> None:
+    prompt = "add a todo to buy bread"
+    run_id = composed.client.post("/runs", json={"prompt": prompt}).json()["run_id"]
+    composed.compose("stop worker")
+    later = composed.client.post("/runs", json={"prompt": "what is 6 * 7"}).json()["run_id"]
+    composed.compose("start worker")
+    for one in (run_id, later):
+        record = composed.client.get(f"/runs/{one}/wait?timeout=300").json()
+        assert record["status"] == "completed"
 
 
 def test_the_service_file_is_one_that_systemd_reads(service: Service) -> None:

@@ -1,4 +1,4 @@
-"""docs/notebook.md tells the truth: its cells are executed, its outputs and names compared."""
+"""docs/doors/notebook.md tells the truth: its cells are executed, its outputs compared."""
 
 import ast
 import inspect
@@ -17,7 +17,7 @@ from graph.workbench import Run, Workbench
 from tests.support.checkout import ROOT
 from tests.support.servers.server_process import serving
 
-PAGE = (ROOT / "docs/notebook.md").read_text()
+PAGE = (ROOT / "docs/doors/notebook.md").read_text()
 
 #: Every cell, and what the page says that it shows.
 CELLS = re.findall(r"```python\n(.*?)```\n\n```text\n(.*?)```", PAGE, re.DOTALL)

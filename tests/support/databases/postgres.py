@@ -90,6 +90,11 @@ class PostgresServer:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     @property
+    def programs(self) -> Path:
+        """The folder of its programs."""
+        return self._bin
+
+    @property
     def url(self) -> str:
         """The database that tests get."""
         return self.url_of(NAME)

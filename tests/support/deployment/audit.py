@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[3]
 #: What pins are in: the first has all that runs, with models and without.
 FILES = (
     "constraints-dev.txt",
-    *(f"tests/{name}_constraints.txt" for name in ("audit", "fuzz", "client")),
+    *(f"tests/{name}_constraints.txt" for name in ("audit", "fuzz", "client", "kube")),
 )
 
 #: The pins are complete, so nothing is resolved or installed.

@@ -3,6 +3,8 @@
 Both trust what this machine trusts, since they install packages by its way to them.
 """
 
+import json
+
 from tests.support.deployment.docker_engine import DockerEngine
 
 _CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
@@ -31,3 +33,31 @@ def make_machine_image(context: DockerEngine) -> None:
         'CMD ["/lib/systemd/systemd"]\n'
     )
     context.run("docker build --quiet --tag machine -", stdin=dockerfile.encode())
+
+
+#: What the official image does with these variables at its first start, and then at each.
+_POSTGRES = """
+set -e
+if [ ! -s "$PGDATA/PG_VERSION" ]; then
+  chown postgres "$PGDATA" && chmod 700 "$PGDATA"
+  echo "$POSTGRES_PASSWORD" > /tmp/password && chown postgres /tmp/password
+  as_user initdb --username "$POSTGRES_USER" --pwfile /tmp/password --auth-local trust \\
+    --auth-host scram-sha-256 --encoding UTF8 --locale C.UTF-8
+  echo "host all all all scram-sha-256" >> "$PGDATA/pg_hba.conf"
+  echo "CREATE DATABASE $POSTGRES_DB" | as_user postgres --single -D "$PGDATA" postgres
+fi
+exec setpriv --reuid postgres --regid postgres --clear-groups postgres -c "listen_addresses=*"
+"""
+
+
+def make_postgres_image(context: DockerEngine, name: str) -> None:
+    """The official image of Postgres, as far as a compose file goes that gives it a password."""
+    as_user = 'as_user() { setpriv --reuid postgres --regid postgres --clear-groups "$@"; }'
+    dockerfile = (
+        "FROM python:3.11-slim\n"
+        "RUN apt-get update -qq && apt-get install -qq -y --no-install-recommends postgresql \\\n"
+        " && mkdir -p /var/lib/postgresql/data && ln -s /usr/lib/postgresql/* /usr/lib/postgres\n"
+        "ENV PATH=/usr/lib/postgres/bin:/usr/bin:/bin PGDATA=/var/lib/postgresql/data\n"
+        f"ENTRYPOINT {json.dumps(['bash', '-c', as_user + _POSTGRES])}\n"
+    )
+    context.run(f"docker build --quiet --tag {name} -", stdin=dockerfile.encode())

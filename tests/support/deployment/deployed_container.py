@@ -22,8 +22,6 @@ class Container:
     def __init__(self, context: DockerEngine, checkout: Path) -> None:
         self.context = context
         subprocess.run(["tar", "-x"], cwd=checkout, input=packed_checkout(), check=True)
-        (checkout / "Dockerfile").write_text(page.DOCKERFILE)
-        (checkout / ".dockerignore").write_text(page.DOCKERIGNORE)
         context.run(_BUILD, folder=checkout)
         made = context.run(_NEW_KEY)
         [self.key] = re.findall(r"rw_\S+", made)

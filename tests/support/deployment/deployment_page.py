@@ -31,7 +31,6 @@ def blocks(language: str) -> list[str]:
     WEBHOOKS,
 ] = blocks("sh")
 [UNIT, SETTINGS] = blocks("ini")
-[DOCKERFILE, OWN_TOOLS] = blocks("dockerfile")
-[DOCKERIGNORE] = blocks("gitignore")
+[OWN_TOOLS] = blocks("dockerfile")
 [NGINX] = blocks("nginx")
 [CADDYFILE] = blocks("caddyfile")

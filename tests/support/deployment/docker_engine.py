@@ -84,10 +84,17 @@ def docker_engine() -> Iterator[DockerEngine]:
             context.stop()
 
 
+def _has_plugin() -> bool:
+    version = ["docker", "compose", "version"]
+    return subprocess.run(version, capture_output=True, check=False).returncode == 0
+
+
 def _lacking() -> str:
     """Why no engine can be started here, if so."""
     if missing := [name for name in _NEEDED if shutil.which(name) is None]:
         return f"needs {', '.join(missing)}"
+    if not (shutil.which("docker-compose") or _has_plugin()):
+        return "needs docker compose"
     if os.geteuid() != 0:
         return "needs root"
     if Path("/var/run/docker.sock").exists():

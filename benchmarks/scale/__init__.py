@@ -1,0 +1,1 @@
+"""What a fleet costs and how far it goes: servers and workers over one Postgres."""
