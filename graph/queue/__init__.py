@@ -1,5 +1,5 @@
 """Which accepted run goes on next, and how many at once; fair between owners.
 
-Others use `executor.CURRENT`, `executor.Executor`, `executor.Job`, `executor.Load`,
+Others use `executor.CURRENT`, `executor.Executor`, `executor.Job`, `load.Load`,
 `executor.QueueFull` and `model_calls.ModelCalls`.
 """
