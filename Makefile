@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN    := .venv/bin
 
-.PHONY: run audit soak-chaos soak-effects soak-kills soak-migration soak-net soak-points studio test test-rest test-all test-real-llm lint style types notebook models mcp otel postgres dev lock clean bench-agent bench-agent-real bench-answers bench-answers-real bench-flight bench-house bench-keeping bench-lg bench-live bench-mcp bench-planner bench-planning bench-replay bench-runs bench-scale bench-search
+.PHONY: run audit soak-chaos soak-effects soak-kills soak-migration soak-net soak-points studio test test-rest test-all test-real-llm lint style types notebook models mcp otel postgres dev lock clean bench-agent bench-agent-real bench-answers bench-answers-real bench-console bench-flight bench-house bench-keeping bench-lg bench-live bench-mcp bench-planner bench-planning bench-replay bench-runs bench-scale bench-search
 
 # `value`, since in JSON there may be a $.
 run: .venv/.installed $(if $(value RUNWRIGHT_MODELS),.venv/.models) $(if $(value RUNWRIGHT_MCP),.venv/.mcp) $(if $(filter otlp,$(value RUNWRIGHT_TRACES)),.venv/.otel) $(if $(filter postgres%,$(value RUNWRIGHT_DATABASE_URL)),.venv/.postgres) ## start the server on http://127.0.0.1:8000
@@ -98,6 +98,9 @@ bench-agent: .venv/.dev .venv/.bfcl ## tasks that others wrote, with a scripted 
 bench-agent-real: .venv/.real-llm .venv/.bfcl ## a small real model that plans, beside a call per step; an hour; ARGS="--tasks 12"
 	$(BIN)/python -m benchmarks.agent --parts real $(ARGS)
 
+bench-console: .venv/.dev ## the page in Chromium: 600 attempts drawn, one event, a newcomer; ARGS="--rounds 3"
+	$(BIN)/python -m benchmarks.console $(ARGS)
+
 bench-flight: .venv/.models ## thousands of runs that wait for a model; ARGS="--runs 500 --parts few memory"
 	$(BIN)/python -m benchmarks.flight $(ARGS)
 
@@ -165,7 +168,7 @@ lock:                       ## resolve the newest allowed versions into the cons
 	echo 'pip-audit>=2.10.1' | $(LOCK) - -o tests/audit_constraints.txt
 
 clean:                      ## remove the environment and every cache
-	rm -rf .venv dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .langgraph_api
+	rm -rf .venv dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis .langgraph_api
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The pins are complete, so nothing is resolved. Twice quiet: errors are shown, no warnings.

@@ -260,15 +260,14 @@ class Runs:
         return await self._retrier.retry_now(run_id, owner=owner)
 
     async def approve(
-        self, run_id: str, *, by: str, owner: str | None, plan: object = None
+        self, run_id: str, *, by: str, owner: str | None, plan: object = None, check: bool = False
     ) -> Record:
-        """Execute the plan of a waiting run, or another `plan` instead; its record by then.
+        """Execute the plan of a waiting run, or another `plan`, or only `check` it; its record.
 
-        Raises `RunNotFound`, `NotWaiting`, `PlanUnfit`, `StorageUnavailable`; after the last one
-        it continues as soon as the storage answers, if the decision was stored. Raises
-        `NotAccepting` while the process is ending.
+        Raises `RunNotFound`, `NotWaiting`, `PlanUnfit`, `NotAccepting`, `StorageUnavailable`; after
+        the last one it continues as soon as the storage answers, if the decision was stored.
         """
-        return await self.approval_gate.approve(run_id, by=by, owner=owner, plan=plan)
+        return await self.approval_gate.approve(run_id, by=by, owner=owner, plan=plan, check=check)
 
     async def reject(
         self, run_id: str, *, by: str, owner: str | None, reason: str | None = None

@@ -251,7 +251,7 @@ class Deeds:
 
     async def approve_run(self, caller: Caller, taken: ApproveRun) -> RunReport:
         """Tell what a person has decided about the plan of a run."""
-        who = {"by": caller.by, "owner": caller.owner}
+        who: dict[str, Any] = {"by": caller.by, "owner": caller.owner}
         if taken.decision == "reject":
             record = await self.runs.reject(taken.run_id, reason=taken.reason, **who)
         else:

@@ -65,6 +65,9 @@ class ApproveCreate(Body):
     """A yes to the plan of a run, or to another plan."""
 
     plan: PlanEdit | None = Field(None, description="What to execute instead, if anything.")
+    check: bool = Field(
+        False, description="Whether the plan is only to be checked: nothing is decided then."
+    )
 
     def plain_plan(self) -> dict[str, Any] | None:
         """The edited plan as plain data."""
@@ -123,8 +126,8 @@ async def approve_run(
     The decision is on disk before it is carried out, and there is one for a run: whoever comes
     second is told so with a 409.
     """
-    plan = body.plain_plan() if body else None
-    return run_answer(await runs.approve(run_id, by=caller, owner=owner, plan=plan))
+    plan, check = (body.plain_plan(), body.check) if body else (None, False)
+    return run_answer(await runs.approve(run_id, by=caller, owner=owner, plan=plan, check=check))
 
 
 @router.post(

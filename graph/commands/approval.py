@@ -54,7 +54,7 @@ class ApprovalGate:
         self._sweeping: asyncio.Task[None] | None = None
 
     async def approve(
-        self, run_id: str, *, by: str, owner: str | None, plan: object = None
+        self, run_id: str, *, by: str, owner: str | None, plan: object = None, check: bool = False
     ) -> Record:
         """As `Runs.approve`."""
         state = await self._reader.admitted(run_id, owner)
@@ -65,6 +65,8 @@ class ApprovalGate:
         else:
             edited = None
             check_left(state, tools, limits)
+        if check:
+            return await self._reader.record(state)
         approval_answer = ApprovalAnswer(
             what="approved", at=time.time(), by=by, reason=None, plan=edited
         )

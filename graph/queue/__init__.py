@@ -2,6 +2,6 @@
 
 `worker` takes jobs that several processes share, and gives the runs to the executor of this one.
 
-Others use `executor.CURRENT`, `executor.Executor`, `executor.Job`, `executor.Load`,
+Others use `executor.CURRENT`, `executor.Executor`, `executor.Job`, `load.Load`,
 `executor.QueueFull`, `model_calls.ModelCalls`, `quotas` and `worker`.
 """

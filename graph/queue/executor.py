@@ -3,14 +3,14 @@
 import asyncio
 import logging
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TypedDict
 
 from graph.queue.fair import Entry, FairQueue
+from graph.queue.load import Load, Throughput
 from nodes.contract.steps import sleep_until
 
 
@@ -45,38 +45,6 @@ class _Returning(Entry):
     slot: asyncio.Future[None]
 
 
-#: How far back is looked, in seconds, and over how many ends at most.
-WINDOW, ENDS = 60.0, 1000
-
-#: The shortest and longest time that a client is asked to wait, in seconds.
-SHORTEST, LONGEST = 1.0, 60.0
-
-
-class Throughput:
-    """The measured rate of ends, so that a refused client can be told when to come again.
-
-    `clock` in seconds.
-    """
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._ends: deque[float] = deque(maxlen=ENDS)
-
-    def note_end(self) -> None:
-        """A run has ended just now."""
-        self._ends.append(self._clock())
-
-    def time_for(self, runs: float) -> float:
-        """How long that many ends take, in seconds; the longest while none is known."""
-        now = self._clock()
-        while self._ends and self._ends[0] < now - WINDOW:
-            self._ends.popleft()
-        if not self._ends:
-            return LONGEST
-        rate = len(self._ends) / max(now - self._ends[0], SHORTEST)  # one end is no rate as yet
-        return min(max(runs / rate, SHORTEST), LONGEST)
-
-
 logger = logging.getLogger("runwright.executor")
 
 #: How long a cancelled run may take to end before it is left behind, in seconds.
@@ -105,17 +73,6 @@ class Paused:
     """How long a run waited for a slot, in seconds, while it had something to compute."""
 
     seconds: float = 0.0
-
-
-class Load(TypedDict):
-    """How many runs there are here, and how many there may be."""
-
-    in_flight: int
-    executing: int
-    queued: int
-    backoff: int
-    max_in_flight: int
-    max_executing: int
 
 
 class Executor:
@@ -166,6 +123,7 @@ class Executor:
             backoff=len(jobs) - in_flight,
             max_in_flight=self._max_in_flight,
             max_executing=self._slots,
+            ends_per_s=self._throughput.rate(),
         )
 
     @contextmanager

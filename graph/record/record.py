@@ -35,6 +35,7 @@ from graph.state import (
 from graph.state.rounds import approval_of, is_planning, rounds_of
 from graph.state.status import actions
 from graph.state.wording import Time, doc
+from nodes.contract.steps import step_key
 
 
 class Current(TypedDict):
@@ -142,6 +143,18 @@ class Mark(Marked, _As):
     ]
 
 
+class LoggedAttempt(Attempt):
+    """One execution of one step, as it is read."""
+
+    step_key: Annotated[
+        str | None,
+        doc(
+            "The idempotency key that its tool was given: the same for every attempt at the step, "
+            "and after every crash; null of what the run that it was forked from had done."
+        ),
+    ]
+
+
 class Record(TypedDict):
     """Everything about a run; null until known."""
 
@@ -172,7 +185,7 @@ class Record(TypedDict):
     forks: Annotated[
         list[str], doc("The runs that were forked from it and not removed since, oldest first.")
     ]
-    execution_log: Annotated[list[Attempt], doc("Every attempt, oldest first.")]
+    execution_log: Annotated[list[LoggedAttempt], doc("Every attempt, oldest first.")]
     marks: Annotated[list[Mark], doc("What happened from outside, oldest first.")]
     planning_log: Annotated[list[PlanningCall], doc("Every call of a planner, oldest first.")]
     limits: Annotated[Limits, doc("The limits in force for this run.")]
@@ -264,7 +277,7 @@ def record_of(
         plan=Plan(steps=state["plan"]["steps"], rounds=rounds_of(state)),
         plan_proposed=state["plan_proposed"],
         approval=approval_of(state),
-        execution_log=[cast("Attempt", {"may_have_acted": None, **attempt}) for attempt in made],
+        execution_log=_execution_log(state, made),
         marks=[cast("Mark", {**_UNSAID, **mark}) for mark in marks(state)],
         planning_log=state["planning_log"],
         limits=state["limits"],
@@ -292,6 +305,19 @@ def record_of(
     if undelivered:
         record["webhooks"] = list(undelivered)
     return record
+
+
+def _execution_log(state: RunState, made: Sequence[Attempt]) -> list[LoggedAttempt]:
+    fork = state.get("forked_from")
+    copied = len(attempts({"log": state["log"][: fork["logged"]]})) if fork else 0
+    keys = [
+        None if place < copied else step_key(state, attempt["step"], attempt["generation"])
+        for place, attempt in enumerate(made)
+    ]
+    return [
+        cast("LoggedAttempt", {"may_have_acted": None, **attempt, "step_key": key})
+        for attempt, key in zip(made, keys, strict=True)
+    ]
 
 
 def _in_doubt(question: Question, learned: Learned | None) -> InDoubt:

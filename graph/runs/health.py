@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import Callable, Mapping
 
-from graph.queue.executor import Executor, Load
+from graph.queue.executor import Executor
+from graph.queue.load import Load
 from graph.queue.model_calls import ModelCalls
 from graph.storage.storage import Storage
 from nodes.planning.model import ModelLadder

@@ -28,12 +28,14 @@ from tools.threads import ToolThreads
 CUT_OFF = "Cancelled"
 
 
-def step_key(state: RunState, step: int) -> str:
+def step_key(state: RunState, step: int, generation: int | None = None) -> str:
     """The idempotency key of a step: the same for every attempt and after every crash.
 
-    It changes with `generation`, when a person asks for a finished or edited step again.
+    It changes with `generation`, the run's of today unless it is given, when a person asks for a
+    finished or edited step again.
     """
-    return str(uuid5(UUID(state["run_id"]), f"{state['generation']}:{step}"))
+    number = state["generation"] if generation is None else generation
+    return str(uuid5(UUID(state["run_id"]), f"{number}:{step}"))
 
 
 def edited_step_key(state: RunState, step: Step, value: Any) -> str:

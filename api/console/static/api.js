@@ -1,8 +1,5 @@
 // Calls of the server, and following its streams honestly.
-import { useRef } from "./vendor/hooks.mjs";
-
-// The page's own address without what a proxy may have put before it.
-const at = (path) => new URL(path, document.baseURI.split("#")[0]).href;
+import { useEffect, useRef, useState } from "./vendor/hooks.mjs";
 
 export class Problem extends Error {
   constructor(status, body, retryAfter) {
@@ -17,54 +14,58 @@ export class Problem extends Error {
 // What the server's clock shows, from the last time that it told.
 export const clock = {
   skew: 0,
-  sync(time) {
-    this.skew = Date.parse(time) - Date.now();
-  },
-  now() {
-    return Date.now() + this.skew;
-  },
+  sync(time) { this.skew = Date.parse(time) - Date.now(); },
+  now() { return Date.now() + this.skew; },
 };
 
+// Paths are relative: a proxy may have put something before all of them.
 export async function call(path, { method = "GET", body, signal } = {}) {
-  let answer;
-  try {
-    answer = await fetch(at(path), {
-      method,
-      signal,
-      headers: body === undefined ? {} : { "content-type": "application/json" },
-      body: body === undefined ? undefined : JSON.stringify(body),
-    });
-  } catch (error) {
-    if (error.name === "AbortError") throw error;
-    throw new Problem(0);
-  }
+  const headers = body && { "content-type": "application/json" };
+  const answer = await fetch(path, { method, signal, headers, body: body && JSON.stringify(body) })
+    .catch(error => { throw error.name === "AbortError" ? error : new Problem(0); });
   if (answer.status === 204) return null;
-  const isJson = (answer.headers.get("content-type") ?? "").includes("json");
+  const isJson = answer.headers.get("content-type")?.includes("json");
   const told = isJson ? await answer.json().catch(() => null) : await answer.text();
   if (answer.ok) return told;
-  const problem = new Problem(answer.status, told, Number(answer.headers.get("retry-after")) || null);
+  const problem = new Problem(answer.status, told, Number(answer.headers.get("retry-after")));
   if (answer.status === 401) document.dispatchEvent(new CustomEvent("key-wanted", { detail: problem }));
   throw problem;
 }
 
-// A reading that is asked for again and again: one at a time, and one more for all who asked meanwhile.
-export function useReading(read) {
-  const state = useRef({}).current;
-  state.read = read;
-  state.reload ??= async () => {
-    if (state.busy) { state.again = true; return; }
-    state.busy = true;
-    await state.read();
-    state.busy = false;
-    if (state.again) { state.again = false; state.reload(); }
+export const post = (path, body, options) => call(path, { method: "POST", body, ...options });
+
+// What `read` gives, the problem of the last time, and how to read again: one reading at a time, and
+// one more for all who asked meanwhile. It reads whenever `after` changes.
+export function useRead(read, ...after) {
+  const [[value, problem], show] = useState([null, null]), own = useRef({}).current;
+  Object.assign(own, { read, after: after.join() });
+  own.again ??= async () => {
+    if (own.busy) { own.due = true; return; }
+    for (own.busy = own.due = true; own.due;) {
+      own.due = false;
+      const asked = own.after, fresh = change => asked === own.after && show(change);
+      await own.read().then(told => fresh([told, null]), wrong => fresh(([before]) => [before, wrong]));
+    }
+    own.busy = false;
   };
-  return state.reload;
+  useEffect(() => { own.again(); }, after);
+  return [value, problem, own.again, change => show(([before, wrong]) => [before && change(before), wrong])];
 }
 
-// A heartbeat comes every 5 s: after so long without anything the stream is dead, whatever the
+// What `ask` gives about a text that is typed, once it has rested for so long, in ms; undefined until then.
+export function useRested(text, rest, ask) {
+  const [[about, told], tell] = useState([]);
+  useEffect(() => {
+    const aborted = new AbortController();
+    const timer = setTimeout(() => text && ask(aborted.signal).then(found => tell([text, found]), () => {}), rest);
+    return () => { clearTimeout(timer); aborted.abort(); };
+  }, [text]);
+  return about === text ? told : undefined;
+}
+
+// A heartbeat comes every 5 s: after so long without anything, in ms, the stream is dead, whatever the
 // socket says.
-const SILENCE = 11_000;
-const AGAIN = 1_000;
+const SILENCE = 11_000, AGAIN = 1_000;
 
 // Whether what is shown is live: "off", "live", "paused" by who watches, or "lost" with the time until
 // which it was.
@@ -72,6 +73,10 @@ export const live = {
   state: "off",
   until: 0,
   watchers: new Set(),
+  watch(told) {
+    this.watchers.add(told);
+    return () => this.watchers.delete(told);
+  },
   pause() {
     if (this.state === "off") return;
     this.tell(this.state === "paused" ? "lost" : "paused");
@@ -81,7 +86,7 @@ export const live = {
     if (state === this.state) return;
     if (state === "paused" || (state === "lost" && this.state === "off")) this.until = clock.now();
     this.state = document.documentElement.dataset.live = state;
-    for (const watcher of this.watchers) watcher(state);
+    for (const told of this.watchers) told(state);
   },
 };
 
@@ -89,37 +94,30 @@ export const live = {
 // gets type and data, and "opened" each time that it is connected, with how often it was before: what
 // was missed is read then.
 export function follow(path, types, onEvent, last = 0) {
-  let source, again, heard = Date.now(), opened = 0, ended = false;
-
-  function alive() {
+  let source, again, heard, opened = 0;
+  const alive = () => {
     heard = Date.now();
     live.until = clock.now();
     live.tell("live");
-  }
-  function close() {
+  };
+  const close = () => {
     clearTimeout(again);
     source?.close();
-    source = undefined;
-  }
-  function lost() {
-    live.tell("lost");
-    if (source?.readyState !== EventSource.CONNECTING) {
+  };
+  const open = () => {
+    close();
+    heard = Date.now();
+    source = new EventSource(path(last));
+    source.onopen = () => { alive(); onEvent("opened", opened++); };
+    source.onerror = ({ target }) => {
+      live.tell("lost");
+      if (target.readyState === EventSource.CONNECTING) return;
       close();
       call("runs?limit=1").catch(() => {}); // which tells whether a key is wanted
       again = setTimeout(open, AGAIN);
-    }
-  }
-  function open() {
-    close();
-    heard = Date.now();
-    source = new EventSource(at(path(last)));
-    source.onopen = () => {
-      alive();
-      onEvent("opened", opened++);
     };
-    source.onerror = lost;
     for (const type of [...types, "heartbeat"]) {
-      source.addEventListener(type, (event) => {
+      source.addEventListener(type, event => {
         const data = JSON.parse(event.data);
         if (type === "heartbeat") clock.sync(data.server_time);
         alive();
@@ -128,26 +126,37 @@ export function follow(path, types, onEvent, last = 0) {
         if (type === "end") stop();
       });
     }
-  }
+  };
+  // A browser has few connections to a server: what nobody sees needs none.
+  const unwatched = () => document.hidden || live.state === "paused";
   const watch = setInterval(() => {
-    if (ended || unwatched() || Date.now() - heard < SILENCE) return;
+    if (unwatched() || Date.now() - heard < SILENCE) return;
     live.tell("lost");
     open();
   }, 1000);
-  // A browser has few connections to a server: what nobody sees needs none.
-  const unwatched = () => document.hidden || live.state === "paused";
-  const shown = () => {
-    if (unwatched()) close();
-    else open();
-  };
-  function stop() {
-    ended = true;
+  const shown = () => unwatched() ? close() : open();
+  const stop = () => {
     clearInterval(watch);
     document.removeEventListener("visibilitychange", shown);
     close();
     live.tell("off");
-  }
+  };
   document.addEventListener("visibilitychange", shown);
   shown();
   return stop;
+}
+
+// Changes of runs that come close together are told once, after so long, in ms; each at once to `each`.
+const PAUSE = 250;
+
+export function useChanges(changed, each) {
+  useEffect(() => {
+    let timer;
+    const stop = follow(() => "runs/stream", ["run.changed"], (type, change) => {
+      if (type !== "opened") each?.(change);
+      clearTimeout(timer);
+      timer = setTimeout(changed, PAUSE);
+    });
+    return () => { clearTimeout(timer); stop(); };
+  }, []);
 }

@@ -1,78 +1,70 @@
-// How things are said: statuses, times, lengths, values.
+// How things are said: statuses, times, lengths, values, refusals.
 import { h } from "./vendor/preact.mjs";
-import { useEffect, useState } from "./vendor/hooks.mjs";
+import { useEffect, useRef, useState } from "./vendor/hooks.mjs";
 import htm from "./vendor/htm.mjs";
+
+export { useEffect, useRef, useState };
 
 // What it makes is text, never markup, whatever a user, a tool or a model has written.
 export const html = htm.bind(h);
 
 // A shape beside each word, so that no status is told by its colour alone.
-export const STATUSES = {
-  pending: "◌", running: "◐", waiting: "◆", completed: "✓", failed: "✕", cancelled: "⊘",
-};
+export const STATUSES = { pending: "◌", running: "◐", waiting: "◆", completed: "✓", failed: "✕", cancelled: "⊘" };
 
-export const SETTLED = new Set(["completed", "failed", "cancelled"]);
+export const isSettled = ({ status }) => ["completed", "failed", "cancelled"].includes(status);
 
-const GLYPHS = {
-  ...STATUSES, ok: "✓", error: "✕", timeout: "✕", in_doubt: "?", planned: "✓", finished: "✓",
-};
+const GLYPHS = { ...STATUSES, ok: "✓", error: "✕", timeout: "✕", in_doubt: "?", planned: "✓", finished: "✓" };
 
 const SAID = { in_doubt: "in doubt", timeout: "timed out" };
 
-export const Status = ({ status }) => html`<span class=${`status s-${status}`}>
-  <span aria-hidden="true">${GLYPHS[status] ?? "·"}</span> ${SAID[status] ?? status}</span>`;
+export const Status = ({ status, children }) => html`<span class="status s-${status}"><span aria-hidden=true>${GLYPHS[status] ?? "·"}</span> ${children ?? SAID[status] ?? status}</span>`;
 
 export function duration(ms) {
-  if (ms === null || ms === undefined) return "–";
+  if (ms == null) return "–";
   if (ms < 1) return `${Math.round(ms * 1000)} µs`;
-  if (ms < 10) return `${ms.toFixed(1)} ms`;
-  if (ms < 1000) return `${Math.round(ms)} ms`;
+  if (ms < 1000) return `${ms.toFixed(ms < 10 ? 1 : 0)} ms`;
   if (ms < 60_000) return `${(ms / 1000).toFixed(ms < 10_000 ? 2 : 1)} s`;
-  const seconds = Math.floor(ms / 1000), minutes = Math.floor(seconds / 60);
-  if (minutes < 60) return `${minutes} min ${seconds % 60} s`;
-  const hours = Math.floor(minutes / 60);
+  const seconds = Math.floor(ms / 1000), minutes = Math.floor(seconds / 60), hours = Math.floor(minutes / 60);
+  if (!hours) return `${minutes} min ${seconds % 60} s`;
   return hours < 48 ? `${hours} h ${minutes % 60} min` : `${Math.floor(hours / 24)} d ${hours % 24} h`;
 }
 
-export function clockTime(time, withMs = false) {
+export function clockTime(time, exact) {
   if (!time) return "–";
-  const at = new Date(time);
-  const clock = at.toTimeString().slice(0, 8);
-  return withMs ? `${clock}.${String(at.getMilliseconds()).padStart(3, "0")}` : clock;
+  const at = new Date(time), clock = at.toTimeString().slice(0, 8);
+  return exact ? `${clock}.${String(at.getMilliseconds()).padStart(3, "0")}` : clock;
 }
 
 export function moment(time) {
-  if (!time) return "–";
-  const at = new Date(time);
-  if (at.toDateString() === new Date().toDateString()) return clockTime(time);
-  const day = at.toLocaleDateString("en", { month: "short", day: "numeric" });
-  return `${day} ${clockTime(time).slice(0, 5)}`;
+  const at = new Date(time), clock = clockTime(time);
+  if (!time || at.toDateString() === new Date().toDateString()) return clock;
+  return `${at.toLocaleDateString("en", { month: "short", day: "numeric" })} ${clock.slice(0, 5)}`;
 }
 
-export const Time = ({ time, exact }) => html`<time datetime=${time ?? ""} title=${time ?? ""}>
-  ${exact ? clockTime(time, true) : moment(time)}</time>`;
+export const Time = ({ time, exact }) => html`<time datetime=${time} title=${time}>${exact ? clockTime(time, true) : moment(time)}</time>`;
 
-export const counted = (count, one, many = `${one}s`) => `${count} ${count === 1 ? one : many}`;
+export const counted = (count, one) => `${count} ${one}${count === 1 ? "" : "s"}`;
 
-export const size = (bytes) => (bytes < 1024 ? `${bytes} B` : `${(bytes / 1024).toFixed(1)} kB`);
+export const size = bytes => bytes < 1024 ? `${bytes} B` : `${(bytes / 1024).toFixed(1)} kB`;
 
-export const money = (usd) => (usd === null || usd === undefined ? "price not known" : `$${usd === 0 ? 0 : usd.toPrecision(2)}`);
+export const money = usd => usd == null ? "price not known" : `$${usd && usd.toPrecision(2)}`;
 
-export const json = (value) => JSON.stringify(value, null, 2);
+export const json = value => JSON.stringify(value, null, 2);
 
 // A call in one line: the values of its input, shortened.
 export function brief(input) {
-  const said = Object.entries(input ?? {}).map(([, value]) =>
-    typeof value === "string" ? `“${value}”` : JSON.stringify(value));
+  const said = Object.values(input ?? {}).map(value => typeof value === "string" ? `“${value}”` : JSON.stringify(value));
   const line = said.join(", ");
   return line.length > 120 ? `${line.slice(0, 119)}…` : line;
 }
+
+export const listed = (all, make = one => one) => all.map((one, index) => html`${index > 0 && ", "}${make(one)}`);
 
 // The prompt in pieces, each with what lies over it. Spans count characters, not units of UTF-16.
 export function pieces(prompt, spans) {
   const characters = Array.from(prompt);
   const cuts = new Set([0, characters.length]);
-  for (const { span } of spans) if (span) span.forEach((at) => cuts.add(Math.min(at, characters.length)));
+  for (const { span } of spans) span?.forEach(at => cuts.add(Math.min(at, characters.length)));
   const places = [...cuts].sort((a, b) => a - b);
   return places.slice(1).map((end, index) => {
     const start = places[index];
@@ -81,12 +73,22 @@ export function pieces(prompt, spans) {
   });
 }
 
-// `rows` are lists of cells, or whole rows; `#` before the name of a column makes it one of numbers.
+export const Step = ({ of, tool }) => html`<b class=step>${of}</b> <code>${tool}</code>`;
+
+// `rows` are lists of cells, or whole rows; `#` before the name of a column makes it one of numbers, `.`
+// hides the name.
 export function Table({ caption, head, rows, kind = "log" }) {
-  const number = (index) => (head[index]?.[0] === "#" ? "number" : undefined);
-  return html`<div class="scroll"><table class=${kind}><caption class="hidden">${caption}</caption>
-    <thead><tr>${head.map((name, index) => html`<th scope="col" class=${number(index)}>${name[0] === "." ? html`<span class="hidden">${name.slice(1)}</span>` : name.replace("#", "")}</th>`)}</tr></thead>
-    <tbody>${rows.map((row) => (Array.isArray(row) ? html`<tr>${row.map((cell, index) => html`<td class=${number(index)}>${cell}</td>`)}</tr>` : row))}</tbody></table></div>`;
+  const number = index => head[index]?.[0] === "#" && "number";
+  return html`<div class=scroll><table class=${kind}><caption class=hidden>${caption}</caption>
+    <thead><tr>${head.map((name, index) => html`<th scope=col class=${number(index)}>${name[0] === "." ? html`<span class=hidden>${name.slice(1)}</span>` : name.replace("#", "")}</th>`)}</tr></thead>
+    <tbody>${rows.map(row => Array.isArray(row) ? html`<tr>${row.map((cell, index) => html`<td class=${number(index)}>${cell}</td>`)}</tr>` : row)}</tbody></table></div>`;
+}
+
+// `turn` goes to pages by their cursors; those of the pages before are kept.
+export function Pages({ of, cursors, turn, next, children }) {
+  return html`<nav class=pages aria-label="Pages of ${of}">${children}
+    ${cursors.length > 0 && html`<button onClick=${() => turn(cursors.slice(0, -1))}>Newer</button>`}
+    ${next && html`<button onClick=${() => turn([...cursors, next])}>Older</button>`}</nav>`;
 }
 
 // The time until a moment of the browser's clock, in ms; `children` stand there once it has come.
@@ -96,13 +98,32 @@ export function Countdown({ until, children }) {
     const timer = setInterval(() => count(until - Date.now()), 250);
     return () => clearInterval(timer);
   }, [until]);
-  return left > 0 ? html`<span class="number" role="timer">in ${Math.ceil(left / 1000)} s</span>` : children ?? null;
+  return left > 0 ? html`<span class=number role=timer>in ${Math.ceil(left / 1000)} s</span>` : children;
 }
 
 // A refusal beside what caused it; where the server says when to ask again, the time is counted down.
-export const Wrong = ({ problem, again }) => problem && problem.status !== 401 && html`<div class="wrong" role="alert"><p>${problem.message}</p>
-  ${problem.errors?.map((one) => html`<p><code>${one.field}</code> ${one.message}</p>`)}
-  ${problem.until && html`<p>Ask again <${Countdown} until=${problem.until}>${again ? html`<button type="button" onClick=${again}>now</button>` : "now"}<//></p>`}</div>`;
+export const Wrong = ({ problem, again }) => problem && problem.status !== 401 && html`<div class=wrong role=alert><p>${problem.message}</p>
+  ${problem.errors?.map(one => html`<p><code>${one.field}</code> ${one.message}</p>`)}
+  ${problem.until > 0 && html`<p>Ask again <${Countdown} until=${problem.until}>${again ? html`<button type=button onClick=${again}>now</button>` : "now"}<//></p>`}</div>`;
+
+// Carries out what a button is for, and says beside it what was wrong with that.
+export function useOrder() {
+  const [problem, tell] = useState(null), [busy, hold] = useState(false);
+  const again = useRef();
+  const order = async (carryOut, event) => {
+    event?.preventDefault();
+    again.current = () => order(carryOut);
+    hold(true);
+    tell(null);
+    await carryOut().catch(tell);
+    hold(false);
+  };
+  return [order, html`<${Wrong} problem=${problem} again=${() => again.current()} />`, busy];
+}
+
+// For fields: what is typed, and the end of it by Enter.
+export const typed = write => ({ target }) => write(target.value);
+export const entered = send => event => event.key === "Enter" && !event.shiftKey && send(event);
 
 // So much of a large value is shown when it is asked for, in characters.
 const MUCH = 64 * 1024;
@@ -110,9 +131,12 @@ const MUCH = 64 * 1024;
 // A value that a user, a tool or a model has written: as text, in a box of its own.
 export function Value({ value, href }) {
   const [more, show] = useState(null);
-  const big = value && typeof value === "object" && value.shortened === true;
+  const big = value?.shortened === true;
   const text = more ?? (big ? `${value.start}…` : typeof value === "string" ? value : json(value));
-  const read = () => fetch(href).then((answer) => answer.text()).then((whole) => show(whole.length > MUCH ? `${whole.slice(0, MUCH)}…` : whole), () => {});
-  return html`<pre class="value" tabindex="0">${text}</pre>
-    ${big && html`<p class="quiet">${size(value.bytes)} in all. ${href && html`${more === null && html`<button class="plain" onClick=${read}>Show ${size(Math.min(MUCH, value.bytes))}</button> `}<a href=${href} download>Download it whole</a>`}</p>`}`;
+  const read = async () => {
+    const whole = await (await fetch(href)).text();
+    show(whole.length > MUCH ? `${whole.slice(0, MUCH)}…` : whole);
+  };
+  return html`<pre class=value tabindex=0>${text}</pre>
+    ${big && html`<p class=quiet>${size(value.bytes)} in all. ${href && html`${more === null && html`<button class=plain onClick=${() => read().catch(() => {})}>Show ${size(Math.min(MUCH, value.bytes))}</button> `}<a href=${href} download>Download it whole</a>`}</p>`}`;
 }

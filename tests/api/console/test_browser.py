@@ -140,6 +140,35 @@ def test_a_plan_is_edited_and_approved(browser: Browser, server: ServerProcess) 
         expect(page.get_by_role("tabpanel")).to_contain_text("As it was proposed")
 
 
+def test_an_edited_plan_is_checked_by_the_server_before_it_is_approved(
+    browser: Browser, server: ServerProcess
+) -> None:
+    """Which knows more than the page: here that the tool has no such input, and a reference."""
+    asked = {"prompt": "order rice, then calculate 1 + 1", "mode": "plan"}
+    run_id = server.client.post("/runs", json=asked).json()["run_id"]
+    server.until(run_id, lambda record: record["status"] == "waiting")
+    with page_of(browser, server.url) as page:
+        open_run(page, run_id)
+        told, first = page.locator(".approve [role=alert]"), page.get_by_label("Input of step 1")
+        button = page.get_by_role("button", name="Approve")
+        for unfit, word in (
+            ('{"item": "rice", "size": 3}', "size"),
+            ('{"item": "{step_2_output}"}', "step_2_output"),
+        ):
+            first.fill(unfit)
+            expect(told).to_contain_text(word)
+            expect(button).to_be_disabled()
+        assert server.get(run_id)["status"] == "waiting"
+        with page.expect_response("**/approve") as checked:  # it is asked once typing rests
+            first.fill('{"item": "beans"}')
+        assert checked.value.status == 200
+        expect(told).to_have_count(0)
+        assert server.get(run_id)["status"] == "waiting"
+        button.click()
+        expect(page.locator(".outcome")).to_be_visible()
+        assert server.settled(run_id)["execution_log"][0]["output"] == "ordered beans"
+
+
 def test_who_knows_what_became_of_a_step_in_doubt_says_so(
     browser: Browser, server: ServerProcess
 ) -> None:

@@ -1,8 +1,9 @@
 """Much to be drawn: 600 attempts, and a list of a hundred thousand runs."""
 
 import asyncio
-import json
+import sqlite3
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,81 +11,33 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from api.views.answers import ExplanationAnswer, Run, shape
 from benchmarks.search.rows import fill, usual_row
-from graph.record.explain import explain
-from graph.record.record import record_of
-from graph.state import RunState
 from graph.storage.open import open_storage
+from graph.storage.search import searchable
 from tests.support.console.browser import page_of
+from tests.support.console.large_run import ATTEMPTS, STEPS, drawn, large
 from tests.support.patience import wait_until
-from tests.support.runs.generated_runs import REFUSED
-from tests.support.runs.run_states import CREATED_AT, attempted, planned, queued
 from tests.support.servers.server_process import ServerProcess, serving
 
 pytestmark = pytest.mark.slow
 
-#: Steps of the large record, each with three attempts.
-STEPS = 200
-
 #: What one event may change of what is drawn, in nodes and attributes, of some thousands.
 MOST_CHANGES = 60
 
-#: Runs of the long list, and of a page of it.
-RUNS, PAGE = 100_000, 50
-
-_DRAWN = """async ([before, after]) => {
-    const {render} = await import('/console/vendor/preact.mjs');
-    const {html} = await import('/console/words.js');
-    const {Waterfall} = await import('/console/run/waterfall.js');
-    const place = document.createElement('div');
-    document.getElementById('main').replaceChildren(place);
-    const draw = async ([record, explained]) => {
-        const begun = performance.now();
-        render(html`<${Waterfall} record=${record} explained=${explained} chosen="a0"
-            select=${() => {}} light=${() => {}} />`, place);
-        place.offsetHeight;
-        return performance.now() - begun;
-    };
-    const all = await draw(before);
-    let changes = 0;
-    new MutationObserver((seen) => { changes += seen.length; }).observe(
-        place, {subtree: true, childList: true, attributes: true, characterData: true});
-    const one = await draw(after);
-    await new Promise((done) => setTimeout(done));
-    return {all, one, changes, rows: place.querySelectorAll('[role=row]').length};
-}"""
-
-
-def large(attempts: int) -> list[Any]:
-    """The record and the explanation of a run that has made so many of its attempts."""
-    state: RunState = planned(queued(), STEPS)
-    at = CREATED_AT + 2
-    for number in range(attempts):
-        times: dict[str, Any] = {"started_at": at, "duration_ms": 250.0}
-        at += 0.3
-        if number % 3 < 2:
-            times |= {"status": "error", "output": None, "error": REFUSED, "retry_at": at}
-        state = attempted(state, **times)
-    told = explain(state, now=CREATED_AT + 2 + 3 * STEPS * 0.3 + 1)
-    return [
-        json.loads(shape(Run).json(record_of(state))),
-        json.loads(shape(ExplanationAnswer).json(told)),
-    ]
+#: Runs of the long list, how many of them are written as runs are, and how many make a page of it.
+RUNS, WRITTEN, PAGE = 100_000, 1_000, 50
 
 
 def test_an_event_of_a_run_of_600_attempts_changes_little_of_what_is_drawn(
-    browser: Browser, server: ServerProcess, record_property: Any
+    browser: Browser, server: ServerProcess
 ) -> None:
-    """What that takes depends on the machine, and is told; on a busy one 153 to 682, 5 to 57 ms."""
+    """What that takes depends on the machine: `make bench-console` measures it."""
     with page_of(browser, server.url) as page:
         page.goto("/")
-        drawn = page.evaluate(_DRAWN, [large(3 * STEPS - 1), large(3 * STEPS)])
+        told = drawn(page, large(ATTEMPTS - 1), large(ATTEMPTS))
 
-    record_property("drawn in ms", drawn["all"])
-    record_property("an event drawn in ms", drawn["one"])
-    assert drawn["rows"] > STEPS
-    assert 0 < drawn["changes"] <= MOST_CHANGES
+    assert told["rows"] > STEPS
+    assert 0 < told["changes"] <= MOST_CHANGES
 
 
 def prompts(page: Page) -> list[str]:
@@ -92,16 +45,40 @@ def prompts(page: Page) -> list[str]:
     return page.locator("tbody .what a").all_text_contents()
 
 
-@pytest.mark.timeout(3600)  # as many rows are written first
+def multiplied(file: Path) -> None:
+    """Write the rows of the file again until there are as many as wanted, each copy a bit later."""
+    with closing(sqlite3.connect(file)) as database, database:
+        database.create_function("searchable", 1, searchable, deterministic=True)
+        database.executescript("PRAGMA synchronous = OFF; PRAGMA cache_size = -400000")
+        kept = [
+            name
+            for _, name, _, _, _, _, hidden in database.execute("PRAGMA table_xinfo(runs)")
+            if not hidden and name not in ("number", "bytes")
+        ]
+        changed = {"run_id": "lower(hex(randomblob(16)))", "created_at": "created_at + copy * 5000"}
+        database.execute(
+            f"""
+            INSERT INTO runs ({", ".join(kept)})
+            WITH copies (copy) AS (
+                SELECT 1 UNION ALL SELECT copy + 1 FROM copies LIMIT {RUNS // WRITTEN - 1}
+            )
+            SELECT {", ".join(changed.get(name, name) for name in kept)}
+            FROM copies CROSS JOIN (SELECT * FROM runs ORDER BY number LIMIT {WRITTEN})
+            ORDER BY copy, number
+            """
+        )
+
+
 def test_a_list_of_a_hundred_thousand_runs_is_read_a_page_at_a_time(
     browser: Browser, tmp_path: Path
 ) -> None:
     async def filled() -> None:
         async with open_storage(f"sqlite:///{tmp_path}/runs.db") as storage:
-            await fill(storage.index, RUNS, settled_row)
+            await fill(storage.index, WRITTEN, settled_row)
 
     with ThreadPoolExecutor(1) as beside:  # the browser's driver has the loop of this thread
         beside.submit(lambda: asyncio.run(filled())).result()
+    multiplied(tmp_path / "runs.db")
     with serving(tmp_path) as server, page_of(browser, server.url) as page:
         page.goto("/")
         expect(page.locator("tbody tr")).to_have_count(PAGE)

@@ -1,11 +1,7 @@
 """Whatever the server answers, as users, tools and models have written it, is text on the page."""
 
-import json
-import re
-from typing import Any
-
 import pytest
-from playwright.sync_api import Browser, Page, Route, expect
+from playwright.sync_api import Browser, Page, expect
 
 from tests.support.console.browser import open_run, page_of
 from tests.support.own_tools.shop_tool import MARKUP
@@ -13,40 +9,32 @@ from tests.support.servers.server_process import ServerProcess
 
 pytestmark = pytest.mark.slow
 
-#: What the page needs to find its way: statuses, parts of the time, times, and ids.
-_KEPT = {"status", "part", "state", "next_cursor", "source", "outcome", "why", "backend"}
-_FORM = re.compile(r"\d{4}-\d\d-\d\dT.*Z|[0-9a-f]{8}-[0-9a-f-]{27}|[0-9a-f-]{32,}")
-
-#: Below these the names are written by others as well.
-_NAMED = {"metadata", "properties", "models", "servers", "input", "output"}
-
-#: All but streams.
-_ANSWERS = re.compile(
-    r"//[^/]+/(runs(?!/stream|/[^/]+/stream)|threads|tools|health|doctor|plan|budget)"
-)
-
-
-def hostile(value: Any, name: str = "") -> Any:
-    """The same, with markup in every text that somebody else may have written."""
-    if isinstance(value, str):
-        return value if name in _KEPT or _FORM.fullmatch(value) else f"{value} {MARKUP}"
-    if isinstance(value, dict):
-        tail = MARKUP if name in _NAMED else ""
-        return {f"{key}{tail}": hostile(item, key) for key, item in value.items()}
-    if isinstance(value, list):
-        if name == "actions":  # which of ours it is
-            return value
-        return [hostile(item, name) for item in value]
-    return value
-
-
-def answer(route: Route) -> None:
-    """What the server answers, made hostile."""
-    told = route.fetch()
-    body = told.text()
-    if "json" in told.headers.get("content-type", ""):
-        body = json.dumps(hostile(json.loads(body)))
-    route.fulfill(response=told, body=body)
+#: Stands before the page's `fetch`: all that the server answers has markup in every text, and in
+#: every name, that somebody else may have written. What the page needs to find its way is kept:
+#: statuses, parts of the time, times, ids, and which actions there are.
+_HOSTILE = """
+const KEPT = ['status', 'part', 'state', 'next_cursor', 'source', 'outcome', 'why', 'backend'];
+const NAMED = ['metadata', 'properties', 'models', 'servers', 'input', 'output'];
+const FORM = /^(\\d{4}-\\d\\d-\\d\\dT.*Z|[0-9a-f]{8}-[0-9a-f-]{27}|[0-9a-f-]{32,})$/;
+const hostile = (value, name) => {
+    if (typeof value === 'string') {
+        return KEPT.includes(name) || FORM.test(value) ? value : `${value} MARKUP`;
+    }
+    if (name === 'actions' || value === null || typeof value !== 'object') return value;
+    if (Array.isArray(value)) return value.map((item) => hostile(item, name));
+    const tail = NAMED.includes(name) ? 'MARKUP' : '';
+    return Object.fromEntries(
+        Object.entries(value).map(([key, item]) => [key + tail, hostile(item, key)]));
+};
+const answered = window.fetch;
+window.fetch = async (...asked) => {
+    const answer = await answered(...asked);
+    if (!answer.headers.get('content-type')?.includes('json')) return answer;
+    const {status, headers} = answer;
+    if (new URL(answer.url).pathname === '/session') return answer;
+    return new Response(JSON.stringify(hostile(await answer.json())), {status, headers});
+};
+""".replace("MARKUP", MARKUP)
 
 
 def is_all_text(page: Page) -> None:
@@ -70,7 +58,7 @@ def test_markup_in_every_field_of_every_answer_is_text(
     for run_id in (asked, doubt):
         server.until(run_id, lambda record: record["status"] == "waiting")
     with page_of(browser, server.url) as page:
-        page.route(_ANSWERS, answer)
+        page.add_init_script(_HOSTILE)
         for place in ("/#/threads", f"/#/threads/{asked}", "/#/tools", "/#/health", "/"):
             page.goto("about:blank")
             page.goto(place)

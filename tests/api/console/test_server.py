@@ -7,7 +7,9 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from tests.support.console.browser import page_of
+from tests.support.own_tools.mcp_files import mcp_file, rude
 from tests.support.own_tools.shop_tool import MARKUP, SHOP
+from tests.support.patience import wait_until
 from tests.support.servers.server_process import ServerProcess, serving
 
 pytestmark = pytest.mark.slow
@@ -63,6 +65,28 @@ def test_tools_are_found_by_their_kind_and_words(browser: Browser, server: Serve
         expect(page.get_by_role("article")).to_have_count(1)
         page.get_by_role("link", name="Its runs").click()
         expect(page).to_have_url(f"{server.url}/#/?tool=calculator")
+
+
+def test_tools_of_mcp_servers_are_there_and_tried(browser: Browser, tmp_path: Path) -> None:
+    file = mcp_file(tmp_path, rude=rude(tmp_path), text="npx something")
+    with serving(tmp_path, mcp=str(file)) as server, page_of(browser, server.url) as page:
+        wait_until(lambda: "rude.echo" in server.client.get("/tools").text)
+        page.goto("/#/tools")
+        page.get_by_role("group", name="Kind").get_by_role("button", name="MCP").click()
+        echo = page.get_by_role("article", name="rude.echo")
+        expect(echo).to_contain_text("of the MCP server rude")
+        echo.locator("summary").click()
+        expect(echo.locator("details .value")).to_contain_text('"required"')
+        echo.get_by_role("button", name="Try …").click()
+        page.get_by_label("text of rude.echo").fill("hello from afar")
+        echo.get_by_role("button", name="Try it").click()
+        expect(echo.get_by_role("status")).to_contain_text("hello from afar")
+        changes = page.get_by_role("article").filter(has_text="⚠ changes something").first
+        expect(changes.get_by_role("button", name="Try …")).to_have_count(0)
+        page.goto("/#/health")
+        servers = page.get_by_role("region", name="MCP servers")
+        expect(servers.get_by_role("row", name="rude")).to_contain_text("ready")
+        expect(servers.get_by_role("row", name="text")).to_contain_text("bare text")
 
 
 def test_health_tells_what_doctor_would_and_the_settings_but_no_texts(

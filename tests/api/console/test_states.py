@@ -24,6 +24,25 @@ def test_where_there_are_no_runs_it_says_how_to_begin(browser: Browser, tmp_path
         expect(page.get_by_role("heading", name="Tools")).to_be_visible()
 
 
+def test_a_queued_run_says_its_place_and_about_how_long_it_waits(
+    browser: Browser, tmp_path: Path
+) -> None:
+    with serving(tmp_path, tools=GATE, in_flight="1") as server:
+        for _ in range(3):
+            server.settled(server.post("calculate 1 + 1"))
+        first = server.post("pass gate queue")
+        server.until(first, lambda record: record["status"] == "running")
+        run_ids = [server.post(f"calculate {number} + 1") for number in range(2)]
+        with page_of(browser, server.url) as page:
+            open_run(page, run_ids[1])
+            expect(page.locator(".facts")).to_contain_text("place 2 in the queue, about ")
+            expect(page.get_by_role("img", name="The run has not begun.")).to_be_visible()
+            expect(page.get_by_role("button", name="Cancel …")).to_be_visible()
+            server.open_gate("queue")
+            expect(status(page)).to_have_text("✓ completed")
+            expect(page.locator(".facts")).not_to_contain_text("queue")
+
+
 def test_where_nothing_matches_it_says_which_filter_hides_how_many(
     browser: Browser, server: ServerProcess
 ) -> None:

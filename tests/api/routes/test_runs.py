@@ -150,6 +150,7 @@ async def test_health_tells_version_and_storage(client):
             "backoff": 0,
             "max_in_flight": health["runs"]["max_in_flight"],
             "max_executing": health["runs"]["max_executing"],
+            "ends_per_s": None,
         },
         "models": {
             "some/model": {

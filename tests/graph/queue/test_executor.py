@@ -597,7 +597,7 @@ async def test_it_tells_how_many_runs_of_an_owner_there_are() -> None:
     await settle()
     work.answer("a1")
     await settle()
-    most = {"max_in_flight": 2, "max_executing": 2}
+    most = {"max_in_flight": 2, "max_executing": 2, "ends_per_s": None}
     assert runs.load("a") == {"in_flight": 2, "executing": 1, "queued": 2, "backoff": 0} | most
     assert runs.load("b") == {"in_flight": 1, "executing": 0, "queued": 0, "backoff": 0} | most
     assert runs.load() == {"in_flight": 3, "executing": 1, "queued": 2, "backoff": 0} | most

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graph.queue.executor import ENDS, LONGEST, SHORTEST, WINDOW, Throughput
+from graph.queue.load import ENDS, LONGEST, SHORTEST, WINDOW, Throughput
 
 
 class Clock:
@@ -79,3 +79,12 @@ def test_only_so_many_ends_are_kept() -> None:
     assert len(throughput._ends) == ENDS
     clock.now += 0.001
     assert throughput.time_for(10_000) == pytest.approx(10.0, rel=0.01)
+
+
+def test_the_rate_is_none_until_a_run_has_ended_and_then_so_many_a_second() -> None:
+    assert pace_with()[0].rate() is None
+    throughput, clock = pace_with(*[0.5] * 40)
+    clock.now += 0.5
+    assert throughput.rate() == pytest.approx(2.0, rel=0.05)
+    clock.now += WINDOW + 1
+    assert throughput.rate() is None

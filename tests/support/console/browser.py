@@ -1,9 +1,11 @@
 """A real Chromium, and pages in it that notice whatever a page of ours must not do."""
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +18,9 @@ OPTIONS = (
     *("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"),
     *("--disable-component-update", "--disable-sync"),
 )
+
+#: The folder in which each test leaves pictures of its pages as they were in the end, if it is set.
+PICTURES = "PAGE_PICTURES"
 
 expect.set_options(timeout=patience(30) * 1000)
 
@@ -46,8 +51,8 @@ def chromium() -> Iterator[Browser]:
 def page_of(browser: Browser, url: str, **options: Any) -> Iterator[Page]:
     """A page of a server, in a context of its own.
 
-    At the end it must have asked no other host, run into no policy, run nothing that it was given
-    as text, and have thrown nothing.
+    At the end it leaves a picture, where these are kept. It must have asked no other host, run into
+    no policy, run nothing that it was given as text, and have thrown nothing.
     """
     options = {"viewport": {"width": 1240, "height": 900}} | options
     context = browser.new_context(base_url=url, **options)
@@ -61,9 +66,20 @@ def page_of(browser: Browser, url: str, **options: Any) -> Iterator[Page]:
     page.asked = asked  # type: ignore[attr-defined]
     yield page
     violations = page.evaluate("window.violations")
+    _leave_picture(page)
     context.close()
     foreign = [one for one in asked if not one.startswith((url, "data:"))]
     assert (foreign, violations, thrown) == ([], [], [])
+
+
+def _leave_picture(page: Page) -> None:
+    folder = os.environ.get(PICTURES)
+    if not folder or page.url == "about:blank":
+        return
+    test = os.environ["PYTEST_CURRENT_TEST"].rpartition("::")[2].removesuffix(" (call)")
+    name = re.sub(r"[^\w-]+", "-", test).strip("-")
+    number = len([*Path(folder).glob(f"{name}.*.png")]) + 1
+    page.screenshot(path=Path(folder, f"{name}.{number}.png"))
 
 
 def open_run(page: Page, run_id: str) -> None:

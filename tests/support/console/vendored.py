@@ -1,12 +1,16 @@
 """`make vendor`: the modules of others that the page loads, fetched with npm and checked.
 
-A test of the page checks that the files are as their sums say.
+npm compares what it downloads with the sums of its registry, which are kept here as `integrity`. Of
+each package the named files are copied, imports by name made relative and references to source maps
+left out; its licence comes along. `vendor.json` has the SHA-256 of each file: a test compares these
+with the files, without a network.
 """
 
 import hashlib
 import json
 import re
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -46,6 +50,10 @@ def fetch() -> None:
             folder = Path(place, "node_modules", name)
             packages.append(_copied(folder, name, version, files, lock[f"node_modules/{name}"]))
     SUMS.write_text(json.dumps(packages, indent=2) + "\n")
+    for package in packages:
+        sys.stdout.write(f"{package['name']} {package['version']}, {package['licence']}\n")
+        for name, digest in package["sha256"].items():
+            sys.stdout.write(f"  {digest}  {name}\n")
 
 
 def _copied(

@@ -33,7 +33,7 @@ ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f-]{22}(?![0-9a-f-])|\bID_[A-Z]\
 TIME = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z")
 
 #: Fields of what is measured, and differs from run to run.
-MEASURED = re.compile(r".*_ms$")
+MEASURED = re.compile(r".*_ms$|ends_per_s$")
 
 
 @dataclass

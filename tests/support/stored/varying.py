@@ -55,6 +55,7 @@ FRESH = (
     *STORED,
     Rule(_TIME, "TIME", "when it happened"),
     Rule(r'("[a-z_]*(_ms|paused)": ?)[\d.e+-]+', r'\1"MS"', "how long it took"),
+    Rule(r'("ends_per_s": ?)([\d.]+|null)', r'\1"RATE"', "runs may have ended by then"),
     Rule(r"\b(duration_ms=)[\d.e+-]+", r"\1MS", "how long it took, in a line of the log"),
     Rule(
         r'(trace_id(=|": ?"))[0-9a-f]{32}', r"\1TRACE", "it follows from the run, whose id is new"

@@ -1,10 +1,8 @@
 // The graph that executes every run, with where this one is and where it has been.
-import { useEffect, useState } from "../vendor/hooks.mjs";
-import { call } from "../api.js";
+import { call, useRead } from "../api.js";
 import { html } from "../words.js";
 
-const NODE = /^\s*(\w+)[([]/;
-const EDGE = /^\s*(\w+) (?:-->|-\. (.*?) \.->) (\w+);/;
+const NODE = /^\s*(\w+)[([]/, EDGE = /^\s*(\w+) (?:-->|-\. (.*?) \.->) (\w+);/;
 
 let drawing;
 
@@ -13,63 +11,60 @@ function parse(mermaid) {
   const order = [], edges = [];
   for (const line of mermaid.split("\n")) {
     const edge = EDGE.exec(line), node = NODE.exec(line);
-    if (edge) edges.push({ from: edge[1], to: edge[3], label: (edge[2] ?? "").replaceAll("&nbsp;", "") });
+    if (edge) edges.push({ from: edge[1], to: edge[3], label: edge[2]?.replaceAll("&nbsp;", "") });
     else if (node) order.push(node[1]);
   }
   return { order, edges };
 }
 
 // The nodes that a run has been in, in order.
-function path(record) {
-  if (!record.started_at) return [];
-  const way = ["__start__", "plan"];
-  for (const round of record.plan.rounds ?? []) {
-    if (round.round > 1) way.push("plan");
-    if (round.planned_by?.source === "pattern") way.push("fallback_plan");
-    for (const entry of record.execution_log) if (entry.step >= round.first && entry.step <= round.last) way.push("execute_step");
+function pathOf({ started_at, plan, planned_by, execution_log, current, status }) {
+  if (!started_at) return [];
+  const path = ["__start__", "plan"];
+  for (const { round, planned_by: by, first, last } of plan.rounds ?? []) {
+    if (round > 1) path.push("plan");
+    if (by?.source === "pattern") path.push("fallback_plan");
+    for (const { step } of execution_log) if (step >= first && step <= last) path.push("execute_step");
   }
-  if (record.planned_by?.source === "pattern" && !record.plan.steps.length) way.push("fallback_plan");
-  if (record.current && way.at(-1) !== "execute_step") way.push("execute_step");
-  if (record.status === "completed" || record.status === "failed") way.push("finalize", "__end__");
-  return way;
+  if (planned_by?.source === "pattern" && !plan.steps.length) path.push("fallback_plan");
+  if (current && path.at(-1) !== "execute_step") path.push("execute_step");
+  if (status === "completed" || status === "failed") path.push("finalize", "__end__");
+  return path;
 }
 
+const WIDE = 128, GAP = 52, HIGH = 30, MIDDLE = 78, TOP = MIDDLE - HIGH / 2;
+
 export function Graph({ record }) {
-  const [drawn, show] = useState(null);
-  useEffect(() => {
-    drawing ??= call("graph").then(parse);
-    drawing.then(show, () => {});
-  }, []);
-  if (!drawn?.order.length) return null;
-  const { order, edges } = drawn;
-  const way = path(record);
-  const here = record.status === "running" ? way.at(-1) : null;
-  const taken = new Set(way.slice(1).map((name, index) => `${way[index]} ${name}`));
-  const WIDE = 128, GAP = 52, HIGH = 30, MIDDLE = 78;
-  const width = order.map((name) => (name.startsWith("__") ? 14 : WIDE));
-  const left = order.map((_, index) => 6 + width.slice(0, index).reduce((sum, one) => sum + one + GAP, 0));
-  const total = left.at(-1) + width.at(-1) + 6;
-  const at = (name) => order.indexOf(name), mid = (index) => left[index] + width[index] / 2;
+  const [drawn] = useRead(() => drawing ??= call("graph").then(parse).catch(problem => { drawing = null; throw problem; }));
+  if (!drawn?.order[0]) return null;
+  const { order, edges } = drawn, path = pathOf(record), isEnd = name => name.startsWith("__");
+  const here = record.status === "running" && path.at(-1), { current, limits } = record;
+  const taken = new Set(path.slice(1).map((name, index) => `${path[index]} ${name}`));
+  const place = {};
+  let left = 6;
+  for (const name of order) {
+    const width = isEnd(name) ? 14 : WIDE;
+    place[name] = { left, width, mid: left + width / 2, index: order.indexOf(name) };
+    left += width + GAP;
+  }
   const arrow = ({ from, to }) => {
-    const a = at(from), b = at(to);
-    const x1 = left[a] + width[a], x2 = left[b];
-    if (a === b) { const x = mid(a); return `M${x - 22} ${MIDDLE - HIGH / 2} C${x - 30} ${MIDDLE - 46} ${x + 30} ${MIDDLE - 46} ${x + 22} ${MIDDLE - HIGH / 2 - 2}`; }
-    if (b === a + 1) return `M${x1} ${MIDDLE} L${x2 - 3} ${MIDDLE}`;
-    const up = b > a ? -1 : 1, reach = Math.abs(b - a) * 13 + 14;
-    const from_x = mid(a) - 14 * up, to_x = mid(b) + 14 * up;
-    const y = MIDDLE + (up * HIGH) / 2;
-    return `M${from_x} ${y} C${from_x} ${y + up * reach} ${to_x} ${y + up * reach} ${to_x} ${y + up * 3}`;
+    const a = place[from], b = place[to], by = b.index - a.index;
+    if (!by) return `M${a.mid - 22} ${TOP} C${a.mid - 30} ${MIDDLE - 46} ${a.mid + 30} ${MIDDLE - 46} ${a.mid + 22} ${TOP - 2}`;
+    if (by === 1) return `M${a.left + a.width} ${MIDDLE} L${b.left - 3} ${MIDDLE}`;
+    const up = by > 0 ? -1 : 1, reach = Math.abs(by) * 13 + 14, y = MIDDLE + (up * HIGH) / 2;
+    const x1 = a.mid - 14 * up, x2 = b.mid + 14 * up;
+    return `M${x1} ${y} C${x1} ${y + up * reach} ${x2} ${y + up * reach} ${x2} ${y + up * 3}`;
   };
-  const attempt = record.current?.attempt;
-  const said = here ? `The run is in ${here}.` : way.length ? `The run went through ${way.filter((name, index) => !name.startsWith("__") && name !== way[index - 1]).join(", ")}.` : "The run has not begun.";
-  return html`<figure class="graph card"><svg viewBox=${`0 0 ${total} 132`} role="img" aria-label=${said}>
-    <defs><marker id="head" viewBox="0 0 6 6" refX="4" refY="3" markerWidth="7" markerHeight="7" orient="auto-start-reverse"><path d="M0 0L6 3L0 6z" class="g-head" /></marker></defs>
-    ${edges.map((edge) => html`<path class=${`g-edge ${taken.has(`${edge.from} ${edge.to}`) ? "taken" : ""}`} d=${arrow(edge)} marker-end="url(#head)"><title>${edge.label}</title></path>`)}
-    ${order.map((name, index) => name.startsWith("__")
-      ? html`<circle class=${`g-end ${way.includes(name) ? "been" : ""}`} cx=${left[index] + 7} cy=${MIDDLE} r="6" />`
-      : html`<g class=${`g-node ${way.includes(name) ? "been" : ""} ${here === name ? "here" : ""}`}>
-          <rect x=${left[index]} y=${MIDDLE - HIGH / 2} width=${width[index]} height=${HIGH} rx="6" />
-          <text x=${mid(index)} y=${MIDDLE + 4} text-anchor="middle">${name}</text></g>`)}
-    ${here === "execute_step" && attempt > 1 && html`<text class="g-note" x=${mid(at(here))} y=${MIDDLE - 42} text-anchor="middle">attempt ${attempt} of ${record.limits.max_attempts}</text>`}
+  const through = path.filter((name, index) => !isEnd(name) && name !== path[index - 1]).join(", ");
+  const said = here ? `The run is in ${here}.` : through ? `The run went through ${through}.` : "The run has not begun.";
+  return html`<figure class="graph card"><svg viewBox="0 0 ${left - GAP + 6} 132" role=img aria-label=${said}>
+    <defs><marker id=head viewBox="0 0 6 6" refX=4 refY=3 markerWidth=7 markerHeight=7 orient=auto-start-reverse><path d="M0 0L6 3L0 6z" class=g-head /></marker></defs>
+    ${edges.map(edge => html`<path class="g-edge ${taken.has(`${edge.from} ${edge.to}`) && "taken"}" d=${arrow(edge)} marker-end="url(#head)"><title>${edge.label}</title></path>`)}
+    ${order.map(name => {
+      const { left: x, width, mid } = place[name], been = path.includes(name) && "been";
+      return isEnd(name) ? html`<circle class="g-end ${been}" cx=${mid} cy=${MIDDLE} r=6 />`
+        : html`<g class="g-node ${been} ${here === name && "here"}"><rect x=${x} y=${TOP} width=${width} height=${HIGH} rx=6 /><text x=${mid} y=${MIDDLE + 4} text-anchor=middle>${name}</text></g>`;
+    })}
+    ${here === "execute_step" && current?.attempt > 1 && html`<text class=g-note x=${place[here].mid} y=${MIDDLE - 42} text-anchor=middle>attempt ${current.attempt} of ${limits.max_attempts}</text>`}
   </svg></figure>`;
 }

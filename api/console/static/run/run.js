@@ -1,150 +1,144 @@
 // One run: what was asked, where it is, where its time went, and what can be done with it.
-import { useEffect, useRef, useState } from "../vendor/hooks.mjs";
-import { call, clock, follow, useReading } from "../api.js";
-import { brief, counted, Countdown, duration, html, money, pieces, SETTLED, Status, Time } from "../words.js";
+import { call, clock, follow, useRead } from "../api.js";
+import { brief, Countdown, counted, duration, html, isSettled, money, pieces, Status, Time, useEffect, useRef, useState } from "../words.js";
 import { Actions } from "./actions.js";
 import { Detail, Progress } from "./detail.js";
 import { Graph } from "./graph.js";
-import { EVENTS, heard, MOST, Outcome, SILENT, Spoken } from "./outcome.js";
+import { EVENTS, heard, Metadata, MOST, Outcome, SILENT, Spoken, spokenOf } from "./outcome.js";
 import { Tabs } from "./tabs.js";
 import { Waterfall } from "./waterfall.js";
 
-// The record and its explanation, read again after what happens; one reading at a time.
+// The record and its explanation, read again after what happens.
 function useRun(id) {
-  const [run, show] = useState(null);
-  const [wrong, tell] = useState(null);
   const [progress, advance] = useState(null);
   const [answer, say] = useState(SILENT);
-  const state = useRef({}).current;
-
-  const reload = useReading(async () => {
-    try {
-      const [record, explained] = await Promise.all([call(`runs/${id}?max_value_bytes=${MOST}`), call(`runs/${id}/explain`)]);
-      clock.sync(record.server_time);
-      const settled = SETTLED.has(record.status), known = settled && record.last_event_id === state.last;
-      state.last = record.last_event_id;
-      if (settled) advance(null);
-      if (!known) show({ record, explained });
-      tell(null);
-    } catch (problem) { tell(problem); }
-  });
-  const settled = run ? SETTLED.has(run.record.status) : null;
-  useEffect(() => { reload(); }, [id]);
+  const known = useRef(null);
+  const [run, wrong, reload] = useRead(async () => {
+    const [record, explained] = await Promise.all([call(`runs/${id}?max_value_bytes=${MOST}`), call(`runs/${id}/explain`)]);
+    clock.sync(record.server_time);
+    if (!isSettled(record)) return known.current = { record, explained };
+    advance(null);
+    // Nothing of it has changed, so that nothing is drawn anew.
+    if (known.current?.record.last_event_id === record.last_event_id && isSettled(known.current.record)) return known.current;
+    return known.current = { record, explained };
+  }, id);
+  const settled = run && isSettled(run.record);
   useEffect(() => {
-    if (settled === null) return undefined;
+    if (settled === null) return;
     // A settled run has no more events, unless somebody retries it: all changes tell of that.
     if (settled) return follow(() => "runs/stream", ["run.changed"], (type, change) => { if (type !== "run.changed" || change.run_id === id) reload(); });
-    return follow((last) => `runs/${id}/stream?after=${last}`, EVENTS, (type, event) => {
+    return follow(last => `runs/${id}/stream?after=${last}`, EVENTS, (type, event) => {
       if (type === "step.progress") advance(event);
-      else if (type === "answer.delta") say((before) => heard(before, event));
+      else if (type === "answer.delta") say(before => heard(before, event));
       // It goes on from the record that is shown.
       else if (type !== "opened" || event > 0) {
         if (type === "step.started") advance(null);
         reload();
       }
-    }, state.last);
+    }, run.record.last_event_id);
   }, [id, settled]);
   return { run, wrong, reload, progress, answer };
 }
 
-function Sentence({ record, lit, light, select }) {
-  const unparsed = (record.error?.unparsed ?? []).map((one) => ({ ...one, kind: "unplaced" }));
-  const marked = pieces(record.prompt, [...record.plan.steps, ...unparsed]);
-  return html`<h1 class="sentence">${marked.map(({ text, over }) => {
-    const step = over.find((one) => one.step);
-    if (over.some((one) => one.kind)) return html`<span class="unplaced" title="not understood">${text}</span>`;
-    if (!step) return text;
-    const made = record.execution_log.findLastIndex((entry) => entry.step === step.step);
-    return html`<button class=${`placed ${lit === step.step ? "lit" : ""}`} onMouseEnter=${() => light(step.step)} onMouseLeave=${() => light(null)} onFocus=${() => light(step.step)} onBlur=${() => light(null)}
-      onClick=${() => made >= 0 && select(`a${made}`)} title=${`step ${step.step}: ${step.tool}`}>${text}<sup class="step">${step.step}</sup></button>`;
+function Sentence({ record: { prompt, plan, error, execution_log }, lit, light, select }) {
+  const unparsed = error?.unparsed?.map(({ span }) => ({ span, unplaced: true })) ?? [];
+  return html`<h1 class=sentence>${pieces(prompt, [...plan.steps, ...unparsed]).map(({ text, over }) => {
+    if (over.some(one => one.unplaced)) return html`<span class=unplaced title="not understood">${text}</span>`;
+    if (!over[0]) return text;
+    const { step, tool } = over[0], made = execution_log.findLastIndex(entry => entry.step === step);
+    const on = () => light(step), off = () => light(null);
+    return html`<button class="placed ${lit === step && "lit"}" onMouseEnter=${on} onMouseLeave=${off} onFocus=${on} onBlur=${off}
+      onClick=${() => made >= 0 && select(`a${made}`)} title="step ${step}: ${tool}">${text}<sup class=step>${step}</sup></button>`;
   })}</h1>`;
 }
 
-// What happened, in one line of figures.
-function Facts({ record, explained }) {
-  const by = record.planned_by, tokens = record.usage.input_tokens + record.usage.output_tokens;
-  const taken = record.marks.filter((mark) => mark.what === "taken_up").length;
-  const facts = [
-    SETTLED.has(record.status) && duration(explained.total_ms),
-    record.progress.of && `${record.progress.done} of ${counted(record.progress.of, "step")} done`,
-    counted(record.execution_log.length, "attempt"),
-    by && `planned by ${by.model ?? (by.source === "pattern" ? "the pattern planner" : "the caller")}`,
-    record.usage.calls > 0 && `${counted(record.usage.calls, "call")} of models, ${tokens} tokens, ${money(record.usage.usd)}`,
-    taken > 0 && `taken up again ${taken === 1 ? "once" : `${taken} times`}`,
-    record.queue_position && `place ${record.queue_position} in the queue`,
-  ].filter(Boolean);
-  return html`<p class="facts">${facts.map((fact, index) => html`${index > 0 && html`<span aria-hidden="true"> · </span>`}<span>${fact}</span>`)}</p>`;
+// About how long a queued run waits before it begins, in ms, by how many of all end in a second.
+function useWait(place) {
+  const [wait, tell] = useState(null);
+  useEffect(() => {
+    tell(null);
+    if (place) call("health").then(({ runs }) => runs.ends_per_s && tell(place / runs.ends_per_s * 1000), () => {});
+  }, [place]);
+  return wait;
 }
 
-function Now({ record, progress, answer }) {
-  const current = record.current, step = record.plan.steps[current?.step - 1];
-  const wait = current?.not_before && Date.parse(current.not_before) > clock.now();
-  return html`${current && html`<p class="now"><b>step ${current.step}</b> <code>${step?.tool}</code>${" "}
-      ${brief(step?.input)} · attempt ${current.attempt} of ${record.limits.max_attempts}
-      ${wait && html` · waits until <${Time} time=${current.not_before} exact />, <${Countdown} until=${Date.parse(current.not_before) - clock.skew}>due<//>`}</p>`}
-    ${record.waits_for_run && html`<p class="now">It begins when <a href=${`#/runs/${record.waits_for_run.run_id}`}>the run before it</a> in its thread has ended.</p>`}
-    ${progress && html`<p class="now"><${Progress} progress=${progress} /></p>`}
-    ${answer.text && !record.result && html`<p class="answer streamed">${answer.text}</p>`}`;
+const PLANNERS = { pattern: "the pattern planner" };
+
+// What happened, in one line of figures.
+function Facts({ record, explained }) {
+  const { planned_by: by, usage, progress, queue_position: place } = record;
+  const taken = record.marks.filter(({ what }) => what === "taken_up").length, wait = useWait(place);
+  const facts = [
+    isSettled(record) && duration(explained.total_ms),
+    progress.of && `${progress.done} of ${counted(progress.of, "step")} done`,
+    counted(record.execution_log.length, "attempt"),
+    by && `planned by ${by.model ?? PLANNERS[by.source] ?? "the caller"}`,
+    usage.calls > 0 && `${counted(usage.calls, "call")} of models, ${usage.input_tokens + usage.output_tokens} tokens, ${money(usage.usd)}`,
+    taken > 0 && `taken up again ${taken === 1 ? "once" : `${taken} times`}`,
+    place && `place ${place} in the queue${wait ? `, about ${duration(wait)}` : ""}`,
+  ].filter(Boolean);
+  return html`<p class=facts>${facts.map((fact, index) => html`${index > 0 && html`<span aria-hidden=true> · </span>`}<span>${fact}</span>`)}</p>`;
+}
+
+function Now({ record: { current, plan, limits, waits_for_run: before, result }, progress, answer }) {
+  const step = plan.steps[current?.step - 1], due = Date.parse(current?.not_before);
+  return html`${current && html`<p class=now><b>step ${current.step}</b> <code>${step?.tool}</code> ${brief(step?.input)} · attempt ${current.attempt} of ${limits.max_attempts}
+      ${due > clock.now() && html` · waits until <${Time} time=${current.not_before} exact />, <${Countdown} until=${due - clock.skew}>due<//>`}</p>`}
+    ${before && html`<p class=now>It begins when <a href="#/runs/${before.run_id}">the run before it</a> in its thread has ended.</p>`}
+    ${progress && html`<p class=now><${Progress} progress=${progress} /></p>`}
+    ${!result && answer.text && html`<p class="answer streamed">${answer.text}</p>`}`;
 }
 
 // Why there may be no such run, by how long this server keeps them.
 function Gone() {
-  const [days, tell] = useState(null);
-  useEffect(() => { call("doctor").then(({ settings }) => tell(settings.find((one) => one.name === "RUNWRIGHT_RETENTION")?.value), () => {}); }, []);
-  return html`<p class="quiet">Somebody may have deleted it${days === 0 ? "; this server removes none by itself" : html`, or it was settled more than ${days ?? "RUNWRIGHT_RETENTION"} days ago and removed (<code>RUNWRIGHT_RETENTION</code>)`}.</p>`;
+  const [told] = useRead(() => call("doctor")), days = told?.settings.find(({ name }) => name === "RUNWRIGHT_RETENTION")?.value;
+  return html`<p class=quiet>Somebody may have deleted it${days === 0 ? "; this server removes none by itself" : html`, or it was settled more than ${days ?? "RUNWRIGHT_RETENTION"} days ago and removed (<code>RUNWRIGHT_RETENTION</code>)`}.</p>`;
 }
 
-// What a screen reader is told of it, in one line.
-const spokenOf = ({ status, current, error, result }, progress) => [
-  status, current && `step ${current.step}, attempt ${current.attempt}`, progress && `${progress.done}${progress.total ? ` of ${progress.total}` : ""}`,
-  error?.message ?? result?.answer?.text ?? result?.summary,
-].filter(Boolean).join(", ");
+// The eye is led to what went wrong; else to the attempt that was made last.
+function first({ status, execution_log: log, planning_log, current }) {
+  const bad = status === "failed" ? log.findLastIndex(entry => entry.status !== "ok") : -1;
+  if (bad < 0 && current && !current.not_before) return "c";
+  if (log[0]) return `a${bad < 0 ? log.length - 1 : bad}`;
+  return planning_log[0] && `p${planning_log.length - 1}`;
+}
 
-export default function Run({ id }) {
+const link = (run, words = run.slice(0, 8)) => html`<a href="#/runs/${run}">${words}</a>`;
+
+export default function Run({ id, query }) {
   const { run, wrong, reload, progress, answer } = useRun(id);
-  const [at, select] = useState(null);
+  const [chosen, select] = useState(query.get("at"));
   const [lit, light] = useState(null);
-  const followed = useRef(false);
-  const record = run?.record;
+  const choose = place => {
+    select(place);
+    history.replaceState(null, "", `#/runs/${id}?at=${place}`);
+  };
+  useEffect(() => { if (run) document.title = `${run.record.status}: ${run.record.prompt.slice(0, 60)} · Runwright`; }, [run?.record.status]);
 
-  useEffect(() => { if (record) document.title = `${record.status}: ${record.prompt.slice(0, 60)} · Runwright`; }, [record?.status]);
-  // The eye is led to what went wrong; else to the attempt that was made last.
-  useEffect(() => {
-    if (!record || followed.current) return;
-    const log = record.execution_log;
-    const bad = log.findLastIndex((entry) => entry.status !== "ok");
-    if (record.status === "failed" && bad >= 0) select(`a${bad}`);
-    else if (record.current && !record.current.not_before) select("c");
-    else if (log.length) select(`a${log.length - 1}`);
-    else if (record.planning_log.length) select(`p${record.planning_log.length - 1}`);
-  }, [record?.status, record?.execution_log.length, record?.planning_log.length]);
-  const choose = (place) => { followed.current = true; select(place); };
-
-  if (wrong && !record) {
-    if (wrong.status === 401) return null;
-    return html`<section class="card"><h1>${wrong.title}</h1><p class="wrong" role="alert">${wrong.message}</p>
+  if (wrong && !run) {
+    return wrong.status !== 401 && html`<section class=card><h1>${wrong.title}</h1><p class=wrong role=alert>${wrong.message}</p>
       ${wrong.status === 404 && html`<${Gone} />`}<p><a href="#/">All runs</a></p></section>`;
   }
-  if (!record) return html`<p class="quiet" role="status">Reading the run …</p>`;
-  return html`<article class="run">
-    <p class="crumb"><a href="#/">‹ Runs</a> <code class="quiet">${id}</code>
-      ${Object.entries(record.metadata ?? {}).map(([name, text]) => html` <span class="tag">${name}: ${text}</span>`)}
-      ${record.posted_by && ` ${record.forked_from ? "forked" : "posted"} by ${record.posted_by},`}
-      ${record.thread_id && html` of <a href=${`#/threads/${record.thread_id}`}>its thread</a>${record.conversation && `, with ${counted(record.conversation.turns.length, "earlier run")} in mind`}`}
-      ${record.forked_from && html` forked from <a href=${`#/runs/${record.forked_from.run_id}`}>${record.forked_from.run_id.slice(0, 8)}</a>`}
-      ${record.forks.length > 0 && html` forks: ${record.forks.map((fork) => html` <a href=${`#/runs/${fork}`}>${fork.slice(0, 8)}</a>`)}`}</p>
+  if (!run) return html`<p class=quiet role=status>Reading the run …</p>`;
+  const { record, explained } = run, { conversation, forked_from, forks, thread_id } = record;
+  const at = chosen && (chosen !== "c" || record.current) ? chosen : first(record);
+  return html`<article class=run>
+    <p class=crumb><a href="#/">‹ Runs</a> <code class=quiet>${id}</code><${Metadata} of=${record} />
+      ${record.posted_by && ` ${forked_from ? "forked" : "posted"} by ${record.posted_by},`}
+      ${thread_id && html` of <a href="#/threads/${thread_id}">its thread</a>${conversation && `, with ${counted(conversation.turns.length, "earlier run")} in mind`}`}
+      ${forked_from && html` forked from ${link(forked_from.run_id)}`}${forks[0] && html` forks: ${forks.map(fork => html` ${link(fork)}`)}`}</p>
     <${Sentence} record=${record} lit=${lit} light=${light} select=${choose} />
-    <div class="state"><${Status} status=${record.status} /><${Facts} record=${record} explained=${run.explained} /></div>
-    <${Outcome} record=${record} causes=${run.explained.causes} /><${Now} record=${record} progress=${progress} answer=${answer} />
+    <div class=state><${Status} status=${record.status} /><${Facts} record=${record} explained=${explained} /></div>
+    <${Outcome} record=${record} causes=${explained.causes} /><${Now} record=${record} progress=${progress} answer=${answer} />
     <${Spoken} text=${spokenOf(record, progress)} />
-    ${wrong && wrong.status !== 0 && html`<p class="wrong" role="alert">${wrong.message}</p>`}
-    <${Actions} record=${record} reload=${reload} at=${at} />
+    ${wrong?.status > 0 && html`<p class=wrong role=alert>${wrong.message}</p>`}
+    <${Actions} record=${record} reload=${reload} />
     <${Graph} record=${record} />
-    <div class="beside">
-      <${Waterfall} record=${record} explained=${run.explained} select=${choose} chosen=${at} lit=${lit} light=${light} />
-      ${at && html`<${Detail} record=${record} explained=${run.explained} progress=${progress} at=${at === "c" && !record.current ? `a${record.execution_log.length - 1}` : at} />`}
+    <div class=beside>
+      <${Waterfall} record=${record} explained=${explained} select=${choose} chosen=${at} lit=${lit} light=${light} />
+      ${at && html`<${Detail} record=${record} explained=${explained} progress=${progress} at=${at} />`}
     </div>
-    <ul class="sentences-told">${run.explained.sentences.map((sentence) => html`<li>${sentence}</li>`)}</ul>
+    <ul class=sentences-told>${explained.sentences.map(sentence => html`<li>${sentence}</li>`)}</ul>
     <${Tabs} record=${record} />
   </article>`;
 }

@@ -1,13 +1,12 @@
 // The waterfall: what the run did with its time, and the sum of it.
-import { useEffect, useRef, useState } from "../vendor/hooks.mjs";
 import { clock, live } from "../api.js";
-import { duration, html, SETTLED } from "../words.js";
+import { duration, html, isSettled, useEffect, useRef, useState } from "../words.js";
 import { grown, PARTS, rows, scale, ticks, totals } from "./timeline.js";
 
 // More attempts than this are shown when they are asked for, but for those that failed.
 const MANY = 40;
 
-const BAD = new Set(["error", "timeout", "in_doubt", "failed", "rejected", "refused"]);
+const BAD = ["error", "timeout", "in_doubt", "failed", "rejected", "refused"];
 
 // How often a growing bar is drawn anew, in ms: seldom where there is much to draw, or motion is unwanted.
 const OFTEN = 50, SELDOM = 500;
@@ -16,7 +15,7 @@ const OFTEN = 50, SELDOM = 500;
 function useNow(growing, many) {
   const [now, tick] = useState(clock.now());
   useEffect(() => {
-    if (!growing) return undefined;
+    if (!growing) return;
     const still = many || matchMedia("(prefers-reduced-motion: reduce)").matches;
     const timer = setInterval(() => tick(["lost", "paused"].includes(live.state) ? live.until : clock.now()), still ? SELDOM : OFTEN);
     return () => clearInterval(timer);
@@ -26,38 +25,40 @@ function useNow(growing, many) {
 
 const SAID = {
   ok: "succeeded", error: "failed", timeout: "timed out", cancelled: "was cut off", in_doubt: "may have acted",
-  running: "is under way", planned: "made a plan", failed: "failed", refused: "did not understand", rejected: "made a plan that failed its check",
+  running: "is under way", planned: "made a plan", refused: "did not understand", rejected: "made a plan that failed its check",
 };
 
-const told = (bar) => (bar.status ? `${SAID[bar.status] ?? bar.status}, ${duration(bar.length_ms)}` : `${PARTS[bar.part]}, ${duration(bar.length_ms)}`);
+const told = ({ status, part, length_ms }) => `${status ? SAID[status] ?? status : PARTS[part]}, ${duration(length_ms)}`;
+
+const percent = part => `${part * 100}%`;
 
 function Bar({ bar, place, select, chosen }) {
-  const left = place.at(bar.start_ms), right = place.at(bar.start_ms + bar.length_ms);
-  const kind = `bar b-${bar.part} ${bar.status ? `r-${bar.status}` : ""} ${place.folds.some((one) => one.start_ms === bar.start_ms) ? "folded" : ""} ${chosen ? "chosen" : ""}`;
-  const style = { left: `${left * 100}%`, width: `${Math.max(0, right - left) * 100}%` };
-  const folded = kind.includes("folded") && html`<small>${duration(bar.length_ms)}</small>`;
-  return html`<span class=${kind} style=${style} title=${told(bar)} onClick=${bar.at ? () => select(bar.at) : undefined}>${folded}</span>`;
+  const { start_ms, length_ms, part, status, at } = bar, left = place.at(start_ms), folded = place.folds.some(one => one.start_ms === start_ms);
+  const style = { left: percent(left), width: percent(Math.max(0, place.at(start_ms + length_ms) - left)) };
+  return html`<span class="bar b-${part} ${status && `r-${status}`} ${folded && "folded"} ${chosen && "chosen"}" style=${style} title=${told(bar)} onClick=${at && (() => select(at))}>${folded && html`<small>${duration(length_ms)}</small>`}</span>`;
 }
 
 function Row({ row, place, select, chosen, depth, open, toggle, lit, light }) {
-  const said = `${row.step ? `step ${row.step}, ` : ""}${row.label}: ${row.bars.length ? row.bars.map(told).join(", then ") : "not begun"}`;
-  const name = html`${row.step && depth === 1 && html`<b class="step">${row.step}</b> `}${row.label}${row.again > 0 && html` <small>retry ${row.again}</small>`}`;
-  return html`<div class=${`w-row d-${depth} ${row.bars.length ? "" : "future"} ${open ? "open" : ""} ${row.step && row.step === lit ? "lit" : ""}`} role="row"
-    onMouseEnter=${row.step ? () => light(row.step) : undefined} onMouseLeave=${row.step ? () => light(null) : undefined} aria-level=${depth} aria-expanded=${row.parts?.length ? open : undefined}>
-    <span role="rowheader" class="w-name">
-      ${row.parts?.length ? html`<button class="fold" aria-label=${`${open ? "Fold" : "Unfold"} ${row.label}`} onClick=${toggle}>${open ? "▾" : "▸"}</button>` : html`<span class="fold"></span>`}
-      ${row.at ? html`<button class=${`name ${BAD.has(row.status) ? "bad" : ""}`} data-at=${row.at} aria-pressed=${chosen === row.at} onClick=${() => select(row.at)}>${name}</button>` : html`<span class="name">${name}</span>`}
+  const { step, label, bars, at, status, again, ms } = row, parts = row.parts?.length > 0, done = bars.length > 0;
+  const said = `${step ? `step ${step}, ` : ""}${label}: ${bars.map(told).join(", then ") || "not begun"}`;
+  const name = html`${step && depth === 1 && html`<b class=step>${step}</b> `}${label}${again > 0 && html` <small>retry ${again}</small>`}`;
+  return html`<div class="w-row d-${depth} ${!done && "future"} ${open && "open"} ${step && step === lit && "lit"}" role=row
+    onMouseEnter=${step && (() => light(step))} onMouseLeave=${step && (() => light(null))} aria-level=${depth} aria-expanded=${parts ? open : null}>
+    <span role=rowheader class=w-name>
+      ${parts ? html`<button class=fold aria-label="${open ? "Fold" : "Unfold"} ${label}" onClick=${toggle}>${open ? "▾" : "▸"}</button>` : html`<span class=fold></span>`}
+      ${at ? html`<button class="name ${BAD.includes(status) && "bad"}" data-at=${at} aria-pressed=${chosen === at} onClick=${() => select(at)}>${name}</button>` : html`<span class=name>${name}</span>`}
     </span>
-    <span role="gridcell" class="w-ms number">${row.bars.length ? duration(row.ms) : ""}</span>
-    <span role="gridcell" class="w-bars"><span class="hidden">${said}</span>
-      ${row.bars.map((bar) => html`<${Bar} key=${bar.start_ms} bar=${bar} place=${place} select=${select} chosen=${bar.at && bar.at === chosen} />`)}</span>
+    <span role=gridcell class="w-ms number">${done && duration(ms)}</span>
+    <span role=gridcell class=w-bars><span class=hidden>${said}</span>
+      ${bars.map(bar => html`<${Bar} key=${bar.start_ms} bar=${bar} place=${place} select=${select} chosen=${bar.at && bar.at === chosen} />`)}</span>
   </div>`;
 }
 
 // Arrows lead from row to row, and fold and unfold.
 function arrows(event) {
-  const row = event.target.closest("[role=row]"), names = [...event.currentTarget.querySelectorAll("button.name")];
-  const by = { ArrowDown: 1, ArrowUp: -1 }[event.key], open = { ArrowRight: "false", ArrowLeft: "true" }[event.key];
+  const { key, target, currentTarget } = event;
+  const row = target.closest("[role=row]"), names = [...currentTarget.querySelectorAll("button.name")];
+  const by = { ArrowDown: 1, ArrowUp: -1 }[key], open = { ArrowRight: "false", ArrowLeft: "true" }[key];
   if (by) names[Math.max(0, Math.min(names.length - 1, names.indexOf(row?.querySelector("button.name")) + by))]?.focus();
   else if (open && row?.getAttribute("aria-expanded") === open) row.querySelector("button.fold").click();
   else return;
@@ -67,42 +68,39 @@ function arrows(event) {
 export function Waterfall({ record, explained, select, chosen, lit, light }) {
   const [fold, setFold] = useState(true);
   const [turned, turn] = useState({});
-  const few = record.execution_log.length <= MANY;
-  const now = useNow(!SETTLED.has(record.status), !few);
-  const spans = grown(record, explained, now);
-  const place = scale(spans, fold, !SETTLED.has(record.status));
-  const foldable = scale(spans, true).folds.length > 0;
-  const all = rows(record, spans);
-  const shown = all.flatMap((row) => {
-    const open = row.parts.length > 0 && (turned[row.key] ?? (few || row.parts.some((part) => part.at === chosen)));
-    const line = { row, depth: 1, open, toggle: () => turn((before) => ({ ...before, [row.key]: !open })) };
-    return open ? [line, ...row.parts.map((part) => ({ row: part, depth: 2 }))] : [line];
+  const few = record.execution_log.length <= MANY, going = !isSettled(record);
+  const spans = grown(record, explained, useNow(going, !few));
+  const place = scale(spans, fold, going), sums = totals(spans), all = rows(record, spans);
+  const shown = all.flatMap(row => {
+    const open = row.parts[0] && (turned[row.key] ?? (few || row.parts.some(({ at }) => at === chosen)));
+    const toggle = () => turn(before => ({ ...before, [row.key]: !open }));
+    return [{ row, depth: 1, open, toggle }, ...(open ? row.parts.map(part => ({ row: part, depth: 2 })) : [])];
   });
-  const errors = all.flatMap((row) => (row.parts.length ? row.parts : [{ ...row, status: row.bars.findLast((bar) => bar.status)?.status }])).filter((row) => BAD.has(row.status) && row.at);
+  const errors = all.flatMap(row => row.parts[0] ? row.parts : [{ ...row, status: row.bars.findLast(bar => bar.status)?.status }]).filter(({ status, at }) => BAD.includes(status) && at);
   // Of hundreds of rows an event, or a look at another, changes one or two: the others stay as they are.
   const drawn = useRef(new Map()).current;
   const line = ({ row, depth, open, toggle }) => {
-    const last = row.bars.at(-1);
-    const said = [row.ms, row.at, row.bars.length, last?.status, depth, open, row.step === lit, row.bars.some((bar) => bar.at && bar.at === chosen), row.at === chosen, place.key].join();
-    if (drawn.get(row.key)?.said !== said) {
-      drawn.set(row.key, { said, row: html`<${Row} key=${row.key} row=${row} depth=${depth} open=${open} toggle=${toggle} place=${place} select=${select} chosen=${chosen} lit=${lit} light=${light} />` });
+    const { key, ms, at, bars, step } = row;
+    const said = [ms, at, bars.length, bars.at(-1)?.status, depth, open, step === lit, bars.some(bar => bar.at && bar.at === chosen), at === chosen, place.key].join();
+    if (drawn.get(key)?.said !== said) {
+      drawn.set(key, { said, row: html`<${Row} key=${key} row=${row} depth=${depth} open=${open} toggle=${toggle} place=${place} select=${select} chosen=${chosen} lit=${lit} light=${light} />` });
     }
-    return drawn.get(row.key).row;
+    return drawn.get(key).row;
   };
-  const sums = totals(spans);
-  const nextError = () => select((errors[errors.findIndex((row) => row.at === chosen) + 1] ?? errors[0]).at);
-  return html`<section class="waterfall card" aria-labelledby="w-title">
-    <div class="head"><h2 id="w-title">Where the time went</h2>
-      <span class="total number">${duration(spans.length ? place.total : 0)}</span>
-      ${foldable && html`<label class="check"><input type="checkbox" checked=${fold} onChange=${(event) => setFold(event.target.checked)} /> fold idle time</label>`}
-      ${errors.length > 0 && html`<button class="plain" data-key="e" onClick=${nextError}>Next error</button>`}</div>
-    <div class="sums" aria-label="Parts of the time">
-      <div class="stack" aria-hidden="true">${sums.map(({ part, ms }) => html`<i class=${`b-${part}`} style=${{ width: `${(ms / place.total) * 100}%` }}></i>`)}</div>
-      <ul>${sums.map(({ part, ms }) => html`<li><i class=${`key b-${part}`} aria-hidden="true"></i>${PARTS[part]} <b class="number">${duration(ms)}</b></li>`)}</ul>
+  const nextError = () => select((errors[errors.findIndex(row => row.at === chosen) + 1] ?? errors[0]).at);
+  const heading = (words, kind, children) => html`<span role=columnheader class=${kind}>${children}<span class=hidden>${words}</span></span>`;
+  return html`<section class="waterfall card" aria-labelledby=w-title>
+    <div class=head><h2 id=w-title>Where the time went</h2>
+      <span class="total number">${duration(spans[0] ? place.total : 0)}</span>
+      ${scale(spans, true).folds[0] && html`<label class=check><input type=checkbox checked=${fold} onChange=${() => setFold(!fold)} /> fold idle time</label>`}
+      ${errors[0] && html`<button class=plain data-key=e onClick=${nextError}>Next error</button>`}</div>
+    <div class=sums aria-label="Parts of the time">
+      <div class=stack aria-hidden=true>${sums.map(({ part, ms }) => html`<i class="b-${part}" style=${{ width: percent(ms / place.total) }}></i>`)}</div>
+      <ul>${sums.map(({ part, ms }) => html`<li><i class="key b-${part}" aria-hidden=true></i>${PARTS[part]} <b class=number>${duration(ms)}</b></li>`)}</ul>
     </div>
-    <div class=${`grid ${shown.length > 100 ? "many" : ""}`} role="treegrid" aria-label="Attempts over time" tabindex="0" data-key="w" onKeyDown=${arrows}>
-      <div class="w-row axis" role="row"><span role="columnheader"><span class="hidden">What</span></span><span role="columnheader"><span class="hidden">Took</span></span>
-        <span role="columnheader" class="w-bars">${ticks(place).map(({ time, place: at }) => html`<small class="number" style=${{ left: `${at * 100}%` }}>${time === 0 ? "0" : duration(time)}</small>`)}<span class="hidden">When</span></span></div>
+    <div class="grid ${shown.length > 100 && "many"}" role=treegrid aria-label="Attempts over time" tabindex=0 data-key=w onKeyDown=${arrows}>
+      <div class="w-row axis" role=row>${heading("What")}${heading("Took")}
+        ${heading("When", "w-bars", ticks(place).map(({ time, place: at }) => html`<small class=number style=${{ left: percent(at) }}>${time ? duration(time) : "0"}</small>`))}</div>
       ${shown.map(line)}
     </div>
   </section>`;

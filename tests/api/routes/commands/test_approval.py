@@ -103,6 +103,22 @@ def test_an_edited_plan_is_checked_and_then_executed(server: ServerProcess):
     assert server.settled(again)["plan_proposed"] is None
 
 
+def test_a_plan_is_checked_without_deciding_anything(server: ServerProcess):
+    run_id = planned(server)
+    unfit = {"plan": {"steps": [{"tool": "todo_store.add", "input": {"words": "x"}}]}}
+    for body in (unfit, unfit | {"check": True}):
+        told = problem(post(server, f"/runs/{run_id}/approve", body), 400)
+        assert told.type == "urn:runwright:problem:plan-unfit"
+
+    answer = post(server, f"/runs/{run_id}/approve", {"plan": EDITED, "check": True})
+    assert (answer.status_code, answer.json()["status"]) == (200, "waiting")
+    run = server.get(run_id)
+    assert (run["status"], run["plan_proposed"], run["marks"]) == ("waiting", None, [])
+    post(server, f"/runs/{run_id}/reject")
+    told = problem(post(server, f"/runs/{run_id}/approve", {"plan": EDITED, "check": True}), 409)
+    assert told.type == "urn:runwright:problem:not-waiting"
+
+
 def test_a_plan_about_all_is_told_so_before_it_is_approved(server: ServerProcess):
     """What is done is what was shown, in one step."""
     run_id = planned(server)
