@@ -27,6 +27,8 @@ from tests.support.servers.stretched import stretch_waits
 from tools.loading import BUILTIN
 from tools.registry import Tool, make_tools
 
+pytest_plugins = ("tests.support.timing.failures",)
+
 stretch_waits()
 
 # A busy machine makes an example slow, not wrong.

@@ -44,13 +44,13 @@ def test_a_test_takes_the_sum_of_its_phases_and_an_area_that_of_its_tests() -> N
     ]
     told = list(Times(lines).told(BUDGETS, elapsed=70.0))
     assert told[1:3] == [f"     7.00      4.00  {slow}", f"     0.50      0.00  {quick}"]
-    assert [line.split() for line in told[4:-1]] == [
+    assert [line.split() for line in told[4:-2]] == [
         ["9", "10", "lint"],
         ["7", "5", "graph/runs", "OVER"],
         ["0", "1", "api"],
         ["70", "60", "all,", "as", "the", "clock", "has", "it", "OVER"],
     ]
-    assert told[-1] == "===== 1 failed, 1 passed, 1 error in 70.00s ====="
+    assert told[-2:] == ["===== 1 failed, 1 passed, 1 error in 70.00s =====", f"FAILED {slow}"]
 
 
 def test_no_more_than_the_slowest_forty_are_named() -> None:
@@ -80,7 +80,9 @@ def test_what_pytest_counts_is_counted_over_all_its_processes(
     env["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # the others take seconds to be loaded
     times = tmp_path / "times.jsonl"
     times.write_text(json.dumps({"area": "install", "seconds": 3}) + "\n")
-    plugins = ("-p", "xdist.plugin", "-p", "tests.support.timing.areas", "-p", "no:cacheprovider")
+    timing = ("-p", "tests.support.timing.areas", "-p", "tests.support.timing.failures")
+    plugins = ("-p", "xdist.plugin", "-p", "no:cacheprovider", *timing)
+    failed = [f"FAILED test_some.py::{name}" for name in ("test_fails", "test_has_an_error")]
     own = ("-c", "/dev/null", "--rootdir", str(tmp_path), "--times", str(times))
     for processes in ("0", "2"):
         ran = subprocess.run(
@@ -93,9 +95,11 @@ def test_what_pytest_counts_is_counted_over_all_its_processes(
             check=False,
         )
         assert "1 failed, 5 passed, 1 skipped, 1 xfailed, 1 error in" in ran.stdout, ran.stderr
+        assert ran.stdout.splitlines()[-2:] == failed
     main([str(times), "--elapsed", "5"])
     told = capsys.readouterr().out.splitlines()
-    assert told[-1] == "===== 2 failed, 10 passed, 2 skipped, 2 xfailed, 2 errors in 5.00s ====="
+    last = "===== 2 failed, 10 passed, 2 skipped, 2 xfailed, 2 errors in 5.00s ====="
+    assert told[-3:] == [last, *failed]
     assert any(line.split()[::2] == ["3", "install"] for line in told)
 
 

@@ -53,17 +53,20 @@ class Times:
         self.tests: Counter[str] = Counter()
         self.preparing: Counter[str] = Counter()  # what a test waited for before it began
         self.outcomes: Counter[str] = Counter()
+        self.failed: dict[str, None] = {}  # in their order
         for line in lines:
             test, seconds = line.get("test"), line["seconds"]
             self.areas[line["area"] if test is None else area_of(test)] += seconds
             if test is not None:
                 self.tests[test] += seconds
                 self.outcomes[line["category"]] += 1
+                if line["category"] in ("failed", "error"):
+                    self.failed[test] = None
             if line.get("phase") == "setup":
                 self.preparing[test] += seconds
 
     def told(self, budgets: Budgets, elapsed: float) -> Iterable[str]:
-        """Line by line; the last one is as pytest's, over all."""
+        """Line by line; the last one is as pytest's, over all, and what failed comes after it."""
         yield f"slowest {SLOWEST} tests: seconds, and those of them before it began"
         for test, seconds in self.tests.most_common(SLOWEST):
             yield f"{seconds:9.2f} {self.preparing[test]:9.2f}  {test}"
@@ -74,6 +77,12 @@ class Times:
         counts = ((self.outcomes[name], name) for name in _CATEGORIES)
         ended = [f"{n} {name}{'s' * (name == 'error' and n > 1)}" for n, name in counts if n]
         yield f"===== {', '.join(ended) or 'no tests ran'} in {elapsed:.2f}s ====="
+        yield from failures(self.failed)
+
+
+def failures(tests: Iterable[str]) -> Iterable[str]:
+    """What failed, a line for each."""
+    return (f"FAILED {test}" for test in tests)
 
 
 def _beside(area: str, seconds: float, budget: float) -> str:
