@@ -91,7 +91,7 @@ async def open_runs(
         )
         calls = ModelCalls(settings.model_calls, executor.resting)
         if ladder:
-            ladder = replace(ladder, turns=calls, budget_guard=daily)
+            ladder = replace(ladder, slots=calls, budget_guard=daily)
         hooks = tuple(one.url for one in settings.webhooks)
         policy = RunPolicy(
             settings.limits, settings.approve, settings.approval_expires, _quotas(settings), hooks

@@ -70,11 +70,13 @@ WORDS = (
     # `backlog=` is an argument of Python's own sockets.
     Word("backlog", "unfinished", code="(?:queue_)?backlog(?!=)", prose="backlog"),
     Word("suspect", "quarantined", code="_?suspect(?:s|ed)?|[A-Z_]*SUSPECTS?", prose="suspects?"),
-    # In prose only what a run or a model waits for: "turn a call into a stream" is plain English.
+    # The turn of a conversation is the field's: the class `Turn`, its variables, and the field
+    # `turns` of the record. What lets in one after the other (a slot, a lock, a queue) is none: it
+    # is looked for as an attribute, which no turn of a conversation is, and as a class of turns.
     Word(
         "turn",
         "slot, ModelAttempt",
-        code="(?:_|end_)?turns?|Turn",
+        code=r"(?:(?<=\.)|_|end_)turns?|\w*Turns",
         prose="(?:run's|model's|its|whose) turn",
     ),
     # "The life of a run" is plain English; that it has several is ours. A process may live, too.

@@ -103,7 +103,7 @@ class Replays:
         self._reader = context.reader
         self._acceptance = acceptance
         self.replayer = replayer
-        self._turns = asyncio.Semaphore(AT_ONCE)
+        self._slots = asyncio.Semaphore(AT_ONCE)
 
     async def export(self, run_id: str, *, owner: str | None) -> RunExport:
         """The file of a run as last stored. Raises `RunNotFound` and `StorageUnavailable`."""
@@ -122,7 +122,7 @@ class Replays:
             raise NotReplayable(run_id, recorded["status"])
         self._acceptance.check()
         self._acceptance.rate.take(recorded["owner"])
-        async with self._turns:
+        async with self._slots:
             return await compared(self.replayer, recorded, live)
 
     async def diff(self, run_id: str, other_id: str, *, owner: str | None) -> RunDiff:

@@ -191,7 +191,7 @@ class Executor:
         return max(0, self._max_in_flight - self._in_flight)
 
     def enqueue(self, job: Job, owner: str) -> None:
-        """Execute a run as soon as its turn comes. A run that is here already is not added."""
+        """Execute a run as soon as there is a slot for it; one that is here is not added."""
         self.parked.discard(job)
         if job.task is None and not job.queued:
             self._queue.append(job, owner)

@@ -93,7 +93,9 @@ class Acceptance:
             with context.storage.available():
                 await self._store(row, key)
             if row.thread_name is not None:
-                row = replace(row, thread_id=await context.turns.joined(row), thread_name=None)
+                row = replace(
+                    row, thread_id=await context.thread_queues.joined(row), thread_name=None
+                )
         state, waits_for_run = state_of(row), None
         about = {"run_id": row.run_id, "trace_id": trace_id_of(state)}
         logger.info("run accepted", extra=about)
@@ -102,11 +104,11 @@ class Acceptance:
         live.reason = "new"
         context.broadcaster.publish(state)
         if row.thread_id is None:
-            context.turns.enqueue_head(live, row)
+            context.thread_queues.enqueue_head(live, row)
             if not context.executor.is_far(live):
-                live.row = row  # else the storage keeps it until its turn comes
+                live.row = row  # else the storage keeps it until it is begun
         else:
-            await context.turns.enqueue(live, row.owner, row.thread_id)
+            await context.thread_queues.enqueue(live, row.owner, row.thread_id)
             with suppress(*context.storage.errors):  # it is accepted all the same
                 waits_for_run = await context.reader.waits_for_run(state)
         position = context.executor.position(live)

@@ -15,7 +15,7 @@ from graph.record.trace import trace_id_of
 from graph.runs.live import Broadcaster, LiveRuns, Observe
 from graph.runs.quotas import NO_QUOTAS, Quotas
 from graph.runs.settled import SettledRuns
-from graph.runs.threads import Conversations, ThreadTurns
+from graph.runs.threads import Conversations, ThreadQueues
 from graph.settings.configured import site_of
 from graph.state import (
     THREAD_CONTEXT,
@@ -189,7 +189,7 @@ class RunReader:
         return None
 
     def is_queued(self, run_id: str) -> bool:
-        """Whether it waits for its turn, in the queue or behind another run of its thread."""
+        """Whether it waits to begin, in the queue or behind another run of its thread."""
         live = self._live.get(run_id)
         parked = live is not None and live in self._executor.parked
         return parked or self.position(run_id) is not None
@@ -217,8 +217,8 @@ class RunContext:
     """One graph over one storage, the executor of its runs, and how they stand.
 
     `live` knows how they stand in this process, `settled` those that have ended of late; `reader`
-    tells it to callers and `broadcaster` to who watches. `turns` queues those of one thread one
-    after the other, and `conversations` has what went before. `make_context` makes one.
+    tells it to callers and `broadcaster` to who watches. `thread_queues` has those of one thread
+    one after the other, and `conversations` has what went before. `make_context` makes one.
     """
 
     graph: RunGraph
@@ -231,7 +231,7 @@ class RunContext:
     settled: SettledRuns
     reader: RunReader
     broadcaster: Broadcaster
-    turns: ThreadTurns
+    thread_queues: ThreadQueues
     conversations: Conversations
 
 
@@ -268,7 +268,7 @@ def make_context(
         settled=settled,
         reader=reader,
         broadcaster=Broadcaster(reader.state, live, settled, observe),
-        turns=ThreadTurns(storage, executor),
+        thread_queues=ThreadQueues(storage, executor),
         conversations=Conversations(storage, reader.kept, characters),
     )
 

@@ -57,7 +57,7 @@ class Runner:
         self._cancellations = Cancellations(context)
         self._projection = Projection(context.storage, context.live, context.broadcaster.publish)
         self._graph_runner = GraphRunner(context.graph, context.storage.saver, self._projection)
-        self._turns, self._conversations = context.turns, context.conversations
+        self._thread_queues, self._conversations = context.thread_queues, context.conversations
         self._draining = False
         self._quarantine = Quarantine(context.live)
 
@@ -68,7 +68,7 @@ class Runner:
 
     async def close(self) -> None:
         """Note that what has not ended was left in order, when nothing is executing any more."""
-        await self._turns.close()
+        await self._thread_queues.close()
         for live in self._runs:
             if live.unsettled:
                 live.unsettled = False
@@ -102,15 +102,15 @@ class Runner:
         live = self._runs.of(row.run_id)
         live.reason = "recovered"
         if not is_head:
-            self._turns.park(live, row.owner, row.thread)
+            self._thread_queues.park(live, row.owner, row.thread)
         elif row.starts >= MAX_STARTS - 1:
             self._quarantine.quarantine(live)
             # Behind none of those that wait for it, which may have all places: they take turns.
             live.owner = row.owner
-            self._turns.begin(live, row.thread)
+            self._thread_queues.begin(live, row.thread)
             self._executor.interrupt(live)
         else:
-            self._turns.enqueue_head(live, row)
+            self._thread_queues.enqueue_head(live, row)
 
     # Orders: each was stored before, and is carried out here.
 
@@ -171,7 +171,7 @@ class Runner:
             self._end_wait(live)
             if live.quarantined:
                 self._quarantine.forget(live)  # also one that was cancelled before it had a slot
-            self._turns.end(live)
+            self._thread_queues.end(live)
             self._runs.release(live)
 
     async def _persist(self, live: LiveRun) -> None:
@@ -252,13 +252,13 @@ class Runner:
 
     async def _recover(self, live: LiveRun, row: RunRow) -> RunState | None:
         """Drive a run on that another process left, beside few others until it gets further."""
-        async with self._quarantine.turn(live, self._executor.without_slot) as end_turn:
+        async with self._quarantine.slot(live, self._executor.without_slot) as end_slot:
             resumed = await resume_left(self._graph, self._storage.index, row, self._config(row))
             if resumed.next == "drive":
                 logger.info("run taken up", extra={"run_id": live.run_id})
 
             async def progressed() -> None:
-                end_turn()
+                end_slot()
                 await self._storage.index.note_start(live.run_id, starts=0, checkpoint_id=None)
 
             return await self._continue(live, row, resumed, progressed)

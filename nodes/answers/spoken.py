@@ -44,7 +44,7 @@ class SpokenText:
         while tag := self._tag.search(self._pending):
             self._take(self._pending[: tag.start()])
             self._pending = self._pending[tag.end() :]
-            before = min(before, self._turn(tag["name"].lower(), ended=bool(tag["end"])))
+            before = min(before, self._enter(tag["name"].lower(), ended=bool(tag["end"])))
         keep = self._beginning()
         place = len(self._pending) - keep
         self._take(self._pending[:place])
@@ -65,7 +65,7 @@ class SpokenText:
             self.text, self._taken_back = self._taken_back, ""  # better than no answer
         return self.text[before:], before
 
-    def _turn(self, name: str, *, ended: bool) -> int:
+    def _enter(self, name: str, *, ended: bool) -> int:
         """Go into or out of what is not shown; where the text goes on."""
         kind = _VALUE if name == _VALUE else "thought"
         if self._inside == kind:

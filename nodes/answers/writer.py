@@ -248,7 +248,7 @@ class AnswerWriter:
         log = list(state["planning_log"])
         async with (
             self.without_slot() as paused,
-            ladder.turns.turn(name, state["owner"], later=True) as queued,
+            ladder.slots.slot(name, state["owner"], later=True) as queued,
         ):
             waited: RunState = {**state, "paused": state.get("paused", 0.0) + queued}
             attempt = ModelAttempt(

@@ -212,7 +212,7 @@ async def process(
             models=named,
             order=list(named),
             breaker=breaker,
-            turns=calls,
+            slots=calls,
             timeout=model_timeout,
             answer=answer,
         )
