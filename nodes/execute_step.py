@@ -281,10 +281,10 @@ def _soon(tell: Callable[[ToolProgress], None]) -> Callable[[ToolProgress], None
     """The same from any thread."""
     loop = asyncio.get_running_loop()
 
-    def told(progress: ToolProgress) -> None:
+    def report(progress: ToolProgress) -> None:
         loop.call_soon_threadsafe(tell, progress)
 
-    return told
+    return report
 
 
 def _kept(

@@ -53,7 +53,7 @@ class SchemaTool(Tool):
         except Exception as error:  # whatever a stranger's schema does to the library
             kind = type(error).__name__
             return [InputFault((), "schema", f"its schema cannot be followed ({kind})")]
-        return [fault for error in errors for fault in _told(error)][:_MOST_FAULTS]
+        return [fault for error in errors for fault in _faults_of(error)][:_MOST_FAULTS]
 
     def arguments(self, value: Mapping[str, Any]) -> dict[str, Any]:
         """The input itself. Raises `UnfitInput`."""
@@ -95,7 +95,7 @@ def check_schema(schema: Any, whole: Budget | None = None) -> dict[str, Any]:
     return schema
 
 
-def _told(error: ValidationError) -> list[InputFault]:
+def _faults_of(error: ValidationError) -> list[InputFault]:
     place = tuple(error.absolute_path)
     match error.validator:
         case "required":

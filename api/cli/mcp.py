@@ -84,10 +84,10 @@ async def _until_ended(
     serving: Coroutine[Any, Any, None], stop: Callable[[], Awaitable[None]]
 ) -> None:
     """Serve until it ends by itself or SIGTERM comes; then `stop` what is under way first."""
-    loop, told = asyncio.get_running_loop(), asyncio.Event()
+    loop, terminated = asyncio.get_running_loop(), asyncio.Event()
     with suppress(NotImplementedError):  # there is no SIGTERM on Windows
-        loop.add_signal_handler(signal.SIGTERM, told.set)
-    work, ending = asyncio.create_task(serving), asyncio.create_task(told.wait())
+        loop.add_signal_handler(signal.SIGTERM, terminated.set)
+    work, ending = asyncio.create_task(serving), asyncio.create_task(terminated.wait())
     try:
         await asyncio.wait({work, ending}, return_when=asyncio.FIRST_COMPLETED)
         if not work.done():

@@ -50,13 +50,13 @@ ASSISTANT: dict[str, Any] = {
 async def info(request: Request) -> Response:
     """What this server is, and what it has."""
     Caller.of(request)
-    told = {
+    info = {
         "version": PROTOCOL,
         "langgraph_py_version": version("langgraph"),
         "runwright_version": version("runwright"),
         "flags": FLAGS,
     }
-    return json_response(told)
+    return json_response(info)
 
 
 async def ok(request: Request) -> Response:

@@ -220,7 +220,7 @@ class RunCalls:
         state = await thread.state(record["run_id"])
         if error := error_of(state):
             return to_json({"__error__": error})
-        return to_json(await thread.values(state, told=True))
+        return to_json(await thread.values(state, interrupts=True))
 
 
 def mode_names(value: str) -> list[str]:

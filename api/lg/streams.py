@@ -54,8 +54,8 @@ class Reading:
         It breaks off without an end where the process is ending.
         """
         if not self._knows:
-            told = {"run_id": self._run_id, "attempt": 1}
-            yield Frame("metadata", told, self._place).encoded(self._of)
+            metadata = {"run_id": self._run_id, "attempt": 1}
+            yield Frame("metadata", metadata, self._place).encoded(self._of)
         if self._place.place >= PARTS:
             self._teller.answering.known = self._place.place - PARTS
         states = subscription.keep_states()
@@ -120,10 +120,10 @@ class Reading:
     def _parts(self, subscription: RunSubscription, spoken: int) -> bytes:
         if subscription.spoken == spoken or self._last is None:
             return b""
-        told: list[Frame] = []
+        frames: list[Frame] = []
         for delta in subscription.deltas_after(spoken):
-            told += self._teller.part(self._last, delta["text"], delta["offset"], self._number)
-        return self._encoded(told)
+            frames += self._teller.part(self._last, delta["text"], delta["offset"], self._number)
+        return self._encoded(frames)
 
     def _is_over(self, subscription: RunSubscription) -> bool:
         """Whether the end was told of all that there is."""

@@ -130,8 +130,8 @@ def _caller(request: Request, report: Callable[..., Awaitable[None]]) -> Caller:
 
 def _unreadable(error: ValueError) -> dict[str, Any]:
     """What JSON-RPC answers to what is no JSON."""
-    told = {"code": PARSE_ERROR, "message": f"Parse error: {getattr(error, 'msg', error)}"}
-    return {"jsonrpc": "2.0", "id": None, "error": told}
+    fault = {"code": PARSE_ERROR, "message": f"Parse error: {getattr(error, 'msg', error)}"}
+    return {"jsonrpc": "2.0", "id": None, "error": fault}
 
 
 def _of_2026(request: Request) -> bool:

@@ -197,13 +197,13 @@ class Deeds:
     async def _follow(self, caller: Caller, run_id: str) -> None:
         """Report how far it is until nothing happens without a person."""
         async with self.runs.watching(run_id, owner=caller.owner) as subscription:
-            told = Told(subscription)
+            progress = ProgressReports(subscription)
             while True:
-                for done, of, words in told.news():
+                for done, of, words in progress.news():
                     await caller.report(done, of, words)
                 if subscription.settled_or_waiting or subscription.closed:
                     return
-                await subscription.after(told.events)
+                await subscription.after(progress.events)
 
     async def _report(self, caller: Caller, run_id: str) -> RunReport:
         return self._reported(caller, await self.runs.get(run_id, owner=caller.owner))
@@ -268,7 +268,7 @@ class Deeds:
         return shape(Run).json(await self.runs.get(run_id, owner=caller.owner))
 
 
-class Told:
+class ProgressReports:
     """How far a run is, as its caller has been told; `events` of it are looked at."""
 
     def __init__(self, subscription: RunSubscription) -> None:

@@ -80,5 +80,5 @@ async def call_tool(
     It is recorded, attempted again and, as RUNWRIGHT_APPROVE says, asked about like any other.
     """
     record = await runs.call(name, body.input, owner=owner, by=caller)
-    told = {"run_id": record["run_id"], "status": record["status"]}
-    return json_answer(told, None, 201, {"Location": f"/runs/{record['run_id']}"})
+    called = {"run_id": record["run_id"], "status": record["status"]}
+    return json_answer(called, None, 201, {"Location": f"/runs/{record['run_id']}"})

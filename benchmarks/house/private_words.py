@@ -180,8 +180,12 @@ WORDS = (
     Word("rings", "alarms", code="rings|RINGING", within=("nodes",)),
     Word("unfit_items", "rejected items", code="unfit_items", within=("nodes",)),
     # What the thing is
-    # `told` of an explanation is in the record; in prose it is plain English.
-    Word("told", "what the thing is", code=r"_?told(?!: int\b|=(?!=))|_TOLD|told_to_end"),
+    # `told` of an explanation is in the record, and SQL has it too; in prose it is plain English.
+    Word(
+        "told",
+        "what the thing is",
+        code=r"_?told(?!: (?:Annotated\[)?int\b|=(?!=)|->>)|_TOLD|told_to_end",
+    ),
     Word("way", "what the thing is", code="_?ways?"),
     # On pages for users it is plain English.
     Word("whoever", "what the thing is", prose="[Ww]hoever(?:'s)?", pages=False),

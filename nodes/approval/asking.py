@@ -38,7 +38,7 @@ from graph.state.rounds import (
     rounds_of,
     steps_of,
 )
-from nodes.approval.drift import changed_since_asked, in_words, stamped, told
+from nodes.approval.drift import changed_since_asked, in_words, stamped, with_changes
 from nodes.approval.edited_plan import PlanUnfit, first_editable, read_round
 from nodes.contract.plan_check import check_plan, run_tools
 from nodes.planning.budget import limits_of
@@ -125,7 +125,7 @@ class ApprovalGate:
             event=self.number(state),
             step=step["step"],
             expires_at=now + self.expires,
-            tools=told(tools_of(left, self.tools), changed),
+            tools=with_changes(tools_of(left, self.tools), changed),
         )
         return {"status": "waiting", "log": [mark]}
 

@@ -46,7 +46,7 @@ def changed_since_planned(state: RunState, step: Step, tool: Tool | None) -> lis
     return changes(step["definition"], definition_of(tool))
 
 
-def told(used: list[PlannedTool], changed: Mapping[str, list[str]]) -> list[PlannedTool]:
+def with_changes(used: list[PlannedTool], changed: Mapping[str, list[str]]) -> list[PlannedTool]:
     """The tools of a plan, those that have changed with what has."""
     return [
         {**one, "changed": changed[one["tool"]]} if one["tool"] in changed else one for one in used

@@ -52,8 +52,8 @@ class Completion:
     cached_tokens: int | None = None
 
     def __post_init__(self) -> None:
-        told = (self.input_tokens, self.output_tokens, self.cached_tokens)
-        if not all(is_count(count) for count in told if count is not None):
+        counts = (self.input_tokens, self.output_tokens, self.cached_tokens)
+        if not all(is_count(count) for count in counts if count is not None):
             # The price is of these tokens.
             for name in ("input_tokens", "output_tokens", "cached_tokens", "usd"):
                 object.__setattr__(self, name, None)
@@ -311,10 +311,10 @@ def shortened_raw(text: str) -> str:
 
 def digest(asked: Sequence[Message]) -> str:
     """What tells the messages of a call from others, in 16 digits: they are too long to be kept."""
-    told = hashlib.sha256()
+    hashed = hashlib.sha256()
     for message in asked:
-        told.update(f"{message['role']}\0{message['content']}\0".encode(errors="replace"))
-    return told.hexdigest()[:16]
+        hashed.update(f"{message['role']}\0{message['content']}\0".encode(errors="replace"))
+    return hashed.hexdigest()[:16]
 
 
 # What a run wants of a model at its end.
