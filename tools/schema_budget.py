@@ -58,7 +58,7 @@ class Checker:
     """What checks by one schema, `MAX_STEPS` each time at most.
 
     Patterns are those of ECMA 262; others, and those that become too large, hold for everything, as
-    `unevaluatedItems` and `unevaluatedProperties` do: they are left to whoever wrote the schema.
+    `unevaluatedItems` and `unevaluatedProperties` do: they are left to the schema's author.
     """
 
     def __init__(self, schema: Mapping[str, Any]) -> None:

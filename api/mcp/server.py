@@ -1,4 +1,4 @@
-"""The server as the SDK knows it: its tools and resources, whoever asks over whatever."""
+"""The server as the SDK knows it: its tools and resources, over any transport."""
 
 import json
 import sys

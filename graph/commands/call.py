@@ -19,7 +19,7 @@ from nodes.contract.json_data import UNSTORABLE
 from nodes.contract.plan_check import check_plan, run_tools
 from nodes.contract.references import escaped
 
-#: Who has planned it: whoever calls the tool.
+#: Who has planned it: the caller of the tool.
 BY_CALLER = PlannedBy(source="caller", model=None, reason="the tool was called", complexity=None)
 
 
@@ -73,7 +73,7 @@ def seed_of(
         created_at=at,
         approve=gate.default,
     )
-    # Whoever calls a tool knows of no steps to refer to: braces are text.
+    # The caller of a tool knows of no steps to refer to: braces are text.
     step = Step(step=1, tool=tool, input=escaped(dict(given)), reasoning="", span=None)
     if reasons := check_plan([step], run_tools(seed, gate.tools), limits):
         raise ChoiceRejected("input", [reason.removeprefix("step 1: ") for reason in reasons])

@@ -54,7 +54,7 @@ class Edits:
 
     With another `prompt` and no `steps` the fork is planned anew; with `anew` it is whatever the
     prompt. `cursor`: how many steps count as done; by default as many as are the same as in the
-    checkpoint. With `asks` a person is asked about what is left, whoever has approved it.
+    checkpoint. With `asks` a person is asked about what is left, approved before or not.
     """
 
     prompt: str | None = None
@@ -219,7 +219,7 @@ def _cursor(state: RunState, steps: Sequence[Step], edits: Edits) -> int:
 def _done(state: RunState, cursor: int, steps: Sequence[Step]) -> list[Any]:
     """What is logged of steps that count as done, to which later ones refer, or are in doubt.
 
-    Whoever forks a run is asked about these as they come up.
+    The caller who forks a run is asked about these as they come up.
     """
     former = {step["step"]: (step["tool"], step["input"]) for step in state["plan"]["steps"]}
     same = {

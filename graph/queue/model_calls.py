@@ -29,7 +29,7 @@ class _Line:
         self.queue: FairQueue[_Waiting] = FairQueue(alternating=True)
 
     def let_in(self) -> None:
-        """Let in whoever is next, as long as there is room."""
+        """Let in the next ones, as long as there is room."""
         while self.free and self.queue:
             self.free -= 1
             self.queue.popleft().admitted.set_result(None)

@@ -1,7 +1,7 @@
 """In which trace a run is: that of who called for it, where that was said, else one of its own.
 
-Every generation is a trace of its own. The ids follow from the run, so that whoever tells of it, in
-whatever process, tells the same.
+Every generation is a trace of its own. The ids follow from the run, so that all who tell of it, in
+whatever process, tell the same.
 """
 
 import hashlib

@@ -1,6 +1,6 @@
 """The channels of the graph: what people read and edit of a run, and one for everything else.
 
-Nodes, records and whoever else reads a run have it whole, as `RunState`; LangGraph has these. Each
+Nodes, records and other readers of a run have it whole, as `RunState`; LangGraph has these. Each
 channel costs at every super-step, whether it was written or not.
 """
 

@@ -66,7 +66,7 @@ def given(state: RunState) -> str:
     return spoken.text
 
 
-# How each step stands: in one word for the model, and for whoever reads that it was told so.
+# How each step stands: in one word for the model, and for readers of what it was told.
 
 
 @dataclass

@@ -266,7 +266,7 @@ class ModelLadder:
     owner's day has a budget. A model is shown `output` characters of what a step returned, and
     `context` characters in all. `lacks_key` looks whether a model has no key, before anything is
     loaded for it. `slots` bounds how many calls of a model there are at once.
-    `instructions` are what whoever runs the server wants of every plan; `shortlist` is how many
+    `instructions` are what the operator wants of every plan; `shortlist` is how many
     tools a model is told of at most, 0 for all. `answer` says whether one answers at the end.
     """
 

@@ -45,7 +45,7 @@ class Offer:
 class Offers:
     """The offers of a server.
 
-    `operator` is what whoever runs it wants of every plan; of more tools than `most` a model is
+    `operator` is what its operator wants of every plan; of more tools than `most` a model is
     told only those that fit the request best, 0 for all.
     """
 

@@ -55,7 +55,7 @@ class SqlSpending:
     async def count_left(self) -> None:
         """Count, with all that they may have cost, the calls that a killed process has left.
 
-        A run makes its call again, which is another one to whoever is paid.
+        A run makes its call again, which is another one to the provider.
         """
         for run_id, key, day, owner, usd, tokens in await self._reader.execute_fetchall(_LEFT):
             await self._writer.write(

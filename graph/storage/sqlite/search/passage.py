@@ -147,7 +147,7 @@ class _Passage:
             low, high = span.low, span.high
             while low <= high and ((span.paged and not self._is_full()) or self._counting()):
                 begun = (low, high) != (span.low, span.high)
-                # The page goes on at least, so that whoever asks for the next ones comes to an end.
+                # The page continues at least, so that who asks for the next ones comes to an end.
                 if self._left <= 0 and (begun or not span.paged):
                     self._looked.complete = False
                     if span.paged and not self._is_full():
