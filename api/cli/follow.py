@@ -73,7 +73,7 @@ class PlainView:
 
     def note(self, text: str) -> None:
         """Write a line beside the output, so that the output is the run's alone."""
-        with suppress(OSError):  # the output goes on without it
+        with suppress(OSError):  # the output continues without it
             self._notes.write(line(f"runwright: {text}") + "\n")
             self._notes.flush()
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 #: then it kills.
 LEAVING = 1.0
 
-#: How long the server may be silent, in seconds; while a call goes on it says that it is alive.
+#: How long the server may be silent, in seconds; while a call runs it says that it is alive.
 SILENCE = 60.0
 
 
@@ -46,7 +46,7 @@ async def serve_mcp(settings: Settings, *, url: str | None) -> int:
         return 0
     owner = owner_here(settings)
     try:
-        # As a server does, and unlike `run`: it stays, so that it goes on with what was left.
+        # As a server does, and unlike `run`: it stays, so that it resumes what was left.
         async with open_runs(settings) as runs:
             await _serve(runs, owner, settings)
     except DatabaseOwned as owned:

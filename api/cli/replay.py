@@ -185,7 +185,7 @@ async def _replayed(
 ) -> Any:
     for file in _files(named):
         yield await _of_file(file, options, replayer)
-    if Path(named).exists():  # noqa: ASYNC240 - nothing else goes on
+    if Path(named).exists():  # noqa: ASYNC240 - no other task runs
         return
     async with reached(settings, options.url) as there:
         if not isinstance(there, Runs):

@@ -119,7 +119,7 @@ class RunCalls:
         )
 
     async def cancel(self, request: Request) -> Response:
-        """Cancel a run; with `wait` the answer comes once nothing of it goes on."""
+        """Cancel a run; with `wait` the answer comes once nothing of it is under way."""
         caller = Caller.of(request)
         given = queried(request, "wait", "action")
         waits = flag(given, "wait")

@@ -161,7 +161,7 @@ class Deeds:
         """Accept a task and wait for its end, or until it asks a person.
 
         The run is cancelled with the call, unless the call ends since its connection is lost and
-        that means nothing, or since this process ends: then it goes on at the next start.
+        that means nothing, or since this process ends: then it is resumed at the next start.
         """
         return await self._seen_through(
             caller, post_run(self.runs, taken, None, owner=caller.owner, by=caller.by)
@@ -226,7 +226,7 @@ class Deeds:
             logger.warning("a run whose caller has left is not cancelled", exc_info=True)
 
     async def start_run(self, caller: Caller, taken: RunCreate) -> RunReport:
-        """Accept a task, which goes on whatever becomes of its caller."""
+        """Accept a task, which continues whatever becomes of its caller."""
         posted = await post_run(self.runs, taken, None, owner=caller.owner, by=caller.by)
         return await self._accepted(caller, posted)
 

@@ -166,7 +166,7 @@ def _unplanned(state: RunState, prompt: str, *, run_id: str, created_at: float) 
 
 
 def _in_thread(seed: RunState, state: RunState, edits: Edits, thread_id: str) -> RunState:
-    """The fork as a run of a thread that goes on from the checkpoint, not from its last run.
+    """The fork as a run of a thread that continues from the checkpoint, not from its last run.
 
     Another task after the end of a run has that run before it, too.
     """

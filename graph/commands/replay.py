@@ -26,7 +26,7 @@ FORMAT = 1
 
 
 class NotReplayable(WrongStatus):
-    """The run goes on, so that its record is not whole."""
+    """The run is under way, so that its record is not whole."""
 
     rule = "only one that has ended, or waits for a person, can be replayed"
 

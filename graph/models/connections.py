@@ -19,7 +19,7 @@ class _Session:
     """What the calls of one event loop share.
 
     `handler` has the client of OpenAI's SDK, which LiteLLM takes from a setting. `pace` is held by
-    the call that goes on next.
+    the call that is next.
     """
 
     loop: asyncio.AbstractEventLoop

@@ -40,7 +40,7 @@ MAX_STORAGE_WAIT = 30.0
 #: How long a cancellation or a decision is waited for, in seconds.
 CANCEL_WAIT = 5.0
 
-#: Why a run goes on, or that the storage has failed meanwhile, or the run itself.
+#: Why a run is driven, or that the storage has failed meanwhile, or the run itself.
 Drive = Reason | Literal["interrupted", "broken"]
 
 
@@ -127,7 +127,7 @@ class Runner:
         """Carry out the stored decision about the plan of a run.
 
         Returns when the run has taken its next status, for `CANCEL_WAIT` seconds at the longest. An
-        approved run then goes on as soon as there is a slot.
+        approved run is then resumed as soon as there is a slot.
         """
         live = self._runs.of(run_id)
         while live.task:
@@ -285,7 +285,7 @@ class Runner:
                 )
 
     async def _placed(self, row: RunRow, config: RunnableConfig, resumed: Resumed) -> RunState:
-        """The state of a run that goes on, with what went before in its thread."""
+        """The state of a run that continues, with what went before in its thread."""
         state = resumed.state
         if not resumed.new and (state["status"] != "pending" or state["planning_log"]):
             return state  # it began with it, or without

@@ -118,7 +118,7 @@ class ThreadQueues:
         self._at[thread_id] = live
 
     def end(self, live: LiveRun) -> None:
-        """A run goes on no further now."""
+        """A run is driven no further now."""
         if self._at.get(live.thread_id) is live:
             del self._at[live.thread_id]
         self.pass_on(live.thread_id)

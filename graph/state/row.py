@@ -116,7 +116,7 @@ class RunRow:
     posted or forked it, None where that is its owner; `traceparent` where that was in a trace of
     theirs, as W3C has it. `webhook` is where
     its end is posted, beside the places that are told of all runs. `thread_id` is the thread that
-    it goes on with, None where it begins one; `thread_name` is how a new one names the thread,
+    it continues, None where it begins one; `thread_name` is how a new one names the thread,
     which it begins where its owner has none of that name.
     """
 

@@ -66,7 +66,7 @@ class SpokenText:
         return self.text[before:], before
 
     def _enter(self, name: str, *, ended: bool) -> int:
-        """Go into or out of what is not shown; where the text goes on."""
+        """Go into or out of what is not shown; where the text continues."""
         kind = _VALUE if name == _VALUE else "thought"
         if self._inside == kind:
             if ended:

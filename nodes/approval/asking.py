@@ -306,7 +306,7 @@ def required_approval(
 
 
 def approval_needed(state: RunState, at: float) -> dict[str, Any]:
-    """The update that lets a run wait which begins or goes on with a plan that nobody has approved.
+    """The update by which a run waits that begins or continues with a plan nobody has approved.
 
     Empty for any other. It is asked about at this epoch second.
     """

@@ -185,7 +185,7 @@ class PatternPlanner:
         call = self._own(prompt, begin, end, earlier)
         if call is None:
             call = self._calculation(prompt, begin, end, earlier)
-        if call is None and earlier.is_before:  # "plus 4" goes on with what was there before
+        if call is None and earlier.is_before:  # "plus 4" continues what was there before
             call = self._calculation(prompt, start, end, earlier)
         if call is not None:
             return [call]

@@ -17,7 +17,7 @@ from nodes.patterns.grammar.numbers import NUMBER_WORDS, is_digits
 from nodes.patterns.sums.calculations import CalculationParser
 from nodes.patterns.sums.expressions import NotArithmetic, TooDeep
 
-#: Signs with which no calculation begins that goes on with nothing.
+#: Signs with which no calculation begins that continues nothing.
 _SIGNS = frozenset({"plus", "minus", "+", "-", "*", "/", "times"})
 
 
@@ -61,7 +61,7 @@ def read_expression(
 
 
 def continues(words: list[str], start: int, end: int) -> bool:
-    """Whether a clause begins with what goes on with a value: "plus 4", "- (3 + 2)"."""
+    """Whether a clause begins with what continues a value: "plus 4", "- (3 + 2)"."""
     while start < end and words[start] not in _SIGNS:
         after = skip_talk(words, start, end)
         if after is None:

@@ -56,7 +56,7 @@ class Looked:
     """What a search has come by: the places of one page and one more, and how many match.
 
     Each count goes up to one more than its bound; by status where no words are sought. A page that
-    was not looked for to its end goes on after `reached`. Not `complete`, counts may be too low.
+    was not looked for to its end continues after `reached`. Not `complete`, counts may be too low.
     """
 
     places: list[Position] = field(default_factory=list)
