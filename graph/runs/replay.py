@@ -245,7 +245,7 @@ class _Replay:
             self._graph, self._modelled = self._make(modelled), modelled
 
     async def _advance(self, given: Any) -> RunState:
-        """Let the graph go on until it rests, or to where it was ended from outside."""
+        """Let the graph run until it stops by itself, or to where it was ended from outside."""
         if not self._stops:
             await self._graph.ainvoke(given, self._config, durability="sync", output_keys=[])
             return await self._state()

@@ -211,7 +211,7 @@ class KeyedRun:
 class Kept:
     """What is kept of one owner: runs, and the bytes of their requests, checkpoints and writes.
 
-    The bytes of a run are counted where it rests; until then they are those of its request.
+    The bytes of a run are counted where it stops; until then they are those of its request.
     """
 
     runs: int = 0

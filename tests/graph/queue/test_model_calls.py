@@ -21,20 +21,20 @@ class Calls:
         self.calls = ModelCalls(limit, self._rests)
         self.begun: list[str] = []
         self.waited: dict[str, float] = {}
-        self.resting = 0
+        self.idle = 0
         self.tasks: dict[str, asyncio.Task[None]] = {}
         self._ends: dict[str, asyncio.Event] = {}
 
     @contextmanager
-    def _resting(self) -> Iterator[None]:
-        self.resting += 1
+    def _idle(self) -> Iterator[None]:
+        self.idle += 1
         try:
             yield
         finally:
-            self.resting -= 1
+            self.idle -= 1
 
     def _rests(self) -> AbstractContextManager[None]:
-        return self._resting()
+        return self._idle()
 
     async def make(
         self, name: str, owner: str = "me", *, later: bool = False, model: str = ONE
@@ -90,9 +90,9 @@ async def test_who_waits_for_a_turn_rests_and_is_told_for_how_long() -> None:
     calls = Calls(1)
     await calls.make("a")
     await calls.make("b")
-    assert calls.resting == 1
+    assert calls.idle == 1
     await calls.end("a")
-    assert calls.resting == 0
+    assert calls.idle == 0
     assert calls.waited["a"] == 0
     assert calls.waited["b"] > 0
     await calls.end_all()
