@@ -112,18 +112,18 @@ class Reading:
         happened = subscription.events[since:number]
         return self._encoded(self._teller.step(before, state, number, happened))
 
-    def _encoded(self, frames: Iterable[Frame]) -> bytes:
+    def _encoded(self, due: Iterable[Frame]) -> bytes:
         """Those that the reader has not been told."""
-        due = (one for one in frames if one.at is None or one.at > self._place)
-        return b"".join(one.encoded(self._of) for one in due)
+        unread = (one for one in due if one.at is None or one.at > self._place)
+        return b"".join(one.encoded(self._of) for one in unread)
 
     def _parts(self, subscription: RunSubscription, spoken: int) -> bytes:
         if subscription.spoken == spoken or self._last is None:
             return b""
-        frames: list[Frame] = []
+        due: list[Frame] = []
         for delta in subscription.deltas_after(spoken):
-            frames += self._teller.part(self._last, delta["text"], delta["offset"], self._number)
-        return self._encoded(frames)
+            due += self._teller.part(self._last, delta["text"], delta["offset"], self._number)
+        return self._encoded(due)
 
     def _is_over(self, subscription: RunSubscription) -> bool:
         """Whether the end was told of all that there is."""
