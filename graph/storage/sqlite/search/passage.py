@@ -27,7 +27,7 @@ from graph.storage.sqlite.search.searcher import Rows, Searcher
 
 
 @dataclass(frozen=True)
-class Pace:
+class ReadBudget:
     """How a search goes through an owner's runs: `first` numbers at once to begin with.
 
     A part may take `most` times `every` steps, or it is ended and read anew as smaller ones; all
@@ -41,8 +41,8 @@ class Pace:
 
 
 #: Each part takes some milliseconds; by words up to some fifty of them where others wait.
-BY_FACTS = Pace(first=16_384, every=50_000, most=8, budget=50_000_000)
-BY_WORDS = Pace(first=2_048, every=5_000, most=16, budget=4_000_000)
+BY_FACTS = ReadBudget(first=16_384, every=50_000, most=8, budget=50_000_000)
+BY_WORDS = ReadBudget(first=2_048, every=5_000, most=16, budget=4_000_000)
 
 #: A text of more words than this is looked for in fewer runs, since each of them is looked up.
 FEW_WORDS = 12
@@ -134,12 +134,12 @@ class _Passage:
     ) -> None:
         self._searcher, self._owner, self._search = searcher, owner, search
         self._query, self._looked = query, looked
-        self._pace = BY_FACTS if query is None else BY_WORDS
+        self._bounds = BY_FACTS if query is None else BY_WORDS
         words = len(re.findall(r"\w+", query or ""))
         share = min(1.0, FEW_WORDS / max(1, words))
-        self._left = int(self._pace.budget * max(0.1, share))
+        self._left = int(self._bounds.budget * max(0.1, share))
         self._bound = MOST_COUNTED if query is None else MOST_COUNTED_BY_WORDS
-        self._size = max(1, int(self._pace.first * share * share))
+        self._size = max(1, int(self._bounds.first * share * share))
 
     async def go(self, spans: Iterator[_Span]) -> None:
         """Look through the spans until everything is known, or the budget is used up."""
@@ -163,8 +163,8 @@ class _Passage:
 
     async def _look_through(self, part: _Span) -> bool:
         """Whether the part was looked through; it may be too large for one."""
-        every = self._pace.every
-        most = self._pace.most if part.low < part.high else None
+        every = self._bounds.every
+        most = self._bounds.most if part.low < part.high else None
         sql, values = self._statement(part)
         rows, steps = await self._searcher.read(self._owner, sql, values, every=every, most=most)
         self._left -= steps
@@ -174,7 +174,7 @@ class _Passage:
         self._take(rows)
         if steps == 0:
             self._size *= 4
-        elif steps > every * self._pace.most // 2:
+        elif steps > every * self._bounds.most // 2:
             self._size = max(1, self._size // 2)
         return True
 

@@ -12,7 +12,7 @@ import pytest
 from graph.storage.open import open_storage
 from graph.storage.search import Found, Search, SearchTooLarge, total
 from graph.storage.sqlite.search import passage as by_parts
-from graph.storage.sqlite.search.passage import Pace, look_up
+from graph.storage.sqlite.search.passage import ReadBudget, look_up
 from graph.storage.sqlite.search.searcher import FairLock, Searcher
 from graph.storage.storage import Storage
 from tests.graph.storage.sqlite.test_search_work import CountingSearcher
@@ -69,8 +69,8 @@ async def storage(tmp_path: Path) -> AsyncIterator[Storage]:
 def paced(monkeypatch: pytest.MonkeyPatch, **fields: Any) -> None:
     """Let searches go through parts that are so large at most."""
     for name in ("BY_FACTS", "BY_WORDS"):
-        pace: Pace = getattr(by_parts, name)
-        monkeypatch.setattr(by_parts, name, replace(pace, **fields))
+        bounds: ReadBudget = getattr(by_parts, name)
+        monkeypatch.setattr(by_parts, name, replace(bounds, **fields))
 
 
 SMALL: Mapping[str, Any] = {"first": 16, "every": 100, "most": 2, "budget": 10**9}
