@@ -96,7 +96,7 @@ async def look_up(searcher: Searcher, owner: str, search: Search) -> tuple[Looke
     walked = await walk(searcher, owner, search) if query is None else None
     looked.places = walked or []
     spans = _spans(search, base + 1, base + last, paged=walked is None)
-    await _Passage(searcher, owner, search, query, looked).go(spans)
+    await _Lookup(searcher, owner, search, query, looked).go(spans)
     if looked.reached is not None and search.sort != "time":
         raise SearchTooLarge(search.sort)
     return looked, base
@@ -126,7 +126,7 @@ def _spans(search: Search, low: int, high: int, *, paged: bool) -> Iterator[_Spa
         yield _Span(low, min(high, search.after.number), paged=False)
 
 
-class _Passage:
+class _Lookup:
     """One search on its way through an owner's runs."""
 
     def __init__(
