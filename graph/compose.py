@@ -206,7 +206,7 @@ def _quotas(settings: Settings) -> Quotas:
     return Quotas(
         posts=settings.posts_per_minute,
         retries=settings.retries_per_run,
-        keeping=Quota(settings.kept_runs, settings.kept_bytes, settings.forks_per_run),
+        stored=Quota(settings.kept_runs, settings.kept_bytes, settings.forks_per_run),
     )
 
 

@@ -125,10 +125,10 @@ async def read_budget(runs: RunsDep, owner: OwnerDep) -> Response:
     quota = QuotaAnswer(
         limit=OwnerLimits(
             posts_per_minute=quotas.posts or None,
-            runs=quotas.keeping.runs or None,
-            bytes=quotas.keeping.bytes or None,
+            runs=quotas.stored.runs or None,
+            bytes=quotas.stored.bytes or None,
             retries_per_run=quotas.retries or None,
-            forks_per_run=quotas.keeping.forks or None,
+            forks_per_run=quotas.stored.forks or None,
         ),
         used=OwnerUsage(posts=usage.posts, runs=usage.kept.runs, bytes=usage.kept.bytes),
     )

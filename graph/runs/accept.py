@@ -56,7 +56,7 @@ class Acceptance:
         if 0 < quotas.retries <= state["generation"]:
             raise RunUsedUp(state["run_id"], "retries", quotas.retries)
         self.rate.take(owner)
-        quota = Quota(bytes=quotas.keeping.bytes)
+        quota = Quota(bytes=quotas.stored.bytes)
         with self._context.storage.available():
             kept = await self._context.storage.index.kept(owner)
         if quota.is_reached(kept):
@@ -116,7 +116,7 @@ class Acceptance:
 
     async def _store(self, row: RunRow, key: IdempotencyKey | None) -> None:
         """Store a run, durably, or raise why it is not; the storage's own errors among these."""
-        index, quota = self._context.storage.index, self.quotas.keeping
+        index, quota = self._context.storage.index, self.quotas.stored
         if key is None:
             stored = await index.accept(row, quota)
         else:
