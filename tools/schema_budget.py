@@ -1,4 +1,4 @@
-"""What a check by a stranger's JSON Schema may cost: work is counted, and ends at a bound.
+"""What a check by a JSON Schema of others may cost: work is counted, and ends at a bound.
 
 The keywords are those of `jsonschema`, each of which is counted when it is applied. Those whose
 work cannot be counted from outside, or that would try patterns without end, are our own.

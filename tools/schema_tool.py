@@ -50,7 +50,7 @@ class SchemaTool(Tool):
             errors = self._checker.errors(value, _MOST_FAULTS)
         except Exhausted:
             return [InputFault((), "schema", _EXHAUSTED)]
-        except Exception as error:  # whatever a stranger's schema does to the library
+        except Exception as error:  # whatever a server's schema does to the library
             kind = type(error).__name__
             return [InputFault((), "schema", f"its schema cannot be followed ({kind})")]
         return [fault for error in errors for fault in _faults_of(error)][:_MOST_FAULTS]
@@ -86,7 +86,7 @@ def check_schema(schema: Any, whole: Budget | None = None) -> dict[str, Any]:
         raise InvalidTool(f"the schema of its input {why}") from None
     except InvalidSchema as error:
         raise InvalidTool(f"the schema of its input is none: {_short(str(error))}") from None
-    except Exception as error:  # whatever a stranger's schema does to the library
+    except Exception as error:  # whatever a server's schema does to the library
         why = f"cannot be used ({type(error).__name__})"
         raise InvalidTool(f"the schema of its input {why}") from None
     finally:

@@ -329,7 +329,7 @@ async def read_output(
         return json_answer(attempts[n - 1]["output"])
     if (found := await runs.blob(run_id, n, blob, owner=owner)) is None:
         raise OutputNotFound(n, len(attempts), blob)
-    # What a stranger says of its kind is not believed where a browser would run it.
+    # What its source says of its kind is not believed where a browser would run it.
     kind = found.mime if found.mime in SHOWN else "application/octet-stream"
     return Response(found.data, media_type=kind, headers=UNTRUSTED)
 
