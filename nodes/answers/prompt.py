@@ -61,7 +61,7 @@ def given(state: RunState) -> str:
     if not made:
         return ""
     spoken = SpokenText(shaped=schema_of(state) is not None)
-    spoken.feed(said(made[-1].get("raw", "")))
+    spoken.add(said(made[-1].get("raw", "")))
     spoken.end()
     return spoken.text
 

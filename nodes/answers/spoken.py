@@ -33,7 +33,7 @@ class SpokenText:
         self._spaces = ""
         self._whole = False  # as long as it may be
 
-    def feed(self, part: str) -> tuple[str, int]:
+    def add(self, part: str) -> tuple[str, int]:
         """What may be shown now, and at which character of the text it stands.
 
         At 0 again where all before was a thought whose beginning was not marked; that comes back
