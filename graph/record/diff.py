@@ -1,6 +1,6 @@
 """What two runs do not have in common, moment by moment: a pure function of their states.
 
-Times are no difference, nor are ids, and nor is that a run was taken up after a restart.
+Times are no difference, nor are ids, and nor is that a run was resumed after a restart.
 """
 
 import json
