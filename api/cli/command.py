@@ -298,8 +298,8 @@ def _watch(options: argparse.Namespace, runner: asyncio.Runner) -> int:
 def _retry(options: argparse.Namespace, runner: asyncio.Runner) -> int:
     request = RetryRequest(from_step=options.from_step, replan=options.replan)
     settings, url = _settings(), options.url
-    retrying = retry_run(settings, options.run_id, request, url=url, as_json=options.json)
-    return runner.run(retrying)
+    retried = retry_run(settings, options.run_id, request, url=url, as_json=options.json)
+    return runner.run(retried)
 
 
 def _cancel(options: argparse.Namespace, runner: asyncio.Runner) -> int:

@@ -15,7 +15,7 @@ from api.lg.frames import Position, Teller
 from api.lg.history import opened
 from api.lg.requests import RunBody, count, flag, id_of, one_of, queried, read
 from api.lg.streams import EventStream, Reading
-from api.lg.views import RUN_STATUS, cancel_reason_of, error_of, run_view, selected
+from api.lg.views import RUN_STATUS, cancel_reason_of, error_of, run_of, selected
 from api.streams.sse import unless_gone
 from graph.commands.cancel import AlreadySettled
 from graph.record.record import Record
@@ -76,7 +76,7 @@ class RunCalls:
                 found += page["runs"]
                 if (cursor := page["next_cursor"]) is None:
                     break
-        shown = [run_view(row) for row in found[offset : offset + limit]]
+        shown = [run_of(row) for row in found[offset : offset + limit]]
         return json_response([selected(one, given.get("select")) for one in shown])
 
     async def get(self, request: Request) -> Response:
@@ -230,7 +230,7 @@ def mode_names(value: str) -> list[str]:
 
 
 def _view(record: Record) -> dict[str, Any]:
-    return run_view(record, cancel_reason=cancel_reason_of(record))
+    return run_of(record, cancel_reason=cancel_reason_of(record))
 
 
 def _places(begun: Begun, end: str, modes: list[str] | None = None) -> dict[str, str]:

@@ -297,11 +297,11 @@ def required_approval(
         rounds = [
             entry for entry in rounds if entry["last"] > cursor and not _holds(entry, plan, changed)
         ]
-    unapproved = [step for entry in rounds for step in steps_of(plan, entry)]
-    unapproved = [step for step in unapproved if step["step"] not in gone]
+    remaining = [step for entry in rounds for step in steps_of(plan, entry)]
+    remaining = [step for step in remaining if step["step"] not in gone]
     # What was asked about although the run does not ask is asked about until somebody says yes.
     asked = any(entry["why"] == "replan" and entry["approval"] for entry in rounds)
-    used = needs_approval(unapproved, tools, "always" if asked else state.get("approve", "never"))
+    used = needs_approval(remaining, tools, "always" if asked else state.get("approve", "never"))
     return RequiredApproval(tools=used, expires=expires) if used else None
 
 
