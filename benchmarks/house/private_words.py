@@ -88,27 +88,38 @@ WORDS = (
         within=("graph",),
     ),
     # Orders
-    # A model repairs its plan; only what retries and forks runs is ours.
-    Word("repair", "retry", code=r"Repair|(?<=\.)repair"),
+    # A model repairs its plan, as the prompt asks it to; only what retries and forks runs is ours.
+    Word("repair", "retry", code=r"Repair|(?<=(?<!prompt)\.)repair"),
     Word("reopen", "retry", code=r"_?reopen(?:ing|ed|s)?(?:_left)?", prose="reopen(?:ing|ed|s)?"),
     # As a verb it is plain English; as the name of a module or a variable it is not.
     Word("retrying", "retry", code="_?retrying"),
-    # As a verb, plain English, as is the decision that a person makes.
-    Word("decision", "approval", code=r"_?deciding|\w*[Dd]ecision(?:_\w+)?"),
+    # As a verb, plain English, as is the decision that a person makes: MCP's tool `approve_run` has
+    # a field of that name, and so has what OpenTelemetry samples.
+    Word(
+        "decision",
+        "approval",
+        code=r"_?deciding|\w*[Dd]ecision_\w+|\w*Decision|_decision|(?<!\.)decision(?!: Literal)",
+    ),
     Word("approving", "approval", code="approving"),
     # `asking` is plain English.
     Word("Asking", "ApprovalGate", code="Asking"),
     # `unapproved` is plain English in prose.
     Word("unapproved", "approval_needed", code="unapproved"),
-    # The field `asks` is in stored states. What clauses ask for is language.
+    # The field `asks` is in stored states, and what clauses ask for is language.
     Word(
         "asks",
         "required_approval",
-        code=r"Asks|asks_for|asking_for|(?<!\.)asks(?!: |=)",
+        code=r"Asks|asks_for|asking_for|(?<![.`])asks(?!: |=)",
         within=("graph", "nodes/approving", "nodes/approval"),
     ),
     Word("to_be_asked_about", "approval_needed", code="to_be_asked_about"),
-    Word("draft", "PlanPreview", code=r"(?:\w+_)?[Dd]rafts?(?:[A-Z]\w+)?", prose="drafts?"),
+    # `DraftCreate` and `DraftAnswer` are names of HTTP; the note `.draft` is an example.
+    Word(
+        "draft",
+        "PlanPreview",
+        code=r"(?:\w+_)?(?!Draft(?:Create|Answer)\b)(?<!\.)[Dd]rafts?(?:[A-Z]\w+)?",
+        prose=r"(?<!\.)drafts?",
+    ),
     # "What remains" is plain English.
     Word("remains", "RunArtifacts", code=r"Remains|remains"),
     # To remove is plain English.
@@ -129,8 +140,8 @@ WORDS = (
     ),
     # Budgets and models
     Word("purse", "BudgetGuard", code="_?[Pp]urse", prose="purse"),
-    # To pay for something is plain English.
-    Word("pay", "charge, BudgetExceeded", code="pay|_paid|not_paid|NotPaid"),
+    # To pay for something is plain English, and what the to-dos of examples are about.
+    Word("pay", "charge, BudgetExceeded", code=r"(?<=\.)_?pay|_paid|not_paid|NotPaid"),
     Word(
         "patience",
         "PlanningDeadline",

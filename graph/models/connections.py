@@ -18,8 +18,8 @@ from graph.models.streamed import SeenStream, expected, is_stream
 class _Session:
     """What the calls of one event loop share.
 
-    `handler` has the client of OpenAI's SDK, which LiteLLM takes from a setting. `next_call` is held by
-    the call that is next.
+    `handler` has the client of OpenAI's SDK, which LiteLLM takes from a setting. `next_call` is
+    held by the call that is next.
     """
 
     loop: asyncio.AbstractEventLoop

@@ -64,7 +64,7 @@ def root(run_id: str, generation: int, traceparent: str | None = None) -> Place:
 def trace_id_of(state: RunState) -> str:
     """The trace that a run is in now, in hexadecimal digits."""
     parents = traceparents(state)
-    return f"{root(state['run_id'], len(parents) - 1, callers[-1]).trace_id:032x}"
+    return f"{root(state['run_id'], len(parents) - 1, parents[-1]).trace_id:032x}"
 
 
 def span_id(run_id: str, about: str) -> int:

@@ -92,7 +92,7 @@ def is_postgres(url: str) -> bool:
 
 
 def postgres() -> ModuleType:
-    """What opens a Postgres database. Raises `StorageError` where the database driver is not installed."""
+    """What opens a Postgres database. Raises `StorageError` without the database driver."""
     if find_spec("psycopg") is None:
         raise StorageError(
             "RUNWRIGHT_DATABASE_URL names a Postgres database, and what it needs is not installed;"
