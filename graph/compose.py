@@ -89,7 +89,7 @@ async def open_runs(
             in_flight=settings.in_flight,
             max_queued=settings.max_queued,
         )
-        calls = ModelCalls(settings.model_calls, executor.idle)
+        calls = ModelCalls(settings.model_calls, executor.suspended)
         if ladder:
             ladder = replace(ladder, slots=calls, budget_guard=daily)
         hooks = tuple(one.url for one in settings.webhooks)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from graph.queue.fair import Entry, FairQueue
 
 #: Notes that nothing of the run is under way.
-Idle = Callable[[], AbstractContextManager[None]]
+Suspended = Callable[[], AbstractContextManager[None]]
 
 
 @dataclass(slots=True, eq=False)
@@ -36,15 +36,15 @@ class _Line:
 
 
 class ModelCalls:
-    """At most `limit` calls of each model at once; who waits for a slot is `idle`.
+    """At most `limit` calls of each model at once; who waits for a slot is `suspended`.
 
     Owners take turns. Of one owner's calls, the first ones of runs and later ones (repairs, further
     tries, further models) take turns as well, so that neither keeps the other waiting.
     """
 
-    def __init__(self, limit: int, idle: Idle = nullcontext) -> None:
+    def __init__(self, limit: int, suspended: Suspended = nullcontext) -> None:
         self._limit = limit
-        self._idle = idle
+        self._suspended = suspended
         self._lines: dict[str, _Line] = {}
 
     @asynccontextmanager
@@ -69,7 +69,7 @@ class ModelCalls:
             return 0.0
         waiting, due = _Waiting(asyncio.get_running_loop().create_future()), time.monotonic()
         line.queue.append(waiting, owner, begun=later)
-        with self._idle():
+        with self._suspended():
             try:
                 await waiting.admitted
             except asyncio.CancelledError:

@@ -124,7 +124,9 @@ class Conversation:
             parts.append(("assistant", [self._answer(state, entry)]))
             parts.append(("user", list(self._returned(state, entry, following))))
             left_out += self._shorten([part for _, content in parts for part in content])
-        asked = [{"role": role, "content": "\n".join(map(str, content))} for role, content in parts]
+        asked: list[Message] = [
+            {"role": role, "content": "\n".join(map(str, content))} for role, content in parts
+        ]
         return asked, left_out
 
     def _answer(self, state: RunState, entry: Round) -> str:

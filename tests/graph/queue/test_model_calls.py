@@ -21,20 +21,20 @@ class Calls:
         self.calls = ModelCalls(limit, self._rests)
         self.begun: list[str] = []
         self.waited: dict[str, float] = {}
-        self.idle = 0
+        self.suspended = 0
         self.tasks: dict[str, asyncio.Task[None]] = {}
         self._ends: dict[str, asyncio.Event] = {}
 
     @contextmanager
-    def _idle(self) -> Iterator[None]:
-        self.idle += 1
+    def _suspended(self) -> Iterator[None]:
+        self.suspended += 1
         try:
             yield
         finally:
-            self.idle -= 1
+            self.suspended -= 1
 
     def _rests(self) -> AbstractContextManager[None]:
-        return self._idle()
+        return self._suspended()
 
     async def make(
         self, name: str, owner: str = "me", *, later: bool = False, model: str = ONE
@@ -90,9 +90,9 @@ async def test_who_waits_for_a_turn_rests_and_is_told_for_how_long() -> None:
     calls = Calls(1)
     await calls.make("a")
     await calls.make("b")
-    assert calls.idle == 1
+    assert calls.suspended == 1
     await calls.end("a")
-    assert calls.idle == 0
+    assert calls.suspended == 0
     assert calls.waited["a"] == 0
     assert calls.waited["b"] > 0
     await calls.end_all()
