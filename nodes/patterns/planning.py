@@ -6,7 +6,7 @@ from itertools import pairwise
 
 from graph.state import Step, Unparsed
 from nodes.patterns.accounting import CONNECTOR, MARK, POLITENESS, REMARK, Ledger
-from nodes.patterns.clauses import divide
+from nodes.patterns.clauses import divide, is_courtesy, is_echo, is_reason, read_lines, repeats_list
 from nodes.patterns.english.connectors import Bond
 from nodes.patterns.english.conversation_words import SECOND_THOUGHTS
 from nodes.patterns.english.list_names import is_name_of_list, names_list
@@ -16,8 +16,6 @@ from nodes.patterns.english.todo_openings import OTHER_REQUESTS, Opens
 from nodes.patterns.grammar.calls import CALCULATOR, STORE, Before, Call, Earlier, Use
 from nodes.patterns.grammar.phrases import PhraseTable
 from nodes.patterns.grammar.words import Words
-from nodes.patterns.ignorable import is_courtesy, is_echo, is_reason, repeats_list
-from nodes.patterns.lines import read_lines
 from nodes.patterns.todos.openings import Opening, find_opening
 
 Understand = Callable[[Words, int, int, Earlier], list[Call] | None]

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from nodes.patterns.clauses import inline_marks
 from nodes.patterns.english.list_names import LIST, view
 from nodes.patterns.english.politeness import take_off_closing
 from nodes.patterns.english.rejected_items import NAMELESS, is_elsewhere
@@ -21,7 +22,6 @@ from nodes.patterns.english.todo_openings import (
 from nodes.patterns.grammar.numbers import read_number
 from nodes.patterns.grammar.phrases import phrase_set
 from nodes.patterns.grammar.words import Words
-from nodes.patterns.lines import inline_marks
 from nodes.patterns.todos import items
 
 _COUNTED = phrase_set(["two|three|four|five|six|seven|eight|nine|ten|2|3|4|5|6|7|8|9|10"])
