@@ -8,7 +8,7 @@ the tables of the readers let through.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from nodes.patterns.english.accounted import talk_ends
+from nodes.patterns.english.small_talk import talk_ends
 from nodes.patterns.grammar.words import Words
 
 CONNECTOR = "connector"

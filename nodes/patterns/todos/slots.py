@@ -2,6 +2,7 @@
 
 from nodes.patterns.english.list_names import LIST, TODO, TODOS, View
 from nodes.patterns.english.list_words import (
+    ALL,
     ANYTHING,
     ASKED_FRONTS,
     CHANGING,
@@ -18,7 +19,6 @@ from nodes.patterns.english.rejected_items import (
     is_sentence,
     is_vague,
 )
-from nodes.patterns.english.set_words import ALL
 from nodes.patterns.english.todo_words import (
     LONGEST_END,
     TEXT_ENDS,
@@ -32,8 +32,7 @@ from nodes.patterns.grammar.calls import (
     is_whole,
     literal,
 )
-from nodes.patterns.grammar.phrases import PhraseTable
-from nodes.patterns.grammar.templates import Fit
+from nodes.patterns.grammar.phrases import Fit, PhraseTable
 from nodes.patterns.grammar.words import Words
 from nodes.patterns.todos import items, sets
 from nodes.patterns.todos.items import is_done_state, is_number, is_reference, is_state
