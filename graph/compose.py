@@ -231,7 +231,7 @@ def _retention(settings: Settings, storage: Storage, runs: Runs) -> Retention | 
 
 def _warn_of_overlaps(tools: Mapping[str, Tool]) -> None:
     if any(tool.phrases for tool in tools.values()):
-        from nodes.patterns.overlaps import overlapping_phrases  # what the planner is loaded with
+        from nodes.patterns.planner import overlapping_phrases  # what the planner is loaded with
 
         for overlap in overlapping_phrases(tools):
             logger.warning("%s", overlap)

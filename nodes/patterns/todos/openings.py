@@ -1,4 +1,4 @@
-"""Explicit openings: what follows one, and whether it asks for one to-do in its own words or several."""
+"""Explicit openings: what follows one, and whether it asks for one to-do or for several."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -25,7 +25,7 @@ from nodes.patterns.grammar.numbers import read_number
 from nodes.patterns.grammar.phrases import phrase_set
 from nodes.patterns.grammar.words import Words
 from nodes.patterns.todos import items
-from nodes.patterns.todos.references import Ambiguous, text_with_results
+from nodes.patterns.todos.items import Ambiguous, text_with_results
 
 _COUNTED = phrase_set(["two|three|four|five|six|seven|eight|nine|ten|2|3|4|5|6|7|8|9|10"])
 _BOTH = frozenset({"both"})

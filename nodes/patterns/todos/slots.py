@@ -35,11 +35,17 @@ from nodes.patterns.grammar.calls import (
 from nodes.patterns.grammar.phrases import Fit, PhraseTable
 from nodes.patterns.grammar.words import Words
 from nodes.patterns.todos import items, sets
-from nodes.patterns.todos.items import is_done_state, is_number, is_reference, is_state
+from nodes.patterns.todos.items import (
+    Ambiguous,
+    is_done_state,
+    is_number,
+    is_reference,
+    is_state,
+    text_with_results,
+)
 from nodes.patterns.todos.openings import (
     NAMING,
 )
-from nodes.patterns.todos.references import Ambiguous, text_with_results
 
 
 def slot_is_quoted(words: list[str], start: int, end: int) -> bool:
