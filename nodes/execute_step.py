@@ -26,12 +26,18 @@ from graph.state import (
 )
 from graph.state.rounds import after_steps, begun, mends_left
 from nodes.approval.asking import ApprovalGate
-from nodes.approval.drift import changed_since_planned
 from nodes.approval.edited_plan import PlanUnfit
 from nodes.approval.hand_edits import checked_plan, refused
 from nodes.approval.in_doubt import DoubtGate, doubted, learned_text
-from nodes.contract.json_data import InvalidOutput, check_size, counted, counted_size, measured
-from nodes.contract.references import InvalidReference
+from nodes.contract.json_data import (
+    InvalidOutput,
+    InvalidReference,
+    check_size,
+    counted,
+    counted_size,
+    measured,
+)
+from nodes.contract.plan_check import changed_since_planned
 from nodes.contract.steps import (
     MAX_WAIT,
     Wait,

@@ -15,9 +15,8 @@ from graph.state import Limits, Plan, PlannedBy, RunState, Step, new_run
 from graph.state.rounds import new_round
 from graph.state.row import RunRow
 from nodes.approval.asking import ApprovalGate
-from nodes.contract.json_data import UNSTORABLE
+from nodes.contract.json_data import UNSTORABLE, escaped
 from nodes.contract.plan_check import check_plan, run_tools
-from nodes.contract.references import escaped
 
 #: Who has planned it: the caller of the tool.
 BY_CALLER = PlannedBy(source="caller", model=None, reason="the tool was called", complexity=None)

@@ -35,8 +35,7 @@ from graph.state import (
 from graph.state.rounds import rounds_of, steps_of
 from graph.state.row import RetryCommand
 from graph.state.status import SETTLED
-from nodes.contract.json_data import InvalidOutput
-from nodes.contract.references import InvalidReference
+from nodes.contract.json_data import InvalidOutput, InvalidReference
 from nodes.contract.steps import CUT_OFF, resolved, step_key
 from nodes.planning.model import ModelLadder
 from tools.inputs import UnfitInput

@@ -38,9 +38,15 @@ from graph.state.rounds import (
     rounds_of,
     steps_of,
 )
-from nodes.approval.drift import changed_since_asked, in_words, stamped, with_changes
 from nodes.approval.edited_plan import PlanUnfit, first_editable, read_round
-from nodes.contract.plan_check import check_plan, run_tools
+from nodes.contract.plan_check import (
+    changed_since_asked,
+    check_plan,
+    in_words,
+    run_tools,
+    stamped,
+    with_changes,
+)
 from nodes.planning.budget import limits_of
 from tools.registry import Tool
 from tools.toolbox import definition_of

@@ -1,4 +1,4 @@
-"""How people ask to see their list, and name several to-dos: all of them, or some by their places."""
+"""How people ask to see their list, and name several to-dos: all, or some by their places."""
 
 from nodes.patterns.grammar.phrases import phrase_set, table, word_set
 

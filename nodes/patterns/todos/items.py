@@ -1,5 +1,6 @@
-"""The words of a to-do: as they were written, with an earlier result in them ("pay that amount", "the
-answer and milk"), or the place of one that is on the list.
+"""The words of a to-do: as they were written, or the place of one that is on the list.
+
+An earlier result may stand in them: "pay that amount", "the answer and milk".
 """
 
 from collections.abc import Sequence
