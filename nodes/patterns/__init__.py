@@ -21,7 +21,7 @@ last run; sentences that are said only then stand in `conversation_words`.
 Before all of them come the lines of a prompt with their marks, and the clauses of each
 (`clauses`), then explicit openings (`todo_openings`), after which the rest is the item. What a
 plan has used is kept in `planning`: a word that nothing accounts for refuses the plan, and the
-words that may stand without effect are the one list of `english.small_talk`.
+words that may stand without effect are the one list of `english.accounted`.
 
 Others use `grammar.phrases.word_set`, `own_phrases.InvalidPhrase`, `planner.PatternPlanner`,
 `planner.Reading` and `planner.overlapping_phrases`.

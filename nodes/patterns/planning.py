@@ -1,7 +1,7 @@
 """One prompt on its way to a reading: line by line, clause by clause, every word accounted for.
 
 A plan is only handed out when each word is used by a step, or is one of the words that ask for
-nothing (`english.small_talk`). So no half of a request is dropped in silence, whatever the tables
+nothing (`english.accounted`). So no half of a request is dropped in silence, whatever the tables
 of the readers let through.
 """
 
@@ -11,11 +11,12 @@ from itertools import pairwise
 
 from graph.state import Step, Unparsed
 from nodes.patterns.clauses import divide, is_courtesy, is_echo, is_reason, read_lines, repeats_list
+from nodes.patterns.english.accounted import talk_ends
 from nodes.patterns.english.connectors import Bond
 from nodes.patterns.english.conversation_words import SECOND_THOUGHTS
 from nodes.patterns.english.list_names import is_name_of_list, names_list
 from nodes.patterns.english.politeness import take_off_opening
-from nodes.patterns.english.small_talk import asks_permission, is_small_talk, talk_ends
+from nodes.patterns.english.small_talk import asks_permission, is_small_talk
 from nodes.patterns.english.todo_openings import OTHER_REQUESTS, Opens
 from nodes.patterns.grammar.calls import CALCULATOR, STORE, Before, Call, Earlier, Use
 from nodes.patterns.grammar.phrases import PhraseTable
