@@ -11,8 +11,8 @@ import pytest
 
 from graph.storage.open import open_storage
 from graph.storage.search import Found, Search, SearchTooLarge, total
-from graph.storage.sqlite.search import passage as by_parts
-from graph.storage.sqlite.search.passage import ReadBudget, look_up
+from graph.storage.sqlite.search import lookup as by_parts
+from graph.storage.sqlite.search.lookup import ReadBudget, look_up
 from graph.storage.sqlite.search.searcher import FairLock, Searcher
 from graph.storage.storage import Storage
 from tests.graph.storage.sqlite.test_search_work import CountingSearcher
