@@ -19,7 +19,7 @@ from api.lg.routes import lg_routes
 from api.mcp.door import PATH, Door
 from api.middleware.access import Authentication, Loopback
 from api.middleware.headers import AnswerHeaders, CallerTrace, HeadAsGet
-from api.middleware.limits import BodyLimit
+from api.middleware.limits import BodyLimit, StreamLimit
 from api.middleware.metrics import PATH as METRICS
 from api.middleware.metrics import CountedRequests, MetricsPage
 from api.middleware.sessions import Sessions
@@ -36,7 +36,6 @@ from api.routes.server import budget_router, docs_routes
 from api.routes.server import router as server_router
 from api.routes.threads import router as thread_router
 from api.routes.tools import router as tool_router
-from api.streams.admission import StreamLimit
 from api.streams.sse import HEARTBEAT
 from api.streams.streams import EncodedEvents
 from graph.service import Runs

@@ -219,7 +219,7 @@ class RunCreate(Task):
 
     @property
     def approve(self) -> Approve | None:
-        """Whether this run rests after planning; None: as all of the server."""
+        """Whether this run waits after planning; None: as all of the server."""
         return "always" if self.mode == "plan" else None
 
 

@@ -226,7 +226,7 @@ class Router(Runnable[Channels, str]):
 
 
 class LangGraphAudience:
-    """Whoever streams the graph: the words of an answer in the modes `messages` and `custom`."""
+    """The words of an answer for who streams the graph, in the modes `messages` and `custom`."""
 
     def waits(self, _state: RunState) -> bool:
         """It does."""

@@ -90,9 +90,9 @@ async def open_runs(
             in_flight=settings.in_flight,
             max_queued=settings.max_queued,
         )
-        calls = ModelCalls(settings.model_calls, executor.resting)
+        calls = ModelCalls(settings.model_calls, executor.suspended)
         if ladder:
-            ladder = replace(ladder, turns=calls, budget_guard=daily)
+            ladder = replace(ladder, slots=calls, budget_guard=daily)
         hooks = tuple(one.url for one in settings.webhooks)
         policy = RunPolicy(
             settings.limits, settings.approve, settings.approval_expires, _quotas(settings), hooks
@@ -210,7 +210,7 @@ def _quotas(settings: Settings) -> Quotas:
     return Quotas(
         posts=settings.posts_per_minute,
         retries=settings.retries_per_run,
-        keeping=Quota(settings.kept_runs, settings.kept_bytes, settings.forks_per_run),
+        stored=Quota(settings.kept_runs, settings.kept_bytes, settings.forks_per_run),
     )
 
 
@@ -235,7 +235,7 @@ def _retention(settings: Settings, storage: Storage, runs: Runs) -> Retention | 
 
 def _warn_of_overlaps(tools: Mapping[str, Tool]) -> None:
     if any(tool.phrases for tool in tools.values()):
-        from nodes.patterns.overlaps import overlapping_phrases  # what the planner is loaded with
+        from nodes.patterns.planner import overlapping_phrases  # what the planner is loaded with
 
         for overlap in overlapping_phrases(tools):
             logger.warning("%s", overlap)

@@ -146,7 +146,7 @@ class Runs:
         """Accept a task; it is on disk when this returns, and executed soon after.
 
         `approve` says whether it waits after planning until somebody approves; without it, as all.
-        `max_rounds` and `mend` are limits below those that all runs have. It goes on with the
+        `max_rounds` and `mend` are limits below those that all runs have. It continues the
         thread of this id, or name, which it begins where there is none of the name. Raises what
         `Acceptance.accept` does, `PromptRejected`, and `NotAccepting` while the process is ending.
         """
@@ -243,7 +243,7 @@ class Runs:
         """Let a failed or cancelled run go on; its record, which is pending again.
 
         A run that asks for approval waits again, unless somebody has approved the plan that it
-        goes on with: an edited input makes it another, steps that are left out do not.
+        resumes with: an edited input makes it another, steps that are left out do not.
 
         The command to do so is on disk when this returns. Raises `RunNotFound`, `NotRetryable`,
         `NotPlanned`, `RetryRejected`, `RunUsedUp`, `TooManyPosts`, `NoRoom`, `QueueFull`,

@@ -26,12 +26,18 @@ from graph.state import (
 )
 from graph.state.rounds import after_steps, begun, mends_left
 from nodes.approval.asking import ApprovalGate
-from nodes.approval.drift import changed_since_planned
 from nodes.approval.edited_plan import PlanUnfit
 from nodes.approval.hand_edits import checked_plan, refused
 from nodes.approval.in_doubt import DoubtGate, doubted, learned_text
-from nodes.contract.json_data import InvalidOutput, check_size, counted, counted_size, measured
-from nodes.contract.references import InvalidReference
+from nodes.contract.json_data import (
+    InvalidOutput,
+    InvalidReference,
+    check_size,
+    counted,
+    counted_size,
+    measured,
+)
+from nodes.contract.plan_check import changed_since_planned
 from nodes.contract.steps import (
     MAX_WAIT,
     Wait,
@@ -281,10 +287,10 @@ def _soon(tell: Callable[[ToolProgress], None]) -> Callable[[ToolProgress], None
     """The same from any thread."""
     loop = asyncio.get_running_loop()
 
-    def told(progress: ToolProgress) -> None:
+    def report(progress: ToolProgress) -> None:
         loop.call_soon_threadsafe(tell, progress)
 
-    return told
+    return report
 
 
 def _kept(

@@ -46,7 +46,7 @@ class LazyPlanner:
         self._loading = Lock()
         # One thread: several would take the interpreter from the loop in turns.
         self._beside = ThreadPoolExecutor(1, "planning")
-        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self.loaded: dict[str, PatternPlanner] = {}
         if any(tool.phrases for tool in tools.values()):
             self.load()
@@ -85,7 +85,7 @@ class LazyPlanner:
         if len(prompt) <= LONGEST_AT_ONCE:
             return planner.read(prompt, conversation)
         loop, lock = asyncio.get_running_loop(), asyncio.Lock()
-        async with self._turns.setdefault(owner, lock):
+        async with self._locks.setdefault(owner, lock):
             return await loop.run_in_executor(self._beside, planner.read, prompt, conversation)
 
 

@@ -55,7 +55,7 @@ async def plan(
         models = await models.of(state.get("owner", "default"))
     planning = state.get("planning")
     if planning and planning["prompt"] == state["prompt"]:
-        return await _go_on(models, state, planning, wait, asking)
+        return await _continue(models, state, planning, wait, asking)
     update = begin(state, limits, asking.default if asking else "never")
     begun = cast("RunState", {**state, **update})
     if reason := prompt_error(begun["prompt"], begun["limits"]["max_prompt"]):
@@ -69,7 +69,7 @@ async def plan(
     return update | {"planning": planning, "planned_by": by}
 
 
-async def _go_on(
+async def _continue(
     models: ModelPlanner | None,
     state: RunState,
     planning: Planning,

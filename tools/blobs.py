@@ -22,7 +22,7 @@ MAX_BYTES = 4 * 1024 * 1024
 
 @dataclass(frozen=True)
 class Blob:
-    """Bytes, and what kind of thing they are, as whoever sent them says."""
+    """Bytes, and what kind of thing they are, as their sender says."""
 
     mime: str
     data: bytes

@@ -17,7 +17,7 @@ class InputFault:
     message: str
     value: Any = None
 
-    def told(self) -> str:
+    def in_words(self) -> str:
         """The place with what is wrong there."""
         return f"{'.'.join(map(str, self.place)) or 'input'}: {self.message}"
 
@@ -26,7 +26,7 @@ class UnfitInput(Exception):
     """An input that does not fit the schema of its tool."""
 
     def __init__(self, faults: Sequence[InputFault]) -> None:
-        super().__init__("; ".join(fault.told() for fault in faults))
+        super().__init__("; ".join(fault.in_words() for fault in faults))
         self.faults = tuple(faults)
 
 

@@ -1,4 +1,4 @@
-"""What a check by a stranger's JSON Schema may cost: work is counted, and ends at a bound.
+"""What a check by a JSON Schema of others may cost: work is counted, and ends at a bound.
 
 The keywords are those of `jsonschema`, each of which is counted when it is applied. Those whose
 work cannot be counted from outside, or that would try patterns without end, are our own.
@@ -58,7 +58,7 @@ class Checker:
     """What checks by one schema, `MAX_STEPS` each time at most.
 
     Patterns are those of ECMA 262; others, and those that become too large, hold for everything, as
-    `unevaluatedItems` and `unevaluatedProperties` do: they are left to whoever wrote the schema.
+    `unevaluatedItems` and `unevaluatedProperties` do: they are left to the schema's author.
     """
 
     def __init__(self, schema: Mapping[str, Any]) -> None:

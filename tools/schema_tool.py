@@ -50,10 +50,10 @@ class SchemaTool(Tool):
             errors = self._checker.errors(value, _MOST_FAULTS)
         except Exhausted:
             return [InputFault((), "schema", _EXHAUSTED)]
-        except Exception as error:  # whatever a stranger's schema does to the library
+        except Exception as error:  # whatever a server's schema does to the library
             kind = type(error).__name__
             return [InputFault((), "schema", f"its schema cannot be followed ({kind})")]
-        return [fault for error in errors for fault in _told(error)][:_MOST_FAULTS]
+        return [fault for error in errors for fault in _faults_of(error)][:_MOST_FAULTS]
 
     def arguments(self, value: Mapping[str, Any]) -> dict[str, Any]:
         """The input itself. Raises `UnfitInput`."""
@@ -86,7 +86,7 @@ def check_schema(schema: Any, whole: Budget | None = None) -> dict[str, Any]:
         raise InvalidTool(f"the schema of its input {why}") from None
     except InvalidSchema as error:
         raise InvalidTool(f"the schema of its input is none: {_short(str(error))}") from None
-    except Exception as error:  # whatever a stranger's schema does to the library
+    except Exception as error:  # whatever a server's schema does to the library
         why = f"cannot be used ({type(error).__name__})"
         raise InvalidTool(f"the schema of its input {why}") from None
     finally:
@@ -95,7 +95,7 @@ def check_schema(schema: Any, whole: Budget | None = None) -> dict[str, Any]:
     return schema
 
 
-def _told(error: ValidationError) -> list[InputFault]:
+def _faults_of(error: ValidationError) -> list[InputFault]:
     place = tuple(error.absolute_path)
     match error.validator:
         case "required":

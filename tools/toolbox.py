@@ -142,8 +142,8 @@ def absence(tools: Mapping[str, Tool], name: str) -> str | None:
 
 
 def _version(tools: Mapping[str, Tool]) -> str:
-    told = [[name, definition_of(tool), tool.phrases, tool.owners] for name, tool in tools.items()]
-    return _hash(told, 16)
+    shown = [[name, definition_of(tool), tool.phrases, tool.owners] for name, tool in tools.items()]
+    return _hash(shown, 16)
 
 
 #: What a definition is made of, in its order.

@@ -217,9 +217,9 @@ def _add_commands_on_runs(commands: Any) -> None:
     conversations = add_threads(commands)
     conversations.set_defaults(command=_threads)
     _add_places(conversations, as_json="what is shown")
-    for replay, told in add_replays(commands):
+    for replay, as_json in add_replays(commands):
         replay.set_defaults(command=_replays)
-        _add_places(replay, as_json=told)
+        _add_places(replay, as_json=as_json)
     audit = add_audit(commands)
     audit.set_defaults(command=_audit)
     _add_places(audit, as_json="the page")
@@ -297,8 +297,8 @@ def _watch(options: argparse.Namespace, runner: asyncio.Runner) -> int:
 def _retry(options: argparse.Namespace, runner: asyncio.Runner) -> int:
     request = RetryRequest(from_step=options.from_step, replan=options.replan)
     settings, url = _settings(), options.url
-    retrying = retry_run(settings, options.run_id, request, url=url, as_json=options.json)
-    return runner.run(retrying)
+    retried = retry_run(settings, options.run_id, request, url=url, as_json=options.json)
+    return runner.run(retried)
 
 
 def _cancel(options: argparse.Namespace, runner: asyncio.Runner) -> int:
@@ -318,8 +318,8 @@ def _say(runner: asyncio.Runner, telling: Coroutine[Any, Any, str]) -> int:
 
 
 def _replays(options: argparse.Namespace, runner: asyncio.Runner) -> int:
-    told, code = runner.run(options.act(_settings(), options))
-    say(told)
+    output, code = runner.run(options.act(_settings(), options))
+    say(output)
     return int(code)
 
 

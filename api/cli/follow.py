@@ -58,9 +58,9 @@ class PlainView:
 
     def show(self, event: Event) -> None:
         """Write the event's line, if it has one, below all of the answer."""
-        rest, words = self._lines.rest(event), self._lines.words(event)
-        if rest or (self._heard and words is not None):
-            say(printable(rest, keep="\n\t"), self._out)
+        unheard, words = self._lines.unheard(event), self._lines.words(event)
+        if unheard or (self._heard and words is not None):
+            say(printable(unheard, keep="\n\t"), self._out)
             self._heard = False
         if words is not None:
             say(words, self._out)
@@ -73,7 +73,7 @@ class PlainView:
 
     def note(self, text: str) -> None:
         """Write a line beside the output, so that the output is the run's alone."""
-        with suppress(OSError):  # the output goes on without it
+        with suppress(OSError):  # the output continues without it
             self._notes.write(line(f"runwright: {text}") + "\n")
             self._notes.flush()
 

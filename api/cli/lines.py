@@ -47,7 +47,7 @@ class EventLines:
         self._heard += delta["text"]
         return delta["text"]
 
-    def rest(self, event: Event) -> str:
+    def unheard(self, event: Event) -> str:
         """What an event at the end of a run has of the answer that was not heard yet.
 
         Where no answer came of what was heard, that it was cut off.
@@ -65,8 +65,8 @@ class EventLines:
 
     def texts(self, event: Event) -> list[str]:
         """All that is to be said of an event to somebody who has heard nothing of an answer."""
-        rest, words = printable(self.rest(event), keep="\n\t"), self.words(event)
-        return [text for text in (rest, words) if text]
+        unheard, words = printable(self.unheard(event), keep="\n\t"), self.words(event)
+        return [text for text in (unheard, words) if text]
 
     def words(self, event: Event) -> str | None:
         """What to say of an event; None where it says nothing that the others do not."""

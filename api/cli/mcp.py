@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 #: then it kills.
 LEAVING = 1.0
 
-#: How long the server may be silent, in seconds; while a call goes on it says that it is alive.
+#: How long the server may be silent, in seconds; while a call runs it says that it is alive.
 SILENCE = 60.0
 
 
@@ -46,7 +46,7 @@ async def serve_mcp(settings: Settings, *, url: str | None) -> int:
         return 0
     owner = owner_here(settings)
     try:
-        # As a server does, and unlike `run`: it stays, so that it goes on with what was left.
+        # As a server does, and unlike `run`: it stays, so that it resumes what was left.
         async with open_runs(settings) as runs:
             await _serve(runs, owner, settings)
     except DatabaseOwned as owned:
@@ -84,10 +84,10 @@ async def _until_ended(
     serving: Coroutine[Any, Any, None], stop: Callable[[], Awaitable[None]]
 ) -> None:
     """Serve until it ends by itself or SIGTERM comes; then `stop` what is under way first."""
-    loop, told = asyncio.get_running_loop(), asyncio.Event()
+    loop, terminated = asyncio.get_running_loop(), asyncio.Event()
     with suppress(NotImplementedError):  # there is no SIGTERM on Windows
-        loop.add_signal_handler(signal.SIGTERM, told.set)
-    work, ending = asyncio.create_task(serving), asyncio.create_task(told.wait())
+        loop.add_signal_handler(signal.SIGTERM, terminated.set)
+    work, ending = asyncio.create_task(serving), asyncio.create_task(terminated.wait())
     try:
         await asyncio.wait({work, ending}, return_when=asyncio.FIRST_COMPLETED)
         if not work.done():

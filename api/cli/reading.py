@@ -255,14 +255,14 @@ async def found_thread(there: Any, settings: Settings, named: str) -> Any:
             raise NotWatched(f"there is no thread {named}; `runwright threads` lists them")
         return found["threads"][0]
     if isinstance(there, Runs):
-        with _told():
+        with _errors_in_a_line():
             return shape(Thread).plain(await there.threads.get(named, owner=owner_here(settings)))
     return await ask(there, _path(named))
 
 
 async def _changed(there: Any, thread_id: str, order: ThreadOrder) -> None:
     if isinstance(there, Runs):
-        with _told():
+        with _errors_in_a_line():
             if order.delete:
                 return await there.threads.remove(thread_id, owner=None, by=BY)
             change = ThreadChange(renamed=True, name=order.rename)
@@ -286,7 +286,7 @@ async def _exported(there: Any, thread: Any) -> Any:
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def _errors_in_a_line() -> Iterator[None]:
     try:
         with told_in_a_line():
             yield

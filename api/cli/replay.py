@@ -172,9 +172,9 @@ async def replay_runs(settings: Settings, options: argparse.Namespace) -> tuple[
         _write_junit(Path(options.junit), results)
     differ = sum(not one.same for one in results)
     if options.json:
-        told = [{"name": one.name, "fault": one.fault, "replay": one.found} for one in results]
-        return pretty(told), int(differ > 0)
-    lines = [text for one in results for text in _told(one)]
+        shown = [{"name": one.name, "fault": one.fault, "replay": one.found} for one in results]
+        return pretty(shown), int(differ > 0)
+    lines = [text for one in results for text in _lines_of(one)]
     total = f"{counted(len(results), 'run')} replayed"
     lines.append(f"{total}, {counted(differ, 'differs', 'differ')}" if differ else f"{total}: same")
     return "\n".join(map(line, lines)), int(differ > 0)
@@ -185,7 +185,7 @@ async def _replayed(
 ) -> Any:
     for file in _files(named):
         yield await _of_file(file, options, replayer)
-    if Path(named).exists():  # noqa: ASYNC240 - nothing else goes on
+    if Path(named).exists():  # noqa: ASYNC240 - no other task runs
         return
     async with reached(settings, options.url) as there:
         if not isinstance(there, Runs):
@@ -229,7 +229,7 @@ async def _compared(replayer: Replayer, state: RunState, options: argparse.Names
         raise NotReplayed(f"--live: {error}") from None
 
 
-def _told(one: Replayed) -> Iterator[str]:
+def _lines_of(one: Replayed) -> Iterator[str]:
     """One line for what is the same, and where the first difference is for what is not."""
     yield f"{'same   ' if one.same else 'differs'}  {one.name}  {one.prompt[:60]}".rstrip()
     first, *more = [*one.lines, ""]

@@ -57,7 +57,7 @@ async def run_task(
 ) -> int:
     """Run `task` with these `options` and show how it goes; 0 when it completed, else 1.
 
-    It goes on with the `thread` of this id or name, which it begins where there is none of the
+    It continues the `thread` of this id or name, which it begins where there is none of the
     name. Raises what `open_runs` raises, `NotStarted`, `Detached` and `Interrupted`.
     """
     quiet_logging(settings)
@@ -256,7 +256,7 @@ async def reached(
 ) -> AsyncIterator[Runs | httpx.AsyncClient]:
     """The runs of the configured database, or a client of the server that has it or is at `url`.
 
-    Nothing goes on here that an earlier process left, and where nothing is to be `executing`,
+    Nothing is resumed here that an earlier process left, and where nothing is to be `executing`,
     neither tools nor models are needed. Raises what `open_runs` raises, and `NotWatched`.
     """
     server: str | DatabaseOwned | None = checked_url(url) if url is not None else None
@@ -354,7 +354,7 @@ async def retry_run(
 async def cancel_run(settings: Settings, run_id: str, *, url: str | None) -> str:
     """Cancel a run wherever it is; what has become of it, in one line.
 
-    Raises what `open_runs` raises, `NotWatched`, and `NotCancelled` where it goes on or has ended.
+    Raises what `open_runs` raises, `NotWatched`, and `NotCancelled` where it is not, or has ended.
     """
     quiet_logging(settings)
     async with reached(settings, url) as there:

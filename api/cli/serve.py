@@ -129,12 +129,12 @@ class _Server(uvicorn.Server):
         self._grace = grace
         # There from the start, and told by a queue: what begins a thread or sets an event holds a
         # lock, for which a handler would wait for ever that has interrupted the same.
-        self._told: SimpleQueue[int] = SimpleQueue()
+        self._signals: SimpleQueue[int] = SimpleQueue()
         threading.Thread(target=self._end_at_last, name="the end", daemon=True).start()
 
     def _end_at_last(self) -> None:
         """Whatever does not end, a tool that blocks the event loop too: all is stored by then."""
-        self._told.get()
+        self._signals.get()
         time.sleep(max(self._grace, SHORTEST_GRACE))
         os._exit(0)
 
@@ -148,7 +148,7 @@ class _Server(uvicorn.Server):
         if self.end_requested.is_set():
             self.should_exit = self.force_exit = True
             return
-        self._told.put(sig)
+        self._signals.put(sig)
         self._loop.call_soon_threadsafe(self.end_requested.set)
 
 

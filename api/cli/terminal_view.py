@@ -107,8 +107,8 @@ class TerminalView:
         """Print the event's line, if it has one, and draw what follows."""
         self._activity = activity_after(event, self._activity)
         self._answer = ""
-        if rest := self._lines.rest(event):
-            self._console.print(Text(printable(rest, keep="\n\t")))
+        if unheard := self._lines.unheard(event):
+            self._console.print(Text(printable(unheard, keep="\n\t")))
         self._live.refresh()  # or the line would be followed by what it was doing before
         if (words := self._lines.words(event)) is not None:
             self._console.print(Text(words, STYLES.get(event["type"], "")))

@@ -30,7 +30,7 @@ class SessionRoutes:
     async def show(self, request: Request) -> Response:
         """Whether the server has keys, whose the caller's runs are (null until it is known), and of
         which version it is: a page that is of another wants to be loaded anew."""
-        return self._told(request, request.scope[OWNER])
+        return self._answer(request, request.scope[OWNER])
 
     async def open(self, request: Request) -> Response:
         """A session for who has a key. Raises `KeyRefused`."""
@@ -42,7 +42,7 @@ class SessionRoutes:
         if owner is None:
             raise KeyRefused(given=True)
         self._sessions.close(token_in(request.headers))
-        answer = self._told(request, owner)
+        answer = self._answer(request, owner)
         # It ends with the browser, too; and it is sent to no other site.
         answer.set_cookie(COOKIE, self._sessions.open(owner), **_cookie(request))
         return answer
@@ -54,9 +54,9 @@ class SessionRoutes:
         answer.delete_cookie(COOKIE, **_cookie(request))
         return answer
 
-    def _told(self, request: Request, owner: str | None) -> Response:
-        told = {"keys": bool(self._keys), "owner": owner, "version": request.app.version}
-        return JSONResponse(told)
+    def _answer(self, request: Request, owner: str | None) -> Response:
+        session = {"keys": bool(self._keys), "owner": owner, "version": request.app.version}
+        return JSONResponse(session)
 
 
 def _cookie(request: Request) -> dict[str, Any]:

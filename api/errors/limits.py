@@ -12,8 +12,7 @@ from api.middleware.connections import (
     TooManyConnections,
     TooSlow,
 )
-from api.middleware.limits import BodyTooLarge
-from api.streams.admission import TooManyStreams
+from api.middleware.limits import BodyTooLarge, TooManyStreams
 from graph.queue.executor import QueueFull
 from graph.queue.quotas import NoRoom, RunUsedUp, TooManyPosts
 

@@ -52,11 +52,11 @@ ASSISTANT: dict[str, Any] = {
 async def info(request: Request) -> Response:
     """What this server is, and what it has; without a key only what clients ask it for."""
     queried(request)
-    told: dict[str, Any] = {"version": PROTOCOL, "flags": FLAGS}
+    info: dict[str, Any] = {"version": PROTOCOL, "flags": FLAGS}
     if request.scope[OWNER] is not None:
-        told["langgraph_py_version"] = version("langgraph")
-        told["runwright_version"] = version("runwright")
-    return json_response(told)
+        info["langgraph_py_version"] = version("langgraph")
+        info["runwright_version"] = version("runwright")
+    return json_response(info)
 
 
 async def ok(request: Request) -> Response:

@@ -246,9 +246,9 @@ async def _answered(runs: Runs, thread: ThreadHistory, given: Any, *, by: str, o
     state = await thread.state(thread.head[0])
     if state["status"] != "waiting":
         raise NothingAsked(f"run {state['run_id']} of the thread is {state['status']}")
-    told = await runs.get(state["run_id"], owner=owner)
+    before = await runs.get(state["run_id"], owner=owner)
     record = await answer(runs, state, given, by=by, owner=owner)
-    return Begun(record, Position(told["last_event_id"], END))
+    return Begun(record, Position(before["last_event_id"], END))
 
 
 async def _forked(
@@ -286,7 +286,7 @@ async def _continued(
         return await _answered(runs, thread, True, by=by, owner=owner)
     if status not in ("failed", "cancelled"):
         raise unprocessable("input", f"run {run_id} of the thread is {status}: give an input")
-    told = await runs.get(run_id, owner=owner)
+    before = await runs.get(run_id, owner=owner)
     request = RetryRequest(alone=is_alone(body))
     record = await runs.retry(run_id, request, by=by, owner=owner)
-    return Begun(record, Position(told["last_event_id"], END))
+    return Begun(record, Position(before["last_event_id"], END))

@@ -108,8 +108,8 @@ class Teller:
         if "custom" in self.modes:
             for event in events:
                 yield Frame("custom", event, Position(event["id"], 0))
-        if "lifecycle" in self.modes and (told := _lifecycle(before, state)):
-            yield Frame("lifecycle", told, Position(number, LIFECYCLE))
+        if "lifecycle" in self.modes and (lifecycle := _lifecycle(before, state)):
+            yield Frame("lifecycle", lifecycle, Position(number, LIFECYCLE))
         if "updates" in self.modes and before is not None:
             node = next((event["node"] for event in events if event["node"]), None)
             if node is not None and (changed := update_of(before, state)):
@@ -138,13 +138,13 @@ class Teller:
     def _rest(self, state: RunState) -> Message | None:
         """What of the answer was not told: all of it, or what is left of its parts."""
         whole = final(state)
-        told = self.answering
+        answering = self.answering
         text = whole["content"]
-        if not told.count:
+        if not answering.count:
             return whole
-        if told.beginnings > 1 or not text[told.known :].startswith(told.said):
+        if answering.beginnings > 1 or not text[answering.known :].startswith(answering.said):
             return {**whole, "id": f"{whole['id']}-whole"}
-        left = text[told.count :]
+        left = text[answering.count :]
         return chunk(whole["id"], left) if left else None
 
     def message(self, message: Message, at: Position | None) -> Iterator[Frame]:
@@ -164,19 +164,19 @@ class Teller:
 
     def part(self, state: RunState, text: str, offset: int, number: int) -> Iterator[Frame]:
         """The next words of an answer that is being given, unless the reader has them."""
-        told = self.answering
-        if offset == 0 and told.count and told.said:
-            told.said, told.known, told.beginnings = "", 0, told.beginnings + 1
-        if offset > told.count:
+        answering = self.answering
+        if offset == 0 and answering.count and answering.said:
+            answering.said, answering.known, answering.beginnings = "", 0, answering.beginnings + 1
+        if offset > answering.count:
             return  # something was missed: the whole comes at the end
-        text = text[told.count - offset :]
+        text = text[answering.count - offset :]
         if not text:
             return
-        told.said += text
+        answering.said += text
         name = answer_id(state)
-        if told.beginnings > 1:
-            name = f"{name}-{told.beginnings}"
-        at = Position(number, PARTS + told.count) if told.beginnings == 1 else None
+        if answering.beginnings > 1:
+            name = f"{name}-{answering.beginnings}"
+        at = Position(number, PARTS + answering.count) if answering.beginnings == 1 else None
         yield from self.message(chunk(name, text), at)
 
 
@@ -188,8 +188,8 @@ def chunk(name: str, text: str) -> Message:
 def _lifecycle(before: RunState | None, state: RunState) -> dict[str, Any] | None:
     if before is not None and before["status"] == state["status"]:
         return None
-    told = {"pending": "started", "waiting": "interrupted", "cancelled": "interrupted"}
-    event: str = told.get(state["status"], state["status"])
+    names = {"pending": "started", "waiting": "interrupted", "cancelled": "interrupted"}
+    event: str = names.get(state["status"], state["status"])
     error = error_of(state)
     return {
         "event": event,
@@ -203,8 +203,8 @@ def ending(state: RunState, number: int) -> Iterator[Frame]:
     """What a stream closes with, of a run that has ended or waits."""
     if error := error_of(state):
         yield Frame("error", error, Position(number, ERROR))
-    told = {"run_id": state["run_id"], "status": RUN_STATUS[state["status"]]}
-    yield Frame("end", told, Position(number, END))
+    ended = {"run_id": state["run_id"], "status": RUN_STATUS[state["status"]]}
+    yield Frame("end", ended, Position(number, END))
 
 
 def update_of(before: RunState, state: RunState) -> dict[str, Any]:

@@ -102,10 +102,10 @@ class ThreadHistory:
         snapshot = await self._runs.threads.snapshot(origin["run_id"], checkpoint_id)
         return whole(snapshot.values).get("status") in SETTLED
 
-    async def values(self, state: RunState, *, told: bool = False) -> dict[str, Any]:
-        """The values of the thread at a state; `told`: with what it asks, as streams have it."""
+    async def values(self, state: RunState, *, interrupts: bool = False) -> dict[str, Any]:
+        """The values of the thread at a state; with `interrupts` what it asks, as in streams."""
         messages = [*await self.before(state), *messages_of(state)]
-        return values_of(state, messages, self._runs.tools if told else None)
+        return values_of(state, messages, self._runs.tools if interrupts else None)
 
     async def find(self, checkpoint_id: str) -> str:
         """The run that has a checkpoint of the thread. Raises `CheckpointNotFound`."""

@@ -28,14 +28,15 @@ _OURS = frozenset({"ai", "assistant", "AIMessageChunk", "tool"})
 
 def messages_of(state: RunState) -> list[Message]:
     """The messages of one run, as far as it is."""
-    told = [_human(state)]
+    messages = [_human(state)]
     for entry in rounds_of(state):
         if steps := steps_of(state["plan"], entry):
-            told.append(_plan(state, entry["round"], steps))
-            told += _returned(state, steps, is_last=entry["last"] >= len(state["plan"]["steps"]))
+            messages.append(_plan(state, entry["round"], steps))
+            is_last = entry["last"] >= len(state["plan"]["steps"])
+            messages += _returned(state, steps, is_last=is_last)
     if state["status"] in SETTLED:
-        told.append(final(state))
-    return told
+        messages.append(final(state))
+    return messages
 
 
 def _human(state: RunState) -> Message:
@@ -84,16 +85,16 @@ def _returned(state: RunState, steps: Sequence[Step], *, is_last: bool) -> list[
     done, gone = outputs(state), dropped(state)
     over = state["status"] in SETTLED or not is_last
     failures = {one["step"]: one["error"] for one in attempts(state) if one["error"]}
-    told = []
+    messages = []
     for step in steps:
         number = step["step"]
         if number in done:
-            told.append(_tool(state, step, _text(done[number])))
+            messages.append(_tool(state, step, _text(done[number])))
         elif over or number in gone:
             error = failures.get(number)
             words = error["message"] if error else "not executed"
-            told.append(_tool(state, step, words, status="error"))
-    return told
+            messages.append(_tool(state, step, words, status="error"))
+    return messages
 
 
 def _tool(state: RunState, step: Step, content: str, *, status: str = "success") -> Message:
@@ -154,14 +155,14 @@ class SettledMessages:
         if (kept := self._kept.get(place)) is not None:
             self._kept.move_to_end(place)
             return kept[0]
-        told = messages_of(state)
-        size = len(json.dumps(told))
-        self._kept[place] = told, size
+        messages = messages_of(state)
+        size = len(json.dumps(messages))
+        self._kept[place] = messages, size
         self._size += size
         while self._size > self._room:
             _, (_, gone) = self._kept.popitem(last=False)
             self._size -= gone
-        return told
+        return messages
 
 
 # What clients send.

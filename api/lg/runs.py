@@ -16,7 +16,7 @@ from api.lg.history import opened
 from api.lg.requests import RunBody, count, flag, id_of, one_of, queried, read
 from api.lg.streams import EventStream, Reading
 from api.lg.tasks import LOOKING
-from api.lg.views import RUN_STATUS, cancel_reason_of, error_of, run_view, selected
+from api.lg.views import RUN_STATUS, cancel_reason_of, error_of, run_of, selected
 from api.streams.sse import unless_gone
 from graph.commands.cancel import AlreadySettled
 from graph.record.record import Record
@@ -77,7 +77,7 @@ class RunCalls:
                 found += page["runs"]
                 if (cursor := page["next_cursor"]) is None:
                     break
-        shown = [run_view(row) for row in found[offset : offset + limit]]
+        shown = [run_of(row) for row in found[offset : offset + limit]]
         return json_response([selected(one, given.get("select")) for one in shown])
 
     async def get(self, request: Request) -> Response:
@@ -120,7 +120,7 @@ class RunCalls:
         )
 
     async def cancel(self, request: Request) -> Response:
-        """Cancel a run; with `wait` the answer comes once nothing of it goes on."""
+        """Cancel a run; with `wait` the answer comes once nothing of it is under way."""
         caller = Caller.of(request)
         given = queried(request, "wait", "action")
         waits = flag(given, "wait")
@@ -222,7 +222,7 @@ class RunCalls:
         state = await thread.state(record["run_id"])
         if error := error_of(state):
             return to_json({"__error__": error})
-        return to_json(await thread.values(state, told=True))
+        return to_json(await thread.values(state, interrupts=True))
 
 
 def mode_names(value: str) -> list[str]:
@@ -232,7 +232,7 @@ def mode_names(value: str) -> list[str]:
 
 
 def _view(record: Record) -> dict[str, Any]:
-    return run_view(record, cancel_reason=cancel_reason_of(record))
+    return run_of(record, cancel_reason=cancel_reason_of(record))
 
 
 def _places(begun: Begun, end: str, modes: list[str] | None = None) -> dict[str, str]:

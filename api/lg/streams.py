@@ -61,8 +61,8 @@ class Reading:
         It breaks off without an end where the process is ending.
         """
         if not self._knows:
-            told = {"run_id": self._run_id, "attempt": 1}
-            yield Frame("metadata", told, self._place).encoded(self._of)
+            metadata = {"run_id": self._run_id, "attempt": 1}
+            yield Frame("metadata", metadata, self._place).encoded(self._of)
         if self._place.place >= PARTS:
             self._teller.answering.known = self._place.place - PARTS
         states = subscription.keep_states()
@@ -163,18 +163,18 @@ class Reading:
         elif number == 1:
             yield from told_of(self._teller.modes, number, state, None, None)
 
-    def _encoded(self, frames: Iterable[Frame]) -> bytes:
+    def _encoded(self, due: Iterable[Frame]) -> bytes:
         """Those that the reader has not been told."""
-        due = (one for one in frames if one.at is None or one.at > self._place)
-        return b"".join(one.encoded(self._of) for one in due)
+        unread = (one for one in due if one.at is None or one.at > self._place)
+        return b"".join(one.encoded(self._of) for one in unread)
 
     def _parts(self, subscription: RunSubscription, spoken: int) -> bytes:
         if subscription.spoken == spoken or self._last is None:
             return b""
-        told: list[Frame] = []
+        due: list[Frame] = []
         for delta in subscription.deltas_after(spoken):
-            told += self._teller.part(self._last, delta["text"], delta["offset"], self._number)
-        return self._encoded(told)
+            due += self._teller.part(self._last, delta["text"], delta["offset"], self._number)
+        return self._encoded(due)
 
     def _is_over(self, subscription: RunSubscription) -> bool:
         """Whether the end was told of all that there is."""

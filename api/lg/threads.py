@@ -87,7 +87,7 @@ class ThreadCalls:
         return json_response(await self._view(caller, thread_id))
 
     async def delete(self, request: Request) -> Response:
-        """Remove a thread with its runs, or nothing while one of them goes on."""
+        """Remove a thread with its runs, or nothing while one of them is under way."""
         caller, thread_id = Caller.of(request), id_of(request, "thread_id")
         queried(request)
         await caller.runs.threads.check(thread_id, owner=caller.owner)

@@ -56,7 +56,7 @@ def values_of(
     return values
 
 
-def run_view(run: Mapping[str, Any], *, cancel_reason: str | None = None) -> dict[str, Any]:
+def run_of(run: Mapping[str, Any], *, cancel_reason: str | None = None) -> dict[str, Any]:
     """A run, of its record or of a list's row."""
     changed = run["completed_at"] or run["started_at"] or run["created_at"]
     return {

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api.errors.problems import McpMissing
 from api.mcp.calls import Call, Caller, Calls, given_up_id
 from api.middleware.access import CLIENT, OWNER
-from api.streams.admission import CALLS
+from api.middleware.limits import CALLS
 from api.strict import parse
 from graph.service import Runs
 from graph.settings.keys import DEFAULT_OWNER
@@ -130,8 +130,8 @@ def _caller(request: Request, report: Callable[..., Awaitable[None]]) -> Caller:
 
 def _unreadable(error: ValueError) -> dict[str, Any]:
     """What JSON-RPC answers to what is no JSON."""
-    told = {"code": PARSE_ERROR, "message": f"Parse error: {getattr(error, 'msg', error)}"}
-    return {"jsonrpc": "2.0", "id": None, "error": told}
+    fault = {"code": PARSE_ERROR, "message": f"Parse error: {getattr(error, 'msg', error)}"}
+    return {"jsonrpc": "2.0", "id": None, "error": fault}
 
 
 def _of_2026(request: Request) -> bool:

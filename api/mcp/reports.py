@@ -52,7 +52,7 @@ def uri_of(run_id: str) -> str:
 
 
 def report_of(record: Record, *, base_url: str | None, stopping: bool = False) -> RunReport:
-    """What is told of a run; `stopping` says that nothing goes on in this process."""
+    """What is told of a run; `stopping` says that nothing more is begun in this process."""
     run_id = record["run_id"]
     asked = _asked(record)
     return RunReport(

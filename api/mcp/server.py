@@ -1,4 +1,4 @@
-"""The server as the SDK knows it: its tools and resources, whoever asks over whatever."""
+"""The server as the SDK knows it: its tools and resources, over any transport."""
 
 import json
 import sys
@@ -253,7 +253,7 @@ class _Shelf:
         except GivenUp:
             raise MCPError(REQUEST_CANCELLED, "Request cancelled") from None
         except Exception as error:
-            return failure(told(error, asked.name, given))
+            return failure(problem_of(error, asked.name, given))
         return CallToolResult(content=[_text(json.dumps(answer))], structured_content=answer)
 
     async def list(self, context: Context, _: PaginatedRequestParams | None) -> ListResourcesResult:
@@ -293,10 +293,10 @@ class _Shelf:
 
 
 def _refused(error: Exception, uri: str) -> MCPError:
-    return MCPError(INVALID_PARAMS, told(error, "resource", {})["detail"], {"uri": uri})
+    return MCPError(INVALID_PARAMS, problem_of(error, "resource", {})["detail"], {"uri": uri})
 
 
-def told(error: Exception, name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+def problem_of(error: Exception, name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """What HTTP would answer to the same; a fault of ours is logged, and told without its text."""
     # The words about what may have been stored go by the end of a path.
     act = arguments.get("decision", name) if name == "approve_run" else name.partition("_")[0]

@@ -15,10 +15,10 @@ from pydantic_core import PydanticCustomError
 
 from api.mcp.calls import Caller
 from api.mcp.reports import RunReport, report_of
-from api.parameters import LONGEST_WAIT
 from api.routes.approval import DraftAnswer, DraftCreate, PlanEdit
 from api.routes.runs import Cancelled, Posted, post_run, present_cancelled
 from api.schemas import Body, RunCreate, Words
+from api.strict import LONGEST_WAIT
 from api.views.answers import Run, shape
 from graph.commands.cancel import AlreadySettled
 from graph.commands.preview import PlanPreview
@@ -161,7 +161,7 @@ class Deeds:
         """Accept a task and wait for its end, or until it asks a person.
 
         The run is cancelled with the call, unless the call ends since its connection is lost and
-        that means nothing, or since this process ends: then it goes on at the next start.
+        that means nothing, or since this process ends: then it is resumed at the next start.
         """
         return await self._seen_through(
             caller, post_run(self.runs, taken, None, owner=caller.owner, by=caller.by)
@@ -197,15 +197,15 @@ class Deeds:
     async def _follow(self, caller: Caller, run_id: str) -> None:
         """Report how far it is until nothing happens without a person."""
         async with self.runs.watching(run_id, owner=caller.owner) as subscription:
-            told = Told(subscription)
+            progress = ProgressReports(subscription)
             over = False
             while not over:
                 # Before the news are read: what happens while one is sent is read once more.
                 over = subscription.settled_or_waiting or subscription.closed
-                for done, of, words in told.news():
+                for done, of, words in progress.news():
                     await caller.report(done, of, words)
                 if not over:
-                    await subscription.after(told.events)
+                    await subscription.after(progress.events)
 
     async def _report(self, caller: Caller, run_id: str) -> RunReport:
         return self._reported(caller, await self.runs.get(run_id, owner=caller.owner))
@@ -228,7 +228,7 @@ class Deeds:
             logger.warning("a run whose caller has left is not cancelled", exc_info=True)
 
     async def start_run(self, caller: Caller, taken: RunCreate) -> RunReport:
-        """Accept a task, which goes on whatever becomes of its caller."""
+        """Accept a task, which continues whatever becomes of its caller."""
         posted = await post_run(self.runs, taken, None, owner=caller.owner, by=caller.by)
         return await self._accepted(caller, posted)
 
@@ -270,7 +270,7 @@ class Deeds:
         return shape(Run).json(await self.runs.get(run_id, owner=caller.owner))
 
 
-class Told:
+class ProgressReports:
     """How far a run is, as its caller has been told; `events` of it are looked at."""
 
     def __init__(self, subscription: RunSubscription) -> None:

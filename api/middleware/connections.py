@@ -127,7 +127,7 @@ class GuardedProtocol(HttpToolsProtocol):
                 self.parser.feed_data(part)
                 return
             except HttpParserUpgrade as asked:
-                part = part[asked.args[0] :]  # it goes on in this one
+                part = part[asked.args[0] :]  # it continues in this one
             except HttpParserError:
                 if not self._refused:
                     self._open.malformed.note(address=self._address)

@@ -6,7 +6,11 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
 from api.openapi import NEW_RUN, WITH_BODY, changes, problems, run_events
-from api.parameters import (
+from api.routes.runs import POSTED, IdempotencyKeyHeader, post_run
+from api.schemas import RunCreate
+from api.streams.sse import unless_gone
+from api.streams.streams import ChangesStream, EventNotFound, RunStream, check_position
+from api.strict import (
     PAGE,
     WAIT,
     After,
@@ -16,13 +20,9 @@ from api.parameters import (
     MaxValueBytes,
     OwnerDep,
     RunsDep,
+    StrictRoute,
     Timeout,
 )
-from api.routes.runs import POSTED, IdempotencyKeyHeader, post_run
-from api.schemas import RunCreate
-from api.streams.sse import unless_gone
-from api.streams.streams import ChangesStream, EventNotFound, RunStream, check_position
-from api.strict import StrictRoute
 from api.views.answers import EventPage, RunAnswer, answered, json_answer, run_answer
 from graph.runs.accept import KeyReused, NotAccepting
 from graph.runs.context import RunNotFound

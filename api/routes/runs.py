@@ -14,10 +14,9 @@ from typing_extensions import TypedDict
 
 from api.errors.problems import OutputNotFound
 from api.openapi import LOCATION, NEW_RUN, WITH_BODY, problems
-from api.parameters import MOST, CallerDep, MaxValueBytes, OwnerDep, RunsDep
 from api.routes.search import RunList, RunQuery, RunSearch
 from api.schemas import CancelCreate, RunCreate, RunCreated
-from api.strict import StrictRoute
+from api.strict import MOST, CallerDep, MaxValueBytes, OwnerDep, RunsDep, StrictRoute
 from api.views.answers import (
     ExplanationAnswer,
     RunAnswer,
@@ -329,7 +328,7 @@ async def read_output(
         return json_answer(attempts[n - 1]["output"])
     if (found := await runs.blob(run_id, n, blob, owner=owner)) is None:
         raise OutputNotFound(n, len(attempts), blob)
-    # What a stranger says of its kind is not believed where a browser would run it.
+    # What its source says of its kind is not believed where a browser would run it.
     kind = found.mime if found.mime in SHOWN else "application/octet-stream"
     return Response(found.data, media_type=kind, headers=UNTRUSTED)
 

@@ -20,9 +20,8 @@ from typing_extensions import TypedDict
 from api.errors.problems import NotReady
 from api.middleware.access import OWNER
 from api.openapi import problems
-from api.parameters import AnonymousDep, OwnerDep, RunsDep
 from api.schemas import Alive, Health
-from api.strict import StrictRoute
+from api.strict import AnonymousDep, OwnerDep, RunsDep, StrictRoute
 from api.views.answers import answered, json_answer
 from api.views.findings import (
     DoctorAnswer,
@@ -125,10 +124,10 @@ async def read_budget(runs: RunsDep, owner: OwnerDep) -> Response:
     quota = QuotaAnswer(
         limit=OwnerLimits(
             posts_per_minute=quotas.posts or None,
-            runs=quotas.keeping.runs or None,
-            bytes=quotas.keeping.bytes or None,
+            runs=quotas.stored.runs or None,
+            bytes=quotas.stored.bytes or None,
             retries_per_run=quotas.retries or None,
-            forks_per_run=quotas.keeping.forks or None,
+            forks_per_run=quotas.stored.forks or None,
         ),
         used=OwnerUsage(posts=usage.posts, runs=usage.kept.runs, bytes=usage.kept.bytes),
     )

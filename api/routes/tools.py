@@ -8,9 +8,8 @@ from fastapi.responses import JSONResponse
 from pydantic import Field
 
 from api.openapi import LOCATION, NEW_RUN, WITH_BODY, problems
-from api.parameters import CallerDep, OwnerDep, RunsDep
 from api.schemas import Body, RunCreated, ToolList, ToolView
-from api.strict import StrictRoute
+from api.strict import CallerDep, OwnerDep, RunsDep, StrictRoute
 from api.views.answers import json_answer
 from graph.commands.call import ToolNotFound
 from graph.runs.accept import NotAccepting
@@ -84,5 +83,5 @@ async def call_tool(
     It is recorded, attempted again and, as RUNWRIGHT_APPROVE says, asked about like any other.
     """
     record = await runs.call(name, body.input, owner=owner, by=caller)
-    told = {"run_id": record["run_id"], "status": record["status"]}
-    return json_answer(told, None, 201, {"Location": f"/runs/{record['run_id']}"})
+    called = {"run_id": record["run_id"], "status": record["status"]}
+    return json_answer(called, None, 201, {"Location": f"/runs/{record['run_id']}"})

@@ -147,7 +147,7 @@ class RunStream(Response):
     async def _messages(self, subscription: RunSubscription) -> AsyncGenerator[bytes, None]:
         heartbeats = HeartbeatTimer(self._heartbeat)
         chunk, number, tellings = RETRY, self._after, subscription.tellings
-        spoken = subscription.spoken  # whoever comes later gets the whole at the end
+        spoken = subscription.spoken  # who comes later gets the whole at the end
         while True:
             words, spoken = self._spoken(subscription, number, spoken)
             due, number = self._encoded.after(subscription, number)

@@ -8,7 +8,7 @@ from typing_extensions import TypedDict
 
 from graph.settings import SettingValue
 from graph.state.wording import counted, doc
-from nodes.patterns.overlaps import overlapping_phrases
+from nodes.patterns.planner import overlapping_phrases
 from tools.registry import Tool, undeclared, undeclared_words
 
 

@@ -70,11 +70,13 @@ WORDS = (
     # `backlog=` is an argument of Python's own sockets.
     Word("backlog", "unfinished", code="(?:queue_)?backlog(?!=)", prose="backlog"),
     Word("suspect", "quarantined", code="_?suspect(?:s|ed)?|[A-Z_]*SUSPECTS?", prose="suspects?"),
-    # In prose only what a run or a model waits for: "turn a call into a stream" is plain English.
+    # The turn of a conversation is the field's: the class `Turn`, its variables, and the field
+    # `turns` of the record. What lets in one after the other (a slot, a lock, a queue) is none: it
+    # is looked for as an attribute, which no turn of a conversation is, and as a class of turns.
     Word(
         "turn",
         "slot, ModelAttempt",
-        code="(?:_|end_)?turns?|Turn",
+        code=r"(?:(?<=\.)|_|end_)turns?|\w*Turns",
         prose="(?:run's|model's|its|whose) turn",
     ),
     # "The life of a run" is plain English; that it has several is ours. A process may live, too.
@@ -86,27 +88,38 @@ WORDS = (
         within=("graph",),
     ),
     # Orders
-    # A model repairs its plan; only what retries and forks runs is ours.
-    Word("repair", "retry", code=r"Repair|(?<=\.)repair"),
+    # A model repairs its plan, as the prompt asks it to; only what retries and forks runs is ours.
+    Word("repair", "retry", code=r"Repair|(?<=(?<!prompt)\.)repair"),
     Word("reopen", "retry", code=r"_?reopen(?:ing|ed|s)?(?:_left)?", prose="reopen(?:ing|ed|s)?"),
     # As a verb it is plain English; as the name of a module or a variable it is not.
     Word("retrying", "retry", code="_?retrying"),
-    # As a verb, plain English, as is the decision that a person makes.
-    Word("decision", "approval", code=r"_?deciding|\w*[Dd]ecision(?:_\w+)?"),
+    # As a verb, plain English, as is the decision that a person makes: MCP's tool `approve_run` has
+    # a field of that name, and so has what OpenTelemetry samples.
+    Word(
+        "decision",
+        "approval",
+        code=r"_?deciding|\w*[Dd]ecision_\w+|\w*Decision|_decision|(?<!\.)decision(?!: Literal)",
+    ),
     Word("approving", "approval", code="approving"),
     # `asking` is plain English.
     Word("Asking", "ApprovalGate", code="Asking"),
     # `unapproved` is plain English in prose.
     Word("unapproved", "approval_needed", code="unapproved"),
-    # The field `asks` is in stored states. What clauses ask for is language.
+    # The field `asks` is in stored states, and what clauses ask for is language.
     Word(
         "asks",
         "required_approval",
-        code=r"Asks|asks_for|asking_for|(?<!\.)asks(?!: |=)",
+        code=r"Asks|asks_for|asking_for|(?<![.`])asks(?!: |=)",
         within=("graph", "nodes/approving", "nodes/approval"),
     ),
     Word("to_be_asked_about", "approval_needed", code="to_be_asked_about"),
-    Word("draft", "PlanPreview", code=r"(?:\w+_)?[Dd]rafts?(?:[A-Z]\w+)?", prose="drafts?"),
+    # `DraftCreate` and `DraftAnswer` are names of HTTP; the note `.draft` is an example.
+    Word(
+        "draft",
+        "PlanPreview",
+        code=r"(?:\w+_)?(?!Draft(?:Create|Answer)\b)(?<!\.)[Dd]rafts?(?:[A-Z]\w+)?",
+        prose=r"(?<!\.)drafts?",
+    ),
     # "What remains" is plain English.
     Word("remains", "RunArtifacts", code=r"Remains|remains"),
     # To remove is plain English.
@@ -127,8 +140,8 @@ WORDS = (
     ),
     # Budgets and models
     Word("purse", "BudgetGuard", code="_?[Pp]urse", prose="purse"),
-    # To pay for something is plain English.
-    Word("pay", "charge, BudgetExceeded", code="pay|_paid|not_paid|NotPaid"),
+    # To pay for something is plain English, and what the to-dos of examples are about.
+    Word("pay", "charge, BudgetExceeded", code=r"(?<=\.)_?pay|_paid|not_paid|NotPaid"),
     Word(
         "patience",
         "PlanningDeadline",
@@ -178,8 +191,12 @@ WORDS = (
     Word("rings", "alarms", code="rings|RINGING", within=("nodes",)),
     Word("unfit_items", "rejected items", code="unfit_items", within=("nodes",)),
     # What the thing is
-    # `told` of an explanation is in the record; in prose it is plain English.
-    Word("told", "what the thing is", code=r"_?told(?!: int\b|=(?!=))|_TOLD|told_to_end"),
+    # `told` of an explanation is in the record, and SQL has it too; in prose it is plain English.
+    Word(
+        "told",
+        "what the thing is",
+        code=r"_?told(?!: (?:Annotated\[)?int\b|=(?!=)|->>)|_TOLD|told_to_end",
+    ),
     Word("way", "what the thing is", code="_?ways?"),
     # On pages for users it is plain English.
     Word("whoever", "what the thing is", prose="[Ww]hoever(?:'s)?", pages=False),

@@ -11,9 +11,8 @@ from starlette.applications import Starlette
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.middleware.access import Authentication, Loopback
-from api.middleware.limits import BodyLimit
+from api.middleware.limits import BodyLimit, StreamLimit
 from api.middleware.metrics import CountedRequests
-from api.streams.admission import StreamLimit
 from graph.runs.live import Observe
 from graph.settings.keys import KeyRing, new_key
 from graph.telemetry.metrics import Metrics

@@ -15,11 +15,10 @@ from graph.state import Limits, Plan, PlannedBy, RunState, Step, new_run
 from graph.state.rounds import new_round
 from graph.state.row import RunRow
 from nodes.approval.asking import ApprovalGate
-from nodes.contract.json_data import UNSTORABLE
+from nodes.contract.json_data import UNSTORABLE, escaped
 from nodes.contract.plan_check import check_plan, missing, run_tools
-from nodes.contract.references import escaped
 
-#: Who has planned it: whoever calls the tool.
+#: Who has planned it: the caller of the tool.
 BY_CALLER = PlannedBy(source="caller", model=None, reason="the tool was called", complexity=None)
 
 
@@ -78,7 +77,7 @@ def seed_of(
         created_at=at,
         approve=gate.default,
     )
-    # Whoever calls a tool knows of no steps to refer to: braces are text.
+    # The caller of a tool knows of no steps to refer to: braces are text.
     step = Step(step=1, tool=tool, input=escaped(dict(given)), reasoning="", span=None)
     if tool not in (usable := run_tools(seed, gate.tools)):
         raise ToolNotFound(missing(tool[:100], usable))

@@ -54,7 +54,7 @@ class Edits:
 
     With another `prompt` and no `steps` the fork is planned anew; with `anew` it is whatever the
     prompt. `cursor`: how many steps count as done; by default as many as are the same as in the
-    checkpoint. With `asks` a person is asked about what is left, whoever has approved it. One that
+    checkpoint. With `asks` a person is asked about what is left, approved before or not. One that
     is to be `alone` is refused while a run of its thread has not ended.
     """
 
@@ -168,7 +168,7 @@ def _unplanned(state: RunState, prompt: str, *, run_id: str, created_at: float) 
 
 
 def _in_thread(seed: RunState, state: RunState, edits: Edits, thread_id: str) -> RunState:
-    """The fork as a run of a thread that goes on from the checkpoint, not from its last run.
+    """The fork as a run of a thread that continues from the checkpoint, not from its last run.
 
     Another task after the end of a run has that run before it, too.
     """
@@ -221,7 +221,7 @@ def _cursor(state: RunState, steps: Sequence[Step], edits: Edits) -> int:
 def _done(state: RunState, cursor: int, steps: Sequence[Step]) -> list[Any]:
     """What is logged of steps that count as done, to which later ones refer, or are in doubt.
 
-    Whoever forks a run is asked about these as they come up.
+    The caller who forks a run is asked about these as they come up.
     """
     former = {step["step"]: (step["tool"], step["input"]) for step in state["plan"]["steps"]}
     same = {

@@ -26,7 +26,7 @@ FORMAT = 1
 
 
 class NotReplayable(WrongStatus):
-    """The run goes on, so that its record is not whole."""
+    """The run is under way, so that its record is not whole."""
 
     rule = "only one that has ended, or waits for a person, can be replayed"
 
@@ -103,7 +103,7 @@ class Replays:
         self._reader = context.reader
         self._acceptance = acceptance
         self.replayer = replayer
-        self._turns = asyncio.Semaphore(AT_ONCE)
+        self._slots = asyncio.Semaphore(AT_ONCE)
 
     async def export(self, run_id: str, *, owner: str | None) -> RunExport:
         """The file of a run as last stored. Raises `RunNotFound` and `StorageUnavailable`."""
@@ -122,7 +122,7 @@ class Replays:
             raise NotReplayable(run_id, recorded["status"])
         self._acceptance.check()
         self._acceptance.rate.take(recorded["owner"])
-        async with self._turns:
+        async with self._slots:
             return await compared(self.replayer, recorded, live)
 
     async def diff(self, run_id: str, other_id: str, *, owner: str | None) -> RunDiff:

@@ -283,10 +283,10 @@ class Retrier:
                 logger.info("run retried", extra=about)
                 context.broadcaster.publish(resumed.state)
             except BaseException:  # the command is stored, and carried out all the same
-                context.turns.park(live, state["owner"], thread_id)
-                context.turns.pass_on(thread_id)
+                context.thread_queues.park(live, state["owner"], thread_id)
+                context.thread_queues.pass_on(thread_id)
                 raise
-            await context.turns.enqueue(live, state["owner"], thread_id)
+            await context.thread_queues.enqueue(live, state["owner"], thread_id)
             return resumed.state
 
     async def _store(self, run_id: str, command: RetryCommand, *, alone: bool) -> None:

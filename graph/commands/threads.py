@@ -133,7 +133,7 @@ class Threads:
             return await self._threads.checkpoints(thread_id, limit=limit, before=before, at=at)
 
     async def state(self, run_id: str) -> RunState | None:
-        """A run of a thread as last stored, whoever's it is; None where it is gone.
+        """A run of a thread as last stored, of any owner; None where it is gone.
 
         Raises `StorageUnavailable`.
         """
@@ -145,7 +145,7 @@ class Threads:
     async def snapshots(
         self, run_id: str, *, limit: int | None = None, before: str | None = None
     ) -> Sequence[StateSnapshot]:
-        """The checkpoints of a run, whoever's it is, the newest first; those before one.
+        """The checkpoints of a run of any owner, the newest first; those before one.
 
         Raises `CheckpointNotFound` and `StorageUnavailable`.
         """
@@ -155,7 +155,7 @@ class Threads:
             )
 
     async def snapshot(self, run_id: str, checkpoint_id: str) -> StateSnapshot:
-        """One checkpoint of a run, whoever's it is.
+        """One checkpoint of a run of any owner.
 
         Raises `CheckpointNotFound` and `StorageUnavailable`.
         """

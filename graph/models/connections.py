@@ -18,13 +18,13 @@ from graph.models.streamed import SeenStream, expected, is_stream
 class _Session:
     """What the calls of one event loop share.
 
-    `handler` has the client of OpenAI's SDK, which LiteLLM takes from a setting. `pace` is held by
-    the call that goes on next.
+    `handler` has the client of OpenAI's SDK, which LiteLLM takes from a setting. `next_call` is
+    held by the call that is next.
     """
 
     loop: asyncio.AbstractEventLoop
     handler: Any
-    pace: asyncio.Lock = field(default_factory=asyncio.Lock)
+    next_call: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 _session: _Session | None = None
@@ -54,7 +54,7 @@ async def paced_call(litellm: Any, timeout: float) -> AsyncIterator[None]:
 async def _next() -> None:
     """Wait until a call may go on."""
     assert _session is not None
-    async with _session.pace:
+    async with _session.next_call:
         await asyncio.sleep(0)
 
 

@@ -1,4 +1,4 @@
-"""Which accepted run goes on next, and how many at once; fair between owners.
+"""Which accepted run is next, and how many at once; fair between owners.
 
 `worker` takes jobs that several processes share, and gives the runs to the executor of this one.
 

@@ -19,7 +19,7 @@ class Job(Entry):
     """A run as the queue has it; everything but its id is written by the queue alone.
 
     `task` executes it, once it has `begun`. It holds a slot while it computes, and a place among
-    the runs in flight but for the time of a `backoff`. While it is `resting` nothing of it is under
+    the runs in flight but for the time of a `backoff`. While it is `suspended` none of it is under
     way that could be cut off.
     """
 
@@ -28,13 +28,13 @@ class Job(Entry):
     begun: bool = False
     holds_slot: bool = False
     holds_place: bool = False
-    resting: bool = False
+    suspended: bool = False
     backoff: asyncio.Event | None = None  # set to end it
 
     @property
     def under_way(self) -> bool:
         """Whether an attempt or a call of it may be under way."""
-        return self.task is not None and self.begun and not self.resting
+        return self.task is not None and self.begun and not self.suspended
 
 
 @dataclass(slots=True, eq=False)
@@ -149,7 +149,7 @@ class Executor:
         return max(0, self._max_in_flight - self._in_flight)
 
     def enqueue(self, job: Job, owner: str) -> None:
-        """Execute a run as soon as its turn comes. A run that is here already is not added."""
+        """Execute a run as soon as there is a slot for it; one that is here is not added."""
         self.parked.discard(job)
         if job.task is None and not job.queued:
             self._queue.append(job, owner)
@@ -189,7 +189,7 @@ class Executor:
         job = CURRENT.get(None)
         if job is None:
             return await sleep_until(moment)
-        with self.resting():
+        with self.suspended():
             self._land(job)
             self._give_back(job)
             await self._sit_out(job, moment)
@@ -238,7 +238,7 @@ class Executor:
         paused.seconds = await self._take_slot(job)
 
     @contextmanager
-    def resting(self) -> Iterator[None]:
+    def suspended(self) -> Iterator[None]:
         """Note that nothing of the run is under way, so that it may be told to stop at once."""
         job = CURRENT.get(None)
         if job is None:
@@ -247,11 +247,11 @@ class Executor:
         if self._stopping and job.task:
             # Cancelled as a whole: a cancellation that only this node raises is a failure of it.
             job.task.cancel()
-        job.resting = True
+        job.suspended = True
         try:
             yield
         finally:
-            job.resting = False
+            job.suspended = False
 
     async def _take_slot(self, job: Job) -> float:
         """Wait for a slot, among the runs of its owner; how long that took, in seconds."""
@@ -275,7 +275,7 @@ class Executor:
     async def stop(self, grace: float) -> None:
         """Begin nothing more; give what is under way `grace` seconds, then cancel it.
 
-        Runs that rest are cancelled at once: they have nothing under way.
+        Those suspended are cancelled at once: they have nothing under way.
         """
         self._stopping = True
         for entry in self._queue.clear_new():
@@ -283,7 +283,7 @@ class Executor:
             self._release(entry)
         executing = {job.task: job for job in self._executing if job.task}
         for task, job in executing.items():
-            if job.resting:
+            if job.suspended:
                 task.cancel()
         if executing:
             _, late = await asyncio.wait(executing, timeout=grace)

@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from graph.queue.fair import Entry, FairQueue
 
 #: Notes that nothing of the run is under way.
-Resting = Callable[[], AbstractContextManager[None]]
+Suspended = Callable[[], AbstractContextManager[None]]
 
 
 @dataclass(slots=True, eq=False)
 class _Waiting(Entry):
-    """A call that waits for its turn."""
+    """A call that waits for a slot."""
 
-    turn: asyncio.Future[None]
+    admitted: asyncio.Future[None]
 
 
 class _Line:
@@ -29,27 +29,27 @@ class _Line:
         self.queue: FairQueue[_Waiting] = FairQueue(alternating=True)
 
     def let_in(self) -> None:
-        """Let in whoever is next, as long as there is room."""
+        """Let in the next ones, as long as there is room."""
         while self.free and self.queue:
             self.free -= 1
-            self.queue.popleft().turn.set_result(None)
+            self.queue.popleft().admitted.set_result(None)
 
 
 class ModelCalls:
-    """At most `limit` calls of each model at once; who waits for a turn is `resting`.
+    """At most `limit` calls of each model at once; who waits for a slot is `suspended`.
 
     Owners take turns. Of one owner's calls, the first ones of runs and later ones (repairs, further
     tries, further models) take turns as well, so that neither keeps the other waiting.
     """
 
-    def __init__(self, limit: int, resting: Resting = nullcontext) -> None:
+    def __init__(self, limit: int, suspended: Suspended = nullcontext) -> None:
         self._limit = limit
-        self._resting = resting
+        self._suspended = suspended
         self._lines: dict[str, _Line] = {}
 
     @asynccontextmanager
-    async def turn(self, model: str, owner: str, *, later: bool) -> AsyncIterator[float]:
-        """The turn of a call, for as long as the call takes; how long it was waited for, seconds.
+    async def slot(self, model: str, owner: str, *, later: bool) -> AsyncIterator[float]:
+        """The slot of a call, for as long as the call takes; how long it was waited for, seconds.
 
         `later`: the run has made a call before.
         """
@@ -69,18 +69,18 @@ class ModelCalls:
             return 0.0
         waiting, due = _Waiting(asyncio.get_running_loop().create_future()), time.monotonic()
         line.queue.append(waiting, owner, begun=later)
-        with self._resting():
+        with self._suspended():
             try:
-                await waiting.turn
+                await waiting.admitted
             except asyncio.CancelledError:
-                if not line.queue.remove(waiting):  # it had its turn just now
+                if not line.queue.remove(waiting):  # it was admitted just now
                     line.free += 1
                     line.let_in()
                 raise
         return time.monotonic() - due
 
     def load(self, model: str, owner: str | None = None) -> tuple[int, int]:
-        """How many calls of a model are under way, and how many wait for their turn.
+        """How many calls of a model are under way, and how many wait for a slot.
 
         Those of an owner, or of all.
         """

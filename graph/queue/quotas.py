@@ -45,12 +45,12 @@ class RunUsedUp(Exception):
 class Quotas:
     """What each owner may take; 0 is no limit.
 
-    `posts` in a minute: whatever is planned or executed for them. `keeping`: what is stored.
+    `posts` in a minute: whatever is planned or executed for them. `stored`: what is kept.
     """
 
     posts: int = 0
     retries: int = 0
-    keeping: Quota = NO_QUOTA
+    stored: Quota = NO_QUOTA
 
 
 #: No limit at all.

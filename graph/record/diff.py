@@ -1,6 +1,6 @@
 """What two runs do not have in common, moment by moment: a pure function of their states.
 
-Times are no difference, nor are ids, and nor is that a run was taken up after a restart.
+Times are no difference, nor are ids, and nor is that a run was resumed after a restart.
 """
 
 import json
@@ -96,14 +96,14 @@ class Moment:
 
 def moments(state: RunState) -> list[Moment]:
     """What happened in a run, in its order: a round is planned before its first step is tried."""
-    story = _Story(state)
+    found = _Moments(state)
     for entry in state.get("log", ()):
-        story.tell(entry)
-    story.end()
-    return story.moments
+        found.tell(entry)
+    found.end()
+    return found.moments
 
 
-class _Story:
+class _Moments:
     def __init__(self, state: RunState) -> None:
         self.moments: list[Moment] = []
         self._state = state

@@ -173,7 +173,7 @@ class _Course:
         self._state = generation.state
         self._rounds = generation.rounds
         self._started_at = started_at
-        self._told = 0  # of these rounds
+        self._rounds_seen = 0
         self._doubts = {*generation.doubts}
         self._asked = generation.asks is not None
         self._last = generation.before
@@ -228,10 +228,10 @@ class _Course:
 
     def _next_round(self) -> Iterator[Event]:
         """The planning of the next round, where there is one; its first step is due then."""
-        if self._told == len(self._rounds):
+        if self._rounds_seen == len(self._rounds):
             return
-        entry, calls = self._rounds[self._told], self._calls()
-        self._told += 1
+        entry, calls = self._rounds[self._rounds_seen], self._calls()
+        self._rounds_seen += 1
         # The first one begins with the generation, which those of earlier versions do not tell.
         began = self._started_at if entry["round"] == 1 else entry["at"]
         yield _event("plan.started", began, "plan", round=entry["round"], why=entry["why"])
@@ -244,8 +244,8 @@ class _Course:
             steps = steps_of(self._state["plan"], entry)
         node = _MADE_IN[by["source"] if by else "pattern"]
         then = entry.get("proposed_then", entry["then"])
-        told = {"round": entry["round"], "planned_by": by, "steps": steps, "then": then}
-        yield _event("plan.made", at, node, **told)
+        planned = {"round": entry["round"], "planned_by": by, "steps": steps, "then": then}
+        yield _event("plan.made", at, node, **planned)
         if entry["approval"]:
             yield _waiting(entry["approval"])
         self._asked, self._last = entry["approval"] is not None, entry["last"]
@@ -255,8 +255,8 @@ class _Course:
     def _calls(self) -> list[PlanningCall]:
         """The calls by which the next round was planned."""
         offset = self._generation.planned
-        begin = self._rounds[self._told]["calls"][0] - offset
-        following = self._rounds[self._told + 1 :]
+        begin = self._rounds[self._rounds_seen]["calls"][0] - offset
+        following = self._rounds[self._rounds_seen + 1 :]
         end = following[0]["calls"][0] - offset if following else None
         calls = self._state["planning_log"][max(0, begin) : end]
         return [call for call in calls if call.get("purpose") != "answer"]

@@ -108,7 +108,7 @@ def _beginning_later(generation: Generation) -> Generation:
 def _plan_at(state: RunState, since: Sequence[Any]) -> Plan:
     """The plan that a run had at an end, from the marks since; of edited inputs the latest.
 
-    Whoever approves a plan may give another one, and only after a retry that asked for it.
+    Who approves a plan may give another one, and only after a retry that asked for it.
     """
     retries = (entry["retry"] for entry in since if "retry" in entry)
     kept = (retry["ended"]["plan"] for retry in retries if "plan" in retry["ended"])

@@ -58,7 +58,7 @@ class _Moment:
     """Something that the state tells the time of; `what` is a mark's, or the kind of entry.
 
     `due`: nothing may follow before. `again_with`: the model that a call is made to once more.
-    `queued`: for so many seconds it had waited for its turn.
+    `queued`: for so many seconds it had waited for a slot.
     """
 
     what: str

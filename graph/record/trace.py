@@ -1,7 +1,7 @@
 """In which trace a run is: that of who called for it, where that was said, else one of its own.
 
-Every generation is a trace of its own. The ids follow from the run, so that whoever tells of it, in
-whatever process, tells the same.
+Every generation is a trace of its own. The ids follow from the run, so that all who tell of it, in
+whatever process, tell the same.
 """
 
 import hashlib
@@ -63,8 +63,8 @@ def root(run_id: str, generation: int, traceparent: str | None = None) -> Place:
 
 def trace_id_of(state: RunState) -> str:
     """The trace that a run is in now, in hexadecimal digits."""
-    callers = traceparents(state)
-    return f"{root(state['run_id'], len(callers) - 1, callers[-1]).trace_id:032x}"
+    parents = traceparents(state)
+    return f"{root(state['run_id'], len(parents) - 1, parents[-1]).trace_id:032x}"
 
 
 def span_id(run_id: str, about: str) -> int:

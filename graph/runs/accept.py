@@ -56,7 +56,7 @@ class Acceptance:
         if 0 < quotas.retries <= state["generation"]:
             raise RunUsedUp(state["run_id"], "retries", quotas.retries)
         self.rate.take(owner)
-        quota = Quota(bytes=quotas.keeping.bytes)
+        quota = Quota(bytes=quotas.stored.bytes)
         with self._context.storage.available():
             kept = await self._context.storage.index.kept(owner)
         if quota.is_reached(kept):
@@ -93,7 +93,9 @@ class Acceptance:
             with context.storage.available():
                 await self._store(row, key)
             if row.thread_name is not None:
-                row = replace(row, thread_id=await context.turns.joined(row), thread_name=None)
+                row = replace(
+                    row, thread_id=await context.thread_queues.joined(row), thread_name=None
+                )
         state = state_of(row)
         about = {"run_id": row.run_id, "trace_id": trace_id_of(state)}
         logger.info("run accepted", extra=about)
@@ -105,11 +107,11 @@ class Acceptance:
         live.reason = "new"
         context.broadcaster.publish(state)
         if row.thread_id is None:
-            context.turns.enqueue_head(live, row)
+            context.thread_queues.enqueue_head(live, row)
             if not context.executor.is_far(live):
-                live.row = row  # else the storage keeps it until its turn comes
+                live.row = row  # else the storage keeps it until it is begun
         else:
-            await context.turns.enqueue(live, row.owner, row.thread_id)
+            await context.thread_queues.enqueue(live, row.owner, row.thread_id)
             with suppress(*context.storage.errors):  # it is accepted all the same
                 waits_for_run = await context.reader.waits_for_run(state)
         position = context.executor.position(live)
@@ -128,7 +130,7 @@ class Acceptance:
 
     async def _store(self, row: RunRow, key: IdempotencyKey | None) -> None:
         """Store a run, durably, or raise why it is not; the storage's own errors among these."""
-        quota = self.quotas.keeping
+        quota = self.quotas.stored
         while not await self._stored(row, key, quota):
             await self._check_thread(row)
             kept = await self._context.storage.index.kept(row.owner)

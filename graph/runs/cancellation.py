@@ -46,7 +46,7 @@ class Cancellations:
         """
         if live.reason == "cancelling" and live.task:
             return live.task
-        # What is not under way is new or rests; else nothing is known of its attempt, since the
+        # What is not under way is new or waits; else nothing is known of its attempt, since the
         # process has died or the storage has failed in which it was made.
         since = live.state if live.state and live.state["status"] != "pending" else None
         new = live.reason == "new" and not live.begun

@@ -17,7 +17,7 @@ from graph.record.trace import trace_id_of
 from graph.runs.live import Broadcaster, LiveRuns, Observe
 from graph.runs.recovery import is_due, retried
 from graph.runs.settled import SettledRuns
-from graph.runs.threads import Conversations, ThreadTurns
+from graph.runs.threads import Conversations, ThreadQueues
 from graph.settings.configured import site_of
 from graph.state import (
     THREAD_CONTEXT,
@@ -211,7 +211,7 @@ class RunReader:
         return None
 
     async def is_queued(self, run_id: str) -> bool:
-        """Whether it waits for its turn, in the queue or behind another run of its thread."""
+        """Whether it waits to begin, in the queue or behind another run of its thread."""
         live = self._live.get(run_id)
         parked = live is not None and live in self._executor.parked
         return parked or await self.position(run_id) is not None
@@ -258,8 +258,8 @@ class RunContext:
     """One graph over one storage, the executor of its runs, and how they stand.
 
     `live` knows how they stand in this process, `settled` those that have ended of late; `reader`
-    tells it to callers and `broadcaster` to who watches. `turns` queues those of one thread one
-    after the other, and `conversations` has what went before. `make_context` makes one.
+    tells it to callers and `broadcaster` to who watches. `thread_queues` has those of one thread
+    one after the other, and `conversations` has what went before. `make_context` makes one.
     """
 
     graph: RunGraph
@@ -272,7 +272,7 @@ class RunContext:
     settled: SettledRuns
     reader: RunReader
     broadcaster: Broadcaster
-    turns: ThreadTurns
+    thread_queues: ThreadQueues
     conversations: Conversations
 
 
@@ -309,7 +309,7 @@ def make_context(
         settled=settled,
         reader=reader,
         broadcaster=Broadcaster(reader.state, live, settled, observe),
-        turns=ThreadTurns(storage, executor),
+        thread_queues=ThreadQueues(storage, executor),
         conversations=Conversations(storage, reader.kept, characters),
     )
 

@@ -233,14 +233,14 @@ class FleetRuns:
         if row.cancel_at is not None or row.status == "waiting":
             # Somebody waits for it: it begins at once, without a slot.
             live.reason, live.owner = "recovered" if row.cancel_at else "decided", row.owner
-            self._context.turns.begin(live, row.thread)
+            self._context.thread_queues.begin(live, row.thread)
             self._executor.interrupt(live)
         elif taken.lease.attempts:
             self._runner.enqueue_unfinished(row, is_head=True)
         else:
             live.reason = "new" if taken.new else "decided"
             live.row = row if taken.new else None
-            self._context.turns.enqueue_head(live, row)
+            self._context.thread_queues.enqueue_head(live, row)
 
     async def _give_back(self, taken: QueuedRun) -> Carried:
         """Let another go on with a run that was left in order, as at the end of this process."""

@@ -25,7 +25,7 @@ from graph.storage.fleet import AnswerPart, Fleet
 from nodes.answers.writer import Say
 from tools.registry import ToolProgress
 
-#: Why a run goes on: it was accepted, left by an earlier process, retried, decided about by a
+#: Why a run is driven: it was accepted, left by an earlier process, retried, decided about by a
 #: person, or it is to be cancelled.
 Reason = Literal["new", "recovered", "retried", "decided", "cancelling"]
 
@@ -193,7 +193,7 @@ class Broadcaster:
         live = self._runs.get(state["run_id"])
         if live and live.subscription:
             live.subscription.show(state)
-            if state["run_id"] in self._kept:  # it goes on, and nobody watches
+            if state["run_id"] in self._kept:  # it continues, and nobody watches
                 self._drop(live)
         if self._changes:
             change = change_of(state)

@@ -13,7 +13,7 @@ AT_ONCE = 4
 
 #: How long one that does not get further keeps the next from going on, in seconds; a quarantined
 #: run keeps all others.
-TURN_SECONDS, QUARANTINE_SECONDS = 0.25, 2.0
+SLOT_SECONDS, QUARANTINE_SECONDS = 0.25, 2.0
 
 
 class Quarantine:
@@ -42,31 +42,31 @@ class Quarantine:
             self._clear.set()
 
     @asynccontextmanager
-    async def turn(
+    async def slot(
         self, live: LiveRun, without_slot: WithoutSlot
     ) -> AsyncIterator[Callable[[], None]]:
-        """Wait for the turn of the run; it calls what it is given here when it has got further.
+        """Wait for a slot of the run; it calls what it is given here when it has got further.
 
         It waits `without_slot`, since those that are let go on before it may need all there are.
         """
         quarantined = live.quarantined
-        turns = self._alone if quarantined else self._some
+        slots = self._alone if quarantined else self._some
         over = True
 
         def end() -> None:
             nonlocal over
             if not over:
                 over = True
-                turns.release()
+                slots.release()
                 self.forget(live)
 
         try:
             async with without_slot():
                 if not quarantined:
                     await self._clear.wait()
-                await turns.acquire()
+                await slots.acquire()
                 over = False
-            seconds = QUARANTINE_SECONDS if quarantined else TURN_SECONDS
+            seconds = QUARANTINE_SECONDS if quarantined else SLOT_SECONDS
             timer = asyncio.get_running_loop().call_later(seconds, end)
             try:
                 yield end

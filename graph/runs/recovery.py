@@ -191,7 +191,7 @@ def _stood_still(row: RunRow, snapshot: StateSnapshot) -> bool:
 async def _mark(
     graph: RunGraph, config: RunnableConfig, left: Resumed, node: str, starts: int
 ) -> tuple[str, RunState]:
-    """Mark that a run is taken up; the id of the checkpoint, and the state with it."""
+    """Mark that a run is resumed; the id of the checkpoint, and the state with it."""
     state = left.state
     mark = Mark(
         kind="mark",

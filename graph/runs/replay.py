@@ -35,8 +35,7 @@ from graph.state import (
 from graph.state.rounds import rounds_of, steps_of
 from graph.state.row import RetryCommand
 from graph.state.status import SETTLED
-from nodes.contract.json_data import InvalidOutput
-from nodes.contract.references import InvalidReference
+from nodes.contract.json_data import InvalidOutput, InvalidReference
 from nodes.contract.steps import CUT_OFF, resolved, step_key
 from nodes.planning.model import ModelLadder
 from tools.inputs import UnfitInput
@@ -245,7 +244,7 @@ class _Replay:
             self._graph, self._modelled = self._make(modelled), modelled
 
     async def _advance(self, given: Any) -> RunState:
-        """Let the graph go on until it rests, or to where it was ended from outside."""
+        """Let the graph run until it stops by itself, or to where it was ended from outside."""
         if not self._stops:
             await self._graph.ainvoke(given, self._config, durability="sync", output_keys=[])
             return await self._state()

@@ -41,7 +41,7 @@ MAX_STORAGE_WAIT = 30.0
 #: How long a cancellation or a decision is waited for, in seconds.
 CANCEL_WAIT = 5.0
 
-#: Why a run goes on, or that the storage has failed meanwhile, or the run itself.
+#: Why a run is driven, or that the storage has failed meanwhile, or the run itself.
 Drive = Reason | Literal["interrupted", "broken"]
 
 
@@ -58,7 +58,7 @@ class Runner:
         self._cancellations = Cancellations(context)
         self._projection = Projection(context.storage, context.live, context.broadcaster.publish)
         self._graph_runner = GraphRunner(context.graph, context.storage.saver, self._projection)
-        self._turns, self._conversations = context.turns, context.conversations
+        self._thread_queues, self._conversations = context.thread_queues, context.conversations
         self._draining = False
         self._quarantine = Quarantine(context.live)
 
@@ -69,7 +69,7 @@ class Runner:
 
     async def close(self) -> None:
         """Note that what has not ended was left in order, when nothing is executing any more."""
-        await self._turns.close()
+        await self._thread_queues.close()
         for live in self._runs:
             if live.unsettled:
                 live.unsettled = False
@@ -103,15 +103,15 @@ class Runner:
         live = self._runs.of(row.run_id)
         live.reason = "recovered"
         if not is_head:
-            self._turns.park(live, row.owner, row.thread)
+            self._thread_queues.park(live, row.owner, row.thread)
         elif row.starts >= MAX_STARTS - 1:
             self._quarantine.quarantine(live)
             # Behind none of those that wait for it, which may have all places: they take turns.
             live.owner = row.owner
-            self._turns.begin(live, row.thread)
+            self._thread_queues.begin(live, row.thread)
             self._executor.interrupt(live)
         else:
-            self._turns.enqueue_head(live, row)
+            self._thread_queues.enqueue_head(live, row)
 
     # Orders: each was stored before, and is carried out here.
 
@@ -128,7 +128,7 @@ class Runner:
         """Carry out the stored decision about the plan of a run.
 
         Returns when the run has taken its next status, for `CANCEL_WAIT` seconds at the longest. An
-        approved run then goes on as soon as there is a slot.
+        approved run is then resumed as soon as there is a slot.
         """
         live = self._runs.of(run_id)
         while live.task:
@@ -167,7 +167,7 @@ class Runner:
             self._end_wait(live)
             if live.quarantined:
                 self._quarantine.forget(live)  # also one that was cancelled before it had a slot
-            self._turns.end(live)
+            self._thread_queues.end(live)
             self._runs.release(live)
 
     async def _persist(self, live: LiveRun) -> None:
@@ -250,13 +250,13 @@ class Runner:
 
     async def _recover(self, live: LiveRun, row: RunRow) -> RunState | None:
         """Drive a run on that another process left, beside few others until it gets further."""
-        async with self._quarantine.turn(live, self._executor.without_slot) as end_turn:
+        async with self._quarantine.slot(live, self._executor.without_slot) as end_slot:
             resumed = await resume_left(self._graph, self._storage.index, row, self._config(row))
             if resumed.next == "drive":
                 logger.info("run taken up", extra={"run_id": live.run_id})
 
             async def progressed() -> None:
-                end_turn()
+                end_slot()
                 await self._storage.index.note_start(live.run_id, starts=0, checkpoint_id=None)
 
             return await self._continue(live, row, resumed, progressed)
@@ -283,7 +283,7 @@ class Runner:
                 )
 
     async def _placed(self, row: RunRow, config: RunnableConfig, resumed: Resumed) -> RunState:
-        """The state of a run that goes on, with what went before in its thread."""
+        """The state of a run that continues, with what went before in its thread."""
         state = resumed.state
         if not resumed.new and (state["status"] != "pending" or state["planning_log"]):
             return state  # it began with it, or without

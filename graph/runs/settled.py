@@ -1,6 +1,6 @@
 """Settled runs of late, kept in memory for who reads them: nothing of them changes any more.
 
-Whoever lets one go on, forks it, or removes it, drops it here.
+The code that resumes one, forks it, or removes it, drops it here.
 """
 
 from collections import OrderedDict

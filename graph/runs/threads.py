@@ -1,6 +1,6 @@
 """Runs of one thread in order, one after the other, and what each is given of those before it.
 
-The table of runs decides whose turn it is; what is kept here is only who waits in this process.
+The table of runs decides which of them is next; kept here is only who waits in this process.
 """
 
 import asyncio
@@ -63,7 +63,7 @@ def normal_name(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
-#: The first and longest wait between two tries to ask whose turn it is, in seconds.
+#: The first and longest wait between two tries to ask which run is next, in seconds.
 PAUSE, LONGEST_PAUSE = 0.5, 30.0
 
 #: Reads the last checkpoint of a run; None where it has none, or is gone. Raises what the storage
@@ -71,7 +71,7 @@ PAUSE, LONGEST_PAUSE = 0.5, 30.0
 Read = Callable[[str], Awaitable[RunState | None]]
 
 
-class ThreadTurns:
+class ThreadQueues:
     """Queues runs once their threads are free.
 
     A thread is at one run: at that which has begun and not ended, else at the earliest that has
@@ -128,13 +128,13 @@ class ThreadTurns:
         self._at[thread_id] = live
 
     def end(self, live: LiveRun) -> None:
-        """A run goes on no further now."""
+        """A run is driven no further now."""
         if self._at.get(live.thread_id) is live:
             del self._at[live.thread_id]
         self.pass_on(live.thread_id)
 
     def pass_on(self, thread_id: str) -> None:
-        """See whose turn it is in a thread."""
+        """See which run of a thread is next."""
         if thread_id in self._waiting:
             waking = asyncio.create_task(self._wake(thread_id))
             self._waking.add(waking)
@@ -200,7 +200,7 @@ class Conversations:
             return None
         shown = newest.get("conversation", NOTHING_BEFORE)
         known = {turn["run_id"]: turn for turn in shown["turns"]}
-        turns = await self._turns(earlier, newest, known)
+        turns = await self._turns_of(earlier, newest, known)
         # It was shown more than there is now where runs were removed, or a fork brought some along.
         if len(known) + shown["left_out"] >= total:
             first = await self._read(thread_id)
@@ -212,7 +212,7 @@ class Conversations:
         last = referent_of(newest)
         return conversation_of(turns, last, characters=self._characters, total=total)
 
-    async def _turns(
+    async def _turns_of(
         self, earlier: Sequence[Earlier], newest: RunState, known: Mapping[str, Turn]
     ) -> list[Turn]:
         """The turns of these runs, newest first, as far as there is room for them.

@@ -125,7 +125,7 @@ class RunSubscription:
             self._notifier.notify()
 
     def answered(self, delta: AnswerDelta) -> None:
-        """Tell the next part of the answer; whoever is slow misses what is kept no more."""
+        """Tell the next part of the answer; a slow watcher misses what is kept no more."""
         self.spoken_at = len(self.events)
         self.deltas.append(delta)
         self.spoken += 1

@@ -2,10 +2,9 @@
 
 Readers of the state import from here; which records there are, the files beside this one tell.
 
-Others use `channels.DETAILS`, `rounds`, `row`, `status` and `wording`.
+Others use `rounds`, `row`, `run.DETAILS`, `status` and `wording`.
 """
 
-from graph.state.channels import Channels, logged, split, whole
 from graph.state.conversation import (
     NOTHING_BEFORE,
     THREAD_CONTEXT,
@@ -67,10 +66,14 @@ from graph.state.run import (
     MOST_KEPT,
     STATE_VERSION,
     Budget,
+    Channels,
     Limits,
     RunInput,
     RunState,
+    logged,
     new_run,
+    split,
+    whole,
 )
 from graph.state.status import (
     Answer,

@@ -304,7 +304,7 @@ def ended_at(entry: Attempt | PlanningCall) -> float:
 def extend(log: list[Any], writes: Sequence[Any]) -> list[Any]:
     """Reducer of the append-only lists: pure, and the same however writes are batched.
 
-    Whoever edits a state by hand may give the whole list back: of a write that begins with it, only
+    Who edits a state by hand may give the whole list back: of a write that begins with it, only
     the rest is new. What is no list is kept as an entry, for the nodes to say what is wrong.
     """
     whole = list(log)

@@ -214,8 +214,8 @@ def after_steps(
 def _why(state: Mapping[str, Any]) -> Why:
     """Why a model is asked once all steps are done: a person may have wanted another plan."""
     last = marks(state, "retry")[-1:]
-    told = bool(last and "replan" in last[0]["retry"]) and len(rounds_of(state)) == carried(state)
-    return "replan" if told or abandoned(state) else "look"
+    asked = bool(last and "replan" in last[0]["retry"]) and len(rounds_of(state)) == carried(state)
+    return "replan" if asked or abandoned(state) else "look"
 
 
 def begun(

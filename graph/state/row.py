@@ -116,7 +116,7 @@ class RunRow:
     posted or forked it, None where that is its owner; `traceparent` where that was in a trace of
     theirs, as W3C has it. `webhook` is where
     its end is posted, beside the places that are told of all runs. `thread_id` is the thread that
-    it goes on with, None where it begins one; `thread_name` is how a new one names the thread,
+    it continues, None where it begins one; `thread_name` is how a new one names the thread,
     which it begins where its owner has none of that name. One that is to be `alone` is accepted
     only while every run of its thread has ended.
     """
@@ -213,7 +213,7 @@ class KeyedRun:
 class Kept:
     """What is kept of one owner: runs, and the bytes of their requests, checkpoints and writes.
 
-    The bytes of a run are counted where it rests; until then they are those of its request.
+    The bytes of a run are counted where it stops; until then they are those of its request.
     """
 
     runs: int = 0

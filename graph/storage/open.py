@@ -99,13 +99,13 @@ def is_postgres(url: str) -> bool:
 
 
 def postgres() -> ModuleType:
-    """What opens a Postgres database. Raises `StorageError` where its driver is not installed."""
+    """What opens a Postgres database. Raises `StorageError` without the database driver."""
     if find_spec("psycopg") is None:
         raise StorageError(
             "RUNWRIGHT_DATABASE_URL names a Postgres database, and what it needs is not installed;"
             " `make postgres` installs it"
         )
-    from graph.storage.postgres import open as opening  # with the driver, which few need
+    from graph.storage.postgres import open as opening  # with the database driver, which few need
 
     return opening
 

@@ -2,7 +2,7 @@
 
 A thread is there for as long as a run of it is: the first one gives it its id. It has a row of its
 own only where it has a name or metadata, so that nothing is written for a run that is alone; or
-where it was opened ahead of its first run, for who goes on with it by an id of their own.
+where it was opened ahead of its first run, for who continues it by an id of their own.
 """
 
 from collections.abc import Mapping, Sequence

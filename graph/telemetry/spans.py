@@ -46,7 +46,7 @@ class Span:
 
 
 @dataclass(frozen=True)
-class Told:
+class Exported:
     """How many entries of the two logs of a run have been told already."""
 
     logged: int = 0
@@ -54,7 +54,7 @@ class Told:
 
 
 def spans(
-    state: RunState, *, after: Told = Told(), version: str = "", contents: bool = False
+    state: RunState, *, after: Exported = Exported(), version: str = "", contents: bool = False
 ) -> Iterator[Span]:
     """The spans of a run that are over, in no order that means anything.
 
@@ -78,7 +78,7 @@ class _Trace:
     generation: Generation
     number: int
     logged: int
-    after: Told
+    after: Exported
     version: str
     contents: bool
 

@@ -18,7 +18,7 @@ from graph.state import RunState
 from graph.state.status import SETTLED
 from graph.storage.storage import Storage
 from graph.telemetry.metrics import Metrics
-from graph.telemetry.spans import Span, Told, spans
+from graph.telemetry.spans import Exported, Span, spans
 
 logger = logging.getLogger("runwright.traces")
 
@@ -38,7 +38,7 @@ AGAIN, MOST_AGAIN = 60.0, 1_000
 #: Of so many runs is known what was told; others are told from their beginning.
 MOST_FOLLOWED = 10_000
 
-NOTHING = Told()
+NOTHING = Exported()
 
 #: Reads the state of a run as last stored.
 Read = Callable[[str], Awaitable[RunState]]
@@ -64,35 +64,35 @@ class TraceObserver:
         self._hand_over = hand_over
         self._version = version("runwright")
         self._contents = os.environ.get(CONTENTS, "").lower() == "true"
-        self._told: dict[str, Told] = {}
+        self._exported: dict[str, Exported] = {}
 
     @property
     def followed(self) -> int:
         """Of how many runs it knows what was told."""
-        return len(self._told)
+        return len(self._exported)
 
     def __call__(self, state: RunState) -> None:
         """Hand over the spans that are over since the last state."""
         run_id, settled = state["run_id"], state["status"] in SETTLED
-        now = Told(len(state.get("log", [])), len(state["planning_log"]))
+        now = Exported(len(state.get("log", [])), len(state["planning_log"]))
         if state["status"] == "pending":
             # What a retry brings along was told, what a fork does, of its origin.
             if now != NOTHING:
                 self._note(run_id, now)
             return
-        before = self._told.pop(run_id, NOTHING)
+        before = self._exported.pop(run_id, NOTHING)
         if not settled:
             self._note(run_id, now)
         if settled or now != before:
             self.tell(state, before)
 
-    def _note(self, run_id: str, told: Told) -> None:
+    def _note(self, run_id: str, exported: Exported) -> None:
         # Other processes may go on with runs: what is followed no more is the first in the order.
-        self._told[run_id] = told
-        if len(self._told) > MOST_FOLLOWED:
-            del self._told[next(iter(self._told))]
+        self._exported[run_id] = exported
+        if len(self._exported) > MOST_FOLLOWED:
+            del self._exported[next(iter(self._exported))]
 
-    def tell(self, state: RunState, after: Told) -> None:
+    def tell(self, state: RunState, after: Exported) -> None:
         """Hand over the spans of a state that are not among those told by then."""
         for span in spans(state, after=after, version=self._version, contents=self._contents):
             self._hand_over(span)
@@ -199,8 +199,8 @@ def _counting(exporter: Any, metrics: Metrics | None, room: threading.Semaphore)
                 outcome = exporter.export(spans)
             finally:
                 room.release(len(spans))
-                told = "exported" if outcome is SpanExportResult.SUCCESS else "failed"
-                _count(metrics, told, len(spans))
+                result = "exported" if outcome is SpanExportResult.SUCCESS else "failed"
+                _count(metrics, result, len(spans))
             return cast("SpanExportResult", outcome)
 
         def shutdown(self) -> None:
@@ -270,6 +270,6 @@ async def _tell_settled(observer: TraceObserver, storage: Storage, read: Read) -
             rows = await storage.index.settled_last(AGAIN, limit=MOST_AGAIN)
         for row in rows:
             with suppress(RunNotFound):  # it was removed meanwhile
-                observer.tell(await read(row.run_id), Told())
+                observer.tell(await read(row.run_id), Exported())
     except Exception:
         logger.exception("the runs that had settled last could not be traced again")

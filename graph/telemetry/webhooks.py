@@ -210,15 +210,15 @@ class WebhookSender:
 
     async def _note_failure(self, one: Delivery, failed: NotPosted) -> None:
         reason, wait = str(failed), _wait(one.attempts)
-        told = {"run_id": one.run_id, "endpoint": site_of(one.endpoint), "error": reason}
+        about = {"run_id": one.run_id, "endpoint": site_of(one.endpoint), "error": reason}
         if failed.lasting or time.time() + wait > one.at + TRIED:
             await self._outbox.give_up(one.number, failure=reason)
             self._metrics.webhooks.labels("given_up").inc()
-            logger.error("webhook given up", extra=told)
+            logger.error("webhook given up", extra=about)
         else:
             await self._outbox.postpone(one.number, until=time.time() + wait, failure=reason)
             self._metrics.webhooks.labels("failed").inc()
-            logger.warning("webhook failed", extra=told)
+            logger.warning("webhook failed", extra=about)
         self._changed(one.run_id)
 
     async def _post(self, one: Delivery) -> None:
@@ -334,11 +334,11 @@ def _wait(attempts: int) -> float:
 
 def subscriptions(configured: Sequence[WebhookSettings]) -> dict[str, list[Status]]:
     """Which changes each endpoint is told."""
-    told: dict[str, list[Status]] = {}
+    subscribed: dict[str, list[Status]] = {}
     for one in configured:
         statuses = [cast("Status", event.removeprefix("run.")) for event in one.events]
-        told.setdefault(one.url, []).extend(statuses)
-    return told
+        subscribed.setdefault(one.url, []).extend(statuses)
+    return subscribed
 
 
 @asynccontextmanager

@@ -124,7 +124,7 @@ class Workbench:
 
         `model` is asked alone, `instructions` are told to models, and of all tools the plan may use
         these `tools`; `answer` says whether one answers in words at the end, and `result_schema` in
-        which shape as well; `metadata` stays with the run. It goes on with the thread of that id or
+        which shape as well; `metadata` stays with the run. It continues the thread of that id or
         name, which `thread` does by itself. Raises `PromptRejected`, `ChoiceRejected`,
         `ThreadNotFound` and `WorkbenchClosed`.
         """

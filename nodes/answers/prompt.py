@@ -61,12 +61,12 @@ def given(state: RunState) -> str:
     if not made:
         return ""
     spoken = SpokenText(shaped=schema_of(state) is not None)
-    spoken.feed(said(made[-1].get("raw", "")))
+    spoken.add(said(made[-1].get("raw", "")))
     spoken.end()
     return spoken.text
 
 
-# How each step stands: in one word for the model, and for whoever reads that it was told so.
+# How each step stands: in one word for the model, and for readers of what it was told.
 
 
 @dataclass

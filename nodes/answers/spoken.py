@@ -33,7 +33,7 @@ class SpokenText:
         self._spaces = ""
         self._whole = False  # as long as it may be
 
-    def feed(self, part: str) -> tuple[str, int]:
+    def add(self, part: str) -> tuple[str, int]:
         """What may be shown now, and at which character of the text it stands.
 
         At 0 again where all before was a thought whose beginning was not marked; that comes back
@@ -44,7 +44,7 @@ class SpokenText:
         while tag := self._tag.search(self._pending):
             self._take(self._pending[: tag.start()])
             self._pending = self._pending[tag.end() :]
-            before = min(before, self._turn(tag["name"].lower(), ended=bool(tag["end"])))
+            before = min(before, self._enter(tag["name"].lower(), ended=bool(tag["end"])))
         keep = self._beginning()
         place = len(self._pending) - keep
         self._take(self._pending[:place])
@@ -65,8 +65,8 @@ class SpokenText:
             self.text, self._taken_back = self._taken_back, ""  # better than no answer
         return self.text[before:], before
 
-    def _turn(self, name: str, *, ended: bool) -> int:
-        """Go into or out of what is not shown; where the text goes on."""
+    def _enter(self, name: str, *, ended: bool) -> int:
+        """Go into or out of what is not shown; where the text continues."""
         kind = _VALUE if name == _VALUE else "thought"
         if self._inside == kind:
             if ended:

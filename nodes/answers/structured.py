@@ -45,7 +45,7 @@ def schema_fault(schema: Any) -> str | None:
         return f"it {_TOO_MUCH}; make it simpler"
     except InvalidSchema as error:
         return f"it is no JSON Schema: {_short(str(error))}"
-    except Exception as error:  # whatever a stranger's schema does to the library
+    except Exception as error:  # whatever a caller's schema does to the library
         return f"it cannot be followed: {_why(error)}"
     for pattern in (found for one in keywords for found in _patterns(one)):
         if not holds(pattern):

@@ -162,7 +162,7 @@ class AnswerWriter:
 
         async def tell(part: str) -> None:
             nonlocal heard
-            text, offset = spoken.feed(part)
+            text, offset = spoken.add(part)
             if text or offset < heard:
                 heard = offset + len(text)
                 await say(text, offset)
@@ -227,7 +227,7 @@ class AnswerWriter:
         if completion is None or completion.refused:
             return None, f"it was not given when it was asked for: {course.why}"
         spoken = SpokenText(shaped=True)
-        spoken.feed(completion.text)
+        spoken.add(completion.text)
         spoken.end()
         return spoken.values or [spoken.text], ""
 
@@ -248,7 +248,7 @@ class AnswerWriter:
         log = list(state["planning_log"])
         async with (
             self.without_slot() as paused,
-            ladder.turns.turn(name, state["owner"], later=True) as queued,
+            ladder.slots.slot(name, state["owner"], later=True) as queued,
         ):
             waited: RunState = {**state, "paused": state.get("paused", 0.0) + queued}
             attempt = ModelAttempt(

@@ -2,5 +2,5 @@
 
 Beside it is a plan that was edited by hand.
 
-Others use `asking`, `drift`, `edited_plan`, `hand_edits` and `in_doubt`.
+Others use `asking`, `edited_plan`, `hand_edits` and `in_doubt`.
 """

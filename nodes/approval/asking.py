@@ -38,9 +38,15 @@ from graph.state.rounds import (
     rounds_of,
     steps_of,
 )
-from nodes.approval.drift import changed_since_asked, in_words, stamped, told
 from nodes.approval.edited_plan import PlanUnfit, first_editable, read_round
-from nodes.contract.plan_check import check_plan, run_tools
+from nodes.contract.plan_check import (
+    changed_since_asked,
+    check_plan,
+    in_words,
+    run_tools,
+    stamped,
+    with_changes,
+)
 from nodes.planning.budget import limits_of
 from tools.registry import Tool
 from tools.toolbox import definition_of
@@ -125,7 +131,7 @@ class ApprovalGate:
             event=self.number(state),
             step=step["step"],
             expires_at=now + self.expires,
-            tools=told(tools_of(left, self.tools), changed),
+            tools=with_changes(tools_of(left, self.tools), changed),
         )
         return {"status": "waiting", "log": [mark]}
 
@@ -297,16 +303,16 @@ def required_approval(
         rounds = [
             entry for entry in rounds if entry["last"] > cursor and not _holds(entry, plan, changed)
         ]
-    unapproved = [step for entry in rounds for step in steps_of(plan, entry)]
-    unapproved = [step for step in unapproved if step["step"] not in gone]
+    remaining = [step for entry in rounds for step in steps_of(plan, entry)]
+    remaining = [step for step in remaining if step["step"] not in gone]
     # What was asked about although the run does not ask is asked about until somebody says yes.
     asked = any(entry["why"] == "replan" and entry["approval"] for entry in rounds)
-    used = needs_approval(unapproved, tools, "always" if asked else state.get("approve", "never"))
+    used = needs_approval(remaining, tools, "always" if asked else state.get("approve", "never"))
     return RequiredApproval(tools=used, expires=expires) if used else None
 
 
 def approval_needed(state: RunState, at: float) -> dict[str, Any]:
-    """The update that lets a run wait which begins or goes on with a plan that nobody has approved.
+    """The update by which a run waits that begins or continues with a plan nobody has approved.
 
     Empty for any other. It is asked about at this epoch second.
     """

@@ -24,9 +24,8 @@ from graph.state import (
     run_error,
 )
 from nodes.approval.edited_plan import PlanUnfit, read_plan
-from nodes.contract.json_data import InvalidOutput
+from nodes.contract.json_data import InvalidOutput, InvalidReference
 from nodes.contract.plan_check import run_tools
-from nodes.contract.references import InvalidReference
 from nodes.contract.steps import next_cursor, resolved
 from nodes.planning.budget import limits_of
 from tools.registry import Tool

@@ -1,13 +1,24 @@
-"""The check that every plan passes before anything is executed, whichever planner made it."""
+"""The check that every plan passes before anything is executed, whichever planner made it.
+
+It is made with the tools of this moment, which may no longer be what they were when a plan was
+made with them, or approved.
+"""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from graph.state import Limits, RunState, Step
-from nodes.contract.json_data import InvalidOutput, plain
-from nodes.contract.references import InvalidReference, has_reference, references, resolve
+from graph.state import Limits, PlannedTool, RunState, Step
+from graph.state.rounds import approval_of, rounds_of
+from nodes.contract.json_data import (
+    InvalidOutput,
+    InvalidReference,
+    has_reference,
+    plain,
+    references,
+    resolve,
+)
 from tools.registry import Tool
-from tools.toolbox import ToolSnapshot, absence, snapshot
+from tools.toolbox import ToolSnapshot, absence, changes, definition_of, snapshot
 
 
 class RunTools(ToolSnapshot):
@@ -123,3 +134,56 @@ def _may_pass(value: Any, location: tuple[int | str, ...], kind: str) -> bool:
             is_missing_field = kind == "missing" and position == len(location) - 1
             return not is_missing_field and has_reference(value)
     return kind != "extra_forbidden" and has_reference(value)
+
+
+def stamped(step: Step, tools: Mapping[str, Tool]) -> Step:
+    """The step with what a server says of its tool; as it is where none has it."""
+    tool = tools.get(step["tool"])
+    if tool is None or tool.server is None:
+        return step
+    return {**step, "definition": definition_of(tool)}
+
+
+def changed_since_asked(state: RunState, tools: Mapping[str, Tool]) -> dict[str, list[str]]:
+    """The servers' tools that are no longer what a person was shown who was asked about them.
+
+    By their names, each with what has changed.
+    """
+    asked = [*(entry["approval"] for entry in rounds_of(state)), approval_of(state)]
+    shown = {
+        planned["tool"]: planned["definition"]
+        for approval in asked  # the latest last
+        if approval
+        for planned in approval["tools"]
+        if "definition" in planned
+    }
+    found = {
+        name: changes(definition, definition_of(tool))
+        for name, definition in shown.items()
+        if (tool := tools.get(name))
+    }
+    return {name: changed for name, changed in found.items() if changed}
+
+
+def changed_since_planned(state: RunState, step: Step, tool: Tool | None) -> list[str]:
+    """What has changed of the tool of a step about which nobody was asked."""
+    approval = approval_of(state)
+    asked = approval["tools"] if approval else ()
+    if tool is None or "definition" not in step or any(one["tool"] == tool.name for one in asked):
+        return []
+    return changes(step["definition"], definition_of(tool))
+
+
+def with_changes(used: list[PlannedTool], changed: Mapping[str, list[str]]) -> list[PlannedTool]:
+    """The tools of a plan, those that have changed with what has."""
+    return [
+        {**one, "changed": changed[one["tool"]]} if one["tool"] in changed else one for one in used
+    ]
+
+
+def in_words(changed: Mapping[str, list[str]]) -> str:
+    """What has changed, in a sentence."""
+    parts = "; ".join(
+        f"{name}: its {', '.join(what).replace('_', ' ')}" for name, what in changed.items()
+    )
+    return f"a server has changed its tool since somebody approved the plan ({parts})"

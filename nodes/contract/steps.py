@@ -11,10 +11,12 @@ from typing import Any, Protocol
 from uuid import UUID, uuid5
 
 from graph.state import Attempt, AttemptError, RunState, Step, ended_at, outputs
-from nodes.contract.json_data import InvalidOutput, check_size, measured
-from nodes.contract.references import (
+from nodes.contract.json_data import (
+    InvalidOutput,
     InvalidReference,
+    check_size,
     has_reference,
+    measured,
     references,
     resolve,
     resolved_size,

@@ -4,7 +4,7 @@
 `english` (`grammar.phrases` explains the notation):
 
 - around any request: `politeness`; between two: `connectors`; beside one, asking for nothing more:
-  `ignorable` and the echoes in `arithmetic_words`
+  `clauses` and the echoes in `arithmetic_words`
 - arithmetic: operations, and words that mean nothing around them, in `arithmetic_words`
 - to-dos: names of the list in `list_names`, sentences in `todo_templates`, their verbs in
   `todo_words`; asking for the list in `list_words`; items that are none of ours in `rejected_items`
@@ -18,11 +18,11 @@ change here.
 In a conversation, `antecedent` says what words for something said before mean after the thread's
 last run; sentences that are said only then stand in `conversation_words`.
 
-Before all of them come the lines of a prompt and their marks (`lines`), then clauses
+Before all of them come the lines of a prompt with their marks, and the clauses of each
 (`clauses`), then explicit openings (`todo_openings`), after which the rest is the item. What a
-plan has used is kept in `accounting`: a word that nothing accounts for refuses the plan, and the
+plan has used is kept in `planning`: a word that nothing accounts for refuses the plan, and the
 words that may stand without effect are the one list of `english.accounted`.
 
-Others use `grammar.phrases.word_set`, `overlaps.overlapping_phrases`,
-`own_phrases.InvalidPhrase`, `planner.PatternPlanner` and `planner.Reading`.
+Others use `grammar.phrases.word_set`, `own_phrases.InvalidPhrase`, `planner.PatternPlanner`,
+`planner.Reading` and `planner.overlapping_phrases`.
 """

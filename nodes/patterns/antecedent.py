@@ -1,4 +1,4 @@
-"""What "it", "them" and "the first one" mean in a prompt that goes on with a conversation.
+"""What "it", "them" and "the first one" mean in a prompt that continues a conversation.
 
 It is what the thread's last run returned: a value, a to-do or to-dos. While a prompt is read it
 acts as the output of a step 0; a plan has the values themselves in its place, and says where they

@@ -1,9 +1,16 @@
-"""Divides a prompt into clauses, each of which should be one request."""
+"""Divides a prompt into lines, and these into clauses, each of which should be one request.
 
-from collections.abc import Sequence
+A line ends every request, and the mark before it belongs to no item: "- bread", "2. show my list",
+"[ ] call Ann". Some clauses ask for nothing of their own, courtesies, echoes and reasons: "what's
+5 plus 3, i forget", "check my list and tell me if tea is on it", "i have to call Bob, so add call
+Bob to my list" are one request each.
+"""
+
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from nodes.patterns.english.arithmetic_words import (
+    ECHOES,
     FUNCTIONS,
     OPERATORS,
     PERCENT,
@@ -17,12 +24,136 @@ from nodes.patterns.english.connectors import (
     PERHAPS_BEGINNINGS,
     Bond,
 )
-from nodes.patterns.english.list_words import STATUSES
-from nodes.patterns.english.politeness import OPENINGS, TITLES, is_shortened
+from nodes.patterns.english.list_words import CHANGING, STATUSES
+from nodes.patterns.english.politeness import (
+    OPENINGS,
+    TITLES,
+    is_shortened,
+    take_off_closing,
+    take_off_opening,
+)
+from nodes.patterns.english.small_talk import says_what_became_of
+from nodes.patterns.grammar.calls import CALCULATOR, STORE, Call
 from nodes.patterns.grammar.numbers import is_digits, may_begin_number, read_number
-from nodes.patterns.grammar.phrases import PhraseTable, word_set
+from nodes.patterns.grammar.phrases import PhraseTable, phrase_set, word_set
 from nodes.patterns.grammar.words import Words
-from nodes.patterns.lines import Line
+
+_BULLETS = frozenset({"-", "*", "•", "+", "◦", "▪", "‣", "●", "○", ">", "→"})
+_DASHES = frozenset({"-", "+"})
+_AFTER_NUMBER = frozenset({".", ")", ":"})
+_CHECKED = frozenset({"x", "v", "✓"})
+_LARGEST_NUMBER = 3  # digits of one that numbers a line
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """Words `start` to `end` of the prompt, without the mark, which begins at `mark`."""
+
+    start: int
+    end: int
+    mark: int
+    after_blank: bool
+
+    @property
+    def is_marked(self) -> bool:
+        """Whether the line is an item of a list."""
+        return self.mark < self.start
+
+
+def read_lines(prompt: Words) -> list[Line]:
+    """The lines of a prompt that have words."""
+    lines: list[Line] = []
+    begin = 0
+    blank = False
+    for end in _ends(prompt.words):
+        if begin < end:
+            start = begin + mark_at(prompt, begin, end)
+            lines.append(Line(start, end, begin, blank))
+        blank = begin == end
+        begin = end + 1
+    if len(lines) == 1 and _is_sign(prompt, lines[0]):
+        only = lines[0]
+        return [Line(only.mark, only.end, only.mark, only.after_blank)]
+    return lines
+
+
+def _ends(words: list[str]) -> Iterator[int]:
+    for at, word in enumerate(words):
+        if word == "\n":
+            yield at
+    yield len(words)
+
+
+def _is_sign(prompt: Words, line: Line) -> bool:
+    """Whether the one mark of a prompt is a minus or a plus: "- 5 + 3"."""
+    first = prompt.words[line.mark]
+    return (
+        line.is_marked
+        and first in _DASHES
+        and line.start < line.end
+        and prompt.words[line.start][0].isdigit()
+    )
+
+
+def mark_at(prompt: Words, at: int, end: int) -> int:
+    """How many words the mark at `at` has, if one is there and something follows it."""
+    words = prompt.words
+    reached = at
+    if words[at] in _BULLETS:
+        reached = at + 1
+    elif words[at].isdecimal() and len(words[at]) <= _LARGEST_NUMBER:
+        if at + 1 < end and words[at + 1] in _AFTER_NUMBER:
+            reached = at + 2
+    elif words[at] == "(" and at + 2 < end and words[at + 2] == ")":
+        reached = at + 3 if words[at + 1].isdecimal() else at
+    elif len(words[at]) == 1 and words[at].isalpha() and at + 1 < end and words[at + 1] == ")":
+        reached = at + 2
+    if reached > at and not _is_apart(prompt, reached, end):
+        return 0
+    return _after_box(words, reached, end) - at
+
+
+def _is_apart(prompt: Words, at: int, end: int) -> bool:
+    """Whether a space parts what is before `at` from what is there."""
+    return at < end and prompt.ends[at - 1] < prompt.starts[at]
+
+
+def _after_box(words: list[str], at: int, end: int) -> int:
+    """Past "[ ]" or "[x]"."""
+    if at < end and words[at] in ("☐", "☑", "✓"):
+        return at + 1
+    if at + 1 < end and words[at] == "[":
+        if words[at + 1] == "]":
+            return at + 2
+        if at + 2 < end and words[at + 1] in _CHECKED and words[at + 2] == "]":
+            return at + 3
+    return at
+
+
+def inline_marks(prompt: Words, start: int, end: int) -> list[tuple[int, int]]:
+    """The items of a list written in one line: "1. milk 2. eggs", "- milk - eggs"."""
+    size = mark_at(prompt, start, end) if start < end else 0
+    if not size:
+        return []
+    items: list[tuple[int, int]] = []
+    begin = start + size
+    expected = 2
+    first = prompt.words[start]
+    numbered = first.isdecimal() or (first == "(" and prompt.words[start + 1].isdecimal())
+    at = begin
+    while at < end:
+        word = prompt.words[at]
+        marks = word in (str(expected), "(") if numbered else word == first
+        size = mark_at(prompt, at, end) if marks and at > begin else 0
+        if size and (not numbered or str(expected) in prompt.words[at : at + size]):
+            items.append((begin, at))
+            begin = at = at + size
+            expected += 1
+        else:
+            at += 1
+    items.append((begin, end))
+    return items if len(items) > 1 else []
+
 
 _CONNECTING = word_set(
     ", ; . : ! ? • & + - and then so oh ah while since also after afterwards thereafter plus but "
@@ -179,3 +310,60 @@ def _ends_sentence(prompt: Words, at: int) -> bool:
         return False
     before = prompt.words[at - 1]
     return len(before) > 1 and before not in TITLES and prompt.text[prompt.starts[at + 1]].isupper()
+
+
+_LIST = STORE + "list"
+
+#: How people say why something goes on the list, or off it.
+STATEMENTS = phrase_set(
+    [
+        "[so|well|and|because|since|but] (i|we) [just|also|really|still|already|now] (need|have|"
+        "must|want|should|ought|got|gotta|plan|forgot|meant|finished|did|completed|finally) [to]",
+        "(i've|we've) [just|already|finally] (got to|finished|done|completed)",
+        "(i'm|i am|we're|we are) (going to|supposed to|planning to|done with|finished with|not|no "
+        "longer|through with)",
+        "(i|we) (don't|do not|no longer|didn't|won't|can't|am not|decided not to|already)",
+        "(i'll|i gotta|i better|i'd better|we gotta)|(don't|do not) [let me] forget [to]",
+    ]
+)
+#: Asking about a duty, before the list is asked for: "do i have to call Bob? check my list".
+_DUTIES = phrase_set(["(am|was|do|did|should|must|were) (i|we)"])
+_UNIMPORTANT = word_set("a an the my our some to of")
+
+
+def is_courtesy(words: list[str], start: int, end: int) -> bool:
+    """Whether nothing is asked: "hello", "thanks a lot"."""
+    end = take_off_closing(words, start, end)
+    return take_off_opening(words, start, end) == end
+
+
+def is_echo(words: list[str], start: int, end: int, neighbour: str | None) -> bool:
+    """Whether the words only ask again for what the tool beside them gives: "what does it make"."""
+    if neighbour not in (CALCULATOR, _LIST):
+        return False
+    end = take_off_closing(words, start, end)
+    return ECHOES.skip(words, take_off_opening(words, start, end), end) == end
+
+
+def repeats_list(calls: Sequence[Call], last: str | None, names_list: bool) -> bool:
+    """Whether "and read it to me" follows a request for the list."""
+    return last == _LIST and not names_list and all(call.tool == _LIST for call in calls)
+
+
+def is_reason(words: list[str], start: int, end: int, following: Sequence[Call] | None) -> bool:
+    """Whether the words only say why the one request after them is made."""
+    if following is None or len(following) != 1:
+        return False
+    [call] = following
+    if call.tool == _LIST:
+        asked = CHANGING.isdisjoint(words[start:end])
+        return asked and _DUTIES.longest(words, start, end) is not None
+    named = call.input.get("todo") or call.input.get("text")
+    if not isinstance(named, str):
+        return False
+    wanted = set(named.casefold().split()) - _UNIMPORTANT
+    if says_what_became_of(wanted, words, start, end):
+        return True
+    if STATEMENTS.longest(words, start, end) is None:
+        return False
+    return bool(wanted) and wanted.issubset(words[start:end])

@@ -1,10 +1,13 @@
-"""The pattern planner: a prompt becomes steps, or is refused with the words not understood."""
+"""The pattern planner: a prompt becomes steps, or is refused with the words not understood.
 
-from collections.abc import Mapping
+Own phrases of tools may take sentences away from the built-in language, which `doctor` and the
+start say.
+"""
+
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from graph.state import Conversation, Step, Unparsed
-from nodes.patterns.accounting import Account
 from nodes.patterns.antecedent import (
     LISTED,
     OUTPUT,
@@ -21,8 +24,8 @@ from nodes.patterns.examples import Examples
 from nodes.patterns.grammar.calls import CALCULATOR, STORE, Call, Earlier, calculation
 from nodes.patterns.grammar.phrases import Choice, phrase_set
 from nodes.patterns.grammar.words import Words, correct, read_words
-from nodes.patterns.own_phrases import own_phrases
-from nodes.patterns.planning import Planning, Readers
+from nodes.patterns.own_phrases import own_phrases, spoken
+from nodes.patterns.planning import Account, Planning, Readers
 from nodes.patterns.sums.reader import (
     continues,
     is_only_mark,
@@ -31,7 +34,8 @@ from nodes.patterns.sums.reader import (
 )
 from nodes.patterns.todos.fuzzy import is_worth_a_fuzzy_reading
 from nodes.patterns.todos.reader import TodoReader
-from tools.registry import Tool
+from tools.loading import BUILTIN
+from tools.registry import Tool, make_tools
 
 #: Words of a prompt of which it is said why they refer to nothing; a longer one is only refused.
 _LONGEST_SUPPOSED = 60
@@ -185,7 +189,7 @@ class PatternPlanner:
         call = self._own(prompt, begin, end, earlier)
         if call is None:
             call = self._calculation(prompt, begin, end, earlier)
-        if call is None and earlier.is_before:  # "plus 4" goes on with what was there before
+        if call is None and earlier.is_before:  # "plus 4" continues what was there before
             call = self._calculation(prompt, start, end, earlier)
         if call is not None:
             return [call]
@@ -224,3 +228,35 @@ class PatternPlanner:
 
 def _whole(words: Words) -> Unparsed:
     return {"text": words.text, "span": [0, len(words.text)]}
+
+
+@dataclass(frozen=True, slots=True)
+class Overlap:
+    """A phrase of a tool whose sentences the tool `instead_of` understood before."""
+
+    tool: str
+    phrase: str
+    instead_of: str
+
+    def __str__(self) -> str:
+        return (
+            f"the phrase {self.phrase!r} of tool {self.tool!r} takes sentences away from "
+            f"{self.instead_of!r}"
+        )
+
+
+def overlapping_phrases(tools: Mapping[str, Tool]) -> Iterator[Overlap]:
+    """Every own phrase that the built-in sentences of these tools would understand as well.
+
+    Raises `InvalidPhrase` when a phrase is no good.
+    """
+    phrases = own_phrases(tools)
+    if not phrases:
+        return
+    planner = PatternPlanner(
+        {name: tool for name, tool in make_tools(BUILTIN).items() if name in tools}
+    )
+    for phrase in phrases:
+        steps = planner.read(spoken(phrase)).steps
+        if steps:
+            yield Overlap(phrase.tool, phrase.line, steps[0]["tool"])

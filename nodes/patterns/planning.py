@@ -1,12 +1,17 @@
-"""One prompt on its way to a reading: line by line, clause by clause."""
+"""One prompt on its way to a reading: line by line, clause by clause, every word accounted for.
 
-from collections.abc import Callable
+A plan is only handed out when each word is used by a step, or is one of the words that ask for
+nothing (`english.accounted`). So no half of a request is dropped in silence, whatever the tables
+of the readers let through.
+"""
+
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
 from graph.state import Step, Unparsed
-from nodes.patterns.accounting import CONNECTOR, MARK, POLITENESS, REMARK, Ledger
-from nodes.patterns.clauses import divide
+from nodes.patterns.clauses import divide, is_courtesy, is_echo, is_reason, read_lines, repeats_list
+from nodes.patterns.english.accounted import talk_ends
 from nodes.patterns.english.connectors import Bond
 from nodes.patterns.english.conversation_words import SECOND_THOUGHTS
 from nodes.patterns.english.list_names import is_name_of_list, names_list
@@ -16,9 +21,76 @@ from nodes.patterns.english.todo_openings import OTHER_REQUESTS, Opens
 from nodes.patterns.grammar.calls import CALCULATOR, STORE, Before, Call, Earlier, Use
 from nodes.patterns.grammar.phrases import PhraseTable
 from nodes.patterns.grammar.words import Words
-from nodes.patterns.ignorable import is_courtesy, is_echo, is_reason, repeats_list
-from nodes.patterns.lines import read_lines
 from nodes.patterns.todos.openings import Opening, find_opening
+
+CONNECTOR = "connector"
+MARK = "mark"
+POLITENESS = "politeness"
+REMARK = "remark"
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What the characters from `start` to `end` of a prompt meant."""
+
+    start: int
+    end: int
+    meaning: str
+
+
+class Ledger:
+    """Collects what the words of one prompt were used for."""
+
+    def __init__(self, prompt: Words) -> None:
+        self._prompt = prompt
+        self._meanings: list[str | None] = [None] * len(prompt.words)
+
+    def use(self, start: int, end: int, meaning: str) -> None:
+        """Note that the words from `start` to `end` mean this; what is noted already stays."""
+        meanings = self._meanings
+        for at in range(start, end):
+            if meanings[at] is None:
+                meanings[at] = meaning
+
+    def talk(self, start: int, end: int, *, sums: bool = False) -> None:
+        """Note which of the unused words there ask for nothing; `sums`: around a calculation."""
+        for first, last in list(self._unused(start, end)):
+            at = first
+            while at < last:
+                reached = talk_ends(self._prompt.words, at, last, sums=sums)
+                if reached > at:
+                    self.use(at, reached, POLITENESS)
+                at = max(reached, at + 1)
+
+    def missing(self) -> list[tuple[int, int]]:
+        """The words that nothing has accounted for, as ranges."""
+        return list(self._unused(0, len(self._meanings)))
+
+    def accounts(self) -> list[Account]:
+        """What all words meant, in order; neighbours of one meaning are one account."""
+        prompt = self._prompt
+        made: list[Account] = []
+        for at, meaning in enumerate(self._meanings):
+            if meaning is None:
+                continue
+            start, end = prompt.starts[at], prompt.ends[at]
+            if made and made[-1].meaning == meaning:
+                made[-1] = Account(made[-1].start, end, meaning)
+            else:
+                made.append(Account(start, end, meaning))
+        return made
+
+    def _unused(self, start: int, end: int) -> Iterator[tuple[int, int]]:
+        first = None
+        for at in range(start, end):
+            if self._meanings[at] is None:
+                first = at if first is None else first
+            elif first is not None:
+                yield first, at
+                first = None
+        if first is not None:
+            yield first, end
+
 
 Understand = Callable[[Words, int, int, Earlier], list[Call] | None]
 Open = Callable[[Words, Opening, list[tuple[int, int]] | int, Earlier], list[Call] | None]

@@ -112,9 +112,9 @@ class Conversation:
 
     def of(self, state: RunState) -> tuple[list[Message], int]:
         """The messages that ask for the next plan, and how many outputs are left out of them."""
-        told = list(messages(state["prompt"], self.fixed))
+        first = list(messages(state["prompt"], self.fixed))
         parts: list[tuple[str, list[str | _Output]]] = [
-            (message["role"], [message["content"]]) for message in told
+            (message["role"], [message["content"]]) for message in first
         ]
         if before := earlier_turns(state, output=self.output):
             parts[-1][1].insert(0, before)
@@ -124,8 +124,10 @@ class Conversation:
             parts.append(("assistant", [self._answer(state, entry)]))
             parts.append(("user", list(self._returned(state, entry, following))))
             left_out += self._shorten([part for _, content in parts for part in content])
-        told = [{"role": role, "content": "\n".join(map(str, content))} for role, content in parts]
-        return told, left_out
+        asked: list[Message] = [
+            {"role": role, "content": "\n".join(map(str, content))} for role, content in parts
+        ]
+        return asked, left_out
 
     def _answer(self, state: RunState, entry: Round) -> str:
         steps = [

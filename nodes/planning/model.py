@@ -52,8 +52,8 @@ class Completion:
     cached_tokens: int | None = None
 
     def __post_init__(self) -> None:
-        told = (self.input_tokens, self.output_tokens, self.cached_tokens)
-        if not all(is_count(count) for count in told if count is not None):
+        counts = (self.input_tokens, self.output_tokens, self.cached_tokens)
+        if not all(is_count(count) for count in counts if count is not None):
             # The price is of these tokens.
             for name in ("input_tokens", "output_tokens", "cached_tokens", "usd"):
                 object.__setattr__(self, name, None)
@@ -226,22 +226,22 @@ class BudgetGuard(Protocol):
 # How many calls of a model there are at once.
 
 
-class ModelTurns(Protocol):
+class ModelSlots(Protocol):
     """Lets in so many calls of each model at once."""
 
-    def turn(self, model: str, owner: str, *, later: bool) -> AbstractAsyncContextManager[float]:
-        """The turn of a call, for as long as the call takes; how long it was waited for, seconds.
+    def slot(self, model: str, owner: str, *, later: bool) -> AbstractAsyncContextManager[float]:
+        """The slot of a call, for as long as the call takes; how long it was waited for, seconds.
 
         `later`: the run has made a call before.
         """
 
 
 @dataclass(frozen=True)
-class NoTurns:
+class UnlimitedSlots:
     """Lets every call in at once."""
 
     @asynccontextmanager
-    async def turn(self, _model: str, _owner: str, *, later: bool) -> AsyncIterator[float]:
+    async def slot(self, _model: str, _owner: str, *, later: bool) -> AsyncIterator[float]:
         """Nothing is waited for."""
         yield 0.0
 
@@ -265,8 +265,8 @@ class ModelLadder:
     `timeout` is the longest time of one call, in seconds; `budget_guard` pays for calls, where an
     owner's day has a budget. A model is shown `output` characters of what a step returned, and
     `context` characters in all. `lacks_key` looks whether a model has no key, before anything is
-    loaded for it. `turns` bounds how many calls of a model there are at once.
-    `instructions` are what whoever runs the server wants of every plan; `shortlist` is how many
+    loaded for it. `slots` bounds how many calls of a model there are at once.
+    `instructions` are what the operator wants of every plan; `shortlist` is how many
     tools a model is told of at most, 0 for all. `answer` says whether one answers at the end.
     """
 
@@ -281,7 +281,7 @@ class ModelLadder:
     output: int = 4_000
     context: int = 200_000
     lacks_key: Callable[[str], bool] = lambda _: False
-    turns: ModelTurns = field(default_factory=NoTurns)
+    slots: ModelSlots = field(default_factory=UnlimitedSlots)
     instructions: str = ""
     shortlist: int = 0
     answer: AnswerPolicy = "never"
@@ -311,10 +311,10 @@ def shortened_raw(text: str) -> str:
 
 def digest(asked: Sequence[Message]) -> str:
     """What tells the messages of a call from others, in 16 digits: they are too long to be kept."""
-    told = hashlib.sha256()
+    hashed = hashlib.sha256()
     for message in asked:
-        told.update(f"{message['role']}\0{message['content']}\0".encode(errors="replace"))
-    return told.hexdigest()[:16]
+        hashed.update(f"{message['role']}\0{message['content']}\0".encode(errors="replace"))
+    return hashed.hexdigest()[:16]
 
 
 # What a run wants of a model at its end.

@@ -20,7 +20,7 @@ MOST_KEPT = 64
 
 
 @dataclass(frozen=True)
-class Told:
+class Rendered:
     """The form of an answer over some tools, and the text about them."""
 
     form: AnswerForm
@@ -45,14 +45,14 @@ class Offer:
 class Offers:
     """The offers of a server.
 
-    `operator` is what whoever runs it wants of every plan; of more tools than `most` a model is
+    `operator` is what its operator wants of every plan; of more tools than `most` a model is
     told only those that fit the request best, 0 for all.
     """
 
     tools: Mapping[str, Tool]
     operator: str = ""
     most: int = 0
-    _told: dict[tuple[str, ...], Told] = field(default_factory=dict, repr=False)
+    _kept: dict[tuple[str, ...], Rendered] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         if not 0 < self.most < len(self.tools):
@@ -67,10 +67,10 @@ class Offers:
         allowed = run_tools(state, self.tools)
         names = self._shortlist(_words(state), allowed, answers)
         shown = allowed if names is None else {name: allowed[name] for name in names}
-        told, choice = self._about(shown), state.get("choice")
+        offered, choice = self._about(shown), state.get("choice")
         others = of_others([name for name in allowed if name not in shown])
-        text = told.fixed + others + of_caller(choice["instructions"] if choice else None)
-        return Offer(allowed, told.form, text, names)
+        text = offered.fixed + others + of_caller(choice["instructions"] if choice else None)
+        return Offer(allowed, offered.form, text, names)
 
     def _shortlist(
         self, words: str, allowed: Collection[str], answers: Sequence[str]
@@ -87,15 +87,15 @@ class Offers:
     def _index(self) -> ToolIndex:
         return ToolIndex(self.tools)
 
-    def _about(self, tools: Mapping[str, Tool]) -> Told:
+    def _about(self, tools: Mapping[str, Tool]) -> Rendered:
         names = tuple(tools)
-        if names not in self._told:
-            if len(self._told) >= MOST_KEPT:
-                self._told.pop(next(iter(self._told)))
+        if names not in self._kept:
+            if len(self._kept) >= MOST_KEPT:
+                self._kept.pop(next(iter(self._kept)))
             form = answer_form(tools)
             fixed = instructions(tools, form) + of_operator(self.operator)
-            self._told[names] = Told(form, fixed)
-        return self._told[names]
+            self._kept[names] = Rendered(form, fixed)
+        return self._kept[names]
 
 
 def _words(state: RunState) -> str:

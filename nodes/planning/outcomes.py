@@ -67,9 +67,9 @@ def first_of(prompt: str, queue: list[str], *, waited: float = 0.0) -> Planning:
 
 @dataclass(frozen=True)
 class ModelAttempt:
-    """What the visit found, and the log that it goes on writing; it begins as it is made.
+    """What the visit found, and the log that it continues; it begins as it is made.
 
-    `queued` is how long it waited for its turn before, in seconds; `left_out` how many outputs of
+    `queued` is how long it waited for a slot before, in seconds; `left_out` how many outputs of
     steps the model is not shown, `shortlist` the tools that it is told of where these are not all,
     `asked` the digest of what it is asked.
     """

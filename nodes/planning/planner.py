@@ -115,9 +115,9 @@ class ModelPlanner:
         name, owner = planning["queue"][0], state["owner"]
         async with (
             self.without_slot() as paused,
-            ladder.turns.turn(name, owner, later=bool(of_this_start(state, log))) as queued,
+            ladder.slots.slot(name, owner, later=bool(of_this_start(state, log))) as queued,
         ):
-            # Waiting for the turn is no time of the model's, nor of the run's own.
+            # Waiting for the slot is no time of the model's, nor of the run's own.
             waited: RunState = {**state, "paused": state.get("paused", 0.0) + queued}
             attempt = ModelAttempt(
                 waited, planning, ladder, log, queued, left_out, offer.shortlist, digest(asked)
@@ -141,7 +141,7 @@ class ModelPlanner:
         self, attempt: ModelAttempt, asked: Sequence[Message], offer: Offer
     ) -> Completion | Update:
         """The model's answer, or the update that follows from there being none."""
-        # Not before its turn: of many who ask after a pause, one is let through to see.
+        # Not before it has its slot: of many who ask after a pause, one is let through to see.
         if not attempt.ladder.breaker.allows(attempt.name):
             return _left_alone(attempt)
         deadline, schema = attempt.deadline, offer.form.schema

@@ -53,7 +53,7 @@ class _Answer(BaseModel):
 
 @dataclass(frozen=True)
 class PlanAnswer:
-    """What a model wants: checked steps, what is to follow them, and words for whoever asked."""
+    """What a model wants: checked steps, what is to follow them, and words for the caller."""
 
     steps: list[Step]
     then: Then

@@ -23,7 +23,7 @@ FLOORS = (
     ("api.routes",),
     ("api.openapi",),
     ("api.schemas",),
-    ("api.errors", "api.parameters"),
+    ("api.errors", "api.strict"),
     ("api.streams",),
     ("api.middleware",),
     ("api.views",),

@@ -73,7 +73,7 @@ def test_nothing_leads_to_itself() -> None:
         ("forced", "graph/compose.py", "from graph.storage.sqlite.writer import SqliteWriter"),
         ("forced", "nodes/plan.py", "from nodes.patterns.english.list_names import LIST"),
         ("circles", "graph/runs/context.py", "from graph.runs.runner import Runner"),
-        ("circles", "nodes/contract/references.py", "import nodes.contract.plan_check"),
+        ("circles", "nodes/contract/json_data.py", "import nodes.contract.plan_check"),
         ("homeless", "graph/helpers.py", "x = 1"),
         ("stale", "graph/queue/__init__.py", '"""Others use `executor.Jobs`."""'),
     ],

@@ -28,7 +28,7 @@ MAX_NAME, MAX_DESCRIPTION = 128, 4_000
 
 @dataclass(frozen=True)
 class Hints:
-    """What the server's annotations say, for whoever believes them; `declared`: anything at all."""
+    """What the server's annotations say, for who believes them; `declared`: anything at all."""
 
     effects: bool = True
     idempotent: bool = False

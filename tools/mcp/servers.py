@@ -93,10 +93,10 @@ class McpServers:
         tools, faults = session.tools
         unfit = [f"{name}.{one[:100]} is left out: {why}" for one, why in session.unfit.items()]
         left_out = [*faults, *unfit] if session.state != "missing" else []
-        told = {*self._left_out.get(name, [])}
+        before = {*self._left_out.get(name, [])}
         self._left_out[name] = [printable(fault) for fault in left_out]  # the server's names
         for fault in self._left_out[name]:
-            if fault not in told:
+            if fault not in before:
                 logger.warning("MCP server %s: %s", name, fault)
         absent = (session.reason or "it is not connected") if session.state == "missing" else None
         self._toolbox.put(name, tools, absent)

@@ -110,7 +110,7 @@ class ServerSession:
     async def call(
         self, tool: str, arguments: Mapping[str, Any], asked: ToolCall | None = None
     ) -> Any:
-        """What a tool of the server answers, for whoever `asked`.
+        """What a tool of the server answers, for the one who `asked`.
 
         Raises `ToolError` for a failure that the server tells, `ConnectionRefusedError` where the
         call was not sent, and `ConnectionError` or `TimeoutError` where nobody knows.

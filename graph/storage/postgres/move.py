@@ -108,8 +108,8 @@ async def _copy(file: sqlite3.Connection, connection: Connection, table: str) ->
 def _rows(
     file: sqlite3.Connection, table: str, columns: Sequence[str]
 ) -> Iterator[tuple[Any, ...]]:
-    order = "rowid" if table == "runs" else "1"
-    yield from file.execute(f"SELECT {', '.join(columns)} FROM {table} ORDER BY {order}")  # noqa: S608 - names of columns
+    sorted_by = "rowid" if table == "runs" else "1"
+    yield from file.execute(f"SELECT {', '.join(columns)} FROM {table} ORDER BY {sorted_by}")  # noqa: S608 - names of columns
 
 
 def _same(value: Any) -> Any:

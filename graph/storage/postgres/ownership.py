@@ -2,7 +2,7 @@
 
 The lock (an advisory one of the session) keeps a second server away. It is not enough by itself: a
 cut connection gives it back under a process that lives. So each owner has a number higher than the
-one before, and each transaction looks whether it is still the last: whoever lost the lock writes no
+one before, and each transaction looks whether it is still the last: who lost the lock writes no
 more, takes it back if nobody has had it since, and ends if somebody has.
 """
 

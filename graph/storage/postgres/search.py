@@ -1,6 +1,6 @@
 """The run index on Postgres. A search is one statement for the page, one for how many match.
 
-What a search may take is bounded by time, on connections of its own: whoever asks for too much is
+What a search may take is bounded by time, on connections of its own: who asks for too much is
 told so, and holds up nobody who reads one run.
 """
 

@@ -53,7 +53,7 @@ class SqlSpending:
         return Spent(*row)
 
     async def count_left(self, of_run: str | None = None) -> None:
-        # A run makes its call again, which is another one to whoever is paid.
+        # A run makes its call again, which is another one to the provider.
         for run_id, key, day, owner, usd, tokens in await self._reader.execute_fetchall(
             _LEFT, (of_run,)
         ):

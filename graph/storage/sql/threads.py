@@ -135,7 +135,7 @@ _IS_OWNED = """
     )
 """
 
-#: Holds while the thread that a run goes on with has another run of its owner, or was opened.
+#: Holds while the thread that a run continues has another run of its owner, or was opened.
 THREAD_IS_KEPT = f" AND (SELECT {_IS_OWNED} FROM (SELECT ? AS id, ? AS owner) AS given)"  # noqa: S608 - constants only
 
 #: Holds while no run of a thread is to begin, or has begun and not ended.

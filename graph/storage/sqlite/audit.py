@@ -5,9 +5,9 @@ from graph.storage.sql.audit import ANSWER, FIRST_ENTRY
 _DECIDED = ANSWER.format("json_extract({0}decision, '$.what')")
 
 _RETRIED, _ANSWERED = (
-    f"json_extract({{0}}{order}, '$.at'), {{0}}owner, {{0}}run_id, {{1}},"
-    f" json_extract({{0}}{order}, '$.by')"
-    for order in ("retry", "decision")
+    f"json_extract({{0}}{column}, '$.at'), {{0}}owner, {{0}}run_id, {{1}},"
+    f" json_extract({{0}}{column}, '$.by')"
+    for column in ("retry", "decision")
 )
 
 

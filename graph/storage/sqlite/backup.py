@@ -27,7 +27,7 @@ class Copied:
 def back_up(source: Path, target: Path) -> Copied:
     """Copy a database to a file that is not there yet; it is there whole or not at all.
 
-    Whoever writes meanwhile is not held up: the copy is of the moment at which it was begun.
+    Those who write meanwhile are not held up: the copy is of the moment at which it was begun.
     Raises `BackupFailed`.
     """
     if os.path.lexists(target):

@@ -9,7 +9,7 @@ from graph.storage.sql.admission import BYTES
 from graph.storage.sql.index import COLUMNS, SqlIndex, row_of
 from graph.storage.sqlite.probe import TableProbe
 from graph.storage.sqlite.schema import MIGRATIONS, VERSION
-from graph.storage.sqlite.search.passage import look_up
+from graph.storage.sqlite.search.lookup import look_up
 from graph.storage.sqlite.search.searcher import Searcher
 from graph.storage.sqlite.writer import SqliteWriter
 

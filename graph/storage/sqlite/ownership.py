@@ -94,7 +94,7 @@ def check_place(path: Path) -> None:
     """Raises `StorageError` where a database, or what lies beside it, is not this user's to use.
 
     That is a symbolic link or no file at all, and in a folder where everybody may write what is
-    another user's; elsewhere what lies beside may also be of whoever has the database.
+    another user's; elsewhere what lies beside may also be of the database's owner.
     """
     real = _real(path)
     try:

@@ -159,7 +159,7 @@ _NUMBERED = f"""
 
 #: What each owner keeps, summed up by triggers. `last` is the number of the latest run within those
 #: of its owner, and is given once. `bytes` of a run are those of its request until they are counted
-#: anew, which is done where it rests; null where that was never done.
+#: anew, which is done where it stops; null where that was never done.
 OWNER_TABLES = (
     """
     CREATE TABLE owners (

@@ -1,6 +1,6 @@
 """Words that people say around any request and that ask for nothing themselves.
 
-The closed class of the loose readings: a word that is neither here nor part of what is asked for
+The closed class of the fuzzy readings: a word that is neither here nor part of what is asked for
 makes them refuse. Negations, conditions, units and things to act on must never be added.
 """
 

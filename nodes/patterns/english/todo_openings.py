@@ -130,7 +130,7 @@ TIME_ENDS = phrase_set(
     ["am|pm|a . m [.]|p . m [.]|o'clock|minutes|minute|mins|hours|hour|hrs|days|weeks|months"]
 )
 
-#: What begins a request for other programs; no item goes on with these after "and".
+#: What begins a request for other programs; no item continues with these after "and".
 OTHER_REQUESTS = phrase_set(
     [
         "play|pause|mute|unmute|resume|shuffle|snooze|navigate|turn (on|off|up|down|the|my)",

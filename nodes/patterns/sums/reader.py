@@ -1,23 +1,123 @@
-"""Reads a clause as arithmetic: talk, one expression and talk again.
+"""Reads a clause as arithmetic: talk, one calculation and talk again.
 
-The calculation has to be complete (`calculations`). Around it any order of words will do as long
-as all of them are talk (`english.arithmetic_words`); a word that is none, such as a unit, a date or
-another thing to act on, means that something else is asked.
+The calculation has to be whole: an expression, or a number that is changed, or what is left of
+one. Around it any order of words will do as long as all of them are talk
+(`english.arithmetic_words`); a word that is none, such as a unit, a date or another thing to act
+on, means that something else is asked.
 """
 
 from collections.abc import Sequence
 
 from nodes.patterns.english.arithmetic_words import (
+    CHANGED_BY,
+    CHANGES,
     CONSISTENT,
+    DIVIDED_BY,
+    LEFT_OVER,
     MATH_WORDS,
+    ONTO,
     OTHER_QUESTIONS,
+    PERCENT_CHANGES,
+    REMAINDERS,
+    is_talk_after,
     skip_talk,
 )
-from nodes.patterns.grammar.numbers import NUMBER_WORDS, is_digits
-from nodes.patterns.sums.calculations import CalculationParser
-from nodes.patterns.sums.expressions import NotArithmetic, TooDeep
+from nodes.patterns.grammar.numbers import NUMBER_WORDS, is_digits, read_number
+from nodes.patterns.sums.expressions import ExpressionParser, NotArithmetic, TooDeep, atom
 
-#: Signs with which no calculation begins that goes on with nothing.
+
+class CalculationParser(ExpressionParser):
+    """Reads one calculation that has nothing but talk after it."""
+
+    def whole(self, start: int) -> str:
+        """The expression that begins at `start` and has nothing but talk after it.
+
+        Raises `NotArithmetic` where there is none.
+        """
+        self.begin(start)
+        text = self.continuation() if self.number else None
+        if text is None:
+            self.begin(start)
+            text = self.remainder() or self.change()
+        if text is None:
+            self.begin(start)
+            text, _ = self.joined()
+            text = self.left_over(text)
+        if self.operations and is_talk_after(self.words, self.at, self.end):
+            return text
+        raise NotArithmetic
+
+    def remainder(self) -> str | None:
+        """What is left over where that is named first: "the remainder of 17 divided by 5"."""
+        found = REMAINDERS.longest(self.words, self.at, self.end)
+        if found is None:
+            return None
+        self.at = found[0]
+        left = self.operand()
+        by = DIVIDED_BY.longest(self.words, self.at, self.end)
+        if by is None:
+            raise NotArithmetic
+        self.at = by[0]
+        self.operations += 1
+        return f"{atom(left)} % {atom(self.operand())}"
+
+    def left_over(self, text: str) -> str:
+        """The remainder, where it is asked for after one division: "17 divided by 5 remainder"."""
+        found = LEFT_OVER.longest(self.words, self.at, self.end)
+        if found is None:
+            return text
+        if self.operations != 1 or text.count(" / ") != 1:
+            raise NotArithmetic
+        self.at = found[0]
+        return text.replace(" / ", " % ")
+
+    def change(self) -> str | None:
+        """A number made larger or smaller: "increase 200 by 15%", "take 20% off 50"."""
+        found = CHANGES.longest(self.words, self.at, self.end)
+        if found is not None:
+            self.at, sign = found
+            try:
+                whole = self.operand()
+            except TooDeep:
+                raise
+            except NotArithmetic:
+                return None
+            by = CHANGED_BY.longest(self.words, self.at, self.end)
+            if by is None:
+                return None
+            self.at = by[0]
+            amount = self.operand()
+            self.operations += 1
+            if self.percent_sign():
+                return f"{atom(whole)} * (100 {sign} {atom(amount)}) / 100"
+            if "/" in amount[0]:
+                raise NotArithmetic  # "increase 80 by a quarter" has two readings
+            return f"{atom(whole)} {sign} {atom(amount)}"
+        return self.percent_change()
+
+    def percent_change(self) -> str | None:
+        found = PERCENT_CHANGES.longest(self.words, self.at, self.end)
+        if found is None:
+            return None
+        self.at, (sign, onto) = found
+        number = read_number(self.words, self.at, self.end)
+        if number is None:
+            return None
+        percent, self.at = number
+        if not self.percent_sign():
+            return None
+        between = ONTO[onto].longest(self.words, self.at, self.end)
+        if between is None:
+            return None
+        self.at = between[0]
+        whole = atom(self.operand())
+        self.operations += 1
+        if not sign:
+            return f"{percent} / 100 * {whole}"
+        return f"{whole} * (100 {sign} {percent}) / 100"
+
+
+#: Signs with which no calculation begins that continues nothing.
 _SIGNS = frozenset({"plus", "minus", "+", "-", "*", "/", "times"})
 
 
@@ -61,7 +161,7 @@ def read_expression(
 
 
 def continues(words: list[str], start: int, end: int) -> bool:
-    """Whether a clause begins with what goes on with a value: "plus 4", "- (3 + 2)"."""
+    """Whether a clause begins with what continues a value: "plus 4", "- (3 + 2)"."""
     while start < end and words[start] not in _SIGNS:
         after = skip_talk(words, start, end)
         if after is None:

@@ -26,17 +26,16 @@ from nodes.patterns.grammar.calls import (
     refers_before,
 )
 from nodes.patterns.grammar.numbers import read_number
-from nodes.patterns.grammar.phrases import phrase_set
-from nodes.patterns.grammar.templates import Fit, TemplateTable
+from nodes.patterns.grammar.phrases import Fit, TemplateTable, phrase_set
 from nodes.patterns.grammar.words import Words
 from nodes.patterns.sums.reader import read_expression
 from nodes.patterns.todos import items, sets
 from nodes.patterns.todos.fuzzy import read_fuzzily
 from nodes.patterns.todos.items import is_reference
 from nodes.patterns.todos.listing import names_other_time, read_listing
-from nodes.patterns.todos.opened import read_opened
 from nodes.patterns.todos.openings import (
     Opening,
+    read_opened,
 )
 from nodes.patterns.todos.slots import Slots
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from nodes.patterns.english.list_names import LIST, TODO, TODOS, View
-from nodes.patterns.english.set_words import ALL, ALL_OF_THEM, FRONTS, HASTE, NOUNS, QUANTITIES
+from nodes.patterns.english.list_words import ALL, ALL_OF_THEM, FRONTS, HASTE, NOUNS, QUANTITIES
 from nodes.patterns.grammar.numbers import read_number
 from nodes.patterns.todos.items import position
 

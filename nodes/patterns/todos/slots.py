@@ -2,6 +2,7 @@
 
 from nodes.patterns.english.list_names import LIST, TODO, TODOS, View
 from nodes.patterns.english.list_words import (
+    ALL,
     ANYTHING,
     ASKED_FRONTS,
     CHANGING,
@@ -18,7 +19,6 @@ from nodes.patterns.english.rejected_items import (
     is_sentence,
     is_vague,
 )
-from nodes.patterns.english.set_words import ALL
 from nodes.patterns.english.todo_words import (
     LONGEST_END,
     TEXT_ENDS,
@@ -32,15 +32,20 @@ from nodes.patterns.grammar.calls import (
     is_whole,
     literal,
 )
-from nodes.patterns.grammar.phrases import PhraseTable
-from nodes.patterns.grammar.templates import Fit
+from nodes.patterns.grammar.phrases import Fit, PhraseTable
 from nodes.patterns.grammar.words import Words
 from nodes.patterns.todos import items, sets
-from nodes.patterns.todos.items import is_done_state, is_number, is_reference, is_state
+from nodes.patterns.todos.items import (
+    Ambiguous,
+    is_done_state,
+    is_number,
+    is_reference,
+    is_state,
+    text_with_results,
+)
 from nodes.patterns.todos.openings import (
     NAMING,
 )
-from nodes.patterns.todos.references import Ambiguous, text_with_results
 
 
 def slot_is_quoted(words: list[str], start: int, end: int) -> bool:

@@ -26,7 +26,7 @@ async def test_a_call_is_sent_when_the_one_before_it_is_prepared() -> None:
         await asyncio.to_thread(one.warm)
         await one.complete(MESSAGES, SCHEMA, timeout=patience())
         assert connections._session is not None
-        async with connections._session.pace:
+        async with connections._session.next_call:
             calling = asyncio.create_task(one.complete(MESSAGES, SCHEMA, timeout=patience()))
             for _ in range(20):
                 await asyncio.sleep(0.001)

@@ -17,7 +17,7 @@ class Jobs:
     def __init__(self, executor: Executor) -> None:
         self.jobs: dict[str, Job] = {}
         self.start, self.place, self.stop = executor.start, executor.place, executor.stop
-        self.wait_until, self.resting = executor.wait_until, executor.resting
+        self.wait_until, self.suspended = executor.wait_until, executor.suspended
         self.without_slot, self.load = executor.without_slot, executor.load
         self._executor = executor
 
@@ -642,7 +642,7 @@ async def test_runs_that_rest_are_told_to_stop_at_once() -> None:
     stopped: list[str] = []
 
     async def execute(run_id: str) -> None:
-        with runs.resting():
+        with runs.suspended():
             try:
                 await asyncio.sleep(3600)
             except asyncio.CancelledError:

@@ -101,7 +101,7 @@ async def some_checkpoint(runs: Runs, run_id: str) -> str:
 async def test_no_more_runs_are_kept_than_are_allowed_however_many_come_at_once(
     storage: Storage,
 ) -> None:
-    async with process(storage, Gates(), quotas=Quotas(keeping=Quota(runs=3))) as runs:
+    async with process(storage, Gates(), quotas=Quotas(stored=Quota(runs=3))) as runs:
         keys = [IdempotencyKey(name=f"{number}", fingerprint="f") for number in range(5)]
         answers = await asyncio.gather(
             *(runs.start(REFUSED) for _ in range(5)),
@@ -125,7 +125,7 @@ async def test_no_more_runs_are_kept_than_are_allowed_however_many_come_at_once(
 
 async def test_bytes_are_those_of_what_is_kept(storage: Storage) -> None:
     """They come with a run and go with it, and a run that settles beyond the limit is the last."""
-    quotas = Quotas(keeping=Quota(bytes=30_000))
+    quotas = Quotas(stored=Quota(bytes=30_000))
     async with process(storage, Gates(), quotas=quotas) as runs:
         long = "hum " * 2_000
         run_id = await posted(runs, long)
@@ -144,7 +144,7 @@ async def test_bytes_are_those_of_what_is_kept(storage: Storage) -> None:
 
 
 async def test_what_is_kept_is_told_by_owner(storage: Storage) -> None:
-    quotas = Quotas(posts=100, keeping=Quota(runs=7))
+    quotas = Quotas(posts=100, stored=Quota(runs=7))
     async with process(storage, Gates(), quotas=quotas) as runs:
         for _ in range(3):
             await posted(runs, owner="me")
@@ -172,7 +172,7 @@ async def test_a_run_is_retried_as_often_as_it_may_be(storage: Storage) -> None:
 
 
 async def test_a_run_is_forked_as_often_as_it_may_be(storage: Storage) -> None:
-    async with process(storage, Gates(), quotas=Quotas(keeping=Quota(forks=2))) as runs:
+    async with process(storage, Gates(), quotas=Quotas(stored=Quota(forks=2))) as runs:
         run_id = await posted(runs)
         checkpoint = await some_checkpoint(runs, run_id)
         answers = await asyncio.gather(

@@ -61,8 +61,8 @@ def held() -> HeldModel:
     return HeldModel("some/model")
 
 
-def turns(runs: Runs) -> tuple[int, int]:
-    """How many calls of the model are under way, and how many wait for their turn."""
+def slots(runs: Runs) -> tuple[int, int]:
+    """How many calls of the model are under way, and how many wait for a slot."""
     model: Any = runs.health.models(None).get("some/model")
     return (model["calls"], model["queued"]) if model else (0, 0)
 
@@ -106,7 +106,7 @@ async def test_no_more_calls_of_a_model_are_made_at_once_than_are_set(storage: S
     gates, model = Gates(), held()
     async with process(storage, gates, model, in_flight=1000, model_calls=3) as runs:
         many = [await start(runs, f"run {number}") for number in range(20)]
-        await until(lambda: turns(runs) == (3, 17))
+        await until(lambda: slots(runs) == (3, 17))
         await model.answer_all(runs, many)
     assert model.most == 3
     assert len(model.asked) == 20
@@ -120,7 +120,7 @@ async def test_the_wait_for_a_turn_counts_for_no_limit(storage: Storage, clocks:
         first = await start(runs, "run first")
         await until(lambda: model.held)
         second = (await runs.start("run second", budget=hasty))["run_id"]
-        await until(lambda: turns(runs) == (1, 1))
+        await until(lambda: slots(runs) == (1, 1))
         clocks.forward(1000)
         model.let_go()
         await until(lambda: len(model.asked) == 2 and model.held)
@@ -145,12 +145,12 @@ async def test_owners_and_first_and_later_calls_have_their_turns_at_a_model(
         mended = await start(runs, "mended")
         await until(lambda: model.held)
         many = [await start(runs, f"many {number}") for number in range(50)]
-        await until(lambda: turns(runs)[1] == 50)
+        await until(lambda: slots(runs)[1] == 50)
         other = await runs.start("other", owner="other")
-        await until(lambda: turns(runs)[1] == 51)
+        await until(lambda: slots(runs)[1] == 51)
         model.let_go(answer("no plan at all"))
         await until(lambda: len(model.asked) == 2 and model.held)
-        await until(lambda: turns(runs)[1] == 51)  # the repair, too
+        await until(lambda: slots(runs)[1] == 51)  # the repair, too
         for number in range(3, 7):
             model.let_go()
             await until(lambda due=number: len(model.asked) == due and model.held)  # type: ignore[misc]
@@ -167,11 +167,11 @@ async def test_a_run_is_cancelled_while_it_waits_for_its_turn(storage: Storage) 
     gates, model = Gates(), held()
     async with process(storage, gates, model, in_flight=10, model_calls=1) as runs:
         first, second, third = [await start(runs, f"run {name}") for name in "abc"]
-        await until(lambda: turns(runs) == (1, 2))
+        await until(lambda: slots(runs) == (1, 2))
         record = await runs.cancel(second, by="me", owner=None)
         assert (record["status"], record["planning_log"]) == ("cancelled", [])
         await model.answer_all(runs, [first, third])
-        assert turns(runs) == (0, 0)
+        assert slots(runs) == (0, 0)
     assert len(model.asked) == 2
 
 
@@ -202,7 +202,7 @@ async def test_what_waits_at_the_end_of_a_process_is_done_by_the_next(storage: S
     gates, model = Gates(), held()
     async with process(storage, gates, model, in_flight=60, model_calls=5) as runs:
         ids = [await start(runs, f"run {number}") for number in range(100)]
-        await until(lambda: turns(runs) == (5, 55))
+        await until(lambda: slots(runs) == (5, 55))
         assert runs.health.runs(None)["queued"] == 40
     again = held()
     async with process(storage, Gates(), again, in_flight=60, model_calls=5) as runs:

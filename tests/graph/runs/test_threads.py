@@ -147,7 +147,7 @@ async def test_many_threads_at_once_are_each_in_order(storage: Storage) -> None:
             assert all(before[1] <= after[0] for before, after in pairwise(ends))
             expected = [f"pass {number}-{turn}" for turn in (0, 1)]
             assert await prompts(runs, run_ids[2]) == expected
-        await until(lambda: not runs._context.turns._waiting)
+        await until(lambda: not runs._context.thread_queues._waiting)
         assert not runs._executor.parked
 
 
@@ -281,7 +281,7 @@ async def test_a_retry_does_not_pass_a_run_that_is_about_to_begin(storage: Stora
         assert (await rested(runs, first))["status"] == "failed"
         assert gates.calls["zero"] == 2
         assert (await rested(runs, other))["status"] == "completed"
-        await until(lambda: not runs._context.turns._at)  # emptied after the end is stored
+        await until(lambda: not runs._context.thread_queues._at)  # emptied after the end is stored
 
 
 async def test_what_went_before_is_fixed_with_the_first_checkpoint(storage: Storage) -> None:

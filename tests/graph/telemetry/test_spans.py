@@ -11,7 +11,7 @@ from graph.runs.context import thread
 from graph.state import Channels, Mark, RunState, attempts, whole
 from graph.state.status import SETTLED
 from graph.storage.open import open_storage
-from graph.telemetry.spans import Span, Told, spans
+from graph.telemetry.spans import Exported, Span, spans
 from tests.support.runs.run_states import attempted, cancelled, completed, planned, queued
 from tests.support.stored.stored_runs import unpack
 
@@ -60,10 +60,10 @@ def test_what_is_under_way_is_not_told():
 
 def test_told_piece_by_piece_it_is_the_same():
     pieces: list[Span] = []
-    after = Told()
+    after = Exported()
     for state in course():
         pieces += spans(state, after=after)
-        after = Told(len(state["log"]), len(state["planning_log"]))
+        after = Exported(len(state["log"]), len(state["planning_log"]))
 
     whole_run = [*spans(course()[-1])]
     assert sorted(pieces, key=str) == sorted(whole_run, key=str)

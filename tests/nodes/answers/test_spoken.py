@@ -31,7 +31,7 @@ PIECES = [
 def heard(parts: list[str], *, shaped: bool = False) -> tuple[str, SpokenText]:
     """What a watcher has who puts together what is told, and the text itself."""
     spoken, text = SpokenText(shaped=shaped), ""
-    for told, offset in [*map(spoken.feed, parts), spoken.end()]:
+    for told, offset in [*map(spoken.add, parts), spoken.end()]:
         if told or offset < len(text):
             assert offset <= len(text), "a watcher would miss something"
             text = text[:offset] + told
@@ -56,7 +56,7 @@ def test_a_thought_is_never_shown_however_its_tags_are_split() -> None:
 def test_nothing_of_a_thought_is_told_on_the_way() -> None:
     spoken = SpokenText()
     parts = ("<thi", "nk>", "secret", "</", "think>", " It", " is")
-    told = [spoken.feed(part)[0] for part in parts]
+    told = [spoken.add(part)[0] for part in parts]
 
     assert told == ["", "", "", "", "", "It", " is"]
 
@@ -73,8 +73,8 @@ def test_a_thought_that_does_not_end_leaves_what_was_before() -> None:
 def test_a_thought_whose_beginning_was_not_marked_is_taken_back() -> None:
     spoken = SpokenText()
 
-    assert spoken.feed("They want the sum.") == ("They want the sum.", 0)
-    assert spoken.feed("</think>It is 42.") == ("It is 42.", 0)
+    assert spoken.add("They want the sum.") == ("They want the sum.", 0)
+    assert spoken.add("</think>It is 42.") == ("It is 42.", 0)
 
 
 def test_what_is_for_programs_is_kept_apart() -> None:

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from graph.state import DEFAULT_LIMITS, RunState, Step
-from nodes.contract.json_data import InvalidOutput
-from nodes.contract.references import (
+from nodes.contract.json_data import (
+    InvalidOutput,
     InvalidReference,
     Reference,
     escape,

@@ -5,9 +5,8 @@ from typing import Any
 
 import pytest
 
-from nodes.patterns.overlaps import overlapping_phrases
 from nodes.patterns.own_phrases import InvalidPhrase
-from nodes.patterns.planner import PatternPlanner
+from nodes.patterns.planner import PatternPlanner, overlapping_phrases
 from tests.support.wording.tools.tools import PHRASES
 from tools.loading import BUILTIN
 from tools.registry import ToolCall, make_tools, tool

@@ -204,7 +204,7 @@ async def process(
     process that does not end in an orderly way has no chance to write anything at its end.
     """
     executor = Executor(slots=slots, in_flight=in_flight or slots, max_queued=1000)
-    calls = ModelCalls(model_calls, executor.resting)
+    calls = ModelCalls(model_calls, executor.suspended)
     named = {model.name: model for model in models}
     breaker = CircuitBreaker((), threshold=100, pause=60.0)
     ladder = (
@@ -212,7 +212,7 @@ async def process(
             models=named,
             order=list(named),
             breaker=breaker,
-            turns=calls,
+            slots=calls,
             timeout=model_timeout,
             answer=answer,
         )

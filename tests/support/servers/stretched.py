@@ -28,7 +28,7 @@ def stretch_waits() -> None:
         (executor, "CANCEL_GRACE"),
         (health, "CHECK_TIMEOUT"),
         (invocation, "STOP_GRACE"),
-        (quarantine, "TURN_SECONDS"),
+        (quarantine, "SLOT_SECONDS"),
         (quarantine, "QUARANTINE_SECONDS"),
         (retry, "END_TIMEOUT"),
         (opening, "BUSY_TIMEOUT"),

@@ -1,4 +1,4 @@
 """Searching runs on SQLite: what is asked as SQL, the way through the runs, and the connection.
 
-Others use `passage.look_up` and `searcher.Searcher`.
+Others use `lookup.look_up` and `searcher.Searcher`.
 """

@@ -19,7 +19,7 @@ SHARE = 8
 Rows = list[tuple[Any, ...]]
 
 
-class Turns:
+class FairLock:
     """Lets one in at a time; each owner's next one comes after those of all others who wait."""
 
     def __init__(self) -> None:
@@ -28,11 +28,11 @@ class Turns:
 
     @asynccontextmanager
     async def of(self, owner: str) -> AsyncIterator[None]:
-        """A turn of this owner, once it comes."""
+        """The lock for this owner, once it is free."""
         if self._taken:
-            turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._waiting.setdefault(owner, deque()).append(turn)
-            await turn
+            acquired: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiting.setdefault(owner, deque()).append(acquired)
+            await acquired
         self._taken = True
         try:
             yield
@@ -40,19 +40,19 @@ class Turns:
             self._pass_on()
 
     @property
-    def are_waited_for(self) -> bool:
-        """Whether somebody waits for a turn; told to any thread."""
+    def is_waited_for(self) -> bool:
+        """Whether somebody waits for the lock; any thread may ask."""
         return bool(self._waiting)
 
     def _pass_on(self) -> None:
         if not self._waiting:
             self._taken = False
             return
-        owner, turns = self._waiting.popitem(last=False)
-        turn = turns.popleft()
-        if turns:
-            self._waiting[owner] = turns
-        turn.set_result(None)
+        owner, waiting = self._waiting.popitem(last=False)
+        acquired = waiting.popleft()
+        if waiting:
+            self._waiting[owner] = waiting
+        acquired.set_result(None)
 
 
 class Searcher:
@@ -60,7 +60,7 @@ class Searcher:
 
     def __init__(self, connection: aiosqlite.Connection) -> None:
         self._connection = connection
-        self._turns = Turns()
+        self._lock = FairLock()
         self._every = 0
         self._looks = 0
         self._most: int | None = None
@@ -79,13 +79,13 @@ class Searcher:
         No rows where it took more than `most` such units, or a `SHARE` of them while others wait,
         and was ended.
         """
-        # What is read is read to its end, whoever goes away, and nobody else's turn comes before.
+        # What is read is read to its end, though its caller may go; no other is read meanwhile.
         return await asyncio.shield(self._read(owner, sql, values, every, most))
 
     async def _read(
         self, owner: str, sql: str, values: Sequence[Any], every: int, most: int | None
     ) -> tuple[Rows | None, int]:
-        async with self._turns.of(owner):
+        async with self._lock.of(owner):
             if every != self._every:
                 await self._connection.set_progress_handler(self._look, every)
                 self._every = every
@@ -108,4 +108,4 @@ class Searcher:
         if self._most is None:
             return False
         # Who is alone may go on for longer.
-        return self._looks > (self._most // SHARE if self._turns.are_waited_for else self._most)
+        return self._looks > (self._most // SHARE if self._lock.is_waited_for else self._most)

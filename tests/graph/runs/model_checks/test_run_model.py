@@ -76,7 +76,7 @@ class RunModel(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self._patches = pytest.MonkeyPatch()
-        self._patches.setattr(quarantine, "TURN_SECONDS", 0.02)
+        self._patches.setattr(quarantine, "SLOT_SECONDS", 0.02)
         self._patches.setattr(quarantine, "QUARANTINE_SECONDS", 0.02)
         self._loop = asyncio.Runner()
         self._stack = AsyncExitStack()

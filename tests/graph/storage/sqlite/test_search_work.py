@@ -10,9 +10,8 @@ import pytest
 
 from graph.storage.open import open_storage
 from graph.storage.search import Position, Search
-from graph.storage.sqlite.search import passage as search
-from graph.storage.sqlite.search.filters import walk
-from graph.storage.sqlite.search.passage import look_up
+from graph.storage.sqlite.search import lookup as search
+from graph.storage.sqlite.search.lookup import look_up, walk
 from graph.storage.sqlite.search.searcher import Rows, Searcher
 from tests.graph.storage.test_search import accept_all, ended
 

@@ -11,9 +11,9 @@ import pytest
 
 from graph.storage.open import open_storage
 from graph.storage.search import Found, Search, SearchTooLarge, total
-from graph.storage.sqlite.search import passage as by_parts
-from graph.storage.sqlite.search.passage import Pace, look_up
-from graph.storage.sqlite.search.searcher import Searcher, Turns
+from graph.storage.sqlite.search import lookup as by_parts
+from graph.storage.sqlite.search.lookup import ReadBudget, look_up
+from graph.storage.sqlite.search.searcher import FairLock, Searcher
 from graph.storage.storage import Storage
 from tests.graph.storage.sqlite.test_search_work import CountingSearcher
 from tests.graph.storage.test_search import accept_all, ended
@@ -23,10 +23,10 @@ RUNS = 400
 
 
 async def test_turns_go_from_owner_to_owner() -> None:
-    turns, order = Turns(), list[str]()
+    lock, order = FairLock(), list[str]()
 
     async def take(owner: str) -> None:
-        async with turns.of(owner):
+        async with lock.of(owner):
             order.append(owner)
             await asyncio.sleep(0)
 
@@ -36,17 +36,17 @@ async def test_turns_go_from_owner_to_owner() -> None:
 
 
 async def test_a_turn_that_fails_is_passed_on() -> None:
-    turns = Turns()
+    lock = FairLock()
 
     async def fail() -> None:
-        async with turns.of("one"):
+        async with lock.of("one"):
             await asyncio.sleep(0)
             raise ValueError
 
     failed = await asyncio.gather(*(fail() for _ in range(5)), return_exceptions=True)
     assert [type(error) for error in failed] == [ValueError] * 5
-    async with turns.of("another"):
-        assert not turns.are_waited_for
+    async with lock.of("another"):
+        assert not lock.is_waited_for
 
 
 @pytest.fixture
@@ -69,8 +69,8 @@ async def storage(tmp_path: Path) -> AsyncIterator[Storage]:
 def paced(monkeypatch: pytest.MonkeyPatch, **fields: Any) -> None:
     """Let searches go through parts that are so large at most."""
     for name in ("BY_FACTS", "BY_WORDS"):
-        pace: Pace = getattr(by_parts, name)
-        monkeypatch.setattr(by_parts, name, replace(pace, **fields))
+        bounds: ReadBudget = getattr(by_parts, name)
+        monkeypatch.setattr(by_parts, name, replace(bounds, **fields))
 
 
 SMALL: Mapping[str, Any] = {"first": 16, "every": 100, "most": 2, "budget": 10**9}

@@ -3,11 +3,16 @@
 Each row has a `number`, which both go by: rowids may change when a file is compacted. Those of one
 owner lie together in the order of acceptance, so that others' runs are not come by. They are looked
 through part by part, as far as a search may go, and others are let in between.
+
+A page is first walked to in its order while it is near: most are full after a few steps. Where
+hardly any of the runs that come first are sought, a walk would go through all of them, each looked
+up by itself: it ends early, and the page is looked for otherwise.
 """
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from graph.state import Status
 from graph.state.status import STATUSES
@@ -22,12 +27,57 @@ from graph.storage.search import (
 )
 from graph.storage.sql.filters import KEYS, Condition, beginning, conditions, of_status, ordering
 from graph.storage.sql.statements import NUMBERS
-from graph.storage.sqlite.search.filters import walk
 from graph.storage.sqlite.search.searcher import Rows, Searcher
+
+_INDEXES = {"duration": "runs_by_duration", "cost": "runs_by_cost"}
+
+#: Steps after which it is seen whether the page is near, and the most that are taken to it.
+FIRST, STEPS = 30, 300
+
+
+#: What is asked about, without the prompt: that may be long.
+_ASKED = (
+    "number, status, created_at, planner, model, tools, usd, retries, taken_up, duration, metadata,"
+    " rounds, thread_id"
+)
+
+
+async def walk(searcher: Searcher, owner: str, search: Search) -> list[Position] | None:
+    """The places of one page and one more; None when they are not near, or not to be walked to."""
+    if search.sort == "time" or (search.after is not None and search.after.key is None):
+        return None
+    for steps in (FIRST, STEPS):
+        rows = await searcher.fetch(owner, *_path(owner, search, steps))
+        places = [Position(key=key, number=number) for key, number in rows]
+        if len(places) > search.limit:
+            return places
+        if len(places) * STEPS < search.limit * steps:  # too far, at this rate
+            break
+    return None
+
+
+def _path(owner: str, search: Search, steps: int) -> Condition:
+    """So many steps from where the page begins, and of these the runs that are sought."""
+    key = KEYS[search.sort]
+    direction, beyond = ("DESC", "<") if search.descending else ("ASC", ">")
+    begin, begun = "", list[Any]()
+    if search.after is not None:
+        begin = f" AND ({key}, number) {beyond} (?, ?)"
+        begun = [search.after.key, search.after.number]
+    condition, values = conditions(search)
+    status, statuses = of_status(search)
+    path = (
+        f"SELECT {key}, number FROM"  # noqa: S608 - constants only
+        f" (SELECT {_ASKED} FROM runs INDEXED BY {_INDEXES[search.sort]}"
+        f" WHERE owner = ? AND {key} IS NOT NULL{begin}"
+        f" ORDER BY {key} {direction}, number {direction} LIMIT ?)"
+        f" WHERE 1{condition}{status} LIMIT ?"
+    )
+    return path, [owner, *begun, steps, *values, *statuses, search.limit + 1]
 
 
 @dataclass(frozen=True)
-class Pace:
+class ReadBudget:
     """How a search goes through an owner's runs: `first` numbers at once to begin with.
 
     A part may take `most` times `every` steps, or it is ended and read anew as smaller ones; all
@@ -41,8 +91,8 @@ class Pace:
 
 
 #: Each part takes some milliseconds; by words up to some fifty of them where others wait.
-BY_FACTS = Pace(first=16_384, every=50_000, most=8, budget=50_000_000)
-BY_WORDS = Pace(first=2_048, every=5_000, most=16, budget=4_000_000)
+BY_FACTS = ReadBudget(first=16_384, every=50_000, most=8, budget=50_000_000)
+BY_WORDS = ReadBudget(first=2_048, every=5_000, most=16, budget=4_000_000)
 
 #: A text of more words than this is looked for in fewer runs, since each of them is looked up.
 FEW_WORDS = 12
@@ -56,7 +106,7 @@ class Looked:
     """What a search has come by: the places of one page and one more, and how many match.
 
     Each count goes up to one more than its bound; by status where no words are sought. A page that
-    was not looked for to its end goes on after `reached`. Not `complete`, counts may be too low.
+    was not looked for to its end continues after `reached`. Not `complete`, counts may be too low.
     """
 
     places: list[Position] = field(default_factory=list)
@@ -96,7 +146,7 @@ async def look_up(searcher: Searcher, owner: str, search: Search) -> tuple[Looke
     walked = await walk(searcher, owner, search) if query is None else None
     looked.places = walked or []
     spans = _spans(search, base + 1, base + last, paged=walked is None)
-    await _Passage(searcher, owner, search, query, looked).go(spans)
+    await _Lookup(searcher, owner, search, query, looked).go(spans)
     if looked.reached is not None and search.sort != "time":
         raise SearchTooLarge(search.sort)
     return looked, base
@@ -126,7 +176,7 @@ def _spans(search: Search, low: int, high: int, *, paged: bool) -> Iterator[_Spa
         yield _Span(low, min(high, search.after.number), paged=False)
 
 
-class _Passage:
+class _Lookup:
     """One search on its way through an owner's runs."""
 
     def __init__(
@@ -134,12 +184,12 @@ class _Passage:
     ) -> None:
         self._searcher, self._owner, self._search = searcher, owner, search
         self._query, self._looked = query, looked
-        self._pace = BY_FACTS if query is None else BY_WORDS
+        self._bounds = BY_FACTS if query is None else BY_WORDS
         words = len(re.findall(r"\w+", query or ""))
         share = min(1.0, FEW_WORDS / max(1, words))
-        self._left = int(self._pace.budget * max(0.1, share))
+        self._left = int(self._bounds.budget * max(0.1, share))
         self._bound = MOST_COUNTED if query is None else MOST_COUNTED_BY_WORDS
-        self._size = max(1, int(self._pace.first * share * share))
+        self._size = max(1, int(self._bounds.first * share * share))
 
     async def go(self, spans: Iterator[_Span]) -> None:
         """Look through the spans until everything is known, or the budget is used up."""
@@ -147,7 +197,7 @@ class _Passage:
             low, high = span.low, span.high
             while low <= high and ((span.paged and not self._is_full()) or self._counting()):
                 begun = (low, high) != (span.low, span.high)
-                # The page goes on at least, so that whoever asks for the next ones comes to an end.
+                # The page continues at least, so that who asks for the next ones comes to an end.
                 if self._left <= 0 and (begun or not span.paged):
                     self._looked.complete = False
                     if span.paged and not self._is_full():
@@ -163,8 +213,8 @@ class _Passage:
 
     async def _look_through(self, part: _Span) -> bool:
         """Whether the part was looked through; it may be too large for one."""
-        every = self._pace.every
-        most = self._pace.most if part.low < part.high else None
+        every = self._bounds.every
+        most = self._bounds.most if part.low < part.high else None
         sql, values = self._statement(part)
         rows, steps = await self._searcher.read(self._owner, sql, values, every=every, most=most)
         self._left -= steps
@@ -174,7 +224,7 @@ class _Passage:
         self._take(rows)
         if steps == 0:
             self._size *= 4
-        elif steps > every * self._pace.most // 2:
+        elif steps > every * self._bounds.most // 2:
             self._size = max(1, self._size // 2)
         return True
 
