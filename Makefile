@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN    := .venv/bin
 
-.PHONY: run audit soak-chaos soak-effects soak-kills soak-migration soak-net soak-points studio test test-rest test-all test-real-llm lint style types notebook models mcp otel postgres dev lock clean bench-agent bench-agent-real bench-answers bench-answers-real bench-console bench-flight bench-house bench-keeping bench-lg bench-live bench-mcp bench-planner bench-planning bench-replay bench-runs bench-scale bench-search
+.PHONY: run audit soak-chaos soak-effects soak-kills soak-migration soak-net soak-points studio test test-all test-debian test-postgres test-rest test-slow test-real-llm lint style types notebook models mcp otel postgres dev lock clean bench-agent bench-agent-real bench-answers bench-answers-real bench-console bench-flight bench-house bench-keeping bench-lg bench-live bench-mcp bench-planner bench-planning bench-replay bench-runs bench-scale bench-search
 
 # `value`, since in JSON there may be a $.
 run: .venv/.installed $(if $(value RUNWRIGHT_MODELS),.venv/.models) $(if $(value RUNWRIGHT_MCP),.venv/.mcp) $(if $(filter otlp,$(value RUNWRIGHT_TRACES)),.venv/.otel) $(if $(filter postgres%,$(value RUNWRIGHT_DATABASE_URL)),.venv/.postgres) ## start the server on http://127.0.0.1:8000
@@ -22,20 +22,28 @@ test: lint .venv/.dev       ## lint, types, and the tests that need neither Dock
 	PYTEST_DEBUG_TEMPROOT=$${PYTEST_DEBUG_TEMPROOT:-$$($(BIN)/python -m tests.support.databases.place)} \
 	  $(PYTEST) -m "not real_llm and not slow" $(ARGS)
 
+# Properties once more, with all of their examples.
+test-slow: .venv/.dev .venv/.fuzz .venv/.client .venv/.kube ## deployment, installation, fuzzers, many kills and examples
+	TEST_EXAMPLES=all $(PYTEST) -m "not real_llm and (slow or hypothesis)" $(ARGS)
+
 # Tests whose servers keep their runs in Postgres once more. Those that open a storage by themselves do
-# so on both databases: some of them always, the others here, as slow ones.
-ON_POSTGRES := tests/api/routes tests/api/streams tests/api/lg
+# so on both databases: some of them always, the others as slow ones.
+test-postgres: .venv/.dev   ## calls and streams of servers that keep their runs in Postgres
+	TEST_BACKEND=postgres $(PYTEST) -m "not real_llm and not slow and not sqlite" \
+	  tests/api/routes tests/api/streams tests/api/lg $(ARGS)
 
 # What a server of databases has to do is tried on Debian's Postgres, too, where there is one: the other
 # is newer, and comes from a wheel.
 DEBIANS := $(lastword $(sort $(wildcard /usr/lib/postgresql/*/bin)))
-ON_DEBIANS := tests/graph/storage/postgres tests/graph/runs/killed/test_fleet.py
 
-# Properties once more, with all of their examples.
-test-rest: .venv/.dev .venv/.fuzz .venv/.client .venv/.kube ## what `make test` leaves out: deployment, installation, fuzzers, many kills and examples
-	TEST_EXAMPLES=all $(PYTEST) -m "not real_llm and (slow or hypothesis)" $(ARGS)
-	TEST_BACKEND=postgres $(PYTEST) -m "not real_llm and not slow and not sqlite" $(ON_POSTGRES) $(ARGS)
-	$(if $(DEBIANS),TEST_POSTGRES=$(DEBIANS) $(PYTEST) -m "not real_llm and not slow" $(ON_DEBIANS) $(ARGS))
+test-debian: .venv/.dev     ## the storage and a fleet on the Postgres of Debian, where it is installed
+	$(if $(DEBIANS),TEST_POSTGRES=$(DEBIANS) $(PYTEST) -m "not real_llm and not slow" \
+	  tests/graph/storage/postgres tests/graph/runs/killed/test_fleet.py $(ARGS))
+
+test-rest:                  ## what `make test` leaves out: the three of them
+	@$(MAKE) test-slow
+	@$(MAKE) test-postgres
+	@$(MAKE) test-debian
 
 # One after the other, also with --jobs.
 test-all:                   ## both
