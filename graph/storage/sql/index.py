@@ -35,6 +35,9 @@ from graph.storage.storage import Unsettled
 class SqlIndex(ABC):
     """Writes through the process's one writer, what was accepted or settled durably."""
 
+    #: What a run has for its number of starts before it has begun.
+    first_start = 1
+
     def __init__(self, reader: Reader, writer: Writer) -> None:
         self._reader = reader
         self._writer = writer
@@ -167,7 +170,8 @@ class SqlIndex(ABC):
         self, run_id: str, command: RetryCommand, *, alone: RunRow | None = None
     ) -> bool:
         generation = command["generation"]
-        retry, values = _RETRY, [generation, json.dumps(command), run_id, generation - 1]
+        retry: str = _RETRY
+        values = [self.first_start, generation, json.dumps(command), run_id, generation - 1]
         if alone:
             retry, values = retry + THREAD_HAS_ENDED, [*values, alone.thread]
         first = self._deciding(alone) if alone else ()
@@ -305,7 +309,7 @@ _EXPIRED = """
 
 _RETRY = """
     UPDATE runs SET
-        status = 'pending', started_at = NULL, completed_at = NULL, starts = 1,
+        status = 'pending', started_at = NULL, completed_at = NULL, starts = ?,
         checkpoint_id = NULL, cancel_at = NULL, cancel_by = NULL, expires_at = NULL,
         decision = NULL, question = NULL, generation = ?, retry = ?
     WHERE run_id = ? AND generation = ?
