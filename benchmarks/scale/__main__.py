@@ -2,8 +2,9 @@
 
 `costs`: CPU of a run and runs a second, with 1, 2 and 4 workers, beside the bare engine and Aegra.
 `latency`: from acceptance to start, of a run every tenth of a second. `idle`: CPU without any run.
-`watchers`: events a second to 1, 10 and 100 watchers of a run. Everything is on this machine, the
-clients too, so that runs a second are those of its cores; CPU of a run is what counts elsewhere.
+`watchers`: events a second to 1, 10 and 100 watchers of a run. `accepting`: jobs a second that
+Postgres takes. Everything is on this machine, the clients too, so that runs a second are those of
+its cores; CPU of a run is what counts elsewhere.
 """
 
 import argparse
@@ -19,6 +20,7 @@ from typing import Any
 
 from benchmarks.live.connection import ask
 from benchmarks.live.crowd import crowd
+from benchmarks.scale.accepting import accepting
 from benchmarks.scale.aegra import aegra, lacking
 from benchmarks.scale.bare import bare
 from benchmarks.scale.database import Database
@@ -35,7 +37,7 @@ WARM = 20
 #: Steps of the run that is watched.
 STEPS = 100
 
-PARTS = ("costs", "latency", "idle", "watchers")
+PARTS = ("costs", "latency", "idle", "watchers", "accepting")
 
 
 def main() -> None:
@@ -57,6 +59,7 @@ def main() -> None:
             "latency": partial(latency, database, options.runs),
             "idle": partial(idle, database),
             "watchers": partial(watchers, database),
+            "accepting": partial(accepting, database),
         }
         for part in options.parts:
             print(f"\n{part}", flush=True)
