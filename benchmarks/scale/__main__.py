@@ -31,8 +31,9 @@ from benchmarks.table import print_table
 
 Figures = dict[str, float]
 
-#: Runs before anything is measured: what is loaded at the first one is none of it.
-WARM = 20
+#: Runs of each worker before anything is measured, and seconds after them: what is loaded at the
+#: first ones, and beside them, is none of it.
+WARM, WARMING = 20, 2.0
 
 #: Steps of the run that is watched.
 STEPS = 100
@@ -81,7 +82,8 @@ def costs(database: Database, runs: int, workers: list[int]) -> Figures:
     for name, count in todo:
         kept_in, start, _ = systems[name]
         with start(count) as system:
-            load(system, WARM)
+            load(system, WARM * count)
+            time.sleep(WARMING)
             found = _of_a_run(database, kept_in, system, runs)
         print(f"  {name}, {count}: {found}", flush=True)
         figures |= {f"{name}, {count}: {figure}": value for figure, value in found.items()}
@@ -125,9 +127,10 @@ def latency(database: Database, runs: int) -> Figures:
     figures: Figures = {}
     for name, start in (("ours", ours), ("bare engine", bare)):
         with start(database, 2) as system:
-            load(system, WARM)
+            load(system, warm := 2 * WARM)
+            time.sleep(WARMING)
             load(system, runs, clients=4, every=0.1)
-            waits = system.waits()[WARM:]
+            waits = system.waits()[warm:]
         figures[f"{name}: from acceptance to start, p50 ms"] = statistics.median(waits)
         figures[f"{name}: the same, p99 ms"] = statistics.quantiles(waits, n=100)[98]
     return figures
@@ -138,8 +141,8 @@ def idle(database: Database, seconds: float = 20.0) -> Figures:
     figures: Figures = {}
     with ExitStack() as stack:
         system = stack.enter_context(ours(database, 2))
-        load(system, WARM)
-        time.sleep(2)
+        load(system, 2 * WARM)
+        time.sleep(WARMING)
         each, of_postgres = [one.cpu_ms() for one in system.processes], database.cpu_ms()
         time.sleep(seconds)
         [server, *workers] = [
