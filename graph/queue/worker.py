@@ -38,12 +38,13 @@ TAKEN_FOR_DEAD = 75
 class Carried:
     """What became of a job: done, not done, or somebody else has it; the run's thread.
 
-    One that is not done is taken up again after a `pause`, in seconds.
+    One that is not done is taken up again after a `pause`, in seconds; it may have `failed`.
     """
 
     outcome: Literal["done", "again", "lost"]
     thread_id: str = ""
     pause: float = 0.0
+    failed: bool = False
 
 
 def end_process() -> None:
@@ -196,7 +197,7 @@ class JobWorker:
                 carried = Carried("again", pause=AGAIN)
             except Exception:
                 logger.exception("job failed", extra={"run_id": taken.run_id})
-                carried = Carried("again", pause=LEASE)
+                carried = Carried("again", pause=LEASE, failed=True)
             while carried.outcome != "lost":
                 try:
                     await self._end_job(taken.lease, carried)
@@ -211,7 +212,7 @@ class JobWorker:
         if carried.outcome == "done":
             await self._jobs.finish(lease, carried.thread_id)
         else:
-            await self._jobs.give_back(lease, pause=carried.pause)
+            await self._jobs.give_back(lease, pause=carried.pause, failed=carried.failed)
 
     async def _watch(self) -> None:
         while True:

@@ -200,7 +200,7 @@ class FleetRuns:
     async def _carry(self, taken: QueuedRun) -> Carried:
         run_id, index = taken.run_id, self._storage.index
         row = await index.find(run_id)
-        if row is None or not await self._is_due(row):
+        if row is None or not await self._is_due(row, taken):
             return Carried("done", row.thread if row else "")
         if taken.lease.attempts:
             await self._storage.spending.count_left(run_id)
@@ -215,9 +215,9 @@ class FleetRuns:
         row = await index.find(run_id)
         if row is None or row.status in SETTLED or row.status == "waiting":
             return Carried("done", row.thread if row else "")
-        return await self._give_back(taken)
+        return self._give_back(taken)
 
-    async def _is_due(self, row: RunRow) -> bool:
+    async def _is_due(self, row: RunRow, taken: QueuedRun) -> bool:
         """Whether there is something to be done about a run now."""
         if row.status in SETTLED:
             return False
@@ -225,8 +225,7 @@ class FleetRuns:
             return True
         if row.status == "waiting":
             return row.approval_answer is not None
-        head = await self._storage.threads.head(row.thread)
-        return head is None or head.run_id == row.run_id
+        return await self._jobs.begin(taken.lease, row.thread)
 
     def _begin(self, live: LiveRun, row: RunRow, taken: QueuedRun) -> None:
         if row.cancel_at is not None or row.status == "waiting":
@@ -241,21 +240,12 @@ class FleetRuns:
             live.row = row if taken.new else None
             self._context.turns.enqueue_head(live, row)
 
-    async def _give_back(self, taken: QueuedRun) -> Carried:
+    def _give_back(self, taken: QueuedRun) -> Carried:
         """Let another go on with a run that was left in order, as at the end of this process."""
         live = self._runs.of(taken.run_id)
         live.unsettled = False
         self._runs.release(live)
-        if not self._stopping:
-            return Carried("again", pause=LOOK)
-        token = lease.set(taken.lease)
-        try:
-            await self._storage.index.note_start(taken.run_id, starts=0, checkpoint_id=None)
-        except LeaseLost:
-            return Carried("lost")
-        finally:
-            lease.reset(token)
-        return Carried("again")
+        return Carried("again", pause=0.0 if self._stopping else LOOK)
 
     async def _execute(self, run_id: str) -> None:
         """As `Runner.execute`, but what it writes is refused once another process has the run."""

@@ -64,17 +64,17 @@ class Resumed:
 
 
 async def resume_left(
-    graph: RunGraph, index: RunIndex, row: RunRow, config: RunnableConfig
+    graph: RunGraph, index: RunIndex, row: RunRow, config: RunnableConfig, most: int = MAX_STARTS
 ) -> Resumed:
     """Prepare a run that an earlier process left, mark it, and count how often that was.
 
-    A run that got no further in several starts is given up: it may be what ends the process.
+    A run that got no further in so many starts is given up: it may be what ends the process.
     """
     resumed = await resume(graph, row, config)
     if resumed.next != "drive" or resumed.ordered or not (resumed.snapshot or resumed.new):
         return resumed
     starts = _starts(row, resumed.snapshot)
-    if starts > MAX_STARTS:
+    if starts > most:
         reason = f"the run was started {MAX_STARTS} times in a row without getting any further"
         return Resumed("settled", await fail(graph, row, config, reason))
     if resumed.snapshot is None:
@@ -176,7 +176,7 @@ def _starts(row: RunRow, snapshot: StateSnapshot | None) -> int:
     if snapshot is None:
         return row.starts + 1
     if not _stood_still(row, snapshot):
-        return 1
+        return int(row.starts >= 0)
     waits = (_state(snapshot)["not_before"] or 0) > time.time()
     return row.starts if waits else row.starts + 1  # in a backoff there is nothing to get on with
 

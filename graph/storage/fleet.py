@@ -112,8 +112,14 @@ class RunJobs(Protocol):
     async def finish(self, lease: Lease, thread_id: str) -> None:
         """A job is done; the run of the thread that is next gets one, if it had to wait."""
 
-    async def give_back(self, lease: Lease, *, pause: float = 0.0) -> None:
-        """Let another process take the job, in so many seconds."""
+    async def begin(self, lease: Lease, thread_id: str) -> bool:
+        """Let no other run of the thread begin; False where the thread is at another one."""
+
+    async def give_back(self, lease: Lease, *, pause: float = 0.0, failed: bool = False) -> None:
+        """Let another process take the job, in so many seconds.
+
+        Unless it has `failed` here, the run is not taken for what might end processes.
+        """
 
     async def held(self, leases: Sequence[Lease]) -> Sequence[HeldRun]:
         """Those of these leases that are good."""

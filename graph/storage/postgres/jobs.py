@@ -31,6 +31,8 @@ OUTDATED = "RUNOD"
 #: The advisory lock of who looks for jobs that nobody does.
 SWEEP = 4
 
+#: Of a run that is about to begin (`begin_run`) its row does not tell yet, but its job does: a
+#: thread is at the run that has begun and not ended, else at the earliest that has not begun.
 LEASE_TABLES = f"""
     CREATE FUNCTION check_lease(mine bigint, at integer) RETURNS void LANGUAGE plpgsql AS $$ BEGIN
         PERFORM 1 FROM procrastinate_jobs
@@ -38,6 +40,20 @@ LEASE_TABLES = f"""
         IF NOT FOUND THEN
             RAISE EXCEPTION 'the run was taken over' USING ERRCODE = '{LEASE_LOST}';
         END IF;
+    END $$;
+    CREATE FUNCTION begin_run(mine bigint, at integer, thread text) RETURNS boolean
+    LANGUAGE plpgsql AS $$ BEGIN
+        PERFORM pg_advisory_xact_lock(hashtextextended(thread, 0));
+        UPDATE procrastinate_jobs SET args = args || '{{"begun": true}}'
+        WHERE id = mine AND attempts = at AND status = 'doing' AND lock = (
+            SELECT run_id FROM runs WHERE thread_id = thread AND status IN ({listed(UNSETTLED)})
+            ORDER BY status = 'pending', number LIMIT 1
+        ) AND NOT EXISTS (
+            SELECT 1 FROM runs JOIN procrastinate_jobs AS other ON other.lock = run_id
+            WHERE thread_id = thread AND other.id <> mine AND other.status = 'doing'
+            AND other.args->'begun' IS NOT NULL
+        );
+        RETURN FOUND;
     END $$;
     CREATE TABLE store_versions (prefix text COLLATE "C" PRIMARY KEY, version bigint NOT NULL);
     CREATE FUNCTION note_written(place text, seen bigint) RETURNS void LANGUAGE plpgsql AS $$ BEGIN
@@ -117,10 +133,13 @@ _FINISH = f"""
 #: Where another job of the run waits, that one goes on instead, and knows of the attempts.
 _GIVE_BACK = """
     WITH gone AS (
-        SELECT one.id, twin.id AS twin, one.attempts FROM procrastinate_jobs AS one
+        SELECT one.id, one.lock, twin.id AS twin, one.attempts FROM procrastinate_jobs AS one
         LEFT JOIN procrastinate_jobs AS twin
         ON twin.queueing_lock = one.queueing_lock AND twin.status = 'todo'
         WHERE one.status = 'doing' AND {which} FOR UPDATE OF one
+    ), noted AS (
+        UPDATE runs SET starts = {first}, checkpoint_id = NULL FROM gone
+        WHERE {in_order} AND run_id = gone.lock AND completed_at IS NULL
     ), joined AS (
         UPDATE procrastinate_jobs SET attempts = gone.attempts + 1 FROM gone
         WHERE procrastinate_jobs.id = gone.twin
@@ -134,20 +153,25 @@ _GIVE_BACK = """
     RETURNING pg_notify('{channel}', '')
 """
 
-_NOW = {"at": "NULL", "channel": CHANNELS[0]}
+#: What the run has for its starts that was given back in order: nobody has died of it.
+IN_ORDER = -1
 
-_GIVE_BACK_ONE = _GIVE_BACK.format(which="one.id = ? AND one.attempts = ?", **_NOW)
+_LEFT = {"first": IN_ORDER, "in_order": "FALSE", "at": "NULL", "channel": CHANNELS[0]}
 
-_GIVE_BACK_LATER = _GIVE_BACK.format(
+_GIVE_BACK_ONE = _GIVE_BACK.format(
     which="one.id = ? AND one.attempts = ?",
+    first=IN_ORDER,
+    in_order="?",
     at="now() + make_interval(secs => ?)",
     channel=CHANNELS[0],
 )
 
-_GIVE_BACK_GHOSTS = _GIVE_BACK.format(which="one.worker_id = ? AND one.id = ANY(?)", **_NOW)
+_GIVE_BACK_GHOSTS = _GIVE_BACK.format(which="one.worker_id = ? AND one.id = ANY(?)", **_LEFT)
 
 #: A worker that has left in order or was forgotten has no number in its jobs any more.
-_GIVE_BACK_STALLED = _GIVE_BACK.format(which="one.worker_id IS NULL", **_NOW)
+_GIVE_BACK_STALLED = _GIVE_BACK.format(which="one.worker_id IS NULL", **_LEFT)
+
+_BEGIN = "SELECT begin_run(?, ?, ?)"
 
 _FORGET = """
     DELETE FROM procrastinate_workers WHERE id <> ?
@@ -235,11 +259,12 @@ class PostgresJobs:
     async def finish(self, lease: Lease, thread_id: str) -> None:
         await self._rows(_FINISH, lease.job, lease.attempts, thread_id)
 
-    async def give_back(self, lease: Lease, *, pause: float = 0.0) -> None:
-        if pause:
-            await self._rows(_GIVE_BACK_LATER, lease.job, lease.attempts, pause)
-        else:
-            await self._rows(_GIVE_BACK_ONE, lease.job, lease.attempts)
+    async def begin(self, lease: Lease, thread_id: str) -> bool:
+        [(begins,)] = await self._rows(_BEGIN, lease.job, lease.attempts, thread_id)
+        return bool(begins)
+
+    async def give_back(self, lease: Lease, *, pause: float = 0.0, failed: bool = False) -> None:
+        await self._rows(_GIVE_BACK_ONE, lease.job, lease.attempts, not failed, pause)
 
     async def held(self, leases: Sequence[Lease]) -> Sequence[HeldRun]:
         rows = await self._rows(_HELD, [one.job for one in leases])

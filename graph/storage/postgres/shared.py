@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from contextvars import ContextVar
+from dataclasses import replace
 from typing import Any
 
 import psycopg
@@ -21,8 +22,11 @@ from tools.receipts import RECEIPTS, Outdated
 class SharedIndex(PostgresIndex):
     """The run index of many processes: what is accepted or ordered of a run brings its job along.
 
-    Whether a run was forked is asked each time, since others may have done so.
+    Whether a run was forked is asked each time, since others may have done so. The starts of a run
+    are the processes that died of it, maybe, where it is.
     """
+
+    first_start = 0
 
     async def forks(self, run_id: str) -> Sequence[str]:
         self._origins.add(run_id)
@@ -39,6 +43,7 @@ class SharedIndex(PostgresIndex):
         return await super()._order(run_id, ordering(run_id), *statements)
 
     def _inserting(self, row: RunRow, condition: str, bounds: Sequence[Any]) -> Sequence[Statement]:
+        row = replace(row, starts=self.first_start)
         return [*super()._inserting(row, condition, bounds), queueing(row)]
 
 

@@ -35,6 +35,9 @@ from graph.storage.storage import Unsettled
 class SqlIndex(ABC):
     """Writes through the process's one writer, what was accepted or settled durably."""
 
+    #: What a run has for its number of starts before it has begun.
+    first_start = 1
+
     def __init__(self, reader: Reader, writer: Writer) -> None:
         self._reader = reader
         self._writer = writer
@@ -163,7 +166,7 @@ class SqlIndex(ABC):
 
     async def request_retry(self, run_id: str, command: RetryCommand) -> bool:
         generation = command["generation"]
-        values = (generation, json.dumps(command), run_id, generation - 1)
+        values = (self.first_start, generation, json.dumps(command), run_id, generation - 1)
         return await self._order(run_id, (_RETRY, values))
 
     async def _order(self, run_id: str, *statements: Statement) -> bool:
@@ -294,7 +297,7 @@ _EXPIRED = """
 
 _RETRY = """
     UPDATE runs SET
-        status = 'pending', started_at = NULL, completed_at = NULL, starts = 1,
+        status = 'pending', started_at = NULL, completed_at = NULL, starts = ?,
         checkpoint_id = NULL, cancel_at = NULL, cancel_by = NULL, expires_at = NULL,
         decision = NULL, question = NULL, generation = ?, retry = ?
     WHERE run_id = ? AND generation = ?

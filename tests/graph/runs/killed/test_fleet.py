@@ -158,18 +158,31 @@ def test_a_worker_that_lost_one_run_ends_that_one_alone(
         assert worker.process.poll() is None
 
 
-def test_a_run_that_kills_its_workers_fails_after_three_starts_and_harms_no_other(
-    folder: Path,
-) -> None:
+def test_a_run_that_kills_three_workers_fails_and_harms_no_other(folder: Path) -> None:
     tools = f"{GATE},tests.support.own_tools.doomed:die"
-    # The first one got further, to the step that kills: its end is not counted.
-    with FleetProcesses(folder, servers=1, workers=5, tools=tools) as fleet:
-        server = fleet.servers[0]
+    with FleetProcesses(folder, servers=1, workers=4, tools=tools) as fleet:
+        server, other = fleet.servers[0], standing(fleet, "f")
         record = server.settled(server.post("die now"), seconds=120)
         assert record["status"] == "failed"
         assert "3 times in a row" in record["error"]["message"]
-        assert server.settled(server.post("what is 2 + 3"))["status"] == "completed"
         assert [worker.process.poll() for worker in fleet.workers].count(None) == 1
+        open_gate(folder, "f")
+        assert server.settled(other)["status"] == "completed"
+
+
+def test_runs_that_are_handed_over_again_and_again_are_not_given_up(folder: Path) -> None:
+    with FleetProcesses(folder, servers=1, workers=1, tools=GATE, grace="0.2") as fleet:
+        server, run_id = fleet.servers[0], standing(fleet, "g")
+        for _ in range(4):
+            following = fleet.start()
+            following.logs("working")
+            before = fleet.workers.pop()
+            before.signal(signal.SIGTERM)
+            assert before.ended() == 0
+            fleet.workers.append(following)
+            assert run_id in following.logs("run taken up")
+        open_gate(folder, "g")
+        assert server.settled(run_id)["status"] == "completed"
 
 
 def test_a_server_may_be_a_worker_too(folder: Path) -> None:

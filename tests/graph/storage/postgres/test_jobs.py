@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from graph.state import DEFAULT_LIMITS
-from graph.state.row import IdempotencyKey, RunRow
+from graph.state.row import IdempotencyKey, RetryCommand, RunRow
 from graph.storage.fleet import (
     AnswerPart,
     Fleet,
@@ -88,7 +88,7 @@ async def test_who_had_a_job_before_writes_nothing(shared: Storage, fleet: Fleet
     first = await taken(shared, worker)
     async with under(first.lease):
         await shared.index.note_start(accepted.run_id, starts=2, checkpoint_id=None)
-    await fleet.jobs.give_back(first.lease)
+    await fleet.jobs.give_back(first.lease, failed=True)
     async with under(first.lease):
         with pytest.raises(LeaseLost):
             await shared.index.note_start(accepted.run_id, starts=7, checkpoint_id=None)
@@ -123,6 +123,46 @@ async def test_who_had_a_job_before_does_not_end_it(shared: Storage, fleet: Flee
     assert [held.lease for held in await fleet.jobs.held([first.lease, second.lease])] == [
         second.lease
     ]
+
+
+async def test_a_thread_is_at_one_run_also_while_none_of_it_has_begun(
+    shared: Storage, fleet: Fleet
+) -> None:
+    one, other = await fleet.jobs.join(), await fleet.jobs.join()
+    earlier = row()
+    later = row(thread_id=earlier.run_id)
+    await shared.index.accept(earlier)
+    first = await taken(shared, one)
+    times = {"started_at": 1.0, "completed_at": 2.0}
+    assert await shared.index.project(earlier.run_id, "failed", **times)
+    await fleet.jobs.finish(first.lease, earlier.run_id)
+    await shared.index.accept(later)
+    second = await taken(shared, one)
+    assert second.run_id == later.run_id
+    assert await fleet.jobs.begin(second.lease, earlier.run_id)
+
+    # The earlier one is retried before the row of the later one says that it has begun.
+    command = RetryCommand(from_step=None, input=None, skip=[], generation=1, by="ada", at=3.0)
+    assert await shared.index.request_retry(earlier.run_id, command)
+    third = await taken(shared, other)
+    assert third.run_id == earlier.run_id
+    assert not await fleet.jobs.begin(third.lease, earlier.run_id)
+    await fleet.jobs.give_back(second.lease)
+    assert await fleet.jobs.begin(third.lease, earlier.run_id)
+
+
+async def test_who_gives_a_job_back_in_order_has_not_died_of_it(
+    shared: Storage, fleet: Fleet
+) -> None:
+    worker = await fleet.jobs.join()
+    accepted = row()
+    await shared.index.accept(accepted)
+    for failed, starts in ((True, 0), (False, -1)):
+        mine = await taken(shared, worker)
+        await fleet.jobs.give_back(mine.lease, failed=failed)
+        found = await shared.index.find(accepted.run_id)
+        assert found is not None
+        assert found.starts == starts
 
 
 async def test_an_order_about_a_run_that_is_executed_waits_until_it_is_not(
@@ -232,3 +272,24 @@ async def test_the_fence_is_known_by_its_state(shared: Storage, postgres: Postgr
     with pytest.raises(psycopg.DatabaseError) as raised:
         postgres.execute(f"{IN_SCHEMA} SELECT check_lease(0, 0)")
     assert raised.value.sqlstate == "RUNLL"
+
+
+async def test_what_is_to_be_posted_is_posted_by_one_process(
+    shared: Storage, postgres: PostgresServer
+) -> None:
+    await shared.outbox.subscribe({"https://example.com/hook": ["failed"]})
+    accepted = row()
+    await shared.index.accept(accepted)
+    times = {"started_at": 1.0, "completed_at": 2.0}
+    assert await shared.index.project(accepted.run_id, "failed", **times)
+    async with open_storage(postgres.url, shared=True) as other:
+        now = time.time() + 1
+        [one], [same] = [await each.outbox.due(now, limit=9) for each in (shared, other)]
+        assert one == same
+        assert [await each.outbox.take(one.number, now) for each in (shared, other)] == [
+            True,
+            False,
+        ]
+        assert [*await other.outbox.due(now, limit=9)] == []
+        # Whoever has taken it may have died.
+        assert [*await other.outbox.due(now + 60.0, limit=9)] == [one]
