@@ -2,8 +2,9 @@
 
 `costs`: CPU of a run and runs a second, with 1, 2 and 4 workers, beside the bare engine and Aegra.
 `latency`: from acceptance to start, of a run every tenth of a second. `idle`: CPU without any run.
-`watchers`: events a second to 1, 10 and 100 watchers of a run. Everything is on this machine, the
-clients too, so that runs a second are those of its cores; CPU of a run is what counts elsewhere.
+`watchers`: events a second to 1, 10 and 100 watchers of a run. `accepting`: jobs a second that
+Postgres takes. Everything is on this machine, the clients too, so that runs a second are those of
+its cores; CPU of a run is what counts elsewhere.
 """
 
 import argparse
@@ -19,6 +20,7 @@ from typing import Any
 
 from benchmarks.live.connection import ask
 from benchmarks.live.crowd import crowd
+from benchmarks.scale.accepting import accepting
 from benchmarks.scale.aegra import aegra, lacking
 from benchmarks.scale.bare import bare
 from benchmarks.scale.database import Database
@@ -29,13 +31,14 @@ from benchmarks.table import print_table
 
 Figures = dict[str, float]
 
-#: Runs before anything is measured: what is loaded at the first one is none of it.
-WARM = 20
+#: Runs of each worker before anything is measured, and seconds after them: what is loaded at the
+#: first ones, and beside them, is none of it.
+WARM, WARMING = 20, 2.0
 
 #: Steps of the run that is watched.
 STEPS = 100
 
-PARTS = ("costs", "latency", "idle", "watchers")
+PARTS = ("costs", "latency", "idle", "watchers", "accepting")
 
 
 def main() -> None:
@@ -57,6 +60,7 @@ def main() -> None:
             "latency": partial(latency, database, options.runs),
             "idle": partial(idle, database),
             "watchers": partial(watchers, database),
+            "accepting": partial(accepting, database),
         }
         for part in options.parts:
             print(f"\n{part}", flush=True)
@@ -78,7 +82,8 @@ def costs(database: Database, runs: int, workers: list[int]) -> Figures:
     for name, count in todo:
         kept_in, start, _ = systems[name]
         with start(count) as system:
-            load(system, WARM)
+            load(system, WARM * count)
+            time.sleep(WARMING)
             found = _of_a_run(database, kept_in, system, runs)
         print(f"  {name}, {count}: {found}", flush=True)
         figures |= {f"{name}, {count}: {figure}": value for figure, value in found.items()}
@@ -122,9 +127,10 @@ def latency(database: Database, runs: int) -> Figures:
     figures: Figures = {}
     for name, start in (("ours", ours), ("bare engine", bare)):
         with start(database, 2) as system:
-            load(system, WARM)
+            load(system, warm := 2 * WARM)
+            time.sleep(WARMING)
             load(system, runs, clients=4, every=0.1)
-            waits = system.waits()[WARM:]
+            waits = system.waits()[warm:]
         figures[f"{name}: from acceptance to start, p50 ms"] = statistics.median(waits)
         figures[f"{name}: the same, p99 ms"] = statistics.quantiles(waits, n=100)[98]
     return figures
@@ -135,8 +141,8 @@ def idle(database: Database, seconds: float = 20.0) -> Figures:
     figures: Figures = {}
     with ExitStack() as stack:
         system = stack.enter_context(ours(database, 2))
-        load(system, WARM)
-        time.sleep(2)
+        load(system, 2 * WARM)
+        time.sleep(WARMING)
         each, of_postgres = [one.cpu_ms() for one in system.processes], database.cpu_ms()
         time.sleep(seconds)
         [server, *workers] = [

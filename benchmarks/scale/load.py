@@ -25,7 +25,18 @@ class Connection:
         self._reader, self._writer = await asyncio.open_connection(self._host, int(self._port))
 
     async def post(self, request: Request, before: dict[str, object]) -> dict[str, object]:
-        """What is answered. Raises `AssertionError` where that is no success."""
+        """What is answered, on another connection where a server has closed this idle one.
+
+        Raises `AssertionError` where it is no success.
+        """
+        try:
+            return await self._post(request, before)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            self.close()
+            await self.open()
+            return await self._post(request, before)
+
+    async def _post(self, request: Request, before: dict[str, object]) -> dict[str, object]:
         content = json.dumps(request.body).encode()
         lines = [
             f"POST {request.path.format_map(before)} HTTP/1.1",
