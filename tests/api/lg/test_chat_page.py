@@ -184,7 +184,7 @@ def test_a_page_stops_an_answer_while_it_is_given(server, provider):
 
 
 def test_a_page_stops_a_run_and_goes_on_with_the_thread(server, provider):
-    provider.plan = plan_text(("gate.pass", {"name": "never"}))
+    provider.plan = plan_text(("gate", {"name": "never"}))
     with javascript(f"{server.url}/lg", package=PINNED) as js:
         thread = js.call("threads", "create", {})["thread_id"]
         asked = {"input": {"messages": [{"type": "human", "content": "what is 40 + 2"}]}}

@@ -70,13 +70,13 @@ def test_a_question_that_is_raised_while_somebody_watches_is_told_as_to_who_come
     server, lg, thread
 ):
     send = {"tool": "send", "input": {"to": "me"}}
-    plan = {"steps": [{"tool": "gate.pass", "input": {"name": "watched"}}, send]}
+    plan = {"steps": [{"tool": "gate", "input": {"name": "watched"}}, send]}
     asked(lg, thread)
     run = lg.runs.create(thread, "runwright", command={"resume": {"plan": plan}})
     stream = iter(lg.runs.join_stream(thread, run["run_id"], stream_mode="values"))
     watched = []
-    while not watched or watched[-1].event != "values" or len(watched[-1].data["log"]) < 1:
-        watched.append(next(stream))  # up to the state that it stands at
+    while not watched or watched[-1].event != "values" or not watched[-1].data["log"]:
+        watched.append(next(stream))  # up to the decision, with which it goes on
     server.open_gate("watched")
     watched += stream
 
