@@ -25,6 +25,10 @@ from graph.state import Status
 from graph.state.status import SETTLED, SETTLED_OR_WAITING
 from graph.storage.search import Search
 
+#: How long one that waits for a person is left alone before it is looked whether it is cancelled by
+#: now, in seconds.
+CANCELLING = 0.05
+
 #: What of the statuses of the protocol stands for which of ours.
 _STATUSES: dict[str, tuple[Status, ...]] = {
     theirs: tuple(ours for ours, one in RUN_STATUS.items() if one == theirs)
@@ -131,7 +135,16 @@ class RunCalls:
         # What an already settled run is told, its canceller need not know.
         if record["status"] in SETTLED and record["status"] != "cancelled":
             raise AlreadySettled(record["run_id"], record["status"])
-        await caller.runs.cancel(record["run_id"], by=caller.by, owner=caller.owner)
+        try:
+            record = await caller.runs.cancel(record["run_id"], by=caller.by, owner=caller.owner)
+        except AlreadySettled:
+            # As one does whose steps are all done and whose answer is not waited for any more:
+            # nothing of it goes on, which is what was asked for.
+            record = await _found(caller, request)
+        # It may be executed elsewhere, or the storage may not answer just now.
+        while waits and record["status"] not in SETTLED:
+            await asyncio.sleep(CANCELLING)
+            record = await caller.runs.wait(record["run_id"], caller.heartbeat, owner=caller.owner)
         return Response(status_code=204 if waits else 202)
 
     async def _begin(self, request: Request) -> tuple[Caller, RunBody, Begun]:

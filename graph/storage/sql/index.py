@@ -69,7 +69,7 @@ class SqlIndex(ABC):
             gone = row.thread_id and not [
                 *await self._reader.execute_fetchall(THREAD_OWNED, thread)
             ]
-            if gone or quota.is_reached(await self.kept(row.owner)):
+            if gone or row.alone or quota.is_reached(await self.kept(row.owner)):
                 return None
             # The run that had the key was removed just now, and has left the key free.
         return KeyedRun(run_id=row.run_id, fingerprint=key.fingerprint)

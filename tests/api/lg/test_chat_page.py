@@ -12,6 +12,8 @@ import pytest
 
 from tests.support.models.llm_runs import SUM, models, plan_text, serving_models
 from tests.support.models.stream_server import stream_server
+from tests.support.own_tools.gate_tool import GATE
+from tests.support.patience import wait_until
 from tests.support.servers.lg.javascript import JavaScriptClient, javascript
 
 #: The package under which that version is installed beside the newest one.
@@ -34,7 +36,7 @@ def provider() -> Iterator[Any]:
 def server(provider, tmp_path_factory):
     """A server that asks about plans with effects, and answers in words."""
     model = models(("openai/gpt-5-mini", provider.url))
-    settings = {"models": model, "answer": "auto", "approve": "effects"}
+    settings = {"models": model, "answer": "auto", "approve": "effects", "tools": GATE}
     with serving_models(tmp_path_factory.mktemp("chat"), **settings) as started:
         yield started
 
@@ -163,17 +165,34 @@ def test_an_answer_is_given_again_where_the_page_asks_for_that(server, provider)
         assert page.shown == first
 
 
-def test_a_page_stops_a_run_and_goes_on_with_the_thread(server, provider):
+def test_a_page_stops_an_answer_while_it_is_given(server, provider):
     provider.plan = SUM
     provider.let(1)
     with javascript(f"{server.url}/lg", package=PINNED) as js:
         thread = js.call("threads", "create", {})["thread_id"]
         asked = {"input": {"messages": [{"type": "human", "content": "what is 40 + 2"}]}}
+        streams = provider.streams
         run = js.call("runs", "create", thread, "runwright", asked)
-        server.until(run["run_id"], lambda record: record["status"] == "running")
+        wait_until(lambda: provider.streams > streams)
+        js.call("runs", "cancel", thread, run["run_id"])
+        # All of its steps are done.
+        assert server.settled(run["run_id"])["status"] == "completed"
+        provider.let(len(WORDS))
+        page = Page(js, f"{server.url}/lg", thread)
+        page.say("what is 40 + 2")
+        assert page.shown[-1] == DONE
+
+
+def test_a_page_stops_a_run_and_goes_on_with_the_thread(server, provider):
+    provider.plan = plan_text(("gate", {"name": "never"}))
+    with javascript(f"{server.url}/lg", package=PINNED) as js:
+        thread = js.call("threads", "create", {})["thread_id"]
+        asked = {"input": {"messages": [{"type": "human", "content": "what is 40 + 2"}]}}
+        run = js.call("runs", "create", thread, "runwright", asked)
+        server.until(run["run_id"], lambda record: record["plan"])
         js.call("runs", "cancel", thread, run["run_id"])
         assert server.settled(run["run_id"])["status"] == "cancelled"
-        provider.let(len(WORDS))
+        provider.plan = SUM
         page = Page(js, f"{server.url}/lg", thread)
         page.say("what is 40 + 2")
         assert page.shown[-1] == DONE

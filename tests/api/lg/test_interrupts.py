@@ -66,6 +66,28 @@ def test_whoever_joins_before_or_after_the_question_is_told_it(server, lg, threa
     assert lg.runs.join(thread, run["run_id"])["__interrupt__"]
 
 
+def test_a_question_that_is_raised_while_somebody_watches_is_told_as_to_who_comes_later(
+    server, lg, thread
+):
+    send = {"tool": "send", "input": {"to": "me"}}
+    plan = {"steps": [{"tool": "gate", "input": {"name": "watched"}}, send]}
+    asked(lg, thread)
+    run = lg.runs.create(thread, "runwright", command={"resume": {"plan": plan}})
+    stream = iter(lg.runs.join_stream(thread, run["run_id"], stream_mode="values"))
+    watched = []
+    while not watched or watched[-1].event != "values" or not watched[-1].data["log"]:
+        watched.append(next(stream))  # up to the decision, with which it goes on
+    server.open_gate("watched")
+    watched += stream
+
+    assert watched[-1].data["status"] == "interrupted"
+    [question] = watched[-2].data["__interrupt__"]
+    assert question["value"]["tool"] == "send"
+    later = [*lg.runs.join_stream(thread, run["run_id"], stream_mode="values")]
+    assert later == watched
+    assert lg.threads.get_state(thread)["interrupts"] == [question]
+
+
 @pytest.mark.parametrize(
     ("answer", "status", "output"),
     [

@@ -1,14 +1,17 @@
 """Streams: what they tell, under which ids, and that nothing of it is lost or told twice."""
 
+import json
 import random
+import socket
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
 from langgraph_sdk import get_client, get_sync_client
 from langgraph_sdk.errors import UnprocessableEntityError
 
-from tests.support.patience import patience
+from tests.support.patience import patience, wait_until
 from tests.support.servers.cutting_proxy import cutting
 
 PROMPT = {"prompt": "add a todo to buy milk, then calculate 6 * 7, then show me all my tasks"}
@@ -208,6 +211,29 @@ def test_a_quiet_stream_is_kept_alive(server, lg, thread):
     with httpx.stream("GET", path, timeout=patience()) as answer:
         assert next(line for line in answer.iter_lines() if line.startswith(":")) == ": heartbeat"
     server.open_gate("quiet")
+
+
+@pytest.mark.parametrize("leaves", ["cancel", "continue"])
+def test_who_leaves_a_wait_cancels_only_where_that_was_asked_for(server, lg, thread, leaves):
+    name = f"waited-{leaves}"
+    asked = {
+        "assistant_id": "runwright",
+        "input": {"prompt": f"pass gate {name}"},
+        "on_disconnect": leaves,
+    }
+    body = json.dumps(asked).encode()
+    place = urlsplit(server.url)
+    head = (
+        f"POST /lg/threads/{thread}/runs/wait HTTP/1.1\r\nhost: {place.netloc}\r\n"
+        f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+    )
+    with socket.create_connection((place.hostname, place.port)) as client:
+        client.sendall(head.encode() + body)
+        [run] = wait_until(lambda: lg.runs.list(thread))
+    if leaves == "continue":
+        server.open_gate(name)
+    ended = server.settled(run["run_id"])["status"]
+    assert ended == {"cancel": "cancelled", "continue": "completed"}[leaves]
 
 
 def test_who_leaves_cancels_only_where_that_was_asked_for(server, lg, thread):

@@ -175,6 +175,15 @@ def test_of_many_at_once_at_two_servers_that_are_to_be_alone_one_is_taken(fleet,
     assert lg.runs.join(thread, run["run_id"])["run"]["status"] == "completed"
 
 
+def test_a_run_that_is_executed_elsewhere_is_cancelled_and_waited_for(lg):
+    thread = lg.threads.create()["thread_id"]
+    for _ in range(2):
+        run = lg.runs.create(thread, "runwright", input={"prompt": "pass gate never"})
+        lg.runs.cancel(thread, run["run_id"], wait=True)
+        assert lg.runs.get(thread, run["run_id"])["status"] == "interrupted"
+        assert lg.threads.get(thread)["status"] == "idle"
+
+
 def test_who_leaves_one_server_cancels_what_is_executed_elsewhere_where_that_was_asked_for(lg):
     thread = lg.threads.create()["thread_id"]
     prompt = {"prompt": "pass gate never"}

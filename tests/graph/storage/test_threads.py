@@ -57,11 +57,10 @@ async def test_a_run_that_is_to_be_alone_is_stored_while_the_others_of_its_threa
 
     await storage.index.accept(row("other"))
     assert await accepted(row("a", alone=True))
-    if not keyed:  # a key is free again only where what stands in the way has gone
-        assert not await accepted(row("b", thread_id="a", alone=True))
-        assert await accepted(row("c", thread_id="a"))
-        await became(storage, "c", "running", "completed")
-        assert not await accepted(row("d", thread_id="a", alone=True))
+    assert not await accepted(row("b", thread_id="a", alone=True))
+    assert await accepted(row("c", thread_id="a"))
+    await became(storage, "c", "running", "completed")
+    assert not await accepted(row("d", thread_id="a", alone=True))
     await became(storage, "a", "running", "completed")
     assert await accepted(row("e", thread_id="a", alone=True))
 
