@@ -176,6 +176,10 @@ def test_nothing_stands_in_the_way_of_who_uses_the_page_otherwise(
             page.set_viewport_size({"width": 1240, "height": 900})
 
 
+#: The rules that look at colours.
+COLOURS = "{runOnly: ['color-contrast', 'link-in-text-block']}"
+
+
 def violations(page: Page, options: str) -> list[str]:
     """What axe finds."""
     axe = Path(os.environ.get("MCP_NODE_MODULES", ""), "axe-core/axe.min.js")
