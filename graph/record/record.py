@@ -309,7 +309,8 @@ def record_of(
 
 def _execution_log(state: RunState, made: Sequence[Attempt]) -> list[LoggedAttempt]:
     fork = state.get("forked_from")
-    copied = len(attempts({"log": state["log"][: fork["logged"]]})) if fork else 0
+    log = state.get("log", [])  # which a fork that has not begun lacks
+    copied = len(attempts({"log": log[: fork["logged"]]})) if fork else 0
     keys = [
         None if place < copied else step_key(state, attempt["step"], attempt["generation"])
         for place, attempt in enumerate(made)

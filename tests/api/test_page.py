@@ -79,8 +79,8 @@ def test_no_file_of_ours_names_another_host_or_has_inline_code():
     assert not re.search(r"<style|\bstyle=|\bon[a-z]+=|<script(?![^>]*\bsrc=)", page)
 
 
-#: Bytes of our own: of what a place of the page loads, and of all places; without the style sheet,
-#: which has as many as the third says. These follow what there is downward, never up.
+#: Bytes of our own: of what any place of the page loads, of all places, and of the style sheet that
+#: is in neither. They follow what there is downward, never up.
 PLACE, WHOLE, STYLE = 80_000, 111_000, 18_000
 
 _IMPORT = re.compile(r"""(?:from|import\() ?["']([./][^"']+)["']""")

@@ -111,7 +111,7 @@ function App() {
       } else if (key === "?") showKeys(!keys);
       else if (key === "t") turn();
       else if (key === "Escape" && keys) showKeys(false);
-      else if (["Escape", "n"].includes(key) && name !== "runs" && !document.querySelector(`main [data-key=${key}]`)) location.hash = "#/";
+      else if (["Escape", "n"].includes(key) && name !== "runs" && !document.querySelector(`main [data-key=${key}]`)) location.hash = key === "n" ? "#/?prompt=" : "#/";
       else {
         const meant = document.querySelector(`[data-key="${CSS.escape(key)}"]`);
         if (!meant) return;

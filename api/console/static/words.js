@@ -123,7 +123,11 @@ export function useOrder() {
 
 // For fields: what is typed, and the end of it by Enter.
 export const typed = write => ({ target }) => write(target.value);
-export const entered = send => event => event.key === "Enter" && !event.shiftKey && send(event);
+export const entered = send => event => {
+  if (event.key !== "Enter" || event.shiftKey) return;
+  event.preventDefault();
+  send(event);
+};
 
 // So much of a large value is shown when it is asked for, in characters.
 const MUCH = 64 * 1024;

@@ -15,7 +15,7 @@ from benchmarks.search.rows import fill, usual_row
 from graph.storage.open import open_storage
 from graph.storage.search import searchable
 from tests.support.console.browser import page_of
-from tests.support.console.large_run import ATTEMPTS, STEPS, drawn, large
+from tests.support.console.large_run import ATTEMPTS, STEPS, Drawing, large
 from tests.support.patience import wait_until
 from tests.support.servers.server_process import ServerProcess, serving
 
@@ -34,10 +34,12 @@ def test_an_event_of_a_run_of_600_attempts_changes_little_of_what_is_drawn(
     """What that takes depends on the machine: `make bench-console` measures it."""
     with page_of(browser, server.url) as page:
         page.goto("/")
-        told = drawn(page, large(ATTEMPTS - 1), large(ATTEMPTS))
+        drawing = Drawing(page)
+        drawn = drawing.draw(large(ATTEMPTS - 1))
+        changed = drawing.draw(large(ATTEMPTS))
 
-    assert told["rows"] > STEPS
-    assert 0 < told["changes"] <= MOST_CHANGES
+    assert drawn["rows"] > STEPS
+    assert 0 < changed["changes"] <= MOST_CHANGES
 
 
 def prompts(page: Page) -> list[str]:

@@ -44,9 +44,9 @@ def test_a_run_is_started_looked_into_and_mended_by_keys_alone(
         press("Enter")
         expect(page.locator(".outcome .large")).to_have_text("ordered keys")
         press("?")
-        expect(page.get_by_role("heading", name="Keys")).to_be_visible()
+        expect(page.get_by_role("heading", name="Keys", exact=True)).to_be_visible()
         press("Escape")
-        expect(page.get_by_role("heading", name="Keys")).to_have_count(0)
+        expect(page.get_by_role("heading", name="Keys", exact=True)).to_have_count(0)
         press("Escape")
         expect(page.get_by_label("What should be done?")).to_be_visible()
 
@@ -75,7 +75,7 @@ def test_the_scheme_is_the_system_s_until_one_is_chosen(
         assert background(page) == DARK
         page.emulate_media(color_scheme="light")
         assert background(page) == LIGHT
-        page.locator("h1").first.focus()
+        page.keyboard.press("Escape")  # out of the field
         page.keyboard.press("t")
         page.keyboard.press("t")
         assert background(page) == DARK

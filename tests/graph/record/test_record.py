@@ -35,3 +35,12 @@ def test_a_fork_knows_no_key_of_what_it_was_given_as_done() -> None:
     state = attempted(state, generation=0)
 
     assert keys(state) == [None, step_key(state, 2)]
+
+
+def test_a_fork_that_has_not_begun_has_no_attempts() -> None:
+    state: Any = queued()
+    fork = {"run_id": "another", "checkpoint_id": "c", "from_step": 2, "skip": [], "planned": 1}
+    state = {**state, "forked_from": {**fork, "logged": 2}}
+    del state["log"]
+
+    assert keys(state) == []

@@ -16,28 +16,29 @@ from tests.support.runs.run_states import CREATED_AT, attempted, planned, queued
 STEPS = 200
 ATTEMPTS = 3 * STEPS
 
-_DRAWN = """async ([before, after]) => {
+_DRAW = """async () => {
     const {render} = await import('/console/vendor/preact.mjs');
     const {html} = await import('/console/words.js');
     const {Waterfall} = await import('/console/run/waterfall.js');
     const place = document.createElement('div');
     document.getElementById('main').replaceChildren(place);
-    const draw = async (text) => {
-        const [record, explained] = JSON.parse(text);
+    window.read = (text) => { [window.record, window.explained] = JSON.parse(text); };
+    window.draw = async () => {
+        const {record, explained} = window;
+        let changes = 0;
+        const seen = new MutationObserver((all) => { changes += all.length; });
+        seen.observe(place,
+            {subtree: true, childList: true, attributes: true, characterData: true});
         const begun = performance.now();
         render(html`<${Waterfall} record=${record} explained=${explained} chosen="a0"
             select=${() => {}} light=${() => {}} />`, place);
         place.offsetHeight;
-        return performance.now() - begun;
+        const ms = performance.now() - begun;
+        await new Promise((done) => setTimeout(done));
+        seen.disconnect();
+        const count = (what) => place.querySelectorAll(what).length;
+        return {ms, changes, nodes: count('*'), rows: count('[role=row]')};
     };
-    const all = await draw(before);
-    const nodes = place.querySelectorAll('*').length;
-    let changes = 0;
-    new MutationObserver((seen) => { changes += seen.length; }).observe(
-        place, {subtree: true, childList: true, attributes: true, characterData: true});
-    const one = await draw(after);
-    await new Promise((done) => setTimeout(done));
-    return {all, one, changes, nodes, rows: place.querySelectorAll('[role=row]').length};
 }"""
 
 
@@ -56,11 +57,26 @@ def large(attempts: int) -> str:
     return json.dumps([json.loads(answer) for answer in answers])
 
 
-def drawn(page: Page, before: object, after: object) -> dict[str, float]:
-    """Draw one record in a page of the server and then the other, in its place.
+class Drawing:
+    """Draws records in a page of the server, one in the place of the other."""
 
-    Milliseconds for `all` of the first and for the `one` event that makes the second of it; the
-    `nodes` of the first, the `changes` that the second made to them, and its `rows`.
-    """
-    told: dict[str, float] = page.evaluate(_DRAWN, [before, after])
-    return told
+    def __init__(self, page: Page) -> None:
+        self._page = page
+        page.evaluate(_DRAW)
+        self._browser = page.context.new_cdp_session(page)
+        self._browser.send("Performance.enable", {"timeDomain": "threadTicks"})
+
+    def draw(self, text: str) -> dict[str, float]:
+        """Milliseconds until it is drawn, in `ms`, and of the CPU, in `cpu_ms`.
+
+        Besides the `nodes` and `rows` that there are then, and how many `changes` that took.
+        """
+        self._page.evaluate("(text) => window.read(text)", text)
+        before = self._cpu_ms()
+        told: dict[str, float] = self._page.evaluate("window.draw()")
+        return told | {"cpu_ms": self._cpu_ms() - before}
+
+    def _cpu_ms(self) -> float:
+        metrics = self._browser.send("Performance.getMetrics")["metrics"]
+        [seconds] = [one["value"] for one in metrics if one["name"] == "TaskDuration"]
+        return float(seconds) * 1000

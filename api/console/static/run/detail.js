@@ -6,7 +6,7 @@ const Panel = ({ title, small, status, time, error, fields }) => html`<section c
   <h2 id=d-title>${title} <small>${small}</small></h2>
   <p class=fate><${Status} status=${status} /> <span class="quiet number">${time}</span></p>
   ${error && html`<div class=error>${error}</div>`}
-  <dl>${fields.map(([name, said]) => said && html`<div class=field><dt>${name}</dt><dd>${said}</dd></div>`)}</dl></section>`;
+  <dl>${fields.filter(([, said]) => said).map(([name, said]) => html`<div class=field><dt>${name}</dt><dd>${said}</dd></div>`)}</dl></section>`;
 
 const value = (of, href) => html`<${Value} value=${of} href=${href} />`;
 
@@ -18,7 +18,7 @@ function Attempt({ record, index }) {
   const { status, error, started_at, duration_ms } = entry;
   const planned = record.plan.steps[entry.step - 1]?.input;
   return html`<${Panel} ...${titled(entry, record)} status=${status}
-    time="${duration(duration_ms)} ${clockTime(started_at, true)} → ${clockTime(Date.parse(started_at) + duration_ms, true)}"
+    time="${duration(duration_ms)} · ${clockTime(started_at, true)} → ${clockTime(Date.parse(started_at) + duration_ms, true)}"
     error=${error && html`<b>${error.type}</b> ${error.message}
       <p class=quiet>${status === "in_doubt" ? "So it is not called again by itself." : error.retryable ? "Another attempt may succeed." : "Another would fail alike."}
         ${entry.retry_at && html` The next one is due at <${Time} time=${entry.retry_at} exact />.`}</p>`}
@@ -60,7 +60,7 @@ function Current({ record, explained, progress }) {
 }
 
 export const Progress = ({ progress: { done, total, message } }) => html`<progress max=${total} value=${total && done} aria-label="Progress of the attempt"></progress>
-  <span class=number> ${done}${total && ` of ${total}`}</span> ${message}`;
+  <span class=number> ${done}${total > 0 && ` of ${total}`}</span> ${message}`;
 
 // `at` is "c", or "a" or "p" with the place in the log of attempts or of planning.
 export const Detail = ({ at, ...given }) => html`<${{ a: Attempt, p: PlanningCall, c: Current }[at[0]]} index=${Number(at.slice(1))} ...${given} />`;

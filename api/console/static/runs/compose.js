@@ -1,6 +1,6 @@
 // A new run: the plan appears while one types, and what no planner can place is underlined.
 import { post, useRested } from "../api.js";
-import { brief, entered, html, listed, pieces, Step, typed, useOrder, useState } from "../words.js";
+import { brief, entered, html, listed, pieces, Step, typed, useEffect, useOrder, useState } from "../words.js";
 
 const SENTENCES = [
   "Add a todo to buy milk, then show me all my tasks",
@@ -20,6 +20,9 @@ export function Compose({ first, given }) {
   const [approve, ask] = useState(false);
   const [order, wrong, busy] = useOrder();
   const plan = useRested(prompt.trim() && prompt, REST, signal => post("plan", { prompt, budget: FREE }, { signal }));
+
+  // Where the address asks for one, it is to be written now.
+  useEffect(() => { if (given !== null) document.getElementById("prompt").focus(); }, []);
 
   const start = (event, text = prompt) => text.trim() && !busy && order(async () => {
     const run = await post("runs", { prompt: text, mode: approve ? "plan" : "execute" });
