@@ -18,7 +18,8 @@ studio: .venv/.dev          ## the graph in LangGraph Studio, from http://127.0.
 # The tests start hundreds of processes, each of which would compile the project if it had to.
 PYTEST := env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
-test: lint .venv/.dev       ## lint, types, and the tests that need neither Docker nor long; ARGS="-k name" picks some
+# Types are one of the tests, since they take one core for a minute.
+test: style .venv/.dev      ## lint, types, and the tests that need neither Docker nor long; ARGS="-k name" picks some
 	PYTEST_DEBUG_TEMPROOT=$${PYTEST_DEBUG_TEMPROOT:-$$($(BIN)/python -m tests.support.databases.place)} \
 	  $(PYTEST) -m "not real_llm and not slow" $(ARGS)
 

@@ -74,7 +74,8 @@ ON_BOTH = (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that need no second backend each time are slow on it."""
+    """Tests that need no second backend each time are slow on it. The longest comes first."""
+    items.sort(key=lambda item: not item.nodeid.startswith("tests/types/"))
     for item in items:
         parameters = getattr(getattr(item, "callspec", None), "params", {})
         on = parameters.get("database_url") or parameters.get("kept_on")

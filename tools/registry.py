@@ -28,7 +28,7 @@ from tools.outputs import UnfitOutput, check_type
 #: The longest time of an attempt, in seconds, and the most attempts that a tool may ask for.
 MAX_TIMEOUT, MAX_ATTEMPTS = 86_400.0, 100
 
-#: So many tools' schemas are kept: making one takes milliseconds.
+#: So many tools' schemas are kept: making one takes milliseconds, and every opening asks for all.
 MOST_SCHEMAS = 2_000
 
 _SHOWN = 5  # names of a set
@@ -264,10 +264,7 @@ def make_tool(function: Callable[..., Any]) -> Tool:
         raise InvalidTool(f"tool {name!r} has no docstring; it is what planners read")
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         raise InvalidTool(f"tool {name!r} yields; a tool returns its whole output")
-    hints = _hints(name, function)
-    fields, call_parameter = _parameters(name, function, hints)
-    _check_output(name, function, hints)
-    schema = _schema(name, fields)
+    schema, call_parameter = _signature_of(function, name)
     is_async = inspect.iscoroutinefunction(function)
     try:
         return Tool(
@@ -323,11 +320,20 @@ def make_tools(functions: Iterable[Callable[..., Any]]) -> Mapping[str, Tool]:
     return tools
 
 
+@lru_cache(MOST_SCHEMAS)
+def _signature_of(function: Callable[..., Any], name: str) -> tuple[type[BaseModel], str | None]:
+    """The model of its input, and the parameter that is the call; made once, as its schema is."""
+    hints = _hints(name, function)
+    fields, call_parameter = _parameters(name, function, hints)
+    _check_output(name, function, hints)
+    return _schema(name, fields), call_parameter
+
+
 def _schema(name: str, fields: dict[str, Any]) -> type[BaseModel]:
     config = ConfigDict(extra="forbid", coerce_numbers_to_str=True)
     try:
         schema: type[BaseModel] = create_model(name, __config__=config, **fields)
-        schema.model_json_schema()  # what planners and people are shown; some types have none
+        _schema_of(schema)  # what planners and people are shown; some types have none
     except (PydanticUserError, SchemaError, TypeError, ValueError) as error:
         lines = str(error).splitlines()
         reason = lines[-1 if isinstance(error, SchemaError) else 0].strip()  # where it is told

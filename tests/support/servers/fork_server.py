@@ -16,17 +16,19 @@ import tempfile
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import httpx
 import uvicorn
 
-import api.cli.command  # all that the command takes
 import api.mcp.relay
 import api.mcp.stdio  # noqa: F401
 from api.__main__ import main as runwright
 from api.app import HttpLimits, create_app
+from api.cli import command  # all that the command takes
+from api.cli.serve import loop_factory
 from graph.compose import open_runs
 from graph.models.client import close_clients
 from graph.settings.settings import Settings
@@ -178,6 +180,9 @@ def _end(code: int) -> None:
 def main() -> int:
     """Load the program, then be a server and, in its forks, the program."""
     stretch_waits()
+    loop_factory()  # which loads its library
+    command._parser = cache(command._parser)  # type: ignore[assignment]  # always the same
+    command._parser()
     asyncio.run(_used_once())
     if Path(sys.argv[1]).name == "models":
         asyncio.run(_asked_once())
