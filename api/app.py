@@ -18,8 +18,7 @@ from api.errors.answers import HANDLERS
 from api.lg.routes import lg_routes
 from api.mcp.door import PATH, Door
 from api.middleware.access import Authentication, Loopback
-from api.middleware.headers import AnswerHeaders, CallerTrace, HeadAsGet
-from api.middleware.limits import BodyLimit, StreamLimit
+from api.middleware.guards import AnswerHeaders, BodyLimit, CallerTrace, HeadAsGet, StreamLimit
 from api.middleware.metrics import PATH as METRICS
 from api.middleware.metrics import CountedRequests, MetricsPage
 from api.middleware.sessions import Sessions

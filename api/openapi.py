@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 from api.errors.kinds import MEDIA_TYPE, Cause, Kind
 from api.errors.problems import PROBLEMS
 from api.middleware.access import HostRefused, KeyRefused, NotJson, OriginRefused, is_open
-from api.middleware.limits import BodyCutOff, BodyTooLarge
+from api.middleware.guards import BodyCutOff, BodyTooLarge
 from api.schemas import Problem
 from api.views.answers import Heartbeat, RunEvent
 from graph.queue.executor import QueueFull

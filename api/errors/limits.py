@@ -12,7 +12,7 @@ from api.middleware.connections import (
     TooManyConnections,
     TooSlow,
 )
-from api.middleware.limits import BodyTooLarge, TooManyStreams
+from api.middleware.guards import BodyTooLarge, TooManyStreams
 from graph.queue.executor import QueueFull
 from graph.queue.quotas import NoRoom, RunUsedUp, TooManyPosts
 

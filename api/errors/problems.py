@@ -11,7 +11,7 @@ from api.errors.access import ACCESS
 from api.errors.kinds import RETRY_AFTER, Cause, FieldError, Kind, field_errors, retry_after
 from api.errors.limits import LIMITS
 from api.errors.protocol import PROTOCOL
-from api.middleware.limits import BodyCutOff
+from api.middleware.guards import BodyCutOff
 from api.streams.streams import EventNotFound
 from graph.commands.approval import NotWaiting
 from graph.commands.call import ToolNotFound

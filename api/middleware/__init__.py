@@ -1,4 +1,4 @@
 """What every request passes: headers, limits, keys, and who may talk to a server on loopback.
 
-Others use `access`, `connections`, `headers`, `limits`, `metrics`, `places` and `sessions`.
+Others use `access`, `connections`, `guards`, `metrics`, `places` and `sessions`.
 """

@@ -14,7 +14,7 @@ from typing import Any, cast
 from httptools import HttpParserError, HttpParserUpgrade
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from api.middleware.limits import BodyTooLarge
+from api.middleware.guards import BodyTooLarge
 from api.middleware.places import ConnectionLimits, Connections, network
 
 #: What a connection beyond the limits may take to ask for `ALIVE`, in seconds.

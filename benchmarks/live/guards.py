@@ -11,7 +11,7 @@ from starlette.applications import Starlette
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.middleware.access import Authentication, Loopback
-from api.middleware.limits import BodyLimit, StreamLimit
+from api.middleware.guards import BodyLimit, StreamLimit
 from api.middleware.metrics import CountedRequests
 from graph.runs.live import Observe
 from graph.settings.keys import KeyRing, new_key

@@ -17,15 +17,6 @@ from graph.state.conversation import (
     referent_of,
     turn_of,
 )
-from graph.state.doubts import (
-    Question,
-    in_doubt,
-    is_said_done,
-    last_done,
-    learned_of,
-    outputs,
-    question_of,
-)
 from graph.state.log import (
     Attempt,
     AttemptError,
@@ -36,12 +27,19 @@ from graph.state.log import (
     Marked,
     Outcome,
     PlanningCall,
+    Question,
     ResolvedAs,
     Retry,
     attempts,
     ended_at,
     extend,
+    in_doubt,
+    is_said_done,
+    last_done,
+    learned_of,
     marks,
+    outputs,
+    question_of,
 )
 from graph.state.plan import (
     Approval,

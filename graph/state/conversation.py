@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, cast
 
 from typing_extensions import TypedDict
 
-from graph.state.doubts import is_said_done, outputs
+from graph.state.log import is_said_done, outputs
 from graph.state.status import SETTLED, Status
 from graph.state.wording import doc
 

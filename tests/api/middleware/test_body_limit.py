@@ -11,7 +11,7 @@ import pytest
 from starlette.types import Message, Receive, Scope, Send
 
 from api.app import HttpLimits
-from api.middleware.limits import BodyCutOff, BodyLimit
+from api.middleware.guards import BodyCutOff, BodyLimit
 from tests.support.patience import patience
 from tests.support.runs.fake_runs import FakeRuns, serving
 from tests.support.servers.server_process import serving as served

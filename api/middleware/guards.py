@@ -1,6 +1,8 @@
-"""How much may be asked for: how large a request may be, and how many streams one owner may have.
+"""What guards the server and browsers: how much may be asked for, and what every answer says.
 
-Those that come by the hundred are let in one by one, so that no run waits for them.
+A request may be so large, and an owner may have so many streams; those that come by the hundred are
+let in one by one, so that no run waits for them. Browsers are to guess nothing, to keep nothing,
+and to embed it nowhere.
 """
 
 import asyncio
@@ -12,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.middleware.access import OWNER
 from api.streams.sse import unless_gone
+from graph.runs.accept import CALLER_TRACE
 
 
 class BodyTooLarge(HTTPException):
@@ -166,3 +169,81 @@ class StreamLimit:
                 if self._waiting:
                     self._timer = loop.call_at(self._next, self._let_in)
                 return
+
+
+#: Unless an answer has its own; the pages for people have a policy that lets them work.
+DEFAULTS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-frame-options", b"DENY"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+)
+
+
+class AnswerHeaders:
+    """Adds the headers above, and `Cache-Control`, to every answer that has none of its own.
+
+    What has an ETag may be kept and has to be asked about again; the rest is told once.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = [*message.get("headers", ())]
+                named = {name.lower() for name, _ in headers}
+                headers += [default for default in DEFAULTS if default[0] not in named]
+                if b"cache-control" not in named:
+                    kept = b"no-cache" if b"etag" in named else b"no-store"
+                    headers.append((b"cache-control", kept))
+                message = {**message, "headers": headers}
+            await send(message)
+
+        await self.app(scope, receive, send_with_headers if scope["type"] == "http" else send)
+
+
+# In which trace the caller is.
+
+
+class CallerTrace:
+    """Keeps what a request says of its trace (`traceparent`) for the runs that it calls for."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        said = [value for name, value in scope.get("headers", ()) if name == b"traceparent"]
+        # Each request is served in a context of its own.
+        CALLER_TRACE.set(said[0].decode("latin-1") if len(said) == 1 else None)
+        await self.app(scope, receive, send)
+
+
+# HEAD on every path that answers GET.
+
+
+class HeadAsGet:
+    """Answers HEAD with the status and headers of GET, and no body, also where that never ends."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await self.app(scope, receive, send)
+            return
+
+        ended = False
+
+        async def send_without_body(message: Message) -> None:
+            nonlocal ended
+            if ended:
+                return
+            if message["type"] == "http.response.body":
+                message = {**message, "body": b"", "more_body": False}
+                ended = True
+            await send(message)
+
+        await self.app({**scope, "method": "GET"}, receive, send_without_body)
