@@ -242,3 +242,13 @@ def test_a_tool_that_says_nothing_of_its_effects_is_named() -> None:
 def test_what_becomes_of_a_step_in_doubt_is_one_of_three_words() -> None:
     with pytest.raises(InvalidTool):
         tool("odd", in_doubt="guess")  # type: ignore[arg-type]
+
+
+def test_what_a_function_takes_is_read_once_however_often_it_is_made_a_tool() -> None:
+    def add(first: int, second: int = 0) -> int:
+        """Add two numbers."""
+        return first + second
+
+    one, other = make_tool(add), make_tool(add)
+    assert one is not other
+    assert one.schema_model is other.schema_model
