@@ -90,7 +90,7 @@ class Executor:
         self._max_in_flight = in_flight
         self._max_queued = max_queued
         self._queue: FairQueue[Job | _Returning] = FairQueue()
-        self._throughput = Throughput()
+        self.throughput = Throughput()
         self._accepting = 0
         self.elsewhere = 0  # runs that wait, and are taken by whichever process has room
         self._in_flight = 0
@@ -123,7 +123,7 @@ class Executor:
             backoff=len(jobs) - in_flight,
             max_in_flight=self._max_in_flight,
             max_executing=self._slots,
-            ends_per_s=self._throughput.rate(),
+            ends_per_s=self.throughput.rate(),
         )
 
     @contextmanager
@@ -136,7 +136,7 @@ class Executor:
         waiting = self._queue.new + len(self.parked) + backoff + self._accepting + self.elsewhere
         if waiting >= self._max_queued + self._room:
             # When a tenth of them has ended, there is room for more than the first who asks.
-            raise QueueFull(waiting, retry_after=self._throughput.time_for(waiting / 10))
+            raise QueueFull(waiting, retry_after=self.throughput.time_for(waiting / 10))
         self._accepting += 1
         try:
             yield
@@ -330,7 +330,7 @@ class Executor:
         finally:
             self._executing.discard(job)
             job.task = None
-            self._throughput.note_end()
+            self.throughput.note_end()
             self._land(job)
             self._give_back(job)
             self._release(job)
