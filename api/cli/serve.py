@@ -81,7 +81,7 @@ async def _serve_on(listener: socket.socket, settings: Settings) -> None:
                 create_app(
                     lambda: nullcontext(runs),
                     HttpLimits(
-                        _host_names(settings),
+                        host_names(settings),
                         settings.max_body,
                         KeyRing(settings.api_keys),
                         settings.cors_origins,
@@ -177,7 +177,7 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _host_names(settings: Settings) -> tuple[str, ...]:
+def host_names(settings: Settings) -> tuple[str, ...]:
     """The names it answers to: the configured ones, and the one that it was told to listen on."""
     own = f"[{settings.host}]" if ":" in settings.host else settings.host
     return (*settings.allowed_hosts, own)

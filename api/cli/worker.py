@@ -1,15 +1,31 @@
-"""`runwright worker`: executes runs that servers accept, and is reached by nobody."""
+"""`runwright worker`: executes runs that servers accept, and tells how it does."""
 
 import argparse
 import asyncio
 import logging
 import signal
-from collections.abc import Sequence
+import socket
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
-from api.cli.serve import serve
+import uvicorn
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.exceptions import ExceptionMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from api.cli.serve import REQUEST_GRACE, check_exposure, host_names, listen, serve, url_of
+from api.errors.answers import HANDLERS
+from api.middleware.access import Authentication, Loopback
+from api.middleware.metrics import PATH, MetricsPage
 from graph.compose import open_runs
-from graph.settings import Settings
+from graph.service import Runs
+from graph.settings import InvalidSettings, Settings
+from graph.settings.keys import KeyRing
+from graph.storage.open import is_postgres
 from graph.telemetry.logs import configure_logging
 
 logger = logging.getLogger("runwright.worker")
@@ -19,7 +35,7 @@ GRACE = 60.0
 
 
 #: What a command line may say of the settings of a process.
-_SETTINGS = ("host", "port", "workers", "in_flight", "max_executing")
+_SETTINGS = ("host", "port", "workers", "in_flight", "max_executing", "metrics_port")
 
 
 def add_processes(commands: Any) -> Sequence[argparse.ArgumentParser]:
@@ -43,6 +59,10 @@ def add_processes(commands: Any) -> Sequence[argparse.ArgumentParser]:
         metavar="SLOTS",
         help="of them computing at once (RUNWRIGHT_MAX_EXECUTING)",
     )
+    worker.add_argument("--host", help="address to answer /metrics on (RUNWRIGHT_HOST)")
+    worker.add_argument(
+        "--metrics-port", help="port to answer /metrics on, else none (RUNWRIGHT_METRICS_PORT)"
+    )
     worker.set_defaults(process=work, workers=1)
     return server, worker
 
@@ -55,17 +75,93 @@ def process_settings(options: argparse.Namespace) -> dict[str, Any]:
 async def work(settings: Settings) -> None:
     """Execute runs until SIGTERM or SIGINT, then give back what does not end within the grace.
 
-    Raises what `open_runs` raises.
+    Raises `InvalidSettings` and `PortTaken` for what its metrics are to listen on, and what
+    `open_runs` raises.
     """
     configure_logging(settings.log, settings.log_level)
+    if not is_postgres(settings.database_url):
+        raise InvalidSettings(
+            "a worker executes runs of a Postgres database that servers share; set"
+            " RUNWRIGHT_DATABASE_URL to postgresql://…, or run `runwright serve` alone"
+        )
     grace = settings.grace if "grace" in settings.model_fields_set else GRACE
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
     for one in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(one, stop.set)
-    async with open_runs(settings, answering=(working := asyncio.Event())) as runs:
-        working.set()
-        logger.info("working", extra={"slots": settings.max_executing})
-        await stop.wait()
-        logger.info("stopping")
-        await runs.close(grace)
+    with _listening(settings) as listener:
+        async with (
+            open_runs(settings, answering=(working := asyncio.Event())) as runs,
+            _scraped(runs, settings, listener),
+        ):
+            working.set()
+            about = {"metrics": listener and f"{_url(settings, listener)}{PATH}"}
+            logger.info("working", extra={"slots": settings.max_executing, **about})
+            await stop.wait()
+            logger.info("stopping")
+            await runs.close(grace)
     logger.info("stopped")
+
+
+# What Prometheus and probes ask a worker.
+
+
+@contextmanager
+def _listening(settings: Settings) -> Iterator[socket.socket | None]:
+    """A socket for who asks how the worker does, if there is to be one."""
+    if settings.metrics_port is None:
+        yield None
+        return
+    check_exposure(settings)
+    with listen(settings.host, settings.metrics_port) as listener:
+        yield listener
+
+
+def _url(settings: Settings, listener: socket.socket) -> str:
+    return url_of(settings.host, listener.getsockname()[1])
+
+
+@asynccontextmanager
+async def _scraped(
+    runs: Runs, settings: Settings, listener: socket.socket | None
+) -> AsyncIterator[None]:
+    """Answer at the socket for as long as the context lasts."""
+    if listener is None:
+        yield
+        return
+    server = _Server(uvicorn.Config(_app(runs, settings), log_config=None, access_log=False))
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        await asyncio.wait([serving], timeout=REQUEST_GRACE)
+
+
+def _app(runs: Runs, settings: Settings) -> Starlette:
+    """`/metrics`, for whom a server has them too, and `/health/live`."""
+    keys = KeyRing(settings.api_keys)
+    page = MetricsPage(settings.metrics, keys=bool(keys))
+    app = Starlette(
+        routes=[Route(PATH, page.answer), Route("/health/live", _live)],
+        middleware=[
+            Middleware(ExceptionMiddleware, handlers=HANDLERS),
+            Middleware(Loopback, allowed_hosts=host_names(settings)),
+            Middleware(Authentication, keys=keys),
+        ],
+        exception_handlers=HANDLERS,
+    )
+    app.state.runs = runs
+    return app
+
+
+async def _live(_: Request) -> Response:
+    return Response(status_code=204)
+
+
+class _Server(uvicorn.Server):
+    """One that leaves signals to the worker."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Called by uvicorn around all that it does."""
+        yield

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TypedDict
 
 from graph.queue.fair import Entry, FairQueue
+from graph.queue.quotas import Throughput
 from nodes.contract.steps import sleep_until
 
 
@@ -43,38 +44,6 @@ class _Returning(Entry):
 
     job: Job
     slot: asyncio.Future[None]
-
-
-#: How far back is looked, in seconds, and over how many ends at most.
-WINDOW, ENDS = 60.0, 1000
-
-#: The shortest and longest time that a client is asked to wait, in seconds.
-SHORTEST, LONGEST = 1.0, 60.0
-
-
-class Throughput:
-    """The measured rate of ends, so that a refused client can be told when to come again.
-
-    `clock` in seconds.
-    """
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._ends: deque[float] = deque(maxlen=ENDS)
-
-    def note_end(self) -> None:
-        """A run has ended just now."""
-        self._ends.append(self._clock())
-
-    def time_for(self, runs: float) -> float:
-        """How long that many ends take, in seconds; the longest while none is known."""
-        now = self._clock()
-        while self._ends and self._ends[0] < now - WINDOW:
-            self._ends.popleft()
-        if not self._ends:
-            return LONGEST
-        rate = len(self._ends) / max(now - self._ends[0], SHORTEST)  # one end is no rate as yet
-        return min(max(runs / rate, SHORTEST), LONGEST)
 
 
 logger = logging.getLogger("runwright.executor")
@@ -133,7 +102,7 @@ class Executor:
         self._max_in_flight = in_flight
         self._max_queued = max_queued
         self._queue: FairQueue[Job | _Returning] = FairQueue()
-        self._throughput = Throughput()
+        self.throughput = Throughput()
         self._accepting = 0
         self.elsewhere = 0  # runs that wait, and are taken by whichever process has room
         self._in_flight = 0
@@ -178,7 +147,7 @@ class Executor:
         waiting = self._queue.new + len(self.parked) + backoff + self._accepting + self.elsewhere
         if waiting >= self._max_queued + self._room:
             # When a tenth of them has ended, there is room for more than the first who asks.
-            raise QueueFull(waiting, retry_after=self._throughput.time_for(waiting / 10))
+            raise QueueFull(waiting, retry_after=self.throughput.time_for(waiting / 10))
         self._accepting += 1
         try:
             yield
@@ -372,7 +341,7 @@ class Executor:
         finally:
             self._executing.discard(job)
             job.task = None
-            self._throughput.note_end()
+            self.throughput.note_end()
             self._land(job)
             self._give_back(job)
             self._release(job)

@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -103,3 +104,41 @@ def refusal(row: RunRow, kept: Kept, quota: Quota) -> Exception:
     if 0 < quota.bytes <= kept.bytes:
         return NoRoom("bytes", kept.bytes, quota.bytes)
     return RunUsedUp(row.forked_from or row.run_id, "forks", quota.forks)
+
+
+# When whoever is refused may come again.
+
+
+#: How far back is looked, in seconds, and over how many ends at most.
+WINDOW, ENDS = 60.0, 1000
+
+#: The shortest and longest time that a client is asked to wait, in seconds.
+SHORTEST, LONGEST = 1.0, 60.0
+
+
+class Throughput:
+    """The measured rate of ends, so that a refused client can be told when to come again.
+
+    `clock` in seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._ends: deque[float] = deque(maxlen=ENDS)
+        self.told: float | None = None  # ends a second, of other processes too, where it is known
+
+    def note_end(self) -> None:
+        """A run has ended just now."""
+        self._ends.append(self._clock())
+
+    def time_for(self, runs: float) -> float:
+        """How long that many ends take, in seconds; the longest while none is known."""
+        rate = self._rate() if self.told is None else self.told
+        return min(max(runs / rate, SHORTEST), LONGEST) if rate else LONGEST
+
+    def _rate(self) -> float:
+        now = self._clock()
+        while self._ends and self._ends[0] < now - WINDOW:
+            self._ends.popleft()
+        # One end is no rate as yet.
+        return len(self._ends) / max(now - self._ends[0], SHORTEST) if self._ends else 0.0

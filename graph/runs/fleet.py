@@ -7,6 +7,7 @@ looks each second for what it did not hear.
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Container, Coroutine
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
@@ -34,6 +35,12 @@ from graph.storage.fleet import (
 from graph.storage.storage import Storage
 
 logger = logging.getLogger("runwright.runs")
+
+#: Over how many seconds it is counted how many runs end.
+RATE = 10.0
+
+#: How long it may take that news are missed, beyond the time in which none came, in seconds.
+LATEST = 10.0
 
 
 class Orders(Protocol):
@@ -167,7 +174,7 @@ class FleetRuns:
             (self._worker.look if news == "ordered" else self._worker.ring)()
         if news == "missed":
             self._watching.look.set()
-        elif news == "changed" and run_id not in self._executions:
+        elif news == "changed" and run_id and run_id not in self._executions:
             self._watching.heard(run_id)
 
     async def _look(self) -> None:
@@ -175,6 +182,7 @@ class FleetRuns:
         while True:
             with suppress(*self._storage.errors):
                 self._executor.elsewhere = await self._jobs.waiting()
+                self._executor.throughput.told = await self._jobs.ended(RATE) / RATE
                 await self._watching.catch_up(self._executions)
             self._watching.look.clear()
             with suppress(TimeoutError):
@@ -307,6 +315,10 @@ class _Watching:
         self._wake = asyncio.Event()
         self._seen: dict[str, StoredRun] = {}
         self._spoken: dict[str, int] = {}
+        self._notices = fleet.notices
+        self._all_seen: dict[str, StoredRun] = {}
+        self._heard_at: float | None = None
+        self._missing = False
         self.look = asyncio.Event()
 
     def heard(self, run_id: str) -> None:
@@ -321,12 +333,29 @@ class _Watching:
         watched = [one.run_id for one in runs if one.subscription and one.run_id not in here]
         self._seen = {run_id: seen for run_id, seen in self._seen.items() if run_id in watched}
         self._spoken = {run_id: last for run_id, last in self._spoken.items() if run_id in watched}
+        if self._context.broadcaster.followed:
+            await self._catch_up_with_all(here)
         if not watched:
             return
         for run_id, stored in (await self._jobs.stored(watched)).items():
             if self._seen.get(run_id) != stored:
                 self._seen[run_id] = stored
                 self.heard(run_id)
+
+    async def _catch_up_with_all(self, here: Container[str]) -> None:
+        """Look what has changed of all runs, for as long as no news of them arrive."""
+        self._notices.tell("")  # only what was told can be missed
+        now = time.monotonic()
+        missing, self._missing = self._notices.deaf or self._missing, self._notices.deaf
+        if not missing:
+            self._heard_at, self._all_seen = now, {}
+            return
+        since = now - (self._heard_at or now) + LATEST
+        stored = await self._jobs.changed(since)
+        for run_id, seen in stored.items():
+            if run_id not in here and self._all_seen.get(run_id) != seen:
+                self.heard(run_id)
+        self._all_seen = dict(stored)
 
     async def read(self) -> None:
         """Read what is due, until cancelled."""

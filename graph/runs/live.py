@@ -180,6 +180,11 @@ class Broadcaster:
             self._observe(state)
         self.show(state)
 
+    @property
+    def followed(self) -> bool:
+        """Whether anybody watches all runs."""
+        return bool(self._changes)
+
     def follows(self, run_id: str) -> bool:
         """Whether anybody watches the run, or all."""
         live = self._runs.get(run_id)

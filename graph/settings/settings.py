@@ -83,6 +83,9 @@ class Settings(BaseSettings):
         pattern=r"^(local|open|off|key:[^\s:,]+)$",
         description="with keys, who reads /metrics: local (on this machine), open, off, key:name",
     )
+    metrics_port: int | None = Field(
+        None, ge=0, le=65_535, description="where a worker answers /metrics, at host; else nowhere"
+    )
 
     # Whose the runs are
     api_keys: Annotated[tuple[Key, ...], NoDecode] = Field(

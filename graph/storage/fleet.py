@@ -146,6 +146,12 @@ class RunJobs(Protocol):
     async def waiting(self) -> int:
         """How many jobs wait."""
 
+    async def ended(self, seconds: float) -> int:
+        """How many runs have come to their end in the last so many seconds."""
+
+    async def changed(self, seconds: float) -> Mapping[str, StoredRun]:
+        """How far all runs are that have not ended, or have in the last so many seconds."""
+
     async def stored(self, run_ids: Sequence[str]) -> Mapping[str, StoredRun]:
         """How far these runs are; of those that are gone nothing."""
 
@@ -160,7 +166,13 @@ class RunJobs(Protocol):
 
 
 class Notices(Protocol):
-    """News, told to all processes soon; one that is lost is made up for by a look each second."""
+    """News, told to all processes soon; one that is lost is made up for by a look each second.
+
+    `deaf` says that none arrive just now, as far as is known by what this process has told.
+    """
+
+    @property
+    def deaf(self) -> bool: ...
 
     def tell(self, run_id: str, news: News = "changed") -> None:
         """Tell it to all, this process too."""

@@ -10,7 +10,7 @@ from importlib.resources import files
 from typing import Any
 
 from graph.state.row import RunRow
-from graph.state.status import UNSETTLED
+from graph.state.status import SETTLED, UNSETTLED
 from graph.storage.fleet import AnswerPart, HeldRun, Lease, QueuedRun, StoredRun
 from graph.storage.postgres.connection import PostgresReader
 from graph.storage.postgres.ownership import APPLICATION
@@ -216,11 +216,21 @@ _POSITION = """
 
 _WAITING = "SELECT count(*) FROM procrastinate_jobs WHERE status = 'todo'"
 
-_STORED = """
+_HOW_FAR = """
     SELECT run_id, (SELECT max(checkpoint_id) FROM checkpoints WHERE thread_id = run_id
         AND checkpoint_ns = ''), generation
-    FROM runs WHERE run_id = ANY(?)
+    FROM runs WHERE
 """
+
+_STORED = f"{_HOW_FAR} run_id = ANY(?)"
+
+_ENDED_OF_LATE = (
+    f"status IN ({listed(SETTLED)}) AND completed_at > extract(epoch FROM clock_timestamp()) - ?"
+)
+
+_ENDED = f"SELECT count(*) FROM runs WHERE {_ENDED_OF_LATE}"  # noqa: S608 - constants only
+
+_CHANGED = f"{_HOW_FAR} status IN ({listed(UNSETTLED)}) UNION ALL {_HOW_FAR} {_ENDED_OF_LATE}"
 
 _SPEAK = """
     INSERT INTO answer_parts SELECT ?, * FROM unnest(?::bigint[], ?::text[], ?::int[])
@@ -294,6 +304,14 @@ class PostgresJobs:
     async def waiting(self) -> int:
         [(count,)] = await self._rows(_WAITING)
         return int(count)
+
+    async def ended(self, seconds: float) -> int:
+        [(count,)] = await self._rows(_ENDED, seconds)
+        return int(count)
+
+    async def changed(self, seconds: float) -> Mapping[str, StoredRun]:
+        rows = await self._rows(_CHANGED, seconds)
+        return {run_id: StoredRun(latest, generation) for run_id, latest, generation in rows}
 
     async def stored(self, run_ids: Sequence[str]) -> Mapping[str, StoredRun]:
         rows = await self._rows(_STORED, [*run_ids])

@@ -6,6 +6,7 @@ that writes a run has one. Nothing is kept for who is away: after a cut all may 
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 
@@ -23,6 +24,9 @@ GATHERED = 0.01
 
 #: The wait before a lost connection is made again, in seconds.
 AGAIN = 0.5
+
+#: After so many seconds what has not come back is lost.
+LATE = 1.0
 
 _CHANNELS: Mapping[str, News] = {
     "runwright_changed": "changed",
@@ -48,6 +52,14 @@ class PostgresNotices:
         self._news: dict[tuple[News, str], None] = {}
         self._telling: asyncio.Task[None] | None = None
         self._connection: Connection | None = None
+        self._unheard: float | None = None  # since when something told has not come back, s
+
+    @property
+    def deaf(self) -> bool:
+        """Whether the connection is lost, or what was told a while ago has not come back."""
+        if self._connection is None or self._connection.closed:
+            return True
+        return self._unheard is not None and time.monotonic() - self._unheard > LATE
 
     async def share(self) -> bool:
         """Connect, and keep out who wants the database alone; whether nobody has it alone."""
@@ -83,6 +95,7 @@ class PostgresNotices:
                 values = [news for news, _ in told], [run_id for _, run_id in told]
                 with suppress(psycopg.Error):  # all look every second
                     await self._connections.execute_fetchall(_TELL, values)
+                    self._unheard = self._unheard or time.monotonic()
         finally:
             self._telling = None
 
@@ -104,6 +117,7 @@ class PostgresNotices:
                 assert self._connection is not None
                 while True:
                     async for notice in self._connection.notifies(timeout=BEAT):
+                        self._unheard = None
                         if news := _CHANNELS.get(notice.channel):
                             hear(news, notice.payload)
                     await execute(self._connection, "SELECT 1")

@@ -103,6 +103,11 @@ class PostgresServer:
         """Any database."""
         return f"postgresql://{user}@/{database}?host={self._data}"
 
+    @property
+    def socket(self) -> str:
+        """Where it listens."""
+        return str(self._data / ".s.PGSQL.5432")
+
     def make(self, database: str) -> str:
         """The URL of a new database, with tables in which nothing is."""
         self.execute(f"CREATE DATABASE {database} TEMPLATE {TEMPLATE}", database="postgres")
