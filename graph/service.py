@@ -141,14 +141,16 @@ class Runs:
         mend: int | None = None,
         thread_id: str | None = None,
         thread_name: str | None = None,
+        alone: bool = False,
         by: str | None = None,
     ) -> Record:
         """Accept a task; it is on disk when this returns, and executed soon after.
 
         `approve` says whether it waits after planning until somebody approves; without it, as all.
         `max_rounds` and `mend` are limits below those that all runs have. It continues the
-        thread of this id, or name, which it begins where there is none of the name. Raises what
-        `Acceptance.accept` does, `PromptRejected`, and `NotAccepting` while the process is ending.
+        thread of this id, or name, which it begins where there is none of the name; `alone` only
+        while no other run of it is to go on. Raises what `Acceptance.accept` does,
+        `PromptRejected`, and `NotAccepting` while the process is ending.
         """
         self._acceptance.check()
         if key is not None:  # whatever else stands in the way of a new run
@@ -169,7 +171,7 @@ class Runs:
             posted_by=by,
             thread_id=thread_id,
             thread_name=thread_name,
-            alone=options.alone,
+            alone=alone,
         )
         return await self._acceptance.accept(row, key)
 

@@ -1,6 +1,6 @@
 """From a request to a run: begun anew, gone on with, answered, or forked from a checkpoint."""
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import Any
 
 from api.errors.protocol import AssistantNotFound, NothingAsked, unprocessable
@@ -194,13 +194,12 @@ def _options(body: RunBody, choices: Choices) -> RunOptions:
         answer=choices.answer,
         webhook=body.webhook,
         metadata=as_text({**body.config.metadata, **body.metadata}),
-        alone=is_alone(body),
     )
 
 
 def _check_given_nothing(body: RunBody, choices: Choices) -> None:
     """Raises `Unprocessable` where a run that goes on is given what only a new one can be."""
-    given, nothing = replace(_options(body, choices), alone=False), RunOptions()
+    given, nothing = _options(body, choices), RunOptions()
     for name in (field.name for field in fields(RunOptions)):
         if getattr(given, name) != getattr(nothing, name):
             raise unprocessable(name, "a run that goes on keeps what it was given when it began")
@@ -235,6 +234,7 @@ async def _start(
         approve="always" if choices.approve else None,
         options=_options(body, choices),
         thread_id=thread_id,
+        alone=is_alone(body),
         by=by,
     )
     return Begun(record)

@@ -42,8 +42,7 @@ class RunOptions:
     `answer` says whether a model answers in words at the end, and `result_schema`, a JSON Schema,
     in which shape it does so as well.
     `webhook` is where its end is posted, beside the places that are told of all runs. `metadata` is
-    for the caller, to find the run by. One that is to be `alone` is refused while a run of its
-    thread has not ended.
+    for the caller, to find the run by.
     """
 
     model: str | None = None
@@ -53,7 +52,6 @@ class RunOptions:
     result_schema: Mapping[str, Any] | None = None
     webhook: str | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
-    alone: bool = False
 
     def choice(self, models: Collection[str], tools: Mapping[str, Tool]) -> Choice | None:
         """What it is to be planned with, None for nothing; `models` and `tools` are those there.
