@@ -219,7 +219,16 @@ async def _of_file(file: Path, options: argparse.Namespace, replayer: Replayer) 
         state = _read_file(file)
     except NotReplayed as error:
         return Replayed(str(file), "", None, str(error))
-    return Replayed(str(file), state["prompt"], await _compared(replayer, state, options))
+    try:
+        return Replayed(str(file), state["prompt"], await _compared(replayer, state, options))
+    except NotReplayed:
+        raise
+    except Exception as error:  # a file may hold what was never stored, and the others are good
+        return Replayed(str(file), state["prompt"], None, f"{file}: {_unfit(error)}")
+
+
+def _unfit(error: Exception) -> str:
+    return f"no run has gone like this: {type(error).__name__}"
 
 
 async def _compared(replayer: Replayer, state: RunState, options: argparse.Namespace) -> RunReplay:
@@ -277,7 +286,10 @@ async def diff_runs(settings: Settings, options: argparse.Namespace) -> tuple[st
     first, second = [
         await _state(settings, options, one) for one in (options.first, options.second)
     ]
-    found: list[Difference] = differences(first, second)
+    try:
+        found: list[Difference] = differences(first, second)
+    except Exception as error:  # as above
+        raise NotReplayed(_unfit(error)) from None
     if options.json:
         return pretty(found), int(bool(found))
     return "\n".join(line(in_words(one)) for one in found) or "nothing differs", int(bool(found))
@@ -302,6 +314,10 @@ def _read_file(file: Path) -> RunState:
         raise NotReplayed(f"{file}: {reason or error}") from None
 
 
+#: What no run is without.
+_NEEDED = ("run_id", "status", "prompt", "plan", "planning_log")
+
+
 def read_export(exported: Any, name: str) -> RunState:
     """The state in a file that `export` has written. Raises `NotReplayed`."""
     if not isinstance(exported, dict) or exported.get("format") != FORMAT:
@@ -313,7 +329,7 @@ def read_export(exported: Any, name: str) -> RunState:
         place = ".".join(map(str, ("run", *fault["loc"])))
         raise NotReplayed(f"{name}: {place}: {fault['msg']}") from None
     state = cast("RunState", exported["run"])
-    if missing := [one for one in ("run_id", "status", "plan", "planning_log") if one not in state]:
+    if missing := [one for one in _NEEDED if one not in state]:
         raise NotReplayed(f"{name}: the run has no {missing[0]}")
     if state["status"] not in SETTLED_OR_WAITING:
         raise NotReplayed(f"{name}: the run was {state['status']}, and its record is not whole")

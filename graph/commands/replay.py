@@ -86,7 +86,8 @@ async def compared(
         found = [_too_long()]
     found = [one for one in found if one["what"] not in ignoring]
     run_id = recorded["run_id"]
-    return RunReplay(run_id=run_id, same=not found, live=list(live), differences=found)
+    names = list(dict.fromkeys(live))
+    return RunReplay(run_id=run_id, same=not found, live=names, differences=found)
 
 
 def _too_long() -> Difference:

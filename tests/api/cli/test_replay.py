@@ -184,3 +184,30 @@ def test_what_cannot_be_replayed_says_why(folder: Path, tmp_path: Path) -> None:
         lambda state: state.update(status="running"),
     )
     assert "not whole" in told(tmp_path, "replay", str(running), code=1)
+
+
+def test_a_file_that_nobody_could_have_exported_is_told_of_like_one_that_differs(
+    folder: Path, tmp_path: Path
+) -> None:
+    """The others of its folder are replayed all the same."""
+
+    def nested(run: Any) -> None:
+        run["log"][0]["output"] = json.loads("[" * 600 + "]" * 600)
+
+    good = of(folder, "calculate 1 / 0")
+    listed = of(folder, "add todo milk, then show my list")
+    edited(listed, tmp_path / "1-deep.json", nested)
+    edited(good, tmp_path / "2-partly.json", lambda run: run.pop("limits"))
+    edited(good, tmp_path / "3-entry.json", lambda run: run["log"].append({"kind": "mark"}))
+    edited(good, tmp_path / "4-good.json", lambda run: None)
+
+    lines = told(tmp_path, "replay", str(tmp_path), "--junit", str(tmp_path / "x"), code=1)
+
+    assert [line.split()[0] for line in lines.splitlines() if ".json  " in line] == [
+        *["differs"] * 3,
+        "same",
+    ]
+    assert lines.count("no run has gone like this") == 3
+    suite = ElementTree.parse(tmp_path / "x").getroot()
+    assert (suite.get("tests"), suite.get("errors")) == ("4", "3")
+    assert "no run" in refused(tmp_path, "diff", str(good), str(tmp_path / "3-entry.json"))
