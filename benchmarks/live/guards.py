@@ -11,8 +11,9 @@ from starlette.applications import Starlette
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.middleware.access import Authentication, Loopback
-from api.middleware.guards import BodyLimit, StreamLimit
+from api.middleware.guards import BodyLimit
 from api.middleware.metrics import CountedRequests
+from api.streams.sse import StreamLimit
 from graph.runs.live import Observe
 from graph.settings.keys import KeyRing, new_key
 from graph.telemetry.metrics import Metrics

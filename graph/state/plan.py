@@ -1,8 +1,8 @@
-"""A plan: the tool calls that a run makes, and who thought of them."""
+"""A plan: the tool calls that a run makes, who thought of them, and the calls of planners."""
 
 from typing import Annotated, Any, Literal, NotRequired
 
-from pydantic import Field
+from pydantic import Field, WithJsonSchema
 from typing_extensions import TypedDict
 
 from graph.state.wording import Time, doc
@@ -244,3 +244,89 @@ class RequiredApproval(TypedDict):
 
     tools: list[PlannedTool]
     expires: float
+
+
+#: What comes of a call of a planner.
+Outcome = Literal[
+    "planned", "finished", "answered", "empty", "refused", "rejected", "failed", "skipped"
+]
+
+
+class PlanningCall(TypedDict):
+    """One call of a planner."""
+
+    planner: Annotated[Literal["llm", "pattern"], doc("Which planner was called.")]
+    model: Annotated[str | None, doc("The model; null for the pattern planner.")]
+    outcome: Annotated[
+        Outcome,
+        WithJsonSchema({"type": "string"}, mode="serialization"),  # there may be more
+        doc("What came of it."),
+    ]
+    error_class: Annotated[str | None, doc("Why it failed or was skipped.")]
+    transient: Annotated[bool | None, doc("Whether that failure may pass by itself.")]
+    reasons: Annotated[list[str], doc("Why the answer was rejected, or more about the failure.")]
+    started_at: Annotated[Time, doc("When it began.")]
+    duration_ms: Annotated[float, doc("How long it took, in milliseconds.")]
+    input_tokens: Annotated[int | None, doc("Tokens read; null where there are none.")]
+    output_tokens: Annotated[int | None, doc("Tokens written; null where there are none.")]
+    usd: Annotated[float | None, doc("Its price in US dollars; null when not known.")]
+    rejected_plan: NotRequired[  # not in those of earlier versions
+        Annotated[
+            Plan | None, doc("The plan that failed its check, unless it is too large to be kept.")
+        ]
+    ]
+    round: NotRequired[Annotated[int, doc("The round that it was about.")]]
+    purpose: NotRequired[
+        Annotated[Literal["plan", "answer"], doc("What was asked for: a plan, or an answer.")]
+    ]
+    left_out: NotRequired[
+        Annotated[
+            int,
+            doc(
+                "How many outputs of steps it was not shown, the oldest ones, since all would have "
+                "been too long; missing where it was shown all."
+            ),
+        ]
+    ]
+    cached_tokens: NotRequired[
+        Annotated[
+            int,
+            doc(
+                "Tokens of those read that the provider had in a cache; missing where it does not "
+                "tell."
+            ),
+        ]
+    ]
+    raw: NotRequired[
+        Annotated[
+            str,
+            doc("The answer as it came, cut after 32 kB; missing where none came."),
+        ]
+    ]
+    finish_reason: NotRequired[
+        Annotated[str, doc("Why the answer ended; missing where it is whole, or none came.")]
+    ]
+    asked: NotRequired[
+        Annotated[
+            str,
+            doc(
+                "A digest of the messages that the model was asked with; missing where it was not, "
+                "and in records of earlier versions."
+            ),
+        ]
+    ]
+    shortlist: NotRequired[
+        Annotated[
+            list[str],
+            doc("The tools that the model was told of; missing where these were all."),
+        ]
+    ]
+    queued_ms: NotRequired[
+        Annotated[
+            float,
+            doc(
+                "How long it waited before it began, in milliseconds, since as many calls of the "
+                "model were under way as may be; missing where it did not wait."
+            ),
+        ]
+    ]

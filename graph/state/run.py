@@ -13,8 +13,17 @@ from langgraph.types import Overwrite
 from typing_extensions import TypedDict
 
 from graph.state.conversation import Conversation
-from graph.state.log import ForkedFrom, PlanningCall, extend
-from graph.state.plan import Approval, Approve, Choice, Plan, PlannedBy, Planning, Usage
+from graph.state.log import ForkedFrom, extend
+from graph.state.plan import (
+    Approval,
+    Approve,
+    Choice,
+    Plan,
+    PlannedBy,
+    Planning,
+    PlanningCall,
+    Usage,
+)
 from graph.state.status import Result, RunError, Status
 from graph.state.wording import doc
 
