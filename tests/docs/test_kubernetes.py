@@ -12,6 +12,7 @@ import yaml
 
 from api.cli.command import _parser
 from api.cli.worker import GRACE
+from graph.queue.worker import LOOP_SILENCE
 from graph.settings import Settings
 from tests.support.checkout import ROOT
 from tests.support.databases.postgres import PostgresServer, runs_kept_in
@@ -149,6 +150,23 @@ def test_the_probes_find_a_server_ready_that_they_call_by_its_address(folder: Pa
             assert client.get(probe["path"], headers={"Host": "10.1.2.3:8000"}).status_code == 403
 
 
+def test_the_probes_find_a_worker_alive_that_they_call_by_its_address(folder: Path) -> None:
+    container = pod("-worker")[1]
+    [port] = container["ports"]
+    assert _parser().parse_args(container["args"]).metrics_port == str(port["containerPort"])
+    with FleetProcesses(folder, servers=0, workers=1, metrics_port="0") as fleet:
+        [url] = re.findall(r"(http://\S+)/metrics", fleet.workers[0].logs("working"))
+        with http_client(url) as client:
+            for name in ("startupProbe", "livenessProbe"):
+                probe = container[name]["httpGet"]
+                assert probe["port"] == port["name"]
+                headers = {one["name"]: one["value"] for one in probe["httpHeaders"]}
+                assert client.get(probe["path"], headers=headers).is_success
+    # As long as a tool may block its loop.
+    probe = container["livenessProbe"]
+    assert probe["periodSeconds"] * probe["failureThreshold"] > LOOP_SILENCE
+
+
 def test_workers_are_scaled_by_what_there_is_to_do(folder: Path, postgres: PostgresServer) -> None:
     """What waits in the queue and what is executed, and not what rests."""
     [trigger] = named("ScaledObject", "-worker")["spec"]["triggers"]
@@ -160,7 +178,7 @@ def test_workers_are_scaled_by_what_there_is_to_do(folder: Path, postgres: Postg
 
     # As many as a worker has slots for, twice.
     target = int(trigger["metadata"]["targetQueryValue"])
-    slots = pod("-worker")[1]["args"][-1]
+    slots = _parser().parse_args(pod("-worker")[1]["args"]).max_executing
     assert target == 2 * int(slots)
     with FleetProcesses(
         folder, servers=1, workers=1, tools=GATE, in_flight="2", max_executing="2"
