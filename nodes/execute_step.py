@@ -29,14 +29,8 @@ from nodes.approval.asking import ApprovalGate
 from nodes.approval.edited_plan import PlanUnfit
 from nodes.approval.hand_edits import checked_plan, refused
 from nodes.approval.in_doubt import DoubtGate, doubted, learned_text
-from nodes.contract.json_data import (
-    InvalidOutput,
-    InvalidReference,
-    check_size,
-    counted,
-    counted_size,
-    measured,
-)
+from nodes.contract import json_data
+from nodes.contract.json_data import InvalidOutput, InvalidReference, check_size, measured
 from nodes.contract.plan_check import changed_since_planned
 from nodes.contract.steps import (
     MAX_WAIT,
@@ -205,7 +199,7 @@ class _Caller:
             return step["input"], _error("UnknownTool", message), None, 0
         try:
             value, size = resolved(state, step)
-            size = counted(size)
+            size = json_data.counted(size)
             self._check_room(state, size)
         except InvalidReference as error:
             return step["input"], _error("InvalidReference", str(error)), None, 0
@@ -222,7 +216,8 @@ class _Caller:
         if self.doubts.guards(tool):
             begun = await find_begun(store, state["owner"], key)
             if begun and begun.ended_at is not None:
-                return value, Outcome("ok", begun.output), begun, size + counted_size(begun.output)
+                size += json_data.counted_size(begun.output)
+                return value, Outcome("ok", begun.output), begun, size
             if begun and begun.attempt > state["attempt"]:
                 return value, _left(tool, begun), begun, size
         outcome, more = await self._call(state, step, tool, value, call, size)
@@ -302,8 +297,8 @@ def _kept(
     assert call.max_output is not None
     try:
         output, size = measured(outcome.output, max_bytes=call.max_output)
-        check(counted(size))
-        return Outcome("ok", output), counted(size)
+        check(json_data.counted(size))
+        return Outcome("ok", output), json_data.counted(size)
     except InvalidOutput as error:
         return _error("InvalidOutput", f"{tool.name}: {error}", called=True), 0
 
