@@ -278,6 +278,7 @@ def eventful() -> Record:
         "retry_at": CREATED_AT + 2,
         "thread_running": False,
         "may_have_acted": True,
+        "step_key": "0b0a2d3e-4d6f-5c1a-9a52-5e9e0f4a1b11",
         "started_at": CREATED_AT + 1,
         "duration_ms": 12.5,
     }

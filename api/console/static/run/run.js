@@ -120,11 +120,11 @@ export default function Run({ id, query }) {
       ${wrong.status === 404 && html`<${Gone} />`}<p><a href="#/">All runs</a></p></section>`;
   }
   if (!run) return html`<p class=quiet role=status>Reading the run …</p>`;
-  const { record, explained } = run, { conversation, forked_from, forks, thread_id } = record;
+  const { record, explained } = run, { conversation, forked_from, forks, posted_by, thread_id } = record;
   const at = chosen && (chosen !== "c" || record.current) ? chosen : first(record);
   return html`<article class=run>
     <p class=crumb><a href="#/">‹ Runs</a> <code class=quiet>${id}</code><${Metadata} of=${record} />
-      ${record.posted_by && ` ${forked_from ? "forked" : "posted"} by ${record.posted_by},`}
+      ${posted_by && ` ${forked_from ? "forked" : "posted"} by ${posted_by},`}
       ${thread_id && html` of <a href="#/threads/${thread_id}">its thread</a>${conversation && `, with ${counted(conversation.turns.length, "earlier run")} in mind`}`}
       ${forked_from && html` forked from ${link(forked_from.run_id)}`}${forks[0] && html` forks: ${forks.map(fork => html` ${link(fork)}`)}`}</p>
     <${Sentence} record=${record} lit=${lit} light=${light} select=${choose} />
