@@ -93,6 +93,9 @@ News = Literal["changed", "ordered", "queued", "missed"]
 #: Is told the news of a run.
 Hear = Callable[[News, str], None]
 
+#: Tells the news of a run to all.
+Tell = Callable[[str, News], None]
+
 
 class RunJobs(Protocol):
     """The jobs of all processes. Each call raises what the storage raises."""

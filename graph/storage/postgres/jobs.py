@@ -19,8 +19,8 @@ from graph.storage.sql.statements import Statement, listed
 #: The queues: runs in the order of acceptance, and orders, which are carried out before.
 RUNS, ORDERS = "runs", "orders"
 
-#: On which channels Procrastinate tells that there is a job.
-CHANNELS = tuple(f"procrastinate_queue_v1#{queue}" for queue in (RUNS, ORDERS))
+#: On which channel it is told that there is a job.
+QUEUED = "runwright_queued"
 
 #: How Postgres names what `check_lease` raises: of a class that is none of its own.
 LEASE_LOST = "RUNLL"
@@ -33,7 +33,9 @@ SWEEP = 4
 
 #: Of a run that is about to begin (`begin_run`) its row does not tell yet, but its job does: a
 #: thread is at the run that has begun and not ended, else at the earliest that has not begun.
+#: Procrastinate's own NOTIFY would be in the transaction that accepts a run: see `notices`.
 LEASE_TABLES = f"""
+    DROP TRIGGER procrastinate_jobs_notify_queue_job_inserted_v1 ON procrastinate_jobs;
     CREATE FUNCTION check_lease(mine bigint, at integer) RETURNS void LANGUAGE plpgsql AS $$ BEGIN
         PERFORM 1 FROM procrastinate_jobs
         WHERE id = mine AND status = 'doing' AND attempts = at FOR SHARE;
@@ -156,14 +158,14 @@ _GIVE_BACK = """
 #: What the run has for its starts that was given back in order: nobody has died of it.
 IN_ORDER = -1
 
-_LEFT = {"first": IN_ORDER, "in_order": "FALSE", "at": "NULL", "channel": CHANNELS[0]}
+_LEFT = {"first": IN_ORDER, "in_order": "FALSE", "at": "NULL", "channel": QUEUED}
 
 _GIVE_BACK_ONE = _GIVE_BACK.format(
     which="one.id = ? AND one.attempts = ?",
     first=IN_ORDER,
     in_order="?",
     at="now() + make_interval(secs => ?)",
-    channel=CHANNELS[0],
+    channel=QUEUED,
 )
 
 _GIVE_BACK_GHOSTS = _GIVE_BACK.format(which="one.worker_id = ? AND one.id = ANY(?)", **_LEFT)

@@ -1,7 +1,8 @@
 """News between processes by NOTIFY: ids of runs only, and in transactions of their own.
 
-A transaction with a NOTIFY holds a lock of the whole database until it is on disk, so that none
-that writes a run has one. Nothing is kept for who is away: after a cut all may have been missed.
+A transaction with a NOTIFY holds a lock of the whole database until it is committed, so that none
+that writes a run has one, and none waits for the disk. Nothing is kept for who is away: after a cut
+all may have been missed.
 """
 
 import asyncio
@@ -14,12 +15,12 @@ import psycopg
 
 from graph.storage.fleet import Hear, News
 from graph.storage.postgres.connection import Connect, Connection, PostgresReader, execute
-from graph.storage.postgres.jobs import CHANNELS
+from graph.storage.postgres.jobs import QUEUED
 from graph.storage.postgres.ownership import APPLICATION, BEAT, OWNER
 
 logger = logging.getLogger("runwright.storage")
 
-#: How long news are gathered before they are told together, in seconds.
+#: How long changes are gathered before they are told together, in seconds; a job is told at once.
 GATHERED = 0.01
 
 #: The wait before a lost connection is made again, in seconds.
@@ -31,11 +32,12 @@ LATE = 1.0
 _CHANNELS: Mapping[str, News] = {
     "runwright_changed": "changed",
     "runwright_ordered": "ordered",
-    **dict.fromkeys(CHANNELS, "queued"),
+    QUEUED: "queued",
 }
 
 _TELL = """
-    SELECT count(pg_notify('runwright_' || news, run_id))
+    SELECT count(pg_notify('runwright_' || news, run_id)),
+        set_config('synchronous_commit', 'off', true)
     FROM unnest(?::text[], ?::text[]) AS told (news, run_id)
 """
 
@@ -90,7 +92,8 @@ class PostgresNotices:
     async def _tell(self) -> None:
         try:
             while self._news:
-                await asyncio.sleep(GATHERED)
+                urgent = any(news != "changed" for news, _ in self._news)
+                await asyncio.sleep(0 if urgent else GATHERED)
                 told, self._news = [*self._news], {}
                 values = [news for news, _ in told], [run_id for _, run_id in told]
                 with suppress(psycopg.Error):  # all look every second

@@ -175,7 +175,11 @@ async def _open(
     stack.push_async_callback(reader.aclose)
     searcher = PostgresReader(connecting(url, statement_timeout=LONGEST), SEARCHERS)
     stack.push_async_callback(searcher.aclose)
-    index = (SharedIndex if fleet else PostgresIndex)(reader, writer, searcher)
+    index = (
+        SharedIndex(reader, writer, searcher, fleet.notices.tell)
+        if fleet
+        else PostgresIndex(reader, writer, searcher)
+    )
     await index.open()
     outbox = (SharedOutbox if fleet else SqlOutbox)(reader, writer, _LISTS)
     await outbox.open()

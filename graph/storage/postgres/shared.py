@@ -9,11 +9,13 @@ import psycopg
 from langgraph.store.base import GetOp, Op, PutOp, Result, SearchOp
 
 from graph.state import Learned
-from graph.state.row import RunRow
-from graph.storage.fleet import without_lease
+from graph.state.row import NO_QUOTA, IdempotencyKey, KeyedRun, Quota, RunRow
+from graph.storage.fleet import Tell, without_lease
+from graph.storage.postgres.connection import PostgresReader
 from graph.storage.postgres.jobs import OUTDATED, ordering, queueing
 from graph.storage.postgres.search import PostgresIndex
 from graph.storage.postgres.store import PostgresStore, text_of
+from graph.storage.postgres.writer import PostgresWriter
 from graph.storage.sql.outbox import SqlOutbox
 from graph.storage.sql.statements import Statement
 from tools.receipts import RECEIPTS, Outdated
@@ -28,6 +30,26 @@ class SharedIndex(PostgresIndex):
 
     first_start = 0
 
+    def __init__(
+        self, reader: PostgresReader, writer: PostgresWriter, searcher: PostgresReader, tell: Tell
+    ) -> None:
+        super().__init__(reader, writer, searcher)
+        self._tell = tell
+
+    async def accept(self, row: RunRow, quota: Quota = NO_QUOTA) -> bool:
+        accepted = await super().accept(row, quota)
+        if accepted:
+            self._tell(row.run_id, "queued")
+        return accepted
+
+    async def accept_once(
+        self, row: RunRow, key: IdempotencyKey, quota: Quota = NO_QUOTA
+    ) -> KeyedRun | None:
+        first = await super().accept_once(row, key, quota)
+        if first and first.run_id == row.run_id:
+            self._tell(row.run_id, "queued")
+        return first
+
     async def forks(self, run_id: str) -> Sequence[str]:
         self._origins.add(run_id)
         try:
@@ -40,7 +62,10 @@ class SharedIndex(PostgresIndex):
             await super().note_learned(run_id, learned)
 
     async def _order(self, run_id: str, *statements: Statement) -> bool:
-        return await super()._order(run_id, ordering(run_id), *statements)
+        ordered = await super()._order(run_id, ordering(run_id), *statements)
+        if ordered:
+            self._tell(run_id, "queued")
+        return ordered
 
     def _inserting(self, row: RunRow, condition: str, bounds: Sequence[Any]) -> Sequence[Statement]:
         row = replace(row, starts=self.first_start)
