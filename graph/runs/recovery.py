@@ -64,17 +64,17 @@ class Resumed:
 
 
 async def resume_left(
-    graph: RunGraph, index: RunIndex, row: RunRow, config: RunnableConfig, most: int = MAX_STARTS
+    graph: RunGraph, index: RunIndex, row: RunRow, config: RunnableConfig, first: int = 0
 ) -> Resumed:
     """Prepare a run that an earlier process left, mark it, and count how often that was.
 
-    A run that got no further in so many starts is given up: it may be what ends the process.
+    A run that got no further in several starts, `first` uncounted ones too, may end processes.
     """
     resumed = await resume(graph, row, config)
     if resumed.next != "drive" or resumed.ordered or not (resumed.snapshot or resumed.new):
         return resumed
     starts = _starts(row, resumed.snapshot)
-    if starts > most:
+    if starts > MAX_STARTS - first:
         reason = f"the run was started {MAX_STARTS} times in a row without getting any further"
         return Resumed("settled", await fail(graph, row, config, reason))
     if resumed.snapshot is None:

@@ -60,8 +60,8 @@ class Runner:
         self._graph_runner = GraphRunner(context.graph, context.storage.saver, self._projection)
         self._thread_queues, self._conversations = context.thread_queues, context.conversations
         self._draining = False
-        # In a fleet the first start, which got to where the run is, is counted with the others.
-        self._most_starts = MAX_STARTS - (context.storage.fleet is not None)
+        # In a fleet the process counts, too, that was the first to get to where the run is.
+        self._first = int(context.storage.fleet is not None)
         self._quarantine = Quarantine(context.live)
 
     def drain(self) -> None:
@@ -106,7 +106,7 @@ class Runner:
         live.reason = "recovered"
         if not is_head:
             self._thread_queues.park(live, row.owner, row.thread)
-        elif row.starts >= self._most_starts - 1:
+        elif row.starts >= MAX_STARTS - 1 - self._first:
             self._quarantine.quarantine(live)
             # Behind none of those that wait for it, which may have all places: they take turns.
             live.owner = row.owner
@@ -253,8 +253,8 @@ class Runner:
     async def _recover(self, live: LiveRun, row: RunRow) -> RunState | None:
         """Drive a run on that another process left, beside few others until it gets further."""
         async with self._quarantine.slot(live, self._executor.without_slot) as end_slot:
-            config, most = self._config(row), self._most_starts
-            resumed = await resume_left(self._graph, self._storage.index, row, config, most)
+            config = self._config(row)
+            resumed = await resume_left(self._graph, self._storage.index, row, config, self._first)
             if resumed.next == "drive":
                 logger.info("run taken up", extra={"run_id": live.run_id})
 

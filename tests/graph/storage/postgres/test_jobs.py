@@ -74,6 +74,17 @@ async def test_an_accepted_run_has_one_job_whoever_takes_it(shared: Storage, fle
     assert await fleet.jobs.take(other, orders_only=False) is None
 
 
+async def test_no_transaction_that_writes_a_run_or_its_job_notifies(
+    shared: Storage, postgres: PostgresServer
+) -> None:
+    """It would hold a lock of the whole database until it is on disk."""
+    found = postgres.execute(
+        "SELECT tgname FROM pg_trigger JOIN pg_proc ON pg_proc.oid = tgfoid"
+        " WHERE prosrc LIKE '%pg_notify%' AND pg_get_triggerdef(pg_trigger.oid) LIKE '%INSERT%'"
+    )
+    assert found == []
+
+
 async def test_a_request_made_twice_has_one_job(shared: Storage, fleet: Fleet) -> None:
     key = IdempotencyKey(name="k", fingerprint="f")
     await shared.index.accept_once(row(), key)

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Mapping
 from typing import Any, cast
 
+import pytest
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.store.memory import InMemoryStore
 
@@ -207,11 +208,13 @@ async def _left(state: RunState, *, starts: int = 1) -> str:
 
 async def _marked(state: RunState) -> str:
     """The detail of the mark of a run that was started 96 times without a crash."""
-    taken = await _resumed(state, starts=96, most=100)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("graph.runs.recovery.MAX_STARTS", 100)
+        taken = await _resumed(state, starts=96)
     return str(taken["log"][-1]["detail"])  # type: ignore[typeddict-item]
 
 
-async def _resumed(state: RunState, *, starts: int, most: int = MAX_STARTS) -> RunState:
+async def _resumed(state: RunState, *, starts: int) -> RunState:
     graph = build_graph(
         make_tools(BUILTIN),
         checkpointer=InMemorySaver(),
@@ -230,5 +233,5 @@ async def _resumed(state: RunState, *, starts: int, most: int = MAX_STARTS) -> R
         checkpoint_id=stored["configurable"]["checkpoint_id"],
     )
     async with open_storage("memory://") as storage:
-        taken = await resume_left(graph, storage.index, row, config, most)
+        taken = await resume_left(graph, storage.index, row, config)
     return taken.state if taken.next == "settled" else await state_at(graph, config)
