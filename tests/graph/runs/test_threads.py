@@ -75,7 +75,7 @@ async def test_a_run_begins_when_the_one_before_it_in_its_thread_has_ended(
             assert (record["status"], record["queue_position"]) == ("pending", None)
             assert record["waits_for_run"] == {"run_id": first, "why": "running"}
             assert record["thread_id"] == first
-        assert runs._executor.load("default")["queued"] == 2
+        assert runs._context.executor.load("default")["queued"] == 2
         assert (await runs.explain(second, **OWN))["time_ms"]["queue"] > 0
         gates.end("one")
         await until(lambda: gates.waiting == ["two"])
@@ -148,7 +148,7 @@ async def test_many_threads_at_once_are_each_in_order(storage: Storage) -> None:
             expected = [f"pass {number}-{turn}" for turn in (0, 1)]
             assert await prompts(runs, run_ids[2]) == expected
         await until(lambda: not runs._context.thread_queues._waiting)
-        assert not runs._executor.parked
+        assert not runs._context.executor.parked
 
 
 async def test_a_run_waits_for_one_that_waits_for_a_person_and_says_so(storage: Storage) -> None:
@@ -480,7 +480,7 @@ async def test_what_waits_behind_others_counts_among_the_queued(storage: Storage
         await until(lambda: gates.waiting)
         for number in range(3):
             await post(runs, f"pass {number}", first)
-        runs._executor._max_queued = 2  # and one more may be in flight
+        runs._context.executor._max_queued = 2  # and one more may be in flight
         with pytest.raises(QueueFull):
             await post(runs, "pass by", first)
 

@@ -109,7 +109,7 @@ async def test_a_key_is_known_although_no_further_run_has_room(storage: Storage)
     gates = Gates()
     async with process(storage, gates) as runs:
         run_id = (await runs.start("pass a", key=KEY))["run_id"]
-        runs._executor._max_queued = -100
+        runs._context.executor._max_queued = -100
         with pytest.raises(AlreadyAccepted) as before:
             await runs.start("pass a", key=KEY)
     assert before.value.run_id == run_id

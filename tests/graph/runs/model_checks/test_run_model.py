@@ -366,7 +366,7 @@ class RunModel(RuleBasedStateMachine):
         if orderly:
             await self._ending.__aexit__(None, None, None)
         else:
-            await self._runs._executor.stop(grace=0)
+            await self._runs._context.executor.stop(grace=0)
         await self._start_process()
 
     @invariant()
@@ -390,7 +390,7 @@ class RunModel(RuleBasedStateMachine):
                 row = await self._storage.index.find(known.run_id)
                 assert row is not None
                 assert row.status == state["status"]
-        in_flight = self._runs._executor.load()["in_flight"]
+        in_flight = self._runs._context.executor.load()["in_flight"]
         assert not queued or in_flight >= SLOTS, "a place is lost"
 
     def _is_quiet(self) -> bool:
@@ -402,7 +402,7 @@ class RunModel(RuleBasedStateMachine):
                 continue
             if live.backoff is None and not open_steps & set(run.labels):
                 return False
-        load = self._runs._executor.load()
+        load = self._runs._context.executor.load()
         return not load["queued"] or load["in_flight"] >= SLOTS
 
     def teardown(self) -> None:
