@@ -51,6 +51,7 @@ async def test_a_prompt_on_a_new_thread_is_a_whole_run() -> None:
         "conversation",
         "kept",
         "metadata",
+        "posted_by",
         "thread_id",
         "traceparent",
     }

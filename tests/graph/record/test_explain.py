@@ -14,7 +14,7 @@ from api.views.answers import ExplanationAnswer
 from graph.commands.retry import RetryRequest
 from graph.record.explain import Explanation, explain
 from graph.record.time_spent import PARTS, time_spent
-from graph.runs.recovery import _retried
+from graph.runs.recovery import retried
 from graph.state import ForkedFrom, Mark, PlanningCall, RunState, run_error, whole
 from graph.state.row import RetryCommand
 from graph.storage.storage import Storage
@@ -150,7 +150,7 @@ def test_a_retried_run_was_not_in_the_queue_until_its_last_start() -> None:
     order = RetryCommand(
         from_step=None, input=None, skip=[], generation=1, by="me", at=CREATED_AT + 40
     )
-    update = _retried(given_up, order)
+    update = retried(given_up, order)
     pending: RunState = {**given_up, **update, "log": [*taken_up, *update["log"]]}
     running: RunState = {**pending, "status": "running", "started_at": CREATED_AT + 43}
 

@@ -81,10 +81,10 @@ async def driven(
 
 
 def untimed(value: Any) -> Any:
-    """The same without times, and without the id of the run."""
-    times = ("at", "started_at", "completed_at", "duration_ms", "run_id", "thread_id")
+    """The same without times, and without the id of the run and what is made of it."""
+    own = ("at", "started_at", "completed_at", "duration_ms", "run_id", "thread_id", "step_key")
     if isinstance(value, dict):
-        return {key: untimed(item) for key, item in value.items() if key not in times}
+        return {key: untimed(item) for key, item in value.items() if key not in own}
     return [untimed(item) for item in value] if isinstance(value, list) else value
 
 

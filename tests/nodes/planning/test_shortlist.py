@@ -139,7 +139,7 @@ def test_so_many_texts_are_kept(many: Mapping[str, Tool]) -> None:
         offers.of(state("task", [f"filler.number{number}"]))
     first = offers.of(state("task", ["calculator"]))
 
-    assert len(offers._told) == MOST_KEPT
+    assert len(offers._kept) == MOST_KEPT
     assert offers.of(state("task", ["calculator"])).form is first.form
 
 

@@ -3,7 +3,7 @@
 import random
 from typing import Any, cast
 
-from graph.runs.recovery import _retried
+from graph.runs.recovery import retried
 from graph.state import AttemptError, Mark, RunState, run_error
 from graph.state.row import RetryCommand
 from tests.support.runs.run_states import CREATED_AT, attempted, planned, queued
@@ -89,7 +89,7 @@ class GeneratedRun:
             by="client",
             at=self._at,
         )
-        update = _retried(self.state, command)
+        update = retried(self.state, command)
         log = [*self.state["log"], *update["log"]]
         self._at += self._pause()
         went_on: Any = {**self.state, **update, "log": log, "started_at": self._at}

@@ -105,7 +105,7 @@ async def by_patterns(made: Made) -> AsyncIterator[str]:
     yield await made.run("add todo tea\nadd todo milk\nsing")
     yield await made.run("2 + 2, then 3 + 3", budget=_budget(steps=1))
     yield await made.run("add todo no", options=RunOptions(tools=["calculator"]))
-    async for run_id in _retried(made):
+    async for run_id in retried(made):
         yield run_id
     async for run_id in _decided(made):
         yield run_id
@@ -122,7 +122,7 @@ async def by_patterns(made: Made) -> AsyncIterator[str]:
         yield await made.rest(called["run_id"])
 
 
-async def _retried(made: Made) -> AsyncIterator[str]:
+async def retried(made: Made) -> AsyncIterator[str]:
     task = "pass a, then fail b, then pass c"
     yield await made.run(task)
     for asked in ({}, {"skip": (2,)}, {"from_step": 1}, {"skip": (2, 3)}):

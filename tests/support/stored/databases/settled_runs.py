@@ -81,14 +81,14 @@ def _done(folder: Path) -> None:
         _ends(bob.run("charge 13 to Ann"), "failed", "step_failed")
         sums = ", then ".join(f"{n} + {n}" for n in range(1, MANY_STEPS + 1))
         assert _ends(default.run(sums), "completed")["progress"]["done"] == MANY_STEPS
-        _retried(alice, bob)
+        retried(alice, bob)
         _forked(alice)
     with closing(sqlite3.connect(folder / "runs.db")) as database, database:
         # Keys hold for a day; this one is to hold for as long as anybody compares.
         database.execute("UPDATE request_keys SET created_at = created_at + ?", (float(FOR_YEARS),))
 
 
-def _retried(alice: Owner, bob: Owner) -> None:
+def retried(alice: Owner, bob: Owner) -> None:
     task = "add todo first, then calculate 1 / 0, then add todo last"
     for body in ({"input": {"expression": "2 * 3"}}, {"skip": [2]}, {"from_step": 1}):
         run_id = alice.run(task)["run_id"]
