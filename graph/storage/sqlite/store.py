@@ -1,10 +1,13 @@
 """LangGraph's saver and store on SQLite, whose writes are sent to the file's one writer."""
 
+import asyncio
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
 import aiosqlite
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import CheckpointTuple
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 from langgraph.store.base import Op, PutOp, Result
 from langgraph.store.sqlite.base import SqliteStore as StockStore
@@ -16,7 +19,32 @@ from graph.storage.storage import strict_serializer
 from tools.receipts import waits_for_disk
 
 
-class SqliteSaver(FoldingSaver, AsyncSqliteSaver):
+class _UncutSaver(AsyncSqliteSaver):
+    """Lists to the end, also where who asked has left meanwhile.
+
+    The cursor of a statement that is cancelled is closed by nobody, and is kept by the thread of
+    the connection until its next statement has begun: whoever asks next would see the database as
+    it was for who has left.
+    """
+
+    async def alist(
+        self,
+        config: RunnableConfig | None,
+        *,
+        filter: dict[str, Any] | None = None,  # noqa: A002 - its name there
+        before: RunnableConfig | None = None,
+        limit: int | None = None,
+    ) -> AsyncIterator[CheckpointTuple]:
+        found = super().alist(config, filter=filter, before=before, limit=limit)
+        for one in await asyncio.shield(asyncio.ensure_future(_all(found))):
+            yield one
+
+
+async def _all(found: AsyncIterator[CheckpointTuple]) -> list[CheckpointTuple]:
+    return [one async for one in found]
+
+
+class SqliteSaver(FoldingSaver, _UncutSaver):
     """Reads as the stock saver does, on a connection of its own. The tables must exist."""
 
     def __init__(self, connection: aiosqlite.Connection, writer: SqliteWriter) -> None:

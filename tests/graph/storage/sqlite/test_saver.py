@@ -1,5 +1,6 @@
 """The saver reads and resumes what LangGraph's own wrote, and writes less than that."""
 
+import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
@@ -95,6 +96,23 @@ async def test_every_state_is_read_again_by_another_process(tmp_path: Path) -> N
     assert len(history) == len(states) + 1 > 5  # with the input, before anything is in it
     assert history[:-1] == states[::-1]
     assert one_by_one == history
+
+
+async def test_who_leaves_while_he_reads_leaves_nothing_old_to_the_next(tmp_path: Path) -> None:
+    async with ours(tmp_path / "runs.db") as saver:
+        graph = graph_on(saver)
+        await graph.ainvoke(PROMPT, CONFIG, durability="sync")
+        for loops in range(30):
+            left = asyncio.create_task(everything(saver))
+            for _ in range(loops // 3):
+                await asyncio.sleep(0)
+            left.cancel()
+            await asyncio.wait([left])
+            written = await graph.aupdate_state(CONFIG, {}, as_node="plan")
+            latest = await saver.aget_tuple(CONFIG)
+
+            assert latest is not None
+            assert latest.config["configurable"] == written["configurable"]
 
 
 async def test_a_copied_checkpoint_has_what_the_one_has_that_it_is_of(tmp_path: Path) -> None:
