@@ -95,8 +95,8 @@ def test_a_list_of_a_hundred_thousand_runs_is_read_a_page_at_a_time(
         for seen in pages[-2::-1]:
             page.get_by_role("button", name="Newer").click()
             wait_until(lambda seen=seen: prompts(page) == seen or page.wait_for_timeout(10))
-        page.get_by_label("Search the prompts").fill("list7 page7")
-        expect(page.locator("tbody tr").first).to_contain_text("list7 page7")
+        page.get_by_label("Search the prompts").fill("list7")
+        expect(page.locator("tbody tr").first).to_contain_text("list7")
         page.get_by_role("link", name="failed").click()
         expect(page.locator("tbody .s-failed").first).to_be_visible()
         assert len(page.asked) < 40  # type: ignore[attr-defined]
