@@ -46,6 +46,7 @@ REASONS: Sequence[tuple[str, str]] = (
         "metadata is that of the run, and steps are counted in each; a thread's is the thread's",
     ),
     (r"config\.configurable$", "what a run was given is with the run"),
+    (r"(posted_by|custom\[\]\.data\.by)$", "who posted a run is told"),
     (r"run\.asked$", "the request is stored with the run, not in its state"),
     (r"conversation|thread_id$", "a run has what went before in its thread from the server"),
     (
