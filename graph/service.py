@@ -147,10 +147,9 @@ class Runs:
         """Accept a task; it is on disk when this returns, and executed soon after.
 
         `approve` says whether it waits after planning until somebody approves; without it, as all.
-        `max_rounds` and `mend` are limits below those that all runs have. It continues the
-        thread of this id, or name, which it begins where there is none of the name; `alone` only
-        while no other run of it is to go on. Raises what `Acceptance.accept` does,
-        `PromptRejected`, and `NotAccepting` while the process is ending.
+        `max_rounds` and `mend` are limits below those that all runs have. It continues the thread
+        of this id, or name, which it begins where there is none; `alone` only while no other run of
+        it is to go on. Raises `PromptRejected`, what `Acceptance.accept` does, and `NotAccepting`.
         """
         self._acceptance.check()
         if key is not None:  # whatever else stands in the way of a new run
