@@ -11,7 +11,7 @@ from starlette.requests import Request
 
 from api.errors.kinds import FieldError
 from api.errors.protocol import Unprocessable, unprocessable
-from api.strict import parse
+from api.parameters import parse
 
 #: A client that has no limit of its own says so by one that no run comes to.
 NO_RECURSION_LIMIT = 10_000

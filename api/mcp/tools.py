@@ -15,10 +15,10 @@ from pydantic_core import PydanticCustomError
 
 from api.mcp.calls import Caller
 from api.mcp.reports import RunReport, report_of
+from api.parameters import LONGEST_WAIT
 from api.routes.approval import DraftAnswer, DraftCreate, PlanEdit
 from api.routes.runs import Cancelled, Posted, post_run, present_cancelled
 from api.schemas import Body, RunCreate, Words
-from api.strict import LONGEST_WAIT
 from api.views.answers import Run, shape
 from graph.commands.cancel import AlreadySettled
 from graph.commands.preview import PlanPreview

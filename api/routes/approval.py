@@ -7,9 +7,9 @@ from fastapi.responses import JSONResponse
 from pydantic import BeforeValidator, Field
 
 from api.openapi import WITH_BODY, problems
+from api.parameters import CallerDep, OwnerDep, RunsDep, StrictRoute
 from api.schemas import Body, Steps, Task, Words, whole
 from api.streams.sse import unless_gone
-from api.strict import CallerDep, OwnerDep, RunsDep, StrictRoute
 from api.views.answers import RunAnswer, answered, json_answer, run_answer
 from graph.commands.approval import NotWaiting
 from graph.commands.preview import PlanPreview

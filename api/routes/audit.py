@@ -7,9 +7,9 @@ from fastapi.responses import JSONResponse
 from pydantic import ConfigDict, Field
 
 from api.openapi import problems
+from api.parameters import OwnerDep, RunsDep, StrictRoute
 from api.routes.search import CURSOR, PAGE, Moment, Name, PageSize
 from api.schemas import Body
-from api.strict import OwnerDep, RunsDep, StrictRoute
 from api.views.answers import answered, json_answer
 from graph.storage.audit import Act, AuditPage, AuditQuery
 from graph.storage.pages import InvalidCursor

@@ -9,9 +9,9 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
 from api.openapi import LOCATION, NEW_RUN, WITH_BODY, problems
+from api.parameters import CallerDep, OwnerDep, RunsDep, StrictRoute
 from api.routes.approval import PlanEdit
 from api.schemas import Body, RunCreated, Words, whole
-from api.strict import CallerDep, OwnerDep, RunsDep, StrictRoute
 from api.views.answers import json_answer
 from graph.commands.fork import Edits, ForkRejected
 from graph.queue.quotas import RunUsedUp

@@ -7,7 +7,7 @@ from fastapi.responses import JSONResponse
 from typing_extensions import TypedDict
 
 from api.openapi import problems
-from api.strict import OwnerDep, RunsDep, StrictRoute
+from api.parameters import OwnerDep, RunsDep, StrictRoute
 from api.views.answers import Run, answered, json_answer
 from graph.record.record import record_of
 from graph.runs.context import RunNotFound

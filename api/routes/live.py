@@ -6,11 +6,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
 from api.openapi import NEW_RUN, WITH_BODY, changes, problems, run_events
-from api.routes.runs import POSTED, IdempotencyKeyHeader, post_run
-from api.schemas import RunCreate
-from api.streams.sse import unless_gone
-from api.streams.streams import ChangesStream, EventNotFound, RunStream, check_position
-from api.strict import (
+from api.parameters import (
     PAGE,
     WAIT,
     After,
@@ -23,6 +19,10 @@ from api.strict import (
     StrictRoute,
     Timeout,
 )
+from api.routes.runs import POSTED, IdempotencyKeyHeader, post_run
+from api.schemas import RunCreate
+from api.streams.sse import unless_gone
+from api.streams.streams import ChangesStream, EventNotFound, RunStream, check_position
 from api.views.answers import EventPage, RunAnswer, answered, json_answer, run_answer
 from graph.runs.accept import KeyReused, NotAccepting
 from graph.runs.context import RunNotFound

@@ -7,8 +7,8 @@ from fastapi.responses import JSONResponse
 from pydantic import Field
 
 from api.openapi import WITH_BODY, problems
+from api.parameters import OwnerDep, RunsDep, StrictRoute
 from api.schemas import MOST_TOOLS, Body, Name
-from api.strict import OwnerDep, RunsDep, StrictRoute
 from api.views.answers import answered, json_answer
 from graph.commands.replay import NotReplayable, RunDiff, RunExport, RunReplay
 from graph.queue.quotas import TooManyPosts

@@ -14,9 +14,9 @@ from typing_extensions import TypedDict
 
 from api.errors.problems import OutputNotFound
 from api.openapi import LOCATION, NEW_RUN, WITH_BODY, problems
+from api.parameters import MOST, CallerDep, MaxValueBytes, OwnerDep, RunsDep, StrictRoute
 from api.routes.search import RunList, RunQuery, RunSearch
 from api.schemas import CancelCreate, RunCreate, RunCreated
-from api.strict import MOST, CallerDep, MaxValueBytes, OwnerDep, RunsDep, StrictRoute
 from api.views.answers import (
     ExplanationAnswer,
     RunAnswer,

@@ -20,8 +20,8 @@ from typing_extensions import TypedDict
 from api.errors.problems import NotReady
 from api.middleware.access import OWNER
 from api.openapi import problems
+from api.parameters import AnonymousDep, OwnerDep, RunsDep, StrictRoute
 from api.schemas import Alive, Health
-from api.strict import AnonymousDep, OwnerDep, RunsDep, StrictRoute
 from api.views.answers import answered, json_answer
 from api.views.findings import (
     DoctorAnswer,

@@ -8,9 +8,9 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from pydantic import Field
 
 from api.openapi import WITH_BODY, problems
+from api.parameters import CallerDep, OwnerDep, RunsDep, StrictRoute
 from api.routes.search import CURSOR, LIMIT, LONGEST_PAGE, ORDER, PAGE, Name, Order, RunList
 from api.schemas import Body, Metadata, ThreadName
-from api.strict import CallerDep, OwnerDep, RunsDep, StrictRoute
 from api.views.answers import Run, answered, json_answer, shape
 from graph.commands.deletion import ThreadNotSettled
 from graph.runs.threads import ThreadNotFound

@@ -8,8 +8,8 @@ from fastapi.responses import JSONResponse
 from pydantic import Field
 
 from api.openapi import LOCATION, NEW_RUN, WITH_BODY, problems
+from api.parameters import CallerDep, OwnerDep, RunsDep, StrictRoute
 from api.schemas import Body, RunCreated, ToolList, ToolView
-from api.strict import CallerDep, OwnerDep, RunsDep, StrictRoute
 from api.views.answers import json_answer
 from graph.commands.call import ToolNotFound
 from graph.runs.accept import NotAccepting

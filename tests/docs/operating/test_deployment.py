@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from api.cli.command import CANNOT_BEGIN
+from api.parameters import LONGEST_WAIT
 from api.streams.sse import HEARTBEAT
-from api.strict import LONGEST_WAIT
 from graph.settings import Settings
 from tests.support.checkout import ROOT
 from tests.support.databases.postgres import PostgresServer, runs_kept_in
