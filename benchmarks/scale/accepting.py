@@ -1,7 +1,7 @@
-"""How many jobs a second Postgres takes, with the news that are told in the same transaction.
+"""How many jobs a second Postgres takes, as they are and with Procrastinate's own news.
 
 All transactions of a database that tell news wait for one another until each is on the disk,
-however many servers there are: that bounds how many runs a second a fleet accepts.
+however many servers there are: they would bound how many runs a second a fleet accepts.
 """
 
 import re
@@ -18,19 +18,23 @@ INSERT INTO runwright.procrastinate_jobs
     VALUES ('runs', 0, 'run', gen_random_uuid()::text, gen_random_uuid()::text, '{"new": true}');
 """
 
-_TRIGGERS = "ALTER TABLE runwright.procrastinate_jobs {} TRIGGER USER"
+#: What Procrastinate has, and our tables have not.
+_NEWS = """
+    CREATE TRIGGER news AFTER INSERT ON runwright.procrastinate_jobs FOR EACH ROW
+    EXECUTE FUNCTION runwright.procrastinate_notify_queue_job_inserted_v1()
+"""
 
 
 def accepting(database: Database, clients: int = 16, seconds: int = 8) -> dict[str, float]:
     """Of so many connections, each of which waits for the disk."""
     database.empty()
-    told = _per_second(database, clients, seconds)
-    database.execute(_TRIGGERS.format("DISABLE"))
+    stored = _per_second(database, clients, seconds)
+    database.execute(_NEWS)
     try:
-        untold = _per_second(database, clients, seconds)
+        told = _per_second(database, clients, seconds)
     finally:
-        database.execute(_TRIGGERS.format("ENABLE"))
-    return {"jobs stored with news, 1/s": told, "the same without news, 1/s": untold}
+        database.execute("DROP TRIGGER news ON runwright.procrastinate_jobs")
+    return {"jobs stored, 1/s": stored, "the same with news, 1/s": told}
 
 
 def _per_second(database: Database, clients: int, seconds: int) -> float:
