@@ -31,9 +31,9 @@ export function grown(record, { spans: all, total_ms }, now) {
   return spans;
 }
 
-// Takes the entry of a log that a span is of, each once.
+// Takes the log entry of a span, each once.
 function taken({ created_at }, log) {
-  const rest = log.map((entry, index) => ({ entry, index, start: Date.parse(entry.started_at) - Date.parse(created_at) }));
+  const from = Date.parse(created_at), rest = log.map((entry, index) => ({ entry, index, start: Date.parse(entry.started_at) - from }));
   return (span, step) => {
     const at = rest.findIndex(({ entry, start }) => entry.step === step && Math.abs(start - span.start_ms) < NEAR);
     return at < 0 ? {} : rest.splice(at, 1)[0];
@@ -84,15 +84,15 @@ export function totals(spans) {
   return Object.keys(PARTS).filter(part => all[part]).map(part => ({ part, ms: all[part] }));
 }
 
-// From a time to its place between 0 and 1; long idle stretches are folded, and told as `folds`.
+// From a time to its place between 0 and 1; long idle stretches, `foldable`, are `folds`.
 // While a run goes on the end of the axis grows in steps, so that bars keep their places in between;
 // `key` is the same as long as they do.
 export function scale(spans, fold, grows) {
   const total = sum(spans) || 1;
-  const long = spans.filter(({ part, length_ms }) => fold && IDLE.includes(part) && length_ms > Math.max(SHORT, FOLDED * total));
+  const long = spans.filter(({ part, length_ms }) => IDLE.includes(part) && length_ms > Math.max(SHORT, FOLDED * total));
   const shown = total - sum(long);
   // Where all is idle there is nothing to make room for.
-  const folds = shown > 0.001 && long.length < 9 ? long : [], room = 1 - SHARE * folds.length;
+  const foldable = shown > 0.001 && long.length < 9 ? long : [], folds = fold ? foldable : [], room = 1 - SHARE * folds.length;
   const length = folds[0] ? shown : total, step = 2 ** Math.ceil(Math.log2(length)) / 32;
   const whole = grows ? Math.ceil(length / step) * step : length;
   let left = 0;
@@ -112,10 +112,10 @@ export function scale(spans, fold, grows) {
     const piece = pieces[low];
     return piece ? piece.left + (Math.min(1, (time - piece.start_ms) / piece.length_ms) || 0) * piece.width : 0;
   };
-  return { total, at, folds, key: `${whole} ${folds.length}` };
+  return { total, at, folds, foldable, key: `${whole} ${folds.length}` };
 }
 
-// Round times for the axis, those that would stand too close left out.
+// Round times for the axis, those left out that would stand too close.
 export function ticks({ total, at, folds }) {
   const rough = (total - sum(folds)) / 6, power = 10 ** Math.floor(Math.log10(rough || 1));
   const step = power * ([1, 2, 5].find(one => one * power >= rough) ?? 10);

@@ -77,7 +77,7 @@ export function Waterfall({ record, explained, select, chosen, lit, light }) {
     return [{ row, depth: 1, open, toggle }, ...(open ? row.parts.map(part => ({ row: part, depth: 2 })) : [])];
   });
   const errors = all.flatMap(row => row.parts[0] ? row.parts : [{ ...row, status: row.bars.findLast(bar => bar.status)?.status }]).filter(({ status, at }) => BAD.includes(status) && at);
-  // Of hundreds of rows an event, or a look at another, changes one or two: the others stay as they are.
+  // Of hundreds of rows an event changes one or two: the others stay as they are.
   const drawn = useRef(new Map()).current;
   const line = ({ row, depth, open, toggle }) => {
     const { key, ms, at, bars, step } = row;
@@ -92,7 +92,7 @@ export function Waterfall({ record, explained, select, chosen, lit, light }) {
   return html`<section class="waterfall card" aria-labelledby=w-title>
     <div class=head><h2 id=w-title>Where the time went</h2>
       <span class="total number">${duration(spans[0] ? place.total : 0)}</span>
-      ${scale(spans, true).folds[0] && html`<label class=check><input type=checkbox checked=${fold} onChange=${() => setFold(!fold)} /> fold idle time</label>`}
+      ${place.foldable[0] && html`<label class=check><input type=checkbox checked=${fold} onChange=${() => setFold(!fold)} /> fold idle time</label>`}
       ${errors[0] && html`<button class=plain data-key=e onClick=${nextError}>Next error</button>`}</div>
     <div class=sums aria-label="Parts of the time">
       <div class=stack aria-hidden=true>${sums.map(({ part, ms }) => html`<i class="b-${part}" style=${{ width: percent(ms / place.total) }}></i>`)}</div>
