@@ -139,7 +139,7 @@ class RunCalls:
             record = await caller.runs.cancel(record["run_id"], by=caller.by, owner=caller.owner)
         except AlreadySettled:
             # As one does whose steps are all done and whose answer is not waited for any more:
-            # nothing of it goes on, which is what was asked for.
+            # nothing of it is under way, which is what was asked for.
             record = await _found(caller, request)
         # It may be executed elsewhere, or the storage may not answer just now.
         while waits and record["status"] not in SETTLED:

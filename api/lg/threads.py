@@ -191,8 +191,8 @@ class ThreadCalls:
         newest = await runs.threads.snapshots(record["run_id"], limit=1)
         checkpoint = newest[0].config["configurable"]["checkpoint_id"] if newest else None
         place_view = checkpoint_view(thread.thread_id, checkpoint)
-        told = {"checkpoint": place_view, "configurable": place_view, "checkpoint_id": checkpoint}
-        return json_response(told)
+        forked = {"checkpoint": place_view, "configurable": place_view, "checkpoint_id": checkpoint}
+        return json_response(forked)
 
     async def history(self, request: Request) -> Response:
         """States of a thread, the newest first."""

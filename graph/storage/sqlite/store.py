@@ -23,7 +23,7 @@ class _UncutSaver(AsyncSqliteSaver):
     """Lists to the end, also where who asked has left meanwhile.
 
     The cursor of a statement that is cancelled is closed by nobody, and is kept by the thread of
-    the connection until its next statement has begun: whoever asks next would see the database as
+    the connection until its next statement has begun: who asks next would see the database as
     it was for who has left.
     """
 
