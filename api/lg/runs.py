@@ -10,10 +10,19 @@ from starlette.responses import Response, StreamingResponse
 
 from api.errors.protocol import unprocessable
 from api.lg.begin import Beginner, Begun, check_modes
-from api.lg.calls import Caller, json_response
 from api.lg.frames import Position, Teller
 from api.lg.history import opened
-from api.lg.requests import RunBody, count, flag, id_of, one_of, queried, read
+from api.lg.requests import (
+    Caller,
+    RunBody,
+    count,
+    flag,
+    id_of,
+    json_response,
+    one_of,
+    queried,
+    read,
+)
 from api.lg.streams import EventStream, Reading
 from api.lg.tasks import LOOKING
 from api.lg.views import RUN_STATUS, cancel_reason_of, error_of, run_of, selected

@@ -9,10 +9,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.errors.protocol import ThreadExists, unprocessable
-from api.lg.calls import Caller, json_response
 from api.lg.history import ThreadHistory, opened
 from api.lg.messages import SettledMessages, messages_of
 from api.lg.requests import (
+    Caller,
     CheckpointPlace,
     HistoryBody,
     StateBody,
@@ -24,6 +24,7 @@ from api.lg.requests import (
     checked,
     flag,
     id_of,
+    json_response,
     queried,
     read,
 )
