@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
 import aiosqlite
-from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import CheckpointTuple
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 from langgraph.store.base import Op, PutOp, Result
@@ -27,15 +26,8 @@ class _UncutSaver(AsyncSqliteSaver):
     it was for who has left.
     """
 
-    async def alist(
-        self,
-        config: RunnableConfig | None,
-        *,
-        filter: dict[str, Any] | None = None,  # noqa: A002 - its name there
-        before: RunnableConfig | None = None,
-        limit: int | None = None,
-    ) -> AsyncIterator[CheckpointTuple]:
-        found = super().alist(config, filter=filter, before=before, limit=limit)
+    async def alist(self, *place: Any, **bounds: Any) -> AsyncIterator[CheckpointTuple]:
+        found = super().alist(*place, **bounds)
         for one in await asyncio.shield(asyncio.ensure_future(_all(found))):
             yield one
 
