@@ -12,7 +12,7 @@ from langgraph.store.base import Op, PutOp, Result
 from langgraph.store.sqlite.base import SqliteStore as StockStore
 
 from graph.storage.sql.checkpoints import FoldingSaver
-from graph.storage.sql.store import LoopStore
+from graph.storage.sql.statements import LoopStore
 from graph.storage.sqlite.writer import SqliteWriter
 from graph.storage.storage import strict_serializer
 from tools.receipts import waits_for_disk
