@@ -30,7 +30,7 @@ from graph.telemetry.logs import configure_logging
 
 logger = logging.getLogger("runwright.worker")
 
-#: How long a worker goes on with what it has at its end, in seconds, unless a setting says so.
+#: How long a worker continues with what it has at its end, in seconds, unless a setting says so.
 GRACE = 60.0
 
 

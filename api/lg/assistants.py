@@ -10,8 +10,16 @@ from starlette.responses import Response
 
 from api.errors.problems import NotReady
 from api.lg.begin import check_assistant
-from api.lg.calls import Caller, json_response
-from api.lg.requests import AssistantSearchBody, Choices, as_text, flag, queried, read
+from api.lg.requests import (
+    AssistantSearchBody,
+    Caller,
+    Choices,
+    as_text,
+    flag,
+    json_response,
+    queried,
+    read,
+)
 from api.lg.views import ASSISTANT_ID, GRAPH, selected
 from api.middleware.access import OWNER
 from graph.state import Channels, RunInput

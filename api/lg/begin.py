@@ -198,11 +198,12 @@ def _options(body: RunBody, choices: Choices) -> RunOptions:
 
 
 def _check_given_nothing(body: RunBody, choices: Choices) -> None:
-    """Raises `Unprocessable` where a run that goes on is given what only a new one can be."""
+    """Raises `Unprocessable` where a run that continues is given what only a new one can be."""
     given, nothing = _options(body, choices), RunOptions()
-    for name in (field.name for field in fields(RunOptions)):
-        if getattr(given, name) != getattr(nothing, name):
-            raise unprocessable(name, "a run that goes on keeps what it was given when it began")
+    for field in fields(RunOptions):
+        if getattr(given, field.name) != getattr(nothing, field.name):
+            words = "a run that goes on keeps what it was given when it began"
+            raise unprocessable(field.name, words)
     if choices.approve:
         raise unprocessable("approve", "a run that goes on asks as it did when it began")
 

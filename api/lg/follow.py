@@ -6,11 +6,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.errors.protocol import unprocessable
-from api.lg.calls import Caller
 from api.lg.frames import BEGINNING, END, Position, Teller
 from api.lg.history import ThreadHistory, opened
 from api.lg.messages import SettledMessages
-from api.lg.requests import canonical, id_of, queried
+from api.lg.requests import Caller, canonical, id_of, queried
 from api.lg.runs import mode_names
 from api.lg.streams import HEARTBEAT, EventStream, Reading, within
 from graph.state.status import SETTLED

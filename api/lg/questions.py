@@ -115,7 +115,7 @@ class _Action(BaseModel):
     args: dict[str, Any]
 
 
-class _Decision(BaseModel):
+class _Reviewed(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     kind: Literal["approve", "edit", "reject"] = Field(alias="type")
@@ -123,15 +123,15 @@ class _Decision(BaseModel):
     edited_action: _Action | None = None
 
 
-class _Decisions(BaseModel):
+class _Review(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    decisions: list[_Decision]
+    decisions: list[_Reviewed]
 
 
 def _decided(given: dict[str, Any], steps: Sequence[Mapping[str, Any]]) -> Any:
     """What decisions about each step come to for the plan. Raises `Unprocessable`."""
-    decisions = _read(_Decisions, given).decisions
+    decisions = _read(_Review, given).decisions
     if len(decisions) != len(steps):
         raise unprocessable("command.resume.decisions", f"are as many as steps: {len(steps)}")
     for number, one in enumerate(decisions):

@@ -1,23 +1,56 @@
-"""Requests of the protocol as they are read: to the letter, and nothing is taken and ignored."""
+"""Requests of the protocol as they are read, to the letter: who makes them, and what they give.
+
+Nothing is taken and ignored.
+"""
 
 import json
 import re
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeVar
 from uuid import UUID
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_core import to_json
 from starlette.requests import Request
+from starlette.responses import Response
 
 from api.errors.kinds import FieldError
 from api.errors.protocol import Unprocessable, unprocessable
+from api.middleware.access import CLIENT, OWNER, KeyRefused
 from api.parameters import parse
+from graph.service import Runs
+from graph.settings.keys import DEFAULT_OWNER
 
 #: A client that has no limit of its own says so by one that no run comes to.
 NO_RECURSION_LIMIT = 10_000
 
 #: Most entries of one answer, and most that may be passed over before.
 LONGEST_PAGE, FURTHEST = 1_000, 100_000
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Whose a request is, and what it is about."""
+
+    request: Request
+    runs: Runs
+    owner: str
+    heartbeat: float
+
+    @classmethod
+    def of(cls, request: Request) -> "Caller":
+        """Who makes a request. Raises `KeyRefused`."""
+        owner: str | None = request.scope[OWNER]
+        if owner is None:
+            raise KeyRefused(given=False)
+        state = request.app.state
+        return cls(request, state.runs, owner, state.heartbeat)
+
+    @property
+    def by(self) -> str:
+        """The caller, as records name who asked for something."""
+        return CLIENT if self.owner == DEFAULT_OWNER else self.owner
 
 
 def _listed(given: Any) -> Any:
@@ -295,3 +328,10 @@ def as_text(metadata: Mapping[str, Any]) -> dict[str, str]:
         for name, value in metadata.items()
         if value is not None
     }
+
+
+def json_response(
+    data: Any, status: int = 200, headers: Mapping[str, str] | None = None
+) -> Response:
+    """An answer as JSON."""
+    return Response(to_json(data), status, headers, "application/json")

@@ -4,14 +4,15 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute
+from starlette.routing import BaseRoute, Match, Route
+from starlette.types import Scope
 
 from api.errors.protocol import Unsupported
 from api.lg import assistants
 from api.lg.begin import Beginner
-from api.lg.calls import Caller, CountedRoute
 from api.lg.follow import Follower
 from api.lg.messages import SettledMessages
+from api.lg.requests import Caller
 from api.lg.runs import RunCalls
 from api.lg.threads import ThreadCalls
 
@@ -106,6 +107,15 @@ def lg_routes() -> list[BaseRoute]:
         ("GET /runs/{run_id}/join", runs.join),
     )
     return [*refused, *(_route(call, answer) for call, answer in answers)]
+
+
+class CountedRoute(Route):
+    """A route by whose path its requests are counted."""
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """As `Route` has it, with the route."""
+        match, child = super().matches(scope)
+        return match, child if match is Match.NONE else {**child, "route": self}
 
 
 def _route(call: str, answer: Answer) -> BaseRoute:

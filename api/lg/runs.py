@@ -10,10 +10,19 @@ from starlette.responses import Response, StreamingResponse
 
 from api.errors.protocol import unprocessable
 from api.lg.begin import Beginner, Begun, check_modes
-from api.lg.calls import Caller, json_response
 from api.lg.frames import Position, Teller
 from api.lg.history import opened
-from api.lg.requests import RunBody, count, flag, id_of, one_of, queried, read
+from api.lg.requests import (
+    Caller,
+    RunBody,
+    count,
+    flag,
+    id_of,
+    json_response,
+    one_of,
+    queried,
+    read,
+)
 from api.lg.streams import EventStream, Reading
 from api.lg.tasks import LOOKING
 from api.lg.views import RUN_STATUS, cancel_reason_of, error_of, run_of, selected
@@ -139,7 +148,7 @@ class RunCalls:
             record = await caller.runs.cancel(record["run_id"], by=caller.by, owner=caller.owner)
         except AlreadySettled:
             # As one does whose steps are all done and whose answer is not waited for any more:
-            # nothing of it goes on, which is what was asked for.
+            # nothing of it is under way, which is what was asked for.
             record = await _found(caller, request)
         # It may be executed elsewhere, or the storage may not answer just now.
         while waits and record["status"] not in SETTLED:

@@ -31,51 +31,35 @@ def told_of(
 
     None of a run that was accepted, and has no checkpoint as yet.
     """
-    asked = view["interrupts"] if view else []
+    metadata = (view or {}).get("metadata") or {}
+    step = metadata.get("step", -1)
+    at = view["created_at"] if view else rfc3339(state["created_at"])
+    for place, kind, payload in _happened(state, older, view):
+        mode = "checkpoints" if kind == "checkpoint" else "tasks"
+        if mode in modes:
+            yield Frame(mode, payload, Position(number, place))
+        if "debug" in modes:
+            entry = {"type": kind, "step": step, "timestamp": at, "payload": payload}
+            yield Frame("debug", entry, Position(number, place + 1))
+
+
+def _happened(
+    state: RunState, older: View | None, view: View | None
+) -> Iterator[tuple[int, str, View]]:
+    """What happened with a checkpoint, in order: its place, its kind as `debug` says it, and it."""
     for task in _ended(state, older, view):
-        yield from _frames(modes, "task_result", task, number, _RESULT, state, view)
+        yield _RESULT, "task_result", task
     if view:
-        yield from _frames(modes, "checkpoint", _checkpoint(view), number, _CHECKPOINT, state, view)
-    for task in _due(state, view):
+        yield _CHECKPOINT, "checkpoint", _checkpoint(view)
+    for task in view["tasks"] if view else [_first(state)]:
         begun = {
             **{name: task[name] for name in ("id", "name")},
             "input": _input(view) if view else {"prompt": state["prompt"]},
             "triggers": [f"branch:to:{task['name']}"],
         }
-        yield from _frames(modes, "task", begun, number, _TASK, state, view)
-        if asked:
-            told = _result(task, None, asked)
-            yield from _frames(modes, "task_result", told, number, _ASKED, state, view)
-
-
-def _frames(
-    modes: Collection[str],
-    kind: str,
-    payload: View,
-    number: int,
-    place: int,
-    state: RunState,
-    view: View | None,
-) -> Iterator[Frame]:
-    own = "checkpoints" if kind == "checkpoint" else "tasks"
-    if own in modes:
-        yield Frame(own, payload, Position(number, place))
-    if "debug" in modes:
-        metadata = (view or {}).get("metadata") or {}
-        told = {
-            "type": kind,
-            "step": metadata.get("step", -1),
-            "timestamp": view["created_at"] if view else rfc3339(state["created_at"]),
-            "payload": payload,
-        }
-        yield Frame("debug", told, Position(number, place + 1))
-
-
-def _due(state: RunState, view: View | None) -> Sequence[View]:
-    if view:
-        tasks: Sequence[View] = view["tasks"]
-        return tasks
-    return [_first(state)]
+        yield _TASK, "task", begun
+        if view and view["interrupts"]:
+            yield _ASKED, "task_result", _result(task, None, view["interrupts"])
 
 
 def _ended(state: RunState, older: View | None, view: View | None) -> Iterator[View]:

@@ -9,10 +9,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.errors.protocol import ThreadExists, unprocessable
-from api.lg.calls import Caller, json_response
 from api.lg.history import ThreadHistory, opened
 from api.lg.messages import SettledMessages, messages_of
 from api.lg.requests import (
+    Caller,
     CheckpointPlace,
     HistoryBody,
     StateBody,
@@ -24,6 +24,7 @@ from api.lg.requests import (
     checked,
     flag,
     id_of,
+    json_response,
     queried,
     read,
 )
@@ -191,8 +192,8 @@ class ThreadCalls:
         newest = await runs.threads.snapshots(record["run_id"], limit=1)
         checkpoint = newest[0].config["configurable"]["checkpoint_id"] if newest else None
         place_view = checkpoint_view(thread.thread_id, checkpoint)
-        told = {"checkpoint": place_view, "configurable": place_view, "checkpoint_id": checkpoint}
-        return json_response(told)
+        forked = {"checkpoint": place_view, "configurable": place_view, "checkpoint_id": checkpoint}
+        return json_response(forked)
 
     async def history(self, request: Request) -> Response:
         """States of a thread, the newest first."""

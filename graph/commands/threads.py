@@ -126,7 +126,7 @@ class Threads:
     async def checkpoints(
         self, thread_id: str, *, limit: int, before: str | None = None, at: str | None = None
     ) -> Sequence[tuple[str, str]]:
-        """The runs and ids of a thread's checkpoints, whoever's it is, those with the greatest ids
+        """The runs and ids of a thread's checkpoints, of any owner, those with the greatest ids
         first: before one, or only that. Raises `StorageUnavailable`.
         """
         with self._storage.available():

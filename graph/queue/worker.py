@@ -1,6 +1,6 @@
 """A worker takes jobs that all processes share, keeps them by a sign of life, and gives them back.
 
-Whoever gives none for `LEASE` seconds is taken for dead, and others do its jobs.
+A worker that gives none for `LEASE` seconds is taken for dead, and others do its jobs.
 """
 
 import asyncio
@@ -38,7 +38,7 @@ TAKEN_FOR_DEAD = 75
 class Carried:
     """What became of a job: done, not done, or somebody else has it; the run's thread.
 
-    One that is not done is taken up again after a `pause`, in seconds; it may have `failed`.
+    One that is not done is resumed after a `pause`, in seconds; it may have `failed`.
     """
 
     outcome: Literal["done", "again", "lost"]
@@ -92,9 +92,9 @@ class Heart:
                 if time.monotonic() - self.loop_seen < LOOP_SILENCE:
                     with suppress(Exception):  # it is tried again
                         async with asyncio.timeout(LEASE):
-                            lives = await jobs.beat(self._worker)
+                            alive = await jobs.heartbeat(self._worker)
                         self._note()
-                        if not lives:
+                        if not alive:
                             self._end()
                             return
                 await asyncio.to_thread(self._stopped.wait, BEAT)
@@ -149,7 +149,7 @@ class JobWorker:
         self._heart = self._make_heart(self._worker)
         self._tasks = [asyncio.create_task(self._take()), asyncio.create_task(self._watch())]
 
-    def ring(self) -> None:
+    def notify(self) -> None:
         """There is a job, or room for one."""
         self._queued.set()
 
@@ -208,7 +208,7 @@ class JobWorker:
                     await asyncio.sleep(AGAIN)
         finally:
             del self._held[taken]
-            self.ring()
+            self.notify()
 
     async def _end_job(self, lease: Lease, carried: Carried) -> None:
         if carried.outcome == "done":

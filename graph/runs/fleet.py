@@ -146,7 +146,7 @@ class FleetRuns:
         await self._until(run_id, lambda state: state["status"] != "waiting")
 
     async def hurry(self, run_id: str) -> bool:
-        """Tell whoever executes the run not to wait for its next attempt; whether it does."""
+        """Tell who executes the run not to wait for its next attempt; whether it does."""
         state = await self._context.reader.state(run_id)
         planning = state.get("planning")
         if not (state["not_before"] or (planning and planning["not_before"])):
@@ -172,7 +172,7 @@ class FleetRuns:
 
     def _hear(self, news: News, run_id: str) -> None:
         if news in ("ordered", "queued", "missed") and self._worker:
-            (self._worker.look if news == "ordered" else self._worker.ring)()
+            (self._worker.look if news == "ordered" else self._worker.notify)()
         if news == "missed":
             self._watching.look.set()
         elif news == "changed" and run_id and run_id not in self._executions:
@@ -263,7 +263,7 @@ class FleetRuns:
         if execution is None or execution.lost:
             return
         if self._worker:
-            self._worker.ring()  # there may be room for another one
+            self._worker.notify()  # there may be room for another one
         try:
             await self._runner.execute(run_id)
         except LeaseLost:
@@ -277,7 +277,7 @@ class FleetRuns:
             execution.ended.set()
         self._runs.release(job)
         if self._worker:
-            self._worker.ring()
+            self._worker.notify()
 
     def _ordered(self, taken: QueuedRun, held: HeldRun) -> None:
         execution = self._executions.get(taken.run_id)
@@ -301,8 +301,8 @@ class FleetRuns:
         logger.warning("run is executed elsewhere", extra={"run_id": taken.run_id})
         self._executor.interrupt(live)
 
-    def _do(self, order: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(order)
+    def _do(self, command: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(command)
         self._orders.add(task)
         task.add_done_callback(self._orders.discard)
 

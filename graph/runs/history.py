@@ -205,15 +205,8 @@ class ReadOnce(BaseCheckpointSaver[str]):
         self._read: dict[str, CheckpointTuple] = {}
         self._histories: dict[tuple[str, str], DeltaChannelHistory] = {}
 
-    async def alist(
-        self,
-        config: RunnableConfig | None,
-        *,
-        filter: dict[str, Any] | None = None,  # noqa: A002 - its name there
-        before: RunnableConfig | None = None,
-        limit: int | None = None,
-    ) -> AsyncIterator[CheckpointTuple]:
-        found = self._saver.alist(config, filter=filter, before=before, limit=limit)
+    async def alist(self, *place: Any, **bounds: Any) -> AsyncIterator[CheckpointTuple]:
+        found = self._saver.alist(*place, **bounds)
         later: dict[str, Any] = {}
         async for one in found:
             later = _shared(one.checkpoint["channel_values"], later)

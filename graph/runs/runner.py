@@ -184,7 +184,7 @@ class Runner:
             except GraphDrained:
                 return  # after a checkpoint, which was told
             except LeaseLost:
-                raise  # whoever has the run goes on with it
+                raise  # the process that has the run continues it
             except asyncio.CancelledError:
                 if reason == "cancelling" or not _is_ordered(live):
                     raise

@@ -1,8 +1,8 @@
 """What several processes over one database tell each other: who has which run, and what changed.
 
-A run is executed by whoever has its job; that is the lease, and its number of attempts is the
-token that a process keeps which was taken for dead. The lease is looked at within each transaction
-that is written while the run is executed.
+A run is executed by the process that has its job; that is the lease, and its number of attempts is
+the token that a process keeps which was taken for dead. The lease is looked at within each
+transaction that is written while the run is executed.
 """
 
 import asyncio
@@ -40,7 +40,7 @@ lease: ContextVar[Lease | None] = ContextVar("lease", default=None)
 
 @contextmanager
 def without_lease() -> Iterator[None]:
-    """Write what is to be kept whoever executes the run."""
+    """Write what is to be kept, also where another one executes the run."""
     token = lease.set(None)
     try:
         yield
@@ -106,7 +106,7 @@ class RunJobs(Protocol):
     async def leave(self, worker: int) -> None:
         """Take no more; what this one has not given back is taken by others."""
 
-    async def beat(self, worker: int) -> bool:
+    async def heartbeat(self, worker: int) -> bool:
         """Say that this one lives; whether the others did not take it for dead meanwhile."""
 
     async def take(self, worker: int, *, orders_only: bool) -> QueuedRun | None:
@@ -143,7 +143,7 @@ class RunJobs(Protocol):
         """Give each run that is to go on a job if it has none; how many that were."""
 
     async def hurry(self, run_id: str) -> bool:
-        """Ask whoever executes a run not to wait; whether anybody does."""
+        """Ask the process that executes a run not to wait; whether anybody does."""
 
     async def position(self, run_id: str) -> int | None:
         """The place of a run among those that wait for their beginning, counted from 1."""

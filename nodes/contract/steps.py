@@ -7,6 +7,7 @@ import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import lru_cache
 from typing import Any, Protocol
 from uuid import UUID, uuid5
 
@@ -37,7 +38,12 @@ def step_key(state: RunState, step: int, generation: int | None = None) -> str:
     finished or edited step again.
     """
     number = state["generation"] if generation is None else generation
-    return str(uuid5(UUID(state["run_id"]), f"{number}:{step}"))
+    return _key(state["run_id"], number, step)
+
+
+@lru_cache(maxsize=4_096)  # a record says it of every attempt, each time that it is read
+def _key(run_id: str, generation: int, step: int) -> str:
+    return str(uuid5(UUID(run_id), f"{generation}:{step}"))
 
 
 def edited_step_key(state: RunState, step: Step, value: Any) -> str:

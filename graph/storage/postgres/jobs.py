@@ -1,8 +1,8 @@
 """Jobs of runs in Procrastinate's tables, taken and given back by its rules and its functions.
 
 Its own worker is not used, and its functions that end a job are not: the worker stops itself when
-one connection fails, waits for its jobs then without a sign of life, and ends a job whoever has it
-by now. Here each statement says at which attempt it had the job.
+one connection fails, waits for its jobs then without a sign of life, and ends a job also where
+another one has it by now. Here each statement says at which attempt it had the job.
 """
 
 from collections.abc import Mapping, Sequence
@@ -132,7 +132,7 @@ _FINISH = f"""
     ) ON CONFLICT DO NOTHING
 """  # noqa: S608 - constants only
 
-#: Where another job of the run waits, that one goes on instead, and knows of the attempts.
+#: Where another job of the run waits, that one stays instead, and knows of the attempts.
 _GIVE_BACK = """
     WITH gone AS (
         SELECT one.id, one.lock, twin.id AS twin, one.attempts FROM procrastinate_jobs AS one
@@ -258,7 +258,7 @@ class PostgresJobs:
     async def leave(self, worker: int) -> None:
         await self._rows("SELECT procrastinate_unregister_worker_v1(?)", worker)
 
-    async def beat(self, worker: int) -> bool:
+    async def heartbeat(self, worker: int) -> bool:
         sql = "UPDATE procrastinate_workers SET last_heartbeat = now() WHERE id = ? RETURNING 1"
         return bool(await self._rows(sql, worker))
 

@@ -94,8 +94,8 @@ class PostgresNotices:
             while self._news:
                 urgent = any(news != "changed" for news, _ in self._news)
                 await asyncio.sleep(0 if urgent else GATHERED)
-                told, self._news = [*self._news], {}
-                values = [news for news, _ in told], [run_id for _, run_id in told]
+                sent, self._news = [*self._news], {}
+                values = [news for news, _ in sent], [run_id for _, run_id in sent]
                 with suppress(psycopg.Error):  # all look every second
                     await self._connections.execute_fetchall(_TELL, values)
                     self._unheard = self._unheard or time.monotonic()

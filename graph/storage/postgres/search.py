@@ -64,7 +64,7 @@ class PostgresIndex(SqlIndex):
         await self._writer.write(("UPDATE probe SET at = ? WHERE id = 1", (time.time(),)))
         await self._reader.execute_fetchall("SELECT run_id FROM runs ORDER BY number LIMIT 1")
 
-    def _deciding(self, row: RunRow) -> Sequence[Statement]:
+    def _before_condition(self, row: RunRow) -> Sequence[Statement]:
         return [(_LOCK_OWNER, (row.owner,))] if row.alone else ()
 
     def _inserting(self, row: RunRow, condition: str, bounds: Sequence[Any]) -> Sequence[Statement]:

@@ -93,7 +93,7 @@ _seen: ContextVar[dict[str, int] | None] = ContextVar("seen", default=None)
 
 
 class SharedStore(PostgresStore):
-    """The store of many processes, in which no effect rests on what another one has changed since.
+    """The store of many processes, in which no effect builds on what another one has changed since.
 
     An effect is what `tools.receipts.once` does: it reads its receipt, then what it needs, and puts
     what it changes together with the receipt. Of two that change one namespace the second to write

@@ -22,8 +22,7 @@ from langgraph.store.base import (
     SearchOp,
 )
 
-from graph.storage.sql.statements import Reader, Statement, Writer
-from graph.storage.sql.store import LoopStore
+from graph.storage.sql.statements import LoopStore, Reader, Statement, Writer
 from tools.receipts import waits_for_disk
 
 _COLUMNS = "prefix, key, value, created_at, updated_at"

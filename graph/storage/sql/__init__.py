@@ -4,5 +4,5 @@ The tables are the same, column by column. Statements are written as SQLite read
 Postgres reads too; `statements` names the few differences.
 
 Others use `admission.BYTES`, `audit`, `checkpoints`, `deletion`, `filters`, `index`, `outbox`,
-`spending`, `statements`, `store` and `threads`.
+`spending`, `statements` and `threads`.
 """

@@ -133,16 +133,9 @@ class FoldingSaver(RunSaver):
         found = await super().aget_tuple(config)
         return await self._read(found, {}) if found else None
 
-    async def alist(
-        self,
-        config: RunnableConfig | None,
-        *,
-        filter: dict[str, Any] | None = None,  # noqa: A002 - its name there
-        before: RunnableConfig | None = None,
-        limit: int | None = None,
-    ) -> AsyncIterator[CheckpointTuple]:
+    async def alist(self, *place: Any, **bounds: Any) -> AsyncIterator[CheckpointTuple]:
         known: dict[str, Any] = {}
-        async for found in super().alist(config, filter=filter, before=before, limit=limit):
+        async for found in super().alist(*place, **bounds):
             yield await self._read(found, known)
 
     async def _read(self, found: CheckpointTuple, known: dict[str, Any]) -> CheckpointTuple:

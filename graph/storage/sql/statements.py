@@ -1,12 +1,15 @@
-"""What is sent to a database, and who takes it.
+"""What is sent to a database, and who takes it: statements, and the batches of LangGraph's store.
 
 Where the two databases read SQL differently, `graph.storage.postgres.connection` says what is put
 there for Postgres: the marks of values, hints about indexes, and the length of a text in bytes.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
+
+from langgraph.store.base import BaseStore, Op, Result
 
 from graph.state import Status
 from graph.state.status import STATUSES
@@ -38,6 +41,28 @@ class Reader(Protocol):
         self, sql: str, parameters: Iterable[Any] = (), /
     ) -> Iterable[Sequence[Any]]:
         """The rows of a statement."""
+
+
+class LoopStore(BaseStore):
+    """A store whose batches are executed in the event loop that it was made in."""
+
+    supports_ttl = True
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+
+    def batch(self, ops: Iterable[Op]) -> list[Result]:
+        """The same for a tool in a thread of its own.
+
+        Raises `asyncio.InvalidStateError` on the loop's thread, which would wait for itself.
+        """
+        try:
+            running = asyncio.get_running_loop()
+        except RuntimeError:
+            running = None
+        if running is self._loop:
+            raise asyncio.InvalidStateError("call `abatch`, `aget`, … where the event loop runs")
+        return asyncio.run_coroutine_threadsafe(self.abatch(ops), self._loop).result()
 
 
 @dataclass(frozen=True)

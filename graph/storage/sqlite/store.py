@@ -6,14 +6,13 @@ from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
 import aiosqlite
-from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import CheckpointTuple
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 from langgraph.store.base import Op, PutOp, Result
 from langgraph.store.sqlite.base import SqliteStore as StockStore
 
 from graph.storage.sql.checkpoints import FoldingSaver
-from graph.storage.sql.store import LoopStore
+from graph.storage.sql.statements import LoopStore
 from graph.storage.sqlite.writer import SqliteWriter
 from graph.storage.storage import strict_serializer
 from tools.receipts import waits_for_disk
@@ -23,19 +22,12 @@ class _UncutSaver(AsyncSqliteSaver):
     """Lists to the end, also where who asked has left meanwhile.
 
     The cursor of a statement that is cancelled is closed by nobody, and is kept by the thread of
-    the connection until its next statement has begun: whoever asks next would see the database as
+    the connection until its next statement has begun: who asks next would see the database as
     it was for who has left.
     """
 
-    async def alist(
-        self,
-        config: RunnableConfig | None,
-        *,
-        filter: dict[str, Any] | None = None,  # noqa: A002 - its name there
-        before: RunnableConfig | None = None,
-        limit: int | None = None,
-    ) -> AsyncIterator[CheckpointTuple]:
-        found = super().alist(config, filter=filter, before=before, limit=limit)
+    async def alist(self, *place: Any, **bounds: Any) -> AsyncIterator[CheckpointTuple]:
+        found = super().alist(*place, **bounds)
         for one in await asyncio.shield(asyncio.ensure_future(_all(found))):
             yield one
 

@@ -144,9 +144,7 @@ def test_an_edited_plan_is_checked_by_the_server_before_it_is_approved(
     browser: Browser, server: ServerProcess
 ) -> None:
     """Which knows more than the page: here that the tool has no such input, and a reference."""
-    asked = {"prompt": "order rice, then calculate 1 + 1", "mode": "plan"}
-    run_id = server.client.post("/runs", json=asked).json()["run_id"]
-    server.until(run_id, lambda record: record["status"] == "waiting")
+    run_id = server.ask("order rice, then calculate 1 + 1")
     with page_of(browser, server.url) as page:
         open_run(page, run_id)
         told, first = page.locator(".approve [role=alert]"), page.get_by_label("Input of step 1")

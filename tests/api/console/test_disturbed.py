@@ -38,9 +38,7 @@ def test_a_run_that_is_deleted_while_it_is_shown_is_said_to_be_gone(
 def test_two_tabs_show_the_same_run_and_what_either_does_to_it(
     browser: Browser, server: ServerProcess
 ) -> None:
-    asked = {"prompt": "order lentils, then calculate 1 + 1", "mode": "plan"}
-    run_id = server.client.post("/runs", json=asked).json()["run_id"]
-    server.until(run_id, lambda record: record["status"] == "waiting")
+    run_id = server.ask("order lentils, then calculate 1 + 1")
     with page_of(browser, server.url) as one, page_of(browser, server.url) as other:
         for page in (one, other):
             open_run(page, run_id)
@@ -54,9 +52,7 @@ def test_two_tabs_show_the_same_run_and_what_either_does_to_it(
 def test_a_decision_that_came_too_late_is_said_beside_its_button(
     browser: Browser, server: ServerProcess
 ) -> None:
-    asked = {"prompt": "order barley", "mode": "plan"}
-    run_id = server.client.post("/runs", json=asked).json()["run_id"]
-    server.until(run_id, lambda record: record["status"] == "waiting")
+    run_id = server.ask("order barley")
     with page_of(browser, server.url) as page:
         open_run(page, run_id)
         approve = page.get_by_role("button", name="Approve")

@@ -141,11 +141,9 @@ def test_nothing_stands_in_the_way_of_who_uses_the_page_otherwise(
     browser: Browser, server: ServerProcess
 ) -> None:
     """By the rules of axe, those of colours in both schemes; and nothing overflows a telephone."""
-    asked = server.client.post("/runs", json={"prompt": "order tea", "mode": "plan"})
-    waiting = asked.json()["run_id"]
+    waiting = server.ask("order tea")
     failed = server.post("calculate 6 * 7, then order a unicorn")
     server.settled(failed)
-    server.until(waiting, lambda record: record["status"] == "waiting")
     places = [
         "/",
         f"/#/runs/{failed}",

@@ -83,10 +83,7 @@ def accepted_before(page: Page, seconds: float) -> Iterator[None]:
 def test_what_was_this_run_waiting_for_for_two_hours(
     browser: Browser, server: ServerProcess
 ) -> None:
-    run_id = server.client.post(
-        "/runs", json={"prompt": "order a cake, then calculate 2 * 2", "mode": "plan"}
-    ).json()["run_id"]
-    server.until(run_id, lambda record: record["status"] == "waiting")
+    run_id = server.ask("order a cake, then calculate 2 * 2")
     server.client.post(f"/runs/{run_id}/approve", json={})
     server.settled(run_id)
     person = Person()

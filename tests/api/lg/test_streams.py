@@ -109,6 +109,12 @@ def test_checkpoints_are_those_of_the_history_and_debug_has_both(lg, thread):
     assert [one["payload"] for one in debug if one["type"] != "checkpoint"] == tasks
     steps = [one["step"] for one in debug if one["type"] == "checkpoint"]
     assert steps == sorted(steps)
+    times = [one["timestamp"] for one in debug if one["type"] == "checkpoint"]
+    assert times == [one["created_at"] for one in history]
+    # What has come of a task by now is not told of the checkpoint that it was due at.
+    assert {task["result"] for one in found for task in one["tasks"]} == {None}
+    [run] = lg.runs.list(thread)
+    assert parts(lg.runs.join_stream(thread, run["run_id"], stream_mode=modes)) == told
 
 
 def test_a_task_that_asks_ends_with_its_question(lg, thread):

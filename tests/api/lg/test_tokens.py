@@ -72,16 +72,22 @@ def provider() -> Iterator[StreamServer]:
         yield started
 
 
+def until_the_middle(
+    lg: SyncLangGraphClient, thread: str, provider: StreamServer
+) -> tuple[Any, list[Any]]:
+    """A stream of a run whose answer has begun, and what it has told."""
+    provider.let(2)
+    stream = lg.runs.stream(thread, "runwright", **ASKED, stream_mode="messages-tuple")
+    told: list[Any] = []
+    while put_together(told)[-1:] != [("ai", "The sum")]:
+        told.append(next(stream))
+    return stream, told
+
+
 def test_who_comes_again_in_the_middle_of_an_answer_is_told_the_rest_of_it(tmp_path, provider):
     with client_of(tmp_path, provider.url) as lg:
         thread = lg.threads.create()["thread_id"]
-        provider.let(2)
-        stream = lg.runs.stream(thread, "runwright", **ASKED, stream_mode="messages-tuple")
-        told: list[Any] = []
-        for part in stream:
-            told.append(part)
-            if put_together(told)[-1:] == [("ai", "The sum")]:
-                break
+        stream, told = until_the_middle(lg, thread, provider)
         stream.close()
         run_id = told[0].data["run_id"]
         provider.let(len(WORDS))
@@ -95,13 +101,7 @@ def test_who_comes_again_in_the_middle_of_an_answer_is_told_the_rest_of_it(tmp_p
 def test_who_joins_while_it_is_given_is_told_all_of_it(tmp_path, provider):
     with client_of(tmp_path, provider.url) as lg:
         thread = lg.threads.create()["thread_id"]
-        provider.let(2)
-        stream = lg.runs.stream(thread, "runwright", **ASKED, stream_mode="messages-tuple")
-        told: list[Any] = []
-        for part in stream:
-            told.append(part)
-            if put_together(told)[-1:] == [("ai", "The sum")]:
-                break
+        stream, told = until_the_middle(lg, thread, provider)
         joined = lg.runs.join_stream(thread, told[0].data["run_id"], stream_mode="messages-tuple")
         late = [next(joined)]
         provider.let(len(WORDS))

@@ -216,6 +216,9 @@ async def test_a_server_that_cannot_write_is_not_ready(client, runs):
     assert answer.status_code == 503
     assert answer.json()["type"] == "urn:runwright:problem:not-ready"
     assert answer.json()["detail"] == wording("problems.not-ready.storage.detail")
+    # The same to LangGraph's clients, where they ask for it.
+    assert (await client.get("/lg/ok?check_db=1")).status_code == 503
+    assert (await client.get("/lg/ok")).json() == {"ok": True}
 
 
 @pytest.mark.parametrize("path", ["/runs", "/health", "/tools", "/graph", "/docs", "/openapi.json"])

@@ -117,6 +117,14 @@ class ServerProcess:
         assert response.status_code == 201, response.text
         return str(response.json()["run_id"])
 
+    def ask(self, prompt: str) -> str:
+        """Start a run that asks about its plan; its id, once it does."""
+        response = self.client.post("/runs", json={"prompt": prompt, "mode": "plan"})
+        assert response.status_code == 201, response.text
+        run_id = str(response.json()["run_id"])
+        self.until(run_id, lambda record: record["status"] == "waiting")
+        return run_id
+
     def get(self, run_id: str) -> dict[str, Any]:
         """The record as it is now."""
         response = self.client.get(f"/runs/{run_id}")

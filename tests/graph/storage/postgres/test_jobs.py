@@ -219,8 +219,8 @@ async def test_a_silent_workers_jobs_are_given_to_others(
     )
     assert await fleet.jobs.sweep(alive, [], silent=5.0, steady=False) == (0, 0)
     assert await fleet.jobs.sweep(alive, [], silent=5.0, steady=True) == (1, 1)
-    assert not await fleet.jobs.beat(silent)
-    assert await fleet.jobs.beat(alive)
+    assert not await fleet.jobs.heartbeat(silent)
+    assert await fleet.jobs.heartbeat(alive)
     assert (await taken(shared, alive)).lease == Lease(first.lease.job, 1)
 
 
