@@ -167,15 +167,15 @@ def test_a_page_of_another_version_than_its_server_says_so(
 def test_large_values_are_shown_in_part_and_downloaded_whole(
     browser: Browser, server: ServerProcess
 ) -> None:
-    words = "word " * 1500
-    run_id = server.client.post(
-        "/tools/shop.say/call", json={"input": {"words": words.strip()}}
-    ).json()["run_id"]
+    words = ("word " * 1500).strip()
+    run_id = server.client.post("/tools/shop.say/call", json={"input": {"words": words}}).json()[
+        "run_id"
+    ]
     server.settled(run_id)
     with page_of(browser, server.url) as page:
         open_run(page, run_id)
         panel = page.locator(".detail")
         expect(panel.get_by_role("link", name="Download it whole")).to_be_visible()
+        expect(panel.locator(".value").last).to_contain_text("word…")
         panel.get_by_role("button", name="Show").click()
-        expect(panel.locator(".value").last).to_contain_text("word word")
-        assert len(panel.locator(".value").last.inner_text()) > 5000
+        expect(panel.locator(".value").last).to_contain_text(words)
