@@ -30,6 +30,7 @@ class Job(Entry):
     holds_place: bool = False
     suspended: bool = False
     backoff: asyncio.Event | None = None  # set to end it
+    backoff_until: float = 0.0  # of the one that it is in, epoch seconds
 
     @property
     def under_way(self) -> bool:
@@ -197,7 +198,7 @@ class Executor:
             return await self._take_slot(job)
 
     async def _sit_out(self, job: Job, moment: float) -> None:
-        job.backoff = asyncio.Event()
+        job.backoff, job.backoff_until = asyncio.Event(), moment
         waits = {
             asyncio.ensure_future(sleep_until(moment)),
             asyncio.ensure_future(job.backoff.wait()),

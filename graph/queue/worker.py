@@ -38,12 +38,14 @@ TAKEN_FOR_DEAD = 75
 class Carried:
     """What became of a job: done, not done, or somebody else has it; the run's thread.
 
-    One that is not done is resumed after a `pause`, in seconds; it may have `failed`.
+    One that is not done is resumed after a `pause`, in seconds; it may have `failed`, or waits for
+    an attempt that is `due` then, epoch seconds.
     """
 
     outcome: Literal["done", "again", "lost"]
     thread_id: str = ""
     pause: float = 0.0
+    due: float | None = None
     failed: bool = False
 
 
@@ -214,7 +216,9 @@ class JobWorker:
         if carried.outcome == "done":
             await self._jobs.finish(lease, carried.thread_id)
         else:
-            await self._jobs.give_back(lease, pause=carried.pause, failed=carried.failed)
+            await self._jobs.give_back(
+                lease, pause=carried.pause, due=carried.due, failed=carried.failed
+            )
 
     async def _watch(self) -> None:
         while True:

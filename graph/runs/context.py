@@ -234,6 +234,12 @@ def after_retry(state: RunState, command: RetryCommand) -> RunState:
     return cast("RunState", {**state, **update, "log": log})
 
 
+def next_attempt(state: RunState) -> float | None:
+    """When the attempt, or call of a model, is due that a run waits for, in epoch seconds."""
+    planning = state.get("planning")
+    return state["not_before"] or (planning and planning["not_before"]) or None
+
+
 def without_wait(state: RunState) -> RunState:
     """A state as it is once its next attempt, or call of a model, is waited for no more."""
     planning = state.get("planning")

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from graph.queue.executor import Job
 from graph.queue.worker import LOOK, Carried, Heart, JobWorker
-from graph.runs.context import RunContext, RunNotFound
+from graph.runs.context import RunContext, RunNotFound, next_attempt
 from graph.runs.live import LiveRun, Speech
 from graph.runs.runner import CANCEL_WAIT, Runner
 from graph.runs.watch import AnswerDelta
@@ -35,6 +35,10 @@ from graph.storage.fleet import (
 from graph.storage.storage import Storage
 
 logger = logging.getLogger("runwright.runs")
+
+#: A run that waits for longer than so many seconds waits in the database, so that no process has
+#: it; it may begin up to `LOOK` seconds late then.
+LONG_BACKOFF = 5.0
 
 #: Over how many seconds it is counted how many runs end.
 RATE = 10.0
@@ -62,7 +66,7 @@ class _Execution:
 
     taken: QueuedRun
     lost: bool = False
-    hurries: int = 0
+    parked: Carried | None = None  # where it is given back since it only waits
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -89,7 +93,7 @@ class FleetRuns:
         self._work, self._stopping = work, False
         self._stack = AsyncExitStack()
         self._tasks: list[asyncio.Task[None]] = []
-        self._orders: set[asyncio.Task[None]] = set()
+        self._orders: set[asyncio.Task[object]] = set()
         self._worker: JobWorker | None = None
         self._watching = _Watching(context, fleet)
         self._speech = Speech(fleet, context.storage.errors)
@@ -147,12 +151,11 @@ class FleetRuns:
 
     async def hurry(self, run_id: str) -> bool:
         """Tell who executes the run not to wait for its next attempt; whether it does."""
-        state = await self._context.reader.state(run_id)
-        planning = state.get("planning")
-        if not (state["not_before"] or (planning and planning["not_before"])):
+        due = next_attempt(await self._context.reader.state(run_id))
+        if due is None:
             return False
         with self._storage.available():
-            hurried = await self._jobs.hurry(run_id)
+            hurried = await self._jobs.hurry(run_id, due)
         self._notices.tell(run_id, "ordered")
         return hurried
 
@@ -179,8 +182,10 @@ class FleetRuns:
             self._watching.heard(run_id)
 
     async def _look(self) -> None:
-        """Look each second for what was not heard."""
+        """Look each second for what was not heard, and for what only waits here."""
         while True:
+            for execution in [*self._executions.values()]:
+                self._park(execution)
             with suppress(*self._storage.errors):
                 self._executor.elsewhere = await self._jobs.waiting()
                 self._executor.throughput.fleet_rate = await self._jobs.ended(RATE) / RATE
@@ -211,7 +216,7 @@ class FleetRuns:
         row = await index.find(run_id)
         if row is None or not await self._is_due(row, taken):
             return Carried("done", row.thread if row else "")
-        if taken.lease.attempts:
+        if taken.lease.attempts and not taken.waited:
             await self._storage.spending.count_left(run_id)
         execution = self._executions[run_id] = _Execution(taken)
         try:
@@ -224,7 +229,7 @@ class FleetRuns:
         row = await index.find(run_id)
         if row is None or row.status in SETTLED or row.status == "waiting":
             return Carried("done", row.thread if row else "")
-        return self._give_back(taken)
+        return self._give_back(execution)
 
     async def _is_due(self, row: RunRow, taken: QueuedRun) -> bool:
         """Whether there is something to be done about a run now."""
@@ -242,19 +247,29 @@ class FleetRuns:
             live.reason, live.owner = "recovered" if row.cancel_at else "decided", row.owner
             self._context.thread_queues.begin(live, row.thread)
             self._executor.interrupt(live)
-        elif taken.lease.attempts:
+        elif taken.lease.attempts and not taken.waited:
             self._runner.enqueue_unfinished(row, is_head=True)
         else:
-            live.reason = "new" if taken.new else "decided"
-            live.row = row if taken.new else None
+            is_new = taken.new and not taken.waited
+            live.reason, live.row = ("new", row) if is_new else ("decided", None)
             self._context.thread_queues.enqueue_head(live, row)
 
-    def _give_back(self, taken: QueuedRun) -> Carried:
+    def _give_back(self, execution: _Execution) -> Carried:
         """Let another go on with a run that was left in order, as at the end of this process."""
-        live = self._runs.of(taken.run_id)
+        live = self._runs.of(execution.taken.run_id)
         live.unsettled = False
         self._runs.release(live)
-        return Carried("again", pause=0.0 if self._stopping else LOOK)
+        return execution.parked or Carried("again", pause=0.0 if self._stopping else LOOK)
+
+    def _park(self, execution: _Execution) -> None:
+        """End the execution of a run that waits for its next attempt for long."""
+        live = self._runs.get(execution.taken.run_id)
+        if not (live and live.state and live.backoff) or live.backoff.is_set():
+            return
+        due, pause = next_attempt(live.state), live.backoff_until - time.time()
+        if due and pause > LONG_BACKOFF and not execution.parked and live.reason != "cancelling":
+            execution.parked = Carried("again", pause=pause, due=due)
+            self._executor.interrupt(live)
 
     async def _execute(self, run_id: str) -> None:
         """As `Runner.execute`, but what it writes is refused once another process has the run."""
@@ -284,14 +299,12 @@ class FleetRuns:
         if execution is None or execution.taken is not taken:
             return
         live = self._runs.get(taken.run_id)
-        if held.cancelled and live and live.reason != "cancelling":
+        if live is None or execution.parked:
+            return
+        if held.cancelled and live.reason != "cancelling":
             self._do(self._runner.cancel(taken.run_id))
-        elif held.hurries > execution.hurries:
-            execution.hurries = held.hurries
-            self._do(self._hurry(taken.run_id))
-
-    async def _hurry(self, run_id: str) -> None:
-        await self._runner.hurry(run_id)
+        elif live.state and held.hurried and held.hurried == next_attempt(live.state):
+            self._do(self._runner.hurry(taken.run_id))
 
     def _lose(self, taken: QueuedRun) -> None:
         execution, live = self._executions.get(taken.run_id), self._runs.get(taken.run_id)
@@ -301,7 +314,7 @@ class FleetRuns:
         logger.warning("run is executed elsewhere", extra={"run_id": taken.run_id})
         self._executor.interrupt(live)
 
-    def _do(self, command: Coroutine[Any, Any, None]) -> None:
+    def _do(self, command: Coroutine[Any, Any, object]) -> None:
         task = asyncio.create_task(command)
         self._orders.add(task)
         task.add_done_callback(self._orders.discard)

@@ -50,23 +50,28 @@ def without_lease() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class QueuedRun:
-    """A job that was taken; `new` says that nobody has begun the run, if it is a first attempt."""
+    """A job that was taken; `new` says that nobody has begun the run, if it is a first attempt.
+
+    `waited` says that its run was left in order while it waited for its next attempt, and that
+    nobody has begun with it since.
+    """
 
     run_id: str
     lease: Lease
     new: bool
+    waited: bool = False
 
 
 @dataclass(frozen=True)
 class HeldRun:
     """What is to be known of a run that is executed here: orders that came from elsewhere.
 
-    `hurries` counts how often somebody asked not to wait for its next attempt.
+    `hurried` is the time of the next attempt that somebody asked not to wait for, epoch seconds.
     """
 
     lease: Lease
     cancelled: bool
-    hurries: int
+    hurried: float | None
 
 
 @dataclass(frozen=True)
@@ -118,10 +123,13 @@ class RunJobs(Protocol):
     async def begin(self, lease: Lease, thread_id: str) -> bool:
         """Let no other run of the thread begin; False where the thread is at another one."""
 
-    async def give_back(self, lease: Lease, *, pause: float = 0.0, failed: bool = False) -> None:
+    async def give_back(
+        self, lease: Lease, *, pause: float = 0.0, due: float | None = None, failed: bool = False
+    ) -> None:
         """Let another process take the job, in so many seconds.
 
-        Unless it has `failed` here, the run is not taken for what might end processes.
+        Unless it has `failed` here, the run is not taken for what might end processes. One that
+        waits for an attempt that is `due` then, epoch seconds, is taken at once if it was hurried.
         """
 
     async def held(self, leases: Sequence[Lease]) -> Sequence[HeldRun]:
@@ -142,14 +150,17 @@ class RunJobs(Protocol):
     async def audit(self) -> int:
         """Give each run that is to go on a job if it has none; how many that were."""
 
-    async def hurry(self, run_id: str) -> bool:
-        """Ask the process that executes a run not to wait; whether anybody does."""
+    async def hurry(self, run_id: str, due: float) -> bool:
+        """Ask not to wait for the attempt of a run that is `due` then, epoch seconds.
+
+        Whether there is a job of it.
+        """
 
     async def position(self, run_id: str) -> int | None:
         """The place of a run among those that wait for their beginning, counted from 1."""
 
-    async def waiting(self) -> int:
-        """How many jobs wait."""
+    async def waiting(self, *, due: bool = False) -> int:
+        """How many jobs wait; with `due` without those of runs that wait for a later attempt."""
 
     async def ended(self, seconds: float) -> int:
         """How many runs have come to their end in the last so many seconds."""

@@ -34,13 +34,15 @@ class Scrape:
     async def text(self) -> bytes:
         """In Prometheus' text format; where the storage does not answer, without what it has."""
         metrics, storage = self.metrics, self._context.storage
+        self._set_queue()
         try:
+            if storage.fleet:
+                metrics.queued.inc(await storage.fleet.jobs.waiting(due=True))
             self._set_runs(await storage.index.count_unsettled())
             for part, size in storage.sizes().items():
                 metrics.storage_bytes.labels(part).set(size)
         except storage.errors as error:
             storage.faults.tell(error)
-        self._set_queue()
         self._set_models()
         for name, server in self._servers().items():
             metrics.servers.labels(metrics.names.bounded(name)).set(server["state"] == "ok")

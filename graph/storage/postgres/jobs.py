@@ -117,7 +117,8 @@ _ORDER = f"""
 """  # noqa: S608 - constants only
 
 _TAKE = """
-    SELECT id, attempts, queueing_lock, coalesce((args->>'new')::boolean, FALSE)
+    SELECT id, attempts, queueing_lock, coalesce((args->>'new')::boolean, FALSE),
+        args->'waits' IS NOT NULL AND args->'begun' IS NULL
     FROM procrastinate_fetch_job_v2(?::varchar[], ?) WHERE id IS NOT NULL
 """
 
@@ -150,7 +151,7 @@ _GIVE_BACK = """
         WHERE procrastinate_jobs.id = gone.id AND gone.twin IS NOT NULL
     )
     UPDATE procrastinate_jobs SET status = 'todo', attempts = gone.attempts + 1, worker_id = NULL,
-        scheduled_at = {at}
+        args = {args}, scheduled_at = {at}
     FROM gone WHERE procrastinate_jobs.id = gone.id AND gone.twin IS NULL
     RETURNING pg_notify('{channel}', '')
 """
@@ -158,13 +159,15 @@ _GIVE_BACK = """
 #: What the run has for its starts that was given back in order: nobody has died of it.
 IN_ORDER = -1
 
-_LEFT = {"first": IN_ORDER, "in_order": "FALSE", "at": "NULL", "channel": QUEUED}
+_LEFT = {"first": IN_ORDER, "in_order": "FALSE", "args": "args", "at": "NULL", "channel": QUEUED}
 
 _GIVE_BACK_ONE = _GIVE_BACK.format(
     which="one.id = ? AND one.attempts = ?",
     first=IN_ORDER,
     in_order="?",
-    at="now() + make_interval(secs => ?)",
+    args="""CASE WHEN ?::float8 IS NULL THEN args ELSE args - 'begun' || '{"waits": true}' END""",
+    at="""CASE WHEN (args->>'hurried')::float8 = ? THEN NULL
+        ELSE now() + make_interval(secs => ?) END""",
     channel=QUEUED,
 )
 
@@ -185,15 +188,15 @@ _DOING = "SELECT id FROM procrastinate_jobs WHERE worker_id = ? AND status = 'do
 
 _HELD = """
     SELECT job.id, job.attempts, coalesce(run.cancel_at IS NOT NULL, FALSE),
-        coalesce((job.args->>'hurries')::integer, 0)
+        (job.args->>'hurried')::float8
     FROM procrastinate_jobs AS job LEFT JOIN runs AS run ON run.run_id = job.lock
     WHERE job.id = ANY(?) AND job.status = 'doing'
 """
 
 _HURRY = """
-    UPDATE procrastinate_jobs SET args = jsonb_set(
-        args, '{hurries}', to_jsonb(coalesce((args->>'hurries')::integer, 0) + 1)
-    ) WHERE lock = ? AND status = 'doing' RETURNING id
+    UPDATE procrastinate_jobs SET args = jsonb_set(args, '{hurried}', to_jsonb(?::float8)),
+        scheduled_at = CASE WHEN status = 'doing' THEN scheduled_at END
+    WHERE lock = ? AND status IN ('todo', 'doing') RETURNING id
 """
 
 #: Runs that another program has written, or the mode of one process, have no jobs.
@@ -210,13 +213,17 @@ _AUDIT = f"""
     ORDER BY rowid ON CONFLICT DO NOTHING RETURNING id
 """  # noqa: S608 - constants only
 
-_POSITION = """
-    SELECT (SELECT count(*) FROM procrastinate_jobs AS other
-        WHERE other.status = 'todo' AND other.id <= job.id)
-    FROM procrastinate_jobs AS job WHERE job.queueing_lock = ? AND job.status = 'todo'
-"""
+_MAY_BE_TAKEN = "status = 'todo' AND (scheduled_at IS NULL OR scheduled_at <= now())"
 
-_WAITING = "SELECT count(*) FROM procrastinate_jobs WHERE status = 'todo'"
+_POSITION = f"""
+    SELECT (SELECT count(*) FROM procrastinate_jobs WHERE id <= job.id AND {_MAY_BE_TAKEN})
+    FROM procrastinate_jobs AS job WHERE job.queueing_lock = ? AND job.status = 'todo'
+"""  # noqa: S608 - constants only
+
+_WAITING = f"""
+    SELECT count(*), count(*) FILTER (WHERE {_MAY_BE_TAKEN}) FROM procrastinate_jobs
+    WHERE status = 'todo'
+"""  # noqa: S608 - constants only
 
 _HOW_FAR = """
     SELECT run_id, (SELECT max(checkpoint_id) FROM checkpoints WHERE thread_id = run_id
@@ -264,8 +271,8 @@ class PostgresJobs:
 
     async def take(self, worker: int, *, orders_only: bool) -> QueuedRun | None:
         queues = [ORDERS] if orders_only else [ORDERS, RUNS]
-        for job, attempts, run_id, new in await self._rows(_TAKE, queues, worker):
-            return QueuedRun(run_id, Lease(job, attempts), new)
+        for job, attempts, run_id, *how in await self._rows(_TAKE, queues, worker):
+            return QueuedRun(run_id, Lease(job, attempts), *how)
         return None
 
     async def finish(self, lease: Lease, thread_id: str) -> None:
@@ -275,12 +282,15 @@ class PostgresJobs:
         [(begins,)] = await self._rows(_BEGIN, lease.job, lease.attempts, thread_id)
         return bool(begins)
 
-    async def give_back(self, lease: Lease, *, pause: float = 0.0, failed: bool = False) -> None:
-        await self._rows(_GIVE_BACK_ONE, lease.job, lease.attempts, not failed, pause)
+    async def give_back(
+        self, lease: Lease, *, pause: float = 0.0, due: float | None = None, failed: bool = False
+    ) -> None:
+        place = lease.job, lease.attempts
+        await self._rows(_GIVE_BACK_ONE, *place, not failed, due, due, pause)
 
     async def held(self, leases: Sequence[Lease]) -> Sequence[HeldRun]:
         rows = await self._rows(_HELD, [one.job for one in leases])
-        return [HeldRun(Lease(job, at), cancelled, hurries) for job, at, cancelled, hurries in rows]
+        return [HeldRun(Lease(job, at), *ordered) for job, at, *ordered in rows]
 
     async def doing(self, worker: int) -> Sequence[int]:
         return [job for (job,) in await self._rows(_DOING, worker)]
@@ -299,15 +309,15 @@ class PostgresJobs:
     async def audit(self) -> int:
         return len(await self._rows(_AUDIT))
 
-    async def hurry(self, run_id: str) -> bool:
-        return bool(await self._rows(_HURRY, run_id))
+    async def hurry(self, run_id: str, due: float) -> bool:
+        return bool(await self._rows(_HURRY, due, run_id))
 
     async def position(self, run_id: str) -> int | None:
         return next((int(place) for (place,) in await self._rows(_POSITION, run_id)), None)
 
-    async def waiting(self) -> int:
-        [(count,)] = await self._rows(_WAITING)
-        return int(count)
+    async def waiting(self, *, due: bool = False) -> int:
+        [counts] = await self._rows(_WAITING)
+        return int(counts[due])
 
     async def ended(self, seconds: float) -> int:
         [(count,)] = await self._rows(_ENDED, seconds)

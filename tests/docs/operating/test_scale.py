@@ -96,7 +96,7 @@ def test_what_the_page_says_of_times_and_numbers_is_so() -> None:
     assert f"`RUNWRIGHT_GRACE` ({GRACE:g} s)" in PAGE
     assert LEASE == 5
     assert "taken for dead after five seconds" in PAGE
-    [connections] = re.findall(r"A server takes up to (\d+) connections", deployment_page.PAGE)
+    [connections] = re.findall(r"A server takes at most (\d+) connections", deployment_page.PAGE)
     [[_, of_server, _], [_, of_worker, _]] = pages.rows(PAGE, "process")
     assert (int(of_server), int(of_worker)) == (int(connections), int(connections) + 1)
 

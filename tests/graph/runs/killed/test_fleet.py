@@ -10,6 +10,7 @@ import pytest
 from tests.support.databases.postgres import PostgresServer, runs_kept_in
 from tests.support.deployment import deployment_page as page
 from tests.support.own_tools.gate_tool import GATE, open_gate
+from tests.support.patience import wait_until
 from tests.support.servers.event_reader import Watcher
 from tests.support.servers.fleet import FleetProcesses, WorkerProcess, frozen
 from tests.support.servers.server_process import runwright, serving
@@ -122,6 +123,51 @@ def test_any_server_takes_orders_about_a_run_that_a_worker_executes(folder: Path
         other.until(failing, lambda run: (run.get("current") or {}).get("not_before"))
         assert not (other.end_backoff(failing).json().get("current") or {}).get("not_before")
         assert one.settled(failing)["status"] == "completed"
+
+
+def test_a_run_in_a_long_backoff_is_at_no_worker_and_none_is_missed(
+    folder: Path, postgres: PostgresServer
+) -> None:
+    tools = "examples.flaky:fail_times"
+    with FleetProcesses(folder, servers=1, workers=1, tools=tools, backoff="3600") as fleet:
+        [server] = fleet.servers
+        hurried, cancelled = server.post("fail 2 times"), server.post("fail 1 times")
+        watcher = Watcher(hurried, lambda: server.url)
+
+        def are_parked() -> bool:
+            held = "SELECT count(*) FROM runwright.procrastinate_jobs WHERE {}"
+            [(waiting,)] = postgres.execute(held.format("status = 'todo' AND scheduled_at > now()"))
+            return bool(waiting == 2)
+
+        wait_until(are_parked)
+        fleet.replace(0)
+        fleet.workers[0].logs("working")
+        assert server.end_backoff(hurried).status_code == 200
+        # It fails once more, and waits again.
+        server.until(hurried, lambda run: run["execution_log"][1:] and run["current"]["not_before"])
+        wait_until(are_parked)
+        assert server.client.post(f"/runs/{cancelled}/cancel").json()["status"] == "cancelled"
+        assert server.end_backoff(hurried).status_code == 200
+        record = server.settled(hurried)
+        assert (record["status"], len(record["execution_log"])) == ("completed", 3)
+        assert record["marks"] == []
+        assert watcher.join()
+        assert [event["id"] for event in watcher.seen] == [*range(1, len(watcher.seen) + 1)]
+
+
+def test_a_server_tells_how_many_runs_wait_for_workers(folder: Path) -> None:
+    with FleetProcesses(folder, servers=1, workers=0) as fleet:
+        [server] = fleet.servers
+        server.post("what is 2 + 3")
+        server.post("what is 2 + 4")
+        assert "\nrunwright_queue_runs 2.0\n" in server.client.get("/metrics").text
+
+
+def test_a_run_goes_on_by_itself_after_a_long_backoff(folder: Path) -> None:
+    tools = "examples.flaky:fail_times"
+    with FleetProcesses(folder, servers=1, workers=1, tools=tools, backoff="7") as fleet:
+        record = fleet.servers[0].settled(fleet.servers[0].post("fail 1 times"))
+        assert (record["status"], record["marks"]) == ("completed", [])
 
 
 def test_runs_of_a_thread_are_executed_in_order_by_whichever_worker(folder: Path) -> None:

@@ -176,6 +176,38 @@ async def test_who_gives_a_job_back_in_order_has_not_died_of_it(
         assert found.starts == starts
 
 
+async def test_a_run_that_waits_for_an_attempt_is_taken_when_that_is_due_or_hurried(
+    shared: Storage, fleet: Fleet
+) -> None:
+    worker = await fleet.jobs.join()
+    accepted, due = row(), time.time() + 3600.1
+    await shared.index.accept(accepted)
+    first = await taken(shared, worker)
+    assert await fleet.jobs.begin(first.lease, accepted.run_id)
+    assert await fleet.jobs.hurry(accepted.run_id, due - 60)  # of an attempt before
+    await fleet.jobs.give_back(first.lease, pause=3600, due=due)
+    assert await fleet.jobs.take(worker, orders_only=False) is None
+    other = row()
+    await shared.index.accept(other)
+    assert await fleet.jobs.position(other.run_id) == 1  # what waits so is before nobody
+    assert (await fleet.jobs.waiting(), await fleet.jobs.waiting(due=True)) == (2, 1)
+
+    assert await fleet.jobs.hurry(accepted.run_id, due)
+    second = await taken(shared, worker)
+    assert (second.run_id, second.waited) == (accepted.run_id, True)
+    assert [held.hurried for held in await fleet.jobs.held([second.lease])] == [due]
+    assert await fleet.jobs.begin(second.lease, accepted.run_id)
+    # Hurried while its worker was about to give it back: it is taken again at once.
+    await fleet.jobs.give_back(second.lease, pause=3600, due=due)
+    third = await taken(shared, worker)
+    assert (third.run_id, third.waited) == (accepted.run_id, True)
+    # Once it was begun again, whoever takes it next is to know that somebody may have died of it.
+    assert await fleet.jobs.begin(third.lease, accepted.run_id)
+    await fleet.jobs.give_back(third.lease)
+    fourth = await taken(shared, worker)
+    assert (fourth.run_id, fourth.waited) == (accepted.run_id, False)
+
+
 async def test_an_order_about_a_run_that_is_executed_waits_until_it_is_not(
     shared: Storage, fleet: Fleet
 ) -> None:
