@@ -121,8 +121,10 @@ _TAKE = """
     FROM procrastinate_fetch_job_v2(?::varchar[], ?) WHERE id IS NOT NULL
 """
 
-#: The run that the thread is at has no job where it found another one before it.
+#: The run that the thread is at has no job where it found another one before it. Of two that end
+#: jobs of a thread the second sees what the first has left.
 _FINISH = f"""
+    SELECT pg_advisory_xact_lock(hashtextextended(?, 0));
     DELETE FROM procrastinate_jobs WHERE id = ? AND attempts = ? AND status = 'doing' RETURNING id;
     INSERT INTO {_COLUMNS} SELECT '{RUNS}', 0, 'run', run_id, run_id, '{{}}' FROM (
         SELECT run_id, status FROM runs WHERE thread_id = ? AND status IN ({listed(UNSETTLED)})
@@ -269,7 +271,7 @@ class PostgresJobs:
         return None
 
     async def finish(self, lease: Lease, thread_id: str) -> None:
-        await self._rows(_FINISH, lease.job, lease.attempts, thread_id)
+        await self._rows(_FINISH, thread_id, lease.job, lease.attempts, thread_id)
 
     async def begin(self, lease: Lease, thread_id: str) -> bool:
         [(begins,)] = await self._rows(_BEGIN, lease.job, lease.attempts, thread_id)

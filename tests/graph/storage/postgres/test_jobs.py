@@ -1,5 +1,6 @@
 """Jobs that processes share: one has a run at a time, and who had it before can do nothing."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -304,3 +305,26 @@ async def test_what_is_to_be_posted_is_posted_by_one_process(
         assert [*await other.outbox.due(now, limit=9)] == []
         # Whoever has taken it may have died.
         assert [*await other.outbox.due(now + 60.0, limit=9)] == [one]
+
+
+async def test_of_two_that_end_jobs_of_a_thread_the_second_sees_what_the_first_has_left(
+    shared: Storage, fleet: Fleet, postgres: PostgresServer
+) -> None:
+    worker, earlier = await fleet.jobs.join(), row()
+    later = row(thread_id=earlier.run_id)
+    for one in (earlier, later):
+        await shared.index.accept(one)
+    first, second = await taken(shared, worker), await taken(shared, worker)
+    assert not await fleet.jobs.begin(second.lease, earlier.run_id)
+    with psycopg.connect(postgres.url) as other:  # ends the later one's job, and is not done
+        other.execute(IN_SCHEMA.encode())
+        other.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [earlier.run_id])
+        other.execute("DELETE FROM procrastinate_jobs WHERE id = %s", [second.lease.job])
+        times = {"started_at": 1.0, "completed_at": 2.0}
+        assert await shared.index.project(earlier.run_id, "failed", **times)
+        ending = asyncio.create_task(fleet.jobs.finish(first.lease, earlier.run_id))
+        waits = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+        await until(lambda: ending.done() or postgres.execute(waits))
+        other.commit()
+    await ending
+    assert (await taken(shared, worker)).run_id == later.run_id
