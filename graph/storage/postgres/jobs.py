@@ -228,9 +228,7 @@ _HOW_FAR = """
 
 _STORED = f"{_HOW_FAR} run_id = ANY(?)"
 
-_ENDED_OF_LATE = (
-    f"status IN ({listed(SETTLED)}) AND completed_at > extract(epoch FROM clock_timestamp()) - ?"
-)
+_ENDED_OF_LATE = f"status IN ({listed(SETTLED)}) AND completed_at > extract(epoch FROM now()) - ?"
 
 _ENDED = f"SELECT count(*) FROM runs WHERE {_ENDED_OF_LATE}"  # noqa: S608 - constants only
 

@@ -23,6 +23,7 @@ from graph.storage.fleet import (
 )
 from graph.storage.open import open_storage
 from graph.storage.owned import DatabaseOwned
+from graph.storage.postgres.jobs import _ENDED
 from graph.storage.storage import Storage, StorageError
 from tests.support.databases.postgres import PostgresServer
 from tests.support.patience import patience, until
@@ -328,3 +329,12 @@ async def test_of_two_that_end_jobs_of_a_thread_the_second_sees_what_the_first_h
         other.commit()
     await ending
     assert (await taken(shared, worker)).run_id == later.run_id
+
+
+async def test_how_many_runs_ended_of_late_is_counted_without_reading_all(
+    shared: Storage, postgres: PostgresServer
+) -> None:
+    with psycopg.connect(postgres.url) as connection:
+        connection.execute(f"{IN_SCHEMA} SET enable_seqscan = off; SET enable_bitmapscan = off")
+        plan = connection.execute(f"EXPLAIN {_ENDED.replace('?', '10')}".encode()).fetchall()
+    assert any("Index Cond: (completed_at" in line for (line,) in plan), plan
