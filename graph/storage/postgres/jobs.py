@@ -234,8 +234,11 @@ _ENDED = f"SELECT count(*) FROM runs WHERE {_ENDED_OF_LATE}"  # noqa: S608 - con
 
 _CHANGED = f"{_HOW_FAR} status IN ({listed(UNSETTLED)}) UNION ALL {_HOW_FAR} {_ENDED_OF_LATE}"
 
+#: The last words are gathered when their run has ended already; nobody removes them after that.
 _SPEAK = """
-    INSERT INTO answer_parts SELECT ?, * FROM unnest(?::bigint[], ?::text[], ?::int[])
+    INSERT INTO answer_parts
+    SELECT run_id, part.* FROM runs, unnest(?::bigint[], ?::text[], ?::int[]) AS part
+    WHERE run_id = ? AND completed_at IS NULL
     ON CONFLICT DO NOTHING RETURNING number
 """
 
@@ -324,7 +327,7 @@ class PostgresJobs:
     async def speak(self, run_id: str, parts: Sequence[AnswerPart]) -> None:
         columns = ("number", "text", "offset")
         values = ([getattr(part, name) for part in parts] for name in columns)
-        await self._rows(_SPEAK, run_id, *values)
+        await self._rows(_SPEAK, *values, run_id)
 
     async def spoken(self, run_id: str, after: int) -> Sequence[AnswerPart]:
         return [AnswerPart(*row) for row in await self._rows(_SPOKEN, run_id, after)]

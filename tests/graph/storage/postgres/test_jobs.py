@@ -259,6 +259,9 @@ async def test_words_of_an_answer_are_kept_until_its_run_is_settled(
     times = {"started_at": 1.0, "completed_at": 2.0}
     assert await shared.index.project(accepted.run_id, "failed", **times)
     assert [*await fleet.jobs.spoken(accepted.run_id, 0)] == []
+    # Words are gathered, so that the last ones come after the end.
+    await fleet.jobs.speak(accepted.run_id, [AnswerPart(3, ".", 10)])
+    assert [*await fleet.jobs.spoken(accepted.run_id, 0)] == []
 
 
 async def test_what_is_told_comes_to_all_after_a_cut_too(
