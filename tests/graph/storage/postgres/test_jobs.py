@@ -23,10 +23,7 @@ from graph.storage.fleet import (
 )
 from graph.storage.open import open_storage
 from graph.storage.owned import DatabaseOwned
-from graph.storage.postgres.connection import PostgresReader, connecting, execute
 from graph.storage.postgres.jobs import _ENDED
-from graph.storage.postgres.notices import PostgresNotices
-from graph.storage.postgres.ownership import APPLICATION, OWNER
 from graph.storage.storage import Storage, StorageError
 from tests.support.databases.postgres import PostgresServer
 from tests.support.patience import patience, until
@@ -355,27 +352,3 @@ async def test_how_many_runs_ended_of_late_is_counted_without_reading_all(
         connection.execute(f"{IN_SCHEMA} SET enable_seqscan = off; SET enable_bitmapscan = off")
         plan = connection.execute(f"EXPLAIN {_ENDED.replace('?', '10')}".encode()).fetchall()
     assert any("Index Cond: (completed_at" in line for (line,) in plan), plan
-
-
-async def test_a_process_ends_that_lost_the_database_to_one_that_has_it_alone(
-    shared: Storage, postgres: PostgresServer
-) -> None:
-    ended = asyncio.Event()
-    connections = PostgresReader(connecting(postgres.url), 1)
-    notices = PostgresNotices(connecting(postgres.url), connections, ended.set)
-    assert await notices.share()
-    async with await connecting(postgres.url)() as other:
-        having = asyncio.create_task(
-            execute(other, "SELECT pg_advisory_lock(?, ?)", (APPLICATION, OWNER))
-        )
-        waits = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-        await until(lambda: postgres.execute(waits))
-        async with notices.hearing(lambda *_: None):
-            sharing = (
-                "pid IN (SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted"
-                f" AND classid = {APPLICATION} AND objid = {OWNER})"
-            )
-            postgres.cut(sharing)
-            await having
-            await asyncio.wait_for(ended.wait(), patience())
-    await notices.aclose()
