@@ -218,6 +218,11 @@ _POSITION = """
     FROM procrastinate_jobs AS job WHERE job.queueing_lock = ? AND job.status = 'todo'
 """
 
+_WORKERS = """
+    SELECT count(*) FROM procrastinate_workers
+    WHERE last_heartbeat >= now() - make_interval(secs => ?)
+"""
+
 _WAITING = "SELECT count(*) FROM procrastinate_jobs WHERE status = 'todo'"
 
 _HOW_FAR = """
@@ -307,6 +312,10 @@ class PostgresJobs:
 
     async def position(self, run_id: str) -> int | None:
         return next((int(place) for (place,) in await self._rows(_POSITION, run_id)), None)
+
+    async def workers(self, silent: float) -> int:
+        [(count,)] = await self._rows(_WORKERS, silent)
+        return int(count)
 
     async def waiting(self) -> int:
         [(count,)] = await self._rows(_WAITING)
