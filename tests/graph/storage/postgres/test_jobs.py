@@ -242,9 +242,12 @@ async def test_who_wants_the_database_alone_and_who_shares_it_keep_each_other_ou
 ) -> None:
     async with open_storage(postgres.url, shared=True):
         pass
-    with pytest.raises(DatabaseOwned):
+    # One that had it alone was killed, and has left where it answered.
+    postgres.execute("UPDATE runwright.owner SET pid = 1, url = 'http://127.0.0.1:7'")
+    with pytest.raises(DatabaseOwned, match="is shared by several processes") as refused:
         async with open_storage(postgres.url):
             pass
+    assert refused.value.owner is None
 
 
 async def test_words_of_an_answer_are_kept_until_its_run_is_settled(
