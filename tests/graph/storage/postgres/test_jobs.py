@@ -102,6 +102,7 @@ async def test_who_had_a_job_before_writes_nothing(shared: Storage, fleet: Fleet
     async with under(first.lease):
         await shared.index.note_start(accepted.run_id, starts=2, checkpoint_id=None)
     await fleet.jobs.give_back(first.lease, failed=True)
+    assert (await taken(shared, worker)).lease.job == first.lease.job
     async with under(first.lease):
         with pytest.raises(LeaseLost):
             await shared.index.note_start(accepted.run_id, starts=7, checkpoint_id=None)
