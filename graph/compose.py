@@ -121,7 +121,7 @@ async def open_runs(
             calls=calls,
             servers=servers,
             metrics=metrics,
-            work=settings.workers != 0,
+            work=resume_unfinished and settings.workers != 0,
             replayer=Replayer(tools, build, make_policy(settings)),
         )
         try:

@@ -122,7 +122,7 @@ def _exit_code(options: argparse.Namespace, runner: asyncio.Runner) -> int:
             raise OutputLost("the standard output is closed")
         return int(options.command(options, runner))
     except DatabaseOwned as error:
-        complain(f"{error}; stop it first, or set RUNWRIGHT_DATABASE_URL to another {error.kind}")
+        complain(f"{error}; {error.advice}")
         return CANNOT_BEGIN
     except BEFORE_IT_BEGAN as error:
         complain(str(error))

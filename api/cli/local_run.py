@@ -19,6 +19,9 @@ Note = Callable[[str], None]
 Hear = Callable[[AnswerDelta], None]
 
 
+NO_WORKER = "no worker executes runs just now; start one with `runwright worker`"
+
+
 def unheard(_delta: AnswerDelta) -> None:
     """Nobody listens."""
 
@@ -99,12 +102,16 @@ class LocalRun:
         self._kept = kept
 
     async def events(self, note: Note, hear: Hear = unheard) -> AsyncGenerator[Event, None]:
-        """Its events from the first one on, as they are stored. Raises `Detached` and
-        `AwaitingApproval`."""
+        """Its events from the first one on, as they are stored, wherever it is executed.
+
+        Raises `Detached` and `AwaitingApproval`.
+        """
         seen = 0
         try:
             async with self._runs.watching(self.run_id, owner=None) as subscription:
                 spoken = subscription.spoken
+                if not subscription.ended and await self._runs.health.workers() == 0:
+                    note(NO_WORKER)
                 while not (subscription.closed or subscription.ended) or seen < len(
                     subscription.events
                 ):

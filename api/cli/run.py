@@ -110,7 +110,7 @@ async def _check_free(
 ) -> None:
     """Raises `NotStarted` where a run of the thread has not ended: nothing executes that here."""
     head = await runs.threads.head(owner, thread_id=thread_id, name=thread_name)
-    if head is not None:
+    if head is not None and await runs.health.workers() is None:
         raise NotStarted(
             f"run {head.run_id} of the thread is {head.status} and comes first; start one with"
             " `runwright serve`, where it goes on, and try again"
@@ -177,6 +177,8 @@ async def _serving(database_url: str, run_id: str) -> DatabaseOwned:
             start = "start one with `runwright serve`"
             raise NotDecided(f"no server is there to execute run {run_id}; {start}, then try again")
     except DatabaseOwned as owned:
+        if owned.shared:
+            raise NotDecided(f"{owned}; name one of their servers with --url") from None
         if owned.owner is None or owned.owner.url is None:
             raise NotDecided(
                 f"{owned}, which answers nobody; try again when it has ended"
@@ -269,6 +271,8 @@ async def reached(
                 yield runs
                 return
         except DatabaseOwned as owned:
+            if owned.shared:
+                raise
             if owned.owner is None or owned.owner.url is None:
                 raise NotWatched(f"{owned}, which answers nobody; watch the run there") from None
             server = owned
@@ -313,7 +317,8 @@ async def _check_settled(runs: Runs, run_id: str) -> None:
     """Raises `NotWatched` for a run of which there is nothing to be seen here."""
     with told_in_a_line():
         status = (await runs.get(run_id, owner=None))["status"]
-    if status not in SETTLED:
+        workers = await runs.health.workers()
+    if status not in SETTLED and workers is None:
         raise NotWatched(
             f"run {run_id} is {status}, and no server executes it; start one with"
             " `runwright serve`, where it goes on"

@@ -173,10 +173,10 @@ class JobWorker:
         for task in self._tasks:
             task.cancel()
             await asyncio.wait([task])
+        if self._heart:  # first, or who has left would find itself taken for dead
+            await self._heart.stop()
         with suppress(*self._errors):
             await self._jobs.leave(self._worker)
-        if self._heart:
-            await self._heart.stop()
 
     async def _take(self) -> None:
         while True:

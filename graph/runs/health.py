@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from graph.queue.executor import Executor
 from graph.queue.load import Load
 from graph.queue.model_calls import ModelCalls
+from graph.queue.worker import LEASE
 from graph.storage.storage import Storage
 from nodes.planning.model import ModelLadder
 
@@ -51,6 +52,16 @@ class Health:
     def servers(self) -> Mapping[str, Mapping[str, object]]:
         """How each MCP server does that the operator's file names."""
         return self._servers()
+
+    async def workers(self) -> int | None:
+        """How many processes execute the runs of a database that is shared, else None.
+
+        Raises `StorageUnavailable`.
+        """
+        if self._storage.fleet is None:
+            return None
+        with self._storage.available():
+            return await self._storage.fleet.jobs.workers(LEASE)
 
     async def storage(self) -> dict[str, object]:
         """The backend, whether it can be read and written just now, and what is to be done if it

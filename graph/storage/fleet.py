@@ -159,6 +159,9 @@ class RunJobs(Protocol):
     async def position(self, run_id: str) -> int | None:
         """The place of a run among those that wait for their beginning, counted from 1."""
 
+    async def workers(self, silent: float) -> int:
+        """How many take jobs that were not silent for so many seconds."""
+
     async def waiting(self, *, due: bool = False) -> int:
         """How many jobs wait; with `due` without those of runs that wait for a later attempt."""
 

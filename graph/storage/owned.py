@@ -41,8 +41,9 @@ class Owner:
 class DatabaseOwned(Exception):
     """Another process owns the database. `owner` is None when it left no readable note.
 
-    `place` names the database without any password, and `kind` what it is one of; `owner_now` says
-    who has it when that is called.
+    `shared`: several processes have it, and it was wanted alone; none of them is the owner. `place`
+    names the database without any password, and `kind` what it is one of; `owner_now` says who
+    has it when that is called.
     """
 
     def __init__(
@@ -52,12 +53,25 @@ class DatabaseOwned(Exception):
         *,
         kind: str,
         owner_now: Callable[[], Owner | None],
+        shared: bool = False,
     ) -> None:
         self.place = place
         self.owner = owner
         self.kind = kind
         self.owner_now = owner_now
-        super().__init__(f"{place} is in use by {_named(owner)}")
+        self.shared = shared
+        by = "shared by several processes" if shared else f"in use by {_named(owner)}"
+        super().__init__(f"{place} is {by}")
+
+    @property
+    def advice(self) -> str:
+        """What whoever wants it can do."""
+        if self.shared:
+            return (
+                "stop them, name one of their servers with --url, or set RUNWRIGHT_WORKERS=0 to be"
+                " one of them"
+            )
+        return f"stop it first, or set RUNWRIGHT_DATABASE_URL to another {self.kind}"
 
 
 def _named(owner: Owner | None) -> str:

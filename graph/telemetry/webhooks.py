@@ -47,6 +47,9 @@ PER_HOST, LOOKED_FOR = 4, 32
 #: How long nothing is looked for where nothing is due, in seconds; what happens here wakes it.
 IDLE = 60.0
 
+#: The same where other processes settle runs, of which nothing wakes it.
+IDLE_IN_FLEET = 1.0
+
 #: The shortest secret, in bytes, as the standard wants it.
 SHORTEST_SECRET = 24
 
@@ -162,17 +165,26 @@ class WebhookSender:
         except Exception:
             logger.exception("what is to be posted was not found")
             return BACKOFF[0]
-        return IDLE if due is None else min(IDLE, max(0.0, due - time.time()))
+        idle = IDLE_IN_FLEET if self._storage.fleet else IDLE
+        return idle if due is None else min(idle, max(0.0, due - time.time()))
 
     def _begin(self, one: Delivery) -> bool:
-        """Have one posted, unless its host is busy; whether it is posted."""
+        """Have one posted, unless its host is busy or another process's; whether it is posted."""
         origin = origin_of(one.endpoint)
-        if self._busy[origin] >= PER_HOST:
+        if self._busy[origin] >= PER_HOST or self._is_of_another(one):
             return False
         self._busy[origin] += 1
         task = self._posting[one.number] = asyncio.create_task(self._deliver(one))
         task.add_done_callback(lambda _: self._end(one.number, origin))
         return True
+
+    def _is_of_another(self, one: Delivery) -> bool:
+        """Whether one is left for a day to a process that may have its endpoint configured."""
+        young = time.time() < one.at + TRIED
+        return self._storage.fleet is not None and young and self._endpoint(one) is None
+
+    def _endpoint(self, one: Delivery) -> Endpoint | None:
+        return self._by_url.get(one.endpoint) or self._by_origin.get(origin_of(one.endpoint))
 
     def _end(self, number: int, origin: tuple[str, str, int]) -> None:
         del self._posting[number]
@@ -223,7 +235,7 @@ class WebhookSender:
 
     async def _post(self, one: Delivery) -> None:
         """Raises `NotPosted`, and what the storage raises."""
-        endpoint = self._by_url.get(one.endpoint) or self._by_origin.get(origin_of(one.endpoint))
+        endpoint = self._endpoint(one)
         if endpoint is None:
             raise NotPosted("it is configured no more", lasting=True)
         try:

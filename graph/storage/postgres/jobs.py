@@ -122,8 +122,10 @@ _TAKE = """
     FROM procrastinate_fetch_job_v2(?::varchar[], ?) WHERE id IS NOT NULL
 """
 
-#: The run that the thread is at has no job where it found another one before it.
+#: The run that the thread is at has no job where it found another one before it. Of two that end
+#: jobs of a thread the second sees what the first has left.
 _FINISH = f"""
+    SELECT pg_advisory_xact_lock(hashtextextended(?, 0));
     DELETE FROM procrastinate_jobs WHERE id = ? AND attempts = ? AND status = 'doing' RETURNING id;
     INSERT INTO {_COLUMNS} SELECT '{RUNS}', 0, 'run', run_id, run_id, '{{}}' FROM (
         SELECT run_id, status FROM runs WHERE thread_id = ? AND status IN ({listed(UNSETTLED)})
@@ -215,6 +217,11 @@ _AUDIT = f"""
 
 _MAY_BE_TAKEN = "status = 'todo' AND (scheduled_at IS NULL OR scheduled_at <= now())"
 
+_WORKERS = """
+    SELECT count(*) FROM procrastinate_workers
+    WHERE last_heartbeat >= now() - make_interval(secs => ?)
+"""
+
 _POSITION = f"""
     SELECT (SELECT count(*) FROM procrastinate_jobs WHERE id <= job.id AND {_MAY_BE_TAKEN})
     FROM procrastinate_jobs AS job WHERE job.queueing_lock = ? AND job.status = 'todo'
@@ -233,16 +240,17 @@ _HOW_FAR = """
 
 _STORED = f"{_HOW_FAR} run_id = ANY(?)"
 
-_ENDED_OF_LATE = (
-    f"status IN ({listed(SETTLED)}) AND completed_at > extract(epoch FROM clock_timestamp()) - ?"
-)
+_ENDED_OF_LATE = f"status IN ({listed(SETTLED)}) AND completed_at > extract(epoch FROM now()) - ?"
 
 _ENDED = f"SELECT count(*) FROM runs WHERE {_ENDED_OF_LATE}"  # noqa: S608 - constants only
 
 _CHANGED = f"{_HOW_FAR} status IN ({listed(UNSETTLED)}) UNION ALL {_HOW_FAR} {_ENDED_OF_LATE}"
 
+#: The last words are gathered when their run has ended already; nobody removes them after that.
 _SPEAK = """
-    INSERT INTO answer_parts SELECT ?, * FROM unnest(?::bigint[], ?::text[], ?::int[])
+    INSERT INTO answer_parts
+    SELECT run_id, part.* FROM runs, unnest(?::bigint[], ?::text[], ?::int[]) AS part
+    WHERE run_id = ? AND completed_at IS NULL
     ON CONFLICT DO NOTHING RETURNING number
 """
 
@@ -276,7 +284,7 @@ class PostgresJobs:
         return None
 
     async def finish(self, lease: Lease, thread_id: str) -> None:
-        await self._rows(_FINISH, lease.job, lease.attempts, thread_id)
+        await self._rows(_FINISH, thread_id, lease.job, lease.attempts, thread_id)
 
     async def begin(self, lease: Lease, thread_id: str) -> bool:
         [(begins,)] = await self._rows(_BEGIN, lease.job, lease.attempts, thread_id)
@@ -315,6 +323,10 @@ class PostgresJobs:
     async def position(self, run_id: str) -> int | None:
         return next((int(place) for (place,) in await self._rows(_POSITION, run_id)), None)
 
+    async def workers(self, silent: float) -> int:
+        [(count,)] = await self._rows(_WORKERS, silent)
+        return int(count)
+
     async def waiting(self, *, due: bool = False) -> int:
         [counts] = await self._rows(_WAITING)
         return int(counts[due])
@@ -334,7 +346,7 @@ class PostgresJobs:
     async def speak(self, run_id: str, parts: Sequence[AnswerPart]) -> None:
         columns = ("number", "text", "offset")
         values = ([getattr(part, name) for part in parts] for name in columns)
-        await self._rows(_SPEAK, run_id, *values)
+        await self._rows(_SPEAK, *values, run_id)
 
     async def spoken(self, run_id: str, after: int) -> Sequence[AnswerPart]:
         return [AnswerPart(*row) for row in await self._rows(_SPOKEN, run_id, after)]

@@ -8,7 +8,7 @@ all may have been missed.
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 
 import psycopg
@@ -16,7 +16,7 @@ import psycopg
 from graph.storage.fleet import Hear, News
 from graph.storage.postgres.connection import Connect, Connection, PostgresReader, execute
 from graph.storage.postgres.jobs import QUEUED
-from graph.storage.postgres.ownership import APPLICATION, BEAT, OWNER
+from graph.storage.postgres.ownership import APPLICATION, BEAT, OWNER, end_process
 
 logger = logging.getLogger("runwright.storage")
 
@@ -45,11 +45,23 @@ _TELL = """
 _SHARE = "SELECT pg_try_advisory_lock_shared(?, ?)"
 
 
-class PostgresNotices:
-    """Tells on connections that are used for more, and hears on one of its own."""
+async def _shares(connection: Connection) -> bool:
+    cursor = await execute(connection, _SHARE, (APPLICATION, OWNER))
+    [shares] = await cursor.fetchone()
+    return bool(shares)
 
-    def __init__(self, connect: Connect, connections: PostgresReader) -> None:
+
+class PostgresNotices:
+    """Tells on connections that are used for more, and hears on one of its own.
+
+    `end` is called where another process has got the database alone while that one was lost.
+    """
+
+    def __init__(
+        self, connect: Connect, connections: PostgresReader, end: Callable[[], None] = end_process
+    ) -> None:
         self._connect = connect
+        self._end = end
         self._connections = connections
         self._news: dict[tuple[News, str], None] = {}
         self._telling: asyncio.Task[None] | None = None
@@ -67,15 +79,14 @@ class PostgresNotices:
         """Connect, and keep out who wants the database alone; whether nobody has it alone."""
         connection = await self._connect()
         try:
-            cursor = await execute(connection, _SHARE, (APPLICATION, OWNER))
-            row = await cursor.fetchone()
+            shares = await _shares(connection)
             for channel in _CHANNELS:
                 await connection.execute(f'LISTEN "{channel}"'.encode())
         except BaseException:
             await connection.close()
             raise
         self._connection = connection
-        return bool(row and row[0])
+        return shares
 
     async def aclose(self) -> None:
         """Tell what is left, and close the connection."""
@@ -97,8 +108,8 @@ class PostgresNotices:
                 sent, self._news = [*self._news], {}
                 values = [news for news, _ in sent], [run_id for _, run_id in sent]
                 with suppress(psycopg.Error):  # all look every second
+                    self._unheard = self._unheard or time.monotonic()  # it may be heard at once
                     await self._connections.execute_fetchall(_TELL, values)
-                    self._unheard = self._unheard or time.monotonic()
         finally:
             self._telling = None
 
@@ -115,9 +126,16 @@ class PostgresNotices:
         while True:
             with suppress(psycopg.Error, OSError):
                 if self._connection is None or self._connection.closed:
-                    await self.share()
+                    shares = await self.share()
+                    assert self._connection is not None
+                    if not shares:
+                        await asyncio.sleep(AGAIN)  # a command may have it for a moment
+                        shares = await _shares(self._connection)
+                    if not shares:
+                        logger.error("another process has the database alone; this one ends")
+                        self._end()
+                        return
                     hear("missed", "")
-                assert self._connection is not None
                 while True:
                     async for notice in self._connection.notifies(timeout=BEAT):
                         self._unheard = None

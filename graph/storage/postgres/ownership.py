@@ -36,6 +36,13 @@ TAKEN = 75
 
 _LOCK = "SELECT pg_try_advisory_lock(?, ?)"
 
+#: Whether others have it together, which keeps out who wants it alone.
+_SHARED = """
+    SELECT EXISTS (SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND mode = 'ShareLock'
+        AND classid = ? AND objid = ? AND granted
+        AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))
+"""
+
 _EPOCH = f"SELECT epoch FROM owner WHERE id = {OWNER}"  # noqa: S608 - constants only
 
 #: Nobody writes while the number changes, so that no transaction of the one before comes after it.
@@ -181,8 +188,11 @@ async def own(
     connection = await connect()
     try:
         if not await _locked(connection):
-            owner = await asyncio.to_thread(owner_now)
-            raise DatabaseOwned(place, owner, kind="database", owner_now=owner_now)
+            cursor = await execute(connection, _SHARED, (APPLICATION, OWNER))
+            [shared] = await cursor.fetchone()
+            # A note is of one that had it alone before, and was killed.
+            owner = None if shared else await asyncio.to_thread(owner_now)
+            raise DatabaseOwned(place, owner, kind="database", owner_now=owner_now, shared=shared)
     except BaseException:
         await connection.close()
         raise

@@ -18,7 +18,8 @@ from graph.storage.storage import Storage
 from graph.telemetry import webhooks
 from graph.telemetry.metrics import Metrics
 from tests.support.checkout import ROOT
-from tests.support.patience import patience
+from tests.support.databases.postgres import PostgresServer
+from tests.support.patience import patience, until
 from tests.support.runs.fake_runs import LIMITS
 from tests.support.servers.server_process import environment
 
@@ -200,6 +201,34 @@ from api.cli.command import run_command
 code = run_command(["list"])
 print("prometheus_client" in sys.modules, code)
 """
+
+
+async def test_of_a_fleet_a_process_posts_soon_what_another_settles_and_only_where_it_is_to(
+    postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(webhooks, "IDLE", 3600.0)
+    async with (
+        open_storage(postgres.empty(), shared=True) as storage,
+        Endpoint(answers=True).listening() as mine,
+        posting(storage, mine.host),
+    ):
+        other, old = "http://127.0.0.1:9/x", time.time() - webhooks.TRIED
+
+        def put(endpoint: str, at: float) -> None:
+            postgres.execute(
+                "INSERT INTO runwright.outbox (run_id, endpoint, status, at, due)"
+                " VALUES (%s, %s, 'failed', %s, 0)",
+                *(str(at), endpoint, at),
+            )
+
+        put(other, time.time())
+        put(other, old)
+        left = "SELECT given_up FROM runwright.outbox ORDER BY number"
+        await until(lambda: postgres.execute(left) == [(False,), (True,)])
+        await asyncio.sleep(0.5)  # what has ended wakes it once more
+        put(mine.host, time.time())
+        await mine.until(1)
+        await until(lambda: postgres.execute(left) == [(False,), (True,)])
 
 
 async def test_a_command_that_reads_needs_no_secret_and_loads_no_metrics(tmp_path):

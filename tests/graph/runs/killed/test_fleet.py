@@ -89,13 +89,18 @@ def test_a_worker_that_stood_still_is_refused_and_ends(
     assert to_dos(postgres) == ["bread", "jam"]
 
 
-def test_a_worker_that_is_told_to_end_hands_its_run_over(folder: Path) -> None:
+def test_a_worker_that_is_told_to_end_hands_its_run_over(
+    folder: Path, postgres: PostgresServer
+) -> None:
     with FleetProcesses(folder, servers=1, workers=2, tools=GATE, grace="0.2") as fleet:
         run_id, mine, other = at_gate(fleet)
         mine.signal(signal.SIGTERM)
         assert mine.ended() == 0
         fleet.workers.remove(mine)
         other.logs("run taken up")
+        # It was given back, and not taken from one that is silent: nobody has died of it.
+        starts = "SELECT starts FROM runwright.runs WHERE run_id = %s"
+        assert postgres.execute(starts, run_id) == [(0,)]
         open_gate(folder, "a")
         assert fleet.servers[0].settled(run_id)["status"] == "completed"
 

@@ -1,6 +1,7 @@
 """What is asked of one server about runs that came in by another, and of workers themselves."""
 
 import json
+import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -15,10 +16,16 @@ from tests.support.databases.postgres import NAME, PostgresServer, runs_kept_in
 from tests.support.models.llm_runs import SUM, models
 from tests.support.models.stream_server import stream_server
 from tests.support.own_tools.gate_tool import GATE, open_gate
-from tests.support.patience import wait_until
+from tests.support.patience import patience, wait_until
 from tests.support.servers.deaf_proxy import deaf_proxy
 from tests.support.servers.fleet import FleetProcesses, WorkerProcess
-from tests.support.servers.server_process import ServerProcess, http_client, runwright, serving
+from tests.support.servers.server_process import (
+    ServerProcess,
+    forked,
+    http_client,
+    runwright,
+    serving,
+)
 
 WORDS = ["The ", "sum ", "is ", "42."]
 
@@ -161,9 +168,9 @@ def test_who_hears_nothing_sees_what_changes_all_the_same_and_is_told_so(
             changes = Stream(server, "/runs/stream")
             assert changes.opened.wait(60)
             run_id = fleet.servers[0].post("what is 2 + 3")
-            watcher = Stream(server, f"/runs/{run_id}/stream")
-            changes.until("run.changed", run_id=run_id, status="completed")
-            watcher.until("end")
+            changes.until("run.changed", run_id=run_id, status="completed")  # nobody watches it
+            watched = fleet.servers[0].post("what is 2 + 3")
+            Stream(server, f"/runs/{watched}/stream").until("end")
             assert server.settled(server.post("what is 2 + 3"))["status"] == "completed"
 
 
@@ -191,6 +198,56 @@ def test_a_worker_tells_how_it_does_to_whom_a_server_would(folder: Path) -> None
         given = {"authorization": f"Bearer {key}"}
         assert client.get(url, headers=given).status_code == 200
     worker.kill()
+
+
+def test_a_command_shows_a_run_of_the_fleet_and_leaves_it_to_the_workers(folder: Path) -> None:
+    with FleetProcesses(folder, servers=1, workers=0, tools=GATE) as fleet:
+        server = fleet.servers[0]
+        run_id = server.post("pass gate k")
+        # It could take the run, and has no such tool, as commands do.
+        watching = WorkerProcess(folder, ("watch", run_id), workers="1")
+        fleet.workers.append(watching)
+        watching.logs("no worker executes runs just now")
+        assert server.get(run_id)["status"] == "pending"
+        fleet.workers.append(fleet.start())
+        open_gate(folder, "k")
+        assert server.settled(run_id)["status"] == "completed"
+        assert watching.ended() == 0
+        assert len(watching.lines) == 1
+        assert server.get(run_id)["marks"] == []
+
+
+def test_a_command_is_one_of_the_fleet_or_says_how_to_reach_it(folder: Path) -> None:
+    with FleetProcesses(folder, servers=1, workers=1, tools=GATE) as fleet:
+        server = fleet.servers[0]
+        standing = server.post("pass gate m")
+        server.until(standing, lambda run: run["status"] == "running")
+        for command in (("list",), ("run", "what is 2 + 3"), ("watch", standing)):
+            refused = runwright(*command, folder=folder)
+            assert (refused.returncode, refused.stdout) == (2, "")
+            [line] = refused.stderr.splitlines()
+            assert "shared by several processes" in line
+            assert "RUNWRIGHT_WORKERS=0" in line
+            assert "--url" in line
+        listed = runwright("list", folder=folder, workers="1")
+        assert standing in listed.stdout
+        body = {"prompt": "add tea to my list", "mode": "plan"}
+        waiting = server.client.post("/runs", json=body).json()["run_id"]
+        server.until(waiting, lambda run: run["status"] == "waiting")
+        for approve in ((waiting,), (waiting, "--url", server.url)):
+            approved = runwright("approve", *approve, folder=folder, workers="0")
+            assert approved.returncode == (0 if "--url" in approve else 2), approved.stderr
+            assert ("with --url" in approved.stderr) == bool(approved.returncode)
+        assert server.settled(waiting)["status"] == "completed"
+        # Behind one that has not ended, which only a worker goes on with.
+        asked = ("run", "--thread", standing, "what is 2 + 3")
+        following = forked(*asked, folder=folder, stdout=subprocess.PIPE, workers="1")
+        find = {"thread_id": standing, "status": "pending"}
+        wait_until(lambda: server.client.get("/runs", params=find).json()["runs"])
+        open_gate(folder, "m")
+        shown, _ = following.communicate(patience())
+        assert following.returncode == 0
+        assert shown.endswith("5\n")
 
 
 def test_a_worker_without_postgres_is_refused_in_one_line(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Jobs that processes share: one has a run at a time, and who had it before can do nothing."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -22,6 +23,7 @@ from graph.storage.fleet import (
 )
 from graph.storage.open import open_storage
 from graph.storage.owned import DatabaseOwned
+from graph.storage.postgres.jobs import _ENDED
 from graph.storage.storage import Storage, StorageError
 from tests.support.databases.postgres import PostgresServer
 from tests.support.patience import patience, until
@@ -100,6 +102,7 @@ async def test_who_had_a_job_before_writes_nothing(shared: Storage, fleet: Fleet
     async with under(first.lease):
         await shared.index.note_start(accepted.run_id, starts=2, checkpoint_id=None)
     await fleet.jobs.give_back(first.lease, failed=True)
+    assert (await taken(shared, worker)).lease.job == first.lease.job
     async with under(first.lease):
         with pytest.raises(LeaseLost):
             await shared.index.note_start(accepted.run_id, starts=7, checkpoint_id=None)
@@ -272,9 +275,12 @@ async def test_who_wants_the_database_alone_and_who_shares_it_keep_each_other_ou
 ) -> None:
     async with open_storage(postgres.url, shared=True):
         pass
-    with pytest.raises(DatabaseOwned):
+    # One that had it alone was killed, and has left where it answered.
+    postgres.execute("UPDATE runwright.owner SET pid = 1, url = 'http://127.0.0.1:7'")
+    with pytest.raises(DatabaseOwned, match="is shared by several processes") as refused:
         async with open_storage(postgres.url):
             pass
+    assert refused.value.owner is None
 
 
 async def test_words_of_an_answer_are_kept_until_its_run_is_settled(
@@ -288,6 +294,9 @@ async def test_words_of_an_answer_are_kept_until_its_run_is_settled(
     assert [*await fleet.jobs.spoken(accepted.run_id, 1)] == parts[1:]
     times = {"started_at": 1.0, "completed_at": 2.0}
     assert await shared.index.project(accepted.run_id, "failed", **times)
+    assert [*await fleet.jobs.spoken(accepted.run_id, 0)] == []
+    # Words are gathered, so that the last ones come after the end.
+    await fleet.jobs.speak(accepted.run_id, [AnswerPart(3, ".", 10)])
     assert [*await fleet.jobs.spoken(accepted.run_id, 0)] == []
 
 
@@ -336,3 +345,46 @@ async def test_what_is_to_be_posted_is_posted_by_one_process(
         assert [*await other.outbox.due(now, limit=9)] == []
         # Whoever has taken it may have died.
         assert [*await other.outbox.due(now + 60.0, limit=9)] == [one]
+
+
+async def test_a_process_that_posts_nothing_leaves_what_others_have_subscribed(
+    shared: Storage, postgres: PostgresServer
+) -> None:
+    await shared.outbox.subscribe({"https://example.com/hook": ["failed"]})
+    async with open_storage(postgres.url, shared=True) as other:
+        await other.outbox.subscribe({})
+    assert postgres.execute("SELECT endpoint FROM runwright.webhooks") == [
+        ("https://example.com/hook",)
+    ]
+
+
+async def test_of_two_that_end_jobs_of_a_thread_the_second_sees_what_the_first_has_left(
+    shared: Storage, fleet: Fleet, postgres: PostgresServer
+) -> None:
+    worker, earlier = await fleet.jobs.join(), row()
+    later = row(thread_id=earlier.run_id)
+    for one in (earlier, later):
+        await shared.index.accept(one)
+    first, second = await taken(shared, worker), await taken(shared, worker)
+    assert not await fleet.jobs.begin(second.lease, earlier.run_id)
+    with psycopg.connect(postgres.url) as other:  # ends the later one's job, and is not done
+        other.execute(IN_SCHEMA.encode())
+        other.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [earlier.run_id])
+        other.execute("DELETE FROM procrastinate_jobs WHERE id = %s", [second.lease.job])
+        times = {"started_at": 1.0, "completed_at": 2.0}
+        assert await shared.index.project(earlier.run_id, "failed", **times)
+        ending = asyncio.create_task(fleet.jobs.finish(first.lease, earlier.run_id))
+        waits = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+        await until(lambda: ending.done() or postgres.execute(waits))
+        other.commit()
+    await ending
+    assert (await taken(shared, worker)).run_id == later.run_id
+
+
+async def test_how_many_runs_ended_of_late_is_counted_without_reading_all(
+    shared: Storage, postgres: PostgresServer
+) -> None:
+    with psycopg.connect(postgres.url) as connection:
+        connection.execute(f"{IN_SCHEMA} SET enable_seqscan = off; SET enable_bitmapscan = off")
+        plan = connection.execute(f"EXPLAIN {_ENDED.replace('?', '10')}".encode()).fetchall()
+    assert any("Index Cond: (completed_at" in line for (line,) in plan), plan

@@ -1,0 +1,65 @@
+"""News between processes, and what is heard where they are not what they were."""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from graph.storage.postgres.connection import PostgresReader, connecting, execute
+from graph.storage.postgres.notices import LATE, PostgresNotices
+from graph.storage.postgres.ownership import APPLICATION, OWNER
+from tests.support.databases.postgres import PostgresServer
+from tests.support.patience import patience, until
+
+
+class SlowReader(PostgresReader):
+    """Answers what was asked only after it was heard."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(connecting(url), 1)
+        self.heard, self.answered = asyncio.Event(), asyncio.Event()
+
+    async def execute_fetchall(self, sql: str, parameters: Iterable[Any] = (), /) -> Sequence[Any]:
+        rows = await super().execute_fetchall(sql, parameters)
+        await self.heard.wait()
+        self.answered.set()
+        return rows
+
+
+async def test_what_is_heard_before_it_is_told_to_the_end_is_not_lost(
+    postgres: PostgresServer,
+) -> None:
+    connections = SlowReader(postgres.empty())
+    notices = PostgresNotices(connecting(postgres.url), connections)
+    assert await notices.share()
+    async with notices.hearing(lambda *_: connections.heard.set()):
+        notices.tell("one")
+        await asyncio.wait_for(connections.answered.wait(), patience())
+        await asyncio.sleep(LATE)
+        assert not notices.deaf
+    await notices.aclose()
+    await connections.aclose()
+
+
+async def test_a_process_ends_that_lost_the_database_to_one_that_has_it_alone(
+    postgres: PostgresServer,
+) -> None:
+    ended = asyncio.Event()
+    connections = PostgresReader(connecting(postgres.empty()), 1)
+    notices = PostgresNotices(connecting(postgres.url), connections, ended.set)
+    assert await notices.share()
+    async with await connecting(postgres.url)() as other:
+        having = asyncio.create_task(
+            execute(other, "SELECT pg_advisory_lock(?, ?)", (APPLICATION, OWNER))
+        )
+        waits = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+        await until(lambda: postgres.execute(waits))
+        async with notices.hearing(lambda *_: None):
+            sharing = (
+                "pid IN (SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted"
+                f" AND classid = {APPLICATION} AND objid = {OWNER})"
+            )
+            postgres.cut(sharing)
+            await having
+            await asyncio.wait_for(ended.wait(), patience())
+    await notices.aclose()
+    await connections.aclose()
