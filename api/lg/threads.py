@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from api.errors.protocol import ThreadExists, unprocessable
 from api.lg.calls import Caller, json_response
-from api.lg.history import ThreadHistory, opened
+from api.lg.history import ThreadHistory, head_of, opened
 from api.lg.messages import SettledMessages, messages_of
 from api.lg.requests import (
     CheckpointPlace,
@@ -118,11 +118,20 @@ class ThreadCalls:
         found = []
         for one in await self._all(caller):
             known = {**one["metadata"], **(OURS if one["status"] else {})}
-            status = THREAD_STATUS[one["status"]] if one["status"] else "idle"
-            fits = wanted.items() <= known.items() and body.status in (None, status)
-            if fits and (body.ids is None or one["thread_id"] in body.ids):
+            fits = wanted.items() <= known.items()
+            fits = fits and (body.ids is None or one["thread_id"] in body.ids)
+            if fits and body.status in (None, await self._status(caller, one, body.status)):
                 found.append(one)
         return found
+
+    async def _status(self, caller: Caller, known: dict[str, Any], sought: str | None) -> str:
+        """How a thread stands where that is sought: as its last run, if it has no other."""
+        head = known["status"] and (known["thread_id"], known["status"])
+        if sought is not None and known["runs"] > 1:
+            head = head_of(
+                await caller.runs.threads.members(known["thread_id"], owner=caller.owner)
+            )
+        return THREAD_STATUS[head[1]] if head else "idle"
 
     async def _all(self, caller: Caller) -> list[dict[str, Any]]:
         """The owner's threads, those with the newest runs, and those without any."""
@@ -309,6 +318,7 @@ def _of_opened(thread: OpenedThread) -> dict[str, Any]:
         "created_at": thread.created_at,
         "updated_at": thread.created_at,
         "status": None,
+        "runs": 0,
     }
 
 
@@ -319,4 +329,5 @@ def _of_thread(thread: Thread) -> dict[str, Any]:
         "created_at": thread["created_at"],
         "updated_at": thread["last_run"]["created_at"],
         "status": thread["last_run"]["status"],
+        "runs": thread["runs"],
     }

@@ -123,6 +123,26 @@ def test_the_history_is_one_line_over_the_runs_of_a_thread(lg, thread):
     assert of_first == [one for one in history if one["values"]["prompt"] == "calculate 1 + 1"]
 
 
+def test_a_thread_is_sought_by_how_it_says_that_it_stands(lg, thread):
+    """One that asks is interrupted, whatever waits behind its question."""
+    lg.runs.wait(thread, "runwright", input=PROMPT, context={"approve": True})
+    later = lg.runs.create(thread, "runwright", input=PROMPT)
+    assert later["status"] == "pending"
+    for status in ("idle", "busy", "interrupted", "error"):
+        found = lg.threads.search(status=status, ids=[thread])
+        assert [one["status"] for one in found] == ["interrupted"] * (status == "interrupted")
+
+
+def test_a_history_is_sought_by_metadata_that_is_no_text(lg, thread):
+    lg.runs.wait(thread, "runwright", input=PROMPT, metadata={"n": 3})
+    history = lg.threads.get_history(thread, limit=100)
+    assert lg.threads.get_history(thread, limit=100, metadata={"n": 3}) == history
+    for another in ({"n": 4}, {"n": None}):
+        assert lg.threads.get_history(thread, limit=100, metadata=another) == []
+    [last] = lg.threads.get_history(thread, metadata={"step": history[0]["metadata"]["step"]})
+    assert last == history[0]
+
+
 def test_only_what_is_selected_is_answered(lg, thread):
     lg.runs.wait(thread, "runwright", input=PROMPT)
 
