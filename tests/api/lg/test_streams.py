@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from langgraph_sdk import get_client, get_sync_client
+from langgraph_sdk import get_sync_client
 from langgraph_sdk.errors import UnprocessableEntityError
 
 from tests.support.patience import patience, wait_until
@@ -30,14 +30,6 @@ def parts(stream: Any) -> list[tuple[str | None, str, Any]]:
 def order(found: list[tuple[str | None, str, Any]]) -> list[tuple[int, ...]]:
     """The ids as what they are sorted by."""
     return [tuple(map(int, name.split("-"))) for name, _, _ in found if name]
-
-
-@pytest.fixture(autouse=True)
-def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Clients come again at once."""
-    for module in ("_sync", "_async"):
-        name = f"langgraph_sdk.{module}.http._reconnect_delay"
-        monkeypatch.setattr(name, lambda *_, **__: 0.01)
 
 
 def test_a_stream_begins_with_the_run_and_ends_with_how_it_ended(lg, thread):
@@ -162,7 +154,7 @@ def test_who_comes_again_is_told_what_comes_after_the_id(lg, thread):
 
 # A stream that is cut before its first id is told from the beginning.
 @pytest.mark.filterwarnings("ignore:Reconnecting without")
-def test_a_stream_cut_at_random_bytes_loses_and_repeats_nothing(server, lg, thread):
+def test_a_stream_cut_at_random_bytes_loses_and_repeats_nothing(server, hurried, lg, thread):
     with cutting(server.url) as proxy:
         client = get_sync_client(url=f"{proxy.url}/lg")
         whole = parts(client.runs.stream(thread, "runwright", input=PROMPT, stream_mode=ALL))
@@ -177,23 +169,6 @@ def test_a_stream_cut_at_random_bytes_loses_and_repeats_nothing(server, lg, thre
             assert told == parts(again)
         assert proxy.made >= 20
         client.http.client.close()
-
-
-# A stream that is cut before its first id is told from the beginning.
-@pytest.mark.filterwarnings("ignore:Reconnecting without")
-async def test_the_asynchronous_client_survives_cuts_too(server, lg, thread):
-    chosen = random.Random(11)
-    with cutting(server.url) as proxy:
-        client = get_client(url=f"{proxy.url}/lg")
-        for _ in range(10):
-            proxy.cut(chosen.randrange(1, 30_000), chosen.randrange(1, 9_000))
-            stream = client.runs.stream(thread, "runwright", input=PROMPT, stream_mode=ALL)
-            told = [(part.id, part.event, part.data) async for part in stream]
-            run_id = told[0][2]["run_id"]
-            again = lg.runs.join_stream(thread, run_id, stream_mode=ALL, last_event_id="-1")
-            assert told == parts(again)
-        await client.http.client.aclose()
-        assert proxy.made == 20
 
 
 def test_a_watcher_that_joins_in_the_middle_is_told_what_was_before(server, lg, thread):
