@@ -14,10 +14,8 @@ from tests.support.models.llm_runs import SUM, models, plan_text, serving_models
 from tests.support.models.stream_server import stream_server
 from tests.support.own_tools.gate_tool import GATE
 from tests.support.patience import wait_until
+from tests.support.servers.lg.clients import PINNED
 from tests.support.servers.lg.javascript import JavaScriptClient, javascript
-
-#: The package under which that version is installed beside the newest one.
-PINNED = "chat-page-sdk"
 
 WORDS = ["It ", "is ", "done."]
 ASKING = plan_text(("todo_store.add", {"text": "buy milk"}))
