@@ -243,7 +243,7 @@ async def opened(
 def _fits(wanted: Mapping[str, Any], metadata: Mapping[str, Any]) -> bool:
     """Whether a state has this metadata, of which what a caller gave was kept as text."""
     return all(
-        as_text({name: value}) == as_text({name: metadata.get(name)})
+        name in metadata and as_text({name: value}) == as_text({name: metadata[name]})
         for name, value in wanted.items()
     )
 

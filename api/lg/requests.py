@@ -11,6 +11,7 @@ from starlette.requests import Request
 
 from api.errors.kinds import FieldError
 from api.errors.protocol import Unprocessable, unprocessable
+from api.lg.views import OURS
 from api.parameters import parse
 
 #: A client that has no limit of its own says so by one that no run comes to.
@@ -229,7 +230,9 @@ def _faults(invalid: ValidationError) -> list[FieldError]:
     return [
         FieldError(
             field=".".join(map(str, fault["loc"])) or "body",
-            message="is not supported" if fault["type"] == "extra_forbidden" else fault["msg"],
+            message="is not supported"
+            if fault["type"] == "extra_forbidden"
+            else fault["msg"].removeprefix("Value error, "),
         )
         for fault in faults
     ]
@@ -293,5 +296,12 @@ def as_text(metadata: Mapping[str, Any]) -> dict[str, str]:
     return {
         name: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
         for name, value in metadata.items()
-        if value is not None
     }
+
+
+def kept(metadata: Mapping[str, Any]) -> dict[str, str]:
+    """The metadata of a new run or thread. Raises `Unprocessable` where it names another graph."""
+    for name, known in OURS.items():
+        if metadata.get(name, known) not in OURS.values():
+            raise unprocessable(f"metadata.{name}", f"is {known}, or left out")
+    return as_text(metadata)

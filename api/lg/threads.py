@@ -24,10 +24,11 @@ from api.lg.requests import (
     checked,
     flag,
     id_of,
+    kept,
     queried,
     read,
 )
-from api.lg.views import GRAPH, OURS, THREAD_STATUS, checkpoint_view, selected, thread_view
+from api.lg.views import OURS, THREAD_STATUS, checkpoint_view, selected, thread_view
 from api.routes.approval import StepEdit
 from graph.commands.fork import Edits
 from graph.runs.choice import RunOptions
@@ -57,8 +58,6 @@ class ThreadCalls:
         queried(request)
         body = await read(request, ThreadBody)
         thread_id = body.thread_id or str(uuid4())
-        if body.metadata.get("graph_id", GRAPH) != GRAPH:
-            raise unprocessable("metadata.graph_id", f"is {GRAPH}, or left out")
         metadata = _checked({**body.metadata})
         kept = await caller.runs.threads.open(thread_id, metadata, owner=caller.owner)
         if kept is not None:
@@ -268,9 +267,8 @@ class ThreadCalls:
 
 
 def _checked(metadata: dict[str, Any]) -> dict[str, str]:
-    """Metadata as threads keep it; what we know them by anyway is not kept. Raises what runs do."""
-    given = {name: value for name, value in metadata.items() if OURS.get(name) != value}
-    return RunOptions(metadata=as_text(given)).checked_metadata() or {}
+    """Metadata as threads keep it. Raises what runs do."""
+    return RunOptions(metadata=kept(metadata)).checked_metadata() or {}
 
 
 def _edits(values: Any) -> Edits:

@@ -124,8 +124,15 @@ def around(server):
         yield graph.compile(checkpointer=InMemorySaver())
 
 
-def test_it_is_a_node_of_another_graph(around, config):
-    assert around.invoke(PROMPT, config)["result"]["output"] == 42
+def test_it_is_a_node_of_another_graph_that_a_server_of_langgraph_executes(around, lg, config):
+    """Which knows its runs by more than runs here can be."""
+    names = ["graph_id", "assistant_id", *(f"langgraph_{number}" for number in range(15))]
+    metadata = {**dict.fromkeys(names, "another"), "who": "me"}
+    assert around.invoke(PROMPT, {**config, "metadata": metadata})["result"]["output"] == 42
+    [run] = lg.runs.list(config["configurable"]["thread_id"])
+    assert run["metadata"]["who"] == "me"
+    assert run["metadata"]["graph_id"] == "runwright"
+    assert not [name for name in run["metadata"] if name.startswith("langgraph_")]
 
 
 def test_what_it_asks_as_a_node_of_another_graph_is_asked_there(around, remote, config):
