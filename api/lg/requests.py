@@ -25,6 +25,12 @@ def _listed(given: Any) -> Any:
     return [given] if isinstance(given, str) else given
 
 
+def _unwrapped(given: Any) -> Any:
+    """A checkpoint out of the configuration in which JavaScript's client names it."""
+    is_config = isinstance(given, dict) and [*given] == ["configurable"]
+    return given["configurable"] if is_config else given
+
+
 def _refused(words: str) -> Any:
     """A field that says nothing to us unless it is left out, null or empty."""
 
@@ -185,7 +191,7 @@ class HistoryBody(Body):
     """Which states of a thread are wanted, the newest first."""
 
     limit: int = Field(10, ge=1, le=LONGEST_PAGE)
-    before: CheckpointPlace | str | None = None
+    before: Annotated[CheckpointPlace | str | None, BeforeValidator(_unwrapped)] = None
     metadata: dict[str, Any] | None = None
     checkpoint: CheckpointPlace | None = None
     select: list[str] | None = None

@@ -117,6 +117,8 @@ def test_the_history_is_one_line_over_the_runs_of_a_thread(lg, thread):
     while len(pages) < len(history):
         pages += lg.threads.get_history(thread, limit=3, before=pages[-1]["checkpoint"])
     assert pages == history
+    as_config = {"configurable": history[2]["checkpoint"]}  # as JavaScript's client names it
+    assert lg.threads.get_history(thread, limit=100, before=as_config) == history[3:]
     of_first = lg.threads.get_history(
         thread, limit=100, metadata={"run_id": history[-1]["metadata"]["run_id"]}
     )
