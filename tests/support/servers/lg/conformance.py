@@ -102,7 +102,8 @@ def scenario(session: Session) -> None:
     thread = ask("POST /threads", "threads.create", metadata={"who": "me"})["thread_id"]
     ask("GET /threads/{id}", "threads.get", thread)
     ask("PATCH /threads/{id}", "threads.update", thread, metadata={"more": "x"})
-    ask("POST /threads/{id}/runs/wait", "runs.wait", thread, ASSISTANT, input=PROMPT)
+    first: Mapping[str, Any] = {"input": PROMPT, "durability": "sync"}
+    ask("POST /threads/{id}/runs/wait", "runs.wait", thread, ASSISTANT, **first)
     for mode in ("values", "updates", "custom", "messages-tuple"):
         suffix = "" if mode == "values" else f", {mode}"
         name = f"POST /threads/{{id}}/runs/stream{suffix}"
@@ -113,6 +114,8 @@ def scenario(session: Session) -> None:
     ask("GET /threads/{id}/runs/{run}", "runs.get", thread, run)
     ask("GET /threads/{id}/runs", "runs.list", thread)
     ask("POST /threads/search", "threads.search", metadata={"who": "me"})
+    selected: Mapping[str, Any] = {"metadata": {"who": "me"}, "select": ["metadata", "status"]}
+    ask("POST /threads/search, select", "threads.search", **selected)
     state = ask("GET /threads/{id}/state", "threads.get_state", thread)
     at = state["checkpoint"]["checkpoint_id"]
     ask("GET /threads/{id}/state/{checkpoint}", "threads.get_state", thread, checkpoint_id=at)
@@ -150,7 +153,8 @@ def questions(session: Session, given: Mapping[str, Any]) -> None:
     both: Mapping[str, Any] = {"input": PROMPT, "stream_mode": "updates"}
     session.ask(f"{stream}, asking", "runs.stream", thread, ASSISTANT, **both, **given)
     session.ask("GET /threads/{id}/state, asking", "threads.get_state", thread)
-    answer = {"command": {"resume": True}, "stream_mode": "updates"}
+    resumed = {"command": {"resume": True}, "strict_resume": True}
+    answer: Mapping[str, Any] = {**resumed, "stream_mode": "updates"}
     session.ask(f"{stream}, answered", "runs.stream", thread, ASSISTANT, **answer)
 
 
