@@ -13,6 +13,7 @@ from langgraph_sdk.errors import UnprocessableEntityError
 
 from tests.support.patience import patience, wait_until
 from tests.support.servers.cutting_proxy import cutting
+from tests.support.servers.server_process import serving
 
 PROMPT = {"prompt": "add a todo to buy milk, then calculate 6 * 7, then show me all my tasks"}
 
@@ -186,6 +187,29 @@ def test_a_quiet_stream_is_kept_alive(server, lg, thread):
     with httpx.stream("GET", path, timeout=patience()) as answer:
         assert next(line for line in answer.iter_lines() if line.startswith(":")) == ": heartbeat"
     server.open_gate("quiet")
+
+
+def test_a_wait_that_takes_long_is_kept_alive_by_blank_lines(server, lg, thread):
+    asked = {"assistant_id": "runwright", "input": {"prompt": "pass gate long"}}
+    path = f"{server.url}/lg/threads/{thread}/runs/wait"
+    with httpx.stream("POST", path, json=asked, timeout=patience(), trust_env=False) as answer:
+        parts = answer.iter_bytes()
+        assert next(parts).strip() == b""
+        server.open_gate("long")
+        assert json.loads(b"".join(parts))["result"]["output"] == "long"
+
+
+def test_a_stream_is_told_after_a_restart_as_it_was_before(tmp_path):
+    told = []
+    for _ in range(2):
+        with serving(tmp_path) as started, get_sync_client(url=f"{started.url}/lg") as client:
+            if not told:
+                thread = client.threads.create()["thread_id"]
+                told = parts(client.runs.stream(thread, "runwright", input=PROMPT, stream_mode=ALL))
+            for place in (0, len(told) // 2):
+                given = {"stream_mode": ALL, "last_event_id": told[place][0]}
+                rest = client.runs.join_stream(thread, told[0][2]["run_id"], **given)
+                assert parts(rest) == told[place + 1 :]
 
 
 @pytest.mark.parametrize("leaves", ["cancel", "continue"])
