@@ -1,5 +1,6 @@
 """From a request to a run: begun anew, gone on with, answered, or forked from a checkpoint."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -8,8 +9,8 @@ from api.lg.frames import END, MODES, Position
 from api.lg.history import ThreadHistory, opened
 from api.lg.messages import SettledMessages, prompt_of
 from api.lg.questions import answer
-from api.lg.requests import NO_RECURSION_LIMIT, Choices, RunBody, as_text
-from api.lg.views import ASSISTANT_ID, GRAPH
+from api.lg.requests import NO_RECURSION_LIMIT, Choices, RunBody, as_text, kept
+from api.lg.views import ASSISTANT_ID, GRAPH, OURS
 from graph.commands.fork import EDITED, Edits
 from graph.commands.retry import RetryRequest
 from graph.record.record import Record
@@ -193,8 +194,20 @@ def _options(body: RunBody, choices: Choices) -> RunOptions:
         tools=choices.tools,
         answer=choices.answer,
         webhook=body.webhook,
-        metadata=as_text({**body.config.metadata, **body.metadata}),
+        metadata=as_text(_own(body.config.metadata)) | kept(body.metadata),
     )
+
+
+def _own(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a configuration's metadata what does not say where the call is made in a graph elsewhere.
+
+    `RemoteGraph` as a node sends all that LangGraph knows its graph by.
+    """
+    return {
+        name: value
+        for name, value in metadata.items()
+        if name not in OURS and not name.startswith("langgraph_")
+    }
 
 
 def _check_given_nothing(body: RunBody, choices: Choices) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 from langgraph.types import StateSnapshot
 
 from api.lg.messages import MOST_RUNS, Message, SettledMessages, messages_of
-from api.lg.requests import canonical
+from api.lg.requests import as_text, canonical
 from api.lg.views import empty_state, state_view, values_of
 from graph.record.events import events
 from graph.runs.history import CheckpointNotFound
@@ -46,10 +46,8 @@ class ThreadHistory:
 
     @property
     def head(self) -> tuple[str, Status] | None:
-        """The run that the thread is at: what it waits for, or else its last one."""
-        unsettled = [one for one in self.members if one[1] not in SETTLED]
-        begun = [one for one in unsettled if one[1] != "pending"]
-        return next(iter(begun or unsettled or self.members[-1:]), None)
+        """The run that the thread is at."""
+        return head_of(self.members)
 
     async def state(self, run_id: str) -> RunState:
         """The state of one of its runs. Raises `ThreadNotFound` where that has just gone."""
@@ -176,13 +174,13 @@ class ThreadHistory:
         if before is not None:
             place = (await self.find(before), before)
             first = await self._views([place]) if including else []
-            found = [one for one in first if wanted.items() <= one["metadata"].items()]
+            found = [one for one in first if _fits(wanted, one["metadata"])]
         sought = 0
         while len(found) < limit and sought < MOST_SOUGHT:
             most = SOUGHT_AT_ONCE if metadata else limit
             line = await self._line(limit=most, before=before)
             views = await self._views(line)
-            found += [one for one in views if wanted.items() <= one["metadata"].items()]
+            found += [one for one in views if _fits(wanted, one["metadata"])]
             if len(line) < most:
                 break
             sought, before = sought + most, line[-1][1]
@@ -225,6 +223,13 @@ class ThreadHistory:
         return next((one for _, one in await self._line(limit=1, before=_id(first))), None)
 
 
+def head_of(members: Sequence[tuple[str, Status]]) -> tuple[str, Status] | None:
+    """The run that a thread is at: what it waits for, or else its last one; None without any."""
+    unsettled = [one for one in members if one[1] not in SETTLED]
+    begun = [one for one in unsettled if one[1] != "pending"]
+    return next(iter(begun or unsettled or members[-1:]), None)
+
+
 async def opened(
     runs: Runs, thread_id: str, settled: SettledMessages, *, owner: str
 ) -> ThreadHistory:
@@ -233,6 +238,14 @@ async def opened(
     if not members:
         await runs.threads.check(thread_id, owner=owner)
     return ThreadHistory(runs, thread_id, members, settled)
+
+
+def _fits(wanted: Mapping[str, Any], metadata: Mapping[str, Any]) -> bool:
+    """Whether a state has this metadata, of which what a caller gave was kept as text."""
+    return all(
+        name in metadata and as_text({name: value}) == as_text({name: metadata[name]})
+        for name, value in wanted.items()
+    )
 
 
 def _id(snapshot: StateSnapshot) -> str:

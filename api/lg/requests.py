@@ -17,6 +17,7 @@ from starlette.responses import Response
 
 from api.errors.kinds import FieldError
 from api.errors.protocol import Unprocessable, unprocessable
+from api.lg.views import OURS
 from api.middleware.access import CLIENT, OWNER, KeyRefused
 from api.parameters import parse
 from graph.service import Runs
@@ -55,6 +56,12 @@ class Caller:
 
 def _listed(given: Any) -> Any:
     return [given] if isinstance(given, str) else given
+
+
+def _unwrapped(given: Any) -> Any:
+    """A checkpoint out of the configuration in which JavaScript's client names it."""
+    is_config = isinstance(given, dict) and [*given] == ["configurable"]
+    return given["configurable"] if is_config else given
 
 
 def _refused(words: str) -> Any:
@@ -217,7 +224,7 @@ class HistoryBody(Body):
     """Which states of a thread are wanted, the newest first."""
 
     limit: int = Field(10, ge=1, le=LONGEST_PAGE)
-    before: CheckpointPlace | str | None = None
+    before: Annotated[CheckpointPlace | str | None, BeforeValidator(_unwrapped)] = None
     metadata: dict[str, Any] | None = None
     checkpoint: CheckpointPlace | None = None
     select: list[str] | None = None
@@ -262,7 +269,9 @@ def _faults(invalid: ValidationError) -> list[FieldError]:
     return [
         FieldError(
             field=".".join(map(str, fault["loc"])) or "body",
-            message="is not supported" if fault["type"] == "extra_forbidden" else fault["msg"],
+            message="is not supported"
+            if fault["type"] == "extra_forbidden"
+            else fault["msg"].removeprefix("Value error, "),
         )
         for fault in faults
     ]
@@ -326,7 +335,6 @@ def as_text(metadata: Mapping[str, Any]) -> dict[str, str]:
     return {
         name: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
         for name, value in metadata.items()
-        if value is not None
     }
 
 
@@ -335,3 +343,11 @@ def json_response(
 ) -> Response:
     """An answer as JSON."""
     return Response(to_json(data), status, headers, "application/json")
+
+
+def kept(metadata: Mapping[str, Any]) -> dict[str, str]:
+    """The metadata of a new run or thread. Raises `Unprocessable` where it names another graph."""
+    for name, known in OURS.items():
+        if metadata.get(name, known) not in OURS.values():
+            raise unprocessable(f"metadata.{name}", f"is {known}, or left out")
+    return as_text(metadata)

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.errors.protocol import ThreadExists, unprocessable
-from api.lg.history import ThreadHistory, opened
+from api.lg.history import ThreadHistory, head_of, opened
 from api.lg.messages import SettledMessages, messages_of
 from api.lg.requests import (
     Caller,
@@ -25,10 +25,11 @@ from api.lg.requests import (
     flag,
     id_of,
     json_response,
+    kept,
     queried,
     read,
 )
-from api.lg.views import GRAPH, OURS, THREAD_STATUS, checkpoint_view, selected, thread_view
+from api.lg.views import OURS, THREAD_STATUS, checkpoint_view, selected, thread_view
 from api.routes.approval import StepEdit
 from graph.commands.fork import Edits
 from graph.runs.choice import RunOptions
@@ -58,8 +59,6 @@ class ThreadCalls:
         queried(request)
         body = await read(request, ThreadBody)
         thread_id = body.thread_id or str(uuid4())
-        if body.metadata.get("graph_id", GRAPH) != GRAPH:
-            raise unprocessable("metadata.graph_id", f"is {GRAPH}, or left out")
         metadata = _checked({**body.metadata})
         kept = await caller.runs.threads.open(thread_id, metadata, owner=caller.owner)
         if kept is not None:
@@ -119,11 +118,20 @@ class ThreadCalls:
         found = []
         for one in await self._all(caller):
             known = {**one["metadata"], **(OURS if one["status"] else {})}
-            status = THREAD_STATUS[one["status"]] if one["status"] else "idle"
-            fits = wanted.items() <= known.items() and body.status in (None, status)
-            if fits and (body.ids is None or one["thread_id"] in body.ids):
+            fits = wanted.items() <= known.items()
+            fits = fits and (body.ids is None or one["thread_id"] in body.ids)
+            if fits and body.status in (None, await self._status(caller, one, body.status)):
                 found.append(one)
         return found
+
+    async def _status(self, caller: Caller, known: dict[str, Any], sought: str | None) -> str:
+        """How a thread stands where that is sought: as its last run, if it has no other."""
+        head = known["status"] and (known["thread_id"], known["status"])
+        if sought is not None and known["runs"] > 1:
+            head = head_of(
+                await caller.runs.threads.members(known["thread_id"], owner=caller.owner)
+            )
+        return THREAD_STATUS[head[1]] if head else "idle"
 
     async def _all(self, caller: Caller) -> list[dict[str, Any]]:
         """The owner's threads, those with the newest runs, and those without any."""
@@ -260,9 +268,8 @@ class ThreadCalls:
 
 
 def _checked(metadata: dict[str, Any]) -> dict[str, str]:
-    """Metadata as threads keep it; what we know them by anyway is not kept. Raises what runs do."""
-    given = {name: value for name, value in metadata.items() if OURS.get(name) != value}
-    return RunOptions(metadata=as_text(given)).checked_metadata() or {}
+    """Metadata as threads keep it. Raises what runs do."""
+    return RunOptions(metadata=kept(metadata)).checked_metadata() or {}
 
 
 def _edits(values: Any) -> Edits:
@@ -310,6 +317,7 @@ def _of_opened(thread: OpenedThread) -> dict[str, Any]:
         "created_at": thread.created_at,
         "updated_at": thread.created_at,
         "status": None,
+        "runs": 0,
     }
 
 
@@ -320,4 +328,5 @@ def _of_thread(thread: Thread) -> dict[str, Any]:
         "created_at": thread["created_at"],
         "updated_at": thread["last_run"]["created_at"],
         "status": thread["last_run"]["status"],
+        "runs": thread["runs"],
     }

@@ -126,7 +126,11 @@ def state_view(
         "values": values_of(state, messages) if state.get("status") else dict(snapshot.values),
         "next": [*snapshot.next],
         "tasks": tasks,
-        "metadata": {**(snapshot.metadata or {}), **_known(state, thread_id)},
+        "metadata": {
+            **state.get("metadata", {}),
+            **(snapshot.metadata or {}),
+            **_known(state, thread_id),
+        },
         "created_at": snapshot.created_at,
         "checkpoint": checkpoint_view(thread_id, own),
         "parent_checkpoint": checkpoint_view(thread_id, parent) if parent else None,
@@ -138,7 +142,6 @@ def state_view(
 
 def _known(state: RunState, thread_id: str) -> dict[str, Any]:
     return {
-        **state.get("metadata", {}),
         **OURS,
         "run_id": state.get("run_id"),
         "thread_id": thread_id,

@@ -117,10 +117,56 @@ def test_the_history_is_one_line_over_the_runs_of_a_thread(lg, thread):
     while len(pages) < len(history):
         pages += lg.threads.get_history(thread, limit=3, before=pages[-1]["checkpoint"])
     assert pages == history
+    as_config = {"configurable": history[2]["checkpoint"]}  # as JavaScript's client names it
+    assert lg.threads.get_history(thread, limit=100, before=as_config) == history[3:]
     of_first = lg.threads.get_history(
         thread, limit=100, metadata={"run_id": history[-1]["metadata"]["run_id"]}
     )
     assert of_first == [one for one in history if one["values"]["prompt"] == "calculate 1 + 1"]
+
+
+def test_a_thread_is_sought_by_how_it_says_that_it_stands(lg, thread):
+    """One that asks is interrupted, whatever waits behind its question."""
+    lg.runs.wait(thread, "runwright", input=PROMPT, context={"approve": True})
+    later = lg.runs.create(thread, "runwright", input=PROMPT)
+    assert later["status"] == "pending"
+    for status in ("idle", "busy", "interrupted", "error"):
+        found = lg.threads.search(status=status, ids=[thread])
+        assert [one["status"] for one in found] == ["interrupted"] * (status == "interrupted")
+
+
+def test_a_history_is_sought_by_metadata_that_is_no_text(lg, thread):
+    lg.runs.wait(thread, "runwright", input=PROMPT, metadata={"n": 3})
+    history = lg.threads.get_history(thread, limit=100)
+    assert lg.threads.get_history(thread, limit=100, metadata={"n": 3}) == history
+    for another in ({"n": 4}, {"n": None}, {"m": None}):
+        assert lg.threads.get_history(thread, limit=100, metadata=another) == []
+    [last] = lg.threads.get_history(thread, metadata={"step": history[0]["metadata"]["step"]})
+    assert last == history[0]
+
+
+def test_metadata_that_is_nothing_is_kept_and_sought_as_that(lg, thread):
+    lg.threads.update(thread, metadata={"n": None})
+    assert lg.threads.get(thread)["metadata"] == {"n": "null"}
+    assert [one["thread_id"] for one in lg.threads.search(metadata={"n": None})] == [thread]
+
+
+def test_a_thread_that_was_opened_for_the_graph_is_found_by_it_ahead_of_its_first_run(lg):
+    opened = lg.threads.create(graph_id="runwright")
+    assert opened["metadata"] == {"graph_id": "runwright"}
+    sought = {"ids": [opened["thread_id"]], "metadata": {"graph_id": "runwright"}}
+    assert lg.threads.search(**sought) == [opened]
+
+
+def test_metadata_of_a_run_changes_nothing_of_what_a_checkpoint_is_known_by(lg, thread):
+    metadata = {"source": "web", "step": "last", "kind": "x"}
+    given = {"input": PROMPT, "metadata": metadata, "stream_mode": "tasks"}
+    told = [one.data for one in lg.runs.stream(thread, "runwright", **given)]
+    assert sum("result" in one for one in told) == sum("triggers" in one for one in told) > 0
+    [run] = lg.runs.list(thread)
+    assert metadata.items() <= run["metadata"].items()
+    newest = lg.threads.get_history(thread)[0]["metadata"]
+    assert (newest["source"], type(newest["step"]), newest["kind"]) == ("loop", int, "x")
 
 
 def test_only_what_is_selected_is_answered(lg, thread):

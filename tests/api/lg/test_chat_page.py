@@ -10,14 +10,13 @@ from typing import Any
 
 import pytest
 
-from tests.support.models.llm_runs import SUM, models, plan_text, serving_models
-from tests.support.models.stream_server import stream_server
+from tests.support.models.llm_runs import PATIENT, SUM, models, plan_text
+from tests.support.models.stream_server import StreamServer, stream_server
 from tests.support.own_tools.gate_tool import GATE
 from tests.support.patience import wait_until
+from tests.support.servers.fleet import deployed
+from tests.support.servers.lg.clients import PINNED
 from tests.support.servers.lg.javascript import JavaScriptClient, javascript
-
-#: The package under which that version is installed beside the newest one.
-PINNED = "chat-page-sdk"
 
 WORDS = ["It ", "is ", "done."]
 ASKING = plan_text(("todo_store.add", {"text": "buy milk"}))
@@ -37,15 +36,21 @@ def server(provider, tmp_path_factory):
     """A server that asks about plans with effects, and answers in words."""
     model = models(("openai/gpt-5-mini", provider.url))
     settings = {"models": model, "answer": "auto", "approve": "effects", "tools": GATE}
-    with serving_models(tmp_path_factory.mktemp("chat"), **settings) as started:
+    with deployed(tmp_path_factory.mktemp("chat"), **PATIENT | settings) as started:
         yield started
 
 
 class Page:
-    """A page that shows a thread, and what it knows of it."""
+    """A page that shows a thread, and what it knows of it.
 
-    def __init__(self, js: JavaScriptClient, url: str, thread: str | None = None) -> None:
+    The model gives each word of an answer once the page has the one before.
+    """
+
+    def __init__(
+        self, js: JavaScriptClient, provider: StreamServer, thread: str | None = None
+    ) -> None:
         self._js = js
+        self._provider = provider
         self.thread = thread
         self.history: list[Any] = []
         self.tokens: list[str] = []
@@ -101,9 +106,14 @@ class Page:
             **options,
             "streamMode": MODES,
         }
-        told: list[Any] = self._js.call("runs", "stream", self.thread, "runwright", asked)
-        parts = [one["data"][0] for one in told if one["event"] == "messages"]
-        self.tokens = [one["content"] for one in parts if one["type"] == "AIMessageChunk"]
+        told, self.tokens = [], []
+        self._provider.let(1)
+        for part in self._js.live("runs", "stream", self.thread, "runwright", asked):
+            told.append(part)
+            if part["event"] == "messages" and part["data"][0]["type"] == "AIMessageChunk":
+                self.tokens.append(part["data"][0]["content"])
+                self._provider.let(1 + len("".join(self.tokens).split()))
+        self._provider.let(len(WORDS))
         self.load()
         return told
 
@@ -115,7 +125,7 @@ def test_three_turns_with_tokens_a_question_and_a_refresh_in_between(server, pro
     url = f"{server.url}/lg"
     assert server.client.get("/lg/info").status_code == 200
     with javascript(url, package=PINNED) as js:
-        page = Page(js, url)
+        page = Page(js, provider)
         page.say("what is 40 + 2")
         assert "".join(page.tokens) == "It is done."
         assert len(page.tokens) > 1
@@ -130,7 +140,7 @@ def test_three_turns_with_tokens_a_question_and_a_refresh_in_between(server, pro
         sought = {"metadata": {"graph_id": "runwright"}, "limit": 100}
         [found] = js.call("threads", "search", sought)
         assert (found["thread_id"], found["status"]) == (page.thread, "interrupted")
-        page = Page(js, url, page.thread)
+        page = Page(js, provider, page.thread)
         [action] = page.interrupt["action_requests"]
         assert (action["name"], action["args"]) == ("todo_store.add", {"text": "buy milk"})
         [config] = page.interrupt["review_configs"]
@@ -157,7 +167,7 @@ def test_three_turns_with_tokens_a_question_and_a_refresh_in_between(server, pro
 def test_an_answer_is_given_again_where_the_page_asks_for_that(server, provider):
     provider.plan = SUM
     with javascript(f"{server.url}/lg", package=PINNED) as js:
-        page = Page(js, f"{server.url}/lg")
+        page = Page(js, provider)
         page.say("what is 40 + 2")
         first = page.shown
         told = page.regenerate()
@@ -178,7 +188,7 @@ def test_a_page_stops_an_answer_while_it_is_given(server, provider):
         # All of its steps are done.
         assert server.settled(run["run_id"])["status"] == "completed"
         provider.let(len(WORDS))
-        page = Page(js, f"{server.url}/lg", thread)
+        page = Page(js, provider, thread)
         page.say("what is 40 + 2")
         assert page.shown[-1] == DONE
 
@@ -193,6 +203,6 @@ def test_a_page_stops_a_run_and_goes_on_with_the_thread(server, provider):
         js.call("runs", "cancel", thread, run["run_id"])
         assert server.settled(run["run_id"])["status"] == "cancelled"
         provider.plan = SUM
-        page = Page(js, f"{server.url}/lg", thread)
+        page = Page(js, provider, thread)
         page.say("what is 40 + 2")
         assert page.shown[-1] == DONE

@@ -1,18 +1,12 @@
-"""The official JavaScript client: every call, streams that are cut, and what chat pages do."""
+"""The official JavaScript client: every call, and what chat pages do."""
 
-import random
 import uuid
 
 import pytest
 
-from tests.support.servers.cutting_proxy import cutting
 from tests.support.servers.lg.javascript import JavaScriptError, javascript
 
 PROMPT = {"prompt": "add a todo to buy milk, then calculate 6 * 7, then show me all my tasks"}
-ALL = [
-    *("values", "updates", "messages-tuple", "custom", "lifecycle"),
-    *("tasks", "debug", "checkpoints"),
-]
 
 
 @pytest.fixture(scope="module")
@@ -65,20 +59,6 @@ def test_every_call_is_answered(server, js):
     js.call("threads", "delete", thread)
     with pytest.raises(JavaScriptError, match="404"):
         js.call("threads", "get", thread)
-
-
-def test_a_stream_that_is_cut_loses_and_repeats_nothing(server, js):
-    chosen = random.Random(7)
-    with cutting(server.url) as proxy, javascript(f"{proxy.url}/lg") as client:
-        for _ in range(10):
-            proxy.cut(chosen.randrange(200, 30_000), chosen.randrange(200, 9_000))
-            thread = client.call("threads", "create")["thread_id"]
-            options = {"input": PROMPT, "streamMode": ALL, "streamResumable": True}
-            told = client.call("runs", "stream", thread, "runwright", options)
-            run_id = told[0]["data"]["run_id"]
-            again = {"streamMode": ALL, "lastEventId": "-1"}
-            assert told == js.call("runs", "joinStream", thread, run_id, again)
-        assert proxy.made == 20
 
 
 def test_a_chat_of_three_turns_with_a_question_and_a_refresh(server, js):

@@ -1,11 +1,14 @@
 """Another's threads and runs are not there, wherever a request names them."""
 
+import re
 import uuid
 from typing import Any
 
 import pytest
 from langgraph_sdk import get_sync_client
+from starlette.routing import Route
 
+from api.lg.routes import PREFIX, lg_routes
 from graph.settings.keys import new_key
 from tests.support.servers.server_process import http_client, serving
 
@@ -47,10 +50,22 @@ FOREIGN: list[tuple[str, str, dict[str, Any] | None]] = [
     ("POST", "/threads/{t}/runs/stream", INPUT),
     ("POST", "/threads/{t}/runs", {"assistant_id": "runwright", "command": {"resume": True}}),
     ("POST", "/threads/{own}/runs", INPUT | {"checkpoint_id": "{c}"}),
+    ("POST", "/threads/{own}/runs", INPUT | {"checkpoint": {"checkpoint_id": "{c}"}}),
+    ("POST", "/threads/{own}/runs/stream", INPUT | {"checkpoint_id": "{c}"}),
+    ("POST", "/threads/{own}/runs/wait", INPUT | {"checkpoint_id": "{c}"}),
+    ("POST", "/threads/{own}/state", {"checkpoint_id": "{c}"}),
+    ("POST", "/threads/{own}/state", {"checkpoint": {"checkpoint_id": "{c}"}}),
+    ("POST", "/threads/{t}/state", {"values": None}),
     ("POST", "/threads/{own}/state/checkpoint", {"checkpoint": {"checkpoint_id": "{c}"}}),
     ("POST", "/threads/{own}/history", {"before": "{c}"}),
+    ("POST", "/threads/{own}/history", {"checkpoint": {"checkpoint_id": "{c}"}}),
+    ("GET", "/threads/{t}/stream", None),
     ("GET", "/threads/{own}/state/{c}", None),
     ("GET", "/threads/{own}/runs/{r}", None),
+    ("DELETE", "/threads/{own}/runs/{r}", None),
+    ("GET", "/threads/{own}/runs/{r}/join", None),
+    ("GET", "/threads/{own}/runs/{r}/stream", None),
+    ("POST", "/threads/{own}/runs/{r}/cancel", None),
     ("GET", "/threads/{t}/runs/{r}", None),
     ("DELETE", "/threads/{t}/runs/{r}", None),
     ("GET", "/threads/{t}/runs/{r}/join", None),
@@ -80,6 +95,23 @@ def test_what_is_anothers_is_not_there_in_the_path_nor_in_the_body(keyed, method
 
     assert answer.status_code == 404, answer.text
     assert "alice" not in answer.text
+
+
+def test_each_path_that_names_a_thread_or_a_run_is_among_them():
+    def anonymous(path: str) -> str:
+        return re.sub(r"\{\w+\}", "{}", path)
+
+    tried = {(method, anonymous(f"{PREFIX}{path}")) for method, path, _ in FOREIGN}
+    routes = [route for route in lg_routes() if isinstance(route, Route)]
+    paths = {
+        (method, anonymous(route.path))
+        for route in routes
+        if not route.endpoint.__qualname__.startswith("_refusing.")
+        for method in (route.methods or set()) - {"HEAD"}
+        if "{thread_id}" in route.path or "{run_id}" in route.path
+    }
+    assert len(paths) > 20
+    assert paths - tried == set()
 
 
 def test_no_id_of_anothers_can_be_taken_and_none_is_listed(keyed):

@@ -37,6 +37,8 @@ PROMPT: dict[str, Any] = {"assistant_id": "runwright", "input": {"prompt": "calc
         ({"input": {"messages": [{"type": "system", "content": "x"}]}}, "input.messages"),
         ({"input": {}}, "input"),
         ({"input": None}, "input"),
+        ({"metadata": {"graph_id": "another"}}, "metadata.graph_id"),
+        ({"metadata": {"assistant_id": "another"}}, "metadata.assistant_id"),
         ({"surprise": 1}, "surprise"),
     ],
 )
@@ -63,6 +65,20 @@ def test_no_other_call_takes_and_ignores_anything(server, method, path, given, f
 
     assert answer.status_code == 422, answer.text
     assert answer.json()["errors"][0]["field"] == field
+
+
+def test_a_thread_is_not_made_one_of_another_graph(server, thread):
+    given = {"metadata": {"graph_id": "another"}}
+    answer = server.client.patch(f"/lg/threads/{thread}", json=given)
+    assert (answer.status_code, answer.json()["errors"]) == (
+        422,
+        [{"field": "metadata.graph_id", "message": "is runwright, or left out"}],
+    )
+
+
+def test_a_reason_is_told_in_our_words(server):
+    told = server.client.post("/lg/threads", json={"ttl": 60}).json()
+    assert told["detail"] == "ttl: RUNWRIGHT_RETENTION says how long runs are kept"
 
 
 def test_two_places_that_contradict_each_other_are_refused(server, lg, thread):

@@ -8,11 +8,12 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from langgraph_sdk import get_client, get_sync_client
+from langgraph_sdk import get_sync_client
 from langgraph_sdk.errors import UnprocessableEntityError
 
 from tests.support.patience import patience, wait_until
 from tests.support.servers.cutting_proxy import cutting
+from tests.support.servers.server_process import serving
 
 PROMPT = {"prompt": "add a todo to buy milk, then calculate 6 * 7, then show me all my tasks"}
 
@@ -30,14 +31,6 @@ def parts(stream: Any) -> list[tuple[str | None, str, Any]]:
 def order(found: list[tuple[str | None, str, Any]]) -> list[tuple[int, ...]]:
     """The ids as what they are sorted by."""
     return [tuple(map(int, name.split("-"))) for name, _, _ in found if name]
-
-
-@pytest.fixture(autouse=True)
-def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Clients come again at once."""
-    for module in ("_sync", "_async"):
-        name = f"langgraph_sdk.{module}.http._reconnect_delay"
-        monkeypatch.setattr(name, lambda *_, **__: 0.01)
 
 
 def test_a_stream_begins_with_the_run_and_ends_with_how_it_ended(lg, thread):
@@ -168,7 +161,7 @@ def test_who_comes_again_is_told_what_comes_after_the_id(lg, thread):
 
 # A stream that is cut before its first id is told from the beginning.
 @pytest.mark.filterwarnings("ignore:Reconnecting without")
-def test_a_stream_cut_at_random_bytes_loses_and_repeats_nothing(server, lg, thread):
+def test_a_stream_cut_at_random_bytes_loses_and_repeats_nothing(server, hurried, lg, thread):
     with cutting(server.url) as proxy:
         client = get_sync_client(url=f"{proxy.url}/lg")
         whole = parts(client.runs.stream(thread, "runwright", input=PROMPT, stream_mode=ALL))
@@ -183,23 +176,6 @@ def test_a_stream_cut_at_random_bytes_loses_and_repeats_nothing(server, lg, thre
             assert told == parts(again)
         assert proxy.made >= 20
         client.http.client.close()
-
-
-# A stream that is cut before its first id is told from the beginning.
-@pytest.mark.filterwarnings("ignore:Reconnecting without")
-async def test_the_asynchronous_client_survives_cuts_too(server, lg, thread):
-    chosen = random.Random(11)
-    with cutting(server.url) as proxy:
-        client = get_client(url=f"{proxy.url}/lg")
-        for _ in range(10):
-            proxy.cut(chosen.randrange(1, 30_000), chosen.randrange(1, 9_000))
-            stream = client.runs.stream(thread, "runwright", input=PROMPT, stream_mode=ALL)
-            told = [(part.id, part.event, part.data) async for part in stream]
-            run_id = told[0][2]["run_id"]
-            again = lg.runs.join_stream(thread, run_id, stream_mode=ALL, last_event_id="-1")
-            assert told == parts(again)
-        await client.http.client.aclose()
-        assert proxy.made == 20
 
 
 def test_a_watcher_that_joins_in_the_middle_is_told_what_was_before(server, lg, thread):
@@ -217,6 +193,29 @@ def test_a_quiet_stream_is_kept_alive(server, lg, thread):
     with httpx.stream("GET", path, timeout=patience()) as answer:
         assert next(line for line in answer.iter_lines() if line.startswith(":")) == ": heartbeat"
     server.open_gate("quiet")
+
+
+def test_a_wait_that_takes_long_is_kept_alive_by_blank_lines(server, lg, thread):
+    asked = {"assistant_id": "runwright", "input": {"prompt": "pass gate long"}}
+    path = f"{server.url}/lg/threads/{thread}/runs/wait"
+    with httpx.stream("POST", path, json=asked, timeout=patience(), trust_env=False) as answer:
+        parts = answer.iter_bytes()
+        assert next(parts).strip() == b""
+        server.open_gate("long")
+        assert json.loads(b"".join(parts))["result"]["output"] == "long"
+
+
+def test_a_stream_is_told_after_a_restart_as_it_was_before(tmp_path):
+    told = []
+    for _ in range(2):
+        with serving(tmp_path) as started, get_sync_client(url=f"{started.url}/lg") as client:
+            if not told:
+                thread = client.threads.create()["thread_id"]
+                told = parts(client.runs.stream(thread, "runwright", input=PROMPT, stream_mode=ALL))
+            for place in (0, len(told) // 2):
+                given = {"stream_mode": ALL, "last_event_id": told[place][0]}
+                rest = client.runs.join_stream(thread, told[0][2]["run_id"], **given)
+                assert parts(rest) == told[place + 1 :]
 
 
 @pytest.mark.parametrize("leaves", ["cancel", "continue"])

@@ -10,9 +10,10 @@ import pytest
 from langgraph_sdk import get_sync_client
 from langgraph_sdk.client import SyncLangGraphClient
 
-from tests.support.models.llm_runs import SUM, answer, models, serving_models
+from tests.support.models.llm_runs import PATIENT, SUM, answer, models, serving_models
 from tests.support.models.mock_llm import mock_llm
 from tests.support.models.stream_server import StreamServer, stream_server
+from tests.support.servers.fleet import deployed
 
 MODEL = "openai/gpt-5-mini"
 WORDS = ["The ", "sum ", "is ", "42."]
@@ -21,9 +22,10 @@ ASKED: dict[str, Any] = {"input": {"messages": [{"role": "user", "content": "wha
 
 
 @contextmanager
-def client_of(folder: Path, base: str) -> Iterator[SyncLangGraphClient]:
+def client_of(folder: Path, base: str, started: Any = deployed) -> Iterator[SyncLangGraphClient]:
     """The official client of a server that asks this model, also for answers in words."""
-    with serving_models(folder, models=models((MODEL, base)), answer="auto") as server:
+    settings = {"models": models((MODEL, base)), "answer": "auto"}
+    with started(folder, **PATIENT | settings) as server:
         client = get_sync_client(url=f"{server.url}/lg")
         yield client
         client.http.client.close()
@@ -40,7 +42,8 @@ def put_together(told: list[Any]) -> list[tuple[str, str]]:
 
 
 def test_they_come_in_parts_in_both_forms_and_are_the_answer_at_the_end(tmp_path):
-    with mock_llm() as mock, client_of(tmp_path, mock.base_of(MODEL)) as lg:
+    # It gives all words at once, which another process than that of the run may be told late.
+    with mock_llm() as mock, client_of(tmp_path, mock.base_of(MODEL), serving_models) as lg:
         thread = lg.threads.create()["thread_id"]
         shown = []
         for mode in ("messages-tuple", "messages"):

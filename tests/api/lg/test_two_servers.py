@@ -46,11 +46,8 @@ def balancer(fleet: FleetProcesses) -> Iterator[CuttingProxy]:
 
 
 @pytest.fixture
-def lg(balancer: CuttingProxy, monkeypatch: pytest.MonkeyPatch) -> Iterator[SyncLangGraphClient]:
+def lg(balancer: CuttingProxy, hurried: None) -> Iterator[SyncLangGraphClient]:
     """The official client, which comes again at once where a stream was cut."""
-    for module in ("_sync", "_async"):
-        name = f"langgraph_sdk.{module}.http._reconnect_delay"
-        monkeypatch.setattr(name, lambda *_, **__: 0.01)
     client = get_sync_client(url=f"{balancer.url}/lg")
     yield client
     client.http.client.close()

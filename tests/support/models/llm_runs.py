@@ -46,14 +46,17 @@ def models(*configured: tuple[str, str]) -> str:
     return json.dumps([{"model": name, "api_base": base} for name, base in configured])
 
 
+#: Deadlines of models beyond those of a test.
+PATIENT = {"model_timeout": "600", "breaker_seconds": "3600", "answer": "never"}
+
+
 @contextmanager
 def serving_models(folder: Path, **settings: str) -> Iterator[ServerProcess]:
     """A server whose models' clients are loaded, and whose deadlines are beyond those of a test.
 
     A model that is closed off stays so until the end; none answers in words unless that is set.
     """
-    patient = {"model_timeout": "600", "breaker_seconds": "3600", "answer": "never"}
-    with serving(folder, **patient | settings) as server:
+    with serving(folder, **PATIENT | settings) as server:
         yield loaded(server)
 
 

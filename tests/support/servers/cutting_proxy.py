@@ -75,8 +75,15 @@ class CuttingProxy:
                 kept += data
             head, _, kept = kept.partition(b"\r\n\r\n")
             is_only = len(self._targets) > 1
-            client.sendall(head + (b"\r\nconnection: close" if is_only else b"") + b"\r\n\r\n")
-            if b"text/event-stream" in head and (left := self._next_cut()) is not None:
+            left = self._next_cut() if b"text/event-stream" in head else None
+            if left is not None:
+                # A cut is not announced: an answer after which the connection is said to be closed,
+                # Node takes for whole wherever it ends.
+                head = head.replace(b"\r\nconnection: close", b"")
+            elif is_only:
+                head += b"\r\nconnection: close"
+            client.sendall(head + b"\r\n\r\n")
+            if left is not None:
                 _pass(server, client, kept, left)
                 self.made += 1
                 return

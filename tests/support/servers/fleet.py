@@ -10,8 +10,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Self
 
+from tests.support.databases.postgres import EVERYWHERE
 from tests.support.patience import patience, wait_until
-from tests.support.servers.server_process import ServerProcess, forked
+from tests.support.servers.cutting_proxy import cutting
+from tests.support.servers.server_process import ServerProcess, forked, serving
 
 
 class WorkerProcess:
@@ -87,6 +89,26 @@ class FleetProcesses:
         """Kill a worker, and start another one in its place, as a supervisor does."""
         self.workers[index].kill()
         self.workers[index] = self.start()
+
+
+@contextmanager
+def deployed(folder: Path, **settings: str) -> Iterator[ServerProcess]:
+    """A server; where all servers are to be tried on Postgres, it is two of them and a worker.
+
+    They are behind a balancer, so that each request meets the one or the other.
+    """
+    if not EVERYWHERE:
+        with serving(folder, **settings) as server:
+            yield server
+        return
+    with (
+        FleetProcesses(folder, servers=2, workers=1, **settings) as fleet,
+        cutting([one.url for one in fleet.servers]) as balancer,
+    ):
+        first = fleet.servers[0]
+        first.url = balancer.url
+        first.client.base_url = balancer.url
+        yield first
 
 
 @contextmanager

@@ -1,25 +1,29 @@
-// The official JavaScript client against a server: each line of the input is a call, each of the
-// output what it answered. `node client.mjs PACKAGE URL KEY` with PACKAGE as a file: address.
+// The official JavaScript client against a server: each line of the input is a call, and what comes of
+// it are lines of the output: the parts of a stream as they come, and then the answer, or the error.
+// `node client.mjs PACKAGE URL KEY` with PACKAGE as a file: address.
 import { createInterface } from "node:readline";
 
 const [sdk, apiUrl, apiKey] = process.argv.slice(2);
 const { Client } = await import(`${sdk}/dist/index.js`);
 const client = new Client({ apiUrl, apiKey: apiKey || null, callerOptions: { maxRetries: 0 } });
+const tell = (told) => console.log(JSON.stringify(told));
 
-const collected = async (stream) => {
-  const parts = [];
-  for await (const part of stream) parts.push({ id: part.id ?? null, event: part.event, data: part.data });
-  return parts;
-};
+// It comes again at once where a stream was cut, for which it leaves a server some seconds.
+const later = globalThis.setTimeout;
+globalThis.setTimeout = (due, delay, ...given) => later(due, delay < 5_000 ? 10 : delay, ...given);
 
 for await (const line of createInterface({ input: process.stdin })) {
   const { area, call, given } = JSON.parse(line);
-  let told;
   try {
     const answer = client[area][call](...given);
-    told = { answer: answer[Symbol.asyncIterator] ? await collected(answer) : (await answer) ?? null };
+    if (!answer[Symbol.asyncIterator]) {
+      tell({ answer: (await answer) ?? null });
+      continue;
+    }
+    tell({ streams: true });
+    for await (const { id, event, data } of answer) tell({ part: { id: id ?? null, event, data } });
+    tell({ ended: true });
   } catch (error) {
-    told = { error: String(error.message ?? error) };
+    tell({ error: String(error.message ?? error) });
   }
-  console.log(JSON.stringify(told));
 }

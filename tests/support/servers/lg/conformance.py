@@ -41,6 +41,7 @@ REASONS: Sequence[tuple[str, str]] = (
     (r"/threads.*: \+ (error|interrupts)$", "what it asks, and why it failed, from the beginning"),
     (r": - (\[\]\.)?kwargs\.", "of a request what the run is given is kept: its input"),
     (r": - (\[\]\.)?langsmith_session_name$", "no traces go to LangSmith"),
+    (r"metadata\.graph_id$", "each run says what it is of"),
     (
         r"metadata\.(created_by|who|more|langgraph_|parents|run_attempt|user_id|step|counters|source)",
         "metadata is that of the run, and steps are counted in each; a thread's is the thread's",
@@ -68,7 +69,10 @@ REASONS: Sequence[tuple[str, str]] = (
 
 @dataclass
 class Session:
-    """One client of one server; `told` is what it was answered, by the name of the call."""
+    """One client of one server; `told` is what it was answered, by the name of the call.
+
+    What it streams comes as parts, each of them when it is told.
+    """
 
     call: Callable[[str, str, tuple[Any, ...], Mapping[str, Any]], Any]
     told: dict[str, Any] = field(default_factory=dict)
@@ -78,10 +82,11 @@ class Session:
         area, _, method = call.partition(".")
         try:
             answer = self.call(area, method, given, options)
+            is_stream = isinstance(answer, Iterator)
+            answer = [*answer] if is_stream else answer
         except Exception as error:
             self.told[name] = f"refused: {type(error).__name__}"
             return None
-        is_stream = isinstance(answer, list) and bool(answer) and "event" in answer[0]
         self.told[name] = settled(told(answer) if is_stream else answer)
         return answer
 
@@ -97,7 +102,8 @@ def scenario(session: Session) -> None:
     thread = ask("POST /threads", "threads.create", metadata={"who": "me"})["thread_id"]
     ask("GET /threads/{id}", "threads.get", thread)
     ask("PATCH /threads/{id}", "threads.update", thread, metadata={"more": "x"})
-    ask("POST /threads/{id}/runs/wait", "runs.wait", thread, ASSISTANT, input=PROMPT)
+    first: Mapping[str, Any] = {"input": PROMPT, "durability": "sync"}
+    ask("POST /threads/{id}/runs/wait", "runs.wait", thread, ASSISTANT, **first)
     for mode in ("values", "updates", "custom", "messages-tuple"):
         suffix = "" if mode == "values" else f", {mode}"
         name = f"POST /threads/{{id}}/runs/stream{suffix}"
@@ -108,9 +114,13 @@ def scenario(session: Session) -> None:
     ask("GET /threads/{id}/runs/{run}", "runs.get", thread, run)
     ask("GET /threads/{id}/runs", "runs.list", thread)
     ask("POST /threads/search", "threads.search", metadata={"who": "me"})
+    selected: Mapping[str, Any] = {"metadata": {"who": "me"}, "select": ["metadata", "status"]}
+    ask("POST /threads/search, select", "threads.search", **selected)
     state = ask("GET /threads/{id}/state", "threads.get_state", thread)
     at = state["checkpoint"]["checkpoint_id"]
     ask("GET /threads/{id}/state/{checkpoint}", "threads.get_state", thread, checkpoint_id=at)
+    named = {"checkpoint": state["checkpoint"]}
+    ask("POST /threads/{id}/state/checkpoint", "threads.get_state", thread, **named)
     history = ask("POST /threads/{id}/history", "threads.get_history", thread, limit=4)
     before = next(one for one in history if one["next"] == ["execute_step"])
     ask(
@@ -125,6 +135,7 @@ def scenario(session: Session) -> None:
     ask("POST /threads/{id}/runs/wait, failed", "runs.wait", thread, ASSISTANT, input=failing)
     ask("POST /runs/wait", "runs.wait", None, ASSISTANT, input=PROMPT)
     ask("POST /runs/stream", "runs.stream", None, ASSISTANT, input=PROMPT)
+    ask("POST /runs", "runs.create", None, ASSISTANT, input=PROMPT)
     slow = {"prompt": "sleep 30 seconds"}
     name = "POST /threads/{id}/runs, slow"
     held = ask(name, "runs.create", thread, ASSISTANT, input=slow)["run_id"]
@@ -142,8 +153,14 @@ def questions(session: Session, given: Mapping[str, Any]) -> None:
     both: Mapping[str, Any] = {"input": PROMPT, "stream_mode": "updates"}
     session.ask(f"{stream}, asking", "runs.stream", thread, ASSISTANT, **both, **given)
     session.ask("GET /threads/{id}/state, asking", "threads.get_state", thread)
-    answer = {"command": {"resume": True}, "stream_mode": "updates"}
+    resumed = {"command": {"resume": True}, "strict_resume": True}
+    answer: Mapping[str, Any] = {**resumed, "stream_mode": "updates"}
     session.ask(f"{stream}, answered", "runs.stream", thread, ASSISTANT, **answer)
+
+
+def part_of(part: Any) -> dict[str, Any]:
+    """A part of a stream as JavaScript's client has it."""
+    return {"id": part.id, "event": part.event, "data": part.data}
 
 
 def python(client: SyncLangGraphClient) -> Session:
@@ -151,15 +168,13 @@ def python(client: SyncLangGraphClient) -> Session:
 
     def call(area: str, method: str, given: tuple[Any, ...], options: Mapping[str, Any]) -> Any:
         answer = getattr(getattr(client, area), method)(*given, **options)
-        if isinstance(answer, Iterator):
-            return [{"event": part.event, "data": part.data} for part in answer]
-        return answer
+        return (part_of(one) for one in answer) if isinstance(answer, Iterator) else answer
 
     return Session(call)
 
 
 #: How JavaScript's client takes what Python's takes by name.
-_POSITIONS = {"runs.cancel": ("wait",), "threads.get_state": ("checkpoint_id",)}
+_POSITIONS = {"runs.cancel": ("wait",), "threads.get_state": ("checkpoint_id", "checkpoint")}
 
 
 def camel(name: str) -> str:
@@ -179,7 +194,7 @@ def javascripted(client: JavaScriptClient) -> Session:
             arguments = [*given, *(options[name] for name in named if name in options)]
         else:
             arguments = [*given, {camel(name): value for name, value in options.items()}]
-        return client.call(area, camel(method), *arguments)
+        return client.live(area, camel(method), *arguments)
 
     return Session(call)
 

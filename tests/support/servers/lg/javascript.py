@@ -37,22 +37,36 @@ class JavaScriptClient:
 
     def call(self, area: str, call: str, *given: Any) -> Any:
         """What a call answers; of a stream, all of its parts. Raises `JavaScriptError`."""
+        answer = self.live(area, call, *given)
+        return [*answer] if isinstance(answer, Iterator) else answer
+
+    def live(self, area: str, call: str, *given: Any) -> Any:
+        """The same; of a stream the parts as they come, if there is any."""
         assert self._process.stdin is not None
-        assert self._process.stdout is not None
         asked = {"area": area, "call": call, "given": given}
         self._process.stdin.write(json.dumps(asked) + "\n")
         self._process.stdin.flush()
-        told = json.loads(self._process.stdout.readline())
+        told = self._told()
+        return self._parts() if "streams" in told else told["answer"]
+
+    def _parts(self) -> Iterator[dict[str, Any]]:
+        while "part" in (told := self._told()):
+            yield told["part"]
+
+    def _told(self) -> dict[str, Any]:
+        assert self._process.stdout is not None
+        told: dict[str, Any] = json.loads(self._process.stdout.readline())
         if "error" in told:
             raise JavaScriptError(told["error"])
-        return told["answer"]
+        return told
 
     def close(self) -> None:
-        """End the process."""
+        """End the process, whatever it is at."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._process.stdin.close()
+        self._process.kill()
         self._process.wait()
+        self._process.stdin.close()
         self._process.stdout.close()
 
 
