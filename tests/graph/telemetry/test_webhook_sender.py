@@ -2,12 +2,14 @@
 
 import asyncio
 import base64
+import socket
 import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, closing
+from contextlib import AsyncExitStack, asynccontextmanager, closing
+from typing import Any
 
 import pytest
 
@@ -46,19 +48,23 @@ def put(tmp_path) -> Callable[..., None]:
     return put
 
 
-class Endpoint:
-    """Takes what is posted to it; it answers that, or never."""
+TAKEN = b"HTTP/1.1 204 \r\nconnection: close\r\n\r\n"
 
-    def __init__(self, *, answers: bool) -> None:
-        self.answers = answers
+
+class Endpoint:
+    """Takes what is posted to it; it answers that, or never, or with something else."""
+
+    def __init__(self, *, answers: bool, answer: bytes = TAKEN) -> None:
+        self.answers, self.answer = answers, answer
         self.asked = 0
         self.host = ""
         self._changed = asyncio.Event()
         self._over = asyncio.Event()
 
     @asynccontextmanager
-    async def listening(self) -> AsyncIterator["Endpoint"]:
-        async with await asyncio.start_server(self._serve, "127.0.0.1", 0) as server:
+    async def listening(self, place: socket.socket | None = None) -> AsyncIterator["Endpoint"]:
+        at: Any = {"sock": place} if place else {"host": "127.0.0.1", "port": 0}
+        async with await asyncio.start_server(self._serve, **at) as server:
             self.host = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
             try:
                 yield self
@@ -70,7 +76,7 @@ class Endpoint:
         self.asked += 1
         self._changed.set()
         if self.answers:
-            writer.write(b"HTTP/1.1 204 \r\nconnection: close\r\n\r\n")
+            writer.write(self.answer)
         else:
             await self._over.wait()
         writer.close()
@@ -140,6 +146,46 @@ async def test_a_slow_host_is_asked_a_few_times_at_once_and_holds_up_nobody(stor
             await good.until(2)
             await slow.until(webhooks.PER_HOST)
             assert slow.asked == webhooks.PER_HOST
+
+
+#: What an endpoint may answer, or None where it never does, and why that is a failure.
+ODD: dict[str, tuple[bytes | None, str]] = {
+    "redirecting": (b"HTTP/1.1 307 \r\nlocation: {}/x\r\n\r\n", "it answered 307"),
+    "garbage": (b"\0\xff no HTTP\r\n\r\n" * 99, "RemoteProtocolError"),
+    "cut off": (b"HTTP/1.1 204 \r\nlocation:", "RemoteProtocolError"),
+    "slow": (None, "it did not answer in time"),
+}
+
+
+@pytest.mark.parametrize("manner", [*ODD, "dead"])
+async def test_what_an_endpoint_has_not_taken_is_posted_once_it_is_well(
+    storage, put, tmp_path, monkeypatch, manner
+):
+    """Nothing of it goes anywhere else, and what follows it waits."""
+    place = socket.socket()
+    place.bind(("127.0.0.1", 0))  # until it listens, who asks is refused
+    url = f"http://127.0.0.1:{place.getsockname()[1]}/hook"
+    well, elsewhere = Endpoint(answers=True), Endpoint(answers=True)
+    answer, reason = ODD.get(manner, (None, "ConnectError"))
+    put(("one", url), ("one", url))
+    async with elsewhere.listening():
+        odd = Endpoint(
+            answers=answer is not None,
+            answer=(answer or b"").replace(b"{}", elsewhere.host.encode()),
+        )
+        async with AsyncExitStack() as stack:
+            if manner != "dead":
+                await stack.enter_async_context(odd.listening(place.dup()))
+            if manner == "slow":
+                monkeypatch.setattr(webhooks, "TIMEOUT", 0.5)
+            async with posting(storage, url) as changed:
+                assert await failures(storage, "one", changed) == [reason]
+        assert elsewhere.asked == 0
+    monkeypatch.undo()
+    with closing(sqlite3.connect(tmp_path / "runs.db", isolation_level=None)) as connection:
+        connection.execute("UPDATE outbox SET due = 0")
+    async with well.listening(place), posting(storage, url):
+        await well.until(2)
 
 
 async def test_the_time_for_one_attempt_includes_the_look_up_of_its_host(storage, put, monkeypatch):
