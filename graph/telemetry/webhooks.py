@@ -44,6 +44,10 @@ TRIED, TIMEOUT = 86_400.0, 10.0
 #: many are looked for at once.
 PER_HOST, LOOKED_FOR = 4, 32
 
+#: A look past what waits for busy hosts reads all of that: after one that took a second, there is
+#: none for so many seconds.
+SPARED = 10.0
+
 #: How long nothing is looked for where nothing is due, in seconds; what happens here wakes it.
 IDLE = 60.0
 
@@ -115,6 +119,7 @@ class WebhookSender:
         self._posting: dict[int, asyncio.Task[None]] = {}
         self._busy: Counter[tuple[str, str, int]] = Counter()
         self._client: httpx.AsyncClient | None = None
+        self._spared_until = 0.0
 
     def notice(self, state: RunState) -> None:
         """Look for something to be posted soon, where a run has come to its end or waits."""
@@ -145,10 +150,15 @@ class WebhookSender:
         What ends meanwhile ends the pause.
         """
         now, busy = time.time(), set[str]()
+        begun: float | None = None
         try:
             with self._storage.available():
                 more = True
                 while more:
+                    if busy and begun is None:
+                        begun = time.monotonic()
+                        if begun < self._spared_until:
+                            return self._spared_until - begun
                     posting = {*self._posting}  # one of them may end while the others are found
                     limit = LOOKED_FOR + len(posting)
                     found = await self._outbox.due(now, limit=limit, without=busy)
@@ -156,6 +166,9 @@ class WebhookSender:
                         if one.number not in posting and not self._begin(one):
                             busy.add(_beginning(one.endpoint))
                     more = len(found) == limit
+                if begun is not None:
+                    ended = time.monotonic()
+                    self._spared_until = ended + SPARED * (ended - begun)
                 due = await self._outbox.next_due(after=now)
         except StorageUnavailable:
             return BACKOFF[0]

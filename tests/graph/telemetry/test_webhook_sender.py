@@ -94,16 +94,19 @@ async def _read(run_id: str) -> RunState:
     return new_run("x", run_id=run_id, owner="default", limits=LIMITS, created_at=0.0)
 
 
-@asynccontextmanager
-async def posting(storage: Storage, *urls: str) -> AsyncIterator[asyncio.Event]:
-    """Post to these addresses; what it yields is set where a record has changed."""
-    changed = asyncio.Event()
+def make_sender(storage: Storage, changed: asyncio.Event, *urls: str) -> webhooks.WebhookSender:
     configured = [
         WebhookSettings.model_construct(url=url, secret_env="S", allow_private=True) for url in urls
     ]
     endpoints = webhooks.make_endpoints(configured, {"S": SECRET})
-    sender = webhooks.WebhookSender(storage, endpoints, Metrics(), _read, lambda _: changed.set())
-    async with webhooks.sending(sender):
+    return webhooks.WebhookSender(storage, endpoints, Metrics(), _read, lambda _: changed.set())
+
+
+@asynccontextmanager
+async def posting(storage: Storage, *urls: str) -> AsyncIterator[asyncio.Event]:
+    """Post to these addresses; what it yields is set where a record has changed."""
+    changed = asyncio.Event()
+    async with webhooks.sending(make_sender(storage, changed, *urls)):
         yield changed
 
 
@@ -146,6 +149,35 @@ async def test_a_slow_host_is_asked_a_few_times_at_once_and_holds_up_nobody(stor
             await good.until(2)
             await slow.until(webhooks.PER_HOST)
             assert slow.asked == webhooks.PER_HOST
+
+
+async def test_what_waits_for_a_slow_host_is_not_gone_through_at_every_end_of_a_run(
+    storage, put, monkeypatch
+):
+    """Where much waits, it would cost each of them the time to read it all."""
+    looks, due, looked = list[bool](), storage.outbox.due, asyncio.Event()
+
+    async def counted(now: float, *, limit: int, without: Any) -> Any:
+        found = await due(now, limit=limit, without=without)
+        looks.append(bool(without))
+        looked.set()
+        return found
+
+    monkeypatch.setattr(storage.outbox, "due", counted)
+    monkeypatch.setattr(webhooks, "SPARED", 1e9)
+    slow = Endpoint(answers=False)
+    async with slow.listening(), asyncio.timeout(patience()):
+        put(*[(f"{n}", f"{slow.host}/hook") for n in range(50)])
+        sender = make_sender(storage, asyncio.Event(), f"{slow.host}/hook")
+        async with webhooks.sending(sender):
+            await slow.until(webhooks.PER_HOST)
+            for _ in range(9):
+                looked.clear()
+                sender.notice({**await _read("x"), "status": "completed"})
+                await looked.wait()
+
+    assert looks.count(True) == 1
+    assert looks.count(False) >= 9
 
 
 #: What an endpoint may answer, or None where it never does, and why that is a failure.
