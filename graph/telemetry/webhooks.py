@@ -23,6 +23,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import httpx
 
+from graph.record.trace import trace_id_of
 from graph.runs.context import RunNotFound
 from graph.settings.configured import WebhookSettings, origin_of, site_of
 from graph.state import RunState, Status
@@ -206,24 +207,27 @@ class WebhookSender:
 
     async def _attempt(self, one: Delivery) -> None:
         """Raises what the storage raises."""
+        about = {"run_id": one.run_id}
         try:
-            await self._post(one)
+            await self._post(one, about)
         except NotPosted as failed:
-            await self._note_failure(one, failed)
+            await self._note_failure(one, failed, about)
         except Exception as error:
             if isinstance(error, (StorageUnavailable, *self._storage.errors)):
                 raise
-            logger.exception("webhook failed unexpectedly", extra={"run_id": one.run_id})
-            await self._note_failure(one, NotPosted(type(error).__name__))
+            logger.exception("webhook failed unexpectedly", extra=about)
+            await self._note_failure(one, NotPosted(type(error).__name__), about)
         else:
             await self._outbox.delivered(one)
             self._metrics.webhooks.labels("delivered").inc()
             if one.attempts:
                 self._changed(one.run_id)
 
-    async def _note_failure(self, one: Delivery, failed: NotPosted) -> None:
+    async def _note_failure(
+        self, one: Delivery, failed: NotPosted, about: Mapping[str, str]
+    ) -> None:
         reason, wait = str(failed), _wait(one.attempts)
-        about = {"run_id": one.run_id, "endpoint": site_of(one.endpoint), "error": reason}
+        about = {**about, "endpoint": site_of(one.endpoint), "error": reason}
         if failed.lasting or time.time() + wait > one.at + TRIED:
             await self._outbox.give_up(one.number, failure=reason)
             self._metrics.webhooks.labels("given_up").inc()
@@ -234,15 +238,16 @@ class WebhookSender:
             logger.warning("webhook failed", extra=about)
         self._changed(one.run_id)
 
-    async def _post(self, one: Delivery) -> None:
-        """Raises `NotPosted`, and what the storage raises."""
-        endpoint = self._by_url.get(one.endpoint) or self._by_origin.get(origin_of(one.endpoint))
-        if endpoint is None:
-            raise NotPosted("it is configured no more", lasting=True)
+    async def _post(self, one: Delivery, about: dict[str, str]) -> None:
+        """Raises `NotPosted`, and what the storage raises; adds what its log lines are `about`."""
         try:
             state = await self._read(one.run_id)
         except RunNotFound:  # it was removed, and nobody can be told of it
             return
+        about["trace_id"] = trace_id_of(state)
+        endpoint = self._by_url.get(one.endpoint) or self._by_origin.get(origin_of(one.endpoint))
+        if endpoint is None:
+            raise NotPosted("it is configured no more", lasting=True)
         body = json.dumps(message(one, state), ensure_ascii=False).encode()
         headers = signed(one, body, endpoint.secret, at=int(time.time()))
         allow_private = endpoint.configured.allow_private
