@@ -17,7 +17,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from hashlib import sha256
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Any, cast
 from urllib.parse import urlsplit, urlunsplit
 
@@ -332,12 +332,26 @@ async def _located(url: str, *, allow_private: bool) -> tuple[str, str]:
     except OSError as error:
         raise NotPosted(f"its host is not found: {printable(str(error.strerror))}") from None
     addresses = [cast("str", address[0]) for *_, address in found]
-    if not allow_private and not all(ip_address(one.split("%")[0]).is_global for one in addresses):
+    if not allow_private and not all(map(_is_public, addresses)):
         raise NotPosted("its address is private, which its entry does not allow", lasting=True)
     number = f"[{addresses[0]}]" if ":" in addresses[0] else addresses[0]
     return urlunsplit((parts.scheme, f"{number}:{port}", parts.path, parts.query, "")), _ascii(
         parts.netloc
     )
+
+
+#: Addresses of version 6 that stand for one of version 4, which is their end.
+_TRANSLATED = [ip_network("64:ff9b::/96"), ip_network("::/96")]
+
+
+def _is_public(address: str) -> bool:
+    """Whether it is neither of this machine nor of a private network, nor stands for such a one."""
+    one: IPv4Address | IPv6Address = ip_address(address.split("%")[0])
+    if isinstance(one, IPv6Address):
+        translated = any(one in network for network in _TRANSLATED)
+        last = IPv4Address(int(one) & 0xFFFF_FFFF) if translated else None
+        one = one.ipv4_mapped or one.sixtofour or last or one
+    return one.is_global and not one.is_multicast
 
 
 def _ascii(name: str) -> str:

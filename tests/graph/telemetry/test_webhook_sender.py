@@ -57,6 +57,7 @@ class Endpoint:
     def __init__(self, *, answers: bool, answer: bytes = TAKEN) -> None:
         self.answers, self.answer = answers, answer
         self.asked = 0
+        self.heard = b""  # the headers of all requests
         self.host = ""
         self._changed = asyncio.Event()
         self._over = asyncio.Event()
@@ -72,7 +73,7 @@ class Endpoint:
                 self._over.set()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
+        self.heard += await reader.readuntil(b"\r\n\r\n")
         self.asked += 1
         self._changed.set()
         if self.answers:
@@ -229,6 +230,61 @@ async def test_the_time_for_one_attempt_includes_the_look_up_of_its_host(storage
     put(("slow", "http://hooks.example/x"))
     async with posting(storage, "http://hooks.example/x") as changed:
         assert await failures(storage, "slow", changed) == ["it did not answer in time"]
+
+
+def resolving(monkeypatch: pytest.MonkeyPatch, *answers: Sequence[str]) -> list[str]:
+    """Whoever looks a name up hears of these addresses, one answer after another; who was asked."""
+    asked: list[str] = []
+
+    async def resolve(host: str, port: int, **_: object) -> list[Any]:
+        found = answers[min(len(asked), len(answers) - 1)]
+        asked.append(host)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (one, port)) for one in found]
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", resolve)
+    return asked
+
+
+async def test_the_address_that_is_asked_is_the_one_that_was_looked_at(storage, put, monkeypatch):
+    """A name may stand for another one a moment later."""
+    async with Endpoint(answers=True).listening() as good:
+        url = good.host.replace("127.0.0.1", "hooks.example")
+        asked = resolving(monkeypatch, ["127.0.0.1"], ["203.0.113.1"])
+        put(("one", f"{url}/hook"))
+        async with posting(storage, f"{url}/hook"):
+            await good.until(1)
+
+    assert asked == ["hooks.example"]
+    assert f"host: {url.removeprefix('http://')}".encode() in good.heard.lower()
+
+
+@pytest.mark.parametrize(
+    "addresses",
+    [
+        ["127.0.0.1"],
+        ["8.8.8.8", "10.0.0.1"],
+        ["169.254.169.254"],
+        ["100.64.0.1"],
+        ["0.0.0.0"],
+        ["224.0.0.1"],
+        ["::1"],
+        ["fe80::1%eth0"],
+        ["fd00::1"],
+        ["::ffff:127.0.0.1"],
+        ["::127.0.0.1"],
+        ["64:ff9b::10.0.0.1"],
+        ["2002:7f00:1::1"],
+    ],
+    ids=" ".join,
+)
+async def test_no_name_leads_to_a_private_address(storage, monkeypatch, addresses):
+    resolving(monkeypatch, addresses)
+    with pytest.raises(webhooks.NotPosted, match="private") as refused:
+        await webhooks._located("https://hooks.example/x", allow_private=False)
+    assert refused.value.lasting
+    resolving(monkeypatch, ["8.8.8.8", "2606:4700::1111", "64:ff9b::8.8.8.8"])
+    number, _ = await webhooks._located("https://hooks.example/x", allow_private=False)
+    assert number == "https://8.8.8.8:443/x"
 
 
 async def test_a_message_is_given_up_after_a_day(storage, put):
