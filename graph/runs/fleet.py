@@ -311,7 +311,8 @@ class FleetRuns:
         if execution is None or execution.taken is not taken or execution.lost or live is None:
             return
         execution.lost = True
-        logger.warning("run is executed elsewhere", extra={"run_id": taken.run_id})
+        about = {"run_id": taken.run_id, "trace_id": live.trace_id}
+        logger.warning("run is executed elsewhere", extra=about)
         self._executor.interrupt(live)
 
     def _do(self, command: Coroutine[Any, Any, object]) -> None:

@@ -49,9 +49,9 @@ class LiveRun(Job):
     Orders write `reason`, with the `thread_id`, the `row` of a new run that is soon to begin, the
     `cancellation`, and `carried_out`, which ends the wait for a decision; they hold `lock` while
     they check and store. The runner takes the reason away at the end, and writes `state`, which is
-    the one last stored while the run is executed, and `unsettled`, for as long as it has neither
-    settled nor waits. One that may have ended its process is `quarantined`. The broadcaster writes
-    `subscription`.
+    the one last stored while the run is executed, `trace_id`, for its log lines, and `unsettled`,
+    for as long as it has neither settled nor waits. One that may have ended its process is
+    `quarantined`. The broadcaster writes `subscription`.
     """
 
     reason: Reason | None = None
@@ -61,6 +61,7 @@ class LiveRun(Job):
     carried_out: asyncio.Future[None] | None = None
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     state: RunState | None = None
+    trace_id: str | None = None
     unsettled: bool = False
     quarantined: bool = False
     subscription: RunSubscription | None = None

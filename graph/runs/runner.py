@@ -12,6 +12,7 @@ from langgraph.errors import GraphDrained
 from langgraph.runtime import RunControl
 
 from graph.build import RunGraph, recursion_limit
+from graph.record.trace import trace_id_of
 from graph.runs.cancellation import Cancellations
 from graph.runs.context import Projection, RunContext, thread, without_wait
 from graph.runs.live import Cancellation, LiveRun, Reason
@@ -240,7 +241,7 @@ class Runner:
         config = self._config(row)
         state = await self._conversations.placed(row, state_of(row))
         # The client that posted it and waits reads it now, and need not ask the storage.
-        live.state, live.row = state, None
+        live.state, live.row, live.trace_id = state, None, trace_id_of(state)
         new = row.seed is None
         try:
             if not new:
@@ -255,6 +256,7 @@ class Runner:
         async with self._quarantine.slot(live, self._executor.without_slot) as end_slot:
             config = self._config(row)
             resumed = await resume_left(self._graph, self._storage.index, row, config, self._first)
+            live.trace_id = trace_id_of(resumed.state)
             if resumed.next == "drive":
                 logger.info("run taken up", extra={"run_id": live.run_id})
 
@@ -273,6 +275,7 @@ class Runner:
     ) -> RunState | None:
         """Drive a run on from where it stands; `progressed` is called at its first checkpoint."""
         config = self._config(row)
+        live.trace_id = trace_id_of(resumed.state)
         match resumed.next:
             case "settled":
                 return resumed.state

@@ -146,6 +146,7 @@ class AboutRuns(logging.Filter):
         job = CURRENT.get(None)
         if isinstance(job, LiveRun) and getattr(record, "run_id", job.run_id) == job.run_id:
             record.run_id = job.run_id
-            if not hasattr(record, "trace_id") and (state := job.seen):
-                record.trace_id = trace_id_of(state)
+            if not hasattr(record, "trace_id"):
+                seen = None if job.trace_id else job.seen
+                record.trace_id = trace_id_of(seen) if seen else job.trace_id
         return True

@@ -7,8 +7,10 @@ import asyncio
 import logging
 import os
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from contextvars import ContextVar
+from http.client import responses
 from importlib.metadata import version
 from typing import Any, cast
 
@@ -37,6 +39,15 @@ AGAIN, MOST_AGAIN = 60.0, 1_000
 
 #: Of so many runs is known what was told; others are told from their beginning.
 MOST_FOLLOWED = 10_000
+
+#: Bytes of a collector's answer that are read; only its status means anything.
+MOST_ANSWER = 64 * 1024
+
+#: Variables that name a session of one's own, which is taken as it is.
+OWN_SESSION = (
+    "OTEL_PYTHON_EXPORTER_OTLP_HTTP_TRACES_CREDENTIAL_PROVIDER",
+    "OTEL_PYTHON_EXPORTER_OTLP_HTTP_CREDENTIAL_PROVIDER",
+)
 
 NOTHING = Exported()
 
@@ -119,7 +130,9 @@ class Exporter:
         self._sampler = provider.sampler
         self._metrics = metrics
         self._room = threading.Semaphore(_queue_size())
-        self._processor = BatchSpanProcessor(_counting(OTLPSpanExporter(), metrics, self._room))
+        with _quoting_nobody():
+            exporter = OTLPSpanExporter(session=_session())
+        self._processor = BatchSpanProcessor(_counting(exporter, metrics, self._room))
 
     def hand_over(self, span: Span) -> None:
         """Have it sent, unless it is not sampled or there is no room."""
@@ -207,6 +220,61 @@ def _counting(exporter: Any, metrics: Metrics | None, room: threading.Semaphore)
             exporter.shutdown()
 
     return Counting()
+
+
+def _session() -> Any:
+    """What asks collectors, or None where a variable names another one.
+
+    The exporter alone would read an answer to its end, whether it has one or not, take it for a
+    success that it is sent elsewhere, where it does not go, and log what it was answered and the
+    path of the collector, which may be a secret.
+    """
+    if any(os.environ.get(name) for name in OWN_SESSION):
+        return None
+    import requests
+
+    class Bounded(requests.Session):
+        def send(self, request: Any, **how: Any) -> Any:
+            try:
+                with (
+                    _quoting_nobody(),
+                    super().send(request, **{**how, "stream": True}) as answer,
+                ):
+                    answer.raw.read1(MOST_ANSWER)
+            except requests.RequestException as error:
+                raise type(error)(type(error).__name__) from None
+            if 300 <= answer.status_code < 400:
+                raise requests.TooManyRedirects(f"it answered {answer.status_code}")
+            answer.reason = responses.get(answer.status_code, "")
+            return answer
+
+    return Bounded()
+
+
+#: Loggers that quote what a collector answers, or the headers for it, which may have a key.
+_QUOTING = ("urllib3.connection", "urllib3.connectionpool", "opentelemetry.util.re")
+
+_asking: ContextVar[bool] = ContextVar("asking", default=False)
+
+
+def _without_words(record: logging.LogRecord) -> bool:
+    if not _asking.get():
+        return True
+    record.msg, record.args = "what is sent to a collector, or comes from it, is malformed", ()
+    record.exc_info = None
+    return True
+
+
+@contextmanager
+def _quoting_nobody() -> Iterator[None]:
+    """These loggers are told here that something is malformed, and not what."""
+    for name in _QUOTING:
+        logging.getLogger(name).addFilter(_without_words)
+    asking = _asking.set(True)
+    try:
+        yield
+    finally:
+        _asking.reset(asking)
 
 
 def _context(place: Place, *, remote: bool = False) -> Any:

@@ -17,12 +17,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from hashlib import sha256
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Any, cast
 from urllib.parse import urlsplit, urlunsplit
 
 import httpx
 
+from graph.record.trace import trace_id_of
 from graph.runs.context import RunNotFound
 from graph.settings.configured import WebhookSettings, origin_of, site_of
 from graph.state import RunState, Status
@@ -43,6 +44,10 @@ TRIED, TIMEOUT = 86_400.0, 10.0
 #: How many are posted at once to one host, so that a slow one holds up nothing but its own, and how
 #: many are looked for at once.
 PER_HOST, LOOKED_FOR = 4, 32
+
+#: A look past what waits for busy hosts reads all of that: after one that took a second, there is
+#: none for so many seconds.
+SPARED = 10.0
 
 #: How long nothing is looked for where nothing is due, in seconds; what happens here wakes it.
 IDLE = 60.0
@@ -118,6 +123,7 @@ class WebhookSender:
         self._posting: dict[int, asyncio.Task[None]] = {}
         self._busy: Counter[tuple[str, str, int]] = Counter()
         self._client: httpx.AsyncClient | None = None
+        self._spared_until = 0.0
 
     def notice(self, state: RunState) -> None:
         """Look for something to be posted soon, where a run has come to its end or waits."""
@@ -148,10 +154,15 @@ class WebhookSender:
         What ends meanwhile ends the pause.
         """
         now, busy = time.time(), set[str]()
+        begun: float | None = None
         try:
             with self._storage.available():
                 more = True
                 while more:
+                    if busy and begun is None:
+                        begun = time.monotonic()
+                        if begun < self._spared_until:
+                            return self._spared_until - begun
                     posting = {*self._posting}  # one of them may end while the others are found
                     limit = LOOKED_FOR + len(posting)
                     found = await self._outbox.due(now, limit=limit, without=busy)
@@ -159,6 +170,9 @@ class WebhookSender:
                         if one.number not in posting and not self._begin(one):
                             busy.add(_beginning(one.endpoint))
                     more = len(found) == limit
+                if begun is not None:
+                    ended = time.monotonic()
+                    self._spared_until = ended + SPARED * (ended - begun)
                 due = await self._outbox.next_due(after=now)
         except StorageUnavailable:
             return BACKOFF[0]
@@ -205,24 +219,27 @@ class WebhookSender:
 
     async def _attempt(self, one: Delivery) -> None:
         """Raises what the storage raises."""
+        about = {"run_id": one.run_id}
         try:
-            await self._post(one)
+            await self._post(one, about)
         except NotPosted as failed:
-            await self._note_failure(one, failed)
+            await self._note_failure(one, failed, about)
         except Exception as error:
             if isinstance(error, (StorageUnavailable, *self._storage.errors)):
                 raise
-            logger.exception("webhook failed unexpectedly", extra={"run_id": one.run_id})
-            await self._note_failure(one, NotPosted(type(error).__name__))
+            logger.exception("webhook failed unexpectedly", extra=about)
+            await self._note_failure(one, NotPosted(type(error).__name__), about)
         else:
             await self._outbox.delivered(one)
             self._metrics.webhooks.labels("delivered").inc()
             if one.attempts:
                 self._changed(one.run_id)
 
-    async def _note_failure(self, one: Delivery, failed: NotPosted) -> None:
+    async def _note_failure(
+        self, one: Delivery, failed: NotPosted, about: Mapping[str, str]
+    ) -> None:
         reason, wait = str(failed), _wait(one.attempts)
-        about = {"run_id": one.run_id, "endpoint": site_of(one.endpoint), "error": reason}
+        about = {**about, "endpoint": site_of(one.endpoint), "error": reason}
         if failed.lasting or time.time() + wait > one.at + TRIED:
             await self._outbox.give_up(one.number, failure=reason)
             self._metrics.webhooks.labels("given_up").inc()
@@ -233,15 +250,16 @@ class WebhookSender:
             logger.warning("webhook failed", extra=about)
         self._changed(one.run_id)
 
-    async def _post(self, one: Delivery) -> None:
-        """Raises `NotPosted`, and what the storage raises."""
-        endpoint = self._endpoint(one)
-        if endpoint is None:
-            raise NotPosted("it is configured no more", lasting=True)
+    async def _post(self, one: Delivery, about: dict[str, str]) -> None:
+        """Raises `NotPosted`, and what the storage raises; adds what its log lines are `about`."""
         try:
             state = await self._read(one.run_id)
         except RunNotFound:  # it was removed, and nobody can be told of it
             return
+        about["trace_id"] = trace_id_of(state)
+        endpoint = self._endpoint(one)
+        if endpoint is None:
+            raise NotPosted("it is configured no more", lasting=True)
         body = json.dumps(message(one, state), ensure_ascii=False).encode()
         headers = signed(one, body, endpoint.secret, at=int(time.time()))
         allow_private = endpoint.configured.allow_private
@@ -326,12 +344,26 @@ async def _located(url: str, *, allow_private: bool) -> tuple[str, str]:
     except OSError as error:
         raise NotPosted(f"its host is not found: {printable(str(error.strerror))}") from None
     addresses = [cast("str", address[0]) for *_, address in found]
-    if not allow_private and not all(ip_address(one.split("%")[0]).is_global for one in addresses):
+    if not allow_private and not all(map(_is_public, addresses)):
         raise NotPosted("its address is private, which its entry does not allow", lasting=True)
     number = f"[{addresses[0]}]" if ":" in addresses[0] else addresses[0]
     return urlunsplit((parts.scheme, f"{number}:{port}", parts.path, parts.query, "")), _ascii(
         parts.netloc
     )
+
+
+#: Addresses of version 6 that stand for one of version 4, which is their end.
+_TRANSLATED = [ip_network("64:ff9b::/96"), ip_network("::/96")]
+
+
+def _is_public(address: str) -> bool:
+    """Whether it is neither of this machine nor of a private network, nor stands for such a one."""
+    one: IPv4Address | IPv6Address = ip_address(address.split("%")[0])
+    if isinstance(one, IPv6Address):
+        translated = any(one in network for network in _TRANSLATED)
+        last = IPv4Address(int(one) & 0xFFFF_FFFF) if translated else None
+        one = one.ipv4_mapped or one.sixtofour or last or one
+    return one.is_global and not one.is_multicast
 
 
 def _ascii(name: str) -> str:

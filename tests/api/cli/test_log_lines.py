@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from jsonschema import Draft202012Validator
 
@@ -25,10 +26,31 @@ GONE = {"command": "/not-there", "args": ["--key", MARKER], "env": {"KEY": MARKE
 TOOLS = ",".join(f"tests.support.own_tools.loud:{name}" for name in ("shout", "lose", "tell"))
 
 
+def called(server: ServerProcess, key: str) -> httpx.Client:
+    """A client of a caller that has a trace."""
+    headers = {"x-api-key": key, "traceparent": f"00-{'a' * 32}-{'b' * 16}-01"}
+    return http_client(server.url, headers=headers)
+
+
+def left(server: ServerProcess, key: str) -> str:
+    """A run that is under way."""
+    with called(server, key) as client:
+        run_id = client.post("/runs", json={"prompt": "sleep 600 seconds"}).json()["run_id"]
+        wait_until(lambda: client.get(f"/runs/{run_id}").json()["current"])
+    return str(run_id)
+
+
+def ended(server: ServerProcess, key: str, run_id: str) -> None:
+    """End a run that another server has left, once it goes on."""
+    with called(server, key) as client:
+        wait_until(lambda: client.get(f"/runs/{run_id}").json()["marks"])
+        client.post(f"/runs/{run_id}/cancel")
+        client.get(f"/runs/{run_id}/wait", params={"timeout": 60})
+
+
 def busy(server: ServerProcess, key: str) -> list[str]:
     """Do everything, with the marker in it; the runs."""
-    headers = {"x-api-key": key, "traceparent": f"00-{'a' * 32}-{'b' * 16}-01"}
-    with http_client(server.url, headers=headers) as client:
+    with called(server, key) as client:
 
         def post(prompt: str, **more: Any) -> str:
             answer = client.post("/runs", json={"prompt": prompt, **more})
@@ -71,7 +93,7 @@ def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         hooks = [{"url": hook, "secret_env": "HOOK_SECRET", "allow_private": True}]
         settings = {
             "log": "json",
-            "tools": TOOLS,
+            "tools": f"{TOOLS},examples.flaky:sleep",
             "api_keys": str(entry),
             "mcp": str(files),
             "webhooks": json.dumps(hooks),
@@ -80,10 +102,12 @@ def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         with serving(tmp_path, **settings) as server:
             busy(server, key)
             wait_until(lambda: any("webhook failed" in line for line in server.lines))
+            run_id = left(server, key)
             server.kill()
         lines += server.lines
         models = [{"model": "openai/m", "api_base": f"{model.url}/v1"}]
         with serving(tmp_path, models=json.dumps(models), **settings) as server:
+            ended(server, key, run_id)
             busy(server, key)
             server.terminate()
         lines += server.lines
@@ -98,15 +122,13 @@ def test_every_line_has_the_published_form_names_its_run_and_tells_no_secret(ser
     expected = {"run accepted", "run completed", "run failed", "run retried", "attempt ok"}
     expected |= {"telling", "tool loud.shout broke", "tool loud.lose failed", "webhook failed"}
     assert expected - messages == set()
-    assert "model failed" in messages
+    assert {"model failed", "run taken up"} <= messages
     assert MARKER not in "\n".join(served)
     assert base64.b64encode(MARKER.encode()).decode()[:10] not in "\n".join(served)
 
-    of_runs = [
-        line for line in lines if "run_id" in line and line["logger"] != "runwright.webhooks"
-    ]
+    of_runs = [line for line in lines if "run_id" in line]
     assert {line["trace_id"] for line in of_runs} == {"a" * 32}
-    about_runs = ("run ", "attempt ", "tool ", "telling", "model failed")
+    about_runs = ("run ", "attempt ", "tool ", "telling", "model failed", "webhook ")
     assert all("run_id" in one for one in lines if one["message"].startswith(about_runs))
 
 

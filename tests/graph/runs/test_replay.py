@@ -237,25 +237,41 @@ async def test_a_changed_rule_of_the_prompt_is_found_at_the_first_call_that_is_t
     assert await parted(without_change(), modelled) is None
 
 
+_TABLES = todo_templates.TEMPLATES
+
+#: What a table has become, and where a run of two steps parts from its record for that.
+TABLES = {
+    "less is understood": (
+        {name: lines[:1] for name, lines in _TABLES.items()},
+        ("plan", None, 1, "outcome"),
+    ),
+    "another tool is meant": (
+        {**_TABLES, "delete": _TABLES["complete"], "complete": _TABLES["delete"]},
+        ("plan", 2, 1, "tool"),
+    ),
+}
+
+
+@pytest.mark.parametrize("changed", TABLES)
 async def test_a_changed_table_of_the_planner_is_found_in_the_plan(
-    storage: Storage, monkeypatch: pytest.MonkeyPatch
+    storage: Storage, monkeypatch: pytest.MonkeyPatch, changed: str
 ) -> None:
     shop = Shop()
     async with process(storage, shop, limits=AT_ONCE) as runs:
-        task = "6 * 7, then is milk part of my list"
-        state = await state_of(runs, await Made(runs, shop).run(task))
+        made = Made(runs, shop)
+        await made.run("add todo milk")
+        state = await state_of(runs, await made.run("6 * 7, then check milk off"))
     assert state["status"] == "completed", state["error"]
     assert await parted(without_change(), state) is None
+    table, place = TABLES[changed]
     reader._templates.cache_clear()
     try:
-        fewer = {name: lines[:1] for name, lines in todo_templates.TEMPLATES.items()}
-        monkeypatch.setattr(reader, "TEMPLATES", fewer)
+        monkeypatch.setattr(reader, "TEMPLATES", table)
         found = await parted(without_change(), state)
     finally:
         monkeypatch.undo()
         reader._templates.cache_clear()
-    assert found is not None
-    assert (found[0], found[2]) == ("plan", 1)
+    assert found == place
 
 
 async def test_a_live_tool_must_be_there_and_change_nothing(patterns: RunState) -> None:

@@ -1,5 +1,7 @@
 """A server exports the spans of its runs: all of them, also after a kill, at no cost of theirs."""
 
+import re
+import socket
 import sqlite3
 from contextlib import closing
 
@@ -10,7 +12,7 @@ from graph.runs.context import thread
 from graph.state import Channels, whole
 from graph.storage.open import open_storage
 from graph.telemetry.spans import Span, spans
-from tests.support.deployment.otlp_receiver import Manner, Receiver, receiving
+from tests.support.deployment.otlp_receiver import SAID, Manner, Receiver, receiving
 from tests.support.patience import wait_until
 from tests.support.servers.server_process import ServerProcess, serving
 
@@ -91,7 +93,7 @@ async def test_what_the_standard_variables_switch_off_is_not_exported(
     assert receiver.asked == 0
 
 
-@pytest.mark.parametrize("manner", ["fails", "garbage", "elsewhere", "never"])
+@pytest.mark.parametrize("manner", ["fails", "garbage", "babbles", "never"])
 def test_a_bad_collector_costs_no_run_and_no_end(tmp_path, exporting, manner: Manner):
     with receiving(manner) as receiver:
         exporting(receiver, OTEL_BSP_MAX_QUEUE_SIZE="8", OTEL_BSP_MAX_EXPORT_BATCH_SIZE="8")
@@ -108,6 +110,67 @@ def test_a_bad_collector_costs_no_run_and_no_end(tmp_path, exporting, manner: Ma
     if manner in ("fails", "never"):
         assert 'runwright_spans_total{outcome="dropped"}' in told
     assert "note" not in "\n".join(server.lines)
+
+
+#: What stands in the address of a collector, and in the variable for its headers.
+HIDDEN = "hidden-key"
+
+
+@pytest.mark.parametrize("manner", ["fails", "garbage", "babbles", "elsewhere", "dead"])
+def test_of_a_collector_and_its_answers_the_log_tells_no_words(tmp_path, exporting, manner):
+    with receiving("garbage" if manner == "dead" else manner) as receiver:
+        url = "http://127.0.0.1:9" if manner == "dead" else receiver.url
+        told = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"{url}/{HIDDEN}", "OTEL_EXPORTER_OTLP_TIMEOUT": "1"}
+        exporting(receiver, **told, OTEL_EXPORTER_OTLP_HEADERS=f"Bearer {HIDDEN}")
+        with serving(tmp_path, traces="otlp") as server:
+            settle_all(server, retried=False)
+            wait_until(lambda: outcomes(server))
+            assert server.terminate() == 0
+
+    log = "\n".join(server.lines)
+    assert "is malformed" in log  # the headers are no pairs
+    assert HIDDEN not in log
+    assert SAID not in log
+
+
+def outcomes(server: ServerProcess) -> dict[str, float]:
+    """What became of how many spans."""
+    told = server.client.get("/metrics").text
+    found = re.findall(r'^runwright_spans_total{outcome="(.+)"} (.+)$', told, re.MULTILINE)
+    return {outcome: float(count) for outcome, count in found}
+
+
+def test_spans_that_are_sent_elsewhere_have_failed_and_go_nowhere(tmp_path, exporting, receiver):
+    with receiving("elsewhere") as bad:
+        bad.elsewhere = receiver.url
+        exporting(bad)
+        with serving(tmp_path, traces="otlp") as server:
+            settle_all(server, retried=False)
+            wait_until(lambda: outcomes(server))
+            assert {*outcomes(server)} == {"failed"}
+
+    assert bad.asked
+    assert receiver.asked == 0
+
+
+def test_where_no_collector_is_the_runs_go_on_and_the_spans_are_counted(tmp_path, exporting):
+    with socket.create_server(("127.0.0.1", 0)) as place:
+        port = place.getsockname()[1]
+    exporting(Receiver(f"http://127.0.0.1:{port}"), OTEL_EXPORTER_OTLP_TIMEOUT="1")
+    with serving(tmp_path, traces="otlp") as server:
+        settle_all(server, retried=True)
+        wait_until(lambda: outcomes(server))
+        assert {*outcomes(server)} == {"failed"}
+        assert server.terminate() == 0
+
+
+def test_of_an_answer_without_an_end_only_the_beginning_is_read(tmp_path, exporting):
+    with receiving("endless") as receiver:
+        exporting(receiver)
+        with serving(tmp_path, traces="otlp") as server:
+            settle_all(server, retried=False)
+            wait_until(lambda: receiver.left)
+            assert server.terminate() == 0
 
 
 def test_a_server_that_cannot_export_says_what_is_missing(tmp_path, monkeypatch):

@@ -2,12 +2,14 @@
 
 import asyncio
 import base64
+import socket
 import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, closing
+from contextlib import AsyncExitStack, asynccontextmanager, closing
+from typing import Any
 
 import pytest
 
@@ -47,19 +49,24 @@ def put(tmp_path) -> Callable[..., None]:
     return put
 
 
-class Endpoint:
-    """Takes what is posted to it; it answers that, or never."""
+TAKEN = b"HTTP/1.1 204 \r\nconnection: close\r\n\r\n"
 
-    def __init__(self, *, answers: bool) -> None:
-        self.answers = answers
+
+class Endpoint:
+    """Takes what is posted to it; it answers that, or never, or with something else."""
+
+    def __init__(self, *, answers: bool, answer: bytes = TAKEN) -> None:
+        self.answers, self.answer = answers, answer
         self.asked = 0
+        self.heard = b""  # the headers of all requests
         self.host = ""
         self._changed = asyncio.Event()
         self._over = asyncio.Event()
 
     @asynccontextmanager
-    async def listening(self) -> AsyncIterator["Endpoint"]:
-        async with await asyncio.start_server(self._serve, "127.0.0.1", 0) as server:
+    async def listening(self, place: socket.socket | None = None) -> AsyncIterator["Endpoint"]:
+        at: Any = {"sock": place} if place else {"host": "127.0.0.1", "port": 0}
+        async with await asyncio.start_server(self._serve, **at) as server:
             self.host = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
             try:
                 yield self
@@ -67,11 +74,11 @@ class Endpoint:
                 self._over.set()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
+        self.heard += await reader.readuntil(b"\r\n\r\n")
         self.asked += 1
         self._changed.set()
         if self.answers:
-            writer.write(b"HTTP/1.1 204 \r\nconnection: close\r\n\r\n")
+            writer.write(self.answer)
         else:
             await self._over.wait()
         writer.close()
@@ -89,16 +96,19 @@ async def _read(run_id: str) -> RunState:
     return new_run("x", run_id=run_id, owner="default", limits=LIMITS, created_at=0.0)
 
 
-@asynccontextmanager
-async def posting(storage: Storage, *urls: str) -> AsyncIterator[asyncio.Event]:
-    """Post to these addresses; what it yields is set where a record has changed."""
-    changed = asyncio.Event()
+def make_sender(storage: Storage, changed: asyncio.Event, *urls: str) -> webhooks.WebhookSender:
     configured = [
         WebhookSettings.model_construct(url=url, secret_env="S", allow_private=True) for url in urls
     ]
     endpoints = webhooks.make_endpoints(configured, {"S": SECRET})
-    sender = webhooks.WebhookSender(storage, endpoints, Metrics(), _read, lambda _: changed.set())
-    async with webhooks.sending(sender):
+    return webhooks.WebhookSender(storage, endpoints, Metrics(), _read, lambda _: changed.set())
+
+
+@asynccontextmanager
+async def posting(storage: Storage, *urls: str) -> AsyncIterator[asyncio.Event]:
+    """Post to these addresses; what it yields is set where a record has changed."""
+    changed = asyncio.Event()
+    async with webhooks.sending(make_sender(storage, changed, *urls)):
         yield changed
 
 
@@ -143,6 +153,75 @@ async def test_a_slow_host_is_asked_a_few_times_at_once_and_holds_up_nobody(stor
             assert slow.asked == webhooks.PER_HOST
 
 
+async def test_what_waits_for_a_slow_host_is_not_gone_through_at_every_end_of_a_run(
+    storage, put, monkeypatch
+):
+    """Where much waits, it would cost each of them the time to read it all."""
+    looks, due, looked = list[bool](), storage.outbox.due, asyncio.Event()
+
+    async def counted(now: float, *, limit: int, without: Any) -> Any:
+        found = await due(now, limit=limit, without=without)
+        looks.append(bool(without))
+        looked.set()
+        return found
+
+    monkeypatch.setattr(storage.outbox, "due", counted)
+    monkeypatch.setattr(webhooks, "SPARED", 1e9)
+    slow = Endpoint(answers=False)
+    async with slow.listening(), asyncio.timeout(patience()):
+        put(*[(f"{n}", f"{slow.host}/hook") for n in range(50)])
+        sender = make_sender(storage, asyncio.Event(), f"{slow.host}/hook")
+        async with webhooks.sending(sender):
+            await slow.until(webhooks.PER_HOST)
+            for _ in range(9):
+                looked.clear()
+                sender.notice({**await _read("x"), "status": "completed"})
+                await looked.wait()
+
+    assert looks.count(True) == 1
+    assert looks.count(False) >= 9
+
+
+#: What an endpoint may answer, or None where it never does, and why that is a failure.
+ODD: dict[str, tuple[bytes | None, str]] = {
+    "redirecting": (b"HTTP/1.1 307 \r\nlocation: {}/x\r\n\r\n", "it answered 307"),
+    "garbage": (b"\0\xff no HTTP\r\n\r\n" * 99, "RemoteProtocolError"),
+    "cut off": (b"HTTP/1.1 204 \r\nlocation:", "RemoteProtocolError"),
+    "slow": (None, "it did not answer in time"),
+}
+
+
+@pytest.mark.parametrize("manner", [*ODD, "dead"])
+async def test_what_an_endpoint_has_not_taken_is_posted_once_it_is_well(
+    storage, put, tmp_path, monkeypatch, manner
+):
+    """Nothing of it goes anywhere else, and what follows it waits."""
+    place = socket.socket()
+    place.bind(("127.0.0.1", 0))  # until it listens, who asks is refused
+    url = f"http://127.0.0.1:{place.getsockname()[1]}/hook"
+    well, elsewhere = Endpoint(answers=True), Endpoint(answers=True)
+    answer, reason = ODD.get(manner, (None, "ConnectError"))
+    put(("one", url), ("one", url))
+    async with elsewhere.listening():
+        odd = Endpoint(
+            answers=answer is not None,
+            answer=(answer or b"").replace(b"{}", elsewhere.host.encode()),
+        )
+        async with AsyncExitStack() as stack:
+            if manner != "dead":
+                await stack.enter_async_context(odd.listening(place.dup()))
+            if manner == "slow":
+                monkeypatch.setattr(webhooks, "TIMEOUT", 0.5)
+            async with posting(storage, url) as changed:
+                assert await failures(storage, "one", changed) == [reason]
+        assert elsewhere.asked == 0
+    monkeypatch.undo()
+    with closing(sqlite3.connect(tmp_path / "runs.db", isolation_level=None)) as connection:
+        connection.execute("UPDATE outbox SET due = 0")
+    async with well.listening(place), posting(storage, url):
+        await well.until(2)
+
+
 async def test_the_time_for_one_attempt_includes_the_look_up_of_its_host(storage, put, monkeypatch):
     async def never(*_: object, **__: object) -> None:
         await asyncio.Event().wait()
@@ -152,6 +231,61 @@ async def test_the_time_for_one_attempt_includes_the_look_up_of_its_host(storage
     put(("slow", "http://hooks.example/x"))
     async with posting(storage, "http://hooks.example/x") as changed:
         assert await failures(storage, "slow", changed) == ["it did not answer in time"]
+
+
+def resolving(monkeypatch: pytest.MonkeyPatch, *answers: Sequence[str]) -> list[str]:
+    """Whoever looks a name up hears of these addresses, one answer after another; who was asked."""
+    asked: list[str] = []
+
+    async def resolve(host: str, port: int, **_: object) -> list[Any]:
+        found = answers[min(len(asked), len(answers) - 1)]
+        asked.append(host)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (one, port)) for one in found]
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", resolve)
+    return asked
+
+
+async def test_the_address_that_is_asked_is_the_one_that_was_looked_at(storage, put, monkeypatch):
+    """A name may stand for another one a moment later."""
+    async with Endpoint(answers=True).listening() as good:
+        url = good.host.replace("127.0.0.1", "hooks.example")
+        asked = resolving(monkeypatch, ["127.0.0.1"], ["203.0.113.1"])
+        put(("one", f"{url}/hook"))
+        async with posting(storage, f"{url}/hook"):
+            await good.until(1)
+
+    assert asked == ["hooks.example"]
+    assert f"host: {url.removeprefix('http://')}".encode() in good.heard.lower()
+
+
+@pytest.mark.parametrize(
+    "addresses",
+    [
+        ["127.0.0.1"],
+        ["8.8.8.8", "10.0.0.1"],
+        ["169.254.169.254"],
+        ["100.64.0.1"],
+        ["0.0.0.0"],
+        ["224.0.0.1"],
+        ["::1"],
+        ["fe80::1%eth0"],
+        ["fd00::1"],
+        ["::ffff:127.0.0.1"],
+        ["::127.0.0.1"],
+        ["64:ff9b::10.0.0.1"],
+        ["2002:7f00:1::1"],
+    ],
+    ids=" ".join,
+)
+async def test_no_name_leads_to_a_private_address(storage, monkeypatch, addresses):
+    resolving(monkeypatch, addresses)
+    with pytest.raises(webhooks.NotPosted, match="private") as refused:
+        await webhooks._located("https://hooks.example/x", allow_private=False)
+    assert refused.value.lasting
+    resolving(monkeypatch, ["8.8.8.8", "2606:4700::1111", "64:ff9b::8.8.8.8"])
+    number, _ = await webhooks._located("https://hooks.example/x", allow_private=False)
+    assert number == "https://8.8.8.8:443/x"
 
 
 async def test_a_message_is_given_up_after_a_day(storage, put):

@@ -11,8 +11,15 @@ from typing import Literal
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-#: Whether it takes what comes, fails, answers no OTLP, sends elsewhere, or never answers.
-Manner = Literal["well", "fails", "garbage", "elsewhere", "never"]
+#: Whether it takes what comes, fails, answers no OTLP, no HTTP or without an end, sends elsewhere,
+#: or never answers.
+Manner = Literal["well", "fails", "garbage", "babbles", "elsewhere", "never", "endless"]
+
+#: What it says where it is not well.
+SAID = "what-a-collector-says"
+
+#: What is answered without an end, piece by piece.
+PIECE = b"<html>\xff" * 5_000
 
 
 @dataclass
@@ -23,7 +30,9 @@ class Receiver:
     manner: Manner = "well"
     spans: dict[int, list[Span]] = field(default_factory=lambda: defaultdict(list))
     services: set[str] = field(default_factory=set)
+    elsewhere: str = "http://127.0.0.1:9/"
     asked: int = 0
+    left: int = 0  # who asked and has heard enough
     ended: threading.Event = field(default_factory=threading.Event)
 
     def take(self, body: bytes) -> None:
@@ -35,6 +44,21 @@ class Receiver:
             for scope in resource.scope_spans:
                 for span in scope.spans:
                     self.spans[int.from_bytes(span.span_id)].append(span)
+
+    def answer(self, body: bytes) -> tuple[int, bytes]:
+        """What is answered to a request: a status and a body."""
+        match self.manner:
+            case "well":
+                self.take(body)
+            case "fails":
+                return 503, b""
+            case "garbage":
+                return 200, b"<html>\xff" * 100
+            case "elsewhere":
+                return 307, b""
+            case "never":
+                self.ended.wait()
+        return 200, b""
 
     @property
     def names(self) -> list[str]:
@@ -50,25 +74,32 @@ def receiving(manner: Manner = "well") -> Iterator[Receiver]:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))
             receiver.asked += 1
-            status, answer = 200, b""
-            match receiver.manner:
-                case "well":
-                    receiver.take(body)
-                case "fails":
-                    status = 503
-                case "garbage":
-                    answer = b"<html>\xff" * 100
-                case "elsewhere":
-                    status = 307
-                case "never":
-                    receiver.ended.wait()
+            status, answer = receiver.answer(body)
+            if receiver.manner == "endless":
+                self._go_on()
+                return
             with suppress(ConnectionError):  # who asked has gone away
-                self.send_response(status)
+                if receiver.manner == "babbles":
+                    self.wfile.write(f"{SAID}\r\n\r\n".encode())
+                    return
+                self.send_response(status, None if receiver.manner == "well" else SAID)
                 if status == 307:
-                    self.send_header("location", "http://127.0.0.1:9/")
+                    self.send_header("location", receiver.elsewhere)
                 self.send_header("content-length", str(len(answer)))
+                if receiver.manner == "garbage":
+                    self.send_header(f"{SAID} is no", "header")
                 self.end_headers()
                 self.wfile.write(answer)
+
+        def _go_on(self) -> None:
+            self.close_connection = True
+            self.send_response(200)
+            self.end_headers()
+            try:
+                while not receiver.ended.wait(0.01):
+                    self.wfile.write(PIECE)
+            except ConnectionError:
+                receiver.left += 1
 
         def log_message(self, *_: object) -> None:
             return

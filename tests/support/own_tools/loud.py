@@ -24,3 +24,9 @@ def tell(words: str) -> str:
     """Write a line, from a thread of its own, and return the words."""
     logger.info("telling")
     return f"{words} {words}"
+
+
+@tool("loud.go_on", phrases=["go on about {words}"], effects=False, idempotent=True)
+def go_on(words: str) -> list[str]:
+    """Return so many words that records are shown without them."""
+    return [f"{words} {n}" for n in range(10_000)]

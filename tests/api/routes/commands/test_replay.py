@@ -10,7 +10,8 @@ from api.routes.replay import RunDiffAnswer, RunExportAnswer, RunReplayAnswer
 from tests.support.servers.documented import documented
 from tests.support.servers.server_process import ServerProcess, serving
 
-TOOLS = "examples.flaky:fail_times,examples.flaky:sleep"
+LOUD = "tests.support.own_tools.loud"
+TOOLS = f"examples.flaky:fail_times,examples.flaky:sleep,{LOUD}:go_on"
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +90,18 @@ def test_an_export_has_the_whole_state_of_a_run(server: ServerProcess) -> None:
     ]
     assert run["plan"]["steps"] == record["plan"]["steps"]
     assert (run["prompt"], run["status"]) == (record["prompt"], record["status"])
+
+
+def test_an_export_has_large_outputs_whole_and_replays_with_them(server: ServerProcess) -> None:
+    run_id = posted(server, "go on about bread, then 6 * 7, then go on about jam")
+    shown = server.client.get(f"/runs/{run_id}?max_value_bytes=1000").json()["execution_log"]
+    assert len(json.dumps(shown)) < 10_000
+
+    run = server.client.get(f"/runs/{run_id}/export").json()["run"]
+
+    words = [[f"{word} {n}" for n in range(10_000)] for word in ("bread", "jam")]
+    assert [entry["output"] for entry in run["log"]] == [words[0], 42, words[1]]
+    assert replay(server, run_id)["same"]
 
 
 def test_two_runs_are_compared_moment_by_moment(server: ServerProcess) -> None:
