@@ -65,11 +65,17 @@ def pytest_collection() -> Generator[None, object, object]:
 
 
 #: Whose tests run on both backends in `make test`; the others do on Postgres in `make test-rest`.
+#: Of the crashes those are not here that are about threads of tools, and not about what is stored.
 ON_BOTH = (
     "tests/graph/storage/",
     "tests/graph/runs/test_threads.py",
     "tests/graph/runs/test_runs.py",
-    "tests/graph/runs/killed/test_crashes.py",
+    "tests/graph/runs/killed/test_crashes.py::test_a_killed_server",
+    "tests/graph/runs/killed/test_crashes.py::test_many_runs_in_flight",
+    "tests/graph/runs/killed/test_crashes.py::test_a_backoff",
+    "tests/graph/runs/killed/test_crashes.py::test_sigterm",
+    "tests/graph/runs/killed/test_crashes.py::test_a_run_that_kills",
+    "tests/graph/runs/killed/test_crashes.py::test_a_run_keeps",
 )
 
 

@@ -1,4 +1,7 @@
-"""docs/doors/three_doors.md tells the truth: one task, three doors, one output."""
+"""docs/doors/three_doors.md tells the truth: one task, three doors, one output.
+
+In Studio it is done in `test_studio.py`, where one is started anyhow.
+"""
 
 import ast
 import asyncio
@@ -12,7 +15,6 @@ from typing import Any
 from graph.workbench import Run
 from tests.support.checkout import ROOT
 from tests.support.servers.server_process import serving
-from tests.support.servers.studio_server import studio
 
 PAGE, _, TALK = (
     (ROOT / "docs" / "doors" / "three_doors.md").read_text().partition("## A conversation\n")
@@ -40,16 +42,6 @@ def test_over_http(tmp_path: Path) -> None:
         names["client"].close()
     assert printed == PRINTED
     assert {"run_id", "execution_log", "marks", "progress"} <= set(names["run"])
-
-
-def test_in_studio(tmp_path: Path) -> None:
-    with studio(tmp_path) as server:
-        program = STUDIO.replace("http://localhost:2024", server.url)
-        printed, names = asyncio.run(printed_by(program))
-        names["client"].http.client.close()
-    assert printed == PRINTED
-    assert {"log", "plan", "run"} <= set(names["state"])
-    assert {"run_id", "cursor"} <= set(names["state"]["run"])
 
 
 async def test_in_a_notebook() -> None:

@@ -1,5 +1,6 @@
 """docs/doors/studio.md tells the truth: its calls and its code are run, and print what it says."""
 
+import asyncio
 import contextlib
 import io
 import json
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.docs import test_doors as three_doors
 from tests.support.checkout import ROOT
 from tests.support.patience import patience
 from tests.support.servers.studio_server import StudioServer, studio
@@ -72,6 +74,15 @@ def test_the_programs_print_what_is_told(server: StudioServer, tmp_path: Path) -
     with studio(tmp_path, approve="always") as asking:
         program, printed = APPROVAL
         assert printed_by(program, {"client": asking.client}, asking) == printed
+
+
+def test_the_task_of_the_three_doors_prints_the_same_here(server: StudioServer) -> None:
+    program = three_doors.STUDIO.replace("http://localhost:2024", server.url)
+    printed, names = asyncio.run(three_doors.printed_by(program))
+    names["client"].http.client.close()
+    assert printed == three_doors.PRINTED
+    assert {"log", "plan", "run"} <= set(names["state"])
+    assert {"run_id", "cursor"} <= set(names["state"]["run"])
 
 
 def test_every_block_is_run() -> None:

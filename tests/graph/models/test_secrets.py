@@ -86,6 +86,7 @@ def test_a_key_goes_to_its_provider_and_nowhere_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, level: str
 ) -> None:
     """Not into the log, a file, or what anybody is told; a prompt at least not into the log."""
+    monkeypatch.setenv("WAIT_HEARTBEAT", "1")  # one ends the reading of a stream that has no end
     with capturing() as provider:
         settings = {
             "models": configured(provider, monkeypatch),

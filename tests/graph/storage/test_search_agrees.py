@@ -20,8 +20,15 @@ WORDS = ("milk", "Bread", "café", "todo")
 MODELS = (None, "a/b", "a/c")
 TOOLS = ("calculator", "todo_store.add", "calc")
 
-#: What is near enough to be walked to: the first steps, and all of them.
-NEAR = [(30, 300), (2, 8), (0, 0)]
+#: What is near enough to be walked to, which SQLite alone does: the first steps, and all of them.
+NEAR = [
+    ("sqlite", (30, 300)),
+    ("sqlite", (2, 8)),
+    ("sqlite", (0, 0)),
+    ("postgres", (30, 300)),
+    pytest.param("postgres", (2, 8), marks=pytest.mark.slow),  # other rows and searches
+    pytest.param("postgres", (0, 0), marks=pytest.mark.slow),
+]
 
 
 def some_row(number: int, chance: random.Random) -> RunRow:
@@ -82,7 +89,7 @@ def some_search(chance: random.Random) -> Search:
 
 
 @pytest.mark.parametrize("bound", [10_000, 4])
-@pytest.mark.parametrize("near", NEAR)
+@pytest.mark.parametrize(("database_url", "near"), NEAR, indirect=["database_url"])
 async def test_what_is_found_is_what_the_rows_say_while_runs_are_added(
     storage: Storage,
     monkeypatch: pytest.MonkeyPatch,

@@ -6,6 +6,7 @@ Studio's page calls the server as LangGraph's own client does, which drives it h
 import json
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -278,22 +279,34 @@ def test_a_plan_edited_in_the_state_is_what_is_executed(server: StudioServer) ->
     assert texts(done["result"]["output"])[-2:] == ["feed the cat", "feed the dog"]
 
 
-@pytest.mark.parametrize(
-    ("step", "plan", "key"),
-    [
-        (1, {"steps": [call(1, "rm", path="/")]}, None),
-        (2, {"steps": []}, "hand_edits.plan"),
-        (2, "nothing", "hand_edits.plan.shape"),
-        (2, {"steps": [call(1, "calculator", expression="7 * 6")]}, "hand_edits.not-done"),
-    ],
-)
+#: Bad edits: the step that is due, the plan, and the sentence that says why.
+BAD: list[tuple[int, Any, str | None]] = [
+    (1, {"steps": [call(1, "rm", path="/")]}, None),
+    (2, {"steps": []}, "hand_edits.plan"),
+    (2, "nothing", "hand_edits.plan.shape"),
+    (2, {"steps": [call(1, "calculator", expression="7 * 6")]}, "hand_edits.not-done"),
+]
+
+
+@pytest.fixture(scope="module")
+def badly_edited(server: StudioServer) -> list[dict[str, Any]]:
+    """What becomes of each, all at once: most of what a run takes the server waits."""
+
+    def ended(step: int, plan: Any) -> dict[str, Any]:
+        thread_id, _ = server.run("what is 2 + 2, then what is 3 + 3")
+        at = server.before_step(thread_id, step)
+        server.client.threads.update_state(thread_id, {"plan": plan}, checkpoint=at["checkpoint"])
+        return server.wait(thread_id)
+
+    with ThreadPoolExecutor(len(BAD)) as people:
+        return list(people.map(ended, *zip(*((step, plan) for step, plan, _ in BAD), strict=True)))
+
+
+@pytest.mark.parametrize("number", range(len(BAD)))
 def test_an_edited_plan_that_is_bad_fails_with_the_reason(
-    server: StudioServer, step: int, plan: Any, key: str | None
+    badly_edited: list[dict[str, Any]], number: int
 ) -> None:
-    thread_id, _ = server.run("what is 2 + 2, then what is 3 + 3")
-    at = server.before_step(thread_id, step)
-    server.client.threads.update_state(thread_id, {"plan": plan}, checkpoint=at["checkpoint"])
-    done = server.wait(thread_id)
+    (step, _, key), done = BAD[number], badly_edited[number]
 
     assert (done["run"]["status"], done["run"]["error"]["type"]) == ("failed", "plan_rejected")
     assert (wording(key) if key else ": step 1: ") in done["run"]["error"]["message"]

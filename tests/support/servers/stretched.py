@@ -47,10 +47,13 @@ def stretch_waits() -> None:
 
 def set_waits() -> None:
     """Take over what the environment says of them."""
+    from api.app import create_app
     from api.cli import server_run
 
     if "WAIT_SERVER" in os.environ:
         server_run.SILENCE_LIMIT = float(os.environ["WAIT_SERVER"])
+    if "WAIT_HEARTBEAT" in os.environ:
+        create_app.__kwdefaults__["heartbeat"] = float(os.environ["WAIT_HEARTBEAT"])
 
 
 def main() -> int:

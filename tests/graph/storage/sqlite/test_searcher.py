@@ -1,6 +1,7 @@
 """Searches take turns, owner after owner, and each goes only so far; what it tells stays true."""
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -49,20 +50,32 @@ async def test_a_turn_that_fails_is_passed_on() -> None:
         assert not lock.is_waited_for
 
 
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file with the runs, which take longer to store than to be found."""
+    path = tmp_path_factory.mktemp("filled") / "runs.db"
+    rows = [
+        ended(
+            f"{number}",
+            seconds=float(number * 7 % RUNS),
+            usd=None,
+            prompt="task odd" if number % 2 else "task " + "long " * 50,
+            status="failed" if number % 20 == 0 else "completed",
+        )
+        for number in range(RUNS)
+    ]
+
+    async def fill() -> None:
+        async with open_storage(f"sqlite:///{path}") as storage:
+            await accept_all(storage, rows)
+
+    asyncio.run(fill())
+    return path
+
+
 @pytest.fixture
-async def storage(tmp_path: Path) -> AsyncIterator[Storage]:
-    async with open_storage(f"sqlite:///{tmp_path}/runs.db") as storage:
-        rows = [
-            ended(
-                f"{number}",
-                seconds=float(number * 7 % RUNS),
-                usd=None,
-                prompt="task odd" if number % 2 else "task " + "long " * 50,
-                status="failed" if number % 20 == 0 else "completed",
-            )
-            for number in range(RUNS)
-        ]
-        await accept_all(storage, rows)
+async def storage(tmp_path: Path, filled: Path) -> AsyncIterator[Storage]:
+    async with open_storage(f"sqlite:///{shutil.copy(filled, tmp_path)}") as storage:
         yield storage
 
 
