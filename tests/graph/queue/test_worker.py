@@ -20,7 +20,7 @@ class NoJobs:
     async def join(self) -> int:
         return 1
 
-    async def beat(self, worker: int) -> bool:
+    async def heartbeat(self, worker: int) -> bool:
         self.beats += 1
         return not self._left
 
