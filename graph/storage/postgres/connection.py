@@ -1,7 +1,8 @@
 """Connections to Postgres, what is read on them, and how SQL is put for it.
 
 Values are put into the SQL on this side (psycopg's client cursors), so that a whole transaction is
-one message and one answer: the loop of this process is what runs wait for, not the database.
+one message and one answer: the loop of this process is what runs wait for, not the database. Each
+says itself what holds for it, since a pooler gives every transaction another session.
 """
 
 import asyncio
@@ -39,16 +40,23 @@ class TooManyReaders(psycopg.OperationalError):
         super().__init__(f"no connection was free for {READER_WAIT:g} s")
 
 
-def connecting(url: str, *, statement_timeout: float = 0) -> Connect:
-    """What connects to the database of a URL; statements may take so many seconds, 0 is for ever.
+#: What each transaction begins with.
+_IN_SCHEMA = f"SET LOCAL search_path TO {SCHEMA}"
+
+
+def _within(seconds: float) -> str:
+    """The same for one that may take so long."""
+    return (
+        f"SELECT set_config('search_path', '{SCHEMA}', true),"
+        f" set_config('statement_timeout', '{seconds * 1000:.0f}', true)"
+    )
+
+
+def connecting(url: str) -> Connect:
+    """What connects to the database of a URL.
 
     Raises `psycopg.ProgrammingError` for a URL that cannot be read.
     """
-    given = conninfo_to_dict(url)
-    options = (
-        f"-c search_path={SCHEMA} -c default_transaction_isolation=read\\ committed"
-        f" -c statement_timeout={statement_timeout * 1000:.0f}"
-    )
     parameters = {
         "application_name": "runwright",
         "connect_timeout": CONNECT_TIMEOUT,
@@ -56,8 +64,7 @@ def connecting(url: str, *, statement_timeout: float = 0) -> Connect:
         "keepalives_interval": KEEPALIVE,
         "keepalives_count": 2,
         "tcp_user_timeout": 3 * KEEPALIVE * 1000,
-        **given,
-        "options": f"{given.get('options', '')} {options}".strip(),
+        **conninfo_to_dict(url),
         "client_encoding": "utf8",
     }
     return partial(_connect, parameters)
@@ -66,13 +73,18 @@ def connecting(url: str, *, statement_timeout: float = 0) -> Connect:
 async def _connect(parameters: dict[str, Any]) -> Connection:
     connection = await AsyncConnection.connect(**parameters, autocommit=True)
     connection.prepare_threshold = None
+    await connection.execute(b"SET default_transaction_isolation TO 'read committed'")
     return connection
 
 
-async def execute(connection: Connection, sql: str, values: Iterable[Any] = ()) -> Any:
+async def execute(
+    connection: Connection, sql: str, values: Iterable[Any] = (), *, beginning: str = _IN_SCHEMA
+) -> Any:
     """The cursor after these statements, which are one transaction."""
     cursor = AsyncClientCursor(connection)
-    return await cursor.execute(translated(sql).encode(), [*values])
+    await cursor.execute(f"{beginning};{translated(sql)}".encode(), [*values])
+    cursor.nextset()
+    return cursor
 
 
 _HINT = re.compile(r" INDEXED BY \w+")
@@ -89,11 +101,15 @@ def translated(sql: str) -> str:
 class PostgresReader:
     """Reads on up to so many connections, which are made where they are needed.
 
-    One that was cut is noticed where it is used, and what was to be read is read on another one.
+    What is read may take `timeout` seconds, where there is one. A connection that was cut is
+    noticed where it is used, and what was to be read is read on another one.
     """
 
-    def __init__(self, connect: Connect, most: int = READERS) -> None:
+    def __init__(
+        self, connect: Connect, most: int = READERS, *, timeout: float | None = None
+    ) -> None:
         self._connect = connect
+        self._beginning = _IN_SCHEMA if timeout is None else _within(timeout)
         self._places = asyncio.Semaphore(most)
         self._idle: list[Connection] = []
 
@@ -130,7 +146,7 @@ class PostgresReader:
         self, connection: Connection, sql: str, values: Sequence[Any]
     ) -> Sequence[tuple[Any, ...]]:
         try:
-            cursor = await execute(connection, sql, values)
+            cursor = await execute(connection, sql, values, beginning=self._beginning)
             return list(await cursor.fetchall())
         finally:
             if connection.closed or connection.info.transaction_status != TransactionStatus.IDLE:

@@ -149,7 +149,7 @@ async def _open_shared(
     fleet = Fleet(
         PostgresJobs(connections),
         notices,
-        lambda: PostgresJobs(PostgresReader(connecting(url, statement_timeout=CONNECT_TIMEOUT), 1)),
+        lambda: PostgresJobs(PostgresReader(connecting(url), 1, timeout=CONNECT_TIMEOUT)),
     )
     return await _open(url, stack, writer, fleet)
 
@@ -173,7 +173,7 @@ async def _open(
 ) -> Storage:
     reader = PostgresReader(connecting(url))
     stack.push_async_callback(reader.aclose)
-    searcher = PostgresReader(connecting(url, statement_timeout=LONGEST), SEARCHERS)
+    searcher = PostgresReader(connecting(url), SEARCHERS, timeout=LONGEST)
     stack.push_async_callback(searcher.aclose)
     index = (
         SharedIndex(reader, writer, searcher, fleet.notices.tell)

@@ -104,6 +104,11 @@ class PostgresServer:
         return f"postgresql://{user}@/{database}?host={self._data}"
 
     @property
+    def user(self) -> str | None:
+        """Who it runs as, where that is another one."""
+        return self._user
+
+    @property
     def socket(self) -> str:
         """Where it listens."""
         return str(self._data / ".s.PGSQL.5432")
