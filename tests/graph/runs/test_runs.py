@@ -224,9 +224,12 @@ async def test_a_run_in_its_backoff_holds_no_slot(settings: Settings) -> None:
     async with open_runs(settings.model_copy(update={"max_executing": 1, "backoff": 600})) as runs:
         waiting = (await runs.start("fail 1 times"))["run_id"]
         other = await done(runs, "2 + 2")
-        record = await runs.get(waiting, owner="default")
-        assert record["current"] is not None
-        assert record["current"]["not_before"] is not None
+
+        async def waits() -> bool:
+            current = (await runs.get(waiting, owner="default"))["current"]
+            return current is not None and current["not_before"] is not None
+
+        await until(waits)
         await runs.retry_now(waiting, owner="default")
         record = await settled(runs, waiting)
     assert other["status"] == "completed"
