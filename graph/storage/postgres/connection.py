@@ -73,7 +73,11 @@ def connecting(url: str) -> Connect:
 async def _connect(parameters: dict[str, Any]) -> Connection:
     connection = await AsyncConnection.connect(**parameters, autocommit=True)
     connection.prepare_threshold = None
-    await connection.execute(b"SET default_transaction_isolation TO 'read committed'")
+    try:
+        await connection.execute(b"SET default_transaction_isolation TO 'read committed'")
+    except BaseException:  # also where who asked for it has gone
+        await connection.close()
+        raise
     return connection
 
 

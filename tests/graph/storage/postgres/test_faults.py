@@ -118,6 +118,24 @@ async def test_a_read_whose_caller_went_away_leaves_nothing_behind(
     await reader.aclose()
 
 
+async def test_who_goes_away_while_connecting_leaves_no_connection(
+    postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[psycopg.AsyncConnection[Any]] = []
+
+    async def never_answers(self: psycopg.AsyncConnection[Any], *_: Any) -> None:
+        opened.append(self)
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(psycopg.AsyncConnection, "execute", never_answers)
+    connecting_to = asyncio.ensure_future(connecting(postgres.empty())())
+    await until(lambda: opened)
+    connecting_to.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await connecting_to
+    assert opened[0].closed
+
+
 async def test_one_bad_write_fails_none_of_those_beside_it(postgres: PostgresServer) -> None:
     put = "INSERT INTO store (prefix, key, value) VALUES (?, ?, ?)"
     async with open_storage(postgres.empty()) as storage:
