@@ -184,7 +184,7 @@ class FleetRuns:
     async def _look(self) -> None:
         """Look each second for what was not heard, and for what only waits here."""
         while True:
-            for execution in [*self._executions.values()]:
+            for execution in self._executions.values():
                 self._park(execution)
             with suppress(*self._storage.errors):
                 self._executor.elsewhere = await self._jobs.waiting()
@@ -216,7 +216,7 @@ class FleetRuns:
         row = await index.find(run_id)
         if row is None or not await self._is_due(row, taken):
             return Carried("done", row.thread if row else "")
-        if taken.lease.attempts and not taken.waited:
+        if taken.left:
             await self._storage.spending.count_left(run_id)
         execution = self._executions[run_id] = _Execution(taken)
         try:
@@ -247,11 +247,10 @@ class FleetRuns:
             live.reason, live.owner = "recovered" if row.cancel_at else "decided", row.owner
             self._context.thread_queues.begin(live, row.thread)
             self._executor.interrupt(live)
-        elif taken.lease.attempts and not taken.waited:
+        elif taken.left:
             self._runner.enqueue_unfinished(row, is_head=True)
         else:
-            is_new = taken.new and not taken.waited
-            live.reason, live.row = ("new", row) if is_new else ("decided", None)
+            live.reason, live.row = ("new", row) if taken.new else ("decided", None)
             self._context.thread_queues.enqueue_head(live, row)
 
     def _give_back(self, execution: _Execution) -> Carried:

@@ -50,7 +50,7 @@ def without_lease() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class QueuedRun:
-    """A job that was taken; `new` says that nobody has begun the run, if it is a first attempt.
+    """A job that was taken; `new` says that nobody has begun the run.
 
     `waited` says that its run was left in order while it waited for its next attempt, and that
     nobody has begun with it since.
@@ -59,7 +59,12 @@ class QueuedRun:
     run_id: str
     lease: Lease
     new: bool
-    waited: bool = False
+    waited: bool
+
+    @property
+    def left(self) -> bool:
+        """Whether another process has had it, which may have died of it."""
+        return self.lease.attempts > 0 and not self.waited
 
 
 @dataclass(frozen=True)

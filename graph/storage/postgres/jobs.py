@@ -117,7 +117,7 @@ _ORDER = f"""
 """  # noqa: S608 - constants only
 
 _TAKE = """
-    SELECT id, attempts, queueing_lock, coalesce((args->>'new')::boolean, FALSE),
+    SELECT id, attempts, queueing_lock, attempts = 0 AND args->'new' IS NOT NULL,
         args->'waits' IS NOT NULL AND args->'begun' IS NULL
     FROM procrastinate_fetch_job_v2(?::varchar[], ?) WHERE id IS NOT NULL
 """
