@@ -267,7 +267,7 @@ class TemplateTable:
 
     def __init__(self, templates: Mapping[str, Iterable[str]], classes: WordClasses) -> None:
         self._before: PhraseTable[SentenceTemplate] = PhraseTable()
-        self._after: PhraseTable[SentenceTemplate] = PhraseTable()
+        self._after: PhraseTable[int] = PhraseTable()  # the orders of templates
         order = 0
         for action, lines in templates.items():
             for line in lines:
@@ -275,16 +275,15 @@ class TemplateTable:
                 between = phrase_set([inner[1]], classes) if len(inner) == 3 else None
                 template = SentenceTemplate(action, tuple(inner[0::2]), between, order)
                 self._before.add(parse(before, classes), template)
-                self._after.add(backwards(parse(after, classes)), template)
+                self._after.add(backwards(parse(after, classes)), order)
                 order += 1
 
     def fits(self, symbols: Sequence[str]) -> list[Fit]:
         """The templates that fit the whole of `symbols`, the most fixed words first."""
         total = len(symbols)
         tails: dict[int, int] = {}
-        for length, templates in self._after.every(symbols[::-1], 0, total):
-            for template in templates:
-                tails[template.order] = length
+        for length, orders in self._after.every(symbols[::-1], 0, total):
+            tails.update(dict.fromkeys(orders, length))
         found: dict[int, Fit] = {}
         for length, templates in self._before.every(symbols, 0, total):
             for template in templates:
