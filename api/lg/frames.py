@@ -83,6 +83,7 @@ class Answering:
 
     said: str = ""
     known: int = 0  # characters, of who comes again
+    before: str = ""  # and which they are, once that is told
     beginnings: int = 1
 
     @property
@@ -133,7 +134,7 @@ class Teller:
             if state["status"] not in SETTLED or message["id"] != answer_id(state):
                 yield from self.message(message, at)
             elif rest := self._rest(state):
-                yield from self.message(rest, at)
+                yield from self.message(rest, at, final(state)["content"])
 
     def _rest(self, state: RunState) -> Message | None:
         """What of the answer was not told: all of it, or what is left of its parts."""
@@ -147,17 +148,15 @@ class Teller:
         left = text[answering.count :]
         return chunk(whole["id"], left) if left else None
 
-    def message(self, message: Message, at: Position | None) -> Iterator[Frame]:
-        """A message in the forms that were asked for."""
+    def message(self, message: Message, at: Position | None, so_far: str = "") -> Iterator[Frame]:
+        """A message in the forms that were asked for; one that is a part is told `so_far`, too."""
         node = {"ai": "plan", "tool": "execute_step"}.get(message["type"], "finalize")
         known = {**OURS, "thread_id": self.thread_id, "langgraph_node": node}
         if "messages-tuple" in self.modes:
             yield Frame("messages", [message, known], at)
         if "messages" in self.modes:
             if message["type"] == "AIMessageChunk":
-                said = self.answering.said
-                message = ai(message["id"], said or message["content"])
-                yield Frame("messages/partial", [message], at)
+                yield Frame("messages/partial", [ai(message["id"], so_far)], at)
             else:
                 yield Frame("messages/metadata", {message["id"]: {"metadata": known}}, None)
                 yield Frame("messages/complete", [message], at)
@@ -167,6 +166,9 @@ class Teller:
         answering = self.answering
         if offset == 0 and answering.count and answering.said:
             answering.said, answering.known, answering.beginnings = "", 0, answering.beginnings + 1
+            answering.before = ""
+        if offset == len(answering.before) < answering.known:
+            answering.before += text[: answering.known - offset]
         if offset > answering.count:
             return  # something was missed: the whole comes at the end
         text = text[answering.count - offset :]
@@ -177,7 +179,7 @@ class Teller:
         if answering.beginnings > 1:
             name = f"{name}-{answering.beginnings}"
         at = Position(number, PARTS + answering.count) if answering.beginnings == 1 else None
-        yield from self.message(chunk(name, text), at)
+        yield from self.message(chunk(name, text), at, answering.before + answering.said)
 
 
 def chunk(name: str, text: str) -> Message:

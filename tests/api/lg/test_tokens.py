@@ -10,8 +10,7 @@ import pytest
 from langgraph_sdk import get_sync_client
 from langgraph_sdk.client import SyncLangGraphClient
 
-from tests.support.models.llm_runs import PATIENT, SUM, answer, models, serving_models
-from tests.support.models.mock_llm import mock_llm
+from tests.support.models.llm_runs import PATIENT, SUM, models
 from tests.support.models.stream_server import StreamServer, stream_server
 from tests.support.servers.fleet import deployed
 
@@ -22,10 +21,10 @@ ASKED: dict[str, Any] = {"input": {"messages": [{"role": "user", "content": "wha
 
 
 @contextmanager
-def client_of(folder: Path, base: str, started: Any = deployed) -> Iterator[SyncLangGraphClient]:
+def client_of(folder: Path, base: str) -> Iterator[SyncLangGraphClient]:
     """The official client of a server that asks this model, also for answers in words."""
     settings = {"models": models((MODEL, base)), "answer": "auto"}
-    with started(folder, **PATIENT | settings) as server:
+    with deployed(folder, **PATIENT | settings) as server:
         client = get_sync_client(url=f"{server.url}/lg")
         yield client
         client.http.client.close()
@@ -41,38 +40,54 @@ def put_together(told: list[Any]) -> list[tuple[str, str]]:
     return [(kind, text) for kind, text in messages.values()]
 
 
-def test_they_come_in_parts_in_both_forms_and_are_the_answer_at_the_end(tmp_path):
-    # It gives all words at once, which another process than that of the run may be told late.
-    with mock_llm() as mock, client_of(tmp_path, mock.base_of(MODEL), serving_models) as lg:
-        thread = lg.threads.create()["thread_id"]
-        shown = []
-        for mode in ("messages-tuple", "messages"):
-            mock.script(answer(SUM), answer(TEXT) | {"chunkSize": 4})
-            given = {**ASKED, "stream_mode": [mode, "values"]}
-            shown.append([*lg.runs.stream(thread, "runwright", **given)])
-            assert shown[-1][-1].data["status"] == "success"
-            assert shown[-1][-2].data["messages"][-1]["content"] == TEXT
-
-    in_tuples, whole = shown
-    assert put_together(in_tuples) == [("ai", ""), ("tool", "42"), ("ai", TEXT)]
-    parts = [one.data[0] for one in in_tuples if one.event == "messages"]
-    assert sum(one["type"] == "AIMessageChunk" for one in parts) > 1
-    last = in_tuples[-2].data["messages"][-1]["id"]
-    assert parts[-1]["id"] == last  # so that a page replaces what it has put together
-    grown = [one.data[0]["content"] for one in whole if one.event == "messages/partial"]
-    assert grown[-1] == TEXT
-    assert all(later.startswith(earlier) for earlier, later in pairwise(grown))
-    assert [one.event for one in whole if one.event.startswith("messages/")][:2] == [
-        "messages/metadata",
-        "messages/complete",
-    ]
-
-
 @pytest.fixture
 def provider() -> Iterator[StreamServer]:
     """A model whose words are let go one by one."""
     with stream_server(SUM, WORDS) as started:
         yield started
+
+
+def has_begun(message: Any) -> bool:
+    """Whether it is a part of the answer before the last one."""
+    return bool(message["content"].strip() in ("The", "The sum"))
+
+
+def asked_for(lg: SyncLangGraphClient, mode: str, provider: StreamServer) -> list[Any]:
+    """What a run tells in a mode, of whose answer the middle is told before the end is given."""
+    provider.let(2)
+    thread = lg.threads.create()["thread_id"]
+    stream = lg.runs.stream(thread, "runwright", **ASKED, stream_mode=[mode, "values"])
+    told = []
+    for part in stream:
+        told.append(part)
+        if part.event in ("messages", "messages/partial") and has_begun(part.data[0]):
+            provider.let(len(WORDS))
+    assert told[-1].data["status"] == "success"
+    assert told[-2].data["messages"][-1]["content"] == TEXT
+    return told
+
+
+def test_they_come_in_parts_and_are_the_answer_at_the_end(tmp_path, provider):
+    with client_of(tmp_path, provider.url) as lg:
+        told = asked_for(lg, "messages-tuple", provider)
+    assert put_together(told) == [("ai", ""), ("tool", "42"), ("ai", TEXT)]
+    parts = [one.data[0] for one in told if one.event == "messages"]
+    assert sum(one["type"] == "AIMessageChunk" for one in parts) > 1
+    last = told[-2].data["messages"][-1]["id"]
+    assert parts[-1]["id"] == last  # so that a page replaces what it has put together
+
+
+def test_they_come_in_the_other_form_as_what_there_is_so_far(tmp_path, provider):
+    with client_of(tmp_path, provider.url) as lg:
+        told = asked_for(lg, "messages", provider)
+    grown = [one.data[0]["content"] for one in told if one.event == "messages/partial"]
+    assert grown[-1] == TEXT
+    assert len(grown) > 1
+    assert all(later.startswith(earlier) for earlier, later in pairwise(grown))
+    assert [one.event for one in told if one.event.startswith("messages/")][:2] == [
+        "messages/metadata",
+        "messages/complete",
+    ]
 
 
 def until_the_middle(
@@ -99,6 +114,19 @@ def test_who_comes_again_in_the_middle_of_an_answer_is_told_the_rest_of_it(tmp_p
         assert put_together([*told, *rest])[-1] == ("ai", TEXT)
         later = [*lg.runs.join_stream(thread, run_id, stream_mode="messages-tuple")]
     assert put_together(later)[-1] == ("ai", TEXT)
+
+
+def test_who_comes_again_is_told_in_the_other_form_what_there_is_so_far(tmp_path, provider):
+    with client_of(tmp_path, provider.url) as lg:
+        thread = lg.threads.create()["thread_id"]
+        stream, told = until_the_middle(lg, thread, provider)
+        stream.close()
+        given = {"stream_mode": "messages", "last_event_id": told[-1].id}
+        rest = lg.runs.join_stream(thread, told[0].data["run_id"], **given)
+        provider.let(len(WORDS))
+        grown = [one.data[0]["content"] for one in rest if one.event == "messages/partial"]
+    assert grown[-1] == TEXT
+    assert all(one.startswith("The sum is") for one in grown)
 
 
 def test_who_joins_while_it_is_given_is_told_all_of_it(tmp_path, provider):
