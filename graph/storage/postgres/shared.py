@@ -13,12 +13,13 @@ from graph.state.row import NO_QUOTA, IdempotencyKey, KeyedRun, Quota, RunRow
 from graph.storage.fleet import Tell, without_lease
 from graph.storage.postgres.connection import PostgresReader
 from graph.storage.postgres.jobs import OUTDATED, ordering, queueing
+from graph.storage.postgres.limits import FULL, adding
 from graph.storage.postgres.search import PostgresIndex
 from graph.storage.postgres.store import PostgresStore, text_of
 from graph.storage.postgres.writer import PostgresWriter
 from graph.storage.sql.outbox import SqlOutbox
 from graph.storage.sql.statements import Statement
-from tools.receipts import RECEIPTS, Outdated
+from tools.receipts import MOST_KEPT, RECEIPTS, Full, Outdated
 
 
 class SharedIndex(PostgresIndex):
@@ -106,12 +107,14 @@ class SharedStore(PostgresStore):
     """
 
     async def abatch(self, ops: Iterable[Op]) -> list[Result]:
-        """As `PostgresStore.abatch`. Raises `Outdated` too."""
+        """As `PostgresStore.abatch`. Raises `Outdated` and `Full` too."""
         try:
             return await super().abatch(ops)
         except psycopg.DatabaseError as error:
             if error.sqlstate == OUTDATED:
                 raise Outdated from None
+            if error.sqlstate == FULL:
+                raise Full from None
             raise
 
     async def _read(self, op: Op) -> Result:
@@ -136,7 +139,9 @@ class SharedStore(PostgresStore):
         if not any(one.namespace[0] == RECEIPTS for one in puts):
             return written
         seen = _seen.get() or {}
-        return [*((_NOTE_WRITTEN, (one, seen.get(one))) for one in sorted(changed)), *written]
+        noted = [(_NOTE_WRITTEN, (one, seen.get(one))) for one in sorted(changed)]
+        counted = [adding(one, most) for one in sorted(changed) if (most := MOST_KEPT.get())]
+        return [*noted, *counted, *written]
 
 
 _VERSION = "SELECT version FROM store_versions WHERE prefix = ?"
