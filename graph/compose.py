@@ -126,7 +126,9 @@ async def open_runs(
             replayer=Replayer(tools, build, make_policy(settings)),
         )
         try:
-            if resume_unfinished:
+            # Of several processes one to which nobody said anything leaves what others subscribed.
+            told = storage.fleet is None or "webhooks" in settings.model_fields_set
+            if resume_unfinished and told:
                 await storage.outbox.subscribe(subscriptions(settings.webhooks))
             await runs.open(resume_unfinished=resume_unfinished)
         except storage.errors as error:

@@ -1,6 +1,6 @@
 """What processes that share a database do otherwise than one that has it alone."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextvars import ContextVar
 from dataclasses import replace
 from typing import Any
@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 from langgraph.store.base import GetOp, Op, PutOp, Result, SearchOp
 
-from graph.state import Learned, Status
+from graph.state import Learned
 from graph.state.row import NO_QUOTA, IdempotencyKey, KeyedRun, Quota, RunRow
 from graph.storage.fleet import Tell, without_lease
 from graph.storage.postgres.connection import PostgresReader
@@ -84,11 +84,6 @@ class SharedOutbox(SqlOutbox):
 
     async def open(self) -> None:
         """Any of them may have tried something without success."""
-
-    async def subscribe(self, endpoints: Mapping[str, Sequence[Status]]) -> None:
-        """One that posts nothing leaves what the others have subscribed."""
-        if endpoints:
-            await super().subscribe(endpoints)
 
     async def take(self, number: int, now: float) -> bool:
         return await self._writer.write((_CLAIM, (now + POSTING, number, now))) > 0
