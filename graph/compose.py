@@ -14,7 +14,7 @@ from graph.build import build_graph
 from graph.commands.deletion import Retention, sweeping
 from graph.models.client import close_clients
 from graph.models.daily_budget import DailyBudget, DailyLimit
-from graph.models.ladder import make_ladder, make_policy, warm
+from graph.models.ladder import make_ladder, make_policy, shared, warm
 from graph.queue.executor import Executor
 from graph.queue.model_calls import ModelCalls
 from graph.queue.quotas import Quotas
@@ -83,6 +83,7 @@ async def open_runs(
         ) as storage,
         open_mcp(settings, tools, answering) as servers,
         tracing(metrics, wanted=settings.traces == "otlp") as traces,
+        shared(ladder, settings, storage) as ladder,
     ):
         daily = _daily_budget(settings, storage)
         executor = Executor(
@@ -125,7 +126,9 @@ async def open_runs(
             replayer=Replayer(tools, build, make_policy(settings)),
         )
         try:
-            if resume_unfinished:
+            # Of several processes one to which nobody said anything leaves what others subscribed.
+            told = storage.fleet is None or "webhooks" in settings.model_fields_set
+            if resume_unfinished and told:
                 await storage.outbox.subscribe(subscriptions(settings.webhooks))
             await runs.open(resume_unfinished=resume_unfinished)
         except storage.errors as error:

@@ -347,7 +347,7 @@ class Runs:
         if reason := prompt_error(prompt, self._policy.limits["max_prompt"]):
             raise PromptRejected(reason)
         choice = options.choice(self._models, self.tools)
-        self._acceptance.rate.take(owner)
+        await self._acceptance.count_post(owner)
         with self._storage.available():
             return await self._previews.make(prompt, owner=owner, budget=budget, choice=choice)
 
@@ -362,7 +362,7 @@ class Runs:
         """What the owner may take of the server, and has taken. Raises `StorageUnavailable`."""
         with self._storage.available():
             kept = await self._storage.index.kept(owner)
-        return self._policy.quotas, Usage(self._acceptance.rate.posted(owner), kept)
+        return self._policy.quotas, Usage(await self._acceptance.posted(owner), kept)
 
     async def history(
         self, run_id: str, *, owner: str | None, limit: int, before: str | None = None

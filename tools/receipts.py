@@ -7,6 +7,7 @@ import asyncio
 import copy
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 from urllib.parse import quote
@@ -37,6 +38,18 @@ class Outdated(Exception):
 
     Raised by stores that processes share, of a batch with a receipt.
     """
+
+
+class Full(Exception):
+    """As many things are in a namespace as may be; nothing was written.
+
+    Raised by stores that processes share, of a batch with a receipt.
+    """
+
+
+#: How many things may be in the namespaces that are written to in this context, 0 for any number:
+#: stores that processes share count them as they write, and others leave that to who writes.
+MOST_KEPT: ContextVar[int] = ContextVar("most_kept", default=0)
 
 
 #: What the store has the receipts of effects under.

@@ -11,7 +11,7 @@ from typing import Annotated, Literal, TypedDict, cast
 from langgraph.store.base import PutOp
 from pydantic import AfterValidator
 
-from tools.receipts import Writes, namespace, once
+from tools.receipts import MOST_KEPT, Full, Writes, namespace, once
 from tools.registry import ToolCall, ToolError, is_all, tool
 
 
@@ -201,7 +201,7 @@ def folded(text: str) -> str:
 
 
 MAX_TEXT = 2_000  # characters of a to-do
-MOST = 10_000  # to-dos of an owner, but for those that are being added at the same moment
+MOST = 10_000  # to-dos of an owner, but for those that are added by one process at the same moment
 
 # A store's search returns 10 unless told otherwise. This is the most that every backend takes: all
 # of them in one statement, so that none is missed while another is written.
@@ -237,19 +237,26 @@ def adding(most: int = MOST) -> Callable[[str, ToolCall], Awaitable[Todo]]:
     async def add(text: Words, call: ToolCall) -> Todo:
         """Add one to-do to the list and return it; `text` is what to do, in the person's own words."""  # noqa: E501 - models are told it in one line
         words, kept = _checked(text), namespace("todos", call.owner)
+        full = ToolError(f"no more than {most} to-dos are kept; delete some first")
 
         async def effect() -> tuple[Todo, Writes]:
             if most and room[call.owner] <= 0:
                 room[call.owner] = most - len(await call.store.asearch(kept, limit=most))
                 if room[call.owner] <= 0:
-                    raise ToolError(f"no more than {most} to-dos are kept; delete some first")
+                    raise full
             room[call.owner] -= 1
             times = {"created_at": (now := _now()), "updated_at": now, "completed_at": None}
             todo = cast("Todo", {"id": call.step_key, "text": words, "completed": False, **times})
             return todo, [_put(call, todo)]
 
-        # A new to-do depends on no other: only the same step must wait for itself.
-        return await once(call, effect, among=call.step_key)
+        limited = MOST_KEPT.set(most)
+        try:
+            # A new to-do depends on no other: only the same step must wait for itself.
+            return await once(call, effect, among=call.step_key)
+        except Full:
+            raise full from None
+        finally:
+            MOST_KEPT.reset(limited)
 
     return add
 

@@ -122,7 +122,7 @@ class Replays:
         if recorded["status"] not in SETTLED_OR_WAITING:
             raise NotReplayable(run_id, recorded["status"])
         self._acceptance.check()
-        self._acceptance.rate.take(recorded["owner"])
+        await self._acceptance.count_post(recorded["owner"])
         async with self._slots:
             return await compared(self.replayer, recorded, live)
 

@@ -1,15 +1,21 @@
 """Circuit breakers: a model that fails is left alone for a while."""
 
+import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 from typing_extensions import TypedDict
 
+from graph.storage.fleet import Circuits, OpenCircuit
 from nodes.planning.model import ModelFailure, ModelState
 
 logger = logging.getLogger("runwright.models")
+
+#: How often it is looked for what other processes have opened or closed, in seconds.
+LOOK = 1.0
 
 
 class ModelHealth(TypedDict):
@@ -54,7 +60,7 @@ class _Circuit:
 
 
 class CircuitBreaker:
-    """One circuit a model, in memory, for one event loop.
+    """One circuit a model, in memory, for one process that is alone.
 
     A circuit opens after transient failures of `threshold` runs in a row, for `pause` seconds
     (longer where the provider asked for more). It opens at once when the model is misconfigured,
@@ -77,14 +83,14 @@ class CircuitBreaker:
         self._pause = pause
         self._clock = clock
 
-    def allows(self, model: str) -> bool:
+    async def allows(self, model: str) -> bool:
         """Whether the model may be called now; a trial is given to the one who asks first."""
         if self.holds_back(model):
             return False
         circuit = self._circuit(model)
         if circuit.state != "ok":
-            circuit.pause = _Pause(self._clock(), self._pause)
-        elif circuit.held is not None:
+            return await self._takes_trial(model)
+        if circuit.held is not None:
             circuit.held = None
             _log_closed(model)
         return True
@@ -102,6 +108,7 @@ class CircuitBreaker:
         circuit = self._circuit(model)
         if circuit.state != "ok" or circuit.held is not None:
             _log_closed(model)
+            self._changed(model)
         self._circuits[model] = _Circuit()
 
     def failed(
@@ -131,6 +138,8 @@ class CircuitBreaker:
             circuit.pause = _Pause(now, max(self._pause, wait))
         elif wait and given_up:
             circuit.held = _Pause(now, wait)
+        if circuit.is_left_alone(now):
+            self._changed(model)
         if circuit.is_left_alone(now) and not was_left_alone:
             _log_opened(model, self.state()[model], now)
 
@@ -141,6 +150,120 @@ class CircuitBreaker:
 
     def _circuit(self, model: str) -> _Circuit:
         return self._circuits.setdefault(model, _Circuit())
+
+    async def _takes_trial(self, model: str) -> bool:
+        self._circuit(model).pause = _Pause(self._clock(), self._pause)
+        return True
+
+    def _changed(self, model: str) -> None:
+        """A circuit was opened, or closed."""
+
+
+class SharedBreaker(CircuitBreaker):
+    """The breaker of one process of many: what one of them opens or closes is so in all of them.
+
+    Each counts by itself what fails in a row: of many calls at once those that were answered
+    elsewhere would not be seen in time. What is misconfigured is so in one process: another one may
+    have the key that this one lacks. `errors` are what `circuits` raise; meanwhile the process goes
+    by what it knows.
+    """
+
+    def __init__(
+        self,
+        models: Iterable[str],
+        circuits: Circuits,
+        errors: tuple[type[Exception], ...],
+        *,
+        threshold: int,
+        pause: float,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        super().__init__(models, threshold=threshold, pause=pause, clock=clock)
+        self._shared = circuits
+        self._errors = errors
+        self._due: set[str] = set()  # those that were changed here, which the others do not know
+        self._wake = asyncio.Event()
+        self._exchanging = asyncio.Lock()
+
+    @asynccontextmanager
+    async def sharing(self) -> AsyncIterator[None]:
+        """Tell the others, and look each second what they have told, while the context lasts."""
+        task = asyncio.create_task(self._share())
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+
+    async def exchange(self) -> None:
+        """Tell what was changed here, then read what the others have changed."""
+        async with self._exchanging:
+            for model in [*self._due]:
+                self._due.discard(model)
+                try:
+                    await self._tell(model)
+                except BaseException:
+                    self._due.add(model)
+                    raise
+            told = {one.model: one for one in await self._shared.read()}
+            for model in self._circuits.keys() - self._due:
+                self._take_over(model, told.get(model))
+
+    async def _share(self) -> None:
+        while True:
+            self._wake.clear()
+            with suppress(*self._errors):
+                await self.exchange()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOOK):
+                    await self._wake.wait()
+
+    async def _tell(self, model: str) -> None:
+        circuit, now = self._circuit(model), self._clock()
+        if circuit.state == "misconfigured":
+            return
+        if circuit.state == "ok" and circuit.held is None:
+            await self._shared.close(model)
+            return
+        held = circuit.held if circuit.state == "ok" else None
+        left = (held or circuit.pause).until - now
+        told = OpenCircuit(model, held is not None, left, circuit.error_class)
+        await self._shared.open(told)
+
+    def _take_over(self, model: str, told: OpenCircuit | None) -> None:
+        circuit, now = self._circuit(model), self._clock()
+        if circuit.state == "misconfigured":
+            return
+        was_left_alone = circuit.is_left_alone(now)
+        if told is None:
+            if circuit.state != "ok" or circuit.held is not None:
+                self._circuits[model] = _Circuit()
+                _log_closed(model)
+            return
+        pause = _Pause(now, told.seconds)
+        if told.held:
+            circuit.state, circuit.held = "ok", pause
+        else:
+            circuit.state, circuit.pause = "open", pause
+            circuit.failed.clear()
+        circuit.error_class = told.error_class
+        if circuit.is_left_alone(now) and not was_left_alone:
+            _log_opened(model, self.state()[model], now)
+
+    async def _takes_trial(self, model: str) -> bool:
+        if not self.misconfigured(model):
+            with suppress(*self._errors):
+                await self.exchange()
+                if self._circuit(model).state != "ok" and not self.holds_back(model):
+                    if await self._shared.take_trial(model, self._pause):
+                        return await super()._takes_trial(model)
+                    await self.exchange()  # another process was first, or has had an answer
+                return self._circuit(model).state == "ok" and not self.holds_back(model)
+        return await super()._takes_trial(model)
+
+    def _changed(self, model: str) -> None:
+        self._due.add(model)
+        self._wake.set()
 
 
 def _health(circuit: _Circuit, now: float) -> ModelHealth:

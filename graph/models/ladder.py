@@ -2,13 +2,16 @@
 
 import asyncio
 import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 
-from graph.models.breaker import CircuitBreaker
+from graph.models.breaker import CircuitBreaker, SharedBreaker
 from graph.models.client import LiteLlmModel, is_installed
 from graph.models.prices import Price, missing_keys
 from graph.models.recorded import NO_MODELS
 from graph.settings import InvalidSettings, ModelSettings, Settings
+from graph.storage.storage import Storage
 from nodes.planning.model import ModelFailure, ModelLadder
 
 logger = logging.getLogger("runwright.models")
@@ -51,6 +54,26 @@ def make_ladder(settings: Settings) -> ModelLadder | None:
         complex_model=settings.model_complex,
         lacks_key=lacks_key,
     )
+
+
+@asynccontextmanager
+async def shared(
+    ladder: ModelLadder | None, settings: Settings, storage: Storage
+) -> AsyncIterator[ModelLadder | None]:
+    """The ladder with the breaker of all processes, for as long as the context lasts, where others
+    share the storage."""
+    if ladder is None or storage.fleet is None:
+        yield ladder
+        return
+    breaker = SharedBreaker(
+        ladder.models,
+        storage.fleet.circuits,
+        storage.errors,
+        threshold=settings.breaker_failures,
+        pause=settings.breaker_seconds,
+    )
+    async with breaker.sharing():
+        yield replace(ladder, breaker=breaker)
 
 
 def make_policy(settings: Settings) -> ModelLadder:

@@ -172,7 +172,7 @@ class RecordedBreaker:
         self._entry, self._following = entry, following
         self._called = False
 
-    def allows(self, _model: str) -> bool:
+    async def allows(self, _model: str) -> bool:
         """Whether the call was made."""
         self._called = True
         return not self._is_open()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from graph.state.row import NO_QUOTA, Kept, Quota, RunRow
+from graph.storage.fleet import Posts
 
 #: What a minute has, in seconds.
 MINUTE = 60.0
@@ -68,27 +69,40 @@ class Usage:
 class PostRate:
     """Counts posts by owner: as many as a minute has at once, and then as they come back, evenly.
 
-    It is counted in this process, and begins anew with it. `clock` in seconds.
+    It is counted in this process, and begins anew with it, unless it is `shared`. `clock` in
+    seconds.
     """
 
-    def __init__(self, limit: int, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        limit: int,
+        shared: Posts | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._limit = limit
+        self._shared = shared
         self._clock = clock
         #: Of each owner: how many were posted that have not come back, and when that was so.
         self._posted: dict[str, tuple[float, float]] = {}
 
-    def take(self, owner: str) -> None:
-        """Count one post. Raises `TooManyPosts`, and then counts none."""
+    async def take(self, owner: str) -> None:
+        """Count one post. Raises `TooManyPosts`, and then counts none, and the storage's errors."""
         if not self._limit:
             return
-        now, posted = self._clock(), self._now(owner)
-        if posted + 1 > self._limit:
+        posted = self._now(owner)
+        granted = posted + 1 <= self._limit
+        if granted and self._shared is not None:  # others can only have posted more
+            taken = await self._shared.take(owner, self._limit)
+            granted, posted = taken.granted, taken.posted - taken.granted
+        self._posted[owner] = posted + granted, self._clock()
+        if not granted:
             seconds = (posted + 1 - self._limit) * MINUTE / self._limit
             raise TooManyPosts(self._limit, seconds)
-        self._posted[owner] = posted + 1, now
 
-    def posted(self, owner: str) -> int:
-        """How many of the minute's posts are taken."""
+    async def posted(self, owner: str) -> int:
+        """How many of the minute's posts are taken. Raises the storage's errors."""
+        if self._limit and self._shared is not None:
+            return math.ceil(await self._shared.posted(owner, self._limit))
         return math.ceil(self._now(owner))
 
     def _now(self, owner: str) -> float:

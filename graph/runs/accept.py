@@ -34,7 +34,8 @@ class Acceptance:
     def __init__(self, context: RunContext, quotas: Quotas = NO_QUOTAS) -> None:
         self._context = context
         self.quotas = quotas
-        self.rate = PostRate(quotas.posts)
+        fleet = context.storage.fleet
+        self._rate = PostRate(quotas.posts, fleet.posts if fleet else None)
         self.ready = False
 
     def check(self) -> None:
@@ -46,6 +47,16 @@ class Acceptance:
             raise NotAccepting
         self._context.storage.faults.refuse_damaged()
 
+    async def count_post(self, owner: str) -> None:
+        """Count one post of an owner. Raises `TooManyPosts` and `StorageUnavailable`."""
+        with self._context.storage.available():
+            await self._rate.take(owner)
+
+    async def posted(self, owner: str) -> int:
+        """How many of the minute's posts an owner has taken. Raises `StorageUnavailable`."""
+        with self._context.storage.available():
+            return await self._rate.posted(owner)
+
     async def admit_retry(self, state: RunState) -> None:
         """Count one more retry of a run among the posts of its owner.
 
@@ -55,7 +66,7 @@ class Acceptance:
         quotas, owner = self.quotas, state["owner"]
         if 0 < quotas.retries <= state["generation"]:
             raise RunUsedUp(state["run_id"], "retries", quotas.retries)
-        self.rate.take(owner)
+        await self.count_post(owner)
         quota = Quota(bytes=quotas.stored.bytes)
         with self._context.storage.available():
             kept = await self._context.storage.index.kept(owner)
@@ -88,7 +99,7 @@ class Acceptance:
             row = replace(row, traceparent=traceparent, seed=seed)
         with context.storage.available():
             await self._check_thread(row)
-        self.rate.take(row.owner)
+        await self.count_post(row.owner)
         with context.executor.place():
             with context.storage.available():
                 await self._store(row, key)

@@ -129,6 +129,7 @@ class FleetRuns:
         self._stopping = True
         if self._worker:
             await self._worker.stop_taking()
+            logger.info("no more runs are taken")
 
     async def close(self) -> None:
         """Give back what has not ended, and hear no more."""

@@ -221,11 +221,62 @@ async def is_heard(notices: Notices, seconds: float) -> bool:
 
 
 @dataclass(frozen=True)
+class OpenCircuit:
+    """A model that all leave alone, for so many `seconds` from now on; then one call is to see.
+
+    Where that is `held` it is for as long as its provider asked, after which nothing is wrong.
+    """
+
+    model: str
+    held: bool
+    seconds: float
+    error_class: str | None
+
+
+class Circuits(Protocol):
+    """The circuits of models that are open for all processes. Each call raises what the storage
+    raises."""
+
+    async def read(self) -> Sequence[OpenCircuit]:
+        """All that are open."""
+
+    async def open(self, circuit: OpenCircuit) -> None:
+        """Let all leave the model alone; of two times the later one counts."""
+
+    async def close(self, model: str) -> None:
+        """The model has answered."""
+
+    async def take_trial(self, model: str, pause: float) -> bool:
+        """Be the one who is to see, where the time is over; the next is after `pause` seconds."""
+
+
+@dataclass(frozen=True)
+class Taken:
+    """Whether a post was counted, and how many are by then that have not come back."""
+
+    granted: bool
+    posted: float
+
+
+class Posts(Protocol):
+    """The posts of owners at all processes, which come back evenly, as many as are allowed in a
+    minute. Each call raises what the storage raises."""
+
+    async def take(self, owner: str, limit: int) -> Taken:
+        """Count one post, unless as many as are allowed are counted."""
+
+    async def posted(self, owner: str, limit: int) -> float:
+        """How many are counted that have not come back."""
+
+
+@dataclass(frozen=True)
 class Fleet:
     """What a database has beside the rest that serves several processes."""
 
     jobs: RunJobs
     notices: Notices
+    circuits: Circuits
+    posts: Posts
     #: Jobs over connections of their own, for another event loop.
     other_jobs: Callable[[], RunJobs]
     #: Set when this process finds another one dead.

@@ -293,7 +293,7 @@ async def _asked(
 
     if name not in ladder.models:
         return _skipped(attempt, "not_configured", f"{name} is configured no more")
-    if not ladder.breaker.allows(name):
+    if not await ladder.breaker.allows(name):
         return _skipped(attempt, "circuit_open", f"{name} is left alone after failures")
     try:
         completion = await charged(attempt, asked, None, ask, timeout=timeout)

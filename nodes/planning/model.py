@@ -153,7 +153,7 @@ ModelState = Literal["ok", "open", "misconfigured"]
 class Breaker(Protocol):
     """Remembers which models fail, so that an outage does not add its seconds to every run."""
 
-    def allows(self, model: str) -> bool:
+    async def allows(self, model: str) -> bool:
         """Whether the model may be called now; of many who ask after a pause, the first may."""
 
     def holds_back(self, model: str) -> bool:

@@ -142,7 +142,7 @@ class ModelPlanner:
     ) -> Completion | Update:
         """The model's answer, or the update that follows from there being none."""
         # Not before it has its slot: of many who ask after a pause, one is let through to see.
-        if not attempt.ladder.breaker.allows(attempt.name):
+        if not await attempt.ladder.breaker.allows(attempt.name):
             return _left_alone(attempt)
         deadline, schema = attempt.deadline, offer.form.schema
 

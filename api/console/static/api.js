@@ -20,7 +20,7 @@ export const clock = {
 
 // Paths are relative: a proxy may have put something before all of them.
 export async function call(path, { method = "GET", body, signal } = {}) {
-  const headers = body && { "content-type": "application/json" };
+  const headers = body && { "content-type": "application/json" }, asked = performance.now();
   const answer = await fetch(path, { method, signal, headers, body: body && JSON.stringify(body) })
     .catch(error => { throw error.name === "AbortError" ? error : new Problem(0); });
   if (answer.status === 204) return null;
@@ -28,7 +28,7 @@ export async function call(path, { method = "GET", body, signal } = {}) {
   const told = isJson ? await answer.json().catch(() => null) : await answer.text();
   if (answer.ok) return told;
   const problem = new Problem(answer.status, told, Number(answer.headers.get("retry-after")));
-  if (answer.status === 401) document.dispatchEvent(new CustomEvent("key-wanted", { detail: problem }));
+  if (answer.status === 401) document.dispatchEvent(new CustomEvent("key-wanted", { detail: Object.assign(problem, { asked }) }));
   throw problem;
 }
 

@@ -1,7 +1,7 @@
 // The frame of the page: where one is, whether it is live, and the key where one is wanted.
 import { render } from "./vendor/preact.mjs";
 import { call, live, post } from "./api.js";
-import { clockTime, html, typed, useEffect, useOrder, useState } from "./words.js";
+import { clockTime, html, typed, useEffect, useOrder, useRef, useState } from "./words.js";
 
 // Each is loaded when one comes to it.
 const PAGES = {
@@ -81,6 +81,7 @@ function App() {
   const [loaded, load] = useState({});
   const [shownTheme, show] = useState(theme());
   const [keys, showKeys] = useState(false);
+  const pressed = useRef(), entered = useRef(0);
   const turn = () => show(theme(THEMES[(THEMES.indexOf(theme()) + 1) % 3]));
 
   const ask = () => call("session").then(told => {
@@ -89,7 +90,9 @@ function App() {
   }).catch(() => {});
   useEffect(() => {
     addEventListener("hashchange", () => go(here()));
-    document.addEventListener("key-wanted", event => want(event.detail));
+    // What was asked before the key was given may be refused after it.
+    document.addEventListener("key-wanted", ({ detail }) => { if (detail.asked > entered.current) want(detail); });
+    addEventListener("keydown", event => pressed.current(event));
     ask();
     let before;
     live.watch(state => {
@@ -103,25 +106,22 @@ function App() {
     if (PAGES[name] && !loaded[name]) PAGES[name]().then(module => came(module.default), () => came(Unloaded));
     document.title = name === "runs" ? "Runwright" : `${name} · Runwright`;
   }, [name]);
-  useEffect(() => {
-    const pressed = event => {
-      const { key, target } = event;
-      if (target.closest("input, textarea, select") || event.ctrlKey || event.metaKey || event.altKey) {
-        if (key === "Escape") target.blur();
-      } else if (key === "?") showKeys(!keys);
-      else if (key === "t") turn();
-      else if (key === "Escape" && keys) showKeys(false);
-      else if (["Escape", "n"].includes(key) && name !== "runs" && !document.querySelector(`main [data-key=${key}]`)) location.hash = key === "n" ? "#/?prompt=" : "#/";
-      else {
-        const meant = document.querySelector(`[data-key="${CSS.escape(key)}"]`);
-        if (!meant) return;
-        event.preventDefault();
-        meant.matches("input, textarea, [role=treegrid]") ? meant.focus() : meant.click();
-      }
-    };
-    addEventListener("keydown", pressed);
-    return () => removeEventListener("keydown", pressed);
-  }, [name, keys]);
+  // As it is drawn, not as it will be once effects have run: the next key may be pressed before that.
+  pressed.current = event => {
+    const { key, target } = event;
+    if (target.closest("input, textarea, select") || event.ctrlKey || event.metaKey || event.altKey) {
+      if (key === "Escape") target.blur();
+    } else if (key === "?") showKeys(!keys);
+    else if (key === "t") turn();
+    else if (key === "Escape" && keys) showKeys(false);
+    else if (["Escape", "n"].includes(key) && name !== "runs" && !document.querySelector(`main [data-key=${key}]`)) location.hash = key === "n" ? "#/?prompt=" : "#/";
+    else {
+      const meant = document.querySelector(`[data-key="${CSS.escape(key)}"]`);
+      if (!meant) return;
+      event.preventDefault();
+      meant.matches("input, textarea, [role=treegrid]") ? meant.focus() : meant.click();
+    }
+  };
 
   const leave = () => call("session", { method: "DELETE" }).then(reload);
   const toMain = event => {
@@ -143,7 +143,7 @@ function App() {
     <main id=main tabindex=-1>
       ${session.newer && html`<p class=card role=alert>The server is of another version now. <button onClick=${reload}>Reload the page</button></p>`}
       ${keys && html`<${Keys} close=${() => showKeys(false)} />`}
-      ${wanted ? html`<${Login} problem=${wanted} done=${() => { want(null); ask(); }} />`
+      ${wanted ? html`<${Login} problem=${wanted} done=${() => { entered.current = performance.now(); want(null); ask(); }} />`
         : Page ? html`<${Page} key=${place.id ?? name} id=${place.id} query=${place.query} />`
           : !PAGES[name] && html`<p>There is no such page. <a href="#/">Runs</a></p>`}
     </main>`;

@@ -109,16 +109,18 @@ export const Wrong = ({ problem, again }) => problem && problem.status !== 401 &
 // Carries out what a button is for, and says beside it what was wrong with that.
 export function useOrder() {
   const [problem, tell] = useState(null), [busy, hold] = useState(false);
-  const again = useRef();
+  const own = useRef({}).current;
+  // One at a time: what is clicked twice is done once.
   const order = async (carryOut, event) => {
     event?.preventDefault();
-    again.current = () => order(carryOut);
-    hold(true);
+    if (own.busy) return;
+    own.again = () => order(carryOut);
+    hold(own.busy = true);
     tell(null);
     await carryOut().catch(tell);
-    hold(false);
+    hold(own.busy = false);
   };
-  return [order, html`<${Wrong} problem=${problem} again=${() => again.current()} />`, busy];
+  return [order, html`<${Wrong} problem=${problem} again=${() => own.again()} />`, busy];
 }
 
 // For fields: what is typed, and the end of it by Enter.

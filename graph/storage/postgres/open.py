@@ -17,6 +17,7 @@ from graph.storage.owned import DatabaseOwned, Owner, ServerAddress
 from graph.storage.postgres.checkpoints import PostgresSaver
 from graph.storage.postgres.connection import CONNECT_TIMEOUT, SCHEMA, PostgresReader, connecting
 from graph.storage.postgres.jobs import PostgresJobs
+from graph.storage.postgres.limits import PostgresCircuits, PostgresPosts
 from graph.storage.postgres.move import Moved, move
 from graph.storage.postgres.notices import PostgresNotices
 from graph.storage.postgres.ownership import APPLICATION, Ownership, own
@@ -149,6 +150,8 @@ async def _open_shared(
     fleet = Fleet(
         PostgresJobs(connections),
         notices,
+        PostgresCircuits(connections),
+        PostgresPosts(connections),
         lambda: PostgresJobs(PostgresReader(connecting(url), 1, timeout=CONNECT_TIMEOUT)),
     )
     return await _open(url, stack, writer, fleet)

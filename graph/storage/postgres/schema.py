@@ -11,6 +11,7 @@ from typing import Any
 from graph.state.status import SETTLED, SETTLED_OR_WAITING, UNSETTLED
 from graph.storage.postgres.connection import SCHEMA, Connection, execute
 from graph.storage.postgres.jobs import LEASE_TABLES, job_tables
+from graph.storage.postgres.limits import LIMIT_TABLES
 from graph.storage.postgres.ownership import APPLICATION, FENCED, OWNER, TABLES, WRITERS
 from graph.storage.sql.audit import ANSWER, FIRST_ENTRY
 from graph.storage.sql.statements import NUMBERS, listed
@@ -323,6 +324,7 @@ MIGRATIONS: Sequence[Sequence[str | Callable[[], str]]] = (
         *(_CHECKPOINTS, _STORE, _OWNER),
     ),
     (job_tables, LEASE_TABLES),
+    (LIMIT_TABLES,),
 )
 
 #: The version that this program writes; a database with a higher one is not opened.

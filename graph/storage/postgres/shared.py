@@ -1,6 +1,6 @@
 """What processes that share a database do otherwise than one that has it alone."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextvars import ContextVar
 from dataclasses import replace
 from typing import Any
@@ -8,17 +8,18 @@ from typing import Any
 import psycopg
 from langgraph.store.base import GetOp, Op, PutOp, Result, SearchOp
 
-from graph.state import Learned, Status
+from graph.state import Learned
 from graph.state.row import NO_QUOTA, IdempotencyKey, KeyedRun, Quota, RunRow
 from graph.storage.fleet import Tell, without_lease
 from graph.storage.postgres.connection import PostgresReader
 from graph.storage.postgres.jobs import OUTDATED, ordering, queueing
+from graph.storage.postgres.limits import FULL, adding
 from graph.storage.postgres.search import PostgresIndex
 from graph.storage.postgres.store import PostgresStore, text_of
 from graph.storage.postgres.writer import PostgresWriter
 from graph.storage.sql.outbox import SqlOutbox
 from graph.storage.sql.statements import Statement
-from tools.receipts import RECEIPTS, Outdated
+from tools.receipts import MOST_KEPT, RECEIPTS, Full, Outdated
 
 
 class SharedIndex(PostgresIndex):
@@ -84,11 +85,6 @@ class SharedOutbox(SqlOutbox):
     async def open(self) -> None:
         """Any of them may have tried something without success."""
 
-    async def subscribe(self, endpoints: Mapping[str, Sequence[Status]]) -> None:
-        """One that posts nothing leaves what the others have subscribed."""
-        if endpoints:
-            await super().subscribe(endpoints)
-
     async def take(self, number: int, now: float) -> bool:
         return await self._writer.write((_CLAIM, (now + POSTING, number, now))) > 0
 
@@ -106,12 +102,14 @@ class SharedStore(PostgresStore):
     """
 
     async def abatch(self, ops: Iterable[Op]) -> list[Result]:
-        """As `PostgresStore.abatch`. Raises `Outdated` too."""
+        """As `PostgresStore.abatch`. Raises `Outdated` and `Full` too."""
         try:
             return await super().abatch(ops)
         except psycopg.DatabaseError as error:
             if error.sqlstate == OUTDATED:
                 raise Outdated from None
+            if error.sqlstate == FULL:
+                raise Full from None
             raise
 
     async def _read(self, op: Op) -> Result:
@@ -136,7 +134,9 @@ class SharedStore(PostgresStore):
         if not any(one.namespace[0] == RECEIPTS for one in puts):
             return written
         seen = _seen.get() or {}
-        return [*((_NOTE_WRITTEN, (one, seen.get(one))) for one in sorted(changed)), *written]
+        noted = [(_NOTE_WRITTEN, (one, seen.get(one))) for one in sorted(changed)]
+        counted = [adding(one, most) for one in sorted(changed) if (most := MOST_KEPT.get())]
+        return [*noted, *counted, *written]
 
 
 _VERSION = "SELECT version FROM store_versions WHERE prefix = ?"

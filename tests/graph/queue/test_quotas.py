@@ -1,7 +1,7 @@
 """What one owner may take: each limit holds before anything is stored, for that owner alone."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 from uuid import uuid4
 
@@ -14,8 +14,12 @@ from graph.runs.accept import AlreadyAccepted
 from graph.service import Runs
 from graph.state import DEFAULT_LIMITS
 from graph.state.row import NO_QUOTA, IdempotencyKey, Kept, Quota, RunRow
+from graph.storage.fleet import Posts
+from graph.storage.postgres.connection import PostgresReader, connecting
+from graph.storage.postgres.limits import PostgresPosts
 from graph.storage.search import Search
 from graph.storage.storage import Storage
+from tests.support.databases.postgres import PostgresServer
 from tests.support.patience import patience
 from tests.support.runs.live_runs import Gates, process, start
 
@@ -37,32 +41,108 @@ async def posted(runs: Runs, prompt: str = REFUSED, owner: str = "default") -> s
     return await ended(runs, (await runs.start(prompt, owner=owner))["run_id"], owner)
 
 
-def test_posts_come_back_evenly() -> None:
-    now = 0.0
-    rate = PostRate(60, clock=lambda: now)
+class Rates:
+    """Counts of posts by processes that are alone, or share a database; `now` in seconds."""
+
+    def __init__(self, posts: Posts | None = None, postgres: PostgresServer | None = None) -> None:
+        self.now = 0.0
+        self._posts, self._postgres = posts, postgres
+
+    def rate(self, limit: int) -> PostRate:
+        return PostRate(limit, self._posts, clock=lambda: self.now)
+
+    def wait_until(self, now: float) -> None:
+        if self._postgres:
+            self._postgres.execute("UPDATE public.clock SET now = %s", now)
+        self.now = now
+
+
+@pytest.fixture
+async def shared_rates(postgres: PostgresServer) -> AsyncIterator[Rates]:
+    """Of processes that share an empty database, and its clock."""
+    postgres.execute("DROP TABLE IF EXISTS public.clock")
+    postgres.execute("CREATE TABLE public.clock AS SELECT 0.0::float8 AS now")
+    connections = PostgresReader(connecting(postgres.empty()))
+    yield Rates(PostgresPosts(connections, "(SELECT now FROM public.clock)"), postgres)
+    await connections.aclose()
+
+
+@pytest.fixture(params=["alone", "fleet"])
+def rates(request: pytest.FixtureRequest) -> Rates:
+    """Of each kind of process."""
+    if request.param == "alone":
+        return Rates()
+    made: Rates = request.getfixturevalue("shared_rates")
+    return made
+
+
+async def test_posts_come_back_evenly(rates: Rates) -> None:
+    rate = rates.rate(60)
     for _ in range(60):
-        rate.take("me")
+        await rate.take("me")
     with pytest.raises(TooManyPosts) as refused:
-        rate.take("me")
+        await rate.take("me")
     assert refused.value.retry_after == pytest.approx(1.0)
-    assert (rate.posted("me"), rate.posted("you")) == (60, 0)
-    rate.take("you")
-    now = 0.999
+    assert (await rate.posted("me"), await rate.posted("you")) == (60, 0)
+    await rate.take("you")
+    rates.wait_until(0.999)
     with pytest.raises(TooManyPosts):
-        rate.take("me")
-    now = 1.0
-    rate.take("me")  # those that were refused are not counted
+        await rate.take("me")
+    rates.wait_until(1.0)
+    await rate.take("me")  # those that were refused are not counted
     with pytest.raises(TooManyPosts):
-        rate.take("me")
-    now = 1000.0
-    assert rate.posted("me") == 0
+        await rate.take("me")
+    rates.wait_until(1000.0)
+    assert await rate.posted("me") == 0
 
 
-def test_no_limit_of_posts_counts_none() -> None:
-    rate = PostRate(0)
-    for _ in range(100_000):
-        rate.take("me")
-    assert rate.posted("me") == 0
+async def test_no_limit_of_posts_counts_none(rates: Rates) -> None:
+    rate = rates.rate(0)
+    for _ in range(1_000):
+        await rate.take("me")
+    assert await rate.posted("me") == 0
+
+
+async def test_of_many_posts_at_once_as_many_are_let_through_as_are_allowed(rates: Rates) -> None:
+    rate = rates.rate(60)
+    taken = await asyncio.gather(*(rate.take("me") for _ in range(100)), return_exceptions=True)
+    assert sum(isinstance(one, TooManyPosts) for one in taken) == 40
+    rates.wait_until(30.0)
+    taken = await asyncio.gather(*(rate.take("me") for _ in range(50)), return_exceptions=True)
+    assert sum(isinstance(one, TooManyPosts) for one in taken) == 20
+    assert await rate.posted("me") == 60
+
+
+async def test_processes_that_share_a_database_count_together(shared_rates: Rates) -> None:
+    one, other = shared_rates.rate(6), shared_rates.rate(6)
+    for each in (one, other, other):
+        await each.take("me")
+    assert await one.posted("me") == await other.posted("me") == 3
+
+    taken = await asyncio.gather(
+        *(each.take("me") for each in (one, other) * 5), return_exceptions=True
+    )
+    refused = [error for error in taken if isinstance(error, TooManyPosts)]
+    assert len(refused) == 7
+    assert {error.retry_after for error in refused} == {10.0}
+    await one.take("you")
+
+    shared_rates.wait_until(10.0)
+    await one.take("me")
+    with pytest.raises(TooManyPosts):
+        await other.take("me")
+
+
+async def test_who_gives_up_waiting_for_the_count_keeps_nobody_from_it(
+    shared_rates: Rates,
+) -> None:
+    rate = shared_rates.rate(6)
+    tasks = [asyncio.create_task(rate.take("me")) for _ in range(3)]
+    await asyncio.sleep(0)
+    tasks[0].cancel()
+    tasks[1].cancel()
+    await tasks[2]
+    await rate.take("me")
 
 
 async def test_whatever_is_planned_or_executed_counts_as_a_post(storage: Storage) -> None:

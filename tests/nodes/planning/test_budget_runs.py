@@ -98,11 +98,11 @@ async def test_the_end_of_a_budget_is_no_fault_of_the_model(storage: Storage) ->
     breaker = CircuitBreaker((), threshold=1, pause=60.0)
     short_silence = Planning(storage, model(outage("timeout"), outage("timeout")), breaker=breaker)
     await short_silence.run(seconds=3.0)
-    assert breaker.allows("a/one")
+    assert await breaker.allows("a/one")
 
     slow = Planning(storage, model(outage("timeout")), breaker=breaker)
     await slow.run(seconds=60.0)
-    assert not breaker.allows("a/one")
+    assert not await breaker.allows("a/one")
 
 
 async def test_waiting_for_a_slot_is_none_of_the_time_of_the_budget(storage: Storage) -> None:

@@ -174,7 +174,7 @@ async def test_a_wait_that_only_the_budget_forbids_is_not_held_against_the_model
     planned = await planning.run(seconds=3.0)
 
     assert planned.outcomes == [("a/one", "failed"), ("b/two", "planned")]
-    assert planning.breaker.allows("a/one")
+    assert await planning.breaker.allows("a/one")
 
 
 async def test_a_call_cut_short_by_others_is_held_against_the_model(

@@ -225,7 +225,7 @@ async def test_a_model_that_an_outage_has_closed_is_skipped_without_a_call(
     second = model("b/two", misconfigured())
     planning = Planning(storage, first, second, breaker=breaker)
     await planning.run()
-    assert breaker.allows("a/one")  # both attempts were one run's
+    assert await breaker.allows("a/one")  # both attempts were one run's
     await planning.run()
     planned = await planning.run()
 
@@ -253,7 +253,7 @@ async def test_an_answer_that_is_no_plan_is_no_outage(storage: Storage) -> None:
     breaker = CircuitBreaker((), threshold=1, pause=60.0)
     await Planning(storage, model("a/one", answer(PROSE), answer(PROSE)), breaker=breaker).run()
 
-    assert breaker.allows("a/one")
+    assert await breaker.allows("a/one")
 
 
 async def test_an_outage_that_nobody_could_plan_for_looks_like_one(

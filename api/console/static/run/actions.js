@@ -120,13 +120,13 @@ const PANELS = { cancel: ["Cancel", "c", Cancel], retry: ["Retry", "r", Retry] }
 export function Actions({ record, reload }) {
   const [open, show] = useState(null);
   const [send, wrong, busy] = useOrders(record, reload);
-  const { actions, status, current, last_event_id } = record;
+  const { actions, status, current } = record;
   const waits = status === "running" && current?.not_before;
   const names = Object.keys(PANELS).filter(name => actions.includes(name));
   const [words, , Panel] = names.includes(open) ? PANELS[open] : [], close = () => show(null);
   return html`
-    ${actions.includes("approve") && html`<${Approve} key=${last_event_id} record=${record} reload=${reload} />`}
-    ${actions.includes("resolve") && record.in_doubt && html`<${Resolve} key=${last_event_id} record=${record} reload=${reload} />`}
+    ${actions.includes("approve") && html`<${Approve} key=${record.approval?.asked_at} record=${record} reload=${reload} />`}
+    ${actions.includes("resolve") && record.in_doubt && html`<${Resolve} key=${record.in_doubt.asked_at} record=${record} reload=${reload} />`}
     ${(names[0] || waits) && html`<div class=actions>
       ${waits && html`<span><button disabled=${busy} data-key=. onClick=${() => send("retry-now")}>Try again now</button> <small>makes the next attempt at once; nothing else changes</small></span>`}
       ${names.map(name => html`<button class=${name === "retry" && "primary"} data-key=${PANELS[name][1]} aria-expanded=${open === name} onClick=${() => show(open === name ? null : name)}>${PANELS[name][0]} …</button>`)}${wrong}</div>`}

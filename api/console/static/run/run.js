@@ -14,7 +14,10 @@ function useRun(id) {
   const [answer, say] = useState(SILENT);
   const known = useRef(null);
   const [run, wrong, reload] = useRead(async () => {
-    const [record, explained] = await Promise.all([call(`runs/${id}?max_value_bytes=${MOST}`), call(`runs/${id}/explain`)]);
+    const explain = () => call(`runs/${id}/explain`);
+    let [record, explained] = await Promise.all([call(`runs/${id}?max_value_bytes=${MOST}`), explain()]);
+    // The run may have ended between the two answers.
+    if (isSettled(record) && explained.until !== record.completed_at) explained = await explain();
     clock.sync(record.server_time);
     if (!isSettled(record)) return known.current = { record, explained };
     advance(null);

@@ -17,8 +17,9 @@ function useNow(growing, many) {
   useEffect(() => {
     if (!growing) return;
     const still = many || matchMedia("(prefers-reduced-motion: reduce)").matches;
-    const timer = setInterval(() => tick(["lost", "paused"].includes(live.state) ? live.until : clock.now()), still ? SELDOM : OFTEN);
-    return () => clearInterval(timer);
+    const show = () => tick(["lost", "paused"].includes(live.state) ? live.until : clock.now());
+    const timer = setInterval(show, still ? SELDOM : OFTEN), unwatch = live.watch(show);
+    return () => { clearInterval(timer); unwatch(); };
   }, [growing, many]);
   return now;
 }

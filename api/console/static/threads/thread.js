@@ -82,7 +82,7 @@ export default function Thread({ id }) {
   const { thread, turns } = told, last = turns.at(-1);
   const send = event => prompt.trim() && order(async () => {
     await post("runs", { prompt, thread_id: id });
-    write("");
+    write(now => now === prompt ? "" : now); // somebody may have written on
     reload();
   }, event);
   return html`<article class=thread>

@@ -105,6 +105,27 @@ def test_a_worker_that_is_told_to_end_hands_its_run_over(
         assert fleet.servers[0].settled(run_id)["status"] == "completed"
 
 
+def test_a_worker_that_is_told_to_end_takes_no_further_run(folder: Path) -> None:
+    with FleetProcesses(folder, servers=1, workers=1, tools=GATE, grace="3600") as fleet:
+        [server], worker = fleet.servers, fleet.workers.pop()
+        first = standing(fleet, "a")
+        worker.signal(signal.SIGTERM)
+        worker.logs("no more runs are taken")
+        second = server.post("add tea to my list")
+        open_gate(folder, "a")  # the step ends here, and the rest of the run elsewhere
+        assert worker.ended() == 0
+        assert worker.took == {first}
+        assert server.get(second)["status"] == "pending"
+        done = [
+            step["step"] for step in server.get(first)["execution_log"] if step["error"] is None
+        ]
+        assert done == [1, 2]
+
+        fleet.workers.append(fleet.start())
+        for run_id in (first, second):
+            assert server.settled(run_id)["status"] == "completed"
+
+
 def test_any_server_takes_orders_about_a_run_that_a_worker_executes(folder: Path) -> None:
     tools = f"{GATE},examples.flaky:fail_times"
     with FleetProcesses(folder, servers=2, workers=1, tools=tools, backoff="3600") as fleet:

@@ -279,3 +279,19 @@ def test_a_newer_database_is_refused_in_one_line_and_parked_runs_outlive_an_upgr
         server = fleet.servers[0]
         assert server.client.post(f"/runs/{waiting}/approve", json={}).status_code == 200
         assert server.settled(waiting)["status"] == "completed"
+
+
+def test_the_last_webhook_of_a_fleet_goes_when_a_process_is_told_that_there_is_none(
+    folder: Path, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One to which nobody says anything of them leaves what the others have subscribed."""
+    monkeypatch.setenv("HOOK_SECRET", "whsec_" + "a" * 32)
+    hook = {"url": "https://desk.example/runs", "secret_env": "HOOK_SECRET"}
+    subscribed = "SELECT endpoint FROM runwright.webhooks"
+    for given, kept in (
+        ({"webhooks": json.dumps([hook])}, [(hook["url"],)]),
+        ({}, [(hook["url"],)]),
+        ({"webhooks": "[]"}, []),
+    ):
+        with serving(folder, workers="0", **given):
+            assert postgres.execute(subscribed) == kept

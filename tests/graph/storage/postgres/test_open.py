@@ -65,8 +65,8 @@ def test_tables_are_made_once_however_many_make_them(
         one.join()
 
     assert sorted(said) == [
-        "the database already has version 2 of the tables\n",
-        "the database now has version 2 of the tables\n",
+        f"the database already has version {VERSION} of the tables\n",
+        f"the database now has version {VERSION} of the tables\n",
     ]
     with runs_kept_in(tmp_path, url), serving(tmp_path) as server:
         assert server.settled(server.post("add todo milk"))["status"] == "completed"

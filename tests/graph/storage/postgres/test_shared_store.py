@@ -7,6 +7,7 @@ import sys
 import time
 from uuid import uuid4
 
+import pytest
 from langgraph.store.base import PutOp
 
 from graph.state import DEFAULT_LIMITS
@@ -15,8 +16,8 @@ from graph.storage.open import open_storage
 from graph.storage.storage import Storage
 from tests.support.databases.postgres import PostgresServer
 from tools.receipts import namespace, once
-from tools.registry import ToolCall
-from tools.todos import add
+from tools.registry import ToolCall, ToolError
+from tools.todos import add, adding, delete
 
 #: How often each of two processes changes something, and so many at once.
 EACH, AT_ONCE = 100, 5
@@ -113,3 +114,41 @@ async def test_two_processes_that_write_of_the_same_owners_wait_for_each_other(
                 *(other.index.accept(run_of(owner)) for owner in reversed(owners)),
             )
             assert all(accepted)
+
+
+async def test_no_more_to_dos_are_kept_than_are_allowed_whoever_adds_them(
+    postgres: PostgresServer,
+) -> None:
+    url, most = postgres.empty(), 20
+    kept = "SELECT count(*) FROM runwright.store WHERE prefix = 'todos.ada'"
+    async with open_storage(url, shared=True) as one, open_storage(url, shared=True) as other:
+        # Each has a tool of its own, as each process has, which counts for itself, too.
+        tools = [(adding(most), storage) for storage in (one, other)]
+        for add_one, storage in tools:
+            await add_one("tea", of(storage, f"first-{id(storage)}"))
+
+        added = await asyncio.gather(
+            *(
+                add_one("milk", of(storage, f"{number}-{id(storage)}"))
+                for number in range(most)
+                for add_one, storage in tools
+            ),
+            return_exceptions=True,
+        )
+        refused = [str(error) for error in added if isinstance(error, BaseException)]
+        assert refused == ["no more than 20 to-dos are kept; delete some first"] * (most + 2)
+        assert postgres.execute(kept) == [(most,)]
+
+        await delete("1", of(other, "delete"))
+        await tools[0][0]("jam", of(one, "again"))
+        for add_one, storage in tools:
+            with pytest.raises(ToolError):
+                await add_one("salt", of(storage, f"more-{id(storage)}"))
+        assert postgres.execute(kept) == [(most,)]
+
+        # A step that is made again has its to-do already.
+        assert (await tools[0][0]("jam", of(one, "again")))["text"] == "jam"
+        # Who allows more counts anew, and so does who allows fewer.
+        await adding(most + 1)("salt", of(one, "larger"))
+        with pytest.raises(ToolError):
+            await adding(most)("salt", of(other, "smaller"))
