@@ -61,9 +61,9 @@ function Login({ problem, done }) {
 // What has a key on this page, by the words that it has itself.
 function Keys({ close }) {
   const found = [...document.querySelectorAll("[data-key]")].map(({ dataset, labels, title, ariaLabel, textContent }) => [dataset.key, labels?.[0]?.textContent || title || ariaLabel || textContent]);
-  const keys = [...found, ["n", "A new run"], ["t", "Light, dark, or as the system"], ["↑ ↓ ← →", "In the waterfall"], ["?", "These keys"], ["Esc", "Back"]];
+  const keys = { n: "A new run", ...Object.fromEntries(found), "↑ ↓ ← →": "In the waterfall", Esc: "Back" };
   return html`<section class="card keys" aria-labelledby=keys><h2 id=keys>Keys</h2>
-    <dl>${keys.map(([key, what]) => html`<dt><kbd>${key}</kbd></dt><dd>${what}</dd>`)}</dl><button onClick=${close}>Close</button></section>`;
+    <dl>${Object.entries(keys).map(([key, what]) => html`<dt><kbd>${key}</kbd></dt><dd>${what}</dd>`)}</dl><button onClick=${close}>Close</button></section>`;
 }
 
 const reload = () => location.reload();
@@ -108,9 +108,7 @@ function App() {
     const { key, target } = event;
     if (target.closest("input, textarea, select") || event.ctrlKey || event.metaKey || event.altKey) {
       if (key === "Escape") target.blur();
-    } else if (key === "?") showKeys(!keys);
-    else if (key === "t") turn();
-    else if (key === "Escape" && keys) showKeys(false);
+    } else if (key === "Escape" && keys) showKeys(false);
     else if (["Escape", "n"].includes(key) && name !== "runs" && !document.querySelector(`main [data-key=${key}]`)) location.hash = key === "n" ? "#/?prompt=" : "#/";
     else {
       const meant = document.querySelector(`[data-key="${CSS.escape(key)}"]`);
@@ -134,8 +132,8 @@ function App() {
         <a href=docs>API</a></nav>
       <${Live} />
       ${session.keys && session.owner && html`<span class=owner>${session.owner} <button class=plain onClick=${leave}>Log out</button></span>`}
-      <button class=plain title="Light, dark, or as the system (t)" aria-label="Theme: ${shownTheme}" onClick=${turn}>◑</button>
-      <button class=plain title="Keys (?)" aria-label=Keys aria-expanded=${keys} onClick=${() => showKeys(!keys)}>?</button>
+      <button class=plain data-key=t title="Light, dark, or as the system (t)" aria-label="Theme: ${shownTheme}" onClick=${turn}>◑</button>
+      <button class=plain data-key="?" title="Keys (?)" aria-label=Keys aria-expanded=${keys} onClick=${() => showKeys(!keys)}>?</button>
     </header>
     <main id=main tabindex=-1>
       ${session.newer && html`<p class=card role=alert>The server is of another version now. <button onClick=${reload}>Reload the page</button></p>`}

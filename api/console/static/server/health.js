@@ -45,7 +45,7 @@ function Doctor() {
       <p class=quiet><code>runwright doctor</code> opens everything anew, and asks models with <code>--call-models</code>.</p><//>
     <${Card} title=Settings><${Check} on=${all} turn=${turn}>those with their defaults, too<//>
       <${Table} caption=Settings head=${["Setting", "Value", "What it is"]} rows=${told.settings.filter(one => all || one.given).map(({ name, value, given, description }) => [
-        html`<code>${name}</code>`, value === null && given ? "set, not shown" : shown(name, value), description])} />
+        html`<code>${name}</code>`, value !== null ? String(value) : given ? "set, not shown" : "–", description])} />
       <p class=quiet>Texts and lists are not shown: they may hold names, places and keys.</p><//>`;
 }
 
