@@ -34,6 +34,11 @@ export async function call(path, { method = "GET", body, signal } = {}) {
 
 export const post = (path, body, options) => call(path, { method: "POST", body, ...options });
 
+// What changes only with the server is asked for once.
+const kept = {};
+
+export const once = (path, make) => kept[path] ??= call(path).then(make).catch(problem => { delete kept[path]; throw problem; });
+
 // What `read` gives, the problem of the last time, and how to read again: one reading at a time, and
 // one more for all who asked meanwhile. It reads whenever `after` changes.
 export function useRead(read, ...after) {
@@ -146,17 +151,16 @@ export function follow(path, types, onEvent, last = 0) {
   return stop;
 }
 
-// Changes of runs that come close together are told once, after so long, in ms; each at once to `each`.
+// Changes of runs that come close together are told once, after so long, in ms; each at once to `each`,
+// which answers `false` where it does not matter.
 const PAUSE = 250;
 
-export function useChanges(changed, each) {
-  useEffect(() => {
-    let timer;
-    const stop = follow(() => "runs/stream", ["run.changed"], (type, change) => {
-      if (type !== "opened") each?.(change);
-      clearTimeout(timer);
-      timer = setTimeout(changed, PAUSE);
-    });
-    return () => { clearTimeout(timer); stop(); };
-  }, []);
+export function followChanges(changed, each) {
+  let timer;
+  const stop = follow(() => "runs/stream", ["run.changed"], (type, change) => {
+    if (type !== "opened" && each?.(change) === false) return;
+    clearTimeout(timer);
+    timer = setTimeout(changed, PAUSE);
+  });
+  return () => { clearTimeout(timer); stop(); };
 }

@@ -169,30 +169,27 @@ def test_nothing_stands_in_the_way_of_who_uses_the_page_otherwise(
     waiting = server.ask("order tea")
     failed = server.post("calculate 6 * 7, then order a unicorn")
     server.settled(failed)
-    places = [
-        "/",
-        f"/#/runs/{failed}",
-        f"/#/runs/{waiting}",
-        "/#/threads",
-        f"/#/threads/{failed}",
-        "/#/tools",
-        "/#/health",
-    ]
+    places = {  # with what stands there when all of it has been read
+        "/": "tbody tr",
+        f"/#/runs/{failed}": ".g-node",
+        f"/#/runs/{waiting}": ".g-node",
+        "/#/threads": "tbody tr",
+        f"/#/threads/{failed}": ".turns li",
+        "/#/tools": "article",
+        "/#/health": "[aria-label=Settings]",
+    }
     with page_of(browser, server.url, color_scheme="light") as page:
-        for place in places:
+        for place, read in places.items():
             page.goto("about:blank")
             page.goto(place)
-            page.locator("main .card").first.wait_for()
+            page.locator(read).first.wait_for()
             if place.endswith("tools"):
                 page.get_by_role("button", name="Try …").first.click()
             if "runs" in place:
                 page.get_by_role("tab", name="Log").click()
-            page.wait_for_load_state("domcontentloaded")
             assert violations(page, "{}") == [], place
             page.emulate_media(color_scheme="dark")
-            assert violations(page, "{runOnly: ['color-contrast', 'link-in-text-block']}") == [], (
-                place
-            )
+            assert violations(page, COLOURS) == [], place
             page.emulate_media(color_scheme="light")
             page.set_viewport_size({"width": 360, "height": 700})
             assert page.evaluate("document.documentElement.scrollWidth") <= 360, place

@@ -121,13 +121,21 @@ def test_on_paper_there_is_the_run_and_nothing_that_one_clicks(
         assert page.evaluate("getComputedStyle(document.documentElement).colorScheme") == "light"
 
 
-@pytest.mark.parametrize("place", ["/", "/#/threads", "/#/tools", "/#/health"])
+@pytest.mark.parametrize(
+    ("place", "read"),
+    [
+        ("/", ".pages .quiet"),
+        ("/#/threads", ".pages .quiet"),
+        ("/#/tools", "article"),
+        ("/#/health", "[aria-label=Settings]"),
+    ],
+)
 def test_where_it_is_narrow_everything_is_reached(
-    browser: Browser, server: ServerProcess, place: str
+    browser: Browser, server: ServerProcess, place: str, read: str
 ) -> None:
     with page_of(browser, server.url, viewport={"width": 360, "height": 700}) as page:
         page.goto(place)
-        page.locator("main .card").first.wait_for()
+        page.locator(read).first.wait_for()
         assert page.evaluate("document.documentElement.scrollWidth") <= 360
         links = page.get_by_role("navigation", name="Pages").get_by_role("link")
         for link in links.all():

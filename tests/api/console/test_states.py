@@ -178,7 +178,7 @@ def test_a_page_of_another_version_than_its_server_says_so(
             expect(page.locator(".live")).to_have_text("● live")
 
 
-def test_large_values_are_shown_in_part_and_downloaded_whole(
+def test_large_values_are_shown_in_part_and_when_asked_for_or_the_refusal_is(
     browser: Browser, server: ServerProcess
 ) -> None:
     words = ("word " * 1500).strip()
@@ -191,5 +191,32 @@ def test_large_values_are_shown_in_part_and_downloaded_whole(
         panel = page.locator(".detail")
         expect(panel.get_by_role("link", name="Download it whole")).to_be_visible()
         expect(panel.locator(".value").last).to_contain_text("word…")
+        page.route("**/output", lambda route: route.abort(), times=1)
         panel.get_by_role("button", name="Show").click()
+        expect(panel.get_by_role("alert")).to_have_text("The server does not answer.")
+        panel.get_by_role("button", name="Show").click()  # again, as one does then
         expect(panel.locator(".value").last).to_contain_text(words)
+        expect(panel.get_by_role("alert")).to_have_count(0)
+
+
+def test_what_was_asked_of_one_large_value_is_not_shown_for_another(
+    browser: Browser, server: ServerProcess
+) -> None:
+    run_id = server.ask("say one, then say two")
+    steps = [
+        {"step": step, "tool": "shop.say", "input": {"words": f"{word} " * 1500}}
+        for step, word in enumerate(("one", "two"), 1)
+    ]
+    answer = server.client.post(f"/runs/{run_id}/approve", json={"plan": {"steps": steps}})
+    assert answer.status_code == 200, answer.text
+    server.settled(run_id)
+    with page_of(browser, server.url) as page:
+        open_run(page, run_id)
+        panel = page.locator(".detail")
+        page.locator("[data-at=a0]").click()
+        panel.get_by_role("button", name="Show").click()
+        expect(panel.get_by_role("button", name="Show")).to_have_count(0)
+        expect(panel.locator(".value").last).to_contain_text("one one")
+        page.locator("[data-at=a1]").click()
+        expect(panel.locator(".value").last).to_contain_text("two two")
+        expect(panel.get_by_role("button", name="Show")).to_be_visible()
