@@ -57,6 +57,7 @@ def test_a_decision_that_came_too_late_is_said_beside_its_button(
         open_run(page, run_id)
         approve = page.get_by_role("button", name="Approve")
         expect(approve).to_be_enabled()
+        expect(page.locator(".live")).to_have_text("● live")  # before that there is nothing to stop
         page.locator("h1").focus()
         page.keyboard.press("l")  # it stands still, so that it does not hear of the other decision
         expect(page.locator(".live")).to_contain_text("paused at")
