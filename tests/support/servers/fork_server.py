@@ -20,6 +20,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import httpcore  # noqa: F401  # which the first client of a socket loads
 import httpx
 import uvicorn
 
