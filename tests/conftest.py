@@ -22,8 +22,8 @@ from tests.support.databases.postgres import EVERYWHERE, PostgresServer, runs_ke
 from tests.support.examples import examples
 from tests.support.patience import SLOWNESS, patience
 from tests.support.runs.fake_runs import FakeRuns, application, serving
-from tests.support.servers.forked import share_servers
-from tests.support.servers.stretched import stretch_waits
+from tests.support.servers.forks.forked import share_servers
+from tests.support.servers.forks.stretched import stretch_waits
 from tools.loading import BUILTIN
 from tools.registry import Tool, make_tools
 
