@@ -91,9 +91,13 @@ def rows_of(folder: Path, sql: str) -> list[tuple[Any, ...]]:
 
 
 class PostgresServer:
-    """A started server, which only this machine reaches, by a socket in its folder."""
+    """A started server, which only this machine reaches, by a socket in its folder.
 
-    def __init__(self) -> None:
+    `options` are settings beside, as `name=value`.
+    """
+
+    def __init__(self, *options: str) -> None:
+        self._options = [f"-c{one}" for one in options]
         self._user = USER if os.geteuid() == 0 else None
         self.folder = Path(tempfile.mkdtemp(prefix="runwright-postgres-"))
         self._bin = self._programs()
@@ -154,7 +158,7 @@ class PostgresServer:
         self._process = subprocess.Popen(
             [
                 *(self._bin / "postgres", "-D", self._data, "-k", self._data, "-h", ""),
-                *(*fast, "-cmax_connections=100", "-cautovacuum=off"),
+                *(*fast, "-cmax_connections=100", "-cautovacuum=off", *self._options),
             ],
             user=self._user,
             stderr=subprocess.DEVNULL,
