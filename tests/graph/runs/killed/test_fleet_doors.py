@@ -264,6 +264,7 @@ def test_a_newer_database_is_refused_in_one_line_and_parked_runs_outlive_an_upgr
         body = {"prompt": "add tea to my list", "mode": "plan"}
         waiting = fleet.servers[0].client.post("/runs", json=body).json()["run_id"]
         fleet.servers[0].until(waiting, lambda run: run["status"] == "waiting")
+        [(version,)] = postgres.execute("SELECT number FROM runwright.version")
         postgres.execute("UPDATE runwright.version SET number = 99")
         for command in (("worker",), ("serve", "--workers", "0"), ("migrate",)):
             refused = runwright(*command, folder=folder)
@@ -273,7 +274,7 @@ def test_a_newer_database_is_refused_in_one_line_and_parked_runs_outlive_an_upgr
         # Those that are there go on.
         done = fleet.servers[0].settled(fleet.servers[0].post("what is 2 + 3"))
         assert done["status"] == "completed"
-        postgres.execute("UPDATE runwright.version SET number = 2")
+        postgres.execute("UPDATE runwright.version SET number = %s", version)
     assert runwright("migrate", folder=folder).returncode == 0
     with FleetProcesses(folder, servers=1, workers=1) as fleet:
         server = fleet.servers[0]
