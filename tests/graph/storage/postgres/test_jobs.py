@@ -347,17 +347,6 @@ async def test_what_is_to_be_posted_is_posted_by_one_process(
         assert [*await other.outbox.due(now + 60.0, limit=9)] == [one]
 
 
-async def test_a_process_that_posts_nothing_leaves_what_others_have_subscribed(
-    shared: Storage, postgres: PostgresServer
-) -> None:
-    await shared.outbox.subscribe({"https://example.com/hook": ["failed"]})
-    async with open_storage(postgres.url, shared=True) as other:
-        await other.outbox.subscribe({})
-    assert postgres.execute("SELECT endpoint FROM runwright.webhooks") == [
-        ("https://example.com/hook",)
-    ]
-
-
 async def test_of_two_that_end_jobs_of_a_thread_the_second_sees_what_the_first_has_left(
     shared: Storage, fleet: Fleet, postgres: PostgresServer
 ) -> None:
