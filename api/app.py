@@ -22,6 +22,7 @@ from api.middleware.guards import AnswerHeaders, BodyLimit, CallerTrace, HeadAsG
 from api.middleware.metrics import PATH as METRICS
 from api.middleware.metrics import CountedRequests, MetricsPage
 from api.middleware.sessions import Sessions
+from api.middleware.turns import CountedTime, Turns
 from api.openapi import description_of
 from api.routes.approval import router as approval_router
 from api.routes.audit import router as audit_router
@@ -37,6 +38,7 @@ from api.routes.threads import router as thread_router
 from api.routes.tools import router as tool_router
 from api.streams.sse import HEARTBEAT, StreamLimit
 from api.streams.streams import EncodedEvents
+from graph.queue.share import LoopShare
 from graph.service import Runs
 from graph.settings import Settings
 from graph.settings.keys import KeyRing
@@ -73,6 +75,7 @@ def create_app(
     address: ServerAddress | None = None,
     each_tool: bool = False,
     settings: Settings | None = None,
+    share: LoopShare | None = None,
 ) -> FastAPI:
     """The application; its runs are opened when the server starts and closed when it ends.
 
@@ -90,7 +93,7 @@ def create_app(
             finally:
                 await door.close()
 
-    door = Door(each_tool=each_tool)
+    door, share = Door(each_tool=each_tool), share or LoopShare()
     page = MetricsPage(limits.metrics, keys=bool(limits.keys))
     sessions = Sessions()
 
@@ -131,10 +134,12 @@ def create_app(
             # What the guards below raise never reaches FastAPI's own handlers. It also keeps an
             # unexpected error from being logged a second time by the server.
             Middleware(ExceptionMiddleware, handlers=HANDLERS),
+            Middleware(CountedTime, share=share),
             Middleware(
                 Loopback, allowed_hosts=limits.allowed_hosts, allowed_origins=limits.cors_origins
             ),
             Middleware(Authentication, keys=limits.keys, sessions=sessions),
+            Middleware(Turns, share=share),
             Middleware(BodyLimit, limit=limits.max_body),
             Middleware(StreamLimit, per_owner=limits.streams),
         ],

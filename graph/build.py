@@ -55,6 +55,9 @@ from tools.invocation import Invoke, ToolErrors, invoke
 from tools.registry import Tool
 from tools.threads import ToolThreads
 
+#: Waits until it is the turn of the run's owner.
+Turn = Callable[[], Awaitable[None]]
+
 #: A graph over the channels of a run.
 RunGraph = CompiledStateGraph[Channels, None, Any, Any]
 
@@ -69,6 +72,7 @@ def build_graph(
     ladder: ModelLadder | None = None,
     wait: Wait = sleep_until,
     without_slot: WithoutSlot = no_slots,
+    turn: Turn | None = None,
     input_schema: type[Any] = RunInput,
     approve: Approve = "never",
     approval_expires: float = EXPIRES,
@@ -147,7 +151,7 @@ def build_graph(
         ),
     }
     for name, node in nodes.items():
-        builder.add_node(name, visiting(node, tells=by_hand))
+        builder.add_node(name, visiting(node, turn, tells=by_hand))
     builder.add_edge(START, "plan")
     builder.add_conditional_edges("plan", Router(after_plan), AFTER_PLAN)
     builder.add_conditional_edges("fallback_plan", Router(after_fallback_plan), AFTER_FALLBACK_PLAN)
@@ -179,7 +183,7 @@ Node = Callable[..., Awaitable[dict[str, Any]]]
 _UNREADABLE = (KeyError, IndexError, TypeError, ValueError, AttributeError)
 
 
-def visiting(node: Node, *, tells: bool = False) -> Node:
+def visiting(node: Node, turn: Turn | None = None, *, tells: bool = False) -> Node:
     """The node over the channels.
 
     One that `tells` streams at its end, in the mode `custom`, what has happened since its
@@ -189,9 +193,13 @@ def visiting(node: Node, *, tells: bool = False) -> Node:
     takes_runtime = "runtime" in inspect.signature(node).parameters
 
     async def visit(channels: Channels) -> dict[str, Any]:
+        if turn is not None:
+            await turn()
         return split(await node(whole(channels)))
 
     async def visit_with_runtime(channels: Channels, runtime: Runtime[None]) -> dict[str, Any]:
+        if turn is not None:
+            await turn()
         state = whole(channels)
         update = await (node(state, runtime) if takes_runtime else node(state))
         if tells:

@@ -18,6 +18,7 @@ from graph.models.ladder import make_ladder, make_policy, shared, warm
 from graph.queue.executor import Executor
 from graph.queue.model_calls import ModelCalls
 from graph.queue.quotas import Quotas
+from graph.queue.share import LoopShare
 from graph.record.events import next_event
 from graph.runs.context import LateCalls, RunContext, RunPolicy, make_context
 from graph.runs.health import Servers
@@ -55,6 +56,7 @@ async def open_runs(
     resume_unfinished: bool = True,
     functions: Iterable[Callable[..., Any]] = (),
     answering: asyncio.Event | None = None,
+    share: LoopShare | None = None,
 ) -> AsyncIterator[Runs]:
     """Runs over the configured storage, executing for as long as the context lasts.
 
@@ -90,6 +92,7 @@ async def open_runs(
             slots=settings.max_executing,
             in_flight=settings.in_flight,
             max_queued=settings.max_queued,
+            share=share,
         )
         calls = ModelCalls(settings.model_calls, executor.suspended)
         if ladder:
@@ -168,6 +171,7 @@ def _context(
         ladder=ladder,
         wait=executor.wait_until,
         without_slot=executor.without_slot,
+        turn=executor.turn,
         learn=LateCalls(storage).learn,
         tell=live.progressed,
         audience=live,

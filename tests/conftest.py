@@ -22,8 +22,8 @@ from tests.support.databases.postgres import EVERYWHERE, PostgresServer, runs_ke
 from tests.support.examples import examples
 from tests.support.patience import SLOWNESS, patience
 from tests.support.runs.fake_runs import FakeRuns, application, serving
-from tests.support.servers.forked import share_servers
-from tests.support.servers.stretched import stretch_waits
+from tests.support.servers.forks.forked import share_servers
+from tests.support.servers.forks.stretched import stretch_waits
 from tools.loading import BUILTIN
 from tools.registry import Tool, make_tools
 
@@ -54,13 +54,15 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection() -> Generator[None, object, object]:
     """What is collected stays: looking for garbage in it would take a fifth of the time.
 
-    It would again each time that the tests leave garbage.
+    It would again each time that the tests leave garbage, which is looked for seldom: as often as
+    Python does it would take a tenth.
     """
     gc.disable()
     try:
         return (yield)
     finally:
         gc.freeze()
+        gc.set_threshold(50_000, 20, 20)
         gc.enable()
 
 

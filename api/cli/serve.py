@@ -22,6 +22,7 @@ from api.errors.answers import encoded
 from api.middleware.connections import guarded
 from api.middleware.places import ConnectionLimits
 from graph.compose import open_runs
+from graph.queue.share import LoopShare
 from graph.settings import InvalidSettings, Settings
 from graph.settings.keys import KeyRing
 from graph.storage.owned import ServerAddress
@@ -73,7 +74,9 @@ async def serve(settings: Settings) -> None:
 async def _serve_on(listener: socket.socket, settings: Settings) -> None:
     address = ServerAddress(url_of(settings.host, listener.getsockname()[1]))
     answering = asyncio.Event()
-    async with open_runs(settings, server=address, answering=answering) as runs:
+    share = LoopShare()
+    asyncio.get_running_loop().set_task_factory(share.make_task)
+    async with open_runs(settings, server=address, answering=answering, share=share) as runs:
         server = _Server(
             settings.grace,
             answering,
@@ -91,8 +94,9 @@ async def _serve_on(listener: socket.socket, settings: Settings) -> None:
                     address=address,
                     each_tool=settings.mcp_each_tool,
                     settings=settings,
+                    share=share,
                 ),
-                http=guarded(_connection_limits(settings), encoded),
+                http=guarded(_connection_limits(settings), encoded, share),
                 log_config=None,
                 access_log=False,
                 lifespan="on",

@@ -22,6 +22,7 @@ from api.errors.answers import HANDLERS
 from api.middleware.access import Authentication, Loopback
 from api.middleware.metrics import PATH, MetricsPage
 from graph.compose import open_runs
+from graph.queue.share import LoopShare
 from graph.service import Runs
 from graph.settings import InvalidSettings, Settings
 from graph.settings.keys import KeyRing
@@ -88,9 +89,11 @@ async def work(settings: Settings) -> None:
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
     for one in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(one, stop.set)
+    share = LoopShare()
+    loop.set_task_factory(share.make_task)
     with _listening(settings) as listener:
         async with (
-            open_runs(settings, answering=(working := asyncio.Event())) as runs,
+            open_runs(settings, answering=(working := asyncio.Event()), share=share) as runs,
             _scraped(runs, settings, listener),
         ):
             working.set()

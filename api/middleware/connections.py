@@ -12,16 +12,17 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from httptools import HttpParserError, HttpParserUpgrade
+from uvicorn._types import ASGI3Application, ASGIReceiveCallable, ASGISendCallable, Scope
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from api.middleware.access import OWNER
 from api.middleware.guards import BodyTooLarge
-from api.middleware.places import ConnectionLimits, Connections, network
+from api.middleware.places import ALIVE, ConnectionLimits, Connections, network
+from api.middleware.turns import PAUSE, PacedFlow
+from graph.queue.share import METER, Account, LoopShare
 
 #: What a connection beyond the limits may take to ask for `ALIVE`, in seconds.
 OVERFLOW_SECONDS = 2.0
-
-#: What is answered beyond the limits too, so that nobody restarts a server that is only busy.
-ALIVE = b"/health/live"
 
 #: So many bytes are parsed before it is looked whether more may be.
 PARSED = 2 * 1024
@@ -73,12 +74,22 @@ class GuardedProtocol(HttpToolsProtocol):
     """
 
     def __init__(
-        self, connections: Connections, answer: Callable[[Exception], bytes], **given: Any
+        self,
+        connections: Connections,
+        answer: Callable[[Exception], bytes],
+        share: LoopShare,
+        **given: Any,
     ) -> None:
+        # Before the parser is made, which looks what to call: by a method of ours for each of many
+        # small parts they would cost fifty times what they cost whole.
+        self._came: list[bytes] = []
+        self.on_body = self._came.append  # type: ignore[assignment,method-assign]  # the same to it
         super().__init__(**given)
         self._open = connections
         self._limits = connections.limits
         self._answer = answer
+        self._share = share
+        self._account: Account | None = None
         self._address = ""
         self._admitted = False
         self._reading = False  # a request has begun and is not whole
@@ -96,6 +107,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """A client has come; beyond the limits it may ask for `ALIVE` only."""
         super().connection_made(transport)
+        self.flow = self._flow = PacedFlow(transport, self.loop)
         self._address = network(self.client[0]) if self.client else ""
         self._admitted = self._open.admit(transport, self._address)
         self._watch()
@@ -103,18 +115,39 @@ class GuardedProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The client has gone, or was sent away."""
         self._unwatch()
+        self._flow.stop()
         self._open.leave(self.transport, self._address, admitted=self._admitted)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Bytes have come: parse them, unless the connection is being closed."""
+        began = self._share.clock()
+        self._take(data)
+        ended = self._share.clock()
+        account = self._account_of()
+        self._share.charge(account, ended - began, ended)
+        if self._reading and not self._refused and self._share.wait_of(account) > 0:
+            self._flow.hold(PAUSE)
+
+    def _account_of(self) -> Account:
+        """Of the owner who was found out last on the connection, else of strangers there."""
+        if self._account is None or not self._account.known:
+            owner = self.scope.get(OWNER) if self.scope else None
+            self._account = (
+                self._share.of(str(owner)) if owner else self._share.of_stranger(self._address)
+            )
+        return self._account
+
+    def _take(self, data: bytes) -> None:
         for start in range(0, len(data), PARSED):
             if self._refused:
                 self._drop(len(data) - start)
+                self._read_slowly()
                 return
             part = data[start : start + PARSED]
             self._unseen += len(part)
             self._parse(part)
+            self._hand_on()
             self._check()
 
     def _parse(self, part: bytes) -> None:
@@ -134,11 +167,16 @@ class GuardedProtocol(HttpToolsProtocol):
                     self._refuse(Malformed())
                 return
 
+    def _read_slowly(self) -> None:
+        """Whoever sends on when he was refused is read of now and then, with his neighbours."""
+        self._open.sending_on[self._address].add(self.transport)
+        self._flow.hold(min(LINGER, PAUSE * len(self._open.sending_on[self._address])))
+
     def _drop(self, count: int) -> None:
         self._dropped += count
         if self._dropped > DROPPED:
             self._refuse(BodyTooLarge(self._limits.body))
-            self.transport.pause_reading()  # it has not stopped to read why
+            self._flow.stop()  # it has not stopped to read why
 
     def _check(self) -> None:
         if self._refused:
@@ -193,13 +231,29 @@ class GuardedProtocol(HttpToolsProtocol):
             return
         if head > self._limits.head:
             self._refuse(HeadTooLarge(self._limits.head))
-        elif not self._admitted and self.url.partition(b"?")[0] != ALIVE:
+        elif not self._admitted and self.url.partition(b"?")[0] != ALIVE.encode():
             self._refuse(TooManyConnections())
         else:
             self._name_host()
             super().on_headers_complete()
             if not self._admitted:
                 self.cycle.keep_alive = False
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        """Have the application answer, unless it is refused before it begins."""
+
+        async def unless_refused(
+            scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable
+        ) -> None:
+            if not cycle.disconnected:
+                await app(scope, receive, send)
+
+        # One that was sent ahead is begun where the one before it has ended.
+        token = METER.set(None)
+        try:
+            super()._start_asgi_task(cycle, unless_refused)
+        finally:
+            METER.reset(token)
 
     def _count_ahead(self, count: int) -> None:
         """So many bytes more have come of the last request in the pipeline."""
@@ -216,10 +270,15 @@ class GuardedProtocol(HttpToolsProtocol):
                 (name, named[1] if name == b"host" else value) for name, value in self.headers
             ]
 
-    def on_body(self, body: bytes) -> None:
-        """A part of a body, around which there may be as much again, and the bound beside."""
+    def _hand_on(self) -> None:
+        """Parts of a body, around which there may be as much again, and the bound beside."""
+        if not self._came:
+            return
+        body, parts = b"".join(self._came), len(self._came)
+        self._came.clear()
         if self._refused:
             return
+        self._parts += parts
         self._unseen = max(0, self._unseen - 2 * len(body))
         self._received += len(body)
         self._body += len(body)
@@ -227,17 +286,14 @@ class GuardedProtocol(HttpToolsProtocol):
             self._count_ahead(len(body))
         elif self.cycle.response_complete:
             self._drop(len(body))
+        if self._parts > PARTS + self._body // PART:
+            self._refuse(HeadTooLarge(self._limits.head))
         if not self._refused:
             super().on_body(body)
 
-    def on_chunk_complete(self) -> None:
-        """A part of a body is whole that was sent in chunks."""
-        self._parts += 1
-        if self._parts > PARTS + self._body // PART:
-            self._refuse(HeadTooLarge(self._limits.head))
-
     def on_message_complete(self) -> None:
         """A request is whole."""
+        self._hand_on()
         self._reading = False
         self._unseen = 0
         self._unwatch()
@@ -314,13 +370,15 @@ class GuardedProtocol(HttpToolsProtocol):
 
 
 def guarded(
-    limits: ConnectionLimits, answer: Callable[[Exception], bytes]
+    limits: ConnectionLimits,
+    answer: Callable[[Exception], bytes],
+    share: LoopShare | None = None,
 ) -> type[asyncio.Protocol]:
     """What uvicorn makes for every connection."""
-    connections = Connections(limits)
+    connections, shared = Connections(limits), share or LoopShare()
 
     def make(**given: Any) -> GuardedProtocol:
-        return GuardedProtocol(connections, answer, **given)
+        return GuardedProtocol(connections, answer, shared, **given)
 
     # uvicorn calls it and asks for nothing else of a class.
     return cast("type[asyncio.Protocol]", make)

@@ -10,6 +10,9 @@ from ipaddress import ip_network
 
 logger = logging.getLogger("runwright.http")
 
+#: What is answered beyond the limits too, so that nobody restarts a server that is only busy.
+ALIVE = "/health/live"
+
 #: Of connections beyond the limits so many may ask whether the server lives.
 OVERFLOW = 64
 
@@ -63,6 +66,9 @@ class Connections:
     unread: defaultdict[str, OrderedDict[asyncio.Transport, None]] = field(
         default_factory=lambda: defaultdict(OrderedDict)
     )
+    sending_on: defaultdict[str, set[asyncio.Transport]] = field(
+        default_factory=lambda: defaultdict(set)
+    )  # after they were refused, by address
     refused: Refusals = field(default_factory=lambda: Refusals("connections refused"))
     malformed: Refusals = field(default_factory=lambda: Refusals("malformed requests refused"))
 
@@ -97,6 +103,10 @@ class Connections:
         """One is closed that was admitted or not."""
         self.overflow.pop(connection, None)
         self.note_read(connection, address)
+        if sending := self.sending_on.get(address):
+            sending.discard(connection)
+            if not sending:
+                del self.sending_on[address]
         if admitted:
             self.count -= 1
             self.by_address[address] -= 1

@@ -18,7 +18,7 @@ from benchmarks.agent.provider import Provider, provider
 from benchmarks.agent.script import SERVER, Script
 from benchmarks.agent.tasks import Call, Documented, Task
 from benchmarks.server import HERE, Server
-from tests.support.servers.forked import Forked
+from tests.support.servers.forks.forked import Forked
 
 #: Longest wait for one answer of ours, in seconds.
 PATIENCE = 120

@@ -13,7 +13,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api.middleware.access import Authentication, Loopback
 from api.middleware.guards import BodyLimit
 from api.middleware.metrics import CountedRequests
+from api.middleware.turns import CountedTime, Turns
 from api.streams.sse import StreamLimit
+from graph.queue.share import LoopShare
 from graph.runs.live import Observe
 from graph.settings.keys import KeyRing, new_key
 from graph.telemetry.metrics import Metrics
@@ -25,12 +27,14 @@ CALLS = 20_000
 
 
 def measure() -> dict[str, float]:
-    """CPU of Host, Origin, key, size of the body and number of streams, by request, in µs."""
+    """CPU of Host, Origin, key, turn, size of the body and number of streams, by request, in µs."""
     key, kept = new_key("me")
+    share = LoopShare()
     guarded: ASGIApp = StreamLimit(_nothing, per_owner=300)
     guarded = BodyLimit(guarded, 64 * 1024)
+    guarded = Turns(guarded, share)
     guarded = Authentication(guarded, KeyRing([kept]))
-    guarded = Loopback(guarded)
+    guarded = CountedTime(Loopback(guarded), share)
     head = [(b"host", b"127.0.0.1:8000"), (b"accept", b"*/*"), (b"x-api-key", key.encode())]
     body = [(b"content-type", b"application/json"), (b"content-length", b"20")]
     calls = {

@@ -6,11 +6,12 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 from dataclasses import dataclass
 
 from graph.queue.fair import Entry, FairQueue
 from graph.queue.load import Load, Throughput
+from graph.queue.share import METER, LoopShare, Meter
 from nodes.contract.steps import sleep_until
 
 
@@ -84,11 +85,14 @@ class Executor:
     in flight either. An owner who has no run in flight may begin one, however many others have.
     """
 
-    def __init__(self, *, slots: int, max_queued: int, in_flight: int = 1000) -> None:
+    def __init__(
+        self, *, slots: int, max_queued: int, in_flight: int = 1000, share: LoopShare | None = None
+    ) -> None:
         self._execute: Callable[[str], Awaitable[None]] | None = None
         self._release: Callable[[Job], None] = _keep
         self._slots = self._free = slots
         self._max_in_flight = in_flight
+        self._share = share or LoopShare()
         self._max_queued = max_queued
         self._queue: FairQueue[Job | _Returning] = FairQueue()
         self.throughput = Throughput()
@@ -238,6 +242,12 @@ class Executor:
             raise
         paused.seconds = await self._take_slot(job)
 
+    async def turn(self) -> None:
+        """Wait, without a slot, until the owner of the run may have the event loop."""
+        if self._share.must_wait():
+            async with self.without_slot():
+                await self._share.turn()
+
     @contextmanager
     def suspended(self) -> Iterator[None]:
         """Note that nothing of the run is under way, so that it may be told to stop at once."""
@@ -315,7 +325,11 @@ class Executor:
         return not self._stopping and bool(self._room or not self._of_owner[owner])
 
     def _begin(self, job: Job) -> asyncio.Task[None]:
-        job.task = asyncio.get_running_loop().create_task(self._run(job), name=f"run {job.run_id}")
+        context = copy_context()
+        context.run(METER.set, Meter(self._share, self._share.of(job.owner)))
+        job.task = asyncio.get_running_loop().create_task(
+            self._run(job), name=f"run {job.run_id}", context=context
+        )
         job.begun = False
         self._executing.add(job)
         return job.task

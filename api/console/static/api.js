@@ -20,7 +20,7 @@ export const clock = {
 
 // Paths are relative: a proxy may have put something before all of them.
 export async function call(path, { method = "GET", body, signal } = {}) {
-  const headers = body && { "content-type": "application/json" };
+  const headers = body && { "content-type": "application/json" }, asked = performance.now();
   const answer = await fetch(path, { method, signal, headers, body: body && JSON.stringify(body) })
     .catch(error => { throw error.name === "AbortError" ? error : new Problem(0); });
   if (answer.status === 204) return null;
@@ -28,11 +28,16 @@ export async function call(path, { method = "GET", body, signal } = {}) {
   const told = isJson ? await answer.json().catch(() => null) : await answer.text();
   if (answer.ok) return told;
   const problem = new Problem(answer.status, told, Number(answer.headers.get("retry-after")));
-  if (answer.status === 401) document.dispatchEvent(new CustomEvent("key-wanted", { detail: problem }));
+  if (answer.status === 401) document.dispatchEvent(new CustomEvent("key-wanted", { detail: Object.assign(problem, { asked }) }));
   throw problem;
 }
 
 export const post = (path, body, options) => call(path, { method: "POST", body, ...options });
+
+// What changes only with the server is asked for once.
+const kept = {};
+
+export const once = (path, make) => kept[path] ??= call(path).then(make).catch(problem => { delete kept[path]; throw problem; });
 
 // What `read` gives, the problem of the last time, and how to read again: one reading at a time, and
 // one more for all who asked meanwhile. It reads whenever `after` changes.
@@ -146,17 +151,16 @@ export function follow(path, types, onEvent, last = 0) {
   return stop;
 }
 
-// Changes of runs that come close together are told once, after so long, in ms; each at once to `each`.
+// Changes of runs that come close together are told once, after so long, in ms; each at once to `each`,
+// which answers `false` where it does not matter.
 const PAUSE = 250;
 
-export function useChanges(changed, each) {
-  useEffect(() => {
-    let timer;
-    const stop = follow(() => "runs/stream", ["run.changed"], (type, change) => {
-      if (type !== "opened") each?.(change);
-      clearTimeout(timer);
-      timer = setTimeout(changed, PAUSE);
-    });
-    return () => { clearTimeout(timer); stop(); };
-  }, []);
+export function followChanges(changed, each) {
+  let timer;
+  const stop = follow(() => "runs/stream", ["run.changed"], (type, change) => {
+    if (type !== "opened" && each?.(change) === false) return;
+    clearTimeout(timer);
+    timer = setTimeout(changed, PAUSE);
+  });
+  return () => { clearTimeout(timer); stop(); };
 }

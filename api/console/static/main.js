@@ -1,7 +1,7 @@
 // The frame of the page: where one is, whether it is live, and the key where one is wanted.
 import { render } from "./vendor/preact.mjs";
 import { call, live, post } from "./api.js";
-import { clockTime, html, typed, useEffect, useOrder, useState } from "./words.js";
+import { clockTime, html, useEffect, useOrder, useRef, useState } from "./words.js";
 
 // Each is loaded when one comes to it.
 const PAGES = {
@@ -25,12 +25,14 @@ function here() {
 
 PAGES[here().name]?.().catch(() => {}); // at once, beside all else
 
+const LIVE = { live: ["●", "live"], paused: ["■", "paused at"], lost: ["◌", "not live: as of"] };
+
 function Live() {
   const [state, tell] = useState(live.state);
   useEffect(() => live.watch(tell), []);
-  const said = { live: "live", paused: `paused at ${clockTime(live.until)}`, lost: `not live: as of ${clockTime(live.until)}` }[state];
-  const still = state === "paused";
-  return html`<span class="live l-${state}" role=status aria-live=polite>${said && html`<span aria-hidden=true>${{ live: "●", paused: "■" }[state] ?? "◌"}</span> ${said}`}</span>
+  const [glyph, said] = LIVE[state] ?? [], still = state === "paused";
+  return html`<span class="live l-${state}" role=status aria-live=polite>${said && html`<span aria-hidden=true>${glyph}</span> ${said}`}
+      ${state !== "live" && said && ` ${clockTime(live.until)}`}</span>
     ${said && html`<button class=plain data-key=l aria-pressed=${still} title="Stand still, or go on (l)" onClick=${() => live.pause()}>${still ? "Go on" : "Pause"}</button>`}`;
 }
 
@@ -42,32 +44,27 @@ function theme(next = localStorage.getItem("theme") ?? "auto") {
 }
 
 function Login({ problem, done }) {
-  const [key, write] = useState("");
   const [order, wrong] = useOrder();
-  const enter = () => post("session", { key }).then(done, error => {
+  const enter = () => post("session", { key: document.getElementById("key").value }).then(done, error => {
     throw error.status === 401 ? { message: "That is none of this server's keys." } : error;
   });
   return html`<form class="login card" onSubmit=${event => order(enter, event)}>
     <h1>A key, please</h1>
     <p>This server has keys: each sees its owner's runs. ${problem.status !== 401 && problem.message}</p>
     <label for=key>Key</label>
-    <input id=key type=password autocomplete=current-password autofocus required value=${key} onInput=${typed(write)} />
+    <input id=key type=password autocomplete=current-password autofocus required />
     <button class=primary>Enter</button>${wrong}
     <p class=quiet>The browser keeps a session that no script can read, until it is closed.</p>
   </form>`;
 }
 
-const KEYS = {
-  n: "a new run", "/": "search runs", "j  k": "next and previous row", Enter: "open the row",
-  w: "the waterfall of a run, with ↑ ↓ ← → in it", e: "next error of a run", "[  ]": "previous and next tab of a run",
-  ".": "make the next attempt now", c: "cancel the run", r: "retry the run", f: "fork the run", a: "approve the plan",
-  l: "stand still, or go on live", t: "light, dark, or as the system", "?": "these keys", Esc: "back",
-};
-
-const Keys = ({ close }) => html`<section class="card keys" aria-labelledby=keys>
-  <h2 id=keys>Keys</h2>
-  <dl>${Object.entries(KEYS).map(([key, what]) => html`<dt><kbd>${key}</kbd></dt><dd>${what}</dd>`)}</dl>
-  <button onClick=${close}>Close</button></section>`;
+// What has a key on this page, by the words that it has itself.
+function Keys({ close }) {
+  const found = [...document.querySelectorAll("[data-key]")].map(({ dataset, labels, title, ariaLabel, textContent }) => [dataset.key, labels?.[0]?.textContent || title || ariaLabel || textContent]);
+  const keys = { n: "A new run", ...Object.fromEntries(found), "↑ ↓ ← →": "In the waterfall", Esc: "Back" };
+  return html`<section class="card keys" aria-labelledby=keys><h2 id=keys>Keys</h2>
+    <dl>${Object.entries(keys).map(([key, what]) => html`<dt><kbd>${key}</kbd></dt><dd>${what}</dd>`)}</dl><button onClick=${close}>Close</button></section>`;
+}
 
 const reload = () => location.reload();
 
@@ -81,6 +78,7 @@ function App() {
   const [loaded, load] = useState({});
   const [shownTheme, show] = useState(theme());
   const [keys, showKeys] = useState(false);
+  const pressed = useRef(), entered = useRef(0);
   const turn = () => show(theme(THEMES[(THEMES.indexOf(theme()) + 1) % 3]));
 
   const ask = () => call("session").then(told => {
@@ -89,7 +87,9 @@ function App() {
   }).catch(() => {});
   useEffect(() => {
     addEventListener("hashchange", () => go(here()));
-    document.addEventListener("key-wanted", event => want(event.detail));
+    // What was asked before the key was given may be refused after it.
+    document.addEventListener("key-wanted", ({ detail }) => { if (detail.asked > entered.current) want(detail); });
+    addEventListener("keydown", event => pressed.current(event));
     ask();
     let before;
     live.watch(state => {
@@ -103,25 +103,20 @@ function App() {
     if (PAGES[name] && !loaded[name]) PAGES[name]().then(module => came(module.default), () => came(Unloaded));
     document.title = name === "runs" ? "Runwright" : `${name} · Runwright`;
   }, [name]);
-  useEffect(() => {
-    const pressed = event => {
-      const { key, target } = event;
-      if (target.closest("input, textarea, select") || event.ctrlKey || event.metaKey || event.altKey) {
-        if (key === "Escape") target.blur();
-      } else if (key === "?") showKeys(!keys);
-      else if (key === "t") turn();
-      else if (key === "Escape" && keys) showKeys(false);
-      else if (["Escape", "n"].includes(key) && name !== "runs" && !document.querySelector(`main [data-key=${key}]`)) location.hash = key === "n" ? "#/?prompt=" : "#/";
-      else {
-        const meant = document.querySelector(`[data-key="${CSS.escape(key)}"]`);
-        if (!meant) return;
-        event.preventDefault();
-        meant.matches("input, textarea, [role=treegrid]") ? meant.focus() : meant.click();
-      }
-    };
-    addEventListener("keydown", pressed);
-    return () => removeEventListener("keydown", pressed);
-  }, [name, keys]);
+  // By what is drawn: effects may run after the next key.
+  pressed.current = event => {
+    const { key, target } = event;
+    if (target.closest("input, textarea, select") || event.ctrlKey || event.metaKey || event.altKey) {
+      if (key === "Escape") target.blur();
+    } else if (key === "Escape" && keys) showKeys(false);
+    else if (["Escape", "n"].includes(key) && name !== "runs" && !document.querySelector(`main [data-key=${key}]`)) location.hash = key === "n" ? "#/?prompt=" : "#/";
+    else {
+      const meant = document.querySelector(`[data-key="${CSS.escape(key)}"]`);
+      if (!meant) return;
+      event.preventDefault();
+      meant.matches("input, textarea, [role=treegrid]") ? meant.focus() : meant.click();
+    }
+  };
 
   const leave = () => call("session", { method: "DELETE" }).then(reload);
   const toMain = event => {
@@ -137,13 +132,13 @@ function App() {
         <a href=docs>API</a></nav>
       <${Live} />
       ${session.keys && session.owner && html`<span class=owner>${session.owner} <button class=plain onClick=${leave}>Log out</button></span>`}
-      <button class=plain title="Light, dark, or as the system (t)" aria-label="Theme: ${shownTheme}" onClick=${turn}>◑</button>
-      <button class=plain title="Keys (?)" aria-label=Keys aria-expanded=${keys} onClick=${() => showKeys(!keys)}>?</button>
+      <button class=plain data-key=t title="Light, dark, or as the system (t)" aria-label="Theme: ${shownTheme}" onClick=${turn}>◑</button>
+      <button class=plain data-key="?" title="Keys (?)" aria-label=Keys aria-expanded=${keys} onClick=${() => showKeys(!keys)}>?</button>
     </header>
     <main id=main tabindex=-1>
       ${session.newer && html`<p class=card role=alert>The server is of another version now. <button onClick=${reload}>Reload the page</button></p>`}
       ${keys && html`<${Keys} close=${() => showKeys(false)} />`}
-      ${wanted ? html`<${Login} problem=${wanted} done=${() => { want(null); ask(); }} />`
+      ${wanted ? html`<${Login} problem=${wanted} done=${() => { entered.current = performance.now(); want(null); ask(); }} />`
         : Page ? html`<${Page} key=${place.id ?? name} id=${place.id} query=${place.query} />`
           : !PAGES[name] && html`<p>There is no such page. <a href="#/">Runs</a></p>`}
     </main>`;

@@ -1,9 +1,10 @@
 // How things are said: statuses, times, lengths, values, refusals.
 import { h } from "./vendor/preact.mjs";
-import { useEffect, useRef, useState } from "./vendor/hooks.mjs";
+import { useEffect, useMemo, useRef, useState } from "./vendor/hooks.mjs";
 import htm from "./vendor/htm.mjs";
+import { call } from "./api.js";
 
-export { useEffect, useRef, useState };
+export { useEffect, useMemo, useRef, useState };
 
 // What it makes is text, never markup, whatever a user, a tool or a model has written.
 export const html = htm.bind(h);
@@ -51,11 +52,12 @@ export const money = usd => usd == null ? "price not known" : `$${usd && usd.toP
 
 export const json = value => JSON.stringify(value, null, 2);
 
+const cut = (text, most) => text.length > most ? `${text.slice(0, most - 1)}…` : text;
+
 // A call in one line: the values of its input, shortened.
 export function brief(input) {
   const said = Object.values(input ?? {}).map(value => typeof value === "string" ? `“${value}”` : JSON.stringify(value));
-  const line = said.join(", ");
-  return line.length > 120 ? `${line.slice(0, 119)}…` : line;
+  return cut(said.join(", "), 120);
 }
 
 export const listed = (all, make = one => one) => all.map((one, index) => html`${index > 0 && ", "}${make(one)}`);
@@ -106,19 +108,26 @@ export const Wrong = ({ problem, again }) => problem && problem.status !== 401 &
   ${problem.errors?.map(one => html`<p><code>${one.field}</code> ${one.message}</p>`)}
   ${problem.until > 0 && html`<p>Ask again <${Countdown} until=${problem.until}>${again ? html`<button type=button onClick=${again}>now</button>` : "now"}<//></p>`}</div>`;
 
+// What is there instead of what is still read, or could not be.
+export const Unread = ({ wrong }) => wrong ? html`<${Wrong} problem=${wrong} />` : html`<p class=quiet>Reading …</p>`;
+
+export const Key = ({ of, does, children }) => html`<button class=hidden tabindex=-1 data-key=${of} onClick=${does}>${children}</button>`;
+
 // Carries out what a button is for, and says beside it what was wrong with that.
 export function useOrder() {
   const [problem, tell] = useState(null), [busy, hold] = useState(false);
-  const again = useRef();
+  const own = useRef({}).current;
+  // One at a time: what is clicked twice is done once.
   const order = async (carryOut, event) => {
     event?.preventDefault();
-    again.current = () => order(carryOut);
-    hold(true);
+    if (own.busy) return;
+    own.again = () => order(carryOut);
+    hold(own.busy = true);
     tell(null);
     await carryOut().catch(tell);
-    hold(false);
+    hold(own.busy = false);
   };
-  return [order, html`<${Wrong} problem=${problem} again=${() => again.current()} />`, busy];
+  return [order, html`<${Wrong} problem=${problem} again=${() => own.again()} />`, busy];
 }
 
 // For fields: what is typed, and the end of it by Enter.
@@ -129,18 +138,25 @@ export const entered = send => event => {
   send(event);
 };
 
+export const Check = ({ on, turn, children }) => html`<label class=check>
+  <input type=checkbox checked=${on} onChange=${({ target }) => turn(target.checked)} /> ${children}</label>`;
+
+export const Select = ({ value, options, choose, ...more }) => html`<select value=${value} onChange=${typed(choose)} ...${more}>
+  ${options.map(([one, words = one]) => html`<option value=${one} selected=${one === value}>${words}</option>`)}</select>`;
+
+// A field for JSON, as high as its text needs.
+export const Code = ({ text, write, ...more }) => html`<textarea rows=${Math.min(10, text.split("\n").length)} spellcheck=${false} value=${text}
+  onInput=${typed(write)} ...${more}></textarea>`;
+
 // So much of a large value is shown when it is asked for, in characters.
 const MUCH = 64 * 1024;
 
 // A value that a user, a tool or a model has written: as text, in a box of its own.
 export function Value({ value, href }) {
-  const [more, show] = useState(null);
-  const big = value?.shortened === true;
-  const text = more ?? (big ? `${value.start}…` : typeof value === "string" ? value : json(value));
-  const read = async () => {
-    const whole = await (await fetch(href)).text();
-    show(whole.length > MUCH ? `${whole.slice(0, MUCH)}…` : whole);
-  };
-  return html`<pre class=value tabindex=0>${text}</pre>
-    ${big && html`<p class=quiet>${size(value.bytes)} in all. ${href && html`${more === null && html`<button class=plain onClick=${() => read().catch(() => {})}>Show ${size(Math.min(MUCH, value.bytes))}</button> `}<a href=${href} download>Download it whole</a>`}</p>`}`;
+  const [more, show] = useState({}), [order, wrong, busy] = useOrder();
+  const big = value?.shortened === true, said = of => typeof of === "string" ? of : json(of);
+  const read = () => call(href).then(whole => show({ [href]: cut(said(whole), MUCH) }));
+  return html`<pre class=value tabindex=0>${more[href] ?? (big ? `${value.start}…` : said(value))}</pre>
+    ${big && html`<p class=quiet>${size(value.bytes)} in all. ${href && html`${!more[href] && html`<button class=plain disabled=${busy}
+      onClick=${() => order(read)}>Show ${size(Math.min(MUCH, value.bytes))}</button> `}<a href=${href} download>Download it whole</a>`}</p>${wrong}`}`;
 }

@@ -20,7 +20,7 @@ from tests.support.models.capture_server import capturing, openai_answer
 from tests.support.own_tools.mcp_files import mcp_file, rude
 from tests.support.patience import patience
 from tests.support.servers.commands.call import Called, call
-from tests.support.servers.forked import Forked
+from tests.support.servers.forks.forked import Forked
 from tests.support.servers.server_process import environment, runwright, serving
 from tests.support.wording.messages import wording
 

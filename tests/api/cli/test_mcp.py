@@ -17,7 +17,7 @@ from tests.support.checkout import ROOT
 from tests.support.own_tools.gate_tool import GATE, open_gate
 from tests.support.patience import patience, until, wait_until
 from tests.support.servers.commands.call import call
-from tests.support.servers.forked import Forked
+from tests.support.servers.forks.forked import Forked
 from tests.support.servers.mcp_client import ERAS, message, refused, started, told
 from tests.support.servers.server_process import environment, forked, runwright, serving
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
-from tests.support.console.browser import open_run, page_of, status
+from tests.support.console.browser import is_list, open_run, page_of, status
 from tests.support.own_tools.gate_tool import GATE
 from tests.support.patience import wait_until
 from tests.support.servers.server_process import ServerProcess, serving
@@ -26,9 +26,12 @@ def test_a_newcomer_clicks_a_sentence_and_sees_what_came_of_it(
     browser: Browser, server: ServerProcess
 ) -> None:
     with page_of(browser, server.url) as page:
+        asked: list[int] = []  # until a list came: it asks for more when it is told of changes
+        page.on("response", lambda one: asked.append(len(page.asked)) if is_list(one) else None)
         page.goto("/")
         expect(page.locator(".live")).to_have_text("● live")
-        assert len(page.asked) <= MOST_REQUESTS  # type: ignore[attr-defined]
+        expect(page.locator(".pages")).to_contain_text("run")
+        assert asked[0] <= MOST_REQUESTS
 
         page.get_by_role("button", name="what is (41*7)+13").click()
 

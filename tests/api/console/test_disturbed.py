@@ -66,6 +66,30 @@ def test_a_decision_that_came_too_late_is_said_beside_its_button(
         expect(page.get_by_role("alert")).to_contain_text("cancelled")
 
 
+def test_a_run_that_ends_while_it_is_read_is_drawn_to_its_end(
+    browser: Browser, server: ServerProcess
+) -> None:
+    """What the server explains may have been asked before the end, and the record after it."""
+    run_id = server.post("pass gate late, then calculate 1 + 1")
+    with page_of(browser, server.url) as page:
+        open_run(page, run_id)
+        expect(page.locator(".r-running")).to_be_visible()
+        expect(page.locator(".live")).to_have_text("● live")
+        before = server.client.get(f"/runs/{run_id}/explain").text
+        page.keyboard.press("l")
+        expect(page.locator(".live")).to_contain_text("paused at")
+        server.open_gate("late")
+        server.settled(run_id)
+        page.route(
+            "**/explain",
+            lambda route: route.fulfill(body=before, content_type="application/json"),
+            times=1,
+        )
+        page.get_by_role("button", name="Go on").click()
+        expect(status(page)).to_have_text("✓ completed")
+        expect(page.get_by_role("row", name="calculator").locator(".bar")).to_have_count(1)
+
+
 def test_a_slow_server_is_waited_for_and_nothing_is_asked_twice(
     browser: Browser, server: ServerProcess
 ) -> None:

@@ -74,6 +74,7 @@ def test_markup_in_every_field_of_every_answer_is_text(
                 page.get_by_role("tabpanel").wait_for()
                 is_all_text(page)
         page.goto("/#/tools")
+        page.get_by_role("article").first.wait_for()  # else it is the run that has such a button
         page.get_by_role("button", name="Try …").first.click()
         page.locator("summary").first.click()
         is_all_text(page)

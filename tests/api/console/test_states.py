@@ -4,10 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Page, Request, expect
 
 from tests.support.console.browser import open_run, page_of, status
 from tests.support.own_tools.gate_tool import GATE
+from tests.support.patience import wait_until
 from tests.support.servers.server_process import ServerProcess, serving
 
 pytestmark = pytest.mark.slow
@@ -110,16 +111,29 @@ def test_a_refusal_with_a_time_is_counted_down_and_then_sent_again(
         expect(page.locator(".outcome .large")).to_have_text("25")
 
 
+def at_rest(page: Page, reading: set[Request]) -> bool:
+    """Whether it waits for no answer, and has asked for nothing since it had the last one."""
+    rested = not reading
+    page.evaluate("new Promise(requestAnimationFrame)")
+    return rested and not reading
+
+
 def test_the_page_stands_still_when_it_is_told_to_and_goes_on(
     browser: Browser, server: ServerProcess
 ) -> None:
     run_id = server.post("pass gate paused, then calculate 8 * 8")
     with page_of(browser, server.url) as page:
+        reading: set[Request] = set()
+        page.on("request", lambda one: reading.add(one) if one.resource_type == "fetch" else None)
+        page.on("requestfinished", lambda one: reading.discard(one))
         open_run(page, run_id)
+        expect(status(page)).to_have_text("◐ running")
+        expect(page.locator(".r-running")).to_be_visible()
         expect(page.locator(".live")).to_have_text("● live")
-        page.locator("h1").focus()
         page.keyboard.press("l")
         expect(page.locator(".live")).to_contain_text("paused at")
+        # From here on nothing begins to be read; what was begun would tell of what comes next.
+        wait_until(lambda: at_rest(page, reading))
         server.open_gate("paused")
         server.settled(run_id)
         expect(status(page)).to_have_text("◐ running")
@@ -137,8 +151,7 @@ def test_a_server_that_is_silent_is_not_live_within_12_seconds(
         page.goto("/")
         expect(page.locator(".live")).to_have_text("● live")
         page.route("**/runs/stream", lambda route: None)  # what is asked again gets no answer
-        page.clock.fast_forward(10_000)
-        page.clock.fast_forward(2_000)
+        page.clock.fast_forward(12_000)  # in one go: a heartbeat in between would begin it anew
         expect(page.locator(".live")).to_contain_text("not live: as of")
 
 
@@ -160,11 +173,12 @@ def test_a_page_of_another_version_than_its_server_says_so(
         with serving(tmp_path, tools=GATE, port=port):
             told_so = page.get_by_role("alert").filter(has_text="of another version now")
             expect(told_so).to_be_visible()
-            page.get_by_role("button", name="Reload the page").click()
+            with page.expect_navigation():
+                page.get_by_role("button", name="Reload the page").click()
             expect(page.locator(".live")).to_have_text("● live")
 
 
-def test_large_values_are_shown_in_part_and_downloaded_whole(
+def test_large_values_are_shown_in_part_and_when_asked_for_or_the_refusal_is(
     browser: Browser, server: ServerProcess
 ) -> None:
     words = ("word " * 1500).strip()
@@ -177,5 +191,32 @@ def test_large_values_are_shown_in_part_and_downloaded_whole(
         panel = page.locator(".detail")
         expect(panel.get_by_role("link", name="Download it whole")).to_be_visible()
         expect(panel.locator(".value").last).to_contain_text("word…")
+        page.route("**/output", lambda route: route.abort(), times=1)
         panel.get_by_role("button", name="Show").click()
+        expect(panel.get_by_role("alert")).to_have_text("The server does not answer.")
+        panel.get_by_role("button", name="Show").click()  # again, as one does then
         expect(panel.locator(".value").last).to_contain_text(words)
+        expect(panel.get_by_role("alert")).to_have_count(0)
+
+
+def test_what_was_asked_of_one_large_value_is_not_shown_for_another(
+    browser: Browser, server: ServerProcess
+) -> None:
+    run_id = server.ask("say one, then say two")
+    steps = [
+        {"step": step, "tool": "shop.say", "input": {"words": f"{word} " * 1500}}
+        for step, word in enumerate(("one", "two"), 1)
+    ]
+    answer = server.client.post(f"/runs/{run_id}/approve", json={"plan": {"steps": steps}})
+    assert answer.status_code == 200, answer.text
+    server.settled(run_id)
+    with page_of(browser, server.url) as page:
+        open_run(page, run_id)
+        panel = page.locator(".detail")
+        page.locator("[data-at=a0]").click()
+        panel.get_by_role("button", name="Show").click()
+        expect(panel.get_by_role("button", name="Show")).to_have_count(0)
+        expect(panel.locator(".value").last).to_contain_text("one one")
+        page.locator("[data-at=a1]").click()
+        expect(panel.locator(".value").last).to_contain_text("two two")
+        expect(panel.get_by_role("button", name="Show")).to_be_visible()

@@ -4,12 +4,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Route, expect
 
 from tests.support.console.browser import open_run, page_of, status
 from tests.support.models.llm_runs import SUM, models, serving_models
 from tests.support.models.stream_server import StreamServer, stream_server
 from tests.support.own_tools.shop_tool import MARKUP
+from tests.support.patience import wait_until
 from tests.support.servers.server_process import ServerProcess
 
 pytestmark = pytest.mark.slow
@@ -79,6 +80,27 @@ def test_what_is_posted_to_a_thread_by_others_is_seen_and_waits_for_what_goes_on
         expect(status(page)).to_have_text("✓ completed")
 
 
+def test_what_is_written_while_the_words_before_are_sent_is_kept(
+    browser: Browser, server: ServerProcess
+) -> None:
+    first = server.post("calculate 5 + 5")
+    server.settled(first)
+    with page_of(browser, server.url) as page:
+        page.goto(f"/#/threads/{first}")
+        field, held = page.get_by_label("Go on"), list[Route]()
+        page.route("**/runs", lambda route: held.append(route))
+        field.fill("calculate 6 + 6")
+        field.press("Enter")
+        wait_until(lambda: held or page.wait_for_timeout(1))
+        field.fill("calculate 7 + 7")
+        field.press("Enter")  # not yet: the server has not taken the one before
+        held[0].continue_()
+        turns = page.get_by_role("list", name="Conversation").get_by_role("listitem")
+        expect(turns.nth(1).locator(".large")).to_have_text("12")
+        expect(field).to_have_value("calculate 7 + 7")
+        assert len(held) == 1
+
+
 def test_an_answer_is_read_while_it_is_given_in_its_thread_and_on_its_run(
     browser: Browser, tmp_path: Path, provider: StreamServer
 ) -> None:
@@ -92,6 +114,7 @@ def test_an_answer_is_read_while_it_is_given_in_its_thread_and_on_its_run(
         talk.get_by_label("First words").fill("what is 40 + 2")
         talk.get_by_role("button", name="Begin").click()
         talk.get_by_role("list", name="Conversation").get_by_role("listitem").wait_for()
+        expect(talk.locator(".live")).to_have_text("● live")  # by the stream of its run
         run_id = server.client.get("/runs").json()["runs"][0]["run_id"]
         open_run(shown, run_id)
         expect(shown.locator(".facts")).to_contain_text("1 attempt")

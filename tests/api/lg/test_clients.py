@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from tests.support.servers.cutting_proxy import cutting
 from tests.support.servers.lg.clients import CLIENTS, synchronous
 from tests.support.servers.lg.conformance import ASSISTANT, Session, questions, scenario
+from tests.support.servers.proxies.cutting import cutting
 
 TASK = {"prompt": "add a todo to buy milk, then calculate 6 * 7"}
 ASKING = {"context": {"approve": True}}

@@ -11,8 +11,8 @@ from langgraph.types import Command
 from langgraph_sdk.errors import UnprocessableEntityError
 from typing_extensions import TypedDict
 
-from tests.support.servers.cutting_proxy import cutting
 from tests.support.servers.lg.clients import GRAPHS
+from tests.support.servers.proxies.cutting import cutting
 
 PROMPT = {"prompt": "calculate 6 * 7"}
 TASK = {"prompt": "add a todo to buy milk, then calculate 6 * 7"}

@@ -12,7 +12,7 @@ from langgraph_sdk import get_sync_client
 from langgraph_sdk.errors import UnprocessableEntityError
 
 from tests.support.patience import patience, wait_until
-from tests.support.servers.cutting_proxy import cutting
+from tests.support.servers.proxies.cutting import cutting
 from tests.support.servers.server_process import serving
 
 PROMPT = {"prompt": "add a todo to buy milk, then calculate 6 * 7, then show me all my tasks"}

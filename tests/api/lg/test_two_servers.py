@@ -16,9 +16,9 @@ from langgraph_sdk.errors import ConflictError
 from tests.support.databases.postgres import PostgresServer, runs_kept_in
 from tests.support.own_tools.gate_tool import GATE, open_gate
 from tests.support.patience import patience, wait_until
-from tests.support.servers.cutting_proxy import CuttingProxy, cutting
 from tests.support.servers.fleet import FleetProcesses
 from tests.support.servers.lg.javascript import javascript
+from tests.support.servers.proxies.cutting import CuttingProxy, cutting
 
 PROMPT = {"prompt": "add a todo to buy milk, then calculate 6 * 7, then show me all my tasks"}
 MODES = ["values", "updates", "messages-tuple", "custom", "lifecycle", "tasks", "checkpoints"]

@@ -8,7 +8,7 @@ from httpx_sse import ServerSentEvent, connect_sse
 
 from graph.settings.keys import new_key
 from tests.support.own_tools.mcp_files import lines, mcp_file, rude
-from tests.support.patience import patience, wait_until
+from tests.support.patience import wait_until
 from tests.support.servers.server_process import serving
 
 
@@ -115,14 +115,14 @@ def test_a_kill_of_ours_in_a_call_leaves_it_in_doubt_or_repeats_it(
     (tmp_path / "awake").write_text("")
     with serving(tmp_path, mcp=file) as server:
         client = server.client
-        record = client.get(f"/runs/{run_id}/wait", params={"timeout": patience()}).json()
+        record = client.get(f"/runs/{run_id}/wait", params={"timeout": 300}).json()
 
         assert record["status"] == status
         assert len(lines(tmp_path, "calls")) == calls
         if status == "waiting":
             answer = {"as": "done", "output": "paid"}
             client.post(f"/runs/{run_id}/resolve", json=answer).raise_for_status()
-            record = client.get(f"/runs/{run_id}/wait", params={"timeout": patience()}).json()
+            record = client.get(f"/runs/{run_id}/wait", params={"timeout": 300}).json()
             assert (record["status"], record["result"]["output"]) == ("completed", "paid")
 
 

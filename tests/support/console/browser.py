@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, Response, expect, sync_playwright
 
 from tests.support.patience import patience
 
@@ -83,10 +83,16 @@ def _leave_picture(page: Page) -> None:
 
 
 def open_run(page: Page, run_id: str) -> None:
-    """Show a run."""
-    page.goto(f"/#/runs/{run_id}")
+    """Show a run, and wait until it stands there: before that, the page shows what it showed."""
+    page.goto(f"/#/runs/{run_id}")  # which changes the address, and returns
+    expect(page.locator("main")).to_contain_text(run_id)
 
 
 def status(page: Page) -> Locator:
     """Where it says how the run stands."""
     return page.locator(".state .status")
+
+
+def is_list(answer: Response) -> bool:
+    """Whether it is the list of runs."""
+    return answer.ok and "/runs?limit=50" in answer.url

@@ -20,8 +20,9 @@ _DRAW = """async () => {
     const {render} = await import('/console/vendor/preact.mjs');
     const {html} = await import('/console/words.js');
     const {Waterfall} = await import('/console/run/waterfall.js');
-    const place = document.createElement('div');
-    document.getElementById('main').replaceChildren(place);
+    // Beside what the page draws, which goes on with that.
+    const place = document.createElement('main');
+    document.body.append(place);
     window.read = (text) => { [window.record, window.explained] = JSON.parse(text); };
     window.draw = async () => {
         const {record, explained} = window;

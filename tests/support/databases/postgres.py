@@ -26,6 +26,35 @@ USER = "nobody"
 #: The database that tests get, empty, and what it is copied from.
 NAME, TEMPLATE = "runwright", "template_of_runs"
 
+#: Ends the connections of clients.
+CUT = (
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
+    " AND backend_type = 'client backend'"
+)
+
+#: Empties the tables in which something has been; who is about to store it is waited for. To do so
+#: is to make a table and its indexes anew, and most tests store nothing in most tables.
+EMPTY = f"""
+DO $$
+DECLARE
+    name text;
+    used text;
+BEGIN
+    FOR name IN
+        SELECT format('%I.%I', schemaname, tablename) FROM pg_tables
+        WHERE schemaname = '{SCHEMA}' AND tablename NOT IN ('version', 'owner', 'probe')
+    LOOP
+        EXECUTE 'LOCK TABLE ' || name;
+        IF pg_relation_size(name) > 0 THEN
+            used := concat_ws(', ', used, name);
+        END IF;
+    END LOOP;
+    IF used IS NOT NULL THEN
+        EXECUTE 'TRUNCATE ' || used || ' RESTART IDENTITY CASCADE';
+    END IF;
+END $$
+"""
+
 #: What each folder of a test has its runs in, where that is no file of its own.
 DATABASES: dict[Path, str] = {}
 
@@ -152,23 +181,11 @@ class PostgresServer:
 
     def cut(self, where: str = "true") -> int:
         """Cut connections of clients; how many."""
-        found = self.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
-            f" AND backend_type = 'client backend' AND {where}",
-            database="postgres",
-        )
-        return len(found)
+        return len(self.execute(f"{CUT} AND {where}", database="postgres"))
 
     def empty(self) -> str:
         """The URL of the database, with nothing in its tables."""
-        self.cut(f"datname = '{NAME}'")
-        tables = self.execute(
-            "SELECT tablename FROM pg_tables WHERE schemaname = %s"
-            " AND tablename NOT IN ('version', 'owner', 'probe')",
-            SCHEMA,
-        )
-        names = ", ".join(f"{SCHEMA}.{name}" for (name,) in tables)
-        self.execute(f"TRUNCATE {names} RESTART IDENTITY")
+        self.execute(f"{CUT} AND datname = '{NAME}'; {EMPTY}")
         return self.url
 
     def _answers(self) -> bool:

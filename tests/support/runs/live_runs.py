@@ -33,6 +33,10 @@ AT_ONCE: Limits = {**DEFAULT_LIMITS, "backoff": 0.0}
 LONG: Limits = {**DEFAULT_LIMITS, "backoff": 600.0}
 
 
+#: The tools of the first gates of each kind.
+_shapes: "dict[type[Gates], Mapping[str, Tool]]" = {}
+
+
 class Gates:
     """Tools whose calls stay open until they are told how to end; `calls` counts the begun ones."""
 
@@ -95,7 +99,14 @@ class Gates:
 
     @cached_property
     def tools(self) -> Mapping[str, Tool]:
-        return make_tools([*self._gated(), *self._stubborn(), *self._quick()])
+        """Of one shape in all tests: to make that takes most of what a tool takes to be made."""
+        functions = [*self._gated(), *self._stubborn(), *self._quick()]
+        if (shapes := _shapes.get(type(self))) is None:
+            shapes = _shapes[type(self)] = make_tools(functions)
+        return {
+            name: shape.model_copy(update={"coroutine" if shape.coroutine else "func": function})
+            for (name, shape), function in zip(shapes.items(), functions, strict=True)
+        }
 
     def _gated(self) -> list[Any]:
         @tool("gate", in_doubt="retry", phrases=["gate {label}"])

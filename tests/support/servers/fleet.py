@@ -12,7 +12,7 @@ from typing import Self
 
 from tests.support.databases.postgres import EVERYWHERE
 from tests.support.patience import patience, wait_until
-from tests.support.servers.cutting_proxy import cutting
+from tests.support.servers.proxies.cutting import cutting
 from tests.support.servers.server_process import ServerProcess, forked, serving
 
 

@@ -17,7 +17,7 @@ from tests.support.checkout import ROOT
 from tests.support.databases.postgres import database_of
 from tests.support.own_tools.gate_tool import open_gate
 from tests.support.patience import patience, wait_until
-from tests.support.servers.forked import Forked
+from tests.support.servers.forks.forked import Forked
 
 #: The command by which users start a server.
 SERVE = (sys.executable, "-m", "api", "serve")

@@ -51,16 +51,13 @@ function PlanningCall({ record, index }) {
 }
 
 // The attempt that is being made: what is known of it before it is logged.
-function Current({ record, explained, progress }) {
+function Current({ record, explained }) {
   const { current, limits } = record, step = record.plan.steps[current?.step - 1];
   if (!step) return null;
   const begun = Date.parse(record.created_at) + (explained.spans.at(-1)?.start_ms ?? 0);
   return html`<${Panel} ...${titled({ ...current, tool: step.tool }, record)} status=running time="since ${clockTime(begun, true)}, at most ${duration(limits.step_timeout * 1000)}"
-    fields=${[["As planned", value(step.input)], ["Progress", progress && html`<${Progress} progress=${progress} />`]]} />`;
+    fields=${[["As planned", value(step.input)]]} />`;
 }
-
-export const Progress = ({ progress: { done, total, message } }) => html`<progress max=${total} value=${total && done} aria-label="Progress of the attempt"></progress>
-  <span class=number> ${done}${total > 0 && ` of ${total}`}</span> ${message}`;
 
 // `at` is "c", or "a" or "p" with the place in the log of attempts or of planning.
 export const Detail = ({ at, ...given }) => html`<${{ a: Attempt, p: PlanningCall, c: Current }[at[0]]} index=${Number(at.slice(1))} ...${given} />`;

@@ -1,20 +1,13 @@
 // The graph that executes every run, with where this one is and where it has been.
-import { call, useRead } from "../api.js";
+import { once, useRead } from "../api.js";
 import { html } from "../words.js";
 
-const NODE = /^\s*(\w+)[([]/, EDGE = /^\s*(\w+) (?:-->|-\. (.*?) \.->) (\w+);/;
-
-let drawing;
+const NODE = /^\s*(?<name>\w+)[([]/, EDGE = /^\s*(?<from>\w+) (?:-->|-\. (?<label>.*?) \.->) (?<to>\w+);/;
 
 // Nodes stand in the order in which they are declared: arrows that lead on or back over some are arcs.
 function parse(mermaid) {
-  const order = [], edges = [];
-  for (const line of mermaid.split("\n")) {
-    const edge = EDGE.exec(line), node = NODE.exec(line);
-    if (edge) edges.push({ from: edge[1], to: edge[3], label: edge[2]?.replaceAll("&nbsp;", "") });
-    else if (node) order.push(node[1]);
-  }
-  return { order, edges };
+  const found = form => mermaid.split("\n").flatMap(line => form.exec(line)?.groups ?? []);
+  return { order: found(NODE).map(({ name }) => name), edges: found(EDGE) };
 }
 
 // The nodes that a run has been in, in order.
@@ -35,7 +28,7 @@ function pathOf({ started_at, plan, planned_by, execution_log, current, status }
 const WIDE = 128, GAP = 52, HIGH = 30, MIDDLE = 78, TOP = MIDDLE - HIGH / 2;
 
 export function Graph({ record }) {
-  const [drawn] = useRead(() => drawing ??= call("graph").then(parse).catch(problem => { drawing = null; throw problem; }));
+  const [drawn] = useRead(() => once("graph", parse));
   if (!drawn?.order[0]) return null;
   const { order, edges } = drawn, path = pathOf(record), isEnd = name => name.startsWith("__");
   const here = record.status === "running" && path.at(-1), { current, limits } = record;
@@ -58,8 +51,8 @@ export function Graph({ record }) {
   const through = path.filter((name, index) => !isEnd(name) && name !== path[index - 1]).join(", ");
   const said = here ? `The run is in ${here}.` : through ? `The run went through ${through}.` : "The run has not begun.";
   return html`<figure class="graph card"><svg viewBox="0 0 ${left - GAP + 6} 132" role=img aria-label=${said}>
-    <defs><marker id=head viewBox="0 0 6 6" refX=4 refY=3 markerWidth=7 markerHeight=7 orient=auto-start-reverse><path d="M0 0L6 3L0 6z" class=g-head /></marker></defs>
-    ${edges.map(edge => html`<path class="g-edge ${taken.has(`${edge.from} ${edge.to}`) && "taken"}" d=${arrow(edge)} marker-end="url(#head)"><title>${edge.label}</title></path>`)}
+    <defs><marker id=head viewBox="0 0 6 6" refX=4 refY=3 markerWidth=7 markerHeight=7 orient=auto><path d="M0 0L6 3L0 6z" class=g-head /></marker></defs>
+    ${edges.map(edge => html`<path class="g-edge ${taken.has(`${edge.from} ${edge.to}`) && "taken"}" d=${arrow(edge)} marker-end="url(#head)"><title>${edge.label?.replaceAll("&nbsp;", "")}</title></path>`)}
     ${order.map(name => {
       const { left: x, width, mid } = place[name], been = path.includes(name) && "been";
       return isEnd(name) ? html`<circle class="g-end ${been}" cx=${mid} cy=${MIDDLE} r=6 />`

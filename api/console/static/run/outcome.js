@@ -1,15 +1,15 @@
 // What came of a run, and its answer while it is given.
+import { follow, followChanges } from "../api.js";
 import { html, listed, useEffect, useRef, useState } from "../words.js";
 
 // Longer values come shortened; they are to be downloaded whole.
 export const MOST = 4096;
 
-export const EVENTS = [
-  "run.queued", "run.started", "run.taken_up", "plan.started", "plan.attempt", "plan.fallback", "plan.made",
-  "step.started", "step.failed", "step.completed", "step.in_doubt", "step.progress", "run.waiting", "run.approved",
-  "run.rejected", "run.expired", "run.resolved", "run.cancelling", "run.retried", "run.completed", "run.failed",
-  "run.cancelled", "answer.attempt", "answer.delta", "end",
-];
+const OF = {
+  run: "queued started taken_up waiting approved rejected expired resolved cancelling retried completed failed cancelled",
+  plan: "started attempt fallback made", step: "started failed completed in_doubt progress", answer: "attempt delta",
+};
+const EVENTS = ["end", ...Object.entries(OF).flatMap(([of, all]) => all.split(" ").map(one => `${of}.${one}`))];
 
 // The answer so far, and at which character of it one is.
 export const SILENT = { text: "", at: 0 };
@@ -18,6 +18,24 @@ export const SILENT = { text: "", at: 0 };
 export function heard({ text, at }, { text: words, offset }) {
   const next = offset + Array.from(words).length;
   return { text: offset ? `${text}${offset > at ? "… " : ""}${words}` : words, at: next };
+}
+
+// Follows a run from its record on, or without one the changes of all; its answer so far, and its progress.
+export function useFollowed(read, record, reload, concerns) {
+  const [answer, say] = useState(SILENT), [progress, advance] = useState(null);
+  useEffect(() => {
+    if (!read) return;
+    say(SILENT);
+    advance(null);
+    if (!record) return followChanges(reload, concerns);
+    return follow(last => `runs/${record.run_id}/stream?after=${last}`, EVENTS, (type, event) => {
+      if (type === "step.progress") return advance(event);
+      if (type === "answer.delta") return say(before => heard(before, event));
+      if (type === "step.started") advance(null);
+      if (type !== "opened" || event > 0) reload(); // at first it goes on from the record that is shown
+    }, record.last_event_id);
+  }, [read, record?.run_id]);
+  return { answer, progress };
 }
 
 export const Metadata = ({ of }) => Object.entries(of.metadata ?? {}).map(([name, text]) => html` <span class=tag>${name}: ${text}</span>`);

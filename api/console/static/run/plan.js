@@ -1,29 +1,21 @@
 // A plan in rows that can be edited: tools from the server's list, inputs as JSON, steps in any order.
-import { call } from "../api.js";
-import { brief, html, json, Step, typed, useEffect, useState } from "../words.js";
+import { once, useRead } from "../api.js";
+import { brief, Code, html, json, Select, Step } from "../words.js";
 
-let known;
+// The tools of the server by their names.
+export const useTools = () => useRead(() => once("tools", ({ tools }) => Object.fromEntries(tools.map(tool => [tool.name, tool]))))[0] ?? {};
 
-// The tools of the server by their names; asked for once.
-export function useTools() {
-  const [tools, show] = useState({});
-  useEffect(() => {
-    known ??= call("tools").then(told => Object.fromEntries(told.tools.map(tool => [tool.name, tool])));
-    known.then(show, () => { known = undefined; });
-  }, []);
-  return tools;
-}
-
-export const Effects = ({ tool }) => tool?.effects && html`<span class=effects title="A call of it changes something">⚠ changes something</span>`;
+export const Effects = ({ tool }) => tool?.effects && html`<span class=effects>⚠ changes something</span>`;
 
 export const Plan = ({ steps, tools }) => html`<ol class=plan>${steps.map(({ step, tool, input }) => html`<li><${Step} of=${step} tool=${tool} /> <span>${brief(input)}</span> <${Effects} tool=${tools[tool]} /></li>`)}</ol>`;
 
-export function parsed(text) {
+// What a text is as JSON, or what is `wrong` with it; inputs are objects.
+export function parsed(text, isInput = true) {
   try {
     const value = JSON.parse(text);
-    return value && typeof value === "object" && !Array.isArray(value) ? { value } : { wrong: "must be an object, as {\"text\": \"milk\"}" };
-  } catch (error) {
-    return { wrong: error.message };
+    return isInput && !/^{/.test(json(value)) ? { wrong: "must be an object, as {\"text\": \"milk\"}" } : { value };
+  } catch ({ message }) {
+    return { wrong: `is no JSON: ${message}` };
   }
 }
 
@@ -52,19 +44,17 @@ export function Editor({ draft, edit, tools, first }) {
     const change = what => edit(draft.with(index, { ...step, ...what }));
     const move = by => draft[index + by] && edit(draft.with(index, draft[index + by]).with(index + by, step));
     const moved = event => {
-      const by = { ArrowUp: -1, ArrowDown: 1 }[event.key];
-      if (!event.altKey || !by) return;
+      const by = event.altKey && { ArrowUp: -1, ArrowDown: 1 }[event.key];
+      if (!by) return;
       event.preventDefault();
       move(by);
     };
-    const button = (sign, does, label, title, off) => html`<button type=button title=${title} aria-label=${label} disabled=${off} onClick=${does}>${sign}</button>`;
+    const button = (sign, does, label, off) => html`<button type=button aria-label=${label} title=${label} disabled=${off} onClick=${does}>${sign}</button>`;
     return html`<li key=${step.key}><b class=step>${number}</b>
-      <select aria-label="Tool of step ${number}" value=${step.tool} onChange=${typed(tool => change({ tool }))}>
-        ${[...new Set([step.tool, ...names])].map(name => html`<option value=${name} selected=${name === step.tool}>${name}</option>`)}</select>
-      <textarea aria-label="Input of step ${number}" rows=${Math.min(8, step.text.split("\n").length)} spellcheck=${false} readonly=${step.big} value=${step.text}
-        onInput=${typed(text => change({ text }))} onKeyDown=${moved}></textarea>
-      <span class=tools-of>${button("↑", () => move(-1), `Move step ${number} up`, "Earlier (Alt+↑)", index === 0)}
-        ${button("↓", () => move(1), `Move step ${number} down`, "Later (Alt+↓)", index === draft.length - 1)}
+      <${Select} aria-label="Tool of step ${number}" value=${step.tool} choose=${tool => change({ tool })} options=${[...new Set([step.tool, ...names])].map(name => [name])} />
+      <${Code} aria-label="Input of step ${number}" readonly=${step.big} text=${step.text} write=${text => change({ text })} onKeyDown=${moved} />
+      <span class=tools-of>${button("↑", () => move(-1), `Move step ${number} up (Alt+↑)`, !index)}
+        ${button("↓", () => move(1), `Move step ${number} down (Alt+↓)`, !draft[index + 1])}
         ${button("✕", () => edit(draft.toSpliced(index, 1)), `Remove step ${number}`)}</span>
       <${Effects} tool=${tools[step.tool]} /></li>`;
   })}</ol>

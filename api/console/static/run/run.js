@@ -1,55 +1,45 @@
 // One run: what was asked, where it is, where its time went, and what can be done with it.
-import { call, clock, follow, useRead } from "../api.js";
-import { brief, Countdown, counted, duration, html, isSettled, money, pieces, Status, Time, useEffect, useRef, useState } from "../words.js";
+import { call, clock, useRead } from "../api.js";
+import { brief, Countdown, counted, duration, html, isSettled, money, pieces, Status, Time, Unread, useEffect, useMemo, useRef, useState } from "../words.js";
 import { Actions } from "./actions.js";
-import { Detail, Progress } from "./detail.js";
+import { Detail } from "./detail.js";
 import { Graph } from "./graph.js";
-import { EVENTS, heard, Metadata, MOST, Outcome, SILENT, Spoken, spokenOf } from "./outcome.js";
+import { Metadata, MOST, Outcome, Spoken, spokenOf, useFollowed } from "./outcome.js";
 import { Tabs } from "./tabs.js";
 import { Waterfall } from "./waterfall.js";
 
 // The record and its explanation, read again after what happens.
 function useRun(id) {
-  const [progress, advance] = useState(null);
-  const [answer, say] = useState(SILENT);
   const known = useRef(null);
   const [run, wrong, reload] = useRead(async () => {
-    const [record, explained] = await Promise.all([call(`runs/${id}?max_value_bytes=${MOST}`), call(`runs/${id}/explain`)]);
+    const explain = () => call(`runs/${id}/explain`);
+    let [record, explained] = await Promise.all([call(`runs/${id}?max_value_bytes=${MOST}`), explain()]);
     clock.sync(record.server_time);
-    if (!isSettled(record)) return known.current = { record, explained };
-    advance(null);
-    // Nothing of it has changed, so that nothing is drawn anew.
-    if (known.current?.record.last_event_id === record.last_event_id && isSettled(known.current.record)) return known.current;
+    if (isSettled(record)) {
+      // The run may have ended between the two answers.
+      if (explained.until !== record.completed_at) explained = await explain();
+      // Nothing of it has changed, so that nothing is drawn anew.
+      if (known.current?.record.last_event_id === record.last_event_id && isSettled(known.current.record)) return known.current;
+    }
     return known.current = { record, explained };
   }, id);
-  const settled = run && isSettled(run.record);
-  useEffect(() => {
-    if (settled === null) return;
-    // A settled run has no more events, unless somebody retries it: all changes tell of that.
-    if (settled) return follow(() => "runs/stream", ["run.changed"], (type, change) => { if (type !== "run.changed" || change.run_id === id) reload(); });
-    return follow(last => `runs/${id}/stream?after=${last}`, EVENTS, (type, event) => {
-      if (type === "step.progress") advance(event);
-      else if (type === "answer.delta") say(before => heard(before, event));
-      // It goes on from the record that is shown.
-      else if (type !== "opened" || event > 0) {
-        if (type === "step.started") advance(null);
-        reload();
-      }
-    }, run.record.last_event_id);
-  }, [id, settled]);
-  return { run, wrong, reload, progress, answer };
+  // A settled run has no more events, unless somebody retries it.
+  const followed = useFollowed(Boolean(run), run && !isSettled(run.record) && run.record, reload, change => change.run_id === id);
+  return { run, wrong, reload, ...followed };
 }
 
-function Sentence({ record: { prompt, plan, error, execution_log }, lit, light, select }) {
-  const unparsed = error?.unparsed?.map(({ span }) => ({ span, unplaced: true })) ?? [];
-  return html`<h1 class=sentence>${pieces(prompt, [...plan.steps, ...unparsed]).map(({ text, over }) => {
-    if (over.some(one => one.unplaced)) return html`<span class=unplaced title="not understood">${text}</span>`;
+function Sentence({ record: { prompt, plan: { steps }, error, execution_log }, lit, light, select }) {
+  const made = useRef();
+  made.current = step => execution_log.findLastIndex(entry => entry.step === step);
+  // A plan of hundreds of steps is not drawn anew because one of them was made.
+  return useMemo(() => html`<h1 class=sentence>${pieces(prompt, [...steps, ...error?.unparsed ?? []]).map(({ text, over }) => {
     if (!over[0]) return text;
-    const { step, tool } = over[0], made = execution_log.findLastIndex(entry => entry.step === step);
-    const on = () => light(step), off = () => light(null);
+    const { step, tool } = over.at(-1);
+    if (!step) return html`<span class=unplaced title="not understood">${text}</span>`;
+    const on = () => light(step), off = () => light(null), choose = () => made.current(step) >= 0 && select(`a${made.current(step)}`);
     return html`<button class="placed ${lit === step && "lit"}" onMouseEnter=${on} onMouseLeave=${off} onFocus=${on} onBlur=${off}
-      onClick=${() => made >= 0 && select(`a${made}`)} title="step ${step}: ${tool}">${text}<sup class=step>${step}</sup></button>`;
-  })}</h1>`;
+      onClick=${choose} title="step ${step}: ${tool}">${text}<sup class=step>${step}</sup></button>`;
+  })}</h1>`, [prompt, lit, !error, steps.map(({ tool, span }) => `${tool} ${span}`).join()]);
 }
 
 // About how long a queued run waits before it begins, in ms, by how many of all end in a second.
@@ -62,8 +52,6 @@ function useWait(place) {
   return wait;
 }
 
-const PLANNERS = { pattern: "the pattern planner" };
-
 // What happened, in one line of figures.
 function Facts({ record, explained }) {
   const { planned_by: by, usage, progress, queue_position: place } = record;
@@ -72,12 +60,12 @@ function Facts({ record, explained }) {
     isSettled(record) && duration(explained.total_ms),
     progress.of && `${progress.done} of ${counted(progress.of, "step")} done`,
     counted(record.execution_log.length, "attempt"),
-    by && `planned by ${by.model ?? PLANNERS[by.source] ?? "the caller"}`,
+    by && `planned by ${by.model ?? (by.source === "pattern" ? "the pattern planner" : "the caller")}`,
     usage.calls > 0 && `${counted(usage.calls, "call")} of models, ${usage.input_tokens + usage.output_tokens} tokens, ${money(usage.usd)}`,
     taken > 0 && `taken up again ${taken === 1 ? "once" : `${taken} times`}`,
     place && `place ${place} in the queue${wait ? `, about ${duration(wait)}` : ""}`,
   ].filter(Boolean);
-  return html`<p class=facts>${facts.map((fact, index) => html`${index > 0 && html`<span aria-hidden=true> · </span>`}<span>${fact}</span>`)}</p>`;
+  return html`<p class=facts>${facts.join(" · ")}</p>`;
 }
 
 function Now({ record: { current, plan, limits, waits_for_run: before, result }, progress, answer }) {
@@ -85,14 +73,15 @@ function Now({ record: { current, plan, limits, waits_for_run: before, result },
   return html`${current && html`<p class=now><b>step ${current.step}</b> <code>${step?.tool}</code> ${brief(step?.input)} · attempt ${current.attempt} of ${limits.max_attempts}
       ${due > clock.now() && html` · waits until <${Time} time=${current.not_before} exact />, <${Countdown} until=${due - clock.skew}>due<//>`}</p>`}
     ${before && html`<p class=now>It begins when <a href="#/runs/${before.run_id}">the run before it</a> in its thread has ended.</p>`}
-    ${progress && html`<p class=now><${Progress} progress=${progress} /></p>`}
+    ${progress && html`<p class=now><progress max=${progress.total} value=${progress.total && progress.done} aria-label="Progress of the attempt"></progress>
+      <span class=number> ${progress.done}${progress.total > 0 && ` of ${progress.total}`}</span> ${progress.message}</p>`}
     ${!result && answer.text && html`<p class="answer streamed">${answer.text}</p>`}`;
 }
 
 // Why there may be no such run, by how long this server keeps them.
 function Gone() {
   const [told] = useRead(() => call("doctor")), days = told?.settings.find(({ name }) => name === "RUNWRIGHT_RETENTION")?.value;
-  return html`<p class=quiet>Somebody may have deleted it${days === 0 ? "; this server removes none by itself" : html`, or it was settled more than ${days ?? "RUNWRIGHT_RETENTION"} days ago and removed (<code>RUNWRIGHT_RETENTION</code>)`}.</p>`;
+  return html`<p class=quiet>Somebody may have deleted it${days === 0 ? "; this server removes none by itself" : html`, or it was settled more than ${days} days ago and removed (<code>RUNWRIGHT_RETENTION</code>)`}.</p>`;
 }
 
 // The eye is led to what went wrong; else to the attempt that was made last.
@@ -103,7 +92,7 @@ function first({ status, execution_log: log, planning_log, current }) {
   return planning_log[0] && `p${planning_log.length - 1}`;
 }
 
-const link = (run, words = run.slice(0, 8)) => html`<a href="#/runs/${run}">${words}</a>`;
+const link = run => html`<a href="#/runs/${run}">${run.slice(0, 8)}</a>`;
 
 export default function Run({ id, query }) {
   const { run, wrong, reload, progress, answer } = useRun(id);
@@ -119,7 +108,7 @@ export default function Run({ id, query }) {
     return wrong.status !== 401 && html`<section class=card><h1>${wrong.title}</h1><p class=wrong role=alert>${wrong.message}</p>
       ${wrong.status === 404 && html`<${Gone} />`}<p><a href="#/">All runs</a></p></section>`;
   }
-  if (!run) return html`<p class=quiet role=status>Reading the run …</p>`;
+  if (!run) return html`<${Unread} />`;
   const { record, explained } = run, { conversation, forked_from, forks, posted_by, thread_id } = record;
   const at = chosen && (chosen !== "c" || record.current) ? chosen : first(record);
   return html`<article class=run>
@@ -136,7 +125,7 @@ export default function Run({ id, query }) {
     <${Graph} record=${record} />
     <div class=beside>
       <${Waterfall} record=${record} explained=${explained} select=${choose} chosen=${at} lit=${lit} light=${light} />
-      ${at && html`<${Detail} record=${record} explained=${explained} progress=${progress} at=${at} />`}
+      ${at && html`<${Detail} record=${record} explained=${explained} at=${at} />`}
     </div>
     <ul class=sentences-told>${explained.sentences.map(sentence => html`<li>${sentence}</li>`)}</ul>
     <${Tabs} record=${record} />

@@ -1,20 +1,18 @@
 // The rest of a record, as far as one wants to look: result, plan, log, states, events, raw.
 import { call, post, useRead } from "../api.js";
-import { brief, clockTime, counted, duration, html, json, Status, Step, Table, Time, typed, useOrder, useState, Value } from "../words.js";
+import { brief, clockTime, counted, duration, html, json, Key, Status, Step, Table, typed, Unread, useOrder, useState, Value } from "../words.js";
 import { Compare } from "./compare.js";
 import { drafted, Editor, faults, Plan, planOf, useTools } from "./plan.js";
 
-const Nothing = ({ children }) => html`<p class=quiet>${children}</p>`;
-
 function Result({ record: { result, error, execution_log, run_id } }) {
-  if (!result) return html`<${Nothing}>There is no result${error ? ": the run did not complete" : " yet"}.<//>`;
+  if (!result) return html`<p class=quiet>There is no result${error ? ": the run did not complete" : " yet"}.</p>`;
   const last = execution_log.findLastIndex(({ status }) => status === "ok");
-  return html`${result.answer && html`<p class=answer>${result.answer.text}</p>`}<p>${result.summary}</p><${Value} value=${result.output} href="runs/${run_id}/log/${last + 1}/output" />`;
+  return html`<p>${result.summary}</p><${Value} value=${result.output} href="runs/${run_id}/log/${last + 1}/output" />`;
 }
 
 function PlanTab({ record: { plan, planned_by, plan_proposed } }) {
   const tools = useTools();
-  if (!plan.steps[0]) return html`<${Nothing}>There is no plan.<//>`;
+  if (!plan.steps[0]) return html`<p class=quiet>There is no plan.</p>`;
   return html`<p>${planned_by?.reason}</p><${Plan} steps=${plan.steps} tools=${tools} />
     ${plan_proposed && html`<h3>As it was proposed</h3><${Plan} steps=${plan_proposed.steps} tools=${tools} />`}`;
 }
@@ -25,7 +23,7 @@ function Log({ record }) {
       started_at, html`<${Step} of=${step} tool=${tool} /> ${brief(input)}`, html`<${Status} status=${status} /> ${error?.message}`, duration(duration_ms)]),
     ...record.marks.map(({ at, what, by, detail }) => [at, what.replace("_", " "), `by ${by}${detail ? `: ${detail}` : ""}`, ""]),
   ].sort(([a], [b]) => Date.parse(a) - Date.parse(b));
-  if (!entries[0]) return html`<${Nothing}>Nothing is logged yet.<//>`;
+  if (!entries[0]) return html`<p class=quiet>Nothing is logged yet.</p>`;
   return html`<${Table} caption="Attempts, and what came from outside" head=${["#Time", "What", "How", "#Took"]} rows=${entries.map(([at, ...rest]) => [clockTime(at, true), ...rest])} />`;
 }
 
@@ -58,7 +56,7 @@ function States({ record }) {
   const [from, choose] = useState(null);
   const [before, older] = useState("");
   const [page, wrong] = usePage(record, `history?limit=50${before && `&before=${before}`}`);
-  if (!page) return html`<${Nothing}>${wrong ? "Nothing is stored yet." : "Reading …"}<//>`;
+  if (!page) return html`<${Unread} wrong=${wrong} />`;
   return html`<p class=quiet>What is on disk after each node. A fork begins a new run from one of these.</p>
     <${Table} caption="Checkpoints, the newest first" head=${["#Stored", "After", "Status", "#Done", "Changed", "Next", ".Fork"]} rows=${page.checkpoints.flatMap(one => [
       [clockTime(one.time, true), one.node ?? "outside", one.status && html`<${Status} status=${one.status} />`, one.cursor, one.changed.join(", "), one.next.join(", ") || "–",
@@ -72,15 +70,15 @@ const MANY = 200;
 
 function Events({ record }) {
   const [after, go] = useState(0);
-  const [page] = usePage(record, `events?limit=${MANY}&after=${after}`);
-  if (!page) return html`<${Nothing}>Reading …<//>`;
+  const [page, wrong] = usePage(record, `events?limit=${MANY}&after=${after}`);
+  if (!page) return html`<${Unread} wrong=${wrong} />`;
   return html`<${Table} caption="Events, in order" head=${["#No.", "#Time", "Event", "Step", "Node"]} rows=${page.events.map(({ id, time, type, step, attempt, node }) => [
       id, clockTime(time, true), type, step && `${step}${attempt ? `.${attempt}` : ""}`, node])} />
     ${after > 0 && html`<button onClick=${() => go(after - MANY)}>Earlier</button>`}
     ${page.last_event_id > after + MANY && html`<button onClick=${() => go(after + MANY)}>Later</button>`}`;
 }
 
-const Raw = ({ record }) => html`<p><a href="runs/${record.run_id}">The whole record</a> · accepted <${Time} time=${record.created_at} exact /> · here values above 4 kB are shortened</p><${Value} value=${json(record)} />`;
+const Raw = ({ record }) => html`<p><a href="runs/${record.run_id}">The whole record</a> · here values above 4 kB are shortened</p><${Value} value=${json(record)} />`;
 
 const TABS = { Result, Plan: PlanTab, Log, States, Events, Compare, Raw };
 const NAMES = Object.keys(TABS);
@@ -95,9 +93,8 @@ export function Tabs({ record }) {
     turn(by);
     currentTarget.children[place(by)].focus();
   };
-  const hidden = (key, does, words) => html`<button class=hidden tabindex=-1 data-key=${key} onClick=${does}>${words}</button>`;
   return html`<section class="tabs card"><div role=tablist aria-label="The record" onKeyDown=${pressed}>${NAMES.map(name => html`<button role=tab id="tab-${name}" aria-controls=tabpanel
       aria-selected=${name === chosen} tabindex=${name === chosen ? 0 : -1} onClick=${() => choose(name)}>${name}</button>`)}</div>
     <div role=tabpanel id=tabpanel aria-labelledby="tab-${chosen}" tabindex=0><${TABS[chosen]} record=${record} /></div>
-    ${hidden("f", () => choose("States"), "Fork from a state")}${hidden("]", () => turn(1), "Next tab")}${hidden("[", () => turn(-1), "Previous tab")}</section>`;
+    <${Key} of=f does=${() => choose("States")}>Fork from a state<//><${Key} of="]" does=${() => turn(1)}>Next tab<//><${Key} of="[" does=${() => turn(-1)}>Previous tab<//></section>`;
 }

@@ -23,12 +23,10 @@ const sum = spans => spans.reduce((total, span) => total + span.length_ms, 0);
 
 // The spans of a run that goes on, the last one grown until `now`.
 export function grown(record, { spans: all, total_ms }, now) {
-  const spans = all.map(span => ({ ...span }));
-  if (isSettled(record)) return spans;
-  const end = Math.max(total_ms, now - Date.parse(record.created_at)), last = spans.at(-1);
-  if (last) last.length_ms = Math.max(last.length_ms, end - last.start_ms);
-  else if (end > 0) spans.push({ part: "queue", start_ms: 0, length_ms: end, step: null });
-  return spans;
+  if (isSettled(record)) return all;
+  const end = Math.max(total_ms, now - Date.parse(record.created_at)), last = all.at(-1) ?? { part: "queue", start_ms: 0, length_ms: 0 };
+  const grew = { ...last, length_ms: Math.max(last.length_ms, end - last.start_ms) };
+  return grew.length_ms > 0 ? [...all.slice(0, -1), grew] : all;
 }
 
 // Takes the log entry of a span, each once.
@@ -51,12 +49,12 @@ export function rows(record, spans) {
   const stepRow = step => row(`step-${step}`, steps[step - 1]?.tool ?? "step", step);
   let part; // where what follows an attempt or a call belongs
   spans.forEach((span, index) => {
-    const bar = { ...span }, live = going && index === spans.length - 1;
     const ofStep = span.part === "tools" || (span.part === "backoff" && span.step);
     if (!ofStep && !["planning", "backoff"].includes(span.part)) {
-      row(span.part, PARTS[span.part]).bars.push(bar);
+      row(span.part, PARTS[span.part]).bars.push(span);
       return;
     }
+    const bar = { ...span }, live = going && index === spans.length - 1;
     const step = ofStep ? span.step ?? current?.step ?? progress.done + 1 : undefined;
     const of = ofStep ? stepRow(step) : row("plan", "plan");
     if (span.part !== "backoff") {
@@ -74,7 +72,8 @@ export function rows(record, spans) {
   for (const { step } of steps) stepRow(step);
   return Object.values(byKey).map(one => {
     const parts = one.parts.length > 1 ? one.parts.map(each => ({ ...each, ms: sum(each.bars) })) : [];
-    return { ...one, at: one.bars.findLast(bar => bar.at)?.at, parts, ms: sum(one.bars) };
+    const { at, status } = one.bars.findLast(bar => bar.at) ?? {};
+    return { ...one, at, status, parts, ms: sum(one.bars) };
   }).sort((a, b) => (RANKS[a.key] ?? a.step) - (RANKS[b.key] ?? b.step));
 }
 
@@ -97,19 +96,12 @@ export function scale(spans, fold, grows) {
   const whole = grows ? Math.ceil(length / step) * step : length;
   let left = 0;
   const pieces = spans.map(span => {
-    const width = folds.includes(span) ? SHARE : (span.length_ms / whole) * room;
+    const { start_ms, length_ms } = span, width = folds.includes(span) ? SHARE : (length_ms / whole) * room;
     left += width;
-    return { ...span, width, left: left - width };
+    return { start_ms, length_ms, width, left: left - width };
   });
   const at = time => {
-    // The last piece that does not begin later: there are two for each attempt, and each has a bar.
-    let low = 0, high = pieces.length;
-    while (high - low > 1) {
-      const middle = (low + high) >> 1;
-      if (pieces[middle].start_ms <= time) low = middle;
-      else high = middle;
-    }
-    const piece = pieces[low];
+    const piece = pieces.findLast(({ start_ms }) => start_ms <= time) ?? pieces[0];
     return piece ? piece.left + (Math.min(1, (time - piece.start_ms) / piece.length_ms) || 0) * piece.width : 0;
   };
   return { total, at, folds, foldable, key: `${whole} ${folds.length}` };
@@ -127,7 +119,7 @@ export function ticks({ total, at, folds }) {
     if (from < total) times.push(from);
   }
   const shown = [];
-  for (const time of times.sort((a, b) => a - b)) {
+  for (const time of times) {
     const place = at(time);
     if (place < 0.94 && !(place - shown.at(-1)?.place <= 0.09)) shown.push({ time, place });
   }

@@ -1,6 +1,6 @@
 // The waterfall: what the run did with its time, and the sum of it.
 import { clock, live } from "../api.js";
-import { duration, html, isSettled, useEffect, useRef, useState } from "../words.js";
+import { Check, duration, html, isSettled, useEffect, useRef, useState } from "../words.js";
 import { grown, PARTS, rows, scale, ticks, totals } from "./timeline.js";
 
 // More attempts than this are shown when they are asked for, but for those that failed.
@@ -17,16 +17,14 @@ function useNow(growing, many) {
   useEffect(() => {
     if (!growing) return;
     const still = many || matchMedia("(prefers-reduced-motion: reduce)").matches;
-    const timer = setInterval(() => tick(["lost", "paused"].includes(live.state) ? live.until : clock.now()), still ? SELDOM : OFTEN);
-    return () => clearInterval(timer);
+    const show = () => tick(["lost", "paused"].includes(live.state) ? live.until : clock.now());
+    const timer = setInterval(show, still ? SELDOM : OFTEN), unwatch = live.watch(show);
+    return () => { clearInterval(timer); unwatch(); };
   }, [growing, many]);
   return now;
 }
 
-const SAID = {
-  ok: "succeeded", error: "failed", timeout: "timed out", cancelled: "was cut off", in_doubt: "may have acted",
-  running: "is under way", planned: "made a plan", refused: "did not understand", rejected: "made a plan that failed its check",
-};
+const SAID = { ok: "succeeded", error: "failed", timeout: "timed out", cancelled: "cut off", in_doubt: "in doubt: it may have acted", running: "under way" };
 
 const told = ({ status, part, length_ms }) => `${status ? SAID[status] ?? status : PARTS[part]}, ${duration(length_ms)}`;
 
@@ -76,7 +74,7 @@ export function Waterfall({ record, explained, select, chosen, lit, light }) {
     const toggle = () => turn(before => ({ ...before, [row.key]: !open }));
     return [{ row, depth: 1, open, toggle }, ...(open ? row.parts.map(part => ({ row: part, depth: 2 })) : [])];
   });
-  const errors = all.flatMap(row => row.parts[0] ? row.parts : [{ ...row, status: row.bars.findLast(bar => bar.status)?.status }]).filter(({ status, at }) => BAD.includes(status) && at);
+  const errors = all.flatMap(row => row.parts[0] ? row.parts : [row]).filter(({ status, at }) => BAD.includes(status) && at);
   // Of hundreds of rows an event changes one or two: the others stay as they are.
   const drawn = useRef(new Map()).current;
   const line = ({ row, depth, open, toggle }) => {
@@ -92,9 +90,9 @@ export function Waterfall({ record, explained, select, chosen, lit, light }) {
   return html`<section class="waterfall card" aria-labelledby=w-title>
     <div class=head><h2 id=w-title>Where the time went</h2>
       <span class="total number">${duration(spans[0] ? place.total : 0)}</span>
-      ${place.foldable[0] && html`<label class=check><input type=checkbox checked=${fold} onChange=${() => setFold(!fold)} /> fold idle time</label>`}
+      ${place.foldable[0] && html`<${Check} on=${fold} turn=${setFold}>fold idle time<//>`}
       ${errors[0] && html`<button class=plain data-key=e onClick=${nextError}>Next error</button>`}</div>
-    <div class=sums aria-label="Parts of the time">
+    <div class=sums>
       <div class=stack aria-hidden=true>${sums.map(({ part, ms }) => html`<i class="b-${part}" style=${{ width: percent(ms / place.total) }}></i>`)}</div>
       <ul>${sums.map(({ part, ms }) => html`<li><i class="key b-${part}" aria-hidden=true></i>${PARTS[part]} <b class=number>${duration(ms)}</b></li>`)}</ul>
     </div>

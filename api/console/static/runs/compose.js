@@ -1,6 +1,6 @@
 // A new run: the plan appears while one types, and what no planner can place is underlined.
 import { post, useRested } from "../api.js";
-import { brief, entered, html, listed, pieces, Step, typed, useEffect, useOrder, useState } from "../words.js";
+import { brief, Check, entered, html, listed, pieces, Step, typed, useEffect, useOrder, useState } from "../words.js";
 
 const SENTENCES = [
   "Add a todo to buy milk, then show me all my tasks",
@@ -40,7 +40,7 @@ export function Compose({ first, given }) {
       </div>
       <div class=row>
         <button class=primary disabled=${busy || !prompt.trim()}>Run</button>
-        <label class=check><input type=checkbox checked=${approve} onChange=${({ target }) => ask(target.checked)} /> show me the plan first</label>
+        <${Check} on=${approve} turn=${ask}>show me the plan first<//>
         <span class="quiet keyhint">Enter runs it, Shift+Enter is a new line</span>
       </div>${wrong}
     </form>

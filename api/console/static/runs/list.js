@@ -1,6 +1,6 @@
 // The runs: searched, filtered, counted, a page at a time, and changed where they lie.
-import { call, post, useChanges, useRead } from "../api.js";
-import { counted, duration, html, isSettled, Pages, Status, STATUSES, Table, Time, typed, useEffect, useRef, useState, Wrong } from "../words.js";
+import { call, followChanges, post, useRead } from "../api.js";
+import { Check, counted, duration, html, isSettled, Key, Pages, Status, STATUSES, Table, Time, typed, useEffect, useOrder, useRef, useState, Wrong } from "../words.js";
 import { Compose } from "./compose.js";
 
 const posted = order => id => post(`runs/${id}/${order}`);
@@ -37,7 +37,7 @@ function Filters({ query, counts }) {
   const total = counts && Object.values(counts).reduce((sum, count) => sum + count, 0);
   const chip = (status, count) => html`<a class="chip ${status && `s-${status}`}" href=${hashOf(query, "status", status)}
     aria-current=${(query.get("status") ?? "") === status ? "true" : null}>${status && html`<span aria-hidden=true>${STATUSES[status]}</span>`} ${status || "all"}${count != null && html` <b>${count}</b>`}</a>`;
-  const check = (name, value, words) => html`<label class=check><input type=checkbox checked=${query.get(name)} onChange=${({ target }) => { location.hash = hashOf(query, name, target.checked && value); }} /> ${words}</label>`;
+  const check = (name, value, words) => html`<${Check} on=${query.get(name)} turn=${on => { location.hash = hashOf(query, name, on && value); }}>${words}<//>`;
   const tool = query.get("tool");
   return html`<div class=filters>
     <div class=chips role=group aria-label=Status>${chip("", total)}${Object.keys(STATUSES).map(status => chip(status, counts?.[status]))}</div>
@@ -52,9 +52,10 @@ function Filters({ query, counts }) {
 function Several({ runs, chosen, choose, reload }) {
   const [asked, ask] = useState(null);
   const [told, tell] = useState("");
+  const [order, , busy] = useOrder();
   const all = runs.filter(run => chosen.has(run.run_id));
   const select = ids => choose(new Set(ids));
-  async function carryOut() {
+  const carryOut = async () => {
     const { may, send } = TOGETHER[asked], due = all.filter(may);
     let done = 0, last = "";
     for (const run of due) await send(run.run_id).then(() => (done += 1), problem => (last = problem.message));
@@ -62,7 +63,7 @@ function Several({ runs, chosen, choose, reload }) {
     ask(null);
     select([]);
     reload();
-  }
+  };
   if (!all.length) return told && html`<p class=several role=status>${told}</p>`;
   return html`<div class="several card" role=group aria-label="With the selected runs">
     <b>${counted(all.length, "run")} selected</b>
@@ -72,7 +73,7 @@ function Several({ runs, chosen, choose, reload }) {
     })}
     ${all.length < runs.length && html`<button class=plain onClick=${() => select(runs.map(run => run.run_id))}>Select all ${runs.length}</button>`}
     <button class=plain onClick=${() => select([])}>Select none</button>
-    ${asked && html`<p>${TOGETHER[asked].said} <button class=primary onClick=${carryOut}>Yes, ${asked} them</button>
+    ${asked && html`<p>${TOGETHER[asked].said} <button class=primary disabled=${busy} onClick=${() => order(carryOut)}>Yes, ${asked} them</button>
       <button class=plain onClick=${() => ask(null)}>No</button></p>`}
   </div>`;
 }
@@ -111,7 +112,9 @@ export default function Runs({ query }) {
   const [page, wrong, reload, change] = useRead(() => call(address), address);
   useEffect(() => turn([]), [asked]);
   useEffect(() => move(-1), [address]);
-  useChanges(reload, changed => change(before => ({ ...before, runs: before.runs.map(run => run.run_id === changed.run_id ? { ...run, ...changed } : run) })));
+  useEffect(() => followChanges(reload, changed => change(before => ({
+    ...before, runs: before.runs.map(run => run.run_id === changed.run_id ? { ...run, ...changed } : run),
+  }))), []);
   const runs = page?.runs ?? [];
   const step = by => move(now => Math.max(0, Math.min(runs.length - 1, now + by)));
   const toggle = id => choose(before => { const after = new Set(before); after.delete(id) || after.add(id); return after; });
@@ -127,5 +130,5 @@ export default function Runs({ query }) {
       rows=${runs.map((run, index) => html`<${Row} key=${run.run_id} run=${run} current=${index === row} picked=${chosen.has(run.run_id)} pick=${() => toggle(run.run_id)} />`)} />`}
     <${Pages} of=runs cursors=${cursors} turn=${turn} next=${page?.next_cursor}>
       ${page && html`<span class=quiet>${page.total_is_lower_bound && "at least "}${counted(page.total, "run")}</span>`}
-      ${[["j", 1, "Next row"], ["k", -1, "Previous row"]].map(([key, by, words]) => html`<button class=hidden tabindex=-1 data-key=${key} onClick=${() => step(by)}>${words}</button>`)}<//>`;
+      <${Key} of=j does=${() => step(1)}>Next row<//><${Key} of=k does=${() => step(-1)}>Previous row<//><//>`;
 }

@@ -1,6 +1,6 @@
 // The tools that plans may use: what each takes and does, and a form to try those that change nothing.
 import { call, post, useRead } from "../api.js";
-import { counted, html, Status, Table, typed, useOrder, useState, Value, Wrong } from "../words.js";
+import { counted, html, Select, Status, Table, typed, useOrder, useState, Value, Wrong } from "../words.js";
 import { MOST, Outcome } from "../run/outcome.js";
 import { Effects } from "../run/plan.js";
 
@@ -29,10 +29,10 @@ function Try({ tool }) {
   };
   const field = name => {
     const schema = properties[name], needed = required.includes(name), value = texts[name] ?? "";
-    const common = { required: needed, "aria-label": `${name} of ${tool.name}`, onInput: typed(text => write({ ...texts, [name]: text })) };
+    const common = { required: needed, "aria-label": `${name} of ${tool.name}` }, put = text => write({ ...texts, [name]: text });
     return html`<label><span><code>${name}</code>${!needed && html` <small>optional</small>`}</span>
-      ${schema.enum ? html`<select ...${common}><option value=""></option>${schema.enum.map(one => html`<option selected=${value === String(one)}>${one}</option>`)}</select>`
-        : html`<input ...${common} placeholder=${typeOf(schema)} value=${value} />`}</label>`;
+      ${schema.enum ? html`<${Select} ...${common} choose=${put} value=${value} options=${["", ...schema.enum].map(one => [String(one)])} />`
+        : html`<input ...${common} onInput=${typed(put)} placeholder=${typeOf(schema)} value=${value} />`}</label>`;
   };
   return html`<form class="form try" onSubmit=${event => order(send, event)} aria-label="Try ${tool.name}">${Object.keys(properties).map(field)}
     <p class=row><button class=primary disabled=${busy}>Try it</button> <span class=quiet>It is recorded as a run of one step, and changes nothing.</span></p>${wrong}

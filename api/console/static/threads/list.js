@@ -1,6 +1,6 @@
 // The threads: conversations, those with the newest runs first, and the beginning of one.
-import { call, post, useChanges, useRead } from "../api.js";
-import { counted, html, Pages, Status, Table, Time, typed, useOrder, useState, Wrong } from "../words.js";
+import { call, followChanges, post, useRead } from "../api.js";
+import { counted, html, Pages, Status, Table, Time, typed, useEffect, useOrder, useState, Wrong } from "../words.js";
 
 function Begin() {
   const [name, call_it] = useState("");
@@ -21,7 +21,7 @@ export default function Threads() {
   const [cursors, turn] = useState([]);
   const address = `threads?limit=50&${new URLSearchParams(cursors.length ? { cursor: cursors.at(-1) } : {})}`;
   const [page, wrong, reload] = useRead(() => call(address), address);
-  useChanges(reload);
+  useEffect(() => followChanges(reload), []);
   const threads = page?.threads ?? [];
   return html`<div class=title><h1>Threads</h1><span class=quiet>Runs that go on one after the other, each with what went before in mind.</span></div>
     <${Begin} /><${Wrong} problem=${wrong} />

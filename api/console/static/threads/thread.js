@@ -1,7 +1,7 @@
 // A thread as a conversation: what was asked, and what came of it, answered as it streams.
-import { call, follow, post, useRead } from "../api.js";
-import { counted, entered, html, isSettled, Status, Time, typed, useEffect, useOrder, useRef, useState, Wrong } from "../words.js";
-import { EVENTS, heard, Metadata, MOST, Outcome, SILENT, Spoken, spokenOf } from "../run/outcome.js";
+import { call, post, useRead } from "../api.js";
+import { counted, entered, html, isSettled, Status, Time, typed, Unread, useEffect, useOrder, useRef, useState, Wrong } from "../words.js";
+import { Metadata, MOST, Outcome, Spoken, spokenOf, useFollowed } from "../run/outcome.js";
 
 // So many of its runs are shown at first, and so many more each time.
 const PAGE = 10;
@@ -11,7 +11,6 @@ const WHY = { pending: "has not begun", running: "goes on", approval: "waits for
 // The thread and the records of its newest runs, oldest first; those that have ended are read once.
 function useThread(id) {
   const [most, widen] = useState(PAGE);
-  const [answer, say] = useState(SILENT);
   const kept = useRef({}).current;
   const record = row => {
     const key = JSON.stringify(row), read = kept[key] ?? call(`runs/${row.run_id}?max_value_bytes=${MOST}`);
@@ -23,16 +22,7 @@ function useThread(id) {
     const [thread, page] = await Promise.all([call(`threads/${id}`), call(`threads/${id}/runs?limit=${Math.min(most, 200)}`)]);
     return { thread, turns: await Promise.all(page.runs.reverse().map(record)) };
   }, id, most);
-  const active = told?.turns.find(turn => !isSettled(turn));
-  useEffect(() => {
-    if (!told) return;
-    say(SILENT);
-    if (!active) return follow(() => "runs/stream", ["run.changed"], reload);
-    return follow(last => `runs/${active.run_id}/stream?after=${last}`, EVENTS, (type, event) => {
-      if (type === "answer.delta") say(before => heard(before, event));
-      else if (type !== "step.progress") reload();
-    }, active.last_event_id);
-  }, [id, Boolean(told), active?.run_id]);
+  const active = told?.turns.find(turn => !isSettled(turn)), { answer } = useFollowed(Boolean(told), active, reload);
   return { told, wrong, reload, answer, active, older: () => widen(most + PAGE) };
 }
 
@@ -78,11 +68,11 @@ export default function Thread({ id }) {
   const [order, refused] = useOrder();
   const end = useRef();
   useEffect(() => { end.current?.scrollIntoView({ block: "nearest" }); }, [told?.turns.length, answer.at, active?.run_id]);
-  if (!told) return wrong ? html`<section class=card><h1>${wrong.title}</h1><${Wrong} problem=${wrong} /><p><a href="#/threads">All threads</a></p></section>` : html`<p class=quiet role=status>Reading the thread …</p>`;
+  if (!told) return html`<${Unread} wrong=${wrong} />`;
   const { thread, turns } = told, last = turns.at(-1);
   const send = event => prompt.trim() && order(async () => {
     await post("runs", { prompt, thread_id: id });
-    write("");
+    write(now => now === prompt ? "" : now); // somebody may have written on
     reload();
   }, event);
   return html`<article class=thread>

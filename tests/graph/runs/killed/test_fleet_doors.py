@@ -17,8 +17,8 @@ from tests.support.models.llm_runs import SUM, models
 from tests.support.models.stream_server import stream_server
 from tests.support.own_tools.gate_tool import GATE, open_gate
 from tests.support.patience import patience, wait_until
-from tests.support.servers.deaf_proxy import deaf_proxy
 from tests.support.servers.fleet import FleetProcesses, WorkerProcess
+from tests.support.servers.proxies.deaf import deaf_proxy
 from tests.support.servers.server_process import (
     ServerProcess,
     forked,

@@ -9,7 +9,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from tests.support.servers.forked import Forked, fork_server
+from tests.support.servers.forks.forked import Forked, fork_server
 
 
 def forking() -> list[str]:

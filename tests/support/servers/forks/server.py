@@ -1,4 +1,4 @@
-"""Forks processes of the program: `python -m tests.support.servers.fork_server SOCKET`.
+"""Forks processes of the program: `python -m tests.support.servers.forks.server SOCKET`.
 
 It goes on as long as they do. `Forked` is who asks it.
 """
@@ -20,6 +20,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import httpcore  # noqa: F401  # which the first client of a socket loads
 import httpx
 import uvicorn
 
@@ -35,9 +36,9 @@ from graph.settings.settings import Settings
 from tests.support.models.capture_server import capturing
 from tests.support.models.llm_calls import ANSWERS, complete
 from tests.support.patience import patience
-from tests.support.servers.forked import HEADER, received
+from tests.support.servers.forks.forked import HEADER, received
+from tests.support.servers.forks.stretched import set_waits, stretch_waits
 from tests.support.servers.mcp_client import message
-from tests.support.servers.stretched import set_waits, stretch_waits
 
 
 def serve(place: str) -> None:

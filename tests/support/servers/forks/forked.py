@@ -19,7 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
-_ROOT = Path(__file__).parents[3]
+_ROOT = Path(__file__).parents[4]
 HEADER = 8  # bytes, of an order's length
 
 
@@ -214,7 +214,7 @@ def _start(place: Path) -> None:
     inherited = {name: value for name, value in os.environ.items() if "RUNWRIGHT" not in name}
     inherited.pop("PYTHONUNBUFFERED", None)  # streams as they are without it
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.support.servers.fork_server", str(place)],
+        [sys.executable, "-m", "tests.support.servers.forks.server", str(place)],
         cwd=_ROOT,
         env={**inherited, "PYTHONWARNINGS": "error"},
         stdin=subprocess.DEVNULL,

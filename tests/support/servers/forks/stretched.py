@@ -1,4 +1,4 @@
-"""The program with its fixed waits as long as needed: `python -m tests.support.servers.stretched`.
+"""The program with longer fixed waits: `python -m tests.support.servers.forks.stretched`.
 
 What it gives up after a second or two, as a storage that does not answer, it would also give up on
 a machine that is just slow. So each such wait is multiplied by how slow the machine is; where it is

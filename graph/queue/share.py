@@ -1,0 +1,215 @@
+"""The event loop's time, by who takes it: whoever takes most of it waits while others are there.
+
+One loop serves everybody. A queue for each kind of work is fair within that kind only, so what
+counts is the time that the tasks of a request or a run have computed on the loop.
+"""
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Coroutine, Generator
+from contextvars import ContextVar
+from typing import Any, TypeVar
+
+#: The part of the loop's time that is for those who take most of it, while others are there, and
+#: what each of them may take at once, in seconds.
+SHARE, BURST = 0.5, 0.01
+
+#: How long an owner counts as there after the loop has last worked for him, in seconds.
+PRESENT = 0.1
+
+#: What may be owed at most, in seconds: a long computation is not paid back to the end.
+OWED = 0.1
+
+#: So many accounts of strangers are kept.
+STRANGERS = 1024
+
+T = TypeVar("T")
+
+
+class Account:
+    """What one owner, or the strangers of one address, have had of the loop."""
+
+    __slots__ = ("at", "known", "seen", "turns", "used")
+
+    def __init__(self, *, known: bool) -> None:
+        self.known = known
+        self.used = 0.0  # and not given back, in seconds
+        self.at = 0.0  # when that was so
+        self.seen = -PRESENT
+        self.turns = asyncio.Lock()
+
+
+class Meter:
+    """Counts what the tasks of one request or run take, whose account may be found out later."""
+
+    __slots__ = ("_pending", "_share", "account", "clock")
+
+    def __init__(self, share: "LoopShare", account: Account | None = None) -> None:
+        self._share = share
+        self._pending = 0.0
+        self.account = account
+        self.clock = share.clock
+
+    def add(self, began: float, ended: float) -> None:
+        """So long has the loop worked for it."""
+        if self.account is None:
+            self._pending += ended - began
+        else:
+            self._share.charge(self.account, ended - began, ended)
+
+    def assign(self, account: Account) -> None:
+        """Whose it is, with what was counted so far."""
+        self.account = account
+        self._share.charge(account, self._pending, self._share.clock())
+        self._pending = 0.0
+
+
+#: That of the request or the run for which something is computed.
+METER: ContextVar[Meter | None] = ContextVar("meter", default=None)
+
+
+def _account() -> Account | None:
+    meter = METER.get()
+    return None if meter is None else meter.account
+
+
+class LoopShare:
+    """Who has had how much of the loop.
+
+    Whoever is alone never waits. Strangers wait for owners, but owners not for strangers. `clock`
+    in seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
+        self.clock = clock
+        self._owners: dict[str, Account] = {}
+        self._strangers: OrderedDict[str, Account] = OrderedDict()
+        self._there: dict[Account, None] = {}  # the owners who are, in the order of `seen`
+        self._last: Account | None = None  # of those
+        self._waiting = 0  # accounts whose turn is waited for
+
+    def of(self, owner: str) -> Account:
+        """The account of an owner."""
+        if (account := self._owners.get(owner)) is None:
+            account = self._owners[owner] = Account(known=True)
+        return account
+
+    def of_stranger(self, address: str) -> Account:
+        """The account of those who come from an address without a key."""
+        if (account := self._strangers.get(address)) is None:
+            account = self._strangers[address] = Account(known=False)
+            if len(self._strangers) > STRANGERS:
+                self._strangers.popitem(last=False)
+        return account
+
+    def charge(self, account: Account, seconds: float, now: float) -> None:
+        """The loop has worked so long for somebody, until now."""
+        left = account.used - (now - account.at) * self._rate()
+        account.used = min((left if left > 0 else 0.0) + seconds, BURST + OWED)
+        account.at = account.seen = now
+        if account is not self._last and account.known:
+            self._there.pop(account, None)
+            self._there[account] = None
+            self._last = account
+
+    def wait_of(self, account: Account) -> float:
+        """How long somebody has to wait now, in seconds; not at all where nobody else is there."""
+        if account.used <= BURST:
+            return 0.0
+        now = self.clock()
+        while self._there and now - (first := next(iter(self._there))).seen > PRESENT:
+            del self._there[first]
+            if first is self._last:
+                self._last = None
+        if len(self._there) == (account in self._there):
+            return 0.0
+        return (account.used - BURST) / self._rate() - (now - account.at)
+
+    def _rate(self) -> float:
+        """The part of the loop's time that each of those has who wait."""
+        waiting = max(self._waiting, 1)
+        # Where everybody does, nothing is kept for others.
+        return 1 / waiting if 1 < len(self._there) <= waiting else SHARE / waiting
+
+    def must_wait(self) -> bool:
+        """Whether it is not the turn of whoever this is done for."""
+        account = _account()
+        return account is not None and (account.turns.locked() or self.wait_of(account) > 0)
+
+    async def turn(self) -> None:
+        """Wait until whoever this is done for may have the loop."""
+        account = _account()
+        if account is None or not self.must_wait():
+            return
+        async with account.turns:  # one after the other: the next one counts what this one takes
+            self._waiting += 1
+            try:
+                while (seconds := self.wait_of(account)) > 0:  # noqa: ASYNC110 - for the clock
+                    await asyncio.sleep(min(seconds, PRESENT))
+            finally:
+                self._waiting -= 1
+
+    def make_task(
+        self, loop: asyncio.AbstractEventLoop, coro: Any, /, **given: Any
+    ) -> asyncio.Task[Any]:
+        """The task factory of the loop: what is begun for somebody is counted as his."""
+        context = given.get("context")
+        meter = METER.get() if context is None else context.get(METER)
+        if meter is not None:
+            coro = Metered(coro, meter)
+        return asyncio.Task(coro, loop=loop, **given)
+
+
+class Metered(Coroutine[Any, Any, T]):
+    """A coroutine whose steps are counted."""
+
+    __slots__ = ("_clock", "_coro", "_meter")
+
+    def __init__(self, coro: Coroutine[Any, Any, T], meter: Meter) -> None:
+        self._coro = coro
+        self._meter = meter
+        self._clock = meter.clock
+
+    def send(self, value: Any) -> Any:
+        """One step."""
+        began = self._clock()
+        try:
+            return self._coro.send(value)
+        finally:
+            self._meter.add(began, self._clock())
+
+    def throw(self, *raised: Any) -> Any:
+        """One step that begins with an error."""
+        began = self._clock()
+        try:
+            return self._coro.throw(*raised)
+        finally:
+            self._meter.add(began, self._clock())
+
+    def close(self) -> None:
+        """No more steps."""
+        self._coro.close()
+
+    def __getattr__(self, name: str) -> Any:
+        # By which others look at coroutines: how they are called, and whether they have begun.
+        return getattr(self._coro, name)
+
+    def __await__(self) -> Generator[Any, Any, T]:
+        return self._steps()
+
+    def _steps(self) -> Generator[Any, Any, T]:
+        raised: BaseException | None = None
+        while True:
+            try:
+                waits = self.send(None) if raised is None else self.throw(raised)
+            except StopIteration as end:
+                return end.value  # type: ignore[no-any-return]
+            raised = None
+            try:
+                yield waits
+            except GeneratorExit:
+                self.close()
+                raise
+            except BaseException as error:
+                raised = error

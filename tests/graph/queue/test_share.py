@@ -1,0 +1,209 @@
+"""Whoever takes most of the event loop waits while others are there."""
+
+import asyncio
+import gc
+from collections.abc import AsyncIterator
+from functools import partial
+
+import anyio
+import pytest
+
+from graph.queue.executor import Executor, Job
+from graph.queue.share import BURST, METER, OWED, PRESENT, SHARE, STRANGERS, LoopShare, Meter
+from tests.support.patience import patience, until
+
+#: What a task computes at a time, in seconds.
+STEP = 0.02
+
+
+class Clock:
+    """A clock that stands still unless it is told to go on."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def share(clock: Clock) -> LoopShare:
+    return LoopShare(clock)
+
+
+@pytest.fixture
+async def measured() -> AsyncIterator[LoopShare]:
+    """By the real clock, in a loop whose tasks are counted."""
+    loop, share = asyncio.get_running_loop(), LoopShare()
+    loop.set_task_factory(share.make_task)
+    yield share
+    loop.set_task_factory(None)
+
+
+def work(share: LoopShare, owner: str, seconds: float) -> None:
+    """The loop has worked for an owner."""
+    share.charge(share.of(owner), seconds, share.clock())
+
+
+def compute(seconds: float = STEP) -> None:
+    """Hold the loop for so long."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + seconds
+    while loop.time() < end:
+        pass
+
+
+def test_who_is_alone_never_waits(share: LoopShare) -> None:
+    work(share, "alice", 60)
+    assert share.wait_of(share.of("alice")) == 0
+
+
+def test_who_took_much_waits_while_another_is_there(share: LoopShare, clock: Clock) -> None:
+    work(share, "bob", 0.001)
+    work(share, "alice", BURST + 0.05)
+    assert share.wait_of(share.of("alice")) == pytest.approx(0.1)
+    assert share.wait_of(share.of("bob")) == 0
+    clock.now += 0.06
+    assert share.wait_of(share.of("alice")) == pytest.approx(0.04)
+
+
+def test_nobody_waits_for_who_has_gone(share: LoopShare, clock: Clock) -> None:
+    work(share, "bob", 0.001)
+    clock.now += PRESENT * 1.1
+    work(share, "alice", 60)
+    assert share.wait_of(share.of("alice")) == 0
+
+
+def test_what_is_owed_has_a_bound(share: LoopShare) -> None:
+    work(share, "bob", 0.001)
+    work(share, "alice", 60)
+    assert share.wait_of(share.of("alice")) == pytest.approx(2 * OWED)
+
+
+def test_strangers_wait_for_owners_and_not_the_other_way_around(share: LoopShare) -> None:
+    stranger = share.of_stranger("192.0.2.1")
+    share.charge(stranger, 1, share.clock())
+    work(share, "alice", 1)
+    assert share.wait_of(share.of("alice")) == 0
+    assert share.wait_of(stranger) > 0
+    assert share.wait_of(share.of_stranger("192.0.2.2")) == 0
+
+
+def test_so_many_strangers_are_remembered(share: LoopShare) -> None:
+    first = share.of_stranger("0")
+    assert share.of_stranger("0") is first
+    for number in range(1, STRANGERS + 1):
+        share.of_stranger(str(number))
+    assert share.of_stranger("0") is not first
+
+
+async def test_what_is_begun_for_an_owner_is_counted_as_his(measured: LoopShare) -> None:
+    async def inner() -> None:
+        await asyncio.sleep(0)
+        compute()
+
+    async def outer() -> None:
+        await asyncio.gather(inner(), asyncio.create_task(inner()))
+
+    meter = Meter(measured)
+    METER.set(meter)
+    await asyncio.create_task(outer())
+    METER.set(None)
+    meter.assign(measured.of("alice"))
+    assert measured.of("alice").used >= 1.5 * STEP
+    await asyncio.create_task(outer())
+    assert measured.of("bob").used == 0
+
+
+async def test_those_of_one_owner_are_let_in_one_after_the_other(
+    share: LoopShare, clock: Clock
+) -> None:
+    begun: list[int] = []
+
+    async def one(number: int) -> None:
+        await share.turn()
+        begun.append(number)
+        work(share, "alice", STEP)
+
+    work(share, "bob", 0.001)
+    work(share, "alice", BURST + STEP)
+    METER.set(Meter(share, share.of("alice")))
+    tasks = [asyncio.create_task(one(number)) for number in range(3)]
+    await asyncio.sleep(PRESENT)
+    assert begun == []
+    for number in range(3):
+        clock.now += STEP / SHARE
+        work(share, "bob", 0.001)
+        await until(partial(begun.__contains__, number))
+        assert begun == [*range(number + 1)]
+    await asyncio.gather(*tasks)
+
+
+async def test_a_counted_task_is_cancelled_and_fails_as_any_other(measured: LoopShare) -> None:
+    async def fails() -> None:
+        await asyncio.sleep(0)
+        raise KeyError("gone")
+
+    async def cleans_up() -> str:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            return "clean"
+        return "never"
+
+    METER.set(Meter(measured, measured.of("alice")))
+    with pytest.raises(KeyError):
+        await asyncio.create_task(fails())
+    waiting = asyncio.create_task(cleans_up())
+    await asyncio.sleep(0)
+    waiting.cancel()
+    assert await waiting == "clean"
+    unbegun = asyncio.create_task(cleans_up())
+    unbegun.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await unbegun
+    del unbegun
+    gc.collect()  # a coroutine that was never awaited would be warned of
+    assert "cleans_up" in repr(asyncio.create_task(cleans_up()))
+
+
+async def test_a_group_of_counted_tasks_is_cancelled_as_any_other(measured: LoopShare) -> None:
+    METER.set(Meter(measured, measured.of("alice")))
+
+    async def all_of_them() -> None:
+        with anyio.CancelScope() as scope:
+            async with anyio.create_task_group() as group:
+                group.start_soon(anyio.sleep_forever)
+                group.start_soon(anyio.sleep_forever)
+                scope.cancel()
+
+    await asyncio.create_task(all_of_them())
+
+
+async def test_a_run_waits_for_its_turn_without_a_slot(share: LoopShare, clock: Clock) -> None:
+    executor = Executor(slots=1, max_queued=9, share=share)
+    order: list[str] = []
+    took_much = asyncio.Event()
+
+    async def execute(run_id: str) -> None:
+        if run_id == "alice's":
+            work(share, "bob", 0.001)
+            work(share, "alice", BURST + OWED)
+            took_much.set()
+            await executor.turn()
+        order.append(run_id)
+
+    executor.start(execute)
+    alice, bob = Job(run_id="alice's"), Job(run_id="bob's")
+    executor.enqueue(alice, "alice")
+    executor.enqueue(bob, "bob")
+    await took_much.wait()
+    assert await executor.ended(bob, timeout=patience())
+    clock.now += 1
+    assert await executor.ended(alice, timeout=patience())
+    assert order == ["bob's", "alice's"]
