@@ -39,8 +39,9 @@ class Account:
 class DailyBudget:
     """Pays for calls while their worst case fits into what is left of the owner's day.
 
-    The worst case of a call under way is set aside, in the storage, so that calls at once exceed
-    nothing together, and what a killed process was asking for is counted: it may be charged.
+    The worst case of a call under way is set aside, in the storage, so that calls at once of all
+    processes exceed nothing together, and what a killed process was asking for is counted: it may
+    be charged.
     """
 
     def __init__(
@@ -49,7 +50,6 @@ class DailyBudget:
         self._limit = limit
         self._spending = spending
         self._clock = clock
-        self._setting_aside = asyncio.Lock()  # between the look at what is left and taking of it
 
     async def account(self, owner: str) -> Account:
         """How an owner's budget stands now. Raises the storage's errors."""
@@ -69,12 +69,7 @@ class DailyBudget:
         now = self._clock()
         day = _day(now)
         try:
-            async with self._setting_aside:
-                spent = await self._spending.of(call.owner, day)
-                held = await self._spending.held(call.owner, day)
-                if refusal := self._refusal(spent, held, call, cost, now):
-                    raise refusal
-                await self._spending.hold(call, day, cost)
+            await self._set_aside(call, day, cost, now)
         except asyncio.CancelledError:  # nothing was asked, but it may be set aside by now
             with suppress(Exception):
                 await self._spending.release(call)
@@ -93,6 +88,15 @@ class DailyBudget:
             raise
         await self._spending.add(call, day, _price(completion, cost))
         return completion
+
+    async def _set_aside(self, call: Call, day: str, cost: Cost, now: float) -> None:
+        limit = self._limit
+        while not await self._spending.hold(call, day, cost, usd=limit.usd, tokens=limit.tokens):
+            spent = await self._spending.of(call.owner, day)
+            held = await self._spending.held(call.owner, day)
+            if refusal := self._refusal(spent, held, call, cost, now):
+                raise refusal
+            # Another call has ended since, and has left room.
 
     def _refusal(
         self, spent: Spent, held: Spent, call: Call, cost: Cost, now: float

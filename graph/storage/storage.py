@@ -280,10 +280,14 @@ class Spending(Protocol):
     async def held(self, owner: str, day: str) -> Spent:
         """What is set aside for calls of an owner on a day."""
 
-    async def hold(self, call: Call, day: str, cost: Cost) -> None:
+    async def hold(
+        self, call: Call, day: str, cost: Cost, *, usd: float | None, tokens: int | None
+    ) -> bool:
         """Set aside, durably, what a call may cost until `add` or `release` comes.
 
         Where neither does, since the process was killed, it is counted when the storage is opened.
+        False, and nothing is set aside, where the owner would have more than `usd` or `tokens`
+        spent and set aside on that day by all processes together; None is no limit.
         """
 
     async def release(self, call: Call) -> None:

@@ -350,7 +350,10 @@ async def migrate(connection: Connection, place: str, *, owned: bool) -> tuple[i
             lock = f"SELECT pg_try_advisory_xact_lock({APPLICATION}, {OWNER})"
             [free] = await _row(connection, lock)
             if not free:
-                raise StorageError(f"{place} is in use by a server of an earlier version; stop it")
+                raise StorageError(
+                    f"{place} has tables of an earlier version, which are in use: stop all its"
+                    " servers and workers, then run `runwright migrate`"
+                )
         if present < VERSION:
             await _upgrade(connection, place, present)
     return present, VERSION

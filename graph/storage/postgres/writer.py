@@ -33,7 +33,8 @@ class _Submission:
     @property
     def is_of_run(self) -> bool:
         """Whether it changes rows that those of other runs change, too, as their owner's."""
-        return any(" runs " in sql or "note_written" in sql for sql, _ in self.statements)
+        of_several = " runs ", " spending ", "note_written"
+        return any(name in sql for sql, _ in self.statements for name in of_several)
 
     @property
     def size(self) -> int:

@@ -4,11 +4,25 @@ from graph.storage.sql.statements import Reader, Statement, Writer
 from graph.storage.storage import Spent
 from nodes.planning.model import Call, Cost
 
-_HOLD = (
-    "INSERT INTO spending_held (run, call, day, owner, usd, tokens) VALUES (?, ?, ?, ?, ?, ?)"
-    " ON CONFLICT (run, call) DO UPDATE SET day = excluded.day, owner = excluded.owner,"
-    " usd = excluded.usd, tokens = excluded.tokens"
+#: Keeps the row of a day to this transaction, so that nobody else sets aside between the look at
+#: what is left, which the statement after it takes, and the taking of it.
+_LOCK = (
+    "INSERT INTO spending (day, owner, usd, tokens, calls) VALUES (?, ?, 0, 0, 0)"
+    " ON CONFLICT (day, owner) DO UPDATE SET calls = spending.calls"
 )
+
+#: Changes a row where the call fits; beside a price that is not known none does.
+_HOLD = """
+    INSERT INTO spending_held (run, call, day, owner, usd, tokens)
+    SELECT ?, ?, ?, ?, ?, ? FROM spending AS spent,
+        (SELECT coalesce(sum(usd), 0) AS usd, coalesce(sum(tokens), 0) AS tokens
+            FROM spending_held WHERE day = ? AND owner = ?) AS held
+    WHERE spent.day = ? AND spent.owner = ?
+        AND (? IS NULL OR ? <= ? - spent.usd - held.usd)
+        AND (? IS NULL OR ? <= ? - spent.tokens - held.tokens)
+    ON CONFLICT (run, call) DO UPDATE SET day = excluded.day, owner = excluded.owner,
+        usd = excluded.usd, tokens = excluded.tokens
+"""
 
 _RELEASE = "DELETE FROM spending_held WHERE run = ? AND call = ?"
 
@@ -63,9 +77,13 @@ class SqlSpending:
                 durable=True,
             )
 
-    async def hold(self, call: Call, day: str, cost: Cost) -> None:
-        held = (call.run_id, call.key, day, call.owner, cost.usd, cost.tokens)
-        await self._writer.write((_HOLD, held), durable=True)
+    async def hold(
+        self, call: Call, day: str, cost: Cost, *, usd: float | None, tokens: int | None
+    ) -> bool:
+        account = day, call.owner
+        fits = (usd, cost.usd, usd, tokens, cost.tokens, tokens)
+        held = (call.run_id, call.key, *account, cost.usd, cost.tokens, *account, *account, *fits)
+        return await self._writer.write((_LOCK, account), (_HOLD, held), durable=True) > 0
 
     async def release(self, call: Call) -> None:
         await self._writer.write((_RELEASE, (call.run_id, call.key)))

@@ -3,6 +3,7 @@
 import asyncio
 import re
 import sqlite3
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from graph.storage.open import open_storage
 from graph.storage.sqlite.backup import back_up
 from graph.storage.storage import Spent, Storage
 from nodes.planning.model import BudgetExceeded, Call, Completion, Cost, ModelFailure
+from tests.support.databases.postgres import PostgresServer
 from tests.support.models.scripted_models import answer, misconfigured, outage
 from tests.support.patience import until
 from tests.support.wording.messages import wording
@@ -225,6 +227,61 @@ async def test_calls_at_once_exceed_nothing_together(storage: Storage) -> None:
     assert re.search(r"0\.025000 of 0\.025 are left, 0\.020000 set aside", refused.reason)
     await charge(budget_guard, answer("a", usd=0.0005), call(3))
     assert await spent(budget_guard) == Spent(pytest.approx(0.0015), 60, 3)  # type: ignore[arg-type]
+
+
+async def race(one: DailyBudget, other: DailyBudget, at_once: int) -> None:
+    """Of so many calls at once there is room for one, once the owner has made another."""
+    for number in range(20):
+        await race_of(f"owner-{number}", (one, other), at_once)
+
+
+async def race_of(owner: str, budgets: Sequence[DailyBudget], at_once: int) -> None:
+    provider = Provider()
+    await charge(budgets[0], answer("a", usd=None, tokens=None), call(0, owner))
+    paying = [
+        asyncio.create_task(budgets[n % 2].charge(call(n, owner), WORST, provider.ask))
+        for n in range(at_once)
+    ]
+    await until(lambda: sum(one.done() for one in paying) + len(provider.calls) == at_once)
+    for asked_now in provider.calls:
+        asked_now.set_result(answer("a", usd=None, tokens=None))
+    outcomes = await asyncio.gather(*paying, return_exceptions=True)
+
+    assert sum(isinstance(outcome, BudgetExceeded) for outcome in outcomes) == at_once - 1
+    assert await spent(budgets[1], owner) == Spent(0.02, 200, 2)
+
+
+@pytest.mark.parametrize(("limit", "at_once"), [({"usd": 0.025}, 2), ({"tokens": 299}, 12)])
+async def test_calls_at_once_by_two_budgets_exceed_nothing_together(
+    storage: Storage, limit: dict[str, Any], at_once: int
+) -> None:
+    await race(budget(storage, **limit), budget(storage, **limit), at_once)
+
+
+@pytest.mark.parametrize(("limit", "at_once"), [({"usd": 0.025}, 2), ({"tokens": 299}, 12)])
+async def test_calls_at_once_by_two_processes_exceed_nothing_together(
+    postgres: PostgresServer, limit: dict[str, Any], at_once: int
+) -> None:
+    url = postgres.empty()
+    async with open_storage(url, shared=True) as one, open_storage(url, shared=True) as other:
+        await race(budget(one, **limit), budget(other, **limit), at_once)
+
+
+async def test_a_call_that_finds_room_once_others_have_ended_is_asked(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the refusal and the look at what is left, which would tell of room."""
+    budget_guard, spending = budget(storage, usd=0.01), storage.spending
+    hold = spending.hold
+    await hold(call(), TODAY, WORST, usd=None, tokens=None)
+
+    async def hold_late(paid: Call, *given: Any, **limits: Any) -> bool:
+        held = await hold(paid, *given, **limits)
+        await spending.release(call())
+        return held
+
+    monkeypatch.setattr(spending, "hold", hold_late)
+    assert (await charge(budget_guard, answer("a"), call(1))).text == "a"
 
 
 async def test_a_call_that_is_cancelled_before_it_is_asked_sets_nothing_aside(
