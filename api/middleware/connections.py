@@ -131,11 +131,10 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def _account_of(self) -> Account:
         """Of the owner who was found out last on the connection, else of strangers there."""
-        if self._account is None or not self._account.known:
-            owner = self.scope.get(OWNER) if self.scope else None
-            self._account = (
-                self._share.of(str(owner)) if owner else self._share.of_stranger(self._address)
-            )
+        if owner := self.scope.get(OWNER) if self.scope else None:
+            self._account = self._share.of(str(owner))  # a proxy brings one after the other
+        elif self._account is None:
+            self._account = self._share.of_stranger(self._address)
         return self._account
 
     def _take(self, data: bytes) -> None:

@@ -34,6 +34,8 @@ class CountedTime:
         except KeyRefused:
             await _turn(self._share, scope)
             raise
+        finally:
+            meter.end()
 
 
 class Turns:

@@ -325,11 +325,12 @@ class Executor:
         return not self._stopping and bool(self._room or not self._of_owner[owner])
 
     def _begin(self, job: Job) -> asyncio.Task[None]:
-        context = copy_context()
-        context.run(METER.set, Meter(self._share, self._share.of(job.owner)))
+        context, meter = copy_context(), Meter(self._share, self._share.of(job.owner))
+        context.run(METER.set, meter)
         job.task = asyncio.get_running_loop().create_task(
             self._run(job), name=f"run {job.run_id}", context=context
         )
+        job.task.add_done_callback(lambda _: meter.end())
         job.begun = False
         self._executing.add(job)
         return job.task

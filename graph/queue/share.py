@@ -15,11 +15,15 @@ from typing import Any, TypeVar
 #: what each of them may take at once, in seconds.
 SHARE, BURST = 0.5, 0.01
 
-#: How long an owner counts as there after the loop has last worked for him, in seconds.
-PRESENT = 0.1
+#: How long the loop idles, in seconds, until an owner for whom it has worked counts as gone: longer
+#: than between two steps of a request. Whose step is late since the loop is busy is still there.
+PRESENT = 0.02
 
 #: What may be owed at most, in seconds: a long computation is not paid back to the end.
 OWED = 0.1
+
+#: How long the first of an owner waits at most, in seconds, whatever else is done for him.
+LONGEST = 1.0
 
 #: So many accounts of strangers are kept.
 STRANGERS = 1024
@@ -36,23 +40,26 @@ class Account:
         self.known = known
         self.used = 0.0  # and not given back, in seconds
         self.at = 0.0  # when that was so
-        self.seen = -PRESENT
+        self.seen = -PRESENT  # by how long the loop had idled
         self.turns = asyncio.Lock()
 
 
 class Meter:
     """Counts what the tasks of one request or run take, whose account may be found out later."""
 
-    __slots__ = ("_pending", "_share", "account", "clock")
+    __slots__ = ("_pending", "_share", "account", "clock", "ended")
 
     def __init__(self, share: "LoopShare", account: Account | None = None) -> None:
         self._share = share
         self._pending = 0.0
         self.account = account
         self.clock = share.clock
+        self.ended = False
 
     def add(self, began: float, ended: float) -> None:
         """So long has the loop worked for it."""
+        if self.ended:
+            return
         if self.account is None:
             self._pending += ended - began
         else:
@@ -63,6 +70,10 @@ class Meter:
         self.account = account
         self._share.charge(account, self._pending, self._share.clock())
         self._pending = 0.0
+
+    def end(self) -> None:
+        """What outlives the request or the run is for everybody, as a connection that is kept."""
+        self.ended, self.account = True, None
 
 
 #: That of the request or the run for which something is computed.
@@ -87,7 +98,9 @@ class LoopShare:
         self._strangers: OrderedDict[str, Account] = OrderedDict()
         self._there: dict[Account, None] = {}  # the owners who are, in the order of `seen`
         self._last: Account | None = None  # of those
-        self._waiting = 0  # accounts whose turn is waited for
+        self._idled = 0.0  # seconds, until it had last worked, `_worked`
+        self._worked = clock()
+        self._waiting = {True: 0, False: 0}  # accounts whose turn is waited for, if known
 
     def of(self, owner: str) -> Account:
         """The account of an owner."""
@@ -105,9 +118,14 @@ class LoopShare:
 
     def charge(self, account: Account, seconds: float, now: float) -> None:
         """The loop has worked so long for somebody, until now."""
-        left = account.used - (now - account.at) * self._rate()
-        account.used = min((left if left > 0 else 0.0) + seconds, BURST + OWED)
-        account.at = account.seen = now
+        if (idled := now - seconds - self._worked) > 0:
+            self._idled += idled
+        self._worked = now
+        left = account.used - (now - account.at) * self._rate(account)
+        # What he took from nobody is not owed.
+        most = BURST if self._is_alone(account, now) else BURST + OWED
+        account.used = min((left if left > 0 else 0.0) + seconds, most)
+        account.at, account.seen = now, self._idled
         if account is not self._last and account.known:
             self._there.pop(account, None)
             self._there[account] = None
@@ -118,19 +136,28 @@ class LoopShare:
         if account.used <= BURST:
             return 0.0
         now = self.clock()
-        while self._there and now - (first := next(iter(self._there))).seen > PRESENT:
+        if self._is_alone(account, now):
+            return 0.0
+        return (account.used - BURST) / self._rate(account) - (now - account.at)
+
+    def _is_alone(self, account: Account, now: float) -> bool:
+        """Whether no other owner is there."""
+        idled = self._idled + now - self._worked
+        while self._there and idled - (first := next(iter(self._there))).seen > PRESENT:
             del self._there[first]
             if first is self._last:
                 self._last = None
-        if len(self._there) == (account in self._there):
-            return 0.0
-        return (account.used - BURST) / self._rate() - (now - account.at)
+        return len(self._there) == (account in self._there)
 
-    def _rate(self) -> float:
-        """The part of the loop's time that each of those has who wait."""
-        waiting = max(self._waiting, 1)
-        # Where everybody does, nothing is kept for others.
-        return 1 / waiting if 1 < len(self._there) <= waiting else SHARE / waiting
+    def _rate(self, account: Account) -> float:
+        """The part of the loop's time that each of those has who wait; strangers take nothing of
+        that of owners.
+        """
+        there, waiting = len(self._there), self._waiting[True]
+        if not account.known:
+            return SHARE / max(waiting + self._waiting[False], 1)
+        # Where everybody waits but for one, whose turn it is, nothing is kept for others.
+        return 1 / there if 1 < there <= waiting + 1 else SHARE / max(waiting, 1)
 
     def must_wait(self) -> bool:
         """Whether it is not the turn of whoever this is done for."""
@@ -143,12 +170,13 @@ class LoopShare:
         if account is None or not self.must_wait():
             return
         async with account.turns:  # one after the other: the next one counts what this one takes
-            self._waiting += 1
+            self._waiting[account.known] += 1
+            latest = self.clock() + LONGEST
             try:
-                while (seconds := self.wait_of(account)) > 0:  # noqa: ASYNC110 - for the clock
-                    await asyncio.sleep(min(seconds, PRESENT))
+                while (left := min(self.wait_of(account), latest - self.clock())) > 0:  # noqa: ASYNC110 - for the clock
+                    await asyncio.sleep(min(left, PRESENT))
             finally:
-                self._waiting -= 1
+                self._waiting[account.known] -= 1
 
     def make_task(
         self, loop: asyncio.AbstractEventLoop, coro: Any, /, **given: Any
@@ -156,7 +184,7 @@ class LoopShare:
         """The task factory of the loop: what is begun for somebody is counted as his."""
         context = given.get("context")
         meter = METER.get() if context is None else context.get(METER)
-        if meter is not None:
+        if meter is not None and not meter.ended:
             coro = Metered(coro, meter)
         return asyncio.Task(coro, loop=loop, **given)
 
@@ -205,7 +233,8 @@ class Metered(Coroutine[Any, Any, T]):
                 waits = self.send(None) if raised is None else self.throw(raised)
             except StopIteration as end:
                 return end.value  # type: ignore[no-any-return]
-            raised = None
+            finally:
+                raised = None  # which knows this frame
             try:
                 yield waits
             except GeneratorExit:

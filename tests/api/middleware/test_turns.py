@@ -80,8 +80,8 @@ async def test_a_request_of_who_is_alone_is_answered_at_once(
 async def test_a_stranger_waits_to_be_refused_but_not_to_see_that_it_lives(
     client: httpx.AsyncClient, share: LoopShare, clock: Clock
 ) -> None:
-    took_much(share, "")
     assert (await client.get("/runs", headers=headers("bob"))).status_code == 200
+    took_much(share, "")
     refused = asyncio.create_task(client.get("/runs"))
     told = asyncio.create_task(client.get("/health"))
     await until(lambda: share.of_stranger("127.0.0.1").turns.locked())

@@ -9,7 +9,17 @@ import anyio
 import pytest
 
 from graph.queue.executor import Executor, Job
-from graph.queue.share import BURST, METER, OWED, PRESENT, SHARE, STRANGERS, LoopShare, Meter
+from graph.queue.share import (
+    BURST,
+    LONGEST,
+    METER,
+    OWED,
+    PRESENT,
+    SHARE,
+    STRANGERS,
+    LoopShare,
+    Meter,
+)
 from tests.support.patience import patience, until
 
 #: What a task computes at a time, in seconds.
@@ -45,9 +55,11 @@ async def measured() -> AsyncIterator[LoopShare]:
     loop.set_task_factory(None)
 
 
-def work(share: LoopShare, owner: str, seconds: float) -> None:
-    """The loop has worked for an owner."""
-    share.charge(share.of(owner), seconds, share.clock())
+def work(share: LoopShare, clock: Clock, owner: str, seconds: float) -> None:
+    """The loop has worked for an owner, or for those who come from an address."""
+    clock.now += seconds
+    account = share.of_stranger(owner) if owner[0].isdigit() else share.of(owner)
+    share.charge(account, seconds, clock.now)
 
 
 def compute(seconds: float = STEP) -> None:
@@ -58,40 +70,136 @@ def compute(seconds: float = STEP) -> None:
         pass
 
 
-def test_who_is_alone_never_waits(share: LoopShare) -> None:
-    work(share, "alice", 60)
+def test_who_is_alone_never_waits(share: LoopShare, clock: Clock) -> None:
+    work(share, clock, "alice", 60)
     assert share.wait_of(share.of("alice")) == 0
 
 
 def test_who_took_much_waits_while_another_is_there(share: LoopShare, clock: Clock) -> None:
-    work(share, "bob", 0.001)
-    work(share, "alice", BURST + 0.05)
+    work(share, clock, "bob", 0.001)
+    work(share, clock, "alice", BURST + 0.05)
     assert share.wait_of(share.of("alice")) == pytest.approx(0.1)
     assert share.wait_of(share.of("bob")) == 0
-    clock.now += 0.06
+    clock.now += 0.05
+    work(share, clock, "bob", 0.01)
     assert share.wait_of(share.of("alice")) == pytest.approx(0.04)
 
 
 def test_nobody_waits_for_who_has_gone(share: LoopShare, clock: Clock) -> None:
-    work(share, "bob", 0.001)
+    work(share, clock, "bob", 0.001)
     clock.now += PRESENT * 1.1
-    work(share, "alice", 60)
+    work(share, clock, "alice", 60)
     assert share.wait_of(share.of("alice")) == 0
 
 
-def test_what_is_owed_has_a_bound(share: LoopShare) -> None:
-    work(share, "bob", 0.001)
-    work(share, "alice", 60)
+def test_what_is_owed_has_a_bound(share: LoopShare, clock: Clock) -> None:
+    work(share, clock, "bob", 0.001)
+    work(share, clock, "alice", 60)
     assert share.wait_of(share.of("alice")) == pytest.approx(2 * OWED)
 
 
-def test_strangers_wait_for_owners_and_not_the_other_way_around(share: LoopShare) -> None:
+def test_strangers_wait_for_owners_and_not_the_other_way_around(
+    share: LoopShare, clock: Clock
+) -> None:
     stranger = share.of_stranger("192.0.2.1")
-    share.charge(stranger, 1, share.clock())
-    work(share, "alice", 1)
+    work(share, clock, "alice", 1)
+    work(share, clock, "192.0.2.1", 1)
     assert share.wait_of(share.of("alice")) == 0
     assert share.wait_of(stranger) > 0
     assert share.wait_of(share.of_stranger("192.0.2.2")) == 0
+
+
+async def test_an_owner_has_as_much_however_many_strangers_wait(
+    share: LoopShare, clock: Clock
+) -> None:
+    async def waits(number: int) -> None:
+        METER.set(Meter(share, share.of_stranger(str(number))))
+        await share.turn()
+
+    work(share, clock, "bob", 0.001)
+    for number in range(9):
+        share.charge(share.of_stranger(str(number)), BURST + OWED, clock.now)
+    strangers = [asyncio.create_task(waits(number)) for number in range(9)]
+    await until(lambda: all(share.of_stranger(str(number)).turns.locked() for number in range(9)))
+    work(share, clock, "alice", BURST + 0.05)
+    assert share.wait_of(share.of("alice")) == pytest.approx(0.05 / SHARE)
+    clock.now += 60
+    await asyncio.gather(*strangers)
+
+
+def test_what_is_taken_while_nobody_else_is_there_is_not_owed(
+    share: LoopShare, clock: Clock
+) -> None:
+    work(share, clock, "alice", 60)
+    work(share, clock, "bob", 0.001)
+    assert share.wait_of(share.of("alice")) == 0
+    work(share, clock, "alice", STEP)
+    assert 0 < share.wait_of(share.of("alice")) <= STEP / SHARE
+
+
+def test_who_is_late_since_the_loop_is_busy_is_still_there(share: LoopShare, clock: Clock) -> None:
+    work(share, clock, "bob", 0.001)
+    work(share, clock, "192.0.2.1", 60 * PRESENT)
+    assert share.wait_of(share.of_stranger("192.0.2.1")) > 0
+
+
+async def test_the_turn_comes_whatever_else_is_done_for_an_owner(
+    share: LoopShare, clock: Clock
+) -> None:
+    METER.set(Meter(share, share.of("alice")))
+    work(share, clock, "bob", 0.001)
+    work(share, clock, "alice", BURST + OWED)
+    waiting = asyncio.create_task(share.turn())
+    began = clock.now
+
+    def others_go_on() -> bool:
+        work(share, clock, "bob", 0.001)
+        work(share, clock, "alice", OWED)
+        return waiting.done()
+
+    await until(others_go_on)
+    assert clock.now - began >= LONGEST
+
+
+async def test_nothing_is_kept_for_others_where_everybody_waits(
+    share: LoopShare, clock: Clock
+) -> None:
+    async def waits() -> None:
+        METER.set(Meter(share, share.of("alice")))
+        await share.turn()
+
+    for owner in ("alice", "bob", "carol"):
+        work(share, clock, owner, BURST + STEP)
+    assert share.wait_of(share.of("carol")) == pytest.approx(STEP / SHARE)
+    work(share, clock, "alice", OWED)
+    one = asyncio.create_task(waits())
+    await until(share.of("alice").turns.locked)
+    work(share, clock, "bob", 0.001)
+    work(share, clock, "carol", BURST + OWED)
+    assert share.wait_of(share.of("carol")) == pytest.approx(OWED / SHARE)  # bob waits for nothing
+    one.cancel()
+    await asyncio.gather(one, return_exceptions=True)
+    assert not share.of("alice").turns.locked()
+
+
+async def test_what_outlives_a_request_is_for_everybody(measured: LoopShare) -> None:
+    go_on = asyncio.Event()
+
+    async def kept() -> None:
+        await go_on.wait()
+        compute()
+        await asyncio.create_task(asyncio.sleep(0))
+
+    meter = Meter(measured, measured.of("alice"))
+    METER.set(meter)
+    keeping = asyncio.create_task(kept())
+    METER.set(None)
+    await asyncio.sleep(0)
+    meter.end()
+    before = measured.of("alice").at
+    go_on.set()
+    await keeping
+    assert measured.of("alice").at == before
 
 
 def test_so_many_strangers_are_remembered(share: LoopShare) -> None:
@@ -114,6 +222,7 @@ async def test_what_is_begun_for_an_owner_is_counted_as_his(measured: LoopShare)
     METER.set(meter)
     await asyncio.create_task(outer())
     METER.set(None)
+    measured.charge(measured.of("bob"), 0, measured.clock())
     meter.assign(measured.of("alice"))
     assert measured.of("alice").used >= 1.5 * STEP
     await asyncio.create_task(outer())
@@ -128,17 +237,17 @@ async def test_those_of_one_owner_are_let_in_one_after_the_other(
     async def one(number: int) -> None:
         await share.turn()
         begun.append(number)
-        work(share, "alice", STEP)
+        work(share, clock, "alice", STEP)
 
-    work(share, "bob", 0.001)
-    work(share, "alice", BURST + STEP)
+    work(share, clock, "bob", 0.001)
+    work(share, clock, "alice", BURST + STEP)
     METER.set(Meter(share, share.of("alice")))
     tasks = [asyncio.create_task(one(number)) for number in range(3)]
     await asyncio.sleep(PRESENT)
     assert begun == []
     for number in range(3):
         clock.now += STEP / SHARE
-        work(share, "bob", 0.001)
+        work(share, clock, "bob", 0.001)
         await until(partial(begun.__contains__, number))
         assert begun == [*range(number + 1)]
     await asyncio.gather(*tasks)
@@ -192,8 +301,8 @@ async def test_a_run_waits_for_its_turn_without_a_slot(share: LoopShare, clock: 
 
     async def execute(run_id: str) -> None:
         if run_id == "alice's":
-            work(share, "bob", 0.001)
-            work(share, "alice", BURST + OWED)
+            work(share, clock, "bob", 0.001)
+            work(share, clock, "alice", BURST + OWED)
             took_much.set()
             await executor.turn()
         order.append(run_id)
