@@ -244,9 +244,9 @@ class Executor:
 
     async def turn(self) -> None:
         """Wait, without a slot, until the owner of the run may have the event loop."""
-        if self._share.must_wait():
+        if self._share.must_wait(step=True):
             async with self.without_slot():
-                await self._share.turn()
+                await self._share.turn(step=True)
 
     @contextmanager
     def suspended(self) -> Iterator[None]:

@@ -7,7 +7,8 @@ counts is the time that the tasks of a request or a run have computed on the loo
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, TypeVar
 
@@ -34,14 +35,20 @@ T = TypeVar("T")
 class Account:
     """What one owner, or the strangers of one address, have had of the loop."""
 
-    __slots__ = ("at", "known", "seen", "turns", "used")
+    __slots__ = ("at", "known", "requests", "seen", "steps", "used", "waiting")
 
     def __init__(self, *, known: bool) -> None:
         self.known = known
         self.used = 0.0  # and not given back, in seconds
         self.at = 0.0  # when that was so
         self.seen = -PRESENT  # by how long the loop had idled
-        self.turns = asyncio.Lock()
+        # Each kind in order: an order that he gives is not behind a thousand runs of his.
+        self.requests, self.steps = asyncio.Lock(), asyncio.Lock()
+        self.waiting = 0  # of those, whose turn it would be
+
+
+def _lock(account: Account, *, step: bool) -> asyncio.Lock:
+    return account.steps if step else account.requests
 
 
 class Meter:
@@ -159,24 +166,34 @@ class LoopShare:
         # Where everybody waits but for one, whose turn it is, nothing is kept for others.
         return 1 / there if 1 < there <= waiting + 1 else SHARE / max(waiting, 1)
 
-    def must_wait(self) -> bool:
-        """Whether it is not the turn of whoever this is done for."""
+    def must_wait(self, *, step: bool = False) -> bool:
+        """Whether it is not the turn of the request this is done for, or of the `step` of a run."""
         account = _account()
-        return account is not None and (account.turns.locked() or self.wait_of(account) > 0)
+        if account is None:
+            return False
+        return _lock(account, step=step).locked() or self.wait_of(account) > 0
 
-    async def turn(self) -> None:
-        """Wait until whoever this is done for may have the loop."""
+    async def turn(self, *, step: bool = False) -> None:
+        """Wait until the request this is done for may have the loop, or the `step` of a run."""
         account = _account()
-        if account is None or not self.must_wait():
+        if account is None or not self.must_wait(step=step):
             return
-        async with account.turns:  # one after the other: the next one counts what this one takes
-            self._waiting[account.known] += 1
-            latest = self.clock() + LONGEST
-            try:
+        async with _lock(account, step=step):  # the next one counts what this one takes
+            with self._counted(account):
+                latest = self.clock() + LONGEST
                 while (left := min(self.wait_of(account), latest - self.clock())) > 0:  # noqa: ASYNC110 - for the clock
                     await asyncio.sleep(min(left, PRESENT))
-            finally:
-                self._waiting[account.known] -= 1
+
+    @contextmanager
+    def _counted(self, account: Account) -> Iterator[None]:
+        """Count the account among those whose turn is waited for."""
+        account.waiting += 1
+        self._waiting[account.known] += account.waiting == 1
+        try:
+            yield
+        finally:
+            account.waiting -= 1
+            self._waiting[account.known] -= account.waiting == 0
 
     def make_task(
         self, loop: asyncio.AbstractEventLoop, coro: Any, /, **given: Any

@@ -63,7 +63,7 @@ async def test_a_request_waits_while_another_owner_is_served(
     assert (await client.get("/runs", headers=headers("bob"))).status_code == 200
     took_much(share, "alice")
     waiting = asyncio.create_task(client.get("/runs", headers=headers("alice")))
-    await until(lambda: share.of("alice").turns.locked())
+    await until(lambda: share.of("alice").requests.locked())
     assert (await client.get("/runs", headers=headers("bob"))).status_code == 200
     assert not waiting.done()
     clock.now += 1
@@ -84,7 +84,7 @@ async def test_a_stranger_waits_to_be_refused_but_not_to_see_that_it_lives(
     took_much(share, "")
     refused = asyncio.create_task(client.get("/runs"))
     told = asyncio.create_task(client.get("/health"))
-    await until(lambda: share.of_stranger("127.0.0.1").turns.locked())
+    await until(lambda: share.of_stranger("127.0.0.1").requests.locked())
     assert (await client.get("/health/live")).status_code == 200
     assert not refused.done()
     assert not told.done()

@@ -70,6 +70,15 @@ def compute(seconds: float = STEP) -> None:
         pass
 
 
+async def test_an_order_of_an_owner_is_not_behind_the_steps_of_his_runs(share: LoopShare) -> None:
+    alice = share.of("alice")
+    METER.set(Meter(share, alice))
+    async with alice.steps:
+        assert share.must_wait(step=True)
+        assert not share.must_wait()
+        await share.turn()
+
+
 def test_who_is_alone_never_waits(share: LoopShare, clock: Clock) -> None:
     work(share, clock, "alice", 60)
     assert share.wait_of(share.of("alice")) == 0
@@ -120,7 +129,9 @@ async def test_an_owner_has_as_much_however_many_strangers_wait(
     for number in range(9):
         share.charge(share.of_stranger(str(number)), BURST + OWED, clock.now)
     strangers = [asyncio.create_task(waits(number)) for number in range(9)]
-    await until(lambda: all(share.of_stranger(str(number)).turns.locked() for number in range(9)))
+    await until(
+        lambda: all(share.of_stranger(str(number)).requests.locked() for number in range(9))
+    )
     work(share, clock, "alice", BURST + 0.05)
     assert share.wait_of(share.of("alice")) == pytest.approx(0.05 / SHARE)
     clock.now += 60
@@ -173,13 +184,13 @@ async def test_nothing_is_kept_for_others_where_everybody_waits(
     assert share.wait_of(share.of("carol")) == pytest.approx(STEP / SHARE)
     work(share, clock, "alice", OWED)
     one = asyncio.create_task(waits())
-    await until(share.of("alice").turns.locked)
+    await until(share.of("alice").requests.locked)
     work(share, clock, "bob", 0.001)
     work(share, clock, "carol", BURST + OWED)
     assert share.wait_of(share.of("carol")) == pytest.approx(OWED / SHARE)  # bob waits for nothing
     one.cancel()
     await asyncio.gather(one, return_exceptions=True)
-    assert not share.of("alice").turns.locked()
+    assert not share.of("alice").requests.locked()
 
 
 async def test_what_outlives_a_request_is_for_everybody(measured: LoopShare) -> None:
