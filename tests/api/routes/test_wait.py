@@ -177,7 +177,10 @@ def test_who_waits_is_answered_when_the_server_is_told_to_end(tmp_path: Path):
     ):
         task = {"prompt": "pass gate one, then 2 + 2"}
         waiting = threads.submit(server.client.post, "/runs/wait?timeout=300", json=task)
-        wait_until(lambda: server.client.get("/runs").json()["counts"].get("running"))
+        wait_until(lambda: server.client.get("/runs").json()["runs"])
+        [listed] = server.client.get("/runs").json()["runs"]
+        # At its gate: between two steps it would end there.
+        server.until(listed["run_id"], lambda run: run["current"])
         server.end_requested()
         assert not waiting.done()
         server.open_gate("one")
