@@ -56,13 +56,14 @@ MOST_KEPT: ContextVar[int] = ContextVar("most_kept", default=0)
 RECEIPTS = "receipts"
 
 
-async def once(call: ToolCall, effect: Effect[T], *, among: str = "") -> T:
+async def once(call: ToolCall, effect: Effect[T], *, among: str = "", most: int = 0) -> T:
     """The output of `effect`, whose writes are stored at most once for this step.
 
     `effect` reads what it needs and returns its output and the writes. No other effect of the owner
     under the same name `among` (default: one name for all) runs in between. The receipt goes in
     the same batch as the writes; a step that has one gets its stored output, with no second effect.
-    Where processes share the store, `effect` is called again if another one came between.
+    Where processes share the store, `effect` is called again if another one came between, and
+    `Full` is raised where it would leave more than `most` in a namespace (0: any number).
     A cancellation during the write is raised when the write has ended.
     """
     receipts = namespace(RECEIPTS, call.owner)
@@ -74,10 +75,13 @@ async def once(call: ToolCall, effect: Effect[T], *, among: str = "") -> T:
             output, writes = await effect()
             stored = {"output": copy.deepcopy(output)}
             written = [*writes, PutOp(receipts, call.step_key, stored, index=False)]
+            limited = MOST_KEPT.set(most)
             try:
                 await _finish(call.store.abatch(written))
             except Outdated:
                 continue
+            finally:
+                MOST_KEPT.reset(limited)
             return output
 
 

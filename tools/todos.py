@@ -11,7 +11,7 @@ from typing import Annotated, Literal, TypedDict, cast
 from langgraph.store.base import PutOp
 from pydantic import AfterValidator
 
-from tools.receipts import MOST_KEPT, Full, Writes, namespace, once
+from tools.receipts import Full, Writes, namespace, once
 from tools.registry import ToolCall, ToolError, is_all, tool
 
 
@@ -237,26 +237,22 @@ def adding(most: int = MOST) -> Callable[[str, ToolCall], Awaitable[Todo]]:
     async def add(text: Words, call: ToolCall) -> Todo:
         """Add one to-do to the list and return it; `text` is what to do, in the person's own words."""  # noqa: E501 - models are told it in one line
         words, kept = _checked(text), namespace("todos", call.owner)
-        full = ToolError(f"no more than {most} to-dos are kept; delete some first")
 
         async def effect() -> tuple[Todo, Writes]:
             if most and room[call.owner] <= 0:
                 room[call.owner] = most - len(await call.store.asearch(kept, limit=most))
                 if room[call.owner] <= 0:
-                    raise full
+                    raise Full
             room[call.owner] -= 1
             times = {"created_at": (now := _now()), "updated_at": now, "completed_at": None}
             todo = cast("Todo", {"id": call.step_key, "text": words, "completed": False, **times})
             return todo, [_put(call, todo)]
 
-        limited = MOST_KEPT.set(most)
         try:
             # A new to-do depends on no other: only the same step must wait for itself.
-            return await once(call, effect, among=call.step_key)
+            return await once(call, effect, among=call.step_key, most=most)
         except Full:
-            raise full from None
-        finally:
-            MOST_KEPT.reset(limited)
+            raise ToolError(f"no more than {most} to-dos are kept; delete some first") from None
 
     return add
 
@@ -318,8 +314,7 @@ async def complete(todo: Names, call: ToolCall) -> Todo | list[Todo]:
     """
 
     async def effect() -> tuple[Todo | list[Todo], Writes]:
-        todos = await _todos(call)
-        chosen, is_set = _chosen(todos, todo, call, prefer_open=True)
+        chosen, is_set = _chosen(await _todos(call), todo, call, prefer_open=True)
         now = _now()
         done = [
             Todo({**each, "completed": True, "updated_at": now, "completed_at": now})
@@ -341,11 +336,9 @@ async def delete(todo: Names, call: ToolCall) -> Todo | list[Todo]:
     """
 
     async def effect() -> tuple[Todo | list[Todo], Writes]:
-        todos = await _todos(call)
-        chosen, is_set = _chosen(todos, todo, call)
+        chosen, is_set = _chosen(await _todos(call), todo, call)
         output = _listed(chosen, call) if is_set else chosen[0]
-        place = namespace("todos", call.owner)
-        return output, [PutOp(place, each["id"], None) for each in chosen]
+        return output, [PutOp(namespace("todos", call.owner), each["id"], None) for each in chosen]
 
     return await once(call, effect)
 

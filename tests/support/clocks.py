@@ -33,6 +33,16 @@ class Clocks:
         self._ahead += seconds
 
 
+class StandingClock:
+    """A clock that stands still unless `now` is set; in seconds."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
 async def settle() -> None:
     """Let everything go as far as it goes without waiting for threads or time."""
     for _ in range(20):

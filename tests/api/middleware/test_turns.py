@@ -12,28 +12,19 @@ from graph.compose import open_runs
 from graph.queue.share import BURST, OWED, LoopShare
 from graph.settings import Settings
 from graph.settings.keys import KeyRing, new_key
+from tests.support.clocks import StandingClock
 from tests.support.patience import until
 
 KEYS = {name: new_key(name) for name in ("alice", "bob")}
 
 
-class Clock:
-    """A clock that stands still unless it is told to go on."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
+@pytest.fixture
+def clock() -> StandingClock:
+    return StandingClock()
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def share(clock: Clock) -> LoopShare:
+def share(clock: StandingClock) -> LoopShare:
     return LoopShare(clock)
 
 
@@ -58,7 +49,7 @@ def headers(owner: str) -> dict[str, str]:
 
 
 async def test_a_request_waits_while_another_owner_is_served(
-    client: httpx.AsyncClient, share: LoopShare, clock: Clock
+    client: httpx.AsyncClient, share: LoopShare, clock: StandingClock
 ) -> None:
     assert (await client.get("/runs", headers=headers("bob"))).status_code == 200
     took_much(share, "alice")
@@ -78,7 +69,7 @@ async def test_a_request_of_who_is_alone_is_answered_at_once(
 
 
 async def test_a_stranger_waits_to_be_refused_but_not_to_see_that_it_lives(
-    client: httpx.AsyncClient, share: LoopShare, clock: Clock
+    client: httpx.AsyncClient, share: LoopShare, clock: StandingClock
 ) -> None:
     assert (await client.get("/runs", headers=headers("bob"))).status_code == 200
     took_much(share, "")

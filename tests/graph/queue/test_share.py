@@ -20,29 +20,20 @@ from graph.queue.share import (
     LoopShare,
     Meter,
 )
+from tests.support.clocks import StandingClock
 from tests.support.patience import patience, until
 
 #: What a task computes at a time, in seconds.
 STEP = 0.02
 
 
-class Clock:
-    """A clock that stands still unless it is told to go on."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
+@pytest.fixture
+def clock() -> StandingClock:
+    return StandingClock()
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def share(clock: Clock) -> LoopShare:
+def share(clock: StandingClock) -> LoopShare:
     return LoopShare(clock)
 
 
@@ -55,7 +46,7 @@ async def measured() -> AsyncIterator[LoopShare]:
     loop.set_task_factory(None)
 
 
-def work(share: LoopShare, clock: Clock, owner: str, seconds: float) -> None:
+def work(share: LoopShare, clock: StandingClock, owner: str, seconds: float) -> None:
     """The loop has worked for an owner, or for those who come from an address."""
     clock.now += seconds
     account = share.of_stranger(owner) if owner[0].isdigit() else share.of(owner)
@@ -79,12 +70,12 @@ async def test_an_order_of_an_owner_is_not_behind_the_steps_of_his_runs(share: L
         await share.turn()
 
 
-def test_who_is_alone_never_waits(share: LoopShare, clock: Clock) -> None:
+def test_who_is_alone_never_waits(share: LoopShare, clock: StandingClock) -> None:
     work(share, clock, "alice", 60)
     assert share.wait_of(share.of("alice")) == 0
 
 
-def test_who_took_much_waits_while_another_is_there(share: LoopShare, clock: Clock) -> None:
+def test_who_took_much_waits_while_another_is_there(share: LoopShare, clock: StandingClock) -> None:
     work(share, clock, "bob", 0.001)
     work(share, clock, "alice", BURST + 0.05)
     assert share.wait_of(share.of("alice")) == pytest.approx(0.1)
@@ -94,21 +85,21 @@ def test_who_took_much_waits_while_another_is_there(share: LoopShare, clock: Clo
     assert share.wait_of(share.of("alice")) == pytest.approx(0.04)
 
 
-def test_nobody_waits_for_who_has_gone(share: LoopShare, clock: Clock) -> None:
+def test_nobody_waits_for_who_has_gone(share: LoopShare, clock: StandingClock) -> None:
     work(share, clock, "bob", 0.001)
     clock.now += PRESENT * 1.1
     work(share, clock, "alice", 60)
     assert share.wait_of(share.of("alice")) == 0
 
 
-def test_what_is_owed_has_a_bound(share: LoopShare, clock: Clock) -> None:
+def test_what_is_owed_has_a_bound(share: LoopShare, clock: StandingClock) -> None:
     work(share, clock, "bob", 0.001)
     work(share, clock, "alice", 60)
     assert share.wait_of(share.of("alice")) == pytest.approx(2 * OWED)
 
 
 def test_strangers_wait_for_owners_and_not_the_other_way_around(
-    share: LoopShare, clock: Clock
+    share: LoopShare, clock: StandingClock
 ) -> None:
     stranger = share.of_stranger("192.0.2.1")
     work(share, clock, "alice", 1)
@@ -119,7 +110,7 @@ def test_strangers_wait_for_owners_and_not_the_other_way_around(
 
 
 async def test_an_owner_has_as_much_however_many_strangers_wait(
-    share: LoopShare, clock: Clock
+    share: LoopShare, clock: StandingClock
 ) -> None:
     async def waits(number: int) -> None:
         METER.set(Meter(share, share.of_stranger(str(number))))
@@ -139,7 +130,7 @@ async def test_an_owner_has_as_much_however_many_strangers_wait(
 
 
 def test_what_is_taken_while_nobody_else_is_there_is_not_owed(
-    share: LoopShare, clock: Clock
+    share: LoopShare, clock: StandingClock
 ) -> None:
     work(share, clock, "alice", 60)
     work(share, clock, "bob", 0.001)
@@ -148,14 +139,16 @@ def test_what_is_taken_while_nobody_else_is_there_is_not_owed(
     assert 0 < share.wait_of(share.of("alice")) <= STEP / SHARE
 
 
-def test_who_is_late_since_the_loop_is_busy_is_still_there(share: LoopShare, clock: Clock) -> None:
+def test_who_is_late_since_the_loop_is_busy_is_still_there(
+    share: LoopShare, clock: StandingClock
+) -> None:
     work(share, clock, "bob", 0.001)
     work(share, clock, "192.0.2.1", 60 * PRESENT)
     assert share.wait_of(share.of_stranger("192.0.2.1")) > 0
 
 
 async def test_the_turn_comes_whatever_else_is_done_for_an_owner(
-    share: LoopShare, clock: Clock
+    share: LoopShare, clock: StandingClock
 ) -> None:
     METER.set(Meter(share, share.of("alice")))
     work(share, clock, "bob", 0.001)
@@ -173,7 +166,7 @@ async def test_the_turn_comes_whatever_else_is_done_for_an_owner(
 
 
 async def test_nothing_is_kept_for_others_where_everybody_waits(
-    share: LoopShare, clock: Clock
+    share: LoopShare, clock: StandingClock
 ) -> None:
     async def waits() -> None:
         METER.set(Meter(share, share.of("alice")))
@@ -241,7 +234,7 @@ async def test_what_is_begun_for_an_owner_is_counted_as_his(measured: LoopShare)
 
 
 async def test_those_of_one_owner_are_let_in_one_after_the_other(
-    share: LoopShare, clock: Clock
+    share: LoopShare, clock: StandingClock
 ) -> None:
     begun: list[int] = []
 
@@ -305,7 +298,9 @@ async def test_a_group_of_counted_tasks_is_cancelled_as_any_other(measured: Loop
     await asyncio.create_task(all_of_them())
 
 
-async def test_a_run_waits_for_its_turn_without_a_slot(share: LoopShare, clock: Clock) -> None:
+async def test_a_run_waits_for_its_turn_without_a_slot(
+    share: LoopShare, clock: StandingClock
+) -> None:
     executor = Executor(slots=1, max_queued=9, share=share)
     order: list[str] = []
     took_much = asyncio.Event()
