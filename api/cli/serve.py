@@ -75,7 +75,8 @@ async def _serve_on(listener: socket.socket, settings: Settings) -> None:
     address = ServerAddress(url_of(settings.host, listener.getsockname()[1]))
     answering = asyncio.Event()
     share = LoopShare()
-    asyncio.get_running_loop().set_task_factory(share.make_task)
+    if settings.api_keys:  # without any there is one owner, who would pay for it and gain nothing
+        asyncio.get_running_loop().set_task_factory(share.make_task)
     async with open_runs(settings, server=address, answering=answering, share=share) as runs:
         server = _Server(
             settings.grace,
