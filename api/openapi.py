@@ -13,7 +13,7 @@ from api.errors.problems import PROBLEMS
 from api.middleware.access import HostRefused, KeyRefused, NotJson, OriginRefused, is_open
 from api.middleware.guards import BodyCutOff, BodyTooLarge
 from api.schemas import Problem
-from api.views.answers import Heartbeat, RunEvent
+from api.views import Heartbeat, RunEvent
 from graph.queue.executor import QueueFull
 from graph.queue.quotas import NoRoom, TooManyPosts
 from graph.record.events import EVENT_TYPES

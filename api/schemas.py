@@ -7,7 +7,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import PydanticCustomError
 
 from api.errors.kinds import FieldError
-from graph.runs.choice import (
+from graph.runs.accept import (
     LONGEST_INSTRUCTIONS,
     LONGEST_VALUE,
     LONGEST_WEBHOOK,

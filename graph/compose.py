@@ -32,9 +32,8 @@ from graph.state.row import Quota
 from graph.storage.open import open_storage
 from graph.storage.owned import ServerAddress
 from graph.storage.storage import Storage, StorageError, StorageUnavailable
-from graph.telemetry.metrics import Metrics
+from graph.telemetry.metrics import Metrics, measuring
 from graph.telemetry.observer import RunObserver, together
-from graph.telemetry.scrape import measuring
 from graph.telemetry.traces import telling_again, tracing
 from graph.telemetry.webhooks import WebhookSender, make_endpoints, sending, subscriptions
 from nodes.approval.in_doubt import DoubtGate

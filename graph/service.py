@@ -8,14 +8,13 @@ from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
-from graph.commands.approval import ApprovalGate
+from graph.commands.approval import ApprovalGate, Resolver
 from graph.commands.call import ToolCaller
 from graph.commands.cancel import Canceller
 from graph.commands.deletion import Deletion
 from graph.commands.fork import Edits, Forker
 from graph.commands.preview import PlanPreview, PlanPreviews
 from graph.commands.replay import Replays
-from graph.commands.resolve import Resolver
 from graph.commands.retry import Retrier, RetryRequest
 from graph.commands.threads import Threads
 from graph.drawing import draw
@@ -24,8 +23,7 @@ from graph.queue.model_calls import ModelCalls
 from graph.queue.quotas import Quotas, Usage
 from graph.record.explain import Explanation, explain
 from graph.record.record import Record
-from graph.runs.accept import Acceptance
-from graph.runs.choice import NO_OPTIONS, RunOptions, lowered
+from graph.runs.accept import NO_OPTIONS, Acceptance, RunOptions, lowered
 from graph.runs.context import RunContext, RunPolicy, thread
 from graph.runs.fleet import FleetRuns, Orders
 from graph.runs.health import Health, Servers
@@ -37,8 +35,7 @@ from graph.state import Approve, Budget, ResolvedAs
 from graph.state.row import IdempotencyKey, RunRow
 from graph.storage.pages import AuditTrail, Page, decode, found_page
 from graph.storage.search import Search
-from graph.telemetry.metrics import Metrics
-from graph.telemetry.scrape import Scrape
+from graph.telemetry.metrics import Metrics, Scrape
 from nodes.plan import prompt_error
 from nodes.planning.model import ModelLadder
 from tools.blobs import Blob

@@ -12,10 +12,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal
 
-from tools.inputs import UnfitInput
-from tools.outputs import UnfitOutput, plain_data
 from tools.registry import Tool, ToolCall, ToolError, ToolProgress
 from tools.threads import Late, ToolThreads
+from tools.values import UnfitInput, UnfitOutput, plain_data
 
 logger = logging.getLogger("runwright.tools")
 

@@ -22,8 +22,15 @@ from pydantic import (
 )
 from pydantic_core import SchemaError
 
-from tools.inputs import InputFault, Parameter, UnfitInput, faults_of, parameter_of
-from tools.outputs import UnfitOutput, check_type
+from tools.values import (
+    InputFault,
+    Parameter,
+    UnfitInput,
+    UnfitOutput,
+    check_type,
+    faults_of,
+    parameter_of,
+)
 
 #: The longest time of an attempt, in seconds, and the most attempts that a tool may ask for.
 MAX_TIMEOUT, MAX_ATTEMPTS = 86_400.0, 100

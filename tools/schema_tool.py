@@ -7,9 +7,9 @@ from jsonschema.exceptions import ValidationError
 from pydantic import PrivateAttr
 from referencing.exceptions import Unresolvable
 
-from tools.inputs import InputFault, Parameter, UnfitInput
 from tools.registry import InvalidTool, Tool
 from tools.schema_budget import MAX_STEPS, Budget, Checker, Exhausted, InvalidSchema
+from tools.values import InputFault, Parameter, UnfitInput
 
 #: The largest schema that is kept, in characters: planners are sent all of it.
 MAX_SCHEMA = 64 * 1024

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from api.cli.lines import line
 from api.cli.run import quiet_logging
 from api.cli.serve import PortTaken, check_exposure, listen
-from api.views.findings import Finding, server_findings, tool_findings
+from api.views import Finding, server_findings, tool_findings
 from graph.build import build_graph
 from graph.compose import open_mcp, open_tools
 from graph.models.client import LiteLlmModel, close_clients

@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, Callable
 from typing import Any, Protocol
 
 from api.cli.lines import resolving
-from api.views.answers import Run, shape
+from api.views import Run, shape
 from graph.commands.cancel import AlreadySettled
 from graph.record.events import Event
 from graph.runs.watch import AnswerDelta

@@ -69,7 +69,7 @@ async def _serve(runs: Runs, owner: str, settings: Settings) -> None:
 
 
 async def _relay(settings: Settings, server: str | DatabaseOwned) -> None:
-    from api.mcp.relay import serve_relayed  # with the SDK
+    from api.mcp.stdio import serve_relayed  # with the SDK
 
     url = server if isinstance(server, str) else (server.owner and server.owner.url) or ""
     async with _client(settings, server) as http:
@@ -104,7 +104,7 @@ def _client(settings: Settings, server: str | DatabaseOwned) -> "httpx2.AsyncCli
     """As `open_client` has it, for the SDK; what the server refuses is raised in its words."""
     import httpx2
 
-    from api.mcp.relay import Refused
+    from api.mcp.stdio import Refused
 
     class Proven(httpx2.Auth):
         """Sends a request only where a proof was answered just before."""

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from api.cli.local_run import NotStarted
-from graph.runs.choice import RunOptions
+from graph.runs.accept import RunOptions
 
 
 def add_task(task: argparse.ArgumentParser) -> None:

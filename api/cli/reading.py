@@ -12,10 +12,10 @@ from api.cli.local_run import NotWatched
 from api.cli.options import add_metadata, metadata_of
 from api.cli.run import BY, is_id, owner_here, quiet_logging, reached, told_in_a_line
 from api.cli.server_run import ask, ask_events, ask_of_run, send
-from api.views.answers import ExplanationAnswer, Run, shape
+from api.views import ExplanationAnswer, Run, shape
 from graph.commands.deletion import ThreadNotSettled
 from graph.record.events import Event
-from graph.runs.choice import ChoiceRejected
+from graph.runs.accept import ChoiceRejected
 from graph.runs.threads import ThreadNotFound
 from graph.service import Runs
 from graph.settings import Settings

@@ -34,7 +34,7 @@ from graph.commands.retry import NotPlanned, RetryRejected, RetryRequest
 from graph.compose import open_runs
 from graph.queue.executor import QueueFull
 from graph.queue.quotas import NoRoom, TooManyPosts
-from graph.runs.choice import NO_OPTIONS, ChoiceRejected, RunOptions
+from graph.runs.accept import NO_OPTIONS, ChoiceRejected, RunOptions
 from graph.runs.context import RunNotFound
 from graph.runs.threads import ThreadNotFound
 from graph.service import PromptRejected, Runs

@@ -27,7 +27,7 @@ from api.cli.local_run import (
 )
 from api.routes.server import NONCE, PROOF
 from graph.record.events import TIMES, Event
-from graph.runs.choice import NO_OPTIONS, RunOptions
+from graph.runs.accept import NO_OPTIONS, RunOptions
 from graph.runs.watch import AnswerDelta
 from graph.storage.owned import DatabaseOwned
 

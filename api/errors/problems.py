@@ -7,22 +7,19 @@ from fastapi import HTTPException, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.routing import Match
 
-from api.errors.access import ACCESS
 from api.errors.kinds import RETRY_AFTER, Cause, FieldError, Kind, field_errors, retry_after
-from api.errors.limits import LIMITS
 from api.errors.protocol import PROTOCOL
+from api.errors.refusals import REFUSALS
 from api.middleware.guards import BodyCutOff
 from api.streams.streams import EventNotFound
-from graph.commands.approval import NotWaiting
+from graph.commands.approval import NotInDoubt, NotWaiting
 from graph.commands.call import ToolNotFound
 from graph.commands.cancel import AlreadySettled
 from graph.commands.deletion import NotSettled, ThreadNotSettled
 from graph.commands.fork import ForkRejected
 from graph.commands.replay import NotReplayable
-from graph.commands.resolve import NotInDoubt
 from graph.commands.retry import NoBackoff, NotPlanned, NotRetryable, RetryRejected
-from graph.runs.accept import KeyReused, NotAccepting
-from graph.runs.choice import ChoiceRejected
+from graph.runs.accept import ChoiceRejected, KeyReused, NotAccepting
 from graph.runs.context import RunNotFound
 from graph.runs.history import CheckpointNotFound
 from graph.runs.replay import LiveRejected
@@ -374,8 +371,7 @@ PROBLEMS: Mapping[Cause, Kind] = {
             f"for its end, or cancel it with POST /runs/{e.run_id}/cancel."
         ),
     ),
-    **ACCESS,
-    **LIMITS,
+    **REFUSALS,
     **PROTOCOL,
     Exception: Kind(
         500,

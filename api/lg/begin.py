@@ -14,7 +14,7 @@ from api.lg.views import ASSISTANT_ID, GRAPH, OURS
 from graph.commands.fork import EDITED, Edits
 from graph.commands.retry import RetryRequest
 from graph.record.record import Record
-from graph.runs.choice import RunOptions
+from graph.runs.accept import RunOptions
 from graph.runs.threads import ThreadBusy, ThreadNotFound
 from graph.service import Runs
 from graph.state import RunState, marks, question_of

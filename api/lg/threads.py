@@ -32,7 +32,7 @@ from api.lg.requests import (
 from api.lg.views import OURS, THREAD_STATUS, checkpoint_view, selected, thread_view
 from api.routes.approval import StepEdit
 from graph.commands.fork import Edits
-from graph.runs.choice import RunOptions
+from graph.runs.accept import RunOptions
 from graph.runs.threads import ThreadBusy, ThreadNotFound
 from graph.state.status import SETTLED
 from graph.storage.threads import OpenedThread, Thread

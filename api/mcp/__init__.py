@@ -2,5 +2,5 @@
 
 Nothing of the SDK is loaded before somebody asks for it.
 
-Others use `door.Door`, `door.PATH`, `stdio.serve_runs`, `relay.Refused` and `relay.serve_relayed`.
+Others use `door.Door`, `door.PATH`, `stdio.serve_runs`, `stdio.Refused` and `stdio.serve_relayed`.
 """

@@ -19,7 +19,7 @@ from api.parameters import LONGEST_WAIT
 from api.routes.approval import DraftAnswer, DraftCreate, PlanEdit
 from api.routes.runs import Cancelled, Posted, post_run, present_cancelled
 from api.schemas import Body, RunCreate, Words
-from api.views.answers import Run, shape
+from api.views import Run, shape
 from graph.commands.cancel import AlreadySettled
 from graph.commands.preview import PlanPreview
 from graph.record.record import Record

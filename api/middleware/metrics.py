@@ -11,8 +11,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.middleware.access import OWNER, KeyRefused
-from graph.telemetry.metrics import MEDIA_TYPE, OTHER
-from graph.telemetry.scrape import Scrape
+from graph.telemetry.metrics import MEDIA_TYPE, OTHER, Scrape
 
 #: Where they are.
 PATH = "/metrics"

@@ -10,13 +10,11 @@ from api.openapi import WITH_BODY, problems
 from api.parameters import CallerDep, OwnerDep, RunsDep, StrictRoute
 from api.schemas import Body, Steps, Task, Words, whole
 from api.streams.sse import unless_gone
-from api.views.answers import RunAnswer, answered, json_answer, run_answer
-from graph.commands.approval import NotWaiting
+from api.views import RunAnswer, answered, json_answer, run_answer
+from graph.commands.approval import NotInDoubt, NotWaiting
 from graph.commands.preview import PlanPreview
-from graph.commands.resolve import NotInDoubt
 from graph.queue.quotas import TooManyPosts
-from graph.runs.accept import NotAccepting
-from graph.runs.choice import ChoiceRejected
+from graph.runs.accept import ChoiceRejected, NotAccepting
 from graph.runs.context import RunNotFound
 from graph.service import PromptRejected
 from graph.state import ResolvedAs

@@ -10,7 +10,7 @@ from api.openapi import problems
 from api.parameters import OwnerDep, RunsDep, StrictRoute
 from api.routes.search import CURSOR, PAGE, Moment, Name, PageSize
 from api.schemas import Body
-from api.views.answers import answered, json_answer
+from api.views import answered, json_answer
 from graph.storage.audit import Act, AuditPage, AuditQuery
 from graph.storage.pages import InvalidCursor
 from graph.storage.storage import StorageUnavailable

@@ -12,7 +12,7 @@ from api.openapi import LOCATION, NEW_RUN, WITH_BODY, problems
 from api.parameters import CallerDep, OwnerDep, RunsDep, StrictRoute
 from api.routes.approval import PlanEdit
 from api.schemas import Body, RunCreated, Words, whole
-from api.views.answers import json_answer
+from api.views import json_answer
 from graph.commands.fork import Edits, ForkRejected
 from graph.queue.quotas import RunUsedUp
 from graph.runs.accept import NotAccepting

@@ -8,7 +8,7 @@ from typing_extensions import TypedDict
 
 from api.openapi import problems
 from api.parameters import OwnerDep, RunsDep, StrictRoute
-from api.views.answers import Run, answered, json_answer
+from api.views import Run, answered, json_answer
 from graph.record.record import record_of
 from graph.runs.context import RunNotFound
 from graph.runs.history import CheckpointNotFound, CheckpointView, HistoryPage

@@ -23,7 +23,7 @@ from api.routes.runs import POSTED, IdempotencyKeyHeader, post_run
 from api.schemas import RunCreate
 from api.streams.sse import unless_gone
 from api.streams.streams import ChangesStream, EventNotFound, RunStream, check_position
-from api.views.answers import EventPage, RunAnswer, answered, json_answer, run_answer
+from api.views import EventPage, RunAnswer, answered, json_answer, run_answer
 from graph.runs.accept import KeyReused, NotAccepting
 from graph.runs.context import RunNotFound
 from graph.runs.threads import ThreadNotFound

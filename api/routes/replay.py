@@ -9,7 +9,7 @@ from pydantic import Field
 from api.openapi import WITH_BODY, problems
 from api.parameters import OwnerDep, RunsDep, StrictRoute
 from api.schemas import MOST_TOOLS, Body, Name
-from api.views.answers import answered, json_answer
+from api.views import answered, json_answer
 from graph.commands.replay import NotReplayable, RunDiff, RunExport, RunReplay
 from graph.queue.quotas import TooManyPosts
 from graph.runs.accept import NotAccepting

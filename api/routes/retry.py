@@ -10,7 +10,7 @@ from typing_extensions import TypedDict
 from api.openapi import NEW_RUN, WITH_BODY, problems
 from api.parameters import CallerDep, MaxValueBytes, OwnerDep, RunsDep, StrictRoute
 from api.schemas import Body, whole
-from api.views.answers import RunAnswer, answered, json_answer, run_answer
+from api.views import RunAnswer, answered, json_answer, run_answer
 from graph.commands.retry import NoBackoff, NotPlanned, NotRetryable, RetryRejected, RetryRequest
 from graph.queue.quotas import RunUsedUp
 from graph.record.record import Record

@@ -17,7 +17,7 @@ from api.openapi import LOCATION, NEW_RUN, WITH_BODY, problems
 from api.parameters import MOST, CallerDep, MaxValueBytes, OwnerDep, RunsDep, StrictRoute
 from api.routes.search import RunList, RunQuery, RunSearch
 from api.schemas import CancelCreate, RunCreate, RunCreated
-from api.views.answers import (
+from api.views import (
     ExplanationAnswer,
     RunAnswer,
     answered,
@@ -29,8 +29,7 @@ from api.views.answers import (
 from graph.commands.cancel import AlreadySettled
 from graph.commands.deletion import NotSettled
 from graph.record.record import Record
-from graph.runs.accept import AlreadyAccepted, KeyReused, NotAccepting
-from graph.runs.choice import ChoiceRejected
+from graph.runs.accept import AlreadyAccepted, ChoiceRejected, KeyReused, NotAccepting
 from graph.runs.context import RunNotFound
 from graph.runs.threads import ThreadNotFound
 from graph.service import PromptRejected, Runs

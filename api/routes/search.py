@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, WithJso
 from pydantic_core import PydanticCustomError
 
 from api.schemas import LONGEST_NAME, Body, Metadata, Text, whole
-from graph.runs.choice import LONGEST_VALUE, METADATA_KEY, MOST_PAIRS
+from graph.runs.accept import LONGEST_VALUE, METADATA_KEY, MOST_PAIRS
 from graph.state import Status
 from graph.state.row import Planner
 from graph.storage.pages import Page

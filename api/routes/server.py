@@ -22,10 +22,11 @@ from api.middleware.access import OWNER
 from api.openapi import problems
 from api.parameters import AnonymousDep, OwnerDep, RunsDep, StrictRoute
 from api.schemas import Alive, Health
-from api.views.answers import answered, json_answer
-from api.views.findings import (
+from api.views import (
     DoctorAnswer,
     Finding,
+    answered,
+    json_answer,
     model_findings,
     server_findings,
     storage_finding,

@@ -11,7 +11,7 @@ from api.openapi import WITH_BODY, problems
 from api.parameters import CallerDep, OwnerDep, RunsDep, StrictRoute
 from api.routes.search import CURSOR, LIMIT, LONGEST_PAGE, ORDER, PAGE, Name, Order, RunList
 from api.schemas import Body, Metadata, ThreadName
-from api.views.answers import Run, answered, json_answer, shape
+from api.views import Run, answered, json_answer, shape
 from graph.commands.deletion import ThreadNotSettled
 from graph.runs.threads import ThreadNotFound
 from graph.service import Runs

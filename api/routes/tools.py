@@ -10,10 +10,9 @@ from pydantic import Field
 from api.openapi import LOCATION, NEW_RUN, WITH_BODY, problems
 from api.parameters import CallerDep, OwnerDep, RunsDep, StrictRoute
 from api.schemas import Body, RunCreated, ToolList, ToolView
-from api.views.answers import json_answer
+from api.views import json_answer
 from graph.commands.call import ToolNotFound
-from graph.runs.accept import NotAccepting
-from graph.runs.choice import ChoiceRejected
+from graph.runs.accept import ChoiceRejected, NotAccepting
 from graph.storage.storage import StorageUnavailable
 from tools.loading import BUILTIN
 from tools.registry import make_tools

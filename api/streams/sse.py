@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.middleware.access import OWNER
-from api.views.answers import Heartbeat, shape
+from api.views import Heartbeat, shape
 
 #: Tells when to come again: after a connection that broke, and after the server's end.
 RETRY = b"retry: 2000\n\n"

@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from api.streams.sse import RETRY, HeartbeatTimer, message, stream, unless_gone
-from api.views.answers import RunEvent, shape
+from api.views import RunEvent, shape
 from graph.record.events import Event
 from graph.runs.watch import (
     KEPT_DELTAS,

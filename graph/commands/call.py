@@ -8,8 +8,7 @@ from uuid import uuid4
 
 from graph.record.events import next_event
 from graph.record.record import Record
-from graph.runs.accept import Acceptance
-from graph.runs.choice import ChoiceRejected
+from graph.runs.accept import Acceptance, ChoiceRejected
 from graph.runs.context import RunContext, RunPolicy
 from graph.state import Limits, Plan, PlannedBy, RunState, Step, new_run
 from graph.state.rounds import new_round

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from graph.record.generations import checked_traceparent, trace_id_of
 from graph.record.record import Record
-from graph.record.trace import checked, trace_id_of
 from graph.runs.accept import CALLER_TRACE, Acceptance
 from graph.runs.context import RunContext, after_retry, thread, without_wait
 from graph.runs.fleet import Orders
@@ -102,7 +102,7 @@ def command_of(
         by=by,
         at=time.time(),
     )
-    if traceparent := checked(CALLER_TRACE.get()):
+    if traceparent := checked_traceparent(CALLER_TRACE.get()):
         command["traceparent"] = traceparent
     if from_step:
         if request.replan:

@@ -8,9 +8,10 @@ from langgraph.types import StateSnapshot
 
 from graph.commands.deletion import Deletion
 from graph.record.record import Record
+from graph.runs.accept import checked_name
 from graph.runs.context import RunContext, RunNotFound, thread
 from graph.runs.history import snapshot_of, snapshots_of
-from graph.runs.threads import ThreadNotFound, checked_name, normal_name
+from graph.runs.threads import ThreadNotFound, normal_name
 from graph.state import RunState, Status
 from graph.storage.pages import decode, encode
 from graph.storage.search import Position, Search

@@ -9,9 +9,8 @@ from typing import Any
 
 import httpx
 
-from graph.models.answers import checked
+from graph.models.answers import SeenStream, checked, expected, is_stream
 from graph.models.failures import leads_elsewhere, redirected
-from graph.models.streamed import SeenStream, expected, is_stream
 
 
 @dataclass

@@ -3,6 +3,6 @@
 `recovery` says from where a run is resumed that a process left, and `quarantine` keeps apart those
 that may have ended it.
 
-Others use `accept`, `choice`, `context`, `fleet`, `health`, `history`, `live`, `recovery`,
+Others use `accept`, `context`, `fleet`, `health`, `history`, `live`, `recovery`,
 `replay`, `runner.Runner`, `settled`, `threads` and `watch`.
 """

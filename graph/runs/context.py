@@ -12,8 +12,8 @@ from langchain_core.runnables import RunnableConfig
 from graph.build import RunGraph
 from graph.queue.executor import Executor
 from graph.queue.quotas import NO_QUOTAS, Quotas
+from graph.record.generations import trace_id_of
 from graph.record.record import Record, Undelivered, WaitsFor, record_of, waiting_for
-from graph.record.trace import trace_id_of
 from graph.runs.live import Broadcaster, LiveRuns, Observe
 from graph.runs.recovery import is_due, retried
 from graph.runs.settled import SettledRuns

@@ -38,11 +38,11 @@ from graph.state.status import SETTLED
 from nodes.contract.json_data import InvalidOutput, InvalidReference
 from nodes.contract.steps import CUT_OFF, resolved, step_key
 from nodes.planning.model import ModelLadder
-from tools.inputs import UnfitInput
 from tools.invocation import TRANSIENT, Failure, Outcome, invoke
 from tools.registry import Tool, ToolCall
 from tools.threads import ToolThreads
 from tools.toolbox import snapshot
+from tools.values import UnfitInput
 
 
 class Build(Protocol):

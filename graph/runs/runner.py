@@ -12,7 +12,7 @@ from langgraph.errors import GraphDrained
 from langgraph.runtime import RunControl
 
 from graph.build import RunGraph, recursion_limit
-from graph.record.trace import trace_id_of
+from graph.record.generations import trace_id_of
 from graph.runs.cancellation import Cancellations
 from graph.runs.context import Projection, RunContext, thread, without_wait
 from graph.runs.live import Cancellation, LiveRun, Reason

@@ -4,12 +4,10 @@ The table of runs decides which of them is next; kept here is only who waits in 
 """
 
 import asyncio
-import re
 import unicodedata
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from graph.queue.executor import Executor
-from graph.runs.choice import ChoiceRejected
 from graph.runs.live import LiveRun
 from graph.state import (
     NOTHING_BEFORE,
@@ -25,7 +23,7 @@ from graph.state import (
 )
 from graph.state.row import RunRow
 from graph.storage.storage import Storage
-from graph.storage.threads import LONGEST_THREAD_NAME, THREAD_NAME, Earlier
+from graph.storage.threads import Earlier
 
 
 class ThreadNotFound(Exception):
@@ -43,19 +41,6 @@ class ThreadBusy(Exception):
         super().__init__(f"run {run_id} of the thread is {status}")
         self.run_id = run_id
         self.status = status
-
-
-def checked_name(name: str) -> str:
-    """The name as it is kept: in one form (NFC), so that two that look alike are one.
-
-    Raises `ChoiceRejected` for what no thread can be called.
-    """
-    kept = normal_name(name)
-    is_in_form = len(kept) <= LONGEST_THREAD_NAME and re.fullmatch(THREAD_NAME, kept)
-    if not is_in_form or not kept.isprintable():  # format characters are not printable either
-        reason = f"a name has 1 to {LONGEST_THREAD_NAME} printable characters in one line"
-        raise ChoiceRejected("thread_name", [f"{reason}, and no blank at its ends"])
-    return kept
 
 
 def normal_name(name: str) -> str:

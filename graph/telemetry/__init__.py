@@ -1,4 +1,4 @@
 """What operators see of all runs: together, as Prometheus reads it, and one by one as traces.
 
-Others use `logs`, `metrics`, `observer`, `scrape`, `traces` and `webhooks`.
+Others use `logs`, `metrics`, `observer`, `traces` and `webhooks`.
 """

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from graph.queue.executor import CURRENT
-from graph.record.trace import trace_id_of
+from graph.record.generations import trace_id_of
 from graph.runs.live import LiveRun, Observe
 from graph.state import PlanningCall, RunState, ended_at
 from graph.state.status import SETTLED

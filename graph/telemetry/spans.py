@@ -10,9 +10,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from graph.record.generations import Generation, generations
+from graph.record.generations import (
+    Generation,
+    Place,
+    caller,
+    generations,
+    root,
+    span_id,
+    traceparents,
+)
 from graph.record.time_spent import time_spent
-from graph.record.trace import Place, caller, root, span_id, traceparents
 from graph.state import Attempt, PlanningCall, Round, RunState, ended_at
 from graph.state.status import SETTLED
 from graph.telemetry import genai

@@ -14,7 +14,7 @@ from http.client import responses
 from importlib.metadata import version
 from typing import Any, cast
 
-from graph.record.trace import Place
+from graph.record.generations import Place
 from graph.runs.context import RunNotFound
 from graph.state import RunState
 from graph.state.status import SETTLED

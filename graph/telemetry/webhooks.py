@@ -23,7 +23,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import httpx
 
-from graph.record.trace import trace_id_of
+from graph.record.generations import trace_id_of
 from graph.runs.context import RunNotFound
 from graph.settings.configured import WebhookSettings, origin_of, site_of
 from graph.state import RunState, Status

@@ -13,7 +13,7 @@ from graph.compose import open_runs
 from graph.drawing import Drawing, draw
 from graph.record.events import Event
 from graph.record.record import Record
-from graph.runs.choice import RunOptions
+from graph.runs.accept import RunOptions
 from graph.service import Runs
 from graph.settings import read_settings
 from graph.settings.keys import DEFAULT_OWNER

@@ -10,9 +10,9 @@ from graph.state import RunState, Step, attempts, in_doubt, outputs
 from graph.state.rounds import dropped, rounds_of
 from graph.state.wording import counted
 from nodes.answers.spoken import SpokenText
+from nodes.planning.answer import said
 from nodes.planning.conversation import as_text, cut, earlier_turns, escaped
 from nodes.planning.model import Message, schema_of
-from nodes.planning.reading import said
 
 _RULES = """\
 You answer a person's request in words, once it was worked on. What was done stands in the <record>:

@@ -12,6 +12,7 @@ from nodes.answers.prompt import answer_messages, given, value_messages
 from nodes.answers.spoken import SpokenText
 from nodes.answers.structured import fitting
 from nodes.contract.steps import WithoutSlot, no_slots
+from nodes.planning.answer import WHOLE
 from nodes.planning.budget import add, seconds_left
 from nodes.planning.model import (
     AnswerPolicy,
@@ -28,7 +29,6 @@ from nodes.planning.model import (
 from nodes.planning.outcomes import ModelAttempt, Update, first_of
 from nodes.planning.planner import NotAffordable, charged
 from nodes.planning.prompt import repair
-from nodes.planning.reading import WHOLE
 
 logger = logging.getLogger("runwright.models")
 

@@ -13,9 +13,9 @@ from typing import Any
 from graph.state import Round, RunState, Step, attempts, outputs
 from graph.state.rounds import abandoned, carried, dropped, rounds_of, steps_of
 from graph.state.wording import counted
+from nodes.planning.answer import AnswerForm
 from nodes.planning.model import Message
 from nodes.planning.prompt import given, messages
-from nodes.planning.schema import AnswerForm
 
 _LEFT_OUT = "(not shown again: the conversation would be too long)"
 

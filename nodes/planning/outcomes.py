@@ -21,6 +21,7 @@ from graph.state import (
 from graph.state.rounds import made, round_of
 from graph.state.status import IncompleteReason
 from nodes.contract.json_data import storable
+from nodes.planning.answer import WHOLE, PlanAnswer
 from nodes.planning.budget import PlanningDeadline, deadline_of, of_this_round
 from nodes.planning.model import (
     NOT_READY,
@@ -31,7 +32,6 @@ from nodes.planning.model import (
     ModelLadder,
     shortened_raw,
 )
-from nodes.planning.reading import WHOLE, PlanAnswer
 from nodes.planning.unplanned import incomplete, kept, last_rejected, models_failed
 
 logger = logging.getLogger("runwright.models")

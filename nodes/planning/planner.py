@@ -9,6 +9,7 @@ from graph.state import PlannedBy, Planning, PlanningCall, RunState, outputs
 from graph.state.rounds import abandoned, round_of
 from nodes.contract.plan_check import run_tools
 from nodes.contract.steps import WithoutSlot, no_slots
+from nodes.planning.answer import AnswerRejected, PlanAnswer, read_answer
 from nodes.planning.budget import add, exceeded, limits_of, of_this_start, over_time
 from nodes.planning.complexity import Features, complexity
 from nodes.planning.conversation import Conversation
@@ -40,7 +41,6 @@ from nodes.planning.outcomes import (
     skipped,
 )
 from nodes.planning.prompt import MAY_ANSWER, repair
-from nodes.planning.reading import AnswerRejected, PlanAnswer, read_answer
 from tools.registry import Tool
 from tools.toolbox import arrived, snapshot, to_come, version
 

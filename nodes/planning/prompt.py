@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from graph.state.wording import counted
+from nodes.planning.answer import AnswerForm, arguments_schema
 from nodes.planning.model import Message
-from nodes.planning.schema import AnswerForm, arguments_schema
 from tools.registry import Tool
 
 _RULES = """\

@@ -13,7 +13,7 @@ import pytest
 from graph.compose import open_runs
 from graph.record.events import Event
 from graph.record.record import Record
-from graph.runs.choice import ChoiceRejected, RunOptions
+from graph.runs.accept import ChoiceRejected, RunOptions
 from graph.service import Runs
 from graph.settings import Settings
 from nodes.approval.edited_plan import PlanUnfit

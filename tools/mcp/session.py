@@ -14,7 +14,7 @@ from graph.state.wording import printable
 from tools.blobs import Blob, keep
 from tools.mcp.bounds import MAX_TOOLS
 from tools.mcp.definitions import ServerDefinition
-from tools.mcp.results import output_of
+from tools.mcp.listing import output_of
 from tools.mcp.transport import Transport
 from tools.registry import Tool, ToolCall, ToolError, ToolProgress
 

@@ -18,7 +18,7 @@ from graph.storage.sqlite.index import SqliteIndex
 from graph.storage.sqlite.ownership import own
 from graph.storage.sqlite.probe import MALFORMED, TableProbe, checking, is_damage, watched, watching
 from graph.storage.sqlite.schema import APPLICATION_ID, VERSION
-from graph.storage.sqlite.search.searcher import Searcher
+from graph.storage.sqlite.searcher import Searcher
 from graph.storage.sqlite.space import LISTS, SqliteDeletion, SqliteSpace
 from graph.storage.sqlite.store import SqliteSaver, SqliteStore
 from graph.storage.sqlite.writer import BUSY_TIMEOUT, SqliteWriter

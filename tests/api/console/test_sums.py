@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 from playwright.sync_api import Browser
 
-from api.views.answers import ExplanationAnswer, Run, shape
+from api.views import ExplanationAnswer, Run, shape
 from graph.record.explain import explain
 from graph.record.record import record_of
 from graph.state import marks as marks_of

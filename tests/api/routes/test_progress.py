@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from api.views.answers import RunAnswer
+from api.views import RunAnswer
 from tests.support.runs.run_states import attempted, cancelled, completed, planned, queued
 from tests.support.servers.documented import documented
 

@@ -9,7 +9,7 @@ import pytest
 from api.app import HttpLimits, create_app
 from api.routes.search import RunList
 from api.schemas import ToolList
-from api.views.answers import RunAnswer
+from api.views import RunAnswer
 from graph.compose import open_runs
 from graph.settings import Settings
 from tests.support.patience import patience

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from api.app import HttpLimits, create_app
-from api.views.answers import RunAnswer
+from api.views import RunAnswer
 from graph.compose import open_runs
 from graph.settings import Settings
 from graph.storage.sqlite.ownership import ServerAddress

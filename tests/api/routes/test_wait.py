@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from api.views.answers import RunAnswer
+from api.views import RunAnswer
 from graph.storage.storage import StorageUnavailable
 from tests.support.own_tools.gate_tool import GATE
 from tests.support.patience import patience, wait_until

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from api.views.answers import EventPage
+from api.views import EventPage
 from tests.support.runs.fake_runs import application
 from tests.support.runs.run_states import attempted, finished, planned, queued
 from tests.support.servers.asgi_visit import visiting

@@ -8,7 +8,7 @@ import pytest
 from fastapi import FastAPI
 
 from api.streams import streams
-from api.views.answers import RunEvent
+from api.views import RunEvent
 from tests.support.runs.fake_runs import application, serving
 from tests.support.runs.run_states import attempted, cancelled, completed, finished, planned, queued
 from tests.support.servers.asgi_visit import Visit, visiting

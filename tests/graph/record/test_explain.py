@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.views.answers import ExplanationAnswer
+from api.views import ExplanationAnswer
 from graph.commands.retry import RetryRequest
 from graph.record.explain import Explanation, explain
 from graph.record.time_spent import PARTS, time_spent

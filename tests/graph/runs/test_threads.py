@@ -13,7 +13,7 @@ from graph.commands.deletion import NotSettled, ThreadNotSettled
 from graph.commands.fork import Edits
 from graph.commands.retry import RetryRequest
 from graph.queue.executor import QueueFull
-from graph.runs.choice import ChoiceRejected
+from graph.runs.accept import ChoiceRejected
 from graph.runs.threads import ThreadNotFound
 from graph.service import Runs
 from graph.state import Limits, RunState

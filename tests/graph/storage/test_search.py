@@ -238,7 +238,7 @@ async def test_a_total_is_exact_up_to_a_bound(
     storage: Storage, monkeypatch: pytest.MonkeyPatch, text: str | None
 ) -> None:
     bound = 40 if text is None else 20
-    for module in ("graph.storage.search", "graph.storage.sqlite.search.lookup"):
+    for module in ("graph.storage.search", "graph.storage.sqlite.index"):
         monkeypatch.setattr(f"{module}.MOST_COUNTED", 40)
         monkeypatch.setattr(f"{module}.MOST_COUNTED_BY_WORDS", 20)
     await accept_all(storage, [row(f"{number}") for number in range(bound)])

@@ -10,7 +10,7 @@ from graph.state import DEFAULT_LIMITS
 from graph.state.row import Facts, RunRow
 from graph.state.status import STATUSES
 from graph.storage.search import Search
-from graph.storage.sqlite.search import lookup
+from graph.storage.sqlite import index
 from graph.storage.storage import Storage
 from tests.graph.storage.test_search import row
 from tests.support.runs.found_rows import search_rows
@@ -99,12 +99,12 @@ async def test_what_is_found_is_what_the_rows_say_while_runs_are_added(
     for module in (
         "tests.support.runs.found_rows",
         "graph.storage.search",
-        "graph.storage.sqlite.search.lookup",
+        "graph.storage.sqlite.index",
     ):
         monkeypatch.setattr(f"{module}.MOST_COUNTED", bound)
         monkeypatch.setattr(f"{module}.MOST_COUNTED_BY_WORDS", bound)
-    monkeypatch.setattr(lookup, "FIRST", near[0])
-    monkeypatch.setattr(lookup, "STEPS", near[1])
+    monkeypatch.setattr(index, "FIRST", near[0])
+    monkeypatch.setattr(index, "STEPS", near[1])
     chance = random.Random(near[1] + bound)
     rows = [some_row(number, chance) for number in range(60)]
     for one in rows:

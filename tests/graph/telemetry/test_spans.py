@@ -5,8 +5,7 @@ from typing import Any, cast
 import pytest
 
 from graph.build import build_graph
-from graph.record.generations import generations
-from graph.record.trace import checked, root
+from graph.record.generations import checked_traceparent, generations, root
 from graph.runs.context import thread
 from graph.state import Channels, Mark, RunState, attempts, whole
 from graph.state.status import SETTLED
@@ -182,4 +181,4 @@ def test_a_call_of_an_mcp_server_is_a_child_of_the_attempt():
     ],
 )
 def test_what_a_caller_says_of_its_trace_is_taken_over_where_it_is_understood(said, kept):
-    assert checked(said) == kept
+    assert checked_traceparent(said) == kept

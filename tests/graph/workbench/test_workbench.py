@@ -11,7 +11,7 @@ from graph.commands.approval import NotWaiting
 from graph.commands.cancel import AlreadySettled
 from graph.commands.fork import ForkRejected
 from graph.commands.retry import NotRetryable
-from graph.runs.choice import ChoiceRejected
+from graph.runs.accept import ChoiceRejected
 from graph.runs.context import RunNotFound
 from graph.service import PromptRejected
 from graph.settings import InvalidSettings

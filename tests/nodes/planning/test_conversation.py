@@ -11,11 +11,11 @@ from langgraph.store.memory import InMemoryStore
 from graph.build import build_graph
 from graph.models.breaker import CircuitBreaker
 from graph.state import DEFAULT_LIMITS, RunState, conversation_of, new_run, referent_of, turn_of
+from nodes.planning.answer import answer_form
 from nodes.planning.conversation import Conversation, earlier_turns
 from nodes.planning.model import ModelLadder
 from nodes.planning.offer import Offers
 from nodes.planning.prompt import messages
-from nodes.planning.schema import answer_form
 from tests.support.models.scripted_models import ScriptedModel, plan_of
 from tools.loading import BUILTIN
 from tools.registry import Tool, make_tools

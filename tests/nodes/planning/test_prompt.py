@@ -11,9 +11,8 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, Field
 
 from graph.state import DEFAULT_LIMITS
+from nodes.planning.answer import answer_form, read_answer
 from nodes.planning.prompt import instructions, messages, repair, signature
-from nodes.planning.reading import read_answer
-from nodes.planning.schema import answer_form
 from tests.support.models.scripted_models import answer
 from tests.support.wording.messages import wording
 from tools.registry import Tool, make_tool, make_tools

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from graph.state import DEFAULT_LIMITS, Limits, Step
+from nodes.planning.answer import AnswerRejected, read_answer
 from nodes.planning.model import Completion
-from nodes.planning.reading import AnswerRejected, read_answer
 from tests.support.models.scripted_models import answer
 from tests.support.wording.messages import wording
 from tests.support.wording.nodes.answers import ADD, ANSWERS, with_step

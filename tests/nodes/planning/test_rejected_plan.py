@@ -6,7 +6,7 @@ from typing import Any, cast
 import pytest
 from langchain_core.runnables import RunnableConfig
 
-from api.views.answers import Run, shape
+from api.views import Run, shape
 from graph.models.breaker import CircuitBreaker
 from graph.record.record import record_of
 from graph.state import PlanningCall, Step, split, whole

@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from graph.state import DEFAULT_LIMITS
-from nodes.planning.reading import read_answer
-from nodes.planning.schema import JsonSchema, answer_form
+from nodes.planning.answer import JsonSchema, answer_form, read_answer
 from tests.support.models.scripted_models import plan_of
 from tests.support.own_tools.odd_tools import CLOSED, OPEN, label, paint, rest, subscription
 from tools.registry import Tool, make_tool, make_tools

@@ -19,8 +19,7 @@ from graph.queue.load import Load
 from graph.queue.quotas import Quotas, Usage
 from graph.record.explain import Explanation, explain
 from graph.record.record import Record, record_of
-from graph.runs.accept import refuse_second
-from graph.runs.choice import NO_OPTIONS, RunOptions
+from graph.runs.accept import NO_OPTIONS, RunOptions, refuse_second
 from graph.runs.context import RunNotFound
 from graph.runs.live import Broadcaster, LiveRuns
 from graph.runs.settled import SettledRuns

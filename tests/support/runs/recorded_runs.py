@@ -8,7 +8,7 @@ from typing import Any
 
 from graph.commands.fork import Edits
 from graph.commands.retry import RetryRequest
-from graph.runs.choice import RunOptions
+from graph.runs.accept import RunOptions
 from graph.service import Runs
 from graph.state import RunState
 from graph.storage.storage import Storage

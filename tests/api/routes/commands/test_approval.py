@@ -12,7 +12,7 @@ import pytest
 
 from api.routes.approval import DraftAnswer
 from api.schemas import Problem
-from api.views.answers import RunAnswer
+from api.views import RunAnswer
 from tests.support.patience import patience
 from tests.support.servers.commands.call import call
 from tests.support.servers.documented import documented

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from api.schemas import Problem
-from api.views.answers import RunAnswer
+from api.views import RunAnswer
 from tests.support.patience import wait_until
 from tests.support.servers.commands.call import call
 from tests.support.servers.documented import documented

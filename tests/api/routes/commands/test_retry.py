@@ -8,7 +8,7 @@ import pytest
 from httpx_sse import connect_sse
 
 from api.routes.retry import RetriedNow
-from api.views.answers import RunAnswer
+from api.views import RunAnswer
 from tests.support.servers.documented import documented
 from tests.support.servers.server_process import ServerProcess, serving
 

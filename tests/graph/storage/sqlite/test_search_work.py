@@ -10,9 +10,9 @@ import pytest
 
 from graph.storage.open import open_storage
 from graph.storage.search import Position, Search
-from graph.storage.sqlite.search import lookup as search
-from graph.storage.sqlite.search.lookup import look_up, walk
-from graph.storage.sqlite.search.searcher import Rows, Searcher
+from graph.storage.sqlite import index
+from graph.storage.sqlite.index import look_up, walk
+from graph.storage.sqlite.searcher import Rows, Searcher
 from tests.graph.storage.test_search import accept_all, ended
 
 #: As many runs that have ended, all with one word in their prompts, half of them with another.
@@ -24,8 +24,8 @@ async def connection(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[aiosqlite.Connection]:
     """A file with many more runs than are counted."""
-    monkeypatch.setattr(search, "MOST_COUNTED", 100)
-    monkeypatch.setattr(search, "MOST_COUNTED_BY_WORDS", 50)
+    monkeypatch.setattr(index, "MOST_COUNTED", 100)
+    monkeypatch.setattr(index, "MOST_COUNTED_BY_WORDS", 50)
     path = tmp_path / "runs.db"
     async with open_storage(f"sqlite:///{path}") as storage:
         rows = [

@@ -12,9 +12,9 @@ import pytest
 
 from graph.storage.open import open_storage
 from graph.storage.search import Found, Search, SearchTooLarge, total
-from graph.storage.sqlite.search import lookup as by_parts
-from graph.storage.sqlite.search.lookup import ReadBudget, look_up
-from graph.storage.sqlite.search.searcher import FairLock, Searcher
+from graph.storage.sqlite import index
+from graph.storage.sqlite.index import ReadBudget, look_up
+from graph.storage.sqlite.searcher import FairLock, Searcher
 from graph.storage.storage import Storage
 from tests.graph.storage.sqlite.test_search_work import CountingSearcher
 from tests.graph.storage.test_search import accept_all, ended
@@ -82,8 +82,8 @@ async def storage(tmp_path: Path, filled: Path) -> AsyncIterator[Storage]:
 def paced(monkeypatch: pytest.MonkeyPatch, **fields: Any) -> None:
     """Let searches go through parts that are so large at most."""
     for name in ("BY_FACTS", "BY_WORDS"):
-        bounds: ReadBudget = getattr(by_parts, name)
-        monkeypatch.setattr(by_parts, name, replace(bounds, **fields))
+        bounds: ReadBudget = getattr(index, name)
+        monkeypatch.setattr(index, name, replace(bounds, **fields))
 
 
 SMALL: Mapping[str, Any] = {"first": 16, "every": 100, "most": 2, "budget": 10**9}

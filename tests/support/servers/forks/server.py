@@ -24,7 +24,6 @@ import httpcore  # noqa: F401  # which the first client of a socket loads
 import httpx
 import uvicorn
 
-import api.mcp.relay
 import api.mcp.stdio  # noqa: F401
 from api.__main__ import main as runwright
 from api.app import HttpLimits, create_app

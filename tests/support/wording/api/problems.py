@@ -11,18 +11,16 @@ from api.middleware.connections import HeadTooLarge, Malformed, TooManyConnectio
 from api.middleware.guards import BodyTooLarge
 from api.streams.sse import TooManyStreams
 from api.streams.streams import EventNotFound
-from graph.commands.approval import NotWaiting
+from graph.commands.approval import NotInDoubt, NotWaiting
 from graph.commands.call import ToolNotFound
 from graph.commands.cancel import AlreadySettled
 from graph.commands.deletion import NotSettled, ThreadNotSettled
 from graph.commands.fork import ForkRejected
 from graph.commands.replay import NotReplayable
-from graph.commands.resolve import NotInDoubt
 from graph.commands.retry import NoBackoff, NotPlanned, NotRetryable, RetryRejected
 from graph.queue.executor import QueueFull
 from graph.queue.quotas import NoRoom, RunUsedUp, TooManyPosts
-from graph.runs.accept import KeyReused, NotAccepting
-from graph.runs.choice import ChoiceRejected
+from graph.runs.accept import ChoiceRejected, KeyReused, NotAccepting
 from graph.runs.context import RunNotFound
 from graph.runs.history import CheckpointNotFound
 from graph.runs.replay import LiveRejected

@@ -5,7 +5,7 @@ from typing import Any
 
 from graph.commands.fork import Edits, ForkRejected, seed_of
 from graph.commands.retry import NotPlanned, RetryRejected, RetryRequest, command_of
-from graph.runs.choice import ChoiceRejected, RunOptions
+from graph.runs.accept import ChoiceRejected, RunOptions
 from graph.runs.recovery import retry_detail
 from graph.state import PlannedBy, RunState, Step
 from graph.workbench import open_workbench

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from graph.state import DEFAULT_LIMITS
+from nodes.planning.answer import AnswerRejected, read_answer
 from nodes.planning.model import Completion
-from nodes.planning.reading import AnswerRejected, read_answer
 from tests.support.models.scripted_models import answer
 from tests.support.wording.messages import masked
 from tools.loading import BUILTIN

@@ -10,11 +10,11 @@ from graph.models.daily_budget import Call, DailyBudget, DailyLimit
 from graph.state import DEFAULT_LIMITS, Budget, Choice, RunState, new_run
 from graph.storage.open import open_storage
 from graph.storage.storage import Storage
+from nodes.planning.answer import answer_form
 from nodes.planning.budget import exceeded
 from nodes.planning.model import BudgetExceeded, Completion, Cost
 from nodes.planning.prompt import instructions, of_caller, of_operator, of_others, repair
 from nodes.planning.prompt import messages as asked
-from nodes.planning.schema import answer_form
 from tests.support.models.planning_runs import LIMITS, Planning
 from tests.support.models.rounds import calculating, round_of_steps
 from tests.support.models.scripted_models import (

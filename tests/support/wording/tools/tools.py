@@ -15,12 +15,12 @@ from nodes.patterns.planner import PatternPlanner
 from tests.support.own_tools.own_files import own_files
 from tests.support.own_tools.unfit_tools import UNFIT
 from tests.support.wording.messages import masked, refusal
-from tools import outputs
+from tools import values
 from tools.invocation import ToolErrors, invoke
 from tools.loading import load
-from tools.outputs import UnfitOutput, plain_data
 from tools.registry import InvalidTool, ToolCall, ToolError, make_tool, make_tools, tool
 from tools.threads import ToolThreads
+from tools.values import UnfitOutput, plain_data
 
 #: Phrases of `odd`, by what is wrong with them.
 PHRASES = {
@@ -126,13 +126,13 @@ async def messages() -> dict[str, str]:
 
 #: The reasons against outputs, each with a type that is refused for it.
 _OUTPUTS: Mapping[str, tuple[str, Any]] = {
-    "bytes": (outputs._BYTES, list[bytes]),
-    "set": (outputs._SET, set[Any]),
-    "iterator": (outputs._ITERATOR, Iterator[int]),
-    "awaitable": (outputs._AWAITABLE, Awaitable[int]),
-    "function": (outputs._FUNCTION, Callable[[], int]),
-    "keys": (outputs._KEYS, dict[tuple[int, int], str]),
-    "unknown": (outputs._UNKNOWN, asyncio.Lock),
+    "bytes": (values._BYTES, list[bytes]),
+    "set": (values._SET, set[Any]),
+    "iterator": (values._ITERATOR, Iterator[int]),
+    "awaitable": (values._AWAITABLE, Awaitable[int]),
+    "function": (values._FUNCTION, Callable[[], int]),
+    "keys": (values._KEYS, dict[tuple[int, int], str]),
+    "unknown": (values._UNKNOWN, asyncio.Lock),
 }
 
 

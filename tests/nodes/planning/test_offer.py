@@ -12,9 +12,8 @@ from graph.models.breaker import CircuitBreaker
 from graph.state import DEFAULT_LIMITS, Channels, RunState, new_run, split, whole
 from graph.storage.storage import Storage
 from nodes.planning.model import ModelLadder
-from nodes.planning.offer import MOST_KEPT, Offers
+from nodes.planning.offer import MOST_KEPT, Offers, ToolIndex
 from nodes.planning.prompt import MOST_NAMES, signature
-from nodes.planning.shortlist import ToolIndex
 from tests.support.models.rounds import round_of_steps
 from tests.support.models.scripted_models import ScriptedModel, plan_of
 from tools.loading import BUILTIN

@@ -1,15 +1,71 @@
-"""What a tool may return: its type looked at before the first call, its value made plain data."""
+"""What tools take and return: an input checked by its schema, an output made plain data.
+
+The type of an output is looked at before the first call.
+"""
 
 import inspect
 import re
 from collections import abc, deque
-from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass
 from functools import lru_cache
 from typing import Any, Never, NoReturn, cast, get_args, get_origin, get_type_hints, is_typeddict
 
-from pydantic import BaseModel, PydanticSchemaGenerationError, PydanticUserError, TypeAdapter
+from pydantic import (
+    BaseModel,
+    PydanticSchemaGenerationError,
+    PydanticUserError,
+    TypeAdapter,
+    ValidationError,
+)
+from pydantic.fields import FieldInfo
 from pydantic_core import PydanticSerializationError, SchemaError, to_jsonable_python
+
+
+@dataclass(frozen=True)
+class InputFault:
+    """What is wrong with one place of an input; `value` is what stands there."""
+
+    place: tuple[int | str, ...]
+    kind: str
+    message: str
+    value: Any = None
+
+    def in_words(self) -> str:
+        """The place with what is wrong there."""
+        return f"{'.'.join(map(str, self.place)) or 'input'}: {self.message}"
+
+
+class UnfitInput(Exception):
+    """An input that does not fit the schema of its tool."""
+
+    def __init__(self, faults: Sequence[InputFault]) -> None:
+        super().__init__("; ".join(fault.in_words() for fault in faults))
+        self.faults = tuple(faults)
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One argument of a tool; `number`: the kind of number it takes, if it takes one."""
+
+    required: bool
+    number: type[int] | type[float] | None
+
+
+def faults_of(invalid: ValidationError) -> list[InputFault]:
+    """What pydantic says is wrong, place by place."""
+    return [
+        InputFault(error["loc"], error["type"], error["msg"], error["input"])
+        for error in invalid.errors(include_url=False, include_context=False)
+    ]
+
+
+def parameter_of(field: FieldInfo) -> Parameter:
+    """What a field of a pydantic model takes."""
+    kinds: set[Any] = {field.annotation, *get_args(field.annotation)}
+    number = float if float in kinds else int if int in kinds else None
+    return Parameter(field.is_required(), number)
+
 
 #: How deep a value is looked into; a record holds fewer levels, and says so.
 DEEPEST = 200

@@ -9,7 +9,7 @@ from api.mcp.reports import report_of
 from graph.commands.fork import Edits
 from graph.commands.retry import RetryRequest
 from graph.record.record import Record
-from graph.runs.choice import MOST_PAIRS, ChoiceRejected, RunOptions
+from graph.runs.accept import MOST_PAIRS, ChoiceRejected, RunOptions
 from graph.service import Runs
 from graph.storage.search import Search
 from graph.storage.storage import Storage

@@ -1,4 +1,0 @@
-"""Searching runs on SQLite: what is asked as SQL, the way through the runs, and the connection.
-
-Others use `lookup.look_up` and `searcher.Searcher`.
-"""
