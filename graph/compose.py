@@ -129,8 +129,8 @@ async def open_runs(
         )
         try:
             # Of several processes one to which nobody said anything leaves what others subscribed.
-            told = storage.fleet is None or "webhooks" in settings.model_fields_set
-            if resume_unfinished and told:
+            subscribes = storage.fleet is None or "webhooks" in settings.model_fields_set
+            if resume_unfinished and subscribes:
                 await storage.outbox.subscribe(subscriptions(settings.webhooks))
             await runs.open(resume_unfinished=resume_unfinished)
         except storage.errors as error:

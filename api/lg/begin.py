@@ -5,11 +5,11 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from api.errors.protocol import AssistantNotFound, NothingAsked, unprocessable
-from api.lg.frames import END, MODES, Position
 from api.lg.history import ThreadHistory, opened
 from api.lg.messages import SettledMessages, prompt_of
 from api.lg.questions import answer
 from api.lg.requests import NO_RECURSION_LIMIT, Choices, RunBody, as_text, kept
+from api.lg.stream_parts import END, MODES, Position
 from api.lg.views import ASSISTANT_ID, GRAPH, OURS
 from graph.commands.fork import EDITED, Edits
 from graph.commands.retry import RetryRequest

@@ -6,11 +6,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.errors.protocol import unprocessable
-from api.lg.frames import BEGINNING, END, Position, Teller
 from api.lg.history import ThreadHistory, opened
 from api.lg.messages import SettledMessages
 from api.lg.requests import Caller, canonical, id_of, queried
 from api.lg.runs import mode_names
+from api.lg.stream_parts import BEGINNING, END, Position, Teller
 from api.lg.streams import HEARTBEAT, EventStream, Reading, within
 from graph.state.status import SETTLED
 
@@ -83,7 +83,7 @@ class Follower:
                 reading = Reading(
                     runs, teller, run_id, after, knows=after is not None, of=f"{run_id}:"
                 )
-                async for part in reading.frames(subscription, caller.heartbeat):
+                async for part in reading.encoded(subscription, caller.heartbeat):
                     yield part
                 read[run_id] = reading.place
             if subscription.ended:

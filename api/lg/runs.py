@@ -10,7 +10,6 @@ from starlette.responses import Response, StreamingResponse
 
 from api.errors.protocol import unprocessable
 from api.lg.begin import Beginner, Begun, check_modes
-from api.lg.frames import Position, Teller
 from api.lg.history import opened
 from api.lg.requests import (
     Caller,
@@ -23,8 +22,8 @@ from api.lg.requests import (
     queried,
     read,
 )
+from api.lg.stream_parts import LOOKING, Position, Teller
 from api.lg.streams import EventStream, Reading
-from api.lg.tasks import LOOKING
 from api.lg.views import RUN_STATUS, cancel_reason_of, error_of, run_of, selected
 from api.streams.sse import unless_gone
 from graph.commands.cancel import AlreadySettled
@@ -207,7 +206,7 @@ class RunCalls:
                 teller.earlier = await thread.before(subscription.state)
             looking = thread if LOOKING & {*modes} else None
             reading = Reading(runs, teller, run_id, after, knows=knows, thread=looking)
-            async for part in reading.frames(subscription, caller.heartbeat):
+            async for part in reading.encoded(subscription, caller.heartbeat):
                 yield part
 
     async def _wait(self, caller: Caller, record: Record, *, cancels: bool) -> Response:

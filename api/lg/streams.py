@@ -9,9 +9,20 @@ from typing import Any, TypeVar
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from api.lg.frames import BEGINNING, END, PARTS, Frame, Position, Teller, accepted, ending, is_seed
 from api.lg.history import ThreadHistory
-from api.lg.tasks import View, told_of
+from api.lg.stream_parts import (
+    BEGINNING,
+    END,
+    PARTS,
+    Position,
+    StreamPart,
+    Teller,
+    View,
+    accepted,
+    ending,
+    is_seed,
+    told_of,
+)
 from api.streams.sse import HEADERS, unless_gone
 from graph.record.events import events
 from graph.runs.watch import RunSubscription
@@ -53,7 +64,7 @@ class Reading:
         self._last: RunState | None = None
         self._number = 0
 
-    async def frames(
+    async def encoded(
         self, subscription: RunSubscription, heartbeat: float
     ) -> AsyncGenerator[bytes, None]:
         """What is told until the run has ended, or waits; nothing at a heartbeat's time is one.
@@ -62,7 +73,7 @@ class Reading:
         """
         if not self._knows:
             metadata = {"run_id": self._run_id, "attempt": 1}
-            yield Frame("metadata", metadata, self._place).encoded(self._of)
+            yield StreamPart("metadata", metadata, self._place).encoded(self._of)
         if self._place.place >= PARTS:
             self._teller.answering.known = self._place.place - PARTS
         states = subscription.keep_states()
@@ -138,10 +149,10 @@ class Reading:
         if self._place.events < number and self._place.place >= PARTS:
             self._teller.answering.known = self._place.place - PARTS
         happened = subscription.events[since:number]
-        frames = self._teller.step(before, state, number, happened)
+        parts = self._teller.step(before, state, number, happened)
         if self._thread is not None:
-            frames = chain(frames, self._looked(number, state))
-        return self._encoded(frames)
+            parts = chain(parts, self._looked(number, state))
+        return self._encoded(parts)
 
     async def _look(self, due: Sequence[tuple[int, RunState]]) -> None:
         """Read the checkpoints of the states that are to be told, for who looks into them."""
@@ -157,13 +168,13 @@ class Reading:
             if not {number for number in wanted if number <= first}:
                 return
 
-    def _looked(self, number: int, state: RunState) -> Iterator[Frame]:
+    def _looked(self, number: int, state: RunState) -> Iterator[StreamPart]:
         if number in self._views:
             yield from told_of(self._teller.modes, number, state, *self._views[number])
         elif number == 1:
             yield from told_of(self._teller.modes, number, state, None, None)
 
-    def _encoded(self, due: Iterable[Frame]) -> bytes:
+    def _encoded(self, due: Iterable[StreamPart]) -> bytes:
         """Those that the reader has not been told."""
         unread = (one for one in due if one.at is None or one.at > self._place)
         return b"".join(one.encoded(self._of) for one in unread)
@@ -171,7 +182,7 @@ class Reading:
     def _parts(self, subscription: RunSubscription, spoken: int) -> bytes:
         if subscription.spoken == spoken or self._last is None:
             return b""
-        due: list[Frame] = []
+        due: list[StreamPart] = []
         for delta in subscription.deltas_after(spoken):
             due += self._teller.part(self._last, delta["text"], delta["offset"], self._number)
         return self._encoded(due)

@@ -120,8 +120,8 @@ async def approve_run(
 ) -> Response:
     """Execute the plan of a waiting run, or an edited plan instead.
 
-    The decision is on disk before it is carried out, and there is one for a run: whoever comes
-    second is told so with a 409.
+    The decision is on disk before it is carried out, and there is one for a run: a second one is
+    answered with a 409.
     """
     plan, check = (body.plain_plan(), body.check) if body else (None, False)
     return run_answer(await runs.approve(run_id, by=caller, owner=owner, plan=plan, check=check))
@@ -164,7 +164,7 @@ async def resolve_run(
     """Say what became of a step that may have acted, with which a run waits.
 
     The decision is on disk before it is carried out, and there is one for each time that it is
-    asked: whoever comes second is told so with a 409.
+    asked: a second one is answered with a 409.
     """
     return run_answer(await runs.resolve(run_id, body.decided, body.output, by=caller, owner=owner))
 

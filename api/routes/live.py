@@ -42,7 +42,7 @@ router = APIRouter(route_class=StrictRoute, tags=["live"])
 async def stream_changes(request: Request, runs: RunsDep, owner: OwnerDep) -> Response:
     """Which runs change from now on, as server-sent events; changes close together are one.
 
-    They have no ids: whoever comes again reads `GET /runs` for what was missed.
+    They have no ids: a client that comes again reads `GET /runs` for what was missed.
     """
     return ChangesStream(
         runs.broadcaster.changes(owner=owner), heartbeat=request.app.state.heartbeat
@@ -137,8 +137,8 @@ async def create_run_and_wait(
 ) -> Response:
     """Accept a task as `POST /runs` does, and answer with its record once it is settled.
 
-    One that rests until its plan is approved is answered at once, with 202. The run
-    goes on when the client leaves or the time is up.
+    One that waits until its plan is approved is answered at once, with 202. The run
+    continues when the client leaves or the time is up.
     """
     posted = await post_run(runs, body, idempotency_key, owner=owner, by=caller)
     run_id = posted.run_id
@@ -174,7 +174,7 @@ async def wait_for_run(
 ) -> Response:
     """The record of a run once it is settled, or as it is when the time is up.
 
-    One that rests until its plan is approved is answered at once, with 202.
+    One that waits until its plan is approved is answered at once, with 202.
     """
     record = await unless_gone(request.receive, runs.wait(run_id, timeout, owner=owner))
     if record is None:

@@ -349,7 +349,8 @@ async def cancel_run(
 ) -> Response:
     """Cancel a run wherever it is. What was done stays done; the answer tells what that is.
 
-    It takes no body. Once answered, nothing of the run goes on; asked again, it answers the same.
+    It takes no body. Once answered, nothing of the run is executed any more; asked again, it
+    answers the same.
     """
     return json_answer(
         present_cancelled(await runs.cancel(run_id, by=caller, owner=owner)), Cancelled

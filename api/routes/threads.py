@@ -141,7 +141,7 @@ async def list_thread_runs(
 async def remove_thread(
     thread_id: str, runs: RunsDep, owner: OwnerDep, caller: CallerDep
 ) -> Response:
-    """Remove a thread with all of its runs for good, or nothing while one of them goes on.
+    """Remove a thread with all of its runs for good, or nothing while one of them is not settled.
 
     Who did what with its runs is kept at `GET /audit` for a time: ids, times and names, no content.
     """

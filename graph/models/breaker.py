@@ -205,9 +205,9 @@ class SharedBreaker(CircuitBreaker):
                 except BaseException:
                     self._due.add(model)
                     raise
-            told = {one.model: one for one in await self._shared.read()}
+            shared = {one.model: one for one in await self._shared.read()}
             for model in self._circuits.keys() - self._due:
-                self._take_over(model, told.get(model))
+                self._take_over(model, shared.get(model))
 
     async def _share(self) -> None:
         while True:
@@ -227,26 +227,26 @@ class SharedBreaker(CircuitBreaker):
             return
         held = circuit.held if circuit.state == "ok" else None
         left = (held or circuit.pause).until - now
-        told = OpenCircuit(model, held is not None, left, circuit.error_class)
-        await self._shared.open(told)
+        opened = OpenCircuit(model, held is not None, left, circuit.error_class)
+        await self._shared.open(opened)
 
-    def _take_over(self, model: str, told: OpenCircuit | None) -> None:
+    def _take_over(self, model: str, shared: OpenCircuit | None) -> None:
         circuit, now = self._circuit(model), self._clock()
         if circuit.state == "misconfigured":
             return
         was_left_alone = circuit.is_left_alone(now)
-        if told is None:
+        if shared is None:
             if circuit.state != "ok" or circuit.held is not None:
                 self._circuits[model] = _Circuit()
                 _log_closed(model)
             return
-        pause = _Pause(now, told.seconds)
-        if told.held:
+        pause = _Pause(now, shared.seconds)
+        if shared.held:
             circuit.state, circuit.held = "ok", pause
         else:
             circuit.state, circuit.pause = "open", pause
             circuit.failed.clear()
-        circuit.error_class = told.error_class
+        circuit.error_class = shared.error_class
         if circuit.is_left_alone(now) and not was_left_alone:
             _log_opened(model, self.state()[model], now)
 

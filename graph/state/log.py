@@ -27,7 +27,7 @@ class ForkedFrom(TypedDict):
 
     `from_step` is null where it is planned anew. `logged` and `planned` are the lengths that its
     logs have from there, `rounds` how many its plan has, `skip` the steps that were left out there.
-    `asks` is there where nobody has approved what it goes on with.
+    `asks` is there where nobody has approved what it continues with.
     """
 
     run_id: str

@@ -31,7 +31,7 @@ IncompleteReason = Literal["rounds", "budget", "models", "gave_up"]
 
 
 class Answer(TypedDict):
-    """What a model says to whoever asked."""
+    """What a model says to the one who asked."""
 
     text: Annotated[str, doc("The words.")]
     model: Annotated[str, doc("The model.")]

@@ -65,7 +65,7 @@ class DatabaseOwned(Exception):
 
     @property
     def advice(self) -> str:
-        """What whoever wants it can do."""
+        """What can be done by who wants it."""
         if self.shared:
             return (
                 "stop them, name one of their servers with --url, or set RUNWRIGHT_WORKERS=0 to be"

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from api.lg.frames import MODES
 from api.lg.requests import Choices
+from api.lg.stream_parts import MODES
 from tests.support.checkout import ROOT
 from tests.support.servers.lg.conformance import compared
 from tests.support.servers.lg.javascript import node_modules

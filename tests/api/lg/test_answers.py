@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from api.lg.frames import Position, Teller
+from api.lg.stream_parts import Position, Teller
 from api.lg.streams import Reading
 from graph.runs.watch import AnswerDelta, RunSubscription
 from tests.support.runs.run_states import attempted, completed, planned, queued
@@ -39,7 +39,7 @@ class Reader:
         teller = Teller(["messages-tuple"], {}, "thread")
         run_id = watched.state["run_id"]
         reading = Reading(RUNS, teller, run_id, after, knows=after is not None)
-        self._parts = reading.frames(watched, heartbeat=3600)
+        self._parts = reading.encoded(watched, heartbeat=3600)
         self.told: list[tuple[str | None, Any]] = []
 
     async def until(self, count: int) -> None:

@@ -1,12 +1,14 @@
-"""What a stream tells of one step of a run, from one stored state to the next.
+"""What a stream tells of one step of a run, from one stored state to the next, in each mode.
 
-All but the parts of an answer is a function of the two states, so that it can be told again from
-the record, under the same ids.
+All but the parts of an answer is a function of the two states and their checkpoints, so that it can
+be told again from the record, under the same ids. A task begins with the checkpoint that it is due
+at, and has ended with the next one.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import NAMESPACE_URL, uuid5
 
 from pydantic_core import to_json
 
@@ -18,6 +20,7 @@ from graph.record.events import Event
 from graph.state import RunState, new_run, split
 from graph.state.rounds import is_called
 from graph.state.status import SETTLED
+from graph.state.wording import rfc3339
 from tools.registry import Tool
 
 #: What can be streamed, and how it is told again: of the others, clients are told that they are
@@ -64,7 +67,7 @@ BEGINNING = Position(0, 0)
 
 
 @dataclass(frozen=True)
-class Frame:
+class StreamPart:
     """One event of a stream; one without a position is live only."""
 
     event: str
@@ -104,26 +107,28 @@ class Teller:
 
     def step(
         self, before: RunState | None, state: RunState, number: int, events: Sequence[Event]
-    ) -> Iterator[Frame]:
+    ) -> Iterator[StreamPart]:
         """What is told of a state with so many events, and of the `events` that led to it."""
         if "custom" in self.modes:
             for event in events:
-                yield Frame("custom", event, Position(event["id"], 0))
+                yield StreamPart("custom", event, Position(event["id"], 0))
         if "lifecycle" in self.modes and (lifecycle := _lifecycle(before, state)):
-            yield Frame("lifecycle", lifecycle, Position(number, LIFECYCLE))
+            yield StreamPart("lifecycle", lifecycle, Position(number, LIFECYCLE))
         if "updates" in self.modes and before is not None:
             node = next((event["node"] for event in events if event["node"]), None)
             if node is not None and (changed := update_of(before, state)):
-                yield Frame("updates", {node: changed}, Position(number, UPDATES))
+                yield StreamPart("updates", {node: changed}, Position(number, UPDATES))
         yield from self._messages(before, state, number)
         asked = question(state, self.tools)
         if "updates" in self.modes and asked:
-            yield Frame("updates", {"__interrupt__": [asked]}, Position(number, VALUES - 1))
+            yield StreamPart("updates", {"__interrupt__": [asked]}, Position(number, VALUES - 1))
         if "values" in self.modes:
             values = values_of(state, [*self.earlier, *messages_of(state)], self.tools)
-            yield Frame("values", values, Position(number, VALUES))
+            yield StreamPart("values", values, Position(number, VALUES))
 
-    def _messages(self, before: RunState | None, state: RunState, number: int) -> Iterator[Frame]:
+    def _messages(
+        self, before: RunState | None, state: RunState, number: int
+    ) -> Iterator[StreamPart]:
         if not {"messages", "messages-tuple"} & {*self.modes}:
             return
         known = {message["id"]: message for message in messages_of(before)} if before else {}
@@ -148,20 +153,22 @@ class Teller:
         left = text[answering.count :]
         return chunk(whole["id"], left) if left else None
 
-    def message(self, message: Message, at: Position | None, so_far: str = "") -> Iterator[Frame]:
+    def message(
+        self, message: Message, at: Position | None, so_far: str = ""
+    ) -> Iterator[StreamPart]:
         """A message in the forms that were asked for; one that is a part is told `so_far`, too."""
         node = {"ai": "plan", "tool": "execute_step"}.get(message["type"], "finalize")
         known = {**OURS, "thread_id": self.thread_id, "langgraph_node": node}
         if "messages-tuple" in self.modes:
-            yield Frame("messages", [message, known], at)
+            yield StreamPart("messages", [message, known], at)
         if "messages" in self.modes:
             if message["type"] == "AIMessageChunk":
-                yield Frame("messages/partial", [ai(message["id"], so_far)], at)
+                yield StreamPart("messages/partial", [ai(message["id"], so_far)], at)
             else:
-                yield Frame("messages/metadata", {message["id"]: {"metadata": known}}, None)
-                yield Frame("messages/complete", [message], at)
+                yield StreamPart("messages/metadata", {message["id"]: {"metadata": known}}, None)
+                yield StreamPart("messages/complete", [message], at)
 
-    def part(self, state: RunState, text: str, offset: int, number: int) -> Iterator[Frame]:
+    def part(self, state: RunState, text: str, offset: int, number: int) -> Iterator[StreamPart]:
         """The next words of an answer that is being given, unless the reader has them."""
         answering = self.answering
         if offset == 0 and answering.count and answering.said:
@@ -201,12 +208,12 @@ def _lifecycle(before: RunState | None, state: RunState) -> dict[str, Any] | Non
     }
 
 
-def ending(state: RunState, number: int) -> Iterator[Frame]:
+def ending(state: RunState, number: int) -> Iterator[StreamPart]:
     """What a stream closes with, of a run that has ended or waits."""
     if error := error_of(state):
-        yield Frame("error", error, Position(number, ERROR))
+        yield StreamPart("error", error, Position(number, ERROR))
     ended = {"run_id": state["run_id"], "status": RUN_STATUS[state["status"]]}
-    yield Frame("end", ended, Position(number, END))
+    yield StreamPart("end", ended, Position(number, END))
 
 
 def update_of(before: RunState, state: RunState) -> dict[str, Any]:
@@ -244,3 +251,101 @@ def accepted(state: RunState) -> RunState:
 def is_seed(state: RunState) -> bool:
     """Whether a run was given a state to begin with, which is its first checkpoint."""
     return state.get("forked_from") is not None or is_called(state)
+
+
+#: What of the modes this tells.
+LOOKING = frozenset({"tasks", "debug", "checkpoints"})
+
+#: Places of what is told at one number of events: after the values there.
+_RESULT, _CHECKPOINT, _TASK, _ASKED = 902, 904, 906, 908
+
+#: The node that every run begins with; of an accepted run, no checkpoint has it as a task.
+_FIRST = "plan"
+
+View = Mapping[str, Any]
+
+
+def told_of(
+    modes: Collection[str], number: int, state: RunState, older: View | None, view: View | None
+) -> Iterator[StreamPart]:
+    """What is told of a state with so many events, whose checkpoint this is, and of the one before.
+
+    None of a run that was accepted, and has no checkpoint as yet.
+    """
+    metadata = (view or {}).get("metadata") or {}
+    step = metadata.get("step", -1)
+    at = view["created_at"] if view else rfc3339(state["created_at"])
+    for place, kind, payload in _happened(state, older, view):
+        mode = "checkpoints" if kind == "checkpoint" else "tasks"
+        if mode in modes:
+            yield StreamPart(mode, payload, Position(number, place))
+        if "debug" in modes:
+            entry = {"type": kind, "step": step, "timestamp": at, "payload": payload}
+            yield StreamPart("debug", entry, Position(number, place + 1))
+
+
+def _happened(
+    state: RunState, older: View | None, view: View | None
+) -> Iterator[tuple[int, str, View]]:
+    """What happened with a checkpoint, in order: its place, its kind as `debug` says it, and it."""
+    for task in _ended(state, older, view):
+        yield _RESULT, "task_result", task
+    if view:
+        yield _CHECKPOINT, "checkpoint", _checkpoint(view)
+    for task in view["tasks"] if view else [_first(state)]:
+        begun = {
+            **{name: task[name] for name in ("id", "name")},
+            "input": _input(view) if view else {"prompt": state["prompt"]},
+            "triggers": [f"branch:to:{task['name']}"],
+        }
+        yield _TASK, "task", begun
+        if view and view["interrupts"]:
+            yield _ASKED, "task_result", _result(task, None, view["interrupts"])
+
+
+def _ended(state: RunState, older: View | None, view: View | None) -> Iterator[View]:
+    """The tasks that led to a checkpoint, and what they changed; none led to an edited one."""
+    if view is None or view["metadata"].get("source") != "loop":
+        return
+    if older is None:
+        yield _result(_first(state), _input(view), [])
+        return
+    for task in older["tasks"]:
+        before = _input(older)
+        changed = {name: one for name, one in _input(view).items() if before.get(name) != one}
+        yield _result(task, changed, [])
+
+
+def _first(state: RunState) -> View:
+    place = f"{state['run_id']} {state['generation']} {_FIRST}"
+    return {"id": str(uuid5(NAMESPACE_URL, place)), "name": _FIRST}
+
+
+def _result(task: View, result: Any, asked: Sequence[Any]) -> View:
+    return {
+        "id": task["id"],
+        "name": task["name"],
+        "error": None,
+        "result": result or {},
+        "interrupts": asked,
+    }
+
+
+def _input(view: View) -> dict[str, Any]:
+    return {name: value for name, value in view["values"].items() if name != "messages"}
+
+
+def _checkpoint(view: View) -> View:
+    """The state as it was when it was stored: nothing had come of its tasks by then."""
+    names = ("values", "next", "metadata", "checkpoint", "parent_checkpoint")
+    tasks = [{**task, "result": None, "error": None} for task in view["tasks"]]
+    config, parent = (
+        place and {"configurable": place}
+        for place in (view["checkpoint"], view["parent_checkpoint"])
+    )
+    return {
+        **{name: view[name] for name in names},
+        "tasks": tasks,
+        "config": config,
+        "parent_config": parent,
+    }
